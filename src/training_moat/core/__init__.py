@@ -1,0 +1,1 @@
+"""The performance model: standard library only, no input or output."""
