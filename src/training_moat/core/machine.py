@@ -1,0 +1,93 @@
+"""Chips as what they are: peaks by number format, memory tiers, links.
+
+All rates are per chip and per second. Peaks are dense (no structured sparsity). Link bandwidths are per
+direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .elementwise import Number
+from .errors import InputError
+
+TIER_ORDER = ("sram", "hbm", "ddr", "host")
+"""Memory tiers from the fastest to the largest."""
+
+FORMAT_FALLBACKS = {
+    "fp8": ("fp16", "bf16"),
+    "mxfp8": ("fp8", "bf16", "fp16"),
+    "nvfp4": ("fp4", "mxfp4", "fp8", "bf16", "fp16"),
+    "mxfp4": ("fp4", "fp8", "bf16", "fp16"),
+    "fp4": ("fp8", "bf16", "fp16"),
+    "int8": ("fp8", "bf16", "fp16"),
+    "int4": ("int8", "fp8", "bf16", "fp16"),
+    "bf16": ("fp16", "fp32"),
+    "fp16": ("bf16", "fp32"),
+    "tf32": ("fp32",),
+    "fp32": ("tf32",),
+}
+"""Where a chip has no units for a format, the formats it would compute in instead, best first."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One level of a chip's memory. `bytes_per_s` is None where the vendor publishes none."""
+
+    name: str
+    capacity_bytes: Number
+    bytes_per_s: Number | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """One direction of a chip's connection to a group of others.
+
+    `domain_chips` is how many chips one such network joins (None: as many as wanted).
+    """
+
+    bytes_per_s: Number
+    latency_s: Number
+    domain_chips: Number | None = None
+    topology: str = "switched"
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One accelerator as its vendor describes it; blanks stay None."""
+
+    id: str
+    name: str
+    vendor: str
+    peak_flops: Mapping[str, float]
+    tiers: tuple[Tier, ...]
+    scaleup: Link | None = None
+    scaleout: Link | None = None
+    tdp_w: float | None = None
+    price_usd: float | None = None
+    cloud_usd_per_h: float | None = None
+    available: str | None = None
+    supports_training: bool | None = None
+    family: str = ""
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def tier(self, name: str) -> Tier | None:
+        """The tier of that name, or None where the chip lacks it."""
+        return next((tier for tier in self.tiers if tier.name == name), None)
+
+    @property
+    def main_memory(self) -> Tier:
+        """The tier that holds a model in ordinary use: HBM, else DDR, else SRAM."""
+        for name in ("hbm", "ddr", "sram"):
+            found = self.tier(name)
+            if found is not None and found.capacity_bytes:
+                return found
+        raise InputError(f"chip {self.id}: no memory tier with a published capacity")
+
+    def compute_format(self, wanted: str) -> str:
+        """The format this chip multiplies in when asked for `wanted` (itself, or the best fallback)."""
+        for name in (wanted, *FORMAT_FALLBACKS.get(wanted, ())):
+            if self.peak_flops.get(name):
+                return name
+        raise InputError(f"chip {self.id}: no published peak for {wanted} or any format that could stand in for it")

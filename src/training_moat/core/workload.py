@@ -1,0 +1,187 @@
+"""What a transformer asks of a machine: parameters, matmul FLOPs and bytes, from its shape.
+
+Every field may be a plain number or a NumPy array, so that one call can count many models.
+Counts follow the layer definitions of Vaswani et al. 2017 (attention and feed-forward), Ainslie et al.
+2023 (grouped-query attention), DeepSeek-V2 2024 section 2.1 (multi-head latent attention) and Shazeer
+et al. 2017 (mixture of experts).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .elementwise import Number, maximum, minimum, where
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """The shape of a decoder-only transformer. Sizes are counts of values, not bytes.
+
+    `ffn` is the inner width of a dense feed-forward block, `expert_ffn` of one expert; `gated_ffn` is 1
+    for SwiGLU-like blocks (three matrices) and 0 for plain ones (two). `dense_layers` counts the layers of
+    a mixture-of-experts model that keep a dense block. `kv_lora_rank` above zero means multi-head latent
+    attention. `attention_window` above zero limits `windowed_layers` layers to that many past tokens.
+    `params_given` and `active_params_given`, where above zero, win over the derived counts.
+    """
+
+    name: str
+    layers: Number
+    hidden: Number
+    heads: Number
+    kv_heads: Number
+    head_dim: Number
+    ffn: Number
+    vocab: Number
+    gated_ffn: Number = 0
+    tied_embeddings: Number = 0
+    experts: Number = 0
+    experts_per_token: Number = 0
+    shared_experts: Number = 0
+    expert_ffn: Number = 0
+    dense_layers: Number = 0
+    q_lora_rank: Number = 0
+    kv_lora_rank: Number = 0
+    qk_rope_head_dim: Number = 0
+    qk_nope_head_dim: Number = 0
+    v_head_dim: Number = 0
+    attention_window: Number = 0
+    windowed_layers: Number = 0
+    params_given: Number = 0
+    active_params_given: Number = 0
+
+    @property
+    def moe_layers(self) -> Number:
+        """Layers whose feed-forward block is a mixture of experts."""
+        return where(self.experts > 0, self.layers - self.dense_layers, 0)
+
+    @property
+    def query_key_dim(self) -> Number:
+        """Width of one head's query and key."""
+        return where(self.kv_lora_rank > 0, self.qk_nope_head_dim + self.qk_rope_head_dim, self.head_dim)
+
+    @property
+    def value_dim(self) -> Number:
+        """Width of one head's value."""
+        return where(self.kv_lora_rank > 0, self.v_head_dim, self.head_dim)
+
+
+def attention_params(model: Transformer) -> Number:
+    """Weights of one layer's attention projections (query, key, value, output)."""
+    h = model.hidden
+    plain = h * model.head_dim * (2 * model.heads + 2 * model.kv_heads)
+    q_width = model.heads * model.query_key_dim
+    latent_q = where(model.q_lora_rank > 0, model.q_lora_rank * (h + q_width), h * q_width)
+    latent_kv = h * (model.kv_lora_rank + model.qk_rope_head_dim) + model.kv_lora_rank * model.heads * (
+        model.qk_nope_head_dim + model.v_head_dim
+    )
+    latent = latent_q + latent_kv + model.heads * model.v_head_dim * h
+    return where(model.kv_lora_rank > 0, latent, plain)
+
+
+def dense_ffn_params(model: Transformer) -> Number:
+    """Weights of one dense feed-forward block: two matrices, three when gated."""
+    return (2 + model.gated_ffn) * model.hidden * model.ffn
+
+
+def expert_params(model: Transformer) -> Number:
+    """Weights of one expert."""
+    return (2 + model.gated_ffn) * model.hidden * model.expert_ffn
+
+
+def embedding_params(model: Transformer) -> Number:
+    """Input embedding plus output projection; one matrix when they are tied."""
+    return model.vocab * model.hidden * (2 - model.tied_embeddings)
+
+
+def derived_params(model: Transformer) -> Number:
+    """All weights counted from the shape (norms and biases, well below 0.1%, are left out)."""
+    dense_layers = model.layers - model.moe_layers
+    routed = model.experts * expert_params(model) + model.hidden * model.experts
+    shared = model.shared_experts * expert_params(model)
+    return (
+        model.layers * attention_params(model)
+        + dense_layers * dense_ffn_params(model)
+        + model.moe_layers * (routed + shared)
+        + embedding_params(model)
+    )
+
+
+def derived_active_params(model: Transformer) -> Number:
+    """Weights one token passes through, input embedding included."""
+    dense_layers = model.layers - model.moe_layers
+    used = (model.experts_per_token + model.shared_experts) * expert_params(model) + model.hidden * model.experts
+    return (
+        model.layers * attention_params(model)
+        + dense_layers * dense_ffn_params(model)
+        + model.moe_layers * used
+        + embedding_params(model)
+    )
+
+
+def params(model: Transformer) -> Number:
+    """All weights: the published count where given, else the derived one."""
+    return where(model.params_given > 0, model.params_given, derived_params(model))
+
+
+def active_params(model: Transformer) -> Number:
+    """Weights one token passes through: the published count where given, else the derived one."""
+    return where(model.active_params_given > 0, model.active_params_given, derived_active_params(model))
+
+
+def expert_params_total(model: Transformer) -> Number:
+    """Weights of all routed experts: the part that expert parallelism divides."""
+    return model.moe_layers * model.experts * expert_params(model)
+
+
+def layer_matmul_flops_per_token(model: Transformer) -> Number:
+    """Forward matmul FLOPs per token in all layers' weight matrices, without attention scores.
+
+    Two FLOPs per active weight (Kaplan et al. 2020, table 1), embeddings left out: looking a row up is
+    no matmul.
+    """
+    return 2 * (derived_active_params(model) - embedding_params(model))
+
+
+def attended_tokens(model: Transformer, context: Number) -> Number:
+    """Mean number of past tokens a layer looks at, windows respected, causality not (full cost)."""
+    windowed = minimum(maximum(model.attention_window, 1), context)
+    share = model.windowed_layers / model.layers
+    return where(model.attention_window > 0, share * windowed + (1 - share) * context, context)
+
+
+def attention_score_flops_per_token(model: Transformer, context: Number) -> Number:
+    """Forward FLOPs per token of query x key and scores x values over `context` tokens, causal attention
+    at full (not halved) cost (Narayanan et al. 2021, appendix)."""
+    width = model.heads * (model.query_key_dim + model.value_dim)
+    return 2 * model.layers * attended_tokens(model, context) * width
+
+
+def vocabulary_flops_per_token(model: Transformer) -> Number:
+    """Forward FLOPs per token of the output projection."""
+    return 2 * model.hidden * model.vocab
+
+
+def forward_flops_per_token(model: Transformer, context: Number) -> Number:
+    """Forward matmul FLOPs per token: weights, attention scores and output projection."""
+    return (
+        layer_matmul_flops_per_token(model)
+        + attention_score_flops_per_token(model, context)
+        + vocabulary_flops_per_token(model)
+    )
+
+
+def training_flops_per_token(model: Transformer, context: Number) -> Number:
+    """Matmul FLOPs per trained token: forward plus twice that for the backward pass, no recomputation
+    (Narayanan et al. 2021, equation 3, without its recomputation factor)."""
+    return 3 * forward_flops_per_token(model, context)
+
+
+def kv_values_per_token(model: Transformer) -> Number:
+    """Values kept per token in the key-value cache, over all layers.
+
+    Plain and grouped-query attention keep a key and a value per key-value head; latent attention keeps
+    one compressed vector and one rotary key (DeepSeek-V2 2024, table 1).
+    """
+    plain = 2 * model.kv_heads * model.head_dim
+    latent = model.kv_lora_rank + model.qk_rope_head_dim
+    return model.layers * where(model.kv_lora_rank > 0, latent, plain)
