@@ -1,0 +1,145 @@
+"""How long a collective takes: latency plus bytes over bandwidth, by topology and message size.
+
+`message_bytes` follows the convention of nccl-tests: the whole tensor a rank ends with (all-reduce, all-gather),
+starts with (reduce-scatter) or exchanges in total (all-to-all). Every argument may be an array; every answer
+is in seconds and zero for a group of one.
+
+Libraries keep two ways of moving data and take the faster: eagerly, with flags beside the payload, a short
+latency and a part of the link rate; or in bulk, synchronised per chunk, with a longer latency and most of the
+link rate (NCCL's LL and Simple protocols: Hu et al. 2025, section III). Each follows the latency-bandwidth
+model of Hockney (Thakur, Rabenseifner and Gropp 2005, section 3):
+
+    T = launch + steps x latency + bytes on the wire / bandwidth                                (equation 1)
+"""
+
+from __future__ import annotations
+
+from .elementwise import Number, log2, maximum, minimum, where
+from .fabrics import HOPS, Fabric, group_bytes_per_s, mean_hops
+
+_TINY = 1e-30
+"""Keeps a rate of zero (a protocol the fabric lacks) from dividing by zero."""
+
+
+def _fastest_s(steps: Number, wire_s: Number, fabric: Fabric, ranks: Number, in_switch_s: Number = 1e30) -> Number:
+    """Equation 1 for the faster protocol, zero for a group of one. `wire_s` is at line rate; `in_switch_s`
+    is the sustained wire time of a reduction in the switch."""
+    hops = steps * HOPS[fabric.topology]
+    eager = hops * fabric.step_latency_s + wire_s / maximum(fabric.eager_efficiency, _TINY)
+    bulk_wire = minimum(wire_s / fabric.efficiency, in_switch_s)
+    bulk = hops * fabric.bulk_step_latency_s + fabric.bulk_launch_s + bulk_wire
+    return where(ranks > 1, fabric.launch_s + minimum(eager, bulk), 0.0)
+
+
+def _steps(ranks: Number, passes: int) -> Number:
+    """Steps one after another: `passes` times round a ring, or up and down a tree where that is shorter
+    (Thakur et al. 2005, sections 4.1 and 4.4)."""
+    n = maximum(ranks, 1)
+    return minimum(passes * (n - 1), 2 * passes * log2(n))
+
+
+def _share_wire_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """Line-rate seconds to send (n-1)/n of the message."""
+    n = maximum(ranks, 1)
+    return (n - 1) / n * message_bytes / group_bytes_per_s(fabric, ranks)
+
+
+def _in_switch_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """Wire seconds of an all-reduce added up by the switch: (n+1)/n of the tensor cross each link
+    (Klenk et al. 2020); endless where the switch cannot."""
+    n = maximum(ranks, 1)
+    return (n + 1) / n * message_bytes / maximum(fabric.bytes_per_s * fabric.in_network_efficiency, _TINY)
+
+
+def all_reduce_wire_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """Sustained seconds on the wire: each rank sends 2 (n-1)/n of the tensor (Thakur et al. 2005,
+    section 4.4), or the switch adds up on the way where that is faster."""
+    ring = 2 * _share_wire_s(message_bytes, ranks, fabric) / fabric.efficiency
+    return where(ranks > 1, minimum(ring, _in_switch_s(message_bytes, ranks, fabric)), 0.0)
+
+
+def all_reduce(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """Sum a tensor over all ranks and give everyone the result (reduce-scatter, then all-gather)."""
+    wire = 2 * _share_wire_s(message_bytes, ranks, fabric)
+    return _fastest_s(_steps(ranks, 2), wire, fabric, ranks, _in_switch_s(message_bytes, ranks, fabric))
+
+
+def reduce_scatter(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """Sum a tensor over all ranks and give each rank its share (ring; Thakur et al. 2005, section 4.3)."""
+    return _fastest_s(_steps(ranks, 1), _share_wire_s(message_bytes, ranks, fabric), fabric, ranks)
+
+
+def all_gather(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """Give every rank the whole tensor from the ranks' shares (ring; Thakur et al. 2005, section 4.1)."""
+    return reduce_scatter(message_bytes, ranks, fabric)
+
+
+def all_to_all(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """Each rank sends a different n-th of its tensor to every other. The sends go out together, so that one
+    step's latency shows; on rings and tori every byte loads several links."""
+    hops = mean_hops(fabric, ranks)
+    return _fastest_s(maximum(1.0, hops), _share_wire_s(message_bytes, ranks, fabric) * hops, fabric, ranks)
+
+
+def send_recv(message_bytes: Number, fabric: Fabric) -> Number:
+    """One chip sends a tensor to its neighbour, over the links that lead there."""
+    return _fastest_s(1.0, message_bytes / group_bytes_per_s(fabric, 2), fabric, 2)
+
+
+def _two_levels(inner_s: Number, inner_wire_s: Number, outer_s: Number, outer_wire_s: Number) -> Number:
+    """Two stages whose chunks overlap: both latencies, but only the slower wire."""
+    return inner_s + outer_s - minimum(inner_wire_s, outer_wire_s)
+
+
+def hierarchical_all_reduce(
+    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
+) -> Number:
+    """All-reduce over several scale-up domains: reduce-scatter inside, all-reduce of the shares between
+    the domains, all-gather inside, chunk by chunk (Goyal et al. 2017, section 4; Cho et al. 2019).
+
+    `outer` is the scale-out link of one chip. With one domain, or one chip a domain, it is the plain all-reduce.
+    """
+    local = minimum(maximum(ranks_per_domain, 1), ranks)
+    domains = ranks / local
+    share = message_bytes / local
+    return _two_levels(
+        all_reduce(message_bytes, local, inner),
+        all_reduce_wire_s(message_bytes, local, inner),
+        all_reduce(share, domains, outer),
+        all_reduce_wire_s(share, domains, outer),
+    )
+
+
+def hierarchical_all_gather(
+    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
+) -> Number:
+    """All-gather over several domains: the shares cross between domains, then spread inside."""
+    local = minimum(maximum(ranks_per_domain, 1), ranks)
+    domains = ranks / local
+    share = message_bytes / local
+    return _two_levels(
+        all_gather(message_bytes, local, inner),
+        _share_wire_s(message_bytes, local, inner) / inner.efficiency,
+        all_gather(share, domains, outer),
+        _share_wire_s(share, domains, outer) / outer.efficiency,
+    )
+
+
+def hierarchical_reduce_scatter(
+    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
+) -> Number:
+    """Reduce-scatter over several domains: the mirror image of the all-gather, and as long."""
+    return hierarchical_all_gather(message_bytes, ranks, ranks_per_domain, inner, outer)
+
+
+def hierarchical_all_to_all(
+    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
+) -> Number:
+    """All-to-all over several domains: what stays inside uses the scale-up links, the rest the scale-out
+    links, side by side; the slower of the two decides."""
+    local = minimum(maximum(ranks_per_domain, 1), ranks)
+    inside = all_to_all(message_bytes * local / ranks, local, inner)
+    leaving = message_bytes * (1 - local / ranks)
+    wire = leaving / group_bytes_per_s(outer, ranks)
+    outside = _fastest_s(1.0, wire, outer, where(ranks > local, 2, 1))
+    return maximum(inside, outside)
