@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 
 from .elementwise import Number, all_true, exp, log, where
 from .errors import InputError, unknown
+from .units import SECONDS_PER_HOUR
 
 DEFINITIONS = ("final_run", "all_training", "all_rnd")
 """What counts as training: the pre-training run alone; with post-training; with all R&D compute."""
@@ -24,7 +25,6 @@ UNITS = ("flop", "chip_hours", "dollars")
 """What is counted: arithmetic, time on chips, or money for that time."""
 
 DAYS_PER_YEAR = 365.25
-SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
