@@ -1,0 +1,13 @@
+"""Pictures of the book: Altair builders that take tidy frames and know no model, published offline."""
+
+from .bars import bars, stacked_bars
+from .grids import heatmap, timeline, tornado
+from .lines import lines
+from .points import points, ranges
+from .publishing import publish, sentence, table
+from .theme import COMPANY_COLOURS, VERDICT_COLOURS
+
+__all__ = [
+    "COMPANY_COLOURS", "VERDICT_COLOURS", "bars", "heatmap", "lines", "points", "publish", "ranges", "sentence",
+    "stacked_bars", "table", "timeline", "tornado",
+]

@@ -1,0 +1,110 @@
+"""A chart as text that any machine writes alike and any page draws without a network.
+
+A published figure leaves two outputs in the notebook: a small PNG (what JupyterLab, GitHub and
+paper show) and HTML with the chart's specification as inert JSON. On the book's pages
+`moat-figures.js` draws the specification with the one shared Vega bundle and hides the PNG.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+from PIL import Image
+
+from . import theme
+
+VEGALITE = "6.4"
+PNG_WIDTH = 640
+SCRIPT, STYLE, BUNDLE = "moat-figures.js", "moat-figures.css", "vega-bundle.js"
+_STATIC = Path(__file__).parent / "static"
+
+
+def rounded(value: Any, digits: int = 5) -> Any:
+    """Round every float in a nested structure to significant digits, so that machines agree on the text."""
+    if isinstance(value, dict):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item, digits) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        near = float(f"{value:.{digits}g}")
+        return int(near) if near.is_integer() and abs(near) < 1e15 else near
+    return value
+
+
+def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """The chart's Vega-Lite specification: rounded numbers, stable data names, no address of another host."""
+    spec = rounded(chart.to_dict())
+    spec.pop("$schema", None)
+    spec.pop("config", None)
+    names = {old: f"data{number}" for number, old in enumerate(spec.get("datasets", {}))}
+    spec["datasets"] = {names[old]: rows for old, rows in spec.get("datasets", {}).items()}
+    _rename_data(spec, names)
+    return spec
+
+
+def _rename_data(node: Any, names: dict[str, str]) -> None:
+    if isinstance(node, dict):
+        data = node.get("data")
+        if isinstance(data, dict) and data.get("name") in names:
+            data["name"] = names[data["name"]]
+        for item in node.values():
+            _rename_data(item, names)
+    elif isinstance(node, list):
+        for item in node:
+            _rename_data(item, names)
+
+
+def to_text(spec: dict[str, Any]) -> str:
+    """JSON with sorted keys and one data row a line, safe inside a script element."""
+    head = {key: value for key, value in spec.items() if key != "datasets"}
+    sets = []
+    for name, rows in sorted(spec.get("datasets", {}).items()):
+        lines = ",\n".join(json.dumps(row, sort_keys=True) for row in rows)
+        sets.append(f"{json.dumps(name)}: [\n{lines}\n]")
+    text = json.dumps(head, sort_keys=True)
+    body = text[:-1] + (", " if head else "") + '"datasets": {\n' + ",\n".join(sets) + "\n}}"
+    return body.replace("</", "<\\/")
+
+
+def digest(spec: dict[str, Any]) -> str:
+    """Short name of a specification: ten hexadecimal digits of its hash."""
+    return hashlib.sha1(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def to_png(spec: dict[str, Any]) -> bytes:
+    """The chart as a small PNG on white, title included, for paper and for viewers without scripts."""
+    page = json.loads(json.dumps(spec))
+    if page.get("width") == "container":
+        page["width"] = PNG_WIDTH - 170
+    title = page.get("title")
+    if isinstance(title, str):
+        page["title"] = textwrap.wrap(title, 84)
+    page["config"] = theme.config("light") | {"background": "#ffffff", "font": "sans-serif"}
+    raw = vl_convert.vegalite_to_png(json.dumps(page), scale=1, vl_version=VEGALITE)
+    small = io.BytesIO()
+    Image.open(io.BytesIO(raw)).convert("RGB").quantize(48).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def write_assets(folder: Path) -> list[Path]:
+    """Write what a page needs to draw figures into `folder`: Vega bundle, script with the theme, style."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = folder / BUNDLE
+    if not bundle.exists():
+        # The bundle declares a top-level `_`, which collides with Sphinx's doctools.js: hence the function.
+        bundle.write_text("(function(){\n" + vl_convert.javascript_bundle(vl_version=VEGALITE) + "\n})();\n", encoding="utf-8")
+    themes = {mode: theme.config(mode) for mode in ("light", "dark")}
+    script = (_STATIC / SCRIPT).read_text(encoding="utf-8").replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
+    (folder / SCRIPT).write_text(script, encoding="utf-8")
+    (folder / STYLE).write_text((_STATIC / STYLE).read_text(encoding="utf-8"), encoding="utf-8")
+    return [bundle, folder / SCRIPT, folder / STYLE]

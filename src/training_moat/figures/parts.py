@@ -1,0 +1,129 @@
+"""Pieces that the builders share: checked columns, encodings with units, axes, reference lines, tooltips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from training_moat.core.errors import InputError, unknown
+
+# d3 writes a billion as "G"; readers of prices and parameter counts expect "B".
+_SHORT = "replace(format(datum.value, '~s'), 'G', 'B')"
+
+
+def tidy(frame: pd.DataFrame, *columns: str | None) -> pd.DataFrame:
+    """Return the frame with a plain index after checking that it has rows and every named column."""
+    for column in columns:
+        if column is not None and column not in frame.columns:
+            raise unknown("column", column, map(str, frame.columns), "figure")
+    if frame.empty:
+        raise InputError("figure: the table to draw has no rows.")
+    return frame.reset_index(drop=True)
+
+
+def field(name: str) -> str:
+    """Escape a column name so that Vega-Lite does not read its dots and brackets as a path."""
+    for mark in ".[]":
+        name = name.replace(mark, "\\" + mark)
+    return name
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Powers of ten (thinned to at most eight) that cover low to high, as ticks of a log axis."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = max(1, math.ceil((last - first) / 8))
+    return [10.0**power for power in range(first, last + 1, step)]
+
+
+def bounds(values: Iterable[float], log: bool, where: str) -> tuple[float, float]:
+    """Smallest and largest finite value; on a log axis everything must be above zero."""
+    finite = [float(value) for value in values if pd.notna(value) and math.isfinite(value)]
+    if not finite:
+        raise InputError(f"figure: column '{where}' has no number to draw.")
+    if log and min(finite) <= 0:
+        raise InputError(f"figure: column '{where}' has values of zero or less, which a log axis cannot show.")
+    return min(finite), max(finite)
+
+
+def axis(title: str | None, low: float, high: float, log: bool = False, fmt: str | None = None, **more: Any) -> alt.Axis:
+    """Quantitative axis with its title (unit included) and readable ticks."""
+    options: dict[str, Any] = {"title": title, **more}
+    if fmt:
+        options["format"] = fmt
+    elif max(abs(low), abs(high)) >= 10_000 or (log and low < 0.01):
+        options["labelExpr"] = _SHORT
+    if log and high / low >= 30:
+        options["values"] = decades(low, high)
+    else:
+        options["tickCount"] = 5
+    return alt.Axis(**options)
+
+
+def scale(low: float, high: float, log: bool = False, zero: bool = False, domain: Sequence[float] | None = None) -> alt.Scale:
+    """Quantitative scale; `domain` fixes it, `zero` starts it at zero."""
+    if domain is not None:
+        return alt.Scale(type="log" if log else "linear", domain=list(domain), nice=False, clamp=True)
+    if log:
+        return alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False)
+    return alt.Scale(zero=zero)
+
+
+def tooltips(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> list[alt.Tooltip]:
+    """Tooltip entries for the named columns (default: the first eight of the frame)."""
+    chosen = list(columns) if columns is not None else [str(column) for column in frame.columns[:8]]
+    entries = []
+    for column in chosen:
+        number = pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(frame[column])
+        date = pd.api.types.is_datetime64_any_dtype(frame[column])
+        kind = "quantitative" if number else "temporal" if date else "nominal"
+        extra = {"format": ",.4~g"} if number else {}
+        entries.append(alt.Tooltip(field=field(column), type=kind, title=column.replace("_", " "), **extra))
+    return entries
+
+
+def ordered(frame: pd.DataFrame, category: str, value: str, sort: Any) -> list[str]:
+    """Order of the categories: "-value" (largest first), "value", None (as in the frame) or a given list."""
+    if isinstance(sort, (list, tuple)):
+        return [str(item) for item in sort]
+    if sort is None:
+        return [str(item) for item in dict.fromkeys(frame[category])]
+    if sort not in ("value", "-value"):
+        raise InputError(f"figure: sort is '{sort}'; expected 'value', '-value', None or a list of categories.")
+    totals = frame.groupby(category, sort=False)[value].sum()
+    return [str(item) for item in totals.sort_values(ascending=sort == "value", kind="stable").index]
+
+
+def reference_lines(lines: Any, channel: str) -> list[alt.Chart]:
+    """Dashed rules at given values across axis `channel` ("x" or "y").
+
+    `lines` is None, one (value, label) pair, or a list of such pairs.
+    """
+    if lines is None:
+        return []
+    pairs = [lines] if isinstance(lines, tuple) else list(lines)
+    layers: list[alt.Chart] = []
+    for value, label in pairs:
+        base = alt.Chart(pd.DataFrame({"at": [value], "label": [label]}))
+        along = {channel: alt.X("at:Q") if channel == "x" else alt.Y("at:Q")}
+        layers.append(base.mark_rule(strokeDash=[4, 3]).encode(**along))
+        if channel == "x":
+            words = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, fontSize=11)
+            layers.append(words.encode(text="label:N", y=alt.value(0), **along))
+        else:
+            words = base.mark_text(align="left", baseline="bottom", dy=-3, fontSize=11)
+            layers.append(words.encode(text="label:N", x=alt.value(2), **along))
+    return layers
+
+
+def band_height(count: int, row: int = 24, room: int = 10) -> int:
+    """Height in pixels of a chart with `count` rows of categories."""
+    return max(60, count * row + room)
+
+
+def layered(layers: Sequence[alt.Chart], title: str, height: int) -> alt.LayerChart:
+    """Stack layers into one chart as wide as its container."""
+    return alt.layer(*layers).properties(title=title, height=height, width="container")

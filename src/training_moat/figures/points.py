@@ -1,0 +1,88 @@
+"""Points: two quantities against each other, or one quantity per category on a log axis; and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from . import parts, theme
+
+
+def _paint(data: pd.DataFrame, color: str | None, colors: dict[str, str] | None, legend: bool) -> dict[str, Any]:
+    if color is None:
+        return {"color": alt.value(theme.ACCENT)}
+    shown = alt.Legend(title=None) if legend else None
+    return {"color": alt.Color(field=parts.field(color), type="nominal", scale=theme.colour_scale(data[color].astype(str), colors), legend=shown)}
+
+
+def points(
+    frame: pd.DataFrame, *, x: str, y: str, title: str, x_title: str, y_title: str | None = None,
+    color: str | None = None, label: str | None = None, log_x: bool = False, log_y: bool = False,
+    diagonal: bool = False, reference: Any = None, reference_x: Any = None, sort: Any = "-value",
+    x_domain: Sequence[float] | None = None, y_domain: Sequence[float] | None = None, height: int = 340,
+    legend: bool = True, colors: dict[str, str] | None = None, tooltip: Sequence[str] | None = None,
+    x_format: str | None = None, y_format: str | None = None,
+) -> alt.LayerChart:
+    """Dots; `y` may be a column of numbers (scatter) or of categories (a dot plot, sorted by x).
+
+    label: column whose words are written beside the dots (label few). diagonal: draw the line on
+    which x equals y, for predicted against measured (both axes then share one domain).
+    """
+    data = parts.tidy(frame, x, y, color, label)
+    dates = pd.api.types.is_datetime64_any_dtype(data[x])
+    scatter = pd.api.types.is_numeric_dtype(data[y])
+    left, right = (0.0, 1.0) if dates else parts.bounds(data[x], log_x, x)
+    layers: list[alt.Chart] = []
+    if scatter:
+        low, high = parts.bounds(data[y], log_y, y)
+        if diagonal:
+            both = [min(left, low) / 1.3, max(right, high) * 1.3] if log_x else [min(left, low, 0.0), max(right, high) * 1.05]
+            x_domain = y_domain = both
+            ends = pd.DataFrame({"a": both, "b": both})
+            layers.append(alt.Chart(ends).mark_line(strokeDash=[4, 3], strokeWidth=1.2, color=theme.MUTED).encode(x="a:Q", y="b:Q"))
+        up = alt.Y(field=parts.field(y), type="quantitative", scale=parts.scale(low, high, log_y, False, y_domain), axis=parts.axis(y_title, low, high, log_y, y_format))
+    else:
+        order = parts.ordered(data, y, x, sort)
+        height = parts.band_height(len(order))
+        up = alt.Y(field=parts.field(y), type="nominal", sort=order, axis=alt.Axis(title=y_title, grid=True))
+    if dates:
+        along = alt.X(field=parts.field(x), type="temporal", axis=alt.Axis(title=x_title, tickCount=6))
+    else:
+        along = alt.X(field=parts.field(x), type="quantitative", scale=parts.scale(left, right, log_x, False, x_domain), axis=parts.axis(x_title, left, right, log_x, x_format))
+    base = alt.Chart(data).encode(x=along, y=up)
+    paint = _paint(data, color, colors, legend and color != y)
+    layers.append(base.mark_point(opacity=0.9).encode(tooltip=parts.tooltips(data, tooltip), **paint))
+    if label:
+        words = base.mark_text(align="left", baseline="middle", dx=8, fontSize=11)
+        layers.append(words.encode(text=alt.Text(field=parts.field(label), type="nominal")))
+    layers += [*parts.reference_lines(reference, "y"), *parts.reference_lines(reference_x, "x")]
+    return parts.layered(layers, title, height)
+
+
+def ranges(
+    frame: pd.DataFrame, *, category: str, low: str, high: str, title: str, value_title: str,
+    mid: str | None = None, color: str | None = None, log: bool = False, reference: Any = None,
+    sort: Any = "-value", domain: Sequence[float] | None = None, legend: bool | None = None,
+    colors: dict[str, str] | None = None, tooltip: Sequence[str] | None = None, value_format: str | None = None,
+) -> alt.LayerChart:
+    """One horizontal line from low to high per category, with a dot at `mid` (the median).
+
+    For 90% ranges (5th to 95th percentile) and for lower and upper bounds.
+    """
+    data = parts.tidy(frame, category, low, high, mid, color)
+    left, right = parts.bounds(pd.concat([data[low], data[high]]), log, low)
+    order = parts.ordered(data, category, mid or high, sort)
+    along = {"scale": parts.scale(left, right, log, False, domain), "axis": parts.axis(value_title, left, right, log, value_format)}
+    y = alt.Y(field=parts.field(category), type="nominal", sort=order, axis=alt.Axis(title=None))
+    paint = _paint(data, color, colors, legend if legend is not None else color not in (None, category))
+    base = alt.Chart(data).encode(y=y, tooltip=parts.tooltips(data, tooltip), **paint)
+    span = base.mark_rule(strokeWidth=5, strokeCap="round", opacity=0.55).encode(
+        x=alt.X(field=parts.field(low), type="quantitative", **along), x2=alt.X2(field=parts.field(high))
+    )
+    layers = [span]
+    if mid:
+        layers.append(base.mark_point(size=80, opacity=1).encode(x=alt.X(field=parts.field(mid), type="quantitative", **along)))
+    return parts.layered([*layers, *parts.reference_lines(reference, "x")], title, parts.band_height(len(order), row=26))

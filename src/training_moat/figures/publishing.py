@@ -1,0 +1,171 @@
+"""What a notebook shows: numbered figures and tables with caption, sources and data, and computed sentences."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import altair as alt
+import pandas as pd
+from IPython.display import display
+
+from training_moat.core.errors import InputError
+
+from . import offline
+
+_numbers: dict[str, dict[str, int]] = {"Figure": {}, "Table": {}}
+REFERENCES = "references.html"
+
+
+class Output:
+    """A cell's result with its MIME forms and, for pictures, their metadata."""
+
+    def __init__(self, forms: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
+        self.forms, self.metadata = forms, metadata or {}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.forms, self.metadata
+
+    def __repr__(self) -> str:
+        return self.forms["text/plain"]
+
+
+def _number(kind: str, caption: str) -> int:
+    """Number of a figure or table in this notebook; publishing the same caption again keeps its number."""
+    known = _numbers[kind]
+    return known.setdefault(caption, len(known) + 1)
+
+
+def _required(kind: str, **given: str) -> None:
+    for name, text in given.items():
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{kind}: {name} is empty; expected a sentence for the reader.")
+
+
+def _source_line(source: str | Sequence[str]) -> str:
+    keys = [source] if isinstance(source, str) else list(dict.fromkeys(source))
+    if not keys:
+        raise InputError("figure: source is empty; expected one or more keys of data/sources.csv.")
+    links = [
+        f'<a class="moat-source" href="{REFERENCES}#source-{quote(key)}">{html.escape(key)}</a>' for key in keys
+    ]
+    return f'<span class="moat-sources">Source{"s" if len(keys) > 1 else ""}: {", ".join(links)}</span>'
+
+
+def _csv_link(rows: Sequence[dict[str, Any]], name: str) -> str:
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row if not key.startswith("_")))
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    address = "data:text/csv;charset=utf-8," + quote(text.getvalue(), safe=",:;/()+ ").replace(" ", "%20")
+    return f'<a class="moat-download" download="{html.escape(name)}.csv" href="{address}">Data (CSV)</a>'
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values: rounded numbers, ISO dates, blank for missing."""
+    plain = frame.copy()
+    for column in plain.columns:
+        if pd.api.types.is_datetime64_any_dtype(plain[column]):
+            plain[column] = plain[column].dt.strftime("%Y-%m-%d")
+    table = plain.astype(object).where(plain.notna(), None).to_dict("records")
+    return offline.rounded([{str(key): _plain(value) for key, value in row.items()} for row in table])
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+
+
+def publish(
+    chart: alt.TopLevelMixin, *, caption: str, alt: str, source: str | Sequence[str], data: pd.DataFrame | None = None
+) -> Output:
+    """Show a chart as a numbered figure; use it as the last expression of a cell.
+
+    caption: what the reader sees, in a sentence or two. alt: the same for who cannot see the
+    picture: kind of chart, axes, what stands out, with the numbers. source: key or keys of
+    data/sources.csv. data: the frame behind the CSV link (default: the chart's largest data set).
+    Raises InputError when caption, alt or source is empty.
+    """
+    _required("figure", caption=caption, alt=alt)
+    number = _number("Figure", caption)
+    spec = offline.specification(chart)
+    title = spec.get("title")
+    sets = list(spec.get("datasets", {}).values())
+    rows = _rows(data) if data is not None else max(sets, key=len, default=[])
+    sources = _source_line(source)
+    mark = f"vis-{number}-{offline.digest(spec)}"
+    words = html.escape(alt, quote=True)
+    picture = {"image/png": offline.to_png(spec), "text/plain": alt}
+    display(picture, raw=True, metadata={"mystnb": {"image": {"alt": alt, "classes": ["moat-print"]}}})
+    drawn = {key: value for key, value in spec.items() if key != "title"}
+    heading = f'<p class="moat-title">{html.escape(title)}</p>\n' if isinstance(title, str) else ""
+    page = (
+        f'<figure class="moat-figure" id="figure-{number}">\n{heading}'
+        f'<div class="moat-chart" id="{mark}" role="img" aria-label="{words}"></div>\n'
+        f'<script type="application/json" data-chart="{mark}">{offline.to_text(drawn)}</script>\n'
+        f"<figcaption><strong>Figure {number}.</strong> {html.escape(caption)} {sources} "
+        f"{_csv_link(rows, f'figure-{number}')}</figcaption>\n</figure>"
+    )
+    return Output({"text/html": page, "text/plain": f"Figure {number}. {caption}"})
+
+
+def _cell(value: Any, form: str | None) -> str:
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d")
+    if isinstance(value, (int, float)) or hasattr(value, "item"):
+        number = _plain(value)
+        if form:
+            return format(number, form)
+        return f"{number:,}" if isinstance(number, int) else f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    text = str(value)
+    if text.startswith(("https://", "http://")):
+        shown = html.escape(text.split("//", 1)[1].rstrip("/"))
+        return f'<a href="{html.escape(text, quote=True)}">{shown if len(shown) < 40 else shown[:37] + "..."}</a>'
+    return html.escape(text)
+
+
+def table(
+    frame: pd.DataFrame, *, caption: str, source: str | Sequence[str], formats: dict[str, str] | None = None,
+    tall: bool = False,
+) -> Output:
+    """Show a frame as a numbered table that scrolls by itself on a narrow screen.
+
+    Columns appear as named (rename them for readers, unit included). formats: a Python format per
+    column, such as {"price (USD)": ",.0f"}; numbers without one show three significant digits.
+    tall: limit the height and scroll inside, for long tables.
+    """
+    _required("table", caption=caption)
+    if frame.empty:
+        raise InputError("table: the table to show has no rows.")
+    number = _number("Table", caption)
+    forms = formats or {}
+    right = {column: pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(frame[column]) for column in frame.columns}
+    style = {column: ' class="number"' if right[column] else "" for column in frame.columns}
+    head = "".join(f'<th scope="col"{style[column]}>{html.escape(str(column))}</th>' for column in frame.columns)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td{style[column]}>{_cell(value, forms.get(column))}</td>" for column, value in zip(frame.columns, row)) + "</tr>"
+        for row in frame.itertuples(index=False, name=None)
+    )
+    name = html.escape(caption, quote=True)
+    page = (
+        f'<figure class="moat-table" id="table-{number}">\n'
+        f"<figcaption><strong>Table {number}.</strong> {html.escape(caption)} {_source_line(source)} "
+        f"{_csv_link(_rows(frame), f'table-{number}')}</figcaption>\n"
+        f'<div class="moat-scroll{" moat-tall" if tall else ""}" tabindex="0" role="region" aria-label="{name}">\n'
+        f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>"
+    )
+    return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
+
+
+def sentence(text: str) -> Output:
+    """Show a computed sentence as prose (Markdown). Dollar signs stay dollars, never formulas."""
+    _required("sentence", text=text)
+    return Output({"text/markdown": text.replace("\\$", "$").replace("$", "\\$"), "text/plain": text})

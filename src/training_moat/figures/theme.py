@@ -1,0 +1,106 @@
+"""How every picture looks: fonts, axes, the fixed colour of each company, light and dark.
+
+Colours stay readable on white and on near-black (contrast of at least three to one on both), and
+neighbours in a palette differ in lightness as well as in hue, so that colour-blind readers can
+tell them apart. Charts still carry direct labels: colour never is the only carrier of meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import altair as alt
+
+COMPANY_COLOURS = {
+    "NVIDIA": "#5a9a08",
+    "AMD": "#d1495b",
+    "Google": "#3d7dd8",
+    "AWS": "#d98200",
+    "SambaNova": "#8f5fd0",
+    "Groq": "#e0561b",
+    "NVIDIA (Groq)": "#a98b1d",
+    "Cerebras": "#0f8b8d",
+    "d-Matrix": "#c65fa6",
+    "Graphcore": "#b0496f",
+    "Intel": "#2f90c4",
+    "Intel Habana": "#2f90c4",
+    "Intel Nervana": "#5b7fa3",
+    "Huawei": "#c0392b",
+    "Microsoft": "#418a6b",
+    "Meta": "#5870e0",
+    "Tenstorrent": "#7a6fae",
+    "Cambricon": "#a5693d",
+    "Etched": "#8a7a5c",
+    "Mythic": "#6f8296",
+    "Untether AI": "#7d8b3a",
+    "Tesla": "#b5485d",
+}
+"""One colour per company, kept through the whole book."""
+
+VERDICT_COLOURS = {
+    "supported": "#0f8b6d",
+    "partly": "#d98200",
+    "contradicted": "#c0392b",
+    "open": "#7a8591",
+}
+"""One colour per verdict, kept through the whole book."""
+
+PALETTE = ["#3d7dd8", "#d98200", "#0f8b8d", "#c65fa6", "#5a9a08", "#d1495b", "#8f5fd0", "#8a7a5c", "#2f90c4", "#a98b1d"]
+"""Colours for anything that is neither a company nor a verdict, in order of use."""
+
+ACCENT = "#3d7dd8"
+MUTED = "#7f8a96"
+SEQUENTIAL = ["#dce9f8", "#9cc3ec", "#5d9bdb", "#2f6fb9", "#174a86"]
+DIVERGING = ["#b3561f", "#e5a97c", "#f2efe9", "#8db8dd", "#2b66a8"]
+
+_INK = {"light": "#2b2f36", "dark": "#d6dae0"}
+_SOFT = {"light": "#5f6873", "dark": "#a3adb8"}
+_GRID = {"light": "#e3e6ea", "dark": "#353b43"}
+
+
+def colours(values: Iterable[Any]) -> dict[str, str]:
+    """Map each distinct value to its colour: companies and verdicts keep theirs, others take the palette in order."""
+    fixed = COMPANY_COLOURS | VERDICT_COLOURS
+    chosen: dict[str, str] = {}
+    spare = iter(PALETTE * 5)
+    for value in dict.fromkeys(values):
+        chosen[str(value)] = fixed.get(str(value)) or next(
+            colour for colour in spare if colour not in chosen.values() or len(chosen) >= len(PALETTE)
+        )
+    return chosen
+
+
+def colour_scale(values: Iterable[Any], given: dict[str, str] | None = None) -> alt.Scale:
+    """Altair scale with this book's colour for each value; `given` overrides some."""
+    table = colours(values) | {key: colour for key, colour in (given or {}).items()}
+    return alt.Scale(domain=list(table), range=list(table.values()))
+
+
+def config(mode: str = "light") -> dict[str, Any]:
+    """Vega-Lite configuration of the book for `mode` "light" or "dark"."""
+    ink, soft, grid = _INK[mode], _SOFT[mode], _GRID[mode]
+    axis = {
+        "labelColor": soft, "titleColor": soft, "domainColor": grid, "gridColor": grid, "tickColor": grid,
+        "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 230,
+        "labelOverlap": "greedy", "tickSize": 4, "titleLimit": 560,
+    }
+    return {
+        "background": None,
+        "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
+        "view": {"stroke": None},
+        "axis": axis,
+        "axisBand": {"grid": False, "domain": False, "ticks": False, "labelPadding": 6},
+        "legend": {
+            "orient": "top", "labelColor": soft, "titleColor": soft, "labelFontSize": 12, "titleFontSize": 12,
+            "titleFontWeight": "normal", "symbolType": "circle", "labelLimit": 240, "columns": 4,
+        },
+        "title": {"anchor": "start", "color": ink, "fontSize": 14, "fontWeight": 600, "offset": 12},
+        "header": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},
+        "text": {"color": ink, "fontSize": 12},
+        "rule": {"color": soft},
+        "line": {"strokeWidth": 2.5},
+        "point": {"size": 70, "filled": True},
+        "bar": {"color": ACCENT, "cornerRadiusEnd": 2},
+        "range": {"category": PALETTE, "ramp": SEQUENTIAL, "heatmap": SEQUENTIAL, "diverging": DIVERGING},
+    }
