@@ -1,0 +1,152 @@
+"""Chips of the table as core objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from ..core.errors import unknown
+from ..core.machine import Chip, Link, Tier
+from ..core.units import BITS_PER_BYTE, GB, MB, TB, TERA
+from . import scenario, spelling, tables
+
+PEAK_COLUMNS = {
+    "fp32": "fp32_tflops",
+    "tf32": "tf32_tflops",
+    "fp16": "fp16_tflops",
+    "bf16": "bf16_tflops",
+    "fp8": "fp8_tflops",
+    "fp6": "fp6_tflops",
+    "fp4": "fp4_tflops",
+    "int8": "int8_tops",
+}
+"""Number format and the column of its dense peak."""
+
+LINK_KIND = {"scaleup": "nvlink", "scaleout": "network", "host": "pcie"}
+"""Which published step latency stands for each kind of link until one is calibrated."""
+
+TRAINS = {"yes": True, "withdrawn": True, "no": False}
+"""Whether the silicon was offered for training, from the column `supports_training`."""
+
+GBIT = 1e9 / BITS_PER_BYTE
+"""Bytes in a gigabit."""
+
+
+def frame() -> pd.DataFrame:
+    """The chips table, the active scenario's chips included."""
+    return tables.load("chips")
+
+
+def resolve(name: str, where: str = "") -> str:
+    """The id that a name or any other spelling means; InputError with the nearest id otherwise."""
+    return _resolve(str(name), where, _state())
+
+
+def chip(name: str) -> Chip:
+    """One chip by id, name or a spelling used by a measurement. Raises InputError for an unknown one."""
+    return _all(_state())[resolve(name)]
+
+
+def all_chips() -> dict[str, Chip]:
+    """All chips by id, the active scenario's included, in table order."""
+    return dict(_all(_state()))
+
+
+def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
+    """A chip from a mapping with the table's columns, `base` naming a chip whose values it keeps elsewhere.
+
+    Raises InputError for unknown columns, unknown bases and values outside the table's schema.
+    """
+    complete = scenario.completed("chips", record, where)
+    return build(scenario.typed("chips", [complete], where, [complete["id"]]).iloc[0])
+
+
+def build(row: pd.Series) -> Chip:
+    """A core chip from one typed row of the table."""
+    peaks = {name: float(row[column]) * TERA for name, column in PEAK_COLUMNS.items() if pd.notna(row[column])}
+    return Chip(
+        id=row["id"],
+        name=row["name"],
+        vendor=row["vendor"],
+        peak_flops=peaks,
+        tiers=_tiers(row),
+        scaleup=_scaleup(row),
+        scaleout=_scaleout(row),
+        tdp_w=_optional(row["tdp_w"]),
+        price_usd=_optional(row["price_usd"]),
+        cloud_usd_per_h=_optional(row["cloud_usd_per_h"]),
+        available=_optional(row["available"]),
+        supports_training=TRAINS[row["supports_training"]],
+        family=row["family"],
+        notes=tuple(filter(None, [_optional(row["notes"])])),
+    )
+
+
+def _optional(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    return value if isinstance(value, str) else float(value)
+
+
+def _rate(value: float, unit: float) -> float | None:
+    return None if pd.isna(value) else float(value) * unit
+
+
+def _tiers(row: pd.Series) -> tuple[Tier, ...]:
+    """The memory tiers with a published capacity above zero, fastest first."""
+    sizes = (
+        ("sram", _rate(row["sram_mb"], MB), _rate(row["sram_tb_per_s"], TB)),
+        ("hbm", _rate(row["hbm_gb"], GB), _rate(row["hbm_tb_per_s"], TB)),
+        ("ddr", _rate(row["ddr_gb"], GB), _rate(row["ddr_gb_per_s"], GB)),
+    )
+    return tuple(Tier(name, capacity, rate) for name, capacity, rate in sizes if capacity)
+
+
+def _scaleup(row: pd.Series) -> Link | None:
+    rate = _rate(row["scaleup_gb_per_s_per_direction"], GB)
+    if rate is None:
+        return None
+    topology = _optional(row["scaleup_topology"]) or "switched"
+    latency = step_latency_s("host" if topology == "host" else "scaleup")
+    return Link(rate, latency, _optional(row["scaleup_domain_chips"]), topology)
+
+
+def _scaleout(row: pd.Series) -> Link | None:
+    rate = _rate(row["scaleout_gbit_per_s_per_chip"], GBIT)
+    if rate is None:
+        return None
+    return Link(rate, step_latency_s("scaleout"), None, _optional(row["scaleout_topology"]) or "fat_tree")
+
+
+def step_latency_s(link: str) -> float:
+    """Seconds one step of a small message takes on a kind of link (`scaleup`, `scaleout`, `host`), as NCCL's
+    cost model has it for its low-latency protocol (table link_latencies)."""
+    rows = tables.load("link_latencies")
+    found = rows[(rows["link"] == LINK_KIND[link]) & (rows["protocol"] == "ll")]
+    return float(found["latency_us"].iloc[0]) * 1e-6
+
+
+def _state() -> tuple[str, int, str, int]:
+    """What the caches below depend on: the table file and the active scenario."""
+    return tables.state("chips")
+
+
+@lru_cache(maxsize=8)
+def _all(state: tuple) -> dict[str, Chip]:
+    return {row["id"]: build(row) for _, row in frame().iterrows()}
+
+
+@lru_cache(maxsize=4096)
+def _resolve(name: str, where: str, state: tuple) -> str:
+    found = _spellings(state).get(spelling.normal(name))
+    if found is None:
+        raise unknown("chip", name, frame()["id"], where=where)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _spellings(state: tuple) -> dict[str, str]:
+    return spelling.ids_by_spelling(frame())

@@ -1,0 +1,93 @@
+"""What every table is: `data/datapackage.json`, the one place that names columns, types and units.
+
+The file is a Frictionless data package. Three properties go beyond that standard: a field's `unit`; `keysOf`,
+the table whose key the cell holds (several keys are separated by ";"); and `listOf`, the words a
+";"-separated cell may hold.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import InputError, unknown
+from .paths import data_folder
+
+SEPARATOR = ";"
+"""Between the items of a cell that holds several."""
+
+NUMERIC = ("number", "integer")
+"""Field types that hold numbers."""
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, modified_ns: int) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path.name}, line {error.lineno}: not valid JSON ({error.msg})") from error
+
+
+def stamp() -> tuple[Path, int]:
+    """The descriptor's file and its time of change: what anything built from it depends on."""
+    path = data_folder() / "datapackage.json"
+    return path, path.stat().st_mtime_ns
+
+
+def package() -> dict[str, Any]:
+    """The whole descriptor."""
+    return _read(*stamp())
+
+
+def table_names() -> list[str]:
+    """Names of all tables, in the descriptor's order."""
+    return [resource["name"] for resource in package()["resources"]]
+
+
+def resource(name: str) -> dict[str, Any]:
+    """The description of one table; InputError with the nearest name when there is none."""
+    for item in package()["resources"]:
+        if item["name"] == name:
+            return item
+    raise unknown("table", name, table_names())
+
+
+def fields(name: str) -> list[dict[str, Any]]:
+    """The columns of one table, in file order."""
+    return resource(name)["schema"]["fields"]
+
+
+def primary_key(name: str) -> str | None:
+    """The column whose values name the rows, where the table has one."""
+    return resource(name)["schema"].get("primaryKey")
+
+
+def expectation(field: dict[str, Any]) -> str:
+    """What a cell of this column should hold, in words."""
+    rules = field.get("constraints", {})
+    if "enum" in rules:
+        return "one of " + ", ".join(str(item) for item in rules["enum"])
+    if "listOf" in field:
+        return f"words separated by '{SEPARATOR}', each one of " + ", ".join(field["listOf"])
+    if "keysOf" in field:
+        return f"a key of {field['keysOf']}.csv, several separated by '{SEPARATOR}'"
+    if field["type"] in NUMERIC:
+        return _number_expectation(field, rules)
+    if "pattern" in rules:
+        return f"text like {field.get('example', rules['pattern'])}"
+    return "text"
+
+
+def _number_expectation(field: dict[str, Any], rules: dict[str, Any]) -> str:
+    words = ["a whole number" if field["type"] == "integer" else "a number"]
+    if field.get("unit", "1") != "1":
+        words.append(f"in {field['unit']}")
+    if "minimum" in rules and "maximum" in rules:
+        words.append(f"from {rules['minimum']:g} to {rules['maximum']:g}")
+    elif "minimum" in rules:
+        words.append(f"of at least {rules['minimum']:g}")
+    elif "maximum" in rules:
+        words.append(f"of at most {rules['maximum']:g}")
+    return " ".join(words)

@@ -1,0 +1,104 @@
+"""Reading one table's file: whole lines first, then typed cells, then keys into other tables."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..core.errors import InputError, nearest
+from . import descriptor, schemas
+from .paths import data_folder
+from .problems import Problem
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One file read: its typed `frame`, the `lines` its rows stand on, and every problem of its cells.
+
+    The frame is only to be used when there are no problems.
+    """
+
+    frame: pd.DataFrame = field(default_factory=pd.DataFrame)
+    lines: list[int] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def path_of(name: str) -> Path:
+    """The file of one table."""
+    return data_folder() / descriptor.resource(name)["path"]
+
+
+def read(name: str) -> pd.DataFrame:
+    """The validated table as it stands in its file; InputError with the first problem when it is bad."""
+    path = path_of(name)
+    if not path.is_file():
+        raise InputError(f"data/{path.name}: the file is missing; datapackage.json names it")
+    return _read(name, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read(name: str, path: Path, modified_ns: int) -> pd.DataFrame:
+    found = inspect(name)
+    if found.problems:
+        more = f" (and {len(found.problems) - 1} more; run `moat check`)" if len(found.problems) > 1 else ""
+        raise InputError(f"{found.problems[0]}{more}")
+    return found.frame
+
+
+def inspect(name: str) -> Inspection:
+    """Read one table and find everything wrong with its own cells (keys into other tables: `key_problems`)."""
+    path = path_of(name)
+    label = f"data/{path.name}"
+    if not path.is_file():
+        return Inspection(problems=[Problem(label, None, None, None, "this file; datapackage.json names it")])
+    header, records, lines, problems = _whole_lines(path, label)
+    if problems:
+        return Inspection(problems=problems)
+    cells = pd.DataFrame(records, columns=header, dtype="str").replace("", np.nan)
+    frame, problems = schemas.parse(name, cells, label, lines)
+    return Inspection(frame, lines, problems)
+
+
+def _whole_lines(path: Path, label: str) -> tuple[list[str], list[list[str]], list[int], list[Problem]]:
+    """Header, records, the line each record ends on, and every line that is not a record of that header."""
+    problems: list[Problem] = []
+    records, lines = [], []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            for record in reader:
+                if len(record) == len(header):
+                    records.append(record)
+                    lines.append(reader.line_num)
+                    continue
+                expected = f"{len(header)} fields, found {len(record)} (a comma inside a field needs quotes around it)"
+                problems.append(Problem(label, reader.line_num, None, None, expected))
+    except csv.Error as error:
+        problems.append(Problem(label, reader.line_num, None, None, f"a well-formed CSV line ({error})"))
+        header = []
+    except UnicodeDecodeError as error:
+        problems.append(Problem(label, None, None, None, f"UTF-8 text (byte {error.start} is not)"))
+        header = []
+    return header, records, lines, problems
+
+
+def key_problems(name: str, found: Inspection, keys: dict[str, set[str]]) -> list[Problem]:
+    """Cells that name a row another table does not have; `keys` holds the keys of each table."""
+    label = f"data/{path_of(name).name}"
+    problems = []
+    for column in descriptor.fields(name):
+        known = keys.get(column.get("keysOf", ""))
+        if known is None:
+            continue
+        expected = f"a key of {column['keysOf']}.csv"
+        for line, cell in zip(found.lines, found.frame[column["name"]], strict=True):
+            for key in cell.split(descriptor.SEPARATOR) if isinstance(cell, str) else ():
+                if key not in known:
+                    problems.append(Problem(label, line, column["name"], key, expected, nearest(key, known)))
+    return problems

@@ -1,0 +1,93 @@
+"""Model architectures of the table as core objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from ..core.errors import unknown
+from ..core.workload import Transformer
+from . import scenario, spelling, tables
+
+SIZES = tuple(
+    name
+    for name in Transformer.__dataclass_fields__
+    if name not in ("name", "params_given", "active_params_given")
+)
+"""Columns that become the transformer's sizes."""
+
+BILLION = 1e9
+
+
+def frame() -> pd.DataFrame:
+    """The models table, the active scenario's models included."""
+    return tables.load("models")
+
+
+def resolve(name: str, where: str = "") -> str:
+    """The id that a name or any other spelling means; InputError with the nearest id otherwise."""
+    found = find(name)
+    if found is None:
+        raise unknown("model", str(name), frame()["id"], where=where)
+    return found
+
+
+def find(name: str) -> str | None:
+    """The id that a spelling means, or None: for measured rows whose model the table may not have."""
+    return _spellings(tables.state("models")).get(spelling.normal(str(name)))
+
+
+def model(name: str) -> Transformer:
+    """One architecture by id, name or a spelling used by a measurement. Raises InputError for an unknown one."""
+    return _all(tables.state("models"))[resolve(name)]
+
+
+def all_models() -> dict[str, Transformer]:
+    """All architectures by id, the active scenario's included, in table order."""
+    return dict(_all(tables.state("models")))
+
+
+def from_record(record: Mapping[str, Any], where: str = "model") -> Transformer:
+    """An architecture from a mapping with the table's columns.
+
+    `base` names a model whose values it keeps elsewhere. Without one, sizes that follow from the others may
+    be left out (see `shape_gaps.filled`). A given `params_b` wins over the count. Raises InputError for
+    unknown columns or bases and for values outside the table's schema.
+    """
+    complete = scenario.completed("models", record, where)
+    return build(scenario.typed("models", [complete], where, [complete["id"]]).iloc[0])
+
+
+def build(row: pd.Series) -> Transformer:
+    """A core transformer from one typed row of the table.
+
+    Weights are counted from the shape, which is exact to a percent, unless `params_basis` says that the
+    published count holds weights outside the shape.
+    """
+    published = row["params_basis"] == "published"
+    return Transformer(
+        name=row["name"],
+        **{name: _number(row[name]) for name in SIZES},
+        params_given=_number(row["params_b"]) * BILLION if published else 0,
+        active_params_given=_number(row["active_params_b"]) * BILLION if published else 0,
+    )
+
+
+def _number(value: float) -> int | float:
+    """A size as a plain number: whole where it is whole, 0 where the shape has no such part."""
+    if pd.isna(value):
+        return 0
+    return int(value) if float(value).is_integer() else float(value)
+
+
+@lru_cache(maxsize=8)
+def _all(state: tuple) -> dict[str, Transformer]:
+    return {row["id"]: build(row) for _, row in frame().iterrows()}
+
+
+@lru_cache(maxsize=8)
+def _spellings(state: tuple) -> dict[str, str]:
+    return spelling.ids_by_spelling(frame())

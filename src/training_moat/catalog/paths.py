@@ -1,0 +1,35 @@
+"""Where the project's files are: one root, found once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..core.errors import InputError
+
+MARK = Path("data") / "datapackage.json"
+"""The file that tells the project's root from any other folder."""
+
+
+def root() -> Path:
+    """The project's root: `MOAT_ROOT` where set, else the nearest folder upwards from the working folder
+    that holds `data/datapackage.json`, else the same search from this package's own file.
+
+    Raises InputError when no such folder exists.
+    """
+    named = os.environ.get("MOAT_ROOT")
+    if named:
+        folder = Path(named).resolve()
+        if not (folder / MARK).is_file():
+            raise InputError(f"MOAT_ROOT={named}: no {MARK.as_posix()} there; expected the project's root folder")
+        return folder
+    for start in (Path.cwd(), Path(__file__).resolve()):
+        for folder in (start, *start.parents):
+            if (folder / MARK).is_file():
+                return folder
+    raise InputError(f"no {MARK.as_posix()} found upwards from {Path.cwd()}; run inside the project or set MOAT_ROOT")
+
+
+def data_folder() -> Path:
+    """The folder of the data tables."""
+    return root() / "data"

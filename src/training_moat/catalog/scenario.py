@@ -1,0 +1,179 @@
+"""Scenarios: a YAML file that adds or overrides chips and models and sets chapter parameters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ..core.errors import InputError, unknown
+from . import descriptor, files, schemas, shape_gaps
+
+KINDS = ("chips", "models")
+"""Tables that a scenario may add to."""
+
+KEYS = ("title", "description", "parameters", *KINDS)
+"""Top-level keys of a scenario file."""
+
+DEFAULTS = {
+    "chips": {"vendor": "custom", "family": "custom", "supports_training": "yes"},
+    "models": {"organisation": "custom"},
+}
+"""What an entry without a base gets for columns that describe rather than measure."""
+
+NOT_INHERITED = ("aliases",)
+"""Columns of a base that name the base itself."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A validated scenario. `rows` holds one typed frame per kind; `parameters` is by chapter, unchecked."""
+
+    path: Path
+    title: str = ""
+    description: str = ""
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def overlay(self, kind: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """`frame` with this scenario's entries in place of, or after, its own."""
+        added = self.rows.get(kind)
+        if added is None or added.empty:
+            return frame
+        kept = frame[~frame["id"].isin(added["id"])]
+        return pd.concat([kept, added.astype(kept.dtypes.to_dict(), errors="ignore")], ignore_index=True)
+
+
+def active_path() -> Path | None:
+    """The scenario file that `MOAT_SCENARIO` names, or None."""
+    named = os.environ.get("MOAT_SCENARIO")
+    return Path(named).resolve() if named else None
+
+
+def active() -> Scenario | None:
+    """The scenario in force in this process, or None."""
+    path = active_path()
+    return load(path) if path is not None else None
+
+
+def load(path: str | Path) -> Scenario:
+    """Read and validate a scenario file; InputError in one sentence when anything in it is wrong."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"scenario {path}: no such file")
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _load(path: Path, modified_ns: int) -> Scenario:
+    content = _mapping(path)
+    for key in content:
+        if key not in KEYS:
+            raise unknown("key", str(key), KEYS, where=path.name)
+    rows = {kind: _entries(kind, content.get(kind) or {}, path.name) for kind in KINDS}
+    parameters = content.get("parameters") or {}
+    if not isinstance(parameters, dict) or not all(isinstance(item, dict) for item in parameters.values()):
+        raise InputError(f"{path.name}, parameters: expected a mapping from chapter to its parameters")
+    title, description = (str(content.get(key) or "").strip() for key in ("title", "description"))
+    return Scenario(path, title, description, parameters, rows)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path.name}{line}: not valid YAML ({getattr(error, 'problem', error)})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: expected UTF-8 text (byte {error.start} is not)") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path.name}: expected a mapping with keys such as {', '.join(KEYS)}")
+    return content
+
+
+def _entries(kind: str, content: Any, where: str) -> pd.DataFrame:
+    """All entries of one kind as a typed frame."""
+    if isinstance(content, dict):
+        pairs = [(str(name), body) for name, body in content.items()]
+    elif isinstance(content, list) and all(isinstance(body, dict) and body.get("id") for body in content):
+        pairs = [(str(body["id"]), body) for body in content]
+    else:
+        raise InputError(f"{where}, {kind}: expected a mapping from id to columns, or a list of entries with an id")
+    if not all(isinstance(body, dict) for _, body in pairs):
+        raise InputError(f"{where}, {kind}: expected columns under each id, such as `base: h100-sxm`")
+    complete = [completed(kind, {**body, "id": name}, f"{where}, {kind} '{name}'") for name, body in pairs]
+    return typed(kind, complete, where, [f"{kind} '{name}'" for name, _ in pairs])
+
+
+def completed(kind: str, record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A user's entry with every column: its own values over its base's, plain defaults for the rest.
+
+    `base` names a row of the table; an id the table already has is its own base. Raises InputError for an
+    unknown column or base.
+    """
+    columns = [item["name"] for item in descriptor.fields(kind)]
+    for key in record:
+        if key not in (*columns, "base"):
+            raise unknown("column", str(key), [*columns, "base"], where=where)
+    table = files.read(kind).set_index("id", drop=False)
+    base = record.get("base") or (record.get("id") if record.get("id") in table.index else None)
+    own = {key: value for key, value in record.items() if key != "base" and value is not None}
+    name = str(own.get("id") or own.get("name") or "custom")
+    if base is None:
+        complete = {**DEFAULTS[kind], "name": name}
+    elif base in table.index:
+        inherited = table.loc[base].dropna().drop(list(NOT_INHERITED), errors="ignore").to_dict()
+        complete = inherited if "name" in own or base == name else {**inherited, "name": name}
+    else:
+        raise unknown(kind[:-1], str(base), table.index, where=f"{where}, base")
+    complete = {**complete, "source": "scenario", "confirmed": "no", **own, "id": name}
+    if kind == "models":
+        return shape_gaps.filled({**complete, **_recount(own, base)}, where)
+    return complete
+
+
+def _recount(own: Mapping[str, Any], base: str | None) -> dict[str, Any]:
+    """What a changed shape does to its base's published count: an own count wins, else the shape is counted."""
+    if base is None or set(own) <= {"id", "name", "params_b", "active_params_b"}:
+        return {}
+    if own.get("params_b") is not None:
+        return {"params_basis": "published", "active_params_b": own.get("active_params_b")}
+    return {"params_basis": "shape", "params_b": None, "active_params_b": None}
+
+
+def typed(kind: str, records: list[dict[str, Any]], where: str, labels: list[str]) -> pd.DataFrame:
+    """Complete entries as a typed frame, checked by the table's own schema."""
+    columns = [item["name"] for item in descriptor.fields(kind)]
+    cells = pd.DataFrame([{key: _text(value) for key, value in record.items()} for record in records])
+    cells = cells.reindex(columns=columns).astype("str")
+    frame, problems = schemas.parse(kind, cells, where, labels)
+    if problems:
+        raise InputError(str(problems[0]))
+    known = set(files.read("sources")["key"])
+    for label, cell in zip(labels, frame["source"], strict=True):
+        for key in cell.split(descriptor.SEPARATOR):
+            if key not in known:
+                raise unknown("source", key, known, where=f"{where}, {label}, column source")
+    return frame
+
+
+def _text(value: Any) -> str | None:
+    """A YAML or JSON value as it would stand in a CSV cell."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list):
+        return descriptor.SEPARATOR.join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,104 @@
+"""Filling what a user's model leaves out, where the rest of its shape says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from ..core.errors import InputError
+from ..core.workload import Transformer, derived_params
+
+REQUIRED = ("layers", "hidden", "heads")
+"""Sizes that nothing else can tell."""
+
+GPT_VOCABULARY = 50304
+"""Vocabulary assumed where none is given: GPT-2's 50,257 (Radford et al. 2019) padded to a multiple of 128."""
+
+SWIGLU_WIDTH = 8 / 3
+"""Inner width of a gated block over the hidden size that keeps the weights of a plain one (Shazeer 2020)."""
+
+PLAIN_WIDTH = 4
+"""Inner width of a plain block over the hidden size (Vaswani et al. 2017)."""
+
+UNCOUNTED = ("name", "params_given", "active_params_given")
+
+
+def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`record` with every size a transformer needs.
+
+    Key-value heads default to the heads, a head to hidden / heads, blocks to the width customary for their
+    kind. Whether blocks are gated and embeddings tied follows from `params_b` where that is given; otherwise
+    a width of exactly four times the hidden size means a plain block. Raises InputError when layers, hidden,
+    heads or (for a mixture of experts) the experts per token are missing.
+    """
+    missing = [name for name in REQUIRED if record.get(name) is None]
+    if record.get("experts") and record.get("experts_per_token") is None:
+        missing.append("experts_per_token")
+    if missing:
+        raise InputError(f"{where}: {missing[0]} is missing; a model needs at least {', '.join(REQUIRED)}, or a base")
+    sizes = {key: value for key, value in record.items() if value is not None}
+    sizes.setdefault("kv_heads", sizes["heads"])
+    sizes.setdefault("vocab", GPT_VOCABULARY)
+    sizes.setdefault("attention", attention_kind(sizes))
+    if sizes.get("kv_lora_rank"):
+        _fill_latent(sizes, where)
+    sizes.setdefault("head_dim", max(1, _number(sizes, "hidden", where) // _number(sizes, "heads", where)))
+    for name in ("experts", "experts_per_token", "shared_experts"):
+        sizes.setdefault(name, 0)
+    sizes.setdefault("params_basis", "published" if "params_b" in sizes else "shape")
+    return _nearest_to_count(sizes, where)
+
+
+def attention_kind(sizes: Mapping[str, Any]) -> str:
+    """The kind of attention that the sizes describe: mla, mqa, gqa or mha."""
+    if sizes.get("kv_lora_rank"):
+        return "mla"
+    if sizes["kv_heads"] == sizes["heads"]:
+        return "mha"
+    return "mqa" if sizes["kv_heads"] == 1 else "gqa"
+
+
+def _fill_latent(sizes: dict[str, Any], where: str) -> None:
+    """Head sizes of latent attention: DeepSeek-V2's (2024, section 3.1.2) where they are not given."""
+    sizes.setdefault("qk_rope_head_dim", 64)
+    sizes.setdefault("qk_nope_head_dim", 128)
+    sizes.setdefault("v_head_dim", sizes["qk_nope_head_dim"])
+    sizes.setdefault("head_dim", _number(sizes, "qk_nope_head_dim", where) + _number(sizes, "qk_rope_head_dim", where))
+
+
+def _nearest_to_count(sizes: dict[str, Any], where: str) -> dict[str, Any]:
+    """Settle the open yes-or-no questions so that the counted weights come nearest to `params_b`."""
+    choices = [[sizes[name]] if name in sizes else [0, 1] for name in ("gated_ffn", "tied_embeddings")]
+    candidates = [_with_widths(sizes, gated, tied, where) for gated, tied in product(*choices)]
+    if sizes.get("params_b") is None:
+        if "gated_ffn" not in sizes:
+            gated = int(sizes.get("ffn") != PLAIN_WIDTH * _number(sizes, "hidden", where))
+            candidates = [item for item in candidates if item["gated_ffn"] == gated]
+        return candidates[0]
+    wanted = _number(sizes, "params_b", where) * 1e9
+    return min(candidates, key=lambda item: abs(counted_params(item, where) - wanted))
+
+
+def _with_widths(sizes: dict[str, Any], gated: int, tied: int, where: str) -> dict[str, Any]:
+    """One candidate: the customary block width where none is given, and the experts' width."""
+    customary = round((SWIGLU_WIDTH if gated else PLAIN_WIDTH) * _number(sizes, "hidden", where))
+    complete = {"ffn": sizes.get("expert_ffn") or customary, **sizes, "gated_ffn": gated, "tied_embeddings": tied}
+    if _number(complete, "experts", where):
+        complete.setdefault("expert_ffn", complete["ffn"])
+        complete.setdefault("dense_layers", 0)
+    return complete
+
+
+def counted_params(sizes: Mapping[str, Any], where: str) -> float:
+    """All weights of a complete shape."""
+    names = [name for name in Transformer.__dataclass_fields__ if name not in UNCOUNTED]
+    return derived_params(Transformer(name="", **{name: _number(sizes, name, where) for name in names}))
+
+
+def _number(sizes: Mapping[str, Any], name: str, where: str) -> float:
+    value = sizes.get(name) or 0
+    try:
+        return float(value) if not isinstance(value, int) else value
+    except (TypeError, ValueError):
+        raise InputError(f"{where}, column {name}: '{value}' is wrong; expected a number") from None

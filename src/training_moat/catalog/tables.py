@@ -1,0 +1,38 @@
+"""The tables as the book sees them: the files, with the active scenario's chips and models laid over."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from . import descriptor, files, scenario
+
+
+def names() -> list[str]:
+    """Names of all tables."""
+    return descriptor.table_names()
+
+
+def load(name: str) -> pd.DataFrame:
+    """One validated table; cached per process, a fresh copy for each caller.
+
+    `chips` and `models` include what the active scenario (`MOAT_SCENARIO`) adds or overrides. Raises
+    InputError for an unknown name and for a bad file, with its line and column.
+    """
+    frame = files.read(name)
+    active = scenario.active()
+    if active is not None and name in scenario.KINDS:
+        frame = active.overlay(name, frame)
+    return frame.copy()
+
+
+def units(name: str) -> dict[str, str]:
+    """Unit of every numeric column of a table."""
+    return {field["name"]: field["unit"] for field in descriptor.fields(name) if "unit" in field}
+
+
+def state(name: str) -> tuple[str, int, str, int]:
+    """What a table's content depends on: its file and the active scenario's, with their times of change."""
+    path, overlaid = files.path_of(name), scenario.active_path()
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    overlaid_changed = overlaid.stat().st_mtime_ns if overlaid is not None and overlaid.is_file() else 0
+    return str(path), changed, str(overlaid or ""), overlaid_changed
