@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from typing import Any
 
 import yaml
 
-from training_moat import catalog
+from training_moat.catalog import paths, tables
 from training_moat.core.errors import InputError, unknown
 
-ROOT = Path(os.environ.get("TRAINING_MOAT_ROOT", Path(__file__).resolve().parents[3]))
-CHAPTERS = ROOT / "chapters"
-SCHEMA_FILE = CHAPTERS / "parameters.yml"
+SCHEMA_FILE = Path("chapters") / "parameters.yml"
 _KEYS = {"type", "unit", "range", "choices", "optional", "meaning"}
 _LISTS = {"chips": "chip", "models": "model", "numbers": "number", "integers": "integer", "texts": "text", "choices": "choice"}
 _WORDS = {
@@ -68,7 +65,7 @@ class Parameter:
 
 
 def _read(chapter: str, name: str, entry: Any) -> Parameter:
-    where = f"{SCHEMA_FILE.name}: {chapter}.{name}"
+    where = f"{SCHEMA_FILE}: {chapter}.{name}"
     if not isinstance(entry, Mapping) or not {"type", "meaning"} <= set(entry):
         raise InputError(f"{where}: expected at least 'type' and 'meaning'.")
     for key in entry:
@@ -88,7 +85,7 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
 
 @cache
 def _schemas() -> dict[str, dict[str, Parameter]]:
-    text = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8")) or {}
+    text = yaml.safe_load((paths.root() / SCHEMA_FILE).read_text(encoding="utf-8")) or {}
     return {
         chapter: {name: _read(chapter, name, entry) for name, entry in (entries or {}).items()}
         for chapter, entries in text.items()
@@ -169,7 +166,7 @@ def _named(kind: str, known: Callable[[], Iterable[str]]) -> Callable[[Parameter
 
 _CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
     "integer": _integer, "number": _number, "boolean": _boolean, "text": _text, "choice": _choice,
-    "chip": _named("chip", lambda: catalog.chip_ids()), "model": _named("model", lambda: catalog.model_names()),
+    "chip": _named("chip", lambda: tables.load("chips")["id"]), "model": _named("model", lambda: tables.load("models")["id"]),
 }
 
 
@@ -231,12 +228,12 @@ def _injected_names(history: Iterable[str]) -> list[str]:
     return [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)]
 
 
-def check(chapter: str, **values: Any) -> dict[str, Any]:
+def check(chapter: str, **values: Any) -> None:
     """Check a notebook's parameters right after they are set; the third cell of every chapter calls it.
 
     Text where a list or number is expected (plain papermill passes text) is converted, and the
     notebook's variable is set to the converted value. A name that papermill injected but the
-    chapter does not have is an error too: papermill itself only logs it. Returns the values.
+    chapter does not have is an error too: papermill itself only logs it.
     Raises InputError, shown by Jupyter as its one sentence without a traceback.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -257,4 +254,3 @@ def check(chapter: str, **values: Any) -> dict[str, Any]:
     for name, value in converted.items():
         if space.get(name, value) != value:
             space[name] = value
-    return converted

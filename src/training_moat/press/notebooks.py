@@ -1,0 +1,116 @@
+"""Reading and tidying chapter notebooks: their names, their default parameters, what is stored of them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+from training_moat.core.errors import unknown
+
+from .errors import WorkFailed
+from .files import CHAPTERS, ROOT, beside
+
+_KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+
+
+def toc_pages() -> list[str]:
+    """Every page of the book, in reading order, as in _toc.yml (`chapters/verdict`, ...)."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    groups = toc.get("parts", [toc])
+    return [toc["root"], *(entry["file"] for group in groups for entry in group.get("chapters", []))]
+
+
+def chapter_names() -> list[str]:
+    """Names of the chapters that are notebooks, in reading order."""
+    return [Path(page).name for page in toc_pages() if (ROOT / f"{page}.ipynb").exists()]
+
+
+def chapter_file(name: str) -> Path:
+    """Notebook of a chapter. Raises InputError with the nearest name when there is none."""
+    names = chapter_names()
+    if name not in names:
+        raise unknown("chapter", name, names)
+    return CHAPTERS / f"{name}.ipynb"
+
+
+def read(path: Path) -> NotebookNode:
+    """Read a notebook. Raises WorkFailed when the file is not one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError) as error:
+        raise WorkFailed(f"{path}: not a readable notebook ({type(error).__name__}).") from None
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """Tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def defaults(notebook: NotebookNode, name: str) -> dict[str, Any]:
+    """Default parameters: the literals assigned in the cell tagged `parameters`."""
+    cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
+    if len(cells) != 1:
+        raise WorkFailed(f"chapters/{name}.ipynb: expected one cell tagged 'parameters', found {len(cells)}.")
+    values: dict[str, Any] = {}
+    for node in ast.parse(cells[0].source).body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            raise WorkFailed(f"chapters/{name}.ipynb: the parameters cell may only assign plain literals to names.")
+        values[node.targets[0].id] = ast.literal_eval(node.value)
+    return values
+
+
+def _plain_metadata(cell: NotebookNode) -> dict[str, Any]:
+    return {"tags": sorted(tags(cell))} if tags(cell) else {}
+
+
+def normalised(executed: NotebookNode, stored: NotebookNode | None = None) -> NotebookNode:
+    """A notebook as it is stored: no timings, counts or run-time metadata; unchanged pictures keep their bytes.
+
+    stored: the version now in the repository. Where a cell's text outputs are the same as there,
+    the stored PNG stays, because other machines draw the same picture with slightly other bytes.
+    """
+    fresh = nbformat.v4.new_notebook(metadata=_KERNEL)
+    fresh.cells = [cell for cell in executed.cells if "injected-parameters" not in tags(cell)]
+    for number, cell in enumerate(fresh.cells):
+        cell.metadata = nbformat.from_dict(_plain_metadata(cell))
+        cell.id = f"cell-{number:02d}"
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = None
+    if stored is not None:
+        _keep_pictures(fresh, stored)
+    return fresh
+
+
+def texts(cell: NotebookNode) -> list[Any]:
+    """What strict nbval compares of a code cell: every output but the pictures."""
+    shown = []
+    for output in cell.get("outputs", []):
+        data = {form: value for form, value in output.get("data", {}).items() if not form.startswith("image/")}
+        shown.append((output.output_type, output.get("name"), output.get("text"), data))
+    return shown
+
+
+def _keep_pictures(fresh: NotebookNode, stored: NotebookNode) -> None:
+    before = {cell.source: cell for cell in stored.cells if cell.cell_type == "code"}
+    for cell in fresh.cells:
+        same = before.get(cell.source)
+        if cell.cell_type == "code" and same is not None and texts(same) == texts(cell):
+            cell.outputs = same.outputs
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = None
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook whole or not at all."""
+    with beside(path) as fresh:
+        nbformat.write(notebook, fresh)

@@ -1,0 +1,99 @@
+"""What the book's Markdown pages and source lines take from the tables: the sources and the parameters."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.core.errors import unknown
+from training_moat.inquiry import parameters
+
+from . import notebooks
+from .errors import WorkFailed
+
+_MARKER = re.compile(r"<!-- fill: ([a-z ]+) -->")
+_LINK = re.compile(r'(<a class="moat-source" href="[^"#]*#source-([^"]+)")>([^<]*)</a>')
+
+
+def _known(value: Any) -> str:
+    return "" if pd.isna(value) else html.escape(str(value))
+
+
+def _source_item(row: Any) -> str:
+    words = [f'<a href="{html.escape(row.url, quote=True)}">{_known(row.title)}</a>' if pd.notna(row.url) else _known(row.title)]
+    words += [text for text in (_known(row.publisher), _known(row.published)) if text]
+    seen = f", read {_known(row.accessed)}" if pd.notna(row.accessed) else ""
+    return f'<li id="source-{html.escape(row.key)}"><code>{html.escape(row.key)}</code> {". ".join(words)} ({_known(row.kind)}{seen}).</li>'
+
+
+def sources_list() -> str:
+    """Every source as a list item that figures and tables link to."""
+    rows = tables.load("sources").sort_values("key").itertuples(index=False)
+    return '<ul class="moat-references">\n' + "\n".join(_source_item(row) for row in rows) + "\n</ul>"
+
+
+def parameters_tables() -> str:
+    """The parameters of every chapter, with their defaults, as tables."""
+    parts = []
+    for chapter in notebooks.chapter_names():
+        rows = parameter_rows(chapter)
+        if not rows:
+            continue
+        cells = "\n".join("<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) + "</tr>" for row in rows)
+        head = "".join(f'<th scope="col">{name}</th>' for name in rows[0])
+        parts.append(
+            f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="moat-scroll" tabindex="0" role="region" aria-label="parameters of {chapter}">'
+            f"<table><thead><tr>{head}</tr></thead><tbody>\n{cells}\n</tbody></table></div>"
+        )
+    return "\n".join(parts)
+
+
+def parameter_rows(chapter: str) -> list[dict[str, str]]:
+    """One row per parameter: name, type, unit, default, allowed values, meaning."""
+    notebook = notebooks.read(notebooks.chapter_file(chapter))
+    values = notebooks.defaults(notebook, chapter)
+    rows = []
+    for name, parameter in parameters.schema(chapter).items():
+        value = values.get(name)
+        shown = ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else "none" if value is None else str(value)
+        kind = f"{parameter.type}, or none" if parameter.optional else parameter.type
+        rows.append({"name": name, "type": kind, "unit": parameter.unit, "default": shown, "allowed": parameter.allowed, "meaning": parameter.meaning})
+    return rows
+
+
+_FILLERS = {"sources": sources_list, "parameters": parameters_tables}
+
+
+def fill(text: str) -> str:
+    """Replace `<!-- fill: sources -->` and `<!-- fill: parameters -->` in a page by what the tables say."""
+
+    def put(match: re.Match[str]) -> str:
+        if match[1] not in _FILLERS:
+            raise unknown("page filler", match[1], _FILLERS)
+        return _FILLERS[match[1]]()
+
+    return _MARKER.sub(put, text)
+
+
+def name_sources(notebook: Any, where: str) -> None:
+    """Show each source link of an executed notebook under a readable name; an unknown key fails the build."""
+    frame = tables.load("sources").set_index("key")
+
+    def put(match: re.Match[str]) -> str:
+        key = html.unescape(match[2])
+        if key not in frame.index:
+            raise WorkFailed(str(unknown("source", key, frame.index, where)))
+        row = frame.loc[key]
+        full = f"{row['title']}{', ' + str(row['publisher']) if pd.notna(row['publisher']) else ''}"
+        short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + " ..."
+        return f'{match[1]} title="{html.escape(full, quote=True)}">{html.escape(short)}</a>'
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/html" in data:
+                data["text/html"] = _LINK.sub(put, data["text/html"])

@@ -1,0 +1,44 @@
+"""`moat refresh`: re-execute chapters with their defaults and store the outputs that nbval compares."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import notebooks
+from .errors import WorkFailed
+from .running import Job, execute_all
+
+
+def _difference(before: notebooks.NotebookNode, after: notebooks.NotebookNode) -> str:
+    old = [notebooks.texts(cell) for cell in before.cells if cell.cell_type == "code"]
+    code = [(number, cell) for number, cell in enumerate(after.cells) if cell.cell_type == "code"]
+    changed = [str(number + 1) for place, (number, cell) in enumerate(code) if place >= len(old) or notebooks.texts(cell) != old[place]]
+    if not changed:
+        return "unchanged"
+    return f"{len(changed)} of {len(code)} outputs changed (cell{'s' if len(changed) > 1 else ''} {', '.join(changed)})"
+
+
+def refresh(chapters: Sequence[str] = ()) -> list[str]:
+    """Re-execute and store; returns one line per chapter that says what changed.
+
+    Chapters that fail are reported together and keep their stored outputs. Raises InputError for an
+    unknown chapter, WorkFailed when any chapter fails.
+    """
+    names = list(chapters) or notebooks.chapter_names()
+    files = {name: notebooks.chapter_file(name) for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [Job(name, Path(folder) / f"{name}.ipynb") for name in names]
+        failures = execute_all(jobs)
+        lines = []
+        for job in jobs:
+            if not job.target.exists():
+                continue
+            before = notebooks.read(files[job.chapter])
+            after = notebooks.normalised(notebooks.read(job.target), before)
+            lines.append(f"{job.chapter}: {_difference(before, after)}")
+            notebooks.write(after, files[job.chapter])
+    if failures:
+        raise WorkFailed("\n".join(str(failure) for failure in failures))
+    return lines

@@ -1,0 +1,107 @@
+"""What a run is asked to do: parameters from the command line and from a scenario file, checked per chapter."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training_moat.catalog import scenario as scenarios
+from training_moat.core.errors import InputError, unknown
+from training_moat.inquiry import parameters
+
+from . import notebooks
+
+
+@dataclass(frozen=True)
+class Request:
+    """Checked parameters per chapter, and the scenario file (chips and models laid over the tables)."""
+
+    by_chapter: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scenario: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment that makes the kernels see the scenario's chips and models."""
+        return {"MOAT_SCENARIO": str(self.scenario.resolve())} if self.scenario else {}
+
+    @property
+    def key(self) -> str:
+        """What of the scenario changes results besides the parameters: its chips and models."""
+        if self.scenario is None:
+            return ""
+        rows = scenarios.load(self.scenario).rows
+        return json.dumps({kind: frame.to_csv(index=False) for kind, frame in sorted(rows.items())})
+
+
+def pairs(given: Iterable[str]) -> dict[str, str]:
+    """Read `name=value` pairs of the command line. Raises InputError for anything else."""
+    values: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"-p {text}: expected name=value, such as -p chips=sn40l.")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def _split(chapter_or_all: list[str], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Give each `name=value` to the chapters that have it; `chapter.name=value` to that chapter only."""
+    result: dict[str, dict[str, str]] = {}
+    for name, value in given.items():
+        chapter, dot, own = name.partition(".")
+        if dot and len(chapter_or_all) > 1:
+            if chapter not in chapter_or_all:
+                raise unknown("chapter", chapter, chapter_or_all, f"-p {name}")
+            result.setdefault(chapter, {})[own] = value
+            continue
+        takers = [each for each in chapter_or_all if name in parameters.schema(each)]
+        if not takers:
+            names = {known for each in chapter_or_all for known in parameters.schema(each)}
+            place = f"chapter '{chapter_or_all[0]}'" if len(chapter_or_all) == 1 else "all chapters"
+            if not names:
+                raise InputError(f"{place}: unknown parameter '{name}'; the chapter has no parameters.")
+            raise unknown("parameter", name, names, place)
+        for each in takers:
+            result.setdefault(each, {})[name] = value
+    return result
+
+
+def request(chapters: list[str], given: Iterable[str], scenario: str | None) -> Request:
+    """Check everything before a kernel starts; the command line wins over the scenario file.
+
+    Raises InputError: unknown chapter or name, wrong type, out of range, unknown chip or model.
+    """
+    by_chapter: dict[str, dict[str, Any]] = {chapter: {} for chapter in chapters}
+    path = Path(scenario) if scenario else None
+    if path is not None:
+        known = notebooks.chapter_names()
+        for chapter, values in scenarios.load(path).parameters.items():
+            if chapter not in known:
+                raise unknown("chapter", str(chapter), known, f"{path}, parameters")
+            if chapter in by_chapter:
+                by_chapter[chapter] |= values
+    for chapter, values in _split(chapters, pairs(given)).items():
+        by_chapter[chapter] |= values
+    result = Request({}, path)
+    with overlaid(result):
+        checked = {chapter: parameters.convert_all(chapter, values) for chapter, values in by_chapter.items()}
+    return Request(checked, path)
+
+
+@contextmanager
+def overlaid(wanted: Request) -> Iterator[None]:
+    """Let this process, too, see the scenario's chips and models while the block runs."""
+    before = dict(os.environ)
+    os.environ.update(wanted.environment)
+    try:
+        yield
+    finally:
+        for name in wanted.environment:
+            os.environ.pop(name)
+            if name in before:
+                os.environ[name] = before[name]

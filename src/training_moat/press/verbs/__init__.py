@@ -1,0 +1,1 @@
+"""One module per verb of the command `moat`: `add` declares its arguments, `run` does it."""
