@@ -1,0 +1,203 @@
+"""Collectives against measurements: the fabrics' constants, how they are fitted, and how far they are off."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import least_squares
+
+from ..catalog import tables
+from ..core import collectives as model
+from ..core.fabrics import Fabric, from_link
+from ..core.machine import Chip, Link
+from . import collectives_rows
+
+TABLE = "calibration_collectives"
+
+CONSTANTS = (
+    "efficiency", "step_latency_s", "launch_s", "eager_efficiency", "bulk_step_latency_s", "bulk_launch_s",
+    "in_network_efficiency",
+)
+"""Fields of `Fabric` that measurements set."""
+
+START = (0.75, 1.0e-6, 8.0e-6, 0.25, 3.0e-6, 1.0e-5, 0.65)
+"""Where the fit starts; typical of NCCL on any of the fabrics."""
+
+LINE_RATE = {
+    "nvlink3": ("scaleup", "a100-80"), "nvlink4": ("scaleup", "h100-sxm"), "nvlink5": ("scaleup", "b200"),
+    "xgmi": ("scaleup", "mi300x"), "efa-p4de": 6.25e9, "efa-p5": 50e9, "efa-p6": 50e9,
+}
+"""Bytes per second and direction of one chip's share: from the chips table, or the cluster's own statement
+(four 100 Gbit/s adapters for eight chips, and one of 400 Gbit/s for each chip)."""
+
+TOPOLOGY = {"nvlink3": "switched", "nvlink4": "switched", "nvlink5": "switched", "xgmi": "mesh"}
+"""Topology of the scale-up fabrics; the others are fat trees."""
+
+FUSED = ("nvlink4", "nvlink5")
+"""Fabrics whose switch adds up on the way (NVLink SHARP from the third NVSwitch generation on)."""
+
+SMALL_WEIGHT = 0.3
+"""Weight of messages below one MiB in the fit."""
+
+
+def line_rate(fabric: str) -> float:
+    """Bytes per second and direction of one chip's links on a fabric."""
+    from ..catalog import chips
+
+    where = LINE_RATE[fabric]
+    return chips.chip(where[1]).scaleup.bytes_per_s if isinstance(where, tuple) else where
+
+
+def _fabric(name: str, constants: dict[str, float]) -> Fabric:
+    domain = 8 if name in TOPOLOGY else 1e9
+    return Fabric(bytes_per_s=line_rate(name), domain_chips=domain, topology=TOPOLOGY.get(name, "fat_tree"), **constants)
+
+
+def _predicted(rows: pd.DataFrame, inner: Fabric, outer: Fabric | None) -> np.ndarray:
+    seconds = np.zeros(len(rows))
+    for kind, group in rows.groupby("kind"):
+        size, ranks = group["message_bytes"].to_numpy(), group["ranks"].to_numpy()
+        if outer is None:
+            found = getattr(model, kind)(size, ranks, inner)
+        else:
+            per_node = ranks / group["nodes"].to_numpy()
+            found = getattr(model, f"hierarchical_{kind}")(size, ranks, per_node, inner, outer)
+        seconds[rows.index.get_indexer(group.index)] = found
+    return seconds
+
+
+def _unpacked(logs: np.ndarray, name: str) -> dict[str, float]:
+    values = dict(zip(CONSTANTS, np.exp(logs)))
+    if name not in FUSED:
+        values["in_network_efficiency"] = 0.0
+    return values
+
+
+def fit_fabric(rows: pd.DataFrame, name: str, inner: Fabric | None = None) -> dict[str, float]:
+    """The constants of one fabric that fit its rows best, in relative error with outliers damped.
+
+    Few rows cannot move constants they do not inform: each is held near its start by a weak prior.
+    """
+    start = np.log(START)
+    weight = np.where(rows["large"], 1.0, SMALL_WEIGHT)
+    measured = rows["seconds"].to_numpy()
+
+    def residuals(logs: np.ndarray) -> np.ndarray:
+        fabric = _fabric(name, _unpacked(logs, name))
+        found = _predicted(rows, fabric if inner is None else inner, None if inner is None else fabric)
+        return np.append(weight * np.log(found / measured), 0.05 * (logs - start))
+
+    return _unpacked(least_squares(residuals, start, loss="soft_l1", f_scale=0.1).x, name)
+
+
+def fit(rows: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
+    """Constants of every measured fabric: scale-up fabrics first, then the scale-out ones on top of them."""
+    rows = collectives_rows.usable_rows() if rows is None else rows
+    inside = rows[rows["nodes"] == 1]
+    found = {name: fit_fabric(group, name) for name, group in inside.groupby("scaleup")}
+    for name, group in rows[rows["nodes"] > 1].groupby("scaleout"):
+        scaleup = group["scaleup"].iloc[0]
+        if scaleup in found:
+            found[name] = fit_fabric(group, name, _fabric(scaleup, found[scaleup]))
+    return found
+
+
+def predict_rows(rows: pd.DataFrame, constants: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """The rows with `predicted` seconds; fabrics without constants take the generic ones."""
+    parts = []
+    for (scaleup, scaleout), group in rows.fillna({"scaleout": ""}).groupby(["scaleup", "scaleout"]):
+        inner = _fabric(scaleup, constants.get(scaleup) or generic(constants))
+        crossing = group["nodes"] > 1
+        outer = _fabric(scaleout, constants.get(scaleout) or generic(constants)) if scaleout else None
+        for mask, network in ((~crossing, None), (crossing, outer)):
+            if mask.any():
+                parts.append(group[mask].assign(predicted=_predicted(group[mask], inner, network)))
+    return pd.concat(parts).sort_index()
+
+
+def generic(constants: dict[str, dict[str, float]] | None = None) -> dict[str, float]:
+    """Constants for a fabric nobody measured: the median over the measured ones, no reduction in the switch."""
+    constants = _stored() if constants is None else constants
+    values = {key: float(np.median([one[key] for one in constants.values()])) for key in CONSTANTS}
+    return {**values, "in_network_efficiency": 0.0}
+
+
+def errors(rows: pd.DataFrame | None = None, constants: dict | None = None) -> pd.DataFrame:
+    """Mean absolute percentage error by fabric and collective, large and small messages apart."""
+    rows = collectives_rows.usable_rows() if rows is None else rows
+    judged = predict_rows(rows, _stored() if constants is None else constants)
+    judged["error"] = (judged["predicted"] / judged["seconds"] - 1).abs()
+    judged["fabric"] = judged["scaleout"].where(judged["nodes"] > 1, judged["scaleup"])
+    keys = ["large", "fabric", "kind"]
+    return judged.groupby(keys)["error"].agg(mape="mean", worst="max", rows="size").reset_index()
+
+
+def held_out_errors() -> pd.DataFrame:
+    """Error on each source by constants fitted without it: a fabric no other source measured takes the
+    generic constants. Columns: source, fabric, mape (at one MiB and above), rows, seen_elsewhere."""
+    rows = collectives_rows.usable_rows()
+    found = []
+    for source, group in rows.groupby("source"):
+        constants = fit(rows[rows["source"] != source])
+        judged = predict_rows(group[group["large"]], constants)
+        judged["fabric"] = judged["scaleout"].where(judged["nodes"] > 1, judged["scaleup"])
+        for fabric, part in judged.groupby("fabric"):
+            error = (part["predicted"] / part["seconds"] - 1).abs().mean()
+            found.append((source, fabric, error, len(part), fabric in constants))
+    return pd.DataFrame(found, columns=["source", "fabric", "mape", "rows", "seen_elsewhere"])
+
+
+def table(date: str) -> pd.DataFrame:
+    """The constants as `data/calibration_collectives.csv` stores them, with origin, date and residual."""
+    rows = collectives_rows.usable_rows()
+    constants = fit(rows)
+    residual = errors(rows, constants)
+    records = []
+    for name, values in constants.items():
+        used = rows[((rows["scaleup"] == name) & (rows["nodes"] == 1)) | (rows["scaleout"] == name)]
+        large = residual[(residual["fabric"] == name) & residual["large"]]
+        mape = float(np.average(large["mape"], weights=large["rows"]))
+        for key in CONSTANTS:
+            records.append({
+                "fabric": name, "constant": key, "value": float(f"{values[key]:.4g}"), "rows": len(used),
+                "mape_large": round(mape, 4), "source": ";".join(sorted(used["source"].unique())),
+                "date": date, "confirmed": "yes",
+            })
+    return pd.DataFrame(records)
+
+
+@lru_cache(maxsize=1)
+def _stored_state(state: tuple) -> dict[str, dict[str, float]]:
+    frame = tables.load(TABLE)
+    return {name: dict(zip(group["constant"], group["value"])) for name, group in frame.groupby("fabric")}
+
+
+def _stored() -> dict[str, dict[str, float]]:
+    return _stored_state(tables.state(TABLE))
+
+
+FABRIC_OF_FAMILY = {
+    "nvidia-volta": "nvlink3", "nvidia-ampere": "nvlink3", "nvidia-hopper": "nvlink4", "nvidia-blackwell": "nvlink5",
+    "nvidia-rubin": "nvlink5", "amd-cdna2": "xgmi", "amd-cdna3": "xgmi", "amd-cdna4": "xgmi",
+}
+"""Measured scale-up fabric that stands for a chip family: its own, or the vendor's nearest generation."""
+
+
+def scaleup_fabric(chip: Chip) -> Fabric | None:
+    """The chip's scale-up network with the constants of its family, else the generic ones."""
+    if chip.scaleup is None:
+        return None
+    return from_link(chip.scaleup, **_stored().get(FABRIC_OF_FAMILY.get(chip.family, ""), generic()))
+
+
+def scaleout_fabric(chip: Chip) -> Fabric | None:
+    """The chip's scale-out network with the median constants of the measured ones."""
+    return None if chip.scaleout is None else scaleout_link(chip.scaleout)
+
+
+def scaleout_link(link: Link) -> Fabric:
+    """A scale-out link with the median constants of the measured scale-out networks."""
+    measured = {name: values for name, values in _stored().items() if name not in TOPOLOGY}
+    return from_link(link, **generic(measured))
