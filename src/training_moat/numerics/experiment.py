@@ -1,0 +1,176 @@
+"""Runs the low-precision experiment: in parallel, resumable, with a manifest beside its table."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import training_moat
+from training_moat.core.errors import InputError
+from training_moat.numerics import corpus
+from training_moat.numerics.design import FULL, PILOT_SEEDS, QUICK, Design, Run, Thresholds
+from training_moat.numerics.recipes import recipe
+from training_moat.numerics.training import train
+
+TABLE = "experiment_low_precision.csv"
+MANIFEST = "experiment_low_precision.manifest.json"
+SOURCE = "experiment_low_precision"
+COLUMNS = (
+    "study", "recipe", "seed", "log2_learning_rate", "log2_loss_scale", "steps", "initial_loss_nats",
+    "train_loss_nats", "val_loss_nats", "skipped_steps", "diverged", "source", "confirmed", "date",
+)  # fmt: skip
+_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def run(quick: bool, out: Path, seeds: Iterable[int] | None = None, workers: int | None = None) -> Path:
+    """Run what is still missing of the experiment and write its table and manifest into `out`.
+
+    An interrupted call leaves a partial table there, which the next call with the same code, design and seeds
+    continues. Returns the path of the table.
+    """
+    design = dataclasses.replace(QUICK if quick else FULL, **({} if seeds is None else {"seeds": _checked(seeds)}))
+    out.mkdir(parents=True, exist_ok=True)
+    fingerprint = _fingerprint(design)
+    partial = out / f".{SOURCE}.{fingerprint[:12]}.partial.csv"
+    started = time.monotonic()
+    done = _read_partial(partial)
+    missing = [item for item in design.runs() if item.key not in done]
+    with partial.open("a", newline="") as file:
+        for item, row in _results(missing, workers or min(2, os.cpu_count() or 1), len(done)):
+            done[item.key] = row
+            csv.writer(file).writerow(row)
+            file.flush()
+    rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
+    _write_whole(out / TABLE, _as_csv(rows))
+    manifest = _manifest(quick, design, fingerprint, len(missing), time.monotonic() - started)
+    _write_whole(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    partial.unlink()
+    return out / TABLE
+
+
+def _checked(seeds: Iterable[int]) -> tuple[int, ...]:
+    chosen = tuple(seeds)
+    if len(chosen) < 2 or len(set(chosen)) != len(chosen) or not all(isinstance(seed, int) and seed >= 0 for seed in chosen):
+        raise InputError(f"seeds {list(chosen)}: expected at least two different whole numbers, none negative.")
+    if set(chosen) & set(PILOT_SEEDS):
+        raise InputError(f"seeds {list(chosen)}: {list(PILOT_SEEDS)} chose the design and cannot test it; take others.")
+    return chosen
+
+
+def _results(missing: list[Run], workers: int, already: int):
+    """Finished runs as they come; each process does its linear algebra on one thread."""
+    saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            futures = {pool.submit(_one, item): item for item in missing}
+            bar = tqdm(as_completed(futures), total=already + len(missing), initial=already, unit="run", desc="low precision")
+            for future in bar:
+                yield futures[future], future.result()
+    finally:
+        for name, value in saved.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def _one(item: Run) -> list[str]:
+    chosen = recipe(item.recipe)
+    if item.log2_loss_scale is not None:
+        chosen = chosen.with_loss_scale(2.0**item.log2_loss_scale)
+    outcome = train(chosen, item.log2_learning_rate, item.seed, item.steps, corpus.load())
+    losses = (outcome.initial_loss, outcome.train_loss, outcome.val_loss)
+    return [
+        item.study, item.recipe, str(item.seed), repr(item.log2_learning_rate), _blank(item.log2_loss_scale),
+        str(item.steps), *(_blank(round(loss, 5)) for loss in losses), str(outcome.skipped_steps),
+        str(outcome.diverged).lower(), SOURCE, "yes", date.today().isoformat(),
+    ]  # fmt: skip
+
+
+def _blank(number: float | None) -> str:
+    return "" if number is None or not math.isfinite(number) else repr(float(number))
+
+
+def _read_partial(path: Path) -> dict[tuple, list[str]]:
+    """Finished runs of an interrupted call; a line cut short by the interruption is run again."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+    _write_whole(path, "".join(",".join(row) + "\n" for row in rows))
+    return {_key_of(row): row for row in rows}
+
+
+def _key_of(row: list[str]) -> tuple:
+    study, name, seed, rate, scale, steps = row[:6]
+    return (study, name, int(seed), float(rate), float(scale) if scale else None, int(steps))
+
+
+def _table_order(item: Run) -> tuple:
+    return (item.study, item.recipe, item.seed, item.log2_learning_rate, item.log2_loss_scale or 0.0)
+
+
+def _as_csv(rows: list[list[str]]) -> str:
+    return "".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows])
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside and rename, so that no reader ever sees half a file."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside.write_text(text, newline="\n")
+    os.replace(beside, path)
+
+
+def _fingerprint(design: Design) -> str:
+    """Hash of everything that decides a result: code of the runs, the runs themselves, the text, NumPy."""
+    digest = hashlib.sha256()
+    package = Path(training_moat.__file__).parent
+    for name in _DECIDING_CODE:
+        digest.update((package / name).read_bytes())
+    digest.update(json.dumps([[item.key for item in design.runs()], corpus.SHA256, np.__version__]).encode())
+    return digest.hexdigest()
+
+
+_DECIDING_CODE = (
+    "core/formats.py", "numerics/arithmetic.py", "numerics/corpus.py", "numerics/gpt.py", "numerics/recipes.py",
+    "numerics/rounding.py", "numerics/scaling.py", "numerics/training.py",
+)  # fmt: skip
+
+
+def _processor_seconds() -> float:
+    """Processor time of the finished worker processes: what the runs cost on a machine that others use too."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
+def _manifest(quick: bool, design: Design, fingerprint: str, ran: int, seconds: float) -> dict:
+    return {
+        "table": TABLE,
+        "form": "quick" if quick else "full",
+        "command": f"moat experiment low-precision{' --quick' if quick else ''} --seeds {','.join(map(str, design.seeds))}",
+        "date": date.today().isoformat(),
+        "runs": len(design.runs()),
+        "runs_in_last_call": ran,
+        "wall_seconds_of_last_call": round(seconds),
+        "processor_seconds_of_last_call": round(_processor_seconds()),
+        "fingerprint_sha256": fingerprint,
+        "corpus_sha256": corpus.SHA256,
+        "design": dataclasses.asdict(design),
+        "thresholds": dataclasses.asdict(Thresholds()),
+        "pilot_seeds": list(PILOT_SEEDS),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "training_moat": training_moat.__version__},
+        "machine": {"processor": platform.machine(), "cores_used": min(2, os.cpu_count() or 1)},
+    }

@@ -1,0 +1,149 @@
+"""Quantisation with a scale: per tensor, in blocks, and microscaled.
+
+Each function returns the numbers the matrix unit would see, scale undone ("quantise and dequantise"), in the
+input's type. Sources: Transformer Engine's delayed and current scaling (docs/features/low_precision_training);
+DeepSeek-V3, arXiv 2412.19437, section 3.3.2 (blocks); OCP MX 1.0, section 6.3, and arXiv 2506.08027 (microscaling,
+rounding of the shared scale); arXiv 2509.25149, appendix B (NVFP4).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from training_moat.core.errors import InputError
+from training_moat.core.formats import FloatFormat, IntegerFormat, ScaledFormat, element
+from training_moat.numerics.rounding import round_nearest, round_stochastic
+
+Rounding = Callable[[np.ndarray, FloatFormat], np.ndarray]
+"""Rounds an array to a format."""
+
+_E4M3 = element("e4m3fn")
+_E8M0_SMALLEST, _E8M0_LARGEST = -127, 127
+
+
+def rounding(
+    rng: np.random.Generator | None = None, saturate: bool = True
+) -> Callable[[np.ndarray, FloatFormat | IntegerFormat], np.ndarray]:
+    """A rounding function: to nearest, or stochastic when a generator is given."""
+    if rng is None:
+        return lambda array, fmt: round_nearest(array, fmt, saturate)
+    return lambda array, fmt: round_stochastic(array, fmt, rng, saturate)
+
+
+def largest(array: np.ndarray) -> float:
+    """Largest magnitude among the finite entries; zero for an array without any."""
+    magnitude = float(max(array.max(initial=0.0), -array.min(initial=0.0)))
+    if not np.isfinite(magnitude):
+        finite = array[np.isfinite(array)]
+        magnitude = float(np.abs(finite).max(initial=0.0))
+    return magnitude
+
+
+def tensor_scale(amax: float, top: float) -> float:
+    """Factor that maps `amax` onto `top`; one for an empty tensor."""
+    scale = top / amax if amax > 0 else 1.0
+    return scale if np.isfinite(scale) else 1.0
+
+
+def per_tensor(array: np.ndarray, fmt: FloatFormat | IntegerFormat, scale: float, round_to: Rounding) -> np.ndarray:
+    """Quantise with one scale for the whole tensor."""
+    factor = array.dtype.type(scale)
+    return round_to(array * factor, fmt) / factor
+
+
+class DelayedScale:
+    """One tensor's scale, chosen from the largest magnitudes of its last uses (Transformer Engine's default).
+
+    The scale of a step is fixed before the tensor of that step exists, so a jump in magnitude overflows.
+    """
+
+    def __init__(self, top: float, history: int) -> None:
+        self._top = top
+        self._amax: deque[float] = deque(maxlen=history)
+
+    def next(self, array: np.ndarray) -> float:
+        """Scale for this use; records the array for the uses to come. The first use scales by itself."""
+        amax = largest(array)
+        scale = tensor_scale(max(self._amax) if self._amax else amax, self._top)
+        self._amax.append(amax)
+        return scale
+
+
+def in_blocks(
+    array: np.ndarray, fmt: FloatFormat, block: tuple[int, ...], round_to: Rounding, power_of_two: bool = False
+) -> np.ndarray:
+    """Quantise with one FP32 scale per block (1x128 and 128x128 in DeepSeek-V3).
+
+    `block` has one extent per axis of the array and must divide it. With `power_of_two` the scale is rounded down
+    to a power of two, as Blackwell's block recipe requires.
+    """
+    tiles, axes = _tiles(array, block)
+    amax = np.abs(tiles).max(axis=axes, keepdims=True)
+    scale = np.where(amax > 0, fmt.max_finite / np.where(amax > 0, amax, 1), 1).astype(array.dtype)
+    if power_of_two:
+        scale = np.exp2(np.floor(np.log2(scale))).astype(array.dtype)
+    return (round_to(tiles * scale, fmt) / scale).reshape(array.shape)
+
+
+def microscaled(
+    array: np.ndarray, fmt: ScaledFormat, round_to: Rounding, axis: int = -1, scale_up: bool = True
+) -> np.ndarray:
+    """Quantise along `axis` with the format's shared scales.
+
+    For MX formats the power-of-two scale is rounded up so that no element overflows (`scale_up`, Nvidia's recipe,
+    arXiv 2506.08027), or taken from the exponent of the largest element (OCP MX 1.0, section 6.3), where the
+    largest elements may overflow and are clamped.
+    """
+    moved = np.moveaxis(array, axis, -1)
+    if moved.shape[-1] % fmt.block:
+        raise InputError(
+            f"axis of {moved.shape[-1]} numbers cannot be cut into blocks of {fmt.block} for {fmt.name}: expected a multiple."
+        )
+    blocks = np.ascontiguousarray(moved).reshape(*moved.shape[:-1], -1, fmt.block)
+    amax = _block_amax(blocks)
+    if fmt.scale == "e8m0":
+        step = _power_of_two_scale(amax, fmt.element, scale_up)
+    else:
+        step = _two_level_scale(amax, fmt.element)
+    quantised = (round_to(blocks / step, fmt.element) * step).reshape(moved.shape)
+    return np.moveaxis(quantised, -1, axis)
+
+
+def _block_amax(blocks: np.ndarray) -> np.ndarray:
+    """Largest magnitude along the last axis by halving it: for short axes faster than a reduction."""
+    amax = np.abs(blocks)
+    while amax.shape[-1] > 1:
+        half = amax.shape[-1] // 2
+        amax = np.maximum(amax[..., :half], amax[..., half:])
+    return amax
+
+
+def _tiles(array: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    if len(block) != array.ndim or any(size % extent for size, extent in zip(array.shape, block, strict=True)):
+        raise InputError(f"blocks of {block} do not divide an array of {array.shape}: expected one divisor per axis.")
+    shape = [part for size, extent in zip(array.shape, block, strict=True) for part in (size // extent, extent)]
+    return array.reshape(shape), tuple(range(1, 2 * array.ndim, 2))
+
+
+def _power_of_two_scale(amax: np.ndarray, fmt: FloatFormat, scale_up: bool) -> np.ndarray:
+    safe = np.where(amax > 0, amax, 1.0)
+    if scale_up:  # smallest power of two that brings the largest element inside the range
+        fraction, exponent = np.frexp(safe / amax.dtype.type(fmt.max_finite))
+        exponent = exponent - (fraction == 0.5)
+    else:
+        exponent = np.frexp(safe)[1] - 1 - fmt.max_exponent
+    exponent = np.clip(exponent, _E8M0_SMALLEST, _E8M0_LARGEST)
+    return np.where(amax > 0, np.ldexp(amax.dtype.type(1.0), exponent), 1.0).astype(amax.dtype)
+
+
+def _two_level_scale(amax: np.ndarray, fmt: FloatFormat) -> np.ndarray:
+    """FP32 scale per tensor and E4M3 scale per block (arXiv 2509.25149, equations 2 to 5)."""
+    per_whole = largest(amax) / (fmt.max_finite * _E4M3.max_finite)
+    if per_whole == 0:
+        return np.ones_like(amax)
+    per_block = round_nearest(amax / amax.dtype.type(fmt.max_finite * per_whole), _E4M3)
+    step = per_block * amax.dtype.type(per_whole)
+    return np.where(step > 0, step, amax.dtype.type(1.0))

@@ -1,0 +1,117 @@
+"""The experiment's quick form: invariants of its results, its manifest, and what an interruption leaves."""
+
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+
+from training_moat.core.errors import InputError
+from training_moat.numerics import analysis, experiment
+from training_moat.numerics.design import FULL, LOW_RATE_RECIPES, QUICK, Design, Thresholds
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    out = tmp_path_factory.mktemp("quick")
+    experiment.run(quick=True, out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def runs(quick):
+    return pd.read_csv(quick / experiment.TABLE)
+
+
+def test_precision_costs_loss_in_the_known_order(runs):
+    at_centre = runs.query("study == 'transfer' and log2_learning_rate == -8").groupby("recipe")["val_loss_nats"].mean()
+    assert abs(at_centre["bf16_mixed"] - at_centre["fp32"]) < 0.02
+    assert abs(at_centre["fp8_fnuz"] - at_centre["fp32"]) < 0.1
+    assert at_centre["mxfp4"] < at_centre["fp32"] + 0.3
+    assert (at_centre < 3.2).all()
+
+
+def test_loss_scale_windows(runs):
+    borne = analysis.windows(runs, margin_nats=0.1).groupby("recipe")["borne"]
+    tried = len(QUICK.log2_loss_scales)
+    assert borne.sum()["bf16_mixed"] == borne.sum()["fp8_current"] == tried
+    assert 0 < borne.sum()["fp16_mixed"] < tried
+    assert 0 < borne.sum()["fp8_unscaled"] < tried
+
+
+def test_stochastic_rounding_equals_fp32_weights_within_its_bound_and_nearest_does_not(runs):
+    table = analysis.low_rate(runs).set_index("recipe")
+    limits = Thresholds()
+    assert abs(table.loc["bf16_weights_stochastic", "nats"]) < limits.stochastic_loses_nats
+    assert table.loc["bf16_weights_nearest", "nats"] > limits.nearest_loses_nats
+
+
+def test_ported_constant_is_a_cliff_without_saturation(runs):
+    table = analysis.ported(runs).set_index("recipe")
+    assert table.loc["fp8_fnuz_ported_nan", "diverged"] == 1
+    assert table.loc["fp8_fnuz_ported", "diverged"] == 0
+    assert table.loc["fp8_fnuz_ported", "nats"] < 0.15
+
+
+def test_manifest_says_how_to_run_it_again(quick):
+    manifest = json.loads((quick / experiment.MANIFEST).read_text())
+    assert manifest["form"] == "quick" and "--seeds 1,2" in manifest["command"]
+    assert manifest["runs"] == len(QUICK.runs()) and manifest["design"]["steps"] == QUICK.steps
+    assert {"python", "numpy", "training_moat"} <= set(manifest["versions"])
+    assert len(manifest["fingerprint_sha256"]) == len(manifest["corpus_sha256"]) == 64
+
+
+def test_no_partial_file_is_left(quick):
+    assert sorted(path.name for path in quick.iterdir()) == [experiment.TABLE, experiment.MANIFEST]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    design = Design(
+        seeds=(1, 2), steps=2, transfer_recipes=("fp32",), log2_rates=(-8.0,), low_log2_rates=(-13.0,), log2_loss_scales=(0.0,), range_seeds=1
+    )
+    monkeypatch.setattr(experiment, "QUICK", design)
+    return design
+
+
+def test_an_interrupted_run_continues_where_it_stopped(tiny, tmp_path, monkeypatch):
+    whole = experiment.run(quick=True, out=tmp_path / "whole").read_text()
+    finished = experiment._results
+
+    def stop_after_five(missing, *rest):
+        for count, result in enumerate(finished(missing, *rest)):
+            if count == 5:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(experiment, "_results", stop_after_five)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(quick=True, out=tmp_path / "cut")
+    (partial,) = (tmp_path / "cut").iterdir()
+    with partial.open("a") as file:
+        file.write("transfer,fp3")  # a line the interruption cut short
+    asked = []
+    monkeypatch.setattr(experiment, "_results", lambda missing, *rest: asked.extend(missing) or finished(missing, *rest))
+    again = experiment.run(quick=True, out=tmp_path / "cut")
+    assert len(asked) == len(tiny.runs()) - 5
+    assert again.read_text() == whole
+    assert not partial.exists()
+
+
+def test_partial_results_of_another_design_are_not_used(tiny):
+    longer = dataclasses.replace(tiny, steps=3)
+    assert experiment._fingerprint(tiny) != experiment._fingerprint(longer)
+
+
+def test_full_design_pairs_every_recipe_with_every_seed():
+    transfer = [run for run in FULL.runs() if run.study == "transfer"]
+    assert len(transfer) == len(FULL.seeds) * len(FULL.transfer_recipes) * len(FULL.log2_rates)
+    assert len({run.key for run in FULL.runs()}) == len(FULL.runs())
+    assert set(LOW_RATE_RECIPES) <= {run.recipe for run in FULL.runs()}
+
+
+@pytest.mark.parametrize(("seeds", "says"), [((1,), "at least two"), ((1, 1), "different"), ((-1, 2), "none negative"), ((901, 2), "cannot test it")])
+def test_bad_seeds(seeds, says, tmp_path):
+    with pytest.raises(InputError, match=says):
+        experiment.run(quick=True, out=tmp_path, seeds=seeds)
+    assert not list(tmp_path.iterdir())
