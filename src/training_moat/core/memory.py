@@ -1,0 +1,157 @@
+"""What one chip must hold to train: weights, gradients, optimizer state, activations, workspace.
+
+Activation bytes follow Korthikanti et al. 2022 ("Reducing Activation Recomputation in Large Transformer
+Models"), equations 1 to 5, written for any feed-forward width, gated blocks and grouped-query attention;
+sharding of the model states follows ZeRO (Rajbhandari et al. 2020, section 5). All answers are bytes on the
+fullest chip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .elementwise import Number, maximum, minimum, where
+from .plan import Plan
+from .workload import Transformer, embedding_params, expert_params, expert_params_total, params
+
+WEIGHT_BYTES = 2.0
+GRADIENT_BYTES = 4.0
+"""Gradients are accumulated in FP32, as Megatron and NeMo do for BF16 runs."""
+
+OPTIMIZER_BYTES = {
+    "sgd": 8.0,
+    "adam": 12.0,
+    "adamw": 12.0,
+    "nadam": 12.0,
+    "adam8bit": 6.0,
+    "adafactor": 4.0,
+    "muon": 8.0,
+}
+"""Bytes of optimizer state per weight, FP32 master copy included: momentum for SGD and Muon (Jordan et al.
+2024), two moments for Adam (Kingma and Ba 2015) and NAdam (Dozat 2016), one byte a moment for 8-bit Adam
+(Dettmers et al. 2022), factored moments, negligible, for Adafactor (Shazeer and Stern 2018)."""
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes one chip holds, by kind."""
+
+    weights: Number
+    gradients: Number
+    optimizer: Number
+    activations: Number
+    workspace: Number
+
+    @property
+    def total(self) -> Number:
+        """All kinds together, in bytes."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.workspace
+
+
+def expert_data_ranks(plan: Plan) -> Number:
+    """Chips of one stage that hold copies of the same expert."""
+    return maximum(plan.tp * plan.cp * plan.dp / maximum(plan.ep, 1), 1)
+
+
+def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
+    """Weights per chip before any ZeRO sharding, on the fullest stage: (dense, expert).
+
+    The first and the last stage hold an embedding matrix on top of their layers; with one stage both are there.
+    """
+    experts = expert_params_total(model)
+    layered = params(model) - experts - embedding_params(model)
+    embedding = where(plan.pp > 1, model.vocab * model.hidden, embedding_params(model))
+    dense = (layered / plan.pp + embedding) / plan.tp
+    return dense, experts / (plan.pp * maximum(plan.ep, 1))
+
+
+def _state_bytes(model: Transformer, plan: Plan, bytes_each: Number, first_sharding_stage: int) -> Number:
+    dense, expert = params_per_stage(model, plan)
+    sharded = plan.zero_stage >= first_sharding_stage
+    dense_ranks = where(sharded, plan.dp * plan.cp, 1)
+    expert_ranks = where(sharded, expert_data_ranks(plan), 1)
+    return bytes_each * (dense / dense_ranks + expert / expert_ranks)
+
+
+def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number) -> Number:
+    """Activations one layer keeps for the backward pass of one micro-batch, per chip.
+
+    `recompute` is given apart from the plan's own level because a fully recomputed layer needs the room
+    of an unrecomputed one while it is being redone.
+    """
+    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    dropout = where(plan.flash_attention > 0, 0.0, 1.0)
+    replicated = (8 + 2 * dropout) * model.hidden
+    replicated = replicated / where(plan.sequence_parallel > 0, plan.tp, 1)
+    keys_values = where(model.kv_lora_rank > 0, model.heads, model.kv_heads)
+    projections = 2 * (
+        model.heads * model.query_key_dim
+        + keys_values * (model.query_key_dim + model.value_dim)
+        + model.heads * model.value_dim
+    )
+    scores = where(plan.flash_attention > 0, 0.0, 5.0 * model.heads * plan.seq_len)
+    scores = where(recompute >= 1, 0.0, scores)
+    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(model, plan)
+    return where(recompute >= 2, tokens * 2 * model.hidden, tokens * (replicated + split))
+
+
+def _ffn_activation_bytes_per_token(model: Transformer, plan: Plan) -> Number:
+    """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits."""
+    per_width = 4 + 2 * model.gated_ffn
+    dense = per_width * model.ffn / plan.tp
+    routed = per_width * model.expert_ffn + 4 * model.hidden
+    shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
+    expert = model.experts_per_token * routed / plan.tp + shared
+    moe_share = model.moe_layers / model.layers
+    return (1 - moe_share) * dense + moe_share * expert
+
+
+def layers_in_flight(model: Transformer, plan: Plan) -> Number:
+    """Layer-activations alive at once on the first stage: one per layer and micro-batch under way
+    (1F1B: Narayanan et al. 2021, section 2.2; interleaving: Korthikanti et al. 2022, section 4.2.3)."""
+    waiting = minimum(plan.pp, maximum(plan.micro_batches, 1))
+    interleaving = where(plan.virtual_stages > 1, 1 + (plan.pp - 1) / (plan.pp * plan.virtual_stages), 1)
+    return model.layers / plan.pp * waiting * interleaving
+
+
+def logit_bytes(model: Transformer, plan: Plan) -> Number:
+    """Logits of one micro-batch: the 16-bit product, its FP32 copy and the FP32 gradient."""
+    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    return 10 * tokens * model.vocab / plan.tp
+
+
+def activation_bytes(model: Transformer, plan: Plan) -> Number:
+    """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
+    kept = layer_activation_bytes(model, plan, plan.recompute)
+    redone = where(plan.recompute >= 2, layer_activation_bytes(model, plan, 0 * plan.recompute), 0)
+    logits = logit_bytes(model, plan)
+    first = layers_in_flight(model, plan) * kept + where(plan.pp > 1, redone, maximum(redone, logits))
+    last = model.layers / plan.pp * kept + maximum(redone, logits)
+    return maximum(first, last)
+
+
+def gathered_weight_bytes(model: Transformer, plan: Plan) -> Number:
+    """Weights a ZeRO-3 chip has unsharded at once: the layer at work and the one fetched ahead."""
+    layer = (params(model) - expert_params_total(model) - embedding_params(model)) / model.layers
+    experts = model.experts * expert_params(model) / maximum(plan.ep, 1)
+    gathered = 2 * WEIGHT_BYTES * (layer / plan.tp + experts)
+    return where(plan.zero_stage >= 3, gathered, 0)
+
+
+def training_memory(
+    model: Transformer, plan: Plan, optimizer: str = "adamw", reserve_bytes: Number = 0.0, reserve_share: Number = 0.0
+) -> TrainingMemory:
+    """Bytes per chip to train `model` under `plan`.
+
+    `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
+    `reserve_share` the allocator's loss as a share of the activations; both are calibrated.
+    """
+    activations = activation_bytes(model, plan)
+    gathered = gathered_weight_bytes(model, plan)
+    return TrainingMemory(
+        weights=_state_bytes(model, plan, WEIGHT_BYTES, 3),
+        gradients=_state_bytes(model, plan, GRADIENT_BYTES, 2),
+        optimizer=_state_bytes(model, plan, OPTIMIZER_BYTES[optimizer], 1),
+        activations=activations,
+        workspace=reserve_bytes + reserve_share * activations + gathered,
+    )

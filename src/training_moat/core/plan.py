@@ -1,0 +1,84 @@
+"""How a training run is laid out over chips: the parallel sizes, the batch, and what is recomputed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .elementwise import Number, logical_and, logical_or, where
+from .workload import Transformer
+
+RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
+"""Activation recomputation, after Korthikanti et al. 2022: nothing, the attention core only, whole layers."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One layout of a training run. Every field may be an array of the same length.
+
+    `tp`, `pp`, `dp`, `cp`, `ep` are the tensor, pipeline, data, context and expert parallel sizes; expert
+    groups lie inside tp x cp x dp. `micro_batch` counts sequences one replica holds at once, `global_batch`
+    sequences per step. `virtual_stages` above one interleaves the pipeline. `recompute` is a level of
+    `RECOMPUTE_LEVELS`; `sequence_parallel` and `flash_attention` are 0 or 1.
+    """
+
+    seq_len: Number
+    global_batch: Number
+    micro_batch: Number = 1
+    tp: Number = 1
+    pp: Number = 1
+    dp: Number = 1
+    cp: Number = 1
+    ep: Number = 1
+    virtual_stages: Number = 1
+    zero_stage: Number = 1
+    sequence_parallel: Number = 0
+    recompute: Number = 0
+    flash_attention: Number = 1
+
+    @property
+    def chips(self) -> Number:
+        """Chips the plan occupies."""
+        return self.tp * self.pp * self.dp * self.cp
+
+    @property
+    def micro_batches(self) -> Number:
+        """Micro-batches one replica works through per step."""
+        return self.global_batch / (self.dp * self.micro_batch)
+
+    @property
+    def tokens_per_step(self) -> Number:
+        """Tokens trained on per optimizer step."""
+        return self.global_batch * self.seq_len
+
+
+def _divides(divisor: Number, total: Number) -> Number:
+    return total % divisor == 0
+
+
+def layers_fit_pipeline(model: Transformer, plan: Plan) -> Number:
+    """Whether the layers split over the pipeline.
+
+    They must divide evenly by stages and virtual stages; or, with the embedding and the output head counted as
+    a layer each, over an even number of stages (BLOOM: 70 + 2 layers over 12, Scao et al. 2022, section 3.4.2;
+    Llama 3 405B: 126 + 2 over 16, Dubey et al. 2024, section 3.3.2). Models that mix dense and expert layers are
+    laid out by hand in practice and need only one layer a stage.
+    """
+    stages = plan.pp * plan.virtual_stages
+    even = _divides(stages, model.layers)
+    padded = logical_and(_divides(stages, model.layers + 2), _divides(2, plan.pp))
+    by_hand = logical_and(model.dense_layers > 0, logical_and(model.experts > 0, stages <= model.layers))
+    return logical_or(even, logical_or(padded, by_hand))
+
+
+def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
+    """Every rule a plan can break: (where it is broken, what it says). Conditions may be arrays."""
+    return [
+        (where(layers_fit_pipeline(model, plan), False, True), "the layers do not divide over pp x virtual_stages"),
+        (model.heads % plan.tp != 0, "the attention heads do not divide over tp"),
+        (plan.global_batch % (plan.dp * plan.micro_batch) != 0, "global_batch is not a multiple of dp x micro_batch"),
+        (plan.global_batch < plan.dp * plan.micro_batch, "global_batch is too small for dp x micro_batch"),
+        (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
+        (logical_and(plan.ep > 1, model.experts % plan.ep != 0), "the experts do not divide over ep"),
+        (logical_and(plan.ep > 1, (plan.tp * plan.cp * plan.dp) % plan.ep != 0), "ep does not divide tp x cp x dp"),
+        (logical_and(plan.virtual_stages > 1, plan.pp == 1), "virtual_stages above 1 needs pp above 1"),
+    ]

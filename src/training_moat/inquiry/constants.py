@@ -1,0 +1,223 @@
+"""The frozen constants of the training model, and which of them speak for a chip.
+
+`data/calibration_training.csv` holds one row per constant. A constant is looked up from the general to the
+particular: a generic value, times its family's factor, times the chip's own factor, times the software's.
+Chips and families without measurements take a factor of one, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from statistics import median
+
+from ..catalog import chips as chip_catalog
+from ..catalog import tables
+from ..core.errors import InputError
+from ..core.fabrics import TORUS_AXES, Fabric, from_link
+from ..core.machine import Chip
+from ..core.training import Efficiency, Node
+from ..core.units import BYTES_PER_VALUE
+
+TABLE = "calibration_training"
+
+WIDTH_OF_FORMAT = {
+    "fp32": "16",
+    "tf32": "16",
+    "fp16": "16",
+    "bf16": "16",
+    "fp8": "8",
+    "int8": "8",
+    "mxfp8": "8mx",
+    "nvfp4": "4",
+    "mxfp4": "4",
+}
+"""Matmul formats that share a calibrated constant."""
+
+STACK_OF_SOFTWARE = {
+    "megatron": "megatron-core",
+    "megatron-lm": "megatron-core",
+    "megatron-core": "megatron-core",
+    "megatron-bridge": "megatron-core",
+    "nemo": "megatron-core",
+    "primus": "megatron-core",
+    "deepspeed": "deepspeed",
+    "megatron-deepspeed": "deepspeed",
+    "fsdp": "fsdp",
+    "composer": "fsdp",
+    "llm-foundry": "fsdp",
+    "torchtitan": "fsdp",
+    "pytorch": "fsdp",
+    "maxtext": "maxtext",
+    "jax": "maxtext",
+    "optimum-habana": "other",
+    "habana": "other",
+    "neuron": "other",
+    "mindspore": "other",
+    "other": "other",
+}
+"""Names a caller may use, and the calibrated stack that stands for them. NeMo, Megatron Bridge and Primus run on
+Megatron-Core. Stacks without measurements of their own ("other") take factors of one."""
+
+REFERENCE_STACK = "megatron-core"
+"""The stack whose factors are one: the best measured."""
+
+UNFUSED_STACK = {"megatron-core": "megatron-2021"}
+"""Stacks that were another program before fused attention."""
+
+
+NO_TENSOR_OVERLAP = ("megatron-2021", "deepspeed")
+"""Stacks that wait for every tensor-parallel collective: Megatron-Core hides part of them since 2023."""
+
+
+@dataclass(frozen=True)
+class Constants:
+    """All constants by (level, key, name); `date` is the day of the fit."""
+
+    values: Mapping[tuple[str, str, str], float]
+
+    def generic(self, name: str) -> float:
+        """A constant that holds for all chips."""
+        return self.values["generic", "all", name]
+
+    def factor(self, level: str, key: str, name: str) -> float:
+        """A family's, chip's or software's factor on a constant: one where none was fitted."""
+        return self.values.get((level, key, name), 1.0)
+
+    def has(self, level: str, key: str) -> bool:
+        """Whether anything was fitted for this family, chip or software."""
+        return any(known[:2] == (level, key) for known in self.values)
+
+
+def load() -> Constants:
+    """The stored constants."""
+    return _load(tables.state(TABLE))
+
+
+@lru_cache(maxsize=4)
+def _load(state: tuple) -> Constants:
+    frame = tables.load(TABLE)
+    keys = zip(frame["level"], frame["key"], frame["constant"], strict=True)
+    return Constants(dict(zip(keys, frame["value"].astype(float), strict=True)))
+
+
+def stack(software: str | None, flash_attention: bool = True) -> str:
+    """The calibrated stack for a software name (None: Megatron-Core, the best measured)."""
+    name = STACK_OF_SOFTWARE[(software or "megatron-core").lower()]
+    return name if flash_attention else UNFUSED_STACK.get(name, name)
+
+
+def default_software(chip: Chip) -> str:
+    """The stack a chip's published runs use, where the caller names none."""
+    if chip.family.startswith("google"):
+        return "maxtext"
+    if chip.vendor.upper().startswith(("NVIDIA", "AMD")):
+        return "megatron-core"
+    return "other"
+
+
+def level(constants: Constants, chip: Chip) -> str:
+    """How well the constants know a chip: `measured`, `family` or `generic`."""
+    if constants.has("chip", chip.id):
+        return "measured"
+    return "family" if constants.has("family", chip.family) else "generic"
+
+
+def efficiency(constants: Constants, chip: Chip, precision: str, stack_name: str) -> Efficiency:
+    """The measured constants for one chip, matmul format and software stack."""
+    generic, factor = constants.generic, constants.factor
+    width = WIDTH_OF_FORMAT[precision]
+    matmul = (
+        generic(f"matmul_{width}")
+        * factor("family", chip.family, "matmul")
+        * factor("family", chip.family, f"matmul_{width}")
+        * factor("chip", chip.id, "matmul")
+    )
+    return Efficiency(
+        matmul=matmul,
+        attention=generic("attention") * factor("family", chip.family, "attention"),
+        memory=generic("memory"),
+        reread=generic("reread"),
+        expert=generic("expert"),
+        overlap_data=1 - generic("exposed_data"),
+        overlap_tensor=0.0 if stack_name in NO_TENSOR_OVERLAP else 1 - generic("exposed_tensor"),
+        overlap_expert=1 - generic("exposed_expert"),
+        layer_seconds=generic("layer_seconds"),
+        expert_layer_seconds=generic("expert_layer_seconds"),
+        step_seconds=generic("step_seconds"),
+        software=factor("software", stack_name, "kernels"),
+        matmul_software=factor("software", stack_name, "matmul"),
+        straggling=generic("straggling"),
+    )
+
+
+def node(constants: Constants, chip: Chip, precision: str) -> Node:
+    """The chip in its cluster, links at the share of line rate that training sustains.
+
+    Raises `InputError` when the chip's table lacks a peak or a memory bandwidth.
+    """
+    used = chip.compute_format(precision)
+    wide = "bf16" if chip.peak_flops.get("bf16") else chip.compute_format("fp16")
+    return Node(
+        peak_flops=chip.peak_flops[used],
+        wide_peak_flops=min(chip.peak_flops[wide], chip.peak_flops[used]) if precision == "fp32" else chip.peak_flops[wide],
+        value_bytes=BYTES_PER_VALUE[precision],
+        memory_bytes_per_s=memory_bandwidth(chip),
+        scaleup=scaleup(constants, chip),
+        scaleout=scaleout(constants, chip),
+    )
+
+
+def with_efficiencies(plain: Node, constants: Constants) -> Node:
+    """The same node with its links at the constants' share of line rate."""
+    inner = replace(plain.scaleup, efficiency=constants.generic(_scaleup_constant(plain.scaleup.topology)))
+    outer = replace(plain.scaleout, efficiency=constants.generic("scaleout"))
+    return replace(plain, scaleup=inner, scaleout=outer)
+
+
+def _scaleup_constant(topology: str) -> str:
+    return "scaleup_torus" if topology in TORUS_AXES else "scaleup"
+
+
+def memory_bandwidth(chip: Chip) -> float:
+    """Bytes per second of the tier that holds the model; an `InputError` where none is published."""
+    tier = chip.main_memory
+    if tier.bytes_per_s:
+        return float(tier.bytes_per_s)
+    known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
+    if known:
+        return float(max(known))
+    raise InputError(f"chip {chip.id}: no published memory bandwidth, so no step time can be computed")
+
+
+def scaleup(constants: Constants, chip: Chip) -> Fabric:
+    """The fabric that joins a chip's neighbours; where none is published, its scale-out link does."""
+    if chip.scaleup is None:
+        return _lone(scaleout(constants, chip))
+    return from_link(chip.scaleup, efficiency=constants.generic(_scaleup_constant(chip.scaleup.topology)))
+
+
+def _lone(outer: Fabric) -> Fabric:
+    return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
+
+
+def scaleout(constants: Constants, chip: Chip) -> Fabric:
+    """The network between scale-up domains; where none is published, the table's median rate."""
+    if chip.scaleout is not None:
+        return from_link(chip.scaleout, efficiency=constants.generic("scaleout"))
+    return Fabric(median_scaleout(), 1e-5, constants.generic("scaleout"), domain_chips=1e9, topology="fat_tree")
+
+
+def median_scaleout() -> float:
+    """Median published scale-out rate of the chips table, in bytes per second and direction."""
+    rates = [chip.scaleout.bytes_per_s for chip in chip_catalog.all_chips().values() if chip.scaleout]
+    return float(median(rates))
+
+
+def interval(constants: Constants, level_name: str, mixture_of_experts: bool) -> tuple[float, float]:
+    """Factors on a predicted step time that bound 90% of runs never fitted to (low, high), from the residuals
+    of sources (for `measured`), chips (`family`) or whole families (`generic`) left out of the fit."""
+    kind = "moe" if mixture_of_experts else "dense"
+    values = constants.values
+    return values["interval", level_name, f"{kind}_p05"], values["interval", level_name, f"{kind}_p95"]

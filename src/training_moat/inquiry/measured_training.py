@@ -1,0 +1,253 @@
+"""The measured training runs as the model's objects, and why some rows cannot be used.
+
+One configuration of the measurement table becomes one row with a measured step time. Throughputs per chip
+are turned into step times with the run's own batch; printed FLOP rates only where the source's own FLOP
+formula is known. Percentages of peak are never used: their definitions differ by source.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from ..catalog import chips as chip_catalog
+from ..catalog import models as model_catalog
+from ..catalog import tables
+from ..core.memory import training_memory
+from ..core.plan import Plan, layers_fit_pipeline
+from ..core.training import model_flops_per_step
+from ..core.units import TERA
+from ..core.workload import Transformer, derived_params
+from . import constants
+
+SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
+PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
+COLUMNS = {
+    "moe_experts": "experts",
+    "moe_topk": "experts_per_token",
+    "n_chips": "chips",
+    "vp_stages": "virtual_stages",
+    "zero_fsdp": "sharding",
+}
+"""Columns of the measurement table that go by other names in the model."""
+RECOMPUTE = {"none": 0, "minimal": 0, "selective+SP": 1, "qkv_proj_offloaded": 0, "full": 2, "full-ish (remat)": 2}
+MAX_PARAM_MISMATCH = 0.12
+"""A row whose shape counts this much more or fewer weights than it states is not used: its shape is wrong."""
+MAX_RATE_MISMATCH = 0.15
+"""A row whose printed step time and printed FLOP rate disagree by more is not used."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Usable runs as arrays: one model and one plan per row, aligned with `frame`."""
+
+    frame: pd.DataFrame
+    model: Transformer
+    plan: Plan
+
+    @property
+    def measured_seconds(self) -> np.ndarray:
+        """Measured step times in seconds."""
+        return self.frame["step_seconds"].to_numpy(float)
+
+    def take(self, mask: np.ndarray) -> Rows:
+        """The rows where `mask` holds."""
+        pick = lambda record: type(record)(**{k: v if isinstance(v, str) else v[mask] for k, v in vars(record).items()})  # noqa: E731
+        return Rows(self.frame[mask].reset_index(drop=True), pick(self.model), pick(self.plan))
+
+
+@lru_cache(maxsize=2)
+def _configurations(state: tuple) -> pd.DataFrame:
+    table = tables.load("training_measurements").rename(columns=COLUMNS)
+    first = table.groupby("config_id", sort=False).first()
+    values = table.assign(value=np.where(table["unit"] == "ms", table["value"] / 1000, table["value"]))
+    wide = values.pivot_table(index="config_id", columns="metric", values="value", aggfunc="first")
+    return first.drop(columns=["metric", "value", "unit"]).join(wide).reset_index()
+
+
+def configurations() -> pd.DataFrame:
+    """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
+    frame = _configurations(tables.state("training_measurements")).copy()
+    # BLOOM's trials ran in either 16-bit format: the same rate on an A100.
+    frame["format"] = frame["format"].where(frame["precision"] != "bf16/fp16", "bf16")
+    frame = _with_stack(frame)
+    frame = _with_shape(frame)
+    frame = _with_plan(frame)
+    frame["step_seconds"] = _step_seconds(frame)
+    frame["reason"] = _reasons(frame)
+    return frame
+
+
+def usable() -> Rows:
+    """The configurations the model can be compared with, as arrays."""
+    frame = configurations()
+    frame = frame[frame["reason"] == ""].reset_index(drop=True)
+    rows = Rows(frame, _models(frame), _plans(frame))
+    return Rows(frame, rows.model, _settle_recomputation(rows))
+
+
+def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
+    stacks = tables.load("training_stacks")
+    general = stacks[stacks["model_contains"].isna()].set_index("training_source")
+    columns = ["software", "flash_attention", "zero_stage", "sequence_parallel", "tied_embeddings"]
+    joined = frame.join(general[columns], on="source")
+    joined["recompute"] = joined["recompute"].fillna(joined["source"].map(general["recompute"]))
+    for _, row in stacks[stacks["model_contains"].notna()].iterrows():
+        chosen = (joined["source"] == row["training_source"]) & joined["model"].str.contains(row["model_contains"])
+        joined.loc[chosen, columns] = row[columns].to_numpy()
+    joined["stack"] = [
+        constants.stack(name, bool(flash)) if isinstance(name, str) else None
+        for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
+    ]
+    return joined
+
+
+def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
+    """The row's own sizes; the models table fills the rest (head width, experts, latent attention)."""
+    architectures = model_catalog.all_models()
+    identity = frame["model_id"].where(frame["model_id"].notna(), frame["model"].map(model_catalog.find))
+    known = identity.map(architectures)
+    fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
+    has_experts = frame["experts"].fillna(0).gt(0).to_numpy()
+    for name in (*SHAPE, *fields):
+        own = frame[name].astype(float) if name in SHAPE else pd.Series(np.nan, index=frame.index)
+        table = known.map(lambda model, key=name: getattr(model, key) if model is not None and model == model else np.nan)
+        trusted = has_experts & table.notna() if name in ("ffn", "experts", "experts_per_token") else own.isna()
+        frame[name] = own.where(~np.asarray(trusted, bool), table.astype(float))
+    frame["tied_embeddings"] = _tied(frame, known)
+    frame["kv_heads"] = frame["kv_heads"].fillna(frame["heads"])
+    frame["head_dim"] = frame["head_dim"].fillna(frame["hidden"] / frame["heads"])
+    frame["ffn"] = frame["ffn"].fillna(4 * frame["hidden"])
+    frame["dense_layers"] = np.minimum(frame["dense_layers"].fillna(0), frame["layers"].fillna(0))
+    for name in (*fields, "experts", "experts_per_token"):
+        frame[name] = frame[name].fillna(0).astype(float)
+    # A truncated proxy of a published model is not that model's size.
+    frame[["params_given", "active_params_given"]] = 0.0
+    return frame
+
+
+def _tied(frame: pd.DataFrame, known: pd.Series) -> pd.Series:
+    stated = pd.to_numeric(frame["tied_embeddings"], errors="coerce")
+    table = known.map(lambda model: model.tied_embeddings if model is not None and model == model else np.nan)
+    return table.where(stated.isna(), stated).fillna(0).astype(float)
+
+
+def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
+    frame["seq_len"] = frame["seq_len"].fillna(frame["notes"].map(_sequence_in_recipe))
+    per_chip = frame["source"].eq("maxtext_tpu")
+    frame.loc[per_chip, "global_batch"] = frame["micro_batch"] * frame["chips"]
+    derived = frame["tokens_per_s_per_chip"] * frame["step_time"] * frame["chips"] / frame["seq_len"]
+    frame["global_batch"] = frame["global_batch"].fillna(derived.round())
+    sharding = frame["sharding"].fillna("")
+    stage = pd.to_numeric(frame["zero_stage"], errors="coerce").fillna(1)
+    stage = stage.mask(sharding.str.contains("FSDP|FULL_SHARD"), 3).mask(sharding.eq("SHARD_GRAD_OP"), 2)
+    frame["zero_stage"] = stage.mask(sharding.eq("ZeRO-1"), 1).mask(sharding.eq("ZeRO-0"), 0)
+    sharded = frame["zero_stage"].eq(3)
+    # Fully sharded runs that state no other parallelism have none; data parallelism needs none when it fits.
+    frame["plan_stated"] = frame["tp"].notna() | sharded | frame["chips"].le(8)
+    for name in PLAN[:-1]:
+        frame[name] = frame[name].fillna(1.0).astype(float)
+    frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
+    per_replica = frame["global_batch"] / frame["dp"]
+    # MaxText states sequences per chip and step and never accumulates gradients.
+    whole = frame["micro_batch"].mask(per_chip, per_replica)
+    frame["micro_batch"] = whole.fillna(per_replica.where(sharded, 1.0)).astype(float)
+    parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0)
+    stated = frame["recompute"].fillna("").str.contains("SP")
+    frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
+    frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
+    frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    return frame
+
+
+def _sequence_in_recipe(notes: object) -> float:
+    """The sequence length a recipe carries in its name, such as llama3_1_70b_8192_bs2."""
+    found = re.search(r"model_name=\w*?_(2048|4096|8192|16384|32768)(?:_|;|$)", str(notes))
+    return float(found.group(1)) if found else np.nan
+
+
+def _models(frame: pd.DataFrame) -> Transformer:
+    names = [name for name in Transformer.__dataclass_fields__ if name != "name"]
+    return Transformer(name="rows", **{name: frame[name].to_numpy(float) for name in names})
+
+
+def _plans(frame: pd.DataFrame) -> Plan:
+    names = ("seq_len", "global_batch", "dp", "zero_stage", "sequence_parallel", "flash_attention", *PLAN)
+    columns = {name: frame[name].to_numpy(float) for name in names}
+    return Plan(**columns, recompute=frame["recompute_level"].fillna(0).to_numpy(float))
+
+
+def _settle_recomputation(rows: Rows) -> Plan:
+    """Where a source does not state it: none if the run fits its chip without, else full."""
+    capacity = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes)
+    fits = training_memory(rows.model, rows.plan).total <= capacity.to_numpy(float)
+    unstated = rows.frame["recompute_level"].isna().to_numpy()
+    level = np.where(unstated & ~fits, 2.0, rows.plan.recompute)
+    return Plan(**{**vars(rows.plan), "recompute": level})
+
+
+def _step_seconds(frame: pd.DataFrame) -> pd.Series:
+    tokens = frame["global_batch"] * frame["seq_len"]
+    seconds = frame["step_time"].copy()
+    seconds = seconds.fillna(tokens / (frame["chips"] * frame["tokens_per_s_per_chip"]))
+    # MLPerf logs count tokens a second for GPT-3 and sequences a second elsewhere; a token rate is above any of those.
+    logged = frame["throughput_log"]
+    per_second = logged.where(logged > 5000, logged * frame["seq_len"])
+    seconds = seconds.fillna(tokens / per_second)
+    printed = frame["hw_tflops_per_gpu"].where(frame["source"] == "narayanan2021_t1")
+    seconds = seconds.fillna(_narayanan_flops(frame) / (frame["chips"] * printed * TERA))
+    maxtext = frame["model_tflops_per_gpu"].where(frame["source"] == "maxtext_tpu")
+    flops = model_flops_per_step(_models(frame), _plans(frame))
+    return seconds.fillna(flops / (frame["chips"] * maxtext * TERA))
+
+
+def _narayanan_flops(frame: pd.DataFrame) -> pd.Series:
+    """FLOPs of a step as Narayanan et al. 2021 count them (equation 3: recomputation included)."""
+    s, h, layers, vocab = frame["seq_len"], frame["hidden"], frame["layers"], frame["vocab"]
+    return 96 * frame["global_batch"] * s * layers * h**2 * (1 + s / (6 * h) + vocab / (16 * layers * h))
+
+
+def _reasons(frame: pd.DataFrame) -> pd.Series:
+    """Why each configuration cannot be used; empty where it can."""
+    reason = pd.Series("", index=frame.index)
+
+    def mark(condition: pd.Series, text: str) -> None:
+        reason[(reason == "") & condition.fillna(False).astype(bool)] = text
+
+    notes = frame["notes"].fillna("")
+    mark(frame["source"].isin(["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]),
+         "only a percentage of peak is printed")
+    mark(notes.str.contains("LoRA") | frame["model"].str.contains("LoRA|finetune"), "fine-tuning, not pre-training")
+    mark(notes.str.contains("use only relative"), "the source's rates contradict each other; relative use only")
+    mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")
+    mark(frame["chip_id"].isna(), "the chip is not in the table")
+    mark(frame["format"].isna(), "the matmul format is not stated")
+    mark(frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(), "the model's shape is not published")
+    mark(frame["seq_len"].isna(), "the sequence length is not stated")
+    mark(frame["step_seconds"].isna(), "neither a time nor a batch to turn a rate into one")
+    mark(~frame["plan_stated"], "the parallel layout is not stated")
+    mark(frame["dp"].lt(1) | (frame["dp"] % 1).ne(0), "the stated layout does not multiply to the chips")
+    mark(~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
+         "the stated layers do not divide over the pipeline")
+    mark(_param_mismatch(frame), "shape and stated size disagree")
+    mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
+    return reason
+
+
+def _param_mismatch(frame: pd.DataFrame) -> pd.Series:
+    stated = frame["params_b"].where(frame["source"].str.startswith("bloom"))
+    counted = derived_params(_models(frame)) / 1e9
+    return (counted / stated - 1).abs() > MAX_PARAM_MISMATCH
+
+
+def _rate_mismatch(frame: pd.DataFrame) -> pd.Series:
+    """BLOOM's logs print both a time and a rate that counts eight FLOPs per weight and token."""
+    rate = frame["hw_tflops_per_gpu"].where(frame["source"].str.startswith("bloom"))
+    tokens = frame["global_batch"] * frame["seq_len"]
+    implied = _narayanan_flops(frame) / (frame["chips"] * frame["step_seconds"] * TERA)
+    return ((implied / rate - 1).abs() > MAX_RATE_MISMATCH) & tokens.notna()

@@ -1,0 +1,180 @@
+"""Training requests: from a JSON case to every plan that could answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..core import planning
+from ..core.errors import InputError
+from ..core.machine import Chip
+from ..core.memory import OPTIMIZER_BYTES
+from ..core.plan import RECOMPUTE_LEVELS, Plan, impossible
+from ..core.workload import Transformer
+from . import cases, constants
+
+FIELDS = (
+    *cases.COMMON_FIELDS,
+    "seq_len",
+    "global_batch",
+    "micro_batch",
+    "virtual_stages",
+    "zero_stage",
+    "sequence_parallel",
+    "recompute",
+    "optimizer",
+    "flash_attention",
+)
+"""Fields of a training case (`optimizer` and `flash_attention` go beyond the contract's list)."""
+
+CUSTOMARY_BATCH_TOKENS = 4 * 2**20
+"""Tokens per step where no batch is given: GPT-3 used 3.2 million (Brown et al. 2020, table 2.1), Llama 2 and 3
+four (Touvron et al. 2023, section 2.2)."""
+CUSTOMARY_SEQUENCE = 4096
+
+
+@dataclass
+class TrainingCase:
+    """One parsed request. `plans` holds the candidate layouts, columns as in `Plan`."""
+
+    id: Any
+    model: Transformer
+    chip: Chip
+    precision: str
+    software: str | None
+    optimizer: str
+    chips: int
+    seq_len: int
+    global_batch: int
+    fixed: dict[str, Any]
+    sequence_parallel: bool | None
+    flash_attention: bool
+    notes: list[str] = field(default_factory=list)
+    plans: list[dict[str, int]] = field(default_factory=list)
+
+    @property
+    def stack(self) -> str:
+        """The calibrated software stack that runs the case."""
+        return constants.stack(self.software or constants.default_software(self.chip), self.flash_attention)
+
+
+def parse(case: Mapping[str, Any]) -> TrainingCase:
+    """Check one request and list its candidate plans. Raises `InputError` in one sentence."""
+    if not isinstance(case, Mapping):
+        raise InputError(f"a case is {type(case).__name__}; expected an object")
+    cases.reject_unknown_fields(case, FIELDS)
+    model, chip = cases.model_of(case), cases.chip_of(case)
+    precision, notes = cases.precision_of(case, chip)
+    software = cases.choice(case, "software", tuple(constants.STACK_OF_SOFTWARE))
+    fixed = _fixed(case)
+    parsed = TrainingCase(
+        id=case.get("id"),
+        model=model,
+        chip=chip,
+        precision=precision,
+        software=software,
+        optimizer=cases.choice(case, "optimizer", tuple(OPTIMIZER_BYTES)) or "adamw",
+        chips=_chips(case, fixed),
+        seq_len=cases.whole(case, "seq_len") or CUSTOMARY_SEQUENCE,
+        global_batch=0,
+        fixed=fixed,
+        sequence_parallel=cases.flag(case, "sequence_parallel"),
+        flash_attention=_flash(case, precision, software),
+        notes=notes,
+    )
+    if case.get("seq_len") is None:
+        parsed.notes.append(f"seq_len not given; {CUSTOMARY_SEQUENCE} assumed")
+    parsed.global_batch = cases.whole(case, "global_batch") or _customary_batch(parsed)
+    parsed.plans = _candidates(parsed)
+    return parsed
+
+
+def _fixed(case: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages")
+    fixed: dict[str, Any] = {key: cases.whole(case, key) for key in keys}
+    fixed["zero_stage"] = cases.whole(case, "zero_stage", 0, 3)
+    word = cases.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
+    fixed["recompute"] = None if word is None else RECOMPUTE_LEVELS[word]
+    return fixed
+
+
+def _chips(case: Mapping[str, Any], fixed: Mapping[str, Any]) -> int:
+    chips = cases.whole(case, "chips")
+    sizes = [fixed[key] for key in ("tp", "pp", "dp", "cp")]
+    known = [size or 1 for size in sizes]
+    product = known[0] * known[1] * known[2] * known[3]
+    if chips is None:
+        if fixed["dp"] is None:
+            raise InputError("chips is missing; expected the number of chips")
+        return product
+    complete = all(size is not None for size in sizes[:3])
+    if chips % product or (complete and product != chips):
+        shown = " x ".join(f"{key}={size}" for key, size in zip(("tp", "pp", "dp", "cp"), sizes, strict=True) if size)
+        raise InputError(f"{shown} makes {product} chips, but chips is {chips}")
+    return chips
+
+
+def _flash(case: Mapping[str, Any], precision: str, software: str | None) -> bool:
+    """Fused attention unless the case says otherwise. Megatron and DeepSpeed runs in FP16 date from before it
+    (FlashAttention: Dao et al., May 2022; the field went to BF16 with the A100)."""
+    given = cases.flag(case, "flash_attention")
+    if given is not None:
+        return given
+    return not (precision == "fp16" and (software or "") in ("megatron", "megatron-lm", "deepspeed", "megatron-deepspeed"))
+
+
+def _customary_batch(case: TrainingCase) -> int:
+    replicas = case.fixed["dp"] or case.chips
+    per_replica = max(1, round(CUSTOMARY_BATCH_TOKENS / case.seq_len / replicas))
+    batch = replicas * per_replica * (case.fixed["micro_batch"] or 1)
+    case.notes.append(f"global_batch not given; {batch} sequences assumed")
+    return batch
+
+
+def _candidates(case: TrainingCase) -> list[dict[str, int]]:
+    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed)
+    broken = _broken(case, found) if found else []
+    good = [layout for layout, reason in zip(found, broken, strict=True) if reason is None]
+    if good:
+        return good
+    raise InputError(_why_none(case, broken))
+
+
+def plan(case: TrainingCase, layouts: Sequence[Mapping[str, int]]) -> Plan:
+    """Candidate layouts as one plan whose fields are arrays."""
+    columns = {key: np.array([layout[key] for layout in layouts], float) for key in layouts[0]}
+    wanted = case.sequence_parallel
+    parallel = (columns["tp"] > 1) if wanted is None else np.full(len(layouts), wanted)
+    return Plan(
+        seq_len=float(case.seq_len),
+        global_batch=float(case.global_batch),
+        sequence_parallel=parallel.astype(float),
+        flash_attention=float(case.flash_attention),
+        **columns,
+    )
+
+
+def _broken(case: TrainingCase, layouts: Sequence[Mapping[str, int]]) -> list[str | None]:
+    """For each layout the first rule it breaks, or None."""
+    reasons: list[str | None] = [None] * len(layouts)
+    for broken, text in reversed(impossible(case.model, plan(case, layouts))):
+        for index in np.flatnonzero(np.broadcast_to(broken, len(layouts))):
+            reasons[index] = text
+    return reasons
+
+
+def _why_none(case: TrainingCase, reasons: Sequence[str | None]) -> str:
+    """One sentence on why no layout remains: the rule the asked-for settings break."""
+    if not reasons:
+        asked = {key: value for key, value in case.fixed.items() if value is not None}
+        layout = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "micro_batch": 1, "virtual_stages": 1, "zero_stage": 1, "recompute": 0}
+        layout |= asked
+        layout["dp"] = asked.get("dp") or max(1, case.chips // (layout["tp"] * layout["pp"] * layout["cp"]))
+        reasons = _broken(case, [layout])
+    known = next((reason for reason in reasons if reason), None)
+    if known:
+        return f"no plan is possible: {known}"
+    return f"no plan divides {case.chips} chips, {case.model.layers:.0f} layers and {case.global_batch} sequences"
