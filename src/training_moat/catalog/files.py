@@ -96,9 +96,18 @@ def key_problems(name: str, found: Inspection, keys: dict[str, set[str]]) -> lis
         known = keys.get(column.get("keysOf", ""))
         if known is None:
             continue
-        expected = f"a key of {column['keysOf']}.csv"
-        for line, cell in zip(found.lines, found.frame[column["name"]], strict=True):
-            for key in cell.split(descriptor.SEPARATOR) if isinstance(cell, str) else ():
-                if key not in known:
-                    problems.append(Problem(label, line, column["name"], key, expected, nearest(key, known)))
+        for key, lines in _unknown_keys(found, column["name"], known).items():
+            more = f" (on {len(lines)} lines)" if len(lines) > 1 else ""
+            expected = f"a key of {column['keysOf']}.csv{more}"
+            problems.append(Problem(label, lines[0], column["name"], key, expected, nearest(key, known)))
     return problems
+
+
+def _unknown_keys(found: Inspection, column: str, known: set[str]) -> dict[str, list[int]]:
+    """Keys in a column that are not known, with the lines they stand on."""
+    unknown: dict[str, list[int]] = {}
+    for line, cell in zip(found.lines, found.frame[column], strict=True):
+        for key in cell.split(descriptor.SEPARATOR) if isinstance(cell, str) else ():
+            if key not in known:
+                unknown.setdefault(key, []).append(line)
+    return unknown

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..core.errors import InputError
@@ -33,3 +35,19 @@ def root() -> Path:
 def data_folder() -> Path:
     """The folder of the data tables."""
     return root() / "data"
+
+
+@contextmanager
+def at(folder: str | Path | None) -> Iterator[None]:
+    """Make `folder` the project's root for a while; None leaves it as it is."""
+    before = os.environ.get("MOAT_ROOT")
+    if folder is not None:
+        os.environ["MOAT_ROOT"] = str(folder)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            if before is None:
+                del os.environ["MOAT_ROOT"]
+            else:
+                os.environ["MOAT_ROOT"] = before

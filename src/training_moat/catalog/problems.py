@@ -10,7 +10,7 @@ class Problem:
     """Where (`file`, `row`, `column`), the offending `value`, and what was `expected`.
 
     `row` is the line in the file (the header is line 1), or the entry's name in a scenario. `hint` names the
-    nearest valid word where there is one.
+    nearest valid word where there is one. `sentence`, where given, replaces all of that.
     """
 
     file: str
@@ -19,8 +19,16 @@ class Problem:
     value: str | None
     expected: str
     hint: str | None = None
+    sentence: str | None = None
+
+    @classmethod
+    def said(cls, file: str, error: Exception) -> Problem:
+        """A problem that an error already says in one sentence."""
+        return cls(file, None, None, None, "", sentence=str(error))
 
     def __str__(self) -> str:
+        if self.sentence is not None:
+            return self.sentence
         place = self.file
         if self.row is not None:
             place += f", line {self.row}" if isinstance(self.row, int) else f", {self.row}"

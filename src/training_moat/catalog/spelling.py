@@ -11,8 +11,9 @@ ALIAS_SEPARATOR = "|"
 
 
 def normal(name: str) -> str:
-    """A spelling without case, spaces and punctuation."""
-    return re.sub(r"[^a-z0-9]+", "", name.lower())
+    """A spelling without case, spaces and punctuation; two numbers stay apart ("GPT-2 2B" is not "GPT 22B")."""
+    apart = re.sub(r"(?<=[0-9])[^a-z0-9]+(?=[0-9])", "_", name.lower())
+    return re.sub(r"[^a-z0-9_]+", "", apart)
 
 
 def ids_by_spelling(frame: pd.DataFrame) -> dict[str, str]:
