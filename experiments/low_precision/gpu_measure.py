@@ -1,0 +1,287 @@
+"""Measures on a GPU what the book otherwise only models: FP8 against BF16, and training against inference.
+
+    python experiments/low_precision/gpu_measure.py --out data/gpu_measurements.csv
+
+Needs PyTorch with a GPU that multiplies FP8 (Hopper, Ada, Blackwell; MI300X through ROCm). Writes one tidy table, a
+row per measured number, with the machine named. Parts:
+
+matmul     rate of square products in BF16 and FP8, with fast accumulation on and off
+error      relative error of FP8 products against their length, beside what `numerics.matrix_unit` predicts for the
+           same operands: the falsifiable check of the accumulation models
+step       a training step against an inference pass of the same model: time and peak memory
+transfer   learning-rate optimum under BF16 and under FP8, on a model a hundred times the size of the NumPy experiment
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+except ImportError:
+    sys.exit("gpu_measure: PyTorch is missing; install it with `pip install torch==2.13.0`.")
+
+from training_moat.core.formats import element
+from training_moat.numerics import corpus
+from training_moat.numerics.matrix_unit import dot, matrix_unit
+
+COLUMNS = ("machine", "part", "operand", "setting", "size", "seed", "quantity", "value", "unit", "source", "confirmed", "date", "notes")
+SOURCE = "gpu_measurements"
+FP8 = torch.float8_e4m3fn
+FP8_MAX = element("e4m3fn").max_finite
+MODELLED = {True: "hopper_fp8", False: "hopper_fp8_promoted"}
+Row = dict[str, object]
+
+
+def scaled(tensor: torch.Tensor, kind: torch.dtype = FP8) -> tuple[torch.Tensor, torch.Tensor]:
+    """FP8 copy of a tensor under one scale, and the factor that undoes the scale."""
+    top = torch.finfo(kind).max
+    scale = top / tensor.abs().amax().float().clamp(min=1e-12)
+    return (tensor.float() * scale).clamp(-top, top).to(kind), (1.0 / scale).reshape(())
+
+
+def fp8_product(a: torch.Tensor, b: torch.Tensor, undo_a: torch.Tensor, undo_b: torch.Tensor, fast: bool, out=torch.bfloat16) -> torch.Tensor:
+    """`a` (m, k) times `b` (n, k) transposed, on the FP8 matrix units."""
+    return torch._scaled_mm(a, b.t(), scale_a=undo_a, scale_b=undo_b, out_dtype=out, use_fast_accum=fast)
+
+
+def seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Median time of one call, after three to warm up."""
+    for _ in range(3):
+        work()
+    times = []
+    for _ in range(repeats):
+        wait(device)
+        started = time.perf_counter()
+        work()
+        wait(device)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def wait(device: torch.device) -> None:
+    """Let the GPU finish what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matmul(device: torch.device, sizes: list[int], repeats: int) -> Iterator[Row]:
+    """Rates of square products in TFLOP/s."""
+    for size in sizes:
+        a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+        (a8, ua), (b8, ub) = scaled(a), scaled(b)
+        kinds = {("bf16", "default"): lambda a=a, b=b: a @ b.t()}
+        for fast in (True, False):
+            kinds["fp8", "fast" if fast else "precise"] = lambda a=a8, b=b8, ua=ua, ub=ub, fast=fast: fp8_product(a, b, ua, ub, fast)
+        for (operand, setting), work in kinds.items():
+            rate = 2 * size**3 / seconds(work, device, repeats) / 1e12
+            yield {"part": "matmul", "operand": operand, "setting": setting, "size": size, "quantity": "rate", "value": rate, "unit": "TFLOP/s"}
+
+
+def error(device: torch.device, lengths: list[int]) -> Iterator[Row]:
+    """Root mean square error of products of normal operands, relative to the exact ones; and the model's."""
+    rows = 32
+    for length in lengths:
+        generator = torch.Generator().manual_seed(length)
+        a, b = (scaled(torch.randn(rows, length, generator=generator))[0] for _ in range(2))
+        one = torch.ones((), device=device)
+        a64, b64 = a.double(), b.double()
+        exact = a64 @ b64.t()
+        size = exact.square().mean().sqrt()
+        for fast in (True, False):
+            measured = fp8_product(a.to(device), b.to(device), one, one, fast, out=torch.float32).cpu().double()
+            left, right = a64.repeat_interleave(rows, 0).numpy(), b64.repeat(rows, 1).numpy()
+            modelled = torch.from_numpy(dot(left, right, matrix_unit(MODELLED[fast]))).double().reshape(rows, rows)
+            common = {"part": "error", "operand": "fp8", "setting": "fast" if fast else "precise", "size": length, "unit": "1"}
+            yield {**common, "quantity": "measured_rms_error", "value": ((measured - exact).square().mean().sqrt() / size).item()}
+            yield {**common, "quantity": "modelled_rms_error", "value": ((modelled - exact).square().mean().sqrt() / size).item(), "notes": MODELLED[fast]}
+            yield {**common, "quantity": "share_equal_to_the_model", "value": (measured == modelled).double().mean().item(), "notes": MODELLED[fast]}
+
+
+class FP8Product(torch.autograd.Function):
+    """Linear layer whose three products run in FP8 with current per-tensor scaling (E4M3 forward, E5M2 gradients)."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        (x8, ux), (w8, uw) = scaled(x), scaled(weight)
+        return fp8_product(x8, w8, ux, uw, fast=True)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        g8, ug = scaled(gradient, torch.float8_e5m2)
+        w8, uw = scaled(weight.t().contiguous())
+        x8, ux = scaled(x.t().contiguous())
+        turned = g8.t().contiguous()
+        return fp8_product(g8, w8, ug, uw, fast=False), fp8_product(turned, x8, ug, ux, fast=False)
+
+
+class Linear(nn.Linear):
+    """Linear layer in BF16 or FP8."""
+
+    fp8 = False
+
+    def forward(self, x):
+        """Multiply by the weight (features, inputs)."""
+        weight = self.weight.to(torch.bfloat16)
+        if not self.fp8:
+            return x @ weight.t()
+        flat = x.reshape(-1, x.shape[-1])
+        return FP8Product.apply(flat, weight).reshape(*x.shape[:-1], -1)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with SwiGLU."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.qkv, self.out = Linear(width, 3 * width, bias=False), Linear(width, width, bias=False)
+        self.gate_up, self.down = Linear(width, 8 * width // 2, bias=False), Linear(2 * width, width, bias=False)
+
+    def forward(self, x):
+        """Attention and feed-forward, each added to its input."""
+        batch, context, width = x.shape
+        q, k, v = self.qkv(self.norm1(x)).reshape(batch, context, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(batch, context, width)
+        x = x + self.out(mixed)
+        gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class Model(nn.Module):
+    """Small language model over characters; weights FP32, arithmetic BF16 or FP8."""
+
+    def __init__(self, vocab: int, width: int, layers: int, context: int, fp8: bool) -> None:
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(vocab, width), nn.Embedding(context, width)
+        self.blocks = nn.ModuleList(Block(width, max(1, width // 64)) for _ in range(layers))
+        self.norm, self.head = nn.RMSNorm(width), nn.Linear(width, vocab, bias=False)
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.fp8 = fp8
+
+    def forward(self, tokens):
+        """Logits of the next character at every place."""
+        x = (self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1], device=tokens.device))).to(torch.bfloat16)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x).float())
+
+
+def loss_of(model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy in nats per character."""
+    return F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+
+
+def peak_gib(device: torch.device) -> float:
+    """Largest memory allocated since the last reset; not measured off a GPU."""
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else math.nan
+
+
+def step(device: torch.device, width: int, layers: int, context: int, repeats: int) -> Iterator[Row]:
+    """One training step and one inference pass of the same model and batch."""
+    vocab, batch = 128, 8
+    tokens = torch.randint(vocab, (batch, context), device=device)
+    for fp8 in (False, True):
+        model = Model(vocab, width, layers, context, fp8).to(device)
+        adam = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+        def train(model=model, adam=adam) -> None:
+            adam.zero_grad()
+            loss_of(model, tokens, tokens).backward()
+            adam.step()
+
+        @torch.no_grad()
+        def infer(model=model) -> None:
+            model(tokens)
+
+        for setting, work in (("inference", infer), ("training", train)):
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            common = {"part": "step", "operand": "fp8" if fp8 else "bf16", "setting": setting, "size": batch * context}
+            yield {**common, "quantity": "time", "value": seconds(work, device, repeats), "unit": "s"}
+            yield {**common, "quantity": "peak_memory", "value": peak_gib(device), "unit": "GiB"}
+
+
+def transfer(device: torch.device, width: int, layers: int, steps: int, rates: list[float], seeds: list[int]) -> Iterator[Row]:
+    """Validation loss over learning rates, BF16 and FP8, the same seeds and text for both."""
+    text, context, batch = corpus.load(), 256, 32
+    for fp8 in (False, True):
+        for rate in rates:
+            for seed in seeds:
+                torch.manual_seed(seed)
+                model = Model(text.vocab, width, layers, context, fp8).to(device)
+                value = train_once(model, text, 2.0**rate, seed, steps, batch, context, device)
+                setting = f"log2_learning_rate={rate:g}"
+                yield {"part": "transfer", "operand": "fp8" if fp8 else "bf16", "setting": setting, "size": steps, "seed": seed, "quantity": "val_loss", "value": value, "unit": "nats"}
+
+
+def train_once(model: Model, text: corpus.Corpus, rate: float, seed: int, steps: int, batch: int, context: int, device: torch.device) -> float:
+    """Train with warm-up and linear decay; the loss on the held-out text."""
+    import numpy as np
+
+    adam = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda done: min((done + 1) / (0.1 * steps), 1 - 0.9 * done / steps))
+    order = np.random.default_rng([seed, 2])
+    for _ in range(steps):
+        tokens, targets = (torch.from_numpy(part).to(device) for part in text.batch(order, batch, context))
+        adam.zero_grad()
+        loss_of(model, tokens, targets).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        adam.step()
+        schedule.step()
+    with torch.no_grad():
+        tokens, targets = (torch.from_numpy(part).to(device) for part in text.validation(context))
+        return loss_of(model, tokens, targets).item()
+
+
+def measured(arguments: argparse.Namespace, device: torch.device) -> Iterator[Row]:
+    """All parts, one after the other."""
+    small = arguments.small
+    yield from matmul(device, [128] if small else [1024, 2048, 4096, 8192], 3 if small else 20)
+    yield from error(device, [128, 1024] if small else [128, 512, 2048, 8192, 32768])
+    yield from step(device, 64 if small else 2048, 2 if small else 8, 32 if small else 2048, 3 if small else 10)
+    rates = [-9.0, -8.0] if small else [-13.0, -12.0, -11.0, -10.0, -9.0]
+    yield from transfer(device, 64 if small else 512, 1 if small else 4, 2 if small else 600, rates, [1] if small else [1, 2, 3])
+
+
+def main() -> None:
+    """Measure and write the table in one piece."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("gpu_measurements.csv"))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--small", action="store_true", help="tiny sizes that only show that the script runs")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("gpu_measure: no GPU is visible to PyTorch; run on a machine that has one.")
+    device = torch.device(arguments.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    fixed = {"machine": f"{name}, PyTorch {torch.__version__}", "source": SOURCE, "confirmed": "yes", "date": date.today().isoformat()}
+    beside = arguments.out.with_name(f"{arguments.out.name}.{os.getpid()}.new")
+    with beside.open("w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        for row in measured(arguments, device):
+            if math.isfinite(row["value"]):
+                table.writerow(fixed | row | {"value": f"{row['value']:.6g}"})
+            print(f"{row['part']:9} {row['operand']:5} {row['setting']:26} {row['size']:6} {row['quantity']:26} {row['value']:.4g} {row['unit']}", file=sys.stderr)
+    os.replace(beside, arguments.out)
+    print(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

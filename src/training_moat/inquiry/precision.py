@@ -1,0 +1,145 @@
+"""What the evidence says about low precision: realised against peak speed, documented lock-in, what only scale shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.core import formats
+from training_moat.core.errors import unknown
+
+SUPPORTED_SHARE, CONTRADICTED_SHARE = 2 / 3, 1 / 3
+"""A verdict needs two thirds of the reports that take a side."""
+
+PEAK_COLUMN = {"fp16": "fp16_tflops", "bf16": "bf16_tflops", "fp8": "fp8_tflops", "mxfp8": "fp8_tflops", "nvfp4": "fp4_tflops", "mxfp4": "fp4_tflops", "fp4": "fp4_tflops"}
+"""Column of the chips table with the peak of each format as measurements name it."""
+
+_SPEED = "tokens_per_s_per_chip"
+_OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
+_SAME_PLAN = ["source", "model", "layers", "chip_id", "n_chips", "seq_len", "global_batch", "micro_batch", "tp", "pp", "dp", "ep", "cp", "vp_stages", "zero_fsdp", "recompute"]
+_WIDTHS = (
+    ("4 bits", r"FP4|E2M1|HiF4|MXFP6"),  # a recipe that mixes FP6 and FP4 counts as below eight bits
+    ("8 bits", r"FP8|E[45]M[23]|INT8|E8M7|three formats"),
+    ("FP16", r"FP16"),
+    ("BF16", r"BF16|CB16"),
+)
+WIDTHS = tuple(width for width, _ in _WIDTHS)
+"""Classes of number formats, narrowest first."""
+
+
+def measured_pairs() -> pd.DataFrame:
+    """Speed of FP8, MXFP8 and NVFP4 over BF16 in measurements of the same model on as many of the same chips.
+
+    Columns: model, chip_id, chips, format, plan ("same" where every parallel size and batch agrees, else "own": the
+    best of each format in one table), speedup (median over tables), peak_ratio (of the data sheets), realised (gain over gain at peak),
+    source.
+    """
+    runs = tables.load("training_measurements")
+    runs = runs[(runs["metric"] == _SPEED) & runs["format"].isin(PEAK_COLUMN) & runs["chip_id"].notna()]
+    same, own = _pairs(runs, _SAME_PLAN), _pairs(runs, _OWN_PLAN)
+    pairs = pd.concat([same.assign(plan="same"), own.assign(plan="own")], ignore_index=True)
+    known = ["source", "model", "chip_id", "n_chips", "seq_len", "format"]
+    pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median().sort_values("plan", ascending=False)
+    pairs = pairs.drop_duplicates(known, keep="first")  # the same plan tells more than each format's own
+    chips = tables.load("chips").set_index("id")
+    peaks = [chips.loc[row.chip_id, PEAK_COLUMN[row.format]] / chips.loc[row.chip_id, "bf16_tflops"] for row in pairs.itertuples()]
+    pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
+    pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
+    columns = ["model", "chip_id", "chips", "format", "plan", "speedup", "peak_ratio", "realised", "source"]
+    return pairs[columns].sort_values(["format", "chip_id", "model", "chips"], ignore_index=True)
+
+
+def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    best = runs.groupby([*keys, "format"], dropna=False)["value"].max().unstack("format")
+    if "bf16" not in best:
+        return pd.DataFrame(columns=[*keys, "format", "speedup"])
+    ratios = best.drop(columns=["bf16", *({"fp16"} & set(best.columns))]).div(best["bf16"], axis=0)
+    return ratios.stack().dropna().rename("speedup").reset_index()
+
+
+def published_speedups() -> pd.DataFrame:
+    """End-to-end speed over 16 bits that published low-precision runs claim: run, organisation, vendor, low, high, source."""
+    runs = tables.load("low_precision_runs")
+    runs = runs[(runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])]
+    table = runs.assign(width=runs["format_forward"].map(width), label=runs["organisation"] + ", " + runs["run"])
+    columns = {"label": "run", "hardware_vendor": "vendor", "speedup_low": "low", "speedup_high": "high"}
+    return table.rename(columns=columns | {"run": "title"})[["run", "vendor", "width", "low", "high", "source", "confirmed"]].sort_values("high", ignore_index=True)
+
+
+def width(text: str | float) -> str | None:
+    """Class of a format as sources write it, None where none is named; the narrowest counts."""
+    if not isinstance(text, str):
+        return None
+    named = text.split("(no")[0].split("not stated")[0]
+    return next((name for name, pattern in _WIDTHS if re.search(pattern, named)), None)
+
+
+def lockin() -> pd.DataFrame:
+    """Published low-precision runs by width of format and what they say about lock-in.
+
+    Columns: width, supports, against, both, neutral, share (of those that take a side, which support), verdict.
+    """
+    runs = tables.load("low_precision_runs")
+    counted = runs.assign(width=runs["format_forward"].map(width)).groupby(["width", "bearing"]).size().unstack(fill_value=0)
+    table = counted.reindex(index=WIDTHS, columns=["supports", "against", "both", "neutral"], fill_value=0)
+    table["share"] = table["supports"] / (table["supports"] + table["against"])
+    table["verdict"] = table["share"].map(verdict)
+    return table.reset_index()
+
+
+def verdict(share: float) -> str:
+    """Verdict on lock-in from the share of reports that support it."""
+    if np.isnan(share):
+        return "open"
+    return "supported" if share >= SUPPORTED_SHARE else "contradicted" if share <= CONTRADICTED_SHARE else "partly"
+
+
+def reports(bearing: str, widths: Sequence[str] = WIDTHS) -> pd.DataFrame:
+    """Published runs of the given widths that bear on lock-in in one way, oldest first, with what happened."""
+    runs = tables.load("low_precision_runs")
+    chosen = runs[(runs["bearing"] == bearing) & runs["format_forward"].map(width).isin(widths)]
+    return chosen.sort_values("date")[["organisation", "run", "hardware_vendor", "format_forward", "reading", "source", "confirmed"]].reset_index(drop=True)
+
+
+def seen_only_at_scale() -> pd.DataFrame:
+    """Incidents in long or large low-precision runs: what a small, short experiment cannot show.
+
+    Columns: organisation, run, model_size, tokens, incidents, source, confirmed.
+    """
+    runs = tables.load("low_precision_runs")
+    narrow = runs["format_forward"].map(width).isin(["FP16", "8 bits", "4 bits"])
+    long = runs["tokens"].notna() | runs["incidents"].str.contains(r"\blong|compute scales", na=False)
+    chosen = runs[narrow & long & runs["incidents"].notna() & (runs["confirmed"] != "no")]
+    return chosen.sort_values("date")[["organisation", "run", "model_size", "tokens", "incidents", "source", "confirmed"]].reset_index(drop=True)
+
+
+def vendors_by_format(year: int) -> pd.DataFrame:
+    """How many vendors offered training chips for each format by the end of a year: format, vendors, names."""
+    chips = tables.load("chips")
+    offered = chips[(chips["available"].astype("string").str[:4].astype("Int64") <= year) & (chips["supports_training"] == "yes")]
+    records = []
+    for name in ("fp16", "bf16", "fp8", "fp4"):
+        vendors = sorted(set(offered.loc[offered[PEAK_COLUMN[name]].notna(), "vendor"]))
+        records.append((name, len(vendors), ", ".join(vendors)))
+    return pd.DataFrame(records, columns=["format", "vendors", "names"])
+
+
+def format_table(names: Sequence[str]) -> pd.DataFrame:
+    """Limits of number formats: name, bits, largest, smallest_normal, smallest, binades, steps_per_binade."""
+    records = []
+    for name in names:
+        if name not in formats.ELEMENT_FORMATS:
+            raise unknown("number format", name, formats.ELEMENT_FORMATS, "chapter 'precision', parameter 'formats'")
+        fmt = formats.ELEMENT_FORMATS[name]
+        steps = 2 ** getattr(fmt, "fraction_bits", 0)
+        records.append((fmt.title, fmt.bits, fmt.max_finite, fmt.min_normal, fmt.min_subnormal, fmt.binades, steps))
+    return pd.DataFrame(records, columns=["format", "bits", "largest", "smallest_normal", "smallest", "binades", "steps_per_binade"])
+
+
+def measured_on_gpu() -> pd.DataFrame:
+    """Rows of the GPU measurement; empty as long as nobody has made it."""
+    return tables.load("gpu_measurements") if "gpu_measurements" in tables.names() else pd.DataFrame()

@@ -1,0 +1,216 @@
+"""How much better must a challenger be? The break-even advantage as a distribution, and what was offered and done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from training_moat.catalog import tables
+from training_moat.core import switching as core
+from training_moat.core.errors import InputError, unknown
+from training_moat.inquiry.uncertainty import Draws, Uncertain, sample, tornado
+
+MONTHS_PER_YEAR = 12
+MILLION = 1e6
+INCUMBENT = "NVIDIA"
+RENT_WINDOW_DAYS = 200
+"""Two rents are of the same day when they are quoted within half a year or so."""
+
+_CHALLENGERS = r"TPU|Trainium|MI\d|Gaudi|Ascend|MTIA|domestic"
+_OFFER_COLUMNS = ["chip", "vendor", "basis", "date", "against", "advantage", "source"]
+_GIVEN_UP = r"^no successful"
+
+
+def assumptions() -> pd.DataFrame:
+    """The uncertain inputs, indexed by name."""
+    return tables.load("switching_assumptions").set_index("name", drop=False)
+
+
+def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]:
+    """The uncertain inputs of the decision; `medians` moves the named ones, keeping their relative spread."""
+    frame, moved = assumptions(), {name: value for name, value in (medians or {}).items() if value is not None}
+    for name in moved:
+        if name not in frame.index:
+            raise unknown("switching input", name, frame.index)
+    found = []
+    for row in frame.itertuples():
+        bounds = (None if pd.isna(end) else float(end) for end in (row.low, row.high))
+        item = Uncertain(row.name, float(row.p05), float(row.median), float(row.p95), row.unit, *bounds)
+        found.append(item.centred(moved[row.name]) if row.name in moved else item)
+    return found
+
+
+def move(draws: Draws, yearly_spend_musd: float) -> core.Move:
+    """The decision filled with draws (or plain numbers) of the inputs."""
+    return core.Move(
+        yearly_spend_usd=yearly_spend_musd * MILLION + 0.0 * draws["horizon_years"],
+        horizon_years=draws["horizon_years"],
+        port_years=draws["port_months"] / MONTHS_PER_YEAR,
+        port_cost_usd=draws["port_cost_musd"] * MILLION,
+        delay_years=draws["delay_months"] / MONTHS_PER_YEAR,
+        delay_value=draws["delay_value"],
+        failure_probability=draws["failure_probability"],
+        failure_delay_years=draws["failure_delay_months"] / MONTHS_PER_YEAR,
+        failure_waste_years=draws["failure_waste_years"],
+        start_share=draws["start_share"],
+        learning_years=draws["learning_months"] / MONTHS_PER_YEAR,
+    )
+
+
+@dataclass(frozen=True)
+class Breakeven:
+    """Advantage in performance per dollar at which a move pays: draws in use and on paper (infinite: never)."""
+
+    in_use: np.ndarray
+    on_paper: np.ndarray
+    quantiles_in_use: tuple[float, float, float]  # 5th, 50th, 95th percentile
+    quantiles_on_paper: tuple[float, float, float]
+    never: float  # share of the draws in which no advantage is enough
+
+    def chance(self, paper_advantage: float) -> float:
+        """Probability that an advantage on paper is enough."""
+        return float(np.mean(self.on_paper <= paper_advantage))
+
+
+def breakeven(yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None, draws: int = 2**15, seed: int = 0) -> Breakeven:
+    """Distribution of the break-even advantage for a buyer with that yearly spend on training, in million dollars."""
+    if not yearly_spend_musd > 0:
+        raise InputError(f"yearly_spend_musd: {yearly_spend_musd!r}; expected a number above 0.")
+    drawn = sample(inputs(medians), draws, seed)
+    in_use = core.breakeven_advantage(move(drawn, yearly_spend_musd))
+    on_paper = core.paper_advantage(in_use, drawn["realised_share"])
+    return Breakeven(in_use, on_paper, _quantiles(in_use), _quantiles(on_paper), float(np.mean(np.isinf(in_use))))
+
+
+def _quantiles(values: np.ndarray) -> tuple[float, float, float]:
+    """Percentiles that are draws themselves: no number can be interpolated towards infinity."""
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], method="higher")
+    return float(low), float(middle), float(high)
+
+
+def by_spend(spends_musd: Sequence[float], medians: Mapping[str, float | None] | None = None, draws: int = 2**13) -> pd.DataFrame:
+    """Break-even in use against yearly spend. Columns: spend_musd, p05, median, p75, never."""
+    records = []
+    for spend in spends_musd:
+        found = breakeven(spend, medians, draws)
+        p75 = float(np.quantile(found.in_use, 0.75, method="higher"))
+        records.append((spend, found.quantiles_in_use[0], found.quantiles_in_use[1], p75, found.never))
+    return pd.DataFrame(records, columns=["spend_musd", "p05", "median", "p75", "never"])
+
+
+def by_delay(yearly_spend_musd: float, delays_months: Sequence[float], values: Sequence[float], medians: Mapping[str, float | None] | None = None) -> pd.DataFrame:
+    """Break-even in use over the delay and its worth, all other inputs at their medians.
+
+    Columns: delay_months, delay_value, breakeven (infinite where no advantage is enough).
+    """
+    centre = {item.name: item.median for item in inputs(medians)}
+    grid = [(delay, value) for delay in delays_months for value in values]
+    found = [float(core.breakeven_advantage(move(centre | {"delay_months": delay, "delay_value": value}, yearly_spend_musd))) for delay, value in grid]
+    return pd.DataFrame(grid, columns=["delay_months", "delay_value"]).assign(breakeven=found)
+
+
+def what_matters(yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None) -> pd.DataFrame:
+    """Saving that the move must bring, in percent of the bill, with each input at its ends and the others at their medians.
+
+    The saving is 1 - 1 / (break-even on paper); it stays finite where the break-even does not. Columns as in
+    `uncertainty.tornado`, plus title.
+    """
+
+    def saving(draws: Draws) -> np.ndarray:
+        on_paper = core.paper_advantage(core.breakeven_advantage(move(draws, yearly_spend_musd)), draws["realised_share"])
+        return 100 * (1 - 1 / on_paper)
+
+    table = tornado(saving, inputs(medians))
+    return table.assign(title=table["name"].map(assumptions()["title"]))
+
+
+def track_record() -> pd.DataFrame:
+    """Moves of training from Nvidia's chips to others on record, oldest first.
+
+    Columns: date, organisation, from_hardware, to_hardware, outcome, months, per_chip_speed_low, per_chip_speed_high,
+    given_up, source, confirmed.
+    """
+    cases = tables.load("switching_cases")
+    moved = cases[
+        cases["workload_kind"].isin(["training", "both"])
+        & cases["from_hardware"].notna()
+        & (cases["from_hardware"] != "(none)")
+        & cases["to_hardware"].str.contains(_CHALLENGERS, na=False)
+    ]
+    moved = moved.assign(given_up=moved["outcome"].str.contains(_GIVEN_UP))
+    columns = ["date", "organisation", "from_hardware", "to_hardware", "outcome", "months", "per_chip_speed_low", "per_chip_speed_high", "given_up", "source", "confirmed"]
+    return moved.sort_values("date")[columns].reset_index(drop=True)
+
+
+def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
+    """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
+    lost = int(record["given_up"].sum())
+    posterior = stats.beta(lost + 0.5, len(record) - lost + 0.5)
+    return tuple(float(posterior.ppf(q)) for q in (0.05, 0.5, 0.95))
+
+
+def offers() -> pd.DataFrame:
+    """Peak BF16 performance per dollar of challengers over Nvidia's chip of their day.
+
+    One row per challenger and kind of price: purchase (prices of sale, not of used chips), ownership (hyperscaler's
+    cost per hour) and rent. For the first two Nvidia's chip of the day is the newest that was not cut down for export;
+    for rent it is the best value among Nvidia quotes of the same term and half year, against the challenger's best.
+    Columns: chip, vendor, basis, date, against, advantage, source.
+    """
+    found = pd.concat([_by_table("price_usd", "purchase"), _by_table("tco_hyperscaler_usd_per_h", "ownership"), _by_rent()], ignore_index=True)
+    return found.sort_values(["date", "chip", "basis"], ignore_index=True)
+
+
+def _training_chips() -> pd.DataFrame:
+    chips = tables.load("chips").set_index("id")
+    chips = chips.assign(tflops=chips["bf16_tflops"].fillna(chips["fp16_tflops"]))
+    meant = (chips["supports_training"] != "no") & ~chips["name"].str.contains("China")
+    chips = chips[meant & chips["tflops"].notna() & chips["available"].notna()]
+    return chips.assign(day=chips["available"].map(_day))
+
+
+def _day(text: str) -> pd.Timestamp:
+    """First day of a date given as year, quarter, half, month or day."""
+    year, _, rest = str(text).partition("-")
+    month = {"": 1, "Q1": 1, "Q2": 4, "Q3": 7, "Q4": 10, "H1": 1, "H2": 7}.get(rest)
+    return pd.Timestamp(f"{year}-{month:02d}-01") if month else pd.Timestamp(text)
+
+
+def _by_table(column: str, basis: str) -> pd.DataFrame:
+    chips = _training_chips()
+    chips = chips[chips[column].notna()]
+    if column == "price_usd":
+        chips = chips[~chips["price_note"].str.contains("not sold|used", na=False)]
+    own, others = chips[chips["vendor"] == INCUMBENT], chips[chips["vendor"] != INCUMBENT]
+    records = []
+    for name, row in others.iterrows():
+        before = own[own["day"] <= row["day"]]
+        if before.empty:
+            continue
+        rival = before.sort_values(["day", "tflops"]).iloc[-1]
+        advantage = (row["tflops"] / row[column]) / (rival["tflops"] / rival[column])
+        source = row["source_price"] if isinstance(row["source_price"], str) else row["source"]
+        records.append((row["name"], row["vendor"], basis, row["day"], rival["name"], advantage, source))
+    return pd.DataFrame(records, columns=_OFFER_COLUMNS)
+
+
+def _by_rent() -> pd.DataFrame:
+    chips, prices = _training_chips(), tables.load("prices")
+    quotes = prices[(prices["category"] == "cloud_chip_hour") & prices["chip_id"].isin(chips.index) & (prices["term"] != "TCO")]
+    quotes = quotes.assign(day=quotes["date"].map(_day)).join(chips[["name", "vendor", "tflops", "day"]].rename(columns={"day": "launch"}), on="chip_id")
+    quotes = quotes.assign(value_for_money=quotes["tflops"] / quotes["value"])
+    records = []
+    for (chip, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(["chip_id", "term"], sort=True):
+        first = group[group["day"] == group["day"].min()].sort_values("value_for_money").iloc[-1]
+        near = (quotes["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
+        rivals = quotes[(quotes["vendor"] == INCUMBENT) & (quotes["term"] == term) & near]
+        if rivals.empty:
+            continue
+        rival = rivals.sort_values("value_for_money").iloc[-1]
+        advantage = first["value_for_money"] / rival["value_for_money"]
+        records.append((first["name"], first["vendor"], f"rent, {term}", first["day"], rival["name"], advantage, first["source"]))
+    return pd.DataFrame(records, columns=_OFFER_COLUMNS)
