@@ -40,7 +40,8 @@ BUSIEST = 0.95
 @dataclass(frozen=True)
 class Job:
     """What is asked for: `batch` sequences at once, `input_len` tokens in, `output_len` tokens out, and the
-    bytes one stored value takes in feed-forward weights, attention weights and the key-value cache."""
+    bytes one stored value takes in feed-forward weights, attention weights and the key-value cache. Prompts are
+    processed in passes of at most `prefill_chunk` tokens."""
 
     batch: Number
     input_len: Number
@@ -48,6 +49,7 @@ class Job:
     ffn_weight_bytes: Number = 2.0
     attention_weight_bytes: Number = 2.0
     kv_bytes: Number = 2.0
+    prefill_chunk: Number = PREFILL_CHUNK
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class Software:
     Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per
     step (scheduling, sampling), per sequence in a step, and per prefill pass. `kv_efficiency` and
     `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
-    cache and grouped expert matmuls keep. `prefill_share`: how much of others' prefill a sequence waits for.
+    cache and grouped expert matmuls keep. `kv_reread`: 0 where attention reads a key-value head once for all its
+    query heads, 1 where once for each. `prefill_share`: how much of others' prefill a sequence waits for.
     `copy_coupling`: 1 where attention copies that share experts wait for every copy's prefill, 0 for none.
     """
 
@@ -111,6 +114,7 @@ class Software:
     sequence_s: Number = 0.0
     prefill_pass_s: Number = 0.0
     kv_efficiency: Number = 1.0
+    kv_reread: Number = 0.0
     expert_efficiency: Number = 1.0
     prefill_share: Number = 1.0
     copy_coupling: Number = 1.0
@@ -186,7 +190,7 @@ def memory(model: Transformer, job: Job, plan: ServingPlan) -> ServingMemory:
     full = kv_bytes_per_sequence(model, job, job.input_len + job.output_len)
     kv_cache = ceil(job.batch / plan.dp) * full / (kv_shards(model, plan) * plan.pp)
     inner = maximum(model.ffn, model.experts_per_token * model.expert_ffn) / plan.tp
-    activations = minimum(job.input_len, PREFILL_CHUNK) * (4 * model.hidden + 2 * inner) * WIDE_BYTES
+    activations = minimum(job.input_len, job.prefill_chunk) * (4 * model.hidden + 2 * inner) * WIDE_BYTES
     return ServingMemory(weights, kv_cache, activations)
 
 
@@ -223,7 +227,9 @@ def attention_core_s(
     Latent attention multiplies every head with the compressed vector (DeepSeek-V2 2024, section 2.1.2).
     """
     seen = attended_tokens(model, job.input_len + job.output_len / 2)
-    read = tokens * seen * kv_values_per_token(model) * job.kv_bytes / kv_shards(model, plan)
+    groups = where(model.kv_lora_rank > 0, 1.0, model.heads / maximum(model.kv_heads, 1))
+    reads = power(groups, software.kv_reread)
+    read = tokens * seen * kv_values_per_token(model) * job.kv_bytes / kv_shards(model, plan) * reads
     width = where(model.kv_lora_rank > 0, 2 * model.kv_lora_rank + model.qk_rope_head_dim, 2 * model.head_dim)
     flops = 2 * tokens * seen * model.layers * model.heads / plan.tp * width
     return maximum(read * byte_s / software.kv_efficiency, flops / (m.attention_flops * m.matmul_efficiency))
@@ -304,9 +310,9 @@ def decode_step(
 def prefill_s(
     model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software, where_: Placement
 ) -> Number:
-    """Seconds to process one prompt on an otherwise idle copy, in passes of at most `PREFILL_CHUNK` tokens."""
+    """Seconds to process one prompt on an otherwise idle copy, pass by pass."""
     byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
-    passes = ceil(job.input_len / PREFILL_CHUNK)
+    passes = ceil(job.input_len / job.prefill_chunk)
     tokens = job.input_len / passes
     width = model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     scores = 2 * model.layers * job.input_len * attended_tokens(model, job.input_len / 2) * width

@@ -1,0 +1,242 @@
+"""Fitting the serving constants on the measured rows, and the intervals on what the fit has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import least_squares
+
+from ..catalog import chips, models
+from ..core import serving
+from . import serving_rows
+from .serving_batch import Batch, Question, batches, evaluate
+from .serving_constants import OF_ENGINE, OF_FAMILY, SHARES, START, Constants
+
+KV_PRECISION = "bf16"
+"""Engines keep the cache in 16 bit unless told otherwise; the sources do not say otherwise."""
+
+GENERIC_SPREAD = 0.7
+"""Prior standard deviation (in logarithms) of a generic constant about its start."""
+
+FACTOR_SPREAD = {"bandwidth_efficiency": 0.25, "matmul_efficiency": 0.35, "kv_efficiency": 0.35, "prefill_share": 0.35}
+"""Prior standard deviation of a family's or engine's factor about one; overheads vary more."""
+
+OVERHEAD_SPREAD = 0.7
+IDEAL = {name: 1.0 for name in (*SHARES, "prefill_share", "copy_coupling")} | {"kv_reread": 0.0}
+"""Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
+STEP = 1e-4
+"""Step of the finite differences, in logarithms."""
+HELD_OUT_STRIDE = 3
+HELD_OUT_EVALUATIONS = 6
+"""Held-out fits take every third row and fewer steps: their constants move by less than their spread."""
+EVALUATIONS = 15
+"""Steps of the fit; the error changes in the fourth digit afterwards."""
+OUTLIER = 0.2
+"""Residuals (in logarithms) beyond which a row counts less."""
+
+LEVELS = (0.05, 0.95)
+"""The quantiles of measured over predicted that an interval reports."""
+
+
+def questions(rows: pd.DataFrame) -> list[Question]:
+    """The measured rows as questions to the model."""
+    known_models = {name: models.model(name) for name in rows["model"].unique()}
+    known_chips = {name: chips.chip(name) for name in rows["chip"].unique()}
+    return [
+        Question(
+            known_models[row.model], known_chips[row.chip], row.software, row.precision, KV_PRECISION,
+            row.batch, row.input_len, row.output_len,
+            serving.ServingPlan(row.tp, row.pp, row.dp, row.ep, row.expert_tp),
+        )
+        for row in rows.itertuples()
+    ]
+
+
+def predict(rows: pd.DataFrame, constants: Constants, prepared: list[Batch] | None = None) -> np.ndarray:
+    """Seconds per output token for measured rows, as each row's `kind` defines it."""
+    prepared = batches(questions(rows)) if prepared is None else prepared
+    seconds = np.zeros(len(rows))
+    whole_request = (rows["kind"] == "request").to_numpy()
+    for batch in prepared:
+        told = evaluate(batch, constants.resolve(batch.families, batch.engines))
+        request = batch.job.batch / told.tokens_per_s
+        seconds[batch.positions] = np.where(whole_request[batch.positions], request, told.tpot_s)
+    return seconds
+
+
+def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
+    """Rows faster than reading weights and cache at the full published bandwidth: unit or format not as stated."""
+    ideal = Constants({("generic", "all", name): IDEAL.get(name, 0.0) for name in START})
+    floor = np.zeros(len(rows))
+    for batch in batches(questions(rows)):
+        step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
+        floor[batch.positions] = step.weights + step.kv_cache
+    return floor > rows["seconds_per_token"].to_numpy()
+
+
+def usable_rows() -> pd.DataFrame:
+    """The measured rows that physics allows."""
+    rows = serving_rows.usable_rows()
+    return rows[~beats_the_data_sheet(rows)].reset_index(drop=True)
+
+
+def row_weights(rows: pd.DataFrame) -> np.ndarray:
+    """Weights by which a combination of model, chip and engine counts as the root of its rows."""
+    size = rows.groupby(["model", "chip", "software"])["batch"].transform("size").to_numpy()
+    weight = size**-0.25
+    return weight / np.sqrt(np.mean(weight**2))
+
+
+def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    families = sorted({chips.chip(name).family for name in rows["chip"].unique()})
+    engines = sorted(rows["software"].unique())
+    return (
+        [("generic", "all", name) for name in START]
+        + [("family", key, name) for key in families for name in OF_FAMILY]
+        + [("software", key, name) for key in engines for name in OF_ENGINE]
+    )
+
+
+def _start_and_spread(keys: list[tuple[str, str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    start = [np.log(START[name]) if level == "generic" else 0.0 for level, _, name in keys]
+    spread = [
+        GENERIC_SPREAD if level == "generic" else FACTOR_SPREAD.get(name, OVERHEAD_SPREAD) for level, _, name in keys
+    ]
+    return np.array(start), np.array(spread)
+
+
+class _Problem:
+    """The least-squares problem: rows, prepared once whole and once per chip family and engine, because a
+    factor only moves the rows it belongs to."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+        self.keys = _parameters(rows)
+        self.start, self.spread = _start_and_spread(self.keys)
+        self.weight = row_weights(rows)
+        asked = questions(rows)
+        self.whole = batches(asked)
+        self.parts = {}
+        for level, names in (("family", [q.chip.family for q in asked]), ("software", [q.software for q in asked])):
+            for name in set(names):
+                where = np.flatnonzero(np.array(names) == name)
+                self.parts[level, name] = (where, batches([asked[i] for i in where]))
+
+    def row_residuals(self, logs: np.ndarray, where: np.ndarray | None = None, prepared: list[Batch] | None = None):
+        """Weighted, damped log errors of all rows or of one part of them."""
+        rows = self.rows if where is None else self.rows.iloc[where]
+        weight = self.weight if where is None else self.weight[where]
+        constants = Constants(dict(zip(self.keys, np.exp(logs))))
+        found = predict(rows, constants, self.whole if prepared is None else prepared)
+        error = np.log(found / rows["seconds_per_token"].to_numpy())
+        scaled = np.abs(error) / OUTLIER
+        return weight * np.sign(error) * OUTLIER * np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))
+
+    def prior_residuals(self, logs: np.ndarray) -> np.ndarray:
+        """Distance of each constant from its prior, far ones damped so that one odd family or engine does
+        not drag the generic value along."""
+        away = (logs - self.start) / self.spread
+        return np.sign(away) * np.sqrt(2 * (np.sqrt(1 + away**2) - 1)) * OUTLIER
+
+    def residuals(self, logs: np.ndarray) -> np.ndarray:
+        """Rows first, then the priors."""
+        return np.append(self.row_residuals(logs), self.prior_residuals(logs))
+
+    def jacobian(self, logs: np.ndarray) -> np.ndarray:
+        """Forward differences, each over the rows its constant can move."""
+        count = len(self.rows)
+        slopes = np.zeros((count + len(self.keys), len(self.keys)))
+        slopes[count:, :] = np.diag((self.prior_residuals(logs + STEP) - self.prior_residuals(logs)) / STEP)
+        here = self.row_residuals(logs)
+        for column, (level, key, _) in enumerate(self.keys):
+            moved = logs.copy()
+            moved[column] += STEP
+            where, prepared = self.parts.get((level, key), (np.arange(count), None))
+            slopes[where, column] = (self.row_residuals(moved, where, prepared) - here[where]) / STEP
+        return slopes
+
+
+def fit(rows: pd.DataFrame | None = None, start: Constants | None = None, evaluations: int = EVALUATIONS) -> Constants:
+    """The constants that fit the rows best: least squares of log(predicted / measured), outliers damped,
+    every factor held to one by a prior so that little data moves it little. `start` warm-starts the search."""
+    problem = _Problem(usable_rows() if rows is None else rows)
+    first = problem.start
+    if start is not None:
+        first = np.log([start.values.get(key, np.exp(value)) for key, value in zip(problem.keys, problem.start)])
+    solved = least_squares(problem.residuals, first, jac=problem.jacobian, max_nfev=evaluations)
+    return Constants(dict(zip(problem.keys, np.exp(solved.x))))
+
+
+def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What is held out in turn: each source, each chip, each chip family."""
+    family = rows["chip"].map(lambda name: chips.chip(name).family)
+    held = {f"source {name}": (rows["source"] == name).to_numpy() for name in rows["source"].unique()}
+    held |= {f"chip {name}": (rows["chip"] == name).to_numpy() for name in rows["chip"].unique()}
+    return held | {f"family {name}": (family == name).to_numpy() for name in family.unique()}
+
+
+def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
+    """Each row predicted by constants fitted without its source, its chip, its chip family.
+
+    Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew: measured, family,
+    generic, as in `serving.level`) and `predicted`. Every third row is fitted, from the full fit's constants.
+    """
+    parts = []
+    for name, mask in splits(rows).items():
+        if mask.all():
+            continue
+        known = rows[~mask].iloc[::HELD_OUT_STRIDE].reset_index(drop=True)
+        without = fit(known, start=constants, evaluations=HELD_OUT_EVALUATIONS)
+        left = rows[mask].reset_index(drop=True)
+        pairs = set(zip(known["chip"], known["software"]))
+        families = {chips.chip(chip).family for chip in known["chip"].unique()}
+        level = [
+            "measured" if (row.chip, row.software) in pairs
+            else "family" if chips.chip(row.chip).family in families else "generic"
+            for row in left.itertuples()
+        ]
+        parts.append(left.assign(held=name, level=level, predicted=predict(left, without)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def intervals(tested: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles of measured over predicted by level, each source, chip or family held out counting alike."""
+    found = []
+    for level, group in tested.groupby("level"):
+        ratio = (group["seconds_per_token"] / group["predicted"]).to_numpy()
+        weight = 1 / group.groupby("held")["batch"].transform("size").to_numpy() ** 0.5
+        order = np.argsort(ratio)
+        share = np.cumsum(weight[order]) / weight.sum()
+        quantiles = [float(ratio[order][np.searchsorted(share, q)]) for q in LEVELS]
+        found.append((level, *quantiles, len(group)))
+    return pd.DataFrame(found, columns=["level", "p05", "p95", "rows"]).set_index("level")
+
+
+def table(date: str) -> pd.DataFrame:
+    """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual."""
+    rows = usable_rows()
+    constants = fit(rows)
+    error = (predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
+    family = rows["chip"].map(lambda name: chips.chip(name).family)
+    about = {"generic": pd.Series("all", index=rows.index), "family": family, "software": rows["software"]}
+    records = []
+    for (level, key, name), value in constants.values.items():
+        used = about[level] == key
+        records.append(_record(level, key, name, value, rows[used], error[used], date))
+    for (chip, engine), group in rows.groupby(["chip", "software"]):
+        records.append(_record("pair", f"{chip}/{engine}", "rows", len(group), group, error[group.index], date))
+    tested = held_out(rows, constants)
+    wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
+    for level, row in intervals(tested).iterrows():
+        used = tested["level"] == level
+        for name in ("p05", "p95"):
+            records.append(_record("interval", level, name, row[name], tested[used], wrong[used], date))
+    return pd.DataFrame(records)
+
+
+def _record(level, key, name, value, rows: pd.DataFrame, error: pd.Series, date: str) -> dict:
+    return {
+        "level": level, "key": key, "constant": name, "value": float(f"{value:.4g}"), "rows": len(rows),
+        "mape": round(float(error.mean()), 4), "source": ";".join(sorted(set(rows["source"]) - {"aiconfigurator_runs"} | ({"inferencex"} if (rows["source"] == "aiconfigurator_runs").any() else set()))),
+        "date": date, "confirmed": "yes",
+    }
