@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -127,15 +128,16 @@ def completed(kind: str, record: Mapping[str, Any], where: str) -> dict[str, Any
     table = files.read(kind).set_index("id", drop=False)
     base = record.get("base") or (record.get("id") if record.get("id") in table.index else None)
     own = {key: value for key, value in record.items() if key != "base" and value is not None}
-    name = str(own.get("id") or own.get("name") or "custom")
+    name = str(own.get("name") or own.get("id") or "custom")
+    entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "custom")
     if base is None:
         complete = {**DEFAULTS[kind], "name": name}
     elif base in table.index:
         inherited = table.loc[base].dropna().drop(list(NOT_INHERITED), errors="ignore").to_dict()
-        complete = inherited if "name" in own or base == name else {**inherited, "name": name}
+        complete = inherited if base == entry_id else {**inherited, "name": name}
     else:
         raise unknown(kind[:-1], str(base), table.index, where=f"{where}, base")
-    complete = {**complete, "source": "scenario", "confirmed": "no", **own, "id": name}
+    complete = {**complete, "source": "scenario", "confirmed": "no", **own, "id": entry_id}
     if kind == "models":
         return shape_gaps.filled({**complete, **_recount(own, base)}, where)
     return complete

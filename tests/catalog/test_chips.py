@@ -1,0 +1,113 @@
+"""Chips against what their vendors publish, and against each other."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training_moat.catalog import chips, scenario, schemas, tables
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+
+PETA = 1e15
+
+
+def test_all_chips_become_core_chips():
+    built = chips.all_chips()
+    assert len(built) == len(tables.load("chips")) >= 63
+    assert all(isinstance(chip, Chip) for chip in built.values())
+
+
+def test_h100_as_in_its_data_sheet():
+    """NVIDIA H100 data sheet: 989 TFLOP/s BF16 dense, 80 GB at 3.35 TB/s, 18 links of 25 GB/s a direction."""
+    h100 = chips.chip("h100-sxm")
+    assert h100.peak_flops["bf16"] == pytest.approx(0.989 * PETA, rel=1e-3)
+    assert h100.peak_flops["fp8"] == pytest.approx(2 * h100.peak_flops["bf16"], rel=1e-3)
+    assert "fp4" not in h100.peak_flops
+    assert h100.main_memory.capacity_bytes == 80e9
+    assert h100.main_memory.bytes_per_s == pytest.approx(3.35e12)
+    assert h100.scaleup.bytes_per_s == 18 * 25e9
+    assert h100.scaleout.bytes_per_s == 400e9 / 8
+
+
+def test_rubin_takes_the_training_rate_and_gaudi3_the_shipped_one():
+    assert chips.chip("rubin").peak_flops["fp4"] == 35 * PETA
+    assert chips.chip("gaudi3").peak_flops["fp8"] == 1.677 * PETA
+
+
+def test_wafers_are_dense_rates():
+    assert chips.chip("wse-2").peak_flops["fp16"] == 7.5 * PETA
+    assert chips.chip("wse-3").peak_flops["fp16"] == 12.5 * PETA
+
+
+@pytest.mark.parametrize(("chip_id", "tier"), [("groq-lpu-v1", "sram"), ("sn10", "ddr"), ("sn30", "ddr"), ("sn40l", "hbm")])
+def test_main_memory_of_the_startups(chip_id, tier):
+    chip = chips.chip(chip_id)
+    assert chip.main_memory.name == tier
+    assert (chip.tier("hbm") is None) == (tier != "hbm")
+
+
+def test_inferentia2_and_trainium1_differ_in_the_network_only():
+    one, other = chips.chip("inferentia2"), chips.chip("trainium1")
+    assert one.peak_flops == other.peak_flops
+    assert one.tier("hbm") == other.tier("hbm")
+    assert one.scaleup is None and other.scaleup is not None
+
+
+def test_lower_precision_is_never_slower():
+    for chip in chips.all_chips().values():
+        if "fp8" in chip.peak_flops and "bf16" in chip.peak_flops:
+            assert chip.peak_flops["fp8"] >= chip.peak_flops["bf16"], chip.id
+
+
+def test_formats_said_to_be_missing_have_no_peak():
+    columns = {**chips.PEAK_COLUMNS}
+    for row in tables.load("chips").dropna(subset=["formats_not_supported"]).itertuples():
+        for name in row.formats_not_supported.split(";"):
+            assert getattr(row, columns[name]) != getattr(row, columns[name]), f"{row.id} {name}"
+
+
+@pytest.mark.parametrize("spelling", ["H100-80GB-SXM", "NVIDIA H100 80GB HBM3", "h100 SXM5", "h100-sxm"])
+def test_spellings_of_the_measurements_find_their_chip(spelling):
+    assert chips.resolve(spelling) == "h100-sxm"
+
+
+def test_unknown_chip_names_the_nearest():
+    with pytest.raises(InputError, match="unknown chip 'sn4Ol'; did you mean 'sn40l'"):
+        chips.chip("sn4Ol")
+
+
+def test_a_chip_of_your_own_keeps_the_rest_of_its_base():
+    own = chips.from_record({"base": "sn40l", "hbm_gb": 128})
+    base = chips.chip("sn40l")
+    assert own.tier("hbm").capacity_bytes == 128e9
+    assert own.tier("hbm").bytes_per_s == base.tier("hbm").bytes_per_s
+    assert own.peak_flops == base.peak_flops
+
+
+def test_a_chip_without_a_base_has_only_what_it_says():
+    own = chips.from_record({"name": "mine", "bf16_tflops": 500, "hbm_gb": 96, "hbm_tb_per_s": 3})
+    assert own.peak_flops == {"bf16": 500e12}
+    assert own.scaleup is None
+    assert own.family == "custom"
+
+
+def test_where_no_source_is_left_the_row_does_not_load():
+    record = scenario.completed("chips", {"name": "mine", "bf16_tflops": 1}, "here") | {"source": "nowhere"}
+    with pytest.raises(InputError, match="column source: unknown source 'nowhere'"):
+        scenario.typed("chips", [record], "here", ["mine"])
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1).filter(lambda text: text.strip() and not _is_number(text)))
+def test_whatever_is_no_number_is_named_with_its_place(text):
+    cells = tables.load("chips").head(2).astype("str").replace("nan", None)
+    cells.loc[1, "tdp_w"] = text
+    _, problems = schemas.parse("chips", cells.astype("str"), "data/chips.csv", [2, 3])
+    assert [(problem.row, problem.column, problem.value) for problem in problems] == [(3, "tdp_w", text)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return abs(float(text)) < float("inf")
+    except ValueError:
+        return False

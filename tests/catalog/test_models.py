@@ -1,0 +1,102 @@
+"""Architectures: the weights counted from each shape against the published count."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training_moat.catalog import models, tables
+from training_moat.core import workload
+from training_moat.core.errors import InputError
+
+ROUNDED = 0.035
+"""Two printed digits hide this much of a count below two billion."""
+
+CLOSE = 0.012
+"""Biases, norms and rounding to three digits stay below this."""
+
+
+@pytest.mark.parametrize("model_id", sorted(models.all_models()))
+def test_counted_weights_are_the_published_ones(model_id):
+    row = tables.load("models").set_index("id").loc[model_id]
+    if row["params_basis"] == "published" or row["confirmed"] != "yes":
+        pytest.skip("weights outside the shape, or shape not confirmed")
+    counted = workload.derived_params(models.model(model_id)) / 1e9
+    tolerance = ROUNDED if row["params_b"] < 5 else CLOSE
+    assert counted == pytest.approx(row["params_b"], rel=tolerance)
+
+
+def test_published_counts_win_where_weights_lie_outside_the_shape():
+    """Gopher 280B: relative-position matrices come on top of the shape (Rae et al. 2021, table 1)."""
+    gopher = models.model("gopher-280b")
+    assert workload.params(gopher) == 280e9
+    assert workload.derived_params(gopher) < 0.95 * 280e9
+
+
+def test_latent_attention_keeps_a_small_cache():
+    """DeepSeek-V2 2024, table 1: 512 + 64 values a layer."""
+    assert workload.kv_values_per_token(models.model("deepseek-v3")) == 61 * 576
+
+
+@pytest.mark.parametrize(
+    ("spelling", "model_id"),
+    [("Llama-3.1-70B", "llama3.1-70b"), ("LLAMA3_70B", "llama3.1-70b"), ("GPT-3 175B (MLPerf)", "gpt3-175b"),
+     ("GPT-2 2B", "gpt2-2b"), ("GPT 22B", "megatron-22b"), ("GPT 175B", "megatron-175b"), ("deepseek-ai/DeepSeek-R1", "deepseek-v3")],
+)
+def test_spellings_of_the_measurements(spelling, model_id):
+    assert models.resolve(spelling) == model_id
+
+
+def test_unknown_model_names_the_nearest():
+    with pytest.raises(InputError, match="unknown model 'llama3.1-7Ob'; did you mean 'llama3.1-70b'"):
+        models.model("llama3.1-7Ob")
+    assert models.find("no such model") is None
+
+
+def test_a_fourfold_width_is_a_plain_block_and_other_widths_are_gated():
+    assert models.from_record({"layers": 2, "hidden": 64, "heads": 4, "ffn": 256}).gated_ffn == 0
+    assert models.from_record({"layers": 2, "hidden": 64, "heads": 4, "ffn": 172}).gated_ffn == 1
+
+
+def test_a_given_count_settles_the_shape_and_wins():
+    """Llama 2 7B's sizes and count alone tell a gated block and untied embeddings."""
+    shape = {"layers": 32, "hidden": 4096, "heads": 32, "ffn": 11008, "vocab": 32000, "params_b": 6.74}
+    model = models.from_record(shape)
+    assert (model.gated_ffn, model.tied_embeddings) == (1, 0)
+    assert workload.params(model) == 6.74e9
+
+
+def test_changing_a_shape_drops_its_bases_count():
+    smaller = models.from_record({"base": "gopher-280b", "layers": 40})
+    assert workload.params(smaller) == workload.derived_params(smaller) < 140e9
+
+
+def test_naming_a_base_alone_is_the_base():
+    assert models.from_record({"base": "llama3.1-8b", "name": "Llama 3.1 8B"}) == models.model("llama3.1-8b")
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [({"layers": 3, "hidden": 5}, "heads is missing"),
+     ({"layers": 3, "hidden": 5, "heads": 1, "experts": 8}, "experts_per_token is missing"),
+     ({"layers": "many", "hidden": 5, "heads": 1}, "column layers: 'many' is wrong; expected a whole number"),
+     ({"layers": 2.5, "hidden": 5, "heads": 1}, "column layers: '2.5' is wrong; expected a whole number"),
+     ({"layers": 2, "hiden": 5, "heads": 1}, "unknown column 'hiden'; did you mean 'hidden'"),
+     ({"base": "lama3.1-8b"}, "unknown model 'lama3.1-8b'; did you mean 'llama3.1-8b'")],
+)
+def test_bad_records_say_what_is_wrong(record, sentence):
+    with pytest.raises(InputError) as caught:
+        models.from_record(record)
+    assert sentence in str(caught.value)
+
+
+@settings(deadline=None)
+@given(
+    layers=st.integers(1, 200), heads=st.integers(1, 128), head_dim=st.integers(1, 256),
+    params_b=st.one_of(st.none(), st.floats(0.001, 1e4)),
+)
+def test_any_sizes_make_a_complete_model(layers, heads, head_dim, params_b):
+    model = models.from_record({"layers": layers, "hidden": heads * head_dim, "heads": heads, "params_b": params_b})
+    assert model.kv_heads == heads and model.head_dim == head_dim
+    assert workload.derived_params(model) > 0
+    if params_b is not None:
+        assert workload.params(model) == pytest.approx(params_b * 1e9)

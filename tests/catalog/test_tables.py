@@ -1,0 +1,91 @@
+"""The data as committed: every table loads, every key points somewhere, every number has a unit."""
+
+import csv
+
+import pytest
+
+from training_moat.catalog import check, chips, descriptor, files, models, tables
+from training_moat.core.errors import InputError
+
+SPELLED = [
+    ("training_measurements", "model", "model_id", models),
+    ("memory_measurements", "model", "model_id", models),
+    ("serving_measurements", "model", "model_id", models),
+    ("serving_inferencex", "model_path", "model_id", models),
+    ("scaling_measurements", "model", "model_id", models),
+]
+"""Tables that keep a source's spelling beside the id it means."""
+
+
+def test_nothing_is_wrong():
+    assert [str(problem) for problem in check.run()] == []
+
+
+def test_every_file_is_described_and_every_description_has_its_file():
+    described = {descriptor.resource(name)["path"] for name in tables.names()}
+    present = {path.name for path in files.path_of("sources").parent.glob("*.csv")}
+    assert described == present
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_header_is_the_described_one(name):
+    with files.path_of(name).open(encoding="utf-8", newline="") as file:
+        header = next(csv.reader(file))
+    assert header == [field["name"] for field in descriptor.fields(name)]
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_numbers_have_units_and_columns_meanings(name):
+    for field in descriptor.fields(name):
+        assert field["description"], f"{name}.{field['name']}"
+        if field["type"] in descriptor.NUMERIC:
+            assert field["unit"], f"{name}.{field['name']}"
+
+
+@pytest.mark.parametrize(("table", "column", "id_column", "kind"), SPELLED)
+def test_stored_ids_are_what_the_spelling_means(table, column, id_column, kind):
+    pairs = tables.load(table)[[column, id_column]].drop_duplicates()
+    for spelled, stored in pairs.itertuples(index=False):
+        assert kind.find(str(spelled)) == (stored if isinstance(stored, str) else None), spelled
+
+
+def test_stored_chip_ids_agree_with_the_chips_spellings():
+    pairs = tables.load("training_measurements")[["chip", "chip_id"]].dropna().drop_duplicates()
+    for spelled, stored in pairs.itertuples(index=False):
+        assert chips.resolve(spelled) == stored
+
+
+def test_a_caller_cannot_spoil_the_next_callers_table():
+    first = tables.load("chips")
+    first.loc[:, "name"] = "spoilt"
+    assert "spoilt" not in set(tables.load("chips")["name"])
+
+
+def test_unknown_table_names_the_nearest():
+    with pytest.raises(InputError, match="unknown table 'chip'; did you mean 'chips'"):
+        tables.load("chip")
+
+
+def test_every_row_of_every_table_but_the_sources_names_a_source():
+    for name in tables.names():
+        if name != "sources":
+            assert tables.load(name)["source"].notna().all(), name
+
+
+def test_the_corrected_run_is_six_times_parameters_times_tokens():
+    run = tables.load("training_runs").set_index("model").loc["Inkling"]
+    count = 6 * run["active_params_b"] * 1e9 * run["training_tokens_b"] * 1e9
+    assert run["training_flop"] == pytest.approx(count, rel=1e-3)
+    assert run["notes"].startswith("corrected")
+
+
+def test_split_ratios_follow_from_their_shares():
+    frame = tables.load("market_splits").dropna(subset=["training_share", "inference_share"])
+    frame = frame[frame["training_share"] > 0]
+    ratio = frame["inference_share"] / frame["training_share"]
+    assert (frame["inference_to_training_ratio"] - ratio).abs().max() < 1e-3
+
+
+def test_mlperf_shares_follow_from_their_counts():
+    frame = tables.load("mlperf_submissions").dropna(subset=["entry_share", "result_entries", "round_total_entries"])
+    assert (frame["entry_share"] - frame["result_entries"] / frame["round_total_entries"]).abs().max() < 2e-3
