@@ -31,6 +31,10 @@ VERBS = {
 """Verb and what it does. A verb lives in press/verbs/<verb>.py, with `add` and `run`."""
 
 
+NEEDS = {"predict": "training_moat.inquiry.predict"}
+"""Modules without which a verb is not offered."""
+
+
 class Parser(argparse.ArgumentParser):
     """Parser whose errors are one sentence with the nearest valid name, exit status 2."""
 
@@ -51,7 +55,10 @@ class Parser(argparse.ArgumentParser):
 
 def available() -> list[str]:
     """Verbs whose module is part of this installation."""
-    return [verb for verb in VERBS if find_spec(f"training_moat.press.verbs.{verb}") is not None]
+    return [
+        verb for verb in VERBS
+        if find_spec(f"training_moat.press.verbs.{verb}") is not None and (verb not in NEEDS or find_spec(NEEDS[verb]) is not None)
+    ]
 
 
 def _parser(verb: str | None) -> Parser:

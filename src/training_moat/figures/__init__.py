@@ -3,11 +3,12 @@
 from .bars import bars, stacked_bars
 from .grids import heatmap, timeline, tornado
 from .lines import lines
+from .number_line import number_line
 from .points import points, ranges
 from .publishing import publish, sentence, table
 from .theme import COMPANY_COLOURS, VERDICT_COLOURS
 
 __all__ = [
-    "COMPANY_COLOURS", "VERDICT_COLOURS", "bars", "heatmap", "lines", "points", "publish", "ranges", "sentence",
+    "COMPANY_COLOURS", "VERDICT_COLOURS", "bars", "heatmap", "lines", "number_line", "points", "publish", "ranges", "sentence",
     "stacked_bars", "table", "timeline", "tornado",
 ]

@@ -16,7 +16,7 @@ COMPANY_COLOURS = {
     "NVIDIA": "#5a9a08",
     "AMD": "#d1495b",
     "Google": "#3d7dd8",
-    "AWS": "#d98200",
+    "AWS": "#cf7a00",
     "SambaNova": "#8f5fd0",
     "Groq": "#e0561b",
     "NVIDIA (Groq)": "#a98b1d",
@@ -40,13 +40,13 @@ COMPANY_COLOURS = {
 
 VERDICT_COLOURS = {
     "supported": "#0f8b6d",
-    "partly": "#d98200",
+    "partly": "#cf7a00",
     "contradicted": "#c0392b",
     "open": "#7a8591",
 }
 """One colour per verdict, kept through the whole book."""
 
-PALETTE = ["#3d7dd8", "#d98200", "#0f8b8d", "#c65fa6", "#5a9a08", "#d1495b", "#8f5fd0", "#8a7a5c", "#2f90c4", "#a98b1d"]
+PALETTE = ["#3d7dd8", "#cf7a00", "#0f8b8d", "#c65fa6", "#5a9a08", "#d1495b", "#8f5fd0", "#8a7a5c", "#2f90c4", "#a98b1d"]
 """Colours for anything that is neither a company nor a verdict, in order of use."""
 
 ACCENT = "#3d7dd8"

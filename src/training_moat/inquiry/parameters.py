@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from training_moat.catalog import paths, tables
+from training_moat.catalog import chips, models, paths
 from training_moat.core.errors import InputError, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
@@ -152,21 +152,18 @@ def _choice(parameter: Parameter, value: Any) -> Any:
     raise unknown("value", str(value), [str(choice) for choice in parameter.choices], parameter.where)
 
 
-def _named(kind: str, known: Callable[[], Iterable[str]]) -> Callable[[Parameter, Any], str]:
+def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str]:
     def convert(parameter: Parameter, value: Any) -> str:
         if not isinstance(value, str) or value.lower() == "none":
             raise _wrong(parameter, value)
-        names = list(known())
-        if value not in names:
-            raise unknown(kind, value, names, parameter.where)
-        return value
+        return resolve(value, parameter.where)
 
     return convert
 
 
 _CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
     "integer": _integer, "number": _number, "boolean": _boolean, "text": _text, "choice": _choice,
-    "chip": _named("chip", lambda: tables.load("chips")["id"]), "model": _named("model", lambda: tables.load("models")["id"]),
+    "chip": _named(chips.resolve), "model": _named(models.resolve),
 }
 
 

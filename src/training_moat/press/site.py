@@ -50,6 +50,9 @@ def page_copy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             continue
         cell.metadata["tags"] = _shown(cell, number)
         number += 1
+        alt = next((output.data.get("text/plain", "") for output in cell.outputs if "image/png" in output.get("data", {})), None)
+        if alt:
+            cell.metadata["mystnb"] = {"image": {"alt": alt, "classes": "moat-print"}}
         prose = any("text/markdown" in output.get("data", {}) for output in cell.outputs)
         if prose and not answered:
             cell.metadata["tags"].append("answer")

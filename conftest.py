@@ -1,0 +1,14 @@
+"""Test configuration: notebooks count as slow tests and leave no traces beside their sources."""
+
+import os
+
+import pytest
+
+# A scenario in the caller's environment would change every number that tests compare.
+os.environ.pop("MOAT_SCENARIO", None)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)

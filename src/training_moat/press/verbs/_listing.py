@@ -1,0 +1,29 @@
+"""Printing a table of the catalog, for `moat chips` and `moat models`."""
+
+from __future__ import annotations
+
+import argparse
+
+import pandas as pd
+
+from training_moat.core.errors import InputError
+
+
+def add_pattern(parser: argparse.ArgumentParser, example: str) -> None:
+    """Declare the one argument."""
+    parser.epilog = f"example: {example}"
+    parser.add_argument("pattern", metavar="PATTERN", nargs="?", default="", help="part of an id, a name or a maker")
+
+
+def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[str]) -> None:
+    """Print the rows that contain the pattern, one a line; a blank cell is unknown. Raises InputError when none does."""
+    text = frame[searched].astype(str).agg(" ".join, axis=1).str.lower()
+    found = frame[text.str.contains(pattern.lower(), regex=False)]
+    if found.empty:
+        raise InputError(f"nothing in the table contains '{pattern}'; leave the pattern out to see all {len(frame)}.")
+    cells = found[columns].astype(object).where(found[columns].notna(), "")
+    shown = cells.map(lambda value: f"{value:,.6g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value))
+    width = {column: max(len(column), shown[column].str.len().max()) for column in columns}
+    print("  ".join(column.ljust(width[column]) for column in columns).rstrip())
+    for row in shown.itertuples(index=False, name=None):
+        print("  ".join(cell.ljust(width[column]) for column, cell in zip(columns, row)).rstrip())

@@ -1,0 +1,26 @@
+"""moat check"""
+
+from __future__ import annotations
+
+import argparse
+
+from training_moat.catalog import check
+
+from ..errors import WorkFailed
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = "example: moat check"
+    parser.add_argument("--root", metavar="DIR", help="folder with data/ and scenarios/ (default: the book's)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print every problem with file, row and column, or how much was found right."""
+    problems = check.run(options.root)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise WorkFailed(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in tables and scenarios")
+    summary = check.summary(options.root)
+    print(f"{len(summary)} tables with {summary['rows'].sum():,} rows are right")

@@ -1,0 +1,146 @@
+"""Figures: the same text on every machine, honest axes, accessible and offline."""
+
+import io
+import json
+import re
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from training_moat import figures
+from training_moat.core.errors import InputError
+from training_moat.figures import offline, publishing, theme
+
+FRAME = pd.DataFrame({
+    "company": ["NVIDIA", "AMD", "Groq"], "chip": ["H100", "MI300X", "LPU"], "hbm_gb": [80.123456789, 192.0, 0.23],
+    "low": [1.0, 2.0, 3.0], "high": [3.0, 5.0, 8.0], "day": pd.to_datetime(["2020-01-01", "2021-02-01", "2023-01-01"]),
+    "verdict": ["supported", "open", "partly"],
+})
+CHARTS = {
+    "bars": lambda: figures.bars(FRAME, value="hbm_gb", category="chip", color="company", title="t", value_title="GB"),
+    "stacked_bars": lambda: figures.stacked_bars(FRAME, value="hbm_gb", category="chip", part="company", title="t", value_title="GB"),
+    "lines": lambda: figures.lines(pd.concat([FRAME, FRAME.assign(low=FRAME["low"] + 1)]), x="low", y="high", series="company", title="t", x_title="a", y_title="b", band=("low", "high")),
+    "dates": lambda: figures.lines(FRAME, x="day", y="high", title="t", x_title="a", y_title="b", log_y=True, reference=(3, "three")),
+    "points": lambda: figures.points(FRAME, x="low", y="high", label="chip", color="company", title="t", x_title="a", y_title="b", diagonal=True, log_x=True, log_y=True),
+    "dots": lambda: figures.points(FRAME, x="hbm_gb", y="chip", color="company", title="t", x_title="a", log_x=True),
+    "ranges": lambda: figures.ranges(FRAME, category="chip", low="low", high="high", mid="low", title="t", value_title="x", color="company", reference=[(2, "two")]),
+    "heatmap": lambda: figures.heatmap(FRAME, x="chip", y="company", value="high", title="t", value_title="x"),
+    "verdicts": lambda: figures.heatmap(FRAME, x="chip", y="company", value="verdict", title="t", value_title="x"),
+    "timeline": lambda: figures.timeline(FRAME, start="day", lane="company", label="chip", title="t", color="company"),
+    "tornado": lambda: figures.tornado(FRAME, name="chip", low="low", high="high", base=3, title="t", value_title="x"),
+}
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    shown = []
+    monkeypatch.setattr(publishing, "display", lambda data, **_: shown.append(data))
+    monkeypatch.setattr(publishing, "_numbers", {"Figure": {}, "Table": {}})
+    return shown
+
+
+def embedded(page):
+    return json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])
+
+
+@pytest.mark.parametrize("kind", CHARTS)
+def test_publishing_twice_gives_the_same_text_and_a_picture(kind, silent):
+    pages = [figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms["text/html"] for _ in range(2)]
+    assert pages[0] == pages[1]
+    spec = embedded(pages[0])
+    assert spec["width"] == "container" and spec["datasets"]
+    picture = Image.open(io.BytesIO(silent[0]["image/png"]))
+    assert picture.width > 300 and len(picture.convert("RGB").getcolors(1 << 20)) > 2
+
+
+@pytest.mark.parametrize("kind", CHARTS)
+def test_a_page_names_no_other_host(kind, silent):
+    page = figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms["text/html"]
+    assert not re.search(r"https?://", page)
+
+
+def test_alt_text_and_caption_are_escaped_and_required(silent):
+    page = figures.publish(CHARTS["bars"](), caption="a < b & c", alt='says "x" <b>', source=("k1", "k2")).forms["text/html"]
+    assert 'aria-label="says &quot;x&quot; &lt;b&gt;"' in page and "a &lt; b &amp; c" in page
+    assert page.count('class="moat-source"') == 2
+    for missing in ({"alt": " "}, {"caption": ""}, {"source": ()}):
+        with pytest.raises(InputError):
+            figures.publish(CHARTS["bars"](), **({"caption": "c", "alt": "a", "source": "k"} | missing))
+
+
+def test_text_in_the_data_cannot_end_the_script(silent):
+    evil = FRAME.assign(chip=["</script><b>", "x", "y"])
+    page = figures.publish(figures.bars(evil, value="hbm_gb", category="chip", title="t", value_title="v"), caption="c", alt="a", source="k").forms["text/html"]
+    assert page.count("</script>") == 1
+    assert any(row["chip"] == "</script><b>" for row in embedded(page)["datasets"]["data0"])
+
+
+def test_figures_are_numbered_in_order_and_keep_their_number(silent):
+    texts = [figures.publish(CHARTS["bars"](), caption=caption, alt="a", source="k").forms["text/html"] for caption in ("one", "two", "one")]
+    assert [re.search(r"Figure (\d+)", text)[1] for text in texts] == ["1", "2", "1"]
+
+
+def test_the_csv_link_holds_the_data(silent):
+    from urllib.parse import unquote
+
+    page = figures.publish(CHARTS["bars"](), caption="c", alt="a", source="k").forms["text/html"]
+    text = unquote(re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', page)[1])
+    frame = pd.read_csv(io.StringIO(text))
+    assert list(frame["chip"]) == list(FRAME["chip"]) and frame["hbm_gb"][0] == 80.123
+
+
+def test_a_table_marks_numbers_blanks_and_flags(silent):
+    frame = pd.DataFrame({"chip": ["a<b", "c"], "hbm (GB)": [1234.5, None], "trains": [True, False], "page": ["https://example.org/x", ""]})
+    page = figures.table(frame, caption="c", source="k").forms["text/html"]
+    assert "a&lt;b" in page and '<td class="number">1,234</td>' in page and '<td class="number"></td>' in page
+    assert "<td>yes</td>" in page and '<a href="https://example.org/x">example.org/x</a>' in page
+    assert 'class="moat-scroll"' in page and '<th scope="col"' in page
+    with pytest.raises(InputError):
+        figures.table(frame.head(0), caption="c", source="k")
+
+
+def test_dollars_in_a_sentence_never_become_formulas():
+    assert figures.sentence("from $5 to $7").forms["text/markdown"] == "from \\$5 to \\$7"
+    assert figures.sentence("from \\$5").forms["text/markdown"] == "from \\$5"
+
+
+def test_bars_start_at_zero_and_log_axes_refuse_zero():
+    spec = CHARTS["bars"]().to_dict()
+    assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"][0] == 0
+    with pytest.raises(InputError, match="log axis"):
+        figures.points(FRAME.assign(low=0.0), x="low", y="high", title="t", x_title="a", y_title="b", log_x=True)
+
+
+def test_a_misspelt_column_names_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'hbm_gb'"):
+        figures.bars(FRAME, value="hmb_gb", category="chip", title="t", value_title="GB")
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300))
+def test_rounding_keeps_five_digits_and_is_stable(value):
+    near = offline.rounded(value)
+    assert near == pytest.approx(value, rel=5.1e-5, abs=1e-320)
+    assert offline.rounded(near) == near
+
+
+def luminance(colour):
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", sorted({*theme.PALETTE, *theme.COMPANY_COLOURS.values(), *theme.VERDICT_COLOURS.values()}))
+def test_colours_stand_out_on_light_and_on_dark_pages(colour):
+    """WCAG 2.1, 1.4.11: graphical objects need a contrast of at least 3 to 1."""
+    bright = luminance(colour)
+    assert 1.05 / (bright + 0.05) >= 3.0
+    assert (bright + 0.05) / (luminance("#121212") + 0.05) >= 3.0
+
+
+def test_values_keep_their_colour_whatever_else_is_shown():
+    assert theme.colours(["NVIDIA", "x"])["NVIDIA"] == theme.colours(["y", "z", "NVIDIA"])["NVIDIA"]
+    many = theme.colours([f"v{number}" for number in range(10)])
+    assert len(set(many.values())) == 10

@@ -1,0 +1,81 @@
+"""Who may import whom: downwards only, and the model on the standard library alone."""
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "training_moat"
+MAY_IMPORT = {
+    "core": set(),
+    "catalog": {"core"},
+    "numerics": {"core"},
+    "figures": {"core"},
+    "inquiry": {"core", "catalog", "numerics"},
+    "press": {"core", "catalog", "numerics", "figures", "inquiry"},
+    "cli": {"core", "press"},
+}
+NOTEBOOKS_MAY_IMPORT = {"inquiry", "catalog", "figures", "core"}
+NUMERICS_CHAPTERS = {"precision"}
+# The one place where core may look for NumPy, and must do without it.
+NUMPY_GATE = PACKAGE / "core" / "elementwise.py"
+
+
+def imported(tree: ast.AST, package: tuple[str, ...] = ()) -> list[str]:
+    """Dotted names of everything that the code imports, relative imports resolved."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            names += [f"{stem}.{alias.name}" for alias in node.names]
+    return names
+
+
+def rooms(names: list[str]) -> set[str]:
+    """Rooms of this package among imported names (`__version__` is no room)."""
+    parts = [name.split(".") for name in names if name.startswith("training_moat.")]
+    return {part[1] for part in parts if part[1] in MAY_IMPORT}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem == "cli")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_downwards_only(path):
+    relative = path.relative_to(PACKAGE)
+    room = relative.parts[0].removesuffix(".py")
+    package = ("training_moat", *relative.parts[:-1])
+    names = imported(ast.parse(path.read_text(encoding="utf-8")), package)
+    assert rooms(names) - {room} <= MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.name)
+def test_core_is_standard_library_only(path):
+    outside = {
+        name.split(".")[0]
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")), ("training_moat", "core"))
+    } - set(sys.stdlib_module_names) - {"training_moat"}
+    assert outside <= ({"numpy"} if path == NUMPY_GATE else set())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chapters").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_chapter_imports_what_asks_and_shows(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    allowed = NOTEBOOKS_MAY_IMPORT | ({"numerics"} if path.stem in NUMERICS_CHAPTERS else set())
+    assert rooms(imported(ast.parse(code))) <= allowed
+
+
+def test_only_catalog_reads_the_tables():
+    readers = [
+        str(path.relative_to(PACKAGE)) for path in modules()
+        if path.relative_to(PACKAGE).parts[0] in ("inquiry", "figures", "core") and "read_csv(" in path.read_text(encoding="utf-8")
+    ]
+    assert readers == []
