@@ -15,8 +15,8 @@ from .plan import Plan
 from .workload import Transformer, embedding_params, expert_params, expert_params_total, params
 
 WEIGHT_BYTES = 2.0
-GRADIENT_BYTES = 4.0
-"""Gradients are accumulated in FP32, as Megatron and NeMo do for BF16 runs."""
+FP32_GRADIENT_BYTES = 4.0
+"""Gradients accumulated in FP32, as Megatron-Core does for BF16 runs."""
 
 OPTIMIZER_BYTES = {
     "sgd": 8.0,
@@ -139,18 +139,23 @@ def gathered_weight_bytes(model: Transformer, plan: Plan) -> Number:
 
 
 def training_memory(
-    model: Transformer, plan: Plan, optimizer: str = "adamw", reserve_bytes: Number = 0.0, reserve_share: Number = 0.0
+    model: Transformer,
+    plan: Plan,
+    optimizer: str = "adamw",
+    gradient_bytes: Number = FP32_GRADIENT_BYTES,
+    reserve_bytes: Number = 0.0,
+    reserve_share: Number = 0.0,
 ) -> TrainingMemory:
     """Bytes per chip to train `model` under `plan`.
 
-    `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
+    `gradient_bytes` is what a weight's gradient takes. `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
     `reserve_share` the allocator's loss as a share of the activations; both are calibrated.
     """
     activations = activation_bytes(model, plan)
     gathered = gathered_weight_bytes(model, plan)
     return TrainingMemory(
         weights=_state_bytes(model, plan, WEIGHT_BYTES, 3),
-        gradients=_state_bytes(model, plan, GRADIENT_BYTES, 2),
+        gradients=_state_bytes(model, plan, gradient_bytes, 2),
         optimizer=_state_bytes(model, plan, OPTIMIZER_BYTES[optimizer], 1),
         activations=activations,
         workspace=reserve_bytes + reserve_share * activations + gathered,

@@ -18,6 +18,7 @@ from scipy.optimize import least_squares
 
 from ..catalog import chips as chip_catalog
 from ..core.fabrics import Fabric
+from ..core.machine import Chip
 from ..core.training import Node, StepTime, step_time
 from . import constants as known
 from .constants import WIDTH_OF_FORMAT, Constants
@@ -74,13 +75,13 @@ SHARES = ("exposed_data", "exposed_tensor", "exposed_expert")
 class Group:
     """Rows whose chips share the shape of their networks: timed in one call.
 
-    `labels` are the distinct (chip, format, stack) triples, `which` the label of every row.
+    `kinds` are the distinct (chip, format, stack) triples, `which` the kind of every row.
     """
 
     index: np.ndarray
     rows: Rows
     node: Node
-    labels: list[tuple[str, str, str]]
+    kinds: list[tuple[Chip, str, str]]
     which: np.ndarray
 
 
@@ -97,7 +98,8 @@ class Fit:
 def groups(rows: Rows, constants: Constants) -> list[Group]:
     """Split rows by the topologies of their chips' links; link efficiencies come in later as constants."""
     labels = list(zip(rows.frame["chip_id"], rows.frame["format"], rows.frame["stack"], strict=True))
-    nodes = {label: known.node(constants, chip_catalog.chip(label[0]), label[1]) for label in set(labels)}
+    chips = chip_catalog.all_chips()
+    nodes = {label: known.node(constants, chips[label[0]], label[1]) for label in set(labels)}
     shape = [f"{nodes[label].scaleup.topology}/{nodes[label].scaleout.topology}" for label in labels]
     found = []
     for topology in sorted(set(shape)):
@@ -108,7 +110,8 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         mask = np.zeros(len(labels), bool)
         mask[index] = True
         node = _stack([nodes[label] for label in distinct], which)
-        found.append(Group(index, rows.take(mask), node, distinct, which))
+        kinds = [(chips[chip], precision, stack) for chip, precision, stack in distinct]
+        found.append(Group(index, rows.take(mask), node, kinds, which))
     return found
 
 
@@ -135,10 +138,7 @@ def predict_rows(rows: Rows, constants: Constants, prepared: list[Group] | None 
 
 
 def _group_step(group: Group, constants: Constants) -> StepTime:
-    each = [
-        known.efficiency(constants, chip_catalog.chip(chip), precision, stack)
-        for chip, precision, stack in group.labels
-    ]
+    each = [known.efficiency(constants, *kind) for kind in group.kinds]
     node = known.with_efficiencies(group.node, constants)
     return step_time(group.rows.model, group.rows.plan, node, _stack(each, group.which))
 

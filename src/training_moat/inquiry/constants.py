@@ -17,6 +17,7 @@ from ..catalog import tables
 from ..core.errors import InputError
 from ..core.fabrics import TORUS_AXES, Fabric, from_link
 from ..core.machine import Chip
+from ..core.memory import FP32_GRADIENT_BYTES
 from ..core.training import Efficiency, Node
 from ..core.units import BYTES_PER_VALUE
 
@@ -69,6 +70,14 @@ UNFUSED_STACK = {"megatron-core": "megatron-2021"}
 
 NO_TENSOR_OVERLAP = ("megatron-2021", "deepspeed")
 """Stacks that wait for every tensor-parallel collective: Megatron-Core hides part of them since 2023."""
+
+
+def gradient_bytes(precision: str, stack_name: str) -> float:
+    """Bytes of gradient per weight: FP16 runs accumulate in FP16, others in FP32; DeepSpeed's BF16 optimizer
+    keeps the 16-bit gradients beside the FP32 sums (BigScience chronicles, 28 February 2022: "4bytes x params")."""
+    if precision == "fp16":
+        return 2.0
+    return 6.0 if stack_name == "deepspeed" else FP32_GRADIENT_BYTES
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,14 @@ class Case:
     seed: int = 0
     frame: pd.DataFrame | None = None
 
+    @classmethod
+    def of(cls, variables: Mapping[str, object]) -> Case:
+        """The case of a chapter's checked parameters, picked by name from its variables; market inputs
+        become medians."""
+        medians = {name: float(variables[name]) for name in FIELDS if name in variables}
+        settings = {name: variables[name] for name in ("definition", "unit", "draws", "seed") if name in variables}
+        return cls(**settings, medians=medians)
+
     def __post_init__(self) -> None:
         if self.definition not in lifecycle.DEFINITIONS:
             raise unknown("definition", self.definition, lifecycle.DEFINITIONS, "market")
@@ -222,8 +230,8 @@ class TenTimes:
         """The condition in words, computed."""
         return (
             f"For ten to one a model must serve about **{figure(self.needed.median)} tokens for every token it "
-            f"was trained on** (90% range {figure(self.needed.p05)} to {figure(self.needed.p95)}, whatever the "
-            f"other inputs are). The central case serves {figure(self.today)}. The chance that a model "
+            f"was trained on** (90% range {figure(self.needed.p05)} to {figure(self.needed.p95)} over the "
+            f"ranges of the other inputs). The central case serves {figure(self.today)}. The chance that a model "
             f"drawn from our ranges gets there is {self.probability.percent()}."
         )
 
@@ -248,7 +256,7 @@ def ten_times_surface(
     """Ratio in the case's unit, with all R&D counted, over how much a model serves and how much
     research stands behind it; other inputs at their medians.
 
-    Columns: tokens_per_training_token, rnd_multiplier, ratio.
+    Columns: tokens_per_training_token, rnd_multiplier, ratio, label (the ratio in words).
     """
     served, research = (grid.ravel() for grid in np.meshgrid(
         np.array(tokens_per_training_token, dtype=float), np.array(rnd_multipliers, dtype=float)))
@@ -256,7 +264,8 @@ def ten_times_surface(
     draws["served_tokens_t"] = served * draws["training_tokens_t"]
     draws["rnd_multiplier"] = research
     ratio = case.counted("all_rnd", case.unit).ratio(draws)
-    return pd.DataFrame({"tokens_per_training_token": served, "rnd_multiplier": research, "ratio": ratio})
+    return pd.DataFrame({"tokens_per_training_token": served, "rnd_multiplier": research, "ratio": ratio,
+                         "label": [figure(value) for value in ratio]})
 
 
 def what_ifs(case: Case) -> pd.DataFrame:
@@ -270,12 +279,12 @@ def what_ifs(case: Case) -> pd.DataFrame:
     base = life_of(case.drawn)
     worlds = {
         "As assumed": base,
-        f"Each counted token costs {test_time:g} computed ones": replace(base, test_time_multiplier=test_time),
+        f"{test_time:g} tokens computed per token": replace(base, test_time_multiplier=test_time),
         "Nothing is read from a cache": replace(base, cache_share=0.0),
-        "Serving uses its chips as well as training": replace(base, inference_mfu=base.training_mfu),
+        "Serving as busy as training": replace(base, inference_mfu=base.training_mfu),
         "Retrained every two months": lifecycle.retrained(base, np.minimum(base.life_days, 2 * DAYS_PER_MONTH)),
-        "Nobody trains a custom model": replace(base, custom_share=0.0),
-        f"Custom models take {custom.p95:.0%} of training": replace(base, custom_share=custom.p95),
+        "No custom models": replace(base, custom_share=0.0),
+        f"{custom.p95:.0%} of training is custom": replace(base, custom_share=custom.p95),
     }
     rows = []
     for change, life in worlds.items():
@@ -312,11 +321,14 @@ class VendorShare:
 
     def sentence(self) -> str:
         """What a chip vendor may conclude, computed."""
+        serving = (f"Of all the work counted here, serving is **{self.serving.median:.0%}** (90% range "
+                   f"{self.serving.p05:.0%} to {self.serving.p95:.0%}).")
+        if self.with_rollouts.median <= self.serving.median:
+            return f"{serving} A pre-training run generates no samples, so no part of training has the shape of inference."
         return (
-            f"Of all the work counted here, serving is **{self.serving.median:.0%}** (90% range "
-            f"{self.serving.p05:.0%} to {self.serving.p95:.0%}). Add the samples that reinforcement learning "
-            f"generates, and {self.with_rollouts.median:.0%} ({self.with_rollouts.p05:.0%} to "
-            f"{self.with_rollouts.p95:.0%}) runs inference kernels. The rest needs a chip that trains."
+            f"{serving} Add the samples that reinforcement learning generates, and "
+            f"{self.with_rollouts.median:.0%} ({self.with_rollouts.p05:.0%} to {self.with_rollouts.p95:.0%}) runs "
+            f"inference kernels. The rest needs a chip that trains."
         )
 
 
@@ -326,3 +338,17 @@ def vendor_share(case: Case) -> VendorShare:
     ratio = lifecycle.inference_ratio(life, case.definition, case.unit)
     shaped = lifecycle.inference_shaped_ratio(life, case.definition, case.unit)
     return VendorShare(uncertainty.summary(ratio / (1 + ratio)), uncertainty.summary(shaped / (1 + shaped)))
+
+
+def vendor_parts(case: Case) -> pd.DataFrame:
+    """Serving, rollouts and the rest of training as shares of all work, inputs at their medians, per
+    definition. Columns: count, work, share."""
+    life = life_of(case.central)
+    rows = []
+    for definition, words in DEFINITION_WORDS.items():
+        serving, training = lifecycle.inference_cost(life, case.unit), lifecycle.training_cost(life, definition, case.unit)
+        rollouts = lifecycle.rollout_cost(life, definition, case.unit)
+        parts = {"serving": serving, "rollouts for reinforcement learning": rollouts, "other training": training - rollouts}
+        rows += [{"count": f"Against {words}", "work": work, "share": float(cost / (serving + training))}
+                 for work, cost in parts.items()]
+    return pd.DataFrame(rows)

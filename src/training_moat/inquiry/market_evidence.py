@@ -127,10 +127,11 @@ def deepseek(table: Callable[[str], pd.DataFrame] = tables.load) -> WorkedExampl
 
 
 def token_history() -> pd.DataFrame:
-    """Published token volumes per day with a series name, oldest first; single reports left out."""
+    """Published token volumes per day with a series and a short `name`, oldest first; single reports left out."""
     frame = tables.load("tokens_served")
     frame = frame[frame["basis"].isin(["company", "reported", "government"])]
     frame = frame.assign(series=frame["organisation"] + ": " + frame["scope"].fillna(""), day=pd.to_datetime(frame["date"], format="mixed"))
+    frame["name"] = frame["organisation"] + " " + frame["scope"].fillna("").str.split().str[:2].str.join(" ")
     several = frame.groupby("series")["day"].transform("nunique") > 1
     return frame[several].sort_values(["series", "day"], kind="stable", ignore_index=True)
 
@@ -228,7 +229,7 @@ def top_down_and_bottom_up(case: market.Case) -> pd.DataFrame:
          "median": industry.ratio.median, "high": industry.ratio.p95, "kind": "bottom-up"},
     ]
     published = splits()
-    published = published[published["definition"].isin([case.definition, "unspecified"])]
+    published = published[(published["definition"] == case.definition) & (published["house"] != "article")]
     recent = published[published["date"] >= "2024"]
     for row in recent.itertuples():
         rows.append({"way": f"{row.organisation.partition(' (')[0]}: {row.period}", "low": row.ratio, "median": row.ratio,
@@ -249,3 +250,17 @@ def custom_branch(case: market.Case, shares: tuple[float, ...] = (0.0, 0.1, 0.2,
         rows.append({"custom_share": share, "p05": found.p05, "median": found.median, "p95": found.p95,
                      "probability_larger": float(np.mean(ratio >= 1.0))})
     return pd.DataFrame(rows)
+
+
+def custom_models() -> pd.DataFrame:
+    """What is known about custom models, for a table; unconfirmed rows left out.
+
+    Columns: who, date, what, value, unit, source.
+    """
+    frame = tables.load("custom_models")
+    frame = frame[frame["confirmed"] != "no"]
+    spread = frame["value_low"].map("{:,.4g}".format) + " to " + frame["value_high"].map("{:,.4g}".format)
+    value = frame["value"].map("{:,.4g}".format).where(frame["value"].notna(), spread.where(
+        frame["value_low"].notna(), "below " + frame["value_high"].map("{:,.4g}".format)))
+    return pd.DataFrame({"who": frame["organisation"], "date": frame["date"], "what": frame["quantity"],
+                         "value": value, "unit": frame["unit"], "source": frame["source"]}).reset_index(drop=True)

@@ -35,6 +35,8 @@ COLUMNS = {
 }
 """Columns of the measurement table that go by other names in the model."""
 RECOMPUTE = {"none": 0, "minimal": 0, "selective+SP": 1, "qkv_proj_offloaded": 0, "full": 2, "full-ish (remat)": 2}
+BLOOM_BF16_SINCE = "2022-02-28"
+"""BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
 MAX_PARAM_MISMATCH = 0.12
 """A row whose shape counts this much more or fewer weights than it states is not used: its shape is wrong."""
 MAX_RATE_MISMATCH = 0.15
@@ -72,8 +74,9 @@ def _configurations(state: tuple) -> pd.DataFrame:
 def configurations() -> pd.DataFrame:
     """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
     frame = _configurations(tables.state("training_measurements")).copy()
-    # BLOOM's trials ran in either 16-bit format: the same rate on an A100.
-    frame["format"] = frame["format"].where(frame["precision"] != "bf16/fp16", "bf16")
+    trial = frame["precision"] == "bf16/fp16"
+    sixteen = np.where(frame["date"] < BLOOM_BF16_SINCE, "fp16", "bf16")
+    frame["format"] = frame["format"].where(~trial, sixteen)
     frame = _with_stack(frame)
     frame = _with_shape(frame)
     frame = _with_plan(frame)
@@ -85,7 +88,11 @@ def configurations() -> pd.DataFrame:
 def usable() -> Rows:
     """The configurations the model can be compared with, as arrays."""
     frame = configurations()
-    frame = frame[frame["reason"] == ""].reset_index(drop=True)
+    return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
+
+
+def rows_of(frame: pd.DataFrame) -> Rows:
+    """Configurations as arrays, recomputation settled where the source does not state it."""
     rows = Rows(frame, _models(frame), _plans(frame))
     return Rows(frame, rows.model, _settle_recomputation(rows))
 
@@ -228,13 +235,13 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
     mark(frame["chip_id"].isna(), "the chip is not in the table")
     mark(frame["format"].isna(), "the matmul format is not stated")
     mark(frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(), "the model's shape is not published")
+    mark(_param_mismatch(frame), "shape and stated size disagree")
     mark(frame["seq_len"].isna(), "the sequence length is not stated")
     mark(frame["step_seconds"].isna(), "neither a time nor a batch to turn a rate into one")
     mark(~frame["plan_stated"], "the parallel layout is not stated")
     mark(frame["dp"].lt(1) | (frame["dp"] % 1).ne(0), "the stated layout does not multiply to the chips")
     mark(~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
          "the stated layers do not divide over the pipeline")
-    mark(_param_mismatch(frame), "shape and stated size disagree")
     mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
     return reason
 

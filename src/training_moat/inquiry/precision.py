@@ -79,11 +79,12 @@ def width(text: str | float) -> str | None:
 
 
 def lockin() -> pd.DataFrame:
-    """Published low-precision runs by width of format and what they say about lock-in.
+    """Published low-precision runs by width of format and what they say about lock-in, unconfirmed rows left out.
 
     Columns: width, supports, against, both, neutral, share (of those that take a side, which support), verdict.
     """
     runs = tables.load("low_precision_runs")
+    runs = runs[runs["confirmed"] != "no"]
     counted = runs.assign(width=runs["format_forward"].map(width)).groupby(["width", "bearing"]).size().unstack(fill_value=0)
     table = counted.reindex(index=WIDTHS, columns=["supports", "against", "both", "neutral"], fill_value=0)
     table["share"] = table["supports"] / (table["supports"] + table["against"])

@@ -23,7 +23,8 @@ LEVELS = ("measured", "family", "generic")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """All candidate plans of one case as arrays: times, memory, whether each fits, and their order, best first."""
+    """All candidate plans of one case as arrays: times, memory, whether each fits, and their order, best first:
+    those that fit, on the fewest chips where the case leaves the count open, fastest first."""
 
     time: dict[str, np.ndarray]
     memory: dict[str, np.ndarray]
@@ -75,12 +76,14 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
         first += len(case.plans)
         total = sum(values[where] for values in sizes.values())
         speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
+        used = np.array([plan.chips for plan in case.plans])
+        count = used if case.fewest_chips else np.zeros(len(used))
         found.append(
             Evaluated(
                 {name: values[where] for name, values in columns.items()},
                 {name: values[where] for name, values in sizes.items()},
                 fits[where],
-                np.lexsort((total, -speed)),
+                np.lexsort((total, -speed, count, ~fits[where])),
             )
         )
     return found

@@ -21,6 +21,11 @@ NARROW = ("nvfp4", "mxfp4", "fp4", "int4")
 """Four-bit formats. Their checkpoints keep a mixture-of-experts model's attention in 16 bit (model cards of
 gpt-oss-120b, 2025, and of NVIDIA's DeepSeek-R1-NVFP4, 2025)."""
 
+ACTIVATION_SHARE = 0.02
+SMALLEST_CHUNK = 128.0
+"""Where memory is small prompts are processed in small passes: activations take this share, a pass this many
+tokens at least."""
+
 MAX_TIERS = 3
 """Memory tiers a chip can have in the model."""
 
@@ -50,6 +55,13 @@ def memory_tiers(chip: Chip) -> tuple[Tier, ...]:
     if not found:
         raise InputError(f"chip {chip.id}: its table row has no memory tier with both capacity and bandwidth")
     return found[:MAX_TIERS]
+
+
+def prefill_chunk(question: Question) -> float:
+    """Prompt tokens per pass: the engines' default, or as many as leave the activations their share of memory."""
+    capacity = sum(tier.capacity_bytes for tier in memory_tiers(question.chip))
+    per_token = 8.0 * question.model.hidden * serving.WIDE_BYTES
+    return float(np.clip(ACTIVATION_SHARE * capacity / per_token, SMALLEST_CHUNK, serving.PREFILL_CHUNK))
 
 
 def borrowed_link(chip: Chip) -> Link:
@@ -115,6 +127,7 @@ def _batch(questions: Sequence[Question], networks: Sequence[tuple[Fabric, Fabri
         np.array([BYTES_PER_VALUE[q.precision] for q in questions]),
         np.array([BYTES_PER_VALUE[name] for name in attention]),
         np.array([BYTES_PER_VALUE[q.kv_precision] for q in questions]),
+        np.array([prefill_chunk(q) for q in questions]),
     )
     used = [q.chip.compute_format(q.precision) for q in questions]
     wide = [q.chip.compute_format(name) for q, name in zip(questions, attention)]

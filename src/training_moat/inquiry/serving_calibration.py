@@ -24,8 +24,12 @@ FACTOR_SPREAD = {"bandwidth_efficiency": 0.25, "matmul_efficiency": 0.35, "kv_ef
 OVERHEAD_SPREAD = 0.7
 IDEAL = {name: 1.0 for name in (*SHARES, "prefill_share", "copy_coupling")} | {"kv_reread": 0.0}
 """Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
+FIRST_TOKEN_WEIGHT = 0.15
+"""Weight of times to first token beside times per token: they hold queueing the rows do not describe."""
 STEP = 1e-4
 """Step of the finite differences, in logarithms."""
+MANY_ROWS = 100
+"""Rows from which on a model is held out in turn."""
 HELD_OUT_STRIDE = 3
 HELD_OUT_EVALUATIONS = 6
 """Held-out fits take every third row and fewer steps: their constants move by less than their spread."""
@@ -54,14 +58,22 @@ def questions(rows: pd.DataFrame) -> list[Question]:
 
 def predict(rows: pd.DataFrame, constants: Constants, prepared: list[Batch] | None = None) -> np.ndarray:
     """Seconds per output token for measured rows, as each row's `kind` defines it."""
+    return predict_both(rows, constants, prepared)[0]
+
+
+def predict_both(
+    rows: pd.DataFrame, constants: Constants, prepared: list[Batch] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(seconds per output token, seconds to the first token) for measured rows."""
     prepared = batches(questions(rows)) if prepared is None else prepared
-    seconds = np.zeros(len(rows))
+    seconds, first = np.zeros(len(rows)), np.zeros(len(rows))
     whole_request = (rows["kind"] == "request").to_numpy()
     for batch in prepared:
         told = evaluate(batch, constants.resolve(batch.families, batch.engines))
         request = batch.job.batch / told.tokens_per_s
         seconds[batch.positions] = np.where(whole_request[batch.positions], request, told.tpot_s)
-    return seconds
+        first[batch.positions] = told.ttft_s
+    return seconds, first
 
 
 def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
@@ -105,6 +117,11 @@ def _start_and_spread(keys: list[tuple[str, str, str]]) -> tuple[np.ndarray, np.
     return np.array(start), np.array(spread)
 
 
+def _damped(error: np.ndarray) -> np.ndarray:
+    """Errors whose square grows like |error| beyond `OUTLIER` (the soft L1 loss)."""
+    return np.sign(error) * OUTLIER * np.sqrt(2 * (np.sqrt(1 + (error / OUTLIER) ** 2) - 1))
+
+
 class _Problem:
     """The least-squares problem: rows, prepared once whole and once per chip family and engine, because a
     factor only moves the rows it belongs to."""
@@ -127,16 +144,15 @@ class _Problem:
         rows = self.rows if where is None else self.rows.iloc[where]
         weight = self.weight if where is None else self.weight[where]
         constants = Constants(dict(zip(self.keys, np.exp(logs))))
-        found = predict(rows, constants, self.whole if prepared is None else prepared)
+        found, first = predict_both(rows, constants, self.whole if prepared is None else prepared)
         error = np.log(found / rows["seconds_per_token"].to_numpy())
-        scaled = np.abs(error) / OUTLIER
-        return weight * np.sign(error) * OUTLIER * np.sqrt(2 * (np.sqrt(1 + scaled**2) - 1))
+        first_error = np.nan_to_num(np.log(first / rows["ttft_s"].to_numpy()))
+        return np.concatenate([weight * _damped(error), FIRST_TOKEN_WEIGHT * weight * _damped(first_error)])
 
     def prior_residuals(self, logs: np.ndarray) -> np.ndarray:
         """Distance of each constant from its prior, far ones damped so that one odd family or engine does
         not drag the generic value along."""
-        away = (logs - self.start) / self.spread
-        return np.sign(away) * np.sqrt(2 * (np.sqrt(1 + away**2) - 1)) * OUTLIER
+        return _damped((logs - self.start) / self.spread * OUTLIER)
 
     def residuals(self, logs: np.ndarray) -> np.ndarray:
         """Rows first, then the priors."""
@@ -145,14 +161,15 @@ class _Problem:
     def jacobian(self, logs: np.ndarray) -> np.ndarray:
         """Forward differences, each over the rows its constant can move."""
         count = len(self.rows)
-        slopes = np.zeros((count + len(self.keys), len(self.keys)))
-        slopes[count:, :] = np.diag((self.prior_residuals(logs + STEP) - self.prior_residuals(logs)) / STEP)
+        slopes = np.zeros((2 * count + len(self.keys), len(self.keys)))
+        slopes[2 * count :, :] = np.diag((self.prior_residuals(logs + STEP) - self.prior_residuals(logs)) / STEP)
         here = self.row_residuals(logs)
         for column, (level, key, _) in enumerate(self.keys):
             moved = logs.copy()
             moved[column] += STEP
             where, prepared = self.parts.get((level, key), (np.arange(count), None))
-            slopes[where, column] = (self.row_residuals(moved, where, prepared) - here[where]) / STEP
+            both = np.concatenate([where, where + count])
+            slopes[both, column] = (self.row_residuals(moved, where, prepared) - here[both]) / STEP
         return slopes
 
 
@@ -168,10 +185,12 @@ def fit(rows: pd.DataFrame | None = None, start: Constants | None = None, evalua
 
 
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """What is held out in turn: each source, each chip, each chip family."""
+    """What is held out in turn: each source, each chip, each chip family, each model with many rows."""
     family = rows["chip"].map(lambda name: chips.chip(name).family)
     held = {f"source {name}": (rows["source"] == name).to_numpy() for name in rows["source"].unique()}
     held |= {f"chip {name}": (rows["chip"] == name).to_numpy() for name in rows["chip"].unique()}
+    many = [name for name, count in rows["model"].value_counts().items() if count >= MANY_ROWS]
+    held |= {f"model {name}": (rows["model"] == name).to_numpy() for name in many}
     return held | {f"family {name}": (family == name).to_numpy() for name in family.unique()}
 
 
@@ -200,16 +219,25 @@ def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
 
 
 def intervals(tested: pd.DataFrame) -> pd.DataFrame:
-    """Quantiles of measured over predicted by level, each source, chip or family held out counting alike."""
+    """Quantiles of measured over predicted by level, over everything that was held out (split conformal
+    prediction, Lei et al. 2018, with the held-out folds as calibration set)."""
+    ratio = tested["seconds_per_token"] / tested["predicted"]
+    found = ratio.groupby(tested["level"]).quantile(list(LEVELS)).unstack()
+    return found.set_axis(["p05", "p95"], axis=1)
+
+
+def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
+    """For everything held out: error, and share of rows inside the intervals that the other folds give.
+
+    Columns: held, rows, mape, coverage.
+    """
     found = []
-    for level, group in tested.groupby("level"):
+    for name, group in tested.groupby("held"):
+        bounds = intervals(tested[tested["held"] != name]).reindex(group["level"]).to_numpy()
         ratio = (group["seconds_per_token"] / group["predicted"]).to_numpy()
-        weight = 1 / group.groupby("held")["batch"].transform("size").to_numpy() ** 0.5
-        order = np.argsort(ratio)
-        share = np.cumsum(weight[order]) / weight.sum()
-        quantiles = [float(ratio[order][np.searchsorted(share, q)]) for q in LEVELS]
-        found.append((level, *quantiles, len(group)))
-    return pd.DataFrame(found, columns=["level", "p05", "p95", "rows"]).set_index("level")
+        inside = (ratio >= bounds[:, 0]) & (ratio <= bounds[:, 1])
+        found.append((name, len(group), float(np.mean(np.abs(1 / ratio - 1))), float(inside.mean())))
+    return pd.DataFrame(found, columns=["held", "rows", "mape", "coverage"])
 
 
 def table(date: str) -> pd.DataFrame:
@@ -231,12 +259,18 @@ def table(date: str) -> pd.DataFrame:
         used = tested["level"] == level
         for name in ("p05", "p95"):
             records.append(_record("interval", level, name, row[name], tested[used], wrong[used], date))
+    for row in held_out_errors(tested).itertuples():
+        used = tested["held"] == row.held
+        for name in ("mape", "coverage"):
+            records.append(_record("held_out", row.held, name, getattr(row, name), tested[used], wrong[used], date))
     return pd.DataFrame(records)
 
 
-def _record(level, key, name, value, rows: pd.DataFrame, error: pd.Series, date: str) -> dict:
+def _record(
+    level: str, key: str, name: str, value: float, rows: pd.DataFrame, error: pd.Series, date: str
+) -> dict[str, object]:
+    sources = {serving_rows.TABLE_SOURCE.get(source, source) for source in rows["source"]}
     return {
         "level": level, "key": key, "constant": name, "value": float(f"{value:.4g}"), "rows": len(rows),
-        "mape": round(float(error.mean()), 4), "source": ";".join(sorted(set(rows["source"]) - {"aiconfigurator_runs"} | ({"inferencex"} if (rows["source"] == "aiconfigurator_runs").any() else set()))),
-        "date": date, "confirmed": "yes",
+        "mape": round(float(error.mean()), 4), "source": ";".join(sorted(sources)), "date": date, "confirmed": "yes",
     }

@@ -43,7 +43,9 @@ PADS_HEADS = ("aws-neuron",)
 """Chip families whose compiler pads attention heads, so that any tensor-parallel size works."""
 
 NO_ENGINE = "generic"
-MAX_PLANS = 400
+MAX_PLANS = 2000
+CHIP_COUNTS = [2**power for power in range(13)]
+"""Numbers of chips tried where the case names none."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class ServingCase:
     input_len: int
     output_len: int
     plans: list[serving.ServingPlan]
+    fewest_chips: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -106,9 +109,11 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         "output_len": cases.whole(request, "output_len", high=MAX_TOKENS) or 1024,
     }
     software, more = engine(request.get("software"), chip, constants)
-    plans = candidate_plans(request, model, chip)
+    plans = candidate_plans(request, model, chip, numbers["batch"])
+    open_count = request.get("chips") is None and request.get("tp") is None
     return ServingCase(
-        request.get("id"), model, chip, precision, kv_precision, software, **numbers, plans=plans, notes=notes + more
+        request.get("id"), model, chip, precision, kv_precision, software, **numbers, plans=plans,
+        fewest_chips=open_count, notes=notes + more,
     )
 
 
@@ -116,12 +121,17 @@ def _sizes(request: Mapping[str, Any]) -> dict[str, int | None]:
     return {key: cases.whole(request, key, high=MAX_CHIPS) for key in ("chips", "tp", "pp", "dp", "ep", "expert_tp")}
 
 
-def candidate_plans(request: Mapping[str, Any], model: Transformer, chip: Chip) -> list[serving.ServingPlan]:
-    """Every layout the request leaves open. Raises `InputError` where what it fixes contradicts the model or itself."""
+def candidate_plans(
+    request: Mapping[str, Any], model: Transformer, chip: Chip, batch: int
+) -> list[serving.ServingPlan]:
+    """Every layout the request leaves open, no more attention copies than sequences unless asked for. Raises
+    `InputError` where what it fixes contradicts the model or itself."""
     given = _sizes(request)
     _check(given, model, chip)
-    counts = [given["chips"]] if given["chips"] else [_product(given)] if given["tp"] else [1, 2, 4, 8, 16, 32, 64]
+    counts = [given["chips"]] if given["chips"] else [_product(given)] if given["tp"] else CHIP_COUNTS
     plans = [plan for count in counts for plan in _layouts(count, given, model, chip)]
+    sensible = [plan for plan in plans if plan.dp <= batch or given["dp"]]
+    plans = sensible or plans
     if not plans:
         raise InputError(
             f"no layout puts {given['chips'] or _product(given)} chips to use with the sizes given; "

@@ -34,6 +34,10 @@ CHIPS = {"Nvidia A100 GPU": "a100-40", "Nvidia H100 GPU": "h100-sxm", "AMD MI250
 A100, H100 SXM; the MI250 differs from the MI250X in its clock by a few percent."""
 
 
+TABLE_SOURCE = {"aiconfigurator_runs": "inferencex"}
+"""Groups of rows that this file tells apart, and the source key under which the table has them."""
+
+
 def cluster_runs() -> pd.DataFrame:
     """Rows of the InferenceX table (served models, closed loop of clients) in the common shape.
 

@@ -1,0 +1,126 @@
+"""`moat calibrate`: fit every constant of the training model anew, store the table, say what changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..catalog import chips as chip_catalog
+from ..catalog import paths
+from . import calibration, constants, measured_memory, measured_training
+from .measured_training import Rows
+
+UNSEEN_TABLE = "training_left_out"
+UNSEEN_COLUMNS = {"measured": "source", "family": "chip", "generic": "family"}
+"""Calibration level and what was left out of the fit behind its interval."""
+COVERAGE = 0.90
+"""Share of unseen runs that the prediction interval is meant to hold."""
+
+
+def file() -> Path:
+    """Where the constants are stored."""
+    return paths.data_folder() / f"{constants.TABLE}.csv"
+
+
+def left_out(rows: Rows) -> dict[str, np.ndarray]:
+    """Predicted seconds for every row by fits that never saw its source, its chip or its chip's family."""
+    family = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+    return {
+        "measured": calibration.leave_out(rows, rows.frame["source"]),
+        "family": calibration.leave_out(rows, rows.frame["chip_id"]),
+        "generic": calibration.leave_out(rows, family),
+    }
+
+
+def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """The smallest value below which at least `share` of the weight lies."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(np.searchsorted(cumulative, share), len(values) - 1)])
+
+
+def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Rows `interval/<level>/<kind>_p05` and `_p95`: factors on a prediction, split-conformal on the residuals.
+
+    Residuals are the logarithms of measured over predicted; sources weigh by the square root of their size
+    (as in the fit), so that one long table does not set the width. A level less specific than another is never
+    given a narrower interval (Vovk et al. 2005; Tibshirani et al. 2019 for the weights).
+    """
+    moe = rows.frame["experts"].to_numpy() > 0
+    weights = calibration.row_weights(rows.frame["source"])
+    tail = (1 - COVERAGE) / 2
+    records = []
+    for kind, mask in (("dense", ~moe), ("moe", moe)):
+        widest_low, widest_high = 0.0, 0.0
+        for level in ("measured", "family", "generic"):
+            residual = np.log(rows.measured_seconds / predictions[level])
+            good = mask & np.isfinite(residual)
+            low = weighted_quantile(residual[good], weights[good], tail)
+            high = weighted_quantile(residual[good], weights[good], 1 - tail)
+            widest_low, widest_high = min(widest_low, low), max(widest_high, high)
+            sources = int(rows.frame.loc[good, "source"].nunique())
+            for name, value in (("p05", widest_low), ("p95", widest_high)):
+                records.append(_interval_record(level, f"{kind}_{name}", float(np.exp(value)), int(good.sum()), sources))
+    return pd.DataFrame(records)
+
+
+def _interval_record(level: str, name: str, value: float, rows: int, sources: int) -> dict[str, object]:
+    return {
+        "level": "interval",
+        "key": level,
+        "constant": name,
+        "value": float(f"{value:.6g}"),
+        "rows": rows,
+        "sources": sources,
+        "basis": "residuals of runs left out of the fit",
+    }
+
+
+def _memory_records(date: str) -> pd.DataFrame:
+    rows = measured_memory.usable()
+    names = ("reserve_bytes", "reserve_share")
+    bases = ("contexts, communication buffers and fragments, whatever the plan", "allocator's loss on activations")
+    records = [
+        {"level": "generic", "key": "all", "constant": name, "value": float(f"{value:.6g}"), "rows": len(rows.frame),
+         "sources": int(rows.frame["source"].nunique()), "basis": basis, "date": date}
+        for name, value, basis in zip(names, measured_memory.fit_reserve(rows), bases, strict=True)
+    ]
+    return pd.DataFrame(records)
+
+
+def refit(date: str) -> pd.DataFrame:
+    """Fit all constants, write the table, and return old against new values of those that moved by over 0.1%."""
+    rows = measured_training.usable()
+    fitted, unseen = calibration.fit(rows), left_out(rows)
+    table = calibration.as_table(fitted, intervals(rows, unseen), date)
+    table = pd.concat([table, _memory_records(date)], ignore_index=True)
+    before = pd.read_csv(file()) if file().exists() else pd.DataFrame(columns=table.columns)
+    _write(table, file())
+    _write(unseen_table(rows, unseen, date), paths.data_folder() / f"{UNSEEN_TABLE}.csv")
+    return changes(before, table)
+
+
+def unseen_table(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:
+    """Predicted step times of every usable run by the fits that never saw its source, chip or family."""
+    columns = {f"without_{name}_s": predictions[level] for level, name in UNSEEN_COLUMNS.items()}
+    frame = rows.frame[["config_id", "source"]].assign(measured_s=rows.measured_seconds, **columns, date=date)
+    numeric = frame.select_dtypes("number").columns
+    frame[numeric] = frame[numeric].map(lambda value: float(f"{value:.6g}"))
+    return frame
+
+
+def changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Constants whose value differs by more than a thousandth, and those that came or went."""
+    keys = ["level", "key", "constant"]
+    both = before[[*keys, "value"]].merge(after[[*keys, "value"]], on=keys, how="outer", suffixes=("_before", "_after"))
+    moved = (both["value_after"] / both["value_before"] - 1).abs() > 1e-3
+    return both[moved | both["value_after"].isna() | both["value_before"].isna()].reset_index(drop=True)
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    beside = path.with_suffix(".csv.part")
+    table.to_csv(beside, index=False, lineterminator="\n")
+    os.replace(beside, path)
