@@ -8,7 +8,7 @@ import pytest
 
 from training_moat.core import lifecycle
 from training_moat.core.errors import InputError
-from training_moat.inquiry import market, market_evidence
+from training_moat.inquiry import market, market_evidence, market_words
 
 COUNTS = list(itertools.product(lifecycle.DEFINITIONS, lifecycle.UNITS))
 DRAWS = 20_000
@@ -94,15 +94,16 @@ def test_ten_times_is_what_the_ratio_reaches(case):
 def test_what_ifs_move_the_right_way(case):
     table = market.what_ifs(case).set_index("change")["median"]
     base = table["As assumed"]
-    assert table.filter(like="computed ones").iloc[0] > base
+    assert table.filter(like="computed per token").iloc[0] > base
     assert table["Nothing is read from a cache"] > base > table["Retrained every two months"]
-    assert table["Nobody trains a custom model"] > base > table.filter(like="Custom models take").iloc[0]
+    assert table["No custom models"] > base > table.filter(like="of training is custom").iloc[0]
 
 
 def test_rollouts_widen_what_an_inference_chip_can_address(case):
     share = market.vendor_share(case)
     assert share.with_rollouts.median > share.serving.median
     none = market.vendor_share(case.counted("final_run", case.unit))
+    assert "no part of training" in none.sentence() and "inference kernels" in share.sentence()
     assert none.with_rollouts.median == pytest.approx(none.serving.median)
 
 
@@ -133,6 +134,23 @@ def test_every_split_is_classified_and_no_unconfirmed_one_is_shown():
     shown = market_evidence.splits()
     assert shown["counts"].notna().all() and (shown["confirmed"] != "no").all()
     assert set(shown[shown["house"] == "article"]["row_id"]) == {"S56"}
+
+
+def test_the_article_is_never_its_own_evidence(case):
+    for definition in lifecycle.DEFINITIONS:
+        ways = market_evidence.top_down_and_bottom_up(case.counted(definition, "dollars"))
+        assert not ways["way"].str.contains("zach").any()
+        assert market_words.ways(ways).startswith("No published" if definition == "final_run" else "The published")
+
+
+def test_sentences_follow_their_frames(case):
+    published = market_evidence.splits()
+    assert "None reaches ten" in market_words.splits(published)
+    raised = published.assign(ratio=published["ratio"].where(published["house"] != "analyst", 12.0))
+    assert "That reaches ten" in market_words.splits(raised)
+    worlds = market.what_ifs(case)
+    assert market_words.worlds_title(worlds) == "No single change carries the median to ten"
+    assert market_words.worlds_title(worlds.assign(median=20.0)).startswith(f"{len(worlds)} of")
 
 
 def test_token_growth_uses_series_of_at_least_half_a_year():
