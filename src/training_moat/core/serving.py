@@ -33,8 +33,6 @@ WIDE_BYTES = 2.0
 """Activations, embeddings and the output projection stay in 16 bit."""
 PREFILL_CHUNK = 8192.0
 """Prompt tokens processed in one pass at most (the default of vLLM and SGLang on datacentre chips)."""
-BUSIEST = 0.95
-"""Prefill load above which the queueing formula is held, so that it stays finite in a closed loop."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +116,8 @@ class Software:
     expert_efficiency: Number = 1.0
     prefill_share: Number = 1.0
     copy_coupling: Number = 1.0
+    first_token_s: Number = 0.0
+    first_token_queue: Number = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,15 @@ class ServingMemory:
 @dataclass(frozen=True)
 class ServingTime:
     """What a client sees: seconds to the first token and per further token; output tokens per second of all
-    chips of the plan; sequences running at once; others' prefill in each token; the decode step behind it."""
+    chips of the plan; sequences running at once; others' prefill in each token; one prompt's prefill on an
+    idle machine; the decode step behind it."""
 
     ttft_s: Number
     tpot_s: Number
     tokens_per_s: Number
     running: Number
     prefill_wait_s: Number
+    prefill_s: Number
     step: StepSeconds
 
 
@@ -287,9 +289,10 @@ def decode_step(
 ) -> StepSeconds:
     """Seconds until every one of `batch` running sequences has its next token, by cause.
 
-    A pipeline works on `pp` groups of sequences at a time: a token passes all stages with its group.
+    A pipeline works on `pp` groups of sequences at a time: a token passes all stages with its group, which has
+    one sequence at least.
     """
-    tokens = batch / (plan.dp * plan.pp)
+    tokens = maximum(batch / (plan.dp * plan.pp), 1.0)
     weight_byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
     cache_byte_s = where_.seconds_per_byte["kv_cache"] / m.bandwidth_efficiency
     overhead = (
@@ -328,8 +331,9 @@ def serve(model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, so
     """A closed loop of `batch` clients under continuous batching.
 
     While one sequence decodes its `output_len` tokens every other sequence of its copy passes one prefill, so
-    that a token takes the step plus its share of those. A prompt waits for the prefills before it (mean of
-    an M/D/1 queue); clients beyond the running batch wait for whole requests.
+    that a token takes the step plus its share of those. The clients start together and stay partly in step, so
+    that a prompt meets a share of the other prompts before it; clients beyond the running batch wait for whole
+    requests.
     """
     held = memory(model, job, plan)
     where_ = placement(held, m)
@@ -340,9 +344,7 @@ def serve(model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, so
     others = maximum(running / (plan.dp * plan.pp) * coupled - 1, 0.0)
     wait = software.prefill_share * others * one_prefill / job.output_len
     tpot = step.total + wait
-    own = one_prefill + step.total
-    load = minimum(BUSIEST, (others + 1) * one_prefill / (job.output_len * tpot + own))
-    ttft = own + one_prefill * load / (2 * (1 - load))
+    ttft = software.first_token_s + step.total + one_prefill * (1 + software.first_token_queue * others)
     ttft = ttft + (job.batch / running - 1) * (ttft + job.output_len * tpot)
     rate = job.batch * job.output_len / (ttft + job.output_len * tpot)
-    return ServingTime(ttft, tpot, rate, running, wait, step)
+    return ServingTime(ttft, tpot, rate, running, wait, one_prefill, step)

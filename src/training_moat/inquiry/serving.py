@@ -12,9 +12,9 @@ from ..core import serving as model_of_serving
 from ..core.errors import InputError
 from ..core.serving import ServingMemory, ServingTime
 from ..core.tiers import USABLE_SHARE
-from ..core.units import GIB
+from ..core.units import GB, GIB
 from . import serving_constants as known
-from .serving_batch import Batch, Question, batches, evaluate
+from .serving_batch import Batch, Question, batches, evaluate, memory_tiers, spills
 from .serving_cases import ServingCase, parse
 
 LEVELS = ("measured", "family", "generic")
@@ -78,12 +78,13 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
         speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
         used = np.array([plan.chips for plan in case.plans])
         count = used if case.fewest_chips else np.zeros(len(used))
+        slow = np.array([spills(question, memory_tiers(case.chip)) for question in _questions(case)])
         found.append(
             Evaluated(
                 {name: values[where] for name, values in columns.items()},
                 {name: values[where] for name, values in sizes.items()},
                 fits[where],
-                np.lexsort((total, -speed, count, ~fits[where])),
+                np.lexsort((total, -speed, count, slow, ~fits[where])),
             )
         )
     return found
@@ -160,6 +161,10 @@ def _notes(case: ServingCase, found: Evaluated, index: int, total_gib: float, ru
         notes.append(f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical")
     elif running < case.batch - 0.5:
         notes.append(f"room for the caches of {running:.0f} sequences at once; the other {case.batch - running:.0f} queue")
+    tiers = memory_tiers(case.chip)
+    if spills(_questions(case)[index], tiers):
+        slow = tiers[-1].bytes_per_s / GB
+        notes.append(f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s")
     if case.chip.scaleup is None and case.chip.scaleout is None and case.plans[index].chips > 1:
         notes.append(f"{case.chip.id} publishes no link bandwidth; the slowest of its family, or of the table, is assumed")
     if case.software == "generic" and not case.notes:

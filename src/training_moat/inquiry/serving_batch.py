@@ -12,7 +12,7 @@ from ..core import serving
 from ..core.errors import InputError
 from ..core.fabrics import Fabric
 from ..core.machine import Chip, Link, Tier
-from ..core.tiers import usable_tiers
+from ..core.tiers import USABLE_SHARE, usable_tiers
 from ..core.units import BYTES_PER_VALUE
 from ..core.workload import Transformer
 from . import collectives
@@ -103,8 +103,28 @@ def _stack(items: Sequence, kind: type, skip: tuple[str, ...] = ()) -> dict[str,
     return {name: np.array([float(getattr(item, name)) for item in items]) for name in names}
 
 
-def _stacked_tiers(chips: Sequence[Chip]) -> tuple[Tier, ...]:
-    per_chip = [memory_tiers(chip) for chip in chips]
+def spills(question: Question, tiers: tuple[Tier, ...]) -> bool:
+    """Whether weights and one sequence need the chip's large slow tier (`ddr`) beside faster ones."""
+    faster = [tier for tier in tiers if tier.name != "ddr"]
+    if len(faster) == len(tiers):
+        return False
+    job = serving.Job(
+        1, question.input_len, question.output_len, BYTES_PER_VALUE[question.precision],
+        BYTES_PER_VALUE[attention_format(question.model, question.precision)], BYTES_PER_VALUE[question.kv_precision],
+        prefill_chunk(question),
+    )
+    held = serving.memory(question.model, job, question.plan).total
+    return held > USABLE_SHARE * sum(tier.capacity_bytes for tier in faster)
+
+
+def tiers_used(question: Question) -> tuple[Tier, ...]:
+    """The tiers a job uses: the large slow one only when the faster ones cannot hold weights and one sequence."""
+    tiers = memory_tiers(question.chip)
+    return tiers if spills(question, tiers) else tuple(t for t in tiers if t.name != "ddr") or tiers
+
+
+def _stacked_tiers(questions: Sequence[Question]) -> tuple[Tier, ...]:
+    per_chip = [tiers_used(question) for question in questions]
     stacked = []
     for level in range(max(map(len, per_chip))):
         rows = [tiers[level] if level < len(tiers) else Tier("none", 0.0, tiers[-1].bytes_per_s) for tiers in per_chip]
@@ -135,7 +155,7 @@ def _batch(questions: Sequence[Question], networks: Sequence[tuple[Fabric, Fabri
         model=Transformer(name="batch", **_stack(models, Transformer, skip=("name",))),
         job=job,
         plan=serving.ServingPlan(**_stack([q.plan for q in questions], serving.ServingPlan)),
-        tiers=_stacked_tiers([q.chip for q in questions]),
+        tiers=_stacked_tiers(questions),
         ffn_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, used)]),
         attention_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, wide)]),
         narrow=np.array([name in NARROW for name in used]),
