@@ -118,6 +118,15 @@ def test_a_number_without_a_unit_and_a_table_without_sources(project):
     assert any("table link_latencies, column source: expected a required column 'source'" in text for text in found)
 
 
+def test_a_computed_table_must_name_real_tables(project):
+    path = project / "data" / "datapackage.json"
+    package = json.loads(path.read_text(encoding="utf-8"))
+    package["resources"][0]["derivedFrom"] = ["chipz"]
+    path.write_text(json.dumps(package), encoding="utf-8")
+    (found,) = sentences(project)
+    assert "column derivedFrom: 'chipz' is wrong; expected the name of a table" in found
+
+
 def test_a_bad_table_does_not_load_either(project, break_cell, monkeypatch):
     break_cell("chips", 3, "tdp_w", "hot")
     break_cell("chips", 4, "tdp_w", "hotter")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from ..core.errors import InputError
 from . import descriptor, files, paths, scenario, spelling
 from .problems import Problem
@@ -69,8 +67,12 @@ def _descriptor_problems() -> list[Problem]:
             if not item.get("description"):
                 problems.append(Problem(label, place, column, None, "a description"))
         rules = columns.get("source", {}).get("constraints", {})
-        if name not in SOURCELESS and not rules.get("required"):
-            problems.append(Problem(label, place, "source", None, "a required column 'source' in every table"))
+        if name not in SOURCELESS and not descriptor.derived_from(name) and not rules.get("required"):
+            expected = "a required column 'source', or the tables it is computed from under 'derivedFrom'"
+            problems.append(Problem(label, place, "source", None, expected))
+        for origin in descriptor.derived_from(name):
+            if origin not in descriptor.table_names():
+                problems.append(Problem(label, place, "derivedFrom", origin, "the name of a table"))
     return problems
 
 
@@ -125,16 +127,3 @@ def _scenario_problems() -> list[Problem]:
         except InputError as error:
             problems.append(Problem.said(f"scenarios/{path.name}", error))
     return problems
-
-
-def summary(root: str | Path | None = None) -> pd.DataFrame:
-    """One row per table: name, title, rows, sources cited, share of rows confirmed."""
-    with paths.at(root):
-        rows = []
-        for name in descriptor.table_names():
-            frame = files.read(name)
-            cited = frame["source"].str.split(descriptor.SEPARATOR).explode() if "source" in frame else pd.Series(dtype=str)
-            confirmed = (frame["confirmed"] == "yes").mean() if "confirmed" in frame else float("nan")
-            title = descriptor.resource(name)["title"]
-            rows.append({"table": name, "title": title, "rows": len(frame), "sources": cited.nunique(), "confirmed": confirmed})
-        return pd.DataFrame(rows)

@@ -1,8 +1,8 @@
 """What every table is: `data/datapackage.json`, the one place that names columns, types and units.
 
-The file is a Frictionless data package. Three properties go beyond that standard: a field's `unit`; `keysOf`,
-the table whose key the cell holds (several keys are separated by ";"); and `listOf`, the words a
-";"-separated cell may hold.
+The file is a Frictionless data package. Four properties go beyond that standard: a field's `unit`; `keysOf`,
+the table whose key the cell holds (several keys are separated by ";"); `listOf`, the words a ";"-separated
+cell may hold; and a table's `derivedFrom`, the tables it is computed from, where its rows name no source.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ def fields(name: str) -> list[dict[str, Any]]:
 def primary_key(name: str) -> str | None:
     """The column whose values name the rows, where the table has one."""
     return resource(name)["schema"].get("primaryKey")
+
+
+def derived_from(name: str) -> list[str]:
+    """The tables that a computed table comes from; empty for tables whose rows name their sources."""
+    return resource(name).get("derivedFrom", [])
 
 
 def expectation(field: dict[str, Any]) -> str:

@@ -53,7 +53,9 @@ def _source_line(source: str | Sequence[str]) -> str:
     links = [
         f'<a class="moat-source" href="{REFERENCES}#source-{quote(key)}">{html.escape(key)}</a>' for key in keys
     ]
-    return f'<span class="moat-sources">Source{"s" if len(keys) > 1 else ""}: {", ".join(links)}</span>'
+    if len(keys) > 3:
+        return f'<details class="moat-sources"><summary>{len(keys)} sources</summary>{"; ".join(links)}</details>'
+    return f'<span class="moat-sources">Source{"s" if len(keys) > 1 else ""}: {"; ".join(links)}</span>'
 
 
 def _csv_link(rows: Sequence[dict[str, Any]], name: str) -> str:
@@ -126,8 +128,8 @@ def _cell(value: Any, form: str | None) -> str:
             return format(number, form)
         return f"{number:,}" if isinstance(number, int) else f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
     text = str(value)
-    if text.startswith(("https://", "http://")):
-        shown = html.escape(text.split("//", 1)[1].rstrip("/"))
+    if text.startswith(("https://", "http://", "../data/")):
+        shown = html.escape(text.removeprefix("../data/").split("//", 1)[-1].rstrip("/"))
         return f'<a href="{html.escape(text, quote=True)}">{shown if len(shown) < 40 else shown[:37] + "..."}</a>'
     return html.escape(text)
 

@@ -109,6 +109,7 @@ def build(executed: Mapping[str, Path], target: Path = SITE) -> Path:
             last = (troubles or done.stdout.strip().splitlines() or ["no output"])[-1]
             raise WorkFailed(f"the site could not be built: {last.strip()} (whole log in {LOG.relative_to(ROOT)})")
         shutil.copytree(BOOK / "_build" / "html", fresh, dirs_exist_ok=True)
+        shutil.copytree(DATA, fresh / "data", dirs_exist_ok=True)
         for address in other_hosts(fresh):
             raise WorkFailed(f"the site would load something from another host: {address}")
     return target / "index.html"

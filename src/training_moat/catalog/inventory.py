@@ -1,0 +1,165 @@
+"""What the tables hold: counts, units, how much is confirmed, and how old and how strong the sources are."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..core.workload import derived_params
+from . import descriptor, files, models, tables
+
+STRENGTH = {
+    "datasheet": "maker's own word",
+    "documentation": "maker's own word",
+    "disclosure": "maker's own word",
+    "filing": "maker's own word",
+    "code": "maker's own word",
+    "paper": "paper, benchmark or data set",
+    "benchmark": "paper, benchmark or data set",
+    "dataset": "paper, benchmark or data set",
+    "experiment": "paper, benchmark or data set",
+    "press": "press",
+    "estimate": "estimate or compilation",
+    "secondary": "estimate or compilation",
+}
+"""How a kind of source is weighed: who could have checked it."""
+
+STRENGTHS = ("paper, benchmark or data set", "maker's own word", "press", "estimate or compilation")
+"""Those weights, strongest first."""
+
+CONFIRMED_WORDS = {
+    "yes": "read in the source",
+    "partly": "partly",
+    "secondary": "second-hand only",
+    "no": "not confirmed",
+}
+"""Values of the column `confirmed` in words."""
+
+CHIP_FIGURES = {
+    "16-bit peak": ("bf16_tflops", "fp16_tflops"),
+    "8-bit peak": ("fp8_tflops", "int8_tops"),
+    "on-chip memory": ("sram_mb",),
+    "HBM capacity (or none)": ("hbm_gb",),
+    "HBM bandwidth": ("hbm_tb_per_s",),
+    "links inside the scale-up domain": ("scaleup_gb_per_s_per_direction",),
+    "network beyond it": ("scaleout_gbit_per_s_per_chip",),
+    "power": ("tdp_w",),
+    "price": ("price_usd",),
+    "rent": ("cloud_usd_per_h",),
+}
+"""Figures a buyer would ask for, and the columns any of which answers."""
+
+EPOCH = "epoch"
+"""What keys of sources by Epoch AI start with."""
+
+
+def overview() -> pd.DataFrame:
+    """One row per table: table, title, rows, columns, sources (cited), confirmed (share of rows), epoch
+    (whether rows come from Epoch AI), file (address relative to a chapter)."""
+    return pd.DataFrame([_overview_row(name) for name in tables.names()])
+
+
+def _overview_row(name: str) -> dict[str, object]:
+    frame = files.read(name)
+    cited = _cited(frame)
+    return {
+        "table": name,
+        "title": descriptor.resource(name)["title"],
+        "rows": len(frame),
+        "columns": len(frame.columns),
+        "sources": cited.nunique(),
+        "confirmed": float((frame["confirmed"] == "yes").mean()) if "confirmed" in frame else float("nan"),
+        "epoch": bool(cited.str.startswith(EPOCH).any()),
+        "file": f"../data/{descriptor.resource(name)['path']}",
+    }
+
+
+def _cited(frame: pd.DataFrame) -> pd.Series:
+    """Every citation of a table's main source column, one a row."""
+    if "source" not in frame:
+        return pd.Series(dtype="str")
+    return frame["source"].dropna().str.split(descriptor.SEPARATOR).explode()
+
+
+def columns() -> pd.DataFrame:
+    """Every column of every table: table, column, unit, meaning."""
+    rows = []
+    for name in tables.names():
+        for field in descriptor.fields(name):
+            unit = field.get("unit", "")
+            meaning = field["description"]
+            rows.append({"table": name, "column": field["name"], "unit": "" if unit == "1" else unit, "meaning": meaning})
+    return pd.DataFrame(rows)
+
+
+def confirmation() -> pd.DataFrame:
+    """Rows per table and value of `confirmed`, in words: table, confirmed, rows."""
+    parts = []
+    for name in tables.names():
+        frame = files.read(name)
+        if "confirmed" in frame:
+            counted = frame["confirmed"].map(CONFIRMED_WORDS).value_counts().rename_axis("confirmed").reset_index(name="rows")
+            parts.append(counted.assign(table=name))
+    return pd.concat(parts, ignore_index=True)[["table", "confirmed", "rows"]]
+
+
+def dated_sources() -> pd.DataFrame:
+    """Every published source with the columns `year` ("no date" where none is known) and `strength`."""
+    frame = files.read("sources")
+    frame = frame[frame["kind"].isin(STRENGTH)]
+    year = frame["published"].str.slice(0, 4).fillna("no date")
+    return frame.assign(year=year, strength=frame["kind"].map(STRENGTH))
+
+
+def sources_by_year() -> pd.DataFrame:
+    """Sources per year of publication and strength: year, strength, sources."""
+    return dated_sources().groupby(["year", "strength"]).size().rename("sources").reset_index()
+
+
+def rows_by_source() -> pd.DataFrame:
+    """Rows resting on each source, most first: source, title, publisher, rows."""
+    cited = pd.concat([_cited(files.read(name)) for name in tables.names()])
+    counted = cited.value_counts().rename_axis("source").reset_index(name="rows")
+    titles = files.read("sources")[["key", "title", "publisher"]].rename(columns={"key": "source"})
+    return counted.merge(titles, on="source", how="left")
+
+
+def published_figures() -> pd.DataFrame:
+    """Share of chips for which any source gives each figure: figure, share, chips. A chip without HBM needs
+    no HBM bandwidth."""
+    frame = files.read("chips").copy()
+    frame["hbm_tb_per_s"] = frame["hbm_tb_per_s"].where(frame["hbm_gb"] != 0, 0.0)
+    rows = [
+        {"figure": figure, "share": float(frame[list(names)].notna().any(axis=1).mean()), "chips": len(frame)}
+        for figure, names in CHIP_FIGURES.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def counted_weights() -> pd.DataFrame:
+    """Models whose published count should follow from their shape: name, published_b, counted_b, error."""
+    frame = files.read("models")
+    frame = frame[(frame["params_basis"] == "shape") & frame["params_b"].notna() & (frame["confirmed"] == "yes")]
+    counted = [derived_params(models.model(row_id)) / models.BILLION for row_id in frame["id"]]
+    result = pd.DataFrame({"name": frame["name"], "published_b": frame["params_b"], "counted_b": counted})
+    return result.assign(error=result["counted_b"] / result["published_b"] - 1).reset_index(drop=True)
+
+
+def corrections() -> pd.DataFrame:
+    """What circulates and is not used here: place, circulates, used here, why, source."""
+    frame = files.read("corrections")
+    place = frame["table"] + ", " + frame["row"] + ", " + frame["column"]
+    used = frame["now"].fillna("nothing")
+    shown = {"place": place, "circulates": frame["was"], "used here": used, "why": frame["reason"], "source": frame["source"]}
+    return pd.DataFrame(shown)
+
+
+def disagreements() -> pd.DataFrame:
+    """Chips whose sources give different memory figures: chip, quantity, low, used, high, source; widest first."""
+    frame = files.read("chips")
+    parts = []
+    for quantity, column in (("HBM capacity (GB)", "hbm_gb"), ("HBM bandwidth (TB/s)", "hbm_tb_per_s")):
+        ends = frame[["name", f"{column}_low", column, f"{column}_high", "source_memory"]].dropna(subset=[column, f"{column}_high"])
+        ends.columns = ["chip", "low", "used", "high", "source"]
+        parts.append(ends.assign(quantity=quantity))
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(spread=found["high"] / found["low"]).sort_values("spread", ascending=False, ignore_index=True)

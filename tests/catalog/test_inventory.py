@@ -1,0 +1,54 @@
+"""The inventory counts what the files hold."""
+
+import pytest
+
+from training_moat.catalog import descriptor, files, inventory, tables
+
+
+def test_overview_counts_the_lines_of_the_files():
+    overview = inventory.overview().set_index("table")
+    assert list(overview.index) == tables.names()
+    with files.path_of("models").open(encoding="utf-8") as file:
+        assert overview.loc["models", "rows"] == sum(1 for _ in file) - 1
+    assert overview.loc["chip_counts", "epoch"] and not overview.loc["models", "epoch"]
+
+
+def test_every_kind_of_source_has_a_weight():
+    (kind,) = [field for field in descriptor.fields("sources") if field["name"] == "kind"]
+    assert set(inventory.STRENGTH) == set(kind["constraints"]["enum"]) - {"scenario"}
+    assert set(inventory.STRENGTH.values()) == set(inventory.STRENGTHS)
+
+
+def test_confirmation_adds_up_to_the_rows():
+    counted = inventory.confirmation().groupby("table")["rows"].sum()
+    assert counted["chips"] == len(tables.load("chips"))
+    assert counted["serving_measurements"] == len(tables.load("serving_measurements"))
+
+
+def test_the_source_most_rows_rest_on_is_counted_over_all_tables():
+    first = inventory.rows_by_source().iloc[0]
+    rows = sum(
+        files.read(name)["source"].str.split(";").apply(lambda keys, wanted=first["source"]: wanted in keys).sum()
+        for name in tables.names() if "source" in files.read(name)
+    )
+    assert first["rows"] == rows
+
+
+def test_known_figures_are_shares_and_a_chip_without_hbm_needs_no_bandwidth():
+    shares = inventory.published_figures().set_index("figure")["share"]
+    assert shares.between(0, 1).all()
+    chips = tables.load("chips")
+    assert shares["HBM bandwidth"] == pytest.approx((chips["hbm_tb_per_s"].notna() | (chips["hbm_gb"] == 0)).mean())
+
+
+def test_shapes_count_to_the_published_weights():
+    weights = inventory.counted_weights()
+    assert len(weights) > 50
+    assert weights["error"].abs().median() < 0.002
+
+
+def test_columns_list_every_described_column_with_its_unit():
+    columns = inventory.columns()
+    assert len(columns) == sum(len(descriptor.fields(name)) for name in tables.names())
+    peak = columns[(columns["table"] == "chips") & (columns["column"] == "bf16_tflops")].iloc[0]
+    assert peak["unit"] == "TFLOP/s"
