@@ -23,7 +23,7 @@ def test_h100_as_in_its_data_sheet():
     assert h100.peak_flops["bf16"] == pytest.approx(0.989 * PETA, rel=1e-3)
     assert h100.peak_flops["fp8"] == pytest.approx(2 * h100.peak_flops["bf16"], rel=1e-3)
     assert "fp4" not in h100.peak_flops
-    assert h100.main_memory.capacity_bytes == 80e9
+    assert h100.main_memory.capacity_bytes == 80 * 2**30
     assert h100.main_memory.bytes_per_s == pytest.approx(3.35e12)
     assert h100.scaleup.bytes_per_s == 18 * 25e9
     assert h100.scaleout.bytes_per_s == 400e9 / 8
@@ -79,7 +79,7 @@ def test_unknown_chip_names_the_nearest():
 def test_a_chip_of_your_own_keeps_the_rest_of_its_base():
     own = chips.from_record({"base": "sn40l", "hbm_gb": 128})
     base = chips.chip("sn40l")
-    assert own.tier("hbm").capacity_bytes == 128e9
+    assert own.tier("hbm").capacity_bytes == 128 * 2**30
     assert own.tier("hbm").bytes_per_s == base.tier("hbm").bytes_per_s
     assert own.peak_flops == base.peak_flops
 
@@ -97,7 +97,7 @@ def test_where_no_source_is_left_the_row_does_not_load():
         scenario.typed("chips", [record], "here", ["mine"])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.text(min_size=1).filter(lambda text: text.strip() and not _is_number(text)))
 def test_whatever_is_no_number_is_named_with_its_place(text):
     cells = tables.load("chips").head(2).astype("str").replace("nan", None)

@@ -21,7 +21,7 @@ def counted_shapes():
     return frame[(frame["params_basis"] == "shape") & (frame["confirmed"] == "yes") & frame["params_b"].notna()]
 
 
-@pytest.mark.parametrize(("model_id", "published_b"), counted_shapes()[["id", "params_b"]].itertuples(index=False, name=None))
+@pytest.mark.parametrize(("model_id", "published_b"), list(counted_shapes()[["id", "params_b"]].itertuples(index=False, name=None)))
 def test_counted_weights_are_the_published_ones(model_id, published_b):
     counted_b = workload.derived_params(models.model(model_id)) / 1e9
     assert counted_b == pytest.approx(published_b, rel=ROUNDED if published_b < 5 else CLOSE)
@@ -91,7 +91,7 @@ def test_bad_records_say_what_is_wrong(record, sentence):
     assert sentence in str(caught.value)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(
     layers=st.integers(1, 200), heads=st.integers(1, 128), head_dim=st.integers(1, 256),
     params_b=st.one_of(st.none(), st.floats(0.001, 1e4)),

@@ -29,7 +29,7 @@ def active(tmp_path, monkeypatch):
 def test_entries_are_added_and_override(active):
     before = len(scenario.files.read("chips"))
     assert len(tables.load("chips")) == before + 1
-    assert chips.chip("sn40l-big").tier("hbm").capacity_bytes == 128e9
+    assert chips.chip("sn40l-big").tier("hbm").capacity_bytes == 128 * 2**30
     assert chips.chip("h100-sxm").cloud_usd_per_h == 2.5
     assert chips.chip("h100-sxm").peak_flops == chips.from_record({"base": "h100-sxm"}).peak_flops
     assert models.model("tiny").layers == 2

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..core.errors import unknown
 from ..core.machine import Chip, Link, Tier
-from ..core.units import BITS_PER_BYTE, GB, MB, TB, TERA
+from ..core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
 from . import scenario, spelling, tables
 
 PEAK_COLUMNS = {
@@ -96,11 +96,15 @@ def _rate(value: float, unit: float) -> float | None:
 
 
 def _tiers(row: pd.Series) -> tuple[Tier, ...]:
-    """The memory tiers with a published capacity above zero, fastest first."""
+    """The memory tiers with a published capacity above zero, fastest first.
+
+    Data sheets say GB and MB for capacities in powers of two: an "80 GB" H100 reports 79.6 GiB, an MI300X of
+    "192 GB" 192.0 GiB. Bandwidths are decimal.
+    """
     sizes = (
-        ("sram", _rate(row["sram_mb"], MB), _rate(row["sram_tb_per_s"], TB)),
-        ("hbm", _rate(row["hbm_gb"], GB), _rate(row["hbm_tb_per_s"], TB)),
-        ("ddr", _rate(row["ddr_gb"], GB), _rate(row["ddr_gb_per_s"], GB)),
+        ("sram", _rate(row["sram_mb"], MIB), _rate(row["sram_tb_per_s"], TB)),
+        ("hbm", _rate(row["hbm_gb"], GIB), _rate(row["hbm_tb_per_s"], TB)),
+        ("ddr", _rate(row["ddr_gb"], GIB), _rate(row["ddr_gb_per_s"], GB)),
     )
     return tuple(Tier(name, capacity, rate) for name, capacity, rate in sizes if capacity)
 

@@ -14,7 +14,7 @@ from ..core.machine import Chip, Tier
 from ..core.memory import training_memory
 from ..core.plan import RECOMPUTE_LEVELS, Plan
 from ..core.tiers import USABLE_SHARE, usable_tiers
-from ..core.units import BYTES_PER_VALUE, GB
+from ..core.units import BYTES_PER_VALUE, GB, GIB
 from ..core.workload import Transformer
 from .serving_batch import attention_format
 
@@ -140,15 +140,15 @@ def _verdict(chip: Chip, need: Holding, kind: str) -> tuple[str, int | None, str
     larger = [other for other in chip.tiers if other.capacity_bytes > tier.capacity_bytes and not other.bytes_per_s]
     if larger and (count is None or count > limit):
         other = larger[-1]
-        return "unknown", None, f"{words} is too small; its {TIER_WORDS[other.name]} of {other.capacity_bytes / GB:,.0f} GB may hold it. Missing datum: that tier's bandwidth."
+        return "unknown", None, f"{words} is too small; its {TIER_WORDS[other.name]} of {other.capacity_bytes / GIB:,.0f} GB may hold it. Missing datum: that tier's bandwidth."
     if count is None:
-        short = need.bytes_per_chip[-1] / GB
-        return "no", None, f"{words} fails: even spread over {COUNTS[-1]:,} chips the job needs {short:.3g} GB a chip, it has {tier.capacity_bytes / GB:.3g}."
+        short = need.bytes_per_chip[-1] / GIB
+        return "no", None, f"{words} fails: even spread over {COUNTS[-1]:,} chips the job needs {short:.3g} GB a chip, it has {tier.capacity_bytes / GIB:.3g}."
     if np.isnan(limit) and count > 1:
         return "holds", count, f"{words} of {count:,} chips holds it; whether its network joins so many is not published."
     if count > limit:
-        at_limit = need.bytes_per_chip[np.flatnonzero(need.counts <= limit)[-1]] / GB
-        return "no", count, f"{words} fails: needs {count:,} chips, its network joins {limit:,.0f}, each short by {at_limit / (tier.capacity_bytes / GB):,.1f} times."
+        at_limit = need.bytes_per_chip[np.flatnonzero(need.counts <= limit)[-1]] / GIB
+        return "no", count, f"{words} fails: needs {count:,} chips, its network joins {limit:,.0f}, each short by {at_limit / (tier.capacity_bytes / GIB):,.1f} times."
     plural = "s" if count > 1 else ""
     return "holds", count, f"{words} of {count:,} chip{plural} holds it."
 
@@ -190,7 +190,7 @@ def verdicts(
         rows.append({
             "chip": name, "name": chip.name, "vendor": chip.vendor,
             "tier": TIER_WORDS[tier.name] if tier else "",
-            "tier_gb": tier.capacity_bytes / GB if tier else np.nan,
+            "tier_gb": tier.capacity_bytes / GIB if tier else np.nan,
             "tier_gb_per_s": tier.bytes_per_s / GB if tier else np.nan,
             "tokens_to_feed": tokens_to_feed(chip, precision),
             "training": training, "training_chips": training_chips, "training_why": training_words,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..core.units import GB
+from ..core.units import GB, GIB
 from .tiers import tokens_to_feed
 
 
@@ -80,7 +80,7 @@ def closer(verdicts: pd.DataFrame, chip, model: str) -> str:
     """One chip in words: its tiers, its verdicts, the tokens that feed it."""
     row = verdicts[verdicts["chip"] == chip.id].iloc[0]
     tiers = ", ".join(
-        f"{tier.name.upper()} of {tier.capacity_bytes / GB:,.3g} GB" + (f" at {tier.bytes_per_s / GB:,.4g} GB/s" if tier.bytes_per_s else " (bandwidth not published)")
+        f"{tier.name.upper()} of {tier.capacity_bytes / GIB:,.3g} GB" + (f" at {tier.bytes_per_s / GB:,.4g} GB/s" if tier.bytes_per_s else " (bandwidth not published)")
         for tier in chip.tiers
     )
     return (
