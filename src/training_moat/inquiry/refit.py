@@ -1,8 +1,9 @@
-"""`moat calibrate`: fit every constant of the training model anew, store the table, say what changed."""
+"""`moat calibrate`: fit a model's constants anew, store their tables, say what changed."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from ..catalog import chips as chip_catalog
 from ..catalog import paths
-from . import calibration, constants, measured_memory, measured_training
+from . import calibration, collectives, constants, measured_memory, measured_training, serving_calibration, serving_constants
 from .measured_training import Rows
 
 UNSEEN_TABLE = "training_left_out"
@@ -18,11 +19,6 @@ UNSEEN_COLUMNS = {"measured": "source", "family": "chip", "generic": "family"}
 """Calibration level and what was left out of the fit behind its interval."""
 COVERAGE = 0.90
 """Share of unseen runs that the prediction interval is meant to hold."""
-
-
-def file() -> Path:
-    """Where the constants are stored."""
-    return paths.data_folder() / f"{constants.TABLE}.csv"
 
 
 def left_out(rows: Rows) -> dict[str, np.ndarray]:
@@ -91,16 +87,33 @@ def _memory_records(date: str) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def refit(date: str) -> pd.DataFrame:
-    """Fit all constants, write the table, and return old against new values of those that moved by over 0.1%."""
+def training_tables(date: str) -> dict[str, pd.DataFrame]:
+    """The training constants fitted anew, and every run predicted by fits that had not seen it."""
     rows = measured_training.usable()
     fitted, unseen = calibration.fit(rows), left_out(rows)
     table = calibration.as_table(fitted, intervals(rows, unseen), date)
     table = pd.concat([table, _memory_records(date)], ignore_index=True)
-    before = pd.read_csv(file()) if file().exists() else pd.DataFrame(columns=table.columns)
-    _write(table, file())
-    _write(unseen_table(rows, unseen, date), paths.data_folder() / f"{UNSEEN_TABLE}.csv")
-    return changes(before, table)
+    return {constants.TABLE: table, UNSEEN_TABLE: unseen_table(rows, unseen, date)}
+
+
+KINDS: dict[str, tuple[Callable[[str], dict[str, pd.DataFrame]], list[str]]] = {
+    "training": (training_tables, ["level", "key", "constant"]),
+    "serving": (lambda date: {serving_constants.TABLE: serving_calibration.table(date)}, ["level", "key", "constant"]),
+    "collectives": (lambda date: {collectives.TABLE: collectives.table(date)}, ["fabric", "constant"]),
+}
+"""What can be fitted: the tables it makes (the constants first) and the columns that name a constant."""
+
+
+def refit(kind: str, date: str) -> pd.DataFrame:
+    """Fit one set of constants, store its tables, and return the constants that moved by over a thousandth."""
+    build, keys = KINDS[kind]
+    made = build(date)
+    name, table = next(iter(made.items()))
+    stored = paths.data_folder() / f"{name}.csv"
+    before = pd.read_csv(stored) if stored.exists() else pd.DataFrame(columns=table.columns)
+    for each, frame in made.items():
+        _write(frame, paths.data_folder() / f"{each}.csv")
+    return changes(before, table, keys)
 
 
 def unseen_table(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:
@@ -112,9 +125,8 @@ def unseen_table(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> p
     return frame
 
 
-def changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+def changes(before: pd.DataFrame, after: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Constants whose value differs by more than a thousandth, and those that came or went."""
-    keys = ["level", "key", "constant"]
     both = before[[*keys, "value"]].merge(after[[*keys, "value"]], on=keys, how="outer", suffixes=("_before", "_after"))
     moved = (both["value_after"] / both["value_before"] - 1).abs() > 1e-3
     return both[moved | both["value_after"].isna() | both["value_before"].isna()].reset_index(drop=True)
