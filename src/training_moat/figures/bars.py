@@ -24,7 +24,7 @@ def bars(
     that spans many powers of ten belongs into `points(..., log_x=True)`: a bar must start at zero.
     """
     data = parts.tidy(frame, value, category, color, label)
-    low, high = parts.bounds(data[value], False, value)
+    low, high = parts.bounds([*data[value], *(at for at, _ in parts.pairs(reference))], False, value)
     order = parts.ordered(data, category, value, sort)
     words = data[label].astype(str).str.len().max() if label else 7
     room = (high - min(low, 0.0)) * min(0.6, 0.05 + 0.022 * words)
@@ -46,7 +46,8 @@ def bars(
         field=parts.field(value), type="quantitative", format=label_format
     )
     end = base.mark_text(align="left", baseline="middle", dx=5).encode(text=text)
-    layers = [mark, end, *parts.reference_lines(reference, "x")]
+    span = (min(0.0, low), max(high, 0.0) + room, False)
+    layers = [mark, end, *parts.reference_lines(reference, "x", span)]
     return parts.layered(layers, title, parts.band_height(len(order)))
 
 
@@ -74,4 +75,4 @@ def stacked_bars(
         order=alt.Order(field="_rank", type="quantitative"),
         tooltip=parts.tooltips(data.drop(columns="_rank"), tooltip),
     )
-    return parts.layered([mark, *parts.reference_lines(reference, "x")], title, parts.band_height(len(order)))
+    return parts.layered([mark, *parts.reference_lines(reference, "x", (min(low, 0.0), high, False))], title, parts.band_height(len(order)))

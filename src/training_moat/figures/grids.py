@@ -103,4 +103,4 @@ def tornado(
         tooltip=parts.tooltips(ends, tooltip),
     )
     middle = alt.Chart(pd.DataFrame({"base": [base]})).mark_rule().encode(x="base:Q")
-    return parts.layered([bar, middle, *parts.reference_lines(reference, "x")], title, parts.band_height(len(order)))
+    return parts.layered([bar, middle, *parts.reference_lines(reference, "x", (left, right, log))], title, parts.band_height(len(order)))

@@ -72,5 +72,5 @@ def lines(
     if points:
         shape["point"] = True
     layers.append(base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data, tooltip), **paint))
-    layers += [*names, *parts.reference_lines(reference, "y"), *parts.reference_lines(reference_x, "x")]
+    layers += [*names, *parts.reference_lines(reference, "y"), *parts.reference_lines(reference_x, "x", None if date else (*(x_domain or (left, right)), log_x))]
     return parts.layered(layers, title, height)

@@ -97,26 +97,38 @@ def ordered(frame: pd.DataFrame, category: str, value: str, sort: Any) -> list[s
     return [str(item) for item in totals.sort_values(ascending=sort == "value", kind="stable").index]
 
 
-def reference_lines(lines: Any, channel: str) -> list[alt.Chart]:
+def reference_lines(lines: Any, channel: str, span: tuple[float, float, bool] | None = None) -> list[alt.Chart]:
     """Dashed rules at given values across axis `channel` ("x" or "y").
 
-    `lines` is None, one (value, label) pair, or a list of such pairs.
+    lines: None, one (value, label) pair, or a list of such pairs. span: smallest and largest value
+    of an x axis and whether it is logarithmic; labels in its right part are written to the left.
     """
-    if lines is None:
-        return []
-    pairs = [lines] if isinstance(lines, tuple) else list(lines)
     layers: list[alt.Chart] = []
-    for value, label in pairs:
+    for number, (value, label) in enumerate(pairs(lines)):
         base = alt.Chart(pd.DataFrame({"at": [value], "label": [label]}))
         along = {channel: alt.X("at:Q") if channel == "x" else alt.Y("at:Q")}
         layers.append(base.mark_rule(strokeDash=[4, 3]).encode(**along))
         if channel == "x":
-            words = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, fontSize=11)
+            right = span is not None and _place(value, span) > 0.6
+            words = base.mark_text(align="right" if right else "left", baseline="bottom", dx=-3 if right else 3, dy=-2 - 13 * (number % 2), fontSize=11)
             layers.append(words.encode(text="label:N", y=alt.value(0), **along))
         else:
             words = base.mark_text(align="left", baseline="bottom", dy=-3, fontSize=11)
             layers.append(words.encode(text="label:N", x=alt.value(2), **along))
     return layers
+
+
+def pairs(lines: Any) -> list[tuple[float, str]]:
+    """Reference lines as a list of (value, label), whatever way they were given."""
+    return [] if lines is None else [lines] if isinstance(lines, tuple) else list(lines)
+
+
+def _place(value: float, span: tuple[float, float, bool]) -> float:
+    """Where a value lies between the ends of an axis, from zero to one."""
+    low, high, log = span
+    if log:
+        low, high, value = math.log(low), math.log(high), math.log(value) if value > 0 else math.log(low)
+    return (value - low) / (high - low) if high > low else 0.0
 
 
 def band_height(count: int, row: int = 24, room: int = 10) -> int:

@@ -34,10 +34,11 @@ def points(
     data = parts.tidy(frame, x, y, color, label)
     dates = pd.api.types.is_datetime64_any_dtype(data[x])
     scatter = pd.api.types.is_numeric_dtype(data[y])
-    left, right = (0.0, 1.0) if dates else parts.bounds(data[x], log_x, x)
+    marks = [value for value, _ in parts.pairs(reference_x)]
+    left, right = (0.0, 1.0) if dates else parts.bounds([*data[x], *marks], log_x, x)
     layers: list[alt.Chart] = []
     if scatter:
-        low, high = parts.bounds(data[y], log_y, y)
+        low, high = parts.bounds([*data[y], *(value for value, _ in parts.pairs(reference))], log_y, y)
         if diagonal:
             both = [min(left, low) / 1.3, max(right, high) * 1.3] if log_x else [min(left, low, 0.0), max(right, high) * 1.05]
             x_domain = y_domain = both
@@ -58,7 +59,8 @@ def points(
     if label:
         words = base.mark_text(align="left", baseline="middle", dx=8, fontSize=11)
         layers.append(words.encode(text=alt.Text(field=parts.field(label), type="nominal")))
-    layers += [*parts.reference_lines(reference, "y"), *parts.reference_lines(reference_x, "x")]
+    span = None if dates else (*(x_domain or (left, right)), log_x)
+    layers += [*parts.reference_lines(reference, "y"), *parts.reference_lines(reference_x, "x", span)]
     return parts.layered(layers, title, height)
 
 
@@ -73,7 +75,8 @@ def ranges(
     For 90% ranges (5th to 95th percentile) and for lower and upper bounds.
     """
     data = parts.tidy(frame, category, low, high, mid, color)
-    left, right = parts.bounds(pd.concat([data[low], data[high]]), log, low)
+    marks = [value for value, _ in parts.pairs(reference)]
+    left, right = parts.bounds([*data[low], *data[high], *marks], log, low)
     order = parts.ordered(data, category, mid or high, sort)
     along = {"scale": parts.scale(left, right, log, False, domain), "axis": parts.axis(value_title, left, right, log, value_format)}
     y = alt.Y(field=parts.field(category), type="nominal", sort=order, axis=alt.Axis(title=None))
@@ -85,4 +88,5 @@ def ranges(
     layers = [span]
     if mid:
         layers.append(base.mark_point(size=80, opacity=1).encode(x=alt.X(field=parts.field(mid), type="quantitative", **along)))
-    return parts.layered([*layers, *parts.reference_lines(reference, "x")], title, parts.band_height(len(order), row=26))
+    span_x = (*(domain or (left, right)), log)
+    return parts.layered([*layers, *parts.reference_lines(reference, "x", span_x)], title, parts.band_height(len(order), row=26))

@@ -90,6 +90,9 @@ def config(mode: str = "light") -> dict[str, Any]:
         "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
         "view": {"stroke": None},
         "axis": axis,
+        # Titles end at the plot's edge and stand upright: on a phone a centred or turned one is cut off.
+        "axisX": {"titleAnchor": "end"},
+        "axisYQuantitative": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0, "titleY": -14, "titleBaseline": "bottom"},
         "axisBand": {"grid": False, "domain": False, "ticks": False, "labelPadding": 6},
         "legend": {
             "orient": "top", "labelColor": soft, "titleColor": soft, "labelFontSize": 12, "titleFontSize": 12,

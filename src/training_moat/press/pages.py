@@ -89,7 +89,7 @@ def name_sources(notebook: Any, where: str) -> None:
             raise WorkFailed(str(unknown("source", key, frame.index, where)))
         row = frame.loc[key]
         full = f"{row['title']}{', ' + str(row['publisher']) if pd.notna(row['publisher']) else ''}"
-        short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + " ..."
+        short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + "…"
         return f'{match[1]} title="{html.escape(full, quote=True)}">{html.escape(short)}</a>'
 
     for cell in notebook.cells:

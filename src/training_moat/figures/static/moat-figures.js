@@ -10,17 +10,46 @@
     return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   }
 
-  // A phone has no room for long category names, wide legends or charts side by side.
-  function fitted(config, width) {
-    const narrow = width < 520;
+  function encodings(spec) {
+    return [spec].concat(spec.layer || []).map(function (view) { return view.encoding || {}; });
+  }
+
+  function longest(words) {
+    return words.reduce(function (most, word) { return Math.max(most, String(word).length); }, 0);
+  }
+
+  // As many legend columns as fit; shorter texts on a phone.
+  function fitted(config, spec, width) {
     const copy = JSON.parse(JSON.stringify(config));
-    if (narrow) {
-      copy.axis.labelLimit = Math.round(width * 0.38);
-      copy.axis.labelFontSize = 11;
-      copy.axis.titleLimit = width - 20;
-      copy.legend.columns = 2;
-      copy.legend.labelLimit = Math.round(width * 0.4);
+    const names = encodings(spec).map(function (e) { return longest((e.color && e.color.scale && e.color.scale.domain) || []); });
+    const labels = encodings(spec).map(function (e) { return longest((e.y && e.y.type === "nominal" && e.y.sort) || []); });
+    const room = width - Math.min(width < 520 ? width * 0.4 : 230, Math.max(0, ...labels) * 6.5);
+    copy.legend.columns = Math.max(1, Math.min(5, Math.floor(room / (Math.max(4, ...names) * 7 + 34))));
+    copy.axis.titleLimit = width - 20;
+    if (width < 520) {
+      copy.axis.labelLimit = Math.round(width * 0.4);
+      copy.axis.labelFontSize = copy.text.fontSize = copy.axis.titleFontSize = 11;
     }
+    return copy;
+  }
+
+  // On a phone, long category names are broken into lines instead of being cut, in taller rows.
+  function wrapped(spec, width) {
+    if (width >= 520) return spec;
+    const copy = JSON.parse(JSON.stringify(spec));
+    const most = Math.max(10, Math.floor(width * 0.4 / 6.2));
+    let lines = 1;
+    encodings(copy).forEach(function (encoding) {
+      const y = encoding.y;
+      if (!y || y.type !== "nominal" || !y.sort) return;
+      lines = Math.max(lines, Math.ceil(longest(y.sort) / (most * 0.8)));
+      if (lines > 1) {
+        y.axis = Object.assign({}, y.axis, {
+          labelExpr: "split(replace(datum.label, regexp('(.{" + Math.floor(most * 0.55) + "," + most + "}?) ', 'g'), '$1\\n'), '\\n')",
+        });
+      }
+    });
+    if (lines > 1 && typeof copy.height === "number") copy.height = Math.round(copy.height * (1 + 0.33 * (Math.min(lines, 4) - 1)));
     return copy;
   }
 
@@ -41,10 +70,10 @@
     const width = holder.clientWidth;
     if (!source || !width) return;
     holder.dataset.width = width;
-    const spec = unfolded(JSON.parse(source.textContent), width);
+    const spec = wrapped(unfolded(JSON.parse(source.textContent), width), width);
     const now = mode();
     vegaEmbed(holder, spec, {
-      mode: "vega-lite", actions: false, renderer: "svg", config: fitted(themes[now], width), tooltip: { theme: now },
+      mode: "vega-lite", actions: false, renderer: "svg", config: fitted(themes[now], spec, width), tooltip: { theme: now },
     }).then(function () { holder.dataset.drawn = now; })
       .catch(function (error) { console.error("figure " + holder.id + ": " + error); });
   }
