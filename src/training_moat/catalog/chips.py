@@ -60,8 +60,7 @@ def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
 
     Raises InputError for unknown columns, unknown bases and values outside the table's schema.
     """
-    complete = scenario.completed("chips", record, where)
-    return build(scenario.typed("chips", [complete], where, [complete["id"]]).iloc[0])
+    return build(scenario.entry("chips", record, where))
 
 
 def build(row: pd.Series) -> Chip:

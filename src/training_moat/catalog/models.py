@@ -57,8 +57,7 @@ def from_record(record: Mapping[str, Any], where: str = "model") -> Transformer:
     be left out (see `shape_gaps.filled`). A given `params_b` wins over the count. Raises InputError for
     unknown columns or bases and for values outside the table's schema.
     """
-    complete = scenario.completed("models", record, where)
-    return build(scenario.typed("models", [complete], where, [complete["id"]]).iloc[0])
+    return build(scenario.entry("models", record, where))
 
 
 def build(row: pd.Series) -> Transformer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -150,6 +151,18 @@ def _recount(own: Mapping[str, Any], base: str | None) -> dict[str, Any]:
     if own.get("params_b") is not None:
         return {"params_basis": "published", "active_params_b": own.get("active_params_b")}
     return {"params_basis": "shape", "params_b": None, "active_params_b": None}
+
+
+def entry(kind: str, record: Mapping[str, Any], where: str) -> pd.Series:
+    """One user's entry as a complete, typed row of the table. The same entry is checked once."""
+    text = json.dumps(record, sort_keys=True, default=str)
+    return _entry(kind, text, where, files.path_of(kind).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _entry(kind: str, text: str, where: str, modified_ns: int) -> pd.Series:
+    complete = completed(kind, json.loads(text), where)
+    return typed(kind, [complete], where, [complete["id"]]).iloc[0]
 
 
 def typed(kind: str, records: list[dict[str, Any]], where: str, labels: list[str]) -> pd.DataFrame:
