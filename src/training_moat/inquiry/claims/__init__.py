@@ -6,6 +6,7 @@ arguments for the first page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -13,11 +14,16 @@ import pandas as pd
 
 from ...catalog import tables
 from ...core.errors import InputError, unknown
+from ..uncertainty import Probability
 from . import base, history, market, memory, networking, precision  # noqa: F401  (they register measures)
 from .base import VERDICTS, Evidence, Finding, Measured, Test, flips, judge, measured_tests, shown, verdict
 
-__all__ = ["VERDICTS", "Evidence", "Finding", "Measured", "Test", "argument_table", "counts", "evaluate", "judge",
-           "measured_tests", "relative", "rows_behind", "table", "verdict_table"]
+OUTCOME_COLOURS = {base.YES: "#0f8b6d", base.PROBABLY: "#5a9a08", base.UNSURE: "#7a8591", base.PROBABLY_NOT: "#cf7a00",
+                   base.NO: "#c0392b"}
+"""Colour of a test's outcome in charts, in the hues of the verdicts."""
+
+__all__ = ["OUTCOME_COLOURS", "VERDICTS", "Evidence", "Finding", "Measured", "Test", "argument_table", "closest_table", "counts", "evaluate", "judge",
+           "measured_tests", "relative", "rows_behind", "sources", "table", "verdict_table"]
 
 
 def evaluate(evidence: Evidence | None = None, only: Iterable[str] = ()) -> dict[str, Finding]:
@@ -55,11 +61,15 @@ def _range(test: Test) -> str:
     return f"{low} to {shown(found.high, test.unit)}"
 
 
+def _passed(tests: Iterable[Test]) -> int:
+    return sum(test.outcome == base.YES for test in tests)
+
+
 def table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     """One row per claim for readers.
 
     Columns: claim, argument, title, paraphrase, verdict, quantity, value, range, threshold,
-    probability (blank without a model), flips, tests_passed, tests, sources, link.
+    probability (blank without a model), chance (the same in words), flips, passed (tests), sources, link.
     """
     findings = evaluate() if findings is None else findings
     titles = tables.load("claims").set_index("claim")["title"]
@@ -70,8 +80,9 @@ def table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
             "claim": claim, "argument": finding.argument, "title": titles[claim], "paraphrase": finding.claim,
             "verdict": finding.verdict, "quantity": test.question, "value": shown(test.measured.value, test.unit),
             "range": _range(test), "threshold": test.passing, "probability": finding.probability,
-            "flips": finding.flips, "tests_passed": sum(one.outcome == base.YES for one in finding.tests),
-            "tests": len(finding.tests), "sources": ";".join(finding.sources), "link": _link(finding),
+            "chance": "" if finding.probability is None else Probability(finding.probability, 0.0).percent(),
+            "flips": finding.flips, "passed": f"{_passed(finding.tests)} of {len(finding.tests)}",
+            "sources": ";".join(finding.sources), "link": _link(finding),
         })
     return pd.DataFrame(rows)
 
@@ -85,25 +96,45 @@ def counts(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     return found.assign(verdict=found["verdict"].astype(str))
 
 
-def relative(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
+def relative(findings: dict[str, Finding] | None = None, argument: str = "") -> pd.DataFrame:
     """Every test's value over its threshold, oriented so that above 1 passes; tests whose threshold or
-    value is zero or unknown are left out. Columns: claim, argument, title, test, question, value, low, high,
-    outcome, verdict."""
+    value is zero, endless or unknown are left out.
+
+    Columns: claim, argument, test, label (claim and test in words), question, value, low, high, outcome, verdict.
+    """
     findings = evaluate() if findings is None else findings
-    titles = tables.load("claims").set_index("claim")["title"]
     rows = []
     for claim, finding in findings.items():
         for test in finding.tests:
             value = test.relative()
-            if value is None:
+            if value is None or (argument and finding.argument != argument):
                 continue
-            ends = [value if end is None or end <= 0 else
+            ends = [value if end is None or end <= 0 or math.isinf(end) else
                     (end / test.threshold if test.comparison == ">=" else test.threshold / end)
                     for end in (test.measured.low, test.measured.high)]
-            rows.append({"claim": claim, "argument": finding.argument, "title": titles[claim], "test": test.name,
-                         "question": test.question, "value": value, "low": min(ends), "high": max(ends),
-                         "outcome": test.outcome, "verdict": finding.verdict})
+            rows.append({"claim": claim, "argument": finding.argument, "test": test.name,
+                         "label": f"{claim} {test.name.replace('_', ' ')}", "question": test.question, "value": value,
+                         "low": min(ends), "high": max(ends), "outcome": test.outcome, "verdict": finding.verdict})
     return pd.DataFrame(rows)
+
+
+def closest_table(findings: dict[str, Finding], count: int) -> pd.DataFrame:
+    """The results nearest to their thresholds, for a table: claim, quantity, found, holds if, factor off."""
+    # A count that just meets its threshold, such as one event of one, is not close but exact.
+    tests = [(claim, test) for claim, finding in findings.items() for test in finding.tests
+             if test.relative() and test.distance() > 0]
+    tests = sorted(tests, key=lambda pair: pair[1].distance())[:count]
+    return pd.DataFrame([{
+        "claim": claim, "quantity": test.question, "found": shown(test.measured.value, test.unit),
+        "the claim holds if it is": test.passing, "outcome": test.outcome,
+        "times from threshold": math.exp(test.distance()),
+    } for claim, test in tests])
+
+
+def sources(findings: dict[str, Finding], argument: str) -> tuple[str, ...]:
+    """Source keys behind the claims of one argument, once each."""
+    own = (finding for finding in findings.values() if finding.argument == argument)
+    return tuple(dict.fromkeys(key for finding in own for key in finding.sources))
 
 
 def rows_behind(finding: Finding) -> pd.DataFrame:
@@ -148,7 +179,7 @@ def verdict_table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
             "quantity": test.question, "value": found.value, "low": found.low, "high": found.high, "unit": test.unit,
             "number": shown(found.value, test.unit), "range": _range(test), "threshold": test.passing,
             "probability": found.probability, "verdict": row["verdict"], "flips": row["flips"],
-            "passed": sum(one.outcome == base.YES for one in row["tests"]), "tests": len(row["tests"]),
+            "passed": _passed(row["tests"]), "tests": len(row["tests"]),
             "sources": ";".join(cited), "link": f"{row['chapter']}.html",
         })
     return pd.DataFrame(rows)
