@@ -22,6 +22,9 @@ FABRIC_BY_CLUSTER = {
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
 """Collectives the model has a formula for."""
 
+COLUMNS = {"n_ranks": "ranks", "n_nodes": "nodes", "msg_bytes": "message_bytes", "busbw_gb_per_s": "bus_gb_per_s"}
+"""Columns of the measurement table that go by other names here."""
+
 LARGE_BYTES = MIB
 """Messages from here on are judged; smaller ones are reported apart."""
 
@@ -36,7 +39,7 @@ def all_rows() -> pd.DataFrame:
     Where a source gives bus bandwidth only, the time follows from its definition (nccl-tests,
     PERFORMANCE.md): the bytes a link carries, over the time.
     """
-    raw = tables.load("collective_measurements")
+    raw = tables.load("collective_measurements").rename(columns=COLUMNS)
     kind = raw["collective"].where(raw["collective"].isin(KINDS))
     ranks = raw["ranks"].astype(float)
     passes = np.where(kind == "all_reduce", 2.0, 1.0)
