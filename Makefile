@@ -36,7 +36,7 @@ check: install
 # Pin anew, from a clean environment, after a change of the dependencies in pyproject.toml.
 lock:
 	rm -rf _build/lock && $(PYTHON) -m venv _build/lock
-	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check ".[test]" setuptools
+	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ".[test]" "setuptools<81"
 	{ sed -n '/^#/p' requirements.txt; _build/lock/bin/python -m pip freeze --all --exclude training-moat --exclude pip; } > _build/requirements.txt
 	mv _build/requirements.txt requirements.txt && rm -rf _build/lock build
 

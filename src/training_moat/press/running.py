@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -16,6 +17,9 @@ from typing import Any
 
 from .errors import WorkFailed
 from .files import CHAPTERS
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,15 @@ def failure(chapter: str, error: Exception) -> WorkFailed:
     kind, words = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
     cell = getattr(error, "cell_index", None)
     place = "" if cell is None else f", cell {cell + 1}"
-    first = str(words).strip().splitlines()[0] if str(words).strip() else "no message"
-    return WorkFailed(f"chapter '{chapter}'{place}: {kind}: {first}")
+    said = str(words).strip().splitlines()
+    return WorkFailed(f"chapter '{chapter}'{place}: {kind}: {said[0] if said else _failing_line(error)}")
+
+
+def _failing_line(error: Exception) -> str:
+    """The line of code that failed, for errors without a message such as a bare assertion."""
+    text = _COLOUR.sub("", "\n".join(getattr(error, "traceback", None) or []))
+    arrows = re.findall(r"^-+> \d+ (.+)$", text, re.M)
+    return arrows[0].strip() if arrows else "no message"
 
 
 def execute(job: Job) -> Path:

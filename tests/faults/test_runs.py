@@ -1,0 +1,120 @@
+"""Real runs of a small book: one chapter, plain papermill, failures, the cache, and a site that survives them."""
+
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from calling import moat
+
+pytestmark = pytest.mark.slow
+
+
+def papermill(root, out, *parameters):
+    command = [sys.executable, "-m", "papermill", "bars.ipynb", str(out), "--no-progress-bar", *parameters]
+    return subprocess.run(command, cwd=root / "chapters", capture_output=True, text=True, check=False, timeout=300)
+
+
+def printed(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def change(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return text
+
+
+def test_one_chapter_with_other_parameters_gives_a_notebook_and_a_page(small_book, tmp_path):
+    done = moat("run", "bars", "-p", "chips=sn40l", "-p", "seq_len=12", "--out", "mine", root=small_book, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["mine/bars.ipynb", "mine/bars.html"]
+    assert "seq_len is 12 and chips is ['sn40l']" in printed(tmp_path / "mine" / "bars.ipynb")
+    page = (tmp_path / "mine" / "bars.html").read_text(encoding="utf-8")
+    assert 'role="img"' in page and "run with chips = [&#x27;sn40l&#x27;], seq_len = 12" in page
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?:', page)
+
+
+def test_a_scenario_brings_a_chip_of_its_own(small_book, tmp_path):
+    scenario = {"title": "mine", "chips": {"my-chip": {"base": "h100-sxm", "hbm_gb": 777}}, "parameters": {"bars": {"chips": ["my-chip"]}}}
+    (tmp_path / "mine.yaml").write_text(json.dumps(scenario))
+    done = moat("run", "bars", "--scenario", "mine.yaml", root=small_book, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '"hbm": 777' in (tmp_path / "bars.html").read_text(encoding="utf-8")
+
+
+def test_a_failing_cell_is_named_and_leaves_no_file(small_book, tmp_path):
+    path = small_book / "chapters" / "bars.ipynb"
+    before = change(path, 'catalog = tables.load', "assert 1 == 2; catalog = tables.load".replace('"', '\\"'))
+    try:
+        done = moat("run", "bars", root=small_book, cwd=tmp_path)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert done.returncode == 1
+    assert "chapter 'bars', cell 5: AssertionError: assert 1 == 2" in done.stderr
+    assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []
+
+
+def test_plain_papermill_converts_what_its_command_line_gives_as_text(small_book, tmp_path):
+    done = papermill(small_book, tmp_path / "out.ipynb", "-p", "chips", "sn40l")
+    assert done.returncode == 0, done.stderr
+    assert "chips is ['sn40l']" in printed(tmp_path / "out.ipynb")
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), [
+    ("chipz", "sn40l", "unknown parameter 'chipz'; did you mean 'chips'?"),
+    ("chips", "sn40k", "did you mean 'sn40l'?"),
+    ("seq_len", "4.5", "expected a whole number (tokens), got 4.5."),
+    ("scale", "99", "99 is outside its range"),
+])
+def test_plain_papermill_fails_with_the_same_sentence(name, value, expected, small_book, tmp_path):
+    done = papermill(small_book, tmp_path / "out.ipynb", "-p", name, value)
+    assert done.returncode != 0
+    assert f"InputError: chapter 'bars'" in done.stderr and expected in done.stderr
+
+
+def test_refresh_stores_what_a_second_refresh_finds_unchanged(small_book):
+    first = moat("refresh", "bars", root=small_book)
+    assert first.returncode == 0 and "outputs changed" in first.stdout, first.stderr
+    stored = (small_book / "chapters" / "bars.ipynb").read_bytes()
+    second = moat("refresh", "bars", root=small_book)
+    assert second.stdout == "bars: unchanged\n", second.stdout
+    assert (small_book / "chapters" / "bars.ipynb").read_bytes() == stored
+
+
+def executed(root):
+    return {path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.ipynb")}
+
+
+def test_the_site_is_built_once_rebuilt_on_change_and_survives_a_failing_chapter(small_book):
+    first = moat("build", root=small_book)
+    assert first.returncode == 0, first.stderr
+    index = small_book / "_build" / "html" / "index.html"
+    assert first.stdout.strip() == index.as_uri() and index.exists()
+    page = small_book / "_build" / "html" / "chapters" / "bars.html"
+    references = (small_book / "_build" / "html" / "chapters" / "references.html").read_text(encoding="utf-8")
+    key = re.search(r'references\.html#source-([^"]+)"', page.read_text(encoding="utf-8"))[1]
+    assert f'id="source-{key}"' in references
+
+    copies, stamp = executed(small_book), index.stat().st_mtime_ns
+    again = moat("build", root=small_book)
+    assert again.returncode == 0 and "nothing has changed" in again.stderr
+    assert executed(small_book) == copies and index.stat().st_mtime_ns == stamp
+
+    path, before = small_book / "chapters" / "bars.ipynb", page.read_text(encoding="utf-8")
+    notebook = change(path, "catalog = tables.load", "catalog = missing; tables.load")
+    failed = moat("build", root=small_book)
+    assert failed.returncode == 1 and failed.stdout == ""
+    assert "chapter 'bars', cell 5: NameError: name 'missing' is not defined" in failed.stderr
+    assert page.read_text(encoding="utf-8") == before and index.stat().st_mtime_ns == stamp
+    path.write_text(notebook, encoding="utf-8")
+
+    change(small_book / "data" / "chips.csv", "H100 SXM", "H100 SXM renamed")
+    changed = moat("build", root=small_book)
+    assert changed.returncode == 0, changed.stderr
+    assert set(executed(small_book)) > set(copies), "a changed table makes every chapter run again"
+    assert not [left for left in (small_book / "_build").iterdir() if left.name.startswith(".html")]
