@@ -78,7 +78,14 @@ def test_naming_a_base_alone_is_the_base():
 
 @pytest.mark.parametrize(
     ("record", "sentence"),
-    [({"layers": 3, "hidden": 5}, "heads is missing"),
+    [({"layers": 3, "heads": 5}, "hidden is missing; a model needs at least layers and hidden, or params_b, or a base"),
+     ({"layers": 2, "hidden": 64, "heads": 0}, "column heads: '0' is wrong; expected a whole number above 0"),
+     ({"layers": 2, "hidden": 64, "heads": 8, "kv_heads": 3}, "8 heads and 3 kv_heads; expected kv_heads that divide the heads"),
+     ({"layers": 2, "hidden": 64, "heads": 8, "experts": 4, "experts_per_token": 5}, "experts_per_token is 5; expected at most experts, 4"),
+     ({"layers": True, "hidden": 64, "heads": 8}, "column layers: 'True' is wrong"),
+     ({"params_b": float("nan")}, "column params_b: 'nan' is wrong; expected a number above 0"),
+     ({"params_b": 8, "active_params_b": 9}, "active_params_b is 9; expected at most params_b, 8"),
+     ({}, "layers is missing"),
      ({"layers": 3, "hidden": 5, "heads": 1, "experts": 8}, "experts_per_token is missing"),
      ({"layers": "many", "hidden": 5, "heads": 1}, "column layers: 'many' is wrong; expected a whole number"),
      ({"layers": 2.5, "hidden": 5, "heads": 1}, "column layers: '2.5' is wrong; expected a whole number"),

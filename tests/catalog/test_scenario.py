@@ -68,7 +68,7 @@ BAD = {
     "chips: {a: {base: h100-sxm, source: stas}}": "unknown source 'stas'",
     "chips: 3": "expected a mapping from id to columns, or a list of entries with an id",
     "chips: {a: 3}": "expected columns under each id",
-    "models: {m: {layers: 2, hidden: 64}}": "heads is missing",
+    "models: {m: {layers: 2, heads: 64}}": "hidden is missing",
     "parameters: 3": "expected a mapping from chapter to its parameters",
     "- a": "expected a mapping with keys such as",
     "chips: {a: [": "line 1: not valid YAML",

@@ -60,6 +60,15 @@ def from_record(record: Mapping[str, Any], where: str = "model") -> Transformer:
     return build(scenario.entry("models", record, where))
 
 
+def assumed(record: Mapping[str, Any]) -> list[str]:
+    """The sizes of a record that `from_record` had to guess from its count of weights or its hidden size."""
+    if record.get("base") or find(str(record.get("id"))) is not None:
+        return []
+    wanted = ("layers", "hidden", "heads", "experts")
+    model = from_record(record)
+    return [f"{name} {getattr(model, name)}" for name in wanted if record.get(name) is None and getattr(model, name)]
+
+
 def build(row: pd.Series) -> Transformer:
     """A core transformer from one typed row of the table.
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.workload import Transformer, derived_params
+from .customary_shape import guessed
 
-REQUIRED = ("layers", "hidden", "heads")
-"""Sizes that nothing else can tell."""
+YES_OR_NO = ("gated_ffn", "tied_embeddings")
+"""Columns that may be true or false."""
 
 GPT_VOCABULARY = 50304
 """Vocabulary assumed where none is given: GPT-2's 50,257 (Radford et al. 2019) padded to a multiple of 128."""
@@ -27,17 +28,20 @@ UNCOUNTED = ("name", "params_given", "active_params_given")
 def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`record` with every size a transformer needs.
 
-    Key-value heads default to the heads, a head to hidden / heads, blocks to the width customary for their
-    kind. Whether blocks are gated and embeddings tied follows from `params_b` where that is given; otherwise
-    a width of exactly four times the hidden size means a plain block. Raises InputError when layers, hidden,
-    heads or (for a mixture of experts) the experts per token are missing.
+    Layers and hidden size, where missing, follow from `params_b` (see `customary_shape`), heads from the hidden
+    size. Key-value heads default to the heads, a head to hidden / heads, blocks to the width customary for
+    their kind. Whether blocks are gated and embeddings tied follows from `params_b` where that is given;
+    otherwise a width of exactly four times the hidden size means a plain block. Raises InputError when the
+    sizes cannot be told or contradict each other.
     """
-    missing = [name for name in REQUIRED if record.get(name) is None]
     if record.get("experts") and record.get("experts_per_token") is None:
-        missing.append("experts_per_token")
-    if missing:
-        raise InputError(f"{where}: {missing[0]} is missing; a model needs at least {', '.join(REQUIRED)}, or a base")
+        raise InputError(f"{where}: experts_per_token is missing; a model with experts needs it, or a base")
+    for key, value in record.items():
+        if isinstance(value, bool) and key not in YES_OR_NO:
+            raise InputError(f"{where}, column {key}: '{value}' is wrong; expected no true or false here")
     sizes = {key: value for key, value in record.items() if value is not None}
+    for key, value in guessed(sizes, where, GPT_VOCABULARY).items():
+        sizes.setdefault(key, value)
     sizes.setdefault("kv_heads", sizes["heads"])
     sizes.setdefault("vocab", GPT_VOCABULARY)
     sizes.setdefault("attention", attention_kind(sizes))
@@ -46,8 +50,19 @@ def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     sizes.setdefault("head_dim", max(1, _number(sizes, "hidden", where) // _number(sizes, "heads", where)))
     for name in ("experts", "experts_per_token", "shared_experts"):
         sizes.setdefault(name, 0)
+    _reject_contradictions(sizes, where)
     sizes.setdefault("params_basis", "published" if "params_b" in sizes else "shape")
     return _nearest_to_count(sizes, where)
+
+
+def _reject_contradictions(sizes: Mapping[str, Any], where: str) -> None:
+    """InputError where one size rules another out."""
+    heads, kv_heads = _number(sizes, "heads", where), _number(sizes, "kv_heads", where)
+    if kv_heads > 0 and heads % kv_heads:
+        raise InputError(f"{where}: {heads:g} heads and {kv_heads:g} kv_heads; expected kv_heads that divide the heads")
+    experts, used = _number(sizes, "experts", where), _number(sizes, "experts_per_token", where)
+    if used > experts:
+        raise InputError(f"{where}: experts_per_token is {used:g}; expected at most experts, {experts:g}")
 
 
 def attention_kind(sizes: Mapping[str, Any]) -> str:

@@ -75,9 +75,10 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
     return [
         (where(layers_fit_pipeline(model, plan), False, True), "the layers do not divide over pp x virtual_stages"),
         (model.heads % plan.tp != 0, "the attention heads do not divide over tp"),
-        (plan.global_batch % (plan.dp * plan.micro_batch) != 0, "global_batch is not a multiple of dp x micro_batch"),
         (plan.global_batch < plan.dp * plan.micro_batch, "global_batch is too small for dp x micro_batch"),
+        (plan.global_batch % (plan.dp * plan.micro_batch) != 0, "global_batch is not a multiple of dp x micro_batch"),
         (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
+        (logical_and(plan.ep > 1, 0 * plan.ep + model.experts == 0), "ep above 1 needs a model with experts"),
         (logical_and(plan.ep > 1, model.experts % plan.ep != 0), "the experts do not divide over ep"),
         (logical_and(plan.ep > 1, (plan.tp * plan.cp * plan.dp) % plan.ep != 0), "ep does not divide tp x cp x dp"),
         (logical_and(plan.virtual_stages > 1, plan.pp == 1), "virtual_stages above 1 needs pp above 1"),

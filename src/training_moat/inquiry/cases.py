@@ -77,6 +77,13 @@ def model_of(case: Mapping[str, Any]) -> Transformer:
     raise InputError(f"model is {wanted!r}; expected a name or an object")
 
 
+def model_notes(case: Mapping[str, Any]) -> list[str]:
+    """What had to be assumed about a model given as an object, as notes for the answer."""
+    record = case.get("model")
+    guessed = model_catalog.assumed(record) if isinstance(record, Mapping) else []
+    return [f"model: {', '.join(guessed)} assumed, as customary for its size"] if guessed else []
+
+
 def chip_of(case: Mapping[str, Any]) -> Chip:
     """The case's chip: an id from the chips table, or an object of its columns, optionally with a `base`."""
     wanted = case.get("chip")

@@ -83,7 +83,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
         fixed=fixed,
         sequence_parallel=cases.flag(case, "sequence_parallel"),
         flash_attention=_flash(case, precision, software),
-        notes=notes,
+        notes=cases.model_notes(case) + notes,
     )
     if case.get("seq_len") is None:
         parsed.notes.append(f"seq_len not given; {CUSTOMARY_SEQUENCE} assumed")
