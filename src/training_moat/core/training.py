@@ -62,7 +62,7 @@ class Efficiency:
     that hides behind computation. `layer_seconds`: fixed cost per layer and pass (launches, host), and
     `expert_layer_seconds` what routing adds to it. `step_seconds`: fixed cost per step. `software`: how fast the
     stack's own kernels (attention, norms, casts, host) are against the reference stack, and `matmul_software`
-    how well it uses the vendor's matmuls. `straggling`: slow-down per doubling of the scale-up domains.
+    how well it uses the vendor's matmuls. `straggling`: slow-down per doubling of the data-parallel replicas.
     """
 
     matmul: Number
@@ -277,9 +277,10 @@ def _optimizer_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficien
     return traffic * (dense + expert) / (node.memory_bytes_per_s * eff.memory)
 
 
-def _straggling_factor(plan: Plan, node: Node, eff: Efficiency) -> Number:
-    domains = maximum(plan.chips / node.scaleup.domain_chips, 1)
-    return eff.straggling * log2(domains)
+def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:
+    """Every step waits for the slowest of the replicas, whose expected excess grows with the logarithm of
+    their number (Dean and Barroso 2013, on stragglers)."""
+    return eff.straggling * log2(maximum(plan.dp * plan.cp, 1))
 
 
 def step_time(
@@ -330,7 +331,7 @@ def step_time(
         bubble=bubble,
         data_parallel=data,
         expert_parallel=batches * layers * expert,
-        other=other + _straggling_factor(plan, node, eff) * busy,
+        other=other + _straggling_factor(plan, eff) * busy,
     )
 
 

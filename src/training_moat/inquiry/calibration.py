@@ -49,7 +49,8 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
     "scaleup": (0.70, 0.20, "collectives beside computation against line rate"),
     "scaleup_torus": (0.70, 0.20, "the same on rings and tori, whose rings XLA keeps busy"),
     "scaleout": (0.60, 0.30, "the same over the cluster network"),
-    "straggling": (0.01, 0.70, "slow-down per doubling of domains"),
+    "straggling": (0.01, 0.70, "slow-down per doubling of the replicas"),
+    "other_stack": (0.70, 0.30, "speed of a stack's own kernels against the best stack's, where it is another"),
     "exposed_data": (0.50, 0.50, "share of data-parallel traffic not hidden"),
     "exposed_tensor": (0.50, 0.50, "share of tensor-parallel traffic not hidden"),
     "exposed_expert": (0.60, 0.50, "share of expert exchange not hidden"),
@@ -183,10 +184,11 @@ def row_weights(sources: pd.Series) -> np.ndarray:
     return np.minimum(np.sqrt(FULL_WEIGHT_ROWS / size), MAX_WEIGHT)
 
 
-def fit(rows: Rows) -> Fit:
-    """Fit all constants to `rows`; deterministic, a few seconds."""
+def fit(rows: Rows, start: Constants | None = None) -> Fit:
+    """Fit all constants to `rows`; deterministic, a few seconds. `start` is where to begin (default: the priors)."""
     keys = parameter_keys(rows)
     median, width = _priors(keys)
+    begin = median if start is None else np.log([start.values[key] for key in keys])
     prepared = groups(rows, _as_constants(keys, median))
     measured, weights = np.log(rows.measured_seconds), row_weights(rows.frame["source"])
 
@@ -195,7 +197,7 @@ def fit(rows: Rows) -> Fit:
         robust = np.sign(scaled) * ROBUST_SCALE * np.sqrt(2 * (np.sqrt(1 + (scaled / ROBUST_SCALE) ** 2) - 1))
         return np.concatenate([weights * robust, (logs - median) / width])
 
-    solution = least_squares(residuals, median, max_nfev=60)
+    solution = least_squares(residuals, begin, max_nfev=60, xtol=1e-5, ftol=1e-6)
     priors = {key: (float(np.exp(m)), float(w)) for key, m, w in zip(keys, median, width, strict=True)}
     return Fit(_as_constants(keys, solution.x), tuple(keys), priors, _support(keys, rows))
 
@@ -216,14 +218,17 @@ def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     return found
 
 
-def leave_out(rows: Rows, labels: pd.Series) -> np.ndarray:
-    """Predicted seconds of every row by a fit that never saw the rows with its label (source, chip or family)."""
+def leave_out(rows: Rows, labels: pd.Series, start: Constants | None = None) -> np.ndarray:
+    """Predicted seconds of every row by a fit that never saw the rows with its label (source, chip or family).
+
+    `start` only saves time: where the search begins.
+    """
     seconds = np.full(len(rows.frame), np.nan)
     for label in sorted(labels.unique()):
         held = (labels == label).to_numpy()
         if held.all():
             continue
-        fitted = fit(rows.take(~held)).constants
+        fitted = fit(rows.take(~held), start).constants
         seconds[held] = predict_rows(rows.take(held), fitted)
     return seconds
 

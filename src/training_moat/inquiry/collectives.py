@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
-from ..catalog import tables
+from ..catalog import chips, tables
 from ..core import collectives as model
 from ..core.fabrics import Fabric, from_link
 from ..core.machine import Chip, Link
@@ -24,6 +24,10 @@ CONSTANTS = (
 
 START = (0.75, 1.0e-6, 8.0e-6, 0.25, 3.0e-6, 1.0e-5, 0.65)
 """Where the fit starts; typical of NCCL on any of the fabrics."""
+
+HELD_OUT = ("held_out_mape", "held_out_mape_unseen_fabric")
+"""Rows of the table that are no constants: the error on a source left out of the fit, its fabric measured
+by another source or by none."""
 
 LINE_RATE = {
     "nvlink3": ("scaleup", "a100-80"), "nvlink4": ("scaleup", "h100-sxm"), "nvlink5": ("scaleup", "b200"),
@@ -44,8 +48,6 @@ SMALL_WEIGHT = 0.3
 
 def line_rate(fabric: str) -> float:
     """Bytes per second and direction of one chip's links on a fabric."""
-    from ..catalog import chips
-
     where = LINE_RATE[fabric]
     return chips.chip(where[1]).scaleup.bytes_per_s if isinstance(where, tuple) else where
 
@@ -134,10 +136,15 @@ def errors(rows: pd.DataFrame | None = None, constants: dict | None = None) -> p
     return judged.groupby(keys)["error"].agg(mape="mean", worst="max", rows="size").reset_index()
 
 
-def held_out_errors() -> pd.DataFrame:
+def by_kind(found: pd.DataFrame) -> pd.Series:
+    """Mean error by collective, from the rows of `errors`."""
+    weighed = found.assign(total=found["mape"] * found["rows"]).groupby("kind")[["total", "rows"]].sum()
+    return weighed["total"] / weighed["rows"]
+
+
+def fit_without_each_source(rows: pd.DataFrame) -> pd.DataFrame:
     """Error on each source by constants fitted without it: a fabric no other source measured takes the
     generic constants. Columns: source, fabric, mape (at one MiB and above), rows, seen_elsewhere."""
-    rows = collectives_rows.usable_rows()
     found = []
     for source, group in rows.groupby("source"):
         constants = fit(rows[rows["source"] != source])
@@ -147,6 +154,15 @@ def held_out_errors() -> pd.DataFrame:
             error = (part["predicted"] / part["seconds"] - 1).abs().mean()
             found.append((source, fabric, error, len(part), fabric in constants))
     return pd.DataFrame(found, columns=["source", "fabric", "mape", "rows", "seen_elsewhere"])
+
+
+def held_out_errors() -> pd.DataFrame:
+    """The stored result of `fit_without_each_source`, as of the last calibration."""
+    frame = tables.load(TABLE)
+    frame = frame[frame["constant"].isin(HELD_OUT)]
+    return frame.assign(mape=frame["value"], seen_elsewhere=frame["constant"] == HELD_OUT[0])[
+        ["source", "fabric", "mape", "rows", "seen_elsewhere"]
+    ].reset_index(drop=True)
 
 
 def table(date: str) -> pd.DataFrame:
@@ -165,12 +181,18 @@ def table(date: str) -> pd.DataFrame:
                 "mape_large": round(mape, 4), "source": ";".join(sorted(used["source"].unique())),
                 "date": date, "confirmed": "yes",
             })
+    for row in fit_without_each_source(rows).itertuples():
+        records.append({
+            "fabric": row.fabric, "constant": HELD_OUT[0 if row.seen_elsewhere else 1], "value": round(row.mape, 4),
+            "rows": row.rows, "mape_large": round(row.mape, 4), "source": row.source, "date": date, "confirmed": "yes",
+        })
     return pd.DataFrame(records)
 
 
 @lru_cache(maxsize=1)
 def _stored_state(state: tuple) -> dict[str, dict[str, float]]:
     frame = tables.load(TABLE)
+    frame = frame[frame["constant"].isin(CONSTANTS)]
     return {name: dict(zip(group["constant"], group["value"])) for name, group in frame.groupby("fabric")}
 
 

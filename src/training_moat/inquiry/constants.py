@@ -155,10 +155,18 @@ def efficiency(constants: Constants, chip: Chip, precision: str, stack_name: str
         layer_seconds=generic("layer_seconds"),
         expert_layer_seconds=generic("expert_layer_seconds"),
         step_seconds=generic("step_seconds"),
-        software=factor("software", stack_name, "kernels"),
+        software=stack_speed(constants, stack_name),
         matmul_software=factor("software", stack_name, "matmul"),
         straggling=generic("straggling"),
     )
+
+
+def stack_speed(constants: Constants, stack_name: str) -> float:
+    """Speed of a stack's own kernels against the reference stack: the others' common value times its own factor,
+    so that a stack nobody has measured is expected to be as slow as the usual one, not as fast as the best."""
+    if stack_name == REFERENCE_STACK:
+        return 1.0
+    return constants.generic("other_stack") * constants.factor("software", stack_name, "kernels")
 
 
 def node(constants: Constants, chip: Chip, precision: str) -> Node:

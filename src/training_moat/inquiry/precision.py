@@ -65,7 +65,7 @@ def published_speedups() -> pd.DataFrame:
     """End-to-end speed over 16 bits that published low-precision runs claim: run, organisation, vendor, low, high, source."""
     runs = tables.load("low_precision_runs")
     runs = runs[(runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])]
-    table = runs.assign(width=runs["format_forward"].map(width), label=runs["organisation"] + ", " + runs["run"])
+    table = runs.assign(width=runs["format_forward"].map(width), label=runs["organisation"] + ", " + runs["run"], hardware_vendor=runs["hardware_vendor"].fillna("not stated"))
     columns = {"label": "run", "hardware_vendor": "vendor", "speedup_low": "low", "speedup_high": "high"}
     return table.rename(columns=columns | {"run": "title"})[["run", "vendor", "width", "low", "high", "source", "confirmed"]].sort_values("high", ignore_index=True)
 
@@ -90,6 +90,17 @@ def lockin() -> pd.DataFrame:
     table["share"] = table["supports"] / (table["supports"] + table["against"])
     table["verdict"] = table["share"].map(verdict)
     return table.reset_index()
+
+
+def readings(record: pd.DataFrame) -> pd.DataFrame:
+    """The counts of `lockin` as one row per width and reading: width, reading, reports."""
+    names = {"supports": "tied to the chip", "both": "both", "neutral": "neither", "against": "free of it"}
+    long = record.rename(columns=names).melt(id_vars="width", value_vars=list(names.values()), var_name="reading", value_name="reports")
+    return long.astype({"width": str, "reading": str})
+
+
+READING_COLOURS = {"tied to the chip": "#c0392b", "both": "#d98200", "neither": "#7a8591", "free of it": "#0f8b6d"}
+"""Colours of what a report finds."""
 
 
 def verdict(share: float) -> str:
@@ -118,15 +129,20 @@ def seen_only_at_scale() -> pd.DataFrame:
     return chosen.sort_values("date")[["organisation", "run", "model_size", "tokens", "incidents", "source", "confirmed"]].reset_index(drop=True)
 
 
-def vendors_by_format(year: int) -> pd.DataFrame:
-    """How many vendors offered training chips for each format by the end of a year: format, vendors, names."""
+def vendors_by_year(first: int, last: int) -> pd.DataFrame:
+    """How many vendors had a training chip in use for each format by the end of each year.
+
+    Columns: year, format, vendors.
+    """
     chips = tables.load("chips")
-    offered = chips[(chips["available"].astype("string").str[:4].astype("Int64") <= year) & (chips["supports_training"] == "yes")]
-    records = []
-    for name in ("fp16", "bf16", "fp8", "fp4"):
-        vendors = sorted(set(offered.loc[offered[PEAK_COLUMN[name]].notna(), "vendor"]))
-        records.append((name, len(vendors), ", ".join(vendors)))
-    return pd.DataFrame(records, columns=["format", "vendors", "names"])
+    chips = chips[(chips["supports_training"] != "no") & chips["available"].notna()]
+    since = chips["available"].str[:4].astype(int)
+    records = [
+        (year, name, chips.loc[(since <= year) & chips[PEAK_COLUMN[name]].notna(), "vendor"].nunique())
+        for year in range(first, last + 1)
+        for name in ("fp16", "bf16", "fp8", "fp4")
+    ]
+    return pd.DataFrame(records, columns=["year", "format", "vendors"])
 
 
 def format_table(names: Sequence[str]) -> pd.DataFrame:
@@ -139,8 +155,3 @@ def format_table(names: Sequence[str]) -> pd.DataFrame:
         steps = 2 ** getattr(fmt, "fraction_bits", 0)
         records.append((fmt.title, fmt.bits, fmt.max_finite, fmt.min_normal, fmt.min_subnormal, fmt.binades, steps))
     return pd.DataFrame(records, columns=["format", "bits", "largest", "smallest_normal", "smallest", "binades", "steps_per_binade"])
-
-
-def measured_on_gpu() -> pd.DataFrame:
-    """Rows of the GPU measurement; empty as long as nobody has made it."""
-    return tables.load("gpu_measurements") if "gpu_measurements" in tables.names() else pd.DataFrame()

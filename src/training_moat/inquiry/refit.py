@@ -21,13 +21,13 @@ COVERAGE = 0.90
 """Share of unseen runs that the prediction interval is meant to hold."""
 
 
-def left_out(rows: Rows) -> dict[str, np.ndarray]:
+def left_out(rows: Rows, start: constants.Constants) -> dict[str, np.ndarray]:
     """Predicted seconds for every row by fits that never saw its source, its chip or its chip's family."""
     family = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
     return {
-        "measured": calibration.leave_out(rows, rows.frame["source"]),
-        "family": calibration.leave_out(rows, rows.frame["chip_id"]),
-        "generic": calibration.leave_out(rows, family),
+        "measured": calibration.leave_out(rows, rows.frame["source"], start),
+        "family": calibration.leave_out(rows, rows.frame["chip_id"], start),
+        "generic": calibration.leave_out(rows, family, start),
     }
 
 
@@ -90,7 +90,8 @@ def _memory_records(date: str) -> pd.DataFrame:
 def training_tables(date: str) -> dict[str, pd.DataFrame]:
     """The training constants fitted anew, and every run predicted by fits that had not seen it."""
     rows = measured_training.usable()
-    fitted, unseen = calibration.fit(rows), left_out(rows)
+    fitted = calibration.fit(rows)
+    unseen = left_out(rows, fitted.constants)
     table = calibration.as_table(fitted, intervals(rows, unseen), date)
     table = pd.concat([table, _memory_records(date)], ignore_index=True)
     return {constants.TABLE: table, UNSEEN_TABLE: unseen_table(rows, unseen, date)}

@@ -240,10 +240,13 @@ def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["held", "rows", "mape", "coverage"])
 
 
-def table(date: str) -> pd.DataFrame:
-    """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual."""
+def table(date: str, start: Constants | None = None) -> pd.DataFrame:
+    """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual.
+
+    `start` warm-starts the fit, for a refit after few rows have changed.
+    """
     rows = usable_rows()
-    constants = fit(rows)
+    constants = fit(rows, start)
     error = (predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
     family = rows["chip"].map(lambda name: chips.chip(name).family)
     about = {"generic": pd.Series("all", index=rows.index), "family": family, "software": rows["software"]}

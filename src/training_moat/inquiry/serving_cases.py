@@ -69,10 +69,9 @@ class ServingCase:
 def engine(name: str | None, chip: Chip, constants: Constants) -> tuple[str, list[str]]:
     """(calibrated engine, notes) for a software name, which may carry a version; None is the engine with the
     most measurements on the chip, else on any."""
-    measured = constants.pairs_of(chip.id)
     if name is None:
-        usual = {key: rows for key, rows in measured.items() if key != "llama.cpp"}
-        return (max(usual, key=usual.get), []) if usual else (NO_ENGINE, [])
+        return usual_engine(chip, constants), []
+    measured = constants.pairs_of(chip.id)
     words = re.split(r"[\s_]+|[-/](?=v?\d)", str(name).strip().lower(), maxsplit=1)
     base = ENGINES.get(words[0]) or ENGINES.get(str(name).strip().lower())
     if base is None:
@@ -83,6 +82,12 @@ def engine(name: str | None, chip: Chip, constants: Constants) -> tuple[str, lis
         number = tuple(int(part) for part in version)
         return (old if number < REWRITTEN_IN[base] or number[0] == 2024 else base), []
     return (old if base not in measured and old in measured else base), []
+
+
+def usual_engine(chip: Chip, constants: Constants) -> str:
+    """The engine with the most measurements on a chip; `generic` where there are none."""
+    usual = {key: rows for key, rows in constants.pairs_of(chip.id).items() if key != "llama.cpp"}
+    return max(usual, key=usual.get) if usual else NO_ENGINE
 
 
 def _unmeasured(name: str) -> tuple[str, list[str]]:

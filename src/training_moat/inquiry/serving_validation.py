@@ -122,6 +122,12 @@ def first_token() -> pd.DataFrame:
     return table.assign(mape=wrong, rows=ratio.groupby(by).size()).reset_index()
 
 
+def thinned(judged: pd.DataFrame) -> pd.DataFrame:
+    """One dot per chip, engine, model, number of chips and batch: medians over prompt and answer lengths."""
+    keys = ["source", "chip", "software", "model", "tp", "pp", "batch"]
+    return judged.groupby(keys, as_index=False)[["measured_ms", "predicted_ms"]].median()
+
+
 def non_gpu_sentence(others: pd.DataFrame) -> str:
     """One sentence on the error for chips of other makers, by chip."""
     by_chip = others.groupby("chip")["predicted_error"].agg(["mean", "size"]).sort_values("mean")

@@ -20,6 +20,14 @@ INCUMBENT = "NVIDIA"
 RENT_WINDOW_DAYS = 200
 """Two rents are of the same day when they are quoted within half a year or so."""
 
+PARAMETERS = ("horizon_years", "port_months", "port_cost_musd", "delay_months", "delay_value", "failure_probability", "realised_share")
+"""Inputs whose median the chapter's reader may move."""
+
+BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
+NEVER = "never"
+BAND_COLOURS = {"small": "#0f8b6d", "clear": "#3d7dd8", "remarkable": "#d98200", "beyond": "#c0392b", NEVER: "#7a8591"}
+"""Words for a break-even advantage below 1.25, 2 and 4 times, beyond, and where none is enough."""
+
 _CHALLENGERS = r"TPU|Trainium|MI\d|Gaudi|Ascend|MTIA|domestic"
 _OFFER_COLUMNS = ["chip", "vendor", "basis", "date", "against", "advantage", "source"]
 _GIVEN_UP = r"^no successful"
@@ -92,25 +100,54 @@ def _quantiles(values: np.ndarray) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
+def chance_curve(bar: Breakeven, highest: float = 5.0, steps: int = 81) -> pd.DataFrame:
+    """Chance that a move pays against the advantage, counted in use and on paper. Columns: advantage, chance, counted."""
+    advantages = np.linspace(1.0, highest, steps)
+    parts = [
+        pd.DataFrame({"advantage": advantages, "chance": [float(np.mean(draws <= advantage)) for advantage in advantages], "counted": counted})
+        for counted, draws in (("in use", bar.in_use), ("on paper", bar.on_paper))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def by_spend(spends_musd: Sequence[float], medians: Mapping[str, float | None] | None = None, draws: int = 2**13) -> pd.DataFrame:
-    """Break-even in use against yearly spend. Columns: spend_musd, p05, median, p75, never."""
+    """Break-even in use against yearly spend: the middle and the range from the 5th to the 60th percentile.
+
+    The upper end stops there because for small buyers the higher percentiles are infinite. Columns: spend_musd, p05,
+    median, upper, never. Spends at which even the 60th percentile is infinite are left out.
+    """
     records = []
     for spend in spends_musd:
         found = breakeven(spend, medians, draws)
-        p75 = float(np.quantile(found.in_use, 0.75, method="higher"))
-        records.append((spend, found.quantiles_in_use[0], found.quantiles_in_use[1], p75, found.never))
-    return pd.DataFrame(records, columns=["spend_musd", "p05", "median", "p75", "never"])
+        upper = float(np.quantile(found.in_use, 0.6, method="higher"))
+        if np.isfinite(upper):
+            records.append((spend, found.quantiles_in_use[0], found.quantiles_in_use[1], upper, found.never))
+    return pd.DataFrame(records, columns=["spend_musd", "p05", "median", "upper", "never"])
 
 
 def by_delay(yearly_spend_musd: float, delays_months: Sequence[float], values: Sequence[float], medians: Mapping[str, float | None] | None = None) -> pd.DataFrame:
     """Break-even in use over the delay and its worth, all other inputs at their medians.
 
-    Columns: delay_months, delay_value, breakeven (infinite where no advantage is enough).
+    Columns: delay_months, delay_value, breakeven (infinite where no advantage is enough), band (its word), shown.
     """
     centre = {item.name: item.median for item in inputs(medians)}
     grid = [(delay, value) for delay in delays_months for value in values]
     found = [float(core.breakeven_advantage(move(centre | {"delay_months": delay, "delay_value": value}, yearly_spend_musd))) for delay, value in grid]
-    return pd.DataFrame(grid, columns=["delay_months", "delay_value"]).assign(breakeven=found)
+    table = pd.DataFrame(grid, columns=["delay_months", "delay_value"]).assign(breakeven=found)
+    return table.assign(band=table["breakeven"].map(band), shown=[NEVER if np.isinf(value) else f"{value:.2g}" for value in found])
+
+
+def band(breakeven_advantage: float) -> str:
+    """Word for a break-even advantage."""
+    if np.isinf(breakeven_advantage):
+        return NEVER
+    return next((word for limit, word in BANDS if breakeven_advantage < limit), "beyond")
+
+
+def chances(offered: pd.DataFrame, bar: Breakeven) -> pd.DataFrame:
+    """The offers with the chance that a move to each pays, best first."""
+    table = offered.assign(chance=offered["advantage"].map(bar.chance))
+    return table.sort_values("advantage", ascending=False, ignore_index=True)
 
 
 def what_matters(yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..catalog import chips as chip_catalog
 from ..catalog import tables
+from ..core.errors import InputError, unknown
 from ..core.training import model_flops_per_step
 from . import calibration, constants, measured_memory, measured_training
 from .refit import COVERAGE, UNSEEN_TABLE, weighted_quantile
@@ -164,3 +165,42 @@ def memory_rows() -> pd.DataFrame:
 def peers() -> pd.DataFrame:
     """Published tools on the same rows, as re-run by benchmarks/ (table peer_errors)."""
     return tables.load("peer_errors")
+
+
+def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
+    """The usable runs of these sources and chips (all where a list is empty).
+
+    Raises `InputError` for a source without usable runs and for a choice that leaves nothing.
+    """
+    frame = rows()
+    known = sorted(frame["source"].unique())
+    for source in sources:
+        if source not in known:
+            raise unknown("source", source, known, where="parameter sources")
+    ids = [chip_catalog.resolve(chip) for chip in chips]
+    kept = frame[frame["source"].isin(sources or known) & frame["chip_id"].isin(ids or frame["chip_id"])]
+    if kept.empty:
+        raise InputError("parameters sources and chips: no measured run has both; see the table of the validation chapter")
+    return kept.reset_index(drop=True)
+
+
+def errors_by_source(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute error per source, kind and yardstick, in percent, long: label, yardstick, percent, rows."""
+    label = frame["source"] + np.where(frame["kind"] == "dense", "", " (experts)")
+    errors = frame[list(ERROR_COLUMNS)].abs().rename(columns=ERROR_COLUMNS).groupby(label).mean() * 100
+    counts = frame.groupby(label).size().rename("rows")
+    tall = errors.reset_index(names="label").melt("label", var_name="yardstick", value_name="percent")
+    return tall.join(counts, on="label").dropna()
+
+
+def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute error per chip and kind in percent: as fitted, and when the chip or its family was left out."""
+    columns = {
+        "error": "all sources fitted",
+        "unseen_source_error": "source left out",
+        "unseen_chip_error": "chip left out",
+        "unseen_family_error": "family left out",
+    }
+    groups = frame.groupby(["chip_id", "kind"])
+    table = groups[list(columns)].agg(lambda errors: 100 * errors.abs().mean()).rename(columns=columns)
+    return table.join(groups.size().rename("rows")).reset_index().sort_values(["kind", "rows"], ascending=[True, False])

@@ -21,6 +21,7 @@ from ...core.workload import Transformer
 from ..cited import cited
 
 VERDICTS = ("supported", "partly", "contradicted", "open")
+VERDICT_WORDS = {"supported": "supported", "partly": "partly supported", "contradicted": "contradicted", "open": "left open"}
 SURE, LIKELY = 0.9, 2 / 3
 """A test with a probability passes from SURE on and probably passes from LIKELY on; it fails and probably
 fails at one minus these."""
@@ -242,7 +243,7 @@ def flips(tests: Iterable[Test]) -> str:
     limit = shown(test.threshold, test.unit)
     if new == now:
         return f"No single number turns it; the nearest to its threshold ({side} {limit}): {words}, {value}."
-    return f"It would be {new} if this were {side} {limit}: {words}. Found: {value}."
+    return f"It would be {VERDICT_WORDS[new]} if this were {side} {limit}: {words}. Found: {value}."
 
 
 def _turned(tests: list[Test], one: Test) -> str:
