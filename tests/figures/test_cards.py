@@ -20,7 +20,7 @@ def drawn(**changes):
 
 def test_one_card_per_row_with_its_filters_and_links():
     page = drawn()
-    assert page.count("<details") == 2 and page.count("<select") == 2
+    assert page.count('<details class="moat-card"') == 2 and page.count("<select") == 2
     assert 'data-argument="market" data-verdict="supported"' in page
     assert '<option value="open">open</option>' in page and 'href="market.html#x"' in page
     assert "references.html#source-hoffmann2022" in page

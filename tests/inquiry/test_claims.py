@@ -169,8 +169,8 @@ def test_what_flips_it_does_flip_it(findings):
         if not finding.flips.startswith("It would be"):
             continue
         said = finding.flips.split("It would be ")[1].split(" if ")[0]
-        turned = {base._turned(list(finding.tests), test) for test in finding.tests}
-        assert said in turned - {finding.verdict}
+        turned = {base._turned(list(finding.tests), test) for test in finding.tests} - {finding.verdict}
+        assert said in {base.VERDICT_WORDS[verdict] for verdict in turned}
 
 
 @pytest.mark.parametrize("outcomes, expected", [

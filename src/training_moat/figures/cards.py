@@ -13,7 +13,7 @@ from . import parts, publishing, theme
 
 # Runs inside its own figure; without scripts all cards stay visible and the menus do nothing.
 _SCRIPT = """(function () {
-  var box = document.currentScript.closest("figure"), cards = box.querySelectorAll("details"), menus = box.querySelectorAll("select");
+  var box = document.currentScript.closest("figure"), cards = box.querySelectorAll("details.moat-card"), menus = box.querySelectorAll("select");
   function show() {
     var shown = 0;
     cards.forEach(function (card) {
@@ -77,7 +77,7 @@ def _card(
     cited = publishing._source_line(str(row[sources]).split(";")) if sources and row[sources] else ""
     place = f'<a href="{_safe(row[link])}">{html.escape(link_text)}</a> ' if link else ""
     dot = f'<span class="moat-dot" style="background:{paint[str(row[badge])]}"></span>'
-    return (f"<details{marks}><summary>{dot}<strong>{_safe(row[badge])}</strong> {_safe(row[heading])}</summary>"
+    return (f'<details class="moat-card"{marks}><summary>{dot}<strong>{_safe(row[badge])}</strong> {_safe(row[heading])}</summary>'
             f"<dl>{told}</dl><p>{place}{cited}</p></details>")
 
 
