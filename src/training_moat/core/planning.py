@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from .machine import Chip
+from .plan import Plan, layers_fit_pipeline
 from .workload import Transformer
 
 MAX_TENSOR_PARALLEL = 64
+MAX_PIPELINE_STAGES = 256
 MAX_MICRO_BATCH = 16
 MAX_VIRTUAL_STAGES = 8
 MAX_CONTEXT_PARALLEL = 16
-LONG_SEQUENCE = 16384
-"""Context parallelism is tried from this sequence length on, or when asked for."""
+CONTEXT_SHARE = 4096
+"""Tokens of a sequence that a chip keeps at least when context parallelism is tried unasked (published runs split
+8,192 tokens in two: NVIDIA's DGX Cloud recipes for Llama 3.1 405B)."""
 
 
 def divisors(total: int, limit: int | None = None) -> list[int]:
@@ -27,22 +30,25 @@ def _choices(fixed: object, options: Sequence[int]) -> list[int]:
 
 
 def _tensor_options(model: Transformer, chips: int, domain: int) -> list[int]:
-    fits = [n for n in divisors(chips, min(domain, MAX_TENSOR_PARALLEL)) if model.heads % n == 0]
-    return fits or [1]
+    """Group sizes that tile the scale-up domain, or as much of it as divides the chips (64 of 72), so that no
+    group spans two domains."""
+    used = divisors(chips, domain)[-1]
+    sizes = divisors(chips, min(domain, MAX_TENSOR_PARALLEL))
+    return [n for n in sizes if model.heads % n == 0 and 0 in (used % n, domain % n)]
 
 
 def _pipeline_options(model: Transformer, chips: int) -> list[int]:
-    return [n for n in divisors(chips, int(model.layers)) if model.layers % n == 0 or (model.layers + 2) % n == 0]
+    limit = int(min(model.layers, MAX_PIPELINE_STAGES))
+    return [n for n in divisors(chips, limit) if layers_fit_pipeline(model, Plan(1, 1, pp=n))]
 
 
-def _virtual_options(model: Transformer, pp: int) -> list[int]:
-    if pp == 1:
+def _virtual_options(model: Transformer, pp: int, micro_batches: int) -> list[int]:
+    """Interleaving degrees; the schedule needs micro-batches in multiples of the stages (Narayanan et al. 2021,
+    section 2.2.2)."""
+    if pp == 1 or micro_batches % pp:
         return [1]
-    per_stage = int(model.layers // pp)
-    padded = int((model.layers + 2) // pp) if (model.layers + 2) % pp == 0 else per_stage
-    options = {n for n in range(1, MAX_VIRTUAL_STAGES + 1) if per_stage % n == 0 and model.layers % pp == 0}
-    options |= {n for n in range(1, MAX_VIRTUAL_STAGES + 1) if padded % n == 0 and (model.layers + 2) % pp == 0}
-    return sorted(options) or [1]
+    degrees = range(2, MAX_VIRTUAL_STAGES + 1)
+    return [1] + [v for v in degrees if layers_fit_pipeline(model, Plan(1, 1, pp=pp, virtual_stages=v))]
 
 
 def _expert_options(model: Transformer, ranks: int) -> list[int]:
@@ -52,16 +58,22 @@ def _expert_options(model: Transformer, ranks: int) -> list[int]:
 
 
 def layouts(
-    model: Transformer, chip: Chip, chips: int, seq_len: int, global_batch: int, fixed: Mapping[str, object]
+    model: Transformer,
+    chip: Chip,
+    chips: int,
+    seq_len: int,
+    global_batch: int,
+    fixed: Mapping[str, object],
+    recompute_levels: Sequence[int] = (0, 2),
 ) -> list[dict[str, int]]:
     """Every combination of parallel sizes, micro-batch, interleaving, ZeRO stage and recomputation that divides.
 
-    `fixed` holds the settings the caller has chosen (None or absent: free). Whether a layout fits in memory
-    and how long it takes is for the caller to compute.
+    `fixed` holds the settings the caller has chosen (None or absent: free), `recompute_levels` those worth trying.
+    Whether a layout fits in memory and how long it takes is for the caller to compute.
     """
-    domain = int(chip.scaleup.domain_chips or 1) if chip.scaleup else 1
+    domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
     found: list[dict[str, int]] = []
-    context = [1] if seq_len < LONG_SEQUENCE else divisors(chips, MAX_CONTEXT_PARALLEL)
+    context = divisors(chips, max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL)))
     tensor = _choices(fixed.get("tp"), _tensor_options(model, chips, domain))
     pipeline = _choices(fixed.get("pp"), _pipeline_options(model, chips))
     for tp, pp, cp in product(tensor, pipeline, _choices(fixed.get("cp"), context)):
@@ -71,22 +83,24 @@ def layouts(
         if fixed.get("dp") not in (None, dp) or global_batch % dp:
             continue
         sizes = {"tp": tp, "pp": pp, "cp": cp, "dp": dp}
-        found += _with_batches(model, sizes, global_batch // dp, fixed)
+        found += _with_batches(model, sizes, global_batch // dp, fixed, recompute_levels)
     return found
 
 
 def _with_batches(
-    model: Transformer, sizes: dict[str, int], sequences: int, fixed: Mapping[str, object]
+    model: Transformer, sizes: dict[str, int], sequences: int, fixed: Mapping[str, object], levels: Sequence[int]
 ) -> list[dict[str, int]]:
     micro = _choices(fixed.get("micro_batch"), divisors(sequences, MAX_MICRO_BATCH))
-    virtual = _choices(fixed.get("virtual_stages"), _virtual_options(model, sizes["pp"]))
     zero_options = (1, 3) if sizes["pp"] == 1 and sizes["dp"] > 1 else (1,)
     zero = _choices(fixed.get("zero_stage"), zero_options)
     expert = _choices(fixed.get("ep"), _expert_options(model, sizes["tp"] * sizes["cp"] * sizes["dp"]))
-    recompute = _choices(fixed.get("recompute"), (0, 2))
-    keys = ("micro_batch", "virtual_stages", "zero_stage", "ep", "recompute")
-    return [
-        sizes | dict(zip(keys, values, strict=True))
-        for values in product(micro, virtual, zero, expert, recompute)
-        if sequences % values[0] == 0
-    ]
+    recompute = _choices(fixed.get("recompute"), levels)
+    found: list[dict[str, int]] = []
+    for size in micro:
+        if sequences % size:
+            continue
+        virtual = _choices(fixed.get("virtual_stages"), _virtual_options(model, sizes["pp"], sequences // size))
+        for stages, stage, group, level in product(virtual, zero, expert, recompute):
+            rest = {"virtual_stages": stages, "zero_stage": stage, "ep": group, "recompute": level}
+            found.append(sizes | {"micro_batch": size} | rest)
+    return found

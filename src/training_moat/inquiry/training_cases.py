@@ -67,6 +67,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
         raise InputError(f"a case is {type(case).__name__}; expected an object")
     cases.reject_unknown_fields(case, FIELDS)
     model, chip = cases.model_of(case), cases.chip_of(case)
+    _reject_dead_links(chip)
     precision, notes = cases.precision_of(case, chip)
     software = cases.choice(case, "software", tuple(constants.STACK_OF_SOFTWARE))
     fixed = _fixed(case)
@@ -90,6 +91,12 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
     parsed.global_batch = cases.whole(case, "global_batch") or _customary_batch(parsed)
     parsed.plans = _candidates(parsed)
     return parsed
+
+
+def _reject_dead_links(chip: Chip) -> None:
+    for name, link in (("scale-up", chip.scaleup), ("scale-out", chip.scaleout)):
+        if link is not None and link.bytes_per_s <= 0:
+            raise InputError(f"chip {chip.id}: its {name} bandwidth is 0; expected more, or no value where there is no such link")
 
 
 def _fixed(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +142,10 @@ def _customary_batch(case: TrainingCase) -> int:
 
 
 def _candidates(case: TrainingCase) -> list[dict[str, int]]:
-    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed)
+    # Dropping the attention core alone helps only where it is kept: unfused attention.
+    levels = (0, 2) if case.flash_attention else (0, 1, 2)
+    sizes = case.chips, case.seq_len, case.global_batch
+    found = planning.layouts(case.model, case.chip, *sizes, case.fixed, levels)
     broken = _broken(case, found) if found else []
     good = [layout for layout, reason in zip(found, broken, strict=True) if reason is None]
     if good:
@@ -175,6 +185,10 @@ def _why_none(case: TrainingCase, reasons: Sequence[str | None]) -> str:
         layout["dp"] = asked.get("dp") or max(1, case.chips // (layout["tp"] * layout["pp"] * layout["cp"]))
         reasons = _broken(case, [layout])
     known = next((reason for reason in reasons if reason), None)
-    if known:
+    free_sizes = any(case.fixed[key] is None for key in ("tp", "pp")) and case.fixed["dp"] is None
+    if known and not (free_sizes and "global_batch" in known and case.fixed["micro_batch"] is None):
         return f"no plan is possible: {known}"
-    return f"no plan divides {case.chips} chips, {case.model.layers:.0f} layers and {case.global_batch} sequences"
+    return (
+        f"no plan divides {case.chips} chips, {case.model.layers:.0f} layers and {case.global_batch} sequences; "
+        "chips must be tp x pp x dp x cp, the layers a multiple of pp and global_batch a multiple of dp"
+    )
