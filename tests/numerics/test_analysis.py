@@ -36,10 +36,33 @@ def verdict(runs, hypothesis):
     return analysis.verdicts(runs).set_index("hypothesis").loc[hypothesis, "verdict"]
 
 
-def test_optimum_of_a_known_parabola():
-    found = analysis.optima(table(optimum={"nvfp4": 0.7})).groupby("recipe")["log2_optimum"].mean()
-    assert found["nvfp4"] == pytest.approx(CENTRE + 0.7)
-    assert found["fp32"] == pytest.approx(CENTRE)
+def test_best_rate_of_a_known_parabola():
+    whole, left_out = analysis.best_rates(table(optimum={"nvfp4": 0.7}))
+    assert whole["nvfp4"] == pytest.approx(0.7) and whole["fp32"] == pytest.approx(0.0, abs=1e-9)
+    assert np.allclose(left_out.loc["nvfp4"], 0.7)
+
+
+def test_best_rate_stays_on_the_grid():
+    whole, _ = analysis.best_rates(table(optimum={"nvfp4": 9.0}))
+    assert whole["nvfp4"] == pytest.approx(1.5)
+    falling, _ = analysis.best_rates(table(curvature=-0.01, optimum={"mxfp8": 0.5}))
+    assert falling["mxfp8"] == pytest.approx(-1.5)
+
+
+def test_an_unlucky_seed_widens_the_interval_and_leaves_an_optimum():
+    runs = table(spread=0.05)
+    bad = (runs["study"] == "transfer") & (runs["recipe"] == "mxfp8") & (runs["seed"] == 2) & (runs["log2_learning_rate"] == CENTRE)
+    unlucky = runs.assign(val_loss_nats=runs["val_loss_nats"] + 0.2 * bad)
+    width = {name: (analysis.shifts(part).set_index("recipe").loc["mxfp8", ["low", "high"]]).diff().iloc[-1] for name, part in {"plain": runs, "unlucky": unlucky}.items()}
+    assert np.isfinite(width["unlucky"]) and width["unlucky"] > width["plain"]
+
+
+def test_a_recipe_that_diverged_has_no_best_rate():
+    runs = table()
+    lost = (runs["study"] == "transfer") & (runs["recipe"] == "mxfp8") & (runs["seed"] == 2)
+    runs.loc[lost, "diverged"] = True
+    whole, _ = analysis.best_rates(runs)
+    assert np.isnan(whole["mxfp8"]) and np.isfinite(whole["mxfp4"])
 
 
 def test_transfer_costs_the_square_of_the_distance():
@@ -68,6 +91,7 @@ def test_all_hypotheses_hold_where_they_were_put_in():
         ("H2", {"optimum": {"mxfp4": 1.0}}),
         ("H3", {"level": {"mxfp8": 0.1, "fp8_delayed": 0.1, "fp8_current": 0.1, "fp8_fnuz": 0.1}}),
         ("H4", {"borne": {"fp16_mixed": (-99, 99)}}),
+        ("H4", {"borne": {"fp16_mixed": (0, 8), "fp8_unscaled": (-99, 99)}}),
         ("H5", {"nearest_loses": 0.02}),
         ("H6", {"level": {"fp8_fnuz_ported": 0.2}}),
         ("H7", {"level": {"nvfp4_nearest": -0.1}}),

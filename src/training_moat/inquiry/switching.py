@@ -219,7 +219,7 @@ def _day(text: str) -> pd.Timestamp:
 
 def _by_table(column: str, basis: str) -> pd.DataFrame:
     chips = _training_chips()
-    chips = chips[chips[column].notna()]
+    chips = chips[chips[column].notna() & chips["source_price"].notna()]
     if column == "price_usd":
         chips = chips[~chips["price_note"].str.contains("not sold|used", na=False)]
     own, others = chips[chips["vendor"] == INCUMBENT], chips[chips["vendor"] != INCUMBENT]
@@ -230,8 +230,7 @@ def _by_table(column: str, basis: str) -> pd.DataFrame:
             continue
         rival = before.sort_values(["day", "tflops"]).iloc[-1]
         advantage = (row["tflops"] / row[column]) / (rival["tflops"] / rival[column])
-        source = row["source_price"] if isinstance(row["source_price"], str) else row["source"]
-        records.append((row["name"], row["vendor"], basis, row["day"], rival["name"], advantage, source))
+        records.append((row["name"], row["vendor"], basis, row["day"], rival["name"], advantage, row["source_price"]))
     return pd.DataFrame(records, columns=_OFFER_COLUMNS)
 
 

@@ -18,55 +18,111 @@ from training_moat.numerics.recipes import recipe
 REFERENCE = "bf16_mixed"
 EXACT = "fp32"
 
+LABELS = {
+    "fp32": "FP32",
+    "bf16_mixed": "BF16",
+    "fp16_mixed": "FP16 (V100)",
+    "fp8_delayed": "FP8 delayed (H100)",
+    "fp8_current": "FP8 current (H100, TPU7x)",
+    "fp8_fnuz": "FP8 FNUZ (MI300X)",
+    "fp8_fnuz_ported": "FNUZ with Hopper's constant, saturating",
+    "fp8_fnuz_ported_nan": "FNUZ with Hopper's constant",
+    "fp8_unscaled": "FP8 without scales",
+    "mxfp8": "MXFP8 (B200, MI355X)",
+    "mxfp4": "MXFP4 (MI355X)",
+    "nvfp4": "NVFP4 (B200)",
+    "nvfp4_nearest": "NVFP4, gradients to nearest",
+    "bf16_weights_stochastic": "BF16 weights, stochastic (SN40L)",
+    "bf16_weights_nearest": "BF16 weights, to nearest",
+}
+"""Names of the recipes for readers."""
 
-def optima(runs: pd.DataFrame) -> pd.DataFrame:
-    """Learning-rate optimum of every recipe and seed, from a parabola in log2 of the rate.
 
-    Columns: recipe, seed, log2_optimum, optimum_loss_nats, a, b, c (loss = a x^2 + b x + c with x the log2 rate from
-    the grid's centre). A recipe with a diverged run, or a curve without a minimum, has blanks.
+def curves(runs: pd.DataFrame) -> pd.DataFrame:
+    """Loss against learning rate of every recipe and seed: a parabola in log2 of the rate, least squares.
+
+    Columns a, b, c (loss = a x^2 + b x + c, x the log2 rate from the grid's centre), indexed by recipe and seed. A
+    recipe with a diverged run in a seed has blanks there.
     """
-    records = []
-    for (name, seed), group in _study(runs, "transfer").groupby(["recipe", "seed"], sort=True):
-        a, b, c = (np.nan,) * 3
-        if not group["diverged"].any():
-            a, b, c = np.polyfit(group["log2_learning_rate"] - REFERENCE_LOG2_RATE, group["val_loss_nats"], 2)
-        vertex = -b / (2 * a) if a > 0 else np.nan
-        records.append((name, seed, REFERENCE_LOG2_RATE + vertex, c - a * vertex**2, a, b, c))
-    return pd.DataFrame(records, columns=["recipe", "seed", "log2_optimum", "optimum_loss_nats", "a", "b", "c"])
+    records = {}
+    for key, group in _study(runs, "transfer").groupby(["recipe", "seed"], sort=True):
+        fit = np.polyfit(group["log2_learning_rate"] - REFERENCE_LOG2_RATE, group["val_loss_nats"], 2) if not group["diverged"].any() else (np.nan,) * 3
+        records[key] = fit
+    table = pd.DataFrame.from_dict(records, orient="index", columns=["a", "b", "c"])
+    return table.set_index(pd.MultiIndex.from_tuples(table.index, names=["recipe", "seed"]))
+
+
+def best_rates(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    """Best learning rate of every recipe as log2 from the grid's centre, of the mean curve over seeds.
+
+    Returns that of all seeds, by recipe, and those with one seed left out, one row per recipe and column per seed.
+    The best rate never lies outside the grid.
+    """
+    fits = curves(runs)
+    grid = _study(runs, "transfer")["log2_learning_rate"] - REFERENCE_LOG2_RATE
+    ends = (float(grid.min()), float(grid.max()))
+    whole = {name: _lowest(part, ends) for name, part in fits.groupby(level="recipe")}
+    left_out = {
+        name: {seed: _lowest(part.drop(index=(name, seed)), ends) for _, seed in part.index}
+        for name, part in fits.groupby(level="recipe")
+    }
+    return pd.Series(whole), pd.DataFrame(left_out).T
+
+
+def _lowest(part: pd.DataFrame, ends: tuple[float, float]) -> float:
+    a, b = part["a"].mean(skipna=False), part["b"].mean(skipna=False)
+    if np.isnan(a):
+        return np.nan
+    return float(np.clip(-b / (2 * a), *ends)) if a > 0 else min(ends, key=lambda x: a * x**2 + b * x)
 
 
 def shifts(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
-    """Octaves by which each recipe's optimum lies from the reference's: mean, low and high over seeds."""
-    table = optima(runs).pivot(index="seed", columns="recipe", values="log2_optimum")
-    return _paired(table, REFERENCE, confidence, "octaves")
+    """Octaves by which each recipe's best rate lies from the reference's; interval by leaving out one seed at a time.
+
+    Columns: recipe, octaves, low, high.
+    """
+    whole, left_out = best_rates(runs)
+    records = []
+    for name in whole.index:
+        moved = (left_out.loc[name] - left_out.loc[REFERENCE]).to_numpy()
+        count = len(moved)
+        error = np.sqrt((count - 1) / count * ((moved - moved.mean()) ** 2).sum())
+        half = stats.t.ppf(0.5 + confidence / 2, count - 1) * error
+        middle = whole[name] - whole[REFERENCE]
+        records.append((name, middle, middle - half, middle + half))
+    return pd.DataFrame(records, columns=["recipe", "octaves", "low", "high"])
 
 
 def added_loss(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
-    """Nats per character that each recipe adds, at its own optimum, to the loss of FP32 at FP32's."""
-    table = optima(runs).pivot(index="seed", columns="recipe", values="optimum_loss_nats")
-    return _paired(table, EXACT, confidence, "nats")
+    """Nats per character that each recipe adds to FP32, each at its own best rate tuned on the other seeds.
+
+    Columns: recipe, nats, low, high.
+    """
+    return _paired(_losses_when_tuned(runs), EXACT, confidence, "nats")
+
+
+def _losses_when_tuned(runs: pd.DataFrame) -> pd.DataFrame:
+    """Fitted loss of each seed (rows) and recipe (columns) at the rate that the other seeds tune."""
+    fits, (_, left_out) = curves(runs), best_rates(runs)
+    records = {key: row.a * left_out.loc[key] ** 2 + row.b * left_out.loc[key] + row.c for key, row in zip(fits.index, fits.itertuples(), strict=True)}
+    return pd.Series(records).unstack(level=0)
 
 
 def transfer(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
     """What training with one recipe loses when the learning rate was tuned on another.
 
-    The rate is tuned on all seeds but one (mean of their optima) and read on the curve of the seed left out, against
-    the rate that the recipe's own optima on the same seeds give. Columns: tuned_on, trained_with, nats, low, high.
+    The rate is tuned on the mean curve of all seeds but one and read on the curve of the seed left out, against the
+    rate that the recipe's own curves of the same seeds give. Columns: tuned_on, trained_with, nats, low, high.
     """
-    fits = optima(runs)
-    left_out = {}
-    for name, group in fits.groupby("recipe", sort=False):
-        vertex = group.set_index("seed")["log2_optimum"] - REFERENCE_LOG2_RATE
-        left_out[name] = {seed: vertex.drop(seed).mean() for seed in vertex.index}
+    fits, (_, left_out) = curves(runs), best_rates(runs)
     records = []
-    for name, group in fits.groupby("recipe", sort=False):
-        for tuned_on in left_out:
-            regrets = [
-                (row.a * left_out[tuned_on][row.seed] ** 2 + row.b * left_out[tuned_on][row.seed])
-                - (row.a * left_out[name][row.seed] ** 2 + row.b * left_out[name][row.seed])
-                for row in group.itertuples()
-            ]
-            records.append((tuned_on, name, *_interval(np.array(regrets), confidence)))
+    for name, part in fits.groupby(level="recipe"):
+        a, b = part["a"].to_numpy(), part["b"].to_numpy()
+        own = left_out.loc[name].to_numpy()
+        for tuned_on in left_out.index:
+            rate = left_out.loc[tuned_on].to_numpy()
+            regret = a * (rate**2 - own**2) + b * (rate - own)
+            records.append((tuned_on, name, *_interval(regret, confidence)))
     return pd.DataFrame(records, columns=["tuned_on", "trained_with", "nats", "low", "high"])
 
 
@@ -78,6 +134,12 @@ def low_rate(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> p
         part = _paired(table, EXACT, confidence, "nats")
         parts.append(part[part["recipe"] != EXACT].assign(log2_learning_rate=rate))
     return pd.concat(parts, ignore_index=True)
+
+
+def by_rate(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `low_rate` with readers' names and a column `run` that says recipe and rate, lowest rates first."""
+    table = labelled(table.sort_values(["recipe", "log2_learning_rate"], ignore_index=True))
+    return table.assign(run=[f"{row.recipe}, rate 2^{row.log2_learning_rate:g}" for row in table.itertuples()])
 
 
 def windows(runs: pd.DataFrame, margin_nats: float = Thresholds.range_nats) -> pd.DataFrame:
@@ -118,6 +180,23 @@ def bits(name: str) -> int:
     return SCALED_FORMATS[operand].element.bits if operand in SCALED_FORMATS else ELEMENT_FORMATS[operand].bits
 
 
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the readers' names of recipes in place of the short ones."""
+    columns = [name for name in ("recipe", "against", "tuned_on", "trained_with") if name in table]
+    return table.assign(**{name: table[name].map(LABELS) for name in columns})
+
+
+def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts on two sets of seeds and on both together: hypothesis, claim, verdict and number of each, threshold, unit."""
+    one, other = verdicts(first), verdicts(second)
+    both = verdicts(pd.concat([first, second], ignore_index=True))
+    table = both[["hypothesis", "claim", "threshold", "unit"]]
+    return table.assign(
+        first=one["verdict"], second=other["verdict"], together=both["verdict"],
+        first_number=one["number"], second_number=other["number"], number=both["number"],
+    )  # fmt: skip
+
+
 def verdicts(runs: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> pd.DataFrame:
     """Every hypothesis with its verdict (supported, contradicted, open), the number it rests on and the threshold."""
     judged = [_optimum_stays, _rate_transfers, _precision_orders, _windows_differ, _low_rates_need_care, _ported_constant, _stochastic_helps]
@@ -139,27 +218,32 @@ def _rate_transfers(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     dear, cheap = (table["low"] > limits.transfer_nats).any(), (table["high"] < limits.transfer_nats).all()
     return (
         "a learning rate tuned on any recipe serves every other",
-        "contradicted" if dear else "supported" if cheap else "open", table["high"].max(), limits.transfer_nats,
+        _three_way(cheap, dear), table["high"].max(), limits.transfer_nats,
         "nats, upper end of the worst pair",
     )  # fmt: skip
 
 
 def _precision_orders(runs: pd.DataFrame, limits: Thresholds) -> tuple:
-    table = added_loss(runs)
-    table = table[table["recipe"] != EXACT]
-    mean = table.groupby(table["recipe"].map(bits))["nats"].mean()
-    ordered = bool((np.diff(mean.sort_index(ascending=False)) > 0).all())
-    return ("fewer bits cost more: 16 bits under 8 under 4", _yes(ordered), mean.loc[4] - mean.loc[16], 0.0, "nats from 16 to 4 bits")
+    losses = _losses_when_tuned(runs).drop(columns=EXACT)
+    mean = losses.T.groupby(losses.columns.map(bits)).mean().T  # one column per width, one row per seed
+    _, low_four, high_four = _interval((mean[4] - mean[16]).to_numpy(), limits.confidence)
+    _, low_eight, high_eight = _interval((mean[8] - mean[16]).to_numpy(), limits.confidence) if 8 in mean else (0.0,) * 3
+    holds, fails = low_four > 0 and high_eight < limits.eight_bits_nats, high_four < 0 or low_eight > limits.eight_bits_nats
+    return (
+        "four bits cost more loss than sixteen, and eight bits hardly any",
+        _three_way(holds, fails), low_four, 0.0, "nats from 16 to 4 bits, low end",
+    )  # fmt: skip
 
 
 def _windows_differ(runs: pd.DataFrame, limits: Thresholds) -> tuple:
-    borne = windows(runs, limits.range_nats).groupby("recipe")["borne"]
-    count, tried = borne.sum(), borne.size()
-    free = count["bf16_mixed"] == tried["bf16_mixed"] and count["fp8_current"] == tried["fp8_current"]
-    bounded = count["fp8_unscaled"] < count["fp16_mixed"] < tried["fp16_mixed"]
+    borne = windows(runs, limits.range_nats).pivot(index="log2_loss_scale", columns="recipe", values="borne")
+    free = borne["bf16_mixed"].all() and borne["fp8_current"].all()
+    bounded = borne["fp16_mixed"].any() and not borne["fp16_mixed"].iloc[0] and not borne["fp16_mixed"].iloc[-1]
+    unscaled_loses = (borne["fp16_mixed"] & ~borne["fp8_unscaled"]).any()
     return (
-        "FP16 bears a window of loss scales, BF16 and scaled FP8 every one, FP8 without scales the fewest",
-        _yes(bool(free and bounded)), float(count["fp16_mixed"]), float(tried["fp16_mixed"]), "factors borne by FP16, of those tried",
+        "FP16 bears a window of loss scales, BF16 and scaled FP8 every one; FP8 without scales loses some that FP16 bears",
+        _yes(bool(free and bounded and unscaled_loses)), float(borne["fp16_mixed"].sum()), float(len(borne)),
+        "factors borne by FP16, of those tried",
     )  # fmt: skip
 
 
@@ -179,9 +263,9 @@ def _ported_constant(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     claim = "a scaling constant of 448 on hardware that ends at 240 kills the run unless casts saturate"
     if not {"fp8_fnuz_ported", "fp8_fnuz_ported_nan"} <= set(table.index):
         return (claim, "open", np.nan, limits.ported_nats, "nats with saturation")
-    high = table.loc["fp8_fnuz_ported", "high"]
-    holds = table.loc["fp8_fnuz_ported_nan", "diverged"] == 1 and high < limits.ported_nats
-    return (claim, _yes(bool(holds)), high, limits.ported_nats, "nats with saturation (high end)")
+    low, high = table.loc["fp8_fnuz_ported", ["low", "high"]]
+    kills = table.loc["fp8_fnuz_ported_nan", "diverged"] == 1
+    return (claim, _three_way(kills and high < limits.ported_nats, not kills or low > limits.ported_nats), high, limits.ported_nats, "nats with saturation (high end)")
 
 
 def _stochastic_helps(runs: pd.DataFrame, limits: Thresholds) -> tuple:
@@ -190,7 +274,7 @@ def _stochastic_helps(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     if "nvfp4_nearest" not in table.index:
         return (claim, "open", np.nan, 0.0, "nats")
     low, high, mean = table.loc["nvfp4_nearest", ["low", "high", "nats"]]
-    return (claim, "supported" if low > 0 else "contradicted" if high < 0 else "open", mean, 0.0, "nats")
+    return (claim, _three_way(low > 0, high < 0), mean, 0.0, "nats")
 
 
 def _study(runs: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -217,6 +301,10 @@ def _equivalence(table: pd.DataFrame, margin: float) -> str:
     if bool(((table["low"] > -margin) & (table["high"] < margin)).all()):
         return "supported"
     return "contradicted" if bool(((table["low"] > margin) | (table["high"] < -margin)).any()) else "open"
+
+
+def _three_way(holds: bool, fails: bool) -> str:
+    return "supported" if holds else "contradicted" if fails else "open"
 
 
 def _yes(holds: bool) -> str:

@@ -4,9 +4,9 @@ Question: how much of a training set-up that was tuned on one accelerator's numb
 Every run trains the same small model on the same text; a seed fixes weights and order for all recipes alike, so
 recipes are compared within a seed.
 
-transfer   the learning-rate optimum of each recipe (a parabola in log2 of the rate, least squares over the whole
-           grid, one per seed) against that of the mixed-precision BF16 recipe; what a rate tuned on another recipe
-           costs, tuned on all seeds but one and read on the one left out
+transfer   the best learning rate of each recipe (a parabola in log2 of the rate, least squares over the grid, mean
+           curve over seeds) against that of mixed-precision BF16; what a rate tuned on another recipe costs, tuned on
+           all seeds but one and read on the one left out
 low_rate   BF16 weights updated with and without stochastic rounding, against FP32 weights, at rates far below the
            optimum, such as the end of a long run has
 range      a constant factor on the loss, from 2^-16 to 2^24: which factors a recipe bears. Averaging the loss over
@@ -14,17 +14,22 @@ range      a constant factor on the loss, from 2^-16 to 2^24: which factors a re
 ported     Hopper's scaling constant of 448 kept on hardware whose largest number is 240; NVFP4 with gradients rounded
            to nearest, where the published recipe rounds them stochastically
 
-Hypotheses (thresholds in `Thresholds`; intervals are 90% t-intervals over seeds, so that "inside the margin" is a
-test of equivalence at 5%):
-H1  The learning-rate optimum of every scaled recipe lies within half an octave of BF16's.
+Hypotheses (thresholds in `Thresholds`; intervals hold 90%, so that "inside the margin" is a test of equivalence at 5%;
+a verdict is open where neither the claim nor its opposite is shown):
+H1  The best learning rate of every recipe lies within half an octave of BF16's.
 H2  A rate tuned on any of these recipes costs any other less than 0.02 nats.
-H3  The loss that recipes add at their own optimum over FP32 rises with falling precision: 16 bits < 8 bits < 4 bits.
+H3  At their own best rates four bits cost more loss than sixteen, and eight bits less than 0.03 nats more.
 H4  FP16 bears a bounded window of constant loss scales; BF16 and scaled FP8 bear every factor tried; FP8 without a
-    scale bears fewer factors than FP16.
+    scale loses some that FP16 bears.
 H5  At low rates BF16 weights rounded to nearest lose more than 0.1 nats to FP32 weights; rounded stochastically they
     lose less than 0.03.
 H6  The ported constant without saturation ends every run; with saturation it costs less than 0.05 nats.
 H7  NVFP4 with gradients rounded to nearest is worse than with stochastic rounding.
+
+History. The first form of this analysis fitted every seed by itself, so that one unlucky seed could leave a recipe
+without an optimum, and judged H3, H4 and H6 by point estimates ("eight bits cost more than sixteen", "FP8 without a
+scale bears fewer factors than FP16"). On seeds 1 to 4 and 11 to 14 three of its seven verdicts disagreed. The form
+above was fixed after those two sets; only seeds not used before test it.
 """
 
 from __future__ import annotations
@@ -46,10 +51,11 @@ PILOT_SEEDS = (901,)
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Margins of the hypotheses, fixed before the first run."""
+    """Margins of the hypotheses."""
 
     shift_octaves: float = 0.5
     transfer_nats: float = 0.02
+    eight_bits_nats: float = 0.03
     range_nats: float = 0.05
     nearest_loses_nats: float = 0.1
     stochastic_loses_nats: float = 0.03

@@ -89,7 +89,7 @@ def error_by_length(units: Iterable[str], lengths: Sequence[int], rows: int = 25
     """Relative error of sums against their length, for normal operands scaled per tensor into the operand format.
 
     The reference is the exact sum of the same rounded operands, so only the accumulation errs. Columns: unit,
-    chips, operand, terms, rms_error (root mean square over the rows, relative to that of the sums), max_error
+    chips, operand, label (chips and format for readers), terms, rms_error (root mean square over the rows, relative to that of the sums), max_error
     (largest error over the root mean square of the sums).
     """
     generator = np.random.default_rng(seed)
@@ -97,13 +97,14 @@ def error_by_length(units: Iterable[str], lengths: Sequence[int], rows: int = 25
     records = []
     for unit in map(matrix_unit, units):
         fmt = element(unit.operand)
+        label = f"{fmt.title.split(' (')[0].split(' E4M3')[0]} on {unit.chips}"
         a, b = (_as_operands(side, fmt) for side in draws)
         for terms in lengths:
             exact = (a[:, :terms] * b[:, :terms]).sum(axis=1)
             error = dot(a[:, :terms], b[:, :terms], unit) - exact
             scale = np.sqrt(np.mean(exact**2))
-            records.append((unit.name, unit.chips, unit.operand, terms, np.sqrt(np.mean(error**2)) / scale, np.abs(error).max() / scale))
-    return pd.DataFrame(records, columns=["unit", "chips", "operand", "terms", "rms_error", "max_error"])
+            records.append((unit.name, unit.chips, unit.operand, label, terms, np.sqrt(np.mean(error**2)) / scale, np.abs(error).max() / scale))
+    return pd.DataFrame(records, columns=["unit", "chips", "operand", "label", "terms", "rms_error", "max_error"])
 
 
 def _as_operands(draws: np.ndarray, fmt: FloatFormat) -> np.ndarray:

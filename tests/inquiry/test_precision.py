@@ -1,0 +1,77 @@
+"""Evidence on low precision: pairs are pairs, widths are read right, verdicts follow their thresholds."""
+
+import pytest
+
+from training_moat.catalog import tables
+from training_moat.core.errors import InputError
+from training_moat.inquiry import precision
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return precision.measured_pairs()
+
+
+def test_a_known_pair(pairs):
+    """GPT-3 175B on 128 H100, data/training_measurements.csv: the same plan in BF16 and FP8."""
+    row = pairs[(pairs["model"] == "GPT-3 175B") & (pairs["chips"] == 128)].iloc[0]
+    runs = tables.load("training_measurements")
+    same = runs[(runs["model"] == "GPT-3 175B") & (runs["n_chips"] == 128) & (runs["metric"] == "step_time")].set_index("format")["value"]
+    assert row["plan"] == "same"
+    assert row["speedup"] == pytest.approx(same["bf16"] / same["fp8"], rel=0.01)
+
+
+def test_pairs_are_unique_and_below_the_peak(pairs):
+    keys = ["source", "model", "chip_id", "chips", "format"]
+    assert len(pairs) >= 60
+    assert not pairs.duplicated([*keys, "speedup"]).any()
+    assert (pairs["peak_ratio"] >= 2 - 0.01).all()
+    assert (pairs["speedup"] < pairs["peak_ratio"]).all()
+    assert pairs[["speedup", "peak_ratio", "realised", "source"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("NVFP4 E2M1", "4 bits"), ("E4M3 FNUZ", "8 bits"), ("FP8 1-4-3", "8 bits"), ("INT8 (QAT)", "8 bits"), ("FP16, FP32 softmax", "FP16"),
+     ("BF16 (no FP8; not seen in abstract)", "BF16"), ("CB16 (1-6-9)", "BF16"), ("not stated (S5000 has FP8)", None), (float("nan"), None)],
+)  # fmt: skip
+def test_width_of_a_format_as_written(text, width):
+    assert precision.width(text) == width
+
+
+def test_lockin_counts_every_run_once():
+    table = precision.lockin()
+    runs = tables.load("low_precision_runs")
+    named = (runs["format_forward"].map(precision.width).notna() & (runs["confirmed"] != "no")).sum()
+    assert table[["supports", "against", "both", "neutral"]].to_numpy().sum() == named
+    assert list(table["width"]) == list(precision.WIDTHS)
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.7, "supported"), (0.5, "partly"), (0.3, "contradicted"), (float("nan"), "open")])
+def test_verdict_thresholds(share, verdict):
+    assert precision.verdict(share) == verdict
+
+
+def test_published_speedups_are_ranges_with_sources():
+    table = precision.published_speedups()
+    assert (table["low"] <= table["high"]).all() and (table["low"] > 1).all()
+    assert table["source"].notna().all()
+
+
+def test_incidents_are_of_narrow_formats_and_have_sources():
+    table = precision.seen_only_at_scale()
+    assert table["run"].str.contains("Scaling FP8 training").any()
+    assert not table["organisation"].str.contains("PaLM").any()
+    assert table["source"].notna().all()
+
+
+def test_formats_spread_over_vendors_with_the_years():
+    years = precision.vendors_by_year(2018, 2026).pivot(index="year", columns="format", values="vendors")
+    assert (years.diff().dropna() >= 0).all(axis=None)
+    early, late = years.loc[2022], years.loc[2026]
+    assert (late >= early).all() and late["fp8"] > early["fp8"]
+
+
+def test_unknown_format_names_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'e4m3fn'"):
+        precision.format_table(["e4m3f"])

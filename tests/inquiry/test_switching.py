@@ -1,0 +1,108 @@
+"""The switching decision under uncertainty, and what the tables say about moves and offers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from training_moat.catalog import tables
+from training_moat.core.errors import InputError
+from training_moat.inquiry import switching
+
+
+@pytest.fixture(scope="module")
+def found():
+    return switching.breakeven(1000.0)
+
+
+def test_quantiles_are_ordered_and_repeatable(found):
+    low, middle, high = found.quantiles_in_use
+    assert 1 < low < middle <= high
+    assert found.quantiles_in_use == switching.breakeven(1000.0).quantiles_in_use
+    assert found.never == pytest.approx(np.mean(np.isinf(found.in_use)))
+
+
+def test_other_seeds_give_the_same_middle(found):
+    others = [switching.breakeven(1000.0, seed=seed).quantiles_in_use[1] for seed in (1, 2, 3)]
+    assert max(others) - min(others) < 0.02 * found.quantiles_in_use[1]
+
+
+def test_a_case_by_hand():
+    """All inputs moved to a free, instant, certain move but for a nine-month slip worth a year of spend a year."""
+    centre = {item.name: item.median for item in switching.inputs()}
+    plain = centre | {
+        "port_months": 0.0, "port_cost_musd": 0.0, "failure_probability": 0.0, "failure_delay_months": 0.0, "failure_waste_years": 0.0,
+        "start_share": 1.0, "delay_months": 9.0, "delay_value": 1.0, "horizon_years": 2.0,
+    }  # fmt: skip
+    assert switching.core.breakeven_advantage(switching.move(plain, 1000.0)) == pytest.approx(1.6)
+
+
+def test_chance_grows_with_the_offer_and_never_reaches_what_is_impossible(found):
+    chances = [found.chance(offer) for offer in (1.0, 1.5, 2.5, 10.0, math.inf)]
+    assert chances == sorted(chances)
+    assert found.chance(1e9) <= 1 - found.never
+
+
+def test_the_bar_falls_with_size_and_rises_with_risk():
+    by_spend = switching.by_spend([100, 300, 3000])
+    assert (by_spend["median"].diff().dropna() < 0).all()
+    risky = switching.breakeven(1000.0, {"failure_probability": 0.5}).quantiles_in_use[1]
+    assert risky > switching.breakeven(1000.0, {"failure_probability": 0.01}).quantiles_in_use[1]
+
+
+def test_delay_grid():
+    grid = switching.by_delay(1000.0, [0, 12], [0.3, 2.0]).set_index(["delay_months", "delay_value"])["breakeven"]
+    assert grid[0, 0.3] < grid[12, 0.3] < grid[12, 2.0]
+
+
+def test_what_matters_is_sorted_and_finite():
+    table = switching.what_matters(1000.0)
+    assert np.isfinite(table[["at_p05", "at_p95"]]).all(axis=None)
+    assert table["name"].is_unique and len(table) == len(switching.assumptions())
+
+
+def test_failure_assumption_follows_from_the_record():
+    """The table's median and lower end are the record's Jeffreys interval; only the upper end is widened."""
+    record = switching.track_record()
+    low, middle, high = switching.failure_interval(record)
+    row = switching.assumptions().loc["failure_probability"]
+    assert row["p05"] == pytest.approx(low, abs=0.005) and row["median"] == pytest.approx(middle, abs=0.01)
+    assert row["p95"] > high
+
+
+def test_port_months_follow_from_the_record():
+    cases = tables.load("switching_cases")
+    months = cases[cases["row_id"].isin(["W01", "W04", "W11", "W15"])]["months"]
+    row = switching.assumptions().loc["port_months"]
+    assert (row["p05"], row["median"], row["p95"]) == (months.min(), months.median(), months.max())
+
+
+def test_track_record_holds_moves_away_from_nvidia_only():
+    record = switching.track_record()
+    assert record["given_up"].sum() == 1
+    assert not record["to_hardware"].str.contains("GB200|GPU clouds").any()
+    assert record["source"].notna().all()
+
+
+def test_offers_by_hand():
+    """MI300X against H100 by price of sale: data/chips.csv."""
+    chips = tables.load("chips").set_index("id")
+    value = chips["bf16_tflops"] / chips["price_usd"]
+    offers = switching.offers().set_index(["chip", "basis"])["advantage"]
+    assert offers["Instinct MI300X", "purchase"] == pytest.approx(value["mi300x"] / value["h100-sxm"])
+
+
+def test_offers_leave_out_chips_not_sold_and_cut_down_for_export():
+    offers = switching.offers()
+    assert not offers["against"].str.contains("China").any()
+    assert not ((offers["chip"] == "TPU7x Ironwood") & (offers["basis"] == "purchase")).any()
+    assert (offers["advantage"] > 0).all()
+
+
+def test_bad_inputs():
+    with pytest.raises(InputError, match="did you mean 'delay_months'"):
+        switching.inputs({"delay_month": 3.0})
+    with pytest.raises(InputError, match="expected a number above 0"):
+        switching.breakeven(0.0)
+    with pytest.raises(InputError, match="failure_probability"):
+        switching.inputs({"failure_probability": 1.5})
