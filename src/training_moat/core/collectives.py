@@ -15,7 +15,7 @@ model of Hockney (Thakur, Rabenseifner and Gropp 2005, section 3):
 from __future__ import annotations
 
 from .elementwise import Number, log2, maximum, minimum, where
-from .fabrics import HOPS, Fabric, group_bytes_per_s, mean_hops
+from .fabrics import HOPS, Fabric, diameter, group_bytes_per_s, mean_hops
 
 _TINY = 1e-30
 """Keeps a rate of zero (a protocol the fabric lacks) from dividing by zero."""
@@ -79,6 +79,17 @@ def all_to_all(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
     step's latency shows; on rings and tori every byte loads several links."""
     hops = mean_hops(fabric, ranks)
     return _fastest_s(maximum(1.0, hops), _share_wire_s(message_bytes, ranks, fabric) * hops, fabric, ranks)
+
+
+def direct_all_reduce(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """All-reduce of a small tensor in two exchanges, every rank with every other: all send the shares they owe,
+    then all send the sums (Rabenseifner 2004, "all-to-all" variant; the two-shot kernels of serving engines).
+
+    Two steps behind a switch or on a full mesh; on rings and tori each takes as many hops as the way is long.
+    """
+    hops = mean_hops(fabric, ranks)
+    wire = 2 * _share_wire_s(message_bytes, ranks, fabric) * hops
+    return _fastest_s(2 * diameter(fabric, ranks), wire, fabric, ranks)
 
 
 def send_recv(message_bytes: Number, fabric: Fabric) -> Number:

@@ -101,3 +101,14 @@ def mean_hops(fabric: Fabric, ranks: Number) -> Number:
     if fabric.topology in ("ring", "point_to_point"):
         return maximum(1.0, ranks / 4.0)
     return where(ranks > 0, 1.0, 1.0)
+
+
+def diameter(fabric: Fabric, ranks: Number) -> Number:
+    """Links a byte crosses on its way to the farthest member of the group: one through a switch or a full mesh,
+    half of the ring per axis on tori and rings."""
+    if fabric.topology in TORUS_AXES:
+        axes = spanned_axes(fabric, ranks)
+        return maximum(1.0, axes * maximum(ranks, 2) ** (1.0 / axes) / 2.0)
+    if fabric.topology in ("ring", "point_to_point"):
+        return maximum(1.0, ranks / 2.0)
+    return where(ranks > 0, 1.0, 1.0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .collectives import hierarchical_all_reduce, hierarchical_all_to_all, send_recv
+from .collectives import direct_all_reduce, hierarchical_all_reduce, hierarchical_all_to_all, send_recv
 from .elementwise import Number, ceil, maximum, minimum, power, where
 from .fabrics import Fabric
 from .machine import Tier
@@ -275,7 +275,9 @@ def communication_s(model: Transformer, plan: ServingPlan, m: ServingMachine, to
     """
     size = tokens * model.hidden * WIDE_BYTES
     domain = m.scaleup.domain_chips
-    per_sum = hierarchical_all_reduce(size, plan.tp, minimum(plan.tp, domain), m.scaleup, m.scaleout)
+    staged = hierarchical_all_reduce(size, plan.tp, minimum(plan.tp, domain), m.scaleup, m.scaleout)
+    direct = direct_all_reduce(size, plan.tp, m.scaleup)
+    per_sum = where(plan.tp <= domain, minimum(staged, direct), staged)
     pooled = plan.expert_chips
     routed = size * minimum(maximum(model.experts_per_token, 1), pooled) / plan.tp
     exchange = hierarchical_all_to_all(routed, pooled, minimum(pooled, domain), m.scaleup, m.scaleout)

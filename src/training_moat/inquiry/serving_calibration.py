@@ -28,11 +28,11 @@ FIRST_TOKEN_WEIGHT = 0.15
 """Weight of times to first token beside times per token: they hold queueing the rows do not describe."""
 STEP = 1e-4
 """Step of the finite differences, in logarithms."""
-MANY_ROWS = 100
+MANY_ROWS = 150
 """Rows from which on a model is held out in turn."""
-HELD_OUT_STRIDE = 3
-HELD_OUT_EVALUATIONS = 6
-"""Held-out fits take every third row and fewer steps: their constants move by less than their spread."""
+HELD_OUT_STRIDE = 4
+HELD_OUT_EVALUATIONS = 4
+"""Held-out fits take every fourth row and fewer steps: their constants move by less than their spread."""
 EVALUATIONS = 15
 """Steps of the fit; the error changes in the fourth digit afterwards."""
 OUTLIER = 0.2
@@ -198,7 +198,7 @@ def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
     """Each row predicted by constants fitted without its source, its chip, its chip family.
 
     Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew: measured, family,
-    generic, as in `serving.level`) and `predicted`. Every third row is fitted, from the full fit's constants.
+    generic, as in `serving.level`) and `predicted`. Every fourth row is fitted, from the full fit's constants.
     """
     parts = []
     for name, mask in splits(rows).items():
