@@ -1,13 +1,18 @@
 """Every claim's verdict follows its evidence: the opposite data give another verdict."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 
 from training_moat.catalog import tables
+from training_moat.catalog.paths import root
 from training_moat.core.errors import InputError
 from training_moat.inquiry import claims
 from training_moat.inquiry.claims import Evidence, base, judge
 
+CHAPTERS = root() / "chapters"
 CLAIMS = tables.load("claims")["claim"].tolist()
 
 
@@ -97,7 +102,7 @@ OPPOSITE = {
     "C11": ("contradicted", altered(disclosed_service=scaled("mean_nodes", 0.01),
                                     assumptions=assumption(served_tokens_t=(0.01, 0.02, 0.03)))),
     "C12": ("contradicted", altered(market_splits=where("definition", "final", inference_to_training_ratio=0.5))),
-    "C13": ("supported", altered(custom_models=where("row_id", "M07", value=60.0))),
+    "C13": ("supported", altered(custom_models=chained(where("row_id", "M07", value=60.0), where("row_id", "M05", value=2e9)))),
     "C14": ("supported", altered(switching_cases=where("workload_kind", "inference", outcome="migrated", quality=""))),
     "C16": ("supported", altered(chips=column("ddr_gb", 500.0))),
     "C17": ("contradicted", altered(chips=lambda frame: frame.assign(
@@ -225,3 +230,14 @@ def test_bad_questions_get_one_sentence():
         judge("C10", altered(claim_tests=where("claim", "C10", test="one_anser"))())
     with pytest.raises(InputError, match="no test for claim C10"):
         judge("C10", altered(claim_tests=without("claim", "C10"))())
+
+
+def test_every_claim_links_to_a_section_that_exists():
+    chapters = tables.load("claims")
+    assert chapters["section"].notna().all()
+    for row in chapters.itertuples():
+        page = json.loads((CHAPTERS / f"{row.chapter}.ipynb").read_text(encoding="utf-8"))
+        text = "\n".join("".join(cell["source"]) for cell in page["cells"] if cell["cell_type"] == "markdown")
+        headings = re.findall(r"^##+ (.+)$", text, re.M)
+        anchors = {re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") for heading in headings}
+        assert row.section in anchors, f"{row.claim}: no section '{row.section}' in {row.chapter}"

@@ -92,8 +92,9 @@ def test_ten_times_is_what_the_ratio_reaches(case):
 
 
 def test_what_ifs_move_the_right_way(case):
-    table = market.what_ifs(case).set_index("change")["median"]
+    table = market.what_ifs(case, 4.0).set_index("change")["median"]
     base = table["As assumed"]
+    assert table["Volume grows 4-fold a year"] > base
     assert table.filter(like="computed per token").iloc[0] > base
     assert table["Nothing is read from a cache"] > base > table["Retrained every two months"]
     assert table["No custom models"] > base > table.filter(like="of training is custom").iloc[0]
@@ -148,7 +149,7 @@ def test_sentences_follow_their_frames(case):
     assert "None reaches ten" in market_words.splits(published)
     raised = published.assign(ratio=published["ratio"].where(published["house"] != "analyst", 12.0))
     assert "That reaches ten" in market_words.splits(raised)
-    worlds = market.what_ifs(case)
+    worlds = market.what_ifs(case, 4.0)
     assert market_words.worlds_title(worlds) == "No single change carries the median to ten"
     assert market_words.worlds_title(worlds.assign(median=20.0)).startswith(f"{len(worlds)} of")
 
@@ -174,3 +175,14 @@ def test_assumptions_hold_their_own_sources_and_ranges():
         market.assumed(name)
     with pytest.raises(InputError, match="did you mean 'cache_share'"):
         market.assumed("cach_share")
+
+
+def test_cheap_fine_tunes_are_a_sliver_of_training():
+    found = market_evidence.finetuning()
+    per_job = lifecycle.finetune_flop(8.03e9, found.tokens_per_job, frozen_base=True)
+    assert found.flop == pytest.approx(found.jobs * per_job, rel=0.01)
+    assert 0 < found.share < 0.05 and f"{found.share:.1%}" in found.sentence()
+
+
+def test_the_sampling_error_is_said(case):
+    assert "points" in market_words.stability(case.answer()) or "tenth" in market_words.stability(case.answer())

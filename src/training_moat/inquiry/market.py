@@ -268,9 +268,10 @@ def ten_times_surface(
                          "label": [figure(value) for value in ratio]})
 
 
-def what_ifs(case: Case) -> pd.DataFrame:
+def what_ifs(case: Case, growth_per_year: float) -> pd.DataFrame:
     """The distribution of the ratio if one thing about the world were different.
 
+    growth_per_year: factor by which the daily volume grows while the model serves, in one of the worlds.
     Columns: change, p05, median, p95, probability_ten.
     """
     table = assumptions() if case.frame is None else case.frame
@@ -283,6 +284,8 @@ def what_ifs(case: Case) -> pd.DataFrame:
         "Nothing is read from a cache": replace(base, cache_share=0.0),
         "Serving as busy as training": replace(base, inference_mfu=base.training_mfu),
         "Retrained every two months": lifecycle.retrained(base, np.minimum(base.life_days, 2 * DAYS_PER_MONTH)),
+        f"Volume grows {figure(growth_per_year)}-fold a year": replace(base, served_tokens=lifecycle.served_tokens_over(
+            base.served_tokens / base.life_days, base.life_days, growth_per_year)),
         "No custom models": replace(base, custom_share=0.0),
         f"{custom.p95:.0%} of training is custom": replace(base, custom_share=custom.p95),
     }

@@ -172,10 +172,10 @@ def growth_race(case: market.Case) -> pd.DataFrame:
     return found.assign(training_growth_per_year=training, years_to_ten=years)
 
 
-def _notable_runs() -> pd.DataFrame:
+def _notable_runs(table: Callable[[str], pd.DataFrame] = tables.load) -> pd.DataFrame:
     """Notable runs with an estimate of their FLOP; a later version of a model repeats the FLOP of its
     base and is counted once."""
-    runs = tables.load("training_runs").dropna(subset="training_flop")
+    runs = table("training_runs").dropna(subset="training_flop")
     return runs.drop_duplicates(["organisation", "training_flop"])
 
 
@@ -250,6 +250,44 @@ def custom_branch(case: market.Case, shares: tuple[float, ...] = (0.0, 0.1, 0.2,
         rows.append({"custom_share": share, "p05": found.p05, "median": found.median, "p95": found.p95,
                      "probability_larger": float(np.mean(ratio >= 1.0))})
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """A year of public fine-tunes against a year of known training, both as FLOP."""
+
+    jobs: float
+    tokens_per_job: float
+    flop: float
+    known_training_flop: float
+
+    @property
+    def share(self) -> float:
+        """Fine-tuning over known training."""
+        return self.flop / self.known_training_flop
+
+    def sentence(self) -> str:
+        """The comparison in words, computed."""
+        return (
+            f"If every model added to the largest public hub in a year ({self.jobs / 1e6:.1f} million) were a fine-tune of "
+            f"{self.tokens_per_job / 1e6:.0f} million tokens on a small model, all of them together would take "
+            f"**{self.share:.1%}** of the compute of that year's notable training runs."
+        )
+
+
+def finetuning(table: Callable[[str], pd.DataFrame] = tables.load, year: int = 2025) -> FineTuning:
+    """A generous bound on cheap fine-tuning: one LoRA job (Hu et al. 2021) per model added to the Hugging
+    Face hub in a year, each as long as the dearest typical job on a price list, on an 8-billion model.
+
+    table: where tables come from, for a judgement on altered evidence.
+    """
+    rows = table("custom_models").set_index("row_id")
+    jobs = float(rows.loc["M05", "value"] - rows.loc["M03", "value"])
+    tokens = float(rows.loc["M14", "value_high"] / rows.loc["M12", "value"]) * 1e6
+    params = float(table("models").set_index("id").loc["llama3.1-8b", "params_b"]) * 1e9
+    runs = _notable_runs(table)
+    known = float(runs[runs["date"].str.startswith(str(year))]["training_flop"].sum())
+    return FineTuning(jobs, tokens, jobs * lifecycle.finetune_flop(params, tokens, frozen_base=True), known)
 
 
 def custom_models() -> pd.DataFrame:

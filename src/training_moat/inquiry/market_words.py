@@ -34,6 +34,14 @@ def upper_ratio(published: pd.DataFrame) -> pd.Series:
     return published[["ratio", "ratio_high"]].max(axis=1)
 
 
+def stability(answer: market.Answer) -> str:
+    """How sure the probability itself is: its sampling error between independent seeds."""
+    points = max(answer.ten.error, answer.larger.error) * 100
+    bound = "a tenth of a point" if points < 0.1 else f"{points:.1f} points"
+    return (f"The probabilities are stable: between independently seeded draws they vary by less than {bound} "
+            f"(one standard error), so the width of the range is ignorance about the inputs, not noise.")
+
+
 def splits(published: pd.DataFrame) -> str:
     """Where the named research houses stand; `published` from `market_evidence.splits`."""
     houses = published[published["house"] == "analyst"]

@@ -149,3 +149,11 @@ def finetunes_in_production(evidence: Evidence) -> Measured:
     frame = frame[frame["quantity"].str.contains("deployments in production using fine-tuning")]
     value = float(frame["value"].iloc[0]) / 100 if len(frame) else None
     return counted(frame, "custom_models", value)
+
+
+@measures("C13", "finetune_compute")
+def finetune_compute(evidence: Evidence) -> Measured:
+    found = market_evidence.finetuning(evidence.table)
+    frame = evidence.table("custom_models")
+    frame = frame[frame["row_id"].isin(["M03", "M05", "M12", "M14"])]
+    return counted(frame, "custom_models", found.share)
