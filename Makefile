@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: book install test test-fast refresh check lock clean
+.PHONY: book install test test-fast refresh check bench lock clean
 
 book: install
 	$(BIN)/moat build
@@ -32,6 +32,10 @@ refresh: install
 
 check: install
 	$(BIN)/moat check
+
+# Speed and accuracy beside other tools, which are installed into an environment of their own; minutes.
+bench: install
+	$(BIN)/python -m benchmarks --store
 
 # Pin anew, from a clean environment, after a change of the dependencies in pyproject.toml.
 lock:

@@ -1,0 +1,1 @@
+"""Speed and accuracy of the training model beside other published tools, measured in one run (`make bench`)."""
