@@ -205,9 +205,9 @@ def _vocabulary_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficie
     return 3 * product, softmax
 
 
-def _exposed(communication: Number, computation: Number, overlap: Number) -> Number:
-    """Seconds of a collective that stay visible when a share `overlap` of it may hide behind `computation`."""
-    return maximum((1 - overlap) * communication, communication - computation)
+def _hidden(communication: Number, computation: Number, overlap: Number) -> Number:
+    """Seconds of a collective that hide behind `computation` when a share `overlap` of it may."""
+    return minimum(overlap * communication, computation)
 
 
 def _group(plan: Plan, node: Node, inner_size: Number, ranks: Number) -> Number:
@@ -303,9 +303,11 @@ def step_time(
     overhead = (3 + again) * (eff.layer_seconds + moe_share * eff.expert_layer_seconds)
     vocabulary, softmax = _vocabulary_seconds(model, plan, node, eff)
     tensor = (2 + again) * _tensor_parallel_seconds(model, plan, node)
-    tensor = _exposed(tensor, compute, eff.overlap_tensor)
     expert = (2 + again) * _expert_exchange_seconds(model, plan, node)
-    expert = _exposed(expert, compute, eff.overlap_expert)
+    # Collectives share the computation they hide behind: what covers one cannot cover another.
+    tensor_hidden = _hidden(tensor, compute, eff.overlap_tensor)
+    expert_hidden = _hidden(expert, compute - tensor_hidden, eff.overlap_expert)
+    tensor, expert = tensor - tensor_hidden, expert - expert_hidden
     hop = _stage_hop_seconds(model, plan, node)
     stage_compute = layers * compute + vocabulary / eff.matmul_software
     stage_traffic = stack * (layers * traffic + softmax)
@@ -314,13 +316,10 @@ def step_time(
     # While the pipeline fills and drains, micro-batches pass the earlier stages: no vocabulary work there.
     bubble = (plan.pp - 1) / plan.virtual_stages * (stage - hop / 2 - vocabulary / eff.matmul_software - stack * softmax)
     once, sharded = _gradient_seconds(model, plan, node)
-    hidden_behind = batches * (stage_compute + stage_traffic)
+    cover = stage_compute + stage_traffic - layers * (tensor_hidden + expert_hidden)
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
-    data = where(
-        plan.zero_stage >= 3,
-        _exposed(sharded, hidden_behind, eff.overlap_data),
-        _exposed(once, hidden_behind / batches, eff.overlap_data),
-    )
+    gradients = where(plan.zero_stage >= 3, sharded, once)
+    data = gradients - _hidden(gradients, where(plan.zero_stage >= 3, batches, 1) * cover, eff.overlap_data)
     other = _optimizer_seconds(model, plan, node, eff, optimizer) + eff.step_seconds + batches * stage_overhead
     busy = batches * stage + bubble
     return StepTime(
