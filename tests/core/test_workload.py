@@ -1,0 +1,151 @@
+"""Counts of weights, FLOPs and cached values against the papers that print them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training_moat.core import workload
+from training_moat.core.workload import Transformer
+
+GPT3 = Transformer("GPT-3 175B", 96, 12288, 96, 96, 128, 4 * 12288, 50257, tied_embeddings=1)
+"""Brown et al. 2020, table 2.1."""
+
+LLAMA = {
+    # Dubey et al. 2024, table 3: layers, hidden, heads, key-value heads, feed-forward width; vocabulary 128,256 (8B: untied).
+    8.03e9: Transformer("Llama 3.1 8B", 32, 4096, 32, 8, 128, 14336, 128256, gated_ffn=1),
+    70.6e9: Transformer("Llama 3.1 70B", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1),
+    405.9e9: Transformer("Llama 3.1 405B", 126, 16384, 128, 8, 128, 53248, 128256, gated_ffn=1),
+}
+
+MIXTRAL = Transformer(
+    "Mixtral 8x7B", 32, 4096, 32, 8, 128, 14336, 32000, gated_ffn=1, experts=8, experts_per_token=2, expert_ffn=14336
+)
+"""Jiang et al. 2024, table 1."""
+
+DEEPSEEK_V3 = Transformer(
+    "DeepSeek-V3", 61, 7168, 128, 128, 192, 18432, 129280, gated_ffn=1, experts=256, experts_per_token=8,
+    shared_experts=1, expert_ffn=2048, dense_layers=3, q_lora_rank=1536, kv_lora_rank=512, qk_rope_head_dim=64,
+    qk_nope_head_dim=128, v_head_dim=128,
+)  # fmt: skip
+"""DeepSeek-AI 2024, section 4.2."""
+
+NARAYANAN_TABLE_1 = [
+    # Narayanan et al. 2021, table 1: billions of parameters, heads, hidden, layers (vocabulary 51,200, 2,048 tokens).
+    (1.7, 24, 2304, 24), (3.6, 32, 3072, 30), (7.5, 32, 4096, 36), (18.4, 48, 6144, 40), (39.1, 64, 8192, 48),
+    (76.1, 80, 10240, 60), (145.6, 96, 12288, 80), (310.1, 128, 16384, 96), (529.6, 128, 20480, 105), (1008.0, 160, 25600, 128),
+]  # fmt: skip
+
+
+def gpt(layers, hidden, heads, vocab=51200):
+    return Transformer("GPT", layers, hidden, heads, heads, hidden // heads, 4 * hidden, vocab, tied_embeddings=1)
+
+
+def test_gpt3_has_175_billion_weights():
+    """Brown et al. 2020, table 2.1."""
+    assert workload.params(GPT3) == pytest.approx(175e9, rel=0.005)
+
+
+@pytest.mark.parametrize("published", LLAMA)
+def test_llama_3_counts(published):
+    """The model cards' exact counts: 8.03, 70.6 and 405.9 billion."""
+    assert workload.params(LLAMA[published]) == pytest.approx(published, rel=0.002)
+
+
+def test_mixtral_stores_47_and_uses_13_billion():
+    """Jiang et al. 2024, section 2.1: "47B parameters, but only uses 13B active parameters"."""
+    assert workload.params(MIXTRAL) == pytest.approx(46.7e9, rel=0.002)
+    assert workload.active_params(MIXTRAL) == pytest.approx(12.9e9, rel=0.002)
+
+
+def test_deepseek_v3_stores_671_and_uses_37_billion():
+    """DeepSeek-AI 2024, abstract: 671B total, 37B activated."""
+    assert workload.params(DEEPSEEK_V3) == pytest.approx(671e9, rel=0.002)
+    assert workload.active_params(DEEPSEEK_V3) == pytest.approx(37e9, rel=0.02)
+
+
+@pytest.mark.parametrize(("billions", "heads", "hidden", "layers"), NARAYANAN_TABLE_1)
+def test_megatron_counts(billions, heads, hidden, layers):
+    assert workload.params(gpt(layers, hidden, heads)) / 1e9 == pytest.approx(billions, rel=0.035)
+
+
+@pytest.mark.parametrize(("billions", "heads", "hidden", "layers"), NARAYANAN_TABLE_1)
+def test_flops_of_a_step_are_narayanans_equation_3(billions, heads, hidden, layers):
+    """F = 96 B s l h^2 (1 + s / 6h + V / 16 l h) with activation recomputation: four forward passes' worth in the
+    layers, three in the vocabulary; without recomputation 72 B s l h^2 (1 + s / 6h + V / 12 l h)."""
+    s, vocab = 2048, 51200
+    model = gpt(layers, hidden, heads)
+    recomputed = 4 * (workload.layer_matmul_flops_per_token(model) + workload.attention_score_flops_per_token(model, s))
+    with_vocabulary = recomputed + 3 * workload.vocabulary_flops_per_token(model)
+    assert with_vocabulary == pytest.approx(96 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (16 * layers * hidden)))
+    plain = 72 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (12 * layers * hidden))
+    assert workload.training_flops_per_token(model, s) == pytest.approx(plain)
+
+
+def test_flops_per_token_are_six_per_active_weight_beside_attention():
+    """Kaplan et al. 2020, section 2.1: C = 6 N, embeddings apart."""
+    model = LLAMA[70.6e9]
+    no_context = workload.training_flops_per_token(model, 0)
+    weights = workload.params(model) - model.vocab * model.hidden
+    assert no_context == pytest.approx(6 * weights)
+
+
+def test_cached_values_per_token():
+    """DeepSeek-V2 2024, table 1 and section 2.1.4: 2 n_g d_h per layer for grouped queries, d_c + d_rope for latent."""
+    assert workload.kv_values_per_token(LLAMA[70.6e9]) == 80 * 2 * 8 * 128
+    assert workload.kv_values_per_token(DEEPSEEK_V3) == 61 * (512 + 64)
+    assert workload.kv_values_per_token(GPT3) == 96 * 2 * 12288
+
+
+def test_latent_attention_weights():
+    """DeepSeek-V3's attention by hand: 7168 x 1536 + 1536 x 128 x 192, 7168 x 576 + 512 x 128 x 256, 128 x 128 x 7168."""
+    by_hand = 7168 * 1536 + 1536 * 128 * 192 + 7168 * 576 + 512 * 128 * 256 + 128 * 128 * 7168
+    assert workload.attention_params(DEEPSEEK_V3) == by_hand
+
+
+def test_a_window_limits_what_layers_look_at():
+    """Three of four layers see 100 tokens, one all 1,000: the mean is 325."""
+    model = replace(LLAMA[8.03e9], layers=4, attention_window=100, windowed_layers=3)
+    assert workload.attended_tokens(model, 1000) == pytest.approx(325)
+    assert workload.attended_tokens(model, 50) == pytest.approx(50)
+    assert workload.attended_tokens(LLAMA[8.03e9], 1000) == 1000
+
+
+def test_given_counts_win():
+    model = replace(MIXTRAL, params_given=50e9, active_params_given=15e9)
+    assert (workload.params(model), workload.active_params(model)) == (50e9, 15e9)
+
+
+sizes = st.tuples(st.integers(1, 200), st.integers(1, 64), st.sampled_from([64, 128]), st.integers(0, 4), st.integers(1, 10**6))
+
+
+@given(st.lists(sizes, min_size=2, max_size=4), st.integers(1, 10**6))
+def test_scalar_and_array_models_agree(rows, context):
+    def build(layers, heads, head_dim, used, vocab):
+        hidden = heads * head_dim
+        experts = where_positive(used, 8)
+        return Transformer(
+            "any", layers, hidden, heads, heads, head_dim, 4 * hidden, vocab, experts=experts, experts_per_token=used, expert_ffn=hidden
+        )
+
+    def where_positive(value, then):
+        return np.where(value > 0, then, 0) if isinstance(value, np.ndarray) else then * (value > 0)
+
+    together = build(*(np.array(column, float) for column in zip(*rows, strict=True)))
+    apart = [build(*row) for row in rows]
+    for count in (workload.params, workload.active_params, workload.expert_params_total, workload.kv_values_per_token):
+        assert count(together) == pytest.approx([count(model) for model in apart])
+    flops = workload.training_flops_per_token
+    assert flops(together, context) == pytest.approx([flops(model, context) for model in apart])
+
+
+@given(sizes)
+def test_active_weights_never_exceed_all(row):
+    layers, heads, head_dim, used, vocab = row
+    hidden = heads * head_dim
+    model = Transformer(
+        "any", layers, hidden, heads, heads, head_dim, 4 * hidden, vocab, experts=8 * (used > 0), experts_per_token=used, expert_ffn=hidden
+    )
+    assert 0 < workload.active_params(model) <= workload.params(model)
