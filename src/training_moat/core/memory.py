@@ -81,8 +81,8 @@ def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number) ->
     """
     tokens = plan.micro_batch * plan.seq_len / plan.cp
     dropout = where(plan.flash_attention > 0, 0.0, 1.0)
-    replicated = (8 + 2 * dropout) * model.hidden
-    replicated = replicated / where(plan.sequence_parallel > 0, plan.tp, 1)
+    shares = where(plan.sequence_parallel > 0, plan.tp, 1)
+    replicated = (8 + 2 * dropout) * model.hidden / shares
     keys_values = where(model.kv_lora_rank > 0, model.heads, model.kv_heads)
     projections = 2 * (
         model.heads * model.query_key_dim
@@ -92,7 +92,8 @@ def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number) ->
     scores = where(plan.flash_attention > 0, 0.0, 5.0 * model.heads * plan.seq_len)
     scores = where(recompute >= 1, 0.0, scores)
     split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(model, plan)
-    return where(recompute >= 2, tokens * 2 * model.hidden, tokens * (replicated + split))
+    # Fully recomputed layers keep their input, which sequence parallelism has already split.
+    return where(recompute >= 2, tokens * 2 * model.hidden / shares, tokens * (replicated + split))
 
 
 def _ffn_activation_bytes_per_token(model: Transformer, plan: Plan) -> Number:
@@ -123,7 +124,8 @@ def logit_bytes(model: Transformer, plan: Plan) -> Number:
 def activation_bytes(model: Transformer, plan: Plan) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
     kept = layer_activation_bytes(model, plan, plan.recompute)
-    redone = where(plan.recompute >= 2, layer_activation_bytes(model, plan, 0 * plan.recompute), 0)
+    # The layer being redone has its input kept already.
+    redone = where(plan.recompute >= 2, layer_activation_bytes(model, plan, 0 * plan.recompute) - kept, 0)
     logits = logit_bytes(model, plan)
     first = layers_in_flight(model, plan) * kept + where(plan.pp > 1, redone, maximum(redone, logits))
     last = model.layers / plan.pp * kept + maximum(redone, logits)

@@ -1,0 +1,178 @@
+"""Bytes per chip against the published formulas: Korthikanti et al. 2022 and Rajbhandari et al. 2020."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training_moat.core import memory
+from training_moat.core.memory import layer_activation_bytes, training_memory
+from training_moat.core.plan import Plan
+from training_moat.core.workload import Transformer, embedding_params, params
+
+GPT = {
+    # Korthikanti et al. 2022, table 3: heads, hidden, layers, tensor, pipeline, interleaving, global and micro batch.
+    "22B": (64, 6144, 48, 8, 1, 1, 4, 4),
+    "175B": (96, 12288, 96, 8, 8, 3, 64, 1),
+    "530B": (128, 20480, 105, 8, 35, 3, 280, 1),
+    "1T": (160, 25600, 128, 8, 64, 1, 512, 1),
+}
+SEQUENCE = 2048
+
+
+def gpt(name):
+    heads, hidden, layers, tp, pp, virtual, batch, micro = GPT[name]
+    model = Transformer(name, layers, hidden, heads, heads, hidden // heads, 4 * hidden, 51200)
+    plan = Plan(SEQUENCE, batch, micro, tp=tp, pp=pp, virtual_stages=virtual, zero_stage=0, flash_attention=0)
+    return model, plan
+
+
+@pytest.mark.parametrize("name", GPT)
+def test_activations_of_one_layer_are_korthikantis_equations(name):
+    model, plan = gpt(name)
+    s, b, h, a, t = SEQUENCE, plan.micro_batch, model.hidden, model.heads, plan.tp
+    sbh, scores = s * b * h, 5 * a * s / h
+    alone = replace(plan, tp=1)
+    parallel = replace(plan, sequence_parallel=1)
+    assert layer_activation_bytes(model, alone, 0) == pytest.approx(sbh * (34 + scores))  # equation 1
+    assert layer_activation_bytes(model, plan, 0) == pytest.approx(sbh * (10 + 24 / t + scores / t))  # equation 2
+    assert layer_activation_bytes(model, parallel, 0) == pytest.approx(sbh / t * (34 + scores))  # equation 4
+    assert layer_activation_bytes(model, parallel, 1) == pytest.approx(34 * sbh / t)  # equation 6, one layer
+    assert layer_activation_bytes(model, plan, 1) == pytest.approx(sbh * (10 + 24 / t))  # table 2
+    assert layer_activation_bytes(model, plan, 2) == pytest.approx(2 * sbh)  # table 2, full recomputation
+    assert layer_activation_bytes(model, parallel, 2) == pytest.approx(2 * sbh / t)  # the kept input is split as well
+
+
+@pytest.mark.parametrize("name", GPT)
+def test_the_first_stage_holds_every_layer_once(name):
+    """Equation 5: the first stage holds L layers' activations whatever the pipeline, L (1 + (p-1)/(p m)) when
+    interleaved m-fold."""
+    model, plan = gpt(name)
+    p, m = plan.pp, plan.virtual_stages
+    expected = model.layers * (1 + (p - 1) / (p * m) if m > 1 else 1)
+    assert memory.layers_in_flight(model, plan) == pytest.approx(expected)
+
+
+def test_few_micro_batches_fill_no_pipeline():
+    model, plan = gpt("175B")
+    short = replace(plan, global_batch=2, virtual_stages=1)
+    assert memory.layers_in_flight(model, short) == pytest.approx(96 / 8 * 2)
+
+
+def test_selective_recomputation_keeps_what_the_paper_says():
+    """Korthikanti et al. 2022, section 5: dropping the attention core of GPT-3 saves 70% of the activations (5as/h = 80
+    of 114), of MT-NLG 65%."""
+    for name, saved in (("175B", 0.70), ("530B", 0.65)):
+        model, plan = gpt(name)
+        plan = replace(plan, sequence_parallel=1)
+        ratio = layer_activation_bytes(model, plan, 1) / layer_activation_bytes(model, plan, 0)
+        assert 1 - ratio == pytest.approx(saved, abs=0.01)
+
+
+def zero(stage, ranks=64):
+    """Rajbhandari et al. 2020, figure 1: 7.5 billion weights, 64 ranks, Adam, FP16 gradients. GB of 10^9 bytes."""
+    model = Transformer("7.5B", 36, 4096, 32, 32, 128, 16384, 50257, params_given=7.5e9)
+    plan = Plan(1, ranks, dp=ranks, zero_stage=stage)
+    found = training_memory(model, plan, "adam", gradient_bytes=2.0)
+    return (found.weights + found.gradients + found.optimizer) / 1e9
+
+
+@pytest.mark.parametrize(("stage", "gigabytes"), [(0, 120), (1, 31.4), (2, 16.6), (3, 1.9)])
+def test_model_states_are_those_of_zero(stage, gigabytes):
+    assert zero(stage) == pytest.approx(gigabytes, abs=0.05)
+
+
+def test_sixteen_bytes_a_weight_split_two_two_twelve():
+    """Rajbhandari et al. 2020, section 3.1."""
+    model = Transformer("1B", 16, 2048, 16, 16, 128, 8192, 50257, params_given=1e9)
+    found = training_memory(model, Plan(1, 1, zero_stage=0), "adam", gradient_bytes=2.0)
+    assert (found.weights, found.gradients, found.optimizer) == pytest.approx((2e9, 2e9, 12e9))
+
+
+@pytest.mark.parametrize(("optimizer", "each"), [("sgd", 8), ("adamw", 12), ("nadam", 12), ("adam8bit", 6), ("adafactor", 4), ("muon", 8)])
+def test_optimizer_state_per_weight(optimizer, each):
+    model = Transformer("1B", 16, 2048, 16, 16, 128, 8192, 50257, params_given=1e9)
+    assert training_memory(model, Plan(1, 1, zero_stage=0), optimizer).optimizer == pytest.approx(each * 1e9)
+
+
+def test_gradients_are_divided_by_tensor_and_pipeline():
+    model, plan = gpt("175B")
+    found = training_memory(model, plan)
+    layered = params(model) - embedding_params(model)
+    assert found.gradients == pytest.approx(4 * (layered / 8 + model.vocab * model.hidden) / 8)
+
+
+def test_experts_shard_over_expert_ranks():
+    model = Transformer("mix", 10, 1024, 8, 8, 128, 4096, 1000, experts=8, experts_per_token=2, expert_ffn=4096, tied_embeddings=1)
+    one, spread = (training_memory(model, Plan(1024, 8, dp=8, ep=ep, zero_stage=0)).weights for ep in (1, 8))
+    experts = 2 * 10 * 8 * 2 * 1024 * 4096
+    assert one - spread == pytest.approx(experts * 7 / 8)
+
+
+def test_reserves_are_added_as_told():
+    model, plan = gpt("22B")
+    plain, reserved = training_memory(model, plan), training_memory(model, plan, reserve_bytes=1e9, reserve_share=0.1)
+    assert reserved.total - plain.total == pytest.approx(1e9 + 0.1 * plain.activations)
+
+
+shapes = st.builds(
+    lambda layers, heads, gated, experts, expert_ffn: Transformer(
+        "any", 4 * layers, 128 * heads, heads, heads, 128, 512 * heads, 32000, gated_ffn=gated,
+        experts=experts, experts_per_token=min(2, experts), expert_ffn=expert_ffn * (experts > 0),
+    ),
+    st.integers(1, 16), st.integers(1, 64), st.integers(0, 1), st.sampled_from([0, 8, 64]), st.integers(64, 8192),
+)  # fmt: skip
+layouts = st.builds(
+    lambda seq_len, micro, tp, pp, dp, cp, sp, zero_stage, recompute, flash, rounds: Plan(
+        seq_len, micro * dp * rounds, micro, tp, pp, dp, cp, 1, 1, zero_stage, sp, recompute, flash
+    ),
+    st.sampled_from([512, 4096, 131072]), st.integers(1, 8), st.sampled_from([1, 2, 8]), st.sampled_from([1, 2, 4]),
+    st.integers(1, 64), st.sampled_from([1, 2, 4]), st.integers(0, 1), st.integers(0, 3), st.integers(0, 2), st.integers(0, 1), st.integers(1, 8),
+)  # fmt: skip
+
+
+@given(shapes, layouts)
+def test_parts_add_up_and_none_is_negative(model, plan):
+    found = training_memory(model, plan, reserve_bytes=1e9, reserve_share=0.2)
+    parts = list(vars(found).values())
+    assert found.total == pytest.approx(sum(parts)) and min(parts) >= 0
+
+
+@given(shapes, layouts)
+def test_more_chips_never_raise_memory_under_zero_3(model, plan):
+    """More replicas, each with the same batch."""
+    plan = replace(plan, zero_stage=3)
+    per_replica = plan.global_batch / plan.dp
+    totals = [training_memory(model, replace(plan, dp=dp, global_batch=per_replica * dp)).total for dp in (1, 2, 8, 64)]
+    assert totals == sorted(totals, reverse=True)
+
+
+@given(shapes, layouts)
+def test_recomputing_more_never_keeps_more(model, plan):
+    totals = [training_memory(model, replace(plan, recompute=level)).total for level in (0, 1, 2)]
+    assert totals[0] >= totals[1] * (1 - 1e-12) and totals[0] >= totals[2] * (1 - 1e-12)
+
+
+@given(shapes, layouts)
+def test_more_sharding_never_keeps_more_state(model, plan):
+    states = [training_memory(model, replace(plan, zero_stage=stage)) for stage in range(4)]
+    kept = [found.weights + found.gradients + found.optimizer for found in states]
+    assert all(after <= before * (1 + 1e-12) for before, after in zip(kept, kept[1:], strict=False))
+
+
+@given(shapes, layouts)
+def test_longer_sequences_never_lower_memory(model, plan):
+    totals = [training_memory(model, replace(plan, seq_len=plan.seq_len * factor)).total for factor in (1, 2, 4)]
+    assert totals == sorted(totals)
+
+
+@given(shapes, st.lists(layouts, min_size=2, max_size=5))
+def test_scalar_and_array_plans_agree(model, rows):
+    together = Plan(**{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])})
+    many = training_memory(model, together, "muon", 2.0, 1e9, 0.2)
+    for index, row in enumerate(rows):
+        one = training_memory(model, row, "muon", 2.0, 1e9, 0.2)
+        for name, value in vars(one).items():
+            assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(value)
