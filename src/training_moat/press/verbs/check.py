@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from training_moat.catalog import check
+from training_moat.catalog import check, inventory, paths
 
 from ..errors import WorkFailed
 
@@ -22,5 +22,6 @@ def run(options: argparse.Namespace) -> None:
         print(problem)
     if problems:
         raise WorkFailed(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in tables and scenarios")
-    summary = check.summary(options.root)
-    print(f"{len(summary)} tables with {summary['rows'].sum():,} rows are right")
+    with paths.at(options.root):
+        tables = inventory.overview()
+    print(f"{len(tables)} tables with {tables['rows'].sum():,} rows are right")
