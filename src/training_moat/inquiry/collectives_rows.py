@@ -19,8 +19,14 @@ FABRIC_BY_CLUSTER = {
 }
 """Scale-out fabric of the measurements that cross nodes."""
 
-KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
-"""Collectives the model has a formula for."""
+KINDS = {
+    "all_reduce": "all_reduce",
+    "all_gather": "all_gather",
+    "reduce_scatter": "reduce_scatter",
+    "alltoall": "all_to_all",
+    "all_to_all": "all_to_all",
+}
+"""Collectives the model has a formula for, as tables write them."""
 
 COLUMNS = {"n_ranks": "ranks", "n_nodes": "nodes", "msg_bytes": "message_bytes", "busbw_gb_per_s": "bus_gb_per_s"}
 """Columns of the measurement table that go by other names here."""
@@ -40,7 +46,7 @@ def all_rows() -> pd.DataFrame:
     PERFORMANCE.md): the bytes a link carries, over the time.
     """
     raw = tables.load("collective_measurements").rename(columns=COLUMNS)
-    kind = raw["collective"].where(raw["collective"].isin(KINDS))
+    kind = raw["collective"].map(KINDS)
     ranks = raw["ranks"].astype(float)
     passes = np.where(kind == "all_reduce", 2.0, 1.0)
     from_bandwidth = passes * (ranks - 1) / ranks * raw["message_bytes"] / (raw["bus_gb_per_s"] * 1e9)
