@@ -162,9 +162,27 @@ def memory_rows() -> pd.DataFrame:
     return measured_memory.comparison(constants.load())
 
 
+CLASSIC_TABLES = {"T1": ("narayanan2021_t1", "Megatron-LM 2021"), "K5": ("korthikanti2022_t5", "Korthikanti 2022")}
+"""The two published tables that other tools were run on: label in peer_errors, source, name for readers."""
+OWN = "training-moat"
+
+
 def peers() -> pd.DataFrame:
-    """Published tools on the same rows, as re-run by benchmarks/ (table peer_errors)."""
-    return tables.load("peer_errors")
+    """Errors of other tools and of this model on the two classic tables: system, table, percent.
+
+    The tools' come from benchmarks/ (table peer_errors); the model's own are computed now, with the stored
+    constants and with the table's source left out.
+    """
+    frame = tables.load("peer_errors")
+    others = frame[frame["system"] != OWN]
+    name = others["system"] + others["version"].map(lambda version: f" {version}" if isinstance(version, str) and version else "")
+    shown = pd.DataFrame({"system": name, "table": others["rows"].map(lambda label: CLASSIC_TABLES[label][1]), "percent": 100 * others["mape"]})
+    own = [
+        {"system": label, "table": title, "percent": 100 * mape(source, column)}
+        for source, title in CLASSIC_TABLES.values()
+        for label, column in (("this book", "error"), ("this book, source left out", "unseen_source_error"))
+    ]
+    return pd.concat([shown, pd.DataFrame(own)], ignore_index=True)
 
 
 def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
