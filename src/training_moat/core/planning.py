@@ -73,7 +73,7 @@ def layouts(
     """
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
     found: list[dict[str, int]] = []
-    context = divisors(chips, max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL)))
+    context = [n for n in divisors(chips, max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL))) if seq_len % n == 0]
     tensor = _choices(fixed.get("tp"), _tensor_options(model, chips, domain))
     pipeline = _choices(fixed.get("pp"), _pipeline_options(model, chips))
     for tp, pp, cp in product(tensor, pipeline, _choices(fixed.get("cp"), context)):
