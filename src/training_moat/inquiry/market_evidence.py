@@ -27,7 +27,7 @@ def splits() -> pd.DataFrame:
     """Published splits with a ratio of inference to training, and what each counts, oldest first.
 
     Adds to market_splits what data/split_classes.csv says (definition, definition_basis, house,
-    ratio_low, ratio_high), `ratio` and `counts`, the definition in words.
+    ratio_low, ratio_high), `ratio`, `counts` (the definition in words) and `who` (publisher and year).
     """
     classes = tables.load("split_classes").set_index("split")
     frame = tables.load("market_splits").drop(columns="definition").join(
@@ -35,7 +35,9 @@ def splits() -> pd.DataFrame:
     frame = frame.assign(ratio=frame["inference_to_training_ratio"])
     frame = frame[frame["ratio"].notna() & (frame["confirmed"] != "no")]
     words = market.DEFINITION_WORDS | {"unspecified": "not stated"}
-    return frame.assign(counts=frame["definition"].map(words)).sort_values(
+    year = frame["period"].str.extract(r"((?:19|20)\d\d(?:-\d{4})?)", expand=False).fillna(frame["period"].str.strip('"'))
+    who = frame["organisation"].str.partition(" (")[0] + ", " + year
+    return frame.assign(counts=frame["definition"].map(words), who=who).sort_values(
         ["date", "row_id"], kind="stable", ignore_index=True)
 
 
@@ -232,7 +234,7 @@ def top_down_and_bottom_up(case: market.Case) -> pd.DataFrame:
     published = published[(published["definition"] == case.definition) & (published["house"] != "article")]
     recent = published[published["date"] >= "2024"]
     for row in recent.itertuples():
-        rows.append({"way": f"{row.organisation.partition(' (')[0]}: {row.period}", "low": row.ratio, "median": row.ratio,
+        rows.append({"way": row.who, "low": row.ratio, "median": row.ratio,
                      "high": row.ratio, "kind": "top-down"})
     return pd.DataFrame(rows)
 
