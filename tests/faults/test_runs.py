@@ -67,14 +67,12 @@ def test_plain_papermill_converts_what_its_command_line_gives_as_text(small_book
 
 @pytest.mark.parametrize(("name", "value", "expected"), [
     ("chipz", "sn40l", "unknown parameter 'chipz'; did you mean 'chips'?"),
-    ("chips", "sn40k", "did you mean 'sn40l'?"),
     ("seq_len", "4.5", "expected a whole number (tokens), got 4.5."),
-    ("scale", "99", "99 is outside its range"),
 ])
 def test_plain_papermill_fails_with_the_same_sentence(name, value, expected, small_book, tmp_path):
     done = papermill(small_book, tmp_path / "out.ipynb", "-p", name, value)
     assert done.returncode != 0
-    assert f"InputError: chapter 'bars'" in done.stderr and expected in done.stderr
+    assert "InputError: chapter 'bars'" in done.stderr and expected in done.stderr
 
 
 def test_refresh_stores_what_a_second_refresh_finds_unchanged(small_book):

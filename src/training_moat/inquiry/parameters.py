@@ -35,7 +35,7 @@ class Parameter:
     """One parameter of one chapter.
 
     type: integer, number, boolean, text, choice, chip, model, or a list of these (chips, models,
-    numbers, integers, texts, choices). low, high: the range, ends included. optional: None is allowed.
+    numbers, integers, texts, choices). low, high: the range, ends included. optional: None, or an empty list, is allowed.
     """
 
     chapter: str
@@ -196,7 +196,7 @@ def convert(parameter: Parameter, value: Any) -> Any:
         value = [part.strip() for part in value.split(",") if part.strip()]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         value = [value]
-    if not isinstance(value, (list, tuple)) or not value:
+    if not isinstance(value, (list, tuple)) or not (value or parameter.optional):
         raise InputError(f"{parameter.where}: expected a list with at least one entry, got {_shown(value)}.")
     return [_CONVERT[item](parameter, entry) for entry in value]
 

@@ -22,7 +22,11 @@ def toc_pages() -> list[str]:
     """Every page of the book, in reading order, as in _toc.yml (`chapters/verdict`, ...)."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     groups = toc.get("parts", [toc])
-    return [toc["root"], *(entry["file"] for group in groups for entry in group.get("chapters", []))]
+    pages = [toc["root"], *(entry["file"] for group in groups for entry in group.get("chapters", []))]
+    for page in pages:
+        if not any((ROOT / f"{page}{ending}").is_file() for ending in (".ipynb", ".md")):
+            raise WorkFailed(f"_toc.yml: there is no {page}.ipynb and no {page}.md.")
+    return pages
 
 
 def chapter_names() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from training_moat.figures import offline
 from . import notebooks, pages
 from .caching import digest_files
 from .errors import WorkFailed
-from .files import BUILD, CHAPTERS, DATA, ROOT, new_folder, write_text
+from .files import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, new_folder, write_text
 
 STAGING = BUILD / "staging"
 BOOK = BUILD / "book"
@@ -28,11 +29,10 @@ _ATTRIBUTE = re.compile(r"""<(?:script|link|img|iframe|source|audio|video|embed)
 
 def source_key(executed: Mapping[str, Path]) -> str:
     """Hash of everything the site is made from."""
-    files = [ROOT / "_config.yml", ROOT / "_toc.yml", *CHAPTERS.glob("*.md"), *STATIC.rglob("*"), *DATA.rglob("*")]
-    press = Path(__file__).parent
-    files += [*press.glob("*.py"), *(press.parent / "figures" / "static").iterdir()]
+    book = [ROOT / "_config.yml", ROOT / "_toc.yml", *CHAPTERS.glob("*.md"), CHAPTERS / "parameters.yml", *STATIC.rglob("*"), *DATA.rglob("*")]
+    code = [path for room in ("press", "figures") for path in (PACKAGE / room).rglob("*") if path.suffix != ".pyc"]
     copies = " ".join(f"{name}:{path.name}" for name, path in executed.items())
-    return digest_files([path for path in files if path.is_file()]) + copies
+    return " ".join([*(digest_files(filter(Path.is_file, files), root) for files, root in ((book, ROOT), (code, PACKAGE))), copies])
 
 
 def _shown(cell: nbformat.NotebookNode, number: int) -> list[str]:
@@ -100,19 +100,24 @@ def build(executed: Mapping[str, Path], target: Path = SITE) -> Path:
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(STAGING)]
     options = ["--path-output", str(BOOK), "--warningiserror", "--keep-going"]
     with new_folder(target) as fresh:
-        done = subprocess.run([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=os.environ | {"NO_COLOR": "1"})
         write_text(LOG, done.stdout)
         if done.returncode:
             # Sphinx would skip the page it has read and say nothing about it the next time.
             shutil.rmtree(BOOK, ignore_errors=True)
-            troubles = [line for line in done.stdout.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
-            last = (troubles or done.stdout.strip().splitlines() or ["no output"])[-1]
-            raise WorkFailed(f"the site could not be built: {last.strip()} (whole log in {LOG.relative_to(ROOT)})")
+            raise WorkFailed(f"the site could not be built: {_trouble(done.stdout)} (whole log in {LOG.relative_to(ROOT)})")
         shutil.copytree(BOOK / "_build" / "html", fresh, dirs_exist_ok=True)
         shutil.copytree(DATA, fresh / "data", dirs_exist_ok=True)
         for address in other_hosts(fresh):
             raise WorkFailed(f"the site would load something from another host: {address}")
     return target / "index.html"
+
+
+def _trouble(log: str) -> str:
+    """What Sphinx complains of first, with the notebook's cell in place of its made-up line number."""
+    lines = [line.strip() for line in log.splitlines() if re.search(r"WARNING|ERROR|[a-z]Error\b", line)]
+    said = (lines or log.strip().splitlines() or ["no output"])[0].replace(f"{STAGING}/", "")
+    return re.sub(r"\.ipynb:(\d+)(?=:)", lambda match: f".ipynb, cell {int(match[1]) // 10_000}", said)
 
 
 def other_hosts(site: Path) -> list[str]:

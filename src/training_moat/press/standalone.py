@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from training_moat.figures import offline
 
 from . import notebooks, pages
-from .files import beside, output_folder, write_text
+from .files import BUILD, beside, output_folder, write_text
 from .running import Job, execute
 from .scenarios import Request, request
 
@@ -37,7 +37,7 @@ def run(chapter: str, given: Iterable[str] = (), scenario: str | None = None, ou
     with tempfile.TemporaryDirectory() as work:
         copy = execute(Job(chapter, Path(work) / f"{chapter}.ipynb", wanted.by_chapter[chapter], wanted.environment))
         notebook = notebooks.read(copy)
-        page = render(notebook, chapter, wanted, Path(work))
+        page = render(notebook, chapter, wanted)
         targets = [folder / f"{chapter}.ipynb", folder / f"{chapter}.html"]
         with beside(targets[0]) as fresh:
             fresh.write_bytes(copy.read_bytes())
@@ -45,7 +45,7 @@ def run(chapter: str, given: Iterable[str] = (), scenario: str | None = None, ou
     return targets
 
 
-def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request, work: Path) -> str:
+def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> str:
     """The executed notebook as one self-contained page: text, folded code, figures, no other file needed."""
     pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
@@ -56,7 +56,7 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request, work
         elif cell.cell_type == "code":
             parts.append(f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>")
             parts += [_output(output, markdown) for output in cell.outputs]
-    assets = {path.name: path.read_text(encoding="utf-8") for path in offline.write_assets(work / "assets")}
+    assets = {path.name: path.read_text(encoding="utf-8") for path in offline.write_assets(BUILD / "assets")}
     chosen = ", ".join(f"{name} = {value}" for name, value in wanted.by_chapter[chapter].items()) or "defaults"
     title = next((line[2:] for cell in notebook.cells for line in cell.source.splitlines() if line.startswith("# ") and cell.cell_type == "markdown"), chapter)
     return (
