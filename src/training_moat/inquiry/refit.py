@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..catalog import chips as chip_catalog
-from ..catalog import paths
+from ..catalog import paths, tables
 from . import calibration, collectives, constants, measured_memory, measured_training, serving_calibration, serving_constants
 from .measured_training import Rows
 
@@ -110,8 +110,8 @@ def refit(kind: str, date: str) -> pd.DataFrame:
     build, keys = KINDS[kind]
     made = build(date)
     name, table = next(iter(made.items()))
-    stored = paths.data_folder() / f"{name}.csv"
-    before = pd.read_csv(stored) if stored.exists() else pd.DataFrame(columns=table.columns)
+    stored = (paths.data_folder() / f"{name}.csv").exists()
+    before = tables.load(name) if stored else pd.DataFrame(columns=table.columns)
     for each, frame in made.items():
         _write(frame, paths.data_folder() / f"{each}.csv")
     return changes(before, table, keys)
