@@ -134,7 +134,7 @@ def _notes(case: TrainingCase, found: Evaluated, index: int, total_gib: float) -
     if case.chip.scaleout is None and case.chips > (case.chip.scaleup.domain_chips or 1 if case.chip.scaleup else 1):
         notes.append(f"{case.chip.id} publishes no scale-out link; the chips table's median rate is assumed")
     if case.stack == "other":
-        notes.append("no measurements of this software; it is taken to match the reference stack")
+        notes.append("no measurements of this software; it is taken to be as fast as the measured ones usually are, not as the best")
     return notes
 
 
