@@ -147,6 +147,7 @@ def test_the_article_is_never_its_own_evidence(case):
 def test_sentences_follow_their_frames(case):
     published = market_evidence.splits()
     assert "None reaches ten" in market_words.splits(published)
+    assert market_words.years_title(published).startswith("The middle of the published ratios moves from")
     raised = published.assign(ratio=published["ratio"].where(published["house"] != "analyst", 12.0))
     assert "That reaches ten" in market_words.splits(raised)
     worlds = market.what_ifs(case, 4.0)

@@ -27,7 +27,8 @@ def splits() -> pd.DataFrame:
     """Published splits with a ratio of inference to training, and what each counts, oldest first.
 
     Adds to market_splits what data/split_classes.csv says (definition, definition_basis, house,
-    ratio_low, ratio_high), `ratio`, `counts` (the definition in words) and `who` (publisher and year).
+    ratio_low, ratio_high), `ratio`, `counts` (the definition in words), `who` (publisher and year) and
+    `year` (the last year the figure speaks of; blank for theory and "the future").
     """
     classes = tables.load("split_classes").set_index("split")
     frame = tables.load("market_splits").drop(columns="definition").join(
@@ -37,7 +38,8 @@ def splits() -> pd.DataFrame:
     words = market.DEFINITION_WORDS | {"unspecified": "not stated"}
     year = frame["period"].str.extract(r"((?:19|20)\d\d(?:-\d{4})?)", expand=False).fillna(frame["period"].str.strip('"'))
     who = frame["organisation"].str.partition(" (")[0] + ", " + year
-    return frame.assign(counts=frame["definition"].map(words), who=who).sort_values(
+    last = pd.to_numeric(year.str.slice(-4), errors="coerce")
+    return frame.assign(counts=frame["definition"].map(words), who=who, year=last).sort_values(
         ["date", "row_id"], kind="stable", ignore_index=True)
 
 

@@ -61,6 +61,13 @@ def splits_title(published: pd.DataFrame) -> str:
     return f"Published ratios run from {figure(others.min())} to {figure(others.max())} times; their middle is {figure(others.median())}"
 
 
+def years_title(published: pd.DataFrame) -> str:
+    """Title of the chart of published ratios by the year they speak of."""
+    dated = published[published["year"].notna() & (published["house"] != "article")]
+    past, future = (dated[side]["ratio"].median() for side in (dated["year"] <= 2025, dated["year"] > 2025))
+    return f"The middle of the published ratios moves from {figure(past)} up to 2025 to {figure(future)} after it"
+
+
 def ways(found: pd.DataFrame) -> str:
     """The disagreement of the two ways; `found` from `market_evidence.top_down_and_bottom_up`."""
     model, world = found["median"].iloc[0], found["median"].iloc[1]
