@@ -44,8 +44,9 @@ def test_chance_grows_with_the_offer_and_never_reaches_what_is_impossible(found)
 
 
 def test_the_bar_falls_with_size_and_rises_with_risk():
-    by_spend = switching.by_spend([100, 300, 3000])
-    assert (by_spend["median"].diff().dropna() < 0).all()
+    by_spend = switching.by_spend([1, 100, 3000]).pivot(index="spend_musd", columns="offered", values="chance")
+    assert (by_spend.diff().dropna() >= 0).all(axis=None) and (by_spend.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert by_spend.loc[1, 2.0] < by_spend.loc[3000, 2.0] - 0.1
     risky = switching.breakeven(1000.0, {"failure_probability": 0.5}).quantiles_in_use[1]
     assert risky > switching.breakeven(1000.0, {"failure_probability": 0.01}).quantiles_in_use[1]
 

@@ -53,6 +53,22 @@ def accumulation(errors: pd.DataFrame) -> Picture:
     )
 
 
+PUBLISHED_HOPPER_ERROR = 0.02
+"""Largest relative error at 4,096 terms, "nearly 2%", DeepSeek-V3 report, section 3.3.2."""
+
+
+def published_error(centred: pd.DataFrame, positive: pd.DataFrame) -> str:
+    """Both as `numerics.matrix_unit.error_by_length` at 4,096 terms, for operands around zero and of one sign."""
+    sizes = [frame.set_index("unit")["max_error"] for frame in (centred, positive)]
+    low, high = (size["hopper_fp8"] for size in sizes)
+    gain = sizes[1]["hopper_fp8"] / sizes[1]["hopper_fp8_promoted"]
+    return (
+        f"DeepSeek reports errors of nearly {PUBLISHED_HOPPER_ERROR:.0%} for sums of 4,096 terms on Hopper. The model gives at most {low:.1%} for operands "
+        f"that lie around zero, and {high:.1%} for operands of one sign, such as some activations, where every cut goes the same way. "
+        f"For those, moving partial sums out makes the sum {gain:.0f} times better."
+    )
+
+
 def gpu_note(measured: pd.DataFrame) -> str:
     """Whether the accumulation models were checked on a GPU here, and how that went."""
     if measured.empty:
@@ -173,11 +189,14 @@ def worth(costs: pd.DataFrame, tokens_t: float) -> Picture:
 
 def ranking(sixteen: pd.Series, all_formats: pd.Series, vendors: pd.Series) -> str:
     """Who is cheapest with sixteen bits only, and with all formats; vendors: vendor by name of chip."""
+    both = [(prices[vendors[prices.index] == "NVIDIA"].min(), prices[vendors[prices.index] != "NVIDIA"].min()) for prices in (sixteen, all_formats)]
+    if pd.isna(both).any():
+        return "Nvidia and others can only be compared in money when both have a chip here with a price and sixteen bits; none of these pairs has."
     first, then = sixteen.index[0], all_formats.index[0]
     change = "the same chip stays cheapest" if first == then else f"the cheapest becomes {then}"
-    lead = {kind: prices[vendors[prices.index] == "NVIDIA"].min() / prices[vendors[prices.index] != "NVIDIA"].min() for kind, prices in (("long", sixteen), ("all", all_formats))}
+    long, short = (own / other for own, other in both)
     return (
         f"If every chip had only sixteen bits, {first} would train this model most cheaply, at {sixteen.iloc[0]:.1f} million dollars. With all "
-        f"formats {change}, at {all_formats.iloc[0]:.1f}. Nvidia's cheapest costs {lead['long']:.2f} times the best other chip with sixteen bits "
-        f"and {lead['all']:.2f} times with all formats: its short numbers change the distance by {lead['all'] / lead['long'] - 1:+.0%}."
+        f"formats {change}, at {all_formats.iloc[0]:.1f}. Nvidia's cheapest costs {long:.2f} times the best other chip with sixteen bits "
+        f"and {short:.2f} times with all formats: its short numbers change the distance by {short / long - 1:+.0%}."
     )

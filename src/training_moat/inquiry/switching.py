@@ -110,19 +110,15 @@ def chance_curve(bar: Breakeven, highest: float = 5.0, steps: int = 81) -> pd.Da
     return pd.concat(parts, ignore_index=True)
 
 
-def by_spend(spends_musd: Sequence[float], medians: Mapping[str, float | None] | None = None, draws: int = 2**13) -> pd.DataFrame:
-    """Break-even in use against yearly spend: the middle and the range from the 5th to the 60th percentile.
-
-    The upper end stops there because for small buyers the higher percentiles are infinite. Columns: spend_musd, p05,
-    median, upper, never. Spends at which even the 60th percentile is infinite are left out.
-    """
+def by_spend(
+    spends_musd: Sequence[float], offered: Sequence[float] = (1.5, 2.0, 3.0, 5.0), medians: Mapping[str, float | None] | None = None, draws: int = 2**13
+) -> pd.DataFrame:
+    """Chance that a move pays, by yearly spend and advantage on paper. Columns: spend_musd, offered, chance, offer."""
     records = []
     for spend in spends_musd:
         found = breakeven(spend, medians, draws)
-        upper = float(np.quantile(found.in_use, 0.6, method="higher"))
-        if np.isfinite(upper):
-            records.append((spend, found.quantiles_in_use[0], found.quantiles_in_use[1], upper, found.never))
-    return pd.DataFrame(records, columns=["spend_musd", "p05", "median", "upper", "never"])
+        records += [(spend, advantage, found.chance(advantage), f"{advantage:g} times on paper") for advantage in offered]
+    return pd.DataFrame(records, columns=["spend_musd", "offered", "chance", "offer"])
 
 
 def by_delay(yearly_spend_musd: float, delays_months: Sequence[float], values: Sequence[float], medians: Mapping[str, float | None] | None = None) -> pd.DataFrame:

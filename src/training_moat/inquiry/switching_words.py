@@ -37,11 +37,12 @@ def curve(bar: Breakeven) -> Picture:
 
 def sizes(table: pd.DataFrame) -> Picture:
     """table: as `switching.by_spend`."""
-    small, large = table.iloc[0], table.iloc[-1]
+    small, large = table["spend_musd"].min(), table["spend_musd"].max()
+    two = table[table["offered"] == 2.0].set_index("spend_musd")["chance"]
     return Picture(
-        f"Break-even falls from {times(small['median'])} at {small['spend_musd']:,.0f} million dollars a year to {times(large['median'])} at {large['spend_musd']:,.0f}",
-        "Break-even advantage in use by the buyer's yearly spend on training: median, and the range from the 5th to the 60th percentile of the draws.",
-        f"Falling line on a logarithmic axis that flattens above a few hundred million dollars, with a band; at the right end the median is {large['median']:.2f}.",
+        f"Twice the performance per dollar on paper pays for {two[small]:.0%} of buyers of {small:,.0f} million dollars a year, for {two[large]:.0%} of {large:,.0f}",
+        "Chance that a move pays for itself, by the buyer's yearly spend on training and the challenger's advantage on paper.",
+        f"Rising lines on a logarithmic axis, one per advantage, that flatten above a few hundred million dollars; the line for two times ends at {two[large]:.0%}.",
     )
 
 

@@ -85,15 +85,19 @@ def dot(a: np.ndarray, b: np.ndarray, unit: MatrixUnit) -> np.ndarray:
     return promoted + running.astype(np.float32)
 
 
-def error_by_length(units: Iterable[str], lengths: Sequence[int], rows: int = 256, seed: int = 0) -> pd.DataFrame:
+def error_by_length(
+    units: Iterable[str], lengths: Sequence[int], rows: int = 256, seed: int = 0, positive: bool = False
+) -> pd.DataFrame:
     """Relative error of sums against their length, for normal operands scaled per tensor into the operand format.
 
-    The reference is the exact sum of the same rounded operands, so only the accumulation errs. Columns: unit,
+    With `positive` the operands are the magnitudes of normal numbers: truncation then errs in one direction, and the
+    errors add up instead of averaging out. The reference is the exact sum of the same rounded operands, so only the accumulation errs. Columns: unit,
     chips, operand, label (chips and format for readers), terms, rms_error (root mean square over the rows, relative to that of the sums), max_error
     (largest error over the root mean square of the sums).
     """
     generator = np.random.default_rng(seed)
     draws = generator.standard_normal((2, rows, max(lengths)))
+    draws = np.abs(draws) if positive else draws
     records = []
     for unit in map(matrix_unit, units):
         fmt = element(unit.operand)
