@@ -42,17 +42,21 @@ def headline(table: pd.DataFrame) -> str:
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The four arguments as a reader sees them."""
+    """The four arguments as a reader sees them: what decides each, our number, the verdict."""
     columns = {
         "title": "argument",
-        "article_says": "the article says",
-        "quantity": "what we measured",
+        "quantity": "what decides it",
         "number": "our number",
         "range": "90% range",
         "threshold": "it would hold if",
         "verdict": "verdict",
-        "flips": "what would flip it",
     }
+    return table[list(columns)].rename(columns=columns)
+
+
+def flips_table(table: pd.DataFrame) -> pd.DataFrame:
+    """What the article says of each argument, and what would turn our verdict."""
+    columns = {"title": "argument", "article_says": "the article says", "flips": "what would flip our verdict"}
     return table[list(columns)].rename(columns=columns)
 
 
