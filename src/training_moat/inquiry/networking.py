@@ -257,7 +257,7 @@ def _sent_per_token(model: Any, plan: serving_model.ServingPlan, layout: str, ch
 def natural_experiment() -> pd.DataFrame:
     """Inferentia2 and Trainium1, the same models and loads: measured and predicted milliseconds per token.
 
-    Columns: model, input_len, output_len, batch, chip, chips, measured_ms, predicted_ms, chip_ms (measured times
+    Columns: job (in words), model, precision, input_len, output_len, batch, chip, chips, measured_ms, predicted_ms, chip_ms (measured times
     chips: the chip-time one token takes).
     """
     from . import serving_validation
@@ -267,7 +267,10 @@ def natural_experiment() -> pd.DataFrame:
     keys = ["model", "precision", "input_len", "output_len", "batch"]
     both = rows.groupby(keys)["chip"].transform("nunique") == 2
     shown = rows[both].assign(chips=rows["tp"], chip_ms=rows["measured_ms"] * rows["tp"])
-    return shown.sort_values([*keys, "chip"])[[*keys, "chip", "chips", "measured_ms", "predicted_ms", "chip_ms", "source"]]
+    whole = shown[["batch", "input_len", "output_len"]].astype(int).astype(str)
+    shown["job"] = shown["model"] + ", " + whole["batch"] + " users, " + whole["input_len"] + " in, " + whole["output_len"] + " out"
+    columns = ["job", *keys, "chip", "chips", "measured_ms", "predicted_ms", "chip_ms", "source"]
+    return shown.sort_values([*keys, "chip"])[columns]
 
 
 def unstated_layouts() -> pd.DataFrame:

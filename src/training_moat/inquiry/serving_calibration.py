@@ -10,7 +10,7 @@ from ..catalog import chips, models
 from ..core import serving
 from . import serving_rows
 from .serving_batch import Batch, Question, batches, evaluate
-from .serving_constants import OF_ENGINE, OF_FAMILY, SHARES, START, Constants
+from .serving_constants import OF_ENGINE, OF_FAMILY, OF_PAIR, SHARES, START, Constants
 
 KV_PRECISION = "bf16"
 """Engines keep the cache in 16 bit unless told otherwise; the sources do not say otherwise."""
@@ -104,8 +104,10 @@ def row_weights(rows: pd.DataFrame) -> np.ndarray:
 def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     families = sorted({chips.chip(name).family for name in rows["chip"].unique()})
     engines = sorted(rows["software"].unique())
+    ports = sorted({f"{chips.chip(chip).family}/{engine}" for chip, engine in set(zip(rows["chip"], rows["software"]))})
     return (
         [("generic", "all", name) for name in START]
+        + [("port", key, name) for key in ports for name in OF_PAIR]
         + [("family", key, name) for key in families for name in OF_FAMILY]
         + [("software", key, name) for key in engines for name in OF_ENGINE]
     )
@@ -136,7 +138,9 @@ class _Problem:
         asked = questions(rows)
         self.whole = batches(asked)
         self.parts = {}
-        for level, names in (("family", [q.chip.family for q in asked]), ("software", [q.software for q in asked])):
+        families, engines = [q.chip.family for q in asked], [q.software for q in asked]
+        ports = [f"{family}/{engine}" for family, engine in zip(families, engines)]
+        for level, names in (("family", families), ("software", engines), ("port", ports)):
             for name in set(names):
                 where = np.flatnonzero(np.array(names) == name)
                 self.parts[level, name] = (where, batches([asked[i] for i in where]))
@@ -254,6 +258,7 @@ def table(date: str, start: Constants | None = None) -> pd.DataFrame:
     error = (predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
     family = rows["chip"].map(lambda name: chips.chip(name).family)
     about = {"generic": pd.Series("all", index=rows.index), "family": family, "software": rows["software"]}
+    about["port"] = family + "/" + rows["software"]
     records = []
     for (level, key, name), value in constants.values.items():
         used = about[level] == key

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..catalog import models as model_catalog
 from ..core import serving
 from ..core.errors import InputError, nearest
 from ..core.machine import Chip
@@ -39,6 +40,9 @@ UNMEASURED_ENGINES = (
 REWRITTEN_IN = {"vllm": (0, 7), "trt-llm": (0, 16)}
 """First release of the rewritten engine: earlier ones are calibrated apart, as `-2024`."""
 
+NEW_MODELS_SINCE, NEXT_YEAR = "2024-07", "2025"
+"""Models from here on are not among the measurements of the older engines; and the year after those."""
+
 PADS_HEADS = ("aws-neuron",)
 """Chip families whose compiler pads attention heads, so that any tensor-parallel size works."""
 
@@ -66,9 +70,12 @@ class ServingCase:
     notes: list[str] = field(default_factory=list)
 
 
-def engine(name: str | None, chip: Chip, constants: Constants) -> tuple[str, list[str]]:
-    """(calibrated engine, notes) for a software name, which may carry a version; None is the engine with the
-    most measurements on the chip, else on any."""
+def engine(name: str | None, chip: Chip, constants: Constants, released: str = "") -> tuple[str, list[str]]:
+    """(calibrated engine, notes) for a software name; None is the engine with the most measurements on the chip.
+
+    A name without a version means the engine of the time when the model was `released` (as text, year first):
+    the older one for older models, and wherever only the older one was measured on the chip, up to 2024.
+    """
     if name is None:
         return usual_engine(chip, constants), []
     measured = constants.pairs_of(chip.id)
@@ -81,7 +88,19 @@ def engine(name: str | None, chip: Chip, constants: Constants) -> tuple[str, lis
     if base in REWRITTEN_IN and version:
         number = tuple(int(part) for part in version)
         return (old if number < REWRITTEN_IN[base] or number[0] == 2024 else base), []
-    return (old if base not in measured and old in measured else base), []
+    if base in REWRITTEN_IN and not version:
+        only_old = base not in measured and old in measured and released < NEXT_YEAR
+        return (old if only_old or "" < released < NEW_MODELS_SINCE else base), []
+    return base, []
+
+
+def release_of(model: Any) -> str:
+    """When a named model was published, as text; empty where that is not known."""
+    if not isinstance(model, str):
+        return ""
+    table = model_catalog.frame().set_index("id")["released"]
+    found = table.get(model_catalog.resolve(model))
+    return found if isinstance(found, str) else ""
 
 
 def usual_engine(chip: Chip, constants: Constants) -> str:
@@ -113,7 +132,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         "input_len": cases.whole(request, "input_len", high=MAX_TOKENS) or 1024,
         "output_len": cases.whole(request, "output_len", high=MAX_TOKENS) or 1024,
     }
-    software, more = engine(request.get("software"), chip, constants)
+    software, more = engine(request.get("software"), chip, constants, release_of(request.get("model")))
     plans = candidate_plans(request, model, chip, numbers["batch"])
     open_count = request.get("chips") is None and request.get("tp") is None
     return ServingCase(

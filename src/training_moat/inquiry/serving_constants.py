@@ -1,7 +1,7 @@
 """The constants of serving: what they are, where they start, and which of them speak for a chip and an engine.
 
-A constant is a generic value times the factor of the chip's family times the factor of the engine. A family or
-an engine without measurements has factors of one and the answer says so.
+A constant is a generic value times the factor of the chip's family, the factor of the engine, and that of the
+engine's port to the family. What has no measurements has factors of one, and the answer says so.
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ START = {
 SHARES = ("bandwidth_efficiency", "matmul_efficiency", "narrow_efficiency", "expert_efficiency", "kv_efficiency", "kv_reread")
 """Constants that cannot exceed one."""
 
-OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "kv_reread", "exchange_s", "host")
+OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
 """Constants with a factor per chip family; `host` multiplies every overhead of the engine."""
+
+OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
+"""Constants with a factor per chip family and engine together: how far this engine's kernels for this family
+had come when they were measured."""
 
 OF_ENGINE = (
     "bandwidth_efficiency", "matmul_efficiency", "kv_efficiency", "prefill_share", "layer_s", "expert_layer_s",
@@ -56,7 +60,7 @@ HOST_BOUND = ("layer_s", "expert_layer_s", "latent_layer_s", "step_s", "sequence
 
 @dataclass(frozen=True)
 class Constants:
-    """Values by (level, key, constant); levels are generic, family, software."""
+    """Values by (level, key, constant); levels are generic, family, software, port (a family and an engine)."""
 
     values: Mapping[tuple[str, str, str], float]
 
@@ -67,7 +71,8 @@ class Constants:
 
     def resolve(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
         """Every constant as an array for these chip families and engines; shares are held at one."""
-        host = self.factor("family", families, "host")
+        pairs = [f"{family}/{engine}" for family, engine in zip(families, engines)]
+        host = self.factor("family", families, "host") * self.factor("port", pairs, "host")
         found = {}
         for name in START:
             value = np.full(len(families), self.values["generic", "all", name])
@@ -75,6 +80,8 @@ class Constants:
                 value = value * self.factor("family", families, name)
             if name in OF_ENGINE:
                 value = value * self.factor("software", engines, name)
+            if name in OF_PAIR:
+                value = value * self.factor("port", pairs, name)
             if name in HOST_BOUND:
                 value = value * host
             found[name] = np.minimum(value, 1.0) if name in SHARES else value

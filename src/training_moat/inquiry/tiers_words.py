@@ -87,3 +87,9 @@ def closer(verdicts: pd.DataFrame, chip, model: str) -> str:
         f"**{chip.name}** has {tiers}. Training {model}: {row['training_why']} Serving: {row['serving_why']} "
         f"Its multipliers stay busy once {tokens_to_feed(chip):,.0f} tokens share each weight."
     )
+
+
+def peaks(rows: pd.DataFrame) -> str:
+    """Measured and predicted peak memory of training."""
+    wrong = (rows["predicted_gb"] / rows["measured_gb"] - 1).abs()
+    return f"Over {len(rows)} measured training runs the predicted peak memory is off by **{wrong.mean():.1%}** in the mean and {wrong.max():.0%} at worst."
