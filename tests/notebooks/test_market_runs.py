@@ -9,6 +9,9 @@ from training_moat.press import notebooks
 from training_moat.press.files import CHAPTERS, ROOT
 
 
+pytestmark = pytest.mark.slow
+
+
 def defaults():
     return notebooks.defaults(nbformat.read(CHAPTERS / "market.ipynb", as_version=4), "market")
 

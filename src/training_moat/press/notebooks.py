@@ -80,18 +80,24 @@ def normalised(executed: NotebookNode, stored: NotebookNode | None = None) -> No
     """
     fresh = nbformat.v4.new_notebook(metadata=_KERNEL)
     fresh.cells = [cell for cell in executed.cells if "injected-parameters" not in tags(cell)]
+    run = 0
     for number, cell in enumerate(fresh.cells):
         cell.metadata = nbformat.from_dict(_plain_metadata(cell))
         cell.id = f"cell-{number:02d}"
-        if cell.cell_type != "code":
-            continue
-        cell.execution_count = None
-        for output in cell.outputs:
-            if output.output_type == "execute_result":
-                output.execution_count = None
+        if cell.cell_type == "code":
+            run += 1
+            _number(cell, run)
     if stored is not None:
         _keep_pictures(fresh, stored)
     return fresh
+
+
+def _number(cell: NotebookNode, run: int) -> None:
+    """Give a code cell its place in the order of running: nbval takes one without for never run."""
+    cell.execution_count = run
+    for output in cell.outputs:
+        if output.output_type == "execute_result":
+            output.execution_count = run
 
 
 def texts(cell: NotebookNode) -> list[Any]:
@@ -109,9 +115,7 @@ def _keep_pictures(fresh: NotebookNode, stored: NotebookNode) -> None:
         same = before.get(cell.source)
         if cell.cell_type == "code" and same is not None and texts(same) == texts(cell):
             cell.outputs = same.outputs
-            for output in cell.outputs:
-                if output.output_type == "execute_result":
-                    output.execution_count = None
+            _number(cell, cell.execution_count)
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
