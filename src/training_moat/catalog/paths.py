@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from ..core.errors import InputError
@@ -19,17 +20,22 @@ def root() -> Path:
 
     Raises InputError when no such folder exists.
     """
-    named = os.environ.get("MOAT_ROOT")
+    return _found(os.environ.get("MOAT_ROOT"), os.getcwd())
+
+
+@lru_cache(maxsize=64)
+def _found(named: str | None, working: str) -> Path:
+    """The root for these settings; every table look-up asks, so the search is done once for each."""
     if named:
-        folder = Path(named).resolve()
+        folder = Path(working, named).resolve()
         if not (folder / MARK).is_file():
             raise InputError(f"MOAT_ROOT={named}: no {MARK.as_posix()} there; expected the project's root folder")
         return folder
-    for start in (Path.cwd(), Path(__file__).resolve()):
+    for start in (Path(working), Path(__file__).resolve()):
         for folder in (start, *start.parents):
             if (folder / MARK).is_file():
                 return folder
-    raise InputError(f"no {MARK.as_posix()} found upwards from {Path.cwd()}; run inside the project or set MOAT_ROOT")
+    raise InputError(f"no {MARK.as_posix()} found upwards from {working}; run inside the project or set MOAT_ROOT")
 
 
 def data_folder() -> Path:
