@@ -102,6 +102,15 @@ def test_a_table_marks_numbers_blanks_and_flags(silent):
         figures.table(frame.head(0), caption="c", source="k")
 
 
+def test_a_wide_table_of_words_becomes_cards_and_a_narrow_one_does_not(silent):
+    words = "a sentence that is long enough to wrap"
+    wide = pd.DataFrame({f"column {number}": [words] for number in range(6)})
+    assert 'moat-stack' in figures.table(wide, caption="c", source="k").forms["text/html"]
+    assert 'data-label="column 3"' in figures.table(wide, caption="c", source="k").forms["text/html"]
+    assert 'moat-stack' not in figures.table(wide.iloc[:, :2], caption="d", source="k").forms["text/html"]
+    assert 'moat-stack' not in figures.table(pd.concat([wide] * 20), caption="e", source="k").forms["text/html"]
+
+
 def test_dollars_in_a_sentence_never_become_formulas():
     assert figures.sentence("from $5 to $7").forms["text/markdown"] == "from \\$5 to \\$7"
     assert figures.sentence("from \\$5").forms["text/markdown"] == "from \\$5"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from . import offline
 
 _numbers: dict[str, dict[str, int]] = {"Figure": {}, "Table": {}}
 REFERENCES = "references.html"
+# A short table that needs more than this many pixels is laid out as one card a row.
+_PAGE_WIDTH, _STACK_ROWS = 860, 12
 
 
 class Output:
@@ -142,29 +145,50 @@ def table(
 
     Columns appear as named (rename them for readers, unit included). formats: a Python format per
     column, such as {"price (USD)": ",.0f"}; numbers without one show three significant digits.
-    tall: limit the height and scroll inside, for long tables.
+    A short table too wide for the page is shown as one card a row. tall: limit the height and scroll inside, for long tables.
     """
     _required("table", caption=caption)
     if frame.empty:
         raise InputError("table: the table to show has no rows.")
     number = _number("Table", caption)
     forms = formats or {}
-    right = {column: pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(frame[column]) for column in frame.columns}
-    style = {column: ' class="number"' if right[column] else "" for column in frame.columns}
-    head = "".join(f'<th scope="col"{style[column]}>{html.escape(str(column))}</th>' for column in frame.columns)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td{style[column]}>{_cell(value, forms.get(column))}</td>" for column, value in zip(frame.columns, row)) + "</tr>"
-        for row in frame.itertuples(index=False, name=None)
-    )
+    names = [str(column) for column in frame.columns]
+    cells = [[_cell(value, forms.get(column)) for column, value in zip(frame.columns, row)] for row in frame.itertuples(index=False, name=None)]
+    kinds = [_column_class(frame[column], [row[place] for row in cells]) for place, column in enumerate(frame.columns)]
+    stacked = len(cells) <= _STACK_ROWS and _width(names, cells) > _PAGE_WIDTH
+    head = "".join(f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds))
+    labels = [f' data-label="{html.escape(name, quote=True)}"' if stacked else "" for name in names]
+    lines = ["".join(f"<td{kind}{label}>{cell}</td>" for kind, label, cell in zip(kinds, labels, row)) for row in cells]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     name = html.escape(caption, quote=True)
+    shape = " moat-stack" if stacked else " moat-tall" if tall else ""
     page = (
         f'<figure class="moat-table" id="table-{number}">\n'
         f"<figcaption><strong>Table {number}.</strong> {html.escape(caption)} {_source_line(source)} "
         f"{_csv_link(_rows(frame), f'table-{number}')}</figcaption>\n"
-        f'<div class="moat-scroll{" moat-tall" if tall else ""}" tabindex="0" role="region" aria-label="{name}">\n'
+        f'<div class="moat-scroll{shape}" tabindex="0" role="region" aria-label="{name}">\n'
         f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>"
     )
     return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
+
+
+def _column_class(column: pd.Series, cells: list[str]) -> str:
+    """Class of a column: numbers stand to the right, running text gets room."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return ' class="number"'
+    return ' class="words"' if max(_length(cell) for cell in cells) > 24 else ""
+
+
+def _length(cell: str) -> int:
+    """Characters of a cell that a reader sees."""
+    return len(html.unescape(re.sub(r"<[^>]*>", "", cell)))
+
+
+def _width(names: list[str], cells: list[list[str]]) -> float:
+    """Pixels that a table needs to be read in one glance, text wrapped at 28 characters."""
+    most = [max(min(28, _length(row[place])) for row in cells) for place in range(len(names))]
+    words = [max(len(word) for word in name.split()) if name.split() else 0 for name in names]
+    return sum(max(pair) * 7.2 + 22 for pair in zip(most, words))
 
 
 def sentence(text: str) -> Output:

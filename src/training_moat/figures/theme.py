@@ -96,7 +96,7 @@ def config(mode: str = "light") -> dict[str, Any]:
         "axisBand": {"grid": False, "domain": False, "ticks": False, "labelPadding": 6},
         "legend": {
             "orient": "top", "labelColor": soft, "titleColor": soft, "labelFontSize": 12, "titleFontSize": 12,
-            "titleFontWeight": "normal", "symbolType": "circle", "labelLimit": 240, "columns": 4,
+            "titleFontWeight": "normal", "symbolType": "circle", "labelLimit": 240, "columns": 4, "offset": 26,
         },
         "title": {"anchor": "start", "color": ink, "fontSize": 14, "fontWeight": 600, "offset": 12},
         "header": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},

@@ -33,11 +33,10 @@
     return copy;
   }
 
-  // On a phone, long category names are broken into lines instead of being cut, in taller rows.
+  // Long category names are broken into lines instead of being cut, in taller rows.
   function wrapped(spec, width) {
-    if (width >= 520) return spec;
     const copy = JSON.parse(JSON.stringify(spec));
-    const most = Math.max(10, Math.floor(width * 0.4 / 6.2));
+    const most = width < 520 ? Math.max(10, Math.floor(width * 0.4 / 6.2)) : 32;
     let lines = 1;
     encodings(copy).forEach(function (encoding) {
       const y = encoding.y;
