@@ -36,7 +36,21 @@ from training_moat.core.formats import element
 from training_moat.numerics import corpus
 from training_moat.numerics.matrix_unit import dot, matrix_unit
 
-COLUMNS = ("machine", "part", "operand", "setting", "size", "seed", "quantity", "value", "unit", "source", "confirmed", "date", "notes")
+COLUMNS = (
+    "machine",
+    "part",
+    "operand",
+    "setting",
+    "size",
+    "seed",
+    "quantity",
+    "value",
+    "unit",
+    "source",
+    "confirmed",
+    "date",
+    "notes",
+)
 SOURCE = "gpu_measurements"
 FP8 = torch.float8_e4m3fn
 FP8_MAX = element("e4m3fn").max_finite
@@ -51,7 +65,9 @@ def scaled(tensor: torch.Tensor, kind: torch.dtype = FP8) -> tuple[torch.Tensor,
     return (tensor.float() * scale).clamp(-top, top).to(kind), (1.0 / scale).reshape(())
 
 
-def fp8_product(a: torch.Tensor, b: torch.Tensor, undo_a: torch.Tensor, undo_b: torch.Tensor, fast: bool, out=torch.bfloat16) -> torch.Tensor:
+def fp8_product(
+    a: torch.Tensor, b: torch.Tensor, undo_a: torch.Tensor, undo_b: torch.Tensor, fast: bool, out=torch.bfloat16
+) -> torch.Tensor:
     """`a` (m, k) times `b` (n, k) transposed, on the FP8 matrix units."""
     return torch._scaled_mm(a, b.t(), scale_a=undo_a, scale_b=undo_b, out_dtype=out, use_fast_accum=fast)
 
@@ -83,10 +99,20 @@ def matmul(device: torch.device, sizes: list[int], repeats: int) -> Iterator[Row
         (a8, ua), (b8, ub) = scaled(a), scaled(b)
         kinds = {("bf16", "default"): lambda a=a, b=b: a @ b.t()}
         for fast in (True, False):
-            kinds["fp8", "fast" if fast else "precise"] = lambda a=a8, b=b8, ua=ua, ub=ub, fast=fast: fp8_product(a, b, ua, ub, fast)
+            kinds["fp8", "fast" if fast else "precise"] = lambda a=a8, b=b8, ua=ua, ub=ub, fast=fast: fp8_product(
+                a, b, ua, ub, fast
+            )
         for (operand, setting), work in kinds.items():
             rate = 2 * size**3 / seconds(work, device, repeats) / 1e12
-            yield {"part": "matmul", "operand": operand, "setting": setting, "size": size, "quantity": "rate", "value": rate, "unit": "TFLOP/s"}
+            yield {
+                "part": "matmul",
+                "operand": operand,
+                "setting": setting,
+                "size": size,
+                "quantity": "rate",
+                "value": rate,
+                "unit": "TFLOP/s",
+            }
 
 
 def error(device: torch.device, lengths: list[int]) -> Iterator[Row]:
@@ -103,10 +129,30 @@ def error(device: torch.device, lengths: list[int]) -> Iterator[Row]:
             measured = fp8_product(a.to(device), b.to(device), one, one, fast, out=torch.float32).cpu().double()
             left, right = a64.repeat_interleave(rows, 0).numpy(), b64.repeat(rows, 1).numpy()
             modelled = torch.from_numpy(dot(left, right, matrix_unit(MODELLED[fast]))).double().reshape(rows, rows)
-            common = {"part": "error", "operand": "fp8", "setting": "fast" if fast else "precise", "size": length, "unit": "1"}
-            yield {**common, "quantity": "measured_rms_error", "value": ((measured - exact).square().mean().sqrt() / size).item()}
-            yield {**common, "quantity": "modelled_rms_error", "value": ((modelled - exact).square().mean().sqrt() / size).item(), "notes": MODELLED[fast]}
-            yield {**common, "quantity": "share_equal_to_the_model", "value": (measured == modelled).double().mean().item(), "notes": MODELLED[fast]}
+            common = {
+                "part": "error",
+                "operand": "fp8",
+                "setting": "fast" if fast else "precise",
+                "size": length,
+                "unit": "1",
+            }
+            yield {
+                **common,
+                "quantity": "measured_rms_error",
+                "value": ((measured - exact).square().mean().sqrt() / size).item(),
+            }
+            yield {
+                **common,
+                "quantity": "modelled_rms_error",
+                "value": ((modelled - exact).square().mean().sqrt() / size).item(),
+                "notes": MODELLED[fast],
+            }
+            yield {
+                **common,
+                "quantity": "share_equal_to_the_model",
+                "value": (measured == modelled).double().mean().item(),
+                "notes": MODELLED[fast],
+            }
 
 
 class FP8Product(torch.autograd.Function):
@@ -176,7 +222,9 @@ class Model(nn.Module):
 
     def forward(self, tokens):
         """Logits of the next character at every place."""
-        x = (self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1], device=tokens.device))).to(torch.bfloat16)
+        x = (self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1], device=tokens.device))).to(
+            torch.bfloat16
+        )
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x).float())
@@ -217,7 +265,9 @@ def step(device: torch.device, width: int, layers: int, context: int, repeats: i
             yield {**common, "quantity": "peak_memory", "value": peak_gib(device), "unit": "GiB"}
 
 
-def transfer(device: torch.device, width: int, layers: int, steps: int, rates: list[float], seeds: list[int]) -> Iterator[Row]:
+def transfer(
+    device: torch.device, width: int, layers: int, steps: int, rates: list[float], seeds: list[int]
+) -> Iterator[Row]:
     """Validation loss over learning rates, BF16 and FP8, the same seeds and text for both."""
     text, context, batch = corpus.load(), 256, 32
     for fp8 in (False, True):
@@ -227,15 +277,35 @@ def transfer(device: torch.device, width: int, layers: int, steps: int, rates: l
                 model = Model(text.vocab, width, layers, context, fp8).to(device)
                 value = train_once(model, text, 2.0**rate, seed, steps, batch, context, device)
                 setting = f"log2_learning_rate={rate:g}"
-                yield {"part": "transfer", "operand": "fp8" if fp8 else "bf16", "setting": setting, "size": steps, "seed": seed, "quantity": "val_loss", "value": value, "unit": "nats"}
+                yield {
+                    "part": "transfer",
+                    "operand": "fp8" if fp8 else "bf16",
+                    "setting": setting,
+                    "size": steps,
+                    "seed": seed,
+                    "quantity": "val_loss",
+                    "value": value,
+                    "unit": "nats",
+                }
 
 
-def train_once(model: Model, text: corpus.Corpus, rate: float, seed: int, steps: int, batch: int, context: int, device: torch.device) -> float:
+def train_once(
+    model: Model,
+    text: corpus.Corpus,
+    rate: float,
+    seed: int,
+    steps: int,
+    batch: int,
+    context: int,
+    device: torch.device,
+) -> float:
     """Train with warm-up and linear decay; the loss on the held-out text."""
     import numpy as np
 
     adam = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda done: min((done + 1) / (0.1 * steps), 1 - 0.9 * done / steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        adam, lambda done: min((done + 1) / (0.1 * steps), 1 - 0.9 * done / steps)
+    )
     order = np.random.default_rng([seed, 2])
     for _ in range(steps):
         tokens, targets = (torch.from_numpy(part).to(device) for part in text.batch(order, batch, context))
@@ -256,7 +326,9 @@ def measured(arguments: argparse.Namespace, device: torch.device) -> Iterator[Ro
     yield from error(device, [128, 1024] if small else [128, 512, 2048, 8192, 32768])
     yield from step(device, 64 if small else 2048, 2 if small else 8, 32 if small else 2048, 3 if small else 10)
     rates = [-9.0, -8.0] if small else [-13.0, -12.0, -11.0, -10.0, -9.0]
-    yield from transfer(device, 64 if small else 512, 1 if small else 4, 2 if small else 600, rates, [1] if small else [1, 2, 3])
+    yield from transfer(
+        device, 64 if small else 512, 1 if small else 4, 2 if small else 600, rates, [1] if small else [1, 2, 3]
+    )
 
 
 def main() -> None:
@@ -270,7 +342,12 @@ def main() -> None:
         sys.exit("gpu_measure: no GPU is visible to PyTorch; run on a machine that has one.")
     device = torch.device(arguments.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    fixed = {"machine": f"{name}, PyTorch {torch.__version__}", "source": SOURCE, "confirmed": "yes", "date": date.today().isoformat()}
+    fixed = {
+        "machine": f"{name}, PyTorch {torch.__version__}",
+        "source": SOURCE,
+        "confirmed": "yes",
+        "date": date.today().isoformat(),
+    }
     beside = arguments.out.with_name(f"{arguments.out.name}.{os.getpid()}.new")
     with beside.open("w", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -278,7 +355,10 @@ def main() -> None:
         for row in measured(arguments, device):
             if math.isfinite(row["value"]):
                 table.writerow(fixed | row | {"value": f"{row['value']:.6g}"})
-            print(f"{row['part']:9} {row['operand']:5} {row['setting']:26} {row['size']:6} {row['quantity']:26} {row['value']:.4g} {row['unit']}", file=sys.stderr)
+            print(
+                f"{row['part']:9} {row['operand']:5} {row['setting']:26} {row['size']:6} {row['quantity']:26} {row['value']:.4g} {row['unit']}",
+                file=sys.stderr,
+            )
     os.replace(beside, arguments.out)
     print(arguments.out)
 

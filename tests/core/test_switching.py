@@ -45,7 +45,9 @@ def test_no_advantage_is_enough_when_the_port_outlasts_the_horizon():
 @given(moves)
 def test_learning_factor_is_the_integral_it_stands_for(move):
     years = switching.years_of_use(move)
-    expected, _ = integrate.quad(lambda t: 1 / (1 - (1 - move.start_share) * math.exp(-t / move.learning_years)), 0, years, limit=200)
+    expected, _ = integrate.quad(
+        lambda t: 1 / (1 - (1 - move.start_share) * math.exp(-t / move.learning_years)), 0, years, limit=200
+    )
     assert switching.learning_factor(move) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
@@ -59,7 +61,12 @@ def test_gain_is_zero_at_break_even(move):
         assert switching.gain_usd(move, advantage * 1.1) > switching.gain_usd(move, advantage * 0.9)
 
 
-@given(moves, st.sampled_from(["port_years", "port_cost_usd", "delay_years", "delay_value", "failure_delay_years", "failure_waste_years"]))
+@given(
+    moves,
+    st.sampled_from(
+        ["port_years", "port_cost_usd", "delay_years", "delay_value", "failure_delay_years", "failure_waste_years"]
+    ),
+)
 def test_every_cost_raises_the_bar(move, name):
     worse = dataclasses.replace(move, **{name: getattr(move, name) * 1.5 + 0.01})
     assert switching.breakeven_advantage(worse) >= switching.breakeven_advantage(move) * (1 - 1e-9)
@@ -77,14 +84,19 @@ def test_risk_raises_and_size_lowers_the_bar(move):
 def test_arrays_give_what_numbers_give():
     delays = np.array([0.0, 0.75, 3.0])
     together = switching.breakeven_advantage(dataclasses.replace(PLAIN, delay_years=delays))
-    assert list(together) == [switching.breakeven_advantage(dataclasses.replace(PLAIN, delay_years=float(d))) for d in delays]
+    assert list(together) == [
+        switching.breakeven_advantage(dataclasses.replace(PLAIN, delay_years=float(d))) for d in delays
+    ]
 
 
 def test_paper_advantage():
     assert switching.paper_advantage(1.3, 0.65) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(("name", "value"), [("failure_probability", 1.0), ("start_share", 0.0), ("delay_years", -1.0), ("yearly_spend_usd", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("failure_probability", 1.0), ("start_share", 0.0), ("delay_years", -1.0), ("yearly_spend_usd", 0.0)],
+)
 def test_impossible_inputs_are_refused(name, value):
     with pytest.raises(InputError, match=name):
         dataclasses.replace(PLAIN, **{name: value})

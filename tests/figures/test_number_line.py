@@ -7,8 +7,17 @@ from training_moat import figures
 from training_moat.core.errors import InputError
 from training_moat.figures import offline
 
-MARKS = pd.DataFrame({"format": ["A", "A", "B"], "log2_value": [0.0, 1.0, 3.0], "log2_smallest": [0.0, 0.0, 3.0], "log2_largest": [1.0, 1.0, 3.0]})
-LOSSES = pd.DataFrame({"format": ["A", "B"] * 3, "log2_scale": [-1, -1, 0, 0, 1, 1], "error_percent": [100.0, 3.0, 5.0, 2.0, 1.0, 0.5]})
+MARKS = pd.DataFrame(
+    {
+        "format": ["A", "A", "B"],
+        "log2_value": [0.0, 1.0, 3.0],
+        "log2_smallest": [0.0, 0.0, 3.0],
+        "log2_largest": [1.0, 1.0, 3.0],
+    }
+)
+LOSSES = pd.DataFrame(
+    {"format": ["A", "B"] * 3, "log2_scale": [-1, -1, 0, 0, 1, 1], "error_percent": [100.0, 3.0, 5.0, 2.0, 1.0, 0.5]}
+)
 WORDS = {"title": "finding", "x_title": "value", "slider_title": "size"}
 
 

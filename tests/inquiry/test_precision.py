@@ -16,7 +16,9 @@ def test_a_known_pair(pairs):
     """GPT-3 175B on 128 H100, data/training_measurements.csv: the same plan in BF16 and FP8."""
     row = pairs[(pairs["model"] == "GPT-3 175B") & (pairs["chips"] == 128)].iloc[0]
     runs = tables.load("training_measurements")
-    same = runs[(runs["model"] == "GPT-3 175B") & (runs["n_chips"] == 128) & (runs["metric"] == "step_time")].set_index("format")["value"]
+    same = runs[(runs["model"] == "GPT-3 175B") & (runs["n_chips"] == 128) & (runs["metric"] == "step_time")].set_index(
+        "format"
+    )["value"]
     assert row["plan"] == "same"
     assert row["speedup"] == pytest.approx(same["bf16"] / same["fp8"], rel=0.01)
 
@@ -47,7 +49,9 @@ def test_lockin_counts_every_run_once():
     assert list(table["width"]) == list(precision.WIDTHS)
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.7, "supported"), (0.5, "partly"), (0.3, "contradicted"), (float("nan"), "open")])
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.7, "supported"), (0.5, "partly"), (0.3, "contradicted"), (float("nan"), "open")]
+)
 def test_verdict_thresholds(share, verdict):
     assert precision.verdict(share) == verdict
 

@@ -9,13 +9,20 @@ from training_moat.inquiry.switching import Breakeven, band
 
 
 def record(**verdicts):
-    return pd.DataFrame({"width": ["4 bits", "8 bits", "FP16", "BF16"], "verdict": [verdicts.get(name, "partly") for name in ("four", "eight", "old", "sixteen")]})
+    return pd.DataFrame(
+        {
+            "width": ["4 bits", "8 bits", "FP16", "BF16"],
+            "verdict": [verdicts.get(name, "partly") for name in ("four", "eight", "old", "sixteen")],
+        }
+    )
 
 
 def test_answer_follows_the_verdicts():
     transfer = pd.DataFrame({"tuned_on": ["a", "b"], "nats": [0.001, 0.25]})
     pairs = pd.DataFrame({"format": ["fp8"], "speedup": [1.5], "peak_ratio": [2.0]})
-    text = precision_words.answer(record(four="contradicted", sixteen="supported"), transfer, pairs, pd.DataFrame({"diverged": [0.0, 0.5]}))
+    text = precision_words.answer(
+        record(four="contradicted", sixteen="supported"), transfer, pairs, pd.DataFrame({"diverged": [0.0, 0.5]})
+    )
     assert "At four bits the published record says no" in text and "at BF16 yes" in text
     assert "0.250 nats" in text and "50% of the runs" in text
 
@@ -26,7 +33,9 @@ def test_missing_measurement_is_said_and_a_measurement_is_reported():
     assert "H200: 50% to 50%" in precision_words.gpu_note(rows)
 
 
-@pytest.mark.parametrize(("advantage", "word"), [(1.1, "small"), (1.5, "clear"), (3.0, "remarkable"), (9.0, "beyond"), (np.inf, "never")])
+@pytest.mark.parametrize(
+    ("advantage", "word"), [(1.1, "small"), (1.5, "clear"), (3.0, "remarkable"), (9.0, "beyond"), (np.inf, "never")]
+)
 def test_bands(advantage, word):
     assert band(advantage) == word
 

@@ -14,7 +14,17 @@ def costs():
 
 
 def test_by_hand(costs):
-    reply = training.predict([{"model": "llama3.1-70b", "chip": "h100-sxm", "chips": 1024, "seq_len": precision_worth.SEQUENCE, "precision": "fp8"}])[0]
+    reply = training.predict(
+        [
+            {
+                "model": "llama3.1-70b",
+                "chip": "h100-sxm",
+                "chips": 1024,
+                "seq_len": precision_worth.SEQUENCE,
+                "precision": "fp8",
+            }
+        ]
+    )[0]
     row = costs.set_index(["chip", "format"]).loc[("h100-sxm", "fp8")]
     hours = 2e12 / reply["tokens_per_s"] / 3600
     price = tables.load("chips").set_index("id").loc["h100-sxm", "tco_neocloud_usd_per_h"]

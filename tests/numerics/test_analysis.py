@@ -27,7 +27,17 @@ def table(optimum=None, level=None, spread=0.0, curvature=0.04, nearest_loses=0.
         if run.study == "range":
             low, high = (borne or {"fp16_mixed": (-8, 12), "fp8_unscaled": (0, 12)}).get(run.recipe, (-99, 99))
             loss += 0.0 if low <= run.log2_loss_scale <= high else 1.0
-        records.append((run.study, run.recipe, run.seed, run.log2_learning_rate, run.log2_loss_scale, np.nan if diverged else loss, diverged))
+        records.append(
+            (
+                run.study,
+                run.recipe,
+                run.seed,
+                run.log2_learning_rate,
+                run.log2_loss_scale,
+                np.nan if diverged else loss,
+                diverged,
+            )
+        )
     columns = ["study", "recipe", "seed", "log2_learning_rate", "log2_loss_scale", "val_loss_nats", "diverged"]
     return pd.DataFrame(records, columns=columns)
 
@@ -51,9 +61,17 @@ def test_best_rate_stays_on_the_grid():
 
 def test_an_unlucky_seed_widens_the_interval_and_leaves_an_optimum():
     runs = table(spread=0.05)
-    bad = (runs["study"] == "transfer") & (runs["recipe"] == "mxfp8") & (runs["seed"] == 2) & (runs["log2_learning_rate"] == CENTRE)
+    bad = (
+        (runs["study"] == "transfer")
+        & (runs["recipe"] == "mxfp8")
+        & (runs["seed"] == 2)
+        & (runs["log2_learning_rate"] == CENTRE)
+    )
     unlucky = runs.assign(val_loss_nats=runs["val_loss_nats"] + 0.2 * bad)
-    width = {name: (analysis.shifts(part).set_index("recipe").loc["mxfp8", ["low", "high"]]).diff().iloc[-1] for name, part in {"plain": runs, "unlucky": unlucky}.items()}
+    width = {
+        name: (analysis.shifts(part).set_index("recipe").loc["mxfp8", ["low", "high"]]).diff().iloc[-1]
+        for name, part in {"plain": runs, "unlucky": unlucky}.items()
+    }
     assert np.isfinite(width["unlucky"]) and width["unlucky"] > width["plain"]
 
 
@@ -80,7 +98,16 @@ def test_seeds_are_compared_within_themselves():
 
 
 def test_all_hypotheses_hold_where_they_were_put_in():
-    level = {"mxfp8": 0.01, "fp8_delayed": 0.01, "fp8_current": 0.01, "fp8_fnuz": 0.01, "nvfp4": 0.03, "mxfp4": 0.03, "nvfp4_nearest": 0.05, "fp8_fnuz_ported": 0.03}
+    level = {
+        "mxfp8": 0.01,
+        "fp8_delayed": 0.01,
+        "fp8_current": 0.01,
+        "fp8_fnuz": 0.01,
+        "nvfp4": 0.03,
+        "mxfp4": 0.03,
+        "nvfp4_nearest": 0.05,
+        "fp8_fnuz_ported": 0.03,
+    }
     assert set(analysis.verdicts(table(level=level))["verdict"]) == {"supported"}
 
 
@@ -107,7 +134,12 @@ def test_noise_gives_open_not_support():
 
 def test_a_factor_is_borne_only_if_every_seed_bears_it():
     runs = table()
-    bad = (runs["study"] == "range") & (runs["recipe"] == "bf16_mixed") & (runs["log2_loss_scale"] == 4) & (runs["seed"] == 2)
+    bad = (
+        (runs["study"] == "range")
+        & (runs["recipe"] == "bf16_mixed")
+        & (runs["log2_loss_scale"] == 4)
+        & (runs["seed"] == 2)
+    )
     runs.loc[bad, "diverged"] = True
     borne = analysis.windows(runs).set_index(["recipe", "log2_loss_scale"])["borne"]
     assert not borne["bf16_mixed", 4.0] and borne["bf16_mixed", 0.0]

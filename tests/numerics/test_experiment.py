@@ -68,7 +68,13 @@ def test_no_partial_file_is_left(quick):
 @pytest.fixture
 def tiny(monkeypatch):
     design = Design(
-        seeds=(1, 2), steps=2, transfer_recipes=("fp32",), log2_rates=(-8.0,), low_log2_rates=(-13.0,), log2_loss_scales=(0.0,), range_seeds=1
+        seeds=(1, 2),
+        steps=2,
+        transfer_recipes=("fp32",),
+        log2_rates=(-8.0,),
+        low_log2_rates=(-13.0,),
+        log2_loss_scales=(0.0,),
+        range_seeds=1,
     )
     monkeypatch.setattr(experiment, "QUICK", design)
     return design
@@ -91,7 +97,9 @@ def test_an_interrupted_run_continues_where_it_stopped(tiny, tmp_path, monkeypat
     with partial.open("a") as file:
         file.write("transfer,fp3")  # a line the interruption cut short
     asked = []
-    monkeypatch.setattr(experiment, "_results", lambda missing, *rest: asked.extend(missing) or finished(missing, *rest))
+    monkeypatch.setattr(
+        experiment, "_results", lambda missing, *rest: asked.extend(missing) or finished(missing, *rest)
+    )
     again = experiment.run(quick=True, out=tmp_path / "cut")
     assert len(asked) == len(tiny.runs()) - 5
     assert again.read_text() == whole
@@ -110,7 +118,10 @@ def test_full_design_pairs_every_recipe_with_every_seed():
     assert set(LOW_RATE_RECIPES) <= {run.recipe for run in FULL.runs()}
 
 
-@pytest.mark.parametrize(("seeds", "says"), [((1,), "at least two"), ((1, 1), "different"), ((-1, 2), "none negative"), ((901, 2), "cannot test it")])
+@pytest.mark.parametrize(
+    ("seeds", "says"),
+    [((1,), "at least two"), ((1, 1), "different"), ((-1, 2), "none negative"), ((901, 2), "cannot test it")],
+)
 def test_bad_seeds(seeds, says, tmp_path):
     with pytest.raises(InputError, match=says):
         experiment.run(quick=True, out=tmp_path, seeds=seeds)

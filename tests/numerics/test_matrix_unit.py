@@ -75,8 +75,13 @@ def test_blackwell_and_cdna3_do_not_have_hoppers_defect(errors):
 
 def test_published_error_lies_between_operands_around_zero_and_of_one_sign():
     """DeepSeek-V3 report, section 3.3.2: a maximum relative error of nearly 2% at 4,096 terms."""
-    largest = [mu.error_by_length(["hopper_fp8"], [4096], rows=64, positive=sign)["max_error"].iloc[0] for sign in (False, True)]
-    print(f"largest error of Hopper's fast FP8 at 4096 terms: {largest[0]:.1%} around zero, {largest[1]:.1%} of one sign")
+    largest = [
+        mu.error_by_length(["hopper_fp8"], [4096], rows=64, positive=sign)["max_error"].iloc[0]
+        for sign in (False, True)
+    ]
+    print(
+        f"largest error of Hopper's fast FP8 at 4096 terms: {largest[0]:.1%} around zero, {largest[1]:.1%} of one sign"
+    )
     assert largest[0] < 0.02 < largest[1]
 
 
@@ -98,7 +103,9 @@ def test_hopper_drops_what_lies_thirteen_places_below():
 def test_cdna3_rounds_towards_minus_infinity_between_halves():
     """Asymmetry found by Xie et al. 2025: negating the operands does not negate the result."""
     rng = np.random.default_rng(0)
-    a, b = round_nearest(rng.standard_normal((2, 500, 64)) * np.exp2(rng.integers(-6, 6, (2, 500, 64))), element("e4m3fnuz"))
+    a, b = round_nearest(
+        rng.standard_normal((2, 500, 64)) * np.exp2(rng.integers(-6, 6, (2, 500, 64))), element("e4m3fnuz")
+    )
     unit = mu.matrix_unit("cdna3_fp8")
     plus, minus = mu.dot(a, b, unit).astype(float), -mu.dot(-a, b, unit).astype(float)
     assert (plus <= minus).all() and (plus < minus).any()

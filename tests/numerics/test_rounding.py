@@ -81,7 +81,9 @@ def test_rounding_is_monotone_and_idempotent(name, array):
 
 
 @settings(max_examples=25)
-@given(st.sampled_from(["bf16", "fp16", "e4m3fn", "e4m3fnuz", "e5m2", "e2m1fn", "int8"]), st.floats(-5.5, 5.5, width=32))
+@given(
+    st.sampled_from(["bf16", "fp16", "e4m3fn", "e4m3fnuz", "e5m2", "e2m1fn", "int8"]), st.floats(-5.5, 5.5, width=32)
+)
 def test_stochastic_rounding_is_unbiased_and_takes_a_neighbour(name, number):
     fmt, draws = element(name), 20_000
     rounded = round_stochastic(np.full(draws, number, np.float32), fmt, np.random.default_rng(7)).astype(np.float64)

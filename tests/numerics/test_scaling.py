@@ -85,7 +85,10 @@ def test_finer_blocks_keep_what_one_scale_loses():
 
 def test_error_grows_as_bits_fall():
     array = matrix(5)
-    errors = [relative(scaling.microscaled(array, scaled(name), scaling.rounding()), array) for name in ("mxfp8_e4m3", "mxfp6_e3m2", "nvfp4", "mxfp4")]
+    errors = [
+        relative(scaling.microscaled(array, scaled(name), scaling.rounding()), array)
+        for name in ("mxfp8_e4m3", "mxfp6_e3m2", "nvfp4", "mxfp4")
+    ]
     assert errors == sorted(errors)
 
 

@@ -48,7 +48,9 @@ def test_backward_pass_is_the_derivative_of_the_forward_pass(tensor, batch):
 
 def test_coarser_formats_give_coarser_gradients(batch):
     exact = gradient("fp32", batch)
-    error = [np.linalg.norm(gradient(name, batch) - exact) for name in ("fp32", "bf16_mixed", "mxfp8", "nvfp4", "mxfp4")]
+    error = [
+        np.linalg.norm(gradient(name, batch) - exact) for name in ("fp32", "bf16_mixed", "mxfp8", "nvfp4", "mxfp4")
+    ]
     assert error == sorted(error) and error[0] == 0 < error[1]
 
 
@@ -106,7 +108,9 @@ def test_rate_warms_up_and_decays():
 def test_one_seed_gives_one_result_and_every_recipe_the_same_start(text):
     one, again = (training.train(recipe("fp32"), -8.0, 5, 3, text) for _ in range(2))
     assert one == again
-    assert training.train(recipe("bf16_mixed"), -8.0, 5, 1, text).initial_loss == pytest.approx(one.initial_loss, abs=0.02)
+    assert training.train(recipe("bf16_mixed"), -8.0, 5, 1, text).initial_loss == pytest.approx(
+        one.initial_loss, abs=0.02
+    )
     assert training.train(recipe("fp32"), -8.0, 6, 1, text).initial_loss != one.initial_loss
 
 

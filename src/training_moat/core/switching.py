@@ -44,9 +44,18 @@ class Move:
     def __post_init__(self) -> None:
         for name in ("yearly_spend_usd", "horizon_years", "learning_years"):
             _require(getattr(self, name) > 0, name, "above 0")
-        for name in ("port_years", "port_cost_usd", "delay_years", "delay_value", "failure_delay_years", "failure_waste_years"):
+        for name in (
+            "port_years",
+            "port_cost_usd",
+            "delay_years",
+            "delay_value",
+            "failure_delay_years",
+            "failure_waste_years",
+        ):
             _require(getattr(self, name) >= 0, name, "of at least 0")
-        _require((self.failure_probability >= 0) & (self.failure_probability < 1), "failure_probability", "from 0 to below 1")
+        _require(
+            (self.failure_probability >= 0) & (self.failure_probability < 1), "failure_probability", "from 0 to below 1"
+        )
         _require((self.start_share > 0) & (self.start_share <= 1), "start_share", "above 0 and at most 1")
 
 

@@ -15,12 +15,37 @@ from training_moat.core.errors import unknown
 SUPPORTED_SHARE, CONTRADICTED_SHARE = 2 / 3, 1 / 3
 """A verdict needs two thirds of the reports that take a side."""
 
-PEAK_COLUMN = {"fp16": "fp16_tflops", "bf16": "bf16_tflops", "fp8": "fp8_tflops", "mxfp8": "fp8_tflops", "nvfp4": "fp4_tflops", "mxfp4": "fp4_tflops", "fp4": "fp4_tflops"}
+PEAK_COLUMN = {
+    "fp16": "fp16_tflops",
+    "bf16": "bf16_tflops",
+    "fp8": "fp8_tflops",
+    "mxfp8": "fp8_tflops",
+    "nvfp4": "fp4_tflops",
+    "mxfp4": "fp4_tflops",
+    "fp4": "fp4_tflops",
+}
 """Column of the chips table with the peak of each format as measurements name it."""
 
 _SPEED = "tokens_per_s_per_chip"
 _OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
-_SAME_PLAN = ["source", "model", "layers", "chip_id", "n_chips", "seq_len", "global_batch", "micro_batch", "tp", "pp", "dp", "ep", "cp", "vp_stages", "zero_fsdp", "recompute"]
+_SAME_PLAN = [
+    "source",
+    "model",
+    "layers",
+    "chip_id",
+    "n_chips",
+    "seq_len",
+    "global_batch",
+    "micro_batch",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "cp",
+    "vp_stages",
+    "zero_fsdp",
+    "recompute",
+]
 _WIDTHS = (
     ("4 bits", r"FP4|E2M1|HiF4|MXFP6"),  # a recipe that mixes FP6 and FP4 counts as below eight bits
     ("8 bits", r"FP8|E[45]M[23]|INT8|E8M7|three formats"),
@@ -46,7 +71,10 @@ def measured_pairs() -> pd.DataFrame:
     pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median().sort_values("plan", ascending=False)
     pairs = pairs.drop_duplicates(known, keep="first")  # the same plan tells more than each format's own
     chips = tables.load("chips").set_index("id")
-    peaks = [chips.loc[row.chip_id, PEAK_COLUMN[row.format]] / chips.loc[row.chip_id, "bf16_tflops"] for row in pairs.itertuples()]
+    peaks = [
+        chips.loc[row.chip_id, PEAK_COLUMN[row.format]] / chips.loc[row.chip_id, "bf16_tflops"]
+        for row in pairs.itertuples()
+    ]
     pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
     pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
     columns = ["model", "chip_id", "chips", "format", "plan", "speedup", "peak_ratio", "realised", "source"]
@@ -65,9 +93,15 @@ def published_speedups() -> pd.DataFrame:
     """End-to-end speed over 16 bits that published low-precision runs claim: run, organisation, vendor, low, high, source."""
     runs = tables.load("low_precision_runs")
     runs = runs[(runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])]
-    table = runs.assign(width=runs["format_forward"].map(width), label=runs["organisation"] + ", " + runs["run"], hardware_vendor=runs["hardware_vendor"].fillna("not stated"))
+    table = runs.assign(
+        width=runs["format_forward"].map(width),
+        label=runs["organisation"] + ", " + runs["run"],
+        hardware_vendor=runs["hardware_vendor"].fillna("not stated"),
+    )
     columns = {"label": "run", "hardware_vendor": "vendor", "speedup_low": "low", "speedup_high": "high"}
-    return table.rename(columns=columns | {"run": "title"})[["run", "vendor", "width", "low", "high", "source", "confirmed"]].sort_values("high", ignore_index=True)
+    return table.rename(columns=columns | {"run": "title"})[
+        ["run", "vendor", "width", "low", "high", "source", "confirmed"]
+    ].sort_values("high", ignore_index=True)
 
 
 def width(text: str | float) -> str | None:
@@ -85,7 +119,9 @@ def lockin() -> pd.DataFrame:
     """
     runs = tables.load("low_precision_runs")
     runs = runs[runs["confirmed"] != "no"]
-    counted = runs.assign(width=runs["format_forward"].map(width)).groupby(["width", "bearing"]).size().unstack(fill_value=0)
+    counted = (
+        runs.assign(width=runs["format_forward"].map(width)).groupby(["width", "bearing"]).size().unstack(fill_value=0)
+    )
     table = counted.reindex(index=WIDTHS, columns=["supports", "against", "both", "neutral"], fill_value=0)
     table["share"] = table["supports"] / (table["supports"] + table["against"])
     table["verdict"] = table["share"].map(verdict)
@@ -95,7 +131,9 @@ def lockin() -> pd.DataFrame:
 def readings(record: pd.DataFrame) -> pd.DataFrame:
     """The counts of `lockin` as one row per width and reading: width, reading, reports."""
     names = {"supports": "tied to the chip", "both": "both", "neutral": "neither", "against": "free of it"}
-    long = record.rename(columns=names).melt(id_vars="width", value_vars=list(names.values()), var_name="reading", value_name="reports")
+    long = record.rename(columns=names).melt(
+        id_vars="width", value_vars=list(names.values()), var_name="reading", value_name="reports"
+    )
     return long.astype({"width": str, "reading": str})
 
 
@@ -114,7 +152,9 @@ def reports(bearing: str, widths: Sequence[str] = WIDTHS) -> pd.DataFrame:
     """Published runs of the given widths that bear on lock-in in one way, oldest first, with what happened."""
     runs = tables.load("low_precision_runs")
     chosen = runs[(runs["bearing"] == bearing) & runs["format_forward"].map(width).isin(widths)]
-    return chosen.sort_values("date")[["organisation", "run", "hardware_vendor", "format_forward", "reading", "source", "confirmed"]].reset_index(drop=True)
+    return chosen.sort_values("date")[
+        ["organisation", "run", "hardware_vendor", "format_forward", "reading", "source", "confirmed"]
+    ].reset_index(drop=True)
 
 
 def seen_only_at_scale() -> pd.DataFrame:
@@ -126,7 +166,9 @@ def seen_only_at_scale() -> pd.DataFrame:
     narrow = runs["format_forward"].map(width).isin(["FP16", "8 bits", "4 bits"])
     long = runs["tokens"].notna() | runs["incidents"].str.contains(r"\blong|compute scales", na=False)
     chosen = runs[narrow & long & runs["incidents"].notna() & (runs["confirmed"] != "no")]
-    return chosen.sort_values("date")[["organisation", "run", "model_size", "tokens", "incidents", "source", "confirmed"]].reset_index(drop=True)
+    return chosen.sort_values("date")[
+        ["organisation", "run", "model_size", "tokens", "incidents", "source", "confirmed"]
+    ].reset_index(drop=True)
 
 
 def vendors_by_year(first: int, last: int) -> pd.DataFrame:
@@ -154,4 +196,6 @@ def format_table(names: Sequence[str]) -> pd.DataFrame:
         fmt = formats.ELEMENT_FORMATS[name]
         steps = 2 ** getattr(fmt, "fraction_bits", 0)
         records.append((fmt.title, fmt.bits, fmt.max_finite, fmt.min_normal, fmt.min_subnormal, fmt.binades, steps))
-    return pd.DataFrame(records, columns=["format", "bits", "largest", "smallest_normal", "smallest", "binades", "steps_per_binade"])
+    return pd.DataFrame(
+        records, columns=["format", "bits", "largest", "smallest_normal", "smallest", "binades", "steps_per_binade"]
+    )

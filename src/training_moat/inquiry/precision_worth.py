@@ -23,9 +23,16 @@ def cost_by_format(model: str, chips: Sequence[str], cluster_chips: int, tokens_
     cannot hold the model. The price is a smaller cloud's cost of ownership per chip-hour.
     """
     table = tables.load("chips").set_index("id")
-    pairs = [(chip, name) for chip in chips for name in FORMATS if name in str(table.loc[chip, "formats_supported"]).split(";")]
+    pairs = [
+        (chip, name)
+        for chip in chips
+        for name in FORMATS
+        if name in str(table.loc[chip, "formats_supported"]).split(";")
+    ]
     common = {"model": model, "chips": cluster_chips, "seq_len": SEQUENCE}
-    requests = [common | {"chip": chip, "precision": _precision(name, table.loc[chip, "vendor"])} for chip, name in pairs]
+    requests = [
+        common | {"chip": chip, "precision": _precision(name, table.loc[chip, "vendor"])} for chip, name in pairs
+    ]
     records = []
     for (chip, name), reply in zip(pairs, training.predict(requests), strict=True):
         if not reply["ok"]:
@@ -33,7 +40,9 @@ def cost_by_format(model: str, chips: Sequence[str], cluster_chips: int, tokens_
         if reply["fits"]:
             records.append({"chip": chip, "format": name} | _priced(reply, table.loc[chip], cluster_chips, tokens_t))
     if not records:
-        raise InputError(f"{model} does not fit on {cluster_chips} of any of: {', '.join(chips)}; expected more chips or a smaller model.")
+        raise InputError(
+            f"{model} does not fit on {cluster_chips} of any of: {', '.join(chips)}; expected more chips or a smaller model."
+        )
     frame = pd.DataFrame(records)
     base = frame[frame["format"] == "bf16"].set_index("chip")["days"]
     return frame.assign(saving=1 - frame["days"] / frame["chip"].map(base))

@@ -12,7 +12,7 @@ from scipy import stats
 from training_moat.catalog import tables
 from training_moat.core import switching as core
 from training_moat.core.errors import InputError, unknown
-from training_moat.inquiry.uncertainty import Draws, Uncertain, sample, tornado
+from training_moat.inquiry.uncertainty import Draws, Uncertain, of_row, sample, tornado
 
 MONTHS_PER_YEAR = 12
 MILLION = 1e6
@@ -20,7 +20,15 @@ INCUMBENT = "NVIDIA"
 RENT_WINDOW_DAYS = 200
 """Two rents are of the same day when they are quoted within half a year or so."""
 
-PARAMETERS = ("horizon_years", "port_months", "port_cost_musd", "delay_months", "delay_value", "failure_probability", "realised_share")
+PARAMETERS = (
+    "horizon_years",
+    "port_months",
+    "port_cost_musd",
+    "delay_months",
+    "delay_value",
+    "failure_probability",
+    "realised_share",
+)
 """Inputs whose median the chapter's reader may move."""
 
 BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
@@ -44,12 +52,8 @@ def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]
     for name in moved:
         if name not in frame.index:
             raise unknown("switching input", name, frame.index)
-    found = []
-    for row in frame.itertuples():
-        bounds = (None if pd.isna(end) else float(end) for end in (row.low, row.high))
-        item = Uncertain(row.name, float(row.p05), float(row.median), float(row.p95), row.unit, *bounds)
-        found.append(item.centred(moved[row.name]) if row.name in moved else item)
-    return found
+    found = [of_row(row) for _, row in frame.iterrows()]
+    return [item.centred(moved[item.name]) if item.name in moved else item for item in found]
 
 
 def move(draws: Draws, yearly_spend_musd: float) -> core.Move:
@@ -84,7 +88,9 @@ class Breakeven:
         return float(np.mean(self.on_paper <= paper_advantage))
 
 
-def breakeven(yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None, draws: int = 2**15, seed: int = 0) -> Breakeven:
+def breakeven(
+    yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None, draws: int = 2**15, seed: int = 0
+) -> Breakeven:
     """Distribution of the break-even advantage for a buyer with that yearly spend on training, in million dollars."""
     if not yearly_spend_musd > 0:
         raise InputError(f"yearly_spend_musd: {yearly_spend_musd!r}; expected a number above 0.")
@@ -104,33 +110,54 @@ def chance_curve(bar: Breakeven, highest: float = 5.0, steps: int = 81) -> pd.Da
     """Chance that a move pays against the advantage, counted in use and on paper. Columns: advantage, chance, counted."""
     advantages = np.linspace(1.0, highest, steps)
     parts = [
-        pd.DataFrame({"advantage": advantages, "chance": [float(np.mean(draws <= advantage)) for advantage in advantages], "counted": counted})
+        pd.DataFrame(
+            {
+                "advantage": advantages,
+                "chance": [float(np.mean(draws <= advantage)) for advantage in advantages],
+                "counted": counted,
+            }
+        )
         for counted, draws in (("in use", bar.in_use), ("on paper", bar.on_paper))
     ]
     return pd.concat(parts, ignore_index=True)
 
 
 def by_spend(
-    spends_musd: Sequence[float], offered: Sequence[float] = (1.5, 2.0, 3.0, 5.0), medians: Mapping[str, float | None] | None = None, draws: int = 2**13
+    spends_musd: Sequence[float],
+    offered: Sequence[float] = (1.5, 2.0, 3.0, 5.0),
+    medians: Mapping[str, float | None] | None = None,
+    draws: int = 2**13,
 ) -> pd.DataFrame:
     """Chance that a move pays, by yearly spend and advantage on paper. Columns: spend_musd, offered, chance, offer."""
     records = []
     for spend in spends_musd:
         found = breakeven(spend, medians, draws)
-        records += [(spend, advantage, found.chance(advantage), f"{advantage:g} times on paper") for advantage in offered]
+        records += [
+            (spend, advantage, found.chance(advantage), f"{advantage:g} times on paper") for advantage in offered
+        ]
     return pd.DataFrame(records, columns=["spend_musd", "offered", "chance", "offer"])
 
 
-def by_delay(yearly_spend_musd: float, delays_months: Sequence[float], values: Sequence[float], medians: Mapping[str, float | None] | None = None) -> pd.DataFrame:
+def by_delay(
+    yearly_spend_musd: float,
+    delays_months: Sequence[float],
+    values: Sequence[float],
+    medians: Mapping[str, float | None] | None = None,
+) -> pd.DataFrame:
     """Break-even in use over the delay and its worth, all other inputs at their medians.
 
     Columns: delay_months, delay_value, breakeven (infinite where no advantage is enough), band (its word), shown.
     """
     centre = {item.name: item.median for item in inputs(medians)}
     grid = [(delay, value) for delay in delays_months for value in values]
-    found = [float(core.breakeven_advantage(move(centre | {"delay_months": delay, "delay_value": value}, yearly_spend_musd))) for delay, value in grid]
+    found = [
+        float(core.breakeven_advantage(move(centre | {"delay_months": delay, "delay_value": value}, yearly_spend_musd)))
+        for delay, value in grid
+    ]
     table = pd.DataFrame(grid, columns=["delay_months", "delay_value"]).assign(breakeven=found)
-    return table.assign(band=table["breakeven"].map(band), shown=[NEVER if np.isinf(value) else f"{value:.2g}" for value in found])
+    return table.assign(
+        band=table["breakeven"].map(band), shown=[NEVER if np.isinf(value) else f"{value:.2g}" for value in found]
+    )
 
 
 def band(breakeven_advantage: float) -> str:
@@ -154,7 +181,9 @@ def what_matters(yearly_spend_musd: float, medians: Mapping[str, float | None] |
     """
 
     def saving(draws: Draws) -> np.ndarray:
-        on_paper = core.paper_advantage(core.breakeven_advantage(move(draws, yearly_spend_musd)), draws["realised_share"])
+        on_paper = core.paper_advantage(
+            core.breakeven_advantage(move(draws, yearly_spend_musd)), draws["realised_share"]
+        )
         return 100 * (1 - 1 / on_paper)
 
     table = tornado(saving, inputs(medians))
@@ -175,7 +204,19 @@ def track_record() -> pd.DataFrame:
         & cases["to_hardware"].str.contains(_CHALLENGERS, na=False)
     ]
     moved = moved.assign(given_up=moved["outcome"].str.contains(_GIVEN_UP))
-    columns = ["date", "organisation", "from_hardware", "to_hardware", "outcome", "months", "per_chip_speed_low", "per_chip_speed_high", "given_up", "source", "confirmed"]
+    columns = [
+        "date",
+        "organisation",
+        "from_hardware",
+        "to_hardware",
+        "outcome",
+        "months",
+        "per_chip_speed_low",
+        "per_chip_speed_high",
+        "given_up",
+        "source",
+        "confirmed",
+    ]
     return moved.sort_values("date")[columns].reset_index(drop=True)
 
 
@@ -194,7 +235,10 @@ def offers() -> pd.DataFrame:
     for rent it is the best value among Nvidia quotes of the same term and half year, against the challenger's best.
     Columns: chip, vendor, basis, date, against, advantage, source.
     """
-    found = pd.concat([_by_table("price_usd", "purchase"), _by_table("tco_hyperscaler_usd_per_h", "ownership"), _by_rent()], ignore_index=True)
+    found = pd.concat(
+        [_by_table("price_usd", "purchase"), _by_table("tco_hyperscaler_usd_per_h", "ownership"), _by_rent()],
+        ignore_index=True,
+    )
     return found.sort_values(["date", "chip", "basis"], ignore_index=True)
 
 
@@ -220,7 +264,7 @@ def _by_table(column: str, basis: str) -> pd.DataFrame:
         chips = chips[~chips["price_note"].str.contains("not sold|used", na=False)]
     own, others = chips[chips["vendor"] == INCUMBENT], chips[chips["vendor"] != INCUMBENT]
     records = []
-    for name, row in others.iterrows():
+    for _, row in others.iterrows():
         before = own[own["day"] <= row["day"]]
         if before.empty:
             continue
@@ -232,11 +276,15 @@ def _by_table(column: str, basis: str) -> pd.DataFrame:
 
 def _by_rent() -> pd.DataFrame:
     chips, prices = _training_chips(), tables.load("prices")
-    quotes = prices[(prices["category"] == "cloud_chip_hour") & prices["chip_id"].isin(chips.index) & (prices["term"] != "TCO")]
-    quotes = quotes.assign(day=quotes["date"].map(_day)).join(chips[["name", "vendor", "tflops", "day"]].rename(columns={"day": "launch"}), on="chip_id")
+    quotes = prices[
+        (prices["category"] == "cloud_chip_hour") & prices["chip_id"].isin(chips.index) & (prices["term"] != "TCO")
+    ]
+    quotes = quotes.assign(day=quotes["date"].map(_day)).join(
+        chips[["name", "vendor", "tflops", "day"]].rename(columns={"day": "launch"}), on="chip_id"
+    )
     quotes = quotes.assign(value_for_money=quotes["tflops"] / quotes["value"])
     records = []
-    for (chip, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(["chip_id", "term"], sort=True):
+    for (_, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(["chip_id", "term"], sort=True):
         first = group[group["day"] == group["day"].min()].sort_values("value_for_money").iloc[-1]
         near = (quotes["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
         rivals = quotes[(quotes["vendor"] == INCUMBENT) & (quotes["term"] == term) & near]
@@ -244,5 +292,7 @@ def _by_rent() -> pd.DataFrame:
             continue
         rival = rivals.sort_values("value_for_money").iloc[-1]
         advantage = first["value_for_money"] / rival["value_for_money"]
-        records.append((first["name"], first["vendor"], f"rent, {term}", first["day"], rival["name"], advantage, first["source"]))
+        records.append(
+            (first["name"], first["vendor"], f"rent, {term}", first["day"], rival["name"], advantage, first["source"])
+        )
     return pd.DataFrame(records, columns=_OFFER_COLUMNS)

@@ -46,7 +46,11 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     """
     records = {}
     for key, group in _study(runs, "transfer").groupby(["recipe", "seed"], sort=True):
-        fit = np.polyfit(group["log2_learning_rate"] - REFERENCE_LOG2_RATE, group["val_loss_nats"], 2) if not group["diverged"].any() else (np.nan,) * 3
+        fit = (
+            np.polyfit(group["log2_learning_rate"] - REFERENCE_LOG2_RATE, group["val_loss_nats"], 2)
+            if not group["diverged"].any()
+            else (np.nan,) * 3
+        )
         records[key] = fit
     table = pd.DataFrame.from_dict(records, orient="index", columns=["a", "b", "c"])
     return table.set_index(pd.MultiIndex.from_tuples(table.index, names=["recipe", "seed"]))
@@ -104,7 +108,10 @@ def added_loss(runs: pd.DataFrame, confidence: float = Thresholds.confidence) ->
 def _losses_when_tuned(runs: pd.DataFrame) -> pd.DataFrame:
     """Fitted loss of each seed (rows) and recipe (columns) at the rate that the other seeds tune."""
     fits, (_, left_out) = curves(runs), best_rates(runs)
-    records = {key: row.a * left_out.loc[key] ** 2 + row.b * left_out.loc[key] + row.c for key, row in zip(fits.index, fits.itertuples(), strict=True)}
+    records = {
+        key: row.a * left_out.loc[key] ** 2 + row.b * left_out.loc[key] + row.c
+        for key, row in zip(fits.index, fits.itertuples(), strict=True)
+    }
     return pd.Series(records).unstack(level=0)
 
 
@@ -151,7 +158,9 @@ def windows(runs: pd.DataFrame, margin_nats: float = Thresholds.range_nats) -> p
     runs = _study(runs, "range").copy()
     runs["loss"] = runs["val_loss_nats"].where(~runs["diverged"], np.inf).fillna(np.inf)
     runs["excess"] = runs["loss"] - runs.groupby(["recipe", "seed"])["loss"].transform("min")
-    table = runs.groupby(["recipe", "log2_loss_scale"], sort=True).agg(val_loss_nats=("loss", "mean"), worst=("excess", "max"))
+    table = runs.groupby(["recipe", "log2_loss_scale"], sort=True).agg(
+        val_loss_nats=("loss", "mean"), worst=("excess", "max")
+    )
     table["borne"] = table.pop("worst") <= margin_nats
     return table.replace(np.inf, np.nan).reset_index()
 
@@ -162,7 +171,11 @@ def ported(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.
     Columns: recipe, against, nats, low, high, diverged (share of runs lost; nats are blank if any is).
     """
     own = {"fp8_fnuz_ported": "fp8_fnuz", "fp8_fnuz_ported_nan": "fp8_fnuz", "nvfp4_nearest": "nvfp4"}
-    base = _study(runs, "transfer").query("log2_learning_rate == @REFERENCE_LOG2_RATE").set_index(["recipe", "seed"])["val_loss_nats"]
+    base = (
+        _study(runs, "transfer")
+        .query("log2_learning_rate == @REFERENCE_LOG2_RATE")
+        .set_index(["recipe", "seed"])["val_loss_nats"]
+    )
     records = []
     for name, group in _study(runs, "ported").groupby("recipe", sort=True):
         if own[name] not in base.index.get_level_values(0):
@@ -199,7 +212,15 @@ def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts(runs: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> pd.DataFrame:
     """Every hypothesis with its verdict (supported, contradicted, open), the number it rests on and the threshold."""
-    judged = [_optimum_stays, _rate_transfers, _precision_orders, _windows_differ, _low_rates_need_care, _ported_constant, _stochastic_helps]
+    judged = [
+        _optimum_stays,
+        _rate_transfers,
+        _precision_orders,
+        _windows_differ,
+        _low_rates_need_care,
+        _ported_constant,
+        _stochastic_helps,
+    ]
     records = [(f"H{number}", *judge(runs, thresholds)) for number, judge in enumerate(judged, 1)]
     return pd.DataFrame(records, columns=["hypothesis", "claim", "verdict", "number", "threshold", "unit"])
 
@@ -227,8 +248,13 @@ def _precision_orders(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     losses = _losses_when_tuned(runs).drop(columns=EXACT)
     mean = losses.T.groupby(losses.columns.map(bits)).mean().T  # one column per width, one row per seed
     _, low_four, high_four = _interval((mean[4] - mean[16]).to_numpy(), limits.confidence)
-    _, low_eight, high_eight = _interval((mean[8] - mean[16]).to_numpy(), limits.confidence) if 8 in mean else (0.0,) * 3
-    holds, fails = low_four > 0 and high_eight < limits.eight_bits_nats, high_four < 0 or low_eight > limits.eight_bits_nats
+    _, low_eight, high_eight = (
+        _interval((mean[8] - mean[16]).to_numpy(), limits.confidence) if 8 in mean else (0.0,) * 3
+    )
+    holds, fails = (
+        low_four > 0 and high_eight < limits.eight_bits_nats,
+        high_four < 0 or low_eight > limits.eight_bits_nats,
+    )
     return (
         "four bits cost more loss than sixteen, and eight bits hardly any",
         _three_way(holds, fails), low_four, 0.0, "nats from 16 to 4 bits, low end",
@@ -265,7 +291,13 @@ def _ported_constant(runs: pd.DataFrame, limits: Thresholds) -> tuple:
         return (claim, "open", np.nan, limits.ported_nats, "nats with saturation")
     low, high = table.loc["fp8_fnuz_ported", ["low", "high"]]
     kills = table.loc["fp8_fnuz_ported_nan", "diverged"] == 1
-    return (claim, _three_way(kills and high < limits.ported_nats, not kills or low > limits.ported_nats), high, limits.ported_nats, "nats with saturation (high end)")
+    return (
+        claim,
+        _three_way(kills and high < limits.ported_nats, not kills or low > limits.ported_nats),
+        high,
+        limits.ported_nats,
+        "nats with saturation (high end)",
+    )
 
 
 def _stochastic_helps(runs: pd.DataFrame, limits: Thresholds) -> tuple:
@@ -280,7 +312,9 @@ def _stochastic_helps(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 def _study(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     chosen = runs[runs["study"] == name]
     if chosen.empty:
-        raise InputError(f"the table of runs has no study '{name}': expected the columns and studies of the experiment.")
+        raise InputError(
+            f"the table of runs has no study '{name}': expected the columns and studies of the experiment."
+        )
     return chosen.assign(diverged=chosen["diverged"].astype(str).str.lower().eq("true"))
 
 

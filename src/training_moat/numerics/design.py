@@ -96,8 +96,16 @@ class Design:
         """Every run of the plan, the longest first."""
         plan = []
         for seed in self.seeds:
-            plan += [Run("transfer", name, seed, rate, None, self.steps) for name in self.transfer_recipes for rate in self.log2_rates]
-            plan += [Run("low_rate", name, seed, rate, None, self.steps) for name in LOW_RATE_RECIPES for rate in self.low_log2_rates]
+            plan += [
+                Run("transfer", name, seed, rate, None, self.steps)
+                for name in self.transfer_recipes
+                for rate in self.log2_rates
+            ]
+            plan += [
+                Run("low_rate", name, seed, rate, None, self.steps)
+                for name in LOW_RATE_RECIPES
+                for rate in self.low_log2_rates
+            ]
             plan += [Run("ported", name, seed, REFERENCE_LOG2_RATE, None, self.steps) for name in PORTED_RECIPES]
         for seed in self.seeds[: self.range_seeds]:
             plan += [

@@ -64,7 +64,11 @@ def run(quick: bool, out: Path, seeds: Iterable[int] | None = None, workers: int
 
 def _checked(seeds: Iterable[int]) -> tuple[int, ...]:
     chosen = tuple(seeds)
-    if len(chosen) < 2 or len(set(chosen)) != len(chosen) or not all(isinstance(seed, int) and seed >= 0 for seed in chosen):
+    if (
+        len(chosen) < 2
+        or len(set(chosen)) != len(chosen)
+        or not all(isinstance(seed, int) and seed >= 0 for seed in chosen)
+    ):
         raise InputError(f"seeds {list(chosen)}: expected at least two different whole numbers, none negative.")
     if set(chosen) & set(PILOT_SEEDS):
         raise InputError(f"seeds {list(chosen)}: {list(PILOT_SEEDS)} chose the design and cannot test it; take others.")
@@ -79,7 +83,9 @@ def _results(missing: list[Run], workers: int, already: int):
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             futures = {pool.submit(_one, item): item for item in missing}
-            bar = tqdm(as_completed(futures), total=already + len(missing), initial=already, unit="run", desc="low precision")
+            bar = tqdm(
+                as_completed(futures), total=already + len(missing), initial=already, unit="run", desc="low precision"
+            )
             for future in bar:
                 yield futures[future], future.result()
     finally:
@@ -171,6 +177,10 @@ def _manifest(quick: bool, design: Design, fingerprint: str, ran: int, seconds: 
         "design": dataclasses.asdict(design),
         "thresholds": dataclasses.asdict(Thresholds()),
         "pilot_seeds": list(PILOT_SEEDS),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "training_moat": training_moat.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "training_moat": training_moat.__version__,
+        },
         "machine": {"processor": platform.machine(), "cores_used": min(2, os.cpu_count() or 1)},
     }

@@ -107,7 +107,17 @@ def error_by_length(
             exact = (a[:, :terms] * b[:, :terms]).sum(axis=1)
             error = dot(a[:, :terms], b[:, :terms], unit) - exact
             scale = np.sqrt(np.mean(exact**2))
-            records.append((unit.name, unit.chips, unit.operand, label, terms, np.sqrt(np.mean(error**2)) / scale, np.abs(error).max() / scale))
+            records.append(
+                (
+                    unit.name,
+                    unit.chips,
+                    unit.operand,
+                    label,
+                    terms,
+                    np.sqrt(np.mean(error**2)) / scale,
+                    np.abs(error).max() / scale,
+                )
+            )
     return pd.DataFrame(records, columns=["unit", "chips", "operand", "label", "terms", "rms_error", "max_error"])
 
 

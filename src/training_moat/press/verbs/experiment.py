@@ -18,10 +18,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = "example: moat experiment low-precision --quick"
     parser.add_argument("name", metavar="low-precision", help="which experiment")
-    parser.add_argument("--quick", action="store_true", help="the short form (about a minute) that continuous integration checks")
+    parser.add_argument(
+        "--quick", action="store_true", help="the short form (about a minute) that continuous integration checks"
+    )
     parser.add_argument("--seeds", metavar="N,N,...", help="other seeds than the design's: are the verdicts the same?")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: two, or one on a single core)")
-    parser.add_argument("--out", type=Path, default=_OUT, metavar="DIR", help=f"folder for table and manifest (default: {_OUT}); an interrupted run continues there")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=_OUT,
+        metavar="DIR",
+        help=f"folder for table and manifest (default: {_OUT}); an interrupted run continues there",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
