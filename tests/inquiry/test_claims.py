@@ -10,7 +10,7 @@ from training_moat.catalog import tables
 from training_moat.catalog.paths import root
 from training_moat.core.errors import InputError
 from training_moat.inquiry import claims
-from training_moat.inquiry.claims import Evidence, base, judge
+from training_moat.inquiry.claims import Evidence, base, judge, words
 
 CHAPTERS = root() / "chapters"
 CLAIMS = tables.load("claims")["claim"].tolist()
@@ -162,7 +162,7 @@ def test_every_declared_test_is_measured_and_no_other():
 
 def test_every_finding_cites_known_sources_and_existing_rows(findings):
     known = set(tables.load("sources")["key"])
-    names = set(tables.names()) | {"serving"}
+    names = set(tables.names())
     for finding in findings.values():
         assert finding.sources and set(finding.sources) <= known, (finding.claim_id, set(finding.sources) - known)
         assert {row.split(":")[0] for row in finding.rows} <= names
@@ -241,3 +241,24 @@ def test_every_claim_links_to_a_section_that_exists():
         headings = re.findall(r"^##+ (.+)$", text, re.M)
         anchors = {re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") for heading in headings}
         assert row.section in anchors, f"{row.claim}: no section '{row.section}' in {row.chapter}"
+
+
+def test_a_finding_tells_its_rows_and_which_are_second_hand(findings):
+    rows = claims.rows_behind(findings["C30"])
+    weak = int((rows["confirmed"] != "yes").sum())
+    assert set(rows["table"]) == {"switching_cases"} and weak > 0
+    assert f"{weak} of these rows partly confirmed" in claims.evidence_words(findings["C30"])
+    assert claims.evidence_words(findings["C20"]).startswith("The model and its published formulas")
+    for finding in findings.values():
+        assert claims.rows_behind(finding)["confirmed"].notna().all()
+
+
+def test_the_chapters_sentences_follow_the_findings(findings):
+    counts = claims.counts(findings)
+    supported = int(counts[counts["verdict"] == "supported"]["claims"].sum())
+    assert f"supports **{supported}**" in words.tally(findings)
+    assert "Contradicted: C08." in words.argument(findings, "market")
+    assert "contradicted outright" in words.argument(findings, "memory")
+    close = claims.closest_table(findings, 5)
+    assert close["times from threshold"].is_monotonic_increasing and (close["times from threshold"] > 1).all()
+    assert close["claim"].iloc[0] in words.nearest(findings)

@@ -64,9 +64,7 @@ def assumed(name: str, frame: pd.DataFrame | None = None) -> Uncertain:
     frame = assumptions() if frame is None else frame
     if name not in frame.index:
         raise unknown("assumption", name, frame.index, "data/assumptions.csv")
-    row = frame.loc[name]
-    low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
-    return Uncertain(name, float(row.p05), float(row["median"]), float(row.p95), str(row.unit), low, high)
+    return uncertainty.of_row(frame.loc[name])
 
 
 def inputs(medians: Mapping[str, float] | None = None, frame: pd.DataFrame | None = None) -> list[Uncertain]:

@@ -119,6 +119,12 @@ class Uncertain:
         return replace(self, p05=min(next(ends), median), median=median, p95=max(next(ends), median))
 
 
+def of_row(row: pd.Series) -> Uncertain:
+    """The input described by one row of a table with columns name, p05, median, p95, unit, low, high (blank: none)."""
+    low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
+    return Uncertain(str(row["name"]), float(row["p05"]), float(row["median"]), float(row["p95"]), str(row["unit"]), low, high)
+
+
 def named(inputs: Sequence[Uncertain]) -> dict[str, Uncertain]:
     """The inputs by name; an error when there is none or a name comes twice."""
     inputs = list(inputs)

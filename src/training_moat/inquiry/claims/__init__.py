@@ -22,7 +22,7 @@ OUTCOME_COLOURS = {base.YES: "#0f8b6d", base.PROBABLY: "#5a9a08", base.UNSURE: "
                    base.NO: "#c0392b"}
 """Colour of a test's outcome in charts, in the hues of the verdicts."""
 
-__all__ = ["OUTCOME_COLOURS", "VERDICTS", "Evidence", "Finding", "Measured", "Test", "argument_table", "closest_table", "counts", "evaluate", "judge",
+__all__ = ["OUTCOME_COLOURS", "VERDICTS", "Evidence", "Finding", "Measured", "Test", "argument_table", "closest_table", "counts", "evaluate", "evidence_words", "judge",
            "measured_tests", "relative", "rows_behind", "sources", "table", "verdict_table"]
 
 
@@ -69,11 +69,11 @@ def table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     """One row per claim for readers.
 
     Columns: claim, argument, title, paraphrase, verdict, quantity, value, range, threshold,
-    probability (blank without a model), chance (the same in words), flips, passed (tests), sources, link.
+    probability (blank without a model), chance (the same in words), flips, passed (tests), evidence (rows in words), sources, link.
     """
     findings = evaluate() if findings is None else findings
     titles = tables.load("claims").set_index("claim")["title"]
-    rows = []
+    evidence, rows = Evidence(), []
     for claim, finding in findings.items():
         test = finding.deciding
         rows.append({
@@ -82,7 +82,7 @@ def table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
             "range": _range(test), "threshold": test.passing, "probability": finding.probability,
             "chance": "" if finding.probability is None else Probability(finding.probability, 0.0).percent(),
             "flips": finding.flips, "passed": f"{_passed(finding.tests)} of {len(finding.tests)}",
-            "sources": ";".join(finding.sources), "link": _link(finding),
+            "evidence": evidence_words(finding, evidence), "sources": ";".join(finding.sources), "link": _link(finding),
         })
     return pd.DataFrame(rows)
 
@@ -137,9 +137,30 @@ def sources(findings: dict[str, Finding], argument: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for finding in own for key in finding.sources))
 
 
-def rows_behind(finding: Finding) -> pd.DataFrame:
-    """The evidence rows a finding rests on. Columns: table, row."""
-    return pd.DataFrame([key.split(":", 1) for key in finding.rows], columns=["table", "row"])
+def rows_behind(finding: Finding, evidence: Evidence | None = None) -> pd.DataFrame:
+    """The evidence rows a finding rests on. Columns: table, row, confirmed (as the table says)."""
+    evidence = evidence or Evidence()
+    frame = pd.DataFrame([key.split(":", 1) for key in finding.rows], columns=["table", "row"])
+    known = {}
+    for name in frame["table"].unique():
+        source = evidence.table(name)
+        column = next(one for one in ("row_id", "id", "name", "service") if one in source)
+        known |= {(name, str(row)): word for row, word in zip(source[column], source["confirmed"], strict=True)}
+    return frame.assign(confirmed=[known[table, row] for table, row in zip(frame["table"], frame["row"], strict=True)])
+
+
+def evidence_words(finding: Finding, evidence: Evidence | None = None, listed: int = 6) -> str:
+    """What a finding rests on, for a reader: rows by table, and how many were not read in their own source."""
+    rows = rows_behind(finding, evidence)
+    if rows.empty:
+        return "The model and its published formulas alone."
+    told = []
+    for table, group in rows.groupby("table", sort=False):
+        names = f" ({', '.join(group['row'])})" if len(group) <= listed else ""
+        told.append(f"{len(group)} of {table.replace('_', ' ')}{names}")
+    weak = int((rows["confirmed"] != "yes").sum())
+    tail = f"; {weak} of these rows partly confirmed or second-hand" if weak else "; all read in a source"
+    return "Rows: " + ", ".join(told) + tail + "."
 
 
 def argument_table(findings: dict[str, Finding] | None = None) -> list[dict]:

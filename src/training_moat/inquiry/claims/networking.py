@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -62,15 +63,16 @@ def serving_set_ups(evidence: Evidence) -> pd.DataFrame:
                          + found["moe_ep_size"].astype(str),
                          pure=(found["tp_size"] <= 1) & (found["moe_ep_size"] <= 1))
     found = found[(found["tp_size"] > 1) | (found["moe_ep_size"] > 1) | (found["pp_size"] > 1)]
-    columns = ["row_id", "model_id", "chip_id", "set_up", "pure", "source"]
-    both = pd.concat([told[columns], found[columns]], ignore_index=True)
+    columns = ["row_id", "model_id", "chip_id", "set_up", "pure", "source", "table"]
+    both = pd.concat([told.assign(table="serving_measurements")[columns], found.assign(table="serving_inferencex")[columns]])
     return both.drop_duplicates(["model_id", "chip_id", "set_up"], ignore_index=True)
 
 
 @measures("C21", "measured_serving")
 def measured_serving(evidence: Evidence) -> Measured:
     frame = serving_set_ups(evidence)
-    return share(frame, frame["pure"], "serving", sampled=True)
+    found = share(frame, frame["pure"], "", sampled=True)
+    return replace(found, rows=tuple(frame["table"] + ":" + frame["row_id"]))
 
 
 @measures("C21", "expert_group")

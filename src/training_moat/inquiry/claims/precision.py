@@ -10,7 +10,6 @@ import pandas as pd
 from ...core import switching
 from .. import uncertainty
 from ..cited import cited
-from ..market import assumed
 from ..precision import width
 from ..switching import move
 from .base import Evidence, Measured, counted, keys, measures, share
@@ -108,8 +107,8 @@ def delay_cost(evidence: Evidence) -> Measured:
 def speed_up(evidence: Evidence) -> Measured:
     """Advantage on paper at which a move pays for a buyer of `LARGE_BUYER_MUSD` a year; in some draws no
     advantage is enough, so the upper end may be without limit."""
-    frame = evidence.table("switching_assumptions").set_index("name", drop=False)
-    drawn = uncertainty.sample([assumed(name, frame) for name in frame.index], 2**15)
+    frame = evidence.table("switching_assumptions")
+    drawn = uncertainty.sample([uncertainty.of_row(row) for _, row in frame.iterrows()], 2**15)
     needed = switching.paper_advantage(switching.breakeven_advantage(move(drawn, LARGE_BUYER_MUSD)), drawn["realised_share"])
     threshold = float(evidence.row("claim_tests", "speed_up", "test")["threshold"])
     low, middle, high = (float(np.quantile(needed, q, method="higher")) for q in (0.05, 0.5, 0.95))
