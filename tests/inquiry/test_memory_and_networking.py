@@ -55,6 +55,14 @@ def test_neighbour_links_cost_a_pipeline_nothing_and_experts_much() -> None:
     assert lost["experts over the group", 64] > 2 * lost["experts over the group", 8] > 0
 
 
+def test_slower_steps_cost_tensor_parallel_serving_more() -> None:
+    rates = [
+        networking.neighbours_only("llama3.1-70b", "deepseek-v3", "h200", sizes=(8,), latency_us=latency).set_index("layout")
+        for latency in (0.5, 20)
+    ]
+    assert rates[1].loc["dense, tensor parallel", "neighbour"] < 0.8 * rates[0].loc["dense, tensor parallel", "neighbour"]
+
+
 def test_traffic_counts_what_the_plan_exchanges() -> None:
     answer = {"plan": {"tp": 1, "pp": 1, "dp": 8, "cp": 1, "ep": 1, "global_batch": 8, "seq_len": 128}}
     sent = networking.traffic("llama3.1-8b", answer).set_index("kind")["gb"]

@@ -188,10 +188,9 @@ NEIGHBOUR, SWITCHED = "ring", "switched"
 """A chip that talks to the next one only, and one behind a switch."""
 
 
-def _with_network(chip: Chip, topology: str, latency_s: float | None = None) -> Chip:
+def _with_network(chip: Chip, topology: str) -> Chip:
     link = chip.scaleup
-    domain = max(link.domain_chips or 0, 64)
-    return replace(chip, scaleup=Link(link.bytes_per_s, link.latency_s if latency_s is None else latency_s, domain, topology))
+    return replace(chip, scaleup=Link(link.bytes_per_s, link.latency_s, max(link.domain_chips or 0, 64), topology))
 
 
 LAYOUTS = {
@@ -223,9 +222,9 @@ def neighbours_only(
             plan = plan_of(size)
             if model.heads % plan.tp or (model.experts and model.experts % plan.ep):
                 continue
-            load = (per_chip * size, sequence)
-            switched = _tokens_per_s(model, _with_network(base, SWITCHED, latency_s), plan, *load)
-            ring = _tokens_per_s(model, _with_network(base, NEIGHBOUR, latency_s), plan, *load)
+            load = (per_chip * size, sequence, latency_s)
+            switched = _tokens_per_s(model, _with_network(base, SWITCHED), plan, *load)
+            ring = _tokens_per_s(model, _with_network(base, NEIGHBOUR), plan, *load)
             if switched is not None:
                 sent, reach = _sent_per_token(model, plan, layout, size)
                 rows.append((layout, size, sent / 1e3, reach, switched, ring, 1 - ring / switched))
@@ -233,12 +232,18 @@ def neighbours_only(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _tokens_per_s(model: Any, chip: Chip, plan: serving_model.ServingPlan, batch: int, sequence: int) -> float | None:
-    """Output tokens per second in 8 bit, or None where the caches of the batch find no room."""
+def _tokens_per_s(
+    model: Any, chip: Chip, plan: serving_model.ServingPlan, batch: int, sequence: int, latency_s: float | None
+) -> float | None:
+    """Output tokens per second in 8 bit, or None where the caches of the batch find no room. `latency_s`
+    replaces the measured time of a step without payload."""
     known = serving_constants.stored()
     engine = serving_cases.usual_engine(chip, known)
     question = serving_batch.Question(model, chip, engine, "fp8", "bf16", batch, sequence, sequence, plan)
     (prepared,) = serving_batch.batches([question])
+    if latency_s is not None:
+        links = replace(prepared.scaleup, step_latency_s=latency_s, bulk_step_latency_s=latency_s)
+        prepared = replace(prepared, scaleup=links)
     told = serving_batch.evaluate(prepared, known.resolve(prepared.families, prepared.engines))
     return float(told.tokens_per_s[0]) if told.running[0] >= batch else None
 

@@ -110,7 +110,7 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for position, request in enumerate(requests):
         try:
             case = parse(request, constants)
-            batches(_questions(case)[:1])
+            memory_tiers(case.chip)
             good.append((position, case))
         except InputError as error:
             identity = request.get("id") if isinstance(request, Mapping) else None

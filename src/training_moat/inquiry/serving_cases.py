@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ..catalog import models as model_catalog
+from ..catalog import tables
 from ..core import serving
 from ..core.errors import InputError, nearest
 from ..core.machine import Chip
@@ -98,9 +100,13 @@ def release_of(model: Any) -> str:
     """When a named model was published, as text; empty where that is not known."""
     if not isinstance(model, str):
         return ""
-    table = model_catalog.frame().set_index("id")["released"]
-    found = table.get(model_catalog.resolve(model))
-    return found if isinstance(found, str) else ""
+    return _releases(tables.state("models")).get(model_catalog.resolve(model), "")
+
+
+@lru_cache(maxsize=4)
+def _releases(state: tuple) -> dict[str, str]:
+    table = model_catalog.frame()[["id", "released"]].dropna()
+    return dict(zip(table["id"], table["released"].astype(str)))
 
 
 def usual_engine(chip: Chip, constants: Constants) -> str:

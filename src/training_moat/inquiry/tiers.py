@@ -16,6 +16,7 @@ from ..core.plan import RECOMPUTE_LEVELS, Plan
 from ..core.tiers import USABLE_SHARE, usable_tiers
 from ..core.units import BYTES_PER_VALUE, GB, GIB
 from ..core.workload import Transformer
+from . import serving as serving_answers
 from .serving_batch import attention_format
 
 COUNTS = tuple(2**power for power in range(21))
@@ -197,6 +198,32 @@ def verdicts(
             "serving": served, "serving_chips": serving_chips, "serving_why": serving_words,
             "vendor_trains": chip.supports_training,
         })
+    return pd.DataFrame(rows)
+
+
+def speeds(
+    found: pd.DataFrame, model: str, *, seq_len: int = 8192, batch: int = 32, precision: str = "bf16"
+) -> pd.DataFrame:
+    """Predicted serving on the fewest chips that hold it, for every chip whose verdict is `holds`.
+
+    Columns: chip, name, vendor, chips, low, middle, high (tokens per second and user: the interval and the
+    prediction), tokens_per_s_per_chip, calibration. Half of `seq_len` is prompt, half answer.
+    """
+    held = found[found["serving"] == "holds"]
+    half = max(seq_len // 2, 1)
+    requests = [
+        {"model": model, "chip": row.chip, "chips": int(row.serving_chips), "precision": precision, "batch": batch,
+         "input_len": half, "output_len": half}
+        for row in held.itertuples()
+    ]
+    rows = []
+    for row, one in zip(held.itertuples(), serving_answers.predict(requests)):
+        if one["ok"] and one["fits"]:
+            rows.append({
+                "chip": row.chip, "name": row.name, "vendor": row.vendor, "chips": one["plan"]["chips"],
+                "low": 1 / one["tpot_s_p95"], "middle": 1 / one["tpot_s"], "high": 1 / one["tpot_s_p05"],
+                "tokens_per_s_per_chip": one["tokens_per_s_per_chip"], "calibration": one["calibration"],
+            })
     return pd.DataFrame(rows)
 
 

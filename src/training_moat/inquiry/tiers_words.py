@@ -48,11 +48,22 @@ def answer(verdicts: pd.DataFrame, model: str) -> str:
     )
 
 
-def failing(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Chips that do not hold both jobs, with the sentences that say why, ready to show."""
-    rows = verdicts[(verdicts["training"] != "holds") | (verdicts["serving"] != "holds")]
+def every_verdict(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Both verdicts of every chip with their reasons, those that do not hold both jobs first, ready to show."""
+    trouble = (verdicts["training"] == "holds").astype(int) + (verdicts["serving"] == "holds").astype(int)
+    rows = verdicts.assign(trouble=trouble).sort_values(["trouble", "vendor", "name"], kind="stable")
     shown = rows[["name", "training", "training_why", "serving", "serving_why"]]
     return shown.set_axis(["chip", "training", "why", "serving", "why (serving)"], axis=1)
+
+
+def speed(rows: pd.DataFrame) -> str:
+    """How far speeds on the fewest chips spread, and who is measured."""
+    best, worst = rows.loc[rows["middle"].idxmax()], rows.loc[rows["middle"].idxmin()]
+    measured = int((rows["calibration"] == "measured").sum())
+    return (
+        f"Served by the fewest chips that hold it, a user gets between {worst['middle']:.2g} tokens a second ({worst['name']}) and **{best['middle']:,.0f}** ({best['name']}); "
+        f"{measured} of the {len(rows)} chips have measured rows behind the prediction, the others inherit typical software and a wider range."
+    )
 
 
 def fewest(verdicts: pd.DataFrame) -> pd.DataFrame:
