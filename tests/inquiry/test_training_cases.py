@@ -127,9 +127,9 @@ def test_old_fp16_runs_of_megatron_had_no_fused_attention():
     assert parse(CASE | fp16).flash_attention and parse(CASE | {"software": "megatron"}).flash_attention
 
 
-def test_unfused_attention_may_drop_its_scores_alone():
-    levels = {layout["recompute"] for layout in parse(CASE | {"flash_attention": False}).plans}
-    assert levels == {0, 1, 2} and {layout["recompute"] for layout in parse(CASE).plans} == {0, 2}
+def test_the_attention_core_is_recomputed_alone_only_when_asked():
+    assert {layout["recompute"] for layout in parse(CASE | {"flash_attention": False}).plans} == {0, 2}
+    assert {layout["recompute"] for layout in parse(CASE | {"recompute": "selective"}).plans} == {1}
 
 
 def test_given_settings_bound_the_candidates():

@@ -116,9 +116,10 @@ def layers_in_flight(model: Transformer, plan: Plan) -> Number:
 
 
 def logit_bytes(model: Transformer, plan: Plan) -> Number:
-    """Logits of one micro-batch: the 16-bit product, its FP32 copy and the FP32 gradient."""
+    """Logits of one micro-batch: the 16-bit product and its FP32 copy, over which stacks with fused kernels write
+    the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32."""
     tokens = plan.micro_batch * plan.seq_len / plan.cp
-    return 10 * tokens * model.vocab / plan.tp
+    return where(plan.flash_attention > 0, 6, 10) * tokens * model.vocab / plan.tp
 
 
 def activation_bytes(model: Transformer, plan: Plan) -> Number:

@@ -64,12 +64,12 @@ def layouts(
     seq_len: int,
     global_batch: int,
     fixed: Mapping[str, object],
-    recompute_levels: Sequence[int] = (0, 2),
 ) -> list[dict[str, int]]:
     """Every combination of parallel sizes, micro-batch, interleaving, ZeRO stage and recomputation that divides.
 
-    `fixed` holds the settings the caller has chosen (None or absent: free), `recompute_levels` those worth trying.
-    Whether a layout fits in memory and how long it takes is for the caller to compute.
+    `fixed` holds the settings the caller has chosen (None or absent: free). Recomputing the attention core alone
+    is tried only when asked for: stacks with fused attention keep none of it, older ones could not. Whether a
+    layout fits in memory and how long it takes is for the caller to compute.
     """
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
     found: list[dict[str, int]] = []
@@ -83,18 +83,18 @@ def layouts(
         if fixed.get("dp") not in (None, dp) or global_batch % dp:
             continue
         sizes = {"tp": tp, "pp": pp, "cp": cp, "dp": dp}
-        found += _with_batches(model, sizes, global_batch // dp, fixed, recompute_levels)
+        found += _with_batches(model, sizes, global_batch // dp, fixed)
     return found
 
 
 def _with_batches(
-    model: Transformer, sizes: dict[str, int], sequences: int, fixed: Mapping[str, object], levels: Sequence[int]
+    model: Transformer, sizes: dict[str, int], sequences: int, fixed: Mapping[str, object]
 ) -> list[dict[str, int]]:
     micro = _choices(fixed.get("micro_batch"), divisors(sequences, MAX_MICRO_BATCH))
     zero_options = (1, 3) if sizes["pp"] == 1 and sizes["dp"] > 1 else (1,)
     zero = _choices(fixed.get("zero_stage"), zero_options)
     expert = _choices(fixed.get("ep"), _expert_options(model, sizes["tp"] * sizes["cp"] * sizes["dp"]))
-    recompute = _choices(fixed.get("recompute"), levels)
+    recompute = _choices(fixed.get("recompute"), (0, 2))
     found: list[dict[str, int]] = []
     for size in micro:
         if sequences % size:

@@ -72,12 +72,21 @@ NO_TENSOR_OVERLAP = ("megatron-2021", "deepspeed")
 """Stacks that wait for every tensor-parallel collective: Megatron-Core hides part of them since 2023."""
 
 
-def gradient_bytes(precision: str, stack_name: str) -> float:
+SIXTEEN_BIT_GRADIENTS = ("nemo", "megatron-bridge")
+"""Software whose performance recipes reduce gradients in 16 bits (`grad_reduce_in_fp32 = False` in the recipes of
+NeMo, scripts/performance, and of Megatron Bridge)."""
+
+
+def gradient_bytes(precision: str, stack_name: str, software: str | None = None) -> float:
     """Bytes of gradient per weight: FP16 runs accumulate in FP16, others in FP32; DeepSpeed's BF16 optimizer
     keeps the 16-bit gradients beside the FP32 sums (BigScience chronicles, 28 February 2022: "4bytes x params")."""
-    if precision == "fp16":
+    if precision == "fp16" or software in SIXTEEN_BIT_GRADIENTS:
         return 2.0
     return 6.0 if stack_name == "deepspeed" else FP32_GRADIENT_BYTES
+
+
+UNFUSED_STACKS = ("megatron-2021", "deepspeed")
+"""Stacks of before fused attention, whose memory readings the reserves were fitted on."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +176,13 @@ def stack_speed(constants: Constants, stack_name: str) -> float:
     if stack_name == REFERENCE_STACK:
         return 1.0
     return constants.generic("other_stack") * constants.factor("software", stack_name, "kernels")
+
+
+def reserve(constants: Constants, stack_name: str) -> tuple[float, float]:
+    """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds."""
+    if stack_name in UNFUSED_STACKS:
+        return constants.generic("reserve_bytes"), constants.generic("reserve_share")
+    return constants.generic("reserve_bytes_fused"), 0.0
 
 
 def node(constants: Constants, chip: Chip, precision: str) -> Node:

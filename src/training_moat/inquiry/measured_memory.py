@@ -6,11 +6,18 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
+from ..catalog import chips as chip_catalog
 from ..core.memory import TrainingMemory, training_memory
 from ..core.units import GB
 from . import constants as known
 from .constants import Constants
 from .measured_training import Rows, configurations, rows_of
+from .measured_training import usable as runs
+
+RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
+"""Sources of fused stacks that state for every run what was recomputed (and tuned the micro-batch to the memory)."""
+MISFITS = 0.05
+"""Share of those runs that the fitted reserve may declare too large."""
 
 TIME_ONLY_REASONS = ("step time and printed FLOP rate disagree", "neither a time nor a batch to turn a rate into one")
 """Reasons that spoil a row's time but not its memory reading."""
@@ -37,8 +44,8 @@ def measured_bytes(rows: Rows) -> np.ndarray:
 
 def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0) -> TrainingMemory:
     """The model's memory per chip for every row."""
-    pairs = zip(rows.frame["format"], rows.frame["stack"], strict=True)
-    gradient = np.array([known.gradient_bytes(precision, stack) for precision, stack in pairs])
+    kinds = rows.frame[["format", "stack", "software"]].itertuples(index=False)
+    gradient = np.array([known.gradient_bytes(*kind) for kind in kinds])
     return training_memory(rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share)
 
 
@@ -52,6 +59,21 @@ def fit_reserve(rows: Rows) -> tuple[float, float]:
 
     found = least_squares(residuals, [5.0, 0.1], bounds=([0, 0], np.inf), loss="soft_l1", f_scale=0.05).x
     return float(found[0] * GB), float(found[1])
+
+
+def runs_that_fit() -> Rows:
+    """Runs of stacks with fused attention whose sources say what was recomputed: no peak was read, but they ran."""
+    rows = runs()
+    stacks = ~rows.frame["stack"].isin((*known.UNFUSED_STACKS, "maxtext"))
+    stated = rows.frame["source"].isin(RECOMPUTATION_STATED)
+    return rows.take((stacks & stated).to_numpy())
+
+
+def fit_fused_reserve(rows: Rows) -> float:
+    """Reserve bytes for stacks with fused attention: the most that lets all but `MISFITS` of the runs fit their
+    chips. Their authors chose the largest micro-batch that fits, so the bound is close."""
+    capacity = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes).to_numpy(float)
+    return float(np.quantile(capacity - predicted(rows).total, MISFITS))
 
 
 def comparison(constants: Constants) -> pd.DataFrame:

@@ -40,8 +40,8 @@ def evaluate(case: TrainingCase, constants: known.Constants) -> Evaluated:
     efficiency = known.efficiency(constants, case.chip, case.precision, case.stack)
     count = len(case.plans)
     step = _full(model_of_step.step_time(case.model, candidates, node, efficiency, case.optimizer), count)
-    gradient = known.gradient_bytes(case.precision, case.stack)
-    reserve = constants.generic("reserve_bytes"), constants.generic("reserve_share")
+    gradient = known.gradient_bytes(case.precision, case.stack, case.software)
+    reserve = known.reserve(constants, case.stack)
     memory = _full(training_memory(case.model, candidates, case.optimizer, gradient, *reserve), count)
     fits = memory.total <= case.chip.main_memory.capacity_bytes
     score = np.where(fits, step.total, np.inf)

@@ -142,10 +142,7 @@ def _customary_batch(case: TrainingCase) -> int:
 
 
 def _candidates(case: TrainingCase) -> list[dict[str, int]]:
-    # Dropping the attention core alone helps only where it is kept: unfused attention.
-    levels = (0, 2) if case.flash_attention else (0, 1, 2)
-    sizes = case.chips, case.seq_len, case.global_batch
-    found = planning.layouts(case.model, case.chip, *sizes, case.fixed, levels)
+    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed)
     broken = _broken(case, found) if found else []
     good = [layout for layout, reason in zip(found, broken, strict=True) if reason is None]
     if good:
