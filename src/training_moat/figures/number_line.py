@@ -34,7 +34,7 @@ def number_line(
     slider = alt.param(
         name="tensor", value=0, bind=alt.binding_range(min=low, max=high, step=1, name=slider_title + " ")
     )
-    room = (domain[1] - domain[0]) * 0.22
+    room = (domain[1] - domain[0]) * 0.2
     along = alt.Scale(domain=[domain[0], domain[1] + room], nice=False)
     ticks = [value for value in range(int(domain[0]), int(domain[1]) + 1, 8)]
     x = alt.X(field=place, type="quantitative", scale=along, axis=alt.Axis(title=x_title, values=ticks, grid=False))
@@ -56,7 +56,7 @@ def number_line(
     words = (
         alt.Chart(losses)
         .transform_filter(f"datum['{shift}'] == tensor")
-        .transform_calculate(words=f"format(datum['{loss}'], '.2~r') + '% lost'", end=str(domain[1] + room * 0.08))
+        .transform_calculate(words=f"format(datum['{loss}'], '.2~r') + '%'", end=str(domain[1] + room * 0.08))
         .mark_text(align="left", baseline="middle")
         .encode(x=alt.X("end:Q", scale=along), y=y, text="words:N")
     )

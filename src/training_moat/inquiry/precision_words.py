@@ -37,7 +37,7 @@ def number_line(tolerated: pd.DataFrame, limit_percent: float) -> Picture:
     reach = tolerated.sort_values("octaves", kind="stable").set_index("format")["octaves"]
     return Picture(
         f"Within {limit_percent:g}% error, {reach.index[-1]} holds a tensor over {reach.iloc[-1]} doublings of its size, {reach.index[0]} over {reach.iloc[0]}",
-        "Positive numbers of each format, and the share of a bell-shaped tensor that rounding to it destroys (root mean square).",
+        "Positive numbers of each format, and at the right the share of a bell-shaped tensor that rounding to it destroys (root mean square).",
         f"Rows of marks on a logarithmic line, one per format, with a shaded tensor that a slider moves. {reach.index[-1]} reaches farthest, {reach.index[0]} least.",
     )
 

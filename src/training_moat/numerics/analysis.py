@@ -193,10 +193,11 @@ def bits(name: str) -> int:
     return SCALED_FORMATS[operand].element.bits if operand in SCALED_FORMATS else ELEMENT_FORMATS[operand].bits
 
 
-def labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the readers' names of recipes in place of the short ones."""
+def labelled(table: pd.DataFrame, short: bool = False) -> pd.DataFrame:
+    """The table with the readers' names of recipes in place of the program's; `short` leaves the chips out."""
+    names = {name: label.split(" (")[0] for name, label in LABELS.items()} if short else LABELS
     columns = [name for name in ("recipe", "against", "tuned_on", "trained_with") if name in table]
-    return table.assign(**{name: table[name].map(LABELS) for name in columns})
+    return table.assign(**{name: table[name].map(names) for name in columns})
 
 
 def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
