@@ -55,6 +55,15 @@ def test_the_first_stage_holds_every_layer_once(name):
     assert memory.layers_in_flight(model, plan) == pytest.approx(expected)
 
 
+def test_runs_in_8_bits_keep_cast_inputs():
+    """The two norms' outputs, the activation function's output and nothing else halve: 4 of 34 and 8 of 34."""
+    model, plan = gpt("22B")
+    plan = replace(plan, tp=1, flash_attention=1)
+    tokens = SEQUENCE * plan.micro_batch
+    saved = layer_activation_bytes(model, plan, 0) - layer_activation_bytes(model, plan, 0, 1.0)
+    assert saved == pytest.approx(tokens * (2 * model.hidden + model.ffn))
+
+
 def test_few_micro_batches_fill_no_pipeline():
     model, plan = gpt("175B")
     short = replace(plan, global_batch=2, virtual_stages=1)

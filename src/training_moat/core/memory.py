@@ -73,16 +73,17 @@ def _state_bytes(model: Transformer, plan: Plan, bytes_each: Number, first_shard
     return bytes_each * (dense / dense_ranks + expert / expert_ranks)
 
 
-def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number) -> Number:
+def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number, input_bytes: Number = 2.0) -> Number:
     """Activations one layer keeps for the backward pass of one micro-batch, per chip.
 
     `recompute` is given apart from the plan's own level because a fully recomputed layer needs the room
-    of an unrecomputed one while it is being redone.
+    of an unrecomputed one while it is being redone. `input_bytes`: what a matmul's kept input takes per value;
+    runs in 8 bits keep it as cast (Micikevicius et al. 2022; NVIDIA Transformer Engine).
     """
     tokens = plan.micro_batch * plan.seq_len / plan.cp
     dropout = where(plan.flash_attention > 0, 0.0, 1.0)
     shares = where(plan.sequence_parallel > 0, plan.tp, 1)
-    replicated = (8 + 2 * dropout) * model.hidden / shares
+    replicated = (4 + 2 * input_bytes + 2 * dropout) * model.hidden / shares
     keys_values = where(model.kv_lora_rank > 0, model.heads, model.kv_heads)
     projections = 2 * (
         model.heads * model.query_key_dim
@@ -91,16 +92,16 @@ def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number) ->
     )
     scores = where(plan.flash_attention > 0, 0.0, 5.0 * model.heads * plan.seq_len)
     scores = where(recompute >= 1, 0.0, scores)
-    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(model, plan)
+    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(model, plan, input_bytes)
     # Fully recomputed layers keep their input, which sequence parallelism has already split.
     return where(recompute >= 2, tokens * 2 * model.hidden / shares, tokens * (replicated + split))
 
 
-def _ffn_activation_bytes_per_token(model: Transformer, plan: Plan) -> Number:
+def _ffn_activation_bytes_per_token(model: Transformer, plan: Plan, input_bytes: Number) -> Number:
     """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits."""
-    per_width = 4 + 2 * model.gated_ffn
+    per_width = 2 + 2 * model.gated_ffn + input_bytes
     dense = per_width * model.ffn / plan.tp
-    routed = per_width * model.expert_ffn + 4 * model.hidden
+    routed = per_width * model.expert_ffn + (2 + input_bytes) * model.hidden
     shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
     expert = model.experts_per_token * routed / plan.tp + shared
     moe_share = model.moe_layers / model.layers
@@ -122,11 +123,11 @@ def logit_bytes(model: Transformer, plan: Plan) -> Number:
     return where(plan.flash_attention > 0, 6, 10) * tokens * model.vocab / plan.tp
 
 
-def activation_bytes(model: Transformer, plan: Plan) -> Number:
+def activation_bytes(model: Transformer, plan: Plan, input_bytes: Number = 2.0) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
-    kept = layer_activation_bytes(model, plan, plan.recompute)
+    kept = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
     # The layer being redone has its input kept already.
-    redone = where(plan.recompute >= 2, layer_activation_bytes(model, plan, 0 * plan.recompute) - kept, 0)
+    redone = where(plan.recompute >= 2, layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes) - kept, 0)
     logits = logit_bytes(model, plan)
     first = layers_in_flight(model, plan) * kept + where(plan.pp > 1, redone, maximum(redone, logits))
     last = model.layers / plan.pp * kept + maximum(redone, logits)
@@ -148,13 +149,15 @@ def training_memory(
     gradient_bytes: Number = FP32_GRADIENT_BYTES,
     reserve_bytes: Number = 0.0,
     reserve_share: Number = 0.0,
+    input_bytes: Number = 2.0,
 ) -> TrainingMemory:
     """Bytes per chip to train `model` under `plan`.
 
-    `gradient_bytes` is what a weight's gradient takes. `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
+    `gradient_bytes` is what a weight's gradient takes, `input_bytes` a value of a matmul's kept input.
+    `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
     `reserve_share` the allocator's loss as a share of the activations; both are calibrated.
     """
-    activations = activation_bytes(model, plan)
+    activations = activation_bytes(model, plan, input_bytes)
     gathered = gathered_weight_bytes(model, plan)
     return TrainingMemory(
         weights=_state_bytes(model, plan, WEIGHT_BYTES, 3),

@@ -178,6 +178,11 @@ def stack_speed(constants: Constants, stack_name: str) -> float:
     return constants.generic("other_stack") * constants.factor("software", stack_name, "kernels")
 
 
+def kept_input_bytes(precision: str) -> float:
+    """Bytes per value of the matmul inputs kept for the backward pass: as cast, at most 16 bits."""
+    return min(2.0, BYTES_PER_VALUE[precision])
+
+
 def reserve(constants: Constants, stack_name: str) -> tuple[float, float]:
     """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds."""
     if stack_name in UNFUSED_STACKS:

@@ -46,7 +46,8 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     """The model's memory per chip for every row."""
     kinds = rows.frame[["format", "stack", "software"]].itertuples(index=False)
     gradient = np.array([known.gradient_bytes(*kind) for kind in kinds])
-    return training_memory(rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share)
+    kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
+    return training_memory(rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept)
 
 
 def fit_reserve(rows: Rows) -> tuple[float, float]:

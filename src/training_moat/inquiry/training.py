@@ -42,7 +42,8 @@ def evaluate(case: TrainingCase, constants: known.Constants) -> Evaluated:
     step = _full(model_of_step.step_time(case.model, candidates, node, efficiency, case.optimizer), count)
     gradient = known.gradient_bytes(case.precision, case.stack, case.software)
     reserve = known.reserve(constants, case.stack)
-    memory = _full(training_memory(case.model, candidates, case.optimizer, gradient, *reserve), count)
+    kept = known.kept_input_bytes(case.precision)
+    memory = _full(training_memory(case.model, candidates, case.optimizer, gradient, *reserve, kept), count)
     fits = memory.total <= case.chip.main_memory.capacity_bytes
     score = np.where(fits, step.total, np.inf)
     order = np.lexsort((memory.total, score))
