@@ -90,14 +90,19 @@ def traffic(model: str, answer: Mapping[str, Any]) -> pd.DataFrame:
 def over_bandwidth(request: Mapping[str, Any], which: str) -> pd.DataFrame:
     """Training speed against bandwidth of one network (`scaleup` or `scaleout`), the plan chosen anew each time.
 
-    Columns: factor, rate (in the chip table's unit), speed (share of the speed with an endless one).
+    Columns: factor, rate (in the chip table's unit), speed (share of the speed with an endless one). Empty for a
+    chip without a published scale-out network; InputError for one without a scale-up bandwidth.
     """
     chip = chip_catalog.chip(request["chip"] if isinstance(request["chip"], str) else request["chip"]["base"])
     link = chip.scaleup if which == "scaleup" else chip.scaleout
     column = "scaleup_gb_per_s_per_direction" if which == "scaleup" else "scaleout_gbit_per_s_per_chip"
-    own = link.bytes_per_s / GB if which == "scaleup" else link.bytes_per_s * BITS_PER_BYTE / 1e9
     given = request["chip"] if isinstance(request["chip"], Mapping) else {"base": chip.id, "id": f"{chip.id}-varied"}
-    own = given.get(column, own)
+    if link is None and column not in given:
+        if which == "scaleout":
+            return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
+        raise InputError(f"chip {chip.id} publishes no scale-up bandwidth; give one as scaleup_gb_per_s")
+    published = 0.0 if link is None else link.bytes_per_s
+    own = given.get(column, published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9)
     requests = [{**request, "chip": {**given, column: own * factor}} for factor in (*FACTORS, ENDLESS)]
     found = answers(requests)
     best = found[-1]["tokens_per_s"]

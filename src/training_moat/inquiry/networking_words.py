@@ -14,7 +14,7 @@ def answer(kinds: pd.DataFrame, scaleup: pd.DataFrame, needs: float, lost: pd.Da
     worst = lost.loc[lost["lost"].idxmax()]
     return (
         f"\"Each chip talks only to the next\" covers **{next_only:.1%} of the bytes** that {who} exchange in a training step; "
-        f"their scale-up links give {own:.0%} of the speed of endless ones, and {TARGET:.0%} takes {needs:,.0f} GB/s. "
+        f"their scale-up links give {own:.0%} of the speed of endless ones, and {TARGET:.0%} takes {_amount(needs)} GB/s. "
         f"In serving it costs nothing for a dense pipeline and **{worst['lost']:.0%} of the tokens** for {worst['layout']} on {worst['chips']} chips."
     )
 
@@ -34,12 +34,20 @@ def moved(kinds: pd.DataFrame, seconds: dict[str, float]) -> str:
 def curves(scaleup: pd.DataFrame, scaleout: pd.DataFrame, needs_up: float, needs_out: float, name: str) -> str:
     """What each network must carry for the target speed."""
     has_up = float(scaleup.loc[scaleup["factor"] == 1, "rate"].iloc[0])
-    has_out = float(scaleout.loc[scaleout["factor"] == 1, "rate"].iloc[0])
     least = float(scaleup["speed"].min())
+    out = "; it publishes no scale-out network"
+    if len(scaleout):
+        has_out = float(scaleout.loc[scaleout["factor"] == 1, "rate"].iloc[0])
+        out = f" and {_amount(needs_out)} Gbit/s of scale-out (it has {has_out:,.0f})"
     return (
-        f"For {TARGET:.0%} of full speed {name} needs **{needs_up:,.0f} GB/s of scale-up** (it has {has_up:,.0f}) and {needs_out:,.0f} Gbit/s of "
-        f"scale-out (it has {has_out:,.0f}); with a sixty-fourth of its scale-up links it still keeps {least:.0%}, because the layout moves to what the network can carry."
+        f"For {TARGET:.0%} of full speed {name} needs **{_amount(needs_up)} GB/s of scale-up** (it has {has_up:,.0f}){out}; "
+        f"with a sixty-fourth of its scale-up links it still keeps {least:.0%}, because the layout moves to what the network can carry."
     )
+
+
+def _amount(value: float) -> str:
+    """A bandwidth in words: a number, or that none of those tried is enough."""
+    return "more than eight times its own" if value != value else f"{value:,.0f}"
 
 
 def needed(needs: pd.DataFrame) -> str:

@@ -107,7 +107,7 @@ def training_tables(date: str) -> dict[str, pd.DataFrame]:
 KINDS: dict[str, tuple[Callable[[str], dict[str, pd.DataFrame]], list[str]]] = {
     "training": (training_tables, ["level", "key", "constant"]),
     "serving": (lambda date: {serving_constants.TABLE: serving_calibration.table(date)}, ["level", "key", "constant"]),
-    "collectives": (lambda date: {collectives.TABLE: collectives.table(date)}, ["fabric", "constant"]),
+    "collectives": (lambda date: {collectives.TABLE: collectives.table(date)}, ["fabric", "constant", "source"]),
 }
 """What can be fitted: the tables it makes (the constants first) and the columns that name a constant."""
 

@@ -224,7 +224,8 @@ def speeds(
                 "low": 1 / one["tpot_s_p95"], "middle": 1 / one["tpot_s"], "high": 1 / one["tpot_s_p05"],
                 "tokens_per_s_per_chip": one["tokens_per_s_per_chip"], "calibration": one["calibration"],
             })
-    return pd.DataFrame(rows)
+    columns = ["chip", "name", "vendor", "chips", "low", "middle", "high", "tokens_per_s_per_chip", "calibration"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def bytes_by_kind(

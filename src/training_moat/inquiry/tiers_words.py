@@ -38,13 +38,21 @@ def typical_ratio(verdicts: pd.DataFrame) -> float:
     return float((both["training_chips"] / both["serving_chips"]).median())
 
 
+def ratio_words(verdicts: pd.DataFrame) -> str:
+    """How many more chips training takes than serving, for chips that hold both."""
+    ratio = typical_ratio(verdicts)
+    if ratio != ratio:
+        return "no chip here holds both jobs"
+    return f"a typical chip needs {ratio:.0f} times as many of itself to train as to serve"
+
+
 def answer(verdicts: pd.DataFrame, model: str) -> str:
     """The chapter's answer in one sentence."""
     n, count = counted(verdicts), len(verdicts)
     return (
         f"Memory stops few: of {count} chips, **{n['training_holds']} can hold the training of {model}** given enough of them and "
         f"{n['serving_holds']} its serving; {n['training_no']} cannot train it at any published size, {n['training_unknown']} lack a published number, "
-        f"and a typical chip needs **{typical_ratio(verdicts):.0f} times** as many of itself to train as to serve."
+        f"and **{ratio_words(verdicts)}**."
     )
 
 
@@ -91,7 +99,7 @@ def closer(verdicts: pd.DataFrame, chip, model: str) -> str:
     """One chip in words: its tiers, its verdicts, the tokens that feed it."""
     row = verdicts[verdicts["chip"] == chip.id].iloc[0]
     tiers = ", ".join(
-        f"{tier.name.upper()} of {tier.capacity_bytes / GIB:,.3g} GB" + (f" at {tier.bytes_per_s / GB:,.4g} GB/s" if tier.bytes_per_s else " (bandwidth not published)")
+        f"{tier.name.upper()} of {tier.capacity_bytes / GIB:,.4g} GB" + (f" at {tier.bytes_per_s / GB:,.4g} GB/s" if tier.bytes_per_s else " (bandwidth not published)")
         for tier in chip.tiers
     )
     return (
