@@ -103,6 +103,10 @@ def test_engine_names_and_versions() -> None:
     assert engine("vllm-0.11.0", chip, known)[0] == "vllm"
     assert engine("TensorRT-LLM", chip, known)[0] == "trt-llm"
     assert engine("vllm", chips.chip("mi300x"), known)[0] == "vllm-2024"
+    assert engine("sglang:v0.5.9", chip, known)[0] == engine("lmsysorg/sglang", chip, known)[0] == "sglang"
+    assert engine("Transformers NeuronX 2.18.0", chips.chip("trainium1"), known)[0] == "neuronx"
+    assert engine("TensorRT-LLM v1.0", chip, known)[0] == "trt-llm"
+    assert engine("vllm", chip, known, "2023-07")[0] == "vllm-2024" and engine("vllm", chip, known, "2025-01")[0] == "vllm"
     assert engine("tgi", chip, known)[0] == "generic"
     with pytest.raises(InputError, match="did you mean 'sglang'"):
         engine("sglag", chip, known)
@@ -119,3 +123,9 @@ def test_unmeasured_chips_have_wider_intervals() -> None:
 def test_a_chip_given_as_an_object_counts() -> None:
     wider = {"base": "h100-sxm", "id": "mine", "hbm_tb_per_s": 6.7}
     assert answer(chip=wider)["tpot_s"] < answer()["tpot_s"]
+
+
+def test_attention_copies_inside_the_tensor_parallel_group() -> None:
+    case = {"model": "deepseek-v3", "chip": "b200", "chips": 8, "precision": "nvfp4", "batch": 64, "ep": 8}
+    inside, apart = serving.predict([case | {"tp": 8, "dp": 8}, case | {"tp": 1, "dp": 8}])
+    assert inside["plan"] == apart["plan"] and inside["tpot_s"] == apart["tpot_s"]

@@ -81,11 +81,15 @@ def engine(name: str | None, chip: Chip, constants: Constants, released: str = "
     if name is None:
         return usual_engine(chip, constants), []
     measured = constants.pairs_of(chip.id)
-    words = re.split(r"[\s_]+|[-/](?=v?\d)", str(name).strip().lower(), maxsplit=1)
-    base = ENGINES.get(words[0]) or ENGINES.get(str(name).strip().lower())
-    if base is None:
-        return _unmeasured(str(name))
-    version = re.findall(r"\d+", words[1])[:2] if len(words) > 1 else []
+    if not isinstance(name, str):
+        raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
+    spoken = name.strip().lower()
+    named = [key for key in ENGINES if re.search(rf"(?<![a-z]){re.escape(key)}(?![a-z])", spoken)]
+    if not named:
+        return _unmeasured(name)
+    key = max(named, key=len)
+    base = ENGINES[key]
+    version = re.findall(r"\d+", spoken.split(key, 1)[1])[:2]
     old = f"{base}-2024"
     if base in REWRITTEN_IN and version:
         number = tuple(int(part) for part in version)
@@ -156,7 +160,7 @@ def candidate_plans(
 ) -> list[serving.ServingPlan]:
     """Every layout the request leaves open, no more attention copies than sequences unless asked for. Raises
     `InputError` where what it fixes contradicts the model or itself."""
-    given = _sizes(request)
+    given = _attention_copies_inside(_sizes(request), model)
     _check(given, model, chip)
     counts = [given["chips"]] if given["chips"] else [_product(given)] if given["tp"] else CHIP_COUNTS
     plans = [plan for count in counts for plan in _layouts(count, given, model, chip)]
@@ -168,6 +172,14 @@ def candidate_plans(
             "tp x pp x dp must equal chips, tp divide the attention heads, pp not exceed the layers"
         )
     return plans[:MAX_PLANS]
+
+
+def _attention_copies_inside(given: dict[str, int | None], model: Transformer) -> dict[str, int | None]:
+    """Engines write attention data parallelism as copies inside the tensor-parallel group (tp 8 and dp 8 on eight
+    chips): attention then runs in dp copies of tp / dp chips."""
+    chips, tp, pp, dp = (given[key] for key in ("chips", "tp", "pp", "dp"))
+    inside = chips and tp and dp and dp > 1 and model.experts and tp * (pp or 1) == chips and tp % dp == 0
+    return given | {"tp": tp // dp} if inside else given
 
 
 def _product(given: Mapping[str, int | None]) -> int:
