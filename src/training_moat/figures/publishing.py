@@ -17,6 +17,7 @@ from IPython.display import display
 from training_moat.core.errors import InputError
 
 from . import offline
+from .theme import VERDICT_COLOURS
 
 _numbers: dict[str, dict[str, int]] = {"Figure": {}, "Table": {}}
 REFERENCES = "references.html"
@@ -131,6 +132,8 @@ def _cell(value: Any, form: str | None) -> str:
             return format(number, form)
         return f"{number:,}" if isinstance(number, int) else f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
     text = str(value)
+    if text in VERDICT_COLOURS:
+        return f'<strong class="moat-verdict moat-{text}">{text}</strong>'
     if text.startswith(("https://", "http://", "../data/")):
         shown = html.escape(text.removeprefix("../data/").split("//", 1)[-1].rstrip("/"))
         return f'<a href="{html.escape(text, quote=True)}">{shown if len(shown) < 40 else shown[:37] + "..."}</a>'

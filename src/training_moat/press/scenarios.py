@@ -15,6 +15,7 @@ from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry import parameters
 
 from . import notebooks
+from .files import ROOT
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,17 @@ def request(chapters: list[str], given: Iterable[str], scenario: str | None) -> 
     with overlaid(result):
         checked = {chapter: parameters.convert_all(chapter, values) for chapter, values in by_chapter.items()}
     return Request(checked, path)
+
+
+def problems() -> list[str]:
+    """Scenario files whose parameters do not fit the chapters, one sentence each."""
+    found = []
+    for path in sorted((ROOT / "scenarios").glob("*.y*ml")):
+        try:
+            request(notebooks.chapter_names(), (), str(path))
+        except InputError as error:
+            found.append(f"scenarios/{path.name}: {error}")
+    return found
 
 
 @contextmanager

@@ -24,7 +24,7 @@ BOOK = BUILD / "book"
 SITE = BUILD / "html"
 STATIC = ROOT / "_static"
 LOG = BUILD / "sphinx.log"
-_ATTRIBUTE = re.compile(r"""<(?:script|link|img|iframe|source|audio|video|embed)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^"'\s>]+""", re.I)
+_ATTRIBUTE = re.compile(r"""<(?:script|link|img|iframe|source|audio|video|embed)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^>]*""", re.I)
 
 
 def source_key(executed: Mapping[str, Path]) -> str:

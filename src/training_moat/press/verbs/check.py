@@ -6,6 +6,7 @@ import argparse
 
 from training_moat.catalog import check, inventory, paths
 
+from .. import scenarios
 from ..errors import WorkFailed
 
 
@@ -17,7 +18,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print every problem with file, row and column, or how much was found right."""
-    problems = check.run(options.root)
+    problems = [str(problem) for problem in check.run(options.root)]
+    if not problems and options.root is None:
+        problems = scenarios.problems()
     for problem in problems:
         print(problem)
     if problems:
