@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from ..catalog import chips as chip_catalog
 from ..catalog import models as model_catalog
 from ..catalog import tables
 from ..core import serving
@@ -80,7 +81,7 @@ def engine(name: str | None, chip: Chip, constants: Constants, released: str = "
     """
     if name is None:
         return usual_engine(chip, constants), []
-    measured = constants.pairs_of(chip.id)
+    measured = measured_engines(chip, constants)
     if not isinstance(name, str):
         raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
     spoken = name.strip().lower()
@@ -114,9 +115,22 @@ def _releases(state: tuple) -> dict[str, str]:
 
 
 def usual_engine(chip: Chip, constants: Constants) -> str:
-    """The engine with the most measurements on a chip; `generic` where there are none."""
-    usual = {key: rows for key, rows in constants.pairs_of(chip.id).items() if key != "llama.cpp"}
+    """The engine with the most measurements on a chip, else on its family; `generic` where there are none."""
+    usual = {key: rows for key, rows in measured_engines(chip, constants).items() if key != "llama.cpp"}
     return max(usual, key=usual.get) if usual else NO_ENGINE
+
+
+def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
+    """Engines measured on the chip, with the number of rows; where there are none, on chips of its family."""
+    own = constants.pairs_of(chip.id)
+    if own:
+        return own
+    found: dict[str, int] = {}
+    for other in chip_catalog.all_chips().values():
+        if other.family == chip.family:
+            for name, rows in constants.pairs_of(other.id).items():
+                found[name] = found.get(name, 0) + rows
+    return found
 
 
 def _unmeasured(name: str) -> tuple[str, list[str]]:
