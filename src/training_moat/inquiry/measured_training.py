@@ -101,7 +101,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
     stacks = tables.load("training_stacks")
     general = stacks[stacks["model_contains"].isna()].set_index("training_source")
-    columns = ["software", "flash_attention", "zero_stage", "sequence_parallel", "tied_embeddings"]
+    columns = ["software", "flash_attention", "zero_stage", "sequence_parallel", "tied_embeddings", "accumulates"]
     joined = frame.join(general[columns], on="source")
     joined["recompute"] = joined["recompute"].fillna(joined["source"].map(general["recompute"]))
     for _, row in stacks[stacks["model_contains"].notna()].iterrows():
@@ -161,9 +161,10 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = frame[name].fillna(1.0).astype(float)
     frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
     per_replica = frame["global_batch"] / frame["dp"]
-    # MaxText states sequences per chip and step and never accumulates gradients.
-    whole = frame["micro_batch"].mask(per_chip, per_replica)
-    frame["micro_batch"] = whole.fillna(per_replica.where(sharded, 1.0)).astype(float)
+    # MaxText states sequences per chip and step. Where a source accumulates no gradients, all go through at once.
+    stated_whole = frame["micro_batch"].mask(per_chip, per_replica)
+    one_pass = pd.to_numeric(frame["accumulates"], errors="coerce").eq(0)
+    frame["micro_batch"] = stated_whole.fillna(per_replica.where(one_pass, 1.0)).astype(float)
     parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0)
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
