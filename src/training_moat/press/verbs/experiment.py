@@ -51,4 +51,4 @@ def _seeds(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--seeds {text}: expected whole numbers separated by commas, such as 11,12,13,14.") from None
+        raise InputError(f"--seeds {text}: expected whole numbers separated by commas, such as 21,22,23,24.") from None
