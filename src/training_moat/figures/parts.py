@@ -33,7 +33,10 @@ def field(name: str) -> str:
 
 
 def decades(low: float, high: float) -> list[float]:
-    """Powers of ten (thinned to at most eight) that cover low to high, as ticks of a log axis."""
+    """Ticks of a log axis from low to high: powers of ten, thinned to at most eight; 1, 2, 5 on a short axis."""
+    if high / low < 30:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        return [step * 10.0**power for power in powers for step in (1, 2, 5)]
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     step = max(1, math.ceil((last - first) / 8))
     return [10.0**power for power in range(first, last + 1, step)]
@@ -56,7 +59,7 @@ def axis(title: str | None, low: float, high: float, log: bool = False, fmt: str
         options["format"] = fmt
     elif max(abs(low), abs(high)) >= 10_000 or (log and low < 0.01):
         options["labelExpr"] = _SHORT
-    if log and high / low >= 30:
+    if log:
         options["values"] = decades(low, high)
     else:
         options["tickCount"] = 5
@@ -109,7 +112,7 @@ def reference_lines(lines: Any, channel: str, span: tuple[float, float, bool] | 
         along = {channel: alt.X("at:Q") if channel == "x" else alt.Y("at:Q")}
         layers.append(base.mark_rule(strokeDash=[4, 3]).encode(**along))
         if channel == "x":
-            right = span is not None and _place(value, span) > 0.6
+            right = span is not None and place(value, span) > 0.6
             words = base.mark_text(align="right" if right else "left", baseline="bottom", dx=-3 if right else 3, dy=-2 - 13 * (number % 2), fontSize=11)
             layers.append(words.encode(text="label:N", y=alt.value(0), **along))
         else:
@@ -123,7 +126,7 @@ def pairs(lines: Any) -> list[tuple[float, str]]:
     return [] if lines is None else [lines] if isinstance(lines, tuple) else list(lines)
 
 
-def _place(value: float, span: tuple[float, float, bool]) -> float:
+def place(value: float, span: tuple[float, float, bool]) -> float:
     """Where a value lies between the ends of an axis, from zero to one."""
     low, high, log = span
     if log:

@@ -18,6 +18,46 @@ def _paint(data: pd.DataFrame, color: str | None, colors: dict[str, str] | None,
     return {"color": alt.Color(field=parts.field(color), type="nominal", scale=theme.colour_scale(data[color].astype(str), colors), legend=shown)}
 
 
+_SIDES = {"right": ("left", 8, 0), "left": ("right", -8, 0), "above": ("center", 0, -11), "below": ("center", 0, 12)}
+"""Where a name may stand beside its dot: alignment of the text and its shift in pixels."""
+
+
+def _places(data: pd.DataFrame, label: str, across: tuple, up: tuple, height: int) -> list[str]:
+    """A side for the name of each dot on which it meets neither dot nor name, or nothing where there is no room.
+
+    across, up: column, smallest and largest value, whether logarithmic. Names left out stay in the tooltip.
+    """
+    width = 560.0
+    dots = [(parts.place(row[across[0]], across[1:]) * width, (1 - parts.place(row[up[0]], up[1:])) * height) for _, row in data.iterrows()]
+    taken = [(at_x - 5, at_y - 5, at_x + 5, at_y + 5) for at_x, at_y in dots]
+    chosen = []
+    for (at_x, at_y), name in zip(dots, data[label].fillna("").astype(str)):
+        long = 6.3 * len(name)
+        start = {"right": at_x + 8, "left": at_x - 8 - long, "above": at_x - long / 2, "below": at_x - long / 2}
+        found = ""
+        for side, (_, _, shift) in _SIDES.items():
+            box = (start[side], at_y + shift - 6, start[side] + long, at_y + shift + 6)
+            free = not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
+            if name and free and box[0] >= 0 and box[2] <= width:
+                found = side
+                taken.append(box)
+                break
+        chosen.append(found)
+    return chosen
+
+
+def _named(base: alt.Chart, data: pd.DataFrame, label: str, sides: list[str]) -> list[alt.Chart]:
+    """Text layers that write the names, one layer per side."""
+    layers = []
+    for side, (align, shift_x, shift_y) in _SIDES.items():
+        rows = data[[chosen == side for chosen in sides]]
+        if rows.empty:
+            continue
+        words = base.properties(data=rows).mark_text(align=align, baseline="middle", dx=shift_x, dy=shift_y, fontSize=11)
+        layers.append(words.encode(text=alt.Text(field=parts.field(label), type="nominal")))
+    return layers
+
+
 def points(
     frame: pd.DataFrame, *, x: str, y: str, title: str, x_title: str, y_title: str | None = None,
     color: str | None = None, label: str | None = None, log_x: bool = False, log_y: bool = False,
@@ -28,7 +68,7 @@ def points(
 ) -> alt.LayerChart:
     """Dots; `y` may be a column of numbers (scatter) or of categories (a dot plot, sorted by x).
 
-    label: column whose words are written beside the dots (label few). diagonal: draw the line on
+    label: column whose words are written beside the dots where there is room. diagonal: draw the line on
     which x equals y, for predicted against measured (both axes then share one domain).
     """
     data = parts.tidy(frame, x, y, color, label)
@@ -56,7 +96,9 @@ def points(
     base = alt.Chart(data).encode(x=along, y=up)
     paint = _paint(data, color, colors, legend and color != y)
     layers.append(base.mark_point(opacity=0.9).encode(tooltip=parts.tooltips(data, tooltip), **paint))
-    if label:
+    if label and scatter and not dates:
+        layers += _named(base, data, label, _places(data, label, (x, *(x_domain or (left, right)), log_x), (y, *(y_domain or (low, high)), log_y), height))
+    elif label:
         words = base.mark_text(align="left", baseline="middle", dx=8, fontSize=11)
         layers.append(words.encode(text=alt.Text(field=parts.field(label), type="nominal")))
     span = None if dates else (*(x_domain or (left, right)), log_x)

@@ -93,10 +93,11 @@ def config(mode: str = "light") -> dict[str, Any]:
         # Titles end at the plot's edge and stand upright: on a phone a centred or turned one is cut off.
         "axisX": {"titleAnchor": "end"},
         "axisYQuantitative": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0, "titleY": -14, "titleBaseline": "bottom"},
-        "axisBand": {"grid": False, "domain": False, "ticks": False, "labelPadding": 6},
+        "axisBand": {"grid": False, "domain": False, "ticks": False, "labelPadding": 6, "labelOverlap": False},
+        "axisPoint": {"labelOverlap": False},
         "legend": {
             "orient": "top", "labelColor": soft, "titleColor": soft, "labelFontSize": 12, "titleFontSize": 12,
-            "titleFontWeight": "normal", "symbolType": "circle", "labelLimit": 240, "columns": 4, "offset": 26,
+            "titleFontWeight": "normal", "symbolType": "circle", "labelLimit": 240, "columns": 4, "offset": 32,
         },
         "title": {"anchor": "start", "color": ink, "fontSize": 14, "fontWeight": 600, "offset": 12},
         "header": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},

@@ -15,6 +15,7 @@ from training_moat.inquiry import parameters
 from . import notebooks
 from .errors import WorkFailed
 
+_ROOMY = {"meaning": ' class="words"', "allowed": ' class="words"'}
 _MARKER = re.compile(r"<!-- fill: ([a-z ]+) -->")
 _LINK = re.compile(r'(<a class="moat-source" href="[^"#]*#source-([^"]+)")>([^<]*)</a>')
 
@@ -43,7 +44,7 @@ def parameters_tables() -> str:
         rows = parameter_rows(chapter)
         if not rows:
             continue
-        cells = "\n".join("<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) + "</tr>" for row in rows)
+        cells = "\n".join("<tr>" + "".join(f'<td{_ROOMY.get(name, "")}>{html.escape(str(value))}</td>' for name, value in row.items()) + "</tr>" for row in rows)
         head = "".join(f'<th scope="col">{name}</th>' for name in rows[0])
         parts.append(
             f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="moat-scroll" tabindex="0" role="region" aria-label="parameters of {chapter}">'
