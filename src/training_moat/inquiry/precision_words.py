@@ -196,7 +196,7 @@ def ranking(sixteen: pd.Series, all_formats: pd.Series, vendors: pd.Series) -> s
     change = "the same chip stays cheapest" if first == then else f"the cheapest becomes {then}"
     long, short = (own / other for own, other in both)
     return (
-        f"If every chip had only sixteen bits, {first} would train this model most cheaply, at {sixteen.iloc[0]:.1f} million dollars. With all "
+        f"If every chip had only sixteen bits, {first} would by the model's median train it most cheaply, at {sixteen.iloc[0]:.1f} million dollars. With all "
         f"formats {change}, at {all_formats.iloc[0]:.1f}. Nvidia's cheapest costs {long:.2f} times the best other chip with sixteen bits "
         f"and {short:.2f} times with all formats: its short numbers change the distance by {short / long - 1:+.0%}."
     )
