@@ -12,7 +12,7 @@ from PIL import Image
 
 from training_moat import figures
 from training_moat.core.errors import InputError
-from training_moat.figures import offline, publishing, theme
+from training_moat.figures import offline, parts, publishing, theme
 
 FRAME = pd.DataFrame({
     "company": ["NVIDIA", "AMD", "Groq"], "chip": ["H100", "MI300X", "LPU"], "hbm_gb": [80.123456789, 192.0, 0.23],
@@ -127,6 +127,20 @@ def test_bars_start_at_zero_and_log_axes_refuse_zero():
     assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"][0] == 0
     with pytest.raises(InputError, match="log axis"):
         figures.points(FRAME.assign(low=0.0), x="low", y="high", title="t", x_title="a", y_title="b", log_x=True)
+
+
+@pytest.mark.parametrize("domain", [None, (60, 4000), (30, 90)])
+def test_ticks_of_a_log_axis_lie_inside_its_domain(domain):
+    frame = pd.DataFrame({"a": [70.0, 2000.0], "b": [1.0, 2.0]})
+    spec = figures.points(frame, x="a", y="b", title="t", x_title="a", y_title="b", log_x=True, x_domain=domain).to_dict()
+    x = spec["layer"][0]["encoding"]["x"]
+    low, high = x["scale"]["domain"]
+    assert len(x["axis"]["values"]) >= 2 and all(low <= tick <= high for tick in x["axis"]["values"])
+
+
+def test_a_log_axis_too_short_for_round_ticks_leaves_them_to_the_renderer():
+    options = parts.axis("a", 2.5, 4.5, log=True, domain=(2.5, 4.5)).to_dict()
+    assert "values" not in options and options["tickCount"] == 5
 
 
 def test_a_misspelt_column_names_the_nearest():

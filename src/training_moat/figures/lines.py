@@ -49,8 +49,8 @@ def lines(
         x_scale = alt.Scale(type="log", domain=[left, right], nice=False) if log_x and x_domain is None else parts.scale(left, right, log_x, False, x_domain)
         if not log_x and x_domain is None:
             x_scale = alt.Scale(domain=[left, right], nice=False)
-        along = alt.X(field=parts.field(x), type="quantitative", scale=x_scale, axis=parts.axis(x_title, left, right, log_x, x_format, grid=False))
-    upward = {"scale": parts.scale(low, high, log_y, zero, y_domain), "axis": parts.axis(y_title, low, high, log_y, y_format)}
+        along = alt.X(field=parts.field(x), type="quantitative", scale=x_scale, axis=parts.axis(x_title, left, right, log_x, x_format, x_domain or [left, right], grid=False))
+    upward = {"scale": parts.scale(low, high, log_y, zero, y_domain), "axis": parts.axis(y_title, low, high, log_y, y_format, y_domain)}
     up = alt.Y(field=parts.field(y), type="quantitative", **upward)
     base = alt.Chart(data).encode(x=along)
     paint: dict[str, Any] = {}

@@ -52,16 +52,22 @@ def bounds(values: Iterable[float], log: bool, where: str) -> tuple[float, float
     return min(finite), max(finite)
 
 
-def axis(title: str | None, low: float, high: float, log: bool = False, fmt: str | None = None, **more: Any) -> alt.Axis:
-    """Quantitative axis with its title (unit included) and readable ticks."""
+def axis(
+    title: str | None, low: float, high: float, log: bool = False, fmt: str | None = None,
+    domain: Sequence[float] | None = None, **more: Any,
+) -> alt.Axis:
+    """Quantitative axis with its title (unit included) and readable ticks, all of them inside the domain."""
     options: dict[str, Any] = {"title": title, **more}
     if fmt:
         options["format"] = fmt
     elif max(abs(low), abs(high)) >= 10_000 or (log and low < 0.01):
         options["labelExpr"] = _SHORT
     if log:
-        options["values"] = decades(low, high)
-    else:
+        # The same domain as `scale` draws: a tick outside it would be written at the edge, where it is wrong.
+        first, last = domain if domain is not None else (low / 1.25, high * 1.25)
+        options["values"] = [tick for tick in decades(first, last) if first <= tick <= last]
+    if len(options.get("values", ())) < 2:
+        options.pop("values", None)
         options["tickCount"] = 5
     return alt.Axis(**options)
 

@@ -84,7 +84,7 @@ def points(
             x_domain = y_domain = both
             ends = pd.DataFrame({"a": both, "b": both})
             layers.append(alt.Chart(ends).mark_line(strokeDash=[4, 3], strokeWidth=1.2, color=theme.MUTED).encode(x="a:Q", y="b:Q"))
-        up = alt.Y(field=parts.field(y), type="quantitative", scale=parts.scale(low, high, log_y, False, y_domain), axis=parts.axis(y_title, low, high, log_y, y_format))
+        up = alt.Y(field=parts.field(y), type="quantitative", scale=parts.scale(low, high, log_y, False, y_domain), axis=parts.axis(y_title, low, high, log_y, y_format, y_domain))
     else:
         order = parts.ordered(data, y, x, sort)
         height = parts.band_height(len(order))
@@ -92,7 +92,7 @@ def points(
     if dates:
         along = alt.X(field=parts.field(x), type="temporal", axis=alt.Axis(title=x_title, tickCount=6))
     else:
-        along = alt.X(field=parts.field(x), type="quantitative", scale=parts.scale(left, right, log_x, False, x_domain), axis=parts.axis(x_title, left, right, log_x, x_format))
+        along = alt.X(field=parts.field(x), type="quantitative", scale=parts.scale(left, right, log_x, False, x_domain), axis=parts.axis(x_title, left, right, log_x, x_format, x_domain))
     base = alt.Chart(data).encode(x=along, y=up)
     paint = _paint(data, color, colors, legend and color != y)
     layers.append(base.mark_point(opacity=0.9).encode(tooltip=parts.tooltips(data, tooltip), **paint))
@@ -120,7 +120,7 @@ def ranges(
     marks = [value for value, _ in parts.pairs(reference)]
     left, right = parts.bounds([*data[low], *data[high], *marks], log, low)
     order = parts.ordered(data, category, mid or high, sort)
-    along = {"scale": parts.scale(left, right, log, False, domain), "axis": parts.axis(value_title, left, right, log, value_format)}
+    along = {"scale": parts.scale(left, right, log, False, domain), "axis": parts.axis(value_title, left, right, log, value_format, domain)}
     y = alt.Y(field=parts.field(category), type="nominal", sort=order, axis=alt.Axis(title=None))
     paint = _paint(data, color, colors, legend if legend is not None else color not in (None, category))
     base = alt.Chart(data).encode(y=y, tooltip=parts.tooltips(data, tooltip), **paint)
