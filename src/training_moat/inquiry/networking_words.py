@@ -76,6 +76,12 @@ def scaling(last: pd.DataFrame) -> str:
     )
 
 
+def scaling_title(last: pd.DataFrame) -> str:
+    """The finding of the scaling chart."""
+    kept = float((last["measured"] >= 0.9).mean())
+    return f"{kept:.0%} of {len(last)} scaling families keep nine tenths of their speed per chip"
+
+
 def neighbours(lost: pd.DataFrame) -> str:
     """Where the neighbour-only claim holds and where it fails."""
     largest = lost[lost["chips"] == lost["chips"].max()].set_index("layout")
