@@ -69,7 +69,8 @@ FACTOR_WIDTHS = {
     ("software", "matmul"): 0.10,
 }
 """Prior standard deviation of the logarithm of each kind of factor (prior median one)."""
-SHARES = ("exposed_data", "exposed_tensor", "exposed_expert")
+SHARES = ("memory", "exposed_data", "exposed_tensor", "exposed_expert")
+"""Generic constants that cannot exceed one."""
 
 
 @dataclass(frozen=True)
