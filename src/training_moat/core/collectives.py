@@ -136,13 +136,6 @@ def hierarchical_all_gather(
     )
 
 
-def hierarchical_reduce_scatter(
-    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
-) -> Number:
-    """Reduce-scatter over several domains: the mirror image of the all-gather, and as long."""
-    return hierarchical_all_gather(message_bytes, ranks, ranks_per_domain, inner, outer)
-
-
 def hierarchical_all_to_all(
     message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
 ) -> Number:

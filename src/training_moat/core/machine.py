@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from .elementwise import Number
 from .errors import InputError
 
-TIER_ORDER = ("sram", "hbm", "ddr", "host")
-"""Memory tiers from the fastest to the largest."""
-
 FORMAT_FALLBACKS = {
     "fp8": ("fp16", "bf16"),
     "mxfp8": ("fp8", "bf16", "fp16"),

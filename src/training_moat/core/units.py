@@ -1,8 +1,8 @@
 """Unit factors, named once. Decimal prefixes are powers of 1,000; binary ones powers of 1,024."""
 
-KB, MB, GB, TB = 1e3, 1e6, 1e9, 1e12
-KIB, MIB, GIB = 1024.0, 1024.0**2, 1024.0**3
-TERA, PETA = 1e12, 1e15
+MB, GB, TB = 1e6, 1e9, 1e12
+MIB, GIB = 1024.0**2, 1024.0**3
+TERA = 1e12
 BITS_PER_BYTE = 8.0
 SECONDS_PER_HOUR, SECONDS_PER_DAY = 3600.0, 86400.0
 

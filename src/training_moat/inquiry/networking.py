@@ -16,7 +16,7 @@ from ..core import serving as serving_model
 from ..core.errors import InputError
 from ..core.machine import Chip, Link
 from ..core.units import BITS_PER_BYTE, BYTES_PER_VALUE, GB
-from ..core.workload import active_params, embedding_params, expert_params_total, params
+from ..core.workload import active_params, expert_params_total, params
 from . import calibration, constants, measured_training, serving, serving_batch, serving_cases, serving_constants, training
 
 VALUE_BYTES = 2.0
@@ -316,9 +316,3 @@ def _fast_rate(chip: Chip) -> float:
 def _read_per_token(model: str, precision: str) -> float:
     """Bytes of weights one token touches."""
     return float(active_params(model_catalog.model(model))) * BYTES_PER_VALUE[precision]
-
-
-def active_share(model: str) -> float:
-    """Share of a model's weights that one token uses (embeddings apart)."""
-    shape = model_catalog.model(model)
-    return float((active_params(shape) - embedding_params(shape)) / (params(shape) - embedding_params(shape)))

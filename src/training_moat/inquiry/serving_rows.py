@@ -130,13 +130,6 @@ def _of_its_time(engine: pd.Series, date: pd.Series) -> pd.Series:
     return engine.where(~old, engine + "-2024")
 
 
-def other_metrics() -> pd.DataFrame:
-    """How many rows of each source measure something else (throughput at unknown load, memory, counts)."""
-    frame = tables.load("serving_measurements")
-    rest = frame[~frame["metric"].isin(["latency", "tpot_p50", "decode_latency", "user_output_speed"])]
-    return rest.groupby(["source", "metric"]).size().rename("rows").reset_index()
-
-
 def _first_reason(rows: pd.DataFrame, reasons: list) -> pd.Series:
     found = pd.Series("", index=rows.index)
     common = [
