@@ -43,7 +43,7 @@ def test_scale_rounded_up_never_overflows_and_is_the_smallest_such(name):
     fmt, array = scaled(name), matrix(1)
     blocks = np.abs(array.reshape(-1, fmt.block))
     seen = []
-    scaling.microscaled(array, fmt, lambda scaled_blocks, _: seen.append(scaled_blocks) or scaled_blocks)
+    scaling.microscaled(array, fmt, lambda scaled_blocks, _: seen.append(scaled_blocks.copy()) or scaled_blocks)
     largest = np.abs(seen[0].reshape(blocks.shape)).max(axis=1)
     assert (largest <= fmt.element.max_finite).all()
     assert (largest > fmt.element.max_finite / 2).all()

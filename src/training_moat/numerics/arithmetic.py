@@ -40,13 +40,13 @@ class Arithmetic:
         return round_nearest(weights, self._weights)
 
     def linear(self, inputs: np.ndarray, weights: np.ndarray, site: str) -> tuple[np.ndarray, tuple]:
-        """`inputs` (tokens, in) times `weights` (in, out), and what the backward pass needs."""
+        """Held `inputs` (tokens, in) times `weights` (in, out), and what the backward pass needs."""
         x = self._operand(inputs, f"{site}.x", axis=1)
-        w = self._operand(weights, f"{site}.w", axis=0)
+        w = self._operand(weights, f"{site}.w", axis=0, kept_as=self.recipe.weights)
         return self.hold(x @ w), (inputs, weights, x, w, site)
 
     def linear_backward(self, gradient: np.ndarray, saved: tuple) -> tuple[np.ndarray, np.ndarray]:
-        """Gradients of the inputs and of the weights; every product in the recipe's operand formats."""
+        """Gradients of the inputs and of the weights from a held one; every product in the recipe's operand formats."""
         inputs, weights, x, w, site = saved
         g = self._operand(gradient, f"{site}.g", axis=1, backward=True)
         if self.recipe.scaling != MICROSCALED:  # one scale per tensor: the same operands serve all three products
@@ -56,11 +56,13 @@ class Arithmetic:
         g_turned = self._operand(self._rotate(gradient), f"{site}.g", axis=0, backward=True)
         return self.hold(g @ w_turned.T), self.hold(x_turned.T @ g_turned)
 
-    def _operand(self, array: np.ndarray, site: str, axis: int, backward: bool = False) -> np.ndarray:
+    def _operand(
+        self, array: np.ndarray, site: str, axis: int, backward: bool = False, kept_as: str | None = None
+    ) -> np.ndarray:
         """The operand as the matrix unit reads it; `axis` is the one that is summed over."""
         recipe = self.recipe
         name = recipe.backward if backward else recipe.forward
-        if name == "fp32":
+        if name in ("fp32", kept_as or recipe.held):  # numbers of the format already
             return array
         round_to = self._gradient_rounding if backward else self._to_nearest
         if name in SCALED_FORMATS:

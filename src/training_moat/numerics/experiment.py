@@ -33,7 +33,12 @@ COLUMNS = (
     "study", "recipe", "seed", "log2_learning_rate", "log2_loss_scale", "steps", "initial_loss_nats",
     "train_loss_nats", "val_loss_nats", "skipped_steps", "diverged", "source", "confirmed", "date",
 )  # fmt: skip
-_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_WORKER_VARIABLES = {
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # glibc: keep freed memory instead of handing it back and faulting it in again hundreds of times a step
+    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(1 << 30)),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 
 
 def run(quick: bool, out: Path, seeds: Iterable[int] | None = None, workers: int | None = None) -> Path:
@@ -77,8 +82,8 @@ def _checked(seeds: Iterable[int]) -> tuple[int, ...]:
 
 def _results(missing: list[Run], workers: int, already: int):
     """Finished runs as they come; each process does its linear algebra on one thread."""
-    saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    saved = {name: os.environ.get(name) for name in _WORKER_VARIABLES}
+    os.environ.update(_WORKER_VARIABLES)
     try:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:

@@ -7,6 +7,7 @@ backward pass must pass through the emulated formats too, and because the experi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -81,19 +82,28 @@ def _norm(x: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, tuple]:
     return unit * gain, (unit, inverse, gain)
 
 
+@cache
+def _future(context: int) -> np.ndarray:
+    """What attention adds to the scores so that no place sees a later one."""
+    return np.triu(np.full((context, context), -1e9, np.float32), 1)
+
+
 def _norm_backward(gradient: np.ndarray, saved: tuple) -> tuple[np.ndarray, np.ndarray]:
     unit, inverse, gain = saved
     inner = gradient * gain
     mean = np.einsum("nd,nd->n", inner, unit)[:, None] / unit.shape[1]
-    return (inner - unit * mean) * inverse, np.einsum("nd,nd->d", gradient, unit)
+    inner -= unit * mean
+    inner *= inverse
+    return inner, np.einsum("nd,nd->d", gradient, unit)
 
 
 def _attention(qkv: np.ndarray, shape: Shape, hold) -> tuple[np.ndarray, tuple]:
     size = shape.width // shape.heads
     split = qkv.reshape(-1, shape.context, 3, shape.heads, size).transpose(2, 0, 3, 1, 4)
     q, k, v = split
-    scores = q @ k.swapaxes(-1, -2) * np.float32(size**-0.5)
-    scores += np.triu(np.full((shape.context, shape.context), -1e9, np.float32), 1)
+    scores = q @ k.swapaxes(-1, -2)
+    scores *= np.float32(size**-0.5)
+    scores += _future(shape.context)
     scores -= scores.max(axis=-1, keepdims=True)
     weights = np.exp(scores, out=scores)
     weights /= weights.sum(axis=-1, keepdims=True)
@@ -106,24 +116,37 @@ def _attention_backward(gradient: np.ndarray, saved: tuple, shape: Shape, hold) 
     q, k, v, weights = saved
     size = shape.width // shape.heads
     gradient = gradient.reshape(-1, shape.context, shape.heads, size).transpose(0, 2, 1, 3)
-    d_weights = gradient @ v.swapaxes(-1, -2)
-    d_scores = weights * (d_weights - (d_weights * weights).sum(axis=-1, keepdims=True))
-    d_scores = hold(d_scores * np.float32(size**-0.5))
+    d_scores = gradient @ v.swapaxes(-1, -2)
+    d_scores -= (d_scores * weights).sum(axis=-1, keepdims=True)
+    d_scores *= weights
+    d_scores *= np.float32(size**-0.5)
+    d_scores = hold(d_scores)
     parts = np.stack([d_scores @ k, d_scores.swapaxes(-1, -2) @ q, weights.swapaxes(-1, -2) @ gradient])
     return hold(parts.transpose(1, 3, 0, 2, 4).reshape(-1, 3 * shape.width))
 
 
 def _swiglu(gate_up: np.ndarray) -> tuple[np.ndarray, tuple]:
-    gate, up = np.split(gate_up, 2, axis=1)
-    sigmoid = 1.0 / (1.0 + np.exp(-gate))
+    half = gate_up.shape[1] // 2
+    gate, up = gate_up[:, :half], gate_up[:, half:]
+    sigmoid = np.negative(gate)
+    np.exp(sigmoid, out=sigmoid)
+    sigmoid += np.float32(1.0)
+    np.divide(np.float32(1.0), sigmoid, out=sigmoid)
     active = gate * sigmoid
-    return active * up, (gate, up, sigmoid, active)
+    return active * up, (up, sigmoid, active)
 
 
 def _swiglu_backward(gradient: np.ndarray, saved: tuple) -> np.ndarray:
-    gate, up, sigmoid, active = saved
-    d_gate = gradient * up * (sigmoid + active * (1.0 - sigmoid))
-    return np.concatenate([d_gate, gradient * active], axis=1)
+    up, sigmoid, active = saved
+    slope = np.float32(1.0) - sigmoid
+    slope *= active
+    slope += sigmoid
+    half = up.shape[1]
+    both = np.empty((len(gradient), 2 * half), gradient.dtype)
+    np.multiply(gradient, up, out=both[:, :half])
+    both[:, :half] *= slope
+    np.multiply(gradient, active, out=both[:, half:])
+    return both
 
 
 class Network:
@@ -195,9 +218,10 @@ def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.floating
     """Mean loss and its gradient for the logits."""
     rows = np.arange(len(targets))
     shifted = logits - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    total = exponentials.sum(axis=1, keepdims=True)
+    gradient = np.exp(shifted)
+    total = gradient.sum(axis=1, keepdims=True)
     loss = (np.log(total[:, 0]) - shifted[rows, targets]).mean()
-    gradient = exponentials / total
+    gradient /= total
     gradient[rows, targets] -= 1.0
-    return loss, gradient / np.float32(len(targets))
+    gradient /= np.float32(len(targets))
+    return loss, gradient

@@ -51,7 +51,9 @@ def tensor_scale(amax: float, top: float) -> float:
 def per_tensor(array: np.ndarray, fmt: FloatFormat | IntegerFormat, scale: float, round_to: Rounding) -> np.ndarray:
     """Quantise with one scale for the whole tensor."""
     factor = array.dtype.type(scale)
-    return round_to(array * factor, fmt) / factor
+    quantised = round_to(array * factor, fmt)
+    quantised /= factor
+    return quantised
 
 
 class DelayedScale:
@@ -97,24 +99,25 @@ def microscaled(
     arXiv 2506.08027), or taken from the exponent of the largest element (OCP MX 1.0, section 6.3), where the
     largest elements may overflow and are clamped.
     """
-    moved = np.moveaxis(array, axis, -1)
-    if moved.shape[-1] % fmt.block:
+    size = array.shape[axis]
+    if size % fmt.block:
         raise InputError(
-            f"axis of {moved.shape[-1]} numbers cannot be cut into blocks of {fmt.block} for {fmt.name}: expected a multiple."
+            f"axis of {size} numbers cannot be cut into blocks of {fmt.block} for {fmt.name}: expected a multiple."
         )
-    blocks = np.ascontiguousarray(moved).reshape(*moved.shape[:-1], -1, fmt.block)
-    amax = _block_amax(blocks)
-    if fmt.scale == "e8m0":
-        step = _power_of_two_scale(amax, fmt.element, scale_up)
-    else:
-        step = _two_level_scale(amax, fmt.element)
-    quantised = (round_to(blocks / step, fmt.element) * step).reshape(moved.shape)
-    return np.moveaxis(quantised, -1, axis)
+    axis %= array.ndim
+    blocks = array.reshape(*array.shape[:axis], -1, fmt.block, *array.shape[axis + 1 :])
+    amax = _block_amax(blocks, axis + 1)
+    step = _power_of_two_scale(amax, fmt.element, scale_up) if fmt.scale == "e8m0" else _two_level_scale(amax, fmt.element)
+    quantised = round_to(blocks / step, fmt.element)
+    quantised *= step
+    return quantised.reshape(array.shape)
 
 
-def _block_amax(blocks: np.ndarray) -> np.ndarray:
-    """Largest magnitude along the last axis by halving it: for short axes faster than a reduction."""
+def _block_amax(blocks: np.ndarray, axis: int) -> np.ndarray:
+    """Largest magnitude along a short axis, kept with length one; the last axis by halving, faster than a reduction."""
     amax = np.abs(blocks)
+    if axis < amax.ndim - 1:
+        return amax.max(axis=axis, keepdims=True)
     while amax.shape[-1] > 1:
         half = amax.shape[-1] // 2
         amax = np.maximum(amax[..., :half], amax[..., half:])
@@ -129,14 +132,16 @@ def _tiles(array: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, tuple
 
 
 def _power_of_two_scale(amax: np.ndarray, fmt: FloatFormat, scale_up: bool) -> np.ndarray:
-    safe = np.where(amax > 0, amax, 1.0)
+    some = amax > 0
+    safe = amax if some.all() else np.where(some, amax, 1.0).astype(amax.dtype)
     if scale_up:  # smallest power of two that brings the largest element inside the range
         fraction, exponent = np.frexp(safe / amax.dtype.type(fmt.max_finite))
-        exponent = exponent - (fraction == 0.5)
+        exponent -= fraction == 0.5
     else:
-        exponent = np.frexp(safe)[1] - 1 - fmt.max_exponent
-    exponent = np.clip(exponent, _E8M0_SMALLEST, _E8M0_LARGEST)
-    return np.where(amax > 0, np.ldexp(amax.dtype.type(1.0), exponent), 1.0).astype(amax.dtype)
+        exponent = np.frexp(safe)[1]
+        exponent -= 1 + fmt.max_exponent
+    step = np.ldexp(amax.dtype.type(1.0), exponent.clip(_E8M0_SMALLEST, _E8M0_LARGEST, out=exponent))
+    return step if safe is amax else np.where(some, step, amax.dtype.type(1.0))
 
 
 def _two_level_scale(amax: np.ndarray, fmt: FloatFormat) -> np.ndarray:
@@ -144,6 +149,9 @@ def _two_level_scale(amax: np.ndarray, fmt: FloatFormat) -> np.ndarray:
     per_whole = largest(amax) / (fmt.max_finite * _E4M3.max_finite)
     if per_whole == 0:
         return np.ones_like(amax)
-    per_block = round_nearest(amax / amax.dtype.type(fmt.max_finite * per_whole), _E4M3)
-    step = per_block * amax.dtype.type(per_whole)
-    return np.where(step > 0, step, amax.dtype.type(1.0))
+    step = round_nearest(amax / amax.dtype.type(fmt.max_finite * per_whole), _E4M3)
+    step *= amax.dtype.type(per_whole)
+    empty = ~(step > 0)
+    if empty.any():
+        step[empty] = 1.0
+    return step

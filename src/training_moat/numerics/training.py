@@ -10,6 +10,7 @@ from training_moat.numerics.arithmetic import Arithmetic
 from training_moat.numerics.corpus import Corpus
 from training_moat.numerics.gpt import Network, Parameters, Shape, initialise
 from training_moat.numerics.recipes import Recipe
+from training_moat.numerics.rounding import all_finite
 
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.95), np.float32(1e-8)
 CLIP_NORM = 1.0
@@ -72,12 +73,18 @@ class Adam:
         self._taken += 1
         norm = float(np.sqrt(np.dot(gradient, gradient)))
         gradient = gradient * np.float32(min(1.0, CLIP_NORM / (norm + 1e-6)))
-        self._mean += (1 - BETA1) * (gradient - self._mean)
-        self._square += (1 - BETA2) * (gradient * gradient - self._square)
-        mean = self._mean / (1 - BETA1**self._taken)
-        square = self._square / (1 - BETA2**self._taken)
-        change = np.float32(self.rate(step)) * mean / (np.sqrt(square) + EPSILON)
-        self._parameters.vector[:] = arithmetic.keep_weights(self._parameters.vector - change)
+        square = gradient * gradient
+        for moment, new, beta in ((self._mean, gradient, BETA1), (self._square, square, BETA2)):
+            new -= moment  # in place from here on: the moments' averages move a share towards the new values
+            new *= 1 - beta
+            moment += new
+        np.divide(self._square, 1 - BETA2**self._taken, out=square)
+        np.sqrt(square, out=square)
+        square += EPSILON
+        change = np.divide(self._mean, 1 - BETA1**self._taken, out=gradient)
+        change *= np.float32(self.rate(step))
+        change /= square
+        self._parameters.vector[:] = arithmetic.keep_weights(np.subtract(self._parameters.vector, change, out=change))
 
 
 def train(recipe: Recipe, log2_learning_rate: float, seed: int, steps: int, corpus: Corpus) -> Outcome:
@@ -96,7 +103,7 @@ def train(recipe: Recipe, log2_learning_rate: float, seed: int, steps: int, corp
             tokens, targets = corpus.batch(order, SEQUENCES, shape.context)
             losses.append(network.gradients(parameters, tokens, targets, gradients, loss_scale.value))
             gradient = gradients.vector / np.float32(loss_scale.value)
-            overflow = not np.isfinite(gradient).all()
+            overflow = not all_finite(gradient)
             if overflow and recipe.held != "fp16":  # only FP16 recipes look for overflow: here the run is lost
                 return _outcome(losses, np.nan, skipped)
             loss_scale.update(overflow)
