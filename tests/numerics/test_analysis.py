@@ -13,7 +13,7 @@ from training_moat.numerics.design import FULL, PORTED_RECIPES
 CENTRE = -8.0
 
 
-def table(optimum=None, level=None, spread=0.0, curvature=0.04, nearest_loses=0.4, borne=None, seeds=FULL.seeds):
+def table(optimum=None, level=None, spread=0.0, curvature=0.04, nearest_loses=0.4, borne=None, seeds=(1, 2, 3, 4)):
     """Runs whose losses are parabolas with the given optima (octaves from the centre) and levels (nats)."""
     rng = np.random.default_rng(0)
     jitter = {seed: rng.normal(0, 0.3) for seed in seeds}
@@ -114,22 +114,47 @@ def test_all_hypotheses_hold_where_they_were_put_in():
 @pytest.mark.parametrize(
     ("hypothesis", "change"),
     [
-        ("H1", {"optimum": {"mxfp4": 1.0}}),
-        ("H2", {"optimum": {"mxfp4": 1.0}}),
+        ("H1", {"optimum": {"mxfp4": 1.4}}),
+        ("H2", {"optimum": {"mxfp4": 1.4}}),
+        ("H3", {"level": {"mxfp4": -0.02, "nvfp4": -0.02}}),
+        ("H3", {"level": {"mxfp4": 0.1, "nvfp4": 0.1}}),
         ("H3", {"level": {"mxfp8": 0.1, "fp8_delayed": 0.1, "fp8_current": 0.1, "fp8_fnuz": 0.1}}),
         ("H4", {"borne": {"fp16_mixed": (-99, 99)}}),
         ("H4", {"borne": {"fp16_mixed": (0, 8), "fp8_unscaled": (-99, 99)}}),
         ("H5", {"nearest_loses": 0.02}),
         ("H6", {"level": {"fp8_fnuz_ported": 0.2}}),
-        ("H7", {"level": {"nvfp4_nearest": -0.1}}),
+        ("H7", {"level": {"nvfp4_nearest": 0.1}}),
     ],
 )
 def test_each_hypothesis_can_fail(hypothesis, change):
     assert verdict(table(**change), hypothesis) == "contradicted"
 
 
-def test_noise_gives_open_not_support():
-    assert verdict(table(spread=1.5), "H1") == "open"
+@pytest.mark.parametrize("hypothesis", [f"H{number}" for number in range(1, 8)])
+def test_noise_gives_open_not_support(hypothesis):
+    assert verdict(table(spread=1.0), hypothesis) == "open"
+
+
+@pytest.mark.parametrize(
+    ("study", "recipe", "hypothesis"),
+    [("range", "bf16_mixed", "H4"), ("range", "fp16_mixed", "H4"), ("low_rate", "bf16_weights_stochastic", "H5")],
+)
+def test_seeds_that_disagree_leave_it_open(study, recipe, hypothesis):
+    runs = table(level={"mxfp4": 0.01, "nvfp4": 0.01})
+    one = (runs["study"] == study) & (runs["recipe"] == recipe) & (runs["seed"] == 1)
+    ends = runs["log2_loss_scale"].isin([-16.0]) | (runs["study"] == "low_rate")
+    change = -1.0 if recipe == "fp16_mixed" else 1.0
+    changed = runs.assign(val_loss_nats=runs["val_loss_nats"] + change * (one & ends))
+    assert (verdict(runs, hypothesis), verdict(changed, hypothesis)) == ("supported", "open")
+
+
+def test_a_difference_at_equal_rates_does_not_hang_on_one_run():
+    """The mean over the grid: a run that is unlucky by a tenth of a nat moves its seed by a fifth of that."""
+    runs = table(seeds=(1, 2))
+    bad = (runs["study"] == "ported") & (runs["recipe"] == "nvfp4_nearest") & (runs["seed"] == 1)
+    bad &= runs["log2_learning_rate"] == CENTRE
+    moved = analysis.ported(runs.assign(val_loss_nats=runs["val_loss_nats"] + 0.1 * bad)).set_index("recipe")
+    assert moved.loc["nvfp4_nearest", "nats"] == pytest.approx(0.1 / 5 / 2)
 
 
 def test_a_factor_is_borne_only_if_every_seed_bears_it():

@@ -22,7 +22,7 @@ from tqdm import tqdm
 import training_moat
 from training_moat.core.errors import InputError
 from training_moat.numerics import corpus
-from training_moat.numerics.design import FULL, PILOT_SEEDS, QUICK, Design, Run, Thresholds
+from training_moat.numerics.design import FULL, PILOT_SEEDS, QUICK, SEEN_SEEDS, Design, Run, Thresholds
 from training_moat.numerics.recipes import recipe
 from training_moat.numerics.training import train
 
@@ -41,13 +41,25 @@ _WORKER_VARIABLES = {
 }
 
 
-def run(quick: bool, out: Path, seeds: Iterable[int] | None = None, workers: int | None = None) -> Path:
+def run(
+    quick: bool,
+    out: Path,
+    seeds: Iterable[int] | None = None,
+    workers: int | None = None,
+    manifest: Path | None = None,
+) -> Path:
     """Run what is still missing of the experiment and write its table and manifest into `out`.
 
-    An interrupted call leaves a partial table there, which the next call with the same code, design and seeds
+    The design is the full or the quick one, or that of an earlier run's `manifest`; `seeds` replaces its seeds. An
+    interrupted call leaves a partial table in `out`, which the next call with the same code, design and seeds
     continues. Returns the path of the table.
     """
-    design = dataclasses.replace(QUICK if quick else FULL, **({} if seeds is None else {"seeds": _checked(seeds)}))
+    form, design = ("quick", QUICK) if quick else ("full", FULL)
+    if manifest is not None:
+        form, design = stored_design(manifest)
+    if seeds is not None:
+        design = dataclasses.replace(design, seeds=_checked(seeds, form))
+    workers = workers or min(2, os.cpu_count() or 1)
     out.mkdir(parents=True, exist_ok=True)
     fingerprint = _fingerprint(design)
     partial = out / f".{SOURCE}.{fingerprint[:12]}.partial.csv"
@@ -55,28 +67,38 @@ def run(quick: bool, out: Path, seeds: Iterable[int] | None = None, workers: int
     done = _read_partial(partial)
     missing = [item for item in design.runs() if item.key not in done]
     with partial.open("a", newline="") as file:
-        for item, row in _results(missing, workers or min(2, os.cpu_count() or 1), len(done)):
+        for item, row in _results(missing, workers, len(done)):
             done[item.key] = row
             csv.writer(file).writerow(row)
             file.flush()
     rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
     _write_whole(out / TABLE, _as_csv(rows))
-    manifest = _manifest(quick, design, fingerprint, len(missing), time.monotonic() - started)
-    _write_whole(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    said = _manifest(form, design, fingerprint, len(missing), time.monotonic() - started, workers)
+    _write_whole(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
     return out / TABLE
 
 
-def _checked(seeds: Iterable[int]) -> tuple[int, ...]:
-    chosen = tuple(seeds)
+def stored_design(manifest: Path) -> tuple[str, Design]:
+    """Form (full or quick) and design that a manifest records."""
+    try:
+        stored = json.loads(manifest.read_text())
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in stored["design"].items()}
+        return stored["form"], Design(**fields)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment.") from None
+
+
+def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
+    chosen, used = tuple(seeds), PILOT_SEEDS if form == "quick" else (*PILOT_SEEDS, *SEEN_SEEDS)
     if (
         len(chosen) < 2
         or len(set(chosen)) != len(chosen)
         or not all(isinstance(seed, int) and seed >= 0 for seed in chosen)
     ):
         raise InputError(f"seeds {list(chosen)}: expected at least two different whole numbers, none negative.")
-    if set(chosen) & set(PILOT_SEEDS):
-        raise InputError(f"seeds {list(chosen)}: {list(PILOT_SEEDS)} chose the design and cannot test it; take others.")
+    if set(chosen) & set(used):
+        raise InputError(f"seeds {list(chosen)}: {list(used)} chose the design and cannot test it; take others.")
     return chosen
 
 
@@ -161,17 +183,25 @@ _DECIDING_CODE = (
 )  # fmt: skip
 
 
+def processor() -> str:
+    """Model of this machine's processor: the order in which it sums decides the last digits of a loss."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.machine()}, {models[0] if models else platform.processor()}"
+
+
 def _processor_seconds() -> float:
     """Processor time of the finished worker processes: what the runs cost on a machine that others use too."""
     used = os.times()
     return used.children_user + used.children_system
 
 
-def _manifest(quick: bool, design: Design, fingerprint: str, ran: int, seconds: float) -> dict:
+def _manifest(form: str, design: Design, fingerprint: str, ran: int, seconds: float, workers: int) -> dict:
     return {
         "table": TABLE,
-        "form": "quick" if quick else "full",
-        "command": f"moat experiment low-precision{' --quick' if quick else ''} --seeds {','.join(map(str, design.seeds))}",
+        "form": form,
+        "command": f"moat experiment low-precision --manifest {MANIFEST} --seeds {','.join(map(str, design.seeds))}",
         "date": date.today().isoformat(),
         "runs": len(design.runs()),
         "runs_in_last_call": ran,
@@ -182,10 +212,11 @@ def _manifest(quick: bool, design: Design, fingerprint: str, ran: int, seconds: 
         "design": dataclasses.asdict(design),
         "thresholds": dataclasses.asdict(Thresholds()),
         "pilot_seeds": list(PILOT_SEEDS),
+        "seen_seeds": list(SEEN_SEEDS),
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
             "training_moat": training_moat.__version__,
         },
-        "machine": {"processor": platform.machine(), "cores_used": min(2, os.cpu_count() or 1)},
+        "machine": {"processor": processor(), "workers": workers},
     }
