@@ -32,33 +32,33 @@ try:
 except ImportError:
     sys.exit("gpu_measure: PyTorch is missing; install it with `pip install torch==2.13.0`.")
 
-from training_moat.core.formats import element
 from training_moat.numerics import corpus
 from training_moat.numerics.matrix_unit import dot, matrix_unit
 
 COLUMNS = (
-    "machine",
-    "part",
-    "operand",
-    "setting",
-    "size",
-    "seed",
-    "quantity",
-    "value",
-    "unit",
-    "source",
-    "confirmed",
-    "date",
-    "notes",
-)
+    "machine", "part", "operand", "setting", "size", "seed", "quantity", "value", "unit", "source", "confirmed",
+    "date", "notes",
+)  # fmt: skip
 SOURCE = "gpu_measurements"
-FP8 = torch.float8_e4m3fn
-FP8_MAX = element("e4m3fn").max_finite
-MODELLED = {True: "hopper_fp8", False: "hopper_fp8_promoted"}
+FNUZ = torch.version.hip is not None and torch.cuda.is_available() and "gfx94" in torch.cuda.get_device_properties(0).gcnArchName
+E4M3, E5M2 = (torch.float8_e4m3fnuz, torch.float8_e5m2fnuz) if FNUZ else (torch.float8_e4m3fn, torch.float8_e5m2)
+BATCHED = 10  # products launched between two readings of the clock, so that the launches are not what is timed
 Row = dict[str, object]
 
 
-def scaled(tensor: torch.Tensor, kind: torch.dtype = FP8) -> tuple[torch.Tensor, torch.Tensor]:
+def modelled_unit(device: torch.device, fast: bool) -> str | None:
+    """The model in `numerics.matrix_unit` of this GPU's FP8 accumulation; None where the book has none."""
+    if device.type != "cuda":
+        return "hopper_fp8" if fast else "hopper_fp8_promoted"  # only to show that the script runs
+    if torch.version.hip:
+        return "cdna3_fp8" if FNUZ else None
+    major, _ = torch.cuda.get_device_capability(device)
+    if major == 9:
+        return "hopper_fp8" if fast else "hopper_fp8_promoted"
+    return "blackwell_fp8" if major == 10 else None
+
+
+def scaled(tensor: torch.Tensor, kind: torch.dtype = E4M3) -> tuple[torch.Tensor, torch.Tensor]:
     """FP8 copy of a tensor under one scale, and the factor that undoes the scale."""
     top = torch.finfo(kind).max
     scale = top / tensor.abs().amax().float().clamp(min=1e-12)
@@ -68,28 +68,35 @@ def scaled(tensor: torch.Tensor, kind: torch.dtype = FP8) -> tuple[torch.Tensor,
 def fp8_product(
     a: torch.Tensor, b: torch.Tensor, undo_a: torch.Tensor, undo_b: torch.Tensor, fast: bool, out=torch.bfloat16
 ) -> torch.Tensor:
-    """`a` (m, k) times `b` (n, k) transposed, on the FP8 matrix units."""
+    """`a` (m, k) times `b` (n, k) transposed, on the FP8 matrix units; k and n must be multiples of 16.
+
+    The units want the left operand row by row and the right one column by column, which `b.t()` is. At most one of
+    the two may be E5M2. AMD's and Blackwell's units have one way to accumulate: `fast` changes nothing there.
+    """
     return torch._scaled_mm(a, b.t(), scale_a=undo_a, scale_b=undo_b, out_dtype=out, use_fast_accum=fast)
 
 
-def seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Median time of one call, after three to warm up."""
+def seconds(work: Callable[[], object], device: torch.device, repeats: int, batched: int = 1) -> float:
+    """Median time of one call, after three to warm up: on a GPU by its own clock, `batched` calls at a time."""
     for _ in range(3):
         work()
-    times = []
-    for _ in range(repeats):
-        wait(device)
+    return statistics.median(_once(work, device, batched) for _ in range(repeats)) / batched
+
+
+def _once(work: Callable[[], object], device: torch.device, calls: int) -> float:
+    if device.type != "cuda":
         started = time.perf_counter()
+        for _ in range(calls):
+            work()
+        return time.perf_counter() - started
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize(device)
+    start.record()
+    for _ in range(calls):
         work()
-        wait(device)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def wait(device: torch.device) -> None:
-    """Let the GPU finish what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3  # milliseconds
 
 
 def matmul(device: torch.device, sizes: list[int], repeats: int) -> Iterator[Row]:
@@ -103,7 +110,7 @@ def matmul(device: torch.device, sizes: list[int], repeats: int) -> Iterator[Row
                 a, b, ua, ub, fast
             )
         for (operand, setting), work in kinds.items():
-            rate = 2 * size**3 / seconds(work, device, repeats) / 1e12
+            rate = 2 * size**3 / seconds(work, device, repeats, BATCHED) / 1e12
             yield {
                 "part": "matmul",
                 "operand": operand,
@@ -127,32 +134,17 @@ def error(device: torch.device, lengths: list[int]) -> Iterator[Row]:
         size = exact.square().mean().sqrt()
         for fast in (True, False):
             measured = fp8_product(a.to(device), b.to(device), one, one, fast, out=torch.float32).cpu().double()
+            common = {"part": "error", "operand": "fp8", "setting": "fast" if fast else "precise", "size": length, "unit": "1"}
+            off = (measured - exact).square().mean().sqrt() / size
+            yield {**common, "quantity": "measured_rms_error", "value": off.item()}
+            unit = modelled_unit(device, fast)
+            if unit is None:
+                continue
             left, right = a64.repeat_interleave(rows, 0).numpy(), b64.repeat(rows, 1).numpy()
-            modelled = torch.from_numpy(dot(left, right, matrix_unit(MODELLED[fast]))).double().reshape(rows, rows)
-            common = {
-                "part": "error",
-                "operand": "fp8",
-                "setting": "fast" if fast else "precise",
-                "size": length,
-                "unit": "1",
-            }
-            yield {
-                **common,
-                "quantity": "measured_rms_error",
-                "value": ((measured - exact).square().mean().sqrt() / size).item(),
-            }
-            yield {
-                **common,
-                "quantity": "modelled_rms_error",
-                "value": ((modelled - exact).square().mean().sqrt() / size).item(),
-                "notes": MODELLED[fast],
-            }
-            yield {
-                **common,
-                "quantity": "share_equal_to_the_model",
-                "value": (measured == modelled).double().mean().item(),
-                "notes": MODELLED[fast],
-            }
+            modelled = torch.from_numpy(dot(left, right, matrix_unit(unit))).double().reshape(rows, rows)
+            off, equal = (modelled - exact).square().mean().sqrt() / size, (measured == modelled).double().mean()
+            yield {**common, "quantity": "modelled_rms_error", "value": off.item(), "notes": unit}
+            yield {**common, "quantity": "share_equal_to_the_model", "value": equal.item(), "notes": unit}
 
 
 class FP8Product(torch.autograd.Function):
@@ -167,7 +159,7 @@ class FP8Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         x, weight = ctx.saved_tensors
-        g8, ug = scaled(gradient, torch.float8_e5m2)
+        g8, ug = scaled(gradient, E5M2)
         w8, uw = scaled(weight.t().contiguous())
         x8, ux = scaled(x.t().contiguous())
         turned = g8.t().contiguous()
@@ -188,13 +180,21 @@ class Linear(nn.Linear):
         return FP8Product.apply(flat, weight).reshape(*x.shape[:-1], -1)
 
 
+class Norm(nn.RMSNorm):
+    """RMSNorm in the type of its input, so that the fused kernel serves."""
+
+    def forward(self, x):
+        """Divide by the root mean square, times the gain."""
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class Block(nn.Module):
     """Pre-norm transformer block with SwiGLU."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1, self.norm2 = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.norm1, self.norm2 = Norm(width, eps=1e-5), Norm(width, eps=1e-5)
         self.qkv, self.out = Linear(width, 3 * width, bias=False), Linear(width, width, bias=False)
         self.gate_up, self.down = Linear(width, 8 * width // 2, bias=False), Linear(2 * width, width, bias=False)
 
@@ -215,7 +215,7 @@ class Model(nn.Module):
         super().__init__()
         self.tokens, self.positions = nn.Embedding(vocab, width), nn.Embedding(context, width)
         self.blocks = nn.ModuleList(Block(width, max(1, width // 64)) for _ in range(layers))
-        self.norm, self.head = nn.RMSNorm(width), nn.Linear(width, vocab, bias=False)
+        self.norm, self.head = Norm(width, eps=1e-5), nn.Linear(width, vocab, bias=False)
         for module in self.modules():
             if isinstance(module, Linear):
                 module.fp8 = fp8
@@ -227,7 +227,7 @@ class Model(nn.Module):
         )
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x).float())
+        return self.head(self.norm(x).to(self.head.weight.dtype)).float()
 
 
 def loss_of(model: Model, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -245,24 +245,38 @@ def step(device: torch.device, width: int, layers: int, context: int, repeats: i
     vocab, batch = 128, 8
     tokens = torch.randint(vocab, (batch, context), device=device)
     for fp8 in (False, True):
-        model = Model(vocab, width, layers, context, fp8).to(device)
-        adam = torch.optim.AdamW(model.parameters(), lr=1e-4)
-
-        def train(model=model, adam=adam) -> None:
-            adam.zero_grad()
-            loss_of(model, tokens, tokens).backward()
-            adam.step()
-
-        @torch.no_grad()
-        def infer(model=model) -> None:
-            model(tokens)
-
-        for setting, work in (("inference", infer), ("training", train)):
+        for setting, prepare in (("inference", inference), ("training", training)):
+            work = None  # let go of the model before: its memory is not this one's
+            work = prepare(Model(vocab, width, layers, context, fp8).to(device), tokens)
+            work()
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             common = {"part": "step", "operand": "fp8" if fp8 else "bf16", "setting": setting, "size": batch * context}
             yield {**common, "quantity": "time", "value": seconds(work, device, repeats), "unit": "s"}
             yield {**common, "quantity": "peak_memory", "value": peak_gib(device), "unit": "GiB"}
+
+
+def inference(model: Model, tokens: torch.Tensor) -> Callable[[], None]:
+    """One pass of a model whose weights are held in BF16, without gradients."""
+    model = model.to(torch.bfloat16)
+
+    def work() -> None:
+        with torch.no_grad():
+            model(tokens)
+
+    return work
+
+
+def training(model: Model, tokens: torch.Tensor) -> Callable[[], None]:
+    """One step with Adam: forward, backward, update; FP32 weights and moments."""
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def work() -> None:
+        adam.zero_grad()
+        loss_of(model, tokens, tokens).backward()
+        adam.step()
+
+    return work
 
 
 def transfer(
@@ -341,6 +355,8 @@ def main() -> None:
     if arguments.device == "cuda" and not torch.cuda.is_available():
         sys.exit("gpu_measure: no GPU is visible to PyTorch; run on a machine that has one.")
     device = torch.device(arguments.device)
+    if device.type == "cuda" and not torch.version.hip and torch.cuda.get_device_capability(device) < (8, 9):
+        sys.exit("gpu_measure: this GPU does not multiply FP8; it takes Ada, Hopper, Blackwell or newer, or MI300X.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     fixed = {
         "machine": f"{name}, PyTorch {torch.__version__}",
