@@ -36,11 +36,11 @@ every hypothesis an interval; on seeds 21 to 24, run after it was fixed, two of 
 open: four seeds were too few, and H7 ("worse than") tested an effect near zero against zero, where no number of seeds
 settles a verdict. This third form was fixed before any seed of REFERENCE_SEEDS or REPLICATION_SEEDS was run. It takes
 twelve seeds a set; compares recipes at equal rates by the mean over the grid (H3, H6, H7), which varies half as much as
-one run; tries H6 and H7 at every rate; states H7 as a margin; and takes wider margins than before (H1 half an octave,
-H2 0.02 nats, H3 and H5 0.03, H6 0.05), chosen from the twelve seen seeds so that sets of this size agree. From those
-seeds a nested bootstrap (`experiments/low_precision/power.py`, 300 pairs of sets) puts the chance that two sets give
-at least one different verdict at 5% (H3 2.7%, H1
-and H2 2.3% each, H4 to H7 none in 300). Nothing here is changed after the fresh sets were run, whatever they show.
+one run; tries H6 and H7 at every rate; states H7 as a margin; and takes one yardstick for all margins, chosen from the
+twelve seen seeds so that sets of this size agree (before: H1 half an octave, H2 0.02 nats, H3 and H5 0.03, H6 0.05).
+From those seeds a nested bootstrap (`experiments/low_precision/power.py`, 300 pairs of sets) puts the chance that two
+sets give at least one different verdict at 5% (H3 2.7%, H1 and H2 2.3% each, H4 to H7 none in 300). Nothing here is
+changed after the fresh sets were run, whatever they show.
 """
 
 from __future__ import annotations
