@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from training_moat.catalog import descriptor, tables
+from training_moat.numerics.matrix_unit import MATRIX_UNITS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "low_precision" / "gpu_measure.py"
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -17,8 +18,13 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 def test_columns_are_those_of_the_table():
     tree = ast.parse(SCRIPT.read_text())
-    (columns,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "COLUMNS"]
+    (columns,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COLUMNS"]
     assert list(ast.literal_eval(columns)) == [field["name"] for field in descriptor.fields("gpu_measurements")]
+
+
+def test_models_it_names_are_those_of_the_book():
+    words = {node.value for node in ast.walk(ast.parse(SCRIPT.read_text())) if isinstance(node, ast.Constant)}
+    assert {name for name in MATRIX_UNITS if name.endswith(("fp8", "fp8_promoted"))} <= words
 
 
 def test_what_is_stored_was_measured_on_a_named_gpu():
