@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import pandas as pd
 import pytest
@@ -104,6 +105,15 @@ def test_an_interrupted_run_continues_where_it_stopped(tiny, tmp_path, monkeypat
     assert len(asked) == len(tiny.runs()) - 5
     assert again.read_text() == whole
     assert not partial.exists()
+
+
+def test_an_interruption_does_not_wait_for_runs_that_have_not_begun(tiny):
+    long = [dataclasses.replace(run, seed=seed, steps=40) for run in tiny.runs() for seed in range(10)]
+    results = experiment._results(long, 1, 0)
+    next(results)
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 10
 
 
 def test_partial_results_of_another_design_are_not_used(tiny):

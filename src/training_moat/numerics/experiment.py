@@ -113,8 +113,11 @@ def _results(missing: list[Run], workers: int, already: int):
             bar = tqdm(
                 as_completed(futures), total=already + len(missing), initial=already, unit="run", desc="low precision"
             )
-            for future in bar:
-                yield futures[future], future.result()
+            try:
+                for future in bar:
+                    yield futures[future], future.result()
+            finally:  # an interruption waits for the runs at work, not for those that have not begun
+                pool.shutdown(cancel_futures=True)
     finally:
         for name, value in saved.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
