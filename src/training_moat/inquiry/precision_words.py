@@ -110,9 +110,10 @@ def transfer(cells: pd.DataFrame, seeds: int) -> Picture:
 def shifts(moved: pd.DataFrame, margin: float) -> Picture:
     """moved: as `numerics.analysis.shifts`, with readers' names and without the reference."""
     inside = ((moved["low"] > -margin) & (moved["high"] < margin)).sum()
+    reach = "a factor of two" if margin == 1 else f"a factor of {2**margin:.2f}"
     return Picture(
-        f"Best learning rates: {inside} of {len(moved)} recipes lie within half a doubling of BF16's, interval and all",
-        "Where the best learning rate of each recipe lies: that of the mean curve over seeds, with a 90% interval. Dashed: half a doubling.",
+        f"Best learning rates: {inside} of {len(moved)} recipes lie within {reach} of BF16's, interval and all",
+        f"Where the best learning rate of each recipe lies: that of the mean curve over seeds, with a 90% interval. Dashed: {reach}.",
         f"Ranges around zero; the means lie between {moved['octaves'].min():.2f} and {moved['octaves'].max():.2f} doublings.",
     )
 
@@ -148,10 +149,31 @@ def constant(ported: pd.DataFrame) -> str:
     )
 
 
+def added(table: pd.DataFrame) -> str:
+    """What short numbers cost at equal rates; table: as `numerics.analysis.added_loss`, with a column `bits`."""
+    four, eight = (table[table["bits"] == width].sort_values("nats") for width in (4, 8))
+    costs = " and ".join(f"{row.nats:.3f} with {row.recipe} (90% interval {row.low:+.3f} to {row.high:+.3f})" for row in four.itertuples())
+    return (
+        f"At the same learning rates four bits add to the loss of full precision, in nats per character, {costs}. "
+        f"The {len(eight)} eight-bit recipes change it by {eight['nats'].iloc[0]:+.3f} to {eight['nats'].iloc[-1]:+.3f}."
+    )
+
+
+def replicated(judged: pd.DataFrame, seeds: tuple[int, int]) -> str:
+    """Which verdicts hold on both sets of seeds; judged: as `numerics.analysis.side_by_side`, seeds: how many in each."""
+    differ = judged[judged["first"] != judged["second"]]
+    counts = judged["together"].value_counts()
+    moved = [f" {row.hypothesis} is {row.first} on the first set and {row.second} on the other." for row in differ.itertuples()]
+    told = ", ".join(f"{counts[name]} {name}" for name in ("supported", "contradicted", "open") if name in counts)
+    return (
+        f"**{len(judged) - len(differ)} of {len(judged)} verdicts are the same on both sets of seeds.** The sets hold {seeds[0]} and {seeds[1]} seeds "
+        f"that nothing had been run with before.{''.join(moved)} On all seeds together: {told}."
+    )
+
+
 def hypotheses(judged: pd.DataFrame) -> str:
     """Caption of the verdicts; judged: as `numerics.analysis.side_by_side`."""
-    agree = (judged["first"] == judged["second"]).sum()
-    return f"The hypotheses and their verdicts. {agree} of {len(judged)} verdicts are the same on both sets of seeds."
+    return f"The {len(judged)} hypotheses, their verdicts on each set of seeds, and on all seeds the number that was held against the margin."
 
 
 def lockin(record: pd.DataFrame) -> Picture:
