@@ -75,6 +75,16 @@ def test_one_domain_is_the_plain_collective_and_two_are_slower() -> None:
         assert staged(2.0**28, 16, 8, NVLINK, NETWORK) > alone
 
 
+def test_a_token_is_sent_once_to_a_machine_that_holds_several_of_its_experts() -> None:
+    """Two choices among two machines: the other one is hit with probability 3/4, not reached by one copy on average."""
+    assert collectives.distinct_others(2, 1) == pytest.approx(0.5)
+    assert collectives.distinct_others(2, 2) == pytest.approx(0.75)
+    assert collectives.distinct_others(8, 1000) == pytest.approx(7)
+    naive = collectives.hierarchical_all_to_all(1e9, 64, 8, NVLINK, NETWORK)
+    assert collectives.hierarchical_all_to_all(1e9, 64, 8, NVLINK, NETWORK, copies=8) < naive
+    assert collectives.hierarchical_all_to_all(1e9, 64, 8, NVLINK, NETWORK, copies=1) == pytest.approx(naive)
+
+
 def test_unknown_topology_is_one_sentence() -> None:
     with pytest.raises(InputError, match="did you mean 'torus3d'"):
         Fabric(1e9, 1e-6, topology="torus3")

@@ -55,6 +55,45 @@ def test_the_first_stage_holds_every_layer_once(name):
     assert memory.layers_in_flight(model, plan) == pytest.approx(expected)
 
 
+def test_part_of_the_layers_recomputed_lies_between_none_and_all():
+    model, plan = gpt("175B")
+    none, all_ = (training_memory(model, replace(plan, recompute=level)).total for level in (0, 2))
+    for share in (0.25, 0.5, 0.75):
+        assert all_ < training_memory(model, replace(plan, recompute=2, recompute_share=share)).total < none
+
+
+def test_the_least_share_of_recomputed_layers_just_fits():
+    model, plan = gpt("175B")
+    weigh = lambda trial: training_memory(model, trial).total  # noqa: E731
+    none, every = (weigh(replace(plan, recompute=level)) for level in (0, 2))
+    room = (none + every) / 2
+    share = memory.least_recompute_share(model, plan, weigh, room)
+    layers = model.layers / plan.pp
+    assert share * layers == pytest.approx(round(share * layers))
+    assert weigh(replace(plan, recompute=2, recompute_share=share)) <= room
+    assert weigh(replace(plan, recompute=2, recompute_share=share - 1 / layers)) > room
+    assert memory.least_recompute_share(model, plan, weigh, 0.0) == 1
+
+
+def test_light_recomputation_of_latent_attention_keeps_the_latents_alone():
+    """DeepSeek-V3 per token: queries and keys of 128 heads x 192, values of 128 x 128, against 1536 + 512 + 64."""
+    deepseek = Transformer(
+        "DeepSeek-V3", 61, 7168, 128, 128, 192, 18432, 129280, gated_ffn=1, experts=256, experts_per_token=8, shared_experts=1,
+        expert_ffn=2048, dense_layers=3, q_lora_rank=1536, kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128,
+    )
+    plan = Plan(4096, 1, 1)
+    saved = layer_activation_bytes(deepseek, plan, 0) - layer_activation_bytes(deepseek, plan, 1)
+    attention = 2 * (128 * (192 + 192 + 128) - (1536 + 512 + 64))
+    width = (3 * 18432 + 58 * 9 * 2048) / 61
+    assert saved / 4096 == pytest.approx(attention + 2 * width + 2 * 7168)
+
+
+def test_fully_sharded_stacks_store_the_weights_once():
+    model, plan = gpt("22B")
+    both, one = (training_memory(model, plan, master_is_weight=flag) for flag in (0, 1))
+    assert one.weights == 2 * both.weights and one.weights + one.optimizer == pytest.approx(both.optimizer)
+
+
 def test_runs_in_8_bits_keep_cast_inputs():
     """The two norms' outputs, the activation function's output and nothing else halve: 4 of 34 and 8 of 34."""
     model, plan = gpt("22B")

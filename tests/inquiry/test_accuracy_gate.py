@@ -57,7 +57,7 @@ def test_unseen_sources_are_predicted_better_than_any_constant():
 
 
 def test_intervals_hold_about_nine_in_ten_unseen_dense_runs():
-    covered = validation.coverage().set_index("kind")["coverage"]
+    covered = validation.coverage().set_index("interval_kind")["coverage"]
     assert 0.8 <= covered["dense"] <= 0.97
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.inquiry import calibration, constants, measured_training, refit
+from training_moat.inquiry import calibration, constants, measured_training, priors, random_effects, refit
 from training_moat.inquiry.constants import Constants
 
 STORED = constants.load()
@@ -27,7 +27,7 @@ def test_the_benchmark_tables_are_met_better_than_by_any_peer(source, bar):
 
 
 def test_dense_runs_are_met_within_eight_per_cent():
-    dense = ROWS.take((ROWS.frame["experts"] == 0).to_numpy())
+    dense = ROWS.take(calibration.stages(ROWS) == 1)
     assert error(dense).mean() < 0.08
 
 
@@ -40,8 +40,8 @@ def test_predictions_do_not_depend_on_how_rows_are_grouped():
 
 
 def test_no_source_decides_alone_and_none_is_lost():
-    weights = calibration.row_weights(ROWS.frame["source"])
-    assert weights.max() <= calibration.MAX_WEIGHT and weights.min() > 0
+    weights = random_effects.row_weights(ROWS.frame["source"])
+    assert weights.max() <= random_effects.MAX_WEIGHT and weights.min() > 0
     squared = ROWS.frame.assign(weight=weights**2).groupby("source")["weight"].sum()
     assert squared.max() / squared.sum() < 0.25
 
@@ -60,7 +60,7 @@ def test_stored_constants_are_those_of_the_fit():
 
 
 def test_every_generic_constant_has_a_prior_and_a_reason():
-    for name, (median, width, why) in calibration.GENERIC_PRIORS.items():
+    for name, (median, width, why) in priors.GENERIC_PRIORS.items():
         assert median > 0 and 0 < width <= 1 and len(why) > 10
         # No constant was pulled further than four prior widths.
         assert abs(np.log(STORED.generic(name) / median)) < 4 * width
@@ -74,13 +74,47 @@ def test_a_fit_recovers_the_machine_that_made_the_data(monkeypatch):
     made = calibration.predict_rows(FEW, Constants(truth))
     frame = FEW.frame.assign(step_seconds=made)
     synthetic = type(FEW)(frame, FEW.model, FEW.plan)
-    monkeypatch.setattr(calibration, "NOISE", 0.01)
+    monkeypatch.setattr(calibration, "NOISE", dict.fromkeys(calibration.NOISE, 0.01))
+    monkeypatch.setattr(calibration, "SOURCE_NOISE", dict.fromkeys(calibration.NOISE, 0.005))
     fitted = calibration.fit(synthetic)
     errors = np.abs(calibration.predict_rows(synthetic, fitted.constants) / made - 1)
     assert errors.mean() < 0.01
-    assert set(fitted.keys) == set(keys)
+    assert set(keys) <= set(fitted.keys)
     sixteen = FEW.frame["format"].isin(["fp16", "bf16"]).sum()
     assert fitted.support["generic", "all", "matmul_16"][0] == sixteen < fitted.support["generic", "all", "memory"][0] == len(FEW.frame)
+
+
+def test_each_stage_speaks_of_its_own_rows():
+    stage = calibration.stages(ROWS)
+    assert set(stage) == {1, 2, 3}
+    assert (ROWS.frame.loc[stage == 3, "experts"] > 0).all() and (ROWS.frame.loc[stage < 3, "experts"] == 0).all()
+    # Without experts nothing can be said of them: those constants stay at their priors.
+    dense = calibration.fit(FEW.take(calibration.stages(FEW) < 3)).constants
+    assert dense.generic("expert") == pytest.approx(priors.GENERIC_PRIORS["expert"][0])
+
+
+def test_dense_constants_do_not_move_with_experts():
+    """Whatever the runs with experts took, the dense constants are the same."""
+    mixed = ROWS.take(ROWS.frame["source"].isin(["dgxc_h100", "megascale_moe"]).to_numpy())
+    slower = mixed.frame.assign(step_seconds=mixed.frame["step_seconds"] * np.where(mixed.frame["experts"] > 0, 2.0, 1.0))
+    one, two = (calibration.fit(type(mixed)(frame, mixed.model, mixed.plan)).constants for frame in (mixed.frame, slower))
+    assert one.generic("matmul_16") == two.generic("matmul_16") and one.generic("expert") != two.generic("expert")
+
+
+def test_the_jacobian_is_that_of_one_constant_at_a_time():
+    few = FEW.take(calibration.stages(FEW) == 1)
+    keys = calibration.parameter_keys(few)
+    logs = np.log([STORED.values.get(key, 1.0) for key in keys])
+    prepared = calibration.groups(few, STORED)
+
+    def errors(at):
+        return np.log(calibration.predict_rows(few, Constants({**STORED.values, **dict(zip(keys, np.exp(at), strict=True))}), prepared))
+
+    fast = calibration._jacobian(errors, logs, calibration._owners(keys, few))
+    for index in range(0, len(keys), 4):
+        moved = logs.copy()
+        moved[index] += calibration.DIFFERENCE
+        assert fast[:, index] == pytest.approx((errors(moved) - errors(logs)) / calibration.DIFFERENCE, abs=1e-5)
 
 
 def test_leaving_out_never_sees_the_left_out(monkeypatch):

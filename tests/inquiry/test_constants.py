@@ -7,7 +7,7 @@ import pytest
 from training_moat.catalog import chips, tables
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Link, Tier
-from training_moat.inquiry import calibration, constants
+from training_moat.inquiry import constants, priors
 from training_moat.inquiry.constants import Constants
 
 STORED = constants.load()
@@ -16,12 +16,12 @@ H100, TPU, SAMBANOVA = (chips.chip(name) for name in ("h100-sxm", "tpu-v5p", "sn
 
 def test_every_generic_constant_is_stored():
     names = {name for level, _, name in STORED.values if level == "generic"}
-    assert set(calibration.GENERIC_PRIORS) <= names
+    assert set(priors.GENERIC_PRIORS) <= names
     assert {"reserve_bytes", "reserve_share", "reserve_bytes_fused"} <= names
 
 
 def test_shares_are_shares_and_times_are_short():
-    for name in ("matmul_16", "matmul_8", "matmul_8mx", "matmul_4", "attention", "memory", "scaleup", "scaleout", *calibration.SHARES):
+    for name in ("matmul_16", "matmul_8", "matmul_8mx", "matmul_4", "attention", "memory", "scaleup", "scaleout", *priors.SHARES):
         assert 0 < STORED.generic(name) <= 1
     assert STORED.generic("layer_seconds") < 1e-3 and STORED.generic("step_seconds") < 0.1
     assert 0 <= STORED.generic("reserve_bytes_fused") < 16e9
@@ -82,8 +82,8 @@ def test_reserves_by_stack():
 
 
 def test_intervals_bracket_one_and_widen():
-    for mixture in (False, True):
-        bounds = [constants.interval(STORED, level, mixture) for level in ("measured", "family", "generic")]
+    for family, mixture in (("nvidia-hopper", False), ("google-tpu", False), ("nvidia-hopper", True)):
+        bounds = [constants.interval(STORED, level, family, mixture) for level in ("measured", "family", "generic")]
         assert all(low < 1 < high for low, high in bounds)
         assert all(wide[0] <= narrow[0] and wide[1] >= narrow[1] for narrow, wide in zip(bounds, bounds[1:], strict=False))
 

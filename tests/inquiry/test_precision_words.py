@@ -18,13 +18,13 @@ def record(**verdicts):
 
 
 def test_answer_follows_the_verdicts():
-    transfer = pd.DataFrame({"tuned_on": ["a", "b"], "nats": [0.001, 0.25]})
+    transfer = pd.DataFrame({"tuned_on": ["a", "b"], "nats": [0.0001, 0.0004]})
     pairs = pd.DataFrame({"format": ["fp8"], "speedup": [1.5], "peak_ratio": [2.0]})
     text = precision_words.answer(
         record(four="contradicted", sixteen="supported"), transfer, pairs, pd.DataFrame({"diverged": [0.0, 0.5]})
     )
     assert "At four bits the published record says no" in text and "at BF16 yes" in text
-    assert "0.250 nats" in text and "50% of the runs" in text
+    assert "at most 0.0004 nats" in text and "50% of the runs" in text
 
 
 def test_missing_measurement_is_said_and_a_measurement_is_reported():

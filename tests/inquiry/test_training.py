@@ -103,7 +103,7 @@ def test_flops_follow_the_contracts_definition():
 def test_a_plan_that_does_not_fit_is_marked():
     answer = one(chips=8, model="llama3.1-405b")
     assert answer["ok"] and not answer["fits"]
-    assert any("no plan fits; the smallest needs" in note and "hypothetical" in note for note in answer["notes"])
+    assert any("no plan fits; one of the smallest needs" in note and "hypothetical" in note for note in answer["notes"])
     assert answer["memory_gib"]["total"] > 80
 
 
@@ -130,7 +130,7 @@ def test_no_measured_chip_exceeds_its_peak(chip, model):
 
 def test_calibration_levels_widen_the_interval():
     """A measured chip, one of a measured family, one of an unmeasured family."""
-    answers = [one(chip=chip) for chip in ("h100-sxm", "h800", "mi300x")]
+    answers = [one(chip=chip) for chip in ("h100-sxm", "h20", "mi300x")]
     assert [answer["calibration"] for answer in answers] == ["measured", "family", "generic"]
     widths = [math.log(answer["step_time_s_p95"] / answer["step_time_s_p05"]) for answer in answers]
     assert widths == sorted(widths)

@@ -107,7 +107,7 @@ def test_gaps_are_filled_and_said():
 
 @pytest.mark.parametrize(
     ("chip", "precision", "stack"),
-    [("v100", "fp16", "megatron-core"), ("tpu-v5e", "bf16", "maxtext"), ("gaudi2", "bf16", "other"), ("mi300x", "bf16", "megatron-core")],
+    [("v100", "fp16", "megatron-2021"), ("tpu-v5e", "bf16", "maxtext"), ("gaudi2", "bf16", "other"), ("mi300x", "bf16", "megatron-core")],
 )
 def test_defaults_by_chip(chip, precision, stack):
     case = parse(CASE | {"chip": chip, "chips": 8})
@@ -128,8 +128,36 @@ def test_old_fp16_runs_of_megatron_had_no_fused_attention():
 
 
 def test_the_attention_core_is_recomputed_alone_only_when_asked():
-    assert {layout["recompute"] for layout in parse(CASE | {"flash_attention": False}).plans} == {0, 2}
+    assert {layout["recompute"] for layout in parse(CASE).plans} == {0, 2}
     assert {layout["recompute"] for layout in parse(CASE | {"recompute": "selective"}).plans} == {1}
+
+
+def test_stacks_of_before_fused_attention_redo_whole_layers_and_split_no_sequences():
+    """Both came with Korthikanti et al. 2022; what the case asks for still holds."""
+    old = parse(CASE | {"flash_attention": False})
+    assert {layout["recompute"] for layout in old.plans} == {2} and old.sequence_parallel is False
+    asked = parse(CASE | {"flash_attention": False, "recompute": "selective", "sequence_parallel": True})
+    assert {layout["recompute"] for layout in asked.plans} == {1} and asked.sequence_parallel is True
+    assert not parse(CASE | {"chip": "a100-80", "software": "deepspeed"}).flash_attention
+    assert parse(CASE | {"chip": "h100-sxm", "software": "deepspeed"}).flash_attention
+
+
+def test_software_that_nobody_measured_is_other_and_says_so():
+    case = parse(CASE | {"software": "quux-trainer"})
+    assert case.stack == "other" and "software 'quux-trainer' is not among the measured stacks; taken as other" in case.notes
+    assert parse(CASE | {"software": "NeMo"}).stack == "megatron-core"
+
+
+def test_selective_recomputation_of_pytorch_redoes_layers():
+    selective = parse(CASE | {"software": "torchtitan", "recompute": "selective"})
+    assert {(layout["recompute"]) for layout in selective.plans} == {2} and selective.fixed["recompute_share"] == 0.5
+    assert parse(CASE | {"software": "nemo", "recompute": "selective"}).fixed["recompute"] == 1
+
+
+def test_fully_sharded_stacks_shard_the_weights_unless_told_otherwise():
+    assert {layout["zero_stage"] for layout in parse(CASE | {"software": "fsdp", "pp": 1}).plans} == {3}
+    assert {layout["zero_stage"] for layout in parse(CASE | {"software": "fsdp", "pp": 2}).plans} == {2}
+    assert {layout["zero_stage"] for layout in parse(CASE | {"software": "fsdp", "pp": 1, "zero_stage": 1}).plans} == {1}
 
 
 def test_given_settings_bound_the_candidates():

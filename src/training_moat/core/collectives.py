@@ -136,14 +136,23 @@ def hierarchical_all_gather(
     )
 
 
+def distinct_others(domains: Number, copies: Number) -> Number:
+    """Expected number of other domains that `copies` random choices among `domains` hit at least once."""
+    return (domains - 1) * (1 - (1 - 1 / domains) ** copies)
+
+
 def hierarchical_all_to_all(
-    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
+    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric, copies: Number = 1
 ) -> Number:
     """All-to-all over several domains: what stays inside uses the scale-up links, the rest the scale-out
-    links, side by side; the slower of the two decides."""
+    links, side by side; the slower of the two decides.
+
+    `copies`: how many of the message's parts are the same data for random members (a token for several experts). A
+    domain is sent such data once and spreads it inside (DeepSeek-AI 2024, section 3.2.2).
+    """
     local = minimum(maximum(ranks_per_domain, 1), ranks)
     inside = all_to_all(message_bytes * local / ranks, local, inner)
-    leaving = message_bytes * (1 - local / ranks)
+    leaving = message_bytes / maximum(copies, 1) * distinct_others(ranks / local, maximum(copies, 1))
     wire = leaving / group_bytes_per_s(outer, ranks)
     outside = _fastest_s(1.0, wire, outer, where(ranks > local, 2, 1))
     return maximum(inside, outside)

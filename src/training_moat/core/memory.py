@@ -8,13 +8,15 @@ fullest chip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from .elementwise import Number, maximum, minimum, where
+from .elementwise import Number, ceil, logical_and, maximum, minimum, where
 from .plan import Plan
 from .workload import Transformer, embedding_params, expert_params, expert_params_total, params
 
 WEIGHT_BYTES = 2.0
+MASTER_BYTES = 4.0
 FP32_GRADIENT_BYTES = 4.0
 """Gradients accumulated in FP32, as Megatron-Core does for BF16 runs."""
 
@@ -83,23 +85,29 @@ def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number, in
     tokens = plan.micro_batch * plan.seq_len / plan.cp
     dropout = where(plan.flash_attention > 0, 0.0, 1.0)
     shares = where(plan.sequence_parallel > 0, plan.tp, 1)
-    replicated = (4 + 2 * input_bytes + 2 * dropout) * model.hidden / shares
-    keys_values = where(model.kv_lora_rank > 0, model.heads, model.kv_heads)
-    projections = 2 * (
-        model.heads * model.query_key_dim
-        + keys_values * (model.query_key_dim + model.value_dim)
-        + model.heads * model.value_dim
-    )
+    light = logical_and(recompute == 1, plan.flash_attention > 0)
+    replicated = (4 + where(light, 1, 2) * input_bytes + 2 * dropout) * model.hidden / shares
+    projections = 2 * _projected_width(model, light)
     scores = where(plan.flash_attention > 0, 0.0, 5.0 * model.heads * plan.seq_len)
     scores = where(recompute >= 1, 0.0, scores)
-    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(model, plan, input_bytes)
+    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(model, plan, input_bytes, light)
     # Fully recomputed layers keep their input, which sequence parallelism has already split.
     return where(recompute >= 2, tokens * 2 * model.hidden / shares, tokens * (replicated + split))
 
 
-def _ffn_activation_bytes_per_token(model: Transformer, plan: Plan, input_bytes: Number) -> Number:
-    """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits."""
-    per_width = 2 + 2 * model.gated_ffn + input_bytes
+def _projected_width(model: Transformer, light: Number) -> Number:
+    """Values per token of queries, keys, values and the attention's output; of latent attention's the compressed ones
+    alone where the rest is made again (`light`)."""
+    keys_values = where(model.kv_lora_rank > 0, model.heads, model.kv_heads)
+    whole = model.heads * model.query_key_dim + keys_values * (model.query_key_dim + model.value_dim)
+    latent = model.q_lora_rank + model.kv_lora_rank + model.qk_rope_head_dim
+    return where(logical_and(light, model.kv_lora_rank > 0), latent, whole) + model.heads * model.value_dim
+
+
+def _ffn_activation_bytes_per_token(model: Transformer, plan: Plan, input_bytes: Number, light: Number) -> Number:
+    """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits; `light`: what the
+    activation function gives is made again."""
+    per_width = 2 + 2 * model.gated_ffn + where(light, 0, input_bytes)
     dense = per_width * model.ffn / plan.tp
     routed = per_width * model.expert_ffn + (2 + input_bytes) * model.hidden
     shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
@@ -125,13 +133,30 @@ def logit_bytes(model: Transformer, plan: Plan) -> Number:
 
 def activation_bytes(model: Transformer, plan: Plan, input_bytes: Number = 2.0) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
-    kept = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
+    lightest = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
+    whole = layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes)
+    kept = where(plan.recompute >= 2, plan.recompute_share * lightest + (1 - plan.recompute_share) * whole, lightest)
     # The layer being redone has its input kept already.
-    redone = where(plan.recompute >= 2, layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes) - kept, 0)
+    redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
     logits = logit_bytes(model, plan)
     first = layers_in_flight(model, plan) * kept + where(plan.pp > 1, redone, maximum(redone, logits))
     last = model.layers / plan.pp * kept + maximum(redone, logits)
     return maximum(first, last)
+
+
+def least_recompute_share(
+    model: Transformer, plan: Plan, weigh: Callable[[Plan], Number], capacity_bytes: Number
+) -> Number:
+    """The smallest share of layers to recompute for a chip to hold the run, in whole layers of a stage; one where
+    even that is too much. `weigh` gives the bytes of a plan.
+
+    Between a single recomputed layer and all of them memory falls linearly with the share.
+    """
+    most = weigh(replace(plan, recompute=2, recompute_share=1e-9))
+    fewest = weigh(replace(plan, recompute=2, recompute_share=1.0))
+    share = (most - capacity_bytes) / maximum(most - fewest, 1.0)
+    stage_layers = maximum(model.layers / plan.pp, 1)
+    return minimum(maximum(ceil(share * stage_layers - 1e-9), 1) / stage_layers, 1.0)
 
 
 def gathered_weight_bytes(model: Transformer, plan: Plan) -> Number:
@@ -150,19 +175,21 @@ def training_memory(
     reserve_bytes: Number = 0.0,
     reserve_share: Number = 0.0,
     input_bytes: Number = 2.0,
+    master_is_weight: Number = 0,
 ) -> TrainingMemory:
     """Bytes per chip to train `model` under `plan`.
 
     `gradient_bytes` is what a weight's gradient takes, `input_bytes` a value of a matmul's kept input.
-    `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
+    `master_is_weight` (0 or 1): the FP32 weights are the only stored copy, cast layer by layer as they are used (PyTorch FSDP,
+    JAX), instead of living beside a 16-bit one. `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
     `reserve_share` the allocator's loss as a share of the activations; both are calibrated.
     """
     activations = activation_bytes(model, plan, input_bytes)
     gathered = gathered_weight_bytes(model, plan)
     return TrainingMemory(
-        weights=_state_bytes(model, plan, WEIGHT_BYTES, 3),
+        weights=_state_bytes(model, plan, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES), 3),
         gradients=_state_bytes(model, plan, gradient_bytes, 2),
-        optimizer=_state_bytes(model, plan, OPTIMIZER_BYTES[optimizer], 1),
+        optimizer=_state_bytes(model, plan, OPTIMIZER_BYTES[optimizer] - where(master_is_weight, MASTER_BYTES, 0), 1),
         activations=activations,
         workspace=reserve_bytes + reserve_share * activations + gathered,
     )

@@ -8,7 +8,9 @@ from .elementwise import Number, logical_and, logical_or, where
 from .workload import Transformer
 
 RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
-"""Activation recomputation, after Korthikanti et al. 2022: nothing, the attention core only, whole layers."""
+"""Activation recomputation: nothing; single modules; whole layers. Which modules: the attention core (Korthikanti et al.
+2022) or, where fused attention keeps nothing there, norms, activation functions and latent attention's up-projections
+(DeepSeek-AI 2024, section 3.2.3; Megatron-Core's `recompute_modules`)."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Plan:
     `tp`, `pp`, `dp`, `cp`, `ep` are the tensor, pipeline, data, context and expert parallel sizes; expert
     groups lie inside tp x cp x dp. `micro_batch` counts sequences one replica holds at once, `global_batch`
     sequences per step. `virtual_stages` above one interleaves the pipeline. `recompute` is a level of
-    `RECOMPUTE_LEVELS`; `sequence_parallel` and `flash_attention` are 0 or 1.
+    `RECOMPUTE_LEVELS`; under full recomputation `recompute_share` is the share of the layers that are recomputed
+    (NeMo's `recompute_num_layers`). `sequence_parallel` and `flash_attention` are 0 or 1.
     """
 
     seq_len: Number
@@ -33,6 +36,7 @@ class Plan:
     zero_stage: Number = 1
     sequence_parallel: Number = 0
     recompute: Number = 0
+    recompute_share: Number = 1.0
     flash_attention: Number = 1
 
     @property
@@ -49,6 +53,11 @@ class Plan:
     def tokens_per_step(self) -> Number:
         """Tokens trained on per optimizer step."""
         return self.global_batch * self.seq_len
+
+    @property
+    def recomputed_layers(self) -> Number:
+        """Share of the layers whose whole forward pass is done again."""
+        return where(self.recompute >= 2, self.recompute_share, 0.0)
 
 
 def _divides(divisor: Number, total: Number) -> Number:

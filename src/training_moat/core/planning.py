@@ -64,11 +64,14 @@ def layouts(
     seq_len: int,
     global_batch: int,
     fixed: Mapping[str, object],
+    fully_sharded: bool = False,
 ) -> list[dict[str, int]]:
     """Every combination of parallel sizes, micro-batch, interleaving, ZeRO stage and recomputation that divides.
 
-    `fixed` holds the settings the caller has chosen (None or absent: free). Recomputing the attention core alone
-    is tried only when asked for: stacks with fused attention keep none of it, older ones could not. Whether a
+    `fixed` holds the settings the caller has chosen (None or absent: free). `fully_sharded` stacks shard the weights
+    over all replicas unless told otherwise (inside a pipeline, where they would be gathered for every micro-batch,
+    gradients and optimizer states only). Recomputing single modules
+    is tried unasked for mixtures of experts alone: dense stacks with fused attention gain little, older ones could not. Whether a
     layout fits in memory and how long it takes is for the caller to compute.
     """
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
@@ -83,18 +86,23 @@ def layouts(
         if fixed.get("dp") not in (None, dp) or global_batch % dp:
             continue
         sizes = {"tp": tp, "pp": pp, "cp": cp, "dp": dp}
-        found += _with_batches(model, sizes, global_batch // dp, fixed)
+        zero = _choices(fixed.get("zero_stage"), _zero_options(sizes, fully_sharded))
+        found += _with_batches(model, sizes, global_batch // dp, fixed, zero)
     return found
 
 
+def _zero_options(sizes: Mapping[str, int], fully_sharded: bool) -> tuple[int, ...]:
+    if fully_sharded:
+        return (3,) if sizes["pp"] == 1 else (2,)
+    return (1, 3) if sizes["pp"] == 1 and sizes["dp"] > 1 else (1,)
+
+
 def _with_batches(
-    model: Transformer, sizes: dict[str, int], sequences: int, fixed: Mapping[str, object]
+    model: Transformer, sizes: dict[str, int], sequences: int, fixed: Mapping[str, object], zero: list[int]
 ) -> list[dict[str, int]]:
     micro = _choices(fixed.get("micro_batch"), divisors(sequences, MAX_MICRO_BATCH))
-    zero_options = (1, 3) if sizes["pp"] == 1 and sizes["dp"] > 1 else (1,)
-    zero = _choices(fixed.get("zero_stage"), zero_options)
     expert = _choices(fixed.get("ep"), _expert_options(model, sizes["tp"] * sizes["cp"] * sizes["dp"]))
-    recompute = _choices(fixed.get("recompute"), (0, 2))
+    recompute = _choices(fixed.get("recompute"), (0, 1, 2) if model.experts else (0, 2))
     found: list[dict[str, int]] = []
     for size in micro:
         if sequences % size:

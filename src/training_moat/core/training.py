@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import collectives
-from .elementwise import Number, log2, maximum, minimum, where
+from .elementwise import Number, log2, logical_or, maximum, minimum, where
 from .fabrics import Fabric
 from .memory import OPTIMIZER_BYTES, expert_data_ranks, params_per_stage
 from .plan import Plan
@@ -30,6 +30,8 @@ UNFUSED_BACKWARD_BYTES_PER_SCORE = 15.0
 """The same for the backward pass: the score gradients pass dropout and softmax and feed two products."""
 CAST_BYTES_PER_VALUE = 4.0
 """Casting to 8 bits reads two bytes and writes the value and its transpose (Micikevicius et al. 2022)."""
+NORM_SHARE = 0.5
+"""Share of a layer's element-wise traffic in the norms and activation functions that light recomputation repeats."""
 LOGIT_BYTES_PER_VALUE = 24.0
 """Traffic per logit: product out, FP32 copy, softmax in and out, gradient in and out."""
 
@@ -60,7 +62,8 @@ class Efficiency:
     (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
     grouped expert matmuls keep. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
     that hides behind computation. `layer_seconds`: fixed cost per layer and pass (launches, host), and
-    `expert_layer_seconds` what routing adds to it. `step_seconds`: fixed cost per step. `software`: how fast the
+    `expert_layer_seconds` and `expert_call_seconds` are what routing and each local expert add to it; `expert_software`: how fast the stack's expert layers are against the
+    reference stack's. `step_seconds`: fixed cost per step. `software`: how fast the
     stack's own kernels (attention, norms, casts, host) are against the reference stack, and `matmul_software`
     how well it uses the vendor's matmuls. `straggling`: slow-down per doubling of the data-parallel replicas.
     """
@@ -75,6 +78,8 @@ class Efficiency:
     overlap_expert: Number = 0.0
     layer_seconds: Number = 0.0
     expert_layer_seconds: Number = 0.0
+    expert_call_seconds: Number = 0.0
+    expert_software: Number = 1.0
     step_seconds: Number = 0.0
     software: Number = 1.0
     matmul_software: Number = 1.0
@@ -141,6 +146,15 @@ def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effic
     )
 
 
+def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Forward up-projections of latent attention (none for others), one layer and micro-batch."""
+    m, q, kv = micro_tokens(plan), model.q_lora_rank, model.kv_lora_rank
+    queries = matmul_seconds(m, q, model.heads * model.query_key_dim / plan.tp, node.peak_flops, node.value_bytes, node, eff)
+    widths = model.heads * (model.qk_nope_head_dim + model.value_dim) / plan.tp
+    keys_values = matmul_seconds(m, kv, widths, node.peak_flops, node.value_bytes, node, eff)
+    return where(kv > 0, queries + keys_values, 0.0)
+
+
 def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward matmuls of the routed experts in the mean layer: every local expert works on its own few rows."""
     experts = maximum(model.experts, 1)
@@ -152,7 +166,14 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     width = maximum(model.expert_ffn, 1e-9) / split
     one = matmul_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node.peak_flops, node.value_bytes, node, eff)
     two = matmul_seconds(rows, width, model.hidden, node.peak_flops, node.value_bytes, node, eff)
-    return model.moe_layers / model.layers * local * (one + two) / eff.expert
+    return model.moe_layers / model.layers * local * (one + two) / (eff.expert * eff.expert_software)
+
+
+def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
+    """Fixed cost of one pass of the mean layer's routing and of its local experts, each with products of its own."""
+    local = maximum(model.experts, 1) / maximum(plan.ep, 1)
+    fixed = eff.expert_layer_seconds + local * eff.expert_call_seconds
+    return model.moe_layers / model.layers * fixed / eff.expert_software
 
 
 def _attention_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> tuple[Number, Number, Number]:
@@ -235,7 +256,7 @@ def _expert_exchange_seconds(model: Transformer, plan: Plan, node: Node) -> Numb
     groups = maximum(plan.ep, 1)
     message = 2 * m * model.experts_per_token * model.hidden / where(plan.ep >= plan.tp, plan.tp, 1)
     local = _group(plan, node, 1, groups)
-    one = collectives.hierarchical_all_to_all(message, groups, local, node.scaleup, node.scaleout)
+    one = collectives.hierarchical_all_to_all(message, groups, local, node.scaleup, node.scaleout, model.experts_per_token)
     return model.moe_layers / model.layers * 2 * one
 
 
@@ -290,17 +311,21 @@ def step_time(
     layers, batches = model.layers / plan.pp, plan.micro_batches
     matmul = _dense_matmul_seconds(model, plan, node, eff) + _expert_matmul_seconds(model, plan, node, eff)
     core, core_traffic, core_backward = _attention_seconds(model, plan, node, eff)
-    streams = elementwise_bytes(model, plan) / (node.memory_bytes_per_s * eff.memory)
-    casts = _cast_seconds(model, plan, node, eff)
+    moe_share = model.moe_layers / model.layers
+    # Stacks that fuse the experts' products also fuse the operations around them.
+    fused = 1 - moe_share + moe_share / eff.expert_software
+    streams = fused * elementwise_bytes(model, plan) / (node.memory_bytes_per_s * eff.memory)
+    casts = fused * _cast_seconds(model, plan, node, eff)
     # Passes over a layer: one forward, two forward-equivalents backward, one more when recomputed.
-    again = where(plan.recompute >= 2, 1.0, 0.0)
-    unfused_again = where(plan.flash_attention > 0, again, where(plan.recompute >= 1, 1.0, 0.0))
+    again = plan.recomputed_layers
+    unfused_again = where(logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute)
     core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
     stack = 1 / eff.software
-    compute = (3 + again) * matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
-    traffic = (3 + again) * streams + (2 + again) * casts + (1 + unfused_again + core_backward) * core_traffic
-    moe_share = model.moe_layers / model.layers
-    overhead = (3 + again) * (eff.layer_seconds + moe_share * eff.expert_layer_seconds)
+    light = where(plan.flash_attention > 0, where(plan.recompute == 1, 1.0, 0.0), 0.0)
+    matmul = (3 + again) * matmul + light * _latent_seconds(model, plan, node, eff)
+    compute = matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
+    traffic = (3 + again + light * NORM_SHARE) * streams + (2 + again) * casts + (1 + unfused_again + core_backward) * core_traffic
+    overhead = (3 + again) * (fused * eff.layer_seconds + _expert_overhead_seconds(model, plan, eff))
     vocabulary, softmax = _vocabulary_seconds(model, plan, node, eff)
     tensor = (2 + again) * _tensor_parallel_seconds(model, plan, node)
     expert = (2 + again) * _expert_exchange_seconds(model, plan, node)
@@ -320,7 +345,7 @@ def step_time(
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     gradients = where(plan.zero_stage >= 3, sharded, once)
     data = gradients - _hidden(gradients, where(plan.zero_stage >= 3, batches, 1) * cover, eff.overlap_data)
-    other = _optimizer_seconds(model, plan, node, eff, optimizer) + eff.step_seconds + batches * stage_overhead
+    other = _optimizer_seconds(model, plan, node, eff, optimizer) + stack * eff.step_seconds + batches * stage_overhead
     busy = batches * stage + bubble
     return StepTime(
         compute=batches * stage_compute,
@@ -346,5 +371,5 @@ def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
     score = 2 * model.layers * attended_tokens(model, plan.seq_len) * model.heads * (model.query_key_dim + model.value_dim)
     vocabulary = 2 * model.hidden * model.vocab
     layered = training_flops_per_token(model, plan.seq_len) / 3 - vocabulary
-    extra = where(plan.recompute >= 2, layered, where(plan.recompute >= 1, score, 0.0))
+    extra = where(plan.recompute >= 2, plan.recompute_share * layered, where(plan.recompute >= 1, score, 0.0))
     return model_flops_per_step(model, plan) + tokens * extra

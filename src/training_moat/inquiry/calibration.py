@@ -1,14 +1,14 @@
 """Fitting the training model's few constants to the measured runs.
 
 One set of constants, fitted once on everything: generic values, and factors for chip families, chips and
-software stacks. Each constant has a prior (its physical expectation) and a width; the fit is a robust least
-squares on log step times in which every source carries weight by the square root of its size, so that one long
-table does not decide alone. There is no constant per row, per model or per source.
+software stacks. Each constant has a prior (its physical expectation) and a width; the fit is a robust least squares on
+log step times, stage by stage from the well-measured to the little-measured, that tells what a source's runs share from
+how they differ, so that no long table decides alone. There is no constant per row, per model or per source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,55 +23,18 @@ from ..core.training import Node, StepTime, step_time
 from . import constants as known
 from .constants import WIDTH_OF_FORMAT, Constants
 from .measured_training import Rows
+from .priors import GENERIC_PRIORS, SHARES, STAGE_OF_CONSTANT, Key, prior
+from .random_effects import Split, robust, robust_slope
 
-NOISE = 0.08
-"""Scatter of log step times between repeated runs of one configuration in the tables (releases of one stack)."""
-ROBUST_SCALE = 2.0
-"""Residuals beyond this many NOISE count linearly, not squared."""
-FULL_WEIGHT_ROWS = 40
-"""A source of this many rows has weight one per row; larger ones less, smaller ones up to MAX_WEIGHT."""
-MAX_WEIGHT = 2.5
-
-Key = tuple[str, str, str]
-
-GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
-    "matmul_16": (0.75, 0.10, "large BF16 products reach 70 to 85% of the data sheet (A100 270 of 312, H100 700 to 760 of 989)"),
-    "matmul_8": (0.65, 0.12, "FP8 products are limited by power sooner than BF16 ones"),
-    "matmul_8mx": (0.60, 0.12, "block scales cost a little more"),
-    "matmul_4": (0.50, 0.15, "as above, twice"),
-    "attention": (0.45, 0.30, "FlashAttention-2 on A100: 50 to 73% forward, less backward (Dao 2023, figure 4)"),
-    "memory": (0.80, 0.15, "STREAM-like kernels reach 80 to 92% of HBM peak"),
-    "reread": (1.0, 0.30, "tiles of a product fetch their operands more than once; ragged edges waste the rest"),
-    "expert": (0.60, 0.40, "grouped products against one product of the same FLOPs"),
-    "layer_seconds": (2e-5, 1.0, "a dozen kernel launches of a few microseconds"),
-    "expert_layer_seconds": (1e-4, 1.0, "routing and its host synchronisation"),
-    "step_seconds": (5e-3, 1.0, "data loading, logging, gradient norm"),
-    "scaleup": (0.70, 0.20, "collectives beside computation against line rate"),
-    "scaleup_torus": (0.70, 0.20, "the same on rings and tori, whose rings XLA keeps busy"),
-    "scaleout": (0.60, 0.30, "the same over the cluster network"),
-    "straggling": (0.01, 0.70, "slow-down per doubling of the replicas"),
-    "other_stack": (0.70, 0.30, "speed of a stack's own kernels against the best stack's, where it is another"),
-    "exposed_data": (0.50, 0.50, "share of data-parallel traffic not hidden"),
-    "exposed_tensor": (0.50, 0.50, "share of tensor-parallel traffic not hidden"),
-    "exposed_expert": (0.60, 0.50, "share of expert exchange not hidden"),
-}
-"""Prior median, prior standard deviation of its logarithm, and why."""
-
-FACTOR_WIDTHS = {
-    ("family", "matmul"): 0.10,
-    ("family", "attention"): 0.30,
-    ("family", "matmul_16"): 0.05,
-    ("family", "matmul_8"): 0.05,
-    ("family", "matmul_8mx"): 0.05,
-    ("family", "matmul_4"): 0.05,
-    ("chip", "matmul"): 0.05,
-    ("software", "kernels"): 0.30,
-    ("software", "matmul"): 0.10,
-}
-"""Prior standard deviation of the logarithm of each kind of factor (prior median one)."""
-SHARES = ("memory", "exposed_data", "exposed_tensor", "exposed_expert")
-"""Generic constants that cannot exceed one."""
-
+NOISE = {1: 0.05, 2: 0.10, 3: 0.15}
+"""Scatter of log step times inside one source's runs on one chip, by stage of the fit (see `stages`): well-trodden
+dense runs, less tuned stacks, expert layers whose software changed every few months."""
+SOURCE_NOISE = {1: 0.06, 2: 0.12, 3: 0.15}
+"""Scatter of whole sources about each other: tuning, clocks, power limits, dates."""
+MOSTLY = 0.8
+"""Share of a stack's dense runs beyond which it belongs to the chips they ran on."""
+DIFFERENCE = 1e-6
+"""Step in the logarithm of a constant for its finite differences."""
 
 @dataclass(frozen=True)
 class Group:
@@ -145,67 +108,124 @@ def _group_step(group: Group, constants: Constants) -> StepTime:
     return step_time(group.rows.model, group.rows.plan, node, _stack(each, group.which))
 
 
+def stages(rows: Rows) -> np.ndarray:
+    """The stage of the fit in which each row speaks (1, 2 or 3).
+
+    Dense runs on Nvidia's chips, of which there are most and from most hands, set the generic constants; dense runs on
+    other chips then only how their families depart from them; mixtures of experts last and only what experts add.
+    """
+    nvidia = _family(rows).str.startswith("nvidia").to_numpy()
+    return np.where(rows.frame["experts"].to_numpy() > 0, 3, np.where(nvidia, 1, 2))
+
+
 def parameter_keys(rows: Rows) -> list[Key]:
     """The constants that these rows can speak to, generic ones first."""
-    frame = rows.frame
-    keys: list[Key] = [("generic", "all", name) for name in GENERIC_PRIORS]
-    family = frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+    frame, stage = rows.frame, stages(rows)
+    keys: list[Key] = [("generic", "all", name) for name in GENERIC_PRIORS if STAGE_OF_CONSTANT.get(name, 1) in stage]
+    family = _family(rows)
     width = frame["format"].map(WIDTH_OF_FORMAT)
     for name in sorted(family.unique()):
-        keys += [("family", name, "matmul"), ("family", name, "attention")]
+        keys += [("family", name, "matmul"), ("family", name, "attention"), ("family", name, "memory")]
         keys += [("family", name, f"matmul_{item}") for item in sorted(width[family == name].unique())]
     keys += [("chip", name, "matmul") for name in sorted(frame["chip_id"].unique())]
-    for name in sorted(set(frame["stack"]) - {known.REFERENCE_STACK}):
+    keys += [("software", name, "expert") for name in sorted(set(frame.loc[stage == 3, "stack"])) if name != known.REFERENCE_STACK]
+    for name in sorted(set(frame["stack"]) - set(known.REFERENCE_KERNELS)):
         keys += [("software", name, "kernels"), ("software", name, "matmul")]
     return keys
 
 
-def _priors(keys: Iterable[Key]) -> tuple[np.ndarray, np.ndarray]:
-    medians, widths = [], []
-    for level, _, name in keys:
-        if level == "generic":
-            median, width, _ = GENERIC_PRIORS[name]
-        else:
-            median, width = 1.0, FACTOR_WIDTHS[level, name]
-        medians.append(np.log(median))
-        widths.append(width)
-    return np.array(medians), np.array(widths)
-
-
-def _as_constants(keys: list[Key], logs: np.ndarray) -> Constants:
-    values = dict(zip(keys, np.exp(logs), strict=True))
-    for name in SHARES:
-        values["generic", "all", name] = min(values["generic", "all", name], 1.0)
-    return Constants(values)
-
-
-def row_weights(sources: pd.Series) -> np.ndarray:
-    """Weight of each row's residual: one over the square root of its source's size, bounded."""
-    size = sources.groupby(sources).transform("size").to_numpy(float)
-    return np.minimum(np.sqrt(FULL_WEIGHT_ROWS / size), MAX_WEIGHT)
+def _as_constants(values: Mapping[Key, float]) -> Constants:
+    capped = {key: min(value, 1.0) if key[2] in SHARES and key[0] == "generic" else value for key, value in values.items()}
+    return Constants(capped)
 
 
 def fit(rows: Rows, start: Constants | None = None) -> Fit:
-    """Fit all constants to `rows`; deterministic, a few seconds. `start` is where to begin (default: the priors)."""
-    keys = parameter_keys(rows)
-    median, width = _priors(keys)
-    begin = median if start is None else np.log([start.values[key] for key in keys])
-    prepared = groups(rows, _as_constants(keys, median))
-    measured, weights = np.log(rows.measured_seconds), row_weights(rows.frame["source"])
+    """Fit all constants to `rows`, stage by stage; deterministic, a few seconds.
+
+    `start` is where to begin (default: the priors). A constant set in one stage is fixed in the next.
+    """
+    values = {("generic", "all", name): float(np.exp(prior(("generic", "all", name))[0])) for name in GENERIC_PRIORS}
+    order: list[Key] = list(values)
+    settled: set[Key] = set()
+    stage = stages(rows)
+    home = _home(rows, stage)
+    for number in (1, 2, 3):
+        part = rows.take(stage == number)
+        keys = [key for key in parameter_keys(part) if key not in settled]
+        if keys:
+            spread = Split(part.frame["source"] + "/" + part.frame["chip_id"], NOISE[number], SOURCE_NOISE[number])
+            values |= _solve(part, keys, values, {} if start is None else start.values, spread)
+        settled |= {key for key in keys if number >= home.get(key[:2], 1)}
+        order += [key for key in keys if key not in order]
+    priors = {key: (float(np.exp(prior(key)[0])), prior(key)[1]) for key in order}
+    return Fit(_as_constants(values), tuple(order), priors, _support(order, rows))
+
+
+def _home(rows: Rows, stage: np.ndarray) -> dict[tuple[str, str], int]:
+    """The dense stage in which nearly all runs of each stack are (else the first), and in which its factors are settled (a compiler for TPUs
+    is not judged by its few runs on GPUs)."""
+    dense = rows.frame["stack"][stage < 3]
+    most = dense.groupby(dense).apply(lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1)
+    return {("software", name): number for name, number in most.items()}
+
+
+def _solve(
+    rows: Rows, keys: list[Key], given: Mapping[Key, float], start: Mapping[Key, float], split: Split
+) -> dict[Key, float]:
+    """Values of `keys` that fit `rows` best, all other constants as `given`."""
+    median, width = (np.array(column) for column in zip(*map(prior, keys), strict=True))
+    prepared, measured = groups(rows, _as_constants(given)), np.log(rows.measured_seconds)
+    owners = _owners(keys, rows)
+
+    def errors(logs: np.ndarray) -> np.ndarray:
+        constants = _as_constants({**given, **dict(zip(keys, np.exp(logs), strict=True))})
+        return np.log(predict_rows(rows, constants, prepared)) - measured
 
     def residuals(logs: np.ndarray) -> np.ndarray:
-        scaled = (np.log(predict_rows(rows, _as_constants(keys, logs), prepared)) - measured) / NOISE
-        robust = np.sign(scaled) * ROBUST_SCALE * np.sqrt(2 * (np.sqrt(1 + (scaled / ROBUST_SCALE) ** 2) - 1))
-        return np.concatenate([weights * robust, (logs - median) / width])
+        return np.concatenate([robust(split(errors(logs))), (logs - median) / width])
 
-    solution = least_squares(residuals, begin, max_nfev=60, xtol=1e-5, ftol=1e-6)
-    priors = {key: (float(np.exp(m)), float(w)) for key, m, w in zip(keys, median, width, strict=True)}
-    return Fit(_as_constants(keys, solution.x), tuple(keys), priors, _support(keys, rows))
+    def slopes(logs: np.ndarray) -> np.ndarray:
+        felt = _jacobian(errors, logs, owners)
+        return np.vstack([robust_slope(split(errors(logs)))[:, None] * split(felt), np.diag(1 / width)])
+
+    begin = np.array([np.log(start[key]) if key in start else middle for key, middle in zip(keys, median, strict=True)])
+    solution = least_squares(residuals, begin, slopes, max_nfev=100, xtol=1e-5, ftol=1e-6)
+    return dict(zip(keys, map(float, np.exp(solution.x)), strict=True))
+
+
+def _owners(keys: list[Key], rows: Rows) -> list[np.ndarray]:
+    """Sets of constants of which every row feels at most one, each as the index of that constant by row (-1: none).
+
+    A row feels every generic constant but only its own family's, chip's and stack's factors, so that all families'
+    factors of one name can be varied at once.
+    """
+    labels = {"family": _family(rows), "chip": rows.frame["chip_id"], "software": rows.frame["stack"]}
+    sets: dict[Key | tuple[str, str], np.ndarray] = {}
+    for index, (level, key, name) in enumerate(keys):
+        one = sets.setdefault((level, name), np.full(len(rows.frame), -1))
+        one[(labels[level] == key).to_numpy() if level in labels else slice(None)] = index
+    return list(sets.values())
+
+
+def _jacobian(errors: Callable[[np.ndarray], np.ndarray], logs: np.ndarray, owners: list[np.ndarray]) -> np.ndarray:
+    """Forward differences of the rows' errors, one evaluation for each set of `_owners`."""
+    base = errors(logs)
+    matrix = np.zeros((len(base), len(logs)))
+    for owner in owners:
+        felt = np.flatnonzero(owner >= 0)
+        moved = logs.copy()
+        moved[np.unique(owner[felt])] += DIFFERENCE
+        matrix[felt, owner[felt]] = (errors(moved)[felt] - base[felt]) / DIFFERENCE
+    return matrix
+
+
+def _family(rows: Rows) -> pd.Series:
+    return rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
 
 
 def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     """(rows, sources) that each constant was fitted on."""
-    frame = rows.frame.assign(family=rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family))
+    frame = rows.frame.assign(family=_family(rows))
     column = {"family": "family", "chip": "chip_id", "software": "stack"}
     width = frame["format"].map(WIDTH_OF_FORMAT)
     found: dict[Key, tuple[int, int]] = {}
@@ -213,7 +233,7 @@ def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
         mask = frame[column[level]] == key if level in column else pd.Series(True, index=frame.index)
         if "_" in name and name.startswith("matmul_"):
             mask = mask & (width == name.removeprefix("matmul_"))
-        if name in ("expert", "expert_layer_seconds", "exposed_expert"):
+        if name in ("expert", "expert_layer_seconds", "expert_call_seconds", "exposed_expert"):
             mask = mask & (frame["experts"] > 0)
         found[level, key, name] = int(mask.sum()), int(frame.loc[mask, "source"].nunique())
     return found

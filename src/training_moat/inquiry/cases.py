@@ -43,6 +43,16 @@ def whole(case: Mapping[str, Any], key: str, low: int = 1, high: int | None = No
     return int(value)
 
 
+def share(case: Mapping[str, Any], key: str) -> float | None:
+    """The number from 0 to 1 under `key`, or None when absent or null."""
+    value = case.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise InputError(f"{key} is {value!r}; expected a number from 0 to 1")
+    return float(value)
+
+
 def flag(case: Mapping[str, Any], key: str) -> bool | None:
     """The true-or-false value under `key`, or None when absent or null."""
     value = case.get(key)

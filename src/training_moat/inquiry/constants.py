@@ -36,43 +36,59 @@ WIDTH_OF_FORMAT = {
 }
 """Matmul formats that share a calibrated constant."""
 
-STACK_OF_SOFTWARE = {
-    "megatron": "megatron-core",
-    "megatron-lm": "megatron-core",
-    "megatron-core": "megatron-core",
-    "megatron-bridge": "megatron-core",
-    "nemo": "megatron-core",
-    "primus": "megatron-core",
-    "deepspeed": "deepspeed",
-    "megatron-deepspeed": "deepspeed",
-    "fsdp": "fsdp",
-    "composer": "fsdp",
-    "llm-foundry": "fsdp",
-    "torchtitan": "fsdp",
-    "pytorch": "fsdp",
-    "maxtext": "maxtext",
-    "jax": "maxtext",
-    "optimum-habana": "other",
-    "habana": "other",
-    "neuron": "other",
-    "mindspore": "other",
-    "other": "other",
-}
-"""Names a caller may use, and the calibrated stack that stands for them. NeMo, Megatron Bridge and Primus run on
-Megatron-Core. Stacks without measurements of their own ("other") take factors of one."""
+SOFTWARE_OF_STACK = {
+    "megatron-core": ("megatron-core", "megatron", "megatron-lm", "megatron-bridge", "nemo", "primus", "megascale", "hai-llm"),
+    "megatron-2023": ("megatron-2023", "nemo-2023"),
+    "megatron-2026": ("megatron-2026", "nemo-2026"),
+    "deepspeed": ("deepspeed", "megatron-deepspeed", "gpt-neox", "sagemaker"),
+    "fsdp": ("fsdp", "pytorch", "composer", "llm-foundry", "torchtitan", "fms-fsdp", "litgpt", "olmo", "meta-4d"),
+    "pytorch-eager": ("pytorch-eager", "internevo", "colossalai", "accelerate", "nanotron", "picotron"),
+    "maxtext": ("maxtext", "jax", "paxml", "levanter", "easylm"),
+    "pytorch-xla": ("pytorch-xla", "torchprime"),
+    "mindspeed": ("mindspeed", "modellink", "mindspore"),
+    "scaletorch": ("scaletorch",),
+    "neuron": ("neuron", "neuronx-distributed", "neuronx-nemo-megatron"),
+    "other": ("other", "habana", "optimum-habana"),
+}  # fmt: skip
+"""Calibrated stacks and the names a caller may use for each, by whose kernels run: Megatron-Core's and Transformer
+Engine's, DeepSpeed's, PyTorch's own (compiled and fused, or one by one), XLA's, Huawei's, Amazon's. Stacks without measurements of their own ("other") are
+taken to be as fast as the measured ones usually are."""
+STACK_OF_SOFTWARE = {name: stack for stack, names in SOFTWARE_OF_STACK.items() for name in names}
 
 REFERENCE_STACK = "megatron-core"
 """The stack whose factors are one: the best measured."""
+
+REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
+"""Stacks that share its factors: Megatron-Core of 2023 differed in its attention kernels, that of the containers of June
+2026 and later in its expert layers (fused grouped products, whole layers captured as graphs)."""
 
 UNFUSED_STACK = {"megatron-core": "megatron-2021"}
 """Stacks that were another program before fused attention."""
 
 
+STACK_OF_VENDOR = {"huawei": "mindspeed", "amazon": "neuron", "aws": "neuron"}
+"""Vendors whose chips run a calibrated stack of their own."""
+
+FLASH_2_STACKS = ("fsdp", "pytorch-eager", "deepspeed")
+FLASH_2_LATER_THAN = ("nvidia-hopper", "nvidia-blackwell")
+"""Stacks whose fused attention is FlashAttention-2, written for Ampere, and the families where its instructions fall
+short: 35% of an H100's peak against 75% for kernels that use Hopper's (Shah et al. 2024, section 1; PyTorch prefers it
+there although cuDNN's is 1.7 to 2.3 times as fast: Hugging Face transformers, pull request 48163). Transformer Engine
+and XLA bring kernels of their own."""
+
+ATTENTION_BEFORE_CUDNN_9 = 1 / 1.5
+"""Speed of Megatron-Core's fused attention on Hopper before cuDNN 9.0 (February 2024), whose release notes state up to
+50% more than 8.9.7 there."""
+
+SELECTIVE_REDOES_LAYERS = {"fsdp": 0.5, "pytorch-eager": 0.5}
+"""Stacks whose selective recomputation is not that of the attention core: PyTorch's redoes every second layer, or all
+but every second product ("selective" in torchtitan, docs/performance.md; the same word in fms-fsdp)."""
+
 NO_TENSOR_OVERLAP = ("megatron-2021", "deepspeed")
 """Stacks that wait for every tensor-parallel collective: Megatron-Core hides part of them since 2023."""
 
 
-SIXTEEN_BIT_GRADIENTS = ("nemo", "megatron-bridge")
+SIXTEEN_BIT_GRADIENTS = ("nemo", "nemo-2023", "nemo-2026", "megatron-bridge")
 """Software whose performance recipes reduce gradients in 16 bits (`grad_reduce_in_fp32 = False` in the recipes of
 NeMo, scripts/performance, and of Megatron Bridge)."""
 
@@ -86,7 +102,12 @@ def gradient_bytes(precision: str, stack_name: str, software: str | None = None)
 
 
 UNFUSED_STACKS = ("megatron-2021", "deepspeed")
-"""Stacks of before fused attention, whose memory readings the reserves were fitted on."""
+"""Stacks of before fused attention, whose memory readings the reserves were fitted on. Their runs had no sequence
+parallelism and recomputed whole layers (Narayanan et al. 2021, section 3.5; both came with Korthikanti et al. 2022)."""
+
+FULLY_SHARDED_STACKS = ("fsdp", "maxtext", "pytorch-xla")
+"""Stacks that shard weights over all replicas by default and store them once, in FP32 (Zhao et al. 2023, section 4;
+MaxText's `weight_dtype` of float32)."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +153,7 @@ def default_software(chip: Chip) -> str:
         return "maxtext"
     if chip.vendor.upper().startswith(("NVIDIA", "AMD")):
         return "megatron-core"
-    return "other"
+    return STACK_OF_VENDOR.get(chip.vendor.split()[0].lower(), "other")
 
 
 def level(constants: Constants, chip: Chip) -> str:
@@ -152,10 +173,16 @@ def efficiency(constants: Constants, chip: Chip, precision: str, stack_name: str
         * factor("family", chip.family, f"matmul_{width}")
         * factor("chip", chip.id, "matmul")
     )
+    attention = generic("attention") * factor("family", chip.family, "attention")
+    if stack_name in FLASH_2_STACKS and chip.family in FLASH_2_LATER_THAN:
+        attention *= generic("attention_ported")
+    if stack_name == "megatron-2023" and chip.family == "nvidia-hopper":
+        attention *= ATTENTION_BEFORE_CUDNN_9
+    matmul_software = factor("software", stack_name, "matmul")
     return Efficiency(
-        matmul=matmul,
-        attention=generic("attention") * factor("family", chip.family, "attention"),
-        memory=generic("memory"),
+        matmul=min(matmul, 1.0 / matmul_software),  # no product beats the data sheet
+        attention=attention,
+        memory=min(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         reread=generic("reread"),
         expert=generic("expert"),
         overlap_data=1 - generic("exposed_data"),
@@ -163,9 +190,11 @@ def efficiency(constants: Constants, chip: Chip, precision: str, stack_name: str
         overlap_expert=1 - generic("exposed_expert"),
         layer_seconds=generic("layer_seconds"),
         expert_layer_seconds=generic("expert_layer_seconds"),
+        expert_call_seconds=generic("expert_call_seconds"),
+        expert_software=factor("software", stack_name, "expert"),
         step_seconds=generic("step_seconds"),
         software=stack_speed(constants, stack_name),
-        matmul_software=factor("software", stack_name, "matmul"),
+        matmul_software=matmul_software,
         straggling=generic("straggling"),
     )
 
@@ -173,7 +202,7 @@ def efficiency(constants: Constants, chip: Chip, precision: str, stack_name: str
 def stack_speed(constants: Constants, stack_name: str) -> float:
     """Speed of a stack's own kernels against the reference stack: the others' common value times its own factor,
     so that a stack nobody has measured is expected to be as slow as the usual one, not as fast as the best."""
-    if stack_name == REFERENCE_STACK:
+    if stack_name in REFERENCE_KERNELS:
         return 1.0
     return constants.generic("other_stack") * constants.factor("software", stack_name, "kernels")
 
@@ -253,9 +282,16 @@ def median_scaleout() -> float:
     return float(median(rates))
 
 
-def interval(constants: Constants, level_name: str, mixture_of_experts: bool) -> tuple[float, float]:
+def interval_kind(family: str, mixture_of_experts: bool) -> str:
+    """The kind of run whose errors set an interval: dense on Nvidia's chips (`dense`), dense on others, or with experts."""
+    if mixture_of_experts:
+        return "moe"
+    return "dense" if family.startswith("nvidia") else "dense_other"
+
+
+def interval(constants: Constants, level_name: str, family: str, mixture_of_experts: bool) -> tuple[float, float]:
     """Factors on a predicted step time that bound 90% of runs never fitted to (low, high), from the residuals
     of sources (for `measured`), chips (`family`) or whole families (`generic`) left out of the fit."""
-    kind = "moe" if mixture_of_experts else "dense"
+    kind = interval_kind(family, mixture_of_experts)
     values = constants.values
     return values["interval", level_name, f"{kind}_p05"], values["interval", level_name, f"{kind}_p95"]

@@ -47,7 +47,8 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     kinds = rows.frame[["format", "stack", "software"]].itertuples(index=False)
     gradient = np.array([known.gradient_bytes(*kind) for kind in kinds])
     kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
-    return training_memory(rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept)
+    master = rows.frame["stack"].isin(known.FULLY_SHARDED_STACKS).to_numpy()
+    return training_memory(rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept, master)
 
 
 def fit_reserve(rows: Rows) -> tuple[float, float]:
@@ -65,7 +66,7 @@ def fit_reserve(rows: Rows) -> tuple[float, float]:
 def runs_that_fit() -> Rows:
     """Runs of stacks with fused attention whose sources say what was recomputed: no peak was read, but they ran."""
     rows = runs()
-    stacks = ~rows.frame["stack"].isin((*known.UNFUSED_STACKS, "maxtext"))
+    stacks = ~rows.frame["stack"].isin((*known.UNFUSED_STACKS, "maxtext", "pytorch-xla"))
     stated = rows.frame["source"].isin(RECOMPUTATION_STATED)
     return rows.take((stacks & stated).to_numpy())
 

@@ -8,7 +8,7 @@ formula is known. Percentages of peak are never used: their definitions differ b
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -17,9 +17,9 @@ import pandas as pd
 from ..catalog import chips as chip_catalog
 from ..catalog import models as model_catalog
 from ..catalog import tables
-from ..core.memory import training_memory
+from ..core.memory import least_recompute_share, training_memory
 from ..core.plan import Plan, layers_fit_pipeline
-from ..core.training import model_flops_per_step
+from ..core.training import hardware_flops_per_step, model_flops_per_step
 from ..core.units import TERA
 from ..core.workload import Transformer, derived_params
 from . import constants
@@ -34,11 +34,13 @@ COLUMNS = {
     "zero_fsdp": "sharding",
 }
 """Columns of the measurement table that go by other names in the model."""
-RECOMPUTE = {"none": 0, "minimal": 0, "selective+SP": 1, "qkv_proj_offloaded": 0, "full": 2, "full-ish (remat)": 2}
+RECOMPUTE = {"none": 0, "minimal": 0, "selective": 1, "selective+SP": 1, "qkv_proj_offloaded": 0, "full": 2, "full-ish (remat)": 2}
 BLOOM_BF16_SINCE = "2022-02-28"
 """BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
 MAX_PARAM_MISMATCH = 0.12
 """A row whose shape counts this much more or fewer weights than it states is not used: its shape is wrong."""
+MAX_UNSTATED_BUBBLE = 0.2
+"""Bubble over work, without interleaving, up to which a run that does not state its interleaving is used."""
 MAX_RATE_MISMATCH = 0.15
 """A row whose printed step time and printed FLOP rate disagree by more is not used."""
 
@@ -100,13 +102,16 @@ def rows_of(frame: pd.DataFrame) -> Rows:
 def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
     stacks = tables.load("training_stacks")
-    general = stacks[stacks["model_contains"].isna()].set_index("training_source")
-    columns = ["software", "flash_attention", "zero_stage", "sequence_parallel", "tied_embeddings", "accumulates"]
+    general = stacks[stacks["row_contains"].isna()].set_index("training_source")
+    columns = ["software", "flash_attention", "zero_stage", "sequence_parallel", "tied_embeddings", "accumulates", "rate_counts"]
     joined = frame.join(general[columns], on="source")
-    joined["recompute"] = joined["recompute"].fillna(joined["source"].map(general["recompute"]))
-    for _, row in stacks[stacks["model_contains"].notna()].iterrows():
-        chosen = (joined["source"] == row["training_source"]) & joined["model"].str.contains(row["model_contains"])
+    usual = joined["source"].map(general["recompute"])
+    text = joined["model"].fillna("") + " " + joined["table_ref"].fillna("")
+    for _, row in stacks[stacks["row_contains"].notna()].iterrows():
+        chosen = (joined["source"] == row["training_source"]) & text.str.contains(row["row_contains"], regex=False)
         joined.loc[chosen, columns] = row[columns].to_numpy()
+        usual[chosen] = row["recompute"]
+    joined["recompute"] = joined["recompute"].fillna(usual)
     joined["stack"] = [
         constants.stack(name, bool(flash)) if isinstance(name, str) else None
         for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
@@ -157,6 +162,8 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     sharded = frame["zero_stage"].eq(3)
     # Fully sharded runs that state no other parallelism have none; data parallelism needs none when it fits.
     frame["plan_stated"] = frame["tp"].notna() | sharded | frame["chips"].le(8)
+    frame["micro_batch_blank"] = frame["micro_batch"].isna()
+    frame["interleaving_blank"] = frame["virtual_stages"].isna()
     for name in PLAN[:-1]:
         frame[name] = frame[name].fillna(1.0).astype(float)
     frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
@@ -169,6 +176,9 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
+    redone = frame["stack"].map(constants.SELECTIVE_REDOES_LAYERS).where(frame["recompute_level"] == 1)
+    frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
+    frame["recompute_share"] = redone.fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
     return frame
 
@@ -185,18 +195,21 @@ def _models(frame: pd.DataFrame) -> Transformer:
 
 
 def _plans(frame: pd.DataFrame) -> Plan:
-    names = ("seq_len", "global_batch", "dp", "zero_stage", "sequence_parallel", "flash_attention", *PLAN)
+    names = ("seq_len", "global_batch", "dp", "zero_stage", "sequence_parallel", "flash_attention", "recompute_share", *PLAN)
     columns = {name: frame[name].to_numpy(float) for name in names}
     return Plan(**columns, recompute=frame["recompute_level"].fillna(0).to_numpy(float))
 
 
 def _settle_recomputation(rows: Rows) -> Plan:
-    """Where a source does not state it: none if the run fits its chip without, else full."""
+    """Where a source does not state it: none if the run fits its chip without, else as many layers as it must."""
     capacity = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes)
-    fits = training_memory(rows.model, rows.plan).total <= capacity.to_numpy(float)
-    unstated = rows.frame["recompute_level"].isna().to_numpy()
-    level = np.where(unstated & ~fits, 2.0, rows.plan.recompute)
-    return Plan(**{**vars(rows.plan), "recompute": level})
+    room = capacity.to_numpy(float)
+    kinds = rows.frame[["format", "stack", "software"]].itertuples(index=False)
+    gradient = np.array([constants.gradient_bytes(*kind) for kind in kinds])
+    weigh = lambda plan: training_memory(rows.model, plan, gradient_bytes=gradient).total  # noqa: E731
+    redone = rows.frame["recompute_level"].isna().to_numpy() & (weigh(rows.plan) > room)
+    share = np.where(redone, least_recompute_share(rows.model, rows.plan, weigh, room), rows.plan.recompute_share)
+    return replace(rows.plan, recompute=np.where(redone, 2.0, rows.plan.recompute), recompute_share=share)
 
 
 def _step_seconds(frame: pd.DataFrame) -> pd.Series:
@@ -207,11 +220,14 @@ def _step_seconds(frame: pd.DataFrame) -> pd.Series:
     logged = frame["throughput_log"]
     per_second = logged.where(logged > 5000, logged * frame["seq_len"])
     seconds = seconds.fillna(tokens / per_second)
-    printed = frame["hw_tflops_per_gpu"].where(frame["source"] == "narayanan2021_t1")
-    seconds = seconds.fillna(_narayanan_flops(frame) / (frame["chips"] * printed * TERA))
-    maxtext = frame["model_tflops_per_gpu"].where(frame["source"] == "maxtext_tpu")
-    flops = model_flops_per_step(_models(frame), _plans(frame))
-    return seconds.fillna(flops / (frame["chips"] * maxtext * TERA))
+    model, plan = _models(frame), _plans(frame)
+    for counts, metric, flops in (
+        ("hardware", "hw_tflops_per_gpu", hardware_flops_per_step(model, plan)),
+        ("model", "model_tflops_per_gpu", model_flops_per_step(model, plan)),
+    ):
+        rate = frame[metric].where(frame["rate_counts"] == counts)
+        seconds = seconds.fillna(flops / (frame["chips"] * rate * TERA))
+    return seconds
 
 
 def _narayanan_flops(frame: pd.DataFrame) -> pd.Series:
@@ -230,7 +246,15 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
     notes = frame["notes"].fillna("")
     mark(frame["source"].isin(["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]),
          "only a percentage of peak is printed")
-    mark(notes.str.contains("LoRA") | frame["model"].str.contains("LoRA|finetune"), "fine-tuning, not pre-training")
+    mark(notes.str.contains(r"padded\) expert matmul|dense matmul, capacity", regex=True), "experts are padded to a capacity, which the model does not compute")
+    mark(notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"), "fine-tuning, not pre-training")
+    mark(notes.str.contains("interleaving of the pipeline not stated"), "the pipeline's interleaving is not stated")
+    mark(notes.str.contains("method: (?:MCore|TP.EP.DP|FSDP;)") & frame["tp"].gt(1),
+         "experts are split by tensor parallelism, which the model does not represent")
+    mark(frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
+         "fully sharded, but the micro-batch is not stated")
+    mark(_interleaving_unknown(frame), "the pipeline's interleaving is not stated")
+    mark(notes.str.contains("power-limited GPUs"), "the chips' power was limited by an amount not stated")
     mark(notes.str.contains("use only relative"), "the source's rates contradict each other; relative use only")
     mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")
     mark(frame["chip_id"].isna(), "the chip is not in the table")
@@ -245,6 +269,13 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
          "the stated layers do not divide over the pipeline")
     mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
     return reason
+
+
+def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
+    """Runs of stacks that interleave by habit, with a pipeline long enough for its bubble to decide."""
+    tuned = frame["stack"].isin(constants.REFERENCE_KERNELS)
+    share = (frame["pp"] - 1) / (frame["global_batch"] / frame["dp"] / frame["micro_batch"])
+    return tuned & frame["interleaving_blank"] & (share > MAX_UNSTATED_BUBBLE)
 
 
 def _param_mismatch(frame: pd.DataFrame) -> pd.Series:

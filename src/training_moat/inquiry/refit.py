@@ -11,7 +11,16 @@ import pandas as pd
 
 from ..catalog import chips as chip_catalog
 from ..catalog import paths, tables
-from . import calibration, collectives, constants, measured_memory, measured_training, serving_calibration, serving_constants
+from . import (
+    calibration,
+    collectives,
+    constants,
+    measured_memory,
+    measured_training,
+    random_effects,
+    serving_calibration,
+    serving_constants,
+)
 from .measured_training import Rows
 
 UNSEEN_TABLE = "training_left_out"
@@ -38,6 +47,13 @@ def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> 
     return float(values[order][min(np.searchsorted(cumulative, share), len(values) - 1)])
 
 
+def interval_kinds(frame: pd.DataFrame) -> pd.Series:
+    """By row, the kind of run whose errors set its interval."""
+    family = frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+    kinds = [constants.interval_kind(name, experts > 0) for name, experts in zip(family, frame["experts"], strict=True)]
+    return pd.Series(kinds, index=frame.index)
+
+
 def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
     """Rows `interval/<level>/<kind>_p05` and `_p95`: factors on a prediction, split-conformal on the residuals.
 
@@ -45,11 +61,12 @@ def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
     (as in the fit), so that one long table does not set the width. A level less specific than another is never
     given a narrower interval (Vovk et al. 2005; Tibshirani et al. 2019 for the weights).
     """
-    moe = rows.frame["experts"].to_numpy() > 0
-    weights = calibration.row_weights(rows.frame["source"])
+    kinds = interval_kinds(rows.frame)
+    weights = random_effects.row_weights(rows.frame["source"]) ** 2
     tail = (1 - COVERAGE) / 2
     records = []
-    for kind, mask in (("dense", ~moe), ("moe", moe)):
+    for kind in sorted(set(kinds)):
+        mask = (kinds == kind).to_numpy()
         widest_low, widest_high = 0.0, 0.0
         for level in ("measured", "family", "generic"):
             residual = np.log(rows.measured_seconds / predictions[level])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from ..core import training as model_of_step
 from ..core.errors import InputError
-from ..core.memory import TrainingMemory, training_memory
+from ..core.memory import TrainingMemory, least_recompute_share, training_memory
 from ..core.plan import RECOMPUTE_LEVELS, Plan
 from ..core.training import StepTime
 from ..core.units import GIB, TERA
@@ -18,6 +18,8 @@ from . import constants as known
 from .training_cases import TrainingCase, parse, plan
 
 LEVEL_NAMES = {code: word for word, code in RECOMPUTE_LEVELS.items()}
+NEARLY_SMALLEST = 1.15
+"""Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""
 PLAN_FIELDS = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages", "zero_stage")
 
 
@@ -30,24 +32,43 @@ class Evaluated:
     memory: TrainingMemory
     fits: np.ndarray
     order: np.ndarray
-    """Indices of the plans, best first: those that fit by time, then the others by memory."""
+    """Indices of the plans, best first: those that fit by time; where none does, by time those that need hardly more
+    than the smallest; then the others by memory."""
 
 
 def evaluate(case: TrainingCase, constants: known.Constants) -> Evaluated:
     """Time and weigh every candidate plan of a case in one sweep."""
-    candidates = plan(case, case.plans)
+    count = len(case.plans)
+    weigh = _scales(case, constants)
+    candidates = _least_recomputation(case, plan(case, case.plans), weigh)
+    memory = _full(weigh(candidates), count)
     node = known.node(constants, case.chip, case.precision)
     efficiency = known.efficiency(constants, case.chip, case.precision, case.stack)
-    count = len(case.plans)
     step = _full(model_of_step.step_time(case.model, candidates, node, efficiency, case.optimizer), count)
+    fits = memory.total <= case.chip.main_memory.capacity_bytes
+    near = fits if fits.any() else memory.total <= NEARLY_SMALLEST * memory.total.min()
+    score = np.where(near, step.total, np.inf)
+    order = np.lexsort((memory.total, score))
+    return Evaluated(candidates, step, memory, fits, order)
+
+
+def _scales(case: TrainingCase, constants: known.Constants) -> Callable[[Plan], TrainingMemory]:
+    """What weighs plans of a case: the memory model with the case's formats and the runtime's reserve."""
     gradient = known.gradient_bytes(case.precision, case.stack, case.software)
     reserve = known.reserve(constants, case.stack)
     kept = known.kept_input_bytes(case.precision)
-    memory = _full(training_memory(case.model, candidates, case.optimizer, gradient, *reserve, kept), count)
-    fits = memory.total <= case.chip.main_memory.capacity_bytes
-    score = np.where(fits, step.total, np.inf)
-    order = np.lexsort((memory.total, score))
-    return Evaluated(candidates, step, memory, fits, order)
+    master = case.stack in known.FULLY_SHARDED_STACKS
+    return lambda plans: training_memory(case.model, plans, case.optimizer, gradient, *reserve, kept, master)
+
+
+def _least_recomputation(case: TrainingCase, plans: Plan, weigh: Callable[[Plan], TrainingMemory]) -> Plan:
+    """The plans with no more layers recomputed than memory asks, where the case leaves it open."""
+    if case.fixed["recompute"] is not None or case.fixed["recompute_share"] is not None:
+        asked = case.fixed["recompute_share"]
+        return plans if asked is None else replace(plans, recompute_share=np.full(len(case.plans), asked))
+    capacity = case.chip.main_memory.capacity_bytes
+    share = least_recompute_share(case.model, plans, lambda trial: weigh(trial).total, capacity)
+    return replace(plans, recompute_share=np.where(plans.recompute >= 2, share, 1.0))
 
 
 def _full(record: Any, count: int) -> Any:
@@ -82,7 +103,7 @@ def answer(case: TrainingCase, found: Evaluated, index: int, constants: known.Co
     memory = {f.name: float(getattr(found.memory, f.name)[index]) / GIB for f in fields(TrainingMemory)}
     memory["total"] = sum(memory.values())
     level = known.level(constants, case.chip)
-    low, high = known.interval(constants, level, case.model.experts > 0)
+    low, high = known.interval(constants, level, case.chip.family, case.model.experts > 0)
     model_flops = float(model_of_step.model_flops_per_step(case.model, chosen)) / total / case.chips
     hardware_flops = float(model_of_step.hardware_flops_per_step(case.model, chosen)) / total / case.chips
     peak = case.chip.peak_flops[case.chip.compute_format(case.precision)]
@@ -118,6 +139,7 @@ def _plan_answer(case: TrainingCase, chosen: Plan) -> dict[str, Any]:
         "global_batch": case.global_batch,
         "sequence_parallel": bool(chosen.sequence_parallel),
         "recompute": LEVEL_NAMES[int(chosen.recompute)],
+        "recompute_share": float(chosen.recomputed_layers),
         "precision": case.precision,
         "software": case.stack,
         "optimizer": case.optimizer,
@@ -130,7 +152,7 @@ def _notes(case: TrainingCase, found: Evaluated, index: int, total_gib: float) -
     notes = []
     if not found.fits[index]:
         capacity = case.chip.main_memory.capacity_bytes / GIB
-        which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
+        which = "the plan" if len(case.plans) == 1 else "no plan fits; one of the smallest"
         notes.append(f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical")
     if case.chip.scaleout is None and case.chips > (case.chip.scaleup.domain_chips or 1 if case.chip.scaleup else 1):
         notes.append(f"{case.chip.id} publishes no scale-out link; the chips table's median rate is assumed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,18 @@ FIELDS = (
     "zero_stage",
     "sequence_parallel",
     "recompute",
+    "recompute_share",
     "optimizer",
     "flash_attention",
 )
-"""Fields of a training case (`optimizer` and `flash_attention` go beyond the contract's list)."""
+"""Fields of a training case (the last three go beyond the contract's list)."""
 
 CUSTOMARY_BATCH_TOKENS = 4 * 2**20
 """Tokens per step where no batch is given: GPT-3 used 3.2 million (Brown et al. 2020, table 2.1), Llama 2 and 3
 four (Touvron et al. 2023, section 2.2)."""
 CUSTOMARY_SEQUENCE = 4096
+MISSPELT = 0.75
+"""Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
 
 
 @dataclass
@@ -69,7 +73,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
     model, chip = cases.model_of(case), cases.chip_of(case)
     _reject_dead_links(chip)
     precision, notes = cases.precision_of(case, chip)
-    software = cases.choice(case, "software", tuple(constants.STACK_OF_SOFTWARE))
+    software, unknown = _software(case)
     fixed = _fixed(case)
     parsed = TrainingCase(
         id=case.get("id"),
@@ -83,14 +87,44 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
         global_batch=0,
         fixed=fixed,
         sequence_parallel=cases.flag(case, "sequence_parallel"),
-        flash_attention=_flash(case, precision, software),
-        notes=cases.model_notes(case) + notes,
+        flash_attention=_flash(case, chip, precision, software),
+        notes=cases.model_notes(case) + notes + unknown,
     )
     if case.get("seq_len") is None:
         parsed.notes.append(f"seq_len not given; {CUSTOMARY_SEQUENCE} assumed")
+    _settle_for_old_stacks(parsed)
+    _settle_selective(parsed)
     parsed.global_batch = cases.whole(case, "global_batch") or _customary_batch(parsed)
     parsed.plans = _candidates(parsed)
     return parsed
+
+
+def _settle_for_old_stacks(case: TrainingCase) -> None:
+    """What stacks of before fused attention could not do is off unless the case asks for it."""
+    if case.stack not in constants.UNFUSED_STACKS:
+        return
+    if case.sequence_parallel is None:
+        case.sequence_parallel = False
+    if case.fixed["recompute"] is None:
+        case.fixed["recompute"] = RECOMPUTE_LEVELS["full"]
+        case.notes.append("recompute not given; full assumed, as stacks without fused attention ran")
+
+
+def _settle_selective(case: TrainingCase) -> None:
+    """Some stacks mean whole layers by selective recomputation."""
+    share = constants.SELECTIVE_REDOES_LAYERS.get(case.stack)
+    if share is not None and case.fixed["recompute"] == RECOMPUTE_LEVELS["selective"]:
+        case.fixed |= {"recompute": RECOMPUTE_LEVELS["full"], "recompute_share": share}
+        case.notes.append(f"selective recomputation in this stack redoes {share:.0%} of the layers")
+
+
+def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """The stack's name and what to note: one that nobody has measured is `other`, one that looks misspelt is an error."""
+    given = case.get("software")
+    known = tuple(constants.STACK_OF_SOFTWARE)
+    if not isinstance(given, str) or given.lower() in known or get_close_matches(given.lower(), known, cutoff=MISSPELT):
+        return cases.choice(case, "software", known), []
+    return "other", [f"software '{given}' is not among the measured stacks; taken as other"]
 
 
 def _reject_dead_links(chip: Chip) -> None:
@@ -105,6 +139,7 @@ def _fixed(case: Mapping[str, Any]) -> dict[str, Any]:
     fixed["zero_stage"] = cases.whole(case, "zero_stage", 0, 3)
     word = cases.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
     fixed["recompute"] = None if word is None else RECOMPUTE_LEVELS[word]
+    fixed["recompute_share"] = cases.share(case, "recompute_share")
     return fixed
 
 
@@ -124,13 +159,16 @@ def _chips(case: Mapping[str, Any], fixed: Mapping[str, Any]) -> int:
     return chips
 
 
-def _flash(case: Mapping[str, Any], precision: str, software: str | None) -> bool:
-    """Fused attention unless the case says otherwise. Megatron and DeepSpeed runs in FP16 date from before it
-    (FlashAttention: Dao et al., May 2022; the field went to BF16 with the A100)."""
+def _flash(case: Mapping[str, Any], chip: Chip, precision: str, software: str | None) -> bool:
+    """Fused attention unless the case says otherwise or its date speaks against it (FlashAttention: Dao et al., May
+    2022): Volta has no such kernels (Dao 2023 supports Ampere and later), Megatron's FP16 runs and DeepSpeed's runs
+    on Ampere date from before it."""
     given = cases.flag(case, "flash_attention")
     if given is not None:
         return given
-    return not (precision == "fp16" and (software or "") in ("megatron", "megatron-lm", "deepspeed", "megatron-deepspeed"))
+    stack = constants.STACK_OF_SOFTWARE[software] if software else None
+    old = (stack == "megatron-core" and precision == "fp16") or (stack == "deepspeed" and chip.family == "nvidia-ampere")
+    return not (old or chip.family == "nvidia-volta")
 
 
 def _customary_batch(case: TrainingCase) -> int:
@@ -142,7 +180,7 @@ def _customary_batch(case: TrainingCase) -> int:
 
 
 def _candidates(case: TrainingCase) -> list[dict[str, int]]:
-    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed)
+    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed, case.stack in constants.FULLY_SHARDED_STACKS)
     broken = _broken(case, found) if found else []
     good = [layout for layout, reason in zip(found, broken, strict=True) if reason is None]
     if good:

@@ -15,8 +15,8 @@ from ..catalog import chips as chip_catalog
 from ..catalog import tables
 from ..core.errors import InputError, unknown
 from ..core.training import model_flops_per_step
-from . import calibration, constants, measured_memory, measured_training
-from .refit import COVERAGE, UNSEEN_TABLE, weighted_quantile
+from . import calibration, constants, measured_memory, measured_training, random_effects
+from .refit import COVERAGE, UNSEEN_TABLE, interval_kinds, weighted_quantile
 
 CONSTANT_MFU = 0.5
 """The plainest baseline: half of the 16-bit peak, whatever the run."""
@@ -47,6 +47,7 @@ def _rows(state: tuple) -> pd.DataFrame:
     frame["predicted_s"] = calibration.predict_rows(measured, constants.load())
     frame["family"] = frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
     frame["generation"] = frame["family"].str.partition("-")[2].str.replace("tpu", "TPU").str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
+    frame["interval_kind"] = interval_kinds(frame)
     frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
     unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
     for name in ("source", "chip", "family"):
@@ -98,27 +99,27 @@ def dense_nvidia() -> pd.DataFrame:
 
 
 def coverage() -> pd.DataFrame:
-    """Share of runs inside the 90% interval, by kind, when neither the constants nor the interval saw the source.
+    """Share of runs inside the 90% interval, by kind of interval, when neither the constants nor the interval saw the source.
 
-    Columns: kind, rows, coverage, low, high (the stored interval's factors for measured chips).
+    Columns: interval_kind, rows, coverage, low, high (the stored interval's factors for measured chips).
     """
     frame = rows()
     stored = constants.load()
     residual = np.log(frame["measured_s"] / frame["unseen_source_s"])
-    weights = pd.Series(calibration.row_weights(frame["source"]), index=frame.index)
+    weights = pd.Series(random_effects.row_weights(frame["source"]) ** 2, index=frame.index)
     inside = pd.Series(False, index=frame.index)
     tail = (1 - COVERAGE) / 2
-    for (source, kind), group in frame.groupby(["source", "kind"]):
-        others = (frame["source"] != source) & (frame["kind"] == kind)
+    for (source, kind), group in frame.groupby(["source", "interval_kind"]):
+        others = (frame["source"] != source) & (frame["interval_kind"] == kind)
         if not others.any():
             continue
         args = residual[others].to_numpy(), weights[others].to_numpy()
         low, high = weighted_quantile(*args, tail), weighted_quantile(*args, 1 - tail)
         inside[group.index] = residual[group.index].between(low, high)
     records = []
-    for kind, group in frame.groupby("kind"):
-        low, high = constants.interval(stored, "measured", kind != "dense")
-        records.append({"kind": kind, "rows": len(group), "coverage": float(inside[group.index].mean()), "low": low, "high": high})
+    for kind, group in frame.groupby("interval_kind"):
+        low, high = constants.interval(stored, "measured", group["family"].iloc[0], kind == "moe")
+        records.append({"interval_kind": kind, "rows": len(group), "coverage": float(inside[group.index].mean()), "low": low, "high": high})
     return pd.DataFrame(records)
 
 
