@@ -26,7 +26,7 @@ def answer(record: pd.DataFrame, transfer: pd.DataFrame, pairs: pd.DataFrame, po
     return (
         f"**Are training recipes tied to Nvidia's short numbers? At four bits the published record says {said['4 bits']}, "
         f"at eight bits {said['8 bits']}, at BF16 {said['BF16']}.** In our experiment a learning rate tuned on any of "
-        f"{transfer['tuned_on'].nunique()} recipes cost any other at most {transfer['nats'].max():.3f} nats per character on average, "
+        f"{transfer['tuned_on'].nunique()} recipes cost any other at most {transfer['nats'].max():.1g} nats per character on average, "
         f"while one constant carried over from another chip ended {lost:.0%} of the runs. FP8 makes a training step "
         f"{speed['speedup']:.2f} times as fast, where the data sheet says {speed['peak_ratio']:.1f}."
     )
@@ -101,9 +101,9 @@ def transfer(cells: pd.DataFrame, seeds: int) -> Picture:
     """cells: as `numerics.analysis.transfer`, with readers' names."""
     dear = cells.loc[cells["nats"].idxmax()]
     return Picture(
-        f"A learning rate tuned on other hardware's numbers costs at most {dear['nats']:.3f} nats",
+        f"A learning rate tuned on other hardware's numbers costs at most {dear['nats']:.1g} nats",
         f"Loss added by training with a learning rate tuned under another recipe, mean of {seeds} seeds. Worst: tuned on {dear['tuned_on']}, trained with {dear['trained_with']}.",
-        f"Square of cells, one row and column per recipe, all within {cells['nats'].abs().max():.3f} nats of zero.",
+        f"Square of cells, one row and column per recipe, all within {cells['nats'].abs().max():.1g} nats of zero.",
     )
 
 
