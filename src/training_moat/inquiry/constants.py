@@ -84,6 +84,9 @@ SELECTIVE_REDOES_LAYERS = {"fsdp": 0.5, "pytorch-eager": 0.5}
 """Stacks whose selective recomputation is not that of the attention core: PyTorch's redoes every second layer, or all
 but every second product ("selective" in torchtitan, docs/performance.md; the same word in fms-fsdp)."""
 
+WHOLE_STEP_STACKS = ("maxtext", "pytorch-xla")
+"""Stacks that compile the whole step into one program, so that no layer waits for launches (XLA)."""
+
 NO_TENSOR_OVERLAP = ("megatron-2021", "deepspeed")
 """Stacks that wait for every tensor-parallel collective: Megatron-Core hides part of them since 2023."""
 
@@ -188,7 +191,7 @@ def efficiency(constants: Constants, chip: Chip, precision: str, stack_name: str
         overlap_data=1 - generic("exposed_data"),
         overlap_tensor=0.0 if stack_name in NO_TENSOR_OVERLAP else 1 - generic("exposed_tensor"),
         overlap_expert=1 - generic("exposed_expert"),
-        layer_seconds=generic("layer_seconds"),
+        layer_seconds=0.0 if stack_name in WHOLE_STEP_STACKS else generic("layer_seconds"),
         expert_layer_seconds=generic("expert_layer_seconds"),
         expert_call_seconds=generic("expert_call_seconds"),
         expert_software=factor("software", stack_name, "expert"),
