@@ -21,7 +21,7 @@ from ..core.memory import least_recompute_share, training_memory
 from ..core.plan import Plan, layers_fit_pipeline
 from ..core.training import hardware_flops_per_step, model_flops_per_step
 from ..core.units import TERA
-from ..core.workload import Transformer, derived_params
+from ..core.workload import Transformer, attention_score_flops_per_token, derived_params
 from . import constants
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
@@ -221,9 +221,13 @@ def _step_seconds(frame: pd.DataFrame) -> pd.Series:
     per_second = logged.where(logged > 5000, logged * frame["seq_len"])
     seconds = seconds.fillna(tokens / per_second)
     model, plan = _models(frame), _plans(frame)
+    whole = model_flops_per_step(model, plan)
+    # Half of the attention scores, forward and twice backward.
+    masked = 1.5 * plan.tokens_per_step * attention_score_flops_per_token(model, plan.seq_len)
     for counts, metric, flops in (
         ("hardware", "hw_tflops_per_gpu", hardware_flops_per_step(model, plan)),
-        ("model", "model_tflops_per_gpu", model_flops_per_step(model, plan)),
+        ("model", "model_tflops_per_gpu", whole),
+        ("causal", "model_tflops_per_gpu", whole - masked),
     ):
         rate = frame[metric].where(frame["rate_counts"] == counts)
         seconds = seconds.fillna(flops / (frame["chips"] * rate * TERA))

@@ -68,7 +68,7 @@ def measured_pairs() -> pd.DataFrame:
     same, own = _pairs(runs, _SAME_PLAN), _pairs(runs, _OWN_PLAN)
     pairs = pd.concat([same.assign(plan="same"), own.assign(plan="own")], ignore_index=True)
     known = ["source", "model", "chip_id", "n_chips", "seq_len", "format"]
-    pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median().sort_values("plan", ascending=False)
+    pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median().sort_values("plan", ascending=False, kind="stable")
     pairs = pairs.drop_duplicates(known, keep="first")  # the same plan tells more than each format's own
     chips = tables.load("chips").set_index("id")
     peaks = [
@@ -78,7 +78,7 @@ def measured_pairs() -> pd.DataFrame:
     pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
     pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
     columns = ["model", "chip_id", "chips", "format", "plan", "speedup", "peak_ratio", "realised", "source"]
-    return pairs[columns].sort_values(["format", "chip_id", "model", "chips"], ignore_index=True)
+    return pairs[columns].sort_values(["format", "chip_id", "model", "chips", "source", "speedup"], ignore_index=True)
 
 
 def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
