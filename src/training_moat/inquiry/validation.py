@@ -46,7 +46,7 @@ def _rows(state: tuple) -> pd.DataFrame:
     frame["measured_s"] = measured.measured_seconds
     frame["predicted_s"] = calibration.predict_rows(measured, constants.load())
     frame["family"] = frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
-    frame["generation"] = frame["family"].str.partition("-")[2].str.replace("tpu", "TPU").str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
+    frame["generation"] = frame["family"].str.partition("-")[2].str.replace("tpu", "TPU").str.replace("cdna", "CDNA ").str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
     frame["interval_kind"] = interval_kinds(frame)
     frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
     unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
