@@ -37,7 +37,7 @@ def heatmap(
             ramp = alt.Scale(type="log" if log else "linear", domain=[low, high], range=theme.SEQUENTIAL)
             dark = f"datum['{value}'] > {(low * high) ** 0.5 if log else (low + high) / 2}"
         kind, text = "quantitative", alt.Text(field=parts.field(label or value), type="nominal" if label else "quantitative", **({} if label else {"format": label_format}))
-        legend = alt.Legend(title=value_title, gradientLength=160, tickCount=3)
+        legend = alt.Legend(title=value_title, titleLimit=320, gradientLength=160, tickCount=3)
         ink = alt.condition(dark, alt.value("#ffffff"), alt.value("#1d232a"))
     else:
         ramp, kind, legend = theme.colour_scale(data[value].astype(str), colors), "nominal", alt.Legend(title=None)
