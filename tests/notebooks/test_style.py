@@ -86,6 +86,14 @@ def test_every_sentence_is_asserted_beside_it(path):
             assert "assert " in cell.source or (after is not None and "assert " in after.source), cell.source
 
 
+def test_what_a_cell_computes_for_the_reader_is_its_last_statement(path):
+    """Jupyter shows the value of a cell's last statement alone: an assertion after a sentence hides the sentence."""
+    shown = re.compile(r"figures\.(sentence|publish|table)\(")
+    for cell in code_cells(path):
+        hidden = [ast.unparse(part) for part in ast.parse(cell.source).body[:-1] if shown.match(ast.unparse(part))]
+        assert not hidden, hidden
+
+
 def test_it_says_what_would_change_the_answer_and_where_it_comes_from(path):
     headings = re.findall(r"^## (.+)$", prose(path), re.M)
     assert [heading for heading in headings if heading.lower().startswith("what would change")]
