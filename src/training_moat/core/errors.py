@@ -10,10 +10,10 @@ class InputError(ValueError):
     """Bad input, said in one sentence: what is wrong, where, and what was expected."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `name`, ignoring case, or None when nothing is close."""
+def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+    """Return the known name most like `name`, ignoring case, or None when none is as like as `likeness` (0 to 1)."""
     by_lower = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=likeness)
     return by_lower[found[0]] if found else None
 
 

@@ -180,9 +180,9 @@ def training_memory(
     """Bytes per chip to train `model` under `plan`.
 
     `gradient_bytes` is what a weight's gradient takes, `input_bytes` a value of a matmul's kept input.
-    `master_is_weight` (0 or 1): the FP32 weights are the only stored copy, cast layer by layer as they are used (PyTorch FSDP,
-    JAX), instead of living beside a 16-bit one. `reserve_bytes` is what the runtime takes whatever the plan (contexts, communication buffers),
-    `reserve_share` the allocator's loss as a share of the activations; both are calibrated.
+    `master_is_weight` (0 or 1): the FP32 weights are the only stored copy, cast layer by layer as they are used
+    (PyTorch FSDP, JAX), instead of living beside a 16-bit one. `reserve_bytes` is what the runtime takes whatever the
+    plan (contexts, communication buffers), `reserve_share` the allocator's loss as a share of the activations; both are calibrated.
     """
     activations = activation_bytes(model, plan, input_bytes)
     gathered = gathered_weight_bytes(model, plan)

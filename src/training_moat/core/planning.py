@@ -70,9 +70,9 @@ def layouts(
 
     `fixed` holds the settings the caller has chosen (None or absent: free). `fully_sharded` stacks shard the weights
     over all replicas unless told otherwise (inside a pipeline, where they would be gathered for every micro-batch,
-    gradients and optimizer states only). Recomputing single modules
-    is tried unasked for mixtures of experts alone: dense stacks with fused attention gain little, older ones could not. Whether a
-    layout fits in memory and how long it takes is for the caller to compute.
+    gradients and optimizer states only). Recomputing single modules is tried unasked for mixtures of experts alone:
+    dense stacks with fused attention gain little, older ones could not. Whether a layout fits in memory and how long
+    it takes is for the caller to compute.
     """
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
     found: list[dict[str, int]] = []

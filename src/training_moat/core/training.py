@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import collectives
-from .elementwise import Number, log2, logical_or, maximum, minimum, where
+from .elementwise import Number, log2, logical_and, logical_or, maximum, minimum, where
 from .fabrics import Fabric
 from .memory import OPTIMIZER_BYTES, expert_data_ranks, params_per_stage
 from .plan import Plan
@@ -62,10 +62,10 @@ class Efficiency:
     (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
     grouped expert matmuls keep. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
     that hides behind computation. `layer_seconds`: fixed cost per layer and pass (launches, host), and
-    `expert_layer_seconds` and `expert_call_seconds` are what routing and each local expert add to it; `expert_software`: how fast the stack's expert layers are against the
-    reference stack's. `step_seconds`: fixed cost per step. `software`: how fast the
-    stack's own kernels (attention, norms, casts, host) are against the reference stack, and `matmul_software`
-    how well it uses the vendor's matmuls. `straggling`: slow-down per doubling of the data-parallel replicas.
+    `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
+    fixed cost per step. `software`: how fast the stack's own kernels (attention, norms, casts, host) are against
+    the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
+    expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas.
     """
 
     matmul: Number
@@ -321,7 +321,7 @@ def step_time(
     unfused_again = where(logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute)
     core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
     stack = 1 / eff.software
-    light = where(plan.flash_attention > 0, where(plan.recompute == 1, 1.0, 0.0), 0.0)
+    light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
     matmul = (3 + again) * matmul + light * _latent_seconds(model, plan, node, eff)
     compute = matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
     traffic = (3 + again + light * NORM_SHARE) * streams + (2 + again) * casts + (1 + unfused_again + core_backward) * core_traffic
@@ -371,5 +371,5 @@ def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
     score = 2 * model.layers * attended_tokens(model, plan.seq_len) * model.heads * (model.query_key_dim + model.value_dim)
     vocabulary = 2 * model.hidden * model.vocab
     layered = training_flops_per_token(model, plan.seq_len) / 3 - vocabulary
-    extra = where(plan.recompute >= 2, plan.recompute_share * layered, where(plan.recompute >= 1, score, 0.0))
+    extra = plan.recomputed_layers * layered + where(plan.recompute == 1, score, 0.0)
     return model_flops_per_step(model, plan) + tokens * extra

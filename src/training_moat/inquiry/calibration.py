@@ -22,7 +22,7 @@ from ..core.machine import Chip
 from ..core.training import Node, StepTime, step_time
 from . import constants as known
 from .constants import WIDTH_OF_FORMAT, Constants
-from .measured_training import Rows
+from .measured_training import Rows, families
 from .priors import GENERIC_PRIORS, SHARES, STAGE_OF_CONSTANT, Key, prior
 from .random_effects import Split, robust, robust_slope
 
@@ -35,6 +35,7 @@ MOSTLY = 0.8
 """Share of a stack's dense runs beyond which it belongs to the chips they ran on."""
 DIFFERENCE = 1e-6
 """Step in the logarithm of a constant for its finite differences."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -114,7 +115,7 @@ def stages(rows: Rows) -> np.ndarray:
     Dense runs on Nvidia's chips, of which there are most and from most hands, set the generic constants; dense runs on
     other chips then only how their families depart from them; mixtures of experts last and only what experts add.
     """
-    nvidia = _family(rows).str.startswith("nvidia").to_numpy()
+    nvidia = families(rows.frame).str.startswith("nvidia").to_numpy()
     return np.where(rows.frame["experts"].to_numpy() > 0, 3, np.where(nvidia, 1, 2))
 
 
@@ -122,7 +123,7 @@ def parameter_keys(rows: Rows) -> list[Key]:
     """The constants that these rows can speak to, generic ones first."""
     frame, stage = rows.frame, stages(rows)
     keys: list[Key] = [("generic", "all", name) for name in GENERIC_PRIORS if STAGE_OF_CONSTANT.get(name, 1) in stage]
-    family = _family(rows)
+    family = families(rows.frame)
     width = frame["format"].map(WIDTH_OF_FORMAT)
     for name in sorted(family.unique()):
         keys += [("family", name, "matmul"), ("family", name, "attention"), ("family", name, "memory")]
@@ -162,8 +163,8 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
 
 
 def _home(rows: Rows, stage: np.ndarray) -> dict[tuple[str, str], int]:
-    """The dense stage in which nearly all runs of each stack are (else the first), and in which its factors are settled (a compiler for TPUs
-    is not judged by its few runs on GPUs)."""
+    """The dense stage in which nearly all runs of each stack are (else the first), and in which its factors are settled:
+    a compiler for TPUs is not judged by its few runs on GPUs."""
     dense = rows.frame["stack"][stage < 3]
     most = dense.groupby(dense).apply(lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1)
     return {("software", name): number for name, number in most.items()}
@@ -199,7 +200,7 @@ def _owners(keys: list[Key], rows: Rows) -> list[np.ndarray]:
     A row feels every generic constant but only its own family's, chip's and stack's factors, so that all families'
     factors of one name can be varied at once.
     """
-    labels = {"family": _family(rows), "chip": rows.frame["chip_id"], "software": rows.frame["stack"]}
+    labels = {"family": families(rows.frame), "chip": rows.frame["chip_id"], "software": rows.frame["stack"]}
     sets: dict[Key | tuple[str, str], np.ndarray] = {}
     for index, (level, key, name) in enumerate(keys):
         one = sets.setdefault((level, name), np.full(len(rows.frame), -1))
@@ -219,13 +220,9 @@ def _jacobian(errors: Callable[[np.ndarray], np.ndarray], logs: np.ndarray, owne
     return matrix
 
 
-def _family(rows: Rows) -> pd.Series:
-    return rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
-
-
 def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     """(rows, sources) that each constant was fitted on."""
-    frame = rows.frame.assign(family=_family(rows))
+    frame = rows.frame.assign(family=families(rows.frame))
     column = {"family": "family", "chip": "chip_id", "software": "stack"}
     width = frame["format"].map(WIDTH_OF_FORMAT)
     found: dict[Key, tuple[int, int]] = {}
@@ -233,7 +230,7 @@ def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
         mask = frame[column[level]] == key if level in column else pd.Series(True, index=frame.index)
         if "_" in name and name.startswith("matmul_"):
             mask = mask & (width == name.removeprefix("matmul_"))
-        if name in ("expert", "expert_layer_seconds", "expert_call_seconds", "exposed_expert"):
+        if STAGE_OF_CONSTANT.get(name) == 3:  # experts
             mask = mask & (frame["experts"] > 0)
         found[level, key, name] = int(mask.sum()), int(frame.loc[mask, "source"].nunique())
     return found

@@ -51,8 +51,8 @@ SOFTWARE_OF_STACK = {
     "other": ("other", "habana", "optimum-habana"),
 }  # fmt: skip
 """Calibrated stacks and the names a caller may use for each, by whose kernels run: Megatron-Core's and Transformer
-Engine's, DeepSpeed's, PyTorch's own (compiled and fused, or one by one), XLA's, Huawei's, Amazon's. Stacks without measurements of their own ("other") are
-taken to be as fast as the measured ones usually are."""
+Engine's, DeepSpeed's, PyTorch's own (compiled and fused, or one by one), XLA's, Huawei's, Amazon's. Stacks without
+measurements of their own ("other") are taken to be as fast as the measured ones usually are."""
 STACK_OF_SOFTWARE = {name: stack for stack, names in SOFTWARE_OF_STACK.items() for name in names}
 
 REFERENCE_STACK = "megatron-core"

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
-from ..catalog import chips as chip_catalog
 from ..core.memory import TrainingMemory, training_memory
 from ..core.units import GB
 from . import constants as known
 from .constants import Constants
-from .measured_training import Rows, configurations, rows_of
+from .measured_training import Rows, capacity_bytes, configurations, gradient_bytes, rows_of
 from .measured_training import usable as runs
 
 RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
@@ -44,8 +43,7 @@ def measured_bytes(rows: Rows) -> np.ndarray:
 
 def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0) -> TrainingMemory:
     """The model's memory per chip for every row."""
-    kinds = rows.frame[["format", "stack", "software"]].itertuples(index=False)
-    gradient = np.array([known.gradient_bytes(*kind) for kind in kinds])
+    gradient = gradient_bytes(rows.frame)
     kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     master = rows.frame["stack"].isin(known.FULLY_SHARDED_STACKS).to_numpy()
     return training_memory(rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept, master)
@@ -74,8 +72,7 @@ def runs_that_fit() -> Rows:
 def fit_fused_reserve(rows: Rows) -> float:
     """Reserve bytes for stacks with fused attention: the most that lets all but `MISFITS` of the runs fit their
     chips. Their authors chose the largest micro-batch that fits, so the bound is close."""
-    capacity = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes).to_numpy(float)
-    return float(np.quantile(capacity - predicted(rows).total, MISFITS))
+    return float(np.quantile(capacity_bytes(rows.frame) - predicted(rows).total, MISFITS))
 
 
 def comparison(constants: Constants) -> pd.DataFrame:

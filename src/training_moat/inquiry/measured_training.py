@@ -87,6 +87,22 @@ def configurations() -> pd.DataFrame:
     return frame
 
 
+def families(frame: pd.DataFrame) -> pd.Series:
+    """Architecture family of every row's chip."""
+    return frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+
+
+def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
+    """Bytes that every row's chip holds."""
+    return frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes).to_numpy(float)
+
+
+def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
+    """Bytes of gradient per weight of every row, by its format and software."""
+    kinds = frame[["format", "stack", "software"]].itertuples(index=False)
+    return np.array([constants.gradient_bytes(*kind) for kind in kinds])
+
+
 def usable() -> Rows:
     """The configurations the model can be compared with, as arrays."""
     frame = configurations()
@@ -202,10 +218,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
 
 def _settle_recomputation(rows: Rows) -> Plan:
     """Where a source does not state it: none if the run fits its chip without, else as many layers as it must."""
-    capacity = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes)
-    room = capacity.to_numpy(float)
-    kinds = rows.frame[["format", "stack", "software"]].itertuples(index=False)
-    gradient = np.array([constants.gradient_bytes(*kind) for kind in kinds])
+    room, gradient = capacity_bytes(rows.frame), gradient_bytes(rows.frame)
     weigh = lambda plan: training_memory(rows.model, plan, gradient_bytes=gradient).total  # noqa: E731
     redone = rows.frame["recompute_level"].isna().to_numpy() & (weigh(rows.plan) > room)
     share = np.where(redone, least_recompute_share(rows.model, rows.plan, weigh, room), rows.plan.recompute_share)
@@ -250,14 +263,15 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
     notes = frame["notes"].fillna("")
     mark(frame["source"].isin(["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]),
          "only a percentage of peak is printed")
-    mark(notes.str.contains(r"padded\) expert matmul|dense matmul, capacity", regex=True), "experts are padded to a capacity, which the model does not compute")
+    mark(notes.str.contains(r"padded\) expert matmul|dense matmul, capacity"),
+         "experts are padded to a capacity, which the model does not compute")
     mark(notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"), "fine-tuning, not pre-training")
-    mark(notes.str.contains("interleaving of the pipeline not stated"), "the pipeline's interleaving is not stated")
     mark(notes.str.contains("method: (?:MCore|TP.EP.DP|FSDP;)") & frame["tp"].gt(1),
          "experts are split by tensor parallelism, which the model does not represent")
     mark(frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
          "fully sharded, but the micro-batch is not stated")
-    mark(_interleaving_unknown(frame), "the pipeline's interleaving is not stated")
+    unstated = notes.str.contains("interleaving of the pipeline not stated")
+    mark(unstated | _interleaving_unknown(frame), "the pipeline's interleaving is not stated")
     mark(notes.str.contains("power-limited GPUs"), "the chips' power was limited by an amount not stated")
     mark(notes.str.contains("use only relative"), "the source's rates contradict each other; relative use only")
     mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..catalog import chips as chip_catalog
 from ..catalog import paths, tables
 from . import (
     calibration,
@@ -21,7 +20,7 @@ from . import (
     serving_calibration,
     serving_constants,
 )
-from .measured_training import Rows
+from .measured_training import Rows, families
 
 UNSEEN_TABLE = "training_left_out"
 UNSEEN_COLUMNS = {"measured": "source", "family": "chip", "generic": "family"}
@@ -32,11 +31,10 @@ COVERAGE = 0.90
 
 def left_out(rows: Rows, start: constants.Constants) -> dict[str, np.ndarray]:
     """Predicted seconds for every row by fits that never saw its source, its chip or its chip's family."""
-    family = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
     return {
         "measured": calibration.leave_out(rows, rows.frame["source"], start),
         "family": calibration.leave_out(rows, rows.frame["chip_id"], start),
-        "generic": calibration.leave_out(rows, family, start),
+        "generic": calibration.leave_out(rows, families(rows.frame), start),
     }
 
 
@@ -47,10 +45,16 @@ def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> 
     return float(values[order][min(np.searchsorted(cumulative, share), len(values) - 1)])
 
 
+def bounds(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """The ends between which `COVERAGE` of the weight lies, as much below as above."""
+    tail = (1 - COVERAGE) / 2
+    return weighted_quantile(values, weights, tail), weighted_quantile(values, weights, 1 - tail)
+
+
 def interval_kinds(frame: pd.DataFrame) -> pd.Series:
     """By row, the kind of run whose errors set its interval."""
-    family = frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
-    kinds = [constants.interval_kind(name, experts > 0) for name, experts in zip(family, frame["experts"], strict=True)]
+    pairs = zip(families(frame), frame["experts"], strict=True)
+    kinds = [constants.interval_kind(family, experts > 0) for family, experts in pairs]
     return pd.Series(kinds, index=frame.index)
 
 
@@ -63,7 +67,6 @@ def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
     """
     kinds = interval_kinds(rows.frame)
     weights = random_effects.row_weights(rows.frame["source"]) ** 2
-    tail = (1 - COVERAGE) / 2
     records = []
     for kind in sorted(set(kinds)):
         mask = (kinds == kind).to_numpy()
@@ -71,8 +74,7 @@ def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
         for level in ("measured", "family", "generic"):
             residual = np.log(rows.measured_seconds / predictions[level])
             good = mask & np.isfinite(residual)
-            low = weighted_quantile(residual[good], weights[good], tail)
-            high = weighted_quantile(residual[good], weights[good], 1 - tail)
+            low, high = bounds(residual[good], weights[good])
             widest_low, widest_high = min(widest_low, low), max(widest_high, high)
             sources = int(rows.frame.loc[good, "source"].nunique())
             for name, value in (("p05", widest_low), ("p95", widest_high)):

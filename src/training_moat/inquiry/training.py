@@ -63,9 +63,10 @@ def _scales(case: TrainingCase, constants: known.Constants) -> Callable[[Plan], 
 
 def _least_recomputation(case: TrainingCase, plans: Plan, weigh: Callable[[Plan], TrainingMemory]) -> Plan:
     """The plans with no more layers recomputed than memory asks, where the case leaves it open."""
-    if case.fixed["recompute"] is not None or case.fixed["recompute_share"] is not None:
-        asked = case.fixed["recompute_share"]
-        return plans if asked is None else replace(plans, recompute_share=np.full(len(case.plans), asked))
+    if case.fixed["recompute_share"] is not None:
+        return replace(plans, recompute_share=np.full(len(case.plans), case.fixed["recompute_share"]))
+    if case.fixed["recompute"] is not None:
+        return plans
     capacity = case.chip.main_memory.capacity_bytes
     share = least_recompute_share(case.model, plans, lambda trial: weigh(trial).total, capacity)
     return replace(plans, recompute_share=np.where(plans.recompute >= 2, share, 1.0))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from ..core import planning
-from ..core.errors import InputError
+from ..core.errors import InputError, nearest
 from ..core.machine import Chip
 from ..core.memory import OPTIMIZER_BYTES
 from ..core.plan import RECOMPUTE_LEVELS, Plan, impossible
@@ -122,7 +121,7 @@ def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     """The stack's name and what to note: one that nobody has measured is `other`, one that looks misspelt is an error."""
     given = case.get("software")
     known = tuple(constants.STACK_OF_SOFTWARE)
-    if not isinstance(given, str) or given.lower() in known or get_close_matches(given.lower(), known, cutoff=MISSPELT):
+    if not isinstance(given, str) or given.lower() in known or nearest(given, known, MISSPELT):
         return cases.choice(case, "software", known), []
     return "other", [f"software '{given}' is not among the measured stacks; taken as other"]
 
@@ -180,7 +179,8 @@ def _customary_batch(case: TrainingCase) -> int:
 
 
 def _candidates(case: TrainingCase) -> list[dict[str, int]]:
-    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed, case.stack in constants.FULLY_SHARDED_STACKS)
+    fully_sharded = case.stack in constants.FULLY_SHARDED_STACKS
+    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed, fully_sharded)
     broken = _broken(case, found) if found else []
     good = [layout for layout, reason in zip(found, broken, strict=True) if reason is None]
     if good:

@@ -16,7 +16,7 @@ from ..catalog import tables
 from ..core.errors import InputError, unknown
 from ..core.training import model_flops_per_step
 from . import calibration, constants, measured_memory, measured_training, random_effects
-from .refit import COVERAGE, UNSEEN_TABLE, interval_kinds, weighted_quantile
+from .refit import UNSEEN_TABLE, bounds, interval_kinds
 
 CONSTANT_MFU = 0.5
 """The plainest baseline: half of the 16-bit peak, whatever the run."""
@@ -45,7 +45,7 @@ def _rows(state: tuple) -> pd.DataFrame:
     frame = measured.frame.copy()
     frame["measured_s"] = measured.measured_seconds
     frame["predicted_s"] = calibration.predict_rows(measured, constants.load())
-    frame["family"] = frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+    frame["family"] = measured_training.families(frame)
     frame["generation"] = frame["family"].str.partition("-")[2].str.replace("tpu", "TPU").str.replace("cdna", "CDNA ").str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
     frame["interval_kind"] = interval_kinds(frame)
     frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
@@ -108,13 +108,11 @@ def coverage() -> pd.DataFrame:
     residual = np.log(frame["measured_s"] / frame["unseen_source_s"])
     weights = pd.Series(random_effects.row_weights(frame["source"]) ** 2, index=frame.index)
     inside = pd.Series(False, index=frame.index)
-    tail = (1 - COVERAGE) / 2
     for (source, kind), group in frame.groupby(["source", "interval_kind"]):
         others = (frame["source"] != source) & (frame["interval_kind"] == kind)
         if not others.any():
             continue
-        args = residual[others].to_numpy(), weights[others].to_numpy()
-        low, high = weighted_quantile(*args, tail), weighted_quantile(*args, 1 - tail)
+        low, high = bounds(residual[others].to_numpy(), weights[others].to_numpy())
         inside[group.index] = residual[group.index].between(low, high)
     records = []
     for kind, group in frame.groupby("interval_kind"):
