@@ -16,9 +16,13 @@ os.environ.update(ONE_THREAD)
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; returns 1 when a peer could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--tiny", action="store_true", help="a few evaluations each, to see that it runs")
+    parser.add_argument(
+        "--tiny", action="store_true", help="a few evaluations each, to see that it runs"
+    )
     parser.add_argument("--no-peers", action="store_true", help="our own model only")
-    parser.add_argument("--store", action="store_true", help="write benchmarks/README.md and data/peer_errors.csv")
+    parser.add_argument(
+        "--store", action="store_true", help="write benchmarks/README.md and data/peer_errors.csv"
+    )
     options = parser.parse_args(arguments)
     if options.store and (options.tiny or options.no_peers):
         parser.error("only a full run with the peers is stored")

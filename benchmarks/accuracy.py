@@ -35,45 +35,89 @@ def errors(peers: dict[str, Peer], date: str, with_left_out: bool = True) -> pd.
     for label, source in TABLES.items():
         held = (usable.frame["source"] == source).to_numpy()
         rows = usable.take(held)
-        for system, version, setting, seconds in _predictions(usable, rows, held, peers, with_left_out):
+        for system, version, setting, seconds in _predictions(
+            usable, rows, held, peers, with_left_out
+        ):
             key = f"{source};{PEER_SOURCES[system]}" if system in PEER_SOURCES else source
-            records.append(_record(system, version, setting, label, rows, seconds) | {"date": date, "source": key, "confirmed": "yes"})
+            records.append(
+                _record(system, version, setting, label, rows, seconds)
+                | {"date": date, "source": key, "confirmed": "yes"}
+            )
     return pd.DataFrame(records)
 
 
-def _predictions(usable: Rows, rows: Rows, held: np.ndarray, peers: dict[str, Peer], with_left_out: bool):
+def _predictions(
+    usable: Rows, rows: Rows, held: np.ndarray, peers: dict[str, Peer], with_left_out: bool
+):
     """(system, version, setting, predicted seconds) of everything that is compared on `rows`."""
     ours = training_moat.__version__
-    yield OURS, ours, "stored constants, fitted on all sources", calibration.predict_rows(rows, constants.load())
+    yield (
+        OURS,
+        ours,
+        "stored constants, fitted on all sources",
+        calibration.predict_rows(rows, constants.load()),
+    )
     if with_left_out:
         blind = calibration.fit(usable.take(~held)).constants
-        yield OURS, ours, "constants of a fit without this source", calibration.predict_rows(rows, blind)
+        yield (
+            OURS,
+            ours,
+            "constants of a fit without this source",
+            calibration.predict_rows(rows, blind),
+        )
     for name, peer in peers.items():
         yield name, peer.version, SETTINGS[name], _peer_seconds(peer, rows)
     ideal = _ideal_seconds(rows)
-    yield "constant", "", "half of the 16-bit peak, recomputed FLOPs counted", ideal / CONSTANT_SHARE
-    yield "median", "", "median share of peak of the table's other rows, recomputed FLOPs counted", _left_out_median(rows, ideal)
+    yield (
+        "constant",
+        "",
+        "half of the 16-bit peak, recomputed FLOPs counted",
+        ideal / CONSTANT_SHARE,
+    )
+    yield (
+        "median",
+        "",
+        "median share of peak of the table's other rows, recomputed FLOPs counted",
+        _left_out_median(rows, ideal),
+    )
 
 
 def cases(rows: Rows) -> list[dict[str, Any]]:
     """Published runs in the words of the peers' workers."""
-    columns = {key: getattr(rows.model, key) for key in ("layers", "hidden", "heads", "ffn", "vocab")}
-    columns |= {key: getattr(rows.plan, key) for key in vars(rows.plan)} | {"chips": rows.frame["chips"].to_numpy()}
-    whole = [{key: int(column[i]) for key, column in columns.items()} for i in range(len(rows.frame))]
-    return [case | {"params": float(count)} for case, count in zip(whole, params(rows.model), strict=True)]
+    columns = {
+        key: getattr(rows.model, key) for key in ("layers", "hidden", "heads", "ffn", "vocab")
+    }
+    columns |= {key: getattr(rows.plan, key) for key in vars(rows.plan)} | {
+        "chips": rows.frame["chips"].to_numpy()
+    }
+    whole = [
+        {key: int(column[i]) for key, column in columns.items()} for i in range(len(rows.frame))
+    ]
+    return [
+        case | {"params": float(count)}
+        for case, count in zip(whole, params(rows.model), strict=True)
+    ]
 
 
 def _peer_seconds(peer: Peer, rows: Rows) -> np.ndarray:
     outcomes = peer.ask("predict", cases=cases(rows))["outcomes"]
     if None in outcomes:
-        raise PeerFailed(f"{peer.name} refuses row {outcomes.index(None) + 1} of {rows.frame['source'].iloc[0]}")
+        raise PeerFailed(
+            f"{peer.name} refuses row {outcomes.index(None) + 1} of {rows.frame['source'].iloc[0]}"
+        )
     return np.array([seconds for seconds, _ in outcomes])
 
 
 def _ideal_seconds(rows: Rows) -> np.ndarray:
     """Step time at full peak, recomputation counted."""
-    peak = rows.frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).peak_flops["fp16"]).to_numpy(float)
-    return hardware_flops_per_step(rows.model, rows.plan) / (rows.frame["chips"].to_numpy(float) * peak)
+    peak = (
+        rows.frame["chip_id"]
+        .map(lambda chip: chip_catalog.chip(chip).peak_flops["fp16"])
+        .to_numpy(float)
+    )
+    return hardware_flops_per_step(rows.model, rows.plan) / (
+        rows.frame["chips"].to_numpy(float) * peak
+    )
 
 
 def _left_out_median(rows: Rows, ideal: np.ndarray) -> np.ndarray:
@@ -82,7 +126,9 @@ def _left_out_median(rows: Rows, ideal: np.ndarray) -> np.ndarray:
     return ideal / [np.median(np.delete(share, i)) for i in range(len(share))]
 
 
-def _record(system: str, version: str, setting: str, label: str, rows: Rows, seconds: np.ndarray) -> dict[str, Any]:
+def _record(
+    system: str, version: str, setting: str, label: str, rows: Rows, seconds: np.ndarray
+) -> dict[str, Any]:
     error = seconds / rows.measured_seconds - 1
     return {
         "system": system,

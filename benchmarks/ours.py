@@ -23,7 +23,13 @@ from training_moat.inquiry import training, training_cases
 
 from .peers.environment import ONE_THREAD
 
-GPT3 = {"model": "gpt3-175b", "chip": "a100-80", "chips": 4096, "seq_len": 2048, "global_batch": 1536}
+GPT3 = {
+    "model": "gpt3-175b",
+    "chip": "a100-80",
+    "chips": 4096,
+    "seq_len": 2048,
+    "global_batch": 1536,
+}
 """GPT-3 175B on 4,096 A100: sequence and batch of Narayanan et al. 2021, table 2."""
 GPT3_IN_2021 = GPT3 | {"precision": "fp16", "software": "megatron", "flash_attention": False}
 """The same with the software of that paper: FP16, no fused attention."""
@@ -55,33 +61,51 @@ class Search:
 
     def singles(self, count: int) -> Callable[[], object]:
         """Timing `count` plans one by one, plain numbers in, plain numbers out."""
-        plans = [_each(self.plan, lambda column, i=i: float(column[i])) for i in range(len(self.case.plans))]
+        plans = [
+            _each(self.plan, lambda column, i=i: float(column[i]))
+            for i in range(len(self.case.plans))
+        ]
         chosen = list(islice(cycle(plans), count))
-        return lambda: [step_time(self.case.model, plan, self.node, self.efficiency).total for plan in chosen]
+        return lambda: [
+            step_time(self.case.model, plan, self.node, self.efficiency).total for plan in chosen
+        ]
 
     def requests(self, count: int) -> list[dict[str, Any]]:
         """`count` prediction requests, each with one of the candidate plans written out."""
         words = {code: word for word, code in RECOMPUTE_LEVELS.items()}
         plans = islice(cycle(self.case.plans), count)
-        return [{**self.request, **plan, "id": i, "recompute": words[plan["recompute"]]} for i, plan in enumerate(plans)]
+        return [
+            {**self.request, **plan, "id": i, "recompute": words[plan["recompute"]]}
+            for i, plan in enumerate(plans)
+        ]
 
     def for_peers(self) -> list[dict[str, Any]]:
         """The candidate plans in the words of the peers' workers."""
         model = self.case.model
         shared = {
-            **{key: int(getattr(model, key)) for key in ("layers", "hidden", "heads", "ffn", "vocab")},
+            **{
+                key: int(getattr(model, key))
+                for key in ("layers", "hidden", "heads", "ffn", "vocab")
+            },
             "params": float(params(model)),
             "chips": self.case.chips,
             "seq_len": self.case.seq_len,
             "global_batch": self.case.global_batch,
             "flash_attention": int(self.case.flash_attention),
         }
-        return [{**shared, **plan, "sequence_parallel": int(plan["tp"] > 1)} for plan in self.case.plans]
+        return [
+            {**shared, **plan, "sequence_parallel": int(plan["tp"] > 1)} for plan in self.case.plans
+        ]
 
 
 def _each(plan: Plan, change: Callable[[np.ndarray], Any]) -> Plan:
     values = {field.name: getattr(plan, field.name) for field in fields(Plan)}
-    return Plan(**{name: change(value) if isinstance(value, np.ndarray) else value for name, value in values.items()})
+    return Plan(
+        **{
+            name: change(value) if isinstance(value, np.ndarray) else value
+            for name, value in values.items()
+        }
+    )
 
 
 def command_line_seconds(requests: list[dict[str, Any]]) -> float:

@@ -17,14 +17,24 @@ from .timing import round_to
 README = Path(__file__).parent / "README.md"
 START, END = "<!-- measured -->", "<!-- /measured -->"
 SPEED_COLUMNS = ("work", "system", "per CPU second", "slowest, fastest", "ours over it")
-SEARCH_COLUMNS = ("system", "how", "plans", "CPU seconds", "ours is faster by", "winner", "its step, s")
+SEARCH_COLUMNS = (
+    "system",
+    "how",
+    "plans",
+    "CPU seconds",
+    "ours is faster by",
+    "winner",
+    "its step, s",
+)
 ERROR_COLUMNS = ("system", "setting", "rows", "n", "MAPE", "largest", "mean")
 
 
 def speed(timed: list[Timed]) -> str:
     """Evaluations per second; every rate of a peer stands beside ours for one plan a call and for batches."""
     ours = {item.work: item.rate.per_second for item in timed if item.system == OURS}
-    batch = max((rate for work, rate in ours.items() if work.endswith("plans a call")), default=float("nan"))
+    batch = max(
+        (rate for work, rate in ours.items() if work.endswith("plans a call")), default=float("nan")
+    )
     lines = []
     for item in timed:
         ratio = ""
@@ -42,7 +52,17 @@ def search(found: list[Found]) -> str:
     for item in found:
         ratio = f"{round_to(ours / item.rate.per_second, 2):,.0f}" if item.system != OURS else ""
         seconds = f"{1 / item.rate.per_second:.2g}"
-        lines.append((item.system, item.how, f"{item.plans:,}", seconds, ratio, _plan(item.winner), f"{item.step_seconds:.2f}"))
+        lines.append(
+            (
+                item.system,
+                item.how,
+                f"{item.plans:,}",
+                seconds,
+                ratio,
+                _plan(item.winner),
+                f"{item.step_seconds:.2f}",
+            )
+        )
     return _table(SEARCH_COLUMNS, lines)
 
 
@@ -58,7 +78,15 @@ def _plan(winner: dict) -> str:
 def errors(frame: pd.DataFrame) -> str:
     """The errors on the published tables."""
     lines = [
-        (row.system, row.setting, row.rows, row.n, f"{row.mape:.1%}", f"{row.max_error:.1%}", f"{row.mean_error:+.1%}")
+        (
+            row.system,
+            row.setting,
+            row.rows,
+            row.n,
+            f"{row.mape:.1%}",
+            f"{row.max_error:.1%}",
+            f"{row.mean_error:+.1%}",
+        )
         for row in frame.itertuples()
     ]
     return _table(ERROR_COLUMNS, lines)
@@ -73,7 +101,11 @@ def machine() -> str:
     """Processor, cores and versions that the numbers belong to."""
     model = platform.processor() or platform.machine()
     try:
-        named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        named = [
+            line
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
         model = named[0].split(":", 1)[1].strip() if named else model
     except OSError:
         pass
@@ -86,7 +118,9 @@ def store(text: str, frame: pd.DataFrame) -> None:
     page = README.read_text(encoding="utf-8")
     before, after = page.split(START)[0], page.split(END)[1]
     _replace(README, f"{before}{START}\n{text}\n{END}{after}")
-    _replace(paths.data_folder() / "peer_errors.csv", frame.to_csv(index=False, lineterminator="\n"))
+    _replace(
+        paths.data_folder() / "peer_errors.csv", frame.to_csv(index=False, lineterminator="\n")
+    )
 
 
 def _replace(path: Path, text: str) -> None:

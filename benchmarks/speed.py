@@ -66,20 +66,32 @@ def evaluations(peers: dict[str, Peer], size: Size) -> list[Timed]:
     plans = list(islice(cycle(search.for_peers()), size.peer_plans))
     for repeat in range(size.repeats + 1):
         measured = {key: (count, cpu_seconds(work)) for key, (count, work) in pieces.items()}
-        measured["JSON lines, moat predict training", OURS] = (size.lines, command_line_seconds(requests))
+        measured["JSON lines, moat predict training", OURS] = (
+            size.lines,
+            command_line_seconds(requests),
+        )
         for name, peer in peers.items():
-            measured["one plan a call", name] = (len(plans), peer.ask("predict", cases=plans)["cpu_s"])
+            measured["one plan a call", name] = (
+                len(plans),
+                peer.ask("predict", cases=plans)["cpu_s"],
+            )
         for key, (count, seconds) in measured.items():
             counts[key] = count
             # The first round fills caches.
             if repeat:
                 spent[key].append(seconds)
-    return [Timed(work, system, rate(counts[work, system], each)) for (work, system), each in spent.items()]
+    return [
+        Timed(work, system, rate(counts[work, system], each))
+        for (work, system), each in spent.items()
+    ]
 
 
 def searches(peers: dict[str, Peer], size: Size) -> list[Found]:
     """The search for the fastest plan of GPT-3 175B on 4,096 A100: ours, and every peer's."""
-    found = [_ours(GPT3, "its own search, software of today", size), _ours(GPT3_IN_2021, "the same, software of 2021", size)]
+    found = [
+        _ours(GPT3, "its own search, software of today", size),
+        _ours(GPT3_IN_2021, "the same, software of 2021", size),
+    ]
     cases = Search(GPT3).for_peers()
     for name, peer in peers.items():
         found.append(_over_our_plans(name, peer, cases, size))
@@ -90,23 +102,32 @@ def searches(peers: dict[str, Peer], size: Size) -> list[Found]:
 
 def published() -> list[Found]:
     """Our best plan with the parallel sizes of the published runs."""
-    return [_ours(GPT3 | {"tp": tp, "pp": pp}, f"published sizes {tp} x {pp}", TINY) for tp, pp in PUBLISHED]
+    return [
+        _ours(GPT3 | {"tp": tp, "pp": pp}, f"published sizes {tp} x {pp}", TINY)
+        for tp, pp in PUBLISHED
+    ]
 
 
 def _ours(request: dict[str, Any], how: str, size: Size) -> Found:
     search = Search(request)
     best = search.best()
     spent = [cpu_seconds(search.best) for _ in range(size.repeats)]
-    return Found(OURS, how, len(search.case.plans), rate(1, spent), best["plan"], best["step_time_s"])
+    return Found(
+        OURS, how, len(search.case.plans), rate(1, spent), best["plan"], best["step_time_s"]
+    )
 
 
 def _over_our_plans(name: str, peer: Peer, cases: list[dict[str, Any]], size: Size) -> Found:
     answers = [peer.ask("predict", cases=cases) for _ in range(size.repeats)]
     outcomes = answers[0]["outcomes"]
-    fitting = [(outcome[0], index) for index, outcome in enumerate(outcomes) if outcome and outcome[1]]
+    fitting = [
+        (outcome[0], index) for index, outcome in enumerate(outcomes) if outcome and outcome[1]
+    ]
     seconds, index = min(fitting)
     spent = [answer["cpu_s"] for answer in answers]
-    return Found(name, "called on each of our plans", len(cases), rate(1, spent), cases[index], seconds)
+    return Found(
+        name, "called on each of our plans", len(cases), rate(1, spent), cases[index], seconds
+    )
 
 
 def _own_search(name: str, peer: Peer, case: dict[str, Any], size: Size) -> Found:

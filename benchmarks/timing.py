@@ -22,12 +22,18 @@ class Rate:
     repeats: int
 
     def __str__(self) -> str:
-        return f"{self.per_second:,.3g}" if self.per_second < 1000 else f"{round_to(self.per_second, 3):,.0f}"
+        return (
+            f"{self.per_second:,.3g}"
+            if self.per_second < 1000
+            else f"{round_to(self.per_second, 3):,.0f}"
+        )
 
     @property
     def spread(self) -> str:
         """Slowest and fastest repeat relative to the median."""
-        return f"{self.slowest / self.per_second - 1:+.0%} {self.fastest / self.per_second - 1:+.0%}"
+        return (
+            f"{self.slowest / self.per_second - 1:+.0%} {self.fastest / self.per_second - 1:+.0%}"
+        )
 
 
 def round_to(value: float, digits: int) -> float:

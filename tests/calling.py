@@ -25,23 +25,38 @@ json.dump(answers, sys.stdout)
 
 
 def _environment(root):
-    given = {name: value for name, value in os.environ.items() if name not in ("MOAT_ROOT", "MOAT_SCENARIO")}
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MOAT_ROOT", "MOAT_SCENARIO")
+    }
     return given | ({"MOAT_ROOT": str(root)} if root is not None else {})
 
 
 def moat(*arguments, root=None, cwd=None, stdin=""):
     """Run the command; returns the finished process with its texts."""
     return subprocess.run(
-        [sys.executable, "-m", "training_moat.cli", *map(str, arguments)], input=stdin, capture_output=True, text=True,
-        cwd=cwd, env=_environment(root), check=False, timeout=600,
+        [sys.executable, "-m", "training_moat.cli", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=_environment(root),
+        check=False,
+        timeout=600,
     )
 
 
 def moat_each(calls, root):
     """Run several calls, each in its own folder; returns what each printed, its status and the files in its folder."""
     done = subprocess.run(
-        [sys.executable, "-c", _MANY], input=json.dumps([[str(folder), arguments] for folder, arguments in calls]),
-        capture_output=True, text=True, env=_environment(root), check=True, timeout=600,
+        [sys.executable, "-c", _MANY],
+        input=json.dumps([[str(folder), arguments] for folder, arguments in calls]),
+        capture_output=True,
+        text=True,
+        env=_environment(root),
+        check=True,
+        timeout=600,
     )
     return [SimpleNamespace(**answer) for answer in json.loads(done.stdout)]
 

@@ -34,7 +34,10 @@ def notebook(title, cells):
         if number == 1:
             cell.metadata["tags"] = ["parameters"]
         made.cells.append(cell)
-    made.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "language_info": {"name": "python"}}
+    made.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+    }
     return made
 
 
@@ -47,14 +50,37 @@ def small_book(tmp_path_factory):
     shutil.copy(ROOT / "_config.yml", root)
     (root / "chapters").mkdir()
     (root / "chapters" / "parameters.yml").write_text(SCHEMA)
-    source = (root / "data" / "sources.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+    source = (
+        (root / "data" / "sources.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+    )
     imports = "from training_moat import figures\nfrom training_moat.catalog import tables\nfrom training_moat.inquiry import parameters"
-    verdict = notebook("Verdict", [imports, "", 'parameters.check("verdict")', 'figures.sentence(f"There are {len(tables.load(\'chips\'))} chips.")'])
-    bars = notebook("Bars", [imports, PARAMETERS, CHECK, 'catalog = tables.load("chips")', CHART.replace("zach_be", source), 'print("seq_len is", repr(seq_len), "and chips is", chips)'])
+    verdict = notebook(
+        "Verdict",
+        [
+            imports,
+            "",
+            'parameters.check("verdict")',
+            "figures.sentence(f\"There are {len(tables.load('chips'))} chips.\")",
+        ],
+    )
+    bars = notebook(
+        "Bars",
+        [
+            imports,
+            PARAMETERS,
+            CHECK,
+            'catalog = tables.load("chips")',
+            CHART.replace("zach_be", source),
+            'print("seq_len is", repr(seq_len), "and chips is", chips)',
+        ],
+    )
     nbformat.write(verdict, root / "chapters" / "verdict.ipynb")
     nbformat.write(bars, root / "chapters" / "bars.ipynb")
     (root / "chapters" / "references.md").write_text("# References\n\n<!-- fill: sources -->\n")
     (root / "chapters" / "rerun.md").write_text("# Run it\n\n<!-- fill: parameters -->\n")
     files = ["bars", "references", "rerun"]
-    (root / "_toc.yml").write_text("format: jb-book\nroot: chapters/verdict\nchapters:\n" + "".join(f"- file: chapters/{name}\n" for name in files))
+    (root / "_toc.yml").write_text(
+        "format: jb-book\nroot: chapters/verdict\nchapters:\n"
+        + "".join(f"- file: chapters/{name}\n" for name in files)
+    )
     return root

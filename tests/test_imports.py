@@ -44,7 +44,9 @@ def rooms(names: list[str]) -> set[str]:
 
 
 def modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem == "cli")
+    return sorted(
+        path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem == "cli"
+    )
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -56,16 +58,26 @@ def test_a_module_imports_downwards_only(path):
     assert rooms(names) - {room} <= MAY_IMPORT[room]
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.name
+)
 def test_core_is_standard_library_only(path):
-    outside = {
-        name.split(".")[0]
-        for name in imported(ast.parse(path.read_text(encoding="utf-8")), ("training_moat", "core"))
-    } - set(sys.stdlib_module_names) - {"training_moat"}
+    outside = (
+        {
+            name.split(".")[0]
+            for name in imported(
+                ast.parse(path.read_text(encoding="utf-8")), ("training_moat", "core")
+            )
+        }
+        - set(sys.stdlib_module_names)
+        - {"training_moat"}
+    )
     assert outside <= ({"numpy"} if path == NUMPY_GATE else set())
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "chapters").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "chapters").glob("*.ipynb")), ids=lambda path: path.stem
+)
 def test_a_chapter_imports_what_asks_and_shows(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
@@ -75,7 +87,9 @@ def test_a_chapter_imports_what_asks_and_shows(path):
 
 def test_only_catalog_reads_the_tables():
     readers = [
-        str(path.relative_to(PACKAGE)) for path in modules()
-        if path.relative_to(PACKAGE).parts[0] in ("inquiry", "figures", "core") and "read_csv(" in path.read_text(encoding="utf-8")
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        if path.relative_to(PACKAGE).parts[0] in ("inquiry", "figures", "core")
+        and "read_csv(" in path.read_text(encoding="utf-8")
     ]
     assert readers == []

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,8 @@ class Peer:
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """The worker's answer to one request. Raises `PeerFailed` with the peer's own error."""
-        try:
+        with suppress(BrokenPipeError):
             print(json.dumps({"do": do, **fields}), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            pass
         answer = self._read()
         if "error" in answer:
             raise PeerFailed(f"{self.name}: {answer['error']}")
@@ -69,7 +67,18 @@ def python() -> Path:
         return interpreter
     print("installing the peers into", FOLDER.name, file=sys.stderr)
     _run([sys.executable, "-m", "venv", "--clear", str(FOLDER)])
-    _run([str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS)])
+    _run(
+        [
+            str(interpreter),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            str(REQUIREMENTS),
+        ]
+    )
     mark.write_text(wanted, encoding="utf-8")
     return interpreter
 
@@ -77,7 +86,9 @@ def python() -> Path:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        lines = [
+            line for line in done.stderr.splitlines() if line.startswith("ERROR")
+        ] or done.stderr.splitlines()
         raise PeerFailed(lines[-1] if lines else f"{command[0]} failed")
 
 

@@ -8,7 +8,12 @@ where the run had it, and its ZeRO stage. The step time is its `latency_per_iter
 from functools import lru_cache
 
 from llm_analysis.analysis import ActivationRecomputation, DSZeRO, LLMAnalysis, logger
-from llm_analysis.config import ModelConfig, ParallelismConfig, get_dtype_config_by_name, get_gpu_config_by_name
+from llm_analysis.config import (
+    ModelConfig,
+    ParallelismConfig,
+    get_dtype_config_by_name,
+    get_gpu_config_by_name,
+)
 from worker import serve
 
 logger.setLevel("CRITICAL")
@@ -17,7 +22,9 @@ GPU, DTYPE = get_gpu_config_by_name("a100-sxm-80gb"), get_dtype_config_by_name("
 
 @lru_cache(maxsize=64)
 def model(layers: int, hidden: int, heads: int, ffn: int, vocab: int, seq_len: int) -> ModelConfig:
-    return ModelConfig("model", layers, heads, hidden, vocab, max_seq_len=seq_len, ffn_embed_dim=ffn)
+    return ModelConfig(
+        "model", layers, heads, hidden, vocab, max_seq_len=seq_len, ffn_embed_dim=ffn
+    )
 
 
 def predict(case: dict) -> tuple[float, bool]:
@@ -28,7 +35,9 @@ def predict(case: dict) -> tuple[float, bool]:
         sp_size=case["tp"] if case["sequence_parallel"] else 1,
     )
     shape = model(*(case[key] for key in ("layers", "hidden", "heads", "ffn", "vocab", "seq_len")))
-    analysis = LLMAnalysis(shape, GPU, DTYPE, parallel, flops_efficiency=0.5, hbm_memory_efficiency=0.9)
+    analysis = LLMAnalysis(
+        shape, GPU, DTYPE, parallel, flops_efficiency=0.5, hbm_memory_efficiency=0.9
+    )
     summary = analysis.training(
         batch_size_per_gpu=case["micro_batch"],
         global_batch_size=case["global_batch"],

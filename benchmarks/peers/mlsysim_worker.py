@@ -23,7 +23,12 @@ def fleet(chips: int) -> Fleet:
     if chips % 8:
         raise ValueError(f"{chips} chips are no whole DGX A100 nodes")
     systems = mlsysim.Systems
-    return Fleet(name="run", node=systems.Nodes.DGX_A100, count=chips // 8, fabric=systems.Fabrics.InfiniBand_HDR)
+    return Fleet(
+        name="run",
+        node=systems.Nodes.DGX_A100,
+        count=chips // 8,
+        fabric=systems.Fabrics.InfiniBand_HDR,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -74,7 +79,13 @@ def search(case: dict) -> dict:
             refusals.append(str(error))
             continue
         plans += result.total_searched
-        found.append({**result.best_config, "recompute": 2 * recompute, "seconds": result.best_step_time.m_as("s")})
+        found.append(
+            {
+                **result.best_config,
+                "recompute": 2 * recompute,
+                "seconds": result.best_step_time.m_as("s"),
+            }
+        )
     if not found:
         return {"error": refusals[0]}
     return {"plans": plans, "best": min(found, key=lambda plan: plan["seconds"])}

@@ -15,11 +15,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 
-def serve(package: str, predict: Callable[[dict], tuple[float, bool]], search: Callable[[dict], dict] | None = None) -> None:
+def serve(
+    package: str,
+    predict: Callable[[dict], tuple[float, bool]],
+    search: Callable[[dict], dict] | None = None,
+) -> None:
     """Answer requests until standard input ends. `package` is the peer's name on PyPI."""
     answers = os.fdopen(os.dup(1), "w")
     # The peers print; only answers may reach the caller.
-    sys.stdout = open(os.devnull, "w")
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (stays open as long as the worker)
     print(json.dumps({"version": version(package)}), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -27,7 +31,9 @@ def serve(package: str, predict: Callable[[dict], tuple[float, bool]], search: C
             answer = _answer(request, predict, search)
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
-            answer = {"error": f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"}
+            answer = {
+                "error": f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
+            }
         print(json.dumps(answer), file=answers, flush=True)
 
 

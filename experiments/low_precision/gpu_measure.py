@@ -40,8 +40,16 @@ COLUMNS = (
     "date", "notes",
 )  # fmt: skip
 SOURCE = "gpu_measurements"
-FNUZ = torch.version.hip is not None and torch.cuda.is_available() and "gfx94" in torch.cuda.get_device_properties(0).gcnArchName
-E4M3, E5M2 = (torch.float8_e4m3fnuz, torch.float8_e5m2fnuz) if FNUZ else (torch.float8_e4m3fn, torch.float8_e5m2)
+FNUZ = (
+    torch.version.hip is not None
+    and torch.cuda.is_available()
+    and "gfx94" in torch.cuda.get_device_properties(0).gcnArchName
+)
+E4M3, E5M2 = (
+    (torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
+    if FNUZ
+    else (torch.float8_e4m3fn, torch.float8_e5m2)
+)
 BATCHED = 10  # products launched between two readings of the clock, so that the launches are not what is timed
 Row = dict[str, object]
 
@@ -66,17 +74,26 @@ def scaled(tensor: torch.Tensor, kind: torch.dtype = E4M3) -> tuple[torch.Tensor
 
 
 def fp8_product(
-    a: torch.Tensor, b: torch.Tensor, undo_a: torch.Tensor, undo_b: torch.Tensor, fast: bool, out=torch.bfloat16
+    a: torch.Tensor,
+    b: torch.Tensor,
+    undo_a: torch.Tensor,
+    undo_b: torch.Tensor,
+    fast: bool,
+    out=torch.bfloat16,
 ) -> torch.Tensor:
     """`a` (m, k) times `b` (n, k) transposed, on the FP8 matrix units; k and n must be multiples of 16.
 
     The units want the left operand row by row and the right one column by column, which `b.t()` is. At most one of
     the two may be E5M2. AMD's and Blackwell's units have one way to accumulate: `fast` changes nothing there.
     """
-    return torch._scaled_mm(a, b.t(), scale_a=undo_a, scale_b=undo_b, out_dtype=out, use_fast_accum=fast)
+    return torch._scaled_mm(
+        a, b.t(), scale_a=undo_a, scale_b=undo_b, out_dtype=out, use_fast_accum=fast
+    )
 
 
-def seconds(work: Callable[[], object], device: torch.device, repeats: int, batched: int = 1) -> float:
+def seconds(
+    work: Callable[[], object], device: torch.device, repeats: int, batched: int = 1
+) -> float:
     """Median time of one call, after three to warm up: on a GPU by its own clock, `batched` calls at a time."""
     for _ in range(3):
         work()
@@ -106,8 +123,8 @@ def matmul(device: torch.device, sizes: list[int], repeats: int) -> Iterator[Row
         (a8, ua), (b8, ub) = scaled(a), scaled(b)
         kinds = {("bf16", "default"): lambda a=a, b=b: a @ b.t()}
         for fast in (True, False):
-            kinds["fp8", "fast" if fast else "precise"] = lambda a=a8, b=b8, ua=ua, ub=ub, fast=fast: fp8_product(
-                a, b, ua, ub, fast
+            kinds["fp8", "fast" if fast else "precise"] = (
+                lambda a=a8, b=b8, ua=ua, ub=ub, fast=fast: fp8_product(a, b, ua, ub, fast)
             )
         for (operand, setting), work in kinds.items():
             rate = 2 * size**3 / seconds(work, device, repeats, BATCHED) / 1e12
@@ -133,18 +150,38 @@ def error(device: torch.device, lengths: list[int]) -> Iterator[Row]:
         exact = a64 @ b64.t()
         size = exact.square().mean().sqrt()
         for fast in (True, False):
-            measured = fp8_product(a.to(device), b.to(device), one, one, fast, out=torch.float32).cpu().double()
-            common = {"part": "error", "operand": "fp8", "setting": "fast" if fast else "precise", "size": length, "unit": "1"}
+            measured = (
+                fp8_product(a.to(device), b.to(device), one, one, fast, out=torch.float32)
+                .cpu()
+                .double()
+            )
+            common = {
+                "part": "error",
+                "operand": "fp8",
+                "setting": "fast" if fast else "precise",
+                "size": length,
+                "unit": "1",
+            }
             off = (measured - exact).square().mean().sqrt() / size
             yield {**common, "quantity": "measured_rms_error", "value": off.item()}
             unit = modelled_unit(device, fast)
             if unit is None:
                 continue
             left, right = a64.repeat_interleave(rows, 0).numpy(), b64.repeat(rows, 1).numpy()
-            modelled = torch.from_numpy(dot(left, right, matrix_unit(unit))).double().reshape(rows, rows)
-            off, equal = (modelled - exact).square().mean().sqrt() / size, (measured == modelled).double().mean()
+            modelled = (
+                torch.from_numpy(dot(left, right, matrix_unit(unit))).double().reshape(rows, rows)
+            )
+            off, equal = (
+                (modelled - exact).square().mean().sqrt() / size,
+                (measured == modelled).double().mean(),
+            )
             yield {**common, "quantity": "modelled_rms_error", "value": off.item(), "notes": unit}
-            yield {**common, "quantity": "share_equal_to_the_model", "value": equal.item(), "notes": unit}
+            yield {
+                **common,
+                "quantity": "share_equal_to_the_model",
+                "value": equal.item(),
+                "notes": unit,
+            }
 
 
 class FP8Product(torch.autograd.Function):
@@ -196,13 +233,24 @@ class Block(nn.Module):
         self.heads = heads
         self.norm1, self.norm2 = Norm(width, eps=1e-5), Norm(width, eps=1e-5)
         self.qkv, self.out = Linear(width, 3 * width, bias=False), Linear(width, width, bias=False)
-        self.gate_up, self.down = Linear(width, 8 * width // 2, bias=False), Linear(2 * width, width, bias=False)
+        self.gate_up, self.down = (
+            Linear(width, 8 * width // 2, bias=False),
+            Linear(2 * width, width, bias=False),
+        )
 
     def forward(self, x):
         """Attention and feed-forward, each added to its input."""
         batch, context, width = x.shape
-        q, k, v = self.qkv(self.norm1(x)).reshape(batch, context, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(batch, context, width)
+        q, k, v = (
+            self.qkv(self.norm1(x))
+            .reshape(batch, context, 3, self.heads, -1)
+            .permute(2, 0, 3, 1, 4)
+        )
+        mixed = (
+            F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            .transpose(1, 2)
+            .reshape(batch, context, width)
+        )
         x = x + self.out(mixed)
         gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
@@ -222,9 +270,10 @@ class Model(nn.Module):
 
     def forward(self, tokens):
         """Logits of the next character at every place."""
-        x = (self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1], device=tokens.device))).to(
-            torch.bfloat16
-        )
+        x = (
+            self.tokens(tokens)
+            + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
+        ).to(torch.bfloat16)
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x).to(self.head.weight.dtype)).float()
@@ -240,7 +289,9 @@ def peak_gib(device: torch.device) -> float:
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else math.nan
 
 
-def step(device: torch.device, width: int, layers: int, context: int, repeats: int) -> Iterator[Row]:
+def step(
+    device: torch.device, width: int, layers: int, context: int, repeats: int
+) -> Iterator[Row]:
     """One training step and one inference pass of the same model and batch."""
     vocab, batch = 128, 8
     tokens = torch.randint(vocab, (batch, context), device=device)
@@ -251,8 +302,18 @@ def step(device: torch.device, width: int, layers: int, context: int, repeats: i
             work()
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            common = {"part": "step", "operand": "fp8" if fp8 else "bf16", "setting": setting, "size": batch * context}
-            yield {**common, "quantity": "time", "value": seconds(work, device, repeats), "unit": "s"}
+            common = {
+                "part": "step",
+                "operand": "fp8" if fp8 else "bf16",
+                "setting": setting,
+                "size": batch * context,
+            }
+            yield {
+                **common,
+                "quantity": "time",
+                "value": seconds(work, device, repeats),
+                "unit": "s",
+            }
             yield {**common, "quantity": "peak_memory", "value": peak_gib(device), "unit": "GiB"}
 
 
@@ -322,7 +383,9 @@ def train_once(
     )
     order = np.random.default_rng([seed, 2])
     for _ in range(steps):
-        tokens, targets = (torch.from_numpy(part).to(device) for part in text.batch(order, batch, context))
+        tokens, targets = (
+            torch.from_numpy(part).to(device) for part in text.batch(order, batch, context)
+        )
         adam.zero_grad()
         loss_of(model, tokens, targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -338,25 +401,42 @@ def measured(arguments: argparse.Namespace, device: torch.device) -> Iterator[Ro
     small = arguments.small
     yield from matmul(device, [128] if small else [1024, 2048, 4096, 8192], 3 if small else 20)
     yield from error(device, [128, 1024] if small else [128, 512, 2048, 8192, 32768])
-    yield from step(device, 64 if small else 2048, 2 if small else 8, 32 if small else 2048, 3 if small else 10)
+    yield from step(
+        device, 64 if small else 2048, 2 if small else 8, 32 if small else 2048, 3 if small else 10
+    )
     rates = [-9.0, -8.0] if small else [-13.0, -12.0, -11.0, -10.0, -9.0]
     yield from transfer(
-        device, 64 if small else 512, 1 if small else 4, 2 if small else 600, rates, [1] if small else [1, 2, 3]
+        device,
+        64 if small else 512,
+        1 if small else 4,
+        2 if small else 600,
+        rates,
+        [1] if small else [1, 2, 3],
     )
 
 
 def main() -> None:
     """Measure and write the table in one piece."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("gpu_measurements.csv"))
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--small", action="store_true", help="tiny sizes that only show that the script runs")
+    parser.add_argument(
+        "--small", action="store_true", help="tiny sizes that only show that the script runs"
+    )
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         sys.exit("gpu_measure: no GPU is visible to PyTorch; run on a machine that has one.")
     device = torch.device(arguments.device)
-    if device.type == "cuda" and not torch.version.hip and torch.cuda.get_device_capability(device) < (8, 9):
-        sys.exit("gpu_measure: this GPU does not multiply FP8; it takes Ada, Hopper, Blackwell or newer, or MI300X.")
+    if (
+        device.type == "cuda"
+        and not torch.version.hip
+        and torch.cuda.get_device_capability(device) < (8, 9)
+    ):
+        sys.exit(
+            "gpu_measure: this GPU does not multiply FP8; it takes Ada, Hopper, Blackwell or newer, or MI300X."
+        )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     fixed = {
         "machine": f"{name}, PyTorch {torch.__version__}",

@@ -22,19 +22,29 @@ from training_moat.numerics.design import FULL, Design
 SEEN = Path(__file__).with_name("seen_seeds.csv")
 
 
-def resampled(by_study: dict[str, dict[int, pd.DataFrame]], world: np.ndarray, design: Design, rng) -> pd.DataFrame:
+def resampled(
+    by_study: dict[str, dict[int, pd.DataFrame]], world: np.ndarray, design: Design, rng
+) -> pd.DataFrame:
     """Runs of a set of seeds drawn from `world`, numbered anew: as many per study as the design asks for."""
-    counts = {"transfer": len(design.seeds), "low_rate": design.low_rate_seeds, "range": design.range_seeds}
+    counts = {
+        "transfer": len(design.seeds),
+        "low_rate": design.low_rate_seeds,
+        "range": design.range_seeds,
+    }
     chosen = rng.choice(world, len(design.seeds))
     parts = []
     for study, seeds in by_study.items():
-        usable = [seed for seed in world if seed in seeds]  # some studies ran on some of the seen seeds only
+        usable = [
+            seed for seed in world if seed in seeds
+        ]  # some studies ran on some of the seen seeds only
         picked = rng.choice(usable, counts[study]) if study in ("low_rate", "range") else chosen
         parts += [seeds[seed].assign(seed=number) for number, seed in enumerate(picked)]
     return pd.concat(parts, ignore_index=True)
 
 
-def agreement(runs: pd.DataFrame, design: Design, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+def agreement(
+    runs: pd.DataFrame, design: Design, draws: int, rng: np.random.Generator
+) -> pd.DataFrame:
     """Per hypothesis: share of pairs of sets that differ, and the share of each verdict."""
     by_study = {study: dict(iter(part.groupby("seed"))) for study, part in runs.groupby("study")}
     seeds = np.array(sorted(by_study["transfer"]))
@@ -43,8 +53,17 @@ def agreement(runs: pd.DataFrame, design: Design, draws: int, rng: np.random.Gen
         world = rng.choice(seeds, len(seeds))
         if not set(world) & set(by_study["range"]):
             continue
-        pairs.append([analysis.verdicts(resampled(by_study, world, design, rng)).set_index("hypothesis")["verdict"] for _ in range(2)])
-    one, other = (pd.DataFrame([pair[side] for pair in pairs]).reset_index(drop=True) for side in (0, 1))
+        pairs.append(
+            [
+                analysis.verdicts(resampled(by_study, world, design, rng)).set_index("hypothesis")[
+                    "verdict"
+                ]
+                for _ in range(2)
+            ]
+        )
+    one, other = (
+        pd.DataFrame([pair[side] for pair in pairs]).reset_index(drop=True) for side in (0, 1)
+    )
     both = pd.concat([one, other])
     table = pd.DataFrame({"differ": (one != other).mean()})
     for verdict in ("supported", "open", "contradicted"):
@@ -55,12 +74,18 @@ def agreement(runs: pd.DataFrame, design: Design, draws: int, rng: np.random.Gen
 
 def main() -> None:
     """Print the table of `agreement`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=len(FULL.seeds), help="seeds per set")
     parser.add_argument("--draws", type=int, default=200, help="pairs of sets")
     arguments = parser.parse_args()
     design = dataclasses.replace(FULL, seeds=tuple(range(arguments.seeds)))
-    print(agreement(pd.read_csv(SEEN), design, arguments.draws, np.random.default_rng(0)).round(3).to_string())
+    print(
+        agreement(pd.read_csv(SEEN), design, arguments.draws, np.random.default_rng(0))
+        .round(3)
+        .to_string()
+    )
 
 
 if __name__ == "__main__":

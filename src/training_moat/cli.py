@@ -39,16 +39,22 @@ class Parser(argparse.ArgumentParser):
     """Parser whose errors are one sentence with the nearest valid name, exit status 2."""
 
     def error(self, message: str) -> None:
-        choice = re.match(r"argument [^:]*: invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        choice = re.match(
+            r"argument [^:]*: invalid choice: '([^']*)' \(choose from (.*)\)", message
+        )
         stray = re.match(r"unrecognized arguments: (\S+)", message)
         if choice:
             known = re.findall(r"[\w-]+", choice[2])
             guess = nearest(choice[1], known)
-            message = f"unknown verb '{choice[1]}'; " + (f"did you mean '{guess}'?" if guess else f"expected one of: {', '.join(known)}.")
+            message = f"unknown verb '{choice[1]}'; " + (
+                f"did you mean '{guess}'?" if guess else f"expected one of: {', '.join(known)}."
+            )
         elif stray:
             known = [name for action in self._actions for name in action.option_strings]
             guess = nearest(stray[1], known)
-            message = f"unknown option '{stray[1]}'; " + (f"did you mean '{guess}'?" if guess else f"see `{self.prog} --help`.")
+            message = f"unknown option '{stray[1]}'; " + (
+                f"did you mean '{guess}'?" if guess else f"see `{self.prog} --help`."
+            )
         sys.stderr.write(f"{self.prog}: {message}\n")
         raise SystemExit(2)
 
@@ -56,18 +62,26 @@ class Parser(argparse.ArgumentParser):
 def available() -> list[str]:
     """Verbs whose module is part of this installation."""
     return [
-        verb for verb in VERBS
-        if find_spec(f"training_moat.press.verbs.{verb}") is not None and (verb not in NEEDS or find_spec(NEEDS[verb]) is not None)
+        verb
+        for verb in VERBS
+        if find_spec(f"training_moat.press.verbs.{verb}") is not None
+        and (verb not in NEEDS or find_spec(NEEDS[verb]) is not None)
     ]
 
 
 def _parser(verb: str | None) -> Parser:
     """Parser of the whole command; only the verb that is called imports its module."""
-    parser = Parser(prog="moat", description="The Training Moat: who can train AI models, and why.", epilog="example: moat run memory --out mine")
+    parser = Parser(
+        prog="moat",
+        description="The Training Moat: who can train AI models, and why.",
+        epilog="example: moat run memory --out mine",
+    )
     parser.add_argument("--version", action="version", version=f"moat {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, required=True)
     for name in available():
-        child = verbs.add_parser(name, help=VERBS[name], description=VERBS[name].capitalize() + ".", allow_abbrev=False)
+        child = verbs.add_parser(
+            name, help=VERBS[name], description=VERBS[name].capitalize() + ".", allow_abbrev=False
+        )
         if name == verb:
             importlib.import_module(f"training_moat.press.verbs.{name}").add(child)
     return parser
@@ -88,9 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         options, stray = parser.parse_known_args(given)
         if stray:
-            children = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+            children = next(
+                action
+                for action in parser._actions
+                if isinstance(action, argparse._SubParsersAction)
+            )
             children.choices[options.verb].error(f"unrecognized arguments: {stray[0]}")
-        return importlib.import_module(f"training_moat.press.verbs.{options.verb}").run(options) or 0
+        return (
+            importlib.import_module(f"training_moat.press.verbs.{options.verb}").run(options) or 0
+        )
     except InputError as error:
         print(f"moat: {error}", file=sys.stderr)
         return 2
@@ -102,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("moat: interrupted; what was finished is kept", file=sys.stderr)
         return 130
     except OSError as error:
-        print(f"moat: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        print(
+            f"moat: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr
+        )
         return 1
     except WorkFailed as error:
         print(f"moat: {error}", file=sys.stderr)

@@ -45,13 +45,26 @@ def test_command_line_requests_are_the_plans_that_were_searched():
 
 
 def test_every_table_has_its_columns():
-    timed = [speed.Timed("one plan a call", speed.OURS, rate(10, [1, 2, 4])), speed.Timed("one plan a call", "mlsysim", rate(1, [1]))]
-    found = [speed.Found(speed.OURS, "search", 1234, rate(1, [0.5]), {"tp": 8, "recompute": 2}, 1.5)]
+    timed = [
+        speed.Timed("one plan a call", speed.OURS, rate(10, [1, 2, 4])),
+        speed.Timed("one plan a call", "mlsysim", rate(1, [1])),
+    ]
+    found = [
+        speed.Found(speed.OURS, "search", 1234, rate(1, [0.5]), {"tp": 8, "recompute": 2}, 1.5)
+    ]
     table = cells(report.speed(timed))
     assert table[0] == list(report.SPEED_COLUMNS)
     assert table[2][2:4] == ["5", "-50% +100%"]
     assert table[3][4].startswith("5 one by one")
-    assert cells(report.search(found))[2] == [speed.OURS, "search", "1,234", "0.5", "", "tp 8 recompute full", "1.50"]
+    assert cells(report.search(found))[2] == [
+        speed.OURS,
+        "search",
+        "1,234",
+        "0.5",
+        "",
+        "tp 8 recompute full",
+        "1.50",
+    ]
 
 
 def test_errors_without_peers_hold_us_and_the_baselines():
@@ -77,14 +90,25 @@ def test_a_row_is_described_to_the_peers_as_it_ran():
     usable = measured_training.usable()
     rows = usable.take((usable.frame["source"] == accuracy.TABLES["K5"]).to_numpy())
     case = accuracy.cases(rows)[2]
-    assert (case["layers"], case["hidden"], case["chips"], case["tp"], case["pp"], case["dp"]) == (96, 12288, 64, 8, 8, 1)
+    assert (case["layers"], case["hidden"], case["chips"], case["tp"], case["pp"], case["dp"]) == (
+        96,
+        12288,
+        64,
+        8,
+        8,
+        1,
+    )
     assert (case["virtual_stages"], case["recompute"], case["global_batch"]) == (3, 2, 64)
     assert case["params"] == pytest.approx(175e9, rel=0.01)
 
 
 def test_stored_errors_cover_every_peer_in_its_pinned_version():
     stored = tables.load("peer_errors")
-    pinned = dict(line.split("==") for line in environment.REQUIREMENTS.read_text().splitlines() if "==" in line)
+    pinned = dict(
+        line.split("==")
+        for line in environment.REQUIREMENTS.read_text().splitlines()
+        if "==" in line
+    )
     for name in environment.NAMES:
         rows = stored[stored["system"] == name]
         assert set(rows["rows"]) == set(accuracy.TABLES)
@@ -103,6 +127,8 @@ def test_a_peer_that_cannot_start_says_why(monkeypatch, tmp_path):
 
 def test_stored_errors_are_those_of_the_stored_constants():
     stored = tables.load("peer_errors").set_index(["system", "setting", "rows"])["mape"]
-    now = accuracy.errors({}, "2026-11-23", with_left_out=False).set_index(["system", "setting", "rows"])["mape"]
+    now = accuracy.errors({}, "2026-11-23", with_left_out=False).set_index(
+        ["system", "setting", "rows"]
+    )["mape"]
     # Half a point: a refit that moves it further calls for `make bench`.
     assert stored[now.index].to_numpy() == pytest.approx(now.to_numpy(), abs=0.005)

@@ -39,7 +39,10 @@ def test_wafers_are_dense_rates():
     assert chips.chip("wse-3").peak_flops["fp16"] == 12.5 * PETA
 
 
-@pytest.mark.parametrize(("chip_id", "tier"), [("groq-lpu-v1", "sram"), ("sn10", "ddr"), ("sn30", "ddr"), ("sn40l", "hbm")])
+@pytest.mark.parametrize(
+    ("chip_id", "tier"),
+    [("groq-lpu-v1", "sram"), ("sn10", "ddr"), ("sn30", "ddr"), ("sn40l", "hbm")],
+)
 def test_main_memory_of_the_startups(chip_id, tier):
     chip = chips.chip(chip_id)
     assert chip.main_memory.name == tier
@@ -66,7 +69,9 @@ def test_formats_said_to_be_missing_have_no_peak():
             assert getattr(row, columns[name]) != getattr(row, columns[name]), f"{row.id} {name}"
 
 
-@pytest.mark.parametrize("spelling", ["H100-80GB-SXM", "NVIDIA H100 80GB HBM3", "h100 SXM5", "h100-sxm"])
+@pytest.mark.parametrize(
+    "spelling", ["H100-80GB-SXM", "NVIDIA H100 80GB HBM3", "h100 SXM5", "h100-sxm"]
+)
 def test_spellings_of_the_measurements_find_their_chip(spelling):
     assert chips.resolve(spelling) == "h100-sxm"
 
@@ -92,7 +97,9 @@ def test_a_chip_without_a_base_has_only_what_it_says():
 
 
 def test_where_no_source_is_left_the_row_does_not_load():
-    record = scenario.completed("chips", {"name": "mine", "bf16_tflops": 1}, "here") | {"source": "nowhere"}
+    record = scenario.completed("chips", {"name": "mine", "bf16_tflops": 1}, "here") | {
+        "source": "nowhere"
+    }
     with pytest.raises(InputError, match="column source: unknown source 'nowhere'"):
         scenario.typed("chips", [record], "here", ["mine"])
 
@@ -103,7 +110,9 @@ def test_whatever_is_no_number_is_named_with_its_place(text):
     cells = tables.load("chips").head(2).astype("str").replace("nan", None)
     cells.loc[1, "tdp_w"] = text
     _, problems = schemas.parse("chips", cells.astype("str"), "data/chips.csv", [2, 3])
-    assert [(problem.row, problem.column, problem.value) for problem in problems] == [(3, "tdp_w", text)]
+    assert [(problem.row, problem.column, problem.value) for problem in problems] == [
+        (3, "tdp_w", text)
+    ]
 
 
 def _is_number(text: str) -> bool:

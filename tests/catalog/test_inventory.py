@@ -28,8 +28,12 @@ def test_confirmation_adds_up_to_the_rows():
 def test_the_source_most_rows_rest_on_is_counted_over_all_tables():
     first = inventory.rows_by_source().iloc[0]
     rows = sum(
-        files.read(name)["source"].str.split(";").apply(lambda keys, wanted=first["source"]: wanted in keys).sum()
-        for name in tables.names() if "source" in files.read(name)
+        files.read(name)["source"]
+        .str.split(";")
+        .apply(lambda keys, wanted=first["source"]: wanted in keys)
+        .sum()
+        for name in tables.names()
+        if "source" in files.read(name)
     )
     assert first["rows"] == rows
 
@@ -38,7 +42,9 @@ def test_known_figures_are_shares_and_a_chip_without_hbm_needs_no_bandwidth():
     shares = inventory.published_figures().set_index("figure")["share"]
     assert shares.between(0, 1).all()
     chips = tables.load("chips")
-    assert shares["HBM bandwidth"] == pytest.approx((chips["hbm_tb_per_s"].notna() | (chips["hbm_gb"] == 0)).mean())
+    assert shares["HBM bandwidth"] == pytest.approx(
+        (chips["hbm_tb_per_s"].notna() | (chips["hbm_gb"] == 0)).mean()
+    )
 
 
 def test_shapes_count_to_the_published_weights():

@@ -18,10 +18,17 @@ CLOSE = 0.012
 def counted_shapes():
     """Models whose published count holds no weights outside their shape."""
     frame = tables.load("models")
-    return frame[(frame["params_basis"] == "shape") & (frame["confirmed"] == "yes") & frame["params_b"].notna()]
+    return frame[
+        (frame["params_basis"] == "shape")
+        & (frame["confirmed"] == "yes")
+        & frame["params_b"].notna()
+    ]
 
 
-@pytest.mark.parametrize(("model_id", "published_b"), list(counted_shapes()[["id", "params_b"]].itertuples(index=False, name=None)))
+@pytest.mark.parametrize(
+    ("model_id", "published_b"),
+    list(counted_shapes()[["id", "params_b"]].itertuples(index=False, name=None)),
+)
 def test_counted_weights_are_the_published_ones(model_id, published_b):
     counted_b = workload.derived_params(models.model(model_id)) / 1e9
     assert counted_b == pytest.approx(published_b, rel=ROUNDED if published_b < 5 else CLOSE)
@@ -41,15 +48,24 @@ def test_latent_attention_keeps_a_small_cache():
 
 @pytest.mark.parametrize(
     ("spelling", "model_id"),
-    [("Llama-3.1-70B", "llama3.1-70b"), ("LLAMA3_70B", "llama3.1-70b"), ("GPT-3 175B (MLPerf)", "gpt3-175b"),
-     ("GPT-2 2B", "gpt2-2b"), ("GPT 22B", "megatron-22b"), ("GPT 175B", "megatron-175b"), ("deepseek-ai/DeepSeek-R1", "deepseek-v3")],
+    [
+        ("Llama-3.1-70B", "llama3.1-70b"),
+        ("LLAMA3_70B", "llama3.1-70b"),
+        ("GPT-3 175B (MLPerf)", "gpt3-175b"),
+        ("GPT-2 2B", "gpt2-2b"),
+        ("GPT 22B", "megatron-22b"),
+        ("GPT 175B", "megatron-175b"),
+        ("deepseek-ai/DeepSeek-R1", "deepseek-v3"),
+    ],
 )
 def test_spellings_of_the_measurements(spelling, model_id):
     assert models.resolve(spelling) == model_id
 
 
 def test_unknown_model_names_the_nearest():
-    with pytest.raises(InputError, match="unknown model 'llama3.1-7Ob'; did you mean 'llama3.1-70b'"):
+    with pytest.raises(
+        InputError, match="unknown model 'llama3.1-7Ob'; did you mean 'llama3.1-70b'"
+    ):
         models.model("llama3.1-7Ob")
     assert models.find("no such model") is None
 
@@ -61,7 +77,14 @@ def test_a_fourfold_width_is_a_plain_block_and_other_widths_are_gated():
 
 def test_a_given_count_settles_the_shape_and_wins():
     """Llama 2 7B's sizes and count alone tell a gated block and untied embeddings."""
-    shape = {"layers": 32, "hidden": 4096, "heads": 32, "ffn": 11008, "vocab": 32000, "params_b": 6.74}
+    shape = {
+        "layers": 32,
+        "hidden": 4096,
+        "heads": 32,
+        "ffn": 11008,
+        "vocab": 32000,
+        "params_b": 6.74,
+    }
     model = models.from_record(shape)
     assert (model.gated_ffn, model.tied_embeddings) == (1, 0)
     assert workload.params(model) == 6.74e9
@@ -73,24 +96,49 @@ def test_changing_a_shape_drops_its_bases_count():
 
 
 def test_naming_a_base_alone_is_the_base():
-    assert models.from_record({"base": "llama3.1-8b", "name": "Llama 3.1 8B"}) == models.model("llama3.1-8b")
+    assert models.from_record({"base": "llama3.1-8b", "name": "Llama 3.1 8B"}) == models.model(
+        "llama3.1-8b"
+    )
 
 
 @pytest.mark.parametrize(
     ("record", "sentence"),
-    [({"layers": 3, "heads": 5}, "hidden is missing; a model needs at least layers and hidden, or params_b, or a base"),
-     ({"layers": 2, "hidden": 64, "heads": 0}, "column heads: '0' is wrong; expected a whole number above 0"),
-     ({"layers": 2, "hidden": 64, "heads": 8, "kv_heads": 3}, "8 heads and 3 kv_heads; expected kv_heads that divide the heads"),
-     ({"layers": 2, "hidden": 64, "heads": 8, "experts": 4, "experts_per_token": 5}, "experts_per_token is 5; expected at most experts, 4"),
-     ({"layers": True, "hidden": 64, "heads": 8}, "column layers: 'True' is wrong"),
-     ({"params_b": float("nan")}, "column params_b: 'nan' is wrong; expected a number above 0"),
-     ({"params_b": 8, "active_params_b": 9}, "active_params_b is 9; expected at most params_b, 8"),
-     ({}, "layers is missing"),
-     ({"layers": 3, "hidden": 5, "heads": 1, "experts": 8}, "experts_per_token is missing"),
-     ({"layers": "many", "hidden": 5, "heads": 1}, "column layers: 'many' is wrong; expected a whole number"),
-     ({"layers": 2.5, "hidden": 5, "heads": 1}, "column layers: '2.5' is wrong; expected a whole number"),
-     ({"layers": 2, "hiden": 5, "heads": 1}, "unknown column 'hiden'; did you mean 'hidden'"),
-     ({"base": "lama3.1-8b"}, "unknown model 'lama3.1-8b'; did you mean 'llama3.1-8b'")],
+    [
+        (
+            {"layers": 3, "heads": 5},
+            "hidden is missing; a model needs at least layers and hidden, or params_b, or a base",
+        ),
+        (
+            {"layers": 2, "hidden": 64, "heads": 0},
+            "column heads: '0' is wrong; expected a whole number above 0",
+        ),
+        (
+            {"layers": 2, "hidden": 64, "heads": 8, "kv_heads": 3},
+            "8 heads and 3 kv_heads; expected kv_heads that divide the heads",
+        ),
+        (
+            {"layers": 2, "hidden": 64, "heads": 8, "experts": 4, "experts_per_token": 5},
+            "experts_per_token is 5; expected at most experts, 4",
+        ),
+        ({"layers": True, "hidden": 64, "heads": 8}, "column layers: 'True' is wrong"),
+        ({"params_b": float("nan")}, "column params_b: 'nan' is wrong; expected a number above 0"),
+        (
+            {"params_b": 8, "active_params_b": 9},
+            "active_params_b is 9; expected at most params_b, 8",
+        ),
+        ({}, "layers is missing"),
+        ({"layers": 3, "hidden": 5, "heads": 1, "experts": 8}, "experts_per_token is missing"),
+        (
+            {"layers": "many", "hidden": 5, "heads": 1},
+            "column layers: 'many' is wrong; expected a whole number",
+        ),
+        (
+            {"layers": 2.5, "hidden": 5, "heads": 1},
+            "column layers: '2.5' is wrong; expected a whole number",
+        ),
+        ({"layers": 2, "hiden": 5, "heads": 1}, "unknown column 'hiden'; did you mean 'hidden'"),
+        ({"base": "lama3.1-8b"}, "unknown model 'lama3.1-8b'; did you mean 'llama3.1-8b'"),
+    ],
 )
 def test_bad_records_say_what_is_wrong(record, sentence):
     with pytest.raises(InputError) as caught:
@@ -100,11 +148,15 @@ def test_bad_records_say_what_is_wrong(record, sentence):
 
 @settings(deadline=None, max_examples=25)
 @given(
-    layers=st.integers(1, 200), heads=st.integers(1, 128), head_dim=st.integers(1, 256),
+    layers=st.integers(1, 200),
+    heads=st.integers(1, 128),
+    head_dim=st.integers(1, 256),
     params_b=st.one_of(st.none(), st.floats(0.001, 1e4)),
 )
 def test_any_sizes_make_a_complete_model(layers, heads, head_dim, params_b):
-    model = models.from_record({"layers": layers, "hidden": heads * head_dim, "heads": heads, "params_b": params_b})
+    model = models.from_record(
+        {"layers": layers, "hidden": heads * head_dim, "heads": heads, "params_b": params_b}
+    )
     assert model.kv_heads == heads and model.head_dim == head_dim
     assert workload.derived_params(model) > 0
     if params_b is not None:

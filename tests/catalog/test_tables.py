@@ -87,5 +87,9 @@ def test_split_ratios_follow_from_their_shares():
 
 
 def test_mlperf_shares_follow_from_their_counts():
-    frame = tables.load("mlperf_submissions").dropna(subset=["entry_share", "result_entries", "round_total_entries"])
-    assert (frame["entry_share"] - frame["result_entries"] / frame["round_total_entries"]).abs().max() < 2e-3
+    frame = tables.load("mlperf_submissions").dropna(
+        subset=["entry_share", "result_entries", "round_total_entries"]
+    )
+    assert (
+        frame["entry_share"] - frame["result_entries"] / frame["round_total_entries"]
+    ).abs().max() < 2e-3

@@ -9,10 +9,24 @@ from hypothesis import strategies as st
 
 from training_moat.core import collectives
 from training_moat.core.errors import InputError
-from training_moat.core.fabrics import HOPS, Fabric, diameter, group_bytes_per_s, mean_hops, spanned_axes
+from training_moat.core.fabrics import (
+    HOPS,
+    Fabric,
+    diameter,
+    group_bytes_per_s,
+    mean_hops,
+    spanned_axes,
+)
 
-KINDS = (collectives.all_reduce, collectives.reduce_scatter, collectives.all_gather, collectives.all_to_all)
-NVLINK = Fabric(450e9, 1e-6, efficiency=0.8, launch_s=6e-6, eager_efficiency=0.3, bulk_step_latency_s=3e-6)
+KINDS = (
+    collectives.all_reduce,
+    collectives.reduce_scatter,
+    collectives.all_gather,
+    collectives.all_to_all,
+)
+NVLINK = Fabric(
+    450e9, 1e-6, efficiency=0.8, launch_s=6e-6, eager_efficiency=0.3, bulk_step_latency_s=3e-6
+)
 NETWORK = Fabric(50e9, 5e-6, bulk_step_latency_s=5e-6, domain_chips=1e9, topology="fat_tree")
 PLAIN = Fabric(100e9, 0.0)
 
@@ -34,7 +48,9 @@ def test_a_switch_that_adds_up_carries_the_tensor_once() -> None:
     """NVLink SHARP: (n+1)/n of the tensor cross a link (Klenk et al. 2020)."""
     fused = Fabric(100e9, 0.0, in_network_efficiency=1.0)
     assert collectives.all_reduce(1e12, 8, fused) == pytest.approx(9 / 8 * 1e12 / 100e9)
-    assert collectives.all_gather(1e12, 8, fused) == pytest.approx(collectives.all_gather(1e12, 8, PLAIN))
+    assert collectives.all_gather(1e12, 8, fused) == pytest.approx(
+        collectives.all_gather(1e12, 8, PLAIN)
+    )
 
 
 def test_the_latency_of_a_small_ring_is_its_steps() -> None:
@@ -52,7 +68,11 @@ def test_a_full_mesh_lends_only_the_links_that_lead_to_the_group() -> None:
 
 def test_a_torus_lends_the_axes_a_group_spans_and_lengthens_random_ways() -> None:
     torus = Fabric(600e9, 0.0, topology="torus3d", domain_chips=4096)
-    assert (spanned_axes(torus, 16), spanned_axes(torus, 256), spanned_axes(torus, 4096)) == (1, 2, 3)
+    assert (spanned_axes(torus, 16), spanned_axes(torus, 256), spanned_axes(torus, 4096)) == (
+        1,
+        2,
+        3,
+    )
     assert mean_hops(torus, 4096) == pytest.approx(3 * 16 / 4)
     assert diameter(Fabric(1e9, 0.0, topology="ring"), 64) == 32
     assert diameter(NVLINK, 64) == 1
@@ -60,8 +80,12 @@ def test_a_torus_lends_the_axes_a_group_spans_and_lengthens_random_ways() -> Non
 
 def test_ring_all_to_all_suffers_where_all_reduce_does_not() -> None:
     ring = Fabric(100e9, 0.0, topology="ring", domain_chips=64)
-    assert collectives.all_reduce(1e9, 64, ring) == pytest.approx(collectives.all_reduce(1e9, 64, PLAIN))
-    assert collectives.all_to_all(1e9, 64, ring) == pytest.approx(16 * collectives.all_to_all(1e9, 64, PLAIN))
+    assert collectives.all_reduce(1e9, 64, ring) == pytest.approx(
+        collectives.all_reduce(1e9, 64, PLAIN)
+    )
+    assert collectives.all_to_all(1e9, 64, ring) == pytest.approx(
+        16 * collectives.all_to_all(1e9, 64, PLAIN)
+    )
 
 
 def test_one_domain_is_the_plain_collective_and_two_are_slower() -> None:
@@ -82,7 +106,9 @@ def test_a_token_is_sent_once_to_a_machine_that_holds_several_of_its_experts() -
     assert collectives.distinct_others(8, 1000) == pytest.approx(7)
     naive = collectives.hierarchical_all_to_all(1e9, 64, 8, NVLINK, NETWORK)
     assert collectives.hierarchical_all_to_all(1e9, 64, 8, NVLINK, NETWORK, copies=8) < naive
-    assert collectives.hierarchical_all_to_all(1e9, 64, 8, NVLINK, NETWORK, copies=1) == pytest.approx(naive)
+    assert collectives.hierarchical_all_to_all(
+        1e9, 64, 8, NVLINK, NETWORK, copies=1
+    ) == pytest.approx(naive)
 
 
 def test_unknown_topology_is_one_sentence() -> None:
@@ -96,12 +122,21 @@ ranks = st.integers(1, 512)
 
 @given(size=sizes, more=st.floats(1.0, 100.0), n=ranks, topology=st.sampled_from(sorted(HOPS)))
 def test_more_bytes_never_take_less_time(size: float, more: float, n: int, topology: str) -> None:
-    fabric = Fabric(100e9, 1e-6, eager_efficiency=0.3, bulk_step_latency_s=4e-6, topology=topology, domain_chips=512)
+    fabric = Fabric(
+        100e9,
+        1e-6,
+        eager_efficiency=0.3,
+        bulk_step_latency_s=4e-6,
+        topology=topology,
+        domain_chips=512,
+    )
     for kind in (*KINDS, collectives.direct_all_reduce):
         assert kind(size * more, n, fabric) >= kind(size, n, fabric) * (1 - 1e-12)
 
 
-@given(size=st.lists(sizes, min_size=2, max_size=5), n=ranks, topology=st.sampled_from(sorted(HOPS)))
+@given(
+    size=st.lists(sizes, min_size=2, max_size=5), n=ranks, topology=st.sampled_from(sorted(HOPS))
+)
 def test_arrays_answer_as_numbers_do(size: list[float], n: int, topology: str) -> None:
     fabric = Fabric(100e9, 1e-6, eager_efficiency=0.3, topology=topology, domain_chips=64)
     for kind in (*KINDS, collectives.direct_all_reduce):

@@ -28,7 +28,11 @@ def test_one_argument_functions_agree_with_arrays(values):
 
 
 def test_plain_numbers_stay_plain():
-    assert type(e.minimum(1, 2)) is int and type(e.where(True, 1, 2.0)) is int and type(e.ceil(1.2)) is float
+    assert (
+        type(e.minimum(1, 2)) is int
+        and type(e.where(True, 1, 2.0)) is int
+        and type(e.ceil(1.2)) is float
+    )
     assert e.power(2, 10) == 1024 and e.exp(0.0) == 1.0 and e.sqrt(9.0) == 3.0
 
 
@@ -46,5 +50,7 @@ def test_all_true_needs_every_element():
 def test_plain_numbers_need_no_numpy(monkeypatch):
     """Inside the static page there is none."""
     monkeypatch.setattr(e, "_np", None)
-    assert e.minimum(3, 2) == 2 and e.where(False, 1, 2) == 2 and e.log2(8) == 3 and e.floor(1.9) == 1
+    assert (
+        e.minimum(3, 2) == 2 and e.where(False, 1, 2) == 2 and e.log2(8) == 3 and e.floor(1.9) == 1
+    )
     assert math.isclose(e.log(e.exp(1.0)), 1.0) and e.logical_or(False, True) is True

@@ -96,7 +96,8 @@ def test_rounding_is_monotone_odd_and_idempotent(name, one, other):
 
 
 @pytest.mark.parametrize(
-    ("name", "beyond"), [("fp16", math.inf), ("e5m2", math.inf), ("e4m3fn", math.nan), ("e4m3fnuz", math.nan)]
+    ("name", "beyond"),
+    [("fp16", math.inf), ("e5m2", math.inf), ("e4m3fn", math.nan), ("e4m3fnuz", math.nan)],
 )
 def test_overflow_without_saturation(name, beyond):
     fmt = formats.element(name)

@@ -19,8 +19,15 @@ SERVING_HOURS_PER_DAY = 226.75 * 8 * 24
 
 
 def deepseek(**changes):
-    given = dict(active_params=37e9, training_tokens=14.8e12, served_tokens=776e9, life_days=1,
-                 cache_share=342 / 776, training_peak_flops=H800, inference_peak_flops=H800)
+    given = dict(
+        active_params=37e9,
+        training_tokens=14.8e12,
+        served_tokens=776e9,
+        life_days=1,
+        cache_share=342 / 776,
+        training_peak_flops=H800,
+        inference_peak_flops=H800,
+    )
     return lc.Lifecycle(**(given | changes))
 
 
@@ -46,12 +53,17 @@ def test_chip_hours_reproduce_both_disclosed_fleets():
 
 
 def test_dollars_at_the_disclosed_price():
-    life = deepseek(training_mfu=0.33, inference_mfu=0.2, inference_usd_per_chip_hour=2.0,
-                    training_usd_per_chip_hour=2.0)
+    life = deepseek(
+        training_mfu=0.33,
+        inference_mfu=0.2,
+        inference_usd_per_chip_hour=2.0,
+        training_usd_per_chip_hour=2.0,
+    )
     hours = lc.inference_cost(life, "chip_hours")
     assert lc.inference_cost(life, "dollars") == pytest.approx(2.0 * hours)
     assert lc.inference_ratio(life, "final_run", "dollars") == pytest.approx(
-        lc.inference_ratio(life, "final_run", "chip_hours"))
+        lc.inference_ratio(life, "final_run", "chip_hours")
+    )
 
 
 def test_forward_flop_counts_attention_when_asked():
@@ -62,7 +74,9 @@ def test_forward_flop_counts_attention_when_asked():
 
 
 def test_a_frozen_base_saves_a_third():
-    assert lc.finetune_flop(8e9, 1e9, frozen_base=True) == pytest.approx(lc.finetune_flop(8e9, 1e9) * 2 / 3)
+    assert lc.finetune_flop(8e9, 1e9, frozen_base=True) == pytest.approx(
+        lc.finetune_flop(8e9, 1e9) * 2 / 3
+    )
 
 
 def test_definitions_only_ever_lower_the_ratio():
@@ -75,12 +89,14 @@ def test_definitions_only_ever_lower_the_ratio():
 def test_worse_utilisation_of_serving_raises_its_share_of_hours_not_of_flop():
     life = deepseek(training_mfu=0.36, inference_mfu=0.12)
     assert lc.inference_ratio(life, "final_run", "chip_hours") == pytest.approx(
-        3 * lc.inference_ratio(life, "final_run", "flop"))
+        3 * lc.inference_ratio(life, "final_run", "flop")
+    )
 
 
 def test_custom_models_add_training_for_the_same_tokens():
     assert lc.inference_ratio(deepseek(custom_share=0.5), "final_run", "flop") == pytest.approx(
-        0.5 * lc.inference_ratio(deepseek(), "final_run", "flop"))
+        0.5 * lc.inference_ratio(deepseek(), "final_run", "flop")
+    )
 
 
 def test_rollouts_move_from_training_to_inference_shaped_work():
@@ -109,16 +125,28 @@ def test_a_family_of_small_models_has_less_inference_than_its_flagship_alone():
 def test_retraining_more_often_lowers_the_ratio():
     life = deepseek(life_days=180)
     assert lc.inference_ratio(lc.retrained(life, 30), "final_run", "flop") == pytest.approx(
-        lc.inference_ratio(life, "final_run", "flop") / 6)
+        lc.inference_ratio(life, "final_run", "flop") / 6
+    )
 
 
 @given(st.floats(0.01, 1000), st.sampled_from(lc.DEFINITIONS), st.sampled_from(lc.UNITS))
 def test_tokens_for_ratio_inverts_the_ratio(target, definition, unit):
-    life = deepseek(training_mfu=0.36, inference_mfu=0.15, post_training_multiplier=1.4,
-                    rnd_multiplier=6.5, custom_share=0.1)
+    life = deepseek(
+        training_mfu=0.36,
+        inference_mfu=0.15,
+        post_training_multiplier=1.4,
+        rnd_multiplier=6.5,
+        custom_share=0.1,
+    )
     tokens = lc.tokens_for_ratio(life, target, definition, unit)
-    served = deepseek(served_tokens=tokens, training_mfu=0.36, inference_mfu=0.15,
-                      post_training_multiplier=1.4, rnd_multiplier=6.5, custom_share=0.1)
+    served = deepseek(
+        served_tokens=tokens,
+        training_mfu=0.36,
+        inference_mfu=0.15,
+        post_training_multiplier=1.4,
+        rnd_multiplier=6.5,
+        custom_share=0.1,
+    )
     assert lc.inference_ratio(served, definition, unit) == pytest.approx(target)
 
 
@@ -130,15 +158,18 @@ def test_arrays_go_through_element_by_element():
     assert many[1] == pytest.approx(one) and np.isinf(many[2])
 
 
-@pytest.mark.parametrize("field, value, words", [
-    ("served_tokens", -1.0, "not negative"),
-    ("training_tokens", 0.0, "above 0"),
-    ("cache_share", 1.2, "between 0 and 1"),
-    ("custom_share", 1.0, "below 1"),
-    ("training_mfu", 0.0, "utilisation"),
-    ("inference_mfu", np.array([0.1, 1.5]), "values from 0.1 to 1.5"),
-    ("rnd_multiplier", 0.5, "at least 1"),
-])
+@pytest.mark.parametrize(
+    "field, value, words",
+    [
+        ("served_tokens", -1.0, "not negative"),
+        ("training_tokens", 0.0, "above 0"),
+        ("cache_share", 1.2, "between 0 and 1"),
+        ("custom_share", 1.0, "below 1"),
+        ("training_mfu", 0.0, "utilisation"),
+        ("inference_mfu", np.array([0.1, 1.5]), "values from 0.1 to 1.5"),
+        ("rnd_multiplier", 0.5, "at least 1"),
+    ],
+)
 def test_impossible_inputs_are_named(field, value, words):
     with pytest.raises(InputError, match=words) as caught:
         deepseek(**{field: value})

@@ -25,7 +25,16 @@ SEQUENCE = 2048
 def gpt(name):
     heads, hidden, layers, tp, pp, virtual, batch, micro = GPT[name]
     model = Transformer(name, layers, hidden, heads, heads, hidden // heads, 4 * hidden, 51200)
-    plan = Plan(SEQUENCE, batch, micro, tp=tp, pp=pp, virtual_stages=virtual, zero_stage=0, flash_attention=0)
+    plan = Plan(
+        SEQUENCE,
+        batch,
+        micro,
+        tp=tp,
+        pp=pp,
+        virtual_stages=virtual,
+        zero_stage=0,
+        flash_attention=0,
+    )
     return model, plan
 
 
@@ -36,13 +45,25 @@ def test_activations_of_one_layer_are_korthikantis_equations(name):
     sbh, scores = s * b * h, 5 * a * s / h
     alone = replace(plan, tp=1)
     parallel = replace(plan, sequence_parallel=1)
-    assert layer_activation_bytes(model, alone, 0) == pytest.approx(sbh * (34 + scores))  # equation 1
-    assert layer_activation_bytes(model, plan, 0) == pytest.approx(sbh * (10 + 24 / t + scores / t))  # equation 2
-    assert layer_activation_bytes(model, parallel, 0) == pytest.approx(sbh / t * (34 + scores))  # equation 4
-    assert layer_activation_bytes(model, parallel, 1) == pytest.approx(34 * sbh / t)  # equation 6, one layer
+    assert layer_activation_bytes(model, alone, 0) == pytest.approx(
+        sbh * (34 + scores)
+    )  # equation 1
+    assert layer_activation_bytes(model, plan, 0) == pytest.approx(
+        sbh * (10 + 24 / t + scores / t)
+    )  # equation 2
+    assert layer_activation_bytes(model, parallel, 0) == pytest.approx(
+        sbh / t * (34 + scores)
+    )  # equation 4
+    assert layer_activation_bytes(model, parallel, 1) == pytest.approx(
+        34 * sbh / t
+    )  # equation 6, one layer
     assert layer_activation_bytes(model, plan, 1) == pytest.approx(sbh * (10 + 24 / t))  # table 2
-    assert layer_activation_bytes(model, plan, 2) == pytest.approx(2 * sbh)  # table 2, full recomputation
-    assert layer_activation_bytes(model, parallel, 2) == pytest.approx(2 * sbh / t)  # the kept input is split as well
+    assert layer_activation_bytes(model, plan, 2) == pytest.approx(
+        2 * sbh
+    )  # table 2, full recomputation
+    assert layer_activation_bytes(model, parallel, 2) == pytest.approx(
+        2 * sbh / t
+    )  # the kept input is split as well
 
 
 @pytest.mark.parametrize("name", GPT)
@@ -59,7 +80,11 @@ def test_part_of_the_layers_recomputed_lies_between_none_and_all():
     model, plan = gpt("175B")
     none, all_ = (training_memory(model, replace(plan, recompute=level)).total for level in (0, 2))
     for share in (0.25, 0.5, 0.75):
-        assert all_ < training_memory(model, replace(plan, recompute=2, recompute_share=share)).total < none
+        assert (
+            all_
+            < training_memory(model, replace(plan, recompute=2, recompute_share=share)).total
+            < none
+        )
 
 
 def test_the_least_share_of_recomputed_layers_just_fits():
@@ -78,8 +103,25 @@ def test_the_least_share_of_recomputed_layers_just_fits():
 def test_light_recomputation_of_latent_attention_keeps_the_latents_alone():
     """DeepSeek-V3 per token: queries and keys of 128 heads x 192, values of 128 x 128, against 1536 + 512 + 64."""
     deepseek = Transformer(
-        "DeepSeek-V3", 61, 7168, 128, 128, 192, 18432, 129280, gated_ffn=1, experts=256, experts_per_token=8, shared_experts=1,
-        expert_ffn=2048, dense_layers=3, q_lora_rank=1536, kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128,
+        "DeepSeek-V3",
+        61,
+        7168,
+        128,
+        128,
+        192,
+        18432,
+        129280,
+        gated_ffn=1,
+        experts=256,
+        experts_per_token=8,
+        shared_experts=1,
+        expert_ffn=2048,
+        dense_layers=3,
+        q_lora_rank=1536,
+        kv_lora_rank=512,
+        qk_rope_head_dim=64,
+        qk_nope_head_dim=128,
+        v_head_dim=128,
     )
     plan = Plan(4096, 1, 1)
     saved = layer_activation_bytes(deepseek, plan, 0) - layer_activation_bytes(deepseek, plan, 1)
@@ -91,7 +133,9 @@ def test_light_recomputation_of_latent_attention_keeps_the_latents_alone():
 def test_fully_sharded_stacks_store_the_weights_once():
     model, plan = gpt("22B")
     both, one = (training_memory(model, plan, master_is_weight=flag) for flag in (0, 1))
-    assert one.weights == 2 * both.weights and one.weights + one.optimizer == pytest.approx(both.optimizer)
+    assert one.weights == 2 * both.weights and one.weights + one.optimizer == pytest.approx(
+        both.optimizer
+    )
 
 
 def test_runs_in_8_bits_keep_cast_inputs():
@@ -139,10 +183,15 @@ def test_sixteen_bytes_a_weight_split_two_two_twelve():
     assert (found.weights, found.gradients, found.optimizer) == pytest.approx((2e9, 2e9, 12e9))
 
 
-@pytest.mark.parametrize(("optimizer", "each"), [("sgd", 8), ("adamw", 12), ("nadam", 12), ("adam8bit", 6), ("adafactor", 4), ("muon", 8)])
+@pytest.mark.parametrize(
+    ("optimizer", "each"),
+    [("sgd", 8), ("adamw", 12), ("nadam", 12), ("adam8bit", 6), ("adafactor", 4), ("muon", 8)],
+)
 def test_optimizer_state_per_weight(optimizer, each):
     model = Transformer("1B", 16, 2048, 16, 16, 128, 8192, 50257, params_given=1e9)
-    assert training_memory(model, Plan(1, 1, zero_stage=0), optimizer).optimizer == pytest.approx(each * 1e9)
+    assert training_memory(model, Plan(1, 1, zero_stage=0), optimizer).optimizer == pytest.approx(
+        each * 1e9
+    )
 
 
 def test_gradients_are_divided_by_tensor_and_pipeline():
@@ -153,15 +202,33 @@ def test_gradients_are_divided_by_tensor_and_pipeline():
 
 
 def test_experts_shard_over_expert_ranks():
-    model = Transformer("mix", 10, 1024, 8, 8, 128, 4096, 1000, experts=8, experts_per_token=2, expert_ffn=4096, tied_embeddings=1)
-    one, spread = (training_memory(model, Plan(1024, 8, dp=8, ep=ep, zero_stage=0)).weights for ep in (1, 8))
+    model = Transformer(
+        "mix",
+        10,
+        1024,
+        8,
+        8,
+        128,
+        4096,
+        1000,
+        experts=8,
+        experts_per_token=2,
+        expert_ffn=4096,
+        tied_embeddings=1,
+    )
+    one, spread = (
+        training_memory(model, Plan(1024, 8, dp=8, ep=ep, zero_stage=0)).weights for ep in (1, 8)
+    )
     experts = 2 * 10 * 8 * 2 * 1024 * 4096
     assert one - spread == pytest.approx(experts * 7 / 8)
 
 
 def test_reserves_are_added_as_told():
     model, plan = gpt("22B")
-    plain, reserved = training_memory(model, plan), training_memory(model, plan, reserve_bytes=1e9, reserve_share=0.1)
+    plain, reserved = (
+        training_memory(model, plan),
+        training_memory(model, plan, reserve_bytes=1e9, reserve_share=0.1),
+    )
     assert reserved.total - plain.total == pytest.approx(1e9 + 0.1 * plain.activations)
 
 
@@ -193,7 +260,10 @@ def test_more_chips_never_raise_memory_under_zero_3(model, plan):
     """More replicas, each with the same batch."""
     plan = replace(plan, zero_stage=3)
     per_replica = plan.global_batch / plan.dp
-    totals = [training_memory(model, replace(plan, dp=dp, global_batch=per_replica * dp)).total for dp in (1, 2, 8, 64)]
+    totals = [
+        training_memory(model, replace(plan, dp=dp, global_batch=per_replica * dp)).total
+        for dp in (1, 2, 8, 64)
+    ]
     assert totals == sorted(totals, reverse=True)
 
 
@@ -212,13 +282,18 @@ def test_more_sharding_never_keeps_more_state(model, plan):
 
 @given(shapes, layouts)
 def test_longer_sequences_never_lower_memory(model, plan):
-    totals = [training_memory(model, replace(plan, seq_len=plan.seq_len * factor)).total for factor in (1, 2, 4)]
+    totals = [
+        training_memory(model, replace(plan, seq_len=plan.seq_len * factor)).total
+        for factor in (1, 2, 4)
+    ]
     assert totals == sorted(totals)
 
 
 @given(shapes, st.lists(layouts, min_size=2, max_size=5))
 def test_scalar_and_array_plans_agree(model, rows):
-    together = Plan(**{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])})
+    together = Plan(
+        **{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])}
+    )
     many = training_memory(model, together, "muon", 2.0, 1e9, 0.2)
     for index, row in enumerate(rows):
         one = training_memory(model, row, "muon", 2.0, 1e9, 0.2)

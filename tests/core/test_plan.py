@@ -40,7 +40,10 @@ def test_each_rule_says_what_is_wrong(change, sentence):
 
 
 def test_experts_must_divide_and_fit():
-    assert broken(MIXTURE, replace(GOOD, ep=3)) == ["the experts do not divide over ep", "ep does not divide tp x cp x dp"]
+    assert broken(MIXTURE, replace(GOOD, ep=3)) == [
+        "the experts do not divide over ep",
+        "ep does not divide tp x cp x dp",
+    ]
     assert broken(MIXTURE, replace(GOOD, tp=1, dp=4, ep=8)) == ["ep does not divide tp x cp x dp"]
 
 
@@ -49,9 +52,13 @@ def test_layers_as_published_runs_lay_them_out():
     and two over 16 (Dubey et al. 2024, section 3.3.2). DeepSeek-V3: 61 over 16 by hand (DeepSeek-AI 2024, 3.2)."""
     assert layers_fit_pipeline(replace(MODEL, layers=70), Plan(2048, 2048, pp=12))
     assert layers_fit_pipeline(replace(MODEL, layers=126), Plan(8192, 2048, pp=16))
-    assert layers_fit_pipeline(replace(MIXTURE, layers=61, dense_layers=3), Plan(4096, 15360, pp=16))
+    assert layers_fit_pipeline(
+        replace(MIXTURE, layers=61, dense_layers=3), Plan(4096, 15360, pp=16)
+    )
     assert not layers_fit_pipeline(replace(MODEL, layers=61), Plan(4096, 15360, pp=16))
-    assert not layers_fit_pipeline(replace(MIXTURE, layers=61, dense_layers=3), Plan(4096, 15360, pp=62))
+    assert not layers_fit_pipeline(
+        replace(MIXTURE, layers=61, dense_layers=3), Plan(4096, 15360, pp=62)
+    )
 
 
 def test_derived_sizes():
@@ -67,9 +74,14 @@ plans = st.builds(
 )  # fmt: skip
 
 
-@given(st.lists(plans, min_size=2, max_size=6), st.sampled_from([MODEL, MIXTURE, replace(MIXTURE, dense_layers=3)]))
+@given(
+    st.lists(plans, min_size=2, max_size=6),
+    st.sampled_from([MODEL, MIXTURE, replace(MIXTURE, dense_layers=3)]),
+)
 def test_arrays_of_plans_break_the_same_rules(rows, model):
-    together = Plan(**{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])})
+    together = Plan(
+        **{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])}
+    )
     found = impossible(model, together)
     for index, row in enumerate(rows):
         flags = [bool(np.broadcast_to(condition, len(rows))[index]) for condition, _ in found]

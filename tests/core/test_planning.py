@@ -11,13 +11,27 @@ from training_moat.core.plan import Plan, impossible
 from training_moat.core.planning import divisors, layouts
 from training_moat.core.workload import Transformer
 
-NODE_OF_8 = Chip("eight", "eight", "any", {"bf16": 1e15}, (Tier("hbm", 80e9, 3e12),), Link(450e9, 1e-6, 8))
+NODE_OF_8 = Chip(
+    "eight", "eight", "any", {"bf16": 1e15}, (Tier("hbm", 80e9, 3e12),), Link(450e9, 1e-6, 8)
+)
 RACK_OF_72 = replace(NODE_OF_8, scaleup=Link(900e9, 1e-6, 72))
 LONE = replace(NODE_OF_8, scaleup=None)
 GPT3 = Transformer("GPT-3 175B", 96, 12288, 96, 96, 128, 49152, 50257)
 LLAMA_405B = Transformer("Llama 3.1 405B", 126, 16384, 128, 8, 128, 53248, 128256, gated_ffn=1)
 DEEPSEEK_V3 = Transformer(
-    "DeepSeek-V3", 61, 7168, 128, 128, 192, 18432, 129280, gated_ffn=1, experts=256, experts_per_token=8, expert_ffn=2048, dense_layers=3
+    "DeepSeek-V3",
+    61,
+    7168,
+    128,
+    128,
+    192,
+    18432,
+    129280,
+    gated_ffn=1,
+    experts=256,
+    experts_per_token=8,
+    expert_ffn=2048,
+    dense_layers=3,
 )
 
 
@@ -26,14 +40,32 @@ def has(found, **sizes):
 
 
 def test_divisors():
-    assert divisors(12) == [1, 2, 3, 4, 6, 12] and divisors(12, 4) == [1, 2, 3, 4] and divisors(1) == [1]
+    assert (
+        divisors(12) == [1, 2, 3, 4, 6, 12]
+        and divisors(12, 4) == [1, 2, 3, 4]
+        and divisors(1) == [1]
+    )
 
 
 def test_published_layouts_are_among_them():
     """Narayanan et al. 2021, table 2: GPT-3 on 1,536 chips, model parallel 96 = 8 x 12. Dubey et al. 2024,
     table 4: tensor 8, pipeline 16, data 128 on 16,384 chips. DeepSeek-AI 2024, section 3.2: pipeline 16, expert 64."""
-    assert has(layouts(GPT3, NODE_OF_8, 1536, 2048, 1536, {}), tp=8, pp=12, dp=16, micro_batch=1, recompute=2)
-    assert has(layouts(LLAMA_405B, NODE_OF_8, 16384, 8192, 2048, {}), tp=8, pp=16, dp=128, cp=1, virtual_stages=8)
+    assert has(
+        layouts(GPT3, NODE_OF_8, 1536, 2048, 1536, {}),
+        tp=8,
+        pp=12,
+        dp=16,
+        micro_batch=1,
+        recompute=2,
+    )
+    assert has(
+        layouts(LLAMA_405B, NODE_OF_8, 16384, 8192, 2048, {}),
+        tp=8,
+        pp=16,
+        dp=128,
+        cp=1,
+        virtual_stages=8,
+    )
     assert has(layouts(LLAMA_405B, NODE_OF_8, 16384, 131072, 128, {}), tp=8, pp=16, cp=16, dp=8)
     assert has(layouts(DEEPSEEK_V3, NODE_OF_8, 2048, 4096, 15360, {}), tp=1, pp=16, dp=128, ep=64)
 
@@ -54,7 +86,9 @@ def test_interleaving_needs_whole_rounds_of_micro_batches():
     """Narayanan et al. 2021, section 2.2.2."""
     found = layouts(GPT3, NODE_OF_8, 64, 2048, 12, {"tp": 8, "pp": 8})
     assert {layout["virtual_stages"] for layout in found if 12 // layout["micro_batch"] % 8} == {1}
-    assert has(layouts(GPT3, NODE_OF_8, 64, 2048, 16, {"tp": 8, "pp": 8}), micro_batch=2, virtual_stages=6)
+    assert has(
+        layouts(GPT3, NODE_OF_8, 64, 2048, 16, {"tp": 8, "pp": 8}), micro_batch=2, virtual_stages=6
+    )
 
 
 def test_short_sequences_are_not_split():
@@ -72,7 +106,14 @@ def test_zero_3_is_tried_only_without_a_pipeline():
 
 
 def test_fixed_settings_are_kept_whatever_the_rules_of_thumb():
-    fixed = {"tp": 3, "cp": 2, "zero_stage": 2, "virtual_stages": 4, "recompute": 1, "micro_batch": 2}
+    fixed = {
+        "tp": 3,
+        "cp": 2,
+        "zero_stage": 2,
+        "virtual_stages": 4,
+        "recompute": 1,
+        "micro_batch": 2,
+    }
     found = layouts(GPT3, NODE_OF_8, 96, 2048, 32, fixed)
     assert found and all(layout[key] == value for layout in found for key, value in fixed.items())
 

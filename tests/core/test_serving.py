@@ -18,27 +18,51 @@ from training_moat.core.workload import Transformer, active_params, embedding_pa
 LLAMA_70B = Transformer("70b", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1)
 LLAMA_405B = Transformer("405b", 126, 16384, 128, 8, 128, 53248, 128256, gated_ffn=1)
 DEEPSEEK_V3 = Transformer(
-    "v3", 61, 7168, 128, 128, 192, 18432, 129280, gated_ffn=1, experts=256, experts_per_token=8, shared_experts=1,
-    expert_ffn=2048, dense_layers=3, q_lora_rank=1536, kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128,
+    "v3",
+    61,
+    7168,
+    128,
+    128,
+    192,
+    18432,
+    129280,
+    gated_ffn=1,
+    experts=256,
+    experts_per_token=8,
+    shared_experts=1,
+    expert_ffn=2048,
+    dense_layers=3,
+    q_lora_rank=1536,
+    kv_lora_rank=512,
+    qk_rope_head_dim=64,
+    qk_nope_head_dim=128,
     v_head_dim=128,
 )
 LINK = Fabric(450e9, 1e-6, eager_efficiency=0.3, launch_s=5e-6, bulk_step_latency_s=3e-6)
 
 
-def machine(hbm_gb: float = 80, sram_gb: float = 0.0, flops: float = 1e15, bytes_per_s: float = 3.35e12) -> serving.ServingMachine:
+def machine(
+    hbm_gb: float = 80, sram_gb: float = 0.0, flops: float = 1e15, bytes_per_s: float = 3.35e12
+) -> serving.ServingMachine:
     tiers = (Tier("sram", sram_gb * 1e9, 80e12), Tier("hbm", hbm_gb * 1e9, bytes_per_s))
-    return serving.ServingMachine(flops, flops, tiers[0 if sram_gb else 1 :], LINK, replace(LINK, topology="fat_tree"))
+    return serving.ServingMachine(
+        flops, flops, tiers[0 if sram_gb else 1 :], LINK, replace(LINK, topology="fat_tree")
+    )
 
 
 def test_cache_per_token_as_published() -> None:
-    """"Insights into DeepSeek-V3" (Zhao et al. 2025), table 1: 70.272 kB and 516.096 kB a token in BF16."""
+    """ "Insights into DeepSeek-V3" (Zhao et al. 2025), table 1: 70.272 kB and 516.096 kB a token in BF16."""
     job = serving.Job(1, 1, 0)
     assert serving.kv_bytes_per_sequence(DEEPSEEK_V3, job, 1) == pytest.approx(70_272)
     assert serving.kv_bytes_per_sequence(LLAMA_405B, job, 1) == pytest.approx(516_096)
-    assert serving.kv_bytes_per_sequence(LLAMA_70B, replace(job, kv_bytes=1.0), 1) == pytest.approx(163_840)
+    assert serving.kv_bytes_per_sequence(LLAMA_70B, replace(job, kv_bytes=1.0), 1) == pytest.approx(
+        163_840
+    )
 
 
-def test_latent_attention_is_not_cut_by_tensor_parallelism_and_grouped_heads_are_cut_to_one() -> None:
+def test_latent_attention_is_not_cut_by_tensor_parallelism_and_grouped_heads_are_cut_to_one() -> (
+    None
+):
     plan = serving.ServingPlan(tp=16, expert_tp=16)
     assert serving.kv_shards(DEEPSEEK_V3, plan) == 1
     assert serving.kv_shards(LLAMA_70B, plan) == 8
@@ -51,7 +75,9 @@ def test_one_token_touches_its_experts_and_many_touch_all() -> None:
 
 def test_one_sequence_decodes_as_fast_as_memory_is_read() -> None:
     big = machine(hbm_gb=200)
-    told = serving.serve(LLAMA_70B, serving.Job(1, 1, 2), serving.ServingPlan(), big, serving.Software())
+    told = serving.serve(
+        LLAMA_70B, serving.Job(1, 1, 2), serving.ServingPlan(), big, serving.Software()
+    )
     read = 2 * (active_params(LLAMA_70B) - LLAMA_70B.vocab * LLAMA_70B.hidden)
     assert told.step.weights == pytest.approx(read / 3.35e12, rel=1e-6)
 
@@ -59,7 +85,9 @@ def test_one_sequence_decodes_as_fast_as_memory_is_read() -> None:
 def test_clients_beyond_the_memory_queue() -> None:
     job = serving.Job(512, 4096, 1024)
     plan = serving.ServingPlan(tp=4, expert_tp=4)
-    small, large = (serving.serve(LLAMA_70B, job, plan, machine(gb), serving.Software()) for gb in (60, 600))
+    small, large = (
+        serving.serve(LLAMA_70B, job, plan, machine(gb), serving.Software()) for gb in (60, 600)
+    )
     assert small.running < 512 and large.running == 512
     assert small.ttft_s > large.ttft_s
 
@@ -78,33 +106,48 @@ shapes = st.sampled_from([LLAMA_70B, DEEPSEEK_V3])
 
 
 @given(sram=st.floats(0.01, 50), more=st.floats(1, 20), batch=batches, length=lengths, model=shapes)
-def test_more_sram_never_slows_decoding(sram: float, more: float, batch: int, length: int, model: Transformer) -> None:
+def test_more_sram_never_slows_decoding(
+    sram: float, more: float, batch: int, length: int, model: Transformer
+) -> None:
     job, plan = serving.Job(batch, length, 64, 1.0, 1.0), serving.ServingPlan(tp=8, expert_tp=8)
     steps = []
     for size in (sram, sram * more):
         m = machine(hbm_gb=2000, sram_gb=size)
         where_ = serving.placement(serving.memory(model, job, plan), m)
-        steps.append(serving.decode_step(model, job, plan, m, serving.Software(), batch, where_).total)
+        steps.append(
+            serving.decode_step(model, job, plan, m, serving.Software(), batch, where_).total
+        )
     assert steps[1] <= steps[0] * (1 + 1e-9)
 
 
 @given(length=lengths, more=st.integers(0, 32768), model=shapes, window=st.integers(0, 4096))
-def test_longer_context_never_shrinks_the_cache(length: int, more: int, model: Transformer, window: int) -> None:
+def test_longer_context_never_shrinks_the_cache(
+    length: int, more: int, model: Transformer, window: int
+) -> None:
     windowed = replace(model, attention_window=window, windowed_layers=model.layers // 2)
     job = serving.Job(1, length, 0)
-    assert serving.kv_bytes_per_sequence(windowed, job, length + more) >= serving.kv_bytes_per_sequence(windowed, job, length)
+    assert serving.kv_bytes_per_sequence(
+        windowed, job, length + more
+    ) >= serving.kv_bytes_per_sequence(windowed, job, length)
 
 
 @given(
-    batch=batches, length=lengths, output=st.integers(1, 4096), tp=st.sampled_from([1, 2, 4, 8]),
-    efficiency=st.floats(0.1, 1.0), model=shapes,
+    batch=batches,
+    length=lengths,
+    output=st.integers(1, 4096),
+    tp=st.sampled_from([1, 2, 4, 8]),
+    efficiency=st.floats(0.1, 1.0),
+    model=shapes,
 )
 @settings(max_examples=200)
 def test_tokens_never_exceed_the_bandwidth_or_flop_bound(
     batch: int, length: int, output: int, tp: int, efficiency: float, model: Transformer
 ) -> None:
     m = replace(machine(hbm_gb=2000), bandwidth_efficiency=efficiency, matmul_efficiency=efficiency)
-    job, plan = serving.Job(batch, length, output, 1.0, 1.0), serving.ServingPlan(tp=tp, expert_tp=tp)
+    job, plan = (
+        serving.Job(batch, length, output, 1.0, 1.0),
+        serving.ServingPlan(tp=tp, expert_tp=tp),
+    )
     told = serving.serve(model, job, plan, m, serving.Software())
     flops = 2 * (active_params(model) - embedding_params(model))
     assert told.tokens_per_s * flops <= tp * 1e15 * (1 + 1e-9)
@@ -112,14 +155,23 @@ def test_tokens_never_exceed_the_bandwidth_or_flop_bound(
     assert told.tokens_per_s / told.running * read_at_least <= tp * 3.35e12 * (1 + 1e-9)
 
 
-@given(batch=st.lists(batches, min_size=2, max_size=4), length=lengths, tp=st.sampled_from([1, 4, 8]), dp=st.sampled_from([1, 8]))
+@given(
+    batch=st.lists(batches, min_size=2, max_size=4),
+    length=lengths,
+    tp=st.sampled_from([1, 4, 8]),
+    dp=st.sampled_from([1, 8]),
+)
 @settings(max_examples=60)
 def test_arrays_answer_as_numbers_do(batch: list[int], length: int, tp: int, dp: int) -> None:
     m = machine(hbm_gb=500)
-    software = serving.Software(1e-5, 2e-5, 1e-5, 1e-3, 1e-5, 3e-3, first_token_s=0.03, first_token_queue=0.1)
+    software = serving.Software(
+        1e-5, 2e-5, 1e-5, 1e-3, 1e-5, 3e-3, first_token_s=0.03, first_token_queue=0.1
+    )
     plan = serving.ServingPlan(tp, 1, dp, tp * dp, 1)
     count = len(batch)
-    spread = serving.ServingPlan(**{f.name: np.full(count, float(getattr(plan, f.name))) for f in fields(plan)})
+    spread = serving.ServingPlan(
+        **{f.name: np.full(count, float(getattr(plan, f.name))) for f in fields(plan)}
+    )
     job = serving.Job(np.array(batch, float), np.full(count, float(length)), np.full(count, 100.0))
     together = serving.serve(DEEPSEEK_V3, job, spread, m, software)
     for index, one in enumerate(batch):

@@ -34,7 +34,9 @@ def test_a_nine_month_slip_over_two_years(value, expected):
 
 
 def test_nothing_to_pay_means_any_advantage_pays():
-    assert switching.breakeven_advantage(dataclasses.replace(PLAIN, delay_value=0.0)) == pytest.approx(1.0)
+    assert switching.breakeven_advantage(
+        dataclasses.replace(PLAIN, delay_value=0.0)
+    ) == pytest.approx(1.0)
 
 
 def test_no_advantage_is_enough_when_the_port_outlasts_the_horizon():
@@ -46,7 +48,10 @@ def test_no_advantage_is_enough_when_the_port_outlasts_the_horizon():
 def test_learning_factor_is_the_integral_it_stands_for(move):
     years = switching.years_of_use(move)
     expected, _ = integrate.quad(
-        lambda t: 1 / (1 - (1 - move.start_share) * math.exp(-t / move.learning_years)), 0, years, limit=200
+        lambda t: 1 / (1 - (1 - move.start_share) * math.exp(-t / move.learning_years)),
+        0,
+        years,
+        limit=200,
     )
     assert switching.learning_factor(move) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
@@ -64,7 +69,14 @@ def test_gain_is_zero_at_break_even(move):
 @given(
     moves,
     st.sampled_from(
-        ["port_years", "port_cost_usd", "delay_years", "delay_value", "failure_delay_years", "failure_waste_years"]
+        [
+            "port_years",
+            "port_cost_usd",
+            "delay_years",
+            "delay_value",
+            "failure_delay_years",
+            "failure_waste_years",
+        ]
     ),
 )
 def test_every_cost_raises_the_bar(move, name):
@@ -74,7 +86,9 @@ def test_every_cost_raises_the_bar(move, name):
 
 @given(moves)
 def test_risk_raises_and_size_lowers_the_bar(move):
-    riskier = dataclasses.replace(move, failure_probability=min(0.95, move.failure_probability + 0.04))
+    riskier = dataclasses.replace(
+        move, failure_probability=min(0.95, move.failure_probability + 0.04)
+    )
     larger = dataclasses.replace(move, yearly_spend_usd=move.yearly_spend_usd * 10)
     base = switching.breakeven_advantage(move)
     assert switching.breakeven_advantage(riskier) >= base * (1 - 1e-9)
@@ -85,7 +99,8 @@ def test_arrays_give_what_numbers_give():
     delays = np.array([0.0, 0.75, 3.0])
     together = switching.breakeven_advantage(dataclasses.replace(PLAIN, delay_years=delays))
     assert list(together) == [
-        switching.breakeven_advantage(dataclasses.replace(PLAIN, delay_years=float(d))) for d in delays
+        switching.breakeven_advantage(dataclasses.replace(PLAIN, delay_years=float(d)))
+        for d in delays
     ]
 
 
@@ -95,7 +110,12 @@ def test_paper_advantage():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("failure_probability", 1.0), ("start_share", 0.0), ("delay_years", -1.0), ("yearly_spend_usd", 0.0)],
+    [
+        ("failure_probability", 1.0),
+        ("start_share", 0.0),
+        ("delay_years", -1.0),
+        ("yearly_spend_usd", 0.0),
+    ],
 )
 def test_impossible_inputs_are_refused(name, value):
     with pytest.raises(InputError, match=name):

@@ -26,7 +26,20 @@ REAL = Efficiency(
     expert_layer_seconds=1e-4, step_seconds=5e-3, software=0.8, matmul_software=0.95, straggling=0.01,
 )  # fmt: skip
 LLAMA_70B = Transformer("Llama 3.1 70B", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1)
-MIXTRAL = Transformer("Mixtral 8x7B", 32, 4096, 32, 8, 128, 14336, 32000, gated_ffn=1, experts=8, experts_per_token=2, expert_ffn=14336)
+MIXTRAL = Transformer(
+    "Mixtral 8x7B",
+    32,
+    4096,
+    32,
+    8,
+    128,
+    14336,
+    32000,
+    gated_ffn=1,
+    experts=8,
+    experts_per_token=2,
+    expert_ffn=14336,
+)
 GPT_175B = Transformer("GPT-3 175B", 96, 12288, 96, 96, 128, 49152, 51200, tied_embeddings=1)
 """Korthikanti et al. 2022, table 3, vocabulary from section 6."""
 
@@ -88,7 +101,9 @@ def test_gradients_are_reduced_over_both_networks_once():
     plan = Plan(4096, 64, dp=16, tp=2, zero_stage=1)
     step = step_time(LLAMA_70B, plan, H100, replace(REAL, overlap_data=0.0))
     weights = training.params_per_stage(LLAMA_70B, plan)[0]
-    assert step.data_parallel == pytest.approx(collectives.hierarchical_all_reduce(2 * weights, 16, 4, NVLINK, ETHERNET))
+    assert step.data_parallel == pytest.approx(
+        collectives.hierarchical_all_reduce(2 * weights, 16, 4, NVLINK, ETHERNET)
+    )
 
 
 def test_zero_3_moves_half_as_much_again():
@@ -96,7 +111,10 @@ def test_zero_3_moves_half_as_much_again():
     one_domain = Fabric(450e9, 0.0, domain_chips=64)
     node = replace(H100, scaleup=one_domain)
     eff = replace(REAL, overlap_data=0.0)
-    times = [step_time(LLAMA_70B, Plan(4096, 64, dp=64, zero_stage=stage), node, eff).data_parallel for stage in (1, 3)]
+    times = [
+        step_time(LLAMA_70B, Plan(4096, 64, dp=64, zero_stage=stage), node, eff).data_parallel
+        for stage in (1, 3)
+    ]
     assert times[1] / times[0] == pytest.approx(1.5)
     thrice = step_time(LLAMA_70B, Plan(4096, 3 * 64, dp=64, zero_stage=3), node, eff).data_parallel
     assert thrice / times[1] == pytest.approx(3)
@@ -114,7 +132,10 @@ def test_the_optimizer_reads_and_writes_its_state():
     """Adam: 12 bytes of state read and written, a 4-byte gradient read, a 2-byte weight written."""
     plan = Plan(1, 1, zero_stage=0)
     node, eff = replace(IDEAL, memory_bytes_per_s=1e12), replace(PERFECT, layer_seconds=0.0)
-    moved = step_time(LLAMA_70B, plan, node, eff, "adamw").other - step_time(LLAMA_70B, plan, node, eff, "sgd").other
+    moved = (
+        step_time(LLAMA_70B, plan, node, eff, "adamw").other
+        - step_time(LLAMA_70B, plan, node, eff, "sgd").other
+    )
     weights = training.params_per_stage(LLAMA_70B, plan)[0]
     assert moved == pytest.approx(2 * (12 - 8) * weights / 1e12)
     assert step_time(LLAMA_70B, plan, node, eff).other == pytest.approx(30 * weights / 1e12)
@@ -122,11 +143,18 @@ def test_the_optimizer_reads_and_writes_its_state():
 
 def test_collectives_cannot_hide_behind_the_same_work_twice():
     """With slow links the visible part is all communication less one pass of computation, however many overlap."""
-    slow = replace(H100, scaleup=replace(NVLINK, bytes_per_s=1e9), scaleout=replace(ETHERNET, bytes_per_s=1e9))
+    slow = replace(
+        H100, scaleup=replace(NVLINK, bytes_per_s=1e9), scaleout=replace(ETHERNET, bytes_per_s=1e9)
+    )
     eager = replace(REAL, overlap_tensor=1.0, overlap_expert=1.0, overlap_data=1.0, straggling=0.0)
     plan = Plan(4096, 16, tp=2, dp=8, ep=8, zero_stage=3)
     shown = step_time(MIXTRAL, plan, slow, eager)
-    alone = step_time(MIXTRAL, plan, slow, replace(eager, overlap_tensor=0.0, overlap_expert=0.0, overlap_data=0.0))
+    alone = step_time(
+        MIXTRAL,
+        plan,
+        slow,
+        replace(eager, overlap_tensor=0.0, overlap_expert=0.0, overlap_data=0.0),
+    )
 
     def visible(step):
         return step.tensor_parallel + step.expert_parallel + step.data_parallel
@@ -147,10 +175,15 @@ def test_recomputation_adds_a_forward_pass_of_what_is_recomputed():
     """Full: the layers' forward FLOPs (Narayanan et al. 2021, equation 3). Selective: the attention core's forward,
     4 B L s^2 h (Korthikanti et al. 2022, appendix A)."""
     b, layers, s, h, v = 64, 96, 2048, 12288, 51200
-    none, selective, full = (training.hardware_flops_per_step(GPT_175B, Plan(s, b, recompute=level)) for level in (0, 1, 2))
+    none, selective, full = (
+        training.hardware_flops_per_step(GPT_175B, Plan(s, b, recompute=level))
+        for level in (0, 1, 2)
+    )
     assert none == training.model_flops_per_step(GPT_175B, Plan(s, b))
     assert selective - none == pytest.approx(4 * b * layers * s**2 * h)
-    assert full == pytest.approx(96 * b * layers * s * h**2 * (1 + s / (6 * h) + v / (16 * h * layers)))
+    assert full == pytest.approx(
+        96 * b * layers * s * h**2 * (1 + s / (6 * h) + v / (16 * h * layers))
+    )
 
 
 models = st.sampled_from([
@@ -199,7 +232,9 @@ def test_more_bandwidth_and_a_higher_peak_never_slow_a_step(model, plan, node, e
     faster = [
         replace(node, memory_bytes_per_s=node.memory_bytes_per_s * gain),
         replace(node, scaleup=replace(node.scaleup, bytes_per_s=node.scaleup.bytes_per_s * gain)),
-        replace(node, scaleout=replace(node.scaleout, bytes_per_s=node.scaleout.bytes_per_s * gain)),
+        replace(
+            node, scaleout=replace(node.scaleout, bytes_per_s=node.scaleout.bytes_per_s * gain)
+        ),
         replace(node, peak_flops=node.peak_flops * gain),
         replace(node, wide_peak_flops=node.wide_peak_flops * gain),
     ]
@@ -210,7 +245,17 @@ def test_more_bandwidth_and_a_higher_peak_never_slow_a_step(model, plan, node, e
 @given(models, plans, nodes, efficiencies)
 def test_better_software_never_slows_a_step(model, plan, node, eff):
     before = step_time(model, plan, node, eff).total * ROUNDING
-    for name in ("matmul", "attention", "memory", "expert", "overlap_data", "overlap_tensor", "overlap_expert", "software", "matmul_software"):
+    for name in (
+        "matmul",
+        "attention",
+        "memory",
+        "expert",
+        "overlap_data",
+        "overlap_tensor",
+        "overlap_expert",
+        "software",
+        "matmul_software",
+    ):
         assert step_time(model, plan, node, replace(eff, **{name: 1.0})).total <= before
 
 
@@ -223,17 +268,27 @@ def test_a_larger_batch_takes_longer_but_costs_less_per_sequence(model, plan, no
 
 @given(models, plans, nodes, efficiencies)
 def test_recomputing_and_longer_sequences_take_longer(model, plan, node, eff):
-    times = [step_time(model, replace(plan, recompute=level, recompute_share=1), node, eff).compute for level in (0, 1, 2)]
+    times = [
+        step_time(model, replace(plan, recompute=level, recompute_share=1), node, eff).compute
+        for level in (0, 1, 2)
+    ]
     assert times == sorted(times)
-    assert step_time(model, plan, node, eff).compute < step_time(model, replace(plan, seq_len=2 * plan.seq_len), node, eff).compute
+    assert (
+        step_time(model, plan, node, eff).compute
+        < step_time(model, replace(plan, seq_len=2 * plan.seq_len), node, eff).compute
+    )
 
 
 @settings(max_examples=50)
 @given(models, st.lists(plans, min_size=2, max_size=5), nodes, efficiencies)
 def test_scalar_and_array_plans_agree(model, rows, node, eff):
-    together = Plan(**{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])})
+    together = Plan(
+        **{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])}
+    )
     many = step_time(model, together, node, eff)
     for index, row in enumerate(rows):
         one = step_time(model, row, node, eff)
         for name in StepTime.__dataclass_fields__:
-            assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(getattr(one, name), rel=1e-9, abs=1e-15)
+            assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(
+                getattr(one, name), rel=1e-9, abs=1e-15
+            )

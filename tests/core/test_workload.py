@@ -21,7 +21,18 @@ LLAMA = {
 }
 
 MIXTRAL = Transformer(
-    "Mixtral 8x7B", 32, 4096, 32, 8, 128, 14336, 32000, gated_ffn=1, experts=8, experts_per_token=2, expert_ffn=14336
+    "Mixtral 8x7B",
+    32,
+    4096,
+    32,
+    8,
+    128,
+    14336,
+    32000,
+    gated_ffn=1,
+    experts=8,
+    experts_per_token=2,
+    expert_ffn=14336,
 )
 """Jiang et al. 2024, table 1."""
 
@@ -40,7 +51,9 @@ NARAYANAN_TABLE_1 = [
 
 
 def gpt(layers, hidden, heads, vocab=51200):
-    return Transformer("GPT", layers, hidden, heads, heads, hidden // heads, 4 * hidden, vocab, tied_embeddings=1)
+    return Transformer(
+        "GPT", layers, hidden, heads, heads, hidden // heads, 4 * hidden, vocab, tied_embeddings=1
+    )
 
 
 def test_gpt3_has_175_billion_weights():
@@ -77,9 +90,14 @@ def test_flops_of_a_step_are_narayanans_equation_3(billions, heads, hidden, laye
     layers, three in the vocabulary; without recomputation 72 B s l h^2 (1 + s / 6h + V / 12 l h)."""
     s, vocab = 2048, 51200
     model = gpt(layers, hidden, heads)
-    recomputed = 4 * (workload.layer_matmul_flops_per_token(model) + workload.attention_score_flops_per_token(model, s))
+    recomputed = 4 * (
+        workload.layer_matmul_flops_per_token(model)
+        + workload.attention_score_flops_per_token(model, s)
+    )
     with_vocabulary = recomputed + 3 * workload.vocabulary_flops_per_token(model)
-    assert with_vocabulary == pytest.approx(96 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (16 * layers * hidden)))
+    assert with_vocabulary == pytest.approx(
+        96 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (16 * layers * hidden))
+    )
     plain = 72 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (12 * layers * hidden))
     assert workload.training_flops_per_token(model, s) == pytest.approx(plain)
 
@@ -118,7 +136,13 @@ def test_given_counts_win():
     assert (workload.params(model), workload.active_params(model)) == (50e9, 15e9)
 
 
-sizes = st.tuples(st.integers(1, 200), st.integers(1, 64), st.sampled_from([64, 128]), st.integers(0, 4), st.integers(1, 10**6))
+sizes = st.tuples(
+    st.integers(1, 200),
+    st.integers(1, 64),
+    st.sampled_from([64, 128]),
+    st.integers(0, 4),
+    st.integers(1, 10**6),
+)
 
 
 @given(st.lists(sizes, min_size=2, max_size=4), st.integers(1, 10**6))
@@ -127,7 +151,17 @@ def test_scalar_and_array_models_agree(rows, context):
         hidden = heads * head_dim
         experts = where_positive(used, 8)
         return Transformer(
-            "any", layers, hidden, heads, heads, head_dim, 4 * hidden, vocab, experts=experts, experts_per_token=used, expert_ffn=hidden
+            "any",
+            layers,
+            hidden,
+            heads,
+            heads,
+            head_dim,
+            4 * hidden,
+            vocab,
+            experts=experts,
+            experts_per_token=used,
+            expert_ffn=hidden,
         )
 
     def where_positive(value, then):
@@ -135,7 +169,12 @@ def test_scalar_and_array_models_agree(rows, context):
 
     together = build(*(np.array(column, float) for column in zip(*rows, strict=True)))
     apart = [build(*row) for row in rows]
-    for count in (workload.params, workload.active_params, workload.expert_params_total, workload.kv_values_per_token):
+    for count in (
+        workload.params,
+        workload.active_params,
+        workload.expert_params_total,
+        workload.kv_values_per_token,
+    ):
         assert count(together) == pytest.approx([count(model) for model in apart])
     flops = workload.training_flops_per_token
     assert flops(together, context) == pytest.approx([flops(model, context) for model in apart])
@@ -146,6 +185,16 @@ def test_active_weights_never_exceed_all(row):
     layers, heads, head_dim, used, vocab = row
     hidden = heads * head_dim
     model = Transformer(
-        "any", layers, hidden, heads, heads, head_dim, 4 * hidden, vocab, experts=8 * (used > 0), experts_per_token=used, expert_ffn=hidden
+        "any",
+        layers,
+        hidden,
+        heads,
+        heads,
+        head_dim,
+        4 * hidden,
+        vocab,
+        experts=8 * (used > 0),
+        experts_per_token=used,
+        expert_ffn=hidden,
     )
     assert 0 < workload.active_params(model) <= workload.params(model)

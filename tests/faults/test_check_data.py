@@ -17,31 +17,93 @@ def test_the_copy_is_sound(project):
 
 
 CELLS = [
-    ("chips", 5, "bf16_tflops", "98x", "'98x' is wrong; expected a number in TFLOP/s of at least 0"),
+    (
+        "chips",
+        5,
+        "bf16_tflops",
+        "98x",
+        "'98x' is wrong; expected a number in TFLOP/s of at least 0",
+    ),
     ("chips", 5, "bf16_tflops", "-3", "'-3' is wrong; expected a number in TFLOP/s of at least 0"),
     ("chips", 5, "hbm_gb", "80-96", "'80-96' is wrong; expected a number in GB of at least 0"),
     ("chips", 5, "tdp_w", "inf", "'inf' is wrong; expected a number in W of at least 0"),
-    ("chips", 5, "supports_training", "maybe", "'maybe' is wrong; expected one of yes, no, withdrawn"),
-    ("chips", 5, "confirmed", "yess", "'yess' is wrong; expected one of yes, partly, secondary, no; did you mean 'yes'?"),
-    ("chips", 5, "announced", "March 2022", "'March 2022' is wrong; expected text like 2024, 2024-03, 2024-03-18"),
-    ("chips", 5, "formats_supported", "bf16;fp7", "'bf16;fp7' is wrong; expected words separated by ';'"),
+    (
+        "chips",
+        5,
+        "supports_training",
+        "maybe",
+        "'maybe' is wrong; expected one of yes, no, withdrawn",
+    ),
+    (
+        "chips",
+        5,
+        "confirmed",
+        "yess",
+        "'yess' is wrong; expected one of yes, partly, secondary, no; did you mean 'yes'?",
+    ),
+    (
+        "chips",
+        5,
+        "announced",
+        "March 2022",
+        "'March 2022' is wrong; expected text like 2024, 2024-03, 2024-03-18",
+    ),
+    (
+        "chips",
+        5,
+        "formats_supported",
+        "bf16;fp7",
+        "'bf16;fp7' is wrong; expected words separated by ';'",
+    ),
     ("chips", 5, "source", "", "expected a value, the cell is blank"),
-    ("chips", 5, "source", "stas00_acelerators", "'stas00_acelerators' is wrong; expected a key of sources.csv; did you mean 'stas00_accelerators'?"),
-    ("chips", 5, "source_power", "nobody_at_all", "'nobody_at_all' is wrong; expected a key of sources.csv"),
+    (
+        "chips",
+        5,
+        "source",
+        "stas00_acelerators",
+        "'stas00_acelerators' is wrong; expected a key of sources.csv; did you mean 'stas00_accelerators'?",
+    ),
+    (
+        "chips",
+        5,
+        "source_power",
+        "nobody_at_all",
+        "'nobody_at_all' is wrong; expected a key of sources.csv",
+    ),
     ("chips", 5, "hbm_gb_low", "500", "'500' is wrong; expected at most the 80 in column hbm_gb"),
-    ("chips", 5, "aliases", "a100_40gb", "'a100_40gb' is wrong; expected a spelling that a100-40 does not have"),
+    (
+        "chips",
+        5,
+        "aliases",
+        "a100_40gb",
+        "'a100_40gb' is wrong; expected a spelling that a100-40 does not have",
+    ),
     ("models", 3, "layers", "24.5", "'24.5' is wrong; expected a whole number of at least 1"),
     ("models", 3, "gated_ffn", "2", "'2' is wrong; expected a whole number from 0 to 1"),
     ("models", 3, "attention", "gqq", "expected one of mha, gqa, mqa, mla; did you mean 'gqa'?"),
-    ("prices", 4, "chip_id", "tpu-v33", "'tpu-v33' is wrong; expected a key of chips.csv; did you mean 'tpu-v3'?"),
+    (
+        "prices",
+        4,
+        "chip_id",
+        "tpu-v33",
+        "'tpu-v33' is wrong; expected a key of chips.csv; did you mean 'tpu-v3'?",
+    ),
     ("prices", 4, "unit", "EUR/chip-hour", "did you mean 'USD/chip-hour'?"),
-    ("sources", 4, "url", "www.example.com", "'www.example.com' is wrong; expected text like https://"),
+    (
+        "sources",
+        4,
+        "url",
+        "www.example.com",
+        "'www.example.com' is wrong; expected text like https://",
+    ),
     ("sources", 4, "kind", "rumour", "'rumour' is wrong; expected one of datasheet"),
 ]
 
 
 @pytest.mark.parametrize(("table", "line", "column", "value", "sentence"), CELLS)
-def test_a_broken_cell_is_named_with_its_place(project, break_cell, table, line, column, value, sentence):
+def test_a_broken_cell_is_named_with_its_place(
+    project, break_cell, table, line, column, value, sentence
+):
     break_cell(table, line, column, value)
     found = [text for text in sentences(project) if sentence in text]
     assert len(found) == 1
@@ -73,7 +135,9 @@ def test_an_unquoted_comma_is_named_with_its_line(project):
 
 def test_a_missing_column_and_one_too_many(project):
     path = project / "data" / "link_latencies.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace("latency_us", "latency_ms", 1), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("latency_us", "latency_ms", 1), encoding="utf-8"
+    )
     found = sentences(project)
     assert any("'latency_ms' is wrong; expected only the columns" in text for text in found)
     assert any("line 1, column latency_us: expected this column" in text for text in found)
@@ -81,7 +145,9 @@ def test_a_missing_column_and_one_too_many(project):
 
 def test_a_missing_file(project):
     (project / "data" / "link_latencies.csv").unlink()
-    assert sentences(project) == ["data/link_latencies.csv: expected this file; datapackage.json names it"]
+    assert sentences(project) == [
+        "data/link_latencies.csv: expected this file; datapackage.json names it"
+    ]
 
 
 def test_a_file_nobody_described(project):
@@ -115,7 +181,10 @@ def test_a_number_without_a_unit_and_a_table_without_sources(project):
     path.write_text(json.dumps(package), encoding="utf-8")
     found = sentences(project)
     assert any("table link_latencies, column latency_us: expected a unit" in text for text in found)
-    assert any("table link_latencies, column source: expected a required column 'source'" in text for text in found)
+    assert any(
+        "table link_latencies, column source: expected a required column 'source'" in text
+        for text in found
+    )
 
 
 def test_a_computed_table_must_name_real_tables(project):
@@ -131,7 +200,9 @@ def test_a_bad_table_does_not_load_either(project, break_cell, monkeypatch):
     break_cell("chips", 3, "tdp_w", "hot")
     break_cell("chips", 4, "tdp_w", "hotter")
     monkeypatch.setenv("MOAT_ROOT", str(project))
-    with pytest.raises(InputError, match=r"line 3, column tdp_w: 'hot' is wrong.*and 1 more; run `moat check`"):
+    with pytest.raises(
+        InputError, match=r"line 3, column tdp_w: 'hot' is wrong.*and 1 more; run `moat check`"
+    ):
         tables.load("chips")
 
 

@@ -31,7 +31,10 @@ CALLS = {
     "a scenario that is not there": (["run", "bars", "--scenario", "none.yaml"], "no such file"),
     "a chapter without parameters": (["run", "verdict", "-p", "x=1"], "has no parameters"),
     "a misspelt name for the whole book": (["build", "-p", "chipz=sn40l"], "did you mean 'chips'?"),
-    "a misspelt chapter for the whole book": (["build", "-p", "barz.chips=sn40l"], "did you mean 'bars'?"),
+    "a misspelt chapter for the whole book": (
+        ["build", "-p", "barz.chips=sn40l"],
+        "did you mean 'bars'?",
+    ),
     "a misspelt chapter to refresh": (["refresh", "barz"], "did you mean 'bars'?"),
     "a misspelt chapter to describe": (["params", "barz"], "did you mean 'bars'?"),
 }
@@ -39,8 +42,14 @@ CALLS = {
 
 SCENARIOS = {
     "a misspelt key of a scenario": ("chipz: {}", "did you mean 'chips'?"),
-    "a misspelt chapter in a scenario": ("parameters: {barz: {seq_len: 1}}", "did you mean 'bars'?"),
-    "a misspelt parameter in a scenario": ("parameters: {bars: {seqlen: 1}}", "did you mean 'seq_len'?"),
+    "a misspelt chapter in a scenario": (
+        "parameters: {barz: {seq_len: 1}}",
+        "did you mean 'bars'?",
+    ),
+    "a misspelt parameter in a scenario": (
+        "parameters: {bars: {seqlen: 1}}",
+        "did you mean 'seq_len'?",
+    ),
     "a value out of range": ("parameters: {bars: {seq_len: 5000}}", "outside its range"),
     "a boolean for a number": ("parameters: {bars: {seq_len: true}}", "expected a whole number"),
     "a misspelt column": ("chips: {mine: {base: h100-sxm, hbm_bg: 1}}", "did you mean 'hbm_gb'?"),

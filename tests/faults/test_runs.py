@@ -13,8 +13,18 @@ pytestmark = pytest.mark.slow
 
 
 def papermill(root, out, *parameters):
-    command = [sys.executable, "-m", "papermill", "bars.ipynb", str(out), "--no-progress-bar", *parameters]
-    return subprocess.run(command, cwd=root / "chapters", capture_output=True, text=True, check=False, timeout=300)
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "bars.ipynb",
+        str(out),
+        "--no-progress-bar",
+        *parameters,
+    ]
+    return subprocess.run(
+        command, cwd=root / "chapters", capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 def printed(path):
@@ -30,7 +40,18 @@ def change(path, old, new):
 
 
 def test_one_chapter_with_other_parameters_gives_a_notebook_and_a_page(small_book, tmp_path):
-    done = moat("run", "bars", "-p", "chips=sn40l", "-p", "seq_len=12", "--out", "mine", root=small_book, cwd=tmp_path)
+    done = moat(
+        "run",
+        "bars",
+        "-p",
+        "chips=sn40l",
+        "-p",
+        "seq_len=12",
+        "--out",
+        "mine",
+        root=small_book,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["mine/bars.ipynb", "mine/bars.html"]
     assert "seq_len is 12 and chips is ['sn40l']" in printed(tmp_path / "mine" / "bars.ipynb")
@@ -40,7 +61,11 @@ def test_one_chapter_with_other_parameters_gives_a_notebook_and_a_page(small_boo
 
 
 def test_a_scenario_brings_a_chip_of_its_own(small_book, tmp_path):
-    scenario = {"title": "mine", "chips": {"my-chip": {"base": "h100-sxm", "hbm_gb": 777}}, "parameters": {"bars": {"chips": ["my-chip"]}}}
+    scenario = {
+        "title": "mine",
+        "chips": {"my-chip": {"base": "h100-sxm", "hbm_gb": 777}},
+        "parameters": {"bars": {"chips": ["my-chip"]}},
+    }
     (tmp_path / "mine.yaml").write_text(json.dumps(scenario))
     done = moat("run", "bars", "--scenario", "mine.yaml", root=small_book, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -49,7 +74,9 @@ def test_a_scenario_brings_a_chip_of_its_own(small_book, tmp_path):
 
 def test_a_failing_cell_is_named_and_leaves_no_file(small_book, tmp_path):
     path = small_book / "chapters" / "bars.ipynb"
-    before = change(path, 'catalog = tables.load', "assert 1 == 2; catalog = tables.load".replace('"', '\\"'))
+    before = change(
+        path, "catalog = tables.load", "assert 1 == 2; catalog = tables.load".replace('"', '\\"')
+    )
     try:
         done = moat("run", "bars", root=small_book, cwd=tmp_path)
     finally:
@@ -65,10 +92,13 @@ def test_plain_papermill_converts_what_its_command_line_gives_as_text(small_book
     assert "chips is ['sn40l']" in printed(tmp_path / "out.ipynb")
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), [
-    ("chipz", "sn40l", "unknown parameter 'chipz'; did you mean 'chips'?"),
-    ("seq_len", "4.5", "expected a whole number (tokens), got 4.5."),
-])
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("chipz", "sn40l", "unknown parameter 'chipz'; did you mean 'chips'?"),
+        ("seq_len", "4.5", "expected a whole number (tokens), got 4.5."),
+    ],
+)
 def test_plain_papermill_fails_with_the_same_sentence(name, value, expected, small_book, tmp_path):
     done = papermill(small_book, tmp_path / "out.ipynb", "-p", name, value)
     assert done.returncode != 0
@@ -85,7 +115,9 @@ def test_refresh_stores_what_a_second_refresh_finds_unchanged(small_book):
 
 
 def executed(root):
-    return {path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.ipynb")}
+    return {
+        path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.ipynb")
+    }
 
 
 def test_the_site_is_built_once_rebuilt_on_change_and_survives_a_failing_chapter(small_book):
@@ -94,7 +126,9 @@ def test_the_site_is_built_once_rebuilt_on_change_and_survives_a_failing_chapter
     index = small_book / "_build" / "html" / "index.html"
     assert first.stdout.strip() == index.as_uri() and index.exists()
     page = small_book / "_build" / "html" / "chapters" / "bars.html"
-    references = (small_book / "_build" / "html" / "chapters" / "references.html").read_text(encoding="utf-8")
+    references = (small_book / "_build" / "html" / "chapters" / "references.html").read_text(
+        encoding="utf-8"
+    )
     key = re.search(r'references\.html#source-([^"]+)"', page.read_text(encoding="utf-8"))[1]
     assert f'id="source-{key}"' in references
 

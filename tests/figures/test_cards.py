@@ -6,15 +6,29 @@ import pytest
 from training_moat import figures
 from training_moat.core.errors import InputError
 
-FRAME = pd.DataFrame({
-    "title": ["A <b> claim", "Another"], "verdict": ["supported", "open"], "argument": ["market", "memory"],
-    "value": ["9 times", None], "page": ["market.html#x", "memory.html"], "keys": ["kaplan2020;hoffmann2022", "kaplan2020"],
-})
+FRAME = pd.DataFrame(
+    {
+        "title": ["A <b> claim", "Another"],
+        "verdict": ["supported", "open"],
+        "argument": ["market", "memory"],
+        "value": ["9 times", None],
+        "page": ["market.html#x", "memory.html"],
+        "keys": ["kaplan2020;hoffmann2022", "kaplan2020"],
+    }
+)
 
 
 def drawn(**changes):
-    given = dict(heading="title", badge="verdict", filters={"argument": "Argument", "verdict": "Verdict"},
-                 lines={"Found": "value"}, caption="All claims.", source="kaplan2020", link="page", sources="keys")
+    given = dict(
+        heading="title",
+        badge="verdict",
+        filters={"argument": "Argument", "verdict": "Verdict"},
+        lines={"Found": "value"},
+        caption="All claims.",
+        source="kaplan2020",
+        link="page",
+        sources="keys",
+    )
     return figures.cards(FRAME, **(given | changes)).forms["text/html"]
 
 
@@ -38,9 +52,14 @@ def test_nothing_is_loaded_from_elsewhere_and_the_output_is_the_same_twice():
     assert page == drawn()
 
 
-@pytest.mark.parametrize("changes, words", [
-    (dict(badge="title"), "no colour for badge"), (dict(heading="titel"), "did you mean 'title'"), (dict(caption=""), "caption is empty"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(badge="title"), "no colour for badge"),
+        (dict(heading="titel"), "did you mean 'title'"),
+        (dict(caption=""), "caption is empty"),
+    ],
+)
 def test_bad_input_gets_one_sentence(changes, words):
     with pytest.raises(InputError, match=words):
         drawn(**changes)

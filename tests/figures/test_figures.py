@@ -14,23 +14,83 @@ from training_moat import figures
 from training_moat.core.errors import InputError
 from training_moat.figures import offline, parts, publishing, theme
 
-FRAME = pd.DataFrame({
-    "company": ["NVIDIA", "AMD", "Groq"], "chip": ["H100", "MI300X", "LPU"], "hbm_gb": [80.123456789, 192.0, 0.23],
-    "low": [1.0, 2.0, 3.0], "high": [3.0, 5.0, 8.0], "day": pd.to_datetime(["2020-01-01", "2021-02-01", "2023-01-01"]),
-    "verdict": ["supported", "open", "partly"],
-})
+FRAME = pd.DataFrame(
+    {
+        "company": ["NVIDIA", "AMD", "Groq"],
+        "chip": ["H100", "MI300X", "LPU"],
+        "hbm_gb": [80.123456789, 192.0, 0.23],
+        "low": [1.0, 2.0, 3.0],
+        "high": [3.0, 5.0, 8.0],
+        "day": pd.to_datetime(["2020-01-01", "2021-02-01", "2023-01-01"]),
+        "verdict": ["supported", "open", "partly"],
+    }
+)
 CHARTS = {
-    "bars": lambda: figures.bars(FRAME, value="hbm_gb", category="chip", color="company", title="t", value_title="GB"),
-    "stacked_bars": lambda: figures.stacked_bars(FRAME, value="hbm_gb", category="chip", part="company", title="t", value_title="GB"),
-    "lines": lambda: figures.lines(pd.concat([FRAME, FRAME.assign(low=FRAME["low"] + 1)]), x="low", y="high", series="company", title="t", x_title="a", y_title="b", band=("low", "high")),
-    "dates": lambda: figures.lines(FRAME, x="day", y="high", title="t", x_title="a", y_title="b", log_y=True, reference=(3, "three")),
-    "points": lambda: figures.points(FRAME, x="low", y="high", label="chip", color="company", title="t", x_title="a", y_title="b", diagonal=True, log_x=True, log_y=True),
-    "dots": lambda: figures.points(FRAME, x="hbm_gb", y="chip", color="company", title="t", x_title="a", log_x=True),
-    "ranges": lambda: figures.ranges(FRAME, category="chip", low="low", high="high", mid="low", title="t", value_title="x", color="company", reference=[(2, "two")]),
-    "heatmap": lambda: figures.heatmap(FRAME, x="chip", y="company", value="high", title="t", value_title="x"),
-    "verdicts": lambda: figures.heatmap(FRAME, x="chip", y="company", value="verdict", title="t", value_title="x"),
-    "timeline": lambda: figures.timeline(FRAME, start="day", lane="company", label="chip", title="t", color="company"),
-    "tornado": lambda: figures.tornado(FRAME, name="chip", low="low", high="high", base=3, title="t", value_title="x"),
+    "bars": lambda: figures.bars(
+        FRAME, value="hbm_gb", category="chip", color="company", title="t", value_title="GB"
+    ),
+    "stacked_bars": lambda: figures.stacked_bars(
+        FRAME, value="hbm_gb", category="chip", part="company", title="t", value_title="GB"
+    ),
+    "lines": lambda: figures.lines(
+        pd.concat([FRAME, FRAME.assign(low=FRAME["low"] + 1)]),
+        x="low",
+        y="high",
+        series="company",
+        title="t",
+        x_title="a",
+        y_title="b",
+        band=("low", "high"),
+    ),
+    "dates": lambda: figures.lines(
+        FRAME,
+        x="day",
+        y="high",
+        title="t",
+        x_title="a",
+        y_title="b",
+        log_y=True,
+        reference=(3, "three"),
+    ),
+    "points": lambda: figures.points(
+        FRAME,
+        x="low",
+        y="high",
+        label="chip",
+        color="company",
+        title="t",
+        x_title="a",
+        y_title="b",
+        diagonal=True,
+        log_x=True,
+        log_y=True,
+    ),
+    "dots": lambda: figures.points(
+        FRAME, x="hbm_gb", y="chip", color="company", title="t", x_title="a", log_x=True
+    ),
+    "ranges": lambda: figures.ranges(
+        FRAME,
+        category="chip",
+        low="low",
+        high="high",
+        mid="low",
+        title="t",
+        value_title="x",
+        color="company",
+        reference=[(2, "two")],
+    ),
+    "heatmap": lambda: figures.heatmap(
+        FRAME, x="chip", y="company", value="high", title="t", value_title="x"
+    ),
+    "verdicts": lambda: figures.heatmap(
+        FRAME, x="chip", y="company", value="verdict", title="t", value_title="x"
+    ),
+    "timeline": lambda: figures.timeline(
+        FRAME, start="day", lane="company", label="chip", title="t", color="company"
+    ),
+    "tornado": lambda: figures.tornado(
+        FRAME, name="chip", low="low", high="high", base=3, title="t", value_title="x"
+    ),
 }
 
 
@@ -43,12 +103,19 @@ def silent(monkeypatch):
 
 
 def embedded(page):
-    return json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])
+    return json.loads(
+        re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)[1]
+    )
 
 
 @pytest.mark.parametrize("kind", CHARTS)
 def test_publishing_twice_gives_the_same_text_and_a_picture(kind, silent):
-    pages = [figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms["text/html"] for _ in range(2)]
+    pages = [
+        figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms[
+            "text/html"
+        ]
+        for _ in range(2)
+    ]
     assert pages[0] == pages[1]
     spec = embedded(pages[0])
     assert spec["width"] == "container" and spec["datasets"]
@@ -58,28 +125,42 @@ def test_publishing_twice_gives_the_same_text_and_a_picture(kind, silent):
 
 @pytest.mark.parametrize("kind", CHARTS)
 def test_a_page_names_no_other_host(kind, silent):
-    page = figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms["text/html"]
+    page = figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms[
+        "text/html"
+    ]
     assert not re.search(r"https?://", page)
 
 
 def test_alt_text_and_caption_are_escaped_and_required(silent):
-    page = figures.publish(CHARTS["bars"](), caption="a < b & c", alt='says "x" <b>', source=("k1", "k2")).forms["text/html"]
+    page = figures.publish(
+        CHARTS["bars"](), caption="a < b & c", alt='says "x" <b>', source=("k1", "k2")
+    ).forms["text/html"]
     assert 'aria-label="says &quot;x&quot; &lt;b&gt;"' in page and "a &lt; b &amp; c" in page
     assert page.count('class="moat-source"') == 2
     for missing in ({"alt": " "}, {"caption": ""}, {"source": ()}):
         with pytest.raises(InputError):
-            figures.publish(CHARTS["bars"](), **({"caption": "c", "alt": "a", "source": "k"} | missing))
+            figures.publish(
+                CHARTS["bars"](), **({"caption": "c", "alt": "a", "source": "k"} | missing)
+            )
 
 
 def test_text_in_the_data_cannot_end_the_script(silent):
     evil = FRAME.assign(chip=["</script><b>", "x", "y"])
-    page = figures.publish(figures.bars(evil, value="hbm_gb", category="chip", title="t", value_title="v"), caption="c", alt="a", source="k").forms["text/html"]
+    page = figures.publish(
+        figures.bars(evil, value="hbm_gb", category="chip", title="t", value_title="v"),
+        caption="c",
+        alt="a",
+        source="k",
+    ).forms["text/html"]
     assert page.count("</script>") == 1
     assert any(row["chip"] == "</script><b>" for row in embedded(page)["datasets"]["data0"])
 
 
 def test_figures_are_numbered_in_order_and_keep_their_number(silent):
-    texts = [figures.publish(CHARTS["bars"](), caption=caption, alt="a", source="k").forms["text/html"] for caption in ("one", "two", "one")]
+    texts = [
+        figures.publish(CHARTS["bars"](), caption=caption, alt="a", source="k").forms["text/html"]
+        for caption in ("one", "two", "one")
+    ]
     assert [re.search(r"Figure (\d+)", text)[1] for text in texts] == ["1", "2", "1"]
 
 
@@ -93,9 +174,20 @@ def test_the_csv_link_holds_the_data(silent):
 
 
 def test_a_table_marks_numbers_blanks_and_flags(silent):
-    frame = pd.DataFrame({"chip": ["a<b", "c"], "hbm (GB)": [1234.5, None], "trains": [True, False], "page": ["https://example.org/x", ""]})
+    frame = pd.DataFrame(
+        {
+            "chip": ["a<b", "c"],
+            "hbm (GB)": [1234.5, None],
+            "trains": [True, False],
+            "page": ["https://example.org/x", ""],
+        }
+    )
     page = figures.table(frame, caption="c", source="k").forms["text/html"]
-    assert "a&lt;b" in page and '<td class="number">1,234</td>' in page and '<td class="number"></td>' in page
+    assert (
+        "a&lt;b" in page
+        and '<td class="number">1,234</td>' in page
+        and '<td class="number"></td>' in page
+    )
     assert "<td>yes</td>" in page and '<a href="https://example.org/x">example.org/x</a>' in page
     assert 'class="moat-scroll"' in page and '<th scope="col"' in page
     with pytest.raises(InputError):
@@ -105,10 +197,18 @@ def test_a_table_marks_numbers_blanks_and_flags(silent):
 def test_a_wide_table_of_words_becomes_cards_and_a_narrow_one_does_not(silent):
     words = "a sentence that is long enough to wrap"
     wide = pd.DataFrame({f"column {number}": [words] for number in range(6)})
-    assert 'moat-stack' in figures.table(wide, caption="c", source="k").forms["text/html"]
-    assert 'data-label="column 3"' in figures.table(wide, caption="c", source="k").forms["text/html"]
-    assert 'moat-stack' not in figures.table(wide.iloc[:, :2], caption="d", source="k").forms["text/html"]
-    assert 'moat-stack' not in figures.table(pd.concat([wide] * 20), caption="e", source="k").forms["text/html"]
+    assert "moat-stack" in figures.table(wide, caption="c", source="k").forms["text/html"]
+    assert (
+        'data-label="column 3"' in figures.table(wide, caption="c", source="k").forms["text/html"]
+    )
+    assert (
+        "moat-stack"
+        not in figures.table(wide.iloc[:, :2], caption="d", source="k").forms["text/html"]
+    )
+    assert (
+        "moat-stack"
+        not in figures.table(pd.concat([wide] * 20), caption="e", source="k").forms["text/html"]
+    )
 
 
 def test_verdicts_in_tables_carry_their_colour():
@@ -126,16 +226,28 @@ def test_bars_start_at_zero_and_log_axes_refuse_zero():
     spec = CHARTS["bars"]().to_dict()
     assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"][0] == 0
     with pytest.raises(InputError, match="log axis"):
-        figures.points(FRAME.assign(low=0.0), x="low", y="high", title="t", x_title="a", y_title="b", log_x=True)
+        figures.points(
+            FRAME.assign(low=0.0),
+            x="low",
+            y="high",
+            title="t",
+            x_title="a",
+            y_title="b",
+            log_x=True,
+        )
 
 
 @pytest.mark.parametrize("domain", [None, (60, 4000), (30, 150)])
 def test_ticks_of_a_log_axis_lie_inside_its_domain(domain):
     frame = pd.DataFrame({"a": [70.0, 2000.0], "b": [1.0, 2.0]})
-    spec = figures.points(frame, x="a", y="b", title="t", x_title="a", y_title="b", log_x=True, x_domain=domain).to_dict()
+    spec = figures.points(
+        frame, x="a", y="b", title="t", x_title="a", y_title="b", log_x=True, x_domain=domain
+    ).to_dict()
     x = spec["layer"][0]["encoding"]["x"]
     low, high = x["scale"]["domain"]
-    assert len(x["axis"]["values"]) >= 2 and all(low <= tick <= high for tick in x["axis"]["values"])
+    assert len(x["axis"]["values"]) >= 2 and all(
+        low <= tick <= high for tick in x["axis"]["values"]
+    )
 
 
 def test_a_log_axis_too_short_for_round_ticks_leaves_them_to_the_renderer():
@@ -161,7 +273,10 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("colour", sorted({*theme.PALETTE, *theme.COMPANY_COLOURS.values(), *theme.VERDICT_COLOURS.values()}))
+@pytest.mark.parametrize(
+    "colour",
+    sorted({*theme.PALETTE, *theme.COMPANY_COLOURS.values(), *theme.VERDICT_COLOURS.values()}),
+)
 def test_colours_stand_out_on_light_and_on_dark_pages(colour):
     """WCAG 2.1, 1.4.11: graphical objects need a contrast of at least 3 to 1."""
     bright = luminance(colour)

@@ -16,13 +16,19 @@ MARKS = pd.DataFrame(
     }
 )
 LOSSES = pd.DataFrame(
-    {"format": ["A", "B"] * 3, "log2_scale": [-1, -1, 0, 0, 1, 1], "error_percent": [100.0, 3.0, 5.0, 2.0, 1.0, 0.5]}
+    {
+        "format": ["A", "B"] * 3,
+        "log2_scale": [-1, -1, 0, 0, 1, 1],
+        "error_percent": [100.0, 3.0, 5.0, 2.0, 1.0, 0.5],
+    }
 )
 WORDS = {"title": "finding", "x_title": "value", "slider_title": "size"}
 
 
 def test_slider_and_axis_are_fixed_by_the_data():
-    spec = offline.specification(figures.number_line(MARKS, LOSSES, body=(-4.0, 1.5), domain=(-8, 8), **WORDS))
+    spec = offline.specification(
+        figures.number_line(MARKS, LOSSES, body=(-4.0, 1.5), domain=(-8, 8), **WORDS)
+    )
     (slider,) = [param for param in spec["params"] if param["name"] == "tensor"]
     assert (slider["bind"]["min"], slider["bind"]["max"], slider["value"]) == (-1, 1, 0)
     domains = {tuple(layer["encoding"]["x"]["scale"]["domain"]) for layer in spec["layer"]}
@@ -32,4 +38,6 @@ def test_slider_and_axis_are_fixed_by_the_data():
 
 def test_missing_column_is_one_sentence():
     with pytest.raises(InputError, match="log2_value"):
-        figures.number_line(MARKS.drop(columns="log2_value"), LOSSES, body=(-4.0, 1.5), domain=(-8, 8), **WORDS)
+        figures.number_line(
+            MARKS.drop(columns="log2_value"), LOSSES, body=(-4.0, 1.5), domain=(-8, 8), **WORDS
+        )

@@ -20,7 +20,10 @@ def figures():
     """Current errors in percent, by what they are about."""
     table = validation.accuracy(["source", "kind"])
     found = {f"{row.source}, {row.kind}": row for row in table.itertuples()}
-    errors = {name: 100 * row[table.columns.get_loc("all sources fitted") + 1] for name, row in found.items()}
+    errors = {
+        name: 100 * row[table.columns.get_loc("all sources fitted") + 1]
+        for name, row in found.items()
+    }
     unseen = validation.dense_nvidia()["unseen_source_error"].abs().mean()
     return errors | {
         "dense runs on Nvidia chips, source left out": 100 * unseen,
@@ -36,7 +39,11 @@ def current():
 def test_no_error_is_worse_than_recorded(current):
     recorded = json.loads(RECORD.read_text())
     assert set(current) == set(recorded), "a source came or went: record the errors anew"
-    worse = {name: (recorded[name], round(current[name], 2)) for name in recorded if current[name] > recorded[name] + MARGIN}
+    worse = {
+        name: (recorded[name], round(current[name], 2))
+        for name in recorded
+        if current[name] > recorded[name] + MARGIN
+    }
     assert not worse, f"worse than recorded (percent, before and now): {worse}"
 
 
@@ -62,4 +69,6 @@ def test_intervals_hold_about_nine_in_ten_unseen_dense_runs():
 
 
 if __name__ == "__main__":
-    RECORD.write_text(json.dumps({name: round(value, 2) for name, value in figures().items()}, indent=1) + "\n")
+    RECORD.write_text(
+        json.dumps({name: round(value, 2) for name, value in figures().items()}, indent=1) + "\n"
+    )

@@ -4,12 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.inquiry import calibration, constants, measured_training, priors, random_effects, refit
+from training_moat.inquiry import (
+    calibration,
+    constants,
+    measured_training,
+    priors,
+    random_effects,
+    refit,
+)
 from training_moat.inquiry.constants import Constants
 
 STORED = constants.load()
 ROWS = measured_training.usable()
-FEW = ROWS.take((ROWS.frame["source"].isin(["narayanan2021_t1", "korthikanti2022_t5", "mlperf_train"])).to_numpy())
+FEW = ROWS.take(
+    (
+        ROWS.frame["source"].isin(["narayanan2021_t1", "korthikanti2022_t5", "mlperf_train"])
+    ).to_numpy()
+)
 
 
 def error(rows):
@@ -20,7 +31,9 @@ def of(source):
     return ROWS.take((ROWS.frame["source"] == source).to_numpy())
 
 
-@pytest.mark.parametrize(("source", "bar"), [("narayanan2021_t1", 0.053), ("korthikanti2022_t5", 0.0365)])
+@pytest.mark.parametrize(
+    ("source", "bar"), [("narayanan2021_t1", 0.053), ("korthikanti2022_t5", 0.0365)]
+)
 def test_the_benchmark_tables_are_met_better_than_by_any_peer(source, bar):
     """Mean error of the best published tools on the same rows: 5.3% with a leave-one-out median's margin, 3.65% (calculon)."""
     assert error(of(source)).mean() < bar
@@ -50,12 +63,16 @@ def test_parameters_speak_for_hardware_and_software_only():
     keys = calibration.parameter_keys(ROWS)
     assert len(keys) == len(set(keys)) < 0.1 * len(ROWS.frame)
     assert {level for level, _, _ in keys} == {"generic", "family", "chip", "software"}
-    assert not any(level == "software" and name == constants.REFERENCE_STACK for level, name, _ in keys)
+    assert not any(
+        level == "software" and name == constants.REFERENCE_STACK for level, name, _ in keys
+    )
 
 
 def test_stored_constants_are_those_of_the_fit():
     keys = set(calibration.parameter_keys(ROWS))
-    stored = {key for key in STORED.values if key[0] != "interval" and not key[2].startswith("reserve")}
+    stored = {
+        key for key in STORED.values if key[0] != "interval" and not key[2].startswith("reserve")
+    }
     assert stored == keys
 
 
@@ -81,13 +98,20 @@ def test_a_fit_recovers_the_machine_that_made_the_data(monkeypatch):
     assert errors.mean() < 0.01
     assert set(keys) <= set(fitted.keys)
     sixteen = FEW.frame["format"].isin(["fp16", "bf16"]).sum()
-    assert fitted.support["generic", "all", "matmul_16"][0] == sixteen < fitted.support["generic", "all", "memory"][0] == len(FEW.frame)
+    assert (
+        fitted.support["generic", "all", "matmul_16"][0]
+        == sixteen
+        < fitted.support["generic", "all", "memory"][0]
+        == len(FEW.frame)
+    )
 
 
 def test_each_stage_speaks_of_its_own_rows():
     stage = calibration.stages(ROWS)
     assert set(stage) == {1, 2, 3}
-    assert (ROWS.frame.loc[stage == 3, "experts"] > 0).all() and (ROWS.frame.loc[stage < 3, "experts"] == 0).all()
+    assert (ROWS.frame.loc[stage == 3, "experts"] > 0).all() and (
+        ROWS.frame.loc[stage < 3, "experts"] == 0
+    ).all()
     # Without experts nothing can be said of them: those constants stay at their priors.
     dense = calibration.fit(FEW.take(calibration.stages(FEW) < 3)).constants
     assert dense.generic("expert") == pytest.approx(priors.GENERIC_PRIORS["expert"][0])
@@ -96,9 +120,16 @@ def test_each_stage_speaks_of_its_own_rows():
 def test_dense_constants_do_not_move_with_experts():
     """Whatever the runs with experts took, the dense constants are the same."""
     mixed = ROWS.take(ROWS.frame["source"].isin(["dgxc_h100", "megascale_moe"]).to_numpy())
-    slower = mixed.frame.assign(step_seconds=mixed.frame["step_seconds"] * np.where(mixed.frame["experts"] > 0, 2.0, 1.0))
-    one, two = (calibration.fit(type(mixed)(frame, mixed.model, mixed.plan)).constants for frame in (mixed.frame, slower))
-    assert one.generic("matmul_16") == two.generic("matmul_16") and one.generic("expert") != two.generic("expert")
+    slower = mixed.frame.assign(
+        step_seconds=mixed.frame["step_seconds"] * np.where(mixed.frame["experts"] > 0, 2.0, 1.0)
+    )
+    one, two = (
+        calibration.fit(type(mixed)(frame, mixed.model, mixed.plan)).constants
+        for frame in (mixed.frame, slower)
+    )
+    assert one.generic("matmul_16") == two.generic("matmul_16") and one.generic(
+        "expert"
+    ) != two.generic("expert")
 
 
 def test_the_jacobian_is_that_of_one_constant_at_a_time():
@@ -108,13 +139,21 @@ def test_the_jacobian_is_that_of_one_constant_at_a_time():
     prepared = calibration.groups(few, STORED)
 
     def errors(at):
-        return np.log(calibration.predict_rows(few, Constants({**STORED.values, **dict(zip(keys, np.exp(at), strict=True))}), prepared))
+        return np.log(
+            calibration.predict_rows(
+                few,
+                Constants({**STORED.values, **dict(zip(keys, np.exp(at), strict=True))}),
+                prepared,
+            )
+        )
 
     fast = calibration._jacobian(errors, logs, calibration._owners(keys, few))
     for index in range(0, len(keys), 4):
         moved = logs.copy()
         moved[index] += calibration.DIFFERENCE
-        assert fast[:, index] == pytest.approx((errors(moved) - errors(logs)) / calibration.DIFFERENCE, abs=1e-5)
+        assert fast[:, index] == pytest.approx(
+            (errors(moved) - errors(logs)) / calibration.DIFFERENCE, abs=1e-5
+        )
 
 
 def test_leaving_out_never_sees_the_left_out(monkeypatch):
@@ -133,20 +172,42 @@ def test_leaving_out_never_sees_the_left_out(monkeypatch):
 
 def test_weighted_quantiles():
     values, even = np.array([3.0, 1.0, 2.0, 4.0]), np.ones(4)
-    assert refit.weighted_quantile(values, even, 0.5) == 2.0 and refit.weighted_quantile(values, even, 1.0) == 4.0
+    assert (
+        refit.weighted_quantile(values, even, 0.5) == 2.0
+        and refit.weighted_quantile(values, even, 1.0) == 4.0
+    )
     assert refit.weighted_quantile(values, np.array([0.0, 0.0, 1.0, 0.0]), 0.05) == 2.0
 
 
 def test_intervals_hold_the_residuals_they_were_made_of():
-    made = {level: ROWS.measured_seconds * factor for level, factor in (("measured", 1.0), ("family", 0.8), ("generic", 1.25))}
+    made = {
+        level: ROWS.measured_seconds * factor
+        for level, factor in (("measured", 1.0), ("family", 0.8), ("generic", 1.25))
+    }
     table = refit.intervals(ROWS, made).set_index(["key", "constant"])["value"]
     assert table["measured", "dense_p05"] == table["measured", "dense_p95"] == pytest.approx(1.0)
-    assert table["family", "dense_p95"] == pytest.approx(1.25) and table["generic", "dense_p95"] == pytest.approx(1.25)
+    assert table["family", "dense_p95"] == pytest.approx(1.25) and table[
+        "generic", "dense_p95"
+    ] == pytest.approx(1.25)
     assert table["generic", "moe_p05"] == pytest.approx(0.8)
 
 
 def test_changes_are_told():
-    before = pd.DataFrame({"level": ["a", "a", "a"], "key": ["k"] * 3, "constant": ["x", "y", "z"], "value": [1.0, 2.0, 3.0]})
-    after = pd.DataFrame({"level": ["a", "a", "a"], "key": ["k"] * 3, "constant": ["x", "y", "w"], "value": [1.0001, 2.1, 5.0]})
+    before = pd.DataFrame(
+        {
+            "level": ["a", "a", "a"],
+            "key": ["k"] * 3,
+            "constant": ["x", "y", "z"],
+            "value": [1.0, 2.0, 3.0],
+        }
+    )
+    after = pd.DataFrame(
+        {
+            "level": ["a", "a", "a"],
+            "key": ["k"] * 3,
+            "constant": ["x", "y", "w"],
+            "value": [1.0001, 2.1, 5.0],
+        }
+    )
     told = refit.changes(before, after, ["level", "key", "constant"])
     assert sorted(told["constant"]) == ["w", "y", "z"]

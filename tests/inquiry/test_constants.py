@@ -21,7 +21,17 @@ def test_every_generic_constant_is_stored():
 
 
 def test_shares_are_shares_and_times_are_short():
-    for name in ("matmul_16", "matmul_8", "matmul_8mx", "matmul_4", "attention", "memory", "scaleup", "scaleout", *priors.SHARES):
+    for name in (
+        "matmul_16",
+        "matmul_8",
+        "matmul_8mx",
+        "matmul_4",
+        "attention",
+        "memory",
+        "scaleup",
+        "scaleout",
+        *priors.SHARES,
+    ):
         assert 0 < STORED.generic(name) <= 1
     assert STORED.generic("layer_seconds") < 1e-3 and STORED.generic("step_seconds") < 0.1
     assert 0 <= STORED.generic("reserve_bytes_fused") < 16e9
@@ -33,7 +43,9 @@ def test_there_is_no_constant_per_source_or_model():
     fitted = table[table["level"] != "interval"]
     assert set(fitted["level"]) <= {"generic", "family", "chip", "software"}
     assert set(fitted.loc[fitted["level"] == "chip", "key"]) <= set(chips.all_chips())
-    assert set(fitted.loc[fitted["level"] == "software", "key"]) <= set(constants.STACK_OF_SOFTWARE.values()) | {"megatron-2021"}
+    assert set(fitted.loc[fitted["level"] == "software", "key"]) <= set(
+        constants.STACK_OF_SOFTWARE.values()
+    ) | {"megatron-2021"}
     assert len(fitted) < 0.1 * table["rows"].max()
 
 
@@ -43,20 +55,32 @@ def test_factors_multiply_from_the_general_to_the_particular():
         ("chip", "h100-sxm", "matmul"): 0.9,
     }  # fmt: skip
     known = Constants({**STORED.values, **values})
-    assert constants.efficiency(known, H100, "bf16", "megatron-core").matmul == pytest.approx(0.5 * 1.2 * 1.1 * 0.9)
+    assert constants.efficiency(known, H100, "bf16", "megatron-core").matmul == pytest.approx(
+        0.5 * 1.2 * 1.1 * 0.9
+    )
     unknown = replace(H100, id="mine", family="custom")
     assert constants.efficiency(known, unknown, "bf16", "megatron-core").matmul == 0.5
 
 
 def test_levels_say_how_well_a_chip_is_known():
-    assert [constants.level(STORED, chip) for chip in (H100, replace(H100, id="mine"), SAMBANOVA)] == ["measured", "family", "generic"]
+    assert [
+        constants.level(STORED, chip) for chip in (H100, replace(H100, id="mine"), SAMBANOVA)
+    ] == ["measured", "family", "generic"]
 
 
 def test_software_names_map_to_calibrated_stacks():
-    assert constants.stack(None) == constants.stack("NeMo") == constants.stack("primus") == "megatron-core"
+    assert (
+        constants.stack(None)
+        == constants.stack("NeMo")
+        == constants.stack("primus")
+        == "megatron-core"
+    )
     assert constants.stack("megatron", flash_attention=False) == "megatron-2021"
     assert constants.stack("deepspeed", flash_attention=False) == "deepspeed"
-    assert constants.default_software(TPU) == "maxtext" and constants.default_software(SAMBANOVA) == "other"
+    assert (
+        constants.default_software(TPU) == "maxtext"
+        and constants.default_software(SAMBANOVA) == "other"
+    )
 
 
 def test_an_unmeasured_stack_is_as_slow_as_the_usual_one():
@@ -77,22 +101,40 @@ def test_gradient_bytes():
 
 
 def test_reserves_by_stack():
-    assert constants.reserve(STORED, "deepspeed") == (STORED.generic("reserve_bytes"), STORED.generic("reserve_share"))
+    assert constants.reserve(STORED, "deepspeed") == (
+        STORED.generic("reserve_bytes"),
+        STORED.generic("reserve_share"),
+    )
     assert constants.reserve(STORED, "fsdp") == (STORED.generic("reserve_bytes_fused"), 0.0)
 
 
 def test_intervals_bracket_one_and_widen():
-    for family, mixture in (("nvidia-hopper", False), ("google-tpu", False), ("nvidia-hopper", True)):
-        bounds = [constants.interval(STORED, level, family, mixture) for level in ("measured", "family", "generic")]
+    for family, mixture in (
+        ("nvidia-hopper", False),
+        ("google-tpu", False),
+        ("nvidia-hopper", True),
+    ):
+        bounds = [
+            constants.interval(STORED, level, family, mixture)
+            for level in ("measured", "family", "generic")
+        ]
         assert all(low < 1 < high for low, high in bounds)
-        assert all(wide[0] <= narrow[0] and wide[1] >= narrow[1] for narrow, wide in zip(bounds, bounds[1:], strict=False))
+        assert all(
+            wide[0] <= narrow[0] and wide[1] >= narrow[1]
+            for narrow, wide in zip(bounds, bounds[1:], strict=False)
+        )
 
 
 def test_a_node_is_the_chip_at_sustained_links():
     node = constants.node(STORED, H100, "fp8")
-    assert node.peak_flops == H100.peak_flops["fp8"] and node.wide_peak_flops == H100.peak_flops["bf16"]
+    assert (
+        node.peak_flops == H100.peak_flops["fp8"]
+        and node.wide_peak_flops == H100.peak_flops["bf16"]
+    )
     assert node.memory_bytes_per_s == pytest.approx(3.35e12) and node.value_bytes == 1
-    assert node.scaleup.bytes_per_s == pytest.approx(450e9) and node.scaleup.efficiency == STORED.generic("scaleup")
+    assert node.scaleup.bytes_per_s == pytest.approx(
+        450e9
+    ) and node.scaleup.efficiency == STORED.generic("scaleup")
     assert constants.node(STORED, TPU, "bf16").scaleup.efficiency == STORED.generic("scaleup_torus")
     renewed = Constants({**STORED.values, ("generic", "all", "scaleup"): 0.5})
     assert constants.with_efficiencies(node, renewed).scaleup.efficiency == 0.5

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from training_moat.catalog import chips, tables
-from training_moat.core.memory import activation_bytes, layer_activation_bytes, logit_bytes, training_memory
+from training_moat.core.memory import (
+    activation_bytes,
+    layer_activation_bytes,
+    logit_bytes,
+    training_memory,
+)
 from training_moat.core.plan import Plan
 from training_moat.core.units import GIB
 from training_moat.core.workload import Transformer
@@ -26,7 +31,16 @@ SHAPES = {
 def case(name, **changes):
     heads, hidden, layers, pp, virtual, micro = SHAPES[name]
     model = Transformer(name, layers, hidden, heads, heads, hidden // heads, 4 * hidden, 51200)
-    plan = Plan(2048, 64 * micro, micro, tp=8, pp=pp, virtual_stages=virtual, zero_stage=0, flash_attention=0)
+    plan = Plan(
+        2048,
+        64 * micro,
+        micro,
+        tp=8,
+        pp=pp,
+        virtual_stages=virtual,
+        zero_stage=0,
+        flash_attention=0,
+    )
     return model, replace(plan, **changes)
 
 
@@ -48,7 +62,13 @@ def test_activations_are_those_behind_korthikantis_figure_1(index):
     assert counted / GIB == pytest.approx(row["value"], rel=0.01)
 
 
-LEVELS = {"TP baseline": (0, 0), "SP": (1, 0), "selective": (0, 1), "SP+selective": (1, 1), "full recompute": (0, 2)}
+LEVELS = {
+    "TP baseline": (0, 0),
+    "SP": (1, 0),
+    "selective": (0, 1),
+    "SP+selective": (1, 1),
+    "full recompute": (0, 2),
+}
 
 
 def test_relative_activations_are_those_of_korthikantis_figure_7():
@@ -91,14 +111,20 @@ def test_runs_that_fitted_are_said_to_fit():
     """Fused stacks: 95% of the runs whose sources state their recomputation fit with the stored reserve."""
     rows = measured_memory.runs_that_fit()
     assert len(rows.frame) > 250 and rows.frame["source"].nunique() == 2
-    assert measured_memory.fit_fused_reserve(rows) == pytest.approx(STORED.generic("reserve_bytes_fused"), rel=0.05)
+    assert measured_memory.fit_fused_reserve(rows) == pytest.approx(
+        STORED.generic("reserve_bytes_fused"), rel=0.05
+    )
 
 
 def test_tuned_micro_batches_nearly_fill_their_chips():
     """LLM Foundry's tables use the largest micro-batch that fits: the upper tail of predicted use is near capacity."""
     rows = measured_memory.runs_that_fit()
     own = rows.take((rows.frame["source"] == "llm_foundry").to_numpy())
-    capacity = own.frame["chip_id"].map(lambda chip: chips.chip(chip).main_memory.capacity_bytes).to_numpy(float)
+    capacity = (
+        own.frame["chip_id"]
+        .map(lambda chip: chips.chip(chip).main_memory.capacity_bytes)
+        .to_numpy(float)
+    )
     use = measured_memory.predicted(own, STORED.generic("reserve_bytes_fused")).total / capacity
     assert 0.85 < np.quantile(use, 0.9) < 1.05 and np.median(use) > 0.5
 
@@ -117,5 +143,7 @@ def test_a_known_reading():
 
 def test_total_is_the_sum_for_every_row():
     found = measured_memory.predicted(measured_memory.usable(), 1e9, 0.1)
-    assert found.total == pytest.approx(found.weights + found.gradients + found.optimizer + found.activations + found.workspace)
+    assert found.total == pytest.approx(
+        found.weights + found.gradients + found.optimizer + found.activations + found.workspace
+    )
     assert training_memory(*case("GPT 22B")).total > 0

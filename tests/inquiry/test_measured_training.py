@@ -56,7 +56,15 @@ def test_usable_rows_are_complete_and_consistent():
     plan, model = ROWS.plan, ROWS.model
     assert np.isfinite(ROWS.measured_seconds).all() and (ROWS.measured_seconds > 0).all()
     assert (plan.tp * plan.pp * plan.cp * plan.dp == ROWS.frame["chips"]).all()
-    for values in (model.layers, model.hidden, model.heads, model.vocab, plan.micro_batch, plan.global_batch, plan.seq_len):
+    for values in (
+        model.layers,
+        model.hidden,
+        model.heads,
+        model.vocab,
+        plan.micro_batch,
+        plan.global_batch,
+        plan.seq_len,
+    ):
         assert (values > 0).all()
     assert set(plan.recompute) <= {0, 1, 2} and set(plan.zero_stage) <= {0, 1, 2, 3}
     assert ROWS.frame["stack"].notna().all() and ROWS.frame["chip_id"].notna().all()
@@ -65,23 +73,40 @@ def test_usable_rows_are_complete_and_consistent():
 def test_no_row_beats_its_chip():
     """A run above the data sheet's peak would be a mistake in the table or in a step time derived from it."""
     peaks = [chips.chip(chip).peak_flops for chip in ROWS.frame["chip_id"]]
-    kinds = [chips.chip(chip).compute_format(name) for chip, name in zip(ROWS.frame["chip_id"], ROWS.frame["format"], strict=True)]
+    kinds = [
+        chips.chip(chip).compute_format(name)
+        for chip, name in zip(ROWS.frame["chip_id"], ROWS.frame["format"], strict=True)
+    ]
     peak = np.array([rates[kind] for rates, kind in zip(peaks, kinds, strict=True)])
-    mfu = model_flops_per_step(ROWS.model, ROWS.plan) / ROWS.measured_seconds / ROWS.frame["chips"] / peak
+    mfu = (
+        model_flops_per_step(ROWS.model, ROWS.plan)
+        / ROWS.measured_seconds
+        / ROWS.frame["chips"]
+        / peak
+    )
     assert mfu.max() < 0.9 and mfu.min() > 0.01
 
 
 def test_reasons_name_the_real_obstacle():
     reasons = FRAME[FRAME["reason"] != ""].groupby("source")["reason"].agg(set)
     assert reasons["epoch_mfu"] == {"only a percentage of peak is printed"}
-    assert FRAME.loc[FRAME["chip_id"].isna() & (FRAME["reason"] != "only a percentage of peak is printed"), "reason"].ne("").all()
+    assert (
+        FRAME.loc[
+            FRAME["chip_id"].isna() & (FRAME["reason"] != "only a percentage of peak is printed"),
+            "reason",
+        ]
+        .ne("")
+        .all()
+    )
 
 
 def test_per_chip_rates_become_step_seconds():
     """tokens a step / (chips x tokens a second and chip)."""
     rows = ROWS.frame[ROWS.frame["step_time"].isna() & ROWS.frame["tokens_per_s_per_chip"].notna()]
     assert len(rows) > 100
-    expected = rows["global_batch"] * rows["seq_len"] / (rows["chips"] * rows["tokens_per_s_per_chip"])
+    expected = (
+        rows["global_batch"] * rows["seq_len"] / (rows["chips"] * rows["tokens_per_s_per_chip"])
+    )
     assert rows["step_seconds"].to_numpy() == pytest.approx(expected.to_numpy())
 
 
@@ -94,7 +119,9 @@ def test_taking_rows_keeps_them_aligned():
     mask = (ROWS.frame["source"] == "mlperf_train").to_numpy()
     taken = ROWS.take(mask)
     assert len(taken.frame) == mask.sum() == len(taken.measured_seconds)
-    assert list(taken.plan.tp) == list(ROWS.plan.tp[mask]) and list(taken.model.layers) == list(ROWS.model.layers[mask])
+    assert list(taken.plan.tp) == list(ROWS.plan.tp[mask]) and list(taken.model.layers) == list(
+        ROWS.model.layers[mask]
+    )
 
 
 def test_a_sequence_length_is_read_from_a_recipes_name():

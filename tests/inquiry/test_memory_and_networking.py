@@ -31,14 +31,18 @@ def test_a_chip_that_holds_training_takes_at_least_the_bytes(verdicts) -> None:
 
 @pytest.mark.parametrize("model", ["llama3.1-8b", "deepseek-v3", "gpt-oss-120b"])
 def test_nothing_breaks_on_other_models(model: str) -> None:
-    assert len(tiers.verdicts(model, optimizer="sgd", seq_len=2048, precision="fp8")) == len(chips.all_chips())
+    assert len(tiers.verdicts(model, optimizer="sgd", seq_len=2048, precision="fp8")) == len(
+        chips.all_chips()
+    )
 
 
 def test_smaller_optimizers_need_no_more_chips() -> None:
     from training_moat.catalog import models
 
     shape = models.model("llama3.1-70b")
-    full, lean = (tiers.training_need(shape, optimizer=name).bytes_per_chip for name in ("adamw", "adam8bit"))
+    full, lean = (
+        tiers.training_need(shape, optimizer=name).bytes_per_chip for name in ("adamw", "adam8bit")
+    )
     assert (lean <= full).all()
 
 
@@ -50,21 +54,30 @@ def test_collectives_meet_their_target_by_kind() -> None:
 
 
 def test_neighbour_links_cost_a_pipeline_nothing_and_experts_much() -> None:
-    lost = networking.neighbours_only("llama3.1-70b", "deepseek-v3", "h200", sizes=(8, 64)).set_index(["layout", "chips"])["lost"]
+    lost = networking.neighbours_only(
+        "llama3.1-70b", "deepseek-v3", "h200", sizes=(8, 64)
+    ).set_index(["layout", "chips"])["lost"]
     assert lost["dense, pipeline", 64] == pytest.approx(0, abs=0.02)
     assert lost["experts over the group", 64] > 2 * lost["experts over the group", 8] > 0
 
 
 def test_slower_steps_cost_tensor_parallel_serving_more() -> None:
     rates = [
-        networking.neighbours_only("llama3.1-70b", "deepseek-v3", "h200", sizes=(8,), latency_us=latency).set_index("layout")
+        networking.neighbours_only(
+            "llama3.1-70b", "deepseek-v3", "h200", sizes=(8,), latency_us=latency
+        ).set_index("layout")
         for latency in (0.5, 20)
     ]
-    assert rates[1].loc["dense, tensor parallel", "neighbour"] < 0.8 * rates[0].loc["dense, tensor parallel", "neighbour"]
+    assert (
+        rates[1].loc["dense, tensor parallel", "neighbour"]
+        < 0.8 * rates[0].loc["dense, tensor parallel", "neighbour"]
+    )
 
 
 def test_traffic_counts_what_the_plan_exchanges() -> None:
-    answer = {"plan": {"tp": 1, "pp": 1, "dp": 8, "cp": 1, "ep": 1, "global_batch": 8, "seq_len": 128}}
+    answer = {
+        "plan": {"tp": 1, "pp": 1, "dp": 8, "cp": 1, "ep": 1, "global_batch": 8, "seq_len": 128}
+    }
     sent = networking.traffic("llama3.1-8b", answer).set_index("kind")["gb"]
     assert sent["tensor"] == sent["pipeline"] == sent["expert"] == 0
     assert sent["data"] == pytest.approx(8.03 * 4 * 2 * 7 / 8, rel=0.01)

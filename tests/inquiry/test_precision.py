@@ -16,9 +16,9 @@ def test_a_known_pair(pairs):
     """GPT-3 175B on 128 H100, data/training_measurements.csv: the same plan in BF16 and FP8."""
     row = pairs[(pairs["model"] == "GPT-3 175B") & (pairs["chips"] == 128)].iloc[0]
     runs = tables.load("training_measurements")
-    same = runs[(runs["model"] == "GPT-3 175B") & (runs["n_chips"] == 128) & (runs["metric"] == "step_time")].set_index(
-        "format"
-    )["value"]
+    same = runs[
+        (runs["model"] == "GPT-3 175B") & (runs["n_chips"] == 128) & (runs["metric"] == "step_time")
+    ].set_index("format")["value"]
     assert row["plan"] == "same"
     assert row["speedup"] == pytest.approx(same["bf16"] / same["fp8"], rel=0.01)
 
@@ -44,13 +44,16 @@ def test_width_of_a_format_as_written(text, width):
 def test_lockin_counts_every_run_once():
     table = precision.lockin()
     runs = tables.load("low_precision_runs")
-    named = (runs["format_forward"].map(precision.width).notna() & (runs["confirmed"] != "no")).sum()
+    named = (
+        runs["format_forward"].map(precision.width).notna() & (runs["confirmed"] != "no")
+    ).sum()
     assert table[["supports", "against", "both", "neutral"]].to_numpy().sum() == named
     assert list(table["width"]) == list(precision.WIDTHS)
 
 
 @pytest.mark.parametrize(
-    ("share", "verdict"), [(0.7, "supported"), (0.5, "partly"), (0.3, "contradicted"), (float("nan"), "open")]
+    ("share", "verdict"),
+    [(0.7, "supported"), (0.5, "partly"), (0.3, "contradicted"), (float("nan"), "open")],
 )
 def test_verdict_thresholds(share, verdict):
     assert precision.verdict(share) == verdict
@@ -70,7 +73,9 @@ def test_incidents_are_of_narrow_formats_and_have_sources():
 
 
 def test_formats_spread_over_vendors_with_the_years():
-    years = precision.vendors_by_year(2018, 2026).pivot(index="year", columns="format", values="vendors")
+    years = precision.vendors_by_year(2018, 2026).pivot(
+        index="year", columns="format", values="vendors"
+    )
     assert (years.diff().dropna() >= 0).all(axis=None)
     early, late = years.loc[2022], years.loc[2026]
     assert (late >= early).all() and late["fp8"] > early["fp8"]

@@ -34,7 +34,11 @@ def test_by_hand(costs):
 
 def test_only_formats_that_the_chip_multiplies(costs):
     formats = costs.groupby("chip")["format"].agg(list)
-    assert formats["a100-80"] == ["bf16"] and formats["h100-sxm"] == ["bf16", "fp8"] and "fp4" in formats["b200"]
+    assert (
+        formats["a100-80"] == ["bf16"]
+        and formats["h100-sxm"] == ["bf16", "fp8"]
+        and "fp4" in formats["b200"]
+    )
 
 
 def test_shorter_formats_save_time_and_intervals_hold_the_middle(costs):
@@ -44,7 +48,10 @@ def test_shorter_formats_save_time_and_intervals_hold_the_middle(costs):
 
 
 def test_cheapest_with_more_formats_is_never_dearer(costs):
-    long, short = precision_worth.at_best(costs, ["bf16"]), precision_worth.at_best(costs, precision_worth.FORMATS)
+    long, short = (
+        precision_worth.at_best(costs, ["bf16"]),
+        precision_worth.at_best(costs, precision_worth.FORMATS),
+    )
     assert (short <= long.reindex(short.index)).all()
 
 
@@ -55,11 +62,21 @@ def test_what_does_not_fit_is_said():
 
 def test_ranking_says_who_leads():
     vendors = pd.Series({"N": "NVIDIA", "A": "AMD"})
-    text = precision_words.ranking(pd.Series({"A": 2.0, "N": 3.0}), pd.Series({"N": 1.0, "A": 2.0}), vendors)
-    assert "A would by the model's median train it most cheaply" in text and "the cheapest becomes N" in text and "-67%" in text
+    text = precision_words.ranking(
+        pd.Series({"A": 2.0, "N": 3.0}), pd.Series({"N": 1.0, "A": 2.0}), vendors
+    )
+    assert (
+        "A would by the model's median train it most cheaply" in text
+        and "the cheapest becomes N" in text
+        and "-67%" in text
+    )
 
 
 def test_ranking_without_a_pair_says_so():
     vendors = pd.Series({"N": "NVIDIA"})
-    assert "none of these pairs has" in precision_words.ranking(pd.Series({"N": 3.0}), pd.Series({"N": 1.0}), vendors)
-    assert "none of these pairs has" in precision_words.ranking(pd.Series(dtype=float), pd.Series(dtype=float), vendors)
+    assert "none of these pairs has" in precision_words.ranking(
+        pd.Series({"N": 3.0}), pd.Series({"N": 1.0}), vendors
+    )
+    assert "none of these pairs has" in precision_words.ranking(
+        pd.Series(dtype=float), pd.Series(dtype=float), vendors
+    )

@@ -19,7 +19,9 @@ def test_errors_split_into_the_clusters_means_and_what_is_left():
 
 def test_a_long_table_says_little_more_about_its_level_than_a_short_one():
     long, short = pd.Series(["a"] * 400), pd.Series(["a"] * 4)
-    level = lambda clusters: Split(clusters, noise=0.05, cluster_noise=0.06)(np.full(len(clusters), 0.1))[-1]  # noqa: E731
+    level = lambda clusters: Split(clusters, noise=0.05, cluster_noise=0.06)(
+        np.full(len(clusters), 0.1)
+    )[-1]
     assert level(short) < level(long) < 1.2 * level(short)
 
 
@@ -34,4 +36,6 @@ def test_far_residuals_pull_with_constant_force():
     pull = robust(scaled) * robust_slope(scaled)
     assert np.abs(pull).max() <= ROBUST_SCALE and pull[-1] == pytest.approx(ROBUST_SCALE, rel=0.01)
     step = 1e-6
-    assert robust_slope(scaled) == pytest.approx((robust(scaled + step) - robust(scaled - step)) / (2 * step), abs=1e-4)
+    assert robust_slope(scaled) == pytest.approx(
+        (robust(scaled + step) - robust(scaled - step)) / (2 * step), abs=1e-4
+    )

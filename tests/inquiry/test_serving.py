@@ -13,12 +13,31 @@ from training_moat.inquiry.serving_cases import engine
 from training_moat.inquiry.serving_constants import stored
 
 CASE = {
-    "id": "a", "model": "llama3.1-70b", "chip": "h100-sxm", "chips": 4, "tp": 4, "precision": "fp8", "software": "vllm",
-    "batch": 16, "input_len": 1024, "output_len": 512,
+    "id": "a",
+    "model": "llama3.1-70b",
+    "chip": "h100-sxm",
+    "chips": 4,
+    "tp": 4,
+    "precision": "fp8",
+    "software": "vllm",
+    "batch": 16,
+    "input_len": 1024,
+    "output_len": 512,
 }
 FIELDS = {
-    "id", "ok", "ttft_s", "tpot_s", "tpot_s_p05", "tpot_s_p95", "tokens_per_s", "tokens_per_s_per_chip", "memory_gib",
-    "fits", "plan", "calibration", "notes",
+    "id",
+    "ok",
+    "ttft_s",
+    "tpot_s",
+    "tpot_s_p05",
+    "tpot_s_p95",
+    "tokens_per_s",
+    "tokens_per_s_per_chip",
+    "memory_gib",
+    "fits",
+    "plan",
+    "calibration",
+    "notes",
 }
 
 
@@ -28,7 +47,12 @@ def answer(**changes):
 
 def test_the_answer_has_the_contracts_fields() -> None:
     found = answer()
-    assert FIELDS <= set(found) and found["ok"] and found["fits"] and found["calibration"] == "measured"
+    assert (
+        set(found) >= FIELDS
+        and found["ok"]
+        and found["fits"]
+        and found["calibration"] == "measured"
+    )
     assert set(found["memory_gib"]) == {"weights", "kv_cache", "activations", "total"}
     assert found["tpot_s_p05"] < found["tpot_s"] < found["tpot_s_p95"]
     assert found["tokens_per_s_per_chip"] == pytest.approx(found["tokens_per_s"] / 4)
@@ -55,7 +79,13 @@ def test_a_request_that_is_no_object_is_answered() -> None:
 
 
 def test_many_questions_answer_as_each_alone() -> None:
-    changes = [{}, {"batch": 64}, {"chip": "mi300x"}, {"model": "deepseek-v3", "chip": "b200", "chips": 8, "tp": None}, {"chip": "tpu-v5p", "tp": None}]
+    changes = [
+        {},
+        {"batch": 64},
+        {"chip": "mi300x"},
+        {"model": "deepseek-v3", "chip": "b200", "chips": 8, "tp": None},
+        {"chip": "tpu-v5p", "tp": None},
+    ]
     together = serving.predict([CASE | change for change in changes])
     for change, found in zip(changes, together, strict=True):
         assert found["tpot_s"] == pytest.approx(answer(**change)["tpot_s"])
@@ -67,7 +97,9 @@ def test_open_settings_take_the_fastest_plan_that_fits() -> None:
         other = answer(tp=tp)
         assert not other["fits"] or best["tokens_per_s"] >= other["tokens_per_s"] * (1 - 1e-9)
     ranked = serving.search(CASE | {"tp": None}, top=5)
-    assert [one["tokens_per_s"] for one in ranked] == sorted((one["tokens_per_s"] for one in ranked), reverse=True)
+    assert [one["tokens_per_s"] for one in ranked] == sorted(
+        (one["tokens_per_s"] for one in ranked), reverse=True
+    )
 
 
 def test_without_a_count_the_fewest_chips_that_fit_are_taken() -> None:
@@ -87,7 +119,10 @@ def test_what_does_not_fit_says_so_and_what_queues_too() -> None:
 def test_streaming_from_the_slow_tier_is_said() -> None:
     found = answer(chip="wse-3", chips=1, tp=1, precision=None, software=None)
     assert found["fits"] and any("DDR" in note for note in found["notes"])
-    assert found["tpot_s"] > 10 * answer(chip="wse-3", chips=4, tp=4, precision=None, software=None)["tpot_s"]
+    assert (
+        found["tpot_s"]
+        > 10 * answer(chip="wse-3", chips=4, tp=4, precision=None, software=None)["tpot_s"]
+    )
 
 
 def test_more_precision_bytes_more_batch_and_longer_prompts_are_slower() -> None:
@@ -103,10 +138,17 @@ def test_engine_names_and_versions() -> None:
     assert engine("vllm-0.11.0", chip, known)[0] == "vllm"
     assert engine("TensorRT-LLM", chip, known)[0] == "trt-llm"
     assert engine("vllm", chips.chip("mi300x"), known)[0] == "vllm-2024"
-    assert engine("sglang:v0.5.9", chip, known)[0] == engine("lmsysorg/sglang", chip, known)[0] == "sglang"
+    assert (
+        engine("sglang:v0.5.9", chip, known)[0]
+        == engine("lmsysorg/sglang", chip, known)[0]
+        == "sglang"
+    )
     assert engine("Transformers NeuronX 2.18.0", chips.chip("trainium1"), known)[0] == "neuronx"
     assert engine("TensorRT-LLM v1.0", chip, known)[0] == "trt-llm"
-    assert engine("vllm", chip, known, "2023-07")[0] == "vllm-2024" and engine("vllm", chip, known, "2025-01")[0] == "vllm"
+    assert (
+        engine("vllm", chip, known, "2023-07")[0] == "vllm-2024"
+        and engine("vllm", chip, known, "2025-01")[0] == "vllm"
+    )
     assert engine("tgi", chip, known)[0] == "generic"
     with pytest.raises(InputError, match="did you mean 'sglang'"):
         engine("sglag", chip, known)
@@ -114,7 +156,9 @@ def test_engine_names_and_versions() -> None:
 
 def test_unmeasured_chips_have_wider_intervals() -> None:
     known = stored()
-    widths = [math.log(high / low) for low, high in (known.interval(level) for level in serving.LEVELS)]
+    widths = [
+        math.log(high / low) for low, high in (known.interval(level) for level in serving.LEVELS)
+    ]
     assert widths == sorted(widths) and widths[0] < widths[-1]
     assert answer(chip="gaudi2", software=None)["calibration"] == "generic"
     cousin = answer(chip="h20", software=None)
@@ -127,6 +171,13 @@ def test_a_chip_given_as_an_object_counts() -> None:
 
 
 def test_attention_copies_inside_the_tensor_parallel_group() -> None:
-    case = {"model": "deepseek-v3", "chip": "b200", "chips": 8, "precision": "nvfp4", "batch": 64, "ep": 8}
+    case = {
+        "model": "deepseek-v3",
+        "chip": "b200",
+        "chips": 8,
+        "precision": "nvfp4",
+        "batch": 64,
+        "ep": 8,
+    }
     inside, apart = serving.predict([case | {"tp": 8, "dp": 8}, case | {"tp": 1, "dp": 8}])
     assert inside["plan"] == apart["plan"] and inside["tpot_s"] == apart["tpot_s"]

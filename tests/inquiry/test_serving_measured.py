@@ -18,7 +18,9 @@ def test_every_row_is_usable_or_says_why(rows) -> None:
     everything = serving_rows.all_rows()
     assert len(rows) + serving_rows.left_out()["rows"].sum() == len(everything)
     assert rows[["model", "chip", "precision", "software", "batch", "tp"]].notna().all().all()
-    assert (rows["seconds_per_token"] > 0).all() and (rows["tp"] * rows["pp"] * rows["dp"] >= 1).all()
+    assert (rows["seconds_per_token"] > 0).all() and (
+        rows["tp"] * rows["pp"] * rows["dp"] >= 1
+    ).all()
 
 
 def test_layouts_written_as_products_are_read_as_nodes_of_eight(rows) -> None:
@@ -47,8 +49,15 @@ def test_errors_by_chip_and_engine_hold_all_rows() -> None:
 
 
 def test_a_fit_recovers_the_constants_that_made_the_data(rows) -> None:
-    few = rows[(rows["chip"] == "h100-sxm") & (rows["software"] == "trt-llm")].iloc[::8].reset_index(drop=True)
-    truth = Constants({("generic", "all", name): value for name, value in START.items()} | {("family", "nvidia-hopper", "bandwidth_efficiency"): 1.2})
+    few = (
+        rows[(rows["chip"] == "h100-sxm") & (rows["software"] == "trt-llm")]
+        .iloc[::8]
+        .reset_index(drop=True)
+    )
+    truth = Constants(
+        {("generic", "all", name): value for name, value in START.items()}
+        | {("family", "nvidia-hopper", "bandwidth_efficiency"): 1.2}
+    )
     few["seconds_per_token"], few["ttft_s"] = serving_calibration.predict_both(few, truth)
     found = serving_calibration.fit(few)
     again, _ = serving_calibration.predict_both(few, found)

@@ -44,15 +44,21 @@ def test_chance_grows_with_the_offer_and_never_reaches_what_is_impossible(found)
 
 
 def test_the_bar_falls_with_size_and_rises_with_risk():
-    by_spend = switching.by_spend([1, 100, 3000]).pivot(index="spend_musd", columns="offered", values="chance")
-    assert (by_spend.diff().dropna() >= 0).all(axis=None) and (by_spend.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    by_spend = switching.by_spend([1, 100, 3000]).pivot(
+        index="spend_musd", columns="offered", values="chance"
+    )
+    assert (by_spend.diff().dropna() >= 0).all(axis=None) and (
+        by_spend.diff(axis=1).iloc[:, 1:] >= 0
+    ).all(axis=None)
     assert by_spend.loc[1, 2.0] < by_spend.loc[3000, 2.0] - 0.1
     risky = switching.breakeven(1000.0, {"failure_probability": 0.5}).quantiles_in_use[1]
     assert risky > switching.breakeven(1000.0, {"failure_probability": 0.01}).quantiles_in_use[1]
 
 
 def test_delay_grid():
-    grid = switching.by_delay(1000.0, [0, 12], [0.3, 2.0]).set_index(["delay_months", "delay_value"])["breakeven"]
+    grid = switching.by_delay(1000.0, [0, 12], [0.3, 2.0]).set_index(
+        ["delay_months", "delay_value"]
+    )["breakeven"]
     assert grid[0, 0.3] < grid[12, 0.3] < grid[12, 2.0]
 
 
@@ -67,7 +73,9 @@ def test_failure_assumption_follows_from_the_record():
     record = switching.track_record()
     low, middle, high = switching.failure_interval(record)
     row = switching.assumptions().loc["failure_probability"]
-    assert row["p05"] == pytest.approx(low, abs=0.005) and row["median"] == pytest.approx(middle, abs=0.01)
+    assert row["p05"] == pytest.approx(low, abs=0.005) and row["median"] == pytest.approx(
+        middle, abs=0.01
+    )
     assert row["p95"] > high
 
 
@@ -90,7 +98,9 @@ def test_offers_by_hand():
     chips = tables.load("chips").set_index("id")
     value = chips["bf16_tflops"] / chips["price_usd"]
     offers = switching.offers().set_index(["chip", "basis"])["advantage"]
-    assert offers["Instinct MI300X", "purchase"] == pytest.approx(value["mi300x"] / value["h100-sxm"])
+    assert offers["Instinct MI300X", "purchase"] == pytest.approx(
+        value["mi300x"] / value["h100-sxm"]
+    )
 
 
 def test_offers_leave_out_chips_not_sold_and_cut_down_for_export():

@@ -13,7 +13,14 @@ from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan
 from training_moat.inquiry import constants, training
 
-CASE = {"id": 7, "model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8, "seq_len": 8192, "global_batch": 128}
+CASE = {
+    "id": 7,
+    "model": "llama3.1-8b",
+    "chip": "h100-sxm",
+    "chips": 8,
+    "seq_len": 8192,
+    "global_batch": 128,
+}
 FULL = CASE | {
     "precision": "bf16", "software": "megatron", "tp": 2, "pp": 1, "dp": 4, "cp": 1, "ep": 1, "micro_batch": 1,
     "virtual_stages": 1, "zero_stage": 1, "sequence_parallel": True, "recompute": "none",
@@ -24,7 +31,16 @@ FIELDS = {
     "memory_gib": dict, "fits": bool, "seconds": dict, "plan": dict, "calibration": str, "notes": list,
 }  # fmt: skip
 MEMORY = {"weights", "gradients", "optimizer", "activations", "workspace", "total"}
-SECONDS = {"compute", "memory_bound", "tensor_parallel", "pipeline", "bubble", "data_parallel", "expert_parallel", "other"}
+SECONDS = {
+    "compute",
+    "memory_bound",
+    "tensor_parallel",
+    "pipeline",
+    "bubble",
+    "data_parallel",
+    "expert_parallel",
+    "other",
+}
 MEASURED = [name for name in chips.all_chips() if constants.load().has("chip", name)]
 
 
@@ -33,7 +49,9 @@ def one(**changes):
 
 
 def assert_complete(answer):
-    assert {name: type(value) for name, value in answer.items() if name != "id"} == {k: v for k, v in FIELDS.items() if k != "id"}
+    assert {name: type(value) for name, value in answer.items() if name != "id"} == {
+        k: v for k, v in FIELDS.items() if k != "id"
+    }
     assert set(answer["memory_gib"]) == MEMORY and set(answer["seconds"]) == SECONDS
     assert sum(answer["seconds"].values()) == pytest.approx(answer["step_time_s"])
     parts = dict(answer["memory_gib"])
@@ -42,7 +60,9 @@ def assert_complete(answer):
     assert answer["step_time_s_p05"] < answer["step_time_s"] < answer["step_time_s_p95"]
     assert 0 < answer["mfu"] <= answer["hfu"] < 1
     sizes = answer["plan"]
-    assert answer["tokens_per_s"] == pytest.approx(sizes["global_batch"] * sizes["seq_len"] / answer["step_time_s"])
+    assert answer["tokens_per_s"] == pytest.approx(
+        sizes["global_batch"] * sizes["seq_len"] / answer["step_time_s"]
+    )
     assert all(isinstance(note, str) for note in answer["notes"])
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
 
@@ -58,18 +78,58 @@ def test_an_answer_has_every_field_of_the_contract():
 
 def test_absent_settings_are_chosen_and_reported():
     """Null and absent are the same; the choice, given back as a request, gets the same answer."""
-    nulls = dict.fromkeys(("tp", "pp", "dp", "ep", "cp", "precision", "software", "micro_batch", "recompute", "zero_stage"))
+    nulls = dict.fromkeys(
+        (
+            "tp",
+            "pp",
+            "dp",
+            "ep",
+            "cp",
+            "precision",
+            "software",
+            "micro_batch",
+            "recompute",
+            "zero_stage",
+        )
+    )
     answer = one()
     assert one(**nulls) == answer
-    chosen = {key: value for key, value in answer["plan"].items() if key not in ("seq_len", "global_batch")}
+    chosen = {
+        key: value
+        for key, value in answer["plan"].items()
+        if key not in ("seq_len", "global_batch")
+    }
     assert one(**chosen) == answer
     assert chosen["tp"] * chosen["pp"] * chosen["dp"] * chosen["cp"] == 8
 
 
 def test_given_settings_are_kept():
     answer = training.predict([FULL | {"recompute": "full", "zero_stage": 3, "micro_batch": 2}])[0]
-    kept = {key: answer["plan"][key] for key in ("tp", "pp", "dp", "cp", "ep", "micro_batch", "zero_stage", "recompute", "sequence_parallel")}
-    assert kept == {"tp": 2, "pp": 1, "dp": 4, "cp": 1, "ep": 1, "micro_batch": 2, "zero_stage": 3, "recompute": "full", "sequence_parallel": True}
+    kept = {
+        key: answer["plan"][key]
+        for key in (
+            "tp",
+            "pp",
+            "dp",
+            "cp",
+            "ep",
+            "micro_batch",
+            "zero_stage",
+            "recompute",
+            "sequence_parallel",
+        )
+    }
+    assert kept == {
+        "tp": 2,
+        "pp": 1,
+        "dp": 4,
+        "cp": 1,
+        "ep": 1,
+        "micro_batch": 2,
+        "zero_stage": 3,
+        "recompute": "full",
+        "sequence_parallel": True,
+    }
     assert answer["hfu"] > answer["mfu"]
 
 
@@ -82,7 +142,13 @@ def test_the_choice_is_the_fastest_that_fits():
 
 
 def test_order_and_identity_are_kept_and_bad_lines_do_not_disturb():
-    requests = [CASE, CASE | {"id": "x", "chips": 0}, {"id": [1], "model": "llama3.1-8b"}, None, CASE | {"id": None, "chips": 16}]
+    requests = [
+        CASE,
+        CASE | {"id": "x", "chips": 0},
+        {"id": [1], "model": "llama3.1-8b"},
+        None,
+        CASE | {"id": None, "chips": 16},
+    ]
     answers = training.predict(requests)
     assert [answer["ok"] for answer in answers] == [True, False, False, False, True]
     assert [answer["id"] for answer in answers] == [7, "x", [1], None, None]
@@ -96,25 +162,35 @@ def test_flops_follow_the_contracts_definition():
     layers, hidden, ffn, vocab, s = 32, 4096, 14336, 128256, 8192
     weights = layers * (2 * hidden * hidden + 2 * hidden * 1024 + 3 * hidden * ffn) + hidden * vocab
     per_token = 6 * weights + 12 * layers * hidden * s
-    assert answer["model_tflops_per_chip"] * 1e12 == pytest.approx(per_token * answer["tokens_per_s_per_chip"])
+    assert answer["model_tflops_per_chip"] * 1e12 == pytest.approx(
+        per_token * answer["tokens_per_s_per_chip"]
+    )
     assert answer["hardware_tflops_per_chip"] == answer["model_tflops_per_chip"]
 
 
 def test_a_plan_that_does_not_fit_is_marked():
     answer = one(chips=8, model="llama3.1-405b")
     assert answer["ok"] and not answer["fits"]
-    assert any("no plan fits; one of the smallest needs" in note and "hypothetical" in note for note in answer["notes"])
+    assert any(
+        "no plan fits; one of the smallest needs" in note and "hypothetical" in note
+        for note in answer["notes"]
+    )
     assert answer["memory_gib"]["total"] > 80
 
 
 @pytest.mark.parametrize("chip", sorted(chips.all_chips()))
 def test_every_chip_answers_or_names_what_its_vendor_keeps_back(chip):
-    answer = training.predict([{"model": "llama3.1-8b", "chip": chip, "chips": 8, "seq_len": 4096, "global_batch": 128}])[0]
+    answer = training.predict(
+        [{"model": "llama3.1-8b", "chip": chip, "chips": 8, "seq_len": 4096, "global_batch": 128}]
+    )[0]
     if answer["ok"]:
         assert_complete(answer | {"id": 0})
     else:
         sentence = f"chip {chip}: no published "
-        assert answer["error"].startswith((sentence + "peak", sentence + "memory bandwidth")) and "\n" not in answer["error"]
+        assert (
+            answer["error"].startswith((sentence + "peak", sentence + "memory bandwidth"))
+            and "\n" not in answer["error"]
+        )
 
 
 @pytest.mark.parametrize("chip", MEASURED)
@@ -137,8 +213,14 @@ def test_calibration_levels_widen_the_interval():
 
 
 def test_mixtures_of_experts_have_wider_intervals():
-    dense, mixture = one(chips=64, global_batch=512), one(chips=64, global_batch=512, model="mixtral-8x7b")
-    assert mixture["step_time_s_p95"] / mixture["step_time_s"] > dense["step_time_s_p95"] / dense["step_time_s"]
+    dense, mixture = (
+        one(chips=64, global_batch=512),
+        one(chips=64, global_batch=512, model="mixtral-8x7b"),
+    )
+    assert (
+        mixture["step_time_s_p95"] / mixture["step_time_s"]
+        > dense["step_time_s_p95"] / dense["step_time_s"]
+    )
 
 
 def test_a_missing_scale_out_link_is_said():
@@ -163,9 +245,20 @@ def test_search_raises_for_a_bad_request_and_marks_what_does_not_fit():
 
 def test_gpt3_on_4096_a100s_is_laid_out_as_published_runs_are():
     """Narayanan et al. 2021 and Korthikanti et al. 2022 ran it with tensor 8 inside the node and pipelines of 8 to 16."""
-    best = training.search({"model": "gpt3-175b", "chip": "a100-80", "chips": 4096, "seq_len": 2048, "global_batch": 4096}, top=10)
+    best = training.search(
+        {
+            "model": "gpt3-175b",
+            "chip": "a100-80",
+            "chips": 4096,
+            "seq_len": 2048,
+            "global_batch": 4096,
+        },
+        top=10,
+    )
     assert any(answer["plan"]["tp"] == 8 and 4 <= answer["plan"]["pp"] <= 16 for answer in best[:3])
-    assert all(answer["plan"]["tp"] in (2, 4, 8) and answer["plan"]["micro_batch"] <= 4 for answer in best)
+    assert all(
+        answer["plan"]["tp"] in (2, 4, 8) and answer["plan"]["micro_batch"] <= 4 for answer in best
+    )
     assert 0.45 < best[0]["mfu"] < 0.65
 
 
@@ -188,27 +281,51 @@ def test_famous_runs_come_near_what_was_published(case, published_step_s, within
     assert answer["step_time_s_p05"] <= published_step_s <= answer["step_time_s_p95"]
 
 
-@pytest.mark.parametrize(("column", "gain"), [("hbm_tb_per_s", 2), ("bf16_tflops", 2), ("scaleup_gb_per_s_per_direction", 2), ("scaleout_gbit_per_s_per_chip", 4)])
+@pytest.mark.parametrize(
+    ("column", "gain"),
+    [
+        ("hbm_tb_per_s", 2),
+        ("bf16_tflops", 2),
+        ("scaleup_gb_per_s_per_direction", 2),
+        ("scaleout_gbit_per_s_per_chip", 4),
+    ],
+)
 def test_a_better_chip_is_never_slower(column, gain):
     row = chips.frame().set_index("id").loc["h100-sxm"]
     for model in ("llama3.1-70b", "mixtral-8x7b"):
         case = {"model": model, "chips": 64, "seq_len": 8192, "global_batch": 128}
-        plain, better = training.predict([case | {"chip": "h100-sxm"}, case | {"chip": {"base": "h100-sxm", column: row[column] * gain}}])
+        plain, better = training.predict(
+            [
+                case | {"chip": "h100-sxm"},
+                case | {"chip": {"base": "h100-sxm", column: row[column] * gain}},
+            ]
+        )
         assert better["step_time_s"] <= plain["step_time_s"] * (1 + 1e-9)
 
 
 def test_more_memory_never_slows_a_search():
-    times = [one(model="llama3.1-70b", chips=64, chip={"base": "h100-sxm", "hbm_gb": size})["step_time_s"] for size in (64, 80, 141, 288)]
+    times = [
+        one(model="llama3.1-70b", chips=64, chip={"base": "h100-sxm", "hbm_gb": size})[
+            "step_time_s"
+        ]
+        for size in (64, 80, 141, 288)
+    ]
     assert times == sorted(times, reverse=True)
 
 
 def test_a_scenario_overrides_and_adds_chips(tmp_path, monkeypatch):
     path = tmp_path / "mine.yaml"
-    path.write_text("chips:\n  h100-sxm: {hbm_tb_per_s: 6.7}\n  mine: {base: h100-sxm, bf16_tflops: 2000}\n", encoding="utf-8")
+    path.write_text(
+        "chips:\n  h100-sxm: {hbm_tb_per_s: 6.7}\n  mine: {base: h100-sxm, bf16_tflops: 2000}\n",
+        encoding="utf-8",
+    )
     before = one()
     monkeypatch.setenv("MOAT_SCENARIO", str(path))
     faster, mine = one(), one(chip="mine")
-    assert faster["step_time_s"] < before["step_time_s"] and mine["step_time_s"] < before["step_time_s"]
+    assert (
+        faster["step_time_s"] < before["step_time_s"]
+        and mine["step_time_s"] < before["step_time_s"]
+    )
     monkeypatch.delenv("MOAT_SCENARIO")
     assert one() == before
 
@@ -235,16 +352,47 @@ def test_any_request_is_answered_completely_or_with_one_sentence(request):
     answer = training.predict([request])[0]
     if answer["ok"]:
         assert_complete(answer | {"id": 0})
-        for name in ("tp", "pp", "dp", "cp", "ep", "micro_batch", "virtual_stages", "zero_stage", "recompute"):
+        for name in (
+            "tp",
+            "pp",
+            "dp",
+            "cp",
+            "ep",
+            "micro_batch",
+            "virtual_stages",
+            "zero_stage",
+            "recompute",
+        ):
             assert request.get(name) in (None, answer["plan"][name])
     else:
         assert answer["error"] and "\n" not in answer["error"]
 
 
 junk = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=1)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
 )
-KEYS = ("model", "chip", "chips", "tp", "dp", "ep", "precision", "software", "seq_len", "global_batch", "recompute", "zero_stage", "sequence_parallel", "id")
+KEYS = (
+    "model",
+    "chip",
+    "chips",
+    "tp",
+    "dp",
+    "ep",
+    "precision",
+    "software",
+    "seq_len",
+    "global_batch",
+    "recompute",
+    "zero_stage",
+    "sequence_parallel",
+    "id",
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -260,6 +408,9 @@ def test_the_answer_is_the_models_step_time():
     chip = chips.chip("h100-sxm")
     plan = Plan(8192, 128, 1, tp=2, dp=4, zero_stage=1, sequence_parallel=1)
     step = model_of_step.step_time(
-        training.parse(FULL).model, plan, constants.node(known, chip, "bf16"), constants.efficiency(known, chip, "bf16", "megatron-core")
+        training.parse(FULL).model,
+        plan,
+        constants.node(known, chip, "bf16"),
+        constants.efficiency(known, chip, "bf16", "megatron-core"),
     )
     assert training.predict([FULL])[0]["step_time_s"] == pytest.approx(step.total)

@@ -27,14 +27,18 @@ SHIFT = Uncertain("shift", -2.0, -0.5, 3.0, "units", low=-math.inf)
 
 @pytest.mark.parametrize("item", [TOKENS, SHARE, MULTIPLIER, SHIFT])
 def test_the_three_percentiles_are_met_exactly(item):
-    assert item.quantile(np.array([0.05, 0.5, 0.95])) == pytest.approx([item.p05, item.median, item.p95])
+    assert item.quantile(np.array([0.05, 0.5, 0.95])) == pytest.approx(
+        [item.p05, item.median, item.p95]
+    )
 
 
 @pytest.mark.parametrize("item", [TOKENS, SHARE, MULTIPLIER, SHIFT])
 def test_draws_have_the_percentiles_and_stay_in_bounds(item):
     values = sample([item], 100_000, seed=3)[item.name]
     found = summary(values)
-    assert [found.p05, found.median, found.p95] == pytest.approx([item.p05, item.median, item.p95], rel=0.01)
+    assert [found.p05, found.median, found.p95] == pytest.approx(
+        [item.p05, item.median, item.p95], rel=0.01
+    )
     low, high = item.bounds
     assert (values > low).all() and (values < high).all()
 
@@ -55,7 +59,9 @@ def test_same_seed_same_draws_other_seed_others():
 
 def test_inputs_are_independent():
     draws = sample([TOKENS, SHARE, MULTIPLIER], 2**14, 0)
-    correlation = np.corrcoef([np.log(draws["tokens"]), draws["cache_share"], np.log(draws["multiplier"])])
+    correlation = np.corrcoef(
+        [np.log(draws["tokens"]), draws["cache_share"], np.log(draws["multiplier"])]
+    )
     assert np.abs(correlation - np.eye(3)).max() < 0.01
 
 
@@ -73,7 +79,9 @@ def test_probability_agrees_with_the_closed_form_and_is_stable():
     b = Uncertain("b", math.exp(-2), 1.0, math.exp(2), "")
     width = math.hypot(1, 2) / norm.ppf(0.95)
     exact = norm.sf(math.log(3.0) / width)
-    found = [probability_above(lambda d: d["a"] * d["b"], [a, b], 3.0, seed=seed) for seed in range(5)]
+    found = [
+        probability_above(lambda d: d["a"] * d["b"], [a, b], 3.0, seed=seed) for seed in range(5)
+    ]
     assert all(p.value == pytest.approx(exact, abs=0.002) for p in found)
     assert max(p.value for p in found) - min(p.value for p in found) < 0.01
     assert all(0 < p.error < 0.005 for p in found)
@@ -84,7 +92,9 @@ def test_sobol_indices_of_a_product_match_the_closed_form():
     inputs = [Uncertain(n, math.exp(-w), 1.0, math.exp(w), "") for n, w in widths.items()]
     known = Uncertain("known", 2.0, 2.0, 2.0, "")
     table = sobol_indices(lambda d: d["a"] * d["b"] * d["c"] * d["known"], [*inputs, known])
-    shares = {name: w**2 / sum(v**2 for v in widths.values()) for name, w in widths.items()} | {"known": 0.0}
+    shares = {name: w**2 / sum(v**2 for v in widths.values()) for name, w in widths.items()} | {
+        "known": 0.0
+    }
     assert table.name.tolist() == ["b", "a", "c", "known"]
     for row in table.itertuples():
         assert row.first == pytest.approx(shares[row.name], abs=0.02)
@@ -102,8 +112,14 @@ def test_sobol_indices_match_brute_force_with_an_interaction():
     x, y = (item.quantile(grid) for item in inputs)
     table_of = np.array([[model({"x": a, "y": b}) for b in y] for a in x])
     variance = table_of.var()
-    first = {"x": table_of.mean(axis=1).var() / variance, "y": table_of.mean(axis=0).var() / variance}
-    total = {"x": table_of.var(axis=0).mean() / variance, "y": table_of.var(axis=1).mean() / variance}
+    first = {
+        "x": table_of.mean(axis=1).var() / variance,
+        "y": table_of.mean(axis=0).var() / variance,
+    }
+    total = {
+        "x": table_of.var(axis=0).mean() / variance,
+        "y": table_of.var(axis=1).mean() / variance,
+    }
     for row in sobol_indices(model, inputs, logarithm=False).itertuples():
         assert row.first == pytest.approx(first[row.name], abs=0.03)
         assert row.total == pytest.approx(total[row.name], abs=0.03)
@@ -114,16 +130,21 @@ def test_tornado_is_ordered_and_brackets_the_base():
     table = tornado(lambda d: d["tokens"] / d["multiplier"], [MULTIPLIER, TOKENS])
     assert table.name.tolist() == ["tokens", "multiplier"]
     assert table.base.iloc[0] == pytest.approx(190 / 1.4)
-    assert table.at_p05.iloc[0] == pytest.approx(40 / 1.4) and table.at_p95.iloc[1] == pytest.approx(190 / 5)
+    assert table.at_p05.iloc[0] == pytest.approx(40 / 1.4) and table.at_p95.iloc[
+        1
+    ] == pytest.approx(190 / 5)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (dict(p05=3.0, median=2.0, p95=1.0), "expected p05 <= median <= p95"),
-    (dict(p05=-1.0, median=2.0, p95=3.0), "must lie inside its bounds, 0 to inf"),
-    (dict(p05=0.2, median=0.5, p95=1.1, high=1.0), "must lie inside its bounds, 0 to 1"),
-    (dict(p05=0.2, median=math.nan, p95=1.1), "median must be a finite number"),
-    (dict(p05=0.2, median=0.5, p95=1.0, low=2.0, high=1.0), "lower bound 2 must be below"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (dict(p05=3.0, median=2.0, p95=1.0), "expected p05 <= median <= p95"),
+        (dict(p05=-1.0, median=2.0, p95=3.0), "must lie inside its bounds, 0 to inf"),
+        (dict(p05=0.2, median=0.5, p95=1.1, high=1.0), "must lie inside its bounds, 0 to 1"),
+        (dict(p05=0.2, median=math.nan, p95=1.1), "median must be a finite number"),
+        (dict(p05=0.2, median=0.5, p95=1.0, low=2.0, high=1.0), "lower bound 2 must be below"),
+    ],
+)
 def test_impossible_distributions_are_refused(arguments, words):
     with pytest.raises(InputError, match=words) as caught:
         Uncertain("tokens_per_life", unit="T", **arguments)
@@ -131,7 +152,11 @@ def test_impossible_distributions_are_refused(arguments, words):
 
 
 def test_empty_and_doubled_scenarios_are_refused():
-    for call in (sample, lambda i: sobol_indices(lambda d: d, i), lambda i: tornado(lambda d: d, i)):
+    for call in (
+        sample,
+        lambda i: sobol_indices(lambda d: d, i),
+        lambda i: tornado(lambda d: d, i),
+    ):
         with pytest.raises(InputError, match="the scenario is empty"):
             call([])
         with pytest.raises(InputError, match="given twice: tokens"):

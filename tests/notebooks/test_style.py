@@ -34,17 +34,30 @@ def prose(path):
 
 
 def html_outputs(path):
-    return [output.data["text/html"] for cell in code_cells(path) for output in cell.outputs if "text/html" in output.get("data", {})]
+    return [
+        output.data["text/html"]
+        for cell in code_cells(path)
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
 
 
 def test_it_starts_with_the_question_imports_parameters_and_their_check(path):
     cells = code_cells(path)
     first = ast.parse(cells[0].source).body
-    assert all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in first), "the first code cell imports, nothing else"
-    assert "parameters" in notebooks.tags(cells[1]), "the second code cell carries the tag 'parameters'"
-    assert f'parameters.check("{path.stem}"' in cells[2].source, "the third code cell checks the parameters"
+    assert all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in first), (
+        "the first code cell imports, nothing else"
+    )
+    assert "parameters" in notebooks.tags(cells[1]), (
+        "the second code cell carries the tag 'parameters'"
+    )
+    assert f'parameters.check("{path.stem}"' in cells[2].source, (
+        "the third code cell checks the parameters"
+    )
     text = prose(path)
-    assert text.startswith("# ") and len(re.findall(r"^# ", text, re.M)) == 1, "one H1, at the very top"
+    assert text.startswith("# ") and len(re.findall(r"^# ", text, re.M)) == 1, (
+        "one H1, at the very top"
+    )
 
 
 def test_its_parameters_are_those_of_the_schema_with_valid_defaults(path):
@@ -57,8 +70,15 @@ def test_its_code_is_short_and_defines_nothing(path):
     trees = [ast.parse(cell.source) for cell in code_cells(path)]
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     assert not [node for tree in trees for node in ast.walk(tree) if isinstance(node, kinds)]
-    assert not [node for tree in trees[1:] for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-    lengths = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code_cells(path)]
+    assert not [
+        node
+        for tree in trees[1:]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    lengths = [
+        sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code_cells(path)
+    ]
     assert statistics.median(lengths) <= 4
     assert statistics.quantiles(lengths, n=10, method="inclusive")[8] <= 15
     assert max(lengths) <= 25
@@ -83,14 +103,20 @@ def test_every_sentence_is_asserted_beside_it(path):
     cells = code_cells(path)
     for cell, after in zip(cells, [*cells[1:], None]):
         if "figures.sentence(" in cell.source:
-            assert "assert " in cell.source or (after is not None and "assert " in after.source), cell.source
+            assert "assert " in cell.source or (after is not None and "assert " in after.source), (
+                cell.source
+            )
 
 
 def test_what_a_cell_computes_for_the_reader_is_its_last_statement(path):
     """Jupyter shows the value of a cell's last statement alone: an assertion after a sentence hides the sentence."""
     shown = re.compile(r"figures\.(sentence|publish|table)\(")
     for cell in code_cells(path):
-        hidden = [ast.unparse(part) for part in ast.parse(cell.source).body[:-1] if shown.match(ast.unparse(part))]
+        hidden = [
+            ast.unparse(part)
+            for part in ast.parse(cell.source).body[:-1]
+            if shown.match(ast.unparse(part))
+        ]
         assert not hidden, hidden
 
 
@@ -103,7 +129,9 @@ def test_it_says_what_would_change_the_answer_and_where_it_comes_from(path):
 def test_its_figures_can_be_read_without_seeing_them(path):
     pages = html_outputs(path)
     figures = [page for page in pages if 'class="moat-figure"' in page]
-    assert len(figures) >= (0 if path.stem == "claims" else 1 if path.stem in ("verdict", "data") else 2)
+    assert len(figures) >= (
+        0 if path.stem == "claims" else 1 if path.stem in ("verdict", "data") else 2
+    )
     for page in figures:
         words = re.search(r'role="img" aria-label="([^"]*)"', page)[1]
         assert len(words) >= 40, f"alt text says too little: {words!r}"
@@ -113,7 +141,11 @@ def test_its_figures_can_be_read_without_seeing_them(path):
 
 def test_its_sources_are_in_the_table(path):
     known = set(tables.load("sources")["key"])
-    cited = {key for page in html_outputs(path) for key in re.findall(r'href="references\.html#source-([^"]+)"', page)}
+    cited = {
+        key
+        for page in html_outputs(path)
+        for key in re.findall(r'href="references\.html#source-([^"]+)"', page)
+    }
     assert cited <= known
 
 
@@ -121,7 +153,11 @@ def test_what_is_stored_is_small_clean_and_executed(path):
     assert path.stat().st_size < 500_000
     outputs = [output for cell in code_cells(path) for output in cell.outputs]
     assert outputs, "not executed: run `moat refresh`"
-    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not [
+        output
+        for output in outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"https?://(?!\S*references)[^\s\"\\]*cdn|/tmp/|/home/", text)
 
@@ -129,7 +165,9 @@ def test_what_is_stored_is_small_clean_and_executed(path):
 def test_it_is_stored_as_refresh_stores_it(path):
     notebook = read(path)
     again = notebooks.normalised(notebook, notebook)
-    assert [dict(cell.metadata) for cell in notebook.cells] == [dict(cell.metadata) for cell in again.cells]
+    assert [dict(cell.metadata) for cell in notebook.cells] == [
+        dict(cell.metadata) for cell in again.cells
+    ]
     # nbval takes a cell without a count as never run and refuses its outputs.
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))

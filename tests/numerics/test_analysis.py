@@ -13,19 +13,34 @@ from training_moat.numerics.design import FULL, PORTED_RECIPES
 CENTRE = -8.0
 
 
-def table(optimum=None, level=None, spread=0.0, curvature=0.04, nearest_loses=0.4, borne=None, seeds=(1, 2, 3, 4)):
+def table(
+    optimum=None,
+    level=None,
+    spread=0.0,
+    curvature=0.04,
+    nearest_loses=0.4,
+    borne=None,
+    seeds=(1, 2, 3, 4),
+):
     """Runs whose losses are parabolas with the given optima (octaves from the centre) and levels (nats)."""
     rng = np.random.default_rng(0)
     jitter = {seed: rng.normal(0, 0.3) for seed in seeds}
     records = []
     for run in dataclasses.replace(FULL, seeds=tuple(seeds)).runs():
-        x = run.log2_learning_rate - CENTRE - (optimum or {}).get(run.recipe, 0.0) - spread * rng.normal()
+        x = (
+            run.log2_learning_rate
+            - CENTRE
+            - (optimum or {}).get(run.recipe, 0.0)
+            - spread * rng.normal()
+        )
         loss = 2.4 + jitter[run.seed] + (level or {}).get(run.recipe, 0.0) + curvature * x**2
         diverged = run.recipe == "fp8_fnuz_ported_nan"
         if run.study == "low_rate" and run.recipe == "bf16_weights_nearest":
             loss += nearest_loses
         if run.study == "range":
-            low, high = (borne or {"fp16_mixed": (-8, 12), "fp8_unscaled": (0, 12)}).get(run.recipe, (-99, 99))
+            low, high = (borne or {"fp16_mixed": (-8, 12), "fp8_unscaled": (0, 12)}).get(
+                run.recipe, (-99, 99)
+            )
             loss += 0.0 if low <= run.log2_loss_scale <= high else 1.0
         records.append(
             (
@@ -38,7 +53,15 @@ def table(optimum=None, level=None, spread=0.0, curvature=0.04, nearest_loses=0.
                 diverged,
             )
         )
-    columns = ["study", "recipe", "seed", "log2_learning_rate", "log2_loss_scale", "val_loss_nats", "diverged"]
+    columns = [
+        "study",
+        "recipe",
+        "seed",
+        "log2_learning_rate",
+        "log2_loss_scale",
+        "val_loss_nats",
+        "diverged",
+    ]
     return pd.DataFrame(records, columns=columns)
 
 
@@ -69,7 +92,9 @@ def test_an_unlucky_seed_widens_the_interval_and_leaves_an_optimum():
     )
     unlucky = runs.assign(val_loss_nats=runs["val_loss_nats"] + 0.2 * bad)
     width = {
-        name: (analysis.shifts(part).set_index("recipe").loc["mxfp8", ["low", "high"]]).diff().iloc[-1]
+        name: (analysis.shifts(part).set_index("recipe").loc["mxfp8", ["low", "high"]])
+        .diff()
+        .iloc[-1]
         for name, part in {"plain": runs, "unlucky": unlucky}.items()
     }
     assert np.isfinite(width["unlucky"]) and width["unlucky"] > width["plain"]
@@ -84,7 +109,9 @@ def test_a_recipe_that_diverged_has_no_best_rate():
 
 
 def test_transfer_costs_the_square_of_the_distance():
-    cost = analysis.transfer(table(optimum={"nvfp4": 0.7})).set_index(["tuned_on", "trained_with"])["nats"]
+    cost = analysis.transfer(table(optimum={"nvfp4": 0.7})).set_index(["tuned_on", "trained_with"])[
+        "nats"
+    ]
     assert cost["nvfp4", "fp32"] == pytest.approx(0.04 * 0.49)
     assert cost["fp32", "nvfp4"] == pytest.approx(0.04 * 0.49)
     assert cost["fp32", "fp32"] == pytest.approx(0.0)
@@ -137,7 +164,11 @@ def test_noise_gives_open_not_support(hypothesis):
 
 @pytest.mark.parametrize(
     ("study", "recipe", "hypothesis"),
-    [("range", "bf16_mixed", "H4"), ("range", "fp16_mixed", "H4"), ("low_rate", "bf16_weights_stochastic", "H5")],
+    [
+        ("range", "bf16_mixed", "H4"),
+        ("range", "fp16_mixed", "H4"),
+        ("low_rate", "bf16_weights_stochastic", "H5"),
+    ],
 )
 def test_seeds_that_disagree_leave_it_open(study, recipe, hypothesis):
     runs = table(level={"mxfp4": 0.01, "nvfp4": 0.01})
@@ -153,7 +184,9 @@ def test_a_difference_at_equal_rates_does_not_hang_on_one_run():
     runs = table(seeds=(1, 2))
     bad = (runs["study"] == "ported") & (runs["recipe"] == "nvfp4_nearest") & (runs["seed"] == 1)
     bad &= runs["log2_learning_rate"] == CENTRE
-    moved = analysis.ported(runs.assign(val_loss_nats=runs["val_loss_nats"] + 0.1 * bad)).set_index("recipe")
+    moved = analysis.ported(runs.assign(val_loss_nats=runs["val_loss_nats"] + 0.1 * bad)).set_index(
+        "recipe"
+    )
     assert moved.loc["nvfp4_nearest", "nats"] == pytest.approx(0.1 / 5 / 2)
 
 
@@ -173,7 +206,9 @@ def test_a_factor_is_borne_only_if_every_seed_bears_it():
 def test_ported_recipes_report_lost_runs():
     found = analysis.ported(table()).set_index("recipe")
     assert set(found.index) == set(PORTED_RECIPES)
-    assert found.loc["fp8_fnuz_ported_nan", "diverged"] == 1 and np.isnan(found.loc["fp8_fnuz_ported_nan", "nats"])
+    assert found.loc["fp8_fnuz_ported_nan", "diverged"] == 1 and np.isnan(
+        found.loc["fp8_fnuz_ported_nan", "nats"]
+    )
 
 
 def test_missing_study_is_one_sentence():
@@ -182,4 +217,6 @@ def test_missing_study_is_one_sentence():
 
 
 def test_bits_of_recipes():
-    assert [analysis.bits(name) for name in ("fp32", "bf16_mixed", "fp8_fnuz", "mxfp8", "nvfp4")] == [32, 16, 8, 8, 4]
+    assert [
+        analysis.bits(name) for name in ("fp32", "bf16_mixed", "fp8_fnuz", "mxfp8", "nvfp4")
+    ] == [32, 16, 8, 8, 4]

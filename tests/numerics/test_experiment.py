@@ -25,7 +25,11 @@ def runs(quick):
 
 
 def test_precision_costs_loss_in_the_known_order(runs):
-    at_centre = runs.query("study == 'transfer' and log2_learning_rate == -8").groupby("recipe")["val_loss_nats"].mean()
+    at_centre = (
+        runs.query("study == 'transfer' and log2_learning_rate == -8")
+        .groupby("recipe")["val_loss_nats"]
+        .mean()
+    )
     assert abs(at_centre["bf16_mixed"] - at_centre["fp32"]) < 0.02
     assert abs(at_centre["fp8_fnuz"] - at_centre["fp32"]) < 0.1
     assert at_centre["mxfp4"] < at_centre["fp32"] + 0.3
@@ -99,7 +103,9 @@ def test_an_interrupted_run_continues_where_it_stopped(tiny, tmp_path, monkeypat
         file.write("transfer,fp3")  # a line the interruption cut short
     asked = []
     monkeypatch.setattr(
-        experiment, "_results", lambda missing, *rest: asked.extend(missing) or finished(missing, *rest)
+        experiment,
+        "_results",
+        lambda missing, *rest: asked.extend(missing) or finished(missing, *rest),
     )
     again = experiment.run(quick=True, out=tmp_path / "cut")
     assert len(asked) == len(tiny.runs()) - 5
@@ -108,7 +114,9 @@ def test_an_interrupted_run_continues_where_it_stopped(tiny, tmp_path, monkeypat
 
 
 def test_an_interruption_does_not_wait_for_runs_that_have_not_begun(tiny):
-    long = [dataclasses.replace(run, seed=seed, steps=40) for run in tiny.runs() for seed in range(10)]
+    long = [
+        dataclasses.replace(run, seed=seed, steps=40) for run in tiny.runs() for seed in range(10)
+    ]
     results = experiment._results(long, 1, 0)
     next(results)
     started = time.monotonic()
@@ -147,7 +155,12 @@ def test_what_is_no_manifest_is_said(tmp_path):
 
 @pytest.mark.parametrize(
     ("seeds", "says"),
-    [((1,), "at least two"), ((1, 1), "different"), ((-1, 2), "none negative"), ((901, 2), "cannot test it")],
+    [
+        ((1,), "at least two"),
+        ((1, 1), "different"),
+        ((-1, 2), "none negative"),
+        ((901, 2), "cannot test it"),
+    ],
 )
 def test_bad_seeds(seeds, says, tmp_path):
     with pytest.raises(InputError, match=says):

@@ -18,12 +18,22 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 def test_columns_are_those_of_the_table():
     tree = ast.parse(SCRIPT.read_text())
-    (columns,) = [node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COLUMNS"]
-    assert list(ast.literal_eval(columns)) == [field["name"] for field in descriptor.fields("gpu_measurements")]
+    (columns,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COLUMNS"
+    ]
+    assert list(ast.literal_eval(columns)) == [
+        field["name"] for field in descriptor.fields("gpu_measurements")
+    ]
 
 
 def test_models_it_names_are_those_of_the_book():
-    words = {node.value for node in ast.walk(ast.parse(SCRIPT.read_text())) if isinstance(node, ast.Constant)}
+    words = {
+        node.value
+        for node in ast.walk(ast.parse(SCRIPT.read_text()))
+        if isinstance(node, ast.Constant)
+    }
     assert {name for name in MATRIX_UNITS if name.endswith(("fp8", "fp8_promoted"))} <= words
 
 
@@ -34,8 +44,14 @@ def test_what_is_stored_was_measured_on_a_named_gpu():
 
 @pytest.mark.skipif(HAS_TORCH, reason="PyTorch is installed")
 def test_without_pytorch_it_says_how_to_get_it():
-    done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "pip install torch" in done.stderr and "Traceback" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False
+    )
+    assert (
+        done.returncode == 1
+        and "pip install torch" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="needs PyTorch: pip install torch==2.13.0")

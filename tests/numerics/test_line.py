@@ -25,8 +25,15 @@ def test_error_is_flat_inside_the_range_and_total_far_outside():
 
 
 def test_tolerated_octaves_follow_the_format():
-    table = line.tolerated(line.losses(["e4m3fn", "fp16", "e2m1fn"], range(-24, 17)), 5.0).set_index("format")
-    assert table.loc["FP16", "octaves"] > table.loc["FP8 E4M3 (OCP)", "octaves"] > table.loc["FP4 E2M1", "octaves"] == 0
+    table = line.tolerated(
+        line.losses(["e4m3fn", "fp16", "e2m1fn"], range(-24, 17)), 5.0
+    ).set_index("format")
+    assert (
+        table.loc["FP16", "octaves"]
+        > table.loc["FP8 E4M3 (OCP)", "octaves"]
+        > table.loc["FP4 E2M1", "octaves"]
+        == 0
+    )
     assert table.loc["FP4 E2M1", "best_percent"] > 100 * element("e2m1fn").unit_roundoff / 3
 
 

@@ -27,7 +27,9 @@ def tensor_core(a, b, unit):
     low, total, promoted = element(unit.operand).min_exponent, 0.0, np.float32(0)
     for start in range(0, len(a), unit.group):
         pairs = list(zip(a[start : start + unit.group], b[start : start + unit.group], strict=True))
-        terms = [(x * y, exponent(x, low) + exponent(y, low)) for x, y in pairs] + [(total, exponent(total, -126))]
+        terms = [(x * y, exponent(x, low) + exponent(y, low)) for x, y in pairs] + [
+            (total, exponent(total, -126))
+        ]
         top = max(power for _, power in terms)
         whole = sum(int(number * 2.0 ** (unit.fraction_bits - top)) for number, _ in terms)
         exact = whole * 2.0 ** (top - unit.fraction_bits)
@@ -38,7 +40,9 @@ def tensor_core(a, b, unit):
     return np.float32(promoted + np.float32(total))
 
 
-@pytest.mark.parametrize("name", [name for name, unit in mu.MATRIX_UNITS.items() if unit.vendor == "NVIDIA"])
+@pytest.mark.parametrize(
+    "name", [name for name, unit in mu.MATRIX_UNITS.items() if unit.vendor == "NVIDIA"]
+)
 def test_vectorised_sums_equal_the_plain_reading(name):
     unit, rng = mu.matrix_unit(name), np.random.default_rng(3)
     operands = rng.standard_normal((2, 40, 320)) * np.exp2(rng.integers(-4, 5, (2, 40, 320)))
@@ -56,7 +60,10 @@ def test_hopper_fast_accumulation_is_the_worst(errors):
 
 
 def test_promotion_is_about_ten_times_better_at_4096_terms(errors):
-    gain = errors.loc[("hopper_fp8", 4096), "rms_error"] / errors.loc[("hopper_fp8_promoted", 4096), "rms_error"]
+    gain = (
+        errors.loc[("hopper_fp8", 4096), "rms_error"]
+        / errors.loc[("hopper_fp8_promoted", 4096), "rms_error"]
+    )
     print(f"promotion every 128 terms lowers Hopper's error {gain:.1f} times at 4096 terms")
     assert 5 < gain < 20
 
@@ -104,7 +111,8 @@ def test_cdna3_rounds_towards_minus_infinity_between_halves():
     """Asymmetry found by Xie et al. 2025: negating the operands does not negate the result."""
     rng = np.random.default_rng(0)
     a, b = round_nearest(
-        rng.standard_normal((2, 500, 64)) * np.exp2(rng.integers(-6, 6, (2, 500, 64))), element("e4m3fnuz")
+        rng.standard_normal((2, 500, 64)) * np.exp2(rng.integers(-6, 6, (2, 500, 64))),
+        element("e4m3fnuz"),
     )
     unit = mu.matrix_unit("cdna3_fp8")
     plus, minus = mu.dot(a, b, unit).astype(float), -mu.dot(-a, b, unit).astype(float)

@@ -31,15 +31,24 @@ def test_a_set_has_the_size_of_the_design(power):
     by_study = {study: dict(iter(part.groupby("seed"))) for study, part in runs.groupby("study")}
     drawn = power.resampled(by_study, np.array(SEEN_SEEDS), FULL, np.random.default_rng(1))
     counts = drawn.groupby("study")["seed"].nunique().to_dict()
-    assert counts == {"low_rate": FULL.low_rate_seeds, "ported": 12, "range": FULL.range_seeds, "transfer": 12}
-    assert len(drawn) == len(FULL.runs()) - len(FULL.log2_rates) * 12 + 12  # seen: without saturation at one rate only
+    assert counts == {
+        "low_rate": FULL.low_rate_seeds,
+        "ported": 12,
+        "range": FULL.range_seeds,
+        "transfer": 12,
+    }
+    assert (
+        len(drawn) == len(FULL.runs()) - len(FULL.log2_rates) * 12 + 12
+    )  # seen: without saturation at one rate only
 
 
 def test_few_seeds_disagree_more_often_than_many(power):
     runs, rng = pd.read_csv(power.SEEN), np.random.default_rng(2)
     differ = {}
     for count in (3, len(FULL.seeds)):
-        design = dataclasses.replace(FULL, seeds=tuple(range(count)), low_rate_seeds=3, range_seeds=2)
+        design = dataclasses.replace(
+            FULL, seeds=tuple(range(count)), low_rate_seeds=3, range_seeds=2
+        )
         table = power.agreement(runs, design, 8, rng)
         assert table.loc["H1":"H7", ["supported", "open", "contradicted"]].sum(axis=1).eq(1).all()
         differ[count] = table.loc["not all seven alike", "differ"]

@@ -10,10 +10,20 @@ import pytest
 
 from training_moat.catalog import tables
 from training_moat.numerics import analysis, corpus, experiment
-from training_moat.numerics.design import FULL, PILOT_SEEDS, REFERENCE_SEEDS, REPLICATION_SEEDS, SEEN_SEEDS, Thresholds
+from training_moat.numerics.design import (
+    FULL,
+    PILOT_SEEDS,
+    REFERENCE_SEEDS,
+    REPLICATION_SEEDS,
+    SEEN_SEEDS,
+    Thresholds,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-SEEDS = {"experiment_low_precision": REFERENCE_SEEDS, "experiment_low_precision_replication": REPLICATION_SEEDS}
+SEEDS = {
+    "experiment_low_precision": REFERENCE_SEEDS,
+    "experiment_low_precision_replication": REPLICATION_SEEDS,
+}
 DIFFERENT = set()
 """Hypotheses on which the stored replication differs from the reference."""
 
@@ -65,16 +75,25 @@ def test_runs_of_the_manifest_made_again_are_the_stored_rows(name):
         for run in design.runs()
         if run.seed == design.seeds[0]
         and (run.study, run.recipe, run.log2_loss_scale)
-        in {("range", "fp16_mixed", -16), ("ported", "fp8_fnuz_ported_nan", None), ("low_rate", "bf16_weights_stochastic", None)}
+        in {
+            ("range", "fp16_mixed", -16),
+            ("ported", "fp8_fnuz_ported_nan", None),
+            ("low_rate", "bf16_weights_stochastic", None),
+        }
     ]
     assert len(sample) == 1 + len(design.log2_rates) + len(design.low_log2_rates)
     columns = ["initial_loss_nats", "train_loss_nats", "val_loss_nats"]
     made = [dict(zip(experiment.COLUMNS, experiment._one(run), strict=True)) for run in sample]
     again = np.array([[float(row[name] or "nan") for name in columns] for row in made])
     stored = np.array([[getattr(rows[run.key], name) for name in columns] for run in sample])
-    assert [row["diverged"] for row in made] == [str(rows[run.key].diverged).lower() for run in sample]
+    assert [row["diverged"] for row in made] == [
+        str(rows[run.key].diverged).lower() for run in sample
+    ]
     here = {"numpy": np.__version__, "processor": experiment.processor()}
-    same = here == {"numpy": read(name)["versions"]["numpy"], "processor": read(name)["machine"]["processor"]}
+    same = here == {
+        "numpy": read(name)["versions"]["numpy"],
+        "processor": read(name)["machine"]["processor"],
+    }
     np.testing.assert_allclose(again, stored, rtol=0, atol=0 if same else 0.02)
 
 

@@ -28,14 +28,18 @@ def probes(fmt, seed=0):
     near = rng.standard_normal(RANDOM_WORDS) * np.exp2(rng.uniform(-30, 20, RANDOM_WORDS))
     numbers = np.array(list(fmt.values()))
     middles = ((numbers[1:] + numbers[:-1]) / 2).astype(np.float32)
-    edges = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, *(fmt.max_finite * np.linspace(0.9, 1.3, 41))])
+    edges = np.array(
+        [0.0, -0.0, np.inf, -np.inf, np.nan, *(fmt.max_finite * np.linspace(0.9, 1.3, 41))]
+    )
     around = [np.nextafter(middles, np.float32(side)) for side in (-np.inf, np.inf)]
     with np.errstate(over="ignore", invalid="ignore"):
         return np.concatenate([words, near, middles, *around, edges]).astype(np.float32)
 
 
 def same(ours, theirs):
-    return ((ours == theirs) & (np.signbit(ours) == np.signbit(theirs))) | (np.isnan(ours) & np.isnan(theirs))
+    return ((ours == theirs) & (np.signbit(ours) == np.signbit(theirs))) | (
+        np.isnan(ours) & np.isnan(theirs)
+    )
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -43,7 +47,9 @@ def same(ours, theirs):
 def test_no_mismatch_with_ml_dtypes(name, kind):
     fmt = element(name)
     array = probes(fmt)
-    if fmt.specials == ALL_NUMBERS:  # these have no NaN: what becomes of one is undefined, ours stays NaN
+    if (
+        fmt.specials == ALL_NUMBERS
+    ):  # these have no NaN: what becomes of one is undefined, ours stays NaN
         array = array[~np.isnan(array)]
     with np.errstate(all="ignore"):
         theirs = array.astype(PEERS[name]).astype(np.float64)
@@ -60,7 +66,9 @@ def test_saturation_only_changes_what_overflows(name):
     assert (np.abs(clamped[number]) <= fmt.max_finite).all()
     fits = np.abs(free) <= fmt.max_finite
     assert np.array_equal(clamped[fits], free[fits])
-    assert np.array_equal(np.abs(clamped[number & ~fits]), np.full((number & ~fits).sum(), np.float32(fmt.max_finite)))
+    assert np.array_equal(
+        np.abs(clamped[number & ~fits]), np.full((number & ~fits).sum(), np.float32(fmt.max_finite))
+    )
 
 
 @given(names, hnp.arrays(np.float32, 20, elements=st.floats(-1e6, 1e6, width=32)))
@@ -82,11 +90,14 @@ def test_rounding_is_monotone_and_idempotent(name, array):
 
 @settings(max_examples=25)
 @given(
-    st.sampled_from(["bf16", "fp16", "e4m3fn", "e4m3fnuz", "e5m2", "e2m1fn", "int8"]), st.floats(-5.5, 5.5, width=32)
+    st.sampled_from(["bf16", "fp16", "e4m3fn", "e4m3fnuz", "e5m2", "e2m1fn", "int8"]),
+    st.floats(-5.5, 5.5, width=32),
 )
 def test_stochastic_rounding_is_unbiased_and_takes_a_neighbour(name, number):
     fmt, draws = element(name), 20_000
-    rounded = round_stochastic(np.full(draws, number, np.float32), fmt, np.random.default_rng(7)).astype(np.float64)
+    rounded = round_stochastic(
+        np.full(draws, number, np.float32), fmt, np.random.default_rng(7)
+    ).astype(np.float64)
     step = fmt.spacing(number)
     assert (np.abs(rounded - number) < step * (1 + 1e-6)).all()
     standard_error = max(rounded.std(), step * draws**-0.5) / draws**0.5

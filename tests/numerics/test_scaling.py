@@ -19,7 +19,9 @@ MX = [name for name, fmt in SCALED_FORMATS.items() if fmt.scale == "e8m0"]
 
 def matrix(seed=0, shape=(64, 128)):
     rng = np.random.default_rng(seed)
-    return (rng.standard_normal(shape) * np.exp2(rng.uniform(-6, 6, (shape[0], 1)))).astype(np.float32)
+    return (rng.standard_normal(shape) * np.exp2(rng.uniform(-6, 6, (shape[0], 1)))).astype(
+        np.float32
+    )
 
 
 def relative(quantised, array):
@@ -31,8 +33,12 @@ def test_mx_by_the_letter_of_the_standard(name):
     """OCP MX 1.0, section 6.3: shared exponent = floor(log2(largest)) - exponent of the element format's maximum."""
     fmt, array = scaled(name), matrix()
     blocks = array.reshape(-1, fmt.block).astype(np.float64)
-    shared = np.exp2(np.floor(np.log2(np.abs(blocks).max(axis=1, keepdims=True))) - fmt.element.max_exponent)
-    clipped = np.clip(blocks / shared, -fmt.element.max_finite, fmt.element.max_finite).astype(np.float32)
+    shared = np.exp2(
+        np.floor(np.log2(np.abs(blocks).max(axis=1, keepdims=True))) - fmt.element.max_exponent
+    )
+    clipped = np.clip(blocks / shared, -fmt.element.max_finite, fmt.element.max_finite).astype(
+        np.float32
+    )
     expected = clipped.astype(PEERS[fmt.element.name]).astype(np.float64) * shared
     ours = scaling.microscaled(array, fmt, scaling.rounding(), scale_up=False)
     assert np.array_equal(ours.reshape(expected.shape), expected.astype(np.float32))
@@ -43,7 +49,9 @@ def test_scale_rounded_up_never_overflows_and_is_the_smallest_such(name):
     fmt, array = scaled(name), matrix(1)
     blocks = np.abs(array.reshape(-1, fmt.block))
     seen = []
-    scaling.microscaled(array, fmt, lambda scaled_blocks, _: seen.append(scaled_blocks.copy()) or scaled_blocks)
+    scaling.microscaled(
+        array, fmt, lambda scaled_blocks, _: seen.append(scaled_blocks.copy()) or scaled_blocks
+    )
     largest = np.abs(seen[0].reshape(blocks.shape)).max(axis=1)
     assert (largest <= fmt.element.max_finite).all()
     assert (largest > fmt.element.max_finite / 2).all()
@@ -54,10 +62,14 @@ def test_nvfp4_follows_its_two_level_definition():
     array = matrix(2)
     blocks = array.reshape(-1, 16)
     whole = np.abs(array).max() / (6.0 * 448.0)
-    per_block = (np.abs(blocks).max(axis=1, keepdims=True) / np.float32(6.0 * whole)).astype(ml_dtypes.float8_e4m3fn)
+    per_block = (np.abs(blocks).max(axis=1, keepdims=True) / np.float32(6.0 * whole)).astype(
+        ml_dtypes.float8_e4m3fn
+    )
     step = per_block.astype(np.float32) * np.float32(whole)
     safe = np.where(step > 0, step, 1)
-    expected = np.clip(blocks / safe, -6, 6).astype(ml_dtypes.float4_e2m1fn).astype(np.float32) * safe
+    expected = (
+        np.clip(blocks / safe, -6, 6).astype(ml_dtypes.float4_e2m1fn).astype(np.float32) * safe
+    )
     ours = scaling.microscaled(array, scaled("nvfp4"), scaling.rounding())
     assert np.array_equal(ours.reshape(blocks.shape), expected)
 
@@ -65,8 +77,12 @@ def test_nvfp4_follows_its_two_level_definition():
 @pytest.mark.parametrize("name", SCALED_FORMATS)
 def test_axis_means_the_axis(name):
     array = matrix(3, (64, 64))
-    across = scaling.microscaled(np.ascontiguousarray(array.T), scaled(name), scaling.rounding(), axis=0)
-    assert np.array_equal(across.T, scaling.microscaled(array, scaled(name), scaling.rounding(), axis=1))
+    across = scaling.microscaled(
+        np.ascontiguousarray(array.T), scaled(name), scaling.rounding(), axis=0
+    )
+    assert np.array_equal(
+        across.T, scaling.microscaled(array, scaled(name), scaling.rounding(), axis=1)
+    )
 
 
 def test_finer_blocks_keep_what_one_scale_loses():
@@ -74,13 +90,17 @@ def test_finer_blocks_keep_what_one_scale_loses():
     array = matrix(4)
     array[::2] *= np.float32(2.0**-20)
     fmt, round_to = element("e4m3fn"), scaling.rounding()
-    whole = scaling.per_tensor(array, fmt, scaling.tensor_scale(scaling.largest(array), fmt.max_finite), round_to)
+    whole = scaling.per_tensor(
+        array, fmt, scaling.tensor_scale(scaling.largest(array), fmt.max_finite), round_to
+    )
     blocks = scaling.in_blocks(array, fmt, (1, 128), round_to)
     assert relative(blocks[::2], array[::2]) < 0.04 < 5 * 0.04 < relative(whole[::2], array[::2])
     powers = scaling.in_blocks(array, fmt, (1, 128), round_to, power_of_two=True)
     assert relative(powers, array) < 0.04
     significands = np.frexp(powers)[0] * 16
-    assert np.array_equal(significands, np.rint(significands))  # powers of two leave E4M3's four bits as they are
+    assert np.array_equal(
+        significands, np.rint(significands)
+    )  # powers of two leave E4M3's four bits as they are
 
 
 def test_error_grows_as_bits_fall():
@@ -114,7 +134,10 @@ def test_powers_of_two_pass_through_microscaling(seed, name):
     """Scaling the tensor by a power of two scales the result alike: no hidden absolute threshold."""
     array = matrix(seed, (2, 64))
     round_to = scaling.rounding()
-    one, other = (scaling.microscaled(array * np.float32(factor), scaled(name), round_to) for factor in (1.0, 2.0**10))
+    one, other = (
+        scaling.microscaled(array * np.float32(factor), scaled(name), round_to)
+        for factor in (1.0, 2.0**10)
+    )
     assert np.array_equal(one * np.float32(2.0**10), other)
 
 
@@ -130,4 +153,6 @@ def test_blocks_must_divide():
     with pytest.raises(InputError, match="blocks of 32"):
         scaling.microscaled(np.zeros((2, 33), np.float32), scaled("mxfp8_e4m3"), scaling.rounding())
     with pytest.raises(InputError, match="do not divide"):
-        scaling.in_blocks(np.zeros((2, 33), np.float32), element("e4m3fn"), (1, 32), scaling.rounding())
+        scaling.in_blocks(
+            np.zeros((2, 33), np.float32), element("e4m3fn"), (1, 32), scaling.rounding()
+        )

@@ -20,7 +20,9 @@ def text():
 @pytest.fixture(scope="module")
 def batch():
     rng = np.random.default_rng(5)
-    return rng.integers(0, SHAPE.vocab, (4, SHAPE.context)), rng.integers(0, SHAPE.vocab, (4, SHAPE.context))
+    return rng.integers(0, SHAPE.vocab, (4, SHAPE.context)), rng.integers(
+        0, SHAPE.vocab, (4, SHAPE.context)
+    )
 
 
 def gradient(name, batch, loss_scale=1.0):
@@ -49,7 +51,8 @@ def test_backward_pass_is_the_derivative_of_the_forward_pass(tensor, batch):
 def test_coarser_formats_give_coarser_gradients(batch):
     exact = gradient("fp32", batch)
     error = [
-        np.linalg.norm(gradient(name, batch) - exact) for name in ("fp32", "bf16_mixed", "mxfp8", "nvfp4", "mxfp4")
+        np.linalg.norm(gradient(name, batch) - exact)
+        for name in ("fp32", "bf16_mixed", "mxfp8", "nvfp4", "mxfp4")
     ]
     assert error == sorted(error) and error[0] == 0 < error[1]
 
@@ -68,14 +71,19 @@ def test_missing_scale_loses_gradients_and_a_scale_keeps_them(batch):
 
 def test_loss_scale_rescues_fp16_gradients(batch):
     exact = gradient("fp32", batch)
-    plain, lifted = (np.linalg.norm(gradient("fp16_mixed", batch, factor) - exact) for factor in (2.0**-14, 2.0**8))
+    plain, lifted = (
+        np.linalg.norm(gradient("fp16_mixed", batch, factor) - exact)
+        for factor in (2.0**-14, 2.0**8)
+    )
     assert plain > 20 * lifted
     assert not np.isfinite(gradient("fp16_mixed", batch, 2.0**24)).all()
 
 
 def test_scaled_recipes_do_not_feel_the_loss_scale(batch):
     for name in ("bf16_mixed", "fp8_current", "mxfp8"):
-        assert np.allclose(gradient(name, batch, 2.0**-12), gradient(name, batch, 2.0**12), rtol=1e-3, atol=1e-7)
+        assert np.allclose(
+            gradient(name, batch, 2.0**-12), gradient(name, batch, 2.0**12), rtol=1e-3, atol=1e-7
+        )
 
 
 def test_rotation_leaves_the_product_alone():
@@ -102,7 +110,9 @@ def test_rate_warms_up_and_decays():
     adam = training.Adam(initialise(SHAPE, 0), peak_rate=1.0, steps=100)
     rates = [adam.rate(step) for step in range(100)]
     assert max(rates) == pytest.approx(1.0) and rates.index(max(rates)) in (9, 10)
-    assert rates[0] == pytest.approx(0.1) and rates[-1] == pytest.approx(training.FINAL_RATE_SHARE, abs=0.02)
+    assert rates[0] == pytest.approx(0.1) and rates[-1] == pytest.approx(
+        training.FINAL_RATE_SHARE, abs=0.02
+    )
 
 
 def test_one_seed_gives_one_result_and_every_recipe_the_same_start(text):

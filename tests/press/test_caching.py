@@ -21,7 +21,13 @@ def copy(tmp_path, monkeypatch):
     chapters.mkdir()
     cells = [
         {"cell_type": "markdown", "source": "# Question", "metadata": {}},
-        {"cell_type": "code", "source": ["a = 1"], "metadata": {"tags": ["parameters"]}, "outputs": [], "execution_count": None},
+        {
+            "cell_type": "code",
+            "source": ["a = 1"],
+            "metadata": {"tags": ["parameters"]},
+            "outputs": [],
+            "execution_count": None,
+        },
     ]
     (chapters / "c.ipynb").write_text(json.dumps({"cells": cells}))
     (chapters / "parameters.yml").write_text("c: {}\n")
@@ -35,14 +41,19 @@ def key(parameters=None, scenario=""):
     return caching.chapter_key("c", parameters or {}, caching.environment_key(), scenario)
 
 
-@pytest.mark.parametrize("change", [
-    lambda root: (root / "package/core/a.py").write_text("x = 2\n"),
-    lambda root: (root / "package/inquiry/b.py").write_text("\n"),
-    lambda root: (root / "data/chips.csv").write_text("id\nb\n"),
-    lambda root: (root / "data/chips.csv").rename(root / "data/chip.csv"),
-    lambda root: (root / "chapters/parameters.yml").write_text("c: {a: 1}\n"),
-    lambda root: (root / "chapters/c.ipynb").write_text((root / "chapters/c.ipynb").read_text().replace("a = 1", "a = 2")),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: (root / "package/core/a.py").write_text("x = 2\n"),
+        lambda root: (root / "package/inquiry/b.py").write_text("\n"),
+        lambda root: (root / "data/chips.csv").write_text("id\nb\n"),
+        lambda root: (root / "data/chips.csv").rename(root / "data/chip.csv"),
+        lambda root: (root / "chapters/parameters.yml").write_text("c: {a: 1}\n"),
+        lambda root: (root / "chapters/c.ipynb").write_text(
+            (root / "chapters/c.ipynb").read_text().replace("a = 1", "a = 2")
+        ),
+    ],
+)
 def test_it_notices_a_change(change, copy):
     before = key()
     change(copy)
@@ -74,7 +85,11 @@ def test_only_the_newest_copies_are_kept(tmp_path, monkeypatch):
         os.utime(path, (number, number))
     (tmp_path / "c-d-0000000000000000.ipynb").write_text("")
     caching.forget_others("c", keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c-0000000000000004.ipynb", "c-0000000000000005.ipynb", "c-d-0000000000000000.ipynb"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "c-0000000000000004.ipynb",
+        "c-0000000000000005.ipynb",
+        "c-d-0000000000000000.ipynb",
+    ]
 
 
 def test_a_missing_notebook_is_an_error_not_a_key(copy):

@@ -27,7 +27,9 @@ def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
     assert (target / "index.html").read_text() == "old" and list(tmp_path.iterdir()) == [target]
     with files.new_folder(target) as fresh:
         (fresh / "other.html").write_text("new")
-    assert [path.name for path in target.iterdir()] == ["other.html"] and list(tmp_path.iterdir()) == [target]
+    assert [path.name for path in target.iterdir()] == ["other.html"] and list(
+        tmp_path.iterdir()
+    ) == [target]
 
 
 def test_an_output_folder_may_not_be_a_file(tmp_path):

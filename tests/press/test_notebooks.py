@@ -9,13 +9,17 @@ from training_moat.press.errors import WorkFailed
 
 
 def made(parameters='a = 1\nb = ["x"]\nc = None', outputs=()):
-    cell = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"], "papermill": {"duration": 1.2}})
+    cell = nbformat.v4.new_code_cell(
+        parameters, metadata={"tags": ["parameters"], "papermill": {"duration": 1.2}}
+    )
     result = nbformat.v4.new_code_cell("1 + 1", execution_count=7, outputs=list(outputs))
     return nbformat.v4.new_notebook(cells=[cell, result], metadata={"papermill": {"start": "now"}})
 
 
 def shown(text, picture):
-    return nbformat.v4.new_output("execute_result", {"text/plain": text, "image/png": picture}, execution_count=7)
+    return nbformat.v4.new_output(
+        "execute_result", {"text/plain": text, "image/png": picture}, execution_count=7
+    )
 
 
 def test_defaults_are_the_literals_of_the_tagged_cell():
@@ -27,12 +31,16 @@ def test_defaults_are_the_literals_of_the_tagged_cell():
 
 
 def test_nothing_of_a_run_but_its_outputs_is_stored():
-    injected = nbformat.v4.new_code_cell("# Parameters\na = 2", metadata={"tags": ["injected-parameters"]})
+    injected = nbformat.v4.new_code_cell(
+        "# Parameters\na = 2", metadata={"tags": ["injected-parameters"]}
+    )
     notebook = made(outputs=[shown("2", "AAAA")])
     notebook.cells.insert(1, injected)
     stored = notebooks.normalised(notebook)
     assert "papermill" not in str(stored) and len(stored.cells) == 2
-    assert [cell.execution_count for cell in stored.cells] == [1, 2] and stored.cells[1].outputs[0].execution_count == 2
+    assert [cell.execution_count for cell in stored.cells] == [1, 2] and stored.cells[1].outputs[
+        0
+    ].execution_count == 2
     assert [cell.id for cell in stored.cells] == ["cell-00", "cell-01"]
     nbformat.validate(stored)
 
@@ -46,12 +54,22 @@ def test_a_picture_keeps_its_bytes_while_the_text_is_the_same():
 
 
 def test_the_page_folds_code_and_marks_the_first_sentence_as_the_answer():
-    cells = [nbformat.v4.new_code_cell("import x"), nbformat.v4.new_code_cell('parameters.check("c")')]
+    cells = [
+        nbformat.v4.new_code_cell("import x"),
+        nbformat.v4.new_code_cell('parameters.check("c")'),
+    ]
     for number in range(2):
-        sentence = nbformat.v4.new_output("execute_result", {"text/markdown": "So.", "text/plain": "So."})
+        sentence = nbformat.v4.new_output(
+            "execute_result", {"text/markdown": "So.", "text/plain": "So."}
+        )
         cells.append(nbformat.v4.new_code_cell(f"say({number})", outputs=[sentence]))
     page = site.page_copy(nbformat.v4.new_notebook(cells=cells))
-    assert [cell.metadata["tags"] for cell in page.cells] == [["remove-cell"], ["remove-cell"], ["hide-input", "answer"], ["hide-input"]]
+    assert [cell.metadata["tags"] for cell in page.cells] == [
+        ["remove-cell"],
+        ["remove-cell"],
+        ["hide-input", "answer"],
+        ["hide-input"],
+    ]
 
 
 def test_pairs_are_names_and_values():
@@ -65,6 +83,12 @@ def test_a_page_that_loads_from_another_host_is_found(tmp_path):
     good = '<a href="https://example.org">x</a><script src="../a.js"></script><link rel="canonical" href="https://x">'
     (tmp_path / "good.html").write_text(good)
     assert site.other_hosts(tmp_path) == []
-    for number, bad in enumerate(['<script async src="https://c.dn/x.js">', '<link rel="stylesheet" href="//c.dn/x.css">', "<img src='http://c.dn/x.png'>"]):
+    for number, bad in enumerate(
+        [
+            '<script async src="https://c.dn/x.js">',
+            '<link rel="stylesheet" href="//c.dn/x.css">',
+            "<img src='http://c.dn/x.png'>",
+        ]
+    ):
         (tmp_path / f"bad{number}.html").write_text(bad)
     assert len(site.other_hosts(tmp_path)) == 3

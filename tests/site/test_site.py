@@ -15,7 +15,13 @@ from training_moat.press.files import ROOT
 pytestmark = pytest.mark.slow
 PAGES = [f"{page}.html" for page in notebooks.toc_pages()]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 CHARTS = """() => [...document.querySelectorAll('.moat-chart')].map(chart => ({
     id: chart.id, theme: chart.dataset.drawn || null, width: chart.clientWidth, inner: chart.querySelector('svg')?.getBoundingClientRect().width ?? 0,
     marks: chart.querySelectorAll('svg .mark-rect path, svg .mark-symbol path, svg .mark-line path, svg .mark-rule line, svg .mark-area path').length,
@@ -43,7 +49,9 @@ def address(built):
 def browser():
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
-        reason = "no Chromium on this machine; `apt-get install chromium` lets this test open every page"
+        reason = (
+            "no Chromium on this machine; `apt-get install chromium` lets this test open every page"
+        )
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -60,13 +68,26 @@ class Visit:
 
     def __init__(self, browser, address, page, width, height=900, scheme="light"):
         self.troubles: list[str] = []
-        self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
         self.context.route("**/*", lambda route: self._local(route, address))
         self.tab = self.context.new_page()
-        self.tab.on("console", lambda message: message.type == "error" and self.troubles.append(f"console: {message.text}"))
+        self.tab.on(
+            "console",
+            lambda message: (
+                message.type == "error" and self.troubles.append(f"console: {message.text}")
+            ),
+        )
         self.tab.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
         self.tab.on("requestfailed", lambda request: self.troubles.append(f"failed: {request.url}"))
-        self.tab.on("response", lambda response: response.status >= 400 and self.troubles.append(f"{response.status}: {response.url}"))
+        self.tab.on(
+            "response",
+            lambda response: (
+                response.status >= 400
+                and self.troubles.append(f"{response.status}: {response.url}")
+            ),
+        )
         self.tab.goto(urljoin(address, page), wait_until="load")
 
     def _local(self, route, address):
@@ -78,7 +99,10 @@ class Visit:
 
     def charts(self, theme):
         """Charts of the page once all are drawn in a theme."""
-        self.tab.wait_for_function(f"[...document.querySelectorAll('.moat-chart')].every(c => c.dataset.drawn === '{theme}')", timeout=20_000)
+        self.tab.wait_for_function(
+            f"[...document.querySelectorAll('.moat-chart')].every(c => c.dataset.drawn === '{theme}')",
+            timeout=20_000,
+        )
         return self.tab.evaluate(CHARTS)
 
     def overflow(self):
@@ -102,7 +126,9 @@ def test_a_page_loads_without_a_network_and_draws_every_chart(browser, address, 
             assert chart["marks"] > 0 and chart["words"], chart
             assert chart["inner"] <= chart["width"] + 2, chart
         assert visit.overflow() <= 0
-        hidden = visit.tab.evaluate("[...document.querySelectorAll('img.moat-print')].every(image => image.offsetParent === null)")
+        hidden = visit.tab.evaluate(
+            "[...document.querySelectorAll('img.moat-print')].every(image => image.offsetParent === null)"
+        )
         assert hidden, "the PNG twins are for paper only"
 
 
@@ -127,7 +153,9 @@ def test_charts_follow_the_theme_switch(browser, address):
 @pytest.mark.parametrize("page", PAGES)
 def test_links_inside_the_book_lead_somewhere(browser, address, built, page):
     with Visit(browser, address, page, 1280) as visit:
-        links = visit.tab.evaluate("[...document.querySelectorAll('a[href]')].map(link => link.href)")
+        links = visit.tab.evaluate(
+            "[...document.querySelectorAll('a[href]')].map(link => link.href)"
+        )
     for link in {link for link in links if link.startswith(address)}:
         target, anchor = urldefrag(link.removeprefix(address))
         file = built / target.split("?")[0]

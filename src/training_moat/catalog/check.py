@@ -11,7 +11,12 @@ from .problems import Problem
 SOURCELESS = ("sources",)
 """Tables whose rows need no source: the sources themselves."""
 
-ENDS = (("_low", "", "_high"), ("_p05", "_median", "_p95"), ("p05", "median", "p95"), ("low", "value", "high"))
+ENDS = (
+    ("_low", "", "_high"),
+    ("_p05", "_median", "_p95"),
+    ("p05", "median", "p95"),
+    ("low", "value", "high"),
+)
 """Endings of columns that hold the low end, the middle and the high end of one number."""
 
 
@@ -44,7 +49,9 @@ def _keys(found: dict[str, files.Inspection]) -> dict[str, set[str]]:
     return keys
 
 
-def _row_problems(name: str, inspection: files.Inspection, keys: dict[str, set[str]]) -> list[Problem]:
+def _row_problems(
+    name: str, inspection: files.Inspection, keys: dict[str, set[str]]
+) -> list[Problem]:
     problems = files.key_problems(name, inspection, keys) + _order_problems(name, inspection)
     if name in scenario.KINDS:
         problems += _spelling_problems(name, inspection)
@@ -57,18 +64,30 @@ def _descriptor_problems() -> list[Problem]:
     described = {item["path"] for item in descriptor.package()["resources"]}
     for path in sorted(paths.data_folder().glob("*.csv")):
         if path.name not in described:
-            problems.append(Problem(f"data/{path.name}", None, None, None, "a description in data/datapackage.json"))
+            problems.append(
+                Problem(
+                    f"data/{path.name}", None, None, None, "a description in data/datapackage.json"
+                )
+            )
     for name in descriptor.table_names():
         columns = {item["name"]: item for item in descriptor.fields(name)}
         place = f"table {name}"
         for column, item in columns.items():
             if item["type"] in descriptor.NUMERIC and not item.get("unit"):
-                problems.append(Problem(label, place, column, None, "a unit ('1' for a plain number)"))
+                problems.append(
+                    Problem(label, place, column, None, "a unit ('1' for a plain number)")
+                )
             if not item.get("description"):
                 problems.append(Problem(label, place, column, None, "a description"))
         rules = columns.get("source", {}).get("constraints", {})
-        if name not in SOURCELESS and not descriptor.derived_from(name) and not rules.get("required"):
-            expected = "a required column 'source', or the tables it is computed from under 'derivedFrom'"
+        if (
+            name not in SOURCELESS
+            and not descriptor.derived_from(name)
+            and not rules.get("required")
+        ):
+            expected = (
+                "a required column 'source', or the tables it is computed from under 'derivedFrom'"
+            )
             problems.append(Problem(label, place, "source", None, expected))
         for origin in descriptor.derived_from(name):
             if origin not in descriptor.table_names():
@@ -96,7 +115,12 @@ def _ranges(columns: list[str]) -> list[tuple[str, str, str]]:
     """Triples of columns that hold the two ends and the middle of one number; each may be absent."""
     found = []
     for low, middle, high in ENDS:
-        stems = {column.removesuffix(end) for column in columns for end in (low, high) if column.endswith(end)}
+        stems = {
+            column.removesuffix(end)
+            for column in columns
+            for end in (low, high)
+            if column.endswith(end)
+        }
         if low.startswith("_"):
             found += [(stem + low, stem + middle, stem + high) for stem in sorted(stems)]
         elif {low, high} & set(columns):
@@ -109,12 +133,19 @@ def _spelling_problems(name: str, inspection: files.Inspection) -> list[Problem]
     frame, label = inspection.frame, f"data/{files.path_of(name).name}"
     owners: dict[str, str] = {}
     problems = []
-    for line, (row_id, aliases) in zip(inspection.lines, zip(frame["id"], frame["aliases"], strict=True), strict=True):
-        names = [row_id, *(aliases.split(spelling.ALIAS_SEPARATOR) if isinstance(aliases, str) else ())]
+    for line, (row_id, aliases) in zip(
+        inspection.lines, zip(frame["id"], frame["aliases"], strict=True), strict=True
+    ):
+        names = [
+            row_id,
+            *(aliases.split(spelling.ALIAS_SEPARATOR) if isinstance(aliases, str) else ()),
+        ]
         for alias in names:
             owner = owners.setdefault(spelling.normal(alias), row_id)
             if owner != row_id:
-                problems.append(Problem(label, line, "aliases", alias, f"a spelling that {owner} does not have"))
+                problems.append(
+                    Problem(label, line, "aliases", alias, f"a spelling that {owner} does not have")
+                )
     return problems
 
 

@@ -65,7 +65,11 @@ def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
 
 def build(row: pd.Series) -> Chip:
     """A core chip from one typed row of the table."""
-    peaks = {name: float(row[column]) * TERA for name, column in PEAK_COLUMNS.items() if pd.notna(row[column])}
+    peaks = {
+        name: float(row[column]) * TERA
+        for name, column in PEAK_COLUMNS.items()
+        if pd.notna(row[column])
+    }
     return Chip(
         id=row["id"],
         name=row["name"],
@@ -121,7 +125,9 @@ def _scaleout(row: pd.Series) -> Link | None:
     rate = _rate(row["scaleout_gbit_per_s_per_chip"], GBIT)
     if rate is None:
         return None
-    return Link(rate, step_latency_s("scaleout"), None, _optional(row["scaleout_topology"]) or "fat_tree")
+    return Link(
+        rate, step_latency_s("scaleout"), None, _optional(row["scaleout_topology"]) or "fat_tree"
+    )
 
 
 def step_latency_s(link: str) -> float:

@@ -41,10 +41,14 @@ def guessed(record: Mapping[str, Any], where: str, vocabulary: int) -> dict[str,
     total = _positive(record, "params_b", where)
     active = _positive(record, "active_params_b", where) or total
     if total and active > total:
-        raise InputError(f"{where}: active_params_b is {active:g}; expected at most params_b, {total:g}")
+        raise InputError(
+            f"{where}: active_params_b is {active:g}; expected at most params_b, {total:g}"
+        )
     missing = [name for name in ("layers", "hidden") if record.get(name) is None]
     if missing and not total:
-        raise InputError(f"{where}: {missing[0]} is missing; a model needs at least layers and hidden, or params_b, or a base")
+        raise InputError(
+            f"{where}: {missing[0]} is missing; a model needs at least layers and hidden, or params_b, or a base"
+        )
     sizes: dict[str, Any] = {}
     layers, hidden = _positive(record, "layers", where), _positive(record, "hidden", where)
     if missing:
@@ -55,10 +59,18 @@ def guessed(record: Mapping[str, Any], where: str, vocabulary: int) -> dict[str,
         layers = layers or _depth(hidden, body, vocab, per_layer)
         hidden = hidden or _width(layers, body, vocab, per_layer)
         idle = experts and (total - active) / (experts["experts"] - experts["experts_per_token"])
-        sizes |= {"layers": layers, "hidden": hidden, "gated_ffn": 0, "tied_embeddings": 0, **experts}
+        sizes |= {
+            "layers": layers,
+            "hidden": hidden,
+            "gated_ffn": 0,
+            "tied_embeddings": 0,
+            **experts,
+        }
         if experts:
             matrices = 3 if record.get("gated_ffn") else 2
-            sizes["expert_ffn"] = max(64, 64 * round(idle * 1e9 / (64 * layers * matrices * hidden)))
+            sizes["expert_ffn"] = max(
+                64, 64 * round(idle * 1e9 / (64 * layers * matrices * hidden))
+            )
     sizes["heads"] = _heads(record, where, hidden)
     return sizes
 
@@ -87,15 +99,25 @@ def _experts(record: Mapping[str, Any], where: str, total: float, active: float)
     rounded = max(EXPERT_MULTIPLE, EXPERT_MULTIPLE * round(wanted / EXPERT_MULTIPLE))
     experts = _positive(record, "experts", where) or rounded
     if used >= experts:
-        raise InputError(f"{where}: experts_per_token is {used:g}; expected fewer than experts, {experts:g}")
-    return {"experts": experts, "experts_per_token": used, "weights_b": used * (total - active) / (experts - used)}
+        raise InputError(
+            f"{where}: experts_per_token is {used:g}; expected fewer than experts, {experts:g}"
+        )
+    return {
+        "experts": experts,
+        "experts_per_token": used,
+        "weights_b": used * (total - active) / (experts - used),
+    }
 
 
 def _depth(hidden: float | None, body: float, vocab: float, per_layer: float) -> int:
     if hidden:
         return max(1, round((body - 2 * vocab * hidden) / (per_layer * hidden**2)))
     layers = (body / (per_layer * ASPECT**2)) ** (1 / 3)
-    return max(1, round(layers)) if layers < LAYER_MULTIPLE else LAYER_MULTIPLE * round(layers / LAYER_MULTIPLE)
+    return (
+        max(1, round(layers))
+        if layers < LAYER_MULTIPLE
+        else LAYER_MULTIPLE * round(layers / LAYER_MULTIPLE)
+    )
 
 
 def _width(layers: float, body: float, vocab: float, per_layer: float) -> int:

@@ -27,7 +27,9 @@ def _read(path: Path, modified_ns: int) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path.name}, line {error.lineno}: not valid JSON ({error.msg})") from error
+        raise InputError(
+            f"{path.name}, line {error.lineno}: not valid JSON ({error.msg})"
+        ) from error
 
 
 def stamp() -> tuple[Path, int]:

@@ -45,7 +45,11 @@ def read(name: str) -> pd.DataFrame:
 def _read(name: str, path: Path, modified_ns: int) -> pd.DataFrame:
     found = inspect(name)
     if found.problems:
-        more = f" (and {len(found.problems) - 1} more; run `moat check`)" if len(found.problems) > 1 else ""
+        more = (
+            f" (and {len(found.problems) - 1} more; run `moat check`)"
+            if len(found.problems) > 1
+            else ""
+        )
         raise InputError(f"{found.problems[0]}{more}")
     return found.frame
 
@@ -55,7 +59,9 @@ def inspect(name: str) -> Inspection:
     path = path_of(name)
     label = f"data/{path.name}"
     if not path.is_file():
-        return Inspection(problems=[Problem(label, None, None, None, "this file; datapackage.json names it")])
+        return Inspection(
+            problems=[Problem(label, None, None, None, "this file; datapackage.json names it")]
+        )
     header, records, lines, problems = _whole_lines(path, label)
     if problems:
         return Inspection(problems=problems)
@@ -64,7 +70,9 @@ def inspect(name: str) -> Inspection:
     return Inspection(frame, lines, problems)
 
 
-def _whole_lines(path: Path, label: str) -> tuple[list[str], list[list[str]], list[int], list[Problem]]:
+def _whole_lines(
+    path: Path, label: str
+) -> tuple[list[str], list[list[str]], list[int], list[Problem]]:
     """Header, records, the line each record ends on, and every line that is not a record of that header."""
     problems: list[Problem] = []
     records, lines = [], []
@@ -80,7 +88,9 @@ def _whole_lines(path: Path, label: str) -> tuple[list[str], list[list[str]], li
                 expected = f"{len(header)} fields, found {len(record)} (a comma inside a field needs quotes around it)"
                 problems.append(Problem(label, reader.line_num, None, None, expected))
     except csv.Error as error:
-        problems.append(Problem(label, reader.line_num, None, None, f"a well-formed CSV line ({error})"))
+        problems.append(
+            Problem(label, reader.line_num, None, None, f"a well-formed CSV line ({error})")
+        )
         header = []
     except UnicodeDecodeError as error:
         problems.append(Problem(label, None, None, None, f"UTF-8 text (byte {error.start} is not)"))
@@ -99,7 +109,9 @@ def key_problems(name: str, found: Inspection, keys: dict[str, set[str]]) -> lis
         for key, lines in _unknown_keys(found, column["name"], known).items():
             more = f" (on {len(lines)} lines)" if len(lines) > 1 else ""
             expected = f"a key of {column['keysOf']}.csv{more}"
-            problems.append(Problem(label, lines[0], column["name"], key, expected, nearest(key, known)))
+            problems.append(
+                Problem(label, lines[0], column["name"], key, expected, nearest(key, known))
+            )
     return problems
 
 

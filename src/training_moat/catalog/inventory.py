@@ -67,7 +67,9 @@ def _overview_row(name: str) -> dict[str, object]:
         "rows": len(frame),
         "columns": len(frame.columns),
         "sources": cited.nunique(),
-        "confirmed": float((frame["confirmed"] == "yes").mean()) if "confirmed" in frame else float("nan"),
+        "confirmed": float((frame["confirmed"] == "yes").mean())
+        if "confirmed" in frame
+        else float("nan"),
         "epoch": bool(cited.str.startswith(EPOCH).any()),
         "file": f"../data/{descriptor.resource(name)['path']}",
     }
@@ -87,7 +89,14 @@ def columns() -> pd.DataFrame:
         for field in descriptor.fields(name):
             unit = field.get("unit", "")
             meaning = field["description"]
-            rows.append({"table": name, "column": field["name"], "unit": "" if unit == "1" else unit, "meaning": meaning})
+            rows.append(
+                {
+                    "table": name,
+                    "column": field["name"],
+                    "unit": "" if unit == "1" else unit,
+                    "meaning": meaning,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -97,7 +106,13 @@ def confirmation() -> pd.DataFrame:
     for name in tables.names():
         frame = files.read(name)
         if "confirmed" in frame:
-            counted = frame["confirmed"].map(CONFIRMED_WORDS).value_counts().rename_axis("confirmed").reset_index(name="rows")
+            counted = (
+                frame["confirmed"]
+                .map(CONFIRMED_WORDS)
+                .value_counts()
+                .rename_axis("confirmed")
+                .reset_index(name="rows")
+            )
             parts.append(counted.assign(table=name))
     return pd.concat(parts, ignore_index=True)[["table", "confirmed", "rows"]]
 
@@ -129,7 +144,11 @@ def published_figures() -> pd.DataFrame:
     frame = files.read("chips").copy()
     frame["hbm_tb_per_s"] = frame["hbm_tb_per_s"].where(frame["hbm_gb"] != 0, 0.0)
     rows = [
-        {"figure": figure, "share": float(frame[list(names)].notna().any(axis=1).mean()), "chips": len(frame)}
+        {
+            "figure": figure,
+            "share": float(frame[list(names)].notna().any(axis=1).mean()),
+            "chips": len(frame),
+        }
         for figure, names in CHIP_FIGURES.items()
     ]
     return pd.DataFrame(rows)
@@ -138,10 +157,18 @@ def published_figures() -> pd.DataFrame:
 def counted_weights() -> pd.DataFrame:
     """Models whose published count should follow from their shape: name, published_b, counted_b, error."""
     frame = files.read("models")
-    frame = frame[(frame["params_basis"] == "shape") & frame["params_b"].notna() & (frame["confirmed"] == "yes")]
+    frame = frame[
+        (frame["params_basis"] == "shape")
+        & frame["params_b"].notna()
+        & (frame["confirmed"] == "yes")
+    ]
     counted = [derived_params(models.model(row_id)) / models.BILLION for row_id in frame["id"]]
-    result = pd.DataFrame({"name": frame["name"], "published_b": frame["params_b"], "counted_b": counted})
-    return result.assign(error=result["counted_b"] / result["published_b"] - 1).reset_index(drop=True)
+    result = pd.DataFrame(
+        {"name": frame["name"], "published_b": frame["params_b"], "counted_b": counted}
+    )
+    return result.assign(error=result["counted_b"] / result["published_b"] - 1).reset_index(
+        drop=True
+    )
 
 
 def corrections() -> pd.DataFrame:
@@ -149,7 +176,13 @@ def corrections() -> pd.DataFrame:
     frame = files.read("corrections")
     place = frame["table"] + ", " + frame["row"] + ", " + frame["column"]
     used = frame["now"].fillna("nothing")
-    shown = {"place": place, "circulates": frame["was"], "used here": used, "why": frame["reason"], "source": frame["source"]}
+    shown = {
+        "place": place,
+        "circulates": frame["was"],
+        "used here": used,
+        "why": frame["reason"],
+        "source": frame["source"],
+    }
     return pd.DataFrame(shown)
 
 
@@ -157,9 +190,16 @@ def disagreements() -> pd.DataFrame:
     """Chips whose sources give different memory figures: chip, quantity, low, used, high, source; widest first."""
     frame = files.read("chips")
     parts = []
-    for quantity, column in (("HBM capacity (GB)", "hbm_gb"), ("HBM bandwidth (TB/s)", "hbm_tb_per_s")):
-        ends = frame[["name", f"{column}_low", column, f"{column}_high", "source_memory"]].dropna(subset=[column, f"{column}_high"])
+    for quantity, column in (
+        ("HBM capacity (GB)", "hbm_gb"),
+        ("HBM bandwidth (TB/s)", "hbm_tb_per_s"),
+    ):
+        ends = frame[["name", f"{column}_low", column, f"{column}_high", "source_memory"]].dropna(
+            subset=[column, f"{column}_high"]
+        )
         ends.columns = ["chip", "low", "used", "high", "source"]
         parts.append(ends.assign(quantity=quantity))
     found = pd.concat(parts, ignore_index=True)
-    return found.assign(spread=found["high"] / found["low"]).sort_values("spread", ascending=False, ignore_index=True)
+    return found.assign(spread=found["high"] / found["low"]).sort_values(
+        "spread", ascending=False, ignore_index=True
+    )

@@ -66,7 +66,11 @@ def assumed(record: Mapping[str, Any]) -> list[str]:
         return []
     wanted = ("layers", "hidden", "heads", "experts")
     model = from_record(record)
-    return [f"{name} {getattr(model, name)}" for name in wanted if record.get(name) is None and getattr(model, name)]
+    return [
+        f"{name} {getattr(model, name)}"
+        for name in wanted
+        if record.get(name) is None and getattr(model, name)
+    ]
 
 
 def build(row: pd.Series) -> Transformer:

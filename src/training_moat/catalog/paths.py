@@ -29,13 +29,17 @@ def _found(named: str | None, working: str) -> Path:
     if named:
         folder = Path(working, named).resolve()
         if not (folder / MARK).is_file():
-            raise InputError(f"MOAT_ROOT={named}: no {MARK.as_posix()} there; expected the project's root folder")
+            raise InputError(
+                f"MOAT_ROOT={named}: no {MARK.as_posix()} there; expected the project's root folder"
+            )
         return folder
     for start in (Path(working), Path(__file__).resolve()):
         for folder in (start, *start.parents):
             if (folder / MARK).is_file():
                 return folder
-    raise InputError(f"no {MARK.as_posix()} found upwards from {working}; run inside the project or set MOAT_ROOT")
+    raise InputError(
+        f"no {MARK.as_posix()} found upwards from {working}; run inside the project or set MOAT_ROOT"
+    )
 
 
 def data_folder() -> Path:

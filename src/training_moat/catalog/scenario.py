@@ -49,7 +49,9 @@ class Scenario:
         if added is None or added.empty:
             return frame
         kept = frame[~frame["id"].isin(added["id"])]
-        return pd.concat([kept, added.astype(kept.dtypes.to_dict(), errors="ignore")], ignore_index=True)
+        return pd.concat(
+            [kept, added.astype(kept.dtypes.to_dict(), errors="ignore")], ignore_index=True
+        )
 
 
 def active_path() -> Path | None:
@@ -80,8 +82,12 @@ def _load(path: Path, modified_ns: int) -> Scenario:
             raise unknown("key", str(key), KEYS, where=path.name)
     rows = {kind: _entries(kind, content.get(kind) or {}, path.name) for kind in KINDS}
     parameters = content.get("parameters") or {}
-    if not isinstance(parameters, dict) or not all(isinstance(item, dict) for item in parameters.values()):
-        raise InputError(f"{path.name}, parameters: expected a mapping from chapter to its parameters")
+    if not isinstance(parameters, dict) or not all(
+        isinstance(item, dict) for item in parameters.values()
+    ):
+        raise InputError(
+            f"{path.name}, parameters: expected a mapping from chapter to its parameters"
+        )
     title, description = (str(content.get(key) or "").strip() for key in ("title", "description"))
     return Scenario(path, title, description, parameters, rows)
 
@@ -92,7 +98,9 @@ def _mapping(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path.name}{line}: not valid YAML ({getattr(error, 'problem', error)})") from error
+        raise InputError(
+            f"{path.name}{line}: not valid YAML ({getattr(error, 'problem', error)})"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name}: expected UTF-8 text (byte {error.start} is not)") from error
     if content is None:
@@ -106,13 +114,21 @@ def _entries(kind: str, content: Any, where: str) -> pd.DataFrame:
     """All entries of one kind as a typed frame."""
     if isinstance(content, dict):
         pairs = [(str(name), body) for name, body in content.items()]
-    elif isinstance(content, list) and all(isinstance(body, dict) and body.get("id") for body in content):
+    elif isinstance(content, list) and all(
+        isinstance(body, dict) and body.get("id") for body in content
+    ):
         pairs = [(str(body["id"]), body) for body in content]
     else:
-        raise InputError(f"{where}, {kind}: expected a mapping from id to columns, or a list of entries with an id")
+        raise InputError(
+            f"{where}, {kind}: expected a mapping from id to columns, or a list of entries with an id"
+        )
     if not all(isinstance(body, dict) for _, body in pairs):
-        raise InputError(f"{where}, {kind}: expected columns under each id, such as `base: h100-sxm`")
-    complete = [completed(kind, {**body, "id": name}, f"{where}, {kind} '{name}'") for name, body in pairs]
+        raise InputError(
+            f"{where}, {kind}: expected columns under each id, such as `base: h100-sxm`"
+        )
+    complete = [
+        completed(kind, {**body, "id": name}, f"{where}, {kind} '{name}'") for name, body in pairs
+    ]
     return typed(kind, complete, where, [f"{kind} '{name}'" for name, _ in pairs])
 
 
@@ -168,7 +184,9 @@ def _entry(kind: str, text: str, where: str, modified_ns: int) -> pd.Series:
 def typed(kind: str, records: list[dict[str, Any]], where: str, labels: list[str]) -> pd.DataFrame:
     """Complete entries as a typed frame, checked by the table's own schema."""
     columns = [item["name"] for item in descriptor.fields(kind)]
-    cells = pd.DataFrame([{key: _text(value) for key, value in record.items()} for record in records])
+    cells = pd.DataFrame(
+        [{key: _text(value) for key, value in record.items()} for record in records]
+    )
     cells = cells.reindex(columns=columns).astype("str")
     frame, problems = schemas.parse(kind, cells, where, labels)
     if problems:

@@ -34,7 +34,11 @@ def _checks(field: dict[str, Any]) -> list[pa.Check]:
         checks.append(pa.Check(lambda column: column == np.floor(column), error=error))
     if "listOf" in field:
         allowed = set(field["listOf"])
-        words_allowed = pa.Check(lambda cell: set(cell.split(descriptor.SEPARATOR)) <= allowed, element_wise=True, error=error)
+        words_allowed = pa.Check(
+            lambda cell: set(cell.split(descriptor.SEPARATOR)) <= allowed,
+            element_wise=True,
+            error=error,
+        )
         checks.append(words_allowed)
     return checks
 
@@ -58,7 +62,9 @@ def schema(name: str) -> pa.DataFrameSchema:
     return _schema(name, descriptor.stamp())
 
 
-def parse(name: str, cells: Cells, file: str, rows: list[int | str]) -> tuple[pd.DataFrame, list[Problem]]:
+def parse(
+    name: str, cells: Cells, file: str, rows: list[int | str]
+) -> tuple[pd.DataFrame, list[Problem]]:
     """Type the text `cells` of table `name` and check every constraint.
 
     `rows` names each row in messages (line numbers, or entry names). Returns the typed frame and all
@@ -82,7 +88,14 @@ def parse(name: str, cells: Cells, file: str, rows: list[int | str]) -> tuple[pd
 def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
     wanted = [field["name"] for field in descriptor.fields(name)]
     problems = [
-        Problem(file, 1, None, column, "only the columns that datapackage.json names", nearest(column, wanted))
+        Problem(
+            file,
+            1,
+            None,
+            column,
+            "only the columns that datapackage.json names",
+            nearest(column, wanted),
+        )
         for column in cells.columns
         if column not in wanted
     ]
@@ -91,7 +104,9 @@ def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
     return problems
 
 
-def _typed(name: str, cells: Cells, file: str, rows: list[int | str]) -> tuple[pd.DataFrame, list[Problem]]:
+def _typed(
+    name: str, cells: Cells, file: str, rows: list[int | str]
+) -> tuple[pd.DataFrame, list[Problem]]:
     problems, columns = [], {}
     for field in descriptor.fields(name):
         text = cells[field["name"]]
@@ -102,8 +117,14 @@ def _typed(name: str, cells: Cells, file: str, rows: list[int | str]) -> tuple[p
         numbers[np.isinf(numbers)] = np.nan
         for position in np.flatnonzero(numbers.isna() & text.notna()):
             expected = descriptor.expectation(field)
-            problems.append(Problem(file, rows[position], field["name"], str(text.iloc[position]), expected))
-        whole = field["type"] == "integer" and not numbers.isna().any() and (numbers == np.floor(numbers)).all()
+            problems.append(
+                Problem(file, rows[position], field["name"], str(text.iloc[position]), expected)
+            )
+        whole = (
+            field["type"] == "integer"
+            and not numbers.isna().any()
+            and (numbers == np.floor(numbers)).all()
+        )
         columns[field["name"]] = numbers.astype("int64") if whole and len(numbers) else numbers
     return pd.DataFrame(columns, index=cells.index), problems
 
@@ -118,11 +139,19 @@ def _translated(
         column, position = failure.column, int(failure.index)
         value = cells[column].iloc[position]
         if failure.check == "not_nullable":
-            problems.append(Problem(file, rows[position], column, None, "a value, the cell is blank"))
+            problems.append(
+                Problem(file, rows[position], column, None, "a value, the cell is blank")
+            )
         elif failure.check == "field_uniqueness":
-            problems.append(Problem(file, rows[position], column, str(value), "a value no other row has"))
+            problems.append(
+                Problem(file, rows[position], column, str(value), "a value no other row has")
+            )
         else:
-            words = by_name[column].get("constraints", {}).get("enum") or by_name[column].get("listOf")
+            words = by_name[column].get("constraints", {}).get("enum") or by_name[column].get(
+                "listOf"
+            )
             hint = nearest(str(value), [str(word) for word in words]) if words else None
-            problems.append(Problem(file, rows[position], column, str(value), str(failure.check), hint))
+            problems.append(
+                Problem(file, rows[position], column, str(value), str(failure.check), hint)
+            )
     return problems

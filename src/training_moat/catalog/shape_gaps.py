@@ -35,10 +35,14 @@ def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     sizes cannot be told or contradict each other.
     """
     if record.get("experts") and record.get("experts_per_token") is None:
-        raise InputError(f"{where}: experts_per_token is missing; a model with experts needs it, or a base")
+        raise InputError(
+            f"{where}: experts_per_token is missing; a model with experts needs it, or a base"
+        )
     for key, value in record.items():
         if isinstance(value, bool) and key not in YES_OR_NO:
-            raise InputError(f"{where}, column {key}: '{value}' is wrong; expected no true or false here")
+            raise InputError(
+                f"{where}, column {key}: '{value}' is wrong; expected no true or false here"
+            )
     sizes = {key: value for key, value in record.items() if value is not None}
     for key, value in guessed(sizes, where, GPT_VOCABULARY).items():
         sizes.setdefault(key, value)
@@ -47,7 +51,9 @@ def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     sizes.setdefault("attention", attention_kind(sizes))
     if sizes.get("kv_lora_rank"):
         _fill_latent(sizes, where)
-    sizes.setdefault("head_dim", max(1, _number(sizes, "hidden", where) // _number(sizes, "heads", where)))
+    sizes.setdefault(
+        "head_dim", max(1, _number(sizes, "hidden", where) // _number(sizes, "heads", where))
+    )
     for name in ("experts", "experts_per_token", "shared_experts"):
         sizes.setdefault(name, 0)
     _reject_contradictions(sizes, where)
@@ -59,10 +65,14 @@ def _reject_contradictions(sizes: Mapping[str, Any], where: str) -> None:
     """InputError where one size rules another out."""
     heads, kv_heads = _number(sizes, "heads", where), _number(sizes, "kv_heads", where)
     if kv_heads > 0 and heads % kv_heads:
-        raise InputError(f"{where}: {heads:g} heads and {kv_heads:g} kv_heads; expected kv_heads that divide the heads")
+        raise InputError(
+            f"{where}: {heads:g} heads and {kv_heads:g} kv_heads; expected kv_heads that divide the heads"
+        )
     experts, used = _number(sizes, "experts", where), _number(sizes, "experts_per_token", where)
     if used > experts:
-        raise InputError(f"{where}: experts_per_token is {used:g}; expected at most experts, {experts:g}")
+        raise InputError(
+            f"{where}: experts_per_token is {used:g}; expected at most experts, {experts:g}"
+        )
 
 
 def attention_kind(sizes: Mapping[str, Any]) -> str:
@@ -79,12 +89,17 @@ def _fill_latent(sizes: dict[str, Any], where: str) -> None:
     sizes.setdefault("qk_rope_head_dim", 64)
     sizes.setdefault("qk_nope_head_dim", 128)
     sizes.setdefault("v_head_dim", sizes["qk_nope_head_dim"])
-    sizes.setdefault("head_dim", _number(sizes, "qk_nope_head_dim", where) + _number(sizes, "qk_rope_head_dim", where))
+    sizes.setdefault(
+        "head_dim",
+        _number(sizes, "qk_nope_head_dim", where) + _number(sizes, "qk_rope_head_dim", where),
+    )
 
 
 def _nearest_to_count(sizes: dict[str, Any], where: str) -> dict[str, Any]:
     """Settle the open yes-or-no questions so that the counted weights come nearest to `params_b`."""
-    choices = [[sizes[name]] if name in sizes else [0, 1] for name in ("gated_ffn", "tied_embeddings")]
+    choices = [
+        [sizes[name]] if name in sizes else [0, 1] for name in ("gated_ffn", "tied_embeddings")
+    ]
     candidates = [_with_widths(sizes, gated, tied, where) for gated, tied in product(*choices)]
     if sizes.get("params_b") is None:
         if "gated_ffn" not in sizes:
@@ -98,7 +113,12 @@ def _nearest_to_count(sizes: dict[str, Any], where: str) -> dict[str, Any]:
 def _with_widths(sizes: dict[str, Any], gated: int, tied: int, where: str) -> dict[str, Any]:
     """One candidate: the customary block width where none is given, and the experts' width."""
     customary = round((SWIGLU_WIDTH if gated else PLAIN_WIDTH) * _number(sizes, "hidden", where))
-    complete = {"ffn": sizes.get("expert_ffn") or customary, **sizes, "gated_ffn": gated, "tied_embeddings": tied}
+    complete = {
+        "ffn": sizes.get("expert_ffn") or customary,
+        **sizes,
+        "gated_ffn": gated,
+        "tied_embeddings": tied,
+    }
     if _number(complete, "experts", where):
         complete.setdefault("expert_ffn", complete["ffn"])
         complete.setdefault("dense_layers", 0)
@@ -108,7 +128,9 @@ def _with_widths(sizes: dict[str, Any], gated: int, tied: int, where: str) -> di
 def counted_params(sizes: Mapping[str, Any], where: str) -> float:
     """All weights of a complete shape."""
     names = [name for name in Transformer.__dataclass_fields__ if name not in UNCOUNTED]
-    return derived_params(Transformer(name="", **{name: _number(sizes, name, where) for name in names}))
+    return derived_params(
+        Transformer(name="", **{name: _number(sizes, name, where) for name in names})
+    )
 
 
 def _number(sizes: Mapping[str, Any], name: str, where: str) -> float:

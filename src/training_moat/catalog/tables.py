@@ -34,5 +34,7 @@ def state(name: str) -> tuple[str, int, str, int]:
     """What a table's content depends on: its file and the active scenario's, with their times of change."""
     path, overlaid = files.path_of(name), scenario.active_path()
     changed = path.stat().st_mtime_ns if path.is_file() else 0
-    overlaid_changed = overlaid.stat().st_mtime_ns if overlaid is not None and overlaid.is_file() else 0
+    overlaid_changed = (
+        overlaid.stat().st_mtime_ns if overlaid is not None and overlaid.is_file() else 0
+    )
     return str(path), changed, str(overlaid or ""), overlaid_changed

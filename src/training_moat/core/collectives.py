@@ -21,7 +21,9 @@ _TINY = 1e-30
 """Keeps a rate of zero (a protocol the fabric lacks) from dividing by zero."""
 
 
-def _fastest_s(steps: Number, wire_s: Number, fabric: Fabric, ranks: Number, in_switch_s: Number = 1e30) -> Number:
+def _fastest_s(
+    steps: Number, wire_s: Number, fabric: Fabric, ranks: Number, in_switch_s: Number = 1e30
+) -> Number:
     """Equation 1 for the faster protocol, zero for a group of one. `wire_s` is at line rate; `in_switch_s`
     is the sustained wire time of a reduction in the switch."""
     hops = steps * HOPS[fabric.topology]
@@ -48,7 +50,12 @@ def _in_switch_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number
     """Wire seconds of an all-reduce added up by the switch: (n+1)/n of the tensor cross each link
     (Klenk et al. 2020); endless where the switch cannot."""
     n = maximum(ranks, 1)
-    return (n + 1) / n * message_bytes / maximum(fabric.bytes_per_s * fabric.in_network_efficiency, _TINY)
+    return (
+        (n + 1)
+        / n
+        * message_bytes
+        / maximum(fabric.bytes_per_s * fabric.in_network_efficiency, _TINY)
+    )
 
 
 def all_reduce_wire_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
@@ -61,7 +68,9 @@ def all_reduce_wire_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> N
 def all_reduce(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
     """Sum a tensor over all ranks and give everyone the result (reduce-scatter, then all-gather)."""
     wire = 2 * _share_wire_s(message_bytes, ranks, fabric)
-    return _fastest_s(_steps(ranks, 2), wire, fabric, ranks, _in_switch_s(message_bytes, ranks, fabric))
+    return _fastest_s(
+        _steps(ranks, 2), wire, fabric, ranks, _in_switch_s(message_bytes, ranks, fabric)
+    )
 
 
 def reduce_scatter(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
@@ -78,7 +87,9 @@ def all_to_all(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
     """Each rank sends a different n-th of its tensor to every other. The sends go out together, so that one
     step's latency shows; on rings and tori every byte loads several links."""
     hops = mean_hops(fabric, ranks)
-    return _fastest_s(maximum(1.0, hops), _share_wire_s(message_bytes, ranks, fabric) * hops, fabric, ranks)
+    return _fastest_s(
+        maximum(1.0, hops), _share_wire_s(message_bytes, ranks, fabric) * hops, fabric, ranks
+    )
 
 
 def direct_all_reduce(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
@@ -97,7 +108,9 @@ def send_recv(message_bytes: Number, fabric: Fabric) -> Number:
     return _fastest_s(1.0, message_bytes / group_bytes_per_s(fabric, 2), fabric, 2)
 
 
-def _two_levels(inner_s: Number, inner_wire_s: Number, outer_s: Number, outer_wire_s: Number) -> Number:
+def _two_levels(
+    inner_s: Number, inner_wire_s: Number, outer_s: Number, outer_wire_s: Number
+) -> Number:
     """Two stages whose chunks overlap: both latencies, but only the slower wire."""
     return inner_s + outer_s - minimum(inner_wire_s, outer_wire_s)
 
@@ -142,7 +155,12 @@ def distinct_others(domains: Number, copies: Number) -> Number:
 
 
 def hierarchical_all_to_all(
-    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric, copies: Number = 1
+    message_bytes: Number,
+    ranks: Number,
+    ranks_per_domain: Number,
+    inner: Fabric,
+    outer: Fabric,
+    copies: Number = 1,
 ) -> Number:
     """All-to-all over several domains: what stays inside uses the scale-up links, the rest the scale-out
     links, side by side; the slower of the two decides.
@@ -152,7 +170,9 @@ def hierarchical_all_to_all(
     """
     local = minimum(maximum(ranks_per_domain, 1), ranks)
     inside = all_to_all(message_bytes * local / ranks, local, inner)
-    leaving = message_bytes / maximum(copies, 1) * distinct_others(ranks / local, maximum(copies, 1))
+    leaving = (
+        message_bytes / maximum(copies, 1) * distinct_others(ranks / local, maximum(copies, 1))
+    )
     wire = leaving / group_bytes_per_s(outer, ranks)
     outside = _fastest_s(1.0, wire, outer, where(ranks > local, 2, 1))
     return maximum(inside, outside)

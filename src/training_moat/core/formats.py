@@ -80,15 +80,22 @@ class FloatFormat:
     @property
     def overflow(self) -> float:
         """Magnitude that a cast without saturation gives beyond the largest number."""
-        return {IEEE: math.inf, FINITE: math.nan, UNSIGNED_ZERO: math.nan}.get(self.specials, self.max_finite)
+        return {IEEE: math.inf, FINITE: math.nan, UNSIGNED_ZERO: math.nan}.get(
+            self.specials, self.max_finite
+        )
 
     def value(self, code: int) -> float:
         """The number that `code` stands for (NaN and infinity included)."""
         if not 0 <= code < 1 << self.bits:
-            raise InputError(f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}.")
+            raise InputError(
+                f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}."
+            )
         sign = -1.0 if code >> (self.bits - 1) else 1.0
         magnitude = code & ((1 << (self.bits - 1)) - 1)
-        exponent, fraction = magnitude >> self.fraction_bits, magnitude & ((1 << self.fraction_bits) - 1)
+        exponent, fraction = (
+            magnitude >> self.fraction_bits,
+            magnitude & ((1 << self.fraction_bits) - 1),
+        )
         if self.specials == IEEE and exponent == (1 << self.exponent_bits) - 1:
             return math.nan if fraction else sign * math.inf
         if self.specials == FINITE and magnitude == (1 << (self.bits - 1)) - 1:
@@ -103,7 +110,9 @@ class FloatFormat:
     def values(self) -> Iterator[float]:
         """All finite numbers of the format in rising order (formats of at most 16 bits)."""
         if self.bits > 16:
-            raise InputError(f"{self.name} has 2^{self.bits} codes: expected a format of at most 16 bits.")
+            raise InputError(
+                f"{self.name} has 2^{self.bits} codes: expected a format of at most 16 bits."
+            )
         numbers = (self.value(code) for code in range(1 << self.bits))
         return iter(sorted({number for number in numbers if math.isfinite(number)}))
 
@@ -163,7 +172,9 @@ class IntegerFormat:
     def value(self, code: int) -> float:
         """The number that the two's-complement `code` stands for."""
         if not 0 <= code < 1 << self.bits:
-            raise InputError(f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}.")
+            raise InputError(
+                f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}."
+            )
         return float(code - (1 << self.bits) if code >> (self.bits - 1) else code)
 
     def values(self) -> Iterator[float]:

@@ -69,8 +69,13 @@ class Lifecycle:
             _check_range(field.name, getattr(self, field.name))
 
 
-_POSITIVE = {"active_params", "training_tokens", "life_days", "training_peak_flops",
-             "inference_peak_flops"}
+_POSITIVE = {
+    "active_params",
+    "training_tokens",
+    "life_days",
+    "training_peak_flops",
+    "inference_peak_flops",
+}
 _SHARES = {"cache_share", "rollout_share", "custom_share"}
 _AT_LEAST_ONE = {"post_training_multiplier", "rnd_multiplier"}
 _UTILISATION = {"training_mfu", "inference_mfu"}
@@ -106,7 +111,10 @@ def training_flop(active_params: Number, training_tokens: Number) -> Number:
 
 
 def forward_flop_per_token(
-    active_params: Number, layers: Number = 0, context_tokens: Number = 0, attention_width: Number = 0
+    active_params: Number,
+    layers: Number = 0,
+    context_tokens: Number = 0,
+    attention_width: Number = 0,
 ) -> Number:
     """FLOP to compute one token: 2N + 2 x layers x context x width of attention (Kaplan et al. 2020,
     equation 2.2; a causal mask leaves half of the context on average). Without the last three
@@ -120,11 +128,15 @@ def finetune_flop(active_params: Number, tokens: Number, frozen_base: bool = Fal
     return (4.0 if frozen_base else 6.0) * active_params * tokens
 
 
-def served_tokens_over(tokens_per_day: Number, days: Number, growth_per_year: Number = 1.0) -> Number:
+def served_tokens_over(
+    tokens_per_day: Number, days: Number, growth_per_year: Number = 1.0
+) -> Number:
     """Tokens served in `days` when the daily volume starts at `tokens_per_day` and is multiplied
     by `growth_per_year` every year: the integral of an exponential."""
     if not all_true(growth_per_year > 0):
-        raise InputError(f"lifecycle: growth_per_year must be above 0, got {_worst(growth_per_year)}")
+        raise InputError(
+            f"lifecycle: growth_per_year must be above 0, got {_worst(growth_per_year)}"
+        )
     rate = log(growth_per_year) / DAYS_PER_YEAR
     still = abs(rate) < 1e-12
     safe = where(still, 1.0, rate)
@@ -137,7 +149,10 @@ def annual_growth(first: Number, last: Number, days: Number) -> Number:
 
 
 def in_unit(
-    flop: Number, unit: str, mfu: Number = 1.0, peak_flops: Number = 1.0,
+    flop: Number,
+    unit: str,
+    mfu: Number = 1.0,
+    peak_flops: Number = 1.0,
     usd_per_chip_hour: Number = 1.0,
 ) -> Number:
     """Express FLOP in a unit of `UNITS`: as they are, as chip-hours at `mfu` of `peak_flops`, or
@@ -163,15 +178,21 @@ def training_cost(life: Lifecycle, definition: str, unit: str) -> Number:
         flop = flop * life.post_training_multiplier
     if definition == "all_rnd":
         flop = flop * life.rnd_multiplier
-    return in_unit(flop, unit, life.training_mfu, life.training_peak_flops,
-                   life.training_usd_per_chip_hour)
+    return in_unit(
+        flop, unit, life.training_mfu, life.training_peak_flops, life.training_usd_per_chip_hour
+    )
 
 
 def inference_cost(life: Lifecycle, unit: str) -> Number:
     """Cost of computing every token of the model's life, cache reads left out, in a unit."""
     computed = life.served_tokens * life.test_time_multiplier * (1.0 - life.cache_share)
-    return in_unit(computed * forward_flop_per_token(life.active_params), unit, life.inference_mfu,
-                   life.inference_peak_flops, life.inference_usd_per_chip_hour)
+    return in_unit(
+        computed * forward_flop_per_token(life.active_params),
+        unit,
+        life.inference_mfu,
+        life.inference_peak_flops,
+        life.inference_usd_per_chip_hour,
+    )
 
 
 def inference_ratio(life: Lifecycle, definition: str, unit: str) -> Number:
@@ -212,7 +233,9 @@ def tokens_for_ratio(life: Lifecycle, ratio: Number, definition: str, unit: str)
 
 
 def family(
-    flagship: Lifecycle, size_factors: Sequence[float], token_shares: Sequence[float],
+    flagship: Lifecycle,
+    size_factors: Sequence[float],
+    token_shares: Sequence[float],
     data_factors: Sequence[float] | None = None,
 ) -> list[Lifecycle]:
     """A generation of models of several sizes, as labs release them.
@@ -224,14 +247,19 @@ def family(
     """
     data_factors = [1.0] * len(size_factors) if data_factors is None else data_factors
     if not size_factors or not len(size_factors) == len(token_shares) == len(data_factors):
-        raise InputError("lifecycle: a family needs one size, one token share and one data factor "
-                         f"per model, got {len(size_factors)}, {len(token_shares)}, {len(data_factors)}")
+        raise InputError(
+            "lifecycle: a family needs one size, one token share and one data factor "
+            f"per model, got {len(size_factors)}, {len(token_shares)}, {len(data_factors)}"
+        )
     if min(token_shares) < 0 or abs(sum(token_shares) - 1.0) > 1e-6:
         raise InputError(f"lifecycle: token shares must add up to 1, got {sum(token_shares):g}")
     return [
-        replace(flagship, active_params=flagship.active_params * size,
-                training_tokens=flagship.training_tokens * data,
-                served_tokens=flagship.served_tokens * share)
+        replace(
+            flagship,
+            active_params=flagship.active_params * size,
+            training_tokens=flagship.training_tokens * data,
+            served_tokens=flagship.served_tokens * share,
+        )
         for size, share, data in zip(size_factors, token_shares, data_factors, strict=True)
     ]
 

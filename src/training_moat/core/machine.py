@@ -87,4 +87,6 @@ class Chip:
         for name in (wanted, *FORMAT_FALLBACKS.get(wanted, ())):
             if self.peak_flops.get(name):
                 return name
-        raise InputError(f"chip {self.id}: no published peak for {wanted} or any format that could stand in for it")
+        raise InputError(
+            f"chip {self.id}: no published peak for {wanted} or any format that could stand in for it"
+        )

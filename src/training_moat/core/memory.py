@@ -67,7 +67,9 @@ def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     return dense, experts / (plan.pp * maximum(plan.ep, 1))
 
 
-def _state_bytes(model: Transformer, plan: Plan, bytes_each: Number, first_sharding_stage: int) -> Number:
+def _state_bytes(
+    model: Transformer, plan: Plan, bytes_each: Number, first_sharding_stage: int
+) -> Number:
     dense, expert = params_per_stage(model, plan)
     sharded = plan.zero_stage >= first_sharding_stage
     dense_ranks = where(sharded, plan.dp * plan.cp, 1)
@@ -75,7 +77,9 @@ def _state_bytes(model: Transformer, plan: Plan, bytes_each: Number, first_shard
     return bytes_each * (dense / dense_ranks + expert / expert_ranks)
 
 
-def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number, input_bytes: Number = 2.0) -> Number:
+def layer_activation_bytes(
+    model: Transformer, plan: Plan, recompute: Number, input_bytes: Number = 2.0
+) -> Number:
     """Activations one layer keeps for the backward pass of one micro-batch, per chip.
 
     `recompute` is given apart from the plan's own level because a fully recomputed layer needs the room
@@ -90,7 +94,9 @@ def layer_activation_bytes(model: Transformer, plan: Plan, recompute: Number, in
     projections = 2 * _projected_width(model, light)
     scores = where(plan.flash_attention > 0, 0.0, 5.0 * model.heads * plan.seq_len)
     scores = where(recompute >= 1, 0.0, scores)
-    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(model, plan, input_bytes, light)
+    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(
+        model, plan, input_bytes, light
+    )
     # Fully recomputed layers keep their input, which sequence parallelism has already split.
     return where(recompute >= 2, tokens * 2 * model.hidden / shares, tokens * (replicated + split))
 
@@ -99,12 +105,19 @@ def _projected_width(model: Transformer, light: Number) -> Number:
     """Values per token of queries, keys, values and the attention's output; of latent attention's the compressed ones
     alone where the rest is made again (`light`)."""
     keys_values = where(model.kv_lora_rank > 0, model.heads, model.kv_heads)
-    whole = model.heads * model.query_key_dim + keys_values * (model.query_key_dim + model.value_dim)
+    whole = model.heads * model.query_key_dim + keys_values * (
+        model.query_key_dim + model.value_dim
+    )
     latent = model.q_lora_rank + model.kv_lora_rank + model.qk_rope_head_dim
-    return where(logical_and(light, model.kv_lora_rank > 0), latent, whole) + model.heads * model.value_dim
+    return (
+        where(logical_and(light, model.kv_lora_rank > 0), latent, whole)
+        + model.heads * model.value_dim
+    )
 
 
-def _ffn_activation_bytes_per_token(model: Transformer, plan: Plan, input_bytes: Number, light: Number) -> Number:
+def _ffn_activation_bytes_per_token(
+    model: Transformer, plan: Plan, input_bytes: Number, light: Number
+) -> Number:
     """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits; `light`: what the
     activation function gives is made again."""
     per_width = 2 + 2 * model.gated_ffn + where(light, 0, input_bytes)
@@ -120,7 +133,9 @@ def layers_in_flight(model: Transformer, plan: Plan) -> Number:
     """Layer-activations alive at once on the first stage: one per layer and micro-batch under way
     (1F1B: Narayanan et al. 2021, section 2.2; interleaving: Korthikanti et al. 2022, section 4.2.3)."""
     waiting = minimum(plan.pp, maximum(plan.micro_batches, 1))
-    interleaving = where(plan.virtual_stages > 1, 1 + (plan.pp - 1) / (plan.pp * plan.virtual_stages), 1)
+    interleaving = where(
+        plan.virtual_stages > 1, 1 + (plan.pp - 1) / (plan.pp * plan.virtual_stages), 1
+    )
     return model.layers / plan.pp * waiting * interleaving
 
 
@@ -135,11 +150,17 @@ def activation_bytes(model: Transformer, plan: Plan, input_bytes: Number = 2.0) 
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
     lightest = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
     whole = layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes)
-    kept = where(plan.recompute >= 2, plan.recompute_share * lightest + (1 - plan.recompute_share) * whole, lightest)
+    kept = where(
+        plan.recompute >= 2,
+        plan.recompute_share * lightest + (1 - plan.recompute_share) * whole,
+        lightest,
+    )
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
     logits = logit_bytes(model, plan)
-    first = layers_in_flight(model, plan) * kept + where(plan.pp > 1, redone, maximum(redone, logits))
+    first = layers_in_flight(model, plan) * kept + where(
+        plan.pp > 1, redone, maximum(redone, logits)
+    )
     last = model.layers / plan.pp * kept + maximum(redone, logits)
     return maximum(first, last)
 
@@ -189,7 +210,9 @@ def training_memory(
     return TrainingMemory(
         weights=_state_bytes(model, plan, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES), 3),
         gradients=_state_bytes(model, plan, gradient_bytes, 2),
-        optimizer=_state_bytes(model, plan, OPTIMIZER_BYTES[optimizer] - where(master_is_weight, MASTER_BYTES, 0), 1),
+        optimizer=_state_bytes(
+            model, plan, OPTIMIZER_BYTES[optimizer] - where(master_is_weight, MASTER_BYTES, 0), 1
+        ),
         activations=activations,
         workspace=reserve_bytes + reserve_share * activations + gathered,
     )

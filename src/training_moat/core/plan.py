@@ -75,20 +75,43 @@ def layers_fit_pipeline(model: Transformer, plan: Plan) -> Number:
     stages = plan.pp * plan.virtual_stages
     even = _divides(stages, model.layers)
     padded = logical_and(_divides(stages, model.layers + 2), _divides(2, plan.pp))
-    by_hand = logical_and(model.dense_layers > 0, logical_and(model.experts > 0, stages <= model.layers))
+    by_hand = logical_and(
+        model.dense_layers > 0, logical_and(model.experts > 0, stages <= model.layers)
+    )
     return logical_or(even, logical_or(padded, by_hand))
 
 
 def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
     """Every rule a plan can break: (where it is broken, what it says). Conditions may be arrays."""
     return [
-        (where(layers_fit_pipeline(model, plan), False, True), "the layers do not divide over pp x virtual_stages"),
+        (
+            where(layers_fit_pipeline(model, plan), False, True),
+            "the layers do not divide over pp x virtual_stages",
+        ),
         (model.heads % plan.tp != 0, "the attention heads do not divide over tp"),
-        (plan.global_batch < plan.dp * plan.micro_batch, "global_batch is too small for dp x micro_batch"),
-        (plan.global_batch % (plan.dp * plan.micro_batch) != 0, "global_batch is not a multiple of dp x micro_batch"),
+        (
+            plan.global_batch < plan.dp * plan.micro_batch,
+            "global_batch is too small for dp x micro_batch",
+        ),
+        (
+            plan.global_batch % (plan.dp * plan.micro_batch) != 0,
+            "global_batch is not a multiple of dp x micro_batch",
+        ),
         (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
-        (logical_and(plan.ep > 1, 0 * plan.ep + model.experts == 0), "ep above 1 needs a model with experts"),
-        (logical_and(plan.ep > 1, model.experts % plan.ep != 0), "the experts do not divide over ep"),
-        (logical_and(plan.ep > 1, (plan.tp * plan.cp * plan.dp) % plan.ep != 0), "ep does not divide tp x cp x dp"),
-        (logical_and(plan.virtual_stages > 1, plan.pp == 1), "virtual_stages above 1 needs pp above 1"),
+        (
+            logical_and(plan.ep > 1, 0 * plan.ep + model.experts == 0),
+            "ep above 1 needs a model with experts",
+        ),
+        (
+            logical_and(plan.ep > 1, model.experts % plan.ep != 0),
+            "the experts do not divide over ep",
+        ),
+        (
+            logical_and(plan.ep > 1, (plan.tp * plan.cp * plan.dp) % plan.ep != 0),
+            "ep does not divide tp x cp x dp",
+        ),
+        (
+            logical_and(plan.virtual_stages > 1, plan.pp == 1),
+            "virtual_stages above 1 needs pp above 1",
+        ),
     ]

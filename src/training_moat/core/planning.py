@@ -48,7 +48,9 @@ def _virtual_options(model: Transformer, pp: int, micro_batches: int) -> list[in
     if pp == 1 or micro_batches % pp:
         return [1]
     degrees = range(2, MAX_VIRTUAL_STAGES + 1)
-    return [1] + [v for v in degrees if layers_fit_pipeline(model, Plan(1, 1, pp=pp, virtual_stages=v))]
+    return [1] + [
+        v for v in degrees if layers_fit_pipeline(model, Plan(1, 1, pp=pp, virtual_stages=v))
+    ]
 
 
 def _expert_options(model: Transformer, ranks: int) -> list[int]:
@@ -76,7 +78,11 @@ def layouts(
     """
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
     found: list[dict[str, int]] = []
-    context = [n for n in divisors(chips, max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL))) if seq_len % n == 0]
+    context = [
+        n
+        for n in divisors(chips, max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL)))
+        if seq_len % n == 0
+    ]
     tensor = _choices(fixed.get("tp"), _tensor_options(model, chips, domain))
     pipeline = _choices(fixed.get("pp"), _pipeline_options(model, chips))
     for tp, pp, cp in product(tensor, pipeline, _choices(fixed.get("cp"), context)):
@@ -98,16 +104,24 @@ def _zero_options(sizes: Mapping[str, int], fully_sharded: bool) -> tuple[int, .
 
 
 def _with_batches(
-    model: Transformer, sizes: dict[str, int], sequences: int, fixed: Mapping[str, object], zero: list[int]
+    model: Transformer,
+    sizes: dict[str, int],
+    sequences: int,
+    fixed: Mapping[str, object],
+    zero: list[int],
 ) -> list[dict[str, int]]:
     micro = _choices(fixed.get("micro_batch"), divisors(sequences, MAX_MICRO_BATCH))
-    expert = _choices(fixed.get("ep"), _expert_options(model, sizes["tp"] * sizes["cp"] * sizes["dp"]))
+    expert = _choices(
+        fixed.get("ep"), _expert_options(model, sizes["tp"] * sizes["cp"] * sizes["dp"])
+    )
     recompute = _choices(fixed.get("recompute"), (0, 1, 2) if model.experts else (0, 2))
     found: list[dict[str, int]] = []
     for size in micro:
         if sequences % size:
             continue
-        virtual = _choices(fixed.get("virtual_stages"), _virtual_options(model, sizes["pp"], sequences // size))
+        virtual = _choices(
+            fixed.get("virtual_stages"), _virtual_options(model, sizes["pp"], sequences // size)
+        )
         for stages, stage, group, level in product(virtual, zero, expert, recompute):
             rest = {"virtual_stages": stages, "zero_stage": stage, "ep": group, "recompute": level}
             found.append(sizes | {"micro_batch": size} | rest)

@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .collectives import direct_all_reduce, hierarchical_all_reduce, hierarchical_all_to_all, send_recv
+from .collectives import (
+    direct_all_reduce,
+    hierarchical_all_reduce,
+    hierarchical_all_to_all,
+    send_recv,
+)
 from .elementwise import Number, ceil, maximum, minimum, power, where
 from .fabrics import Fabric
 from .machine import Tier
@@ -181,7 +186,9 @@ def weight_bytes(model: Transformer, job: Job) -> tuple[Number, Number]:
     attention = model.layers * attention_params(model) * job.attention_weight_bytes
     shared = model.moe_layers * model.shared_experts * expert_params(model)
     dense = (model.layers - model.moe_layers) * dense_ffn_params(model)
-    rest = attention + (shared + dense) * job.ffn_weight_bytes + embedding_params(model) * WIDE_BYTES
+    rest = (
+        attention + (shared + dense) * job.ffn_weight_bytes + embedding_params(model) * WIDE_BYTES
+    )
     return expert_params_total(model) * job.ffn_weight_bytes * scale, rest * scale
 
 
@@ -192,7 +199,9 @@ def memory(model: Transformer, job: Job, plan: ServingPlan) -> ServingMemory:
     full = kv_bytes_per_sequence(model, job, job.input_len + job.output_len)
     kv_cache = ceil(job.batch / plan.dp) * full / (kv_shards(model, plan) * plan.pp)
     inner = maximum(model.ffn, model.experts_per_token * model.expert_ffn) / plan.tp
-    activations = minimum(job.input_len, job.prefill_chunk) * (4 * model.hidden + 2 * inner) * WIDE_BYTES
+    activations = (
+        minimum(job.input_len, job.prefill_chunk) * (4 * model.hidden + 2 * inner) * WIDE_BYTES
+    )
     return ServingMemory(weights, kv_cache, activations)
 
 
@@ -202,9 +211,15 @@ def placement(held: ServingMemory, machine: ServingMachine) -> Placement:
     return place(wanted, machine.tiers)
 
 
-def running_batch(job: Job, plan: ServingPlan, machine: ServingMachine, held: ServingMemory) -> Number:
+def running_batch(
+    job: Job, plan: ServingPlan, machine: ServingMachine, held: ServingMemory
+) -> Number:
     """Sequences whose cache finds room at once, at least one a copy and at most `batch`; the others queue."""
-    room = sum(tier.capacity_bytes for tier in machine.tiers) * USABLE_SHARE - held.weights - held.activations
+    room = (
+        sum(tier.capacity_bytes for tier in machine.tiers) * USABLE_SHARE
+        - held.weights
+        - held.activations
+    )
     per_copy = ceil(job.batch / plan.dp)
     fitting = per_copy * minimum(1.0, maximum(room, 0.0) / maximum(held.kv_cache, 1.0))
     return minimum(job.batch, plan.dp * maximum(fitting, 1.0))
@@ -216,13 +231,21 @@ def touched_experts(model: Transformer, tokens: Number) -> Number:
     return model.experts * (1 - power(1 - share, tokens))
 
 
-def _matmul_s(weights: Number, tokens: Number, byte_s: Number, bytes_each: Number, flops: Number) -> Number:
+def _matmul_s(
+    weights: Number, tokens: Number, byte_s: Number, bytes_each: Number, flops: Number
+) -> Number:
     """Roofline of one matmul: reading its weights or multiplying, whichever is slower."""
     return maximum(weights * bytes_each * byte_s, 2 * weights * tokens / flops)
 
 
 def attention_core_s(
-    model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software, tokens: Number, byte_s: Number
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    tokens: Number,
+    byte_s: Number,
 ) -> Number:
     """One step's attention of `tokens` sequences over their cache, all layers: reading it or multiplying.
 
@@ -231,14 +254,26 @@ def attention_core_s(
     seen = attended_tokens(model, job.input_len + job.output_len / 2)
     groups = where(model.kv_lora_rank > 0, 1.0, model.heads / maximum(model.kv_heads, 1))
     reads = power(groups, software.kv_reread)
-    read = tokens * seen * kv_values_per_token(model) * job.kv_bytes / kv_shards(model, plan) * reads
-    width = where(model.kv_lora_rank > 0, 2 * model.kv_lora_rank + model.qk_rope_head_dim, 2 * model.head_dim)
+    read = (
+        tokens * seen * kv_values_per_token(model) * job.kv_bytes / kv_shards(model, plan) * reads
+    )
+    width = where(
+        model.kv_lora_rank > 0, 2 * model.kv_lora_rank + model.qk_rope_head_dim, 2 * model.head_dim
+    )
     flops = 2 * tokens * seen * model.layers * model.heads / plan.tp * width
-    return maximum(read * byte_s / software.kv_efficiency, flops / (m.attention_flops * m.matmul_efficiency))
+    return maximum(
+        read * byte_s / software.kv_efficiency, flops / (m.attention_flops * m.matmul_efficiency)
+    )
 
 
 def expert_layer_s(
-    model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software, tokens: Number, byte_s: Number
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    tokens: Number,
+    byte_s: Number,
 ) -> Number:
     """One layer's routed experts on one chip for `tokens` tokens pooled over the chips that share them."""
     size = expert_params(model) / plan.expert_tp
@@ -248,26 +283,41 @@ def expert_layer_s(
 
 
 def matmuls_s(
-    model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software, tokens: Number, byte_s: Number
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    tokens: Number,
+    byte_s: Number,
 ) -> Number:
     """Seconds one chip spends on the weight matrices of all layers and the output projection, for `tokens`
     tokens of its copy; `byte_s` is the sustained cost of reading one byte of weights."""
-    attention_flops, ffn_flops = m.attention_flops * m.matmul_efficiency, m.ffn_flops * m.matmul_efficiency
+    attention_flops, ffn_flops = (
+        m.attention_flops * m.matmul_efficiency,
+        m.ffn_flops * m.matmul_efficiency,
+    )
     share = 1.0 / plan.tp
     attention = _matmul_s(
         attention_params(model) * share, tokens, byte_s, job.attention_weight_bytes, attention_flops
     )
-    dense = _matmul_s(dense_ffn_params(model) * share, tokens, byte_s, job.ffn_weight_bytes, ffn_flops)
+    dense = _matmul_s(
+        dense_ffn_params(model) * share, tokens, byte_s, job.ffn_weight_bytes, ffn_flops
+    )
     shared_params = model.shared_experts * expert_params(model) * share
     shared = _matmul_s(shared_params, tokens, byte_s, job.ffn_weight_bytes, ffn_flops)
     pooled = tokens * maximum(plan.expert_chips * share, 1.0)
     routed = expert_layer_s(model, job, plan, m, software, pooled, byte_s)
-    head = _matmul_s(model.vocab * model.hidden * share, tokens, byte_s, WIDE_BYTES, attention_flops)
+    head = _matmul_s(
+        model.vocab * model.hidden * share, tokens, byte_s, WIDE_BYTES, attention_flops
+    )
     moe = model.moe_layers
     return model.layers * attention + (model.layers - moe) * dense + moe * (shared + routed) + head
 
 
-def communication_s(model: Transformer, plan: ServingPlan, m: ServingMachine, tokens: Number) -> Number:
+def communication_s(
+    model: Transformer, plan: ServingPlan, m: ServingMachine, tokens: Number
+) -> Number:
     """Seconds of exchanges in one pass of `tokens` tokens through all layers of one copy.
 
     Tensor parallelism sums partial results twice a layer (Shoeybi et al. 2019, section 3). Experts shared by
@@ -280,14 +330,22 @@ def communication_s(model: Transformer, plan: ServingPlan, m: ServingMachine, to
     per_sum = where(plan.tp <= domain, minimum(staged, direct), staged)
     pooled = plan.expert_chips
     routed = size * minimum(maximum(model.experts_per_token, 1), pooled) / plan.tp
-    exchange = hierarchical_all_to_all(routed, pooled, minimum(pooled, domain), m.scaleup, m.scaleout)
+    exchange = hierarchical_all_to_all(
+        routed, pooled, minimum(pooled, domain), m.scaleup, m.scaleout
+    )
     exchanged = where(pooled > plan.tp, model.moe_layers, 0.0)
     hops = (plan.pp - 1) * send_recv(size, m.scaleup)
     return (2 * model.layers - exchanged) * per_sum + exchanged * 2 * exchange + hops
 
 
 def decode_step(
-    model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software, batch: Number, where_: Placement
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    batch: Number,
+    where_: Placement,
 ) -> StepSeconds:
     """Seconds until every one of `batch` running sequences has its next token, by cause.
 
@@ -313,7 +371,12 @@ def decode_step(
 
 
 def prefill_s(
-    model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software, where_: Placement
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    where_: Placement,
 ) -> Number:
     """Seconds to process one prompt on an otherwise idle copy, pass by pass."""
     byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
@@ -329,7 +392,9 @@ def prefill_s(
     return passes * one_pass + scores / (m.attention_flops * m.matmul_efficiency)
 
 
-def serve(model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software) -> ServingTime:
+def serve(
+    model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software
+) -> ServingTime:
     """A closed loop of `batch` clients under continuous batching.
 
     While one sequence decodes its `output_len` tokens every other sequence of its copy passes one prefill, so
@@ -346,7 +411,11 @@ def serve(model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, so
     others = maximum(running / (plan.dp * plan.pp) * coupled - 1, 0.0)
     wait = software.prefill_share * others * one_prefill / job.output_len
     tpot = step.total + wait
-    ttft = software.first_token_s + step.total + one_prefill * (1 + software.first_token_queue * others)
+    ttft = (
+        software.first_token_s
+        + step.total
+        + one_prefill * (1 + software.first_token_queue * others)
+    )
     ttft = ttft + (job.batch / running - 1) * (ttft + job.output_len * tpot)
     rate = job.batch * job.output_len / (ttft + job.output_len * tpot)
     return ServingTime(ttft, tpot, rate, running, wait, one_prefill, step)

@@ -54,9 +54,13 @@ class Move:
         ):
             _require(getattr(self, name) >= 0, name, "of at least 0")
         _require(
-            (self.failure_probability >= 0) & (self.failure_probability < 1), "failure_probability", "from 0 to below 1"
+            (self.failure_probability >= 0) & (self.failure_probability < 1),
+            "failure_probability",
+            "from 0 to below 1",
         )
-        _require((self.start_share > 0) & (self.start_share <= 1), "start_share", "above 0 and at most 1")
+        _require(
+            (self.start_share > 0) & (self.start_share <= 1), "start_share", "above 0 and at most 1"
+        )
 
 
 def _require(holds: Number, name: str, expected: str) -> None:
@@ -74,7 +78,9 @@ def learning_factor(move: Move) -> Number:
     missing = 1.0 - move.start_share
     years = years_of_use(move)
     return move.learning_years * (
-        years / move.learning_years + log(1.0 - missing * exp(-years / move.learning_years)) - log(move.start_share)
+        years / move.learning_years
+        + log(1.0 - missing * exp(-years / move.learning_years))
+        - log(move.start_share)
     )
 
 
@@ -90,7 +96,9 @@ def fixed_cost_years(move: Move) -> dict[str, Number]:
 
 def gain_usd(move: Move, advantage: Number) -> Number:
     """Expected gain of the move over the horizon, in dollars, at an advantage in performance per dollar."""
-    saved = (1.0 - move.failure_probability) * (years_of_use(move) - learning_factor(move) / advantage)
+    saved = (1.0 - move.failure_probability) * (
+        years_of_use(move) - learning_factor(move) / advantage
+    )
     return move.yearly_spend_usd * (saved - sum(fixed_cost_years(move).values()))
 
 

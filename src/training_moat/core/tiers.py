@@ -44,7 +44,9 @@ def usable_tiers(chip: Chip) -> tuple[Tier, ...]:
     return tuple(sorted(known, key=lambda tier: -tier.bytes_per_s))
 
 
-def place(wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Number = USABLE_SHARE) -> Placement:
+def place(
+    wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Number = USABLE_SHARE
+) -> Placement:
     """Fill the tiers in order with the kinds of data in order of `wanted` (kind -> bytes per chip).
 
     What overflows is charged at the last tier's rate, so that the answer stays defined; `overflow` says

@@ -14,12 +14,7 @@ from .elementwise import Number, log2, logical_and, logical_or, maximum, minimum
 from .fabrics import Fabric
 from .memory import OPTIMIZER_BYTES, expert_data_ranks, params_per_stage
 from .plan import Plan
-from .workload import (
-    Transformer,
-    attended_tokens,
-    attention_params,
-    training_flops_per_token,
-)
+from .workload import Transformer, attended_tokens, attention_params, training_flops_per_token
 
 FLASH_BACKWARD_RATIO = 2.5
 """Fused attention's backward pass does five matmuls to the forward pass's two (Dao 2023, section 3.1)."""
@@ -120,14 +115,22 @@ def micro_tokens(plan: Plan) -> Number:
 
 
 def matmul_seconds(
-    rows: Number, inner: Number, columns: Number, peak: Number, value_bytes: Number, node: Node, eff: Efficiency
+    rows: Number,
+    inner: Number,
+    columns: Number,
+    peak: Number,
+    value_bytes: Number,
+    node: Node,
+    eff: Efficiency,
 ) -> Number:
     """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands'
     and result's traffic. Adding the two, rather than taking the larger, makes utilisation fall smoothly for
     small shapes, as measured tile and wave quantisation does (Williams et al. 2009; NVIDIA matmul guide)."""
     flops = 2 * rows * inner * columns
     traffic = value_bytes * (rows * inner + inner * columns) + 2 * rows * columns
-    return flops / (peak * eff.matmul) + eff.reread * traffic / (node.memory_bytes_per_s * eff.memory)
+    return flops / (peak * eff.matmul) + eff.reread * traffic / (
+        node.memory_bytes_per_s * eff.memory
+    )
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
@@ -149,7 +152,15 @@ def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effic
 def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward up-projections of latent attention (none for others), one layer and micro-batch."""
     m, q, kv = micro_tokens(plan), model.q_lora_rank, model.kv_lora_rank
-    queries = matmul_seconds(m, q, model.heads * model.query_key_dim / plan.tp, node.peak_flops, node.value_bytes, node, eff)
+    queries = matmul_seconds(
+        m,
+        q,
+        model.heads * model.query_key_dim / plan.tp,
+        node.peak_flops,
+        node.value_bytes,
+        node,
+        eff,
+    )
     widths = model.heads * (model.qk_nope_head_dim + model.value_dim) / plan.tp
     keys_values = matmul_seconds(m, kv, widths, node.peak_flops, node.value_bytes, node, eff)
     return where(kv > 0, queries + keys_values, 0.0)
@@ -161,12 +172,27 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     groups = maximum(plan.ep, 1)
     local = experts / groups
     split = where(plan.ep >= plan.tp, 1, plan.tp)
-    tokens_seen = micro_tokens(plan) * groups * model.experts_per_token / where(plan.ep >= plan.tp, plan.tp, 1)
+    tokens_seen = (
+        micro_tokens(plan)
+        * groups
+        * model.experts_per_token
+        / where(plan.ep >= plan.tp, plan.tp, 1)
+    )
     rows = tokens_seen / experts
     width = maximum(model.expert_ffn, 1e-9) / split
-    one = matmul_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node.peak_flops, node.value_bytes, node, eff)
+    one = matmul_seconds(
+        rows,
+        model.hidden,
+        (1 + model.gated_ffn) * width,
+        node.peak_flops,
+        node.value_bytes,
+        node,
+        eff,
+    )
     two = matmul_seconds(rows, width, model.hidden, node.peak_flops, node.value_bytes, node, eff)
-    return model.moe_layers / model.layers * local * (one + two) / (eff.expert * eff.expert_software)
+    return (
+        model.moe_layers / model.layers * local * (one + two) / (eff.expert * eff.expert_software)
+    )
 
 
 def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
@@ -176,7 +202,9 @@ def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) ->
     return model.moe_layers / model.layers * fixed / eff.expert_software
 
 
-def _attention_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> tuple[Number, Number, Number]:
+def _attention_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency
+) -> tuple[Number, Number, Number]:
     """Attention core of one layer and micro-batch: (compute forward, memory forward, backward over forward).
 
     Fused kernels skip the masked half of the scores; unfused ones compute it and move every score.
@@ -211,13 +239,17 @@ def _cast_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -
     """Forward casts of one layer's matmul inputs to a format of at most 8 bits (nothing for 16-bit runs)."""
     moe_share = model.moe_layers / model.layers
     visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
-    inputs = (2 + moe_share * model.experts_per_token) * model.hidden + model.heads * model.value_dim / plan.tp
+    inputs = (
+        2 + moe_share * model.experts_per_token
+    ) * model.hidden + model.heads * model.value_dim / plan.tp
     inputs = inputs + ((1 - moe_share) * model.ffn + moe_share * visited) / plan.tp
     traffic = CAST_BYTES_PER_VALUE * micro_tokens(plan) * inputs
     return where(node.value_bytes < 2, traffic / (node.memory_bytes_per_s * eff.memory), 0.0)
 
 
-def _vocabulary_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> tuple[Number, Number]:
+def _vocabulary_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency
+) -> tuple[Number, Number]:
     """Output projection forward and backward, and the softmax over the vocabulary, one micro-batch."""
     m = micro_tokens(plan)
     columns = model.vocab / plan.tp
@@ -242,11 +274,17 @@ def _tensor_parallel_seconds(model: Transformer, plan: Plan, node: Node) -> Numb
     m = micro_tokens(plan)
     message = 2 * m * model.hidden
     local = _group(plan, node, 1, plan.tp)
-    reduce = 2 * collectives.hierarchical_all_reduce(message, plan.tp, local, node.scaleup, node.scaleout)
-    kv_width = where(model.kv_lora_rank > 0, model.heads * model.query_key_dim, model.kv_heads * model.head_dim)
+    reduce = 2 * collectives.hierarchical_all_reduce(
+        message, plan.tp, local, node.scaleup, node.scaleout
+    )
+    kv_width = where(
+        model.kv_lora_rank > 0, model.heads * model.query_key_dim, model.kv_heads * model.head_dim
+    )
     ring = 2 * 2 * m * plan.cp * kv_width / plan.tp
     cp_local = _group(plan, node, plan.tp, plan.cp)
-    gather = collectives.hierarchical_all_gather(ring, plan.cp, cp_local, node.scaleup, node.scaleout)
+    gather = collectives.hierarchical_all_gather(
+        ring, plan.cp, cp_local, node.scaleup, node.scaleout
+    )
     return reduce + gather
 
 
@@ -256,7 +294,9 @@ def _expert_exchange_seconds(model: Transformer, plan: Plan, node: Node) -> Numb
     groups = maximum(plan.ep, 1)
     message = 2 * m * model.experts_per_token * model.hidden / where(plan.ep >= plan.tp, plan.tp, 1)
     local = _group(plan, node, 1, groups)
-    one = collectives.hierarchical_all_to_all(message, groups, local, node.scaleup, node.scaleout, model.experts_per_token)
+    one = collectives.hierarchical_all_to_all(
+        message, groups, local, node.scaleup, node.scaleout, model.experts_per_token
+    )
     return model.moe_layers / model.layers * 2 * one
 
 
@@ -282,13 +322,19 @@ def _gradient_seconds(model: Transformer, plan: Plan, node: Node) -> tuple[Numbe
     expert_local = _group(plan, node, maximum(plan.ep, 1), expert_ranks)
     levels = (node.scaleup, node.scaleout)
     once = collectives.hierarchical_all_reduce(2 * dense, ranks, local, *levels)
-    once = once + collectives.hierarchical_all_reduce(2 * expert, expert_ranks, expert_local, *levels)
+    once = once + collectives.hierarchical_all_reduce(
+        2 * expert, expert_ranks, expert_local, *levels
+    )
     gather = collectives.hierarchical_all_gather(2 * dense, ranks, local, *levels)
-    gather = gather + collectives.hierarchical_all_gather(2 * expert, expert_ranks, expert_local, *levels)
+    gather = gather + collectives.hierarchical_all_gather(
+        2 * expert, expert_ranks, expert_local, *levels
+    )
     return once, 3 * gather * plan.micro_batches
 
 
-def _optimizer_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency, optimizer: str) -> Number:
+def _optimizer_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency, optimizer: str
+) -> Number:
     """One pass over gradients, states and weights at the sustained memory bandwidth."""
     dense, expert = params_per_stage(model, plan)
     sharded = plan.zero_stage >= 1
@@ -309,7 +355,9 @@ def step_time(
 ) -> StepTime:
     """Seconds of one training step of `model` under `plan` on `node` chips, by part."""
     layers, batches = model.layers / plan.pp, plan.micro_batches
-    matmul = _dense_matmul_seconds(model, plan, node, eff) + _expert_matmul_seconds(model, plan, node, eff)
+    matmul = _dense_matmul_seconds(model, plan, node, eff) + _expert_matmul_seconds(
+        model, plan, node, eff
+    )
     core, core_traffic, core_backward = _attention_seconds(model, plan, node, eff)
     moe_share = model.moe_layers / model.layers
     # Stacks that fuse the experts' products also fuse the operations around them.
@@ -318,14 +366,22 @@ def step_time(
     casts = fused * _cast_seconds(model, plan, node, eff)
     # Passes over a layer: one forward, two forward-equivalents backward, one more when recomputed.
     again = plan.recomputed_layers
-    unfused_again = where(logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute)
+    unfused_again = where(
+        logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute
+    )
     core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
     stack = 1 / eff.software
     light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
     matmul = (3 + again) * matmul + light * _latent_seconds(model, plan, node, eff)
     compute = matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
-    traffic = (3 + again + light * NORM_SHARE) * streams + (2 + again) * casts + (1 + unfused_again + core_backward) * core_traffic
-    overhead = (3 + again) * (fused * eff.layer_seconds + _expert_overhead_seconds(model, plan, eff))
+    traffic = (
+        (3 + again + light * NORM_SHARE) * streams
+        + (2 + again) * casts
+        + (1 + unfused_again + core_backward) * core_traffic
+    )
+    overhead = (3 + again) * (
+        fused * eff.layer_seconds + _expert_overhead_seconds(model, plan, eff)
+    )
     vocabulary, softmax = _vocabulary_seconds(model, plan, node, eff)
     tensor = (2 + again) * _tensor_parallel_seconds(model, plan, node)
     expert = (2 + again) * _expert_exchange_seconds(model, plan, node)
@@ -339,13 +395,23 @@ def step_time(
     stage_overhead = stack * layers * overhead
     stage = stage_compute + stage_traffic + stage_overhead + layers * (tensor + expert) + hop
     # While the pipeline fills and drains, micro-batches pass the earlier stages: no vocabulary work there.
-    bubble = (plan.pp - 1) / plan.virtual_stages * (stage - hop / 2 - vocabulary / eff.matmul_software - stack * softmax)
+    bubble = (
+        (plan.pp - 1)
+        / plan.virtual_stages
+        * (stage - hop / 2 - vocabulary / eff.matmul_software - stack * softmax)
+    )
     once, sharded = _gradient_seconds(model, plan, node)
     cover = stage_compute + stage_traffic - layers * (tensor_hidden + expert_hidden)
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     gradients = where(plan.zero_stage >= 3, sharded, once)
-    data = gradients - _hidden(gradients, where(plan.zero_stage >= 3, batches, 1) * cover, eff.overlap_data)
-    other = _optimizer_seconds(model, plan, node, eff, optimizer) + stack * eff.step_seconds + batches * stage_overhead
+    data = gradients - _hidden(
+        gradients, where(plan.zero_stage >= 3, batches, 1) * cover, eff.overlap_data
+    )
+    other = (
+        _optimizer_seconds(model, plan, node, eff, optimizer)
+        + stack * eff.step_seconds
+        + batches * stage_overhead
+    )
     busy = batches * stage + bubble
     return StepTime(
         compute=batches * stage_compute,
@@ -368,7 +434,13 @@ def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
     """Matmul FLOPs of a step with recomputation: a third of the layers' on top when full, the attention
     core's forward when selective (Korthikanti et al. 2022, equations 7 and 8)."""
     tokens = plan.tokens_per_step
-    score = 2 * model.layers * attended_tokens(model, plan.seq_len) * model.heads * (model.query_key_dim + model.value_dim)
+    score = (
+        2
+        * model.layers
+        * attended_tokens(model, plan.seq_len)
+        * model.heads
+        * (model.query_key_dim + model.value_dim)
+    )
     vocabulary = 2 * model.hidden * model.vocab
     layered = training_flops_per_token(model, plan.seq_len) / 3 - vocabulary
     extra = plan.recomputed_layers * layered + where(plan.recompute == 1, score, 0.0)

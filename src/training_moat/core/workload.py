@@ -57,7 +57,9 @@ class Transformer:
     @property
     def query_key_dim(self) -> Number:
         """Width of one head's query and key."""
-        return where(self.kv_lora_rank > 0, self.qk_nope_head_dim + self.qk_rope_head_dim, self.head_dim)
+        return where(
+            self.kv_lora_rank > 0, self.qk_nope_head_dim + self.qk_rope_head_dim, self.head_dim
+        )
 
     @property
     def value_dim(self) -> Number:
@@ -71,9 +73,9 @@ def attention_params(model: Transformer) -> Number:
     plain = h * model.head_dim * (2 * model.heads + 2 * model.kv_heads)
     q_width = model.heads * model.query_key_dim
     latent_q = where(model.q_lora_rank > 0, model.q_lora_rank * (h + q_width), h * q_width)
-    latent_kv = h * (model.kv_lora_rank + model.qk_rope_head_dim) + model.kv_lora_rank * model.heads * (
-        model.qk_nope_head_dim + model.v_head_dim
-    )
+    latent_kv = h * (
+        model.kv_lora_rank + model.qk_rope_head_dim
+    ) + model.kv_lora_rank * model.heads * (model.qk_nope_head_dim + model.v_head_dim)
     latent = latent_q + latent_kv + model.heads * model.v_head_dim * h
     return where(model.kv_lora_rank > 0, latent, plain)
 
@@ -109,7 +111,9 @@ def derived_params(model: Transformer) -> Number:
 def derived_active_params(model: Transformer) -> Number:
     """Weights one token passes through, input embedding included."""
     dense_layers = model.layers - model.moe_layers
-    used = (model.experts_per_token + model.shared_experts) * expert_params(model) + model.hidden * model.experts
+    used = (model.experts_per_token + model.shared_experts) * expert_params(
+        model
+    ) + model.hidden * model.experts
     return (
         model.layers * attention_params(model)
         + dense_layers * dense_ffn_params(model)
@@ -125,7 +129,9 @@ def params(model: Transformer) -> Number:
 
 def active_params(model: Transformer) -> Number:
     """Weights one token passes through: the published count where given, else the derived one."""
-    return where(model.active_params_given > 0, model.active_params_given, derived_active_params(model))
+    return where(
+        model.active_params_given > 0, model.active_params_given, derived_active_params(model)
+    )
 
 
 def expert_params_total(model: Transformer) -> Number:

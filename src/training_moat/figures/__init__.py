@@ -10,6 +10,19 @@ from .publishing import publish, sentence, table
 from .theme import COMPANY_COLOURS, VERDICT_COLOURS
 
 __all__ = [
-    "COMPANY_COLOURS", "VERDICT_COLOURS", "bars", "cards", "heatmap", "lines", "number_line", "points", "publish", "ranges", "sentence",
-    "stacked_bars", "table", "timeline", "tornado",
+    "COMPANY_COLOURS",
+    "VERDICT_COLOURS",
+    "bars",
+    "cards",
+    "heatmap",
+    "lines",
+    "number_line",
+    "points",
+    "publish",
+    "ranges",
+    "sentence",
+    "stacked_bars",
+    "table",
+    "timeline",
+    "tornado",
 ]

@@ -29,9 +29,18 @@ _SCRIPT = """(function () {
 
 
 def cards(
-    frame: pd.DataFrame, *, heading: str, badge: str, filters: Mapping[str, str], lines: Mapping[str, str],
-    caption: str, source: str | Sequence[str], link: str | None = None, link_text: str = "Where it is shown",
-    sources: str | None = None, colors: Mapping[str, str] | None = None,
+    frame: pd.DataFrame,
+    *,
+    heading: str,
+    badge: str,
+    filters: Mapping[str, str],
+    lines: Mapping[str, str],
+    caption: str,
+    source: str | Sequence[str],
+    link: str | None = None,
+    link_text: str = "Where it is shown",
+    sources: str | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> publishing.Output:
     """Show one expandable card per row, with a menu per filter that hides the others.
 
@@ -45,11 +54,15 @@ def cards(
     paint = dict(colors or theme.VERDICT_COLOURS)
     unpainted = sorted(set(data[badge].astype(str)) - set(paint))
     if unpainted:
-        raise InputError(f"cards: no colour for badge '{unpainted[0]}'; expected one of {', '.join(paint)}.")
+        raise InputError(
+            f"cards: no colour for badge '{unpainted[0]}'; expected one of {', '.join(paint)}."
+        )
     number = publishing._number("Table", caption)
     menus = "\n".join(_menu(number, name, label, data) for name, label in filters.items())
-    body = "\n".join(_card(row, heading, badge, filters, lines, link, link_text, sources, paint)
-                     for row in data.to_dict("records"))
+    body = "\n".join(
+        _card(row, heading, badge, filters, lines, link, link_text, sources, paint)
+        for row in data.to_dict("records")
+    )
     page = (
         f'<figure class="moat-cards" id="table-{number}">\n'
         f"<figcaption><strong>Table {number}.</strong> {html.escape(caption)} {publishing._source_line(source)} "
@@ -62,23 +75,42 @@ def cards(
 
 def _menu(number: int, name: str, label: str, data: pd.DataFrame) -> str:
     mark = f"menu-{number}-{name}"
-    options = "".join(f'<option value="{_safe(value)}">{_safe(value)}</option>' for value in dict.fromkeys(data[name]))
-    return (f'<label for="{mark}">{html.escape(label)}</label> '
-            f'<select id="{mark}" name="{html.escape(name)}"><option value="">all</option>{options}</select>')
+    options = "".join(
+        f'<option value="{_safe(value)}">{_safe(value)}</option>'
+        for value in dict.fromkeys(data[name])
+    )
+    return (
+        f'<label for="{mark}">{html.escape(label)}</label> '
+        f'<select id="{mark}" name="{html.escape(name)}"><option value="">all</option>{options}</select>'
+    )
 
 
 def _card(
-    row: dict, heading: str, badge: str, filters: Mapping[str, str], lines: Mapping[str, str], link: str | None,
-    link_text: str, sources: str | None, paint: Mapping[str, str],
+    row: dict,
+    heading: str,
+    badge: str,
+    filters: Mapping[str, str],
+    lines: Mapping[str, str],
+    link: str | None,
+    link_text: str,
+    sources: str | None,
+    paint: Mapping[str, str],
 ) -> str:
     marks = "".join(f' data-{html.escape(name)}="{_safe(row[name])}"' for name in filters)
-    told = "".join(f"<dt>{html.escape(label)}</dt><dd>{publishing._cell(row[column], None)}</dd>"
-                   for label, column in lines.items() if publishing._cell(row[column], None))
-    cited = publishing._source_line(str(row[sources]).split(";")) if sources and row[sources] else ""
+    told = "".join(
+        f"<dt>{html.escape(label)}</dt><dd>{publishing._cell(row[column], None)}</dd>"
+        for label, column in lines.items()
+        if publishing._cell(row[column], None)
+    )
+    cited = (
+        publishing._source_line(str(row[sources]).split(";")) if sources and row[sources] else ""
+    )
     place = f'<a href="{_safe(row[link])}">{html.escape(link_text)}</a> ' if link else ""
     dot = f'<span class="moat-dot" style="background:{paint[str(row[badge])]}"></span>'
-    return (f'<details class="moat-card"{marks}><summary>{dot}<strong>{_safe(row[badge])}</strong> {_safe(row[heading])}</summary>'
-            f"<dl>{told}</dl><p>{place}{cited}</p></details>")
+    return (
+        f'<details class="moat-card"{marks}><summary>{dot}<strong>{_safe(row[badge])}</strong> {_safe(row[heading])}</summary>'
+        f"<dl>{told}</dl><p>{place}{cited}</p></details>"
+    )
 
 
 def _safe(value: object) -> str:

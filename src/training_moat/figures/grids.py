@@ -12,10 +12,24 @@ from . import parts, theme
 
 
 def heatmap(
-    frame: pd.DataFrame, *, x: str, y: str, value: str, title: str, value_title: str, x_title: str | None = None,
-    y_title: str | None = None, label: str | None = None, label_format: str = ".2~g", show_labels: bool = True,
-    log: bool = False, middle: float | None = None, x_sort: Any = None, y_sort: Any = None,
-    tooltip: Sequence[str] | None = None, colors: dict[str, str] | None = None,
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    value: str,
+    title: str,
+    value_title: str,
+    x_title: str | None = None,
+    y_title: str | None = None,
+    label: str | None = None,
+    label_format: str = ".2~g",
+    show_labels: bool = True,
+    log: bool = False,
+    middle: float | None = None,
+    x_sort: Any = None,
+    y_sort: Any = None,
+    tooltip: Sequence[str] | None = None,
+    colors: dict[str, str] | None = None,
 ) -> alt.LayerChart:
     """Coloured cells of `value` over two categories.
 
@@ -24,33 +38,73 @@ def heatmap(
     """
     data = parts.tidy(frame, x, y, value, label)
     columns, rows = parts.ordered(data, x, x, x_sort), parts.ordered(data, y, y, y_sort)
-    side = alt.X(field=parts.field(x), type="nominal", sort=columns, axis=alt.Axis(title=x_title, orient="top", labelAngle=0 if len(columns) < 9 else -45))
+    side = alt.X(
+        field=parts.field(x),
+        type="nominal",
+        sort=columns,
+        axis=alt.Axis(title=x_title, orient="top", labelAngle=0 if len(columns) < 9 else -45),
+    )
     down = alt.Y(field=parts.field(y), type="nominal", sort=rows, axis=alt.Axis(title=y_title))
     base = alt.Chart(data).encode(x=side, y=down, tooltip=parts.tooltips(data, tooltip))
     if pd.api.types.is_numeric_dtype(data[value]):
         low, high = parts.bounds(data[value], log, value)
         if middle is not None:
             reach = max(high - middle, middle - low) or 1.0
-            ramp = alt.Scale(domain=[middle - reach, middle, middle + reach], range=[theme.DIVERGING[0], theme.DIVERGING[2], theme.DIVERGING[4]])
+            ramp = alt.Scale(
+                domain=[middle - reach, middle, middle + reach],
+                range=[theme.DIVERGING[0], theme.DIVERGING[2], theme.DIVERGING[4]],
+            )
             dark = f"abs(datum['{value}'] - {middle}) > {0.55 * reach}"
         else:
-            ramp = alt.Scale(type="log" if log else "linear", domain=[low, high], range=theme.SEQUENTIAL)
+            ramp = alt.Scale(
+                type="log" if log else "linear", domain=[low, high], range=theme.SEQUENTIAL
+            )
             dark = f"datum['{value}'] > {(low * high) ** 0.5 if log else (low + high) / 2}"
-        kind, text = "quantitative", alt.Text(field=parts.field(label or value), type="nominal" if label else "quantitative", **({} if label else {"format": label_format}))
+        kind, text = (
+            "quantitative",
+            alt.Text(
+                field=parts.field(label or value),
+                type="nominal" if label else "quantitative",
+                **({} if label else {"format": label_format}),
+            ),
+        )
         legend = alt.Legend(title=value_title, titleLimit=320, gradientLength=160, tickCount=3)
         ink = alt.condition(dark, alt.value("#ffffff"), alt.value("#1d232a"))
     else:
-        ramp, kind, legend = theme.colour_scale(data[value].astype(str), colors), "nominal", alt.Legend(title=None)
-        text, ink = alt.Text(field=parts.field(label or value), type="nominal"), alt.value("#ffffff")
-    cells = base.mark_rect(stroke="#88888833").encode(color=alt.Color(field=parts.field(value), type=kind, scale=ramp, legend=legend))
-    layers = [cells, base.mark_text(fontSize=11).encode(text=text, color=ink)] if show_labels else [cells]
+        ramp, kind, legend = (
+            theme.colour_scale(data[value].astype(str), colors),
+            "nominal",
+            alt.Legend(title=None),
+        )
+        text, ink = (
+            alt.Text(field=parts.field(label or value), type="nominal"),
+            alt.value("#ffffff"),
+        )
+    cells = base.mark_rect(stroke="#88888833").encode(
+        color=alt.Color(field=parts.field(value), type=kind, scale=ramp, legend=legend)
+    )
+    layers = (
+        [cells, base.mark_text(fontSize=11).encode(text=text, color=ink)]
+        if show_labels
+        else [cells]
+    )
     return parts.layered(layers, title, parts.band_height(len(rows), row=28, room=0))
 
 
 def timeline(
-    frame: pd.DataFrame, *, start: str, lane: str, title: str, label: str | None = None, end: str | None = None,
-    color: str | None = None, reference: Any = None, sort: Any = None, x_title: str | None = None,
-    colors: dict[str, str] | None = None, tooltip: Sequence[str] | None = None,
+    frame: pd.DataFrame,
+    *,
+    start: str,
+    lane: str,
+    title: str,
+    label: str | None = None,
+    end: str | None = None,
+    color: str | None = None,
+    reference: Any = None,
+    sort: Any = None,
+    x_title: str | None = None,
+    colors: dict[str, str] | None = None,
+    tooltip: Sequence[str] | None = None,
 ) -> alt.LayerChart:
     """Events on dated lanes: a dot per event, or a bar where the row has an end.
 
@@ -60,26 +114,60 @@ def timeline(
     rows = parts.ordered(data, lane, lane, sort)
     first, last = data[start].min(), (data[end] if end else data[start]).max()
     room = (last - first) * 0.25 if label else (last - first) * 0.03
-    span = alt.Scale(domain=[day.strftime("%Y-%m-%d") for day in (first - (last - first) * 0.03, last + room)])
-    along = alt.X(field=parts.field(start), type="temporal", axis=alt.Axis(title=x_title, tickCount=6, grid=True, format="%Y"), scale=span)
+    span = alt.Scale(
+        domain=[day.strftime("%Y-%m-%d") for day in (first - (last - first) * 0.03, last + room)]
+    )
+    along = alt.X(
+        field=parts.field(start),
+        type="temporal",
+        axis=alt.Axis(title=x_title, tickCount=6, grid=True, format="%Y"),
+        scale=span,
+    )
     down = alt.Y(field=parts.field(lane), type="nominal", sort=rows, axis=alt.Axis(title=None))
     base = alt.Chart(data).encode(x=along, y=down, tooltip=parts.tooltips(data, tooltip))
     paint: dict[str, Any] = {"color": alt.value(theme.ACCENT)}
     if color:
         shown = alt.Legend(title=None) if color != lane else None
-        paint = {"color": alt.Color(field=parts.field(color), type="nominal", scale=theme.colour_scale(data[color].astype(str), colors), legend=shown)}
+        paint = {
+            "color": alt.Color(
+                field=parts.field(color),
+                type="nominal",
+                scale=theme.colour_scale(data[color].astype(str), colors),
+                legend=shown,
+            )
+        }
     layers: list[alt.Chart] = []
     if end:
-        layers.append(base.mark_bar(height=8, opacity=0.6).encode(x2=alt.X2(field=parts.field(end)), **paint))
+        layers.append(
+            base.mark_bar(height=8, opacity=0.6).encode(x2=alt.X2(field=parts.field(end)), **paint)
+        )
     layers.append(base.mark_point(size=85, opacity=1).encode(**paint))
     if label:
-        layers.append(base.mark_text(align="left", baseline="middle", dx=8, fontSize=11).encode(text=alt.Text(field=parts.field(label), type="nominal")))
-    return parts.layered([*layers, *parts.reference_lines(reference, "x")], title, parts.band_height(len(rows), row=26))
+        layers.append(
+            base.mark_text(align="left", baseline="middle", dx=8, fontSize=11).encode(
+                text=alt.Text(field=parts.field(label), type="nominal")
+            )
+        )
+    return parts.layered(
+        [*layers, *parts.reference_lines(reference, "x")],
+        title,
+        parts.band_height(len(rows), row=26),
+    )
 
 
 def tornado(
-    frame: pd.DataFrame, *, name: str, low: str, high: str, base: float, title: str, value_title: str,
-    log: bool = False, tooltip: Sequence[str] | None = None, top: int = 12, reference: Any = None,
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    low: str,
+    high: str,
+    base: float,
+    title: str,
+    value_title: str,
+    log: bool = False,
+    tooltip: Sequence[str] | None = None,
+    top: int = 12,
+    reference: Any = None,
 ) -> alt.LayerChart:
     """How far the answer moves when one input goes from its low to its high value, widest first.
 
@@ -89,18 +177,48 @@ def tornado(
     data = parts.tidy(frame, name, low, high)
     swing = (data[high] / data[low]).abs() if log else (data[high] - data[low]).abs()
     swing = swing.where(swing >= 1, 1 / swing) if log else swing
-    data = data.assign(_swing=swing).sort_values("_swing", ascending=False, kind="stable").head(top).drop(columns="_swing")
-    ends = data.melt(id_vars=[column for column in data.columns if column not in (low, high)], value_vars=[low, high], var_name="input at", value_name="answer")
+    data = (
+        data.assign(_swing=swing)
+        .sort_values("_swing", ascending=False, kind="stable")
+        .head(top)
+        .drop(columns="_swing")
+    )
+    ends = data.melt(
+        id_vars=[column for column in data.columns if column not in (low, high)],
+        value_vars=[low, high],
+        var_name="input at",
+        value_name="answer",
+    )
     ends["input at"] = ends["input at"].map({low: "its low value", high: "its high value"})
     ends = ends.assign(base=base)
     left, right = parts.bounds([*ends["answer"], base], log, "answer")
     order = [str(item) for item in data[name]]
-    bar = alt.Chart(ends).mark_bar(height=14).encode(
-        x=alt.X("answer:Q", scale=parts.scale(left, right, log), stack=None, axis=parts.axis(value_title, left, right, log)),
-        x2="base:Q",
-        y=alt.Y(field=parts.field(name), type="nominal", sort=order, axis=alt.Axis(title=None)),
-        color=alt.Color("input at:N", scale=alt.Scale(domain=["its low value", "its high value"], range=[theme.PALETTE[1], theme.PALETTE[0]]), legend=alt.Legend(title="input at")),
-        tooltip=parts.tooltips(ends, tooltip),
+    bar = (
+        alt.Chart(ends)
+        .mark_bar(height=14)
+        .encode(
+            x=alt.X(
+                "answer:Q",
+                scale=parts.scale(left, right, log),
+                stack=None,
+                axis=parts.axis(value_title, left, right, log),
+            ),
+            x2="base:Q",
+            y=alt.Y(field=parts.field(name), type="nominal", sort=order, axis=alt.Axis(title=None)),
+            color=alt.Color(
+                "input at:N",
+                scale=alt.Scale(
+                    domain=["its low value", "its high value"],
+                    range=[theme.PALETTE[1], theme.PALETTE[0]],
+                ),
+                legend=alt.Legend(title="input at"),
+            ),
+            tooltip=parts.tooltips(ends, tooltip),
+        )
     )
     middle = alt.Chart(pd.DataFrame({"base": [base]})).mark_rule().encode(x="base:Q")
-    return parts.layered([bar, middle, *parts.reference_lines(reference, "x", (left, right, log))], title, parts.band_height(len(order)))
+    return parts.layered(
+        [bar, middle, *parts.reference_lines(reference, "x", (left, right, log))],
+        title,
+        parts.band_height(len(order)),
+    )

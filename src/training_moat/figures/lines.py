@@ -25,11 +25,28 @@ def _crowded(ends: pd.DataFrame, y: str, low: float, high: float, log: bool) -> 
 
 
 def lines(
-    frame: pd.DataFrame, *, x: str, y: str, title: str, x_title: str, y_title: str, series: str | None = None,
-    band: tuple[str, str] | None = None, log_x: bool = False, log_y: bool = False, points: bool = False,
-    reference: Any = None, reference_x: Any = None, x_domain: Sequence[float] | None = None,
-    y_domain: Sequence[float] | None = None, y_format: str | None = None, x_format: str | None = None,
-    zero: bool = False, step: bool = False, height: int = 300, colors: dict[str, str] | None = None,
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    title: str,
+    x_title: str,
+    y_title: str,
+    series: str | None = None,
+    band: tuple[str, str] | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+    points: bool = False,
+    reference: Any = None,
+    reference_x: Any = None,
+    x_domain: Sequence[float] | None = None,
+    y_domain: Sequence[float] | None = None,
+    y_format: str | None = None,
+    x_format: str | None = None,
+    zero: bool = False,
+    step: bool = False,
+    height: int = 300,
+    colors: dict[str, str] | None = None,
     tooltip: Sequence[str] | None = None,
 ) -> alt.LayerChart:
     """Lines over a number or a date, each named at its end (or in a legend where ends crowd).
@@ -43,14 +60,30 @@ def lines(
     low, high = parts.bounds(everything, log_y, y)
     date = pd.api.types.is_datetime64_any_dtype(data[x])
     if date:
-        along = alt.X(field=parts.field(x), type="temporal", axis=alt.Axis(title=x_title, tickCount=6))
+        along = alt.X(
+            field=parts.field(x), type="temporal", axis=alt.Axis(title=x_title, tickCount=6)
+        )
     else:
         left, right = parts.bounds(data[x], log_x, x)
-        x_scale = alt.Scale(type="log", domain=[left, right], nice=False) if log_x and x_domain is None else parts.scale(left, right, log_x, False, x_domain)
+        x_scale = (
+            alt.Scale(type="log", domain=[left, right], nice=False)
+            if log_x and x_domain is None
+            else parts.scale(left, right, log_x, False, x_domain)
+        )
         if not log_x and x_domain is None:
             x_scale = alt.Scale(domain=[left, right], nice=False)
-        along = alt.X(field=parts.field(x), type="quantitative", scale=x_scale, axis=parts.axis(x_title, left, right, log_x, x_format, x_domain or [left, right], grid=False))
-    upward = {"scale": parts.scale(low, high, log_y, zero, y_domain), "axis": parts.axis(y_title, low, high, log_y, y_format, y_domain)}
+        along = alt.X(
+            field=parts.field(x),
+            type="quantitative",
+            scale=x_scale,
+            axis=parts.axis(
+                x_title, left, right, log_x, x_format, x_domain or [left, right], grid=False
+            ),
+        )
+    upward = {
+        "scale": parts.scale(low, high, log_y, zero, y_domain),
+        "axis": parts.axis(y_title, low, high, log_y, y_format, y_domain),
+    }
     up = alt.Y(field=parts.field(y), type="quantitative", **upward)
     base = alt.Chart(data).encode(x=along)
     paint: dict[str, Any] = {}
@@ -59,18 +92,41 @@ def lines(
         ends = _ends(data, x, y, series)
         crowded = _crowded(ends, y, low, high, log_y)
         table = theme.colour_scale(data[series].astype(str), colors)
-        paint["color"] = alt.Color(field=parts.field(series), type="nominal", scale=table, legend=alt.Legend(title=None) if crowded else None)
+        paint["color"] = alt.Color(
+            field=parts.field(series),
+            type="nominal",
+            scale=table,
+            legend=alt.Legend(title=None) if crowded else None,
+        )
         if not crowded:
-            mark = alt.Chart(ends).mark_text(align="right", baseline="bottom", dy=-6, fontWeight=600)
-            names = [mark.encode(x=along, y=up, text=alt.Text(field=parts.field(series), type="nominal"), **paint)]
+            mark = alt.Chart(ends).mark_text(
+                align="right", baseline="bottom", dy=-6, fontWeight=600
+            )
+            names = [
+                mark.encode(
+                    x=along, y=up, text=alt.Text(field=parts.field(series), type="nominal"), **paint
+                )
+            ]
     layers: list[alt.Chart] = []
     if band:
-        layers.append(base.mark_area(opacity=0.18).encode(
-            y=alt.Y(field=parts.field(band[0]), type="quantitative", **upward), y2=alt.Y2(field=parts.field(band[1])), **paint
-        ))
+        layers.append(
+            base.mark_area(opacity=0.18).encode(
+                y=alt.Y(field=parts.field(band[0]), type="quantitative", **upward),
+                y2=alt.Y2(field=parts.field(band[1])),
+                **paint,
+            )
+        )
     shape = {"interpolate": "step-after"} if step else {}
     if points:
         shape["point"] = True
-    layers.append(base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data, tooltip), **paint))
-    layers += [*names, *parts.reference_lines(reference, "y"), *parts.reference_lines(reference_x, "x", None if date else (*(x_domain or (left, right)), log_x))]
+    layers.append(
+        base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data, tooltip), **paint)
+    )
+    layers += [
+        *names,
+        *parts.reference_lines(reference, "y"),
+        *parts.reference_lines(
+            reference_x, "x", None if date else (*(x_domain or (left, right)), log_x)
+        ),
+    ]
     return parts.layered(layers, title, height)

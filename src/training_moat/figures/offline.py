@@ -102,9 +102,16 @@ def write_assets(folder: Path) -> list[Path]:
     bundle = folder / BUNDLE
     if not bundle.exists():
         # The bundle declares a top-level `_`, which collides with Sphinx's doctools.js: hence the function.
-        bundle.write_text("(function(){\n" + vl_convert.javascript_bundle(vl_version=VEGALITE) + "\n})();\n", encoding="utf-8")
+        bundle.write_text(
+            "(function(){\n" + vl_convert.javascript_bundle(vl_version=VEGALITE) + "\n})();\n",
+            encoding="utf-8",
+        )
     themes = {mode: theme.config(mode) for mode in ("light", "dark")}
-    script = (_STATIC / SCRIPT).read_text(encoding="utf-8").replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
+    script = (
+        (_STATIC / SCRIPT)
+        .read_text(encoding="utf-8")
+        .replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
+    )
     (folder / SCRIPT).write_text(script, encoding="utf-8")
     (folder / STYLE).write_text((_STATIC / STYLE).read_text(encoding="utf-8"), encoding="utf-8")
     return [bundle, folder / SCRIPT, folder / STYLE]

@@ -48,13 +48,20 @@ def bounds(values: Iterable[float], log: bool, where: str) -> tuple[float, float
     if not finite:
         raise InputError(f"figure: column '{where}' has no number to draw.")
     if log and min(finite) <= 0:
-        raise InputError(f"figure: column '{where}' has values of zero or less, which a log axis cannot show.")
+        raise InputError(
+            f"figure: column '{where}' has values of zero or less, which a log axis cannot show."
+        )
     return min(finite), max(finite)
 
 
 def axis(
-    title: str | None, low: float, high: float, log: bool = False, fmt: str | None = None,
-    domain: Sequence[float] | None = None, **more: Any,
+    title: str | None,
+    low: float,
+    high: float,
+    log: bool = False,
+    fmt: str | None = None,
+    domain: Sequence[float] | None = None,
+    **more: Any,
 ) -> alt.Axis:
     """Quantitative axis with its title (unit included) and readable ticks, all of them inside the domain."""
     options: dict[str, Any] = {"title": title, **more}
@@ -72,10 +79,18 @@ def axis(
     return alt.Axis(**options)
 
 
-def scale(low: float, high: float, log: bool = False, zero: bool = False, domain: Sequence[float] | None = None) -> alt.Scale:
+def scale(
+    low: float,
+    high: float,
+    log: bool = False,
+    zero: bool = False,
+    domain: Sequence[float] | None = None,
+) -> alt.Scale:
     """Quantitative scale; `domain` fixes it, `zero` starts it at zero."""
     if domain is not None:
-        return alt.Scale(type="log" if log else "linear", domain=list(domain), nice=False, clamp=True)
+        return alt.Scale(
+            type="log" if log else "linear", domain=list(domain), nice=False, clamp=True
+        )
     if log:
         return alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False)
     return alt.Scale(zero=zero)
@@ -86,11 +101,15 @@ def tooltips(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> list[
     chosen = list(columns) if columns is not None else [str(column) for column in frame.columns[:8]]
     entries = []
     for column in chosen:
-        number = pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(frame[column])
+        number = pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(
+            frame[column]
+        )
         date = pd.api.types.is_datetime64_any_dtype(frame[column])
         kind = "quantitative" if number else "temporal" if date else "nominal"
         extra = {"format": ",.4~g"} if number else {}
-        entries.append(alt.Tooltip(field=field(column), type=kind, title=column.replace("_", " "), **extra))
+        entries.append(
+            alt.Tooltip(field=field(column), type=kind, title=column.replace("_", " "), **extra)
+        )
     return entries
 
 
@@ -101,12 +120,18 @@ def ordered(frame: pd.DataFrame, category: str, value: str, sort: Any) -> list[s
     if sort is None:
         return [str(item) for item in dict.fromkeys(frame[category])]
     if sort not in ("value", "-value"):
-        raise InputError(f"figure: sort is '{sort}'; expected 'value', '-value', None or a list of categories.")
+        raise InputError(
+            f"figure: sort is '{sort}'; expected 'value', '-value', None or a list of categories."
+        )
     totals = frame.groupby(category, sort=False)[value].sum()
-    return [str(item) for item in totals.sort_values(ascending=sort == "value", kind="stable").index]
+    return [
+        str(item) for item in totals.sort_values(ascending=sort == "value", kind="stable").index
+    ]
 
 
-def reference_lines(lines: Any, channel: str, span: tuple[float, float, bool] | None = None) -> list[alt.Chart]:
+def reference_lines(
+    lines: Any, channel: str, span: tuple[float, float, bool] | None = None
+) -> list[alt.Chart]:
     """Dashed rules at given values across axis `channel` ("x" or "y").
 
     lines: None, one (value, label) pair, or a list of such pairs. span: smallest and largest value
@@ -119,7 +144,13 @@ def reference_lines(lines: Any, channel: str, span: tuple[float, float, bool] | 
         layers.append(base.mark_rule(strokeDash=[4, 3]).encode(**along))
         if channel == "x":
             right = span is not None and place(value, span) > 0.6
-            words = base.mark_text(align="right" if right else "left", baseline="bottom", dx=-3 if right else 3, dy=-2 - 13 * (number % 2), fontSize=11)
+            words = base.mark_text(
+                align="right" if right else "left",
+                baseline="bottom",
+                dx=-3 if right else 3,
+                dy=-2 - 13 * (number % 2),
+                fontSize=11,
+            )
             layers.append(words.encode(text="label:N", y=alt.value(0), **along))
         else:
             words = base.mark_text(align="left", baseline="bottom", dy=-3, fontSize=11)
@@ -136,7 +167,11 @@ def place(value: float, span: tuple[float, float, bool]) -> float:
     """Where a value lies between the ends of an axis, from zero to one."""
     low, high, log = span
     if log:
-        low, high, value = math.log(low), math.log(high), math.log(value) if value > 0 else math.log(low)
+        low, high, value = (
+            math.log(low),
+            math.log(high),
+            math.log(value) if value > 0 else math.log(low),
+        )
     return (value - low) / (high - low) if high > low else 0.0
 
 

@@ -31,7 +31,9 @@ class Output:
     def __init__(self, forms: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
         self.forms, self.metadata = forms, metadata or {}
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         return self.forms, self.metadata
 
     def __repr__(self) -> str:
@@ -55,7 +57,8 @@ def _source_line(source: str | Sequence[str]) -> str:
     if not keys:
         raise InputError("figure: source is empty; expected one or more keys of data/sources.csv.")
     links = [
-        f'<a class="moat-source" href="{REFERENCES}#source-{quote(key)}">{html.escape(key)}</a>' for key in keys
+        f'<a class="moat-source" href="{REFERENCES}#source-{quote(key)}">{html.escape(key)}</a>'
+        for key in keys
     ]
     if len(keys) > 3:
         return f'<details class="moat-sources"><summary>{len(keys)} sources</summary>{"; ".join(links)}</details>'
@@ -68,7 +71,9 @@ def _csv_link(rows: Sequence[dict[str, Any]], name: str) -> str:
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    address = "data:text/csv;charset=utf-8," + quote(text.getvalue(), safe=",:;/()+ ").replace(" ", "%20")
+    address = "data:text/csv;charset=utf-8," + quote(text.getvalue(), safe=",:;/()+ ").replace(
+        " ", "%20"
+    )
     return f'<a class="moat-download" download="{html.escape(name)}.csv" href="{address}">Data (CSV)</a>'
 
 
@@ -79,7 +84,9 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
         if pd.api.types.is_datetime64_any_dtype(plain[column]):
             plain[column] = plain[column].dt.strftime("%Y-%m-%d")
     table = plain.astype(object).where(plain.notna(), None).to_dict("records")
-    return offline.rounded([{str(key): _plain(value) for key, value in row.items()} for row in table])
+    return offline.rounded(
+        [{str(key): _plain(value) for key, value in row.items()} for row in table]
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -87,7 +94,12 @@ def _plain(value: Any) -> Any:
 
 
 def publish(
-    chart: alt.TopLevelMixin, *, caption: str, alt: str, source: str | Sequence[str], data: pd.DataFrame | None = None
+    chart: alt.TopLevelMixin,
+    *,
+    caption: str,
+    alt: str,
+    source: str | Sequence[str],
+    data: pd.DataFrame | None = None,
 ) -> Output:
     """Show a chart as a numbered figure; use it as the last expression of a cell.
 
@@ -130,7 +142,13 @@ def _cell(value: Any, form: str | None) -> str:
         number = _plain(value)
         if form:
             return format(number, form)
-        return f"{number:,}" if isinstance(number, int) else f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+        return (
+            f"{number:,}"
+            if isinstance(number, int)
+            else f"{number:,.0f}"
+            if abs(number) >= 1000
+            else f"{number:.3g}"
+        )
     text = str(value)
     if text in VERDICT_COLOURS:
         return f'<strong class="moat-verdict moat-{text}">{text}</strong>'
@@ -141,7 +159,11 @@ def _cell(value: Any, form: str | None) -> str:
 
 
 def table(
-    frame: pd.DataFrame, *, caption: str, source: str | Sequence[str], formats: dict[str, str] | None = None,
+    frame: pd.DataFrame,
+    *,
+    caption: str,
+    source: str | Sequence[str],
+    formats: dict[str, str] | None = None,
     tall: bool = False,
 ) -> Output:
     """Show a frame as a numbered table that scrolls by itself on a narrow screen.
@@ -156,12 +178,23 @@ def table(
     number = _number("Table", caption)
     forms = formats or {}
     names = [str(column) for column in frame.columns]
-    cells = [[_cell(value, forms.get(column)) for column, value in zip(frame.columns, row)] for row in frame.itertuples(index=False, name=None)]
-    kinds = [_column_class(frame[column], [row[place] for row in cells]) for place, column in enumerate(frame.columns)]
+    cells = [
+        [_cell(value, forms.get(column)) for column, value in zip(frame.columns, row)]
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    kinds = [
+        _column_class(frame[column], [row[place] for row in cells])
+        for place, column in enumerate(frame.columns)
+    ]
     stacked = len(cells) <= _STACK_ROWS and _width(names, cells) > _PAGE_WIDTH
-    head = "".join(f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds))
+    head = "".join(
+        f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds)
+    )
     labels = [f' data-label="{html.escape(name, quote=True)}"' if stacked else "" for name in names]
-    lines = ["".join(f"<td{kind}{label}>{cell}</td>" for kind, label, cell in zip(kinds, labels, row)) for row in cells]
+    lines = [
+        "".join(f"<td{kind}{label}>{cell}</td>" for kind, label, cell in zip(kinds, labels, row))
+        for row in cells
+    ]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     name = html.escape(caption, quote=True)
     shape = " moat-stack" if stacked else " moat-tall" if tall else ""
@@ -197,4 +230,6 @@ def _width(names: list[str], cells: list[list[str]]) -> float:
 def sentence(text: str) -> Output:
     """Show a computed sentence as prose (Markdown). Dollar signs stay dollars, never formulas."""
     _required("sentence", text=text)
-    return Output({"text/markdown": text.replace("\\$", "$").replace("$", "\\$"), "text/plain": text})
+    return Output(
+        {"text/markdown": text.replace("\\$", "$").replace("$", "\\$"), "text/plain": text}
+    )

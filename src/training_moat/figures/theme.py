@@ -46,7 +46,18 @@ VERDICT_COLOURS = {
 }
 """One colour per verdict, kept through the whole book."""
 
-PALETTE = ["#3d7dd8", "#cf7a00", "#0f8b8d", "#c65fa6", "#5a9a08", "#d1495b", "#8f5fd0", "#8a7a5c", "#2f90c4", "#a98b1d"]
+PALETTE = [
+    "#3d7dd8",
+    "#cf7a00",
+    "#0f8b8d",
+    "#c65fa6",
+    "#5a9a08",
+    "#d1495b",
+    "#8f5fd0",
+    "#8a7a5c",
+    "#2f90c4",
+    "#a98b1d",
+]
 """Colours for anything that is neither a company nor a verdict, in order of use."""
 
 ACCENT = "#3d7dd8"
@@ -66,7 +77,9 @@ def colours(values: Iterable[Any]) -> dict[str, str]:
     spare = iter(PALETTE * 5)
     for value in dict.fromkeys(values):
         chosen[str(value)] = fixed.get(str(value)) or next(
-            colour for colour in spare if colour not in chosen.values() or len(chosen) >= len(PALETTE)
+            colour
+            for colour in spare
+            if colour not in chosen.values() or len(chosen) >= len(PALETTE)
         )
     return chosen
 
@@ -81,9 +94,18 @@ def config(mode: str = "light") -> dict[str, Any]:
     """Vega-Lite configuration of the book for `mode` "light" or "dark"."""
     ink, soft, grid = _INK[mode], _SOFT[mode], _GRID[mode]
     axis = {
-        "labelColor": soft, "titleColor": soft, "domainColor": grid, "gridColor": grid, "tickColor": grid,
-        "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 230,
-        "labelOverlap": "greedy", "tickSize": 4, "titleLimit": 560,
+        "labelColor": soft,
+        "titleColor": soft,
+        "domainColor": grid,
+        "gridColor": grid,
+        "tickColor": grid,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelLimit": 230,
+        "labelOverlap": "greedy",
+        "tickSize": 4,
+        "titleLimit": 560,
     }
     return {
         "background": None,
@@ -92,12 +114,33 @@ def config(mode: str = "light") -> dict[str, Any]:
         "axis": axis,
         # Titles end at the plot's edge and stand upright: on a phone a centred or turned one is cut off.
         "axisX": {"titleAnchor": "end"},
-        "axisYQuantitative": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0, "titleY": -14, "titleBaseline": "bottom"},
-        "axisBand": {"grid": False, "domain": False, "ticks": False, "labelPadding": 6, "labelOverlap": False},
+        "axisYQuantitative": {
+            "titleAngle": 0,
+            "titleAlign": "left",
+            "titleAnchor": "end",
+            "titleX": 0,
+            "titleY": -14,
+            "titleBaseline": "bottom",
+        },
+        "axisBand": {
+            "grid": False,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 6,
+            "labelOverlap": False,
+        },
         "axisPoint": {"labelOverlap": False},
         "legend": {
-            "orient": "top", "labelColor": soft, "titleColor": soft, "labelFontSize": 12, "titleFontSize": 12,
-            "titleFontWeight": "normal", "symbolType": "circle", "labelLimit": 240, "columns": 4, "offset": 32,
+            "orient": "top",
+            "labelColor": soft,
+            "titleColor": soft,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "symbolType": "circle",
+            "labelLimit": 240,
+            "columns": 4,
+            "offset": 32,
         },
         "title": {"anchor": "start", "color": ink, "fontSize": 14, "fontWeight": 600, "offset": 12},
         "header": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},
@@ -106,5 +149,10 @@ def config(mode: str = "light") -> dict[str, Any]:
         "line": {"strokeWidth": 2.5},
         "point": {"size": 70, "filled": True},
         "bar": {"color": ACCENT, "cornerRadiusEnd": 2},
-        "range": {"category": PALETTE, "ramp": SEQUENTIAL, "heatmap": SEQUENTIAL, "diverging": DIVERGING},
+        "range": {
+            "category": PALETTE,
+            "ramp": SEQUENTIAL,
+            "heatmap": SEQUENTIAL,
+            "diverging": DIVERGING,
+        },
     }

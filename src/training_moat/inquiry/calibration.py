@@ -63,10 +63,14 @@ class Fit:
 
 def groups(rows: Rows, constants: Constants) -> list[Group]:
     """Split rows by the topologies of their chips' links; link efficiencies come in later as constants."""
-    labels = list(zip(rows.frame["chip_id"], rows.frame["format"], rows.frame["stack"], strict=True))
+    labels = list(
+        zip(rows.frame["chip_id"], rows.frame["format"], rows.frame["stack"], strict=True)
+    )
     chips = chip_catalog.all_chips()
     nodes = {label: known.node(constants, chips[label[0]], label[1]) for label in set(labels)}
-    shape = [f"{nodes[label].scaleup.topology}/{nodes[label].scaleout.topology}" for label in labels]
+    shape = [
+        f"{nodes[label].scaleup.topology}/{nodes[label].scaleout.topology}" for label in labels
+    ]
     found = []
     for topology in sorted(set(shape)):
         index = np.flatnonzero([name == topology for name in shape])
@@ -95,7 +99,9 @@ def _stack(records: list[Any], which: np.ndarray) -> Any:
     return type(first)(**columns)
 
 
-def predict_rows(rows: Rows, constants: Constants, prepared: list[Group] | None = None) -> np.ndarray:
+def predict_rows(
+    rows: Rows, constants: Constants, prepared: list[Group] | None = None
+) -> np.ndarray:
     """Predicted step seconds of every row under `constants`."""
     seconds = np.empty(len(rows.frame))
     for group in prepared or groups(rows, constants):
@@ -122,21 +128,38 @@ def stages(rows: Rows) -> np.ndarray:
 def parameter_keys(rows: Rows) -> list[Key]:
     """The constants that these rows can speak to, generic ones first."""
     frame, stage = rows.frame, stages(rows)
-    keys: list[Key] = [("generic", "all", name) for name in GENERIC_PRIORS if STAGE_OF_CONSTANT.get(name, 1) in stage]
+    keys: list[Key] = [
+        ("generic", "all", name)
+        for name in GENERIC_PRIORS
+        if STAGE_OF_CONSTANT.get(name, 1) in stage
+    ]
     family = families(rows.frame)
     width = frame["format"].map(WIDTH_OF_FORMAT)
     for name in sorted(family.unique()):
-        keys += [("family", name, "matmul"), ("family", name, "attention"), ("family", name, "memory")]
-        keys += [("family", name, f"matmul_{item}") for item in sorted(width[family == name].unique())]
+        keys += [
+            ("family", name, "matmul"),
+            ("family", name, "attention"),
+            ("family", name, "memory"),
+        ]
+        keys += [
+            ("family", name, f"matmul_{item}") for item in sorted(width[family == name].unique())
+        ]
     keys += [("chip", name, "matmul") for name in sorted(frame["chip_id"].unique())]
-    keys += [("software", name, "expert") for name in sorted(set(frame.loc[stage == 3, "stack"])) if name != known.REFERENCE_STACK]
+    keys += [
+        ("software", name, "expert")
+        for name in sorted(set(frame.loc[stage == 3, "stack"]))
+        if name != known.REFERENCE_STACK
+    ]
     for name in sorted(set(frame["stack"]) - set(known.REFERENCE_KERNELS)):
         keys += [("software", name, "kernels"), ("software", name, "matmul")]
     return keys
 
 
 def _as_constants(values: Mapping[Key, float]) -> Constants:
-    capped = {key: min(value, 1.0) if key[2] in SHARES and key[0] == "generic" else value for key, value in values.items()}
+    capped = {
+        key: min(value, 1.0) if key[2] in SHARES and key[0] == "generic" else value
+        for key, value in values.items()
+    }
     return Constants(capped)
 
 
@@ -145,7 +168,10 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
 
     `start` is where to begin (default: the priors). A constant set in one stage is fixed in the next.
     """
-    values = {("generic", "all", name): float(np.exp(prior(("generic", "all", name))[0])) for name in GENERIC_PRIORS}
+    values = {
+        ("generic", "all", name): float(np.exp(prior(("generic", "all", name))[0]))
+        for name in GENERIC_PRIORS
+    }
     order: list[Key] = list(values)
     settled: set[Key] = set()
     stage = stages(rows)
@@ -154,7 +180,11 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
         part = rows.take(stage == number)
         keys = [key for key in parameter_keys(part) if key not in settled]
         if keys:
-            spread = Split(part.frame["source"] + "/" + part.frame["chip_id"], NOISE[number], SOURCE_NOISE[number])
+            spread = Split(
+                part.frame["source"] + "/" + part.frame["chip_id"],
+                NOISE[number],
+                SOURCE_NOISE[number],
+            )
             values |= _solve(part, keys, values, {} if start is None else start.values, spread)
         settled |= {key for key in keys if number >= home.get(key[:2], 1)}
         order += [key for key in keys if key not in order]
@@ -166,12 +196,18 @@ def _home(rows: Rows, stage: np.ndarray) -> dict[tuple[str, str], int]:
     """The dense stage in which nearly all runs of each stack are (else the first), and in which its factors are settled:
     a compiler for TPUs is not judged by its few runs on GPUs."""
     dense = rows.frame["stack"][stage < 3]
-    most = dense.groupby(dense).apply(lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1)
+    most = dense.groupby(dense).apply(
+        lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1
+    )
     return {("software", name): number for name, number in most.items()}
 
 
 def _solve(
-    rows: Rows, keys: list[Key], given: Mapping[Key, float], start: Mapping[Key, float], split: Split
+    rows: Rows,
+    keys: list[Key],
+    given: Mapping[Key, float],
+    start: Mapping[Key, float],
+    split: Split,
 ) -> dict[Key, float]:
     """Values of `keys` that fit `rows` best, all other constants as `given`."""
     median, width = (np.array(column) for column in zip(*map(prior, keys), strict=True))
@@ -187,9 +223,16 @@ def _solve(
 
     def slopes(logs: np.ndarray) -> np.ndarray:
         felt = _jacobian(errors, logs, owners)
-        return np.vstack([robust_slope(split(errors(logs)))[:, None] * split(felt), np.diag(1 / width)])
+        return np.vstack(
+            [robust_slope(split(errors(logs)))[:, None] * split(felt), np.diag(1 / width)]
+        )
 
-    begin = np.array([np.log(start[key]) if key in start else middle for key, middle in zip(keys, median, strict=True)])
+    begin = np.array(
+        [
+            np.log(start[key]) if key in start else middle
+            for key, middle in zip(keys, median, strict=True)
+        ]
+    )
     solution = least_squares(residuals, begin, slopes, max_nfev=100, xtol=1e-5, ftol=1e-6)
     return dict(zip(keys, map(float, np.exp(solution.x)), strict=True))
 
@@ -200,7 +243,11 @@ def _owners(keys: list[Key], rows: Rows) -> list[np.ndarray]:
     A row feels every generic constant but only its own family's, chip's and stack's factors, so that all families'
     factors of one name can be varied at once.
     """
-    labels = {"family": families(rows.frame), "chip": rows.frame["chip_id"], "software": rows.frame["stack"]}
+    labels = {
+        "family": families(rows.frame),
+        "chip": rows.frame["chip_id"],
+        "software": rows.frame["stack"],
+    }
     sets: dict[Key | tuple[str, str], np.ndarray] = {}
     for index, (level, key, name) in enumerate(keys):
         one = sets.setdefault((level, name), np.full(len(rows.frame), -1))
@@ -208,7 +255,9 @@ def _owners(keys: list[Key], rows: Rows) -> list[np.ndarray]:
     return list(sets.values())
 
 
-def _jacobian(errors: Callable[[np.ndarray], np.ndarray], logs: np.ndarray, owners: list[np.ndarray]) -> np.ndarray:
+def _jacobian(
+    errors: Callable[[np.ndarray], np.ndarray], logs: np.ndarray, owners: list[np.ndarray]
+) -> np.ndarray:
     """Forward differences of the rows' errors, one evaluation for each set of `_owners`."""
     base = errors(logs)
     matrix = np.zeros((len(base), len(logs)))
@@ -227,7 +276,9 @@ def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     width = frame["format"].map(WIDTH_OF_FORMAT)
     found: dict[Key, tuple[int, int]] = {}
     for level, key, name in keys:
-        mask = frame[column[level]] == key if level in column else pd.Series(True, index=frame.index)
+        mask = (
+            frame[column[level]] == key if level in column else pd.Series(True, index=frame.index)
+        )
         if "_" in name and name.startswith("matmul_"):
             mask = mask & (width == name.removeprefix("matmul_"))
         if STAGE_OF_CONSTANT.get(name) == 3:  # experts
@@ -268,7 +319,9 @@ def as_table(fitted: Fit, intervals: pd.DataFrame, date: str) -> pd.DataFrame:
                 "prior_log_sd": width,
                 "rows": rows,
                 "sources": sources,
-                "basis": GENERIC_PRIORS[constant][2] if level == "generic" else "shrunk towards one",
+                "basis": GENERIC_PRIORS[constant][2]
+                if level == "generic"
+                else "shrunk towards one",
                 "date": date,
             }
         )

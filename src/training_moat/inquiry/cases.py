@@ -14,7 +14,19 @@ from ..core.workload import Transformer
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", "int8")
 """Matmul formats a case may name."""
 
-COMMON_FIELDS = ("id", "model", "chip", "chips", "tp", "pp", "dp", "ep", "cp", "precision", "software")
+COMMON_FIELDS = (
+    "id",
+    "model",
+    "chip",
+    "chips",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "cp",
+    "precision",
+    "software",
+)
 """Fields that training and serving cases share."""
 
 
@@ -33,7 +45,12 @@ def whole(case: Mapping[str, Any], key: str, low: int = 1, high: int | None = No
     value = case.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value in (float("inf"), float("-inf")):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or value != value
+        or value in (float("inf"), float("-inf"))
+    ):
         raise InputError(f"{key} is {value!r}; expected a whole number")
     if value != int(value):
         raise InputError(f"{key} is {value}; expected a whole number")
@@ -79,7 +96,9 @@ def model_of(case: Mapping[str, Any]) -> Transformer:
     """The case's model: a name from the models table, or an object of its fields."""
     wanted = case.get("model")
     if wanted is None:
-        raise InputError("model is missing; expected a name from `moat models` or an object with its fields")
+        raise InputError(
+            "model is missing; expected a name from `moat models` or an object with its fields"
+        )
     if isinstance(wanted, str):
         return model_catalog.model(wanted)
     if isinstance(wanted, Mapping):
@@ -98,7 +117,9 @@ def chip_of(case: Mapping[str, Any]) -> Chip:
     """The case's chip: an id from the chips table, or an object of its columns, optionally with a `base`."""
     wanted = case.get("chip")
     if wanted is None:
-        raise InputError("chip is missing; expected an id from `moat chips` or an object with its columns")
+        raise InputError(
+            "chip is missing; expected an id from `moat chips` or an object with its columns"
+        )
     if isinstance(wanted, str):
         return chip_catalog.chip(wanted)
     if isinstance(wanted, Mapping):
@@ -115,5 +136,9 @@ def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
                 return name, []
         return chip.compute_format("bf16"), []
     used = chip.compute_format(wanted)
-    notes = [] if used == wanted else [f"{chip.id} has no published {wanted} peak; {used} units stand in"]
+    notes = (
+        []
+        if used == wanted
+        else [f"{chip.id} has no published {wanted} peak; {used} units stand in"]
+    )
     return wanted, notes

@@ -17,7 +17,12 @@ from . import collectives_rows
 TABLE = "calibration_collectives"
 
 CONSTANTS = (
-    "efficiency", "step_latency_s", "launch_s", "eager_efficiency", "bulk_step_latency_s", "bulk_launch_s",
+    "efficiency",
+    "step_latency_s",
+    "launch_s",
+    "eager_efficiency",
+    "bulk_step_latency_s",
+    "bulk_launch_s",
     "in_network_efficiency",
 )
 """Fields of `Fabric` that measurements set."""
@@ -30,8 +35,13 @@ HELD_OUT = ("held_out_mape", "held_out_mape_unseen_fabric")
 by another source or by none."""
 
 LINE_RATE = {
-    "nvlink3": ("scaleup", "a100-80"), "nvlink4": ("scaleup", "h100-sxm"), "nvlink5": ("scaleup", "b200"),
-    "xgmi": ("scaleup", "mi300x"), "efa-p4de": 6.25e9, "efa-p5": 50e9, "efa-p6": 50e9,
+    "nvlink3": ("scaleup", "a100-80"),
+    "nvlink4": ("scaleup", "h100-sxm"),
+    "nvlink5": ("scaleup", "b200"),
+    "xgmi": ("scaleup", "mi300x"),
+    "efa-p4de": 6.25e9,
+    "efa-p5": 50e9,
+    "efa-p6": 50e9,
 }
 """Bytes per second and direction of one chip's share: from the chips table, or the cluster's own statement
 (four 100 Gbit/s adapters for eight chips, and one of 400 Gbit/s for each chip)."""
@@ -54,7 +64,12 @@ def line_rate(fabric: str) -> float:
 
 def _fabric(name: str, constants: dict[str, float]) -> Fabric:
     domain = 8 if name in TOPOLOGY else 1e9
-    return Fabric(bytes_per_s=line_rate(name), domain_chips=domain, topology=TOPOLOGY.get(name, "fat_tree"), **constants)
+    return Fabric(
+        bytes_per_s=line_rate(name),
+        domain_chips=domain,
+        topology=TOPOLOGY.get(name, "fat_tree"),
+        **constants,
+    )
 
 
 def _predicted(rows: pd.DataFrame, inner: Fabric, outer: Fabric | None) -> np.ndarray:
@@ -88,7 +103,9 @@ def fit_fabric(rows: pd.DataFrame, name: str, inner: Fabric | None = None) -> di
 
     def residuals(logs: np.ndarray) -> np.ndarray:
         fabric = _fabric(name, _unpacked(logs, name))
-        found = _predicted(rows, fabric if inner is None else inner, None if inner is None else fabric)
+        found = _predicted(
+            rows, fabric if inner is None else inner, None if inner is None else fabric
+        )
         return np.append(weight * np.log(found / measured), 0.05 * (logs - start))
 
     return _unpacked(least_squares(residuals, start, loss="soft_l1", f_scale=0.1).x, name)
@@ -109,10 +126,14 @@ def fit(rows: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
 def predict_rows(rows: pd.DataFrame, constants: dict[str, dict[str, float]]) -> pd.DataFrame:
     """The rows with `predicted` seconds; fabrics without constants take the generic ones."""
     parts = []
-    for (scaleup, scaleout), group in rows.fillna({"scaleout": ""}).groupby(["scaleup", "scaleout"]):
+    for (scaleup, scaleout), group in rows.fillna({"scaleout": ""}).groupby(
+        ["scaleup", "scaleout"]
+    ):
         inner = _fabric(scaleup, constants.get(scaleup) or generic(constants))
         crossing = group["nodes"] > 1
-        outer = _fabric(scaleout, constants.get(scaleout) or generic(constants)) if scaleout else None
+        outer = (
+            _fabric(scaleout, constants.get(scaleout) or generic(constants)) if scaleout else None
+        )
         for mask, network in ((~crossing, None), (crossing, outer)):
             if mask.any():
                 parts.append(group[mask].assign(predicted=_predicted(group[mask], inner, network)))
@@ -138,7 +159,9 @@ def errors(rows: pd.DataFrame | None = None, constants: dict | None = None) -> p
 
 def by_kind(found: pd.DataFrame) -> pd.Series:
     """Mean error by collective, from the rows of `errors`."""
-    weighed = found.assign(total=found["mape"] * found["rows"]).groupby("kind")[["total", "rows"]].sum()
+    weighed = (
+        found.assign(total=found["mape"] * found["rows"]).groupby("kind")[["total", "rows"]].sum()
+    )
     return weighed["total"] / weighed["rows"]
 
 
@@ -176,16 +199,31 @@ def table(date: str) -> pd.DataFrame:
         large = residual[(residual["fabric"] == name) & residual["large"]]
         mape = float(np.average(large["mape"], weights=large["rows"]))
         for key in CONSTANTS:
-            records.append({
-                "fabric": name, "constant": key, "value": float(f"{values[key]:.4g}"), "rows": len(used),
-                "mape_large": round(mape, 4), "source": ";".join(sorted(used["source"].unique())),
-                "date": date, "confirmed": "yes",
-            })
+            records.append(
+                {
+                    "fabric": name,
+                    "constant": key,
+                    "value": float(f"{values[key]:.4g}"),
+                    "rows": len(used),
+                    "mape_large": round(mape, 4),
+                    "source": ";".join(sorted(used["source"].unique())),
+                    "date": date,
+                    "confirmed": "yes",
+                }
+            )
     for row in fit_without_each_source(rows).itertuples():
-        records.append({
-            "fabric": row.fabric, "constant": HELD_OUT[0 if row.seen_elsewhere else 1], "value": round(row.mape, 4),
-            "rows": row.rows, "mape_large": round(row.mape, 4), "source": row.source, "date": date, "confirmed": "yes",
-        })
+        records.append(
+            {
+                "fabric": row.fabric,
+                "constant": HELD_OUT[0 if row.seen_elsewhere else 1],
+                "value": round(row.mape, 4),
+                "rows": row.rows,
+                "mape_large": round(row.mape, 4),
+                "source": row.source,
+                "date": date,
+                "confirmed": "yes",
+            }
+        )
     return pd.DataFrame(records)
 
 
@@ -193,7 +231,10 @@ def table(date: str) -> pd.DataFrame:
 def _stored_state(state: tuple) -> dict[str, dict[str, float]]:
     frame = tables.load(TABLE)
     frame = frame[frame["constant"].isin(CONSTANTS)]
-    return {name: dict(zip(group["constant"], group["value"])) for name, group in frame.groupby("fabric")}
+    return {
+        name: dict(zip(group["constant"], group["value"]))
+        for name, group in frame.groupby("fabric")
+    }
 
 
 def _stored() -> dict[str, dict[str, float]]:
@@ -201,8 +242,14 @@ def _stored() -> dict[str, dict[str, float]]:
 
 
 FABRIC_OF_FAMILY = {
-    "nvidia-volta": "nvlink3", "nvidia-ampere": "nvlink3", "nvidia-hopper": "nvlink4", "nvidia-blackwell": "nvlink5",
-    "nvidia-rubin": "nvlink5", "amd-cdna2": "xgmi", "amd-cdna3": "xgmi", "amd-cdna4": "xgmi",
+    "nvidia-volta": "nvlink3",
+    "nvidia-ampere": "nvlink3",
+    "nvidia-hopper": "nvlink4",
+    "nvidia-blackwell": "nvlink5",
+    "nvidia-rubin": "nvlink5",
+    "amd-cdna2": "xgmi",
+    "amd-cdna3": "xgmi",
+    "amd-cdna4": "xgmi",
 }
 """Measured scale-up fabric that stands for a chip family: its own, or the vendor's nearest generation."""
 
@@ -211,7 +258,9 @@ def scaleup_fabric(chip: Chip) -> Fabric | None:
     """The chip's scale-up network with the constants of its family, else the generic ones."""
     if chip.scaleup is None:
         return None
-    return from_link(chip.scaleup, **_stored().get(FABRIC_OF_FAMILY.get(chip.family, ""), generic()))
+    return from_link(
+        chip.scaleup, **_stored().get(FABRIC_OF_FAMILY.get(chip.family, ""), generic())
+    )
 
 
 def scaleout_fabric(chip: Chip) -> Fabric | None:

@@ -8,7 +8,13 @@ import pandas as pd
 from ..catalog import tables
 from ..core.units import MIB
 
-FABRIC_BY_CHIP = {"A100": "nvlink3", "H100": "nvlink4", "H200": "nvlink4", "B200": "nvlink5", "MI300X": "xgmi"}
+FABRIC_BY_CHIP = {
+    "A100": "nvlink3",
+    "H100": "nvlink4",
+    "H200": "nvlink4",
+    "B200": "nvlink5",
+    "MI300X": "xgmi",
+}
 """Scale-up fabric of the chips in the table (GB200 contains B200)."""
 
 FABRIC_BY_CLUSTER = {
@@ -28,7 +34,12 @@ KINDS = {
 }
 """Collectives the model has a formula for, as tables write them."""
 
-COLUMNS = {"n_ranks": "ranks", "n_nodes": "nodes", "msg_bytes": "message_bytes", "busbw_gb_per_s": "bus_gb_per_s"}
+COLUMNS = {
+    "n_ranks": "ranks",
+    "n_nodes": "nodes",
+    "msg_bytes": "message_bytes",
+    "busbw_gb_per_s": "bus_gb_per_s",
+}
 """Columns of the measurement table that go by other names here."""
 
 LARGE_BYTES = MIB
@@ -49,14 +60,22 @@ def all_rows() -> pd.DataFrame:
     kind = raw["collective"].map(KINDS)
     ranks = raw["ranks"].astype(float)
     passes = np.where(kind == "all_reduce", 2.0, 1.0)
-    from_bandwidth = passes * (ranks - 1) / ranks * raw["message_bytes"] / (raw["bus_gb_per_s"] * 1e9)
+    from_bandwidth = (
+        passes * (ranks - 1) / ranks * raw["message_bytes"] / (raw["bus_gb_per_s"] * 1e9)
+    )
     nodes = raw["nodes"].fillna(1).astype(float)
-    rows = pd.DataFrame({
-        "source": raw["source"], "kind": kind,
-        "scaleup": raw["chip"].map(_scaleup), "scaleout": raw["fabric"].map(FABRIC_BY_CLUSTER),
-        "ranks": ranks, "nodes": nodes, "message_bytes": raw["message_bytes"].astype(float),
-        "seconds": (raw["time_us"] * 1e-6).fillna(from_bandwidth),
-    })
+    rows = pd.DataFrame(
+        {
+            "source": raw["source"],
+            "kind": kind,
+            "scaleup": raw["chip"].map(_scaleup),
+            "scaleout": raw["fabric"].map(FABRIC_BY_CLUSTER),
+            "ranks": ranks,
+            "nodes": nodes,
+            "message_bytes": raw["message_bytes"].astype(float),
+            "seconds": (raw["time_us"] * 1e-6).fillna(from_bandwidth),
+        }
+    )
     rows["large"] = rows["message_bytes"] >= LARGE_BYTES
     reasons = [
         (kind.isna(), "expert exchange: bytes and layout of a library of its own"),

@@ -231,7 +231,9 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
     wide = "bf16" if chip.peak_flops.get("bf16") else chip.compute_format("fp16")
     return Node(
         peak_flops=chip.peak_flops[used],
-        wide_peak_flops=min(chip.peak_flops[wide], chip.peak_flops[used]) if precision == "fp32" else chip.peak_flops[wide],
+        wide_peak_flops=min(chip.peak_flops[wide], chip.peak_flops[used])
+        if precision == "fp32"
+        else chip.peak_flops[wide],
         value_bytes=BYTES_PER_VALUE[precision],
         memory_bytes_per_s=memory_bandwidth(chip),
         scaleup=scaleup(constants, chip),
@@ -241,7 +243,9 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
 
 def with_efficiencies(plain: Node, constants: Constants) -> Node:
     """The same node with its links at the constants' share of line rate."""
-    inner = replace(plain.scaleup, efficiency=constants.generic(_scaleup_constant(plain.scaleup.topology)))
+    inner = replace(
+        plain.scaleup, efficiency=constants.generic(_scaleup_constant(plain.scaleup.topology))
+    )
     outer = replace(plain.scaleout, efficiency=constants.generic("scaleout"))
     return replace(plain, scaleup=inner, scaleout=outer)
 
@@ -258,14 +262,18 @@ def memory_bandwidth(chip: Chip) -> float:
     known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
     if known:
         return float(max(known))
-    raise InputError(f"chip {chip.id}: no published memory bandwidth, so no step time can be computed")
+    raise InputError(
+        f"chip {chip.id}: no published memory bandwidth, so no step time can be computed"
+    )
 
 
 def scaleup(constants: Constants, chip: Chip) -> Fabric:
     """The fabric that joins a chip's neighbours; where none is published, its scale-out link does."""
     if chip.scaleup is None:
         return _lone(scaleout(constants, chip))
-    return from_link(chip.scaleup, efficiency=constants.generic(_scaleup_constant(chip.scaleup.topology)))
+    return from_link(
+        chip.scaleup, efficiency=constants.generic(_scaleup_constant(chip.scaleup.topology))
+    )
 
 
 def _lone(outer: Fabric) -> Fabric:
@@ -276,12 +284,20 @@ def scaleout(constants: Constants, chip: Chip) -> Fabric:
     """The network between scale-up domains; where none is published, the table's median rate."""
     if chip.scaleout is not None:
         return from_link(chip.scaleout, efficiency=constants.generic("scaleout"))
-    return Fabric(median_scaleout(), 1e-5, constants.generic("scaleout"), domain_chips=1e9, topology="fat_tree")
+    return Fabric(
+        median_scaleout(),
+        1e-5,
+        constants.generic("scaleout"),
+        domain_chips=1e9,
+        topology="fat_tree",
+    )
 
 
 def median_scaleout() -> float:
     """Median published scale-out rate of the chips table, in bytes per second and direction."""
-    rates = [chip.scaleout.bytes_per_s for chip in chip_catalog.all_chips().values() if chip.scaleout]
+    rates = [
+        chip.scaleout.bytes_per_s for chip in chip_catalog.all_chips().values() if chip.scaleout
+    ]
     return float(median(rates))
 
 
@@ -292,9 +308,13 @@ def interval_kind(family: str, mixture_of_experts: bool) -> str:
     return "dense" if family.startswith("nvidia") else "dense_other"
 
 
-def interval(constants: Constants, level_name: str, family: str, mixture_of_experts: bool) -> tuple[float, float]:
+def interval(
+    constants: Constants, level_name: str, family: str, mixture_of_experts: bool
+) -> tuple[float, float]:
     """Factors on a predicted step time that bound 90% of runs never fitted to (low, high), from the residuals
     of sources (for `measured`), chips (`family`) or whole families (`generic`) left out of the fit."""
     kind = interval_kind(family, mixture_of_experts)
     values = constants.values
-    return values["interval", level_name, f"{kind}_p05"], values["interval", level_name, f"{kind}_p95"]
+    return values["interval", level_name, f"{kind}_p05"], values[
+        "interval", level_name, f"{kind}_p95"
+    ]

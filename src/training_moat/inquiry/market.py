@@ -67,7 +67,9 @@ def assumed(name: str, frame: pd.DataFrame | None = None) -> Uncertain:
     return uncertainty.of_row(frame.loc[name])
 
 
-def inputs(medians: Mapping[str, float] | None = None, frame: pd.DataFrame | None = None) -> list[Uncertain]:
+def inputs(
+    medians: Mapping[str, float] | None = None, frame: pd.DataFrame | None = None
+) -> list[Uncertain]:
     """The inputs of the market model. `medians` moves the named ones to another median and keeps
     their relative spread."""
     medians = dict(medians or {})
@@ -83,7 +85,9 @@ def life_of(draws: Draws) -> lifecycle.Lifecycle:
     """The lifecycle model filled with draws (or plain numbers) of the market inputs."""
     chips = tables.load("chips").set_index("id")
     peak = float(chips.loc[REFERENCE_CHIP, "bf16_tflops"]) * TERA
-    values = {field: draws[name] * factor for name, (field, factor) in FIELDS.items() if name in draws}
+    values = {
+        field: draws[name] * factor for name, (field, factor) in FIELDS.items() if name in draws
+    }
     return lifecycle.Lifecycle(**values, training_peak_flops=peak, inference_peak_flops=peak)
 
 
@@ -129,7 +133,11 @@ class Case:
         """The case of a chapter's checked parameters, picked by name from its variables; market inputs
         become medians."""
         medians = {name: float(variables[name]) for name in FIELDS if name in variables}
-        settings = {name: variables[name] for name in ("definition", "unit", "draws", "seed") if name in variables}
+        settings = {
+            name: variables[name]
+            for name in ("definition", "unit", "draws", "seed")
+            if name in variables
+        }
         return cls(**settings, medians=medians)
 
     def __post_init__(self) -> None:
@@ -163,9 +171,13 @@ class Case:
 
     def answer(self) -> Answer:
         """The distribution of the ratio and the chances of one and ten."""
-        above = [uncertainty.probability_above(self.ratio, self.inputs, level, self.draws, self.seed)
-                 for level in (TEN, 1.0)]
-        return Answer(self.definition, self.unit, uncertainty.summary(self.ratio(self.drawn)), *above)
+        above = [
+            uncertainty.probability_above(self.ratio, self.inputs, level, self.draws, self.seed)
+            for level in (TEN, 1.0)
+        ]
+        return Answer(
+            self.definition, self.unit, uncertainty.summary(self.ratio(self.drawn)), *above
+        )
 
 
 def every_count(case: Case) -> pd.DataFrame:
@@ -177,11 +189,17 @@ def every_count(case: Case) -> pd.DataFrame:
     for definition in lifecycle.DEFINITIONS:
         for unit in lifecycle.UNITS:
             found = case.counted(definition, unit).answer()
-            rows.append({
-                "definition": DEFINITION_WORDS[definition], "unit": UNIT_WORDS[unit],
-                "p05": found.ratio.p05, "median": found.ratio.median, "p95": found.ratio.p95,
-                "probability_ten": found.ten.value, "probability_larger": found.larger.value,
-            })
+            rows.append(
+                {
+                    "definition": DEFINITION_WORDS[definition],
+                    "unit": UNIT_WORDS[unit],
+                    "p05": found.ratio.p05,
+                    "median": found.ratio.median,
+                    "p95": found.ratio.p95,
+                    "probability_ten": found.ten.value,
+                    "probability_larger": found.larger.value,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -211,8 +229,15 @@ def break_even(case: Case) -> pd.DataFrame:
     for definition in lifecycle.DEFINITIONS:
         days = lifecycle.break_even_days(life, definition, case.unit)
         found = uncertainty.summary(days)
-        rows.append({"definition": DEFINITION_WORDS[definition], "p05": found.p05, "median": found.median,
-                     "p95": found.p95, "within_life": float(np.mean(days <= life.life_days))})
+        rows.append(
+            {
+                "definition": DEFINITION_WORDS[definition],
+                "p05": found.p05,
+                "median": found.median,
+                "p95": found.p95,
+                "within_life": float(np.mean(days <= life.life_days)),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -239,7 +264,9 @@ def ten_times(case: Case, ratio: float = TEN) -> TenTimes:
     if ratio <= 0:
         raise InputError(f"market: the ratio to reach must be above 0, got {ratio:g}")
     life = life_of(case.drawn)
-    needed = lifecycle.tokens_for_ratio(life, ratio, case.definition, case.unit) / life.training_tokens
+    needed = (
+        lifecycle.tokens_for_ratio(life, ratio, case.definition, case.unit) / life.training_tokens
+    )
     centre = case.central
     today = centre["served_tokens_t"] / centre["training_tokens_t"]
     chance = uncertainty.probability_above(case.ratio, case.inputs, ratio, case.draws, case.seed)
@@ -256,14 +283,24 @@ def ten_times_surface(
 
     Columns: tokens_per_training_token, rnd_multiplier, ratio, label (the ratio in words).
     """
-    served, research = (grid.ravel() for grid in np.meshgrid(
-        np.array(tokens_per_training_token, dtype=float), np.array(rnd_multipliers, dtype=float)))
+    served, research = (
+        grid.ravel()
+        for grid in np.meshgrid(
+            np.array(tokens_per_training_token, dtype=float), np.array(rnd_multipliers, dtype=float)
+        )
+    )
     draws = {name: np.full(served.shape, value) for name, value in case.central.items()}
     draws["served_tokens_t"] = served * draws["training_tokens_t"]
     draws["rnd_multiplier"] = research
     ratio = case.counted("all_rnd", case.unit).ratio(draws)
-    return pd.DataFrame({"tokens_per_training_token": served, "rnd_multiplier": research, "ratio": ratio,
-                         "label": [figure(value) for value in ratio]})
+    return pd.DataFrame(
+        {
+            "tokens_per_training_token": served,
+            "rnd_multiplier": research,
+            "ratio": ratio,
+            "label": [figure(value) for value in ratio],
+        }
+    )
 
 
 def what_ifs(case: Case, growth_per_year: float) -> pd.DataFrame:
@@ -281,9 +318,15 @@ def what_ifs(case: Case, growth_per_year: float) -> pd.DataFrame:
         f"{test_time:g} tokens computed per token": replace(base, test_time_multiplier=test_time),
         "Nothing is read from a cache": replace(base, cache_share=0.0),
         "Serving as busy as training": replace(base, inference_mfu=base.training_mfu),
-        "Retrained every two months": lifecycle.retrained(base, np.minimum(base.life_days, 2 * DAYS_PER_MONTH)),
-        f"Volume grows {figure(growth_per_year)}-fold a year": replace(base, served_tokens=lifecycle.served_tokens_over(
-            base.served_tokens / base.life_days, base.life_days, growth_per_year)),
+        "Retrained every two months": lifecycle.retrained(
+            base, np.minimum(base.life_days, 2 * DAYS_PER_MONTH)
+        ),
+        f"Volume grows {figure(growth_per_year)}-fold a year": replace(
+            base,
+            served_tokens=lifecycle.served_tokens_over(
+                base.served_tokens / base.life_days, base.life_days, growth_per_year
+            ),
+        ),
         "No custom models": replace(base, custom_share=0.0),
         f"{custom.p95:.0%} of training is custom": replace(base, custom_share=custom.p95),
     }
@@ -291,8 +334,15 @@ def what_ifs(case: Case, growth_per_year: float) -> pd.DataFrame:
     for change, life in worlds.items():
         ratio = lifecycle.inference_ratio(life, case.definition, case.unit)
         found = uncertainty.summary(ratio)
-        rows.append({"change": change, "p05": found.p05, "median": found.median, "p95": found.p95,
-                     "probability_ten": float(np.mean(ratio >= TEN))})
+        rows.append(
+            {
+                "change": change,
+                "p05": found.p05,
+                "median": found.median,
+                "p95": found.p95,
+                "probability_ten": float(np.mean(ratio >= TEN)),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -304,13 +354,22 @@ def model_sizes(case: Case) -> pd.DataFrame:
     flagship = life_of(case.central)
     families = {
         "One model serves everything": lifecycle.family(flagship, [1.0], [1.0]),
-        "Half the tokens from a model a quarter the size": lifecycle.family(flagship, [1.0, 0.25], [0.5, 0.5]),
-        "Nine tenths of the tokens from a model a tenth the size": lifecycle.family(flagship, [1.0, 0.1], [0.1, 0.9]),
+        "Half the tokens from a model a quarter the size": lifecycle.family(
+            flagship, [1.0, 0.25], [0.5, 0.5]
+        ),
+        "Nine tenths of the tokens from a model a tenth the size": lifecycle.family(
+            flagship, [1.0, 0.1], [0.1, 0.9]
+        ),
     }
-    return pd.DataFrame([
-        {"family": name, "ratio": float(lifecycle.generation_ratio(models, case.definition, case.unit))}
-        for name, models in families.items()
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "family": name,
+                "ratio": float(lifecycle.generation_ratio(models, case.definition, case.unit)),
+            }
+            for name, models in families.items()
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,8 +381,10 @@ class VendorShare:
 
     def sentence(self) -> str:
         """What a chip vendor may conclude, computed."""
-        serving = (f"Of all the work counted here, serving is **{self.serving.median:.0%}** (90% range "
-                   f"{self.serving.p05:.0%} to {self.serving.p95:.0%}).")
+        serving = (
+            f"Of all the work counted here, serving is **{self.serving.median:.0%}** (90% range "
+            f"{self.serving.p05:.0%} to {self.serving.p95:.0%})."
+        )
         if self.with_rollouts.median <= self.serving.median:
             return f"{serving} A pre-training run generates no samples, so no part of training has the shape of inference."
         return (
@@ -338,7 +399,9 @@ def vendor_share(case: Case) -> VendorShare:
     life = life_of(case.drawn)
     ratio = lifecycle.inference_ratio(life, case.definition, case.unit)
     shaped = lifecycle.inference_shaped_ratio(life, case.definition, case.unit)
-    return VendorShare(uncertainty.summary(ratio / (1 + ratio)), uncertainty.summary(shaped / (1 + shaped)))
+    return VendorShare(
+        uncertainty.summary(ratio / (1 + ratio)), uncertainty.summary(shaped / (1 + shaped))
+    )
 
 
 def vendor_parts(case: Case) -> pd.DataFrame:
@@ -347,9 +410,18 @@ def vendor_parts(case: Case) -> pd.DataFrame:
     life = life_of(case.central)
     rows = []
     for definition, words in DEFINITION_WORDS.items():
-        serving, training = lifecycle.inference_cost(life, case.unit), lifecycle.training_cost(life, definition, case.unit)
+        serving, training = (
+            lifecycle.inference_cost(life, case.unit),
+            lifecycle.training_cost(life, definition, case.unit),
+        )
         rollouts = lifecycle.rollout_cost(life, definition, case.unit)
-        parts = {"serving": serving, "rollouts for reinforcement learning": rollouts, "other training": training - rollouts}
-        rows += [{"count": f"Against {words}", "work": work, "share": float(cost / (serving + training))}
-                 for work, cost in parts.items()]
+        parts = {
+            "serving": serving,
+            "rollouts for reinforcement learning": rollouts,
+            "other training": training - rollouts,
+        }
+        rows += [
+            {"count": f"Against {words}", "work": work, "share": float(cost / (serving + training))}
+            for work, cost in parts.items()
+        ]
     return pd.DataFrame(rows)

@@ -31,16 +31,27 @@ def splits() -> pd.DataFrame:
     `year` (the last year the figure speaks of; blank for theory and "the future").
     """
     classes = tables.load("split_classes").set_index("split")
-    frame = tables.load("market_splits").drop(columns="definition").join(
-        classes[["definition", "definition_basis", "house", "ratio_low", "ratio_high"]], on="row_id")
+    frame = (
+        tables.load("market_splits")
+        .drop(columns="definition")
+        .join(
+            classes[["definition", "definition_basis", "house", "ratio_low", "ratio_high"]],
+            on="row_id",
+        )
+    )
     frame = frame.assign(ratio=frame["inference_to_training_ratio"])
     frame = frame[frame["ratio"].notna() & (frame["confirmed"] != "no")]
     words = market.DEFINITION_WORDS | {"unspecified": "not stated"}
-    year = frame["period"].str.extract(r"((?:19|20)\d\d(?:-\d{4})?)", expand=False).fillna(frame["period"].str.strip('"'))
+    year = (
+        frame["period"]
+        .str.extract(r"((?:19|20)\d\d(?:-\d{4})?)", expand=False)
+        .fillna(frame["period"].str.strip('"'))
+    )
     who = frame["organisation"].str.partition(" (")[0] + ", " + year
     last = pd.to_numeric(year.str.slice(-4), errors="coerce")
     return frame.assign(counts=frame["definition"].map(words), who=who, year=last).sort_values(
-        ["date", "row_id"], kind="stable", ignore_index=True)
+        ["date", "row_id"], kind="stable", ignore_index=True
+    )
 
 
 def by_definition(case: market.Case) -> pd.DataFrame:
@@ -52,14 +63,24 @@ def by_definition(case: market.Case) -> pd.DataFrame:
     found = splits()
     rows = []
     for definition, words in market.DEFINITION_WORDS.items():
-        published = found[(found["definition"] == definition) & (found["house"] != "article")]["ratio"]
+        published = found[(found["definition"] == definition) & (found["house"] != "article")][
+            "ratio"
+        ]
         answer = case.counted(definition, case.unit).answer().ratio
         middle = float(published.median()) if len(published) else np.nan
-        rows.append({
-            "definition": words, "published_low": published.min(), "published_median": middle,
-            "published_high": published.max(), "published_rows": len(published), "p05": answer.p05,
-            "median": answer.median, "p95": answer.p95, "agrees": bool(answer.p05 <= middle <= answer.p95),
-        })
+        rows.append(
+            {
+                "definition": words,
+                "published_low": published.min(),
+                "published_median": middle,
+                "published_high": published.max(),
+                "published_rows": len(published),
+                "p05": answer.p05,
+                "median": answer.median,
+                "p95": answer.p95,
+                "agrees": bool(answer.p05 <= middle <= answer.p95),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -91,10 +112,12 @@ class WorkedExample:
 
     def table(self) -> pd.DataFrame:
         """The three ways to count, as a frame: count, days."""
-        return pd.DataFrame({
-            "count": ["FLOP, every token", "Chip-hours", "FLOP, cached tokens left out"],
-            "days": [self.days_flop_all_tokens, self.days_chip_hours, self.days_flop_computed],
-        })
+        return pd.DataFrame(
+            {
+                "count": ["FLOP, every token", "Chip-hours", "FLOP, cached tokens left out"],
+                "days": [self.days_flop_all_tokens, self.days_chip_hours, self.days_flop_computed],
+            }
+        )
 
 
 def deepseek(table: Callable[[str], pd.DataFrame] = tables.load) -> WorkedExample:
@@ -110,22 +133,30 @@ def deepseek(table: Callable[[str], pd.DataFrame] = tables.load) -> WorkedExampl
     hours = float(day["mean_nodes"] * day["chips_per_node"] * day["hours"]) * per_day
     tokens = float(day["input_tokens"] + day["output_tokens"])
     life = lifecycle.Lifecycle(
-        active_params=float(run["active_params_b"]) * 1e9, training_tokens=float(run["training_tokens_b"]) * 1e9,
-        served_tokens=tokens * per_day, life_days=1.0, cache_share=float(day["cached_input_tokens"]) / tokens,
-        training_peak_flops=peak, inference_peak_flops=peak,
+        active_params=float(run["active_params_b"]) * 1e9,
+        training_tokens=float(run["training_tokens_b"]) * 1e9,
+        served_tokens=tokens * per_day,
+        life_days=1.0,
+        cache_share=float(day["cached_input_tokens"]) / tokens,
+        training_peak_flops=peak,
+        inference_peak_flops=peak,
     )
     every = replace(life, cache_share=0.0)
     seconds = SECONDS_PER_HOUR * peak
     return WorkedExample(
-        training_chip_hours=float(run["chip_hours"]), serving_chip_hours_per_day=hours,
-        tokens_per_day=life.served_tokens, computed_tokens_per_day=life.served_tokens * (1 - life.cache_share),
+        training_chip_hours=float(run["chip_hours"]),
+        serving_chip_hours_per_day=hours,
+        tokens_per_day=life.served_tokens,
+        computed_tokens_per_day=life.served_tokens * (1 - life.cache_share),
         training_tokens=life.training_tokens,
-        training_mfu=lifecycle.training_cost(life, "final_run", "flop") / (float(run["chip_hours"]) * seconds),
+        training_mfu=lifecycle.training_cost(life, "final_run", "flop")
+        / (float(run["chip_hours"]) * seconds),
         inference_mfu=lifecycle.inference_cost(life, "flop") / (hours * seconds),
         days_chip_hours=float(run["chip_hours"]) / hours,
         days_flop_all_tokens=lifecycle.break_even_days(every, "final_run", "flop"),
         days_flop_computed=lifecycle.break_even_days(life, "final_run", "flop"),
-        flop_per_answer_share=lifecycle.forward_flop_per_token(life.active_params) * float(day["mean_kv_tokens"])
+        flop_per_answer_share=lifecycle.forward_flop_per_token(life.active_params)
+        * float(day["mean_kv_tokens"])
         / lifecycle.training_cost(life, "final_run", "flop"),
     )
 
@@ -134,8 +165,13 @@ def token_history() -> pd.DataFrame:
     """Published token volumes per day with a series and a short `name`, oldest first; single reports left out."""
     frame = tables.load("tokens_served")
     frame = frame[frame["basis"].isin(["company", "reported", "government"])]
-    frame = frame.assign(series=frame["organisation"] + ": " + frame["scope"].fillna(""), day=pd.to_datetime(frame["date"], format="mixed"))
-    frame["name"] = frame["organisation"] + " " + frame["scope"].fillna("").str.split().str[:2].str.join(" ")
+    frame = frame.assign(
+        series=frame["organisation"] + ": " + frame["scope"].fillna(""),
+        day=pd.to_datetime(frame["date"], format="mixed"),
+    )
+    frame["name"] = (
+        frame["organisation"] + " " + frame["scope"].fillna("").str.split().str[:2].str.join(" ")
+    )
     several = frame.groupby("series")["day"].transform("nunique") > 1
     return frame[several].sort_values(["series", "day"], kind="stable", ignore_index=True)
 
@@ -151,9 +187,16 @@ def token_growth() -> pd.DataFrame:
         days = (last.day - first.day).days
         if days >= HALF_YEAR_DAYS - 3:
             growth = lifecycle.annual_growth(first.tokens_per_day, last.tokens_per_day, days)
-            rows.append({"series": series, "first": first.day, "last": last.day,
-                         "tokens_per_day_first": first.tokens_per_day,
-                         "tokens_per_day_last": last.tokens_per_day, "growth_per_year": float(growth)})
+            rows.append(
+                {
+                    "series": series,
+                    "first": first.day,
+                    "last": last.day,
+                    "tokens_per_day_first": first.tokens_per_day,
+                    "tokens_per_day_last": last.tokens_per_day,
+                    "growth_per_year": float(growth),
+                }
+            )
     return pd.DataFrame(rows).sort_values("growth_per_year", ascending=False, ignore_index=True)
 
 
@@ -202,18 +245,26 @@ def world(case: market.Case, year: int = 2025) -> WorldYear:
     ratio a ceiling.
     """
     served = tables.load("tokens_served")
-    served = served[(served["organisation"] == "World") & served["date"].str.startswith(str(year))
-                    & (served["basis"] == "estimate")]
+    served = served[
+        (served["organisation"] == "World")
+        & served["date"].str.startswith(str(year))
+        & (served["basis"] == "estimate")
+    ]
     runs = _notable_runs()
     runs = runs[runs["date"].str.startswith(str(year))]
     tokens, known = float(served["tokens_per_day"].iloc[-1]), float(runs["training_flop"].sum())
     life = market.life_of(case.drawn)
     # The world's runs as one: as many tokens through the assumed model as make their FLOP.
     industry = lifecycle.Lifecycle(
-        active_params=life.active_params, training_tokens=known / (6.0 * life.active_params),
-        served_tokens=tokens * lifecycle.DAYS_PER_YEAR, life_days=lifecycle.DAYS_PER_YEAR,
-        cache_share=life.cache_share, rnd_multiplier=life.rnd_multiplier, training_mfu=life.training_mfu,
-        inference_mfu=life.inference_mfu, training_usd_per_chip_hour=life.training_usd_per_chip_hour,
+        active_params=life.active_params,
+        training_tokens=known / (6.0 * life.active_params),
+        served_tokens=tokens * lifecycle.DAYS_PER_YEAR,
+        life_days=lifecycle.DAYS_PER_YEAR,
+        cache_share=life.cache_share,
+        rnd_multiplier=life.rnd_multiplier,
+        training_mfu=life.training_mfu,
+        inference_mfu=life.inference_mfu,
+        training_usd_per_chip_hour=life.training_usd_per_chip_hour,
         inference_usd_per_chip_hour=life.inference_usd_per_chip_hour,
     )
     ratio = lifecycle.inference_ratio(industry, case.definition, case.unit)
@@ -227,21 +278,42 @@ def top_down_and_bottom_up(case: market.Case) -> pd.DataFrame:
     """
     model, industry = case.answer().ratio, world(case)
     rows = [
-        {"way": "Model: one heavily served model", "low": model.p05, "median": model.median, "high": model.p95,
-         "kind": "bottom-up"},
-        {"way": f"World {industry.year}: tokens against known runs", "low": industry.ratio.p05,
-         "median": industry.ratio.median, "high": industry.ratio.p95, "kind": "bottom-up"},
+        {
+            "way": "Model: one heavily served model",
+            "low": model.p05,
+            "median": model.median,
+            "high": model.p95,
+            "kind": "bottom-up",
+        },
+        {
+            "way": f"World {industry.year}: tokens against known runs",
+            "low": industry.ratio.p05,
+            "median": industry.ratio.median,
+            "high": industry.ratio.p95,
+            "kind": "bottom-up",
+        },
     ]
     published = splits()
-    published = published[(published["definition"] == case.definition) & (published["house"] != "article")]
+    published = published[
+        (published["definition"] == case.definition) & (published["house"] != "article")
+    ]
     recent = published[published["date"] >= "2024"]
     for row in recent.itertuples():
-        rows.append({"way": row.who, "low": row.ratio, "median": row.ratio,
-                     "high": row.ratio, "kind": "top-down"})
+        rows.append(
+            {
+                "way": row.who,
+                "low": row.ratio,
+                "median": row.ratio,
+                "high": row.ratio,
+                "kind": "top-down",
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def custom_branch(case: market.Case, shares: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8)) -> pd.DataFrame:
+def custom_branch(
+    case: market.Case, shares: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8)
+) -> pd.DataFrame:
     """The article's escape: what the ratio becomes as others train their own models.
 
     Columns: custom_share, p05, median, p95, probability_larger.
@@ -251,8 +323,15 @@ def custom_branch(case: market.Case, shares: tuple[float, ...] = (0.0, 0.1, 0.2,
         draws = case.drawn | {"custom_share": np.full(case.draws, share)}
         ratio = case.ratio(draws)
         found = uncertainty.summary(ratio)
-        rows.append({"custom_share": share, "p05": found.p05, "median": found.median, "p95": found.p95,
-                     "probability_larger": float(np.mean(ratio >= 1.0))})
+        rows.append(
+            {
+                "custom_share": share,
+                "p05": found.p05,
+                "median": found.median,
+                "p95": found.p95,
+                "probability_larger": float(np.mean(ratio >= 1.0)),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -291,7 +370,9 @@ def finetuning(table: Callable[[str], pd.DataFrame] = tables.load, year: int = 2
     params = float(table("models").set_index("id").loc["llama3.1-8b", "params_b"]) * 1e9
     runs = _notable_runs(table)
     known = float(runs[runs["date"].str.startswith(str(year))]["training_flop"].sum())
-    return FineTuning(jobs, tokens, jobs * lifecycle.finetune_flop(params, tokens, frozen_base=True), known)
+    return FineTuning(
+        jobs, tokens, jobs * lifecycle.finetune_flop(params, tokens, frozen_base=True), known
+    )
 
 
 def custom_models() -> pd.DataFrame:
@@ -301,8 +382,28 @@ def custom_models() -> pd.DataFrame:
     """
     frame = tables.load("custom_models")
     frame = frame[frame["confirmed"] != "no"]
-    spread = frame["value_low"].map("{:,.4g}".format) + " to " + frame["value_high"].map("{:,.4g}".format)
-    value = frame["value"].map("{:,.4g}".format).where(frame["value"].notna(), spread.where(
-        frame["value_low"].notna(), "below " + frame["value_high"].map("{:,.4g}".format)))
-    return pd.DataFrame({"who": frame["organisation"], "date": frame["date"], "what": frame["quantity"],
-                         "value": value, "unit": frame["unit"], "source": frame["source"]}).reset_index(drop=True)
+    spread = (
+        frame["value_low"].map("{:,.4g}".format)
+        + " to "
+        + frame["value_high"].map("{:,.4g}".format)
+    )
+    value = (
+        frame["value"]
+        .map("{:,.4g}".format)
+        .where(
+            frame["value"].notna(),
+            spread.where(
+                frame["value_low"].notna(), "below " + frame["value_high"].map("{:,.4g}".format)
+            ),
+        )
+    )
+    return pd.DataFrame(
+        {
+            "who": frame["organisation"],
+            "date": frame["date"],
+            "what": frame["quantity"],
+            "value": value,
+            "unit": frame["unit"],
+            "source": frame["source"],
+        }
+    ).reset_index(drop=True)

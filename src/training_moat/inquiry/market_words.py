@@ -38,8 +38,10 @@ def stability(answer: market.Answer) -> str:
     """How sure the probability itself is: its sampling error between independent seeds."""
     points = max(answer.ten.error, answer.larger.error) * 100
     bound = "a tenth of a point" if points < 0.1 else f"{points:.1f} points"
-    return (f"The probabilities are stable: between independently seeded draws they vary by less than {bound} "
-            f"(one standard error), so the width of the range is ignorance about the inputs, not noise.")
+    return (
+        f"The probabilities are stable: between independently seeded draws they vary by less than {bound} "
+        f"(one standard error), so the width of the range is ignorance about the inputs, not noise."
+    )
 
 
 def splits(published: pd.DataFrame) -> str:
@@ -64,7 +66,9 @@ def splits_title(published: pd.DataFrame) -> str:
 def years_title(published: pd.DataFrame) -> str:
     """Title of the chart of published ratios by the year they speak of."""
     dated = published[published["year"].notna() & (published["house"] != "article")]
-    past, future = (dated[side]["ratio"].median() for side in (dated["year"] <= 2025, dated["year"] > 2025))
+    past, future = (
+        dated[side]["ratio"].median() for side in (dated["year"] <= 2025, dated["year"] > 2025)
+    )
     return f"The middle of the published ratios moves from {figure(past)} up to 2025 to {figure(future)} after it"
 
 
@@ -73,10 +77,16 @@ def ways(found: pd.DataFrame) -> str:
     model, world = found["median"].iloc[0], found["median"].iloc[1]
     top_down = found[found["kind"] == "top-down"]["median"]
     if top_down.empty:
-        return (f"No published split counts this way. The model says {figure(model)} for one heavily served model, the world "
-                f"bottom-up at most {figure(world)}.")
+        return (
+            f"No published split counts this way. The model says {figure(model)} for one heavily served model, the world "
+            f"bottom-up at most {figure(world)}."
+        )
     factor = top_down.median() / model
-    more = f"{figure(factor)} times as many tokens as" if factor >= 1 else f"{factor:.0%} of the tokens"
+    more = (
+        f"{figure(factor)} times as many tokens as"
+        if factor >= 1
+        else f"{factor:.0%} of the tokens"
+    )
     return (
         f"The published splits that count alike have a median of {figure(top_down.median())}. The model says "
         f"{figure(model)} for one heavily served model, the world bottom-up at most {figure(world)}. **{(top_down > model).mean():.0%} "
@@ -94,8 +104,13 @@ def break_even_title(days: pd.DataFrame) -> str:
 def swing(tornado: pd.DataFrame, causes: pd.DataFrame) -> str:
     """Which inputs matter; `tornado` and `causes` from `market`."""
     first, second = tornado["title"].iloc[:2]
-    silent = tornado[(tornado["at_p05"] / tornado["at_p95"] - 1).abs() < 1e-9]["title"].str[0].str.lower().str.cat(
-        tornado["title"].str[1:]).dropna()
+    silent = (
+        tornado[(tornado["at_p05"] / tornado["at_p95"] - 1).abs() < 1e-9]["title"]
+        .str[0]
+        .str.lower()
+        .str.cat(tornado["title"].str[1:])
+        .dropna()
+    )
     both = causes.set_index("title")["total"][[first, second]].sum()
     return (
         f"The widest swing comes from **{first[0].lower() + first[1:]}**, then from {second[0].lower() + second[1:]}; together they cause "
@@ -139,15 +154,21 @@ def worlds(found: pd.DataFrame, sizes: pd.DataFrame) -> str:
 def worlds_title(found: pd.DataFrame) -> str:
     """Title of the chart of what-ifs."""
     reached = int((found["median"] >= TEN).sum())
-    return "No single change carries the median to ten" if not reached else f"{reached} of {len(found)} cases have a median of ten or more"
+    return (
+        "No single change carries the median to ten"
+        if not reached
+        else f"{reached} of {len(found)} cases have a median of ten or more"
+    )
 
 
 def today(case: Case) -> str:
     """Where the central case stands on the map of `market.ten_times_surface`."""
     served = case.central["served_tokens_t"] / case.central["training_tokens_t"]
-    return (f"Today's centre: {figure(served)} tokens served per training token, R&D at "
-            f"{figure(case.central['rnd_multiplier'])} times the released training; "
-            f"{market.UNIT_WORDS[case.unit]} with all R&D counted.")
+    return (
+        f"Today's centre: {figure(served)} tokens served per training token, R&D at "
+        f"{figure(case.central['rnd_multiplier'])} times the released training; "
+        f"{market.UNIT_WORDS[case.unit]} with all R&D counted."
+    )
 
 
 def vendor_title(share: market.VendorShare) -> str:

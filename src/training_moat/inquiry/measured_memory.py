@@ -18,7 +18,10 @@ RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
 MISFITS = 0.05
 """Share of those runs that the fitted reserve may declare too large."""
 
-TIME_ONLY_REASONS = ("step time and printed FLOP rate disagree", "neither a time nor a batch to turn a rate into one")
+TIME_ONLY_REASONS = (
+    "step time and printed FLOP rate disagree",
+    "neither a time nor a batch to turn a rate into one",
+)
 """Reasons that spoil a row's time but not its memory reading."""
 
 
@@ -46,7 +49,9 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     gradient = gradient_bytes(rows.frame)
     kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     master = rows.frame["stack"].isin(known.FULLY_SHARDED_STACKS).to_numpy()
-    return training_memory(rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept, master)
+    return training_memory(
+        rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept, master
+    )
 
 
 def fit_reserve(rows: Rows) -> tuple[float, float]:
@@ -57,7 +62,9 @@ def fit_reserve(rows: Rows) -> tuple[float, float]:
     def residuals(values: np.ndarray) -> np.ndarray:
         return (plain.total + values[0] * GB + values[1] * plain.activations) / measured - 1
 
-    found = least_squares(residuals, [5.0, 0.1], bounds=([0, 0], np.inf), loss="soft_l1", f_scale=0.05).x
+    found = least_squares(
+        residuals, [5.0, 0.1], bounds=([0, 0], np.inf), loss="soft_l1", f_scale=0.05
+    ).x
     return float(found[0] * GB), float(found[1])
 
 
@@ -78,8 +85,12 @@ def fit_fused_reserve(rows: Rows) -> float:
 def comparison(constants: Constants) -> pd.DataFrame:
     """Measured and predicted peak GB per chip, row by row, with the relative error."""
     rows = usable()
-    total = predicted(rows, constants.generic("reserve_bytes"), constants.generic("reserve_share")).total
-    frame = rows.frame[["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_batch", "format"]].copy()
+    total = predicted(
+        rows, constants.generic("reserve_bytes"), constants.generic("reserve_share")
+    ).total
+    frame = rows.frame[
+        ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_batch", "format"]
+    ].copy()
     frame["measured_gb"] = measured_bytes(rows) / GB
     frame["predicted_gb"] = total / GB
     frame["error"] = frame["predicted_gb"] / frame["measured_gb"] - 1

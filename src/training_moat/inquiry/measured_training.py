@@ -34,7 +34,15 @@ COLUMNS = {
     "zero_fsdp": "sharding",
 }
 """Columns of the measurement table that go by other names in the model."""
-RECOMPUTE = {"none": 0, "minimal": 0, "selective": 1, "selective+SP": 1, "qkv_proj_offloaded": 0, "full": 2, "full-ish (remat)": 2}
+RECOMPUTE = {
+    "none": 0,
+    "minimal": 0,
+    "selective": 1,
+    "selective+SP": 1,
+    "qkv_proj_offloaded": 0,
+    "full": 2,
+    "full-ish (remat)": 2,
+}
 BLOOM_BF16_SINCE = "2022-02-28"
 """BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
 MAX_PARAM_MISMATCH = 0.12
@@ -60,7 +68,9 @@ class Rows:
 
     def take(self, mask: np.ndarray) -> Rows:
         """The rows where `mask` holds."""
-        pick = lambda record: type(record)(**{k: v if isinstance(v, str) else v[mask] for k, v in vars(record).items()})  # noqa: E731
+        pick = lambda record: type(record)(
+            **{k: v if isinstance(v, str) else v[mask] for k, v in vars(record).items()}
+        )  # noqa: E731
         return Rows(self.frame[mask].reset_index(drop=True), pick(self.model), pick(self.plan))
 
 
@@ -68,7 +78,9 @@ class Rows:
 def _configurations(state: tuple) -> pd.DataFrame:
     table = tables.load("training_measurements").rename(columns=COLUMNS)
     first = table.groupby("config_id", sort=False).first()
-    values = table.assign(value=np.where(table["unit"] == "ms", table["value"] / 1000, table["value"]))
+    values = table.assign(
+        value=np.where(table["unit"] == "ms", table["value"] / 1000, table["value"])
+    )
     wide = values.pivot_table(index="config_id", columns="metric", values="value", aggfunc="first")
     return first.drop(columns=["metric", "value", "unit"]).join(wide).reset_index()
 
@@ -94,7 +106,11 @@ def families(frame: pd.DataFrame) -> pd.Series:
 
 def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
     """Bytes that every row's chip holds."""
-    return frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes).to_numpy(float)
+    return (
+        frame["chip_id"]
+        .map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes)
+        .to_numpy(float)
+    )
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
@@ -119,12 +135,22 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
     stacks = tables.load("training_stacks")
     general = stacks[stacks["row_contains"].isna()].set_index("training_source")
-    columns = ["software", "flash_attention", "zero_stage", "sequence_parallel", "tied_embeddings", "accumulates", "rate_counts"]
+    columns = [
+        "software",
+        "flash_attention",
+        "zero_stage",
+        "sequence_parallel",
+        "tied_embeddings",
+        "accumulates",
+        "rate_counts",
+    ]
     joined = frame.join(general[columns], on="source")
     usual = joined["source"].map(general["recompute"])
     text = joined["model"].fillna("") + " " + joined["table_ref"].fillna("")
     for _, row in stacks[stacks["row_contains"].notna()].iterrows():
-        chosen = (joined["source"] == row["training_source"]) & text.str.contains(row["row_contains"], regex=False)
+        chosen = (joined["source"] == row["training_source"]) & text.str.contains(
+            row["row_contains"], regex=False
+        )
         joined.loc[chosen, columns] = row[columns].to_numpy()
         usual[chosen] = row["recompute"]
     joined["recompute"] = joined["recompute"].fillna(usual)
@@ -138,14 +164,24 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
     """The row's own sizes; the models table fills the rest (head width, experts, latent attention)."""
     architectures = model_catalog.all_models()
-    identity = frame["model_id"].where(frame["model_id"].notna(), frame["model"].map(model_catalog.find))
+    identity = frame["model_id"].where(
+        frame["model_id"].notna(), frame["model"].map(model_catalog.find)
+    )
     known = identity.map(architectures)
     fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
     has_experts = frame["experts"].fillna(0).gt(0).to_numpy()
     for name in (*SHAPE, *fields):
         own = frame[name].astype(float) if name in SHAPE else pd.Series(np.nan, index=frame.index)
-        table = known.map(lambda model, key=name: getattr(model, key) if model is not None and model == model else np.nan)
-        trusted = has_experts & table.notna() if name in ("ffn", "experts", "experts_per_token") else own.isna()
+        table = known.map(
+            lambda model, key=name: (
+                getattr(model, key) if model is not None and model == model else np.nan
+            )
+        )
+        trusted = (
+            has_experts & table.notna()
+            if name in ("ffn", "experts", "experts_per_token")
+            else own.isna()
+        )
         frame[name] = own.where(~np.asarray(trusted, bool), table.astype(float))
     frame["tied_embeddings"] = _tied(frame, known)
     frame["kv_heads"] = frame["kv_heads"].fillna(frame["heads"])
@@ -161,7 +197,9 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _tied(frame: pd.DataFrame, known: pd.Series) -> pd.Series:
     stated = pd.to_numeric(frame["tied_embeddings"], errors="coerce")
-    table = known.map(lambda model: model.tied_embeddings if model is not None and model == model else np.nan)
+    table = known.map(
+        lambda model: model.tied_embeddings if model is not None and model == model else np.nan
+    )
     return table.where(stated.isna(), stated).fillna(0).astype(float)
 
 
@@ -169,11 +207,15 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["seq_len"] = frame["seq_len"].fillna(frame["notes"].map(_sequence_in_recipe))
     per_chip = frame["source"].eq("maxtext_tpu")
     frame.loc[per_chip, "global_batch"] = frame["micro_batch"] * frame["chips"]
-    derived = frame["tokens_per_s_per_chip"] * frame["step_time"] * frame["chips"] / frame["seq_len"]
+    derived = (
+        frame["tokens_per_s_per_chip"] * frame["step_time"] * frame["chips"] / frame["seq_len"]
+    )
     frame["global_batch"] = frame["global_batch"].fillna(derived.round())
     sharding = frame["sharding"].fillna("")
     stage = pd.to_numeric(frame["zero_stage"], errors="coerce").fillna(1)
-    stage = stage.mask(sharding.str.contains("FSDP|FULL_SHARD"), 3).mask(sharding.eq("SHARD_GRAD_OP"), 2)
+    stage = stage.mask(sharding.str.contains("FSDP|FULL_SHARD"), 3).mask(
+        sharding.eq("SHARD_GRAD_OP"), 2
+    )
     frame["zero_stage"] = stage.mask(sharding.eq("ZeRO-1"), 1).mask(sharding.eq("ZeRO-0"), 0)
     sharded = frame["zero_stage"].eq(3)
     # Fully sharded runs that state no other parallelism have none; data parallelism needs none when it fits.
@@ -192,7 +234,9 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
-    redone = frame["stack"].map(constants.SELECTIVE_REDOES_LAYERS).where(frame["recompute_level"] == 1)
+    redone = (
+        frame["stack"].map(constants.SELECTIVE_REDOES_LAYERS).where(frame["recompute_level"] == 1)
+    )
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     frame["recompute_share"] = redone.fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
@@ -211,7 +255,16 @@ def _models(frame: pd.DataFrame) -> Transformer:
 
 
 def _plans(frame: pd.DataFrame) -> Plan:
-    names = ("seq_len", "global_batch", "dp", "zero_stage", "sequence_parallel", "flash_attention", "recompute_share", *PLAN)
+    names = (
+        "seq_len",
+        "global_batch",
+        "dp",
+        "zero_stage",
+        "sequence_parallel",
+        "flash_attention",
+        "recompute_share",
+        *PLAN,
+    )
     columns = {name: frame[name].to_numpy(float) for name in names}
     return Plan(**columns, recompute=frame["recompute_level"].fillna(0).to_numpy(float))
 
@@ -221,8 +274,12 @@ def _settle_recomputation(rows: Rows) -> Plan:
     room, gradient = capacity_bytes(rows.frame), gradient_bytes(rows.frame)
     weigh = lambda plan: training_memory(rows.model, plan, gradient_bytes=gradient).total  # noqa: E731
     redone = rows.frame["recompute_level"].isna().to_numpy() & (weigh(rows.plan) > room)
-    share = np.where(redone, least_recompute_share(rows.model, rows.plan, weigh, room), rows.plan.recompute_share)
-    return replace(rows.plan, recompute=np.where(redone, 2.0, rows.plan.recompute), recompute_share=share)
+    share = np.where(
+        redone, least_recompute_share(rows.model, rows.plan, weigh, room), rows.plan.recompute_share
+    )
+    return replace(
+        rows.plan, recompute=np.where(redone, 2.0, rows.plan.recompute), recompute_share=share
+    )
 
 
 def _step_seconds(frame: pd.DataFrame) -> pd.Series:
@@ -250,7 +307,14 @@ def _step_seconds(frame: pd.DataFrame) -> pd.Series:
 def _narayanan_flops(frame: pd.DataFrame) -> pd.Series:
     """FLOPs of a step as Narayanan et al. 2021 count them (equation 3: recomputation included)."""
     s, h, layers, vocab = frame["seq_len"], frame["hidden"], frame["layers"], frame["vocab"]
-    return 96 * frame["global_batch"] * s * layers * h**2 * (1 + s / (6 * h) + vocab / (16 * layers * h))
+    return (
+        96
+        * frame["global_batch"]
+        * s
+        * layers
+        * h**2
+        * (1 + s / (6 * h) + vocab / (16 * layers * h))
+    )
 
 
 def _reasons(frame: pd.DataFrame) -> pd.Series:
@@ -261,30 +325,57 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
         reason[(reason == "") & condition.fillna(False).astype(bool)] = text
 
     notes = frame["notes"].fillna("")
-    mark(frame["source"].isin(["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]),
-         "only a percentage of peak is printed")
-    mark(notes.str.contains(r"padded\) expert matmul|dense matmul, capacity"),
-         "experts are padded to a capacity, which the model does not compute")
-    mark(notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"), "fine-tuning, not pre-training")
-    mark(notes.str.contains("method: (?:MCore|TP.EP.DP|FSDP;)") & frame["tp"].gt(1),
-         "experts are split by tensor parallelism, which the model does not represent")
-    mark(frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
-         "fully sharded, but the micro-batch is not stated")
+    mark(
+        frame["source"].isin(
+            ["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]
+        ),
+        "only a percentage of peak is printed",
+    )
+    mark(
+        notes.str.contains(r"padded\) expert matmul|dense matmul, capacity"),
+        "experts are padded to a capacity, which the model does not compute",
+    )
+    mark(
+        notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"),
+        "fine-tuning, not pre-training",
+    )
+    mark(
+        notes.str.contains("method: (?:MCore|TP.EP.DP|FSDP;)") & frame["tp"].gt(1),
+        "experts are split by tensor parallelism, which the model does not represent",
+    )
+    mark(
+        frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
+        "fully sharded, but the micro-batch is not stated",
+    )
     unstated = notes.str.contains("interleaving of the pipeline not stated")
     mark(unstated | _interleaving_unknown(frame), "the pipeline's interleaving is not stated")
-    mark(notes.str.contains("power-limited GPUs"), "the chips' power was limited by an amount not stated")
-    mark(notes.str.contains("use only relative"), "the source's rates contradict each other; relative use only")
+    mark(
+        notes.str.contains("power-limited GPUs"),
+        "the chips' power was limited by an amount not stated",
+    )
+    mark(
+        notes.str.contains("use only relative"),
+        "the source's rates contradict each other; relative use only",
+    )
     mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")
     mark(frame["chip_id"].isna(), "the chip is not in the table")
     mark(frame["format"].isna(), "the matmul format is not stated")
-    mark(frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(), "the model's shape is not published")
+    mark(
+        frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(),
+        "the model's shape is not published",
+    )
     mark(_param_mismatch(frame), "shape and stated size disagree")
     mark(frame["seq_len"].isna(), "the sequence length is not stated")
     mark(frame["step_seconds"].isna(), "neither a time nor a batch to turn a rate into one")
     mark(~frame["plan_stated"], "the parallel layout is not stated")
-    mark(frame["dp"].lt(1) | (frame["dp"] % 1).ne(0), "the stated layout does not multiply to the chips")
-    mark(~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
-         "the stated layers do not divide over the pipeline")
+    mark(
+        frame["dp"].lt(1) | (frame["dp"] % 1).ne(0),
+        "the stated layout does not multiply to the chips",
+    )
+    mark(
+        ~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
+        "the stated layers do not divide over the pipeline",
+    )
     mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
     return reason
 

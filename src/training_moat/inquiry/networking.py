@@ -17,7 +17,16 @@ from ..core.errors import InputError
 from ..core.machine import Chip, Link
 from ..core.units import BITS_PER_BYTE, BYTES_PER_VALUE, GB
 from ..core.workload import active_params, expert_params_total, params
-from . import calibration, constants, measured_training, serving, serving_batch, serving_cases, serving_constants, training
+from . import (
+    calibration,
+    constants,
+    measured_training,
+    serving,
+    serving_batch,
+    serving_cases,
+    serving_constants,
+    training,
+)
 
 VALUE_BYTES = 2.0
 """Activations and their gradients travel in 16 bit."""
@@ -39,20 +48,36 @@ KIND_WORDS = {
 
 
 def case(
-    model: str, chip: str, chips: int, sequence: int, global_batch: int, *, tp: int | None = None, pp: int | None = None,
-    scaleup_gb_per_s: float | None = None, scaleout_gbit_per_s: float | None = None, **more: Any,
+    model: str,
+    chip: str,
+    chips: int,
+    sequence: int,
+    global_batch: int,
+    *,
+    tp: int | None = None,
+    pp: int | None = None,
+    scaleup_gb_per_s: float | None = None,
+    scaleout_gbit_per_s: float | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """A training request, with the chip's links overridden where given."""
     wanted: Any = chip
     override = {
-        "scaleup_gb_per_s_per_direction": scaleup_gb_per_s, "scaleout_gbit_per_s_per_chip": scaleout_gbit_per_s,
+        "scaleup_gb_per_s_per_direction": scaleup_gb_per_s,
+        "scaleout_gbit_per_s_per_chip": scaleout_gbit_per_s,
     }
     override = {key: value for key, value in override.items() if value is not None}
     if override:
         wanted = {"base": chip, "id": f"{chip}-varied", **override}
     return {
-        "model": model, "chip": wanted, "chips": chips, "seq_len": sequence, "global_batch": global_batch,
-        "tp": tp, "pp": pp, **more,
+        "model": model,
+        "chip": wanted,
+        "chips": chips,
+        "seq_len": sequence,
+        "global_batch": global_batch,
+        "tp": tp,
+        "pp": pp,
+        **more,
     }
 
 
@@ -79,11 +104,14 @@ def traffic(model: str, answer: Mapping[str, Any]) -> pd.DataFrame:
     crossing = 2 * tokens * shape.hidden * VALUE_BYTES * (1 if plan["pp"] > 1 else 0) / plan["tp"]
     own = (params(shape) - expert_params_total(shape)) / (plan["tp"] * plan["pp"])
     gradients = own * GRADIENT_BYTES * 2 * (plan["dp"] - 1) / plan["dp"]
-    routed = shape.moe_layers / plan["pp"] * tokens / plan["tp"] * shape.experts_per_token * shape.hidden
+    routed = (
+        shape.moe_layers / plan["pp"] * tokens / plan["tp"] * shape.experts_per_token * shape.hidden
+    )
     exchanged = 4 * routed * VALUE_BYTES * (plan["ep"] - 1) / plan["ep"]
     values = {"tensor": tensor, "pipeline": crossing, "data": gradients, "expert": exchanged}
     return pd.DataFrame(
-        [(kind, KIND_WORDS[kind], float(value) / GB) for kind, value in values.items()], columns=["kind", "what", "gb"]
+        [(kind, KIND_WORDS[kind], float(value) / GB) for kind, value in values.items()],
+        columns=["kind", "what", "gb"],
     )
 
 
@@ -93,26 +121,45 @@ def over_bandwidth(request: Mapping[str, Any], which: str) -> pd.DataFrame:
     Columns: factor, rate (in the chip table's unit), speed (share of the speed with an endless one). Empty for a
     chip without a published scale-out network; InputError for one without a scale-up bandwidth.
     """
-    chip = chip_catalog.chip(request["chip"] if isinstance(request["chip"], str) else request["chip"]["base"])
+    chip = chip_catalog.chip(
+        request["chip"] if isinstance(request["chip"], str) else request["chip"]["base"]
+    )
     link = chip.scaleup if which == "scaleup" else chip.scaleout
-    column = "scaleup_gb_per_s_per_direction" if which == "scaleup" else "scaleout_gbit_per_s_per_chip"
-    given = request["chip"] if isinstance(request["chip"], Mapping) else {"base": chip.id, "id": f"{chip.id}-varied"}
+    column = (
+        "scaleup_gb_per_s_per_direction" if which == "scaleup" else "scaleout_gbit_per_s_per_chip"
+    )
+    given = (
+        request["chip"]
+        if isinstance(request["chip"], Mapping)
+        else {"base": chip.id, "id": f"{chip.id}-varied"}
+    )
     if link is None and column not in given:
         if which == "scaleout":
             return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
-        raise InputError(f"chip {chip.id} publishes no scale-up bandwidth; give one as scaleup_gb_per_s")
+        raise InputError(
+            f"chip {chip.id} publishes no scale-up bandwidth; give one as scaleup_gb_per_s"
+        )
     published = 0.0 if link is None else link.bytes_per_s
-    own = given.get(column, published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9)
-    requests = [{**request, "chip": {**given, column: own * factor}} for factor in (*FACTORS, ENDLESS)]
+    own = given.get(
+        column, published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9
+    )
+    requests = [
+        {**request, "chip": {**given, column: own * factor}} for factor in (*FACTORS, ENDLESS)
+    ]
     found = answers(requests)
     best = found[-1]["tokens_per_s"]
-    rows = [(factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(FACTORS, found)]
+    rows = [
+        (factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(FACTORS, found)
+    ]
     return pd.DataFrame(rows, columns=["factor", "rate", "speed"])
 
 
 def both_curves(scaleup: pd.DataFrame, scaleout: pd.DataFrame) -> pd.DataFrame:
     """The two curves below one another, with the network in a column."""
-    return pd.concat([scaleup.assign(network="scale-up"), scaleout.assign(network="scale-out")], ignore_index=True)
+    return pd.concat(
+        [scaleup.assign(network="scale-up"), scaleout.assign(network="scale-out")],
+        ignore_index=True,
+    )
 
 
 def needed_for(curve: pd.DataFrame, target: float = TARGET) -> float:
@@ -131,8 +178,22 @@ def needed_for(curve: pd.DataFrame, target: float = TARGET) -> float:
 
 
 LARGE_CHIPS = (
-    "a100-80", "h100-sxm", "h800", "b200", "gb200", "mi300x", "mi355x", "tpu-v5p", "tpu-v7", "trainium1", "trainium2",
-    "gaudi2", "gaudi3", "ascend-910b", "ascend-910c", "blackhole",
+    "a100-80",
+    "h100-sxm",
+    "h800",
+    "b200",
+    "gb200",
+    "mi300x",
+    "mi355x",
+    "tpu-v5p",
+    "tpu-v7",
+    "trainium1",
+    "trainium2",
+    "gaudi2",
+    "gaudi3",
+    "ascend-910b",
+    "ascend-910c",
+    "blackhole",
 )
 """Chips with a published peak and scale-up link whose need for bandwidth is compared."""
 
@@ -155,7 +216,9 @@ def bandwidth_needs(
         (best,) = training.predict([case(model, name, chips, sequence, global_batch, **SIMPLE)])
         if not best["ok"] or not best["fits"]:
             continue
-        fixed = SIMPLE | {key: best["plan"][key] for key in ("tp", "pp", "dp", "cp", "ep", "recompute")}
+        fixed = SIMPLE | {
+            key: best["plan"][key] for key in ("tp", "pp", "dp", "cp", "ep", "recompute")
+        }
         curve = over_bandwidth(case(model, name, chips, sequence, global_batch, **fixed), "scaleup")
         has, needs = chip.scaleup.bytes_per_s / GB, needed_for(curve)
         rows.append((chip.name, chip.vendor, has, needs, has / needs))
@@ -171,7 +234,9 @@ def scaling(min_points: int = 3) -> pd.DataFrame:
     families = tables.load("scaling_measurements")
     usable = measured_training.usable()
     seconds = calibration.predict_rows(usable, constants.load())
-    frame = usable.frame.assign(predicted_s=seconds)[["config_id", "predicted_s", "step_seconds", "global_batch", "seq_len"]]
+    frame = usable.frame.assign(predicted_s=seconds)[
+        ["config_id", "predicted_s", "step_seconds", "global_batch", "seq_len"]
+    ]
     joined = families.dropna(subset=["efficiency_vs_smallest"]).merge(frame, on="config_id")
     joined = joined.drop_duplicates(["family_id", "n_chips"])
     joined["work"] = joined["global_batch"] * joined["seq_len"] / joined["n_chips"]
@@ -182,10 +247,19 @@ def scaling(min_points: int = 3) -> pd.DataFrame:
             continue
         measured = group["work"] / group["step_seconds"]
         predicted = group["work"] / group["predicted_s"]
-        rows.append(pd.DataFrame({
-            "family": family, "chip": group["chip_id"], "model": group["model"], "chips": group["n_chips"],
-            "measured": measured / measured.iloc[0], "predicted": predicted / predicted.iloc[0], "source": group["source"],
-        }))
+        rows.append(
+            pd.DataFrame(
+                {
+                    "family": family,
+                    "chip": group["chip_id"],
+                    "model": group["model"],
+                    "chips": group["n_chips"],
+                    "measured": measured / measured.iloc[0],
+                    "predicted": predicted / predicted.iloc[0],
+                    "source": group["source"],
+                }
+            )
+        )
     return pd.concat(rows, ignore_index=True)
 
 
@@ -195,7 +269,10 @@ NEIGHBOUR, SWITCHED = "ring", "switched"
 
 def _with_network(chip: Chip, topology: str) -> Chip:
     link = chip.scaleup
-    return replace(chip, scaleup=Link(link.bytes_per_s, link.latency_s, max(link.domain_chips or 0, 64), topology))
+    return replace(
+        chip,
+        scaleup=Link(link.bytes_per_s, link.latency_s, max(link.domain_chips or 0, 64), topology),
+    )
 
 
 LAYOUTS = {
@@ -207,7 +284,12 @@ LAYOUTS = {
 
 
 def neighbours_only(
-    dense: str, experts: str, chip: str, sizes: Sequence[int] = (8, 16, 32, 64), per_chip: int = 16, sequence: int = 1024,
+    dense: str,
+    experts: str,
+    chip: str,
+    sizes: Sequence[int] = (8, 16, 32, 64),
+    per_chip: int = 16,
+    sequence: int = 1024,
     latency_us: float | None = None,
 ) -> pd.DataFrame:
     """Serving with links to the next chip only, against the same links behind a switch, at several group sizes.
@@ -218,7 +300,11 @@ def neighbours_only(
     which the model does not fit are left out.
     """
     base = chip_catalog.chip(chip)
-    base = base if base.scaleup is not None else replace(base, scaleup=serving_batch.borrowed_link(base))
+    base = (
+        base
+        if base.scaleup is not None
+        else replace(base, scaleup=serving_batch.borrowed_link(base))
+    )
     latency_s = None if latency_us is None else latency_us * 1e-6
     rows = []
     for layout, (which, plan_of) in LAYOUTS.items():
@@ -238,13 +324,20 @@ def neighbours_only(
 
 
 def _tokens_per_s(
-    model: Any, chip: Chip, plan: serving_model.ServingPlan, batch: int, sequence: int, latency_s: float | None
+    model: Any,
+    chip: Chip,
+    plan: serving_model.ServingPlan,
+    batch: int,
+    sequence: int,
+    latency_s: float | None,
 ) -> float | None:
     """Output tokens per second in 8 bit, or None where the caches of the batch find no room. `latency_s`
     replaces the measured time of a step without payload."""
     known = serving_constants.stored()
     engine = serving_cases.usual_engine(chip, known)
-    question = serving_batch.Question(model, chip, engine, "fp8", "bf16", batch, sequence, sequence, plan)
+    question = serving_batch.Question(
+        model, chip, engine, "fp8", "bf16", batch, sequence, sequence, plan
+    )
     (prepared,) = serving_batch.batches([question])
     if latency_s is not None:
         links = replace(prepared.scaleup, step_latency_s=latency_s, bulk_step_latency_s=latency_s)
@@ -253,7 +346,9 @@ def _tokens_per_s(
     return float(told.tokens_per_s[0]) if told.running[0] >= batch else None
 
 
-def _sent_per_token(model: Any, plan: serving_model.ServingPlan, layout: str, chips: int) -> tuple[float, float]:
+def _sent_per_token(
+    model: Any, plan: serving_model.ServingPlan, layout: str, chips: int
+) -> tuple[float, float]:
     """(bytes all chips send per output token, share that must reach beyond the next chip)."""
     width = model.hidden * VALUE_BYTES
     if layout == "dense, pipeline":
@@ -261,7 +356,9 @@ def _sent_per_token(model: Any, plan: serving_model.ServingPlan, layout: str, ch
     if layout == "dense, tensor parallel":
         return float(2 * model.layers * 2 * (chips - 1) * width), (chips - 2) / chips
     away = (chips - 1) / chips
-    return float(model.moe_layers * 2 * model.experts_per_token * away * width), (chips - 3) / (chips - 1)
+    return float(model.moe_layers * 2 * model.experts_per_token * away * width), (chips - 3) / (
+        chips - 1
+    )
 
 
 def natural_experiment() -> pd.DataFrame:
@@ -278,7 +375,16 @@ def natural_experiment() -> pd.DataFrame:
     both = rows.groupby(keys)["chip"].transform("nunique") == 2
     shown = rows[both].assign(chips=rows["tp"], chip_ms=rows["measured_ms"] * rows["tp"])
     whole = shown[["batch", "input_len", "output_len"]].astype(int).astype(str)
-    shown["job"] = shown["model"] + ", " + whole["batch"] + " users, " + whole["input_len"] + " in, " + whole["output_len"] + " out"
+    shown["job"] = (
+        shown["model"]
+        + ", "
+        + whole["batch"]
+        + " users, "
+        + whole["input_len"]
+        + " in, "
+        + whole["output_len"]
+        + " out"
+    )
     columns = ["job", *keys, "chip", "chips", "measured_ms", "predicted_ms", "chip_ms", "source"]
     return shown.sort_values([*keys, "chip"])[columns]
 
@@ -291,20 +397,47 @@ def unstated_layouts() -> pd.DataFrame:
     published bandwidth and nothing else takes time), chips, source.
     """
     frame = tables.load("serving_measurements")
-    frame = frame[(frame["metric"] == "user_output_speed") & frame["chip_id"].notna() & frame["model_id"].notna()]
+    frame = frame[
+        (frame["metric"] == "user_output_speed")
+        & frame["chip_id"].notna()
+        & frame["model_id"].notna()
+    ]
     frame = frame[~frame["chip_id"].str.startswith(("a100", "h100", "h200", "b200"))]
     requests = [
-        {"model": row.model_id, "chip": row.chip_id, "chips": None if pd.isna(row.n_chips) else int(row.n_chips), "batch": 1, "precision": "fp8" if row.format == "fp8" else None,
-         "input_len": 1024, "output_len": 1024}
+        {
+            "model": row.model_id,
+            "chip": row.chip_id,
+            "chips": None if pd.isna(row.n_chips) else int(row.n_chips),
+            "batch": 1,
+            "precision": "fp8" if row.format == "fp8" else None,
+            "input_len": 1024,
+            "output_len": 1024,
+        }
         for row in frame.itertuples()
     ]
     found = serving.predict(requests)
     rows = []
     for row, one in zip(frame.itertuples(), found):
         if one["ok"]:
-            ceiling = one["plan"]["chips"] * _fast_rate(chip_catalog.chip(row.chip_id)) / _read_per_token(row.model_id, one["plan"]["precision"])
-            rows.append((row.chip_id, row.model_id, row.value, 1 / one["tpot_s"], ceiling, one["plan"]["chips"], row.source))
-    return pd.DataFrame(rows, columns=["chip", "model", "measured", "predicted", "ceiling", "chips", "source"])
+            ceiling = (
+                one["plan"]["chips"]
+                * _fast_rate(chip_catalog.chip(row.chip_id))
+                / _read_per_token(row.model_id, one["plan"]["precision"])
+            )
+            rows.append(
+                (
+                    row.chip_id,
+                    row.model_id,
+                    row.value,
+                    1 / one["tpot_s"],
+                    ceiling,
+                    one["plan"]["chips"],
+                    row.source,
+                )
+            )
+    return pd.DataFrame(
+        rows, columns=["chip", "model", "measured", "predicted", "ceiling", "chips", "source"]
+    )
 
 
 def _fast_rate(chip: Chip) -> float:

@@ -7,13 +7,15 @@ import pandas as pd
 from .networking import TARGET
 
 
-def answer(kinds: pd.DataFrame, scaleup: pd.DataFrame, needs: float, lost: pd.DataFrame, who: str) -> str:
+def answer(
+    kinds: pd.DataFrame, scaleup: pd.DataFrame, needs: float, lost: pd.DataFrame, who: str
+) -> str:
     """The chapter's answer in one sentence."""
     next_only = float(kinds.loc[kinds["kind"] == "pipeline", "gb"].iloc[0] / kinds["gb"].sum())
     own = float(scaleup.loc[scaleup["factor"] == 1, "speed"].iloc[0])
     worst = lost.loc[lost["lost"].idxmax()]
     return (
-        f"\"Each chip talks only to the next\" covers **{next_only:.1%} of the bytes** that {who} exchange in a training step; "
+        f'"Each chip talks only to the next" covers **{next_only:.1%} of the bytes** that {who} exchange in a training step; '
         f"their scale-up links give {own:.0%} of the speed of endless ones, and {TARGET:.0%} takes {_amount(needs)} GB/s. "
         f"In serving it costs nothing for a dense pipeline and **{worst['lost']:.0%} of the tokens** for {worst['layout']} on {worst['chips']} chips."
     )
@@ -24,14 +26,18 @@ def moved(kinds: pd.DataFrame, seconds: dict[str, float]) -> str:
     shown = kinds[kinds["gb"] > 0].sort_values("gb", ascending=False)
     spoken = ", ".join(f"{row['kind']} {row['gb']:,.1f} GB" for _, row in shown.iterrows())
     total = sum(seconds.values())
-    exchange = sum(seconds[key] for key in ("tensor_parallel", "pipeline", "data_parallel", "expert_parallel"))
+    exchange = sum(
+        seconds[key] for key in ("tensor_parallel", "pipeline", "data_parallel", "expert_parallel")
+    )
     return (
         f"Each chip sends **{kinds['gb'].sum():,.0f} GB in a step of {total:.1f} seconds**: {spoken}. After what hides behind "
         f"arithmetic, exchange takes {exchange / total:.0%} of the step, and waiting for the pipeline to fill {seconds['bubble'] / total:.0%}."
     )
 
 
-def curves(scaleup: pd.DataFrame, scaleout: pd.DataFrame, needs_up: float, needs_out: float, name: str) -> str:
+def curves(
+    scaleup: pd.DataFrame, scaleout: pd.DataFrame, needs_up: float, needs_out: float, name: str
+) -> str:
     """What each network must carry for the target speed."""
     has_up = float(scaleup.loc[scaleup["factor"] == 1, "rate"].iloc[0])
     least = float(scaleup["speed"].min())
@@ -85,13 +91,20 @@ def scaling_title(last: pd.DataFrame) -> str:
 def neighbours(lost: pd.DataFrame) -> str:
     """Where the neighbour-only claim holds and where it fails."""
     largest = lost[lost["chips"] == lost["chips"].max()].set_index("layout")
-    spoken = "; ".join(f"{layout}: {row['kb_per_token']:,.0f} kB sent per token, {row['lost']:.0%} of the tokens lost" for layout, row in largest.iterrows())
+    spoken = "; ".join(
+        f"{layout}: {row['kb_per_token']:,.0f} kB sent per token, {row['lost']:.0%} of the tokens lost"
+        for layout, row in largest.iterrows()
+    )
     return f"On {lost['chips'].max()} chips with links to the next chip only, against the same links behind a switch: **{spoken}**."
 
 
 def experiment(pairs: pd.DataFrame) -> str:
     """Inferentia2 against Trainium1."""
-    wide = pairs.pivot_table(index=["model", "precision", "input_len", "output_len", "batch"], columns="chip", values=["measured_ms", "predicted_ms", "chip_ms"])
+    wide = pairs.pivot_table(
+        index=["model", "precision", "input_len", "output_len", "batch"],
+        columns="chip",
+        values=["measured_ms", "predicted_ms", "chip_ms"],
+    )
     speed = (wide["measured_ms"]["inferentia2"] / wide["measured_ms"]["trainium1"]).median()
     said = (wide["predicted_ms"]["inferentia2"] / wide["predicted_ms"]["trainium1"]).median()
     chip_time = (wide["chip_ms"]["inferentia2"] / wide["chip_ms"]["trainium1"]).median()

@@ -23,10 +23,22 @@ from training_moat.core.errors import InputError, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
 _KEYS = {"type", "unit", "range", "choices", "optional", "meaning"}
-_LISTS = {"chips": "chip", "models": "model", "numbers": "number", "integers": "integer", "texts": "text", "choices": "choice"}
+_LISTS = {
+    "chips": "chip",
+    "models": "model",
+    "numbers": "number",
+    "integers": "integer",
+    "texts": "text",
+    "choices": "choice",
+}
 _WORDS = {
-    "integer": "a whole number", "number": "a number", "boolean": "true or false", "text": "words", "choice": "one of its choices",
-    "chip": "a chip id", "model": "a model name",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "text": "words",
+    "choice": "one of its choices",
+    "chip": "a chip id",
+    "model": "a model name",
 }
 
 
@@ -78,8 +90,15 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
         raise InputError(f"{where}: type '{kind}' needs a list 'choices'.")
     low, high = entry.get("range", (None, None))
     return Parameter(
-        chapter, name, kind, str(entry["meaning"]), str(entry.get("unit", "")), low, high,
-        tuple(entry.get("choices", ())), bool(entry.get("optional", False)),
+        chapter,
+        name,
+        kind,
+        str(entry["meaning"]),
+        str(entry.get("unit", "")),
+        low,
+        high,
+        tuple(entry.get("choices", ())),
+        bool(entry.get("optional", False)),
     )
 
 
@@ -149,7 +168,9 @@ def _choice(parameter: Parameter, value: Any) -> Any:
     for choice in parameter.choices:
         if str(choice) == str(value):
             return choice
-    raise unknown("value", str(value), [str(choice) for choice in parameter.choices], parameter.where)
+    raise unknown(
+        "value", str(value), [str(choice) for choice in parameter.choices], parameter.where
+    )
 
 
 def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str]:
@@ -162,8 +183,13 @@ def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str
 
 
 _CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
-    "integer": _integer, "number": _number, "boolean": _boolean, "text": _text, "choice": _choice,
-    "chip": _named(chips.resolve), "model": _named(models.resolve),
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "text": _text,
+    "choice": _choice,
+    "chip": _named(chips.resolve),
+    "model": _named(models.resolve),
 }
 
 
@@ -176,7 +202,9 @@ def _wrong(parameter: Parameter, value: Any) -> InputError:
 def _in_range(parameter: Parameter, value: Any) -> Any:
     if parameter.low is not None and not parameter.low <= value <= parameter.high:
         unit = f" {parameter.unit}" if parameter.unit else ""
-        raise InputError(f"{parameter.where}: {value} is outside its range, {parameter.low} to {parameter.high}{unit}.")
+        raise InputError(
+            f"{parameter.where}: {value} is outside its range, {parameter.low} to {parameter.high}{unit}."
+        )
     return value
 
 
@@ -185,7 +213,9 @@ def convert(parameter: Parameter, value: Any) -> Any:
 
     Raises InputError with one sentence that names the chapter, the parameter and what was expected.
     """
-    if value is None or (isinstance(value, str) and value.lower() in ("none", "null") and parameter.optional):
+    if value is None or (
+        isinstance(value, str) and value.lower() in ("none", "null") and parameter.optional
+    ):
         if parameter.optional:
             return None
         raise _wrong(parameter, value)
@@ -197,7 +227,9 @@ def convert(parameter: Parameter, value: Any) -> Any:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         value = [value]
     if not isinstance(value, (list, tuple)) or not (value or parameter.optional):
-        raise InputError(f"{parameter.where}: expected a list with at least one entry, got {_shown(value)}.")
+        raise InputError(
+            f"{parameter.where}: expected a list with at least one entry, got {_shown(value)}."
+        )
     return [_CONVERT[item](parameter, entry) for entry in value]
 
 
@@ -212,7 +244,9 @@ def convert_all(chapter: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unknown_name(chapter: str, name: str, known: Mapping[str, Parameter]) -> InputError:
     if not known:
-        return InputError(f"chapter '{chapter}': unknown parameter '{name}'; the chapter has no parameters.")
+        return InputError(
+            f"chapter '{chapter}': unknown parameter '{name}'; the chapter has no parameters."
+        )
     return unknown("parameter", name, known, f"chapter '{chapter}'")
 
 
@@ -222,7 +256,13 @@ def _injected_names(history: Iterable[str]) -> list[str]:
     if not cells:
         return []
     tree = ast.parse(cells[-1])
-    return [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)]
+    return [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
 
 
 def check(chapter: str, **values: Any) -> None:
@@ -242,7 +282,9 @@ def check(chapter: str, **values: Any) -> None:
                 raise _unknown_name(chapter, name, known)
         for name in known:
             if name not in values:
-                raise InputError(f"chapter '{chapter}': parameter '{name}' is not checked; pass it to parameters.check.")
+                raise InputError(
+                    f"chapter '{chapter}': parameter '{name}' is not checked; pass it to parameters.check."
+                )
         converted = {name: convert(known[name], value) for name, value in values.items()}
     except InputError as error:
         sentence = f"InputError: {error}"

@@ -47,7 +47,10 @@ _SAME_PLAN = [
     "recompute",
 ]
 _WIDTHS = (
-    ("4 bits", r"FP4|E2M1|HiF4|MXFP6"),  # a recipe that mixes FP6 and FP4 counts as below eight bits
+    (
+        "4 bits",
+        r"FP4|E2M1|HiF4|MXFP6",
+    ),  # a recipe that mixes FP6 and FP4 counts as below eight bits
     ("8 bits", r"FP8|E[45]M[23]|INT8|E8M7|three formats"),
     ("FP16", r"FP16"),
     ("BF16", r"BF16|CB16"),
@@ -64,12 +67,20 @@ def measured_pairs() -> pd.DataFrame:
     source.
     """
     runs = tables.load("training_measurements")
-    runs = runs[(runs["metric"] == _SPEED) & runs["format"].isin(PEAK_COLUMN) & runs["chip_id"].notna()]
+    runs = runs[
+        (runs["metric"] == _SPEED) & runs["format"].isin(PEAK_COLUMN) & runs["chip_id"].notna()
+    ]
     same, own = _pairs(runs, _SAME_PLAN), _pairs(runs, _OWN_PLAN)
     pairs = pd.concat([same.assign(plan="same"), own.assign(plan="own")], ignore_index=True)
     known = ["source", "model", "chip_id", "n_chips", "seq_len", "format"]
-    pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median().sort_values("plan", ascending=False, kind="stable")
-    pairs = pairs.drop_duplicates(known, keep="first")  # the same plan tells more than each format's own
+    pairs = (
+        pairs.groupby([*known, "plan"], as_index=False)["speedup"]
+        .median()
+        .sort_values("plan", ascending=False, kind="stable")
+    )
+    pairs = pairs.drop_duplicates(
+        known, keep="first"
+    )  # the same plan tells more than each format's own
     chips = tables.load("chips").set_index("id")
     peaks = [
         chips.loc[row.chip_id, PEAK_COLUMN[row.format]] / chips.loc[row.chip_id, "bf16_tflops"]
@@ -77,8 +88,20 @@ def measured_pairs() -> pd.DataFrame:
     ]
     pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
     pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
-    columns = ["model", "chip_id", "chips", "format", "plan", "speedup", "peak_ratio", "realised", "source"]
-    return pairs[columns].sort_values(["format", "chip_id", "model", "chips", "source", "speedup"], ignore_index=True)
+    columns = [
+        "model",
+        "chip_id",
+        "chips",
+        "format",
+        "plan",
+        "speedup",
+        "peak_ratio",
+        "realised",
+        "source",
+    ]
+    return pairs[columns].sort_values(
+        ["format", "chip_id", "model", "chips", "source", "speedup"], ignore_index=True
+    )
 
 
 def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -92,13 +115,20 @@ def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def published_speedups() -> pd.DataFrame:
     """End-to-end speed over 16 bits that published low-precision runs claim: run, organisation, vendor, low, high, source."""
     runs = tables.load("low_precision_runs")
-    runs = runs[(runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])]
+    runs = runs[
+        (runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])
+    ]
     table = runs.assign(
         width=runs["format_forward"].map(width),
         label=runs["organisation"] + ", " + runs["run"],
         hardware_vendor=runs["hardware_vendor"].fillna("not stated"),
     )
-    columns = {"label": "run", "hardware_vendor": "vendor", "speedup_low": "low", "speedup_high": "high"}
+    columns = {
+        "label": "run",
+        "hardware_vendor": "vendor",
+        "speedup_low": "low",
+        "speedup_high": "high",
+    }
     return table.rename(columns=columns | {"run": "title"})[
         ["run", "vendor", "width", "low", "high", "source", "confirmed"]
     ].sort_values("high", ignore_index=True)
@@ -120,9 +150,14 @@ def lockin() -> pd.DataFrame:
     runs = tables.load("low_precision_runs")
     runs = runs[runs["confirmed"] != "no"]
     counted = (
-        runs.assign(width=runs["format_forward"].map(width)).groupby(["width", "bearing"]).size().unstack(fill_value=0)
+        runs.assign(width=runs["format_forward"].map(width))
+        .groupby(["width", "bearing"])
+        .size()
+        .unstack(fill_value=0)
     )
-    table = counted.reindex(index=WIDTHS, columns=["supports", "against", "both", "neutral"], fill_value=0)
+    table = counted.reindex(
+        index=WIDTHS, columns=["supports", "against", "both", "neutral"], fill_value=0
+    )
     table["share"] = table["supports"] / (table["supports"] + table["against"])
     table["verdict"] = table["share"].map(verdict)
     return table.reset_index()
@@ -130,14 +165,24 @@ def lockin() -> pd.DataFrame:
 
 def readings(record: pd.DataFrame) -> pd.DataFrame:
     """The counts of `lockin` as one row per width and reading: width, reading, reports."""
-    names = {"supports": "tied to the chip", "both": "both", "neutral": "neither", "against": "free of it"}
+    names = {
+        "supports": "tied to the chip",
+        "both": "both",
+        "neutral": "neither",
+        "against": "free of it",
+    }
     long = record.rename(columns=names).melt(
         id_vars="width", value_vars=list(names.values()), var_name="reading", value_name="reports"
     )
     return long.astype({"width": str, "reading": str})
 
 
-READING_COLOURS = {"tied to the chip": "#c0392b", "both": "#d98200", "neither": "#7a8591", "free of it": "#0f8b6d"}
+READING_COLOURS = {
+    "tied to the chip": "#c0392b",
+    "both": "#d98200",
+    "neither": "#7a8591",
+    "free of it": "#0f8b6d",
+}
 """Colours of what a report finds."""
 
 
@@ -145,7 +190,13 @@ def verdict(share: float) -> str:
     """Verdict on lock-in from the share of reports that support it."""
     if np.isnan(share):
         return "open"
-    return "supported" if share >= SUPPORTED_SHARE else "contradicted" if share <= CONTRADICTED_SHARE else "partly"
+    return (
+        "supported"
+        if share >= SUPPORTED_SHARE
+        else "contradicted"
+        if share <= CONTRADICTED_SHARE
+        else "partly"
+    )
 
 
 def reports(bearing: str, widths: Sequence[str] = WIDTHS) -> pd.DataFrame:
@@ -153,7 +204,15 @@ def reports(bearing: str, widths: Sequence[str] = WIDTHS) -> pd.DataFrame:
     runs = tables.load("low_precision_runs")
     chosen = runs[(runs["bearing"] == bearing) & runs["format_forward"].map(width).isin(widths)]
     return chosen.sort_values("date")[
-        ["organisation", "run", "hardware_vendor", "format_forward", "reading", "source", "confirmed"]
+        [
+            "organisation",
+            "run",
+            "hardware_vendor",
+            "format_forward",
+            "reading",
+            "source",
+            "confirmed",
+        ]
     ].reset_index(drop=True)
 
 
@@ -164,7 +223,9 @@ def seen_only_at_scale() -> pd.DataFrame:
     """
     runs = tables.load("low_precision_runs")
     narrow = runs["format_forward"].map(width).isin(["FP16", "8 bits", "4 bits"])
-    long = runs["tokens"].notna() | runs["incidents"].str.contains(r"\blong|compute scales", na=False)
+    long = runs["tokens"].notna() | runs["incidents"].str.contains(
+        r"\blong|compute scales", na=False
+    )
     chosen = runs[narrow & long & runs["incidents"].notna() & (runs["confirmed"] != "no")]
     return chosen.sort_values("date")[
         ["organisation", "run", "model_size", "tokens", "incidents", "source", "confirmed"]
@@ -180,7 +241,11 @@ def vendors_by_year(first: int, last: int) -> pd.DataFrame:
     chips = chips[(chips["supports_training"] != "no") & chips["available"].notna()]
     since = chips["available"].str[:4].astype(int)
     records = [
-        (year, name, chips.loc[(since <= year) & chips[PEAK_COLUMN[name]].notna(), "vendor"].nunique())
+        (
+            year,
+            name,
+            chips.loc[(since <= year) & chips[PEAK_COLUMN[name]].notna(), "vendor"].nunique(),
+        )
         for year in range(first, last + 1)
         for name in ("fp16", "bf16", "fp8", "fp4")
     ]
@@ -192,10 +257,34 @@ def format_table(names: Sequence[str]) -> pd.DataFrame:
     records = []
     for name in names:
         if name not in formats.ELEMENT_FORMATS:
-            raise unknown("number format", name, formats.ELEMENT_FORMATS, "chapter 'precision', parameter 'formats'")
+            raise unknown(
+                "number format",
+                name,
+                formats.ELEMENT_FORMATS,
+                "chapter 'precision', parameter 'formats'",
+            )
         fmt = formats.ELEMENT_FORMATS[name]
         steps = 2 ** getattr(fmt, "fraction_bits", 0)
-        records.append((fmt.title, fmt.bits, fmt.max_finite, fmt.min_normal, fmt.min_subnormal, fmt.binades, steps))
+        records.append(
+            (
+                fmt.title,
+                fmt.bits,
+                fmt.max_finite,
+                fmt.min_normal,
+                fmt.min_subnormal,
+                fmt.binades,
+                steps,
+            )
+        )
     return pd.DataFrame(
-        records, columns=["format", "bits", "largest", "smallest_normal", "smallest", "binades", "steps_per_binade"]
+        records,
+        columns=[
+            "format",
+            "bits",
+            "largest",
+            "smallest_normal",
+            "smallest",
+            "binades",
+            "steps_per_binade",
+        ],
     )

@@ -18,7 +18,9 @@ class Picture(NamedTuple):
     alt: str
 
 
-def answer(record: pd.DataFrame, transfer: pd.DataFrame, pairs: pd.DataFrame, ported: pd.DataFrame) -> str:
+def answer(
+    record: pd.DataFrame, transfer: pd.DataFrame, pairs: pd.DataFrame, ported: pd.DataFrame
+) -> str:
     """The chapter's answer. record: as `precision.lockin`; the others as in `numerics.analysis` and `measured_pairs`."""
     said = record.set_index("width")["verdict"].map(ANSWER)
     speed = pairs.loc[pairs["format"] == "fp8", ["speedup", "peak_ratio"]].median()
@@ -122,7 +124,9 @@ def windows(grid: pd.DataFrame) -> Picture:
     """grid: as `numerics.analysis.windows`, with readers' names and `borne` in words, "trains" or "fails"."""
     tried = grid["log2_loss_scale"].nunique()
     borne = grid["borne"].eq("trains").groupby(grid["recipe"], sort=False).sum()
-    shares = ", ".join(f"{name} {count}" for name, count in borne.sort_values(ascending=False).items())
+    shares = ", ".join(
+        f"{name} {count}" for name, count in borne.sort_values(ascending=False).items()
+    )
     return Picture(
         f"Of {tried} constant factors on the loss, {borne.idxmin()} bears {borne.min()}, {(borne == tried).sum()} of {len(borne)} recipes bear all",
         "Constant factors on the loss. A filled cell: every seed comes within the margin of the recipe's best loss.",
@@ -132,7 +136,9 @@ def windows(grid: pd.DataFrame) -> Picture:
 
 def low_rates(table: pd.DataFrame) -> Picture:
     """table: as `numerics.analysis.low_rate`."""
-    nearest, stochastic = (table[table["recipe"].str.contains(word)]["nats"] for word in ("nearest", "stochastic"))
+    nearest, stochastic = (
+        table[table["recipe"].str.contains(word)]["nats"] for word in ("nearest", "stochastic")
+    )
     return Picture(
         f"At low rates, rounding weights to nearest loses {nearest.min():.1f} to {nearest.max():.1f} nats; stochastic rounding at most {stochastic.abs().max():.3f}",
         "Weights kept in BF16 without an FP32 copy, at learning rates far below the optimum, such as a long run ends with.",
@@ -152,7 +158,10 @@ def constant(ported: pd.DataFrame) -> str:
 def added(table: pd.DataFrame) -> str:
     """What short numbers cost at equal rates; table: as `numerics.analysis.added_loss`, with a column `bits`."""
     four, eight = (table[table["bits"] == width].sort_values("nats") for width in (4, 8))
-    costs = " and ".join(f"{row.nats:.3f} with {row.recipe} (90% interval {row.low:+.3f} to {row.high:+.3f})" for row in four.itertuples())
+    costs = " and ".join(
+        f"{row.nats:.3f} with {row.recipe} (90% interval {row.low:+.3f} to {row.high:+.3f})"
+        for row in four.itertuples()
+    )
     return (
         f"At the same learning rates four bits add to the loss of full precision, in nats per character, {costs}. "
         f"The {len(eight)} eight-bit recipes change it by {eight['nats'].iloc[0]:+.3f} to {eight['nats'].iloc[-1]:+.3f}."
@@ -163,8 +172,13 @@ def replicated(judged: pd.DataFrame, seeds: tuple[int, int]) -> str:
     """Which verdicts hold on both sets of seeds; judged: as `numerics.analysis.side_by_side`, seeds: how many in each."""
     differ = judged[judged["first"] != judged["second"]]
     counts = judged["together"].value_counts()
-    moved = [f" {row.hypothesis} is {row.first} on the first set and {row.second} on the other." for row in differ.itertuples()]
-    told = ", ".join(f"{counts[name]} {name}" for name in ("supported", "contradicted", "open") if name in counts)
+    moved = [
+        f" {row.hypothesis} is {row.first} on the first set and {row.second} on the other."
+        for row in differ.itertuples()
+    ]
+    told = ", ".join(
+        f"{counts[name]} {name}" for name in ("supported", "contradicted", "open") if name in counts
+    )
     return (
         f"**{len(judged) - len(differ)} of {len(judged)} verdicts are the same on both sets of seeds.** The sets hold {seeds[0]} and {seeds[1]} seeds "
         f"that nothing had been run with before.{''.join(moved)} On all seeds together: {told}."
@@ -179,11 +193,16 @@ def hypotheses(judged: pd.DataFrame) -> str:
 def lockin(record: pd.DataFrame) -> Picture:
     """record: as `precision.lockin`."""
     rows = record.set_index("width")
-    share = {width: f"{rows.loc[width, 'supports']} of {rows.loc[width, ['supports', 'against']].sum()}" for width in rows.index}
+    share = {
+        width: f"{rows.loc[width, 'supports']} of {rows.loc[width, ['supports', 'against']].sum()}"
+        for width in rows.index
+    }
     return Picture(
         f"Reports that take a side and find recipes tied to a chip: {share['4 bits']} at four bits, {share['BF16']} at BF16",
         "What published low-precision training runs say about recipes being tied to a vendor's number formats, by width of format.",
-        "Stacked bars of reports. Tied against free, of those that take a side: " + ", ".join(f"{width} {count}" for width, count in share.items()) + ".",
+        "Stacked bars of reports. Tied against free, of those that take a side: "
+        + ", ".join(f"{width} {count}" for width, count in share.items())
+        + ".",
     )
 
 
@@ -201,7 +220,9 @@ def vendors(years: pd.DataFrame) -> Picture:
 def worth(costs: pd.DataFrame, tokens_t: float) -> Picture:
     """costs: as `precision_worth.cost_by_format`."""
     eight = costs[costs["format"] == "fp8"]
-    saved = f"{eight['saving'].min():.0%} to {eight['saving'].max():.0%}" if len(eight) else "nothing"
+    saved = (
+        f"{eight['saving'].min():.0%} to {eight['saving'].max():.0%}" if len(eight) else "nothing"
+    )
     return Picture(
         f"Eight bits save {saved} of the time on the chips that have them",
         f"Days to train on {tokens_t:g} trillion tokens with the fastest plan of each chip and format: median and 90% interval of the model. Formats a chip does not multiply are left out.",
@@ -211,7 +232,13 @@ def worth(costs: pd.DataFrame, tokens_t: float) -> Picture:
 
 def ranking(sixteen: pd.Series, all_formats: pd.Series, vendors: pd.Series) -> str:
     """Who is cheapest with sixteen bits only, and with all formats; vendors: vendor by name of chip."""
-    both = [(prices[vendors[prices.index] == "NVIDIA"].min(), prices[vendors[prices.index] != "NVIDIA"].min()) for prices in (sixteen, all_formats)]
+    both = [
+        (
+            prices[vendors[prices.index] == "NVIDIA"].min(),
+            prices[vendors[prices.index] != "NVIDIA"].min(),
+        )
+        for prices in (sixteen, all_formats)
+    ]
     if pd.isna(both).any():
         return "Nvidia and others can only be compared in money when both have a chip here with a price and sixteen bits; none of these pairs has."
     first, then = sixteen.index[0], all_formats.index[0]

@@ -15,7 +15,9 @@ SECONDS_PER_DAY, SECONDS_PER_HOUR = 86_400, 3_600
 FORMATS = ("bf16", "fp8", "fp4")
 
 
-def cost_by_format(model: str, chips: Sequence[str], cluster_chips: int, tokens_t: float) -> pd.DataFrame:
+def cost_by_format(
+    model: str, chips: Sequence[str], cluster_chips: int, tokens_t: float
+) -> pd.DataFrame:
     """Time and cost of training `model` on `tokens_t` trillion tokens with the fastest plan of each chip and format.
 
     Columns: chip, name, vendor, format, days, days_p05, days_p95, musd (blank without a price), saving (of time, over
@@ -31,14 +33,18 @@ def cost_by_format(model: str, chips: Sequence[str], cluster_chips: int, tokens_
     ]
     common = {"model": model, "chips": cluster_chips, "seq_len": SEQUENCE}
     requests = [
-        common | {"chip": chip, "precision": _precision(name, table.loc[chip, "vendor"])} for chip, name in pairs
+        common | {"chip": chip, "precision": _precision(name, table.loc[chip, "vendor"])}
+        for chip, name in pairs
     ]
     records = []
     for (chip, name), reply in zip(pairs, training.predict(requests), strict=True):
         if not reply["ok"]:
             raise InputError(f"{chip} in {name}: {reply['error']}")
         if reply["fits"]:
-            records.append({"chip": chip, "format": name} | _priced(reply, table.loc[chip], cluster_chips, tokens_t))
+            records.append(
+                {"chip": chip, "format": name}
+                | _priced(reply, table.loc[chip], cluster_chips, tokens_t)
+            )
     if not records:
         raise InputError(
             f"{model} does not fit on {cluster_chips} of any of: {', '.join(chips)}; expected more chips or a smaller model."

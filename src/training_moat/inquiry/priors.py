@@ -8,15 +8,35 @@ Key = tuple[str, str, str]
 """(level, key, name) of a constant, such as ("family", "nvidia-hopper", "attention")."""
 
 GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
-    "matmul_16": (0.75, 0.10, "large BF16 products reach 70 to 85% of the data sheet (A100 270 of 312, H100 700 to 760 of 989)"),
+    "matmul_16": (
+        0.75,
+        0.10,
+        "large BF16 products reach 70 to 85% of the data sheet (A100 270 of 312, H100 700 to 760 of 989)",
+    ),
     "matmul_8": (0.65, 0.12, "FP8 products are limited by power sooner than BF16 ones"),
     "matmul_8mx": (0.60, 0.12, "block scales cost a little more"),
     "matmul_4": (0.50, 0.15, "as above, twice"),
-    "attention": (0.45, 0.30, "FlashAttention-2 on A100: 50 to 73% forward, less backward (Dao 2023, figure 4)"),
-    "attention_ported": (0.50, 0.20, "FlashAttention-2 on Hopper against kernels written for it: 35 of 75% of peak (Shah et al. 2024)"),
+    "attention": (
+        0.45,
+        0.30,
+        "FlashAttention-2 on A100: 50 to 73% forward, less backward (Dao 2023, figure 4)",
+    ),
+    "attention_ported": (
+        0.50,
+        0.20,
+        "FlashAttention-2 on Hopper against kernels written for it: 35 of 75% of peak (Shah et al. 2024)",
+    ),
     "memory": (0.80, 0.15, "STREAM-like kernels reach 80 to 92% of HBM peak"),
-    "reread": (1.0, 0.30, "tiles of a product fetch their operands more than once; ragged edges waste the rest"),
-    "expert": (0.90, 0.10, "grouped products against one product of the same FLOPs; what small ones lose is counted apart"),
+    "reread": (
+        1.0,
+        0.30,
+        "tiles of a product fetch their operands more than once; ragged edges waste the rest",
+    ),
+    "expert": (
+        0.90,
+        0.10,
+        "grouped products against one product of the same FLOPs; what small ones lose is counted apart",
+    ),
     "expert_call_seconds": (5e-5, 1.0, "half a dozen launches for each local expert"),
     "layer_seconds": (2e-5, 1.0, "a dozen kernel launches of a few microseconds"),
     "expert_layer_seconds": (5e-4, 1.0, "routing and its host synchronisation"),
@@ -25,7 +45,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
     "scaleup_torus": (0.70, 0.20, "the same on rings and tori, whose rings XLA keeps busy"),
     "scaleout": (0.60, 0.30, "the same over the cluster network"),
     "straggling": (0.01, 0.70, "slow-down per doubling of the replicas"),
-    "other_stack": (0.70, 0.30, "speed of a stack's own kernels against the best stack's, where it is another"),
+    "other_stack": (
+        0.70,
+        0.30,
+        "speed of a stack's own kernels against the best stack's, where it is another",
+    ),
     "exposed_data": (0.50, 0.50, "share of data-parallel traffic not hidden"),
     "exposed_tensor": (0.50, 0.50, "share of tensor-parallel traffic not hidden"),
     "exposed_expert": (0.60, 0.50, "share of expert exchange not hidden"),
@@ -46,9 +70,24 @@ FACTOR_WIDTHS = {
     ("software", "expert"): 0.30,
 }
 """Prior standard deviation of the logarithm of each kind of factor (prior median one)."""
-SHARES = ("memory", "expert", "exposed_data", "exposed_tensor", "exposed_expert", "scaleup", "scaleup_torus", "scaleout")
+SHARES = (
+    "memory",
+    "expert",
+    "exposed_data",
+    "exposed_tensor",
+    "exposed_expert",
+    "scaleup",
+    "scaleup_torus",
+    "scaleout",
+)
 """Generic constants that cannot exceed one."""
-STAGE_OF_CONSTANT = {"scaleup_torus": 2, "expert": 3, "expert_layer_seconds": 3, "expert_call_seconds": 3, "exposed_expert": 3}
+STAGE_OF_CONSTANT = {
+    "scaleup_torus": 2,
+    "expert": 3,
+    "expert_layer_seconds": 3,
+    "expert_call_seconds": 3,
+    "exposed_expert": 3,
+}
 """Generic constants that are set later than in the first stage: those that only its rows feel."""
 
 

@@ -45,7 +45,11 @@ class Split:
 
 def robust(scaled: np.ndarray) -> np.ndarray:
     """Residuals whose squares are the pseudo-Huber loss: beyond ROBUST_SCALE they pull with constant force."""
-    return np.sign(scaled) * ROBUST_SCALE * np.sqrt(2 * (np.sqrt(1 + (scaled / ROBUST_SCALE) ** 2) - 1))
+    return (
+        np.sign(scaled)
+        * ROBUST_SCALE
+        * np.sqrt(2 * (np.sqrt(1 + (scaled / ROBUST_SCALE) ** 2) - 1))
+    )
 
 
 def robust_slope(scaled: np.ndarray) -> np.ndarray:

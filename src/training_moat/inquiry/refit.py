@@ -78,11 +78,17 @@ def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
             widest_low, widest_high = min(widest_low, low), max(widest_high, high)
             sources = int(rows.frame.loc[good, "source"].nunique())
             for name, value in (("p05", widest_low), ("p95", widest_high)):
-                records.append(_interval_record(level, f"{kind}_{name}", float(np.exp(value)), int(good.sum()), sources))
+                records.append(
+                    _interval_record(
+                        level, f"{kind}_{name}", float(np.exp(value)), int(good.sum()), sources
+                    )
+                )
     return pd.DataFrame(records)
 
 
-def _interval_record(level: str, name: str, value: float, rows: int, sources: int) -> dict[str, object]:
+def _interval_record(
+    level: str, name: str, value: float, rows: int, sources: int
+) -> dict[str, object]:
     return {
         "level": "interval",
         "key": level,
@@ -97,18 +103,35 @@ def _interval_record(level: str, name: str, value: float, rows: int, sources: in
 def _memory_records(date: str) -> pd.DataFrame:
     rows = measured_memory.usable()
     names = ("reserve_bytes", "reserve_share")
-    bases = ("contexts, communication buffers and fragments, whatever the plan", "allocator's loss on activations")
+    bases = (
+        "contexts, communication buffers and fragments, whatever the plan",
+        "allocator's loss on activations",
+    )
     records = [
-        {"level": "generic", "key": "all", "constant": name, "value": float(f"{value:.6g}"), "rows": len(rows.frame),
-         "sources": int(rows.frame["source"].nunique()), "basis": basis, "date": date}
+        {
+            "level": "generic",
+            "key": "all",
+            "constant": name,
+            "value": float(f"{value:.6g}"),
+            "rows": len(rows.frame),
+            "sources": int(rows.frame["source"].nunique()),
+            "basis": basis,
+            "date": date,
+        }
         for name, value, basis in zip(names, measured_memory.fit_reserve(rows), bases, strict=True)
     ]
     ran = measured_memory.runs_that_fit()
     records.append(
-        {"level": "generic", "key": "all", "constant": "reserve_bytes_fused",
-         "value": float(f"{measured_memory.fit_fused_reserve(ran):.6g}"), "rows": len(ran.frame),
-         "sources": int(ran.frame["source"].nunique()),
-         "basis": "the most that lets 95% of runs with fused attention fit the chips they ran on", "date": date}
+        {
+            "level": "generic",
+            "key": "all",
+            "constant": "reserve_bytes_fused",
+            "value": float(f"{measured_memory.fit_fused_reserve(ran):.6g}"),
+            "rows": len(ran.frame),
+            "sources": int(ran.frame["source"].nunique()),
+            "basis": "the most that lets 95% of runs with fused attention fit the chips they ran on",
+            "date": date,
+        }
     )
     return pd.DataFrame(records)
 
@@ -125,8 +148,14 @@ def training_tables(date: str) -> dict[str, pd.DataFrame]:
 
 KINDS: dict[str, tuple[Callable[[str], dict[str, pd.DataFrame]], list[str]]] = {
     "training": (training_tables, ["level", "key", "constant"]),
-    "serving": (lambda date: {serving_constants.TABLE: serving_calibration.table(date)}, ["level", "key", "constant"]),
-    "collectives": (lambda date: {collectives.TABLE: collectives.table(date)}, ["fabric", "constant", "source"]),
+    "serving": (
+        lambda date: {serving_constants.TABLE: serving_calibration.table(date)},
+        ["level", "key", "constant"],
+    ),
+    "collectives": (
+        lambda date: {collectives.TABLE: collectives.table(date)},
+        ["fabric", "constant", "source"],
+    ),
 }
 """What can be fitted: the tables it makes (the constants first) and the columns that name a constant."""
 
@@ -146,7 +175,9 @@ def refit(kind: str, date: str) -> pd.DataFrame:
 def unseen_table(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:
     """Predicted step times of every usable run by the fits that never saw its source, chip or family."""
     columns = {f"without_{name}_s": predictions[level] for level, name in UNSEEN_COLUMNS.items()}
-    frame = rows.frame[["config_id", "source"]].assign(measured_s=rows.measured_seconds, **columns, date=date)
+    frame = rows.frame[["config_id", "source"]].assign(
+        measured_s=rows.measured_seconds, **columns, date=date
+    )
     numeric = frame.select_dtypes("number").columns
     frame[numeric] = frame[numeric].map(lambda value: float(f"{value:.6g}"))
     return frame
@@ -154,9 +185,13 @@ def unseen_table(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> p
 
 def changes(before: pd.DataFrame, after: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Constants whose value differs by more than a thousandth, and those that came or went."""
-    both = before[[*keys, "value"]].merge(after[[*keys, "value"]], on=keys, how="outer", suffixes=("_before", "_after"))
+    both = before[[*keys, "value"]].merge(
+        after[[*keys, "value"]], on=keys, how="outer", suffixes=("_before", "_after")
+    )
     moved = (both["value_after"] / both["value_before"] - 1).abs() > 1e-3
-    return both[moved | both["value_after"].isna() | both["value_before"].isna()].reset_index(drop=True)
+    return both[moved | both["value_after"].isna() | both["value_before"].isna()].reset_index(
+        drop=True
+    )
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

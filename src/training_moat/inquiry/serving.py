@@ -35,8 +35,15 @@ class Evaluated:
 def _questions(case: ServingCase) -> list[Question]:
     return [
         Question(
-            case.model, case.chip, case.software, case.precision, case.kv_precision,
-            case.batch, case.input_len, case.output_len, plan,
+            case.model,
+            case.chip,
+            case.software,
+            case.precision,
+            case.kv_precision,
+            case.batch,
+            case.input_len,
+            case.output_len,
+            plan,
         )
         for plan in case.plans
     ]
@@ -46,7 +53,9 @@ def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray
     """(memory with the running sequences, whether weights and one sequence per copy fit)."""
     asked = model_of_serving.memory(batch.model, batch.job, batch.plan)
     copies = batch.plan.dp
-    share = np.maximum(np.ceil(told.running / copies), 1) / np.maximum(np.ceil(batch.job.batch / copies), 1)
+    share = np.maximum(np.ceil(told.running / copies), 1) / np.maximum(
+        np.ceil(batch.job.batch / copies), 1
+    )
     running = ServingMemory(asked.weights, asked.kv_cache * share, asked.activations)
     one = asked.kv_cache / np.maximum(np.ceil(batch.job.batch / copies), 1)
     capacity = sum(tier.capacity_bytes for tier in batch.tiers) * USABLE_SHARE
@@ -78,7 +87,9 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
         speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
         used = np.array([plan.chips for plan in case.plans])
         count = used if case.fewest_chips else np.zeros(len(used))
-        slow = np.array([spills(question, memory_tiers(case.chip)) for question in _questions(case)])
+        slow = np.array(
+            [spills(question, memory_tiers(case.chip)) for question in _questions(case)]
+        )
         found.append(
             Evaluated(
                 {name: values[where] for name, values in columns.items()},
@@ -120,7 +131,9 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return answers
 
 
-def answer(case: ServingCase, found: Evaluated, index: int, constants: known.Constants) -> dict[str, Any]:
+def answer(
+    case: ServingCase, found: Evaluated, index: int, constants: known.Constants
+) -> dict[str, Any]:
     """The contract's answer for one evaluated plan of a case."""
     time = {name: float(values[index]) for name, values in found.time.items()}
     memory = {name: float(values[index]) / GIB for name, values in found.memory.items()}
@@ -140,35 +153,60 @@ def answer(case: ServingCase, found: Evaluated, index: int, constants: known.Con
         "memory_gib": memory,
         "fits": bool(found.fits[index]),
         "seconds": {
-            "weights": time["weights"], "kv_cache": time["kv_cache"], "communication": time["communication"],
-            "overhead": time["overhead"], "prefill_of_others": time["prefill_wait_s"],
+            "weights": time["weights"],
+            "kv_cache": time["kv_cache"],
+            "communication": time["communication"],
+            "overhead": time["overhead"],
+            "prefill_of_others": time["prefill_wait_s"],
         },
         "plan": {
-            "chips": int(plan.chips), "tp": int(plan.tp), "pp": int(plan.pp), "dp": int(plan.dp), "ep": int(plan.ep),
-            "expert_tp": int(plan.expert_tp), "cp": 1, "precision": case.precision, "kv_precision": case.kv_precision,
-            "software": case.software, "batch": case.batch, "input_len": case.input_len, "output_len": case.output_len,
+            "chips": int(plan.chips),
+            "tp": int(plan.tp),
+            "pp": int(plan.pp),
+            "dp": int(plan.dp),
+            "ep": int(plan.ep),
+            "expert_tp": int(plan.expert_tp),
+            "cp": 1,
+            "precision": case.precision,
+            "kv_precision": case.kv_precision,
+            "software": case.software,
+            "batch": case.batch,
+            "input_len": case.input_len,
+            "output_len": case.output_len,
         },
         "calibration": known_as,
         "notes": case.notes + _notes(case, found, index, memory["total"], time["running"]),
     }
 
 
-def _notes(case: ServingCase, found: Evaluated, index: int, total_gib: float, running: float) -> list[str]:
+def _notes(
+    case: ServingCase, found: Evaluated, index: int, total_gib: float, running: float
+) -> list[str]:
     notes = []
     if not found.fits[index]:
         capacity = sum(tier.capacity_bytes for tier in case.chip.tiers) / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
-        notes.append(f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical")
+        notes.append(
+            f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical"
+        )
     elif running < case.batch - 0.5:
-        notes.append(f"room for the caches of {running:.0f} sequences at once; the other {case.batch - running:.0f} queue")
+        notes.append(
+            f"room for the caches of {running:.0f} sequences at once; the other {case.batch - running:.0f} queue"
+        )
     tiers = memory_tiers(case.chip)
     if spills(_questions(case)[index], tiers):
         slow = tiers[-1].bytes_per_s / GB
-        notes.append(f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s")
+        notes.append(
+            f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s"
+        )
     if case.chip.scaleup is None and case.chip.scaleout is None and case.plans[index].chips > 1:
-        notes.append(f"{case.chip.id} publishes no link bandwidth; the slowest of its family, or of the table, is assumed")
+        notes.append(
+            f"{case.chip.id} publishes no link bandwidth; the slowest of its family, or of the table, is assumed"
+        )
     if case.software == "generic" and not case.notes:
-        notes.append(f"no serving engine has been measured on {case.chip.id}; typical overheads stand in")
+        notes.append(
+            f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
+        )
     return notes
 
 

@@ -29,6 +29,7 @@ tokens at least."""
 MAX_TIERS = 3
 """Memory tiers a chip can have in the model."""
 
+
 @dataclass(frozen=True)
 class Question:
     """One thing to predict: a model on a chip, with its software, formats, load and plan."""
@@ -53,7 +54,9 @@ def memory_tiers(chip: Chip) -> tuple[Tier, ...]:
     """The chip's usable tiers; InputError names what is missing when there are none."""
     found = usable_tiers(chip)
     if not found:
-        raise InputError(f"chip {chip.id}: its table row has no memory tier with both capacity and bandwidth")
+        raise InputError(
+            f"chip {chip.id}: its table row has no memory tier with both capacity and bandwidth"
+        )
     return found[:MAX_TIERS]
 
 
@@ -61,7 +64,9 @@ def prefill_chunk(question: Question) -> float:
     """Prompt tokens per pass: the engines' default, or as many as leave the activations their share of memory."""
     capacity = sum(tier.capacity_bytes for tier in memory_tiers(question.chip))
     per_token = 8.0 * question.model.hidden * serving.WIDE_BYTES
-    return float(np.clip(ACTIVATION_SHARE * capacity / per_token, SMALLEST_CHUNK, serving.PREFILL_CHUNK))
+    return float(
+        np.clip(ACTIVATION_SHARE * capacity / per_token, SMALLEST_CHUNK, serving.PREFILL_CHUNK)
+    )
 
 
 def borrowed_link(chip: Chip) -> Link:
@@ -109,8 +114,12 @@ def spills(question: Question, tiers: tuple[Tier, ...]) -> bool:
     if len(faster) == len(tiers):
         return False
     job = serving.Job(
-        1, question.input_len, question.output_len, BYTES_PER_VALUE[question.precision],
-        BYTES_PER_VALUE[attention_format(question.model, question.precision)], BYTES_PER_VALUE[question.kv_precision],
+        1,
+        question.input_len,
+        question.output_len,
+        BYTES_PER_VALUE[question.precision],
+        BYTES_PER_VALUE[attention_format(question.model, question.precision)],
+        BYTES_PER_VALUE[question.kv_precision],
         prefill_chunk(question),
     )
     held = serving.memory(question.model, job, question.plan).total
@@ -127,9 +136,14 @@ def _stacked_tiers(questions: Sequence[Question]) -> tuple[Tier, ...]:
     per_chip = [tiers_used(question) for question in questions]
     stacked = []
     for level in range(max(map(len, per_chip))):
-        rows = [tiers[level] if level < len(tiers) else Tier("none", 0.0, tiers[-1].bytes_per_s) for tiers in per_chip]
+        rows = [
+            tiers[level] if level < len(tiers) else Tier("none", 0.0, tiers[-1].bytes_per_s)
+            for tiers in per_chip
+        ]
         capacity = np.array([float(tier.capacity_bytes) for tier in rows])
-        stacked.append(Tier(f"tier {level}", capacity, np.array([float(tier.bytes_per_s) for tier in rows])))
+        stacked.append(
+            Tier(f"tier {level}", capacity, np.array([float(tier.bytes_per_s) for tier in rows]))
+        )
     return tuple(stacked)
 
 
@@ -137,7 +151,9 @@ def _stacked_fabric(fabrics: Sequence[Fabric]) -> Fabric:
     return Fabric(topology=fabrics[0].topology, **_stack(fabrics, Fabric, skip=("topology",)))
 
 
-def _batch(questions: Sequence[Question], networks: Sequence[tuple[Fabric, Fabric]], positions: list[int]) -> Batch:
+def _batch(
+    questions: Sequence[Question], networks: Sequence[tuple[Fabric, Fabric]], positions: list[int]
+) -> Batch:
     models = [q.model for q in questions]
     attention = [attention_format(q.model, q.precision) for q in questions]
     job = serving.Job(
@@ -179,7 +195,8 @@ def batches(questions: Sequence[Question]) -> list[Batch]:
         networks.append(pair)
         groups.setdefault((pair[0].topology, pair[1].topology), []).append(position)
     return [
-        _batch([questions[i] for i in where], [networks[i] for i in where], where) for where in groups.values()
+        _batch([questions[i] for i in where], [networks[i] for i in where], where)
+        for where in groups.values()
     ]
 
 
@@ -195,5 +212,7 @@ def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving.ServingT
         bandwidth_efficiency=values["bandwidth_efficiency"],
         matmul_efficiency=values["matmul_efficiency"],
     )
-    software = serving.Software(**{name: values[name] for name in serving.Software.__dataclass_fields__})
+    software = serving.Software(
+        **{name: values[name] for name in serving.Software.__dataclass_fields__}
+    )
     return serving.serve(batch.model, batch.job, batch.plan, machine, software)

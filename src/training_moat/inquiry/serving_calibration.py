@@ -18,7 +18,12 @@ KV_PRECISION = "bf16"
 GENERIC_SPREAD = 0.7
 """Prior standard deviation (in logarithms) of a generic constant about its start."""
 
-FACTOR_SPREAD = {"bandwidth_efficiency": 0.25, "matmul_efficiency": 0.35, "kv_efficiency": 0.35, "prefill_share": 0.35}
+FACTOR_SPREAD = {
+    "bandwidth_efficiency": 0.25,
+    "matmul_efficiency": 0.35,
+    "kv_efficiency": 0.35,
+    "prefill_share": 0.35,
+}
 """Prior standard deviation of a family's or engine's factor about one; overheads vary more."""
 
 OVERHEAD_SPREAD = 0.7
@@ -50,15 +55,23 @@ def questions(rows: pd.DataFrame) -> list[Question]:
     known_chips = {name: chips.chip(name) for name in rows["chip"].unique()}
     return [
         Question(
-            known_models[row.model], known_chips[row.chip], row.software, row.precision, KV_PRECISION,
-            row.batch, row.input_len, row.output_len,
+            known_models[row.model],
+            known_chips[row.chip],
+            row.software,
+            row.precision,
+            KV_PRECISION,
+            row.batch,
+            row.input_len,
+            row.output_len,
             serving.ServingPlan(row.tp, row.pp, row.dp, row.ep, row.expert_tp),
         )
         for row in rows.itertuples()
     ]
 
 
-def predict(rows: pd.DataFrame, constants: Constants, prepared: list[Batch] | None = None) -> np.ndarray:
+def predict(
+    rows: pd.DataFrame, constants: Constants, prepared: list[Batch] | None = None
+) -> np.ndarray:
     """Seconds per output token for measured rows, as each row's `kind` defines it."""
     return predict_both(rows, constants, prepared)[0]
 
@@ -104,7 +117,12 @@ def row_weights(rows: pd.DataFrame) -> np.ndarray:
 def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     families = sorted({chips.chip(name).family for name in rows["chip"].unique()})
     engines = sorted(rows["software"].unique())
-    ports = sorted({f"{chips.chip(chip).family}/{engine}" for chip, engine in set(zip(rows["chip"], rows["software"]))})
+    ports = sorted(
+        {
+            f"{chips.chip(chip).family}/{engine}"
+            for chip, engine in set(zip(rows["chip"], rows["software"]))
+        }
+    )
     return (
         [("generic", "all", name) for name in START]
         + [("port", key, name) for key in ports for name in OF_PAIR]
@@ -116,7 +134,8 @@ def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
 def _start_and_spread(keys: list[tuple[str, str, str]]) -> tuple[np.ndarray, np.ndarray]:
     start = [np.log(START[name]) if level == "generic" else 0.0 for level, _, name in keys]
     spread = [
-        GENERIC_SPREAD if level == "generic" else FACTOR_SPREAD.get(name, OVERHEAD_SPREAD) for level, _, name in keys
+        GENERIC_SPREAD if level == "generic" else FACTOR_SPREAD.get(name, OVERHEAD_SPREAD)
+        for level, _, name in keys
     ]
     return np.array(start), np.array(spread)
 
@@ -145,7 +164,9 @@ class _Problem:
                 where = np.flatnonzero(np.array(names) == name)
                 self.parts[level, name] = (where, batches([asked[i] for i in where]))
 
-    def row_residuals(self, logs: np.ndarray, where: np.ndarray | None = None, prepared: list[Batch] | None = None):
+    def row_residuals(
+        self, logs: np.ndarray, where: np.ndarray | None = None, prepared: list[Batch] | None = None
+    ):
         """Weighted, damped log errors of all rows or of one part of them."""
         rows = self.rows if where is None else self.rows.iloc[where]
         weight = self.weight if where is None else self.weight[where]
@@ -153,7 +174,9 @@ class _Problem:
         found, first = predict_both(rows, constants, self.whole if prepared is None else prepared)
         error = np.log(found / rows["seconds_per_token"].to_numpy())
         first_error = np.nan_to_num(np.log(first / rows["ttft_s"].to_numpy()))
-        return np.concatenate([weight * _damped(error), FIRST_TOKEN_WEIGHT * weight * _damped(first_error)])
+        return np.concatenate(
+            [weight * _damped(error), FIRST_TOKEN_WEIGHT * weight * _damped(first_error)]
+        )
 
     def prior_residuals(self, logs: np.ndarray) -> np.ndarray:
         """Distance of each constant from its prior, far ones damped so that one odd family or engine does
@@ -168,7 +191,9 @@ class _Problem:
         """Forward differences, each over the rows its constant can move."""
         count = len(self.rows)
         slopes = np.zeros((2 * count + len(self.keys), len(self.keys)))
-        slopes[2 * count :, :] = np.diag((self.prior_residuals(logs + STEP) - self.prior_residuals(logs)) / STEP)
+        slopes[2 * count :, :] = np.diag(
+            (self.prior_residuals(logs + STEP) - self.prior_residuals(logs)) / STEP
+        )
         here = self.row_residuals(logs)
         for column, (level, key, _) in enumerate(self.keys):
             moved = logs.copy()
@@ -179,13 +204,20 @@ class _Problem:
         return slopes
 
 
-def fit(rows: pd.DataFrame | None = None, start: Constants | None = None, evaluations: int = EVALUATIONS) -> Constants:
+def fit(
+    rows: pd.DataFrame | None = None, start: Constants | None = None, evaluations: int = EVALUATIONS
+) -> Constants:
     """The constants that fit the rows best: least squares of log(predicted / measured), outliers damped,
     every factor held to one by a prior so that little data moves it little. `start` warm-starts the search."""
     problem = _Problem(usable_rows() if rows is None else rows)
     first = problem.start
     if start is not None:
-        first = np.log([start.values.get(key, np.exp(value)) for key, value in zip(problem.keys, problem.start)])
+        first = np.log(
+            [
+                start.values.get(key, np.exp(value))
+                for key, value in zip(problem.keys, problem.start)
+            ]
+        )
     solved = least_squares(problem.residuals, first, jac=problem.jacobian, max_nfev=evaluations)
     return Constants(dict(zip(problem.keys, np.exp(solved.x))))
 
@@ -193,7 +225,9 @@ def fit(rows: pd.DataFrame | None = None, start: Constants | None = None, evalua
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """What is held out in turn: each source, each chip, each chip family, each model with many rows."""
     family = rows["chip"].map(lambda name: chips.chip(name).family)
-    held = {f"source {name}": (rows["source"] == name).to_numpy() for name in rows["source"].unique()}
+    held = {
+        f"source {name}": (rows["source"] == name).to_numpy() for name in rows["source"].unique()
+    }
     held |= {f"chip {name}": (rows["chip"] == name).to_numpy() for name in rows["chip"].unique()}
     many = [name for name, count in rows["model"].value_counts().items() if count >= MANY_ROWS]
     held |= {f"model {name}": (rows["model"] == name).to_numpy() for name in many}
@@ -216,8 +250,11 @@ def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
         pairs = set(zip(known["chip"], known["software"]))
         families = {chips.chip(chip).family for chip in known["chip"].unique()}
         level = [
-            "measured" if (row.chip, row.software) in pairs
-            else "family" if chips.chip(row.chip).family in families else "generic"
+            "measured"
+            if (row.chip, row.software) in pairs
+            else "family"
+            if chips.chip(row.chip).family in families
+            else "generic"
             for row in left.itertuples()
         ]
         parts.append(left.assign(held=name, level=level, predicted=predict(left, without)))
@@ -254,7 +291,9 @@ def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
         bounds = intervals(tested[tested["held"] != name]).reindex(group["level"]).to_numpy()
         ratio = (group["seconds_per_token"] / group["predicted"]).to_numpy()
         inside = (ratio >= bounds[:, 0]) & (ratio <= bounds[:, 1])
-        found.append((name, len(group), float(np.mean(np.abs(1 / ratio - 1))), float(inside.mean())))
+        found.append(
+            (name, len(group), float(np.mean(np.abs(1 / ratio - 1))), float(inside.mean()))
+        )
     return pd.DataFrame(found, columns=["held", "rows", "mape", "coverage"])
 
 
@@ -267,24 +306,36 @@ def table(date: str, start: Constants | None = None) -> pd.DataFrame:
     constants = fit(rows, start)
     error = (predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
     family = rows["chip"].map(lambda name: chips.chip(name).family)
-    about = {"generic": pd.Series("all", index=rows.index), "family": family, "software": rows["software"]}
+    about = {
+        "generic": pd.Series("all", index=rows.index),
+        "family": family,
+        "software": rows["software"],
+    }
     about["port"] = family + "/" + rows["software"]
     records = []
     for (level, key, name), value in constants.values.items():
         used = about[level] == key
         records.append(_record(level, key, name, value, rows[used], error[used], date))
     for (chip, engine), group in rows.groupby(["chip", "software"]):
-        records.append(_record("pair", f"{chip}/{engine}", "rows", len(group), group, error[group.index], date))
+        records.append(
+            _record("pair", f"{chip}/{engine}", "rows", len(group), group, error[group.index], date)
+        )
     tested = held_out(rows, constants)
     wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
     for level, row in intervals(tested).iterrows():
         used = tested["level"] == level
         for name in ("p05", "p95"):
-            records.append(_record("interval", level, name, row[name], tested[used], wrong[used], date))
+            records.append(
+                _record("interval", level, name, row[name], tested[used], wrong[used], date)
+            )
     for row in held_out_errors(tested).itertuples():
         used = tested["held"] == row.held
         for name in ("mape", "coverage"):
-            records.append(_record("held_out", row.held, name, getattr(row, name), tested[used], wrong[used], date))
+            records.append(
+                _record(
+                    "held_out", row.held, name, getattr(row, name), tested[used], wrong[used], date
+                )
+            )
     return pd.DataFrame(records)
 
 
@@ -293,6 +344,13 @@ def _record(
 ) -> dict[str, object]:
     sources = {serving_rows.TABLE_SOURCE.get(source, source) for source in rows["source"]}
     return {
-        "level": level, "key": key, "constant": name, "value": float(f"{value:.4g}"), "rows": len(rows),
-        "mape": round(float(error.mean()), 4), "source": ";".join(sorted(sources)), "date": date, "confirmed": "yes",
+        "level": level,
+        "key": key,
+        "constant": name,
+        "value": float(f"{value:.4g}"),
+        "rows": len(rows),
+        "mape": round(float(error.mean()), 4),
+        "source": ";".join(sorted(sources)),
+        "date": date,
+        "confirmed": "yes",
     }

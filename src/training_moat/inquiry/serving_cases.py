@@ -27,16 +27,45 @@ MAX_TOKENS = 100_000_000
 MAX_CHIPS = 10_000_000
 
 ENGINES = {
-    "tensorrt-llm": "trt-llm", "tensorrtllm": "trt-llm", "trtllm": "trt-llm", "trt": "trt-llm", "trt-llm": "trt-llm",
-    "vllm": "vllm", "sglang": "sglang", "llama.cpp": "llama.cpp", "llamacpp": "llama.cpp",
-    "deepspeed-mii": "deepspeed-mii", "mii": "deepspeed-mii", "deepspeed": "deepspeed-mii", "deepspeed-fastgen": "deepspeed-mii",
-    "neuronx": "neuronx", "neuron": "neuronx", "transformers-neuronx": "neuronx", "nxd": "neuronx", "sambaflow": "sambaflow",
+    "tensorrt-llm": "trt-llm",
+    "tensorrtllm": "trt-llm",
+    "trtllm": "trt-llm",
+    "trt": "trt-llm",
+    "trt-llm": "trt-llm",
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "llama.cpp": "llama.cpp",
+    "llamacpp": "llama.cpp",
+    "deepspeed-mii": "deepspeed-mii",
+    "mii": "deepspeed-mii",
+    "deepspeed": "deepspeed-mii",
+    "deepspeed-fastgen": "deepspeed-mii",
+    "neuronx": "neuronx",
+    "neuron": "neuronx",
+    "transformers-neuronx": "neuronx",
+    "nxd": "neuronx",
+    "sambaflow": "sambaflow",
 }
 """Names a caller may use, and the calibrated engine that stands for them."""
 
 UNMEASURED_ENGINES = (
-    "lmdeploy", "tgi", "jetstream", "maxtext", "optimum-habana", "habana", "groq", "cerebras", "mindie", "rtp-llm",
-    "dynamo", "fastertransformer", "mlc-llm", "openvino", "hf", "transformers", "deepseek",
+    "lmdeploy",
+    "tgi",
+    "jetstream",
+    "maxtext",
+    "optimum-habana",
+    "habana",
+    "groq",
+    "cerebras",
+    "mindie",
+    "rtp-llm",
+    "dynamo",
+    "fastertransformer",
+    "mlc-llm",
+    "openvino",
+    "hf",
+    "transformers",
+    "deepseek",
 )
 """Engines without measurements of their own: the generic overheads stand in."""
 
@@ -73,7 +102,9 @@ class ServingCase:
     notes: list[str] = field(default_factory=list)
 
 
-def engine(name: str | None, chip: Chip, constants: Constants, released: str = "") -> tuple[str, list[str]]:
+def engine(
+    name: str | None, chip: Chip, constants: Constants, released: str = ""
+) -> tuple[str, list[str]]:
     """(calibrated engine, notes) for a software name; None is the engine with the most measurements on the chip.
 
     A name without a version means the engine of the time when the model was `released` (as text, year first):
@@ -116,7 +147,9 @@ def _releases(state: tuple) -> dict[str, str]:
 
 def usual_engine(chip: Chip, constants: Constants) -> str:
     """The engine with the most measurements on a chip, else on its family; `generic` where there are none."""
-    usual = {key: rows for key, rows in measured_engines(chip, constants).items() if key != "llama.cpp"}
+    usual = {
+        key: rows for key, rows in measured_engines(chip, constants).items() if key != "llama.cpp"
+    }
     return max(usual, key=usual.get) if usual else NO_ENGINE
 
 
@@ -136,7 +169,12 @@ def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
 def _unmeasured(name: str) -> tuple[str, list[str]]:
     known = (*ENGINES, *UNMEASURED_ENGINES)
     close = nearest(name, known)
-    if name.lower() not in UNMEASURED_ENGINES and close and abs(len(close) - len(name)) < 2 and name.lower()[:2] == close[:2]:
+    if (
+        name.lower() not in UNMEASURED_ENGINES
+        and close
+        and abs(len(close) - len(name)) < 2
+        and name.lower()[:2] == close[:2]
+    ):
         raise InputError(f"software is '{name}'; did you mean '{close}'?")
     return NO_ENGINE, [f"no measurements of the engine {name}; typical overheads stand in"]
 
@@ -156,17 +194,30 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         "input_len": cases.whole(request, "input_len", high=MAX_TOKENS) or 1024,
         "output_len": cases.whole(request, "output_len", high=MAX_TOKENS) or 1024,
     }
-    software, more = engine(request.get("software"), chip, constants, release_of(request.get("model")))
+    software, more = engine(
+        request.get("software"), chip, constants, release_of(request.get("model"))
+    )
     plans = candidate_plans(request, model, chip, numbers["batch"])
     open_count = request.get("chips") is None and request.get("tp") is None
     return ServingCase(
-        request.get("id"), model, chip, precision, kv_precision, software, **numbers, plans=plans,
-        fewest_chips=open_count, notes=notes + more,
+        request.get("id"),
+        model,
+        chip,
+        precision,
+        kv_precision,
+        software,
+        **numbers,
+        plans=plans,
+        fewest_chips=open_count,
+        notes=notes + more,
     )
 
 
 def _sizes(request: Mapping[str, Any]) -> dict[str, int | None]:
-    return {key: cases.whole(request, key, high=MAX_CHIPS) for key in ("chips", "tp", "pp", "dp", "ep", "expert_tp")}
+    return {
+        key: cases.whole(request, key, high=MAX_CHIPS)
+        for key in ("chips", "tp", "pp", "dp", "ep", "expert_tp")
+    }
 
 
 def candidate_plans(
@@ -176,7 +227,9 @@ def candidate_plans(
     `InputError` where what it fixes contradicts the model or itself."""
     given = _attention_copies_inside(_sizes(request), model)
     _check(given, model, chip)
-    counts = [given["chips"]] if given["chips"] else [_product(given)] if given["tp"] else CHIP_COUNTS
+    counts = (
+        [given["chips"]] if given["chips"] else [_product(given)] if given["tp"] else CHIP_COUNTS
+    )
     plans = [plan for count in counts for plan in _layouts(count, given, model, chip)]
     sensible = [plan for plan in plans if plan.dp <= batch or given["dp"]]
     plans = sensible or plans
@@ -188,11 +241,21 @@ def candidate_plans(
     return plans[:MAX_PLANS]
 
 
-def _attention_copies_inside(given: dict[str, int | None], model: Transformer) -> dict[str, int | None]:
+def _attention_copies_inside(
+    given: dict[str, int | None], model: Transformer
+) -> dict[str, int | None]:
     """Engines write attention data parallelism as copies inside the tensor-parallel group (tp 8 and dp 8 on eight
     chips): attention then runs in dp copies of tp / dp chips."""
     chips, tp, pp, dp = (given[key] for key in ("chips", "tp", "pp", "dp"))
-    inside = chips and tp and dp and dp > 1 and model.experts and tp * (pp or 1) == chips and tp % dp == 0
+    inside = (
+        chips
+        and tp
+        and dp
+        and dp > 1
+        and model.experts
+        and tp * (pp or 1) == chips
+        and tp % dp == 0
+    )
     return given | {"tp": tp // dp} if inside else given
 
 
@@ -203,19 +266,25 @@ def _product(given: Mapping[str, int | None]) -> int:
 def _check(given: Mapping[str, int | None], model: Transformer, chip: Chip) -> None:
     tp, pp, ep = given["tp"], given["pp"], given["ep"]
     if tp and model.heads % tp and chip.family not in PADS_HEADS:
-        raise InputError(f"tp is {tp}, which does not divide the {model.heads:g} attention heads of {model.name}")
+        raise InputError(
+            f"tp is {tp}, which does not divide the {model.heads:g} attention heads of {model.name}"
+        )
     if pp and pp > model.layers:
         raise InputError(f"pp is {pp}; {model.name} has only {model.layers:g} layers")
     if ep and ep > 1 and model.experts == 0:
         raise InputError(f"ep is {ep}, but {model.name} has no experts")
     if ep and model.experts and model.experts % ep:
-        raise InputError(f"ep is {ep}, which does not divide the {model.experts:g} experts of {model.name}")
+        raise InputError(
+            f"ep is {ep}, which does not divide the {model.experts:g} experts of {model.name}"
+        )
     if given["chips"] and given["chips"] % _product(given):
         named = " x ".join(f"{key} {given[key]}" for key in ("tp", "pp", "dp") if given[key])
         raise InputError(f"chips is {given['chips']}, which is not a multiple of {named}")
 
 
-def _layouts(count: int, given: Mapping[str, int | None], model: Transformer, chip: Chip) -> list[serving.ServingPlan]:
+def _layouts(
+    count: int, given: Mapping[str, int | None], model: Transformer, chip: Chip
+) -> list[serving.ServingPlan]:
     plans = []
     padded = chip.family in PADS_HEADS
     for tp in [given["tp"]] if given["tp"] else divisors(count):
@@ -225,11 +294,16 @@ def _layouts(count: int, given: Mapping[str, int | None], model: Transformer, ch
             dp = count // (tp * pp)
             if (count // tp) % pp or pp > model.layers or given["dp"] not in (None, dp):
                 continue
-            plans += [serving.ServingPlan(tp, pp, dp, ep, width) for ep, width in _expert_sizes(tp, dp, given, model)]
+            plans += [
+                serving.ServingPlan(tp, pp, dp, ep, width)
+                for ep, width in _expert_sizes(tp, dp, given, model)
+            ]
     return plans
 
 
-def _expert_sizes(tp: int, dp: int, given: Mapping[str, int | None], model: Transformer) -> list[tuple[int, int]]:
+def _expert_sizes(
+    tp: int, dp: int, given: Mapping[str, int | None], model: Transformer
+) -> list[tuple[int, int]]:
     """(expert groups, chips per group) for a stage of `dp` attention copies of `tp` chips: inside each copy, or
     over all of them."""
     if model.experts == 0:
@@ -244,4 +318,3 @@ def _expert_sizes(tp: int, dp: int, given: Mapping[str, int | None], model: Tran
         if (pool % ep == 0 or given["expert_tp"]) and width >= 1 and ep * width <= tp * dp:
             found.append((ep, width))
     return found
-

@@ -37,7 +37,14 @@ START = {
 }
 """Every constant and the value from which the fit starts: round numbers, set after a first look at the rows."""
 
-SHARES = ("bandwidth_efficiency", "matmul_efficiency", "narrow_efficiency", "expert_efficiency", "kv_efficiency", "kv_reread")
+SHARES = (
+    "bandwidth_efficiency",
+    "matmul_efficiency",
+    "narrow_efficiency",
+    "expert_efficiency",
+    "kv_efficiency",
+    "kv_reread",
+)
 """Constants that cannot exceed one."""
 
 OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
@@ -48,13 +55,30 @@ OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
 had come when they were measured."""
 
 OF_ENGINE = (
-    "bandwidth_efficiency", "matmul_efficiency", "kv_efficiency", "prefill_share", "layer_s", "expert_layer_s",
-    "latent_layer_s", "step_s", "sequence_s", "prefill_pass_s", "exchange_s",
-    "first_token_s", "first_token_queue",
+    "bandwidth_efficiency",
+    "matmul_efficiency",
+    "kv_efficiency",
+    "prefill_share",
+    "layer_s",
+    "expert_layer_s",
+    "latent_layer_s",
+    "step_s",
+    "sequence_s",
+    "prefill_pass_s",
+    "exchange_s",
+    "first_token_s",
+    "first_token_queue",
 )
 """Constants with a factor per engine."""
 
-HOST_BOUND = ("layer_s", "expert_layer_s", "latent_layer_s", "step_s", "sequence_s", "prefill_pass_s")
+HOST_BOUND = (
+    "layer_s",
+    "expert_layer_s",
+    "latent_layer_s",
+    "step_s",
+    "sequence_s",
+    "prefill_pass_s",
+)
 """Overheads the `host` factor multiplies."""
 
 

@@ -13,8 +13,23 @@ import pandas as pd
 from ..catalog import tables
 
 COLUMNS = (
-    "source", "model", "chip", "software", "precision", "batch", "input_len", "output_len", "tp", "pp", "dp",
-    "ep", "expert_tp", "kind", "seconds_per_token", "ttft_s", "unusable",
+    "source",
+    "model",
+    "chip",
+    "software",
+    "precision",
+    "batch",
+    "input_len",
+    "output_len",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "expert_tp",
+    "kind",
+    "seconds_per_token",
+    "ttft_s",
+    "unusable",
 )
 """Columns of the cleaned rows; `unusable` is blank or the reason."""
 
@@ -23,9 +38,14 @@ FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
 read as many bytes as MXFP4)."""
 
 SOFTWARE = {
-    "trtllm": "trt-llm", "TensorRT-LLM": "trt-llm", "TensorRT-LLM v1.0": "trt-llm", "vLLM": "vllm",
-    "Deepspeed-MII": "deepspeed-mii", "FasterTransformer": "fastertransformer",
-    "Transformers NeuronX 2.18.0": "neuronx", "Transformers NeuronX 2.18.1": "neuronx",
+    "trtllm": "trt-llm",
+    "TensorRT-LLM": "trt-llm",
+    "TensorRT-LLM v1.0": "trt-llm",
+    "vLLM": "vllm",
+    "Deepspeed-MII": "deepspeed-mii",
+    "FasterTransformer": "fastertransformer",
+    "Transformers NeuronX 2.18.0": "neuronx",
+    "Transformers NeuronX 2.18.1": "neuronx",
 }
 """How sources write an engine, and the family the model calibrates."""
 
@@ -59,22 +79,39 @@ def cluster_runs() -> pd.DataFrame:
     dp = dp.where(~split, side)
     tp = tp.where(dp > 1, np.maximum(tp, expert_tp * ep))
     by_name = np.where(frame["model_path"].str.contains("FP8"), "fp8", "bf16")
-    rows = pd.DataFrame({
-        "source": np.where(frame["date"].astype(str).str.len() == 4, "aiconfigurator_runs", frame["source"]),
-        "model": frame["model_id"], "chip": frame["chip_id"],
-        "software": frame["backend"].map(SOFTWARE).fillna(frame["backend"]),
-        "precision": frame["precision"].replace(FORMATS).fillna(pd.Series(by_name, index=frame.index)),
-        "batch": batch, "input_len": frame["input_len"], "output_len": frame["output_len"],
-        "tp": tp, "pp": 1.0, "dp": dp, "ep": ep, "expert_tp": expert_tp, "kind": "tpot",
-        "seconds_per_token": frame["tpot_ms"] / 1e3, "ttft_s": frame["ttft_ms"] / 1e3,
-    })
+    rows = pd.DataFrame(
+        {
+            "source": np.where(
+                frame["date"].astype(str).str.len() == 4, "aiconfigurator_runs", frame["source"]
+            ),
+            "model": frame["model_id"],
+            "chip": frame["chip_id"],
+            "software": frame["backend"].map(SOFTWARE).fillna(frame["backend"]),
+            "precision": frame["precision"]
+            .replace(FORMATS)
+            .fillna(pd.Series(by_name, index=frame.index)),
+            "batch": batch,
+            "input_len": frame["input_len"],
+            "output_len": frame["output_len"],
+            "tp": tp,
+            "pp": 1.0,
+            "dp": dp,
+            "ep": ep,
+            "expert_tp": expert_tp,
+            "kind": "tpot",
+            "seconds_per_token": frame["tpot_ms"] / 1e3,
+            "ttft_s": frame["ttft_ms"] / 1e3,
+        }
+    )
     apart = (frame["tp_size"] > 8) & (frame["moe_tp_size"] == frame["tp_size"])
     reasons = [
         (apart, "prefill and decode on separate chips, split not stated"),
         (copies == 0, "layout written as zero"),
         (unequal, "two different client counts"),
-        (rows["ttft_s"] > rows["seconds_per_token"] * rows["output_len"],
-         "requests queued longer than they decoded: sequences running not known"),
+        (
+            rows["ttft_s"] > rows["seconds_per_token"] * rows["output_len"],
+            "requests queued longer than they decoded: sequences running not known",
+        ),
         (tp * dp > 8, "layout spans more chips than the node"),
     ]
     rows["unusable"] = _first_reason(rows, reasons)
@@ -89,29 +126,49 @@ def bench_runs() -> pd.DataFrame:
     time, and several chips hold successive layers.
     """
     frame = tables.load("serving_measurements")
-    own = frame[frame["metric"].isin(["latency", "tpot_p50", "decode_latency", "user_output_speed"])]
+    own = frame[
+        frame["metric"].isin(["latency", "tpot_p50", "decode_latency", "user_output_speed"])
+    ]
     metric, value = own["metric"], own["value"]
     seconds = (value / own["output_len"]).where(metric == "latency", value / 1e3)
     seconds = seconds.where(metric != "user_output_speed", 1 / value)
     single_user = own["load"].fillna("").str.startswith("API, 1 user")
     layered = own["framework"] == "llama.cpp"
     by_token = layered & (own["batch_or_concurrency"] == 1)
-    rows = pd.DataFrame({
-        "source": own["source"], "model": own["model_id"],
-        "chip": own["chip_id"].fillna(own["chip"].map(CHIPS)),
-        "software": _of_its_time(own["framework"].map(SOFTWARE).fillna(own["framework"]), own["date"]),
-        "precision": own["format"].replace(FORMATS), "batch": own["batch_or_concurrency"].where(~(single_user | layered), 1),
-        "input_len": own["input_len"], "output_len": own["output_len"],
-        "tp": own["n_chips"].where(~layered, 1), "pp": own["n_chips"].where(layered, 1), "dp": 1.0, "ep": 1.0,
-        "expert_tp": own["n_chips"].where(~layered, 1),
-        "kind": np.where(metric == "latency", "request", "tpot"), "seconds_per_token": seconds, "ttft_s": np.nan,
-    })
+    rows = pd.DataFrame(
+        {
+            "source": own["source"],
+            "model": own["model_id"],
+            "chip": own["chip_id"].fillna(own["chip"].map(CHIPS)),
+            "software": _of_its_time(
+                own["framework"].map(SOFTWARE).fillna(own["framework"]), own["date"]
+            ),
+            "precision": own["format"].replace(FORMATS),
+            "batch": own["batch_or_concurrency"].where(~(single_user | layered), 1),
+            "input_len": own["input_len"],
+            "output_len": own["output_len"],
+            "tp": own["n_chips"].where(~layered, 1),
+            "pp": own["n_chips"].where(layered, 1),
+            "dp": 1.0,
+            "ep": 1.0,
+            "expert_tp": own["n_chips"].where(~layered, 1),
+            "kind": np.where(metric == "latency", "request", "tpot"),
+            "seconds_per_token": seconds,
+            "ttft_s": np.nan,
+        }
+    )
     reasons = [
-        (own["parallelism"].fillna("").str.contains("EP"), "prefill and decode on separate chips, batch not stated"),
+        (
+            own["parallelism"].fillna("").str.contains("EP"),
+            "prefill and decode on separate chips, batch not stated",
+        ),
         (by_token, "prompt read token by token"),
         (own["n_chips"].isna(), "number of chips not stated"),
         (rows["batch"].isna(), "sequences at once not stated"),
-        (rows["input_len"].isna() | rows["output_len"].isna(), "prompt or answer length not stated"),
+        (
+            rows["input_len"].isna() | rows["output_len"].isna(),
+            "prompt or answer length not stated",
+        ),
     ]
     rows["unusable"] = _first_reason(rows, reasons)
     return _without_copies(rows)
@@ -144,7 +201,11 @@ def _first_reason(rows: pd.DataFrame, reasons: list) -> pd.Series:
 
 def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
     """Mark repeats of one measurement (the same run exported twice) unusable."""
-    key = [name for name in COLUMNS if name not in ("ttft_s", "unusable", "seconds_per_token", "source")]
+    key = [
+        name
+        for name in COLUMNS
+        if name not in ("ttft_s", "unusable", "seconds_per_token", "source")
+    ]
     shown = rows.assign(rounded=(rows["seconds_per_token"] * 1e5).round())
     copies = shown.duplicated([*key, "rounded"], keep="first") & (rows["unusable"] == "")
     rows.loc[copies, "unusable"] = "the same run exported twice"

@@ -26,7 +26,9 @@ def _errors(measured: pd.Series, predicted: np.ndarray) -> np.ndarray:
 
 def weight_read_s(rows: pd.DataFrame) -> np.ndarray:
     """Seconds to read all touched weights and the cache once at the data sheet's bandwidth."""
-    ideal = Constants({("generic", "all", name): serving_calibration.IDEAL.get(name, 0.0) for name in START})
+    ideal = Constants(
+        {("generic", "all", name): serving_calibration.IDEAL.get(name, 0.0) for name in START}
+    )
     seconds = np.zeros(len(rows))
     for batch in batches(serving_calibration.questions(rows)):
         step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
@@ -54,7 +56,9 @@ def left_out_median(rows: pd.DataFrame) -> np.ndarray:
 def _rows(state: tuple) -> pd.DataFrame:
     rows = serving_calibration.usable_rows()
     rows["family"] = rows["chip"].map(lambda name: chips.chip(name).family)
-    rows["predicted"], rows["predicted_ttft_s"] = serving_calibration.predict_both(rows, serving_constants.stored())
+    rows["predicted"], rows["predicted_ttft_s"] = serving_calibration.predict_both(
+        rows, serving_constants.stored()
+    )
     rows["data_sheet"] = serving_calibration.predict(rows, DATA_SHEET)
     rows["half_bandwidth"] = constant_fraction(rows)
     rows["other_sources_median"] = left_out_median(rows)
@@ -73,8 +77,10 @@ def rows() -> pd.DataFrame:
 def accuracy(by: list[str]) -> pd.DataFrame:
     """Mean absolute percentage error of the calibrated model, the data sheet alone and the baselines, by group."""
     columns = {
-        "predicted_error": "calibrated", "data_sheet_error": "data sheet alone",
-        "half_bandwidth_error": "half the bandwidth", "other_sources_median_error": "median of other sources",
+        "predicted_error": "calibrated",
+        "data_sheet_error": "data sheet alone",
+        "half_bandwidth_error": "half the bandwidth",
+        "other_sources_median_error": "median of other sources",
     }
     judged = rows()
     table = judged.groupby(by)[list(columns)].mean().rename(columns=columns)
@@ -91,7 +97,9 @@ def overall() -> dict[str, float]:
 def held_out() -> pd.DataFrame:
     """Error and interval coverage on what the constants had not seen. Columns: held, what, rows, mape, coverage."""
     frame = tables.load(serving_constants.TABLE)
-    found = frame[frame["level"] == "held_out"].pivot(index="key", columns="constant", values="value")
+    found = frame[frame["level"] == "held_out"].pivot(
+        index="key", columns="constant", values="value"
+    )
     counts = frame[frame["level"] == "held_out"].groupby("key")["rows"].first()
     table = found.join(counts).reset_index().rename(columns={"key": "held"})
     table["what"] = table["held"].str.split(" ").str[0]
@@ -107,7 +115,9 @@ def _impossible() -> pd.DataFrame:
     measured = serving_rows.usable_rows()
     too_fast = measured[serving_calibration.beats_the_data_sheet(measured)]
     counts = too_fast.groupby("source").size().rename("rows").reset_index()
-    return counts.assign(reason="faster than the data sheet's bandwidth allows")[["source", "reason", "rows"]]
+    return counts.assign(reason="faster than the data sheet's bandwidth allows")[
+        ["source", "reason", "rows"]
+    ]
 
 
 def first_token() -> pd.DataFrame:
@@ -117,7 +127,12 @@ def first_token() -> pd.DataFrame:
     judged = judged[judged["ttft_s"].notna()]
     ratio = judged["ttft_s"] / judged["predicted_ttft_s"]
     by = judged["software"]
-    table = ratio.groupby(by).quantile([0.05, 0.5, 0.95]).unstack().set_axis(["p05", "median", "p95"], axis=1)
+    table = (
+        ratio.groupby(by)
+        .quantile([0.05, 0.5, 0.95])
+        .unstack()
+        .set_axis(["p05", "median", "p95"], axis=1)
+    )
     wrong = (1 / ratio - 1).abs().groupby(by).mean()
     return table.assign(mape=wrong, rows=ratio.groupby(by).size()).reset_index()
 
@@ -131,6 +146,8 @@ def thinned(judged: pd.DataFrame) -> pd.DataFrame:
 def non_gpu_sentence(others: pd.DataFrame) -> str:
     """One sentence on the error for chips of other makers, by chip."""
     by_chip = others.groupby("chip")["predicted_error"].agg(["mean", "size"]).sort_values("mean")
-    spoken = ", ".join(f"{chip} {row['mean']:.0%} ({row['size']:.0f} rows)" for chip, row in by_chip.iterrows())
+    spoken = ", ".join(
+        f"{chip} {row['mean']:.0%} ({row['size']:.0f} rows)" for chip, row in by_chip.iterrows()
+    )
     typical = float(others["predicted_error"].median())
     return f"On {len(others):,} measured rows of other makers' chips the model is off by **{typical:.0%}** in the middle; mean error by chip: {spoken}."

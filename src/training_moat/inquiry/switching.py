@@ -33,7 +33,13 @@ PARAMETERS = (
 
 BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
 NEVER = "never"
-BAND_COLOURS = {"small": "#0f8b6d", "clear": "#3d7dd8", "remarkable": "#d98200", "beyond": "#c0392b", NEVER: "#7a8591"}
+BAND_COLOURS = {
+    "small": "#0f8b6d",
+    "clear": "#3d7dd8",
+    "remarkable": "#d98200",
+    "beyond": "#c0392b",
+    NEVER: "#7a8591",
+}
 """Words for a break-even advantage below 1.25, 2 and 4 times, beyond, and where none is enough."""
 
 _CHALLENGERS = r"TPU|Trainium|MI\d|Gaudi|Ascend|MTIA|domestic"
@@ -48,7 +54,10 @@ def assumptions() -> pd.DataFrame:
 
 def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]:
     """The uncertain inputs of the decision; `medians` moves the named ones, keeping their relative spread."""
-    frame, moved = assumptions(), {name: value for name, value in (medians or {}).items() if value is not None}
+    frame, moved = (
+        assumptions(),
+        {name: value for name, value in (medians or {}).items() if value is not None},
+    )
     for name in moved:
         if name not in frame.index:
             raise unknown("switching input", name, frame.index)
@@ -89,7 +98,10 @@ class Breakeven:
 
 
 def breakeven(
-    yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None, draws: int = 2**15, seed: int = 0
+    yearly_spend_musd: float,
+    medians: Mapping[str, float | None] | None = None,
+    draws: int = 2**15,
+    seed: int = 0,
 ) -> Breakeven:
     """Distribution of the break-even advantage for a buyer with that yearly spend on training, in million dollars."""
     if not yearly_spend_musd > 0:
@@ -97,7 +109,9 @@ def breakeven(
     drawn = sample(inputs(medians), draws, seed)
     in_use = core.breakeven_advantage(move(drawn, yearly_spend_musd))
     on_paper = core.paper_advantage(in_use, drawn["realised_share"])
-    return Breakeven(in_use, on_paper, _quantiles(in_use), _quantiles(on_paper), float(np.mean(np.isinf(in_use))))
+    return Breakeven(
+        in_use, on_paper, _quantiles(in_use), _quantiles(on_paper), float(np.mean(np.isinf(in_use)))
+    )
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, float, float]:
@@ -133,7 +147,8 @@ def by_spend(
     for spend in spends_musd:
         found = breakeven(spend, medians, draws)
         records += [
-            (spend, advantage, found.chance(advantage), f"{advantage:g} times on paper") for advantage in offered
+            (spend, advantage, found.chance(advantage), f"{advantage:g} times on paper")
+            for advantage in offered
         ]
     return pd.DataFrame(records, columns=["spend_musd", "offered", "chance", "offer"])
 
@@ -151,12 +166,17 @@ def by_delay(
     centre = {item.name: item.median for item in inputs(medians)}
     grid = [(delay, value) for delay in delays_months for value in values]
     found = [
-        float(core.breakeven_advantage(move(centre | {"delay_months": delay, "delay_value": value}, yearly_spend_musd)))
+        float(
+            core.breakeven_advantage(
+                move(centre | {"delay_months": delay, "delay_value": value}, yearly_spend_musd)
+            )
+        )
         for delay, value in grid
     ]
     table = pd.DataFrame(grid, columns=["delay_months", "delay_value"]).assign(breakeven=found)
     return table.assign(
-        band=table["breakeven"].map(band), shown=[NEVER if np.isinf(value) else f"{value:.2g}" for value in found]
+        band=table["breakeven"].map(band),
+        shown=[NEVER if np.isinf(value) else f"{value:.2g}" for value in found],
     )
 
 
@@ -173,7 +193,9 @@ def chances(offered: pd.DataFrame, bar: Breakeven) -> pd.DataFrame:
     return table.sort_values("advantage", ascending=False, ignore_index=True)
 
 
-def what_matters(yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None) -> pd.DataFrame:
+def what_matters(
+    yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None
+) -> pd.DataFrame:
     """Saving that the move must bring, in percent of the bill, with each input at its ends and the others at their medians.
 
     The saving is 1 - 1 / (break-even on paper); it stays finite where the break-even does not. Columns as in
@@ -236,7 +258,11 @@ def offers() -> pd.DataFrame:
     Columns: chip, vendor, basis, date, against, advantage, source.
     """
     found = pd.concat(
-        [_by_table("price_usd", "purchase"), _by_table("tco_hyperscaler_usd_per_h", "ownership"), _by_rent()],
+        [
+            _by_table("price_usd", "purchase"),
+            _by_table("tco_hyperscaler_usd_per_h", "ownership"),
+            _by_rent(),
+        ],
         ignore_index=True,
     )
     return found.sort_values(["date", "chip", "basis"], ignore_index=True)
@@ -270,21 +296,35 @@ def _by_table(column: str, basis: str) -> pd.DataFrame:
             continue
         rival = before.sort_values(["day", "tflops"]).iloc[-1]
         advantage = (row["tflops"] / row[column]) / (rival["tflops"] / rival[column])
-        records.append((row["name"], row["vendor"], basis, row["day"], rival["name"], advantage, row["source_price"]))
+        records.append(
+            (
+                row["name"],
+                row["vendor"],
+                basis,
+                row["day"],
+                rival["name"],
+                advantage,
+                row["source_price"],
+            )
+        )
     return pd.DataFrame(records, columns=_OFFER_COLUMNS)
 
 
 def _by_rent() -> pd.DataFrame:
     chips, prices = _training_chips(), tables.load("prices")
     quotes = prices[
-        (prices["category"] == "cloud_chip_hour") & prices["chip_id"].isin(chips.index) & (prices["term"] != "TCO")
+        (prices["category"] == "cloud_chip_hour")
+        & prices["chip_id"].isin(chips.index)
+        & (prices["term"] != "TCO")
     ]
     quotes = quotes.assign(day=quotes["date"].map(_day)).join(
         chips[["name", "vendor", "tflops", "day"]].rename(columns={"day": "launch"}), on="chip_id"
     )
     quotes = quotes.assign(value_for_money=quotes["tflops"] / quotes["value"])
     records = []
-    for (_, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(["chip_id", "term"], sort=True):
+    for (_, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(
+        ["chip_id", "term"], sort=True
+    ):
         first = group[group["day"] == group["day"].min()].sort_values("value_for_money").iloc[-1]
         near = (quotes["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
         rivals = quotes[(quotes["vendor"] == INCUMBENT) & (quotes["term"] == term) & near]
@@ -293,6 +333,14 @@ def _by_rent() -> pd.DataFrame:
         rival = rivals.sort_values("value_for_money").iloc[-1]
         advantage = first["value_for_money"] / rival["value_for_money"]
         records.append(
-            (first["name"], first["vendor"], f"rent, {term}", first["day"], rival["name"], advantage, first["source"])
+            (
+                first["name"],
+                first["vendor"],
+                f"rent, {term}",
+                first["day"],
+                rival["name"],
+                advantage,
+                first["source"],
+            )
         )
     return pd.DataFrame(records, columns=_OFFER_COLUMNS)

@@ -52,12 +52,19 @@ def _layouts(model: Transformer, chips: int) -> list[tuple[int, int, int]]:
     """(tp, pp, dp) in powers of two that use `chips` chips."""
     tensor = [n for n in _powers_up_to(min(chips, MAX_TENSOR_PARALLEL)) if model.heads % n == 0]
     stages = _powers_up_to(min(chips, model.layers))
-    return [(tp, pp, chips // (tp * pp)) for tp in tensor for pp in stages if chips % (tp * pp) == 0]
+    return [
+        (tp, pp, chips // (tp * pp)) for tp in tensor for pp in stages if chips % (tp * pp) == 0
+    ]
 
 
 def training_need(
-    model: Transformer, *, optimizer: str = "adamw", seq_len: int = 8192, sequences: int = 1024,
-    recompute: str = "selective", zero_stage: int = 1,
+    model: Transformer,
+    *,
+    optimizer: str = "adamw",
+    seq_len: int = 8192,
+    sequences: int = 1024,
+    recompute: str = "selective",
+    zero_stage: int = 1,
 ) -> Holding:
     """Smallest bytes per chip to train, at each number of chips.
 
@@ -73,8 +80,15 @@ def training_need(
         tp, pp, dp = (np.array(column, float) for column in zip(*found))
         experts = np.minimum(tp * dp, 2 ** np.floor(np.log2(max(model.experts, 1))))
         plan = Plan(
-            seq_len=float(seq_len), global_batch=float(sequences), micro_batch=1.0, tp=tp, pp=pp, dp=dp, ep=experts,
-            zero_stage=float(zero_stage), sequence_parallel=(tp > 1).astype(float),
+            seq_len=float(seq_len),
+            global_batch=float(sequences),
+            micro_batch=1.0,
+            tp=tp,
+            pp=pp,
+            dp=dp,
+            ep=experts,
+            zero_stage=float(zero_stage),
+            sequence_parallel=(tp > 1).astype(float),
             recompute=float(RECOMPUTE_LEVELS[recompute]),
         )
         smallest.append(float(np.min(training_memory(model, plan, optimizer).total)))
@@ -82,12 +96,22 @@ def training_need(
 
 
 def serving_need(
-    model: Transformer, *, batch: int = 32, context: int = 8192, precision: str = "bf16", kv_precision: str = "bf16"
+    model: Transformer,
+    *,
+    batch: int = 32,
+    context: int = 8192,
+    precision: str = "bf16",
+    kv_precision: str = "bf16",
 ) -> Holding:
     """Smallest bytes per chip to serve `batch` sequences of `context` tokens, at each number of chips."""
     job = serving.Job(
-        float(batch), float(context), 0.0, BYTES_PER_VALUE[precision],
-        BYTES_PER_VALUE[attention_format(model, precision)], BYTES_PER_VALUE[kv_precision], SMALL_CHUNK,
+        float(batch),
+        float(context),
+        0.0,
+        BYTES_PER_VALUE[precision],
+        BYTES_PER_VALUE[attention_format(model, precision)],
+        BYTES_PER_VALUE[kv_precision],
+        SMALL_CHUNK,
     )
     smallest = []
     for count in COUNTS:
@@ -96,7 +120,9 @@ def serving_need(
             smallest.append(smallest[-1])
             continue
         tp, pp = (np.array(column, float) for column in zip(*found))
-        held = serving.memory(model, job, serving.ServingPlan(tp, pp, np.ones_like(tp), np.ones_like(tp), tp))
+        held = serving.memory(
+            model, job, serving.ServingPlan(tp, pp, np.ones_like(tp), np.ones_like(tp), tp)
+        )
         smallest.append(float(np.min(held.total)))
     return Holding(np.array(COUNTS), np.array(smallest))
 
@@ -131,25 +157,49 @@ def network_limit(chip: Chip) -> float:
 def _verdict(chip: Chip, need: Holding, kind: str) -> tuple[str, int | None, str]:
     """(verdict, fewest chips, sentence) for one chip and job."""
     gap = missing(chip)
-    if not gap and kind == "training" and not any(chip.peak_flops.get(name) for name in TRAINING_FORMATS):
+    if (
+        not gap
+        and kind == "training"
+        and not any(chip.peak_flops.get(name) for name in TRAINING_FORMATS)
+    ):
         gap = "no floating-point peak published"
     if gap:
         return "unknown", None, f"Missing datum: {gap}."
     tier, limit = home(chip), network_limit(chip)
     words = TIER_WORDS[tier.name]
     count = need.fewest(tier.capacity_bytes * USABLE_SHARE)
-    larger = [other for other in chip.tiers if other.capacity_bytes > tier.capacity_bytes and not other.bytes_per_s]
+    larger = [
+        other
+        for other in chip.tiers
+        if other.capacity_bytes > tier.capacity_bytes and not other.bytes_per_s
+    ]
     if larger and (count is None or count > limit):
         other = larger[-1]
-        return "unknown", None, f"{words} is too small; its {TIER_WORDS[other.name]} of {other.capacity_bytes / GIB:,.0f} GB may hold it. Missing datum: that tier's bandwidth."
+        return (
+            "unknown",
+            None,
+            f"{words} is too small; its {TIER_WORDS[other.name]} of {other.capacity_bytes / GIB:,.0f} GB may hold it. Missing datum: that tier's bandwidth.",
+        )
     if count is None:
         short = need.bytes_per_chip[-1] / GIB
-        return "no", None, f"{words} fails: even spread over {COUNTS[-1]:,} chips the job needs {short:.3g} GB a chip, it has {tier.capacity_bytes / GIB:.3g}."
+        return (
+            "no",
+            None,
+            f"{words} fails: even spread over {COUNTS[-1]:,} chips the job needs {short:.3g} GB a chip, it has {tier.capacity_bytes / GIB:.3g}.",
+        )
     if np.isnan(limit) and count > 1:
-        return "holds", count, f"{words} of {count:,} chips holds it; whether its network joins so many is not published."
+        return (
+            "holds",
+            count,
+            f"{words} of {count:,} chips holds it; whether its network joins so many is not published.",
+        )
     if count > limit:
         at_limit = need.bytes_per_chip[np.flatnonzero(need.counts <= limit)[-1]] / GIB
-        return "no", count, f"{words} fails: needs {count:,} chips, its network joins {limit:,.0f}, each short by {at_limit / (tier.capacity_bytes / GIB):,.1f} times."
+        return (
+            "no",
+            count,
+            f"{words} fails: needs {count:,} chips, its network joins {limit:,.0f}, each short by {at_limit / (tier.capacity_bytes / GIB):,.1f} times.",
+        )
     plural = "s" if count > 1 else ""
     return "holds", count, f"{words} of {count:,} chip{plural} holds it."
 
@@ -168,8 +218,16 @@ def tokens_to_feed(chip: Chip, precision: str = "bf16") -> float:
 
 
 def verdicts(
-    model: str = "llama3.1-70b", *, chips: list[str] | None = None, optimizer: str = "adamw", seq_len: int = 8192,
-    sequences: int = 1024, batch: int = 32, precision: str = "bf16", recompute: str = "selective", zero_stage: int = 1,
+    model: str = "llama3.1-70b",
+    *,
+    chips: list[str] | None = None,
+    optimizer: str = "adamw",
+    seq_len: int = 8192,
+    sequences: int = 1024,
+    batch: int = 32,
+    precision: str = "bf16",
+    recompute: str = "selective",
+    zero_stage: int = 1,
 ) -> pd.DataFrame:
     """One row per chip: can it hold the training and the serving of `model`, on how many chips, which tier decides.
 
@@ -178,7 +236,12 @@ def verdicts(
     """
     shape = model_catalog.model(model)
     train = training_need(
-        shape, optimizer=optimizer, seq_len=seq_len, sequences=sequences, recompute=recompute, zero_stage=zero_stage
+        shape,
+        optimizer=optimizer,
+        seq_len=seq_len,
+        sequences=sequences,
+        recompute=recompute,
+        zero_stage=zero_stage,
     )
     serve = serving_need(shape, batch=batch, context=seq_len, precision=precision)
     known = chip_catalog.all_chips()
@@ -188,21 +251,34 @@ def verdicts(
         chip, tier = known[name], home(known[name])
         training, training_chips, training_words = _verdict(chip, train, "training")
         served, serving_chips, serving_words = _verdict(chip, serve, "serving")
-        rows.append({
-            "chip": name, "name": chip.name, "vendor": chip.vendor,
-            "tier": TIER_WORDS[tier.name] if tier else "",
-            "tier_gb": tier.capacity_bytes / GIB if tier else np.nan,
-            "tier_gb_per_s": tier.bytes_per_s / GB if tier else np.nan,
-            "tokens_to_feed": tokens_to_feed(chip, precision),
-            "training": training, "training_chips": training_chips, "training_why": training_words,
-            "serving": served, "serving_chips": serving_chips, "serving_why": serving_words,
-            "vendor_trains": chip.supports_training,
-        })
+        rows.append(
+            {
+                "chip": name,
+                "name": chip.name,
+                "vendor": chip.vendor,
+                "tier": TIER_WORDS[tier.name] if tier else "",
+                "tier_gb": tier.capacity_bytes / GIB if tier else np.nan,
+                "tier_gb_per_s": tier.bytes_per_s / GB if tier else np.nan,
+                "tokens_to_feed": tokens_to_feed(chip, precision),
+                "training": training,
+                "training_chips": training_chips,
+                "training_why": training_words,
+                "serving": served,
+                "serving_chips": serving_chips,
+                "serving_why": serving_words,
+                "vendor_trains": chip.supports_training,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def speeds(
-    found: pd.DataFrame, model: str, *, seq_len: int = 8192, batch: int = 32, precision: str = "bf16"
+    found: pd.DataFrame,
+    model: str,
+    *,
+    seq_len: int = 8192,
+    batch: int = 32,
+    precision: str = "bf16",
 ) -> pd.DataFrame:
     """Predicted serving on the fewest chips that hold it, for every chip whose verdict is `holds`.
 
@@ -212,36 +288,83 @@ def speeds(
     held = found[found["serving"] == "holds"]
     half = max(seq_len // 2, 1)
     requests = [
-        {"model": model, "chip": row.chip, "chips": int(row.serving_chips), "precision": precision, "batch": batch,
-         "input_len": half, "output_len": half}
+        {
+            "model": model,
+            "chip": row.chip,
+            "chips": int(row.serving_chips),
+            "precision": precision,
+            "batch": batch,
+            "input_len": half,
+            "output_len": half,
+        }
         for row in held.itertuples()
     ]
     rows = []
     for row, one in zip(held.itertuples(), serving_answers.predict(requests)):
         if one["ok"] and one["fits"]:
-            rows.append({
-                "chip": row.chip, "name": row.name, "vendor": row.vendor, "chips": one["plan"]["chips"],
-                "low": 1 / one["tpot_s_p95"], "middle": 1 / one["tpot_s"], "high": 1 / one["tpot_s_p05"],
-                "tokens_per_s_per_chip": one["tokens_per_s_per_chip"], "calibration": one["calibration"],
-            })
-    columns = ["chip", "name", "vendor", "chips", "low", "middle", "high", "tokens_per_s_per_chip", "calibration"]
+            rows.append(
+                {
+                    "chip": row.chip,
+                    "name": row.name,
+                    "vendor": row.vendor,
+                    "chips": one["plan"]["chips"],
+                    "low": 1 / one["tpot_s_p95"],
+                    "middle": 1 / one["tpot_s"],
+                    "high": 1 / one["tpot_s_p05"],
+                    "tokens_per_s_per_chip": one["tokens_per_s_per_chip"],
+                    "calibration": one["calibration"],
+                }
+            )
+    columns = [
+        "chip",
+        "name",
+        "vendor",
+        "chips",
+        "low",
+        "middle",
+        "high",
+        "tokens_per_s_per_chip",
+        "calibration",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
 def bytes_by_kind(
-    model: str = "llama3.1-70b", *, optimizer: str = "adamw", seq_len: int = 8192, batch: int = 32,
-    precision: str = "bf16", recompute: str = "selective",
+    model: str = "llama3.1-70b",
+    *,
+    optimizer: str = "adamw",
+    seq_len: int = 8192,
+    batch: int = 32,
+    precision: str = "bf16",
+    recompute: str = "selective",
 ) -> pd.DataFrame:
     """What training one sequence and serving `batch` sequences must hold in all, by kind. Columns: job, kind, gb."""
     shape = model_catalog.model(model)
     plan = Plan(
-        seq_len=float(seq_len), global_batch=1.0, zero_stage=0.0, recompute=float(RECOMPUTE_LEVELS[recompute])
+        seq_len=float(seq_len),
+        global_batch=1.0,
+        zero_stage=0.0,
+        recompute=float(RECOMPUTE_LEVELS[recompute]),
     )
     held = training_memory(shape, plan, optimizer)
-    rows = [("training", kind, getattr(held, kind) / GB) for kind in ("weights", "gradients", "optimizer", "activations")]
+    rows = [
+        ("training", kind, getattr(held, kind) / GB)
+        for kind in ("weights", "gradients", "optimizer", "activations")
+    ]
     job = serving.Job(
-        float(batch), float(seq_len), 0.0, BYTES_PER_VALUE[precision], BYTES_PER_VALUE[attention_format(shape, precision)]
+        float(batch),
+        float(seq_len),
+        0.0,
+        BYTES_PER_VALUE[precision],
+        BYTES_PER_VALUE[attention_format(shape, precision)],
     )
     served = serving.memory(shape, job, serving.ServingPlan())
-    rows += [("serving", kind, getattr(served, name) / GB) for kind, name in (("weights", "weights"), ("KV cache", "kv_cache"), ("activations", "activations"))]
+    rows += [
+        ("serving", kind, getattr(served, name) / GB)
+        for kind, name in (
+            ("weights", "weights"),
+            ("KV cache", "kv_cache"),
+            ("activations", "activations"),
+        )
+    ]
     return pd.DataFrame(rows, columns=["job", "kind", "gb"])

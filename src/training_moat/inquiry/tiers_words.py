@@ -58,8 +58,12 @@ def answer(verdicts: pd.DataFrame, model: str) -> str:
 
 def every_verdict(verdicts: pd.DataFrame) -> pd.DataFrame:
     """Both verdicts of every chip with their reasons, those that do not hold both jobs first, ready to show."""
-    trouble = (verdicts["training"] == "holds").astype(int) + (verdicts["serving"] == "holds").astype(int)
-    rows = verdicts.assign(trouble=trouble).sort_values(["trouble", "vendor", "name"], kind="stable")
+    trouble = (verdicts["training"] == "holds").astype(int) + (
+        verdicts["serving"] == "holds"
+    ).astype(int)
+    rows = verdicts.assign(trouble=trouble).sort_values(
+        ["trouble", "vendor", "name"], kind="stable"
+    )
     shown = rows[["name", "training", "training_why", "serving", "serving_why"]]
     return shown.set_axis(["chip", "training", "why", "serving", "why (serving)"], axis=1)
 
@@ -77,11 +81,18 @@ def speed(rows: pd.DataFrame) -> str:
 def fewest(verdicts: pd.DataFrame) -> pd.DataFrame:
     """Fewest chips by chip and job, one row each. Columns: chip, job, chips, vendor."""
     held_both = verdicts.melt(
-        id_vars=["name", "vendor"], value_vars=["training_chips", "serving_chips"], var_name="job", value_name="chips"
+        id_vars=["name", "vendor"],
+        value_vars=["training_chips", "serving_chips"],
+        var_name="job",
+        value_name="chips",
     )
-    verdict = verdicts.melt(id_vars=["name"], value_vars=["training", "serving"], value_name="verdict")["verdict"]
+    verdict = verdicts.melt(
+        id_vars=["name"], value_vars=["training", "serving"], value_name="verdict"
+    )["verdict"]
     held_both = held_both[(verdict == "holds").to_numpy()].dropna(subset=["chips"])
-    return held_both.assign(job=held_both["job"].str.removesuffix("_chips")).rename(columns={"name": "chip"})
+    return held_both.assign(job=held_both["job"].str.removesuffix("_chips")).rename(
+        columns={"name": "chip"}
+    )
 
 
 def feeding(verdicts: pd.DataFrame) -> str:
@@ -99,7 +110,12 @@ def closer(verdicts: pd.DataFrame, chip, model: str) -> str:
     """One chip in words: its tiers, its verdicts, the tokens that feed it."""
     row = verdicts[verdicts["chip"] == chip.id].iloc[0]
     tiers = ", ".join(
-        f"{tier.name.upper()} of {tier.capacity_bytes / GIB:,.4g} GB" + (f" at {tier.bytes_per_s / GB:,.4g} GB/s" if tier.bytes_per_s else " (bandwidth not published)")
+        f"{tier.name.upper()} of {tier.capacity_bytes / GIB:,.4g} GB"
+        + (
+            f" at {tier.bytes_per_s / GB:,.4g} GB/s"
+            if tier.bytes_per_s
+            else " (bandwidth not published)"
+        )
         for tier in chip.tiers
     )
     return (

@@ -44,7 +44,9 @@ def evaluate(case: TrainingCase, constants: known.Constants) -> Evaluated:
     memory = _full(weigh(candidates), count)
     node = known.node(constants, case.chip, case.precision)
     efficiency = known.efficiency(constants, case.chip, case.precision, case.stack)
-    step = _full(model_of_step.step_time(case.model, candidates, node, efficiency, case.optimizer), count)
+    step = _full(
+        model_of_step.step_time(case.model, candidates, node, efficiency, case.optimizer), count
+    )
     fits = memory.total <= case.chip.main_memory.capacity_bytes
     near = fits if fits.any() else memory.total <= NEARLY_SMALLEST * memory.total.min()
     score = np.where(near, step.total, np.inf)
@@ -58,13 +60,19 @@ def _scales(case: TrainingCase, constants: known.Constants) -> Callable[[Plan], 
     reserve = known.reserve(constants, case.stack)
     kept = known.kept_input_bytes(case.precision)
     master = case.stack in known.FULLY_SHARDED_STACKS
-    return lambda plans: training_memory(case.model, plans, case.optimizer, gradient, *reserve, kept, master)
+    return lambda plans: training_memory(
+        case.model, plans, case.optimizer, gradient, *reserve, kept, master
+    )
 
 
-def _least_recomputation(case: TrainingCase, plans: Plan, weigh: Callable[[Plan], TrainingMemory]) -> Plan:
+def _least_recomputation(
+    case: TrainingCase, plans: Plan, weigh: Callable[[Plan], TrainingMemory]
+) -> Plan:
     """The plans with no more layers recomputed than memory asks, where the case leaves it open."""
     if case.fixed["recompute_share"] is not None:
-        return replace(plans, recompute_share=np.full(len(case.plans), case.fixed["recompute_share"]))
+        return replace(
+            plans, recompute_share=np.full(len(case.plans), case.fixed["recompute_share"])
+        )
     if case.fixed["recompute"] is not None:
         return plans
     capacity = case.chip.main_memory.capacity_bytes
@@ -74,7 +82,9 @@ def _least_recomputation(case: TrainingCase, plans: Plan, weigh: Callable[[Plan]
 
 def _full(record: Any, count: int) -> Any:
     """The same record with every field an array of `count` values."""
-    return type(record)(**{f.name: np.broadcast_to(getattr(record, f.name), count) for f in fields(record)})
+    return type(record)(
+        **{f.name: np.broadcast_to(getattr(record, f.name), count) for f in fields(record)}
+    )
 
 
 def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -96,17 +106,23 @@ def _answer_or_error(request: Mapping[str, Any], constants: known.Constants) -> 
         return {"id": identity, "ok": False, "error": str(error)}
 
 
-def answer(case: TrainingCase, found: Evaluated, index: int, constants: known.Constants) -> dict[str, Any]:
+def answer(
+    case: TrainingCase, found: Evaluated, index: int, constants: known.Constants
+) -> dict[str, Any]:
     """The contract's answer for one evaluated plan of a case."""
     chosen = Plan(**{f.name: _item(getattr(found.plan, f.name), index) for f in fields(Plan)})
     seconds = {f.name: float(getattr(found.step, f.name)[index]) for f in fields(StepTime)}
     total = sum(seconds.values())
-    memory = {f.name: float(getattr(found.memory, f.name)[index]) / GIB for f in fields(TrainingMemory)}
+    memory = {
+        f.name: float(getattr(found.memory, f.name)[index]) / GIB for f in fields(TrainingMemory)
+    }
     memory["total"] = sum(memory.values())
     level = known.level(constants, case.chip)
     low, high = known.interval(constants, level, case.chip.family, case.model.experts > 0)
     model_flops = float(model_of_step.model_flops_per_step(case.model, chosen)) / total / case.chips
-    hardware_flops = float(model_of_step.hardware_flops_per_step(case.model, chosen)) / total / case.chips
+    hardware_flops = (
+        float(model_of_step.hardware_flops_per_step(case.model, chosen)) / total / case.chips
+    )
     peak = case.chip.peak_flops[case.chip.compute_format(case.precision)]
     return {
         "id": case.id,
@@ -154,11 +170,19 @@ def _notes(case: TrainingCase, found: Evaluated, index: int, total_gib: float) -
     if not found.fits[index]:
         capacity = case.chip.main_memory.capacity_bytes / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; one of the smallest"
-        notes.append(f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical")
-    if case.chip.scaleout is None and case.chips > (case.chip.scaleup.domain_chips or 1 if case.chip.scaleup else 1):
-        notes.append(f"{case.chip.id} publishes no scale-out link; the chips table's median rate is assumed")
+        notes.append(
+            f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical"
+        )
+    if case.chip.scaleout is None and case.chips > (
+        case.chip.scaleup.domain_chips or 1 if case.chip.scaleup else 1
+    ):
+        notes.append(
+            f"{case.chip.id} publishes no scale-out link; the chips table's median rate is assumed"
+        )
     if case.stack == "other":
-        notes.append("no measurements of this software; it is taken to be as fast as the measured ones usually are, not as the best")
+        notes.append(
+            "no measurements of this software; it is taken to be as fast as the measured ones usually are, not as the best"
+        )
     return notes
 
 

@@ -61,7 +61,9 @@ class TrainingCase:
     @property
     def stack(self) -> str:
         """The calibrated software stack that runs the case."""
-        return constants.stack(self.software or constants.default_software(self.chip), self.flash_attention)
+        return constants.stack(
+            self.software or constants.default_software(self.chip), self.flash_attention
+        )
 
 
 def parse(case: Mapping[str, Any]) -> TrainingCase:
@@ -106,7 +108,9 @@ def _settle_for_old_stacks(case: TrainingCase) -> None:
         case.sequence_parallel = False
     if case.fixed["recompute"] is None:
         case.fixed["recompute"] = RECOMPUTE_LEVELS["full"]
-        case.notes.append("recompute not given; full assumed, as stacks without fused attention ran")
+        case.notes.append(
+            "recompute not given; full assumed, as stacks without fused attention ran"
+        )
 
 
 def _settle_selective(case: TrainingCase) -> None:
@@ -129,7 +133,9 @@ def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
 def _reject_dead_links(chip: Chip) -> None:
     for name, link in (("scale-up", chip.scaleup), ("scale-out", chip.scaleout)):
         if link is not None and link.bytes_per_s <= 0:
-            raise InputError(f"chip {chip.id}: its {name} bandwidth is 0; expected more, or no value where there is no such link")
+            raise InputError(
+                f"chip {chip.id}: its {name} bandwidth is 0; expected more, or no value where there is no such link"
+            )
 
 
 def _fixed(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +159,11 @@ def _chips(case: Mapping[str, Any], fixed: Mapping[str, Any]) -> int:
         return product
     complete = all(size is not None for size in sizes[:3])
     if chips % product or (complete and product != chips):
-        shown = " x ".join(f"{key}={size}" for key, size in zip(("tp", "pp", "dp", "cp"), sizes, strict=True) if size)
+        shown = " x ".join(
+            f"{key}={size}"
+            for key, size in zip(("tp", "pp", "dp", "cp"), sizes, strict=True)
+            if size
+        )
         raise InputError(f"{shown} makes {product} chips, but chips is {chips}")
     return chips
 
@@ -166,7 +176,9 @@ def _flash(case: Mapping[str, Any], chip: Chip, precision: str, software: str | 
     if given is not None:
         return given
     stack = constants.STACK_OF_SOFTWARE[software] if software else None
-    old = (stack == "megatron-core" and precision == "fp16") or (stack == "deepspeed" and chip.family == "nvidia-ampere")
+    old = (stack == "megatron-core" and precision == "fp16") or (
+        stack == "deepspeed" and chip.family == "nvidia-ampere"
+    )
     return not (old or chip.family == "nvidia-volta")
 
 
@@ -180,7 +192,15 @@ def _customary_batch(case: TrainingCase) -> int:
 
 def _candidates(case: TrainingCase) -> list[dict[str, int]]:
     fully_sharded = case.stack in constants.FULLY_SHARDED_STACKS
-    found = planning.layouts(case.model, case.chip, case.chips, case.seq_len, case.global_batch, case.fixed, fully_sharded)
+    found = planning.layouts(
+        case.model,
+        case.chip,
+        case.chips,
+        case.seq_len,
+        case.global_batch,
+        case.fixed,
+        fully_sharded,
+    )
     broken = _broken(case, found) if found else []
     good = [layout for layout, reason in zip(found, broken, strict=True) if reason is None]
     if good:
@@ -215,9 +235,20 @@ def _why_none(case: TrainingCase, reasons: Sequence[str | None]) -> str:
     """One sentence on why no layout remains: the rule the asked-for settings break."""
     if not reasons:
         asked = {key: value for key, value in case.fixed.items() if value is not None}
-        layout = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "micro_batch": 1, "virtual_stages": 1, "zero_stage": 1, "recompute": 0}
+        layout = {
+            "tp": 1,
+            "pp": 1,
+            "cp": 1,
+            "ep": 1,
+            "micro_batch": 1,
+            "virtual_stages": 1,
+            "zero_stage": 1,
+            "recompute": 0,
+        }
         layout |= asked
-        layout["dp"] = asked.get("dp") or max(1, case.chips // (layout["tp"] * layout["pp"] * layout["cp"]))
+        layout["dp"] = asked.get("dp") or max(
+            1, case.chips // (layout["tp"] * layout["pp"] * layout["cp"])
+        )
         reasons = _broken(case, [layout])
     known = next((reason for reason in reasons if reason), None)
     free_sizes = any(case.fixed[key] is None for key in ("tp", "pp")) and case.fixed["dp"] is None

@@ -53,17 +53,19 @@ class Uncertain:
                 raise InputError(f"{self.name}: {label} must be a finite number, got {value!r}")
         if not self.p05 <= self.median <= self.p95:
             raise InputError(
-                f"{self.name}: expected p05 <= median <= p95, got {self.p05:g}, {self.median:g}, {self.p95:g}")
+                f"{self.name}: expected p05 <= median <= p95, got {self.p05:g}, {self.median:g}, {self.p95:g}"
+            )
         low, high = self.bounds
         if not low < high:
-            raise InputError(f"{self.name}: the lower bound {low:g} must be below the upper bound {high:g}")
-        if self.fixed:
-            inside = low <= self.median <= high
-        else:
-            inside = low < self.p05 and self.p95 < high
+            raise InputError(
+                f"{self.name}: the lower bound {low:g} must be below the upper bound {high:g}"
+            )
+        inside = low <= self.median <= high if self.fixed else low < self.p05 and self.p95 < high
         if not inside:
-            raise InputError(f"{self.name}: p05 {self.p05:g} to p95 {self.p95:g} {self.unit} must lie "
-                             f"inside its bounds, {low:g} to {high:g}")
+            raise InputError(
+                f"{self.name}: p05 {self.p05:g} to p95 {self.p95:g} {self.unit} must lie "
+                f"inside its bounds, {low:g} to {high:g}"
+            )
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -111,25 +113,42 @@ class Uncertain:
         if not low < median < high:
             if low <= median <= high:
                 return replace(self, p05=median, median=median, p95=median)
-            raise InputError(f"{self.name}: {median:g} {self.unit} is outside its bounds, {low:g} to {high:g}")
+            raise InputError(
+                f"{self.name}: {median:g} {self.unit} is outside its bounds, {low:g} to {high:g}"
+            )
         if self.fixed or not low < self.median < high:
             return replace(self, p05=median, median=median, p95=median)
         shift = self._stretch(median) - self._stretch(self.median)
-        ends = (float(self._shrink(np.float64(self._stretch(end) + shift))) for end in (self.p05, self.p95))
-        return replace(self, p05=min(next(ends), median), median=median, p95=max(next(ends), median))
+        ends = (
+            float(self._shrink(np.float64(self._stretch(end) + shift)))
+            for end in (self.p05, self.p95)
+        )
+        return replace(
+            self, p05=min(next(ends), median), median=median, p95=max(next(ends), median)
+        )
 
 
 def of_row(row: pd.Series) -> Uncertain:
     """The input described by one row of a table with columns name, p05, median, p95, unit, low, high (blank: none)."""
     low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
-    return Uncertain(str(row["name"]), float(row["p05"]), float(row["median"]), float(row["p95"]), str(row["unit"]), low, high)
+    return Uncertain(
+        str(row["name"]),
+        float(row["p05"]),
+        float(row["median"]),
+        float(row["p95"]),
+        str(row["unit"]),
+        low,
+        high,
+    )
 
 
 def named(inputs: Sequence[Uncertain]) -> dict[str, Uncertain]:
     """The inputs by name; an error when there is none or a name comes twice."""
     inputs = list(inputs)
     if not inputs:
-        raise InputError("uncertainty: the scenario is empty, expected at least one uncertain input")
+        raise InputError(
+            "uncertainty: the scenario is empty, expected at least one uncertain input"
+        )
     by_name = {item.name: item for item in inputs}
     if len(by_name) < len(inputs):
         names = [item.name for item in inputs]
@@ -138,7 +157,9 @@ def named(inputs: Sequence[Uncertain]) -> dict[str, Uncertain]:
     return by_name
 
 
-def sample(inputs: Sequence[Uncertain], draws: int = 100_000, seed: int = 0) -> dict[str, np.ndarray]:
+def sample(
+    inputs: Sequence[Uncertain], draws: int = 100_000, seed: int = 0
+) -> dict[str, np.ndarray]:
     """Joint draws of independent inputs: name to an array of length `draws`, repeatable by seed."""
     by_name = named(inputs)
     if not isinstance(draws, (int, np.integer)) or isinstance(draws, bool) or draws < 1:
@@ -148,10 +169,15 @@ def sample(inputs: Sequence[Uncertain], draws: int = 100_000, seed: int = 0) -> 
     return _through_quantiles(by_name, points)
 
 
-def _through_quantiles(by_name: Mapping[str, Uncertain], points: np.ndarray) -> dict[str, np.ndarray]:
+def _through_quantiles(
+    by_name: Mapping[str, Uncertain], points: np.ndarray
+) -> dict[str, np.ndarray]:
     # A scrambled point may fall on the edge of the cube, where the normal quantile is infinite.
     inside = np.clip(points, 1e-9, 1 - 1e-9)
-    return {name: item.quantile(inside[:, column]) for column, (name, item) in enumerate(by_name.items())}
+    return {
+        name: item.quantile(inside[:, column])
+        for column, (name, item) in enumerate(by_name.items())
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +215,12 @@ class Probability:
 
 
 def probability_above(
-    model: Model, inputs: Sequence[Uncertain], threshold: float,
-    draws: int = 100_000, seed: int = 0, replicates: int = 8,
+    model: Model,
+    inputs: Sequence[Uncertain],
+    threshold: float,
+    draws: int = 100_000,
+    seed: int = 0,
+    replicates: int = 8,
 ) -> Probability:
     """Probability that the model's answer reaches `threshold`.
 
@@ -202,11 +232,17 @@ def probability_above(
     seeds = np.random.SeedSequence(seed).generate_state(replicates)
     each = max(1, draws // replicates)
     shares = [float(np.mean(model(sample(inputs, each, int(one))) >= threshold)) for one in seeds]
-    return Probability(float(np.mean(shares)), float(np.std(shares, ddof=1) / math.sqrt(replicates)))
+    return Probability(
+        float(np.mean(shares)), float(np.std(shares, ddof=1) / math.sqrt(replicates))
+    )
 
 
 def sobol_indices(
-    model: Model, inputs: Sequence[Uncertain], draws: int = 4096, seed: int = 0, logarithm: bool = True,
+    model: Model,
+    inputs: Sequence[Uncertain],
+    draws: int = 4096,
+    seed: int = 0,
+    logarithm: bool = True,
 ) -> pd.DataFrame:
     """Share of the answer's variance that each input causes, alone and with its interactions.
 
@@ -221,11 +257,15 @@ def sobol_indices(
     by_name = named(inputs)
     moving = {name: item for name, item in by_name.items() if not item.fixed}
     if not moving:
-        raise InputError("uncertainty: every input is a known number, there is no variance to divide")
+        raise InputError(
+            "uncertainty: every input is a known number, there is no variance to divide"
+        )
     problem = {"num_vars": len(moving), "names": list(moving), "bounds": [[0.0, 1.0]] * len(moving)}
     points = saltelli.sample(problem, draws, calc_second_order=False, scramble=True, seed=seed)
     filled = _through_quantiles(moving, points)
-    still = {name: np.full(len(points), item.median) for name, item in by_name.items() if item.fixed}
+    still = {
+        name: np.full(len(points), item.median) for name, item in by_name.items() if item.fixed
+    }
     answer = np.asarray(model(filled | still), dtype=float)
     if logarithm:
         if not (answer > 0).all():
@@ -234,10 +274,21 @@ def sobol_indices(
     with warnings.catch_warnings():  # SALib divides by a resample's variance, harmless when small
         warnings.simplefilter("ignore", RuntimeWarning)
         found = analyse.analyze(problem, answer, calc_second_order=False, seed=seed)
-    table = pd.DataFrame({"name": list(moving), "first": found["S1"], "first_error": found["S1_conf"],
-                          "total": found["ST"], "total_error": found["ST_conf"]})
-    zero = pd.DataFrame([{"name": name, "first": 0.0, "first_error": 0.0, "total": 0.0, "total_error": 0.0}
-                         for name in still])
+    table = pd.DataFrame(
+        {
+            "name": list(moving),
+            "first": found["S1"],
+            "first_error": found["S1_conf"],
+            "total": found["ST"],
+            "total_error": found["ST_conf"],
+        }
+    )
+    zero = pd.DataFrame(
+        [
+            {"name": name, "first": 0.0, "first_error": 0.0, "total": 0.0, "total_error": 0.0}
+            for name in still
+        ]
+    )
     table = pd.concat([table, zero], ignore_index=True) if still else table
     return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
 
@@ -256,11 +307,17 @@ def tornado(model: Model, inputs: Sequence[Uncertain]) -> pd.DataFrame:
         columns[name][2 * index + 1] = by_name[name].p05
         columns[name][2 * index + 2] = by_name[name].p95
     answer = np.asarray(model(columns), dtype=float)
-    table = pd.DataFrame({
-        "name": order, "unit": [by_name[name].unit for name in order],
-        "p05": [by_name[name].p05 for name in order], "p95": [by_name[name].p95 for name in order],
-        "at_p05": answer[1::2], "at_p95": answer[2::2], "base": answer[0],
-    })
+    table = pd.DataFrame(
+        {
+            "name": order,
+            "unit": [by_name[name].unit for name in order],
+            "p05": [by_name[name].p05 for name in order],
+            "p95": [by_name[name].p95 for name in order],
+            "at_p05": answer[1::2],
+            "at_p95": answer[2::2],
+            "base": answer[0],
+        }
+    )
     if (answer > 0).all():
         swing = np.abs(np.log(table.at_p95 / table.at_p05))
     else:

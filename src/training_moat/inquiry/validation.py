@@ -22,7 +22,20 @@ CONSTANT_MFU = 0.5
 """The plainest baseline: half of the 16-bit peak, whatever the run."""
 VERSION_SPREAD = 1.15
 """One configuration measured this many times faster in another release is marked as such."""
-CASE = ["chip_id", "model", "format", "chips", "seq_len", "global_batch", "micro_batch", "tp", "pp", "cp", "ep", "virtual_stages"]
+CASE = [
+    "chip_id",
+    "model",
+    "format",
+    "chips",
+    "seq_len",
+    "global_batch",
+    "micro_batch",
+    "tp",
+    "pp",
+    "cp",
+    "ep",
+    "virtual_stages",
+]
 """What makes two rows the same configuration of different releases."""
 ERROR_COLUMNS = {
     "error": "all sources fitted",
@@ -35,7 +48,9 @@ ERROR_COLUMNS = {
 
 def rows() -> pd.DataFrame:
     """Every usable run: measured and predicted seconds, errors as shares, baselines, and what it ran on."""
-    state = tuple(tables.state(name) for name in ("training_measurements", constants.TABLE, UNSEEN_TABLE))
+    state = tuple(
+        tables.state(name) for name in ("training_measurements", constants.TABLE, UNSEEN_TABLE)
+    )
     return _rows(state).copy()
 
 
@@ -46,7 +61,13 @@ def _rows(state: tuple) -> pd.DataFrame:
     frame["measured_s"] = measured.measured_seconds
     frame["predicted_s"] = calibration.predict_rows(measured, constants.load())
     frame["family"] = measured_training.families(frame)
-    frame["generation"] = frame["family"].str.partition("-")[2].str.replace("tpu", "TPU").str.replace("cdna", "CDNA ").str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
+    frame["generation"] = (
+        frame["family"]
+        .str.partition("-")[2]
+        .str.replace("tpu", "TPU")
+        .str.replace("cdna", "CDNA ")
+        .str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
+    )
     frame["interval_kind"] = interval_kinds(frame)
     frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
     unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
@@ -117,7 +138,15 @@ def coverage() -> pd.DataFrame:
     records = []
     for kind, group in frame.groupby("interval_kind"):
         low, high = constants.interval(stored, "measured", group["family"].iloc[0], kind == "moe")
-        records.append({"interval_kind": kind, "rows": len(group), "coverage": float(inside[group.index].mean()), "low": low, "high": high})
+        records.append(
+            {
+                "interval_kind": kind,
+                "rows": len(group),
+                "coverage": float(inside[group.index].mean()),
+                "low": low,
+                "high": high,
+            }
+        )
     return pd.DataFrame(records)
 
 
@@ -126,7 +155,17 @@ def worst(count: int = 10) -> pd.DataFrame:
     frame = rows()
     frame["remark"] = _remarks(frame)
     order = frame["unseen_source_error"].abs().sort_values(ascending=False).index[:count]
-    columns = ["source", "model", "chip_id", "format", "chips", "measured_s", "unseen_source_s", "unseen_source_error", "remark"]
+    columns = [
+        "source",
+        "model",
+        "chip_id",
+        "format",
+        "chips",
+        "measured_s",
+        "unseen_source_s",
+        "unseen_source_error",
+        "remark",
+    ]
     return frame.loc[order, columns].reset_index(drop=True)
 
 
@@ -139,7 +178,10 @@ def _remarks(frame: pd.DataFrame) -> pd.Series:
     rules = [
         (spread > VERSION_SPREAD, "the same configuration ran faster in another release"),
         (frame["model"].str.contains("tokendrop"), "drops tokens beyond an expert's capacity"),
-        ((frame["experts"] > 0) & (tokens <= 4096), "few tokens per expert: bound by routing and kernel launches"),
+        (
+            (frame["experts"] > 0) & (tokens <= 4096),
+            "few tokens per expert: bound by routing and kernel launches",
+        ),
         (frame["chips"] >= 4096, "thousands of chips: few sequences each"),
         (frame["experts"] > 0, "mixture of experts: load balance and kernels differ by release"),
         (frame["seq_len"] <= 512, "short sequences"),
@@ -154,7 +196,13 @@ def unused() -> pd.DataFrame:
     """Configurations that cannot be compared, counted by reason and source."""
     frame = measured_training.configurations()
     frame = frame[frame["reason"] != ""]
-    return frame.groupby(["reason", "source"]).size().rename("rows").reset_index().sort_values("rows", ascending=False)
+    return (
+        frame.groupby(["reason", "source"])
+        .size()
+        .rename("rows")
+        .reset_index()
+        .sort_values("rows", ascending=False)
+    )
 
 
 def memory_rows() -> pd.DataFrame:
@@ -162,7 +210,10 @@ def memory_rows() -> pd.DataFrame:
     return measured_memory.comparison(constants.load())
 
 
-CLASSIC_TABLES = {"T1": ("narayanan2021_t1", "Megatron-LM 2021"), "K5": ("korthikanti2022_t5", "Korthikanti 2022")}
+CLASSIC_TABLES = {
+    "T1": ("narayanan2021_t1", "Megatron-LM 2021"),
+    "K5": ("korthikanti2022_t5", "Korthikanti 2022"),
+}
 """The two published tables that other tools were run on: label in peer_errors, source, name for readers."""
 OWN = "training-moat"
 
@@ -175,12 +226,23 @@ def peers() -> pd.DataFrame:
     """
     frame = tables.load("peer_errors")
     others = frame[frame["system"] != OWN]
-    name = others["system"] + others["version"].map(lambda version: f" {version}" if isinstance(version, str) and version else "")
-    shown = pd.DataFrame({"system": name, "table": others["rows"].map(lambda label: CLASSIC_TABLES[label][1]), "percent": 100 * others["mape"]})
+    name = others["system"] + others["version"].map(
+        lambda version: f" {version}" if isinstance(version, str) and version else ""
+    )
+    shown = pd.DataFrame(
+        {
+            "system": name,
+            "table": others["rows"].map(lambda label: CLASSIC_TABLES[label][1]),
+            "percent": 100 * others["mape"],
+        }
+    )
     own = [
         {"system": label, "table": title, "percent": 100 * mape(source, column)}
         for source, title in CLASSIC_TABLES.values()
-        for label, column in (("this book", "error"), ("this book, source left out", "unseen_source_error"))
+        for label, column in (
+            ("this book", "error"),
+            ("this book, source left out", "unseen_source_error"),
+        )
     ]
     return pd.concat([shown, pd.DataFrame(own)], ignore_index=True)
 
@@ -196,18 +258,26 @@ def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
         if source not in known:
             raise unknown("source", source, known, where="parameter sources")
     ids = [chip_catalog.resolve(chip) for chip in chips]
-    kept = frame[frame["source"].isin(sources or known) & frame["chip_id"].isin(ids or frame["chip_id"])]
+    kept = frame[
+        frame["source"].isin(sources or known) & frame["chip_id"].isin(ids or frame["chip_id"])
+    ]
     if kept.empty:
-        raise InputError("parameters sources and chips: no measured run has both; see the table of the validation chapter")
+        raise InputError(
+            "parameters sources and chips: no measured run has both; see the table of the validation chapter"
+        )
     return kept.reset_index(drop=True)
 
 
 def errors_by_source(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean absolute error per source, kind and yardstick, in percent, long: label, yardstick, percent, rows."""
     label = frame["source"] + np.where(frame["kind"] == "dense", "", " (experts)")
-    errors = frame[list(ERROR_COLUMNS)].abs().rename(columns=ERROR_COLUMNS).groupby(label).mean() * 100
+    errors = (
+        frame[list(ERROR_COLUMNS)].abs().rename(columns=ERROR_COLUMNS).groupby(label).mean() * 100
+    )
     counts = frame.groupby(label).size().rename("rows")
-    tall = errors.reset_index(names="label").melt("label", var_name="yardstick", value_name="percent")
+    tall = errors.reset_index(names="label").melt(
+        "label", var_name="yardstick", value_name="percent"
+    )
     return tall.join(counts, on="label").dropna()
 
 
@@ -220,5 +290,11 @@ def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
         "unseen_family_error": "family left out",
     }
     groups = frame.groupby(["chip_id", "kind"])
-    table = groups[list(columns)].agg(lambda errors: 100 * errors.abs().mean()).rename(columns=columns)
-    return table.join(groups.size().rename("rows")).reset_index().sort_values(["kind", "rows"], ascending=[True, False])
+    table = (
+        groups[list(columns)].agg(lambda errors: 100 * errors.abs().mean()).rename(columns=columns)
+    )
+    return (
+        table.join(groups.size().rename("rows"))
+        .reset_index()
+        .sort_values(["kind", "rows"], ascending=[True, False])
+    )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-KINDS = {"dense": "dense runs on Nvidia chips", "dense_other": "dense runs on other chips", "moe": "mixture-of-experts runs"}
+KINDS = {
+    "dense": "dense runs on Nvidia chips",
+    "dense_other": "dense runs on other chips",
+    "moe": "mixture-of-experts runs",
+}
 """Kinds of runs whose errors are reported apart, in readers' words."""
 
 
@@ -12,7 +16,10 @@ def answer(frame: pd.DataFrame) -> str:
     """One sentence: how many runs, how far off unseen, and what a constant reaches."""
     kind = next(name for name in KINDS if (frame["interval_kind"] == name).any())
     shown = frame[frame["interval_kind"] == kind]
-    unseen, constant = shown["unseen_source_error"].abs().mean(), shown["constant_error"].abs().mean()
+    unseen, constant = (
+        shown["unseen_source_error"].abs().mean(),
+        shown["constant_error"].abs().mean(),
+    )
     return (
         f"Over **{len(shown)}** measured {KINDS[kind]} from {shown['source'].nunique()} sources, the predicted step time is off by "
         f"**{unseen:.1%}** on average when the model has never seen the source; a constant share of peak is off by {constant:.1%}."
@@ -43,7 +50,9 @@ def experts(frame: pd.DataFrame) -> str:
 
 def coverage(table: pd.DataFrame) -> str:
     """One sentence on how many runs fall inside the stated interval."""
-    parts = [f"{row.coverage:.0%} of {row.rows} {KINDS[row.interval_kind]}" for row in table.itertuples()]
+    parts = [
+        f"{row.coverage:.0%} of {row.rows} {KINDS[row.interval_kind]}" for row in table.itertuples()
+    ]
     return f"The interval that is meant to hold ninety in a hundred held {', '.join(parts)}, all of sources it had not seen."
 
 
@@ -62,7 +71,10 @@ def peers(table: pd.DataFrame) -> str:
     """One sentence: our error on the two classic tables and the best of the other tools and rules."""
     best = table[~table["system"].str.startswith("this book")].groupby("table")["percent"].min()
     own = table[table["system"] == "this book"].set_index("table")["percent"]
-    parts = [f"**{own[name]:.1f}%** on the table of {name} (best of the others: {best[name]:.1f}%)" for name in own.index]
+    parts = [
+        f"**{own[name]:.1f}%** on the table of {name} (best of the others: {best[name]:.1f}%)"
+        for name in own.index
+    ]
     return f"With one set of constants for everything, the model errs by {' and '.join(parts)}."
 
 

@@ -30,7 +30,10 @@ def headline(table: pd.DataFrame) -> str:
     """One sentence: how the four arguments fare and what the market number is."""
     parts = []
     for verdict in ORDER:
-        names = [title[0].lower() + title[1:] if not title.startswith("Nvidia") else title for title in table.loc[table["verdict"] == verdict, "title"]]
+        names = [
+            title[0].lower() + title[1:] if not title.startswith("Nvidia") else title
+            for title in table.loc[table["verdict"] == verdict, "title"]
+        ]
         if names:
             parts.append(f"{_listed(names)} {_plural(HOLDS[verdict], len(names))}")
     market = table.set_index("argument").loc["market"]
@@ -56,7 +59,11 @@ def shown_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def flips_table(table: pd.DataFrame) -> pd.DataFrame:
     """What the article says of each argument, and what would turn our verdict."""
-    columns = {"title": "argument", "article_says": "the article says", "flips": "what would flip our verdict"}
+    columns = {
+        "title": "argument",
+        "article_says": "the article says",
+        "flips": "what would flip our verdict",
+    }
     return table[list(columns)].rename(columns=columns)
 
 
@@ -79,7 +86,11 @@ def trust() -> str:
 
 def sources(table: pd.DataFrame, most: int = 12) -> list[str]:
     """The first few sources behind each argument; the claims chapter names all."""
-    found = [key for cell in table["sources"] for key in str(cell).split(";")[: max(1, most // len(table))]]
+    found = [
+        key
+        for cell in table["sources"]
+        for key in str(cell).split(";")[: max(1, most // len(table))]
+    ]
     return list(dict.fromkeys(found))
 
 

@@ -77,7 +77,9 @@ def _lowest(part: pd.DataFrame, ends: tuple[float, float]) -> float:
     a, b = part["a"].mean(skipna=False), part["b"].mean(skipna=False)
     if np.isnan(a):
         return np.nan
-    return float(np.clip(-b / (2 * a), *ends)) if a > 0 else min(ends, key=lambda x: a * x**2 + b * x)
+    return (
+        float(np.clip(-b / (2 * a), *ends)) if a > 0 else min(ends, key=lambda x: a * x**2 + b * x)
+    )
 
 
 def shifts(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
@@ -109,7 +111,9 @@ def _mean_over_rates(runs: pd.DataFrame, study: str) -> pd.DataFrame:
     """Mean loss of each seed (rows) and recipe (columns) over the grid of rates; blank if a run diverged."""
     chosen = _study(runs, study)
     losses = chosen["val_loss_nats"].where(~chosen["diverged"], np.inf)
-    return losses.groupby([chosen["seed"], chosen["recipe"]]).mean().replace(np.inf, np.nan).unstack()
+    return (
+        losses.groupby([chosen["seed"], chosen["recipe"]]).mean().replace(np.inf, np.nan).unstack()
+    )
 
 
 def transfer(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
@@ -143,7 +147,9 @@ def low_rate(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> p
 def by_rate(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `low_rate` with readers' names and a column `run` that says recipe and rate, lowest rates first."""
     table = labelled(table.sort_values(["recipe", "log2_learning_rate"], ignore_index=True))
-    return table.assign(run=[f"{row.recipe}, rate 2^{row.log2_learning_rate:g}" for row in table.itertuples()])
+    return table.assign(
+        run=[f"{row.recipe}, rate 2^{row.log2_learning_rate:g}" for row in table.itertuples()]
+    )
 
 
 def windows(runs: pd.DataFrame, margin_nats: float = Thresholds.range_nats) -> pd.DataFrame:
@@ -155,7 +161,9 @@ def windows(runs: pd.DataFrame, margin_nats: float = Thresholds.range_nats) -> p
     """
     runs = _study(runs, "range").copy()
     runs["loss"] = runs["val_loss_nats"].where(~runs["diverged"], np.inf).fillna(np.inf)
-    runs["bears"] = runs["loss"] - runs.groupby(["recipe", "seed"])["loss"].transform("min") <= margin_nats
+    runs["bears"] = (
+        runs["loss"] - runs.groupby(["recipe", "seed"])["loss"].transform("min") <= margin_nats
+    )
     table = runs.groupby(["recipe", "log2_loss_scale"], sort=True).agg(
         val_loss_nats=("loss", "mean"), borne=("bears", "all"), lost=("bears", "any")
     )
@@ -167,11 +175,20 @@ def ported(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.
 
     Columns: recipe, against, nats, low, high, diverged (share of runs lost; nats are blank if any is).
     """
-    own = {"fp8_fnuz_ported": "fp8_fnuz", "fp8_fnuz_ported_nan": "fp8_fnuz", "nvfp4_nearest": "nvfp4"}
+    own = {
+        "fp8_fnuz_ported": "fp8_fnuz",
+        "fp8_fnuz_ported_nan": "fp8_fnuz",
+        "nvfp4_nearest": "nvfp4",
+    }
     base, changed = (_mean_over_rates(runs, study) for study in ("transfer", "ported"))
     lost = _study(runs, "ported").groupby("recipe")["diverged"].mean()
     records = [
-        (name, own[name], *_interval((changed[name] - base[own[name]]).to_numpy(), confidence), lost[name])
+        (
+            name,
+            own[name],
+            *_interval((changed[name] - base[own[name]]).to_numpy(), confidence),
+            lost[name],
+        )
         for name in changed
     ]
     return pd.DataFrame(records, columns=["recipe", "against", "nats", "low", "high", "diverged"])
@@ -180,7 +197,11 @@ def ported(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.
 def bits(name: str) -> int:
     """Width of the numbers that a recipe's matrix units multiply in the forward pass."""
     operand = recipe(name).forward
-    return SCALED_FORMATS[operand].element.bits if operand in SCALED_FORMATS else ELEMENT_FORMATS[operand].bits
+    return (
+        SCALED_FORMATS[operand].element.bits
+        if operand in SCALED_FORMATS
+        else ELEMENT_FORMATS[operand].bits
+    )
 
 
 def labelled(table: pd.DataFrame, short: bool = False) -> pd.DataFrame:
@@ -213,7 +234,9 @@ def verdicts(runs: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> pd.Da
         _nearest_serves,
     ]
     records = [(f"H{number}", *judge(runs, thresholds)) for number, judge in enumerate(judged, 1)]
-    return pd.DataFrame(records, columns=["hypothesis", "claim", "verdict", "number", "threshold", "unit"])
+    return pd.DataFrame(
+        records, columns=["hypothesis", "claim", "verdict", "number", "threshold", "unit"]
+    )
 
 
 def _optimum_stays(runs: pd.DataFrame, limits: Thresholds) -> tuple:
@@ -227,7 +250,10 @@ def _optimum_stays(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 def _rate_transfers(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     table = transfer(runs)
-    dear, cheap = (table["low"] > limits.little_nats).any(), (table["high"] < limits.little_nats).all()
+    dear, cheap = (
+        (table["low"] > limits.little_nats).any(),
+        (table["high"] < limits.little_nats).all(),
+    )
     return (
         "a learning rate tuned on any recipe serves every other",
         _three_way(cheap, dear), table["high"].max(), limits.little_nats,
@@ -237,7 +263,9 @@ def _rate_transfers(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 def _precision_orders(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     losses = _mean_over_rates(runs, "transfer").drop(columns=EXACT)
-    mean = losses.T.groupby(losses.columns.map(bits)).mean().T  # one column per width, one row per seed
+    mean = (
+        losses.T.groupby(losses.columns.map(bits)).mean().T
+    )  # one column per width, one row per seed
     _, low_four, high_four = _interval((mean[4] - mean[16]).to_numpy(), limits.confidence)
     _, low_eight, high_eight = _interval((mean[8] - mean[16]).to_numpy(), limits.confidence)
     return (
@@ -252,7 +280,10 @@ def _precision_orders(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 def _windows_differ(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     table = windows(runs, limits.range_nats)
-    borne, lost = (table.pivot(index="log2_loss_scale", columns="recipe", values=name) for name in ("borne", "lost"))
+    borne, lost = (
+        table.pivot(index="log2_loss_scale", columns="recipe", values=name)
+        for name in ("borne", "lost")
+    )
     free, fp16, unscaled = ["bf16_mixed", "fp8_current"], "fp16_mixed", "fp8_unscaled"
     holds = (
         borne[free].all(axis=None) and borne[fp16].any() and lost[fp16].iloc[[0, -1]].all()
@@ -284,12 +315,19 @@ def _low_rates_need_care(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 def _ported_constant(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     table = ported(runs).set_index("recipe")
-    claim = "a scaling constant of 448 on hardware that ends at 240 kills the run unless casts saturate"
+    claim = (
+        "a scaling constant of 448 on hardware that ends at 240 kills the run unless casts saturate"
+    )
     low, high = table.loc["fp8_fnuz_ported", ["low", "high"]]
-    kills, saved = table.loc["fp8_fnuz_ported_nan", "diverged"] == 1, 1 - table.loc["fp8_fnuz_ported", "diverged"]
+    kills, saved = (
+        table.loc["fp8_fnuz_ported_nan", "diverged"] == 1,
+        1 - table.loc["fp8_fnuz_ported", "diverged"],
+    )
     return (
         claim,
-        _three_way(kills and high < limits.little_nats, not kills or low > limits.little_nats or saved < 1),
+        _three_way(
+            kills and high < limits.little_nats, not kills or low > limits.little_nats or saved < 1
+        ),
         high,
         limits.little_nats,
         "nats with saturation (high end)",
@@ -298,7 +336,9 @@ def _ported_constant(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 def _nearest_serves(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     table = ported(runs).set_index("recipe")
-    claim = "rounding its gradients to nearest instead of stochastically costs NVFP4 hardly any loss"
+    claim = (
+        "rounding its gradients to nearest instead of stochastically costs NVFP4 hardly any loss"
+    )
     if "nvfp4_nearest" not in table.index:  # the quick form leaves it out
         return (claim, "open", np.nan, limits.little_nats, "nats (high end)")
     low, high = table.loc["nvfp4_nearest", ["low", "high"]]
@@ -317,13 +357,20 @@ def _study(runs: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _paired(table: pd.DataFrame, against: str, confidence: float, unit: str) -> pd.DataFrame:
     """Mean and interval of each column's difference to `against`, seed by seed."""
-    records = [(name, *_interval((table[name] - table[against]).to_numpy(), confidence)) for name in table.columns]
+    records = [
+        (name, *_interval((table[name] - table[against]).to_numpy(), confidence))
+        for name in table.columns
+    ]
     return pd.DataFrame(records, columns=["recipe", unit, "low", "high"])
 
 
 def _interval(values: np.ndarray, confidence: float) -> tuple[float, float, float]:
     mean = float(np.mean(values))
-    half = float(stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    half = float(
+        stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
+        * np.std(values, ddof=1)
+        / np.sqrt(len(values))
+    )
     return mean, mean - half, mean + half
 
 
@@ -331,9 +378,12 @@ def _equivalence(table: pd.DataFrame, margin: float) -> str:
     """Supported when every interval lies inside the margin, contradicted when one lies wholly outside."""
     if bool(((table["low"] > -margin) & (table["high"] < margin)).all()):
         return "supported"
-    return "contradicted" if bool(((table["low"] > margin) | (table["high"] < -margin)).any()) else "open"
+    return (
+        "contradicted"
+        if bool(((table["low"] > margin) | (table["high"] < -margin)).any())
+        else "open"
+    )
 
 
 def _three_way(holds: bool, fails: bool) -> str:
     return "supported" if holds else "contradicted" if fails else "open"
-

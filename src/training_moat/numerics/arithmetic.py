@@ -7,7 +7,14 @@ import numpy as np
 from training_moat.core.formats import SCALED_FORMATS, element, scaled
 from training_moat.numerics.recipes import DELAYED, MICROSCALED, NONE, Recipe
 from training_moat.numerics.rounding import round_nearest, round_stochastic
-from training_moat.numerics.scaling import DelayedScale, largest, microscaled, per_tensor, rounding, tensor_scale
+from training_moat.numerics.scaling import (
+    DelayedScale,
+    largest,
+    microscaled,
+    per_tensor,
+    rounding,
+    tensor_scale,
+)
 
 AMAX_HISTORY = 16  # uses that delayed scaling looks back on
 
@@ -19,7 +26,11 @@ class Arithmetic:
         self.recipe = recipe
         self._rng = np.random.default_rng([seed, 1])
         self._to_nearest = rounding(saturate=recipe.saturate)
-        self._gradient_rounding = rounding(self._rng, recipe.saturate) if recipe.stochastic_gradients else self._to_nearest
+        self._gradient_rounding = (
+            rounding(self._rng, recipe.saturate)
+            if recipe.stochastic_gradients
+            else self._to_nearest
+        )
         self._held = element(recipe.held)
         self._weights = element(recipe.weights)
         self._delayed: dict[str, DelayedScale] = {}
@@ -39,7 +50,9 @@ class Arithmetic:
             return round_stochastic(weights, self._weights, self._rng)
         return round_nearest(weights, self._weights)
 
-    def linear(self, inputs: np.ndarray, weights: np.ndarray, site: str) -> tuple[np.ndarray, tuple]:
+    def linear(
+        self, inputs: np.ndarray, weights: np.ndarray, site: str
+    ) -> tuple[np.ndarray, tuple]:
         """Held `inputs` (tokens, in) times `weights` (in, out), and what the backward pass needs."""
         x = self._operand(inputs, f"{site}.x", axis=1)
         w = self._operand(weights, f"{site}.w", axis=0, kept_as=self.recipe.weights)
@@ -49,7 +62,9 @@ class Arithmetic:
         """Gradients of the inputs and of the weights from a held one; every product in the recipe's operand formats."""
         inputs, weights, x, w, site = saved
         g = self._operand(gradient, f"{site}.g", axis=1, backward=True)
-        if self.recipe.scaling != MICROSCALED:  # one scale per tensor: the same operands serve all three products
+        if (
+            self.recipe.scaling != MICROSCALED
+        ):  # one scale per tensor: the same operands serve all three products
             return self.hold(g @ w.T), self.hold(x.T @ g)
         w_turned = self._operand(weights, f"{site}.w", axis=1)
         x_turned = self._operand(self._rotate(inputs), f"{site}.x", axis=0)
@@ -57,7 +72,12 @@ class Arithmetic:
         return self.hold(g @ w_turned.T), self.hold(x_turned.T @ g_turned)
 
     def _operand(
-        self, array: np.ndarray, site: str, axis: int, backward: bool = False, kept_as: str | None = None
+        self,
+        array: np.ndarray,
+        site: str,
+        axis: int,
+        backward: bool = False,
+        kept_as: str | None = None,
     ) -> np.ndarray:
         """The operand as the matrix unit reads it; `axis` is the one that is summed over."""
         recipe = self.recipe
@@ -70,7 +90,11 @@ class Arithmetic:
         fmt = element(name)
         if recipe.scaling == NONE:
             return round_to(array, fmt)
-        top = recipe.scale_top_forward if not backward and recipe.scale_top_forward else fmt.max_finite
+        top = (
+            recipe.scale_top_forward
+            if not backward and recipe.scale_top_forward
+            else fmt.max_finite
+        )
         if recipe.scaling == DELAYED:
             scale = self._delayed.setdefault(site, DelayedScale(top, AMAX_HISTORY)).next(array)
         else:

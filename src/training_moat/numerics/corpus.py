@@ -23,7 +23,9 @@ class Corpus:
     train: np.ndarray
     held_out: np.ndarray
 
-    def batch(self, rng: np.random.Generator, sequences: int, context: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(
+        self, rng: np.random.Generator, sequences: int, context: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Random windows of the training part and the same windows one character on."""
         starts = rng.integers(0, len(self.train) - context - 1, size=sequences)
         return _windows(self.train, starts, context)
@@ -39,7 +41,9 @@ def load() -> Corpus:
     raw = resources.files("training_moat.numerics").joinpath("corpus.txt").read_bytes()
     found = hashlib.sha256(raw).hexdigest()
     if found != SHA256:
-        raise InputError(f"numerics/corpus.txt has SHA-256 {found}: expected {SHA256}; restore the file.")
+        raise InputError(
+            f"numerics/corpus.txt has SHA-256 {found}: expected {SHA256}; restore the file."
+        )
     alphabet, codes = np.unique(np.frombuffer(raw, dtype=np.uint8), return_inverse=True)
     cut = int(len(codes) * (1 - _VALIDATION_SHARE))
     return Corpus(len(alphabet), codes[:cut], codes[cut:])

@@ -22,7 +22,15 @@ from tqdm import tqdm
 import training_moat
 from training_moat.core.errors import InputError
 from training_moat.numerics import corpus
-from training_moat.numerics.design import FULL, PILOT_SEEDS, QUICK, SEEN_SEEDS, Design, Run, Thresholds
+from training_moat.numerics.design import (
+    FULL,
+    PILOT_SEEDS,
+    QUICK,
+    SEEN_SEEDS,
+    Design,
+    Run,
+    Thresholds,
+)
 from training_moat.numerics.recipes import recipe
 from training_moat.numerics.training import train
 
@@ -83,10 +91,15 @@ def stored_design(manifest: Path) -> tuple[str, Design]:
     """Form (full or quick) and design that a manifest records."""
     try:
         stored = json.loads(manifest.read_text())
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in stored["design"].items()}
+        fields = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in stored["design"].items()
+        }
         return stored["form"], Design(**fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment.") from None
+        raise InputError(
+            f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment."
+        ) from None
 
 
 def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
@@ -96,9 +109,13 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
         or len(set(chosen)) != len(chosen)
         or not all(isinstance(seed, int) and seed >= 0 for seed in chosen)
     ):
-        raise InputError(f"seeds {list(chosen)}: expected at least two different whole numbers, none negative.")
+        raise InputError(
+            f"seeds {list(chosen)}: expected at least two different whole numbers, none negative."
+        )
     if set(chosen) & set(used):
-        raise InputError(f"seeds {list(chosen)}: {list(used)} chose the design and cannot test it; take others.")
+        raise InputError(
+            f"seeds {list(chosen)}: {list(used)} chose the design and cannot test it; take others."
+        )
     return chosen
 
 
@@ -111,7 +128,11 @@ def _results(missing: list[Run], workers: int, already: int):
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             futures = {pool.submit(_one, item): item for item in missing}
             bar = tqdm(
-                as_completed(futures), total=already + len(missing), initial=already, unit="run", desc="low precision"
+                as_completed(futures),
+                total=already + len(missing),
+                initial=already,
+                unit="run",
+                desc="low precision",
             )
             try:
                 for future in bar:
@@ -156,7 +177,13 @@ def _key_of(row: list[str]) -> tuple:
 
 
 def _table_order(item: Run) -> tuple:
-    return (item.study, item.recipe, item.seed, item.log2_learning_rate, item.log2_loss_scale or 0.0)
+    return (
+        item.study,
+        item.recipe,
+        item.seed,
+        item.log2_learning_rate,
+        item.log2_loss_scale or 0.0,
+    )
 
 
 def _as_csv(rows: list[list[str]]) -> str:
@@ -176,7 +203,9 @@ def _fingerprint(design: Design) -> str:
     package = Path(training_moat.__file__).parent
     for name in _DECIDING_CODE:
         digest.update((package / name).read_bytes())
-    digest.update(json.dumps([[item.key for item in design.runs()], corpus.SHA256, np.__version__]).encode())
+    digest.update(
+        json.dumps([[item.key for item in design.runs()], corpus.SHA256, np.__version__]).encode()
+    )
     return digest.hexdigest()
 
 
@@ -200,7 +229,9 @@ def _processor_seconds() -> float:
     return used.children_user + used.children_system
 
 
-def _manifest(form: str, design: Design, fingerprint: str, ran: int, seconds: float, workers: int) -> dict:
+def _manifest(
+    form: str, design: Design, fingerprint: str, ran: int, seconds: float, workers: int
+) -> dict:
     return {
         "table": TABLE,
         "form": form,

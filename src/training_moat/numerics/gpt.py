@@ -29,7 +29,10 @@ class Shape:
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Parameter tensors by name."""
-        shapes: dict[str, tuple[int, ...]] = {"tokens": (self.vocab, self.width), "positions": (self.context, self.width)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "tokens": (self.vocab, self.width),
+            "positions": (self.context, self.width),
+        }
         for layer in range(self.layers):
             shapes[f"{layer}.norm1"] = (self.width,)
             shapes[f"{layer}.qkv"] = (self.width, 3 * self.width)
@@ -121,7 +124,9 @@ def _attention_backward(gradient: np.ndarray, saved: tuple, shape: Shape, hold) 
     d_scores *= weights
     d_scores *= np.float32(size**-0.5)
     d_scores = hold(d_scores)
-    parts = np.stack([d_scores @ k, d_scores.swapaxes(-1, -2) @ q, weights.swapaxes(-1, -2) @ gradient])
+    parts = np.stack(
+        [d_scores @ k, d_scores.swapaxes(-1, -2) @ q, weights.swapaxes(-1, -2) @ gradient]
+    )
     return hold(parts.transpose(1, 3, 0, 2, 4).reshape(-1, 3 * shape.width))
 
 
@@ -162,7 +167,12 @@ class Network:
         return float(_cross_entropy(logits, targets.ravel())[0])
 
     def gradients(
-        self, p: Parameters, tokens: np.ndarray, targets: np.ndarray, out: Parameters, loss_scale: float
+        self,
+        p: Parameters,
+        tokens: np.ndarray,
+        targets: np.ndarray,
+        out: Parameters,
+        loss_scale: float,
     ) -> float:
         """Loss of a batch; writes the gradient, times `loss_scale`, into `out`."""
         logits, saved = self._forward(p, tokens)
@@ -190,7 +200,9 @@ class Network:
         saved.append((normed, norm, head))
         return a.hold(normed @ head), saved
 
-    def _backward(self, p: Parameters, d_logits: np.ndarray, saved: list, tokens: np.ndarray, out: Parameters) -> None:
+    def _backward(
+        self, p: Parameters, d_logits: np.ndarray, saved: list, tokens: np.ndarray, out: Parameters
+    ) -> None:
         a, shape = self.arithmetic, self.shape
         normed, norm, head = saved[-1]
         d_logits = a.hold(d_logits)

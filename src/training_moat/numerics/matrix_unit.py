@@ -35,7 +35,9 @@ class MatrixUnit:
     group: int  # products summed in one fused step
     fraction_bits: int  # bits kept of each term after alignment
     output_bits: int = _FP32_FRACTION_BITS  # fraction bits of the running sum between steps
-    promote_every: int | None = None  # terms after which the sum moves to an FP32 register outside the unit
+    promote_every: int | None = (
+        None  # terms after which the sum moves to an FP32 register outside the unit
+    )
 
 
 MATRIX_UNITS = {
@@ -45,7 +47,16 @@ MATRIX_UNITS = {
         MatrixUnit("ampere_bf16", "A100", "NVIDIA", "bf16", 8, 24),
         MatrixUnit("hopper_bf16", "H100, H800", "NVIDIA", "bf16", 16, 25),
         MatrixUnit("hopper_fp8", "H100, H800 (fast accumulation)", "NVIDIA", "e4m3fn", 32, 13, 13),
-        MatrixUnit("hopper_fp8_promoted", "H100, H800 (promoted every 128)", "NVIDIA", "e4m3fn", 32, 13, 13, 128),
+        MatrixUnit(
+            "hopper_fp8_promoted",
+            "H100, H800 (promoted every 128)",
+            "NVIDIA",
+            "e4m3fn",
+            32,
+            13,
+            13,
+            128,
+        ),
         MatrixUnit("blackwell_fp8", "B200", "NVIDIA", "e4m3fn", 32, 25),
         MatrixUnit("cdna3_bf16", "MI300X", "AMD", "bf16", 8, 24),
         MatrixUnit("cdna3_fp8", "MI300X", "AMD", "e4m3fnuz", 16, 24),
@@ -68,7 +79,9 @@ def dot(a: np.ndarray, b: np.ndarray, unit: MatrixUnit) -> np.ndarray:
     zeros, as kernels do.
     """
     if a.shape != b.shape or a.ndim != 2:
-        raise InputError(f"dot: operands of {a.shape} and {b.shape}: expected two (rows, terms) arrays alike.")
+        raise InputError(
+            f"dot: operands of {a.shape} and {b.shape}: expected two (rows, terms) arrays alike."
+        )
     a, b = (_padded(np.asarray(side, dtype=np.float64), unit.group) for side in (a, b))
     low = element(unit.operand).min_exponent
     exponents = _exponent(a, low) + _exponent(b, low)
@@ -86,7 +99,11 @@ def dot(a: np.ndarray, b: np.ndarray, unit: MatrixUnit) -> np.ndarray:
 
 
 def error_by_length(
-    units: Iterable[str], lengths: Sequence[int], rows: int = 256, seed: int = 0, positive: bool = False
+    units: Iterable[str],
+    lengths: Sequence[int],
+    rows: int = 256,
+    seed: int = 0,
+    positive: bool = False,
 ) -> pd.DataFrame:
     """Relative error of sums against their length, for normal operands scaled per tensor into the operand format.
 
@@ -118,7 +135,9 @@ def error_by_length(
                     np.abs(error).max() / scale,
                 )
             )
-    return pd.DataFrame(records, columns=["unit", "chips", "operand", "label", "terms", "rms_error", "max_error"])
+    return pd.DataFrame(
+        records, columns=["unit", "chips", "operand", "label", "terms", "rms_error", "max_error"]
+    )
 
 
 def _as_operands(draws: np.ndarray, fmt: FloatFormat) -> np.ndarray:
@@ -144,18 +163,27 @@ def _cut(numbers: np.ndarray, exponent: np.ndarray, bits: int, how=np.trunc) -> 
     return how(numbers / unit) * unit
 
 
-def _nvidia_step(products: np.ndarray, exponents: np.ndarray, running: np.ndarray, unit: MatrixUnit) -> np.ndarray:
+def _nvidia_step(
+    products: np.ndarray, exponents: np.ndarray, running: np.ndarray, unit: MatrixUnit
+) -> np.ndarray:
     """One fused step: the running sum is a term like the others (arXiv 2511.10909, algorithm for tensor cores)."""
     carried = _exponent(running, _NO_EXPONENT)
     top = np.maximum(exponents.max(axis=1), carried)
-    total = _cut(products, top[:, None], unit.fraction_bits).sum(axis=1) + _cut(running, top, unit.fraction_bits)
+    total = _cut(products, top[:, None], unit.fraction_bits).sum(axis=1) + _cut(
+        running, top, unit.fraction_bits
+    )
     return _cut(total, _exponent(total, _NO_EXPONENT), unit.output_bits)
 
 
-def _amd_step(products: np.ndarray, exponents: np.ndarray, running: np.ndarray, unit: MatrixUnit) -> np.ndarray:
+def _amd_step(
+    products: np.ndarray, exponents: np.ndarray, running: np.ndarray, unit: MatrixUnit
+) -> np.ndarray:
     """One fused step of CDNA3: FP8 products in two halves, rounding down where the parts meet, to nearest at the end."""
     if element(unit.operand).bits == 8:
-        halves = [_fused(products[:, side::2], exponents[:, side::2], unit.fraction_bits) for side in (0, 1)]
+        halves = [
+            _fused(products[:, side::2], exponents[:, side::2], unit.fraction_bits)
+            for side in (0, 1)
+        ]
         top = np.maximum(halves[0][1], halves[1][1])
         total = sum(_cut(half, top, unit.fraction_bits, np.floor) for half, _ in halves)
     else:

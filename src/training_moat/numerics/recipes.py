@@ -25,11 +25,15 @@ class Recipe:
     backward: str = "fp32"  # incoming gradients of the linear layers
     held: str = "fp32"  # every other tensor, and the linear layers' results
     scaling: str = NONE
-    scale_top_forward: float | None = None  # the maximum the scaling code believes in; None: the format's own
+    scale_top_forward: float | None = (
+        None  # the maximum the scaling code believes in; None: the format's own
+    )
     saturate: bool = True
     scale_up: bool = True  # MX shared scale rounded up (Nvidia) or down (OCP)
     stochastic_gradients: bool = False
-    hadamard: int = 0  # random Hadamard rotation of the weight-gradient operands, in groups of this many
+    hadamard: int = (
+        0  # random Hadamard rotation of the weight-gradient operands, in groups of this many
+    )
     weights: str = "fp32"  # format in which weights live between steps
     stochastic_weights: bool = False
     loss_scale: float | str = 1.0  # a constant, or "dynamic"
@@ -51,17 +55,44 @@ RECIPES = {
     for recipe in (
         Recipe("fp32", "reference"),
         Recipe("bf16_mixed", "A100, H100, TPU, MI300X", forward="bf16", backward="bf16", **_BF16),
-        Recipe("fp16_mixed", "V100", forward="fp16", backward="fp16", held="fp16", saturate=False, loss_scale="dynamic"),
+        Recipe(
+            "fp16_mixed",
+            "V100",
+            forward="fp16",
+            backward="fp16",
+            held="fp16",
+            saturate=False,
+            loss_scale="dynamic",
+        ),
         Recipe("fp8_delayed", "H100 (Transformer Engine)", scaling=DELAYED, **_FP8),
         Recipe("fp8_current", "H100, TPU7x, Gaudi 3", scaling=CURRENT, **_FP8),
         Recipe("fp8_fnuz", "MI300X, its own constants", **_FNUZ),
         Recipe("fp8_fnuz_ported", "MI300X, Hopper's constant 448, saturating", **_PORTED),
-        Recipe("fp8_fnuz_ported_nan", "MI300X, Hopper's constant 448, no saturation", saturate=False, **_PORTED),
+        Recipe(
+            "fp8_fnuz_ported_nan",
+            "MI300X, Hopper's constant 448, no saturation",
+            saturate=False,
+            **_PORTED,
+        ),
         Recipe("fp8_unscaled", "FP8 cast without any scale (broken on purpose)", **_FP8),
-        Recipe("mxfp8", "B200, MI355X, Trainium3", "mxfp8_e4m3", "mxfp8_e4m3", scaling=MICROSCALED, **_BF16),
+        Recipe(
+            "mxfp8",
+            "B200, MI355X, Trainium3",
+            "mxfp8_e4m3",
+            "mxfp8_e4m3",
+            scaling=MICROSCALED,
+            **_BF16,
+        ),
         Recipe("mxfp4", "MI355X, B200", "mxfp4", "mxfp4", hadamard=32, **_FP4_STABLE),
         Recipe("nvfp4", "B200", "nvfp4", "nvfp4", hadamard=16, **_FP4_STABLE),
-        Recipe("nvfp4_nearest", "B200 without stochastic rounding", "nvfp4", "nvfp4", scaling=MICROSCALED, **_BF16),
+        Recipe(
+            "nvfp4_nearest",
+            "B200 without stochastic rounding",
+            "nvfp4",
+            "nvfp4",
+            scaling=MICROSCALED,
+            **_BF16,
+        ),
         Recipe("bf16_weights_stochastic", "SN40L, Trainium", stochastic_weights=True, **_PURE_BF16),
         Recipe("bf16_weights_nearest", "BF16 weights, no stochastic rounding", **_PURE_BF16),
     )

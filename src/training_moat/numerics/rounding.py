@@ -22,7 +22,9 @@ _FP32_EXPONENT_BITS = 8
 _ONE, _ALL = np.uint32(1), np.uint32(0xFFFFFFFF)
 
 
-def round_nearest(array: np.ndarray, fmt: FloatFormat | IntegerFormat, saturate: bool = True) -> np.ndarray:
+def round_nearest(
+    array: np.ndarray, fmt: FloatFormat | IntegerFormat, saturate: bool = True
+) -> np.ndarray:
     """Round to the nearest number of `fmt`, ties to the even code.
 
     With `saturate` an overflow becomes the largest number of the format; without, what the format defines
@@ -40,11 +42,16 @@ def round_nearest(array: np.ndarray, fmt: FloatFormat | IntegerFormat, saturate:
 
 
 def round_stochastic(
-    array: np.ndarray, fmt: FloatFormat | IntegerFormat, rng: np.random.Generator, saturate: bool = True
+    array: np.ndarray,
+    fmt: FloatFormat | IntegerFormat,
+    rng: np.random.Generator,
+    saturate: bool = True,
 ) -> np.ndarray:
     """Round up or down at random, so that the expected result is the input (where it does not overflow)."""
     if isinstance(fmt, IntegerFormat):
-        return _round_integer(array, fmt, saturate, dither=rng.random(array.shape, dtype=array.dtype))
+        return _round_integer(
+            array, fmt, saturate, dither=rng.random(array.shape, dtype=array.dtype)
+        )
     limits = _limits(fmt, array.dtype)
     if limits.cut is not None:
         dither = rng.integers(0, 1 << int(limits.cut), size=array.shape, dtype=np.uint32)
@@ -60,7 +67,9 @@ class _Limits(NamedTuple):
     """What rounding needs of a format, as scalars of the array's type: computed once, not at every call."""
 
     top: np.floating  # largest number
-    past: np.floating  # one step more: enough to tell an overflow, and clear of infinity over infinity
+    past: (
+        np.floating
+    )  # one step more: enough to tell an overflow, and clear of infinity over infinity
     smallest: np.floating  # smallest normal number
     highest: np.floating  # power of two of the largest number
     unit: np.floating  # spacing between one and two
@@ -81,7 +90,9 @@ def _limits(fmt: FloatFormat, kind: np.dtype) -> _Limits:
     return _Limits(*map(kind.type, numbers), *_WORD[kind], cut)
 
 
-def _round_fp32_bits(array: np.ndarray, limits: _Limits, saturate: bool, dither: np.ndarray | None) -> np.ndarray:
+def _round_fp32_bits(
+    array: np.ndarray, limits: _Limits, saturate: bool, dither: np.ndarray | None
+) -> np.ndarray:
     cut = limits.cut
     if cut == 0:
         return array.clip(-limits.top, limits.top) if saturate else array.copy()
@@ -107,10 +118,14 @@ def all_finite(array: np.ndarray) -> bool:
     return math.isfinite(squares) or bool(np.isfinite(flat).all())
 
 
-def _in_steps(array: np.ndarray, limits: _Limits, end: np.floating) -> tuple[np.ndarray, np.ndarray]:
+def _in_steps(
+    array: np.ndarray, limits: _Limits, end: np.floating
+) -> tuple[np.ndarray, np.ndarray]:
     """The array, clipped at `end`, in units of the format's spacing around each number, and that spacing."""
     steps = array.clip(-end, end)
-    step = (steps.view(limits.word) & limits.exponent).view(steps.dtype)  # the power of two below each number
+    step = (steps.view(limits.word) & limits.exponent).view(
+        steps.dtype
+    )  # the power of two below each number
     step.clip(limits.smallest, limits.highest, out=step)
     step *= limits.unit
     steps /= step
@@ -135,4 +150,8 @@ def _round_integer(
 ) -> np.ndarray:
     rounded = np.rint(array) if dither is None else np.floor(array + dither)
     top = fmt.max_finite
-    return np.clip(rounded, -top, top) if saturate else np.where(np.abs(rounded) > top, np.nan, rounded)
+    return (
+        np.clip(rounded, -top, top)
+        if saturate
+        else np.where(np.abs(rounded) > top, np.nan, rounded)
+    )

@@ -48,7 +48,9 @@ def tensor_scale(amax: float, top: float) -> float:
     return scale if np.isfinite(scale) else 1.0
 
 
-def per_tensor(array: np.ndarray, fmt: FloatFormat | IntegerFormat, scale: float, round_to: Rounding) -> np.ndarray:
+def per_tensor(
+    array: np.ndarray, fmt: FloatFormat | IntegerFormat, scale: float, round_to: Rounding
+) -> np.ndarray:
     """Quantise with one scale for the whole tensor."""
     factor = array.dtype.type(scale)
     quantised = round_to(array * factor, fmt)
@@ -75,7 +77,11 @@ class DelayedScale:
 
 
 def in_blocks(
-    array: np.ndarray, fmt: FloatFormat, block: tuple[int, ...], round_to: Rounding, power_of_two: bool = False
+    array: np.ndarray,
+    fmt: FloatFormat,
+    block: tuple[int, ...],
+    round_to: Rounding,
+    power_of_two: bool = False,
 ) -> np.ndarray:
     """Quantise with one FP32 scale per block (1x128 and 128x128 in DeepSeek-V3).
 
@@ -107,7 +113,11 @@ def microscaled(
     axis %= array.ndim
     blocks = array.reshape(*array.shape[:axis], -1, fmt.block, *array.shape[axis + 1 :])
     amax = _block_amax(blocks, axis + 1)
-    step = _power_of_two_scale(amax, fmt.element, scale_up) if fmt.scale == "e8m0" else _two_level_scale(amax, fmt.element)
+    step = (
+        _power_of_two_scale(amax, fmt.element, scale_up)
+        if fmt.scale == "e8m0"
+        else _two_level_scale(amax, fmt.element)
+    )
     quantised = round_to(blocks / step, fmt.element)
     quantised *= step
     return quantised.reshape(array.shape)
@@ -125,9 +135,17 @@ def _block_amax(blocks: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _tiles(array: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
-    if len(block) != array.ndim or any(size % extent for size, extent in zip(array.shape, block, strict=True)):
-        raise InputError(f"blocks of {block} do not divide an array of {array.shape}: expected one divisor per axis.")
-    shape = [part for size, extent in zip(array.shape, block, strict=True) for part in (size // extent, extent)]
+    if len(block) != array.ndim or any(
+        size % extent for size, extent in zip(array.shape, block, strict=True)
+    ):
+        raise InputError(
+            f"blocks of {block} do not divide an array of {array.shape}: expected one divisor per axis."
+        )
+    shape = [
+        part
+        for size, extent in zip(array.shape, block, strict=True)
+        for part in (size // extent, extent)
+    ]
     return array.reshape(shape), tuple(range(1, 2 * array.ndim, 2))
 
 
@@ -140,7 +158,9 @@ def _power_of_two_scale(amax: np.ndarray, fmt: FloatFormat, scale_up: bool) -> n
     else:
         exponent = np.frexp(safe)[1]
         exponent -= 1 + fmt.max_exponent
-    step = np.ldexp(amax.dtype.type(1.0), exponent.clip(_E8M0_SMALLEST, _E8M0_LARGEST, out=exponent))
+    step = np.ldexp(
+        amax.dtype.type(1.0), exponent.clip(_E8M0_SMALLEST, _E8M0_LARGEST, out=exponent)
+    )
     return step if safe is amax else np.where(some, step, amax.dtype.type(1.0))
 
 

@@ -17,7 +17,10 @@ CLIP_NORM = 1.0
 WARMUP_SHARE = 0.1
 FINAL_RATE_SHARE = 0.1  # linear decay down to this share of the peak
 SEQUENCES = 8
-DYNAMIC_START, DYNAMIC_GROWTH_STEPS = 2.0**16, 50  # PyTorch's GradScaler starts at 2^16; its 2000 steps exceed a run
+DYNAMIC_START, DYNAMIC_GROWTH_STEPS = (
+    2.0**16,
+    50,
+)  # PyTorch's GradScaler starts at 2^16; its 2000 steps exceed a run
 DIVERGED_NATS = 1.0  # a run that ends this far above its start has diverged
 
 
@@ -84,10 +87,14 @@ class Adam:
         change = np.divide(self._mean, 1 - BETA1**self._taken, out=gradient)
         change *= np.float32(self.rate(step))
         change /= square
-        self._parameters.vector[:] = arithmetic.keep_weights(np.subtract(self._parameters.vector, change, out=change))
+        self._parameters.vector[:] = arithmetic.keep_weights(
+            np.subtract(self._parameters.vector, change, out=change)
+        )
 
 
-def train(recipe: Recipe, log2_learning_rate: float, seed: int, steps: int, corpus: Corpus) -> Outcome:
+def train(
+    recipe: Recipe, log2_learning_rate: float, seed: int, steps: int, corpus: Corpus
+) -> Outcome:
     """Train from scratch; the seed alone fixes the initial weights and the order of the text for every recipe."""
     shape = Shape(corpus.vocab)
     arithmetic = Arithmetic(recipe, seed)
@@ -101,10 +108,14 @@ def train(recipe: Recipe, log2_learning_rate: float, seed: int, steps: int, corp
     with np.errstate(all="ignore"):  # overflow and NaN are results here
         for step in range(steps):
             tokens, targets = corpus.batch(order, SEQUENCES, shape.context)
-            losses.append(network.gradients(parameters, tokens, targets, gradients, loss_scale.value))
+            losses.append(
+                network.gradients(parameters, tokens, targets, gradients, loss_scale.value)
+            )
             gradient = gradients.vector / np.float32(loss_scale.value)
             overflow = not all_finite(gradient)
-            if overflow and recipe.held != "fp16":  # only FP16 recipes look for overflow: here the run is lost
+            if (
+                overflow and recipe.held != "fp16"
+            ):  # only FP16 recipes look for overflow: here the run is lost
                 return _outcome(losses, np.nan, skipped)
             loss_scale.update(overflow)
             if overflow:
@@ -117,5 +128,7 @@ def train(recipe: Recipe, log2_learning_rate: float, seed: int, steps: int, corp
 
 def _outcome(losses: list[float], val_loss: float, skipped: int) -> Outcome:
     last = float(np.mean(losses[-max(1, len(losses) // 10) :]))
-    diverged = not np.isfinite(val_loss) or not np.isfinite(last) or val_loss > losses[0] + DIVERGED_NATS
+    diverged = (
+        not np.isfinite(val_loss) or not np.isfinite(last) or val_loss > losses[0] + DIVERGED_NATS
+    )
     return Outcome(losses[0], last, float(val_loss), skipped, bool(diverged))

@@ -29,19 +29,31 @@ def digest_files(files: Iterable[Path], root: Path = ROOT) -> str:
 
 def environment_key() -> str:
     """Hash of everything all chapters share: package source, data tables, Python and library versions."""
-    sources = [path for room in _ROOMS for path in (PACKAGE / room).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    sources = [
+        path
+        for room in _ROOMS
+        for path in (PACKAGE / room).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    ]
     tables = [path for path in DATA.rglob("*") if path.is_file()]
     versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
     parts = [digest_files(sources, PACKAGE), digest_files(tables, DATA), sys.version, *versions]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def chapter_key(chapter: str, parameters: Mapping[str, Any], environment: str, scenario: str = "") -> str:
+def chapter_key(
+    chapter: str, parameters: Mapping[str, Any], environment: str, scenario: str = ""
+) -> str:
     """Hash that changes when the chapter has to run again. Stored outputs of the notebook do not count."""
     notebook = json.loads((CHAPTERS / f"{chapter}.ipynb").read_text(encoding="utf-8"))
-    cells = [[cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])] for cell in notebook["cells"]]
+    cells = [
+        [cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
+        for cell in notebook["cells"]
+    ]
     schema = (CHAPTERS / "parameters.yml").read_text(encoding="utf-8")
-    text = json.dumps([chapter, cells, dict(parameters), schema, environment, scenario], sort_keys=True)
+    text = json.dumps(
+        [chapter, cells, dict(parameters), schema, environment, scenario], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -52,7 +64,11 @@ def cached(chapter: str, key: str) -> Path:
 
 def forget_others(chapter: str, keep: int = 4) -> None:
     """Keep the few newest executed copies of a chapter (scenarios alternate), delete older ones."""
-    copies = sorted(CACHE.glob(f"{chapter}-" + "?" * 16 + ".ipynb"), key=lambda path: path.stat().st_mtime, reverse=True)
+    copies = sorted(
+        CACHE.glob(f"{chapter}-" + "?" * 16 + ".ipynb"),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
     for old in copies[keep:]:
         old.unlink(missing_ok=True)
 

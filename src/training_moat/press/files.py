@@ -18,7 +18,17 @@ CHAPTERS = ROOT / "chapters"
 DATA = ROOT / "data"
 BUILD = ROOT / "_build"
 
-__all__ = ["BUILD", "CHAPTERS", "DATA", "PACKAGE", "ROOT", "beside", "new_folder", "output_folder", "write_text"]
+__all__ = [
+    "BUILD",
+    "CHAPTERS",
+    "DATA",
+    "PACKAGE",
+    "ROOT",
+    "beside",
+    "new_folder",
+    "output_folder",
+    "write_text",
+]
 
 
 @contextmanager

@@ -15,14 +15,20 @@ from training_moat.core.errors import unknown
 from .errors import WorkFailed
 from .files import CHAPTERS, ROOT, beside
 
-_KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+_KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 
 def toc_pages() -> list[str]:
     """Every page of the book, in reading order, as in _toc.yml (`chapters/verdict`, ...)."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     groups = toc.get("parts", [toc])
-    pages = [toc["root"], *(entry["file"] for group in groups for entry in group.get("chapters", []))]
+    pages = [
+        toc["root"],
+        *(entry["file"] for group in groups for entry in group.get("chapters", [])),
+    ]
     for page in pages:
         if not any((ROOT / f"{page}{ending}").is_file() for ending in (".ipynb", ".md")):
             raise WorkFailed(f"_toc.yml: there is no {page}.ipynb and no {page}.md.")
@@ -59,11 +65,15 @@ def defaults(notebook: NotebookNode, name: str) -> dict[str, Any]:
     """Default parameters: the literals assigned in the cell tagged `parameters`."""
     cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
     if len(cells) != 1:
-        raise WorkFailed(f"chapters/{name}.ipynb: expected one cell tagged 'parameters', found {len(cells)}.")
+        raise WorkFailed(
+            f"chapters/{name}.ipynb: expected one cell tagged 'parameters', found {len(cells)}."
+        )
     values: dict[str, Any] = {}
     for node in ast.parse(cells[0].source).body:
         if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
-            raise WorkFailed(f"chapters/{name}.ipynb: the parameters cell may only assign plain literals to names.")
+            raise WorkFailed(
+                f"chapters/{name}.ipynb: the parameters cell may only assign plain literals to names."
+            )
         values[node.targets[0].id] = ast.literal_eval(node.value)
     return values
 
@@ -104,7 +114,11 @@ def texts(cell: NotebookNode) -> list[Any]:
     """What strict nbval compares of a code cell: every output but the pictures."""
     shown = []
     for output in cell.get("outputs", []):
-        data = {form: value for form, value in output.get("data", {}).items() if not form.startswith("image/")}
+        data = {
+            form: value
+            for form, value in output.get("data", {}).items()
+            if not form.startswith("image/")
+        }
         shown.append((output.output_type, output.get("name"), output.get("text"), data))
     return shown
 

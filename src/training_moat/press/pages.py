@@ -25,7 +25,11 @@ def _known(value: Any) -> str:
 
 
 def _source_item(row: Any) -> str:
-    words = [f'<a href="{html.escape(row.url, quote=True)}">{_known(row.title)}</a>' if pd.notna(row.url) else _known(row.title)]
+    words = [
+        f'<a href="{html.escape(row.url, quote=True)}">{_known(row.title)}</a>'
+        if pd.notna(row.url)
+        else _known(row.title)
+    ]
     words += [text for text in (_known(row.publisher), _known(row.published)) if text]
     seen = f", read {_known(row.accessed)}" if pd.notna(row.accessed) else ""
     return f'<li id="source-{html.escape(row.key)}"><code>{html.escape(row.key)}</code> {". ".join(words)} ({_known(row.kind)}{seen}).</li>'
@@ -34,7 +38,9 @@ def _source_item(row: Any) -> str:
 def sources_list() -> str:
     """Every source as a list item that figures and tables link to."""
     rows = tables.load("sources").sort_values("key").itertuples(index=False)
-    return '<ul class="moat-references">\n' + "\n".join(_source_item(row) for row in rows) + "\n</ul>"
+    return (
+        '<ul class="moat-references">\n' + "\n".join(_source_item(row) for row in rows) + "\n</ul>"
+    )
 
 
 def parameters_tables() -> str:
@@ -44,7 +50,15 @@ def parameters_tables() -> str:
         rows = parameter_rows(chapter)
         if not rows:
             continue
-        cells = "\n".join("<tr>" + "".join(f'<td{_ROOMY.get(name, "")}>{html.escape(str(value))}</td>' for name, value in row.items()) + "</tr>" for row in rows)
+        cells = "\n".join(
+            "<tr>"
+            + "".join(
+                f"<td{_ROOMY.get(name, '')}>{html.escape(str(value))}</td>"
+                for name, value in row.items()
+            )
+            + "</tr>"
+            for row in rows
+        )
         head = "".join(f'<th scope="col">{name}</th>' for name in rows[0])
         parts.append(
             f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="moat-scroll" tabindex="0" role="region" aria-label="parameters of {chapter}">'
@@ -60,9 +74,24 @@ def parameter_rows(chapter: str) -> list[dict[str, str]]:
     rows = []
     for name, parameter in parameters.schema(chapter).items():
         value = values.get(name)
-        shown = ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else "none" if value is None else str(value)
+        shown = (
+            ",".join(str(item) for item in value)
+            if isinstance(value, (list, tuple))
+            else "none"
+            if value is None
+            else str(value)
+        )
         kind = f"{parameter.type}, or none" if parameter.optional else parameter.type
-        rows.append({"name": name, "type": kind, "unit": parameter.unit, "default": shown, "allowed": parameter.allowed, "meaning": parameter.meaning})
+        rows.append(
+            {
+                "name": name,
+                "type": kind,
+                "unit": parameter.unit,
+                "default": shown,
+                "allowed": parameter.allowed,
+                "meaning": parameter.meaning,
+            }
+        )
     return rows
 
 

@@ -14,7 +14,11 @@ from .running import Job, execute_all
 def _difference(before: notebooks.NotebookNode, after: notebooks.NotebookNode) -> str:
     old = [notebooks.texts(cell) for cell in before.cells if cell.cell_type == "code"]
     code = [(number, cell) for number, cell in enumerate(after.cells) if cell.cell_type == "code"]
-    changed = [str(number + 1) for place, (number, cell) in enumerate(code) if place >= len(old) or notebooks.texts(cell) != old[place]]
+    changed = [
+        str(number + 1)
+        for place, (number, cell) in enumerate(code)
+        if place >= len(old) or notebooks.texts(cell) != old[place]
+    ]
     if not changed:
         return "unchanged"
     return f"{len(changed)} of {len(code)} outputs changed (cell{'s' if len(changed) > 1 else ''} {', '.join(changed)})"

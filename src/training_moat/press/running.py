@@ -18,7 +18,6 @@ from typing import Any
 from .errors import WorkFailed
 from .files import CHAPTERS
 
-
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -34,11 +33,16 @@ class Job:
 
 def failure(chapter: str, error: Exception) -> WorkFailed:
     """Turn papermill's error into a sentence that names the chapter, the cell and the error."""
-    kind, words = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+    kind, words = (
+        getattr(error, "ename", type(error).__name__),
+        getattr(error, "evalue", str(error)),
+    )
     cell = getattr(error, "cell_index", None)
     place = "" if cell is None else f", cell {cell + 1}"
     said = str(words).strip().splitlines()
-    return WorkFailed(f"chapter '{chapter}'{place}: {kind}: {said[0] if said else _failing_line(error)}")
+    return WorkFailed(
+        f"chapter '{chapter}'{place}: {kind}: {said[0] if said else _failing_line(error)}"
+    )
 
 
 def _failing_line(error: Exception) -> str:
@@ -61,8 +65,14 @@ def execute(job: Job) -> Path:
     copy = folder / f"{job.chapter}.ipynb"
     try:
         papermill.execute_notebook(
-            str(CHAPTERS / f"{job.chapter}.ipynb"), str(copy), parameters=dict(job.parameters), cwd=str(CHAPTERS),
-            progress_bar=False, log_output=False, kernel_name="python3", extra_arguments=["--log-level=ERROR"],
+            str(CHAPTERS / f"{job.chapter}.ipynb"),
+            str(copy),
+            parameters=dict(job.parameters),
+            cwd=str(CHAPTERS),
+            progress_bar=False,
+            log_output=False,
+            kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],
         )
         job.target.parent.mkdir(parents=True, exist_ok=True)
         landing = job.target.with_name(f".{job.target.name}.new")
@@ -76,7 +86,9 @@ def execute(job: Job) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def execute_all(jobs: Sequence[Job], done: Callable[[Job], None] = lambda job: None) -> list[WorkFailed]:
+def execute_all(
+    jobs: Sequence[Job], done: Callable[[Job], None] = lambda job: None
+) -> list[WorkFailed]:
     """Run chapters in parallel with a progress bar on stderr; `done` is called as each one finishes.
 
     Returns the failures, in the order of the jobs; the other chapters are finished all the same, so

@@ -65,7 +65,9 @@ def _split(chapter_or_all: list[str], given: Mapping[str, str]) -> dict[str, dic
             names = {known for each in chapter_or_all for known in parameters.schema(each)}
             place = f"chapter '{chapter_or_all[0]}'" if len(chapter_or_all) == 1 else "all chapters"
             if not names:
-                raise InputError(f"{place}: unknown parameter '{name}'; the chapter has no parameters.")
+                raise InputError(
+                    f"{place}: unknown parameter '{name}'; the chapter has no parameters."
+                )
             raise unknown("parameter", name, names, place)
         for each in takers:
             result.setdefault(each, {})[name] = value
@@ -90,7 +92,10 @@ def request(chapters: list[str], given: Iterable[str], scenario: str | None) -> 
         by_chapter[chapter] |= values
     result = Request({}, path)
     with overlaid(result):
-        checked = {chapter: parameters.convert_all(chapter, values) for chapter, values in by_chapter.items()}
+        checked = {
+            chapter: parameters.convert_all(chapter, values)
+            for chapter, values in by_chapter.items()
+        }
     return Request(checked, path)
 
 

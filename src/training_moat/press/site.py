@@ -24,15 +24,38 @@ BOOK = BUILD / "book"
 SITE = BUILD / "html"
 STATIC = ROOT / "_static"
 LOG = BUILD / "sphinx.log"
-_ATTRIBUTE = re.compile(r"""<(?:script|link|img|iframe|source|audio|video|embed)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^>]*""", re.I)
+_ATTRIBUTE = re.compile(
+    r"""<(?:script|link|img|iframe|source|audio|video|embed)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^>]*""",
+    re.I,
+)
 
 
 def source_key(executed: Mapping[str, Path]) -> str:
     """Hash of everything the site is made from."""
-    book = [ROOT / "_config.yml", ROOT / "_toc.yml", *CHAPTERS.glob("*.md"), CHAPTERS / "parameters.yml", *STATIC.rglob("*"), *DATA.rglob("*")]
-    code = [path for room in ("press", "figures") for path in (PACKAGE / room).rglob("*") if path.suffix != ".pyc"]
+    book = [
+        ROOT / "_config.yml",
+        ROOT / "_toc.yml",
+        *CHAPTERS.glob("*.md"),
+        CHAPTERS / "parameters.yml",
+        *STATIC.rglob("*"),
+        *DATA.rglob("*"),
+    ]
+    code = [
+        path
+        for room in ("press", "figures")
+        for path in (PACKAGE / room).rglob("*")
+        if path.suffix != ".pyc"
+    ]
     copies = " ".join(f"{name}:{path.name}" for name, path in executed.items())
-    return " ".join([*(digest_files(filter(Path.is_file, files), root) for files, root in ((book, ROOT), (code, PACKAGE))), copies])
+    return " ".join(
+        [
+            *(
+                digest_files(filter(Path.is_file, files), root)
+                for files, root in ((book, ROOT), (code, PACKAGE))
+            ),
+            copies,
+        ]
+    )
 
 
 def _shown(cell: nbformat.NotebookNode, number: int) -> list[str]:
@@ -50,7 +73,14 @@ def page_copy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             continue
         cell.metadata["tags"] = _shown(cell, number)
         number += 1
-        alt = next((output.data.get("text/plain", "") for output in cell.outputs if "image/png" in output.get("data", {})), None)
+        alt = next(
+            (
+                output.data.get("text/plain", "")
+                for output in cell.outputs
+                if "image/png" in output.get("data", {})
+            ),
+            None,
+        )
         if alt:
             cell.metadata["mystnb"] = {"image": {"alt": alt, "classes": "moat-print"}}
         prose = any("text/markdown" in output.get("data", {}) for output in cell.outputs)
@@ -97,15 +127,30 @@ def build(executed: Mapping[str, Path], target: Path = SITE) -> Path:
     something from another host; the old site then stays as it was.
     """
     stage(executed)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(STAGING)]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(STAGING),
+    ]
     options = ["--path-output", str(BOOK), "--warningiserror", "--keep-going"]
     with new_folder(target) as fresh:
-        done = subprocess.run([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=os.environ | {"NO_COLOR": "1"})
+        done = subprocess.run(
+            [*command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env=os.environ | {"NO_COLOR": "1"},
+        )
         write_text(LOG, done.stdout)
         if done.returncode:
             # Sphinx would skip the page it has read and say nothing about it the next time.
             shutil.rmtree(BOOK, ignore_errors=True)
-            raise WorkFailed(f"the site could not be built: {_trouble(done.stdout)} (whole log in {LOG.relative_to(ROOT)})")
+            raise WorkFailed(
+                f"the site could not be built: {_trouble(done.stdout)} (whole log in {LOG.relative_to(ROOT)})"
+            )
         shutil.copytree(BOOK / "_build" / "html", fresh, dirs_exist_ok=True)
         shutil.copytree(DATA, fresh / "data", dirs_exist_ok=True)
         for address in other_hosts(fresh):
@@ -115,9 +160,13 @@ def build(executed: Mapping[str, Path], target: Path = SITE) -> Path:
 
 def _trouble(log: str) -> str:
     """What Sphinx complains of first, with the notebook's cell in place of its made-up line number."""
-    lines = [line.strip() for line in log.splitlines() if re.search(r"WARNING|ERROR|[a-z]Error\b", line)]
+    lines = [
+        line.strip() for line in log.splitlines() if re.search(r"WARNING|ERROR|[a-z]Error\b", line)
+    ]
     said = (lines or log.strip().splitlines() or ["no output"])[0].replace(f"{STAGING}/", "")
-    return re.sub(r"\.ipynb:(\d+)(?=:)", lambda match: f".ipynb, cell {int(match[1]) // 10_000}", said)
+    return re.sub(
+        r"\.ipynb:(\d+)(?=:)", lambda match: f".ipynb, cell {int(match[1]) // 10_000}", said
+    )
 
 
 def other_hosts(site: Path) -> list[str]:
@@ -128,4 +177,3 @@ def other_hosts(site: Path) -> list[str]:
             if "canonical" not in hit:
                 found.append(f"{page.relative_to(site)}: {hit[:120]}")
     return found
-

@@ -25,7 +25,9 @@ summary { cursor: pointer; color: #767b85; } img { max-width: 100%; }
 """
 
 
-def run(chapter: str, given: Iterable[str] = (), scenario: str | None = None, out: str | None = None) -> list[Path]:
+def run(
+    chapter: str, given: Iterable[str] = (), scenario: str | None = None, out: str | None = None
+) -> list[Path]:
     """Run one chapter; returns the executed notebook and the page, written whole or not at all.
 
     Raises InputError before a kernel starts when chapter, parameter or scenario is wrong, WorkFailed
@@ -35,7 +37,14 @@ def run(chapter: str, given: Iterable[str] = (), scenario: str | None = None, ou
     folder = output_folder(out)
     wanted = request([chapter], given, scenario)
     with tempfile.TemporaryDirectory() as work:
-        copy = execute(Job(chapter, Path(work) / f"{chapter}.ipynb", wanted.by_chapter[chapter], wanted.environment))
+        copy = execute(
+            Job(
+                chapter,
+                Path(work) / f"{chapter}.ipynb",
+                wanted.by_chapter[chapter],
+                wanted.environment,
+            )
+        )
         notebook = notebooks.read(copy)
         page = render(notebook, chapter, wanted)
         targets = [folder / f"{chapter}.ipynb", folder / f"{chapter}.html"]
@@ -54,11 +63,27 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
         if cell.cell_type == "markdown":
             parts.append(markdown.render(cell.source))
         elif cell.cell_type == "code":
-            parts.append(f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>")
+            parts.append(
+                f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>"
+            )
             parts += [_output(output, markdown) for output in cell.outputs]
-    assets = {path.name: path.read_text(encoding="utf-8") for path in offline.write_assets(BUILD / "assets")}
-    chosen = ", ".join(f"{name} = {value}" for name, value in wanted.by_chapter[chapter].items()) or "defaults"
-    title = next((line[2:] for cell in notebook.cells for line in cell.source.splitlines() if line.startswith("# ") and cell.cell_type == "markdown"), chapter)
+    assets = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in offline.write_assets(BUILD / "assets")
+    }
+    chosen = (
+        ", ".join(f"{name} = {value}" for name, value in wanted.by_chapter[chapter].items())
+        or "defaults"
+    )
+    title = next(
+        (
+            line[2:]
+            for cell in notebook.cells
+            for line in cell.source.splitlines()
+            if line.startswith("# ") and cell.cell_type == "markdown"
+        ),
+        chapter,
+    )
     return (
         f'<!doctype html>\n<html lang="en" data-theme="auto"><head><meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}{assets[offline.STYLE]}</style></head>\n'

@@ -16,14 +16,48 @@ from ...catalog import tables
 from ...core.errors import InputError, unknown
 from ..uncertainty import Probability
 from . import base, history, market, memory, networking, precision  # noqa: F401  (they register measures)
-from .base import VERDICTS, Evidence, Finding, Measured, Test, flips, judge, measured_tests, shown, verdict
+from .base import (
+    VERDICTS,
+    Evidence,
+    Finding,
+    Measured,
+    Test,
+    flips,
+    judge,
+    measured_tests,
+    shown,
+    verdict,
+)
 
-OUTCOME_COLOURS = {base.YES: "#0f8b6d", base.PROBABLY: "#5a9a08", base.UNSURE: "#7a8591", base.PROBABLY_NOT: "#cf7a00",
-                   base.NO: "#c0392b"}
+OUTCOME_COLOURS = {
+    base.YES: "#0f8b6d",
+    base.PROBABLY: "#5a9a08",
+    base.UNSURE: "#7a8591",
+    base.PROBABLY_NOT: "#cf7a00",
+    base.NO: "#c0392b",
+}
 """Colour of a test's outcome in charts, in the hues of the verdicts."""
 
-__all__ = ["OUTCOME_COLOURS", "VERDICTS", "Evidence", "Finding", "Measured", "Test", "argument_table", "closest_table", "counts", "evaluate", "evidence_words", "judge",
-           "measured_tests", "relative", "rows_behind", "sources", "table", "verdict_table"]
+__all__ = [
+    "OUTCOME_COLOURS",
+    "VERDICTS",
+    "Evidence",
+    "Finding",
+    "Measured",
+    "Test",
+    "argument_table",
+    "closest_table",
+    "counts",
+    "evaluate",
+    "evidence_words",
+    "judge",
+    "measured_tests",
+    "relative",
+    "rows_behind",
+    "sources",
+    "table",
+    "verdict_table",
+]
 
 
 def evaluate(evidence: Evidence | None = None, only: Iterable[str] = ()) -> dict[str, Finding]:
@@ -76,23 +110,44 @@ def table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     evidence, rows = Evidence(), []
     for claim, finding in findings.items():
         test = finding.deciding
-        rows.append({
-            "claim": claim, "argument": finding.argument, "title": titles[claim], "paraphrase": finding.claim,
-            "verdict": finding.verdict, "quantity": test.question, "value": shown(test.measured.value, test.unit),
-            "range": _range(test), "threshold": test.passing, "probability": finding.probability,
-            "chance": "" if finding.probability is None else Probability(finding.probability, 0.0).percent(),
-            "flips": finding.flips, "passed": f"{_passed(finding.tests)} of {len(finding.tests)}",
-            "evidence": evidence_words(finding, evidence), "sources": ";".join(finding.sources), "link": _link(finding),
-        })
+        rows.append(
+            {
+                "claim": claim,
+                "argument": finding.argument,
+                "title": titles[claim],
+                "paraphrase": finding.claim,
+                "verdict": finding.verdict,
+                "quantity": test.question,
+                "value": shown(test.measured.value, test.unit),
+                "range": _range(test),
+                "threshold": test.passing,
+                "probability": finding.probability,
+                "chance": ""
+                if finding.probability is None
+                else Probability(finding.probability, 0.0).percent(),
+                "flips": finding.flips,
+                "passed": f"{_passed(finding.tests)} of {len(finding.tests)}",
+                "evidence": evidence_words(finding, evidence),
+                "sources": ";".join(finding.sources),
+                "link": _link(finding),
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def counts(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     """Number of claims by argument and verdict. Columns: argument, verdict, claims."""
     findings = evaluate() if findings is None else findings
-    frame = pd.DataFrame([{"argument": f.argument, "verdict": f.verdict} for f in findings.values()])
+    frame = pd.DataFrame(
+        [{"argument": f.argument, "verdict": f.verdict} for f in findings.values()]
+    )
     frame["verdict"] = pd.Categorical(frame["verdict"], VERDICTS)
-    found = frame.groupby(["argument", "verdict"], observed=False, sort=False).size().rename("claims").reset_index()
+    found = (
+        frame.groupby(["argument", "verdict"], observed=False, sort=False)
+        .size()
+        .rename("claims")
+        .reset_index()
+    )
     return found.assign(verdict=found["verdict"].astype(str))
 
 
@@ -109,26 +164,52 @@ def relative(findings: dict[str, Finding] | None = None, argument: str = "") -> 
             value = test.relative()
             if value is None or (argument and finding.argument != argument):
                 continue
-            ends = [value if end is None or end <= 0 or math.isinf(end) else
-                    (end / test.threshold if test.comparison == ">=" else test.threshold / end)
-                    for end in (test.measured.low, test.measured.high)]
-            rows.append({"claim": claim, "argument": finding.argument, "test": test.name,
-                         "label": f"{claim} {test.name.replace('_', ' ')}", "question": test.question, "value": value,
-                         "low": min(ends), "high": max(ends), "outcome": test.outcome, "verdict": finding.verdict})
+            ends = [
+                value
+                if end is None or end <= 0 or math.isinf(end)
+                else (end / test.threshold if test.comparison == ">=" else test.threshold / end)
+                for end in (test.measured.low, test.measured.high)
+            ]
+            rows.append(
+                {
+                    "claim": claim,
+                    "argument": finding.argument,
+                    "test": test.name,
+                    "label": f"{claim} {test.name.replace('_', ' ')}",
+                    "question": test.question,
+                    "value": value,
+                    "low": min(ends),
+                    "high": max(ends),
+                    "outcome": test.outcome,
+                    "verdict": finding.verdict,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def closest_table(findings: dict[str, Finding], count: int) -> pd.DataFrame:
     """The results nearest to their thresholds, for a table: claim, quantity, found, holds if, factor off."""
     # A count that just meets its threshold, such as one event of one, is not close but exact.
-    tests = [(claim, test) for claim, finding in findings.items() for test in finding.tests
-             if test.relative() and test.distance() > 0]
+    tests = [
+        (claim, test)
+        for claim, finding in findings.items()
+        for test in finding.tests
+        if test.relative() and test.distance() > 0
+    ]
     tests = sorted(tests, key=lambda pair: pair[1].distance())[:count]
-    return pd.DataFrame([{
-        "claim": claim, "quantity": test.question, "found": shown(test.measured.value, test.unit),
-        "the claim holds if it is": test.passing, "outcome": test.outcome,
-        "times from threshold": math.exp(test.distance()),
-    } for claim, test in tests])
+    return pd.DataFrame(
+        [
+            {
+                "claim": claim,
+                "quantity": test.question,
+                "found": shown(test.measured.value, test.unit),
+                "the claim holds if it is": test.passing,
+                "outcome": test.outcome,
+                "times from threshold": math.exp(test.distance()),
+            }
+            for claim, test in tests
+        ]
+    )
 
 
 def sources(findings: dict[str, Finding], argument: str) -> tuple[str, ...]:
@@ -145,8 +226,15 @@ def rows_behind(finding: Finding, evidence: Evidence | None = None) -> pd.DataFr
     for name in frame["table"].unique():
         source = evidence.table(name)
         column = next(one for one in ("row_id", "id", "name", "service") if one in source)
-        known |= {(name, str(row)): word for row, word in zip(source[column], source["confirmed"], strict=True)}
-    return frame.assign(confirmed=[known[table, row] for table, row in zip(frame["table"], frame["row"], strict=True)])
+        known |= {
+            (name, str(row)): word
+            for row, word in zip(source[column], source["confirmed"], strict=True)
+        }
+    return frame.assign(
+        confirmed=[
+            known[table, row] for table, row in zip(frame["table"], frame["row"], strict=True)
+        ]
+    )
 
 
 def evidence_words(finding: Finding, evidence: Evidence | None = None, listed: int = 6) -> str:
@@ -159,7 +247,11 @@ def evidence_words(finding: Finding, evidence: Evidence | None = None, listed: i
         names = f" ({', '.join(group['row'])})" if len(group) <= listed else ""
         told.append(f"{len(group)} of {table.replace('_', ' ')}{names}")
     weak = int((rows["confirmed"] != "yes").sum())
-    tail = f"; {weak} of these rows partly confirmed or second-hand" if weak else "; all read in a source"
+    tail = (
+        f"; {weak} of these rows partly confirmed or second-hand"
+        if weak
+        else "; all read in a source"
+    )
     return "Rows: " + ", ".join(told) + tail + "."
 
 
@@ -169,8 +261,15 @@ def argument_table(findings: dict[str, Finding] | None = None) -> list[dict]:
     rows = []
     for row in tables.load("arguments").to_dict("records"):
         tests = [_named_test(findings, name) for name in str(row["key_tests"]).split(";")]
-        rows.append(row | {"quoted": _named_test(findings, str(row["quoted_test"])), "tests": tests,
-                           "verdict": verdict(test.outcome for test in tests), "flips": flips(tests)})
+        rows.append(
+            row
+            | {
+                "quoted": _named_test(findings, str(row["quoted_test"])),
+                "tests": tests,
+                "verdict": verdict(test.outcome for test in tests),
+                "flips": flips(tests),
+            }
+        )
     return rows
 
 
@@ -195,12 +294,26 @@ def verdict_table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     for row in argument_table(findings):
         test, found = row["quoted"], row["quoted"].measured
         cited = dict.fromkeys(key for one in row["tests"] for key in one.measured.sources)
-        rows.append({
-            "argument": row["argument"], "title": row["title"], "article_says": row["article_says"],
-            "quantity": test.question, "value": found.value, "low": found.low, "high": found.high, "unit": test.unit,
-            "number": shown(found.value, test.unit), "range": _range(test), "threshold": test.passing,
-            "probability": found.probability, "verdict": row["verdict"], "flips": row["flips"],
-            "passed": _passed(row["tests"]), "tests": len(row["tests"]),
-            "sources": ";".join(cited), "link": f"{row['chapter']}.html",
-        })
+        rows.append(
+            {
+                "argument": row["argument"],
+                "title": row["title"],
+                "article_says": row["article_says"],
+                "quantity": test.question,
+                "value": found.value,
+                "low": found.low,
+                "high": found.high,
+                "unit": test.unit,
+                "number": shown(found.value, test.unit),
+                "range": _range(test),
+                "threshold": test.passing,
+                "probability": found.probability,
+                "verdict": row["verdict"],
+                "flips": row["flips"],
+                "passed": _passed(row["tests"]),
+                "tests": len(row["tests"]),
+                "sources": ";".join(cited),
+                "link": f"{row['chapter']}.html",
+            }
+        )
     return pd.DataFrame(rows)

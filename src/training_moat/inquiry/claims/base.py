@@ -21,12 +21,24 @@ from ...core.workload import Transformer
 from ..cited import cited
 
 VERDICTS = ("supported", "partly", "contradicted", "open")
-VERDICT_WORDS = {"supported": "supported", "partly": "partly supported", "contradicted": "contradicted", "open": "left open"}
+VERDICT_WORDS = {
+    "supported": "supported",
+    "partly": "partly supported",
+    "contradicted": "contradicted",
+    "open": "left open",
+}
 SURE, LIKELY = 0.9, 2 / 3
 """A test with a probability passes from SURE on and probably passes from LIKELY on; it fails and probably
 fails at one minus these."""
 
-YES, PROBABLY, UNSURE, PROBABLY_NOT, NO, UNKNOWN = "yes", "probably", "unsure", "probably not", "no", "unknown"
+YES, PROBABLY, UNSURE, PROBABLY_NOT, NO, UNKNOWN = (
+    "yes",
+    "probably",
+    "unsure",
+    "probably not",
+    "no",
+    "unknown",
+)
 
 
 @dataclass
@@ -57,7 +69,9 @@ class Evidence:
         """One architecture of the models table, replaced or read."""
         if "models" in self.replaced:
             row = self.row("models", name, "id").dropna()
-            return models.from_record({"base": name, **{key: row[key] for key in models.SIZES if key in row}})
+            return models.from_record(
+                {"base": name, **{key: row[key] for key in models.SIZES if key in row}}
+            )
         return models.model(name)
 
     def row(self, name: str, key: str, column: str) -> pd.Series:
@@ -138,7 +152,11 @@ class Finding:
     @property
     def probability(self) -> float | None:
         """Probability that the claim's modelled condition holds, where one is modelled."""
-        known = [test.measured.probability for test in self.tests if test.measured.probability is not None]
+        known = [
+            test.measured.probability
+            for test in self.tests
+            if test.measured.probability is not None
+        ]
         return min(known) if known else None
 
     @property
@@ -235,11 +253,17 @@ def flips(tests: Iterable[Test]) -> str:
     useful = [pair for pair in turned if pair[0] != now] or turned
     new, test = min(useful, key=lambda pair: pair[1].distance())
     held = test.outcome in (YES, PROBABLY)
-    side = {">=": "below" if held else "at least", "<=": "above" if held else "at most"}[test.comparison]
+    side = {">=": "below" if held else "at least", "<=": "above" if held else "at most"}[
+        test.comparison
+    ]
     value = shown(test.measured.value, test.unit)
     if test.measured.probability is not None:
         value += f" with a chance of {test.measured.probability:.0%} of passing"
-    words = test.question[0].lower() + test.question[1:] if test.question[1:2].islower() else test.question
+    words = (
+        test.question[0].lower() + test.question[1:]
+        if test.question[1:2].islower()
+        else test.question
+    )
     limit = shown(test.threshold, test.unit)
     if new == now:
         return f"No single number turns it; the nearest to its threshold ({side} {limit}): {words}, {value}."
@@ -259,21 +283,41 @@ def judge(claim_id: str, evidence: Evidence) -> Finding:
         raise unknown("claim", claim_id, claims.index, "data/claims.csv")
     row = claims.loc[claim_id]
     declared = evidence.table("claim_tests")
-    tests = tuple(_run(test, evidence) for test in declared[declared["claim"] == claim_id].to_dict("records"))
+    tests = tuple(
+        _run(test, evidence) for test in declared[declared["claim"] == claim_id].to_dict("records")
+    )
     if not tests:
         raise InputError(f"data/claim_tests.csv: no test for claim {claim_id}")
-    return Finding(claim_id, str(row.argument), str(row.paraphrase), tests, verdict(test.outcome for test in tests),
-                   flips(tests), str(row.chapter), str(row.section))
+    return Finding(
+        claim_id,
+        str(row.argument),
+        str(row.paraphrase),
+        tests,
+        verdict(test.outcome for test in tests),
+        flips(tests),
+        str(row.chapter),
+        str(row.section),
+    )
 
 
 def _run(declared: Mapping[str, object], evidence: Evidence) -> Test:
     key = (str(declared["claim"]), str(declared["test"]))
     if key not in _MEASURES:
-        raise unknown("measure", " ".join(key), [" ".join(item) for item in _MEASURES], "data/claim_tests.csv")
+        raise unknown(
+            "measure", " ".join(key), [" ".join(item) for item in _MEASURES], "data/claim_tests.csv"
+        )
     measured = _MEASURES[key](evidence)
     comparison, threshold = str(declared["comparison"]), float(declared["threshold"])
-    return Test(key[1], str(declared["question"]), comparison, threshold, str(declared["unit"]),
-                str(declared["reason"]), measured, outcome(measured, comparison, threshold))
+    return Test(
+        key[1],
+        str(declared["question"]),
+        comparison,
+        threshold,
+        str(declared["unit"]),
+        str(declared["reason"]),
+        measured,
+        outcome(measured, comparison, threshold),
+    )
 
 
 def keys(frame: pd.DataFrame, table: str, column: str | None = None) -> tuple[str, ...]:
@@ -284,7 +328,9 @@ def keys(frame: pd.DataFrame, table: str, column: str | None = None) -> tuple[st
 
 def counted(frame: pd.DataFrame, table: str, value: float | None = None) -> Measured:
     """The number of rows (or a value computed from them), with the rows and their sources."""
-    return Measured(float(len(frame)) if value is None else value, rows=keys(frame, table), sources=cited(frame))
+    return Measured(
+        float(len(frame)) if value is None else value, rows=keys(frame, table), sources=cited(frame)
+    )
 
 
 def share(frame: pd.DataFrame, condition: pd.Series, table: str, sampled: bool = False) -> Measured:
@@ -296,5 +342,9 @@ def share(frame: pd.DataFrame, condition: pd.Series, table: str, sampled: bool =
     if frame.empty:
         return Measured(None)
     passed, rows = int(condition.sum()), len(frame)
-    low, high = (float(beta.ppf(q, passed + 0.5, rows - passed + 0.5)) for q in (0.05, 0.95)) if sampled else (None, None)
+    low, high = (
+        (float(beta.ppf(q, passed + 0.5, rows - passed + 0.5)) for q in (0.05, 0.95))
+        if sampled
+        else (None, None)
+    )
     return Measured(passed / rows, low, high, rows=keys(frame, table), sources=cited(frame))

@@ -13,12 +13,26 @@ TURN = "2025-04"
 """Month of SambaNova's turn; the article is of the month after."""
 
 TRAINS = ("training", "both")
-NOT_STARTUPS = ("NVIDIA", "Nvidia", "Intel", "Google", "AMD", "Huawei", "Microsoft", "Meta", "OpenAI", "MLCommons",
-                "zach.be", "Amazon")
+NOT_STARTUPS = (
+    "NVIDIA",
+    "Nvidia",
+    "Intel",
+    "Google",
+    "AMD",
+    "Huawei",
+    "Microsoft",
+    "Meta",
+    "OpenAI",
+    "MLCommons",
+    "zach.be",
+    "Amazon",
+)
 FRONTIER_FLOP = 1e25
 
 
-def events(evidence: Evidence, company: str = "", since: str = "", before: str = "9999") -> pd.DataFrame:
+def events(
+    evidence: Evidence, company: str = "", since: str = "", before: str = "9999"
+) -> pd.DataFrame:
     """Dated events whose company begins with `company`, from `since` up to but not including `before`.
     Dates compare as text, so "2025" covers the whole year before "2026"."""
     frame = evidence.table("startup_events")
@@ -40,7 +54,9 @@ def confirmed(frame: pd.DataFrame) -> pd.DataFrame:
 def raised_musd(text: str) -> float | None:
     """Dollars raised that an event names, in millions: a sum called raised, else the first sum; None
     where there is none. Sums after it may be valuations."""
-    named = re.search(r"raising ~?([\d.]+)([MB])\b|([\d.]+)([MB]) raised", text) or re.search(r"([\d.]+)([MB])\b", text)
+    named = re.search(r"raising ~?([\d.]+)([MB])\b|([\d.]+)([MB]) raised", text) or re.search(
+        r"([\d.]+)([MB])\b", text
+    )
     if named is None:
         return None
     number, unit = (group for group in named.groups() if group)
@@ -53,7 +69,9 @@ def funding_rank(evidence: Evidence) -> Measured:
     frame = frame[(frame["date"] < TURN) & frame["event_type"].isin(["funding", "acquisition"])]
     frame = frame.assign(sum_musd=frame["event"].map(raised_musd)).dropna(subset="sum_musd")
     best = frame.groupby("company")["sum_musd"].max().rank(ascending=False)
-    return counted(frame, "startup_events", float(best["SambaNova"]) if "SambaNova" in best else None)
+    return counted(
+        frame, "startup_events", float(best["SambaNova"]) if "SambaNova" in best else None
+    )
 
 
 @measures("C01", "turn_in_april")
@@ -63,7 +81,11 @@ def turn_in_april(evidence: Evidence) -> Measured:
 
 
 def _statements(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[frame["event_type"].isin(["launch", "claim", "positioning", "benchmark", "pivot", "deployment"])]
+    return frame[
+        frame["event_type"].isin(
+            ["launch", "claim", "positioning", "benchmark", "pivot", "deployment"]
+        )
+    ]
 
 
 @measures("C02", "both_before")
@@ -115,7 +137,9 @@ def cs2_inference(evidence: Evidence) -> Measured:
 @measures("C06", "others_training")
 def others_training(evidence: Evidence) -> Measured:
     frame = confirmed(startups(evidence))
-    frame = frame[(frame["date"] >= "2024-04") & (frame["date"] < "2026-05") & frame["direction"].isin(TRAINS)]
+    frame = frame[
+        (frame["date"] >= "2024-04") & (frame["date"] < "2026-05") & frame["direction"].isin(TRAINS)
+    ]
     frame = _statements(frame[frame["company"] != "SambaNova"])
     return counted(frame, "startup_events", float(frame["company"].nunique()))
 
@@ -125,7 +149,9 @@ def nvidia_shares(evidence: Evidence, suite: str) -> pd.DataFrame:
     inference round had no datacentre division; its proxy is marked as not fully confirmed and left out."""
     frame = evidence.table("mlperf_submissions")
     frame = frame[frame["confirmed"] == "yes"]
-    return frame[frame["suite"].str.startswith(suite) & (frame["vendor"] == "NVIDIA")].sort_values("date")
+    return frame[frame["suite"].str.startswith(suite) & (frame["vendor"] == "NVIDIA")].sort_values(
+        "date"
+    )
 
 
 def _smallest(evidence: Evidence, suite: str) -> Measured:
@@ -152,7 +178,9 @@ def preferred_for_inference(evidence: Evidence) -> Measured:
 @measures("C23", "revenue")
 def preferred_by_revenue(evidence: Evidence) -> Measured:
     frame = evidence.table("prices")
-    frame = frame[(frame["category"] == "market_share") & frame["item"].str.contains("Nvidia share")]
+    frame = frame[
+        (frame["category"] == "market_share") & frame["item"].str.contains("Nvidia share")
+    ]
     frame = frame[~frame["item"].str.contains("only")]
     return counted(frame, "prices", float(frame["value"].min()) / 100 if len(frame) else None)
 
@@ -172,9 +200,13 @@ def others_do_both(evidence: Evidence) -> Measured:
     serving = evidence.table("mlperf_submissions")
     serving = serving[serving["suite"].str.startswith("inference")]
     trained = set(runs["vendor"].dropna()) - {"NVIDIA"}
-    both = {vendor for vendor in trained if serving["vendor"].str.contains(vendor, regex=False).any()}
+    both = {
+        vendor for vendor in trained if serving["vendor"].str.contains(vendor, regex=False).any()
+    }
     used = runs[runs["vendor"].isin(both)]
-    return Measured(float(len(both)), rows=keys(used, "training_runs"), sources=cited(used, serving))
+    return Measured(
+        float(len(both)), rows=keys(used, "training_runs"), sources=cited(used, serving)
+    )
 
 
 def startup_runs(evidence: Evidence, least_flop: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -226,7 +258,9 @@ def startups_in_mlperf(evidence: Evidence) -> Measured:
 @measures("C35", "launches")
 def training_launches(evidence: Evidence) -> Measured:
     frame = confirmed(events(evidence, "SambaNova", before="2025"))
-    return counted(frame[(frame["event_type"] == "launch") & frame["direction"].isin(TRAINS)], "startup_events")
+    return counted(
+        frame[(frame["event_type"] == "launch") & frame["direction"].isin(TRAINS)], "startup_events"
+    )
 
 
 @measures("C35", "audited")

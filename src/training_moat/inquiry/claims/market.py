@@ -21,9 +21,18 @@ def case_of(evidence: Evidence) -> market.Case:
 def _ratio(evidence: Evidence, threshold: float) -> Measured:
     case = case_of(evidence)
     found = uncertainty.summary(case.ratio(case.drawn))
-    chance = uncertainty.probability_above(case.ratio, case.inputs, threshold, case.draws, case.seed)
+    chance = uncertainty.probability_above(
+        case.ratio, case.inputs, threshold, case.draws, case.seed
+    )
     frame = evidence.table("assumptions")
-    return Measured(found.median, found.p05, found.p95, chance.value, keys(frame, "assumptions", "name"), cited(frame))
+    return Measured(
+        found.median,
+        found.p05,
+        found.p95,
+        chance.value,
+        keys(frame, "assumptions", "name"),
+        cited(frame),
+    )
 
 
 @measures("C08", "model_ten")
@@ -65,8 +74,11 @@ def _disclosed(evidence: Evidence) -> market_evidence.WorkedExample:
 def _disclosed_rows(evidence: Evidence, value: float) -> Measured:
     runs, days = evidence.table("training_runs"), evidence.table("disclosed_service")
     runs = runs[runs["model"].isin(days["model"])]
-    return Measured(value, rows=keys(days, "disclosed_service", "service") + keys(runs, "training_runs"),
-                    sources=cited(days, runs))
+    return Measured(
+        value,
+        rows=keys(days, "disclosed_service", "service") + keys(runs, "training_runs"),
+        sources=cited(days, runs),
+    )
 
 
 @measures("C09", "many_inferences")
@@ -80,8 +92,13 @@ def final_runs_in_research(evidence: Evidence) -> Measured:
     frame = evidence.table("market_splits")
     frame = frame[frame["definition"] == "final runs within R&D compute"]
     values = frame["training_share"]
-    return Measured(float(values.median()), float(values.min()), float(values.max()),
-                    rows=keys(frame, "market_splits"), sources=cited(frame))
+    return Measured(
+        float(values.median()),
+        float(values.min()),
+        float(values.max()),
+        rows=keys(frame, "market_splits"),
+        sources=cited(frame),
+    )
 
 
 @measures("C10", "one_answer")
@@ -100,15 +117,25 @@ def modelled_days(evidence: Evidence) -> Measured:
     days = lifecycle.break_even_days(market.life_of(case.drawn), "final_run", "dollars")
     found = uncertainty.summary(days)
     frame = evidence.table("assumptions")
-    return Measured(found.median, found.p05, found.p95, float(np.mean(days <= HALF_YEAR_DAYS)),
-                    keys(frame, "assumptions", "name"), cited(frame))
+    return Measured(
+        found.median,
+        found.p05,
+        found.p95,
+        float(np.mean(days <= HALF_YEAR_DAYS)),
+        keys(frame, "assumptions", "name"),
+        cited(frame),
+    )
 
 
 def _splits_counting(evidence: Evidence, definition: str) -> pd.DataFrame:
     classes = evidence.table("split_classes")
-    rows = classes[(classes["definition"] == definition) & classes["house"].isin(["operator", "analyst"])]
+    rows = classes[
+        (classes["definition"] == definition) & classes["house"].isin(["operator", "analyst"])
+    ]
     frame = evidence.table("market_splits")
-    frame = frame[frame["row_id"].isin(rows["split"]) & frame["inference_to_training_ratio"].notna()]
+    frame = frame[
+        frame["row_id"].isin(rows["split"]) & frame["inference_to_training_ratio"].notna()
+    ]
     return frame[frame["confirmed"] != "no"]
 
 
@@ -124,21 +151,32 @@ def dwarfs_per_lab(evidence: Evidence) -> Measured:
     frame = _splits_counting(evidence, "all_rnd")
     frame = frame[frame["organisation"] == "OpenAI"].sort_values("date")
     ratio = frame["inference_to_training_ratio"]
-    return Measured(float(ratio.iloc[-1]) if len(frame) else None, ratio.min(), ratio.max(),
-                    rows=keys(frame, "market_splits"), sources=cited(frame))
+    return Measured(
+        float(ratio.iloc[-1]) if len(frame) else None,
+        ratio.min(),
+        ratio.max(),
+        rows=keys(frame, "market_splits"),
+        sources=cited(frame),
+    )
 
 
 @measures("C13", "lever")
 def custom_lever(evidence: Evidence) -> Measured:
     frame = evidence.table("assumptions")
     row = frame[frame["name"] == "custom_share"]
-    return Measured(1.0 / (1.0 - float(row["p95"].iloc[0])), rows=keys(row, "assumptions", "name"), sources=cited(row))
+    return Measured(
+        1.0 / (1.0 - float(row["p95"].iloc[0])),
+        rows=keys(row, "assumptions", "name"),
+        sources=cited(row),
+    )
 
 
 @measures("C13", "trainers")
 def growth_of_trainers(evidence: Evidence) -> Measured:
     frame = evidence.table("custom_models")
-    frame = frame[frame["quantity"] == "organisations with such a model"].set_index("date", drop=False)
+    frame = frame[frame["quantity"] == "organisations with such a model"].set_index(
+        "date", drop=False
+    )
     first, last = (float(frame.loc[year, "value"]) for year in ("2021", "2024"))
     return counted(frame, "custom_models", last / first)
 

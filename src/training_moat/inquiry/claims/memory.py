@@ -31,10 +31,14 @@ def _of_chips(evidence: Evidence, value: float | None, *names: str) -> Measured:
     return Measured(value, rows=keys(frame, "chips"), sources=cited(frame, column="source_memory"))
 
 
-def _of_model(evidence: Evidence, value: float, low: float | None = None, high: float | None = None) -> Measured:
+def _of_model(
+    evidence: Evidence, value: float, low: float | None = None, high: float | None = None
+) -> Measured:
     frame = evidence.table("models")
     frame = frame[frame["id"] == REFERENCE_MODEL]
-    return Measured(value, low, high, rows=keys(frame, "models"), sources=cited(frame) + ("korthikanti2022",))
+    return Measured(
+        value, low, high, rows=keys(frame, "models"), sources=cited(frame) + ("korthikanti2022",)
+    )
 
 
 def state_ratio(evidence: Evidence) -> Measured:
@@ -42,8 +46,12 @@ def state_ratio(evidence: Evidence) -> Measured:
     against BF16; the range runs over all optimizers of the model and over BF16 and FP8 serving."""
     optimizers = evidence.hook("optimizer_bytes", OPTIMIZER_BYTES)
     held = {name: WEIGHT_BYTES + FP32_GRADIENT_BYTES + extra for name, extra in optimizers.items()}
-    return Measured(held["adamw"] / SERVING_BYTES["bf16"], min(held.values()) / SERVING_BYTES["bf16"],
-                    max(held.values()) / SERVING_BYTES["fp8"], sources=("rajbhandari2020",))
+    return Measured(
+        held["adamw"] / SERVING_BYTES["bf16"],
+        min(held.values()) / SERVING_BYTES["bf16"],
+        max(held.values()) / SERVING_BYTES["fp8"],
+        sources=("rajbhandari2020",),
+    )
 
 
 @measures("C07", "easier")
@@ -81,7 +89,9 @@ def troubled(frame: pd.DataFrame) -> pd.Series:
 
 @measures("C14", "moving_easier")
 def moving_easier(evidence: Evidence) -> Measured:
-    training, inference = (moves(evidence, kind).dropna(subset="months") for kind in ("training", "inference"))
+    training, inference = (
+        moves(evidence, kind).dropna(subset="months") for kind in ("training", "inference")
+    )
     frame = pd.concat([training, inference])
     known = len(training) and len(inference)
     value = float(training["months"].median() / inference["months"].median()) if known else None
@@ -139,7 +149,10 @@ def others_without_hbm(evidence: Evidence) -> Measured:
 def supply_reports(evidence: Evidence) -> Measured:
     frame = evidence.table("startup_events")
     words = frame["event"] + " " + frame["notes"].fillna("")
-    frame = frame[words.str.contains("HBM") & words.str.contains("shortage|refus|unable|could not|allocation", case=False)]
+    frame = frame[
+        words.str.contains("HBM")
+        & words.str.contains("shortage|refus|unable|could not|allocation", case=False)
+    ]
     # No report in the table is no evidence, not evidence of none.
     return counted(frame, "startup_events") if len(frame) else Measured(None)
 
@@ -174,7 +187,9 @@ def disk_cache(evidence: Evidence) -> Measured:
 
 @measures("C26", "fits")
 def state_fits(evidence: Evidence) -> Measured:
-    state = params(evidence.model(REFERENCE_MODEL)) * (WEIGHT_BYTES + FP32_GRADIENT_BYTES + OPTIMIZER_BYTES["adamw"])
+    state = params(evidence.model(REFERENCE_MODEL)) * (
+        WEIGHT_BYTES + FP32_GRADIENT_BYTES + OPTIMIZER_BYTES["adamw"]
+    )
     value = state / 64 / (float(chip(evidence, REFERENCE_CHIP)["hbm_gb"]) * GB)
     return _of_chips(evidence, value, REFERENCE_CHIP)
 
@@ -183,7 +198,9 @@ def state_fits(evidence: Evidence) -> Measured:
 def more_hbm_faster(evidence: Evidence) -> Measured:
     nvidia, amd = chip(evidence, REFERENCE_CHIP), chip(evidence, "mi300x")
     frame = moves(evidence, "training")
-    frame = frame[frame["from_hardware"].str.contains("H100") & frame["to_hardware"].str.contains("MI300X")]
+    frame = frame[
+        frame["from_hardware"].str.contains("H100") & frame["to_hardware"].str.contains("MI300X")
+    ]
     frame = frame.dropna(subset="per_chip_speed_high")
     if frame.empty or not float(amd["hbm_gb"]) > float(nvidia["hbm_gb"]):
         return Measured(None)
@@ -193,7 +210,9 @@ def more_hbm_faster(evidence: Evidence) -> Measured:
 @measures("C27", "training_chips")
 def training_chips_with_hbm(evidence: Evidence) -> Measured:
     frame = evidence.table("chips")
-    frame = frame[(frame["vendor"] == "SambaNova") & frame["supports_training"].isin(["yes", "withdrawn"])]
+    frame = frame[
+        (frame["vendor"] == "SambaNova") & frame["supports_training"].isin(["yes", "withdrawn"])
+    ]
     return share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] > 0, "chips")
 
 
@@ -201,14 +220,22 @@ def training_chips_with_hbm(evidence: Evidence) -> Measured:
 def current_chip(evidence: Evidence) -> Measured:
     """HBM of the newest SambaNova chip on sale when the article appeared."""
     frame = evidence.table("chips")
-    frame = frame[(frame["vendor"] == "SambaNova") & (frame["available"] < "2025-05")].sort_values("available").tail(1)
-    return counted(frame.assign(source=frame["source_memory"]), "chips", float(frame["hbm_gb"].iloc[0]))
+    frame = (
+        frame[(frame["vendor"] == "SambaNova") & (frame["available"] < "2025-05")]
+        .sort_values("available")
+        .tail(1)
+    )
+    return counted(
+        frame.assign(source=frame["source_memory"]), "chips", float(frame["hbm_gb"].iloc[0])
+    )
 
 
 @measures("C27", "network")
 def point_to_point(evidence: Evidence) -> Measured:
     frame = evidence.table("chips")
-    frame = frame[(frame["vendor"] == "SambaNova") & frame["supports_training"].isin(["yes", "withdrawn"])]
+    frame = frame[
+        (frame["vendor"] == "SambaNova") & frame["supports_training"].isin(["yes", "withdrawn"])
+    ]
     words = frame["topology"].fillna("")
     linked = words.str.contains("point-to-point|P2P|peer-to-peer", case=False)
     return share(frame.assign(source=frame["source_network"]), linked, "chips")
@@ -217,10 +244,18 @@ def point_to_point(evidence: Evidence) -> Measured:
 def sn40l_bandwidth(evidence: Evidence) -> Measured:
     """HBM bandwidth of SambaNova's first chip with HBM over the H100's; the range is that of its sources."""
     own, nvidia = chip(evidence, "sn40l"), float(chip(evidence, REFERENCE_CHIP)["hbm_tb_per_s"])
-    low, high = (own[column] if pd.notna(own[column]) else own["hbm_tb_per_s"]
-                 for column in ("hbm_tb_per_s_low", "hbm_tb_per_s_high"))
+    low, high = (
+        own[column] if pd.notna(own[column]) else own["hbm_tb_per_s"]
+        for column in ("hbm_tb_per_s_low", "hbm_tb_per_s_high")
+    )
     found = _of_chips(evidence, float(own["hbm_tb_per_s"]) / nvidia, "sn40l", REFERENCE_CHIP)
-    return Measured(found.value, float(low) / nvidia, float(high) / nvidia, rows=found.rows, sources=found.sources)
+    return Measured(
+        found.value,
+        float(low) / nvidia,
+        float(high) / nvidia,
+        rows=found.rows,
+        sources=found.sources,
+    )
 
 
 @measures("C27", "bandwidth")

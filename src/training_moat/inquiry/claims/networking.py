@@ -49,7 +49,9 @@ def dense_pipeline(evidence: Evidence) -> Measured:
     handed, summed = chips - 1, 2 * float(model.layers) * ring_traffic(chips)
     frame = evidence.table("models")
     frame = frame[frame["id"] == REFERENCE_MODEL]
-    return Measured(handed / summed, rows=keys(frame, "models"), sources=cited(frame) + ("shoeybi2019",))
+    return Measured(
+        handed / summed, rows=keys(frame, "models"), sources=cited(frame) + ("shoeybi2019",)
+    )
 
 
 def serving_set_ups(evidence: Evidence) -> pd.DataFrame:
@@ -57,14 +59,27 @@ def serving_set_ups(evidence: Evidence) -> pd.DataFrame:
     is free of tensor and expert parallelism."""
     told = evidence.table("serving_measurements")
     told = told[(told["n_chips"] > 1) & told["parallelism"].notna()]
-    told = told.assign(set_up=told["parallelism"], pure=~told["parallelism"].str.contains(r"TP(?!1\b)|EP"))
+    told = told.assign(
+        set_up=told["parallelism"], pure=~told["parallelism"].str.contains(r"TP(?!1\b)|EP")
+    )
     found = evidence.table("serving_inferencex")
-    found = found.assign(set_up="TP" + found["tp_size"].astype(str) + " PP" + found["pp_size"].astype(str) + " EP"
-                         + found["moe_ep_size"].astype(str),
-                         pure=(found["tp_size"] <= 1) & (found["moe_ep_size"] <= 1))
+    found = found.assign(
+        set_up="TP"
+        + found["tp_size"].astype(str)
+        + " PP"
+        + found["pp_size"].astype(str)
+        + " EP"
+        + found["moe_ep_size"].astype(str),
+        pure=(found["tp_size"] <= 1) & (found["moe_ep_size"] <= 1),
+    )
     found = found[(found["tp_size"] > 1) | (found["moe_ep_size"] > 1) | (found["pp_size"] > 1)]
     columns = ["row_id", "model_id", "chip_id", "set_up", "pure", "source", "table"]
-    both = pd.concat([told.assign(table="serving_measurements")[columns], found.assign(table="serving_inferencex")[columns]])
+    both = pd.concat(
+        [
+            told.assign(table="serving_measurements")[columns],
+            found.assign(table="serving_inferencex")[columns],
+        ]
+    )
     return both.drop_duplicates(["model_id", "chip_id", "set_up"], ignore_index=True)
 
 
@@ -78,8 +93,11 @@ def measured_serving(evidence: Evidence) -> Measured:
 @measures("C21", "expert_group")
 def expert_group(evidence: Evidence) -> Measured:
     frame = evidence.table("disclosed_service")
-    return Measured(float(frame["decode_expert_group_chips"].iloc[0]),
-                    rows=keys(frame, "disclosed_service", "service"), sources=cited(frame))
+    return Measured(
+        float(frame["decode_expert_group_chips"].iloc[0]),
+        rows=keys(frame, "disclosed_service", "service"),
+        sources=cited(frame),
+    )
 
 
 def link_per_flop(frame: pd.DataFrame) -> pd.Series:
@@ -102,14 +120,19 @@ def limited_networks(evidence: Evidence) -> Measured:
 @measures("C22", "serving")
 def startups_that_serve(evidence: Evidence) -> Measured:
     frame = confirmed(startups(evidence))
-    frame = frame[(frame["direction"] == "inference") & frame["event_type"].isin(["launch", "pivot", "deal"])]
+    frame = frame[
+        (frame["direction"] == "inference") & frame["event_type"].isin(["launch", "pivot", "deal"])
+    ]
     frame = frame[frame["company"].isin(startup_vendors(evidence))]
     return counted(frame, "startup_events", float(frame["company"].nunique()))
 
 
 def years_between(first: str, last: str) -> float:
     """Years between two dates of the tables, of which months count."""
-    year, month = zip(*(map(int, re.match(r"(\d{4})-(\d{2})", date).groups()) for date in (first, last)), strict=True)
+    year, month = zip(
+        *(map(int, re.match(r"(\d{4})-(\d{2})", date).groups()) for date in (first, last)),
+        strict=True,
+    )
     return year[1] - year[0] + (month[1] - month[0]) / 12
 
 
@@ -141,7 +164,9 @@ def measured_scaling(evidence: Evidence) -> Measured:
     frame = frame[frame["chip_id"].map(vendor) == "NVIDIA"]
     last = frame.sort_values("n_chips", kind="stable").groupby("family_id").tail(1)
     kept = last["efficiency_vs_smallest"]
-    low, middle, high = (float(np.percentile(kept, q)) for q in (5, 50, 95)) if len(kept) else (None,) * 3
+    low, middle, high = (
+        (float(np.percentile(kept, q)) for q in (5, 50, 95)) if len(kept) else (None,) * 3
+    )
     return Measured(middle, low, high, rows=keys(last, "scaling_measurements"), sources=cited(last))
 
 
@@ -150,11 +175,28 @@ def waiting_for_gradients(evidence: Evidence) -> Measured:
     """Share of a modelled step in which chips wait for the exchange of gradients and weights between
     replicas, for the published run of Llama 3 405B (Dubey et al. 2024, table 4)."""
     predict = evidence.hook("predict_training", training.predict)
-    answer = predict([{"id": "llama3", "model": "llama3.1-405b", "chip": REFERENCE_CHIP, "chips": 8192, "tp": 8, "pp": 16,
-                       "dp": 64, "seq_len": 8192, "global_batch": 2048, "precision": "bf16"}])[0]
+    answer = predict(
+        [
+            {
+                "id": "llama3",
+                "model": "llama3.1-405b",
+                "chip": REFERENCE_CHIP,
+                "chips": 8192,
+                "tp": 8,
+                "pp": 16,
+                "dp": 64,
+                "seq_len": 8192,
+                "global_batch": 2048,
+                "precision": "bf16",
+            }
+        ]
+    )[0]
     if not answer["ok"]:
         raise InputError(f"claims: {answer['error']}")
     frame = evidence.table("chips")
     frame = frame[frame["id"] == REFERENCE_CHIP]
-    return Measured(answer["seconds"]["data_parallel"] / answer["step_time_s"], rows=keys(frame, "chips"),
-                    sources=cited(frame, column="source_network") + ("llama3_2024",))
+    return Measured(
+        answer["seconds"]["data_parallel"] / answer["step_time_s"],
+        rows=keys(frame, "chips"),
+        sources=cited(frame, column="source_network") + ("llama3_2024",),
+    )

@@ -56,7 +56,9 @@ def tied_fp4(evidence: Evidence) -> Measured:
 @measures("C28", "runs")
 def nvidia_runs(evidence: Evidence) -> Measured:
     frame = evidence.table("low_precision_runs").dropna(subset="hardware_vendor")
-    return share(frame, frame["hardware_vendor"].str.contains("NVIDIA"), "low_precision_runs", sampled=True)
+    return share(
+        frame, frame["hardware_vendor"].str.contains("NVIDIA"), "low_precision_runs", sampled=True
+    )
 
 
 @measures("C28", "formats")
@@ -98,9 +100,13 @@ def delay_cost(evidence: Evidence) -> Measured:
     if spent is None or late.empty or run.empty:
         return Measured(None)
     spending_usd = float(spent[1]) * 1e9 * float(late["months"].iloc[0]) / 12
-    return Measured(spending_usd / float(run["cost_usd_2023"].iloc[0]),
-                    rows=keys(lab, "market_splits") + keys(late, "switching_cases") + keys(run, "training_runs"),
-                    sources=cited(lab, late, run))
+    return Measured(
+        spending_usd / float(run["cost_usd_2023"].iloc[0]),
+        rows=keys(lab, "market_splits")
+        + keys(late, "switching_cases")
+        + keys(run, "training_runs"),
+        sources=cited(lab, late, run),
+    )
 
 
 @measures("C33", "speed_up")
@@ -109,8 +115,16 @@ def speed_up(evidence: Evidence) -> Measured:
     advantage is enough, so the upper end may be without limit."""
     frame = evidence.table("switching_assumptions")
     drawn = uncertainty.sample([uncertainty.of_row(row) for _, row in frame.iterrows()], 2**15)
-    needed = switching.paper_advantage(switching.breakeven_advantage(move(drawn, LARGE_BUYER_MUSD)), drawn["realised_share"])
+    needed = switching.paper_advantage(
+        switching.breakeven_advantage(move(drawn, LARGE_BUYER_MUSD)), drawn["realised_share"]
+    )
     threshold = float(evidence.row("claim_tests", "speed_up", "test")["threshold"])
     low, middle, high = (float(np.quantile(needed, q, method="higher")) for q in (0.05, 0.5, 0.95))
-    return Measured(middle, low, high, float(np.mean(needed >= threshold)),
-                    keys(frame, "switching_assumptions", "name"), cited(frame))
+    return Measured(
+        middle,
+        low,
+        high,
+        float(np.mean(needed >= threshold)),
+        keys(frame, "switching_assumptions", "name"),
+        cited(frame),
+    )

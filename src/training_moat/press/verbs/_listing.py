@@ -12,7 +12,9 @@ from training_moat.core.errors import InputError
 def add_pattern(parser: argparse.ArgumentParser, example: str) -> None:
     """Declare the one argument."""
     parser.epilog = f"example: {example}"
-    parser.add_argument("pattern", metavar="PATTERN", nargs="?", default="", help="part of an id, a name or a maker")
+    parser.add_argument(
+        "pattern", metavar="PATTERN", nargs="?", default="", help="part of an id, a name or a maker"
+    )
 
 
 def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[str]) -> None:
@@ -20,9 +22,17 @@ def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[s
     text = frame[searched].astype(str).agg(" ".join, axis=1).str.lower()
     found = frame[text.str.contains(pattern.lower(), regex=False)]
     if found.empty:
-        raise InputError(f"nothing in the table contains '{pattern}'; leave the pattern out to see all {len(frame)}.")
+        raise InputError(
+            f"nothing in the table contains '{pattern}'; leave the pattern out to see all {len(frame)}."
+        )
     cells = found[columns].astype(object).where(found[columns].notna(), "")
-    shown = cells.map(lambda value: f"{value:,.6g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value))
+    shown = cells.map(
+        lambda value: (
+            f"{value:,.6g}"
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+            else str(value)
+        )
+    )
     width = {column: max(len(column), shown[column].str.len().max()) for column in columns}
     print("  ".join(column.ljust(width[column]) for column in columns).rstrip())
     for row in shown.itertuples(index=False, name=None):

@@ -13,7 +13,9 @@ from ..errors import WorkFailed
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = "example: moat check"
-    parser.add_argument("--root", metavar="DIR", help="folder with data/ and scenarios/ (default: the book's)")
+    parser.add_argument(
+        "--root", metavar="DIR", help="folder with data/ and scenarios/ (default: the book's)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -24,7 +26,9 @@ def run(options: argparse.Namespace) -> None:
     for problem in problems:
         print(problem)
     if problems:
-        raise WorkFailed(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in tables and scenarios")
+        raise WorkFailed(
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in tables and scenarios"
+        )
     with paths.at(options.root):
         tables = inventory.overview()
     print(f"{len(tables)} tables with {tables['rows'].sum():,} rows are right")

@@ -8,7 +8,18 @@ from training_moat.catalog import chips
 
 from . import _listing
 
-_COLUMNS = ["id", "vendor", "name", "announced", "bf16_tflops", "fp8_tflops", "hbm_gb", "hbm_tb_per_s", "sram_mb", "supports_training"]
+_COLUMNS = [
+    "id",
+    "vendor",
+    "name",
+    "announced",
+    "bf16_tflops",
+    "fp8_tflops",
+    "hbm_gb",
+    "hbm_tb_per_s",
+    "sram_mb",
+    "supports_training",
+]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,4 +30,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the chips whose id, name or maker contains the pattern."""
     frame = chips.frame()
-    _listing.show(frame, options.pattern, ["id", "vendor", "name"], [column for column in _COLUMNS if column in frame])
+    _listing.show(
+        frame,
+        options.pattern,
+        ["id", "vendor", "name"],
+        [column for column in _COLUMNS if column in frame],
+    )

@@ -20,11 +20,24 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="low-precision", help="which experiment")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
-        "--quick", action="store_true", help="the short form (about a minute) that continuous integration checks"
+        "--quick",
+        action="store_true",
+        help="the short form (about a minute) that continuous integration checks",
     )
-    form.add_argument("--manifest", type=Path, metavar="FILE", help="run again what this manifest of an earlier run records")
-    parser.add_argument("--seeds", metavar="N,N,...", help="other seeds than the design's: are the verdicts the same?")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: two, or one on a single core)")
+    form.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="run again what this manifest of an earlier run records",
+    )
+    parser.add_argument(
+        "--seeds",
+        metavar="N,N,...",
+        help="other seeds than the design's: are the verdicts the same?",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: two, or one on a single core)"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -40,9 +53,15 @@ def run(options: argparse.Namespace) -> None:
         raise unknown("experiment", options.name, _EXPERIMENTS)
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
-    table = experiment.run(options.quick, options.out, _seeds(options.seeds), options.workers, options.manifest)
+    table = experiment.run(
+        options.quick, options.out, _seeds(options.seeds), options.workers, options.manifest
+    )
     for row in analysis.verdicts(pd.read_csv(table)).itertuples():
-        number = "" if pd.isna(row.number) else f" ({row.number:.3g} against {row.threshold:g} {row.unit})"
+        number = (
+            ""
+            if pd.isna(row.number)
+            else f" ({row.number:.3g} against {row.threshold:g} {row.unit})"
+        )
         print(f"{row.hypothesis} {row.verdict:12} {row.claim}{number}")
     print(table)
 
@@ -53,4 +72,6 @@ def _seeds(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--seeds {text}: expected whole numbers separated by commas, such as 21,22,23,24.") from None
+        raise InputError(
+            f"--seeds {text}: expected whole numbers separated by commas, such as 21,22,23,24."
+        ) from None

@@ -8,7 +8,17 @@ from training_moat.catalog import models
 
 from . import _listing
 
-_COLUMNS = ["id", "name", "organisation", "released", "layers", "hidden", "experts", "params_b", "active_params_b"]
+_COLUMNS = [
+    "id",
+    "name",
+    "organisation",
+    "released",
+    "layers",
+    "hidden",
+    "experts",
+    "params_b",
+    "active_params_b",
+]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,4 +29,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the models whose id, name or maker contains the pattern."""
     frame = models.frame()
-    _listing.show(frame, options.pattern, ["id", "name", "organisation"], [column for column in _COLUMNS if column in frame])
+    _listing.show(
+        frame,
+        options.pattern,
+        ["id", "name", "organisation"],
+        [column for column in _COLUMNS if column in frame],
+    )

@@ -14,14 +14,23 @@ from training_moat.core.errors import InputError
 from training_moat.inquiry import predict
 
 _BATCH = 500
-_KINDS: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {"training": predict.training, "serving": predict.serving}
+_KINDS: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "training": predict.training,
+    "serving": predict.serving,
+}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = """example: echo '{"id": 1, "model": "llama3.1-405b", "chip": "h100-sxm", "chips": 16384}' | moat predict training"""
     parser.add_argument("kind", metavar="training|serving", help="what to predict")
-    parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="JSON lines, one case each (default: standard input)")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        default="-",
+        help="JSON lines, one case each (default: standard input)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
         return _answer(lines, _KINDS[options.kind])
 
 
-def _answer(lines: TextIO, predicted: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> int:
+def _answer(
+    lines: TextIO, predicted: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+) -> int:
     failed = False
     cases = parse(lines)
     while batch := list(islice(cases, _BATCH)):
@@ -60,7 +71,11 @@ def parse(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             yield {"_bad": _error(None, f"line {number}: not valid JSON ({error}).")}
             continue
         if not isinstance(case, dict):
-            yield {"_bad": _error(None, f"line {number}: expected a JSON object, got {type(case).__name__}.")}
+            yield {
+                "_bad": _error(
+                    None, f"line {number}: expected a JSON object, got {type(case).__name__}."
+                )
+            }
         elif "_bad" in case:
             yield {"_bad": _error(case.get("id"), f"line {number}: unknown field '_bad'.")}
         else:

@@ -38,7 +38,13 @@ def run(options: argparse.Namespace) -> None:
 
 def _cells(answer: dict[str, Any]) -> list[Any]:
     plan = [answer["plan"][name] for name in COLUMNS]
-    return [*plan, answer["step_time_s"], answer["mfu"], answer["memory_gib"]["total"], answer["fits"]]
+    return [
+        *plan,
+        answer["step_time_s"],
+        answer["mfu"],
+        answer["memory_gib"]["total"],
+        answer["fits"],
+    ]
 
 
 def _shown(value: Any) -> str:

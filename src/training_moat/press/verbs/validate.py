@@ -8,7 +8,11 @@ import argparse
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = "example: moat validate --by chip_id"
-    parser.add_argument("--by", default="source", help="group rows by source, chip_id, family, kind, format or stack (default: source)")
+    parser.add_argument(
+        "--by",
+        default="source",
+        help="group rows by source, chip_id, family, kind, format or stack (default: source)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -26,8 +30,14 @@ def run(options: argparse.Namespace) -> None:
     print("mean absolute percentage error of predicted step times")
     print(table.to_string(index=False))
     memory = validation.memory_rows()
-    print(f"\npeak memory: {100 * memory['error'].abs().mean():.1f}% over {len(memory)} measured runs")
+    print(
+        f"\npeak memory: {100 * memory['error'].abs().mean():.1f}% over {len(memory)} measured runs"
+    )
     covered = validation.coverage()
     for row in covered.itertuples():
-        print(f"90% interval, {row.kind}: holds {100 * row.coverage:.0f}% of {row.rows} runs of sources left out")
-    print(f"not usable: {int(validation.unused()['rows'].sum())} configurations (see the validation chapter)")
+        print(
+            f"90% interval, {row.kind}: holds {100 * row.coverage:.0f}% of {row.rows} runs of sources left out"
+        )
+    print(
+        f"not usable: {int(validation.unused()['rows'].sum())} configurations (see the validation chapter)"
+    )
