@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 import training_moat
+from training_moat.calibrate import fit_training, measured_training
+from training_moat.calibrate.measured_training import Rows
 from training_moat.catalog import chips as chip_catalog
-from training_moat.core.training import hardware_flops_per_step
+from training_moat.core.training_step import hardware_flops_per_step
 from training_moat.core.workload import params
-from training_moat.inquiry import calibration, constants, measured_training
-from training_moat.inquiry.measured_training import Rows
+from training_moat.predict import training_constants
 
 from .peers import Peer
 from .peers.environment import PeerFailed
@@ -55,15 +56,15 @@ def _predictions(
         OURS,
         ours,
         "stored constants, fitted on all sources",
-        calibration.predict_rows(rows, constants.load()),
+        fit_training.predict_rows(rows, training_constants.load()),
     )
     if with_left_out:
-        blind = calibration.fit(usable.take(~held)).constants
+        blind = fit_training.fit(usable.take(~held)).constants
         yield (
             OURS,
             ours,
             "constants of a fit without this source",
-            calibration.predict_rows(rows, blind),
+            fit_training.predict_rows(rows, blind),
         )
     for name, peer in peers.items():
         yield name, peer.version, SETTINGS[name], _peer_seconds(peer, rows)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
-from training_moat.core.training import step_time
+from training_moat.core.training_step import step_time
 from training_moat.core.workload import params
-from training_moat.inquiry import constants as known
-from training_moat.inquiry import training, training_cases
+from training_moat.predict import training, training_plans
+from training_moat.predict import training_constants as known
 
 from .peers.environment import ONE_THREAD
 
@@ -40,11 +40,11 @@ class Search:
 
     def __init__(self, request: Mapping[str, Any]) -> None:
         self.request = request
-        self.case = training_cases.parse(request)
+        self.case = training_plans.parse(request)
         constants, case = known.load(), self.case
         self.node = known.node(constants, case.chip, case.precision)
         self.efficiency = known.efficiency(constants, case.chip, case.precision, case.stack)
-        self.plan = training_cases.plan(case, case.plans)
+        self.plan = training_plans.plan(case, case.plans)
 
     def best(self) -> dict[str, Any]:
         """The whole search as a caller asks for it: parse, list, time, weigh, sort, answer."""

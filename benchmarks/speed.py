@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
-from training_moat.inquiry import training
+from training_moat.predict import training
 
 from .ours import GPT3, GPT3_IN_2021, Search, command_line_seconds
 from .peers import Peer

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from training_moat import __version__
 from training_moat.core.errors import InputError, nearest
-from training_moat.press.errors import WorkFailed
+from training_moat.press.failures import WorkFailed
 
 VERBS = {
     "build": "build the book: every chapter, then the site",
@@ -31,7 +31,7 @@ VERBS = {
 """Verb and what it does. A verb lives in press/verbs/<verb>.py, with `add` and `run`."""
 
 
-NEEDS = {"predict": "training_moat.inquiry.predict"}
+NEEDS = {"predict": "training_moat.predict.answers"}
 """Modules without which a verb is not offered."""
 
 

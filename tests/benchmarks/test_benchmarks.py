@@ -8,8 +8,8 @@ from benchmarks import accuracy, report, speed
 from benchmarks.ours import GPT3, Search
 from benchmarks.peers import environment
 from benchmarks.timing import rate
+from training_moat.calibrate import measured_training
 from training_moat.catalog import tables
-from training_moat.inquiry import measured_training
 
 
 def cells(markdown):

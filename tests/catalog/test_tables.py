@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from training_moat.catalog import check, chips, descriptor, files, models, tables
+from training_moat.catalog import checking, chips, descriptor, files, models, tables
 from training_moat.core.errors import InputError
 
 SPELLED = [
@@ -18,7 +18,7 @@ SPELLED = [
 
 
 def test_nothing_is_wrong():
-    assert [str(problem) for problem in check.run()] == []
+    assert [str(problem) for problem in checking.run()] == []
 
 
 def test_every_file_is_described_and_every_description_has_its_file():

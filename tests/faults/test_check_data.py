@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from training_moat.catalog import check, tables
+from training_moat.catalog import checking, tables
 from training_moat.core.errors import InputError
 
 
 def sentences(project):
-    return [str(problem) for problem in check.run(project)]
+    return [str(problem) for problem in checking.run(project)]
 
 
 def test_the_copy_is_sound(project):

@@ -2,14 +2,14 @@
 
 import pytest
 
-from training_moat.catalog import check
+from training_moat.catalog import checking
 
 
 def test_a_good_scenario_passes(project):
     (project / "scenarios" / "good.yaml").write_text(
         "title: x\nchips: {big: {base: sn40l, hbm_gb: 128}}\n", encoding="utf-8"
     )
-    assert check.run(project) == []
+    assert checking.run(project) == []
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,13 @@ def test_a_good_scenario_passes(project):
 )
 def test_a_bad_scenario_is_one_sentence(project, text, sentence):
     (project / "scenarios" / "bad.yaml").write_text(text, encoding="utf-8")
-    (found,) = [str(problem) for problem in check.run(project)]
+    (found,) = [str(problem) for problem in checking.run(project)]
     assert sentence in found
 
 
 def test_a_broken_table_hides_no_other_problem_and_stops_the_scenarios(project):
     (project / "scenarios" / "bad.yaml").write_text("chipz: {}", encoding="utf-8")
     (project / "data" / "chips.csv").unlink()
-    assert [str(problem) for problem in check.run(project)] == [
+    assert [str(problem) for problem in checking.run(project)] == [
         "data/chips.csv: expected this file; datapackage.json names it"
     ]

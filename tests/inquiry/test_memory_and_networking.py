@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from training_moat.calibrate import fit_collectives
 from training_moat.catalog import chips
-from training_moat.inquiry import collectives, networking, tiers
+from training_moat.inquiry import holding, networking
 
 
 @pytest.fixture(scope="module")
 def verdicts():
-    return tiers.verdicts("llama3.1-70b")
+    return holding.verdicts("llama3.1-70b")
 
 
 def test_every_chip_has_both_verdicts_and_a_reason(verdicts) -> None:
@@ -31,7 +32,7 @@ def test_a_chip_that_holds_training_takes_at_least_the_bytes(verdicts) -> None:
 
 @pytest.mark.parametrize("model", ["llama3.1-8b", "deepseek-v3", "gpt-oss-120b"])
 def test_nothing_breaks_on_other_models(model: str) -> None:
-    assert len(tiers.verdicts(model, optimizer="sgd", seq_len=2048, precision="fp8")) == len(
+    assert len(holding.verdicts(model, optimizer="sgd", seq_len=2048, precision="fp8")) == len(
         chips.all_chips()
     )
 
@@ -41,16 +42,17 @@ def test_smaller_optimizers_need_no_more_chips() -> None:
 
     shape = models.model("llama3.1-70b")
     full, lean = (
-        tiers.training_need(shape, optimizer=name).bytes_per_chip for name in ("adamw", "adam8bit")
+        holding.training_need(shape, optimizer=name).bytes_per_chip
+        for name in ("adamw", "adam8bit")
     )
     assert (lean <= full).all()
 
 
 def test_collectives_meet_their_target_by_kind() -> None:
-    found = collectives.errors()
-    by_kind = collectives.by_kind(found[found["large"]])
+    found = fit_collectives.errors()
+    by_kind = fit_collectives.by_kind(found[found["large"]])
     assert {"all_reduce", "all_gather", "all_to_all"} <= set(by_kind.index) and by_kind.max() < 0.15
-    assert len(collectives.held_out_errors()) > 5
+    assert len(fit_collectives.held_out_errors()) > 5
 
 
 def test_neighbour_links_cost_a_pipeline_nothing_and_experts_much() -> None:

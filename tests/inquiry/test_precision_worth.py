@@ -5,7 +5,8 @@ import pytest
 
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
-from training_moat.inquiry import precision_words, precision_worth, training
+from training_moat.inquiry import precision_words, precision_worth
+from training_moat.predict import training
 
 
 @pytest.fixture(scope="module")

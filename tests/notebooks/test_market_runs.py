@@ -6,7 +6,7 @@ import pytest
 
 from training_moat.inquiry import market
 from training_moat.press import notebooks
-from training_moat.press.files import CHAPTERS, ROOT
+from training_moat.press.folders import CHAPTERS, ROOT
 
 pytestmark = pytest.mark.slow
 

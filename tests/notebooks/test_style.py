@@ -8,8 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from training_moat.catalog import tables
-from training_moat.inquiry import parameters
+from training_moat.catalog import parameters, tables
 from training_moat.press import notebooks
 
 CHAPTERS = Path(__file__).resolve().parents[2] / "chapters"

@@ -5,7 +5,7 @@ import pytest
 
 from training_moat.core.errors import InputError
 from training_moat.press import notebooks, scenarios, site
-from training_moat.press.errors import WorkFailed
+from training_moat.press.failures import WorkFailed
 
 
 def made(parameters='a = 1\nb = ["x"]\nc = None', outputs=()):

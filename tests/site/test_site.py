@@ -10,7 +10,7 @@ from urllib.parse import urldefrag, urljoin
 import pytest
 
 from training_moat.press import building, notebooks, site
-from training_moat.press.files import ROOT
+from training_moat.press.folders import ROOT
 
 pytestmark = pytest.mark.slow
 PAGES = [f"{page}.html" for page in notebooks.toc_pages()]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.errors import unknown
-from ..core.machine import Chip, Link, Tier
-from ..core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
-from . import scenario, spelling, tables
+from training_moat.catalog import scenario, spelling, tables
+from training_moat.core.errors import unknown
+from training_moat.core.machine import Chip, Link, Tier
+from training_moat.core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
 
 PEAK_COLUMNS = {
     "fp32": "fp32_tflops",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from math import isfinite, sqrt
 from typing import Any
 
-from ..core.errors import InputError
+from training_moat.core.errors import InputError
 
 DENSE_LAYER, ATTENTION = 12, 4
 """Weights over hidden^2 of a whole dense layer and of its attention alone."""

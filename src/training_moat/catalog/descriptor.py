@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import InputError, unknown
-from .paths import data_folder
+from training_moat.catalog.paths import data_folder
+from training_moat.core.errors import InputError, unknown
 
 SEPARATOR = ";"
 """Between the items of a cell that holds several."""

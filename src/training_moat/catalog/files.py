@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.errors import InputError, nearest
-from . import descriptor, schemas
-from .paths import data_folder
-from .problems import Problem
+from training_moat.catalog import descriptor, schemas
+from training_moat.catalog.paths import data_folder
+from training_moat.catalog.problems import Problem
+from training_moat.core.errors import InputError, nearest
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..core.workload import derived_params
-from . import descriptor, files, models, tables
+from training_moat.catalog import descriptor, files, models, tables
+from training_moat.core.workload import derived_params
 
 STRENGTH = {
     "datasheet": "maker's own word",

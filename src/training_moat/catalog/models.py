@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.errors import unknown
-from ..core.workload import Transformer
-from . import scenario, spelling, tables
+from training_moat.catalog import scenario, spelling, tables
+from training_moat.core.errors import unknown
+from training_moat.core.workload import Transformer
 
 SIZES = tuple(
     name

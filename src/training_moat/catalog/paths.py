@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from ..core.errors import InputError
+from training_moat.core.errors import InputError
 
 MARK = Path("data") / "datapackage.json"
 """The file that tells the project's root from any other folder."""

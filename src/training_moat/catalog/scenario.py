@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ..core.errors import InputError, unknown
-from . import descriptor, files, schemas, shape_gaps
+from training_moat.catalog import descriptor, files, schemas, shape_gaps
+from training_moat.core.errors import InputError, unknown
 
 KINDS = ("chips", "models")
 """Tables that a scenario may add to."""

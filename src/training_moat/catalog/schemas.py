@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from ..core.errors import nearest
-from . import descriptor
-from .problems import Problem
+from training_moat.catalog import descriptor
+from training_moat.catalog.problems import Problem
+from training_moat.core.errors import nearest
 
 Cells = pd.DataFrame
 """A frame of text as it stands in a file; blank cells are missing."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
-from ..core.errors import InputError
-from ..core.workload import Transformer, derived_params
-from .customary_shape import guessed
+from training_moat.catalog.customary_shape import guessed
+from training_moat.core.errors import InputError
+from training_moat.core.workload import Transformer, derived_params
 
 YES_OR_NO = ("gated_ffn", "tied_embeddings")
 """Columns that may be true or false."""

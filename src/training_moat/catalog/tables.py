@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from . import descriptor, files, scenario
+from training_moat.catalog import descriptor, files, scenario
 
 
 def names() -> list[str]:

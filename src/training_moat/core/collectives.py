@@ -14,8 +14,8 @@ model of Hockney (Thakur, Rabenseifner and Gropp 2005, section 3):
 
 from __future__ import annotations
 
-from .elementwise import Number, log2, maximum, minimum, where
-from .fabrics import HOPS, Fabric, diameter, group_bytes_per_s, mean_hops
+from training_moat.core.elementwise import Number, log2, maximum, minimum, where
+from training_moat.core.fabrics import HOPS, Fabric, diameter, group_bytes_per_s, mean_hops
 
 _TINY = 1e-30
 """Keeps a rate of zero (a protocol the fabric lacks) from dividing by zero."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .elementwise import Number, ceil, log, maximum, minimum, where
-from .errors import unknown
-from .machine import Link
+from training_moat.core.elementwise import Number, ceil, log, maximum, minimum, where
+from training_moat.core.errors import unknown
+from training_moat.core.machine import Link
 
 TORUS_AXES = {"torus2d": 2, "torus3d": 3}
 """Tori and their number of axes."""

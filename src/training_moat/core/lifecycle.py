@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from .elementwise import Number, all_true, exp, log, where
-from .errors import InputError, unknown
-from .units import SECONDS_PER_HOUR
+from training_moat.core.elementwise import Number, all_true, exp, log, where
+from training_moat.core.errors import InputError, unknown
+from training_moat.core.units import SECONDS_PER_HOUR
 
 DEFINITIONS = ("final_run", "all_training", "all_rnd")
 """What counts as training: the pre-training run alone; with post-training; with all R&D compute."""

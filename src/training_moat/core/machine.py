@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .elementwise import Number
-from .errors import InputError
+from training_moat.core.elementwise import Number
+from training_moat.core.errors import InputError
 
 FORMAT_FALLBACKS = {
     "fp8": ("fp16", "bf16"),

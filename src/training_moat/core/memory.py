@@ -11,9 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .elementwise import Number, ceil, logical_and, maximum, minimum, where
-from .plan import Plan
-from .workload import Transformer, embedding_params, expert_params, expert_params_total, params
+from training_moat.core.elementwise import Number, ceil, logical_and, maximum, minimum, where
+from training_moat.core.plan import Plan
+from training_moat.core.workload import (
+    Transformer,
+    embedding_params,
+    expert_params,
+    expert_params_total,
+    params,
+)
 
 WEIGHT_BYTES = 2.0
 MASTER_BYTES = 4.0

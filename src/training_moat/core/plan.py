@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .elementwise import Number, logical_and, logical_or, where
-from .workload import Transformer
+from training_moat.core.elementwise import Number, logical_and, logical_or, where
+from training_moat.core.workload import Transformer
 
 RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
 """Activation recomputation: nothing; single modules; whole layers. Which modules: the attention core (Korthikanti et al.

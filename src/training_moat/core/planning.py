@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from .machine import Chip
-from .plan import Plan, layers_fit_pipeline
-from .workload import Transformer
+from training_moat.core.machine import Chip
+from training_moat.core.plan import Plan, layers_fit_pipeline
+from training_moat.core.workload import Transformer
 
 MAX_TENSOR_PARALLEL = 64
 MAX_PIPELINE_STAGES = 256

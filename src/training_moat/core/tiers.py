@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .elementwise import Number, maximum, minimum
-from .machine import Chip, Tier
+from training_moat.core.elementwise import Number, maximum, minimum
+from training_moat.core.machine import Chip, Tier
 
 USABLE_SHARE = 0.95
 """Share of a tier that data may fill; the rest is code, buffers and fragmentation (serving engines reserve

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .elementwise import Number, maximum, minimum, where
+from training_moat.core.elementwise import Number, maximum, minimum, where
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """Pictures of the book: Altair builders that take tidy frames and know no model, published offline."""
 
-from .bars import bars, stacked_bars
-from .cards import cards
-from .grids import heatmap, timeline, tornado
-from .lines import lines
-from .number_line import number_line
-from .points import points, ranges
-from .publishing import publish, sentence, table
-from .theme import COMPANY_COLOURS, VERDICT_COLOURS
+from training_moat.figures.bars import bars, stacked_bars
+from training_moat.figures.cards import cards
+from training_moat.figures.findings import expect
+from training_moat.figures.grids import heatmap, timeline, tornado
+from training_moat.figures.lines import lines
+from training_moat.figures.number_line import number_line
+from training_moat.figures.points import points, ranges
+from training_moat.figures.publishing import publish, sentence, table
+from training_moat.figures.theme import COMPANY_COLOURS, VERDICT_COLOURS
 
 __all__ = [
     "COMPANY_COLOURS",
     "VERDICT_COLOURS",
     "bars",
     "cards",
+    "expect",
     "heatmap",
     "lines",
     "number_line",

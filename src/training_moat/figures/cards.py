@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from training_moat.core.errors import InputError
-
-from . import parts, publishing, theme
+from training_moat.figures import parts, publishing, theme
 
 # Runs inside its own figure; without scripts all cards stay visible and the menus do nothing.
 _SCRIPT = """(function () {

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from . import parts, theme
+from training_moat.figures import parts, theme
 
 
 def heatmap(

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from . import parts, theme
+from training_moat.figures import parts, theme
 
 
 def _ends(data: pd.DataFrame, x: str, y: str, series: str) -> pd.DataFrame:

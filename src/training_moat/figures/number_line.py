@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from . import parts, theme
+from training_moat.figures import parts, theme
 
 
 def number_line(

@@ -19,7 +19,7 @@ import altair as alt
 import vl_convert
 from PIL import Image
 
-from . import theme
+from training_moat.figures import theme
 
 VEGALITE = "6.4"
 PNG_WIDTH = 640

@@ -15,9 +15,8 @@ import pandas as pd
 from IPython.display import display
 
 from training_moat.core.errors import InputError
-
-from . import offline
-from .theme import VERDICT_COLOURS
+from training_moat.figures import offline
+from training_moat.figures.theme import VERDICT_COLOURS
 
 _numbers: dict[str, dict[str, int]] = {"Figure": {}, "Table": {}}
 REFERENCES = "references.html"

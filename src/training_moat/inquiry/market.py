@@ -14,12 +14,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from ..catalog import tables
-from ..core import lifecycle
-from ..core.errors import InputError, unknown
-from ..core.units import TERA
-from . import uncertainty
-from .uncertainty import Draws, Probability, Summary, Uncertain
+from training_moat.catalog import tables
+from training_moat.core import lifecycle
+from training_moat.core.errors import InputError, unknown
+from training_moat.core.units import TERA
+from training_moat.inquiry import uncertainty
+from training_moat.inquiry.uncertainty import Draws, Probability, Summary, Uncertain
 
 TEN = 10.0
 """The article's ratio: inference ten times training."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..catalog import tables
-from ..core import lifecycle
-from ..core.units import SECONDS_PER_HOUR, TERA
-from . import market, uncertainty
+from training_moat.catalog import tables
+from training_moat.core import lifecycle
+from training_moat.core.units import SECONDS_PER_HOUR, TERA
+from training_moat.inquiry import market, uncertainty
 
 HALF_YEAR_DAYS = 183.0
 DEEPSEEK_DAY = "deepseek-2025-02"

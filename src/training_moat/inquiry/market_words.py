@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from . import market
-from .market import TEN, Case, figure
+from training_moat.inquiry import market
+from training_moat.inquiry.market import TEN, Case, figure
 
 
 def percent(share: float) -> str:

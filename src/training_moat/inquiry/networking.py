@@ -9,23 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..catalog import chips as chip_catalog
-from ..catalog import models as model_catalog
-from ..catalog import tables
-from ..core import serving as serving_model
-from ..core.errors import InputError
-from ..core.machine import Chip, Link
-from ..core.units import BITS_PER_BYTE, BYTES_PER_VALUE, GB
-from ..core.workload import active_params, expert_params_total, params
-from . import (
-    calibration,
-    constants,
-    measured_training,
+from training_moat.calibrate import fit_training, measured_training
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import models as model_catalog
+from training_moat.catalog import tables
+from training_moat.core import serving_step as serving_model
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip, Link
+from training_moat.core.units import BITS_PER_BYTE, BYTES_PER_VALUE, GB
+from training_moat.core.workload import active_params, expert_params_total, params
+from training_moat.predict import (
     serving,
     serving_batch,
-    serving_cases,
     serving_constants,
+    serving_plans,
     training,
+    training_constants,
 )
 
 VALUE_BYTES = 2.0
@@ -233,7 +232,7 @@ def scaling(min_points: int = 3) -> pd.DataFrame:
     """
     families = tables.load("scaling_measurements")
     usable = measured_training.usable()
-    seconds = calibration.predict_rows(usable, constants.load())
+    seconds = fit_training.predict_rows(usable, training_constants.load())
     frame = usable.frame.assign(predicted_s=seconds)[
         ["config_id", "predicted_s", "step_seconds", "global_batch", "seq_len"]
     ]
@@ -334,7 +333,7 @@ def _tokens_per_s(
     """Output tokens per second in 8 bit, or None where the caches of the batch find no room. `latency_s`
     replaces the measured time of a step without payload."""
     known = serving_constants.stored()
-    engine = serving_cases.usual_engine(chip, known)
+    engine = serving_plans.usual_engine(chip, known)
     question = serving_batch.Question(
         model, chip, engine, "fp8", "bf16", batch, sequence, sequence, plan
     )
@@ -367,9 +366,9 @@ def natural_experiment() -> pd.DataFrame:
     Columns: job (in words), model, precision, input_len, output_len, batch, chip, chips, measured_ms, predicted_ms, chip_ms (measured times
     chips: the chip-time one token takes).
     """
-    from . import serving_validation
+    from training_moat.calibrate import serving_errors
 
-    rows = serving_validation.rows()
+    rows = serving_errors.rows()
     rows = rows[rows["chip"].isin(["inferentia2", "trainium1"])]
     keys = ["model", "precision", "input_len", "output_len", "batch"]
     both = rows.groupby(keys)["chip"].transform("nunique") == 2

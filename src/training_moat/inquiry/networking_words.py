@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .networking import TARGET
+from training_moat.inquiry.networking import TARGET
 
 
 def answer(

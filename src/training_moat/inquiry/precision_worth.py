@@ -8,7 +8,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
-from training_moat.inquiry import training
+from training_moat.predict import training
 
 SEQUENCE = 8192
 SECONDS_PER_DAY, SECONDS_PER_HOUR = 86_400, 3_600

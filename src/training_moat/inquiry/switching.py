@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from training_moat.catalog import tables
-from training_moat.core import switching as core
+from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry.uncertainty import Draws, Uncertain, of_row, sample, tornado
 

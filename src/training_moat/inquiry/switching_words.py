@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
-from .precision_words import Picture
-from .switching import Breakeven, band
+from training_moat.inquiry.precision_words import Picture
+from training_moat.inquiry.switching import Breakeven, band
 
 
 def times(advantage: float) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.special import expit, logit, ndtri
 from scipy.stats import qmc
 
-from ..core.errors import InputError
+from training_moat.core.errors import InputError
 
 Draws = Mapping[str, np.ndarray]
 Model = Callable[[Draws], np.ndarray]

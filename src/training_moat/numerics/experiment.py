@@ -32,7 +32,7 @@ from training_moat.numerics.design import (
     Thresholds,
 )
 from training_moat.numerics.recipes import recipe
-from training_moat.numerics.training import train
+from training_moat.numerics.training_loop import train
 
 TABLE = "experiment_low_precision.csv"
 MANIFEST = "experiment_low_precision.manifest.json"
@@ -211,7 +211,7 @@ def _fingerprint(design: Design) -> str:
 
 _DECIDING_CODE = (
     "core/formats.py", "numerics/arithmetic.py", "numerics/corpus.py", "numerics/gpt.py", "numerics/recipes.py",
-    "numerics/rounding.py", "numerics/scaling.py", "numerics/training.py",
+    "numerics/rounding.py", "numerics/scaling.py", "numerics/training_loop.py",
 )  # fmt: skip
 
 

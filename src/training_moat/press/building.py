@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import caching, notebooks, site
-from .errors import WorkFailed
-from .files import BUILD
-from .running import Job, execute_all
-from .scenarios import Request, request
+from training_moat.press import caching, notebooks, site
+from training_moat.press.failures import WorkFailed
+from training_moat.press.folders import BUILD
+from training_moat.press.running import Job, execute_all
+from training_moat.press.scenarios import Request, request
 
 
 def jobs(wanted: Request) -> tuple[dict[str, Path], list[Job]]:

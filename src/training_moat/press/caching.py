@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .files import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, write_text
+from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, write_text
 
 CACHE = BUILD / "executed"
 # Rooms whose source a notebook can reach; press and cli build pages but change no number.
-_ROOMS = ("core", "catalog", "numerics", "inquiry", "figures")
+_ROOMS = ("core", "catalog", "predict", "calibrate", "numerics", "inquiry", "claims", "figures")
 _LIBRARIES = ("altair", "numpy", "pandas", "papermill", "scipy", "vl-convert-python")
 
 

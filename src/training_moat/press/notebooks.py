@@ -11,9 +11,8 @@ import yaml
 from nbformat import NotebookNode
 
 from training_moat.core.errors import unknown
-
-from .errors import WorkFailed
-from .files import CHAPTERS, ROOT, beside
+from training_moat.press.failures import WorkFailed
+from training_moat.press.folders import CHAPTERS, ROOT, beside
 
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

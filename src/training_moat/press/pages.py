@@ -8,12 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from training_moat.catalog import tables
+from training_moat.catalog import parameters, tables
 from training_moat.core.errors import unknown
-from training_moat.inquiry import parameters
-
-from . import notebooks
-from .errors import WorkFailed
+from training_moat.press import notebooks
+from training_moat.press.failures import WorkFailed
 
 _ROOMY = {"meaning": ' class="words"', "allowed": ' class="words"'}
 _MARKER = re.compile(r"<!-- fill: ([a-z ]+) -->")

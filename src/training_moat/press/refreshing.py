@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import notebooks
-from .errors import WorkFailed
-from .running import Job, execute_all
+from training_moat.press import notebooks
+from training_moat.press.failures import WorkFailed
+from training_moat.press.running import Job, execute_all
 
 
 def _difference(before: notebooks.NotebookNode, after: notebooks.NotebookNode) -> str:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training_moat.catalog import parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import InputError, unknown
-from training_moat.inquiry import parameters
-
-from . import notebooks
-from .files import ROOT
+from training_moat.press import notebooks
+from training_moat.press.folders import ROOT
 
 
 @dataclass(frozen=True)

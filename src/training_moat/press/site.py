@@ -13,11 +13,10 @@ from pathlib import Path
 import nbformat
 
 from training_moat.figures import offline
-
-from . import notebooks, pages
-from .caching import digest_files
-from .errors import WorkFailed
-from .files import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, new_folder, write_text
+from training_moat.press import notebooks, pages
+from training_moat.press.caching import digest_files
+from training_moat.press.failures import WorkFailed
+from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, new_folder, write_text
 
 STAGING = BUILD / "staging"
 BOOK = BUILD / "book"

@@ -11,11 +11,10 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from training_moat.figures import offline
-
-from . import notebooks, pages
-from .files import BUILD, beside, output_folder, write_text
-from .running import Job, execute
-from .scenarios import Request, request
+from training_moat.press import notebooks, pages
+from training_moat.press.folders import BUILD, beside, output_folder, write_text
+from training_moat.press.running import Job, execute
+from training_moat.press.scenarios import Request, request
 
 _STYLE = """
 :root { color-scheme: light dark; --pst-color-text-muted: #666; --pst-color-border: #8886; --pst-color-background: Canvas; }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import building
+from training_moat.press import building
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Fit one set of constants anew, store its table and print what changed."""
-    from training_moat.inquiry import refit
+    from training_moat.calibrate import refit
 
     if options.kind not in refit.KINDS:
         raise InputError(f"calibrate {options.kind}: expected one of: {', '.join(refit.KINDS)}.")

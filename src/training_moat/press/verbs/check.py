@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from training_moat.catalog import check, inventory, paths
-
-from .. import scenarios
-from ..errors import WorkFailed
+from training_moat.catalog import checking, inventory, paths
+from training_moat.press import scenarios
+from training_moat.press.failures import WorkFailed
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print every problem with file, row and column, or how much was found right."""
-    problems = [str(problem) for problem in check.run(options.root)]
+    problems = [str(problem) for problem in checking.run(options.root)]
     if not problems and options.root is None:
         problems = scenarios.problems()
     for problem in problems:

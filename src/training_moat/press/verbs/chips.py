@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from training_moat.catalog import chips
-
-from . import _listing
+from training_moat.press.verbs import _listing
 
 _COLUMNS = [
     "id",

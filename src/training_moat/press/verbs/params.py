@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import notebooks, pages
+from training_moat.press import notebooks, pages
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from training_moat.core.errors import InputError
-from training_moat.inquiry import predict
+from training_moat.predict import answers
 
 _BATCH = 500
 _KINDS: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
-    "training": predict.training,
-    "serving": predict.serving,
+    "training": answers.training,
+    "serving": answers.serving,
 }
 
 

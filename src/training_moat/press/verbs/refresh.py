@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import refreshing
+from training_moat.press import refreshing
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import standalone
+from training_moat.press import standalone
 
 
 def add(parser: argparse.ArgumentParser) -> None:

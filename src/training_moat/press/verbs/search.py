@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the fastest plans that fit, best first."""
     from training_moat.core.errors import InputError
-    from training_moat.inquiry import training
+    from training_moat.predict import training
 
     if options.top < 1:
         raise InputError(f"--top is {options.top}; expected 1 or more")

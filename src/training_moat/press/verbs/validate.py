@@ -17,27 +17,27 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the error of the training model and its baselines on every usable measurement, by group."""
+    from training_moat.calibrate import training_errors
     from training_moat.core.errors import unknown
-    from training_moat.inquiry import validation
 
     groups = ("source", "chip_id", "family", "kind", "format", "stack")
     if options.by not in groups:
         raise unknown("group", options.by, groups, where="--by")
     by = [options.by] if options.by == "kind" else [options.by, "kind"]
-    table = validation.accuracy(by)
+    table = training_errors.accuracy(by)
     shares = table.columns.difference([*by, "rows"])
     table[shares] = (100 * table[shares]).round(1)
     print("mean absolute percentage error of predicted step times")
     print(table.to_string(index=False))
-    memory = validation.memory_rows()
+    memory = training_errors.memory_rows()
     print(
         f"\npeak memory: {100 * memory['error'].abs().mean():.1f}% over {len(memory)} measured runs"
     )
-    covered = validation.coverage()
+    covered = training_errors.coverage()
     for row in covered.itertuples():
         print(
             f"90% interval, {row.kind}: holds {100 * row.coverage:.0f}% of {row.rows} runs of sources left out"
         )
     print(
-        f"not usable: {int(validation.unused()['rows'].sum())} configurations (see the validation chapter)"
+        f"not usable: {int(training_errors.unused()['rows'].sum())} configurations (see the validation chapter)"
     )

@@ -1,0 +1,202 @@
+"""Collectives against measurements: the fabrics' constants, how they are fitted, and how far they are off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import least_squares
+
+from training_moat.calibrate import measured_collectives
+from training_moat.catalog import chips, tables
+from training_moat.core import collectives as model
+from training_moat.core.fabrics import Fabric
+from training_moat.predict.interconnect import CONSTANTS, TABLE, TOPOLOGY, generic, stored
+
+START = (0.75, 1.0e-6, 8.0e-6, 0.25, 3.0e-6, 1.0e-5, 0.65)
+"""Where the fit starts; typical of NCCL on any of the fabrics."""
+
+HELD_OUT = ("held_out_mape", "held_out_mape_unseen_fabric")
+"""Rows of the table that are no constants: the error on a source left out of the fit, its fabric measured
+by another source or by none."""
+
+LINE_RATE = {
+    "nvlink3": ("scaleup", "a100-80"),
+    "nvlink4": ("scaleup", "h100-sxm"),
+    "nvlink5": ("scaleup", "b200"),
+    "xgmi": ("scaleup", "mi300x"),
+    "efa-p4de": 6.25e9,
+    "efa-p5": 50e9,
+    "efa-p6": 50e9,
+}
+"""Bytes per second and direction of one chip's share: from the chips table, or the cluster's own statement
+(four 100 Gbit/s adapters for eight chips, and one of 400 Gbit/s for each chip)."""
+
+FUSED = ("nvlink4", "nvlink5")
+"""Fabrics whose switch adds up on the way (NVLink SHARP from the third NVSwitch generation on)."""
+
+SMALL_WEIGHT = 0.3
+"""Weight of messages below one MiB in the fit."""
+
+
+def line_rate(fabric: str) -> float:
+    """Bytes per second and direction of one chip's links on a fabric."""
+    where = LINE_RATE[fabric]
+    return chips.chip(where[1]).scaleup.bytes_per_s if isinstance(where, tuple) else where
+
+
+def _fabric(name: str, constants: dict[str, float]) -> Fabric:
+    domain = 8 if name in TOPOLOGY else 1e9
+    return Fabric(
+        bytes_per_s=line_rate(name),
+        domain_chips=domain,
+        topology=TOPOLOGY.get(name, "fat_tree"),
+        **constants,
+    )
+
+
+def _predicted(rows: pd.DataFrame, inner: Fabric, outer: Fabric | None) -> np.ndarray:
+    seconds = np.zeros(len(rows))
+    for kind, group in rows.groupby("kind"):
+        size, ranks = group["message_bytes"].to_numpy(), group["ranks"].to_numpy()
+        if outer is None:
+            found = getattr(model, kind)(size, ranks, inner)
+        else:
+            per_node = ranks / group["nodes"].to_numpy()
+            found = getattr(model, f"hierarchical_{kind}")(size, ranks, per_node, inner, outer)
+        seconds[rows.index.get_indexer(group.index)] = found
+    return seconds
+
+
+def _unpacked(logs: np.ndarray, name: str) -> dict[str, float]:
+    values = dict(zip(CONSTANTS, np.exp(logs)))
+    if name not in FUSED:
+        values["in_network_efficiency"] = 0.0
+    return values
+
+
+def fit_fabric(rows: pd.DataFrame, name: str, inner: Fabric | None = None) -> dict[str, float]:
+    """The constants of one fabric that fit its rows best, in relative error with outliers damped.
+
+    Few rows cannot move constants they do not inform: each is held near its start by a weak prior.
+    """
+    start = np.log(START)
+    weight = np.where(rows["large"], 1.0, SMALL_WEIGHT)
+    measured = rows["seconds"].to_numpy()
+
+    def residuals(logs: np.ndarray) -> np.ndarray:
+        fabric = _fabric(name, _unpacked(logs, name))
+        found = _predicted(
+            rows, fabric if inner is None else inner, None if inner is None else fabric
+        )
+        return np.append(weight * np.log(found / measured), 0.05 * (logs - start))
+
+    return _unpacked(least_squares(residuals, start, loss="soft_l1", f_scale=0.1).x, name)
+
+
+def fit(rows: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
+    """Constants of every measured fabric: scale-up fabrics first, then the scale-out ones on top of them."""
+    rows = measured_collectives.usable_rows() if rows is None else rows
+    inside = rows[rows["nodes"] == 1]
+    found = {name: fit_fabric(group, name) for name, group in inside.groupby("scaleup")}
+    for name, group in rows[rows["nodes"] > 1].groupby("scaleout"):
+        scaleup = group["scaleup"].iloc[0]
+        if scaleup in found:
+            found[name] = fit_fabric(group, name, _fabric(scaleup, found[scaleup]))
+    return found
+
+
+def predict_rows(rows: pd.DataFrame, constants: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """The rows with `predicted` seconds; fabrics without constants take the generic ones."""
+    parts = []
+    for (scaleup, scaleout), group in rows.fillna({"scaleout": ""}).groupby(
+        ["scaleup", "scaleout"]
+    ):
+        inner = _fabric(scaleup, constants.get(scaleup) or generic(constants))
+        crossing = group["nodes"] > 1
+        outer = (
+            _fabric(scaleout, constants.get(scaleout) or generic(constants)) if scaleout else None
+        )
+        for mask, network in ((~crossing, None), (crossing, outer)):
+            if mask.any():
+                parts.append(group[mask].assign(predicted=_predicted(group[mask], inner, network)))
+    return pd.concat(parts).sort_index()
+
+
+def errors(rows: pd.DataFrame | None = None, constants: dict | None = None) -> pd.DataFrame:
+    """Mean absolute percentage error by fabric and collective, large and small messages apart."""
+    rows = measured_collectives.usable_rows() if rows is None else rows
+    judged = predict_rows(rows, stored() if constants is None else constants)
+    judged["error"] = (judged["predicted"] / judged["seconds"] - 1).abs()
+    judged["fabric"] = judged["scaleout"].where(judged["nodes"] > 1, judged["scaleup"])
+    keys = ["large", "fabric", "kind"]
+    return judged.groupby(keys)["error"].agg(mape="mean", worst="max", rows="size").reset_index()
+
+
+def by_kind(found: pd.DataFrame) -> pd.Series:
+    """Mean error by collective, from the rows of `errors`."""
+    weighed = (
+        found.assign(total=found["mape"] * found["rows"]).groupby("kind")[["total", "rows"]].sum()
+    )
+    return weighed["total"] / weighed["rows"]
+
+
+def fit_without_each_source(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error on each source by constants fitted without it: a fabric no other source measured takes the
+    generic constants. Columns: source, fabric, mape (at one MiB and above), rows, seen_elsewhere."""
+    found = []
+    for source, group in rows.groupby("source"):
+        constants = fit(rows[rows["source"] != source])
+        judged = predict_rows(group[group["large"]], constants)
+        judged["fabric"] = judged["scaleout"].where(judged["nodes"] > 1, judged["scaleup"])
+        for fabric, part in judged.groupby("fabric"):
+            error = (part["predicted"] / part["seconds"] - 1).abs().mean()
+            found.append((source, fabric, error, len(part), fabric in constants))
+    return pd.DataFrame(found, columns=["source", "fabric", "mape", "rows", "seen_elsewhere"])
+
+
+def held_out_errors() -> pd.DataFrame:
+    """The stored result of `fit_without_each_source`, as of the last calibration."""
+    frame = tables.load(TABLE)
+    frame = frame[frame["constant"].isin(HELD_OUT)]
+    return frame.assign(mape=frame["value"], seen_elsewhere=frame["constant"] == HELD_OUT[0])[
+        ["source", "fabric", "mape", "rows", "seen_elsewhere"]
+    ].reset_index(drop=True)
+
+
+def table(date: str) -> pd.DataFrame:
+    """The constants as `data/calibration_collectives.csv` stores them, with origin, date and residual."""
+    rows = measured_collectives.usable_rows()
+    constants = fit(rows)
+    residual = errors(rows, constants)
+    records = []
+    for name, values in constants.items():
+        used = rows[((rows["scaleup"] == name) & (rows["nodes"] == 1)) | (rows["scaleout"] == name)]
+        large = residual[(residual["fabric"] == name) & residual["large"]]
+        mape = float(np.average(large["mape"], weights=large["rows"]))
+        for key in CONSTANTS:
+            records.append(
+                {
+                    "fabric": name,
+                    "constant": key,
+                    "value": float(f"{values[key]:.4g}"),
+                    "rows": len(used),
+                    "mape_large": round(mape, 4),
+                    "source": ";".join(sorted(used["source"].unique())),
+                    "date": date,
+                    "confirmed": "yes",
+                }
+            )
+    for row in fit_without_each_source(rows).itertuples():
+        records.append(
+            {
+                "fabric": row.fabric,
+                "constant": HELD_OUT[0 if row.seen_elsewhere else 1],
+                "value": round(row.mape, 4),
+                "rows": row.rows,
+                "mape_large": round(row.mape, 4),
+                "source": row.source,
+                "date": date,
+                "confirmed": "yes",
+            }
+        )
+    return pd.DataFrame(records)

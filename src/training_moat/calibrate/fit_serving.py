@@ -1,0 +1,363 @@
+"""Fitting the serving constants on the measured rows, and the intervals on what the fit has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import least_squares
+
+from training_moat.calibrate import measured_serving
+from training_moat.catalog import chips, models
+from training_moat.core import serving_step
+from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
+from training_moat.predict.serving_constants import (
+    OF_ENGINE,
+    OF_FAMILY,
+    OF_PAIR,
+    SHARES,
+    START,
+    Constants,
+)
+
+KV_PRECISION = "bf16"
+"""Engines keep the cache in 16 bit unless told otherwise; the sources do not say otherwise."""
+
+GENERIC_SPREAD = 0.7
+"""Prior standard deviation (in logarithms) of a generic constant about its start."""
+
+FACTOR_SPREAD = {
+    "bandwidth_efficiency": 0.25,
+    "matmul_efficiency": 0.35,
+    "kv_efficiency": 0.35,
+    "prefill_share": 0.35,
+}
+"""Prior standard deviation of a family's or engine's factor about one; overheads vary more."""
+
+OVERHEAD_SPREAD = 0.7
+IDEAL = {name: 1.0 for name in (*SHARES, "prefill_share", "copy_coupling")} | {"kv_reread": 0.0}
+"""Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
+FIRST_TOKEN_WEIGHT = 0.15
+"""Weight of times to first token beside times per token: they hold queueing the rows do not describe."""
+STEP = 1e-4
+"""Step of the finite differences, in logarithms."""
+KNOWLEDGE = ("measured", "family", "generic")
+"""What a fit knows of a chip and engine, most first."""
+MANY_ROWS = 150
+"""Rows from which on a model is held out in turn."""
+HELD_OUT_STRIDE = 4
+HELD_OUT_EVALUATIONS = 4
+"""Held-out fits take every fourth row and fewer steps: their constants move by less than their spread."""
+EVALUATIONS = 15
+"""Steps of the fit; the error changes in the fourth digit afterwards."""
+OUTLIER = 0.2
+"""Residuals (in logarithms) beyond which a row counts less."""
+
+LEVELS = (0.05, 0.95)
+"""The quantiles of measured over predicted that an interval reports."""
+
+
+def questions(rows: pd.DataFrame) -> list[Question]:
+    """The measured rows as questions to the model."""
+    known_models = {name: models.model(name) for name in rows["model"].unique()}
+    known_chips = {name: chips.chip(name) for name in rows["chip"].unique()}
+    return [
+        Question(
+            known_models[row.model],
+            known_chips[row.chip],
+            row.software,
+            row.precision,
+            KV_PRECISION,
+            row.batch,
+            row.input_len,
+            row.output_len,
+            serving_step.ServingPlan(row.tp, row.pp, row.dp, row.ep, row.expert_tp),
+        )
+        for row in rows.itertuples()
+    ]
+
+
+def predict(
+    rows: pd.DataFrame, constants: Constants, prepared: list[Batch] | None = None
+) -> np.ndarray:
+    """Seconds per output token for measured rows, as each row's `kind` defines it."""
+    return predict_both(rows, constants, prepared)[0]
+
+
+def predict_both(
+    rows: pd.DataFrame, constants: Constants, prepared: list[Batch] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(seconds per output token, seconds to the first token) for measured rows."""
+    prepared = batches(questions(rows)) if prepared is None else prepared
+    seconds, first = np.zeros(len(rows)), np.zeros(len(rows))
+    whole_request = (rows["kind"] == "request").to_numpy()
+    for batch in prepared:
+        told = evaluate(batch, constants.resolve(batch.families, batch.engines))
+        request = batch.job.batch / told.tokens_per_s
+        seconds[batch.positions] = np.where(whole_request[batch.positions], request, told.tpot_s)
+        first[batch.positions] = told.ttft_s
+    return seconds, first
+
+
+def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
+    """Rows faster than reading weights and cache at the full published bandwidth: unit or format not as stated."""
+    ideal = Constants({("generic", "all", name): IDEAL.get(name, 0.0) for name in START})
+    floor = np.zeros(len(rows))
+    for batch in batches(questions(rows)):
+        step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
+        floor[batch.positions] = step.weights + step.kv_cache
+    return floor > rows["seconds_per_token"].to_numpy()
+
+
+def usable_rows() -> pd.DataFrame:
+    """The measured rows that physics allows."""
+    rows = measured_serving.usable_rows()
+    return rows[~beats_the_data_sheet(rows)].reset_index(drop=True)
+
+
+def row_weights(rows: pd.DataFrame) -> np.ndarray:
+    """Weights by which a combination of model, chip and engine counts as the root of its rows."""
+    size = rows.groupby(["model", "chip", "software"])["batch"].transform("size").to_numpy()
+    weight = size**-0.25
+    return weight / np.sqrt(np.mean(weight**2))
+
+
+def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    families = sorted({chips.chip(name).family for name in rows["chip"].unique()})
+    engines = sorted(rows["software"].unique())
+    ports = sorted(
+        {
+            f"{chips.chip(chip).family}/{engine}"
+            for chip, engine in set(zip(rows["chip"], rows["software"]))
+        }
+    )
+    return (
+        [("generic", "all", name) for name in START]
+        + [("port", key, name) for key in ports for name in OF_PAIR]
+        + [("family", key, name) for key in families for name in OF_FAMILY]
+        + [("software", key, name) for key in engines for name in OF_ENGINE]
+    )
+
+
+def _start_and_spread(keys: list[tuple[str, str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    start = [np.log(START[name]) if level == "generic" else 0.0 for level, _, name in keys]
+    spread = [
+        GENERIC_SPREAD if level == "generic" else FACTOR_SPREAD.get(name, OVERHEAD_SPREAD)
+        for level, _, name in keys
+    ]
+    return np.array(start), np.array(spread)
+
+
+def _damped(error: np.ndarray) -> np.ndarray:
+    """Errors whose square grows like |error| beyond `OUTLIER` (the soft L1 loss)."""
+    return np.sign(error) * OUTLIER * np.sqrt(2 * (np.sqrt(1 + (error / OUTLIER) ** 2) - 1))
+
+
+class _Problem:
+    """The least-squares problem: rows, prepared once whole and once per chip family and engine, because a
+    factor only moves the rows it belongs to."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+        self.keys = _parameters(rows)
+        self.start, self.spread = _start_and_spread(self.keys)
+        self.weight = row_weights(rows)
+        asked = questions(rows)
+        self.whole = batches(asked)
+        self.parts = {}
+        families, engines = [q.chip.family for q in asked], [q.software for q in asked]
+        ports = [f"{family}/{engine}" for family, engine in zip(families, engines)]
+        for level, names in (("family", families), ("software", engines), ("port", ports)):
+            for name in set(names):
+                where = np.flatnonzero(np.array(names) == name)
+                self.parts[level, name] = (where, batches([asked[i] for i in where]))
+
+    def row_residuals(
+        self, logs: np.ndarray, where: np.ndarray | None = None, prepared: list[Batch] | None = None
+    ):
+        """Weighted, damped log errors of all rows or of one part of them."""
+        rows = self.rows if where is None else self.rows.iloc[where]
+        weight = self.weight if where is None else self.weight[where]
+        constants = Constants(dict(zip(self.keys, np.exp(logs))))
+        found, first = predict_both(rows, constants, self.whole if prepared is None else prepared)
+        error = np.log(found / rows["seconds_per_token"].to_numpy())
+        first_error = np.nan_to_num(np.log(first / rows["ttft_s"].to_numpy()))
+        return np.concatenate(
+            [weight * _damped(error), FIRST_TOKEN_WEIGHT * weight * _damped(first_error)]
+        )
+
+    def prior_residuals(self, logs: np.ndarray) -> np.ndarray:
+        """Distance of each constant from its prior, far ones damped so that one odd family or engine does
+        not drag the generic value along."""
+        return _damped((logs - self.start) / self.spread * OUTLIER)
+
+    def residuals(self, logs: np.ndarray) -> np.ndarray:
+        """Rows first, then the priors."""
+        return np.append(self.row_residuals(logs), self.prior_residuals(logs))
+
+    def jacobian(self, logs: np.ndarray) -> np.ndarray:
+        """Forward differences, each over the rows its constant can move."""
+        count = len(self.rows)
+        slopes = np.zeros((2 * count + len(self.keys), len(self.keys)))
+        slopes[2 * count :, :] = np.diag(
+            (self.prior_residuals(logs + STEP) - self.prior_residuals(logs)) / STEP
+        )
+        here = self.row_residuals(logs)
+        for column, (level, key, _) in enumerate(self.keys):
+            moved = logs.copy()
+            moved[column] += STEP
+            where, prepared = self.parts.get((level, key), (np.arange(count), None))
+            both = np.concatenate([where, where + count])
+            slopes[both, column] = (self.row_residuals(moved, where, prepared) - here[both]) / STEP
+        return slopes
+
+
+def fit(
+    rows: pd.DataFrame | None = None, start: Constants | None = None, evaluations: int = EVALUATIONS
+) -> Constants:
+    """The constants that fit the rows best: least squares of log(predicted / measured), outliers damped,
+    every factor held to one by a prior so that little data moves it little. `start` warm-starts the search."""
+    problem = _Problem(usable_rows() if rows is None else rows)
+    first = problem.start
+    if start is not None:
+        first = np.log(
+            [
+                start.values.get(key, np.exp(value))
+                for key, value in zip(problem.keys, problem.start)
+            ]
+        )
+    solved = least_squares(problem.residuals, first, jac=problem.jacobian, max_nfev=evaluations)
+    return Constants(dict(zip(problem.keys, np.exp(solved.x))))
+
+
+def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What is held out in turn: each source, each chip, each chip family, each model with many rows."""
+    family = rows["chip"].map(lambda name: chips.chip(name).family)
+    held = {
+        f"source {name}": (rows["source"] == name).to_numpy() for name in rows["source"].unique()
+    }
+    held |= {f"chip {name}": (rows["chip"] == name).to_numpy() for name in rows["chip"].unique()}
+    many = [name for name, count in rows["model"].value_counts().items() if count >= MANY_ROWS]
+    held |= {f"model {name}": (rows["model"] == name).to_numpy() for name in many}
+    return held | {f"family {name}": (family == name).to_numpy() for name in family.unique()}
+
+
+def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
+    """Each row predicted by constants fitted without its source, its chip, its chip family.
+
+    Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew: measured, family,
+    generic, as in `serving.level`) and `predicted`. Every fourth row is fitted, from the full fit's constants.
+    """
+    parts = []
+    for name, mask in splits(rows).items():
+        if mask.all():
+            continue
+        known = rows[~mask].iloc[::HELD_OUT_STRIDE].reset_index(drop=True)
+        without = fit(known, start=constants, evaluations=HELD_OUT_EVALUATIONS)
+        left = rows[mask].reset_index(drop=True)
+        pairs = set(zip(known["chip"], known["software"]))
+        families = {chips.chip(chip).family for chip in known["chip"].unique()}
+        level = [
+            "measured"
+            if (row.chip, row.software) in pairs
+            else "family"
+            if chips.chip(row.chip).family in families
+            else "generic"
+            for row in left.itertuples()
+        ]
+        parts.append(left.assign(held=name, level=level, predicted=predict(left, without)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def intervals(tested: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles of measured over predicted by level, over everything that was held out (split conformal
+    prediction, Lei et al. 2018, with the held-out folds as calibration set).
+
+    Sources, chips, families and models held out weigh alike as kinds, so that the many models do not hide how
+    far sources differ. A level that knows less is never given a narrower interval.
+    """
+    kind = tested["held"].str.split(" ").str[0]
+    weight = 1 / tested.groupby(["level", kind])["batch"].transform("size")
+    found = {}
+    for level in [level for level in KNOWLEDGE if (tested["level"] == level).any()]:
+        own = tested[tested["level"] == level]
+        ratio = (own["seconds_per_token"] / own["predicted"]).to_numpy()
+        order = np.argsort(ratio)
+        share = np.cumsum(weight[own.index].to_numpy()[order])
+        found[level] = [float(ratio[order][np.searchsorted(share, q * share[-1])]) for q in LEVELS]
+    table = pd.DataFrame.from_dict(found, orient="index", columns=["p05", "p95"])
+    return pd.DataFrame({"p05": table["p05"].cummin(), "p95": table["p95"].cummax()})
+
+
+def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
+    """For everything held out: error, and share of rows inside the intervals that the other folds give.
+
+    Columns: held, rows, mape, coverage.
+    """
+    found = []
+    for name, group in tested.groupby("held"):
+        bounds = intervals(tested[tested["held"] != name]).reindex(group["level"]).to_numpy()
+        ratio = (group["seconds_per_token"] / group["predicted"]).to_numpy()
+        inside = (ratio >= bounds[:, 0]) & (ratio <= bounds[:, 1])
+        found.append(
+            (name, len(group), float(np.mean(np.abs(1 / ratio - 1))), float(inside.mean()))
+        )
+    return pd.DataFrame(found, columns=["held", "rows", "mape", "coverage"])
+
+
+def table(date: str, start: Constants | None = None) -> pd.DataFrame:
+    """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual.
+
+    `start` warm-starts the fit, for a refit after few rows have changed.
+    """
+    rows = usable_rows()
+    constants = fit(rows, start)
+    error = (predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
+    family = rows["chip"].map(lambda name: chips.chip(name).family)
+    about = {
+        "generic": pd.Series("all", index=rows.index),
+        "family": family,
+        "software": rows["software"],
+    }
+    about["port"] = family + "/" + rows["software"]
+    records = []
+    for (level, key, name), value in constants.values.items():
+        used = about[level] == key
+        records.append(_record(level, key, name, value, rows[used], error[used], date))
+    for (chip, engine), group in rows.groupby(["chip", "software"]):
+        records.append(
+            _record("pair", f"{chip}/{engine}", "rows", len(group), group, error[group.index], date)
+        )
+    tested = held_out(rows, constants)
+    wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
+    for level, row in intervals(tested).iterrows():
+        used = tested["level"] == level
+        for name in ("p05", "p95"):
+            records.append(
+                _record("interval", level, name, row[name], tested[used], wrong[used], date)
+            )
+    for row in held_out_errors(tested).itertuples():
+        used = tested["held"] == row.held
+        for name in ("mape", "coverage"):
+            records.append(
+                _record(
+                    "held_out", row.held, name, getattr(row, name), tested[used], wrong[used], date
+                )
+            )
+    return pd.DataFrame(records)
+
+
+def _record(
+    level: str, key: str, name: str, value: float, rows: pd.DataFrame, error: pd.Series, date: str
+) -> dict[str, object]:
+    sources = {measured_serving.TABLE_SOURCE.get(source, source) for source in rows["source"]}
+    return {
+        "level": level,
+        "key": key,
+        "constant": name,
+        "value": float(f"{value:.4g}"),
+        "rows": len(rows),
+        "mape": round(float(error.mean()), 4),
+        "source": ";".join(sorted(sources)),
+        "date": date,
+        "confirmed": "yes",
+    }

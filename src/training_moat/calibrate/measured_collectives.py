@@ -1,0 +1,102 @@
+"""Measured collectives, cleaned: one row per timed message, with the fabric it ran on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.core.units import MIB
+
+FABRIC_BY_CHIP = {
+    "A100": "nvlink3",
+    "H100": "nvlink4",
+    "H200": "nvlink4",
+    "B200": "nvlink5",
+    "MI300X": "xgmi",
+}
+"""Scale-up fabric of the chips in the table (GB200 contains B200)."""
+
+FABRIC_BY_CLUSTER = {
+    "NVLink3 + EFA 400Gbps": "efa-p4de",
+    "NVLink4 + EFA 3200Gbps": "efa-p5",
+    "NVLink4 + EFA": "efa-p5",
+    "NVLink 5 intra + EFA v4 8x50GB/s inter": "efa-p6",
+}
+"""Scale-out fabric of the measurements that cross nodes."""
+
+KINDS = {
+    "all_reduce": "all_reduce",
+    "all_gather": "all_gather",
+    "reduce_scatter": "reduce_scatter",
+    "alltoall": "all_to_all",
+    "all_to_all": "all_to_all",
+}
+"""Collectives the model has a formula for, as tables write them."""
+
+COLUMNS = {
+    "n_ranks": "ranks",
+    "n_nodes": "nodes",
+    "msg_bytes": "message_bytes",
+    "busbw_gb_per_s": "bus_gb_per_s",
+}
+"""Columns of the measurement table that go by other names here."""
+
+LARGE_BYTES = MIB
+"""Messages from here on are judged; smaller ones are reported apart."""
+
+
+def _scaleup(chip: str) -> str | None:
+    return next((fabric for name, fabric in FABRIC_BY_CHIP.items() if name in chip), None)
+
+
+def all_rows() -> pd.DataFrame:
+    """Every row: source, kind, scaleup, scaleout, ranks, nodes, message_bytes, seconds, large, unusable.
+
+    Where a source gives bus bandwidth only, the time follows from its definition (nccl-tests,
+    PERFORMANCE.md): the bytes a link carries, over the time.
+    """
+    raw = tables.load("collective_measurements").rename(columns=COLUMNS)
+    kind = raw["collective"].map(KINDS)
+    ranks = raw["ranks"].astype(float)
+    passes = np.where(kind == "all_reduce", 2.0, 1.0)
+    from_bandwidth = (
+        passes * (ranks - 1) / ranks * raw["message_bytes"] / (raw["bus_gb_per_s"] * 1e9)
+    )
+    nodes = raw["nodes"].fillna(1).astype(float)
+    rows = pd.DataFrame(
+        {
+            "source": raw["source"],
+            "kind": kind,
+            "scaleup": raw["chip"].map(_scaleup),
+            "scaleout": raw["fabric"].map(FABRIC_BY_CLUSTER),
+            "ranks": ranks,
+            "nodes": nodes,
+            "message_bytes": raw["message_bytes"].astype(float),
+            "seconds": (raw["time_us"] * 1e-6).fillna(from_bandwidth),
+        }
+    )
+    rows["large"] = rows["message_bytes"] >= LARGE_BYTES
+    reasons = [
+        (kind.isna(), "expert exchange: bytes and layout of a library of its own"),
+        (rows["message_bytes"].isna() | rows["seconds"].isna(), "size or time not stated"),
+        (rows["scaleup"].isna(), "fabric not stated"),
+        ((nodes > 1) & rows["scaleout"].isna(), "network between the nodes not stated"),
+    ]
+    rows["unusable"] = ""
+    for mask, words in reasons:
+        rows["unusable"] = rows["unusable"].where((rows["unusable"] != "") | ~mask, words)
+    return rows
+
+
+def usable_rows() -> pd.DataFrame:
+    """The rows a prediction can be compared with."""
+    rows = all_rows()
+    return rows[rows["unusable"] == ""].drop(columns="unusable").reset_index(drop=True)
+
+
+def left_out() -> pd.DataFrame:
+    """How many rows of each source cannot be used, by reason."""
+    rows = all_rows()
+    dropped = rows[rows["unusable"] != ""].rename(columns={"unusable": "reason"})
+    return dropped.groupby(["source", "reason"]).size().rename("rows").reset_index()

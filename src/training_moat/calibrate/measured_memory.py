@@ -1,0 +1,114 @@
+"""Measured peak memory of training runs against the model's, and the two constants fitted on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import least_squares
+
+from training_moat.calibrate.measured_training import (
+    Rows,
+    capacity_bytes,
+    configurations,
+    gradient_bytes,
+    rows_of,
+)
+from training_moat.calibrate.measured_training import usable as runs
+from training_moat.core.memory import TrainingMemory, training_memory
+from training_moat.core.units import GB
+from training_moat.predict import training_constants as known
+from training_moat.predict.training_constants import Constants
+
+RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
+"""Sources of fused stacks that state for every run what was recomputed (and tuned the micro-batch to the memory)."""
+MISFITS = 0.05
+"""Share of those runs that the fitted reserve may declare too large."""
+
+TIME_ONLY_REASONS = (
+    "step time and printed FLOP rate disagree",
+    "neither a time nor a batch to turn a rate into one",
+)
+"""Reasons that spoil a row's time but not its memory reading."""
+
+
+def configurations_with_memory() -> pd.DataFrame:
+    """All configurations with a measured peak, their `reason` emptied where only the time is unusable."""
+    frame = configurations()
+    frame = frame[frame["peak_mem"].notna()].copy()
+    frame["reason"] = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
+    return frame.reset_index(drop=True)
+
+
+def usable() -> Rows:
+    """The runs whose measured peak the model can be compared with."""
+    frame = configurations_with_memory()
+    return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
+
+
+def measured_bytes(rows: Rows) -> np.ndarray:
+    """Measured peak bytes per chip (the source's GB are powers of 1,000)."""
+    return rows.frame["peak_mem"].to_numpy(float) * GB
+
+
+def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0) -> TrainingMemory:
+    """The model's memory per chip for every row."""
+    gradient = gradient_bytes(rows.frame)
+    kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
+    master = rows.frame["stack"].isin(known.FULLY_SHARDED_STACKS).to_numpy()
+    return training_memory(
+        rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept, master
+    )
+
+
+def fit_reserve(rows: Rows) -> tuple[float, float]:
+    """(reserve bytes, reserve share of the activations), neither negative, by robust least squares on
+    relative errors (a few readings contradict their own repeats)."""
+    plain, measured = predicted(rows), measured_bytes(rows)
+
+    def residuals(values: np.ndarray) -> np.ndarray:
+        return (plain.total + values[0] * GB + values[1] * plain.activations) / measured - 1
+
+    found = least_squares(
+        residuals, [5.0, 0.1], bounds=([0, 0], np.inf), loss="soft_l1", f_scale=0.05
+    ).x
+    return float(found[0] * GB), float(found[1])
+
+
+def runs_that_fit() -> Rows:
+    """Runs of stacks with fused attention whose sources say what was recomputed: no peak was read, but they ran."""
+    rows = runs()
+    stacks = ~rows.frame["stack"].isin((*known.UNFUSED_STACKS, "maxtext", "pytorch-xla"))
+    stated = rows.frame["source"].isin(RECOMPUTATION_STATED)
+    return rows.take((stacks & stated).to_numpy())
+
+
+def fit_fused_reserve(rows: Rows) -> float:
+    """Reserve bytes for stacks with fused attention: the most that lets all but `MISFITS` of the runs fit their
+    chips. Their authors chose the largest micro-batch that fits, so the bound is close."""
+    return float(np.quantile(capacity_bytes(rows.frame) - predicted(rows).total, MISFITS))
+
+
+def comparison(constants: Constants) -> pd.DataFrame:
+    """Measured and predicted peak GB per chip, row by row, with the relative error."""
+    rows = usable()
+    total = predicted(
+        rows, constants.generic("reserve_bytes"), constants.generic("reserve_share")
+    ).total
+    frame = rows.frame[
+        ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_batch", "format"]
+    ].copy()
+    frame["measured_gb"] = measured_bytes(rows) / GB
+    frame["predicted_gb"] = total / GB
+    frame["error"] = frame["predicted_gb"] / frame["measured_gb"] - 1
+    return frame
+
+
+def leave_one_size_out(rows: Rows) -> np.ndarray:
+    """Relative errors when the constants are fitted without the row's own model size (there is one source)."""
+    sizes, measured = rows.frame["params_b"], measured_bytes(rows)
+    errors = np.empty(len(measured))
+    for size in sizes.unique():
+        held = (sizes == size).to_numpy()
+        reserve = fit_reserve(rows.take(~held))
+        errors[held] = predicted(rows.take(held), *reserve).total / measured[held] - 1
+    return errors

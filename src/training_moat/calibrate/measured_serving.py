@@ -1,0 +1,231 @@
+"""Measured serving rows, cleaned into one shape; what cannot be used is counted with the reason.
+
+A row measures seconds per output token in one of two ways: `tpot`, time between a client's tokens, prefill of
+others included; or `request`, the whole request (or the batch's throughput) divided by its output tokens, its
+own prefill included.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import tables
+
+COLUMNS = (
+    "source",
+    "model",
+    "chip",
+    "software",
+    "precision",
+    "batch",
+    "input_len",
+    "output_len",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "expert_tp",
+    "kind",
+    "seconds_per_token",
+    "ttft_s",
+    "unusable",
+)
+"""Columns of the cleaned rows; `unusable` is blank or the reason."""
+
+FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
+"""Formats of the tables that the model has another name for (four-bit weights with 16-bit multiplication
+read as many bytes as MXFP4)."""
+
+SOFTWARE = {
+    "trtllm": "trt-llm",
+    "TensorRT-LLM": "trt-llm",
+    "TensorRT-LLM v1.0": "trt-llm",
+    "vLLM": "vllm",
+    "Deepspeed-MII": "deepspeed-mii",
+    "FasterTransformer": "fastertransformer",
+    "Transformers NeuronX 2.18.0": "neuronx",
+    "Transformers NeuronX 2.18.1": "neuronx",
+}
+"""How sources write an engine, and the family the model calibrates."""
+
+CHIPS = {"Nvidia A100 GPU": "a100-40", "Nvidia H100 GPU": "h100-sxm", "AMD MI250 GPU": "mi250x"}
+"""Chips of LLM-Inference-Bench (Chitty-Venkata et al. 2024, table 2) by the nearest row of the chips table: 40 GB
+A100, H100 SXM; the MI250 differs from the MI250X in its clock by a few percent."""
+
+
+TABLE_SOURCE = {"aiconfigurator_runs": "inferencex"}
+"""Groups of rows that this file tells apart, and the source key under which the table has them."""
+
+
+def cluster_runs() -> pd.DataFrame:
+    """Rows of the InferenceX table (served models, closed loop of clients) in the common shape.
+
+    The table writes some layouts as products: where the expert sizes repeat each other (4 x 4, 8 x 8 on a node
+    of eight) chips are counted twice.
+    """
+    frame = tables.load("serving_inferencex")
+    copies = frame["attention_dp_size"]
+    tp, ep = frame["tp_size"].astype(float), frame["moe_ep_size"].clip(lower=1).astype(float)
+    dp, expert_tp = copies.fillna(1).clip(lower=1), frame["moe_tp_size"].clip(lower=1).astype(float)
+    squared = (expert_tp == ep) & (ep > 2)
+    crossed = (dp > 1) & (dp == tp) & (ep == tp * dp)
+    side = ep.where(squared, dp)
+    batch = frame["stated_concurrency"].fillna(frame["concurrency"])
+    unequal = (batch != frame["concurrency"]) & (dp == 1)
+    split = (squared | crossed) & (dp > 1)
+    ep, expert_tp = ep.where(~(squared | crossed), side), expert_tp.where(~(squared | crossed), 1)
+    tp = tp.where(~(squared | crossed), side).where(~split, 1)
+    dp = dp.where(~split, side)
+    tp = tp.where(dp > 1, np.maximum(tp, expert_tp * ep))
+    by_name = np.where(frame["model_path"].str.contains("FP8"), "fp8", "bf16")
+    rows = pd.DataFrame(
+        {
+            "source": np.where(
+                frame["date"].astype(str).str.len() == 4, "aiconfigurator_runs", frame["source"]
+            ),
+            "model": frame["model_id"],
+            "chip": frame["chip_id"],
+            "software": frame["backend"].map(SOFTWARE).fillna(frame["backend"]),
+            "precision": frame["precision"]
+            .replace(FORMATS)
+            .fillna(pd.Series(by_name, index=frame.index)),
+            "batch": batch,
+            "input_len": frame["input_len"],
+            "output_len": frame["output_len"],
+            "tp": tp,
+            "pp": 1.0,
+            "dp": dp,
+            "ep": ep,
+            "expert_tp": expert_tp,
+            "kind": "tpot",
+            "seconds_per_token": frame["tpot_ms"] / 1e3,
+            "ttft_s": frame["ttft_ms"] / 1e3,
+        }
+    )
+    apart = (frame["tp_size"] > 8) & (frame["moe_tp_size"] == frame["tp_size"])
+    reasons = [
+        (apart, "prefill and decode on separate chips, split not stated"),
+        (copies == 0, "layout written as zero"),
+        (unequal, "two different client counts"),
+        (
+            rows["ttft_s"] > rows["seconds_per_token"] * rows["output_len"],
+            "requests queued longer than they decoded: sequences running not known",
+        ),
+        (tp * dp > 8, "layout spans more chips than the node"),
+    ]
+    rows["unusable"] = _first_reason(rows, reasons)
+    return _without_copies(rows)
+
+
+def bench_runs() -> pd.DataFrame:
+    """Rows of the other serving sources in the common shape: one per measured configuration.
+
+    What LLM-Inference-Bench calls the batch of llama.cpp is the chunk in which llama-bench reads the prompt: its
+    times do not grow with it and double at one, where the prompt is read token by token. One sequence runs at a
+    time, and several chips hold successive layers.
+    """
+    frame = tables.load("serving_measurements")
+    own = frame[
+        frame["metric"].isin(["latency", "tpot_p50", "decode_latency", "user_output_speed"])
+    ]
+    metric, value = own["metric"], own["value"]
+    seconds = (value / own["output_len"]).where(metric == "latency", value / 1e3)
+    seconds = seconds.where(metric != "user_output_speed", 1 / value)
+    single_user = own["load"].fillna("").str.startswith("API, 1 user")
+    layered = own["framework"] == "llama.cpp"
+    by_token = layered & (own["batch_or_concurrency"] == 1)
+    rows = pd.DataFrame(
+        {
+            "source": own["source"],
+            "model": own["model_id"],
+            "chip": own["chip_id"].fillna(own["chip"].map(CHIPS)),
+            "software": _of_its_time(
+                own["framework"].map(SOFTWARE).fillna(own["framework"]), own["date"]
+            ),
+            "precision": own["format"].replace(FORMATS),
+            "batch": own["batch_or_concurrency"].where(~(single_user | layered), 1),
+            "input_len": own["input_len"],
+            "output_len": own["output_len"],
+            "tp": own["n_chips"].where(~layered, 1),
+            "pp": own["n_chips"].where(layered, 1),
+            "dp": 1.0,
+            "ep": 1.0,
+            "expert_tp": own["n_chips"].where(~layered, 1),
+            "kind": np.where(metric == "latency", "request", "tpot"),
+            "seconds_per_token": seconds,
+            "ttft_s": np.nan,
+        }
+    )
+    reasons = [
+        (
+            own["parallelism"].fillna("").str.contains("EP"),
+            "prefill and decode on separate chips, batch not stated",
+        ),
+        (by_token, "prompt read token by token"),
+        (own["n_chips"].isna(), "number of chips not stated"),
+        (rows["batch"].isna(), "sequences at once not stated"),
+        (
+            rows["input_len"].isna() | rows["output_len"].isna(),
+            "prompt or answer length not stated",
+        ),
+    ]
+    rows["unusable"] = _first_reason(rows, reasons)
+    return _without_copies(rows)
+
+
+VERSIONED = ("vllm", "trt-llm")
+"""Engines that were rewritten between the measurements of 2024 and those of 2025 and 2026."""
+
+OLD_ENGINE_UNTIL = "2024-12"
+"""Month of the last measurements of the older versions."""
+
+
+def _of_its_time(engine: pd.Series, date: pd.Series) -> pd.Series:
+    """The engine, with `-2024` for versions before the rewrite."""
+    old = engine.isin(VERSIONED) & (date.astype(str).str.slice(0, 7) <= OLD_ENGINE_UNTIL)
+    return engine.where(~old, engine + "-2024")
+
+
+def _first_reason(rows: pd.DataFrame, reasons: list) -> pd.Series:
+    found = pd.Series("", index=rows.index)
+    common = [
+        (rows["model"].isna(), "architecture not in the models table"),
+        (rows["chip"].isna(), "chip not in the chips table"),
+        (rows["precision"].isna(), "number format not stated"),
+    ]
+    for mask, words in [*reasons, *common]:
+        found = found.where((found != "") | ~mask.fillna(False).astype(bool), words)
+    return found
+
+
+def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mark repeats of one measurement (the same run exported twice) unusable."""
+    key = [
+        name
+        for name in COLUMNS
+        if name not in ("ttft_s", "unusable", "seconds_per_token", "source")
+    ]
+    shown = rows.assign(rounded=(rows["seconds_per_token"] * 1e5).round())
+    copies = shown.duplicated([*key, "rounded"], keep="first") & (rows["unusable"] == "")
+    rows.loc[copies, "unusable"] = "the same run exported twice"
+    return rows[list(COLUMNS)].reset_index(drop=True)
+
+
+def all_rows() -> pd.DataFrame:
+    """Every measured serving row of the data tables in the common shape."""
+    return pd.concat([cluster_runs(), bench_runs()], ignore_index=True)
+
+
+def usable_rows() -> pd.DataFrame:
+    """The rows a prediction can be compared with."""
+    rows = all_rows()
+    return rows[rows["unusable"] == ""].drop(columns="unusable").reset_index(drop=True)
+
+
+def left_out() -> pd.DataFrame:
+    """How many rows of each source cannot be used, by reason."""
+    rows = all_rows()
+    dropped = rows[rows["unusable"] != ""]
+    counts = dropped.groupby(["source", "unusable"]).size().rename("rows").reset_index()
+    return counts.rename(columns={"unusable": "reason"})

@@ -1,0 +1,403 @@
+"""The measured training runs as the model's objects, and why some rows cannot be used.
+
+One configuration of the measurement table becomes one row with a measured step time. Throughputs per chip
+are turned into step times with the run's own batch; printed FLOP rates only where the source's own FLOP
+formula is known. Percentages of peak are never used: their definitions differ by source.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import models as model_catalog
+from training_moat.catalog import tables
+from training_moat.core.memory import least_recompute_share, training_memory
+from training_moat.core.plan import Plan, layers_fit_pipeline
+from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
+from training_moat.core.units import TERA
+from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
+from training_moat.predict import training_constants
+
+SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
+PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
+COLUMNS = {
+    "moe_experts": "experts",
+    "moe_topk": "experts_per_token",
+    "n_chips": "chips",
+    "vp_stages": "virtual_stages",
+    "zero_fsdp": "sharding",
+}
+"""Columns of the measurement table that go by other names in the model."""
+RECOMPUTE = {
+    "none": 0,
+    "minimal": 0,
+    "selective": 1,
+    "selective+SP": 1,
+    "qkv_proj_offloaded": 0,
+    "full": 2,
+    "full-ish (remat)": 2,
+}
+BLOOM_BF16_SINCE = "2022-02-28"
+"""BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
+MAX_PARAM_MISMATCH = 0.12
+"""A row whose shape counts this much more or fewer weights than it states is not used: its shape is wrong."""
+MAX_UNSTATED_BUBBLE = 0.2
+"""Bubble over work, without interleaving, up to which a run that does not state its interleaving is used."""
+MAX_RATE_MISMATCH = 0.15
+"""A row whose printed step time and printed FLOP rate disagree by more is not used."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Usable runs as arrays: one model and one plan per row, aligned with `frame`."""
+
+    frame: pd.DataFrame
+    model: Transformer
+    plan: Plan
+
+    @property
+    def measured_seconds(self) -> np.ndarray:
+        """Measured step times in seconds."""
+        return self.frame["step_seconds"].to_numpy(float)
+
+    def take(self, mask: np.ndarray) -> Rows:
+        """The rows where `mask` holds."""
+        pick = lambda record: type(record)(
+            **{k: v if isinstance(v, str) else v[mask] for k, v in vars(record).items()}
+        )  # noqa: E731
+        return Rows(self.frame[mask].reset_index(drop=True), pick(self.model), pick(self.plan))
+
+
+@lru_cache(maxsize=2)
+def _configurations(state: tuple) -> pd.DataFrame:
+    table = tables.load("training_measurements").rename(columns=COLUMNS)
+    first = table.groupby("config_id", sort=False).first()
+    values = table.assign(
+        value=np.where(table["unit"] == "ms", table["value"] / 1000, table["value"])
+    )
+    wide = values.pivot_table(index="config_id", columns="metric", values="value", aggfunc="first")
+    return first.drop(columns=["metric", "value", "unit"]).join(wide).reset_index()
+
+
+def configurations() -> pd.DataFrame:
+    """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
+    frame = _configurations(tables.state("training_measurements")).copy()
+    trial = frame["precision"] == "bf16/fp16"
+    sixteen = np.where(frame["date"] < BLOOM_BF16_SINCE, "fp16", "bf16")
+    frame["format"] = frame["format"].where(~trial, sixteen)
+    frame = _with_stack(frame)
+    frame = _with_shape(frame)
+    frame = _with_plan(frame)
+    frame["step_seconds"] = _step_seconds(frame)
+    frame["reason"] = _reasons(frame)
+    return frame
+
+
+def families(frame: pd.DataFrame) -> pd.Series:
+    """Architecture family of every row's chip."""
+    return frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+
+
+def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
+    """Bytes that every row's chip holds."""
+    return (
+        frame["chip_id"]
+        .map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes)
+        .to_numpy(float)
+    )
+
+
+def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
+    """Bytes of gradient per weight of every row, by its format and software."""
+    kinds = frame[["format", "stack", "software"]].itertuples(index=False)
+    return np.array([training_constants.gradient_bytes(*kind) for kind in kinds])
+
+
+def usable() -> Rows:
+    """The configurations the model can be compared with, as arrays."""
+    frame = configurations()
+    return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
+
+
+def rows_of(frame: pd.DataFrame) -> Rows:
+    """Configurations as arrays, recomputation settled where the source does not state it."""
+    rows = Rows(frame, _models(frame), _plans(frame))
+    return Rows(frame, rows.model, _settle_recomputation(rows))
+
+
+def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
+    stacks = tables.load("training_stacks")
+    general = stacks[stacks["row_contains"].isna()].set_index("training_source")
+    columns = [
+        "software",
+        "flash_attention",
+        "zero_stage",
+        "sequence_parallel",
+        "tied_embeddings",
+        "accumulates",
+        "rate_counts",
+    ]
+    joined = frame.join(general[columns], on="source")
+    usual = joined["source"].map(general["recompute"])
+    text = joined["model"].fillna("") + " " + joined["table_ref"].fillna("")
+    for _, row in stacks[stacks["row_contains"].notna()].iterrows():
+        chosen = (joined["source"] == row["training_source"]) & text.str.contains(
+            row["row_contains"], regex=False
+        )
+        joined.loc[chosen, columns] = row[columns].to_numpy()
+        usual[chosen] = row["recompute"]
+    joined["recompute"] = joined["recompute"].fillna(usual)
+    joined["stack"] = [
+        training_constants.stack(name, bool(flash)) if isinstance(name, str) else None
+        for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
+    ]
+    return joined
+
+
+def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
+    """The row's own sizes; the models table fills the rest (head width, experts, latent attention)."""
+    architectures = model_catalog.all_models()
+    identity = frame["model_id"].where(
+        frame["model_id"].notna(), frame["model"].map(model_catalog.find)
+    )
+    known = identity.map(architectures)
+    fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
+    has_experts = frame["experts"].fillna(0).gt(0).to_numpy()
+    for name in (*SHAPE, *fields):
+        own = frame[name].astype(float) if name in SHAPE else pd.Series(np.nan, index=frame.index)
+        table = known.map(
+            lambda model, key=name: (
+                getattr(model, key) if model is not None and model == model else np.nan
+            )
+        )
+        trusted = (
+            has_experts & table.notna()
+            if name in ("ffn", "experts", "experts_per_token")
+            else own.isna()
+        )
+        frame[name] = own.where(~np.asarray(trusted, bool), table.astype(float))
+    frame["tied_embeddings"] = _tied(frame, known)
+    frame["kv_heads"] = frame["kv_heads"].fillna(frame["heads"])
+    frame["head_dim"] = frame["head_dim"].fillna(frame["hidden"] / frame["heads"])
+    frame["ffn"] = frame["ffn"].fillna(4 * frame["hidden"])
+    frame["dense_layers"] = np.minimum(frame["dense_layers"].fillna(0), frame["layers"].fillna(0))
+    for name in (*fields, "experts", "experts_per_token"):
+        frame[name] = frame[name].fillna(0).astype(float)
+    # A truncated proxy of a published model is not that model's size.
+    frame[["params_given", "active_params_given"]] = 0.0
+    return frame
+
+
+def _tied(frame: pd.DataFrame, known: pd.Series) -> pd.Series:
+    stated = pd.to_numeric(frame["tied_embeddings"], errors="coerce")
+    table = known.map(
+        lambda model: model.tied_embeddings if model is not None and model == model else np.nan
+    )
+    return table.where(stated.isna(), stated).fillna(0).astype(float)
+
+
+def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
+    frame["seq_len"] = frame["seq_len"].fillna(frame["notes"].map(_sequence_in_recipe))
+    per_chip = frame["source"].eq("maxtext_tpu")
+    frame.loc[per_chip, "global_batch"] = frame["micro_batch"] * frame["chips"]
+    derived = (
+        frame["tokens_per_s_per_chip"] * frame["step_time"] * frame["chips"] / frame["seq_len"]
+    )
+    frame["global_batch"] = frame["global_batch"].fillna(derived.round())
+    sharding = frame["sharding"].fillna("")
+    stage = pd.to_numeric(frame["zero_stage"], errors="coerce").fillna(1)
+    stage = stage.mask(sharding.str.contains("FSDP|FULL_SHARD"), 3).mask(
+        sharding.eq("SHARD_GRAD_OP"), 2
+    )
+    frame["zero_stage"] = stage.mask(sharding.eq("ZeRO-1"), 1).mask(sharding.eq("ZeRO-0"), 0)
+    sharded = frame["zero_stage"].eq(3)
+    # Fully sharded runs that state no other parallelism have none; data parallelism needs none when it fits.
+    frame["plan_stated"] = frame["tp"].notna() | sharded | frame["chips"].le(8)
+    frame["micro_batch_blank"] = frame["micro_batch"].isna()
+    frame["interleaving_blank"] = frame["virtual_stages"].isna()
+    for name in PLAN[:-1]:
+        frame[name] = frame[name].fillna(1.0).astype(float)
+    frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
+    per_replica = frame["global_batch"] / frame["dp"]
+    # MaxText states sequences per chip and step. Where a source accumulates no gradients, all go through at once.
+    stated_whole = frame["micro_batch"].mask(per_chip, per_replica)
+    one_pass = pd.to_numeric(frame["accumulates"], errors="coerce").eq(0)
+    frame["micro_batch"] = stated_whole.fillna(per_replica.where(one_pass, 1.0)).astype(float)
+    parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0)
+    stated = frame["recompute"].fillna("").str.contains("SP")
+    frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
+    frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
+    redone = (
+        frame["stack"]
+        .map(training_constants.SELECTIVE_REDOES_LAYERS)
+        .where(frame["recompute_level"] == 1)
+    )
+    frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
+    frame["recompute_share"] = redone.fillna(1.0)
+    frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    return frame
+
+
+def _sequence_in_recipe(notes: object) -> float:
+    """The sequence length a recipe carries in its name, such as llama3_1_70b_8192_bs2."""
+    found = re.search(r"model_name=\w*?_(2048|4096|8192|16384|32768)(?:_|;|$)", str(notes))
+    return float(found.group(1)) if found else np.nan
+
+
+def _models(frame: pd.DataFrame) -> Transformer:
+    names = [name for name in Transformer.__dataclass_fields__ if name != "name"]
+    return Transformer(name="rows", **{name: frame[name].to_numpy(float) for name in names})
+
+
+def _plans(frame: pd.DataFrame) -> Plan:
+    names = (
+        "seq_len",
+        "global_batch",
+        "dp",
+        "zero_stage",
+        "sequence_parallel",
+        "flash_attention",
+        "recompute_share",
+        *PLAN,
+    )
+    columns = {name: frame[name].to_numpy(float) for name in names}
+    return Plan(**columns, recompute=frame["recompute_level"].fillna(0).to_numpy(float))
+
+
+def _settle_recomputation(rows: Rows) -> Plan:
+    """Where a source does not state it: none if the run fits its chip without, else as many layers as it must."""
+    room, gradient = capacity_bytes(rows.frame), gradient_bytes(rows.frame)
+    weigh = lambda plan: training_memory(rows.model, plan, gradient_bytes=gradient).total  # noqa: E731
+    redone = rows.frame["recompute_level"].isna().to_numpy() & (weigh(rows.plan) > room)
+    share = np.where(
+        redone, least_recompute_share(rows.model, rows.plan, weigh, room), rows.plan.recompute_share
+    )
+    return replace(
+        rows.plan, recompute=np.where(redone, 2.0, rows.plan.recompute), recompute_share=share
+    )
+
+
+def _step_seconds(frame: pd.DataFrame) -> pd.Series:
+    tokens = frame["global_batch"] * frame["seq_len"]
+    seconds = frame["step_time"].copy()
+    seconds = seconds.fillna(tokens / (frame["chips"] * frame["tokens_per_s_per_chip"]))
+    # MLPerf logs count tokens a second for GPT-3 and sequences a second elsewhere; a token rate is above any of those.
+    logged = frame["throughput_log"]
+    per_second = logged.where(logged > 5000, logged * frame["seq_len"])
+    seconds = seconds.fillna(tokens / per_second)
+    model, plan = _models(frame), _plans(frame)
+    whole = model_flops_per_step(model, plan)
+    # Half of the attention scores, forward and twice backward.
+    masked = 1.5 * plan.tokens_per_step * attention_score_flops_per_token(model, plan.seq_len)
+    for counts, metric, flops in (
+        ("hardware", "hw_tflops_per_gpu", hardware_flops_per_step(model, plan)),
+        ("model", "model_tflops_per_gpu", whole),
+        ("causal", "model_tflops_per_gpu", whole - masked),
+    ):
+        rate = frame[metric].where(frame["rate_counts"] == counts)
+        seconds = seconds.fillna(flops / (frame["chips"] * rate * TERA))
+    return seconds
+
+
+def _narayanan_flops(frame: pd.DataFrame) -> pd.Series:
+    """FLOPs of a step as Narayanan et al. 2021 count them (equation 3: recomputation included)."""
+    s, h, layers, vocab = frame["seq_len"], frame["hidden"], frame["layers"], frame["vocab"]
+    return (
+        96
+        * frame["global_batch"]
+        * s
+        * layers
+        * h**2
+        * (1 + s / (6 * h) + vocab / (16 * layers * h))
+    )
+
+
+def _reasons(frame: pd.DataFrame) -> pd.Series:
+    """Why each configuration cannot be used; empty where it can."""
+    reason = pd.Series("", index=frame.index)
+
+    def mark(condition: pd.Series, text: str) -> None:
+        reason[(reason == "") & condition.fillna(False).astype(bool)] = text
+
+    notes = frame["notes"].fillna("")
+    mark(
+        frame["source"].isin(
+            ["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]
+        ),
+        "only a percentage of peak is printed",
+    )
+    mark(
+        notes.str.contains(r"padded\) expert matmul|dense matmul, capacity"),
+        "experts are padded to a capacity, which the model does not compute",
+    )
+    mark(
+        notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"),
+        "fine-tuning, not pre-training",
+    )
+    mark(
+        notes.str.contains("method: (?:MCore|TP.EP.DP|FSDP;)") & frame["tp"].gt(1),
+        "experts are split by tensor parallelism, which the model does not represent",
+    )
+    mark(
+        frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
+        "fully sharded, but the micro-batch is not stated",
+    )
+    unstated = notes.str.contains("interleaving of the pipeline not stated")
+    mark(unstated | _interleaving_unknown(frame), "the pipeline's interleaving is not stated")
+    mark(
+        notes.str.contains("power-limited GPUs"),
+        "the chips' power was limited by an amount not stated",
+    )
+    mark(
+        notes.str.contains("use only relative"),
+        "the source's rates contradict each other; relative use only",
+    )
+    mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")
+    mark(frame["chip_id"].isna(), "the chip is not in the table")
+    mark(frame["format"].isna(), "the matmul format is not stated")
+    mark(
+        frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(),
+        "the model's shape is not published",
+    )
+    mark(_param_mismatch(frame), "shape and stated size disagree")
+    mark(frame["seq_len"].isna(), "the sequence length is not stated")
+    mark(frame["step_seconds"].isna(), "neither a time nor a batch to turn a rate into one")
+    mark(~frame["plan_stated"], "the parallel layout is not stated")
+    mark(
+        frame["dp"].lt(1) | (frame["dp"] % 1).ne(0),
+        "the stated layout does not multiply to the chips",
+    )
+    mark(
+        ~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
+        "the stated layers do not divide over the pipeline",
+    )
+    mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
+    return reason
+
+
+def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
+    """Runs of stacks that interleave by habit, with a pipeline long enough for its bubble to decide."""
+    tuned = frame["stack"].isin(training_constants.REFERENCE_KERNELS)
+    share = (frame["pp"] - 1) / (frame["global_batch"] / frame["dp"] / frame["micro_batch"])
+    return tuned & frame["interleaving_blank"] & (share > MAX_UNSTATED_BUBBLE)
+
+
+def _param_mismatch(frame: pd.DataFrame) -> pd.Series:
+    stated = frame["params_b"].where(frame["source"].str.startswith("bloom"))
+    counted = derived_params(_models(frame)) / 1e9
+    return (counted / stated - 1).abs() > MAX_PARAM_MISMATCH
+
+
+def _rate_mismatch(frame: pd.DataFrame) -> pd.Series:
+    """BLOOM's logs print both a time and a rate that counts eight FLOPs per weight and token."""
+    rate = frame["hw_tflops_per_gpu"].where(frame["source"].str.startswith("bloom"))
+    tokens = frame["global_batch"] * frame["seq_len"]
+    implied = _narayanan_flops(frame) / (frame["chips"] * frame["step_seconds"] * TERA)
+    return ((implied / rate - 1).abs() > MAX_RATE_MISMATCH) & tokens.notna()

@@ -1,0 +1,154 @@
+"""How far the serving model is off: measured rows, baselines beside it, what was held out, coverage."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from training_moat.calibrate import fit_serving, measured_serving
+from training_moat.catalog import chips, tables
+from training_moat.predict import serving_constants
+from training_moat.predict.serving_batch import batches, evaluate
+from training_moat.predict.serving_constants import SHARES, START, Constants
+
+DATA_SHEET = Constants(
+    {("generic", "all", name): value for name, value in START.items()}
+    | {("generic", "all", name): 1.0 for name in SHARES}
+    | {("generic", "all", "kv_reread"): 0.0}
+)
+"""Every efficiency at one, so that all rates are the data sheet's; overheads typical of any engine."""
+
+
+def _errors(measured: pd.Series, predicted: np.ndarray) -> np.ndarray:
+    return np.abs(np.asarray(predicted) / measured.to_numpy() - 1)
+
+
+def weight_read_s(rows: pd.DataFrame) -> np.ndarray:
+    """Seconds to read all touched weights and the cache once at the data sheet's bandwidth."""
+    ideal = Constants(
+        {("generic", "all", name): fit_serving.IDEAL.get(name, 0.0) for name in START}
+    )
+    seconds = np.zeros(len(rows))
+    for batch in batches(fit_serving.questions(rows)):
+        step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
+        seconds[batch.positions] = step.weights + step.kv_cache
+    return seconds
+
+
+def constant_fraction(rows: pd.DataFrame, fraction: float = 0.5) -> np.ndarray:
+    """Baseline: everything at a constant fraction of the memory bandwidth."""
+    return weight_read_s(rows) / fraction
+
+
+def left_out_median(rows: pd.DataFrame) -> np.ndarray:
+    """Baseline: the median ratio of measured time to data-sheet time on all other sources' rows."""
+    ideal = weight_read_s(rows)
+    ratio = rows["seconds_per_token"].to_numpy() / ideal
+    predicted = np.zeros(len(rows))
+    for source in rows["source"].unique():
+        own = (rows["source"] == source).to_numpy()
+        predicted[own] = ideal[own] * np.median(ratio[~own])
+    return predicted
+
+
+@lru_cache(maxsize=2)
+def _rows(state: tuple) -> pd.DataFrame:
+    rows = fit_serving.usable_rows()
+    rows["family"] = rows["chip"].map(lambda name: chips.chip(name).family)
+    rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(
+        rows, serving_constants.stored()
+    )
+    rows["data_sheet"] = fit_serving.predict(rows, DATA_SHEET)
+    rows["half_bandwidth"] = constant_fraction(rows)
+    rows["other_sources_median"] = left_out_median(rows)
+    for name in ("predicted", "data_sheet", "half_bandwidth", "other_sources_median"):
+        rows[f"{name}_error"] = _errors(rows["seconds_per_token"], rows[name])
+    rows["measured_ms"] = rows["seconds_per_token"] * 1e3
+    rows["predicted_ms"] = rows["predicted"] * 1e3
+    return rows
+
+
+def rows() -> pd.DataFrame:
+    """The usable measured rows with the model's prediction, the baselines' and their relative errors."""
+    return _rows(tables.state(serving_constants.TABLE)).copy()
+
+
+def accuracy(by: list[str]) -> pd.DataFrame:
+    """Mean absolute percentage error of the calibrated model, the data sheet alone and the baselines, by group."""
+    columns = {
+        "predicted_error": "calibrated",
+        "data_sheet_error": "data sheet alone",
+        "half_bandwidth_error": "half the bandwidth",
+        "other_sources_median_error": "median of other sources",
+    }
+    judged = rows()
+    table = judged.groupby(by)[list(columns)].mean().rename(columns=columns)
+    return table.assign(rows=judged.groupby(by).size()).reset_index()
+
+
+def overall() -> dict[str, float]:
+    """Error over all usable rows: calibrated, data sheet alone, baselines, and how many rows."""
+    judged = rows()
+    names = ("predicted", "data_sheet", "half_bandwidth", "other_sources_median")
+    return {name: float(judged[f"{name}_error"].mean()) for name in names} | {"rows": len(judged)}
+
+
+def held_out() -> pd.DataFrame:
+    """Error and interval coverage on what the constants had not seen. Columns: held, what, rows, mape, coverage."""
+    frame = tables.load(serving_constants.TABLE)
+    found = frame[frame["level"] == "held_out"].pivot(
+        index="key", columns="constant", values="value"
+    )
+    counts = frame[frame["level"] == "held_out"].groupby("key")["rows"].first()
+    table = found.join(counts).reset_index().rename(columns={"key": "held"})
+    table["what"] = table["held"].str.split(" ").str[0]
+    return table
+
+
+def left_out() -> pd.DataFrame:
+    """Rows that cannot be compared, with the reason. Columns: source, reason, rows."""
+    return pd.concat([measured_serving.left_out(), _impossible()], ignore_index=True)
+
+
+def _impossible() -> pd.DataFrame:
+    measured = measured_serving.usable_rows()
+    too_fast = measured[fit_serving.beats_the_data_sheet(measured)]
+    counts = too_fast.groupby("source").size().rename("rows").reset_index()
+    return counts.assign(reason="faster than the data sheet's bandwidth allows")[
+        ["source", "reason", "rows"]
+    ]
+
+
+def first_token() -> pd.DataFrame:
+    """Time to first token, measured over predicted, by engine: median and 90% range. It contains queueing that
+    the rows do not describe. Columns: software, p05, median, p95, mape, rows."""
+    judged = rows()
+    judged = judged[judged["ttft_s"].notna()]
+    ratio = judged["ttft_s"] / judged["predicted_ttft_s"]
+    by = judged["software"]
+    table = (
+        ratio.groupby(by)
+        .quantile([0.05, 0.5, 0.95])
+        .unstack()
+        .set_axis(["p05", "median", "p95"], axis=1)
+    )
+    wrong = (1 / ratio - 1).abs().groupby(by).mean()
+    return table.assign(mape=wrong, rows=ratio.groupby(by).size()).reset_index()
+
+
+def thinned(judged: pd.DataFrame) -> pd.DataFrame:
+    """One dot per chip, engine, model, number of chips and batch: medians over prompt and answer lengths."""
+    keys = ["source", "chip", "software", "model", "tp", "pp", "batch"]
+    return judged.groupby(keys, as_index=False)[["measured_ms", "predicted_ms"]].median()
+
+
+def non_gpu_sentence(others: pd.DataFrame) -> str:
+    """One sentence on the error for chips of other makers, by chip."""
+    by_chip = others.groupby("chip")["predicted_error"].agg(["mean", "size"]).sort_values("mean")
+    spoken = ", ".join(
+        f"{chip} {row['mean']:.0%} ({row['size']:.0f} rows)" for chip, row in by_chip.iterrows()
+    )
+    typical = float(others["predicted_error"].median())
+    return f"On {len(others):,} measured rows of other makers' chips the model is off by **{typical:.0%}** in the middle; mean error by chip: {spoken}."

@@ -1,0 +1,304 @@
+"""How far the training model may be trusted: predictions against every usable measurement.
+
+Three errors stand side by side for every source: with the stored constants (fitted on all sources), with a fit
+that never saw the source, and with a fit that never saw the chip; and beside them what simple baselines reach.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from training_moat.calibrate import fit_training, measured_memory, measured_training, random_effects
+from training_moat.calibrate.refit import UNSEEN_TABLE, bounds, interval_kinds
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.core.errors import InputError, unknown
+from training_moat.core.training_step import model_flops_per_step
+from training_moat.predict import training_constants
+
+CONSTANT_MFU = 0.5
+"""The plainest baseline: half of the 16-bit peak, whatever the run."""
+VERSION_SPREAD = 1.15
+"""One configuration measured this many times faster in another release is marked as such."""
+CASE = [
+    "chip_id",
+    "model",
+    "format",
+    "chips",
+    "seq_len",
+    "global_batch",
+    "micro_batch",
+    "tp",
+    "pp",
+    "cp",
+    "ep",
+    "virtual_stages",
+]
+"""What makes two rows the same configuration of different releases."""
+ERROR_COLUMNS = {
+    "error": "all sources fitted",
+    "unseen_source_error": "source left out",
+    "unseen_chip_error": "chip left out",
+    "constant_error": "constant MFU",
+    "median_error": "median MFU of other sources",
+}
+
+
+def rows() -> pd.DataFrame:
+    """Every usable run: measured and predicted seconds, errors as shares, baselines, and what it ran on."""
+    state = tuple(
+        tables.state(name)
+        for name in ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+    )
+    return _rows(state).copy()
+
+
+@lru_cache(maxsize=2)
+def _rows(state: tuple) -> pd.DataFrame:
+    measured = measured_training.usable()
+    frame = measured.frame.copy()
+    frame["measured_s"] = measured.measured_seconds
+    frame["predicted_s"] = fit_training.predict_rows(measured, training_constants.load())
+    frame["family"] = measured_training.families(frame)
+    frame["generation"] = (
+        frame["family"]
+        .str.partition("-")[2]
+        .str.replace("tpu", "TPU")
+        .str.replace("cdna", "CDNA ")
+        .str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
+    )
+    frame["interval_kind"] = interval_kinds(frame)
+    frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
+    unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
+    for name in ("source", "chip", "family"):
+        frame[f"unseen_{name}_s"] = frame["config_id"].map(unseen[f"without_{name}_s"])
+        frame[f"unseen_{name}_error"] = frame[f"unseen_{name}_s"] / frame["measured_s"] - 1
+    frame["error"] = frame["predicted_s"] / frame["measured_s"] - 1
+    flops = model_flops_per_step(measured.model, measured.plan)
+    return _with_baselines(frame, flops)
+
+
+def _with_baselines(frame: pd.DataFrame, flops: np.ndarray) -> pd.DataFrame:
+    """MFU against the 16-bit peak; the constant, and the median of all other sources' runs of the same kind."""
+    peak = frame["chip_id"].map(lambda chip: _wide_peak(chip)).to_numpy(float)
+    ideal = flops / (frame["chips"] * peak)
+    frame["mfu"] = ideal / frame["measured_s"]
+    frame["constant_error"] = ideal / CONSTANT_MFU / frame["measured_s"] - 1
+    median = pd.Series(np.nan, index=frame.index)
+    for (source, kind), group in frame.groupby(["source", "kind"]):
+        others = frame[(frame["source"] != source) & (frame["kind"] == kind)]
+        median[group.index] = others["mfu"].median()
+    frame["median_error"] = ideal / median / frame["measured_s"] - 1
+    return frame
+
+
+def _wide_peak(chip_id: str) -> float:
+    chip = chip_catalog.chip(chip_id)
+    return chip.peak_flops.get("bf16") or chip.peak_flops[chip.compute_format("fp16")]
+
+
+def accuracy(by: list[str]) -> pd.DataFrame:
+    """Mean absolute percentage error of the model and the baselines per group, as shares, with row counts."""
+    frame = rows()
+    errors = frame[list(ERROR_COLUMNS)].abs()
+    table = errors.groupby([frame[name] for name in by]).mean().rename(columns=ERROR_COLUMNS)
+    counts = frame.groupby(by).size().rename("rows")
+    return table.join(counts).reset_index()
+
+
+def mape(source: str, column: str = "error") -> float:
+    """Mean absolute percentage error on one source's rows, as a share."""
+    frame = rows()
+    return float(frame.loc[frame["source"] == source, column].abs().mean())
+
+
+def dense_nvidia() -> pd.DataFrame:
+    """Dense runs on Nvidia chips: the rows that the headline accuracy is about."""
+    frame = rows()
+    return frame[(frame["kind"] == "dense") & frame["family"].str.startswith("nvidia")]
+
+
+def coverage() -> pd.DataFrame:
+    """Share of runs inside the 90% interval, by kind of interval, when neither the constants nor the interval saw the source.
+
+    Columns: interval_kind, rows, coverage, low, high (the stored interval's factors for measured chips).
+    """
+    frame = rows()
+    stored = training_constants.load()
+    residual = np.log(frame["measured_s"] / frame["unseen_source_s"])
+    weights = pd.Series(random_effects.row_weights(frame["source"]) ** 2, index=frame.index)
+    inside = pd.Series(False, index=frame.index)
+    for (source, kind), group in frame.groupby(["source", "interval_kind"]):
+        others = (frame["source"] != source) & (frame["interval_kind"] == kind)
+        if not others.any():
+            continue
+        low, high = bounds(residual[others].to_numpy(), weights[others].to_numpy())
+        inside[group.index] = residual[group.index].between(low, high)
+    records = []
+    for kind, group in frame.groupby("interval_kind"):
+        low, high = training_constants.interval(
+            stored, "measured", group["family"].iloc[0], kind == "moe"
+        )
+        records.append(
+            {
+                "interval_kind": kind,
+                "rows": len(group),
+                "coverage": float(inside[group.index].mean()),
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def worst(count: int = 10) -> pd.DataFrame:
+    """The rows predicted worst by fits that never saw their source, with what the tables say of the reason."""
+    frame = rows()
+    frame["remark"] = _remarks(frame)
+    order = frame["unseen_source_error"].abs().sort_values(ascending=False).index[:count]
+    columns = [
+        "source",
+        "model",
+        "chip_id",
+        "format",
+        "chips",
+        "measured_s",
+        "unseen_source_s",
+        "unseen_source_error",
+        "remark",
+    ]
+    return frame.loc[order, columns].reset_index(drop=True)
+
+
+def _remarks(frame: pd.DataFrame) -> pd.Series:
+    """What sets a row apart, read from the tables: other releases of the same configuration, sparsity, host-bound
+    sizes, scale."""
+    fastest = frame.groupby(CASE, dropna=False)["measured_s"].transform("min")
+    spread = frame["measured_s"] / fastest
+    tokens = frame["micro_batch"] * frame["seq_len"] / frame["cp"]
+    rules = [
+        (spread > VERSION_SPREAD, "the same configuration ran faster in another release"),
+        (frame["model"].str.contains("tokendrop"), "drops tokens beyond an expert's capacity"),
+        (
+            (frame["experts"] > 0) & (tokens <= 4096),
+            "few tokens per expert: bound by routing and kernel launches",
+        ),
+        (frame["chips"] >= 4096, "thousands of chips: few sequences each"),
+        (frame["experts"] > 0, "mixture of experts: load balance and kernels differ by release"),
+        (frame["seq_len"] <= 512, "short sequences"),
+    ]
+    remark = pd.Series("no single cause in the tables", index=frame.index)
+    for condition, text in reversed(rules):
+        remark[condition.fillna(False)] = text
+    return remark
+
+
+def unused() -> pd.DataFrame:
+    """Configurations that cannot be compared, counted by reason and source."""
+    frame = measured_training.configurations()
+    frame = frame[frame["reason"] != ""]
+    return (
+        frame.groupby(["reason", "source"])
+        .size()
+        .rename("rows")
+        .reset_index()
+        .sort_values("rows", ascending=False)
+    )
+
+
+def memory_rows() -> pd.DataFrame:
+    """Measured and predicted peak memory per chip with the relative error."""
+    return measured_memory.comparison(training_constants.load())
+
+
+CLASSIC_TABLES = {
+    "T1": ("narayanan2021_t1", "Megatron-LM 2021"),
+    "K5": ("korthikanti2022_t5", "Korthikanti 2022"),
+}
+"""The two published tables that other tools were run on: label in peer_errors, source, name for readers."""
+OWN = "training-moat"
+
+
+def peers() -> pd.DataFrame:
+    """Errors of other tools and of this model on the two classic tables: system, table, percent.
+
+    The tools' come from benchmarks/ (table peer_errors); the model's own are computed now, with the stored
+    constants and with the table's source left out.
+    """
+    frame = tables.load("peer_errors")
+    others = frame[frame["system"] != OWN]
+    name = others["system"] + others["version"].map(
+        lambda version: f" {version}" if isinstance(version, str) and version else ""
+    )
+    shown = pd.DataFrame(
+        {
+            "system": name,
+            "table": others["rows"].map(lambda label: CLASSIC_TABLES[label][1]),
+            "percent": 100 * others["mape"],
+        }
+    )
+    own = [
+        {"system": label, "table": title, "percent": 100 * mape(source, column)}
+        for source, title in CLASSIC_TABLES.values()
+        for label, column in (
+            ("this book", "error"),
+            ("this book, source left out", "unseen_source_error"),
+        )
+    ]
+    return pd.concat([shown, pd.DataFrame(own)], ignore_index=True)
+
+
+def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
+    """The usable runs of these sources and chips (all where a list is empty).
+
+    Raises `InputError` for a source without usable runs and for a choice that leaves nothing.
+    """
+    frame = rows()
+    known = sorted(frame["source"].unique())
+    for source in sources:
+        if source not in known:
+            raise unknown("source", source, known, where="parameter sources")
+    ids = [chip_catalog.resolve(chip) for chip in chips]
+    kept = frame[
+        frame["source"].isin(sources or known) & frame["chip_id"].isin(ids or frame["chip_id"])
+    ]
+    if kept.empty:
+        raise InputError(
+            "parameters sources and chips: no measured run has both; see the table of the validation chapter"
+        )
+    return kept.reset_index(drop=True)
+
+
+def errors_by_source(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute error per source, kind and yardstick, in percent, long: label, yardstick, percent, rows."""
+    label = frame["source"] + np.where(frame["kind"] == "dense", "", " (experts)")
+    errors = (
+        frame[list(ERROR_COLUMNS)].abs().rename(columns=ERROR_COLUMNS).groupby(label).mean() * 100
+    )
+    counts = frame.groupby(label).size().rename("rows")
+    tall = errors.reset_index(names="label").melt(
+        "label", var_name="yardstick", value_name="percent"
+    )
+    return tall.join(counts, on="label").dropna()
+
+
+def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute error per chip and kind in percent: as fitted, and when the chip or its family was left out."""
+    columns = {
+        "error": "all sources fitted",
+        "unseen_source_error": "source left out",
+        "unseen_chip_error": "chip left out",
+        "unseen_family_error": "family left out",
+    }
+    groups = frame.groupby(["chip_id", "kind"])
+    table = (
+        groups[list(columns)].agg(lambda errors: 100 * errors.abs().mean()).rename(columns=columns)
+    )
+    return (
+        table.join(groups.size().rename("rows"))
+        .reset_index()
+        .sort_values(["kind", "rows"], ascending=[True, False])
+    )

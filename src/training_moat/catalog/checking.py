@@ -1,0 +1,160 @@
+"""Everything that is wrong with the data: tables, keys between them, the descriptor, scenarios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training_moat.catalog import descriptor, files, paths, scenario, spelling
+from training_moat.catalog.problems import Problem
+from training_moat.core.errors import InputError
+
+SOURCELESS = ("sources",)
+"""Tables whose rows need no source: the sources themselves."""
+
+ENDS = (
+    ("_low", "", "_high"),
+    ("_p05", "_median", "_p95"),
+    ("p05", "median", "p95"),
+    ("low", "value", "high"),
+)
+"""Endings of columns that hold the low end, the middle and the high end of one number."""
+
+
+def run(root: str | Path | None = None) -> list[Problem]:
+    """All problems of the data tables and scenarios under `root` (default: the project's), in file order.
+
+    An empty list means that every table loads, every key points somewhere and every scenario is valid.
+    """
+    with paths.at(root):
+        try:
+            problems = _descriptor_problems()
+        except InputError as error:
+            return [Problem.said("data/datapackage.json", error)]
+        found = {name: files.inspect(name) for name in descriptor.table_names()}
+        keys = _keys(found)
+        for name, inspection in found.items():
+            problems += inspection.problems or _row_problems(name, inspection, keys)
+        if not any(found[kind].problems for kind in (*scenario.KINDS, "sources") if kind in found):
+            problems += _scenario_problems()
+        return problems
+
+
+def _keys(found: dict[str, files.Inspection]) -> dict[str, set[str]]:
+    """The keys of every table that has any and could be read."""
+    keys = {}
+    for name, inspection in found.items():
+        key = descriptor.primary_key(name)
+        if key is not None and not inspection.problems:
+            keys[name] = set(inspection.frame[key])
+    return keys
+
+
+def _row_problems(
+    name: str, inspection: files.Inspection, keys: dict[str, set[str]]
+) -> list[Problem]:
+    problems = files.key_problems(name, inspection, keys) + _order_problems(name, inspection)
+    if name in scenario.KINDS:
+        problems += _spelling_problems(name, inspection)
+    return problems
+
+
+def _descriptor_problems() -> list[Problem]:
+    """Tables without description and columns without a unit or a meaning."""
+    label, problems = "data/datapackage.json", []
+    described = {item["path"] for item in descriptor.package()["resources"]}
+    for path in sorted(paths.data_folder().glob("*.csv")):
+        if path.name not in described:
+            problems.append(
+                Problem(
+                    f"data/{path.name}", None, None, None, "a description in data/datapackage.json"
+                )
+            )
+    for name in descriptor.table_names():
+        columns = {item["name"]: item for item in descriptor.fields(name)}
+        place = f"table {name}"
+        for column, item in columns.items():
+            if item["type"] in descriptor.NUMERIC and not item.get("unit"):
+                problems.append(
+                    Problem(label, place, column, None, "a unit ('1' for a plain number)")
+                )
+            if not item.get("description"):
+                problems.append(Problem(label, place, column, None, "a description"))
+        rules = columns.get("source", {}).get("constraints", {})
+        if (
+            name not in SOURCELESS
+            and not descriptor.derived_from(name)
+            and not rules.get("required")
+        ):
+            expected = (
+                "a required column 'source', or the tables it is computed from under 'derivedFrom'"
+            )
+            problems.append(Problem(label, place, "source", None, expected))
+        for origin in descriptor.derived_from(name):
+            if origin not in descriptor.table_names():
+                problems.append(Problem(label, place, "derivedFrom", origin, "the name of a table"))
+    return problems
+
+
+def _order_problems(name: str, inspection: files.Inspection) -> list[Problem]:
+    """Rows whose low end lies above the middle or the high end below it."""
+    frame, label = inspection.frame, f"data/{files.path_of(name).name}"
+    problems = []
+    for low, middle, high in _ranges(list(frame.columns)):
+        for lower, upper in ((low, middle), (middle, high), (low, high)):
+            if lower not in frame.columns or upper not in frame.columns:
+                continue
+            for position in (frame[lower] > frame[upper]).to_numpy().nonzero()[0]:
+                limit = f"{frame[upper].iloc[position]:g}"
+                value = f"{frame[lower].iloc[position]:g}"
+                expected = f"at most the {limit} in column {upper}"
+                problems.append(Problem(label, inspection.lines[position], lower, value, expected))
+    return problems
+
+
+def _ranges(columns: list[str]) -> list[tuple[str, str, str]]:
+    """Triples of columns that hold the two ends and the middle of one number; each may be absent."""
+    found = []
+    for low, middle, high in ENDS:
+        stems = {
+            column.removesuffix(end)
+            for column in columns
+            for end in (low, high)
+            if column.endswith(end)
+        }
+        if low.startswith("_"):
+            found += [(stem + low, stem + middle, stem + high) for stem in sorted(stems)]
+        elif {low, high} & set(columns):
+            found.append((low, middle, high))
+    return found
+
+
+def _spelling_problems(name: str, inspection: files.Inspection) -> list[Problem]:
+    """Spellings that two rows claim."""
+    frame, label = inspection.frame, f"data/{files.path_of(name).name}"
+    owners: dict[str, str] = {}
+    problems = []
+    for line, (row_id, aliases) in zip(
+        inspection.lines, zip(frame["id"], frame["aliases"], strict=True), strict=True
+    ):
+        names = [
+            row_id,
+            *(aliases.split(spelling.ALIAS_SEPARATOR) if isinstance(aliases, str) else ()),
+        ]
+        for alias in names:
+            owner = owners.setdefault(spelling.normal(alias), row_id)
+            if owner != row_id:
+                problems.append(
+                    Problem(label, line, "aliases", alias, f"a spelling that {owner} does not have")
+                )
+    return problems
+
+
+def _scenario_problems() -> list[Problem]:
+    """Scenario files that do not load. Chapter parameters are checked where chapters are known (press)."""
+    problems = []
+    for path in sorted((paths.root() / "scenarios").glob("*.y*ml")):
+        try:
+            scenario.load(path)
+        except InputError as error:
+            problems.append(Problem.said(f"scenarios/{path.name}", error))
+    return problems

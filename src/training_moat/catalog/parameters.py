@@ -1,0 +1,295 @@
+"""The parameters of each chapter: names, types, units, ranges and meanings, checked before anything runs.
+
+`chapters/parameters.yml` holds the schema; the defaults live only in each notebook's cell tagged
+`parameters`. The command line checks before a kernel starts; every notebook checks again with
+`check`, so that plain papermill fails with the same sentence.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training_moat.catalog import chips, models, paths
+from training_moat.core.errors import InputError, unknown
+
+SCHEMA_FILE = Path("chapters") / "parameters.yml"
+_KEYS = {"type", "unit", "range", "choices", "optional", "meaning"}
+_LISTS = {
+    "chips": "chip",
+    "models": "model",
+    "numbers": "number",
+    "integers": "integer",
+    "texts": "text",
+    "choices": "choice",
+}
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "text": "words",
+    "choice": "one of its choices",
+    "chip": "a chip id",
+    "model": "a model name",
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of one chapter.
+
+    type: integer, number, boolean, text, choice, chip, model, or a list of these (chips, models,
+    numbers, integers, texts, choices). low, high: the range, ends included. optional: None, or an empty list, is allowed.
+    """
+
+    chapter: str
+    name: str
+    type: str
+    meaning: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """Range, choices or kind of value, in words."""
+        if self.choices:
+            return ", ".join(str(choice) for choice in self.choices)
+        if self.low is not None:
+            return f"{self.low:,} to {self.high:,}"
+        item = _WORDS[_LISTS.get(self.type, self.type)]
+        return f"list of {self.type}" if self.type in _LISTS else item
+
+    @property
+    def where(self) -> str:
+        """Place for an error sentence."""
+        return f"chapter '{self.chapter}', parameter '{self.name}'"
+
+
+def _read(chapter: str, name: str, entry: Any) -> Parameter:
+    where = f"{SCHEMA_FILE}: {chapter}.{name}"
+    if not isinstance(entry, Mapping) or not {"type", "meaning"} <= set(entry):
+        raise InputError(f"{where}: expected at least 'type' and 'meaning'.")
+    for key in entry:
+        if key not in _KEYS:
+            raise unknown("key", str(key), _KEYS, where)
+    kind = entry["type"]
+    if kind not in _WORDS and kind not in _LISTS:
+        raise unknown("type", str(kind), [*_WORDS, *_LISTS], where)
+    if kind in ("choice", "choices") and not entry.get("choices"):
+        raise InputError(f"{where}: type '{kind}' needs a list 'choices'.")
+    low, high = entry.get("range", (None, None))
+    return Parameter(
+        chapter,
+        name,
+        kind,
+        str(entry["meaning"]),
+        str(entry.get("unit", "")),
+        low,
+        high,
+        tuple(entry.get("choices", ())),
+        bool(entry.get("optional", False)),
+    )
+
+
+@cache
+def _schemas() -> dict[str, dict[str, Parameter]]:
+    text = yaml.safe_load((paths.root() / SCHEMA_FILE).read_text(encoding="utf-8")) or {}
+    return {
+        chapter: {name: _read(chapter, name, entry) for name, entry in (entries or {}).items()}
+        for chapter, entries in text.items()
+    }
+
+
+def chapters() -> list[str]:
+    """Names of the chapters that have a schema."""
+    return list(_schemas())
+
+
+def schema(chapter: str) -> dict[str, Parameter]:
+    """The parameters of one chapter by name. Raises InputError for an unknown chapter."""
+    known = _schemas()
+    if chapter not in known:
+        raise unknown("chapter", chapter, known)
+    return known[chapter]
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _integer(parameter: Parameter, value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            value = int(value.replace("_", ""))
+        except ValueError:
+            raise _wrong(parameter, value) from None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(parameter, value)
+    return _in_range(parameter, value)
+
+
+def _number(parameter: Parameter, value: Any) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value.replace("_", ""))
+        except ValueError:
+            raise _wrong(parameter, value) from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise _wrong(parameter, value)
+    return _in_range(parameter, value)
+
+
+def _boolean(parameter: Parameter, value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise _wrong(parameter, value)
+    return value
+
+
+def _text(parameter: Parameter, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(parameter, value)
+    return value
+
+
+def _choice(parameter: Parameter, value: Any) -> Any:
+    for choice in parameter.choices:
+        if str(choice) == str(value):
+            return choice
+    raise unknown(
+        "value", str(value), [str(choice) for choice in parameter.choices], parameter.where
+    )
+
+
+def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str]:
+    def convert(parameter: Parameter, value: Any) -> str:
+        if not isinstance(value, str) or value.lower() == "none":
+            raise _wrong(parameter, value)
+        return resolve(value, parameter.where)
+
+    return convert
+
+
+_CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "text": _text,
+    "choice": _choice,
+    "chip": _named(chips.resolve),
+    "model": _named(models.resolve),
+}
+
+
+def _wrong(parameter: Parameter, value: Any) -> InputError:
+    unit = f" ({parameter.unit})" if parameter.unit else ""
+    item = _WORDS[_LISTS.get(parameter.type, parameter.type)]
+    return InputError(f"{parameter.where}: expected {item}{unit}, got {_shown(value)}.")
+
+
+def _in_range(parameter: Parameter, value: Any) -> Any:
+    if parameter.low is not None and not parameter.low <= value <= parameter.high:
+        unit = f" {parameter.unit}" if parameter.unit else ""
+        raise InputError(
+            f"{parameter.where}: {value} is outside its range, {parameter.low} to {parameter.high}{unit}."
+        )
+    return value
+
+
+def convert(parameter: Parameter, value: Any) -> Any:
+    """Return `value` as the chapter uses it; text from a command line becomes a number or a list.
+
+    Raises InputError with one sentence that names the chapter, the parameter and what was expected.
+    """
+    if value is None or (
+        isinstance(value, str) and value.lower() in ("none", "null") and parameter.optional
+    ):
+        if parameter.optional:
+            return None
+        raise _wrong(parameter, value)
+    item = _LISTS.get(parameter.type)
+    if item is None:
+        return _CONVERT[parameter.type](parameter, value)
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, (list, tuple)) or not (value or parameter.optional):
+        raise InputError(
+            f"{parameter.where}: expected a list with at least one entry, got {_shown(value)}."
+        )
+    return [_CONVERT[item](parameter, entry) for entry in value]
+
+
+def convert_all(chapter: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check and convert some of a chapter's parameters (those not given keep their defaults)."""
+    known = schema(chapter)
+    for name in given:
+        if name not in known:
+            raise _unknown_name(chapter, name, known)
+    return {name: convert(known[name], value) for name, value in given.items()}
+
+
+def _unknown_name(chapter: str, name: str, known: Mapping[str, Parameter]) -> InputError:
+    if not known:
+        return InputError(
+            f"chapter '{chapter}': unknown parameter '{name}'; the chapter has no parameters."
+        )
+    return unknown("parameter", name, known, f"chapter '{chapter}'")
+
+
+def _injected_names(history: Iterable[str]) -> list[str]:
+    """Names assigned in the cell that papermill injected, found in the kernel's input history."""
+    cells = [source for source in history if source.lstrip().startswith("# Parameters")]
+    if not cells:
+        return []
+    tree = ast.parse(cells[-1])
+    return [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+
+
+def check(chapter: str, **values: Any) -> None:
+    """Check a notebook's parameters right after they are set; the third cell of every chapter calls it.
+
+    Text where a list or number is expected (plain papermill passes text) is converted, and the
+    notebook's variable is set to the converted value. A name that papermill injected but the
+    chapter does not have is an error too: papermill itself only logs it. Without `values` they are
+    read from the notebook's variables.
+    Raises InputError, shown by Jupyter as its one sentence without a traceback.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    space = shell.user_ns if shell is not None else {}
+    try:
+        known = schema(chapter)
+        for name in [*_injected_names(space.get("In", ())), *values]:
+            if name not in known:
+                raise _unknown_name(chapter, name, known)
+        values = values or {name: space[name] for name in known if name in space}
+        for name in known:
+            if name not in values:
+                raise InputError(f"chapter '{chapter}': parameter '{name}' is not set.")
+        converted = {name: convert(known[name], value) for name, value in values.items()}
+    except InputError as error:
+        sentence = f"InputError: {error}"
+        error._render_traceback_ = lambda *_: [sentence]
+        raise
+    for name, value in converted.items():
+        if space.get(name, value) != value:
+            space[name] = value

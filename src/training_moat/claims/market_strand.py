@@ -1,0 +1,197 @@
+"""The market argument: splits, use per model, concentration, custom models (C08 to C13)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog.cited import cited
+from training_moat.claims.base import Evidence, Measured, counted, keys, measures
+from training_moat.core import lifecycle
+from training_moat.inquiry import market, market_evidence, uncertainty
+
+HALF_YEAR_DAYS = market_evidence.HALF_YEAR_DAYS
+
+
+def case_of(evidence: Evidence) -> market.Case:
+    """The market case with the evidence's own table of assumptions."""
+    return market.Case(frame=evidence.table("assumptions").set_index("name", drop=False))
+
+
+def _ratio(evidence: Evidence, threshold: float) -> Measured:
+    case = case_of(evidence)
+    found = uncertainty.summary(case.ratio(case.drawn))
+    chance = uncertainty.probability_above(
+        case.ratio, case.inputs, threshold, case.draws, case.seed
+    )
+    frame = evidence.table("assumptions")
+    return Measured(
+        found.median,
+        found.p05,
+        found.p95,
+        chance.value,
+        keys(frame, "assumptions", "name"),
+        cited(frame),
+    )
+
+
+@measures("C08", "model_ten")
+def model_reaches_ten(evidence: Evidence) -> Measured:
+    return _ratio(evidence, market.TEN)
+
+
+@measures("C07", "larger")
+def inference_is_larger(evidence: Evidence) -> Measured:
+    return _ratio(evidence, 1.0)
+
+
+def analysts(evidence: Evidence) -> pd.DataFrame:
+    """Splits with a ratio by named research houses; `upper` is the most each statement allows."""
+    classes = evidence.table("split_classes").set_index("split")
+    frame = evidence.table("market_splits").join(classes[["house", "ratio_high"]], on="row_id")
+    frame = frame[(frame["house"] == "analyst") & (frame["confirmed"] != "no")]
+    ratio = pd.to_numeric(frame["inference_to_training_ratio"])
+    return frame.assign(upper=np.fmax(ratio, frame["ratio_high"])).dropna(subset="upper")
+
+
+@measures("C08", "highest_analyst")
+def highest_analyst(evidence: Evidence) -> Measured:
+    frame = analysts(evidence)
+    return counted(frame.nlargest(3, "upper"), "market_splits", float(frame["upper"].max()))
+
+
+@measures("C08", "analysts_at_ten")
+def analysts_at_ten(evidence: Evidence) -> Measured:
+    frame = analysts(evidence)
+    houses = frame[frame["upper"] >= market.TEN]["organisation"].nunique()
+    return counted(frame, "market_splits", float(houses))
+
+
+def _disclosed(evidence: Evidence) -> market_evidence.WorkedExample:
+    return market_evidence.deepseek(evidence.table)
+
+
+def _disclosed_rows(evidence: Evidence, value: float) -> Measured:
+    runs, days = evidence.table("training_runs"), evidence.table("disclosed_service")
+    runs = runs[runs["model"].isin(days["model"])]
+    return Measured(
+        value,
+        rows=keys(days, "disclosed_service", "service") + keys(runs, "training_runs"),
+        sources=cited(days, runs),
+    )
+
+
+@measures("C09", "many_inferences")
+def tokens_per_training_token(evidence: Evidence) -> Measured:
+    day = _disclosed(evidence)
+    return _disclosed_rows(evidence, day.tokens_per_day * HALF_YEAR_DAYS / day.training_tokens)
+
+
+@measures("C09", "trained_once")
+def final_runs_in_research(evidence: Evidence) -> Measured:
+    frame = evidence.table("market_splits")
+    frame = frame[frame["definition"] == "final runs within R&D compute"]
+    values = frame["training_share"]
+    return Measured(
+        float(values.median()),
+        float(values.min()),
+        float(values.max()),
+        rows=keys(frame, "market_splits"),
+        sources=cited(frame),
+    )
+
+
+@measures("C10", "one_answer")
+def one_answer(evidence: Evidence) -> Measured:
+    return _disclosed_rows(evidence, _disclosed(evidence).flop_per_answer_share)
+
+
+@measures("C11", "disclosed_days")
+def disclosed_days(evidence: Evidence) -> Measured:
+    return _disclosed_rows(evidence, _disclosed(evidence).days_chip_hours)
+
+
+@measures("C11", "modelled_days")
+def modelled_days(evidence: Evidence) -> Measured:
+    case = case_of(evidence)
+    days = lifecycle.break_even_days(market.life_of(case.drawn), "final_run", "dollars")
+    found = uncertainty.summary(days)
+    frame = evidence.table("assumptions")
+    return Measured(
+        found.median,
+        found.p05,
+        found.p95,
+        float(np.mean(days <= HALF_YEAR_DAYS)),
+        keys(frame, "assumptions", "name"),
+        cited(frame),
+    )
+
+
+def _splits_counting(evidence: Evidence, definition: str) -> pd.DataFrame:
+    classes = evidence.table("split_classes")
+    rows = classes[
+        (classes["definition"] == definition) & classes["house"].isin(["operator", "analyst"])
+    ]
+    frame = evidence.table("market_splits")
+    frame = frame[
+        frame["row_id"].isin(rows["split"]) & frame["inference_to_training_ratio"].notna()
+    ]
+    return frame[frame["confirmed"] != "no"]
+
+
+@measures("C12", "per_model")
+def dwarfs_per_model(evidence: Evidence) -> Measured:
+    frame = _splits_counting(evidence, "all_training")
+    top = frame.nlargest(1, "inference_to_training_ratio")
+    return counted(top, "market_splits", float(frame["inference_to_training_ratio"].max()))
+
+
+@measures("C12", "per_lab")
+def dwarfs_per_lab(evidence: Evidence) -> Measured:
+    frame = _splits_counting(evidence, "all_rnd")
+    frame = frame[frame["organisation"] == "OpenAI"].sort_values("date")
+    ratio = frame["inference_to_training_ratio"]
+    return Measured(
+        float(ratio.iloc[-1]) if len(frame) else None,
+        ratio.min(),
+        ratio.max(),
+        rows=keys(frame, "market_splits"),
+        sources=cited(frame),
+    )
+
+
+@measures("C13", "lever")
+def custom_lever(evidence: Evidence) -> Measured:
+    frame = evidence.table("assumptions")
+    row = frame[frame["name"] == "custom_share"]
+    return Measured(
+        1.0 / (1.0 - float(row["p95"].iloc[0])),
+        rows=keys(row, "assumptions", "name"),
+        sources=cited(row),
+    )
+
+
+@measures("C13", "trainers")
+def growth_of_trainers(evidence: Evidence) -> Measured:
+    frame = evidence.table("custom_models")
+    frame = frame[frame["quantity"] == "organisations with such a model"].set_index(
+        "date", drop=False
+    )
+    first, last = (float(frame.loc[year, "value"]) for year in ("2021", "2024"))
+    return counted(frame, "custom_models", last / first)
+
+
+@measures("C13", "finetunes_in_production")
+def finetunes_in_production(evidence: Evidence) -> Measured:
+    frame = evidence.table("custom_models")
+    frame = frame[frame["quantity"].str.contains("deployments in production using fine-tuning")]
+    value = float(frame["value"].iloc[0]) / 100 if len(frame) else None
+    return counted(frame, "custom_models", value)
+
+
+@measures("C13", "finetune_compute")
+def finetune_compute(evidence: Evidence) -> Measured:
+    found = market_evidence.finetuning(evidence.table)
+    frame = evidence.table("custom_models")
+    frame = frame[frame["row_id"].isin(["M03", "M05", "M12", "M14"])]
+    return counted(frame, "custom_models", found.share)

@@ -1,0 +1,421 @@
+"""Serving a transformer: memory, seconds per decoded token, and what a client sees at a concurrency.
+
+A decode step reads the weights its tokens touch and the key-value cache, multiplies, exchanges partial sums
+and pays the software's overheads (Pope et al. 2022, section 3; Yuan et al. 2024, section 2). With continuous
+batching (Yu et al. 2022) the prefill of one request stretches the steps of all others.
+
+Every numeric field may be an array; all arrays of one call have one length, and so has the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training_moat.core.collectives import (
+    direct_all_reduce,
+    hierarchical_all_reduce,
+    hierarchical_all_to_all,
+    send_recv,
+)
+from training_moat.core.elementwise import Number, ceil, maximum, minimum, power, where
+from training_moat.core.fabrics import Fabric
+from training_moat.core.machine import Tier
+from training_moat.core.tiers import USABLE_SHARE, Placement, place
+from training_moat.core.workload import (
+    Transformer,
+    attended_tokens,
+    attention_params,
+    dense_ffn_params,
+    derived_params,
+    embedding_params,
+    expert_params,
+    expert_params_total,
+    kv_values_per_token,
+    params,
+)
+
+WIDE_BYTES = 2.0
+"""Activations, embeddings and the output projection stay in 16 bit."""
+PREFILL_CHUNK = 8192.0
+"""Prompt tokens processed in one pass at most (the default of vLLM and SGLang on datacentre chips)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for: `batch` sequences at once, `input_len` tokens in, `output_len` tokens out, and the
+    bytes one stored value takes in feed-forward weights, attention weights and the key-value cache. Prompts are
+    processed in passes of at most `prefill_chunk` tokens."""
+
+    batch: Number
+    input_len: Number
+    output_len: Number
+    ffn_weight_bytes: Number = 2.0
+    attention_weight_bytes: Number = 2.0
+    kv_bytes: Number = 2.0
+    prefill_chunk: Number = PREFILL_CHUNK
+
+
+@dataclass(frozen=True)
+class ServingPlan:
+    """How the model is cut.
+
+    Attention runs in `dp` copies of `tp` chips and `pp` stages, each with its share of the batch. Experts
+    spread over `ep` groups of `expert_tp` chips; where `ep x expert_tp` exceeds `tp`, several attention copies
+    share one set of experts and move in step (attention data parallelism, DeepSeek-V3 2024, section 3.4).
+    """
+
+    tp: Number = 1
+    pp: Number = 1
+    dp: Number = 1
+    ep: Number = 1
+    expert_tp: Number = 1
+
+    @property
+    def chips(self) -> Number:
+        """Chips the plan occupies."""
+        return self.tp * self.pp * self.dp
+
+    @property
+    def expert_chips(self) -> Number:
+        """Chips of one stage that share one set of experts."""
+        return maximum(self.ep * self.expert_tp, 1)
+
+
+@dataclass(frozen=True)
+class ServingMachine:
+    """One chip and its links, with the shares of its data sheet that serving software sustains.
+
+    `ffn_flops` and `attention_flops`: matmul peaks in the formats used for them. `tiers`: memory, fastest
+    first. `scaleup` and `scaleout`: the fabrics inside and between domains.
+    """
+
+    ffn_flops: Number
+    attention_flops: Number
+    tiers: tuple[Tier, ...]
+    scaleup: Fabric
+    scaleout: Fabric
+    bandwidth_efficiency: Number = 1.0
+    matmul_efficiency: Number = 1.0
+
+
+@dataclass(frozen=True)
+class Software:
+    """What the serving engine adds to the hardware's time.
+
+    Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per
+    step (scheduling, sampling), per sequence in a step, and per prefill pass. `kv_efficiency` and
+    `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
+    cache and grouped expert matmuls keep. `kv_reread`: 0 where attention reads a key-value head once for all its
+    query heads, 1 where once for each. `prefill_share`: how much of others' prefill a sequence waits for.
+    `copy_coupling`: 1 where attention copies that share experts wait for every copy's prefill, 0 for none.
+    """
+
+    layer_s: Number = 0.0
+    expert_layer_s: Number = 0.0
+    latent_layer_s: Number = 0.0
+    step_s: Number = 0.0
+    sequence_s: Number = 0.0
+    prefill_pass_s: Number = 0.0
+    kv_efficiency: Number = 1.0
+    kv_reread: Number = 0.0
+    expert_efficiency: Number = 1.0
+    prefill_share: Number = 1.0
+    copy_coupling: Number = 1.0
+    first_token_s: Number = 0.0
+    first_token_queue: Number = 0.0
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """Seconds of one decode step by cause; they add up to `total`."""
+
+    weights: Number
+    kv_cache: Number
+    communication: Number
+    overhead: Number
+
+    @property
+    def total(self) -> Number:
+        """Seconds of the whole step."""
+        return self.weights + self.kv_cache + self.communication + self.overhead
+
+
+@dataclass(frozen=True)
+class ServingMemory:
+    """Bytes one chip holds."""
+
+    weights: Number
+    kv_cache: Number
+    activations: Number
+
+    @property
+    def total(self) -> Number:
+        """All of them."""
+        return self.weights + self.kv_cache + self.activations
+
+
+@dataclass(frozen=True)
+class ServingTime:
+    """What a client sees: seconds to the first token and per further token; output tokens per second of all
+    chips of the plan; sequences running at once; others' prefill in each token; one prompt's prefill on an
+    idle machine; the decode step behind it."""
+
+    ttft_s: Number
+    tpot_s: Number
+    tokens_per_s: Number
+    running: Number
+    prefill_wait_s: Number
+    prefill_s: Number
+    step: StepSeconds
+
+
+def kv_shards(model: Transformer, plan: ServingPlan) -> Number:
+    """Parts into which tensor parallelism cuts the cache of one sequence: at most one per key-value head;
+    latent attention keeps one vector for all heads, which is not cut."""
+    return where(model.kv_lora_rank > 0, 1.0, minimum(plan.tp, model.kv_heads))
+
+
+def kv_bytes_per_sequence(model: Transformer, job: Job, tokens: Number) -> Number:
+    """Bytes of the key-value cache of one sequence of `tokens`, all layers; windowed layers keep a window."""
+    return kv_values_per_token(model) * attended_tokens(model, tokens) * job.kv_bytes
+
+
+def weight_bytes(model: Transformer, job: Job) -> tuple[Number, Number]:
+    """Stored bytes of (routed experts, everything else); a published parameter count scales both."""
+    scale = params(model) / derived_params(model)
+    attention = model.layers * attention_params(model) * job.attention_weight_bytes
+    shared = model.moe_layers * model.shared_experts * expert_params(model)
+    dense = (model.layers - model.moe_layers) * dense_ffn_params(model)
+    rest = (
+        attention + (shared + dense) * job.ffn_weight_bytes + embedding_params(model) * WIDE_BYTES
+    )
+    return expert_params_total(model) * job.ffn_weight_bytes * scale, rest * scale
+
+
+def memory(model: Transformer, job: Job, plan: ServingPlan) -> ServingMemory:
+    """Bytes on one chip with all `batch` sequences at full length."""
+    experts, rest = weight_bytes(model, job)
+    weights = experts / (maximum(plan.expert_chips, plan.tp) * plan.pp) + rest / (plan.tp * plan.pp)
+    full = kv_bytes_per_sequence(model, job, job.input_len + job.output_len)
+    kv_cache = ceil(job.batch / plan.dp) * full / (kv_shards(model, plan) * plan.pp)
+    inner = maximum(model.ffn, model.experts_per_token * model.expert_ffn) / plan.tp
+    activations = (
+        minimum(job.input_len, job.prefill_chunk) * (4 * model.hidden + 2 * inner) * WIDE_BYTES
+    )
+    return ServingMemory(weights, kv_cache, activations)
+
+
+def placement(held: ServingMemory, machine: ServingMachine) -> Placement:
+    """Where activations, weights and cache live on one chip."""
+    wanted = {"activations": held.activations, "weights": held.weights, "kv_cache": held.kv_cache}
+    return place(wanted, machine.tiers)
+
+
+def running_batch(
+    job: Job, plan: ServingPlan, machine: ServingMachine, held: ServingMemory
+) -> Number:
+    """Sequences whose cache finds room at once, at least one a copy and at most `batch`; the others queue."""
+    room = (
+        sum(tier.capacity_bytes for tier in machine.tiers) * USABLE_SHARE
+        - held.weights
+        - held.activations
+    )
+    per_copy = ceil(job.batch / plan.dp)
+    fitting = per_copy * minimum(1.0, maximum(room, 0.0) / maximum(held.kv_cache, 1.0))
+    return minimum(job.batch, plan.dp * maximum(fitting, 1.0))
+
+
+def touched_experts(model: Transformer, tokens: Number) -> Number:
+    """Experts of a layer that at least one of `tokens` tokens is routed to, routing taken as uniform."""
+    share = minimum(model.experts_per_token / maximum(model.experts, 1), 1.0)
+    return model.experts * (1 - power(1 - share, tokens))
+
+
+def _matmul_s(
+    weights: Number, tokens: Number, byte_s: Number, bytes_each: Number, flops: Number
+) -> Number:
+    """Roofline of one matmul: reading its weights or multiplying, whichever is slower."""
+    return maximum(weights * bytes_each * byte_s, 2 * weights * tokens / flops)
+
+
+def attention_core_s(
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    tokens: Number,
+    byte_s: Number,
+) -> Number:
+    """One step's attention of `tokens` sequences over their cache, all layers: reading it or multiplying.
+
+    Latent attention multiplies every head with the compressed vector (DeepSeek-V2 2024, section 2.1.2).
+    """
+    seen = attended_tokens(model, job.input_len + job.output_len / 2)
+    groups = where(model.kv_lora_rank > 0, 1.0, model.heads / maximum(model.kv_heads, 1))
+    reads = power(groups, software.kv_reread)
+    read = (
+        tokens * seen * kv_values_per_token(model) * job.kv_bytes / kv_shards(model, plan) * reads
+    )
+    width = where(
+        model.kv_lora_rank > 0, 2 * model.kv_lora_rank + model.qk_rope_head_dim, 2 * model.head_dim
+    )
+    flops = 2 * tokens * seen * model.layers * model.heads / plan.tp * width
+    return maximum(
+        read * byte_s / software.kv_efficiency, flops / (m.attention_flops * m.matmul_efficiency)
+    )
+
+
+def expert_layer_s(
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    tokens: Number,
+    byte_s: Number,
+) -> Number:
+    """One layer's routed experts on one chip for `tokens` tokens pooled over the chips that share them."""
+    size = expert_params(model) / plan.expert_tp
+    read = touched_experts(model, tokens) / plan.ep * size * job.ffn_weight_bytes * byte_s
+    flops = 2 * size * tokens * model.experts_per_token / plan.ep
+    return maximum(read, flops / (m.ffn_flops * m.matmul_efficiency * software.expert_efficiency))
+
+
+def matmuls_s(
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    tokens: Number,
+    byte_s: Number,
+) -> Number:
+    """Seconds one chip spends on the weight matrices of all layers and the output projection, for `tokens`
+    tokens of its copy; `byte_s` is the sustained cost of reading one byte of weights."""
+    attention_flops, ffn_flops = (
+        m.attention_flops * m.matmul_efficiency,
+        m.ffn_flops * m.matmul_efficiency,
+    )
+    share = 1.0 / plan.tp
+    attention = _matmul_s(
+        attention_params(model) * share, tokens, byte_s, job.attention_weight_bytes, attention_flops
+    )
+    dense = _matmul_s(
+        dense_ffn_params(model) * share, tokens, byte_s, job.ffn_weight_bytes, ffn_flops
+    )
+    shared_params = model.shared_experts * expert_params(model) * share
+    shared = _matmul_s(shared_params, tokens, byte_s, job.ffn_weight_bytes, ffn_flops)
+    pooled = tokens * maximum(plan.expert_chips * share, 1.0)
+    routed = expert_layer_s(model, job, plan, m, software, pooled, byte_s)
+    head = _matmul_s(
+        model.vocab * model.hidden * share, tokens, byte_s, WIDE_BYTES, attention_flops
+    )
+    moe = model.moe_layers
+    return model.layers * attention + (model.layers - moe) * dense + moe * (shared + routed) + head
+
+
+def communication_s(
+    model: Transformer, plan: ServingPlan, m: ServingMachine, tokens: Number
+) -> Number:
+    """Seconds of exchanges in one pass of `tokens` tokens through all layers of one copy.
+
+    Tensor parallelism sums partial results twice a layer (Shoeybi et al. 2019, section 3). Experts shared by
+    several attention copies take an all-to-all to the experts and one back instead of the second sum.
+    """
+    size = tokens * model.hidden * WIDE_BYTES
+    domain = m.scaleup.domain_chips
+    staged = hierarchical_all_reduce(size, plan.tp, minimum(plan.tp, domain), m.scaleup, m.scaleout)
+    direct = direct_all_reduce(size, plan.tp, m.scaleup)
+    per_sum = where(plan.tp <= domain, minimum(staged, direct), staged)
+    pooled = plan.expert_chips
+    routed = size * minimum(maximum(model.experts_per_token, 1), pooled) / plan.tp
+    exchange = hierarchical_all_to_all(
+        routed, pooled, minimum(pooled, domain), m.scaleup, m.scaleout
+    )
+    exchanged = where(pooled > plan.tp, model.moe_layers, 0.0)
+    hops = (plan.pp - 1) * send_recv(size, m.scaleup)
+    return (2 * model.layers - exchanged) * per_sum + exchanged * 2 * exchange + hops
+
+
+def decode_step(
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    batch: Number,
+    where_: Placement,
+) -> StepSeconds:
+    """Seconds until every one of `batch` running sequences has its next token, by cause.
+
+    A pipeline works on `pp` groups of sequences at a time: a token passes all stages with its group, which has
+    one sequence at least.
+    """
+    tokens = maximum(batch / (plan.dp * plan.pp), 1.0)
+    weight_byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
+    cache_byte_s = where_.seconds_per_byte["kv_cache"] / m.bandwidth_efficiency
+    overhead = (
+        software.step_s
+        + model.layers * software.layer_s
+        + model.moe_layers * software.expert_layer_s
+        + where(model.kv_lora_rank > 0, model.layers, 0.0) * software.latent_layer_s
+        + batch * software.sequence_s
+    )
+    return StepSeconds(
+        matmuls_s(model, job, plan, m, software, tokens, weight_byte_s),
+        attention_core_s(model, job, plan, m, software, tokens, cache_byte_s),
+        communication_s(model, plan, m, tokens),
+        overhead,
+    )
+
+
+def prefill_s(
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    where_: Placement,
+) -> Number:
+    """Seconds to process one prompt on an otherwise idle copy, pass by pass."""
+    byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
+    passes = ceil(job.input_len / job.prefill_chunk)
+    tokens = job.input_len / passes
+    width = model.heads * (model.query_key_dim + model.value_dim) / plan.tp
+    scores = 2 * model.layers * job.input_len * attended_tokens(model, job.input_len / 2) * width
+    one_pass = (
+        matmuls_s(model, job, plan, m, software, tokens, byte_s)
+        + communication_s(model, plan, m, tokens)
+        + software.prefill_pass_s
+    )
+    return passes * one_pass + scores / (m.attention_flops * m.matmul_efficiency)
+
+
+def serve(
+    model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software
+) -> ServingTime:
+    """A closed loop of `batch` clients under continuous batching.
+
+    While one sequence decodes its `output_len` tokens every other sequence of its copy passes one prefill, so
+    that a token takes the step plus its share of those. The clients start together and stay partly in step, so
+    that a prompt meets a share of the other prompts before it; clients beyond the running batch wait for whole
+    requests.
+    """
+    held = memory(model, job, plan)
+    where_ = placement(held, m)
+    running = running_batch(job, plan, m, held)
+    step = decode_step(model, job, plan, m, software, running, where_)
+    one_prefill = prefill_s(model, job, plan, m, software, where_)
+    coupled = where(plan.expert_chips > plan.tp, power(plan.dp, software.copy_coupling), 1.0)
+    others = maximum(running / (plan.dp * plan.pp) * coupled - 1, 0.0)
+    wait = software.prefill_share * others * one_prefill / job.output_len
+    tpot = step.total + wait
+    ttft = (
+        software.first_token_s
+        + step.total
+        + one_prefill * (1 + software.first_token_queue * others)
+    )
+    ttft = ttft + (job.batch / running - 1) * (ttft + job.output_len * tpot)
+    rate = job.batch * job.output_len / (ttft + job.output_len * tpot)
+    return ServingTime(ttft, tpot, rate, running, wait, one_prefill, step)

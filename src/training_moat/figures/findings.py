@@ -1,0 +1,27 @@
+"""Findings of a chapter, guarded: they stop a build at the defaults and a reader's re-run never."""
+
+from __future__ import annotations
+
+import os
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+STRICT = "MOAT_STRICT"
+"""Environment variable under which a finding that no longer holds is an error: set where the book's own
+defaults are run (tests, `moat refresh`, `moat build` without parameters)."""
+
+
+def expect(condition: object, finding: str) -> None:
+    """Say in the page that a finding no longer holds, if so; with the book's own settings, fail.
+
+    condition: what must hold; something missing (None, NaN) counts as not holding.
+    finding: the finding as a clause in plain words ("serving fits on fewer chips than training").
+    Raises AssertionError with the finding where `STRICT` is set.
+    """
+    holds = bool(condition) if condition is not None and not pd.isna(condition) else False
+    if holds:
+        return
+    if os.environ.get(STRICT):
+        raise AssertionError(f"a finding of this chapter no longer holds: {finding}")
+    display(Markdown(f"With these settings it no longer holds that {finding}."))

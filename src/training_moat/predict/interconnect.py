@@ -1,0 +1,79 @@
+"""The fabric of a chip, with the constants that measured collectives gave it or its nearest relative."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from training_moat.catalog import tables
+from training_moat.core.fabrics import Fabric, from_link
+from training_moat.core.machine import Chip, Link
+
+TABLE = "calibration_collectives"
+
+CONSTANTS = (
+    "efficiency",
+    "step_latency_s",
+    "launch_s",
+    "eager_efficiency",
+    "bulk_step_latency_s",
+    "bulk_launch_s",
+    "in_network_efficiency",
+)
+"""Fields of `Fabric` that measurements set."""
+
+TOPOLOGY = {"nvlink3": "switched", "nvlink4": "switched", "nvlink5": "switched", "xgmi": "mesh"}
+"""Topology of the scale-up fabrics; the others are fat trees."""
+
+
+@lru_cache(maxsize=1)
+def _stored_state(state: tuple) -> dict[str, dict[str, float]]:
+    frame = tables.load(TABLE)
+    frame = frame[frame["constant"].isin(CONSTANTS)]
+    return {
+        name: dict(zip(group["constant"], group["value"]))
+        for name, group in frame.groupby("fabric")
+    }
+
+
+def stored() -> dict[str, dict[str, float]]:
+    return _stored_state(tables.state(TABLE))
+
+
+FABRIC_OF_FAMILY = {
+    "nvidia-volta": "nvlink3",
+    "nvidia-ampere": "nvlink3",
+    "nvidia-hopper": "nvlink4",
+    "nvidia-blackwell": "nvlink5",
+    "nvidia-rubin": "nvlink5",
+    "amd-cdna2": "xgmi",
+    "amd-cdna3": "xgmi",
+    "amd-cdna4": "xgmi",
+}
+"""Measured scale-up fabric that stands for a chip family: its own, or the vendor's nearest generation."""
+
+
+def scaleup_fabric(chip: Chip) -> Fabric | None:
+    """The chip's scale-up network with the constants of its family, else the generic ones."""
+    if chip.scaleup is None:
+        return None
+    return from_link(chip.scaleup, **stored().get(FABRIC_OF_FAMILY.get(chip.family, ""), generic()))
+
+
+def scaleout_fabric(chip: Chip) -> Fabric | None:
+    """The chip's scale-out network with the median constants of the measured ones."""
+    return None if chip.scaleout is None else scaleout_link(chip.scaleout)
+
+
+def scaleout_link(link: Link) -> Fabric:
+    """A scale-out link with the median constants of the measured scale-out networks."""
+    measured = {name: values for name, values in stored().items() if name not in TOPOLOGY}
+    return from_link(link, **generic(measured))
+
+
+def generic(constants: dict[str, dict[str, float]] | None = None) -> dict[str, float]:
+    """Constants for a fabric nobody measured: the median over the measured ones, no reduction in the switch."""
+    constants = stored() if constants is None else constants
+    values = {key: float(np.median([one[key] for one in constants.values()])) for key in CONSTANTS}
+    return {**values, "in_network_efficiency": 0.0}

@@ -1,0 +1,226 @@
+"""`moat predict serving`: requests in, latency, throughput and memory out, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training_moat.core import serving_step as model_of_serving
+from training_moat.core.errors import InputError
+from training_moat.core.serving_step import ServingMemory, ServingTime
+from training_moat.core.tiers import USABLE_SHARE
+from training_moat.core.units import GB, GIB
+from training_moat.predict import serving_constants as known
+from training_moat.predict.serving_batch import (
+    Batch,
+    Question,
+    batches,
+    evaluate,
+    memory_tiers,
+    spills,
+)
+from training_moat.predict.serving_plans import ServingCase, parse
+
+LEVELS = ("measured", "family", "generic")
+"""How well the constants know a chip and engine, best first."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """All candidate plans of one case as arrays: times, memory, whether each fits, and their order, best first:
+    those that fit, on the fewest chips where the case leaves the count open, fastest first."""
+
+    time: dict[str, np.ndarray]
+    memory: dict[str, np.ndarray]
+    fits: np.ndarray
+    order: np.ndarray
+
+
+def _questions(case: ServingCase) -> list[Question]:
+    return [
+        Question(
+            case.model,
+            case.chip,
+            case.software,
+            case.precision,
+            case.kv_precision,
+            case.batch,
+            case.input_len,
+            case.output_len,
+            plan,
+        )
+        for plan in case.plans
+    ]
+
+
+def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
+    """(memory with the running sequences, whether weights and one sequence per copy fit)."""
+    asked = model_of_serving.memory(batch.model, batch.job, batch.plan)
+    copies = batch.plan.dp
+    share = np.maximum(np.ceil(told.running / copies), 1) / np.maximum(
+        np.ceil(batch.job.batch / copies), 1
+    )
+    running = ServingMemory(asked.weights, asked.kv_cache * share, asked.activations)
+    one = asked.kv_cache / np.maximum(np.ceil(batch.job.batch / copies), 1)
+    capacity = sum(tier.capacity_bytes for tier in batch.tiers) * USABLE_SHARE
+    return running, asked.weights + asked.activations + one <= capacity
+
+
+def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) -> list[Evaluated]:
+    """Evaluate every plan of every case in a few array sweeps."""
+    asked = [question for case in wanted for question in _questions(case)]
+    names = ("ttft_s", "tpot_s", "tokens_per_s", "running", "prefill_wait_s")
+    parts = ("weights", "kv_cache", "communication", "overhead")
+    columns = {name: np.zeros(len(asked)) for name in (*names, *parts)}
+    sizes = {name: np.zeros(len(asked)) for name in ("weights", "kv_cache", "activations")}
+    fits = np.zeros(len(asked), dtype=bool)
+    for batch in batches(asked):
+        told = evaluate(batch, constants.resolve(batch.families, batch.engines))
+        for name in names:
+            columns[name][batch.positions] = getattr(told, name)
+        for name in parts:
+            columns[name][batch.positions] = getattr(told.step, name)
+        memory, fits[batch.positions] = _weighed(batch, told)
+        for name in sizes:
+            sizes[name][batch.positions] = getattr(memory, name)
+    found, first = [], 0
+    for case in wanted:
+        where = slice(first, first + len(case.plans))
+        first += len(case.plans)
+        total = sum(values[where] for values in sizes.values())
+        speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
+        used = np.array([plan.chips for plan in case.plans])
+        count = used if case.fewest_chips else np.zeros(len(used))
+        slow = np.array(
+            [spills(question, memory_tiers(case.chip)) for question in _questions(case)]
+        )
+        found.append(
+            Evaluated(
+                {name: values[where] for name, values in columns.items()},
+                {name: values[where] for name, values in sizes.items()},
+                fits[where],
+                np.lexsort((total, -speed, count, slow, ~fits[where])),
+            )
+        )
+    return found
+
+
+def level(constants: known.Constants, case: ServingCase) -> str:
+    """`measured` where this chip ran this engine in a calibrated row, `family` where a chip of its family has
+    rows, else `generic`."""
+    if case.software in constants.pairs_of(case.chip.id):
+        return "measured"
+    return "family" if case.chip.family in constants.keys("family") else "generic"
+
+
+def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Answer each request in order; a bad one gets `ok: false` and its error, the others still run.
+
+    The fields of requests and answers are those of the command-line contract. Times are seconds, memory GiB
+    on one chip.
+    """
+    constants = known.stored()
+    answers: list[dict[str, Any] | None] = [None] * len(requests)
+    good: list[tuple[int, ServingCase]] = []
+    for position, request in enumerate(requests):
+        try:
+            case = parse(request, constants)
+            memory_tiers(case.chip)
+            good.append((position, case))
+        except InputError as error:
+            identity = request.get("id") if isinstance(request, Mapping) else None
+            answers[position] = {"id": identity, "ok": False, "error": str(error)}
+    for (position, case), found in zip(good, evaluate_cases([case for _, case in good], constants)):
+        answers[position] = answer(case, found, int(found.order[0]), constants)
+    return answers
+
+
+def answer(
+    case: ServingCase, found: Evaluated, index: int, constants: known.Constants
+) -> dict[str, Any]:
+    """The contract's answer for one evaluated plan of a case."""
+    time = {name: float(values[index]) for name, values in found.time.items()}
+    memory = {name: float(values[index]) / GIB for name, values in found.memory.items()}
+    memory["total"] = sum(memory.values())
+    known_as = level(constants, case)
+    low, high = constants.interval(known_as)
+    plan = case.plans[index]
+    return {
+        "id": case.id,
+        "ok": True,
+        "ttft_s": time["ttft_s"],
+        "tpot_s": time["tpot_s"],
+        "tpot_s_p05": time["tpot_s"] * low,
+        "tpot_s_p95": time["tpot_s"] * high,
+        "tokens_per_s": time["tokens_per_s"],
+        "tokens_per_s_per_chip": time["tokens_per_s"] / plan.chips,
+        "memory_gib": memory,
+        "fits": bool(found.fits[index]),
+        "seconds": {
+            "weights": time["weights"],
+            "kv_cache": time["kv_cache"],
+            "communication": time["communication"],
+            "overhead": time["overhead"],
+            "prefill_of_others": time["prefill_wait_s"],
+        },
+        "plan": {
+            "chips": int(plan.chips),
+            "tp": int(plan.tp),
+            "pp": int(plan.pp),
+            "dp": int(plan.dp),
+            "ep": int(plan.ep),
+            "expert_tp": int(plan.expert_tp),
+            "cp": 1,
+            "precision": case.precision,
+            "kv_precision": case.kv_precision,
+            "software": case.software,
+            "batch": case.batch,
+            "input_len": case.input_len,
+            "output_len": case.output_len,
+        },
+        "calibration": known_as,
+        "notes": case.notes + _notes(case, found, index, memory["total"], time["running"]),
+    }
+
+
+def _notes(
+    case: ServingCase, found: Evaluated, index: int, total_gib: float, running: float
+) -> list[str]:
+    notes = []
+    if not found.fits[index]:
+        capacity = sum(tier.capacity_bytes for tier in case.chip.tiers) / GIB
+        which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
+        notes.append(
+            f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical"
+        )
+    elif running < case.batch - 0.5:
+        notes.append(
+            f"room for the caches of {running:.0f} sequences at once; the other {case.batch - running:.0f} queue"
+        )
+    tiers = memory_tiers(case.chip)
+    if spills(_questions(case)[index], tiers):
+        slow = tiers[-1].bytes_per_s / GB
+        notes.append(
+            f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s"
+        )
+    if case.chip.scaleup is None and case.chip.scaleout is None and case.plans[index].chips > 1:
+        notes.append(
+            f"{case.chip.id} publishes no link bandwidth; the slowest of its family, or of the table, is assumed"
+        )
+    if case.software == "generic" and not case.notes:
+        notes.append(
+            f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
+        )
+    return notes
+
+
+def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
+    """The fastest plans that fit for one request, best first. Raises `InputError` for a bad request."""
+    constants = known.stored()
+    case = parse(request, constants)
+    found = evaluate_cases([case], constants)[0]
+    fitting = found.order[: max(1, int(found.fits.sum()))]
+    return [answer(case, found, int(index), constants) for index in fitting[:top]]

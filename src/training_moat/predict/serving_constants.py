@@ -1,0 +1,140 @@
+"""The constants of serving: what they are, where they start, and which of them speak for a chip and an engine.
+
+A constant is a generic value times the factor of the chip's family, the factor of the engine, and that of the
+engine's port to the family. What has no measurements has factors of one, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from training_moat.catalog import tables
+
+TABLE = "calibration_serving"
+
+START = {
+    "bandwidth_efficiency": 0.75,
+    "matmul_efficiency": 0.5,
+    "narrow_efficiency": 0.7,
+    "expert_efficiency": 0.5,
+    "kv_efficiency": 0.8,
+    "kv_reread": 0.15,
+    "prefill_share": 0.7,
+    "copy_coupling": 0.6,
+    "layer_s": 1e-5,
+    "expert_layer_s": 4e-5,
+    "latent_layer_s": 2e-5,
+    "step_s": 8e-4,
+    "sequence_s": 1.2e-5,
+    "prefill_pass_s": 3e-3,
+    "exchange_s": 8e-6,
+    "first_token_s": 0.03,
+    "first_token_queue": 0.1,
+}
+"""Every constant and the value from which the fit starts: round numbers, set after a first look at the rows."""
+
+SHARES = (
+    "bandwidth_efficiency",
+    "matmul_efficiency",
+    "narrow_efficiency",
+    "expert_efficiency",
+    "kv_efficiency",
+    "kv_reread",
+)
+"""Constants that cannot exceed one."""
+
+OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
+"""Constants with a factor per chip family; `host` multiplies every overhead of the engine."""
+
+OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
+"""Constants with a factor per chip family and engine together: how far this engine's kernels for this family
+had come when they were measured."""
+
+OF_ENGINE = (
+    "bandwidth_efficiency",
+    "matmul_efficiency",
+    "kv_efficiency",
+    "prefill_share",
+    "layer_s",
+    "expert_layer_s",
+    "latent_layer_s",
+    "step_s",
+    "sequence_s",
+    "prefill_pass_s",
+    "exchange_s",
+    "first_token_s",
+    "first_token_queue",
+)
+"""Constants with a factor per engine."""
+
+HOST_BOUND = (
+    "layer_s",
+    "expert_layer_s",
+    "latent_layer_s",
+    "step_s",
+    "sequence_s",
+    "prefill_pass_s",
+)
+"""Overheads the `host` factor multiplies."""
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Values by (level, key, constant); levels are generic, family, software, port (a family and an engine)."""
+
+    values: Mapping[tuple[str, str, str], float]
+
+    def factor(self, level: str, keys: Sequence[str], name: str) -> np.ndarray:
+        """The factor of each key, one where none was fitted."""
+        known = {key: self.values.get((level, key, name), 1.0) for key in set(keys)}
+        return np.array([known[key] for key in keys])
+
+    def resolve(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
+        """Every constant as an array for these chip families and engines; shares are held at one."""
+        pairs = [f"{family}/{engine}" for family, engine in zip(families, engines)]
+        host = self.factor("family", families, "host") * self.factor("port", pairs, "host")
+        found = {}
+        for name in START:
+            value = np.full(len(families), self.values["generic", "all", name])
+            if name in OF_FAMILY:
+                value = value * self.factor("family", families, name)
+            if name in OF_ENGINE:
+                value = value * self.factor("software", engines, name)
+            if name in OF_PAIR:
+                value = value * self.factor("port", pairs, name)
+            if name in HOST_BOUND:
+                value = value * host
+            found[name] = np.minimum(value, 1.0) if name in SHARES else value
+        return found
+
+    def keys(self, level: str) -> set[str]:
+        """Chip families or engines that have factors of their own."""
+        return {key for found, key, _ in self.values if found == level}
+
+    def pairs_of(self, chip: str) -> dict[str, int]:
+        """Engines measured on a chip, with the number of rows."""
+        found = {}
+        for (level, key, _), rows in self.values.items():
+            if level == "pair" and key.split("/")[0] == chip:
+                found[key.split("/")[1]] = int(rows)
+        return found
+
+    def interval(self, level: str) -> tuple[float, float]:
+        """Factors on a prediction that bound the middle 90% of what the fit had not seen."""
+        return self.values["interval", level, "p05"], self.values["interval", level, "p95"]
+
+
+@lru_cache(maxsize=4)
+def _stored(state: tuple) -> Constants:
+    frame = tables.load(TABLE)
+    keys = zip(frame["level"], frame["key"], frame["constant"])
+    return Constants(dict(zip(keys, frame["value"].astype(float))))
+
+
+def stored() -> Constants:
+    """The constants of data/calibration_serving.csv."""
+    return _stored(tables.state(TABLE))

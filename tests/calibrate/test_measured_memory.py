@@ -1,0 +1,150 @@
+"""Predicted against measured and printed memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training_moat.calibrate import measured_memory
+from training_moat.catalog import chips, tables
+from training_moat.core.memory import (
+    activation_bytes,
+    layer_activation_bytes,
+    logit_bytes,
+    training_memory,
+)
+from training_moat.core.plan import Plan
+from training_moat.core.units import GIB
+from training_moat.core.workload import Transformer
+from training_moat.predict import training_constants
+
+STORED = training_constants.load()
+PUBLISHED = 0.05
+"""Mean error allowed on measured peaks."""
+
+SHAPES = {
+    # Korthikanti et al. 2022, table 3: heads, hidden, layers, pipeline, interleaving, micro-batch.
+    "GPT 22B": (64, 6144, 48, 1, 1, 4), "GPT 175B": (96, 12288, 96, 8, 3, 1),
+    "GPT 530B": (128, 20480, 105, 35, 3, 1), "GPT 1T": (160, 25600, 128, 64, 1, 1),
+}  # fmt: skip
+
+
+def case(name, **changes):
+    heads, hidden, layers, pp, virtual, micro = SHAPES[name]
+    model = Transformer(name, layers, hidden, heads, heads, hidden // heads, 4 * hidden, 51200)
+    plan = Plan(
+        2048,
+        64 * micro,
+        micro,
+        tp=8,
+        pp=pp,
+        virtual_stages=virtual,
+        zero_stage=0,
+        flash_attention=0,
+    )
+    return model, replace(plan, **changes)
+
+
+def printed(source, metric):
+    table = tables.load("memory_measurements")
+    return table[(table["source"] == source) & (table["metric"] == metric)]
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_activations_are_those_behind_korthikantis_figure_1(index):
+    """Printed by the authors for the four models, with and without sequence parallelism and selective recomputation."""
+    row = printed("korthikanti2022_f1", "activations").iloc[index]
+    lean = row["recompute"] == "selective"
+    model, plan = case(row["model"], sequence_parallel=float(lean), recompute=float(lean))
+    counted = activation_bytes(model, plan)
+    if plan.pp == 1:
+        # The figure leaves the logits out.
+        counted -= logit_bytes(model, plan)
+    assert counted / GIB == pytest.approx(row["value"], rel=0.01)
+
+
+LEVELS = {
+    "TP baseline": (0, 0),
+    "SP": (1, 0),
+    "selective": (0, 1),
+    "SP+selective": (1, 1),
+    "full recompute": (0, 2),
+}
+
+
+def test_relative_activations_are_those_of_korthikantis_figure_7():
+    rows = printed("korthikanti2022_f7", "activation_mem_relative")
+    assert len(rows) == 20
+
+    def kept(name, level):
+        parallel, recompute = LEVELS[level]
+        model, plan = case(name, sequence_parallel=parallel, recompute=recompute)
+        return layer_activation_bytes(model, plan, recompute)
+
+    for _, row in rows.iterrows():
+        share = 100 * kept(row["model"], row["recompute"]) / kept(row["model"], "TP baseline")
+        assert share == pytest.approx(row["value"], rel=0.015)
+
+
+def test_measured_peaks_are_met():
+    frame = measured_memory.comparison(STORED)
+    assert len(frame) >= 50
+    assert frame["error"].abs().mean() < PUBLISHED
+    assert frame["error"].abs().median() < 0.04
+
+
+def test_sizes_left_out_of_the_fit_are_met_too():
+    rows = measured_memory.usable()
+    errors = measured_memory.leave_one_size_out(rows)
+    assert np.isfinite(errors).all() and np.abs(errors).mean() < 2 * PUBLISHED
+
+
+def test_stored_reserves_are_what_the_readings_say():
+    """Both reserves together at a typical activation size: the fit trades one for the other."""
+    bytes_, share = measured_memory.fit_reserve(measured_memory.usable())
+    activations = measured_memory.predicted(measured_memory.usable()).activations
+    typical = float(np.median(activations))
+    stored = STORED.generic("reserve_bytes") + STORED.generic("reserve_share") * typical
+    assert bytes_ + share * typical == pytest.approx(stored, rel=0.1)
+
+
+def test_runs_that_fitted_are_said_to_fit():
+    """Fused stacks: 95% of the runs whose sources state their recomputation fit with the stored reserve."""
+    rows = measured_memory.runs_that_fit()
+    assert len(rows.frame) > 250 and rows.frame["source"].nunique() == 2
+    assert measured_memory.fit_fused_reserve(rows) == pytest.approx(
+        STORED.generic("reserve_bytes_fused"), rel=0.05
+    )
+
+
+def test_tuned_micro_batches_nearly_fill_their_chips():
+    """LLM Foundry's tables use the largest micro-batch that fits: the upper tail of predicted use is near capacity."""
+    rows = measured_memory.runs_that_fit()
+    own = rows.take((rows.frame["source"] == "llm_foundry").to_numpy())
+    capacity = (
+        own.frame["chip_id"]
+        .map(lambda chip: chips.chip(chip).main_memory.capacity_bytes)
+        .to_numpy(float)
+    )
+    use = measured_memory.predicted(own, STORED.generic("reserve_bytes_fused")).total / capacity
+    assert 0.85 < np.quantile(use, 0.9) < 1.05 and np.median(use) > 0.5
+
+
+def test_readings_spoilt_only_in_time_keep_their_memory():
+    frame = measured_memory.configurations_with_memory()
+    assert (frame["peak_mem"] > 0).all()
+    assert not frame["reason"].isin(measured_memory.TIME_ONLY_REASONS).any()
+
+
+def test_a_known_reading():
+    """BLOOM chronicles, 17 February 2022: 20B on one node, 67 GB with full recomputation and tensor parallelism 8."""
+    row = tables.load("memory_measurements").set_index("row_id").loc["M0021"]
+    assert (row["value"], row["tp"], row["pp"]) == (67, 8, 1)
+
+
+def test_total_is_the_sum_for_every_row():
+    found = measured_memory.predicted(measured_memory.usable(), 1e9, 0.1)
+    assert found.total == pytest.approx(
+        found.weights + found.gradients + found.optimizer + found.activations + found.workspace
+    )
+    assert training_memory(*case("GPT 22B")).total > 0

@@ -1,0 +1,130 @@
+"""The measured runs as the model's objects: counted, turned into seconds, and refused with a reason."""
+
+import numpy as np
+import pytest
+
+from training_moat.calibrate import measured_training
+from training_moat.catalog import chips, tables
+from training_moat.core.training_step import model_flops_per_step
+
+FRAME = measured_training.configurations()
+ROWS = measured_training.usable()
+
+
+def row(config_id):
+    return FRAME.set_index("config_id").loc[config_id]
+
+
+def of(source):
+    return ROWS.frame[ROWS.frame["source"] == source]
+
+
+def test_every_configuration_is_used_or_has_a_reason():
+    table = tables.load("training_measurements")
+    assert len(FRAME) == table["config_id"].nunique()
+    assert (FRAME["reason"] == "").sum() == len(ROWS.frame)
+    assert len(ROWS.frame) > 700 and ROWS.frame["source"].nunique() >= 11
+    assert FRAME.loc[FRAME["reason"] != "", "reason"].str.len().min() > 10
+
+
+def test_the_two_benchmark_tables_are_complete():
+    """Narayanan et al. 2021, table 1: ten rows; Korthikanti et al. 2022, table 5: eight."""
+    assert len(of("narayanan2021_t1")) == 10 and len(of("korthikanti2022_t5")) == 8
+
+
+def test_narayanans_seconds_follow_from_his_flop_rate():
+    """Table 1, first row: 1.7B, 32 chips, batch 512, 137 TFLOP/s: 96 B s l h^2 (...) / (32 x 137e12)."""
+    first = of("narayanan2021_t1").sort_values("params_b").iloc[0]
+    layers, h, s, vocab, batch = 24, 2304, 2048, 51200, 512
+    flops = 96 * batch * s * layers * h**2 * (1 + s / (6 * h) + vocab / (16 * layers * h))
+    assert first["step_seconds"] == pytest.approx(flops / (32 * 137e12), rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("model", "recomputed", "seconds"),
+    # Korthikanti et al. 2022, table 5: iteration seconds with full recomputation, and with this work.
+    [("22B", 2, 1.42), ("22B", 1, 1.10), ("175B", 2, 18.13), ("175B", 1, 13.75), ("530B", 2, 49.05), ("530B", 1, 37.83), ("1T", 2, 94.42), ("1T", 1, 71.49)],
+)  # fmt: skip
+def test_korthikantis_seconds(model, recomputed, seconds):
+    rows = of("korthikanti2022_t5")
+    found = rows[rows["model"].str.contains(model) & (rows["recompute_level"] == recomputed)]
+    assert list(found["step_seconds"]) == [pytest.approx(seconds)]
+    assert (found["sequence_parallel"] == (recomputed == 1)).all()
+
+
+def test_usable_rows_are_complete_and_consistent():
+    plan, model = ROWS.plan, ROWS.model
+    assert np.isfinite(ROWS.measured_seconds).all() and (ROWS.measured_seconds > 0).all()
+    assert (plan.tp * plan.pp * plan.cp * plan.dp == ROWS.frame["chips"]).all()
+    for values in (
+        model.layers,
+        model.hidden,
+        model.heads,
+        model.vocab,
+        plan.micro_batch,
+        plan.global_batch,
+        plan.seq_len,
+    ):
+        assert (values > 0).all()
+    assert set(plan.recompute) <= {0, 1, 2} and set(plan.zero_stage) <= {0, 1, 2, 3}
+    assert ROWS.frame["stack"].notna().all() and ROWS.frame["chip_id"].notna().all()
+
+
+def test_no_row_beats_its_chip():
+    """A run above the data sheet's peak would be a mistake in the table or in a step time derived from it."""
+    peaks = [chips.chip(chip).peak_flops for chip in ROWS.frame["chip_id"]]
+    kinds = [
+        chips.chip(chip).compute_format(name)
+        for chip, name in zip(ROWS.frame["chip_id"], ROWS.frame["format"], strict=True)
+    ]
+    peak = np.array([rates[kind] for rates, kind in zip(peaks, kinds, strict=True)])
+    mfu = (
+        model_flops_per_step(ROWS.model, ROWS.plan)
+        / ROWS.measured_seconds
+        / ROWS.frame["chips"]
+        / peak
+    )
+    assert mfu.max() < 0.9 and mfu.min() > 0.01
+
+
+def test_reasons_name_the_real_obstacle():
+    reasons = FRAME[FRAME["reason"] != ""].groupby("source")["reason"].agg(set)
+    assert reasons["epoch_mfu"] == {"only a percentage of peak is printed"}
+    assert (
+        FRAME.loc[
+            FRAME["chip_id"].isna() & (FRAME["reason"] != "only a percentage of peak is printed"),
+            "reason",
+        ]
+        .ne("")
+        .all()
+    )
+
+
+def test_per_chip_rates_become_step_seconds():
+    """tokens a step / (chips x tokens a second and chip)."""
+    rows = ROWS.frame[ROWS.frame["step_time"].isna() & ROWS.frame["tokens_per_s_per_chip"].notna()]
+    assert len(rows) > 100
+    expected = (
+        rows["global_batch"] * rows["seq_len"] / (rows["chips"] * rows["tokens_per_s_per_chip"])
+    )
+    assert rows["step_seconds"].to_numpy() == pytest.approx(expected.to_numpy())
+
+
+def test_unstated_recomputation_is_settled_by_memory():
+    unstated = ROWS.frame["recompute_level"].isna().to_numpy()
+    assert unstated.any() and set(ROWS.plan.recompute[unstated]) <= {0.0, 2.0}
+
+
+def test_taking_rows_keeps_them_aligned():
+    mask = (ROWS.frame["source"] == "mlperf_train").to_numpy()
+    taken = ROWS.take(mask)
+    assert len(taken.frame) == mask.sum() == len(taken.measured_seconds)
+    assert list(taken.plan.tp) == list(ROWS.plan.tp[mask]) and list(taken.model.layers) == list(
+        ROWS.model.layers[mask]
+    )
+
+
+def test_a_sequence_length_is_read_from_a_recipes_name():
+    read = measured_training._sequence_in_recipe
+    assert read("model_name=llama3_1_70b_8192_bs2; x") == 8192
+    assert np.isnan(read("model_name=llama3_1_70b_bs2")) and np.isnan(read(None))

@@ -1,0 +1,64 @@
+"""Measured serving rows: what they become, what is left out, how well the stored constants do on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training_moat.calibrate import fit_serving, measured_serving, serving_errors
+from training_moat.predict.serving_constants import START, Constants
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return measured_serving.usable_rows()
+
+
+def test_every_row_is_usable_or_says_why(rows) -> None:
+    everything = measured_serving.all_rows()
+    assert len(rows) + measured_serving.left_out()["rows"].sum() == len(everything)
+    assert rows[["model", "chip", "precision", "software", "batch", "tp"]].notna().all().all()
+    assert (rows["seconds_per_token"] > 0).all() and (
+        rows["tp"] * rows["pp"] * rows["dp"] >= 1
+    ).all()
+
+
+def test_layouts_written_as_products_are_read_as_nodes_of_eight(rows) -> None:
+    served = rows[rows["source"].isin(["inferencex", "aiconfigurator_runs"])]
+    assert (served["tp"] * served["dp"]).max() <= 8
+    spread = served[served["dp"] > 1]
+    assert (spread["ep"] * spread["expert_tp"] <= spread["tp"] * spread["dp"]).all()
+
+
+def test_no_run_is_counted_twice(rows) -> None:
+    keys = [name for name in rows.columns if name not in ("source", "ttft_s")]
+    assert not rows.duplicated(keys).any()
+
+
+def test_errors_meet_the_targets_and_beat_the_baselines() -> None:
+    """Below 41% from the data sheet, below 20% calibrated."""
+    found = serving_errors.overall()
+    assert found["predicted"] < 0.20
+    assert found["data_sheet"] < 0.41
+    assert found["predicted"] < min(found["half_bandwidth"], found["other_sources_median"])
+
+
+def test_errors_by_chip_and_engine_hold_all_rows() -> None:
+    table = serving_errors.accuracy(["chip", "software"])
+    assert table["rows"].sum() == serving_errors.overall()["rows"]
+
+
+def test_a_fit_recovers_the_constants_that_made_the_data(rows) -> None:
+    few = (
+        rows[(rows["chip"] == "h100-sxm") & (rows["software"] == "trt-llm")]
+        .iloc[::8]
+        .reset_index(drop=True)
+    )
+    truth = Constants(
+        {("generic", "all", name): value for name, value in START.items()}
+        | {("family", "nvidia-hopper", "bandwidth_efficiency"): 1.2}
+    )
+    few["seconds_per_token"], few["ttft_s"] = fit_serving.predict_both(few, truth)
+    found = fit_serving.fit(few)
+    again, _ = fit_serving.predict_both(few, found)
+    assert np.abs(again / few["seconds_per_token"] - 1).mean() < 0.02

@@ -1,0 +1,195 @@
+"""Serving: published cache sizes, bounds nothing may break, tiers, arrays as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training_moat.core import serving_step
+from training_moat.core.fabrics import Fabric
+from training_moat.core.machine import Tier
+from training_moat.core.tiers import place
+from training_moat.core.workload import Transformer, active_params, embedding_params
+
+LLAMA_70B = Transformer("70b", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1)
+LLAMA_405B = Transformer("405b", 126, 16384, 128, 8, 128, 53248, 128256, gated_ffn=1)
+DEEPSEEK_V3 = Transformer(
+    "v3",
+    61,
+    7168,
+    128,
+    128,
+    192,
+    18432,
+    129280,
+    gated_ffn=1,
+    experts=256,
+    experts_per_token=8,
+    shared_experts=1,
+    expert_ffn=2048,
+    dense_layers=3,
+    q_lora_rank=1536,
+    kv_lora_rank=512,
+    qk_rope_head_dim=64,
+    qk_nope_head_dim=128,
+    v_head_dim=128,
+)
+LINK = Fabric(450e9, 1e-6, eager_efficiency=0.3, launch_s=5e-6, bulk_step_latency_s=3e-6)
+
+
+def machine(
+    hbm_gb: float = 80, sram_gb: float = 0.0, flops: float = 1e15, bytes_per_s: float = 3.35e12
+) -> serving_step.ServingMachine:
+    tiers = (Tier("sram", sram_gb * 1e9, 80e12), Tier("hbm", hbm_gb * 1e9, bytes_per_s))
+    return serving_step.ServingMachine(
+        flops, flops, tiers[0 if sram_gb else 1 :], LINK, replace(LINK, topology="fat_tree")
+    )
+
+
+def test_cache_per_token_as_published() -> None:
+    """ "Insights into DeepSeek-V3" (Zhao et al. 2025), table 1: 70.272 kB and 516.096 kB a token in BF16."""
+    job = serving_step.Job(1, 1, 0)
+    assert serving_step.kv_bytes_per_sequence(DEEPSEEK_V3, job, 1) == pytest.approx(70_272)
+    assert serving_step.kv_bytes_per_sequence(LLAMA_405B, job, 1) == pytest.approx(516_096)
+    assert serving_step.kv_bytes_per_sequence(
+        LLAMA_70B, replace(job, kv_bytes=1.0), 1
+    ) == pytest.approx(163_840)
+
+
+def test_latent_attention_is_not_cut_by_tensor_parallelism_and_grouped_heads_are_cut_to_one() -> (
+    None
+):
+    plan = serving_step.ServingPlan(tp=16, expert_tp=16)
+    assert serving_step.kv_shards(DEEPSEEK_V3, plan) == 1
+    assert serving_step.kv_shards(LLAMA_70B, plan) == 8
+
+
+def test_one_token_touches_its_experts_and_many_touch_all() -> None:
+    assert serving_step.touched_experts(DEEPSEEK_V3, 1) == pytest.approx(8)
+    assert serving_step.touched_experts(DEEPSEEK_V3, 4096) == pytest.approx(256, rel=1e-3)
+
+
+def test_one_sequence_decodes_as_fast_as_memory_is_read() -> None:
+    big = machine(hbm_gb=200)
+    told = serving_step.serve(
+        LLAMA_70B,
+        serving_step.Job(1, 1, 2),
+        serving_step.ServingPlan(),
+        big,
+        serving_step.Software(),
+    )
+    read = 2 * (active_params(LLAMA_70B) - LLAMA_70B.vocab * LLAMA_70B.hidden)
+    assert told.step.weights == pytest.approx(read / 3.35e12, rel=1e-6)
+
+
+def test_clients_beyond_the_memory_queue() -> None:
+    job = serving_step.Job(512, 4096, 1024)
+    plan = serving_step.ServingPlan(tp=4, expert_tp=4)
+    small, large = (
+        serving_step.serve(LLAMA_70B, job, plan, machine(gb), serving_step.Software())
+        for gb in (60, 600)
+    )
+    assert small.running < 512 and large.running == 512
+    assert small.ttft_s > large.ttft_s
+
+
+def test_tiers_fill_from_the_fastest_and_say_what_overflows() -> None:
+    tiers = (Tier("sram", 10.0, 100.0), Tier("ddr", 100.0, 1.0))
+    found = place({"weights": 50.0, "kv_cache": 100.0}, tiers, usable_share=1.0)
+    assert found.held["weights"] == (10.0, 40.0) and found.held["kv_cache"] == (0.0, 60.0)
+    assert found.missing_bytes == 40.0
+    assert found.seconds_per_byte["weights"] == pytest.approx((10 / 100 + 40 / 1) / 50)
+
+
+batches = st.integers(1, 512)
+lengths = st.integers(1, 32768)
+shapes = st.sampled_from([LLAMA_70B, DEEPSEEK_V3])
+
+
+@given(sram=st.floats(0.01, 50), more=st.floats(1, 20), batch=batches, length=lengths, model=shapes)
+def test_more_sram_never_slows_decoding(
+    sram: float, more: float, batch: int, length: int, model: Transformer
+) -> None:
+    job, plan = (
+        serving_step.Job(batch, length, 64, 1.0, 1.0),
+        serving_step.ServingPlan(tp=8, expert_tp=8),
+    )
+    steps = []
+    for size in (sram, sram * more):
+        m = machine(hbm_gb=2000, sram_gb=size)
+        where_ = serving_step.placement(serving_step.memory(model, job, plan), m)
+        steps.append(
+            serving_step.decode_step(
+                model, job, plan, m, serving_step.Software(), batch, where_
+            ).total
+        )
+    assert steps[1] <= steps[0] * (1 + 1e-9)
+
+
+@given(length=lengths, more=st.integers(0, 32768), model=shapes, window=st.integers(0, 4096))
+def test_longer_context_never_shrinks_the_cache(
+    length: int, more: int, model: Transformer, window: int
+) -> None:
+    windowed = replace(model, attention_window=window, windowed_layers=model.layers // 2)
+    job = serving_step.Job(1, length, 0)
+    assert serving_step.kv_bytes_per_sequence(
+        windowed, job, length + more
+    ) >= serving_step.kv_bytes_per_sequence(windowed, job, length)
+
+
+@given(
+    batch=batches,
+    length=lengths,
+    output=st.integers(1, 4096),
+    tp=st.sampled_from([1, 2, 4, 8]),
+    efficiency=st.floats(0.1, 1.0),
+    model=shapes,
+)
+@settings(max_examples=200)
+def test_tokens_never_exceed_the_bandwidth_or_flop_bound(
+    batch: int, length: int, output: int, tp: int, efficiency: float, model: Transformer
+) -> None:
+    m = replace(machine(hbm_gb=2000), bandwidth_efficiency=efficiency, matmul_efficiency=efficiency)
+    job, plan = (
+        serving_step.Job(batch, length, output, 1.0, 1.0),
+        serving_step.ServingPlan(tp=tp, expert_tp=tp),
+    )
+    told = serving_step.serve(model, job, plan, m, serving_step.Software())
+    flops = 2 * (active_params(model) - embedding_params(model))
+    assert told.tokens_per_s * flops <= tp * 1e15 * (1 + 1e-9)
+    read_at_least = active_params(model) - embedding_params(model)  # one byte each, once per step
+    assert told.tokens_per_s / told.running * read_at_least <= tp * 3.35e12 * (1 + 1e-9)
+
+
+@given(
+    batch=st.lists(batches, min_size=2, max_size=4),
+    length=lengths,
+    tp=st.sampled_from([1, 4, 8]),
+    dp=st.sampled_from([1, 8]),
+)
+@settings(max_examples=60)
+def test_arrays_answer_as_numbers_do(batch: list[int], length: int, tp: int, dp: int) -> None:
+    m = machine(hbm_gb=500)
+    software = serving_step.Software(
+        1e-5, 2e-5, 1e-5, 1e-3, 1e-5, 3e-3, first_token_s=0.03, first_token_queue=0.1
+    )
+    plan = serving_step.ServingPlan(tp, 1, dp, tp * dp, 1)
+    count = len(batch)
+    spread = serving_step.ServingPlan(
+        **{f.name: np.full(count, float(getattr(plan, f.name))) for f in fields(plan)}
+    )
+    job = serving_step.Job(
+        np.array(batch, float), np.full(count, float(length)), np.full(count, 100.0)
+    )
+    together = serving_step.serve(DEEPSEEK_V3, job, spread, m, software)
+    for index, one in enumerate(batch):
+        alone = serving_step.serve(
+            DEEPSEEK_V3, serving_step.Job(one, length, 100), plan, m, software
+        )
+        assert together.tpot_s[index] == pytest.approx(float(alone.tpot_s))
+        assert together.ttft_s[index] == pytest.approx(float(alone.ttft_s))
+        assert together.tokens_per_s[index] == pytest.approx(float(alone.tokens_per_s))

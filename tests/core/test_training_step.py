@@ -1,0 +1,298 @@
+"""The step time against hand-worked parts, published identities, and what must never happen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training_moat.core import collectives, training_step
+from training_moat.core.fabrics import Fabric
+from training_moat.core.plan import Plan
+from training_moat.core.training_step import Efficiency, Node, StepTime, step_time
+from training_moat.core.workload import Transformer
+
+FAST = Fabric(1e30, 0.0, domain_chips=8)
+"""A network that takes no time."""
+IDEAL = Node(1e15, 1e15, 2.0, 1e30, FAST, FAST)
+"""A chip of 1 PFLOP/s whose memory and links take no time."""
+PERFECT = Efficiency(1.0, 1.0, 1.0, overlap_data=0.0)
+NVLINK = Fabric(450e9, 1e-6, 0.8, domain_chips=8)
+ETHERNET = Fabric(50e9, 5e-6, 0.8, domain_chips=1e9, topology="fat_tree")
+H100 = Node(989e12, 989e12, 2.0, 3.35e12, NVLINK, ETHERNET)
+REAL = Efficiency(
+    0.75, 0.45, 0.8, 0.8, 0.7, overlap_data=0.5, overlap_tensor=0.6, overlap_expert=0.4, layer_seconds=1e-5,
+    expert_layer_seconds=1e-4, step_seconds=5e-3, software=0.8, matmul_software=0.95, straggling=0.01,
+)  # fmt: skip
+LLAMA_70B = Transformer("Llama 3.1 70B", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1)
+MIXTRAL = Transformer(
+    "Mixtral 8x7B",
+    32,
+    4096,
+    32,
+    8,
+    128,
+    14336,
+    32000,
+    gated_ffn=1,
+    experts=8,
+    experts_per_token=2,
+    expert_ffn=14336,
+)
+GPT_175B = Transformer("GPT-3 175B", 96, 12288, 96, 96, 128, 49152, 51200, tied_embeddings=1)
+"""Korthikanti et al. 2022, table 3, vocabulary from section 6."""
+
+
+def test_an_ideal_chip_runs_the_model_flops_at_peak():
+    """No memory traffic, no links, unfused attention (which computes the masked half too): time is FLOPs over peak."""
+    plan = Plan(4096, 8, flash_attention=0, zero_stage=0)
+    step = step_time(LLAMA_70B, plan, IDEAL, PERFECT)
+    assert step.total == pytest.approx(training_step.model_flops_per_step(LLAMA_70B, plan) / 1e15)
+    assert step.compute == pytest.approx(step.total)
+
+
+def test_an_ideal_chip_runs_the_hardware_flops_when_all_is_recomputed():
+    plan = Plan(4096, 8, flash_attention=0, zero_stage=0, recompute=2)
+    step = step_time(LLAMA_70B, plan, IDEAL, PERFECT)
+    assert step.total == pytest.approx(
+        training_step.hardware_flops_per_step(LLAMA_70B, plan) / 1e15
+    )
+
+
+def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pass():
+    """Dao 2023, section 3.1: half the scores; the backward pass costs 2.5 forward passes instead of 2."""
+    fused = Plan(4096, 8, zero_stage=0)
+    scores = 2 * 80 * 4096 * 64 * 256 * fused.tokens_per_step
+    expected = training_step.model_flops_per_step(LLAMA_70B, fused) - 3 * scores + 3.5 / 2 * scores
+    assert step_time(LLAMA_70B, fused, IDEAL, PERFECT).total == pytest.approx(expected / 1e15)
+
+
+def test_one_matmul_is_its_flops_plus_its_traffic():
+    """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth."""
+    found = training_step.matmul_seconds(
+        4096, 8192, 1024, 989e12, 2.0, H100, replace(REAL, reread=1.0)
+    )
+    flops, values = 2 * 4096 * 8192 * 1024, 4096 * 8192 + 8192 * 1024 + 4096 * 1024
+    assert found == pytest.approx(flops / (0.75 * 989e12) + 2 * values / (0.8 * 3.35e12))
+
+
+@pytest.mark.parametrize("virtual", [1, 2, 4])
+def test_the_bubble_is_narayanans(virtual):
+    """Narayanan et al. 2021, section 2.2: (p-1)/m of the ideal time, (p-1)/(v m) interleaved."""
+    model = replace(LLAMA_70B, vocab=1)
+    plan = Plan(4096, 32, pp=8, virtual_stages=virtual, zero_stage=0)
+    step = step_time(model, plan, IDEAL, PERFECT)
+    assert step.bubble / step.compute == pytest.approx(7 / (virtual * 32), rel=1e-6)
+
+
+def test_tensor_parallelism_reduces_twice_a_pass():
+    """Shoeybi et al. 2019, section 3: two all-reduces forward and two backward per layer, of 2 b s h bytes."""
+    plan = Plan(4096, 4, tp=8, zero_stage=0)
+    step = step_time(LLAMA_70B, plan, H100, replace(REAL, overlap_tensor=0.0))
+    one = collectives.all_reduce(2 * 4096 * 8192, 8, NVLINK)
+    assert step.tensor_parallel == pytest.approx(4 * 80 * 4 * one)
+
+
+def test_tensor_groups_beyond_a_domain_use_both_networks():
+    plan = Plan(4096, 4, tp=16, zero_stage=0)
+    step = step_time(LLAMA_70B, plan, H100, replace(REAL, overlap_tensor=0.0))
+    one = collectives.hierarchical_all_reduce(2 * 4096 * 8192, 16, 8, NVLINK, ETHERNET)
+    assert step.tensor_parallel == pytest.approx(4 * 80 * 4 * one)
+
+
+def test_gradients_are_reduced_over_both_networks_once():
+    plan = Plan(4096, 64, dp=16, tp=2, zero_stage=1)
+    step = step_time(LLAMA_70B, plan, H100, replace(REAL, overlap_data=0.0))
+    weights = training_step.params_per_stage(LLAMA_70B, plan)[0]
+    assert step.data_parallel == pytest.approx(
+        collectives.hierarchical_all_reduce(2 * weights, 16, 4, NVLINK, ETHERNET)
+    )
+
+
+def test_zero_3_moves_half_as_much_again():
+    """Rajbhandari et al. 2020, section 7.2.2: 3 Psi instead of 2 Psi per pass over the data."""
+    one_domain = Fabric(450e9, 0.0, domain_chips=64)
+    node = replace(H100, scaleup=one_domain)
+    eff = replace(REAL, overlap_data=0.0)
+    times = [
+        step_time(LLAMA_70B, Plan(4096, 64, dp=64, zero_stage=stage), node, eff).data_parallel
+        for stage in (1, 3)
+    ]
+    assert times[1] / times[0] == pytest.approx(1.5)
+    thrice = step_time(LLAMA_70B, Plan(4096, 3 * 64, dp=64, zero_stage=3), node, eff).data_parallel
+    assert thrice / times[1] == pytest.approx(3)
+
+
+def test_experts_exchange_four_times_a_layer():
+    """Lepikhin et al. 2020: to the experts and back, forward and backward, top-k copies of each token."""
+    plan = Plan(4096, 8, dp=8, ep=8)
+    step = step_time(MIXTRAL, plan, H100, replace(REAL, overlap_expert=0.0))
+    one = collectives.hierarchical_all_to_all(2 * 4096 * 2 * 4096, 8, 8, NVLINK, ETHERNET)
+    assert step.expert_parallel == pytest.approx(4 * 32 * one)
+
+
+def test_the_optimizer_reads_and_writes_its_state():
+    """Adam: 12 bytes of state read and written, a 4-byte gradient read, a 2-byte weight written."""
+    plan = Plan(1, 1, zero_stage=0)
+    node, eff = replace(IDEAL, memory_bytes_per_s=1e12), replace(PERFECT, layer_seconds=0.0)
+    moved = (
+        step_time(LLAMA_70B, plan, node, eff, "adamw").other
+        - step_time(LLAMA_70B, plan, node, eff, "sgd").other
+    )
+    weights = training_step.params_per_stage(LLAMA_70B, plan)[0]
+    assert moved == pytest.approx(2 * (12 - 8) * weights / 1e12)
+    assert step_time(LLAMA_70B, plan, node, eff).other == pytest.approx(30 * weights / 1e12)
+
+
+def test_collectives_cannot_hide_behind_the_same_work_twice():
+    """With slow links the visible part is all communication less one pass of computation, however many overlap."""
+    slow = replace(
+        H100, scaleup=replace(NVLINK, bytes_per_s=1e9), scaleout=replace(ETHERNET, bytes_per_s=1e9)
+    )
+    eager = replace(REAL, overlap_tensor=1.0, overlap_expert=1.0, overlap_data=1.0, straggling=0.0)
+    plan = Plan(4096, 16, tp=2, dp=8, ep=8, zero_stage=3)
+    shown = step_time(MIXTRAL, plan, slow, eager)
+    alone = step_time(
+        MIXTRAL,
+        plan,
+        slow,
+        replace(eager, overlap_tensor=0.0, overlap_expert=0.0, overlap_data=0.0),
+    )
+
+    def visible(step):
+        return step.tensor_parallel + step.expert_parallel + step.data_parallel
+
+    hidden = visible(alone) - visible(shown)
+    assert 0 < hidden <= (shown.compute + shown.memory_bound) * (1 + 1e-12)
+
+
+def test_model_flops_are_korthikantis_equation_7():
+    """72 B L s h^2 (1 + s / 6h + V / 12 h L)."""
+    plan = Plan(2048, 64)
+    b, layers, s, h, v = 64, 96, 2048, 12288, 51200
+    expected = 72 * b * layers * s * h**2 * (1 + s / (6 * h) + v / (12 * h * layers))
+    assert training_step.model_flops_per_step(GPT_175B, plan) == pytest.approx(expected)
+
+
+def test_recomputation_adds_a_forward_pass_of_what_is_recomputed():
+    """Full: the layers' forward FLOPs (Narayanan et al. 2021, equation 3). Selective: the attention core's forward,
+    4 B L s^2 h (Korthikanti et al. 2022, appendix A)."""
+    b, layers, s, h, v = 64, 96, 2048, 12288, 51200
+    none, selective, full = (
+        training_step.hardware_flops_per_step(GPT_175B, Plan(s, b, recompute=level))
+        for level in (0, 1, 2)
+    )
+    assert none == training_step.model_flops_per_step(GPT_175B, Plan(s, b))
+    assert selective - none == pytest.approx(4 * b * layers * s**2 * h)
+    assert full == pytest.approx(
+        96 * b * layers * s * h**2 * (1 + s / (6 * h) + v / (16 * h * layers))
+    )
+
+
+models = st.sampled_from([
+    LLAMA_70B, MIXTRAL, GPT_175B,
+    Transformer("DeepSeek-V3", 61, 7168, 128, 128, 192, 18432, 129280, gated_ffn=1, experts=256, experts_per_token=8,
+                shared_experts=1, expert_ffn=2048, dense_layers=3, q_lora_rank=1536, kv_lora_rank=512,
+                qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128),
+])  # fmt: skip
+plans = st.builds(
+    lambda seq_len, micro, rounds, tp, pp, dp, cp, ep, virtual, zero, sp, recompute, flash: Plan(
+        seq_len, micro * dp * rounds, micro, tp, pp, dp, cp, ep, virtual if pp > 1 else 1, zero, sp, recompute, flash
+    ),
+    st.sampled_from([512, 4096, 32768]), st.integers(1, 4), st.integers(1, 16), st.sampled_from([1, 2, 8, 16]),
+    st.sampled_from([1, 2, 8]), st.sampled_from([1, 3, 16, 256]), st.sampled_from([1, 2]), st.sampled_from([1, 2, 8]),
+    st.sampled_from([1, 2]), st.integers(0, 3), st.integers(0, 1), st.integers(0, 2), st.integers(0, 1),
+)  # fmt: skip
+share = st.floats(0.05, 1.0)
+efficiencies = st.builds(
+    Efficiency, matmul=share, attention=share, memory=share, reread=st.floats(0.3, 3), expert=share, overlap_data=st.floats(0, 1),
+    overlap_tensor=st.floats(0, 1), overlap_expert=st.floats(0, 1), layer_seconds=st.floats(0, 1e-3),
+    expert_layer_seconds=st.floats(0, 1e-3), step_seconds=st.floats(0, 0.1), software=share, matmul_software=share,
+    straggling=st.floats(0, 0.05),
+)  # fmt: skip
+fabrics = st.builds(
+    lambda rate, latency, efficiency, domain, topology: Fabric(rate, latency, efficiency, bulk_step_latency_s=latency, domain_chips=domain, topology=topology),
+    st.floats(1e9, 1e13), st.floats(0, 1e-4), share, st.sampled_from([1, 2, 8, 64]), st.sampled_from(["switched", "mesh", "torus2d", "torus3d", "ring"]),
+)  # fmt: skip
+nodes = st.builds(
+    lambda wide, gain, size, memory, inner, outer: Node(wide * gain, wide, size, memory, inner, outer),
+    st.floats(1e12, 1e16), st.floats(0.5, 4), st.sampled_from([0.5625, 1.0, 2.0, 4.0]), st.floats(1e10, 1e14), fabrics,
+    fabrics.map(lambda fabric: replace(fabric, topology="fat_tree", domain_chips=1e9)),
+)  # fmt: skip
+ROUNDING = 1 + 1e-9
+
+
+@given(models, plans, nodes, efficiencies)
+def test_parts_add_up_and_none_is_negative(model, plan, node, eff):
+    step = step_time(model, plan, node, eff)
+    parts = list(vars(step).values())
+    assert step.total == pytest.approx(sum(parts)) and min(parts) >= 0 and np.isfinite(step.total)
+
+
+@given(models, plans, nodes, efficiencies, st.floats(1, 100))
+def test_more_bandwidth_and_a_higher_peak_never_slow_a_step(model, plan, node, eff, gain):
+    before = step_time(model, plan, node, eff).total * ROUNDING
+    faster = [
+        replace(node, memory_bytes_per_s=node.memory_bytes_per_s * gain),
+        replace(node, scaleup=replace(node.scaleup, bytes_per_s=node.scaleup.bytes_per_s * gain)),
+        replace(
+            node, scaleout=replace(node.scaleout, bytes_per_s=node.scaleout.bytes_per_s * gain)
+        ),
+        replace(node, peak_flops=node.peak_flops * gain),
+        replace(node, wide_peak_flops=node.wide_peak_flops * gain),
+    ]
+    for better in faster:
+        assert step_time(model, plan, better, eff).total <= before
+
+
+@given(models, plans, nodes, efficiencies)
+def test_better_software_never_slows_a_step(model, plan, node, eff):
+    before = step_time(model, plan, node, eff).total * ROUNDING
+    for name in (
+        "matmul",
+        "attention",
+        "memory",
+        "expert",
+        "overlap_data",
+        "overlap_tensor",
+        "overlap_expert",
+        "software",
+        "matmul_software",
+    ):
+        assert step_time(model, plan, node, replace(eff, **{name: 1.0})).total <= before
+
+
+@given(models, plans, nodes, efficiencies)
+def test_a_larger_batch_takes_longer_but_costs_less_per_sequence(model, plan, node, eff):
+    twice = step_time(model, replace(plan, global_batch=2 * plan.global_batch), node, eff).total
+    once = step_time(model, plan, node, eff).total
+    assert once <= twice * ROUNDING and twice <= 2 * once * ROUNDING
+
+
+@given(models, plans, nodes, efficiencies)
+def test_recomputing_and_longer_sequences_take_longer(model, plan, node, eff):
+    times = [
+        step_time(model, replace(plan, recompute=level, recompute_share=1), node, eff).compute
+        for level in (0, 1, 2)
+    ]
+    assert times == sorted(times)
+    assert (
+        step_time(model, plan, node, eff).compute
+        < step_time(model, replace(plan, seq_len=2 * plan.seq_len), node, eff).compute
+    )
+
+
+@settings(max_examples=50)
+@given(models, st.lists(plans, min_size=2, max_size=5), nodes, efficiencies)
+def test_scalar_and_array_plans_agree(model, rows, node, eff):
+    together = Plan(
+        **{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])}
+    )
+    many = step_time(model, together, node, eff)
+    for index, row in enumerate(rows):
+        one = step_time(model, row, node, eff)
+        for name in StepTime.__dataclass_fields__:
+            assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(
+                getattr(one, name), rel=1e-9, abs=1e-15
+            )

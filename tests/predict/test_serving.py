@@ -1,0 +1,183 @@
+"""`moat predict serving`: the contract's fields, one sentence per fault, plans, honest intervals."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from training_moat.catalog import chips
+from training_moat.core.errors import InputError
+from training_moat.predict import serving
+from training_moat.predict.serving_constants import stored
+from training_moat.predict.serving_plans import engine
+
+CASE = {
+    "id": "a",
+    "model": "llama3.1-70b",
+    "chip": "h100-sxm",
+    "chips": 4,
+    "tp": 4,
+    "precision": "fp8",
+    "software": "vllm",
+    "batch": 16,
+    "input_len": 1024,
+    "output_len": 512,
+}
+FIELDS = {
+    "id",
+    "ok",
+    "ttft_s",
+    "tpot_s",
+    "tpot_s_p05",
+    "tpot_s_p95",
+    "tokens_per_s",
+    "tokens_per_s_per_chip",
+    "memory_gib",
+    "fits",
+    "plan",
+    "calibration",
+    "notes",
+}
+
+
+def answer(**changes):
+    return serving.predict([CASE | changes])[0]
+
+
+def test_the_answer_has_the_contracts_fields() -> None:
+    found = answer()
+    assert (
+        set(found) >= FIELDS
+        and found["ok"]
+        and found["fits"]
+        and found["calibration"] == "measured"
+    )
+    assert set(found["memory_gib"]) == {"weights", "kv_cache", "activations", "total"}
+    assert found["tpot_s_p05"] < found["tpot_s"] < found["tpot_s_p95"]
+    assert found["tokens_per_s_per_chip"] == pytest.approx(found["tokens_per_s"] / 4)
+    assert sum(found["seconds"].values()) == pytest.approx(found["tpot_s"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"batch": 0}, "batch is 0"), ({"input_len": -5}, "input_len is -5"), ({"output_len": 1.5}, "output_len is 1.5"),
+     ({"tp": 3, "chips": 3}, "does not divide the 64 attention heads"), ({"precision": "fp7"}, "unknown precision 'fp7'"),
+     ({"chip": "h100sxm5x"}, "unknown chip"), ({"model": "lama3.1-70b"}, "did you mean"), ({"ep": 4}, "has no experts"),
+     ({"chips": 6}, "not a multiple of tp 4"), ({"batchsize": 3}, "unknown field 'batchsize'"), ({"cp": 2}, "cp is not modelled"),
+     ({"software": "vlllm"}, "did you mean 'vllm'"), ({"chip": None}, "chip is missing"), ({"pp": 200, "chips": 800}, "only 80 layers"),
+     ({"chip": "mythic-m1076"}, "mythic-m1076"), ({"batch": float("nan")}, "batch is nan"), ({"kv_precision": "fp3"}, "kv_precision")],
+)  # fmt: skip
+def test_each_fault_is_one_sentence_and_the_others_still_run(change, words) -> None:
+    first, bad, last = serving.predict([CASE, CASE | change, CASE])
+    assert first["ok"] and last["ok"] and not bad["ok"]
+    assert words in bad["error"] and "\n" not in bad["error"] and bad["id"] == "a"
+
+
+def test_a_request_that_is_no_object_is_answered() -> None:
+    assert not serving.predict([7])[0]["ok"]
+
+
+def test_many_questions_answer_as_each_alone() -> None:
+    changes = [
+        {},
+        {"batch": 64},
+        {"chip": "mi300x"},
+        {"model": "deepseek-v3", "chip": "b200", "chips": 8, "tp": None},
+        {"chip": "tpu-v5p", "tp": None},
+    ]
+    together = serving.predict([CASE | change for change in changes])
+    for change, found in zip(changes, together, strict=True):
+        assert found["tpot_s"] == pytest.approx(answer(**change)["tpot_s"])
+
+
+def test_open_settings_take_the_fastest_plan_that_fits() -> None:
+    best = answer(tp=None, pp=None)
+    for tp in (1, 2, 4):
+        other = answer(tp=tp)
+        assert not other["fits"] or best["tokens_per_s"] >= other["tokens_per_s"] * (1 - 1e-9)
+    ranked = serving.search(CASE | {"tp": None}, top=5)
+    assert [one["tokens_per_s"] for one in ranked] == sorted(
+        (one["tokens_per_s"] for one in ranked), reverse=True
+    )
+
+
+def test_without_a_count_the_fewest_chips_that_fit_are_taken() -> None:
+    found = answer(chips=None, tp=None, precision="bf16")
+    assert found["fits"] and found["plan"]["chips"] == 2
+    assert not answer(chips=1, tp=None, precision="bf16")["fits"]
+
+
+def test_what_does_not_fit_says_so_and_what_queues_too() -> None:
+    full = answer(chips=1, tp=1, precision="bf16")
+    assert not full["fits"] and any("hypothetical" in note for note in full["notes"])
+    crowded = answer(batch=4000)
+    assert crowded["fits"] and any("queue" in note for note in crowded["notes"])
+    assert crowded["memory_gib"]["total"] < 80
+
+
+def test_streaming_from_the_slow_tier_is_said() -> None:
+    found = answer(chip="wse-3", chips=1, tp=1, precision=None, software=None)
+    assert found["fits"] and any("DDR" in note for note in found["notes"])
+    assert (
+        found["tpot_s"]
+        > 10 * answer(chip="wse-3", chips=4, tp=4, precision=None, software=None)["tpot_s"]
+    )
+
+
+def test_more_precision_bytes_more_batch_and_longer_prompts_are_slower() -> None:
+    base = answer()["tpot_s"]
+    assert answer(precision="bf16")["tpot_s"] > base
+    assert answer(batch=64)["tpot_s"] > base
+    assert answer(input_len=8192)["tpot_s"] > base
+
+
+def test_engine_names_and_versions() -> None:
+    chip, known = chips.chip("h100-sxm"), stored()
+    assert engine("vLLM 0.4.2", chip, known)[0] == "vllm-2024"
+    assert engine("vllm-0.11.0", chip, known)[0] == "vllm"
+    assert engine("TensorRT-LLM", chip, known)[0] == "trt-llm"
+    assert engine("vllm", chips.chip("mi300x"), known)[0] == "vllm-2024"
+    assert (
+        engine("sglang:v0.5.9", chip, known)[0]
+        == engine("lmsysorg/sglang", chip, known)[0]
+        == "sglang"
+    )
+    assert engine("Transformers NeuronX 2.18.0", chips.chip("trainium1"), known)[0] == "neuronx"
+    assert engine("TensorRT-LLM v1.0", chip, known)[0] == "trt-llm"
+    assert (
+        engine("vllm", chip, known, "2023-07")[0] == "vllm-2024"
+        and engine("vllm", chip, known, "2025-01")[0] == "vllm"
+    )
+    assert engine("tgi", chip, known)[0] == "generic"
+    with pytest.raises(InputError, match="did you mean 'sglang'"):
+        engine("sglag", chip, known)
+
+
+def test_unmeasured_chips_have_wider_intervals() -> None:
+    known = stored()
+    widths = [
+        math.log(high / low) for low, high in (known.interval(level) for level in serving.LEVELS)
+    ]
+    assert widths == sorted(widths) and widths[0] < widths[-1]
+    assert answer(chip="gaudi2", software=None)["calibration"] == "generic"
+    cousin = answer(chip="h20", software=None)
+    assert cousin["calibration"] == "family" and cousin["plan"]["software"] != "generic"
+
+
+def test_a_chip_given_as_an_object_counts() -> None:
+    wider = {"base": "h100-sxm", "id": "mine", "hbm_tb_per_s": 6.7}
+    assert answer(chip=wider)["tpot_s"] < answer()["tpot_s"]
+
+
+def test_attention_copies_inside_the_tensor_parallel_group() -> None:
+    case = {
+        "model": "deepseek-v3",
+        "chip": "b200",
+        "chips": 8,
+        "precision": "nvfp4",
+        "batch": 64,
+        "ep": 8,
+    }
+    inside, apart = serving.predict([case | {"tp": 8, "dp": 8}, case | {"tp": 1, "dp": 8}])
+    assert inside["plan"] == apart["plan"] and inside["tpot_s"] == apart["tpot_s"]

@@ -1,0 +1,416 @@
+"""The answers of `moat predict training`: what they hold, that they add up, and what must never happen."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training_moat.catalog import chips
+from training_moat.core import training_step as model_of_step
+from training_moat.core.errors import InputError
+from training_moat.core.plan import Plan
+from training_moat.predict import training, training_constants
+
+CASE = {
+    "id": 7,
+    "model": "llama3.1-8b",
+    "chip": "h100-sxm",
+    "chips": 8,
+    "seq_len": 8192,
+    "global_batch": 128,
+}
+FULL = CASE | {
+    "precision": "bf16", "software": "megatron", "tp": 2, "pp": 1, "dp": 4, "cp": 1, "ep": 1, "micro_batch": 1,
+    "virtual_stages": 1, "zero_stage": 1, "sequence_parallel": True, "recompute": "none",
+}  # fmt: skip
+FIELDS = {
+    "id": int, "ok": bool, "step_time_s": float, "step_time_s_p05": float, "step_time_s_p95": float, "tokens_per_s": float,
+    "tokens_per_s_per_chip": float, "model_tflops_per_chip": float, "hardware_tflops_per_chip": float, "mfu": float, "hfu": float,
+    "memory_gib": dict, "fits": bool, "seconds": dict, "plan": dict, "calibration": str, "notes": list,
+}  # fmt: skip
+MEMORY = {"weights", "gradients", "optimizer", "activations", "workspace", "total"}
+SECONDS = {
+    "compute",
+    "memory_bound",
+    "tensor_parallel",
+    "pipeline",
+    "bubble",
+    "data_parallel",
+    "expert_parallel",
+    "other",
+}
+MEASURED = [name for name in chips.all_chips() if training_constants.load().has("chip", name)]
+
+
+def one(**changes):
+    return training.predict([CASE | changes])[0]
+
+
+def assert_complete(answer):
+    assert {name: type(value) for name, value in answer.items() if name != "id"} == {
+        k: v for k, v in FIELDS.items() if k != "id"
+    }
+    assert set(answer["memory_gib"]) == MEMORY and set(answer["seconds"]) == SECONDS
+    assert sum(answer["seconds"].values()) == pytest.approx(answer["step_time_s"])
+    parts = dict(answer["memory_gib"])
+    assert parts.pop("total") == pytest.approx(sum(parts.values()))
+    assert min(parts.values()) >= 0 and min(answer["seconds"].values()) >= 0
+    assert answer["step_time_s_p05"] < answer["step_time_s"] < answer["step_time_s_p95"]
+    assert 0 < answer["mfu"] <= answer["hfu"] < 1
+    sizes = answer["plan"]
+    assert answer["tokens_per_s"] == pytest.approx(
+        sizes["global_batch"] * sizes["seq_len"] / answer["step_time_s"]
+    )
+    assert all(isinstance(note, str) for note in answer["notes"])
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+
+
+def test_an_answer_has_every_field_of_the_contract():
+    answer = one()
+    assert_complete(answer)
+    assert answer["id"] == 7 and answer["ok"] is True and answer["fits"] is True
+    assert answer["calibration"] == "measured" and answer["notes"] == []
+    assert answer["tokens_per_s_per_chip"] == pytest.approx(answer["tokens_per_s"] / 8)
+    assert answer["mfu"] == pytest.approx(answer["model_tflops_per_chip"] / 989, rel=0.001)
+
+
+def test_absent_settings_are_chosen_and_reported():
+    """Null and absent are the same; the choice, given back as a request, gets the same answer."""
+    nulls = dict.fromkeys(
+        (
+            "tp",
+            "pp",
+            "dp",
+            "ep",
+            "cp",
+            "precision",
+            "software",
+            "micro_batch",
+            "recompute",
+            "zero_stage",
+        )
+    )
+    answer = one()
+    assert one(**nulls) == answer
+    chosen = {
+        key: value
+        for key, value in answer["plan"].items()
+        if key not in ("seq_len", "global_batch")
+    }
+    assert one(**chosen) == answer
+    assert chosen["tp"] * chosen["pp"] * chosen["dp"] * chosen["cp"] == 8
+
+
+def test_given_settings_are_kept():
+    answer = training.predict([FULL | {"recompute": "full", "zero_stage": 3, "micro_batch": 2}])[0]
+    kept = {
+        key: answer["plan"][key]
+        for key in (
+            "tp",
+            "pp",
+            "dp",
+            "cp",
+            "ep",
+            "micro_batch",
+            "zero_stage",
+            "recompute",
+            "sequence_parallel",
+        )
+    }
+    assert kept == {
+        "tp": 2,
+        "pp": 1,
+        "dp": 4,
+        "cp": 1,
+        "ep": 1,
+        "micro_batch": 2,
+        "zero_stage": 3,
+        "recompute": "full",
+        "sequence_parallel": True,
+    }
+    assert answer["hfu"] > answer["mfu"]
+
+
+def test_the_choice_is_the_fastest_that_fits():
+    best = one()["step_time_s"]
+    for tp in (1, 2, 4, 8):
+        for recompute in ("none", "full"):
+            other = one(tp=tp, recompute=recompute)
+            assert not other["fits"] or best <= other["step_time_s"]
+
+
+def test_order_and_identity_are_kept_and_bad_lines_do_not_disturb():
+    requests = [
+        CASE,
+        CASE | {"id": "x", "chips": 0},
+        {"id": [1], "model": "llama3.1-8b"},
+        None,
+        CASE | {"id": None, "chips": 16},
+    ]
+    answers = training.predict(requests)
+    assert [answer["ok"] for answer in answers] == [True, False, False, False, True]
+    assert [answer["id"] for answer in answers] == [7, "x", [1], None, None]
+    assert all(set(answer) == {"id", "ok", "error"} for answer in answers if not answer["ok"])
+    assert answers[0] == training.predict([CASE])[0]
+
+
+def test_flops_follow_the_contracts_definition():
+    """Forward and backward matmuls, vocabulary included, causal attention at full cost, recomputation apart."""
+    answer = training.predict([FULL])[0]
+    layers, hidden, ffn, vocab, s = 32, 4096, 14336, 128256, 8192
+    weights = layers * (2 * hidden * hidden + 2 * hidden * 1024 + 3 * hidden * ffn) + hidden * vocab
+    per_token = 6 * weights + 12 * layers * hidden * s
+    assert answer["model_tflops_per_chip"] * 1e12 == pytest.approx(
+        per_token * answer["tokens_per_s_per_chip"]
+    )
+    assert answer["hardware_tflops_per_chip"] == answer["model_tflops_per_chip"]
+
+
+def test_a_plan_that_does_not_fit_is_marked():
+    answer = one(chips=8, model="llama3.1-405b")
+    assert answer["ok"] and not answer["fits"]
+    assert any(
+        "no plan fits; one of the smallest needs" in note and "hypothetical" in note
+        for note in answer["notes"]
+    )
+    assert answer["memory_gib"]["total"] > 80
+
+
+@pytest.mark.parametrize("chip", sorted(chips.all_chips()))
+def test_every_chip_answers_or_names_what_its_vendor_keeps_back(chip):
+    answer = training.predict(
+        [{"model": "llama3.1-8b", "chip": chip, "chips": 8, "seq_len": 4096, "global_batch": 128}]
+    )[0]
+    if answer["ok"]:
+        assert_complete(answer | {"id": 0})
+    else:
+        sentence = f"chip {chip}: no published "
+        assert (
+            answer["error"].startswith((sentence + "peak", sentence + "memory bandwidth"))
+            and "\n" not in answer["error"]
+        )
+
+
+@pytest.mark.parametrize("chip", MEASURED)
+@pytest.mark.parametrize("model", ["gpt-j-6b", "llama3.1-405b", "mixtral-8x22b"])
+def test_no_measured_chip_exceeds_its_peak(chip, model):
+    grid = [
+        {"model": model, "chip": chip, "chips": 64, "seq_len": s, "global_batch": 512, "precision": precision, "recompute": recompute}
+        for s in (512, 65536) for precision in ("bf16", "fp8") for recompute in ("none", "full")
+    ]  # fmt: skip
+    for answer in training.predict(grid):
+        assert 0 < answer["mfu"] <= answer["hfu"] < 1
+
+
+def test_calibration_levels_widen_the_interval():
+    """A measured chip, one of a measured family, one of an unmeasured family."""
+    answers = [one(chip=chip) for chip in ("h100-sxm", "h20", "mi300x")]
+    assert [answer["calibration"] for answer in answers] == ["measured", "family", "generic"]
+    widths = [math.log(answer["step_time_s_p95"] / answer["step_time_s_p05"]) for answer in answers]
+    assert widths == sorted(widths)
+
+
+def test_mixtures_of_experts_have_wider_intervals():
+    dense, mixture = (
+        one(chips=64, global_batch=512),
+        one(chips=64, global_batch=512, model="mixtral-8x7b"),
+    )
+    assert (
+        mixture["step_time_s_p95"] / mixture["step_time_s"]
+        > dense["step_time_s_p95"] / dense["step_time_s"]
+    )
+
+
+def test_a_missing_scale_out_link_is_said():
+    notes = one(chip="sn40l", chips=64)["notes"]
+    assert any("sn40l publishes no scale-out link" in note for note in notes)
+
+
+def test_search_lists_the_fastest_first_and_agrees_with_predict():
+    found = training.search(CASE, top=5)
+    times = [answer["step_time_s"] for answer in found]
+    assert len(found) == 5 and times == sorted(times) and all(answer["fits"] for answer in found)
+    assert found[0] == one()
+    assert len({json.dumps(answer["plan"]) for answer in found}) == 5
+
+
+def test_search_raises_for_a_bad_request_and_marks_what_does_not_fit():
+    with pytest.raises(InputError, match="unknown chip 'h10O-sxm'"):
+        training.search(CASE | {"chip": "h10O-sxm"})
+    found = training.search(CASE | {"model": "gpt3-175b"}, top=3)
+    assert [answer["fits"] for answer in found] == [False]
+
+
+def test_gpt3_on_4096_a100s_is_laid_out_as_published_runs_are():
+    """Narayanan et al. 2021 and Korthikanti et al. 2022 ran it with tensor 8 inside the node and pipelines of 8 to 16."""
+    best = training.search(
+        {
+            "model": "gpt3-175b",
+            "chip": "a100-80",
+            "chips": 4096,
+            "seq_len": 2048,
+            "global_batch": 4096,
+        },
+        top=10,
+    )
+    assert any(answer["plan"]["tp"] == 8 and 4 <= answer["plan"]["pp"] <= 16 for answer in best[:3])
+    assert all(
+        answer["plan"]["tp"] in (2, 4, 8) and answer["plan"]["micro_batch"] <= 4 for answer in best
+    )
+    assert 0.45 < best[0]["mfu"] < 0.65
+
+
+@pytest.mark.parametrize(
+    ("case", "published_step_s", "within"),
+    [
+        # Dubey et al. 2024, table 4: 400 TFLOP/s on each of 16,384 H100, batch 2,048 of 8,192 tokens.
+        ({"model": "llama3.1-405b", "chip": "h100-sxm", "chips": 16384, "seq_len": 8192, "global_batch": 2048}, None, 0.25),
+        # DeepSeek-AI 2024, table 1: 180,000 H800 hours per trillion tokens on 2,048 chips.
+        ({"model": "deepseek-v3", "chip": "h800", "chips": 2048, "seq_len": 4096, "global_batch": 15360, "precision": "fp8"},
+         180e3 * 3600 / 1e12 * 15360 * 4096 / 2048, 0.55),
+    ],
+)  # fmt: skip
+def test_famous_runs_come_near_what_was_published(case, published_step_s, within):
+    """Not fitted to; the plan is the model's own choice, the band is the interval's width."""
+    answer = training.predict([case])[0]
+    if published_step_s is None:
+        published_step_s = answer["model_tflops_per_chip"] / 400 * answer["step_time_s"]
+    assert answer["step_time_s"] == pytest.approx(published_step_s, rel=within)
+    assert answer["step_time_s_p05"] <= published_step_s <= answer["step_time_s_p95"]
+
+
+@pytest.mark.parametrize(
+    ("column", "gain"),
+    [
+        ("hbm_tb_per_s", 2),
+        ("bf16_tflops", 2),
+        ("scaleup_gb_per_s_per_direction", 2),
+        ("scaleout_gbit_per_s_per_chip", 4),
+    ],
+)
+def test_a_better_chip_is_never_slower(column, gain):
+    row = chips.frame().set_index("id").loc["h100-sxm"]
+    for model in ("llama3.1-70b", "mixtral-8x7b"):
+        case = {"model": model, "chips": 64, "seq_len": 8192, "global_batch": 128}
+        plain, better = training.predict(
+            [
+                case | {"chip": "h100-sxm"},
+                case | {"chip": {"base": "h100-sxm", column: row[column] * gain}},
+            ]
+        )
+        assert better["step_time_s"] <= plain["step_time_s"] * (1 + 1e-9)
+
+
+def test_more_memory_never_slows_a_search():
+    times = [
+        one(model="llama3.1-70b", chips=64, chip={"base": "h100-sxm", "hbm_gb": size})[
+            "step_time_s"
+        ]
+        for size in (64, 80, 141, 288)
+    ]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_scenario_overrides_and_adds_chips(tmp_path, monkeypatch):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "chips:\n  h100-sxm: {hbm_tb_per_s: 6.7}\n  mine: {base: h100-sxm, bf16_tflops: 2000}\n",
+        encoding="utf-8",
+    )
+    before = one()
+    monkeypatch.setenv("MOAT_SCENARIO", str(path))
+    faster, mine = one(), one(chip="mine")
+    assert (
+        faster["step_time_s"] < before["step_time_s"]
+        and mine["step_time_s"] < before["step_time_s"]
+    )
+    monkeypatch.delenv("MOAT_SCENARIO")
+    assert one() == before
+
+
+requests = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["llama3.1-8b", "gpt3-175b", "mixtral-8x7b", "deepseek-v3"]) | st.builds(lambda b: {"params_b": b}, st.floats(0.1, 2000)),
+        "chip": st.sampled_from(["h100-sxm", "tpu-v5p", "mi300x", "gaudi2", "sn40l"]),
+        "chips": st.integers(1, 300), "seq_len": st.integers(1, 40000), "global_batch": st.integers(1, 600),
+    },
+    optional={
+        "tp": st.integers(1, 16), "pp": st.integers(1, 16), "dp": st.integers(1, 64), "cp": st.integers(1, 4), "ep": st.integers(1, 16),
+        "micro_batch": st.integers(1, 8), "virtual_stages": st.integers(1, 4), "zero_stage": st.integers(0, 3),
+        "recompute": st.sampled_from(["none", "selective", "full"]), "sequence_parallel": st.booleans(), "flash_attention": st.booleans(),
+        "precision": st.sampled_from(["fp16", "bf16", "fp8", "mxfp8", "nvfp4", "int8"]), "optimizer": st.sampled_from(["sgd", "muon"]),
+        "software": st.sampled_from(["megatron", "deepspeed", "fsdp", "maxtext", "other"]),
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests)
+def test_any_request_is_answered_completely_or_with_one_sentence(request):
+    answer = training.predict([request])[0]
+    if answer["ok"]:
+        assert_complete(answer | {"id": 0})
+        for name in (
+            "tp",
+            "pp",
+            "dp",
+            "cp",
+            "ep",
+            "micro_batch",
+            "virtual_stages",
+            "zero_stage",
+            "recompute",
+        ):
+            assert request.get(name) in (None, answer["plan"][name])
+    else:
+        assert answer["error"] and "\n" not in answer["error"]
+
+
+junk = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
+)
+KEYS = (
+    "model",
+    "chip",
+    "chips",
+    "tp",
+    "dp",
+    "ep",
+    "precision",
+    "software",
+    "seq_len",
+    "global_batch",
+    "recompute",
+    "zero_stage",
+    "sequence_parallel",
+    "id",
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), junk, min_size=1, max_size=4))
+def test_junk_never_raises(changes):
+    answer = training.predict([CASE | changes])[0]
+    assert answer["ok"] or (answer["error"] and "\n" not in answer["error"])
+
+
+def test_the_answer_is_the_models_step_time():
+    """The same plan, timed by `core` directly."""
+    known = training_constants.load()
+    chip = chips.chip("h100-sxm")
+    plan = Plan(8192, 128, 1, tp=2, dp=4, zero_stage=1, sequence_parallel=1)
+    step = model_of_step.step_time(
+        training.parse(FULL).model,
+        plan,
+        training_constants.node(known, chip, "bf16"),
+        training_constants.efficiency(known, chip, "bf16", "megatron-core"),
+    )
+    assert training.predict([FULL])[0]["step_time_s"] == pytest.approx(step.total)
