@@ -8,8 +8,8 @@ from training_moat.catalog import descriptor, files, paths, scenario, spelling
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError
 
-SOURCELESS = ("sources",)
-"""Tables whose rows need no source: the sources themselves."""
+SOURCELESS = ("sources", "source_kinds", "coding_rules")
+"""Tables whose rows need no source: the sources themselves, their kinds, and rules of this project."""
 
 ENDS = (
     ("_low", "", "_high"),
