@@ -20,6 +20,9 @@ USES = (0.08, 0.75)
 SAME = 0.02
 """Most by which two statements of one figure may differ (rounding)."""
 
+EXACT = 0.003
+"""Most by which a figure may differ from what it was computed from."""
+
 NEAR = 0.12
 """Most by which a peak or a memory may differ from its units times their rate or size."""
 
@@ -31,6 +34,9 @@ MOST_OF_PEAK = 1.03
 
 LEAST_OF_PEAK = 0.25
 """Least of its chip's peak that a large matmul or copy reaches."""
+
+FAMILY = 3
+"""Least chips of a family that make its ratio of peaks."""
 
 BYTES = {"GB": 1.0, "MB": 1e-3, "GiB": 2**30 / 1e9, "MiB": 2**20 / 1e9, "TB": 1e3}
 """Units of memory in gigabytes."""
@@ -53,6 +59,9 @@ PEAKS = {
 }
 """Columns of a chip's peak, by format, any of which answers."""
 
+WIDENING = {"fp8": 4, "fp4": 8, "int8": 4}
+"""Most by which a chip's peak grows from sixteen bits to a narrower format."""
+
 SECOND_PLACES = (
     ("bf16_tflops", "bf16_tflops", 1),
     ("fp8_tflops", "fp8_tflops", 1),
@@ -72,6 +81,7 @@ TIMES = {"minute": 24 * 60, "day": 1.0, "week": 1 / 7, "month": 12 / 365.25, "mo
 COUNTS = {"billion": 1e9, "trillion": 1e12, "quadrillion": 1e15, "T": 1e12}
 """Words for large counts."""
 
+_WORD = re.compile(r"[\d.]*\d")
 _FLOP_SAID = re.compile(r"FLOP is ([\d.e+-]+) x 6 x parameters x tokens")
 _STATED = re.compile(
     r"([\d.,]+) (billion|trillion|quadrillion)(?: tokens)? (?:a |per |each )?(minute|day|week|monthly|month)\b"
@@ -135,10 +145,10 @@ def collective_rates(book: Book) -> Iterator[Problem]:
         index=sheet.frame.index,
     )
     bus, moved = sheet.numbers("busbw_gb_per_s"), size / time / 1e3
-    wrong = ((bus / (moved * factor) - 1).abs() > NEAR) & (bus >= 1)
+    wrong = (bus - moved * factor).abs() > EXACT * bus + 0.01
     yield from sheet.flagged(wrong, "busbw_gb_per_s", "what size, time and ranks give")
     algorithm = sheet.numbers("algbw_gb_per_s")
-    wrong = ((algorithm / moved - 1).abs() > NEAR) & (algorithm >= 1)
+    wrong = ((algorithm / moved - 1).abs() > ROUNDED) & (algorithm >= 1)
     yield from sheet.flagged(wrong, "algbw_gb_per_s", "the size over the time")
 
 
@@ -195,7 +205,7 @@ def split_ratios(book: Book) -> Iterator[Problem]:
     sheet = book["market_splits"]
     training, inference = sheet.numbers("training_share"), sheet.numbers("inference_share")
     ratio = sheet.numbers("inference_to_training_ratio")
-    wrong = (ratio / (inference / training) - 1).abs() > SAME
+    wrong = (ratio / (inference / training) - 1).abs() > EXACT / 3
     yield from sheet.flagged(
         wrong & (training > 0), "inference_to_training_ratio", "share over share"
     )
@@ -238,17 +248,36 @@ def second_places(book: Book) -> Iterator[Problem]:
         return
     chips, history = book["chips"], book["hardware_history"]
     place = {key: position for position, key in enumerate(chips.frame["id"])}
-    noted = chips.notes().str.contains("Epoch AI:")
+    noted = chips.notes().str.extract(r"(Epoch AI:.*)")[0].fillna("")
     for theirs, ours, factor in SECOND_PLACES:
         values = history.numbers(theirs)
         for chip_id, value in zip(history.frame["chip_id"], values / factor, strict=True):
             position = place.get(chip_id)
-            if position is None or pd.isna(value) or noted.iloc[position]:
+            if position is None or pd.isna(value):
+                continue
+            if {f"{value:g}", f"{value * factor:g}"} & set(_WORD.findall(noted.iloc[position])):
                 continue
             mine = chips.numbers(ours).iloc[position]
             if mine > 0 and abs(mine / value - 1) > SAME:
-                expected = f"{value:g}, as in hardware_history.csv, or 'Epoch AI:' in notes"
+                expected = f"{value:g}, as in hardware_history.csv, or that figure after 'Epoch AI:' in notes"
                 yield chips.problem(position, ours, expected)
+
+
+def family_ratios(book: Book) -> Iterator[Problem]:
+    """Peaks in eight bits over those in sixteen that differ from what the chip's whole family has."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    sixteen = chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
+    for column in ("fp8_tflops", "int8_tops"):
+        ratio = chips.numbers(column) / sixteen
+        wrong = pd.Series(False, index=ratio.index)
+        for _, own in ratio.dropna().groupby(chips.frame["family"]):
+            if len(own) > FAMILY:
+                usual = own.median()
+                odd = (own / usual - 1).abs() > SAME
+                wrong[own.index] = odd & (len(own) - odd.sum() >= FAMILY) & (odd.sum() == 1)
+        yield from chips.flagged(wrong, column, "the family's ratio to the peak in sixteen bits")
 
 
 def measured_maxima(book: Book) -> Iterator[Problem]:
@@ -262,6 +291,8 @@ def measured_maxima(book: Book) -> Iterator[Problem]:
             if form not in PEAKS:
                 continue
             peak = sheet.frame["chip_id"].map(_peaks(chips, form))
+            wide = sheet.frame["chip_id"].map(_peaks(chips, "bf16")) * WIDENING.get(form, 1)
+            peak = peak.fillna(wide)
             share = (sheet.numbers("tflops") / peak).where(sheet.frame.index.isin(rows.index))
             yield from _within(sheet, share, "tflops")
     if "memory_bandwidth_measured" in book:
@@ -299,5 +330,6 @@ CHECKS = (
     split_ratios,
     chip_units,
     second_places,
+    family_ratios,
     measured_maxima,
 )

@@ -13,8 +13,8 @@ import pandas as pd
 from training_moat.catalog import files
 from training_moat.catalog.problems import Problem
 
-CHECKED = "checked:"
-"""What the notes of a row say before the reason why an outlier stands."""
+CHECKED = r"\bchecked(?: {column})?:"
+"""What the notes of a row say before the reason why an outlier (of one column, where named) stands."""
 
 _DATE = re.compile(r"(\d{4})(?:-(?:(\d{2})(?:-(\d{2}))?|Q(\d)|H(\d)|(end)))?$")
 
@@ -45,7 +45,8 @@ class Sheet:
 
     def flagged(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
         """A problem at `column` for every row where `wrong` holds and the notes do not say why it stands."""
-        wrong = wrong.fillna(False).astype(bool) & ~self.notes().str.contains(CHECKED, regex=False)
+        said = self.notes().str.contains(CHECKED.format(column=column))
+        wrong = wrong.fillna(False).astype(bool) & ~said
         for position in wrong.to_numpy().nonzero()[0]:
             yield self.problem(position, column, expected)
 
