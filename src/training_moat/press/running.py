@@ -59,6 +59,8 @@ def execute(job: Job) -> Path:
     """
     import papermill  # a second of import time, paid only where a notebook is run
 
+    from training_moat.press import forking
+
     logging.getLogger("papermill").setLevel(logging.ERROR)
     os.environ.update(job.environment)
     # A finding that no longer holds stops the book's own settings only.
@@ -74,6 +76,7 @@ def execute(job: Job) -> Path:
             progress_bar=False,
             log_output=False,
             kernel_name="python3",
+            engine_name=forking.NAME if forking.possible() else None,
             extra_arguments=["--log-level=ERROR"],
         )
         job.target.parent.mkdir(parents=True, exist_ok=True)
