@@ -168,7 +168,9 @@ def lines(found: Comparison) -> list[str]:
 
 
 def _said(value: Any) -> str:
-    return "nothing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return (
+        "nothing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    )
 
 
 def record(found: Comparison) -> dict[str, Any]:
