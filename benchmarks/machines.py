@@ -96,7 +96,7 @@ def _one(answer: Path, chapters: Sequence[str]) -> None:
     from training_moat.press.folders import CHAPTERS
 
     forking.preload()
-    _draw_nothing()
+    draw_nothing()
     if os.environ.get("MOAT_REVERSED_TIES"):
         reverse_ties()
     found: list[dict[str, Any]] = []
@@ -116,7 +116,7 @@ def _one(answer: Path, chapters: Sequence[str]) -> None:
     answer.write_text(json.dumps(found))
 
 
-def _draw_nothing() -> None:
+def draw_nothing() -> None:
     """Pictures are not compared, and drawing them is most of the time."""
     import vl_convert
     from PIL import Image
