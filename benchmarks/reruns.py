@@ -30,7 +30,7 @@ SLOW = ("draws", "seed")
 """Parameters whose ends say nothing about the page."""
 
 BROKEN = (
-    (re.compile(r"\b(nan|NaN|inf|None|NaT)\b"), "a value that is none"),
+    (re.compile(r"\b(nan|NaN|inf|NaT)\b|\bNone\b(?! [a-z])"), "a value that is none"),
     (re.compile(r"(?<![\d,.])1 (chips|runs|sources|cases|rows|companies|set-ups)\b"), "1 of many"),
     (re.compile(r"without limit the"), "'without limit the'"),
     (re.compile(r"\d\.\d{9,}"), "more digits than anyone can mean"),
