@@ -23,6 +23,8 @@ VERBS = {
     "chips": "list the chips that the tables hold",
     "models": "list the models that the tables hold",
     "predict": "predict training steps or serving, JSON lines in and out",
+    "compare": "set two scenarios of the book side by side",
+    "sweep": "compute many points of the model or of a chapter on Dask, into one table",
     "search": "find the fastest plans that fit",
     "validate": "compare predictions with published measurements",
     "experiment": "run the low-precision training experiment",

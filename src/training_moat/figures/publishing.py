@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,8 @@ _MARKS = re.compile(r"[\\`*_\[\]<>|#~!&]")
 _TAG = re.compile(r"(?<!\\)((?:\\\\)*)<(?=[A-Za-z/!?])")
 _numbers: dict[str, dict[str, int]] = {"Figure": {}, "Table": {}}
 REFERENCES = "references.html"
+RECORD = "moat"
+"""Key of an output's metadata that marks a computed sentence and holds its numbers."""
 # What a spreadsheet takes for a formula, and what looks alike and is none.
 _FORMULA, _NUMBER = ("=", "+", "-", "@"), re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
 # A short table that needs more than this many pixels is laid out as one card a row.
@@ -251,8 +254,21 @@ def inert(markdown: str) -> str:
     return _TAG.sub(r"\1\\<", markdown).replace("![", "!\\[")
 
 
-def sentence(text: str) -> Output:
-    """Show a computed sentence as prose (Markdown). Dollar signs stay dollars, never formulas, and tags text."""
+def sentence(text: str, **numbers: Any) -> Output:
+    """Show a computed sentence as prose (Markdown). Dollar signs stay dollars, never formulas, and tags text.
+
+    numbers: what the sentence says, by name and in the units of the name, for those who run many
+    (`moat sweep`, `moat compare`); kept in the output's metadata, six digits each.
+    """
     _required("sentence", text=text)
     shown = inert(text.replace("\\$", "$").replace("$", "\\$"))
-    return Output({"text/markdown": shown, "text/plain": text})
+    forms = {"text/markdown": shown, "text/plain": text}
+    return Output(forms, {RECORD: {name: _recorded(value) for name, value in numbers.items()}})
+
+
+def _recorded(value: Any) -> Any:
+    """A number as it is kept: six digits, None where there is none; words as they are."""
+    if isinstance(value, str) or value is None:
+        return value
+    number = float(value)
+    return float(f"{number:.6g}") if math.isfinite(number) else None

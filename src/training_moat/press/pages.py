@@ -11,7 +11,7 @@ import pandas as pd
 from training_moat.catalog import parameters, tables
 from training_moat.core.errors import unknown
 from training_moat.figures import publishing
-from training_moat.press import notebooks
+from training_moat.press import model_page, notebooks
 from training_moat.press.failures import WorkFailed
 
 _ROOMY = {"meaning": ' class="words"', "allowed": ' class="words"'}
@@ -94,7 +94,7 @@ def parameter_rows(chapter: str) -> list[dict[str, str]]:
     return rows
 
 
-_FILLERS = {"sources": sources_list, "parameters": parameters_tables}
+_FILLERS = {"sources": sources_list, "parameters": parameters_tables, "model": model_page.page}
 
 
 def fill(text: str) -> str:

@@ -60,6 +60,8 @@ def execute(job: Job) -> Path:
     """
     import papermill  # a second of import time, paid only where a notebook is run
 
+    from training_moat.press import forking
+
     logging.getLogger("papermill").setLevel(logging.ERROR)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     running = job.target.with_name(f"running-{job.target.name}")
@@ -77,6 +79,7 @@ def execute(job: Job) -> Path:
             progress_bar=False,
             log_output=False,
             kernel_name="python3",
+            engine_name=forking.NAME if forking.possible() else None,
             # A kernel interrupted at its shutdown logs that as an error, which it is not.
             extra_arguments=["--log-level=CRITICAL"],
         )
