@@ -20,7 +20,7 @@ USES = (0.08, 0.75)
 SAME = 0.02
 """Most by which two statements of one figure may differ (rounding)."""
 
-EXACT = 0.003
+EXACT = 0.001
 """Most by which a figure may differ from what it was computed from."""
 
 NEAR = 0.12
@@ -205,7 +205,7 @@ def split_ratios(book: Book) -> Iterator[Problem]:
     sheet = book["market_splits"]
     training, inference = sheet.numbers("training_share"), sheet.numbers("inference_share")
     ratio = sheet.numbers("inference_to_training_ratio")
-    wrong = (ratio / (inference / training) - 1).abs() > EXACT / 3
+    wrong = (ratio / (inference / training) - 1).abs() > EXACT
     yield from sheet.flagged(
         wrong & (training > 0), "inference_to_training_ratio", "share over share"
     )

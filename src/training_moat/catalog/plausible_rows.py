@@ -46,6 +46,9 @@ GROWING = ("dataset", "benchmark", "code", "documentation", "experiment", "estim
 COPIES = ("serving_inferencex", "training_left_out")
 """Tables of whose source, or of what they are computed from, some rows are the same by right."""
 
+RECKONED = ("chip_units", "split_classes")
+"""Tables whose `confirmed` is about a reckoning or a reading of another table's rows."""
+
 NUMBERING = ("row_id", "config_id")
 """Columns that number rows and say nothing of their content."""
 
@@ -167,6 +170,23 @@ def addresses(book: Book) -> Iterator[Problem]:
     yield from sources.flagged(bare, "url", "an address: sources of this kind have one")
 
 
+def readings(book: Book) -> Iterator[Problem]:
+    """Rows called confirmed of which only compilations were read."""
+    if not {"sources", "source_kinds"} <= set(book):
+        return
+    standing = book["source_kinds"].frame.set_index("kind")["standing"]
+    sources = book["sources"].frame
+    copied = set(sources["key"][sources["kind"].map(standing) == "compilation"])
+    for name, sheet in book.items():
+        if name in RECKONED or not sheet.has("source", "confirmed"):
+            continue
+        keys = sheet.frame["source"].fillna("").str.split(descriptor.SEPARATOR)
+        wrong = keys.map(lambda cited: set(cited) <= copied) & (sheet.frame["confirmed"] == "yes")
+        expected = "'secondary': its sources are all compilations (source_kinds.csv)"
+        for position in wrong.to_numpy().nonzero()[0]:
+            yield sheet.problem(position, "confirmed", expected)
+
+
 def chip_sources(book: Book) -> Iterator[Problem]:
     """Figures of a chip whose column of sources is blank, unless the row calls them unconfirmed."""
     if "chips" not in book:
@@ -231,6 +251,7 @@ CHECKS = (
     statement_dates,
     copies,
     addresses,
+    readings,
     chip_sources,
     second_codes,
     stored_results,
