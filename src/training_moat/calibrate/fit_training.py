@@ -17,14 +17,22 @@ import pandas as pd
 from scipy.optimize import least_squares
 
 from training_moat.calibrate.measured_training import Rows, families
-from training_moat.calibrate.priors import GENERIC_PRIORS, SHARES, STAGE_OF_CONSTANT, Key, prior
+from training_moat.calibrate.priors import (
+    GENERIC_PRIORS,
+    SHARES,
+    STAGE_OF_CONSTANT,
+    THIN_STACK,
+    Key,
+    prior,
+)
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.fabrics import Fabric
 from training_moat.core.machine import Chip
 from training_moat.core.training_step import Node, StepTime, step_time
 from training_moat.predict import training_constants as known
-from training_moat.predict.training_constants import WIDTH_OF_FORMAT, Constants
+from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK, Software, find
+from training_moat.predict.training_constants import Constants, support_name, width_of
 
 NOISE = {1: 0.05, 2: 0.10, 3: 0.15}
 """Scatter of log step times inside one source's runs on one chip, by stage of the fit (see `stages`): well-trodden
@@ -33,6 +41,8 @@ SOURCE_NOISE = {1: 0.06, 2: 0.12, 3: 0.15}
 """Scatter of whole sources about each other: tuning, clocks, power limits, dates."""
 MOSTLY = 0.8
 """Share of a stack's dense runs beyond which it belongs to the chips they ran on."""
+DEFAULT_RELEASE = 2025.5
+"""Year that stands for the middle of the releases where no run trained experts."""
 DIFFERENCE = 1e-6
 """Step in the logarithm of a constant for its finite differences."""
 
@@ -41,13 +51,13 @@ DIFFERENCE = 1e-6
 class Group:
     """Rows whose chips share the shape of their networks: timed in one call.
 
-    `kinds` are the distinct (chip, format, stack) triples, `which` the kind of every row.
+    `kinds` are the distinct (chip, format, software, release date), `which` the kind of every row.
     """
 
     index: np.ndarray
     rows: Rows
     node: Node
-    kinds: list[tuple[Chip, str, str]]
+    kinds: list[tuple[Chip, str, Software, float | None]]
     which: np.ndarray
 
 
@@ -63,9 +73,8 @@ class Fit:
 
 def groups(rows: Rows, constants: Constants) -> list[Group]:
     """Split rows by the topologies of their chips' links; link efficiencies come in later as constants."""
-    labels = list(
-        zip(rows.frame["chip_id"], rows.frame["format"], rows.frame["stack"], strict=True)
-    )
+    columns = ("chip_id", "format", "label", "released")
+    labels = list(zip(*(rows.frame[name] for name in columns), strict=True))
     chips = chip_catalog.all_chips()
     nodes = {label: known.node(constants, chips[label[0]], label[1]) for label in set(labels)}
     shape = [
@@ -80,7 +89,7 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         mask = np.zeros(len(labels), bool)
         mask[index] = True
         node = _stack([nodes[label] for label in distinct], which)
-        kinds = [(chips[chip], precision, stack) for chip, precision, stack in distinct]
+        kinds = [(chips[chip], name, find(label), date) for chip, name, label, date in distinct]
         found.append(Group(index, rows.take(mask), node, kinds, which))
     return found
 
@@ -133,8 +142,7 @@ def parameter_keys(rows: Rows) -> list[Key]:
         for name in GENERIC_PRIORS
         if STAGE_OF_CONSTANT.get(name, 1) in stage
     ]
-    family = families(rows.frame)
-    width = frame["format"].map(WIDTH_OF_FORMAT)
+    family, width = families(rows.frame), widths(rows.frame)
     for name in sorted(family.unique()):
         keys += [
             ("family", name, "matmul"),
@@ -145,13 +153,32 @@ def parameter_keys(rows: Rows) -> list[Key]:
             ("family", name, f"matmul_{item}") for item in sorted(width[family == name].unique())
         ]
     keys += [("chip", name, "matmul") for name in sorted(frame["chip_id"].unique())]
-    keys += [
-        ("software", name, "expert")
-        for name in sorted(set(frame.loc[stage == 3, "stack"]))
-        if name != known.REFERENCE_STACK
-    ]
-    for name in sorted(set(frame["stack"]) - set(known.REFERENCE_KERNELS)):
+    return keys + _software_keys(frame, stage)
+
+
+def widths(frame: pd.DataFrame) -> pd.Series:
+    """Calibrated matmul width of every row."""
+    chips = chip_catalog.all_chips()
+    pairs = zip(frame["chip_id"], frame["format"], strict=True)
+    return pd.Series([width_of(chips[chip], name) for chip, name in pairs], index=frame.index)
+
+
+def _software_keys(frame: pd.DataFrame, stage: np.ndarray) -> list[Key]:
+    """A factor for every class of stacks with enough sources, and for every name about its class."""
+    keys: list[Key] = []
+    sources = frame.groupby("stack")["source"].nunique()
+    for name in sorted(set(frame["stack"]) - set(REFERENCE_KERNELS) - {"other"}):
+        if sources[name] >= THIN_STACK:
+            keys += [("stack", name, "kernels"), ("stack", name, "matmul")]
+    for name in sorted(set(frame["label"]) - {REFERENCE_STACK, "other"}):
         keys += [("software", name, "kernels"), ("software", name, "matmul")]
+    with_experts = frame[stage == 3]
+    sources = with_experts.groupby("stack")["source"].nunique()
+    for name in sorted(set(with_experts["stack"]) - {REFERENCE_STACK, "other"}):
+        if sources[name] >= THIN_STACK:
+            keys.append(("stack", name, "expert"))
+    for name in sorted(set(with_experts["label"]) - {REFERENCE_STACK, "other"}):
+        keys.append(("software", name, "expert"))
     return keys
 
 
@@ -172,7 +199,8 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
         ("generic", "all", name): float(np.exp(prior(("generic", "all", name))[0]))
         for name in GENERIC_PRIORS
     }
-    order: list[Key] = list(values)
+    values["generic", "all", "expert_year"] = _middle_release(rows)
+    order: list[Key] = [key for key in values if key[2] != "expert_year"]
     settled: set[Key] = set()
     stage = stages(rows)
     home = _home(rows, stage)
@@ -192,14 +220,25 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
     return Fit(_as_constants(values), tuple(order), priors, _support(order, rows))
 
 
+def _middle_release(rows: Rows) -> float:
+    """The date in the middle of the releases that trained experts, every source with the same weight."""
+    own = rows.frame[rows.frame["experts"] > 0]
+    if own.empty:
+        return DEFAULT_RELEASE
+    return round(float(own.groupby("source")["released"].median().median()), 2)
+
+
 def _home(rows: Rows, stage: np.ndarray) -> dict[tuple[str, str], int]:
     """The dense stage in which nearly all runs of each stack are (else the first), and in which its factors are settled:
     a compiler for TPUs is not judged by its few runs on GPUs."""
-    dense = rows.frame["stack"][stage < 3]
-    most = dense.groupby(dense).apply(
-        lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1
-    )
-    return {("software", name): number for name, number in most.items()}
+    home: dict[tuple[str, str], int] = {}
+    for level, column in (("software", "label"), ("stack", "stack")):
+        dense = rows.frame[column][stage < 3]
+        most = dense.groupby(dense).apply(
+            lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1
+        )
+        home |= {(level, name): number for name, number in most.items()}
+    return home
 
 
 def _solve(
@@ -246,7 +285,8 @@ def _owners(keys: list[Key], rows: Rows) -> list[np.ndarray]:
     labels = {
         "family": families(rows.frame),
         "chip": rows.frame["chip_id"],
-        "software": rows.frame["stack"],
+        "software": rows.frame["label"],
+        "stack": rows.frame["stack"],
     }
     sets: dict[Key | tuple[str, str], np.ndarray] = {}
     for index, (level, key, name) in enumerate(keys):
@@ -272,8 +312,8 @@ def _jacobian(
 def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     """(rows, sources) that each constant was fitted on."""
     frame = rows.frame.assign(family=families(rows.frame))
-    column = {"family": "family", "chip": "chip_id", "software": "stack"}
-    width = frame["format"].map(WIDTH_OF_FORMAT)
+    column = {"family": "family", "chip": "chip_id", "software": "label", "stack": "stack"}
+    width = widths(frame)
     found: dict[Key, tuple[int, int]] = {}
     for level, key, name in keys:
         mask = (
@@ -302,13 +342,13 @@ def leave_out(rows: Rows, labels: pd.Series, start: Constants | None = None) -> 
     return seconds
 
 
-def as_table(fitted: Fit, intervals: pd.DataFrame, date: str) -> pd.DataFrame:
+def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.DataFrame:
     """The fit as the rows of `data/calibration_training.csv`."""
     records: list[dict[str, Any]] = []
     for key in fitted.keys:
         level, name, constant = key
         prior, width = fitted.prior[key]
-        rows, sources = fitted.support[key]
+        count, sources = fitted.support[key]
         records.append(
             {
                 "level": level,
@@ -317,12 +357,44 @@ def as_table(fitted: Fit, intervals: pd.DataFrame, date: str) -> pd.DataFrame:
                 "value": float(f"{fitted.constants.values[key]:.6g}"),
                 "prior": prior,
                 "prior_log_sd": width,
-                "rows": rows,
+                "rows": count,
                 "sources": sources,
                 "basis": GENERIC_PRIORS[constant][2]
                 if level == "generic"
-                else "shrunk towards one",
+                else "shrunk towards its class",
                 "date": date,
             }
         )
-    return pd.concat([pd.DataFrame(records), intervals.assign(date=date)], ignore_index=True)
+    records.append(
+        {
+            "level": "generic",
+            "key": "all",
+            "constant": "expert_year",
+            "value": fitted.constants.generic("expert_year"),
+            "basis": "the middle of the releases that trained experts",
+            "date": date,
+        }
+    )
+    tables = [pd.DataFrame(records), support_table(rows, date), intervals.assign(date=date)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def support_table(rows: Rows, date: str) -> pd.DataFrame:
+    """How many sources speak for each chip and family, by width of the matmuls and dense or with experts."""
+    frame = rows.frame.assign(family=families(rows.frame), width=widths(rows.frame))
+    records = []
+    for column in ("chip_id", "family"):
+        for (key, width, experts), group in frame.groupby([column, "width", frame["experts"] > 0]):
+            records.append(
+                {
+                    "level": "support",
+                    "key": key,
+                    "constant": support_name(width, experts),
+                    "value": group["source"].nunique(),
+                    "rows": len(group),
+                    "sources": group["source"].nunique(),
+                    "basis": "sources with usable runs",
+                    "date": date,
+                }
+            )
+    return pd.DataFrame(records)

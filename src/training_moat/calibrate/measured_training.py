@@ -22,7 +22,7 @@ from training_moat.core.plan import Plan, layers_fit_pipeline
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
-from training_moat.predict import training_constants
+from training_moat.predict import software
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
@@ -114,15 +114,39 @@ def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
-    """Bytes of gradient per weight of every row, by its format and software."""
-    kinds = frame[["format", "stack", "software"]].itertuples(index=False)
-    return np.array([training_constants.gradient_bytes(*kind) for kind in kinds])
+    """Bytes of gradient held per weight of every row, by its format, software and sharding."""
+    known = software.all_software()
+    kinds = frame[["label", "format", "zero_stage"]].itertuples(index=False)
+    return np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
+
+
+def lock_box() -> frozenset[str]:
+    """Sources that were put aside by lot before anything was fitted: no fit and no choice of structure sees them."""
+    return frozenset(tables.load("lock_box")["source"])
 
 
 def usable() -> Rows:
-    """The configurations the model can be compared with, as arrays."""
+    """The configurations the model can be compared with and fitted to, as arrays; not those of the lock-box."""
+    return _usable(_state())
+
+
+def put_aside() -> Rows:
+    """The comparable configurations of the lock-box."""
     frame = configurations()
-    return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
+    own = frame["source"].isin(lock_box()) & (frame["reason"] == "")
+    return rows_of(frame[own].reset_index(drop=True))
+
+
+@lru_cache(maxsize=2)
+def _usable(state: tuple) -> Rows:
+    frame = configurations()
+    own = ~frame["source"].isin(lock_box()) & (frame["reason"] == "")
+    return rows_of(frame[own].reset_index(drop=True))
+
+
+def _state() -> tuple:
+    names = ("training_measurements", "training_stacks", software.TABLE, "models", "chips", "lock_box")
+    return tuple(tables.state(name) for name in names)
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:
@@ -154,11 +178,23 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         joined.loc[chosen, columns] = row[columns].to_numpy()
         usual[chosen] = row["recompute"]
     joined["recompute"] = joined["recompute"].fillna(usual)
-    joined["stack"] = [
-        training_constants.stack(name, bool(flash)) if isinstance(name, str) else None
+    found = [
+        software.find(name, bool(flash)) if isinstance(name, str) else None
         for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
     ]
+    joined["stack"] = [one.stack if one else None for one in found]
+    joined["label"] = [one.name if one else None for one in found]
+    joined["released"] = joined["date"].map(_year)
     return joined
+
+
+def _year(date: object) -> float:
+    """A date as a year with its fraction; whole years count as their middle, blanks as the middle of all releases."""
+    found = re.match(r"(\d{4})(?:-(\d{2}))?", str(date))
+    if not found:
+        return 2025.5
+    month = found.group(2)
+    return int(found.group(1)) + ((int(month) - 0.5) / 12 if month else 0.5)
 
 
 def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
@@ -234,14 +270,13 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
-    redone = (
-        frame["stack"]
-        .map(training_constants.SELECTIVE_REDOES_LAYERS)
-        .where(frame["recompute_level"] == 1)
-    )
+    shares = {name: one.selective_share for name, one in software.all_software().items()}
+    redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     frame["recompute_share"] = redone.fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    wire = {name: one.gradient_wire_bytes for name, one in software.all_software().items()}
+    frame["gradient_bytes"] = frame["label"].map(wire).mask(frame["format"] == "fp16", 2.0).fillna(2.0)
     return frame
 
 
@@ -259,6 +294,7 @@ def _models(frame: pd.DataFrame) -> Transformer:
 def _plans(frame: pd.DataFrame) -> Plan:
     names = (
         "seq_len",
+        "gradient_bytes",
         "global_batch",
         "dp",
         "zero_stage",
@@ -341,10 +377,7 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
         notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"),
         "fine-tuning, not pre-training",
     )
-    mark(
-        notes.str.contains("method: (?:MCore|TP.EP.DP|FSDP;)") & frame["tp"].gt(1),
-        "experts are split by tensor parallelism, which the model does not represent",
-    )
+    mark(_earlier_trial(frame), "an earlier step of one run's tuning; its last one is used")
     mark(
         frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
         "fully sharded, but the micro-batch is not stated",
@@ -376,15 +409,27 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
     )
     mark(
         ~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
-        "the stated layers do not divide over the pipeline",
+        "the pipeline has more stages than the model layers",
     )
     mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
     return reason
 
 
+RUN = ("source", "chip_id", "model", "format", "chips", "seq_len", "global_batch", *PLAN, "date")
+"""What one run keeps while its software is tuned step by step."""
+LADDER = 4
+"""Rows of one source that differ in nothing but the software's state, from which they count as the steps of one run."""
+
+
+def _earlier_trial(frame: pd.DataFrame) -> pd.Series:
+    """Rows of a ladder of improvements to one run but the last: one run counts once."""
+    groups = frame.groupby(list(RUN), dropna=False)["config_id"]
+    return (groups.transform("size") >= LADDER) & (groups.transform("last") != frame["config_id"])
+
+
 def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
     """Runs of stacks that interleave by habit, with a pipeline long enough for its bubble to decide."""
-    tuned = frame["stack"].isin(training_constants.REFERENCE_KERNELS)
+    tuned = frame["stack"].isin(software.REFERENCE_KERNELS)
     share = (frame["pp"] - 1) / (frame["global_batch"] / frame["dp"] / frame["micro_batch"])
     return tuned & frame["interleaving_blank"] & (share > MAX_UNSTATED_BUBBLE)
 
