@@ -260,6 +260,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["interleaving_blank"] = frame["virtual_stages"].isna()
     for name in PLAN[:-1]:
         frame[name] = frame[name].fillna(1.0).astype(float)
+    frame["expert_tp"] = _expert_tensor(frame)
     frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
     per_replica = frame["global_batch"] / frame["dp"]
     # MaxText states sequences per chip and step. Where a source accumulates no gradients, all go through at once.
@@ -280,6 +281,16 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
+    """Chips that share an expert, where the notes say so (0: the stack's default). Without parallel folding Megatron-Core
+    cuts experts as it cuts the rest (Liu et al. 2025, section 3)."""
+    notes = frame["notes"].fillna("")
+    stated = notes.str.extract(r"expert tensor parallel (\d+)", expand=False).astype(float)
+    coupled = notes.str.contains(r"method: (?:MCore|TP\+EP\+DP)")
+    whole = notes.str.contains(r"method: (?:Folding|FSDP\+EP)")
+    return stated.fillna(frame["tp"].where(coupled)).mask(stated.isna() & whole, 1.0).fillna(0.0)
+
+
 def _sequence_in_recipe(notes: object) -> float:
     """The sequence length a recipe carries in its name, such as llama3_1_70b_8192_bs2."""
     found = re.search(r"model_name=\w*?_(2048|4096|8192|16384|32768)(?:_|;|$)", str(notes))
@@ -295,6 +306,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
     names = (
         "seq_len",
         "gradient_bytes",
+        "expert_tp",
         "global_batch",
         "dp",
         "zero_stage",
@@ -377,7 +389,14 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
         notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"),
         "fine-tuning, not pre-training",
     )
-    mark(_earlier_trial(frame), "an earlier step of one run's tuning; its last one is used")
+    mark(
+        notes.str.contains("ablation step of run"),
+        "a step on the way to a run that is used itself",
+    )
+    mark(
+        notes.str.contains("method: FSDP;") & frame["tp"].gt(1),
+        "how the experts are cut under full sharding is not stated",
+    )
     mark(
         frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
         "fully sharded, but the micro-batch is not stated",
@@ -413,18 +432,6 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
     )
     mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
     return reason
-
-
-RUN = ("source", "chip_id", "model", "format", "chips", "seq_len", "global_batch", *PLAN, "date")
-"""What one run keeps while its software is tuned step by step."""
-LADDER = 4
-"""Rows of one source that differ in nothing but the software's state, from which they count as the steps of one run."""
-
-
-def _earlier_trial(frame: pd.DataFrame) -> pd.Series:
-    """Rows of a ladder of improvements to one run but the last: one run counts once."""
-    groups = frame.groupby(list(RUN), dropna=False)["config_id"]
-    return (groups.transform("size") >= LADDER) & (groups.transform("last") != frame["config_id"])
 
 
 def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
