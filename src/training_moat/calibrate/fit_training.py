@@ -28,11 +28,10 @@ from training_moat.calibrate.priors import (
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.fabrics import Fabric
-from training_moat.core.machine import Chip
 from training_moat.core.training_step import Node, StepTime, step_time
 from training_moat.predict import training_constants as known
-from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK, Software, find
-from training_moat.predict.training_constants import Constants, support_name, width_of
+from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK, find
+from training_moat.predict.training_constants import Constants, Kind, support_name, width_of
 
 NOISE = {1: 0.05, 2: 0.10, 3: 0.15}
 """Scatter of log step times inside one source's runs on one chip, by stage of the fit (see `stages`): well-trodden
@@ -57,7 +56,7 @@ class Group:
     index: np.ndarray
     rows: Rows
     node: Node
-    kinds: list[tuple[Chip, str, Software, float | None]]
+    kinds: list[Kind]
     which: np.ndarray
 
 
@@ -89,7 +88,9 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         mask = np.zeros(len(labels), bool)
         mask[index] = True
         node = _stack([nodes[label] for label in distinct], which)
-        kinds = [(chips[chip], name, find(label), date) for chip, name, label, date in distinct]
+        kinds = [
+            known.kind(chips[chip], name, find(label), date) for chip, name, label, date in distinct
+        ]
         found.append(Group(index, rows.take(mask), node, kinds, which))
     return found
 
@@ -119,7 +120,7 @@ def predict_rows(
 
 
 def _group_step(group: Group, constants: Constants) -> StepTime:
-    each = [known.efficiency(constants, *kind) for kind in group.kinds]
+    each = [known.efficiency(constants, kind) for kind in group.kinds]
     node = known.with_efficiencies(group.node, constants)
     return step_time(group.rows.model, group.rows.plan, node, _stack(each, group.which))
 

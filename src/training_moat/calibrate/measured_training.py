@@ -316,6 +316,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
         *PLAN,
     )
     columns = {name: frame[name].to_numpy(float) for name in names}
+    columns |= {name: np.zeros(len(frame)) for name in ("lora_rank", "offload")}
     return Plan(**columns, recompute=frame["recompute_level"].fillna(0).to_numpy(float))
 
 

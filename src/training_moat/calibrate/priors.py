@@ -76,7 +76,7 @@ FACTOR_WIDTHS = {
     ("stack", "matmul"): 0.08,
     ("stack", "expert"): 0.20,
     ("software", "kernels"): 0.15,
-    ("software", "matmul"): 0.05,
+    ("software", "matmul"): 0.02,
     ("software", "expert"): 0.12,
 }
 """Prior standard deviation of the logarithm of each kind of factor (prior median one). A name's factor stands about its

@@ -140,7 +140,7 @@ def training_tables(date: str) -> dict[str, pd.DataFrame]:
     rows = measured_training.usable()
     fitted = fit_training.fit(rows)
     unseen = left_out(rows, fitted.constants)
-    table = fit_training.as_table(fitted, intervals(rows, unseen), date)
+    table = fit_training.as_table(fitted, rows, intervals(rows, unseen), date)
     table = pd.concat([table, _memory_records(date)], ignore_index=True)
     return {training_constants.TABLE: table, UNSEEN_TABLE: unseen_table(rows, unseen, date)}
 

@@ -7,7 +7,7 @@ part is a closed formula; the few measured constants come in as an `Efficiency`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training_moat.core import messages as exchange
 from training_moat.core.elementwise import (
@@ -62,7 +62,9 @@ class Node:
 
     `peak_flops` is the dense peak of the matmul format, `wide_peak_flops` of the 16-bit format that attention
     and the vocabulary layer keep; `value_bytes` the matmul format's bytes per value. `scaleup` joins
-    `scaleup.domain_chips` chips, `scaleout` the rest.
+    `scaleup.domain_chips` chips, `scaleout` the rest. `weight_bytes_per_s`: where weights stream from a slower tier than
+    the one that keeps activations (wafers, RDUs), its rate; else zero. `near_bytes`: what that fast tier holds; weights
+    that take no more than half of it stay there.
     """
 
     peak_flops: Number
@@ -72,6 +74,8 @@ class Node:
     scaleup: Fabric
     scaleout: Fabric
     host_bytes_per_s: Number = HOST_BYTES_PER_S
+    weight_bytes_per_s: Number = 0.0
+    near_bytes: Number = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,10 +152,12 @@ def matmul_seconds(
     and result's traffic. Adding the two, rather than taking the larger, makes utilisation fall smoothly for
     small shapes, as measured tile and wave quantisation does (Williams et al. 2009; NVIDIA matmul guide)."""
     flops = 2 * rows * inner * columns
-    traffic = value_bytes * (rows * inner + inner * columns) + 2 * rows * columns
-    return flops / (peak * eff.matmul) + eff.reread * traffic / (
-        node.memory_bytes_per_s * eff.memory
-    )
+    streams = value_bytes * rows * inner + 2 * rows * columns
+    weights = value_bytes * inner * columns
+    slow = node.weight_bytes_per_s
+    source = where(slow > 0, slow, node.memory_bytes_per_s)
+    traffic = streams / node.memory_bytes_per_s + weights / source
+    return flops / (peak * eff.matmul) + eff.reread * traffic / eff.memory
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
@@ -299,7 +305,10 @@ def _optimizer_seconds(
     own = own + expert / where(sharded, expert_data_ranks(plan), 1)
     traffic = 2 * state_bytes + 4 + 2
     moved = 2 * exchange.WEIGHT_BYTES
-    on_chip = traffic * own / (node.memory_bytes_per_s * eff.memory)
+    home = where(
+        node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s
+    )
+    on_chip = traffic * own / (home * eff.memory)
     on_host = (traffic + moved) * own / node.host_bytes_per_s
     return where(plan.offload >= 1, on_host, on_chip)
 
@@ -388,6 +397,13 @@ def _head_share(model: Transformer, plan: Plan, layer_s: Number, head_s: Number)
     return maximum(1 / plan.pp - beyond / maximum(head_s, 1e-30), 0.0)
 
 
+def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
+    """The node with its weights in the fast tier, where they take no more than half of it."""
+    own = exchange.WEIGHT_BYTES * sum(params_per_stage(model, plan))
+    streams = where(own > node.near_bytes / 2, node.weight_bytes_per_s, 0.0)
+    return replace(node, weight_bytes_per_s=streams)
+
+
 def step_time(
     model: Transformer, plan: Plan, node: Node, eff: Efficiency, optimizer: str | Number = "adamw"
 ) -> StepTime:
@@ -397,6 +413,7 @@ def step_time(
     """
     layers, batches = stage_layers(model, plan), plan.micro_batches
     stack = 1 / eff.software
+    node = _with_resident_weights(model, plan, node)
     layer = _layer(model, plan, node, eff)
     vocabulary, softmax = _vocabulary_seconds(model, plan, node, eff)
     head_compute, head_traffic = vocabulary / eff.matmul_software, stack * softmax

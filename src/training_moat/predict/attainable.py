@@ -33,10 +33,12 @@ WIDTH_OF_FORMAT = {
 @dataclass(frozen=True)
 class Attainable:
     """Share of the data sheet's peak that a large matmul reaches, and whose measurements say so: the `chip`'s own, its
-    `family`'s (their median), or those of `all` chips."""
+    `family`'s (their median), or those of `all` chips; the asker's `own` machine's, beside which `usual` keeps what the
+    others' say."""
 
     share: float
     basis: str
+    usual: float = 1.0
 
 
 def attainable(chip: Chip, precision: str) -> Attainable:

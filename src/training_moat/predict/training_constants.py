@@ -19,7 +19,7 @@ from training_moat.core.fabrics import TORUS_AXES, Fabric, from_link
 from training_moat.core.machine import Chip
 from training_moat.core.training_step import Efficiency, Node
 from training_moat.core.units import BYTES_PER_VALUE
-from training_moat.predict.attainable import attainable
+from training_moat.predict.attainable import Attainable, attainable
 from training_moat.predict.software import REFERENCE_KERNELS, UNFUSED_STACKS, Software
 
 TABLE = "calibration_training"
@@ -57,6 +57,9 @@ Hugging Face transformers, pull request 48163)."""
 HIGHEST_ATTENTION = 0.5
 """Attention at full count is twice what a fused kernel computes under the causal mask: at half of peak it reaches, by
 that count, all of it."""
+USABLE_SHARE = 0.97
+"""Share of the nominal capacity that a run can use: a card of 80 GB offers 79.1 GiB of them, one of 32 GB 31.75, and the
+driver's context takes some more before the first tensor."""
 EARLIEST, LATEST = 2023.0, 2027.0
 """Release dates beyond which the experts' progress is not extrapolated."""
 
@@ -96,6 +99,26 @@ def _load(state: tuple) -> Constants:
     return Constants(dict(zip(keys, frame["value"].astype(float), strict=True)))
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What decides the measured constants of a run: chip, matmul format, software and its date (a year such as 2025.5;
+    None: the middle of the measured releases), and what follows from them: the matmuls' calibrated width and how much of
+    the peak the chip's large matmuls reach."""
+
+    chip: Chip
+    precision: str
+    software: Software
+    released: float | None
+    width: str
+    top: Attainable
+
+
+def kind(chip: Chip, precision: str, software: Software, released: float | None = None) -> Kind:
+    """The kind of a run; looked up once, as tables are read for it."""
+    top = attainable(chip, chip.compute_format(precision))
+    return Kind(chip, precision, software, released, width_of(chip, precision), top)
+
+
 def support(constants: Constants, chip: Chip, precision: str, experts: bool) -> tuple[int, int]:
     """Sources whose runs speak for a chip, format width and kind of model: (on the chip itself, on its family)."""
     name = support_name(width_of(chip, precision), experts)
@@ -118,40 +141,33 @@ def level(constants: Constants, chip: Chip, precision: str, experts: bool) -> st
     return "family" if known else "generic"
 
 
-def matmul_share(constants: Constants, chip: Chip, precision: str) -> tuple[float, float]:
+def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
     """Share of the peak that a very large matmul reaches in training, and the share that none can exceed: what the chip's
     own large matmuls reach by themselves, or the peak where nobody measured them."""
-    width, top = width_of(chip, precision), attainable(chip, chip.compute_format(precision))
-    generic, factor = constants.generic, constants.factor
+    generic, factor, family = constants.generic, constants.factor, kind.chip.family
     share = (
-        top.share
-        * generic(f"matmul_{width}")
-        * factor("family", chip.family, "matmul")
-        * factor("family", chip.family, f"matmul_{width}")
-        * factor("chip", chip.id, "matmul")
+        kind.top.share
+        * generic(f"matmul_{kind.width}")
+        * factor("family", family, "matmul")
+        * factor("family", family, f"matmul_{kind.width}")
+        * factor("chip", kind.chip.id, "matmul")
     )
-    ceiling = top.share if top.basis == "chip" else 1.0
+    ceiling = kind.top.share if kind.top.basis in ("chip", "own") else 1.0
     return min(share, ceiling), ceiling
 
 
-def efficiency(
-    constants: Constants,
-    chip: Chip,
-    precision: str,
-    software: Software,
-    released: float | None = None,
-) -> Efficiency:
-    """The measured constants for one chip, matmul format and software stack of a date (a year such as 2025.5; None: the
-    middle of the measured releases)."""
+def efficiency(constants: Constants, kind: Kind) -> Efficiency:
+    """The measured constants for one kind of run."""
     generic, factor = constants.generic, constants.factor
-    matmul, ceiling = matmul_share(constants, chip, precision)
+    chip, software = kind.chip, kind.software
+    matmul, ceiling = matmul_share(constants, kind)
     attention = generic("attention") * factor("family", chip.family, "attention")
     if software.ported_attention and chip.family in PORTED_ATTENTION_ON:
         attention *= generic("attention_ported")
     if software.stack == "megatron-2023" and chip.family == "nvidia-hopper":
         attention *= ATTENTION_BEFORE_CUDNN_9
     matmul_software = pooled(constants, software, "matmul")
-    expert = pooled(constants, software, "expert") * progress(constants, released)
+    expert = pooled(constants, software, "expert") * progress(constants, kind.released)
     return Efficiency(
         matmul=min(matmul, ceiling / matmul_software),
         attention=min(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
@@ -224,6 +240,8 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
         wide_peak_flops=min(chip.peak_flops[wide], chip.peak_flops[used]),
         value_bytes=BYTES_PER_VALUE[precision],
         memory_bytes_per_s=memory_bandwidth(chip),
+        weight_bytes_per_s=weight_bandwidth(chip),
+        near_bytes=near_capacity(chip),
         scaleup=scaleup(constants, chip),
         scaleout=scaleout(constants, chip),
     )
@@ -243,16 +261,30 @@ def _scaleup_constant(topology: str) -> str:
 
 
 def memory_bandwidth(chip: Chip) -> float:
-    """Bytes per second of the tier that holds the model; an `InputError` where none is published."""
-    tier = chip.main_memory
-    if tier.bytes_per_s:
-        return float(tier.bytes_per_s)
+    """Bytes per second of the tier that keeps activations: HBM, or the fastest where there is none (wafers and dataflow
+    chips keep them in SRAM). Raises `InputError` where no bandwidth is published."""
+    hbm = chip.tier("hbm")
+    if hbm is not None and hbm.bytes_per_s:
+        return float(hbm.bytes_per_s)
     known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
     if known:
         return float(max(known))
     raise InputError(
         f"chip {chip.id}: no published memory bandwidth, so no step time can be computed"
     )
+
+
+def near_capacity(chip: Chip) -> float:
+    """Bytes of the tier whose rate `memory_bandwidth` gives."""
+    rate = memory_bandwidth(chip)
+    return float(next(tier.capacity_bytes for tier in chip.tiers if tier.bytes_per_s == rate))
+
+
+def weight_bandwidth(chip: Chip) -> float:
+    """Bytes per second of the tier that weights stream from, where it is not the one that keeps activations; else zero."""
+    tier = chip.main_memory
+    slower = tier.bytes_per_s and tier.bytes_per_s < memory_bandwidth(chip)
+    return float(tier.bytes_per_s) if slower else 0.0
 
 
 def scaleup(constants: Constants, chip: Chip) -> Fabric:
@@ -299,10 +331,16 @@ def interval_kind(family: str, mixture_of_experts: bool) -> str:
 def interval(
     constants: Constants, level_name: str, family: str, mixture_of_experts: bool
 ) -> tuple[float, float]:
-    """Factors on a predicted step time that bound 90% of runs never fitted to (low, high), from the residuals
-    of sources (for `measured`), chips (`family`) or whole families (`generic`) left out of the fit."""
+    """Factors on a predicted step time that bound 90% of runs of a source never fitted to (low, high)."""
     kind = interval_kind(family, mixture_of_experts)
     values = constants.values
     return values["interval", level_name, f"{kind}_p05"], values[
         "interval", level_name, f"{kind}_p95"
     ]
+
+
+def scatter(constants: Constants, family: str, mixture_of_experts: bool) -> tuple[float, float]:
+    """Scatter of log errors: (of whole sources about the model, of one source's runs about their mean)."""
+    kind = interval_kind(family, mixture_of_experts)
+    values = constants.values
+    return values["scatter", "between", kind], values["scatter", "within", kind]
