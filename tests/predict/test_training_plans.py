@@ -157,6 +157,7 @@ def test_gaps_are_filled_and_said():
         ("v100", "fp16", "megatron-2021"),
         ("tpu-v5e", "bf16", "maxtext"),
         ("gaudi2", "bf16", "other"),
+        ("sn40l", "bf16", "other"),
         ("mi300x", "bf16", "megatron-core"),
     ],
 )

@@ -8,30 +8,19 @@ how they differ, so that no long table decides alone. There is no constant per r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares
 
+from training_moat.calibrate.fit_stage import Stage, as_constants
 from training_moat.calibrate.measured_training import Rows, families
-from training_moat.calibrate.priors import (
-    GENERIC_PRIORS,
-    SHARES,
-    STAGE_OF_CONSTANT,
-    THIN_STACK,
-    Key,
-    prior,
-)
-from training_moat.calibrate.random_effects import Split, robust, robust_slope
+from training_moat.calibrate.priors import GENERIC_PRIORS, STAGE_OF_CONSTANT, THIN_STACK, Key, prior
+from training_moat.calibrate.random_effects import Split
 from training_moat.catalog import chips as chip_catalog
-from training_moat.core.fabrics import Fabric
-from training_moat.core.training_step import Node, StepTime, step_time
-from training_moat.predict import training_constants as known
-from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK, find
-from training_moat.predict.training_constants import Constants, Kind, support_name, width_of
+from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK
+from training_moat.predict.training_constants import Constants, support_name, width_of
 
 NOISE = {1: 0.05, 2: 0.10, 3: 0.15}
 """Scatter of log step times inside one source's runs on one chip, by stage of the fit (see `stages`): well-trodden
@@ -47,20 +36,6 @@ DIFFERENCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Group:
-    """Rows whose chips share the shape of their networks: timed in one call.
-
-    `kinds` are the distinct (chip, format, software, release date), `which` the kind of every row.
-    """
-
-    index: np.ndarray
-    rows: Rows
-    node: Node
-    kinds: list[Kind]
-    which: np.ndarray
-
-
-@dataclass(frozen=True)
 class Fit:
     """A fitted set: the constants, how far each moved, and the rows behind each."""
 
@@ -68,61 +43,7 @@ class Fit:
     keys: tuple[Key, ...]
     prior: dict[Key, tuple[float, float]]
     support: dict[Key, tuple[int, int]]
-
-
-def groups(rows: Rows, constants: Constants) -> list[Group]:
-    """Split rows by the topologies of their chips' links; link efficiencies come in later as constants."""
-    columns = ("chip_id", "format", "label", "released")
-    labels = list(zip(*(rows.frame[name] for name in columns), strict=True))
-    chips = chip_catalog.all_chips()
-    nodes = {label: known.node(constants, chips[label[0]], label[1]) for label in set(labels)}
-    shape = [
-        f"{nodes[label].scaleup.topology}/{nodes[label].scaleout.topology}" for label in labels
-    ]
-    found = []
-    for topology in sorted(set(shape)):
-        index = np.flatnonzero([name == topology for name in shape])
-        own = [labels[i] for i in index]
-        distinct = sorted(set(own))
-        which = np.array([distinct.index(label) for label in own])
-        mask = np.zeros(len(labels), bool)
-        mask[index] = True
-        node = _stack([nodes[label] for label in distinct], which)
-        kinds = [
-            known.kind(chips[chip], name, find(label), date) for chip, name, label, date in distinct
-        ]
-        found.append(Group(index, rows.take(mask), node, kinds, which))
-    return found
-
-
-def _stack(records: list[Any], which: np.ndarray) -> Any:
-    """One record whose numeric fields are arrays over rows, from one record per label."""
-    first = records[0]
-    columns: dict[str, Any] = {}
-    for name, value in vars(first).items():
-        if isinstance(value, str):
-            columns[name] = value
-        elif isinstance(value, Fabric):
-            columns[name] = _stack([getattr(record, name) for record in records], which)
-        else:
-            columns[name] = np.array([getattr(record, name) for record in records], float)[which]
-    return type(first)(**columns)
-
-
-def predict_rows(
-    rows: Rows, constants: Constants, prepared: list[Group] | None = None
-) -> np.ndarray:
-    """Predicted step seconds of every row under `constants`."""
-    seconds = np.empty(len(rows.frame))
-    for group in prepared or groups(rows, constants):
-        seconds[group.index] = _group_step(group, constants).total
-    return seconds
-
-
-def _group_step(group: Group, constants: Constants) -> StepTime:
-    each = [known.efficiency(constants, kind) for kind in group.kinds]
-    node = known.with_efficiencies(group.node, constants)
-    return step_time(group.rows.model, group.rows.plan, node, _stack(each, group.which))
+    stages: tuple[Stage, ...] = ()
 
 
 def stages(rows: Rows) -> np.ndarray:
@@ -183,14 +104,6 @@ def _software_keys(frame: pd.DataFrame, stage: np.ndarray) -> list[Key]:
     return keys
 
 
-def _as_constants(values: Mapping[Key, float]) -> Constants:
-    capped = {
-        key: min(value, 1.0) if key[2] in SHARES and key[0] == "generic" else value
-        for key, value in values.items()
-    }
-    return Constants(capped)
-
-
 def fit(rows: Rows, start: Constants | None = None) -> Fit:
     """Fit all constants to `rows`, stage by stage; deterministic, a few seconds.
 
@@ -203,6 +116,7 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
     values["generic", "all", "expert_year"] = _middle_release(rows)
     order: list[Key] = [key for key in values if key[2] != "expert_year"]
     settled: set[Key] = set()
+    solved: list[Stage] = []
     stage = stages(rows)
     home = _home(rows, stage)
     for number in (1, 2, 3):
@@ -214,11 +128,15 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
                 NOISE[number],
                 SOURCE_NOISE[number],
             )
-            values |= _solve(part, keys, values, {} if start is None else start.values, spread)
+            problem = Stage(part, np.flatnonzero(stage == number), keys, values, spread)
+            problem.solve({} if start is None else start.values)
+            values |= problem.values(problem.solution)
+            solved.append(problem)
         settled |= {key for key in keys if number >= home.get(key[:2], 1)}
         order += [key for key in keys if key not in order]
     priors = {key: (float(np.exp(prior(key)[0])), prior(key)[1]) for key in order}
-    return Fit(_as_constants(values), tuple(order), priors, _support(order, rows))
+    found = _support(order, rows)
+    return Fit(as_constants(values), tuple(order), priors, found, tuple(solved))
 
 
 def _middle_release(rows: Rows) -> float:
@@ -242,74 +160,6 @@ def _home(rows: Rows, stage: np.ndarray) -> dict[tuple[str, str], int]:
     return home
 
 
-def _solve(
-    rows: Rows,
-    keys: list[Key],
-    given: Mapping[Key, float],
-    start: Mapping[Key, float],
-    split: Split,
-) -> dict[Key, float]:
-    """Values of `keys` that fit `rows` best, all other constants as `given`."""
-    median, width = (np.array(column) for column in zip(*map(prior, keys), strict=True))
-    prepared, measured = groups(rows, _as_constants(given)), np.log(rows.measured_seconds)
-    owners = _owners(keys, rows)
-
-    def errors(logs: np.ndarray) -> np.ndarray:
-        constants = _as_constants({**given, **dict(zip(keys, np.exp(logs), strict=True))})
-        return np.log(predict_rows(rows, constants, prepared)) - measured
-
-    def residuals(logs: np.ndarray) -> np.ndarray:
-        return np.concatenate([robust(split(errors(logs))), (logs - median) / width])
-
-    def slopes(logs: np.ndarray) -> np.ndarray:
-        felt = _jacobian(errors, logs, owners)
-        return np.vstack(
-            [robust_slope(split(errors(logs)))[:, None] * split(felt), np.diag(1 / width)]
-        )
-
-    begin = np.array(
-        [
-            np.log(start[key]) if key in start else middle
-            for key, middle in zip(keys, median, strict=True)
-        ]
-    )
-    solution = least_squares(residuals, begin, slopes, max_nfev=100, xtol=1e-5, ftol=1e-6)
-    return dict(zip(keys, map(float, np.exp(solution.x)), strict=True))
-
-
-def _owners(keys: list[Key], rows: Rows) -> list[np.ndarray]:
-    """Sets of constants of which every row feels at most one, each as the index of that constant by row (-1: none).
-
-    A row feels every generic constant but only its own family's, chip's and stack's factors, so that all families'
-    factors of one name can be varied at once.
-    """
-    labels = {
-        "family": families(rows.frame),
-        "chip": rows.frame["chip_id"],
-        "software": rows.frame["label"],
-        "stack": rows.frame["stack"],
-    }
-    sets: dict[Key | tuple[str, str], np.ndarray] = {}
-    for index, (level, key, name) in enumerate(keys):
-        one = sets.setdefault((level, name), np.full(len(rows.frame), -1))
-        one[(labels[level] == key).to_numpy() if level in labels else slice(None)] = index
-    return list(sets.values())
-
-
-def _jacobian(
-    errors: Callable[[np.ndarray], np.ndarray], logs: np.ndarray, owners: list[np.ndarray]
-) -> np.ndarray:
-    """Forward differences of the rows' errors, one evaluation for each set of `_owners`."""
-    base = errors(logs)
-    matrix = np.zeros((len(base), len(logs)))
-    for owner in owners:
-        felt = np.flatnonzero(owner >= 0)
-        moved = logs.copy()
-        moved[np.unique(owner[felt])] += DIFFERENCE
-        matrix[felt, owner[felt]] = (errors(moved)[felt] - base[felt]) / DIFFERENCE
-    return matrix
-
-
 def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     """(rows, sources) that each constant was fitted on."""
     frame = rows.frame.assign(family=families(rows.frame))
@@ -326,21 +176,6 @@ def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
             mask = mask & (frame["experts"] > 0)
         found[level, key, name] = int(mask.sum()), int(frame.loc[mask, "source"].nunique())
     return found
-
-
-def leave_out(rows: Rows, labels: pd.Series, start: Constants | None = None) -> np.ndarray:
-    """Predicted seconds of every row by a fit that never saw the rows with its label (source, chip or family).
-
-    `start` only saves time: where the search begins.
-    """
-    seconds = np.full(len(rows.frame), np.nan)
-    for label in sorted(labels.unique()):
-        held = (labels == label).to_numpy()
-        if held.all():
-            continue
-        fitted = fit(rows.take(~held), start).constants
-        seconds[held] = predict_rows(rows.take(held), fitted)
-    return seconds
 
 
 def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.DataFrame:

@@ -145,7 +145,14 @@ def _usable(state: tuple) -> Rows:
 
 
 def _state() -> tuple:
-    names = ("training_measurements", "training_stacks", software.TABLE, "models", "chips", "lock_box")
+    names = (
+        "training_measurements",
+        "training_stacks",
+        software.TABLE,
+        "models",
+        "chips",
+        "lock_box",
+    )
     return tuple(tables.state(name) for name in names)
 
 
@@ -277,7 +284,9 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["recompute_share"] = redone.fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
     wire = {name: one.gradient_wire_bytes for name, one in software.all_software().items()}
-    frame["gradient_bytes"] = frame["label"].map(wire).mask(frame["format"] == "fp16", 2.0).fillna(2.0)
+    frame["gradient_bytes"] = (
+        frame["label"].map(wire).mask(frame["format"] == "fp16", 2.0).fillna(2.0)
+    )
     return frame
 
 
@@ -391,8 +400,7 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
         "fine-tuning, not pre-training",
     )
     mark(
-        notes.str.contains("ablation step of run"),
-        "a step on the way to a run that is used itself",
+        notes.str.contains("ablation step of run"), "a step on the way to a run that is used itself"
     )
     mark(
         notes.str.contains("method: FSDP;") & frame["tp"].gt(1),

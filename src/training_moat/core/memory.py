@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from training_moat.core.elementwise import Number, ceil, logical_and, logical_or, maximum, minimum, where
+from training_moat.core.elementwise import (
+    Number,
+    ceil,
+    logical_and,
+    logical_or,
+    maximum,
+    minimum,
+    where,
+)
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
     Transformer,
@@ -223,9 +231,7 @@ def gathered_weight_bytes(model: Transformer, plan: Plan) -> Number:
     dense, expert = params_per_stage(model, plan)
     whole = (WEIGHT_BYTES + FP32_GRADIENT_BYTES) * (dense + expert)
     fetched = logical_or(plan.zero_stage >= 3, plan.offload >= 2)
-    return where(
-        logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0)
-    )
+    return where(logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0))
 
 
 def training_memory(

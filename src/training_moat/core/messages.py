@@ -106,9 +106,7 @@ def _expert_messages(model: Transformer, plan: Plan, times: Number) -> dict[str,
             times * moe * 2,
             model.experts_per_token,
         ),
-        "cut_experts": Message(
-            "expert_parallel", "all_reduce", routed * cut, cut, 1, times * moe
-        ),
+        "cut_experts": Message("expert_parallel", "all_reduce", routed * cut, cut, 1, times * moe),
     }
 
 
@@ -140,7 +138,13 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     found: dict[str, Message] = {}
     groups = (
         ("dense", dense, trained, plan.dp * plan.cp, plan.tp),
-        ("expert", expert, trained_expert, expert_data_ranks(plan), maximum(plan.ep, 1) * plan.expert_tensor),
+        (
+            "expert",
+            expert,
+            trained_expert,
+            expert_data_ranks(plan),
+            maximum(plan.ep, 1) * plan.expert_tensor,
+        ),
     )
     for name, weights, moving, ranks, spacing in groups:
         kind = "data_parallel"

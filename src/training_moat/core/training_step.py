@@ -56,6 +56,7 @@ HOST_BYTES_PER_S = 25e9
 """Sustained rate between a chip and its host, and of the host's own pass over offloaded states, per chip: four fifths of
 the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where nothing better is known."""
 
+
 @dataclass(frozen=True)
 class Node:
     """One chip inside its cluster, as training sees it.
@@ -305,9 +306,7 @@ def _optimizer_seconds(
     own = own + expert / where(sharded, expert_data_ranks(plan), 1)
     traffic = 2 * state_bytes + 4 + 2
     moved = 2 * exchange.WEIGHT_BYTES
-    home = where(
-        node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s
-    )
+    home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
     on_chip = traffic * own / (home * eff.memory)
     on_host = (traffic + moved) * own / node.host_bytes_per_s
     return where(plan.offload >= 1, on_host, on_chip)
@@ -370,9 +369,7 @@ def _layer(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> _Laye
     stack = 1 / eff.software
     light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
     matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
-    matmul = matmul + where(
-        plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0
-    )
+    matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
         + (2 + again) * casts
@@ -428,7 +425,10 @@ def step_time(
     cover = batches * layers * layer.compute
     tensor_hidden = _hidden(part["tensor_parallel"], cover, eff.overlap_tensor)
     expert_hidden = _hidden(part["expert_parallel"], cover - tensor_hidden, eff.overlap_expert)
-    tensor, expert = part["tensor_parallel"] - tensor_hidden, part["expert_parallel"] - expert_hidden
+    tensor, expert = (
+        part["tensor_parallel"] - tensor_hidden,
+        part["expert_parallel"] - expert_hidden,
+    )
     hop = part["pipeline"]
     busy = compute + traffic + overhead + tensor + expert + hop
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.

@@ -239,9 +239,7 @@ def forward_flops_per_token(model: Transformer, context: Number) -> Number:
     )
 
 
-def training_flops_per_token(
-    model: Transformer, context: Number, lora_rank: Number = 0
-) -> Number:
+def training_flops_per_token(model: Transformer, context: Number, lora_rank: Number = 0) -> Number:
     """Matmul FLOPs per trained token: forward plus twice that for the backward pass, no recomputation
     (Narayanan et al. 2021, equation 3, without its recomputation factor). Under adapters of `lora_rank` the
     base weights' gradients are not computed: a third less of their products, and the adapters' own."""

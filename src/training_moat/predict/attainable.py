@@ -75,7 +75,9 @@ def _shares(state: tuple) -> dict[tuple[str, str], float]:
         name = row["format"]
         if chip is None or name not in WIDTH_OF_FORMAT:
             continue
-        peak = chip.peak_flops.get(name) or chip.peak_flops.get({"fp16": "bf16", "bf16": "fp16"}.get(name, ""))
+        peak = chip.peak_flops.get(name) or chip.peak_flops.get(
+            {"fp16": "bf16", "bf16": "fp16"}.get(name, "")
+        )
         # TF32 and INT8 stand for no training format's peak of another name.
         if not peak or name in ("tf32", "int8"):
             continue

@@ -76,9 +76,7 @@ def _refusal(request: Any, error: Exception) -> dict[str, Any]:
 def _shift(
     case: TrainingCase, own: Sequence[tuple[float, Evaluated]], constants: Constants
 ) -> Shift:
-    errors = [
-        math.log(seconds / float(one.step.total[one.order[0]])) for seconds, one in own
-    ]
+    errors = [math.log(seconds / float(one.step.total[one.order[0]])) for seconds, one in own]
     return own_runs.shift(errors, *known.scatter(constants, case.chip.family, _experts(case)))
 
 
@@ -87,11 +85,7 @@ def _experts(case: TrainingCase) -> bool:
 
 
 def answer(
-    case: TrainingCase,
-    found: Evaluated,
-    index: int,
-    constants: Constants,
-    moved: Shift = Shift(),
+    case: TrainingCase, found: Evaluated, index: int, constants: Constants, moved: Shift = Shift()
 ) -> dict[str, Any]:
     """The contract's answer for one evaluated plan of a case, or a refusal where it would be absurd."""
     seconds = {name: float(getattr(found.step, name)[index]) * moved.factor for name in PARTS}
@@ -154,7 +148,9 @@ def _absurd(seconds: Mapping[str, float], memory: Mapping[str, float], total: fl
 
 def _too_fast(mfu: float, moved: Shift) -> str:
     cause = "anchors" if moved.factor < 1 else "the chip's rates"
-    return f"the run would reach {mfu:.2f} of the chip's peak; expected {cause} that leave it below 1"
+    return (
+        f"the run would reach {mfu:.2f} of the chip's peak; expected {cause} that leave it below 1"
+    )
 
 
 def _plan_answer(case: TrainingCase, found: Evaluated, index: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from training_moat.core import training_step as model_of_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
 from training_moat.core.plan import Plan
-from training_moat.core.training_step import Efficiency, Node, StepTime
+from training_moat.core.training_step import Efficiency, StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known
@@ -25,17 +25,7 @@ from training_moat.predict.training_constants import Constants, Kind
 from training_moat.predict.training_plans import TrainingCase
 
 MODEL_FIELDS = tuple(f.name for f in fields(Transformer) if f.name != "name")
-LAYOUT = (
-    "tp",
-    "pp",
-    "cp",
-    "dp",
-    "micro_batch",
-    "virtual_stages",
-    "zero_stage",
-    "ep",
-    "recompute",
-)
+LAYOUT = ("tp", "pp", "cp", "dp", "micro_batch", "virtual_stages", "zero_stage", "ep", "recompute")
 """Columns of a candidate layout."""
 NEARLY_SMALLEST = 1.15
 """Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""
@@ -147,9 +137,7 @@ def _sweep(cases: Sequence[TrainingCase], constants: Constants) -> list[Evaluate
     node = stack_records(
         [known.node(constants, kind.chip, kind.precision) for kind in kinds.items], which_kind
     )
-    efficiency = stack_records(
-        [efficiency_of(constants, kind) for kind in kinds.items], which_kind
-    )
+    efficiency = stack_records([efficiency_of(constants, kind) for kind in kinds.items], which_kind)
     plan = _plan(cases, owner)
     held = _held(cases, owner, plan, constants)
     plan = _least_recomputation(cases, owner, model, plan, held)

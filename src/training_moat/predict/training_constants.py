@@ -137,7 +137,9 @@ def level(constants: Constants, chip: Chip, precision: str, experts: bool) -> st
     own, relatives = support(constants, chip, precision, experts)
     if own >= 2:
         return "measured"
-    known = own or relatives or constants.has("chip", chip.id) or constants.has("family", chip.family)
+    known = (
+        own or relatives or constants.has("chip", chip.id) or constants.has("family", chip.family)
+    )
     return "family" if known else "generic"
 
 
