@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 import training_moat
-from training_moat.calibrate import fit_training, measured_training
+from training_moat.calibrate import fit_stage, fit_training, measured_training
 from training_moat.calibrate.measured_training import Rows
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.training_step import hardware_flops_per_step

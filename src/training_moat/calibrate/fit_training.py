@@ -207,6 +207,8 @@ def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.
             "key": "all",
             "constant": "expert_year",
             "value": fitted.constants.generic("expert_year"),
+            "rows": int((rows.frame["experts"] > 0).sum()),
+            "sources": int(rows.frame.loc[rows.frame["experts"] > 0, "source"].nunique()),
             "basis": "the middle of the releases that trained experts",
             "date": date,
         }

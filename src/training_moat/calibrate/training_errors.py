@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import (
+    fit_stage,
     fit_training,
     measured_memory,
     measured_training,

@@ -56,6 +56,11 @@ HOST_BYTES_PER_S = 25e9
 """Sustained rate between a chip and its host, and of the host's own pass over offloaded states, per chip: four fifths of
 the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where nothing better is known."""
 
+LARGE_PRODUCT = 8192
+"""Side of the product whose rate the constant `matmul` is: about where measured rates are highest (table matmul_maxima)."""
+HIGHEST_GAIN = 1.15
+"""How much faster an endless product may be than the large one, at most."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -149,16 +154,20 @@ def matmul_seconds(
     node: Node,
     eff: Efficiency,
 ) -> Number:
-    """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands'
-    and result's traffic. Adding the two, rather than taking the larger, makes utilisation fall smoothly for
-    small shapes, as measured tile and wave quantisation does (Williams et al. 2009; NVIDIA matmul guide)."""
+    """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands' and result's
+    traffic beyond that of a large product, in which the measured rate holds it already. Adding the two, rather than
+    taking the larger, makes utilisation fall smoothly for small shapes, as measured tile and wave quantisation does
+    (Williams et al. 2009; NVIDIA matmul guide)."""
     flops = 2 * rows * inner * columns
     streams = value_bytes * rows * inner + 2 * rows * columns
     weights = value_bytes * inner * columns
     slow = node.weight_bytes_per_s
     source = where(slow > 0, slow, node.memory_bytes_per_s)
     traffic = streams / node.memory_bytes_per_s + weights / source
-    return flops / (peak * eff.matmul) + eff.reread * traffic / eff.memory
+    large = (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
+    rate = peak * eff.matmul
+    per_flop = maximum(1 / rate - eff.reread * large / eff.memory, 1 / (HIGHEST_GAIN * rate))
+    return flops * maximum(per_flop, 1 / peak) + eff.reread * traffic / eff.memory
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_training, measured_training
+from training_moat.calibrate import fit_stage, measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
