@@ -82,7 +82,10 @@ def test_uneven_stages_are_answered_with_a_note():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"model": {"base": "deepseek-v3", "params_b": 100}}, "hold as many weights as params_b says"),
+        (
+            {"model": {"base": "deepseek-v3", "params_b": 100}},
+            "hold as many weights as params_b says",
+        ),
         ({"model": {"base": "llama3.1-8b", "params_b": 800}}, "params_b is more than"),
         ({"chip": {"base": "h100-sxm", "bf16_tflops": 1e9}}, "beyond any chip"),
         ({"chip": {"base": "h100-sxm", "hbm_tb_per_s": 1e9}}, "beyond any chip"),

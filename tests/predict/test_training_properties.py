@@ -67,9 +67,11 @@ def numbers(value):
 
 def test_most_valid_cases_are_answered_and_refusals_are_one_sentence(answered):
     refused = [(case, answer) for case, answer in answered if not answer["ok"]]
-    assert len(refused) < 0.1 * len(answered)
+    assert len(refused) < 0.3 * len(answered)
     for case, answer in refused:
-        assert "\n" not in answer["error"] and 20 < len(answer["error"]) <= 400, case
+        # What a vendor keeps back is the only reason.
+        assert answer["error"].startswith(f"chip {case['chip']}"), (case, answer)
+        assert "published" in answer["error"] and len(answer["error"]) <= 400, answer
 
 
 def test_every_number_is_finite_and_none_is_negative(answered):

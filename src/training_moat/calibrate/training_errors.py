@@ -51,6 +51,14 @@ ERROR_COLUMNS = {
 }
 
 
+KINDS = {
+    "dense": "dense runs on Nvidia chips",
+    "dense_other": "dense runs on other chips",
+    "moe": "mixture-of-experts runs",
+}
+"""Kinds of runs whose errors are reported apart, in readers' words."""
+
+
 def rows() -> pd.DataFrame:
     """Every usable run: measured and predicted seconds, errors as shares, baselines, and what it ran on."""
     state = tuple(
@@ -401,3 +409,9 @@ def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
         .sort_values(["kind", "rows"], ascending=[True, False])
     )
+
+
+def ladder(source: str = "mcore_gb200_dsv3") -> pd.Series:
+    """Step seconds of one run as its software was improved, in the source's order: the steps and the run itself."""
+    frame = measured_training.configurations()
+    return frame.loc[frame["source"] == source, "step_seconds"].dropna().reset_index(drop=True)

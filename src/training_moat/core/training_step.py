@@ -58,8 +58,6 @@ the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where
 
 LARGE_PRODUCT = 8192
 """Side of the product whose rate the constant `matmul` is: about where measured rates are highest (table matmul_maxima)."""
-HIGHEST_GAIN = 1.15
-"""How much faster an endless product may be than the large one, at most."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +161,9 @@ def matmul_seconds(
     weights = value_bytes * inner * columns
     slow = node.weight_bytes_per_s
     source = where(slow > 0, slow, node.memory_bytes_per_s)
-    traffic = streams / node.memory_bytes_per_s + weights / source
-    large = (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
-    rate = peak * eff.matmul
-    per_flop = maximum(1 / rate - eff.reread * large / eff.memory, 1 / (HIGHEST_GAIN * rate))
-    return flops * maximum(per_flop, 1 / peak) + eff.reread * traffic / eff.memory
+    held = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
+    beyond = maximum(streams / node.memory_bytes_per_s + weights / source - held, 0.0)
+    return flops / (peak * eff.matmul) + eff.reread * beyond / eff.memory
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:

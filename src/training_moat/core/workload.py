@@ -152,7 +152,7 @@ def weights_problem(model: Transformer) -> list[tuple[Number, str]]:
             " expected a larger params_b, or fewer layers with experts (dense_layers)",
         ),
         (
-            active_params(model) > 1.001 * params(model),
+            model.active_params_given > 1.001 * params(model),
             "active_params_b is above params_b; expected at most the whole count",
         ),
         (

@@ -24,6 +24,8 @@ OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}
 PLAN_FIELDS = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages", "zero_stage")
 PARTS = tuple(f.name for f in fields(StepTime))
 HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
+NO_SHIFT = Shift()
+"""What no own runs say."""
 LONGEST_ERROR = 400
 """Characters of an error sentence."""
 LONGEST_STEP = 1e9
@@ -85,7 +87,7 @@ def _experts(case: TrainingCase) -> bool:
 
 
 def answer(
-    case: TrainingCase, found: Evaluated, index: int, constants: Constants, moved: Shift = Shift()
+    case: TrainingCase, found: Evaluated, index: int, constants: Constants, moved: Shift = NO_SHIFT
 ) -> dict[str, Any]:
     """The contract's answer for one evaluated plan of a case, or a refusal where it would be absurd."""
     seconds = {name: float(getattr(found.step, name)[index]) * moved.factor for name in PARTS}
@@ -205,7 +207,7 @@ def _notes(
         )
     if _experts(case) and case.released is None:
         notes.append("released not given; the middle of the measured releases is assumed")
-    if moved != Shift():
+    if moved != NO_SHIFT:
         notes.append(f"own runs move the prediction by a factor of {moved.factor:.2f}")
     return notes
 
