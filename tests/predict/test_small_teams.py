@@ -2,9 +2,9 @@
 
 import pytest
 
+from training_moat.catalog import models
 from training_moat.core.units import GIB
 from training_moat.core.workload import lora_params
-from training_moat.catalog import models
 from training_moat.predict import training
 
 CASE = {
