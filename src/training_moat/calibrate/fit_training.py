@@ -8,6 +8,7 @@ how they differ, so that no long table decides alone. There is no constant per r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 

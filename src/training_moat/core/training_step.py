@@ -164,10 +164,10 @@ def matmul_seconds(
     slow = node.weight_bytes_per_s
     source = where(slow > 0, slow, node.memory_bytes_per_s)
     computing = flops / (peak * eff.matmul)
-    moving = eff.reread * (streams / node.memory_bytes_per_s + weights / source) / eff.memory
-    large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT)
-    held = eff.reread * large / (node.memory_bytes_per_s * eff.memory)
-    return computing + maximum(moving - minimum(held, HELD_SHARE * computing), 0.0)
+    moving = streams / node.memory_bytes_per_s + weights / source
+    large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
+    beyond = maximum(moving - minimum(large, HELD_SHARE * computing), 0.0)
+    return computing + eff.reread * beyond / eff.memory
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
