@@ -11,16 +11,16 @@ from training_moat.catalog import chips, models
 from training_moat.core import serving_step
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
+    FIXED,
+    KV_PRECISION,
     OF_ENGINE,
     OF_FAMILY,
     OF_PAIR,
     SHARES,
+    SPECULATIVE,
     START,
     Constants,
 )
-
-KV_PRECISION = "bf16"
-"""Engines keep the cache in 16 bit unless told otherwise; the sources do not say otherwise."""
 
 GENERIC_SPREAD = 0.7
 """Prior standard deviation (in logarithms) of a generic constant about its start."""
@@ -34,7 +34,9 @@ FACTOR_SPREAD = {
 """Prior standard deviation of a family's or engine's factor about one; overheads vary more."""
 
 OVERHEAD_SPREAD = 0.7
-IDEAL = {name: 1.0 for name in (*SHARES, "prefill_share", "copy_coupling")} | {"kv_reread": 0.0}
+IDEAL = {name: 1.0 for name in (*SHARES, *FIXED, "prefill_share", "copy_coupling")} | {
+    "kv_reread": 0.0
+}
 """Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
 FIRST_TOKEN_WEIGHT = 0.15
 """Weight of times to first token beside times per token: they hold queueing the rows do not describe."""
@@ -105,7 +107,8 @@ def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
     for batch in batches(questions(rows)):
         step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
         floor[batch.positions] = step.weights + step.kv_cache
-    return floor > rows["seconds_per_token"].to_numpy()
+    too_fast = floor > rows["seconds_per_token"].to_numpy()
+    return too_fast & ~rows["software"].isin(SPECULATIVE).to_numpy()
 
 
 def usable_rows() -> pd.DataFrame:
@@ -131,10 +134,15 @@ def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
         }
     )
     return (
-        [("generic", "all", name) for name in START]
+        [("generic", "all", name) for name in START if name not in FIXED]
         + [("port", key, name) for key in ports for name in OF_PAIR]
         + [("family", key, name) for key in families for name in OF_FAMILY]
-        + [("software", key, name) for key in engines for name in OF_ENGINE]
+        + [
+            ("software", key, name)
+            for key in engines
+            for name in OF_ENGINE
+            if name not in FIXED or key in SPECULATIVE
+        ]
     )
 
 

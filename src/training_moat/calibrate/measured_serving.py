@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from training_moat.calibrate import measured_makers
 from training_moat.catalog import tables
 
 COLUMNS = (
@@ -34,8 +35,7 @@ COLUMNS = (
 """Columns of the cleaned rows; `unusable` is blank or the reason."""
 
 FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
-"""Formats of the tables that the model has another name for (four-bit weights with 16-bit multiplication
-read as many bytes as MXFP4)."""
+"""Formats of the tables that the model has another name for."""
 
 SOFTWARE = {
     "trtllm": "trt-llm",
@@ -129,6 +129,7 @@ def bench_runs() -> pd.DataFrame:
     own = frame[
         frame["metric"].isin(["latency", "tpot_p50", "decode_latency", "user_output_speed"])
     ]
+    own = own[~measured_makers.is_makers(own)]
     metric, value = own["metric"], own["value"]
     seconds = (value / own["output_len"]).where(metric == "latency", value / 1e3)
     seconds = seconds.where(metric != "user_output_speed", 1 / value)
@@ -214,7 +215,8 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
 
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
-    return pd.concat([cluster_runs(), bench_runs()], ignore_index=True)
+    makers = measured_makers.rows()[list(COLUMNS)]
+    return pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
 
 
 def usable_rows() -> pd.DataFrame:

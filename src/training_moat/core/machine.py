@@ -68,6 +68,12 @@ class Chip:
     supports_training: bool | None = None
     family: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
+    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tiers that hold a job's data as the maker uses the chip, fastest first, by job."""
+    streamed: frozenset[str] = frozenset()
+    """Jobs whose weights stream in from one store outside all chips while activations stay on the chip."""
+    largest_system: float | None = None
+    """Most chips that the maker says one system joins."""
 
     def tier(self, name: str) -> Tier | None:
         """The tier of that name, or None where the chip lacks it."""
@@ -87,6 +93,8 @@ class Chip:
         for name in (wanted, *FORMAT_FALLBACKS.get(wanted, ())):
             if self.peak_flops.get(name):
                 return name
+        known = ", ".join(name for name, peak in self.peak_flops.items() if peak) or "none at all"
         raise InputError(
-            f"chip {self.id}: no published peak for {wanted} or any format that could stand in for it"
+            f"chip {self.id}: no published peak for {wanted} or any format that could stand in for it "
+            f"(published: {known})"
         )

@@ -1,9 +1,13 @@
-"""Which data lives in which memory tier, and what reading it costs.
+"""Which data lives in which memory tier, whether it fits, and what reading it costs.
 
-Tiers are filled from the fastest to the largest, the data that is read most often first. A tier whose
-bandwidth the vendor does not publish cannot be planned with and holds nothing (a cache is no tier: hardware
-decides what it keeps). Weights that overflow the fast tiers are streamed from the slow one every step, which
-is what Cerebras' MemoryX and the DDR tier of SambaNova's SN40L do.
+A chip's tiers are used as its maker uses them (`Chip.homes`, from the table memory_use): GPUs hold a job in HBM;
+SambaNova's RDUs train out of DDR and serve out of HBM; wafers stream the weights of training from an external
+store and hold those of serving in their SRAM; Groq's chips have nothing but SRAM. Chips without a row hold a job
+in HBM, or in the largest memory with a published bandwidth where they have none.
+
+Tiers are filled from the fastest to the largest, the data that is read most often first. A tier whose bandwidth
+the vendor does not publish cannot be planned with and holds nothing (a cache is no tier: hardware decides what it
+keeps).
 """
 
 from __future__ import annotations
@@ -11,12 +15,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, maximum, minimum
+from training_moat.core.elementwise import Number, logical_and, maximum, minimum
+from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
-USABLE_SHARE = 0.95
-"""Share of a tier that data may fill; the rest is code, buffers and fragmentation (serving engines reserve
-five to ten percent by default)."""
+USABLE_SHARE = {"training": 1.0, "serving": 0.95}
+"""Share of a tier that a job's data may fill. Serving leaves room for code, buffers and fragmentation (engines
+reserve five to ten percent by default); the memory model of training counts what the runtime takes itself."""
+
+TIER_WORDS = {"sram": "SRAM", "hbm": "HBM", "ddr": "DDR"}
+"""Tiers as sentences name them."""
+
+LARGEST_SYSTEM = 200_000.0
+"""Chips of the largest system that exists (xAI's Colossus, 2025; table gpu_clusters): no job is said to be held by
+more, whatever a network could join."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +56,85 @@ def usable_tiers(chip: Chip) -> tuple[Tier, ...]:
     return tuple(sorted(known, key=lambda tier: -tier.bytes_per_s))
 
 
-def place(
-    wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Number = USABLE_SHARE
-) -> Placement:
+def home_names(chip: Chip, job: str) -> tuple[str, ...]:
+    """Names of the tiers that a job's data should live in, published bandwidths or not."""
+    if job in chip.homes:
+        return chip.homes[job]
+    if chip.tier("hbm"):
+        return ("hbm",)
+    if chip.tier("ddr"):
+        return ("sram", "ddr") if job == "serving" else ("ddr",)
+    return ("sram",)
+
+
+def missing(chip: Chip, job: str) -> str:
+    """The datum without which nothing can be said of a job's memory, or an empty string."""
+    wanted = [tier for tier in chip.tiers if tier.name in home_names(chip, job)]
+    if not wanted:
+        return "memory capacity not published"
+    if not any(tier.bytes_per_s for tier in wanted):
+        return f"bandwidth of its {TIER_WORDS[wanted[-1].name]} not published"
+    return ""
+
+
+def home(chip: Chip, job: str) -> tuple[Tier, ...]:
+    """The tiers that hold a job's data, fastest first. InputError names the datum that is missing."""
+    gap = missing(chip, job)
+    if gap:
+        raise InputError(f"chip {chip.id}: {gap}")
+    return tuple(tier for tier in usable_tiers(chip) if tier.name in home_names(chip, job))
+
+
+def working(chip: Chip, job: str) -> Tier:
+    """The tier that holds the activations at work: the home's fastest, or what a chip that streams its weights has
+    on board."""
+    tiers = home(chip, job)
+    aboard = [tier for tier in usable_tiers(chip) if tier not in tiers]
+    return aboard[0] if job in chip.streamed and aboard else tiers[0]
+
+
+def faster_tiers(chip: Chip, job: str = "serving") -> tuple[Tier, ...]:
+    """The home tiers without the large slow one, where there are others."""
+    tiers = home(chip, job)
+    return tuple(tier for tier in tiers if tier.name != "ddr") or tiers
+
+
+def room(tiers: Sequence[Tier], job: str) -> Number:
+    """Bytes that a job's data may fill of these tiers of one chip."""
+    return sum(tier.capacity_bytes for tier in tiers) * USABLE_SHARE[job]
+
+
+def capacity_bytes(chip: Chip, job: str) -> float:
+    """Bytes of one chip that a job's data may fill, all home tiers together."""
+    return float(room(home(chip, job), job))
+
+
+def fits(states: Number, activations: Number, chip: Chip, job: str, chips: Number = 1) -> Number:
+    """Whether a job fits that keeps `states` (weights, gradients, optimizer) and `activations` (with workspace and
+    caches) on each of `chips` chips, in bytes.
+
+    Where weights are streamed, all chips share one store, and the activations have the chip for themselves.
+    """
+    space = capacity_bytes(chip, job)
+    if job in chip.streamed:
+        aboard = room([working(chip, job)], job)
+        return logical_and(states * chips <= space, activations <= aboard)
+    return states + activations <= space
+
+
+def system_limit(chip: Chip) -> float:
+    """Chips one system can join: what the maker says, else the scale-up domain where nothing leads out of it, else
+    the largest system of any kind; not a number where no network is published."""
+    if chip.largest_system:
+        return float(chip.largest_system)
+    if chip.scaleout is not None:
+        return LARGEST_SYSTEM
+    if chip.scaleup is not None and chip.scaleup.domain_chips:
+        return float(chip.scaleup.domain_chips)
+    return float("nan")
+
+
+def place(wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Number) -> Placement:
     """Fill the tiers in order with the kinds of data in order of `wanted` (kind -> bytes per chip).
 
     What overflows is charged at the last tier's rate, so that the answer stays defined; `overflow` says

@@ -70,6 +70,16 @@ def share(case: Mapping[str, Any], key: str) -> float | None:
     return float(value)
 
 
+def number(case: Mapping[str, Any], key: str, high: float = 1e6) -> float | None:
+    """The number above zero and up to `high` under `key`, or None when absent or null."""
+    value = case.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= high:
+        raise InputError(f"{key} is {str(value)[:40]}; expected a number above 0, up to {high:g}")
+    return float(value)
+
+
 def flag(case: Mapping[str, Any], key: str) -> bool | None:
     """The true-or-false value under `key`, or None when absent or null."""
     value = case.get(key)

@@ -16,6 +16,9 @@ from training_moat.catalog import tables
 
 TABLE = "calibration_serving"
 
+KV_PRECISION = "bf16"
+"""Engines keep the cache in 16 bit unless told otherwise."""
+
 START = {
     "bandwidth_efficiency": 0.75,
     "matmul_efficiency": 0.5,
@@ -34,6 +37,8 @@ START = {
     "exchange_s": 8e-6,
     "first_token_s": 0.03,
     "first_token_queue": 0.1,
+    "cast_s": 4e-6,
+    "tokens_per_step": 1.0,
 }
 """Every constant and the value from which the fit starts: round numbers, set after a first look at the rows."""
 
@@ -46,6 +51,13 @@ SHARES = (
     "kv_reread",
 )
 """Constants that cannot exceed one."""
+
+FIXED = ("tokens_per_step",)
+"""Constants whose generic value is known and not fitted: without speculative decoding a pass yields one token."""
+
+SPECULATIVE = ("sambanova",)
+"""Engines with a fitted `tokens_per_step`: their makers publish speeds at which the data sheet's bandwidth could not
+read the weights once a token."""
 
 OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
 """Constants with a factor per chip family; `host` multiplies every overhead of the engine."""
@@ -68,6 +80,8 @@ OF_ENGINE = (
     "exchange_s",
     "first_token_s",
     "first_token_queue",
+    "cast_s",
+    "tokens_per_step",
 )
 """Constants with a factor per engine."""
 
@@ -78,6 +92,7 @@ HOST_BOUND = (
     "step_s",
     "sequence_s",
     "prefill_pass_s",
+    "cast_s",
 )
 """Overheads the `host` factor multiplies."""
 
@@ -99,7 +114,7 @@ class Constants:
         host = self.factor("family", families, "host") * self.factor("port", pairs, "host")
         found = {}
         for name in START:
-            value = np.full(len(families), self.values["generic", "all", name])
+            value = np.full(len(families), self.values.get(("generic", "all", name), START[name]))
             if name in OF_FAMILY:
                 value = value * self.factor("family", families, name)
             if name in OF_ENGINE:
