@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
@@ -9,6 +11,7 @@ from scipy.optimize import least_squares
 from training_moat.calibrate import measured_serving
 from training_moat.catalog import chips, models
 from training_moat.core import serving_step
+from training_moat.predict.serving import MEASURED_SOURCES
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
     FIXED,
@@ -30,6 +33,7 @@ FACTOR_SPREAD = {
     "matmul_efficiency": 0.35,
     "kv_efficiency": 0.35,
     "prefill_share": 0.35,
+    "tokens_per_step": 0.4,
 }
 """Prior standard deviation of a family's or engine's factor about one; overheads vary more."""
 
@@ -105,7 +109,8 @@ def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
     ideal = Constants({("generic", "all", name): IDEAL.get(name, 0.0) for name in START})
     floor = np.zeros(len(rows))
     for batch in batches(questions(rows)):
-        step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
+        sheet = replace(batch, bandwidth_cap=np.ones(len(batch.positions)))
+        step = evaluate(sheet, ideal.resolve(batch.families, batch.engines)).step
         floor[batch.positions] = step.weights + step.kv_cache
     too_fast = floor > rows["seconds_per_token"].to_numpy()
     return too_fast & ~rows["software"].isin(SPECULATIVE).to_numpy()
@@ -238,15 +243,32 @@ def fit(
 
 
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """What is held out in turn: each source, each chip, each chip family, each model with many rows."""
+    """What is held out in turn: each source, each chip, each chip family, each model with many rows; what would leave
+    the same rows out as one before it, once."""
     family = rows["chip"].map(lambda name: chips.chip(name).family)
-    held = {
-        f"source {name}": (rows["source"] == name).to_numpy() for name in rows["source"].unique()
-    }
-    held |= {f"chip {name}": (rows["chip"] == name).to_numpy() for name in rows["chip"].unique()}
     many = [name for name, count in rows["model"].value_counts().items() if count >= MANY_ROWS]
-    held |= {f"model {name}": (rows["model"] == name).to_numpy() for name in many}
-    return held | {f"family {name}": (family == name).to_numpy() for name in family.unique()}
+    held = {f"source {name}": rows["source"] == name for name in sorted(rows["source"].unique())}
+    held |= {f"family {name}": family == name for name in sorted(family.unique())}
+    held |= {f"chip {name}": rows["chip"] == name for name in sorted(rows["chip"].unique())}
+    held |= {f"model {name}": rows["model"] == name for name in sorted(many)}
+    different = {mask.to_numpy().tobytes(): name for name, mask in reversed(held.items())}
+    return {name: held[name].to_numpy() for name in held if name in different.values()}
+
+
+def support(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
+    """What `known` rows tell of each row asked: `measured` where two sources or more timed its engine on its chip,
+    `family` where any timed its chip or its chip's family, else `generic`."""
+    sources = known.groupby(["chip", "software"])["source"].nunique()
+    pairs = set(sources[sources >= MEASURED_SOURCES].index)
+    families = {chips.chip(chip).family for chip in known["chip"].unique()}
+    return [
+        "measured"
+        if (row.chip, row.software) in pairs
+        else "family"
+        if chips.chip(row.chip).family in families
+        else "generic"
+        for row in asked.itertuples()
+    ]
 
 
 def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
@@ -262,16 +284,7 @@ def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
         known = rows[~mask].iloc[::HELD_OUT_STRIDE].reset_index(drop=True)
         without = fit(known, start=constants, evaluations=HELD_OUT_EVALUATIONS)
         left = rows[mask].reset_index(drop=True)
-        pairs = set(zip(known["chip"], known["software"]))
-        families = {chips.chip(chip).family for chip in known["chip"].unique()}
-        level = [
-            "measured"
-            if (row.chip, row.software) in pairs
-            else "family"
-            if chips.chip(row.chip).family in families
-            else "generic"
-            for row in left.itertuples()
-        ]
+        level = support(known, left)
         parts.append(left.assign(held=name, level=level, predicted=predict(left, without)))
     return pd.concat(parts, ignore_index=True)
 
@@ -280,11 +293,10 @@ def intervals(tested: pd.DataFrame) -> pd.DataFrame:
     """Quantiles of measured over predicted by level, over everything that was held out (split conformal
     prediction, Lei et al. 2018, with the held-out folds as calibration set).
 
-    Sources, chips, families and models held out weigh alike as kinds, so that the many models do not hide how
-    far sources differ. A level that knows less is never given a narrower interval.
+    Sources weigh by the square root of their rows, as in the fit of training, so that one long table does not set the
+    width alone. A level that knows less is never given a narrower interval.
     """
-    kind = tested["held"].str.split(" ").str[0]
-    weight = 1 / tested.groupby(["level", kind])["batch"].transform("size")
+    weight = tested.groupby(["level", "source"])["batch"].transform("size") ** -0.5
     found = {}
     for level in [level for level in KNOWLEDGE if (tested["level"] == level).any()]:
         own = tested[tested["level"] == level]
@@ -332,9 +344,10 @@ def table(date: str, start: Constants | None = None) -> pd.DataFrame:
         used = about[level] == key
         records.append(_record(level, key, name, value, rows[used], error[used], date))
     for (chip, engine), group in rows.groupby(["chip", "software"]):
-        records.append(
-            _record("pair", f"{chip}/{engine}", "rows", len(group), group, error[group.index], date)
-        )
+        for name, count in (("rows", len(group)), ("sources", group["source"].nunique())):
+            records.append(
+                _record("pair", f"{chip}/{engine}", name, count, group, error[group.index], date)
+            )
     tested = held_out(rows, constants)
     wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
     for level, row in intervals(tested).iterrows():

@@ -172,7 +172,22 @@ def bench_runs() -> pd.DataFrame:
         ),
     ]
     rows["unusable"] = _first_reason(rows, reasons)
+    rows.loc[_does_not_scale(rows), "unusable"] = "several chips take twice as long as one or more"
     return _without_copies(rows)
+
+
+BROKEN_SCALING = 2.0
+"""How many times as long as on one chip a run on several may take before its exchange counts as not working."""
+
+
+def _does_not_scale(rows: pd.DataFrame) -> pd.Series:
+    """Runs over several chips in a row that take a multiple of the time of one chip: they time a defect of the port."""
+    key = ["model", "chip", "software", "precision", "batch", "input_len", "output_len"]
+    alone = (rows["tp"] * rows["pp"] == 1) & (rows["unusable"] == "")
+    single = rows[alone].groupby(key)["seconds_per_token"].min().rename("single_s")
+    compared = rows[key].merge(single, left_on=key, right_index=True, how="left")["single_s"]
+    slower = rows["seconds_per_token"] > BROKEN_SCALING * compared
+    return slower & (rows["pp"] > 1) & (rows["unusable"] == "")
 
 
 VERSIONED = ("vllm", "trt-llm")

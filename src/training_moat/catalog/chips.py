@@ -101,6 +101,7 @@ def _use(row: pd.Series) -> dict[str, Any]:
         },
         "streamed": frozenset(use.loc[use["streamed"] == "yes", "job"]),
         "largest_system": _optional(systems.get(row["id"])),
+        "domain_chips": _optional(row["scaleup_domain_chips"]),
     }
 
 

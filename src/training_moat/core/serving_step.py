@@ -130,6 +130,9 @@ class Software:
     first_token_s: Number = 0.0
     first_token_queue: Number = 0.0
     cast_s: Number = 0.0
+    routing_spread: Number = 1.0
+    """How freely a token's experts differ from those of the tokens beside it: 1 where routing is uniform, 0 where all
+    take the same."""
     tokens_per_step: Number = 1.0
     """Tokens one pass of the model yields: above one with speculative decoding (Leviathan et al. 2023), net of the
     time that drafting takes."""
@@ -288,7 +291,8 @@ def expert_layer_s(
 ) -> Number:
     """One layer's routed experts on one chip for `tokens` tokens pooled over the chips that share them."""
     size = expert_params(model) / plan.expert_tp
-    read = touched_experts(model, tokens) / plan.ep * size * job.ffn_weight_bytes * byte_s
+    choices = 1 + maximum(tokens - 1, 0.0) * software.routing_spread
+    read = touched_experts(model, choices) / plan.ep * size * job.ffn_weight_bytes * byte_s
     flops = 2 * size * tokens * model.experts_per_token / plan.ep
     return maximum(read, flops / (m.ffn_flops * m.matmul_efficiency * software.expert_efficiency))
 

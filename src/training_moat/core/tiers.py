@@ -69,11 +69,13 @@ def home_names(chip: Chip, job: str) -> tuple[str, ...]:
 
 def missing(chip: Chip, job: str) -> str:
     """The datum without which nothing can be said of a job's memory, or an empty string."""
-    wanted = [tier for tier in chip.tiers if tier.name in home_names(chip, job)]
+    names = home_names(chip, job)
+    wanted = [tier for tier in chip.tiers if tier.name in names]
+    where = "outside store" if job in chip.streamed else TIER_WORDS[names[-1]]
     if not wanted:
-        return "memory capacity not published"
+        return f"size of its {where} not published" if chip.tiers else "memory size not published"
     if not any(tier.bytes_per_s for tier in wanted):
-        return f"bandwidth of its {TIER_WORDS[wanted[-1].name]} not published"
+        return f"bandwidth of its {where} not published"
     return ""
 
 
@@ -109,29 +111,33 @@ def capacity_bytes(chip: Chip, job: str) -> float:
     return float(room(home(chip, job), job))
 
 
-def fits(states: Number, activations: Number, chip: Chip, job: str, chips: Number = 1) -> Number:
-    """Whether a job fits that keeps `states` (weights, gradients, optimizer) and `activations` (with workspace and
-    caches) on each of `chips` chips, in bytes.
-
-    Where weights are streamed, all chips share one store, and the activations have the chip for themselves.
-    """
-    space = capacity_bytes(chip, job)
+def decisive(states: Number, activations: Number, chip: Chip, job: str) -> tuple[Number, float]:
+    """(bytes, room) of the memory that decides whether a job fits one chip: `states` (weights, gradients, optimizer)
+    and `activations` (with workspace and caches) share the home tiers; where weights are streamed in from outside the
+    activations have the chip for themselves."""
     if job in chip.streamed:
-        aboard = room([working(chip, job)], job)
-        return logical_and(states * chips <= space, activations <= aboard)
-    return states + activations <= space
+        return activations, float(room([working(chip, job)], job))
+    return states + activations, capacity_bytes(chip, job)
+
+
+def fits(states: Number, activations: Number, chip: Chip, job: str, chips: Number = 1) -> Number:
+    """Whether a job fits that keeps `states` and `activations` on each of `chips` chips, in bytes. Chips that stream
+    their weights share one store."""
+    held, space = decisive(states, activations, chip, job)
+    if job in chip.streamed:
+        return logical_and(states * chips <= capacity_bytes(chip, job), held <= space)
+    return held <= space
 
 
 def system_limit(chip: Chip) -> float:
-    """Chips one system can join: what the maker says, else the scale-up domain where nothing leads out of it, else
-    the largest system of any kind; not a number where no network is published."""
-    if chip.largest_system:
-        return float(chip.largest_system)
-    if chip.scaleout is not None:
-        return LARGEST_SYSTEM
-    if chip.scaleup is not None and chip.scaleup.domain_chips:
-        return float(chip.scaleup.domain_chips)
-    return float("nan")
+    """Chips one system can join at most: what the maker says, else the largest system of any kind."""
+    return float(chip.largest_system or LARGEST_SYSTEM)
+
+
+def is_joined(chip: Chip, chips: float) -> bool:
+    """Whether a published network joins so many chips."""
+    stated = max(chip.largest_system or 1, chip.domain_chips or 1)
+    return chip.scaleout is not None or chips <= stated
 
 
 def place(wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Number) -> Placement:

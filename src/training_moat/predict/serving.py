@@ -99,10 +99,14 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
     return found
 
 
+MEASURED_SOURCES = 2
+"""Sources that must have timed an engine on a chip before an answer counts as measured."""
+
+
 def level(constants: known.Constants, case: ServingCase) -> str:
-    """`measured` where this chip ran this engine in a calibrated row, `family` where a chip of its family has
-    rows, else `generic`."""
-    if case.software in constants.pairs_of(case.chip.id):
+    """`measured` where two sources or more timed this engine on this chip, `family` where any timed the chip or one of
+    its family, else `generic`."""
+    if constants.sources_of(case.chip.id, case.software) >= MEASURED_SOURCES:
         return "measured"
     return "family" if case.chip.family in constants.keys("family") else "generic"
 
@@ -213,7 +217,7 @@ def _notes(
         )
     elif running < case.batch - 0.5:
         notes.append(
-            f"room for the caches of {running:.0f} sequences at once; the other {case.batch - running:.0f} queue"
+            f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"
         )
     if spills(_questions(case)[index]):
         slow = home(case.chip, "serving")[-1].bytes_per_s / GB
@@ -233,6 +237,10 @@ def _notes(
             f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
         )
     return notes
+
+
+def _sequences(number: float) -> str:
+    return f"{number:.0f} sequence{'' if round(number) == 1 else 's'}"
 
 
 def usd_per_m_tokens(usd_per_chip_hour: float, chips: float, tokens_per_s: float) -> float:

@@ -13,16 +13,12 @@ from training_moat.core.fabrics import Fabric
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.tiers import faster_tiers, home, room
 from training_moat.core.workload import Transformer
-from training_moat.predict import interconnect, serving_formats
+from training_moat.predict import interconnect, serving_formats, sustained
 
 ACTIVATION_SHARE = 0.02
 SMALLEST_CHUNK = 128.0
 """Where memory is small prompts are processed in small passes: activations take this share, a pass this many
 tokens at least."""
-
-SUSTAINED_SHARE = 0.75
-"""Share of the data sheet's bandwidth to an off-chip memory that reading weights is taken to sustain at most where
-nobody measured it."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +130,6 @@ def tiers_used(question: Question) -> tuple[Tier, ...]:
     return home(question.chip, "serving") if spills(question) else faster_tiers(question.chip)
 
 
-def bandwidth_cap(chip: Chip) -> float:
-    """Share of the data sheet's bandwidth that reading the home tier can sustain: all of it on the chip itself."""
-    return 1.0 if faster_tiers(chip)[0].name == "sram" else SUSTAINED_SHARE
-
-
 def _stacked_tiers(questions: Sequence[Question]) -> tuple[Tier, ...]:
     per_chip = [tiers_used(question) for question in questions]
     stacked = []
@@ -180,7 +171,7 @@ def _batch(
         ffn_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, used)]),
         attention_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, wide)]),
         narrow=np.array([name in serving_formats.NARROW for name in used]),
-        bandwidth_cap=np.array([bandwidth_cap(q.chip) for q in questions]),
+        bandwidth_cap=np.array([sustained.bandwidth_share(q.chip) for q in questions]),
         scaleup=_stacked_fabric([pair[0] for pair in networks]),
         scaleout=_stacked_fabric([pair[1] for pair in networks]),
         families=[q.chip.family for q in questions],

@@ -38,6 +38,7 @@ START = {
     "first_token_s": 0.03,
     "first_token_queue": 0.1,
     "cast_s": 4e-6,
+    "routing_spread": 0.7,
     "tokens_per_step": 1.0,
 }
 """Every constant and the value from which the fit starts: round numbers, set after a first look at the rows."""
@@ -49,8 +50,12 @@ SHARES = (
     "expert_efficiency",
     "kv_efficiency",
     "kv_reread",
+    "routing_spread",
 )
 """Constants that cannot exceed one."""
+
+LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0}
+"""What no constant may exceed: drafting has yielded four to five tokens a pass at best (Li et al. 2024, EAGLE-2)."""
 
 FIXED = ("tokens_per_step",)
 """Constants whose generic value is known and not fitted: without speculative decoding a pass yields one token."""
@@ -123,7 +128,7 @@ class Constants:
                 value = value * self.factor("port", pairs, name)
             if name in HOST_BOUND:
                 value = value * host
-            found[name] = np.minimum(value, 1.0) if name in SHARES else value
+            found[name] = np.minimum(value, LIMITS.get(name, np.inf))
         return found
 
     def keys(self, level: str) -> set[str]:
@@ -133,10 +138,14 @@ class Constants:
     def pairs_of(self, chip: str) -> dict[str, int]:
         """Engines measured on a chip, with the number of rows."""
         found = {}
-        for (level, key, _), rows in self.values.items():
-            if level == "pair" and key.split("/")[0] == chip:
+        for (level, key, name), rows in self.values.items():
+            if level == "pair" and name == "rows" and key.split("/")[0] == chip:
                 found[key.split("/")[1]] = int(rows)
         return found
+
+    def sources_of(self, chip: str, engine: str) -> int:
+        """Sources that timed an engine on a chip."""
+        return int(self.values.get(("pair", f"{chip}/{engine}", "sources"), 0))
 
     def interval(self, level: str) -> tuple[float, float]:
         """Factors on a prediction that bound the middle 90% of what the fit had not seen."""

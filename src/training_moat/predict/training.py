@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.errors import InputError
 from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
@@ -47,7 +48,7 @@ def evaluate(case: TrainingCase, constants: known.Constants) -> Evaluated:
     step = _full(
         model_of_step.step_time(case.model, candidates, node, efficiency, case.optimizer), count
     )
-    fits = memory.total <= case.chip.main_memory.capacity_bytes
+    fits = tiers.fits(*_parts(memory), case.chip, "training", case.chips)
     near = fits if fits.any() else memory.total <= NEARLY_SMALLEST * memory.total.min()
     score = np.where(near, step.total, np.inf)
     order = np.lexsort((memory.total, score))
@@ -75,9 +76,22 @@ def _least_recomputation(
         )
     if case.fixed["recompute"] is not None:
         return plans
-    capacity = case.chip.main_memory.capacity_bytes
-    share = least_recompute_share(case.model, plans, lambda trial: weigh(trial).total, capacity)
+    _, space = tiers.decisive(0.0, 0.0, case.chip, "training")
+    share = least_recompute_share(case.model, plans, lambda trial: _held(case, weigh(trial)), space)
     return replace(plans, recompute_share=np.where(plans.recompute >= 2, share, 1.0))
+
+
+def _parts(memory: TrainingMemory) -> tuple[Any, Any]:
+    """(states, activations with workspace) of a run's memory."""
+    return (
+        memory.weights + memory.gradients + memory.optimizer,
+        memory.activations + memory.workspace,
+    )
+
+
+def _held(case: TrainingCase, memory: TrainingMemory) -> Any:
+    """Bytes in the memory that decides whether the run fits."""
+    return tiers.decisive(*_parts(memory), case.chip, "training")[0]
 
 
 def _full(record: Any, count: int) -> Any:
@@ -168,7 +182,7 @@ def _plan_answer(case: TrainingCase, chosen: Plan) -> dict[str, Any]:
 def _notes(case: TrainingCase, found: Evaluated, index: int, total_gib: float) -> list[str]:
     notes = []
     if not found.fits[index]:
-        capacity = case.chip.main_memory.capacity_bytes / GIB
+        capacity = tiers.capacity_bytes(case.chip, "training") / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; one of the smallest"
         notes.append(
             f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical"

@@ -14,7 +14,7 @@ from statistics import median
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.core.errors import InputError
+from training_moat.core import tiers
 from training_moat.core.fabrics import TORUS_AXES, Fabric, from_link
 from training_moat.core.machine import Chip
 from training_moat.core.memory import FP32_GRADIENT_BYTES
@@ -255,16 +255,8 @@ def _scaleup_constant(topology: str) -> str:
 
 
 def memory_bandwidth(chip: Chip) -> float:
-    """Bytes per second of the tier that holds the model; an `InputError` where none is published."""
-    tier = chip.main_memory
-    if tier.bytes_per_s:
-        return float(tier.bytes_per_s)
-    known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
-    if known:
-        return float(max(known))
-    raise InputError(
-        f"chip {chip.id}: no published memory bandwidth, so no step time can be computed"
-    )
+    """Bytes per second of the memory that a run works in; an `InputError` where none is published."""
+    return float(tiers.working(chip, "training").bytes_per_s)
 
 
 def scaleup(constants: Constants, chip: Chip) -> Fabric:
