@@ -53,7 +53,7 @@ def small_book(tmp_path_factory):
     source = (
         (root / "data" / "sources.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
     )
-    imports = "from training_moat import figures\nfrom training_moat.catalog import tables\nfrom training_moat.inquiry import parameters"
+    imports = "from training_moat import figures\nfrom training_moat.catalog import tables\nfrom training_moat.catalog import parameters"
     verdict = notebook(
         "Verdict",
         [

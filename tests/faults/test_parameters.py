@@ -3,6 +3,9 @@
 import pytest
 from calling import moat_each, one_sentence
 
+from training_moat.catalog import parameters
+from training_moat.core.errors import InputError
+
 BAD = {
     "a misspelt name": ("chipz=sn40l", "did you mean 'chips'?"),
     "an unknown chip": ("chips=sn40k", "did you mean 'sn40l'?"),
@@ -92,3 +95,16 @@ def test_a_bad_scenario_is_refused_with_one_sentence(kind, answers):
 def test_an_output_folder_that_is_a_file_is_refused(answers):
     answer = answers["an output folder that is a file"]
     assert "expected a folder" in one_sentence(answer) and answer.files == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("chapter", "old", "new"),
+    [
+        ("memory", "sequence", "seq_len"),
+        ("networking", "chips", "chip_count"),
+        ("precision", "cluster_chips", "chip_count"),
+    ],
+)
+def test_an_old_name_points_to_the_new_one(chapter, old, new):
+    with pytest.raises(InputError, match=f"'{old}' is called '{new}' now"):
+        parameters.convert_all(chapter, {old: 1024})

@@ -22,7 +22,7 @@ from training_moat.catalog import chips, models, paths
 from training_moat.core.errors import InputError, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
-_KEYS = {"type", "unit", "range", "choices", "optional", "meaning"}
+_KEYS = {"type", "unit", "range", "choices", "optional", "meaning", "was"}
 _LISTS = {
     "chips": "chip",
     "models": "model",
@@ -47,7 +47,8 @@ class Parameter:
     """One parameter of one chapter.
 
     type: integer, number, boolean, text, choice, chip, model, or a list of these (chips, models,
-    numbers, integers, texts, choices). low, high: the range, ends included. optional: None, or an empty list, is allowed.
+    numbers, integers, texts, choices). low, high: the range, ends included. optional: None, or an
+    empty list, is allowed. was: the name it had in earlier editions.
     """
 
     chapter: str
@@ -59,6 +60,7 @@ class Parameter:
     high: float | None = None
     choices: tuple[Any, ...] = ()
     optional: bool = False
+    was: str = ""
 
     @property
     def allowed(self) -> str:
@@ -99,6 +101,7 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
         high,
         tuple(entry.get("choices", ())),
         bool(entry.get("optional", False)),
+        str(entry.get("was", "")),
     )
 
 
@@ -247,6 +250,9 @@ def _unknown_name(chapter: str, name: str, known: Mapping[str, Parameter]) -> In
         return InputError(
             f"chapter '{chapter}': unknown parameter '{name}'; the chapter has no parameters."
         )
+    for parameter in known.values():
+        if name == parameter.was:
+            return InputError(f"chapter '{chapter}': '{name}' is called '{parameter.name}' now.")
     return unknown("parameter", name, known, f"chapter '{chapter}'")
 
 
