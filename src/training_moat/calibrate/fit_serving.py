@@ -123,8 +123,9 @@ def usable_rows() -> pd.DataFrame:
 
 
 def row_weights(rows: pd.DataFrame) -> np.ndarray:
-    """Weights by which a combination of model, chip and engine counts as the root of its rows."""
-    size = rows.groupby(["model", "chip", "software"])["batch"].transform("size").to_numpy()
+    """Weights by which a combination of source, model, chip and engine counts as the root of its rows."""
+    key = ["source", "model", "chip", "software"]
+    size = rows.groupby(key)["batch"].transform("size").to_numpy()
     weight = size**-0.25
     return weight / np.sqrt(np.mean(weight**2))
 

@@ -1,4 +1,4 @@
-"""Speeds that makers publish for their own machines, in the shape of the other measured serving rows.
+"""Single published speeds, most of them makers' own of their own machines, in the shape of the other serving rows.
 
 Such a number comes with gaps. What is not stated is filled by a rule, and `assumed` names it: lengths by those of
 Artificial Analysis's usual prompt, the number format by that of the maker's other rows, the number of chips by the
