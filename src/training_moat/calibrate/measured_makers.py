@@ -15,12 +15,12 @@ from training_moat.catalog import chips, models, tables
 from training_moat.predict import serving_batch, serving_constants, serving_formats, serving_plans
 
 ENGINE_OF_FAMILY = {
-    "cerebras-wse": "cerebras",
+    "cerebras-wse": "cerebras-2024",
     "groq-lpu": "groq",
     "sambanova-rdu": "sambanova",
     "d-matrix-dimc": "d-matrix",
 }
-"""The maker's own service of a chip family."""
+"""The maker's own service of a chip family in serving_measurements (Cerebras's at its launch)."""
 
 PROMPT, ANSWER = 1000.0, 300.0
 """Tokens taken where a source states none: a medium prompt and a short answer. One user's speed hardly depends on
@@ -28,6 +28,9 @@ them."""
 
 FORMAT = {"groq": "int8", "sambanova": "fp8", "d-matrix": "int8"}
 """Format taken where a source states none: that of the maker's other rows, or the one in which the model fits."""
+
+NEVER_DRAFTED = ("cerebras-2024",)
+"""Engines whose rows count only where their source says that no smaller model drafts."""
 
 FIELDS = {"input_len": PROMPT, "output_len": ANSWER, "batch": 1.0}
 
@@ -84,7 +87,7 @@ def rows() -> pd.DataFrame:
         _note(assumed, blank, name)
     _note(assumed, frame["chips"].isna(), "chips")
     found = pd.concat([frame, pd.DataFrame(_layout(row) for row in frame.itertuples())], axis=1)
-    drafted = (found["speculative"] == "unknown") & (found["software"] == "cerebras")
+    drafted = (found["speculative"] == "unknown") & found["software"].isin(NEVER_DRAFTED)
     found["unusable"] = np.where(drafted, "whether a smaller model drafts tokens is not stated", "")
     return found.assign(
         source=found["source"].str.split(";").str[0],

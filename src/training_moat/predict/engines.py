@@ -61,15 +61,15 @@ UNMEASURED_ENGINES = (
 )
 """Engines without measurements of their own: the generic overheads stand in."""
 
-REWRITTEN_IN = {"vllm": (0, 7), "trt-llm": (0, 16)}
-"""First release of the rewritten engine: earlier ones are calibrated apart, as `-2024`."""
+REWRITTEN_IN = {"vllm": (0, 7), "trt-llm": (0, 16), "cerebras": (2024, 10)}
+"""First release of the rewritten engine (Cerebras: year and month): earlier ones are calibrated apart, as `-2024`."""
 
 NEW_MODELS_SINCE, NEXT_YEAR = "2024-07", "2025"
 """Models from here on are not among the measurements of the older engines; and the year after those."""
 
 NO_ENGINE = "generic"
 
-OF_MAKERS = ("cerebras", "groq", "sambanova", "d-matrix")
+OF_MAKERS = ("cerebras-2024", "cerebras", "groq", "sambanova", "d-matrix")
 """The makers' own services: the best known engine of their chips."""
 
 NOT_USUAL = ("llama.cpp",)

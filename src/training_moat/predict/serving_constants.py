@@ -60,7 +60,7 @@ LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0}
 FIXED = ("tokens_per_step",)
 """Constants whose generic value is known and not fitted: without speculative decoding a pass yields one token."""
 
-SPECULATIVE = ("sambanova",)
+SPECULATIVE = ("cerebras", "sambanova")
 """Engines with a fitted `tokens_per_step`: their makers publish speeds at which the data sheet's bandwidth could not
 read the weights once a token."""
 
