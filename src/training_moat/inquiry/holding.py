@@ -24,6 +24,9 @@ from training_moat.inquiry.wording import counted, digits
 from training_moat.predict import serving, serving_formats, training
 from training_moat.predict.serving_constants import KV_PRECISION
 
+LEAST = "least"
+"""Recomputation as little as each chip's memory asks."""
+
 SPEED_COLUMNS = (
     "chip",
     "name",
@@ -46,13 +49,13 @@ def verdicts(
     sequences: int = 1024,
     batch: int = 32,
     precision: str | None = None,
-    recompute: str | None = None,
+    recompute: str = LEAST,
     zero_stage: int | None = None,
 ) -> pd.DataFrame:
     """One row per chip: can it hold the training and the serving of `model`, on how many chips, which tier decides.
 
     `sequences` is the training batch, `batch` the sequences served at once, both of `seq_len` tokens. What is None is
-    chosen chip by chip: the widest format up to 16 bits, what recomputation and sharing out the job needs. Verdicts
+    chosen chip by chip (the widest format up to 16 bits, the best sharing out), and so is `least` recomputation. Verdicts
     are holds, no, or unknown with the missing datum; nothing is assumed for blanks.
     """
     known = chip_catalog.all_chips()
@@ -62,7 +65,7 @@ def verdicts(
         "seq_len": seq_len,
         "global_batch": sequences,
         "optimizer": optimizer,
-        "recompute": recompute,
+        "recompute": None if recompute == LEAST else recompute,
         "zero_stage": zero_stage,
     }
     serve = {
@@ -257,13 +260,14 @@ def bytes_by_kind(
     seq_len: int = 8192,
     batch: int = 32,
     precision: str | None = None,
-    recompute: str | None = None,
+    recompute: str = LEAST,
 ) -> pd.DataFrame:
     """What training one sequence and serving `batch` sequences must hold in all, by kind. Columns: job, kind, gb.
 
     Sixteen-bit weights and selective recomputation where none is named.
     """
-    precision, recompute = precision or "bf16", recompute or "selective"
+    precision = precision or "bf16"
+    recompute = "selective" if recompute == LEAST else recompute
     shape = model_catalog.model(model)
     plan = Plan(
         seq_len=float(seq_len),
