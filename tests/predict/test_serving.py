@@ -120,7 +120,7 @@ def test_reading_from_the_slow_tier_is_said() -> None:
     common = {"chip": "sn40l", "tp": None, "precision": None, "software": None}
     found = answer(**common, chips=1)
     assert found["fits"] and any("DDR" in note for note in found["notes"])
-    assert found["tpot_s"] > 10 * answer(**common, chips=4)["tpot_s"]
+    assert found["tpot_s"] > 5 * answer(**common, chips=4)["tpot_s"]
 
 
 def test_wafers_serve_from_their_own_memory_alone() -> None:

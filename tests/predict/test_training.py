@@ -186,11 +186,10 @@ def test_every_chip_answers_or_names_what_its_vendor_keeps_back(chip):
     if answer["ok"]:
         assert_complete(answer | {"id": 0})
     else:
-        sentence = f"chip {chip}: no published "
-        assert (
-            answer["error"].startswith((sentence + "peak", sentence + "memory bandwidth"))
-            and "\n" not in answer["error"]
-        )
+        error = answer["error"]
+        no_peak = error.startswith(f"chip {chip}: no published peak")
+        no_memory = error.startswith(f"chip {chip}: ") and error.endswith("not published")
+        assert (no_peak or no_memory) and "\n" not in error
 
 
 @pytest.mark.parametrize("chip", MEASURED)
