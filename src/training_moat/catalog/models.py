@@ -64,7 +64,7 @@ def assumed(record: Mapping[str, Any]) -> list[str]:
     """The sizes of a record that `from_record` had to guess from its count of weights or its hidden size."""
     if record.get("base") or find(str(record.get("id"))) is not None:
         return []
-    wanted = ("layers", "hidden", "heads", "kv_heads", "head_dim", "experts")
+    wanted = ("layers", "hidden", "heads", "experts")
     model = from_record(record)
     return [
         f"{name} {getattr(model, name)}"

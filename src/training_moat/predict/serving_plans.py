@@ -95,8 +95,19 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         **numbers,
         plans=candidate_plans(request, model, chip, job),
         price_usd_per_chip_hour=requests.number(request, "price_usd_per_chip_hour"),
-        notes=requests.model_notes(request) + notes + more,
+        notes=requests.model_notes(request) + _head_note(request, model) + notes + more,
     )
+
+
+def _head_note(request: Mapping[str, Any], model: Transformer) -> list[str]:
+    """That the size of a head was taken from the others: it decides the cache, and models differ in it."""
+    shape = request["model"]
+    given = not isinstance(shape, Mapping) or shape.get("base") or shape.get("head_dim")
+    if given or model.kv_lora_rank:
+        return []
+    return [
+        f"model: head_dim {model.head_dim:g} assumed, hidden over heads; the cache grows with it"
+    ]
 
 
 def _sizes(request: Mapping[str, Any]) -> dict[str, int | None]:
