@@ -155,9 +155,9 @@ def step_latency_s(link: str) -> float:
     return float(found["latency_us"].iloc[0]) * 1e-6
 
 
-def _state() -> tuple:
-    """What the caches below depend on: the table files and the active scenario."""
-    return tuple(tables.state(name) for name in ("chips", "memory_use", "largest_systems"))
+def _state() -> tuple[str, int, str, int]:
+    """What the caches below depend on: the table file and the active scenario."""
+    return tables.state("chips")
 
 
 @lru_cache(maxsize=8)

@@ -110,39 +110,75 @@ def held_bytes(
     sequences: str = "one",
 ) -> np.ndarray:
     """Bytes one chip holds under each plan: weights, activations and the cache of one sequence a copy, or of `all`."""
+    if not plans:
+        return np.zeros(0)
     laid_out = serving_step.ServingPlan(**_stack(plans, serving_step.ServingPlan))
     if sequences == "one":
         job = replace(job, batch=laid_out.dp)
     return np.asarray(serving_step.memory(model, job, laid_out).total)
 
 
-def spills(question: Question) -> bool:
-    """Whether weights and one sequence need the chip's large slow tier (`ddr`) beside faster ones."""
+def spilling(question: Question, plans: Sequence[serving_step.ServingPlan]) -> np.ndarray:
+    """Under which plans weights and one sequence need the chip's large slow tier (`ddr`) beside faster ones."""
     faster = faster_tiers(question.chip)
     if len(faster) == len(home(question.chip, "serving")):
-        return False
-    (held,) = held_bytes(question.model, job_of(question), [question.plan])
-    return bool(held > room(faster, "serving"))
+        return np.zeros(len(plans), dtype=bool)
+    return held_bytes(question.model, job_of(question), plans) > room(faster, "serving")
 
 
-def tiers_used(question: Question) -> tuple[Tier, ...]:
-    """The tiers a job uses: the large slow one only when the faster ones cannot hold weights and one sequence."""
-    return home(question.chip, "serving") if spills(question) else faster_tiers(question.chip)
+def spills(question: Question) -> bool:
+    """Whether a question's own plan needs the large slow tier."""
+    return bool(spilling(question, [question.plan])[0])
 
 
-def _stacked_tiers(questions: Sequence[Question]) -> tuple[Tier, ...]:
-    per_chip = [tiers_used(question) for question in questions]
-    stacked = []
-    for level in range(max(map(len, per_chip))):
-        rows = [
-            tiers[level] if level < len(tiers) else Tier("none", 0.0, tiers[-1].bytes_per_s)
-            for tiers in per_chip
-        ]
-        capacity = np.array([float(tier.capacity_bytes) for tier in rows])
-        stacked.append(
-            Tier(f"tier {level}", capacity, np.array([float(tier.bytes_per_s) for tier in rows]))
-        )
-    return tuple(stacked)
+@dataclass(frozen=True)
+class _Load:
+    """What questions that differ in their plan alone share."""
+
+    job: serving_step.Job
+    ffn_flops: float
+    attention_flops: float
+    narrow: bool
+    bandwidth_cap: float
+
+
+def _load(question: Question) -> _Load:
+    chip, precision = question.chip, question.precision
+    used = serving_formats.multiplied_in(chip, precision)
+    attention = serving_formats.attention_format(question.model, precision)
+    same = attention == precision
+    wide = used if same else serving_formats.attention_units(chip, attention, precision)
+    return _Load(
+        job_of(question),
+        chip.peak_flops[used],
+        chip.peak_flops[wide],
+        used in serving_formats.NARROW,
+        sustained.bandwidth_share(chip),
+    )
+
+
+def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
+    """Positions of the questions that differ in their plan alone."""
+    groups: dict[tuple, list[int]] = {}
+    for position, q in enumerate(questions):
+        load = (q.precision, q.kv_precision, q.batch, q.input_len, q.output_len)
+        groups.setdefault((id(q.model), id(q.chip), *load), []).append(position)
+    return [np.array(where) for where in groups.values()]
+
+
+def _stacked_tiers(questions: Sequence[Question], groups: list[np.ndarray]) -> tuple[Tier, ...]:
+    """The tiers that each question uses, fastest first, as arrays: the large slow one only under plans that need it."""
+    deepest = max(len(home(questions[where[0]].chip, "serving")) for where in groups)
+    sizes, rates = (np.zeros((deepest, len(questions))) for _ in range(2))
+    for where in groups:
+        first = questions[where[0]]
+        slow = spilling(first, [questions[i].plan for i in where])
+        for some, tiers in ((slow, home(first.chip, "serving")), (~slow, faster_tiers(first.chip))):
+            for level in range(deepest):
+                tier = tiers[min(level, len(tiers) - 1)]
+                sizes[level, where[some]] = tier.capacity_bytes if level < len(tiers) else 0.0
+                rates[level, where[some]] = tier.bytes_per_s
+    return tuple(Tier(f"tier {level}", sizes[level], rates[level]) for level in range(deepest))
 
 
 def _stacked_fabric(fabrics: Sequence[Fabric]) -> Fabric:
@@ -152,26 +188,25 @@ def _stacked_fabric(fabrics: Sequence[Fabric]) -> Fabric:
 def _batch(
     questions: Sequence[Question], networks: Sequence[tuple[Fabric, Fabric]], positions: list[int]
 ) -> Batch:
-    jobs = [job_of(question) for question in questions]
-    used = [serving_formats.multiplied_in(q.chip, q.precision) for q in questions]
-    attention = [serving_formats.attention_format(q.model, q.precision) for q in questions]
-    wide = [
-        serving_formats.attention_units(q.chip, name, q.precision) if name != q.precision else units
-        for q, name, units in zip(questions, attention, used)
-    ]
+    groups = _alike(questions)
+    loads: list[_Load] = [None] * len(questions)  # type: ignore[list-item]
+    for where in groups:
+        shared = _load(questions[where[0]])
+        for position in where:
+            loads[position] = shared
     return Batch(
         model=Transformer(
             name="batch", **_stack([q.model for q in questions], Transformer, ("name",))
         ),
-        job=serving_step.Job(**_stack(jobs, serving_step.Job)),
+        job=serving_step.Job(**_stack([load.job for load in loads], serving_step.Job)),
         plan=serving_step.ServingPlan(
             **_stack([q.plan for q in questions], serving_step.ServingPlan)
         ),
-        tiers=_stacked_tiers(questions),
-        ffn_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, used)]),
-        attention_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, wide)]),
-        narrow=np.array([name in serving_formats.NARROW for name in used]),
-        bandwidth_cap=np.array([sustained.bandwidth_share(q.chip) for q in questions]),
+        tiers=_stacked_tiers(questions, groups),
+        ffn_flops=np.array([load.ffn_flops for load in loads]),
+        attention_flops=np.array([load.attention_flops for load in loads]),
+        narrow=np.array([load.narrow for load in loads]),
+        bandwidth_cap=np.array([load.bandwidth_cap for load in loads]),
         scaleup=_stacked_fabric([pair[0] for pair in networks]),
         scaleout=_stacked_fabric([pair[1] for pair in networks]),
         families=[q.chip.family for q in questions],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from training_moat.core import serving_step
+from training_moat.core import planning, serving_step
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.core.planning import divisors
 from training_moat.core.tiers import faster_tiers, home, room, system_limit
 from training_moat.core.workload import Transformer
 from training_moat.predict import requests, serving_batch, serving_formats
@@ -148,26 +148,24 @@ def _on_fewest_chips(
 ) -> list[serving_step.ServingPlan]:
     """The layouts on the fewest chips that hold weights and all sequences: in the faster tiers, else with the large
     slow one, else those that hold one sequence a copy, else those that lack least."""
-    limit = system_limit(chip)
-    counts = [count for count in CHIP_COUNTS if not count > limit]
-    tried = [_sensible(_layouts(count, given, model, chip), given, job) for count in counts]
-    tried = [plans for plans in tried if plans]
-    if not tried:
-        raise InputError(
-            f"no layout of {model.name} on any number of {chip.id} has the sizes given"
-        )
+    counts = [count for count in CHIP_COUNTS if count <= system_limit(chip)]
+    tried: dict[int, list[serving_step.ServingPlan]] = {}
     tiers = {"fast": faster_tiers(chip), "all": home(chip, "serving")}
     for sequences, where in (("all", "fast"), ("all", "all"), ("one", "fast"), ("one", "all")):
         space = room(tiers[where], "serving")
-        for plans in tried:
-            fitting = [
-                plan
-                for plan, held in zip(plans, serving_batch.held_bytes(model, job, plans, sequences))
-                if held <= space
-            ]
+        for count in counts:
+            if count not in tried:
+                tried[count] = _sensible(_layouts(count, given, model, chip), given, job)
+            held = serving_batch.held_bytes(model, job, tried[count], sequences)
+            fitting = [plan for plan, size in zip(tried[count], held, strict=True) if size <= space]
             if fitting:
                 return fitting[:MAX_PLANS]
-    return tried[-1][:MAX_PLANS]
+    last = [plans for plans in tried.values() if plans]
+    if not last:
+        raise InputError(
+            f"no layout of {model.name} on any number of {chip.id} has the sizes given"
+        )
+    return last[-1][:MAX_PLANS]
 
 
 def _attention_copies_inside(
@@ -209,6 +207,12 @@ def _check(given: Mapping[str, int | None], model: Transformer, chip: Chip) -> N
     if given["chips"] and given["chips"] % _product(given):
         named = " x ".join(f"{key} {given[key]}" for key in ("tp", "pp", "dp") if given[key])
         raise InputError(f"chips is {given['chips']}, which is not a multiple of {named}")
+
+
+@lru_cache(maxsize=4096)
+def divisors(total: int, limit: int | None = None) -> list[int]:
+    """All divisors of `total` up to `limit`, ascending; worked out once."""
+    return planning.divisors(total, limit)
 
 
 def _layouts(
