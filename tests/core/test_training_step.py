@@ -296,3 +296,36 @@ def test_scalar_and_array_plans_agree(model, rows, node, eff):
             assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(
                 getattr(one, name), rel=1e-9, abs=1e-15
             )
+
+
+def test_the_output_head_is_shared_over_the_stages():
+    """Stacks give the stage with the head fewer layers: with one product only, stages take a share of all the work."""
+    model = replace(LLAMA_70B, vocab=256000)
+    one = step_time(model, Plan(4096, 64, zero_stage=0), IDEAL, PERFECT)
+    four = step_time(model, Plan(4096, 64, pp=4, zero_stage=0), IDEAL, PERFECT)
+    assert four.compute == pytest.approx(one.compute / 4)
+
+
+def test_the_fullest_stage_decides_where_layers_are_uneven():
+    """61 layers on 16 stages: four on the fullest, as slow as 64 layers would be."""
+    uneven = replace(LLAMA_70B, layers=61, vocab=1)
+    even = replace(LLAMA_70B, layers=64, vocab=1)
+    plan = Plan(4096, 64, pp=16, zero_stage=0)
+    slow, fast = (step_time(model, plan, IDEAL, PERFECT).compute for model in (uneven, even))
+    assert slow == pytest.approx(fast, rel=1e-6)
+
+
+def test_frozen_weights_save_a_third_of_the_products():
+    model = replace(LLAMA_70B, vocab=1)
+    plan = Plan(128, 64, zero_stage=0)
+    whole = step_time(model, plan, IDEAL, PERFECT).compute
+    adapted = step_time(model, replace(plan, lora_rank=1), IDEAL, PERFECT).compute
+    assert 0.66 < adapted / whole < 0.69
+
+
+def test_offloaded_states_wait_for_the_host():
+    plan = Plan(4096, 8, dp=8, zero_stage=3)
+    here = step_time(LLAMA_70B, plan, H100, REAL).other
+    states = step_time(LLAMA_70B, replace(plan, offload=1), H100, REAL).other
+    everything = step_time(LLAMA_70B, replace(plan, offload=2), H100, REAL).other
+    assert here < states < everything

@@ -11,7 +11,7 @@ from training_moat.catalog import chips
 from training_moat.core import training_step as model_of_step
 from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan
-from training_moat.predict import training, training_constants
+from training_moat.predict import software, training, training_constants
 
 CASE = {
     "id": 7,
@@ -30,7 +30,8 @@ FIELDS = {
     "tokens_per_s_per_chip": float, "model_tflops_per_chip": float, "hardware_tflops_per_chip": float, "mfu": float, "hfu": float,
     "memory_gib": dict, "fits": bool, "seconds": dict, "plan": dict, "calibration": str, "notes": list,
 }  # fmt: skip
-MEMORY = {"weights", "gradients", "optimizer", "activations", "workspace", "total"}
+KINDS = {"weights", "gradients", "optimizer", "activations", "workspace"}
+MEMORY = KINDS | {"total", "allocated", "reserved"}
 SECONDS = {
     "compute",
     "memory_bound",
@@ -54,8 +55,10 @@ def assert_complete(answer):
     }
     assert set(answer["memory_gib"]) == MEMORY and set(answer["seconds"]) == SECONDS
     assert sum(answer["seconds"].values()) == pytest.approx(answer["step_time_s"])
-    parts = dict(answer["memory_gib"])
-    assert parts.pop("total") == pytest.approx(sum(parts.values()))
+    held = answer["memory_gib"]
+    parts = {name: held[name] for name in KINDS}
+    assert held["total"] == held["reserved"] == pytest.approx(sum(parts.values()))
+    assert 0 < held["allocated"] <= held["reserved"]
     assert min(parts.values()) >= 0 and min(answer["seconds"].values()) >= 0
     assert answer["step_time_s_p05"] < answer["step_time_s"] < answer["step_time_s_p95"]
     assert 0 < answer["mfu"] <= answer["hfu"] < 1
@@ -187,8 +190,8 @@ def test_every_chip_answers_or_names_what_its_vendor_keeps_back(chip):
         assert_complete(answer | {"id": 0})
     else:
         error = answer["error"]
-        no_peak = error.startswith(f"chip {chip}: no published peak")
         no_memory = error.startswith(f"chip {chip}: ") and error.endswith("not published")
+        no_peak = error.startswith(f"chip {chip} has a published peak")
         assert (no_peak or no_memory) and "\n" not in error
 
 
@@ -405,11 +408,13 @@ def test_the_answer_is_the_models_step_time():
     """The same plan, timed by `core` directly."""
     known = training_constants.load()
     chip = chips.chip("h100-sxm")
-    plan = Plan(8192, 128, 1, tp=2, dp=4, zero_stage=1, sequence_parallel=1)
+    plan = Plan(8192, 128, 1, tp=2, dp=4, zero_stage=1, sequence_parallel=1, gradient_bytes=4.0)
     step = model_of_step.step_time(
         training.parse(FULL).model,
         plan,
         training_constants.node(known, chip, "bf16"),
-        training_constants.efficiency(known, chip, "bf16", "megatron-core"),
+        training_constants.efficiency(
+            known, training_constants.kind(chip, "bf16", software.find(None))
+        ),
     )
     assert training.predict([FULL])[0]["step_time_s"] == pytest.approx(step.total)

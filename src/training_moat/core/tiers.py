@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, logical_and, maximum, minimum
+from training_moat.core.elementwise import Number, logical_and, maximum, minimum, where
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
-USABLE_SHARE = {"training": 1.0, "serving": 0.95}
-"""Share of a tier that a job's data may fill. Serving leaves room for code, buffers and fragmentation (engines
-reserve five to ten percent by default); the memory model of training counts what the runtime takes itself."""
+USABLE_SHARE = {"training": 0.97, "serving": 0.95}
+"""Share of a tier's nominal capacity that a job's data may fill. Training: a card of 80 GB offers 79.1 GiB of them, one
+of 32 GB 31.75, and the driver's context takes some more before the first tensor; what the runtime takes is in the memory
+model. Serving leaves room for code, buffers and fragmentation (engines reserve five to ten percent by default)."""
 
 TIER_WORDS = {"sram": "SRAM", "hbm": "HBM", "ddr": "DDR"}
 """Tiers as sentences name them."""
@@ -111,22 +112,39 @@ def capacity_bytes(chip: Chip, job: str) -> float:
     return float(room(home(chip, job), job))
 
 
-def decisive(states: Number, activations: Number, chip: Chip, job: str) -> tuple[Number, float]:
-    """(bytes, room) of the memory that decides whether a job fits one chip: `states` (weights, gradients, optimizer)
-    and `activations` (with workspace and caches) share the home tiers; where weights are streamed in from outside the
-    activations have the chip for themselves."""
+@dataclass(frozen=True)
+class Room:
+    """What one chip offers a job, in bytes; every field may be an array.
+
+    `space` is what decides; `streamed`: 1 where weights come in from a `store` that all chips share and the activations
+    have the space for themselves, else 0 and an endless store.
+    """
+
+    space: Number
+    streamed: Number
+    store: Number
+
+    def decisive(self, states: Number, activations: Number) -> Number:
+        """The bytes that compete for the space: `states` (weights, gradients, optimizer) and `activations` (with
+        workspace and caches), or the activations alone where the states are outside."""
+        return activations + where(self.streamed > 0, 0.0, states)
+
+    def holds(self, states: Number, activations: Number) -> Number:
+        """Whether a job fits that keeps so much on each chip."""
+        return logical_and(self.decisive(states, activations) <= self.space, states <= self.store)
+
+
+def room_for(chip: Chip, job: str, chips: Number = 1) -> Room:
+    """What each of `chips` chips offers a job. InputError names the datum that is missing."""
+    whole = capacity_bytes(chip, job)
     if job in chip.streamed:
-        return activations, float(room([working(chip, job)], job))
-    return states + activations, capacity_bytes(chip, job)
+        return Room(float(room([working(chip, job)], job)), 1.0, whole / chips)
+    return Room(whole, 0.0, float("inf"))
 
 
 def fits(states: Number, activations: Number, chip: Chip, job: str, chips: Number = 1) -> Number:
-    """Whether a job fits that keeps `states` and `activations` on each of `chips` chips, in bytes. Chips that stream
-    their weights share one store."""
-    held, space = decisive(states, activations, chip, job)
-    if job in chip.streamed:
-        return logical_and(states * chips <= capacity_bytes(chip, job), held <= space)
-    return held <= space
+    """Whether a job fits that keeps `states` and `activations` on each of `chips` chips, in bytes."""
+    return room_for(chip, job, chips).holds(states, activations)
 
 
 def system_limit(chip: Chip) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_training, measured_training
+from training_moat.calibrate import fit_stage, measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
@@ -232,7 +232,7 @@ def scaling(min_points: int = 3) -> pd.DataFrame:
     """
     families = tables.load("scaling_measurements")
     usable = measured_training.usable()
-    seconds = fit_training.predict_rows(usable, training_constants.load())
+    seconds = fit_stage.predict_rows(usable, training_constants.load())
     frame = usable.frame.assign(predicted_s=seconds)[
         ["config_id", "predicted_s", "step_seconds", "global_batch", "seq_len"]
     ]

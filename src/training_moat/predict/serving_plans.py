@@ -65,7 +65,8 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     if not isinstance(request, Mapping):
         raise InputError("expected an object with the fields of a serving case")
     requests.reject_unknown_fields(request, FIELDS)
-    model, chip = requests.model_of(request), requests.chip_of(request)
+    model = requests.weights_agree(requests.model_of(request))
+    chip = requests.chip_of(request)
     precision, notes = serving_formats.precision_of(request, chip)
     kv_precision = requests.choice(request, "kv_precision", KV_PRECISIONS) or "bf16"
     if requests.whole(request, "cp") not in (None, 1):
@@ -94,7 +95,9 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         software,
         **numbers,
         plans=candidate_plans(request, model, chip, job),
-        price_usd_per_chip_hour=requests.number(request, "price_usd_per_chip_hour"),
+        price_usd_per_chip_hour=requests.number(
+            request, "price_usd_per_chip_hour", 0.0, 1e6, above=True
+        ),
         notes=requests.model_notes(request) + _head_note(request, model) + notes + more,
     )
 
