@@ -69,12 +69,17 @@ def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pa
 
 
 def test_one_matmul_is_its_flops_plus_its_traffic():
-    """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth."""
+    """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth, less what a product of
+    side 8,192 moves for as many FLOPs: its rate holds that already."""
     found = training_step.matmul_seconds(
         4096, 8192, 1024, 989e12, 2.0, H100, replace(REAL, reread=1.0)
     )
     flops, values = 2 * 4096 * 8192 * 1024, 4096 * 8192 + 8192 * 1024 + 4096 * 1024
-    assert found == pytest.approx(flops / (0.75 * 989e12) + 2 * values / (0.8 * 3.35e12))
+    side = training_step.LARGE_PRODUCT
+    beyond = 2 * values - flops * 3 * 2 * side**2 / (2 * side**3)
+    assert found == pytest.approx(flops / (0.75 * 989e12) + beyond / (0.8 * 3.35e12))
+    large = training_step.matmul_seconds(side, side, side, 989e12, 2.0, H100, REAL)
+    assert large == pytest.approx(2 * side**3 / (0.75 * 989e12))
 
 
 @pytest.mark.parametrize("virtual", [1, 2, 4])

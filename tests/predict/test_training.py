@@ -246,7 +246,8 @@ def test_search_raises_for_a_bad_request_and_marks_what_does_not_fit():
 
 
 def test_gpt3_on_4096_a100s_is_laid_out_as_published_runs_are():
-    """Narayanan et al. 2021 and Korthikanti et al. 2022 ran it with tensor 8 inside the node and pipelines of 8 to 16."""
+    """Narayanan et al. 2021 and Korthikanti et al. 2022 ran it with tensor 8 inside the node and pipelines of 8 to 16;
+    MLPerf's and DGX Cloud's recipes with tensor 4."""
     best = training.search(
         {
             "model": "gpt3-175b",
@@ -257,7 +258,9 @@ def test_gpt3_on_4096_a100s_is_laid_out_as_published_runs_are():
         },
         top=10,
     )
-    assert any(answer["plan"]["tp"] == 8 and 4 <= answer["plan"]["pp"] <= 16 for answer in best[:3])
+    assert any(
+        answer["plan"]["tp"] in (4, 8) and 4 <= answer["plan"]["pp"] <= 16 for answer in best[:3]
+    )
     assert all(
         answer["plan"]["tp"] in (2, 4, 8) and answer["plan"]["micro_batch"] <= 4 for answer in best
     )
@@ -414,7 +417,7 @@ def test_the_answer_is_the_models_step_time():
         plan,
         training_constants.node(known, chip, "bf16"),
         training_constants.efficiency(
-            known, training_constants.kind(chip, "bf16", software.find(None))
+            known, training_constants.kind(chip, "bf16", software.find("megatron"))
         ),
     )
     assert training.predict([FULL])[0]["step_time_s"] == pytest.approx(step.total)

@@ -8,6 +8,7 @@ how they differ, so that no long table decides alone. There is no constant per r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +57,21 @@ def stages(rows: Rows) -> np.ndarray:
     return np.where(rows.frame["experts"].to_numpy() > 0, 3, np.where(nvidia, 1, 2))
 
 
-def parameter_keys(rows: Rows) -> list[Key]:
-    """The constants that these rows can speak to, generic ones first."""
+def broad_stacks(rows: Rows) -> dict[str, set[str]]:
+    """Classes of stacks with enough sources for a factor of their own: by their `dense` runs, and by those with `experts`."""
+    found = {}
+    for name, own in (
+        ("dense", rows.frame["experts"] == 0),
+        ("experts", rows.frame["experts"] > 0),
+    ):
+        sources = rows.frame[own].groupby("stack")["source"].nunique()
+        found[name] = set(sources.index[sources >= THIN_STACK])
+    return found
+
+
+def parameter_keys(rows: Rows, broad: Mapping[str, set[str]] | None = None) -> list[Key]:
+    """The constants that these rows can speak to, generic ones first; `broad`: see `broad_stacks` (default: of these rows)."""
+    broad = broad_stacks(rows) if broad is None else broad
     frame, stage = rows.frame, stages(rows)
     keys: list[Key] = [
         ("generic", "all", name)
@@ -75,7 +89,7 @@ def parameter_keys(rows: Rows) -> list[Key]:
             ("family", name, f"matmul_{item}") for item in sorted(width[family == name].unique())
         ]
     keys += [("chip", name, "matmul") for name in sorted(frame["chip_id"].unique())]
-    return keys + _software_keys(frame, stage)
+    return keys + _software_keys(frame, stage, broad)
 
 
 def widths(frame: pd.DataFrame) -> pd.Series:
@@ -85,19 +99,19 @@ def widths(frame: pd.DataFrame) -> pd.Series:
     return pd.Series([width_of(chips[chip], name) for chip, name in pairs], index=frame.index)
 
 
-def _software_keys(frame: pd.DataFrame, stage: np.ndarray) -> list[Key]:
+def _software_keys(
+    frame: pd.DataFrame, stage: np.ndarray, broad: Mapping[str, set[str]]
+) -> list[Key]:
     """A factor for every class of stacks with enough sources, and for every name about its class."""
     keys: list[Key] = []
-    sources = frame.groupby("stack")["source"].nunique()
     for name in sorted(set(frame["stack"]) - set(REFERENCE_KERNELS) - {"other"}):
-        if sources[name] >= THIN_STACK:
+        if name in broad["dense"]:
             keys += [("stack", name, "kernels"), ("stack", name, "matmul")]
     for name in sorted(set(frame["label"]) - {REFERENCE_STACK, "other"}):
         keys += [("software", name, "kernels"), ("software", name, "matmul")]
     with_experts = frame[stage == 3]
-    sources = with_experts.groupby("stack")["source"].nunique()
     for name in sorted(set(with_experts["stack"]) - {REFERENCE_STACK, "other"}):
-        if sources[name] >= THIN_STACK:
+        if name in broad["experts"]:
             keys.append(("stack", name, "expert"))
     for name in sorted(set(with_experts["label"]) - {REFERENCE_STACK, "other"}):
         keys.append(("software", name, "expert"))
@@ -118,10 +132,10 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
     settled: set[Key] = set()
     solved: list[Stage] = []
     stage = stages(rows)
-    home = _home(rows, stage)
+    home, broad = _home(rows, stage), broad_stacks(rows)
     for number in (1, 2, 3):
         part = rows.take(stage == number)
-        keys = [key for key in parameter_keys(part) if key not in settled]
+        keys = [key for key in parameter_keys(part, broad) if key not in settled]
         if keys:
             spread = Split(
                 part.frame["source"] + "/" + part.frame["chip_id"],

@@ -125,6 +125,11 @@ def accuracy(by: list[str]) -> pd.DataFrame:
     return table.join(counts).reset_index()
 
 
+def mean_errors(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute errors of the model and the fair constant by kind of run, as shares."""
+    return frame[list(ERROR_COLUMNS)].abs().groupby(frame["interval_kind"]).mean()
+
+
 def mape(source: str, column: str = "error") -> float:
     """Mean absolute percentage error on one source's rows, as a share."""
     frame = rows()

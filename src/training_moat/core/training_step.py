@@ -58,6 +58,8 @@ the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where
 
 LARGE_PRODUCT = 8192
 """Side of the product whose rate the constant `matmul` is: about where measured rates are highest (table matmul_maxima)."""
+HELD_SHARE = 0.2
+"""Most of a large product's time that its traffic can be, or its rate would be no compute rate."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,11 @@ def matmul_seconds(
     weights = value_bytes * inner * columns
     slow = node.weight_bytes_per_s
     source = where(slow > 0, slow, node.memory_bytes_per_s)
-    held = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
-    beyond = maximum(streams / node.memory_bytes_per_s + weights / source - held, 0.0)
-    return flops / (peak * eff.matmul) + eff.reread * beyond / eff.memory
+    computing = flops / (peak * eff.matmul)
+    moving = streams / node.memory_bytes_per_s + weights / source
+    large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
+    beyond = maximum(moving - minimum(large, HELD_SHARE * computing), 0.0)
+    return computing + eff.reread * beyond / eff.memory
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
