@@ -15,6 +15,7 @@ from training_moat.calibrate.measured_training import (
 )
 from training_moat.calibrate.measured_training import usable as runs
 from training_moat.core.memory import TrainingMemory, training_memory
+from training_moat.core.tiers import USABLE_SHARE
 from training_moat.core.units import GB
 from training_moat.predict import software
 from training_moat.predict import training_constants as known
@@ -99,7 +100,7 @@ def runs_that_fit() -> Rows:
 def fit_fused_reserve(rows: Rows) -> float:
     """Reserve bytes for stacks with fused attention: the most that lets all but `MISFITS` of the runs fit their
     chips. Their authors chose the largest micro-batch that fits, so the bound is close."""
-    room = known.USABLE_SHARE * capacity_bytes(rows.frame)
+    room = USABLE_SHARE["training"] * capacity_bytes(rows.frame)
     return max(float(np.quantile(room - predicted(rows).total, MISFITS)), 0.0)
 
 

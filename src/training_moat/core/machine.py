@@ -68,6 +68,14 @@ class Chip:
     supports_training: bool | None = None
     family: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
+    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tiers that hold a job's data as the maker uses the chip, fastest first, by job."""
+    streamed: frozenset[str] = frozenset()
+    """Jobs whose weights stream in from one store outside all chips while activations stay on the chip."""
+    largest_system: float | None = None
+    """Most chips that the maker says one system joins."""
+    domain_chips: float | None = None
+    """Chips of one scale-up domain, also where its bandwidth is not published."""
 
     def tier(self, name: str) -> Tier | None:
         """The tier of that name, or None where the chip lacks it."""

@@ -19,10 +19,10 @@ from training_moat.core.machine import Chip, Link
 from training_moat.core.units import BITS_PER_BYTE, BYTES_PER_VALUE, GB
 from training_moat.core.workload import active_params, expert_params_total, params
 from training_moat.predict import (
+    engines,
     serving,
     serving_batch,
     serving_constants,
-    serving_plans,
     training,
     training_constants,
 )
@@ -333,7 +333,7 @@ def _tokens_per_s(
     """Output tokens per second in 8 bit, or None where the caches of the batch find no room. `latency_s`
     replaces the measured time of a step without payload."""
     known = serving_constants.stored()
-    engine = serving_plans.usual_engine(chip, known)
+    engine = engines.usual_engine(chip, known)
     question = serving_batch.Question(
         model, chip, engine, "fp8", "bf16", batch, sequence, sequence, plan
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS, stage_layers
 from training_moat.core.training_step import StepTime
@@ -64,6 +65,7 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _reject_silent_chip(case: TrainingCase, constants: Constants) -> None:
     """Raise for a chip whose table lacks what a step time needs."""
+    tiers.home(case.chip, "training")
     known.node(constants, case.chip, case.precision)
 
 
@@ -186,7 +188,7 @@ def _notes(
     notes = []
     chip = case.chip
     if not found.fits[index]:
-        capacity = chip.main_memory.capacity_bytes * known.USABLE_SHARE / GIB
+        capacity = tiers.room_for(chip, "training", case.chips).space / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; one of the smallest"
         notes.append(
             f"{which} needs {total_gib:.1f} GiB a chip, {chip.id} offers {capacity:.1f} GiB; the time is hypothetical"

@@ -7,11 +7,12 @@ and plans point at them. Chips whose networks share a topology are timed in one 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
@@ -116,7 +117,7 @@ class _Held:
     states: np.ndarray
     factor: np.ndarray
     spare: np.ndarray
-    capacity: np.ndarray
+    room: tiers.Room
 
 
 def _sweep(cases: Sequence[TrainingCase], constants: Constants) -> list[Evaluated]:
@@ -146,10 +147,10 @@ def _sweep(cases: Sequence[TrainingCase], constants: Constants) -> list[Evaluate
     step = _full(model_of_step.step_time(model, plan, node, efficiency, held.states), count)
     model_flops = np.broadcast_to(model_of_step.model_flops_per_step(model, plan), count)
     hardware = np.broadcast_to(model_of_step.hardware_flops_per_step(model, plan), count)
-    fits = memory.total <= held.capacity
+    fits = held.room.holds(*_kinds(memory))
     plan = _full(plan, count)
     ends = np.cumsum(counts)
-    total, room = step.total, memory.total
+    total, room = step.total, held.room.decisive(*_kinds(memory))
     found = []
     for start, end in zip(ends - counts, ends, strict=True):
         cut = slice(int(start), int(end))
@@ -262,14 +263,14 @@ def _held(
                 case.state_bytes,
                 own.activation_factor,
                 own.spare_layers,
-                case.chip.main_memory.capacity_bytes * known.USABLE_SHARE,
+                *astuple(tiers.room_for(case.chip, "training", case.chips)),
             )
         )
-    whole, sharded, reserve, share, kept, master, states, factor, spare, capacity = np.array(
+    whole, sharded, reserve, share, kept, master, states, factor, spare, *room = np.array(
         rows, float
     )[owner].T
     gradient = np.where(plan.zero_stage >= 2, sharded, whole)
-    return _Held(gradient, reserve, share, kept, master, states, factor, spare, capacity)
+    return _Held(gradient, reserve, share, kept, master, states, factor, spare, tiers.Room(*room))
 
 
 def _weigh(model: Transformer, plan: Plan, held: _Held) -> TrainingMemory:
@@ -287,6 +288,12 @@ def _weigh(model: Transformer, plan: Plan, held: _Held) -> TrainingMemory:
     )
 
 
+def _kinds(memory: TrainingMemory) -> tuple[Any, Any]:
+    """(states, activations with the workspace) of runs."""
+    states = memory.weights + memory.gradients + memory.optimizer
+    return states, memory.activations + memory.workspace
+
+
 def _least_recomputation(
     cases: Sequence[TrainingCase], owner: np.ndarray, model: Transformer, plan: Plan, held: _Held
 ) -> Plan:
@@ -300,7 +307,10 @@ def _least_recomputation(
     if not free.any():
         return plan
     share = least_recompute_share(
-        model, plan, lambda trial: _weigh(model, trial, held).total, held.capacity
+        model,
+        plan,
+        lambda trial: held.room.decisive(*_kinds(_weigh(model, trial, held))),
+        held.room.space,
     )
     open_ = np.logical_and(free, plan.recompute >= 2)
     return replace(plan, recompute_share=np.where(open_, share, plan.recompute_share))

@@ -57,9 +57,6 @@ Hugging Face transformers, pull request 48163)."""
 HIGHEST_ATTENTION = 0.5
 """Attention at full count is twice what a fused kernel computes under the causal mask: at half of peak it reaches, by
 that count, all of it."""
-USABLE_SHARE = 0.97
-"""Share of the nominal capacity that a run can use: a card of 80 GB offers 79.1 GiB of them, one of 32 GB 31.75, and the
-driver's context takes some more before the first tensor."""
 EARLIEST, LATEST = 2023.0, 2027.0
 """Release dates beyond which the experts' progress is not extrapolated."""
 
