@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from training_moat.core.elementwise import Number, all_true, exp, log, where
+from training_moat.core.elementwise import Number, all_true, exp, log, maximum, where
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.units import SECONDS_PER_HOUR
 
@@ -39,7 +39,8 @@ class Lifecycle:
     test_time_multiplier: tokens computed per token counted (hidden thinking, parallel attempts).
     post_training_multiplier: pre-training plus post-training, in units of pre-training; >= 1.
     rollout_share: share of post-training time spent generating samples, which is inference work.
-    rnd_multiplier: all R&D compute in units of the training of the released model; >= 1.
+    rnd_multiplier: all R&D compute, post-training included, in units of pre-training; >= 1. Where
+        post-training alone is larger, that counts.
     custom_share: share of all training done by others for their own models, who would otherwise
         have used this one: training rises, the demand for tokens does not.
     training_mfu, inference_mfu: model FLOP/s reached over the peak, same peak format for both.
@@ -174,10 +175,10 @@ def training_cost(life: Lifecycle, definition: str, unit: str) -> Number:
     if definition not in DEFINITIONS:
         raise unknown("definition", definition, DEFINITIONS, "lifecycle")
     flop = training_flop(life.active_params, life.training_tokens) / (1.0 - life.custom_share)
-    if definition != "final_run":
+    if definition == "all_training":
         flop = flop * life.post_training_multiplier
     if definition == "all_rnd":
-        flop = flop * life.rnd_multiplier
+        flop = flop * maximum(life.rnd_multiplier, life.post_training_multiplier)
     return in_unit(
         flop, unit, life.training_mfu, life.training_peak_flops, life.training_usd_per_chip_hour
     )
