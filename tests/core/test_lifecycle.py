@@ -83,7 +83,9 @@ def test_definitions_only_ever_lower_the_ratio():
     life = deepseek(post_training_multiplier=1.4, rnd_multiplier=6.5)
     final, training, rnd = (lc.inference_ratio(life, d, "flop") for d in lc.DEFINITIONS)
     assert final == pytest.approx(1.4 * training)
-    assert training == pytest.approx(6.5 * rnd)
+    assert final == pytest.approx(6.5 * rnd)
+    heavy = deepseek(post_training_multiplier=9.0, rnd_multiplier=6.5)
+    assert lc.inference_ratio(heavy, "all_rnd", "flop") == pytest.approx(final / 9.0)
 
 
 def test_worse_utilisation_of_serving_raises_its_share_of_hours_not_of_flop():

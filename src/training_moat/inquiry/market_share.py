@@ -15,15 +15,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.core import lifecycle
-from training_moat.inquiry import (
-    chip_stock,
-    lab_ledgers,
-    market_evidence,
-    pooling,
-    published_splits,
-    uncertainty,
-)
+from training_moat.inquiry import chip_stock, lab_ledgers, market, pooling, published_splits
 
 Table = Callable[[str], pd.DataFrame]
 DRAWS = 4000
@@ -177,31 +169,30 @@ def volumes(year: int = LAST_KNOWN, seed: int = 0, table: Table = tables.load) -
     Columns: lab, tokens_t_per_day (today's volume in trillions), low, ratio, high (inference over all
     research at that volume), basis.
     """
-    day = market_evidence.deepseek(table)
-    frame = table("assumptions").set_index("name", drop=False)
-    research = uncertainty.of_row(frame.loc["rnd_multiplier"])
-    served = day.serving_chip_hours_per_day * lifecycle.DAYS_PER_YEAR / day.training_chip_hours
+    served = market.Case("deepseek", unit="chip_hours").answer().ratio
     books = lab_ledgers.shares(table=table).set_index(["organisation", "year"])
     machines = lab_ledgers.machines(table=table).set_index("organisation")
     world = share(year, TOGETHER, seed, table)
     tokens = table("tokens_served").set_index("row_id")["tokens_per_day"] / 1e12
-    openai, google = books.loc[("OpenAI", year)], machines.loc["Google"]
+    openai, google = books.loc[("OpenAI", LAST_KNOWN)], machines.loc["Google"]
+    ratios = {
+        ("Like DeepSeek", "T28"): (served.p05, served.median, served.p95),
+        ("Like OpenAI", "T22"): tuple(odds(openai[end]) for end in ("low", "share", "high")),
+        ("Like Google", "T04"): (odds(google["share"]),) * 3,
+        ("The world", "T45"): (odds(world.p05), odds(world.median), odds(world.p95)),
+    }
+    basis = (
+        "its machines in 2025, with the research of other labs",
+        "its books of 2025; tokens of the API alone",
+        "its energy of 2019 to 2021; tokens of late 2025",
+        "all ways together, 2025",
+    )
     rows = [
-        (
-            "Like DeepSeek",
-            day.tokens_per_day / 1e12,
-            served / research.p95,
-            served / research.median,
-        )
-        + (served / research.p05, "chip-hours; research of other labs"),
-        ("Like OpenAI", tokens["T22"], *(odds(openai[end]) for end in ("low", "share", "high")))
-        + ("books of 2025; tokens of the API alone",),
-        ("Like Google", tokens["T04"], *(odds(google["share"]),) * 3, "energy of 2019 to 2021"),
-        ("The world", tokens["T45"], odds(world.p05), odds(world.median), odds(world.p95))
-        + ("all ways together, 2025",),
+        {"lab": lab, "tokens_t_per_day": float(tokens[row]), "basis": words}
+        | dict(zip(("low", "ratio", "high"), found, strict=True))
+        for ((lab, row), found), words in zip(ratios.items(), basis, strict=True)
     ]
-    names = ["lab", "tokens_t_per_day", "low", "ratio", "high", "basis"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows)
 
 
 def odds(part: float) -> float:

@@ -34,11 +34,7 @@ def splits(table: Table = tables.load) -> pd.DataFrame:
         .set_index("split")
         .drop(columns=["source", "confirmed", "date", "notes"])
     )
-    frame = (
-        table("market_splits")
-        .drop(columns="definition")
-        .join(classes, on="row_id", rsuffix="_class")
-    )
+    frame = table("market_splits").drop(columns="definition").join(classes, on="row_id")
     # Of training and inference together: a budget may hold other things too.
     share = _share(frame["inference_to_training_ratio"]).fillna(frame["inference_share"])
     bounded = frame["ratio_low"].notna() | frame["ratio_high"].notna()
@@ -62,7 +58,7 @@ def market_statements(known_by: str | None = None, table: Table = tables.load) -
     governments. known_by: only those published before that day ("2024-10-09")."""
     frame = splits(table)
     frame = frame[(frame["scope"] == "market") & (frame["year"] >= 2022)]
-    frame = frame[~frame["house"].isin(UNPOOLED)]
+    frame = frame[~frame["house"].isin(UNPOOLED) & frame["measure"].notna()]
     if known_by is not None:
         # A date known to the year or month counts as its last day.
         last_day = frame["date"] + frame["date"].str.len().map({4: "-12-31", 7: "-31", 10: ""})
