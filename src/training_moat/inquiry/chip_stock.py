@@ -116,3 +116,18 @@ def tokens_of(which: int, table: Table = tables.load) -> float:
     return (
         float(served["tokens_per_day"].iloc[-1]) * lifecycle.DAYS_PER_YEAR if len(served) else 0.0
     )
+
+
+def explained(draws: int, seed: int = 0) -> pd.DataFrame:
+    """What the hours of all chips can be traced to, medians by year. Columns: year, work, share."""
+    rows = []
+    for which in YEARS:
+        found = year(which, draws, seed)
+        training, serving = float(np.median(found.training)), float(np.median(found.serving))
+        parts = {
+            "published training, research included": training,
+            "tokens counted": serving,
+            "neither: may be both": 1 - training - serving,
+        }
+        rows += [{"year": str(which), "work": name, "share": part} for name, part in parts.items()]
+    return pd.DataFrame(rows)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.inquiry import pooling
+from training_moat.inquiry.wording import between, percent
 
 Table = Callable[[str], pd.DataFrame]
 RESEARCH = {
@@ -217,3 +218,45 @@ def contrasts(table: Table = tables.load) -> pd.DataFrame:
         ("A smaller lab", "OpenAI to MiniMax, 2025", late, wide.share[small]),
     ]
     return pd.DataFrame(rows, columns=["change", "where", "before", "after"])
+
+
+def overview() -> pd.DataFrame:
+    """All labs that tell a split, oldest first, for a table. Columns: lab, period, share of inference (in
+    words), told in."""
+    frame = pd.concat([shares(), machines()]).sort_values(["year", "organisation"], kind="stable")
+    told = {"books": "dollars", "plan": "dollars, a plan", "machines": "energy, power or chips"}
+    words = [
+        f"at most {percent(row.high)}" if np.isnan(row.share) else between(row.low, row.high)
+        for row in frame.itertuples()
+    ]
+    return pd.DataFrame(
+        {
+            "lab": frame["organisation"],
+            "period": frame["period"],
+            "share of inference": words,
+            "told in": frame["kind"].map(told),
+        }
+    ).reset_index(drop=True)
+
+
+def moves() -> pd.DataFrame:
+    """The contrasts for a chart: change (with where), low, high, after."""
+    frame = contrasts()
+    ends = frame[["before", "after"]]
+    return pd.DataFrame(
+        {
+            "change": frame["change"] + " (" + frame["where"] + ")",
+            "before": frame["before"],
+            "after": frame["after"],
+            "low": ends.min(axis=1),
+            "high": ends.max(axis=1),
+        }
+    )
+
+
+def growth(item: str, lab: str = "OpenAI", first: int = 2024, last: int = 2025) -> float:
+    """Times by which a bill of a lab grew between two years, by the figures the ledger takes first."""
+    frame = ledger()
+    return float(
+        _reports(frame, lab, last, item).iloc[0] / _reports(frame, lab, first, item).iloc[0]
+    )

@@ -292,24 +292,6 @@ def tokens_for_ten(case: Case, ratio: float = TEN) -> Summary:
     return uncertainty.summary(needed / np.maximum(life.served_tokens, 1.0))
 
 
-def surface(
-    case: Case,
-    times: tuple[float, ...] = (0.1, 0.3, 1, 3, 10, 30, 100),
-    rnd_multipliers: tuple[float, ...] = (1, 2, 4, 7, 11),
-) -> pd.DataFrame:
-    """Inference's share over how much the lab serves (times today's) and how much research stands behind
-    its final runs; other inputs at their medians. Columns: times, rnd_multiplier, share."""
-    served, research = (
-        grid.ravel()
-        for grid in np.meshgrid(np.array(times, float), np.array(rnd_multipliers, float))
-    )
-    draws = {name: np.full(served.shape, value) for name, value in case.central.items()}
-    draws["served_tokens_t"] = served * draws["served_tokens_t"]
-    draws["rnd_multiplier"] = research
-    share = _share(case.counted("all_rnd", case.unit))(draws)
-    return pd.DataFrame({"times": served, "rnd_multiplier": research, "share": share})
-
-
 def rollouts(case: Case) -> tuple[Summary, Summary]:
     """Share of all work that an inference chip can do: serving alone, and with the samples that
     reinforcement learning generates inside training."""

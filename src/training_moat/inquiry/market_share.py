@@ -1,6 +1,6 @@
 """Inference's share of AI computing by year, three ways, tested on books that came out later.
 
-The three ways share no figure: what research houses say of the market (`published_splits`), what labs'
+The three ways share no figure about the split: what research houses say of the market (`published_splits`), what labs'
 books say (`lab_ledgers`), what the chips in use can have done (`chip_stock`). Ten times training is a
 share of ten elevenths.
 """
@@ -16,6 +16,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.inquiry import chip_stock, lab_ledgers, market, pooling, published_splits
+from training_moat.inquiry.wording import between, chance, percent
 
 Table = Callable[[str], pd.DataFrame]
 DRAWS = 4000
@@ -104,6 +105,33 @@ def _by_year(seed: int) -> pd.DataFrame:
 def by_year(seed: int = 0) -> pd.DataFrame:
     """Every way and year. Columns: year, way, p05, median, p95 (shares), larger, ten (chances), status."""
     return _by_year(seed).copy()
+
+
+def verdict(probability: float) -> str:
+    """A chance as the answer to a question: yes and no from nine in ten on, probably from two in three."""
+    for least, word in (
+        (0.9, "yes"),
+        (2 / 3, "probably"),
+        (1 / 3, "too close to call"),
+        (0.1, "probably not"),
+    ):
+        if probability >= least:
+            return word
+    return "no"
+
+
+def overview(seed: int = 0) -> pd.DataFrame:
+    """The share by year and way in words, and the two chances, for a table. Columns: year, status, one
+    per way (median and interval; blank where a way is silent), larger, ten times."""
+    frame = by_year(seed)
+    frame["words"] = [
+        f"{percent(row.median)} ({between(row.p05, row.p95)})" for row in frame.itertuples()
+    ]
+    wide = frame.pivot(index="year", columns="way", values="words").reindex(columns=list(KINDS))
+    last = frame[frame["way"] == TOGETHER].set_index("year")
+    chances = {"larger use?": last["larger"].map(chance), "ten times?": last["ten"].map(chance)}
+    status = last["status"].rename("what it is")
+    return pd.concat([status, wide, pd.DataFrame(chances)], axis=1).reset_index()
 
 
 def book_range(year: int) -> tuple[float, float]:
@@ -200,8 +228,40 @@ def odds(part: float) -> float:
     return float(part / (1 - part))
 
 
-def ten_needs(year: int, way: str = TOGETHER, seed: int = 0) -> float:
-    """Times by which serving would have to grow against training, from the median share, to be ten times."""
-    found = share(year, way, seed)
-    middle = found.median if found else np.nan
-    return 10.0 * (1 - middle) / middle
+def growth_to(target: float, year: int = LAST_KNOWN, seed: int = 0) -> float:
+    """Times by which serving must grow against training, from the middle of all ways together, to take
+    the share `target`."""
+    return odds(target) / odds(share(year, TOGETHER, seed).median)
+
+
+def percentiles(draws: np.ndarray) -> tuple[float, float, float]:
+    """5th, 50th and 95th percentile of draws."""
+    low, middle, high = (float(value) for value in np.percentile(draws, (5, 50, 95)))
+    return low, middle, high
+
+
+def points(logits: np.ndarray) -> float:
+    """A spread in logits (the middle of its draws) as percentage points at a share of one half."""
+    return float(100 * (1 / (1 + np.exp(-np.median(logits))) - HALF))
+
+
+def miss(test: pd.DataFrame) -> float:
+    """Mean distance of the medians of a back-test from the middle of the books, in percentage points."""
+    middle = (test["book_low"] + test["book_high"]) / 2
+    return float(100 * (test["median"] - middle).abs().mean())
+
+
+def back_test_shown(test: pd.DataFrame) -> pd.DataFrame:
+    """A back-test in words, for a table."""
+    rows = list(test.itertuples())
+    return pd.DataFrame(
+        {
+            "year": test["year"],
+            "known by": test["known_by"],
+            "way": test["way"],
+            "statements": test["statements"],
+            "said (5 to 95%)": [f"{percent(r.median)} ({between(r.p05, r.p95)})" for r in rows],
+            "the books": [between(r.book_low, r.book_high) for r in rows],
+            "inside": test["inside"],
+        }
+    )

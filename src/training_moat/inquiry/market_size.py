@@ -15,6 +15,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.inquiry import chip_stock, market_share
+from training_moat.inquiry.wording import between, digits, percent
 
 Table = Callable[[str], pd.DataFrame]
 
@@ -75,3 +76,31 @@ def startup(table: Table = tables.load) -> pd.Series:
     """The largest sales of a startup that the table knows: organisation, year, value (billions)."""
     frame = table("accelerator_spend")
     return frame[frame["route"] == "startup"].nlargest(1, "value").iloc[0]
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """`parts` in words, for a table."""
+    rows = list(frame.itertuples())
+    return pd.DataFrame(
+        {
+            "year": frame["year"],
+            "what it is": frame["status"],
+            "sales": [digits(row.sales) for row in rows],
+            "inference": [_words(r.inference, r.inference_p05, r.inference_p95) for r in rows],
+            "captive computing": [percent(row.captive) for row in rows],
+            "inference, not captive": [
+                _words(r.addressable, r.addressable_p05, r.addressable_p95) for r in rows
+            ],
+        }
+    )
+
+
+def _words(middle: float, low: float, high: float) -> str:
+    return f"{digits(middle)} ({between(low, high, digits)})"
+
+
+def long(frame: pd.DataFrame) -> pd.DataFrame:
+    """`parts` with one row per year and part, for a chart. Columns: year, part, billions."""
+    names = {"sales": "all sales", "inference": "inference", "addressable": "not captive"}
+    found = frame.melt("year", list(names), "part", "billions")
+    return found.assign(part=found["part"].map(names))

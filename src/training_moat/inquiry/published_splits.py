@@ -12,9 +12,11 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from training_moat.catalog import tables
 from training_moat.inquiry import pooling
+from training_moat.inquiry.wording import percent
 
 Table = Callable[[str], pd.DataFrame]
 GROUPS = ("house", "measure")
@@ -96,3 +98,40 @@ def effects(found: pooling.Pooled) -> pd.DataFrame:
                 {"group": group, "member": member, "p05": low, "median": middle, "p95": high}
             )
     return pd.DataFrame(rows)
+
+
+def shown() -> pd.DataFrame:
+    """The statements that are pooled, by the year they speak of, for a chart. Columns: statement (publisher,
+    year, measure), low, middle, high (shares of inference), says (point, range, at least, at most), made
+    (estimate or forecast), source."""
+    frame = market_statements().sort_values(["year", "publisher", "row_id"], kind="stable")
+    year = frame["year"].astype(int).astype(str)
+    name = frame["publisher"] + ", " + year + ": " + frame["measure"]
+    twice = name.duplicated(keep="first")
+    name = name.where(~twice, name + ", again")
+    middle = ((frame["low"] + frame["high"]) / 2).where(
+        frame["statement"] != "at least", frame["low"]
+    )
+    return pd.DataFrame(
+        {
+            "statement": name,
+            "low": frame["low"],
+            "middle": middle.where(frame["statement"] != "at most", frame["high"]),
+            "high": frame["high"],
+            "says": frame["statement"],
+            "made": frame["kind"].replace({"disclosure": "estimate"}),
+            "source": frame["source"],
+        }
+    ).reset_index(drop=True)
+
+
+def points_a_year(found: pooling.Pooled) -> float:
+    """How fast the average share moves, in percentage points a year at a share of one half."""
+    return float(100 * (expit(np.median(found.slope)) - 0.5))
+
+
+def title(frame: pd.DataFrame) -> str:
+    """Title of the chart of all statements (`shown`): what the highest point among them is."""
+    points = frame[frame["says"].isin(["point", "range"])]
+    top = points.loc[points["high"].idxmax()]
+    return f"The highest share that anybody puts a number on is {percent(top['high'])} ({top['statement']})"
