@@ -243,3 +243,13 @@ def test_makers_sales_leave_networking_out_once():
     sales = market_size.sales().set_index("year")
     assert sales.loc[2025, "low"] == pytest.approx(162.33 + 20.0)
     assert sales.loc[2024, "low"] == pytest.approx(102.29 + 5.0 + 12.12)
+
+
+def test_a_forecast_that_sales_have_passed_counts_no_longer():
+    sales = market_size.sales().set_index("year")
+    assert sales.loc[2026, "figures"] == 1 and sales.loc[2026, "middle"] == pytest.approx(356)
+
+
+def test_the_draws_have_settled():
+    middles = [np.median(published_splits.pooled(None, seed).average(2025)) for seed in (1, 2, 3)]
+    assert max(middles) - min(middles) < 0.02

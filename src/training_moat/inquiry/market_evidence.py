@@ -10,6 +10,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
+from training_moat.inquiry.wording import between, digits
 
 HALF_YEAR_DAYS = 183.0
 DEEPSEEK_DAY = "deepseek-2025-02"
@@ -189,21 +190,7 @@ def custom_models() -> pd.DataFrame:
     """
     frame = tables.load("custom_models")
     frame = frame[frame["confirmed"] != "no"]
-    spread = (
-        frame["value_low"].map("{:,.4g}".format)
-        + " to "
-        + frame["value_high"].map("{:,.4g}".format)
-    )
-    value = (
-        frame["value"]
-        .map("{:,.4g}".format)
-        .where(
-            frame["value"].notna(),
-            spread.where(
-                frame["value_low"].notna(), "below " + frame["value_high"].map("{:,.4g}".format)
-            ),
-        )
-    )
+    value = [_spread(row.value, row.value_low, row.value_high) for row in frame.itertuples()]
     return pd.DataFrame(
         {
             "who": frame["organisation"],
@@ -214,3 +201,10 @@ def custom_models() -> pd.DataFrame:
             "source": frame["source"],
         }
     ).reset_index(drop=True)
+
+
+def _spread(value: float, low: float, high: float) -> str:
+    """A number, a range or an upper bound in words."""
+    if pd.notna(value):
+        return digits(value, 4)
+    return between(low, high, digits) if pd.notna(low) else f"below {digits(high)}"

@@ -122,16 +122,20 @@ def verdict(probability: float) -> str:
 
 def overview(seed: int = 0) -> pd.DataFrame:
     """The share by year and way in words, and the two chances, for a table. Columns: year, status, one
-    per way (median and interval; blank where a way is silent), larger, ten times."""
+    per way (median and interval; blank where a way is silent), the two verdicts."""
     frame = by_year(seed)
     frame["words"] = [
         f"{percent(row.median)} ({between(row.p05, row.p95)})" for row in frame.itertuples()
     ]
     wide = frame.pivot(index="year", columns="way", values="words").reindex(columns=list(KINDS))
     last = frame[frame["way"] == TOGETHER].set_index("year")
-    chances = {"larger use?": last["larger"].map(chance), "ten times?": last["ten"].map(chance)}
+    chances = {
+        f"{name}?": [f"{verdict(value)} ({chance(value)})" for value in last[column]]
+        for name, column in (("larger use", "larger"), ("ten times", "ten"))
+    }
     status = last["status"].rename("what it is")
-    return pd.concat([status, wide, pd.DataFrame(chances)], axis=1).reset_index()
+    found = pd.concat([status, wide, pd.DataFrame(chances, index=last.index)], axis=1)
+    return found.rename_axis("year").reset_index().astype({"year": str})
 
 
 def book_range(year: int) -> tuple[float, float]:
@@ -256,7 +260,7 @@ def back_test_shown(test: pd.DataFrame) -> pd.DataFrame:
     rows = list(test.itertuples())
     return pd.DataFrame(
         {
-            "year": test["year"],
+            "year": test["year"].astype(str),
             "known by": test["known_by"],
             "way": test["way"],
             "statements": test["statements"],

@@ -21,17 +21,19 @@ Table = Callable[[str], pd.DataFrame]
 
 
 def sales(table: Table = tables.load) -> pd.DataFrame:
-    """Sales of AI accelerators by year: the makers' own added up and every house's estimate.
+    """Sales of AI accelerators by year: the makers' own added up and every house's figure. A forecast that
+    the makers' own sales of its year have passed is left out.
 
     Columns: year, low, middle, high (billions of dollars: lowest, median and highest of them), figures
     (how many), status (estimate, forecast).
     """
     frame = table("accelerator_spend")
-    whole = frame[frame["route"] == "all"][["year", "value"]]
     makers = frame[frame["route"].isin(["merchant", "captive"])]
     networking = makers["item"] == "data-centre revenue"
-    own = makers[~networking].groupby("year", as_index=False)["value"].sum()
-    both = pd.concat([whole, own])
+    own = makers[~networking].groupby("year")["value"].sum()
+    whole = frame[frame["route"] == "all"]
+    passed = (whole["kind"] == "forecast") & (whole["value"] < whole["year"].map(own).fillna(0.0))
+    both = pd.concat([whole.loc[~passed, ["year", "value"]], own.reset_index()])
     found = both.groupby("year")["value"].agg(["min", "median", "max", "size"]).reset_index()
     found.columns = ["year", "low", "middle", "high", "figures"]
     known = found["year"] <= market_share.LAST_KNOWN
@@ -83,7 +85,7 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
     rows = list(frame.itertuples())
     return pd.DataFrame(
         {
-            "year": frame["year"],
+            "year": frame["year"].astype(str),
             "what it is": frame["status"],
             "sales": [digits(row.sales) for row in rows],
             "inference": [_words(r.inference, r.inference_p05, r.inference_p95) for r in rows],

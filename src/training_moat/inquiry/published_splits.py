@@ -106,7 +106,10 @@ def shown() -> pd.DataFrame:
     (estimate or forecast), source."""
     frame = market_statements().sort_values(["year", "publisher", "row_id"], kind="stable")
     year = frame["year"].astype(int).astype(str)
-    name = frame["publisher"] + ", " + year + ": " + frame["measure"]
+    short = frame["publisher"].replace(
+        {"China National Data Administration": "China's data office"}
+    )
+    name = short + ", " + year + ": " + frame["measure"]
     twice = name.duplicated(keep="first")
     name = name.where(~twice, name + ", again")
     middle = ((frame["low"] + frame["high"]) / 2).where(
