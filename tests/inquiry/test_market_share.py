@@ -253,3 +253,14 @@ def test_a_forecast_that_sales_have_passed_counts_no_longer():
 def test_the_draws_have_settled():
     middles = [np.median(published_splits.pooled(None, seed).average(2025)) for seed in (1, 2, 3)]
     assert max(middles) - min(middles) < 0.02
+
+
+def test_other_choices_move_the_larger_use_and_never_ten_times_but_in_the_dark():
+    found = market_share.variants(market_share.LAST_KNOWN).set_index("choice")
+    assert len(found) == 8
+    open_to_ten = found.index[found["ten"] >= 0.1].tolist()
+    assert open_to_ten == ["all untraced chips serve"]
+    verdicts = set(found["larger"].map(market_share.verdict))
+    assert {"yes", "no", "too close to call"} <= verdicts
+    early = market_share.variants(2022)
+    assert "labs with books alone" not in set(early["choice"])

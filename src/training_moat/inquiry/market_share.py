@@ -138,6 +138,49 @@ def overview(seed: int = 0) -> pd.DataFrame:
     return found.rename_axis("year").reset_index().astype({"year": str})
 
 
+def variants(year: int, seed: int = 0) -> pd.DataFrame:
+    """The share of a year under other choices of ours: a way left out, houses at their average, only the
+    labs with books, every chip that nobody can trace training or serving.
+
+    Columns: choice, p05, median, p95, larger, ten (chances). A choice that says nothing of the year is
+    left out.
+    """
+    ways = {way: draws_of(year, way, seed) for way in (STATEMENTS, BOOKS, CHIPS)}
+    known = {way: found for way, found in ways.items() if found is not None}
+    cases = {"all ways together": np.concatenate(list(known.values()))}
+    for way in known:
+        rest = [found for other, found in known.items() if other != way]
+        cases |= {f"without {way}": np.concatenate(rest)} if rest else {}
+    cases["houses at their average"] = published_splits.pooled(None, seed).average(year)
+    cases["labs with books alone"] = lab_ledgers.disclosed(year, DRAWS, seed)
+    if CHIPS in known:
+        stock = chip_stock.year(year, DRAWS, seed)
+        cases |= {
+            "all untraced chips train": stock.serving,
+            "all untraced chips serve": stock.ceiling,
+        }
+    rows = []
+    for choice, found in cases.items():
+        if found is not None:
+            row = {"choice": choice} | dict(
+                zip(("p05", "median", "p95"), percentiles(found), strict=True)
+            )
+            chances = {"larger": np.mean(found > HALF), "ten": np.mean(found >= TEN_TIMES)}
+            rows.append(row | {name: float(value) for name, value in chances.items()})
+    return pd.DataFrame(rows)
+
+
+def variants_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """`variants` in words, for a table."""
+    rows = list(frame.itertuples())
+    share = [f"{percent(row.median)} ({between(row.p05, row.p95)})" for row in rows]
+    verdicts = {
+        name: [f"{verdict(value)} ({chance(value)})" for value in frame[column]]
+        for name, column in (("larger use?", "larger"), ("ten times?", "ten"))
+    }
+    return pd.DataFrame({"choice": frame["choice"], "share": share} | verdicts)
+
+
 def book_range(year: int) -> tuple[float, float]:
     """Lowest and highest share that OpenAI's books allow for a year, over the counts of research that
     include all of it and over conflicting reports."""
