@@ -92,7 +92,22 @@ def bearing(width_words, value):
     return change
 
 
-TEN_TIMES = assumption(served_tokens_t=(200_000.0, 400_000.0, 800_000.0))
+TEN_TIMES = {
+    "market_splits": chained(
+        column("inference_to_training_ratio", 900.0), column("inference_share", 900 / 901)
+    ),
+    "split_classes": chained(
+        column("ratio_low", np.nan), where("house", "analyst", ratio_high=2000.0, ratio_low=900.0)
+    ),
+    "lab_ledgers": chained(
+        where("item", "inference_compute", value=1000.0),
+        where("item", "cost_of_revenue", value=1000.0),
+        where("item", "training_compute", value=1e-6),
+    ),
+    "training_runs": scaled("training_flop", 1e-3),
+    "tokens_served": scaled("tokens_per_day", 1e3),
+}
+"""Tables in which every way to the market's split says far more than ten times."""
 
 OPPOSITE = {
     "C01": ("partly", altered(startup_events=where("row_id", "E50", direction="both"))),
@@ -107,11 +122,8 @@ OPPOSITE = {
     "C04": ("supported", altered(startup_events=where("row_id", "E02", direction="training"))),
     "C05": ("contradicted", altered(startup_events=where("row_id", "E10", direction="inference"))),
     "C06": ("supported", altered(startup_events=without("row_id", "E47|E54"))),
-    "C07": ("supported", altered(assumptions=TEN_TIMES)),
-    "C08": (
-        "supported",
-        altered(assumptions=TEN_TIMES, split_classes=where("house", "analyst", ratio_high=20.0)),
-    ),
+    "C07": ("supported", altered(**TEN_TIMES)),
+    "C08": ("supported", altered(**TEN_TIMES)),
     "C09": (
         "supported",
         altered(market_splits=where("definition", "final runs within", training_share=0.9)),
@@ -121,7 +133,7 @@ OPPOSITE = {
         "contradicted",
         altered(
             disclosed_service=scaled("mean_nodes", 0.01),
-            assumptions=assumption(served_tokens_t=(0.01, 0.02, 0.03)),
+            assumptions=assumption(active_params_b=(0.01, 0.02, 0.03)),
         ),
     ),
     "C12": (
@@ -348,13 +360,7 @@ def test_the_first_page_reads_the_same_findings(findings):
     assert set(table["verdict"]) <= set(claims.VERDICTS)
     assert (table[["number", "threshold", "flips", "link"]].map(len) > 0).all().all()
     assert table.set_index("argument").loc["market", "probability"] == findings["C08"].probability
-    turned = claims.verdict_table(
-        claims.evaluate(
-            altered(
-                assumptions=TEN_TIMES, split_classes=where("house", "analyst", ratio_high=20.0)
-            )()
-        )
-    )
+    turned = claims.verdict_table(claims.evaluate(altered(**TEN_TIMES)()))
     assert turned.set_index("argument").loc["market", "verdict"] == "supported"
 
 

@@ -5,44 +5,39 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import Evidence, Measured, counted, keys, measures
 from training_moat.core import lifecycle
-from training_moat.inquiry import market, market_evidence, uncertainty
+from training_moat.inquiry import market, market_evidence, market_share, uncertainty
 
 HALF_YEAR_DAYS = market_evidence.HALF_YEAR_DAYS
 
 
-def case_of(evidence: Evidence) -> market.Case:
-    """The market case with the evidence's own table of assumptions."""
-    return market.Case(frame=evidence.table("assumptions").set_index("name", drop=False))
+YEAR = market_share.LAST_KNOWN
+MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
 
-def _ratio(evidence: Evidence, threshold: float) -> Measured:
-    case = case_of(evidence)
-    found = uncertainty.summary(case.ratio(case.drawn))
-    chance = uncertainty.probability_above(
-        case.ratio, case.inputs, threshold, case.draws, case.seed
-    )
-    frame = evidence.table("assumptions")
-    return Measured(
-        found.median,
-        found.p05,
-        found.p95,
-        chance.value,
-        keys(frame, "assumptions", "name"),
-        cited(frame),
-    )
+def _market(evidence: Evidence, threshold: float) -> Measured:
+    """Inference over training in the AI computing of the last known year, all ways together."""
+    table = evidence.table if evidence.replaced else tables.load
+    draws = market_share.draws_of(YEAR, market_share.TOGETHER, table=table)
+    ratio = draws / (1 - draws)
+    low, middle, high = (float(value) for value in np.percentile(ratio, (5, 50, 95)))
+    frames = {name: evidence.table(name) for name in MARKET_TABLES}
+    rows = [keys(frames[name], name) for name in ("market_splits", "lab_ledgers")]
+    chance = float(np.mean(ratio >= threshold))
+    return Measured(middle, low, high, chance, rows[0] + rows[1], cited(*frames.values()))
 
 
 @measures("C08", "model_ten")
-def model_reaches_ten(evidence: Evidence) -> Measured:
-    return _ratio(evidence, market.TEN)
+def inference_is_ten_times(evidence: Evidence) -> Measured:
+    return _market(evidence, market.TEN)
 
 
 @measures("C07", "larger")
 def inference_is_larger(evidence: Evidence) -> Measured:
-    return _ratio(evidence, 1.0)
+    return _market(evidence, 1.0)
 
 
 def analysts(evidence: Evidence) -> pd.DataFrame:
@@ -113,7 +108,7 @@ def disclosed_days(evidence: Evidence) -> Measured:
 
 @measures("C11", "modelled_days")
 def modelled_days(evidence: Evidence) -> Measured:
-    case = case_of(evidence)
+    case = market.Case(frame=evidence.table("assumptions").set_index("name", drop=False))
     days = lifecycle.break_even_days(market.life_of(case.drawn), "final_run", "dollars")
     found = uncertainty.summary(days)
     frame = evidence.table("assumptions")

@@ -40,8 +40,9 @@ def headline(table: pd.DataFrame) -> str:
     market = table.set_index("argument").loc["market"]
     chance = Probability(float(market["probability"]), 0.0).percent()
     return (
-        f"Of the article's four arguments, {'; '.join(parts)}. Serving a heavily used model costs **{market['number']}** what its lab spends on "
-        f"training, research included (90% range {market['range']}); the chance that it is ten times is {chance}."
+        f"Of the article's four arguments, {'; '.join(parts)}. In 2025 inference took **{market['number']}** the AI "
+        f"computing that training took, research included (90% range {market['range']}); the chance that it is "
+        f"ten times is {chance}."
     )
 
 
