@@ -102,9 +102,8 @@ def test_every_sentence_is_asserted_beside_it(path):
     cells = code_cells(path)
     for cell, after in zip(cells, [*cells[1:], None]):
         if "figures.sentence(" in cell.source:
-            assert "assert " in cell.source or (after is not None and "assert " in after.source), (
-                cell.source
-            )
+            beside = cell.source + (after.source if after is not None else "")
+            assert re.search(r"\bassert |\bexpect\(", beside), cell.source
 
 
 def test_what_a_cell_computes_for_the_reader_is_its_last_statement(path):
