@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
+from training_moat.inquiry import chronicle
 
 TRAINS = ("training", "both")
 STATEMENTS = ("launch", "claim", "positioning", "benchmark", "pivot", "deployment", "training run")
 """Kinds of event in which a company itself says or shows what its chip is for."""
-NOT_STARTUPS = (
-    "NVIDIA|Nvidia|Intel|Google|AMD|Huawei|Microsoft|Meta|OpenAI|MLCommons|zach.be|Amazon|AWS|Qualcomm"
-    "|Anthropic|China Telecom|Zhipu|Moonshot|Mistral|Meituan"
-)
-"""Large chip makers, clouds, laboratories and reporters among the companies of the events."""
 
 
 def events(
     evidence: Evidence, company: str = "", since: str = "", before: str = "9999", kinds: str = ""
 ) -> pd.DataFrame:
-    """Events read in some source, of companies whose name begins with `company`, from `since` up to but not
-    including `before` (dates compare as text, so "2025" covers the whole year before "2026"). kinds: one
-    event type, or "statements"."""
-    frame = evidence.table("startup_events")
-    frame = frame[frame["confirmed"].isin(["yes", "secondary"])]
-    frame = frame[frame["company"].str.startswith(company)]
+    """Events of companies whose name begins with `company`, from `since` up to but not including `before`
+    (dates compare as text, so "2025" covers the whole year before "2026"). kinds: one event type, or
+    "statements"; company: "startups" for all of them."""
+    frame = chronicle.events(evidence.table)
+    if company == "startups":
+        frame = frame[chronicle.of_makers(frame, chronicle.startups(evidence.table))]
+    else:
+        frame = frame[frame["company"].str.startswith(company)]
     frame = frame[(frame["date"] >= since) & (frame["date"] < before)]
     wanted = STATEMENTS if kinds == "statements" else (kinds,)
     return frame[frame["event_type"].isin(wanted)] if kinds else frame
 
 
-def startups(frame: pd.DataFrame) -> pd.DataFrame:
-    """The events of startups: of none of the large companies."""
-    return frame[~frame["company"].str.match(NOT_STARTUPS)]
+def rows_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The rows of events as table:key; later events stand in a table of their own."""
+    later = frame["row_id"].str.startswith("H")
+    return tuple(later.map({True: "history_events:", False: "startup_events:"}) + frame["row_id"])
+
+
+def told(frame: pd.DataFrame, value: float | None = None, note: str = "") -> Measured:
+    """The number of some events, or a value computed from them, with their rows and sources."""
+    number = float(len(frame)) if value is None else value
+    return Measured(number, rows=rows_of(frame), sources=cited(frame), note=note)
 
 
 def points(frame: pd.DataFrame, direction: str) -> pd.Series:
@@ -48,14 +54,15 @@ def event_share(evidence: Evidence, direction: str, **which: str) -> Measured:
     """Share of a company's events that point to a direction. The events on record are a sample of what the
     company said, so the share has an interval."""
     frame = events(evidence, **which)
-    return share(frame, points(frame, direction), "startup_events", sampled=True)
+    found = share(frame, points(frame, direction), "", sampled=True)
+    return replace(found, rows=rows_of(frame))
 
 
 @measure("event_count")
 def event_count(evidence: Evidence, direction: str, **which: str) -> Measured:
     """Number of a company's events that point to a direction."""
     frame = events(evidence, **which)
-    return counted(frame[points(frame, direction)], "startup_events")
+    return told(frame[points(frame, direction)])
 
 
 @measure("event_sources")
@@ -63,24 +70,23 @@ def event_sources(evidence: Evidence, direction: str, **which: str) -> Measured:
     """Number of sources that report a company's events of a direction."""
     frame = events(evidence, **which)
     frame = frame[points(frame, direction)]
-    return counted(frame, "startup_events", float(len(cited(frame))))
+    return told(frame, float(len(cited(frame))))
 
 
 @measure("companies_training")
 def companies_training(evidence: Evidence, besides: str, **which: str) -> Measured:
     """Startups other than one with a confirmed step in training."""
-    frame = startups(events(evidence, kinds="statements", **which))
+    frame = events(evidence, "startups", kinds="statements", **which)
     frame = frame[points(frame, "training") & ~frame["company"].str.startswith(besides)]
-    return counted(frame, "startup_events", float(frame["company"].nunique()))
+    return told(frame, float(frame["company"].nunique()))
 
 
 @measure("reasons_given")
 def reasons_given(evidence: Evidence, said: str) -> Measured:
     """Startups on record that gave one of the article's reasons for leaving training aside, found by words."""
-    frame = startups(events(evidence))
+    frame = events(evidence, "startups")
     frame = frame[frame["event"].str.contains(said)]
-    note = "startups that said why"
-    return counted(frame, "startup_events", float(frame["company"].nunique()), note)
+    return told(frame, float(frame["company"].nunique()), "startups that said why")
 
 
 def raised_musd(text: str) -> float | None:
@@ -97,11 +103,11 @@ def raised_musd(text: str) -> float | None:
 @measure("funding_rank")
 def funding_rank(evidence: Evidence, company: str, before: str) -> Measured:
     """Rank of a startup by the largest sum that its events name before a date."""
-    frame = startups(events(evidence, before=before))
+    frame = events(evidence, "startups", before=before)
     frame = frame[frame["event_type"].isin(["funding", "acquisition"])]
     frame = frame.assign(sum_musd=frame["event"].map(raised_musd)).dropna(subset="sum_musd")
     best = frame.groupby("company")["sum_musd"].max().rank(ascending=False)
-    return counted(frame, "startup_events", float(best[company])) if company in best else NOTHING
+    return told(frame, float(best[company])) if company in best else NOTHING
 
 
 @measure("laid_off")
@@ -110,7 +116,7 @@ def laid_off(evidence: Evidence, company: str, **which: str) -> Measured:
     frame = events(evidence, company, kinds="layoff", **which)
     found = [re.search(r"(\d+) of ~?(\d+)", text) for text in frame["event"]]
     shares = [int(one[1]) / int(one[2]) for one in found if one]
-    return counted(frame, "startup_events", shares[0]) if shares else NOTHING
+    return told(frame, shares[0]) if shares else NOTHING
 
 
 def nvidia_rounds(evidence: Evidence, suite: str) -> pd.DataFrame:
@@ -164,27 +170,24 @@ def others_do_both(evidence: Evidence) -> Measured:
 
 
 def startup_vendors(evidence: Evidence) -> list[str]:
-    """Chip makers of the chips table that are startups in the table of events."""
-    companies = set(startups(evidence.table("startup_events"))["company"])
-    vendors = evidence.table("chips")["vendor"].unique()
-    return sorted(vendor for vendor in vendors if vendor in companies)
-
-
-def on_startup_chips(evidence: Evidence, runs: pd.DataFrame) -> pd.Series:
-    """Whether each run's hardware names a startup's chip."""
-    names = "|".join(re.escape(name) for name in startup_vendors(evidence))
-    return runs["hardware"].str.contains(names, case=False, na=False)
+    """Startups that have a chip in the chips table."""
+    vendors = set(evidence.table("chips")["vendor"])
+    return sorted(vendors & set(chronicle.startups(evidence.table)))
 
 
 @measure("largest_startup_run")
-def largest_startup_run(evidence: Evidence) -> Measured:
+def largest_startup_run(evidence: Evidence, since: str = "") -> Measured:
     """Training compute of the largest known run on a startup's chips over that of the largest known run."""
-    runs = evidence.table("training_runs").dropna(subset=["training_flop", "hardware"])
-    own = runs[on_startup_chips(evidence, runs)]
-    top = pd.concat([runs.nlargest(1, "training_flop"), own.nlargest(3, "training_flop")])
+    runs = chronicle.runs(evidence.table).dropna(subset="training_flop")
+    runs = runs[runs["date"] >= since]
+    own = runs[runs["maker_kind"] == "startup"].nlargest(3, "training_flop")
+    top = pd.concat([runs.nlargest(1, "training_flop"), own])
     largest = float(own["training_flop"].max()) if len(own) else 0.0
-    note = "every startup with a known run"
-    return counted(top, "training_runs", largest / float(runs["training_flop"].max()), note)
+    told = f"; the largest is {own['model'].iloc[0]} on {own['maker'].iloc[0]}" if len(own) else ""
+    return Measured(
+        largest / float(runs["training_flop"].max()), rows=tuple(top["table"] + ":" + top["row_id"]),
+        sources=cited(top), note=f"every startup with a known run{told}",
+    )  # fmt: skip
 
 
 @measure("startups_in_mlperf")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
-from training_moat.claims.history_strand import startup_vendors
+from training_moat.claims.history_strand import events, startup_vendors, told
 from training_moat.core.memory import (
     FP32_GRADIENT_BYTES,
     OPTIMIZER_BYTES,
@@ -18,7 +18,7 @@ from training_moat.core.memory import (
 from training_moat.core.plan import Plan
 from training_moat.core.units import GB
 from training_moat.core.workload import kv_values_per_token, params
-from training_moat.inquiry import races
+from training_moat.inquiry import chronicle, races
 
 REFERENCE_MODEL = "llama3.1-70b"
 REFERENCE_CHIP = "h100-sxm"
@@ -92,12 +92,12 @@ def kv_cache(evidence: Evidence, users: str, tokens: str) -> Measured:
 
 @measure("runs_with_memory")
 def runs_with_memory(evidence: Evidence, column: str) -> Measured:
-    """Share of notable training runs whose chips have a kind of memory."""
+    """Share of known training runs whose chips have a kind of memory."""
     chips = evidence.table("chips").set_index("id")
-    runs = evidence.table("training_runs").dropna(subset="chip_id")
-    has = runs["chip_id"].map(chips[column]) > 0
-    note = "chips of notable training runs"
-    return replace(share(runs, has, "training_runs", sampled=True), note=note)
+    runs = chronicle.runs(evidence.table).dropna(subset="chip_id")
+    found = share(runs, runs["chip_id"].map(chips[column]) > 0, "", sampled=True)
+    rows = tuple(runs["table"] + ":" + runs["row_id"])
+    return replace(found, rows=rows, note="chips of known training runs")
 
 
 @measure("without_hbm")
@@ -112,12 +112,11 @@ def without_hbm(evidence: Evidence, who: str) -> Measured:
 def supply_reports(evidence: Evidence) -> Measured:
     """Reports of a startup that was refused HBM or could not integrate it. No report in the table is no
     evidence, not evidence of none."""
-    frame = evidence.table("startup_events")
-    frame = frame[frame["company"].isin(startup_vendors(evidence))]
+    frame = events(evidence, "startups")
     words = frame["event"] + " " + frame["notes"].fillna("")
-    told = "shortage|refus|unable|could not|allocation"
-    frame = frame[words.str.contains("HBM") & words.str.contains(told, case=False)]
-    return counted(frame, "startup_events") if len(frame) else NOTHING
+    pattern = "shortage|refus|unable|could not|allocation"
+    frame = frame[words.str.contains("HBM") & words.str.contains(pattern, case=False)]
+    return told(frame) if len(frame) else NOTHING
 
 
 @measure("dram_over")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
-from training_moat.claims.history_strand import events, startup_vendors, startups
+from training_moat.claims.history_strand import events, startup_vendors, told
 from training_moat.claims.memory_strand import REFERENCE_CHIP, chip, of_model
 from training_moat.core.collectives import all_reduce_wire_s
 from training_moat.core.errors import InputError
@@ -69,8 +69,8 @@ def pipeline_bytes(evidence: Evidence, chips: str) -> Measured:
 def gpu_layouts(evidence: Evidence) -> Measured:
     """Share of measured ways to serve on several chips that are pure pipelines. Nearly all rows are graphics
     chips and Trainium in benchmarks."""
-    told = evidence.table("serving_measurements"), evidence.table("serving_inferencex")
-    frame = layouts.measured(*told)
+    tables = evidence.table("serving_measurements"), evidence.table("serving_inferencex")
+    frame = layouts.measured(*tables)
     found = share(frame, frame["pure"], "", sampled=True)
     rows = tuple(frame["table"] + ":" + frame["row_id"])
     return replace(found, rows=rows, note="graphics chips and Trainium in benchmarks")
@@ -86,8 +86,8 @@ def startup_layouts(evidence: Evidence) -> Measured:
     )
     first = frame.drop_duplicates("vendor").set_index("vendor").loc[pure.index].reset_index()
     found = share(first, pd.Series(pure.to_numpy(), first.index), "serving_layouts", sampled=True)
-    told = f"{', '.join(pure.index[pure])} passes on; not {', '.join(pure.index[~pure])}"
-    return replace(found, rows=keys(frame, "serving_layouts"), sources=cited(frame), note=told)
+    note = f"{', '.join(pure.index[pure])} passes on; not {', '.join(pure.index[~pure])}"
+    return replace(found, rows=keys(frame, "serving_layouts"), sources=cited(frame), note=note)
 
 
 @measure("expert_group")
@@ -124,12 +124,12 @@ def startup_links(evidence: Evidence) -> Measured:
 @measure("startups_that_serve")
 def startups_that_serve(evidence: Evidence) -> Measured:
     """Startups with a confirmed inference service or deal."""
-    frame = startups(events(evidence))
+    frame = events(evidence, "startups")
     sold = frame["event_type"].isin(["launch", "pivot", "deal"]) & (
         frame["direction"] == "inference"
     )
     frame = frame[sold & frame["company"].isin(startup_vendors(evidence))]
-    return counted(frame, "startup_events", float(frame["company"].nunique()))
+    return told(frame, float(frame["company"].nunique()))
 
 
 def years_between(first: str, last: str) -> float:
