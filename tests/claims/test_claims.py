@@ -101,7 +101,8 @@ OPPOSITE = {
     "C03": (-1, altered(startup_events=where("company", "SambaNova", direction="training"))),
     "C04": (1, altered(startup_events=where("company", "Groq", direction="training"))),
     "C05": (1, altered(startup_events=where("company", "Cerebras", direction="inference"))),
-    "C06": (1, altered(startup_events=lambda frame: frame[frame["company"].eq("SambaNova")])),
+    "C06": (1, altered(startup_events=where("company", "", direction="inference"),
+                       history_events=where("company", "", direction="inference"))),
     "C07": (-1, altered(startup_events=column("event", "no reason given"))),
     "C08": (1, altered(split_classes=where("house", "analyst", ratio_high=20.0))),
     "C09": (-1, altered(disclosed_service=chained(

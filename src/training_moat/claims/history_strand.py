@@ -128,9 +128,10 @@ def nvidia_rounds(evidence: Evidence, suite: str) -> pd.DataFrame:
 
 
 @measure("smallest_entry_share")
-def smallest_entry_share(evidence: Evidence, suite: str) -> Measured:
-    """Nvidia's smallest share of the entries over all rounds of a suite."""
+def smallest_entry_share(evidence: Evidence, suite: str, since: str = "") -> Measured:
+    """Nvidia's smallest share of the entries over the rounds of a suite since a date."""
     frame = nvidia_rounds(evidence, suite)
+    frame = frame[frame["date"] >= since]
     return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
 
 
@@ -208,3 +209,20 @@ def vendor_entries(evidence: Evidence, suite: str, vendor: str) -> Measured:
     frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
     own = frame[frame["vendor"].str.contains(vendor, case=False)]
     return counted(frame, "mlperf_submissions", float(own["result_entries"].sum()))
+
+
+@measure("organisations_elsewhere")
+def organisations_elsewhere(evidence: Evidence, since: str) -> Measured:
+    """Organisations that published a training run since a date on chips of another maker than Nvidia, and
+    make none themselves."""
+    runs = chronicle.runs(evidence.table)
+    elsewhere = (runs["maker"] != chronicle.INCUMBENT) & (runs["date"] >= since)
+    runs = runs[elsewhere & (runs["vendor_own_run"] == "no")]
+    who = runs["organisation"].str.replace(r"\s*\(.*", "", regex=True)
+    names = ", ".join(dict.fromkeys(who))
+    return Measured(
+        float(who.nunique()),
+        rows=tuple(runs["table"] + ":" + runs["row_id"]),
+        sources=cited(runs),
+        note=names,
+    )

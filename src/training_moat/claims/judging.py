@@ -84,9 +84,9 @@ def _run(declared: Mapping[str, Any], evidence: Evidence) -> Test:
     values = (float(declared[name]) for name in ("lenient", "threshold", "strict"))
     limits = Thresholds(*values, more=declared["comparison"] == ">=")
     return Test(
-        name=str(declared["test"]), question=str(declared["question"]), limits=limits, unit=str(declared["unit"]),
-        deciding=declared["deciding"] == "yes", weight=float(declared["weight"]),
-        why=declared["why"] if isinstance(declared["why"], str) else "", reason=str(declared["reason"]),
+        name=str(declared.get("test", "")), question=str(declared["question"]), limits=limits, unit=str(declared["unit"]),
+        deciding=declared.get("deciding", "yes") == "yes", weight=float(declared.get("weight", 1.0)),
+        why=declared["why"] if isinstance(declared.get("why"), str) else "", reason=str(declared["reason"]),
         measured=found, grade=grading.grade(found, limits),
     )  # fmt: skip
 
@@ -108,6 +108,24 @@ def evaluate(evidence: Evidence | None = None, only: Iterable[str] = ()) -> dict
 @lru_cache(maxsize=2)
 def _all_findings(state: tuple) -> dict[str, Finding]:
     return evaluate(Evidence())
+
+
+def predictions(evidence: Evidence | None = None) -> pd.DataFrame:
+    """What the article implies about the time after it, scored by the same rule.
+
+    Columns: prediction, title, implied, quantity, number, range (with its kind), threshold, grade, who (rows
+    or names it rests on), flips, sources.
+    """
+    evidence, rows = evidence or Evidence(), []
+    for record in evidence.table("article_predictions").to_dict("records"):
+        test = _run(record, evidence)
+        rows.append({
+            **{name: record[name] for name in ("prediction", "title", "implied")}, "quantity": test.question,
+            "number": test.shown, "range": _range(test), "threshold": test.limits.words(test.unit),
+            "grade": test.grade, "who": test.measured.note, "flips": grading.flip(test).words(),
+            "sources": ";".join(test.measured.sources),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def regraded(finding: Finding, thresholds: str) -> Finding:

@@ -46,6 +46,15 @@ def vendor_runs(evidence: Evidence, vendor: str) -> Measured:
     return share(frame, on, "low_precision_runs", sampled=True, weights=weights)
 
 
+@measure("others_in_width")
+def others_in_width(evidence: Evidence, width: str, vendor: str, since: str) -> Measured:
+    """Training runs of a width of format since a date that ran on none of a vendor's chips."""
+    frame = record(evidence).dropna(subset=["hardware_vendor", "date"])
+    frame = frame[(frame["width"] == width) & (frame["date"] >= since)]
+    frame = frame[~frame["hardware_vendor"].str.contains(vendor)]
+    return counted(frame, "low_precision_runs", note=", ".join(frame["organisation"]))
+
+
 @measure("formats_added")
 def formats_added(evidence: Evidence, vendor: str, since: str) -> Measured:
     """Formats of at most 16 bits that a vendor's chips multiply today and one of its older chips did not."""
