@@ -80,8 +80,7 @@ def hypothesis(evidence: Evidence, name: str) -> Measured:
 def moves(evidence: Evidence, kind: str) -> pd.DataFrame:
     """Documented moves of one kind of work between hardware of different vendors, doubtful ones left out."""
     frame = evidence.table("switching_cases")
-    doubtful = evidence.table("move_durations").query("counted == 'doubtful'")["case"]
-    return frame[(frame["workload_kind"] == kind) & ~frame["row_id"].isin(doubtful)]
+    return frame[(frame["workload_kind"] == kind) & (frame["confirmed"] != "no")]
 
 
 @measure("moves_in_trouble")

@@ -64,8 +64,16 @@ def band(low: float | None, high: float | None, unit: str = "") -> str:
     """A range in words: "1.2 to 3.4 times"; blank where there is none or its ends agree."""
     if low is None or high is None or low == high:
         return ""
-    first, last = amount(low, unit), amount(high, unit)
-    return f"{first.removesuffix(f' {unit}') if unit else first} to {last}"
+    first = amount(low, unit)
+    if math.isinf(high):
+        return "no number is enough" if math.isinf(low) else f"{first} upwards without limit"
+    return f"{first.removesuffix(f' {unit}') if unit else first} to {amount(high, unit)}"
+
+
+def needs(advantage: float, thing: str) -> str:
+    """What a buyer needs, in a sentence: "needs 2.5 times the performance", or finds none high enough."""
+    endless = math.isnan(advantage) or math.isinf(advantage)
+    return f"finds no {thing} high enough" if endless else f"needs {digits(advantage)} times the {thing}"
 
 
 def lowered(text: str) -> str:
