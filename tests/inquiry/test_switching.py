@@ -100,7 +100,10 @@ def test_what_is_no_port_does_not_count_as_one():
 def test_the_median_of_intervals_finds_what_made_them(median, spread):
     rng = np.random.default_rng(1)
     months = pd.Series(np.exp(rng.normal(math.log(median), spread, 400)))
-    low, high = months * 0.75, (months * 1.25).mask(months > 2 * median)  # the longest were still going on
+    low, high = (
+        months * 0.75,
+        (months * 1.25).mask(months > 2 * median),
+    )  # the longest were still going on
     found = durations.median_months(low.mask(months > 2 * median, 2 * median), high)
     assert found[0] < found[1] < found[2] and found[1] == pytest.approx(median, rel=0.15)
 

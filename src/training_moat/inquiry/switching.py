@@ -325,7 +325,11 @@ def _by_rent() -> pd.DataFrame:
     for (_, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(
         ["chip_id", "term"], sort=True
     ):
-        first = group[group["day"] == group["day"].min()].sort_values("value_for_money", kind="stable").iloc[-1]
+        first = (
+            group[group["day"] == group["day"].min()]
+            .sort_values("value_for_money", kind="stable")
+            .iloc[-1]
+        )
         near = (quotes["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
         rivals = quotes[(quotes["vendor"] == INCUMBENT) & (quotes["term"] == term) & near]
         if rivals.empty:
@@ -355,5 +359,15 @@ def port_record() -> pd.DataFrame:
     names = tables.load("switching_cases").set_index("row_id")["organisation"]
     frame = tables.load("move_durations")
     frame.insert(1, "organisation", frame["case"].map(names))
-    columns = ["case", "organisation", "work", "kind", "low_months", "high_months", "counted", "timed", "rule"]
+    columns = [
+        "case",
+        "organisation",
+        "work",
+        "kind",
+        "low_months",
+        "high_months",
+        "counted",
+        "timed",
+        "rule",
+    ]
     return frame[[*columns, "source"]]

@@ -73,7 +73,11 @@ def band(low: float | None, high: float | None, unit: str = "") -> str:
 def needs(advantage: float, thing: str) -> str:
     """What a buyer needs, in a sentence: "needs 2.5 times the performance", or finds none high enough."""
     endless = math.isnan(advantage) or math.isinf(advantage)
-    return f"finds no {thing} high enough" if endless else f"needs {digits(advantage)} times the {thing}"
+    return (
+        f"finds no {thing} high enough"
+        if endless
+        else f"needs {digits(advantage)} times the {thing}"
+    )
 
 
 def lowered(text: str) -> str:
