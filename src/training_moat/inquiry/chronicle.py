@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -52,7 +51,8 @@ def startups(read: Reader = tables.load) -> list[str]:
 
 
 def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.DataFrame:
-    """The events of some companies (all makers where none is named) in some years, with `points` (where to).
+    """The events of some companies (all makers where none is named) in some years (all years where
+    none falls into these), with `points` (where to).
 
     Columns: those of the events, and day, points. Raises InputError for an unknown company.
     """
@@ -62,12 +62,17 @@ def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.Data
             raise unknown("company", name, known, "chapter 'history', parameter 'companies'")
     frame = events()
     frame = frame[of_makers(frame, companies or known) & frame["direction"].isin(DIRECTIONS)]
-    year = frame["date"].str[:4].astype(int)
-    frame = frame[(year >= first_year) & (year <= last_year)]
+    frame = in_years(frame, first_year, last_year)
     maker = frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
     return frame.assign(
         maker=maker, day=frame["date"].map(day), points=frame["direction"].map(DIRECTIONS)
     )
+
+
+def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFrame:
+    """The rows dated in some years; all rows where none is."""
+    chosen = frame[frame["date"].str[:4].astype(int).between(first_year, last_year)]
+    return frame if chosen.empty else chosen
 
 
 def day(text: str) -> pd.Timestamp:
@@ -160,8 +165,3 @@ def merchants(frame: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(
         ["largest_flop", "maker"], ascending=[False, True], kind="stable", ignore_index=True
     )
-
-
-def first_year_of(frame: pd.DataFrame) -> int:
-    """Year of the oldest event."""
-    return int(re.match(r"\d{4}", frame["date"].min())[0])
