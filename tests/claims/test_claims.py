@@ -177,9 +177,8 @@ def test_every_range_says_what_kind_it_is(findings):
         for test in finding.tests:
             found = test.measured
             ranged = found.low is not None and found.high is not None and found.low != found.high
-            if ranged and finding.argument != "market" and test.name != "larger":
-                assert found.kind in claims.RANGE_KINDS, (finding.claim_id, test.name)
             if ranged:
+                assert found.kind in claims.RANGE_KINDS, (finding.claim_id, test.name)
                 assert found.low <= found.high
 
 

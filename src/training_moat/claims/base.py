@@ -181,8 +181,3 @@ def share(
     effective = float(weight.sum() ** 2 / (weight**2).sum())
     low, high = jeffreys(value * effective, effective)
     return replace(found, low=low, high=high, kind="interval of a share, 90%")
-
-
-def measures(claim: str, test: str) -> Callable[[Measure], Measure]:
-    """Register a measure under the name of a test (`claim` says whose)."""
-    return measure(test)

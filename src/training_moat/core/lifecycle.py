@@ -1,4 +1,4 @@
-"""Inference against training: one model, a lab's generation of models, the whole industry.
+"""Inference against training: one model, or one lab over a year.
 
 A model is trained once at 6 FLOP per parameter and token, and serves every token at 2 FLOP per
 parameter. Everything that makes the real answer differ from that quotient is a field of
@@ -11,10 +11,9 @@ go through in one call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from training_moat.core.elementwise import Number, all_true, exp, log, where
+from training_moat.core.elementwise import Number, all_true, exp, log, maximum, where
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.units import SECONDS_PER_HOUR
 
@@ -39,7 +38,8 @@ class Lifecycle:
     test_time_multiplier: tokens computed per token counted (hidden thinking, parallel attempts).
     post_training_multiplier: pre-training plus post-training, in units of pre-training; >= 1.
     rollout_share: share of post-training time spent generating samples, which is inference work.
-    rnd_multiplier: all R&D compute in units of the training of the released model; >= 1.
+    rnd_multiplier: all R&D compute, post-training included, in units of pre-training; >= 1. Where
+        post-training alone is larger, that counts.
     custom_share: share of all training done by others for their own models, who would otherwise
         have used this one: training rises, the demand for tokens does not.
     training_mfu, inference_mfu: model FLOP/s reached over the peak, same peak format for both.
@@ -128,21 +128,6 @@ def finetune_flop(active_params: Number, tokens: Number, frozen_base: bool = Fal
     return (4.0 if frozen_base else 6.0) * active_params * tokens
 
 
-def served_tokens_over(
-    tokens_per_day: Number, days: Number, growth_per_year: Number = 1.0
-) -> Number:
-    """Tokens served in `days` when the daily volume starts at `tokens_per_day` and is multiplied
-    by `growth_per_year` every year: the integral of an exponential."""
-    if not all_true(growth_per_year > 0):
-        raise InputError(
-            f"lifecycle: growth_per_year must be above 0, got {_worst(growth_per_year)}"
-        )
-    rate = log(growth_per_year) / DAYS_PER_YEAR
-    still = abs(rate) < 1e-12
-    safe = where(still, 1.0, rate)
-    return tokens_per_day * where(still, days * 1.0, (exp(safe * days) - 1.0) / safe)
-
-
 def annual_growth(first: Number, last: Number, days: Number) -> Number:
     """Factor per year that leads from `first` to `last` in `days`."""
     return exp(log(last / first) * DAYS_PER_YEAR / days)
@@ -174,10 +159,10 @@ def training_cost(life: Lifecycle, definition: str, unit: str) -> Number:
     if definition not in DEFINITIONS:
         raise unknown("definition", definition, DEFINITIONS, "lifecycle")
     flop = training_flop(life.active_params, life.training_tokens) / (1.0 - life.custom_share)
-    if definition != "final_run":
+    if definition == "all_training":
         flop = flop * life.post_training_multiplier
     if definition == "all_rnd":
-        flop = flop * life.rnd_multiplier
+        flop = flop * maximum(life.rnd_multiplier, life.post_training_multiplier)
     return in_unit(
         flop, unit, life.training_mfu, life.training_peak_flops, life.training_usd_per_chip_hour
     )
@@ -230,50 +215,3 @@ def tokens_for_ratio(life: Lifecycle, ratio: Number, definition: str, unit: str)
     """Tokens the model must serve in its life for inference to be `ratio` times training."""
     one_token = replace(life, served_tokens=1.0)
     return ratio / inference_ratio(one_token, definition, unit)
-
-
-def family(
-    flagship: Lifecycle,
-    size_factors: Sequence[float],
-    token_shares: Sequence[float],
-    data_factors: Sequence[float] | None = None,
-) -> list[Lifecycle]:
-    """A generation of models of several sizes, as labs release them.
-
-    size_factors: active parameters of each model over the flagship's.
-    token_shares: share of the family's tokens (the flagship's `served_tokens` holds the total)
-        that each model serves; they add up to 1.
-    data_factors: training tokens of each over the flagship's, 1 when not given.
-    """
-    data_factors = [1.0] * len(size_factors) if data_factors is None else data_factors
-    if not size_factors or not len(size_factors) == len(token_shares) == len(data_factors):
-        raise InputError(
-            "lifecycle: a family needs one size, one token share and one data factor "
-            f"per model, got {len(size_factors)}, {len(token_shares)}, {len(data_factors)}"
-        )
-    if min(token_shares) < 0 or abs(sum(token_shares) - 1.0) > 1e-6:
-        raise InputError(f"lifecycle: token shares must add up to 1, got {sum(token_shares):g}")
-    return [
-        replace(
-            flagship,
-            active_params=flagship.active_params * size,
-            training_tokens=flagship.training_tokens * data,
-            served_tokens=flagship.served_tokens * share,
-        )
-        for size, share, data in zip(size_factors, token_shares, data_factors, strict=True)
-    ]
-
-
-def generation_ratio(models: Sequence[Lifecycle], definition: str, unit: str) -> Number:
-    """Inference over training for a lab's generation: all serving over all making."""
-    if not models:
-        raise InputError("lifecycle: a generation needs at least one model")
-    inference = sum(inference_cost(model, unit) for model in models)
-    return inference / sum(training_cost(model, definition, unit) for model in models)
-
-
-def retrained(life: Lifecycle, cadence_days: Number) -> Lifecycle:
-    """The same demand met by retraining the model every `cadence_days`: each version lives only
-    that long and serves the tokens of that time."""
-    scale = cadence_days / life.life_days
-    return replace(life, life_days=cadence_days, served_tokens=life.served_tokens * scale)

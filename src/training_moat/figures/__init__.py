@@ -8,6 +8,7 @@ from training_moat.figures.lines import lines
 from training_moat.figures.number_line import number_line
 from training_moat.figures.points import points, ranges
 from training_moat.figures.publishing import publish, sentence, table
+from training_moat.figures.shares import scaled_shares
 from training_moat.figures.theme import COMPANY_COLOURS, VERDICT_COLOURS
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "points",
     "publish",
     "ranges",
+    "scaled_shares",
     "sentence",
     "stacked_bars",
     "table",

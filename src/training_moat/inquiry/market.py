@@ -1,13 +1,13 @@
-"""Is inference the larger market, and ten times as large? The lifecycle model under uncertainty.
+"""One lab's serving over its own training: the lifecycle model under uncertainty.
 
-A `Case` is what the market chapter asks: a definition of training, a unit, and the uncertain inputs
-of data/assumptions.csv, some perhaps moved by the analyst. Its answers are a distribution of the
-ratio of inference to training, a probability of ten to one, and what would have to change.
+A `Case` is a lab, a meaning of training, a unit and the uncertain inputs. Everything the lab has told is
+its own (`LABS`): its tokens stand over its own runs, never over another's. What it has not told comes from
+the ranges of data/assumptions.csv. A reader may set any input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,18 +18,19 @@ from training_moat.catalog import tables
 from training_moat.core import lifecycle
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.units import TERA
-from training_moat.inquiry import uncertainty
+from training_moat.inquiry import chip_stock, market_evidence, uncertainty
 from training_moat.inquiry.uncertainty import Draws, Probability, Summary, Uncertain
 
 TEN = 10.0
 """The article's ratio: inference ten times training."""
 
 DAYS_PER_MONTH = lifecycle.DAYS_PER_YEAR / 12
+MONTHS = 12.0
 
 FIELDS = {
     "served_tokens_t": ("served_tokens", 1e12),
     "life_months": ("life_days", DAYS_PER_MONTH),
-    "training_tokens_t": ("training_tokens", 1e12),
+    "final_run_flop": ("training_tokens", 1.0),
     "active_params_b": ("active_params", 1e9),
     "cache_share": ("cache_share", 1.0),
     "post_training_multiplier": ("post_training_multiplier", 1.0),
@@ -37,21 +38,27 @@ FIELDS = {
     "rnd_multiplier": ("rnd_multiplier", 1.0),
     "mfu_training": ("training_mfu", 1.0),
     "mfu_inference": ("inference_mfu", 1.0),
-    "custom_share": ("custom_share", 1.0),
     "training_usd_per_chip_hour": ("training_usd_per_chip_hour", 1.0),
     "serving_usd_per_chip_hour": ("inference_usd_per_chip_hour", 1.0),
 }
 """Uncertain input to field of the lifecycle model and factor of its unit."""
-
-REFERENCE_CHIP = "h100-sxm"
-"""Both fleets are priced and utilised as this chip, at its dense BF16 peak."""
+FLOP_TITLE = "FLOP of the final runs"
 
 DEFINITION_WORDS = {
-    "final_run": "the pre-training run alone",
-    "all_training": "pre-training and post-training",
+    "final_run": "the final runs alone",
+    "all_training": "final runs and post-training",
     "all_rnd": "all R&D compute",
 }
 UNIT_WORDS = {"flop": "FLOP", "chip_hours": "chip-hours", "dollars": "dollars"}
+LABS = {
+    "deepseek": "DeepSeek, V3 and R1",
+    "openai": "OpenAI in 2025",
+    "world": "all labs of the world in 2025",
+}
+"""Labs with tokens and training runs of their own."""
+OPENAI_API, CHATGPT = "T22", "chatgpt_tokens_t_per_day"
+"""OpenAI's tokens: the row of tokens_served for its API, and the assumed range for ChatGPT."""
+YEAR = 2025
 
 
 def assumptions() -> pd.DataFrame:
@@ -67,78 +74,115 @@ def assumed(name: str, frame: pd.DataFrame | None = None) -> Uncertain:
     return uncertainty.of_row(frame.loc[name])
 
 
+def own(lab: str, table: Callable[[str], pd.DataFrame] = tables.load) -> dict[str, Uncertain]:
+    """What a lab of `LABS` has told about itself, as inputs (a known number has no range)."""
+    if lab not in LABS:
+        raise unknown("lab", lab, LABS, "market")
+    if lab == "deepseek":
+        return _deepseek(table)
+    if lab == "world":
+        tokens = chip_stock.tokens_of(YEAR, table)
+        ends, flop = (tokens, tokens, tokens), chip_stock.known_runs(YEAR, table)
+    else:
+        served = table("tokens_served").set_index("row_id")["tokens_per_day"]
+        chat = assumed(CHATGPT, table("assumptions").set_index("name", drop=False))
+        day = (float(served[OPENAI_API]) + 1e12 * end for end in (chat.p05, chat.median, chat.p95))
+        ends = tuple(tokens * lifecycle.DAYS_PER_YEAR for tokens in day)
+        flop = market_evidence.runs_of("OpenAI", YEAR, table)
+    known = [
+        Uncertain("served_tokens_t", *(end / 1e12 for end in ends), "trillion tokens"),
+        _known("life_months", MONTHS, "months"),
+        _known("final_run_flop", flop, "FLOP"),
+    ]
+    if lab == "openai":
+        share = table("market_splits").set_index("row_id").loc["S19", "training_share"]
+        known.append(_known("rnd_multiplier", 1.0 / float(share), "times"))
+    return {item.name: item for item in known}
+
+
+def _known(name: str, value: float, unit: str) -> Uncertain:
+    return Uncertain(name, value, value, value, unit)
+
+
+def _deepseek(table: Callable[[str], pd.DataFrame]) -> dict[str, Uncertain]:
+    day = market_evidence.deepseek(table)
+    known = [
+        _known(
+            "served_tokens_t",
+            day.tokens_per_day * lifecycle.DAYS_PER_YEAR / 1e12,
+            "trillion tokens",
+        ),
+        _known("life_months", MONTHS, "months"),
+        _known("final_run_flop", day.training_flop, "FLOP"),
+        _known("active_params_b", day.active_params / 1e9, "billion parameters"),
+        _known("cache_share", 1 - day.computed_tokens_per_day / day.tokens_per_day, "share"),
+        _known("mfu_training", day.training_mfu, "share"),
+        _known("mfu_inference", day.inference_mfu, "share"),
+    ]
+    return {item.name: item for item in known}
+
+
 def inputs(
-    medians: Mapping[str, float] | None = None, frame: pd.DataFrame | None = None
+    lab: str = "openai",
+    medians: Mapping[str, float] | None = None,
+    frame: pd.DataFrame | None = None,
+    table: Callable[[str], pd.DataFrame] = tables.load,
 ) -> list[Uncertain]:
-    """The inputs of the market model. `medians` moves the named ones to another median and keeps
-    their relative spread."""
+    """The inputs of a lab: its own where it told them, else the assumed ranges. `medians` moves the named
+    ones to another median and keeps their relative spread."""
     medians = dict(medians or {})
     for name in medians:
         if name not in FIELDS:
             raise unknown("market input", name, FIELDS)
-    frame = assumptions() if frame is None else frame
-    found = [assumed(name, frame) for name in FIELDS]
+    told = own(lab, table)
+    found = [told[name] if name in told else assumed(name, frame) for name in FIELDS]
     return [item.centred(medians[item.name]) if item.name in medians else item for item in found]
 
 
 def life_of(draws: Draws) -> lifecycle.Lifecycle:
-    """The lifecycle model filled with draws (or plain numbers) of the market inputs."""
+    """The lifecycle model filled with draws (or plain numbers) of the market inputs. The final runs are
+    given as FLOP; the model takes them as the tokens that make that FLOP at 6 a parameter."""
     chips = tables.load("chips").set_index("id")
-    peak = float(chips.loc[REFERENCE_CHIP, "bf16_tflops"]) * TERA
+    peak = float(chips.loc[chip_stock.REFERENCE_CHIP, "bf16_tflops"]) * TERA
     values = {
         field: draws[name] * factor for name, (field, factor) in FIELDS.items() if name in draws
     }
+    values["training_tokens"] = draws["final_run_flop"] / (6.0 * values["active_params"])
     return lifecycle.Lifecycle(**values, training_peak_flops=peak, inference_peak_flops=peak)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The ratio of inference to training, as a distribution, and the chance that it reaches ten."""
+    """The ratio of inference to training and inference's share, and the chances of ten and of one."""
 
-    definition: str
-    unit: str
     ratio: Summary
+    share: Summary
     ten: Probability
     larger: Probability
-
-    def sentence(self) -> str:
-        """The chapter's answer in words, computed."""
-        size = "the larger market" if self.ratio.median > 1 else "the smaller market"
-        return (
-            f"Counted in {UNIT_WORDS[self.unit]} against {DEFINITION_WORDS[self.definition]}, inference is "
-            f"**{figure(self.ratio.median)} times** training (90% range {figure(self.ratio.p05)} to "
-            f"{figure(self.ratio.p95)}): in the middle of the range {size}. The chance that it is larger "
-            f"at all is {self.larger.percent()}, the chance of ten times {self.ten.percent()}."
-        )
-
-
-def figure(value: float) -> str:
-    """A ratio for a sentence: two significant digits, no exponent."""
-    return f"{float(f'{value:.2g}'):,.10g}"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A market question: what counts as training, in which unit, with which inputs."""
+    """A question about one lab: what counts as training, in which unit, with which inputs."""
 
+    lab: str = "openai"
     definition: str = "all_rnd"
     unit: str = "dollars"
     medians: Mapping[str, float] | None = None
-    draws: int = 100_000
+    draws: int = 20_000
     seed: int = 0
     frame: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, variables: Mapping[str, object]) -> Case:
-        """The case of a chapter's checked parameters, picked by name from its variables; market inputs
-        become medians."""
-        medians = {name: float(variables[name]) for name in FIELDS if name in variables}
-        settings = {
-            name: variables[name]
-            for name in ("definition", "unit", "draws", "seed")
-            if name in variables
-        }
-        return cls(**settings, medians=medians)
+        """The case of a chapter's checked parameters, picked by name from its variables; inputs that are
+        not None become medians."""
+        given = {name: variables.get(name) for name in FIELDS}
+        medians = {name: float(value) for name, value in given.items() if value is not None}
+        names = ("lab", "definition", "unit", "draws", "seed")
+        return cls(
+            **{name: variables[name] for name in names if name in variables}, medians=medians
+        )
 
     def __post_init__(self) -> None:
         if self.definition not in lifecycle.DEFINITIONS:
@@ -149,7 +193,7 @@ class Case:
     @cached_property
     def inputs(self) -> list[Uncertain]:
         """The uncertain inputs of this case."""
-        return inputs(self.medians, self.frame)
+        return inputs(self.lab, self.medians, self.frame)
 
     @cached_property
     def central(self) -> dict[str, float]:
@@ -158,7 +202,7 @@ class Case:
 
     @cached_property
     def drawn(self) -> dict[str, np.ndarray]:
-        """The joint draws of all inputs."""
+        """The joint draws of all inputs, which are independent but for what a lab told of itself."""
         return uncertainty.sample(self.inputs, self.draws, self.seed)
 
     def ratio(self, draws: Draws) -> np.ndarray:
@@ -175,253 +219,83 @@ class Case:
             uncertainty.probability_above(self.ratio, self.inputs, level, self.draws, self.seed)
             for level in (TEN, 1.0)
         ]
-        return Answer(
-            self.definition, self.unit, uncertainty.summary(self.ratio(self.drawn)), *above
-        )
+        ratio = self.ratio(self.drawn)
+        return Answer(uncertainty.summary(ratio), uncertainty.summary(ratio / (1 + ratio)), *above)
 
 
 def every_count(case: Case) -> pd.DataFrame:
-    """The same inputs under each definition and unit: the answer is mostly a matter of counting.
+    """The same lab under each definition and unit.
 
-    Columns: definition, unit, p05, median, p95, probability_ten, probability_larger.
+    Columns: definition, unit, p05, median, p95 (shares of inference), ratio (median), probability_ten,
+    probability_larger.
     """
     rows = []
     for definition in lifecycle.DEFINITIONS:
         for unit in lifecycle.UNITS:
             found = case.counted(definition, unit).answer()
-            rows.append(
-                {
-                    "definition": DEFINITION_WORDS[definition],
-                    "unit": UNIT_WORDS[unit],
-                    "p05": found.ratio.p05,
-                    "median": found.ratio.median,
-                    "p95": found.ratio.p95,
-                    "probability_ten": found.ten.value,
-                    "probability_larger": found.larger.value,
-                }
-            )
+            words = {"definition": DEFINITION_WORDS[definition], "unit": UNIT_WORDS[unit]}
+            share = {"p05": found.share.p05, "median": found.share.median, "p95": found.share.p95}
+            chances = {"probability_ten": found.ten.value, "probability_larger": found.larger.value}
+            rows.append(words | share | {"ratio": found.ratio.median} | chances)
     return pd.DataFrame(rows)
 
 
 def tornado(case: Case) -> pd.DataFrame:
-    """How far each input alone moves the ratio; `title` names the input for a reader."""
-    return titled(uncertainty.tornado(case.ratio, case.inputs), case)
+    """How far each input alone moves inference's share; `title` names the input for a reader."""
+    return titled(uncertainty.tornado(_share(case), case.inputs), case)
 
 
-def causes(case: Case, draws: int = 2048) -> pd.DataFrame:
+def causes(case: Case, draws: int = 1024) -> pd.DataFrame:
     """Sobol indices of the logarithm of the ratio: which ignorance makes the range so wide."""
     return titled(uncertainty.sobol_indices(case.ratio, case.inputs, draws, case.seed), case)
+
+
+def _share(case: Case) -> Callable[[Draws], np.ndarray]:
+    def share(draws: Draws) -> np.ndarray:
+        ratio = case.ratio(draws)
+        return ratio / (1 + ratio)
+
+    return share
 
 
 def titled(table: pd.DataFrame, case: Case) -> pd.DataFrame:
     """Add each input's title for readers."""
     titles = (assumptions() if case.frame is None else case.frame)["title"]
-    return table.assign(title=table["name"].map(titles))
+    return table.assign(title=table["name"].map(titles).fillna(FLOP_TITLE))
 
 
 def break_even(case: Case) -> pd.DataFrame:
     """Days of serving until inference has cost as much as training, per definition in the case's unit.
 
-    Columns: definition, p05, median, p95 (days), within_life (probability that the model lives so long).
+    Columns: definition, p05, median, p95 (days), within_life (chance that the service lasts so long).
     """
     life = life_of(case.drawn)
     rows = []
     for definition in lifecycle.DEFINITIONS:
         days = lifecycle.break_even_days(life, definition, case.unit)
         found = uncertainty.summary(days)
-        rows.append(
-            {
-                "definition": DEFINITION_WORDS[definition],
-                "p05": found.p05,
-                "median": found.median,
-                "p95": found.p95,
-                "within_life": float(np.mean(days <= life.life_days)),
-            }
-        )
+        row = {
+            "definition": DEFINITION_WORDS[definition],
+            "within_life": np.mean(days <= life.life_days),
+        }
+        rows.append(row | {"p05": found.p05, "median": found.median, "p95": found.p95})
     return pd.DataFrame(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class TenTimes:
-    """What must be true for a ratio of ten: tokens served per token trained on."""
-
-    today: float
-    needed: Summary
-    probability: Probability
-
-    def sentence(self) -> str:
-        """The condition in words, computed."""
-        return (
-            f"For ten to one a model must serve about **{figure(self.needed.median)} tokens for every token it "
-            f"was trained on** (90% range {figure(self.needed.p05)} to {figure(self.needed.p95)} over the "
-            f"ranges of the other inputs). The central case serves {figure(self.today)}. The chance that a model "
-            f"drawn from our ranges gets there is {self.probability.percent()}."
-        )
-
-
-def ten_times(case: Case, ratio: float = TEN) -> TenTimes:
-    """Tokens served per training token that make inference `ratio` times training."""
+def tokens_for_ten(case: Case, ratio: float = TEN) -> Summary:
+    """Tokens a day that the lab must serve, research unchanged, for inference to be `ratio` times
+    training, over those it serves today (1 is today's volume)."""
     if ratio <= 0:
         raise InputError(f"market: the ratio to reach must be above 0, got {ratio:g}")
     life = life_of(case.drawn)
-    needed = (
-        lifecycle.tokens_for_ratio(life, ratio, case.definition, case.unit) / life.training_tokens
-    )
-    centre = case.central
-    today = centre["served_tokens_t"] / centre["training_tokens_t"]
-    chance = uncertainty.probability_above(case.ratio, case.inputs, ratio, case.draws, case.seed)
-    return TenTimes(today, uncertainty.summary(needed), chance)
+    needed = lifecycle.tokens_for_ratio(life, ratio, case.definition, case.unit)
+    return uncertainty.summary(needed / np.maximum(life.served_tokens, 1.0))
 
 
-def ten_times_surface(
-    case: Case,
-    tokens_per_training_token: tuple[float, ...] = (1, 3, 6, 10, 30, 100, 300, 1000),
-    rnd_multipliers: tuple[float, ...] = (1, 2, 4, 7, 11),
-) -> pd.DataFrame:
-    """Ratio in the case's unit, with all R&D counted, over how much a model serves and how much
-    research stands behind it; other inputs at their medians.
-
-    Columns: tokens_per_training_token, rnd_multiplier, ratio, label (the ratio in words).
-    """
-    served, research = (
-        grid.ravel()
-        for grid in np.meshgrid(
-            np.array(tokens_per_training_token, dtype=float), np.array(rnd_multipliers, dtype=float)
-        )
-    )
-    draws = {name: np.full(served.shape, value) for name, value in case.central.items()}
-    draws["served_tokens_t"] = served * draws["training_tokens_t"]
-    draws["rnd_multiplier"] = research
-    ratio = case.counted("all_rnd", case.unit).ratio(draws)
-    return pd.DataFrame(
-        {
-            "tokens_per_training_token": served,
-            "rnd_multiplier": research,
-            "ratio": ratio,
-            "label": [figure(value) for value in ratio],
-        }
-    )
-
-
-def what_ifs(case: Case, growth_per_year: float) -> pd.DataFrame:
-    """The distribution of the ratio if one thing about the world were different.
-
-    growth_per_year: factor by which the daily volume grows while the model serves, in one of the worlds.
-    Columns: change, p05, median, p95, probability_ten.
-    """
-    table = assumptions() if case.frame is None else case.frame
-    test_time = float(assumed("test_time_multiplier", table).median)
-    custom = assumed("custom_share", table)
-    base = life_of(case.drawn)
-    worlds = {
-        "As assumed": base,
-        f"{test_time:g} tokens computed per token": replace(base, test_time_multiplier=test_time),
-        "Nothing is read from a cache": replace(base, cache_share=0.0),
-        "Serving as busy as training": replace(base, inference_mfu=base.training_mfu),
-        "Retrained every two months": lifecycle.retrained(
-            base, np.minimum(base.life_days, 2 * DAYS_PER_MONTH)
-        ),
-        f"Volume grows {figure(growth_per_year)}-fold a year": replace(
-            base,
-            served_tokens=lifecycle.served_tokens_over(
-                base.served_tokens / base.life_days, base.life_days, growth_per_year
-            ),
-        ),
-        "No custom models": replace(base, custom_share=0.0),
-        f"{custom.p95:.0%} of training is custom": replace(base, custom_share=custom.p95),
-    }
-    rows = []
-    for change, life in worlds.items():
-        ratio = lifecycle.inference_ratio(life, case.definition, case.unit)
-        found = uncertainty.summary(ratio)
-        rows.append(
-            {
-                "change": change,
-                "p05": found.p05,
-                "median": found.median,
-                "p95": found.p95,
-                "probability_ten": float(np.mean(ratio >= TEN)),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def model_sizes(case: Case) -> pd.DataFrame:
-    """A lab that serves most tokens from small models trained on the same data.
-
-    Columns: family, ratio. Inputs at their medians; the family's tokens are the case's.
-    """
-    flagship = life_of(case.central)
-    families = {
-        "One model serves everything": lifecycle.family(flagship, [1.0], [1.0]),
-        "Half the tokens from a model a quarter the size": lifecycle.family(
-            flagship, [1.0, 0.25], [0.5, 0.5]
-        ),
-        "Nine tenths of the tokens from a model a tenth the size": lifecycle.family(
-            flagship, [1.0, 0.1], [0.1, 0.9]
-        ),
-    }
-    return pd.DataFrame(
-        [
-            {
-                "family": name,
-                "ratio": float(lifecycle.generation_ratio(models, case.definition, case.unit)),
-            }
-            for name, models in families.items()
-        ]
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class VendorShare:
-    """Share of all work that is shaped like inference: serving, and serving with RL rollouts."""
-
-    serving: Summary
-    with_rollouts: Summary
-
-    def sentence(self) -> str:
-        """What a chip vendor may conclude, computed."""
-        serving = (
-            f"Of all the work counted here, serving is **{self.serving.median:.0%}** (90% range "
-            f"{self.serving.p05:.0%} to {self.serving.p95:.0%})."
-        )
-        if self.with_rollouts.median <= self.serving.median:
-            return f"{serving} A pre-training run generates no samples, so no part of training has the shape of inference."
-        return (
-            f"{serving} Add the samples that reinforcement learning generates, and "
-            f"{self.with_rollouts.median:.0%} ({self.with_rollouts.p05:.0%} to {self.with_rollouts.p95:.0%}) runs "
-            f"inference kernels. The rest needs a chip that trains."
-        )
-
-
-def vendor_share(case: Case) -> VendorShare:
-    """What an inference chip can address, with and without the rollouts inside training."""
+def rollouts(case: Case) -> tuple[Summary, Summary]:
+    """Share of all work that an inference chip can do: serving alone, and with the samples that
+    reinforcement learning generates inside training."""
     life = life_of(case.drawn)
-    ratio = lifecycle.inference_ratio(life, case.definition, case.unit)
+    plain = lifecycle.inference_ratio(life, case.definition, case.unit)
     shaped = lifecycle.inference_shaped_ratio(life, case.definition, case.unit)
-    return VendorShare(
-        uncertainty.summary(ratio / (1 + ratio)), uncertainty.summary(shaped / (1 + shaped))
-    )
-
-
-def vendor_parts(case: Case) -> pd.DataFrame:
-    """Serving, rollouts and the rest of training as shares of all work, inputs at their medians, per
-    definition. Columns: count, work, share."""
-    life = life_of(case.central)
-    rows = []
-    for definition, words in DEFINITION_WORDS.items():
-        serving, training = (
-            lifecycle.inference_cost(life, case.unit),
-            lifecycle.training_cost(life, definition, case.unit),
-        )
-        rollouts = lifecycle.rollout_cost(life, definition, case.unit)
-        parts = {
-            "serving": serving,
-            "rollouts for reinforcement learning": rollouts,
-            "other training": training - rollouts,
-        }
-        rows += [
-            {"count": f"Against {words}", "work": work, "share": float(cost / (serving + training))}
-            for work, cost in parts.items()
-        ]
-    return pd.DataFrame(rows)
+    return uncertainty.summary(plain / (1 + plain)), uncertainty.summary(shaped / (1 + shaped))

@@ -1,87 +1,20 @@
-"""What has been published about training and inference, set beside the model.
-
-Top-down: published splits, each with what it counts. Bottom-up: one model that disclosed both sides
-(DeepSeek-V3), and the world's tokens against the world's training runs. Where they disagree, the
-disagreement is the answer.
-"""
+"""What is known of single labs and of tokens: the lab that told both sides, growth, fine-tunes, custom models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
-from training_moat.inquiry import market, uncertainty
+from training_moat.inquiry.wording import between, digits
 
 HALF_YEAR_DAYS = 183.0
 DEEPSEEK_DAY = "deepseek-2025-02"
 """The row of data/disclosed_service.csv with a day of DeepSeek's service."""
-
-
-def splits() -> pd.DataFrame:
-    """Published splits with a ratio of inference to training, and what each counts, oldest first.
-
-    Adds to market_splits what data/split_classes.csv says (definition, definition_basis, house,
-    ratio_low, ratio_high), `ratio`, `counts` (the definition in words), `who` (publisher and year) and
-    `year` (the last year the figure speaks of; blank for theory and "the future").
-    """
-    classes = tables.load("split_classes").set_index("split")
-    frame = (
-        tables.load("market_splits")
-        .drop(columns="definition")
-        .join(
-            classes[["definition", "definition_basis", "house", "ratio_low", "ratio_high"]],
-            on="row_id",
-        )
-    )
-    frame = frame.assign(ratio=frame["inference_to_training_ratio"])
-    frame = frame[frame["ratio"].notna() & (frame["confirmed"] != "no")]
-    words = market.DEFINITION_WORDS | {"unspecified": "not stated"}
-    year = (
-        frame["period"]
-        .str.extract(r"((?:19|20)\d\d(?:-\d{4})?)", expand=False)
-        .fillna(frame["period"].str.strip('"'))
-    )
-    who = frame["organisation"].str.partition(" (")[0] + ", " + year
-    last = pd.to_numeric(year.str.slice(-4), errors="coerce")
-    return frame.assign(counts=frame["definition"].map(words), who=who, year=last).sort_values(
-        ["date", "row_id"], kind="stable", ignore_index=True
-    )
-
-
-def by_definition(case: market.Case) -> pd.DataFrame:
-    """Published ratios and the model's, per definition of training.
-
-    Columns: definition, published_low, published_median, published_high, published_rows, p05, median,
-    p95 (model, case's unit), agrees (whether the published median lies in the model's range).
-    """
-    found = splits()
-    rows = []
-    for definition, words in market.DEFINITION_WORDS.items():
-        published = found[(found["definition"] == definition) & (found["house"] != "article")][
-            "ratio"
-        ]
-        answer = case.counted(definition, case.unit).answer().ratio
-        middle = float(published.median()) if len(published) else np.nan
-        rows.append(
-            {
-                "definition": words,
-                "published_low": published.min(),
-                "published_median": middle,
-                "published_high": published.max(),
-                "published_rows": len(published),
-                "p05": answer.p05,
-                "median": answer.median,
-                "p95": answer.p95,
-                "agrees": bool(answer.p05 <= middle <= answer.p95),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +26,14 @@ class WorkedExample:
     tokens_per_day: float
     computed_tokens_per_day: float
     training_tokens: float
+    training_flop: float
+    active_params: float
     training_mfu: float
     inference_mfu: float
     days_chip_hours: float
     days_flop_all_tokens: float
     days_flop_computed: float
     flop_per_answer_share: float
-
-    def sentence(self) -> str:
-        """The example in words, computed."""
-        return (
-            f"DeepSeek trained V3 in **{self.training_chip_hours / 1e6:.3f} million** H800-hours and served "
-            f"{self.tokens_per_day / 1e9:.0f} billion tokens a day with {self.serving_chip_hours_per_day:,.0f} "
-            f"H800-hours a day. Serving had used as many chip-hours as training after "
-            f"**{self.days_chip_hours:.0f} days**; counted in FLOP, after {self.days_flop_all_tokens:.0f} days "
-            f"if every token is computed and {self.days_flop_computed:.0f} if cached ones are not."
-        )
 
     def table(self) -> pd.DataFrame:
         """The three ways to count, as a frame: count, days."""
@@ -149,6 +74,8 @@ def deepseek(table: Callable[[str], pd.DataFrame] = tables.load) -> WorkedExampl
         tokens_per_day=life.served_tokens,
         computed_tokens_per_day=life.served_tokens * (1 - life.cache_share),
         training_tokens=life.training_tokens,
+        training_flop=lifecycle.training_cost(life, "final_run", "flop"),
+        active_params=life.active_params,
         training_mfu=lifecycle.training_cost(life, "final_run", "flop")
         / (float(run["chip_hours"]) * seconds),
         inference_mfu=lifecycle.inference_cost(life, "flop") / (hours * seconds),
@@ -208,15 +135,13 @@ def training_growth(first: int = 2023, last: int = 2025) -> float:
     return (sums[1] / sums[0]) ** (1.0 / (last - first))
 
 
-def growth_race(case: market.Case) -> pd.DataFrame:
-    """Years until ten to one from the case's median if tokens kept growing as each series did and
-    training as the notable runs did. Columns of `token_growth`, and training_growth_per_year, years_to_ten
-    (infinite where training grows as fast)."""
-    ratio, training = case.answer().ratio.median, training_growth()
-    found = token_growth()
-    lead = np.log(found["growth_per_year"] / training)
-    years = np.where(lead > 0, np.log(market.TEN / ratio) / lead, np.inf)
-    return found.assign(training_growth_per_year=training, years_to_ten=years)
+def runs_of(
+    organisation: str, year: int, table: Callable[[str], pd.DataFrame] = tables.load
+) -> float:
+    """FLOP of one lab's runs of a year that have an estimate."""
+    runs = _notable_runs(table)
+    mask = (runs["organisation"] == organisation) & runs["date"].str.startswith(str(year))
+    return float(runs[mask]["training_flop"].sum())
 
 
 def _notable_runs(table: Callable[[str], pd.DataFrame] = tables.load) -> pd.DataFrame:
@@ -224,115 +149,6 @@ def _notable_runs(table: Callable[[str], pd.DataFrame] = tables.load) -> pd.Data
     base and is counted once."""
     runs = table("training_runs").dropna(subset="training_flop")
     return runs.drop_duplicates(["organisation", "training_flop"])
-
-
-@dataclass(frozen=True, slots=True)
-class WorldYear:
-    """One year of the world: tokens served against training compute that is known."""
-
-    year: int
-    tokens_per_day: float
-    training_flop_known: float
-    runs: int
-    ratio: uncertainty.Summary
-
-
-def world(case: market.Case, year: int = 2025) -> WorldYear:
-    """The industry bottom-up: the world's tokens per day (an outside estimate) against all notable
-    training runs published that year, times the lab's R&D multiplier.
-
-    Runs without a published FLOP estimate are missing, so the training side is a floor and the
-    ratio a ceiling.
-    """
-    served = tables.load("tokens_served")
-    served = served[
-        (served["organisation"] == "World")
-        & served["date"].str.startswith(str(year))
-        & (served["basis"] == "estimate")
-    ]
-    runs = _notable_runs()
-    runs = runs[runs["date"].str.startswith(str(year))]
-    tokens, known = float(served["tokens_per_day"].iloc[-1]), float(runs["training_flop"].sum())
-    life = market.life_of(case.drawn)
-    # The world's runs as one: as many tokens through the assumed model as make their FLOP.
-    industry = lifecycle.Lifecycle(
-        active_params=life.active_params,
-        training_tokens=known / (6.0 * life.active_params),
-        served_tokens=tokens * lifecycle.DAYS_PER_YEAR,
-        life_days=lifecycle.DAYS_PER_YEAR,
-        cache_share=life.cache_share,
-        rnd_multiplier=life.rnd_multiplier,
-        training_mfu=life.training_mfu,
-        inference_mfu=life.inference_mfu,
-        training_usd_per_chip_hour=life.training_usd_per_chip_hour,
-        inference_usd_per_chip_hour=life.inference_usd_per_chip_hour,
-    )
-    ratio = lifecycle.inference_ratio(industry, case.definition, case.unit)
-    return WorldYear(year, tokens, known, len(runs), uncertainty.summary(ratio))
-
-
-def top_down_and_bottom_up(case: market.Case) -> pd.DataFrame:
-    """Every way to the same number: the model, the world bottom-up, the splits that count alike.
-
-    Columns: way, low, median, high, kind.
-    """
-    model, industry = case.answer().ratio, world(case)
-    rows = [
-        {
-            "way": "Model: one heavily served model",
-            "low": model.p05,
-            "median": model.median,
-            "high": model.p95,
-            "kind": "bottom-up",
-        },
-        {
-            "way": f"World {industry.year}: tokens against known runs",
-            "low": industry.ratio.p05,
-            "median": industry.ratio.median,
-            "high": industry.ratio.p95,
-            "kind": "bottom-up",
-        },
-    ]
-    published = splits()
-    published = published[
-        (published["definition"] == case.definition) & (published["house"] != "article")
-    ]
-    recent = published[published["date"] >= "2024"]
-    for row in recent.itertuples():
-        rows.append(
-            {
-                "way": row.who,
-                "low": row.ratio,
-                "median": row.ratio,
-                "high": row.ratio,
-                "kind": "top-down",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def custom_branch(
-    case: market.Case, shares: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8)
-) -> pd.DataFrame:
-    """The article's escape: what the ratio becomes as others train their own models.
-
-    Columns: custom_share, p05, median, p95, probability_larger.
-    """
-    rows = []
-    for share in shares:
-        draws = case.drawn | {"custom_share": np.full(case.draws, share)}
-        ratio = case.ratio(draws)
-        found = uncertainty.summary(ratio)
-        rows.append(
-            {
-                "custom_share": share,
-                "p05": found.p05,
-                "median": found.median,
-                "p95": found.p95,
-                "probability_larger": float(np.mean(ratio >= 1.0)),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,14 +164,6 @@ class FineTuning:
     def share(self) -> float:
         """Fine-tuning over known training."""
         return self.flop / self.known_training_flop
-
-    def sentence(self) -> str:
-        """The comparison in words, computed."""
-        return (
-            f"If every model added to the largest public hub in a year ({self.jobs / 1e6:.1f} million) were a fine-tune of "
-            f"{self.tokens_per_job / 1e6:.0f} million tokens on a small model, all of them together would take "
-            f"**{self.share:.1%}** of the compute of that year's notable training runs."
-        )
 
 
 def finetuning(table: Callable[[str], pd.DataFrame] = tables.load, year: int = 2025) -> FineTuning:
@@ -382,21 +190,7 @@ def custom_models() -> pd.DataFrame:
     """
     frame = tables.load("custom_models")
     frame = frame[frame["confirmed"] != "no"]
-    spread = (
-        frame["value_low"].map("{:,.4g}".format)
-        + " to "
-        + frame["value_high"].map("{:,.4g}".format)
-    )
-    value = (
-        frame["value"]
-        .map("{:,.4g}".format)
-        .where(
-            frame["value"].notna(),
-            spread.where(
-                frame["value_low"].notna(), "below " + frame["value_high"].map("{:,.4g}".format)
-            ),
-        )
-    )
+    value = [_spread(row.value, row.value_low, row.value_high) for row in frame.itertuples()]
     return pd.DataFrame(
         {
             "who": frame["organisation"],
@@ -407,3 +201,10 @@ def custom_models() -> pd.DataFrame:
             "source": frame["source"],
         }
     ).reset_index(drop=True)
+
+
+def _spread(value: float, low: float, high: float) -> str:
+    """A number, a range or an upper bound in words."""
+    if pd.notna(value):
+        return digits(value, 4)
+    return between(low, high, digits) if pd.notna(low) else f"below {digits(high)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def digits(value: float, significant: int = 2) -> str:
@@ -12,7 +12,9 @@ def digits(value: float, significant: int = 2) -> str:
         return "unknown"
     if math.isinf(value):
         return "without limit"
-    return f"{float(f'{value:.{significant}g}'):,.10g}"
+    places = max(0, significant - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    near = float(f"{value:.{significant}g}")
+    return f"{near:,.{places}f}".rstrip("0").rstrip(".") if places else f"{near:,.0f}"
 
 
 def percent(share: float) -> str:
@@ -85,3 +87,18 @@ def lowered(text: str) -> str:
     names = ("Nvidia", "Groq", "Cerebras", "SambaNova", "DeepSeek", "OpenAI", "Llama", "Amazon")
     keeps = not text[1:2].islower() or text.startswith(names)
     return text if keeps else text[0].lower() + text[1:]
+
+
+def between(low: float, high: float, say: Callable[[float], str] = percent) -> str:
+    """A range in words: "16% to 84%"; one number where both ends read alike."""
+    first, last = say(low), say(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def chance(probability: float) -> str:
+    """A probability in whole per cent, never a false none or all: "under 1%", "44%", "over 99%"."""
+    if probability is None or math.isnan(probability):
+        return "unknown"
+    if probability < 0.01:
+        return "under 1%"
+    return "over 99%" if probability > 0.99 else f"{100 * probability:.0f}%"

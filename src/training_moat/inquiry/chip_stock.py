@@ -1,0 +1,133 @@
+"""The split of AI computing as the chips in use tell it, without any lab's books.
+
+Every H100-equivalent in use can work 8,766 hours a year. Training takes at least
+
+    hours = runs' FLOP x research multiplier / (MFU x peak x 3600)
+
+of them (published runs only, so a floor); serving takes at least the world's counted tokens at
+2 FLOP a parameter. What neither explains may be either, so its part in serving is drawn evenly between
+none and all: the ends are bounds (Manski 1990), the middle is ignorance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.core import lifecycle
+from training_moat.core.units import SECONDS_PER_HOUR, TERA
+from training_moat.inquiry import uncertainty
+
+Table = Callable[[str], pd.DataFrame]
+HOURS_PER_YEAR = 24 * lifecycle.DAYS_PER_YEAR
+YEARS = (2022, 2023, 2024, 2025)
+"""Years with a full count of the chips sold."""
+CAPTIVE = ("Google", "Amazon")
+"""Makers whose chips nobody else can buy."""
+REFERENCE_CHIP = "h100-sxm"
+INPUTS = ("mfu_training", "mfu_inference", "rnd_multiplier", "active_params_b", "cache_share")
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A year of the world's chips, one value a draw: hours that could be worked (`hours`), parts of them
+    that published training (`training`) and counted tokens (`serving`) explain, and the share of
+    inference with the rest drawn evenly (`share`)."""
+
+    year: int
+    hours: np.ndarray
+    training: np.ndarray
+    serving: np.ndarray
+    share: np.ndarray
+
+    @property
+    def ceiling(self) -> np.ndarray:
+        """Share of inference if every chip that no published run explains did serve."""
+        return 1 - self.training
+
+
+def sold(table: Table = tables.load) -> pd.DataFrame:
+    """H100-equivalents sold, by the end of each year since 2022 and in it. Columns: year, merchant,
+    captive (in the year), stock (all so far)."""
+    frame = table("chip_counts")
+    frame = frame.assign(year=frame["end_date"].str[:4].astype(int))
+    frame = frame[frame["year"].isin(YEARS)]
+    captive = frame["manufacturer"].isin(CAPTIVE)
+    units = frame["h100_equivalents_median"]
+    found = pd.DataFrame(
+        {
+            "merchant": units[~captive].groupby(frame["year"]).sum(),
+            "captive": units[captive].groupby(frame["year"]).sum(),
+        }
+    ).fillna(0.0)
+    found["stock"] = (found["merchant"] + found["captive"]).cumsum()
+    return found.reset_index()
+
+
+def operational(table: Table = tables.load) -> uncertainty.Uncertain:
+    """Share of the chips sold that run: from the lower of the two fleets with an estimate to the higher."""
+    frame = table("lab_ledgers")
+    frame = frame[frame["item"] == "operational_share"]
+    middle = float(frame["value"].mean())
+    low, high = float(frame["p05"].min()), float(frame["p95"].max())
+    return uncertainty.Uncertain("operational_share", low, middle, high, "share", 0.0, 1.0)
+
+
+def year(which: int, draws: int, seed: int = 0, table: Table = tables.load) -> Stock:
+    """The world's chips in a year of `YEARS`: what is explained, what is not."""
+    frame = table("assumptions").set_index("name", drop=False)
+    inputs = [uncertainty.of_row(frame.loc[name]) for name in INPUTS] + [operational(table)]
+    drawn = uncertainty.sample(inputs, draws, seed)
+    peak = float(table("chips").set_index("id").loc[REFERENCE_CHIP, "bf16_tflops"]) * TERA
+    stock = sold(table).set_index("year")["stock"]
+    average = (float(stock.get(which - 1, 0.0)) + float(stock[which])) / 2
+    hours = average * drawn["operational_share"] * HOURS_PER_YEAR
+    per_hour = peak * SECONDS_PER_HOUR
+    training = (
+        known_runs(which, table) * drawn["rnd_multiplier"] / (drawn["mfu_training"] * per_hour)
+    )
+    tokens = tokens_of(which, table) * (1 - drawn["cache_share"])
+    flop = tokens * lifecycle.forward_flop_per_token(1e9 * drawn["active_params_b"])
+    serving = flop / (drawn["mfu_inference"] * per_hour)
+    taken = np.maximum(1.0, (training + serving) / hours)
+    training, serving = training / hours / taken, serving / hours / taken
+    even = np.random.default_rng([seed, which, 3]).random(draws)
+    share = serving + (1 - training - serving) * even
+    return Stock(which, hours, training, serving, share)
+
+
+def known_runs(which: int, table: Table = tables.load) -> float:
+    """FLOP of all notable runs of a year with an estimate; a later version of a model repeats its base
+    and is counted once."""
+    runs = table("training_runs").dropna(subset="training_flop")
+    runs = runs.drop_duplicates(["organisation", "training_flop"])
+    return float(runs[runs["date"].str[:4].astype(int) == which]["training_flop"].sum())
+
+
+def tokens_of(which: int, table: Table = tables.load) -> float:
+    """Tokens served by the world in a year, at the daily rate of its last outside estimate; 0 without one."""
+    served = table("tokens_served")
+    served = served[(served["organisation"] == "World") & (served["basis"] == "estimate")]
+    served = served[served["date"].str[:4].astype(int) == which]
+    return (
+        float(served["tokens_per_day"].iloc[-1]) * lifecycle.DAYS_PER_YEAR if len(served) else 0.0
+    )
+
+
+def explained(draws: int, seed: int = 0) -> pd.DataFrame:
+    """What the hours of all chips can be traced to, medians by year. Columns: year, work, share."""
+    rows = []
+    for which in YEARS:
+        found = year(which, draws, seed)
+        training, serving = float(np.median(found.training)), float(np.median(found.serving))
+        parts = {
+            "published training, research included": training,
+            "tokens counted": serving,
+            "neither: may be both": 1 - training - serving,
+        }
+        rows += [{"year": str(which), "work": name, "share": part} for name, part in parts.items()]
+    return pd.DataFrame(rows)

@@ -1,0 +1,262 @@
+"""What labs spend on serving and on research, from their books: shares, conflicts, labs that publish none.
+
+    share of inference = I / (I + R)
+
+with I the computing bought to serve and R what counts as training: the final runs, all computing for
+research and training, or all research as an expense, salaries included. Where two reports of one bill
+differ, both are kept and the share is a range. Labs that publish no split enter with the spread between
+those that do (`pooling`), weighted by the chips they use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.inquiry import pooling
+from training_moat.inquiry.wording import between, percent
+
+Table = Callable[[str], pd.DataFrame]
+RESEARCH = {
+    "final_runs": "the final runs of released models",
+    "rnd_compute": "all computing for research and training",
+    "rnd_expense": "all research, salaries included",
+}
+"""What may stand against inference in a ledger, narrowest first."""
+COUNT = "rnd_compute"
+"""The count of the market: what a lab buys chips for."""
+BOOKS = ("OpenAI", "Anthropic")
+"""Labs whose dollars are summed; the books of the others are a hundredth of theirs."""
+MACHINES = {"S01": "Google", "S02": "Meta", "S18": "DeepSeek"}
+"""Rows of market_splits in which a lab tells its split in energy, power or chips instead of dollars."""
+PLAN = "plan"
+PLANNED, PLAN_ROW_YEAR = range(2027, 2031), 2028
+"""Years for which one cumulative plan is known, and the year it is filed under."""
+
+
+def ledger(known_by: str | None = None, table: Table = tables.load) -> pd.DataFrame:
+    """Rows of lab_ledgers, plans left out where the year's own figure is known. known_by: only what had
+    been published before that day."""
+    frame = table("lab_ledgers")
+    if known_by is not None:
+        frame = frame[frame["published"] < known_by]
+    key = ["organisation", "year", "item"]
+    actual = frame[frame["kind"] != PLAN].set_index(key).index
+    passed = frame.set_index(key).index.isin(actual) & (frame["kind"] == PLAN).to_numpy()
+    return frame[~passed].reset_index(drop=True)
+
+
+def _reports(frame: pd.DataFrame, lab: str, year: int, item: str) -> pd.Series:
+    mask = (frame["organisation"] == lab) & (frame["year"] == year) & (frame["item"] == item)
+    return frame[mask]["value"].astype(float)
+
+
+def shares(
+    research: str = COUNT, known_by: str | None = None, table: Table = tables.load
+) -> pd.DataFrame:
+    """Inference's share in every lab and year whose books allow one, against a count of `RESEARCH`.
+
+    Columns: organisation, year, period, low, share, high (low and high are the range of the reports; 0
+    where only an upper bound is known, share then blank), kind (books, plan).
+    """
+    frame = ledger(known_by, table)
+    rows = []
+    for (lab, year), rows_of in frame.groupby(["organisation", "year"], sort=True):
+        found = _share_of(frame, str(lab), int(year), research)
+        if found is not None:
+            money = rows_of[rows_of["unit"] == "USD bn"]
+            plan = money["kind"].eq(PLAN).all()
+            rows.append(
+                {"organisation": lab, "year": int(year), "period": money["period"].iloc[0]}
+                | dict(zip(("low", "share", "high"), found, strict=True))
+                | {"kind": "plan" if plan else "books"}
+            )
+    columns = ["organisation", "year", "period", "low", "share", "high", "kind"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def machines(known_by: str | None = None, table: Table = tables.load) -> pd.DataFrame:
+    """Splits that labs gave in energy, power or chips, in the columns of `shares`. What Meta calls
+    experimentation counts as training; DeepSeek's chips leave its other research out, so its share is
+    an upper bound."""
+    frame = table("market_splits").set_index("row_id").loc[list(MACHINES)].reset_index()
+    if known_by is not None:
+        frame = frame[frame["date"] < known_by]
+    found = frame["inference_share"].astype(float)
+    bound = frame["row_id"] == "S18"
+    year = frame["period"].str.extract(r"(?:\d{4}-)?(\d{4})", expand=False).astype(int)
+    return pd.DataFrame(
+        {
+            "organisation": frame["row_id"].map(MACHINES),
+            "year": year,
+            "period": frame["period"],
+            "low": found.where(~bound, 0.0),
+            "share": found.where(~bound),
+            "high": found,
+            "kind": "machines",
+        }
+    ).reset_index(drop=True)
+
+
+def _share_of(
+    frame: pd.DataFrame, lab: str, year: int, research: str
+) -> tuple[float, float, float] | None:
+    """(low, share, high) of one lab and year, or None where a side is missing."""
+    serving, other = (_reports(frame, lab, year, item) for item in ("inference_compute", research))
+    total, training = (
+        _reports(frame, lab, year, item) for item in ("all_compute", "training_compute")
+    )
+    if research == COUNT and len(total) and len(other) and not len(serving):
+        rest = float(total.iloc[0] - other.iloc[0]) / float(total.iloc[0])
+        return rest, rest, rest
+    if research == COUNT and len(total) and len(training) and not len(serving):
+        return 0.0, np.nan, float(1 - training.iloc[0] / total.iloc[0])
+    if not len(other):
+        return None
+    if not len(serving):
+        cost = _reports(frame, lab, year, "cost_of_revenue")
+        return (0.0, np.nan, _part(cost.iloc[0], other.iloc[0])) if len(cost) else None
+    low, high = _part(serving.min(), other.max()), _part(serving.max(), other.min())
+    if research == COUNT and len(total):
+        low = min(low, float(serving.min() / total.max()))
+    return low, _part(serving.iloc[0], other.iloc[0]), high
+
+
+def _part(serving: float, other: float) -> float:
+    return float(serving / (serving + other))
+
+
+def pooled(
+    without: str | None = None,
+    known_by: str | None = None,
+    seed: int = 0,
+    table: Table = tables.load,
+) -> pooling.Pooled | None:
+    """The labs' shares pooled with the lab as a random effect; None where no lab is known.
+
+    without: leave that lab out, for a test on it.
+    """
+    if table is tables.load:
+        return _pooled(without, known_by, seed)
+    return _fit(without, known_by, seed, table)
+
+
+@lru_cache(maxsize=16)
+def _pooled(without: str | None, known_by: str | None, seed: int) -> pooling.Pooled | None:
+    return _fit(without, known_by, seed, tables.load)
+
+
+def _fit(
+    without: str | None, known_by: str | None, seed: int, table: Table
+) -> pooling.Pooled | None:
+    frame = pd.concat([shares(COUNT, known_by, table), machines(known_by, table)])
+    frame = frame[(frame["organisation"] != without) & (frame["kind"] != PLAN)]
+    # Four years of unlike labs show no trend of their own: all count for one year.
+    frame = frame.assign(year=pooling.ORIGIN_YEAR)
+    return None if frame.empty else pooling.fit(frame, ("organisation",), seed)
+
+
+def disclosed(
+    year: int, draws: int, seed: int = 0, table: Table = tables.load
+) -> np.ndarray | None:
+    """Share of the labs with books in a year, summed in dollars: every bill drawn evenly between its
+    lowest and its highest report. None where no lab of `BOOKS` has any. The plan for five years together
+    stands for each of its later years."""
+    year = PLAN_ROW_YEAR if year in PLANNED else year
+    frame, rng = ledger(None, table), np.random.default_rng([seed, year, 2])
+    serving = research = np.zeros(draws)
+    for lab in BOOKS:
+        found = _share_of(frame, lab, year, COUNT)
+        if found is None:
+            continue
+        total = _reports(frame, lab, year, "all_compute")
+        other = _reports(frame, lab, year, COUNT)
+        size = float(total.max()) if len(total) else float(other.iloc[0]) / (1 - found[1])
+        share = rng.uniform(found[0], found[2], draws)
+        serving, research = serving + size * share, research + size * (1 - share)
+    return None if not serving.any() else serving / (serving + research)
+
+
+def weight_of_books(year: int, table: Table = tables.load) -> float:
+    """Share of the chips of the labs with known fleets that labs with books use, at the end of the year
+    or of the last known one."""
+    frame = table("lab_ledgers")
+    frame = frame[(frame["item"] == "chips_in_use") & (frame["year"] >= 2024)]
+    last = frame[frame["year"] == min(year, int(frame["year"].max()))]
+    return float(last[last["organisation"].isin(BOOKS)]["value"].sum() / last["value"].sum())
+
+
+def labs(year: int, draws: int, seed: int = 0, table: Table = tables.load) -> np.ndarray | None:
+    """Share of all frontier labs in a year: those with books as they say, the others drawn from the
+    spread between labs; None where no books speak of the year."""
+    known, spread = disclosed(year, draws, seed, table), pooled(None, None, seed, table)
+    if known is None or spread is None:
+        return None
+    rest = np.resize(spread.next_statement(pooling.ORIGIN_YEAR), draws)
+    weight = weight_of_books(year, table)
+    return weight * known + (1 - weight) * rest
+
+
+def contrasts(table: Table = tables.load) -> pd.DataFrame:
+    """How far one change of counting moves the share inside one lab. Columns: change, where, before, after."""
+    wide, narrow, expense = (
+        shares(item, None, table).set_index(["organisation", "year"])
+        for item in (COUNT, "final_runs", "rnd_expense")
+    )
+    first, last = ("OpenAI", 2024), ("OpenAI", 2025)
+    small = ("MiniMax", 2025)
+    early, late = wide.share[first], wide.share[last]
+    rows = [
+        ("All research, not the final runs alone", "OpenAI 2024", narrow.share[first], early),
+        ("Salaries of research too", "OpenAI 2025", late, expense.share[last]),
+        ("Another report of the same bill", "OpenAI 2024", early, wide.high[first]),
+        ("A year later", "OpenAI 2024 to 2025", early, late),
+        ("A smaller lab", "OpenAI to MiniMax, 2025", late, wide.share[small]),
+    ]
+    return pd.DataFrame(rows, columns=["change", "where", "before", "after"])
+
+
+def overview() -> pd.DataFrame:
+    """All labs that tell a split, oldest first, for a table. Columns: lab, period, share of inference (in
+    words), told in."""
+    frame = pd.concat([shares(), machines()]).sort_values(["year", "organisation"], kind="stable")
+    told = {"books": "dollars", "plan": "dollars, a plan", "machines": "energy, power or chips"}
+    words = [
+        f"at most {percent(row.high)}" if np.isnan(row.share) else between(row.low, row.high)
+        for row in frame.itertuples()
+    ]
+    return pd.DataFrame(
+        {
+            "lab": frame["organisation"],
+            "period": frame["period"],
+            "share of inference": words,
+            "told in": frame["kind"].map(told),
+        }
+    ).reset_index(drop=True)
+
+
+def moves() -> pd.DataFrame:
+    """The contrasts for a chart: change (with where), low, high, after."""
+    frame = contrasts()
+    ends = frame[["before", "after"]]
+    return pd.DataFrame(
+        {
+            "change": frame["change"] + " (" + frame["where"] + ")",
+            "before": frame["before"],
+            "after": frame["after"],
+            "low": ends.min(axis=1),
+            "high": ends.max(axis=1),
+        }
+    )
+
+
+def growth(item: str, lab: str = "OpenAI", first: int = 2024, last: int = 2025) -> float:
+    """Times by which a bill of a lab grew between two years, by the figures the ledger takes first."""
+    frame = ledger()
+    return float(
+        _reports(frame, lab, last, item).iloc[0] / _reports(frame, lab, first, item).iloc[0]
+    )

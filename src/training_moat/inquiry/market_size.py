@@ -1,0 +1,108 @@
+"""The market in dollars: what accelerators were sold for, how much of it serves, what a startup can reach.
+
+    addressable = sales x share of inference x share that is not captive
+
+Captive chips are those that a cloud makes for itself (Google's and Amazon's); they are counted by their
+computing power, because nobody sells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.inquiry import chip_stock, market_share
+from training_moat.inquiry.wording import between, digits, percent
+
+Table = Callable[[str], pd.DataFrame]
+
+
+def sales(table: Table = tables.load) -> pd.DataFrame:
+    """Sales of AI accelerators by year: the makers' own added up and every house's figure. A forecast that
+    the makers' own sales of its year have passed is left out.
+
+    Columns: year, low, middle, high (billions of dollars: lowest, median and highest of them), figures
+    (how many), status (estimate, forecast).
+    """
+    frame = table("accelerator_spend")
+    makers = frame[frame["route"].isin(["merchant", "captive"])]
+    networking = makers["item"] == "data-centre revenue"
+    own = makers[~networking].groupby("year")["value"].sum()
+    whole = frame[frame["route"] == "all"]
+    passed = (whole["kind"] == "forecast") & (whole["value"] < whole["year"].map(own).fillna(0.0))
+    both = pd.concat([whole.loc[~passed, ["year", "value"]], own.reset_index()])
+    found = both.groupby("year")["value"].agg(["min", "median", "max", "size"]).reset_index()
+    found.columns = ["year", "low", "middle", "high", "figures"]
+    known = found["year"] <= market_share.LAST_KNOWN
+    return found.assign(status=np.where(known, "estimate", "forecast"))
+
+
+def captive_share(table: Table = tables.load) -> pd.DataFrame:
+    """Share of each year's new computing that captive chips bring. Columns: year, captive."""
+    found = chip_stock.sold(table)
+    share = found["captive"] / (found["captive"] + found["merchant"])
+    return pd.DataFrame({"year": found["year"], "captive": share})
+
+
+def parts(seed: int = 0, table: Table = tables.load) -> pd.DataFrame:
+    """Every year's sales divided by use and by who may sell it.
+
+    Columns: year, status, sales, inference, addressable (billions of dollars at the middle), and the
+    5th and 95th percentile of the last two (sales drawn evenly between the lowest and the highest
+    figure, the share from all ways together). Years after the last count of chips keep its captive share.
+    """
+    captive = captive_share(table).set_index("year")["captive"]
+    rows = []
+    for year in sales(table).itertuples():
+        rng = np.random.default_rng([seed, year.year, 4])
+        used = market_share.draws_of(year.year, market_share.TOGETHER, seed, table)
+        spend = rng.uniform(year.low, year.high, len(used))
+        merchant = 1 - captive[min(year.year, int(captive.index.max()))]
+        row = {
+            "year": year.year,
+            "status": year.status,
+            "sales": year.middle,
+            "captive": 1 - merchant,
+        }
+        for name, value in (("inference", spend * used), ("addressable", spend * used * merchant)):
+            ends = np.percentile(value, (5, 50, 95))
+            row |= {f"{name}_p05": ends[0], name: ends[1], f"{name}_p95": ends[2]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def startup(table: Table = tables.load) -> pd.Series:
+    """The largest sales of a startup that the table knows: organisation, year, value (billions)."""
+    frame = table("accelerator_spend")
+    return frame[frame["route"] == "startup"].nlargest(1, "value").iloc[0]
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """`parts` in words, for a table."""
+    rows = list(frame.itertuples())
+    return pd.DataFrame(
+        {
+            "year": frame["year"].astype(str),
+            "what it is": frame["status"],
+            "sales": [digits(row.sales) for row in rows],
+            "inference": [_words(r.inference, r.inference_p05, r.inference_p95) for r in rows],
+            "captive computing": [percent(row.captive) for row in rows],
+            "inference, not captive": [
+                _words(r.addressable, r.addressable_p05, r.addressable_p95) for r in rows
+            ],
+        }
+    )
+
+
+def _words(middle: float, low: float, high: float) -> str:
+    return f"{digits(middle)} ({between(low, high, digits)})"
+
+
+def long(frame: pd.DataFrame) -> pd.DataFrame:
+    """`parts` with one row per year and part, for a chart. Columns: year, part, billions."""
+    names = {"sales": "all sales", "inference": "inference", "addressable": "not captive"}
+    found = frame.melt("year", list(names), "part", "billions")
+    return found.assign(part=found["part"].map(names))

@@ -1,0 +1,140 @@
+"""What has been published about the split of AI computing between training and inference.
+
+Statements on the whole market are pooled (`pooled`); statements on one firm belong to its ledger
+(`lab_ledgers`) or its machines (`chip_stock`) and are left to them, so that the three ways to the same
+share stay apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from training_moat.catalog import tables
+from training_moat.inquiry import pooling
+from training_moat.inquiry.wording import percent
+
+Table = Callable[[str], pd.DataFrame]
+GROUPS = ("house", "measure")
+UNPOOLED = ("blog", "article")
+"""Kinds of publisher that are shown and not pooled: no method, no author; the claim under test."""
+
+
+def splits(table: Table = tables.load) -> pd.DataFrame:
+    """Every published split with what it counts, oldest first: market_splits with the columns of
+    split_classes, and `low`, `high` (shares of inference: equal for a point, 0 or 1 for an open side),
+    `who` (publisher and year), `statement` (point, range, at least, at most).
+
+    Statements without any bound and unconfirmed ones are left out.
+    """
+    classes = (
+        table("split_classes")
+        .set_index("split")
+        .drop(columns=["source", "confirmed", "date", "notes"])
+    )
+    frame = table("market_splits").drop(columns="definition").join(classes, on="row_id")
+    # Of training and inference together: a budget may hold other things too.
+    share = _share(frame["inference_to_training_ratio"]).fillna(frame["inference_share"])
+    bounded = frame["ratio_low"].notna() | frame["ratio_high"].notna()
+    low = _share(frame["ratio_low"]).where(bounded, share).fillna(0.0)
+    high = _share(frame["ratio_high"]).where(bounded, share).fillna(1.0)
+    frame = frame.assign(low=low, high=high)
+    frame = frame[((low > 0) | (high < 1)) & (frame["confirmed"] != "no")]
+    sides = [frame["low"] == frame["high"], frame["low"] == 0, frame["high"] == 1]
+    kind = np.select(sides, ["point", "at most", "at least"], "range")
+    publisher = frame["organisation"].str.partition(" (")[0]
+    frame = frame.assign(statement=kind, publisher=publisher)
+    return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
+
+
+def _share(ratio: pd.Series) -> pd.Series:
+    return ratio / (1 + ratio)
+
+
+def market_statements(known_by: str | None = None, table: Table = tables.load) -> pd.DataFrame:
+    """Statements on the whole market that name a year from 2022 on, by research houses, makers and
+    governments. known_by: only those published before that day ("2024-10-09")."""
+    frame = splits(table)
+    frame = frame[(frame["scope"] == "market") & (frame["year"] >= 2022)]
+    frame = frame[~frame["house"].isin(UNPOOLED) & frame["measure"].notna()]
+    if known_by is not None:
+        # A date known to the year or month counts as its last day.
+        last_day = frame["date"] + frame["date"].str.len().map({4: "-12-31", 7: "-31", 10: ""})
+        frame = frame[last_day < known_by]
+    return frame.assign(kind_of_house=frame["house"], house=frame["publisher"]).reset_index(
+        drop=True
+    )
+
+
+def pooled(
+    known_by: str | None = None, seed: int = 0, table: Table = tables.load
+) -> pooling.Pooled:
+    """The statements on the market, pooled with house and measure as random effects."""
+    if table is tables.load:
+        return _pooled(known_by, seed)
+    return pooling.fit(market_statements(known_by, table), GROUPS, seed)
+
+
+@lru_cache(maxsize=16)
+def _pooled(known_by: str | None, seed: int) -> pooling.Pooled:
+    return pooling.fit(market_statements(known_by), GROUPS, seed)
+
+
+def effects(found: pooling.Pooled) -> pd.DataFrame:
+    """How far each house and each measure stands from the average, in points of a share of one half.
+
+    Columns: group, member, p05, median, p95 (percentage points at a share of 0.5).
+    """
+    rows = []
+    for group, draws in found.effects.items():
+        for member in draws.columns:
+            points = 100 * (1 / (1 + np.exp(-draws[member])) - 0.5)
+            low, middle, high = np.percentile(points, (5, 50, 95))
+            rows.append(
+                {"group": group, "member": member, "p05": low, "median": middle, "p95": high}
+            )
+    return pd.DataFrame(rows)
+
+
+def shown() -> pd.DataFrame:
+    """The statements that are pooled, by the year they speak of, for a chart. Columns: statement (publisher,
+    year, measure), low, middle, high (shares of inference), says (point, range, at least, at most), made
+    (estimate or forecast), source."""
+    frame = market_statements().sort_values(["year", "publisher", "row_id"], kind="stable")
+    year = frame["year"].astype(int).astype(str)
+    short = frame["publisher"].replace(
+        {"China National Data Administration": "China's data office"}
+    )
+    name = short + ", " + year + ": " + frame["measure"]
+    twice = name.duplicated(keep="first")
+    name = name.where(~twice, name + ", again")
+    middle = ((frame["low"] + frame["high"]) / 2).where(
+        frame["statement"] != "at least", frame["low"]
+    )
+    return pd.DataFrame(
+        {
+            "statement": name,
+            "low": frame["low"],
+            "middle": middle.where(frame["statement"] != "at most", frame["high"]),
+            "high": frame["high"],
+            "says": frame["statement"],
+            "made": frame["kind"].replace({"disclosure": "estimate"}),
+            "source": frame["source"],
+        }
+    ).reset_index(drop=True)
+
+
+def points_a_year(found: pooling.Pooled) -> float:
+    """How fast the average share moves, in percentage points a year at a share of one half."""
+    return float(100 * (expit(np.median(found.slope)) - 0.5))
+
+
+def title(frame: pd.DataFrame) -> str:
+    """Title of the chart of all statements (`shown`): what the highest point among them is."""
+    points = frame[frame["says"].isin(["point", "range"])]
+    top = points.loc[points["high"].idxmax()]
+    return f"The highest share that anybody puts a number on is {percent(top['high'])} ({top['statement']})"
