@@ -208,7 +208,7 @@ def test_other_thresholds_and_codings_regrade_what_was_measured(findings):
 
 
 def test_a_second_reading_replaces_the_cells_it_names():
-    told = {"table": ["low_precision_runs"], "row_id": ["N24"], "column": ["bearing"]}
+    told = {"table": ["low_precision_runs"], "coded_row": ["N24"], "column": ["bearing"]}
     coding = (
         tables.load("claims")
         .head(0)[[]]
@@ -220,6 +220,15 @@ def test_a_second_reading_replaces_the_cells_it_names():
     assert (
         judge("C29", second).deciding.measured.value < judge("C29", first).deciding.measured.value
     )
+
+
+def test_the_second_reading_is_of_cells_that_exist_and_turns_few_claims():
+    cells = tables.load("second_coding")
+    for name, group in cells.groupby("table"):
+        assert set(group["coded_row"]) <= set(tables.load(name)["row_id"]), name
+    coded = claims.under_codings()
+    assert coded["claim"].tolist() == CLAIMS and coded["turns"].le(coded["moves"]).all()
+    assert coded["turns"].sum() <= len(coded) / 10
 
 
 def test_the_first_page_reads_the_same_findings(findings):

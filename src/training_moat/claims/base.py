@@ -57,16 +57,15 @@ class Evidence:
             self._kept[name] = self._coded(name, tables.load(name))
         return self._kept[name]
 
-    def has(self, name: str) -> bool:
-        """Whether there is such a table."""
-        return name in self.replaced or name in tables.names()
-
     def _coded(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
-        if self.coding == "first" or name == CODING or not self.has(CODING):
+        if self.coding == "first" or name == CODING:
             return frame
-        for row in self.table(CODING).query("table == @name").itertuples():
+        coded = self.table(CODING)
+        for row in coded[
+            (coded["table"] == name) & coded["column"].isin(frame.columns)
+        ].itertuples():
             key = next(column for column in KEY_COLUMNS if column in frame)
-            frame.loc[frame[key] == row.row_id, row.column] = row.second
+            frame.loc[frame[key] == row.coded_row, row.column] = row.second
         return frame
 
     def hook(self, name: str, own: Any) -> Any:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.claims import grading
-from training_moat.claims.base import CODING, KEY_COLUMNS, Evidence, measured
+from training_moat.claims.base import KEY_COLUMNS, Evidence, measured
 from training_moat.claims.grading import Test, Thresholds
 from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry.uncertainty import Probability
@@ -152,16 +152,17 @@ def under_sets(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
 
 
 def under_codings() -> pd.DataFrame:
-    """The grade of every claim under the first and, where there is one, the second reading of the coded cells.
+    """The grade of every claim under the first and the second reading of the coded cells.
 
-    Columns: claim, title, first, second, moves. Empty while no second reading is on file.
+    Columns: claim, title, first, second, moves (another grade), turns (another side).
     """
-    if not Evidence().has(CODING):
-        return pd.DataFrame(columns=["claim", "title", "first", "second", "moves"])
     first, second = evaluate(), evaluate(Evidence(coding="second"))
     rows = [(claim, one.title, one.grade, second[claim].grade) for claim, one in first.items()]
     frame = pd.DataFrame(rows, columns=["claim", "title", "first", "second"])
-    return frame.assign(moves=frame["first"] != frame["second"])
+    sides = frame[["first", "second"]].map(grading.side)
+    return frame.assign(
+        moves=frame["first"] != frame["second"], turns=sides["first"] != sides["second"]
+    )
 
 
 def _range(test: Test) -> str:
