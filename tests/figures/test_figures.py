@@ -214,7 +214,7 @@ def test_a_wide_table_of_words_becomes_cards_and_a_narrow_one_does_not(silent):
 def test_verdicts_in_tables_carry_their_colour():
     style = (offline._STATIC / offline.STYLE).read_text(encoding="utf-8")
     for verdict, colour in theme.VERDICT_COLOURS.items():
-        assert f".moat-{verdict}::before {{ color: {colour}; }}" in style
+        assert f".moat-{verdict.replace(' ', '-')}::before {{ color: {colour}; }}" in style
 
 
 def test_dollars_in_a_sentence_never_become_formulas():

@@ -32,31 +32,15 @@ def test_pairs_are_unique_and_below_the_peak(pairs):
     assert pairs[["speedup", "peak_ratio", "realised", "source"]].notna().all(axis=None)
 
 
-@pytest.mark.parametrize(
-    ("text", "width"),
-    [("NVFP4 E2M1", "4 bits"), ("E4M3 FNUZ", "8 bits"), ("FP8 1-4-3", "8 bits"), ("INT8 (QAT)", "8 bits"), ("FP16, FP32 softmax", "FP16"),
-     ("BF16 (no FP8; not seen in abstract)", "BF16"), ("CB16 (1-6-9)", "BF16"), ("not stated (S5000 has FP8)", None), (float("nan"), None)],
-)  # fmt: skip
-def test_width_of_a_format_as_written(text, width):
-    assert precision.width(text) == width
-
-
-def test_lockin_counts_every_run_once():
-    table = precision.lockin()
-    runs = tables.load("low_precision_runs")
-    named = (
-        runs["format_forward"].map(precision.width).notna() & (runs["confirmed"] != "no")
-    ).sum()
-    assert table[["supports", "against", "both", "neutral"]].to_numpy().sum() == named
-    assert list(table["width"]) == list(precision.WIDTHS)
-
-
-@pytest.mark.parametrize(
-    ("share", "verdict"),
-    [(0.7, "supported"), (0.5, "partly"), (0.3, "contradicted"), (float("nan"), "open")],
-)
-def test_verdict_thresholds(share, verdict):
-    assert precision.verdict(share) == verdict
+def test_a_source_counts_once_however_many_pairs_it_has(pairs):
+    eight = pairs[pairs["format"] == "fp8"]
+    table = precision.by_source(eight)
+    assert table["source"].is_unique and table["pairs"].sum() == len(eight)
+    largest = table.loc[table["pairs"].idxmax()]
+    assert largest["pairs"] > len(eight) / 2
+    assert table["speedup"].median() < eight["speedup"].median()
+    alone = eight[eight["source"] == largest["source"]]["speedup"].median()
+    assert largest["speedup"] == pytest.approx(alone)
 
 
 def test_published_speedups_are_ranges_with_sources():

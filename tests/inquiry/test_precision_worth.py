@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from training_moat.catalog import tables
-from training_moat.core.errors import InputError
-from training_moat.inquiry import precision_words, precision_worth
+from training_moat.inquiry import precision_worth
 from training_moat.predict import training
 
 
@@ -56,28 +55,15 @@ def test_cheapest_with_more_formats_is_never_dearer(costs):
     assert (short <= long.reindex(short.index)).all()
 
 
-def test_what_does_not_fit_is_said():
-    with pytest.raises(InputError, match="does not fit on 8"):
-        precision_worth.cost_by_format("llama3.1-405b", ["a100-80"], 8, 1)
+def test_what_does_not_fit_leaves_an_empty_table():
+    costs = precision_worth.cost_by_format("llama3.1-405b", ["a100-80", "mlu590"], 8, 1)
+    assert costs.empty and {"days", "saving", "musd"} <= set(costs)
+    assert precision_worth.at_best(costs, ["bf16"]).empty
 
 
-def test_ranking_says_who_leads():
+def test_distance_needs_a_chip_on_both_sides():
     vendors = pd.Series({"N": "NVIDIA", "A": "AMD"})
-    text = precision_words.ranking(
-        pd.Series({"A": 2.0, "N": 3.0}), pd.Series({"N": 1.0, "A": 2.0}), vendors
-    )
-    assert (
-        "A would by the model's median train it most cheaply" in text
-        and "the cheapest becomes N" in text
-        and "-67%" in text
-    )
-
-
-def test_ranking_without_a_pair_says_so():
-    vendors = pd.Series({"N": "NVIDIA"})
-    assert "none of these pairs has" in precision_words.ranking(
-        pd.Series({"N": 3.0}), pd.Series({"N": 1.0}), vendors
-    )
-    assert "none of these pairs has" in precision_words.ranking(
-        pd.Series(dtype=float), pd.Series(dtype=float), vendors
-    )
+    assert precision_worth.distance(pd.Series({"A": 2.0, "N": 3.0}), vendors) == 1.5
+    assert precision_worth.distance(pd.Series({"N": 3.0}), vendors) is None
+    assert precision_worth.distance(pd.Series({"A": 3.0}), vendors) is None
+    assert precision_worth.distance(pd.Series(dtype=float), vendors) is None

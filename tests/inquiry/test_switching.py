@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
-from training_moat.inquiry import switching
+from training_moat.inquiry import durations, switching
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +81,37 @@ def test_failure_assumption_follows_from_the_record():
 
 
 def test_port_months_follow_from_the_record():
-    cases = tables.load("switching_cases")
-    months = cases[cases["row_id"].isin(["W01", "W04", "W11", "W15"])]["months"]
+    """The shortest dated port, the median fitted to all as intervals, and the least of the longest."""
+    dated = durations.ports(tables.load("move_durations"), "training")
     row = switching.assumptions().loc["port_months"]
-    assert (row["p05"], row["median"], row["p95"]) == (months.min(), months.median(), months.max())
+    fitted = durations.median_months(dated["low_months"], dated["high_months"])[1]
+    assert row["median"] == pytest.approx(fitted, abs=0.1)
+    assert (row["p05"], row["p95"]) == (dated["high_months"].min(), dated["low_months"].max())
+
+
+def test_what_is_no_port_does_not_count_as_one():
+    record = switching.port_record()
+    assert set(record.loc[record["counted"] == "yes", "kind"]) <= {"port", "unfinished"}
+    assert record.loc[record["case"] == "W11", "counted"].eq("doubtful").all()
+    assert "Zhipu / Z.ai" not in set(switching.track_record()["organisation"])
+
+
+@pytest.mark.parametrize("median, spread", [(3.0, 0.5), (12.0, 1.0)])
+def test_the_median_of_intervals_finds_what_made_them(median, spread):
+    rng = np.random.default_rng(1)
+    months = pd.Series(np.exp(rng.normal(math.log(median), spread, 400)))
+    low, high = (
+        months * 0.75,
+        (months * 1.25).mask(months > 2 * median),
+    )  # the longest were still going on
+    found = durations.median_months(low.mask(months > 2 * median, 2 * median), high)
+    assert found[0] < found[1] < found[2] and found[1] == pytest.approx(median, rel=0.15)
+
+
+def test_unfinished_moves_lengthen_the_median():
+    done = pd.Series([6.0, 9.0, 12.0])
+    with_open = pd.concat([done, pd.Series([24.0])]), pd.concat([done * 1.2, pd.Series([np.nan])])
+    assert durations.median_months(*with_open)[1] > durations.median_months(done, done * 1.2)[1]
 
 
 def test_track_record_holds_moves_away_from_nvidia_only():

@@ -7,7 +7,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import Evidence, Measured, counted, keys, measures
+from training_moat.claims.base import Evidence, Measured, counted, keys, measure
 from training_moat.core import lifecycle
 from training_moat.inquiry import market, market_evidence, market_share, uncertainty
 
@@ -27,15 +27,18 @@ def _market(evidence: Evidence, threshold: float) -> Measured:
     frames = {name: evidence.table(name) for name in MARKET_TABLES}
     rows = [keys(frames[name], name) for name in ("market_splits", "lab_ledgers")]
     chance = float(np.mean(ratio >= threshold))
-    return Measured(middle, low, high, chance, rows[0] + rows[1], cited(*frames.values()))
+    note = f"the whole market, AI computing of {YEAR}"
+    kind = "Monte Carlo, 5 to 95%"
+    sources = cited(*frames.values())
+    return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, kind)
 
 
-@measures("C08", "model_ten")
+@measure("model_ten")
 def inference_is_ten_times(evidence: Evidence) -> Measured:
     return _market(evidence, market.TEN)
 
 
-@measures("C07", "larger")
+@measure("larger")
 def inference_is_larger(evidence: Evidence) -> Measured:
     return _market(evidence, 1.0)
 
@@ -49,13 +52,13 @@ def analysts(evidence: Evidence) -> pd.DataFrame:
     return frame.assign(upper=np.fmax(ratio, frame["ratio_high"])).dropna(subset="upper")
 
 
-@measures("C08", "highest_analyst")
+@measure("highest_analyst")
 def highest_analyst(evidence: Evidence) -> Measured:
     frame = analysts(evidence)
     return counted(frame.nlargest(3, "upper"), "market_splits", float(frame["upper"].max()))
 
 
-@measures("C08", "analysts_at_ten")
+@measure("analysts_at_ten")
 def analysts_at_ten(evidence: Evidence) -> Measured:
     frame = analysts(evidence)
     houses = frame[frame["upper"] >= market.TEN]["organisation"].nunique()
@@ -76,13 +79,13 @@ def _disclosed_rows(evidence: Evidence, value: float) -> Measured:
     )
 
 
-@measures("C09", "many_inferences")
+@measure("many_inferences")
 def tokens_per_training_token(evidence: Evidence) -> Measured:
     day = _disclosed(evidence)
     return _disclosed_rows(evidence, day.tokens_per_day * HALF_YEAR_DAYS / day.training_tokens)
 
 
-@measures("C09", "trained_once")
+@measure("trained_once")
 def final_runs_in_research(evidence: Evidence) -> Measured:
     frame = evidence.table("market_splits")
     frame = frame[frame["definition"] == "final runs within R&D compute"]
@@ -93,20 +96,21 @@ def final_runs_in_research(evidence: Evidence) -> Measured:
         float(values.max()),
         rows=keys(frame, "market_splits"),
         sources=cited(frame),
+        kind="range of sources",
     )
 
 
-@measures("C10", "one_answer")
+@measure("one_answer")
 def one_answer(evidence: Evidence) -> Measured:
     return _disclosed_rows(evidence, _disclosed(evidence).flop_per_answer_share)
 
 
-@measures("C11", "disclosed_days")
+@measure("disclosed_days")
 def disclosed_days(evidence: Evidence) -> Measured:
     return _disclosed_rows(evidence, _disclosed(evidence).days_chip_hours)
 
 
-@measures("C11", "modelled_days")
+@measure("modelled_days")
 def modelled_days(evidence: Evidence) -> Measured:
     case = market.Case(frame=evidence.table("assumptions").set_index("name", drop=False))
     days = lifecycle.break_even_days(market.life_of(case.drawn), "final_run", "dollars")
@@ -119,6 +123,7 @@ def modelled_days(evidence: Evidence) -> Measured:
         float(np.mean(days <= HALF_YEAR_DAYS)),
         keys(frame, "assumptions", "name"),
         cited(frame),
+        kind="Monte Carlo, 5 to 95%",
     )
 
 
@@ -134,14 +139,14 @@ def _splits_counting(evidence: Evidence, definition: str) -> pd.DataFrame:
     return frame[frame["confirmed"] != "no"]
 
 
-@measures("C12", "per_model")
+@measure("per_model")
 def dwarfs_per_model(evidence: Evidence) -> Measured:
     frame = _splits_counting(evidence, "all_training")
     top = frame.nlargest(1, "inference_to_training_ratio")
     return counted(top, "market_splits", float(frame["inference_to_training_ratio"].max()))
 
 
-@measures("C12", "per_lab")
+@measure("per_lab")
 def dwarfs_per_lab(evidence: Evidence) -> Measured:
     frame = _splits_counting(evidence, "all_rnd")
     frame = frame[frame["organisation"] == "OpenAI"].sort_values("date")
@@ -152,10 +157,12 @@ def dwarfs_per_lab(evidence: Evidence) -> Measured:
         ratio.max(),
         rows=keys(frame, "market_splits"),
         sources=cited(frame),
+        note="OpenAI",
+        kind="range of sources",
     )
 
 
-@measures("C13", "lever")
+@measure("lever")
 def custom_lever(evidence: Evidence) -> Measured:
     frame = evidence.table("assumptions")
     row = frame[frame["name"] == "custom_share"]
@@ -166,7 +173,7 @@ def custom_lever(evidence: Evidence) -> Measured:
     )
 
 
-@measures("C13", "trainers")
+@measure("trainers")
 def growth_of_trainers(evidence: Evidence) -> Measured:
     frame = evidence.table("custom_models")
     frame = frame[frame["quantity"] == "organisations with such a model"].set_index(
@@ -176,7 +183,7 @@ def growth_of_trainers(evidence: Evidence) -> Measured:
     return counted(frame, "custom_models", last / first)
 
 
-@measures("C13", "finetunes_in_production")
+@measure("finetunes_in_production")
 def finetunes_in_production(evidence: Evidence) -> Measured:
     frame = evidence.table("custom_models")
     frame = frame[frame["quantity"].str.contains("deployments in production using fine-tuning")]
@@ -184,7 +191,7 @@ def finetunes_in_production(evidence: Evidence) -> Measured:
     return counted(frame, "custom_models", value)
 
 
-@measures("C13", "finetune_compute")
+@measure("finetune_compute")
 def finetune_compute(evidence: Evidence) -> Measured:
     found = market_evidence.finetuning(evidence.table)
     frame = evidence.table("custom_models")

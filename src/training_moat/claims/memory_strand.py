@@ -1,12 +1,14 @@
-"""The memory argument: what training and serving must hold, and which chips hold it (C14 to C19, C26, C27)."""
+"""The memory argument: what training and serving must hold, and which chips hold it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pandas as pd
 
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import Evidence, Measured, counted, keys, measures, share
-from training_moat.claims.history_strand import startup_vendors
+from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
+from training_moat.claims.history_strand import events, startup_vendors, told
 from training_moat.core.memory import (
     FP32_GRADIENT_BYTES,
     OPTIMIZER_BYTES,
@@ -16,13 +18,12 @@ from training_moat.core.memory import (
 from training_moat.core.plan import Plan
 from training_moat.core.units import GB
 from training_moat.core.workload import kv_values_per_token, params
+from training_moat.inquiry import chronicle, races
 
 REFERENCE_MODEL = "llama3.1-70b"
 REFERENCE_CHIP = "h100-sxm"
 SERVING_BYTES = {"fp8": 1.0, "bf16": 2.0}
 """Bytes of a served weight: what most models of 2025 ship, and the classic."""
-TROUBLE = r"fail|bug|segfault|behind|mismatch|impossible|no successful|regret|revert"
-"""Words in a case's outcome or quality that mean it did not go smoothly."""
 
 
 def chip(evidence: Evidence, name: str) -> pd.Series:
@@ -30,244 +31,200 @@ def chip(evidence: Evidence, name: str) -> pd.Series:
     return evidence.row("chips", name, "id")
 
 
-def _of_chips(evidence: Evidence, value: float | None, *names: str) -> Measured:
+def of_chips(evidence: Evidence, value: float | None, *names: str, note: str = "") -> Measured:
+    """A quantity computed from the memory columns of some chips."""
     frame = evidence.table("chips")
-    frame = frame[frame["id"].isin(names)]
-    return Measured(value, rows=keys(frame, "chips"), sources=cited(frame, column="source_memory"))
+    frame = frame[frame["id"].isin(names)].assign(source=frame["source_memory"])
+    return counted(frame, "chips", value, note) if value is not None else NOTHING
 
 
-def _of_model(
-    evidence: Evidence, value: float, low: float | None = None, high: float | None = None
-) -> Measured:
+def of_model(evidence: Evidence, value: float) -> Measured:
+    """A quantity computed from the reference model's shape."""
     frame = evidence.table("models")
     frame = frame[frame["id"] == REFERENCE_MODEL]
-    return Measured(
-        value, low, high, rows=keys(frame, "models"), sources=cited(frame) + ("korthikanti2022",)
-    )
+    sources = (*cited(frame), "korthikanti2022")
+    note = f"{frame['name'].iloc[0]} on any chip"
+    return Measured(value, rows=keys(frame, "models"), sources=sources, note=note)
 
 
+@measure("state_ratio")
 def state_ratio(evidence: Evidence) -> Measured:
     """Bytes of weights, gradients and optimizer per weight in training over bytes per served weight: AdamW
     against BF16; the range runs over all optimizers of the model and over BF16 and FP8 serving."""
     optimizers = evidence.hook("optimizer_bytes", OPTIMIZER_BYTES)
-    held = {name: WEIGHT_BYTES + FP32_GRADIENT_BYTES + extra for name, extra in optimizers.items()}
-    return Measured(
-        held["adamw"] / SERVING_BYTES["bf16"],
+    held = {name: WEIGHT_BYTES + FP32_GRADIENT_BYTES + more for name, more in optimizers.items()}
+    low, high = (
         min(held.values()) / SERVING_BYTES["bf16"],
         max(held.values()) / SERVING_BYTES["fp8"],
-        sources=("rajbhandari2020",),
     )
+    note = "any model on any chip, before memory is shared out over copies"
+    return Measured(
+        held["adamw"] / SERVING_BYTES["bf16"], low, high,
+        sources=("rajbhandari2020",), note=note, kind="range of cases",
+    )  # fmt: skip
 
 
-@measures("C07", "easier")
-def easier(evidence: Evidence) -> Measured:
-    return state_ratio(evidence)
-
-
-@measures("C14", "memory_easier")
-def memory_easier(evidence: Evidence) -> Measured:
-    return state_ratio(evidence)
-
-
-@measures("C15", "state")
-def training_state(evidence: Evidence) -> Measured:
-    return state_ratio(evidence)
-
-
-@measures("C19", "state")
+@measure("serving_state")
 def serving_state(evidence: Evidence) -> Measured:
+    """Bytes of model state in serving for each byte in training."""
     found = state_ratio(evidence)
-    return Measured(1 / found.value, 1 / found.high, 1 / found.low, sources=found.sources)
+    return Measured(
+        1 / found.value, 1 / found.high, 1 / found.low,
+        sources=found.sources, note=found.note, kind=found.kind,
+    )  # fmt: skip
 
 
-def moves(evidence: Evidence, kind: str) -> pd.DataFrame:
-    """Documented moves of one kind of work between hardware of different vendors."""
-    frame = evidence.table("switching_cases")
-    return frame[frame["workload_kind"] == kind]
-
-
-def troubled(frame: pd.DataFrame) -> pd.Series:
-    """Whether a case's outcome or quality speaks of trouble."""
-    words = frame["outcome"].fillna("") + " " + frame["quality"].fillna("")
-    return words.str.contains(TROUBLE, case=False)
-
-
-@measures("C14", "moving_easier")
-def moving_easier(evidence: Evidence) -> Measured:
-    training, inference = (
-        moves(evidence, kind).dropna(subset="months") for kind in ("training", "inference")
-    )
-    frame = pd.concat([training, inference])
-    known = len(training) and len(inference)
-    value = float(training["months"].median() / inference["months"].median()) if known else None
-    return counted(frame, "switching_cases", value) if known else Measured(None)
-
-
-@measures("C14", "no_trouble")
-def moves_without_trouble(evidence: Evidence) -> Measured:
-    frame = moves(evidence, "inference")
-    return share(frame, ~troubled(frame), "switching_cases", sampled=True)
-
-
-@measures("C15", "activations")
+@measure("activations")
 def activations(evidence: Evidence) -> Measured:
+    """Activations kept for one sequence of 8,192 tokens over the weights."""
     model = evidence.model(REFERENCE_MODEL)
-    plan = Plan(seq_len=8192, global_batch=1)
-    return _of_model(evidence, activation_bytes(model, plan) / (WEIGHT_BYTES * params(model)))
+    kept = activation_bytes(model, Plan(seq_len=8192, global_batch=1))
+    return of_model(evidence, kept / (WEIGHT_BYTES * params(model)))
 
 
-def _runs_with_chips(evidence: Evidence) -> pd.DataFrame:
-    runs = evidence.table("training_runs").dropna(subset="chip_id")
-    return runs.join(evidence.table("chips").set_index("id")[["hbm_gb", "ddr_gb"]], on="chip_id")
+@measure("kv_cache")
+def kv_cache(evidence: Evidence, users: str, tokens: str) -> Measured:
+    """KV cache of some users' conversations over the weights."""
+    model = evidence.model(REFERENCE_MODEL)
+    kept = kv_values_per_token(model) * WEIGHT_BYTES * float(users) * float(tokens)
+    return of_model(evidence, kept / (WEIGHT_BYTES * params(model)))
 
 
-@measures("C16", "hbm")
-def runs_on_hbm(evidence: Evidence) -> Measured:
-    frame = _runs_with_chips(evidence)
-    return share(frame, frame["hbm_gb"] > 0, "training_runs", sampled=True)
+@measure("runs_with_memory")
+def runs_with_memory(evidence: Evidence, column: str) -> Measured:
+    """Share of known training runs whose chips have a kind of memory."""
+    chips = evidence.table("chips").set_index("id")
+    runs = chronicle.runs(evidence.table).dropna(subset="chip_id")
+    found = share(runs, runs["chip_id"].map(chips[column]) > 0, "", sampled=True)
+    rows = tuple(runs["table"] + ":" + runs["row_id"])
+    return replace(found, rows=rows, note="chips of known training runs")
 
 
-@measures("C16", "ddr")
-def runs_on_ddr(evidence: Evidence) -> Measured:
-    frame = _runs_with_chips(evidence)
-    return share(frame, frame["ddr_gb"] > 0, "training_runs", sampled=True)
-
-
-def _without_hbm(evidence: Evidence, startups: bool) -> Measured:
+@measure("without_hbm")
+def without_hbm(evidence: Evidence, who: str) -> Measured:
+    """Share of the chips of startups (or of the others) that have no HBM."""
     frame = evidence.table("chips").dropna(subset="hbm_gb")
-    frame = frame[frame["vendor"].isin(startup_vendors(evidence)) == startups]
-    found = share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] == 0, "chips")
-    return found
+    frame = frame[frame["vendor"].isin(startup_vendors(evidence)) == (who == "startups")]
+    return share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] == 0, "chips")
 
 
-@measures("C17", "without_hbm")
-def startups_without_hbm(evidence: Evidence) -> Measured:
-    return _without_hbm(evidence, True)
-
-
-@measures("C17", "incumbents_without_hbm")
-def others_without_hbm(evidence: Evidence) -> Measured:
-    return _without_hbm(evidence, False)
-
-
-@measures("C17", "supply_reports")
+@measure("supply_reports")
 def supply_reports(evidence: Evidence) -> Measured:
-    frame = evidence.table("startup_events")
+    """Reports of a startup that was refused HBM or could not integrate it. No report in the table is no
+    evidence, not evidence of none."""
+    frame = events(evidence, "startups")
     words = frame["event"] + " " + frame["notes"].fillna("")
-    frame = frame[
-        words.str.contains("HBM")
-        & words.str.contains("shortage|refus|unable|could not|allocation", case=False)
-    ]
-    # No report in the table is no evidence, not evidence of none.
-    return counted(frame, "startup_events") if len(frame) else Measured(None)
+    pattern = "shortage|refus|unable|could not|allocation"
+    frame = frame[words.str.contains("HBM") & words.str.contains(pattern, case=False)]
+    return told(frame) if len(frame) else NOTHING
 
 
-@measures("C18", "groq")
-def groq_memory(evidence: Evidence) -> Measured:
-    own, nvidia = chip(evidence, "groq-lpu-v1"), chip(evidence, REFERENCE_CHIP)
-    dram = sum(float(own[column]) for column in ("hbm_gb", "ddr_gb") if pd.notna(own[column]))
-    return _of_chips(evidence, dram / float(nvidia["hbm_gb"]), "groq-lpu-v1", REFERENCE_CHIP)
+@measure("dram_over")
+def dram_over(evidence: Evidence, own: str) -> Measured:
+    """A chip's HBM and DDR over the HBM of an H100."""
+    row, nvidia = chip(evidence, own), chip(evidence, REFERENCE_CHIP)
+    dram = row[["hbm_gb", "ddr_gb"]].astype(float).sum()
+    return of_chips(evidence, dram / float(nvidia["hbm_gb"]), own, REFERENCE_CHIP, note=row["name"])
 
 
-@measures("C18", "dmatrix")
-def dmatrix_bandwidth(evidence: Evidence) -> Measured:
-    own, nvidia = chip(evidence, "corsair"), chip(evidence, REFERENCE_CHIP)
-    value = float(own["ddr_gb_per_s"]) / (float(nvidia["hbm_tb_per_s"]) * 1000)
-    return _of_chips(evidence, value, "corsair", REFERENCE_CHIP)
+@measure("ddr_bandwidth_over")
+def ddr_bandwidth_over(evidence: Evidence, own: str) -> Measured:
+    """A chip's DDR bandwidth over the HBM bandwidth of an H100."""
+    row, nvidia = chip(evidence, own), chip(evidence, REFERENCE_CHIP)
+    value = float(row["ddr_gb_per_s"]) / (float(nvidia["hbm_tb_per_s"]) * 1000)
+    return of_chips(evidence, value, own, REFERENCE_CHIP, note=row["name"])
 
 
-@measures("C19", "kv_cache")
-def kv_cache(evidence: Evidence) -> Measured:
-    model = evidence.model(REFERENCE_MODEL)
-    kept = kv_values_per_token(model) * WEIGHT_BYTES * 64 * 32768
-    return _of_model(evidence, kept / (WEIGHT_BYTES * params(model)))
-
-
-@measures("C19", "hierarchy")
+@measure("disk_cache")
 def disk_cache(evidence: Evidence) -> Measured:
+    """Share of the input tokens of the disclosed service that came from a disk cache."""
     frame = evidence.table("disclosed_service")
     value = float((frame["cached_input_tokens"] / frame["input_tokens"]).iloc[0])
-    return Measured(value, rows=keys(frame, "disclosed_service", "service"), sources=cited(frame))
+    rows = keys(frame, "disclosed_service", "service")
+    return Measured(value, rows=rows, sources=cited(frame))
 
 
-@measures("C26", "fits")
-def state_fits(evidence: Evidence) -> Measured:
-    state = params(evidence.model(REFERENCE_MODEL)) * (
-        WEIGHT_BYTES + FP32_GRADIENT_BYTES + OPTIMIZER_BYTES["adamw"]
+@measure("state_fits")
+def state_fits(evidence: Evidence, chips: str) -> Measured:
+    """Training state of the reference model shared over some H100 chips, over the HBM of one."""
+    held = WEIGHT_BYTES + FP32_GRADIENT_BYTES + OPTIMIZER_BYTES["adamw"]
+    state = params(evidence.model(REFERENCE_MODEL)) * held / int(chips)
+    hbm_bytes = float(chip(evidence, REFERENCE_CHIP)["hbm_gb"]) * GB
+    return of_chips(evidence, state / hbm_bytes, REFERENCE_CHIP, note=f"{chips} H100")
+
+
+@measure("more_hbm_races")
+def more_hbm_races(evidence: Evidence) -> Measured:
+    """Speed of the chip with more HBM over Nvidia's chip of its day, in every audited MLPerf race of the two
+    over the same task with as many chips."""
+    frame = races.pairs(evidence.table("training_measurements"), evidence.table("chips"))
+    frame = frame[frame["hbm_gb"] > frame["rival_hbm_gb"]]
+    if frame.empty:
+        return NOTHING
+    speed = frame.groupby("chip_id")["speed"].median()
+    rows = tuple(
+        f"training_measurements:{row}" for row in [*frame["row_id"], *frame["rival_row_id"]]
     )
-    value = state / 64 / (float(chip(evidence, REFERENCE_CHIP)["hbm_gb"]) * GB)
-    return _of_chips(evidence, value, REFERENCE_CHIP)
+    return Measured(
+        float(speed.median()), float(frame["speed"].min()), float(frame["speed"].max()),
+        rows=tuple(dict.fromkeys(rows)), sources=tuple(dict.fromkeys(frame["source"])),
+        note=", ".join(sorted(set(frame["chip"]))), kind="range of cases",
+    )  # fmt: skip
 
 
-@measures("C26", "more_is_better")
-def more_hbm_faster(evidence: Evidence) -> Measured:
-    nvidia, amd = chip(evidence, REFERENCE_CHIP), chip(evidence, "mi300x")
-    frame = moves(evidence, "training")
-    frame = frame[
-        frame["from_hardware"].str.contains("H100") & frame["to_hardware"].str.contains("MI300X")
-    ]
-    frame = frame.dropna(subset="per_chip_speed_high")
-    if frame.empty or not float(amd["hbm_gb"]) > float(nvidia["hbm_gb"]):
-        return Measured(None)
-    return counted(frame, "switching_cases", float(frame["per_chip_speed_high"].max()))
-
-
-@measures("C27", "training_chips")
-def training_chips_with_hbm(evidence: Evidence) -> Measured:
+def _for_training(evidence: Evidence, vendor: str) -> pd.DataFrame:
     frame = evidence.table("chips")
-    frame = frame[
-        (frame["vendor"] == "SambaNova") & frame["supports_training"].isin(["yes", "withdrawn"])
-    ]
+    sold = frame["supports_training"].isin(["yes", "withdrawn"])
+    return frame[(frame["vendor"] == vendor) & sold]
+
+
+@measure("training_chips_with_hbm")
+def training_chips_with_hbm(evidence: Evidence, vendor: str) -> Measured:
+    """Share of the chips a vendor sold for training that have HBM."""
+    frame = _for_training(evidence, vendor)
     return share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] > 0, "chips")
 
 
-@measures("C27", "current_chip")
-def current_chip(evidence: Evidence) -> Measured:
-    """HBM of the newest SambaNova chip on sale when the article appeared."""
+@measure("newest_hbm")
+def newest_hbm(evidence: Evidence, vendor: str, before: str) -> Measured:
+    """HBM of a vendor's newest chip on sale at a date."""
     frame = evidence.table("chips")
-    frame = (
-        frame[(frame["vendor"] == "SambaNova") & (frame["available"] < "2025-05")]
-        .sort_values("available")
-        .tail(1)
-    )
-    return counted(
-        frame.assign(source=frame["source_memory"]), "chips", float(frame["hbm_gb"].iloc[0])
-    )
+    frame = frame[(frame["vendor"] == vendor) & (frame["available"] < before)]
+    frame = frame.sort_values("available", kind="stable").tail(1)
+    return of_chips(evidence, float(frame["hbm_gb"].iloc[0]), *frame["id"])
 
 
-@measures("C27", "network")
-def point_to_point(evidence: Evidence) -> Measured:
-    frame = evidence.table("chips")
-    frame = frame[
-        (frame["vendor"] == "SambaNova") & frame["supports_training"].isin(["yes", "withdrawn"])
-    ]
-    words = frame["topology"].fillna("")
-    linked = words.str.contains("point-to-point|P2P|peer-to-peer", case=False)
+@measure("point_to_point")
+def point_to_point(evidence: Evidence, vendor: str) -> Measured:
+    """Share of a vendor's training chips described with a point-to-point network."""
+    frame = _for_training(evidence, vendor)
+    linked = (
+        frame["topology"].fillna("").str.contains("point-to-point|P2P|peer-to-peer", case=False)
+    )
     return share(frame.assign(source=frame["source_network"]), linked, "chips")
 
 
-def sn40l_bandwidth(evidence: Evidence) -> Measured:
-    """HBM bandwidth of SambaNova's first chip with HBM over the H100's; the range is that of its sources."""
-    own, nvidia = chip(evidence, "sn40l"), float(chip(evidence, REFERENCE_CHIP)["hbm_tb_per_s"])
-    low, high = (
-        own[column] if pd.notna(own[column]) else own["hbm_tb_per_s"]
-        for column in ("hbm_tb_per_s_low", "hbm_tb_per_s_high")
-    )
-    found = _of_chips(evidence, float(own["hbm_tb_per_s"]) / nvidia, "sn40l", REFERENCE_CHIP)
-    return Measured(
-        found.value,
-        float(low) / nvidia,
-        float(high) / nvidia,
-        rows=found.rows,
-        sources=found.sources,
-    )
+@measure("hbm_bandwidth_over")
+def hbm_bandwidth_over(evidence: Evidence, own: str) -> Measured:
+    """A chip's HBM bandwidth over the H100's; the range is that of its sources."""
+    row, nvidia = chip(evidence, own), float(chip(evidence, REFERENCE_CHIP)["hbm_tb_per_s"])
+    names = ("hbm_tb_per_s", "hbm_tb_per_s_low", "hbm_tb_per_s_high")
+    middle, low, high = (float(row[name]) if pd.notna(row[name]) else None for name in names)
+    found = of_chips(evidence, middle / nvidia, own, REFERENCE_CHIP, note=row["name"])
+    ends = [(end or middle) / nvidia for end in (low, high)]
+    return replace(found, low=ends[0], high=ends[1], kind="range of sources")
 
 
-@measures("C27", "bandwidth")
-def matched_bandwidth(evidence: Evidence) -> Measured:
-    return sn40l_bandwidth(evidence)
-
-
-@measures("C32", "example_matched")
-def example_matched(evidence: Evidence) -> Measured:
-    return sn40l_bandwidth(evidence)
+@measure("matched_startups")
+def matched_startups(evidence: Evidence, share_of_h100: str) -> Measured:
+    """Startups that sold a training chip with both the HBM bandwidth and the link bandwidth of an H100, or
+    nearly, and trained no frontier model on it. None that matched is no evidence."""
+    frame, nvidia = evidence.table("chips"), chip(evidence, REFERENCE_CHIP)
+    frame = frame[frame["vendor"].isin(startup_vendors(evidence))]
+    for name in ("hbm_tb_per_s", "scaleup_gb_per_s_per_direction"):
+        frame = frame[frame[name] >= float(share_of_h100) * float(nvidia[name])]
+    frame = frame[frame["supports_training"].isin(["yes", "withdrawn"])]
+    if frame.empty:
+        return NOTHING
+    found = frame.assign(source=frame["source_memory"])
+    return counted(found, "chips", float(frame["vendor"].nunique()))

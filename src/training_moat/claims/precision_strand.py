@@ -1,130 +1,159 @@
-"""The low-precision moat: formats, recipes, the price of moving (C28 to C31, C33)."""
+"""The low-precision moat: formats, recipes, the price of moving."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import Evidence, Measured, counted, keys, measures, share
-from training_moat.claims.memory_strand import moves, troubled
+from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
 from training_moat.core import breakeven
-from training_moat.inquiry import uncertainty
-from training_moat.inquiry.precision import width
+from training_moat.inquiry import durations, low_precision_record, uncertainty
 from training_moat.inquiry.switching import move
+from training_moat.numerics import analysis
 
 GPT4 = "GPT-4 (Mar 2023)"
-LARGE_BUYER_MUSD = 1000.0
-"""Yearly spending on training of the buyer a challenger must win, in million dollars."""
 
 
-def decided(evidence: Evidence, name: str) -> pd.DataFrame:
-    """Published low-precision runs of a width of format that speak for or against recipes being tied to a
-    chip's numerics; neutral and unconfirmed rows are left out."""
-    frame = evidence.table("low_precision_runs").dropna(subset="format_forward")
-    frame = frame[frame["format_forward"].map(width) == name]
-    return frame[frame["bearing"].isin(["supports", "against"]) & (frame["confirmed"] != "no")]
+def record(evidence: Evidence) -> pd.DataFrame:
+    """Published low-precision training runs, one row a run, that may be counted."""
+    counting = evidence.table("low_precision_counting")
+    return low_precision_record.runs(evidence.table("low_precision_runs"), counting)
 
 
-def _tied(evidence: Evidence, name: str) -> Measured:
-    frame = decided(evidence, name)
-    return share(frame, frame["bearing"] == "supports", "low_precision_runs", sampled=True)
+@measure("tied")
+def tied(evidence: Evidence, width: str) -> Measured:
+    """Share of the training runs of a width of format that take a side and find their recipe tied to one
+    maker's numbers; each source has the same weight, however many runs it reports."""
+    frame = record(evidence)
+    frame = frame[(frame["width"] == width) & frame["bearing"].isin(["supports", "against"])]
+    found = share(
+        frame, frame["bearing"] == "supports", "low_precision_runs",
+        sampled=True, weights=low_precision_record.by_source(frame),
+    )  # fmt: skip
+    return replace(found, note=f"published training runs in {width}")
 
 
-@measures("C29", "fp16")
-def tied_fp16(evidence: Evidence) -> Measured:
-    return _tied(evidence, "FP16")
+@measure("vendor_runs")
+def vendor_runs(evidence: Evidence, vendor: str) -> Measured:
+    """Share of the published low-precision training runs that ran on a vendor's chips, by source."""
+    frame = record(evidence).dropna(subset="hardware_vendor")
+    on = frame["hardware_vendor"].str.contains(vendor)
+    weights = low_precision_record.by_source(frame)
+    return share(frame, on, "low_precision_runs", sampled=True, weights=weights)
 
 
-@measures("C29", "bf16")
-def tied_bf16(evidence: Evidence) -> Measured:
-    return _tied(evidence, "BF16")
+@measure("others_in_width")
+def others_in_width(evidence: Evidence, width: str, vendor: str, since: str) -> Measured:
+    """Training runs of a width of format since a date that ran on none of a vendor's chips."""
+    frame = record(evidence).dropna(subset=["hardware_vendor", "date"])
+    frame = frame[(frame["width"] == width) & (frame["date"] >= since)]
+    frame = frame[~frame["hardware_vendor"].str.contains(vendor)]
+    return counted(frame, "low_precision_runs", note=", ".join(frame["organisation"]))
 
 
-@measures("C29", "fp8")
-def tied_fp8(evidence: Evidence) -> Measured:
-    return _tied(evidence, "8 bits")
-
-
-@measures("C29", "fp4")
-def tied_fp4(evidence: Evidence) -> Measured:
-    return _tied(evidence, "4 bits")
-
-
-@measures("C28", "runs")
-def nvidia_runs(evidence: Evidence) -> Measured:
-    frame = evidence.table("low_precision_runs").dropna(subset="hardware_vendor")
-    return share(
-        frame, frame["hardware_vendor"].str.contains("NVIDIA"), "low_precision_runs", sampled=True
-    )
-
-
-@measures("C28", "formats")
-def formats_added(evidence: Evidence) -> Measured:
-    """Formats of at most 16 bits that Nvidia's data-centre chips multiply today and the V100 did not."""
+@measure("formats_added")
+def formats_added(evidence: Evidence, vendor: str, since: str) -> Measured:
+    """Formats of at most 16 bits that a vendor's chips multiply today and one of its older chips did not."""
     frame = evidence.table("chips")
-    frame = frame[frame["vendor"] == "NVIDIA"].dropna(subset="formats_supported")
+    frame = frame[frame["vendor"] == vendor].dropna(subset="formats_supported")
     held = {row.id: set(row.formats_supported.split(";")) for row in frame.itertuples()}
+    later = set().union(*(kinds for name, kinds in held.items() if name != since))
     narrow = {"fp16", "bf16", "fp8", "fp6", "fp4"}
-    later = set().union(*(kinds for name, kinds in held.items() if name != "v100"))
-    return counted(frame, "chips", float(len((later - held["v100"]) & narrow)))
+    return counted(frame, "chips", float(len((later - held[since]) & narrow)))
 
 
-@measures("C30", "months")
-def months_of_training_moves(evidence: Evidence) -> Measured:
-    frame = moves(evidence, "training").dropna(subset="months")
-    months = frame["months"]
-    value = float(months.median()) if len(frame) else None
-    return Measured(value, rows=keys(frame, "switching_cases"), sources=cited(frame))
+@measure("hypothesis")
+def hypothesis(evidence: Evidence, name: str) -> Measured:
+    """What the book's experiment measured for one of its hypotheses, over its margin, on all seeds."""
+    runs = [evidence.table(f"experiment_low_precision{part}") for part in ("", "_replication")]
+    judged = analysis.verdicts(pd.concat(runs, ignore_index=True)).set_index("hypothesis").loc[name]
+    return Measured(
+        float(judged["number"] / judged["threshold"]), note="a model of a hundred thousand parameters",
+        sources=("experiment_low_precision",),
+    )  # fmt: skip
 
 
-@measures("C30", "failures")
-def failed_training_moves(evidence: Evidence) -> Measured:
-    frame = moves(evidence, "training")
-    return share(frame, troubled(frame), "switching_cases")
+def moves(evidence: Evidence, kind: str) -> pd.DataFrame:
+    """Documented moves of one kind of work between hardware of different vendors, doubtful ones left out."""
+    frame = evidence.table("switching_cases")
+    return frame[(frame["workload_kind"] == kind) & (frame["confirmed"] != "no")]
 
 
-@measures("C31", "delay_cost")
+@measure("moves_in_trouble")
+def moves_in_trouble(evidence: Evidence, kind: str) -> Measured:
+    """Share of the documented moves of one kind of work whose outcome or quality speaks of trouble."""
+    frame = moves(evidence, kind)
+    return share(frame, durations.troubled(frame), "switching_cases", sampled=True)
+
+
+@measure("moves_without_trouble")
+def moves_without_trouble(evidence: Evidence, kind: str) -> Measured:
+    """Share of the documented moves that went without it."""
+    frame = moves(evidence, kind)
+    return share(frame, ~durations.troubled(frame), "switching_cases", sampled=True)
+
+
+@measure("months_to_move")
+def months_to_move(evidence: Evidence, kind: str) -> Measured:
+    """Median months from start to a working port, moves without a number and unfinished ones as intervals."""
+    frame = durations.ports(evidence.table("move_durations"), kind)
+    if frame.empty:
+        return NOTHING
+    low, middle, high = durations.median_months(frame["low_months"], frame["high_months"])
+    found = counted(
+        frame, "move_durations", middle, f"{len(frame)} moves of {kind} with a dated port"
+    )
+    return replace(found, low=low, high=high, kind="posterior, 5 to 95%")
+
+
+@measure("months_ratio")
+def months_ratio(evidence: Evidence) -> Measured:
+    """Median months to move training over those to move inference."""
+    table = evidence.table("move_durations")
+    both = [durations.ports(table, kind) for kind in ("training", "inference")]
+    if any(frame.empty for frame in both):
+        return NOTHING
+    low, middle, high = durations.median_ratio(*both)
+    found = counted(pd.concat(both), "move_durations", middle)
+    return replace(found, low=low, high=high, kind="posterior, 5 to 95%")
+
+
+@measure("delay_cost")
 def delay_cost(evidence: Evidence) -> Measured:
-    """A year of OpenAI's R&D spending, times the shortest delay of a training move on record, over the
-    cost of the run itself."""
+    """A year of OpenAI's R&D spending, times the shortest delay of a training move on record, over the cost of
+    the run itself."""
     splits = evidence.table("market_splits")
     lab = splits[splits["definition"] == "all R&D spend"]
     spent = re.search(r"R&D \$([\d.]+)B", str(lab["quantity"].iloc[0])) if len(lab) else None
-    late = moves(evidence, "training").dropna(subset="months")
-    late = late[troubled(late)].nsmallest(1, "months")
+    late = evidence.table("move_durations")
+    late = late[late["kind"].isin(["delay", "unfinished"])].nsmallest(1, "low_months")
     run = evidence.table("training_runs")
     run = run[run["model"] == GPT4]
     if spent is None or late.empty or run.empty:
-        return Measured(None)
-    spending_usd = float(spent[1]) * 1e9 * float(late["months"].iloc[0]) / 12
+        return NOTHING
+    spending_usd = float(spent[1]) * 1e9 * float(late["low_months"].iloc[0]) / 12
+    rows = (("market_splits", lab), ("move_durations", late), ("training_runs", run))
     return Measured(
-        spending_usd / float(run["cost_usd_2023"].iloc[0]),
-        rows=keys(lab, "market_splits")
-        + keys(late, "switching_cases")
-        + keys(run, "training_runs"),
-        sources=cited(lab, late, run),
-    )
+        spending_usd / float(run["cost_usd_2023"].iloc[0]), sources=cited(lab, late, run),
+        rows=tuple(key for name, frame in rows for key in keys(frame, name)), note="a laboratory like OpenAI",
+    )  # fmt: skip
 
 
-@measures("C33", "speed_up")
-def speed_up(evidence: Evidence) -> Measured:
-    """Advantage on paper at which a move pays for a buyer of `LARGE_BUYER_MUSD` a year; in some draws no
-    advantage is enough, so the upper end may be without limit."""
+@measure("advantage_needed")
+def advantage_needed(evidence: Evidence, yearly_spend_musd: str) -> Measured:
+    """Advantage on paper at which a move pays; in some draws no advantage is enough, so the upper end may be
+    without limit."""
     frame = evidence.table("switching_assumptions")
     drawn = uncertainty.sample([uncertainty.of_row(row) for _, row in frame.iterrows()], 2**15)
-    needed = breakeven.paper_advantage(
-        breakeven.breakeven_advantage(move(drawn, LARGE_BUYER_MUSD)), drawn["realised_share"]
-    )
-    threshold = float(evidence.row("claim_tests", "speed_up", "test")["threshold"])
+    in_use = breakeven.breakeven_advantage(move(drawn, float(yearly_spend_musd)))
+    needed = breakeven.paper_advantage(in_use, drawn["realised_share"])
+    ours = float(evidence.row("claim_tests", "advantage_needed", "measure")["threshold"])
     low, middle, high = (float(np.quantile(needed, q, method="higher")) for q in (0.05, 0.5, 0.95))
     return Measured(
-        middle,
-        low,
-        high,
-        float(np.mean(needed >= threshold)),
-        keys(frame, "switching_assumptions", "name"),
-        cited(frame),
-    )
+        middle, low, high, float(np.mean(needed >= ours)), keys(frame, "switching_assumptions", "name"),
+        cited(frame), f"a buyer of {float(yearly_spend_musd):,.0f} million dollars a year", "Monte Carlo, 5 to 95%",
+    )  # fmt: skip

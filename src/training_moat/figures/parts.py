@@ -140,7 +140,8 @@ def reference_lines(
     layers: list[alt.Chart] = []
     for number, (value, label) in enumerate(pairs(lines)):
         base = alt.Chart(pd.DataFrame({"at": [value], "label": [label]}))
-        along = {channel: alt.X("at:Q") if channel == "x" else alt.Y("at:Q")}
+        kind = "T" if isinstance(value, pd.Timestamp) else "Q"
+        along = {channel: alt.X(f"at:{kind}") if channel == "x" else alt.Y("at:Q")}
         layers.append(base.mark_rule(strokeDash=[4, 3]).encode(**along))
         if channel == "x":
             right = span is not None and place(value, span) > 0.6

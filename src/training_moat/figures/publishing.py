@@ -168,7 +168,7 @@ def _cell(value: Any, form: str | None) -> str:
         )
     text = str(value)
     if text in VERDICT_COLOURS:
-        return f'<strong class="moat-verdict moat-{text}">{text}</strong>'
+        return f'<strong class="moat-verdict moat-{text.replace(" ", "-")}">{text}</strong>'
     if text.startswith(("https://", "http://", "../data/")):
         shown = html.escape(text.removeprefix("../data/").split("//", 1)[-1].rstrip("/"))
         return f'<a href="{html.escape(text, quote=True)}">{shown if len(shown) < 40 else shown[:37] + "..."}</a>'

@@ -39,12 +39,16 @@ COMPANY_COLOURS = {
 """One colour per company, kept through the whole book."""
 
 VERDICT_COLOURS = {
+    "strongly supported": "#0f8b6d",
+    "leans supported": "#5a9a08",
+    "mixed": "#a98b1d",
+    "leans against": "#cf7a00",
+    "strongly against": "#c0392b",
     "supported": "#0f8b6d",
-    "partly": "#cf7a00",
     "contradicted": "#c0392b",
     "open": "#7a8591",
 }
-"""One colour per verdict, kept through the whole book."""
+"""One colour per grade of a claim, and per verdict of the experiment, kept through the whole book."""
 
 PALETTE = [
     "#3d7dd8",

@@ -18,6 +18,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Link
 from training_moat.core.units import BITS_PER_BYTE, BYTES_PER_VALUE, GB
 from training_moat.core.workload import active_params, expert_params_total, params
+from training_moat.inquiry.wording import digits
 from training_moat.predict import (
     engines,
     serving,
@@ -118,7 +119,7 @@ def over_bandwidth(request: Mapping[str, Any], which: str) -> pd.DataFrame:
     """Training speed against bandwidth of one network (`scaleup` or `scaleout`), the plan chosen anew each time.
 
     Columns: factor, rate (in the chip table's unit), speed (share of the speed with an endless one). Empty for a
-    chip without a published scale-out network; InputError for one without a scale-up bandwidth.
+    chip without a published scale-out network; one without a scale-up bandwidth borrows its family's slowest.
     """
     chip = chip_catalog.chip(
         request["chip"] if isinstance(request["chip"], str) else request["chip"]["base"]
@@ -135,9 +136,7 @@ def over_bandwidth(request: Mapping[str, Any], which: str) -> pd.DataFrame:
     if link is None and column not in given:
         if which == "scaleout":
             return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
-        raise InputError(
-            f"chip {chip.id} publishes no scale-up bandwidth; give one as scaleup_gb_per_s"
-        )
+        link = serving_batch.borrowed_link(chip)
     published = 0.0 if link is None else link.bytes_per_s
     own = given.get(
         column, published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9
@@ -151,6 +150,62 @@ def over_bandwidth(request: Mapping[str, Any], which: str) -> pd.DataFrame:
         (factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(FACTORS, found)
     ]
     return pd.DataFrame(rows, columns=["factor", "rate", "speed"])
+
+
+STAND_IN = "h200"
+"""The chip that is shown where the tables lack what the model needs of the chip that was asked for."""
+
+
+def modelled(model: str, expert_model: str, chip: str) -> tuple[str, str]:
+    """(chip to show, why another one): the chip itself, or `STAND_IN` with the reason in words where the model
+    can neither train nor serve on it."""
+    (answer,) = training.predict([case(model, chip, 1024, 8192, 1024)])
+    if not answer["ok"]:
+        return STAND_IN, answer["error"]
+    try:
+        neighbours_only(model, expert_model, chip, sizes=(8,))
+    except InputError as error:
+        return STAND_IN, str(error)
+    return chip, ""
+
+
+def reach(kinds: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+    """The traffic of a step by kind of exchange, reach and volume.
+
+    kinds: as `traffic`. Adds exchange ("whole group" or "next chip") and beyond (share of the bytes that must
+    go further than the next chip: none where a ring adds up and hands on, as in a sum over a group; all but
+    the two neighbours' part where every token goes to its own experts).
+    """
+    group = plan["ep"]
+    far = {"expert": max(group - 3, 0) / max(group - 1, 1)}
+    exchange = kinds["kind"].map({"pipeline": "next chip"}).fillna("whole group")
+    return kinds.assign(exchange=exchange, beyond=kinds["kind"].map(far).fillna(0.0))
+
+
+def amount_needed(needed: float, curve: pd.DataFrame, unit: str) -> str:
+    """A bandwidth that is needed beside what the chip has, in words."""
+    if curve.empty:
+        return "an unknown amount, since it publishes none"
+    own = float(curve.loc[curve["factor"] == 1, "rate"].iloc[0])
+    if np.isnan(needed):
+        return f"more than {digits(max(FACTORS))} times the {digits(own)} {unit} it has"
+    return f"{digits(needed)} {unit} (it has {digits(own)})"
+
+
+def largest(families: pd.DataFrame) -> pd.DataFrame:
+    """The largest run of every family of `scaling`, with growth: how many times its smallest in chips."""
+    last = families.sort_values(["family", "chips"], kind="stable").groupby("family").tail(1)
+    growth = families.groupby("family")["chips"].agg(lambda sizes: sizes.max() / sizes.min())
+    return last.assign(growth=last["family"].map(growth))
+
+
+def against_constant(last: pd.DataFrame) -> tuple[float, float]:
+    """Median error of the predicted speed per chip at scale, and that of a constant: the median of the other
+    families. A check that a constant beats is no evidence for the model."""
+    measured = last["measured"].to_numpy()
+    others = [np.median(np.delete(measured, place)) for place in range(len(measured))]
+    model = float((last["predicted"] - last["measured"]).abs().median())
+    return model, float(np.median(np.abs(measured - np.array(others))))
 
 
 def both_curves(scaleup: pd.DataFrame, scaleout: pd.DataFrame) -> pd.DataFrame:

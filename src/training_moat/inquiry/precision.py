@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.core import formats
 from training_moat.core.errors import unknown
-
-SUPPORTED_SHARE, CONTRADICTED_SHARE = 2 / 3, 1 / 3
-"""A verdict needs two thirds of the reports that take a side."""
+from training_moat.inquiry import low_precision_record
 
 PEAK_COLUMN = {
     "fp16": "fp16_tflops",
@@ -25,6 +21,9 @@ PEAK_COLUMN = {
     "fp4": "fp4_tflops",
 }
 """Column of the chips table with the peak of each format as measurements name it."""
+
+PUBLISHED_HOPPER_ERROR = 0.02
+"""Largest relative error of a sum of 4,096 terms on Hopper, "nearly 2%": DeepSeek-V3 report, section 3.3.2."""
 
 _SPEED = "tokens_per_s_per_chip"
 _OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
@@ -46,17 +45,6 @@ _SAME_PLAN = [
     "zero_fsdp",
     "recompute",
 ]
-_WIDTHS = (
-    (
-        "4 bits",
-        r"FP4|E2M1|HiF4|MXFP6",
-    ),  # a recipe that mixes FP6 and FP4 counts as below eight bits
-    ("8 bits", r"FP8|E[45]M[23]|INT8|E8M7|three formats"),
-    ("FP16", r"FP16"),
-    ("BF16", r"BF16|CB16"),
-)
-WIDTHS = tuple(width for width, _ in _WIDTHS)
-"""Classes of number formats, narrowest first."""
 
 
 def measured_pairs() -> pd.DataFrame:
@@ -119,7 +107,7 @@ def published_speedups() -> pd.DataFrame:
         (runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])
     ]
     table = runs.assign(
-        width=runs["format_forward"].map(width),
+        width=runs["format_forward"].map(low_precision_record.width),
         label=runs["organisation"] + ", " + runs["run"],
         hardware_vendor=runs["hardware_vendor"].fillna("not stated"),
     )
@@ -131,40 +119,27 @@ def published_speedups() -> pd.DataFrame:
     }
     return table.rename(columns=columns | {"run": "title"})[
         ["run", "vendor", "width", "low", "high", "source", "confirmed"]
-    ].sort_values("high", ignore_index=True)
+    ].sort_values(["high", "run"], ignore_index=True, kind="stable")
 
 
-def width(text: str | float) -> str | None:
-    """Class of a format as sources write it, None where none is named; the narrowest counts."""
-    if not isinstance(text, str):
-        return None
-    named = text.split("(no")[0].split("not stated")[0]
-    return next((name for name, pattern in _WIDTHS if re.search(pattern, named)), None)
+def by_source(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of one source share its settings and its hands: the median of each source, slowest first.
 
-
-def lockin() -> pd.DataFrame:
-    """Published low-precision runs by width of format and what they say about lock-in, unconfirmed rows left out.
-
-    Columns: width, supports, against, both, neutral, share (of those that take a side, which support), verdict.
+    Columns: source, pairs, speedup (median).
     """
-    runs = tables.load("low_precision_runs")
-    runs = runs[runs["confirmed"] != "no"]
-    counted = (
-        runs.assign(width=runs["format_forward"].map(width))
-        .groupby(["width", "bearing"])
-        .size()
-        .unstack(fill_value=0)
-    )
-    table = counted.reindex(
-        index=WIDTHS, columns=["supports", "against", "both", "neutral"], fill_value=0
-    )
-    table["share"] = table["supports"] / (table["supports"] + table["against"])
-    table["verdict"] = table["share"].map(verdict)
-    return table.reset_index()
+    found = pairs.groupby("source")["speedup"].agg(["size", "median"]).reset_index()
+    found = found.set_axis(["source", "pairs", "speedup"], axis=1)
+    return found.sort_values(["speedup", "source"], kind="stable", ignore_index=True)
+
+
+def counted_runs() -> pd.DataFrame:
+    """Published low-precision training runs that count, one row a run, with their width of format."""
+    counting = tables.load("low_precision_counting")
+    return low_precision_record.runs(tables.load("low_precision_runs"), counting)
 
 
 def readings(record: pd.DataFrame) -> pd.DataFrame:
-    """The counts of `lockin` as one row per width and reading: width, reading, reports."""
+    """The counts of `low_precision_record.lockin` as one row per width and reading: width, reading, reports."""
     names = {
         "supports": "tied to the chip",
         "both": "both",
@@ -186,24 +161,11 @@ READING_COLOURS = {
 """Colours of what a report finds."""
 
 
-def verdict(share: float) -> str:
-    """Verdict on lock-in from the share of reports that support it."""
-    if np.isnan(share):
-        return "open"
-    return (
-        "supported"
-        if share >= SUPPORTED_SHARE
-        else "contradicted"
-        if share <= CONTRADICTED_SHARE
-        else "partly"
-    )
-
-
-def reports(bearing: str, widths: Sequence[str] = WIDTHS) -> pd.DataFrame:
+def reports(bearing: str, widths: Sequence[str] = low_precision_record.WIDTHS) -> pd.DataFrame:
     """Published runs of the given widths that bear on lock-in in one way, oldest first, with what happened."""
-    runs = tables.load("low_precision_runs")
-    chosen = runs[(runs["bearing"] == bearing) & runs["format_forward"].map(width).isin(widths)]
-    return chosen.sort_values("date")[
+    runs = counted_runs()
+    chosen = runs[(runs["bearing"] == bearing) & runs["width"].isin(widths)]
+    return chosen.sort_values(["date", "row_id"], kind="stable")[
         [
             "organisation",
             "run",
@@ -222,12 +184,14 @@ def seen_only_at_scale() -> pd.DataFrame:
     Columns: organisation, run, model_size, tokens, incidents, source, confirmed.
     """
     runs = tables.load("low_precision_runs")
-    narrow = runs["format_forward"].map(width).isin(["FP16", "8 bits", "4 bits"])
+    narrow = (
+        runs["format_forward"].map(low_precision_record.width).isin(["FP16", "8 bits", "4 bits"])
+    )
     long = runs["tokens"].notna() | runs["incidents"].str.contains(
         r"\blong|compute scales", na=False
     )
     chosen = runs[narrow & long & runs["incidents"].notna() & (runs["confirmed"] != "no")]
-    return chosen.sort_values("date")[
+    return chosen.sort_values(["date", "row_id"], kind="stable")[
         ["organisation", "run", "model_size", "tokens", "incidents", "source", "confirmed"]
     ].reset_index(drop=True)
 

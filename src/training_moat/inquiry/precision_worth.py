@@ -7,12 +7,22 @@ from collections.abc import Sequence
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.core.errors import InputError
 from training_moat.predict import training
 
 SEQUENCE = 8192
 SECONDS_PER_DAY, SECONDS_PER_HOUR = 86_400, 3_600
 FORMATS = ("bf16", "fp8", "fp4")
+COLUMNS = [
+    "chip",
+    "format",
+    "name",
+    "vendor",
+    "days",
+    "days_p05",
+    "days_p95",
+    "musd",
+    "calibration",
+]
 
 
 def cost_by_format(
@@ -22,7 +32,7 @@ def cost_by_format(
 
     Columns: chip, name, vendor, format, days, days_p05, days_p95, musd (blank without a price), saving (of time, over
     the same chip's BF16), calibration. Formats that a chip does not multiply are left out, and so are chips that
-    cannot hold the model. The price is a smaller cloud's cost of ownership per chip-hour.
+    cannot hold the model or lack what a prediction needs; the frame may be empty. The price is a smaller cloud's cost of ownership per chip-hour.
     """
     table = tables.load("chips").set_index("id")
     pairs = [
@@ -38,18 +48,10 @@ def cost_by_format(
     ]
     records = []
     for (chip, name), reply in zip(pairs, training.predict(requests), strict=True):
-        if not reply["ok"]:
-            raise InputError(f"{chip} in {name}: {reply['error']}")
-        if reply["fits"]:
-            records.append(
-                {"chip": chip, "format": name}
-                | _priced(reply, table.loc[chip], cluster_chips, tokens_t)
-            )
-    if not records:
-        raise InputError(
-            f"{model} does not fit on {cluster_chips} of any of: {', '.join(chips)}; expected more chips or a smaller model."
-        )
-    frame = pd.DataFrame(records)
+        if reply["ok"] and reply["fits"]:
+            priced = _priced(reply, table.loc[chip], cluster_chips, tokens_t)
+            records.append({"chip": chip, "format": name} | priced)
+    frame = pd.DataFrame(records, columns=COLUMNS)
     base = frame[frame["format"] == "bf16"].set_index("chip")["days"]
     return frame.assign(saving=1 - frame["days"] / frame["chip"].map(base))
 
@@ -74,3 +76,14 @@ def at_best(costs: pd.DataFrame, formats: Sequence[str]) -> pd.Series:
     """Cost in million dollars of each priced chip (by name) with the cheapest of the given formats it has."""
     chosen = costs[costs["format"].isin(formats) & costs["musd"].notna()]
     return chosen.groupby("name")["musd"].min().sort_values()
+
+
+def distance(prices: pd.Series, vendors: pd.Series) -> float | None:
+    """Cost of Nvidia's cheapest chip over that of the cheapest other one; None where either is missing.
+
+    prices: as `at_best`; vendors: vendor by name of chip.
+    """
+    own = vendors.reindex(prices.index) == "NVIDIA"
+    if not own.any() or own.all():
+        return None
+    return float(prices[own].min() / prices[~own].min())

@@ -190,7 +190,7 @@ def band(breakeven_advantage: float) -> str:
 def chances(offered: pd.DataFrame, bar: Breakeven) -> pd.DataFrame:
     """The offers with the chance that a move to each pays, best first."""
     table = offered.assign(chance=offered["advantage"].map(bar.chance))
-    return table.sort_values("advantage", ascending=False, ignore_index=True)
+    return table.sort_values("advantage", ascending=False, ignore_index=True, kind="stable")
 
 
 def what_matters(
@@ -213,12 +213,13 @@ def what_matters(
 
 
 def track_record() -> pd.DataFrame:
-    """Moves of training from Nvidia's chips to others on record, oldest first.
+    """Moves of training from Nvidia's chips to others on record, oldest first, doubtful ones left out.
 
-    Columns: date, organisation, from_hardware, to_hardware, outcome, months, per_chip_speed_low, per_chip_speed_high,
-    given_up, source, confirmed.
+    Columns: date, organisation, from_hardware, to_hardware, outcome, per_chip_speed_low,
+    per_chip_speed_high, given_up, source, confirmed.
     """
     cases = tables.load("switching_cases")
+    cases = cases[cases["confirmed"] != "no"]
     moved = cases[
         cases["workload_kind"].isin(["training", "both"])
         & cases["from_hardware"].notna()
@@ -232,14 +233,13 @@ def track_record() -> pd.DataFrame:
         "from_hardware",
         "to_hardware",
         "outcome",
-        "months",
         "per_chip_speed_low",
         "per_chip_speed_high",
         "given_up",
         "source",
         "confirmed",
     ]
-    return moved.sort_values("date")[columns].reset_index(drop=True)
+    return moved.sort_values(["date", "row_id"], kind="stable")[columns].reset_index(drop=True)
 
 
 def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
@@ -265,7 +265,7 @@ def offers() -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-    return found.sort_values(["date", "chip", "basis"], ignore_index=True)
+    return found.sort_values(["date", "chip", "basis"], ignore_index=True, kind="stable")
 
 
 def _training_chips() -> pd.DataFrame:
@@ -294,7 +294,7 @@ def _by_table(column: str, basis: str) -> pd.DataFrame:
         before = own[own["day"] <= row["day"]]
         if before.empty:
             continue
-        rival = before.sort_values(["day", "tflops"]).iloc[-1]
+        rival = before.sort_values(["day", "tflops"], kind="stable").iloc[-1]
         advantage = (row["tflops"] / row[column]) / (rival["tflops"] / rival[column])
         records.append(
             (
@@ -325,12 +325,16 @@ def _by_rent() -> pd.DataFrame:
     for (_, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(
         ["chip_id", "term"], sort=True
     ):
-        first = group[group["day"] == group["day"].min()].sort_values("value_for_money").iloc[-1]
+        first = (
+            group[group["day"] == group["day"].min()]
+            .sort_values("value_for_money", kind="stable")
+            .iloc[-1]
+        )
         near = (quotes["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
         rivals = quotes[(quotes["vendor"] == INCUMBENT) & (quotes["term"] == term) & near]
         if rivals.empty:
             continue
-        rival = rivals.sort_values("value_for_money").iloc[-1]
+        rival = rivals.sort_values("value_for_money", kind="stable").iloc[-1]
         advantage = first["value_for_money"] / rival["value_for_money"]
         records.append(
             (
@@ -344,3 +348,26 @@ def _by_rent() -> pd.DataFrame:
             )
         )
     return pd.DataFrame(records, columns=_OFFER_COLUMNS)
+
+
+def port_record() -> pd.DataFrame:
+    """What the months of the moves on record span, and which count as the time of a port.
+
+    Columns: case, organisation, work, kind, low_months, high_months (blank: no end known), counted, timed,
+    rule, source.
+    """
+    names = tables.load("switching_cases").set_index("row_id")["organisation"]
+    frame = tables.load("move_durations")
+    frame.insert(1, "organisation", frame["case"].map(names))
+    columns = [
+        "case",
+        "organisation",
+        "work",
+        "kind",
+        "low_months",
+        "high_months",
+        "counted",
+        "timed",
+        "rule",
+    ]
+    return frame[[*columns, "source"]]

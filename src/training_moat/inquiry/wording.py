@@ -37,6 +37,58 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def amount(value: float | None, unit: str = "", significant: int = 2) -> str:
+    """A quantity with its unit, very small and large ones as powers of ten; a `share` in per cent, a
+    `rank` before its number, a count whole and its noun in the right number."""
+    if value is None or math.isnan(value) or math.isinf(value):
+        return digits(value, significant)
+    if unit == "share":
+        return f"{digits(100 * value, significant)}%"
+    if value and not 1e-3 <= abs(value) < 1e7:
+        mantissa, power = f"{value:.{significant - 1}e}".split("e")
+        text = f"{float(mantissa):g}e{int(power)}"
+    else:
+        text = digits(value, max(significant, 4) if float(value).is_integer() else significant)
+    if value == 1 and unit.endswith("s") and unit != "times":
+        unit = f"{unit[:-3]}y" if unit.endswith("ies") else unit[:-1]
+    return f"rank {text}" if unit == "rank" else f"{text} {unit}".rstrip()
+
+
+def apart(value: float, limit: float, unit: str = "") -> tuple[str, str]:
+    """A quantity and its limit: the limit as it stands, the quantity with as many digits as it takes to
+    tell the two apart where they differ."""
+    told = float(f"{limit:.4g}")
+    differ = (n for n in range(2, 9) if value == limit or float(f"{value:.{n}g}") != told)
+    return amount(value, unit, next(differ, 9)), amount(limit, unit, 4)
+
+
+def band(low: float | None, high: float | None, unit: str = "") -> str:
+    """A range in words: "1.2 to 3.4 times"; blank where there is none or its ends agree."""
+    if low is None or high is None or low == high:
+        return ""
+    first = amount(low, unit)
+    if math.isinf(high):
+        return "no number is enough" if math.isinf(low) else f"{first} upwards without limit"
+    return f"{first.removesuffix(f' {unit}') if unit else first} to {amount(high, unit)}"
+
+
+def needs(advantage: float, thing: str) -> str:
+    """What a buyer needs, in a sentence: "needs 2.5 times the performance", or finds none high enough."""
+    endless = math.isnan(advantage) or math.isinf(advantage)
+    return (
+        f"finds no {thing} high enough"
+        if endless
+        else f"needs {digits(advantage)} times the {thing}"
+    )
+
+
+def lowered(text: str) -> str:
+    """A title inside a sentence: its first letter small, unless it begins an abbreviation or a name."""
+    names = ("Nvidia", "Groq", "Cerebras", "SambaNova", "DeepSeek", "OpenAI", "Llama", "Amazon")
+    keeps = not text[1:2].islower() or text.startswith(names)
+    return text if keeps else text[0].lower() + text[1:]
+
+
 def between(low: float, high: float, say: Callable[[float], str] = percent) -> str:
     """A range in words: "16% to 84%"; one number where both ends read alike."""
     first, last = say(low), say(high)

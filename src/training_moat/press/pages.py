@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from training_moat.catalog import parameters, tables
+from training_moat.claims import grading
 from training_moat.core.errors import unknown
 from training_moat.figures import publishing
 from training_moat.press import model_page, notebooks
@@ -96,11 +97,21 @@ def parameter_rows(chapter: str) -> list[dict[str, str]]:
     return rows
 
 
-_FILLERS = {"sources": sources_list, "parameters": parameters_tables, "model": model_page.page}
+def rule() -> str:
+    """How every claim is graded, in the words of the code that grades it."""
+    return grading.RULE
+
+
+_FILLERS = {
+    "sources": sources_list,
+    "parameters": parameters_tables,
+    "model": model_page.page,
+    "rule": rule,
+}
 
 
 def fill(text: str) -> str:
-    """Replace `<!-- fill: sources -->` and `<!-- fill: parameters -->` in a page by what the tables say."""
+    """Replace `<!-- fill: sources -->`, `parameters` and `rule` in a page by what tables and code say."""
 
     def put(match: re.Match[str]) -> str:
         if match[1] not in _FILLERS:

@@ -1,0 +1,167 @@
+"""What happened: dated events of chip makers, who they are, and the training runs on whose chips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.core.errors import unknown
+
+Reader = Callable[[str], pd.DataFrame]
+ARTICLE = "2025-05"
+"""Month of the article; SambaNova turned the month before."""
+INCUMBENT = "NVIDIA"
+CONFIRMED = ("yes", "partly", "secondary")
+NO_RUN = ("benchmark", "validation")
+"""Kinds of rows in the table of runs that are no training of a model of its own."""
+DIRECTIONS = {
+    "training": "training", "both": "training and inference", "inference": "inference",
+    "exit": "leaves", "exit from training": "leaves training",
+}  # fmt: skip
+"""Where an event points, in words; other events are left out."""
+
+
+def events(read: Reader = tables.load) -> pd.DataFrame:
+    """All dated events, oldest first; later reports of an event on record are left out."""
+    later = read("history_events")
+    later = later[~later["extends"].fillna("").str.contains(r"\bE\d")]
+    frame = pd.concat([read("startup_events"), later], ignore_index=True)
+    frame = frame[frame["confirmed"].isin(CONFIRMED)]
+    return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
+
+
+def makers(read: Reader = tables.load) -> pd.DataFrame:
+    """The makers of chips by name: words, kind, region, sells."""
+    return read("chip_makers").set_index("maker", drop=False)
+
+
+def of_makers(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    """Whether each event is that of one of the makers: the first company it names."""
+    first = frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
+    return first.isin(list(names))
+
+
+def startups(read: Reader = tables.load) -> list[str]:
+    """Makers that are startups."""
+    frame = makers(read)
+    return frame.loc[frame["kind"] == "startup", "maker"].tolist()
+
+
+def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.DataFrame:
+    """The events of some companies (all makers where none is named) in some years (all years where
+    none falls into these), with `points` (where to).
+
+    Columns: those of the events, and day, points. Raises InputError for an unknown company.
+    """
+    known = makers()["maker"].tolist()
+    for name in companies:
+        if name not in known:
+            raise unknown("company", name, known, "chapter 'history', parameter 'companies'")
+    frame = events()
+    frame = frame[of_makers(frame, companies or known) & frame["direction"].isin(DIRECTIONS)]
+    frame = in_years(frame, first_year, last_year)
+    maker = frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
+    return frame.assign(
+        maker=maker, day=frame["date"].map(day), points=frame["direction"].map(DIRECTIONS)
+    )
+
+
+def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFrame:
+    """The rows dated in some years; all rows where none is."""
+    chosen = frame[frame["date"].str[:4].astype(int).between(first_year, last_year)]
+    return frame if chosen.empty else chosen
+
+
+def day(text: str) -> pd.Timestamp:
+    """First day of a date given as year, quarter, half, month or day."""
+    year, _, rest = str(text).partition("-")
+    month = {"": 1, "Q1": 1, "Q2": 4, "Q3": 7, "Q4": 10, "H1": 1, "H2": 7}.get(rest)
+    return pd.Timestamp(f"{year}-{month:02d}-01") if month else pd.Timestamp(text)
+
+
+def runs(read: Reader = tables.load) -> pd.DataFrame:
+    """Every known training run with named hardware: model, organisation, date, training_flop, hardware, kind,
+    vendor_own_run (yes, no or blank), maker, maker_kind, link, source, confirmed, table, row_id.
+
+    `maker` is the first maker of chips.csv's makers whose words stand in `hardware`, other makers before
+    Nvidia where a run names several; "not named" where none does.
+    """
+    noted, more = read("training_runs"), read("runs_non_nvidia")
+    more = more[~more["same_as"].fillna("").str.contains(r"\bR\d") & ~more["kind"].isin(NO_RUN)]
+    frame = pd.concat(
+        [noted.assign(table="training_runs"), more.assign(table="runs_non_nvidia")],
+        ignore_index=True,
+    )
+    frame = frame[frame["hardware"].notna() & frame["confirmed"].isin(CONFIRMED)]
+    table = makers(read)
+    words = {row.maker: row.words.replace(";", "|") for row in table.itertuples()}
+    words[INCUMBENT] = words.pop(INCUMBENT)  # last: a run on two makers' chips counts for the other
+    hits = [
+        frame["hardware"].str.contains(pattern, case=False, regex=True)
+        for pattern in words.values()
+    ]
+    maker = np.select(hits, list(words), default="not named")
+    kind = pd.Series(maker, frame.index).map(table["kind"]).fillna("not named")
+    frame = frame.assign(maker=maker, maker_kind=kind.where(maker != INCUMBENT, "Nvidia"))
+    return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
+
+
+def over_thresholds(frame: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
+    """How many runs of at least each size there are, by kind of maker.
+
+    frame: as `runs`. Columns: threshold_flop, maker_kind, runs, share.
+    """
+    rows = []
+    kinds = sorted(frame["maker_kind"].unique())
+    for least in thresholds:
+        large = frame[frame["training_flop"] >= least]
+        counts = large["maker_kind"].value_counts()
+        total = max(len(large), 1)
+        rows += [
+            (least, kind, int(counts.get(kind, 0)), counts.get(kind, 0) / total) for kind in kinds
+        ]
+    return pd.DataFrame(rows, columns=["threshold_flop", "maker_kind", "runs", "share"])
+
+
+def by_year(frame: pd.DataFrame, least_flop: float) -> pd.DataFrame:
+    """Runs of at least a size by year and kind of maker. Columns: year, maker_kind, runs."""
+    large = frame[frame["training_flop"] >= least_flop]
+    large = large.assign(year=large["date"].str[:4])
+    found = large.groupby(["year", "maker_kind"]).size().rename("runs")
+    return found.reset_index()
+
+
+def entry_shares(suite: str, least: float = 0.02) -> pd.DataFrame:
+    """Share of MLPerf entries by vendor and round; vendors that never reach `least` are put together.
+
+    Columns: round, day, vendor, share, source.
+    """
+    frame = tables.load("mlperf_submissions")
+    frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
+    largest = frame.groupby("vendor")["entry_share"].transform("max")
+    name = frame["vendor"].where(largest >= least, "others").str.replace(r"\s*\(.*", "", regex=True)
+    frame = frame.assign(vendor=name, day=frame["date"].map(day))
+    keys = ["round", "day", "vendor"]
+    found = frame.groupby(keys, as_index=False).agg(
+        share=("entry_share", "sum"), source=("source", "first")
+    )
+    return found.sort_values(["day", "vendor"], kind="stable", ignore_index=True)
+
+
+def merchants(frame: pd.DataFrame) -> pd.DataFrame:
+    """Makers that sell chips and have trained on them or say so, the largest known run of each beside where
+    they are. frame: as `runs`. Columns: maker, kind, region, runs, largest_flop, model, date, source."""
+    table = makers()
+    table = table[(table["sells"] == "merchant") & (table["maker"] != INCUMBENT)]
+    own = frame[frame["maker"].isin(table["maker"])]
+    best = own.sort_values(["training_flop", "row_id"], ascending=[False, True], kind="stable")
+    best = best.drop_duplicates("maker")[["maker", "training_flop", "model", "date", "source"]]
+    found = table[["maker", "kind", "region"]].reset_index(drop=True).merge(best, on="maker")
+    found = found.assign(runs=found["maker"].map(own["maker"].value_counts()))
+    found = found.rename(columns={"training_flop": "largest_flop"})
+    return found.sort_values(
+        ["largest_flop", "maker"], ascending=[False, True], kind="stable", ignore_index=True
+    )
