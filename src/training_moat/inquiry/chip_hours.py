@@ -17,11 +17,11 @@ from functools import lru_cache
 
 import pandas as pd
 
-from ..catalog import chips as chip_catalog
-from ..catalog import tables
-from ..core.machine import Chip
-from .reference_jobs import day, launched
-from .uncertainty import Uncertain, of_row
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.core.machine import Chip
+from training_moat.inquiry.reference_jobs import day, launched
+from training_moat.inquiry.uncertainty import Uncertain, of_row
 
 HOURS_PER_YEAR = 8766.0
 RENT, OWNERSHIP, PURCHASE = "rent", "cost of ownership", "purchase"

@@ -8,12 +8,12 @@ from functools import lru_cache
 
 import pandas as pd
 
-from ..catalog import chips as chip_catalog
-from ..catalog import models as model_catalog
-from ..catalog import tables
-from ..core.errors import InputError, unknown
-from ..core.machine import Chip
-from ..core.workload import Transformer
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import models as model_catalog
+from training_moat.catalog import tables
+from training_moat.core.errors import InputError, unknown
+from training_moat.core.machine import Chip
+from training_moat.core.workload import Transformer
 
 YARDSTICK_FAMILIES = "nvidia-"
 """Families whose chips are the yardstick: Nvidia's own graphics processors (not the Groq design it licensed)."""

@@ -12,7 +12,7 @@ from math import factorial
 
 import numpy as np
 
-from ..core.errors import InputError
+from training_moat.core.errors import InputError
 
 
 def players_of(count: int) -> int:
