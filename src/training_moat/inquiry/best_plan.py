@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import tables
@@ -31,10 +32,13 @@ COUNTS = tuple(2**power for power in range(21))
 LEAST_BYTES_PER_PARAM = 6.0
 """No run holds less per weight: counts of chips below it are not tried."""
 
+CLEARLY_FASTER = 1.5
+"""A narrow format whose peak is so many times that of the wide one is tried alone where it fits."""
+
 PATIENCE = 1
 """Further count tried once chip-hours rise."""
 
-THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2, 4), 4, (0, 2)
+THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2, 4), 2, (0, 2)
 """Settings tried for models with experts, whose plans are many: interleaving, the largest micro-batch, recomputation."""
 
 
@@ -51,8 +55,15 @@ class Run:
 
 def goodput() -> float:
     """Share of a long run's time that trains, as published for Llama 3 405B (table training_costs)."""
+    return _goodput(tables.state("training_costs"))
+
+
+@lru_cache(maxsize=4)
+def _goodput(state: tuple) -> float:
     frame = tables.load("training_costs")
-    found = frame[(frame["category"] == "goodput") & (frame["quantity"] == "effective training time")]
+    found = frame[
+        (frame["category"] == "goodput") & (frame["quantity"] == "effective training time")
+    ]
     return float(found["value"].iloc[0]) / 100
 
 
@@ -80,14 +91,15 @@ def _parsed(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | 
 def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | None:
     """Every plan tried for a job on `count` of a chip; None where no plan divides."""
     domain = chip.scaleup.domain_chips if chip.scaleup else 0.0
-    identity = (chip.family, chip.vendor, tuple(sorted(chip.peak_flops)))
-    key = (tables.state("models"), job, count, precision, domain, *identity)
+    # Of the formats only FP16 changes what is tried: its runs are older than fused attention.
+    settings = (chip.family, chip.vendor, precision == "fp16")
+    key = (tables.state("models"), job, count, domain, *settings)
     if key not in _CASES:
         if len(_CASES) >= _KEPT:
             _CASES.clear()
         _CASES[key] = _parsed(chip, job, count, precision)
     found = _CASES[key]
-    return None if found is None else replace(found, chip=chip)
+    return None if found is None else replace(found, chip=chip, precision=precision)
 
 
 def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, Any, Any] | None:
@@ -133,14 +145,27 @@ def cheapest(
     for count in COUNTS:
         if _least_days(chip, job, count) > max_days or not _could_hold(chip, job, count):
             continue
-        found = [_hours(chip, job, count, name, max_days) for name in precisions]
-        now = min((one for one in found if one is not None), default=None)
+        now = _fewest_hours(chip, job, count, precisions, max_days)
         if now is None:
             continue
         worse = 0 if best is None or now[0] < best[0] else worse + 1
         best = now if best is None else min(best, now)
         if worse >= PATIENCE:
             break
+    return best
+
+
+def _fewest_hours(
+    chip: Chip, job: Job, count: int, precisions: Sequence[str], max_days: float
+) -> tuple[float, int, str] | None:
+    """The better of the formats on one number of chips, the narrowest first."""
+    best = None
+    for name in sorted(precisions, key=lambda one: -chip.peak_flops[one]):
+        slower = (
+            best is not None and CLEARLY_FASTER * chip.peak_flops[name] <= chip.peak_flops[best[2]]
+        )
+        now = None if slower else _hours(chip, job, count, name, max_days)
+        best = min((one for one in (best, now) if one is not None), default=None)
     return best
 
 

@@ -81,7 +81,9 @@ def training_formats(chip: Chip) -> tuple[str, ...]:
     if own is None:
         return ()
     claimed = _claimed(chip)
-    words = "" if claimed is None else claimed.lower().replace("no bf16/fp8", "").replace("no fp8", "")
+    words = (
+        "" if claimed is None else claimed.lower().replace("no bf16/fp8", "").replace("no fp8", "")
+    )
     narrow = chip.peak_flops.get("fp8") and (claimed is None or "fp8" in words)
     return (own, "fp8") if narrow else (own,)
 
@@ -109,7 +111,9 @@ def mixed_peaks(compute: Chip, precision: Chip) -> dict[str, float]:
     if not formats:
         return {}
     wide = wide_peak(compute)
-    return {formats[0]: wide} | {name: wide * gain for name, gain in _narrow_gain(precision).items()}
+    return {formats[0]: wide} | {
+        name: wide * gain for name, gain in _narrow_gain(precision).items()
+    }
 
 
 def mixed_tiers(capacity: Chip, bandwidth: Chip) -> tuple[Tier, ...]:

@@ -217,16 +217,20 @@ def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
 
 
 def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:
-    """One chip's hourly price around a day (default: its launch): rent, else price of sale, else cost of ownership."""
-    start = when if when is not None else launched(chip)
+    """One chip's hourly price around a day (default: its launch): a rent of that time, else the price of sale, the cost of
+    ownership, or a rent of another time."""
+    start = launched(chip) if when is None else when
     found = quotes()
     found = found[found["chip_id"] == chip.id]
+    rents = []
     for kind in dict.fromkeys(TERMS.values()):
         days = found.loc[found["kind"] == kind, "day"]
         if len(days):
             nearest = days.iloc[(days - start).abs().argmin()]
-            return rent(chip, kind, nearest)
-    return _own_figure(chip) or purchase(chip) or ownership(chip)
+            rents.append((abs(nearest - start), rent(chip, kind, nearest)))
+    near = [one for away, one in rents if away <= AT_LAUNCH]
+    known = (*near, _own_figure(chip), purchase(chip), ownership(chip), *(one for _, one in rents))
+    return next((one for one in known if one is not None), None)
 
 
 def scaled(price: HourlyPrice, factor: float) -> HourlyPrice:

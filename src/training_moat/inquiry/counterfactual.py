@@ -23,9 +23,17 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.inquiry import best_plan, chip_hours, reference_jobs, shapley
-from training_moat.inquiry.chip_factors import FACTORS, GROUPS, MACHINE_FACTORS, mixed, training_formats
+from training_moat.inquiry.chip_assumptions import completed
+from training_moat.inquiry.chip_factors import (
+    FACTORS,
+    GROUPS,
+    MACHINE_FACTORS,
+    mixed,
+    training_formats,
+)
 from training_moat.inquiry.chip_hours import HourlyPrice
 from training_moat.inquiry.reference_jobs import Job
 from training_moat.inquiry.uncertainty import Uncertain, sample
@@ -49,13 +57,18 @@ DECIDES = 0.5
 
 @dataclass(frozen=True)
 class Worth:
-    """Chip-hours of a job for every machine coalition (endless where it cannot be done), and the hourly prices."""
+    """Chip-hours of a job for every machine coalition (endless where it cannot be done), and the hourly prices.
+
+    `swing` are the factors on the cost at the low and the high end of what had to be assumed about the network.
+    """
 
     chip: Chip
     yardstick: Chip
     job: Job
     chip_hours: np.ndarray
     prices: tuple[HourlyPrice, HourlyPrice] | None
+    swing: tuple[float, float] = (1.0, 1.0)
+    assumed: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -76,7 +89,10 @@ class Worth:
         masks = np.arange(1 << len(FACTORS))
         hours = self.chip_hours[masks % (1 << len(MACHINE_FACTORS))]
         done = np.isfinite(hours)
-        cost = np.log(np.where(done, hours, 1.0)) + _picked(masks, "software", told["model"], told["yardstick"])
+        cost = np.log(np.where(done, hours, 1.0)) + _picked(
+            masks, "software", told["model"], told["yardstick"]
+        )
+        cost = cost + _picked(masks, "network", told["network"], np.ones_like(told["network"]))
         if self.prices is not None:
             cost = cost + np.log(self._usd_per_hour(masks, told))
         return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
@@ -84,7 +100,10 @@ class Worth:
     def _usd_per_hour(self, masks: np.ndarray, told: Mapping[str, np.ndarray]) -> np.ndarray:
         own, other = self.prices
         capital = _picked(
-            masks, "price", own.capital_usd * told["price"], other.capital_usd * told["yardstick price"]
+            masks,
+            "price",
+            own.capital_usd * told["price"],
+            other.capital_usd * told["yardstick price"],
         )
         return np.exp(capital) + np.where(_taken(masks, "power"), other.power_usd, own.power_usd)
 
@@ -98,8 +117,8 @@ def _picked(masks: np.ndarray, name: str, own: np.ndarray, other: np.ndarray) ->
     return np.where(_taken(masks, name), np.log(other)[:, None], np.log(own)[:, None])
 
 
-DRAWN = ("model", "yardstick", "price", "yardstick price")
-"""What is drawn: the errors of both predictions and of both prices, as factors."""
+DRAWN = ("model", "yardstick", "price", "yardstick price", "network")
+"""What is drawn: the errors of both predictions and of both prices, and what was assumed of the network, as factors."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,7 @@ class Split:
     job_title: str
     unit: str
     basis: str
+    assumed: tuple[str, ...]
     possible: bool
     gap: float
     low: float
@@ -165,17 +185,42 @@ def challengers() -> list[str]:
 
 
 def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
-    """The best plan of a job for every coalition of the machine's factors."""
+    """The best plan of a job for every coalition of the machine's factors.
+
+    Raises InputError where the yardstick itself cannot do the job.
+    """
+    full, assumed = completed(chip)
+    formats = {name: training_formats(one) for name, one in (("own", full), ("other", yardstick))}
     size = 1 << len(MACHINE_FACTORS)
     hours = np.full(size, np.inf)
     for mask in range(size):
         taken = [name for bit, name in enumerate(MACHINE_FACTORS) if mask >> bit & 1]
-        formats = training_formats(yardstick if "precision" in taken else chip)
-        if formats:
-            found = best_plan.cheapest(mixed(chip, yardstick, taken), job, formats, max_days)
-            hours[mask] = np.inf if found is None else found[0]
+        tried = formats["other" if "precision" in taken else "own"]
+        hours[mask] = _chip_hours(mixed(full, yardstick, taken), job, tried, max_days)
+    if not np.isfinite(hours[-1]):
+        raise InputError(
+            f"{yardstick.id} cannot do {job.title} within {max_days:g} days; expected a chip that can as the yardstick"
+        )
+    ends = [
+        _chip_hours(end, job, formats["own"], max_days)
+        for one in assumed
+        for end in (one.low, one.high)
+    ]
     prices = None if chip is yardstick else chip_hours.pair(chip, yardstick)
-    return Worth(chip, yardstick, job, hours, prices)
+    words = tuple(one.words for one in assumed)
+    return Worth(full, yardstick, job, hours, prices, _swing(hours, ends), words)
+
+
+def _chip_hours(chip: Chip, job: Job, formats: Sequence[str], max_days: float) -> float:
+    found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
+    return np.inf if found is None else found[0]
+
+
+def _swing(hours: np.ndarray, ends: Sequence[float]) -> tuple[float, float]:
+    """Factors on the chip-hours at the ends of what was assumed; a machine that then cannot do the job is at the ceiling."""
+    middle = min(hours[0], CEILING * hours[-1])
+    reached = [min(end, CEILING * hours[-1]) / middle for end in ends]
+    return min([1.0, *reached]), max([1.0, *reached])
 
 
 def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
@@ -187,11 +232,12 @@ def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarr
         level = training_constants.level(constants, chip)
         low, high = training_constants.interval(constants, level, chip.family, experts)
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    for name, price in zip(DRAWN[2:], found.prices or (None, None), strict=True):
+    for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):
         low, high = (price.low, price.high) if price else (1.0, 1.0)
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
+    inputs.append(Uncertain("network", found.swing[0], 1.0, found.swing[1], "times"))
     told = sample(inputs, draws, seed)
-    if found.chip is found.yardstick:
+    if found.chip == found.yardstick:
         told |= {"yardstick": told["model"], "yardstick price": told["price"]}
     return told
 
@@ -233,6 +279,7 @@ def split_of(found: Worth, draws: int = DRAWS, seed: int = 0) -> Split:
         job_title=found.job.title,
         unit=found.unit,
         basis=_basis(found),
+        assumed=found.assumed,
         possible=found.possible,
         gap=float(np.exp(middle[0] - middle[everything])),
         low=float(ends[0]),
@@ -264,7 +311,15 @@ def split(chip_id: str, job: str | None = None, yardstick: str | None = None) ->
 
 
 def _state() -> tuple:
-    names = ("chips", "models", "prices", "calibration_training", "reference_jobs", "cost_assumptions", "cost_scopes")
+    names = (
+        "chips",
+        "models",
+        "prices",
+        "calibration_training",
+        "reference_jobs",
+        "cost_assumptions",
+        "cost_scopes",
+    )
     return tuple(tables.state(name) for name in names)
 
 

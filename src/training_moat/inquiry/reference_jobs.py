@@ -21,6 +21,9 @@ YARDSTICK_FAMILIES = "nvidia-"
 CUT_FOR_EXPORT = ("h800", "h20")
 """Nvidia's chips cut down for export: never the yardstick."""
 
+YARDSTICK_DOMAIN = 8
+"""Chips that a yardstick's scale-up network joins at least: cards without one were not sold for training at scale."""
+
 BATCH_GRAIN = 512
 """A published batch in tokens is taken to the nearest multiple of so many sequences, so that it divides over replicas
 (GPT-3's 3.2 million tokens become the 1,536 sequences of Narayanan et al. 2021, DeepSeek-V3's its own 15,360)."""
@@ -103,29 +106,36 @@ def of_day(when: pd.Timestamp) -> Job:
 
 def launched(chip: Chip) -> pd.Timestamp:
     """The day a chip could be had: the later of its availability and its announcement; InputError where neither is known."""
-    row = chip_catalog.frame().set_index("id").loc[chip.id] if chip.id in chip_catalog.all_chips() else None
+    row = (
+        chip_catalog.frame().set_index("id").loc[chip.id]
+        if chip.id in chip_catalog.all_chips()
+        else None
+    )
     announced = None if row is None or pd.isna(row["announced"]) else row["announced"]
     known = [day(text) for text in (chip.available, announced) if text]
     if not known:
-        raise InputError(f"chip {chip.id}: no date of availability or announcement; expected one such as 2024-03")
+        raise InputError(
+            f"chip {chip.id}: no date of availability or announcement; expected one such as 2024-03"
+        )
     return max(known)
 
 
 def yardstick(when: pd.Timestamp) -> Chip:
-    """Nvidia's training chip of a day: the newest that could be had and was not cut down for export."""
+    """Nvidia's training chip of a day: the newest that could be had, with HBM and a scale-up network, not cut down for
+    export."""
     return chip_catalog.chip(_yardstick(when, tables.state("chips")))
+
+
+def is_yardstick(chip: Chip) -> bool:
+    """Whether a chip was Nvidia's own for training at scale."""
+    joined = chip.scaleup is not None and (chip.scaleup.domain_chips or 0) >= YARDSTICK_DOMAIN
+    own = chip.family.startswith(YARDSTICK_FAMILIES) and chip.id not in CUT_FOR_EXPORT
+    return own and joined and bool(chip.supports_training and chip.available and chip.tier("hbm"))
 
 
 @lru_cache(maxsize=256)
 def _yardstick(when: pd.Timestamp, state: tuple) -> str:
-    own = [
-        chip
-        for chip in chip_catalog.all_chips().values()
-        if chip.family.startswith(YARDSTICK_FAMILIES)
-        and chip.supports_training
-        and chip.id not in CUT_FOR_EXPORT
-        and chip.available
-    ]
+    own = [chip for chip in chip_catalog.all_chips().values() if is_yardstick(chip)]
     dated = sorted((launched(chip), max(chip.peak_flops.values()), chip.id) for chip in own)
     past = [entry for entry in dated if entry[0] <= when]
     return (past[-1] if past else dated[0])[2]

@@ -15,6 +15,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.inquiry import best_plan, chip_hours, reference_jobs
 from training_moat.inquiry.best_plan import MAX_DAYS, Run
+from training_moat.inquiry.chip_assumptions import completed
 from training_moat.inquiry.chip_factors import training_formats
 from training_moat.inquiry.reference_jobs import Job
 from training_moat.predict import training_constants
@@ -63,11 +64,14 @@ class Card:
     price: chip_hours.HourlyPrice | None
     level: str
     interval: tuple[float, float]
+    assumed: tuple[str, ...] = ()
 
     @property
     def usd(self) -> float | None:
         """Dollars of the whole run at the dated price, or None."""
-        return None if self.run is None or self.price is None else self.run.chip_hours * self.price.usd
+        return (
+            None if self.run is None or self.price is None else self.run.chip_hours * self.price.usd
+        )
 
     @property
     def usd_range(self) -> tuple[float, float] | None:
@@ -90,7 +94,9 @@ class Card:
         if self.run is None:
             return next((gate.why for gate in self.gates if gate.passed == NO), "")
         parts = self.run.answer["seconds"]
-        worst = max((name for name in parts if name != "compute"), key=lambda name: (parts[name], name))
+        worst = max(
+            (name for name in parts if name != "compute"), key=lambda name: (parts[name], name)
+        )
         if parts["compute"] >= parts[worst]:
             return PART_WORDS["compute"]
         return PART_WORDS[worst]
@@ -138,7 +144,11 @@ def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
     limit = network_limit(chip)
     if needed is None or np.isnan(limit):
         return Gate("exchanges", UNKNOWN, np.nan, "no link to other systems is published")
-    why = "its networks join any number" if np.isinf(limit) else f"its network joins {limit:,.0f} chips"
+    why = (
+        "its networks join any number"
+        if np.isinf(limit)
+        else f"its network joins {limit:,.0f} chips"
+    )
     return Gate("exchanges", YES if needed <= limit else NO, needed / limit, why)
 
 
@@ -158,27 +168,48 @@ def _hold_gate(chip: Chip, fewest: int | None, hypothetical: float) -> Gate:
 
 def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
     """Put one chip through one job. Raises InputError where the model has too little to answer with."""
+    full, assumed = completed(chip)
     formats = training_formats(chip)
-    found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
-    fewest = best_plan.fewest(chip, job, formats) if formats else None
-    run = best_plan.run(chip, job, found[1], found[2]) if found else None
+    found = best_plan.cheapest(full, job, formats, max_days) if formats else None
+    fewest = best_plan.fewest(full, job, formats) if formats else None
+    run = best_plan.run(full, job, found[1], found[2]) if found else None
     needed = run.chips if run else fewest
     gates = (
-        Gate("formats", YES if formats else NO, np.nan, " and ".join(formats) or "no format to train in"),
+        Gate(
+            "formats",
+            YES if formats else NO,
+            np.nan,
+            " and ".join(formats) or "no format to train in",
+        ),
         _hold_gate(chip, fewest, np.nan),
         _exchange_gate(chip, needed),
-        _time_gate(chip, job, formats, fewest, run, max_days),
+        _time_gate(full, job, formats, fewest, run, max_days),
         _software_gate(chip),
         _bought_gate(chip, needed),
     )
     constants = training_constants.load()
     level = training_constants.level(constants, chip)
     ends = training_constants.interval(constants, level, chip.family, job.model.experts > 0)
-    return Card(chip, job, gates, fewest, run, chip_hours.hourly(chip), level, ends)
+    return Card(
+        chip,
+        job,
+        gates,
+        fewest,
+        run,
+        chip_hours.hourly(chip, job.date),
+        level,
+        ends,
+        tuple(one.words for one in assumed),
+    )
 
 
 def _time_gate(
-    chip: Chip, job: Job, formats: Sequence[str], fewest: int | None, run: Run | None, max_days: float
+    chip: Chip,
+    job: Job,
+    formats: Sequence[str],
+    fewest: int | None,
+    run: Run | None,
+    max_days: float,
 ) -> Gate:
     if run is not None:
         return Gate("in time", YES, run.days / max_days, f"{run.days:,.0f} days")
@@ -195,14 +226,24 @@ def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DA
     return list(found)
 
 
-def left_out(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> pd.DataFrame:
+def left_out(
+    job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS
+) -> pd.DataFrame:
     """Chips that the model cannot answer for, and the missing datum. Columns: chip, name, why."""
     _, missing = _all(job, None if chips is None else tuple(chips), max_days, _state())
     return pd.DataFrame(list(missing), columns=["chip", "name", "why"])
 
 
 def _state() -> tuple:
-    names = ("chips", "models", "prices", "calibration_training", "reference_jobs", "cost_assumptions", "cost_scopes")
+    names = (
+        "chips",
+        "models",
+        "prices",
+        "calibration_training",
+        "reference_jobs",
+        "cost_assumptions",
+        "cost_scopes",
+    )
     return tuple(tables.state(name) for name in names)
 
 

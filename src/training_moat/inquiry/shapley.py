@@ -33,7 +33,10 @@ def values(worth: np.ndarray) -> np.ndarray:
     masks = np.arange(worth.shape[-1])
     size = np.array([int(mask).bit_count() for mask in masks])
     share = np.array(
-        [factorial(one) * factorial(players - one - 1) / factorial(players) for one in range(players)]
+        [
+            factorial(one) * factorial(players - one - 1) / factorial(players)
+            for one in range(players)
+        ]
     )
     found = []
     for player in range(players):
