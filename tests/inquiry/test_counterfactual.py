@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training_moat.catalog import chips
-from training_moat.inquiry import best_plan, counterfactual, reference_jobs
+from training_moat.inquiry import best_plan, chip_hours, coalitions, counterfactual, reference_jobs
 from training_moat.inquiry.chip_factors import (
     FACTORS,
     GROUPS,
@@ -33,7 +33,7 @@ def job():
 
 @pytest.fixture(scope="module")
 def mi250x(a100, job):
-    return counterfactual.split_of(counterfactual.worth(chips.chip("mi250x"), a100, job))
+    return counterfactual.split_of(coalitions.worth(chips.chip("mi250x"), a100, job))
 
 
 def with_links(chip, factor):
@@ -54,16 +54,14 @@ def test_the_parts_of_every_draw_add_up(mi250x):
 
 
 def test_a_chip_against_itself_has_no_gap_and_no_parts(a100, job):
-    split = counterfactual.split_of(counterfactual.worth(a100, a100, job))
+    split = counterfactual.split_of(coalitions.worth(a100, a100, job))
     assert (split.gap, split.low, split.high) == pytest.approx((1.0, 1.0, 1.0))
     assert split.table["shapley"].abs().max() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_only_what_differs_has_a_share(a100, job):
     slower = with_links(a100, 0.1)
-    table = counterfactual.split_of(counterfactual.worth(slower, a100, job)).table.set_index(
-        "factor"
-    )
+    table = counterfactual.split_of(coalitions.worth(slower, a100, job)).table.set_index("factor")
     others = [name for name in FACTORS if name != "network"]
     assert table.loc["network", "shapley"] > 0.01
     assert table.loc[others, "shapley"].abs().max() == pytest.approx(0.0, abs=1e-12)
@@ -71,9 +69,9 @@ def test_only_what_differs_has_a_share(a100, job):
 
 def test_twice_the_price_is_a_gap_of_price_alone(a100, job):
     dear = replace(a100, id="dear", price_usd=2 * a100.price_usd)
-    found = counterfactual.worth(a100, a100, job)
-    prices = counterfactual.chip_hours.purchase(a100), counterfactual.chip_hours.purchase(a100)
-    double = counterfactual.chip_hours.scaled(prices[0], 2.0)
+    found = coalitions.worth(a100, a100, job)
+    prices = chip_hours.purchase(a100), chip_hours.purchase(a100)
+    double = chip_hours.scaled(prices[0], 2.0)
     split = counterfactual.split_of(replace(found, chip=dear, prices=(double, prices[1])))
     table = split.table.set_index("factor")
     assert table["shapley"].idxmax() == "price" and split.decides("price and power")
@@ -97,30 +95,32 @@ def test_a_machine_that_cannot_do_the_job_is_at_the_ceiling_and_memory_is_named(
         id="tiny",
         tiers=tuple(replace(tier, capacity_bytes=2e6) for tier in a100.tiers if tier.name == "hbm"),
     )
-    split = counterfactual.split_of(counterfactual.worth(tiny, a100, job))
+    split = counterfactual.split_of(coalitions.worth(tiny, a100, job))
     assert not split.possible
-    assert split.gap == pytest.approx(counterfactual.CEILING)
+    assert split.gap == pytest.approx(coalitions.CEILING)
     assert split.decides("memory") and split.together() == ("memory",)
 
 
 def test_a_factor_decides_only_where_there_is_a_gap(a100, job):
     better = with_links(a100, 10.0)
-    split = counterfactual.split_of(counterfactual.worth(better, a100, job))
+    split = counterfactual.split_of(coalitions.worth(better, a100, job))
     assert split.gap < 1
     assert not any(split.decides(group) for group in GROUPS) and split.together() == ()
 
 
 def test_what_is_not_published_is_said_and_widens(a100, job):
-    blind = replace(a100, id="a100-blind", scaleout=None)
-    seen = replace(a100, id="a100-seen")
-    known = counterfactual.split_of(counterfactual.worth(seen, replace(a100, tdp_w=401.0), job))
-    split = counterfactual.split_of(counterfactual.worth(blind, replace(a100, tdp_w=401.0), job))
-    assert any("not published" in words for words in split.assumed) and known.assumed == ()
+    blind = chips.chip("sn40l")
+    assert blind.scaleup is None and blind.scaleout is None
+    found = coalitions.worth(blind, a100, job)
+    assert len(found.assumed) == 2 and all("not published" in words for words in found.assumed)
+    known = counterfactual.split_of(replace(found, swing=(1.0, 1.0)))
+    split = counterfactual.split_of(found)
+    assert found.swing[0] < 1 < found.swing[1]
     assert split.high / split.low > known.high / known.low
 
 
 @pytest.mark.slow
 def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
     start = time.process_time()
-    counterfactual.worth(chips.chip("bow-ipu"), a100, job)
+    coalitions._searched(chips.chip("bow-ipu"), a100, job, best_plan.MAX_DAYS)
     assert time.process_time() - start < 10

@@ -23,21 +23,10 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.core.errors import InputError
-from training_moat.core.machine import Chip
-from training_moat.inquiry import best_plan, chip_hours, reference_jobs, shapley
-from training_moat.inquiry.chip_assumptions import completed
-from training_moat.inquiry.chip_factors import (
-    FACTORS,
-    GROUPS,
-    MACHINE_FACTORS,
-    mixed,
-    training_formats,
-)
-from training_moat.inquiry.chip_hours import HourlyPrice
-from training_moat.inquiry.reference_jobs import Job
-from training_moat.inquiry.uncertainty import Uncertain, sample
-from training_moat.predict import training_constants
+from training_moat.catalog.cited import cited
+from training_moat.inquiry import reference_jobs, shapley
+from training_moat.inquiry.chip_factors import FACTORS, GROUPS
+from training_moat.inquiry.coalitions import DRAWS, Worth, drawn, worth
 
 CHALLENGERS = (
     "sn10", "sn30", "sn40l", "sn50", "groq-lpu-v1", "groq-3-lpu", "wse-2", "wse-3", "corsair", "gc200",
@@ -46,79 +35,8 @@ CHALLENGERS = (
 )  # fmt: skip
 """The chips whose gap is explained."""
 
-CEILING = 1000.0
-"""A job that a machine cannot do, on any number of chips in the days allowed, is charged so many times what the yardstick
-takes: a cost that nobody would pay, so that a split exists."""
-
-DRAWS = 2000
 DECIDES = 0.5
 """A factor decides where bringing it alone to the yardstick's level closes at least so much of the logarithm of the gap."""
-
-
-@dataclass(frozen=True)
-class Worth:
-    """Chip-hours of a job for every machine coalition (endless where it cannot be done), and the hourly prices.
-
-    `swing` are the factors on the cost at the low and the high end of what had to be assumed about the network.
-    """
-
-    chip: Chip
-    yardstick: Chip
-    job: Job
-    chip_hours: np.ndarray
-    prices: tuple[HourlyPrice, HourlyPrice] | None
-    swing: tuple[float, float] = (1.0, 1.0)
-    assumed: tuple[str, ...] = ()
-
-    @property
-    def unit(self) -> str:
-        """What the gap is counted in."""
-        return "USD" if self.prices else "chip-days"
-
-    @property
-    def possible(self) -> bool:
-        """Whether the challenger can do the job at all."""
-        return bool(np.isfinite(self.chip_hours[0]))
-
-    def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-        """Logarithm of the cost of all 256 coalitions, draws in the first axis (one without draws).
-
-        Errors of the model belong to the software a machine runs, errors of a price to the price.
-        """
-        told = draws or {name: np.ones(1) for name in DRAWN}
-        masks = np.arange(1 << len(FACTORS))
-        hours = self.chip_hours[masks % (1 << len(MACHINE_FACTORS))]
-        done = np.isfinite(hours)
-        cost = np.log(np.where(done, hours, 1.0)) + _picked(
-            masks, "software", told["model"], told["yardstick"]
-        )
-        cost = cost + _picked(masks, "network", told["network"], np.ones_like(told["network"]))
-        if self.prices is not None:
-            cost = cost + np.log(self._usd_per_hour(masks, told))
-        return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
-
-    def _usd_per_hour(self, masks: np.ndarray, told: Mapping[str, np.ndarray]) -> np.ndarray:
-        own, other = self.prices
-        capital = _picked(
-            masks,
-            "price",
-            own.capital_usd * told["price"],
-            other.capital_usd * told["yardstick price"],
-        )
-        return np.exp(capital) + np.where(_taken(masks, "power"), other.power_usd, own.power_usd)
-
-
-def _taken(masks: np.ndarray, name: str) -> np.ndarray:
-    return masks >> FACTORS.index(name) & 1 == 1
-
-
-def _picked(masks: np.ndarray, name: str, own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Logarithm of what stands in each draw and coalition for one factor: the chip's own, or the yardstick's."""
-    return np.where(_taken(masks, name), np.log(other)[:, None], np.log(own)[:, None])
-
-
-DRAWN = ("model", "yardstick", "price", "yardstick price", "network")
-"""What is drawn: the errors of both predictions and of both prices, and what was assumed of the network, as factors."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +67,19 @@ class Split:
     drawn_closed: Mapping[str, np.ndarray]
 
     def closed(self, group: str) -> float:
-        """Share of the logarithm of the gap that bringing a group of factors alone to the yardstick's level closes."""
-        return float(np.median(self.drawn_closed[group]))
+        """Share of the logarithm of the gap that bringing a group of factors alone to the yardstick's level closes;
+        undefined where there is no gap."""
+        if self.gap <= 1:
+            return np.nan
+        worth = self.worth
+        return float((worth[0] - worth[_bit(GROUPS[group])]) / (worth[0] - worth[-1]))
+
+    def explained(self, group: str) -> tuple[float, float, float]:
+        """(middle, low, high): factor on the cost that a group of factors explains, as the product of its Shapley parts."""
+        positions = [FACTORS.index(name) for name in GROUPS[group]]
+        low, high = np.quantile(self.drawn_shapley[:, positions].sum(axis=1), (0.05, 0.95))
+        middle = float(self.table["shapley"].iloc[positions].sum())
+        return float(np.exp(middle)), float(np.exp(low)), float(np.exp(high))
 
     def decides(self, group: str, share: float = DECIDES) -> bool:
         """Whether the group alone closes that share of the gap."""
@@ -182,64 +111,6 @@ def challengers() -> list[str]:
     known = chip_catalog.all_chips()
     present = [name for name in CHALLENGERS if name in known]
     return sorted(present, key=lambda name: (reference_jobs.launched(known[name]), name))
-
-
-def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
-    """The best plan of a job for every coalition of the machine's factors.
-
-    Raises InputError where the yardstick itself cannot do the job.
-    """
-    full, assumed = completed(chip)
-    formats = {name: training_formats(one) for name, one in (("own", full), ("other", yardstick))}
-    size = 1 << len(MACHINE_FACTORS)
-    hours = np.full(size, np.inf)
-    for mask in range(size):
-        taken = [name for bit, name in enumerate(MACHINE_FACTORS) if mask >> bit & 1]
-        tried = formats["other" if "precision" in taken else "own"]
-        hours[mask] = _chip_hours(mixed(full, yardstick, taken), job, tried, max_days)
-    if not np.isfinite(hours[-1]):
-        raise InputError(
-            f"{yardstick.id} cannot do {job.title} within {max_days:g} days; expected a chip that can as the yardstick"
-        )
-    ends = [
-        _chip_hours(end, job, formats["own"], max_days)
-        for one in assumed
-        for end in (one.low, one.high)
-    ]
-    prices = None if chip is yardstick else chip_hours.pair(chip, yardstick)
-    words = tuple(one.words for one in assumed)
-    return Worth(full, yardstick, job, hours, prices, _swing(hours, ends), words)
-
-
-def _chip_hours(chip: Chip, job: Job, formats: Sequence[str], max_days: float) -> float:
-    found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
-    return np.inf if found is None else found[0]
-
-
-def _swing(hours: np.ndarray, ends: Sequence[float]) -> tuple[float, float]:
-    """Factors on the chip-hours at the ends of what was assumed; a machine that then cannot do the job is at the ceiling."""
-    middle = min(hours[0], CEILING * hours[-1])
-    reached = [min(end, CEILING * hours[-1]) / middle for end in ends]
-    return min([1.0, *reached]), max([1.0, *reached])
-
-
-def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
-    """Joint draws of what is uncertain: the model's error on each chip by its knowledge level, and the prices'."""
-    constants = training_constants.load()
-    experts = found.job.model.experts > 0
-    inputs = []
-    for name, chip in zip(DRAWN[:2], (found.chip, found.yardstick), strict=True):
-        level = training_constants.level(constants, chip)
-        low, high = training_constants.interval(constants, level, chip.family, experts)
-        inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):
-        low, high = (price.low, price.high) if price else (1.0, 1.0)
-        inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    inputs.append(Uncertain("network", found.swing[0], 1.0, found.swing[1], "times"))
-    told = sample(inputs, draws, seed)
-    if found.chip == found.yardstick:
-        told |= {"yardstick": told["model"], "yardstick price": told["price"]}
-    return told
 
 
 def shares(found: Worth, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
@@ -347,10 +218,12 @@ def overview(found: Sequence[Split]) -> pd.DataFrame:
                 "yardstick": one.yardstick_name,
                 "job": one.job_title,
                 "unit": one.unit,
+                "basis": one.basis,
                 "possible": one.possible,
                 "gap": one.gap,
                 "low": one.low,
                 "high": one.high,
+                "together": " and ".join(one.together()),
             }
             | {group: one.closed(group) for group in GROUPS}
             for one in found
@@ -358,7 +231,48 @@ def overview(found: Sequence[Split]) -> pd.DataFrame:
     )
 
 
+def parts(one: Split) -> pd.DataFrame:
+    """The groups of factors of one chip. Columns: group, times, low, high (factors on the cost), closed (share)."""
+    rows = [(group, *one.explained(group), one.closed(group)) for group in GROUPS]
+    return pd.DataFrame(rows, columns=["group", "times", "low", "high", "closed"])
+
+
 def offered(chip_id: str) -> tuple[float, float, float, str, str]:
     """(advantage, low, high, unit, job): performance per dollar over Nvidia's chip of the day on the job of the day."""
     one = split(chip_id)
     return 1 / one.gap, 1 / one.high, 1 / one.low, one.unit, one.job_title
+
+
+def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:
+    """What each challenger offered: chip, name, date, against, job, unit, basis, advantage, low, high."""
+    known = chip_catalog.all_chips()
+    return pd.DataFrame(
+        [
+            {
+                "chip": one.chip,
+                "name": one.name,
+                "date": reference_jobs.launched(known[one.chip]),
+                "against": one.yardstick_name,
+                "job": one.job_title,
+                "unit": one.unit,
+                "basis": one.basis,
+                "advantage": 1 / one.gap,
+                "low": 1 / one.high,
+                "high": 1 / one.low,
+            }
+            for one in splits(chips)
+        ]
+    )
+
+
+def sources(found: Sequence[Split]) -> tuple[str, ...]:
+    """Source keys behind the chips, jobs and prices of some splits."""
+    frame = chip_catalog.frame()
+    used = {one.chip for one in found} | {one.yardstick for one in found}
+    rows = frame[frame["id"].isin(used)]
+    columns = [
+        column for column in frame.columns if column == "source" or column.startswith("source_")
+    ]
+    keys = [key for column in columns for key in cited(rows, column=column)]
+    keys += cited(tables.load("reference_jobs"), tables.load("cost_assumptions"))
+    return tuple(dict.fromkeys(keys))

@@ -33,7 +33,8 @@ BATCH_GRAIN = 512
 class Job:
     """One pre-training run: what is trained, on how many tokens, and when it was the job of its day.
 
-    `batch` counts sequences a step (None: the customary one); `frontier` jobs are those a challenger is measured by.
+    `batch` counts sequences a step (None: the customary one); `frontier` jobs, the
+    largest of their day with a published shape, are those a challenger is measured by.
     """
 
     job: str
