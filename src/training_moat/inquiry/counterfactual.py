@@ -203,9 +203,9 @@ def _split(chip_id: str, job: str | None, yardstick: str | None, state: tuple) -
     return split_of(worth(chip, rival, asked))
 
 
-def splits(chips: Sequence[str] | None = None) -> list[Split]:
-    """The gaps of many challengers, in the order given (default: all, oldest first)."""
-    return [split(name) for name in (challengers() if chips is None else chips)]
+def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[Split]:
+    """The gaps of many challengers, in the order given (default: all, oldest first), each on the job of its day or on one."""
+    return [split(name, job) for name in (challengers() if chips is None else chips)]
 
 
 def overview(found: Sequence[Split]) -> pd.DataFrame:
