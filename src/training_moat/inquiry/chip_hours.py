@@ -34,6 +34,9 @@ SAME_DAY = pd.Timedelta(days=200)
 AT_LAUNCH = pd.Timedelta(days=550)
 """A rent speaks for a chip's launch when it was quoted within a year and a half of it."""
 
+SCENARIO = "scenario"
+"""Source of a chip that a scenario describes."""
+
 LEAST_CAPITAL_SHARE = 0.1
 """What is left of a rent at least once power is taken out."""
 
@@ -101,11 +104,15 @@ def spread(column: str = "price_usd") -> float:
     return float(ratio[ratio > 1].median())
 
 
+NOT_SOLD = "not sold"
+"""Words of the table's price note for chips that nobody can buy: the figure is their owner's cost."""
+
+
 def purchase(chip: Chip) -> HourlyPrice | None:
-    """The hourly price of a bought chip, or None where no price is known."""
-    if not chip.price_usd:
-        return None
+    """The hourly price of a bought chip, or None where no price is known or the chip is not sold."""
     row = _row(chip)
+    if not chip.price_usd or NOT_SOLD in str(row.get("price_note")):
+        return None
     low, high = (row.get("price_usd_low"), row.get("price_usd_high"))
     own = pd.notna(low) and pd.notna(high) and low < high
     ends = (low / chip.price_usd, high / chip.price_usd) if own else (1 / spread(), spread())
@@ -184,7 +191,7 @@ def _first_common(chip: Chip, other: Chip, kind: str) -> pd.Timestamp | None:
 
 def _own_figure(chip: Chip) -> HourlyPrice | None:
     """The hourly price a scenario's chip states itself."""
-    if not chip.cloud_usd_per_h or chip.id in set(quotes()["chip_id"]):
+    if not chip.cloud_usd_per_h or _row(chip).get("source", SCENARIO) != SCENARIO:
         return None
     ends = {"low": 1 / spread(), "high": spread()}
     return _without_power(chip, chip.cloud_usd_per_h, **ends, basis=RENT, when="own figure")

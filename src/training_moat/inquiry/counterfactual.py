@@ -274,5 +274,10 @@ def sources(found: Sequence[Split]) -> tuple[str, ...]:
         column for column in frame.columns if column == "source" or column.startswith("source_")
     ]
     keys = [key for column in columns for key in cited(rows, column=column)]
-    keys += cited(tables.load("reference_jobs"), tables.load("cost_assumptions"))
+    keys += cited(tables.load("reference_jobs"), cost_rows())
     return tuple(dict.fromkeys(keys))
+
+
+def cost_rows() -> pd.DataFrame:
+    """The inputs that turn a price into dollars per chip-hour, as rows of their table."""
+    return tables.load("cost_assumptions")

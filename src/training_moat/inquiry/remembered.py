@@ -14,8 +14,9 @@ from pathlib import Path
 import training_moat
 from training_moat.catalog import paths
 
-ROOMS = ("core", "catalog", "predict", "inquiry")
-"""Rooms of the package whose code a search may depend on."""
+CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "inquiry/best_plan.py")
+CODE += ("inquiry/chip_factors.py", "inquiry/chip_assumptions.py", "inquiry/coalitions.py")
+"""Rooms and modules of the package that a search depends on."""
 
 
 def folder() -> Path:
@@ -26,7 +27,10 @@ def folder() -> Path:
 @lru_cache(maxsize=4)
 def _fingerprint(root: Path) -> str:
     package = Path(training_moat.__file__).parent
-    files = [file for room in ROOMS for file in sorted((package / room).rglob("*.py"))]
+    files = [
+        file for part in CODE for file in sorted({package / part, *(package / part).rglob("*.py")})
+    ]
+    files = [file for file in files if file.is_file()]
     files += sorted(paths.data_folder().glob("*.csv"))
     digest = hashlib.sha256()
     for file in files:
