@@ -23,7 +23,7 @@ from training_moat.predict import training, training_constants
 from training_moat.predict.training_plans import TrainingCase, parse
 
 MAX_DAYS = 100.0
-"""Longest run that counts as doing the job: nine of ten runs in the table training_runs took less, and GPT-4 is
+"""Longest run that counts as doing the job: four of five runs in the table training_runs took less, and GPT-4 is
 reported to have taken 90 to 100 days."""
 
 COUNTS = tuple(2**power for power in range(21))
