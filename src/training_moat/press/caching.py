@@ -14,7 +14,17 @@ from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, wr
 
 CACHE = BUILD / "executed"
 # Rooms whose source a notebook can reach; press and cli build pages but change no number.
-_ROOMS = ("core", "catalog", "predict", "calibrate", "numerics", "inquiry", "claims", "figures")
+_ROOMS = (
+    "core",
+    "catalog",
+    "predict",
+    "calibrate",
+    "numerics",
+    "inquiry",
+    "contest",
+    "claims",
+    "figures",
+)
 _LIBRARIES = ("altair", "numpy", "pandas", "papermill", "scipy", "vl-convert-python")
 
 

@@ -14,11 +14,11 @@ from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import tables
+from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
-from training_moat.inquiry.reference_jobs import Job
 from training_moat.predict import training, training_constants
 from training_moat.predict.training_plans import TrainingCase, parse
 

@@ -11,13 +11,13 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.contest import best_plan, chip_hours, reference_jobs
+from training_moat.contest.best_plan import MAX_DAYS, Run
+from training_moat.contest.chip_assumptions import completed
+from training_moat.contest.chip_factors import training_formats
+from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.inquiry import best_plan, chip_hours, reference_jobs
-from training_moat.inquiry.best_plan import MAX_DAYS, Run
-from training_moat.inquiry.chip_assumptions import completed
-from training_moat.inquiry.chip_factors import training_formats
-from training_moat.inquiry.reference_jobs import Job
 from training_moat.predict import training_constants
 
 GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")

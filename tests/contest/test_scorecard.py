@@ -9,10 +9,18 @@ import pandas as pd
 import pytest
 
 from training_moat.catalog import chips, tables
+from training_moat.contest import (
+    best_plan,
+    chip_hours,
+    counterfactual,
+    deciding,
+    published_costs,
+    reference_jobs,
+    scorecard,
+    serving_costs,
+)
+from training_moat.contest.chip_factors import training_formats, wide_peak
 from training_moat.core.errors import InputError
-from training_moat.inquiry import best_plan, chip_hours, deciding, reference_jobs, scorecard
-from training_moat.inquiry import counterfactual, published_costs, serving_costs
-from training_moat.inquiry.chip_factors import training_formats, wide_peak
 
 
 @pytest.fixture(scope="module")

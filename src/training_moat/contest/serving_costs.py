@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
+from training_moat.contest import chip_hours
 from training_moat.core.units import SECONDS_PER_HOUR
-from training_moat.inquiry import chip_hours
 from training_moat.predict import serving
 
 COUNTS = tuple(2**power for power in range(10))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from training_moat.contest import shapley
 from training_moat.core.errors import InputError
-from training_moat.inquiry import shapley
 
 PLAYERS = 5
 GAMES = arrays(float, 1 << PLAYERS, elements=st.floats(-100, 100))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training_moat.inquiry.chip_factors import GROUPS
-from training_moat.inquiry.counterfactual import DECIDES, Split
+from training_moat.contest.chip_factors import GROUPS
+from training_moat.contest.counterfactual import DECIDES, Split
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from training_moat.catalog import chips
-from training_moat.inquiry import best_plan, chip_hours, coalitions, counterfactual, reference_jobs
-from training_moat.inquiry.chip_factors import (
+from training_moat.contest import best_plan, chip_hours, coalitions, counterfactual, reference_jobs
+from training_moat.contest.chip_factors import (
     FACTORS,
     GROUPS,
     MACHINE_FACTORS,

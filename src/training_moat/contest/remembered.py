@@ -14,8 +14,8 @@ from pathlib import Path
 import training_moat
 from training_moat.catalog import paths
 
-CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "inquiry/best_plan.py")
-CODE += ("inquiry/chip_factors.py", "inquiry/chip_assumptions.py", "inquiry/coalitions.py")
+CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
+CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalitions.py")
 """Rooms and modules of the package that a search depends on."""
 
 

@@ -24,9 +24,9 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.inquiry import reference_jobs, shapley
-from training_moat.inquiry.chip_factors import FACTORS, GROUPS
-from training_moat.inquiry.coalitions import DRAWS, Worth, drawn, worth
+from training_moat.contest import reference_jobs, shapley
+from training_moat.contest.chip_factors import FACTORS, GROUPS
+from training_moat.contest.coalitions import DRAWS, Worth, drawn, worth
 
 CHALLENGERS = (
     "sn10", "sn30", "sn40l", "sn50", "groq-lpu-v1", "groq-3-lpu", "wse-2", "wse-3", "corsair", "gc200",

@@ -8,8 +8,8 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
+from training_moat.contest.best_plan import goodput
 from training_moat.core.units import SECONDS_PER_HOUR
-from training_moat.inquiry.best_plan import goodput
 from training_moat.predict import training
 
 HOURS = ("gpu_hours",)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training_moat.contest import best_plan, chip_hours
+from training_moat.contest.chip_assumptions import completed
+from training_moat.contest.chip_factors import FACTORS, MACHINE_FACTORS, mixed, training_formats
+from training_moat.contest.chip_hours import HourlyPrice
+from training_moat.contest.reference_jobs import Job
+from training_moat.contest.remembered import remembered
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.inquiry import best_plan, chip_hours
-from training_moat.inquiry.chip_assumptions import completed
-from training_moat.inquiry.chip_factors import FACTORS, MACHINE_FACTORS, mixed, training_formats
-from training_moat.inquiry.chip_hours import HourlyPrice
-from training_moat.inquiry.reference_jobs import Job
-from training_moat.inquiry.remembered import remembered
 from training_moat.inquiry.uncertainty import Uncertain, sample
 from training_moat.predict import training_constants
 
