@@ -19,7 +19,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.contest.reference_jobs import day, launched
+from training_moat.contest.reference_jobs import day, start
 from training_moat.core.machine import Chip
 from training_moat.inquiry.uncertainty import Uncertain, of_row
 
@@ -213,8 +213,8 @@ def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
     and a rent of a later day.
     """
     rents = _rents(chip, other)
-    start = launched(chip)
-    early = [both for both in rents if day(both[0].when) - start <= AT_LAUNCH]
+    first = start(chip)
+    early = [both for both in rents if day(both[0].when) - first <= AT_LAUNCH]
     bought = [(purchase(chip), purchase(other))]
     owned = [(ownership(chip), ownership(other))]
     for both in [*early, *bought, *owned, *rents]:
@@ -226,15 +226,15 @@ def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
 def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:
     """One chip's hourly price around a day (default: its launch): a rent of that time, else the price of sale, the cost of
     ownership, or a rent of another time."""
-    start = launched(chip) if when is None else when
+    around = start(chip) if when is None else when
     found = quotes()
     found = found[found["chip_id"] == chip.id]
     rents = []
     for kind in dict.fromkeys(TERMS.values()):
         days = found.loc[found["kind"] == kind, "day"]
         if len(days):
-            nearest = days.iloc[(days - start).abs().argmin()]
-            rents.append((abs(nearest - start), rent(chip, kind, nearest)))
+            nearest = days.iloc[(days - around).abs().argmin()]
+            rents.append((abs(nearest - around), rent(chip, kind, nearest)))
     near = [one for away, one in rents if away <= AT_LAUNCH]
     known = (*near, _own_figure(chip), purchase(chip), ownership(chip), *(one for _, one in rents))
     return next((one for one in known if one is not None), None)

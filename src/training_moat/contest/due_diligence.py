@@ -86,17 +86,12 @@ def reject_impossible(chip: Chip) -> None:
 
 
 def _start(chip: Chip) -> tuple[pd.Timestamp, tuple[str, ...]]:
+    when = reference_jobs.start(chip)
     try:
-        return reference_jobs.launched(chip), ()
+        reference_jobs.launched(chip)
     except InputError:
-        newest = max(
-            reference_jobs.launched(one)
-            for one in chip_catalog.all_chips().values()
-            if reference_jobs.is_yardstick(one)
-        )
-        return newest, (
-            f"no date is given: it is measured against Nvidia's newest, of {newest:%Y-%m}",
-        )
+        return when, (f"no date is given: it is measured against Nvidia's newest, of {when:%Y-%m}",)
+    return when, ()
 
 
 def report(

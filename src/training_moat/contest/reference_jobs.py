@@ -9,8 +9,8 @@ from functools import lru_cache
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import files, tables
 from training_moat.catalog import models as model_catalog
-from training_moat.catalog import tables
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
 from training_moat.core.workload import Transformer
@@ -121,6 +121,15 @@ def launched(chip: Chip) -> pd.Timestamp:
     return max(known)
 
 
+def start(chip: Chip) -> pd.Timestamp:
+    """The day a chip is judged by: its launch, or where no date is known that of Nvidia's newest."""
+    try:
+        return launched(chip)
+    except InputError:
+        known = chip_catalog.all_chips().values()
+        return max(launched(one) for one in known if is_yardstick(one))
+
+
 def yardstick(when: pd.Timestamp) -> Chip:
     """Nvidia's training chip of a day: the newest that could be had, with HBM and a scale-up network, not cut down for
     export."""
@@ -128,9 +137,10 @@ def yardstick(when: pd.Timestamp) -> Chip:
 
 
 def is_yardstick(chip: Chip) -> bool:
-    """Whether a chip was Nvidia's own for training at scale."""
+    """Whether a chip was Nvidia's own for training at scale: one of the table, whatever a scenario adds."""
     joined = chip.scaleup is not None and (chip.scaleup.domain_chips or 0) >= YARDSTICK_DOMAIN
-    own = chip.family.startswith(YARDSTICK_FAMILIES) and chip.id not in CUT_FOR_EXPORT
+    sold = chip.id not in CUT_FOR_EXPORT and chip.id in set(files.read("chips")["id"])
+    own = chip.family.startswith(YARDSTICK_FAMILIES) and sold
     return own and joined and bool(chip.supports_training and chip.available and chip.tier("hbm"))
 
 

@@ -121,11 +121,14 @@ def largest_known(chip: Chip) -> int | None:
 
 
 def network_limit(chip: Chip) -> float:
-    """Chips that a chip's networks join: endless with a network between systems, else its scale-up domain; nan: unknown."""
+    """Chips that a chip's networks join: endless with a network between systems, else the largest system its maker states;
+    nan where neither is published."""
     if chip.scaleout is not None:
         return np.inf
-    if chip.scaleup is not None and chip.scaleup.domain_chips:
-        return float(chip.scaleup.domain_chips)
+    if "largest_systems" in tables.names():
+        stated = tables.load("largest_systems").set_index("chip_id")["chips"]
+        if chip.id in stated.index:
+            return float(stated.loc[chip.id])
     return np.nan
 
 
@@ -142,12 +145,15 @@ def _software_gate(chip: Chip) -> Gate:
 
 def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
     limit = network_limit(chip)
+    inside = float(chip.scaleup.domain_chips or 0) if chip.scaleup else 0.0
+    if needed is not None and needed <= inside:
+        return Gate("exchanges", YES, needed / inside, f"its own network joins {inside:,.0f} chips")
     if needed is None or np.isnan(limit):
-        return Gate("exchanges", UNKNOWN, np.nan, "no link to other systems is published")
+        return Gate("exchanges", UNKNOWN, np.nan, "no network between systems is published")
     why = (
         "its networks join any number"
         if np.isinf(limit)
-        else f"its network joins {limit:,.0f} chips"
+        else f"{limit:,.0f} chips are joined at most"
     )
     return Gate("exchanges", YES if needed <= limit else NO, needed / limit, why)
 
