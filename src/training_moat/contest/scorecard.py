@@ -26,7 +26,7 @@ links that join that many; an end within the days allowed; training software fro
 exists or a maker who sells it."""
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
-NO_TRAINING_SOFTWARE = r"inference|^none|not CUDA"
+NO_TRAINING_SOFTWARE = r"\(inference\)|^none|not CUDA"
 """Words of the table's software column that claim no training."""
 
 PART_WORDS = {
@@ -132,7 +132,8 @@ def network_limit(chip: Chip) -> float:
     return np.nan
 
 
-def _software_gate(chip: Chip) -> Gate:
+def software_gate(chip: Chip) -> Gate:
+    """Whether the maker offers software to train with."""
     frame = chip_catalog.frame().set_index("id")
     words = frame.loc[chip.id, "training_software"] if chip.id in frame.index else None
     if not isinstance(words, str):
@@ -190,7 +191,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         _hold_gate(chip, fewest, np.nan),
         _exchange_gate(chip, needed),
         _time_gate(full, job, formats, fewest, run, max_days),
-        _software_gate(chip),
+        software_gate(chip),
         _bought_gate(chip, needed),
     )
     constants = training_constants.load()
