@@ -185,6 +185,12 @@ def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     return frame.assign(outcome=[words[pair] for pair in pairs])
 
 
+def startups(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose maker is a startup: a company of the table of startup events."""
+    named = set(tables.load("startup_events")["company"])
+    return frame[frame["vendor"].isin(named - {INCUMBENT})].reset_index(drop=True)
+
+
 RULES = {
     "the model": lambda frame: (
         -np.log(frame["gap"].clip(upper=1e6)) - 10.0 * (frame["stops_at"] != "")
