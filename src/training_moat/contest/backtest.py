@@ -34,6 +34,9 @@ LEAST_FLOP = 1e23
 """Runs counted as frontier training: about the size of GPT-3 and above."""
 
 INCUMBENT = "NVIDIA"
+GIANTS = (INCUMBENT, "AMD", "AWS", "Google", "Huawei", "Intel", "Meta", "Microsoft")
+"""Makers that are no startups."""
+
 VENDOR_WORDS = {
     "Google": "TPU",
     "AWS": "Trainium|Inferentia",
@@ -187,8 +190,8 @@ def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
 
 def startups(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows whose maker is a startup: a company of the table of startup events."""
-    named = set(tables.load("startup_events")["company"])
-    return frame[frame["vendor"].isin(named - {INCUMBENT})].reset_index(drop=True)
+    named = set(tables.load("startup_events")["company"]) - set(GIANTS)
+    return frame[frame["vendor"].isin(named)].reset_index(drop=True)
 
 
 RULES = {
