@@ -35,6 +35,9 @@ CHALLENGERS = (
 )  # fmt: skip
 """The chips whose gap is explained."""
 
+LIKELY = 2 / 3
+"""A challenger is behind when it is in so many of the draws."""
+
 DECIDES = 0.5
 """A factor decides where bringing it alone to the yardstick's level closes at least so much of the logarithm of the gap."""
 
@@ -81,9 +84,14 @@ class Split:
         middle = float(self.table["shapley"].iloc[positions].sum())
         return float(np.exp(middle)), float(np.exp(low)), float(np.exp(high))
 
+    @property
+    def behind(self) -> bool:
+        """Whether the challenger is likely behind: in two of three draws at least."""
+        return self.gap > 1 and float(np.mean(self.drawn_shapley.sum(axis=1) > 0)) >= LIKELY
+
     def decides(self, group: str, share: float = DECIDES) -> bool:
-        """Whether the group alone closes that share of the gap."""
-        return self.gap > 1 and self.closed(group) >= share
+        """Whether the group alone closes that share of the gap of a challenger that is likely behind."""
+        return self.behind and self.closed(group) >= share
 
     def together(self, share: float = DECIDES) -> tuple[str, ...]:
         """The fewest groups of factors that together close that share of the gap (of several such sets the one that
@@ -220,6 +228,7 @@ def overview(found: Sequence[Split]) -> pd.DataFrame:
                 "unit": one.unit,
                 "basis": one.basis,
                 "possible": one.possible,
+                "behind": one.behind,
                 "gap": one.gap,
                 "low": one.low,
                 "high": one.high,

@@ -13,11 +13,11 @@ from training_moat.contest.counterfactual import DECIDES, Split
 
 @dataclass(frozen=True)
 class Decision:
-    """For how many challengers with a gap a group of factors decides.
+    """For how many challengers that are likely behind a group of factors decides.
 
     `value` is the share of them for which bringing only this group to the yardstick's level closes at least the share
     `needed` of the logarithm of the gap; `low` and `high` bound 90% of the draws. `yes`, `no` and `without` name the
-    chips: decided by it, not decided by it, without a gap.
+    chips: decided by it, not decided by it, not likely behind.
     """
 
     group: str
@@ -32,13 +32,13 @@ class Decision:
 
 def decision(group: str, found: Sequence[Split], needed: float = DECIDES) -> Decision:
     """Count for whom a group of factors decides."""
-    behind = [one for one in found if one.gap > 1]
+    behind = [one for one in found if one.behind]
     yes = tuple(one.name for one in behind if one.decides(group, needed))
     no = tuple(one.name for one in behind if not one.decides(group, needed))
-    without = tuple(one.name for one in found if one.gap <= 1)
+    without = tuple(one.name for one in found if not one.behind)
     if not behind:
         return Decision(group, needed, None, None, None, yes, no, without)
-    low, high = np.nanquantile(_drawn_share(group, found, needed), (0.05, 0.95))
+    low, high = np.nanquantile(_drawn_share(group, behind, needed), (0.05, 0.95))
     return Decision(
         group, needed, len(yes) / len(behind), float(low), float(high), yes, no, without
     )
@@ -59,5 +59,5 @@ def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]
 
 def turning_point(group: str, found: Sequence[Split]) -> tuple[str, float] | None:
     """The challenger nearest to changing sides, and the share of its gap that the group closes; None without a gap."""
-    behind = [(one.name, one.closed(group)) for one in found if one.gap > 1]
+    behind = [(one.name, one.closed(group)) for one in found if one.behind]
     return min(behind, key=lambda pair: abs(pair[1] - DECIDES)) if behind else None

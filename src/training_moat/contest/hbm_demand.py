@@ -18,9 +18,15 @@ BUSINESS_CHIPS = 100_000
 """Chips a year that make a business of training: about what one large buyer installs (clusters of this size are in the
 table of clusters)."""
 
+LAST_QUARTER = 10
+"""Month in which the last quarter of a year begins."""
+
 
 def shipped() -> pd.DataFrame:
-    """HBM in the accelerators that owners took up, by year (table chip_counts). Columns: year, gb, low, high."""
+    """HBM in the accelerators that owners took up, by year on record to its end (table chip_counts).
+
+    Columns: year, gb, low, high.
+    """
     frame = tables.load("chip_counts").dropna(subset=["chip_id", "units_median"])
     size = {
         name: chip.tier("hbm").capacity_bytes / GIB
@@ -32,11 +38,12 @@ def shipped() -> pd.DataFrame:
     ends = {"gb": "units_median", "low": "units_p05", "high": "units_p95"}
     told = pd.DataFrame({name: frame[column] * gb for name, column in ends.items()})
     told = told.assign(year=frame["start_date"].str[:4].astype(int))
-    return told.groupby("year", as_index=False).sum()
+    whole = set(told.loc[frame["start_date"].str[5:7].astype(int) >= LAST_QUARTER, "year"])
+    return told[told["year"].isin(whole)].groupby("year", as_index=False).sum()
 
 
 def demand(found: Sequence[Split]) -> pd.DataFrame:
-    """HBM of one run of the job of the day, and of a year's business, over what was shipped in the year of launch.
+    """HBM of one run of the job of the day, and of a year's business, over what was shipped in the year of launch (or the nearest year on record).
 
     Columns: chip, name, year, hbm_gb, chips, run_share, business_share (shares; blank where the chip has no HBM, cannot do
     the job, or nothing is on record for the year).
@@ -47,7 +54,9 @@ def demand(found: Sequence[Split]) -> pd.DataFrame:
         hbm, year = chip.tier("hbm"), reference_jobs.launched(chip).year
         size = 0.0 if hbm is None else hbm.capacity_bytes / GIB
         run = card(chip, reference_jobs.job(one.job)).run if size else None
-        supply = float(world.get(max(year, world.index.min()), np.nan)) if size else np.nan
+        supply = (
+            float(world[min(max(year, world.index.min()), world.index.max())]) if size else np.nan
+        )
         chips = np.nan if run is None else run.chips
         rows.append(
             (
