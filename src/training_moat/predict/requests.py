@@ -150,8 +150,10 @@ def model_notes(case: Mapping[str, Any]) -> list[str]:
 
 
 def chip_of(case: Mapping[str, Any]) -> Chip:
-    """The case's chip: an id from the chips table, or an object of its columns, optionally with a `base`."""
+    """The case's chip: an id from the chips table, an object of its columns, optionally with a `base`, or a `Chip`."""
     wanted = case.get("chip")
+    if isinstance(wanted, Chip):
+        return wanted
     if wanted is None:
         raise InputError(
             "chip is missing; expected an id from `moat chips` or an object with its columns"
