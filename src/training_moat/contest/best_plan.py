@@ -19,8 +19,11 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
-from training_moat.predict import training, training_constants
+from training_moat.predict import training, training_batch, training_constants
 from training_moat.predict.training_plans import TrainingCase, parse
+
+LEVELS = ("measured", "family", "generic")
+"""Knowledge levels of the training model, best first."""
 
 MAX_DAYS = 100.0
 """Longest run that counts as doing the job: four of five runs in the table training_runs took less, and GPT-4 is
@@ -107,7 +110,10 @@ def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, A
     case = case_of(chip, job, count, precision)
     if case is None:
         return None
-    found = training.evaluate(case, training_constants.load())
+    try:
+        found = training_batch.evaluate([case], training_constants.load())[0]
+    except InputError:  # the chip's table lacks what a step time needs
+        return None
     index = int(found.order[0])
     return float(found.step.total[index]), bool(found.fits[index]), case, found
 
@@ -117,6 +123,15 @@ def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: 
     index = int(found.order[0])
     told = training.answer(case, found, index, training_constants.load())
     return Run(count, days, 24 * days * count, precision, told)
+
+
+def knowledge(chip: Chip, formats: Sequence[str], experts: bool) -> tuple[str, float, float]:
+    """How well the model knows a chip's training in the best supported of some formats: level and the factors that
+    bound 90% of runs."""
+    constants = training_constants.load()
+    levels = [training_constants.level(constants, chip, name, experts) for name in formats]
+    level = min(levels, key=LEVELS.index, default=LEVELS[-1])
+    return level, *training_constants.interval(constants, level, chip.family, experts)
 
 
 def days_of(job: Job, global_batch: int, step_s: float) -> float:

@@ -19,7 +19,6 @@ from training_moat.contest.remembered import remembered
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.inquiry.uncertainty import Uncertain, sample
-from training_moat.predict import training_constants
 
 CEILING = 1000.0
 """A job that a machine cannot do, on any number of chips in the days allowed, is charged so many times what the yardstick
@@ -142,12 +141,10 @@ def _swing(hours: np.ndarray, ends: Sequence[float]) -> tuple[float, float]:
 
 def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
     """Joint draws of what is uncertain: the model's error on each chip by its knowledge level, and the prices'."""
-    constants = training_constants.load()
     experts = found.job.model.experts > 0
     inputs = []
     for name, chip in zip(DRAWN[:2], (found.chip, found.yardstick), strict=True):
-        level = training_constants.level(constants, chip)
-        low, high = training_constants.interval(constants, level, chip.family, experts)
+        _, low, high = best_plan.knowledge(chip, training_formats(chip), experts)
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
     for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):
         low, high = (price.low, price.high) if price else (1.0, 1.0)

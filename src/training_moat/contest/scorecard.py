@@ -18,7 +18,6 @@ from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.predict import training_constants
 
 GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
 """What must be true before cost matters: number formats to train in; memory that holds the job on some number of chips;
@@ -194,9 +193,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         software_gate(chip),
         _bought_gate(chip, needed),
     )
-    constants = training_constants.load()
-    level = training_constants.level(constants, chip)
-    ends = training_constants.interval(constants, level, chip.family, job.model.experts > 0)
+    level, *ends = best_plan.knowledge(chip, formats, job.model.experts > 0)
     return Card(
         chip,
         job,
@@ -205,7 +202,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         run,
         chip_hours.hourly(chip, job.date),
         level,
-        ends,
+        tuple(ends),
         tuple(one.words for one in assumed),
     )
 
