@@ -51,7 +51,7 @@ EDITS = [
     (plausible_rates.chip_prices, "chips", "b200", "price_usd", lambda price: 10 * price),
     (plausible_rates.chip_prices, "chips", "gc200", "tdp_w", 1800.0),
     (plausible_numbers.links, "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
-    (plausible_numbers.training_shares, "training_measurements", "T04019", "value", 5660.0),
+    (plausible_numbers.training_shares, "training_measurements", "T00153", "value", 9340.0),
     (plausible_numbers.training_flop, "training_runs", "R073", "training_flop", 1.1e22),
     (plausible_numbers.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
     (plausible_rates.rents, "prices", "P123", "value", lambda price: 10 * price),
