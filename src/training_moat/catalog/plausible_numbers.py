@@ -14,6 +14,9 @@ from training_moat.catalog.sheets import Book, Sheet
 FLOP_FACTOR = 2
 """Most by which training FLOP may differ from 6 x parameters x tokens without a word on it."""
 
+LEAST_FLOP = 5e22
+"""Least training FLOP of the runs in training_runs.csv."""
+
 USES = (0.08, 0.75)
 """Least and most use of the peak that FLOP over chip hours may come to without a word on it."""
 
@@ -28,6 +31,12 @@ NEAR = 0.12
 
 ROUNDED = 0.06
 """Most by which a rate may differ from the words it was computed from."""
+
+SHARES = (0.01, 0.9)
+"""Least and most of its chip's best peak that training reaches."""
+
+MOST_OF_LINK = 1.15
+"""Most of its chip's links that a bus bandwidth may reach (sums in the switch count as if moved twice)."""
 
 MOST_OF_PEAK = 1.03
 """Most of its chip's peak that a measurement may reach (clocks above the data sheet's)."""
@@ -75,7 +84,14 @@ SECOND_PLACES = (
 )
 """Column in hardware_history.csv, column in chips.csv, and the first over the second (links count twice there)."""
 
-TIMES = {"minute": 24 * 60, "day": 1.0, "week": 1 / 7, "month": 12 / 365.25, "monthly": 12 / 365.25}
+TIMES = {
+    "minute": 24 * 60,
+    "day": 1.0,
+    "week": 1 / 7,
+    "month": 12 / 365.25,
+    "monthly": 12 / 365.25,
+    "year": 1 / 365.25,
+}
 """How many of a time make a day."""
 
 COUNTS = {"billion": 1e9, "trillion": 1e12, "quadrillion": 1e15, "T": 1e12}
@@ -84,8 +100,10 @@ COUNTS = {"billion": 1e9, "trillion": 1e12, "quadrillion": 1e15, "T": 1e12}
 _WORD = re.compile(r"[\d.]*\d")
 _FLOP_SAID = re.compile(r"FLOP is ([\d.e+-]+) x 6 x parameters x tokens")
 _STATED = re.compile(
-    r"([\d.,]+) (billion|trillion|quadrillion)(?: tokens)? (?:a |per |each )?(minute|day|week|monthly|month)\b"
+    r"([\d.,]+) ?(billion|trillion|quadrillion|T)(?: tokens)? ?(?:/|a |per |each )?"
+    r"(minute|day|week|monthly|month|year)\b"
 )
+_RANGE = re.compile(r"([\d.]+)-([\d.]+) T/day")
 
 
 def training_flop(book: Book) -> Iterator[Problem]:
@@ -106,6 +124,10 @@ def training_flop(book: Book) -> Iterator[Problem]:
                 f"or 'FLOP is {ratio.iloc[position]:.4g} x 6 x parameters x tokens' in notes"
             )
             yield sheet.problem(position, "training_flop", expected)
+        if name == "training_runs":
+            small = sheet.numbers("training_flop") < LEAST_FLOP
+            expected = f"at least {LEAST_FLOP:.0e}: this table is of large runs"
+            yield from sheet.flagged(small, "training_flop", expected)
 
 
 def training_hours(book: Book) -> Iterator[Problem]:
@@ -152,6 +174,31 @@ def collective_rates(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "algbw_gb_per_s", "the size over the time")
 
 
+def links(book: Book) -> Iterator[Problem]:
+    """Bus bandwidths above what the links of the chip carry."""
+    if {"chips", "collective_measurements"} <= set(book):
+        sheet, chips = book["collective_measurements"], book["chips"]
+        carried = chips.numbers("scaleup_gb_per_s_per_direction")
+        carried = sheet.frame["chip_id"].map(dict(zip(chips.frame["id"], carried, strict=True)))
+        wrong = sheet.numbers("busbw_gb_per_s") > MOST_OF_LINK * carried
+        yield from sheet.flagged(wrong, "busbw_gb_per_s", "at most what the chip's links carry")
+
+
+def training_shares(book: Book) -> Iterator[Problem]:
+    """Training rates above, or far below, the peak of the chip they were measured on."""
+    if not {"chips", "training_measurements"} <= set(book):
+        return
+    sheet, chips = book["training_measurements"], book["chips"]
+    peaks = pd.concat([chips.numbers(columns[0]) for columns in PEAKS.values()], axis=1).max(axis=1)
+    peak = sheet.frame["chip_id"].map(dict(zip(chips.frame["id"], peaks, strict=True)))
+    value, metric = sheet.numbers("value"), sheet.frame["metric"]
+    share = (value / peak).where(metric.str.endswith("tflops_per_gpu"))
+    share = share.fillna((value / 100).where(metric.isin(["mfu", "hfu", "pct_peak_hw"])))
+    wrong = (share > SHARES[1]) | (share < SHARES[0])
+    expected = f"{SHARES[0]:.0%} to {SHARES[1]:.0%} of the chip's peak, or 'checked:' in notes"
+    yield from sheet.flagged(wrong, "value", expected)
+
+
 def serving_rates(book: Book) -> Iterator[Problem]:
     """Latency and throughput of one set-up that its batch and lengths contradict."""
     if "serving_measurements" not in book:
@@ -190,11 +237,14 @@ def stated_tokens(book: Book) -> Iterator[Problem]:
         return
     sheet = book["tokens_served"]
     for position, words in enumerate(sheet.frame["stated"].fillna("")):
-        found = _STATED.search(words)
+        told, found = sheet.numbers("tokens_per_day").iloc[position], _RANGE.search(words)
+        if found and not float(found[1]) <= told / 1e12 <= float(found[2]):
+            yield sheet.problem(position, "tokens_per_day", f"{found[0]}, as in '{words}'")
+        found = None if found else _STATED.search(words)
         if found is None:
             continue
         stated = float(found[1].replace(",", "")) * COUNTS[found[2]] * TIMES[found[3]]
-        if abs(sheet.numbers("tokens_per_day").iloc[position] / stated - 1) > ROUNDED:
+        if abs(told / stated - 1) > ROUNDED:
             yield sheet.problem(position, "tokens_per_day", f"{stated:.4g}, as in '{words}'")
 
 
@@ -324,6 +374,8 @@ CHECKS = (
     training_flop,
     training_hours,
     collective_rates,
+    links,
+    training_shares,
     serving_rates,
     memory_units,
     stated_tokens,

@@ -19,6 +19,9 @@ RENT_SLACK = 2
 PRICE_FACTOR = 5
 """Most by which a chip's price for its peak may differ from the median of all chips without a word on it."""
 
+POWER_FACTOR = 4
+"""Most by which a chip's power for its peak may differ from the median of all chips without a word on it."""
+
 OUTPUT_OVER_INPUT = (1, 8)
 """Least and most of a token price for output over that for input."""
 
@@ -30,6 +33,9 @@ MANY = 12
 
 DAMPING = 0.1
 """Ridge of the fits."""
+
+COMPUTED = ("latency", "total_throughput_in_plus_out")
+"""Metrics of which one is computed from the other (plausible_numbers): too wide for a fit."""
 
 FITS = {
     "training_measurements": (
@@ -47,6 +53,20 @@ FITS = {
         ),
         ("model", "chip", "format", "recompute"),
         5,
+    ),
+    "serving_measurements": (
+        ("source", "metric"),
+        "value",
+        (
+            "n_chips",
+            "batch_or_concurrency",
+            "input_len",
+            "output_len",
+            "active_params_b",
+            "params_b",
+        ),
+        ("model", "chip", "format", "framework", "scenario", "load"),
+        6,
     ),
     "serving_inferencex": (
         ("model_id",),
@@ -93,7 +113,7 @@ def token_prices(book: Book) -> Iterator[Problem]:
 
 
 def chip_prices(book: Book) -> Iterator[Problem]:
-    """Prices of chips far from those of others for their peak, and rents far from those of the price list."""
+    """Prices and power of chips far from those of others for their peak, and rents far from those of the price list."""
     if "chips" not in book:
         return
     chips = book["chips"]
@@ -103,6 +123,13 @@ def chip_prices(book: Book) -> Iterator[Problem]:
     wrong = (ratio > PRICE_FACTOR) | (ratio < 1 / PRICE_FACTOR)
     expected = f"within {PRICE_FACTOR} times the usual price of a TFLOP/s, or 'checked:' in notes"
     yield from chips.flagged(wrong, "price_usd", expected)
+    power = chips.numbers("tdp_w") / peak.fillna(chips.numbers("int8_tops") / 2)
+    power = power / power.median()
+    wrong = (power > POWER_FACTOR) | (power < 1 / POWER_FACTOR)
+    expected = (
+        f"within {POWER_FACTOR} times the usual power of a TFLOP/s, or 'checked tdp_w:' in notes"
+    )
+    yield from chips.flagged(wrong, "tdp_w", expected)
     if "prices" in book:
         sheet = book["prices"]
         rent = sheet.numbers("value").where(sheet.frame["category"] == "cloud_chip_hour")
@@ -131,6 +158,8 @@ def _left_out(
     """Logarithm of each value over what the fit to the others of its kind says."""
     off = pd.Series(np.nan, index=sheet.frame.index)
     values = sheet.numbers(column)
+    if "metric" in sheet.frame:
+        values = values.mask(sheet.frame["metric"].isin(COMPUTED))
     for _, rows in sheet.frame[values > 0].groupby(kind, dropna=False):
         if len(rows) < MANY:
             continue
