@@ -10,6 +10,7 @@ import pandas as pd
 
 from training_moat.catalog import parameters, tables
 from training_moat.core.errors import unknown
+from training_moat.figures import publishing
 from training_moat.press import notebooks
 from training_moat.press.failures import WorkFailed
 
@@ -125,3 +126,30 @@ def name_sources(notebook: Any, where: str) -> None:
             data = output.get("data", {})
             if "text/html" in data:
                 data["text/html"] = _LINK.sub(put, data["text/html"])
+
+
+def _shown(cell: Any, number: int) -> list[str]:
+    """Tags that decide how the page shows a code cell: preparation disappears, other code is folded."""
+    preparation = number == 0 or "parameters.check(" in cell.source
+    return sorted({*notebooks.tags(cell), "remove-cell" if preparation else "hide-input"})
+
+
+def page_copy(notebook: Any) -> Any:
+    """A notebook as its page shows it: code folded, the first computed sentence marked as the answer."""
+    answered, number = False, 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.metadata["tags"] = _shown(cell, number)
+        number += 1
+        forms = [output.get("data", {}) for output in cell.outputs]
+        alt = next((form.get("text/plain", "") for form in forms if "image/png" in form), None)
+        if alt:
+            cell.metadata["mystnb"] = {"image": {"alt": alt, "classes": "moat-print"}}
+        prose = [form for form in forms if "text/markdown" in form]
+        for form in prose:
+            form["text/markdown"] = publishing.inert(form["text/markdown"])
+        if prose and not answered:
+            cell.metadata["tags"].append("answer")
+            answered = True
+    return notebook
