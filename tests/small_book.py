@@ -34,6 +34,8 @@ def notebook(title, cells):
         if number == 1:
             cell.metadata["tags"] = ["parameters"]
         made.cells.append(cell)
+    for number, cell in enumerate(made.cells):
+        cell.id = f"cell-{number:02d}"
     made.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},
@@ -44,7 +46,11 @@ def notebook(title, cells):
 @pytest.fixture(scope="module")
 def small_book(tmp_path_factory):
     """Root folder of a book with two chapters and two pages."""
-    root = tmp_path_factory.mktemp("book")
+    return make(tmp_path_factory.mktemp("book"))
+
+
+def make(root):
+    """Write a book with two chapters and two pages into a folder; returns the folder."""
     shutil.copytree(ROOT / "data", root / "data")
     shutil.copytree(ROOT / "_static", root / "_static")
     shutil.copy(ROOT / "_config.yml", root)
@@ -53,7 +59,9 @@ def small_book(tmp_path_factory):
     source = (
         (root / "data" / "sources.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
     )
-    imports = "from training_moat import figures\nfrom training_moat.catalog import tables\nfrom training_moat.catalog import parameters"
+    imports = (
+        "from training_moat import figures\nfrom training_moat.catalog import parameters, tables"
+    )
     verdict = notebook(
         "Verdict",
         [

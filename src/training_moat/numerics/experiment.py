@@ -65,11 +65,15 @@ def run(
     form, design = ("quick", QUICK) if quick else ("full", FULL)
     if manifest is not None:
         form, design = stored_design(manifest)
+        seeds = design.seeds if seeds is None else seeds
     if seeds is not None:
         design = dataclasses.replace(design, seeds=_checked(seeds, form))
     workers = workers or min(2, os.cpu_count() or 1)
-    out.mkdir(parents=True, exist_ok=True)
     fingerprint = _fingerprint(design)
+    _refuse_foreign(out, fingerprint)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: this is a file; expected a folder.")
+    out.mkdir(parents=True, exist_ok=True)
     partial = out / f".{SOURCE}.{fingerprint[:12]}.partial.csv"
     started = time.monotonic()
     done = _read_partial(partial)
@@ -95,11 +99,45 @@ def stored_design(manifest: Path) -> tuple[str, Design]:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in stored["design"].items()
         }
-        return stored["form"], Design(**fields)
+        form, design = stored["form"], Design(**fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment."
         ) from None
+    if fault := _fault(design):
+        raise InputError(f"{manifest}: {fault}; nothing was run.")
+    return form, design
+
+
+def _fault(design: Design) -> str | None:
+    """What makes a design read from a file impossible to run, if anything."""
+    for field in dataclasses.fields(Design):
+        value = getattr(design, field.name)
+        if not isinstance(field.default, tuple):
+            if type(value) is not int or value < 1:
+                return f"{field.name} is {value!r:.40}, expected a whole number above 0"
+        elif not isinstance(value, tuple) or not value:
+            return f"{field.name} is {value!r:.40}, expected a list with at least one entry"
+        elif isinstance(field.default[0], str):
+            for name in value:
+                recipe(str(name))
+        elif not all(type(item) in (int, float) and math.isfinite(item) for item in value):
+            return f"{field.name} is {list(value)!r:.40}, expected numbers"
+    return None
+
+
+def _refuse_foreign(out: Path, fingerprint: str) -> None:
+    """Results of another design, or of nobody knows what, are not written over."""
+    if not (out / TABLE).exists():
+        return
+    try:
+        same = json.loads((out / MANIFEST).read_text())["fingerprint_sha256"] == fingerprint
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise InputError(
+            f"--out {out}: holds the results of another design or code; move them or give another folder."
+        )
 
 
 def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ def executed(wanted: Request, folder: Path) -> dict[str, Path]:
     Finished chapters are kept for the next build, but only those during whose run no file that
     they could have read was written. Raises WorkFailed naming chapter, cell and error.
     """
-    before = caching.file_states()
+    before = _run_state()
     environment = caching.environment_key()
     copies, keys, missing = {}, {}, []
     for chapter, values in wanted.by_chapter.items():
@@ -31,13 +31,22 @@ def executed(wanted: Request, folder: Path) -> dict[str, Path]:
             missing.append(Job(chapter, copies[chapter], values, wanted.environment))
 
     def keep(job: Job) -> None:
-        if caching.file_states() == before:
+        if _run_state() == before:
             caching.store(job.chapter, keys[job.chapter], job.target)
 
     failures = execute_all(missing, keep)
-    if failures and caching.file_states() == before:
+    if failures and _run_state() == before:
         raise combined(failures)
     return copies
+
+
+def _run_state() -> object:
+    return caching.file_states(caching.run_files())
+
+
+def _state() -> object:
+    files = [*caching.run_files(), *caching.book_files(), *caching.building_files()]
+    return caching.file_states(files)
 
 
 def build(given: Iterable[str] = (), scenario: str | None = None, out: str | None = None) -> Path:
@@ -52,24 +61,18 @@ def build(given: Iterable[str] = (), scenario: str | None = None, out: str | Non
     with workspace() as work:
         wanted = frozen(asked, work)
         for number in range(_TRIES):
-            before = caching.file_states()
-            folder = work / f"try-{number}"
+            before, folder = _state(), work / f"try-{number}"
             copies = executed(wanted, folder / "executed")
-            if caching.file_states() != before:
-                print("a file changed while the chapters ran; running them again", file=sys.stderr)
-                continue
-            key = site.key(copies, wanted)
-            if output.is_whole(target, key):
-                print("nothing has changed; the site is as it was", file=sys.stderr)
-                return target / "index.html"
-            made = site.render(copies, wanted, folder)
-            if caching.file_states() != before:
-                print("a file changed while the site was built; again", file=sys.stderr)
-                continue
-            output.mark(made, key)
-            output.site_folder(target, standard=out is None)
-            output.put_site(made, target)
-            return target / "index.html"
-    raise WorkFailed(
-        "files of the book were written during each of three builds; nothing was stored."
-    )
+            if _state() == before:
+                key = site.key(copies, wanted)
+                if output.is_whole(target, key):
+                    print("nothing has changed; the site is as it was", file=sys.stderr)
+                    return target / "index.html"
+                made = site.render(copies, wanted, folder)
+                if _state() == before:
+                    output.mark(made, key)
+                    output.site_folder(target, standard=out is None)
+                    output.put_site(made, target)
+                    return target / "index.html"
+            print("a file changed during the build; building again", file=sys.stderr)
+    raise WorkFailed("files were written during each of three builds; the site is as it was.")

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, STATIC, beside
+from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, STATIC
 
 CACHE = BUILD / "executed"
 # Rooms that build pages but change no number of a notebook.
@@ -44,6 +44,24 @@ def run_rooms() -> list[str]:
     )
 
 
+def run_files() -> list[Path]:
+    """Files that an executed chapter can depend on."""
+    tables = (path for path in DATA.rglob("*") if path.is_file())
+    chapters = [*CHAPTERS.glob("*.ipynb"), CHAPTERS / "parameters.yml"]
+    return [*package_files(run_rooms()), *tables, *chapters]
+
+
+def book_files() -> list[Path]:
+    """Files of the book that the site depends on besides: pages, configuration, static files."""
+    static = [path for path in STATIC.rglob("*") if path.is_file()]
+    return [*static, *CHAPTERS.glob("*.md"), ROOT / "_config.yml", ROOT / "_toc.yml"]
+
+
+def building_files() -> list[Path]:
+    """Source files of what builds the site and changes no number."""
+    return package_files(_NOT_RUN)
+
+
 def environment_key() -> str:
     """Hash of all that chapters share: package source, data tables, Python and library versions."""
     tables = [path for path in DATA.rglob("*") if path.is_file()]
@@ -66,27 +84,20 @@ def chapter_key(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def file_states(files: Iterable[Path] | None = None) -> frozenset[tuple[Any, ...]]:
-    """State of every file that a build reads: where two are equal, none was written in between.
+def file_states(files: Iterable[Path]) -> frozenset[tuple[Any, ...]]:
+    """State of files: where two are equal, none of them was written in between.
 
     A digest would not see an edit that was taken back while a chapter read the file; the time of
     the last change of the file's record does.
     """
-    if files is None:
-        rooms = package_files([*run_rooms(), *_NOT_RUN])
-        trees = (path for tree in (DATA, CHAPTERS, STATIC) for path in tree.rglob("*"))
-        files = [*rooms, *trees, ROOT / "_config.yml", ROOT / "_toc.yml"]
-    notes = set()
+    found = set()
     for path in files:
         try:
-            found = os.stat(path)
+            now = os.stat(path)
         except FileNotFoundError:
             continue
-        if not path.is_dir() and ".ipynb_checkpoints" not in path.parts:
-            notes.add(
-                (str(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-            )
-    return frozenset(notes)
+        found.add((str(path), now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns))
+    return frozenset(found)
 
 
 def _digest(copy: Path) -> str:
@@ -114,8 +125,10 @@ def recall(chapter: str, key: str, target: Path) -> bool:
 
 def store(chapter: str, key: str, executed: Path) -> None:
     """Keep an executed copy under its key; its name holds the digest of its content."""
-    with beside(CACHE / f"{chapter}-{key[:16]}-{_digest(executed)}.ipynb") as fresh:
-        fresh.write_bytes(executed.read_bytes())
+    copy = executed.with_suffix(".copy")  # in a folder that is swept, so that no half file stays
+    copy.write_bytes(executed.read_bytes())
+    CACHE.mkdir(parents=True, exist_ok=True)
+    os.replace(copy, CACHE / f"{chapter}-{key[:16]}-{_digest(executed)}.ipynb")
     forget_others(chapter)
 
 

@@ -36,15 +36,19 @@ class Edition:
         copy = self.folder / f"{chapter}.ipynb" if self.folder is not None else None
         return copy if copy is not None and copy.is_file() else None
 
-    def words(self) -> str:
-        """What is different in this edition, in one line; empty for the book as published."""
+    def words(self, only: str = "") -> str:
+        """What is different here, in one line; empty for the book as published.
+
+        only: a chapter whose name need not stand before each of its parameters.
+        """
         if not self.title and not self.changed:
             return ""
-        listed = "; ".join(f"{name} = {_shown(value)}" for name, value in self.changed.items())
-        described = f" ({self.description})" if self.description else ""
-        return (
-            f"{self.title}{described}: a re-run of The Training Moat with {listed or 'no changes'}"
+        listed = "; ".join(
+            f"{name.removeprefix(f'{only}.')} = {_shown(value)}"
+            for name, value in self.changed.items()
         )
+        described = f" ({self.description})" if self.description else ""
+        return f"{self.title}{described}: run with {listed or 'the published settings'}"
 
 
 def _shown(value: Any) -> str:

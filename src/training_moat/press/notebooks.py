@@ -78,8 +78,8 @@ def defaults(notebook: NotebookNode, name: str) -> dict[str, Any]:
 
 
 def published(executed: NotebookNode) -> NotebookNode:
-    """An executed notebook without what papermill notes of the run: clocks and this machine's paths."""
-    executed.metadata.pop("papermill", None)
+    """An executed notebook without what is noted of the run: clocks, paths and versions of this machine."""
+    executed.metadata = nbformat.from_dict(_KERNEL)
     for number, cell in enumerate(executed.cells):
         for note in ("papermill", "execution"):
             cell.metadata.pop(note, None)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -38,10 +39,8 @@ def site_folder(name: str | Path, standard: bool = False) -> Path:
     standard: the book's own place, where a site of an edition without markers gives way, too.
     Raises InputError, before anything is done, for any other place.
     """
-    place = Path(os.path.abspath(name))
+    place = _plain_place(name)
     _restore(place)
-    _refuse_link(place)
-    _refuse_file(place)
     for taken, words in ((ROOT, "the project"), (Path.cwd(), "the working folder")):
         if taken.resolve().is_relative_to(place.resolve()):
             raise InputError(
@@ -62,10 +61,7 @@ def page_folder(name: str | Path | None, chapter: str) -> Path:
     Raises InputError for a file or a link in its place, for the folder of the chapters
     themselves, and where it would replace a file that we did not write.
     """
-    folder = Path(name or ".")
-    place = Path(os.path.abspath(folder))
-    _refuse_link(place)
-    _refuse_file(place)
+    folder, place = Path(name or "."), _plain_place(name)
     if place.resolve() == CHAPTERS.resolve():
         raise InputError(f"--out {folder}: holds the chapters themselves; give another folder.")
     for target in (place / f"{chapter}.ipynb", place / f"{chapter}.html"):
@@ -86,23 +82,21 @@ def _restore(place: Path) -> None:
             return
 
 
-def _refuse_link(place: Path) -> None:
-    if place.is_symlink():
-        raise InputError(f"--out {place}: this is a link; give the folder itself.")
-
-
-def _refuse_file(place: Path) -> None:
+def _plain_place(name: str | Path | None) -> Path:
+    """The absolute path of a folder that is there or can be made. Raises InputError for files and links."""
+    place = Path(os.path.abspath(name or "."))
     try:
-        os.lstat(place)
+        linked = stat.S_ISLNK(os.lstat(place).st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        pass
+        linked = False
     except (OSError, ValueError) as error:
         raise InputError(f"--out {place}: {getattr(error, 'strerror', None) or error}.") from None
-    for folder in (place, *place.parents):
-        if os.path.lexists(folder):
-            if not folder.is_dir():
-                raise InputError(f"--out {place}: {folder} is a file; expected a folder.")
-            return
+    if linked:
+        raise InputError(f"--out {place}: this is a link; give the folder itself.")
+    stands = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
+    if not stands.is_dir():
+        raise InputError(f"--out {place}: {stands} is a file; expected a folder.")
+    return place
 
 
 def _refuse_read_only(place: Path) -> None:

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from training_moat.press import edition
-from training_moat.press.caching import digest_files, package_files
+from training_moat.press import caching, edition
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, STATIC, write_text
+from training_moat.press.folders import BUILD, PACKAGE, ROOT
 from training_moat.press.scenarios import Request
 
 SITE = BUILD / "html"
@@ -34,19 +33,13 @@ _SPHINX = (
 
 def key(executed: Mapping[str, Path], wanted: Request) -> str:
     """Hash of the content of everything the site is made from."""
-    book = [
-        ROOT / "_config.yml",
-        ROOT / "_toc.yml",
-        CHAPTERS / "parameters.yml",
-        *CHAPTERS.glob("*.md"),
-        *(path for tree in (STATIC, DATA) for path in tree.rglob("*") if path.is_file()),
-    ]
     copies = {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in executed.items()
     }
     parts = [
-        digest_files(book),
-        digest_files(package_files(("press", "figures")), PACKAGE),
+        caching.environment_key(),
+        caching.digest_files(caching.book_files()),
+        caching.digest_files(caching.building_files(), PACKAGE),
         [metadata.version(name) for name in _BUILDERS],
         edition.of(wanted).words(),
         copies,
@@ -73,12 +66,14 @@ def render(executed: Mapping[str, Path], wanted: Request, work: Path) -> Path:
         check=False,
         env=os.environ | {"NO_COLOR": "1", "PYTHONUTF8": "1", edition.VARIABLE: str(shown)},
     )
-    write_text(LOG, done.stdout)
+    (work / LOG.name).write_text(done.stdout, encoding="utf-8")
+    os.replace(work / LOG.name, LOG)
     if done.returncode:
         raise WorkFailed(
             f"the site could not be built: {_trouble(done.stdout)} (whole log in {LOG})"
         )
     made = work / "book" / "_build" / "html"
+    (made / ".buildinfo").unlink(missing_ok=True)  # a hash of this machine's paths, for Sphinx alone
     for address in other_hosts(made):
         raise WorkFailed(f"the site would load something from another host: {address}")
     return made

@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 
 from training_moat.figures import offline
-from training_moat.press import caching, edition, output, pages
+from training_moat.press import caching, edition, equations, output, pages
 from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE
 
 # Jupyter Book always sets these; their extensions name or load other hosts and are not used here.
@@ -27,6 +27,7 @@ def setup(app: Any) -> dict[str, bool]:
     for name in _UNUSED:
         if name not in app.config.values:
             app.add_config_value(name, {}, "")
+    equations.setup(app)
     app.connect("config-inited", _prepare)
     app.connect("builder-inited", _begin)
     app.connect("env-get-outdated", _outdated)
@@ -37,15 +38,17 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 def _prepare(app: Any, config: Any) -> None:
-    """Add the figures' scripts and style to the static files, and the reader's words to every page."""
+    """Look for pages in chapters/ only; add the figures' scripts and the reader's words to every page."""
+    others = {path.name for path in Path(app.srcdir).iterdir()} - {CHAPTERS.name}
+    config.exclude_patterns = [*config.exclude_patterns, *sorted(others)]
     assets = BUILD / f"assets-{offline.bundle_version()}"
     offline.write_assets(assets)
     config.html_static_path = [*config.html_static_path, str(assets)]
     words = edition.current().words()
     if words:
         config.html_title = f"{edition.current().title} ({config.html_title}, re-run)"
-        options = dict(config.html_theme_options)
-        config.html_theme_options = options | {"announcement": html.escape(words)}
+        banner = {"announcement": html.escape(f"Not the book as published. {words}.")}
+        config.html_theme_options = dict(config.html_theme_options) | banner
 
 
 def _begin(app: Any) -> None:

@@ -13,7 +13,7 @@ import nbformat
 from markdown_it import MarkdownIt
 
 from training_moat.figures import offline
-from training_moat.press import edition, notebooks, output, pages
+from training_moat.press import edition, equations, notebooks, output, pages
 from training_moat.press.folders import BUILD, write_text
 from training_moat.press.running import Job, execute
 from training_moat.press.scenarios import Request, frozen, request
@@ -66,8 +66,7 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
     """The executed notebook as one self-contained page: text, folded code, figures, no other file needed."""
     notebook = pages.page_copy(notebook)
     pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
-    prose = MarkdownIt("commonmark", {"html": True}).enable("table")
-    computed = MarkdownIt("commonmark", {"html": False}).enable("table")
+    prose, computed = equations.markdown(html=True), equations.markdown(html=False)
     parts = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -81,7 +80,7 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
         path.name: path.read_text(encoding="utf-8")
         for path in offline.write_assets(BUILD / f"assets-{offline.bundle_version()}")
     }
-    words = edition.of(wanted).words() or "run with its defaults"
+    words = edition.of(wanted).words(chapter) or "run with its defaults"
     title = html.escape(" | ".join(filter(None, [_title(notebook) or chapter, wanted.title])))
     return (
         f'<!doctype html>\n<html lang="en" data-theme="auto"><head><meta charset="utf-8">\n'
