@@ -26,6 +26,11 @@ figures.publish(
     caption="Memory by chip.", alt="Bars: memory of each chip in gigabytes.", source="zach_be",
 )"""
 
+NAMES = """figures.table(
+    frame[["name", "vendor", "hbm_gb"]].rename(columns={"hbm_gb": f"memory of {frame['name'].iloc[0]} (GB)"}),
+    caption=f"Memory of {frame['name'].iloc[0]}.", source="zach_be",
+)"""
+
 
 def notebook(title, cells):
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {title}")])
@@ -80,6 +85,8 @@ def make(root):
             'catalog = tables.load("chips")',
             CHART.replace("zach_be", source),
             'print("seq_len is", repr(seq_len), "and chips is", chips)',
+            "figures.sentence(f\"Shown are **{' and '.join(frame['name'])}**.\")",
+            NAMES.replace("zach_be", source),
         ],
     )
     nbformat.write(verdict, root / "chapters" / "verdict.ipynb")

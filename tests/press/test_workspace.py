@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ with workspace.own_folder(Path(sys.argv[1]), ".a[b].") as folder:
 """
 FOLLOWED = """
 import os, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import sys, time; from training_moat.press import lifetime;"
+child = subprocess.Popen([sys.executable, "-c", "import sys, time; from training_moat.core import lifetime;"
     "lifetime.follow(int(sys.argv[1])); print('ready', flush=True); time.sleep(60)", str(os.getpid())], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
@@ -65,7 +66,7 @@ def test_a_helper_ends_with_the_process_that_started_it():
     end = time.monotonic() + 20
     while time.monotonic() < end:
         try:
-            state = open(f"/proc/{helper}/stat").read().rsplit(")", 1)[1].split()[0]
+            state = Path(f"/proc/{helper}/stat").read_text().rsplit(")", 1)[1].split()[0]
         except FileNotFoundError:
             return
         if state == "Z":  # ended; whoever adopted it has not noticed yet

@@ -11,8 +11,9 @@ import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import training_moat
+from training_moat.core import lifetime
 from training_moat.core.errors import InputError
 from training_moat.numerics import corpus
 from training_moat.numerics.design import (
@@ -85,7 +87,14 @@ def run(
             file.flush()
     rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
     _write_whole(out / TABLE, _as_csv(rows))
-    said = _manifest(form, design, fingerprint, len(missing), time.monotonic() - started, workers)
+    seconds = time.monotonic() - started
+    with _pool(1) as pool:
+        machine = {"processor": processor(), "workers": workers}
+        probed = pool.submit(probe).result()
+    said = _manifest(form, design, fingerprint, len(missing), seconds) | {
+        "machine": machine,
+        "probe_sha256": probed,
+    }
     _write_whole(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
     return out / TABLE
@@ -157,29 +166,38 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
     return chosen
 
 
-def _results(missing: list[Run], workers: int, already: int):
-    """Finished runs as they come; each process does its linear algebra on one thread."""
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that do their linear algebra on one thread each and end with this one."""
     saved = {name: os.environ.get(name) for name in _WORKER_VARIABLES}
     os.environ.update(_WORKER_VARIABLES)
     try:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures = {pool.submit(_one, item): item for item in missing}
-            bar = tqdm(
-                as_completed(futures),
-                total=already + len(missing),
-                initial=already,
-                unit="run",
-                desc="low precision",
-            )
-            try:
-                for future in bar:
-                    yield futures[future], future.result()
-            finally:  # an interruption waits for the runs at work, not for those that have not begun
-                pool.shutdown(cancel_futures=True)
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=lifetime.follow, initargs=(os.getpid(),)
+        ) as pool:
+            yield pool
     finally:
         for name, value in saved.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def _results(missing: list[Run], workers: int, already: int):
+    """Finished runs as they come."""
+    with _pool(workers) as pool:
+        futures = {pool.submit(_one, item): item for item in missing}
+        bar = tqdm(
+            as_completed(futures),
+            total=already + len(missing),
+            initial=already,
+            unit="run",
+            desc="low precision",
+        )
+        try:
+            for future in bar:
+                yield futures[future], future.result()
+        finally:  # an interruption waits for the runs at work, not for those that have not begun
+            pool.shutdown(cancel_futures=True)
 
 
 def _one(item: Run) -> list[str]:
@@ -261,15 +279,27 @@ def processor() -> str:
     return f"{platform.machine()}, {models[0] if models else platform.processor()}"
 
 
+def probe() -> str:
+    """Digest of a few steps of training, to the last bit: where it is the same, so is every result.
+
+    The order in which a processor sums decides the last digits of a loss. That order follows from the
+    kernel that the linear algebra picks, its number of threads and NumPy's use of vector instructions;
+    processors of one name differ in it.
+    """
+    losses = []
+    for name in ("fp32", "mxfp4"):
+        outcome = train(recipe(name), -8.0, 1, 3, corpus.load())
+        losses += [outcome.initial_loss.hex(), outcome.train_loss.hex(), outcome.val_loss.hex()]
+    return hashlib.sha256(" ".join(losses).encode()).hexdigest()
+
+
 def _processor_seconds() -> float:
     """Processor time of the finished worker processes: what the runs cost on a machine that others use too."""
     used = os.times()
     return used.children_user + used.children_system
 
 
-def _manifest(
-    form: str, design: Design, fingerprint: str, ran: int, seconds: float, workers: int
-) -> dict:
+def _manifest(form: str, design: Design, fingerprint: str, ran: int, seconds: float) -> dict:
     return {
         "table": TABLE,
         "form": form,
@@ -290,5 +320,4 @@ def _manifest(
             "numpy": np.__version__,
             "training_moat": training_moat.__version__,
         },
-        "machine": {"processor": processor(), "workers": workers},
     }

@@ -36,7 +36,7 @@ def _source_item(row: Any) -> str:
 
 def sources_list() -> str:
     """Every source as a list item that figures and tables link to."""
-    rows = tables.load("sources").sort_values("key").itertuples(index=False)
+    rows = tables.load("sources").sort_values("key", kind="stable").itertuples(index=False)
     return (
         '<ul class="moat-references">\n' + "\n".join(_source_item(row) for row in rows) + "\n</ul>"
     )

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training_moat.press import lifetime, notebooks
+from training_moat.core import lifetime
+from training_moat.press import notebooks
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT
 

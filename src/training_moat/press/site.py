@@ -26,7 +26,7 @@ _ATTRIBUTE = re.compile(
 )
 # Sphinx in a process that ends with ours.
 _SPHINX = (
-    "import sys; from training_moat.press import lifetime; lifetime.follow(int(sys.argv.pop(1)));"
+    "import sys; from training_moat.core import lifetime; lifetime.follow(int(sys.argv.pop(1)));"
     "from jupyter_book.cli.main import main; main()"
 )
 
@@ -73,7 +73,9 @@ def render(executed: Mapping[str, Path], wanted: Request, work: Path) -> Path:
             f"the site could not be built: {_trouble(done.stdout)} (whole log in {LOG})"
         )
     made = work / "book" / "_build" / "html"
-    (made / ".buildinfo").unlink(missing_ok=True)  # a hash of this machine's paths, for Sphinx alone
+    (made / ".buildinfo").unlink(
+        missing_ok=True
+    )  # a hash of this machine's paths, for Sphinx alone
     for address in other_hosts(made):
         raise WorkFailed(f"the site would load something from another host: {address}")
     return made

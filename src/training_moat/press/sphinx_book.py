@@ -8,6 +8,7 @@ the pages. `moat build` only adds freshly executed copies (see edition.py).
 from __future__ import annotations
 
 import html
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ def _prepare(app: Any, config: Any) -> None:
     config.html_static_path = [*config.html_static_path, str(assets)]
     words = edition.current().words()
     if words:
-        config.html_title = f"{edition.current().title} ({config.html_title}, re-run)"
+        # The theme shows the title as it is in one place and escaped in another.
+        title = " ".join(re.sub(r"""[<>&"'`]""", " ", edition.current().title).split())[:80]
+        config.html_title = f"{title} ({config.html_title}, re-run)"
         banner = {"announcement": html.escape(f"Not the book as published. {words}.")}
         config.html_theme_options = dict(config.html_theme_options) | banner
 
