@@ -22,4 +22,4 @@ def test_a_broken_finding_is_said_in_a_re_run(monkeypatch):
     monkeypatch.delenv(findings.STRICT, raising=False)
     monkeypatch.setattr(findings, "display", shown.append)
     expect(float("nan"), "more is faster")
-    assert "no longer holds that more is faster" in shown[0].data
+    assert "no longer holds that more is faster" in shown[0].forms["text/markdown"]
