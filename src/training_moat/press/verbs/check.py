@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 
 from training_moat.catalog import checking, inventory, paths
 from training_moat.core.errors import InputError
@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print every problem with file, row and column, or how much was found right."""
-    if options.root is not None and not (Path(options.root) / paths.MARK).is_file():
+    if options.root is not None and not os.path.isfile(os.path.join(options.root, paths.MARK)):
         raise InputError(f"--root {options.root}: expected a folder with {paths.MARK.as_posix()}.")
     problems = [str(problem) for problem in checking.run(options.root)]
     if not problems and options.root is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.file == "-":
         content = getattr(sys.stdin, "buffer", sys.stdin).read()
         text = content if isinstance(content, str) else files.decoded(content, "standard input")
-    elif not Path(options.file).is_file():
+    elif not os.path.isfile(options.file):
         raise InputError(f"predict {options.kind}: there is no file '{options.file}'.")
     else:
         text = files.text_of(Path(options.file), options.file)
