@@ -10,6 +10,7 @@ from training_moat.press.folders import ROOT
 
 pytestmark = pytest.mark.slow
 PAGES = [f"{page}.html" for page in notebooks.toc_pages()]
+NOTEBOOKS = [page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists()]
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,31 @@ def test_a_page_fits_a_phone_in_the_dark(browser, address, page):
         assert all(chart["inner"] <= chart["width"] + 2 for chart in charts), charts
 
 
+PRINTED = """() => {
+    const shown = element => element.getClientRects().length > 0;
+    const wide = document.documentElement.clientWidth + 1;
+    return {
+        live: [...document.querySelectorAll('.moat-chart')].filter(shown).length,
+        paper: [...document.querySelectorAll('img.moat-print')].filter(shown).length,
+        figures: document.querySelectorAll('.moat-figure').length,
+        cut: [...document.querySelectorAll('.moat-scroll td')].filter(cell => shown(cell) && cell.getBoundingClientRect().right > wide).length,
+        scrolling: [...document.querySelectorAll('.moat-scroll')].filter(box => box.scrollHeight > box.clientHeight + 2 && getComputedStyle(box).overflowY !== 'visible').length,
+    };
+}"""
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_paper_shows_each_figure_once_and_cuts_no_table(browser, address, page):
+    with Visit(browser, address, page, 700) as visit:  # an A4 page without its margins
+        visit.charts("light")
+        visit.tab.emulate_media(media="print")
+        found = visit.tab.evaluate(PRINTED)
+    figures = found.pop("figures")
+    assert found == {"live": 0, "paper": figures, "cut": 0, "scrolling": 0}
+
+
 def test_charts_follow_the_theme_switch(browser, address):
-    page = next(page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists())
-    with Visit(browser, address, page, 1280) as visit:
+    with Visit(browser, address, NOTEBOOKS[0], 1280) as visit:
         assert visit.charts("light")
         visit.tab.evaluate("document.documentElement.dataset.theme = 'dark'")
         assert visit.charts("dark")

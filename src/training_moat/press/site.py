@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from training_moat.press import caching, edition
+from training_moat.press import caching, edition, finishing
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import BUILD, PACKAGE, ROOT
 from training_moat.press.scenarios import Request
@@ -42,6 +42,7 @@ def key(executed: Mapping[str, Path], wanted: Request) -> str:
         caching.digest_files(caching.building_files(), PACKAGE),
         [metadata.version(name) for name in _BUILDERS],
         edition.of(wanted).words(),
+        finishing.address(),
         copies,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 
 from training_moat.figures import offline
-from training_moat.press import caching, edition, equations, output, pages
+from training_moat.press import caching, edition, equations, finishing, notebooks, output, pages
 from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE
 
 # Jupyter Book always sets these; their extensions name or load other hosts and are not used here.
@@ -83,10 +83,14 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
 
 
 def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Only pages with figures load what draws them."""
-    if "data-chart=" in context.get("body", ""):
+    """Only pages with figures load what draws them; every page says in its head what it is."""
+    body = context.get("body", "")
+    if "data-chart=" in body:
         for name in (offline.BUNDLE, offline.SCRIPT):
             app.add_js_file(name)
+    if page in app.env.found_docs:
+        made = finishing.head(context.get("title", ""), body, page, app.config.project)
+        context["metatags"] = context.get("metatags", "") + made
 
 
 def _finish(app: Any, error: Exception | None) -> None:
@@ -99,4 +103,6 @@ def _finish(app: Any, error: Exception | None) -> None:
         copy = edition.current().copy_of(Path(docname).name)
         if copy is not None:
             shutil.copyfile(copy, site / "_sources" / f"{docname}.ipynb")
+    listed = notebooks.toc_pages()
+    finishing.finish(site, listed, app.config.html_title, listed[0])
     output.mark(site, "", leave_out=app.moat_foreign)
