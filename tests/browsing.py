@@ -60,6 +60,7 @@ class Visit:
 
     def __init__(self, browser, address, page, width, height=900, scheme="light"):
         self.troubles: list[str] = []
+        self.loaded: set[str] = set()
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme
         )
@@ -73,6 +74,10 @@ class Visit:
         )
         self.tab.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
         self.tab.on("requestfailed", lambda request: self.troubles.append(f"failed: {request.url}"))
+        self.tab.on(
+            "response",
+            lambda response: response.url.startswith(address) and self.loaded.add(response.url),
+        )
         self.tab.on(
             "response",
             lambda response: (

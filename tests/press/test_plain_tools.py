@@ -38,14 +38,24 @@ def installed(tmp_path_factory):
 def test_the_wheel_answers_anywhere_even_beside_a_foreign_data_package(installed, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "datapackage.json").write_text('{"name": "another", "resources": []}')
-    here = environment(None) | {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    here = environment(None) | {
+        "PYTHONPATH": str(installed),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
     code = "import training_moat.press.building; from training_moat import cli; cli.main(['chips', 'sn40l'])"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=here, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=here,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0 and "sn40l" in done.stdout, done.stderr
     book = installed / "training_moat" / "book"
-    assert len(list((book / "chapters").glob("*.ipynb"))) == len(list((ROOT / "chapters").glob("*.ipynb")))
+    assert len(list((book / "chapters").glob("*.ipynb"))) == len(
+        list((ROOT / "chapters").glob("*.ipynb"))
+    )
     assert {path.name for path in (book / "data").glob("*.csv")} == {
         path.name for path in (ROOT / "data").glob("*.csv")
     }

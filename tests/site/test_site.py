@@ -1,5 +1,7 @@
 """Every page in a real browser, from a local server, with the network blocked: it loads, draws, fits and turns dark."""
 
+import gzip
+from functools import cache
 from urllib.parse import urldefrag
 
 import pytest
@@ -71,6 +73,53 @@ def test_paper_shows_each_figure_once_and_cuts_no_table(browser, address, page):
         found = visit.tab.evaluate(PRINTED)
     figures = found.pop("figures")
     assert found == {"live": 0, "paper": figures, "cut": 0, "scrolling": 0}
+
+
+@cache
+def packed(file):
+    """Bytes of a file as a server would send it."""
+    return len(gzip.compress(file.read_bytes(), 6))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_weighs_less_than_a_megabyte(browser, address, built, page):
+    with Visit(browser, address, page, 1280) as visit:
+        visit.charts("light")
+        loaded = {request.removeprefix(address).split("?")[0] for request in visit.loaded}
+    names = {name.rsplit("/", 1)[-1] for name in loaded}
+    assert ("vega-bundle.js" in names) == (
+        "data-chart=" in (built / page).read_text(encoding="utf-8")
+    )
+    assert sum(packed(built / name) for name in loaded) < 1_000_000
+
+
+def test_a_figure_can_be_taken_away(browser, address):
+    page = NOTEBOOKS[0]
+    chapter = page.split("/")[-1].removesuffix(".html")
+    with Visit(browser, address, page, 1280) as visit:
+        visit.charts("light")
+        for form, start in (("svg", b"<svg"), ("png", b"\x89PNG")):
+            button = visit.tab.get_by_role("button", name=f"{form.upper()} of figure 1").first
+            with visit.tab.expect_download() as waiting:
+                button.click()
+            assert waiting.value.suggested_filename.endswith(f"-figure-1.{form}")
+            assert waiting.value.suggested_filename.startswith(chapter)
+            assert waiting.value.path().read_bytes().startswith(start)
+        names = visit.tab.evaluate(
+            "[...document.querySelectorAll('.moat-download')].map(a => a.download)"
+        )
+        assert names and all(name.startswith(f"{chapter}-") for name in names)
+        assert visit.tab.locator("#figure-1 .moat-here").get_attribute("href") == "#figure-1"
+        assert visit.troubles == []
+
+
+def test_the_site_says_what_it_is(built):
+    text = (built / PAGES[0]).read_text(encoding="utf-8")
+    for tag in ('name="description"', 'property="og:title"', 'property="og:description"'):
+        assert tag in text
+    assert (built / "404.html").is_file() and (built / "robots.txt").is_file()
+    assert (built / "index.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(built.rglob("*.map")) == []
 
 
 def test_charts_follow_the_theme_switch(browser, address):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from training_moat.press.failures import WorkFailed
 
 _ROOMY = {"meaning": ' class="words"', "allowed": ' class="words"'}
 _MARKER = re.compile(r"<!-- fill: ([a-z ]+) -->")
+_NUMBERED = re.compile(r"<strong>(Figure|Table) (\d+)\.</strong>")
 _LINK = re.compile(r'(<a class="moat-source" href="[^"#]*#source-([^"]+)")>([^<]*)</a>')
 
 
@@ -108,24 +110,67 @@ def fill(text: str) -> str:
     return _MARKER.sub(put, text)
 
 
-def name_sources(notebook: Any, where: str) -> None:
-    """Show each source link of an executed notebook under a readable name; an unknown key fails the build."""
+def name_sources(notebook: Any, where: str) -> list[str]:
+    """Show each source link under a readable name, with a way to the source itself beside it.
+
+    Returns the keys of all sources named. Raises WorkFailed for an unknown key.
+    """
     frame = tables.load("sources").set_index("key")
+    named: dict[str, None] = {}
 
     def put(match: re.Match[str]) -> str:
         key = html.unescape(match[2])
         if key not in frame.index:
             raise WorkFailed(str(unknown("source", key, frame.index, where)))
+        named[key] = None
         row = frame.loc[key]
         full = f"{row['title']}{', ' + str(row['publisher']) if pd.notna(row['publisher']) else ''}"
         short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + "…"
-        return f'{match[1]} title="{html.escape(full, quote=True)}">{html.escape(short)}</a>'
+        title = html.escape(full, quote=True)
+        outside = ""
+        if pd.notna(row["url"]):
+            address = html.escape(row["url"], quote=True)
+            outside = f'<a class="moat-outside" href="{address}" title="{title}" aria-label="open {title}">↗</a>'
+        return f'{match[1]} title="{title}">{html.escape(short)}</a>{outside}'
 
+    _in_html(notebook, lambda page: _LINK.sub(put, page))
+    return list(named)
+
+
+def _in_html(notebook: Any, change: Callable[[str], str]) -> None:
+    """Change every HTML output of a notebook."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "text/html" in data:
-                data["text/html"] = _LINK.sub(put, data["text/html"])
+                data["text/html"] = change(data["text/html"])
+
+
+def name_figures(notebook: Any, chapter: str) -> None:
+    """Let downloads be called after the chapter, and let each number link to its own place."""
+
+    def put(page: str) -> str:
+        page = page.replace('download="figure-', f'download="{chapter}-figure-')
+        page = page.replace('download="table-', f'download="{chapter}-table-')
+        return _NUMBERED.sub(_with_link, page)
+
+    _in_html(notebook, put)
+
+
+def _with_link(match: re.Match[str]) -> str:
+    kind, number = match[1], match[2]
+    return (
+        f"<strong>{kind} {number}.</strong>"
+        f'<a class="moat-here" href="#{kind.lower()}-{number}" aria-label="link to {kind.lower()} {number}">#</a>'
+    )
+
+
+def cited(keys: Iterable[str]) -> str:
+    """The sources of these keys as a list, for a page that stands alone."""
+    frame = tables.load("sources")
+    rows = frame[frame["key"].isin(set(keys))].sort_values("key", kind="stable")
+    items = "\n".join(_source_item(row) for row in rows.itertuples(index=False))
+    return f'<h2>Sources</h2>\n<ul class="moat-references">\n{items}\n</ul>' if items else ""
 
 
 def _shown(cell: Any, number: int) -> list[str]:

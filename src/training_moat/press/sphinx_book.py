@@ -79,6 +79,7 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
     text = copy.read_text(encoding="utf-8") if copy is not None else source[0]
     notebook = pages.page_copy(nbformat.reads(text, as_version=4))
     pages.name_sources(notebook, f"chapters/{path.name}")
+    pages.name_figures(notebook, path.stem)
     source[0] = nbformat.writes(notebook)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from markdown_it import MarkdownIt
 
-from training_moat.figures import offline
+from training_moat.figures import offline, publishing
 from training_moat.press import edition, equations, notebooks, output, pages
 from training_moat.press.folders import BUILD, write_text
 from training_moat.press.running import Job, execute
@@ -65,7 +65,8 @@ def _plain(value: Any) -> Any:
 def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> str:
     """The executed notebook as one self-contained page: text, folded code, figures, no other file needed."""
     notebook = pages.page_copy(notebook)
-    pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
+    sources = pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
+    pages.name_figures(notebook, chapter)
     prose, computed = equations.markdown(html=True), equations.markdown(html=False)
     parts = []
     for cell in notebook.cells:
@@ -76,6 +77,8 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
                 f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>"
             )
             parts += [_output(shown, computed) for shown in cell.outputs]
+    body = "\n".join([*parts, pages.cited(sources)])
+    body = body.replace(f'href="{publishing.REFERENCES}#', 'href="#')
     assets = {
         path.name: path.read_text(encoding="utf-8")
         for path in offline.write_assets(BUILD / f"assets-{offline.bundle_version()}")
@@ -87,7 +90,7 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
         f'<meta name="generator" content="The Training Moat, {output.UNSEALED}">\n<title>{title}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}{assets[offline.STYLE]}</style></head>\n'
         f"<body><p><small>The Training Moat, chapter {html.escape(chapter)}. {html.escape(words)}</small></p>\n"
-        + "\n".join(parts)
+        + body
         + f"\n<script>{_inert(assets[offline.BUNDLE])}</script>\n<script>{_inert(assets[offline.SCRIPT])}</script></body></html>\n"
     )
 
