@@ -14,6 +14,8 @@ import pytest
 from calling import environment, moat, one_sentence
 from small_book import make
 
+from training_moat.press.output import is_sealed
+
 pytestmark = pytest.mark.slow
 SECRET = "Quagga 9000"
 SCENARIO = {
@@ -23,10 +25,10 @@ SCENARIO = {
 }
 
 
-def start(root, *arguments):
-    """Begin a build in a process of its own."""
+def start(root, *arguments, verb="build"):
+    """Begin a call in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "training_moat.cli", "build", *map(str, arguments)],
+        [sys.executable, "-m", "training_moat.cli", verb, *map(str, arguments)],
         cwd=root, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -74,9 +76,9 @@ def litter(root):
     )
 
 
-def kill_at(root, seconds):
-    """Kill a build, and nothing but it, after so many seconds; returns whether it was still at work."""
-    process = start(root)
+def kill_at(root, seconds, *arguments, verb="build"):
+    """Kill a call, and nothing but it, after so many seconds; returns whether it was still at work."""
+    process = start(root, *arguments, verb=verb)
     try:
         process.wait(seconds)
         return False
@@ -215,6 +217,17 @@ def main():
             assert files(root / "_build" / "html") == good
             end_of(root)
             print(f"kill {number + 1}: after {seconds:.1f} s, at work: {at_work}", flush=True)
+        mine = Path(folder) / "mine"
+        for number in range(kills):
+            seconds = chance.uniform(0.2, 8)
+            at_work = kill_at(root, seconds, "bars", "--out", mine, verb="run")
+            left = {path.name: path for path in mine.glob("*")} if mine.exists() else {}
+            assert set(left) <= {"bars.html", "bars.ipynb"} and all(map(is_sealed, left.values()))
+            end_of(root)
+            print(
+                f"kill of a run {number + 1}: after {seconds:.1f} s, at work: {at_work}", flush=True
+            )
+        assert moat("run", "bars", "--out", mine, root=root).returncode == 0
         assert moat("build", root=root).returncode == 0
         assert files(root / "_build" / "html") == good and litter(root) == []
         other = make(Path(folder) / "deeper" / "copy")
