@@ -120,3 +120,16 @@ def test_computed_words_are_inert_on_a_page_whoever_wrote_them():
         page.cells[1].outputs[0].data["text/markdown"]
         == "a \\<img src=x> !\\[x](http://evil.example/x.png)"
     )
+
+
+def test_a_scenario_of_the_environment_is_part_of_the_request(tmp_path, monkeypatch):
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: Mine\nchips: {mine: {base: h100-sxm, hbm_gb: 5}}")
+    plain = scenarios.request(["memory"], [], None)
+    monkeypatch.setenv("MOAT_SCENARIO", str(path))
+    wanted = scenarios.request(["memory"], [], None)
+    assert wanted.title == "Mine" and wanted.changed == {"chips": ["mine"]}
+    assert plain.title == "" and wanted.key != plain.key, "it does not share a cache with the book"
+    copy, key = scenarios.frozen(wanted, tmp_path / "work"), wanted.key
+    path.write_text("title: Edited")
+    assert copy.title == "Mine" and copy.key == key

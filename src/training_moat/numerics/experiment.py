@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -86,16 +87,14 @@ def run(
             csv.writer(file).writerow(row)
             file.flush()
     rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
-    _write_whole(out / TABLE, _as_csv(rows))
     seconds = time.monotonic() - started
-    with _pool(1) as pool:
-        machine = {"processor": processor(), "workers": workers}
-        probed = pool.submit(probe).result()
+    machine = {"processor": processor(), "workers": workers}
     said = _manifest(form, design, fingerprint, len(missing), seconds) | {
         "machine": machine,
-        "probe_sha256": probed,
-        "table_sha256": hashlib.sha256((out / TABLE).read_bytes()).hexdigest(),
+        "probe_sha256": _probe_of_workers(),
     }
+    _write_whole(out / TABLE, _as_csv(rows))
+    said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
     _write_whole(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
     return out / TABLE
@@ -292,6 +291,13 @@ def probe() -> str:
         outcome = train(recipe(name), -8.0, 1, 3, corpus.load())
         losses += [outcome.initial_loss.hex(), outcome.train_loss.hex(), outcome.val_loss.hex()]
     return hashlib.sha256(" ".join(losses).encode()).hexdigest()
+
+
+@cache
+def _probe_of_workers() -> str:
+    """The probe as the runs themselves were made: on one thread."""
+    with _pool(1) as pool:
+        return pool.submit(probe).result()
 
 
 def _processor_seconds() -> float:

@@ -21,6 +21,8 @@ _FOLDED = re.compile(
     re.S,
 )
 _TOP = re.compile(r'<button\b[^>]*id="pst-back-to-top">.*?</button>', re.S)
+_SEARCH = re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"')
+_SIDE = re.compile(r'<div id="pst-primary-sidebar"(?! role)')
 _TWIN = re.compile(r'<img\b(?=[^>]*class="[^"]*moat-print)(?![^>]*loading=)')
 _UNUSED = ("scripts/fontawesome.js", "scripts/fontawesome.js.LICENSE.txt", "locales")
 _DESCRIPTION = 200
@@ -37,6 +39,10 @@ def page(text: str) -> str:
     text = _ICONS.sub("", text)
     text = _FOLDED.sub(_summary, text)
     text = _TWIN.sub('<img loading="lazy"', text)
+    text = _SEARCH.sub(r"\1", text)  # its words are its name
+    text = _SIDE.sub(
+        '<div id="pst-primary-sidebar" role="complementary" aria-label="The book"', text
+    )
     return _TOP.sub(lambda found: f'<nav aria-label="Back to top">{found[0]}</nav>', text)
 
 

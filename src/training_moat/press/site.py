@@ -62,7 +62,7 @@ def render(executed: Mapping[str, Path], wanted: Request, work: Path) -> Path:
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         check=False,
         env=os.environ | {"NO_COLOR": "1", "PYTHONUTF8": "1", edition.VARIABLE: str(shown)},
