@@ -64,6 +64,7 @@ def test_manifest_says_how_to_run_it_again(quick):
     assert manifest["runs"] == len(QUICK.runs()) and manifest["design"]["steps"] == QUICK.steps
     assert {"python", "numpy", "training_moat"} <= set(manifest["versions"])
     assert len(manifest["fingerprint_sha256"]) == len(manifest["corpus_sha256"]) == 64
+    assert len(manifest["table_sha256"]) == 64
 
 
 def test_no_partial_file_is_left(quick):

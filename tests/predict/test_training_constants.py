@@ -130,7 +130,7 @@ def test_a_name_stands_about_its_class_and_an_unmeasured_one_at_it():
     known = Constants({**STORED.values, **values})
     common = STORED.generic("other_stack")
     assert speed(known, stacks.find("torchtitan")) == pytest.approx(1.5 * 1.1 * common)
-    assert speed(known, stacks.find("olmo")) == pytest.approx(1.5 * common)
+    assert speed(known, stacks.find("fsdp")) == pytest.approx(1.5 * common)
 
 
 def test_a_class_with_few_sources_is_taken_as_other():

@@ -18,13 +18,12 @@ from training_moat.calibrate import (
     measured_training,
     source_intervals,
 )
-from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.refit import UNSEEN_TABLE, interval_kinds
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.training_step import model_flops_per_step
-from training_moat.predict import own_runs, training_constants
+from training_moat.predict import training_constants
 
 VERSION_SPREAD = 1.15
 """One configuration measured this many times faster in another release is marked as such."""
@@ -97,7 +96,7 @@ def _with_baselines(frame: pd.DataFrame, flops: np.ndarray) -> pd.DataFrame:
     """Utilisation of the run's own peak, and the fair constant: for every width of matmuls the middle utilisation of all
     other sources' runs. A constant fitted to the row's own source would be no prediction, one for all widths no rival."""
     pairs = zip(frame["chip_id"], frame["format"], strict=True)
-    peak = np.array([_own_peak(chip, name) for chip, name in pairs])
+    peak = np.array([own_peak(chip, name) for chip, name in pairs])
     ideal = flops / (frame["chips"] * peak)
     width = fit_training.widths(frame).str[0]
     frame["mfu"] = ideal / frame["measured_s"]
@@ -111,7 +110,8 @@ def _with_baselines(frame: pd.DataFrame, flops: np.ndarray) -> pd.DataFrame:
     return frame
 
 
-def _own_peak(chip_id: str, precision: str) -> float:
+def own_peak(chip_id: str, precision: str) -> float:
+    """Peak FLOP/s of the units that a format runs on."""
     chip = chip_catalog.chip(chip_id)
     return chip.peak_flops[chip.compute_format(precision)]
 
@@ -189,81 +189,6 @@ def _inside(residual: pd.Series, sources: pd.Series) -> pd.Series | None:
         low, high = source_intervals.scatter(residual[~own], sources[~own]).bounds
         inside[own] = residual[own].between(low, high)
     return inside
-
-
-def lock_box() -> pd.DataFrame:
-    """The runs of the sources put aside by lot, each beside its prediction, its interval and the fair constant.
-
-    Columns: source, model, chip_id, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
-    """
-    aside = measured_training.put_aside()
-    constants = training_constants.load()
-    frame = aside.frame.copy()
-    frame["measured_s"] = aside.measured_seconds
-    frame["predicted_s"] = fit_stage.predict_rows(aside, constants)
-    frame["error"] = frame["predicted_s"] / frame["measured_s"] - 1
-    frame["interval_kind"] = interval_kinds(frame)
-    frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
-    frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
-    frame["inside"] = _inside_stored(frame, constants)
-    columns = ["source", "model", "chip_id", "format", "kind", "interval_kind", "measured_s"]
-    return frame[[*columns, "predicted_s", "error", "constant_error", "inside"]]
-
-
-def _fair_constant(aside: Rows) -> np.ndarray:
-    """Seconds by the middle utilisation of all runs of the same width that are not put aside."""
-    known = rows()
-    width = fit_training.widths(known).str[0]
-    middle = known["mfu"].groupby(width).median()
-    pairs = zip(aside.frame["chip_id"], aside.frame["format"], strict=True)
-    peak = np.array([_own_peak(chip, name) for chip, name in pairs])
-    flops = model_flops_per_step(aside.model, aside.plan)
-    own = fit_training.widths(aside.frame).str[0].map(middle).to_numpy(float)
-    return flops / (aside.frame["chips"].to_numpy(float) * peak * own)
-
-
-def _inside_stored(frame: pd.DataFrame, constants: training_constants.Constants) -> np.ndarray:
-    inside = []
-    for row in frame.itertuples():
-        chip, experts = chip_catalog.chip(row.chip_id), row.experts > 0
-        level = training_constants.level(constants, chip, row.format, experts)
-        low, high = training_constants.interval(constants, level, chip.family, experts)
-        inside.append(low <= row.measured_s / row.predicted_s <= high)
-    return np.array(inside, bool)
-
-
-ANCHORS = 2
-"""Own runs whose worth is measured."""
-LEAST_RUNS = 4
-"""Runs of one source on one chip from which the worth of its own runs can be measured."""
-
-
-def worth_of_own_runs() -> pd.DataFrame:
-    """How much two own runs help: each source and chip with enough runs, predicted without its source, then again after
-    its first two runs (in the tables' order) were told; the others are judged.
-
-    Columns: source, chip_id, kind, runs, without, with_two (mean absolute errors, as shares).
-    """
-    frame, constants = rows(), training_constants.load()
-    frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"])
-    records = []
-    for (source, chip, kind), group in frame.groupby(["source", "chip_id", "kind"]):
-        if len(group) < LEAST_RUNS:
-            continue
-        told, judged = group["log"].iloc[:ANCHORS], group["log"].iloc[ANCHORS:]
-        spread = training_constants.scatter(constants, group["family"].iloc[0], kind != "dense")
-        moved = own_runs.shift(list(told), *spread).factor
-        records.append(
-            {
-                "source": source,
-                "chip_id": chip,
-                "kind": kind,
-                "runs": len(judged),
-                "without": float(np.abs(np.exp(-judged) - 1).mean()),
-                "with_two": float(np.abs(moved * np.exp(-judged) - 1).mean()),
-            }
-        )
-    return pd.DataFrame(records).sort_values(["kind", "source", "chip_id"]).reset_index(drop=True)
 
 
 def worst(count: int = 10) -> pd.DataFrame:

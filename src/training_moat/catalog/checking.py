@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training_moat.catalog import descriptor, files, paths, scenario, spelling
+from training_moat.catalog import descriptor, files, paths, plausibility, scenario, spelling
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError
 
-SOURCELESS = ("sources",)
-"""Tables whose rows need no source: the sources themselves."""
+SOURCELESS = ("sources", "source_kinds", "coding_rules")
+"""Tables whose rows need no source: the sources themselves, their kinds, and rules of this project."""
 
 ENDS = (
     ("_low", "", "_high"),
@@ -34,6 +34,7 @@ def run(root: str | Path | None = None) -> list[Problem]:
         keys = _keys(found)
         for name, inspection in found.items():
             problems += inspection.problems or _row_problems(name, inspection, keys)
+        problems += plausibility.problems(found)
         if not any(found[kind].problems for kind in (*scenario.KINDS, "sources") if kind in found):
             problems += _scenario_problems()
         return problems

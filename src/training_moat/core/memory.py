@@ -181,17 +181,23 @@ def layers_in_flight(model: Transformer, plan: Plan) -> Number:
     return stage_layers(model, plan) * waiting * interleaving
 
 
-def logit_bytes(model: Transformer, plan: Plan) -> Number:
+def logit_bytes(model: Transformer, plan: Plan, eager: Number = 0) -> Number:
     """Logits of one micro-batch: the 16-bit product and its FP32 copy, over which stacks with fused kernels write
-    the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32."""
+    the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32, and
+    stacks that run operation by operation (`eager`) its 16-bit cast as well."""
     tokens = plan.micro_batch * plan.seq_len / plan.cp
-    return where(plan.flash_attention > 0, 6, 10) * tokens * model.vocab / plan.tp
+    apart = where(logical_or(plan.flash_attention <= 0, eager > 0), 4, 0)
+    return (6 + apart + where(eager > 0, 2, 0)) * tokens * model.vocab / plan.tp
 
 
-def activation_bytes(model: Transformer, plan: Plan, input_bytes: Number = 2.0) -> Number:
-    """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
+def activation_bytes(
+    model: Transformer, plan: Plan, input_bytes: Number = 2.0, factor: Number = 1.0
+) -> Number:
+    """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits. `factor`:
+    what layers that are not recomputed keep against a stack whose operations are fused."""
     lightest = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
-    whole = layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes)
+    lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
+    whole = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes)
     kept = where(
         plan.recompute >= 2,
         plan.recompute_share * lightest + (1 - plan.recompute_share) * whole,
@@ -199,7 +205,7 @@ def activation_bytes(model: Transformer, plan: Plan, input_bytes: Number = 2.0) 
     )
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
-    logits = logit_bytes(model, plan)
+    logits = logit_bytes(model, plan, where(factor > 1, 1, 0))
     first = layers_in_flight(model, plan) * kept + where(
         plan.pp > 1, redone, maximum(redone, logits)
     )
@@ -257,9 +263,8 @@ def training_memory(
     activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded takes no
     room on the chip.
     """
-    factor = where(plan.recompute >= 2, 1.0, activation_factor)
     spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, input_bytes)
-    activations = factor * (activation_bytes(model, plan, input_bytes) + spare)
+    activations = activation_bytes(model, plan, input_bytes, activation_factor) + spare
     frozen = plan.lora_rank > 0
     weight = where(frozen, WEIGHT_BYTES, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES))
     whole = params_per_stage(model, plan)

@@ -58,8 +58,6 @@ the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where
 
 LARGE_PRODUCT = 8192
 """Side of the product whose rate the constant `matmul` is: about where measured rates are highest (table matmul_maxima)."""
-HELD_SHARE = 0.2
-"""Most of a large product's time that its traffic can be, or its rate would be no compute rate."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +164,9 @@ def matmul_seconds(
     computing = flops / (peak * eff.matmul)
     moving = streams / node.memory_bytes_per_s + weights / source
     large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
-    beyond = maximum(moving - minimum(large, HELD_SHARE * computing), 0.0)
-    return computing + eff.reread * beyond / eff.memory
+    reread = eff.reread / eff.memory
+    # Never less than the traffic alone: where memory is that slow, the large product's rate is memory's.
+    return maximum(computing + reread * maximum(moving - large, 0.0), reread * moving)
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:

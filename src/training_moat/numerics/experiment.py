@@ -82,6 +82,7 @@ def run(
     rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
     _write_whole(out / TABLE, _as_csv(rows))
     said = _manifest(form, design, fingerprint, len(missing), time.monotonic() - started, workers)
+    said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
     _write_whole(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
     return out / TABLE

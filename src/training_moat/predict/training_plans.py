@@ -180,9 +180,9 @@ def _released(case: Mapping[str, Any]) -> float | None:
 
 def _settle_for_old_stacks(case: TrainingCase) -> None:
     """What stacks of before fused attention could not do is off unless the case asks for it."""
-    if case.stack not in stacks.UNFUSED_STACKS or case.flash_attention:
+    if case.flash_attention:
         return
-    if case.sequence_parallel is None:
+    if case.sequence_parallel is None and case.stack in stacks.UNFUSED_STACKS:
         case.sequence_parallel = False
     if case.fixed["recompute"] is None:
         case.fixed["recompute"] = RECOMPUTE_LEVELS["full"]
@@ -249,14 +249,15 @@ def _chips(case: Mapping[str, Any], fixed: Mapping[str, Any]) -> int:
 
 def _flash(case: Mapping[str, Any], chip: Chip, precision: str, software: str | None) -> bool:
     """Fused attention unless the case says otherwise or its date speaks against it (FlashAttention: Dao et al., May
-    2022): Volta has no such kernels (Dao 2023 supports Ampere and later), Megatron's FP16 runs and DeepSpeed's runs
-    on Ampere date from before it."""
+    2022): Volta has no such kernels (Dao 2023 supports Ampere and later), Megatron's FP16 runs and DeepSpeed's and Pax's
+    runs on Ampere date from before it."""
     given = requests.flag(case, "flash_attention")
     if given is not None:
         return given
     stack = stacks.all_software()[software].stack if software else None
+    on_ampere = stack == "deepspeed" or software == "paxml"
     old = (stack == "megatron-core" and precision == "fp16") or (
-        stack == "deepspeed" and chip.family == "nvidia-ampere"
+        on_ampere and chip.family == "nvidia-ampere"
     )
     return not (old or chip.family == "nvidia-volta")
 

@@ -1,0 +1,21 @@
+"""What is wrong with the data although every cell is well formed: impossible dates, slips of the pen, copied rows."""
+
+from __future__ import annotations
+
+from training_moat.catalog import plausible_numbers, plausible_rates, plausible_rows
+from training_moat.catalog.files import Inspection
+from training_moat.catalog.problems import Problem
+from training_moat.catalog.sheets import Book, Sheet
+
+CHECKS = (*plausible_rows.CHECKS, *plausible_numbers.CHECKS, *plausible_rates.CHECKS)
+"""All checks. Each takes the tables by name and looks only at those that are there."""
+
+
+def problems(found: dict[str, Inspection]) -> list[Problem]:
+    """Implausible cells and rows of all tables that could be read."""
+    book: Book = {
+        name: Sheet(name, inspection.frame, inspection.lines)
+        for name, inspection in found.items()
+        if not inspection.problems
+    }
+    return [problem for check in CHECKS for problem in check(book)]

@@ -1,0 +1,190 @@
+"""Prices and rates against others of their kind: medians where there are few traits, a fit where there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog.problems import Problem
+from training_moat.catalog.sheets import Book, Sheet
+
+RENT_FACTOR = 3
+"""Most by which a rent may differ from the median of its chip without a word on it."""
+
+RENT_SLACK = 2
+"""Most by which a chip's rent may lie outside those of the price list without a word on it."""
+
+PRICE_FACTOR = 5
+"""Most by which a chip's price for its peak may differ from the median of all chips without a word on it."""
+
+POWER_FACTOR = 4
+"""Most by which a chip's power for its peak may differ from the median of all chips without a word on it."""
+
+OUTPUT_OVER_INPUT = (1, 8)
+"""Least and most of a token price for output over that for input."""
+
+FEW = 3
+"""Least rows of a kind that make a median."""
+
+MANY = 12
+"""Least rows of a kind that make a fit."""
+
+DAMPING = 0.1
+"""Ridge of the fits."""
+
+COMPUTED = ("latency", "total_throughput_in_plus_out")
+"""Metrics of which one is computed from the other (plausible_numbers): too wide for a fit."""
+
+FITS = {
+    "training_measurements": (
+        ("source", "metric"),
+        "value",
+        (
+            "n_chips",
+            "global_batch",
+            "micro_batch",
+            "seq_len",
+            "active_params_b",
+            "params_b",
+            "tp",
+            "pp",
+        ),
+        ("model", "chip", "format", "recompute"),
+        5,
+    ),
+    "serving_measurements": (
+        ("source", "metric"),
+        "value",
+        (
+            "n_chips",
+            "batch_or_concurrency",
+            "input_len",
+            "output_len",
+            "active_params_b",
+            "params_b",
+        ),
+        ("model", "chip", "format", "framework", "scenario", "load"),
+        6,
+    ),
+    "serving_inferencex": (
+        ("model_id",),
+        "tpot_ms",
+        ("input_len", "output_len", "concurrency", "tp_size", "moe_ep_size"),
+        ("system", "backend", "precision"),
+        8,
+    ),
+}
+"""Per table: what makes a kind, the rate, numbers and words it depends on, and the most it may be off its fit."""
+
+
+def rents(book: Book) -> Iterator[Problem]:
+    """Rents far from the median of their chip."""
+    if "prices" not in book:
+        return
+    sheet = book["prices"]
+    hourly = sheet.frame["category"] == "cloud_chip_hour"
+    kind = sheet.frame["chip_id"].fillna(sheet.frame["item"]).where(hourly)
+    value = sheet.numbers("value")
+    by_kind = value.groupby(kind)
+    ratio = value / by_kind.transform("median")
+    wrong = (by_kind.transform("size") >= FEW) & ((ratio > RENT_FACTOR) | (ratio < 1 / RENT_FACTOR))
+    expected = f"within {RENT_FACTOR} times the median of its chip, or 'checked:' in notes"
+    yield from sheet.flagged(wrong, "value", expected)
+
+
+def token_prices(book: Book) -> Iterator[Problem]:
+    """Prices of output tokens that do not go with those of input tokens."""
+    if "prices" not in book:
+        return
+    sheet = book["prices"]
+    rows = sheet.frame.assign(position=range(len(sheet.frame)))
+    told = ["item", "organisation", "date"]
+    ask = rows[rows["category"] == "api_price_input"]
+    give = rows[rows["category"] == "api_price_output"]
+    pairs = give.merge(ask[[*told, "value"]], on=told, suffixes=("", "_input"))
+    ratio = pairs["value"] / pairs["value_input"]
+    least, most = OUTPUT_OVER_INPUT
+    noted = pairs["notes"].fillna("").str.contains("checked:")
+    for position in pairs["position"][((ratio < least) | (ratio > most)) & ~noted]:
+        expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
+        yield sheet.problem(int(position), "value", expected)
+
+
+def chip_prices(book: Book) -> Iterator[Problem]:
+    """Prices and power of chips far from those of others for their peak, and rents far from those of the price list."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    peak = chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
+    ratio = chips.numbers("price_usd") / peak
+    ratio = ratio / ratio.median()
+    wrong = (ratio > PRICE_FACTOR) | (ratio < 1 / PRICE_FACTOR)
+    expected = f"within {PRICE_FACTOR} times the usual price of a TFLOP/s, or 'checked:' in notes"
+    yield from chips.flagged(wrong, "price_usd", expected)
+    power = chips.numbers("tdp_w") / peak.fillna(chips.numbers("int8_tops") / 2)
+    power = power / power.median()
+    wrong = (power > POWER_FACTOR) | (power < 1 / POWER_FACTOR)
+    expected = (
+        f"within {POWER_FACTOR} times the usual power of a TFLOP/s, or 'checked tdp_w:' in notes"
+    )
+    yield from chips.flagged(wrong, "tdp_w", expected)
+    if "prices" in book:
+        sheet = book["prices"]
+        rent = sheet.numbers("value").where(sheet.frame["category"] == "cloud_chip_hour")
+        by_chip = rent.groupby(sheet.frame["chip_id"])
+        least, most = (chips.frame["id"].map(end) for end in (by_chip.min(), by_chip.max()))
+        value = chips.numbers("cloud_usd_per_h")
+        wrong = (value < least / RENT_SLACK) | (value > most * RENT_SLACK)
+        expected = "a rent about as low or high as those in prices.csv, or 'checked:' in notes"
+        yield from chips.flagged(wrong, "cloud_usd_per_h", expected)
+
+
+def fitted_rates(book: Book) -> Iterator[Problem]:
+    """Measured rates far from what the others of their kind lead to expect."""
+    for name, (kind, column, numbers, words, factor) in FITS.items():
+        if name not in book:
+            continue
+        sheet = book[name]
+        off = _left_out(sheet, list(kind), column, numbers, words)
+        expected = f"within {factor} times what the others of its kind lead to expect"
+        yield from sheet.flagged(off.abs() > np.log(factor), column, expected)
+
+
+def _left_out(
+    sheet: Sheet, kind: list[str], column: str, numbers: tuple[str, ...], words: tuple[str, ...]
+) -> pd.Series:
+    """Logarithm of each value over what the fit to the others of its kind says."""
+    off = pd.Series(np.nan, index=sheet.frame.index)
+    values = sheet.numbers(column)
+    if "metric" in sheet.frame:
+        values = values.mask(sheet.frame["metric"].isin(COMPUTED))
+    for _, rows in sheet.frame[values > 0].groupby(kind, dropna=False):
+        if len(rows) < MANY:
+            continue
+        design = _design(rows, numbers, words)
+        told = np.log(values[rows.index].to_numpy())
+        normal = design.T @ design + DAMPING * np.eye(design.shape[1])
+        normal[0, 0] -= DAMPING
+        solved = np.linalg.solve(normal, design.T)
+        lever = np.einsum("ij,ji->i", design, solved)
+        off[rows.index] = (told - design @ (solved @ told)) / np.maximum(1 - lever, 0.2)
+    return off
+
+
+def _design(rows: pd.DataFrame, numbers: tuple[str, ...], words: tuple[str, ...]) -> np.ndarray:
+    """A constant, logarithms of numbers (with a mark where blank), and one column per word."""
+    columns = [np.ones(len(rows))]
+    for name in numbers:
+        value = pd.to_numeric(rows[name], errors="coerce")
+        value = np.log(value.where(value > 0))
+        if value.notna().any() and value.nunique() > 1:
+            columns += [value.fillna(value.median()).to_numpy(), value.isna().to_numpy(float)]
+    for name in words:
+        marks = pd.get_dummies(rows[name].fillna("-")).iloc[:, 1:]
+        columns += [marks[word].to_numpy(float) for word in marks]
+    return np.column_stack(columns)
+
+
+CHECKS = (rents, token_prices, chip_prices, fitted_rates)

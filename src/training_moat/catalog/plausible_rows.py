@@ -1,0 +1,258 @@
+"""Rows that cannot be as they stand: dates outside a chip's life, copies, sources and addresses gone, codes flipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import descriptor, paths
+from training_moat.catalog.problems import Problem
+from training_moat.catalog.sheets import Book, ends, starts
+
+DATES = ("date", "published", "accessed", "announced", "released")
+"""Columns of dates of things that have happened."""
+
+MOST_YEARS_TO_SALE = 4
+"""Most years from a chip's announcement to its sale."""
+
+YEARS_RETOLD = 3
+"""Most years by which the date of a statement may lie before its source."""
+
+YEARS_AHEAD = 0.75
+"""Most years by which the date of a row may lie after its source was published."""
+
+STATEMENTS = (
+    "market_splits",
+    "tokens_served",
+    "low_precision_runs",
+    "switching_cases",
+    "chip_counts",
+    "gpu_clusters",
+    "memory_measurements",
+    "serving_measurements",
+    "collective_measurements",
+    "hbm_supply",
+    "packaging_supply",
+)
+"""Tables whose rows date from about the time of their source."""
+
+GROWING = ("dataset", "benchmark", "code", "documentation", "experiment", "estimate", "scenario")
+"""Kinds of source that go on growing after they were published."""
+
+COPIES = ("serving_inferencex", "training_left_out")
+"""Tables of whose source, or of what they are computed from, some rows are the same by right."""
+
+RECKONED = ("chip_units", "split_classes")
+"""Tables whose `confirmed` is about a reckoning or a reading of another table's rows."""
+
+NUMBERING = ("row_id", "config_id")
+"""Columns that number rows and say nothing of their content."""
+
+CHIP_SOURCES = {
+    "source_memory": ("hbm_gb", "hbm_tb_per_s", "sram_mb", "sram_tb_per_s", "ddr_gb"),
+    "source_network": (
+        "scaleup_gb_per_s_per_direction",
+        "scaleup_domain_chips",
+        "scaleout_gbit_per_s_per_chip",
+    ),
+    "source_power": ("tdp_w",),
+    "source_price": ("price_usd", "cloud_usd_per_h", "tco_hyperscaler_usd_per_h"),
+}
+"""Columns of sources in chips.csv, and the figures that each answers for."""
+
+READINGS = {"low_precision_runs": ("supports", "against", "both", "neutral")}
+"""Tables whose column `reading` opens with the word of the column `bearing`, and the words it may open with."""
+
+
+def future_dates(book: Book) -> Iterator[Problem]:
+    """Dates after the day the newest source was read."""
+    if "sources" not in book:
+        return
+    read = book["sources"].frame["accessed"].dropna()
+    today = ends(read).max()
+    for sheet in book.values():
+        for column in (name for name in DATES if sheet.has(name)):
+            late = starts(sheet.frame[column]) > today
+            expected = f"a date no later than {read.max()}, when the newest source was read"
+            yield from sheet.flagged(late, column, expected)
+
+
+def chip_dates(book: Book) -> Iterator[Problem]:
+    """Chips sold before they were announced, or measured before they were."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    announced, sold = chips.frame["announced"], chips.frame["available"]
+    wrong = (ends(sold) < starts(announced)) | (starts(sold) > ends(announced) + MOST_YEARS_TO_SALE)
+    expected = f"a date from the announcement to {MOST_YEARS_TO_SALE} years after it"
+    yield from chips.flagged(wrong, "available", expected)
+    born = dict(zip(chips.frame["id"], starts(announced), strict=True))
+    for sheet in book.values():
+        if sheet.has("chip_id", "date"):
+            early = ends(sheet.frame["date"]) < sheet.frame["chip_id"].map(born)
+            yield from sheet.flagged(early, "date", "a date after its chip was announced")
+    yield from _released(book, born)
+
+
+def _released(book: Book, born: dict[str, float]) -> Iterator[Problem]:
+    """Chips announced at another time than Epoch AI has them released, without a word on it."""
+    if "hardware_history" not in book:
+        return
+    history, chips = book["hardware_history"], book["chips"]
+    released = starts(history.frame["released"]).groupby(history.frame["chip_id"]).min()
+    last = ends(chips.frame["available"])
+    last = last.fillna(chips.frame["id"].map(born) + MOST_YEARS_TO_SALE - 1)
+    theirs = chips.frame["id"].map(released)
+    wrong = (theirs < chips.frame["id"].map(born) - 0.6) | (theirs > last + 1.1)
+    unsaid = ~chips.notes().str.contains(r"Epoch AI:.*released")
+    yield from chips.flagged(
+        wrong & unsaid,
+        "announced",
+        "a date that fits hardware_history.csv, or 'Epoch AI:' in notes",
+    )
+
+
+def statement_dates(book: Book) -> Iterator[Problem]:
+    """Statements long before their source, or after it was published."""
+    if "sources" not in book:
+        return
+    sources = book["sources"].frame.set_index("key")
+    for name in STATEMENTS:
+        if name not in book:
+            continue
+        sheet = book[name]
+        about = {keys: _published(keys, sources) for keys in sheet.frame["source"].unique()}
+        first = sheet.frame["source"].map({keys: dates[0] for keys, dates in about.items()})
+        last = sheet.frame["source"].map({keys: dates[1] for keys, dates in about.items()})
+        expected = f"a date at most {YEARS_RETOLD} years before its source was published"
+        early = ends(sheet.frame["date"]) < first - YEARS_RETOLD
+        yield from sheet.flagged(early, "date", expected)
+        late = starts(sheet.frame["date"]) > last + YEARS_AHEAD
+        yield from sheet.flagged(late, "date", "a date before its source was published")
+
+
+def _published(keys: str, sources: pd.DataFrame) -> tuple[float, float]:
+    """When the earliest and the latest of some sources were published; no latest where one goes on growing."""
+    cited = sources.loc[keys.split(descriptor.SEPARATOR)]
+    first, last = starts(cited["published"]), ends(cited["published"])
+    closed = last.notna().all() and not cited["kind"].isin(GROWING).any()
+    return first.min(), last.max() if closed else np.nan
+
+
+def copies(book: Book) -> Iterator[Problem]:
+    """Rows that repeat an earlier one under another number."""
+    for name, sheet in book.items():
+        if name in COPIES or descriptor.derived_from(name) or len(sheet.frame) < 2:
+            continue
+        told = [column for column in sheet.frame if column not in NUMBERING]
+        if len(told) == len(sheet.frame.columns):
+            continue
+        first: dict[tuple, int] = {}
+        rows = sheet.frame[told].astype(object).where(sheet.frame[told].notna(), None)
+        for position, content in enumerate(rows.itertuples(index=False, name=None)):
+            earlier = first.setdefault(content, position)
+            if earlier != position:
+                expected = f"a row that differs from line {sheet.lines[earlier]}"
+                yield sheet.problem(position, sheet.frame.columns[0], expected)
+
+
+def addresses(book: Book) -> Iterator[Problem]:
+    """Sources without the address that their kind needs."""
+    if not {"sources", "source_kinds"} <= set(book):
+        return
+    kinds = book["source_kinds"].frame.set_index("kind")["url_required"]
+    sources = book["sources"]
+    bare = sources.frame["url"].isna() & (sources.frame["kind"].map(kinds) == "yes")
+    yield from sources.flagged(bare, "url", "an address: sources of this kind have one")
+
+
+def readings(book: Book) -> Iterator[Problem]:
+    """Rows called confirmed of which only compilations were read."""
+    if not {"sources", "source_kinds"} <= set(book):
+        return
+    standing = book["source_kinds"].frame.set_index("kind")["standing"]
+    sources = book["sources"].frame
+    copied = set(sources["key"][sources["kind"].map(standing) == "compilation"])
+    for name, sheet in book.items():
+        if name in RECKONED or not sheet.has("source", "confirmed"):
+            continue
+        keys = sheet.frame["source"].fillna("").str.split(descriptor.SEPARATOR)
+        wrong = keys.map(lambda cited: set(cited) <= copied) & (sheet.frame["confirmed"] == "yes")
+        expected = "'secondary': its sources are all compilations (source_kinds.csv)"
+        for position in wrong.to_numpy().nonzero()[0]:
+            yield sheet.problem(position, "confirmed", expected)
+
+
+def chip_sources(book: Book) -> Iterator[Problem]:
+    """Figures of a chip whose column of sources is blank, unless the row calls them unconfirmed."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    doubted = chips.frame["unconfirmed_fields"].fillna("").str.split(descriptor.SEPARATOR)
+    for column, figures in CHIP_SOURCES.items():
+        for position in chips.frame[column].isna().to_numpy().nonzero()[0]:
+            row = chips.frame.iloc[position]
+            told = [name for name in figures if not pd.isna(row[name]) and row[name] != 0]
+            open_ = [name for name in told if name not in doubted.iloc[position]]
+            if open_:
+                expected = f"a source of {', '.join(open_)} (or those under unconfirmed_fields)"
+                yield chips.problem(position, column, expected)
+
+
+def second_codes(book: Book) -> Iterator[Problem]:
+    """Codes that differ from what the second reading has as the first."""
+    if "second_coding" in book:
+        yield from _kept_codes(book)
+    for name, words in READINGS.items():
+        if name not in book:
+            continue
+        sheet = book[name]
+        opening = sheet.frame["reading"].fillna("").str.extract(r"^(\w+)")[0]
+        wrong = opening.isin(words) & (opening != sheet.frame["bearing"])
+        yield from sheet.flagged(wrong, "bearing", "the word that the reading opens with")
+
+
+def _kept_codes(book: Book) -> Iterator[Problem]:
+    coded = book["second_coding"].frame
+    for (table, column), rows in coded.groupby(["table", "column"]):
+        if table not in book:
+            continue
+        sheet = book[table]
+        first = dict(zip(rows["coded_row"], rows["first"], strict=True))
+        theirs = sheet.frame["row_id"].map(first)
+        wrong = theirs.notna() & (theirs != sheet.frame[column])
+        for position in wrong.to_numpy().nonzero()[0]:
+            expected = f"'{theirs.iloc[position]}', the first code in second_coding.csv"
+            yield sheet.problem(position, column, expected)
+
+
+def stored_results(book: Book) -> Iterator[Problem]:
+    """Tables of stored experiments that are not what their manifest says was written."""
+    for path in sorted(paths.data_folder().glob("*.manifest.json")):
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            table = paths.data_folder() / path.name.replace(".manifest.json", ".csv")
+            digest = hashlib.sha256(table.read_bytes()).hexdigest()
+        except (ValueError, OSError) as error:
+            yield Problem.said(f"data/{path.name}", error)
+            continue
+        if said.get("table_sha256") != digest:
+            expected = f"the table as data/{path.name} records it (table_sha256)"
+            yield Problem(f"data/{table.name}", None, None, None, expected)
+
+
+CHECKS = (
+    future_dates,
+    chip_dates,
+    statement_dates,
+    copies,
+    addresses,
+    readings,
+    chip_sources,
+    second_codes,
+    stored_results,
+)

@@ -1,0 +1,94 @@
+"""Tables as the checks of plausibility see them: cells with the lines they stand on, and dates as spans of years."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import files
+from training_moat.catalog.problems import Problem
+
+CHECKED = r"\bchecked(?: {column})?:"
+"""What the notes of a row say before the reason why an outlier (of one column, where named) stands."""
+
+_DATE = re.compile(r"(\d{4})(?:-(?:(\d{2})(?:-(\d{2}))?|Q(\d)|H(\d)|(end)))?$")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table that could be read: its typed `frame` and the `lines` its rows stand on."""
+
+    name: str
+    frame: pd.DataFrame
+    lines: list[int]
+
+    def has(self, *columns: str) -> bool:
+        """Whether the table has all of these columns."""
+        return set(columns) <= set(self.frame.columns)
+
+    def numbers(self, column: str) -> pd.Series:
+        """A column as numbers, blank where it is absent."""
+        if column not in self.frame:
+            return pd.Series(np.nan, index=self.frame.index)
+        return pd.to_numeric(self.frame[column], errors="coerce")
+
+    def notes(self) -> pd.Series:
+        """Remarks of every row, empty where it has none."""
+        if "notes" not in self.frame:
+            return pd.Series("", index=self.frame.index)
+        return self.frame["notes"].fillna("").astype(str)
+
+    def flagged(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
+        """A problem at `column` for every row where `wrong` holds and the notes do not say why it stands."""
+        said = self.notes().str.contains(CHECKED.format(column=column))
+        wrong = wrong.fillna(False).astype(bool) & ~said
+        for position in wrong.to_numpy().nonzero()[0]:
+            yield self.problem(position, column, expected)
+
+    def problem(self, position: int, column: str, expected: str) -> Problem:
+        """A problem of the cell in one row."""
+        value = self.frame[column].iloc[position] if column in self.frame else None
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        label = f"data/{files.path_of(self.name).name}"
+        return Problem(
+            label, self.lines[position], column, None if pd.isna(value) else text, expected
+        )
+
+
+Book = dict[str, Sheet]
+"""Tables by name."""
+
+
+@lru_cache(maxsize=8192)
+def span(date: object) -> tuple[float, float]:
+    """First and last moment of a date in years; NaN where there is none."""
+    found = _DATE.match(date) if isinstance(date, str) else None
+    if found is None:
+        return np.nan, np.nan
+    year, month, day, quarter, half, end = found.groups()
+    if month:
+        start = int(year) + (int(month) - 1) / 12
+        if day:
+            start += (int(day) - 1) / 365
+            return start, start + 1 / 365
+        return start, start + 1 / 12
+    if quarter:
+        return int(year) + (int(quarter) - 1) / 4, int(year) + int(quarter) / 4
+    if half:
+        return int(year) + (int(half) - 1) / 2, int(year) + int(half) / 2
+    return (int(year) + 1.0, int(year) + 1.0) if end else (float(year), int(year) + 1.0)
+
+
+def starts(dates: pd.Series) -> pd.Series:
+    """First moments of dates, in years."""
+    return dates.map(lambda date: span(date)[0]).astype(float)
+
+
+def ends(dates: pd.Series) -> pd.Series:
+    """Last moments of dates, in years."""
+    return dates.map(lambda date: span(date)[1]).astype(float)

@@ -1,0 +1,130 @@
+"""Plausible slips in single cells: each is said by the check of its kind, and the tables as they stand pass."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from training_moat.catalog import (
+    descriptor,
+    files,
+    paths,
+    plausibility,
+    plausible_numbers,
+    plausible_rates,
+    plausible_rows,
+)
+from training_moat.catalog.sheets import Sheet, span
+
+
+@pytest.fixture(scope="module")
+def book():
+    """All tables of the project."""
+    found = {name: files.inspect(name) for name in descriptor.table_names()}
+    return {name: Sheet(name, item.frame, item.lines) for name, item in found.items()}
+
+
+def edited(book, table, row, column, value):
+    """The tables with one cell changed; `value` may be a function of the cell."""
+    sheet = book[table]
+    frame = sheet.frame.copy()
+    position = frame[frame.iloc[:, 0] == row].index[0]
+    old = frame.at[position, column]
+    frame[column] = frame[column].astype(object)
+    frame.at[position, column] = value(old) if callable(value) else value
+    return {**book, table: Sheet(table, frame, sheet.lines)}, sheet.lines[position]
+
+
+def test_the_tables_pass(book):
+    assert [str(problem) for check in plausibility.CHECKS for problem in check(book)] == []
+
+
+EDITS = [
+    (plausible_numbers.chip_units, "chips", "h100-sxm", "sram_mb", 126.0),
+    (plausible_numbers.chip_units, "chips", "mi300x", "bf16_tflops", lambda peak: 2 * peak),
+    (plausible_numbers.second_places, "chips", "h100-sxm", "hbm_gb", 141.0),
+    (plausible_numbers.family_ratios, "chips", "gb300", "bf16_tflops", lambda peak: 2 * peak),
+    (plausible_rows.chip_sources, "chips", "b200", "source_network", None),
+    (plausible_rows.future_dates, "chips", "b200", "announced", "2032"),
+    (plausible_rows.chip_dates, "chips", "gaudi2", "available", "2019"),
+    (plausible_rates.chip_prices, "chips", "b200", "price_usd", lambda price: 10 * price),
+    (plausible_rates.chip_prices, "chips", "gc200", "tdp_w", 1800.0),
+    (plausible_numbers.links, "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
+    (plausible_numbers.training_shares, "training_measurements", "T04019", "value", 5660.0),
+    (plausible_numbers.training_flop, "training_runs", "R073", "training_flop", 1.1e22),
+    (plausible_numbers.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
+    (plausible_rates.rents, "prices", "P123", "value", lambda price: 10 * price),
+    (plausible_rates.token_prices, "prices", "P199", "value", lambda price: price / 10),
+    (plausible_rows.statement_dates, "market_splits", "S02", "date", "2012"),
+    (plausible_numbers.split_ratios, "market_splits", "S02", "inference_to_training_ratio", 5.3),
+    (plausible_numbers.stated_tokens, "tokens_served", "T02", "tokens_per_day", lambda n: n * 10),
+    (plausible_numbers.training_flop, "training_runs", "R010", "training_flop", lambda n: n / 10),
+    (plausible_numbers.training_hours, "training_runs", "R002", "chips", 102),
+    (plausible_numbers.serving_rates, "serving_measurements", None, "value", lambda n: n / 10),
+    (plausible_numbers.memory_units, "memory_measurements", "M0022", "value", 37.0),
+    (plausible_numbers.collective_rates, "collective_measurements", "C00002", "time_us", 4.68),
+    (plausible_numbers.measured_maxima, "matmul_maxima", "MX004", "tflops", lambda n: 10 * n),
+    (plausible_rates.fitted_rates, "training_measurements", "T02000", "value", lambda n: n / 10),
+    (plausible_rows.second_codes, "low_precision_runs", "N24", "bearing", "against"),
+    (plausible_rows.second_codes, "startup_events", "E50", "direction", "inference"),
+    (plausible_rows.addresses, "sources", "deepgemm", "url", None),
+]
+
+
+@pytest.mark.parametrize(("check", "table", "row", "column", "value"), EDITS)
+def test_a_slip_is_said(book, check, table, row, column, value):
+    if row is None:
+        rows = book[table].frame
+        row = rows.loc[rows["metric"] == "total_throughput_in_plus_out", "row_id"].iloc[0]
+    broken, line = edited(book, table, row, column, value)
+    said = list(check(broken))
+    assert said
+    assert any(problem.row == line or problem.file.endswith("chips.csv") for problem in said)
+
+
+def test_a_measurement_under_a_new_number_is_said(book):
+    sheet = book["memory_measurements"]
+    again = sheet.frame.iloc[[5]].assign(row_id="M9999")
+    frame = pd.concat([sheet.frame, again], ignore_index=True)
+    copied = Sheet(sheet.name, frame, [*sheet.lines, sheet.lines[-1] + 1])
+    (said,) = plausible_rows.copies({sheet.name: copied})
+    assert str(said).endswith(f"expected a row that differs from line {sheet.lines[5]}")
+
+
+def test_a_stored_result_with_swapped_digits_is_said(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    name = "experiment_low_precision"
+    for kept in ("datapackage.json", f"{name}.csv", f"{name}.manifest.json"):
+        shutil.copy(paths.data_folder() / kept, data)
+    with paths.at(tmp_path):
+        assert list(plausible_rows.stored_results({})) == []
+        table = data / f"{name}.csv"
+        table.write_text(table.read_text().replace("4.41914", "4.14914", 1))
+        (said,) = plausible_rows.stored_results({})
+        (data / f"{name}.manifest.json").write_text(json.dumps({}))
+        assert len(list(plausible_rows.stored_results({}))) == 1
+    assert "as data/experiment_low_precision.manifest.json records it" in str(said)
+
+
+def test_a_reason_in_the_notes_lets_an_outlier_stand(book):
+    broken, _ = edited(book, "prices", "P123", "value", lambda price: 20 * price)
+    assert list(plausible_rates.rents(broken))
+    noted, _ = edited(broken, "prices", "P123", "notes", "checked: a mistake of the seller")
+    assert list(plausible_rates.rents(noted)) == []
+
+
+@pytest.mark.parametrize(
+    ("date", "start", "end"),
+    [
+        ("2024", 2024, 2025),
+        ("2024-07", 2024.5, 2024.5 + 1 / 12),
+        ("2024-Q3", 2024.5, 2024.75),
+        ("2024-H2", 2024.5, 2025),
+        ("2024-end", 2025, 2025),
+        ("2024-01-01", 2024, 2024 + 1 / 365),
+    ],
+)
+def test_a_date_is_a_span_of_years(date, start, end):
+    assert span(date) == pytest.approx((start, end))
