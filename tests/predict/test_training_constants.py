@@ -31,8 +31,6 @@ def test_shares_are_shares_and_times_are_short():
         "matmul_4",
         "attention",
         "memory",
-        "scaleup",
-        "scaleout",
         *priors.SHARES,
     ):
         assert 0 < STORED.generic(name) <= 1
