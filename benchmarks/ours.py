@@ -43,7 +43,9 @@ class Search:
         self.case = training_plans.parse(request)
         constants, case = known.load(), self.case
         self.node = known.node(constants, case.chip, case.precision)
-        self.efficiency = known.efficiency(constants, case.chip, case.precision, case.stack)
+        self.efficiency = known.efficiency(
+            constants, known.kind(case.chip, case.precision, case.software, case.released)
+        )
         self.plan = training_plans.plan(case, case.plans)
 
     def best(self) -> dict[str, Any]:

@@ -89,7 +89,9 @@ def test_it_explains_more_than_it_computes(path):
 
 
 def test_no_result_is_typed_into_prose(path):
-    text = re.sub(r"`[^`]*`|\]\([^)]*\)|<[^>]*>|^\s*\d+\. ", " ", prose(path), flags=re.M)
+    equations = re.compile(r"\$\$.*?\$\$|\$[^$\n]*\$", re.S)
+    text = equations.sub(" ", prose(path))
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|<[^>]*>|^\s*\d+\. ", " ", text, flags=re.M)
     typed = [match[0] for match in TYPED_NUMBER.finditer(text) if not YEAR.match(match[0])]
     named = [match[1] for match in re.finditer(r"\b[A-Z][\w-]*\s(\d[\d.,]*)", text)]
     for number in named:

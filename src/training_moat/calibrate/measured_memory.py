@@ -11,6 +11,7 @@ from training_moat.calibrate.measured_training import (
     capacity_bytes,
     configurations,
     gradient_bytes,
+    lock_box,
     rows_of,
 )
 from training_moat.calibrate.measured_training import usable as runs
@@ -104,19 +105,41 @@ def fit_fused_reserve(rows: Rows) -> float:
     return max(float(np.quantile(room - predicted(rows).total, MISFITS)), 0.0)
 
 
+SHOWN = ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_batch", "format"]
+
+
 def comparison(constants: Constants) -> pd.DataFrame:
-    """Measured and predicted peak GB per chip, row by row, with the relative error."""
+    """Measured and predicted peak GB per chip, row by row, with the relative error. `reading`: `peak`, what the card was
+    seen to hold; `allocated`, the tensors alone, as the framework counts them."""
     rows = usable()
     total = predicted(
         rows, constants.generic("reserve_bytes"), constants.generic("reserve_share")
     ).total
-    frame = rows.frame[
-        ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_batch", "format"]
-    ].copy()
-    frame["measured_gb"] = measured_bytes(rows) / GB
-    frame["predicted_gb"] = total / GB
+    tensors = with_tensors_counted()
+    parts = [
+        (rows, "peak", measured_bytes(rows) / GB, total / GB),
+        (
+            tensors,
+            "allocated",
+            tensors.frame["peak_allocated"].to_numpy(float),
+            predicted(tensors).allocated / GB,
+        ),
+    ]
+    frames = [
+        part.frame[SHOWN].assign(reading=name, measured_gb=measured, predicted_gb=found)
+        for part, name, measured, found in parts
+    ]
+    frame = pd.concat(frames, ignore_index=True)
     frame["error"] = frame["predicted_gb"] / frame["measured_gb"] - 1
     return frame
+
+
+def with_tensors_counted() -> Rows:
+    """The runs whose framework printed the bytes of its tensors at their peak; not those of the lock-box."""
+    frame = configurations()
+    reason = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
+    own = frame["peak_allocated"].notna() & (reason == "") & ~frame["source"].isin(lock_box())
+    return rows_of(frame[own].reset_index(drop=True))
 
 
 def leave_one_size_out(rows: Rows) -> np.ndarray:

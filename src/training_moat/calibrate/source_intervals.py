@@ -29,13 +29,15 @@ LEAST_SCATTER = 0.02
 @dataclass(frozen=True)
 class Scatter:
     """Log errors (measured over predicted) of sources never fitted to: their middle, the scatter of sources and of runs
-    within one, and how many of each."""
+    within one, and how many of each. `within` is the middle source's, `apart` the root mean square over sources: how far a
+    source's runs of unlike models and layouts lie from each other, by which own runs are weighed."""
 
     middle: float
     between: float
     within: float
     rows: int
     sources: int
+    apart: float
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -58,9 +60,16 @@ def scatter(errors: pd.Series, sources: pd.Series) -> Scatter:
     within = float(by_source.median() * np.sqrt(np.pi / 2)) if len(by_source) else 0.0
     middle = float(means.median())
     spread = float(np.sqrt(np.mean((means - middle) ** 2) * len(means) / max(len(means) - 1, 1)))
-    return Scatter(
-        middle, max(spread, LEAST_SCATTER), max(within, LEAST_SCATTER), len(errors), len(means)
-    )
+    apart = max(_apart(errors, sources), LEAST_SCATTER)
+    between, inside_one = max(spread, LEAST_SCATTER), max(within, LEAST_SCATTER)
+    return Scatter(middle, between, inside_one, len(errors), len(means), apart)
+
+
+def _apart(errors: pd.Series, sources: pd.Series) -> float:
+    """Root mean square over sources of the scatter of their own runs."""
+    groups = errors.groupby(sources)
+    several = groups.size() > 1
+    return float(np.sqrt((groups.var()[several]).mean())) if several.any() else 0.0
 
 
 def supported(frame: pd.DataFrame, width: pd.Series) -> pd.Series:
@@ -105,7 +114,7 @@ def records(found: dict[tuple[str, str], Scatter], date: str) -> pd.DataFrame:
                 rows.append(_record("interval", level, f"{kind}_{name}", float(np.exp(value)), one))
         one = found["measured", kind]
         rows.append(_record("scatter", "between", kind, one.between, one))
-        rows.append(_record("scatter", "within", kind, one.within, one))
+        rows.append(_record("scatter", "within", kind, one.apart, one))
     return pd.DataFrame(rows).assign(date=date)
 
 

@@ -258,13 +258,15 @@ def training_memory(
     gradient takes, `input_bytes` a value of a matmul's kept input. `master_is_weight` (0 or 1): the FP32 weights are the
     only stored copy, cast layer by layer as they are used (PyTorch FSDP, JAX), instead of living beside a 16-bit one.
     `activation_factor`: what a stack keeps of its activations against the count of one whose operations are fused;
-    `spare_layers`: layers' activations that it holds beyond those under way. `reserve_bytes` is what the runtime takes
+    `spare_layers`: layers' activations that it holds beyond those under way, as stacks on Transformer Engine do, which also
+    make the output head's weight gradient in 16 bits before they add it up. `reserve_bytes` is what the runtime takes
     whatever the plan (contexts, communication buffers), `reserve_share` the allocator's loss as a share of the
     activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded takes no
     room on the chip.
     """
     spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, input_bytes)
-    activations = activation_bytes(model, plan, input_bytes, activation_factor) + spare
+    head = where(spare_layers > 0, WEIGHT_BYTES * model.vocab * model.hidden / plan.tp, 0.0)
+    activations = activation_bytes(model, plan, input_bytes, activation_factor) + spare + head
     frozen = plan.lora_rank > 0
     weight = where(frozen, WEIGHT_BYTES, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES))
     whole = params_per_stage(model, plan)
