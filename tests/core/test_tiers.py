@@ -50,11 +50,12 @@ def test_streamed_weights_share_one_store_and_leave_the_chip_to_the_activations(
         homes={"training": ("ddr",)},
         streamed=frozenset({"training"}),
     )
-    assert tiers.fits(100.0, 40.0, wafer, "training", 10)
-    assert not tiers.fits(101.0, 40.0, wafer, "training", 10)
-    assert not tiers.fits(1.0, 41.0, wafer, "training", 1)
+    share = tiers.USABLE_SHARE["training"]
+    assert tiers.fits(99.9 * share, 39.9 * share, wafer, "training", 10)
+    assert not tiers.fits(101.0 * share, 39.9 * share, wafer, "training", 10)
+    assert not tiers.fits(1.0, 41.0 * share, wafer, "training", 1)
     assert tiers.working(wafer, "training").name == "sram"
-    held = tiers.fits(np.array([1.0, 1.0]), np.array([39.0, 41.0]), wafer, "training", 1)
+    held = tiers.fits(np.array([1.0, 1.0]), np.array([38.0, 41.0]), wafer, "training", 1)
     assert held.tolist() == [True, False]
 
 

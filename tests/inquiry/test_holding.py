@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
 
+import nbformat
 import pytest
 
-from training_moat.catalog import chips, models
+from training_moat.calibrate import serving_errors, training_errors
+from training_moat.catalog import chips, models, parameters
 from training_moat.core import tiers
 from training_moat.core.workload import params
 from training_moat.inquiry import holding
 from training_moat.predict import serving, training
+from training_moat.press import notebooks
 
 MODEL = "llama3.1-70b"
 
@@ -113,3 +120,53 @@ def test_four_bit_integer_weights_halve_nothing_but_weights() -> None:
     wide, narrow = (frame.set_index(["job", "kind"])["gb"] for frame in (wide, narrow))
     assert narrow["serving", "weights"] < 0.3 * wide["serving", "weights"]
     assert narrow["serving", "KV cache"] == wide["serving", "KV cache"]
+
+
+CHAPTER = Path(__file__).resolve().parents[2] / "chapters" / "memory.ipynb"
+SOME = ("groq-lpu-v1", "corsair", "sn10", "wse-1", "mlu590", "h100-sxm")
+"""In the short form; `MOAT_ALL_CHIPS` runs the chapter on every chip of the table."""
+
+
+peaks = lru_cache(maxsize=1)(training_errors.memory_rows)
+published = lru_cache(maxsize=1)(serving_errors.makers)
+served = lru_cache(maxsize=1)(serving_errors.rows)
+"""What does not depend on the chapter's parameters, worked out once."""
+
+
+def run_chapter(monkeypatch, **values) -> list[str]:
+    """Run the chapter's cells in this process with other parameters; the sentences they show."""
+    monkeypatch.delenv("MOAT_STRICT", raising=False)
+    cells = [c for c in nbformat.read(CHAPTER, as_version=4).cells if c.cell_type == "code"]
+    shown: list[str] = []
+    values = parameters.convert_all("memory", values)
+    monkeypatch.setattr(parameters, "check", lambda chapter: None)
+    space = {"__name__": "__main__"}
+    for cell in cells:
+        exec(compile(cell.source, cell.id, "exec"), space)  # noqa: S102
+        if "parameters" in notebooks.tags(cell):
+            space |= values
+        if cell.source.startswith("from training_moat"):
+            monkeypatch.setattr(space["figures"], "sentence", shown.append)
+            monkeypatch.setattr(space["figures"], "expect", lambda *_: None)
+            monkeypatch.setattr(space["training_errors"], "memory_rows", peaks)
+            monkeypatch.setattr(space["serving_errors"], "makers", published)
+            monkeypatch.setattr(space["serving_errors"], "rows", served)
+    return shown
+
+
+BROKEN = re.compile(r"\bnan\b|\binf\b|of 1 chips|\b1 chips\b|without limit the|  ")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(chips.all_chips()) if os.environ.get("MOAT_ALL_CHIPS") else SOME
+)
+def test_the_chapter_runs_to_a_page_for_one_chip_alone(name: str, monkeypatch) -> None:
+    shown = run_chapter(monkeypatch, chips=[name], chip=name)
+    assert len(shown) >= 6
+    assert not [words for words in shown if BROKEN.search(words)]
+
+
+def test_the_chapter_runs_with_odd_values(monkeypatch) -> None:
+    odd = {"chips": ["sn40l", "h200"], "batch": 2048, "seq_len": 1_048_576, "optimizer": "sgd"}
+    odd |= {"precision": "int4", "recompute": "none", "zero_stage": 3}
+    assert not [words for words in run_chapter(monkeypatch, **odd) if BROKEN.search(words)]

@@ -6,9 +6,10 @@ import pytest
 
 from training_moat.calibrate import priors
 from training_moat.catalog import chips, tables
+from training_moat.core import collectives
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Link, Tier
-from training_moat.predict import attainable, training_constants
+from training_moat.predict import attainable, interconnect, training_constants
 from training_moat.predict import software as stacks
 from training_moat.predict.training_constants import Constants
 
@@ -30,8 +31,6 @@ def test_shares_are_shares_and_times_are_short():
         "matmul_4",
         "attention",
         "memory",
-        "scaleup",
-        "scaleout",
         *priors.SHARES,
     ):
         assert 0 < STORED.generic(name) <= 1
@@ -206,14 +205,26 @@ def test_a_node_is_the_chip_at_sustained_links():
         and node.wide_peak_flops == H100.peak_flops["bf16"]
     )
     assert node.memory_bytes_per_s == pytest.approx(3.35e12) and node.value_bytes == 1
-    assert node.scaleup.bytes_per_s == pytest.approx(
-        450e9
-    ) and node.scaleup.efficiency == STORED.generic("scaleup")
-    assert training_constants.node(STORED, TPU, "bf16").scaleup.efficiency == STORED.generic(
-        "scaleup_torus"
-    )
-    renewed = Constants({**STORED.values, ("generic", "all", "scaleup"): 0.5})
-    assert training_constants.with_efficiencies(node, renewed).scaleup.efficiency == 0.5
+    assert node.scaleup.bytes_per_s == pytest.approx(450e9)
+
+
+@pytest.mark.parametrize("chip", [H100, TPU, chips.chip("mi300x")])
+def test_training_and_serving_see_one_fabric(chip):
+    """Only a factor on its rate tells collectives inside a step from those timed alone, up to the links' own rate."""
+    factor = STORED.generic("scaleup_torus" if chip is TPU else "scaleup")
+    ours = training_constants.node(STORED, chip, "bf16").scaleup
+    measured = interconnect.scaleup_fabric(chip)
+    assert ours.efficiency == pytest.approx(min(measured.efficiency * factor, 1.0))
+    assert replace(ours, efficiency=measured.efficiency) == measured
+    plain = training_constants.with_plain_links(STORED)
+    assert training_constants.node(plain, chip, "bf16").scaleup == measured
+
+
+def test_a_small_all_reduce_takes_the_same_time_in_both():
+    """One MiB over eight H100s: 12.2 us in training and 28.1 in serving, until both asked the measured fabric."""
+    fabrics = (training_constants.scaleup(STORED, H100), interconnect.scaleup_fabric(H100))
+    training_s, serving_s = (collectives.all_reduce(2**20, 8, fabric) for fabric in fabrics)
+    assert training_s == pytest.approx(serving_s, rel=0.1)
 
 
 def test_full_precision_attention_runs_no_faster_than_its_matmuls():

@@ -50,10 +50,10 @@ KNOWLEDGE = ("measured", "family", "generic")
 """What a fit knows of a chip and engine, most first."""
 MANY_ROWS = 150
 """Rows from which on a model is held out in turn."""
-LEAVING_STEPS = 6
+LEAVING_STEPS = 9
 """Steps by which a fit is moved off the rows held out."""
-REFRESHED_SHARE = 0.1
-"""Share of the rows from which on the slopes are computed anew half-way off them."""
+REFRESHED_SHARE, REFRESHED_EVERY = 0.1, 3
+"""Share of the rows from which on the slopes are computed anew on the way, and after how many steps."""
 DAMPINGS = (0.0, 0.1, 1.0, 10.0)
 LARGEST_STEP = 0.7
 """No step moves a constant by more, in logarithms."""
@@ -296,7 +296,7 @@ class _Leaving:
         # What no row is left to speak of goes back to its prior.
         logs = np.where(np.any(slopes != 0, axis=0), self.logs, self.problem.start)
         for step in range(LEAVING_STEPS):
-            if step == LEAVING_STEPS // 2 and mask.mean() > REFRESHED_SHARE:
+            if step and step % REFRESHED_EVERY == 0 and mask.mean() > REFRESHED_SHARE:
                 slopes = self.problem.jacobian(logs)[: 2 * len(mask)][kept]
             logs = self._stepped(logs, kept, slopes)
         return Constants(dict(zip(self.problem.keys, np.exp(logs), strict=True)))

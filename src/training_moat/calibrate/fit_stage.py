@@ -53,7 +53,8 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
     columns = [rows.frame[name] for name in ("chip_id", "format", "label")]
     labels = list(zip(*columns, dates, strict=True))
     chips = chip_catalog.all_chips()
-    nodes = {label: known.node(constants, chips[label[0]], label[1]) for label in set(labels)}
+    plain = known.with_plain_links(constants)
+    nodes = {label: known.node(plain, chips[label[0]], label[1]) for label in set(labels)}
     shape = [
         f"{nodes[label].scaleup.topology}/{nodes[label].scaleout.topology}" for label in labels
     ]

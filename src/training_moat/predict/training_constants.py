@@ -14,11 +14,13 @@ from statistics import median
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.core.elementwise import minimum
 from training_moat.core.errors import InputError
-from training_moat.core.fabrics import TORUS_AXES, Fabric, from_link
-from training_moat.core.machine import Chip
+from training_moat.core.fabrics import TORUS_AXES, Fabric
+from training_moat.core.machine import Chip, Link
 from training_moat.core.training_step import Efficiency, Node
 from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.predict import interconnect
 from training_moat.predict.attainable import Attainable, attainable
 from training_moat.predict.software import REFERENCE_KERNELS, UNFUSED_STACKS, Software
 
@@ -247,12 +249,23 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
 
 
 def with_efficiencies(plain: Node, constants: Constants) -> Node:
-    """The same node with its links at the constants' share of line rate."""
-    inner = replace(
-        plain.scaleup, efficiency=constants.generic(_scaleup_constant(plain.scaleup.topology))
-    )
-    outer = replace(plain.scaleout, efficiency=constants.generic("scaleout"))
+    """A node of `with_plain_links` with its fabrics' rates times the constants' factors."""
+    inner = _scaled(plain.scaleup, constants.generic(_scaleup_constant(plain.scaleup.topology)))
+    outer = _scaled(plain.scaleout, constants.generic("scaleout"))
     return replace(plain, scaleup=inner, scaleout=outer)
+
+
+def with_plain_links(constants: Constants) -> Constants:
+    """Constants under which collectives in training go at the rates that collectives alone were measured at."""
+    factors = ("scaleup", "scaleup_torus", "scaleout")
+    plain = {("generic", "all", name): 1.0 for name in factors}
+    return replace(constants, values={**constants.values, **plain})
+
+
+def _scaled(fabric: Fabric, factor: float) -> Fabric:
+    """The fabric with so many times its measured rate, at most the links' own: inside a step the exchanges of many
+    layers follow each other closely, which collectives timed one by one do not."""
+    return replace(fabric, efficiency=minimum(fabric.efficiency * factor, 1.0))
 
 
 def _scaleup_constant(topology: str) -> str:
@@ -290,9 +303,8 @@ def scaleup(constants: Constants, chip: Chip) -> Fabric:
     """The fabric that joins a chip's neighbours; where none is published, its scale-out link does."""
     if chip.scaleup is None:
         return _lone(scaleout(constants, chip))
-    return from_link(
-        chip.scaleup, efficiency=constants.generic(_scaleup_constant(chip.scaleup.topology))
-    )
+    factor = constants.generic(_scaleup_constant(chip.scaleup.topology))
+    return _scaled(interconnect.scaleup_fabric(chip), factor)
 
 
 def _lone(outer: Fabric) -> Fabric:
@@ -301,15 +313,12 @@ def _lone(outer: Fabric) -> Fabric:
 
 def scaleout(constants: Constants, chip: Chip) -> Fabric:
     """The network between scale-up domains; where none is published, the table's median rate."""
-    if chip.scaleout is not None:
-        return from_link(chip.scaleout, efficiency=constants.generic("scaleout"))
-    return Fabric(
-        median_scaleout(),
-        1e-5,
-        constants.generic("scaleout"),
-        domain_chips=1e9,
-        topology="fat_tree",
-    )
+    link = chip.scaleout or Link(median_scaleout(), UNKNOWN_STEP_S, None, "fat_tree")
+    return _scaled(interconnect.scaleout_link(link), constants.generic("scaleout"))
+
+
+UNKNOWN_STEP_S = 1e-5
+"""Latency of a step over a network of which nothing is published."""
 
 
 def median_scaleout() -> float:
