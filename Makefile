@@ -1,5 +1,8 @@
 # make book: the site in _build/html. make test: everything that is checked. Both install what they need.
-PYTHON ?= python3.11
+# The first of these that runs here; PYTHON=/path/to/python takes another.
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$name -c '$(SUITS)' >/dev/null 2>&1 && echo $$name && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
@@ -12,14 +15,14 @@ book: install
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.11 or say PYTHON=/path/to/python" >&2; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITS)' >/dev/null 2>&1 || { \
+	  echo "make: Python 3.11 to 3.14 is needed$(if $(PYTHON), and $(PYTHON) is none of them); install one or say PYTHON=/path/to/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-test: book
-	$(BIN)/moat check
+test: book check
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
 # Without notebooks and browser: seconds, for work on the model.
@@ -32,15 +35,20 @@ refresh: install
 
 check: install
 	$(BIN)/moat check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 
 # Speed and accuracy beside other tools, which are installed into an environment of their own; minutes.
 bench: install
 	$(BIN)/python -m benchmarks --store
 
+# Newer ones ask for Python 3.11.5; Debian 12 has 3.11.2.
+HELD_BACK := "soupsieve<3"
+
 # Pin anew, from a clean environment, after a change of the dependencies in pyproject.toml.
 lock:
 	rm -rf _build/lock && $(PYTHON) -m venv _build/lock
-	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ".[test]" "setuptools<81"
+	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ".[test]" "setuptools<81" $(HELD_BACK)
 	{ sed -n '/^#/p' requirements.txt; _build/lock/bin/python -m pip freeze --all --exclude training-moat --exclude pip; } > _build/requirements.txt
 	mv _build/requirements.txt requirements.txt && rm -rf _build/lock build
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 import training_moat
-from training_moat.calibrate import fit_training, measured_training
+from training_moat.calibrate import fit_stage, fit_training, measured_training
 from training_moat.calibrate.measured_training import Rows
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.training_step import hardware_flops_per_step
@@ -56,7 +56,7 @@ def _predictions(
         OURS,
         ours,
         "stored constants, fitted on all sources",
-        fit_training.predict_rows(rows, training_constants.load()),
+        fit_stage.predict_rows(rows, training_constants.load()),
     )
     if with_left_out:
         blind = fit_training.fit(usable.take(~held)).constants
@@ -64,7 +64,7 @@ def _predictions(
             OURS,
             ours,
             "constants of a fit without this source",
-            fit_training.predict_rows(rows, blind),
+            fit_stage.predict_rows(rows, blind),
         )
     for name, peer in peers.items():
         yield name, peer.version, SETTINGS[name], _peer_seconds(peer, rows)

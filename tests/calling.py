@@ -24,7 +24,7 @@ json.dump(answers, sys.stdout)
 """
 
 
-def _environment(root):
+def environment(root):
     given = {
         name: value
         for name, value in os.environ.items()
@@ -41,7 +41,7 @@ def moat(*arguments, root=None, cwd=None, stdin=""):
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=_environment(root),
+        env=environment(root),
         check=False,
         timeout=600,
     )
@@ -54,7 +54,7 @@ def moat_each(calls, root):
         input=json.dumps([[str(folder), arguments] for folder, arguments in calls]),
         capture_output=True,
         text=True,
-        env=_environment(root),
+        env=environment(root),
         check=True,
         timeout=600,
     )

@@ -1,8 +1,9 @@
 """Fixtures that several test folders share."""
 
+from browsing import browser  # noqa: F401
 from hypothesis import settings
 from small_book import small_book  # noqa: F401
 
-# How long an example takes says nothing on a shared machine.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long an example takes says nothing on a shared machine, and the same examples are tried everywhere.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.load_profile("same")

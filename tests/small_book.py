@@ -26,6 +26,11 @@ figures.publish(
     caption="Memory by chip.", alt="Bars: memory of each chip in gigabytes.", source="zach_be",
 )"""
 
+NAMES = """figures.table(
+    frame[["name", "vendor", "hbm_gb"]].rename(columns={"hbm_gb": f"memory of {frame['name'].iloc[0]} (GB)"}),
+    caption=f"Memory of {frame['name'].iloc[0]}.", source="zach_be",
+)"""
+
 
 def notebook(title, cells):
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {title}")])
@@ -34,6 +39,8 @@ def notebook(title, cells):
         if number == 1:
             cell.metadata["tags"] = ["parameters"]
         made.cells.append(cell)
+    for number, cell in enumerate(made.cells):
+        cell.id = f"cell-{number:02d}"
     made.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},
@@ -44,7 +51,11 @@ def notebook(title, cells):
 @pytest.fixture(scope="module")
 def small_book(tmp_path_factory):
     """Root folder of a book with two chapters and two pages."""
-    root = tmp_path_factory.mktemp("book")
+    return make(tmp_path_factory.mktemp("book"))
+
+
+def make(root):
+    """Write a book with two chapters and two pages into a folder; returns the folder."""
     shutil.copytree(ROOT / "data", root / "data")
     shutil.copytree(ROOT / "_static", root / "_static")
     shutil.copy(ROOT / "_config.yml", root)
@@ -53,7 +64,9 @@ def small_book(tmp_path_factory):
     source = (
         (root / "data" / "sources.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
     )
-    imports = "from training_moat import figures\nfrom training_moat.catalog import tables\nfrom training_moat.catalog import parameters"
+    imports = (
+        "from training_moat import figures\nfrom training_moat.catalog import parameters, tables"
+    )
     verdict = notebook(
         "Verdict",
         [
@@ -72,6 +85,8 @@ def small_book(tmp_path_factory):
             'catalog = tables.load("chips")',
             CHART.replace("zach_be", source),
             'print("seq_len is", repr(seq_len), "and chips is", chips)',
+            "figures.sentence(f\"Shown are **{' and '.join(frame['name'])}**.\")",
+            NAMES.replace("zach_be", source),
         ],
     )
     nbformat.write(verdict, root / "chapters" / "verdict.ipynb")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from training_moat import __version__
-from training_moat.core.errors import InputError, nearest
+from training_moat.core.errors import InputError, nearest, one_line
 from training_moat.press.failures import WorkFailed
 
 VERBS = {
@@ -23,6 +23,8 @@ VERBS = {
     "chips": "list the chips that the tables hold",
     "models": "list the models that the tables hold",
     "predict": "predict training steps or serving, JSON lines in and out",
+    "compare": "set two scenarios of the book side by side",
+    "sweep": "compute many points of the model or of a chapter on Dask, into one table",
     "search": "find the fastest plans that fit",
     "validate": "compare predictions with published measurements",
     "experiment": "run the low-precision training experiment",
@@ -55,7 +57,7 @@ class Parser(argparse.ArgumentParser):
             message = f"unknown option '{stray[1]}'; " + (
                 f"did you mean '{guess}'?" if guess else f"see `{self.prog} --help`."
             )
-        sys.stderr.write(f"{self.prog}: {message}\n")
+        sys.stderr.write(f"{self.prog}: {one_line(message)}\n")
         raise SystemExit(2)
 
 
@@ -122,12 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("moat: interrupted; what was finished is kept", file=sys.stderr)
         return 130
     except OSError as error:
-        print(
-            f"moat: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr
-        )
+        said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        print(f"moat: {one_line(said)}", file=sys.stderr)
         return 1
     except WorkFailed as error:
-        print(f"moat: {error}", file=sys.stderr)
+        print(f"moat: {one_line(error)}", file=sys.stderr)
         return 1
 
 

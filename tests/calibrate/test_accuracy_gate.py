@@ -58,14 +58,15 @@ def test_peak_memory_is_within_five_percent(current):
     assert current["peak memory"] < 5.0
 
 
-def test_unseen_sources_are_predicted_better_than_any_constant():
+def test_unseen_sources_are_predicted_better_than_by_the_fair_constant():
     dense = training_errors.dense_nvidia()
     assert dense["unseen_source_error"].abs().mean() < 0.5 * dense["constant_error"].abs().mean()
 
 
 def test_intervals_hold_about_nine_in_ten_unseen_dense_runs():
-    covered = training_errors.coverage().set_index("interval_kind")["coverage"]
-    assert 0.8 <= covered["dense"] <= 0.97
+    covered = training_errors.coverage().set_index(["interval_kind", "level"])["coverage"]
+    assert 0.85 <= covered["dense", "measured"] <= 0.97
+    assert covered.min() >= 0.8
 
 
 if __name__ == "__main__":

@@ -72,6 +72,15 @@ BAD = {
     "parameters: 3": "expected a mapping from chapter to its parameters",
     "- a": "expected a mapping with keys such as",
     "chips: {a: [": "line 1: not valid YAML",
+    "chips: {a: {base: b}, b: {base: a}}": "base: is, through others, its own base",
+    "chips: [{id: a, base: h100-sxm}, {id: a}]": "chips 'a': is there twice",
+    "chips: {a: {base: [h100-sxm]}}": "column base: expected one value",
+    "chips: {a: {base: h100-sxm, name: {x: y}}}": "column name: expected one value",
+    f"chips: {{a: {{base: h100-sxm, hbm_gb: {'9' * 5000}}}}}": "cannot be read",
+    "title: 2026-13-45": "cannot be read",
+    "a: " + "[" * 5000: "nested too deeply",
+    "title: &a [*a]": "more than 20,000 values",
+    f"chips: {{{'x' * 900}: {{base: {'y' * 9000}}}}}": "expected one of: a100-40",
 }
 
 
@@ -82,7 +91,50 @@ def test_bad_scenarios_say_what_is_wrong(tmp_path, text, sentence):
     with pytest.raises(InputError) as caught:
         scenario.load(path)
     message = str(caught.value)
-    assert sentence in message and "bad.yaml" in message and "\n" not in message
+    assert sentence in message and "bad.yaml" in message
+    assert "\n" not in message and len(message) < 300
+
+
+def test_aliases_that_stand_for_billions_are_refused_at_once(tmp_path):
+    path = tmp_path / "bad.yaml"
+    lines = ["x0: &x0 {a: 1, b: 2}"]
+    lines += [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 12)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError, match="stands for more than 20,000 values"):
+        scenario.load(path)
+    path.write_text("chips: {one: &one {base: h100-sxm}, two: *one}", encoding="utf-8")
+    assert list(scenario.load(path).rows["chips"]["id"]) == ["one", "two"]
+
+
+def test_an_entry_may_start_from_another_one_in_any_order_and_spelling(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "chips: {big: {base: Small One, hbm_gb: 64}, small-one: {base: H100 SXM5, tdp_w: 5, hbm_gb: 32}}",
+        encoding="utf-8",
+    )
+    rows = scenario.load(path).rows["chips"].set_index("id")
+    assert rows.loc["big", "tdp_w"] == 5 and rows.loc["big", "hbm_gb"] == 64
+    assert (
+        rows.loc["small-one", "bf16_tflops"] > 100 and rows.loc["small-one", "name"] == "small-one"
+    )
+
+
+def test_a_record_may_start_from_the_scenarios_chip(active):
+    made = chips.from_record({"base": "SN40L big", "tdp_w": 1})
+    assert made.tier("hbm").capacity_bytes == 128 * 2**30 and made.tdp_w == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"), [("utf-8-sig", ""), ("utf-16", ""), ("latin-1", "expected UTF-8 text")]
+)
+def test_files_of_other_editors(encoding, says, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: größer", encoding=encoding)
+    if not says:
+        assert scenario.load(path).title == "größer"
+        return
+    with pytest.raises(InputError, match=says):
+        scenario.load(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

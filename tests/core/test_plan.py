@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training_moat.core.plan import Plan, impossible, layers_fit_pipeline
+from training_moat.core.plan import (
+    Plan,
+    impossible,
+    layers_fit_pipeline,
+    layers_split_evenly,
+    stage_layers,
+)
 from training_moat.core.workload import Transformer
 
 MODEL = Transformer("dense", 96, 12288, 96, 96, 128, 4 * 12288, 50257)
@@ -26,8 +32,9 @@ def test_a_good_plan_breaks_nothing():
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"pp": 7}, "the layers do not divide over pp x virtual_stages"),
-     ({"virtual_stages": 5}, "the layers do not divide over pp x virtual_stages"),
+    [({"pp": 97}, "pp x virtual_stages is above the number of layers"),
+     ({"virtual_stages": 13}, "pp x virtual_stages is above the number of layers"),
+     ({"expert_tp": 2}, "expert_tp above 1 needs a model with experts"),
      ({"tp": 5}, "the attention heads do not divide over tp"),
      ({"micro_batch": 3}, "global_batch is not a multiple of dp x micro_batch"),
      ({"global_batch": 4}, "global_batch is too small for dp x micro_batch"),
@@ -43,8 +50,20 @@ def test_experts_must_divide_and_fit():
     assert broken(MIXTURE, replace(GOOD, ep=3)) == [
         "the experts do not divide over ep",
         "ep does not divide tp x cp x dp",
+        "ep x expert_tp does not divide tp x cp x dp",
     ]
-    assert broken(MIXTURE, replace(GOOD, tp=1, dp=4, ep=8)) == ["ep does not divide tp x cp x dp"]
+    assert broken(MIXTURE, replace(GOOD, tp=1, dp=4, ep=8)) == [
+        "ep does not divide tp x cp x dp",
+        "ep x expert_tp does not divide tp x cp x dp",
+    ]
+
+
+def test_experts_are_cut_by_tensor_parallelism_unless_there_are_as_many_groups():
+    """Megatron-Core's expert_tensor_parallel_size defaults to the tensor-parallel size."""
+    assert Plan(4096, 8, tp=8).expert_tensor == 8
+    assert Plan(4096, 8, tp=8, ep=8).expert_tensor == 1
+    assert Plan(4096, 64, tp=4, ep=2, dp=2).expert_tensor == 4
+    assert Plan(4096, 64, tp=8, expert_tp=2).expert_tensor == 2
 
 
 def test_layers_as_published_runs_lay_them_out():
@@ -55,10 +74,21 @@ def test_layers_as_published_runs_lay_them_out():
     assert layers_fit_pipeline(
         replace(MIXTURE, layers=61, dense_layers=3), Plan(4096, 15360, pp=16)
     )
-    assert not layers_fit_pipeline(replace(MODEL, layers=61), Plan(4096, 15360, pp=16))
+    assert layers_fit_pipeline(replace(MODEL, layers=61), Plan(4096, 15360, pp=16))
+    assert not layers_split_evenly(replace(MODEL, layers=61), Plan(4096, 15360, pp=16))
+    assert layers_fit_pipeline(
+        replace(MODEL, layers=126), Plan(8192, 2048, pp=16, virtual_stages=8)
+    )
     assert not layers_fit_pipeline(
         replace(MIXTURE, layers=61, dense_layers=3), Plan(4096, 15360, pp=62)
     )
+
+
+def test_the_fullest_stage_rounds_its_share_up():
+    assert stage_layers(replace(MODEL, layers=61), Plan(4096, 64, pp=16)) == 4
+    assert stage_layers(replace(MODEL, layers=80), Plan(4096, 64, pp=32)) == 3
+    assert stage_layers(replace(MODEL, layers=126), Plan(4096, 64, pp=16, virtual_stages=8)) == 8
+    assert stage_layers(replace(MODEL, layers=96), Plan(4096, 64, pp=8, virtual_stages=3)) == 12
 
 
 def test_derived_sizes():

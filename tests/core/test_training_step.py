@@ -69,12 +69,17 @@ def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pa
 
 
 def test_one_matmul_is_its_flops_plus_its_traffic():
-    """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth."""
+    """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth, less what a product of
+    side 8,192 moves for as many FLOPs: its rate holds that already."""
     found = training_step.matmul_seconds(
         4096, 8192, 1024, 989e12, 2.0, H100, replace(REAL, reread=1.0)
     )
     flops, values = 2 * 4096 * 8192 * 1024, 4096 * 8192 + 8192 * 1024 + 4096 * 1024
-    assert found == pytest.approx(flops / (0.75 * 989e12) + 2 * values / (0.8 * 3.35e12))
+    side = training_step.LARGE_PRODUCT
+    beyond = 2 * values - flops * 3 * 2 * side**2 / (2 * side**3)
+    assert found == pytest.approx(flops / (0.75 * 989e12) + beyond / (0.8 * 3.35e12))
+    large = training_step.matmul_seconds(side, side, side, 989e12, 2.0, H100, REAL)
+    assert large == pytest.approx(2 * side**3 / (0.75 * 989e12))
 
 
 @pytest.mark.parametrize("virtual", [1, 2, 4])
@@ -296,3 +301,36 @@ def test_scalar_and_array_plans_agree(model, rows, node, eff):
             assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(
                 getattr(one, name), rel=1e-9, abs=1e-15
             )
+
+
+def test_the_output_head_is_shared_over_the_stages():
+    """Stacks give the stage with the head fewer layers: with one product only, stages take a share of all the work."""
+    model = replace(LLAMA_70B, vocab=256000)
+    one = step_time(model, Plan(4096, 64, zero_stage=0), IDEAL, PERFECT)
+    four = step_time(model, Plan(4096, 64, pp=4, zero_stage=0), IDEAL, PERFECT)
+    assert four.compute == pytest.approx(one.compute / 4)
+
+
+def test_the_fullest_stage_decides_where_layers_are_uneven():
+    """61 layers on 16 stages: four on the fullest, as slow as 64 layers would be."""
+    uneven = replace(LLAMA_70B, layers=61, vocab=1)
+    even = replace(LLAMA_70B, layers=64, vocab=1)
+    plan = Plan(4096, 64, pp=16, zero_stage=0)
+    slow, fast = (step_time(model, plan, IDEAL, PERFECT).compute for model in (uneven, even))
+    assert slow == pytest.approx(fast, rel=1e-6)
+
+
+def test_frozen_weights_save_a_third_of_the_products():
+    model = replace(LLAMA_70B, vocab=1)
+    plan = Plan(128, 64, zero_stage=0)
+    whole = step_time(model, plan, IDEAL, PERFECT).compute
+    adapted = step_time(model, replace(plan, lora_rank=1), IDEAL, PERFECT).compute
+    assert 0.66 < adapted / whole < 0.69
+
+
+def test_offloaded_states_wait_for_the_host():
+    plan = Plan(4096, 8, dp=8, zero_stage=3)
+    here = step_time(LLAMA_70B, plan, H100, REAL).other
+    states = step_time(LLAMA_70B, replace(plan, offload=1), H100, REAL).other
+    everything = step_time(LLAMA_70B, replace(plan, offload=2), H100, REAL).other
+    assert here < states < everything

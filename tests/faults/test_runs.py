@@ -56,7 +56,7 @@ def test_one_chapter_with_other_parameters_gives_a_notebook_and_a_page(small_boo
     assert done.stdout.split() == ["mine/bars.ipynb", "mine/bars.html"]
     assert "seq_len is 12 and chips is ['sn40l']" in printed(tmp_path / "mine" / "bars.ipynb")
     page = (tmp_path / "mine" / "bars.html").read_text(encoding="utf-8")
-    assert 'role="img"' in page and "run with chips = [&#x27;sn40l&#x27;], seq_len = 12" in page
+    assert 'role="img"' in page and "run with chips = sn40l; seq_len = 12" in page
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?:', page)
 
 

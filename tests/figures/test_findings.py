@@ -22,4 +22,12 @@ def test_a_broken_finding_is_said_in_a_re_run(monkeypatch):
     monkeypatch.delenv(findings.STRICT, raising=False)
     monkeypatch.setattr(findings, "display", shown.append)
     expect(float("nan"), "more is faster")
-    assert "no longer holds that more is faster" in shown[0].data
+    assert "no longer holds that more is faster" in str(shown[0])
+
+
+def test_a_sentence_records_its_numbers():
+    from training_moat.figures import publishing, sentence
+
+    shown = sentence("Half of it.", share=1 / 2, third=1 / 3, nothing=float("nan"), who="A")
+    kept = {"share": 0.5, "third": 0.333333, "nothing": None, "who": "A"}
+    assert shown.metadata == {publishing.RECORD: kept}

@@ -1,51 +1,11 @@
-"""Verdicts for every chip, collectives against measurements, and the networking chapter's numbers."""
+"""Collectives against measurements, and the networking chapter's numbers."""
 
 from __future__ import annotations
 
 import pytest
 
 from training_moat.calibrate import fit_collectives
-from training_moat.catalog import chips
-from training_moat.inquiry import holding, networking
-
-
-@pytest.fixture(scope="module")
-def verdicts():
-    return holding.verdicts("llama3.1-70b")
-
-
-def test_every_chip_has_both_verdicts_and_a_reason(verdicts) -> None:
-    assert set(verdicts["chip"]) == set(chips.all_chips())
-    for job in ("training", "serving"):
-        assert set(verdicts[job]) <= {"holds", "no", "unknown"}
-        unknown = verdicts[verdicts[job] == "unknown"]
-        assert unknown[f"{job}_why"].str.contains("Missing datum").all()
-        failed = verdicts[verdicts[job] == "no"]
-        assert failed[f"{job}_why"].str.contains("fails").all()
-
-
-def test_a_chip_that_holds_training_takes_at_least_the_bytes(verdicts) -> None:
-    """Sixteen bytes and more a weight (Rajbhandari et al. 2020, section 3.1), spread over the chips."""
-    held = verdicts[verdicts["training"] == "holds"]
-    assert (held["training_chips"] * held["tier_gb"] > 70.55 * 16).all()
-
-
-@pytest.mark.parametrize("model", ["llama3.1-8b", "deepseek-v3", "gpt-oss-120b"])
-def test_nothing_breaks_on_other_models(model: str) -> None:
-    assert len(holding.verdicts(model, optimizer="sgd", seq_len=2048, precision="fp8")) == len(
-        chips.all_chips()
-    )
-
-
-def test_smaller_optimizers_need_no_more_chips() -> None:
-    from training_moat.catalog import models
-
-    shape = models.model("llama3.1-70b")
-    full, lean = (
-        holding.training_need(shape, optimizer=name).bytes_per_chip
-        for name in ("adamw", "adam8bit")
-    )
-    assert (lean <= full).all()
+from training_moat.inquiry import networking
 
 
 def test_collectives_meet_their_target_by_kind() -> None:

@@ -24,6 +24,8 @@ SEEDS = {
     "experiment_low_precision": REFERENCE_SEEDS,
     "experiment_low_precision_replication": REPLICATION_SEEDS,
 }
+SPREAD_NATS = 0.06
+"""Twice the largest difference between processors, kernels and threads that was seen (0.03 nats, in four bits)."""
 DIFFERENT = set()
 """Hypotheses on which the stored replication differs from the reference."""
 
@@ -65,9 +67,15 @@ def test_both_sets_were_made_with_the_same_code_and_no_seed_was_seen_before():
     assert all(one[part] == other[part] for part in ("versions", "corpus_sha256", "thresholds"))
 
 
+@pytest.fixture(scope="module")
+def here():
+    """How this process's arithmetic rounds."""
+    return experiment.probe()
+
+
 @pytest.mark.parametrize("name", SEEDS)
-def test_runs_of_the_manifest_made_again_are_the_stored_rows(name):
-    """A small sample, bit for bit as stored; on another processor or NumPy only close (its sums round differently)."""
+def test_runs_of_the_manifest_made_again_are_the_stored_rows(name, here):
+    """A small sample: bit for bit where the probe says that sums round as they did, else close."""
     _, design = experiment.stored_design(manifest(name))
     rows = {key(row): row for row in tables.load(name).itertuples()}
     sample = [
@@ -89,12 +97,8 @@ def test_runs_of_the_manifest_made_again_are_the_stored_rows(name):
     assert [row["diverged"] for row in made] == [
         str(rows[run.key].diverged).lower() for run in sample
     ]
-    here = {"numpy": np.__version__, "processor": experiment.processor()}
-    same = here == {
-        "numpy": read(name)["versions"]["numpy"],
-        "processor": read(name)["machine"]["processor"],
-    }
-    np.testing.assert_allclose(again, stored, rtol=0, atol=0 if same else 0.02)
+    same = here == read(name)["probe_sha256"]
+    np.testing.assert_allclose(again, stored, rtol=0, atol=0 if same else SPREAD_NATS)
 
 
 def test_the_replication_agrees_verdict_by_verdict():

@@ -116,13 +116,18 @@ def test_what_does_not_fit_says_so_and_what_queues_too() -> None:
     assert crowded["memory_gib"]["total"] < 80
 
 
-def test_streaming_from_the_slow_tier_is_said() -> None:
-    found = answer(chip="wse-3", chips=1, tp=1, precision=None, software=None)
+def test_reading_from_the_slow_tier_is_said() -> None:
+    common = {"chip": "sn40l", "tp": None, "precision": None, "software": None}
+    found = answer(**common, chips=1)
     assert found["fits"] and any("DDR" in note for note in found["notes"])
-    assert (
-        found["tpot_s"]
-        > 10 * answer(chip="wse-3", chips=4, tp=4, precision=None, software=None)["tpot_s"]
+    assert found["tpot_s"] > 5 * answer(**common, chips=4)["tpot_s"]
+
+
+def test_wafers_serve_from_their_own_memory_alone() -> None:
+    one, many = (
+        answer(chip="wse-3", chips=n, tp=None, software=None, precision=None) for n in (1, 4)
     )
+    assert not one["fits"] and many["fits"] and many["plan"]["pp"] == 4
 
 
 def test_more_precision_bytes_more_batch_and_longer_prompts_are_slower() -> None:

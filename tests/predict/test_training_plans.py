@@ -30,12 +30,12 @@ FAULTS = [
     ({"tp": 3}, "tp=3 makes 3 chips, but chips is 8"),
     ({"cp": 3}, "cp=3 makes 3 chips, but chips is 8"),
     (
-        GPT3 | {"pp": 7, "chips": 56},
-        "no plan is possible: the layers do not divide over pp x virtual_stages",
+        GPT3 | {"pp": 97, "chips": 97, "global_batch": 97},
+        "no plan is possible: pp x virtual_stages is above the number of layers",
     ),
     (
-        GPT3 | {"pp": 8, "virtual_stages": 5, "chips": 64},
-        "the layers do not divide over pp x virtual_stages",
+        GPT3 | {"pp": 8, "virtual_stages": 13, "chips": 64},
+        "pp x virtual_stages is above the number of layers",
     ),
     (
         GPT3 | {"tp": 5, "chips": 40},
@@ -65,7 +65,7 @@ FAULTS = [
     ({"chips": True}, "chips is True; expected a whole number"),
     ({"chips": NAN}, "chips is nan; expected a whole number"),
     ({"chips": INFINITY}, "chips is inf; expected a whole number"),
-    ({"chips": 10**18}, "no plan divides 1000000000000000000 chips"),
+    ({"chips": 10**18}, "chips is 1e+18; expected 1 or more, at most"),
     ({"seq_len": 0}, "seq_len is 0; expected 1 or more"),
     ({"global_batch": -1}, "global_batch is -1; expected 1 or more"),
     ({"micro_batch": 0}, "micro_batch is 0; expected 1 or more"),
@@ -157,6 +157,7 @@ def test_gaps_are_filled_and_said():
         ("v100", "fp16", "megatron-2021"),
         ("tpu-v5e", "bf16", "maxtext"),
         ("gaudi2", "bf16", "other"),
+        ("sn40l", "bf16", "other"),
         ("mi300x", "bf16", "megatron-core"),
     ],
 )

@@ -1,12 +1,14 @@
 """The cache key changes with everything that can change a result, and with nothing else."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from training_moat.press import caching
+from training_moat.press import building, caching
+from training_moat.press.scenarios import Request
 
 
 @pytest.fixture
@@ -76,20 +78,86 @@ def test_stored_outputs_press_and_bytecode_do_not_count(copy):
 
 
 def test_only_the_newest_copies_are_kept(tmp_path, monkeypatch):
-    import os
-
     monkeypatch.setattr(caching, "CACHE", tmp_path)
     for number in range(6):
-        path = tmp_path / f"c-{number:016d}.ipynb"
+        path = tmp_path / f"c-{number:016d}-{number:016d}.ipynb"
         path.write_text("")
         os.utime(path, (number, number))
-    (tmp_path / "c-d-0000000000000000.ipynb").write_text("")
+    other = tmp_path / f"c-d-{0:016d}-{0:016d}.ipynb"
+    other.write_text("")
     caching.forget_others("c", keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "c-0000000000000004.ipynb",
-        "c-0000000000000005.ipynb",
-        "c-d-0000000000000000.ipynb",
-    ]
+    kept = {f"c-{number:016d}-{number:016d}.ipynb" for number in (4, 5)}
+    assert {path.name for path in tmp_path.iterdir()} == kept | {other.name}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and a run in a folder beside it."""
+    monkeypatch.setattr(caching, "CACHE", tmp_path / "cache")
+    executed = tmp_path / "c.ipynb"
+    executed.write_text('{"cells": []}')
+    return executed
+
+
+def test_a_stored_run_comes_back_as_it_was(cache, tmp_path):
+    assert not caching.recall("c", "k" * 64, tmp_path / "new" / "c.ipynb")
+    caching.store("c", "k" * 64, cache)
+    assert caching.recall("c", "k" * 64, tmp_path / "new" / "c.ipynb")
+    assert (tmp_path / "new" / "c.ipynb").read_bytes() == cache.read_bytes()
+    assert not caching.recall("c", "l" * 64, tmp_path / "other.ipynb")
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"cells": [1]}', b'{"cel'])
+def test_a_damaged_copy_is_thrown_away(damage, cache, tmp_path):
+    caching.store("c", "k" * 64, cache)
+    (stored,) = (tmp_path / "cache").iterdir()
+    stored.write_bytes(damage)
+    assert not caching.recall("c", "k" * 64, tmp_path / "new.ipynb")
+    assert not stored.exists() and not (tmp_path / "new.ipynb").exists()
+
+
+def test_an_edit_that_was_taken_back_shows_in_the_state(copy):
+    table = copy / "data/chips.csv"
+    before, kept = caching.file_states(caching.run_files()), table.stat()
+    table.write_text("id\nb\n")
+    table.write_text("id\na\n")
+    os.utime(table, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert table.stat().st_mtime_ns == kept.st_mtime_ns
+    assert caching.file_states(caching.run_files()) != before
+
+
+def edited_while_running(copy, monkeypatch, times):
+    """Let a pretended run write the table it reads, in the first `times` runs; returns what was stored."""
+    runs = []
+
+    def execute(missing, done):
+        for job in missing:
+            runs.append(job.chapter)
+            text = (copy / "data/chips.csv").read_text()
+            if len(runs) <= times:
+                (copy / "data/chips.csv").write_text(f"id\n{len(runs)}\n")
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            job.target.write_text(json.dumps({"saw": text}))
+            done(job)
+        return []
+
+    monkeypatch.setattr(caching, "CACHE", copy / "cache")
+    monkeypatch.setattr(building, "execute_all", execute)
+    return runs
+
+
+def test_a_table_written_during_a_run_does_not_poison_the_cache(copy, monkeypatch, tmp_path):
+    runs = edited_while_running(copy, monkeypatch, times=1)
+    wanted = Request({"c": {}})
+    building.executed(wanted, tmp_path / "one")
+    assert not list((copy / "cache").glob("*")), (
+        "nobody knows which state of the table this run saw"
+    )
+    (copy / "data/chips.csv").write_text("id\na\n")
+    copies = building.executed(wanted, tmp_path / "two")
+    assert runs == ["c", "c"] and "id\\na" in copies["c"].read_text()
+    building.executed(wanted, tmp_path / "three")
+    assert runs == ["c", "c"], "the second run was stored"
 
 
 def test_a_missing_notebook_is_an_error_not_a_key(copy):

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from training_moat.core.errors import InputError
-from training_moat.press import notebooks, scenarios, site
+from training_moat.press import notebooks, pages, scenarios, site
 from training_moat.press.failures import WorkFailed
 
 
@@ -63,7 +63,7 @@ def test_the_page_folds_code_and_marks_the_first_sentence_as_the_answer():
             "execute_result", {"text/markdown": "So.", "text/plain": "So."}
         )
         cells.append(nbformat.v4.new_code_cell(f"say({number})", outputs=[sentence]))
-    page = site.page_copy(nbformat.v4.new_notebook(cells=cells))
+    page = pages.page_copy(nbformat.v4.new_notebook(cells=cells))
     assert [cell.metadata["tags"] for cell in page.cells] == [
         ["remove-cell"],
         ["remove-cell"],
@@ -92,3 +92,31 @@ def test_a_page_that_loads_from_another_host_is_found(tmp_path):
     ):
         (tmp_path / f"bad{number}.html").write_text(bad)
     assert len(site.other_hosts(tmp_path)) == 3
+
+
+def test_a_run_leaves_no_path_clock_or_version_in_what_is_published():
+    notebook = made(outputs=[shown("2", "AAAA")])
+    notebook.cells.insert(
+        1, nbformat.v4.new_code_cell("a = 2", metadata={"tags": ["injected-parameters"]})
+    )
+    notebook.metadata["papermill"] = {"input_path": "/home/somebody/chapters/c.ipynb"}
+    notebook.metadata["language_info"] = {"name": "python", "version": "3.11.2"}
+    notebook.cells[2].metadata["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00"}
+    published = notebooks.published(notebook)
+    text = nbformat.writes(published)
+    assert not any(word in text for word in ("somebody", "papermill", "3.11.2", "2026", "iopub"))
+    assert published.cells[1].id == "injected-01"
+
+
+def test_computed_words_are_inert_on_a_page_whoever_wrote_them():
+    data = {"text/markdown": "a <img src=x> ![x](http://evil.example/x.png)", "text/plain": "a"}
+    cell = nbformat.v4.new_code_cell(
+        "say()", outputs=[nbformat.v4.new_output("display_data", data)]
+    )
+    page = pages.page_copy(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import x"), cell])
+    )
+    assert (
+        page.cells[1].outputs[0].data["text/markdown"]
+        == "a \\<img src=x> !\\[x](http://evil.example/x.png)"
+    )

@@ -5,6 +5,7 @@ import json
 import pytest
 from calling import moat, one_sentence
 
+from training_moat import cli
 from training_moat.press.verbs import predict
 
 CASE = {
@@ -75,3 +76,101 @@ def test_the_command_answers_training_and_says_what_is_wrong():
 def test_a_wrong_call_is_one_sentence(tmp_path):
     assert "expected 'training' or 'serving'" in one_sentence(moat("predict", "trainng"))
     assert "no file" in one_sentence(moat("predict", "serving", tmp_path / "none.jsonl"))
+
+
+def answered(
+    capsys, lines, predicted=lambda cases: [{"id": case["id"], "ok": True} for case in cases]
+):
+    """Status and answers of the verb to lines, with a predictor of the test's own."""
+    status = predict._answer(iter(lines), predicted)
+    return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_line_of_any_kind_costs_one_line(capsys):
+    lines = [
+        '{"id": 1}',
+        '{"id": 2, "x": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"id": 3, "x": ' + "9" * 5000 + "}",
+        '{"id": 4, "x": 1e999}',
+        '{"id": 5}',
+    ]
+    status, answers = answered(capsys, lines)
+    assert status == 1 and [answer["ok"] for answer in answers] == [True, False, False, False, True]
+    assert all(len(answer["error"]) < 300 for answer in answers if not answer["ok"])
+
+
+def test_a_case_that_brings_the_batch_down_costs_one_line(capsys):
+    def predicted(cases):
+        if any(case["id"] == 2 for case in cases):
+            raise OverflowError("x" * 5000)
+        return [{"id": case["id"], "ok": True} for case in cases]
+
+    status, answers = answered(capsys, ['{"id": 1}', '{"id": 2}', '{"id": 3}'], predicted)
+    assert status == 1 and [answer["ok"] for answer in answers] == [True, False, True]
+    assert "OverflowError" in answers[1]["error"] and len(answers[1]["error"]) < 300
+
+
+def test_an_answer_that_json_cannot_hold_is_an_error_of_its_line(capsys):
+    values = iter([1.0, float("inf"), float("nan")])
+    status, answers = answered(
+        capsys,
+        ['{"id": 1}', '{"id": [2]}', '{"id": 3}'],
+        lambda cases: [{"id": case["id"], "ok": True, "mfu": next(values)} for case in cases],
+    )
+    assert status == 1 and [answer["ok"] for answer in answers] == [True, False, False]
+    assert "no finite answer" in answers[1]["error"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_of_other_editors_are_read(encoding, tmp_path, capsys):
+    path = tmp_path / "cases.jsonl"
+    path.write_text(json.dumps({"id": "größer", **CASE}), encoding=encoding)
+    assert cli.main(["predict", "training", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == "größer"
+    path.write_bytes(b'{"id": "gr\xf6\xdfer"}')
+    assert cli.main(["predict", "training", str(path)]) == 2
+    assert "expected UTF-8 text" in capsys.readouterr().err
+
+
+def test_verbs_that_look_at_the_tables_take_a_scenario(tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text("chips: {falcon-1: {base: h100 SXM5, hbm_gb: 288, name: Falcon One}}")
+    (tmp_path / "cases.jsonl").write_text(json.dumps({**CASE, "chip": "falcon one"}))
+    given = ["--scenario", str(path)]
+    assert cli.main(["predict", "training", str(tmp_path / "cases.jsonl"), *given]) == 0
+    assert cli.main(["chips", "falcon", *given]) == 0 and cli.main(["models", "llama", *given]) == 0
+    capsys.readouterr()
+    search = ["search", "--model", "llama3.1-405b", "--chip", "falcon-1", "--chips"]
+    assert cli.main([*search, "1024", *given]) == 0
+    assert "90%_range" in capsys.readouterr().out.splitlines()[0]
+    assert cli.main([*search, "8", *given]) == 1
+    assert capsys.readouterr().out.startswith("nothing fits: the least found is ")
+    assert cli.main(["chips", "falcon"]) == 2, "the scenario is not left behind"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["chips", "x" * 5000],
+        ["x" * 5000],
+        ["run", "memory", "--" + "x" * 5000],
+        ["run", "a\nb" * 900],
+        ["run", "memory", "-p", "y\n" * 900],
+        ["build", "--scenario", "z/" * 900],
+        ["build", "--out", "z" * 5000],
+        ["check", "--root", "q" * 5000],
+        ["search", "--model", "m" * 5000, "--chip", "h100-sxm", "--chips", "8"],
+        ["search", "--model", "m", "--chip", "h100-sxm", "--chips", "9" * 5000],
+        ["predict", "training", "q" * 5000],
+        ["experiment", "e" * 5000],
+        ["experiment", "low-precision", "--manifest", "m" * 5000],
+    ],
+)
+def test_a_message_is_one_short_line_whatever_was_pasted(call, capsys):
+    try:
+        status = cli.main(call)
+    except SystemExit as stop:
+        status = stop.code
+    said = capsys.readouterr()
+    assert status == 2 and said.out == ""
+    assert said.err.count("\n") == 1 and len(said.err) <= 300

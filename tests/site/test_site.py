@@ -1,32 +1,18 @@
 """Every page in a real browser, from a local server, with the network blocked: it loads, draws, fits and turns dark."""
 
-import os
-import shutil
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urldefrag, urljoin
+import gzip
+from functools import cache
+from urllib.parse import urldefrag
 
 import pytest
+from browsing import Visit, served
 
 from training_moat.press import building, notebooks, site
 from training_moat.press.folders import ROOT
 
 pytestmark = pytest.mark.slow
 PAGES = [f"{page}.html" for page in notebooks.toc_pages()]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-CHARTS = """() => [...document.querySelectorAll('.moat-chart')].map(chart => ({
-    id: chart.id, theme: chart.dataset.drawn || null, width: chart.clientWidth, inner: chart.querySelector('svg')?.getBoundingClientRect().width ?? 0,
-    marks: chart.querySelectorAll('svg .mark-rect path, svg .mark-symbol path, svg .mark-line path, svg .mark-rule line, svg .mark-area path').length,
-    words: chart.getAttribute('aria-label') || '',
-}))"""
+NOTEBOOKS = [page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists()]
 
 
 @pytest.fixture(scope="module")
@@ -37,83 +23,8 @@ def built():
 
 @pytest.fixture(scope="module")
 def address(built):
-    handler = partial(SimpleHTTPRequestHandler, directory=str(built))
-    handler.log_message = lambda *_: None
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        reason = (
-            "no Chromium on this machine; `apt-get install chromium` lets this test open every page"
-        )
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """One page opened in a window of its own, with everything that went wrong."""
-
-    def __init__(self, browser, address, page, width, height=900, scheme="light"):
-        self.troubles: list[str] = []
-        self.context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
-        )
-        self.context.route("**/*", lambda route: self._local(route, address))
-        self.tab = self.context.new_page()
-        self.tab.on(
-            "console",
-            lambda message: (
-                message.type == "error" and self.troubles.append(f"console: {message.text}")
-            ),
-        )
-        self.tab.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
-        self.tab.on("requestfailed", lambda request: self.troubles.append(f"failed: {request.url}"))
-        self.tab.on(
-            "response",
-            lambda response: (
-                response.status >= 400
-                and self.troubles.append(f"{response.status}: {response.url}")
-            ),
-        )
-        self.tab.goto(urljoin(address, page), wait_until="load")
-
-    def _local(self, route, address):
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.troubles.append(f"another host: {route.request.url}")
-            route.abort()
-
-    def charts(self, theme):
-        """Charts of the page once all are drawn in a theme."""
-        self.tab.wait_for_function(
-            f"[...document.querySelectorAll('.moat-chart')].every(c => c.dataset.drawn === '{theme}')",
-            timeout=20_000,
-        )
-        return self.tab.evaluate(CHARTS)
-
-    def overflow(self):
-        """Pixels by which the page is wider than the window."""
-        return self.tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.context.close()
+    with served(built) as where:
+        yield where
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -141,9 +52,78 @@ def test_a_page_fits_a_phone_in_the_dark(browser, address, page):
         assert all(chart["inner"] <= chart["width"] + 2 for chart in charts), charts
 
 
-def test_charts_follow_the_theme_switch(browser, address):
-    page = next(page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists())
+PRINTED = """() => {
+    const shown = element => element.getClientRects().length > 0;
+    const wide = document.documentElement.clientWidth + 1;
+    return {
+        live: [...document.querySelectorAll('.moat-chart')].filter(shown).length,
+        paper: [...document.querySelectorAll('img.moat-print')].filter(shown).length,
+        figures: document.querySelectorAll('.moat-figure').length,
+        cut: [...document.querySelectorAll('.moat-scroll td')].filter(cell => shown(cell) && cell.getBoundingClientRect().right > wide).length,
+        scrolling: [...document.querySelectorAll('.moat-scroll')].filter(box => box.scrollHeight > box.clientHeight + 2 && getComputedStyle(box).overflowY !== 'visible').length,
+    };
+}"""
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_paper_shows_each_figure_once_and_cuts_no_table(browser, address, page):
+    with Visit(browser, address, page, 700) as visit:  # an A4 page without its margins
+        visit.charts("light")
+        visit.tab.emulate_media(media="print")
+        found = visit.tab.evaluate(PRINTED)
+    figures = found.pop("figures")
+    assert found == {"live": 0, "paper": figures, "cut": 0, "scrolling": 0}
+
+
+@cache
+def packed(file):
+    """Bytes of a file as a server would send it."""
+    return len(gzip.compress(file.read_bytes(), 6))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_weighs_less_than_a_megabyte(browser, address, built, page):
     with Visit(browser, address, page, 1280) as visit:
+        visit.charts("light")
+        loaded = {request.removeprefix(address).split("?")[0] for request in visit.loaded}
+    names = {name.rsplit("/", 1)[-1] for name in loaded}
+    assert ("vega-bundle.js" in names) == (
+        "data-chart=" in (built / page).read_text(encoding="utf-8")
+    )
+    assert sum(packed(built / name) for name in loaded) < 1_000_000
+
+
+def test_a_figure_can_be_taken_away(browser, address):
+    page = NOTEBOOKS[0]
+    chapter = page.split("/")[-1].removesuffix(".html")
+    with Visit(browser, address, page, 1280) as visit:
+        visit.charts("light")
+        for form, start in (("svg", b"<svg"), ("png", b"\x89PNG")):
+            button = visit.tab.get_by_role("button", name=f"{form.upper()} of figure 1").first
+            with visit.tab.expect_download() as waiting:
+                button.click()
+            assert waiting.value.suggested_filename.endswith(f"-figure-1.{form}")
+            assert waiting.value.suggested_filename.startswith(chapter)
+            assert waiting.value.path().read_bytes().startswith(start)
+        names = visit.tab.evaluate(
+            "[...document.querySelectorAll('.moat-download')].map(a => a.download)"
+        )
+        assert names and all(name.startswith(f"{chapter}-") for name in names)
+        assert visit.tab.locator("#figure-1 .moat-here").get_attribute("href") == "#figure-1"
+        assert visit.troubles == []
+
+
+def test_the_site_says_what_it_is(built):
+    text = (built / PAGES[0]).read_text(encoding="utf-8")
+    for tag in ('name="description"', 'property="og:title"', 'property="og:description"'):
+        assert tag in text
+    assert (built / "404.html").is_file() and (built / "robots.txt").is_file()
+    assert (built / "index.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(built.rglob("*.map")) == []
+
+
+def test_charts_follow_the_theme_switch(browser, address):
+    with Visit(browser, address, NOTEBOOKS[0], 1280) as visit:
         assert visit.charts("light")
         visit.tab.evaluate("document.documentElement.dataset.theme = 'dark'")
         assert visit.charts("dark")

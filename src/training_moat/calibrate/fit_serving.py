@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
@@ -9,18 +11,19 @@ from scipy.optimize import least_squares
 from training_moat.calibrate import measured_serving
 from training_moat.catalog import chips, models
 from training_moat.core import serving_step
+from training_moat.predict.serving import MEASURED_SOURCES
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
+    FIXED,
+    KV_PRECISION,
     OF_ENGINE,
     OF_FAMILY,
     OF_PAIR,
     SHARES,
+    SPECULATIVE,
     START,
     Constants,
 )
-
-KV_PRECISION = "bf16"
-"""Engines keep the cache in 16 bit unless told otherwise; the sources do not say otherwise."""
 
 GENERIC_SPREAD = 0.7
 """Prior standard deviation (in logarithms) of a generic constant about its start."""
@@ -30,11 +33,14 @@ FACTOR_SPREAD = {
     "matmul_efficiency": 0.35,
     "kv_efficiency": 0.35,
     "prefill_share": 0.35,
+    "tokens_per_step": 0.4,
 }
 """Prior standard deviation of a family's or engine's factor about one; overheads vary more."""
 
 OVERHEAD_SPREAD = 0.7
-IDEAL = {name: 1.0 for name in (*SHARES, "prefill_share", "copy_coupling")} | {"kv_reread": 0.0}
+IDEAL = {name: 1.0 for name in (*SHARES, *FIXED, "prefill_share", "copy_coupling")} | {
+    "kv_reread": 0.0
+}
 """Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
 FIRST_TOKEN_WEIGHT = 0.15
 """Weight of times to first token beside times per token: they hold queueing the rows do not describe."""
@@ -44,9 +50,13 @@ KNOWLEDGE = ("measured", "family", "generic")
 """What a fit knows of a chip and engine, most first."""
 MANY_ROWS = 150
 """Rows from which on a model is held out in turn."""
-HELD_OUT_STRIDE = 4
-HELD_OUT_EVALUATIONS = 4
-"""Held-out fits take every fourth row and fewer steps: their constants move by less than their spread."""
+LEAVING_STEPS = 6
+"""Steps by which a fit is moved off the rows held out."""
+REFRESHED_SHARE = 0.1
+"""Share of the rows from which on the slopes are computed anew half-way off them."""
+DAMPINGS = (0.0, 0.1, 1.0, 10.0)
+LARGEST_STEP = 0.7
+"""No step moves a constant by more, in logarithms."""
 EVALUATIONS = 15
 """Steps of the fit; the error changes in the fourth digit afterwards."""
 OUTLIER = 0.2
@@ -103,9 +113,11 @@ def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
     ideal = Constants({("generic", "all", name): IDEAL.get(name, 0.0) for name in START})
     floor = np.zeros(len(rows))
     for batch in batches(questions(rows)):
-        step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
+        sheet = replace(batch, bandwidth_cap=np.ones(len(batch.positions)))
+        step = evaluate(sheet, ideal.resolve(batch.families, batch.engines)).step
         floor[batch.positions] = step.weights + step.kv_cache
-    return floor > rows["seconds_per_token"].to_numpy()
+    too_fast = floor > rows["seconds_per_token"].to_numpy()
+    return too_fast & ~rows["software"].isin(SPECULATIVE).to_numpy()
 
 
 def usable_rows() -> pd.DataFrame:
@@ -115,8 +127,9 @@ def usable_rows() -> pd.DataFrame:
 
 
 def row_weights(rows: pd.DataFrame) -> np.ndarray:
-    """Weights by which a combination of model, chip and engine counts as the root of its rows."""
-    size = rows.groupby(["model", "chip", "software"])["batch"].transform("size").to_numpy()
+    """Weights by which a combination of source, model, chip and engine counts as the root of its rows."""
+    key = ["source", "model", "chip", "software"]
+    size = rows.groupby(key)["batch"].transform("size").to_numpy()
     weight = size**-0.25
     return weight / np.sqrt(np.mean(weight**2))
 
@@ -131,10 +144,15 @@ def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
         }
     )
     return (
-        [("generic", "all", name) for name in START]
+        [("generic", "all", name) for name in START if name not in FIXED]
         + [("port", key, name) for key in ports for name in OF_PAIR]
         + [("family", key, name) for key in families for name in OF_FAMILY]
-        + [("software", key, name) for key in engines for name in OF_ENGINE]
+        + [
+            ("software", key, name)
+            for key in engines
+            for name in OF_ENGINE
+            if name not in FIXED or key in SPECULATIVE
+        ]
     )
 
 
@@ -230,41 +248,88 @@ def fit(
 
 
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """What is held out in turn: each source, each chip, each chip family, each model with many rows."""
+    """What is held out in turn: each source, each chip, each chip family, each model with many rows; what would leave
+    the same rows out as one before it, once."""
     family = rows["chip"].map(lambda name: chips.chip(name).family)
-    held = {
-        f"source {name}": (rows["source"] == name).to_numpy() for name in rows["source"].unique()
-    }
-    held |= {f"chip {name}": (rows["chip"] == name).to_numpy() for name in rows["chip"].unique()}
     many = [name for name, count in rows["model"].value_counts().items() if count >= MANY_ROWS]
-    held |= {f"model {name}": (rows["model"] == name).to_numpy() for name in many}
-    return held | {f"family {name}": (family == name).to_numpy() for name in family.unique()}
+    held = {f"source {name}": rows["source"] == name for name in sorted(rows["source"].unique())}
+    held |= {f"family {name}": family == name for name in sorted(family.unique())}
+    held |= {f"chip {name}": rows["chip"] == name for name in sorted(rows["chip"].unique())}
+    held |= {f"model {name}": rows["model"] == name for name in sorted(many)}
+    different = {mask.to_numpy().tobytes(): name for name, mask in reversed(held.items())}
+    return {name: held[name].to_numpy() for name in held if name in different.values()}
+
+
+def support(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
+    """What `known` rows tell of each row asked: `measured` where two sources or more timed its engine on its chip,
+    `family` where any timed its chip or its chip's family, else `generic`."""
+    sources = known.groupby(["chip", "software"])["source"].nunique()
+    pairs = set(sources[sources >= MEASURED_SOURCES].index)
+    families = {chips.chip(chip).family for chip in known["chip"].unique()}
+    return [
+        "measured"
+        if (row.chip, row.software) in pairs
+        else "family"
+        if chips.chip(row.chip).family in families
+        else "generic"
+        for row in asked.itertuples()
+    ]
+
+
+class _Leaving:
+    """Fits that never saw some rows, found from the full fit in a few steps: the slopes of the rows that stay are those
+    of the full fit (Gauss-Newton with a frozen Jacobian), only the residuals and the priors are evaluated anew."""
+
+    def __init__(self, rows: pd.DataFrame, constants: Constants) -> None:
+        self.problem = _Problem(rows)
+        self.logs = np.log([constants.values.get(key, 1.0) for key in self.problem.keys])
+        self.slopes = self.problem.jacobian(self.logs)[: 2 * len(rows)]
+
+    def _cost(self, logs: np.ndarray, kept: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        rows, priors = (self.problem.row_residuals(logs)[kept], self.problem.prior_residuals(logs))
+        return float(rows @ rows + priors @ priors), rows, priors
+
+    def without(self, mask: np.ndarray) -> Constants:
+        """The constants fitted to the rows outside `mask`."""
+        kept = np.tile(~mask, 2)
+        slopes = self.slopes[kept]
+        # What no row is left to speak of goes back to its prior.
+        logs = np.where(np.any(slopes != 0, axis=0), self.logs, self.problem.start)
+        for step in range(LEAVING_STEPS):
+            if step == LEAVING_STEPS // 2 and mask.mean() > REFRESHED_SHARE:
+                slopes = self.problem.jacobian(logs)[: 2 * len(mask)][kept]
+            logs = self._stepped(logs, kept, slopes)
+        return Constants(dict(zip(self.problem.keys, np.exp(logs), strict=True)))
+
+    def _stepped(self, logs: np.ndarray, kept: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """One step downhill, damped as far as it takes (Levenberg 1944; Marquardt 1963)."""
+        cost, rows, priors = self._cost(logs, kept)
+        pull = (self.problem.prior_residuals(logs + STEP) - priors) / STEP
+        curvature = slopes.T @ slopes + np.diag(pull**2 + STEP)
+        downhill = -(slopes.T @ rows + pull * priors)
+        for damping in DAMPINGS:
+            damped = curvature + damping * np.diag(np.diag(curvature))
+            move = np.clip(np.linalg.solve(damped, downhill), -LARGEST_STEP, LARGEST_STEP)
+            if self._cost(logs + move, kept)[0] < cost:
+                return logs + move
+        return logs
 
 
 def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
-    """Each row predicted by constants fitted without its source, its chip, its chip family.
+    """Each row predicted by constants fitted without its source, its chip, its chip family, its model.
 
     Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew: measured, family,
-    generic, as in `serving.level`) and `predicted`. Every fourth row is fitted, from the full fit's constants.
+    generic, as in `serving.level`) and `predicted`.
     """
+    leaving = _Leaving(rows, constants)
     parts = []
     for name, mask in splits(rows).items():
         if mask.all():
             continue
-        known = rows[~mask].iloc[::HELD_OUT_STRIDE].reset_index(drop=True)
-        without = fit(known, start=constants, evaluations=HELD_OUT_EVALUATIONS)
         left = rows[mask].reset_index(drop=True)
-        pairs = set(zip(known["chip"], known["software"]))
-        families = {chips.chip(chip).family for chip in known["chip"].unique()}
-        level = [
-            "measured"
-            if (row.chip, row.software) in pairs
-            else "family"
-            if chips.chip(row.chip).family in families
-            else "generic"
-            for row in left.itertuples()
-        ]
-        parts.append(left.assign(held=name, level=level, predicted=predict(left, without)))
+        level = support(rows[~mask], left)
+        seconds = predict(left, leaving.without(mask))
+        parts.append(left.assign(held=name, level=level, predicted=seconds))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -272,11 +337,10 @@ def intervals(tested: pd.DataFrame) -> pd.DataFrame:
     """Quantiles of measured over predicted by level, over everything that was held out (split conformal
     prediction, Lei et al. 2018, with the held-out folds as calibration set).
 
-    Sources, chips, families and models held out weigh alike as kinds, so that the many models do not hide how
-    far sources differ. A level that knows less is never given a narrower interval.
+    Sources weigh by the square root of their rows, as in the fit of training, so that one long table does not set the
+    width alone. A level that knows less is never given a narrower interval.
     """
-    kind = tested["held"].str.split(" ").str[0]
-    weight = 1 / tested.groupby(["level", kind])["batch"].transform("size")
+    weight = tested.groupby(["level", "source"])["batch"].transform("size") ** -0.5
     found = {}
     for level in [level for level in KNOWLEDGE if (tested["level"] == level).any()]:
         own = tested[tested["level"] == level]
@@ -324,9 +388,10 @@ def table(date: str, start: Constants | None = None) -> pd.DataFrame:
         used = about[level] == key
         records.append(_record(level, key, name, value, rows[used], error[used], date))
     for (chip, engine), group in rows.groupby(["chip", "software"]):
-        records.append(
-            _record("pair", f"{chip}/{engine}", "rows", len(group), group, error[group.index], date)
-        )
+        for name, count in (("rows", len(group)), ("sources", group["source"].nunique())):
+            records.append(
+                _record("pair", f"{chip}/{engine}", name, count, group, error[group.index], date)
+            )
     tested = held_out(rows, constants)
     wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
     for level, row in intervals(tested).iterrows():

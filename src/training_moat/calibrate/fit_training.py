@@ -8,23 +8,20 @@ how they differ, so that no long table decides alone. There is no constant per r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares
 
+from training_moat.calibrate.fit_stage import Stage, as_constants
 from training_moat.calibrate.measured_training import Rows, families
-from training_moat.calibrate.priors import GENERIC_PRIORS, SHARES, STAGE_OF_CONSTANT, Key, prior
-from training_moat.calibrate.random_effects import Split, robust, robust_slope
+from training_moat.calibrate.priors import GENERIC_PRIORS, STAGE_OF_CONSTANT, THIN_STACK, Key, prior
+from training_moat.calibrate.random_effects import Split
 from training_moat.catalog import chips as chip_catalog
-from training_moat.core.fabrics import Fabric
-from training_moat.core.machine import Chip
-from training_moat.core.training_step import Node, StepTime, step_time
-from training_moat.predict import training_constants as known
-from training_moat.predict.training_constants import WIDTH_OF_FORMAT, Constants
+from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK
+from training_moat.predict.training_constants import Constants, support_name, width_of
 
 NOISE = {1: 0.05, 2: 0.10, 3: 0.15}
 """Scatter of log step times inside one source's runs on one chip, by stage of the fit (see `stages`): well-trodden
@@ -33,22 +30,10 @@ SOURCE_NOISE = {1: 0.06, 2: 0.12, 3: 0.15}
 """Scatter of whole sources about each other: tuning, clocks, power limits, dates."""
 MOSTLY = 0.8
 """Share of a stack's dense runs beyond which it belongs to the chips they ran on."""
+DEFAULT_RELEASE = 2025.5
+"""Year that stands for the middle of the releases where no run trained experts."""
 DIFFERENCE = 1e-6
 """Step in the logarithm of a constant for its finite differences."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows whose chips share the shape of their networks: timed in one call.
-
-    `kinds` are the distinct (chip, format, stack) triples, `which` the kind of every row.
-    """
-
-    index: np.ndarray
-    rows: Rows
-    node: Node
-    kinds: list[tuple[Chip, str, str]]
-    which: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -59,60 +44,7 @@ class Fit:
     keys: tuple[Key, ...]
     prior: dict[Key, tuple[float, float]]
     support: dict[Key, tuple[int, int]]
-
-
-def groups(rows: Rows, constants: Constants) -> list[Group]:
-    """Split rows by the topologies of their chips' links; link efficiencies come in later as constants."""
-    labels = list(
-        zip(rows.frame["chip_id"], rows.frame["format"], rows.frame["stack"], strict=True)
-    )
-    chips = chip_catalog.all_chips()
-    nodes = {label: known.node(constants, chips[label[0]], label[1]) for label in set(labels)}
-    shape = [
-        f"{nodes[label].scaleup.topology}/{nodes[label].scaleout.topology}" for label in labels
-    ]
-    found = []
-    for topology in sorted(set(shape)):
-        index = np.flatnonzero([name == topology for name in shape])
-        own = [labels[i] for i in index]
-        distinct = sorted(set(own))
-        which = np.array([distinct.index(label) for label in own])
-        mask = np.zeros(len(labels), bool)
-        mask[index] = True
-        node = _stack([nodes[label] for label in distinct], which)
-        kinds = [(chips[chip], precision, stack) for chip, precision, stack in distinct]
-        found.append(Group(index, rows.take(mask), node, kinds, which))
-    return found
-
-
-def _stack(records: list[Any], which: np.ndarray) -> Any:
-    """One record whose numeric fields are arrays over rows, from one record per label."""
-    first = records[0]
-    columns: dict[str, Any] = {}
-    for name, value in vars(first).items():
-        if isinstance(value, str):
-            columns[name] = value
-        elif isinstance(value, Fabric):
-            columns[name] = _stack([getattr(record, name) for record in records], which)
-        else:
-            columns[name] = np.array([getattr(record, name) for record in records], float)[which]
-    return type(first)(**columns)
-
-
-def predict_rows(
-    rows: Rows, constants: Constants, prepared: list[Group] | None = None
-) -> np.ndarray:
-    """Predicted step seconds of every row under `constants`."""
-    seconds = np.empty(len(rows.frame))
-    for group in prepared or groups(rows, constants):
-        seconds[group.index] = _group_step(group, constants).total
-    return seconds
-
-
-def _group_step(group: Group, constants: Constants) -> StepTime:
-    each = [known.efficiency(constants, *kind) for kind in group.kinds]
-    node = known.with_efficiencies(group.node, constants)
-    return step_time(group.rows.model, group.rows.plan, node, _stack(each, group.which))
+    stages: tuple[Stage, ...] = ()
 
 
 def stages(rows: Rows) -> np.ndarray:
@@ -125,16 +57,28 @@ def stages(rows: Rows) -> np.ndarray:
     return np.where(rows.frame["experts"].to_numpy() > 0, 3, np.where(nvidia, 1, 2))
 
 
-def parameter_keys(rows: Rows) -> list[Key]:
-    """The constants that these rows can speak to, generic ones first."""
+def broad_stacks(rows: Rows) -> dict[str, set[str]]:
+    """Classes of stacks with enough sources for a factor of their own: by their `dense` runs, and by those with `experts`."""
+    found = {}
+    for name, own in (
+        ("dense", rows.frame["experts"] == 0),
+        ("experts", rows.frame["experts"] > 0),
+    ):
+        sources = rows.frame[own].groupby("stack")["source"].nunique()
+        found[name] = set(sources.index[sources >= THIN_STACK])
+    return found
+
+
+def parameter_keys(rows: Rows, broad: Mapping[str, set[str]] | None = None) -> list[Key]:
+    """The constants that these rows can speak to, generic ones first; `broad`: see `broad_stacks` (default: of these rows)."""
+    broad = broad_stacks(rows) if broad is None else broad
     frame, stage = rows.frame, stages(rows)
     keys: list[Key] = [
         ("generic", "all", name)
         for name in GENERIC_PRIORS
         if STAGE_OF_CONSTANT.get(name, 1) in stage
     ]
-    family = families(rows.frame)
-    width = frame["format"].map(WIDTH_OF_FORMAT)
+    family, width = families(rows.frame), widths(rows.frame)
     for name in sorted(family.unique()):
         keys += [
             ("family", name, "matmul"),
@@ -145,22 +89,33 @@ def parameter_keys(rows: Rows) -> list[Key]:
             ("family", name, f"matmul_{item}") for item in sorted(width[family == name].unique())
         ]
     keys += [("chip", name, "matmul") for name in sorted(frame["chip_id"].unique())]
-    keys += [
-        ("software", name, "expert")
-        for name in sorted(set(frame.loc[stage == 3, "stack"]))
-        if name != known.REFERENCE_STACK
-    ]
-    for name in sorted(set(frame["stack"]) - set(known.REFERENCE_KERNELS)):
+    return keys + _software_keys(frame, stage, broad)
+
+
+def widths(frame: pd.DataFrame) -> pd.Series:
+    """Calibrated matmul width of every row."""
+    chips = chip_catalog.all_chips()
+    pairs = zip(frame["chip_id"], frame["format"], strict=True)
+    return pd.Series([width_of(chips[chip], name) for chip, name in pairs], index=frame.index)
+
+
+def _software_keys(
+    frame: pd.DataFrame, stage: np.ndarray, broad: Mapping[str, set[str]]
+) -> list[Key]:
+    """A factor for every class of stacks with enough sources, and for every name about its class."""
+    keys: list[Key] = []
+    for name in sorted(set(frame["stack"]) - set(REFERENCE_KERNELS) - {"other"}):
+        if name in broad["dense"]:
+            keys += [("stack", name, "kernels"), ("stack", name, "matmul")]
+    for name in sorted(set(frame["label"]) - {REFERENCE_STACK, "other"}):
         keys += [("software", name, "kernels"), ("software", name, "matmul")]
+    with_experts = frame[stage == 3]
+    for name in sorted(set(with_experts["stack"]) - {REFERENCE_STACK, "other"}):
+        if name in broad["experts"]:
+            keys.append(("stack", name, "expert"))
+    for name in sorted(set(with_experts["label"]) - {REFERENCE_STACK, "other"}):
+        keys.append(("software", name, "expert"))
     return keys
-
-
-def _as_constants(values: Mapping[Key, float]) -> Constants:
-    capped = {
-        key: min(value, 1.0) if key[2] in SHARES and key[0] == "generic" else value
-        for key, value in values.items()
-    }
-    return Constants(capped)
 
 
 def fit(rows: Rows, start: Constants | None = None) -> Fit:
@@ -172,108 +127,58 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
         ("generic", "all", name): float(np.exp(prior(("generic", "all", name))[0]))
         for name in GENERIC_PRIORS
     }
-    order: list[Key] = list(values)
+    values["generic", "all", "expert_year"] = _middle_release(rows)
+    order: list[Key] = [key for key in values if key[2] != "expert_year"]
     settled: set[Key] = set()
+    solved: list[Stage] = []
     stage = stages(rows)
-    home = _home(rows, stage)
+    home, broad = _home(rows, stage), broad_stacks(rows)
     for number in (1, 2, 3):
         part = rows.take(stage == number)
-        keys = [key for key in parameter_keys(part) if key not in settled]
+        keys = [key for key in parameter_keys(part, broad) if key not in settled]
         if keys:
             spread = Split(
                 part.frame["source"] + "/" + part.frame["chip_id"],
                 NOISE[number],
                 SOURCE_NOISE[number],
             )
-            values |= _solve(part, keys, values, {} if start is None else start.values, spread)
+            problem = Stage(part, np.flatnonzero(stage == number), keys, values, spread)
+            problem.solve({} if start is None else start.values)
+            values |= problem.values(problem.solution)
+            solved.append(problem)
         settled |= {key for key in keys if number >= home.get(key[:2], 1)}
         order += [key for key in keys if key not in order]
     priors = {key: (float(np.exp(prior(key)[0])), prior(key)[1]) for key in order}
-    return Fit(_as_constants(values), tuple(order), priors, _support(order, rows))
+    found = _support(order, rows)
+    return Fit(as_constants(values), tuple(order), priors, found, tuple(solved))
+
+
+def _middle_release(rows: Rows) -> float:
+    """The date in the middle of the releases that trained experts, every source with the same weight."""
+    own = rows.frame[rows.frame["experts"] > 0]
+    if own.empty:
+        return DEFAULT_RELEASE
+    return round(float(own.groupby("source")["released"].median().median()), 2)
 
 
 def _home(rows: Rows, stage: np.ndarray) -> dict[tuple[str, str], int]:
     """The dense stage in which nearly all runs of each stack are (else the first), and in which its factors are settled:
     a compiler for TPUs is not judged by its few runs on GPUs."""
-    dense = rows.frame["stack"][stage < 3]
-    most = dense.groupby(dense).apply(
-        lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1
-    )
-    return {("software", name): number for name, number in most.items()}
-
-
-def _solve(
-    rows: Rows,
-    keys: list[Key],
-    given: Mapping[Key, float],
-    start: Mapping[Key, float],
-    split: Split,
-) -> dict[Key, float]:
-    """Values of `keys` that fit `rows` best, all other constants as `given`."""
-    median, width = (np.array(column) for column in zip(*map(prior, keys), strict=True))
-    prepared, measured = groups(rows, _as_constants(given)), np.log(rows.measured_seconds)
-    owners = _owners(keys, rows)
-
-    def errors(logs: np.ndarray) -> np.ndarray:
-        constants = _as_constants({**given, **dict(zip(keys, np.exp(logs), strict=True))})
-        return np.log(predict_rows(rows, constants, prepared)) - measured
-
-    def residuals(logs: np.ndarray) -> np.ndarray:
-        return np.concatenate([robust(split(errors(logs))), (logs - median) / width])
-
-    def slopes(logs: np.ndarray) -> np.ndarray:
-        felt = _jacobian(errors, logs, owners)
-        return np.vstack(
-            [robust_slope(split(errors(logs)))[:, None] * split(felt), np.diag(1 / width)]
+    home: dict[tuple[str, str], int] = {}
+    for level, column in (("software", "label"), ("stack", "stack")):
+        dense = rows.frame[column][stage < 3]
+        most = dense.groupby(dense).apply(
+            lambda part: int(np.mean(stage[part.index] == 2) > MOSTLY) + 1
         )
-
-    begin = np.array(
-        [
-            np.log(start[key]) if key in start else middle
-            for key, middle in zip(keys, median, strict=True)
-        ]
-    )
-    solution = least_squares(residuals, begin, slopes, max_nfev=100, xtol=1e-5, ftol=1e-6)
-    return dict(zip(keys, map(float, np.exp(solution.x)), strict=True))
-
-
-def _owners(keys: list[Key], rows: Rows) -> list[np.ndarray]:
-    """Sets of constants of which every row feels at most one, each as the index of that constant by row (-1: none).
-
-    A row feels every generic constant but only its own family's, chip's and stack's factors, so that all families'
-    factors of one name can be varied at once.
-    """
-    labels = {
-        "family": families(rows.frame),
-        "chip": rows.frame["chip_id"],
-        "software": rows.frame["stack"],
-    }
-    sets: dict[Key | tuple[str, str], np.ndarray] = {}
-    for index, (level, key, name) in enumerate(keys):
-        one = sets.setdefault((level, name), np.full(len(rows.frame), -1))
-        one[(labels[level] == key).to_numpy() if level in labels else slice(None)] = index
-    return list(sets.values())
-
-
-def _jacobian(
-    errors: Callable[[np.ndarray], np.ndarray], logs: np.ndarray, owners: list[np.ndarray]
-) -> np.ndarray:
-    """Forward differences of the rows' errors, one evaluation for each set of `_owners`."""
-    base = errors(logs)
-    matrix = np.zeros((len(base), len(logs)))
-    for owner in owners:
-        felt = np.flatnonzero(owner >= 0)
-        moved = logs.copy()
-        moved[np.unique(owner[felt])] += DIFFERENCE
-        matrix[felt, owner[felt]] = (errors(moved)[felt] - base[felt]) / DIFFERENCE
-    return matrix
+        home |= {(level, name): number for name, number in most.items()}
+    return home
 
 
 def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     """(rows, sources) that each constant was fitted on."""
     frame = rows.frame.assign(family=families(rows.frame))
-    column = {"family": "family", "chip": "chip_id", "software": "stack"}
-    width = frame["format"].map(WIDTH_OF_FORMAT)
+    column = {"family": "family", "chip": "chip_id", "software": "label", "stack": "stack"}
+    width = widths(frame)
     found: dict[Key, tuple[int, int]] = {}
     for level, key, name in keys:
         mask = (
@@ -287,28 +192,13 @@ def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
     return found
 
 
-def leave_out(rows: Rows, labels: pd.Series, start: Constants | None = None) -> np.ndarray:
-    """Predicted seconds of every row by a fit that never saw the rows with its label (source, chip or family).
-
-    `start` only saves time: where the search begins.
-    """
-    seconds = np.full(len(rows.frame), np.nan)
-    for label in sorted(labels.unique()):
-        held = (labels == label).to_numpy()
-        if held.all():
-            continue
-        fitted = fit(rows.take(~held), start).constants
-        seconds[held] = predict_rows(rows.take(held), fitted)
-    return seconds
-
-
-def as_table(fitted: Fit, intervals: pd.DataFrame, date: str) -> pd.DataFrame:
+def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.DataFrame:
     """The fit as the rows of `data/calibration_training.csv`."""
     records: list[dict[str, Any]] = []
     for key in fitted.keys:
         level, name, constant = key
         prior, width = fitted.prior[key]
-        rows, sources = fitted.support[key]
+        count, sources = fitted.support[key]
         records.append(
             {
                 "level": level,
@@ -317,12 +207,46 @@ def as_table(fitted: Fit, intervals: pd.DataFrame, date: str) -> pd.DataFrame:
                 "value": float(f"{fitted.constants.values[key]:.6g}"),
                 "prior": prior,
                 "prior_log_sd": width,
-                "rows": rows,
+                "rows": count,
                 "sources": sources,
                 "basis": GENERIC_PRIORS[constant][2]
                 if level == "generic"
-                else "shrunk towards one",
+                else "shrunk towards its class",
                 "date": date,
             }
         )
-    return pd.concat([pd.DataFrame(records), intervals.assign(date=date)], ignore_index=True)
+    records.append(
+        {
+            "level": "generic",
+            "key": "all",
+            "constant": "expert_year",
+            "value": fitted.constants.generic("expert_year"),
+            "rows": int((rows.frame["experts"] > 0).sum()),
+            "sources": int(rows.frame.loc[rows.frame["experts"] > 0, "source"].nunique()),
+            "basis": "the middle of the releases that trained experts",
+            "date": date,
+        }
+    )
+    tables = [pd.DataFrame(records), support_table(rows, date), intervals.assign(date=date)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def support_table(rows: Rows, date: str) -> pd.DataFrame:
+    """How many sources speak for each chip and family, by width of the matmuls and dense or with experts."""
+    frame = rows.frame.assign(family=families(rows.frame), width=widths(rows.frame))
+    records = []
+    for column in ("chip_id", "family"):
+        for (key, width, experts), group in frame.groupby([column, "width", frame["experts"] > 0]):
+            records.append(
+                {
+                    "level": "support",
+                    "key": key,
+                    "constant": support_name(width, experts),
+                    "value": group["source"].nunique(),
+                    "rows": len(group),
+                    "sources": group["source"].nunique(),
+                    "basis": "sources with usable runs",
+                    "date": date,
+                }
+            )
+    return pd.DataFrame(records)

@@ -15,7 +15,9 @@ from training_moat.calibrate.measured_training import (
 )
 from training_moat.calibrate.measured_training import usable as runs
 from training_moat.core.memory import TrainingMemory, training_memory
+from training_moat.core.tiers import USABLE_SHARE
 from training_moat.core.units import GB
+from training_moat.predict import software
 from training_moat.predict import training_constants as known
 from training_moat.predict.training_constants import Constants
 
@@ -54,9 +56,22 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     """The model's memory per chip for every row."""
     gradient = gradient_bytes(rows.frame)
     kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
-    master = rows.frame["stack"].isin(known.FULLY_SHARDED_STACKS).to_numpy()
+    own = rows.frame["label"].map(software.all_software())
+    master, factor, spare = (
+        own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
+        for name in ("fully_sharded", "activation_factor", "spare_layers")
+    )
     return training_memory(
-        rows.model, rows.plan, "adamw", gradient, reserve_bytes, reserve_share, kept, master
+        rows.model,
+        rows.plan,
+        "adamw",
+        gradient,
+        reserve_bytes,
+        reserve_share,
+        kept,
+        master,
+        factor,
+        spare,
     )
 
 
@@ -77,7 +92,7 @@ def fit_reserve(rows: Rows) -> tuple[float, float]:
 def runs_that_fit() -> Rows:
     """Runs of stacks with fused attention whose sources say what was recomputed: no peak was read, but they ran."""
     rows = runs()
-    stacks = ~rows.frame["stack"].isin((*known.UNFUSED_STACKS, "maxtext", "pytorch-xla"))
+    stacks = ~rows.frame["stack"].isin((*software.UNFUSED_STACKS, "maxtext", "pytorch-xla"))
     stated = rows.frame["source"].isin(RECOMPUTATION_STATED)
     return rows.take((stacks & stated).to_numpy())
 
@@ -85,7 +100,8 @@ def runs_that_fit() -> Rows:
 def fit_fused_reserve(rows: Rows) -> float:
     """Reserve bytes for stacks with fused attention: the most that lets all but `MISFITS` of the runs fit their
     chips. Their authors chose the largest micro-batch that fits, so the bound is close."""
-    return float(np.quantile(capacity_bytes(rows.frame) - predicted(rows).total, MISFITS))
+    room = USABLE_SHARE["training"] * capacity_bytes(rows.frame)
+    return max(float(np.quantile(room - predicted(rows).total, MISFITS)), 0.0)
 
 
 def comparison(constants: Constants) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from training_moat.calibrate import measured_makers
 from training_moat.catalog import tables
 
 COLUMNS = (
@@ -34,8 +35,7 @@ COLUMNS = (
 """Columns of the cleaned rows; `unusable` is blank or the reason."""
 
 FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
-"""Formats of the tables that the model has another name for (four-bit weights with 16-bit multiplication
-read as many bytes as MXFP4)."""
+"""Formats of the tables that the model has another name for."""
 
 SOFTWARE = {
     "trtllm": "trt-llm",
@@ -129,6 +129,7 @@ def bench_runs() -> pd.DataFrame:
     own = frame[
         frame["metric"].isin(["latency", "tpot_p50", "decode_latency", "user_output_speed"])
     ]
+    own = own[~measured_makers.is_makers(own)]
     metric, value = own["metric"], own["value"]
     seconds = (value / own["output_len"]).where(metric == "latency", value / 1e3)
     seconds = seconds.where(metric != "user_output_speed", 1 / value)
@@ -171,7 +172,22 @@ def bench_runs() -> pd.DataFrame:
         ),
     ]
     rows["unusable"] = _first_reason(rows, reasons)
+    rows.loc[_does_not_scale(rows), "unusable"] = "several chips take twice as long as one or more"
     return _without_copies(rows)
+
+
+BROKEN_SCALING = 2.0
+"""How many times as long as on one chip a run on several may take before its exchange counts as not working."""
+
+
+def _does_not_scale(rows: pd.DataFrame) -> pd.Series:
+    """Runs over several chips in a row that take a multiple of the time of one chip: they time a defect of the port."""
+    key = ["model", "chip", "software", "precision", "batch", "input_len", "output_len"]
+    alone = (rows["tp"] * rows["pp"] == 1) & (rows["unusable"] == "")
+    single = rows[alone].groupby(key)["seconds_per_token"].min().rename("single_s")
+    compared = rows[key].merge(single, left_on=key, right_index=True, how="left")["single_s"]
+    slower = rows["seconds_per_token"] > BROKEN_SCALING * compared
+    return slower & (rows["pp"] > 1) & (rows["unusable"] == "")
 
 
 VERSIONED = ("vllm", "trt-llm")
@@ -214,7 +230,8 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
 
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
-    return pd.concat([cluster_runs(), bench_runs()], ignore_index=True)
+    makers = measured_makers.rows()[list(COLUMNS)]
+    return pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
 
 
 def usable_rows() -> pd.DataFrame:

@@ -22,7 +22,7 @@ from training_moat.core.plan import Plan, layers_fit_pipeline
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
-from training_moat.predict import training_constants
+from training_moat.predict import software
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
@@ -114,15 +114,46 @@ def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
-    """Bytes of gradient per weight of every row, by its format and software."""
-    kinds = frame[["format", "stack", "software"]].itertuples(index=False)
-    return np.array([training_constants.gradient_bytes(*kind) for kind in kinds])
+    """Bytes of gradient held per weight of every row, by its format, software and sharding."""
+    known = software.all_software()
+    kinds = frame[["label", "format", "zero_stage"]].itertuples(index=False)
+    return np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
+
+
+def lock_box() -> frozenset[str]:
+    """Sources that were put aside by lot before anything was fitted: no fit and no choice of structure sees them."""
+    return frozenset(tables.load("lock_box")["source"])
 
 
 def usable() -> Rows:
-    """The configurations the model can be compared with, as arrays."""
+    """The configurations the model can be compared with and fitted to, as arrays; not those of the lock-box."""
+    return _usable(_state())
+
+
+def put_aside() -> Rows:
+    """The comparable configurations of the lock-box."""
     frame = configurations()
-    return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
+    own = frame["source"].isin(lock_box()) & (frame["reason"] == "")
+    return rows_of(frame[own].reset_index(drop=True))
+
+
+@lru_cache(maxsize=2)
+def _usable(state: tuple) -> Rows:
+    frame = configurations()
+    own = ~frame["source"].isin(lock_box()) & (frame["reason"] == "")
+    return rows_of(frame[own].reset_index(drop=True))
+
+
+def _state() -> tuple:
+    names = (
+        "training_measurements",
+        "training_stacks",
+        software.TABLE,
+        "models",
+        "chips",
+        "lock_box",
+    )
+    return tuple(tables.state(name) for name in names)
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:
@@ -154,11 +185,23 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         joined.loc[chosen, columns] = row[columns].to_numpy()
         usual[chosen] = row["recompute"]
     joined["recompute"] = joined["recompute"].fillna(usual)
-    joined["stack"] = [
-        training_constants.stack(name, bool(flash)) if isinstance(name, str) else None
+    found = [
+        software.find(name, bool(flash)) if isinstance(name, str) else None
         for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
     ]
+    joined["stack"] = [one.stack if one else None for one in found]
+    joined["label"] = [one.name if one else None for one in found]
+    joined["released"] = joined["date"].map(_year)
     return joined
+
+
+def _year(date: object) -> float:
+    """A date as a year with its fraction; whole years count as their middle, blanks as the middle of all releases."""
+    found = re.match(r"(\d{4})(?:-(\d{2}))?", str(date))
+    if not found:
+        return 2025.5
+    month = found.group(2)
+    return int(found.group(1)) + ((int(month) - 0.5) / 12 if month else 0.5)
 
 
 def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
@@ -224,6 +267,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["interleaving_blank"] = frame["virtual_stages"].isna()
     for name in PLAN[:-1]:
         frame[name] = frame[name].fillna(1.0).astype(float)
+    frame["expert_tp"] = _expert_tensor(frame)
     frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
     per_replica = frame["global_batch"] / frame["dp"]
     # MaxText states sequences per chip and step. Where a source accumulates no gradients, all go through at once.
@@ -234,15 +278,26 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
-    redone = (
-        frame["stack"]
-        .map(training_constants.SELECTIVE_REDOES_LAYERS)
-        .where(frame["recompute_level"] == 1)
-    )
+    shares = {name: one.selective_share for name, one in software.all_software().items()}
+    redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     frame["recompute_share"] = redone.fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    wire = {name: one.gradient_wire_bytes for name, one in software.all_software().items()}
+    frame["gradient_bytes"] = (
+        frame["label"].map(wire).mask(frame["format"] == "fp16", 2.0).fillna(2.0)
+    )
     return frame
+
+
+def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
+    """Chips that share an expert, where the notes say so (0: the stack's default). Without parallel folding Megatron-Core
+    cuts experts as it cuts the rest (Liu et al. 2025, section 3)."""
+    notes = frame["notes"].fillna("")
+    stated = notes.str.extract(r"expert tensor parallel (\d+)", expand=False).astype(float)
+    coupled = notes.str.contains(r"method: (?:MCore|TP\+EP\+DP)")
+    whole = notes.str.contains(r"method: (?:Folding|FSDP\+EP)")
+    return stated.fillna(frame["tp"].where(coupled)).mask(stated.isna() & whole, 1.0).fillna(0.0)
 
 
 def _sequence_in_recipe(notes: object) -> float:
@@ -259,6 +314,8 @@ def _models(frame: pd.DataFrame) -> Transformer:
 def _plans(frame: pd.DataFrame) -> Plan:
     names = (
         "seq_len",
+        "gradient_bytes",
+        "expert_tp",
         "global_batch",
         "dp",
         "zero_stage",
@@ -268,6 +325,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
         *PLAN,
     )
     columns = {name: frame[name].to_numpy(float) for name in names}
+    columns |= {name: np.zeros(len(frame)) for name in ("lora_rank", "offload")}
     return Plan(**columns, recompute=frame["recompute_level"].fillna(0).to_numpy(float))
 
 
@@ -342,8 +400,11 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
         "fine-tuning, not pre-training",
     )
     mark(
-        notes.str.contains("method: (?:MCore|TP.EP.DP|FSDP;)") & frame["tp"].gt(1),
-        "experts are split by tensor parallelism, which the model does not represent",
+        notes.str.contains("ablation step of run"), "a step on the way to a run that is used itself"
+    )
+    mark(
+        notes.str.contains("method: FSDP;") & frame["tp"].gt(1),
+        "how the experts are cut under full sharding is not stated",
     )
     mark(
         frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
@@ -376,7 +437,7 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
     )
     mark(
         ~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
-        "the stated layers do not divide over the pipeline",
+        "the pipeline has more stages than the model layers",
     )
     mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
     return reason
@@ -384,7 +445,7 @@ def _reasons(frame: pd.DataFrame) -> pd.Series:
 
 def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
     """Runs of stacks that interleave by habit, with a pipeline long enough for its bubble to decide."""
-    tuned = frame["stack"].isin(training_constants.REFERENCE_KERNELS)
+    tuned = frame["stack"].isin(software.REFERENCE_KERNELS)
     share = (frame["pp"] - 1) / (frame["global_batch"] / frame["dp"] / frame["micro_batch"])
     return tuned & frame["interleaving_blank"] & (share > MAX_UNSTATED_BUBBLE)
 

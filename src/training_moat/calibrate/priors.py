@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 
+from training_moat.predict.attainable import measured_families
+
 Key = tuple[str, str, str]
 """(level, key, name) of a constant, such as ("family", "nvidia-hopper", "attention")."""
 
 GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
     "matmul_16": (
-        0.75,
-        0.10,
-        "large BF16 products reach 70 to 85% of the data sheet (A100 270 of 312, H100 700 to 760 of 989)",
+        0.95,
+        0.05,
+        "share of what a large product reaches by itself (table matmul_maxima) that a training run sustains",
     ),
-    "matmul_8": (0.65, 0.12, "FP8 products are limited by power sooner than BF16 ones"),
-    "matmul_8mx": (0.60, 0.12, "block scales cost a little more"),
-    "matmul_4": (0.50, 0.15, "as above, twice"),
+    "matmul_8": (0.92, 0.07, "the same; FP8 products are limited by power sooner than BF16 ones"),
+    "matmul_8mx": (0.88, 0.10, "the same; block scales cost a little more"),
+    "matmul_4": (0.80, 0.15, "as above, twice"),
     "attention": (
         0.45,
         0.30,
@@ -39,6 +41,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
     ),
     "expert_call_seconds": (5e-5, 1.0, "half a dozen launches for each local expert"),
     "layer_seconds": (2e-5, 1.0, "a dozen kernel launches of a few microseconds"),
+    "expert_yearly": (
+        1.15,
+        0.10,
+        "experts' kernels improve: one source halved its step in half a year, others hardly moved",
+    ),
     "expert_layer_seconds": (5e-4, 1.0, "routing and its host synchronisation"),
     "step_seconds": (5e-3, 1.0, "data loading, logging, gradient norm"),
     "scaleup": (0.70, 0.20, "collectives beside computation against line rate"),
@@ -57,7 +64,7 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
 """Prior median, prior standard deviation of its logarithm, and why."""
 
 FACTOR_WIDTHS = {
-    ("family", "matmul"): 0.20,
+    ("family", "matmul"): 0.06,
     ("family", "attention"): 0.30,
     ("family", "memory"): 0.10,
     ("family", "matmul_16"): 0.05,
@@ -65,14 +72,26 @@ FACTOR_WIDTHS = {
     ("family", "matmul_8mx"): 0.05,
     ("family", "matmul_4"): 0.05,
     ("chip", "matmul"): 0.05,
-    ("software", "kernels"): 0.30,
-    ("software", "matmul"): 0.10,
-    ("software", "expert"): 0.30,
+    ("stack", "kernels"): 0.30,
+    ("stack", "matmul"): 0.08,
+    ("stack", "expert"): 0.20,
+    ("software", "kernels"): 0.15,
+    ("software", "matmul"): 0.02,
+    ("software", "expert"): 0.12,
 }
-"""Prior standard deviation of the logarithm of each kind of factor (prior median one)."""
+"""Prior standard deviation of the logarithm of each kind of factor (prior median one). A name's factor stands about its
+class's (partial pooling: Gelman and Hill 2007, chapter 12)."""
+UNMEASURED_FAMILY = 0.20
+"""The same for a family's matmul factor where nobody measured its large products by themselves."""
+THIN_STACK = 3
+"""Sources below which a class of stacks has no factor of its own: its names stand about `other`."""
 SHARES = (
     "memory",
     "expert",
+    "matmul_16",
+    "matmul_8",
+    "matmul_8mx",
+    "matmul_4",
     "exposed_data",
     "exposed_tensor",
     "exposed_expert",
@@ -86,6 +105,7 @@ STAGE_OF_CONSTANT = {
     "expert": 3,
     "expert_layer_seconds": 3,
     "expert_call_seconds": 3,
+    "expert_yearly": 3,
     "exposed_expert": 3,
 }
 """Generic constants that are set later than in the first stage: those that only its rows feel."""
@@ -97,4 +117,6 @@ def prior(key: Key) -> tuple[float, float]:
     if level == "generic":
         median, width, _ = GENERIC_PRIORS[name]
         return math.log(median), width
+    if (level, name) == ("family", "matmul") and key[1] not in measured_families():
+        return 0.0, UNMEASURED_FAMILY
     return 0.0, FACTOR_WIDTHS[level, name]

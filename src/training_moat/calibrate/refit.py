@@ -13,10 +13,12 @@ from training_moat.calibrate import (
     fit_collectives,
     fit_serving,
     fit_training,
+    goodput,
     measured_memory,
     measured_training,
-    random_effects,
+    source_intervals,
 )
+from training_moat.calibrate.leaving_out import leave_out
 from training_moat.calibrate.measured_training import Rows, families
 from training_moat.catalog import paths, tables
 from training_moat.predict import serving_constants, training_constants
@@ -24,30 +26,15 @@ from training_moat.predict import serving_constants, training_constants
 UNSEEN_TABLE = "training_left_out"
 UNSEEN_COLUMNS = {"measured": "source", "family": "chip", "generic": "family"}
 """Calibration level and what was left out of the fit behind its interval."""
-COVERAGE = 0.90
-"""Share of unseen runs that the prediction interval is meant to hold."""
 
 
-def left_out(rows: Rows, start: training_constants.Constants) -> dict[str, np.ndarray]:
+def left_out(rows: Rows, fitted: fit_training.Fit) -> dict[str, np.ndarray]:
     """Predicted seconds for every row by fits that never saw its source, its chip or its chip's family."""
     return {
-        "measured": fit_training.leave_out(rows, rows.frame["source"], start),
-        "family": fit_training.leave_out(rows, rows.frame["chip_id"], start),
-        "generic": fit_training.leave_out(rows, families(rows.frame), start),
+        "measured": leave_out(rows, rows.frame["source"], fitted),
+        "family": leave_out(rows, rows.frame["chip_id"], fitted),
+        "generic": leave_out(rows, families(rows.frame), fitted),
     }
-
-
-def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    """The smallest value below which at least `share` of the weight lies."""
-    order = np.argsort(values)
-    cumulative = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][min(np.searchsorted(cumulative, share), len(values) - 1)])
-
-
-def bounds(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """The ends between which `COVERAGE` of the weight lies, as much below as above."""
-    tail = (1 - COVERAGE) / 2
-    return weighted_quantile(values, weights, tail), weighted_quantile(values, weights, 1 - tail)
 
 
 def interval_kinds(frame: pd.DataFrame) -> pd.Series:
@@ -57,46 +44,16 @@ def interval_kinds(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(kinds, index=frame.index)
 
 
-def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Rows `interval/<level>/<kind>_p05` and `_p95`: factors on a prediction, split-conformal on the residuals.
-
-    Residuals are the logarithms of measured over predicted; sources weigh by the square root of their size
-    (as in the fit), so that one long table does not set the width. A level less specific than another is never
-    given a narrower interval (Vovk et al. 2005; Tibshirani et al. 2019 for the weights).
-    """
-    kinds = interval_kinds(rows.frame)
-    weights = random_effects.row_weights(rows.frame["source"]) ** 2
-    records = []
-    for kind in sorted(set(kinds)):
-        mask = (kinds == kind).to_numpy()
-        widest_low, widest_high = 0.0, 0.0
-        for level in ("measured", "family", "generic"):
-            residual = np.log(rows.measured_seconds / predictions[level])
-            good = mask & np.isfinite(residual)
-            low, high = bounds(residual[good], weights[good])
-            widest_low, widest_high = min(widest_low, low), max(widest_high, high)
-            sources = int(rows.frame.loc[good, "source"].nunique())
-            for name, value in (("p05", widest_low), ("p95", widest_high)):
-                records.append(
-                    _interval_record(
-                        level, f"{kind}_{name}", float(np.exp(value)), int(good.sum()), sources
-                    )
-                )
-    return pd.DataFrame(records)
-
-
-def _interval_record(
-    level: str, name: str, value: float, rows: int, sources: int
-) -> dict[str, object]:
-    return {
-        "level": "interval",
-        "key": level,
-        "constant": name,
-        "value": float(f"{value:.6g}"),
-        "rows": rows,
-        "sources": sources,
-        "basis": "residuals of runs left out of the fit",
+def intervals(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:
+    """Rows of the calibration table on how far a new source may be off (see `source_intervals`)."""
+    frame = rows.frame
+    errors = {
+        level: pd.Series(np.log(rows.measured_seconds / seconds), index=frame.index)
+        for level, seconds in predictions.items()
     }
+    known = source_intervals.supported(frame, fit_training.widths(frame))
+    found = source_intervals.scatters(frame, interval_kinds(frame), known, errors)
+    return source_intervals.records(found, date)
 
 
 def _memory_records(date: str) -> pd.DataFrame:
@@ -139,8 +96,15 @@ def training_tables(date: str) -> dict[str, pd.DataFrame]:
     """The training constants fitted anew, and every run predicted by fits that had not seen it."""
     rows = measured_training.usable()
     fitted = fit_training.fit(rows)
-    unseen = left_out(rows, fitted.constants)
-    table = fit_training.as_table(fitted, intervals(rows, unseen), date)
+    unseen = left_out(rows, fitted)
+    return tables_of(rows, fitted, unseen, date)
+
+
+def tables_of(
+    rows: Rows, fitted: fit_training.Fit, unseen: dict[str, np.ndarray], date: str
+) -> dict[str, pd.DataFrame]:
+    """What is stored of a fit and of the predictions without each source, chip and family."""
+    table = fit_training.as_table(fitted, rows, intervals(rows, unseen, date), date)
     table = pd.concat([table, _memory_records(date)], ignore_index=True)
     return {training_constants.TABLE: table, UNSEEN_TABLE: unseen_table(rows, unseen, date)}
 
@@ -168,7 +132,26 @@ def refit(kind: str, date: str) -> pd.DataFrame:
     before = tables.load(name) if stored else pd.DataFrame(columns=table.columns)
     for each, frame in made.items():
         _write(frame, paths.data_folder() / f"{each}.csv")
+    if kind == "training":
+        table = _with_goodput(table, date)
+        _write(table, paths.data_folder() / f"{name}.csv")
     return changes(before, table, keys)
+
+
+def _with_goodput(table: pd.DataFrame, date: str) -> pd.DataFrame:
+    """The constants with the goodput that whole runs show beside the step times these constants give."""
+    runs = goodput.runs()
+    record = {
+        "level": "generic",
+        "key": "all",
+        "constant": "goodput",
+        "value": float(f"{goodput.middle(runs):.6g}"),
+        "rows": len(runs),
+        "sources": runs["source"].nunique(),
+        "basis": "whole published runs: hours of pure steps over hours taken",
+        "date": date,
+    }
+    return pd.concat([table, pd.DataFrame([record])], ignore_index=True)
 
 
 def unseen_table(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:

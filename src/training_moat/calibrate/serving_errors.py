@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_serving, measured_serving
+from training_moat.calibrate import fit_serving, measured_makers, measured_serving
 from training_moat.catalog import chips, tables
-from training_moat.predict import serving_constants
+from training_moat.predict import serving, serving_constants
 from training_moat.predict.serving_batch import batches, evaluate
 from training_moat.predict.serving_constants import SHARES, START, Constants
 
@@ -32,7 +33,8 @@ def weight_read_s(rows: pd.DataFrame) -> np.ndarray:
     )
     seconds = np.zeros(len(rows))
     for batch in batches(fit_serving.questions(rows)):
-        step = evaluate(batch, ideal.resolve(batch.families, batch.engines)).step
+        sheet = replace(batch, bandwidth_cap=np.ones(len(batch.positions)))
+        step = evaluate(sheet, ideal.resolve(batch.families, batch.engines)).step
         seconds[batch.positions] = step.weights + step.kv_cache
     return seconds
 
@@ -144,11 +146,59 @@ def thinned(judged: pd.DataFrame) -> pd.DataFrame:
     return judged.groupby(keys, as_index=False)[["measured_ms", "predicted_ms"]].median()
 
 
-def non_gpu_sentence(others: pd.DataFrame) -> str:
-    """One sentence on the error for chips of other makers, by chip."""
-    by_chip = others.groupby("chip")["predicted_error"].agg(["mean", "size"]).sort_values("mean")
-    spoken = ", ".join(
-        f"{chip} {row['mean']:.0%} ({row['size']:.0f} rows)" for chip, row in by_chip.iterrows()
+def by_chip(judged: pd.DataFrame) -> pd.DataFrame:
+    """Mean error and number of rows by chip, best first. Columns: chip, error, rows."""
+    found = judged.groupby("chip")["predicted_error"].agg(error="mean", rows="size").reset_index()
+    return found.sort_values(["error", "chip"], kind="stable", ignore_index=True)
+
+
+CHALLENGERS = ("cerebras-wse", "groq-lpu", "sambanova-rdu", "d-matrix-dimc", "tenstorrent")
+"""Families whose published speeds are set beside the model one by one."""
+
+
+def makers() -> pd.DataFrame:
+    """The challengers' published speeds beside the model, one by one.
+
+    Columns: chip, model, chips, users (at once), published, predicted, low, high (tokens per second that one user sees,
+    with the 90% range), inside (whether the range holds the published speed), gaps (what the source does not state),
+    source, date.
+    """
+    rows = measured_makers.rows()
+    family = rows["chip"].map(lambda name: chips.chip(name).family)
+    rows = rows[family.isin(CHALLENGERS)].reset_index(drop=True)
+    asked = [
+        {
+            "model": row.model,
+            "chip": row.chip,
+            "chips": int(row.total_chips),
+            "tp": int(row.tp),
+            "pp": int(row.pp),
+            "dp": int(row.dp),
+            "precision": row.precision,
+            "software": row.software,
+            "batch": int(row.batch),
+            "input_len": int(row.input_len),
+            "output_len": int(row.output_len),
+        }
+        for row in rows.itertuples()
+    ]
+    told = pd.DataFrame(serving.predict(asked))
+    found = pd.DataFrame(
+        {
+            "chip": rows["chip"],
+            "model": rows["model"],
+            "chips": rows["total_chips"].astype(int),
+            "users": rows["batch"].astype(int),
+            "published": rows["tokens_per_s_user"],
+            "predicted": 1 / told["tpot_s"],
+            "low": 1 / told["tpot_s_p95"],
+            "high": 1 / told["tpot_s_p05"],
+            "gaps": rows["assumed"].where(rows["unusable"] == "", rows["unusable"]),
+            "source": rows["source"],
+            "date": rows["date"],
+        }
     )
-    typical = float(others["predicted_error"].median())
-    return f"On {len(others):,} measured rows of other makers' chips the model is off by **{typical:.0%}** in the middle; mean error by chip: {spoken}."
+    inside = (found["published"] >= found["low"]) & (found["published"] <= found["high"])
+    found.insert(8, "inside", inside.map({True: "yes", False: "no"}))
+    keys = ["chip", "model", "published", "source"]
+    return found.sort_values(keys, kind="stable", ignore_index=True)

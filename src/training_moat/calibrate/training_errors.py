@@ -11,16 +11,21 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_training, measured_memory, measured_training, random_effects
-from training_moat.calibrate.refit import UNSEEN_TABLE, bounds, interval_kinds
+from training_moat.calibrate import (
+    fit_stage,
+    fit_training,
+    measured_memory,
+    measured_training,
+    source_intervals,
+)
+from training_moat.calibrate.measured_training import Rows
+from training_moat.calibrate.refit import UNSEEN_TABLE, interval_kinds
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.training_step import model_flops_per_step
-from training_moat.predict import training_constants
+from training_moat.predict import own_runs, training_constants
 
-CONSTANT_MFU = 0.5
-"""The plainest baseline: half of the 16-bit peak, whatever the run."""
 VERSION_SPREAD = 1.15
 """One configuration measured this many times faster in another release is marked as such."""
 CASE = [
@@ -42,9 +47,16 @@ ERROR_COLUMNS = {
     "error": "all sources fitted",
     "unseen_source_error": "source left out",
     "unseen_chip_error": "chip left out",
-    "constant_error": "constant MFU",
-    "median_error": "median MFU of other sources",
+    "constant_error": "fair constant",
 }
+
+
+KINDS = {
+    "dense": "dense runs on Nvidia chips",
+    "dense_other": "dense runs on other chips",
+    "moe": "mixture-of-experts runs",
+}
+"""Kinds of runs whose errors are reported apart, in readers' words."""
 
 
 def rows() -> pd.DataFrame:
@@ -61,7 +73,7 @@ def _rows(state: tuple) -> pd.DataFrame:
     measured = measured_training.usable()
     frame = measured.frame.copy()
     frame["measured_s"] = measured.measured_seconds
-    frame["predicted_s"] = fit_training.predict_rows(measured, training_constants.load())
+    frame["predicted_s"] = fit_stage.predict_rows(measured, training_constants.load())
     frame["family"] = measured_training.families(frame)
     frame["generation"] = (
         frame["family"]
@@ -82,22 +94,26 @@ def _rows(state: tuple) -> pd.DataFrame:
 
 
 def _with_baselines(frame: pd.DataFrame, flops: np.ndarray) -> pd.DataFrame:
-    """MFU against the 16-bit peak; the constant, and the median of all other sources' runs of the same kind."""
-    peak = frame["chip_id"].map(lambda chip: _wide_peak(chip)).to_numpy(float)
+    """Utilisation of the run's own peak, and the fair constant: for every width of matmuls the middle utilisation of all
+    other sources' runs. A constant fitted to the row's own source would be no prediction, one for all widths no rival."""
+    pairs = zip(frame["chip_id"], frame["format"], strict=True)
+    peak = np.array([_own_peak(chip, name) for chip, name in pairs])
     ideal = flops / (frame["chips"] * peak)
+    width = fit_training.widths(frame).str[0]
     frame["mfu"] = ideal / frame["measured_s"]
-    frame["constant_error"] = ideal / CONSTANT_MFU / frame["measured_s"] - 1
-    median = pd.Series(np.nan, index=frame.index)
-    for (source, kind), group in frame.groupby(["source", "kind"]):
-        others = frame[(frame["source"] != source) & (frame["kind"] == kind)]
-        median[group.index] = others["mfu"].median()
-    frame["median_error"] = ideal / median / frame["measured_s"] - 1
+    constant = pd.Series(np.nan, index=frame.index)
+    for (source, own), group in frame.groupby(["source", width]):
+        others = frame[(frame["source"] != source) & (width == own)]
+        constant[group.index] = others["mfu"].median() if len(others) else frame["mfu"].median()
+    frame["constant"] = constant
+    frame["constant_s"] = ideal / constant
+    frame["constant_error"] = frame["constant_s"] / frame["measured_s"] - 1
     return frame
 
 
-def _wide_peak(chip_id: str) -> float:
+def _own_peak(chip_id: str, precision: str) -> float:
     chip = chip_catalog.chip(chip_id)
-    return chip.peak_flops.get("bf16") or chip.peak_flops[chip.compute_format("fp16")]
+    return chip.peak_flops[chip.compute_format(precision)]
 
 
 def accuracy(by: list[str]) -> pd.DataFrame:
@@ -107,6 +123,11 @@ def accuracy(by: list[str]) -> pd.DataFrame:
     table = errors.groupby([frame[name] for name in by]).mean().rename(columns=ERROR_COLUMNS)
     counts = frame.groupby(by).size().rename("rows")
     return table.join(counts).reset_index()
+
+
+def mean_errors(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute errors of the model and the fair constant by kind of run, as shares."""
+    return frame[list(ERROR_COLUMNS)].abs().groupby(frame["interval_kind"]).mean()
 
 
 def mape(source: str, column: str = "error") -> float:
@@ -122,36 +143,127 @@ def dense_nvidia() -> pd.DataFrame:
 
 
 def coverage() -> pd.DataFrame:
-    """Share of runs inside the 90% interval, by kind of interval, when neither the constants nor the interval saw the source.
+    """Share of runs inside the 90% interval, by kind of run and support, when neither the constants nor the interval saw
+    the source.
 
-    Columns: interval_kind, rows, coverage, low, high (the stored interval's factors for measured chips).
+    Columns: interval_kind, level, rows, sources, coverage, coverage_by_source (every source with the same weight), low,
+    high (the stored interval's factors).
     """
     frame = rows()
     stored = training_constants.load()
     residual = np.log(frame["measured_s"] / frame["unseen_source_s"])
-    weights = pd.Series(random_effects.row_weights(frame["source"]) ** 2, index=frame.index)
-    inside = pd.Series(False, index=frame.index)
-    for (source, kind), group in frame.groupby(["source", "interval_kind"]):
-        others = (frame["source"] != source) & (frame["interval_kind"] == kind)
-        if not others.any():
-            continue
-        low, high = bounds(residual[others].to_numpy(), weights[others].to_numpy())
-        inside[group.index] = residual[group.index].between(low, high)
+    known = source_intervals.supported(frame, fit_training.widths(frame))
+    level = pd.Series(np.where(known, "measured", "family"), index=frame.index)
     records = []
-    for kind, group in frame.groupby("interval_kind"):
-        low, high = training_constants.interval(
-            stored, "measured", group["family"].iloc[0], kind == "moe"
+    for (kind, name), group in frame.groupby(["interval_kind", level]):
+        inside = _inside(residual[group.index], group["source"])
+        if inside is None:
+            continue
+        low, high = (
+            stored.values["interval", name, f"{kind}_p05"],
+            stored.values["interval", name, f"{kind}_p95"],
         )
+        by_source = inside.groupby(group["source"]).mean()
         records.append(
             {
                 "interval_kind": kind,
+                "level": name,
                 "rows": len(group),
-                "coverage": float(inside[group.index].mean()),
+                "sources": len(by_source),
+                "coverage": float(inside.mean()),
+                "coverage_by_source": float(by_source.mean()),
                 "low": low,
                 "high": high,
             }
         )
     return pd.DataFrame(records)
+
+
+def _inside(residual: pd.Series, sources: pd.Series) -> pd.Series | None:
+    """Whether each error lies in the interval that the other sources give; None with fewer than three sources."""
+    if sources.nunique() < 3:
+        return None
+    inside = pd.Series(False, index=residual.index)
+    for source in sources.unique():
+        own = sources == source
+        low, high = source_intervals.scatter(residual[~own], sources[~own]).bounds
+        inside[own] = residual[own].between(low, high)
+    return inside
+
+
+def lock_box() -> pd.DataFrame:
+    """The runs of the sources put aside by lot, each beside its prediction, its interval and the fair constant.
+
+    Columns: source, model, chip_id, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
+    """
+    aside = measured_training.put_aside()
+    constants = training_constants.load()
+    frame = aside.frame.copy()
+    frame["measured_s"] = aside.measured_seconds
+    frame["predicted_s"] = fit_stage.predict_rows(aside, constants)
+    frame["error"] = frame["predicted_s"] / frame["measured_s"] - 1
+    frame["interval_kind"] = interval_kinds(frame)
+    frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
+    frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
+    frame["inside"] = _inside_stored(frame, constants)
+    columns = ["source", "model", "chip_id", "format", "kind", "interval_kind", "measured_s"]
+    return frame[[*columns, "predicted_s", "error", "constant_error", "inside"]]
+
+
+def _fair_constant(aside: Rows) -> np.ndarray:
+    """Seconds by the middle utilisation of all runs of the same width that are not put aside."""
+    known = rows()
+    width = fit_training.widths(known).str[0]
+    middle = known["mfu"].groupby(width).median()
+    pairs = zip(aside.frame["chip_id"], aside.frame["format"], strict=True)
+    peak = np.array([_own_peak(chip, name) for chip, name in pairs])
+    flops = model_flops_per_step(aside.model, aside.plan)
+    own = fit_training.widths(aside.frame).str[0].map(middle).to_numpy(float)
+    return flops / (aside.frame["chips"].to_numpy(float) * peak * own)
+
+
+def _inside_stored(frame: pd.DataFrame, constants: training_constants.Constants) -> np.ndarray:
+    inside = []
+    for row in frame.itertuples():
+        chip, experts = chip_catalog.chip(row.chip_id), row.experts > 0
+        level = training_constants.level(constants, chip, row.format, experts)
+        low, high = training_constants.interval(constants, level, chip.family, experts)
+        inside.append(low <= row.measured_s / row.predicted_s <= high)
+    return np.array(inside, bool)
+
+
+ANCHORS = 2
+"""Own runs whose worth is measured."""
+LEAST_RUNS = 4
+"""Runs of one source on one chip from which the worth of its own runs can be measured."""
+
+
+def worth_of_own_runs() -> pd.DataFrame:
+    """How much two own runs help: each source and chip with enough runs, predicted without its source, then again after
+    its first two runs (in the tables' order) were told; the others are judged.
+
+    Columns: source, chip_id, kind, runs, without, with_two (mean absolute errors, as shares).
+    """
+    frame, constants = rows(), training_constants.load()
+    frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"])
+    records = []
+    for (source, chip, kind), group in frame.groupby(["source", "chip_id", "kind"]):
+        if len(group) < LEAST_RUNS:
+            continue
+        told, judged = group["log"].iloc[:ANCHORS], group["log"].iloc[ANCHORS:]
+        spread = training_constants.scatter(constants, group["family"].iloc[0], kind != "dense")
+        moved = own_runs.shift(list(told), *spread).factor
+        records.append(
+            {
+                "source": source,
+                "chip_id": chip,
+                "kind": kind,
+                "runs": len(judged),
+                "without": float(np.abs(np.exp(-judged) - 1).mean()),
+                "with_two": float(np.abs(moved * np.exp(-judged) - 1).mean()),
+            }
+        )
+    return pd.DataFrame(records).sort_values(["kind", "source", "chip_id"]).reset_index(drop=True)
 
 
 def worst(count: int = 10) -> pd.DataFrame:
@@ -302,3 +414,9 @@ def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
         .sort_values(["kind", "rows"], ascending=[True, False])
     )
+
+
+def ladder(source: str = "mcore_gb200_dsv3") -> pd.Series:
+    """Step seconds of one run as its software was improved, in the source's order: the steps and the run itself."""
+    frame = measured_training.configurations()
+    return frame.loc[frame["source"] == source, "step_seconds"].dropna().reset_index(drop=True)

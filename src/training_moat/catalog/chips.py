@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from training_moat.catalog import scenario, spelling, tables
+from training_moat.catalog import descriptor, scenario, spelling, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
@@ -85,7 +85,24 @@ def build(row: pd.Series) -> Chip:
         supports_training=TRAINS[row["supports_training"]],
         family=row["family"],
         notes=tuple(filter(None, [_optional(row["notes"])])),
+        **_use(row),
     )
+
+
+def _use(row: pd.Series) -> dict[str, Any]:
+    """How the maker uses the chip's tiers, and how many chips one system joins."""
+    use = tables.load("memory_use")
+    use = use[use["family"] == row["family"]]
+    systems = tables.load("largest_systems").set_index("chip_id")["chips"]
+    return {
+        "homes": {
+            job: tuple(home.split(descriptor.SEPARATOR))
+            for job, home in zip(use["job"], use["home"])
+        },
+        "streamed": frozenset(use.loc[use["streamed"] == "yes", "job"]),
+        "largest_system": _optional(systems.get(row["id"])),
+        "domain_chips": _optional(row["scaleup_domain_chips"]),
+    }
 
 
 def _optional(value: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +28,29 @@ class Inspection:
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
     lines: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+
+def text_of(path: Path, label: str) -> str:
+    """The text of a file: UTF-8 with or without a mark, UTF-16 with one. Raises InputError for anything else."""
+    try:
+        return decoded(path.read_bytes(), label)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{label}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from None
+
+
+def decoded(content: bytes, label: str) -> str:
+    """The text of a file's bytes; see `text_of`."""
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{label}: expected UTF-8 text (byte {error.start} is not), or UTF-16 with a mark"
+        ) from None
 
 
 def path_of(name: str) -> Path:
@@ -77,23 +102,23 @@ def _whole_lines(
     problems: list[Problem] = []
     records, lines = [], []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            for record in reader:
-                if len(record) == len(header):
-                    records.append(record)
-                    lines.append(reader.line_num)
-                    continue
-                expected = f"{len(header)} fields, found {len(record)} (a comma inside a field needs quotes around it)"
-                problems.append(Problem(label, reader.line_num, None, None, expected))
+        text = text_of(path, label)
+    except InputError as error:
+        return [], [], [], [Problem.said(label, error)]
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        for record in reader:
+            if len(record) == len(header):
+                records.append(record)
+                lines.append(reader.line_num)
+                continue
+            expected = f"{len(header)} fields, found {len(record)} (a comma inside a field needs quotes around it)"
+            problems.append(Problem(label, reader.line_num, None, None, expected))
     except csv.Error as error:
         problems.append(
             Problem(label, reader.line_num, None, None, f"a well-formed CSV line ({error})")
         )
-        header = []
-    except UnicodeDecodeError as error:
-        problems.append(Problem(label, None, None, None, f"UTF-8 text (byte {error.start} is not)"))
         header = []
     return header, records, lines, problems
 

@@ -57,6 +57,8 @@ def from_record(record: Mapping[str, Any], where: str = "model") -> Transformer:
     be left out (see `shape_gaps.filled`). A given `params_b` wins over the count. Raises InputError for
     unknown columns or bases and for values outside the table's schema.
     """
+    if record.get("params_b") is not None and record.get("params_basis") is None:
+        record = {**record, "params_basis": "published"}
     return build(scenario.entry("models", record, where))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from training_moat.catalog import descriptor, files, schemas, shape_gaps
+from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling
 from training_moat.core.errors import InputError, unknown
 
 KINDS = ("chips", "models")
@@ -29,6 +30,7 @@ DEFAULTS = {
 }
 """What an entry without a base gets for columns that describe rather than measure."""
 
+_MOST_VALUES = 20_000
 NOT_INHERITED = ("aliases",)
 """Columns of a base that name the base itself."""
 
@@ -48,10 +50,7 @@ class Scenario:
         added = self.rows.get(kind)
         if added is None or added.empty:
             return frame
-        kept = frame[~frame["id"].isin(added["id"])]
-        return pd.concat(
-            [kept, added.astype(kept.dtypes.to_dict(), errors="ignore")], ignore_index=True
-        )
+        return _over(frame, added)
 
 
 def active_path() -> Path | None:
@@ -69,7 +68,7 @@ def active() -> Scenario | None:
 def load(path: str | Path) -> Scenario:
     """Read and validate a scenario file; InputError in one sentence when anything in it is wrong."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"scenario {path}: no such file")
     return _load(path, path.stat().st_mtime_ns)
 
@@ -93,16 +92,25 @@ def _load(path: Path, modified_ns: int) -> Scenario:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
+    """The file's content. Its aliases are counted before they are followed: a few lines can stand for billions."""
+    text = files.text_of(path, path.name)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.compose(text, yaml.SafeLoader)
+        if tree is not None and _size(tree, {}) > _MOST_VALUES:
+            raise InputError(f"{path.name}: stands for more than {_MOST_VALUES:,} values")
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(
             f"{path.name}{line}: not valid YAML ({getattr(error, 'problem', error)})"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: expected UTF-8 text (byte {error.start} is not)") from error
+        ) from None
+    except RecursionError:
+        raise InputError(f"{path.name}: nested too deeply, or an alias within itself") from None
+    except InputError:
+        raise
+    except ValueError as error:  # a date that does not exist, a number of thousands of digits
+        raise InputError(f"{path.name}: a value cannot be read ({error})") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -110,8 +118,18 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _entries(kind: str, content: Any, where: str) -> pd.DataFrame:
-    """All entries of one kind as a typed frame."""
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """Values that a node stands for once its aliases are followed."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until counted: a node within itself is endless
+        below = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = (part for item in below for part in (item if isinstance(item, tuple) else (item,)))
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
+
+
+def _bodies(kind: str, content: Any, where: str) -> dict[str, Mapping[str, Any]]:
+    """The columns given for each entry of one kind, by its id."""
     if isinstance(content, dict):
         pairs = [(str(name), body) for name, body in content.items()]
     elif isinstance(content, list) and all(
@@ -122,42 +140,100 @@ def _entries(kind: str, content: Any, where: str) -> pd.DataFrame:
         raise InputError(
             f"{where}, {kind}: expected a mapping from id to columns, or a list of entries with an id"
         )
-    if not all(isinstance(body, dict) for _, body in pairs):
-        raise InputError(
-            f"{where}, {kind}: expected columns under each id, such as `base: h100-sxm`"
-        )
-    complete = [
-        completed(kind, {**body, "id": name}, f"{where}, {kind} '{name}'") for name, body in pairs
-    ]
-    return typed(kind, complete, where, [f"{kind} '{name}'" for name, _ in pairs])
+    for name, body in pairs:
+        if not isinstance(body, dict):
+            raise InputError(
+                f"{where}, {kind}: expected columns under each id, such as `base: h100-sxm`"
+            )
+        if sum(name == other for other, _ in pairs) > 1:
+            raise InputError(f"{where}, {kind} '{name}': is there twice; expected each id once")
+    return dict(pairs)
 
 
-def completed(kind: str, record: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _entries(kind: str, content: Any, where: str) -> pd.DataFrame:
+    """All entries of one kind as a typed frame; an entry may have another one of the file as its base."""
+    bodies = _bodies(kind, content, where)
+    table = files.read(kind)
+    own = {spelling.normal(name): name for name in bodies}
+    done: dict[str, pd.DataFrame] = {}
+
+    def finish(name: str, users: tuple[str, ...] = ()) -> None:
+        if name in done:
+            return
+        label, base = f"{where}, {kind} '{name}'", bodies[name].get("base")
+        if name in users:
+            raise InputError(f"{label}, base: is, through others, its own base")
+        rival = own.get(spelling.normal(base)) if isinstance(base, str) else None
+        known = table
+        if rival is not None and rival != name:
+            finish(rival, (*users, name))
+            known = _over(table, done[rival])
+        complete = completed(kind, {**bodies[name], "id": name}, label, known)
+        done[name] = typed(kind, [complete], where, [f"{kind} '{name}'"])
+
+    for name in bodies:
+        finish(name)
+    return pd.concat([done[name] for name in bodies], ignore_index=True) if done else table.iloc[:0]
+
+
+def _over(table: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
+    """`table` with rows in place of, or after, its own."""
+    kept = table[~table["id"].isin(added["id"])]
+    return pd.concat(
+        [kept, added.astype(kept.dtypes.to_dict(), errors="ignore")], ignore_index=True
+    )
+
+
+def completed(
+    kind: str, record: Mapping[str, Any], where: str, table: pd.DataFrame | None = None
+) -> dict[str, Any]:
     """A user's entry with every column: its own values over its base's, plain defaults for the rest.
 
-    `base` names a row of the table; an id the table already has is its own base. Raises InputError for an
-    unknown column or base.
+    `base` is any spelling of a row of `table` (default: the table with the active scenario over it); an id
+    it already has is its own base. Raises InputError for an unknown column or base and a value that is none.
     """
     columns = [item["name"] for item in descriptor.fields(kind)]
-    for key in record:
+    for key, value in record.items():
         if key not in (*columns, "base"):
             raise unknown("column", str(key), [*columns, "base"], where=where)
-    table = files.read(kind).set_index("id", drop=False)
-    base = record.get("base") or (record.get("id") if record.get("id") in table.index else None)
+        if not _is_value(value) or (key in ("base", "id", "name") and isinstance(value, list)):
+            raise InputError(f"{where}, column {key}: expected one value, got {value!r:.60}")
+    table = (_overlaid(kind) if table is None else table).set_index("id", drop=False)
     own = {key: value for key, value in record.items() if key != "base" and value is not None}
     name = str(own.get("name") or own.get("id") or "custom")
     entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "custom")
+    base = _base(kind, record, where, table)
     if base is None:
         complete = {**DEFAULTS[kind], "name": name}
-    elif base in table.index:
+    else:
         inherited = table.loc[base].dropna().drop(list(NOT_INHERITED), errors="ignore").to_dict()
         complete = inherited if base == entry_id else {**inherited, "name": name}
-    else:
-        raise unknown(kind[:-1], str(base), table.index, where=f"{where}, base")
     complete = {**complete, "source": "scenario", "confirmed": "no", **own, "id": entry_id}
     if kind == "models":
         return shape_gaps.filled({**complete, **_recount(own, base)}, where)
     return complete
+
+
+def _overlaid(kind: str) -> pd.DataFrame:
+    table, laid_over = files.read(kind), active()
+    return table if laid_over is None else laid_over.overlay(kind, table)
+
+
+def _is_value(value: Any) -> bool:
+    """Whether a value can stand in a cell: one word, number or date, or a list of such."""
+    items = value if isinstance(value, list) else [value]
+    return not any(isinstance(item, (Mapping, list, tuple, set)) for item in items)
+
+
+def _base(kind: str, record: Mapping[str, Any], where: str, table: pd.DataFrame) -> str | None:
+    """The id of the row that an entry starts from, or None."""
+    named = record.get("base")
+    if named is None:
+        return record["id"] if str(record.get("id")) in table.index else None
+    found = spelling.ids_by_spelling(table).get(spelling.normal(str(named)))
+    if found is None:
+        raise unknown(kind[:-1], str(named), table.index, where=f"{where}, base")
+    return found
 
 
 def _recount(own: Mapping[str, Any], base: str | None) -> dict[str, Any]:
@@ -172,11 +248,15 @@ def _recount(own: Mapping[str, Any], base: str | None) -> dict[str, Any]:
 def entry(kind: str, record: Mapping[str, Any], where: str) -> pd.Series:
     """One user's entry as a complete, typed row of the table. The same entry is checked once."""
     text = json.dumps(record, sort_keys=True, default=str)
-    return _entry(kind, text, where, files.path_of(kind).stat().st_mtime_ns)
+    path = active_path()
+    changed = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
+    return _entry(kind, text, where, files.path_of(kind).stat().st_mtime_ns, path, changed)
 
 
 @lru_cache(maxsize=1024)
-def _entry(kind: str, text: str, where: str, modified_ns: int) -> pd.Series:
+def _entry(
+    kind: str, text: str, where: str, modified_ns: int, path: Path | None, changed_ns: int
+) -> pd.Series:
     complete = completed(kind, json.loads(text), where)
     return typed(kind, [complete], where, [complete["id"]]).iloc[0]
 

@@ -107,7 +107,20 @@ def _nearest_to_count(sizes: dict[str, Any], where: str) -> dict[str, Any]:
             candidates = [item for item in candidates if item["gated_ffn"] == gated]
         return candidates[0]
     wanted = _number(sizes, "params_b", where) * 1e9
+    if _number(sizes, "experts", where) and "dense_layers" not in sizes:
+        candidates = [_with_dense_layers(item, wanted, where) for item in candidates]
     return min(candidates, key=lambda item: abs(counted_params(item, where) - wanted))
+
+
+def _with_dense_layers(sizes: dict[str, Any], wanted: float, where: str) -> dict[str, Any]:
+    """As many of the first layers dense as bring the count to `wanted`, where experts in all of them exceed it."""
+    whole = counted_params(sizes, where)
+    layers = _number(sizes, "layers", where)
+    one_less = counted_params({**sizes, "dense_layers": 1}, where)
+    if whole <= wanted or layers < 2 or one_less >= whole:
+        return sizes
+    dense = min(round((whole - wanted) / (whole - one_less)), int(layers) - 1)
+    return {**sizes, "dense_layers": dense}
 
 
 def _with_widths(sizes: dict[str, Any], gated: int, tied: int, where: str) -> dict[str, Any]:

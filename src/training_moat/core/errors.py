@@ -5,12 +5,34 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 270
+"""Characters of the longest sentence; the command puts its name before it and stays below 300."""
+
+
+def one_line(text: object, longest: int = LONGEST) -> str:
+    """Text as one line of bounded length: of more, the beginning and the end stay."""
+    words = str(text)
+    if len(words) > 100 * longest:  # what was pasted is not gone through to its end
+        words = words[: 50 * longest] + words[-50 * longest :]
+    line = " ".join(words.split())
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    if len(line) <= longest:
+        return line
+    end = longest * 2 // 5
+    return f"{line[: longest - end - 5]} ... {line[-end:]}"
+
 
 class InputError(ValueError):
-    """Bad input, said in one sentence: what is wrong, where, and what was expected."""
+    """Bad input, said in one sentence: what is wrong, where, and what was expected.
+
+    Whatever was pasted into the sentence, it stays one line below 300 characters.
+    """
+
+    def __init__(self, sentence: object = "") -> None:
+        super().__init__(one_line(sentence))
 
 
-def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """Return the known name most like `name`, ignoring case, or None when none is as like as `likeness` (0 to 1)."""
     by_lower = {item.lower(): item for item in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=likeness)

@@ -13,15 +13,15 @@ from training_moat.core.elementwise import Number
 from training_moat.core.errors import InputError
 
 FORMAT_FALLBACKS = {
-    "fp8": ("fp16", "bf16"),
-    "mxfp8": ("fp8", "bf16", "fp16"),
-    "nvfp4": ("fp4", "mxfp4", "fp8", "bf16", "fp16"),
-    "mxfp4": ("fp4", "fp8", "bf16", "fp16"),
-    "fp4": ("fp8", "bf16", "fp16"),
-    "int8": ("fp8", "bf16", "fp16"),
-    "int4": ("int8", "fp8", "bf16", "fp16"),
-    "bf16": ("fp16", "fp32"),
-    "fp16": ("bf16", "fp32"),
+    "fp8": ("bf16", "fp16", "tf32", "fp32"),
+    "mxfp8": ("fp8", "bf16", "fp16", "tf32", "fp32"),
+    "nvfp4": ("fp4", "mxfp4", "fp8", "bf16", "fp16", "tf32", "fp32"),
+    "mxfp4": ("fp4", "fp8", "bf16", "fp16", "tf32", "fp32"),
+    "fp4": ("fp8", "bf16", "fp16", "tf32", "fp32"),
+    "int8": ("fp8", "bf16", "fp16", "tf32", "fp32"),
+    "int4": ("int8", "fp8", "bf16", "fp16", "tf32", "fp32"),
+    "bf16": ("fp16", "tf32", "fp32"),
+    "fp16": ("bf16", "tf32", "fp32"),
     "tf32": ("fp32",),
     "fp32": ("tf32",),
 }
@@ -68,6 +68,14 @@ class Chip:
     supports_training: bool | None = None
     family: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
+    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tiers that hold a job's data as the maker uses the chip, fastest first, by job."""
+    streamed: frozenset[str] = frozenset()
+    """Jobs whose weights stream in from one store outside all chips while activations stay on the chip."""
+    largest_system: float | None = None
+    """Most chips that the maker says one system joins."""
+    domain_chips: float | None = None
+    """Chips of one scale-up domain, also where its bandwidth is not published."""
 
     def tier(self, name: str) -> Tier | None:
         """The tier of that name, or None where the chip lacks it."""
@@ -87,6 +95,9 @@ class Chip:
         for name in (wanted, *FORMAT_FALLBACKS.get(wanted, ())):
             if self.peak_flops.get(name):
                 return name
+        others = ", ".join(name for name, peak in self.peak_flops.items() if peak)
+        has = f"only for {others}" if others else "for no format"
         raise InputError(
-            f"chip {self.id}: no published peak for {wanted} or any format that could stand in for it"
+            f"chip {self.id} has a published peak {has}, none that can stand in for {wanted};"
+            f" expected one, such as bf16_tflops in a chip object with 'base': '{self.id}'"
         )

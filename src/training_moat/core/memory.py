@@ -11,13 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from training_moat.core.elementwise import Number, ceil, logical_and, maximum, minimum, where
-from training_moat.core.plan import Plan
+from training_moat.core.elementwise import (
+    Number,
+    ceil,
+    logical_and,
+    logical_or,
+    maximum,
+    minimum,
+    where,
+)
+from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
     Transformer,
     embedding_params,
     expert_params,
     expert_params_total,
+    lora_params,
     params,
 )
 
@@ -40,25 +49,41 @@ OPTIMIZER_BYTES = {
 (Dettmers et al. 2022), factored moments, negligible, for Adafactor (Shazeer and Stern 2018)."""
 
 
+def optimizer_bytes(optimizer: str | Number, master_weights: bool = True) -> Number:
+    """Bytes of state per trained weight of an optimizer by name (or as given, in bytes), the FP32 copy of the weights
+    included unless `master_weights` is false (pure 16-bit training)."""
+    if not isinstance(optimizer, str):
+        return optimizer
+    return OPTIMIZER_BYTES[optimizer] - (0.0 if master_weights else MASTER_BYTES)
+
+
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes one chip holds, by kind."""
+    """Bytes one chip holds, by kind. `reserve` is the part of the workspace that the runtime takes beside the tensors:
+    contexts, communication buffers, the allocator's slack."""
 
     weights: Number
     gradients: Number
     optimizer: Number
     activations: Number
     workspace: Number
+    reserve: Number = 0.0
 
     @property
     def total(self) -> Number:
-        """All kinds together, in bytes."""
+        """All kinds together, in bytes: what the chip must have room for."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.workspace
+
+    @property
+    def allocated(self) -> Number:
+        """Bytes of tensors alone, as frameworks report their peak ("max allocated")."""
+        return self.total - self.reserve
 
 
 def expert_data_ranks(plan: Plan) -> Number:
-    """Chips of one stage that hold copies of the same expert."""
-    return maximum(plan.tp * plan.cp * plan.dp / maximum(plan.ep, 1), 1)
+    """Chips of one stage that hold copies of the same part of an expert."""
+    shared = maximum(plan.ep, 1) * plan.expert_tensor
+    return maximum(plan.tp * plan.cp * plan.dp / shared, 1)
 
 
 def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
@@ -69,14 +94,25 @@ def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     experts = expert_params_total(model)
     layered = params(model) - experts - embedding_params(model)
     embedding = where(plan.pp > 1, model.vocab * model.hidden, embedding_params(model))
-    dense = (layered / plan.pp + embedding) / plan.tp
-    return dense, experts / (plan.pp * maximum(plan.ep, 1))
+    layers = stage_layers(model, plan)
+    dense = (layered * layers / model.layers + embedding) / plan.tp
+    with_experts = minimum(layers / maximum(model.moe_layers, 1), 1)
+    share = where(layers == model.layers / plan.pp, 1 / plan.pp, with_experts)
+    return dense, experts * share / (maximum(plan.ep, 1) * plan.expert_tensor)
+
+
+def trained_params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
+    """Those of `params_per_stage` that are trained: all, or the adapters alone where the plan has a `lora_rank`."""
+    dense, expert = params_per_stage(model, plan)
+    adapters = lora_params(model, plan.lora_rank) * stage_layers(model, plan) / model.layers
+    adapted = plan.lora_rank > 0
+    return where(adapted, adapters / plan.tp, dense), where(adapted, 0.0, expert)
 
 
 def _state_bytes(
-    model: Transformer, plan: Plan, bytes_each: Number, first_sharding_stage: int
+    plan: Plan, weights: tuple[Number, Number], bytes_each: Number, first_sharding_stage: int
 ) -> Number:
-    dense, expert = params_per_stage(model, plan)
+    dense, expert = weights
     sharded = plan.zero_stage >= first_sharding_stage
     dense_ranks = where(sharded, plan.dp * plan.cp, 1)
     expert_ranks = where(sharded, expert_data_ranks(plan), 1)
@@ -142,7 +178,7 @@ def layers_in_flight(model: Transformer, plan: Plan) -> Number:
     interleaving = where(
         plan.virtual_stages > 1, 1 + (plan.pp - 1) / (plan.pp * plan.virtual_stages), 1
     )
-    return model.layers / plan.pp * waiting * interleaving
+    return stage_layers(model, plan) * waiting * interleaving
 
 
 def logit_bytes(model: Transformer, plan: Plan) -> Number:
@@ -167,7 +203,7 @@ def activation_bytes(model: Transformer, plan: Plan, input_bytes: Number = 2.0) 
     first = layers_in_flight(model, plan) * kept + where(
         plan.pp > 1, redone, maximum(redone, logits)
     )
-    last = model.layers / plan.pp * kept + maximum(redone, logits)
+    last = stage_layers(model, plan) * kept + maximum(redone, logits)
     return maximum(first, last)
 
 
@@ -182,43 +218,60 @@ def least_recompute_share(
     most = weigh(replace(plan, recompute=2, recompute_share=1e-9))
     fewest = weigh(replace(plan, recompute=2, recompute_share=1.0))
     share = (most - capacity_bytes) / maximum(most - fewest, 1.0)
-    stage_layers = maximum(model.layers / plan.pp, 1)
-    return minimum(maximum(ceil(share * stage_layers - 1e-9), 1) / stage_layers, 1.0)
+    own = stage_layers(model, plan)
+    return minimum(maximum(ceil(share * own - 1e-9), 1) / own, 1.0)
 
 
 def gathered_weight_bytes(model: Transformer, plan: Plan) -> Number:
-    """Weights a ZeRO-3 chip has unsharded at once: the layer at work and the one fetched ahead."""
+    """Weights a ZeRO-3 chip has unsharded at once: the layer at work and the one fetched ahead; inside a pipeline the whole
+    stage's, with the gradients that add up over its micro-batches (torchtitan, docs/fsdp.md: no resharding there)."""
     layer = (params(model) - expert_params_total(model) - embedding_params(model)) / model.layers
-    experts = model.experts * expert_params(model) / maximum(plan.ep, 1)
+    experts = model.experts * expert_params(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
     gathered = 2 * WEIGHT_BYTES * (layer / plan.tp + experts)
-    return where(plan.zero_stage >= 3, gathered, 0)
+    dense, expert = params_per_stage(model, plan)
+    whole = (WEIGHT_BYTES + FP32_GRADIENT_BYTES) * (dense + expert)
+    fetched = logical_or(plan.zero_stage >= 3, plan.offload >= 2)
+    return where(logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0))
 
 
 def training_memory(
     model: Transformer,
     plan: Plan,
-    optimizer: str = "adamw",
+    optimizer: str | Number = "adamw",
     gradient_bytes: Number = FP32_GRADIENT_BYTES,
     reserve_bytes: Number = 0.0,
     reserve_share: Number = 0.0,
     input_bytes: Number = 2.0,
     master_is_weight: Number = 0,
+    activation_factor: Number = 1.0,
+    spare_layers: Number = 0.0,
 ) -> TrainingMemory:
     """Bytes per chip to train `model` under `plan`.
 
-    `gradient_bytes` is what a weight's gradient takes, `input_bytes` a value of a matmul's kept input.
-    `master_is_weight` (0 or 1): the FP32 weights are the only stored copy, cast layer by layer as they are used
-    (PyTorch FSDP, JAX), instead of living beside a 16-bit one. `reserve_bytes` is what the runtime takes whatever the
-    plan (contexts, communication buffers), `reserve_share` the allocator's loss as a share of the activations; both are calibrated.
+    `optimizer` is a name of `OPTIMIZER_BYTES` or the bytes of state per weight. `gradient_bytes` is what a weight's
+    gradient takes, `input_bytes` a value of a matmul's kept input. `master_is_weight` (0 or 1): the FP32 weights are the
+    only stored copy, cast layer by layer as they are used (PyTorch FSDP, JAX), instead of living beside a 16-bit one.
+    `activation_factor`: what a stack keeps of its activations against the count of one whose operations are fused;
+    `spare_layers`: layers' activations that it holds beyond those under way. `reserve_bytes` is what the runtime takes
+    whatever the plan (contexts, communication buffers), `reserve_share` the allocator's loss as a share of the
+    activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded takes no
+    room on the chip.
     """
-    activations = activation_bytes(model, plan, input_bytes)
-    gathered = gathered_weight_bytes(model, plan)
+    factor = where(plan.recompute >= 2, 1.0, activation_factor)
+    spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, input_bytes)
+    activations = factor * (activation_bytes(model, plan, input_bytes) + spare)
+    frozen = plan.lora_rank > 0
+    weight = where(frozen, WEIGHT_BYTES, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES))
+    whole = params_per_stage(model, plan)
+    trained = trained_params_per_stage(model, plan)
+    states = optimizer_bytes(optimizer) - where(master_is_weight, MASTER_BYTES, 0)
+    here, states_here = where(plan.offload >= 2, 0.0, 1.0), where(plan.offload >= 1, 0.0, 1.0)
+    reserve = reserve_bytes + reserve_share * activations
     return TrainingMemory(
-        weights=_state_bytes(model, plan, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES), 3),
-        gradients=_state_bytes(model, plan, gradient_bytes, 2),
-        optimizer=_state_bytes(
-            model, plan, OPTIMIZER_BYTES[optimizer] - where(master_is_weight, MASTER_BYTES, 0), 1
-        ),
+        weights=here * _state_bytes(plan, whole, weight, 3),
+        gradients=here * _state_bytes(plan, trained, gradient_bytes, 2),
+        optimizer=states_here * _state_bytes(plan, trained, maximum(states, 0.0), 1),
         activations=activations,
-        workspace=reserve_bytes + reserve_share * activations + gathered,
+        workspace=reserve + gathered_weight_bytes(model, plan),
+        reserve=reserve,
     )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, logical_and, logical_or, where
+from training_moat.core.elementwise import Number, ceil, logical_and, logical_or, maximum, where
 from training_moat.core.workload import Transformer
 
 RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
 """Activation recomputation: nothing; single modules; whole layers. Which modules: the attention core (Korthikanti et al.
 2022) or, where fused attention keeps nothing there, norms, activation functions and latent attention's up-projections
 (DeepSeek-AI 2024, section 3.2.3; Megatron-Core's `recompute_modules`)."""
+
+OFFLOAD_LEVELS = {"none": 0, "optimizer": 1, "all": 2}
+"""What lives in the host's memory instead of the chip's: nothing; the optimizer's states and step (Ren et al. 2021,
+ZeRO-Offload); weights and gradients too, fetched layer by layer (Rajbhandari et al. 2021, ZeRO-Infinity)."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,10 @@ class Plan:
     groups lie inside tp x cp x dp. `micro_batch` counts sequences one replica holds at once, `global_batch`
     sequences per step. `virtual_stages` above one interleaves the pipeline. `recompute` is a level of
     `RECOMPUTE_LEVELS`; under full recomputation `recompute_share` is the share of the layers that are recomputed
-    (NeMo's `recompute_num_layers`). `sequence_parallel` and `flash_attention` are 0 or 1.
+    (NeMo's `recompute_num_layers`). `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
+    expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
+    gradient takes on the wire. `lora_rank` above zero trains adapters of that rank alone; `offload` is a level of
+    `OFFLOAD_LEVELS`.
     """
 
     seq_len: Number
@@ -38,6 +45,19 @@ class Plan:
     recompute: Number = 0
     recompute_share: Number = 1.0
     flash_attention: Number = 1
+    expert_tp: Number = 0
+    gradient_bytes: Number = 2.0
+    lora_rank: Number = 0
+    offload: Number = 0
+
+    @property
+    def expert_tensor(self) -> Number:
+        """Chips that share every expert: `expert_tp`, else Megatron-Core's default, the tensor-parallel size
+        (`expert_tensor_parallel_size`), where that divides; groups of at least as many experts leave them whole."""
+        ranks = self.tp * self.cp * self.dp
+        groups = maximum(self.ep, 1)
+        cut = logical_and(groups < self.tp, ranks % (groups * self.tp) == 0)
+        return where(self.expert_tp > 0, self.expert_tp, where(cut, self.tp, 1))
 
     @property
     def chips(self) -> Number:
@@ -65,13 +85,22 @@ def _divides(divisor: Number, total: Number) -> Number:
 
 
 def layers_fit_pipeline(model: Transformer, plan: Plan) -> Number:
-    """Whether the layers split over the pipeline.
+    """Whether every stage and virtual stage gets a layer, or the embedding or the output head in place of one (Llama 3
+    405B: 126 + 2 over 16 x 8). They need not get equally many (`stage_layers`)."""
+    stages = plan.pp * plan.virtual_stages
+    return logical_or(stages <= model.layers, stages == model.layers + 2)
 
-    They must divide evenly by stages and virtual stages; or, with the embedding and the output head counted as
-    a layer each, over an even number of stages (BLOOM: 70 + 2 layers over 12, Scao et al. 2022, section 3.4.2;
-    Llama 3 405B: 126 + 2 over 16, Dubey et al. 2024, section 3.3.2). Models that mix dense and expert layers are
-    laid out by hand in practice and need only one layer a stage.
-    """
+
+def stage_layers(model: Transformer, plan: Plan) -> Number:
+    """Layers on the fullest pipeline stage: each of its virtual stages rounds its share up (61 layers on 16 stages: 4)."""
+    share = model.layers / (plan.pp * plan.virtual_stages)
+    return plan.virtual_stages * ceil(share - 1e-9)
+
+
+def layers_split_evenly(model: Transformer, plan: Plan) -> Number:
+    """Whether the layers split over the pipeline as stacks do it unasked: evenly by stages and virtual stages or, with
+    the embedding and the output head counted as a layer each, over an even number of stages (BLOOM: 70 + 2 layers over
+    12, Scao et al. 2022, section 3.4.2; Llama 3 405B: 126 + 2 over 16, Dubey et al. 2024, section 3.3.2)."""
     stages = plan.pp * plan.virtual_stages
     even = _divides(stages, model.layers)
     padded = logical_and(_divides(stages, model.layers + 2), _divides(2, plan.pp))
@@ -86,7 +115,7 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
     return [
         (
             where(layers_fit_pipeline(model, plan), False, True),
-            "the layers do not divide over pp x virtual_stages",
+            "pp x virtual_stages is above the number of layers",
         ),
         (model.heads % plan.tp != 0, "the attention heads do not divide over tp"),
         (
@@ -109,6 +138,17 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
         (
             logical_and(plan.ep > 1, (plan.tp * plan.cp * plan.dp) % plan.ep != 0),
             "ep does not divide tp x cp x dp",
+        ),
+        (
+            logical_and(
+                model.experts > 0,
+                (plan.tp * plan.cp * plan.dp) % (maximum(plan.ep, 1) * plan.expert_tensor) != 0,
+            ),
+            "ep x expert_tp does not divide tp x cp x dp",
+        ),
+        (
+            logical_and(plan.expert_tp > 1, 0 * plan.expert_tp + model.experts == 0),
+            "expert_tp above 1 needs a model with experts",
         ),
         (
             logical_and(plan.virtual_stages > 1, plan.pp == 1),

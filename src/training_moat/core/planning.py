@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from training_moat.core.machine import Chip
-from training_moat.core.plan import Plan, layers_fit_pipeline
+from training_moat.core.plan import Plan, layers_fit_pipeline, layers_split_evenly
 from training_moat.core.workload import Transformer
 
 MAX_TENSOR_PARALLEL = 64
@@ -39,7 +39,7 @@ def _tensor_options(model: Transformer, chips: int, domain: int) -> list[int]:
 
 def _pipeline_options(model: Transformer, chips: int) -> list[int]:
     limit = int(min(model.layers, MAX_PIPELINE_STAGES))
-    return [n for n in divisors(chips, limit) if layers_fit_pipeline(model, Plan(1, 1, pp=n))]
+    return [n for n in divisors(chips, limit) if layers_split_evenly(model, Plan(1, 1, pp=n))]
 
 
 def _virtual_options(model: Transformer, pp: int, micro_batches: int) -> list[int]:
@@ -49,7 +49,10 @@ def _virtual_options(model: Transformer, pp: int, micro_batches: int) -> list[in
         return [1]
     degrees = range(2, MAX_VIRTUAL_STAGES + 1)
     return [1] + [
-        v for v in degrees if layers_fit_pipeline(model, Plan(1, 1, pp=pp, virtual_stages=v))
+        v
+        for v in degrees
+        if layers_fit_pipeline(model, plan := Plan(1, 1, pp=pp, virtual_stages=v))
+        and layers_split_evenly(model, plan)
     ]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training_moat.core import tiers
 from training_moat.core.collectives import (
     direct_all_reduce,
     hierarchical_all_reduce,
@@ -53,6 +54,10 @@ class Job:
     attention_weight_bytes: Number = 2.0
     kv_bytes: Number = 2.0
     prefill_chunk: Number = PREFILL_CHUNK
+    wide_ffn_layers: Number = 0.0
+    """Dense layers whose feed-forward weights keep the attention's format (partly quantised checkpoints)."""
+    casts: Number = 0.0
+    """One where inputs are cast to 8 bits or fewer before each product, else zero."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ class Software:
     """What the serving engine adds to the hardware's time.
 
     Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per
-    step (scheduling, sampling), per sequence in a step, and per prefill pass. `kv_efficiency` and
+    step (scheduling, sampling), per sequence in a step, and per prefill pass; `cast_s` per layer where inputs are cast
+    to a narrow format first. `kv_efficiency` and
     `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
     cache and grouped expert matmuls keep. `kv_reread`: 0 where attention reads a key-value head once for all its
     query heads, 1 where once for each. `prefill_share`: how much of others' prefill a sequence waits for.
@@ -123,6 +129,13 @@ class Software:
     copy_coupling: Number = 1.0
     first_token_s: Number = 0.0
     first_token_queue: Number = 0.0
+    cast_s: Number = 0.0
+    routing_spread: Number = 1.0
+    """How freely a token's experts differ from those of the tokens beside it: 1 where routing is uniform, 0 where all
+    take the same."""
+    tokens_per_step: Number = 1.0
+    """Tokens one pass of the model yields: above one with speculative decoding (Leviathan et al. 2023), net of the
+    time that drafting takes."""
 
 
 @dataclass(frozen=True)
@@ -180,15 +193,20 @@ def kv_bytes_per_sequence(model: Transformer, job: Job, tokens: Number) -> Numbe
     return kv_values_per_token(model) * attended_tokens(model, tokens) * job.kv_bytes
 
 
+def wide_ffn_params(model: Transformer, job: Job) -> Number:
+    """Dense feed-forward weights that a partly quantised checkpoint keeps in the attention's format."""
+    return minimum(job.wide_ffn_layers, model.layers - model.moe_layers) * dense_ffn_params(model)
+
+
 def weight_bytes(model: Transformer, job: Job) -> tuple[Number, Number]:
     """Stored bytes of (routed experts, everything else); a published parameter count scales both."""
     scale = params(model) / derived_params(model)
     attention = model.layers * attention_params(model) * job.attention_weight_bytes
     shared = model.moe_layers * model.shared_experts * expert_params(model)
     dense = (model.layers - model.moe_layers) * dense_ffn_params(model)
-    rest = (
-        attention + (shared + dense) * job.ffn_weight_bytes + embedding_params(model) * WIDE_BYTES
-    )
+    wide = wide_ffn_params(model, job) * (job.attention_weight_bytes - job.ffn_weight_bytes)
+    embedded = embedding_params(model) * WIDE_BYTES
+    rest = attention + (shared + dense) * job.ffn_weight_bytes + wide + embedded
     return expert_params_total(model) * job.ffn_weight_bytes * scale, rest * scale
 
 
@@ -208,18 +226,14 @@ def memory(model: Transformer, job: Job, plan: ServingPlan) -> ServingMemory:
 def placement(held: ServingMemory, machine: ServingMachine) -> Placement:
     """Where activations, weights and cache live on one chip."""
     wanted = {"activations": held.activations, "weights": held.weights, "kv_cache": held.kv_cache}
-    return place(wanted, machine.tiers)
+    return place(wanted, machine.tiers, USABLE_SHARE["serving"])
 
 
 def running_batch(
     job: Job, plan: ServingPlan, machine: ServingMachine, held: ServingMemory
 ) -> Number:
     """Sequences whose cache finds room at once, at least one a copy and at most `batch`; the others queue."""
-    room = (
-        sum(tier.capacity_bytes for tier in machine.tiers) * USABLE_SHARE
-        - held.weights
-        - held.activations
-    )
+    room = tiers.room(machine.tiers, "serving") - held.weights - held.activations
     per_copy = ceil(job.batch / plan.dp)
     fitting = per_copy * minimum(1.0, maximum(room, 0.0) / maximum(held.kv_cache, 1.0))
     return minimum(job.batch, plan.dp * maximum(fitting, 1.0))
@@ -277,7 +291,8 @@ def expert_layer_s(
 ) -> Number:
     """One layer's routed experts on one chip for `tokens` tokens pooled over the chips that share them."""
     size = expert_params(model) / plan.expert_tp
-    read = touched_experts(model, tokens) / plan.ep * size * job.ffn_weight_bytes * byte_s
+    choices = 1 + maximum(tokens - 1, 0.0) * software.routing_spread
+    read = touched_experts(model, choices) / plan.ep * size * job.ffn_weight_bytes * byte_s
     flops = 2 * size * tokens * model.experts_per_token / plan.ep
     return maximum(read, flops / (m.ffn_flops * m.matmul_efficiency * software.expert_efficiency))
 
@@ -347,26 +362,29 @@ def decode_step(
     batch: Number,
     where_: Placement,
 ) -> StepSeconds:
-    """Seconds until every one of `batch` running sequences has its next token, by cause.
+    """Seconds per token until every one of `batch` running sequences has its next one, by cause.
 
     A pipeline works on `pp` groups of sequences at a time: a token passes all stages with its group, which has
-    one sequence at least.
+    one sequence at least. With speculative decoding one pass verifies several tokens of each sequence, whose
+    weights and cache it reads once.
     """
-    tokens = maximum(batch / (plan.dp * plan.pp), 1.0)
+    sequences = maximum(batch / (plan.dp * plan.pp), 1.0)
+    tokens = sequences * software.tokens_per_step
     weight_byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
     cache_byte_s = where_.seconds_per_byte["kv_cache"] / m.bandwidth_efficiency
     overhead = (
         software.step_s
-        + model.layers * software.layer_s
+        + model.layers * (software.layer_s + job.casts * software.cast_s)
         + model.moe_layers * software.expert_layer_s
         + where(model.kv_lora_rank > 0, model.layers, 0.0) * software.latent_layer_s
         + batch * software.sequence_s
     )
+    per_token = 1.0 / software.tokens_per_step
     return StepSeconds(
-        matmuls_s(model, job, plan, m, software, tokens, weight_byte_s),
-        attention_core_s(model, job, plan, m, software, tokens, cache_byte_s),
-        communication_s(model, plan, m, tokens),
-        overhead,
+        per_token * matmuls_s(model, job, plan, m, software, tokens, weight_byte_s),
+        per_token * attention_core_s(model, job, plan, m, software, sequences, cache_byte_s),
+        per_token * communication_s(model, plan, m, tokens),
+        per_token * overhead,
     )
 
 

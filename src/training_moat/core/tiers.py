@@ -1,9 +1,13 @@
-"""Which data lives in which memory tier, and what reading it costs.
+"""Which data lives in which memory tier, whether it fits, and what reading it costs.
 
-Tiers are filled from the fastest to the largest, the data that is read most often first. A tier whose
-bandwidth the vendor does not publish cannot be planned with and holds nothing (a cache is no tier: hardware
-decides what it keeps). Weights that overflow the fast tiers are streamed from the slow one every step, which
-is what Cerebras' MemoryX and the DDR tier of SambaNova's SN40L do.
+A chip's tiers are used as its maker uses them (`Chip.homes`, from the table memory_use): GPUs hold a job in HBM;
+SambaNova's RDUs train out of DDR and serve out of HBM; wafers stream the weights of training from an external
+store and hold those of serving in their SRAM; Groq's chips have nothing but SRAM. Chips without a row hold a job
+in HBM, or in the largest memory with a published bandwidth where they have none.
+
+Tiers are filled from the fastest to the largest, the data that is read most often first. A tier whose bandwidth
+the vendor does not publish cannot be planned with and holds nothing (a cache is no tier: hardware decides what it
+keeps).
 """
 
 from __future__ import annotations
@@ -11,12 +15,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, maximum, minimum
+from training_moat.core.elementwise import Number, logical_and, maximum, minimum, where
+from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
-USABLE_SHARE = 0.95
-"""Share of a tier that data may fill; the rest is code, buffers and fragmentation (serving engines reserve
-five to ten percent by default)."""
+USABLE_SHARE = {"training": 0.97, "serving": 0.95}
+"""Share of a tier's nominal capacity that a job's data may fill. Training: a card of 80 GB offers 79.1 GiB of them, one
+of 32 GB 31.75, and the driver's context takes some more before the first tensor; what the runtime takes is in the memory
+model. Serving leaves room for code, buffers and fragmentation (engines reserve five to ten percent by default)."""
+
+TIER_WORDS = {"sram": "SRAM", "hbm": "HBM", "ddr": "DDR"}
+"""Tiers as sentences name them."""
+
+LARGEST_SYSTEM = 200_000.0
+"""Chips of the largest system that exists (xAI's Colossus, 2025; table gpu_clusters): no job is said to be held by
+more, whatever a network could join."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +57,108 @@ def usable_tiers(chip: Chip) -> tuple[Tier, ...]:
     return tuple(sorted(known, key=lambda tier: -tier.bytes_per_s))
 
 
-def place(
-    wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Number = USABLE_SHARE
-) -> Placement:
+def home_names(chip: Chip, job: str) -> tuple[str, ...]:
+    """Names of the tiers that a job's data should live in, published bandwidths or not."""
+    if job in chip.homes:
+        return chip.homes[job]
+    if chip.tier("hbm"):
+        return ("hbm",)
+    if chip.tier("ddr"):
+        return ("sram", "ddr") if job == "serving" else ("ddr",)
+    return ("sram",)
+
+
+def missing(chip: Chip, job: str) -> str:
+    """The datum without which nothing can be said of a job's memory, or an empty string."""
+    names = home_names(chip, job)
+    wanted = [tier for tier in chip.tiers if tier.name in names]
+    where = "outside store" if job in chip.streamed else TIER_WORDS[names[-1]]
+    if not wanted:
+        return f"size of its {where} not published" if chip.tiers else "memory size not published"
+    if not any(tier.bytes_per_s for tier in wanted):
+        return f"bandwidth of its {where} not published"
+    return ""
+
+
+def home(chip: Chip, job: str) -> tuple[Tier, ...]:
+    """The tiers that hold a job's data, fastest first. InputError names the datum that is missing."""
+    gap = missing(chip, job)
+    if gap:
+        raise InputError(f"chip {chip.id}: {gap}")
+    return tuple(tier for tier in usable_tiers(chip) if tier.name in home_names(chip, job))
+
+
+def working(chip: Chip, job: str) -> Tier:
+    """The tier that holds the activations at work: the home's fastest, or what a chip that streams its weights has
+    on board."""
+    tiers = home(chip, job)
+    aboard = [tier for tier in usable_tiers(chip) if tier not in tiers]
+    return aboard[0] if job in chip.streamed and aboard else tiers[0]
+
+
+def faster_tiers(chip: Chip, job: str = "serving") -> tuple[Tier, ...]:
+    """The home tiers without the large slow one, where there are others."""
+    tiers = home(chip, job)
+    return tuple(tier for tier in tiers if tier.name != "ddr") or tiers
+
+
+def room(tiers: Sequence[Tier], job: str) -> Number:
+    """Bytes that a job's data may fill of these tiers of one chip."""
+    return sum(tier.capacity_bytes for tier in tiers) * USABLE_SHARE[job]
+
+
+def capacity_bytes(chip: Chip, job: str) -> float:
+    """Bytes of one chip that a job's data may fill, all home tiers together."""
+    return float(room(home(chip, job), job))
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one chip offers a job, in bytes; every field may be an array.
+
+    `space` is what decides; `streamed`: 1 where weights come in from a `store` that all chips share and the activations
+    have the space for themselves, else 0 and an endless store.
+    """
+
+    space: Number
+    streamed: Number
+    store: Number
+
+    def decisive(self, states: Number, activations: Number) -> Number:
+        """The bytes that compete for the space: `states` (weights, gradients, optimizer) and `activations` (with
+        workspace and caches), or the activations alone where the states are outside."""
+        return activations + where(self.streamed > 0, 0.0, states)
+
+    def holds(self, states: Number, activations: Number) -> Number:
+        """Whether a job fits that keeps so much on each chip."""
+        return logical_and(self.decisive(states, activations) <= self.space, states <= self.store)
+
+
+def room_for(chip: Chip, job: str, chips: Number = 1) -> Room:
+    """What each of `chips` chips offers a job. InputError names the datum that is missing."""
+    whole = capacity_bytes(chip, job)
+    if job in chip.streamed:
+        return Room(float(room([working(chip, job)], job)), 1.0, whole / chips)
+    return Room(whole, 0.0, float("inf"))
+
+
+def fits(states: Number, activations: Number, chip: Chip, job: str, chips: Number = 1) -> Number:
+    """Whether a job fits that keeps `states` and `activations` on each of `chips` chips, in bytes."""
+    return room_for(chip, job, chips).holds(states, activations)
+
+
+def system_limit(chip: Chip) -> float:
+    """Chips one system can join at most: what the maker says, else the largest system of any kind."""
+    return float(chip.largest_system or LARGEST_SYSTEM)
+
+
+def is_joined(chip: Chip, chips: float) -> bool:
+    """Whether a published network joins so many chips."""
+    stated = max(chip.largest_system or 1, chip.domain_chips or 1)
+    return chip.scaleout is not None or chips <= stated
+
+
+def place(wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Number) -> Placement:
     """Fill the tiers in order with the kinds of data in order of `wanted` (kind -> bytes per chip).
 
     What overflows is charged at the last tier's rate, so that the answer stays defined; `overflow` says

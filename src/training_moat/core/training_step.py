@@ -7,9 +7,9 @@ part is a closed formula; the few measured constants come in as an `Efficiency`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from training_moat.core import collectives
+from training_moat.core import messages as exchange
 from training_moat.core.elementwise import (
     Number,
     log2,
@@ -20,12 +20,21 @@ from training_moat.core.elementwise import (
     where,
 )
 from training_moat.core.fabrics import Fabric
-from training_moat.core.memory import OPTIMIZER_BYTES, expert_data_ranks, params_per_stage
-from training_moat.core.plan import Plan
+from training_moat.core.memory import (
+    expert_data_ranks,
+    optimizer_bytes,
+    params_per_stage,
+    trained_params_per_stage,
+)
+from training_moat.core.messages import Message, micro_tokens
+from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
     Transformer,
     attended_tokens,
     attention_params,
+    fused_attended_tokens,
+    layer_matmul_flops_per_token,
+    lora_params,
     training_flops_per_token,
 )
 
@@ -43,6 +52,15 @@ NORM_SHARE = 0.5
 LOGIT_BYTES_PER_VALUE = 24.0
 """Traffic per logit: product out, FP32 copy, softmax in and out, gradient in and out."""
 
+HOST_BYTES_PER_S = 25e9
+"""Sustained rate between a chip and its host, and of the host's own pass over offloaded states, per chip: four fifths of
+the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where nothing better is known."""
+
+LARGE_PRODUCT = 8192
+"""Side of the product whose rate the constant `matmul` is: about where measured rates are highest (table matmul_maxima)."""
+HELD_SHARE = 0.2
+"""Most of a large product's time that its traffic can be, or its rate would be no compute rate."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -50,7 +68,9 @@ class Node:
 
     `peak_flops` is the dense peak of the matmul format, `wide_peak_flops` of the 16-bit format that attention
     and the vocabulary layer keep; `value_bytes` the matmul format's bytes per value. `scaleup` joins
-    `scaleup.domain_chips` chips, `scaleout` the rest.
+    `scaleup.domain_chips` chips, `scaleout` the rest. `weight_bytes_per_s`: where weights stream from a slower tier than
+    the one that keeps activations (wafers, RDUs), its rate; else zero. `near_bytes`: what that fast tier holds; weights
+    that take no more than half of it stay there.
     """
 
     peak_flops: Number
@@ -59,6 +79,9 @@ class Node:
     memory_bytes_per_s: Number
     scaleup: Fabric
     scaleout: Fabric
+    host_bytes_per_s: Number = HOST_BYTES_PER_S
+    weight_bytes_per_s: Number = 0.0
+    near_bytes: Number = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,11 +145,6 @@ class StepTime:
         )
 
 
-def micro_tokens(plan: Plan) -> Number:
-    """Tokens of one micro-batch that pass through one chip's layers."""
-    return plan.micro_batch * plan.seq_len / plan.cp
-
-
 def matmul_seconds(
     rows: Number,
     inner: Number,
@@ -136,14 +154,20 @@ def matmul_seconds(
     node: Node,
     eff: Efficiency,
 ) -> Number:
-    """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands'
-    and result's traffic. Adding the two, rather than taking the larger, makes utilisation fall smoothly for
-    small shapes, as measured tile and wave quantisation does (Williams et al. 2009; NVIDIA matmul guide)."""
+    """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands' and result's
+    traffic beyond that of a large product, in which the measured rate holds it already. Adding the two, rather than
+    taking the larger, makes utilisation fall smoothly for small shapes, as measured tile and wave quantisation does
+    (Williams et al. 2009; NVIDIA matmul guide)."""
     flops = 2 * rows * inner * columns
-    traffic = value_bytes * (rows * inner + inner * columns) + 2 * rows * columns
-    return flops / (peak * eff.matmul) + eff.reread * traffic / (
-        node.memory_bytes_per_s * eff.memory
-    )
+    streams = value_bytes * rows * inner + 2 * rows * columns
+    weights = value_bytes * inner * columns
+    slow = node.weight_bytes_per_s
+    source = where(slow > 0, slow, node.memory_bytes_per_s)
+    computing = flops / (peak * eff.matmul)
+    moving = streams / node.memory_bytes_per_s + weights / source
+    large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
+    beyond = maximum(moving - minimum(large, HELD_SHARE * computing), 0.0)
+    return computing + eff.reread * beyond / eff.memory
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
@@ -182,16 +206,10 @@ def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency)
 def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward matmuls of the routed experts in the mean layer: every local expert works on its own few rows."""
     experts = maximum(model.experts, 1)
-    groups = maximum(plan.ep, 1)
+    groups, split = maximum(plan.ep, 1), plan.expert_tensor
     local = experts / groups
-    split = where(plan.ep >= plan.tp, 1, plan.tp)
-    tokens_seen = (
-        micro_tokens(plan)
-        * groups
-        * model.experts_per_token
-        / where(plan.ep >= plan.tp, plan.tp, 1)
-    )
-    rows = tokens_seen / experts
+    # The chips of a group that shares the experts bring the tokens of ep x expert_tp / tp tensor-parallel groups.
+    rows = micro_tokens(plan) * groups * split / plan.tp * model.experts_per_token / experts
     width = maximum(model.expert_ffn, 1e-9) / split
     one = matmul_seconds(
         rows,
@@ -224,9 +242,10 @@ def _attention_seconds(
     """
     m = micro_tokens(plan)
     context = attended_tokens(model, plan.seq_len)
-    flops = 2 * m * context * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
-    fused = flops / 2 / (node.wide_peak_flops * eff.attention)
-    plain = flops / (node.wide_peak_flops * eff.matmul)
+    per_pair = 2 * m * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
+    visited = fused_attended_tokens(model, plan.seq_len)
+    fused = per_pair * visited / (node.wide_peak_flops * eff.attention)
+    plain = per_pair * context / (node.wide_peak_flops * eff.matmul)
     scores = m * context * model.heads / plan.tp
     traffic = scores * UNFUSED_FORWARD_BYTES_PER_SCORE / (node.memory_bytes_per_s * eff.memory)
     is_fused = plan.flash_attention > 0
@@ -268,7 +287,16 @@ def _vocabulary_seconds(
     columns = model.vocab / plan.tp
     product = matmul_seconds(m, model.hidden, columns, node.wide_peak_flops, 2.0, node, eff)
     softmax = LOGIT_BYTES_PER_VALUE * m * columns / (node.memory_bytes_per_s * eff.memory)
-    return 3 * product, softmax
+    return where(plan.lora_rank > 0, 2, 3) * product, softmax
+
+
+def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Forward and backward products of one layer's low-rank adapters, whose thin matrices are bound by memory."""
+    m = micro_tokens(plan)
+    weights = lora_params(model, plan.lora_rank) / model.layers / plan.tp
+    flops = 6 * m * weights / (node.peak_flops * eff.matmul)
+    passed = 2 * 2.0 * m * weights / maximum(plan.lora_rank, 1)
+    return flops + 3 * passed / (node.memory_bytes_per_s * eff.memory)
 
 
 def _hidden(communication: Number, computation: Number, overlap: Number) -> Number:
@@ -276,85 +304,34 @@ def _hidden(communication: Number, computation: Number, overlap: Number) -> Numb
     return minimum(overlap * communication, computation)
 
 
-def _group(plan: Plan, node: Node, inner_size: Number, ranks: Number) -> Number:
-    """Members of a group of `ranks` inside one scale-up domain, when neighbours in it are `inner_size` apart."""
-    return minimum(ranks, maximum(node.scaleup.domain_chips / inner_size, 1))
-
-
-def _tensor_parallel_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
-    """Forward all-reduces of one layer (attention and feed-forward; Shoeybi et al. 2019, section 3) plus the
-    key-value exchange of context parallelism (Liu et al. 2023), one micro-batch."""
-    m = micro_tokens(plan)
-    message = 2 * m * model.hidden
-    local = _group(plan, node, 1, plan.tp)
-    reduce = 2 * collectives.hierarchical_all_reduce(
-        message, plan.tp, local, node.scaleup, node.scaleout
-    )
-    kv_width = where(
-        model.kv_lora_rank > 0, model.heads * model.query_key_dim, model.kv_heads * model.head_dim
-    )
-    ring = 2 * 2 * m * plan.cp * kv_width / plan.tp
-    cp_local = _group(plan, node, plan.tp, plan.cp)
-    gather = collectives.hierarchical_all_gather(
-        ring, plan.cp, cp_local, node.scaleup, node.scaleout
-    )
-    return reduce + gather
-
-
-def _expert_exchange_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
-    """Forward all-to-alls of the mean layer: tokens to their experts and back (Lepikhin et al. 2020)."""
-    m = micro_tokens(plan)
-    groups = maximum(plan.ep, 1)
-    message = 2 * m * model.experts_per_token * model.hidden / where(plan.ep >= plan.tp, plan.tp, 1)
-    local = _group(plan, node, 1, groups)
-    one = collectives.hierarchical_all_to_all(
-        message, groups, local, node.scaleup, node.scaleout, model.experts_per_token
-    )
-    return model.moe_layers / model.layers * 2 * one
-
-
-def _stage_hop_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
-    """Handing one micro-batch to the next pipeline stage and its gradient back (the tensor-parallel ranks
-    each send their share: Narayanan et al. 2021, section 4.1)."""
-    message = 2 * micro_tokens(plan) * model.hidden / plan.tp
-    inside = plan.tp * plan.cp * plan.pp <= node.scaleup.domain_chips
-    near = collectives.send_recv(message, node.scaleup)
-    far = collectives.send_recv(message, node.scaleout)
-    return where(plan.pp > 1, 2 * plan.virtual_stages * where(inside, near, far), 0.0)
-
-
-def _gradient_seconds(model: Transformer, plan: Plan, node: Node) -> tuple[Number, Number]:
-    """Data-parallel traffic per step: (seconds outside ZeRO-3, seconds under ZeRO-3).
-
-    Without ZeRO-3 the gradients are reduced and the weights gathered once a step; under it the weights are
-    gathered twice and the gradients scattered once for every micro-batch (Rajbhandari et al. 2020, section 7).
-    """
-    dense, expert = params_per_stage(model, plan)
-    ranks, expert_ranks = plan.dp * plan.cp, expert_data_ranks(plan)
-    local = _group(plan, node, plan.tp, ranks)
-    expert_local = _group(plan, node, maximum(plan.ep, 1), expert_ranks)
-    levels = (node.scaleup, node.scaleout)
-    once = collectives.hierarchical_all_reduce(2 * dense, ranks, local, *levels)
-    once = once + collectives.hierarchical_all_reduce(
-        2 * expert, expert_ranks, expert_local, *levels
-    )
-    gather = collectives.hierarchical_all_gather(2 * dense, ranks, local, *levels)
-    gather = gather + collectives.hierarchical_all_gather(
-        2 * expert, expert_ranks, expert_local, *levels
-    )
-    return once, 3 * gather * plan.micro_batches
-
-
 def _optimizer_seconds(
-    model: Transformer, plan: Plan, node: Node, eff: Efficiency, optimizer: str
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency, state_bytes: Number
 ) -> Number:
-    """One pass over gradients, states and weights at the sustained memory bandwidth."""
-    dense, expert = params_per_stage(model, plan)
+    """One pass over gradients, states and weights at the sustained memory bandwidth, or the host's where they live there:
+    then gradients go out and weights come back over the host's link as well."""
+    dense, expert = trained_params_per_stage(model, plan)
     sharded = plan.zero_stage >= 1
-    dense = dense / where(sharded, plan.dp * plan.cp, 1)
-    expert = expert / where(sharded, expert_data_ranks(plan), 1)
-    traffic = 2 * OPTIMIZER_BYTES[optimizer] + 4 + 2
-    return traffic * (dense + expert) / (node.memory_bytes_per_s * eff.memory)
+    own = dense / where(sharded, plan.dp * plan.cp, 1)
+    own = own + expert / where(sharded, expert_data_ranks(plan), 1)
+    traffic = 2 * state_bytes + 4 + 2
+    moved = 2 * exchange.WEIGHT_BYTES
+    home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
+    on_chip = traffic * own / (home * eff.memory)
+    on_host = (traffic + moved) * own / node.host_bytes_per_s
+    return where(plan.offload >= 1, on_host, on_chip)
+
+
+def _fetch_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
+    """Fetching offloaded weights from the host, each chip its shard, for every pass of every micro-batch, and sending
+    the gradients there (Rajbhandari et al. 2021, section 6)."""
+    dense, expert = params_per_stage(model, plan)
+    sharded = plan.zero_stage >= 3
+    own = dense / where(sharded, plan.dp * plan.cp, 1)
+    own = own + expert / where(sharded, expert_data_ranks(plan), 1)
+    passes = (exchange.passes(plan) + 1) * plan.micro_batches
+    return where(
+        plan.offload >= 2, passes * exchange.WEIGHT_BYTES * own / node.host_bytes_per_s, 0.0
+    )
 
 
 def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:
@@ -363,11 +340,24 @@ def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:
     return eff.straggling * log2(maximum(plan.dp * plan.cp, 1))
 
 
-def step_time(
-    model: Transformer, plan: Plan, node: Node, eff: Efficiency, optimizer: str = "adamw"
-) -> StepTime:
-    """Seconds of one training step of `model` under `plan` on `node` chips, by part."""
-    layers, batches = model.layers / plan.pp, plan.micro_batches
+def _exchange_seconds(sent: dict[str, Message], node: Node, kind: str) -> Number:
+    """Seconds per step of all messages of a kind, nothing hidden."""
+    own = [message for message in sent.values() if message.kind == kind]
+    return sum(
+        message.times * exchange.seconds(message, node.scaleup, node.scaleout) for message in own
+    )
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One micro-batch through the mean layer, forward and backward: what computes, what streams, what is fixed."""
+
+    compute: Number
+    traffic: Number
+    overhead: Number
+
+
+def _layer(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> _Layer:
     matmul = _dense_matmul_seconds(model, plan, node, eff) + _expert_matmul_seconds(
         model, plan, node, eff
     )
@@ -377,16 +367,18 @@ def step_time(
     fused = 1 - moe_share + moe_share / eff.expert_software
     streams = fused * elementwise_bytes(model, plan) / (node.memory_bytes_per_s * eff.memory)
     casts = fused * _cast_seconds(model, plan, node, eff)
-    # Passes over a layer: one forward, two forward-equivalents backward, one more when recomputed.
+    # Passes over a layer: one forward, two forward-equivalents backward (one where the weights are frozen), one more
+    # when recomputed.
     again = plan.recomputed_layers
+    products = where(plan.lora_rank > 0, 2, 3) + again
     unfused_again = where(
         logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute
     )
     core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
     stack = 1 / eff.software
     light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
-    matmul = (3 + again) * matmul + light * _latent_seconds(model, plan, node, eff)
-    compute = matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
+    matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
+    matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
         + (2 + again) * casts
@@ -395,52 +387,102 @@ def step_time(
     overhead = (3 + again) * (
         fused * eff.layer_seconds + _expert_overhead_seconds(model, plan, eff)
     )
-    vocabulary, softmax = _vocabulary_seconds(model, plan, node, eff)
-    tensor = (2 + again) * _tensor_parallel_seconds(model, plan, node)
-    expert = (2 + again) * _expert_exchange_seconds(model, plan, node)
-    # Collectives share the computation they hide behind: what covers one cannot cover another.
-    tensor_hidden = _hidden(tensor, compute, eff.overlap_tensor)
-    expert_hidden = _hidden(expert, compute - tensor_hidden, eff.overlap_expert)
-    tensor, expert = tensor - tensor_hidden, expert - expert_hidden
-    hop = _stage_hop_seconds(model, plan, node)
-    stage_compute = layers * compute + vocabulary / eff.matmul_software
-    stage_traffic = stack * (layers * traffic + softmax)
-    stage_overhead = stack * layers * overhead
-    stage = stage_compute + stage_traffic + stage_overhead + layers * (tensor + expert) + hop
-    # While the pipeline fills and drains, micro-batches pass the earlier stages: no vocabulary work there.
-    bubble = (
-        (plan.pp - 1)
-        / plan.virtual_stages
-        * (stage - hop / 2 - vocabulary / eff.matmul_software - stack * softmax)
+    return _Layer(
+        matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core,
+        stack * traffic,
+        stack * overhead,
     )
-    once, sharded = _gradient_seconds(model, plan, node)
-    cover = stage_compute + stage_traffic - layers * (tensor_hidden + expert_hidden)
+
+
+def _head_share(model: Transformer, plan: Plan, layer_s: Number, head_s: Number) -> Number:
+    """Share of the output head's time that the fullest stage bears on top of its layers.
+
+    Stacks give the stage with the head fewer layers (Dubey et al. 2024, section 3.3.2), so that all stages take the
+    mean: layers and head over the number of stages; a stage whose layers alone take longer decides."""
+    beyond = (stage_layers(model, plan) - model.layers / plan.pp) * layer_s
+    return maximum(1 / plan.pp - beyond / maximum(head_s, 1e-30), 0.0)
+
+
+def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
+    """The node with its weights in the fast tier, where they take no more than half of it."""
+    own = exchange.WEIGHT_BYTES * sum(params_per_stage(model, plan))
+    streams = where(own > node.near_bytes / 2, node.weight_bytes_per_s, 0.0)
+    return replace(node, weight_bytes_per_s=streams)
+
+
+def step_time(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency, optimizer: str | Number = "adamw"
+) -> StepTime:
+    """Seconds of one training step of `model` under `plan` on `node` chips, by part.
+
+    `optimizer` is a name of `memory.OPTIMIZER_BYTES` or the bytes of state per weight.
+    """
+    layers, batches = stage_layers(model, plan), plan.micro_batches
+    stack = 1 / eff.software
+    node = _with_resident_weights(model, plan, node)
+    layer = _layer(model, plan, node, eff)
+    vocabulary, softmax = _vocabulary_seconds(model, plan, node, eff)
+    head_compute, head_traffic = vocabulary / eff.matmul_software, stack * softmax
+    one_layer = layer.compute + layer.traffic + layer.overhead
+    head = _head_share(model, plan, one_layer, head_compute + head_traffic)
+    compute = batches * (layers * layer.compute + head * head_compute)
+    traffic = batches * (layers * layer.traffic + head * head_traffic)
+    overhead = batches * layers * layer.overhead
+    sent = exchange.messages(model, plan)
+    part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
+    # Collectives share the computation they hide behind: what covers one cannot cover another.
+    cover = batches * layers * layer.compute
+    tensor_hidden = _hidden(part["tensor_parallel"], cover, eff.overlap_tensor)
+    expert_hidden = _hidden(part["expert_parallel"], cover - tensor_hidden, eff.overlap_expert)
+    tensor, expert = (
+        part["tensor_parallel"] - tensor_hidden,
+        part["expert_parallel"] - expert_hidden,
+    )
+    hop = part["pipeline"]
+    busy = compute + traffic + overhead + tensor + expert + hop
+    # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
+    bubble = (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
+    behind = compute + traffic - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
-    gradients = where(plan.zero_stage >= 3, sharded, once)
-    data = gradients - _hidden(
-        gradients, where(plan.zero_stage >= 3, batches, 1) * cover, eff.overlap_data
+    data = part["data_parallel"]
+    data = data - _hidden(
+        data, where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind, eff.overlap_data
     )
     other = (
-        _optimizer_seconds(model, plan, node, eff, optimizer)
+        _optimizer_seconds(model, plan, node, eff, optimizer_bytes(optimizer))
+        + _fetch_seconds(model, plan, node)
         + stack * eff.step_seconds
-        + batches * stage_overhead
+        + overhead
     )
-    busy = batches * stage + bubble
     return StepTime(
-        compute=batches * stage_compute,
-        memory_bound=batches * stage_traffic,
-        tensor_parallel=batches * layers * tensor,
-        pipeline=batches * hop,
+        compute=compute,
+        memory_bound=traffic,
+        tensor_parallel=tensor,
+        pipeline=hop,
         bubble=bubble,
         data_parallel=data,
-        expert_parallel=batches * layers * expert,
-        other=other + _straggling_factor(plan, eff) * busy,
+        expert_parallel=expert,
+        other=other + _straggling_factor(plan, eff) * (busy + bubble),
     )
+
+
+def step_bytes(model: Transformer, plan: Plan, scaleup: Fabric) -> dict[str, Number]:
+    """Bytes that one chip of the fullest stage sends per step, by kind of exchange (those of the pipeline go to the
+    next stage alone). Worked out from the messages whose seconds `step_time` counts."""
+    sent = exchange.messages(model, plan)
+    return {
+        kind: sum(
+            message.times * sum(exchange.sent_bytes(message, scaleup))
+            for message in sent.values()
+            if message.kind == kind
+        )
+        for kind in exchange.KINDS
+    }
 
 
 def model_flops_per_step(model: Transformer, plan: Plan) -> Number:
     """Matmul FLOPs of a step without recomputation, causal attention at full cost."""
-    return plan.tokens_per_step * training_flops_per_token(model, plan.seq_len)
+    return plan.tokens_per_step * training_flops_per_token(model, plan.seq_len, plan.lora_rank)
 
 
 def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
@@ -454,7 +496,6 @@ def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
         * model.heads
         * (model.query_key_dim + model.value_dim)
     )
-    vocabulary = 2 * model.hidden * model.vocab
-    layered = training_flops_per_token(model, plan.seq_len) / 3 - vocabulary
+    layered = layer_matmul_flops_per_token(model) + score
     extra = plan.recomputed_layers * layered + where(plan.recompute == 1, score, 0.0)
     return model_flops_per_step(model, plan) + tokens * extra

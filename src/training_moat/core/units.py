@@ -17,8 +17,9 @@ BYTES_PER_VALUE = {
     "mxfp6": 0.75 + 1 / 32,
     "mxfp4": 0.5 + 1 / 32,
     "nvfp4": 0.5 + 1 / 16,
-    "int4": 0.5,
+    "int4": 0.5 + 2.5 / 128,
     "fp4": 0.5 + 1 / 32,
 }
 """Bytes one stored value takes, block scales included (MX: one 8-bit scale per 32 values, OCP MX v1.0
-section 5.2; NVFP4: one 8-bit scale per 16 values)."""
+section 5.2; NVFP4: one 8-bit scale per 16 values; INT4: a 16-bit scale and a 4-bit zero per 128 values, as GPTQ and
+AWQ checkpoints have)."""

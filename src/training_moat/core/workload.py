@@ -139,6 +139,56 @@ def expert_params_total(model: Transformer) -> Number:
     return model.moe_layers * model.experts * expert_params(model)
 
 
+def weights_problem(model: Transformer) -> list[tuple[Number, str]]:
+    """Every way in which a model's counts contradict each other: (where they do, what it says).
+
+    A given `params_b` wins over the count from the shape, so that it must leave room for what the shape says outright.
+    """
+    beside = params(model) - expert_params_total(model) - embedding_params(model)
+    return [
+        (
+            beside <= 0,
+            "the routed experts and the embedding alone hold as many weights as params_b says in all;"
+            " expected a larger params_b, or fewer layers with experts (dense_layers)",
+        ),
+        (
+            model.active_params_given > 1.001 * params(model),
+            "active_params_b is above params_b; expected at most the whole count",
+        ),
+        (
+            params(model) > PLAUSIBLE_COUNT * derived_params(model),
+            f"params_b is more than {PLAUSIBLE_COUNT} times what the shape holds; expected a count that fits it",
+        ),
+        (
+            PLAUSIBLE_COUNT * params(model) < derived_params(model),
+            f"the shape holds more than {PLAUSIBLE_COUNT} times params_b; expected a count that fits it",
+        ),
+    ]
+
+
+PLAUSIBLE_COUNT = 2
+"""Ratio between a given count of weights and the shape's beyond which the two are not the same model."""
+
+
+def lora_params(model: Transformer, rank: Number) -> Number:
+    """Weights of low-rank adapters of `rank` on every dense product of every layer (Hu et al. 2021, section 4.1): a
+    product from a to b values gets a x r and r x b. Routed experts get none."""
+    query = model.heads * model.query_key_dim
+    value = model.heads * model.value_dim
+    key_value = where(
+        model.kv_lora_rank > 0,
+        model.kv_lora_rank + model.qk_rope_head_dim,
+        2 * model.kv_heads * model.head_dim,
+    )
+    attention = 4 * model.hidden + query + value + key_value
+    dense_layers = model.layers - model.moe_layers
+    shared = model.shared_experts * model.expert_ffn
+    per_width = 2 + model.gated_ffn
+    dense = dense_layers * per_width * (model.hidden + model.ffn)
+    beside = model.moe_layers * where(shared > 0, per_width * (model.hidden + shared), 0)
+    return rank * (model.layers * attention + dense + beside)
+
+
 def layer_matmul_flops_per_token(model: Transformer) -> Number:
     """Forward matmul FLOPs per token in all layers' weight matrices, without attention scores.
 
@@ -153,6 +203,19 @@ def attended_tokens(model: Transformer, context: Number) -> Number:
     windowed = minimum(maximum(model.attention_window, 1), context)
     share = model.windowed_layers / model.layers
     return where(model.attention_window > 0, share * windowed + (1 - share) * context, context)
+
+
+FUSED_TILE = 128
+"""Tokens of keys that fused attention kernels fetch at once (Dao 2023, section 3.3): a window is rounded up to tiles."""
+
+
+def fused_attended_tokens(model: Transformer, context: Number) -> Number:
+    """Mean number of past tokens that a fused kernel visits per query and layer: half of the context under the causal
+    mask; in windowed layers the window and the tile it is cut by, never more than that half."""
+    causal = context / 2
+    windowed = minimum(model.attention_window + FUSED_TILE, causal)
+    share = model.windowed_layers / model.layers
+    return where(model.attention_window > 0, share * windowed + (1 - share) * causal, causal)
 
 
 def attention_score_flops_per_token(model: Transformer, context: Number) -> Number:
@@ -176,10 +239,14 @@ def forward_flops_per_token(model: Transformer, context: Number) -> Number:
     )
 
 
-def training_flops_per_token(model: Transformer, context: Number) -> Number:
+def training_flops_per_token(model: Transformer, context: Number, lora_rank: Number = 0) -> Number:
     """Matmul FLOPs per trained token: forward plus twice that for the backward pass, no recomputation
-    (Narayanan et al. 2021, equation 3, without its recomputation factor)."""
-    return 3 * forward_flops_per_token(model, context)
+    (Narayanan et al. 2021, equation 3, without its recomputation factor). Under adapters of `lora_rank` the
+    base weights' gradients are not computed: a third less of their products, and the adapters' own."""
+    forward = forward_flops_per_token(model, context)
+    weights = layer_matmul_flops_per_token(model) + vocabulary_flops_per_token(model)
+    adapted = 3 * forward - weights + 6 * lora_params(model, lora_rank)
+    return where(lora_rank > 0, adapted, 3 * forward)
 
 
 def kv_values_per_token(model: Transformer) -> Number:

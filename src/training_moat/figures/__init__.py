@@ -7,7 +7,7 @@ from training_moat.figures.grids import heatmap, timeline, tornado
 from training_moat.figures.lines import lines
 from training_moat.figures.number_line import number_line
 from training_moat.figures.points import points, ranges
-from training_moat.figures.publishing import publish, sentence, table
+from training_moat.figures.publishing import plain, publish, sentence, table
 from training_moat.figures.shares import scaled_shares
 from training_moat.figures.theme import COMPANY_COLOURS, VERDICT_COLOURS
 
@@ -20,6 +20,7 @@ __all__ = [
     "heatmap",
     "lines",
     "number_line",
+    "plain",
     "points",
     "publish",
     "ranges",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import display
+
+from training_moat.figures.publishing import sentence
 
 STRICT = "MOAT_STRICT"
 """Environment variable under which a finding that no longer holds is an error: set where the book's own
@@ -24,4 +26,4 @@ def expect(condition: object, finding: str) -> None:
         return
     if os.environ.get(STRICT):
         raise AssertionError(f"a finding of this chapter no longer holds: {finding}")
-    display(Markdown(f"With these settings it no longer holds that {finding}."))
+    display(sentence(f"With these settings it no longer holds that {finding}."))

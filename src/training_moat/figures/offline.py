@@ -11,6 +11,9 @@ import hashlib
 import io
 import json
 import math
+import os
+import re
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -24,13 +27,29 @@ from training_moat.figures import theme
 VEGALITE = "6.4"
 PNG_WIDTH = 640
 SCRIPT, STYLE, BUNDLE = "moat-figures.js", "moat-figures.css", "vega-bundle.js"
+# What could end or hide a script element from inside, beside "</".
+_ENDS = re.compile(r"<(!--|script)", re.I)
 _STATIC = Path(__file__).parent / "static"
+# Properties of a Vega-Lite specification that hold code, and the numbers in that code.
+_EXPRESSIONS = ("test", "expr", "labelExpr", "filter", "calculate")
+_QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+_FRACTION = re.compile(
+    r"(?<![\w.])\d+\.\d+(?:[eE][+-]?\d+)?(?![\w.])|(?<![\w.])\d+[eE][+-]?\d+(?![\w.])"
+)
 
 
 def rounded(value: Any, digits: int = 5) -> Any:
-    """Round every float in a nested structure to significant digits, so that machines agree on the text."""
+    """Round every float in a nested structure to significant digits, so that machines agree on the text.
+
+    Numbers inside the expressions of a specification (conditions, labels) are rounded alike.
+    """
     if isinstance(value, dict):
-        return {key: rounded(item, digits) for key, item in value.items()}
+        return {
+            key: _rounded_text(item, digits)
+            if key in _EXPRESSIONS and isinstance(item, str)
+            else rounded(item, digits)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [rounded(item, digits) for item in value]
     if isinstance(value, float):
@@ -39,6 +58,16 @@ def rounded(value: Any, digits: int = 5) -> Any:
         near = float(f"{value:.{digits}g}")
         return int(near) if near.is_integer() and abs(near) < 1e15 else near
     return value
+
+
+def _rounded_text(expression: str, digits: int) -> str:
+    """An expression with its numbers rounded; what stands in quotes, such as a column's name, stays."""
+    parts = _QUOTED.split(expression)
+    for place in range(0, len(parts), 2):
+        parts[place] = _FRACTION.sub(
+            lambda found: repr(rounded(float(found[0]), digits)), parts[place]
+        )
+    return "".join(parts)
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -73,7 +102,7 @@ def to_text(spec: dict[str, Any]) -> str:
         sets.append(f"{json.dumps(name)}: [\n{lines}\n]")
     text = json.dumps(head, sort_keys=True)
     body = text[:-1] + (", " if head else "") + '"datasets": {\n' + ",\n".join(sets) + "\n}}"
-    return body.replace("</", "<\\/")
+    return _ENDS.sub(r"\\u003c\1", body.replace("</", "<\\/"))
 
 
 def digest(spec: dict[str, Any]) -> str:
@@ -97,21 +126,32 @@ def to_png(spec: dict[str, Any]) -> bytes:
 
 
 def write_assets(folder: Path) -> list[Path]:
-    """Write what a page needs to draw figures into `folder`: Vega bundle, script with the theme, style."""
+    """Write what a page needs to draw figures into `folder`: Vega bundle, script with the theme, style.
+
+    Each file appears whole or not at all; the bundle, which takes seconds to make, is made once a folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     bundle = folder / BUNDLE
     if not bundle.exists():
         # The bundle declares a top-level `_`, which collides with Sphinx's doctools.js: hence the function.
-        bundle.write_text(
-            "(function(){\n" + vl_convert.javascript_bundle(vl_version=VEGALITE) + "\n})();\n",
-            encoding="utf-8",
-        )
+        text = vl_convert.javascript_bundle(vl_version=VEGALITE)
+        _write_whole(bundle, "(function(){\n" + text + "\n})();\n")
     themes = {mode: theme.config(mode) for mode in ("light", "dark")}
-    script = (
-        (_STATIC / SCRIPT)
-        .read_text(encoding="utf-8")
-        .replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
-    )
-    (folder / SCRIPT).write_text(script, encoding="utf-8")
-    (folder / STYLE).write_text((_STATIC / STYLE).read_text(encoding="utf-8"), encoding="utf-8")
+    script = (_STATIC / SCRIPT).read_text(encoding="utf-8")
+    script = script.replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
+    _write_whole(folder / SCRIPT, script)
+    _write_whole(folder / STYLE, (_STATIC / STYLE).read_text(encoding="utf-8"))
     return [bundle, folder / SCRIPT, folder / STYLE]
+
+
+def _write_whole(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as fresh:
+        fresh.write(text)
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+
+
+def bundle_version() -> str:
+    """Version of what draws the figures: a folder of assets of one version suits no other."""
+    return f"{VEGALITE}-{vl_convert.__version__}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +19,14 @@ from training_moat.core.errors import InputError
 from training_moat.figures import offline
 from training_moat.figures.theme import VERDICT_COLOURS
 
+_MARKS = re.compile(r"[\\`*_\[\]<>|#~!&]")
+_TAG = re.compile(r"(?<!\\)((?:\\\\)*)<(?=[A-Za-z/!?])")
 _numbers: dict[str, dict[str, int]] = {"Figure": {}, "Table": {}}
 REFERENCES = "references.html"
+RECORD = "moat"
+"""Key of an output's metadata that marks a computed sentence and holds its numbers."""
+# What a spreadsheet takes for a formula, and what looks alike and is none.
+_FORMULA, _NUMBER = ("=", "+", "-", "@"), re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
 # A short table that needs more than this many pixels is laid out as one card a row.
 _PAGE_WIDTH, _STACK_ROWS = 860, 12
 
@@ -69,11 +76,22 @@ def _csv_link(rows: Sequence[dict[str, Any]], name: str) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row if not key.startswith("_")))
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
     address = "data:text/csv;charset=utf-8," + quote(text.getvalue(), safe=",:;/()+ ").replace(
         " ", "%20"
     )
     return f'<a class="moat-download" download="{html.escape(name)}.csv" href="{address}">Data (CSV)</a>'
+
+
+def _safe(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe."""
+    if (
+        isinstance(value, str)
+        and value.lstrip().startswith(_FORMULA)
+        and not _NUMBER.fullmatch(value)
+    ):
+        return f"'{value}"
+    return value
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -226,9 +244,31 @@ def _width(names: list[str], cells: list[list[str]]) -> float:
     return sum(max(pair) * 7.2 + 22 for pair in zip(most, words))
 
 
-def sentence(text: str) -> Output:
-    """Show a computed sentence as prose (Markdown). Dollar signs stay dollars, never formulas."""
+def plain(name: str) -> str:
+    """A name as text in a sentence: none of its characters is taken for Markdown."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(str(name).split()))
+
+
+def inert(markdown: str) -> str:
+    """Markdown without what would be more than words in a page: tags stay text, pictures are not loaded."""
+    return _TAG.sub(r"\1\\<", markdown).replace("![", "!\\[")
+
+
+def sentence(text: str, **numbers: Any) -> Output:
+    """Show a computed sentence as prose (Markdown). Dollar signs stay dollars, never formulas, and tags text.
+
+    numbers: what the sentence says, by name and in the units of the name, for those who run many
+    (`moat sweep`, `moat compare`); kept in the output's metadata, six digits each.
+    """
     _required("sentence", text=text)
-    return Output(
-        {"text/markdown": text.replace("\\$", "$").replace("$", "\\$"), "text/plain": text}
-    )
+    shown = inert(text.replace("\\$", "$").replace("$", "\\$"))
+    forms = {"text/markdown": shown, "text/plain": text}
+    return Output(forms, {RECORD: {name: _recorded(value) for name, value in numbers.items()}})
+
+
+def _recorded(value: Any) -> Any:
+    """A number as it is kept: six digits, None where there is none; words as they are."""
+    if isinstance(value, str) or value is None:
+        return value
+    number = float(value)
+    return float(f"{number:.6g}") if math.isfinite(number) else None

@@ -1,220 +1,43 @@
-"""What must be held, and who can hold it: training and serving verdicts for every chip of the table."""
+"""What must be held, and who can hold it: verdicts for every chip, as `moat predict` answers.
+
+Nothing is weighed here. Whether a job fits is asked of the predictions, at growing numbers of chips for training and
+with the number left open for serving; what is written here are the questions, the limits and the words.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
-from training_moat.core import serving_step
-from training_moat.core.machine import Chip, Tier
-from training_moat.core.memory import training_memory
+from training_moat.core import serving_step, tiers
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_memory
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
-from training_moat.core.tiers import USABLE_SHARE, usable_tiers
 from training_moat.core.units import BYTES_PER_VALUE, GB, GIB
-from training_moat.core.workload import Transformer
-from training_moat.predict import serving as serving_answers
-from training_moat.predict.serving_batch import attention_format
+from training_moat.core.workload import Transformer, params
+from training_moat.inquiry.wording import counted, digits
+from training_moat.predict import serving, serving_formats, training
+from training_moat.predict.serving_constants import KV_PRECISION
 
-COUNTS = tuple(2**power for power in range(21))
-"""Numbers of chips tried: powers of two up to a million."""
+LEAST = "least"
+"""Recomputation as little as each chip's memory asks."""
 
-MAX_TENSOR_PARALLEL = 64
-SMALL_CHUNK = 256.0
-"""Prompt tokens per pass when asking how little memory serving can do with."""
-TRAINING_FORMATS = ("bf16", "fp16", "fp8", "tf32", "fp32")
-"""Formats of which at least one must have a published peak before a chip can be said to train."""
-
-TIER_WORDS = {"sram": "SRAM", "hbm": "HBM", "ddr": "DDR"}
-
-
-@dataclass(frozen=True)
-class Holding:
-    """What a job needs at each number of chips: the smallest bytes per chip any layout reaches."""
-
-    counts: np.ndarray
-    bytes_per_chip: np.ndarray
-
-    def fewest(self, capacity_bytes: float) -> int | None:
-        """Fewest chips (a power of two) on which the job fits `capacity_bytes` per chip."""
-        fitting = np.flatnonzero(self.bytes_per_chip <= capacity_bytes)
-        return int(self.counts[fitting[0]]) if len(fitting) else None
-
-
-def _powers_up_to(limit: float) -> list[int]:
-    return [2**power for power in range(int(np.log2(max(limit, 1))) + 1)]
-
-
-def _layouts(model: Transformer, chips: int) -> list[tuple[int, int, int]]:
-    """(tp, pp, dp) in powers of two that use `chips` chips."""
-    tensor = [n for n in _powers_up_to(min(chips, MAX_TENSOR_PARALLEL)) if model.heads % n == 0]
-    stages = _powers_up_to(min(chips, model.layers))
-    return [
-        (tp, pp, chips // (tp * pp)) for tp in tensor for pp in stages if chips % (tp * pp) == 0
-    ]
-
-
-def training_need(
-    model: Transformer,
-    *,
-    optimizer: str = "adamw",
-    seq_len: int = 8192,
-    sequences: int = 1024,
-    recompute: str = "selective",
-    zero_stage: int = 1,
-) -> Holding:
-    """Smallest bytes per chip to train, at each number of chips.
-
-    One sequence per chip group at a time; data parallelism at most one copy per sequence. Beyond what the
-    batch can be spread over, more chips hold no less.
-    """
-    smallest = []
-    for count in COUNTS:
-        found = [(tp, pp, dp) for tp, pp, dp in _layouts(model, count) if dp <= sequences]
-        if not found:
-            smallest.append(smallest[-1])
-            continue
-        tp, pp, dp = (np.array(column, float) for column in zip(*found))
-        experts = np.minimum(tp * dp, 2 ** np.floor(np.log2(max(model.experts, 1))))
-        plan = Plan(
-            seq_len=float(seq_len),
-            global_batch=float(sequences),
-            micro_batch=1.0,
-            tp=tp,
-            pp=pp,
-            dp=dp,
-            ep=experts,
-            zero_stage=float(zero_stage),
-            sequence_parallel=(tp > 1).astype(float),
-            recompute=float(RECOMPUTE_LEVELS[recompute]),
-        )
-        smallest.append(float(np.min(training_memory(model, plan, optimizer).total)))
-    return Holding(np.array(COUNTS), np.array(smallest))
-
-
-def serving_need(
-    model: Transformer,
-    *,
-    batch: int = 32,
-    context: int = 8192,
-    precision: str = "bf16",
-    kv_precision: str = "bf16",
-) -> Holding:
-    """Smallest bytes per chip to serve `batch` sequences of `context` tokens, at each number of chips."""
-    job = serving_step.Job(
-        float(batch),
-        float(context),
-        0.0,
-        BYTES_PER_VALUE[precision],
-        BYTES_PER_VALUE[attention_format(model, precision)],
-        BYTES_PER_VALUE[kv_precision],
-        SMALL_CHUNK,
-    )
-    smallest = []
-    for count in COUNTS:
-        found = [(tp, pp) for tp, pp, dp in _layouts(model, count) if dp == 1]
-        if not found:
-            smallest.append(smallest[-1])
-            continue
-        tp, pp = (np.array(column, float) for column in zip(*found))
-        held = serving_step.memory(
-            model, job, serving_step.ServingPlan(tp, pp, np.ones_like(tp), np.ones_like(tp), tp)
-        )
-        smallest.append(float(np.min(held.total)))
-    return Holding(np.array(COUNTS), np.array(smallest))
-
-
-def home(chip: Chip) -> Tier | None:
-    """The tier that holds a job's data: HBM where there is any, else DDR, else SRAM; None where no tier has
-    both a capacity and a bandwidth."""
-    known = {tier.name: tier for tier in usable_tiers(chip)}
-    return known.get("hbm") or known.get("ddr") or known.get("sram")
-
-
-def missing(chip: Chip) -> str:
-    """The datum without which nothing can be said, or an empty string."""
-    if not chip.tiers:
-        return "memory capacity not published"
-    if home(chip) is None:
-        return f"bandwidth of its {TIER_WORDS.get(chip.tiers[-1].name, chip.tiers[-1].name)} not published"
-    if not chip.peak_flops:
-        return "no peak published in any format"
-    return ""
-
-
-def network_limit(chip: Chip) -> float:
-    """Chips its networks can join: endless with a scale-out network, else the scale-up domain, else unknown."""
-    if chip.scaleout is not None:
-        return float("inf")
-    if chip.scaleup is not None and chip.scaleup.domain_chips:
-        return float(chip.scaleup.domain_chips)
-    return float("nan")
-
-
-def _verdict(chip: Chip, need: Holding, kind: str) -> tuple[str, int | None, str]:
-    """(verdict, fewest chips, sentence) for one chip and job."""
-    gap = missing(chip)
-    if (
-        not gap
-        and kind == "training"
-        and not any(chip.peak_flops.get(name) for name in TRAINING_FORMATS)
-    ):
-        gap = "no floating-point peak published"
-    if gap:
-        return "unknown", None, f"Missing datum: {gap}."
-    tier, limit = home(chip), network_limit(chip)
-    words = TIER_WORDS[tier.name]
-    count = need.fewest(tier.capacity_bytes * USABLE_SHARE)
-    larger = [
-        other
-        for other in chip.tiers
-        if other.capacity_bytes > tier.capacity_bytes and not other.bytes_per_s
-    ]
-    if larger and (count is None or count > limit):
-        other = larger[-1]
-        return (
-            "unknown",
-            None,
-            f"{words} is too small; its {TIER_WORDS[other.name]} of {other.capacity_bytes / GIB:,.0f} GB may hold it. Missing datum: that tier's bandwidth.",
-        )
-    if count is None:
-        short = need.bytes_per_chip[-1] / GIB
-        return (
-            "no",
-            None,
-            f"{words} fails: even spread over {COUNTS[-1]:,} chips the job needs {short:.3g} GB a chip, it has {tier.capacity_bytes / GIB:.3g}.",
-        )
-    if np.isnan(limit) and count > 1:
-        return (
-            "holds",
-            count,
-            f"{words} of {count:,} chips holds it; whether its network joins so many is not published.",
-        )
-    if count > limit:
-        at_limit = need.bytes_per_chip[np.flatnonzero(need.counts <= limit)[-1]] / GIB
-        return (
-            "no",
-            count,
-            f"{words} fails: needs {count:,} chips, its network joins {limit:,.0f}, each short by {at_limit / (tier.capacity_bytes / GIB):,.1f} times.",
-        )
-    plural = "s" if count > 1 else ""
-    return "holds", count, f"{words} of {count:,} chip{plural} holds it."
-
-
-def tokens_to_feed(chip: Chip, precision: str = "bf16") -> float:
-    """Tokens that must share each read of a weight before the home tier keeps the matmul units busy: peak
-    FLOP per byte, times the bytes of a weight, over the two operations a token does with it."""
-    tier = home(chip)
-    if tier is None or not chip.peak_flops:
-        return float("nan")
-    try:
-        used = chip.compute_format(precision)
-    except ValueError:
-        return float("nan")
-    return chip.peak_flops[used] / tier.bytes_per_s * BYTES_PER_VALUE[used] / 2
+SPEED_COLUMNS = (
+    "chip",
+    "name",
+    "vendor",
+    "chips",
+    "low",
+    "middle",
+    "high",
+    "tokens_per_s_per_chip",
+    "calibration",
+)
 
 
 def verdicts(
@@ -225,51 +48,163 @@ def verdicts(
     seq_len: int = 8192,
     sequences: int = 1024,
     batch: int = 32,
-    precision: str = "bf16",
-    recompute: str = "selective",
-    zero_stage: int = 1,
+    precision: str | None = None,
+    recompute: str = LEAST,
+    zero_stage: int | None = None,
 ) -> pd.DataFrame:
     """One row per chip: can it hold the training and the serving of `model`, on how many chips, which tier decides.
 
-    `sequences` is the training batch, `batch` the sequences served at once, both of `seq_len` tokens. Verdicts
+    `sequences` is the training batch, `batch` the sequences served at once, both of `seq_len` tokens. What is None is
+    chosen chip by chip (the widest format up to 16 bits, the best sharing out), and so is `least` recomputation. Verdicts
     are holds, no, or unknown with the missing datum; nothing is assumed for blanks.
     """
-    shape = model_catalog.model(model)
-    train = training_need(
-        shape,
-        optimizer=optimizer,
-        seq_len=seq_len,
-        sequences=sequences,
-        recompute=recompute,
-        zero_stage=zero_stage,
-    )
-    serve = serving_need(shape, batch=batch, context=seq_len, precision=precision)
     known = chip_catalog.all_chips()
     wanted = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
+    train = {
+        "model": model,
+        "seq_len": seq_len,
+        "global_batch": sequences,
+        "optimizer": optimizer,
+        "recompute": None if recompute == LEAST else recompute,
+        "zero_stage": zero_stage,
+    }
+    serve = {
+        "model": model,
+        "precision": precision,
+        "batch": batch,
+        "input_len": max(seq_len - 1, 1),
+        "output_len": 1,
+    }
+    served = serving.predict([serve | {"chip": name} for name in wanted])
     rows = []
-    for name in wanted:
-        chip, tier = known[name], home(known[name])
-        training, training_chips, training_words = _verdict(chip, train, "training")
-        served, serving_chips, serving_words = _verdict(chip, serve, "serving")
+    for name, answer in zip(wanted, served, strict=True):
+        chip = known[name]
+        training_verdict = _training_verdict(chip, train)
+        serving_verdict = _serving_verdict(chip, answer)
         rows.append(
-            {
-                "chip": name,
-                "name": chip.name,
-                "vendor": chip.vendor,
-                "tier": TIER_WORDS[tier.name] if tier else "",
-                "tier_gb": tier.capacity_bytes / GIB if tier else np.nan,
-                "tier_gb_per_s": tier.bytes_per_s / GB if tier else np.nan,
-                "tokens_to_feed": tokens_to_feed(chip, precision),
-                "training": training,
-                "training_chips": training_chips,
-                "training_why": training_words,
-                "serving": served,
-                "serving_chips": serving_chips,
-                "serving_why": serving_words,
-                "vendor_trains": chip.supports_training,
-            }
+            {"chip": name, "name": chip.name, "vendor": chip.vendor}
+            | _fed_from(chip, precision)
+            | dict(zip(("training", "training_chips", "training_why"), training_verdict))
+            | dict(zip(("serving", "serving_chips", "serving_why"), serving_verdict))
+            | {"vendor_trains": chip.supports_training}
         )
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return frame.astype({"training_chips": float, "serving_chips": float})
+
+
+def _fed_from(chip: Chip, precision: str | None) -> dict[str, object]:
+    """The memory that feeds the multipliers in serving: its name, size and rate, and the tokens that keep up with it."""
+    if tiers.missing(chip, "serving"):
+        return {"tier": "", "tier_gb": np.nan, "tier_gb_per_s": np.nan, "tokens_to_feed": np.nan}
+    tier = tiers.faster_tiers(chip)[0]
+    return {
+        "tier": tiers.TIER_WORDS[tier.name],
+        "tier_gb": tier.capacity_bytes / GIB,
+        "tier_gb_per_s": tier.bytes_per_s / GB,
+        "tokens_to_feed": tokens_to_feed(chip, precision),
+    }
+
+
+def counts(chip: Chip, least: float = 1.0) -> Iterator[int]:
+    """Numbers of chips to try: powers of two from `least` up to what one system joins."""
+    count = 1
+    while count <= tiers.system_limit(chip):
+        if 2 * count > least:
+            yield count
+        count *= 2
+
+
+def _least_chips(chip: Chip, model: Transformer, optimizer: str) -> float:
+    """A bound below which no number of chips can hold weights and optimizer states."""
+    states = params(model) * (WEIGHT_BYTES + OPTIMIZER_BYTES[optimizer])
+    return states / tiers.capacity_bytes(chip, "training")
+
+
+def _training_verdict(chip: Chip, question: dict) -> tuple[str, float, str]:
+    """(verdict, fewest chips, sentence), asked of the training predictions at growing numbers of chips."""
+    gap = tiers.missing(chip, "training")
+    if gap:
+        return "unknown", np.nan, f"Missing datum: {gap}."
+    shape = model_catalog.model(question["model"])
+    least = _least_chips(chip, shape, question["optimizer"])
+    error, last = "", None
+    for count in counts(chip, least):
+        (answer,) = training.predict([question | {"chip": chip.id, "chips": count}])
+        if not answer["ok"]:
+            error = answer["error"]
+        elif answer["fits"]:
+            return "holds", count, _held_words(chip, "training", count)
+        else:
+            last = answer, count
+    if last is None and error:
+        return "unknown", np.nan, f"Missing datum: {error}."
+    return "no", np.nan, _short_words(chip, "training", last, least)
+
+
+def _serving_verdict(chip: Chip, answer: dict) -> tuple[str, float, str]:
+    """(verdict, fewest chips, sentence) from the serving prediction with the number of chips left open."""
+    if not answer["ok"]:
+        return "unknown", np.nan, f"Missing datum: {answer['error']}."
+    count = answer["plan"]["chips"]
+    if not answer["fits"]:
+        return "no", np.nan, _short_words(chip, "serving", (answer, count), 0.0)
+    fast = tiers.room(tiers.faster_tiers(chip), "serving") / GIB
+    queue = [f" There is {note}." for note in answer["notes"] if note.startswith("room for")]
+    within = answer["memory_gib"]["total"] <= fast
+    return "holds", count, _held_words(chip, "serving", count, within) + "".join(queue)
+
+
+def home_words(chip: Chip, job: str, fast_alone: bool = True) -> str:
+    """The memory that holds a job, in words."""
+    used = (
+        tiers.faster_tiers(chip, job) if fast_alone and job == "serving" else tiers.home(chip, job)
+    )
+    return " and ".join(tiers.TIER_WORDS[tier.name] for tier in used)
+
+
+def _held_words(chip: Chip, job: str, count: int, fast_alone: bool = True) -> str:
+    on = counted(count, "chip")
+    known = tiers.is_joined(chip, count)
+    joined = "" if known else "; whether its network joins so many is not published"
+    if job in chip.streamed:
+        aboard = tiers.TIER_WORDS[tiers.working(chip, job).name]
+        return f"An outside store holds the weights and streams them in; {aboard} of {on} holds the activations{joined}."
+    return f"{home_words(chip, job, fast_alone)} of {on} holds it{joined}."
+
+
+def _short_words(chip: Chip, job: str, last: tuple[dict, int] | None, least: float) -> str:
+    """Why a job fits no system, with the distance."""
+    words = home_words(chip, job, fast_alone=False)
+    largest = tiers.system_limit(chip)
+    if last is None:
+        return (
+            f"{words} fails: weights and optimizer states alone fill {counted(int(np.ceil(least)), 'chip')}, "
+            f"{digits(least / largest)} times the {largest:,.0f} that one system joins."
+        )
+    answer, count = last
+    has = tiers.capacity_bytes(chip, job) / GIB
+    needs = answer["memory_gib"]["total"]
+    if job in chip.streamed:
+        words = tiers.TIER_WORDS[tiers.working(chip, job).name]
+        has = tiers.room([tiers.working(chip, job)], job) / GIB
+        needs = answer["memory_gib"]["activations"] + answer["memory_gib"]["workspace"]
+    return (
+        f"{words} fails: spread over {counted(count, 'chip')} the job needs {digits(needs, 3)} GB a chip, "
+        f"{digits(needs / has)} times what one has."
+    )
+
+
+def tokens_to_feed(chip: Chip, precision: str | None = None, job: str = "serving") -> float:
+    """Tokens that must share each read of a weight before its memory keeps the matmul units busy: peak FLOP per byte,
+    times the bytes of a weight, over the two operations a token does with it (Williams et al. 2009). In serving the
+    weights come from the home's fastest tier, in training from where they live."""
+    try:
+        source = tiers.faster_tiers(chip)[0] if job == "serving" else tiers.home(chip, job)[-1]
+        stored, _ = serving_formats.precision_of({"precision": precision}, chip)
+        used = serving_formats.multiplied_in(chip, stored)
+    except InputError:
+        return float("nan")
+    return chip.peak_flops[used] / source.bytes_per_s * BYTES_PER_VALUE[stored] / 2
 
 
 def speeds(
@@ -278,7 +213,7 @@ def speeds(
     *,
     seq_len: int = 8192,
     batch: int = 32,
-    precision: str = "bf16",
+    precision: str | None = None,
 ) -> pd.DataFrame:
     """Predicted serving on the fewest chips that hold it, for every chip whose verdict is `holds`.
 
@@ -300,33 +235,22 @@ def speeds(
         for row in held.itertuples()
     ]
     rows = []
-    for row, one in zip(held.itertuples(), serving_answers.predict(requests)):
+    for row, one in zip(held.itertuples(), serving.predict(requests)):
         if one["ok"] and one["fits"]:
             rows.append(
-                {
-                    "chip": row.chip,
-                    "name": row.name,
-                    "vendor": row.vendor,
-                    "chips": one["plan"]["chips"],
-                    "low": 1 / one["tpot_s_p95"],
-                    "middle": 1 / one["tpot_s"],
-                    "high": 1 / one["tpot_s_p05"],
-                    "tokens_per_s_per_chip": one["tokens_per_s_per_chip"],
-                    "calibration": one["calibration"],
-                }
+                (
+                    row.chip,
+                    row.name,
+                    row.vendor,
+                    one["plan"]["chips"],
+                    1 / one["tpot_s_p95"],
+                    1 / one["tpot_s"],
+                    1 / one["tpot_s_p05"],
+                    one["tokens_per_s_per_chip"],
+                    one["calibration"],
+                )
             )
-    columns = [
-        "chip",
-        "name",
-        "vendor",
-        "chips",
-        "low",
-        "middle",
-        "high",
-        "tokens_per_s_per_chip",
-        "calibration",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(SPEED_COLUMNS))
 
 
 def bytes_by_kind(
@@ -335,10 +259,15 @@ def bytes_by_kind(
     optimizer: str = "adamw",
     seq_len: int = 8192,
     batch: int = 32,
-    precision: str = "bf16",
-    recompute: str = "selective",
+    precision: str | None = None,
+    recompute: str = LEAST,
 ) -> pd.DataFrame:
-    """What training one sequence and serving `batch` sequences must hold in all, by kind. Columns: job, kind, gb."""
+    """What training one sequence and serving `batch` sequences must hold in all, by kind. Columns: job, kind, gb.
+
+    Sixteen-bit weights and selective recomputation where none is named.
+    """
+    precision = precision or "bf16"
+    recompute = "selective" if recompute == LEAST else recompute
     shape = model_catalog.model(model)
     plan = Plan(
         seq_len=float(seq_len),
@@ -351,20 +280,62 @@ def bytes_by_kind(
         ("training", kind, getattr(held, kind) / GB)
         for kind in ("weights", "gradients", "optimizer", "activations")
     ]
-    job = serving_step.Job(
-        float(batch),
-        float(seq_len),
-        0.0,
-        BYTES_PER_VALUE[precision],
-        BYTES_PER_VALUE[attention_format(shape, precision)],
-    )
+    chunk = serving_step.PREFILL_CHUNK
+    job = serving_formats.job(shape, precision, KV_PRECISION, batch, seq_len, 0, chunk)
     served = serving_step.memory(shape, job, serving_step.ServingPlan())
-    rows += [
-        ("serving", kind, getattr(served, name) / GB)
-        for kind, name in (
-            ("weights", "weights"),
-            ("KV cache", "kv_cache"),
-            ("activations", "activations"),
-        )
-    ]
+    kinds = {"weights": "weights", "KV cache": "kv_cache", "activations": "activations"}
+    rows += [("serving", kind, getattr(served, name) / GB) for kind, name in kinds.items()]
     return pd.DataFrame(rows, columns=["job", "kind", "gb"])
+
+
+def totals(kinds: pd.DataFrame) -> dict[str, float]:
+    """Gigabytes that each job of `bytes_by_kind` holds in all."""
+    return {str(job): float(size) for job, size in kinds.groupby("job")["gb"].sum().items()}
+
+
+def counted_verdicts(found: pd.DataFrame) -> dict[str, int]:
+    """How many chips hold training, hold serving, fail either, or lack a datum (`training_holds`, `serving_no` ...)."""
+    return {
+        f"{job}_{word}": int((found[job] == word).sum())
+        for job in ("training", "serving")
+        for word in ("holds", "no", "unknown")
+    }
+
+
+def typical_ratio(found: pd.DataFrame) -> float:
+    """Median of chips needed to train over chips needed to serve, over chips that hold both; nan where none does."""
+    both = found[(found["training"] == "holds") & (found["serving"] == "holds")]
+    return float((both["training_chips"] / both["serving_chips"]).median())
+
+
+def fewest(found: pd.DataFrame) -> pd.DataFrame:
+    """Fewest chips by chip and job, one row each. Columns: chip, vendor, job, chips."""
+    parts = [
+        found.loc[found[job] == "holds", ["name", "vendor", f"{job}_chips"]]
+        .set_axis(["chip", "vendor", "chips"], axis=1)
+        .assign(job=job)
+        for job in ("training", "serving")
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def every_verdict(found: pd.DataFrame) -> pd.DataFrame:
+    """Both verdicts of every chip with their reasons, those that do not hold both jobs first, ready to show."""
+    held = (found[["training", "serving"]] == "holds").sum(axis=1)
+    rows = found.assign(held=held).sort_values(["held", "vendor", "name", "chip"], kind="stable")
+    shown = rows[["name", "training", "training_why", "serving", "serving_why"]]
+    return shown.set_axis(["chip", "training", "why", "serving", "why (serving)"], axis=1)
+
+
+def on_one_chip(chip: Chip) -> str:
+    """A chip's memories in words: size and rate of each."""
+    parts = [
+        f"{tiers.TIER_WORDS[tier.name]} of {digits(tier.capacity_bytes / GIB, 4)} GB"
+        + (
+            f" at {digits(tier.bytes_per_s / GB, 4)} GB/s"
+            if tier.bytes_per_s
+            else " (bandwidth not published)"
+        )
+        for tier in chip.tiers
+    ]
+    return ", ".join(parts) or "no published memory"

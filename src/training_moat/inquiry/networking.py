@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_training, measured_training
+from training_moat.calibrate import fit_stage, measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
@@ -20,10 +20,10 @@ from training_moat.core.units import BITS_PER_BYTE, BYTES_PER_VALUE, GB
 from training_moat.core.workload import active_params, expert_params_total, params
 from training_moat.inquiry.wording import digits
 from training_moat.predict import (
+    engines,
     serving,
     serving_batch,
     serving_constants,
-    serving_plans,
     training,
     training_constants,
 )
@@ -287,7 +287,7 @@ def scaling(min_points: int = 3) -> pd.DataFrame:
     """
     families = tables.load("scaling_measurements")
     usable = measured_training.usable()
-    seconds = fit_training.predict_rows(usable, training_constants.load())
+    seconds = fit_stage.predict_rows(usable, training_constants.load())
     frame = usable.frame.assign(predicted_s=seconds)[
         ["config_id", "predicted_s", "step_seconds", "global_batch", "seq_len"]
     ]
@@ -388,7 +388,7 @@ def _tokens_per_s(
     """Output tokens per second in 8 bit, or None where the caches of the batch find no room. `latency_s`
     replaces the measured time of a step without payload."""
     known = serving_constants.stored()
-    engine = serving_plans.usual_engine(chip, known)
+    engine = engines.usual_engine(chip, known)
     question = serving_batch.Question(
         model, chip, engine, "fp8", "bf16", batch, sequence, sequence, plan
     )

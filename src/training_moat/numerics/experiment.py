@@ -11,8 +11,9 @@ import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import training_moat
+from training_moat.core import lifetime
 from training_moat.core.errors import InputError
 from training_moat.numerics import corpus
 from training_moat.numerics.design import (
@@ -65,11 +67,15 @@ def run(
     form, design = ("quick", QUICK) if quick else ("full", FULL)
     if manifest is not None:
         form, design = stored_design(manifest)
+        seeds = design.seeds if seeds is None else seeds
     if seeds is not None:
         design = dataclasses.replace(design, seeds=_checked(seeds, form))
     workers = workers or min(2, os.cpu_count() or 1)
-    out.mkdir(parents=True, exist_ok=True)
     fingerprint = _fingerprint(design)
+    _refuse_foreign(out, fingerprint)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: this is a file; expected a folder.")
+    out.mkdir(parents=True, exist_ok=True)
     partial = out / f".{SOURCE}.{fingerprint[:12]}.partial.csv"
     started = time.monotonic()
     done = _read_partial(partial)
@@ -81,8 +87,15 @@ def run(
             file.flush()
     rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
     _write_whole(out / TABLE, _as_csv(rows))
-    said = _manifest(form, design, fingerprint, len(missing), time.monotonic() - started, workers)
-    said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
+    seconds = time.monotonic() - started
+    with _pool(1) as pool:
+        machine = {"processor": processor(), "workers": workers}
+        probed = pool.submit(probe).result()
+    said = _manifest(form, design, fingerprint, len(missing), seconds) | {
+        "machine": machine,
+        "probe_sha256": probed,
+        "table_sha256": hashlib.sha256((out / TABLE).read_bytes()).hexdigest(),
+    }
     _write_whole(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
     return out / TABLE
@@ -96,11 +109,45 @@ def stored_design(manifest: Path) -> tuple[str, Design]:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in stored["design"].items()
         }
-        return stored["form"], Design(**fields)
+        form, design = stored["form"], Design(**fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment."
         ) from None
+    if fault := _fault(design):
+        raise InputError(f"{manifest}: {fault}; nothing was run.")
+    return form, design
+
+
+def _fault(design: Design) -> str | None:
+    """What makes a design read from a file impossible to run, if anything."""
+    for field in dataclasses.fields(Design):
+        value = getattr(design, field.name)
+        if not isinstance(field.default, tuple):
+            if type(value) is not int or value < 1:
+                return f"{field.name} is {value!r:.40}, expected a whole number above 0"
+        elif not isinstance(value, tuple) or not value:
+            return f"{field.name} is {value!r:.40}, expected a list with at least one entry"
+        elif isinstance(field.default[0], str):
+            for name in value:
+                recipe(str(name))
+        elif not all(type(item) in (int, float) and math.isfinite(item) for item in value):
+            return f"{field.name} is {list(value)!r:.40}, expected numbers"
+    return None
+
+
+def _refuse_foreign(out: Path, fingerprint: str) -> None:
+    """Results of another design, or of nobody knows what, are not written over."""
+    if not (out / TABLE).exists():
+        return
+    try:
+        same = json.loads((out / MANIFEST).read_text())["fingerprint_sha256"] == fingerprint
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise InputError(
+            f"--out {out}: holds the results of another design or code; move them or give another folder."
+        )
 
 
 def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
@@ -120,29 +167,38 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
     return chosen
 
 
-def _results(missing: list[Run], workers: int, already: int):
-    """Finished runs as they come; each process does its linear algebra on one thread."""
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that do their linear algebra on one thread each and end with this one."""
     saved = {name: os.environ.get(name) for name in _WORKER_VARIABLES}
     os.environ.update(_WORKER_VARIABLES)
     try:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures = {pool.submit(_one, item): item for item in missing}
-            bar = tqdm(
-                as_completed(futures),
-                total=already + len(missing),
-                initial=already,
-                unit="run",
-                desc="low precision",
-            )
-            try:
-                for future in bar:
-                    yield futures[future], future.result()
-            finally:  # an interruption waits for the runs at work, not for those that have not begun
-                pool.shutdown(cancel_futures=True)
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=lifetime.follow, initargs=(os.getpid(),)
+        ) as pool:
+            yield pool
     finally:
         for name, value in saved.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def _results(missing: list[Run], workers: int, already: int):
+    """Finished runs as they come."""
+    with _pool(workers) as pool:
+        futures = {pool.submit(_one, item): item for item in missing}
+        bar = tqdm(
+            as_completed(futures),
+            total=already + len(missing),
+            initial=already,
+            unit="run",
+            desc="low precision",
+        )
+        try:
+            for future in bar:
+                yield futures[future], future.result()
+        finally:  # an interruption waits for the runs at work, not for those that have not begun
+            pool.shutdown(cancel_futures=True)
 
 
 def _one(item: Run) -> list[str]:
@@ -224,15 +280,27 @@ def processor() -> str:
     return f"{platform.machine()}, {models[0] if models else platform.processor()}"
 
 
+def probe() -> str:
+    """Digest of a few steps of training, to the last bit: where it is the same, so is every result.
+
+    The order in which a processor sums decides the last digits of a loss. That order follows from the
+    kernel that the linear algebra picks, its number of threads and NumPy's use of vector instructions;
+    processors of one name differ in it.
+    """
+    losses = []
+    for name in ("fp32", "mxfp4"):
+        outcome = train(recipe(name), -8.0, 1, 3, corpus.load())
+        losses += [outcome.initial_loss.hex(), outcome.train_loss.hex(), outcome.val_loss.hex()]
+    return hashlib.sha256(" ".join(losses).encode()).hexdigest()
+
+
 def _processor_seconds() -> float:
     """Processor time of the finished worker processes: what the runs cost on a machine that others use too."""
     used = os.times()
     return used.children_user + used.children_system
 
 
-def _manifest(
-    form: str, design: Design, fingerprint: str, ran: int, seconds: float, workers: int
-) -> dict:
+def _manifest(form: str, design: Design, fingerprint: str, ran: int, seconds: float) -> dict:
     return {
         "table": TABLE,
         "form": form,
@@ -253,5 +321,4 @@ def _manifest(
             "numpy": np.__version__,
             "training_moat": training_moat.__version__,
         },
-        "machine": {"processor": processor(), "workers": workers},
     }

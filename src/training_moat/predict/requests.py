@@ -9,7 +9,8 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
-from training_moat.core.workload import Transformer
+from training_moat.core.units import TB, TERA
+from training_moat.core.workload import Transformer, weights_problem
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", "int8")
 """Matmul formats a case may name."""
@@ -34,10 +35,32 @@ def reject_unknown_fields(case: Mapping[str, Any], allowed: tuple[str, ...]) -> 
     """Raise `InputError` for the first field of `case` that is not `allowed`, naming the nearest one."""
     for key in case:
         if key not in allowed:
-            raise unknown("field", key, allowed)
+            raise unknown("field", str(key), allowed)
 
 
-def whole(case: Mapping[str, Any], key: str, low: int = 1, high: int | None = None) -> int | None:
+LARGEST = 10**12
+"""No count in a case is larger."""
+SHOWN = 40
+"""Characters of a wrong value that an error repeats."""
+
+
+def shown(value: Any) -> str:
+    """A wrong value as an error repeats it: on one line, cut where it is long."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # an integer of over 4,300 digits; a list inside itself
+        return f"a {type(value).__name__} too long to print"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _is_number(value: Any) -> bool:
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return plain and value == value and -1e30 < value < 1e30
+
+
+def whole(
+    case: Mapping[str, Any], key: str, low: int = 1, high: int | None = LARGEST
+) -> int | None:
     """The whole number under `key`, or None when absent or null.
 
     Raises `InputError` for other types, fractions and values outside [low, high].
@@ -45,29 +68,42 @@ def whole(case: Mapping[str, Any], key: str, low: int = 1, high: int | None = No
     value = case.get(key)
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or value != value
-        or value in (float("inf"), float("-inf"))
-    ):
-        raise InputError(f"{key} is {value!r}; expected a whole number")
-    if value != int(value):
-        raise InputError(f"{key} is {value}; expected a whole number")
+    if type(value) is int and low <= value <= (high or LARGEST):
+        return value
+    if not _is_number(value) or value != int(value):
+        raise InputError(f"{key} is {shown(value)}; expected a whole number")
     if value < low or (high is not None and value > high):
-        upper = f" to {high}" if high is not None else " or more"
+        upper = f" or more, at most {high:,}" if high == LARGEST else f" to {high}"
         raise InputError(f"{key} is {value:g}; expected {low}{upper}")
     return int(value)
 
 
-def share(case: Mapping[str, Any], key: str) -> float | None:
-    """The number from 0 to 1 under `key`, or None when absent or null."""
+def number(
+    case: Mapping[str, Any], key: str, low: float = 0.0, high: float = 1e30, above: bool = False
+) -> float | None:
+    """The number under `key`, or None when absent or null; from `low` (`above`: more than it) to `high`."""
     value = case.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise InputError(f"{key} is {value!r}; expected a number from 0 to 1")
+    if not _is_number(value) or not low <= value <= high or (above and value == low):
+        least = f"above {low:g}" if above else f"from {low:g}"
+        most = "" if high >= 1e30 else f" to {high:g}"
+        raise InputError(f"{key} is {shown(value)}; expected a number {least}{most}")
     return float(value)
+
+
+def share(case: Mapping[str, Any], key: str) -> float | None:
+    """The number from 0 to 1 under `key`, or None when absent or null."""
+    return number(case, key, 0.0, 1.0)
+
+
+def plain_record(record: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """A model's or chip's object, when all its values are plain: texts, finite numbers, true or false, null."""
+    for key, value in record.items():
+        plain = value is None or isinstance(value, (str, bool)) or _is_number(value)
+        if not isinstance(key, str) or not plain:
+            raise InputError(f"{what}: {shown(key)} is {shown(value)}; expected a number or a text")
+    return record
 
 
 def flag(case: Mapping[str, Any], key: str) -> bool | None:
@@ -75,9 +111,9 @@ def flag(case: Mapping[str, Any], key: str) -> bool | None:
     value = case.get(key)
     if value is None or isinstance(value, bool):
         return value
-    if value in (0, 1):
+    if _is_number(value) and value in (0, 1):
         return bool(value)
-    raise InputError(f"{key} is {value!r}; expected true or false")
+    raise InputError(f"{key} is {shown(value)}; expected true or false")
 
 
 def choice(case: Mapping[str, Any], key: str, options: tuple[str, ...]) -> str | None:
@@ -86,7 +122,7 @@ def choice(case: Mapping[str, Any], key: str, options: tuple[str, ...]) -> str |
     if value is None:
         return None
     if not isinstance(value, str):
-        raise InputError(f"{key} is {value!r}; expected one of {', '.join(options)}")
+        raise InputError(f"{key} is {shown(value)}; expected one of {', '.join(options)}")
     if value.lower() not in options:
         raise unknown(key, value, options)
     return value.lower()
@@ -102,8 +138,8 @@ def model_of(case: Mapping[str, Any]) -> Transformer:
     if isinstance(wanted, str):
         return model_catalog.model(wanted)
     if isinstance(wanted, Mapping):
-        return model_catalog.from_record(wanted)
-    raise InputError(f"model is {wanted!r}; expected a name or an object")
+        return model_catalog.from_record(plain_record(wanted, "model"))
+    raise InputError(f"model is {shown(wanted)}; expected a name or an object")
 
 
 def model_notes(case: Mapping[str, Any]) -> list[str]:
@@ -114,8 +150,10 @@ def model_notes(case: Mapping[str, Any]) -> list[str]:
 
 
 def chip_of(case: Mapping[str, Any]) -> Chip:
-    """The case's chip: an id from the chips table, or an object of its columns, optionally with a `base`."""
+    """The case's chip: an id from the chips table, an object of its columns, optionally with a `base`, or a `Chip`."""
     wanted = case.get("chip")
+    if isinstance(wanted, Chip):
+        return wanted
     if wanted is None:
         raise InputError(
             "chip is missing; expected an id from `moat chips` or an object with its columns"
@@ -123,8 +161,39 @@ def chip_of(case: Mapping[str, Any]) -> Chip:
     if isinstance(wanted, str):
         return chip_catalog.chip(wanted)
     if isinstance(wanted, Mapping):
-        return chip_catalog.from_record(wanted, "chip")
-    raise InputError(f"chip is {wanted!r}; expected an id or an object")
+        return plausible(chip_catalog.from_record(plain_record(wanted, "chip"), "chip"))
+    raise InputError(f"chip is {shown(wanted)}; expected an id or an object")
+
+
+HIGHEST_PEAK = 1e18
+"""FLOP/s above which no chip is believed: eight times a wafer's sparse peak, the largest ever published."""
+HIGHEST_MEMORY_RATE = 1e18
+"""Bytes per second above which no memory is believed: fifty times a wafer's SRAM."""
+
+
+def plausible(chip: Chip) -> Chip:
+    """The chip, unless its rates are beyond anything that one could be: a slip of units."""
+    for name, peak in chip.peak_flops.items():
+        if peak > HIGHEST_PEAK:
+            raise InputError(
+                f"chip {chip.id}: {name} peak of {peak / TERA:g} TFLOP/s is beyond any chip;"
+                f" expected at most {HIGHEST_PEAK / TERA:g}"
+            )
+    for tier in chip.tiers:
+        if tier.bytes_per_s and tier.bytes_per_s > HIGHEST_MEMORY_RATE:
+            raise InputError(
+                f"chip {chip.id}: {tier.name} bandwidth of {tier.bytes_per_s / TB:g} TB/s is beyond"
+                f" any chip; expected at most {HIGHEST_MEMORY_RATE / TB:g}"
+            )
+    return chip
+
+
+def weights_agree(model: Transformer) -> Transformer:
+    """The model, unless its counts contradict each other (`workload.weights_problem`)."""
+    for broken, text in weights_problem(model):
+        if broken:
+            raise InputError(f"model {shown(model.name)}: {text}")
+    return model
 
 
 def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:

@@ -11,18 +11,15 @@ import numpy as np
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
 from training_moat.core.serving_step import ServingMemory, ServingTime
-from training_moat.core.tiers import USABLE_SHARE
-from training_moat.core.units import GB, GIB
+from training_moat.core.tiers import home, room, system_limit
+from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
 from training_moat.predict import serving_constants as known
-from training_moat.predict.serving_batch import (
-    Batch,
-    Question,
-    batches,
-    evaluate,
-    memory_tiers,
-    spills,
-)
+from training_moat.predict.engines import NO_ENGINE, label
+from training_moat.predict.serving_batch import Batch, Question, batches, evaluate, spills
 from training_moat.predict.serving_plans import ServingCase, parse
+
+LONGEST_S = 1e9
+"""Seconds (thirty years) beyond which a time is refused."""
 
 LEVELS = ("measured", "family", "generic")
 """How well the constants know a chip and engine, best first."""
@@ -31,7 +28,7 @@ LEVELS = ("measured", "family", "generic")
 @dataclass(frozen=True)
 class Evaluated:
     """All candidate plans of one case as arrays: times, memory, whether each fits, and their order, best first:
-    those that fit, on the fewest chips where the case leaves the count open, fastest first."""
+    those that fit, fastest first."""
 
     time: dict[str, np.ndarray]
     memory: dict[str, np.ndarray]
@@ -65,8 +62,7 @@ def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray
     )
     running = ServingMemory(asked.weights, asked.kv_cache * share, asked.activations)
     one = asked.kv_cache / np.maximum(np.ceil(batch.job.batch / copies), 1)
-    capacity = sum(tier.capacity_bytes for tier in batch.tiers) * USABLE_SHARE
-    return running, asked.weights + asked.activations + one <= capacity
+    return running, asked.weights + asked.activations + one <= room(batch.tiers, "serving")
 
 
 def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) -> list[Evaluated]:
@@ -92,26 +88,25 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
         first += len(case.plans)
         total = sum(values[where] for values in sizes.values())
         speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
-        used = np.array([plan.chips for plan in case.plans])
-        count = used if case.fewest_chips else np.zeros(len(used))
-        slow = np.array(
-            [spills(question, memory_tiers(case.chip)) for question in _questions(case)]
-        )
         found.append(
             Evaluated(
                 {name: values[where] for name, values in columns.items()},
                 {name: values[where] for name, values in sizes.items()},
                 fits[where],
-                np.lexsort((total, -speed, count, slow, ~fits[where])),
+                np.lexsort((total, -speed, ~fits[where])),
             )
         )
     return found
 
 
+MEASURED_SOURCES = 2
+"""Sources that must have timed an engine on a chip before an answer counts as measured."""
+
+
 def level(constants: known.Constants, case: ServingCase) -> str:
-    """`measured` where this chip ran this engine in a calibrated row, `family` where a chip of its family has
-    rows, else `generic`."""
-    if case.software in constants.pairs_of(case.chip.id):
+    """`measured` where two sources or more timed this engine on this chip, `family` where any timed the chip or one of
+    its family, else `generic`."""
+    if constants.sources_of(case.chip.id, case.software) >= MEASURED_SOURCES:
         return "measured"
     return "family" if case.chip.family in constants.keys("family") else "generic"
 
@@ -127,15 +122,31 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     good: list[tuple[int, ServingCase]] = []
     for position, request in enumerate(requests):
         try:
-            case = parse(request, constants)
-            memory_tiers(case.chip)
-            good.append((position, case))
+            good.append((position, parse(request, constants)))
         except InputError as error:
-            identity = request.get("id") if isinstance(request, Mapping) else None
-            answers[position] = {"id": identity, "ok": False, "error": str(error)}
-    for (position, case), found in zip(good, evaluate_cases([case for _, case in good], constants)):
-        answers[position] = answer(case, found, int(found.order[0]), constants)
+            answers[position] = _refused(request, error)
+    evaluated = evaluate_cases([case for _, case in good], constants)
+    for (position, case), found in zip(good, evaluated, strict=True):
+        try:
+            answers[position] = answer(case, found, int(found.order[0]), constants)
+        except InputError as error:
+            answers[position] = _refused(requests[position], error)
     return answers
+
+
+def _refused(request: Any, error: InputError) -> dict[str, Any]:
+    identity = request.get("id") if isinstance(request, Mapping) else None
+    return {"id": identity, "ok": False, "error": str(error)}
+
+
+def _possible(time: Mapping[str, float], case: ServingCase) -> None:
+    """Raise InputError for a time that is no answer."""
+    for name in ("ttft_s", "tpot_s"):
+        if not 0 <= time[name] <= LONGEST_S:
+            raise InputError(
+                f"{name} would be {time[name]:.3g} s, which is no service: {case.batch:,} sequences of "
+                f"{case.input_len:,} + {case.output_len:,} tokens are too much for {case.chip.id}"
+            )
 
 
 def answer(
@@ -143,11 +154,18 @@ def answer(
 ) -> dict[str, Any]:
     """The contract's answer for one evaluated plan of a case."""
     time = {name: float(values[index]) for name, values in found.time.items()}
+    _possible(time, case)
     memory = {name: float(values[index]) / GIB for name, values in found.memory.items()}
     memory["total"] = sum(memory.values())
     known_as = level(constants, case)
     low, high = constants.interval(known_as)
     plan = case.plans[index]
+    price = case.price_usd_per_chip_hour
+    cost = (
+        {}
+        if price is None
+        else {"usd_per_m_output_tokens": usd_per_m_tokens(price, plan.chips, time["tokens_per_s"])}
+    )
     return {
         "id": case.id,
         "ok": True,
@@ -157,6 +175,7 @@ def answer(
         "tpot_s_p95": time["tpot_s"] * high,
         "tokens_per_s": time["tokens_per_s"],
         "tokens_per_s_per_chip": time["tokens_per_s"] / plan.chips,
+        **cost,
         "memory_gib": memory,
         "fits": bool(found.fits[index]),
         "seconds": {
@@ -176,7 +195,7 @@ def answer(
             "cp": 1,
             "precision": case.precision,
             "kv_precision": case.kv_precision,
-            "software": case.software,
+            "software": label(case.software),
             "batch": case.batch,
             "input_len": case.input_len,
             "output_len": case.output_len,
@@ -191,18 +210,17 @@ def _notes(
 ) -> list[str]:
     notes = []
     if not found.fits[index]:
-        capacity = sum(tier.capacity_bytes for tier in case.chip.tiers) / GIB
+        capacity = room(home(case.chip, "serving"), "serving") / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
         notes.append(
-            f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has {capacity:.1f} GiB; the time is hypothetical"
+            f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has room for {capacity:.1f}; the time is hypothetical"
         )
     elif running < case.batch - 0.5:
         notes.append(
-            f"room for the caches of {running:.0f} sequences at once; the other {case.batch - running:.0f} queue"
+            f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"
         )
-    tiers = memory_tiers(case.chip)
-    if spills(_questions(case)[index], tiers):
-        slow = tiers[-1].bytes_per_s / GB
+    if spills(_questions(case)[index]):
+        slow = home(case.chip, "serving")[-1].bytes_per_s / GB
         notes.append(
             f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s"
         )
@@ -210,11 +228,24 @@ def _notes(
         notes.append(
             f"{case.chip.id} publishes no link bandwidth; the slowest of its family, or of the table, is assumed"
         )
-    if case.software == "generic" and not case.notes:
+    if case.plans[index].chips > system_limit(case.chip):
+        notes.append(
+            f"no system of more than {system_limit(case.chip):,.0f} {case.chip.id} is known; {case.plans[index].chips:,} were asked for"
+        )
+    if case.software == NO_ENGINE and not case.notes:
         notes.append(
             f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
         )
     return notes
+
+
+def _sequences(number: float) -> str:
+    return f"{number:.0f} sequence{'' if round(number) == 1 else 's'}"
+
+
+def usd_per_m_tokens(usd_per_chip_hour: float, chips: float, tokens_per_s: float) -> float:
+    """Dollars per million output tokens: price of an hour of all chips over the tokens they put out in it."""
+    return usd_per_chip_hour * chips / (tokens_per_s * SECONDS_PER_HOUR) * 1e6
 
 
 def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Many serving questions at once: models, chips and plans of different kinds as arrays for `core.serving`."""
+"""Many serving questions at once: models, chips and plans of different kinds as arrays for `core.serving_step`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,16 @@ import numpy as np
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core import serving_step
-from training_moat.core.errors import InputError
 from training_moat.core.fabrics import Fabric
 from training_moat.core.machine import Chip, Link, Tier
-from training_moat.core.tiers import USABLE_SHARE, usable_tiers
-from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.core.tiers import faster_tiers, home, room
 from training_moat.core.workload import Transformer
-from training_moat.predict import interconnect
-
-NARROW = ("nvfp4", "mxfp4", "fp4", "int4")
-"""Four-bit formats. Their checkpoints keep a mixture-of-experts model's attention in 16 bit (model cards of
-gpt-oss-120b, 2025, and of NVIDIA's DeepSeek-R1-NVFP4, 2025)."""
+from training_moat.predict import interconnect, serving_formats, sustained
 
 ACTIVATION_SHARE = 0.02
 SMALLEST_CHUNK = 128.0
 """Where memory is small prompts are processed in small passes: activations take this share, a pass this many
 tokens at least."""
-
-MAX_TIERS = 3
-"""Memory tiers a chip can have in the model."""
 
 
 @dataclass(frozen=True)
@@ -45,27 +36,25 @@ class Question:
     plan: serving_step.ServingPlan
 
 
-def attention_format(model: Transformer, precision: str) -> str:
-    """Format of the attention weights when the feed-forward weights are in `precision`."""
-    return "bf16" if precision in NARROW and model.experts > 0 else precision
-
-
-def memory_tiers(chip: Chip) -> tuple[Tier, ...]:
-    """The chip's usable tiers; InputError names what is missing when there are none."""
-    found = usable_tiers(chip)
-    if not found:
-        raise InputError(
-            f"chip {chip.id}: its table row has no memory tier with both capacity and bandwidth"
-        )
-    return found[:MAX_TIERS]
-
-
-def prefill_chunk(question: Question) -> float:
+def prefill_chunk(model: Transformer, chip: Chip) -> float:
     """Prompt tokens per pass: the engines' default, or as many as leave the activations their share of memory."""
-    capacity = sum(tier.capacity_bytes for tier in memory_tiers(question.chip))
-    per_token = 8.0 * question.model.hidden * serving_step.WIDE_BYTES
+    capacity = sum(tier.capacity_bytes for tier in home(chip, "serving"))
+    per_token = 8.0 * model.hidden * serving_step.WIDE_BYTES
     return float(
         np.clip(ACTIVATION_SHARE * capacity / per_token, SMALLEST_CHUNK, serving_step.PREFILL_CHUNK)
+    )
+
+
+def job_of(question: Question) -> serving_step.Job:
+    """What a question asks for, with its checkpoint's bytes."""
+    return serving_formats.job(
+        question.model,
+        question.precision,
+        question.kv_precision,
+        question.batch,
+        question.input_len,
+        question.output_len,
+        prefill_chunk(question.model, question.chip),
     )
 
 
@@ -96,6 +85,7 @@ class Batch:
     ffn_flops: np.ndarray
     attention_flops: np.ndarray
     narrow: np.ndarray
+    bandwidth_cap: np.ndarray
     scaleup: Fabric
     scaleout: Fabric
     families: list[str]
@@ -104,47 +94,91 @@ class Batch:
 
 
 def _stack(items: Sequence, kind: type, skip: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Fields of many records as arrays; records that are one object are read once."""
     names = [field.name for field in fields(kind) if field.name not in skip]
-    return {name: np.array([float(getattr(item, name)) for item in items]) for name in names}
+    unique = {id(item): item for item in items}
+    place = {key: index for index, key in enumerate(unique)}
+    where = np.array([place[id(item)] for item in items])
+    values = {name: [float(getattr(item, name)) for item in unique.values()] for name in names}
+    return {name: np.array(column)[where] for name, column in values.items()}
 
 
-def spills(question: Question, tiers: tuple[Tier, ...]) -> bool:
-    """Whether weights and one sequence need the chip's large slow tier (`ddr`) beside faster ones."""
-    faster = [tier for tier in tiers if tier.name != "ddr"]
-    if len(faster) == len(tiers):
-        return False
-    job = serving_step.Job(
-        1,
-        question.input_len,
-        question.output_len,
-        BYTES_PER_VALUE[question.precision],
-        BYTES_PER_VALUE[attention_format(question.model, question.precision)],
-        BYTES_PER_VALUE[question.kv_precision],
-        prefill_chunk(question),
+def held_bytes(
+    model: Transformer,
+    job: serving_step.Job,
+    plans: Sequence[serving_step.ServingPlan],
+    sequences: str = "one",
+) -> np.ndarray:
+    """Bytes one chip holds under each plan: weights, activations and the cache of one sequence a copy, or of `all`."""
+    if not plans:
+        return np.zeros(0)
+    laid_out = serving_step.ServingPlan(**_stack(plans, serving_step.ServingPlan))
+    if sequences == "one":
+        job = replace(job, batch=laid_out.dp)
+    return np.asarray(serving_step.memory(model, job, laid_out).total)
+
+
+def spilling(question: Question, plans: Sequence[serving_step.ServingPlan]) -> np.ndarray:
+    """Under which plans weights and one sequence need the chip's large slow tier (`ddr`) beside faster ones."""
+    faster = faster_tiers(question.chip)
+    if len(faster) == len(home(question.chip, "serving")):
+        return np.zeros(len(plans), dtype=bool)
+    return held_bytes(question.model, job_of(question), plans) > room(faster, "serving")
+
+
+def spills(question: Question) -> bool:
+    """Whether a question's own plan needs the large slow tier."""
+    return bool(spilling(question, [question.plan])[0])
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What questions that differ in their plan alone share."""
+
+    job: serving_step.Job
+    ffn_flops: float
+    attention_flops: float
+    narrow: bool
+    bandwidth_cap: float
+
+
+def _load(question: Question) -> _Load:
+    chip, precision = question.chip, question.precision
+    used = serving_formats.multiplied_in(chip, precision)
+    attention = serving_formats.attention_format(question.model, precision)
+    same = attention == precision
+    wide = used if same else serving_formats.attention_units(chip, attention, precision)
+    return _Load(
+        job_of(question),
+        chip.peak_flops[used],
+        chip.peak_flops[wide],
+        used in serving_formats.NARROW,
+        sustained.bandwidth_share(chip),
     )
-    held = serving_step.memory(question.model, job, question.plan).total
-    return held > USABLE_SHARE * sum(tier.capacity_bytes for tier in faster)
 
 
-def tiers_used(question: Question) -> tuple[Tier, ...]:
-    """The tiers a job uses: the large slow one only when the faster ones cannot hold weights and one sequence."""
-    tiers = memory_tiers(question.chip)
-    return tiers if spills(question, tiers) else tuple(t for t in tiers if t.name != "ddr") or tiers
+def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
+    """Positions of the questions that differ in their plan alone."""
+    groups: dict[tuple, list[int]] = {}
+    for position, q in enumerate(questions):
+        load = (q.precision, q.kv_precision, q.batch, q.input_len, q.output_len)
+        groups.setdefault((id(q.model), id(q.chip), *load), []).append(position)
+    return [np.array(where) for where in groups.values()]
 
 
-def _stacked_tiers(questions: Sequence[Question]) -> tuple[Tier, ...]:
-    per_chip = [tiers_used(question) for question in questions]
-    stacked = []
-    for level in range(max(map(len, per_chip))):
-        rows = [
-            tiers[level] if level < len(tiers) else Tier("none", 0.0, tiers[-1].bytes_per_s)
-            for tiers in per_chip
-        ]
-        capacity = np.array([float(tier.capacity_bytes) for tier in rows])
-        stacked.append(
-            Tier(f"tier {level}", capacity, np.array([float(tier.bytes_per_s) for tier in rows]))
-        )
-    return tuple(stacked)
+def _stacked_tiers(questions: Sequence[Question], groups: list[np.ndarray]) -> tuple[Tier, ...]:
+    """The tiers that each question uses, fastest first, as arrays: the large slow one only under plans that need it."""
+    deepest = max(len(home(questions[where[0]].chip, "serving")) for where in groups)
+    sizes, rates = (np.zeros((deepest, len(questions))) for _ in range(2))
+    for where in groups:
+        first = questions[where[0]]
+        slow = spilling(first, [questions[i].plan for i in where])
+        for some, tiers in ((slow, home(first.chip, "serving")), (~slow, faster_tiers(first.chip))):
+            for level in range(deepest):
+                tier = tiers[min(level, len(tiers) - 1)]
+                sizes[level, where[some]] = tier.capacity_bytes if level < len(tiers) else 0.0
+                rates[level, where[some]] = tier.bytes_per_s
+    return tuple(Tier(f"tier {level}", sizes[level], rates[level]) for level in range(deepest))
 
 
 def _stacked_fabric(fabrics: Sequence[Fabric]) -> Fabric:
@@ -154,29 +188,25 @@ def _stacked_fabric(fabrics: Sequence[Fabric]) -> Fabric:
 def _batch(
     questions: Sequence[Question], networks: Sequence[tuple[Fabric, Fabric]], positions: list[int]
 ) -> Batch:
-    models = [q.model for q in questions]
-    attention = [attention_format(q.model, q.precision) for q in questions]
-    job = serving_step.Job(
-        np.array([float(q.batch) for q in questions]),
-        np.array([float(q.input_len) for q in questions]),
-        np.array([float(q.output_len) for q in questions]),
-        np.array([BYTES_PER_VALUE[q.precision] for q in questions]),
-        np.array([BYTES_PER_VALUE[name] for name in attention]),
-        np.array([BYTES_PER_VALUE[q.kv_precision] for q in questions]),
-        np.array([prefill_chunk(q) for q in questions]),
-    )
-    used = [q.chip.compute_format(q.precision) for q in questions]
-    wide = [q.chip.compute_format(name) for q, name in zip(questions, attention)]
+    groups = _alike(questions)
+    loads: list[_Load] = [None] * len(questions)  # type: ignore[list-item]
+    for where in groups:
+        shared = _load(questions[where[0]])
+        for position in where:
+            loads[position] = shared
     return Batch(
-        model=Transformer(name="batch", **_stack(models, Transformer, skip=("name",))),
-        job=job,
+        model=Transformer(
+            name="batch", **_stack([q.model for q in questions], Transformer, ("name",))
+        ),
+        job=serving_step.Job(**_stack([load.job for load in loads], serving_step.Job)),
         plan=serving_step.ServingPlan(
             **_stack([q.plan for q in questions], serving_step.ServingPlan)
         ),
-        tiers=_stacked_tiers(questions),
-        ffn_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, used)]),
-        attention_flops=np.array([q.chip.peak_flops[name] for q, name in zip(questions, wide)]),
-        narrow=np.array([name in NARROW for name in used]),
+        tiers=_stacked_tiers(questions, groups),
+        ffn_flops=np.array([load.ffn_flops for load in loads]),
+        attention_flops=np.array([load.attention_flops for load in loads]),
+        narrow=np.array([load.narrow for load in loads]),
+        bandwidth_cap=np.array([load.bandwidth_cap for load in loads]),
         scaleup=_stacked_fabric([pair[0] for pair in networks]),
         scaleout=_stacked_fabric([pair[1] for pair in networks]),
         families=[q.chip.family for q in questions],
@@ -203,7 +233,7 @@ def batches(questions: Sequence[Question]) -> list[Batch]:
 
 
 def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.ServingTime:
-    """Predict one batch with constants as arrays (`serving_constants.NAMES`)."""
+    """Predict one batch with constants as arrays (`serving_constants.Constants.resolve`)."""
     narrow = np.where(batch.narrow, values["narrow_efficiency"], 1.0)
     machine = serving_step.ServingMachine(
         ffn_flops=batch.ffn_flops * narrow,
@@ -211,7 +241,7 @@ def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.Ser
         tiers=batch.tiers,
         scaleup=replace(batch.scaleup, launch_s=values["exchange_s"]),
         scaleout=batch.scaleout,
-        bandwidth_efficiency=values["bandwidth_efficiency"],
+        bandwidth_efficiency=np.minimum(values["bandwidth_efficiency"], batch.bandwidth_cap),
         matmul_efficiency=values["matmul_efficiency"],
     )
     software = serving_step.Software(

@@ -16,6 +16,9 @@ from training_moat.catalog import tables
 
 TABLE = "calibration_serving"
 
+KV_PRECISION = "bf16"
+"""Engines keep the cache in 16 bit unless told otherwise."""
+
 START = {
     "bandwidth_efficiency": 0.75,
     "matmul_efficiency": 0.5,
@@ -34,6 +37,9 @@ START = {
     "exchange_s": 8e-6,
     "first_token_s": 0.03,
     "first_token_queue": 0.1,
+    "cast_s": 4e-6,
+    "routing_spread": 0.7,
+    "tokens_per_step": 1.0,
 }
 """Every constant and the value from which the fit starts: round numbers, set after a first look at the rows."""
 
@@ -44,8 +50,19 @@ SHARES = (
     "expert_efficiency",
     "kv_efficiency",
     "kv_reread",
+    "routing_spread",
 )
 """Constants that cannot exceed one."""
+
+LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0}
+"""What no constant may exceed: drafting has yielded four to five tokens a pass at best (Li et al. 2024, EAGLE-2)."""
+
+FIXED = ("tokens_per_step",)
+"""Constants whose generic value is known and not fitted: without speculative decoding a pass yields one token."""
+
+SPECULATIVE = ("cerebras", "sambanova")
+"""Engines with a fitted `tokens_per_step`: their makers publish speeds at which the data sheet's bandwidth could not
+read the weights once a token."""
 
 OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
 """Constants with a factor per chip family; `host` multiplies every overhead of the engine."""
@@ -68,6 +85,8 @@ OF_ENGINE = (
     "exchange_s",
     "first_token_s",
     "first_token_queue",
+    "cast_s",
+    "tokens_per_step",
 )
 """Constants with a factor per engine."""
 
@@ -78,6 +97,7 @@ HOST_BOUND = (
     "step_s",
     "sequence_s",
     "prefill_pass_s",
+    "cast_s",
 )
 """Overheads the `host` factor multiplies."""
 
@@ -99,7 +119,7 @@ class Constants:
         host = self.factor("family", families, "host") * self.factor("port", pairs, "host")
         found = {}
         for name in START:
-            value = np.full(len(families), self.values["generic", "all", name])
+            value = np.full(len(families), self.values.get(("generic", "all", name), START[name]))
             if name in OF_FAMILY:
                 value = value * self.factor("family", families, name)
             if name in OF_ENGINE:
@@ -108,7 +128,7 @@ class Constants:
                 value = value * self.factor("port", pairs, name)
             if name in HOST_BOUND:
                 value = value * host
-            found[name] = np.minimum(value, 1.0) if name in SHARES else value
+            found[name] = np.minimum(value, LIMITS.get(name, np.inf))
         return found
 
     def keys(self, level: str) -> set[str]:
@@ -118,10 +138,14 @@ class Constants:
     def pairs_of(self, chip: str) -> dict[str, int]:
         """Engines measured on a chip, with the number of rows."""
         found = {}
-        for (level, key, _), rows in self.values.items():
-            if level == "pair" and key.split("/")[0] == chip:
+        for (level, key, name), rows in self.values.items():
+            if level == "pair" and name == "rows" and key.split("/")[0] == chip:
                 found[key.split("/")[1]] = int(rows)
         return found
+
+    def sources_of(self, chip: str, engine: str) -> int:
+        """Sources that timed an engine on a chip."""
+        return int(self.values.get(("pair", f"{chip}/{engine}", "sources"), 0))
 
     def interval(self, level: str) -> tuple[float, float]:
         """Factors on a prediction that bound the middle 90% of what the fit had not seen."""

@@ -2,86 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import models as model_catalog
-from training_moat.catalog import tables
-from training_moat.core import serving_step
-from training_moat.core.errors import InputError, nearest
+from training_moat.core import planning, serving_step
+from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.core.planning import divisors
+from training_moat.core.tiers import faster_tiers, home, room, system_limit
 from training_moat.core.workload import Transformer
-from training_moat.predict import requests
+from training_moat.predict import requests, serving_batch, serving_formats
+from training_moat.predict.engines import engine, release_of
 from training_moat.predict.serving_constants import Constants
 
-FIELDS = (*requests.COMMON_FIELDS, "batch", "input_len", "output_len", "kv_precision", "expert_tp")
+FIELDS = (
+    *requests.COMMON_FIELDS,
+    "batch",
+    "input_len",
+    "output_len",
+    "kv_precision",
+    "expert_tp",
+    "price_usd_per_chip_hour",
+)
 """Fields a serving request may have."""
 
 KV_PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4")
 MAX_TOKENS = 100_000_000
 MAX_CHIPS = 10_000_000
 
-ENGINES = {
-    "tensorrt-llm": "trt-llm",
-    "tensorrtllm": "trt-llm",
-    "trtllm": "trt-llm",
-    "trt": "trt-llm",
-    "trt-llm": "trt-llm",
-    "vllm": "vllm",
-    "sglang": "sglang",
-    "llama.cpp": "llama.cpp",
-    "llamacpp": "llama.cpp",
-    "deepspeed-mii": "deepspeed-mii",
-    "mii": "deepspeed-mii",
-    "deepspeed": "deepspeed-mii",
-    "deepspeed-fastgen": "deepspeed-mii",
-    "neuronx": "neuronx",
-    "neuron": "neuronx",
-    "transformers-neuronx": "neuronx",
-    "nxd": "neuronx",
-    "sambaflow": "sambaflow",
-}
-"""Names a caller may use, and the calibrated engine that stands for them."""
-
-UNMEASURED_ENGINES = (
-    "lmdeploy",
-    "tgi",
-    "jetstream",
-    "maxtext",
-    "optimum-habana",
-    "habana",
-    "groq",
-    "cerebras",
-    "mindie",
-    "rtp-llm",
-    "dynamo",
-    "fastertransformer",
-    "mlc-llm",
-    "openvino",
-    "hf",
-    "transformers",
-    "deepseek",
-)
-"""Engines without measurements of their own: the generic overheads stand in."""
-
-REWRITTEN_IN = {"vllm": (0, 7), "trt-llm": (0, 16)}
-"""First release of the rewritten engine: earlier ones are calibrated apart, as `-2024`."""
-
-NEW_MODELS_SINCE, NEXT_YEAR = "2024-07", "2025"
-"""Models from here on are not among the measurements of the older engines; and the year after those."""
-
 PADS_HEADS = ("aws-neuron",)
 """Chip families whose compiler pads attention heads, so that any tensor-parallel size works."""
 
-NO_ENGINE = "generic"
 MAX_PLANS = 2000
-CHIP_COUNTS = [2**power for power in range(13)]
-"""Numbers of chips tried where the case names none."""
+CHIP_COUNTS = sorted(
+    odd * 2**power for odd in (1, 3, 9) for power in range(15) if odd * 2**power <= 2**14
+)
+"""Numbers of chips tried where the case names none: powers of two, and three and nine times those (racks of 72 chips,
+the 576 of a Groq system)."""
 
 
 @dataclass(frozen=True)
@@ -98,85 +56,8 @@ class ServingCase:
     input_len: int
     output_len: int
     plans: list[serving_step.ServingPlan]
-    fewest_chips: bool = False
+    price_usd_per_chip_hour: float | None = None
     notes: list[str] = field(default_factory=list)
-
-
-def engine(
-    name: str | None, chip: Chip, constants: Constants, released: str = ""
-) -> tuple[str, list[str]]:
-    """(calibrated engine, notes) for a software name; None is the engine with the most measurements on the chip.
-
-    A name without a version means the engine of the time when the model was `released` (as text, year first):
-    the older one for older models, and wherever only the older one was measured on the chip, up to 2024.
-    """
-    if name is None:
-        return usual_engine(chip, constants), []
-    measured = measured_engines(chip, constants)
-    if not isinstance(name, str):
-        raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
-    spoken = name.strip().lower()
-    named = [key for key in ENGINES if re.search(rf"(?<![a-z]){re.escape(key)}(?![a-z])", spoken)]
-    if not named:
-        return _unmeasured(name)
-    key = max(named, key=len)
-    base = ENGINES[key]
-    version = re.findall(r"\d+", spoken.split(key, 1)[1])[:2]
-    old = f"{base}-2024"
-    if base in REWRITTEN_IN and version:
-        number = tuple(int(part) for part in version)
-        return (old if number < REWRITTEN_IN[base] or number[0] == 2024 else base), []
-    if base in REWRITTEN_IN and not version:
-        only_old = base not in measured and old in measured and released < NEXT_YEAR
-        return (old if only_old or "" < released < NEW_MODELS_SINCE else base), []
-    return base, []
-
-
-def release_of(model: Any) -> str:
-    """When a named model was published, as text; empty where that is not known."""
-    if not isinstance(model, str):
-        return ""
-    return _releases(tables.state("models")).get(model_catalog.resolve(model), "")
-
-
-@lru_cache(maxsize=4)
-def _releases(state: tuple) -> dict[str, str]:
-    table = model_catalog.frame()[["id", "released"]].dropna()
-    return dict(zip(table["id"], table["released"].astype(str)))
-
-
-def usual_engine(chip: Chip, constants: Constants) -> str:
-    """The engine with the most measurements on a chip, else on its family; `generic` where there are none."""
-    usual = {
-        key: rows for key, rows in measured_engines(chip, constants).items() if key != "llama.cpp"
-    }
-    return max(usual, key=usual.get) if usual else NO_ENGINE
-
-
-def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
-    """Engines measured on the chip, with the number of rows; where there are none, on chips of its family."""
-    own = constants.pairs_of(chip.id)
-    if own:
-        return own
-    found: dict[str, int] = {}
-    for other in chip_catalog.all_chips().values():
-        if other.family == chip.family:
-            for name, rows in constants.pairs_of(other.id).items():
-                found[name] = found.get(name, 0) + rows
-    return found
-
-
-def _unmeasured(name: str) -> tuple[str, list[str]]:
-    known = (*ENGINES, *UNMEASURED_ENGINES)
-    close = nearest(name, known)
-    if (
-        name.lower() not in UNMEASURED_ENGINES
-        and close
-        and abs(len(close) - len(name)) < 2
-        and name.lower()[:2] == close[:2]
-    ):
-        raise InputError(f"software is '{name}'; did you mean '{close}'?")
-    return NO_ENGINE, [f"no measurements of the engine {name}; typical overheads stand in"]
 
 
 def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
@@ -184,8 +65,9 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     if not isinstance(request, Mapping):
         raise InputError("expected an object with the fields of a serving case")
     requests.reject_unknown_fields(request, FIELDS)
-    model, chip = requests.model_of(request), requests.chip_of(request)
-    precision, notes = requests.precision_of(request, chip)
+    model = requests.weights_agree(requests.model_of(request))
+    chip = requests.chip_of(request)
+    precision, notes = serving_formats.precision_of(request, chip)
     kv_precision = requests.choice(request, "kv_precision", KV_PRECISIONS) or "bf16"
     if requests.whole(request, "cp") not in (None, 1):
         raise InputError("cp is not modelled for serving; expected 1 or null")
@@ -197,8 +79,13 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     software, more = engine(
         request.get("software"), chip, constants, release_of(request.get("model"))
     )
-    plans = candidate_plans(request, model, chip, numbers["batch"])
-    open_count = request.get("chips") is None and request.get("tp") is None
+    job = serving_formats.job(
+        model,
+        precision,
+        kv_precision,
+        **numbers,
+        prefill_chunk=serving_batch.prefill_chunk(model, chip),
+    )
     return ServingCase(
         request.get("id"),
         model,
@@ -207,10 +94,23 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         kv_precision,
         software,
         **numbers,
-        plans=plans,
-        fewest_chips=open_count,
-        notes=notes + more,
+        plans=candidate_plans(request, model, chip, job),
+        price_usd_per_chip_hour=requests.number(
+            request, "price_usd_per_chip_hour", 0.0, 1e6, above=True
+        ),
+        notes=requests.model_notes(request) + _head_note(request, model) + notes + more,
     )
+
+
+def _head_note(request: Mapping[str, Any], model: Transformer) -> list[str]:
+    """That the size of a head was taken from the others: it decides the cache, and models differ in it."""
+    shape = request["model"]
+    given = not isinstance(shape, Mapping) or shape.get("base") or shape.get("head_dim")
+    if given or model.kv_lora_rank:
+        return []
+    return [
+        f"model: head_dim {model.head_dim:g} assumed, hidden over heads; the cache grows with it"
+    ]
 
 
 def _sizes(request: Mapping[str, Any]) -> dict[str, int | None]:
@@ -221,24 +121,54 @@ def _sizes(request: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def candidate_plans(
-    request: Mapping[str, Any], model: Transformer, chip: Chip, batch: int
+    request: Mapping[str, Any], model: Transformer, chip: Chip, job: serving_step.Job
 ) -> list[serving_step.ServingPlan]:
-    """Every layout the request leaves open, no more attention copies than sequences unless asked for. Raises
-    `InputError` where what it fixes contradicts the model or itself."""
+    """Every layout the request leaves open, no more attention copies than sequences unless asked for; where it
+    leaves the number of chips open, on the fewest that hold the job. Raises `InputError` where what it fixes
+    contradicts the model or itself."""
     given = _attention_copies_inside(_sizes(request), model)
     _check(given, model, chip)
-    counts = (
-        [given["chips"]] if given["chips"] else [_product(given)] if given["tp"] else CHIP_COUNTS
-    )
-    plans = [plan for count in counts for plan in _layouts(count, given, model, chip)]
-    sensible = [plan for plan in plans if plan.dp <= batch or given["dp"]]
-    plans = sensible or plans
+    if given["chips"] is None and given["tp"] is None:
+        return _on_fewest_chips(given, model, chip, job)
+    count = given["chips"] or _product(given)
+    plans = _sensible(_layouts(count, given, model, chip), given, job)
     if not plans:
         raise InputError(
-            f"no layout puts {given['chips'] or _product(given)} chips to use with the sizes given; "
+            f"no layout puts {count} chips to use with the sizes given; "
             "tp x pp x dp must equal chips, tp divide the attention heads, pp not exceed the layers"
         )
     return plans[:MAX_PLANS]
+
+
+def _sensible(
+    plans: list[serving_step.ServingPlan], given: Mapping[str, int | None], job: serving_step.Job
+) -> list[serving_step.ServingPlan]:
+    return [plan for plan in plans if plan.dp <= job.batch or given["dp"]] or plans
+
+
+def _on_fewest_chips(
+    given: Mapping[str, int | None], model: Transformer, chip: Chip, job: serving_step.Job
+) -> list[serving_step.ServingPlan]:
+    """The layouts on the fewest chips that hold weights and all sequences: in the faster tiers, else with the large
+    slow one, else those that hold one sequence a copy, else those that lack least."""
+    counts = [count for count in CHIP_COUNTS if count <= system_limit(chip)]
+    tried: dict[int, list[serving_step.ServingPlan]] = {}
+    tiers = {"fast": faster_tiers(chip), "all": home(chip, "serving")}
+    for sequences, where in (("all", "fast"), ("all", "all"), ("one", "fast"), ("one", "all")):
+        space = room(tiers[where], "serving")
+        for count in counts:
+            if count not in tried:
+                tried[count] = _sensible(_layouts(count, given, model, chip), given, job)
+            held = serving_batch.held_bytes(model, job, tried[count], sequences)
+            fitting = [plan for plan, size in zip(tried[count], held, strict=True) if size <= space]
+            if fitting:
+                return fitting[:MAX_PLANS]
+    last = [plans for plans in tried.values() if plans]
+    if not last:
+        raise InputError(
+            f"no layout of {model.name} on any number of {chip.id} has the sizes given"
+        )
+    return last[-1][:MAX_PLANS]
 
 
 def _attention_copies_inside(
@@ -282,23 +212,50 @@ def _check(given: Mapping[str, int | None], model: Transformer, chip: Chip) -> N
         raise InputError(f"chips is {given['chips']}, which is not a multiple of {named}")
 
 
+@lru_cache(maxsize=4096)
+def divisors(total: int, limit: int | None = None) -> list[int]:
+    """All divisors of `total` up to `limit`, ascending; worked out once."""
+    return planning.divisors(total, limit)
+
+
 def _layouts(
     count: int, given: Mapping[str, int | None], model: Transformer, chip: Chip
 ) -> list[serving_step.ServingPlan]:
     plans = []
     padded = chip.family in PADS_HEADS
-    for tp in [given["tp"]] if given["tp"] else divisors(count):
-        if count % tp or (model.heads % tp and not padded):
+    for tp, pp in _stages(count, given, model, chip):
+        dp = count // (tp * pp)
+        if model.heads % tp and not padded:
             continue
-        for pp in [given["pp"]] if given["pp"] else divisors(count // tp):
-            dp = count // (tp * pp)
-            if (count // tp) % pp or pp > model.layers or given["dp"] not in (None, dp):
-                continue
-            plans += [
-                serving_step.ServingPlan(tp, pp, dp, ep, width)
-                for ep, width in _expert_sizes(tp, dp, given, model)
-            ]
+        if count % (tp * pp) or pp > model.layers or given["dp"] not in (None, dp):
+            continue
+        plans += [
+            serving_step.ServingPlan(tp, pp, dp, ep, width)
+            for ep, width in _expert_sizes(tp, dp, given, model)
+        ]
     return plans
+
+
+def is_pipelined(chip: Chip) -> bool:
+    """Whether a chip serves out of its own SRAM, layer after layer over many of them."""
+    return home(chip, "serving")[0].name == "sram"
+
+
+def _stages(
+    count: int, given: Mapping[str, int | None], model: Transformer, chip: Chip
+) -> list[tuple[int, int]]:
+    """(tensor-parallel size, pipeline stages) to try. Chips that serve out of their own SRAM are a pipeline with as
+    many stages as the layers allow, as their makers use them."""
+    if is_pipelined(chip) and not given["tp"] and not given["pp"]:
+        copies = [count // dp for dp in divisors(count)]
+        deepest = [(size, divisors(size, int(model.layers))[-1]) for size in copies]
+        return [(size // pp, pp) for size, pp in deepest]
+    tensor = [given["tp"]] if given["tp"] else divisors(count)
+    return [
+        (tp, pp)
+        for tp in tensor
+        for pp in ([given["pp"]] if given["pp"] else divisors(count // tp))
+    ]
 
 
 def _expert_sizes(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from statistics import median
 
 from training_moat.catalog import chips as chip_catalog
@@ -17,9 +17,10 @@ from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric, from_link
 from training_moat.core.machine import Chip
-from training_moat.core.memory import FP32_GRADIENT_BYTES
 from training_moat.core.training_step import Efficiency, Node
 from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.predict.attainable import Attainable, attainable
+from training_moat.predict.software import REFERENCE_KERNELS, UNFUSED_STACKS, Software
 
 TABLE = "calibration_training"
 
@@ -31,86 +32,33 @@ WIDTH_OF_FORMAT = {
     "fp8": "8",
     "int8": "8",
     "mxfp8": "8mx",
+    "fp6": "8",
+    "fp4": "4",
     "nvfp4": "4",
     "mxfp4": "4",
 }
 """Matmul formats that share a calibrated constant."""
 
-SOFTWARE_OF_STACK = {
-    "megatron-core": ("megatron-core", "megatron", "megatron-lm", "megatron-bridge", "nemo", "primus", "megascale", "hai-llm"),
-    "megatron-2023": ("megatron-2023", "nemo-2023"),
-    "megatron-2026": ("megatron-2026", "nemo-2026"),
-    "deepspeed": ("deepspeed", "megatron-deepspeed", "gpt-neox", "sagemaker"),
-    "fsdp": ("fsdp", "pytorch", "composer", "llm-foundry", "torchtitan", "fms-fsdp", "litgpt", "olmo", "meta-4d"),
-    "pytorch-eager": ("pytorch-eager", "internevo", "colossalai", "accelerate", "nanotron", "picotron"),
-    "maxtext": ("maxtext", "jax", "paxml", "levanter", "easylm"),
-    "pytorch-xla": ("pytorch-xla", "torchprime"),
-    "mindspeed": ("mindspeed", "modellink", "mindspore"),
-    "scaletorch": ("scaletorch",),
-    "neuron": ("neuron", "neuronx-distributed", "neuronx-nemo-megatron"),
-    "other": ("other", "habana", "optimum-habana"),
-}  # fmt: skip
-"""Calibrated stacks and the names a caller may use for each, by whose kernels run: Megatron-Core's and Transformer
-Engine's, DeepSpeed's, PyTorch's own (compiled and fused, or one by one), XLA's, Huawei's, Amazon's. Stacks without
-measurements of their own ("other") are taken to be as fast as the measured ones usually are."""
-STACK_OF_SOFTWARE = {name: stack for stack, names in SOFTWARE_OF_STACK.items() for name in names}
 
-REFERENCE_STACK = "megatron-core"
-"""The stack whose factors are one: the best measured."""
+def width_of(chip: Chip, precision: str) -> str:
+    """The calibrated width that a chip's matmuls have when asked for a format: that of the units that stand in for it."""
+    used = WIDTH_OF_FORMAT[chip.compute_format(precision)]
+    asked = WIDTH_OF_FORMAT[precision]
+    return asked if asked.startswith(used) else used
 
-REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
-"""Stacks that share its factors: Megatron-Core of 2023 differed in its attention kernels, that of the containers of June
-2026 and later in its expert layers (fused grouped products, whole layers captured as graphs)."""
-
-UNFUSED_STACK = {"megatron-core": "megatron-2021"}
-"""Stacks that were another program before fused attention."""
-
-
-STACK_OF_VENDOR = {"huawei": "mindspeed", "amazon": "neuron", "aws": "neuron"}
-"""Vendors whose chips run a calibrated stack of their own."""
-
-FLASH_2_STACKS = ("fsdp", "pytorch-eager", "deepspeed")
-FLASH_2_LATER_THAN = ("nvidia-hopper", "nvidia-blackwell")
-"""Stacks whose fused attention is FlashAttention-2, written for Ampere, and the families where its instructions fall
-short: 35% of an H100's peak against 75% for kernels that use Hopper's (Shah et al. 2024, section 1; PyTorch prefers it
-there although cuDNN's is 1.7 to 2.3 times as fast: Hugging Face transformers, pull request 48163). Transformer Engine
-and XLA bring kernels of their own."""
 
 ATTENTION_BEFORE_CUDNN_9 = 1 / 1.5
 """Speed of Megatron-Core's fused attention on Hopper before cuDNN 9.0 (February 2024), whose release notes state up to
 50% more than 8.9.7 there."""
-
-SELECTIVE_REDOES_LAYERS = {"fsdp": 0.5, "pytorch-eager": 0.5}
-"""Stacks whose selective recomputation is not that of the attention core: PyTorch's redoes every second layer, or all
-but every second product ("selective" in torchtitan, docs/performance.md; the same word in fms-fsdp)."""
-
-WHOLE_STEP_STACKS = ("maxtext", "pytorch-xla")
-"""Stacks that compile the whole step into one program, so that no layer waits for launches (XLA)."""
-
-NO_TENSOR_OVERLAP = ("megatron-2021", "deepspeed")
-"""Stacks that wait for every tensor-parallel collective: Megatron-Core hides part of them since 2023."""
-
-
-SIXTEEN_BIT_GRADIENTS = ("nemo", "nemo-2023", "nemo-2026", "megatron-bridge")
-"""Software whose performance recipes reduce gradients in 16 bits (`grad_reduce_in_fp32 = False` in the recipes of
-NeMo, scripts/performance, and of Megatron Bridge)."""
-
-
-def gradient_bytes(precision: str, stack_name: str, software: str | None = None) -> float:
-    """Bytes of gradient per weight: FP16 runs accumulate in FP16, others in FP32; DeepSpeed's BF16 optimizer
-    keeps the 16-bit gradients beside the FP32 sums (BigScience chronicles, 28 February 2022: "4bytes x params")."""
-    if precision == "fp16" or software in SIXTEEN_BIT_GRADIENTS:
-        return 2.0
-    return 6.0 if stack_name == "deepspeed" else FP32_GRADIENT_BYTES
-
-
-UNFUSED_STACKS = ("megatron-2021", "deepspeed")
-"""Stacks of before fused attention, whose memory readings the reserves were fitted on. Their runs had no sequence
-parallelism and recomputed whole layers (Narayanan et al. 2021, section 3.5; both came with Korthikanti et al. 2022)."""
-
-FULLY_SHARDED_STACKS = ("fsdp", "maxtext", "pytorch-xla")
-"""Stacks that shard weights over all replicas by default and store them once, in FP32 (Zhao et al. 2023, section 4;
-MaxText's `weight_dtype` of float32)."""
+PORTED_ATTENTION_ON = ("nvidia-hopper", "nvidia-blackwell")
+"""Families where FlashAttention-2, written for Ampere, falls short: 35% of an H100's peak against 75% for kernels that use
+Hopper's instructions (Shah et al. 2024, section 1; PyTorch prefers it there although cuDNN's is 1.7 to 2.3 times as fast:
+Hugging Face transformers, pull request 48163)."""
+HIGHEST_ATTENTION = 0.5
+"""Attention at full count is twice what a fused kernel computes under the causal mask: at half of peak it reaches, by
+that count, all of it."""
+EARLIEST, LATEST = 2023.0, 2027.0
+"""Release dates beyond which the experts' progress is not extrapolated."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +75,13 @@ class Constants:
         """A family's, chip's or software's factor on a constant: one where none was fitted."""
         return self.values.get((level, key, name), 1.0)
 
+    @cached_property
+    def _named(self) -> frozenset[tuple[str, str]]:
+        return frozenset(known[:2] for known in self.values)
+
     def has(self, level: str, key: str) -> bool:
         """Whether anything was fitted for this family, chip or software."""
-        return any(known[:2] == (level, key) for known in self.values)
+        return (level, key) in self._named
 
 
 def load() -> Constants:
@@ -144,70 +96,122 @@ def _load(state: tuple) -> Constants:
     return Constants(dict(zip(keys, frame["value"].astype(float), strict=True)))
 
 
-def stack(software: str | None, flash_attention: bool = True) -> str:
-    """The calibrated stack for a software name (None: Megatron-Core, the best measured)."""
-    name = STACK_OF_SOFTWARE[(software or "megatron-core").lower()]
-    return name if flash_attention else UNFUSED_STACK.get(name, name)
+@dataclass(frozen=True)
+class Kind:
+    """What decides the measured constants of a run: chip, matmul format, software and its date (a year such as 2025.5;
+    None: the middle of the measured releases), and what follows from them: the matmuls' calibrated width and how much of
+    the peak the chip's large matmuls reach."""
+
+    chip: Chip
+    precision: str
+    software: Software
+    released: float | None
+    width: str
+    top: Attainable
 
 
-def default_software(chip: Chip) -> str:
-    """The stack a chip's published runs use, where the caller names none."""
-    if chip.family.startswith("google"):
-        return "maxtext"
-    if chip.vendor.upper().startswith(("NVIDIA", "AMD")):
-        return "megatron-core"
-    return STACK_OF_VENDOR.get(chip.vendor.split()[0].lower(), "other")
+def kind(chip: Chip, precision: str, software: Software, released: float | None = None) -> Kind:
+    """The kind of a run; looked up once, as tables are read for it."""
+    top = attainable(chip, chip.compute_format(precision))
+    return Kind(chip, precision, software, released, width_of(chip, precision), top)
 
 
-def level(constants: Constants, chip: Chip) -> str:
-    """How well the constants know a chip: `measured`, `family` or `generic`."""
-    if constants.has("chip", chip.id):
+def support(constants: Constants, chip: Chip, precision: str, experts: bool) -> tuple[int, int]:
+    """Sources whose runs speak for a chip, format width and kind of model: (on the chip itself, on its family)."""
+    name = support_name(width_of(chip, precision), experts)
+    found = [constants.values.get(("support", key, name), 0.0) for key in (chip.id, chip.family)]
+    return int(found[0]), int(found[1])
+
+
+def support_name(width: str, experts: bool) -> str:
+    """The constant that counts sources by format width and kind of model, such as `dense_16`."""
+    return f"{'moe' if experts else 'dense'}_{width}"
+
+
+def level(constants: Constants, chip: Chip, precision: str, experts: bool) -> str:
+    """How well the constants know such a run: `measured` by two sources at least on the chip itself, with the format's
+    width and dense or with experts as asked; `family`, where one source or the chip's relatives were; else `generic`."""
+    own, relatives = support(constants, chip, precision, experts)
+    if own >= 2:
         return "measured"
-    return "family" if constants.has("family", chip.family) else "generic"
-
-
-def efficiency(constants: Constants, chip: Chip, precision: str, stack_name: str) -> Efficiency:
-    """The measured constants for one chip, matmul format and software stack."""
-    generic, factor = constants.generic, constants.factor
-    width = WIDTH_OF_FORMAT[precision]
-    matmul = (
-        generic(f"matmul_{width}")
-        * factor("family", chip.family, "matmul")
-        * factor("family", chip.family, f"matmul_{width}")
-        * factor("chip", chip.id, "matmul")
+    known = (
+        own or relatives or constants.has("chip", chip.id) or constants.has("family", chip.family)
     )
+    return "family" if known else "generic"
+
+
+def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
+    """Share of the peak that a very large matmul reaches in training, and the share that none can exceed: what the chip's
+    own large matmuls reach by themselves, or the peak where nobody measured them."""
+    generic, factor, family = constants.generic, constants.factor, kind.chip.family
+    share = (
+        kind.top.share
+        * generic(f"matmul_{kind.width}")
+        * factor("family", family, "matmul")
+        * factor("family", family, f"matmul_{kind.width}")
+        * factor("chip", kind.chip.id, "matmul")
+    )
+    ceiling = kind.top.share if kind.top.basis in ("chip", "own") else 1.0
+    return min(share, ceiling), ceiling
+
+
+def efficiency(constants: Constants, kind: Kind) -> Efficiency:
+    """The measured constants for one kind of run."""
+    generic, factor = constants.generic, constants.factor
+    chip, software = kind.chip, kind.software
+    matmul, ceiling = matmul_share(constants, kind)
     attention = generic("attention") * factor("family", chip.family, "attention")
-    if stack_name in FLASH_2_STACKS and chip.family in FLASH_2_LATER_THAN:
+    if software.ported_attention and chip.family in PORTED_ATTENTION_ON:
         attention *= generic("attention_ported")
-    if stack_name == "megatron-2023" and chip.family == "nvidia-hopper":
+    if software.stack == "megatron-2023" and chip.family == "nvidia-hopper":
         attention *= ATTENTION_BEFORE_CUDNN_9
-    matmul_software = factor("software", stack_name, "matmul")
+    matmul_software = pooled(constants, software, "matmul")
+    expert = pooled(constants, software, "expert") * progress(constants, kind.released)
     return Efficiency(
-        matmul=min(matmul, 1.0 / matmul_software),  # no product beats the data sheet
-        attention=attention,
+        matmul=min(matmul, ceiling / matmul_software),
+        attention=min(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
         memory=min(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         reread=generic("reread"),
-        expert=generic("expert"),
-        overlap_data=1 - generic("exposed_data"),
-        overlap_tensor=0.0 if stack_name in NO_TENSOR_OVERLAP else 1 - generic("exposed_tensor"),
+        expert=min(generic("expert"), 1.0 / expert),
+        overlap_data=software.hides_data * (1 - generic("exposed_data")),
+        overlap_tensor=software.hides_tensor * (1 - generic("exposed_tensor")),
         overlap_expert=1 - generic("exposed_expert"),
-        layer_seconds=0.0 if stack_name in WHOLE_STEP_STACKS else generic("layer_seconds"),
+        layer_seconds=0.0 if software.whole_step else generic("layer_seconds"),
         expert_layer_seconds=generic("expert_layer_seconds"),
         expert_call_seconds=generic("expert_call_seconds"),
-        expert_software=factor("software", stack_name, "expert"),
+        expert_software=expert,
         step_seconds=generic("step_seconds"),
-        software=stack_speed(constants, stack_name),
+        software=stack_speed(constants, software),
         matmul_software=matmul_software,
         straggling=generic("straggling"),
     )
 
 
-def stack_speed(constants: Constants, stack_name: str) -> float:
-    """Speed of a stack's own kernels against the reference stack: the others' common value times its own factor,
-    so that a stack nobody has measured is expected to be as slow as the usual one, not as fast as the best."""
-    if stack_name in REFERENCE_KERNELS:
+def pooled(constants: Constants, software: Software, name: str) -> float:
+    """A stack's factor: its class's times its own name's, which the fit shrinks to its class (partial pooling)."""
+    return constants.factor("stack", software.stack, name) * constants.factor(
+        "software", software.name, name
+    )
+
+
+def stack_speed(constants: Constants, software: Software) -> float:
+    """Speed of a stack's own kernels against the reference stack: the others' common value times its class's and its own
+    factor, so that a stack nobody has measured is expected to be as slow as the usual one, not as fast as the best."""
+    common = 1.0 if software.stack in REFERENCE_KERNELS else constants.generic("other_stack")
+    return common * pooled(constants, software, "kernels")
+
+
+def stack_speed_cap(constants: Constants, software: Software) -> float:
+    """What the attention rate may be at most in units of its cap, given that the stack's speed multiplies it."""
+    return 1.0 / max(stack_speed(constants, software), 1.0)
+
+
+def progress(constants: Constants, released: float | None) -> float:
+    """How much faster expert layers are under software of that date than of the middle of the measured releases."""
+    if released is None:
         return 1.0
-    return constants.generic("other_stack") * constants.factor("software", stack_name, "kernels")
+    years = min(max(released, EARLIEST), LATEST) - constants.generic("expert_year")
+    return constants.generic("expert_yearly") ** years
 
 
 def kept_input_bytes(precision: str) -> float:
@@ -215,9 +219,9 @@ def kept_input_bytes(precision: str) -> float:
     return min(2.0, BYTES_PER_VALUE[precision])
 
 
-def reserve(constants: Constants, stack_name: str) -> tuple[float, float]:
+def reserve(constants: Constants, software: Software) -> tuple[float, float]:
     """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds."""
-    if stack_name in UNFUSED_STACKS:
+    if software.stack in UNFUSED_STACKS:
         return constants.generic("reserve_bytes"), constants.generic("reserve_share")
     return constants.generic("reserve_bytes_fused"), 0.0
 
@@ -231,11 +235,12 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
     wide = "bf16" if chip.peak_flops.get("bf16") else chip.compute_format("fp16")
     return Node(
         peak_flops=chip.peak_flops[used],
-        wide_peak_flops=min(chip.peak_flops[wide], chip.peak_flops[used])
-        if precision == "fp32"
-        else chip.peak_flops[wide],
+        # Attention keeps 16 bits, but no more than the peak of the run's own format counts for utilisation.
+        wide_peak_flops=min(chip.peak_flops[wide], chip.peak_flops[used]),
         value_bytes=BYTES_PER_VALUE[precision],
         memory_bytes_per_s=memory_bandwidth(chip),
+        weight_bytes_per_s=weight_bandwidth(chip),
+        near_bytes=near_capacity(chip),
         scaleup=scaleup(constants, chip),
         scaleout=scaleout(constants, chip),
     )
@@ -255,16 +260,30 @@ def _scaleup_constant(topology: str) -> str:
 
 
 def memory_bandwidth(chip: Chip) -> float:
-    """Bytes per second of the tier that holds the model; an `InputError` where none is published."""
-    tier = chip.main_memory
-    if tier.bytes_per_s:
-        return float(tier.bytes_per_s)
+    """Bytes per second of the tier that keeps activations: HBM, or the fastest where there is none (wafers and dataflow
+    chips keep them in SRAM). Raises `InputError` where no bandwidth is published."""
+    hbm = chip.tier("hbm")
+    if hbm is not None and hbm.bytes_per_s:
+        return float(hbm.bytes_per_s)
     known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
     if known:
         return float(max(known))
     raise InputError(
         f"chip {chip.id}: no published memory bandwidth, so no step time can be computed"
     )
+
+
+def near_capacity(chip: Chip) -> float:
+    """Bytes of the tier whose rate `memory_bandwidth` gives."""
+    rate = memory_bandwidth(chip)
+    return float(next(tier.capacity_bytes for tier in chip.tiers if tier.bytes_per_s == rate))
+
+
+def weight_bandwidth(chip: Chip) -> float:
+    """Bytes per second of the tier that weights stream from, where it is not the one that keeps activations; else zero."""
+    tier = chip.main_memory
+    slower = tier.bytes_per_s and tier.bytes_per_s < memory_bandwidth(chip)
+    return float(tier.bytes_per_s) if slower else 0.0
 
 
 def scaleup(constants: Constants, chip: Chip) -> Fabric:
@@ -311,10 +330,16 @@ def interval_kind(family: str, mixture_of_experts: bool) -> str:
 def interval(
     constants: Constants, level_name: str, family: str, mixture_of_experts: bool
 ) -> tuple[float, float]:
-    """Factors on a predicted step time that bound 90% of runs never fitted to (low, high), from the residuals
-    of sources (for `measured`), chips (`family`) or whole families (`generic`) left out of the fit."""
+    """Factors on a predicted step time that bound 90% of runs of a source never fitted to (low, high)."""
     kind = interval_kind(family, mixture_of_experts)
     values = constants.values
     return values["interval", level_name, f"{kind}_p05"], values[
         "interval", level_name, f"{kind}_p95"
     ]
+
+
+def scatter(constants: Constants, family: str, mixture_of_experts: bool) -> tuple[float, float]:
+    """Scatter of log errors: (of whole sources about the model, of one source's runs about their mean)."""
+    kind = interval_kind(family, mixture_of_experts)
+    values = constants.values
+    return values["scatter", "between", kind], values["scatter", "within", kind]

@@ -6,45 +6,73 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from training_moat.press import caching, notebooks, site
+from training_moat.press import caching, notebooks, output, site
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import BUILD
-from training_moat.press.running import Job, execute_all
-from training_moat.press.scenarios import Request, request
+from training_moat.press.running import Job, combined, execute_all
+from training_moat.press.scenarios import Request, frozen, request
+from training_moat.press.workspace import workspace
+
+_TRIES = 3
 
 
-def jobs(wanted: Request) -> tuple[dict[str, Path], list[Job]]:
-    """Where each chapter's executed copy belongs, and the runs that are missing."""
+def executed(wanted: Request, folder: Path) -> dict[str, Path]:
+    """Put an executed copy of every chapter into `folder`, from the cache or by running it.
+
+    Finished chapters are kept for the next build, but only those during whose run no file that
+    they could have read was written. Raises WorkFailed naming chapter, cell and error.
+    """
+    before = _run_state()
     environment = caching.environment_key()
-    copies, missing = {}, []
+    copies, keys, missing = {}, {}, []
     for chapter, values in wanted.by_chapter.items():
-        key = caching.chapter_key(chapter, values, environment, wanted.key)
-        copies[chapter] = caching.cached(chapter, key)
-        if copies[chapter].exists():
-            copies[chapter].touch()
-        else:
+        keys[chapter] = caching.chapter_key(chapter, values, environment, wanted.key)
+        copies[chapter] = folder / f"{chapter}.ipynb"
+        if not caching.recall(chapter, keys[chapter], copies[chapter]):
             missing.append(Job(chapter, copies[chapter], values, wanted.environment))
-    return copies, missing
+
+    def keep(job: Job) -> None:
+        if _run_state() == before:
+            caching.store(job.chapter, keys[job.chapter], job.target)
+
+    failures = execute_all(missing, keep)
+    if failures and _run_state() == before:
+        raise combined(failures)
+    return copies
+
+
+def _run_state() -> object:
+    return caching.file_states(caching.run_files())
+
+
+def _state() -> object:
+    files = [*caching.run_files(), *caching.book_files(), *caching.building_files()]
+    return caching.file_states(files)
 
 
 def build(given: Iterable[str] = (), scenario: str | None = None, out: str | None = None) -> Path:
     """Run what has changed, build the site from the executed copies and return its index.html.
 
-    given: `name=value` pairs. Finished chapters stay cached, so an interrupted build resumes.
-    Raises WorkFailed naming chapter, cell and error; the previous site then stays as it was.
+    given: `name=value` pairs. Raises InputError, before any work, for bad input and for a place
+    that holds what we did not build; WorkFailed naming chapter, cell and error. The previous site
+    then stays as it was. A file written during the build starts it again.
     """
-    wanted = request(notebooks.chapter_names(), given, scenario)
-    copies, missing = jobs(wanted)
-    failures = execute_all(missing, lambda job: caching.forget_others(job.chapter))
-    if failures:
-        raise WorkFailed("\n".join(str(failure) for failure in failures))
-    target = Path(out).resolve() if out else site.SITE
-    key = site.source_key(copies)
-    name = f"site-{caching.name_of(target)}"
-    if (target / "index.html").exists() and caching.remembered(name) == key:
-        print("nothing has changed; the site is as it was", file=sys.stderr)
-        return target / "index.html"
-    BUILD.mkdir(exist_ok=True)
-    index = site.build(copies, target)
-    caching.remember(name, key)
-    return index
+    target = output.site_folder(site.SITE if out is None else out, standard=out is None)
+    asked = request(notebooks.chapter_names(), given, scenario)
+    with workspace() as work:
+        wanted = frozen(asked, work)
+        for number in range(_TRIES):
+            before, folder = _state(), work / f"try-{number}"
+            copies = executed(wanted, folder / "executed")
+            if _state() == before:
+                key = site.key(copies, wanted)
+                if output.is_whole(target, key):
+                    print("nothing has changed; the site is as it was", file=sys.stderr)
+                    return target / "index.html"
+                made = site.render(copies, wanted, folder)
+                if _state() == before:
+                    output.mark(made, key)
+                    output.site_folder(target, standard=out is None)
+                    output.put_site(made, target)
+                    return target / "index.html"
+            print("a file changed during the build; building again", file=sys.stderr)
+    raise WorkFailed("files were written during each of three builds; the site is as it was.")

@@ -77,6 +77,17 @@ def defaults(notebook: NotebookNode, name: str) -> dict[str, Any]:
     return values
 
 
+def published(executed: NotebookNode) -> NotebookNode:
+    """An executed notebook without what is noted of the run: clocks, paths and versions of this machine."""
+    executed.metadata = nbformat.from_dict(_KERNEL)
+    for number, cell in enumerate(executed.cells):
+        for note in ("papermill", "execution"):
+            cell.metadata.pop(note, None)
+        if "injected-parameters" in tags(cell):
+            cell.id = f"injected-{number:02d}"
+    return executed
+
+
 def _plain_metadata(cell: NotebookNode) -> dict[str, Any]:
     return {"tags": sorted(tags(cell))} if tags(cell) else {}
 

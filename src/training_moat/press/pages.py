@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -11,11 +12,13 @@ import pandas as pd
 from training_moat.catalog import parameters, tables
 from training_moat.claims import grading
 from training_moat.core.errors import unknown
-from training_moat.press import notebooks
+from training_moat.figures import publishing
+from training_moat.press import model_page, notebooks
 from training_moat.press.failures import WorkFailed
 
 _ROOMY = {"meaning": ' class="words"', "allowed": ' class="words"'}
 _MARKER = re.compile(r"<!-- fill: ([a-z ]+) -->")
+_NUMBERED = re.compile(r"<strong>(Figure|Table) (\d+)\.</strong>")
 _LINK = re.compile(r'(<a class="moat-source" href="[^"#]*#source-([^"]+)")>([^<]*)</a>')
 
 
@@ -36,7 +39,7 @@ def _source_item(row: Any) -> str:
 
 def sources_list() -> str:
     """Every source as a list item that figures and tables link to."""
-    rows = tables.load("sources").sort_values("key").itertuples(index=False)
+    rows = tables.load("sources").sort_values("key", kind="stable").itertuples(index=False)
     return (
         '<ul class="moat-references">\n' + "\n".join(_source_item(row) for row in rows) + "\n</ul>"
     )
@@ -99,7 +102,12 @@ def rule() -> str:
     return grading.RULE
 
 
-_FILLERS = {"sources": sources_list, "parameters": parameters_tables, "rule": rule}
+_FILLERS = {
+    "sources": sources_list,
+    "parameters": parameters_tables,
+    "model": model_page.page,
+    "rule": rule,
+}
 
 
 def fill(text: str) -> str:
@@ -113,21 +121,91 @@ def fill(text: str) -> str:
     return _MARKER.sub(put, text)
 
 
-def name_sources(notebook: Any, where: str) -> None:
-    """Show each source link of an executed notebook under a readable name; an unknown key fails the build."""
+def name_sources(notebook: Any, where: str) -> list[str]:
+    """Show each source link under a readable name, with a way to the source itself beside it.
+
+    Returns the keys of all sources named. Raises WorkFailed for an unknown key.
+    """
     frame = tables.load("sources").set_index("key")
+    named: dict[str, None] = {}
 
     def put(match: re.Match[str]) -> str:
         key = html.unescape(match[2])
         if key not in frame.index:
             raise WorkFailed(str(unknown("source", key, frame.index, where)))
+        named[key] = None
         row = frame.loc[key]
         full = f"{row['title']}{', ' + str(row['publisher']) if pd.notna(row['publisher']) else ''}"
         short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + "…"
-        return f'{match[1]} title="{html.escape(full, quote=True)}">{html.escape(short)}</a>'
+        title = html.escape(full, quote=True)
+        outside = ""
+        if pd.notna(row["url"]):
+            address = html.escape(row["url"], quote=True)
+            outside = f'<a class="moat-outside" href="{address}" title="{title}" aria-label="open {title}">↗</a>'
+        return f'{match[1]} title="{title}">{html.escape(short)}</a>{outside}'
 
+    _in_html(notebook, lambda page: _LINK.sub(put, page))
+    return list(named)
+
+
+def _in_html(notebook: Any, change: Callable[[str], str]) -> None:
+    """Change every HTML output of a notebook."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "text/html" in data:
-                data["text/html"] = _LINK.sub(put, data["text/html"])
+                data["text/html"] = change(data["text/html"])
+
+
+def name_figures(notebook: Any, chapter: str) -> None:
+    """Let downloads be called after the chapter, and let each number link to its own place."""
+
+    def put(page: str) -> str:
+        page = page.replace('download="figure-', f'download="{chapter}-figure-')
+        page = page.replace('download="table-', f'download="{chapter}-table-')
+        return _NUMBERED.sub(_with_link, page)
+
+    _in_html(notebook, put)
+
+
+def _with_link(match: re.Match[str]) -> str:
+    kind, number = match[1], match[2]
+    return (
+        f"<strong>{kind} {number}.</strong>"
+        f'<a class="moat-here" href="#{kind.lower()}-{number}" aria-label="link to {kind.lower()} {number}">#</a>'
+    )
+
+
+def cited(keys: Iterable[str]) -> str:
+    """The sources of these keys as a list, for a page that stands alone."""
+    frame = tables.load("sources")
+    rows = frame[frame["key"].isin(set(keys))].sort_values("key", kind="stable")
+    items = "\n".join(_source_item(row) for row in rows.itertuples(index=False))
+    return f'<h2>Sources</h2>\n<ul class="moat-references">\n{items}\n</ul>' if items else ""
+
+
+def _shown(cell: Any, number: int) -> list[str]:
+    """Tags that decide how the page shows a code cell: preparation disappears, other code is folded."""
+    preparation = number == 0 or "parameters.check(" in cell.source
+    return sorted({*notebooks.tags(cell), "remove-cell" if preparation else "hide-input"})
+
+
+def page_copy(notebook: Any) -> Any:
+    """A notebook as its page shows it: code folded, the first computed sentence marked as the answer."""
+    answered, number = False, 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.metadata["tags"] = _shown(cell, number)
+        number += 1
+        forms = [output.get("data", {}) for output in cell.outputs]
+        alt = next((form.get("text/plain", "") for form in forms if "image/png" in form), None)
+        if alt:
+            cell.metadata["mystnb"] = {"image": {"alt": alt, "classes": "moat-print"}}
+        prose = [form for form in forms if "text/markdown" in form]
+        for form in prose:
+            form["text/markdown"] = publishing.inert(form["text/markdown"])
+        if prose and not answered:
+            cell.metadata["tags"].append("answer")
+            answered = True
+    return notebook

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from training_moat.press import notebooks
-from training_moat.press.failures import WorkFailed
-from training_moat.press.running import Job, execute_all
+from training_moat.press.running import Job, combined, execute_all
+from training_moat.press.workspace import workspace
 
 
 def _difference(before: notebooks.NotebookNode, after: notebooks.NotebookNode) -> str:
@@ -32,8 +30,8 @@ def refresh(chapters: Sequence[str] = ()) -> list[str]:
     """
     names = list(chapters) or notebooks.chapter_names()
     files = {name: notebooks.chapter_file(name) for name in names}
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = [Job(name, Path(folder) / f"{name}.ipynb") for name in names]
+    with workspace() as folder:
+        jobs = [Job(name, folder / f"{name}.ipynb") for name in names]
         failures = execute_all(jobs)
         lines = []
         for job in jobs:
@@ -44,5 +42,5 @@ def refresh(chapters: Sequence[str] = ()) -> list[str]:
             lines.append(f"{job.chapter}: {_difference(before, after)}")
             notebooks.write(after, files[job.chapter])
     if failures:
-        raise WorkFailed("\n".join(str(failure) for failure in failures))
+        raise combined(failures)
     return lines

@@ -6,24 +6,25 @@ import logging
 import multiprocessing
 import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training_moat.core import lifetime
+from training_moat.press import notebooks
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import CHAPTERS
+from training_moat.press.folders import CHAPTERS, ROOT
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One execution: a chapter, where its executed copy goes, the parameters that differ from the defaults."""
+    """One execution: a chapter, where its copy goes, the parameters that differ from the defaults."""
 
     chapter: str
     target: Path
@@ -33,10 +34,8 @@ class Job:
 
 def failure(chapter: str, error: Exception) -> WorkFailed:
     """Turn papermill's error into a sentence that names the chapter, the cell and the error."""
-    kind, words = (
-        getattr(error, "ename", type(error).__name__),
-        getattr(error, "evalue", str(error)),
-    )
+    kind = getattr(error, "ename", type(error).__name__)
+    words = getattr(error, "evalue", str(error))
     cell = getattr(error, "cell_index", None)
     place = "" if cell is None else f", cell {cell + 1}"
     said = str(words).strip().splitlines()
@@ -53,39 +52,44 @@ def _failing_line(error: Exception) -> str:
 
 
 def execute(job: Job) -> Path:
-    """Run one chapter; the executed copy appears at its target only when every cell has run.
+    """Run one chapter; the copy appears at its target only when every cell has run.
 
-    Raises WorkFailed naming the chapter, the cell and the error.
+    The target belongs into a folder of this process: what is written there meanwhile (the kernel's
+    connection file, the half-run copy) goes with it. Raises WorkFailed naming the chapter, the cell
+    and the error.
     """
     import papermill  # a second of import time, paid only where a notebook is run
 
+    from training_moat.press import forking
+
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    os.environ.update(job.environment)
-    # A finding that no longer holds stops the book's own settings only.
-    os.environ["MOAT_STRICT"] = "" if job.parameters or job.environment else "1"
-    folder = Path(tempfile.mkdtemp(prefix="moat-"))
-    copy = folder / f"{job.chapter}.ipynb"
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    running = job.target.with_name(f"running-{job.target.name}")
+    runtime = job.target.parent / "runtime"
+    # At its defaults a chapter has to find what it says it finds; with other settings it says so.
+    strict = "" if job.parameters or job.environment else "1"
+    given = {"JUPYTER_RUNTIME_DIR": str(runtime), "MOAT_ROOT": str(ROOT), "MOAT_STRICT": strict}
+    os.environ.update(given | dict(job.environment))
     try:
         papermill.execute_notebook(
             str(CHAPTERS / f"{job.chapter}.ipynb"),
-            str(copy),
+            str(running),
             parameters=dict(job.parameters),
             cwd=str(CHAPTERS),
             progress_bar=False,
             log_output=False,
             kernel_name="python3",
-            extra_arguments=["--log-level=ERROR"],
+            engine_name=forking.NAME if forking.possible() else None,
+            # A kernel interrupted at its shutdown logs that as an error, which it is not.
+            extra_arguments=["--log-level=CRITICAL"],
         )
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        landing = job.target.with_name(f".{job.target.name}.new")
-        shutil.copyfile(copy, landing)
-        os.replace(landing, job.target)
+        notebooks.write(notebooks.published(notebooks.read(running)), job.target)
         return job.target
     except Exception as error:
         # Whatever stopped the notebook - its own code, the kernel, the disk - is reported alike.
         raise failure(job.chapter, error) from None
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        running.unlink(missing_ok=True)
 
 
 def execute_all(
@@ -102,7 +106,10 @@ def execute_all(
         return []
     workers = min(len(jobs), os.cpu_count() or 1)
     failures: dict[str, WorkFailed] = {}
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, mp_context=spawn, initializer=lifetime.follow, initargs=(os.getpid(),)
+    ) as pool:
         waiting = {pool.submit(execute, job): job for job in jobs}
         with tqdm(total=len(jobs), desc="chapters", unit="chapter", file=sys.stderr) as bar:
             for future in as_completed(waiting):
@@ -112,6 +119,17 @@ def execute_all(
                     done(job)
                 except WorkFailed as error:
                     failures[job.chapter] = error
+                except BrokenProcessPool:
+                    failures[job.chapter] = WorkFailed(
+                        f"chapter '{job.chapter}': its process was ended from outside."
+                    )
                 bar.update()
                 bar.set_postfix_str(job.chapter)
     return [failures[job.chapter] for job in jobs if job.chapter in failures]
+
+
+def combined(failures: Sequence[WorkFailed]) -> WorkFailed:
+    """Several failures as one sentence: the first, and the names of the other chapters."""
+    first, *rest = (str(failure) for failure in failures)
+    others = [found[1] for text in rest if (found := re.match(r"chapter '([^']*)'", text))]
+    return WorkFailed(f"{first} (failed too: {', '.join(others)})" if others else first)

@@ -25,6 +25,31 @@ class Request:
     scenario: Path | None = None
 
     @property
+    def changed(self) -> dict[str, Any]:
+        """What differs from the book as published: `chapter.parameter` and value, entries by kind."""
+        values = {
+            f"{chapter}.{name}": value
+            for chapter, given in self.by_chapter.items()
+            for name, value in given.items()
+        }
+        if self.scenario is not None:
+            rows = scenarios.load(self.scenario).rows
+            values |= {kind: list(frame["id"]) for kind, frame in rows.items() if len(frame)}
+        return values
+
+    @property
+    def title(self) -> str:
+        """What the reader called it: the scenario's title, else its file's name; empty for the book."""
+        if self.scenario is None:
+            return "own parameters" if self.changed else ""
+        return scenarios.load(self.scenario).title or self.scenario.stem
+
+    @property
+    def description(self) -> str:
+        """What the scenario says about itself."""
+        return scenarios.load(self.scenario).description if self.scenario is not None else ""
+
+    @property
     def environment(self) -> dict[str, str]:
         """Environment that makes the kernels see the scenario's chips and models."""
         return {"MOAT_SCENARIO": str(self.scenario.resolve())} if self.scenario else {}
@@ -79,7 +104,8 @@ def request(chapters: list[str], given: Iterable[str], scenario: str | None) -> 
     Raises InputError: unknown chapter or name, wrong type, out of range, unknown chip or model.
     """
     by_chapter: dict[str, dict[str, Any]] = {chapter: {} for chapter in chapters}
-    path = Path(scenario) if scenario else None
+    # Kernels would see a scenario that the environment names: then it is this request's, too.
+    path = Path(scenario) if scenario else scenarios.active_path()
     if path is not None:
         known = notebooks.chapter_names()
         for chapter, values in scenarios.load(path).parameters.items():
@@ -96,6 +122,16 @@ def request(chapters: list[str], given: Iterable[str], scenario: str | None) -> 
             for chapter, values in by_chapter.items()
         }
     return Request(checked, path)
+
+
+def frozen(wanted: Request, folder: Path) -> Request:
+    """The request with its scenario copied into `folder`: editing the file meanwhile changes nothing."""
+    if wanted.scenario is None:
+        return wanted
+    copy = folder / "scenario" / wanted.scenario.name
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(wanted.scenario.read_bytes())
+    return Request(wanted.by_chapter, copy)
 
 
 def problems() -> list[str]:

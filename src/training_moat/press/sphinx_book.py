@@ -1,8 +1,23 @@
-"""Sphinx extension of the book: keeps Jupyter Book's settings for extensions that we leave out from being errors."""
+"""Sphinx extension of the book: everything that turns the book's folder into the site.
+
+`jupyter-book build .` and `moat build` give the same site: the pages are filled from the tables
+and the notebooks prepared as Sphinx reads them, figures get their scripts, the data is laid beside
+the pages. `moat build` only adds freshly executed copies (see edition.py).
+"""
 
 from __future__ import annotations
 
+import html
+import re
+import shutil
+from pathlib import Path
 from typing import Any
+
+import nbformat
+
+from training_moat.figures import offline
+from training_moat.press import caching, edition, equations, finishing, notebooks, output, pages
+from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE
 
 # Jupyter Book always sets these; their extensions name or load other hosts and are not used here.
 _UNUSED = ("comments_config", "thebe_config", "intersphinx_mapping")
@@ -13,4 +28,82 @@ def setup(app: Any) -> dict[str, bool]:
     for name in _UNUSED:
         if name not in app.config.values:
             app.add_config_value(name, {}, "")
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    equations.setup(app)
+    app.connect("config-inited", _prepare)
+    app.connect("builder-inited", _begin)
+    app.connect("env-get-outdated", _outdated)
+    app.connect("source-read", _read)
+    app.connect("html-page-context", _scripts)
+    app.connect("build-finished", _finish)
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
+
+
+def _prepare(app: Any, config: Any) -> None:
+    """Look for pages in chapters/ only; add the figures' scripts and the reader's words to every page."""
+    others = {path.name for path in Path(app.srcdir).iterdir()} - {CHAPTERS.name}
+    config.exclude_patterns = [*config.exclude_patterns, *sorted(others)]
+    assets = BUILD / f"assets-{offline.bundle_version()}"
+    offline.write_assets(assets)
+    config.html_static_path = [*config.html_static_path, str(assets)]
+    words = edition.current().words()
+    if words:
+        # The theme shows the title as it is in one place and escaped in another.
+        title = " ".join(re.sub(r"""[<>&"'`]""", " ", edition.current().title).split())[:80]
+        config.html_title = f"{title} ({config.html_title}, re-run)"
+        banner = {"announcement": html.escape(f"Not the book as published. {words}.")}
+        config.html_theme_options = dict(config.html_theme_options) | banner
+
+
+def _begin(app: Any) -> None:
+    app.add_css_file(offline.STYLE)
+    app.moat_foreign = set(output.all_foreign(Path(app.outdir)))
+
+
+def _outdated(app: Any, env: Any, *_: Any) -> list[str]:
+    """Every page, when tables or code changed: pages are filled from them, which Sphinx cannot know."""
+    files = [path for path in [*DATA.rglob("*"), CHAPTERS / "parameters.yml"] if path.is_file()]
+    code = caching.digest_files(caching.package_files(caching.run_rooms() + ["press"]), PACKAGE)
+    state = caching.digest_files(files) + code
+    changed = getattr(env, "moat_state", None) != state
+    env.moat_state = state
+    return sorted(env.found_docs) if changed else []
+
+
+def _read(app: Any, docname: str, source: list[str]) -> None:
+    """Fill a page from the tables; prepare a notebook, the edition's executed copy where there is one."""
+    path = Path(app.env.doc2path(docname))
+    if path.suffix != ".ipynb":
+        source[0] = pages.fill(source[0])
+        return
+    copy = edition.current().copy_of(path.stem)
+    text = copy.read_text(encoding="utf-8") if copy is not None else source[0]
+    notebook = pages.page_copy(nbformat.reads(text, as_version=4))
+    pages.name_sources(notebook, f"chapters/{path.name}")
+    pages.name_figures(notebook, path.stem)
+    source[0] = nbformat.writes(notebook)
+
+
+def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Only pages with figures load what draws them; every page says in its head what it is."""
+    body = context.get("body", "")
+    if "data-chart=" in body:
+        for name in (offline.BUNDLE, offline.SCRIPT):
+            app.add_js_file(name)
+    if page in app.env.found_docs:
+        made = finishing.head(context.get("title", ""), body, page, app.config.project)
+        context["metatags"] = context.get("metatags", "") + made
+
+
+def _finish(app: Any, error: Exception | None) -> None:
+    """Lay the data and the executed notebooks beside the pages, and mark the site as ours."""
+    if error is not None or app.builder.format != "html":
+        return
+    site = Path(app.outdir)
+    shutil.copytree(DATA, site / "data", dirs_exist_ok=True)
+    for docname in app.env.found_docs:
+        copy = edition.current().copy_of(Path(docname).name)
+        if copy is not None:
+            shutil.copyfile(copy, site / "_sources" / f"{docname}.ipynb")
+    listed = notebooks.toc_pages()
+    finishing.finish(site, listed, app.config.html_title, listed[0])
+    output.mark(site, "", leave_out=app.moat_foreign)

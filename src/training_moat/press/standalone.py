@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import html
-import tempfile
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import nbformat
 from markdown_it import MarkdownIt
 
-from training_moat.figures import offline
-from training_moat.press import notebooks, pages
-from training_moat.press.folders import BUILD, beside, output_folder, write_text
+from training_moat.figures import offline, publishing
+from training_moat.press import edition, equations, notebooks, output, pages
+from training_moat.press.folders import BUILD, write_text
 from training_moat.press.running import Job, execute
-from training_moat.press.scenarios import Request, request
+from training_moat.press.scenarios import Request, frozen, request
+from training_moat.press.workspace import workspace
 
 _STYLE = """
 :root { color-scheme: light dark; --pst-color-text-muted: #666; --pst-color-border: #8886; --pst-color-background: Canvas; }
@@ -29,67 +32,77 @@ def run(
 ) -> list[Path]:
     """Run one chapter; returns the executed notebook and the page, written whole or not at all.
 
-    Raises InputError before a kernel starts when chapter, parameter or scenario is wrong, WorkFailed
-    when a cell fails.
+    Raises InputError before a kernel starts when chapter, parameter, scenario or folder is wrong,
+    WorkFailed when a cell fails.
     """
     notebooks.chapter_file(chapter)
-    folder = output_folder(out)
-    wanted = request([chapter], given, scenario)
-    with tempfile.TemporaryDirectory() as work:
-        copy = execute(
-            Job(
-                chapter,
-                Path(work) / f"{chapter}.ipynb",
-                wanted.by_chapter[chapter],
-                wanted.environment,
-            )
-        )
+    folder = output.page_folder(out, chapter)
+    asked = request([chapter], given, scenario)
+    with workspace() as work:
+        wanted = frozen(asked, work)
+        values = wanted.by_chapter[chapter]
+        copy = execute(Job(chapter, work / f"{chapter}.ipynb", values, wanted.environment))
         notebook = notebooks.read(copy)
-        page = render(notebook, chapter, wanted)
-        targets = [folder / f"{chapter}.ipynb", folder / f"{chapter}.html"]
-        with beside(targets[0]) as fresh:
-            fresh.write_bytes(copy.read_bytes())
-        write_text(targets[1], page)
-    return targets
+        texts = {f"{chapter}.ipynb": _sealable(notebook, chapter, wanted)}
+        texts[f"{chapter}.html"] = render(notebook, chapter, wanted)
+        output.page_folder(out, chapter)
+        for name, text in texts.items():
+            write_text(folder / name, output.sealed(text))
+    return [folder / name for name in texts]
+
+
+def _sealable(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> str:
+    """The executed notebook as text, with what was asked for and the place of its digest."""
+    said = {"chapter": chapter, "changed": _plain(wanted.changed), "seal": output.UNSEALED}
+    notebook.metadata["moat"] = said
+    return nbformat.writes(notebook) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
 
 
 def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> str:
     """The executed notebook as one self-contained page: text, folded code, figures, no other file needed."""
-    pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
-    markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
+    notebook = pages.page_copy(notebook)
+    sources = pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
+    pages.name_figures(notebook, chapter)
+    prose, computed = equations.markdown(html=True), equations.markdown(html=False)
     parts = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            parts.append(markdown.render(cell.source))
+            parts.append(prose.render(cell.source))
         elif cell.cell_type == "code":
             parts.append(
                 f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>"
             )
-            parts += [_output(output, markdown) for output in cell.outputs]
+            parts += [_output(shown, computed) for shown in cell.outputs]
+    body = "\n".join([*parts, pages.cited(sources)])
+    body = body.replace(f'href="{publishing.REFERENCES}#', 'href="#')
     assets = {
         path.name: path.read_text(encoding="utf-8")
-        for path in offline.write_assets(BUILD / "assets")
+        for path in offline.write_assets(BUILD / f"assets-{offline.bundle_version()}")
     }
-    chosen = (
-        ", ".join(f"{name} = {value}" for name, value in wanted.by_chapter[chapter].items())
-        or "defaults"
-    )
-    title = next(
-        (
-            line[2:]
-            for cell in notebook.cells
-            for line in cell.source.splitlines()
-            if line.startswith("# ") and cell.cell_type == "markdown"
-        ),
-        chapter,
-    )
+    words = edition.of(wanted).words(chapter) or "run with its defaults"
+    title = html.escape(" | ".join(filter(None, [_title(notebook) or chapter, wanted.title])))
     return (
-        f'<!doctype html>\n<html lang="en" data-theme="auto"><head><meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en" data-theme="auto"><head><meta charset="utf-8">\n'
+        f'<meta name="generator" content="The Training Moat, {output.UNSEALED}">\n<title>{title}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}{assets[offline.STYLE]}</style></head>\n'
-        f"<body><p><small>The Training Moat, chapter {html.escape(chapter)}, run with {html.escape(chosen)}</small></p>\n"
-        + "\n".join(parts)
+        f"<body><p><small>The Training Moat, chapter {html.escape(chapter)}. {html.escape(words)}</small></p>\n"
+        + body
         + f"\n<script>{_inert(assets[offline.BUNDLE])}</script>\n<script>{_inert(assets[offline.SCRIPT])}</script></body></html>\n"
     )
+
+
+def _title(notebook: notebooks.NotebookNode) -> str | None:
+    lines = (
+        line
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.splitlines()
+    )
+    return next((line[2:] for line in lines if line.startswith("# ")), None)
 
 
 def _inert(script: str) -> str:
@@ -97,8 +110,8 @@ def _inert(script: str) -> str:
     return script.replace("</script", "<\\/script")
 
 
-def _output(output: notebooks.NotebookNode, markdown: MarkdownIt) -> str:
-    data = output.get("data", {})
+def _output(shown: notebooks.NotebookNode, markdown: MarkdownIt) -> str:
+    data = shown.get("data", {})
     if "text/html" in data:
         return data["text/html"]
     if "text/markdown" in data:
@@ -108,5 +121,5 @@ def _output(output: notebooks.NotebookNode, markdown: MarkdownIt) -> str:
         words = html.escape(str(data.get("text/plain", "")), quote=True)
         picture = base64.b64encode(base64.b64decode(data["image/png"])).decode()
         return f'<div class="output"><img class="moat-print" alt="{words}" src="data:image/png;base64,{picture}"></div>'
-    words = output.get("text") or data.get("text/plain") or ""
+    words = shown.get("text") or data.get("text/plain") or ""
     return f"<pre>{html.escape(words)}</pre>" if words else ""

@@ -73,8 +73,46 @@
     const now = mode();
     vegaEmbed(holder, spec, {
       mode: "vega-lite", actions: false, renderer: "svg", config: fitted(themes[now], spec, width), tooltip: { theme: now },
-    }).then(function () { holder.dataset.drawn = now; })
+    }).then(function () { holder.dataset.drawn = now; offer(holder); })
       .catch(function (error) { console.error("figure " + holder.id + ": " + error); });
+  }
+
+  function name(holder) {
+    const page = decodeURIComponent(location.pathname).split("/").pop().replace(/\.html$/, "") || "moat";
+    return page + "-" + holder.closest("figure").id;
+  }
+
+  // The figure for a slide or a paper: in light colours on white, three pixels to one, with its title and where it is from.
+  function save(holder, form) {
+    const source = document.querySelector('script[data-chart="' + holder.id + '"]');
+    const width = 800;
+    const spec = wrapped(unfolded(JSON.parse(source.textContent), width), width);
+    const title = holder.closest("figure").querySelector(".moat-title");
+    if (spec.width === "container") spec.width = width - 170;
+    if (title) spec.title = { text: title.textContent, subtitle: "The Training Moat, CC BY 4.0" };
+    const config = Object.assign({}, fitted(themes.light, spec, width), { background: "#ffffff" });
+    vegaEmbed(document.createElement("div"), spec, { mode: "vega-lite", actions: false, renderer: "svg", config: config })
+      .then(function (made) { return made.view.toImageURL(form, 3); })
+      .then(function (address) {
+        const link = document.createElement("a");
+        link.href = address;
+        link.download = name(holder) + "." + form;
+        link.click();
+      });
+  }
+
+  function offer(holder) {
+    const data = holder.closest("figure") && holder.closest("figure").querySelector(".moat-download");
+    if (!data || data.parentNode.querySelector(".moat-save")) return;
+    ["svg", "png"].forEach(function (form) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "moat-save";
+      button.textContent = form.toUpperCase();
+      button.setAttribute("aria-label", form.toUpperCase() + " of " + holder.closest("figure").id.replace("-", " "));
+      button.addEventListener("click", function () { save(holder, form); });
+      data.after(button);
+    });
   }
 
   function drawAll() { document.querySelectorAll(".moat-chart").forEach(draw); }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from training_moat.catalog import checking, inventory, paths
+from training_moat.core.errors import InputError
 from training_moat.press import scenarios
 from training_moat.press.failures import WorkFailed
 
@@ -19,6 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print every problem with file, row and column, or how much was found right."""
+    if options.root is not None and not os.path.isfile(os.path.join(options.root, paths.MARK)):
+        raise InputError(f"--root {options.root}: expected a folder with {paths.MARK.as_posix()}.")
     problems = [str(problem) for problem in checking.run(options.root)]
     if not problems and options.root is None:
         problems = scenarios.problems()

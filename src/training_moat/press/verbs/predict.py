@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from training_moat.core.errors import InputError
+from training_moat.catalog import files
+from training_moat.core.errors import InputError, one_line
 from training_moat.predict import answers
+from training_moat.press.verbs import _scenario
 
 _BATCH = 500
-_KINDS: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
-    "training": answers.training,
-    "serving": answers.serving,
-}
+Predictor = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+_KINDS: dict[str, Predictor] = {"training": answers.training, "serving": answers.serving}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         default="-",
         help="JSON lines, one case each (default: standard input)",
     )
+    _scenario.add(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,26 +41,54 @@ def run(options: argparse.Namespace) -> int:
     if options.kind not in _KINDS:
         raise InputError(f"predict {options.kind}: expected 'training' or 'serving'.")
     if options.file == "-":
-        return _answer(sys.stdin, _KINDS[options.kind])
-    path = Path(options.file)
-    if not path.is_file():
-        raise InputError(f"predict {options.kind}: there is no file '{path}'.")
-    with path.open(encoding="utf-8") as lines:
-        return _answer(lines, _KINDS[options.kind])
+        content = getattr(sys.stdin, "buffer", sys.stdin).read()
+        text = content if isinstance(content, str) else files.decoded(content, "standard input")
+    elif not os.path.isfile(options.file):
+        raise InputError(f"predict {options.kind}: there is no file '{options.file}'.")
+    else:
+        text = files.text_of(Path(options.file), options.file)
+    with _scenario.laid_over(options):
+        return _answer(text.split("\n"), _KINDS[options.kind])
 
 
-def _answer(
-    lines: TextIO, predicted: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
-) -> int:
+def _answer(lines: Iterable[str], predicted: Predictor) -> int:
     failed = False
     cases = parse(lines)
     while batch := list(islice(cases, _BATCH)):
-        answers = iter(predicted([case for case in batch if "_bad" not in case]))
+        found = iter(_each([case for case in batch if "_bad" not in case], predicted))
         for case in batch:
-            answer = case["_bad"] if "_bad" in case else next(answers)
-            failed = failed or not answer["ok"]
-            print(json.dumps(answer, allow_nan=False))
+            answer = case["_bad"] if "_bad" in case else next(found)
+            text, ok = _encoded(case, answer)
+            failed = failed or not ok
+            print(text)
     return int(failed)
+
+
+def _each(cases: list[dict[str, Any]], predicted: Predictor) -> list[dict[str, Any]]:
+    """The answers of a batch; where one case brings all of it down, of each case by itself."""
+    try:
+        return predicted(cases)
+    except Exception as error:
+        if len(cases) != 1:
+            return [answer for case in cases for answer in _each([case], predicted)]
+        return [
+            _error(cases[0].get("id"), f"cannot be answered ({type(error).__name__}: {error}).")
+        ]
+
+
+def _encoded(case: dict[str, Any], answer: dict[str, Any]) -> tuple[str, bool]:
+    """An answer as a line, and whether it is one: what JSON has no word for is an error of that line."""
+    try:
+        if "error" in answer:
+            answer = answer | {"error": one_line(answer["error"])}
+        return json.dumps(answer, allow_nan=False), bool(answer["ok"])
+    except (ValueError, TypeError, RecursionError):
+        said = "has no finite answer; expected sizes and rates that a machine could have."
+        return json.dumps(_error(_plain_id(case.get("id")), said)), False
+
+
+def _plain_id(identity: Any) -> Any:
+    return identity if isinstance(identity, (str, int, bool)) else None
 
 
 def parse(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -66,16 +97,14 @@ def parse(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            case = json.loads(line, parse_constant=_no_constant)
-        except ValueError as error:
-            yield {"_bad": _error(None, f"line {number}: not valid JSON ({error}).")}
+            case = json.loads(line, parse_constant=_no_constant, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
+            said = "nested too deeply" if isinstance(error, RecursionError) else error
+            yield {"_bad": _error(None, f"line {number}: not valid JSON ({said}).")}
             continue
         if not isinstance(case, dict):
-            yield {
-                "_bad": _error(
-                    None, f"line {number}: expected a JSON object, got {type(case).__name__}."
-                )
-            }
+            kind = type(case).__name__
+            yield {"_bad": _error(None, f"line {number}: expected a JSON object, got {kind}.")}
         elif "_bad" in case:
             yield {"_bad": _error(case.get("id"), f"line {number}: unknown field '_bad'.")}
         else:
@@ -86,5 +115,12 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
 def _error(identity: Any, sentence: str) -> dict[str, Any]:
-    return {"id": identity, "ok": False, "error": sentence}
+    return {"id": identity, "ok": False, "error": one_line(sentence)}

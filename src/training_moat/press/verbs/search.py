@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-COLUMNS = ("tp", "pp", "cp", "dp", "ep", "micro_batch", "virtual_stages", "zero_stage", "recompute")
+from training_moat.catalog import chips
+from training_moat.core.errors import InputError
+from training_moat.core.units import GIB
+from training_moat.press.verbs import _scenario
+
+COLUMNS = (
+    *("tp", "pp", "cp", "dp", "ep", "micro_batch", "virtual_stages", "zero_stage"),
+    *("recompute", "recompute_share"),
+)
+_ANSWERS = ("step_s", "90%_range", "tokens_per_s", "mfu", "memory_gib", "fits", "calibration")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,33 +28,54 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", help="matmul format, such as bf16 or fp8")
     parser.add_argument("--software", help="software stack, such as nemo or fsdp")
     parser.add_argument("--top", type=int, default=10, help="how many plans (default: 10)")
+    _scenario.add(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Print the fastest plans that fit, best first."""
-    from training_moat.core.errors import InputError
+def run(options: argparse.Namespace) -> int:
+    """Print the fastest plans that fit, best first; returns 1 when none does."""
     from training_moat.predict import training
 
     if options.top < 1:
         raise InputError(f"--top is {options.top}; expected 1 or more")
     names = ("model", "chip", "chips", "seq_len", "global_batch", "precision", "software")
     request = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    found = training.search(request, options.top)
-    print("  ".join(f"{name:>14}" for name in (*COLUMNS, "step_s", "mfu", "memory_gib", "fits")))
-    for answer in found:
-        print("  ".join(f"{_shown(value):>14}" for value in _cells(answer)))
+    with _scenario.laid_over(options):
+        found = training.search(request, options.top)
+        capacity = _capacity_gib(options.chip)
+    fits = bool(found) and found[0]["fits"]
+    if not fits:
+        least = min(answer["memory_gib"]["total"] for answer in found)
+        print(f"nothing fits: the least found is {least:,.4g} GiB a chip, of {capacity:,.4g} GiB")
+    rows = [[*COLUMNS, *_ANSWERS], *([_shown(value) for value in _cells(each)] for each in found)]
+    width = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.rjust(room) for cell, room in zip(row, width)))
+    for note in found[0].get("notes", ()):
+        print(f"note on the first: {note}")
+    return 0 if fits else 1
+
+
+def _capacity_gib(chip: str) -> float:
+    """What the chip's tiers hold together, in GiB."""
+    return sum(tier.capacity_bytes for tier in chips.chip(chip).tiers) / GIB
 
 
 def _cells(answer: dict[str, Any]) -> list[Any]:
-    plan = [answer["plan"][name] for name in COLUMNS]
+    plan = [answer["plan"].get(name) for name in COLUMNS]
+    ends = f"{answer['step_time_s_p05']:.3g}-{answer['step_time_s_p95']:.3g}"
     return [
         *plan,
         answer["step_time_s"],
+        ends,
+        answer["tokens_per_s"],
         answer["mfu"],
         answer["memory_gib"]["total"],
         answer["fits"],
+        answer["calibration"],
     ]
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,151 @@
+"""Odd but valid re-runs: every chapter with every chip alone, and every parameter at the ends of its range.
+
+    python -m benchmarks.reruns                 all of them (an hour of processor time)
+    python -m benchmarks.reruns --sample 40     some, drawn with a fixed seed
+    python -m benchmarks.reruns memory          one chapter's
+
+No finding may stop a reader, and no sentence may be broken: each is read for words that only a fault
+puts there. A row a fault; exit status 1 when there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training_moat.catalog import chips, parameters
+from training_moat.press import forking, notebooks
+from training_moat.press.folders import CHAPTERS
+
+SEED = 20261125
+SLOW = ("draws", "seed")
+"""Parameters whose ends say nothing about the page."""
+
+BROKEN = (
+    (re.compile(r"\b(nan|NaN|inf|NaT)\b|\bNone\b(?! [a-z])"), "a value that is none"),
+    (re.compile(r"(?<![\d,.])1 (chips|runs|sources|cases|rows|companies|set-ups)\b"), "1 of many"),
+    (re.compile(r"without limit the"), "'without limit the'"),
+    (re.compile(r"\d\.\d{9,}"), "more digits than anyone can mean"),
+    (re.compile(r"\b(\d[\d,.]*) to \1\b(?![\d,.%])"), "a range whose ends are equal"),
+    (re.compile(r"\bbetween (\S+) and \1\b"), "a range whose ends are equal"),
+    (re.compile(r"-\d[\d.,]* (chips|days|tokens|dollars|GiB|GB)\b"), "a negative amount"),
+    (re.compile(r"\d(e[+-]?\d+)\b"), "an exponent"),
+)
+"""What no sentence for a reader holds, and what it is."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """One re-run of a chapter."""
+
+    chapter: str
+    parameters: dict[str, Any]
+
+    def __str__(self) -> str:
+        values = " ".join(f"-p {name}={value}" for name, value in self.parameters.items())
+        return f"moat run {self.chapter} {values}"
+
+
+def every(names: list[str]) -> Iterator[Rerun]:
+    """Each chip alone in each chapter that takes one; each parameter at each of its ends."""
+    ids = list(chips.frame()["id"])
+    for chapter in names:
+        for name, parameter in parameters.schema(chapter).items():
+            if parameter.type in ("chip", "chips"):
+                for chip in ids:
+                    yield Rerun(chapter, {name: [chip] if parameter.type == "chips" else chip})
+            elif name not in SLOW:
+                for value in _ends(parameter):
+                    yield Rerun(chapter, {name: value})
+
+
+def _ends(parameter: parameters.Parameter) -> list[Any]:
+    several = parameter.type in ("choices", "chips", "models", "texts", "numbers", "integers")
+    found: list[Any] = [[c] for c in parameter.choices] if several else list(parameter.choices)
+    if parameter.low is not None and not several:
+        found += [parameter.low, parameter.high]
+    if parameter.optional:
+        found.append([] if several else None)
+    if parameter.type == "boolean":
+        found += [True, False]
+    return found
+
+
+def faults(rerun: Rerun) -> list[str]:
+    """What is wrong with the page of a re-run; nothing where all is well."""
+    import nbformat
+    import papermill
+
+    os.environ["MOAT_STRICT"] = ""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "out.ipynb"
+        try:
+            papermill.execute_notebook(
+                str(CHAPTERS / f"{rerun.chapter}.ipynb"), str(target), cwd=str(CHAPTERS),
+                parameters=rerun.parameters, engine_name=forking.NAME, progress_bar=False,
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            if error.ename == "InputError":
+                return []  # a sentence that says which valid values do not go together
+            return [f"cell {error.cell_index + 1}: {error.ename}: {str(error.evalue)[:160]}"]
+        return broken(nbformat.read(target, 4))
+
+
+def broken(notebook: Any) -> list[str]:
+    """Sentences, titles and captions that only a fault can have written."""
+    found = []
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            texts = [data["text/markdown"]] if "text/markdown" in data else []
+            shown = "".join(data.get("text/html", ""))
+            texts += re.findall(r'<p class="moat-title">(.*?)</p>', shown, re.S)
+            texts += re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", shown, re.S)
+            for text in texts:
+                plain = re.sub(r"<details.*?</details>|<[^>]+>", " ", text, flags=re.S)
+                for pattern, what in BROKEN:
+                    if hit := pattern.search(plain):
+                        near = plain[max(0, hit.start() - 50) : hit.end() + 30].strip()
+                        found.append(f"cell {index + 1}: {what}: ...{near}...")
+    return found
+
+
+def sampled(names: list[str], count: int | None) -> list[Rerun]:
+    """Re-runs of some chapters: all, or `count` drawn with the fixed seed."""
+    all_of_them = list(every(names))
+    if count is None or count >= len(all_of_them):
+        return all_of_them
+    return random.Random(SEED).sample(all_of_them, count)
+
+
+def main() -> int:
+    """Print a row a fault and the count; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, metavar="N", help="only so many")
+    parser.add_argument("chapters", nargs="*", help="default: all")
+    options = parser.parse_args()
+    from benchmarks.machines import draw_nothing
+
+    forking.preload()
+    draw_nothing()
+    bad = 0
+    asked = sampled(options.chapters or notebooks.chapter_names(), options.sample)
+    for rerun in asked:
+        found = faults(rerun)
+        bad += bool(found)
+        for line in found:
+            print(f"{rerun}: {line}", flush=True)
+    print(f"{len(asked)} re-runs, {bad} with a fault")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""What decides, for whom: the model's own answer to the article's arguments on memory, networking and low precision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training_moat.claims.base import NOTHING, Evidence, Measured, measure
+from training_moat.contest import counterfactual, deciding
+from training_moat.contest.chip_factors import GROUPS
+from training_moat.contest.counterfactual import DECIDES, Split
+from training_moat.core.errors import unknown
+from training_moat.inquiry.wording import listed
+
+MONTE_CARLO = "Monte Carlo, 5 to 95%"
+
+
+def _splits(chips: str) -> list[Split]:
+    return counterfactual.splits(chips.split(",") if chips else None)
+
+
+def _rows(found: list[Split]) -> tuple[str, ...]:
+    named = [f"chips:{one.chip}" for one in found]
+    return tuple(dict.fromkeys([*named, *(f"reference_jobs:{one.job}" for one in found)]))
+
+
+def _decided(group: str, share: str, chips: str) -> Measured:
+    found = _splits(chips)
+    told = deciding.decision(group, found, float(share))
+    if told.value is None:
+        return NOTHING
+    note = f"{group} decides for {listed(told.yes)}; not for {listed(told.no)}"
+    return Measured(
+        told.value,
+        told.low,
+        told.high,
+        rows=_rows(found),
+        sources=counterfactual.sources(found),
+        note=note,
+        kind=MONTE_CARLO,
+    )
+
+
+@measure("counterfactual_memory")
+def memory_decides(evidence: Evidence, share: str = str(DECIDES), chips: str = "") -> Measured:
+    """Share of the challengers likely behind Nvidia's chip of their day for which bringing memory alone, its size and
+    its speed, to that chip's level closes at least `share` of the logarithm of the gap in cost."""
+    return _decided("memory", share, chips)
+
+
+@measure("counterfactual_network")
+def network_decides(evidence: Evidence, share: str = str(DECIDES), chips: str = "") -> Measured:
+    """The same for the network."""
+    return _decided("network", share, chips)
+
+
+@measure("counterfactual_precision")
+def precision_decides(evidence: Evidence, share: str = str(DECIDES), chips: str = "") -> Measured:
+    """The same for the number formats that a chip trains in."""
+    return _decided("precision", share, chips)
+
+
+@measure("counterfactual_protagonist")
+def part_of_the_protagonist(
+    evidence: Evidence, factor: str = "memory", chip: str = "sn40l"
+) -> Measured:
+    """Part of one chip's gap, as a logarithm, that a group of factors explains: its Shapley share over the whole."""
+    if factor not in GROUPS:
+        raise unknown("group of factors", factor, GROUPS, "counterfactual_protagonist")
+    one = counterfactual.split(chip)
+    if one.gap <= 1:
+        return NOTHING
+    positions = [one.table["factor"].tolist().index(name) for name in GROUPS[factor]]
+    parts, gaps = one.drawn_shapley[:, positions].sum(axis=1), one.drawn_shapley.sum(axis=1)
+    low, high = np.quantile(parts[gaps > 0] / gaps[gaps > 0], (0.05, 0.95))
+    value = float(one.table["shapley"].iloc[positions].sum() / np.log(one.gap))
+    note = f"{one.name} against {one.yardstick_name} on {one.job_title}, in {one.unit}"
+    cited = counterfactual.sources([one])
+    return Measured(
+        value,
+        min(float(low), value),
+        max(float(high), value),
+        rows=_rows([one]),
+        sources=cited,
+        note=note,
+        kind=MONTE_CARLO,
+    )

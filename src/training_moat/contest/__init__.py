@@ -1,0 +1,1 @@
+"""Every chip put through the same training run, and why it costs what it costs."""

@@ -1,0 +1,244 @@
+"""Would the model have known? Who could have trained a frontier model competitively, year by year, and who did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import files, tables
+from training_moat.contest import chip_hours, reference_jobs, scorecard, single_changes
+from training_moat.contest.best_plan import MAX_DAYS
+from training_moat.contest.chip_assumptions import completed
+from training_moat.contest.remembered import remembered
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+from training_moat.core.units import GIB
+
+YEARS = tuple(range(2018, 2027))
+MID_YEAR = "07-01"
+"""A year is judged by its middle: the chips that could be had by then, and the job of that day."""
+
+NOT_OLDER = 4
+"""Years after its launch in which a chip still counts as its maker's offer."""
+
+COMPETITIVE = 2.0
+"""A chip is competitive up to so many times the yardstick's cost: buyers put up with that much for supply or for a chip of
+their own (the model's range on chips without measured runs is about as wide)."""
+
+LEAST_FLOP = 1e23
+"""Runs counted as frontier training: about the size of GPT-3 and above."""
+
+INCUMBENT = "NVIDIA"
+GIANTS = (INCUMBENT, "AMD", "AWS", "Google", "Huawei", "Intel", "Meta", "Microsoft")
+"""Makers that are no startups."""
+
+VENDOR_WORDS = {
+    "Google": "TPU",
+    "AWS": "Trainium|Inferentia",
+    "Huawei": "Ascend|Huawei",
+    "AMD": r"\bAMD\b|Instinct|MI250|MI300|MI325|MI355",
+    "Cerebras": r"Cerebras|CS-[123]|WSE",
+    "SambaNova": "SambaNova|SN10|SN30|SN40",
+    "Graphcore": "Graphcore|IPU|Bow",
+    "Intel": "Gaudi|Habana|Ponte Vecchio|Intel",
+    "Tenstorrent": "Tenstorrent",
+    "Cambricon": "Cambricon|MLU",
+    "NVIDIA": "NVIDIA|A100|H100|H800|H200|V100|B200|GB200|B300",
+}
+"""Whose chip a run's hardware names; the first match counts."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The best offer of one maker in one year: its gap to the yardstick and the gate it stops at, if any."""
+
+    year: int
+    vendor: str
+    chip: str
+    gap: float
+    unit: str
+    stops_at: str
+    hbm_gb: float
+
+
+def vendor_of(words: object) -> str | None:
+    """The maker that a run's hardware names, or None."""
+    text = pd.Series([str(words)])
+    return next(
+        (name for name, rule in VENDOR_WORDS.items() if text.str.contains(rule).iloc[0]), None
+    )
+
+
+def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
+    """Training runs on record of at least that size. Columns: year, vendor, model, organisation, training_flop, own, source.
+
+    `own`: whether the chip's maker ran it itself. A model counts once.
+    """
+    parts = [tables.load("training_runs").assign(own=False)]
+    if "runs_non_nvidia" in tables.names():
+        other = tables.load("runs_non_nvidia")
+        other = other[other["kind"].fillna("").str.contains("pretraining")]
+        parts.append(other.assign(own=other["vendor_own_run"] == "yes"))
+    columns = ["date", "model", "organisation", "hardware", "training_flop", "own", "source"]
+    frame = pd.concat([part[columns] for part in parts], ignore_index=True)
+    frame = frame.assign(
+        vendor=frame["hardware"].map(vendor_of), year=frame["date"].str[:4].astype(int)
+    )
+    frame = frame.dropna(subset=["vendor", "training_flop"])
+    frame = frame[(frame["training_flop"] >= least_flop) & frame["year"].isin(YEARS)]
+    return frame.drop_duplicates("model").reset_index(drop=True)
+
+
+def offered_in(year: int) -> list[Chip]:
+    """Chips of the table that could be had in the middle of a year and are not much older."""
+    day = pd.Timestamp(f"{year}-{MID_YEAR}")
+    listed = set(files.read("chips")["id"])
+    found = []
+    for chip in chip_catalog.all_chips().values():
+        try:
+            start = reference_jobs.launched(chip)
+        except InputError:
+            continue
+        recent = day - pd.DateOffset(years=NOT_OLDER) <= start <= day
+        if recent and chip.id in listed and chip.id not in reference_jobs.CUT_FOR_EXPORT:
+            found.append(chip)
+    return found
+
+
+def _hours(chip: Chip, job: reference_jobs.Job) -> float:
+    full = completed(chip)[0]
+    key = (repr(full), repr(job), MAX_DAYS)
+    return remembered("hours", key, lambda: [single_changes.chip_hours(full, job, MAX_DAYS)])[0]
+
+
+def offers() -> list[Offer]:
+    """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
+    return list(
+        _offers(
+            tuple(
+                tables.state(name) for name in ("chips", "models", "prices", "calibration_training")
+            )
+        )
+    )
+
+
+@lru_cache(maxsize=2)
+def _offers(state: tuple) -> tuple[Offer, ...]:
+    found = []
+    for year in YEARS:
+        day = pd.Timestamp(f"{year}-{MID_YEAR}")
+        job, rival = reference_jobs.of_day(day), reference_jobs.yardstick(day)
+        base = _hours(rival, job)
+        best: dict[str, Offer] = {}
+        for chip in offered_in(year):
+            offer = _offer(year, chip, job, rival, base)
+            if offer.vendor not in best or offer.gap < best[offer.vendor].gap:
+                best[offer.vendor] = offer
+        found += [best[name] for name in sorted(best)]
+    return tuple(found)
+
+
+def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: float) -> Offer:
+    hours = _hours(chip, job)
+    own = chip.id == rival.id
+    prices = None if own else chip_hours.pair(chip, rival)
+    ratio = 1.0 if prices is None else prices[0].usd / prices[1].usd
+    shut = scorecard.software_gate(chip)
+    stops = (
+        "does the job"
+        if not np.isfinite(hours)
+        else "software"
+        if shut.passed == scorecard.NO
+        else ""
+    )
+    hbm = chip.tier("hbm")
+    vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
+    size = 0.0 if hbm is None else float(hbm.capacity_bytes) / GIB
+    return Offer(
+        year, vendor, chip.name, hours * ratio / base, "USD" if prices else "chip-days", stops, size
+    )
+
+
+def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
+    """Predictions and facts, one row per maker and year.
+
+    Columns: year, vendor, chip, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record), used,
+    share (of the year's runs), outcome (hit, miss, false alarm, rightly left out).
+    """
+    frame = pd.DataFrame([vars(one) for one in offers()])
+    counted = runs(least_flop).groupby(["year", "vendor"]).size().rename("runs").reset_index()
+    frame = frame.merge(counted, how="left", on=["year", "vendor"])
+    frame["runs"] = frame["runs"].fillna(0).astype(int)
+    total = frame.groupby("year")["runs"].transform("sum")
+    frame["share"] = np.where(total > 0, frame["runs"] / total.where(total > 0, 1), 0.0)
+    frame["competitive"] = (frame["gap"] <= COMPETITIVE) & (frame["stops_at"] == "")
+    frame["used"] = frame["runs"] > 0
+    words = {
+        (True, True): "hit",
+        (False, True): "missed",
+        (True, False): "false alarm",
+        (False, False): "rightly left out",
+    }
+    pairs = zip(frame["competitive"], frame["used"], strict=True)
+    return frame.assign(outcome=[words[pair] for pair in pairs])
+
+
+def startups(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose maker is a startup: a company of the table of startup events."""
+    named = set(tables.load("startup_events")["company"]) - set(GIANTS)
+    return frame[frame["vendor"].isin(named)].reset_index(drop=True)
+
+
+RULES = {
+    "the model": lambda frame: (
+        -np.log(frame["gap"].clip(upper=1e6)) - 10.0 * (frame["stops_at"] != "")
+    ),
+    "Nvidia always": lambda frame: (frame["vendor"] == INCUMBENT).astype(float),
+    "largest HBM": lambda frame: frame["hbm_gb"],
+}
+"""Scores of a maker in a year, higher for who should train more: the model's, and two rules that need no model."""
+
+
+def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlation of each rule's score with the share of runs, within years.
+
+    Scores and shares are ranked inside each year first, so that no rule gains by knowing that later years have more runs.
+    Columns: rule, correlation, low, high (90% by drawing years anew), right (share of makers and years called rightly).
+    """
+    rows = []
+    for rule, score in RULES.items():
+        ranked = frame.assign(score=score(frame))
+        ranked["score"] = ranked.groupby("year")["score"].rank()
+        ranked["truth"] = ranked.groupby("year")["share"].rank()
+        middle = float(spearmanr(ranked["score"], ranked["truth"]).statistic)
+        low, high = _resampled(ranked)
+        rows.append((rule, middle, low, high, _right(rule, frame)))
+    return pd.DataFrame(rows, columns=["rule", "correlation", "low", "high", "right"])
+
+
+def _resampled(ranked: pd.DataFrame, draws: int = 400, seed: int = 0) -> tuple[float, float]:
+    years = {year: part for year, part in ranked.groupby("year")}
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        chosen = generator.choice(list(years), len(years))
+        sample = pd.concat([years[year] for year in chosen])
+        found.append(spearmanr(sample["score"], sample["truth"]).statistic)
+    low, high = np.nanquantile(found, (0.05, 0.95))
+    return float(low), float(high)
+
+
+def _right(rule: str, frame: pd.DataFrame) -> float:
+    """Share of makers and years for which a rule says rightly whether they trained: the best HBM of a year for the third."""
+    if rule == "the model":
+        said = frame["competitive"]
+    elif rule == "Nvidia always":
+        said = frame["vendor"] == INCUMBENT
+    else:
+        said = frame["hbm_gb"] == frame.groupby("year")["hbm_gb"].transform("max")
+    return float((said == frame["used"]).mean())

@@ -1,0 +1,214 @@
+r"""The best way to do a job on a chip: over numbers of chips, number formats and plans.
+
+$$\text{cost} = \min_{n, \, \text{format}, \, \text{plan}} \; n \, T(n, \text{format}, \text{plan}) \, c
+\qquad \text{so that it fits and } T \le T_{\max}$$
+
+The hourly price $c$ does not depend on the plan, so that the cheapest run is the one with the fewest chip-hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from training_moat.catalog import tables
+from training_moat.contest.reference_jobs import Job
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+from training_moat.core.units import SECONDS_PER_DAY
+from training_moat.core.workload import active_params, params
+from training_moat.predict import training, training_batch, training_constants
+from training_moat.predict.training_plans import TrainingCase, parse
+
+LEVELS = ("measured", "family", "generic")
+"""Knowledge levels of the training model, best first."""
+
+MAX_DAYS = 100.0
+"""Longest run that counts as doing the job: four of five runs in the table training_runs took less, and GPT-4 is
+reported to have taken 90 to 100 days."""
+
+COUNTS = tuple(2**power for power in range(21))
+"""Numbers of chips tried: powers of two up to a million."""
+
+LEAST_BYTES_PER_PARAM = 6.0
+"""No run holds less per weight: counts of chips below it are not tried."""
+
+CLEARLY_FASTER = 1.5
+"""A narrow format whose peak is so many times that of the wide one is tried alone where it fits."""
+
+PATIENCE = 1
+"""Further count tried once chip-hours rise."""
+
+THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2, 4), 2, (0, 2)
+"""Settings tried for models with experts, whose plans are many: interleaving, the largest micro-batch, recomputation."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job done on `chips` chips: its days and chip-hours, and the model's answer for the best plan."""
+
+    chips: int
+    days: float
+    chip_hours: float
+    precision: str
+    answer: dict[str, Any]
+
+
+def goodput() -> float:
+    """Share of a long run's time that trains, as published for Llama 3 405B (table training_costs)."""
+    return _goodput(tables.state("training_costs"))
+
+
+@lru_cache(maxsize=4)
+def _goodput(state: tuple) -> float:
+    frame = tables.load("training_costs")
+    found = frame[
+        (frame["category"] == "goodput") & (frame["quantity"] == "effective training time")
+    ]
+    return float(found["value"].iloc[0]) / 100
+
+
+_CASES: dict[tuple, TrainingCase | None] = {}
+_KEPT = 2000
+"""Parsed cases kept: listing the plans of a job takes longer than timing them, and they depend on little of a chip."""
+
+
+def _parsed(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | None:
+    try:
+        case = parse(job.request(chip, count, precision=precision))
+    except InputError:
+        return None
+    if job.model.experts:
+        case.plans = [
+            one
+            for one in case.plans
+            if one["virtual_stages"] in THIN_VIRTUAL
+            and one["micro_batch"] <= THIN_MICRO
+            and one["recompute"] in THIN_RECOMPUTE
+        ]
+    return case if case.plans else None
+
+
+def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | None:
+    """Every plan tried for a job on `count` of a chip; None where no plan divides."""
+    domain = chip.scaleup.domain_chips if chip.scaleup else 0.0
+    # Of the formats only FP16 changes what is tried: its runs are older than fused attention.
+    settings = (chip.family, chip.vendor, precision == "fp16")
+    key = (tables.state("models"), job, count, domain, *settings)
+    if key not in _CASES:
+        if len(_CASES) >= _KEPT:
+            _CASES.clear()
+        _CASES[key] = _parsed(chip, job, count, precision)
+    found = _CASES[key]
+    return None if found is None else replace(found, chip=chip, precision=precision)
+
+
+def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, Any, Any] | None:
+    """(seconds a step, whether it fits, the case, its evaluation) of the best plan on `count` chips."""
+    case = case_of(chip, job, count, precision)
+    if case is None:
+        return None
+    try:
+        found = training_batch.evaluate([case], training_constants.load())[0]
+    except InputError:  # the chip's table lacks what a step time needs
+        return None
+    index = int(found.order[0])
+    return float(found.step.total[index]), bool(found.fits[index]), case, found
+
+
+def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
+    days = job.tokens / (case.global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / goodput()
+    index = int(found.order[0])
+    told = training.answer(case, found, index, training_constants.load())
+    return Run(count, days, 24 * days * count, precision, told)
+
+
+def knowledge(chip: Chip, formats: Sequence[str], experts: bool) -> tuple[str, float, float]:
+    """How well the model knows a chip's training in the best supported of some formats: level and the factors that
+    bound 90% of runs."""
+    constants = training_constants.load()
+    levels = [training_constants.level(constants, chip, name, experts) for name in formats]
+    level = min(levels, key=LEVELS.index, default=LEVELS[-1])
+    return level, *training_constants.interval(constants, level, chip.family, experts)
+
+
+def days_of(job: Job, global_batch: int, step_s: float) -> float:
+    """Days of the whole run at a step time, the time lost to failures included."""
+    return job.tokens / (global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / goodput()
+
+
+def _least_days(chip: Chip, job: Job, count: int) -> float:
+    """Days at the peak of the fastest format: a bound that no plan beats."""
+    flop = 6 * active_params(job.model) * job.tokens
+    return flop / (max(chip.peak_flops.values()) * count) / SECONDS_PER_DAY
+
+
+def _could_hold(chip: Chip, job: Job, count: int) -> bool:
+    capacity = sum(tier.capacity_bytes for tier in chip.tiers)
+    return count * capacity >= LEAST_BYTES_PER_PARAM * params(job.model)
+
+
+def cheapest(
+    chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS
+) -> tuple[float, int, str] | None:
+    """(chip-hours, chips, format) of the run with the fewest chip-hours that ends within `max_days`; None where none
+    fits or none is fast enough."""
+    best: tuple[float, int, str] | None = None
+    worse = 0
+    for count in COUNTS:
+        if _least_days(chip, job, count) > max_days or not _could_hold(chip, job, count):
+            continue
+        now = _fewest_hours(chip, job, count, precisions, max_days)
+        if now is None:
+            continue
+        worse = 0 if best is None or now[0] < best[0] else worse + 1
+        best = now if best is None else min(best, now)
+        if worse >= PATIENCE:
+            break
+    return best
+
+
+def _fewest_hours(
+    chip: Chip, job: Job, count: int, precisions: Sequence[str], max_days: float
+) -> tuple[float, int, str] | None:
+    """The better of the formats on one number of chips, the narrowest first."""
+    best = None
+    for name in sorted(precisions, key=lambda one: -chip.peak_flops[one]):
+        slower = (
+            best is not None and CLEARLY_FASTER * chip.peak_flops[name] <= chip.peak_flops[best[2]]
+        )
+        now = None if slower else _hours(chip, job, count, name, max_days)
+        best = min((one for one in (best, now) if one is not None), default=None)
+    return best
+
+
+def _hours(
+    chip: Chip, job: Job, count: int, precision: str, max_days: float
+) -> tuple[float, int, str] | None:
+    found = at(chip, job, count, precision)
+    if found is None or not found[1]:
+        return None
+    days = days_of(job, found[2].global_batch, found[0])
+    return (24 * days * count, count, precision) if days <= max_days else None
+
+
+def run(chip: Chip, job: Job, count: int, precision: str) -> Run | None:
+    """The job on a given number of chips with the fastest plan, or None where nothing fits."""
+    found = at(chip, job, count, precision)
+    if found is None or not found[1]:
+        return None
+    return _run(job, count, precision, found[0], found[2], found[3])
+
+
+def fewest(chip: Chip, job: Job, precisions: Sequence[str]) -> int | None:
+    """The fewest chips (a power of two) that hold the job, whatever time it takes."""
+    for count in COUNTS:
+        if not _could_hold(chip, job, count):
+            continue
+        for name in precisions:
+            found = at(chip, job, count, name)
+            if found is not None and found[1]:
+                return count
+    return None

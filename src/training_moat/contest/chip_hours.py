@@ -1,0 +1,245 @@
+r"""What an hour of a chip costs on a given day: rented, owned, or bought and written off, and its power.
+
+A bought chip costs per hour
+
+$$c = \frac{p \, s}{(1-n) \, L \, b} + W w \ell \, \mathrm{PUE} \, e$$
+
+with price $p$, server overhead $s$, network share $n$, life $L$ in hours, busy share $b$, rated power $W$, server power
+over it $w$, load share $\ell$ and electricity price $e$ (Cottier et al. 2024, sections 3.2 and 3.3; table
+cost_assumptions). A rent or a cost of ownership holds the power already; it is taken out with the same formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.contest.reference_jobs import day, start
+from training_moat.core.machine import Chip
+from training_moat.inquiry.uncertainty import Uncertain, of_row
+
+HOURS_PER_YEAR = 8766.0
+RENT, OWNERSHIP, PURCHASE = "rent", "cost of ownership", "purchase"
+TERMS = {"on-demand": "on-demand", "on-demand list": "on-demand", "3-year commit": "3-year commit"}
+"""Terms of a rent that are compared, each with its own kind."""
+
+SAME_DAY = pd.Timedelta(days=200)
+"""Two rents are of the same day when they are quoted within half a year or so."""
+
+AT_LAUNCH = pd.Timedelta(days=550)
+"""A rent speaks for a chip's launch when it was quoted within a year and a half of it."""
+
+SCENARIO = "scenario"
+"""Source of a chip that a scenario describes."""
+
+LEAST_CAPITAL_SHARE = 0.1
+"""What is left of a rent at least once power is taken out."""
+
+
+@dataclass(frozen=True)
+class HourlyPrice:
+    """US dollars per chip-hour: `capital_usd` (all but power) and `power_usd`; `low` and `high` are factors on the
+    capital that bound 90%; `basis` says how it is known, `when` of what day."""
+
+    capital_usd: float
+    power_usd: float
+    low: float
+    high: float
+    basis: str
+    when: str
+    sources: tuple[str, ...] = ()
+
+    @property
+    def usd(self) -> float:
+        """Dollars per chip-hour, power included."""
+        return self.capital_usd + self.power_usd
+
+
+def assumptions() -> dict[str, Uncertain]:
+    """The uncertain inputs of the formula by name."""
+    return dict(_assumptions(tables.state("cost_assumptions")))
+
+
+@lru_cache(maxsize=4)
+def _assumptions(state: tuple) -> dict[str, Uncertain]:
+    return {row["name"]: of_row(row) for _, row in tables.load("cost_assumptions").iterrows()}
+
+
+def _covers_system(chip: Chip, what: str) -> bool:
+    frame = tables.load("cost_scopes").set_index("chip_id")
+    return chip.id in frame.index and frame.loc[chip.id, f"{what}_covers"] == "system"
+
+
+def facility_watts(chip: Chip) -> float | None:
+    """Power one chip takes in training at the meter, its share of the server and the cooling included."""
+    if not chip.tdp_w:
+        return None
+    known = assumptions()
+    server = 1.0 if _covers_system(chip, "power") else known["power_per_tdp"].median
+    return chip.tdp_w * server * known["load_share"].median * known["pue"].median
+
+
+def power_usd_per_h(chip: Chip) -> float:
+    """Dollars for one chip's electricity in an hour; zero where its power is not published."""
+    return (facility_watts(chip) or 0.0) / 1000 * assumptions()["electricity_usd_per_kwh"].median
+
+
+def capital_usd_per_h(chip: Chip, price_usd: float) -> float:
+    """Dollars per hour of a bought chip with its server and network over its busy life, power left out."""
+    known = {name: item.median for name, item in assumptions().items()}
+    server = 1.0 if _covers_system(chip, "price") else known["server_overhead"]
+    hours = known["life_years"] * HOURS_PER_YEAR * known["busy_share"]
+    return price_usd * server / (1 - known["network_share"]) / hours
+
+
+def spread(column: str = "price_usd") -> float:
+    """How far the ends of a published range lie from its middle, as a factor: the median over the chips that have one."""
+    frame = chip_catalog.frame().dropna(subset=[f"{column}_low", f"{column}_high"])
+    ratio = (frame[f"{column}_high"] / frame[f"{column}_low"]) ** 0.5
+    return float(ratio[ratio > 1].median())
+
+
+NOT_SOLD = "not sold"
+"""Words of the table's price note for chips that nobody can buy: the figure is their owner's cost."""
+
+
+def purchase(chip: Chip) -> HourlyPrice | None:
+    """The hourly price of a bought chip, or None where no price is known or the chip is not sold."""
+    row = _row(chip)
+    if not chip.price_usd or NOT_SOLD in str(row.get("price_note")):
+        return None
+    low, high = (row.get("price_usd_low"), row.get("price_usd_high"))
+    own = pd.notna(low) and pd.notna(high) and low < high
+    ends = (low / chip.price_usd, high / chip.price_usd) if own else (1 / spread(), spread())
+    sources = str(row.get("source_price") or "").split(";")
+    when = "launch" if chip.id in chip_catalog.all_chips() else "own figure"
+    capital = capital_usd_per_h(chip, chip.price_usd)
+    cited = tuple(key for key in sources if key and key != "nan")
+    return HourlyPrice(capital, power_usd_per_h(chip), *ends, PURCHASE, when, cited)
+
+
+def _row(chip: Chip) -> Mapping:
+    frame = chip_catalog.frame().set_index("id")
+    return frame.loc[chip.id].to_dict() if chip.id in frame.index else {}
+
+
+def _without_power(chip: Chip, usd: float, **rest: object) -> HourlyPrice:
+    power = min(power_usd_per_h(chip), (1 - LEAST_CAPITAL_SHARE) * usd)
+    return HourlyPrice(usd - power, power, **rest)
+
+
+def ownership(chip: Chip, column: str = "tco_neocloud_usd_per_h") -> HourlyPrice | None:
+    """A published cost of ownership per chip-hour, or None."""
+    usd = _row(chip).get(column)
+    if usd is None or pd.isna(usd):
+        return None
+    ends = {"low": 1 / spread(), "high": spread()}
+    cited = ("inferencex_constants",)
+    return _without_power(chip, float(usd), **ends, basis=OWNERSHIP, when="2025", sources=cited)
+
+
+def quotes() -> pd.DataFrame:
+    """All dated rents of table chips. Columns: chip_id, kind, day, usd, source."""
+    return _quotes(tables.state("prices")).copy()
+
+
+@lru_cache(maxsize=4)
+def _quotes(state: tuple) -> pd.DataFrame:
+    frame = tables.load("prices")
+    frame = frame[(frame["category"] == "cloud_chip_hour") & frame["chip_id"].notna()]
+    frame = frame[frame["term"].isin(TERMS) & frame["date"].notna()]
+    return pd.DataFrame(
+        {
+            "chip_id": frame["chip_id"],
+            "kind": frame["term"].map(TERMS),
+            "day": frame["date"].map(day),
+            "usd": frame["value"],
+            "source": frame["source"],
+        }
+    ).reset_index(drop=True)
+
+
+def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
+    """The median rent of one kind quoted for a chip around a day; its ends are those of the quotes."""
+    found = quotes()
+    found = found[(found["chip_id"] == chip.id) & (found["kind"] == kind)]
+    found = found[(found["day"] - when).abs() <= SAME_DAY]
+    if found.empty:
+        return None
+    middle = float(found["usd"].median())
+    low, high = (float(found["usd"].min() / middle), float(found["usd"].max() / middle))
+    ends = {"low": min(low, 1 / spread()), "high": max(high, spread())}
+    cited = tuple(dict.fromkeys(found["source"]))
+    told = {"basis": f"{RENT}, {kind}", "when": f"{when:%Y-%m}", "sources": cited}
+    return _without_power(chip, middle, **ends, **told)
+
+
+def _first_common(chip: Chip, other: Chip, kind: str) -> pd.Timestamp | None:
+    """The first day on which both have a quote of one kind."""
+    found = quotes()
+    found = found[found["kind"] == kind]
+    own = found.loc[found["chip_id"] == chip.id, "day"]
+    rival = found.loc[found["chip_id"] == other.id, "day"]
+    common = [at for at in sorted(own) if ((rival - at).abs() <= SAME_DAY).any()]
+    return common[0] if common else None
+
+
+def _own_figure(chip: Chip) -> HourlyPrice | None:
+    """The hourly price a scenario's chip states itself."""
+    if not chip.cloud_usd_per_h or _row(chip).get("source", SCENARIO) != SCENARIO:
+        return None
+    ends = {"low": 1 / spread(), "high": spread()}
+    return _without_power(chip, chip.cloud_usd_per_h, **ends, basis=RENT, when="own figure")
+
+
+def _rents(chip: Chip, other: Chip) -> list[tuple[HourlyPrice, HourlyPrice]]:
+    pairs = []
+    for kind in dict.fromkeys(TERMS.values()):
+        when = _first_common(chip, other, kind)
+        if when is not None:
+            pairs.append((rent(chip, kind, when), rent(other, kind, when)))
+    return pairs
+
+
+def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
+    """Hourly prices of two chips known in the same way and of the same day, or None.
+
+    A rent quoted for both around the challenger's launch comes first, then the price of sale, the cost of ownership,
+    and a rent of a later day.
+    """
+    rents = _rents(chip, other)
+    first = start(chip)
+    early = [both for both in rents if day(both[0].when) - first <= AT_LAUNCH]
+    bought = [(purchase(chip), purchase(other))]
+    owned = [(ownership(chip), ownership(other))]
+    for both in [*early, *bought, *owned, *rents]:
+        if all(one is not None for one in both):
+            return both
+    return None
+
+
+def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:
+    """One chip's hourly price around a day (default: its launch): a rent of that time, else the price of sale, the cost of
+    ownership, or a rent of another time."""
+    around = start(chip) if when is None else when
+    found = quotes()
+    found = found[found["chip_id"] == chip.id]
+    rents = []
+    for kind in dict.fromkeys(TERMS.values()):
+        days = found.loc[found["kind"] == kind, "day"]
+        if len(days):
+            nearest = days.iloc[(days - around).abs().argmin()]
+            rents.append((abs(nearest - around), rent(chip, kind, nearest)))
+    near = [one for away, one in rents if away <= AT_LAUNCH]
+    known = (*near, _own_figure(chip), purchase(chip), ownership(chip), *(one for _, one in rents))
+    return next((one for one in known if one is not None), None)
+
+
+def scaled(price: HourlyPrice, factor: float) -> HourlyPrice:
+    """The same price with its capital part multiplied."""
+    return replace(price, capital_usd=price.capital_usd * factor)

@@ -1,0 +1,156 @@
+r"""What a job costs on a machine with some qualities of the yardstick: every coalition of factors, the plan searched anew.
+
+The plan depends on the six factors of the machine alone, so that 64 searches give all 256 coalitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training_moat.contest import best_plan, chip_hours
+from training_moat.contest.chip_assumptions import completed
+from training_moat.contest.chip_factors import FACTORS, MACHINE_FACTORS, mixed, training_formats
+from training_moat.contest.chip_hours import HourlyPrice
+from training_moat.contest.reference_jobs import Job
+from training_moat.contest.remembered import remembered
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+from training_moat.inquiry.uncertainty import Uncertain, sample
+
+CEILING = 1000.0
+"""A job that a machine cannot do, on any number of chips in the days allowed, is charged so many times what the yardstick
+takes: a cost that nobody would pay, so that a split exists."""
+
+DRAWS = 2000
+"""Joint draws of what is uncertain."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Chip-hours of a job for every machine coalition (endless where it cannot be done), and the hourly prices.
+
+    `swing` are the factors on the cost at the low and the high end of what had to be assumed about the network.
+    """
+
+    chip: Chip
+    yardstick: Chip
+    job: Job
+    chip_hours: np.ndarray
+    prices: tuple[HourlyPrice, HourlyPrice] | None
+    swing: tuple[float, float] = (1.0, 1.0)
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What the gap is counted in."""
+        return "USD" if self.prices else "chip-days"
+
+    @property
+    def possible(self) -> bool:
+        """Whether the challenger can do the job at all."""
+        return bool(np.isfinite(self.chip_hours[0]))
+
+    def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Logarithm of the cost of all 256 coalitions, draws in the first axis (one without draws).
+
+        Errors of the model belong to the software a machine runs, errors of a price to the price.
+        """
+        told = draws or {name: np.ones(1) for name in DRAWN}
+        masks = np.arange(1 << len(FACTORS))
+        hours = self.chip_hours[masks % (1 << len(MACHINE_FACTORS))]
+        done = np.isfinite(hours)
+        cost = np.log(np.where(done, hours, 1.0)) + _picked(
+            masks, "software", told["model"], told["yardstick"]
+        )
+        cost = cost + _picked(masks, "network", told["network"], np.ones_like(told["network"]))
+        if self.prices is not None:
+            cost = cost + np.log(self._usd_per_hour(masks, told))
+        return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
+
+    def _usd_per_hour(self, masks: np.ndarray, told: Mapping[str, np.ndarray]) -> np.ndarray:
+        own, other = self.prices
+        capital = _picked(
+            masks,
+            "price",
+            own.capital_usd * told["price"],
+            other.capital_usd * told["yardstick price"],
+        )
+        return np.exp(capital) + np.where(_taken(masks, "power"), other.power_usd, own.power_usd)
+
+
+def _taken(masks: np.ndarray, name: str) -> np.ndarray:
+    return masks >> FACTORS.index(name) & 1 == 1
+
+
+def _picked(masks: np.ndarray, name: str, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Logarithm of what stands in each draw and coalition for one factor: the chip's own, or the yardstick's."""
+    return np.where(_taken(masks, name), np.log(other)[:, None], np.log(own)[:, None])
+
+
+DRAWN = ("model", "yardstick", "price", "yardstick price", "network")
+"""What is drawn: the errors of both predictions and of both prices, and what was assumed of the network, as factors."""
+
+
+def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
+    """The best plan of a job for every coalition of the machine's factors.
+
+    Raises InputError where the yardstick itself cannot do the job.
+    """
+    full, assumed = completed(chip)
+    told = (repr(full), repr(yardstick), repr(job), max_days)
+    hours = np.array(
+        remembered("coalitions", told, lambda: _searched(full, yardstick, job, max_days))
+    )
+    if not np.isfinite(hours[-1]):
+        raise InputError(
+            f"{yardstick.id} cannot do {job.title} within {max_days:g} days; expected a chip that can as the yardstick"
+        )
+    formats = training_formats(full)
+    ends = [
+        _chip_hours(end, job, formats, max_days) for one in assumed for end in (one.low, one.high)
+    ]
+    prices = None if chip is yardstick else chip_hours.pair(chip, yardstick)
+    words = tuple(one.words for one in assumed)
+    return Worth(full, yardstick, job, hours, prices, _swing(hours, ends), words)
+
+
+def _searched(chip: Chip, yardstick: Chip, job: Job, max_days: float) -> list[float]:
+    own, other = training_formats(chip), training_formats(yardstick)
+    hours = []
+    for mask in range(1 << len(MACHINE_FACTORS)):
+        taken = [name for bit, name in enumerate(MACHINE_FACTORS) if mask >> bit & 1]
+        tried = other if "precision" in taken else own
+        hours.append(_chip_hours(mixed(chip, yardstick, taken), job, tried, max_days))
+    return hours
+
+
+def _chip_hours(chip: Chip, job: Job, formats: Sequence[str], max_days: float) -> float:
+    found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
+    return np.inf if found is None else found[0]
+
+
+def _swing(hours: np.ndarray, ends: Sequence[float]) -> tuple[float, float]:
+    """Factors on the chip-hours at the ends of what was assumed; a machine that then cannot do the job is at the ceiling."""
+    middle = min(hours[0], CEILING * hours[-1])
+    reached = [min(end, CEILING * hours[-1]) / middle for end in ends]
+    return min([1.0, *reached]), max([1.0, *reached])
+
+
+def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
+    """Joint draws of what is uncertain: the model's error on each chip by its knowledge level, and the prices'."""
+    experts = found.job.model.experts > 0
+    inputs = []
+    for name, chip in zip(DRAWN[:2], (found.chip, found.yardstick), strict=True):
+        _, low, high = best_plan.knowledge(chip, training_formats(chip), experts)
+        inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
+    for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):
+        low, high = (price.low, price.high) if price else (1.0, 1.0)
+        inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
+    inputs.append(Uncertain("network", found.swing[0], 1.0, found.swing[1], "times"))
+    told = sample(inputs, draws, seed)
+    if found.chip == found.yardstick:
+        told |= {"yardstick": told["model"], "yardstick price": told["price"]}
+    return told

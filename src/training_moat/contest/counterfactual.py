@@ -1,0 +1,292 @@
+r"""Why a chip costs more than Nvidia's of the same day: the gap split among eight factors.
+
+A coalition is a set of factors brought to the yardstick's level; its worth is the logarithm of the cost of the job with
+the best plan for that machine, searched anew:
+
+$$v(S) = \ln \min_{n, \, \text{plan}} n \, T_S \, (c_S + w_S), \qquad
+\ln \frac{\text{cost}}{\text{cost of the yardstick}} = v(\emptyset) - v(N) = \sum_i \varphi_i$$
+
+The Shapley values $\varphi_i$ (module shapley) add up to the gap exactly. The plan depends on the six factors of the
+machine alone, so that 64 searches give all 256 coalitions. Where no price is known in the same way for both, the cost is
+counted in chip-days, and price and power have no share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.catalog.cited import cited
+from training_moat.contest import reference_jobs, shapley
+from training_moat.contest.chip_factors import FACTORS, GROUPS
+from training_moat.contest.coalitions import DRAWS, Worth, drawn, worth
+
+CHALLENGERS = (
+    "sn10", "sn30", "sn40l", "sn50", "groq-lpu-v1", "groq-3-lpu", "wse-2", "wse-3", "corsair", "gc200",
+    "bow-ipu", "gaudi2", "gaudi3", "mi250x", "mi300x", "mi325x", "mi355x", "tpu-v4", "tpu-v5p", "tpu-v6e",
+    "tpu-v7", "trainium1", "trainium2", "trainium3", "ascend-910b", "ascend-910c",
+)  # fmt: skip
+"""The chips whose gap is explained."""
+
+LIKELY = 2 / 3
+"""A challenger is behind when it is in so many of the draws."""
+
+DECIDES = 0.5
+"""A factor decides where bringing it alone to the yardstick's level closes at least so much of the logarithm of the gap."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A gap and its parts. `gap` is the challenger's cost over the yardstick's, `low` and `high` bound 90% of the draws.
+
+    `worth` is the logarithm of the cost by coalition. `table` has one row per factor: `fix` is the gap that is left when only this factor is brought to the yardstick's
+    level, `loss` the gap that opens when the yardstick loses only this one, `shapley` its part of the logarithm of the
+    gap with `shapley_low` and `shapley_high`, `times` the same as a factor on the cost.
+    """
+
+    chip: str
+    name: str
+    yardstick: str
+    yardstick_name: str
+    job: str
+    job_title: str
+    unit: str
+    basis: str
+    assumed: tuple[str, ...]
+    possible: bool
+    gap: float
+    low: float
+    high: float
+    table: pd.DataFrame
+    worth: np.ndarray
+    drawn_shapley: np.ndarray
+    drawn_closed: Mapping[str, np.ndarray]
+
+    def closed(self, group: str) -> float:
+        """Share of the logarithm of the gap that bringing a group of factors alone to the yardstick's level closes;
+        undefined where there is no gap."""
+        if self.gap <= 1:
+            return np.nan
+        worth = self.worth
+        return float((worth[0] - worth[_bit(GROUPS[group])]) / (worth[0] - worth[-1]))
+
+    def explained(self, group: str) -> tuple[float, float, float]:
+        """(middle, low, high): factor on the cost that a group of factors explains, as the product of its Shapley parts."""
+        positions = [FACTORS.index(name) for name in GROUPS[group]]
+        low, high = np.quantile(self.drawn_shapley[:, positions].sum(axis=1), (0.05, 0.95))
+        middle = float(self.table["shapley"].iloc[positions].sum())
+        return float(np.exp(middle)), float(np.exp(low)), float(np.exp(high))
+
+    @property
+    def behind(self) -> bool:
+        """Whether the challenger is likely behind: in two of three draws at least."""
+        return self.gap > 1 and float(np.mean(self.drawn_shapley.sum(axis=1) > 0)) >= LIKELY
+
+    def decides(self, group: str, share: float = DECIDES) -> bool:
+        """Whether the group alone closes that share of the gap of a challenger that is likely behind."""
+        return self.behind and self.closed(group) >= share
+
+    def together(self, share: float = DECIDES) -> tuple[str, ...]:
+        """The fewest groups of factors that together close that share of the gap (of several such sets the one that
+        closes most); none where there is no gap."""
+        if self.gap <= 1:
+            return ()
+        worth = self.worth
+        gap = worth[0] - worth[-1]
+        for size in range(1, len(GROUPS) + 1):
+            sets = list(combinations(GROUPS, size))
+            names = [[name for group in one for name in GROUPS[group]] for one in sets]
+            closes = [float(worth[0] - worth[_bit(one)]) / gap for one in names]
+            best = int(np.argmax(closes))
+            if closes[best] >= share:
+                return sets[best]
+        return tuple(GROUPS)
+
+
+def _bit(names: Collection[str]) -> int:
+    return sum(1 << FACTORS.index(name) for name in names)
+
+
+def challengers() -> list[str]:
+    """Ids of the challengers that the chips table has, oldest first."""
+    known = chip_catalog.all_chips()
+    present = [name for name in CHALLENGERS if name in known]
+    return sorted(present, key=lambda name: (reference_jobs.launched(known[name]), name))
+
+
+def shares(found: Worth, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+    """Shapley parts of the logarithm of the gap, one column per factor; positive where the challenger is worse."""
+    return -shapley.values(found.log_cost(draws))
+
+
+def split_of(found: Worth, draws: int = DRAWS, seed: int = 0) -> Split:
+    """The gap and its parts with their intervals."""
+    middle, told = found.log_cost()[0], found.log_cost(drawn(found, draws, seed))
+    everything = len(middle) - 1
+    parts, drawn_parts = shares(found)[0], -shapley.values(told)
+    gap = told[:, 0] - told[:, everything]
+    rows = []
+    for position, name in enumerate(FACTORS):
+        bit = 1 << position
+        low, high = np.quantile(drawn_parts[:, position], (0.05, 0.95))
+        rows.append(
+            {
+                "factor": name,
+                "fix": float(np.exp(middle[bit] - middle[everything])),
+                "loss": float(np.exp(middle[everything ^ bit] - middle[everything])),
+                "shapley": float(parts[position]),
+                "shapley_low": float(low),
+                "shapley_high": float(high),
+                "times": float(np.exp(parts[position])),
+            }
+        )
+    closed = {group: _closed(told, gap, names) for group, names in GROUPS.items()}
+    ends = np.exp(np.quantile(gap, (0.05, 0.95)))
+    return Split(
+        chip=found.chip.id,
+        name=found.chip.name,
+        yardstick=found.yardstick.id,
+        yardstick_name=found.yardstick.name,
+        job=found.job.job,
+        job_title=found.job.title,
+        unit=found.unit,
+        basis=_basis(found),
+        assumed=found.assumed,
+        possible=found.possible,
+        gap=float(np.exp(middle[0] - middle[everything])),
+        low=float(ends[0]),
+        high=float(ends[1]),
+        table=pd.DataFrame(rows),
+        worth=middle,
+        drawn_shapley=drawn_parts,
+        drawn_closed=closed,
+    )
+
+
+def _closed(told: np.ndarray, gap: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Share of each drawn gap that a group of factors alone closes (nothing where there is no gap)."""
+    gained = told[:, 0] - told[:, _bit(names)]
+    return np.where(gap > 0, gained / np.where(gap > 0, gap, 1.0), 0.0)
+
+
+def _basis(found: Worth) -> str:
+    if found.prices is None:
+        return "chip time: no price is known in the same way for both"
+    own, other = found.prices
+    same = own.when == other.when
+    return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
+
+
+def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
+    """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
+    return _split(chip_id, job, yardstick, _state())
+
+
+def _state() -> tuple:
+    names = (
+        "chips",
+        "models",
+        "prices",
+        "calibration_training",
+        "reference_jobs",
+        "cost_assumptions",
+        "cost_scopes",
+    )
+    return tuple(tables.state(name) for name in names)
+
+
+@lru_cache(maxsize=128)
+def _split(chip_id: str, job: str | None, yardstick: str | None, state: tuple) -> Split:
+    chip = chip_catalog.chip(chip_id)
+    start = reference_jobs.launched(chip)
+    asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
+    rival = reference_jobs.yardstick(start) if yardstick is None else chip_catalog.chip(yardstick)
+    return split_of(worth(chip, rival, asked))
+
+
+def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[Split]:
+    """The gaps of many challengers, in the order given (default: all, oldest first), each on the job of its day or on one."""
+    return [split(name, job) for name in (challengers() if chips is None else chips)]
+
+
+def overview(found: Sequence[Split]) -> pd.DataFrame:
+    """One row per challenger: gap with its interval and the share of it that each group alone closes."""
+    return pd.DataFrame(
+        [
+            {
+                "chip": one.chip,
+                "name": one.name,
+                "yardstick": one.yardstick_name,
+                "job": one.job_title,
+                "unit": one.unit,
+                "basis": one.basis,
+                "possible": one.possible,
+                "behind": one.behind,
+                "gap": one.gap,
+                "low": one.low,
+                "high": one.high,
+                "together": " and ".join(one.together()),
+            }
+            | {group: one.closed(group) for group in GROUPS}
+            for one in found
+        ]
+    )
+
+
+def parts(one: Split) -> pd.DataFrame:
+    """The groups of factors of one chip. Columns: group, times, low, high (factors on the cost), closed (share)."""
+    rows = [(group, *one.explained(group), one.closed(group)) for group in GROUPS]
+    return pd.DataFrame(rows, columns=["group", "times", "low", "high", "closed"])
+
+
+def offered(chip_id: str) -> tuple[float, float, float, str, str]:
+    """(advantage, low, high, unit, job): performance per dollar over Nvidia's chip of the day on the job of the day."""
+    one = split(chip_id)
+    return 1 / one.gap, 1 / one.high, 1 / one.low, one.unit, one.job_title
+
+
+def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:
+    """What each challenger offered: chip, name, date, against, job, unit, basis, advantage, low, high."""
+    known = chip_catalog.all_chips()
+    return pd.DataFrame(
+        [
+            {
+                "chip": one.chip,
+                "name": one.name,
+                "date": reference_jobs.launched(known[one.chip]),
+                "against": one.yardstick_name,
+                "job": one.job_title,
+                "unit": one.unit,
+                "basis": one.basis,
+                "advantage": 1 / one.gap,
+                "low": 1 / one.high,
+                "high": 1 / one.low,
+            }
+            for one in splits(chips)
+        ]
+    )
+
+
+def sources(found: Sequence[Split]) -> tuple[str, ...]:
+    """Source keys behind the chips, jobs and prices of some splits."""
+    frame = chip_catalog.frame()
+    used = {one.chip for one in found} | {one.yardstick for one in found}
+    rows = frame[frame["id"].isin(used)]
+    columns = [
+        column for column in frame.columns if column == "source" or column.startswith("source_")
+    ]
+    keys = [key for column in columns for key in cited(rows, column=column)]
+    keys += cited(tables.load("reference_jobs"), cost_rows())
+    return tuple(dict.fromkeys(keys))
+
+
+def cost_rows() -> pd.DataFrame:
+    """The inputs that turn a price into dollars per chip-hour, as rows of their table."""
+    return tables.load("cost_assumptions")

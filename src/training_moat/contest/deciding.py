@@ -1,0 +1,63 @@
+"""What decides, for whom: memory, network or number formats, over all challengers, as one share with its range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training_moat.contest.chip_factors import GROUPS
+from training_moat.contest.counterfactual import DECIDES, Split
+
+
+@dataclass(frozen=True)
+class Decision:
+    """For how many challengers that are likely behind a group of factors decides.
+
+    `value` is the share of them for which bringing only this group to the yardstick's level closes at least the share
+    `needed` of the logarithm of the gap; `low` and `high` bound 90% of the draws. `yes`, `no` and `without` name the
+    chips: decided by it, not decided by it, not likely behind.
+    """
+
+    group: str
+    needed: float
+    value: float | None
+    low: float | None
+    high: float | None
+    yes: tuple[str, ...]
+    no: tuple[str, ...]
+    without: tuple[str, ...]
+
+
+def decision(group: str, found: Sequence[Split], needed: float = DECIDES) -> Decision:
+    """Count for whom a group of factors decides."""
+    behind = [one for one in found if one.behind]
+    yes = tuple(one.name for one in behind if one.decides(group, needed))
+    no = tuple(one.name for one in behind if not one.decides(group, needed))
+    without = tuple(one.name for one in found if not one.behind)
+    if not behind:
+        return Decision(group, needed, None, None, None, yes, no, without)
+    low, high = np.nanquantile(_drawn_share(group, behind, needed), (0.05, 0.95))
+    return Decision(
+        group, needed, len(yes) / len(behind), float(low), float(high), yes, no, without
+    )
+
+
+def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarray:
+    """The share in every draw: among the challengers that are behind in it."""
+    behind = np.array([one.drawn_shapley.sum(axis=1) > 0 for one in found])
+    closed = np.array([one.drawn_closed[group] >= needed for one in found])
+    counts = behind.sum(axis=0)
+    return np.where(counts > 0, (behind & closed).sum(axis=0) / np.maximum(counts, 1), np.nan)
+
+
+def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]:
+    """One decision per group of factors."""
+    return [decision(group, found, needed) for group in GROUPS]
+
+
+def turning_point(group: str, found: Sequence[Split]) -> tuple[str, float] | None:
+    """The challenger nearest to changing sides, and the share of its gap that the group closes; None without a gap."""
+    behind = [(one.name, one.closed(group)) for one in found if one.behind]
+    return min(behind, key=lambda pair: abs(pair[1] - DECIDES)) if behind else None

@@ -1,0 +1,248 @@
+"""Would this chip survive in training? Everything the book knows, for one chip, as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import scenario
+from training_moat.contest import chip_hours, coalitions, reference_jobs, scorecard, single_changes
+from training_moat.contest.best_plan import MAX_DAYS
+from training_moat.contest.chip_factors import training_formats, wide_peak
+from training_moat.contest.counterfactual import Split, split_of
+from training_moat.contest.reference_jobs import Job
+from training_moat.contest.scorecard import Card
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+from training_moat.core.units import GB, GIB, TERA
+from training_moat.inquiry import switching
+from training_moat.inquiry.wording import digits
+
+PROTAGONIST = "sn40l"
+"""The chip looked at where none is named and no scenario brings one: the article's."""
+
+NEIGHBOURS = 4
+
+
+@dataclass(frozen=True)
+class Report:
+    """One chip on the job of its day: gates, the gap to the yardstick with its parts, what would flip each miss, what it
+    offers against what it needs, its neighbours, and what was assumed."""
+
+    chip: Chip
+    start: pd.Timestamp
+    job: Job
+    card: Card
+    rival: Card
+    split: Split
+    needed: switching.Breakeven
+    assumed: tuple[str, ...]
+
+    @property
+    def advantage(self) -> float:
+        """Performance per dollar (or per chip) over the yardstick's."""
+        return 1 / self.split.gap
+
+    @property
+    def chance(self) -> float:
+        """Chance that a buyer of the assumed size gains by moving to it, once everything works as the model says."""
+        return float(np.mean(self.needed.in_use <= self.advantage))
+
+    @property
+    def missed(self) -> list[str]:
+        """Names of the gates that are not passed."""
+        return [gate.name for gate in self.card.gates if gate.passed == scorecard.NO]
+
+
+def subject(name: str | None) -> Chip:
+    """The chip to report on: the named one, else the first of the active scenario, else the article's own."""
+    if name is not None:
+        return chip_catalog.chip(name)
+    active = scenario.active()
+    own = None if active is None else active.rows.get("chips")
+    return chip_catalog.chip(PROTAGONIST if own is None or own.empty else str(own.iloc[0]["id"]))
+
+
+def reject_impossible(chip: Chip) -> None:
+    """Raise InputError, in one sentence, for a chip of which no answer could be right."""
+    wide_peak(chip)
+    home = chip.main_memory
+    if not any(tier.bytes_per_s for tier in chip.tiers):
+        raise InputError(
+            f"chip {chip.id}: no bandwidth of any memory; expected one such as hbm_tb_per_s"
+        )
+    seconds = home.capacity_bytes / home.bytes_per_s if home.bytes_per_s else 1.0
+    if seconds < 1e-9:
+        raise InputError(
+            f"chip {chip.id}: its {home.name} of {home.capacity_bytes / GIB:.3g} GB would be read whole in "
+            f"{seconds:.1e} s; expected a bandwidth that a memory of this size can have"
+        )
+    if chip.price_usd is not None and chip.price_usd <= 0:
+        raise InputError(f"chip {chip.id}: price_usd is {chip.price_usd:g}; expected more than 0")
+
+
+def _start(chip: Chip) -> tuple[pd.Timestamp, tuple[str, ...]]:
+    when = reference_jobs.start(chip)
+    try:
+        reference_jobs.launched(chip)
+    except InputError:
+        return when, (f"no date is given: it is measured against Nvidia's newest, of {when:%Y-%m}",)
+    return when, ()
+
+
+def report(
+    name: str | None = None,
+    job: str | None = None,
+    yearly_spend_musd: float = 1000.0,
+    max_days: float = MAX_DAYS,
+) -> Report:
+    """The whole report. Raises InputError in one sentence for a chip or a job that cannot be judged."""
+    chip = subject(name)
+    reject_impossible(chip)
+    start, undated = _start(chip)
+    asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
+    yardstick = reference_jobs.yardstick(start)
+    split = split_of(coalitions.worth(chip, yardstick, asked, max_days))
+    card = scorecard.card(chip, asked, max_days)
+    rival = scorecard.card(yardstick, asked, max_days)
+    told = (*undated, *card.assumed, *_blanks(chip, card))
+    return Report(
+        chip, start, asked, card, rival, split, switching.breakeven(yearly_spend_musd), told
+    )
+
+
+def _blanks(chip: Chip, card: Card) -> tuple[str, ...]:
+    """What else is missing, in words."""
+    told = []
+    if card.price is None:
+        told.append("no price is known: costs are left blank and the gap is counted in chip time")
+    if not chip.tdp_w:
+        told.append("its power is not given: electricity is left out")
+    if card.level != "measured":
+        known = "relatives of its family" if card.level == "family" else "all chips"
+        told.append(
+            f"no training run on it is on record: software as usual for {known}, and a wider range"
+        )
+    if len(training_formats(chip)) == 1:
+        told.append("no narrower format to train in is claimed: it trains in sixteen bits")
+    return tuple(told)
+
+
+def gates(found: Report) -> pd.DataFrame:
+    """Gates with the distance to each. Columns: gate, passed, distance (needed over had; 1: just enough), why."""
+    rows = [(gate.name, gate.passed, gate.distance, gate.why) for gate in found.card.gates]
+    pays = "yes" if found.split.gap <= 1 else "no"
+    why = f"{digits(found.split.gap)} times the {found.split.unit} of {found.split.yardstick_name} ({found.split.basis})"
+    rows.append(("as cheap as Nvidia's", pays, found.split.gap, why))
+    return pd.DataFrame(rows, columns=["gate", "passed", "distance", "why"])
+
+
+def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
+    """The smallest single change that opens each gate of the machine that is shut.
+
+    Columns: goal, change, factor (endless: no change of this kind does it). Price enters as a cut.
+    """
+    full = coalitions.completed(found.chip)[0]
+    goals: dict[str, float] = {}
+    if found.card.run is None:
+        goals["do the job in time"] = np.finfo(float).max
+    if found.split.gap > 1:
+        ratio = found.split.gap if found.split.possible else coalitions.CEILING
+        per_hour = _hourly_ratio(found)
+        goals["cost no more than Nvidia's"] = (
+            found.rival.run.chip_hours / per_hour if found.rival.run else ratio
+        )
+    rows = []
+    for goal, hours in goals.items():
+        rows += [
+            (goal, one.what, one.factor)
+            for one in single_changes.smallest(full, found.job, hours, max_days)
+        ]
+    if found.split.gap > 1 and found.split.unit == "USD" and found.split.possible:
+        rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))
+    frame = pd.DataFrame(rows, columns=["goal", "change", "factor"])
+    return frame.sort_values(["goal", "factor", "change"], kind="stable", ignore_index=True)
+
+
+def _hourly_ratio(found: Report) -> float:
+    """The chip's hourly price over the yardstick's, one where they are not known in the same way."""
+    prices = chip_hours.pair(found.chip, found.rival.chip)
+    return 1.0 if prices is None else prices[0].usd / prices[1].usd
+
+
+def _qualities(chip: Chip) -> Mapping[str, float]:
+    home = chip.main_memory
+    return {
+        "tflops": wide_peak(chip) / TERA,
+        "memory_gb": home.capacity_bytes / GIB,
+        "memory_gb_per_s": (home.bytes_per_s or np.nan) / GB,
+        "link_gb_per_s": (chip.scaleup.bytes_per_s if chip.scaleup else np.nan) / GB,
+        "watts": chip.tdp_w or np.nan,
+    }
+
+
+def neighbours(chip: Chip, count: int = NEIGHBOURS) -> pd.DataFrame:
+    """The chips of the table most like this one: mean distance of the logarithms of what both have published.
+
+    Columns: name, vendor, tflops, memory_gb, memory_gb_per_s, link_gb_per_s, watts, distance, trains.
+    """
+    own, rows = _qualities(chip), []
+    for other in chip_catalog.all_chips().values():
+        try:
+            theirs = _qualities(other)
+        except InputError:
+            continue
+        gaps = [abs(np.log(theirs[key] / own[key])) for key in own]
+        known = [gap for gap in gaps if np.isfinite(gap)]
+        if other.id != chip.id and len(known) >= 3:
+            trains = "yes" if other.supports_training else "no"
+            rows.append(
+                {
+                    "name": other.name,
+                    "vendor": other.vendor,
+                    **theirs,
+                    "distance": float(np.mean(known)),
+                    "trains": trains,
+                }
+            )
+    frame = pd.DataFrame(rows).sort_values(["distance", "name"], kind="stable", ignore_index=True)
+    return frame.head(count)
+
+
+def jobs(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
+    """Every reference job on this chip and on the yardstick of its day.
+
+    Columns: job, chips, days, days_low, days_high, musd, musd_low, musd_high, limit, yardstick_days, yardstick_musd,
+    yardstick_chips.
+    """
+    rows = []
+    for one in reference_jobs.jobs().values():
+        own = scorecard.table([scorecard.card(found.chip, one, max_days)]).iloc[0]
+        rival = scorecard.table([scorecard.card(found.rival.chip, one, max_days)]).iloc[0]
+        kept = ("chips", "days", "days_low", "days_high", "musd", "musd_low", "musd_high", "limit")
+        rows.append(
+            {"job": one.title}
+            | {name: own[name] for name in kept}
+            | {f"yardstick_{name}": rival[name] for name in ("chips", "days", "musd")}
+        )
+    return pd.DataFrame(rows)
+
+
+def answer(found: Report) -> str:
+    """The report in one sentence: whether it can do the job, at what cost, and whether that is enough."""
+    gap, unit = found.split, found.split.unit
+    if not gap.possible:
+        shut = found.card.stops_at or "time"
+        return (
+            f"**{found.chip.name} cannot do {found.job.title}** within the days allowed, on any number of chips: it stops at the gate "
+            f"*{shut}*."
+        )
+    return (
+        f"**{found.chip.name} does {found.job.title} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}** "
+        f"({digits(gap.low)} to {digits(gap.high)}). A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
+        f"it offers {digits(found.advantage)}, and a move pays with a chance of {100 * found.chance:.0f}%."
+    )

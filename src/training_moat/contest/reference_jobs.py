@@ -1,0 +1,152 @@
+"""The training jobs that every chip is asked to do, and whose chip was the yardstick on which day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import files, tables
+from training_moat.catalog import models as model_catalog
+from training_moat.core.errors import InputError, unknown
+from training_moat.core.machine import Chip
+from training_moat.core.workload import Transformer
+
+YARDSTICK_FAMILIES = "nvidia-"
+"""Families whose chips are the yardstick: Nvidia's own graphics processors (not the Groq design it licensed)."""
+
+CUT_FOR_EXPORT = ("h800", "h20")
+"""Nvidia's chips cut down for export: never the yardstick."""
+
+YARDSTICK_DOMAIN = 8
+"""Chips that a yardstick's scale-up network joins at least: cards without one were not sold for training at scale."""
+
+BATCH_GRAIN = 512
+"""A published batch in tokens is taken to the nearest multiple of so many sequences, so that it divides over replicas
+(GPT-3's 3.2 million tokens become the 1,536 sequences of Narayanan et al. 2021, DeepSeek-V3's its own 15,360)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pre-training run: what is trained, on how many tokens, and when it was the job of its day.
+
+    `batch` counts sequences a step (None: the customary one); `frontier` jobs, the
+    largest of their day with a published shape, are those a challenger is measured by.
+    """
+
+    job: str
+    title: str
+    model_id: str
+    tokens: float
+    date: pd.Timestamp
+    seq_len: int
+    batch: int | None
+    frontier: bool
+    source: tuple[str, ...]
+
+    @property
+    def model(self) -> Transformer:
+        """The shape that is trained."""
+        return model_catalog.model(self.model_id)
+
+    def request(self, chip: Chip | str | Mapping, chips: int, **settings: object) -> dict:
+        """A training request for this job on `chips` chips, with `settings` fixed."""
+        asked = {"model": self.model_id, "chip": chip, "chips": chips, "seq_len": self.seq_len}
+        return asked | {"global_batch": self.batch} | settings
+
+
+def day(text: str) -> pd.Timestamp:
+    """First day of a date given as year, quarter, half, month or day."""
+    year, _, rest = str(text).partition("-")
+    month = {"": 1, "Q1": 1, "Q2": 4, "Q3": 7, "Q4": 10, "H1": 1, "H2": 7}.get(rest)
+    return pd.Timestamp(f"{year}-{month:02d}-01") if month else pd.Timestamp(text)
+
+
+def jobs() -> dict[str, Job]:
+    """All reference jobs by name, oldest first."""
+    return dict(_jobs(tables.state("reference_jobs")))
+
+
+@lru_cache(maxsize=4)
+def _jobs(state: tuple) -> dict[str, Job]:
+    found = {}
+    for row in tables.load("reference_jobs").to_dict("records"):
+        tokens = row["batch_tokens"]
+        grains = None if pd.isna(tokens) else round(tokens / row["seq_len"] / BATCH_GRAIN)
+        found[row["job"]] = Job(
+            job=row["job"],
+            title=row["title"],
+            model_id=row["model_id"],
+            tokens=row["tokens_b"] * 1e9,
+            date=day(row["date"]),
+            seq_len=int(row["seq_len"]),
+            batch=None if grains is None else BATCH_GRAIN * max(grains, 1),
+            frontier=bool(row["frontier"]),
+            source=tuple(row["source"].split(";")),
+        )
+    return dict(sorted(found.items(), key=lambda pair: (pair[1].date, pair[0])))
+
+
+def job(name: str) -> Job:
+    """One reference job. Raises InputError with the nearest name for an unknown one."""
+    known = jobs()
+    if name not in known:
+        raise unknown("reference job", name, known)
+    return known[name]
+
+
+def of_day(when: pd.Timestamp) -> Job:
+    """The frontier job of a day: the newest that was published by then, or the oldest of all."""
+    frontier = [one for one in jobs().values() if one.frontier]
+    past = [one for one in frontier if one.date <= when]
+    return past[-1] if past else frontier[0]
+
+
+def launched(chip: Chip) -> pd.Timestamp:
+    """The day a chip could be had: the later of its availability and its announcement; InputError where neither is known."""
+    row = (
+        chip_catalog.frame().set_index("id").loc[chip.id]
+        if chip.id in chip_catalog.all_chips()
+        else None
+    )
+    announced = None if row is None or pd.isna(row["announced"]) else row["announced"]
+    known = [day(text) for text in (chip.available, announced) if text]
+    if not known:
+        raise InputError(
+            f"chip {chip.id}: no date of availability or announcement; expected one such as 2024-03"
+        )
+    return max(known)
+
+
+def start(chip: Chip) -> pd.Timestamp:
+    """The day a chip is judged by: its launch, or where no date is known that of Nvidia's newest."""
+    try:
+        return launched(chip)
+    except InputError:
+        known = chip_catalog.all_chips().values()
+        return max(launched(one) for one in known if is_yardstick(one))
+
+
+def yardstick(when: pd.Timestamp) -> Chip:
+    """Nvidia's training chip of a day: the newest that could be had, with HBM and a scale-up network, not cut down for
+    export."""
+    return chip_catalog.chip(_yardstick(when, tables.state("chips")))
+
+
+def is_yardstick(chip: Chip) -> bool:
+    """Whether a chip was Nvidia's own for training at scale: one of the table, whatever a scenario adds."""
+    joined = chip.scaleup is not None and (chip.scaleup.domain_chips or 0) >= YARDSTICK_DOMAIN
+    sold = chip.id not in CUT_FOR_EXPORT and chip.id in set(files.read("chips")["id"])
+    own = chip.family.startswith(YARDSTICK_FAMILIES) and sold
+    return own and joined and bool(chip.supports_training and chip.available and chip.tier("hbm"))
+
+
+@lru_cache(maxsize=256)
+def _yardstick(when: pd.Timestamp, state: tuple) -> str:
+    own = [chip for chip in chip_catalog.all_chips().values() if is_yardstick(chip)]
+    dated = sorted((launched(chip), max(chip.peak_flops.values()), chip.id) for chip in own)
+    past = [entry for entry in dated if entry[0] <= when]
+    return (past[-1] if past else dated[0])[2]

@@ -1,0 +1,60 @@
+"""Results of long searches, kept beside the build until the code or the tables they came from change."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import training_moat
+from training_moat.catalog import paths
+
+CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
+CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalitions.py")
+"""Rooms and modules of the package that a search depends on."""
+
+
+def folder() -> Path:
+    """Where results are kept."""
+    return paths.root() / "_build" / "remembered"
+
+
+@lru_cache(maxsize=4)
+def _fingerprint(root: Path) -> str:
+    package = Path(training_moat.__file__).parent
+    files = [
+        file for part in CODE for file in sorted({package / part, *(package / part).rglob("*.py")})
+    ]
+    files = [file for file in files if file.is_file()]
+    files += sorted(paths.data_folder().glob("*.csv"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def remembered(
+    name: str, key: Sequence[object], compute: Callable[[], Sequence[float]]
+) -> list[float]:
+    """The numbers that `compute` gives for `key`, from disk where they were computed with the same code and tables."""
+    text = json.dumps([name, [str(part) for part in key], _fingerprint(paths.root())])
+    file = folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+    with contextlib.suppress(OSError, ValueError):
+        return [float(value) for value in json.loads(file.read_text(encoding="utf-8"))]
+    found = [float(value) for value in compute()]
+    with contextlib.suppress(OSError):
+        _write(file, json.dumps(found))
+    return found
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=file.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.replace(part, file)

@@ -1,0 +1,299 @@
+"""Every chip put through the same job: which gates it passes, on how many chips, in what time, for what money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.contest import best_plan, chip_hours, reference_jobs
+from training_moat.contest.best_plan import MAX_DAYS, Run
+from training_moat.contest.chip_assumptions import completed
+from training_moat.contest.chip_factors import training_formats
+from training_moat.contest.reference_jobs import Job
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+
+GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
+"""What must be true before cost matters: number formats to train in; memory that holds the job on some number of chips;
+links that join that many; an end within the days allowed; training software from the maker; a cluster of that size that
+exists or a maker who sells it."""
+
+YES, NO, UNKNOWN = "yes", "no", "unknown"
+NO_TRAINING_SOFTWARE = r"\(inference\)|^none|not CUDA"
+"""Words of the table's software column that claim no training."""
+
+PART_WORDS = {
+    "compute": "matmuls",
+    "memory_bound": "memory bandwidth",
+    "tensor_parallel": "exchange inside layers",
+    "pipeline": "hand-over between stages",
+    "bubble": "pipeline bubble",
+    "data_parallel": "gradient exchange",
+    "expert_parallel": "exchange between experts",
+    "other": "optimizer and overheads",
+}
+"""Parts of a step in words."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition: whether it is met, how far it is missed (1: just met; 2: half of what is needed), and why."""
+
+    name: str
+    passed: str
+    distance: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One chip's result on one job. `run` is None where no plan does it within the days allowed."""
+
+    chip: Chip
+    job: Job
+    gates: tuple[Gate, ...]
+    fewest: int | None
+    run: Run | None
+    price: chip_hours.HourlyPrice | None
+    level: str
+    interval: tuple[float, float]
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def usd(self) -> float | None:
+        """Dollars of the whole run at the dated price, or None."""
+        return (
+            None if self.run is None or self.price is None else self.run.chip_hours * self.price.usd
+        )
+
+    @property
+    def usd_range(self) -> tuple[float, float] | None:
+        """The dollars' 90% range: the model's error and the price's, taken as independent (root of squared logarithms)."""
+        if self.usd is None:
+            return None
+        ends = zip(self.interval, (self.price.low, self.price.high), strict=True)
+        low, high = (float(np.hypot(np.log(one), np.log(other))) for one, other in ends)
+        return self.usd * float(np.exp(-low)), self.usd * float(np.exp(high))
+
+    @property
+    def energy_mwh(self) -> float | None:
+        """Electricity of the run at the meter."""
+        watts = chip_hours.facility_watts(self.chip)
+        return None if self.run is None or watts is None else self.run.chip_hours * watts / 1e6
+
+    @property
+    def limit(self) -> str:
+        """The largest part of the step besides the matmuls at the rate they reach, and its share."""
+        if self.run is None:
+            return next((gate.why for gate in self.gates if gate.passed == NO), "")
+        parts = self.run.answer["seconds"]
+        worst = max(
+            (name for name in parts if name != "compute"), key=lambda name: (parts[name], name)
+        )
+        if parts["compute"] >= parts[worst]:
+            return PART_WORDS["compute"]
+        return PART_WORDS[worst]
+
+    @property
+    def stops_at(self) -> str:
+        """The first gate that is not passed, or an empty string."""
+        return next((gate.name for gate in self.gates if gate.passed == NO), "")
+
+
+def largest_known(chip: Chip) -> int | None:
+    """Chips of the largest installation on record: clusters that exist, runs, or submissions; None where there is none."""
+    sizes: list[float] = []
+    clusters = tables.load("gpu_clusters")
+    clusters = clusters[(clusters["chip_id"] == chip.id) & (clusters["status"] == "existing")]
+    sizes += clusters["chips"].dropna().tolist()
+    for name in ("training_runs", "runs_non_nvidia"):
+        if name in tables.names():
+            frame = tables.load(name)
+            sizes += frame.loc[frame["chip_id"] == chip.id, "chips"].dropna().tolist()
+    return int(max(sizes)) if sizes else None
+
+
+def network_limit(chip: Chip) -> float:
+    """Chips that a chip's networks join: endless with a network between systems, else the largest system its maker states;
+    nan where neither is published."""
+    if chip.scaleout is not None:
+        return np.inf
+    if "largest_systems" in tables.names():
+        stated = tables.load("largest_systems").set_index("chip_id")["chips"]
+        if chip.id in stated.index:
+            return float(stated.loc[chip.id])
+    return np.nan
+
+
+def software_gate(chip: Chip) -> Gate:
+    """Whether the maker offers software to train with."""
+    frame = chip_catalog.frame().set_index("id")
+    words = frame.loc[chip.id, "training_software"] if chip.id in frame.index else None
+    if not isinstance(words, str):
+        passed = UNKNOWN if chip.supports_training else NO
+        return Gate("software", passed, np.nan, "no training software named")
+    claimed = not pd.Series([words]).str.contains(NO_TRAINING_SOFTWARE).iloc[0]
+    passed = YES if chip.supports_training and claimed else NO
+    return Gate("software", passed, np.nan, words)
+
+
+def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
+    limit = network_limit(chip)
+    inside = float(chip.scaleup.domain_chips or 0) if chip.scaleup else 0.0
+    if needed is not None and needed <= inside:
+        return Gate("exchanges", YES, needed / inside, f"its own network joins {inside:,.0f} chips")
+    if needed is None or np.isnan(limit):
+        return Gate("exchanges", UNKNOWN, np.nan, "no network between systems is published")
+    why = (
+        "its networks join any number"
+        if np.isinf(limit)
+        else f"{limit:,.0f} chips are joined at most"
+    )
+    return Gate("exchanges", YES if needed <= limit else NO, needed / limit, why)
+
+
+def _bought_gate(chip: Chip, needed: int | None) -> Gate:
+    known = largest_known(chip)
+    if known is None or needed is None:
+        return Gate("bought", UNKNOWN, np.nan, "no installation on record")
+    passed = YES if known >= needed else NO
+    return Gate("bought", passed, needed / known, f"the largest on record has {known:,} chips")
+
+
+def _hold_gate(chip: Chip, fewest: int | None, hypothetical: float) -> Gate:
+    if fewest is not None:
+        return Gate("holds", YES, fewest / best_plan.COUNTS[-1], f"{fewest:,} chips hold it")
+    return Gate("holds", NO, hypothetical, "no number of chips tried holds it")
+
+
+def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
+    """Put one chip through one job. Raises InputError where the model has too little to answer with."""
+    full, assumed = completed(chip)
+    formats = training_formats(chip)
+    found = best_plan.cheapest(full, job, formats, max_days) if formats else None
+    fewest = best_plan.fewest(full, job, formats) if formats else None
+    run = best_plan.run(full, job, found[1], found[2]) if found else None
+    needed = run.chips if run else fewest
+    gates = (
+        Gate(
+            "formats",
+            YES if formats else NO,
+            np.nan,
+            " and ".join(formats) or "no format to train in",
+        ),
+        _hold_gate(chip, fewest, np.nan),
+        _exchange_gate(chip, needed),
+        _time_gate(full, job, formats, fewest, run, max_days),
+        software_gate(chip),
+        _bought_gate(chip, needed),
+    )
+    level, *ends = best_plan.knowledge(chip, formats, job.model.experts > 0)
+    return Card(
+        chip,
+        job,
+        gates,
+        fewest,
+        run,
+        chip_hours.hourly(chip, job.date),
+        level,
+        tuple(ends),
+        tuple(one.words for one in assumed),
+    )
+
+
+def _time_gate(
+    chip: Chip,
+    job: Job,
+    formats: Sequence[str],
+    fewest: int | None,
+    run: Run | None,
+    max_days: float,
+) -> Gate:
+    if run is not None:
+        return Gate("in time", YES, run.days / max_days, f"{run.days:,.0f} days")
+    if fewest is None:
+        return Gate("in time", UNKNOWN, np.nan, "not asked: nothing holds it")
+    fastest = best_plan.cheapest(chip, job, formats, np.inf)
+    days = fastest[0] / 24 / fastest[1]
+    return Gate("in time", NO, days / max_days, f"{days:,.0f} days at the fewest chip-hours")
+
+
+def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> list[Card]:
+    """The results of many chips on a job; chips that lack what the model needs are left out (see `left_out`)."""
+    found, _ = _all(job, None if chips is None else tuple(chips), max_days, _state())
+    return list(found)
+
+
+def left_out(
+    job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS
+) -> pd.DataFrame:
+    """Chips that the model cannot answer for, and the missing datum. Columns: chip, name, why."""
+    _, missing = _all(job, None if chips is None else tuple(chips), max_days, _state())
+    return pd.DataFrame(list(missing), columns=["chip", "name", "why"])
+
+
+def _state() -> tuple:
+    names = (
+        "chips",
+        "models",
+        "prices",
+        "calibration_training",
+        "reference_jobs",
+        "cost_assumptions",
+        "cost_scopes",
+    )
+    return tuple(tables.state(name) for name in names)
+
+
+@lru_cache(maxsize=32)
+def _all(
+    job: str, chips: tuple[str, ...] | None, max_days: float, state: tuple
+) -> tuple[tuple[Card, ...], tuple[tuple[str, str, str], ...]]:
+    known = chip_catalog.all_chips()
+    asked, found, missing = reference_jobs.job(job), [], []
+    for name in known if chips is None else chips:
+        chip = chip_catalog.chip(name)
+        try:
+            found.append(card(chip, asked, max_days))
+        except InputError as problem:
+            missing.append((chip.id, chip.name, str(problem).removeprefix(f"chip {chip.id}: ")))
+    return tuple(found), tuple(missing)
+
+
+def table(found: Sequence[Card]) -> pd.DataFrame:
+    """The results as one row per chip, cheapest first, then by days, those stopped last."""
+    rows = [_row(one) for one in found]
+    frame = pd.DataFrame(rows)
+    return frame.sort_values(["musd", "chip_days", "chip"], na_position="last", ignore_index=True)
+
+
+def _row(one: Card) -> Mapping[str, object]:
+    run, low_high = one.run, one.usd_range
+    ends = (np.nan, np.nan) if run is None else tuple(run.days * end for end in one.interval)
+    return {
+        "chip": one.chip.id,
+        "name": one.chip.name,
+        "vendor": one.chip.vendor,
+        "fewest": np.nan if one.fewest is None else one.fewest,
+        "chips": np.nan if run is None else run.chips,
+        "format": "" if run is None else run.precision,
+        "days": np.nan if run is None else run.days,
+        "days_low": ends[0],
+        "days_high": ends[1],
+        "chip_days": np.nan if run is None else run.chip_hours / 24,
+        "mfu": np.nan if run is None else run.answer["mfu"],
+        "mwh": np.nan if one.energy_mwh is None else one.energy_mwh,
+        "musd": np.nan if one.usd is None else one.usd / 1e6,
+        "musd_low": np.nan if low_high is None else low_high[0] / 1e6,
+        "musd_high": np.nan if low_high is None else low_high[1] / 1e6,
+        "price": "" if one.price is None else f"{one.price.basis}, {one.price.when}",
+        "limit": one.limit,
+        "knowledge": one.level,
+        "stops_at": one.stops_at,
+    } | {gate.name: gate.passed for gate in one.gates}

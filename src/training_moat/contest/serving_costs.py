@@ -1,0 +1,84 @@
+"""What serving a model costs on a chip at a stated speed: the cheapest number of chips and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.contest import chip_hours
+from training_moat.core.units import SECONDS_PER_HOUR
+from training_moat.predict import serving
+
+COUNTS = tuple(2**power for power in range(10))
+"""Numbers of chips tried."""
+
+BATCHES = (1, 4, 16, 64, 256)
+"""Sequences served at once that are tried."""
+
+COLUMNS = ["chip", "name", "vendor", "chips", "batch", "tokens_per_s_per_user", "usd_per_mtok", "usd_low", "usd_high",
+           "chip_hours_per_mtok", "knowledge"]  # fmt: skip
+
+
+def costs(
+    model: str,
+    chips: Sequence[str] | None = None,
+    speed: float = 20.0,
+    input_len: int = 1024,
+    output_len: int = 1024,
+    when: pd.Timestamp | None = None,
+) -> pd.DataFrame:
+    """The cheapest way to give every user at least `speed` tokens a second, one row per chip that can.
+
+    Columns: chip, name, vendor, chips, batch, tokens_per_s_per_user, usd_per_mtok with its 90% range (blank without a
+    price), chip_hours_per_mtok, knowledge. Million tokens are output tokens; the price is that of `when`, or of the launch.
+    """
+    known = chip_catalog.all_chips()
+    names = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
+    tried = [(name, count, batch) for name in names for count in COUNTS for batch in BATCHES]
+    common = {"model": model, "input_len": input_len, "output_len": output_len}
+    asked = [
+        common | {"chip": name, "chips": count, "batch": batch} for name, count, batch in tried
+    ]
+    rows = []
+    for (name, _, batch), told in zip(tried, serving.predict(asked), strict=True):
+        if told["ok"] and told["fits"] and 1 / told["tpot_s"] >= speed:
+            rows.append((name, batch, told))
+    best: dict[str, tuple] = {}
+    for name, batch, told in rows:
+        if (
+            name not in best
+            or told["tokens_per_s_per_chip"] > best[name][1]["tokens_per_s_per_chip"]
+        ):
+            best[name] = (batch, told)
+    found = [_row(name, *best[name], when) for name in names if name in best]
+    return pd.DataFrame(found, columns=COLUMNS).sort_values(
+        ["usd_per_mtok", "chip_hours_per_mtok", "chip"],
+        na_position="last",
+        kind="stable",
+        ignore_index=True,
+    )
+
+
+def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[str, object]:
+    chip = chip_catalog.chip(name)
+    hours = 1e6 / told["tokens_per_s_per_chip"] / SECONDS_PER_HOUR
+    price = chip_hours.hourly(chip, when)
+    slow, fast = (told[end] / told["tpot_s"] for end in ("tpot_s_p95", "tpot_s_p05"))
+    usd = np.nan if price is None else hours * price.usd
+    low, high = (np.nan, np.nan) if price is None else (price.low, price.high)
+    return {
+        "chip": name,
+        "name": chip.name,
+        "vendor": chip.vendor,
+        "chips": told["plan"]["chips"],
+        "batch": batch,
+        "tokens_per_s_per_user": 1 / told["tpot_s"],
+        "usd_per_mtok": usd,
+        "usd_low": usd * np.exp(-np.hypot(np.log(fast), np.log(low))),
+        "usd_high": usd * np.exp(np.hypot(np.log(slow), np.log(high))),
+        "chip_hours_per_mtok": hours,
+        "knowledge": told["calibration"],
+    }

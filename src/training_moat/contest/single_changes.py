@@ -1,0 +1,122 @@
+"""The smallest change of one quality that lets a chip reach a goal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from training_moat.contest import best_plan
+from training_moat.contest.chip_factors import training_formats, wide_format
+from training_moat.contest.reference_jobs import Job
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip, Link
+
+LARGEST = 256.0
+"""Changes tried: up to so many times the chip's own quality."""
+
+STEPS = 6
+"""Halvings of the range, as a logarithm: the factor is found within about ten per cent."""
+
+
+def _scaled_peaks(chip: Chip, factor: float) -> Chip:
+    return replace(chip, peak_flops={name: rate * factor for name, rate in chip.peak_flops.items()})
+
+
+def _scaled_home(chip: Chip, capacity: float = 1.0, rate: float = 1.0) -> Chip:
+    home = chip.main_memory
+    tiers = tuple(
+        replace(
+            tier,
+            capacity_bytes=tier.capacity_bytes * capacity,
+            bytes_per_s=None if tier.bytes_per_s is None else tier.bytes_per_s * rate,
+        )
+        if tier.name == home.name
+        else tier
+        for tier in chip.tiers
+    )
+    return replace(chip, tiers=tiers)
+
+
+def _faster(link: Link | None, factor: float) -> Link | None:
+    return None if link is None else replace(link, bytes_per_s=link.bytes_per_s * factor)
+
+
+def _scaled_links(chip: Chip, factor: float) -> Chip:
+    return replace(
+        chip, scaleup=_faster(chip.scaleup, factor), scaleout=_faster(chip.scaleout, factor)
+    )
+
+
+CHANGES: dict[str, Callable[[Chip, float], Chip]] = {
+    "faster multipliers": _scaled_peaks,
+    "more memory": lambda chip, factor: _scaled_home(chip, capacity=factor),
+    "faster memory": lambda chip, factor: _scaled_home(chip, rate=factor),
+    "faster links": _scaled_links,
+}
+"""What can be changed of a machine, each by a factor."""
+
+
+def with_fp8(chip: Chip) -> Chip | None:
+    """The chip with FP8 units at twice its 16-bit rate; None where it trains in FP8 already or has no 16-bit format."""
+    wide = wide_format(chip)
+    if wide is None or "fp8" in training_formats(chip):
+        return None
+    return replace(
+        chip, id=f"{chip.id}-fp8", peak_flops={**chip.peak_flops, "fp8": 2 * chip.peak_flops[wide]}
+    )
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quality and the factor by which it must grow to reach the goal; endless where no factor tried does."""
+
+    what: str
+    factor: float
+
+
+def chip_hours(chip: Chip, job: Job, max_days: float) -> float:
+    """Chip-hours of the job, endless where the chip cannot do it."""
+    try:
+        formats = training_formats(chip)
+        found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
+    except InputError:
+        return np.inf
+    return np.inf if found is None else found[0]
+
+
+def smallest(
+    chip: Chip, job: Job, most_hours: float, max_days: float = best_plan.MAX_DAYS
+) -> list[Change]:
+    """For every quality the smallest factor with which the job takes at most `most_hours` chip-hours, smallest first."""
+    found = [
+        Change(
+            what,
+            _least_factor(
+                lambda factor, change=change: change(chip, factor), job, most_hours, max_days
+            ),
+        )
+        for what, change in CHANGES.items()
+    ]
+    narrow = with_fp8(chip)
+    if narrow is not None:
+        reached = chip_hours(narrow, job, max_days) <= most_hours
+        found.append(Change("FP8 units at twice the rate", 1.0 if reached else np.inf))
+    return sorted(found, key=lambda change: (change.factor, change.what))
+
+
+def _least_factor(
+    changed: Callable[[float], Chip], job: Job, most_hours: float, max_days: float
+) -> float:
+    """Bisection on the logarithm of the factor; more of a quality never makes the best plan slower."""
+    if chip_hours(changed(LARGEST), job, max_days) > most_hours:
+        return np.inf
+    low, high = 0.0, float(np.log2(LARGEST))
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        if chip_hours(changed(2**middle), job, max_days) <= most_hours:
+            high = middle
+        else:
+            low = middle
+    return float(2**high)

@@ -1,0 +1,108 @@
+"""What software is worth, from measured pairs: another stack on the same chip, and the same stack later."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from training_moat.calibrate import measured_training
+from training_moat.contest.reference_jobs import day
+
+SAME = ["model_id", "chip_id", "seq_len", "format"]
+"""What two runs must share to be compared."""
+
+NEAR_CHIPS = 2.0
+"""Two runs are compared when one uses at most so many times the chips of the other."""
+
+LATER = pd.Timedelta(days=180)
+"""A stack has moved on when at least half a year lies between two runs."""
+
+
+def rates() -> pd.DataFrame:
+    """Measured runs as tokens per second and chip. Columns: those of `SAME`, chips, software, base, rate, day, source."""
+    frame = measured_training.usable().frame
+    frame = frame.dropna(subset=[*SAME, "software", "date"])
+    rate = frame["global_batch"] * frame["seq_len"] / frame["step_seconds"] / frame["chips"]
+    base = frame["software"].str.replace(r"-\d{4}$", "", regex=True)
+    kept = frame[[*SAME, "chips", "software", "source"]]
+    return kept.assign(base=base, rate=rate, day=frame["date"].map(day)).reset_index(drop=True)
+
+
+def _near(part: pd.DataFrame) -> pd.DataFrame:
+    """Every pair of rows of a group on about as many chips, the later one second."""
+    ordered = part.sort_values(["day", "base", "rate"], kind="stable").reset_index(drop=True)
+    first, second = np.triu_indices(len(ordered), 1)
+    left, right = (
+        ordered.iloc[first].reset_index(drop=True),
+        ordered.iloc[second].reset_index(drop=True),
+    )
+    ratio = np.maximum(left["chips"] / right["chips"], right["chips"] / left["chips"])
+    pairs = left.add_suffix("_1").join(right.add_suffix("_2"))
+    return pairs[ratio.to_numpy() <= NEAR_CHIPS]
+
+
+def _pairs() -> pd.DataFrame:
+    groups = [_near(part) for _, part in rates().groupby(SAME, sort=True) if len(part) > 1]
+    return pd.concat(groups, ignore_index=True)
+
+
+def other_stack() -> pd.DataFrame:
+    """Slower stack over faster one: one row per model, chip, length, format and pair of stacks.
+
+    Columns: model_id, chip_id, format, slower, faster, ratio (of the middle of the pairs), pairs, source.
+    """
+    found = _pairs()
+    found = found[found["base_1"] != found["base_2"]]
+    swap = found["base_1"] > found["base_2"]
+    a, b = (
+        np.where(swap, found["base_2"], found["base_1"]),
+        np.where(swap, found["base_1"], found["base_2"]),
+    )
+    ratio = np.where(swap, found["rate_2"] / found["rate_1"], found["rate_1"] / found["rate_2"])
+    frame = found.rename(columns={f"{name}_1": name for name in SAME})[SAME]
+    frame = frame.assign(a=a, b=b, ratio=ratio, source=found["source_1"] + ";" + found["source_2"])
+    rows = []
+    for key, part in frame.groupby([*SAME, "a", "b"], sort=True):
+        middle = float(part["ratio"].median())
+        slower, faster = (key[4], key[5]) if middle <= 1 else (key[5], key[4])
+        rows.append(
+            (
+                key[0],
+                key[1],
+                key[3],
+                slower,
+                faster,
+                min(middle, 1 / middle),
+                len(part),
+                part["source"].iloc[0],
+            )
+        )
+    columns = ["model_id", "chip_id", "format", "slower", "faster", "ratio", "pairs", "source"]
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        ["ratio", "model_id", "chip_id", "slower", "faster"], kind="stable", ignore_index=True
+    )
+
+
+def same_stack_later() -> pd.DataFrame:
+    """Speed of a later run over an earlier one of the same stack, chip, model and format.
+
+    Columns: model_id, chip_id, format, stack, gain (of the middle of the pairs), years, pairs, source.
+    """
+    found = _pairs()
+    found = found[(found["base_1"] == found["base_2"]) & (found["day_2"] - found["day_1"] >= LATER)]
+    frame = found.rename(columns={f"{name}_1": name for name in SAME})
+    years = (found["day_2"] - found["day_1"]).dt.days / 365.25
+    frame = frame.assign(stack=found["base_1"], gain=found["rate_2"] / found["rate_1"], years=years)
+    rows = [
+        (key[0], key[1], key[3], key[4], float(part["gain"].median()), float(part["years"].median()), len(part),
+         ";".join(dict.fromkeys([*part["source_1"], *part["source_2"]])))
+        for key, part in frame.groupby([*SAME, "stack"], sort=True)
+    ]  # fmt: skip
+    columns = ["model_id", "chip_id", "format", "stack", "gain", "years", "pairs", "source"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def middle_and_ends(values: pd.Series) -> tuple[float, float, float]:
+    """Median, fifth and ninety-fifth percentile: the range of cases."""
+    low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+    return float(middle), float(low), float(high)

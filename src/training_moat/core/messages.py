@@ -1,0 +1,197 @@
+"""What the chips of a training run send one another in one step: the one list from which both the bytes on the wire and
+the seconds they take are worked out.
+
+A message is one collective of one kind: the tensor it moves, over how many chips, how far apart they sit, and how often a
+step does it. All fields may be arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training_moat.core import collectives
+from training_moat.core.elementwise import Number, maximum, minimum, where
+from training_moat.core.fabrics import Fabric
+from training_moat.core.memory import expert_data_ranks, params_per_stage
+from training_moat.core.plan import Plan, stage_layers
+from training_moat.core.workload import Transformer, lora_params
+
+ACTIVATION_BYTES = 2.0
+"""Activations and their gradients travel in 16 bits."""
+WEIGHT_BYTES = 2.0
+"""Weights are gathered in 16 bits."""
+
+KINDS = ("tensor_parallel", "pipeline", "data_parallel", "expert_parallel")
+"""What is exchanged, named as the parts of a step's time."""
+
+_PLAIN = Fabric(bytes_per_s=1.0, step_latency_s=0.0)
+"""A link of one byte a second without latency: seconds over it are bytes."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One collective as one chip takes part in it.
+
+    `kind` is one of `KINDS`, `collective` one of all_reduce, all_gather, all_to_all, send_recv. `bytes` follows the
+    convention of `core.collectives`. The group has `ranks` members, neighbours `spacing` chips apart. `times` it runs
+    per step. `copies`: how many of an all-to-all's parts are the same data for different members.
+    """
+
+    kind: str
+    collective: str
+    bytes: Number
+    ranks: Number
+    spacing: Number
+    times: Number
+    copies: Number = 1
+
+
+def micro_tokens(plan: Plan) -> Number:
+    """Tokens of one micro-batch that pass through one chip's layers."""
+    return plan.micro_batch * plan.seq_len / plan.cp
+
+
+def passes(plan: Plan) -> Number:
+    """How often a layer's collectives run per micro-batch: forward, backward, and again where it is recomputed."""
+    return 2 + plan.recomputed_layers
+
+
+def messages(model: Transformer, plan: Plan) -> dict[str, Message]:
+    """Every message of a step by name. `times` counts those of the fullest pipeline stage's chips."""
+    layers = stage_layers(model, plan) * plan.micro_batches
+    return {
+        **_layer_messages(model, plan, layers * passes(plan)),
+        **_expert_messages(model, plan, layers * passes(plan)),
+        "stage": _stage_message(model, plan),
+        **_data_messages(model, plan),
+    }
+
+
+def _layer_messages(model: Transformer, plan: Plan, times: Number) -> dict[str, Message]:
+    """Sums of the activations after attention and after the feed-forward block (Shoeybi et al. 2019, section 3), and
+    the keys and values that context parallelism hands round (Liu et al. 2023). Layers of experts without a dense block
+    sum once: what cuts their experts is counted with the experts."""
+    m = micro_tokens(plan)
+    moe_share = model.moe_layers / model.layers
+    summed_twice = 1 - moe_share * where(model.shared_experts > 0, 0.0, 1.0)
+    kv_width = where(
+        model.kv_lora_rank > 0, model.heads * model.query_key_dim, model.kv_heads * model.head_dim
+    )
+    ring = 2 * ACTIVATION_BYTES * m * plan.cp * kv_width / plan.tp
+    hidden = ACTIVATION_BYTES * m * model.hidden
+    return {
+        "tensor": Message(
+            "tensor_parallel", "all_reduce", hidden, plan.tp, 1, times * (1 + summed_twice)
+        ),
+        "context": Message("tensor_parallel", "all_gather", ring, plan.cp, plan.tp, times),
+    }
+
+
+def _expert_messages(model: Transformer, plan: Plan, times: Number) -> dict[str, Message]:
+    """Tokens to their experts and back (Lepikhin et al. 2020); where experts are cut, their routed tokens are gathered
+    over the chips that share them and the results summed (Megatron-Core's expert tensor parallelism)."""
+    moe = model.moe_layers / model.layers
+    groups, cut = maximum(plan.ep, 1), plan.expert_tensor
+    # Ranks of a tensor-parallel group each send their share of the tokens.
+    routed = (
+        ACTIVATION_BYTES * micro_tokens(plan) * model.experts_per_token * model.hidden / plan.tp
+    )
+    return {
+        "exchange": Message(
+            "expert_parallel",
+            "all_to_all",
+            routed,
+            groups,
+            cut,
+            times * moe * 2,
+            model.experts_per_token,
+        ),
+        "cut_experts": Message("expert_parallel", "all_reduce", routed * cut, cut, 1, times * moe),
+    }
+
+
+def _stage_message(model: Transformer, plan: Plan) -> Message:
+    """One micro-batch to the next pipeline stage and its gradient back (the tensor-parallel ranks each send their
+    share: Narayanan et al. 2021, section 4.1), once for every virtual stage."""
+    size = ACTIVATION_BYTES * micro_tokens(plan) * model.hidden / plan.tp
+    times = where(plan.pp > 1, 2 * plan.virtual_stages * plan.micro_batches, 0)
+    return Message(
+        "pipeline", "send_recv", size, where(plan.pp > 1, 2, 1), plan.tp * plan.cp, times
+    )
+
+
+def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
+    """Gradients and weights among the replicas (Rajbhandari et al. 2020, section 7).
+
+    Up to ZeRO-2 the gradients are reduced once a step and, where the optimizer is sharded, the weights gathered: as much
+    as an all-reduce of the mean of the two widths. Under ZeRO-3 the weights are gathered twice and the gradients
+    scattered once for every micro-batch. Adapters alone are reduced where only they are trained.
+    """
+    dense, expert = params_per_stage(model, plan)
+    adapters = lora_params(model, plan.lora_rank) / (plan.pp * plan.tp)
+    trained = where(plan.lora_rank > 0, adapters, dense)
+    trained_expert = where(plan.lora_rank > 0, 0.0, expert)
+    back = where(plan.zero_stage >= 1, WEIGHT_BYTES, plan.gradient_bytes)
+    width = (plan.gradient_bytes + back) / 2
+    fully = plan.zero_stage >= 3
+    once, each = where(fully, 0.0, 1.0), where(fully, plan.micro_batches, 0.0)
+    found: dict[str, Message] = {}
+    groups = (
+        ("dense", dense, trained, plan.dp * plan.cp, plan.tp),
+        (
+            "expert",
+            expert,
+            trained_expert,
+            expert_data_ranks(plan),
+            maximum(plan.ep, 1) * plan.expert_tensor,
+        ),
+    )
+    for name, weights, moving, ranks, spacing in groups:
+        kind = "data_parallel"
+        found[f"{name}_gradients"] = Message(
+            kind, "all_reduce", width * moving, ranks, spacing, once
+        )
+        found[f"{name}_weights"] = Message(
+            kind, "all_gather", WEIGHT_BYTES * weights, ranks, spacing, 2 * each
+        )
+        found[f"{name}_scatter"] = Message(
+            kind, "all_gather", plan.gradient_bytes * moving, ranks, spacing, each
+        )
+    return found
+
+
+def neighbours(message: Message, scaleup: Fabric) -> Number:
+    """Members of the message's group inside one scale-up domain."""
+    return minimum(message.ranks, maximum(scaleup.domain_chips / message.spacing, 1))
+
+
+def seconds(message: Message, scaleup: Fabric, scaleout: Fabric) -> Number:
+    """Seconds that one run of the message takes."""
+    local = neighbours(message, scaleup)
+    if message.collective == "send_recv":
+        near = collectives.send_recv(message.bytes, scaleup)
+        far = collectives.send_recv(message.bytes, scaleout)
+        return where(message.ranks > 1, where(local > 1, near, far), 0.0)
+    levels = (message.ranks, local, scaleup, scaleout)
+    if message.collective == "all_reduce":
+        return collectives.hierarchical_all_reduce(message.bytes, *levels)
+    if message.collective == "all_gather":
+        return collectives.hierarchical_all_gather(message.bytes, *levels)
+    return collectives.hierarchical_all_to_all(message.bytes, *levels, message.copies)
+
+
+def sent_bytes(message: Message, scaleup: Fabric) -> tuple[Number, Number]:
+    """Bytes that one chip sends in one run of the message: (inside its scale-up domain, beyond it)."""
+    size, ranks = message.bytes, message.ranks
+    local = neighbours(message, scaleup)
+    domains = ranks / local
+    if message.collective == "send_recv":
+        sent = where(ranks > 1, size, 0.0)
+        return where(local > 1, sent, 0.0), where(local > 1, 0.0, sent)
+    if message.collective == "all_to_all":
+        inside = collectives.all_to_all(size * local / ranks, local, _PLAIN)
+        copies = maximum(message.copies, 1)
+        beyond = size / copies * collectives.distinct_others(domains, copies)
+        return inside, where(domains > 1, beyond, 0.0)
+    whole = collectives.all_reduce if message.collective == "all_reduce" else collectives.all_gather
+    return whole(size, local, _PLAIN), whole(size / local, domains, _PLAIN)

@@ -1,0 +1,95 @@
+"""How much of a chip's peak its own large matmuls reach, as measured (table matmul_maxima): a ceiling for every constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import median
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.core.machine import Chip
+from training_moat.core.units import TERA
+
+TABLE = "matmul_maxima"
+USUAL = 0.75
+"""Share of peak where no chip's matmuls in a format's width were measured."""
+WIDTH_OF_FORMAT = {
+    "fp32": "16",
+    "tf32": "16",
+    "fp16": "16",
+    "bf16": "16",
+    "fp6": "8",
+    "fp8": "8",
+    "int8": "8",
+    "mxfp8": "8",
+    "fp4": "4",
+    "nvfp4": "4",
+    "mxfp4": "4",
+}
+"""Formats whose matmuls reach about the same share of their peaks."""
+
+
+@dataclass(frozen=True)
+class Attainable:
+    """Share of the data sheet's peak that a large matmul reaches, and whose measurements say so: the `chip`'s own, its
+    `family`'s (their median), or those of `all` chips; the asker's `own` machine's, beside which `usual` keeps what the
+    others' say."""
+
+    share: float
+    basis: str
+    usual: float = 1.0
+
+
+def attainable(chip: Chip, precision: str) -> Attainable:
+    """What a large matmul in a format reaches on a chip, as a share of the peak (at most one)."""
+    width = WIDTH_OF_FORMAT[precision]
+    shares = _shares((tables.state(TABLE), tables.state("chips")))
+    if (chip.id, width) in shares:
+        return Attainable(shares[chip.id, width], "chip")
+    families = _families((tables.state(TABLE), tables.state("chips")))
+    for key in ((chip.family, width), (chip.family, "16")):
+        if chip.family and key in families:
+            return Attainable(families[key], "family")
+    everywhere = [share for (_, own), share in shares.items() if own == width]
+    return Attainable(median(everywhere) if everywhere else USUAL, "all")
+
+
+def measured_families() -> set[str]:
+    """Families with at least one measured matmul."""
+    return {
+        family for family, _ in _families((tables.state(TABLE), tables.state("chips"))) if family
+    }
+
+
+@lru_cache(maxsize=4)
+def _shares(state: tuple) -> dict[tuple[str, str], float]:
+    """The best measured share of peak by chip and width; cards that boost above their nominal clock count as one."""
+    frame = tables.load(TABLE)
+    lower_end = frame["notes"].fillna("").str.contains("lower end")
+    frame = frame[frame["confirmed"].isin(("yes", "partly")) & ~lower_end]
+    known = chip_catalog.all_chips()
+    found: dict[tuple[str, str], float] = {}
+    for row in frame.to_dict("records"):
+        chip = known.get(row["chip_id"])
+        name = row["format"]
+        if chip is None or name not in WIDTH_OF_FORMAT:
+            continue
+        peak = chip.peak_flops.get(name) or chip.peak_flops.get(
+            {"fp16": "bf16", "bf16": "fp16"}.get(name, "")
+        )
+        # TF32 and INT8 stand for no training format's peak of another name.
+        if not peak or name in ("tf32", "int8"):
+            continue
+        key = chip.id, WIDTH_OF_FORMAT[name]
+        found[key] = max(found.get(key, 0.0), min(row["tflops_per_chip"] * TERA / peak, 1.0))
+    return found
+
+
+@lru_cache(maxsize=4)
+def _families(state: tuple) -> dict[tuple[str, str], float]:
+    known = chip_catalog.all_chips()
+    lists: dict[tuple[str, str], list[float]] = {}
+    for (chip, width), share in _shares(state).items():
+        lists.setdefault((known[chip].family, width), []).append(share)
+    return {key: median(values) for key, values in lists.items()}

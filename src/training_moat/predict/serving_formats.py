@@ -1,0 +1,115 @@
+"""What a served checkpoint's format means: bytes of its parts, the units that multiply it, casts on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from training_moat.catalog import tables
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+from training_moat.core.serving_step import Job
+from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.core.workload import Transformer
+from training_moat.predict import requests
+
+NARROW = ("nvfp4", "mxfp4", "fp4")
+"""Four-bit floating-point formats. Their checkpoints keep a mixture-of-experts model's attention in 16 bit (model
+cards of gpt-oss-120b, 2025, and of NVIDIA's DeepSeek-R1-NVFP4, 2025)."""
+
+WEIGHTS_ALONE = ("int4",)
+"""Formats of the stored weights alone, which are multiplied in 16 bits (GPTQ: Frantar et al. 2022; AWQ: Lin et al.
+2023)."""
+
+CAST = ("fp8", "mxfp8", "int8", "nvfp4", "fp4")
+"""Formats to which inputs are cast before every product."""
+
+
+PRECISIONS = (*requests.PRECISIONS, *WEIGHTS_ALONE)
+"""Formats of served weights that a case may name."""
+
+WIDEST_FIRST = ("bf16", "fp16", "fp32", "fp8", "int8", "mxfp4")
+"""Formats taken where a case names none: sixteen bits, or the widest the chip multiplies."""
+
+
+def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
+    """(format of the weights, notes): the one asked for, else sixteen bits or the widest the chip has; a note where
+    other units stand in. InputError where no units could."""
+    wanted = requests.choice(case, "precision", PRECISIONS)
+    if wanted is None:
+        for name in WIDEST_FIRST:
+            if chip.peak_flops.get(name) or chip.peak_flops.get(name.removeprefix("mx")):
+                narrow = [f"{chip.id} publishes no 16-bit peak; {name} weights are taken"]
+                return name, narrow if BYTES_PER_VALUE[name] < 2 else []
+        return chip.compute_format("bf16"), []
+    used = multiplied_in(chip, wanted)
+    if wanted in WEIGHTS_ALONE:
+        return wanted, [f"{wanted} weights are multiplied in {used}, as GPTQ and AWQ engines do"]
+    return wanted, [f"{chip.id} has no published {wanted} peak; {used} units stand in"] * (
+        used != wanted
+    )
+
+
+def attention_format(model: Transformer, precision: str) -> str:
+    """Format of the attention weights when the feed-forward weights are in `precision`."""
+    partly = _partly(tables.state("checkpoints")).get((model.name, precision))
+    if partly:
+        return partly[0]
+    return "bf16" if precision in NARROW and model.experts > 0 else precision
+
+
+def wide_ffn_layers(model: Transformer, precision: str) -> float:
+    """Layers whose feed-forward weights the checkpoint keeps in the attention's format."""
+    partly = _partly(tables.state("checkpoints")).get((model.name, precision))
+    return partly[1] if partly else 0.0
+
+
+@lru_cache(maxsize=4)
+def _partly(state: tuple) -> dict[tuple[str, str], tuple[str, float]]:
+    """Partly quantised checkpoints by model (id and name) and format."""
+    rows = tables.load("checkpoints")
+    names = tables.load("models").set_index("id")["name"]
+    found = {}
+    for row in rows.itertuples():
+        for name in (row.model_id, names.get(row.model_id)):
+            found[name, row.precision] = (row.attention_precision, float(row.wide_ffn_layers))
+    return found
+
+
+def multiplied_in(chip: Chip, precision: str) -> str:
+    """Units of the chip that multiply weights stored in `precision`. InputError where none could."""
+    if precision in WEIGHTS_ALONE:
+        return attention_units(chip, "bf16", precision)
+    return chip.compute_format(precision)
+
+
+def attention_units(chip: Chip, wanted: str, otherwise: str) -> str:
+    """Units that multiply attention's weights: those for `wanted`, or for `otherwise` on a chip without them."""
+    try:
+        return chip.compute_format(wanted)
+    except InputError:
+        return chip.compute_format(otherwise)
+
+
+def job(
+    model: Transformer,
+    precision: str,
+    kv_precision: str,
+    batch: float,
+    input_len: float,
+    output_len: float,
+    prefill_chunk: float,
+) -> Job:
+    """The model's question for one load, with the checkpoint's bytes."""
+    return Job(
+        batch=float(batch),
+        input_len=float(input_len),
+        output_len=float(output_len),
+        ffn_weight_bytes=BYTES_PER_VALUE[precision],
+        attention_weight_bytes=BYTES_PER_VALUE[attention_format(model, precision)],
+        kv_bytes=BYTES_PER_VALUE[kv_precision],
+        prefill_chunk=float(prefill_chunk),
+        wide_ffn_layers=wide_ffn_layers(model, precision),
+        casts=float(precision in CAST),
+    )

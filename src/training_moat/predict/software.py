@@ -1,0 +1,110 @@
+"""Training software: what each stack fuses, shards, overlaps and keeps (table software_stacks), found by any of its names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from training_moat.catalog import tables
+from training_moat.core.machine import Chip
+
+TABLE = "software_stacks"
+REFERENCE_STACK = "megatron-core"
+"""The stack whose factors are one: the best measured."""
+REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
+"""Stacks that share its factors: Megatron-Core of 2023 differed in its attention kernels, that of the containers of June
+2026 and later in its expert layers (fused grouped products, whole layers captured as graphs)."""
+UNFUSED = {"megatron-core": "megatron-2021"}
+"""Stacks that were another program before fused attention."""
+UNFUSED_STACKS = ("megatron-2021", "deepspeed")
+"""Stacks of before fused attention. Their runs had no sequence parallelism and recomputed whole layers (Narayanan et al.
+2021, section 3.5; both came with Korthikanti et al. 2022)."""
+STACK_OF_VENDOR = {
+    "huawei": "mindspeed",
+    "amazon": "neuron",
+    "aws": "neuron",
+    "cerebras": "csoft",
+    "sambanova": "sambaflow",
+    "graphcore": "poptorch",
+}
+"""Vendors whose chips run a stack of their own."""
+
+
+@dataclass(frozen=True)
+class Software:
+    """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1.
+
+    `selective_share` is None where selective recomputation is that of the attention core.
+    """
+
+    name: str
+    stack: str
+    fully_sharded: float
+    whole_step: float
+    hides_tensor: float
+    hides_data: float
+    ported_attention: float
+    gradient_bytes: float
+    gradient_bytes_sharded: float
+    gradient_wire_bytes: float
+    selective_share: float | None
+    master_weights: bool
+    states_in_backward: bool
+    activation_factor: float
+    spare_layers: float
+
+
+def all_software() -> dict[str, Software]:
+    """Every name of the table and its stack."""
+    return _all(tables.state(TABLE))
+
+
+@lru_cache(maxsize=2)
+def _all(state: tuple) -> dict[str, Software]:
+    numbers = {
+        "gradient_bytes_sharded": None,
+        "selective_share": None,
+        "master_weights": 1,
+        "states_in_backward": 0,
+        "activation_factor": 1.0,
+        "spare_layers": 0.0,
+    }
+    found = {}
+    for row in tables.load(TABLE).to_dict("records"):
+        values = {name: row[name] for name in Software.__dataclass_fields__}
+        for name, default in numbers.items():
+            values[name] = default if values[name] != values[name] else values[name]
+        if values["gradient_bytes_sharded"] is None:
+            values["gradient_bytes_sharded"] = values["gradient_bytes"]
+        values["master_weights"] = bool(values["master_weights"])
+        values["states_in_backward"] = bool(values["states_in_backward"])
+        found[row["name"]] = Software(**values)
+    return found
+
+
+def find(name: str | None, flash_attention: bool = True) -> Software:
+    """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off."""
+    known = all_software()
+    found = known[(name or REFERENCE_STACK).lower()]
+    return found if flash_attention else known[UNFUSED.get(found.stack, found.name)]
+
+
+def default_name(chip: Chip) -> str:
+    """The stack that a chip's published runs use, where the caller names none."""
+    if chip.family.startswith("google"):
+        return "maxtext"
+    if chip.vendor.upper().startswith(("NVIDIA", "AMD")):
+        return REFERENCE_STACK
+    return STACK_OF_VENDOR.get(chip.vendor.split()[0].lower(), "other") if chip.vendor else "other"
+
+
+def gradient_bytes(software: Software, precision: str, zero_stage: float) -> float:
+    """Bytes of gradient held per weight: 16 bits in FP16 runs, else as the stack keeps them."""
+    if precision == "fp16":
+        return 2.0
+    return software.gradient_bytes_sharded if zero_stage >= 2 else software.gradient_bytes
+
+
+def wire_bytes(software: Software, precision: str) -> float:
+    """Bytes in which a gradient travels."""
+    return 2.0 if precision == "fp16" else software.gradient_wire_bytes

@@ -1,0 +1,236 @@
+"""`moat compare`: two settings of the whole book beside each other, and what moved."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training_moat.core.errors import InputError, nearest
+from training_moat.press import building, notebooks, sweep_points
+from training_moat.press.folders import ROOT
+from training_moat.press.scenarios import frozen, request
+from training_moat.press.workspace import workspace
+
+DEFAULT = "default"
+_TITLE = re.compile(r'<p class="moat-title">(.*?)</p>', re.S)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of an executed chapter: its title, and its picture as base64."""
+
+    title: str
+    png: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a chapter says: its answer, the numbers that its sentences record, its figures."""
+
+    answer: str
+    numbers: dict[str, Any]
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that two settings tell differently. ratio: second over first, where both are numbers."""
+
+    chapter: str
+    what: str
+    first: Any
+    second: Any
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two settings by name, what they changed in the book, and how much they have in common."""
+
+    names: tuple[str, str]
+    changes: tuple[Change, ...]
+    same: int
+    figures: dict[str, list[tuple[Figure | None, Figure | None]]] = field(default_factory=dict)
+
+
+def scenario_path(name: str) -> Path | None:
+    """The scenario file of a name: a path, a file of scenarios/, or "default" for none at all."""
+    if name == DEFAULT:
+        return None
+    if Path(name).suffix in (".yaml", ".yml"):
+        if not Path(name).is_file():
+            raise InputError(f"compare: there is no scenario file '{name}'")
+        return Path(name)
+    known = {path.stem: path for path in sorted((ROOT / "scenarios").glob("*.y*ml"))}
+    if name not in known:
+        guess = nearest(name, [*known, DEFAULT])
+        said = f"did you mean '{guess}'?" if guess else f"expected {DEFAULT} or a YAML file."
+        raise InputError(f"compare: unknown scenario '{name}'; {said}")
+    return known[name]
+
+
+def told(notebook: notebooks.NotebookNode) -> Told:
+    """What an executed chapter says."""
+    found = sweep_points.records(notebook)
+    answer = str(found.pop("answer", ""))
+    figures = []
+    for cell in notebook.cells:
+        png = ""
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            png = data.get("image/png", png)
+            title = _TITLE.search("".join(data.get("text/html", "")))
+            if title and png:
+                words = re.sub("<[^>]+>", "", html.unescape(title[1])).strip()
+                figures.append(Figure(words, png))
+    return Told(answer, found, tuple(figures))
+
+
+def compare(first: str, second: str, chapters: Sequence[str] = ()) -> Comparison:
+    """Run the book under two settings (what is cached is not run again) and compare what it says.
+
+    Raises InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
+    """
+    paths = [scenario_path(name) for name in (first, second)]
+    names = list(chapters) or notebooks.chapter_names()
+    for name in names:
+        notebooks.chapter_file(name)
+    wanted = [request(names, (), str(path) if path else None) for path in paths]
+    sides: list[dict[str, Told]] = []
+    with workspace() as work:
+        for number, asked in enumerate(wanted):
+            folder = work / str(number)
+            folder.mkdir()
+            copies = building.executed(frozen(asked, folder), folder)
+            sides.append({name: told(notebooks.read(copies[name])) for name in names})
+    return _compared((first, second), *sides)
+
+
+def _compared(
+    names: tuple[str, str], first: dict[str, Told], second: dict[str, Told]
+) -> Comparison:
+    changes, same, figures = [], 0, {}
+    for chapter, one in first.items():
+        other = second[chapter]
+        pairs = [("answer", one.answer, other.answer)]
+        keys = dict.fromkeys([*one.numbers, *other.numbers])
+        pairs += [(key, one.numbers.get(key), other.numbers.get(key)) for key in keys]
+        for what, old, new in pairs:
+            if old == new:
+                same += 1
+            else:
+                changes.append(Change(chapter, what, old, new, _ratio(old, new)))
+        moved = _figures(one.figures, other.figures)
+        if moved:
+            figures[chapter] = moved
+    return Comparison(names, tuple(changes), same, figures)
+
+
+def _figures(
+    first: Sequence[Figure], second: Sequence[Figure]
+) -> list[tuple[Figure | None, Figure | None]]:
+    """Figures that differ, by their place in the chapter."""
+    longest = max(len(first), len(second))
+    pairs = [
+        (first[i] if i < len(first) else None, second[i] if i < len(second) else None)
+        for i in range(longest)
+    ]
+    return [(one, other) for one, other in pairs if one != other]
+
+
+def _ratio(old: Any, new: Any) -> float | None:
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (old, new))
+    return new / old if numbers and old else None
+
+
+def lines(found: Comparison) -> list[str]:
+    """The comparison for a terminal: what changed, chapter by chapter."""
+    first, second = found.names
+    if not found.changes and not found.figures:
+        return [f"{first} and {second} tell the same in every chapter"]
+    shown = []
+    for chapter in dict.fromkeys([*(c.chapter for c in found.changes), *found.figures]):
+        shown.append(chapter)
+        for change in (c for c in found.changes if c.chapter == chapter):
+            times = f"  (x {change.ratio:.3g})" if change.ratio is not None else ""
+            shown.append(f"  {change.what}{times}")
+            shown.append(f"    {first}: {_said(change.first)}")
+            shown.append(f"    {second}: {_said(change.second)}")
+        for one, other in found.figures.get(chapter, ()):
+            shown.append(f"  figure: {one.title if one else 'none'}")
+            shown.append(f"      now: {other.title if other else 'none'}")
+    shown.append(f"{len(found.changes)} statements changed, {found.same} are the same")
+    return shown
+
+
+def _said(value: Any) -> str:
+    return (
+        "nothing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    )
+
+
+def record(found: Comparison) -> dict[str, Any]:
+    """The comparison as JSON."""
+    return {
+        "first": found.names[0],
+        "second": found.names[1],
+        "same": found.same,
+        "changes": [vars(change) for change in found.changes],
+        "figures": [
+            {
+                "chapter": chapter,
+                "first": one.title if one else None,
+                "second": other.title if other else None,
+            }
+            for chapter, pairs in found.figures.items()
+            for one, other in pairs
+        ],
+    }
+
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }
+.pair > div { border: 1px solid #8884; padding: 0 .8rem .8rem; overflow-wrap: anywhere; }
+img { max-width: 100%; background: #fff; } h3 small, .name { color: #767b85; }
+"""
+
+
+def page(found: Comparison) -> str:
+    """The comparison as one page that needs no other file: statements and figures side by side."""
+    first, second = (html.escape(name) for name in found.names)
+    parts = [
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{first} and {second}</title>',
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>',
+        f"<h1>{first} and {second}</h1><p>{len(found.changes)} statements differ, {found.same} are the same.</p>",
+    ]
+    for chapter in dict.fromkeys([*(c.chapter for c in found.changes), *found.figures]):
+        parts.append(f"<h2>{html.escape(chapter)}</h2>")
+        for change in (c for c in found.changes if c.chapter == chapter):
+            times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
+            parts.append(f"<h3>{html.escape(change.what.replace('_', ' '))}{times}</h3>")
+            sides = [html.escape(_said(value)) for value in (change.first, change.second)]
+            parts.append(_pair(found.names, *sides))
+        for one, other in found.figures.get(chapter, ()):
+            parts.append(_pair(found.names, _drawn(one), _drawn(other)))
+    return "\n".join([*parts, "</body></html>\n"])
+
+
+def _pair(names: tuple[str, str], first: str, second: str) -> str:
+    cells = zip(names, (first, second), strict=True)
+    inner = "".join(
+        f'<div><p class="name">{html.escape(name)}</p>{body}</div>' for name, body in cells
+    )
+    return f'<div class="pair">{inner}</div>'
+
+
+def _drawn(figure: Figure | None) -> str:
+    if figure is None:
+        return "<p>no such figure</p>"
+    words = html.escape(figure.title, quote=True)
+    return f'<p>{words}</p><img alt="{words}" src="data:image/png;base64,{figure.png.strip()}">'

@@ -1,0 +1,120 @@
+"""Finishing a built site: what the theme brings and nobody needs goes, what readers and machines expect comes."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+ADDRESS = "MOAT_SITE_URL"
+"""Environment variable with the address at which the site will be published, where that is known."""
+
+# The theme's icons come with its style sheet; the script would draw the same ones again (1.5 MB a page).
+_ICONS = re.compile(r"\s*<(?:script|link)\b[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
+_FOLDED = re.compile(
+    r'(?P<cell><div class="cell [^"]*">\s*)?(?P<open><details class="admonition hide[^"]*">)\s*'
+    r'<summary aria-label="[^"]*">\s*<p class="collapsed admonition-title">(?P<closed>.*?)</p>\s*'
+    r'<p class="expanded admonition-title">(?P<opened>.*?)</p>\s*</summary>',
+    re.S,
+)
+_TOP = re.compile(r'<button\b[^>]*id="pst-back-to-top">.*?</button>', re.S)
+_TWIN = re.compile(r'<img\b(?=[^>]*class="[^"]*moat-print)(?![^>]*loading=)')
+_UNUSED = ("scripts/fontawesome.js", "scripts/fontawesome.js.LICENSE.txt", "locales")
+_DESCRIPTION = 200
+
+
+def address() -> str:
+    """Where the site will be published, with a slash at its end; empty where nobody has said."""
+    given = os.environ.get(ADDRESS, "").strip()
+    return given.rstrip("/") + "/" if given else ""
+
+
+def page(text: str) -> str:
+    """One page: without the icon script, with summaries that say what they fold, twins loaded when needed."""
+    text = _ICONS.sub("", text)
+    text = _FOLDED.sub(_summary, text)
+    text = _TWIN.sub('<img loading="lazy"', text)
+    return _TOP.sub(lambda found: f'<nav aria-label="Back to top">{found[0]}</nav>', text)
+
+
+def _summary(found: re.Match[str]) -> str:
+    cell = found["cell"] or ""
+    what = "parameters of this chapter" if "tag_parameters" in cell else None
+    closed, opened = (f"▸ {what}", f"▾ {what}") if what else (found["closed"], found["opened"])
+    return (
+        f'{cell}{found["open"]}\n<summary><span class="collapsed admonition-title">{closed}</span>'
+        f'<span class="expanded admonition-title">{opened}</span></summary>'
+    )
+
+
+def first_words(body: str) -> str:
+    """The first paragraph of a page as plain text, for those who show a link to it."""
+    for paragraph in re.findall(r"<p\b[^>]*>(.*?)</p>", body, re.S):
+        words = " ".join(html.unescape(re.sub(r"<[^>]*>", "", paragraph)).split())
+        if len(words) > 40:
+            if len(words) <= _DESCRIPTION:
+                return words
+            return words[:_DESCRIPTION].rsplit(" ", 1)[0] + " …"
+    return ""
+
+
+def head(title: str, body: str, name: str, site: str) -> str:
+    """Tags that tell others what a page is: description, Open Graph, its canonical address where known."""
+    words = html.escape(first_words(body), quote=True)
+    shown = html.escape(html.unescape(re.sub(r"<[^>]*>", "", title)), quote=True)
+    tags = [
+        f'<meta name="description" content="{words}" />' if words else "",
+        f'<meta property="og:title" content="{shown}" />',
+        f'<meta property="og:description" content="{words}" />' if words else "",
+        '<meta property="og:type" content="article" />',
+        f'<meta property="og:site_name" content="{html.escape(site, quote=True)}" />',
+    ]
+    if address():
+        where = html.escape(f"{address()}{name}.html", quote=True)
+        tags.append(f'<meta property="og:url" content="{where}" />')
+        tags.append(f'<link rel="canonical" href="{where}" />')
+    return "\n".join(filter(None, tags)) + "\n"
+
+
+def finish(site: Path, pages: Iterable[str], title: str, first: str) -> None:
+    """Finish the files of a site whose pages are `pages`, in reading order; `first` is the one to begin with."""
+    for path in site.rglob("*.html"):
+        before = path.read_text(encoding="utf-8")
+        after = page(before)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+    for path in (*site.rglob("*.map"), *(site / "_static").rglob("*.ttf")):
+        path.unlink()
+    for name in _UNUSED:
+        unused = site / "_static" / name
+        shutil.rmtree(unused) if unused.is_dir() else unused.unlink(missing_ok=True)
+    for name, text in _extras(list(pages), title, first).items():
+        (site / name).write_text(text, encoding="utf-8")
+
+
+def _extras(pages: list[str], title: str, first: str) -> dict[str, str]:
+    """Files that machines look for: the entrance, the page for wrong addresses, the list of pages."""
+    name, start = html.escape(title), html.escape(f"{address()}{first}.html", quote=True)
+    root = html.escape(address() or "./", quote=True)
+    page_ = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    files = {
+        "index.html": f'{page_}<title>{name}</title>\n<meta http-equiv="Refresh" content="0; url={first}.html">'
+        f'</head>\n<body><p><a href="{first}.html">{name}</a></p></body></html>\n',
+        "404.html": f'{page_}<title>No such page: {name}</title>\n<meta name="viewport" content="width=device-width">'
+        f'</head>\n<body><h1>There is no such page</h1>\n<p><a href="{start}">{name} begins here.</a> '
+        f'<a href="{root}search.html">Search it.</a></p></body></html>\n',
+        "robots.txt": "User-agent: *\nAllow: /\n",
+    }
+    if address():
+        places = "\n".join(
+            f"<url><loc>{html.escape(address() + each)}.html</loc></url>" for each in pages
+        )
+        files["sitemap.xml"] = (
+            '<?xml version="1.0" encoding="utf-8"?>\n'
+            f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{places}\n</urlset>\n'
+        )
+        files["robots.txt"] += f"Sitemap: {address()}sitemap.xml\n"
+    return files

@@ -1,0 +1,243 @@
+"""A papermill engine without kernel starts: each notebook runs in a fork of this process.
+
+A kernel costs a process start, the imports and the reading of the tables before the first cell runs.
+Here the parent pays them once (`preload`); each notebook gets a forked child, which executes the cells
+in an IPython shell and hands their outputs back. What a notebook changes ends with its child, so that
+runs cannot see one another. The outputs are those of a kernel, cell by cell; a test compares them.
+
+The engine is registered as `moat-fork` (entry point `papermill.engine`), so that plain papermill can
+use it: `papermill --engine moat-fork chapters/memory.ipynb out.ipynb`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from papermill.engines import Engine, papermill_engines
+
+NAME = "moat-fork"
+PRELOADED = (
+    "training_moat.figures",
+    "training_moat.claims",
+    "training_moat.calibrate.training_errors",
+    "training_moat.calibrate.serving_errors",
+    "training_moat.predict.answers",
+    "IPython.core.interactiveshell",
+)
+"""What nearly every chapter imports. Nothing here starts a thread: a fork would lose it."""
+
+
+def possible() -> bool:
+    """Whether this system can fork (Linux and other Unixes; macOS's libraries do not survive it)."""
+    return hasattr(os, "fork") and sys.platform != "darwin"
+
+
+def preload(modules: Sequence[str] = PRELOADED) -> None:
+    """Import what the notebooks will import, once, before the first fork."""
+    for name in modules:
+        importlib.import_module(name)
+
+
+class _Recorder:
+    """The outputs of the cell that runs, in the order in which they appear."""
+
+    def __init__(self) -> None:
+        self.outputs: list[NotebookNode] = []
+        self.failed: tuple[str, str] | None = None
+
+    def stream(self, name: str, text: str) -> None:
+        last = self.outputs[-1] if self.outputs else None
+        if last is not None and last.output_type == "stream" and last.name == name:
+            last.text += text
+        elif text:
+            self.outputs.append(new_output("stream", name=name, text=text))
+
+    def error(self, kind: type, value: BaseException, lines: list[str]) -> None:
+        self.failed = (kind.__name__, str(value))
+        self.outputs.append(
+            new_output("error", ename=kind.__name__, evalue=str(value), traceback=lines)
+        )
+
+
+class _Stream:
+    """Standard output or error of a cell."""
+
+    encoding = "utf-8"
+
+    def __init__(self, recorder: _Recorder, name: str) -> None:
+        self.recorder, self.name = recorder, name
+
+    def write(self, text: str) -> int:
+        self.recorder.stream(self.name, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        return False
+
+
+def _shell(recorder: _Recorder) -> Any:
+    """An IPython shell whose results, displays and errors go to the recorder as a kernel would send them."""
+    from IPython.core.displayhook import DisplayHook
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    class Publisher(DisplayPublisher):
+        def publish(self, data: dict, metadata: dict | None = None, **_: Any) -> None:
+            recorder.outputs.append(
+                new_output("display_data", data=_plain(data), metadata=metadata or {})
+            )
+
+    class Hook(DisplayHook):
+        def write_output_prompt(self) -> None:
+            """A notebook shows no prompt."""
+
+        def write_format_data(self, format_dict: dict, md_dict: dict | None = None) -> None:
+            recorder.outputs.append(
+                new_output(
+                    "execute_result",
+                    data=_plain(format_dict),
+                    metadata=md_dict or {},
+                    execution_count=self.prompt_count,
+                )
+            )
+
+        def finish_displayhook(self) -> None:
+            """No blank line after a result."""
+
+    class Shell(InteractiveShell):
+        displayhook_class = Hook
+        display_pub_class = Publisher
+
+        def enable_gui(self, gui: str | None = None) -> None:
+            """There is no screen."""
+
+        def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
+            recorder.error(etype, evalue, [str(line) for line in stb])
+
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = "NoColor"
+    return Shell.instance(config=settings)
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """MIME forms as a notebook stores them: pictures in base64."""
+    import base64
+
+    return {
+        form: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        for form, value in data.items()
+    }
+
+
+def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None]:
+    """Execute a notebook's code cells in this process, which is spent afterwards.
+
+    Returns, for each cell executed, its index, execution count and outputs; and where a cell failed its
+    index and the error's name and text. Cells after it do not run.
+    """
+    recorder = _Recorder()
+    shell = _shell(recorder)
+    sys.stdout, sys.stderr = _Stream(recorder, "stdout"), _Stream(recorder, "stderr")
+    done: list[dict[str, Any]] = []
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        recorder.outputs, recorder.failed = [], None
+        shell.run_cell(cell.source, store_history=True)
+        count = shell.execution_count - 1
+        done.append({"index": index, "count": count, "outputs": recorder.outputs})
+        if recorder.failed is not None:
+            return done, (index, *recorder.failed)
+    return done, None
+
+
+def _child(notebook: NotebookNode, pipe: int) -> None:
+    """Run the notebook and send the result; never returns."""
+    status = 1
+    try:
+        _die_with_parent()
+        result: Any = run_cells(notebook)
+        status = 0
+    except BaseException:
+        result = traceback.format_exc()
+    try:
+        with os.fdopen(pipe, "wb") as out:
+            pickle.dump(result, out)
+    finally:
+        os._exit(status)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends, however that happens."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def execute_in_fork(
+    notebook: NotebookNode,
+) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None]:
+    """`run_cells` in a forked child. Raises RuntimeError where the child died."""
+    read, write = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        _child(notebook, write)
+    os.close(write)
+    try:
+        with os.fdopen(read, "rb") as pipe:
+            sent = pipe.read()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.waitpid(child, 0)
+    result = pickle.loads(sent) if sent else "the process ended without a word"
+    if isinstance(result, str):
+        raise RuntimeError(f"the notebook's process died: {result.strip().splitlines()[-1]}")
+    return result
+
+
+class ForkingEngine(Engine):
+    """The engine as papermill calls it."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
+        """Execute the manager's notebook; its cells get outputs, counts and papermill's marks."""
+        preload()
+        done, failed = execute_in_fork(nb_man.nb)
+        for cell in nb_man.nb.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        for entry in done:
+            cell = nb_man.nb.cells[entry["index"]]
+            nb_man.cell_start(cell, entry["index"])
+            cell.outputs, cell.execution_count = entry["outputs"], entry["count"]
+            if failed is not None and failed[0] == entry["index"]:
+                nb_man.cell_exception(cell, entry["index"], exception=failed[2])
+                return
+            nb_man.cell_complete(cell, entry["index"])
+
+
+papermill_engines.register(NAME, ForkingEngine)

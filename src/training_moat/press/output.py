@@ -1,0 +1,221 @@
+"""Where results may go: nothing is ever removed or replaced that we did not write ourselves.
+
+A site carries a marker that names every file of it with its digest; a page or notebook of `moat
+run` carries its own digest. What has another file in it, or was changed since, is not ours.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from training_moat.core.errors import InputError
+from training_moat.press.folders import CHAPTERS, ROOT
+from training_moat.press.workspace import own_folder
+
+MARKER = ".moat-site"
+"""File of every site we build: its key, and the digest of each of its files."""
+
+_SEAL = re.compile(r"moat-seal:([0-9a-f]{64})")
+UNSEALED = "moat-seal:" + "0" * 64
+"""What a page or notebook carries until `sealed` puts its digest in."""
+
+_OLD = "old"
+_EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE of renameat2, AT_FDCWD
+
+
+def site_folder(name: str | Path, standard: bool = False) -> Path:
+    """Where a site may be put: nothing there, an empty folder, or a site of ours as we left it.
+
+    standard: the book's own place, where a site of an edition without markers gives way, too.
+    Raises InputError, before anything is done, for any other place.
+    """
+    place = _plain_place(name)
+    _restore(place)
+    for taken, words in ((ROOT, "the project"), (Path.cwd(), "the working folder")):
+        if taken.resolve().is_relative_to(place.resolve()):
+            raise InputError(
+                f"--out {place}: holds {words}, and a site replaces its folder; give another."
+            )
+    early = standard and not marker(place) and (place / "_static" / "moat-figures.js").is_file()
+    if place.is_dir() and not early and (stray := foreign(place)):
+        raise InputError(
+            f"--out {place}: '{stray}' in it was not written by `moat build`; give an empty folder."
+        )
+    _refuse_read_only(place)
+    return place
+
+
+def page_folder(name: str | Path | None, chapter: str) -> Path:
+    """Folder for a chapter's page and notebook; what stands there under their names must be ours.
+
+    Raises InputError for a file or a link in its place, for the folder of the chapters
+    themselves, and where it would replace a file that we did not write.
+    """
+    folder, place = Path(name or "."), _plain_place(name)
+    if place.resolve() == CHAPTERS.resolve():
+        raise InputError(f"--out {folder}: holds the chapters themselves; give another folder.")
+    for target in (place / f"{chapter}.ipynb", place / f"{chapter}.html"):
+        if os.path.lexists(target) and not is_sealed(target):
+            raise InputError(
+                f"--out {folder}: {target.name} there is not as `moat run` writes it; "
+                "move it away or give another folder."
+            )
+    _refuse_read_only(place)
+    return folder
+
+
+def _restore(place: Path) -> None:
+    """Put a site back that a killed `put_site` had moved aside and not yet replaced (see `_swap`)."""
+    if not os.path.lexists(place):
+        for old in place.parent.glob(f".{glob.escape(place.name)}.moat-*/{_OLD}"):
+            os.rename(old, place)
+            return
+
+
+def _plain_place(name: str | Path | None) -> Path:
+    """The absolute path of a folder that is there or can be made. Raises InputError for files and links."""
+    place = Path(os.path.abspath(name or "."))
+    try:
+        linked = stat.S_ISLNK(os.lstat(place).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        linked = False
+    except (OSError, ValueError) as error:
+        raise InputError(f"--out {place}: {getattr(error, 'strerror', None) or error}.") from None
+    if linked:
+        raise InputError(f"--out {place}: this is a link; give the folder itself.")
+    stands = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
+    if not stands.is_dir():
+        raise InputError(f"--out {place}: {stands} is a file; expected a folder.")
+    return place
+
+
+def _refuse_read_only(place: Path) -> None:
+    """Find out now, not after the work, whether anything can be written there."""
+    stands = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    if not os.access(stands, os.W_OK | os.X_OK):
+        raise InputError(f"--out {place}: nothing can be written in {stands}.")
+
+
+def digest(path: Path) -> str:
+    """Hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Everything in a folder that is not a plain folder; links are not followed."""
+    for root, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        for name in sorted([*names, *links]):
+            yield Path(root, name)
+
+
+def marker(folder: Path) -> dict:
+    """What the marker of a site says; empty where there is none."""
+    path = folder / MARKER
+    try:
+        said = {} if path.is_symlink() else json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
+
+
+def mark(folder: Path, key: str, leave_out: Collection[str] = ()) -> None:
+    """Write a site's marker; `leave_out` names files that were there before and are not ours."""
+    found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    ours = found.keys() - {MARKER, *leave_out}
+    files = {name: digest(found[name]) for name in sorted(ours) if found[name].is_file()}
+    text = json.dumps({"site": "The Training Moat", "key": key, "files": files}, indent=0)
+    (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+
+
+def all_foreign(folder: Path) -> Iterator[str]:
+    """Files in the folder that are not of the site that its marker describes."""
+    known = marker(folder).get("files", {})
+    for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        ours = path.is_file() and not path.is_symlink()
+        if not (ours and (known.get(name) == digest(path) or (known and name == MARKER))):
+            yield name
+
+
+def foreign(folder: Path) -> str | None:
+    """The first of `all_foreign`, or None."""
+    return next(all_foreign(folder), None)
+
+
+def is_whole(folder: Path, key: str) -> bool:
+    """Whether the folder holds the site of this key, every file as it was written."""
+    said = marker(folder)
+    return (
+        said.get("key") == key
+        and foreign(folder) is None
+        and all((folder / name).is_file() for name in said["files"])
+    )
+
+
+def put_site(made: Path, target: Path) -> None:
+    """Put a finished site in the place of the old one, in one step; the old one is then removed.
+
+    A file of somebody else that has come there in the meantime keeps the old folder, renamed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with own_folder(target.parent, f".{target.name}.moat-") as beside:
+        fresh = beside / "site"
+        shutil.copytree(made, fresh)
+        os.chmod(fresh, 0o755)
+        _swap(fresh, target)
+        if fresh.is_dir() and (stray := foreign(fresh)):
+            kept = next(
+                place
+                for number in range(1, 10_000)
+                if not (place := target.with_name(f"{target.name}.kept-{number}")).exists()
+            )
+            os.rename(fresh, kept)
+            print(
+                f"'{stray}' was not written by `moat build` and is kept in {kept}", file=sys.stderr
+            )
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    """Exchange two folders in one step where the system can; what was the target is then at `fresh`."""
+    if not target.exists():
+        os.rename(fresh, target)
+        return
+    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if exchange and exchange(_HERE, os.fsencode(fresh), _HERE, os.fsencode(target), _EXCHANGE) == 0:
+        return
+    old = fresh.with_name(_OLD)
+    os.rename(target, old)
+    try:
+        os.rename(fresh, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    os.rename(old, fresh)
+
+
+def sealed(text: str) -> str:
+    """The text with its own digest in the place that `UNSEALED` keeps for it."""
+    return text.replace(UNSEALED, f"moat-seal:{hashlib.sha256(text.encode()).hexdigest()}", 1)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is exactly as `sealed` made it: a plain file that nobody has changed since."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    found = _SEAL.search(text)
+    return found is not None and sealed(text.replace(found[0], UNSEALED, 1)) == text

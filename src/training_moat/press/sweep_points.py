@@ -1,0 +1,97 @@
+"""What a worker of a sweep does: a block of points in, one row of results a point out."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from training_moat.press import caching, kitchen, notebooks
+from training_moat.press.sweep_spec import MODEL_LEVELS, digest
+
+POINT = "point"
+"""Column with the digest of a point's fields."""
+ERROR = "error"
+"""Column with the sentence of a point that failed; blank where it did not."""
+_LONG = ("seconds", "memory_gib", "plan")
+
+
+def environment() -> str:
+    """What a point's result depends on besides its fields: source, tables, versions."""
+    return caching.environment_key()
+
+
+def results(level: str, points: list[dict[str, Any]], keep: str | None = None) -> pd.DataFrame:
+    """Results of some points in their order, fields as columns; a failed one has its sentence.
+
+    keep: folder for the executed notebooks of a chapter's points; None keeps none.
+    """
+    if level in MODEL_LEVELS:
+        found = _answers(level, points)
+    else:
+        found = [_chapter(level, point, keep) for point in points]
+    rows = [
+        {POINT: digest(point), **{name: _cell(v) for name, v in point.items()}, **answer}
+        for point, answer in zip(points, found, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _cell(value: Any) -> Any:
+    """A field as a table can hold it."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _answers(level: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from training_moat.predict import answers
+
+    predicted = answers.training if level == "training" else answers.serving
+    return [_flat(answer) for answer in predicted(points)]
+
+
+def _flat(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """A contract's answer as one row: nested values as `plan.tp`, notes as one text."""
+    if not answer["ok"]:
+        return {ERROR: answer["error"]}
+    row: dict[str, Any] = {ERROR: ""}
+    for name, value in answer.items():
+        if name in ("id", "ok"):
+            continue
+        if name in _LONG:
+            row |= {f"{name}.{part}": inner for part, inner in value.items()}
+        elif name == "notes":
+            row[name] = "; ".join(value)
+        else:
+            row[name] = value
+    return row
+
+
+def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:
+    """One run of a chapter: what it recorded, or the sentence of its failure."""
+    with tempfile.TemporaryDirectory(prefix="moat-") as scratch:
+        target = Path(keep or scratch).resolve() / f"{chapter}-{digest(point)}.ipynb"
+        error = kitchen.own().run(chapter, point, target)
+        return {ERROR: error} if error else {ERROR: "", **records(notebooks.read(target))}
+
+
+def records(notebook: notebooks.NotebookNode) -> dict[str, Any]:
+    """What a run of a chapter recorded: the numbers that its sentences name, and its answer in words.
+
+    A sentence records numbers with `figures.sentence(text, name=number)`; the first sentence of a
+    chapter is its answer.
+    """
+    found: dict[str, Any] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            kept = (output.get("metadata") or {}).get("moat")
+            if kept is None:
+                continue
+            found.setdefault("answer", output["data"]["text/plain"])
+            for name, value in kept.items():
+                is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                found[name] = value if not is_number or math.isfinite(value) else None
+    return found

@@ -1,0 +1,227 @@
+"""What a sweep asks: a YAML file of grids, lists and distributions, as a numbered sequence of points."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training_moat.catalog import parameters
+from training_moat.core.errors import InputError, unknown
+from training_moat.inquiry.uncertainty import Uncertain, sample
+from training_moat.press import notebooks
+
+KEYS = ("title", "level", "base", "grid", "list", "draw")
+MODEL_LEVELS = ("training", "serving")
+_DRAW_KEYS = ("count", "seed", "values")
+_BOUNDS = ("p05", "median", "p95", "low", "high")
+MOST_POINTS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked sweep.
+
+    level: "training" or "serving" (requests to the model), or the name of a chapter. base: fields of
+    every point. grid: field to its values, crossed. rows: points that are listed, crossed with the
+    grid. draws: uncertain fields, drawn together `draw_count` times with `seed`, crossed with the rest.
+    """
+
+    title: str
+    level: str
+    base: Mapping[str, Any]
+    grid: Mapping[str, tuple[Any, ...]]
+    rows: tuple[Mapping[str, Any], ...]
+    draws: tuple[Uncertain, ...]
+    draw_count: int
+    seed: int
+
+    @property
+    def is_chapter(self) -> bool:
+        """Whether the points are runs of a chapter."""
+        return self.level not in MODEL_LEVELS
+
+    @property
+    def fields(self) -> list[str]:
+        """Every field that some point sets, in the order of the file."""
+        names = [*self.base, *self.grid, *(name for row in self.rows for name in row)]
+        return list(dict.fromkeys([*names, *(item.name for item in self.draws)]))
+
+    def __len__(self) -> int:
+        crossed = math.prod(len(values) for values in self.grid.values())
+        return crossed * max(1, len(self.rows)) * self.draw_count
+
+    @cached_property
+    def _drawn(self) -> dict[str, list[float]]:
+        if not self.draws:
+            return {}
+        drawn = sample(self.draws, self.draw_count, self.seed)
+        return {name: [float(f"{v:.9g}") for v in values] for name, values in drawn.items()}
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Fields of one point: the draws turn fastest, then the list, then the grid's last field."""
+        index, draw = divmod(index, self.draw_count)
+        index, row = divmod(index, max(1, len(self.rows)))
+        found = dict(self.base)
+        chosen = {}
+        for name, values in reversed(self.grid.items()):
+            index, position = divmod(index, len(values))
+            chosen[name] = values[position]
+        found |= {name: chosen[name] for name in self.grid}
+        if self.rows:
+            found |= self.rows[row]
+        return found | {name: values[draw] for name, values in self._drawn.items()}
+
+    def block(self, start: int, stop: int) -> list[dict[str, Any]]:
+        """Some points in a row."""
+        return [self.point(index) for index in range(start, stop)]
+
+
+def digest(point: Mapping[str, Any]) -> str:
+    """What identifies a point, in whatever file and place it stands."""
+    return hashlib.blake2b(json.dumps(point, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def load(path: str | Path) -> Sweep:
+    """Read and check a sweep's file. Raises InputError: file, line and column, key, expected value."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"sweep {path}: no such file")
+    content = _content(path)
+    for key in content:
+        if key not in KEYS:
+            raise unknown("key", str(key), KEYS, path.name)
+    draw = _mapping(content, "draw", path.name)
+    for key in draw:
+        if key not in _DRAW_KEYS:
+            raise unknown("key", str(key), _DRAW_KEYS, f"{path.name}, draw")
+    values = _mapping(draw, "values", f"{path.name}, draw")
+    sweep = Sweep(
+        title=str(content.get("title") or path.stem),
+        level=_level(content.get("level"), path.name),
+        base=_mapping(content, "base", path.name),
+        grid={
+            name: _values(entry, f"{path.name}, grid.{name}")
+            for name, entry in _mapping(content, "grid", path.name).items()
+        },
+        rows=_rows(content.get("list"), path.name),
+        draws=tuple(_uncertain(n, entry, path.name) for n, entry in values.items()),
+        draw_count=_whole(draw.get("count", 1), f"{path.name}, draw.count", 1) if draw else 1,
+        seed=_whole(draw.get("seed", 0), f"{path.name}, draw.seed", 0),
+    )
+    _check(sweep, path.name)
+    return sweep
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{path.name}{place}: not valid YAML") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: expected UTF-8 text") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path.name}: expected a mapping with keys such as {', '.join(KEYS)}")
+    return content
+
+
+def _mapping(content: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    found = content.get(key) or {}
+    if not isinstance(found, dict):
+        raise InputError(f"{where}, {key}: expected a mapping from names to values")
+    return {str(name): value for name, value in found.items()}
+
+
+def _level(given: Any, where: str) -> str:
+    known = [*MODEL_LEVELS, *notebooks.chapter_names()]
+    if given not in known:
+        raise unknown("level", str(given), known, where)
+    return given
+
+
+def _values(entry: Any, where: str) -> tuple[Any, ...]:
+    if isinstance(entry, dict):
+        return _range(entry, where)
+    if not isinstance(entry, list) or not entry:
+        raise InputError(f"{where}: expected a list, or a mapping with from, to and steps")
+    return tuple(entry)
+
+
+def _range(entry: Mapping[str, Any], where: str) -> tuple[float, ...]:
+    """Evenly spaced values: {from, to, steps}, on a log scale with `log: true`."""
+    if not {"from", "to", "steps"} <= set(entry) <= {"from", "to", "steps", "log"}:
+        raise InputError(f"{where}: expected from, to, steps and perhaps log: true")
+    low, high = (_number(entry[key], f"{where}.{key}") for key in ("from", "to"))
+    steps = _whole(entry["steps"], f"{where}.steps", 2)
+    if entry.get("log"):
+        if min(low, high) <= 0:
+            raise InputError(f"{where}: a log scale needs ends above 0")
+        ratio = math.log(high / low) / (steps - 1)
+        return tuple(float(f"{low * math.exp(ratio * i):.12g}") for i in range(steps))
+    return tuple(float(f"{low + (high - low) * i / (steps - 1):.12g}") for i in range(steps))
+
+
+def _rows(entry: Any, where: str) -> tuple[Mapping[str, Any], ...]:
+    if entry is None:
+        return ()
+    if not isinstance(entry, list) or not entry or not all(isinstance(row, dict) for row in entry):
+        raise InputError(f"{where}, list: expected a list of mappings from names to values")
+    return tuple({str(name): value for name, value in row.items()} for row in entry)
+
+
+def _uncertain(name: str, entry: Any, where: str) -> Uncertain:
+    where = f"{where}, draw.values.{name}"
+    if not isinstance(entry, dict) or not {"p05", "median", "p95"} <= set(entry) <= set(_BOUNDS):
+        raise InputError(f"{where}: expected p05, median and p95, and perhaps low and high")
+    numbers = {key: _number(value, f"{where}.{key}") for key, value in entry.items()}
+    return Uncertain(name, unit="", **numbers)
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InputError(f"{where}: expected a number, got {str(value)[:40]!r}")
+    return float(value)
+
+
+def _whole(value: Any, where: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{where}: expected a whole number from {least}, got {str(value)[:40]!r}")
+    return value
+
+
+def _check(sweep: Sweep, where: str) -> None:
+    """Names and values that no point could use are refused before anything runs."""
+    if not sweep.fields and sweep.is_chapter:
+        raise InputError(f"{where}: expected a grid, a list or a draw; there is nothing to vary")
+    if len(sweep) > MOST_POINTS:
+        raise InputError(f"{where}: {len(sweep):,} points; expected at most {MOST_POINTS:,}")
+    if sweep.is_chapter:
+        for index in _corners(sweep):
+            parameters.convert_all(sweep.level, sweep.point(index))
+        return
+    known = _request_fields(sweep.level)
+    for name in sweep.fields:
+        if name not in known:
+            raise unknown("field", name, known, f"{where}, {sweep.level}")
+
+
+def _corners(sweep: Sweep, most: int = 200) -> list[int]:
+    """Points that between them hold every value of grid and list once, as far as `most` reaches."""
+    step = max(1, len(sweep) // most)
+    return list(islice(range(0, len(sweep), step), most))
+
+
+def _request_fields(level: str) -> tuple[str, ...]:
+    from training_moat.predict import serving_plans, training_plans
+
+    return training_plans.FIELDS if level == "training" else serving_plans.FIELDS

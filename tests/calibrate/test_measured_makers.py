@@ -1,0 +1,43 @@
+"""Makers' published speeds: what is filled is named, and none refutes the model beyond its range."""
+
+from __future__ import annotations
+
+import pytest
+
+from training_moat.calibrate import measured_makers, serving_errors
+from training_moat.predict import serving
+
+
+@pytest.fixture(scope="module")
+def makers():
+    return serving_errors.makers()
+
+
+def test_every_gap_is_named(makers) -> None:
+    rows = measured_makers.rows().set_index("row_id")
+    assert rows.loc["P01", "assumed"] == "input_len, output_len" and rows.loc["P01", "pp"] == 4
+    assert rows.loc["I00360", "total_chips"] == 576
+    assert rows.loc["I00355", "assumed"].endswith("chips")
+    assert rows.loc["P09", "assumed"] == "" and rows.loc["P09", "tp"] == 4
+
+
+def test_the_challengers_are_there(makers) -> None:
+    assert {"wse-3", "sn40l", "groq-lpu-v1", "corsair", "wormhole", "blackhole"} <= set(
+        makers["chip"]
+    )
+
+
+def test_no_maker_refutes_the_model_beyond_its_range(makers) -> None:
+    outside = makers[makers["inside"] == "no"]
+    assert outside.empty, outside
+
+
+@pytest.mark.parametrize(
+    ("chip", "published"), [("wse-3", 445), ("wse-3", 450), ("sn40l", 457), ("groq-lpu-v1", 250)]
+)
+def test_a_plain_question_meets_the_published_speed(chip: str, published: float) -> None:
+    """Llama 3.1 70B for one user, everything else left open."""
+    case = {"model": "llama3.1-70b", "chip": chip, "input_len": 1000, "output_len": 300}
+    case |= {"chips": 16} if chip == "sn40l" else {"precision": "int8"} if "groq" in chip else {}
+    (answer,) = serving.predict([case])
+    assert 1 / answer["tpot_s_p95"] <= published <= 1 / answer["tpot_s_p05"]

@@ -1,0 +1,68 @@
+"""The back-test: what the model said, year by year, against what was used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training_moat.catalog import chips
+from training_moat.contest import backtest, reference_jobs
+
+
+@pytest.mark.parametrize(
+    ("words", "vendor"),
+    [
+        ("Google TPU v4", "Google"),
+        ("NVIDIA H100 SXM5 80GB", "NVIDIA"),
+        ("Huawei Ascend 910B", "Huawei"),
+        ("Amazon Trainium2", "AWS"),
+        ("AMD Instinct MI250X", "AMD"),
+        ("Cerebras CS-2", "Cerebras"),
+        ("nan", None),
+    ],
+)
+def test_a_run_belongs_to_the_maker_its_hardware_names(words, vendor):
+    assert backtest.vendor_of(words) == vendor
+
+
+def test_no_chip_is_offered_before_its_launch():
+    for year in (2019, 2022, 2025):
+        for chip in backtest.offered_in(year):
+            assert reference_jobs.launched(chip) <= pd.Timestamp(f"{year}-{backtest.MID_YEAR}")
+    assert "h100-sxm" not in {chip.id for chip in backtest.offered_in(2022)}
+    assert "h100-sxm" in {chip.id for chip in backtest.offered_in(2023)}
+
+
+def test_runs_are_counted_once_and_by_size():
+    found = backtest.runs(1e23)
+    assert not found["model"].duplicated().any()
+    assert (found["training_flop"] >= 1e23).all()
+    assert len(backtest.runs(1e25)) < len(found)
+
+
+def test_an_outcome_follows_from_forecast_and_fact():
+    frame = pd.DataFrame(
+        {
+            "year": [2020] * 4,
+            "vendor": ["NVIDIA", "B", "C", "D"],
+            "gap": [1.0, 3.0, 1.5, np.inf],
+            "stops_at": ["", "", "", "does the job"],
+            "hbm_gb": [80.0, 10.0, 90.0, 0.0],
+            "share": [0.9, 0.1, 0.0, 0.0],
+            "competitive": [True, False, True, False],
+            "used": [True, True, False, False],
+        }
+    )
+    rules = backtest.rank_correlations(frame).set_index("rule")
+    assert rules.loc["the model", "right"] == 0.5
+    assert rules.loc["Nvidia always", "right"] == 0.75
+    assert rules.loc["largest HBM", "right"] == 0.25
+    assert rules.loc["the model", "correlation"] > 0
+
+
+@pytest.mark.slow
+def test_the_incumbent_is_never_behind_its_own_yardstick():
+    own = [one for one in backtest.offers() if one.vendor == backtest.INCUMBENT]
+    assert len(own) == len(backtest.YEARS) and all(one.gap <= 1 for one in own)
+    assert chips.chip("v100").name in {one.chip for one in own}

@@ -1,0 +1,126 @@
+"""The gap between two chips split among eight factors: it adds up, and what does not differ has no share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training_moat.catalog import chips
+from training_moat.contest import best_plan, chip_hours, coalitions, counterfactual, reference_jobs
+from training_moat.contest.chip_factors import (
+    FACTORS,
+    GROUPS,
+    MACHINE_FACTORS,
+    mixed,
+    training_formats,
+)
+
+JOB = "gpt3-175b"
+
+
+@pytest.fixture(scope="module")
+def a100():
+    return chips.chip("a100-80")
+
+
+@pytest.fixture(scope="module")
+def job():
+    return reference_jobs.job(JOB)
+
+
+@pytest.fixture(scope="module")
+def mi250x(a100, job):
+    return counterfactual.split_of(coalitions.worth(chips.chip("mi250x"), a100, job))
+
+
+def with_links(chip, factor):
+    scaled = {
+        name: replace(getattr(chip, name), bytes_per_s=getattr(chip, name).bytes_per_s * factor)
+        for name in ("scaleup", "scaleout")
+    }
+    return replace(chip, **scaled)
+
+
+def test_the_parts_add_up_to_the_gap(mi250x):
+    assert mi250x.table["shapley"].sum() == pytest.approx(np.log(mi250x.gap), abs=1e-9)
+
+
+def test_the_parts_of_every_draw_add_up(mi250x):
+    total = mi250x.drawn_shapley.sum(axis=1)
+    assert np.exp(np.quantile(total, (0.05, 0.95))) == pytest.approx((mi250x.low, mi250x.high))
+
+
+def test_a_chip_against_itself_has_no_gap_and_no_parts(a100, job):
+    split = counterfactual.split_of(coalitions.worth(a100, a100, job))
+    assert (split.gap, split.low, split.high) == pytest.approx((1.0, 1.0, 1.0))
+    assert split.table["shapley"].abs().max() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_only_what_differs_has_a_share(a100, job):
+    slower = with_links(a100, 0.1)
+    table = counterfactual.split_of(coalitions.worth(slower, a100, job)).table.set_index("factor")
+    others = [name for name in FACTORS if name != "network"]
+    assert table.loc["network", "shapley"] > 0.01
+    assert table.loc[others, "shapley"].abs().max() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_twice_the_price_is_a_gap_of_price_alone(a100, job):
+    dear = replace(a100, id="dear", price_usd=2 * a100.price_usd)
+    found = coalitions.worth(a100, a100, job)
+    prices = chip_hours.purchase(a100), chip_hours.purchase(a100)
+    double = chip_hours.scaled(prices[0], 2.0)
+    split = counterfactual.split_of(replace(found, chip=dear, prices=(double, prices[1])))
+    table = split.table.set_index("factor")
+    assert table["shapley"].idxmax() == "price" and split.decides("price and power")
+    assert table["shapley"].drop("price").abs().max() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_all_factors_taken_is_the_other_chip(a100, job):
+    own = chips.chip("mi250x")
+    whole = mixed(own, a100, MACHINE_FACTORS)
+    assert best_plan.cheapest(whole, job, training_formats(a100)) == best_plan.cheapest(
+        a100, job, training_formats(a100)
+    )
+    assert best_plan.cheapest(
+        mixed(own, a100, ()), job, training_formats(own)
+    ) == best_plan.cheapest(own, job, training_formats(own))
+
+
+def test_a_machine_that_cannot_do_the_job_is_at_the_ceiling_and_memory_is_named(a100, job):
+    tiny = replace(
+        a100,
+        id="tiny",
+        tiers=tuple(replace(tier, capacity_bytes=2e6) for tier in a100.tiers if tier.name == "hbm"),
+    )
+    split = counterfactual.split_of(coalitions.worth(tiny, a100, job))
+    assert not split.possible
+    assert split.gap == pytest.approx(coalitions.CEILING)
+    assert split.decides("memory") and split.together() == ("memory",)
+
+
+def test_a_factor_decides_only_where_there_is_a_gap(a100, job):
+    better = with_links(a100, 10.0)
+    split = counterfactual.split_of(coalitions.worth(better, a100, job))
+    assert split.gap < 1
+    assert not any(split.decides(group) for group in GROUPS) and split.together() == ()
+
+
+def test_what_is_not_published_is_said_and_widens(a100, job):
+    blind = chips.chip("sn40l")
+    assert blind.scaleup is None and blind.scaleout is None
+    found = coalitions.worth(blind, a100, job)
+    assert len(found.assumed) == 2 and all("not published" in words for words in found.assumed)
+    known = counterfactual.split_of(replace(found, swing=(1.0, 1.0)))
+    split = counterfactual.split_of(found)
+    assert found.swing[0] < 1 < found.swing[1]
+    assert split.high / split.low > known.high / known.low
+
+
+@pytest.mark.slow
+def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
+    start = time.process_time()
+    coalitions._searched(chips.chip("bow-ipu"), a100, job, best_plan.MAX_DAYS)
+    assert time.process_time() - start < 10

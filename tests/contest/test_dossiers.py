@@ -1,0 +1,45 @@
+"""Dossiers: what is published about a chip, with its sources, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from training_moat.catalog import chips, tables
+from training_moat.contest import counterfactual, dossiers
+from training_moat.contest.chip_factors import wide_peak
+
+
+@pytest.mark.parametrize("name", ["sn40l", "wse-2", "groq-lpu-v1", "mi300x"])
+def test_a_data_sheet_cites_known_sources_for_every_number(name):
+    sheet = dossiers.data_sheet(chips.chip(name))
+    known = set(tables.load("sources")["key"])
+    assert len(sheet) > 5
+    assert all(set(cell.split(";")) <= known for cell in sheet["source"])
+    assert not sheet["value"].str.contains("nan").any()
+
+
+def test_a_range_is_shown_where_sources_differ():
+    sheet = dossiers.data_sheet(chips.chip("sn40l")).set_index("quantity")
+    assert sheet.loc["Bandwidth of the high-bandwidth memory", "range"] == "1.6 to 2"
+
+
+def test_a_roofline_rises_to_the_peak_and_no_further():
+    chip = chips.chip("h100-sxm")
+    lines = dossiers.roofline(chip)
+    assert lines["tflops"].max() == pytest.approx(wide_peak(chip) / 1e12)
+    assert lines.groupby("tier")["tflops"].apply(lambda one: one.is_monotonic_increasing).all()
+
+
+def test_history_is_the_makers_own_and_in_order():
+    found = dossiers.history(chips.chip("sn40l"))
+    assert len(found) > 3 and found["date"].is_monotonic_increasing
+
+
+def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():
+    found = counterfactual.splits(["groq-lpu-v1", "bow-ipu", "mi250x"])
+    badges = [dossiers.badge(one) for one in found]
+    assert badges[0] == "cannot"
+    for one, word in zip(found, badges, strict=True):
+        if word in ("behind", "ahead"):
+            assert not one.low <= 1 <= one.high
+    assert set(dossiers.cards(found)["badge"]) <= set(dossiers.BADGE_COLOURS)

@@ -1,0 +1,109 @@
+"""Three invented chips get reports that differ in the right way; what is missing widens; what cannot be is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training_moat.contest import due_diligence, single_changes
+from training_moat.core.errors import InputError
+
+H100 = "base: h100-sxm\n    available: 2023-11\n"
+CHIPS = {
+    "sram-only": (
+        "vendor: Own\n    fp16_tflops: 500\n    sram_mb: 500\n    sram_tb_per_s: 100\n    available: 2023-11\n"
+        "    scaleup_gb_per_s_per_direction: 300\n    scaleup_domain_chips: 64\n"
+        "    scaleout_gbit_per_s_per_chip: 400\n    tdp_w: 300\n    price_usd: 15000\n"
+    ),
+    "weak-network": H100 + "    scaleup_gb_per_s_per_direction: 4\n    scaleout_gbit_per_s_per_chip: 4\n",
+    "twice-h100": H100 + "    bf16_tflops: 1978.8\n    fp16_tflops: 1978.8\n    fp8_tflops: 3957.8\n    hbm_tb_per_s: 6.7\n",
+    "blanks": "vendor: Own\n    bf16_tflops: 900\n    hbm_gb: 80\n    hbm_tb_per_s: 3.2\n    available: 2023-11\n    scaleup_domain_chips: 8\n",
+    "stated": (
+        "vendor: Own\n    bf16_tflops: 900\n    hbm_gb: 80\n    hbm_tb_per_s: 3.2\n    available: 2023-11\n    scaleup_domain_chips: 8\n"
+        "    scaleup_gb_per_s_per_direction: 450\n    scaleout_gbit_per_s_per_chip: 400\n"
+    ),
+    "no-memory": "vendor: Own\n    bf16_tflops: 900\n    available: 2023-11\n",
+    "no-units": "vendor: Own\n    hbm_gb: 80\n    hbm_tb_per_s: 3.2\n    available: 2023-11\n",
+    "undated": "vendor: Own\n    bf16_tflops: 2000\n    hbm_gb: 192\n    hbm_tb_per_s: 6\n",
+}  # fmt: skip
+JOB = "llama2-70b"
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    file = tmp_path_factory.mktemp("scenario") / "own.yaml"
+    entries = "".join(f"  {name}:\n    {body}" for name, body in CHIPS.items())
+    file.write_text(f"title: Own chips\nchips:\n{entries}", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOAT_SCENARIO", str(file))
+        yield lambda name, job=JOB: due_diligence.report(name, job)
+
+
+def factors(report):
+    return due_diligence.flips(report).set_index(["goal", "change"])["factor"]
+
+
+def test_sram_alone_stops_at_memory_and_only_memory_opens_it(reports):
+    report = reports("sram-only")
+    assert not report.split.possible and report.split.decides("memory")
+    assert "cannot do" in due_diligence.answer(report)
+    found = factors(report)["do the job in time"]
+    assert 1 < found["more memory"] < single_changes.LARGEST
+    assert np.isinf(found["faster memory"]) and np.isinf(found["faster links"])
+
+
+def test_hbm_with_a_weak_network_is_held_back_by_the_network(reports):
+    report = reports("weak-network")
+    assert report.split.gap > 1
+    assert report.split.decides("network") and not report.split.decides("memory")
+    costs = factors(report)["cost no more than Nvidia's"]
+    assert costs["faster links"] < np.inf
+    # Memory is not what holds it back: no amount of it helps.
+    assert np.isinf(costs["more memory"]) and np.isinf(costs["faster memory"])
+
+
+def test_twice_an_h100_at_the_same_price_has_no_gap_and_an_advantage_below_two(reports):
+    report = reports("twice-h100")
+    assert report.split.gap < 1 and due_diligence.flips(report).empty
+    assert 1.3 < report.advantage < 2.0
+    assert report.chance > reports("weak-network").chance
+    assert report.split.table.set_index("factor")["shapley"].idxmin() == "compute"
+
+
+def test_missing_fields_are_said_and_widen_the_range(reports):
+    blank, stated = (reports(name, "llama3.1-405b") for name in ("blanks", "stated"))
+    said = " ".join(blank.assumed)
+    assert (
+        "link that joins its 8 chips" in said
+        and "no price" in said
+        and "power is not given" in said
+    )
+    assert blank.split.high / blank.split.low > stated.split.high / stated.split.low
+    assert not any("is not published" in words for words in stated.assumed)
+
+
+def test_a_chip_without_a_date_meets_nvidias_newest(reports):
+    report = reports("undated")
+    assert any("no date" in words for words in report.assumed)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("no-memory", "no memory tier"), ("no-units", "no peak published")]
+)
+def test_an_impossible_chip_is_refused_in_one_sentence(reports, name, words):
+    with pytest.raises(InputError, match=words) as caught:
+        reports(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_neighbours_of_an_own_chip_are_chips_like_it(reports):
+    report = reports("twice-h100")
+    found = due_diligence.neighbours(report.chip)
+    assert found["distance"].is_monotonic_increasing
+    assert {"H100 SXM5", "H200 SXM5"} & set(found["name"])
+
+
+def test_gates_carry_their_distance(reports):
+    gates = due_diligence.gates(reports("weak-network")).set_index("gate")
+    assert gates.loc["as cheap as Nvidia's", "passed"] == "no"
+    assert gates.loc["as cheap as Nvidia's", "distance"] > 1

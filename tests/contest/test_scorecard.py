@@ -1,0 +1,149 @@
+"""The scorecard: jobs of their day, dollars per chip-hour, gates, and the best plan over numbers of chips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training_moat.catalog import chips, tables
+from training_moat.contest import (
+    best_plan,
+    chip_hours,
+    counterfactual,
+    deciding,
+    published_costs,
+    reference_jobs,
+    scorecard,
+    serving_costs,
+)
+from training_moat.contest.chip_factors import training_formats, wide_peak
+from training_moat.core.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def job():
+    return reference_jobs.job("gpt3-175b")
+
+
+def test_the_job_of_a_day_is_the_newest_published_by_then():
+    assert reference_jobs.of_day(pd.Timestamp("2023-06-30")).job == "gpt3-175b"
+    assert reference_jobs.of_day(pd.Timestamp("2023-07-01")).job == "llama2-70b"
+    assert reference_jobs.of_day(pd.Timestamp("2016-01-01")).job == "gpt3-175b"
+
+
+def test_batches_are_those_of_the_papers():
+    """Narayanan et al. 2021 run GPT-3 with 1,536 sequences, DeepSeek-V3 states 15,360."""
+    assert reference_jobs.job("gpt3-175b").batch == 1536
+    assert reference_jobs.job("deepseek-v3").batch == 15360
+
+
+def test_the_yardstick_is_never_of_a_later_day_nor_cut_for_export():
+    for chip in chips.all_chips().values():
+        if chip.available and chip.supports_training:
+            start = reference_jobs.launched(chip)
+            rival = reference_jobs.yardstick(start)
+            first = reference_jobs.launched(chips.chip("v100"))
+            assert reference_jobs.launched(rival) <= max(start, first)
+            assert rival.id not in reference_jobs.CUT_FOR_EXPORT
+    assert reference_jobs.yardstick(pd.Timestamp("2023-11-01")).id == "h100-sxm"
+
+
+def test_an_unknown_job_names_the_nearest():
+    with pytest.raises(InputError, match="llama2-70b"):
+        reference_jobs.job("llama2-7b")
+
+
+def test_a_bought_chip_costs_its_price_over_its_busy_life():
+    chip = replace(chips.chip("h100-sxm"), id="own", price_usd=30_000.0, tdp_w=700.0)
+    known = {name: item.median for name, item in chip_hours.assumptions().items()}
+    hours = known["life_years"] * 8766 * known["busy_share"]
+    capital = 30_000 * known["server_overhead"] / (1 - known["network_share"]) / hours
+    watts = 700 * known["power_per_tdp"] * known["load_share"] * known["pue"]
+    found = chip_hours.purchase(chip)
+    assert found.capital_usd == pytest.approx(capital)
+    assert found.power_usd == pytest.approx(watts / 1000 * known["electricity_usd_per_kwh"])
+
+
+def test_the_price_of_a_system_is_not_marked_up_again():
+    wafer = chips.chip("wse-2")
+    plain = replace(wafer, id="own-wafer")
+    assert chip_hours.capital_usd_per_h(wafer, 1e6) < chip_hours.capital_usd_per_h(plain, 1e6)
+
+
+def test_two_prices_are_compared_only_when_known_in_the_same_way():
+    rival = chips.chip("h100-sxm")
+    own, other = chip_hours.pair(chips.chip("mi300x"), rival)
+    assert own.basis == other.basis
+    assert chip_hours.pair(chips.chip("sn10"), rival) is None
+
+
+def test_a_chip_that_is_not_sold_has_no_price_of_sale():
+    assert chip_hours.purchase(chips.chip("tpu-v7")) is None
+
+
+def test_a_rent_holds_its_power():
+    found = chip_hours.rent(chips.chip("a100-80"), "on-demand", pd.Timestamp("2022-08-01"))
+    assert 0 < found.power_usd < found.usd
+
+
+def test_the_best_number_of_chips_beats_its_neighbours(job):
+    chip = chips.chip("a100-80")
+    formats = training_formats(chip)
+    hours, count, name = best_plan.cheapest(chip, job, formats)
+    for other in (count // 2, 2 * count):
+        run = best_plan.run(chip, job, other, name)
+        assert run is None or run.chip_hours >= hours or run.days > best_plan.MAX_DAYS
+    assert best_plan.run(chip, job, count, name).days <= best_plan.MAX_DAYS
+
+
+def test_four_of_five_recorded_runs_are_shorter_than_the_longest_allowed():
+    hours = tables.load("training_runs")["training_hours"].dropna()
+    assert np.quantile(hours, 0.8) <= 24 * best_plan.MAX_DAYS <= hours.max()
+
+
+def test_formats_follow_the_table_and_the_makers_words():
+    assert training_formats(chips.chip("h100-sxm")) == ("bf16", "fp8")
+    assert training_formats(chips.chip("a100-80")) == ("bf16",)
+    assert training_formats(chips.chip("corsair")) == ()
+    assert wide_peak(chips.chip("groq-3-lpu")) < chips.chip("groq-3-lpu").peak_flops["fp8"]
+
+
+def test_an_sram_chip_stops_where_memory_does_and_a_gpu_passes(job):
+    groq = scorecard.card(chips.chip("groq-lpu-v1"), job)
+    gpu = scorecard.card(chips.chip("a100-80"), job)
+    assert groq.stops_at and groq.run is None and groq.usd is None
+    assert gpu.run is not None and {"formats", "holds", "exchanges", "in time", "software"} <= {
+        gate.name for gate in gpu.gates if gate.passed == scorecard.YES
+    }
+
+
+def test_dollars_are_chip_hours_times_price_and_inside_their_range(job):
+    card = scorecard.card(chips.chip("a100-80"), job)
+    assert card.usd == pytest.approx(card.run.chip_hours * card.price.usd)
+    low, high = card.usd_range
+    assert low < card.usd < high
+
+
+def test_faster_serving_is_not_cheaper():
+    slow = serving_costs.costs("llama3.1-70b", ["h100-sxm"], speed=10.0)
+    fast = serving_costs.costs("llama3.1-70b", ["h100-sxm"], speed=60.0)
+    assert fast["chip_hours_per_mtok"].iloc[0] >= slow["chip_hours_per_mtok"].iloc[0]
+    assert fast["tokens_per_s_per_user"].iloc[0] >= 60.0
+
+
+def test_published_hours_are_met_within_half_in_the_mean():
+    found = published_costs.against_published()
+    assert len(found) >= 10
+    assert published_costs.mean_error(found) < 0.5
+
+
+def test_a_decision_counts_every_challenger_once():
+    found = counterfactual.splits(["groq-lpu-v1", "bow-ipu", "mi250x"])
+    for one in deciding.decisions(found):
+        assert len(one.yes) + len(one.no) + len(one.without) == 3
+        assert one.low <= one.value <= one.high
+    memory = deciding.decision("memory", found)
+    assert any("Groq" in name for name in memory.yes)

@@ -1,0 +1,90 @@
+"""What a step sends: one list of messages, of which both the bytes and the seconds are made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training_moat.core import messages
+from training_moat.core.fabrics import Fabric
+from training_moat.core.plan import Plan
+from training_moat.core.training_step import Efficiency, Node, step_bytes, step_time
+from training_moat.core.workload import Transformer, params
+
+LLAMA_70B = Transformer("Llama 70B", 80, 8192, 64, 8, 128, 28672, 32000, gated_ffn=1)
+MIXTRAL = Transformer(
+    "Mixtral", 32, 4096, 32, 8, 128, 14336, 32000, gated_ffn=1,
+    experts=8, experts_per_token=2, expert_ffn=14336,
+)  # fmt: skip
+BYTE_A_SECOND = Fabric(bytes_per_s=1.0, step_latency_s=0.0, domain_chips=1e9)
+ENDLESS = 1e40
+NODE = Node(ENDLESS, ENDLESS, 2.0, ENDLESS, BYTE_A_SECOND, BYTE_A_SECOND)
+NOTHING_HIDDEN = Efficiency(1.0, 1.0, 1.0, overlap_data=0.0)
+
+PLANS = [
+    (LLAMA_70B, Plan(4096, 64, tp=8, pp=4, dp=2, virtual_stages=5)),
+    (LLAMA_70B, Plan(4096, 64, tp=4, pp=1, dp=4, cp=2, zero_stage=3, recompute=2)),
+    (LLAMA_70B, Plan(4096, 64, tp=2, pp=2, dp=4, zero_stage=0, gradient_bytes=4.0)),
+    (MIXTRAL, Plan(4096, 64, tp=1, pp=2, dp=8, ep=8, zero_stage=1)),
+    (MIXTRAL, Plan(4096, 64, tp=8, pp=1, dp=2, ep=1)),
+    (MIXTRAL, Plan(4096, 64, tp=4, pp=1, dp=2, ep=2, zero_stage=3)),
+    (LLAMA_70B, Plan(4096, 64, tp=8, pp=1, dp=2, lora_rank=16)),
+]
+
+
+@pytest.mark.parametrize(("model", "plan"), PLANS)
+def test_seconds_and_bytes_are_of_one_derivation(model, plan):
+    """Over links of one byte a second without latency, with nothing hidden, seconds are bytes."""
+    sent = step_bytes(model, plan, BYTE_A_SECOND)
+    step = step_time(model, plan, NODE, NOTHING_HIDDEN)
+    for kind in messages.KINDS:
+        assert getattr(step, kind) == pytest.approx(sent[kind], rel=1e-9), kind
+
+
+def test_bytes_on_the_wire_are_the_textbook_counts():
+    """2 (n-1)/n of 2 b s h, four times a layer (Shoeybi et al. 2019, section 3); an activation forth and its gradient
+    back for every virtual stage (Narayanan et al. 2021, section 4.1); 2 (n-1)/n of the 16-bit gradients."""
+    plan = Plan(4096, 64, tp=8, pp=4, dp=2, virtual_stages=5, zero_stage=1)
+    sent = step_bytes(LLAMA_70B, plan, BYTE_A_SECOND)
+    activation = 2 * 4096 * 8192
+    assert sent["tensor_parallel"] == pytest.approx(2 * 7 / 8 * activation * 4 * 20 * 32)
+    assert sent["pipeline"] == pytest.approx(2 * 5 * 32 * activation / 8)
+    layered = params(LLAMA_70B) - 2 * 32000 * 8192
+    own = (layered / 4 + 32000 * 8192) / 8
+    assert sent["data_parallel"] == pytest.approx(2 * 1 / 2 * 2 * own)
+
+
+def test_wider_gradients_cost_more_on_the_wire():
+    plan = Plan(4096, 64, tp=8, dp=8, zero_stage=1)
+    wide = step_bytes(LLAMA_70B, replace(plan, gradient_bytes=4.0), BYTE_A_SECOND)
+    narrow = step_bytes(LLAMA_70B, plan, BYTE_A_SECOND)
+    # The weights come back in 16 bits either way: 4 + 2 bytes against 2 + 2.
+    assert wide["data_parallel"] == pytest.approx(1.5 * narrow["data_parallel"])
+
+
+def test_a_chip_sends_beyond_its_domain_what_its_domain_does_not_hold():
+    message = messages.Message("data_parallel", "all_reduce", 1e9, 64, 1, 1)
+    inside, beyond = messages.sent_bytes(message, replace(BYTE_A_SECOND, domain_chips=8))
+    assert inside == pytest.approx(2 * 7 / 8 * 1e9)
+    assert beyond == pytest.approx(2 * 7 / 8 * 1e9 / 8)
+    alone, all_beyond = messages.sent_bytes(message, replace(BYTE_A_SECOND, domain_chips=1))
+    assert (alone, all_beyond) == (0.0, pytest.approx(2 * 63 / 64 * 1e9))
+
+
+def test_cut_experts_are_gathered_and_summed_where_whole_ones_are_sent_tokens():
+    cut = messages.messages(MIXTRAL, Plan(4096, 64, tp=8, dp=1, ep=1))
+    assert cut["exchange"].ranks == 1 and cut["cut_experts"].ranks == 8
+    whole = messages.messages(MIXTRAL, Plan(4096, 64, tp=8, dp=1, ep=8))
+    assert whole["exchange"].ranks == 8 and whole["cut_experts"].ranks == 1
+
+
+def test_arrays_send_what_single_plans_send():
+    plans = [plan for model, plan in PLANS if model is LLAMA_70B]
+    together = Plan(
+        **{name: np.array([getattr(p, name) for p in plans], float) for name in vars(plans[0])}
+    )
+    found = step_bytes(LLAMA_70B, together, BYTE_A_SECOND)
+    for index, plan in enumerate(plans):
+        one = step_bytes(LLAMA_70B, plan, BYTE_A_SECOND)
+        for kind in messages.KINDS:
+            assert found[kind][index] == pytest.approx(one[kind]), kind

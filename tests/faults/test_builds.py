@@ -1,0 +1,227 @@
+"""Builds side by side, killed builds, foreign files: every site holds its own numbers and nothing is lost."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from calling import environment, moat, one_sentence
+from small_book import make
+
+pytestmark = pytest.mark.slow
+SECRET = "Quagga 9000"
+SCENARIO = {
+    "title": "My own machine",
+    "chips": {"quagga": {"base": "h100-sxm", "name": SECRET, "hbm_gb": 777}},
+    "parameters": {"bars": {"chips": ["quagga"]}},
+}
+
+
+def start(root, *arguments):
+    """Begin a build in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "training_moat.cli", "build", *map(str, arguments)],
+        cwd=root, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def files(site):
+    """Every file of a site with its bytes."""
+    found = (path for path in site.rglob("*") if path.is_file())
+    return {path.relative_to(site).as_posix(): path.read_bytes() for path in found}
+
+
+def processes(root):
+    """Processes that work on a book, as (number, command)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (entry / "environ").read_bytes()
+            if f"MOAT_ROOT={root}\0".encode() in said and int(entry.name) != os.getpid():
+                found.append((entry.name, (entry / "cmdline").read_bytes().replace(b"\0", b" ")))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def end_of(root, seconds=30):
+    """Wait until no process works on the book any more."""
+    until = time.monotonic() + seconds
+    while (left := processes(root)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert left == []
+
+
+def litter(root):
+    """What builds leave besides the cache, the site, the log and the figures' scripts."""
+    known = {"executed", "html", "sphinx.log", "work"}
+    build = root / "_build"
+    left = [
+        path.name
+        for path in build.iterdir()
+        if path.name not in known and "assets" not in path.name
+    ]
+    return (
+        left
+        + [path.name for path in (build / "work").iterdir()]
+        + [path.name for path in build.rglob(".*.ipynb*")]
+    )
+
+
+def kill_at(root, seconds):
+    """Kill a build, and nothing but it, after so many seconds; returns whether it was still at work."""
+    process = start(root)
+    try:
+        process.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    finally:
+        process.stdout.close()
+        process.stderr.close()
+
+
+def side_by_side(root, folder, gap=0.0):
+    """The book as published and a private scenario, built at once; returns both sites."""
+    scenario = folder / "mine.yaml"
+    scenario.write_text(json.dumps(SCENARIO))
+    one = start(root)
+    time.sleep(gap)
+    two = start(root, "--scenario", scenario, "--out", folder / "private")
+    for process in (one, two):
+        _, said = process.communicate(timeout=600)
+        assert process.returncode == 0, said
+    return root / "_build" / "html", folder / "private"
+
+
+def check_own(public, private):
+    """Each site holds its own numbers, and the public one nothing of the private."""
+    for name, content in files(public).items():
+        assert SECRET.encode() not in content and b"quagga" not in content.lower(), name
+        assert b"My own machine" not in content, name
+    mine = files(private)
+    assert (
+        b'"hbm": 777' in mine["chapters/bars.html"]
+        and b'"hbm": 777' not in files(public)["chapters/bars.html"]
+    )
+    assert SECRET.encode() in mine["searchindex.js"] or b"quagga" in mine["searchindex.js"]
+    for name in (
+        "chapters/bars.html",
+        "chapters/verdict.html",
+        "chapters/references.html",
+        "chapters/rerun.html",
+    ):
+        assert b"My own machine" in mine[name], f"the banner is missing on {name}"
+    assert b"quagga" in mine["_sources/chapters/bars.ipynb"], (
+        "the notebook offered is the one that was run"
+    )
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """A book of our own, after a build that was killed at work."""
+    root = make(tmp_path_factory.mktemp("builds") / "book")
+    assert kill_at(root, 5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def both(book, tmp_path_factory):
+    """The public and the private site, built at once."""
+    end_of(book)
+    return side_by_side(book, tmp_path_factory.mktemp("private"))
+
+
+def test_a_killed_build_leaves_no_process_and_no_litter(book, both):
+    assert litter(book) == []
+
+
+def test_two_builds_at_once_hold_their_own_numbers(both):
+    check_own(*both)
+
+
+def test_nothing_has_changed_is_said_of_a_whole_site_only(book, both):
+    public, _ = both
+    again = moat("build", root=book)
+    assert again.returncode == 0 and "nothing has changed" in again.stderr
+    before = files(public)
+    (public / "index.html").unlink()
+    repaired = moat("build", root=book)
+    assert repaired.returncode == 0 and files(public) == before
+
+
+def test_the_same_book_elsewhere_gives_the_same_site(book, both, tmp_path):
+    other = make(tmp_path / "deeper" / "copy")
+    done = moat("build", root=other)
+    assert done.returncode == 0, done.stderr
+    one, two = files(both[0]), files(other / "_build" / "html")
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+def test_jupyter_book_by_hand_gives_the_same_pages_from_stored_outputs(book, both, tmp_path):
+    assert moat("refresh", root=book).returncode == 0
+    command = "from jupyter_book.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "build", str(book), "--path-output", str(tmp_path), "-W", "--keep-going"],
+        env=environment(book), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = files(both[0]), files(tmp_path / "_build" / "html")
+    ours = {
+        name
+        for name in one
+        if name.startswith(("chapters/", "data/", "index", "_static/moat", "_static/vega"))
+    }
+    assert ours and [name for name in sorted(ours) if one[name] != two.get(name)] == []
+
+
+def test_a_folder_with_somebody_elses_file_is_refused_before_any_work(book, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "thesis.txt").write_text("years of work")
+    for place in ("site", ".", book.parent):
+        done = moat("build", "--out", place, root=book, cwd=tmp_path)
+        one_sentence(done)
+    assert (tmp_path / "site" / "thesis.txt").read_text() == "years of work"
+    assert "chapters:" not in done.stderr
+
+
+def main():
+    """The long form: `PYTHONPATH=tests python tests/faults/test_builds.py 20 30` builds 20 pairs and kills 30 builds."""
+    import tempfile
+
+    pairs, kills = (int(word) for word in sys.argv[1:3])
+    chance = random.Random(1)
+    with tempfile.TemporaryDirectory() as folder:
+        root = make(Path(folder) / "book")
+        for number in range(pairs):
+            gap = (0, 0.5, 1, 2, 4, 8)[number % 6]
+            mine = Path(folder) / f"pair-{number}"
+            mine.mkdir()
+            for copy in (root / "_build" / "executed").glob("*"):
+                copy.unlink()
+            check_own(*side_by_side(root, mine, gap))
+            print(f"pair {number + 1}: {gap} s apart, right", flush=True)
+        good = files(root / "_build" / "html")
+        for number in range(kills):
+            for copy in (root / "_build" / "executed").glob("*"):
+                copy.unlink()
+            seconds = chance.uniform(0.2, 12)
+            at_work = kill_at(root, seconds)
+            assert files(root / "_build" / "html") == good
+            end_of(root)
+            print(f"kill {number + 1}: after {seconds:.1f} s, at work: {at_work}", flush=True)
+        assert moat("build", root=root).returncode == 0
+        assert files(root / "_build" / "html") == good and litter(root) == []
+    print("all right")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Another processor's BLAS, sorting network and order of ties give the outputs that are stored."""
+
+import pytest
+
+from benchmarks import machines
+from training_moat.press import notebooks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", machines.SHORT)
+def test_outputs_do_not_depend_on_the_machine(name):
+    assert machines.differences(name, notebooks.chapter_names()) == []
+
+
+def test_reversed_ties_are_reversed_and_stable_sorts_are_not():
+    import subprocess
+    import sys
+
+    code = """
+import pandas as pd, numpy as np
+from benchmarks.machines import reverse_ties
+reverse_ties()
+frame = pd.DataFrame({"a": [1, 1, 0], "b": [1, 2, 3]})
+assert list(frame.sort_values("a")["b"]) == [3, 2, 1]
+assert list(frame.sort_values("a", kind="stable")["b"]) == [3, 1, 2]
+assert list(np.argsort([1, 1, 0])) == [2, 1, 0]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,73 @@
+"""What a caller's own runs and own matmul rate are worth."""
+
+import math
+
+import pytest
+
+from training_moat.predict import own_runs, training
+
+CASE = {
+    "model": "llama3.1-8b", "chip": "h100-sxm", "chips": 64, "tp": 2, "pp": 1, "dp": 32, "seq_len": 4096,
+    "micro_batch": 1, "global_batch": 512, "zero_stage": 1, "recompute": "none",
+}  # fmt: skip
+
+
+def ask(**changes):
+    return training.predict([CASE | changes])[0]
+
+
+def width(answer):
+    return math.log(answer["step_time_s_p95"] / answer["step_time_s_p05"])
+
+
+def test_the_shift_is_the_shrunk_mean_of_a_random_effect():
+    """Laird and Ware 1982: weight tau^2 / (tau^2 + sigma^2 / n)."""
+    found = own_runs.shift([0.2, 0.1], between=0.1, within=0.05)
+    weight = 0.1**2 / (0.1**2 + 0.05**2 / 2)
+    assert math.log(found.factor) == pytest.approx(weight * 0.15)
+    left = 0.1**2 * (1 - weight) + 0.05**2
+    assert found.width == pytest.approx(math.sqrt(left / (0.1**2 + 0.05**2)))
+    assert own_runs.shift([], 0.1, 0.05) == own_runs.Shift(1.0, 1.0)
+
+
+def test_own_runs_move_the_prediction_and_narrow_its_interval():
+    plain = ask()
+    slow = {**CASE, "measured_step_s": plain["step_time_s"] * 1.3}
+    one, two = ask(anchors=[slow]), ask(anchors=[slow, slow])
+    assert plain["step_time_s"] < one["step_time_s"] < two["step_time_s"]
+    assert two["step_time_s"] < 1.3 * plain["step_time_s"]
+    assert width(two) < width(one) < width(plain)
+    assert sum(two["seconds"].values()) == pytest.approx(two["step_time_s"])
+    assert any("own runs move the prediction" in note for note in two["notes"])
+
+
+def test_an_anchor_may_be_another_run_on_the_same_chip():
+    other = {"model": "llama3.1-70b", "chips": 64, "global_batch": 64, "measured_step_s": 9.0}
+    answer = ask(anchors=[other])
+    assert answer["ok"] and answer["step_time_s"] != ask()["step_time_s"]
+
+
+@pytest.mark.parametrize(
+    ("anchors", "sentence"),
+    [
+        ("x", "anchors is 'x'; expected a list of own runs"),
+        ([3], "anchor 1 is 3; expected an object"),
+        ([{}], "anchor 1: measured_step_s is missing"),
+        ([{"measured_step_s": -1}], "anchor 1: measured_step_s is -1; expected a number above 0"),
+        ([{"measured_step_s": 1, "chip": "a100-80", "chips": 8}], "anchor 1 ran on a100-80"),
+        ([{"measured_step_s": 1, "speed": 2}], "anchor 1: unknown field 'speed'"),
+        ([{"measured_step_s": 1, "anchors": []}], "anchor 1: unknown field 'anchors'"),
+        ([{"measured_step_s": 1}] * 99, "anchors holds 99 runs; expected at most 64"),
+    ],
+)
+def test_a_bad_anchor_is_one_sentence(anchors, sentence):
+    answer = ask(anchors=anchors)
+    assert not answer["ok"] and sentence in answer["error"] and "\n" not in answer["error"]
+
+
+def test_a_machine_whose_matmuls_are_slower_is_slower():
+    """A large matmul reaches 0.8 of an H100's peak elsewhere (table matmul_maxima); here 0.48."""
+    slow, fast = ask(matmul_tflops=480), ask(matmul_tflops=790)
+    assert slow["step_time_s"] > 1.2 * fast["step_time_s"]
+    assert fast["step_time_s"] == pytest.approx(ask()["step_time_s"], rel=0.05)
+    assert "expected at most the chip's peak" in ask(matmul_tflops=5000)["error"]

@@ -1,0 +1,53 @@
+"""Two settings beside each other: what differs is named, what is the same is counted, names are text."""
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from training_moat.core.errors import InputError
+from training_moat.press import comparing
+
+
+def notebook(answer, title, **numbers):
+    sentence = new_output(
+        "execute_result",
+        data={"text/plain": answer, "text/markdown": answer},
+        metadata={"moat": numbers},
+    )
+    picture = new_output("display_data", data={"image/png": "AAAA"})
+    figure = new_output(
+        "display_data", data={"text/html": f'<p class="moat-title">{title} &amp; more</p>'}
+    )
+    return new_notebook(cells=[new_code_cell("x", outputs=[sentence, picture, figure])])
+
+
+def compared(first, second):
+    sides = ({"memory": comparing.told(each)} for each in (first, second))
+    return comparing._compared(("one", "<b>two</b>"), *sides)
+
+
+def test_equal_settings_tell_the_same():
+    found = compared(notebook("a", "t", x=1.0), notebook("a", "t", x=1.0))
+    assert found.changes == () and found.figures == {} and found.same == 2
+    assert "tell the same" in comparing.lines(found)[0]
+
+
+def test_what_differs_is_named_with_its_ratio():
+    found = compared(notebook("a", "t", x=2.0, y=1), notebook("b", "u", x=3.0, y=1))
+    assert [(c.what, c.ratio) for c in found.changes] == [("answer", None), ("x", 1.5)]
+    (pair,) = found.figures["memory"]
+    assert [side.title for side in pair] == ["t & more", "u & more"]
+    record = comparing.record(found)
+    assert record["changes"][1]["second"] == 3.0 and record["same"] == 1
+
+
+def test_names_are_text_in_the_page():
+    shown = comparing.page(compared(notebook("<script>", "t"), notebook("b", "t")))
+    assert "<b>two</b>" not in shown and "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_an_unknown_scenario_is_one_sentence():
+    with pytest.raises(InputError, match="did you mean 'default'"):
+        comparing.scenario_path("defualt")
+    with pytest.raises(InputError, match="there is no scenario file"):
+        comparing.scenario_path("nowhere.yaml")

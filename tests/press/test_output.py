@@ -1,0 +1,140 @@
+"""Nothing is removed or replaced that we did not write: markers of sites, digests of pages, every refused place."""
+
+import json
+import os
+
+import pytest
+
+from training_moat.core.errors import InputError
+from training_moat.press import folders, output
+
+
+def site(folder, key="k", **files):
+    folder.mkdir(parents=True)
+    for name, text in ({"index.html": "a"} | files).items():
+        (folder / name).write_text(text)
+    output.mark(folder, key)
+    return folder
+
+
+def refused(place, says):
+    with pytest.raises(InputError, match=says) as caught:
+        output.site_folder(place)
+    assert "\n" not in str(caught.value)
+
+
+def test_free_places_and_our_own_sites_are_taken(tmp_path):
+    (tmp_path / "empty").mkdir()
+    site(tmp_path / "ours")
+    for name in ("empty", "ours", "new/deep"):
+        assert output.site_folder(tmp_path / name) == tmp_path / name
+    assert not (tmp_path / "new").exists(), "asking makes nothing"
+
+
+@pytest.mark.parametrize("stray", ["notes.txt", ".hidden", "deep/notes.txt"])
+def test_a_file_of_somebody_else_refuses_the_folder(stray, tmp_path):
+    for folder in (tmp_path / "plain", site(tmp_path / "ours")):
+        path = folder / stray
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        refused(folder, "was not written by")
+        assert path.read_text() == "mine"
+
+
+def test_a_page_changed_since_and_a_forged_marker_refuse_the_folder(tmp_path):
+    changed = site(tmp_path / "changed")
+    (changed / "index.html").write_text("my own words")
+    refused(changed, "index.html")
+    forged = site(tmp_path / "forged")
+    (forged / output.MARKER).write_text(json.dumps({"files": []}))
+    refused(forged, "was not written by")
+
+
+def test_links_are_not_followed(tmp_path):
+    site(tmp_path / "ours")
+    (tmp_path / "link").symlink_to(tmp_path / "ours")
+    refused(tmp_path / "link", "this is a link")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "ours" / "inner").symlink_to(tmp_path / "elsewhere")
+    refused(tmp_path / "ours", "'inner' in it")
+
+
+def test_the_project_the_working_folder_and_what_holds_them_are_refused(tmp_path, monkeypatch):
+    for place in (folders.ROOT, folders.ROOT.parent, folders.ROOT.anchor):
+        refused(place, "holds the project")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    for place in (".", "..", tmp_path):
+        refused(place, "holds the working folder")
+
+
+def test_files_and_impossible_names_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(tmp_path / "file", "is a file")
+    refused(tmp_path / "file" / "below", "is a file")
+    refused(tmp_path / ("x" * 300), "name too long")
+    refused("a\0b", "null")
+
+
+def test_a_site_of_an_early_edition_gives_way_in_the_standard_place_only(tmp_path):
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "moat-figures.js").write_text("")
+    assert output.site_folder(tmp_path, standard=True) == tmp_path
+    refused(tmp_path, "was not written by")
+
+
+def test_a_site_takes_the_place_of_the_old_one_and_leaves_nothing(tmp_path):
+    target = site(tmp_path / "site[1]", old="x")
+    made = site(tmp_path / "made", key="new", other="y")
+    output.put_site(made, target)
+    assert sorted(path.name for path in target.iterdir()) == [".moat-site", "index.html", "other"]
+    assert output.is_whole(target, "new") and not output.is_whole(target, "k")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "site[1]"]
+    (target / "other").unlink()
+    assert not output.is_whole(target, "new")
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_file_that_came_at_the_last_moment_is_kept(exchange, tmp_path, monkeypatch, capsys):
+    if not exchange:
+        monkeypatch.setattr(output.ctypes, "CDLL", lambda *_, **__: object())
+    target, made = site(tmp_path / "site"), site(tmp_path / "made", key="new")
+    (target / "late.txt").write_text("mine")
+    output.put_site(made, target)
+    assert output.is_whole(target, "new")
+    assert (tmp_path / "site.kept-1" / "late.txt").read_text() == "mine"
+    assert "late.txt" in capsys.readouterr().err
+
+
+def test_a_site_moved_aside_by_a_killed_build_comes_back(tmp_path):
+    aside = site(tmp_path / ".site.moat-0123456789ab" / "old")
+    assert output.site_folder(tmp_path / "site") == tmp_path / "site"
+    assert output.is_whole(tmp_path / "site", "k") and not aside.exists()
+
+
+def test_a_sealed_file_is_ours_until_it_is_changed(tmp_path):
+    page = tmp_path / "memory.html"
+    page.write_text(output.sealed(f"<meta content='{output.UNSEALED}'>words"))
+    assert output.is_sealed(page)
+    assert output.page_folder(tmp_path, "memory") == tmp_path
+    page.write_text(page.read_text() + "more")
+    with pytest.raises(InputError, match="memory.html there is not as"):
+        output.page_folder(tmp_path, "memory")
+
+
+def test_pages_do_not_replace_the_chapters_or_a_link(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="holds the chapters themselves"):
+        output.page_folder(folders.CHAPTERS, "memory")
+    monkeypatch.chdir(folders.CHAPTERS)
+    with pytest.raises(InputError, match="holds the chapters themselves"):
+        output.page_folder(None, "memory")
+    (tmp_path / "precious").write_text(output.sealed(output.UNSEALED))
+    (tmp_path / "memory.html").symlink_to(tmp_path / "precious")
+    with pytest.raises(InputError, match="memory.html there"):
+        output.page_folder(tmp_path, "memory")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser writes anywhere")
+def test_a_place_where_nothing_can_be_written_is_refused_at_once(tmp_path):
+    tmp_path.chmod(0o500)
+    refused(tmp_path / "site", "nothing can be written")

@@ -1,0 +1,171 @@
+"""Sweeps: each point once, in the order of the file, whatever was computed before; bad files one sentence."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from training_moat.core.errors import InputError
+from training_moat.press import sweep_points, sweep_spec, sweeping
+from training_moat.press.sweep_points import ERROR, POINT
+
+SPEC = """
+title: small
+level: training
+base: {model: llama3.1-8b, seq_len: 4096, global_batch: 256}
+grid:
+  chip: [h100-sxm, a100-80]
+  chips: {from: 8, to: 32, steps: 3}
+"""
+
+
+def written(tmp_path, text, name="s.yaml"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def whole(text):
+    return text.replace("{from: 8, to: 32, steps: 3}", "[8, 16, 32]")
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Sweeps in this process: what Dask does is another test's matter."""
+
+    def compute(sweep, missing, target, environment, client, keep):
+        folder = sweeping._parts(target)
+        folder.mkdir(exist_ok=True)
+        for block in sweeping._blocks(sweep, missing):
+            frame = sweeping._block_results(sweep, block, keep)
+            number = len(list(folder.glob("*.parquet")))
+            sweeping._write(frame, folder / f"{number:08d}.parquet", {"environment": environment})
+
+    from contextlib import contextmanager
+
+    @contextmanager
+    def nobody(*_):
+        yield None
+
+    monkeypatch.setattr(sweeping, "_client", nobody)
+    monkeypatch.setattr(sweeping, "_compute", compute)
+
+
+def test_points_cross_grid_list_and_draws(tmp_path):
+    sweep = sweep_spec.load(
+        written(
+            tmp_path,
+            """
+level: serving
+base: {model: llama3.1-8b}
+grid: {chip: [h100-sxm, b200]}
+list: [{batch: 1}, {batch: 8, input_len: 100}]
+draw: {count: 3, seed: 1, values: {output_len: {p05: 10, median: 100, p95: 900}}}
+""",
+        )
+    )
+    points = sweep.block(0, len(sweep))
+    assert len(sweep) == len(points) == 12
+    assert len({sweep_spec.digest(point) for point in points}) == 12
+    assert [point["chip"] for point in points[::6]] == ["h100-sxm", "b200"]
+    assert points[3]["input_len"] == 100 and "input_len" not in points[0]
+    assert points[0]["output_len"] == points[6]["output_len"] > 0
+
+
+def test_the_table_is_the_model_s_answers_and_a_bad_point_has_its_sentence(tmp_path, here):
+    spec = written(tmp_path, whole(SPEC).replace("a100-80]", "a100-80, nochip]"))
+    out = tmp_path / "t.parquet"
+    done = sweeping.run(spec, str(out))
+    table = pd.read_parquet(out)
+    assert (done.points, done.computed, done.failed) == (9, 9, 3)
+    assert table[table["chip"] == "nochip"][ERROR].str.contains("unknown chip 'nochip'").all()
+    from training_moat.predict import answers
+
+    asked = sweep_spec.load(spec).point(1)
+    assert table["step_time_s"][1] == answers.training([asked])[0]["step_time_s"]
+    assert not sweeping._parts(out).exists()
+
+
+def test_an_extended_sweep_computes_only_what_is_missing(tmp_path, here):
+    out = str(tmp_path / "t.parquet")
+    first = sweeping.run(written(tmp_path, whole(SPEC)), out)
+    again = sweeping.run(written(tmp_path, whole(SPEC)), out)
+    more = sweeping.run(
+        written(tmp_path, whole(SPEC).replace("[8, 16, 32]", "[4, 8, 16, 32]")), out
+    )
+    assert (first.computed, again.computed, more.computed) == (6, 0, 2)
+    table = pd.read_parquet(out)
+    assert list(table["chips"]) == [4, 8, 16, 32] * 2 and table[POINT].is_unique
+
+
+def test_finished_parts_of_an_interrupted_run_are_used(tmp_path, here, monkeypatch):
+    out = tmp_path / "t.parquet"
+    spec = written(tmp_path, whole(SPEC))
+    sweep = sweep_spec.load(spec)
+    part = sweeping._parts(out)
+    part.mkdir()
+    frame = sweeping._block_results(sweep, [0, 1, 2, 3], None)
+    environment = {"environment": sweep_points.environment()}
+    sweeping._write(frame, part / "00000000.parquet", environment)
+    assert sweeping.run(spec, str(out)).computed == 2
+    fresh = tmp_path / "fresh.parquet"
+    sweeping.run(spec, str(fresh))
+    pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(fresh))
+
+
+def test_other_source_or_data_compute_everything_anew(tmp_path, here, monkeypatch):
+    out = str(tmp_path / "t.parquet")
+    spec = written(tmp_path, whole(SPEC))
+    sweeping.run(spec, out)
+    monkeypatch.setattr(sweep_points, "environment", lambda: "another")
+    assert sweeping.run(spec, out).computed == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("level: [", "line 1, column"),
+        ("- a", "expected a mapping"),
+        ("levle: training", "did you mean 'level'?"),
+        ("level: trainin", "did you mean 'training'?"),
+        ("level: training\ngrid: {chip: []}", "grid.chip: expected a list"),
+        ("level: training\ngrid: {chpi: [b200]}", "did you mean 'chip'?"),
+        ("level: training\ngrid: {chips: {from: 1, to: 2}}", "expected from, to, steps"),
+        ("level: training\ngrid: {chips: {from: 0, to: 2, steps: 2, log: true}}", "above 0"),
+        ("level: training\nlist: 3", "expected a list of mappings"),
+        ("level: training\ndraw: {count: 0, values: {}}", "whole number from 1"),
+        ("level: training\ndraw: {values: {chips: {p05: 1}}}", "expected p05, median and p95"),
+        ("level: memory\ngrid: {seq_len: [1.5]}", "expected a whole number"),
+        ("level: memory\ngrid: {sequence: [4096]}", "is called 'seq_len' now"),
+        ("level: claims", "nothing to vary"),
+    ],
+)
+def test_a_bad_sweep_is_one_sentence_before_anything_runs(tmp_path, text, words):
+    with pytest.raises(InputError) as caught:
+        sweep_spec.load(written(tmp_path, text))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_sweep_s_table_is_left_alone(tmp_path, here):
+    foreign = tmp_path / "mine.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(foreign)
+    before = foreign.read_bytes()
+    with pytest.raises(InputError, match="left as it is"):
+        sweeping.run(written(tmp_path, whole(SPEC)), str(foreign))
+    assert foreign.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_cluster_started_elsewhere_gives_the_same_table(tmp_path, here):
+    spec, alone = written(tmp_path, whole(SPEC)), tmp_path / "alone.parquet"
+    sweeping.run(spec, str(alone))
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        out = tmp_path / "cluster.parquet"
+        call = [sys.executable, "-m", "training_moat.cli", "sweep", spec, "--out", str(out)]
+        subprocess.run([*call, "--scheduler", cluster.scheduler_address], check=True, timeout=120)
+    pd.testing.assert_frame_equal(pd.read_parquet(alone), pd.read_parquet(out))
