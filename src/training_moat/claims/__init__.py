@@ -1,6 +1,7 @@
 """The article, claim by claim: every quantity measured from the tables and the model, every grade by one rule."""
 
 from training_moat.claims import (  # noqa: F401  (they register measures)
+    decided_strand,
     history_strand,
     market_strand,
     memory_strand,

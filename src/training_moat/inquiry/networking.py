@@ -408,7 +408,7 @@ def _sent_per_token(
     if layout == "dense, pipeline":
         return float((plan.pp - 1) * width), 0.0
     if layout == "dense, tensor parallel":
-        return float(2 * model.layers * 2 * (chips - 1) * width), (chips - 2) / chips
+        return float(2 * model.layers * 2 * (chips - 1) * width), 0.0  # a ring adds up and hands on
     away = (chips - 1) / chips
     return float(model.moe_layers * 2 * model.experts_per_token * away * width), (chips - 3) / (
         chips - 1

@@ -56,10 +56,11 @@ def amount(value: float | None, unit: str = "", significant: int = 2) -> str:
 
 def apart(value: float, limit: float, unit: str = "") -> tuple[str, str]:
     """A quantity and its limit: the limit as it stands, the quantity with as many digits as it takes to
-    tell the two apart where they differ."""
+    show on which side of it it lies."""
     told = float(f"{limit:.4g}")
-    differ = (n for n in range(2, 9) if value == limit or float(f"{value:.{n}g}") != told)
-    return amount(value, unit, next(differ, 9)), amount(limit, unit, 4)
+    rounded = {n: float(f"{value:.{n}g}") for n in range(2, 9)}
+    apart = (n for n, near in rounded.items() if near != told and (near > told) == (value > limit))
+    return amount(value, unit, 2 if value == limit else next(apart, 9)), amount(limit, unit, 4)
 
 
 def band(low: float | None, high: float | None, unit: str = "") -> str:

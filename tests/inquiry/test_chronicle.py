@@ -1,0 +1,84 @@
+"""Events and runs: an event once, a run once, and whose chips it used."""
+
+import pandas as pd
+import pytest
+
+from training_moat.catalog import tables
+from training_moat.core.errors import InputError
+from training_moat.inquiry import chronicle
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return chronicle.runs()
+
+
+def test_later_reports_of_an_event_do_not_count_twice():
+    events, later = chronicle.events(), tables.load("history_events")
+    repeats = later.loc[later["extends"].fillna("").str.contains(r"\bE\d"), "row_id"]
+    assert len(repeats) > 10 and not set(repeats) & set(events["row_id"])
+    assert events["row_id"].is_unique and events["date"].is_monotonic_increasing
+
+
+def test_every_company_of_an_event_is_a_known_maker_or_none():
+    names = set(chronicle.makers()["maker"])
+    assert {"SambaNova", "Groq", "Cerebras"} <= set(chronicle.startups()) <= names
+    assert not {"NVIDIA", "Huawei", "Google"} & set(chronicle.startups())
+
+
+def test_a_run_stands_once_and_knows_its_maker(runs):
+    assert not runs.duplicated(["table", "row_id"]).any()
+    whose = runs.set_index("model")["maker"]
+    assert whose["Jais 2 70B"] == "Cerebras" and whose["LongCat-2.0"] == "not named"
+    assert whose["SpikingBrain-7B"] == "MetaX" and whose["Pangu Ultra"] == "Huawei"
+    assert (runs.loc[runs["model"] == "GPT-3 175B (davinci)", "maker_kind"] == "Nvidia").all()
+
+
+def test_a_run_on_two_makers_chips_counts_for_the_other():
+    table = {
+        name: tables.load(name) for name in ("training_runs", "runs_non_nvidia", "chip_makers")
+    }
+    table["runs_non_nvidia"] = table["runs_non_nvidia"].head(0)
+    table["training_runs"] = (
+        table["training_runs"].head(1).assign(hardware="NVIDIA A100,AMD MI250X")
+    )
+    assert chronicle.runs(table.__getitem__)["maker"].tolist() == ["AMD"]
+
+
+def test_fewer_runs_lie_above_a_higher_threshold(runs):
+    curve = chronicle.over_thresholds(runs, [1e22, 1e23, 1e24, 1e25])
+    wide = curve.pivot(index="threshold_flop", columns="maker_kind", values="runs")
+    assert (wide.diff().dropna() <= 0).all(axis=None)
+    sums = curve.groupby("threshold_flop")["share"].sum()
+    assert sums.tolist() == pytest.approx([1.0] * len(sums))
+    assert (
+        wide.loc[1e22, "startup"]
+        == (runs.query("maker_kind == 'startup'")["training_flop"] >= 1e22).sum()
+    )
+
+
+def test_years_without_rows_show_all_years():
+    frame = pd.DataFrame({"date": ["2020-01", "2024"]})
+    assert len(chronicle.in_years(frame, 2023, 2025)) == 1
+    assert len(chronicle.in_years(frame, 1990, 1991)) == 2
+
+
+def test_entry_shares_of_a_round_add_up_to_one():
+    for suite in ("training", "inference"):
+        shares = chronicle.entry_shares(suite).groupby("day")["share"].sum()
+        assert shares.tolist() == pytest.approx([1.0] * len(shares), abs=0.002)
+
+
+def test_merchants_show_their_largest_run(runs):
+    table = chronicle.merchants(runs)
+    own = runs[runs["maker"] == "Cerebras"]
+    row = table.set_index("maker").loc["Cerebras"]
+    assert row["largest_flop"] == own["training_flop"].max() and row["runs"] == len(own)
+    assert not {"NVIDIA", "Google"} & set(table["maker"]) and {"China", "United States"} <= set(
+        table["region"]
+    )
+
+
+def test_an_unknown_company_names_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'SambaNova'"):
+        chronicle.chosen(["SambaNov"], 2016, 2026)

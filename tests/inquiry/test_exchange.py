@@ -1,0 +1,70 @@
+"""Kind, reach and volume of exchange, startups' layouts, and the constant that a check must beat."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training_moat.catalog import tables
+from training_moat.inquiry import layouts, networking
+
+
+def kinds(**plan):
+    frame = pd.DataFrame(
+        {"kind": ["tensor", "pipeline", "data", "expert"], "gb": [1.0, 2.0, 3.0, 4.0]}
+    )
+    return networking.reach(frame, {"ep": 1} | plan).set_index("kind")
+
+
+def test_a_sum_over_a_group_needs_no_link_beyond_the_next_chip():
+    table = kinds(ep=64)
+    assert table.loc["pipeline", "exchange"] == "next chip"
+    assert (table.drop("pipeline")["exchange"] == "whole group").all()
+    assert (table.drop("expert")["beyond"] == 0).all()
+    assert table.loc["expert", "beyond"] == pytest.approx(61 / 63)
+
+
+@pytest.mark.parametrize("group", [1, 2, 3])
+def test_in_a_group_of_three_everybody_is_a_neighbour(group):
+    assert kinds(ep=group)["beyond"].eq(0).all()
+
+
+def test_a_constant_wins_where_the_prediction_is_noise():
+    rng = np.random.default_rng(0)
+    measured = pd.Series(0.95 + 0.02 * rng.standard_normal(200))
+    noise = pd.DataFrame(
+        {"measured": measured, "predicted": measured.sample(frac=1, random_state=1).to_numpy()}
+    )
+    model, constant = networking.against_constant(noise)
+    assert constant < model
+    knowing = pd.DataFrame({"measured": measured, "predicted": measured + 0.001})
+    model, constant = networking.against_constant(knowing)
+    assert model == pytest.approx(0.001) and model < constant
+
+
+def test_an_amount_needed_is_said_in_every_case():
+    curve = pd.DataFrame({"factor": [0.5, 1.0], "rate": [50.0, 100.0], "speed": [0.5, 0.6]})
+    assert networking.amount_needed(70.0, curve, "GB/s") == "70 GB/s (it has 100)"
+    assert (
+        networking.amount_needed(float("nan"), curve, "GB/s")
+        == "more than 8 times the 100 GB/s it has"
+    )
+    assert "publishes none" in networking.amount_needed(float("nan"), curve.head(0), "GB/s")
+
+
+def test_layouts_are_pure_only_without_tensor_and_expert_parallelism():
+    told = pd.DataFrame({
+        "row_id": ["I1", "I2", "I3"], "n_chips": [8, 8, 1], "parallelism": ["PP8", "TP2 PP4", "TP1"],
+        "model_id": "m", "chip_id": "c", "source": "s",
+    })  # fmt: skip
+    swept = pd.DataFrame({
+        "row_id": ["J1", "J2"], "tp_size": [1, 8], "pp_size": [4, 1], "moe_ep_size": [1, 1],
+        "model_id": "m", "chip_id": "d", "source": "s",
+    })  # fmt: skip
+    found = layouts.measured(told, swept).set_index("row_id")["pure"]
+    assert found.to_dict() == {"I1": True, "I2": False, "J1": True, "J2": False}
+
+
+def test_startups_stand_among_the_layouts():
+    table = tables.load("serving_layouts")
+    assert (table.loc[table["vendor"] == "Cerebras", "layout"] == "pipeline").all()
+    assert table.loc[table["vendor"] == "Groq", "layout"].isna().all()
