@@ -89,7 +89,7 @@ def test_a_run_says_what_its_parameters_say(monkeypatch):
 def test_a_finding_that_no_longer_holds_is_said(monkeypatch):
     heard = []
     monkeypatch.delenv(findings.STRICT, raising=False)
-    monkeypatch.setattr(findings, "display", lambda shown: heard.append(shown.data))
+    monkeypatch.setattr(findings, "display", lambda shown: heard.append(repr(shown)))
     figures.expect(SimpleNamespace(larger=0.1).larger > 0.5, "serving is the larger use")
     assert heard == ["With these settings it no longer holds that serving is the larger use."]
 
