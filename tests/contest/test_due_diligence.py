@@ -88,7 +88,8 @@ def test_a_chip_without_a_date_meets_nvidias_newest(reports):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("no-memory", "no memory tier"), ("no-units", "no peak published")]
+    ("name", "words"),
+    [("no-memory", "memory size not published"), ("no-units", "no peak published")],
 )
 def test_an_impossible_chip_is_refused_in_one_sentence(reports, name, words):
     with pytest.raises(InputError, match=words) as caught:

@@ -19,7 +19,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
-from training_moat.predict import training, training_constants
+from training_moat.predict import training, training_batch, training_constants
 from training_moat.predict.training_plans import TrainingCase, parse
 
 MAX_DAYS = 100.0
@@ -107,7 +107,7 @@ def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, A
     case = case_of(chip, job, count, precision)
     if case is None:
         return None
-    found = training.evaluate(case, training_constants.load())
+    (found,) = training_batch.evaluate([case], training_constants.load())
     index = int(found.order[0])
     return float(found.step.total[index]), bool(found.fits[index]), case, found
 

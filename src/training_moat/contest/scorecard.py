@@ -16,6 +16,7 @@ from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.reference_jobs import Job
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.predict import training_constants
@@ -120,18 +121,6 @@ def largest_known(chip: Chip) -> int | None:
     return int(max(sizes)) if sizes else None
 
 
-def network_limit(chip: Chip) -> float:
-    """Chips that a chip's networks join: endless with a network between systems, else the largest system its maker states;
-    nan where neither is published."""
-    if chip.scaleout is not None:
-        return np.inf
-    if "largest_systems" in tables.names():
-        stated = tables.load("largest_systems").set_index("chip_id")["chips"]
-        if chip.id in stated.index:
-            return float(stated.loc[chip.id])
-    return np.nan
-
-
 def software_gate(chip: Chip) -> Gate:
     """Whether the maker offers software to train with."""
     frame = chip_catalog.frame().set_index("id")
@@ -145,18 +134,13 @@ def software_gate(chip: Chip) -> Gate:
 
 
 def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
-    limit = network_limit(chip)
-    inside = float(chip.scaleup.domain_chips or 0) if chip.scaleup else 0.0
-    if needed is not None and needed <= inside:
-        return Gate("exchanges", YES, needed / inside, f"its own network joins {inside:,.0f} chips")
-    if needed is None or np.isnan(limit):
+    stated = max(chip.largest_system or 0, chip.domain_chips or 0)
+    if needed is not None and tiers.is_joined(chip, needed):
+        why = "its networks join any number" if chip.scaleout else f"{stated:,.0f} chips are joined"
+        return Gate("exchanges", YES, needed / stated if stated else np.nan, why)
+    if needed is None or not chip.largest_system:
         return Gate("exchanges", UNKNOWN, np.nan, "no network between systems is published")
-    why = (
-        "its networks join any number"
-        if np.isinf(limit)
-        else f"{limit:,.0f} chips are joined at most"
-    )
-    return Gate("exchanges", YES if needed <= limit else NO, needed / limit, why)
+    return Gate("exchanges", NO, needed / stated, f"{stated:,.0f} chips are joined at most")
 
 
 def _bought_gate(chip: Chip, needed: int | None) -> Gate:
@@ -195,7 +179,8 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         _bought_gate(chip, needed),
     )
     constants = training_constants.load()
-    level = training_constants.level(constants, chip)
+    precision = run.precision if run else (*formats, "bf16")[0]
+    level = training_constants.level(constants, chip, precision, job.model.experts > 0)
     ends = training_constants.interval(constants, level, chip.family, job.model.experts > 0)
     return Card(
         chip,
