@@ -38,7 +38,7 @@ CLEARLY_FASTER = 1.5
 PATIENCE = 1
 """Further count tried once chip-hours rise."""
 
-THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2, 4), 2, (0, 2)
+THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2), 2, (0, 2)
 """Settings tried for models with experts, whose plans are many: interleaving, the largest micro-batch, recomputation."""
 
 

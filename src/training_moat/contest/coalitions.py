@@ -161,7 +161,8 @@ def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarr
     experts = found.job.model.experts > 0
     inputs = []
     for name, chip in zip(DRAWN[:2], (found.chip, found.yardstick), strict=True):
-        level = training_constants.level(constants, chip, wide_format(chip) or "bf16", experts)
+        name_of_format = wide_format(chip) or next(iter(chip.peak_flops))
+        level = training_constants.level(constants, chip, name_of_format, experts)
         low, high = training_constants.interval(constants, level, chip.family, experts)
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
     for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):

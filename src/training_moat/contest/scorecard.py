@@ -179,7 +179,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         _bought_gate(chip, needed),
     )
     constants = training_constants.load()
-    precision = run.precision if run else (*formats, "bf16")[0]
+    precision = run.precision if run else (*formats, *chip.peak_flops, "bf16")[0]
     level = training_constants.level(constants, chip, precision, job.model.experts > 0)
     ends = training_constants.interval(constants, level, chip.family, job.model.experts > 0)
     return Card(
