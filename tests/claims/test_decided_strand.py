@@ -8,7 +8,7 @@ from training_moat.claims.base import Evidence
 from training_moat.contest import counterfactual
 from training_moat.core.errors import InputError
 
-decided = pytest.importorskip("training_moat.claims.decided_strand")
+decided = pytest.importorskip("training_moat.claims.decided_strand", exc_type=ImportError)
 
 CHIPS = "groq-lpu-v1,bow-ipu,wse-2,ascend-910b"
 
