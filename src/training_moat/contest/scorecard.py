@@ -145,6 +145,9 @@ def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
 
 def _bought_gate(chip: Chip, needed: int | None) -> Gate:
     known = largest_known(chip)
+    if needed is not None and needed > tiers.LARGEST_SYSTEM:
+        why = f"no system of any kind has more than {tiers.LARGEST_SYSTEM:,.0f} chips"
+        return Gate("bought", NO, needed / tiers.LARGEST_SYSTEM, why)
     if known is None or needed is None:
         return Gate("bought", UNKNOWN, np.nan, "no installation on record")
     passed = YES if known >= needed else NO
@@ -207,9 +210,18 @@ def _time_gate(
         return Gate("in time", YES, run.days / max_days, f"{run.days:,.0f} days")
     if fewest is None:
         return Gate("in time", UNKNOWN, np.nan, "not asked: nothing holds it")
-    fastest = best_plan.cheapest(chip, job, formats, np.inf)
-    days = fastest[0] / 24 / fastest[1]
-    return Gate("in time", NO, days / max_days, f"{days:,.0f} days at the fewest chip-hours")
+    days = fastest_days(chip, job, formats)
+    return Gate("in time", NO, days / max_days, f"{days:,.0f} days on any number of chips tried")
+
+
+def fastest_days(chip: Chip, job: Job, formats: Sequence[str]) -> float:
+    """Days of the fastest run over all numbers of chips up to the largest system that exists."""
+    found = [np.inf]
+    for count in best_plan.COUNTS:
+        if count <= tiers.LARGEST_SYSTEM:
+            runs = [best_plan.run(chip, job, count, name) for name in formats]
+            found += [one.days for one in runs if one is not None]
+    return min(found)
 
 
 def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> list[Card]:
