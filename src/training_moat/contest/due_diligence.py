@@ -22,7 +22,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, GIB, TERA
 from training_moat.inquiry import switching
-from training_moat.inquiry.wording import digits
+from training_moat.inquiry.wording import digits, percent
 
 PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
@@ -242,8 +242,18 @@ def answer(found: Report) -> str:
             f"**{found.chip.name} cannot do {found.job.title}** within the days allowed, on any number of chips: it stops at the gate "
             f"*{shut}*."
         )
-    return (
+    done = (
         f"**{found.chip.name} does {found.job.title} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}** "
         f"({digits(gap.low)} to {digits(gap.high)}). A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
-        f"it offers {digits(found.advantage)}, and a move pays with a chance of {100 * found.chance:.0f}%."
     )
+    if unit == "USD":
+        return f"{done}it offers {digits(found.advantage)}, and a move pays with a chance of {100 * found.chance:.0f}%."
+    return (
+        f"{done}with no price known for both, it would have to cost at most {percent(price_to_pay(found))} of what "
+        f"{gap.yardstick_name} costs per chip and hour."
+    )
+
+
+def price_to_pay(found: Report) -> float:
+    """Hourly price over the yardstick's at which a move would just pay for the buyer in the middle of the range."""
+    return found.advantage / found.needed.quantiles_in_use[1]

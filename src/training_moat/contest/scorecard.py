@@ -211,7 +211,9 @@ def _time_gate(
     if fewest is None:
         return Gate("in time", UNKNOWN, np.nan, "not asked: nothing holds it")
     days = fastest_days(chip, job, formats)
-    return Gate("in time", NO, days / max_days, f"{days:,.0f} days on any number of chips tried")
+    return Gate(
+        "in time", NO, days / max_days, f"{days:,.0f} days at best, on any number of chips tried"
+    )
 
 
 def fastest_days(chip: Chip, job: Job, formats: Sequence[str]) -> float:
