@@ -82,13 +82,22 @@ def test_missing_fields_are_said_and_widen_the_range(reports):
     assert not any("is not published" in words for words in stated.assumed)
 
 
+def test_without_a_price_the_answer_says_what_the_chip_may_cost(reports):
+    report = reports("blanks")
+    assert "would have to cost at most" in due_diligence.answer(report)
+    assert due_diligence.price_to_pay(report) == pytest.approx(
+        report.advantage / report.needed.quantiles_in_use[1]
+    )
+
+
 def test_a_chip_without_a_date_meets_nvidias_newest(reports):
     report = reports("undated")
     assert any("no date" in words for words in report.assumed)
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("no-memory", "no memory tier"), ("no-units", "no peak published")]
+    ("name", "words"),
+    [("no-memory", "memory size not published"), ("no-units", "no peak published")],
 )
 def test_an_impossible_chip_is_refused_in_one_sentence(reports, name, words):
     with pytest.raises(InputError, match=words) as caught:

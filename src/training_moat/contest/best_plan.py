@@ -22,9 +22,6 @@ from training_moat.core.workload import active_params, params
 from training_moat.predict import training, training_batch, training_constants
 from training_moat.predict.training_plans import TrainingCase, parse
 
-LEVELS = ("measured", "family", "generic")
-"""Knowledge levels of the training model, best first."""
-
 MAX_DAYS = 100.0
 """Longest run that counts as doing the job: four of five runs in the table training_runs took less, and GPT-4 is
 reported to have taken 90 to 100 days."""
@@ -41,7 +38,7 @@ CLEARLY_FASTER = 1.5
 PATIENCE = 1
 """Further count tried once chip-hours rise."""
 
-THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2, 4), 2, (0, 2)
+THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2), 2, (0, 2)
 """Settings tried for models with experts, whose plans are many: interleaving, the largest micro-batch, recomputation."""
 
 
@@ -110,10 +107,7 @@ def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, A
     case = case_of(chip, job, count, precision)
     if case is None:
         return None
-    try:
-        found = training_batch.evaluate([case], training_constants.load())[0]
-    except InputError:  # the chip's table lacks what a step time needs
-        return None
+    (found,) = training_batch.evaluate([case], training_constants.load())
     index = int(found.order[0])
     return float(found.step.total[index]), bool(found.fits[index]), case, found
 
@@ -123,15 +117,6 @@ def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: 
     index = int(found.order[0])
     told = training.answer(case, found, index, training_constants.load())
     return Run(count, days, 24 * days * count, precision, told)
-
-
-def knowledge(chip: Chip, formats: Sequence[str], experts: bool) -> tuple[str, float, float]:
-    """How well the model knows a chip's training in the best supported of some formats: level and the factors that
-    bound 90% of runs."""
-    constants = training_constants.load()
-    levels = [training_constants.level(constants, chip, name, experts) for name in formats]
-    level = min(levels, key=LEVELS.index, default=LEVELS[-1])
-    return level, *training_constants.interval(constants, level, chip.family, experts)
 
 
 def days_of(job: Job, global_batch: int, step_s: float) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.core import tiers
 from training_moat.core.machine import Chip, Link
 from training_moat.core.units import GB
 
@@ -27,24 +29,21 @@ class Assumption:
 
 
 def rates(kind: str) -> tuple[float, float, float]:
-    """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`), bytes per second."""
+    """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`) or of one memory tier
+    (`sram`, `hbm`, `ddr`), in bytes per second."""
     return _rates(kind, tables.state("chips"))
 
 
 @lru_cache(maxsize=8)
 def _rates(kind: str, state: tuple) -> tuple[float, float, float]:
-    links = (getattr(chip, kind) for chip in chip_catalog.all_chips().values())
-    known = [link.bytes_per_s for link in links if link is not None]
+    chips = chip_catalog.all_chips().values()
+    if kind in ("scaleup", "scaleout"):
+        found = [getattr(chip, kind) for chip in chips]
+    else:
+        found = [chip.tier(kind) for chip in chips]
+    known = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
     low, middle, high = np.quantile(known, (ENDS[0], 0.5, ENDS[1]))
     return float(low), float(middle), float(high)
-
-
-def _domain(chip: Chip) -> float | None:
-    frame = chip_catalog.frame().set_index("id")
-    if chip.id not in frame.index:
-        return None
-    joined = frame.loc[chip.id, "scaleup_domain_chips"]
-    return float(joined) if joined == joined and joined > 1 else None
 
 
 def _with_link(chip: Chip, kind: str, rate: float, domain: float | None) -> Chip:
@@ -53,38 +52,55 @@ def _with_link(chip: Chip, kind: str, rate: float, domain: float | None) -> Chip
     return replace(chip, **{kind: Link(rate, latency, domain, topology)})
 
 
-def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
-    """The chip with missing links filled in, and what was assumed.
+def _with_memory(chip: Chip, name: str, rate: float) -> Chip:
+    tiers = (replace(one, bytes_per_s=rate) if one.name == name else one for one in chip.tiers)
+    return replace(chip, tiers=tuple(tiers))
 
-    A scale-up link is assumed only where the number of chips it joins is published; a network between systems always,
-    unless the scale-up network joins as many as a run needs. Both take the median of the published rates.
+
+def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
+    """The chip with missing rates filled in, and what was assumed.
+
+    The memory that training lives in takes the median rate of such memories where its size alone is published. A scale-up
+    link is assumed only where the number of chips it joins is published; a network between systems always, unless the
+    scale-up network joins as many as a run needs. Each assumption is varied with all others in place.
     """
-    full, told = chip, []
-    joined = _domain(chip)
-    if chip.scaleup is None and joined:
-        full = _filled(
-            full, told, "scaleup", joined, f"the link that joins its {joined:,.0f} chips"
-        )
-    if chip.scaleout is None and not spans_all(full):
-        full = _filled(full, told, "scaleout", None, "its network between systems")
-    return full, tuple(told)
+    filled: list[tuple[str, str, str, Callable[[Chip, float], Chip]]] = []
+    for tier in chip.tiers:
+        if tier.name in tiers.home_names(chip, "training") and not tier.bytes_per_s:
+            words = f"the bandwidth of its {tiers.TIER_WORDS[tier.name]}"
+            put = partial(_put_memory, tier.name)
+            filled.append(("memory bandwidth", tier.name, words, put))
+    joined = chip.domain_chips or (chip.scaleup.domain_chips if chip.scaleup else None)
+    if chip.scaleup is None and joined and joined > 1:
+        words = f"the link that joins its {joined:,.0f} chips"
+        filled.append(("network", "scaleup", words, partial(_put_link, "scaleup", joined)))
+    if chip.scaleout is None and (joined or 0) < LARGE_DOMAIN:
+        words = "its network between systems"
+        filled.append(("network", "scaleout", words, partial(_put_link, "scaleout", None)))
+    full = chip
+    for _, kind, _, put in filled:
+        full = put(full, rates(kind)[1])
+    return full, tuple(_assumption(full, *one) for one in filled)
+
+
+def _put_memory(name: str, chip: Chip, rate: float) -> Chip:
+    return _with_memory(chip, name, rate)
+
+
+def _put_link(kind: str, domain: float | None, chip: Chip, rate: float) -> Chip:
+    return _with_link(chip, kind, rate, domain)
+
+
+def _assumption(
+    full: Chip, factor: str, kind: str, what: str, put: Callable[[Chip, float], Chip]
+) -> Assumption:
+    low, middle, high = rates(kind)
+    words = (
+        f"the rate of {what} is not published: the median of the chips table is taken, {middle / GB:,.3g} GB/s a chip; "
+        f"the range runs from {low / GB:,.3g} to {high / GB:,.3g}"
+    ).replace("the rate of the bandwidth of", "the bandwidth of")
+    return Assumption(factor, words, put(full, low), put(full, high))
 
 
 LARGE_DOMAIN = 4096
-"""A scale-up network that joins so many chips needs no other."""
-
-
-def spans_all(chip: Chip) -> bool:
-    """Whether a chip's scale-up network joins whole runs by itself (TPU pods do)."""
-    return chip.scaleup is not None and (chip.scaleup.domain_chips or 0) >= LARGE_DOMAIN
-
-
-def _filled(chip: Chip, told: list, kind: str, domain: float | None, what: str) -> Chip:
-    low, middle, high = rates(kind)
-    words = (
-        f"the rate of {what} is not published: the median of the chips table is taken, {middle / GB:,.3g} GB/s a chip "
-        f"and direction; the range runs from {low / GB:,.3g} to {high / GB:,.3g}"
-    )
-    ends = (_with_link(chip, kind, low, domain), _with_link(chip, kind, high, domain))
-    told.append(Assumption("network", words, *ends))
-    return _with_link(chip, kind, middle, domain)
+"""A scale-up network that joins so many chips needs no other (TPU pods do by themselves)."""

@@ -7,11 +7,12 @@ answers for it as for any other; price and power are multiplied in afterwards.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
@@ -43,8 +44,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 WIDE = ("bf16", "fp16")
 """Formats of 16 bits that training multiplies in, best first."""
 
-NARROW = {"fp8": ("fp8", "mxfp8")}
-"""Narrower formats tried for training, and the words that claim them."""
+JOB = "training"
+"""The job whose memory is mixed."""
 
 
 def wide_format(chip: Chip) -> str | None:
@@ -116,26 +117,42 @@ def mixed_peaks(compute: Chip, precision: Chip) -> dict[str, float]:
     }
 
 
-def mixed_tiers(capacity: Chip, bandwidth: Chip) -> tuple[Tier, ...]:
-    """Memory as large as one's and as fast as the other's.
+@dataclass(frozen=True)
+class _Memory:
+    """A chip's memory as training uses it: `home` holds the states, `near` the activations where that is another tier."""
 
-    The tier that holds a model counts as the memory; it keeps the large one's name. Caches in front of it belong to its
-    speed, slower tiers behind it to its size.
+    home: Tier
+    near: Tier | None
+    streamed: bool
+
+
+def _memory(chip: Chip) -> _Memory:
+    homes = tiers.home(chip, JOB)
+    home = replace(homes[-1], capacity_bytes=sum(tier.capacity_bytes for tier in homes))
+    aboard = [tier for tier in tiers.usable_tiers(chip) if tier not in homes]
+    near = aboard[0] if aboard and home.name != "hbm" else None
+    return _Memory(home, near, JOB in chip.streamed)
+
+
+def mixed_memory(capacity: Chip, bandwidth: Chip) -> dict[str, object]:
+    """Memory as large as one's and as fast as the other's, as fields of a `Chip`.
+
+    The tier that holds the states goes by the fast one's name, because that tells the model what keeps the activations; a
+    store outside the chips stays one.
     """
     if capacity is bandwidth:
-        return capacity.tiers
-    home, fast = capacity.main_memory, bandwidth.main_memory
-    rate = fast.bytes_per_s or max((one.bytes_per_s or 0.0 for one in bandwidth.tiers), default=0.0)
-    tiers = [Tier(home.name, home.capacity_bytes, rate or None)]
-    behind = ("sram", "hbm", "ddr")
-    tiers += [
-        one
-        for one in capacity.tiers
-        if behind.index(one.name) > behind.index(home.name) and one.name != home.name
-    ]
-    if home.name != "sram" and fast.name != "sram":
-        tiers += [one for one in bandwidth.tiers if one.name == "sram"]
-    return tuple(tiers)
+        return {name: getattr(capacity, name) for name in ("tiers", "homes", "streamed")}
+    large, fast = _memory(capacity), _memory(bandwidth)
+    name = "ddr" if large.streamed and fast.home.name == "sram" else fast.home.name
+    found = [Tier(name, large.home.capacity_bytes, fast.home.bytes_per_s)]
+    near = fast.near or fast.home
+    if large.streamed:
+        space = large.near or large.home
+        found.append(Tier("sram", space.capacity_bytes, near.bytes_per_s))
+    elif fast.near is not None:
+        found.append(fast.near)
+    streamed = frozenset({JOB}) if large.streamed else frozenset()
+    return {"tiers": tuple(found), "homes": {JOB: (name,)}, "streamed": streamed}
 
 
 def mixed(own: Chip, other: Chip, taken: Collection[str]) -> Chip:
@@ -149,7 +166,9 @@ def mixed(own: Chip, other: Chip, taken: Collection[str]) -> Chip:
     return replace(
         identity,
         peak_flops=mixed_peaks(source["compute"], source["precision"]),
-        tiers=mixed_tiers(source["memory capacity"], source["memory bandwidth"]),
         scaleup=network.scaleup,
         scaleout=network.scaleout,
+        largest_system=network.largest_system,
+        domain_chips=network.domain_chips,
+        **mixed_memory(source["memory capacity"], source["memory bandwidth"]),
     )

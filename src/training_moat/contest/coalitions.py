@@ -6,19 +6,26 @@ The plan depends on the six factors of the machine alone, so that 64 searches gi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from training_moat.contest import best_plan, chip_hours
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import FACTORS, MACHINE_FACTORS, mixed, training_formats
+from training_moat.contest.chip_factors import (
+    FACTORS,
+    MACHINE_FACTORS,
+    mixed,
+    training_formats,
+    wide_format,
+)
 from training_moat.contest.chip_hours import HourlyPrice
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.remembered import remembered
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.inquiry.uncertainty import Uncertain, sample
+from training_moat.predict import training_constants
 
 CEILING = 1000.0
 """A job that a machine cannot do, on any number of chips in the days allowed, is charged so many times what the yardstick
@@ -32,7 +39,7 @@ DRAWS = 2000
 class Worth:
     """Chip-hours of a job for every machine coalition (endless where it cannot be done), and the hourly prices.
 
-    `swing` are the factors on the cost at the low and the high end of what had to be assumed about the network.
+    `swing` holds, by factor, what the ends of an assumption do to the cost, as factors.
     """
 
     chip: Chip
@@ -40,7 +47,7 @@ class Worth:
     job: Job
     chip_hours: np.ndarray
     prices: tuple[HourlyPrice, HourlyPrice] | None
-    swing: tuple[float, float] = (1.0, 1.0)
+    swing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
 
     @property
@@ -65,7 +72,8 @@ class Worth:
         cost = np.log(np.where(done, hours, 1.0)) + _picked(
             masks, "software", told["model"], told["yardstick"]
         )
-        cost = cost + _picked(masks, "network", told["network"], np.ones_like(told["network"]))
+        for name in ASSUMED:
+            cost = cost + _picked(masks, name, told[name], np.ones_like(told[name]))
         if self.prices is not None:
             cost = cost + np.log(self._usd_per_hour(masks, told))
         return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
@@ -90,8 +98,11 @@ def _picked(masks: np.ndarray, name: str, own: np.ndarray, other: np.ndarray) ->
     return np.where(_taken(masks, name), np.log(other)[:, None], np.log(own)[:, None])
 
 
-DRAWN = ("model", "yardstick", "price", "yardstick price", "network")
-"""What is drawn: the errors of both predictions and of both prices, and what was assumed of the network, as factors."""
+ASSUMED = ("memory bandwidth", "network")
+"""Factors of which something may have to be assumed."""
+
+DRAWN = ("model", "yardstick", "price", "yardstick price", *ASSUMED)
+"""What is drawn: the errors of both predictions and of both prices, and what was assumed, as factors on the cost."""
 
 
 def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
@@ -110,7 +121,9 @@ def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX
         )
     formats = training_formats(full)
     ends = [
-        _chip_hours(end, job, formats, max_days) for one in assumed for end in (one.low, one.high)
+        (one.factor, _chip_hours(end, job, formats, max_days))
+        for one in assumed
+        for end in (one.low, one.high)
     ]
     prices = None if chip is yardstick else chip_hours.pair(chip, yardstick)
     words = tuple(one.words for one in assumed)
@@ -132,24 +145,32 @@ def _chip_hours(chip: Chip, job: Job, formats: Sequence[str], max_days: float) -
     return np.inf if found is None else found[0]
 
 
-def _swing(hours: np.ndarray, ends: Sequence[float]) -> tuple[float, float]:
-    """Factors on the chip-hours at the ends of what was assumed; a machine that then cannot do the job is at the ceiling."""
-    middle = min(hours[0], CEILING * hours[-1])
-    reached = [min(end, CEILING * hours[-1]) / middle for end in ends]
-    return min([1.0, *reached]), max([1.0, *reached])
+def _swing(hours: np.ndarray, ends: Sequence[tuple[str, float]]) -> dict[str, tuple[float, float]]:
+    """Factors on the chip-hours at the ends of what was assumed, by factor; a machine that then cannot do the job is at
+    the ceiling."""
+    middle, found = min(hours[0], CEILING * hours[-1]), {}
+    for name in ASSUMED:
+        reached = [min(end, CEILING * hours[-1]) / middle for own, end in ends if own == name]
+        found[name] = (min([1.0, *reached]), max([1.0, *reached]))
+    return found
 
 
 def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
     """Joint draws of what is uncertain: the model's error on each chip by its knowledge level, and the prices'."""
+    constants = training_constants.load()
     experts = found.job.model.experts > 0
     inputs = []
     for name, chip in zip(DRAWN[:2], (found.chip, found.yardstick), strict=True):
-        _, low, high = best_plan.knowledge(chip, training_formats(chip), experts)
+        name_of_format = wide_format(chip) or next(iter(chip.peak_flops))
+        level = training_constants.level(constants, chip, name_of_format, experts)
+        low, high = training_constants.interval(constants, level, chip.family, experts)
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
     for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):
         low, high = (price.low, price.high) if price else (1.0, 1.0)
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    inputs.append(Uncertain("network", found.swing[0], 1.0, found.swing[1], "times"))
+    for name in ASSUMED:
+        low, high = found.swing.get(name, (1.0, 1.0))
+        inputs.append(Uncertain(name, low, 1.0, high, "times"))
     told = sample(inputs, draws, seed)
     if found.chip == found.yardstick:
         told |= {"yardstick": told["model"], "yardstick price": told["price"]}

@@ -12,20 +12,25 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import scenario
 from training_moat.contest import chip_hours, coalitions, reference_jobs, scorecard, single_changes
 from training_moat.contest.best_plan import MAX_DAYS
+from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats, wide_peak
 from training_moat.contest.counterfactual import Split, split_of
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.scorecard import Card
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, GIB, TERA
 from training_moat.inquiry import switching
-from training_moat.inquiry.wording import digits
+from training_moat.inquiry.wording import digits, percent
 
 PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
 
 NEIGHBOURS = 4
+
+SHORTEST_SWEEP_S = 1e-8
+"""No memory of the table is read whole in less: the fastest, of registers' size, takes about a microsecond."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,9 @@ def subject(name: str | None) -> Chip:
 def reject_impossible(chip: Chip) -> None:
     """Raise InputError, in one sentence, for a chip of which no answer could be right."""
     wide_peak(chip)
-    home = chip.main_memory
-    if not any(tier.bytes_per_s for tier in chip.tiers):
-        raise InputError(
-            f"chip {chip.id}: no bandwidth of any memory; expected one such as hbm_tb_per_s"
-        )
-    seconds = home.capacity_bytes / home.bytes_per_s if home.bytes_per_s else 1.0
-    if seconds < 1e-9:
+    home = tiers.home(completed(chip)[0], "training")[-1]
+    seconds = home.capacity_bytes / home.bytes_per_s
+    if seconds < SHORTEST_SWEEP_S:
         raise InputError(
             f"chip {chip.id}: its {home.name} of {home.capacity_bytes / GIB:.3g} GB would be read whole in "
             f"{seconds:.1e} s; expected a bandwidth that a memory of this size can have"
@@ -146,7 +147,7 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
 
     Columns: goal, change, factor (endless: no change of this kind does it). Price enters as a cut.
     """
-    full = coalitions.completed(found.chip)[0]
+    full = completed(found.chip)[0]
     goals: dict[str, float] = {}
     if found.card.run is None:
         goals["do the job in time"] = np.finfo(float).max
@@ -175,7 +176,7 @@ def _hourly_ratio(found: Report) -> float:
 
 
 def _qualities(chip: Chip) -> Mapping[str, float]:
-    home = chip.main_memory
+    home = tiers.home(chip, "training")[-1]
     return {
         "tflops": wide_peak(chip) / TERA,
         "memory_gb": home.capacity_bytes / GIB,
@@ -190,7 +191,7 @@ def neighbours(chip: Chip, count: int = NEIGHBOURS) -> pd.DataFrame:
 
     Columns: name, vendor, tflops, memory_gb, memory_gb_per_s, link_gb_per_s, watts, distance, trains.
     """
-    own, rows = _qualities(chip), []
+    own, rows = _qualities(completed(chip)[0]), []
     for other in chip_catalog.all_chips().values():
         try:
             theirs = _qualities(other)
@@ -241,8 +242,18 @@ def answer(found: Report) -> str:
             f"**{found.chip.name} cannot do {found.job.title}** within the days allowed, on any number of chips: it stops at the gate "
             f"*{shut}*."
         )
-    return (
+    done = (
         f"**{found.chip.name} does {found.job.title} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}** "
         f"({digits(gap.low)} to {digits(gap.high)}). A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
-        f"it offers {digits(found.advantage)}, and a move pays with a chance of {100 * found.chance:.0f}%."
     )
+    if unit == "USD":
+        return f"{done}it offers {digits(found.advantage)}, and a move pays with a chance of {100 * found.chance:.0f}%."
+    return (
+        f"{done}with no price known for both, it would have to cost at most {percent(price_to_pay(found))} of what "
+        f"{gap.yardstick_name} costs per chip and hour."
+    )
+
+
+def price_to_pay(found: Report) -> float:
+    """Hourly price over the yardstick's at which a move would just pay for the buyer in the middle of the range."""
+    return found.advantage / found.needed.quantiles_in_use[1]

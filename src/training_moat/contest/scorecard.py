@@ -16,8 +16,10 @@ from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.reference_jobs import Job
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
+from training_moat.predict import training_constants
 
 GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
 """What must be true before cost matters: number formats to train in; memory that holds the job on some number of chips;
@@ -119,18 +121,6 @@ def largest_known(chip: Chip) -> int | None:
     return int(max(sizes)) if sizes else None
 
 
-def network_limit(chip: Chip) -> float:
-    """Chips that a chip's networks join: endless with a network between systems, else the largest system its maker states;
-    nan where neither is published."""
-    if chip.scaleout is not None:
-        return np.inf
-    if "largest_systems" in tables.names():
-        stated = tables.load("largest_systems").set_index("chip_id")["chips"]
-        if chip.id in stated.index:
-            return float(stated.loc[chip.id])
-    return np.nan
-
-
 def software_gate(chip: Chip) -> Gate:
     """Whether the maker offers software to train with."""
     frame = chip_catalog.frame().set_index("id")
@@ -144,22 +134,20 @@ def software_gate(chip: Chip) -> Gate:
 
 
 def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
-    limit = network_limit(chip)
-    inside = float(chip.scaleup.domain_chips or 0) if chip.scaleup else 0.0
-    if needed is not None and needed <= inside:
-        return Gate("exchanges", YES, needed / inside, f"its own network joins {inside:,.0f} chips")
-    if needed is None or np.isnan(limit):
+    stated = max(chip.largest_system or 0, chip.domain_chips or 0)
+    if needed is not None and tiers.is_joined(chip, needed):
+        why = "its networks join any number" if chip.scaleout else f"{stated:,.0f} chips are joined"
+        return Gate("exchanges", YES, needed / stated if stated else np.nan, why)
+    if needed is None or not chip.largest_system:
         return Gate("exchanges", UNKNOWN, np.nan, "no network between systems is published")
-    why = (
-        "its networks join any number"
-        if np.isinf(limit)
-        else f"{limit:,.0f} chips are joined at most"
-    )
-    return Gate("exchanges", YES if needed <= limit else NO, needed / limit, why)
+    return Gate("exchanges", NO, needed / stated, f"{stated:,.0f} chips are joined at most")
 
 
 def _bought_gate(chip: Chip, needed: int | None) -> Gate:
     known = largest_known(chip)
+    if needed is not None and needed > tiers.LARGEST_SYSTEM:
+        why = f"no system of any kind has more than {tiers.LARGEST_SYSTEM:,.0f} chips"
+        return Gate("bought", NO, needed / tiers.LARGEST_SYSTEM, why)
     if known is None or needed is None:
         return Gate("bought", UNKNOWN, np.nan, "no installation on record")
     passed = YES if known >= needed else NO
@@ -193,7 +181,10 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         software_gate(chip),
         _bought_gate(chip, needed),
     )
-    level, *ends = best_plan.knowledge(chip, formats, job.model.experts > 0)
+    constants = training_constants.load()
+    precision = run.precision if run else (*formats, *chip.peak_flops, "bf16")[0]
+    level = training_constants.level(constants, chip, precision, job.model.experts > 0)
+    ends = training_constants.interval(constants, level, chip.family, job.model.experts > 0)
     return Card(
         chip,
         job,
@@ -202,7 +193,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         run,
         chip_hours.hourly(chip, job.date),
         level,
-        tuple(ends),
+        ends,
         tuple(one.words for one in assumed),
     )
 
@@ -219,9 +210,20 @@ def _time_gate(
         return Gate("in time", YES, run.days / max_days, f"{run.days:,.0f} days")
     if fewest is None:
         return Gate("in time", UNKNOWN, np.nan, "not asked: nothing holds it")
-    fastest = best_plan.cheapest(chip, job, formats, np.inf)
-    days = fastest[0] / 24 / fastest[1]
-    return Gate("in time", NO, days / max_days, f"{days:,.0f} days at the fewest chip-hours")
+    days = fastest_days(chip, job, formats)
+    return Gate(
+        "in time", NO, days / max_days, f"{days:,.0f} days at best, on any number of chips tried"
+    )
+
+
+def fastest_days(chip: Chip, job: Job, formats: Sequence[str]) -> float:
+    """Days of the fastest run over all numbers of chips up to the largest system that exists."""
+    found = [np.inf]
+    for count in best_plan.COUNTS:
+        if count <= tiers.LARGEST_SYSTEM:
+            runs = [best_plan.run(chip, job, count, name) for name in formats]
+            found += [one.days for one in runs if one is not None]
+    return min(found)
 
 
 def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> list[Card]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from training_moat.contest import best_plan
-from training_moat.contest.chip_factors import training_formats, wide_format
+from training_moat.contest.chip_factors import JOB, training_formats, wide_format
 from training_moat.contest.reference_jobs import Job
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
-from training_moat.core.machine import Chip, Link
+from training_moat.core.machine import Chip, Link, Tier
 
 LARGEST = 256.0
 """Changes tried: up to so many times the chip's own quality."""
@@ -24,19 +25,28 @@ def _scaled_peaks(chip: Chip, factor: float) -> Chip:
     return replace(chip, peak_flops={name: rate * factor for name, rate in chip.peak_flops.items()})
 
 
-def _scaled_home(chip: Chip, capacity: float = 1.0, rate: float = 1.0) -> Chip:
-    home = chip.main_memory
-    tiers = tuple(
-        replace(
-            tier,
-            capacity_bytes=tier.capacity_bytes * capacity,
-            bytes_per_s=None if tier.bytes_per_s is None else tier.bytes_per_s * rate,
+def _larger_memory(chip: Chip, factor: float) -> Chip:
+    """More of the memory that training lives in; of a chip that streams its weights, of what it has on board."""
+    names = tiers.home_names(chip, JOB)
+    if JOB in chip.streamed:
+        names = (tiers.working(chip, JOB).name,)
+    return _scaled_tiers(chip, names, "capacity_bytes", factor)
+
+
+def _faster_memory(chip: Chip, factor: float) -> Chip:
+    return _scaled_tiers(chip, tuple(tier.name for tier in chip.tiers), "bytes_per_s", factor)
+
+
+def _scaled_tiers(chip: Chip, names: tuple[str, ...], field: str, factor: float) -> Chip:
+    def scaled(tier: Tier) -> Tier:
+        value = getattr(tier, field)
+        return (
+            tier
+            if value is None or tier.name not in names
+            else replace(tier, **{field: value * factor})
         )
-        if tier.name == home.name
-        else tier
-        for tier in chip.tiers
-    )
-    return replace(chip, tiers=tiers)
+
+    return replace(chip, tiers=tuple(scaled(tier) for tier in chip.tiers))
 
 
 def _faster(link: Link | None, factor: float) -> Link | None:
@@ -51,8 +61,8 @@ def _scaled_links(chip: Chip, factor: float) -> Chip:
 
 CHANGES: dict[str, Callable[[Chip, float], Chip]] = {
     "faster multipliers": _scaled_peaks,
-    "more memory": lambda chip, factor: _scaled_home(chip, capacity=factor),
-    "faster memory": lambda chip, factor: _scaled_home(chip, rate=factor),
+    "more memory": _larger_memory,
+    "faster memory": _faster_memory,
     "faster links": _scaled_links,
 }
 """What can be changed of a machine, each by a factor."""
