@@ -119,7 +119,7 @@ def predict_rows(rows: pd.DataFrame, constants: dict[str, dict[str, float]]) -> 
         for mask, network in ((~crossing, None), (crossing, outer)):
             if mask.any():
                 parts.append(group[mask].assign(predicted=_predicted(group[mask], inner, network)))
-    return pd.concat(parts).sort_index()
+    return pd.concat(parts).sort_index(kind="stable")
 
 
 def errors(rows: pd.DataFrame | None = None, constants: dict | None = None) -> pd.DataFrame:

@@ -345,7 +345,7 @@ def intervals(tested: pd.DataFrame) -> pd.DataFrame:
     for level in [level for level in KNOWLEDGE if (tested["level"] == level).any()]:
         own = tested[tested["level"] == level]
         ratio = (own["seconds_per_token"] / own["predicted"]).to_numpy()
-        order = np.argsort(ratio)
+        order = np.argsort(ratio, kind="stable")
         share = np.cumsum(weight[own.index].to_numpy()[order])
         found[level] = [float(ratio[order][np.searchsorted(share, q * share[-1])]) for q in LEVELS]
     table = pd.DataFrame.from_dict(found, orient="index", columns=["p05", "p95"])

@@ -195,7 +195,9 @@ def worst(count: int = 10) -> pd.DataFrame:
     """The rows predicted worst by fits that never saw their source, with what the tables say of the reason."""
     frame = rows()
     frame["remark"] = _remarks(frame)
-    order = frame["unseen_source_error"].abs().sort_values(ascending=False).index[:count]
+    order = (
+        frame["unseen_source_error"].abs().sort_values(ascending=False, kind="stable").index[:count]
+    )
     columns = [
         "source",
         "model",
@@ -242,7 +244,7 @@ def unused() -> pd.DataFrame:
         .size()
         .rename("rows")
         .reset_index()
-        .sort_values("rows", ascending=False)
+        .sort_values("rows", ascending=False, kind="stable")
     )
 
 
@@ -337,7 +339,7 @@ def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
     return (
         table.join(groups.size().rename("rows"))
         .reset_index()
-        .sort_values(["kind", "rows"], ascending=[True, False])
+        .sort_values(["kind", "rows"], ascending=[True, False], kind="stable")
     )
 
 

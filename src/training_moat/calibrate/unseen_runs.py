@@ -87,7 +87,11 @@ def worth_of_own_runs() -> pd.DataFrame:
                 "with_two": float(np.abs(moved * np.exp(-judged) - 1).mean()),
             }
         )
-    return pd.DataFrame(records).sort_values(["kind", "source", "chip_id"]).reset_index(drop=True)
+    return (
+        pd.DataFrame(records)
+        .sort_values(["kind", "source", "chip_id"], kind="stable")
+        .reset_index(drop=True)
+    )
 
 
 def lock_box_groups() -> pd.DataFrame:

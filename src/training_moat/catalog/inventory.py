@@ -201,5 +201,5 @@ def disagreements() -> pd.DataFrame:
         parts.append(ends.assign(quantity=quantity))
     found = pd.concat(parts, ignore_index=True)
     return found.assign(spread=found["high"] / found["low"]).sort_values(
-        "spread", ascending=False, ignore_index=True
+        "spread", ascending=False, ignore_index=True, kind="stable"
     )

@@ -149,7 +149,7 @@ def dwarfs_per_model(evidence: Evidence) -> Measured:
 @measure("per_lab")
 def dwarfs_per_lab(evidence: Evidence) -> Measured:
     frame = _splits_counting(evidence, "all_rnd")
-    frame = frame[frame["organisation"] == "OpenAI"].sort_values("date")
+    frame = frame[frame["organisation"] == "OpenAI"].sort_values("date", kind="stable")
     ratio = frame["inference_to_training_ratio"]
     return Measured(
         float(ratio.iloc[-1]) if len(frame) else None,

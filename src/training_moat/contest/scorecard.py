@@ -272,7 +272,9 @@ def table(found: Sequence[Card]) -> pd.DataFrame:
     """The results as one row per chip, cheapest first, then by days, those stopped last."""
     rows = [_row(one) for one in found]
     frame = pd.DataFrame(rows)
-    return frame.sort_values(["musd", "chip_days", "chip"], na_position="last", ignore_index=True)
+    return frame.sort_values(
+        ["musd", "chip_days", "chip"], na_position="last", ignore_index=True, kind="stable"
+    )
 
 
 def _row(one: Card) -> Mapping[str, object]:

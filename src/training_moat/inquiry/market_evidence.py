@@ -124,7 +124,9 @@ def token_growth() -> pd.DataFrame:
                     "growth_per_year": float(growth),
                 }
             )
-    return pd.DataFrame(rows).sort_values("growth_per_year", ascending=False, ignore_index=True)
+    return pd.DataFrame(rows).sort_values(
+        "growth_per_year", ascending=False, ignore_index=True, kind="stable"
+    )
 
 
 def training_growth(first: int = 2023, last: int = 2025) -> float:

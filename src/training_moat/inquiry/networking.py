@@ -296,7 +296,7 @@ def scaling(min_points: int = 3) -> pd.DataFrame:
     joined["work"] = joined["global_batch"] * joined["seq_len"] / joined["n_chips"]
     rows = []
     for family, group in joined.groupby("family_id"):
-        group = group.sort_values("n_chips")
+        group = group.sort_values("n_chips", kind="stable")
         if len(group) < min_points:
             continue
         measured = group["work"] / group["step_seconds"]
@@ -440,7 +440,7 @@ def natural_experiment() -> pd.DataFrame:
         + " out"
     )
     columns = ["job", *keys, "chip", "chips", "measured_ms", "predicted_ms", "chip_ms", "source"]
-    return shown.sort_values([*keys, "chip"])[columns]
+    return shown.sort_values([*keys, "chip"], kind="stable")[columns]
 
 
 def unstated_layouts() -> pd.DataFrame:

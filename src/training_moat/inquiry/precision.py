@@ -88,7 +88,9 @@ def measured_pairs() -> pd.DataFrame:
         "source",
     ]
     return pairs[columns].sort_values(
-        ["format", "chip_id", "model", "chips", "source", "speedup"], ignore_index=True
+        ["format", "chip_id", "model", "chips", "source", "speedup"],
+        ignore_index=True,
+        kind="stable",
     )
 
 

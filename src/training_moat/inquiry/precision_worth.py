@@ -75,7 +75,7 @@ def _priced(reply: dict, chip: pd.Series, cluster_chips: int, tokens_t: float) -
 def at_best(costs: pd.DataFrame, formats: Sequence[str]) -> pd.Series:
     """Cost in million dollars of each priced chip (by name) with the cheapest of the given formats it has."""
     chosen = costs[costs["format"].isin(formats) & costs["musd"].notna()]
-    return chosen.groupby("name")["musd"].min().sort_values()
+    return chosen.groupby("name")["musd"].min().sort_values(kind="stable")
 
 
 def distance(prices: pd.Series, vendors: pd.Series) -> float | None:

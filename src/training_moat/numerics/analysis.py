@@ -146,7 +146,9 @@ def low_rate(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> p
 
 def by_rate(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `low_rate` with readers' names and a column `run` that says recipe and rate, lowest rates first."""
-    table = labelled(table.sort_values(["recipe", "log2_learning_rate"], ignore_index=True))
+    table = labelled(
+        table.sort_values(["recipe", "log2_learning_rate"], ignore_index=True, kind="stable")
+    )
     return table.assign(
         run=[f"{row.recipe}, rate 2^{row.log2_learning_rate:g}" for row in table.itertuples()]
     )
