@@ -50,6 +50,7 @@ EDITS = [
     (plausible_rows.chip_dates, "chips", "gaudi2", "available", "2019"),
     (plausible_rates.chip_prices, "chips", "b200", "price_usd", lambda price: 10 * price),
     (plausible_rates.chip_prices, "chips", "gc200", "tdp_w", 1800.0),
+    (plausible_numbers.measured_maxima, "matmul_maxima", "MX046", "tflops", lambda n: 10 * n),
     (plausible_numbers.links, "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
     (plausible_numbers.training_shares, "training_measurements", "T00153", "value", 9340.0),
     (plausible_numbers.training_flop, "training_runs", "R073", "training_flop", 1.1e22),

@@ -337,6 +337,11 @@ def measured_maxima(book: Book) -> Iterator[Problem]:
     chips = book["chips"]
     if "matmul_maxima" in book:
         sheet = book["matmul_maxima"]
+        dies = sheet.numbers("tflops_per_chip") / sheet.numbers("tflops")
+        wrong = (dies / dies.round() - 1).abs() > ROUNDED
+        wrong |= (dies > 1.5) & (sheet.frame["measured_on"] == "chip")
+        for position in wrong.to_numpy().nonzero()[0]:
+            yield sheet.problem(position, "tflops", "the rate a chip over the dies measured")
         for form, rows in sheet.frame.groupby("format"):
             if form not in PEAKS:
                 continue
