@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 
 def digits(value: float, significant: int = 2) -> str:
@@ -12,9 +13,7 @@ def digits(value: float, significant: int = 2) -> str:
         return "unknown"
     if math.isinf(value):
         return "without limit"
-    places = max(0, significant - 1 - math.floor(math.log10(abs(value)))) if value else 0
-    near = float(f"{value:.{significant}g}")
-    return f"{near:,.{places}f}".rstrip("0").rstrip(".") if places else f"{near:,.0f}"
+    return f"{Decimal(f'{value:.{significant}g}'):,f}"
 
 
 def percent(share: float) -> str:
