@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from training_moat.catalog import paths
 CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
 CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalitions.py")
 """Rooms and modules of the package that a search depends on."""
+
+JUDGING = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
+"""Tables that say how claims are judged: no search reads them."""
 
 
 def folder() -> Path:
@@ -31,7 +35,8 @@ def _fingerprint(root: Path) -> str:
         file for part in CODE for file in sorted({package / part, *(package / part).rglob("*.py")})
     ]
     files = [file for file in files if file.is_file()]
-    files += sorted(paths.data_folder().glob("*.csv"))
+    tables = sorted(paths.data_folder().glob("*.csv"))
+    files += [table for table in tables if table.stem not in JUDGING]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
@@ -41,15 +46,34 @@ def _fingerprint(root: Path) -> str:
 def remembered(
     name: str, key: Sequence[object], compute: Callable[[], Sequence[float]]
 ) -> list[float]:
-    """The numbers that `compute` gives for `key`, from disk where they were computed with the same code and tables."""
+    """The numbers that `compute` gives for `key`, from disk where they were computed with the same code and tables.
+
+    Chapters run side by side and ask for the same searches: one computes, the others wait for it.
+    """
     text = json.dumps([name, [str(part) for part in key], _fingerprint(paths.root())])
     file = folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-    with contextlib.suppress(OSError, ValueError):
-        return [float(value) for value in json.loads(file.read_text(encoding="utf-8"))]
-    found = [float(value) for value in compute()]
+    with _alone(file.with_suffix(".lock")):
+        with contextlib.suppress(OSError, ValueError):
+            return [float(value) for value in json.loads(file.read_text(encoding="utf-8"))]
+        found = [float(value) for value in compute()]
+        with contextlib.suppress(OSError):
+            _write(file, json.dumps(found))
+        return found
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a file's lock where the folder can be written; the lock goes with the process, even a killed one."""
+    handle = None
     with contextlib.suppress(OSError):
-        _write(file, json.dumps(found))
-    return found
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _write(file: Path, text: str) -> None:
