@@ -31,7 +31,7 @@ RANGE_KINDS = (
 """What a printed range may be."""
 
 CODING = "second_coding"
-KEY_COLUMNS = ("row_id", "id", "name", "service", "key")
+KEY_COLUMNS = ("row_id", "id", "name", "service", "key", "job")
 """Columns that may name the rows of a table, in the order in which they are looked for."""
 
 
