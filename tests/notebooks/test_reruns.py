@@ -1,5 +1,7 @@
 """Odd but valid re-runs end in a page whose sentences are whole; the full list is `python -m benchmarks.reruns`."""
 
+import os
+
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
@@ -10,6 +12,7 @@ SAMPLE = 40
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("MOAT_LONG"), reason="minutes: set MOAT_LONG=1")
 @pytest.mark.parametrize("chapter", notebooks.chapter_names())
 def test_odd_re_runs_give_whole_pages(chapter, monkeypatch):
     import vl_convert
