@@ -23,9 +23,9 @@ def _rows(found: list[Split]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*named, *(f"reference_jobs:{one.job}" for one in found)]))
 
 
-def _decided(group: str, share: str, chips: str) -> Measured:
+def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured:
     found = _splits(chips)
-    told = deciding.decision(group, found, float(share))
+    told = evidence.hook("decision", deciding.decision)(group, found, float(share))
     if told.value is None:
         return NOTHING
     note = f"{group} decides for {listed(told.yes)}; not for {listed(told.no)}"
@@ -44,19 +44,19 @@ def _decided(group: str, share: str, chips: str) -> Measured:
 def memory_decides(evidence: Evidence, share: str = str(DECIDES), chips: str = "") -> Measured:
     """Share of the challengers likely behind Nvidia's chip of their day for which bringing memory alone, its size and
     its speed, to that chip's level closes at least `share` of the logarithm of the gap in cost."""
-    return _decided("memory", share, chips)
+    return _decided(evidence, "memory", share, chips)
 
 
 @measure("counterfactual_network")
 def network_decides(evidence: Evidence, share: str = str(DECIDES), chips: str = "") -> Measured:
     """The same for the network."""
-    return _decided("network", share, chips)
+    return _decided(evidence, "network", share, chips)
 
 
 @measure("counterfactual_precision")
 def precision_decides(evidence: Evidence, share: str = str(DECIDES), chips: str = "") -> Measured:
     """The same for the number formats that a chip trains in."""
-    return _decided("precision", share, chips)
+    return _decided(evidence, "precision", share, chips)
 
 
 @measure("counterfactual_protagonist")
