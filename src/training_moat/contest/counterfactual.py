@@ -186,20 +186,7 @@ def _basis(found: Worth) -> str:
 
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
-    return _split(chip_id, job, yardstick, _state())
-
-
-def _state() -> tuple:
-    names = (
-        "chips",
-        "models",
-        "prices",
-        "calibration_training",
-        "reference_jobs",
-        "cost_assumptions",
-        "cost_scopes",
-    )
-    return tuple(tables.state(name) for name in names)
+    return _split(chip_id, job, yardstick, reference_jobs.tables_state())
 
 
 @lru_cache(maxsize=128)

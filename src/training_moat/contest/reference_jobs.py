@@ -150,3 +150,17 @@ def _yardstick(when: pd.Timestamp, state: tuple) -> str:
     dated = sorted((launched(chip), max(chip.peak_flops.values()), chip.id) for chip in own)
     past = [entry for entry in dated if entry[0] <= when]
     return (past[-1] if past else dated[0])[2]
+
+
+def tables_state() -> tuple:
+    """State of the tables that a job's cost on a chip rests on: what is computed from them is kept under it."""
+    names = (
+        "chips",
+        "models",
+        "prices",
+        "calibration_training",
+        "reference_jobs",
+        "cost_assumptions",
+        "cost_scopes",
+    )
+    return tuple(tables.state(name) for name in names)

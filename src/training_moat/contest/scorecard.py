@@ -228,7 +228,9 @@ def fastest_days(chip: Chip, job: Job, formats: Sequence[str]) -> float:
 
 def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> list[Card]:
     """The results of many chips on a job; chips that lack what the model needs are left out (see `left_out`)."""
-    found, _ = _all(job, None if chips is None else tuple(chips), max_days, _state())
+    found, _ = _all(
+        job, None if chips is None else tuple(chips), max_days, reference_jobs.tables_state()
+    )
     return list(found)
 
 
@@ -236,21 +238,10 @@ def left_out(
     job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS
 ) -> pd.DataFrame:
     """Chips that the model cannot answer for, and the missing datum. Columns: chip, name, why."""
-    _, missing = _all(job, None if chips is None else tuple(chips), max_days, _state())
-    return pd.DataFrame(list(missing), columns=["chip", "name", "why"])
-
-
-def _state() -> tuple:
-    names = (
-        "chips",
-        "models",
-        "prices",
-        "calibration_training",
-        "reference_jobs",
-        "cost_assumptions",
-        "cost_scopes",
+    _, missing = _all(
+        job, None if chips is None else tuple(chips), max_days, reference_jobs.tables_state()
     )
-    return tuple(tables.state(name) for name in names)
+    return pd.DataFrame(list(missing), columns=["chip", "name", "why"])
 
 
 @lru_cache(maxsize=32)
