@@ -1,5 +1,8 @@
 """Notebooks in forks: the outputs of a kernel, errors with their cell, and no trace of one run in the next."""
 
+import subprocess
+import sys
+
 import nbformat
 import papermill
 import pytest
@@ -50,6 +53,14 @@ def test_outputs_are_those_of_a_kernel(tmp_path):
     ours = executed(CELLS, tmp_path, forking.NAME, x=7)
     assert outputs(ours) == outputs(executed(CELLS, tmp_path, "nbclient", x=7))
     assert len([out for cell in ours.cells for out in cell.outputs]) >= 9
+
+
+@pytest.mark.parametrize("modules", ["training_moat.press.forking, papermill.engines",
+                                     "papermill.engines, training_moat.press.forking",
+                                     "training_moat.press.running, papermill.engines"])  # fmt: skip
+def test_papermill_finds_the_engine_in_whatever_order_is_imported(modules):
+    asked = f"import {modules}; papermill.engines.papermill_engines.get_engine({forking.NAME!r})"
+    subprocess.run([sys.executable, "-c", asked], check=True, timeout=120)
 
 
 def test_a_run_leaves_nothing_behind(tmp_path):

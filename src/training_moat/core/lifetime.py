@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 import threading
 import time
+from contextlib import suppress
 
 _POLL_S = 0.3
 
@@ -23,3 +27,14 @@ def follow(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="follow-parent").start()
+
+
+def end_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends; elsewhere nothing happens.
+
+    For a process just forked, which may not start a thread to `follow` its parent.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -5,8 +5,8 @@ Here the parent pays them once (`preload`); each notebook gets a forked child, w
 in an IPython shell and hands their outputs back. What a notebook changes ends with its child, so that
 runs cannot see one another. The outputs are those of a kernel, cell by cell; a test compares them.
 
-The engine is registered as `moat-fork` (entry point `papermill.engine`), so that plain papermill can
-use it: `papermill --engine moat-fork chapters/memory.ipynb out.ipynb`.
+Papermill finds the engine under the name `moat-fork` (`fork_engine`). This module does not import
+papermill: papermill loads its engines while it is itself being imported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
-from papermill.engines import Engine, papermill_engines
+
+from training_moat.core import lifetime
 
 NAME = "moat-fork"
 PRELOADED = (
@@ -170,7 +171,7 @@ def _child(notebook: NotebookNode, pipe: int) -> None:
     """Run the notebook and send the result; never returns."""
     status = 1
     try:
-        _die_with_parent()
+        lifetime.end_with_parent()
         result: Any = run_cells(notebook)
         status = 0
     except BaseException:
@@ -180,16 +181,6 @@ def _child(notebook: NotebookNode, pipe: int) -> None:
             pickle.dump(result, out)
     finally:
         os._exit(status)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends, however that happens."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def execute_in_fork(
@@ -217,27 +208,3 @@ def execute_in_fork(
     if isinstance(result, str):
         raise RuntimeError(f"the notebook's process died: {result.strip().splitlines()[-1]}")
     return result
-
-
-class ForkingEngine(Engine):
-    """The engine as papermill calls it."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
-        """Execute the manager's notebook; its cells get outputs, counts and papermill's marks."""
-        preload()
-        done, failed = execute_in_fork(nb_man.nb)
-        for cell in nb_man.nb.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        for entry in done:
-            cell = nb_man.nb.cells[entry["index"]]
-            nb_man.cell_start(cell, entry["index"])
-            cell.outputs, cell.execution_count = entry["outputs"], entry["count"]
-            if failed is not None and failed[0] == entry["index"]:
-                nb_man.cell_exception(cell, entry["index"], exception=failed[2])
-                return
-            nb_man.cell_complete(cell, entry["index"])
-
-
-papermill_engines.register(NAME, ForkingEngine)
