@@ -16,11 +16,13 @@ import training_moat
 from training_moat.catalog import paths
 
 CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
-CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalitions.py")
+CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py")
 """Rooms and modules of the package that a search depends on."""
 
-JUDGING = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
-"""Tables that say how claims are judged: no search reads them."""
+UNREAD = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
+UNREAD += ("challengers", "history_events", "hbm_supply", "packaging_supply", "prices", "sources")
+UNREAD += ("startup_events", "switching_assumptions", "switching_cases")
+"""Tables that no search reads: how claims are judged, what happened, what is multiplied in afterwards."""
 
 
 def folder() -> Path:
@@ -36,7 +38,7 @@ def _fingerprint(root: Path) -> str:
     ]
     files = [file for file in files if file.is_file()]
     tables = sorted(paths.data_folder().glob("*.csv"))
-    files += [table for table in tables if table.stem not in JUDGING]
+    files += [table for table in tables if table.stem not in UNREAD]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
