@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import machines
 
-QUICKEST = ("history", "switching", "precision")
+QUICKEST = ("history", "switching")
 
 
 @pytest.mark.slow
