@@ -135,7 +135,8 @@ def fastest_plans(
 def training_steps(cases: Cases) -> pd.DataFrame:
     """The answer of `training_step` for each case, one a row, nested values as `memory_gib.total`.
 
-    The fields asked with come first. A bad case fills `error` with its sentence and nothing else.
+    The fields asked with come first. A bad case fills `error` with its sentence and nothing else;
+    what no case was told (`cost_usd` without a price) is a blank column.
     """
     return _table(cases, answers.training)
 
@@ -178,4 +179,7 @@ def _table(cases: Cases, predicted: Callable[..., list[dict[str, Any]]]) -> pd.D
     else:
         records = [dict(case) for case in cases]
     rows = [flat(answer) for answer in predicted([_case(record, {}) for record in records])]
-    return pd.DataFrame([record | row for record, row in zip(records, rows, strict=True)])
+    table = pd.DataFrame([record | row for record, row in zip(records, rows, strict=True)])
+    shape = TrainingAnswer if predicted is answers.training else ServingAnswer
+    whole = [name for name in shape.__annotations__ if name not in _NESTED]
+    return table.reindex(columns=[*table, *(name for name in whole if name not in table)])
