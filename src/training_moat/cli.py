@@ -15,6 +15,7 @@ from training_moat.core.errors import InputError, nearest, one_line
 from training_moat.press.failures import WorkFailed
 
 VERBS = {
+    "new": "unpack the book into a folder, to change it and run it again",
     "build": "build the book: every chapter, then the site",
     "run": "run one chapter to an executed notebook and a standalone page",
     "params": "list a chapter's parameters",
