@@ -129,7 +129,9 @@ def test_a_scenario_of_the_environment_is_part_of_the_request(tmp_path, monkeypa
     monkeypatch.setenv("MOAT_SCENARIO", str(path))
     wanted = scenarios.request(["memory"], [], None)
     assert wanted.title == "Mine" and wanted.changed == {"chips": ["mine"]}
-    assert plain.title == "" and wanted.key != plain.key, "it does not share a cache with the book"
-    copy, key = scenarios.frozen(wanted, tmp_path / "work"), wanted.key
+    assert plain.title == "" and wanted.rows != plain.rows, (
+        "it does not share a cache with the book"
+    )
+    copy, key = scenarios.frozen(wanted, tmp_path / "work"), wanted.rows
     path.write_text("title: Edited")
-    assert copy.title == "Mine" and copy.key == key
+    assert copy.title == "Mine" and copy.rows == key
