@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import tables
@@ -20,6 +19,7 @@ from training_moat.core.machine import Chip
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.predict import training, training_batch, training_constants
+from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_plans import TrainingCase, parse
 
 MAX_DAYS = 100.0
@@ -51,20 +51,6 @@ class Run:
     chip_hours: float
     precision: str
     answer: dict[str, Any]
-
-
-def goodput() -> float:
-    """Share of a long run's time that trains, as published for Llama 3 405B (table training_costs)."""
-    return _goodput(tables.state("training_costs"))
-
-
-@lru_cache(maxsize=4)
-def _goodput(state: tuple) -> float:
-    frame = tables.load("training_costs")
-    found = frame[
-        (frame["category"] == "goodput") & (frame["quantity"] == "effective training time")
-    ]
-    return float(found["value"].iloc[0]) / 100
 
 
 _CASES: dict[tuple, TrainingCase | None] = {}
@@ -113,7 +99,7 @@ def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, A
 
 
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
-    days = job.tokens / (case.global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / goodput()
+    days = days_of(job, case.global_batch, step_s)
     index = int(found.order[0])
     told = training.answer(case, found, index, training_constants.load())
     return Run(count, days, 24 * days * count, precision, told)
@@ -121,7 +107,7 @@ def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: 
 
 def days_of(job: Job, global_batch: int, step_s: float) -> float:
     """Days of the whole run at a step time, the time lost to failures included."""
-    return job.tokens / (global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / goodput()
+    return job.tokens / (global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / usual_goodput()
 
 
 def _least_days(chip: Chip, job: Job, count: int) -> float:

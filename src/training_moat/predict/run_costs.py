@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from training_moat.core.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from training_moat.predict import training_constants
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 
 BILLION = 1e9
+
+
+def usual_goodput(constants: Constants | None = None) -> float:
+    """The share of a run's hours that its steps take, where nothing is known of the run: the middle of the published whole
+    runs beside the model's step times (`calibrate.goodput`)."""
+    return (constants or training_constants.load()).generic("goodput")
 
 
 def run_costs(
@@ -28,7 +35,7 @@ def run_costs(
     notes = []
     goodput = case.goodput
     if goodput is None:
-        goodput = constants.generic("goodput")
+        goodput = usual_goodput(constants)
         notes.append(f"goodput of {goodput:.2f} assumed, the middle of published whole runs")
     seconds = case.tokens_b * BILLION / tokens_per_s / goodput
     hours = seconds * case.chips / SECONDS_PER_HOUR
