@@ -1,5 +1,6 @@
 """Scenarios laid over the tables."""
 
+import pandas as pd
 import pytest
 
 from training_moat.catalog import chips, models, scenario, tables
@@ -140,3 +141,17 @@ def test_files_of_other_editors(encoding, says, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         scenario.load(tmp_path / "none.yaml")
+
+
+def test_a_column_given_as_nothing_is_unknown_whatever_the_base_has(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("chips: {a: {base: mi300x, price_usd:}, b: {base: mi300x}}", encoding="utf-8")
+    rows = scenario.load(path).rows["chips"].set_index("id")
+    assert pd.isna(rows.loc["a", "price_usd"]) and rows.loc["b", "price_usd"] > 0
+
+
+def test_an_error_ends_with_its_line_and_column(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("title: x\nchips:\n  b: {base: a}\n  a:\n    base: mi300x\n    hbm_gb: much\n")
+    with pytest.raises(InputError, match=r"\(line 6, column 5\)$"):
+        scenario.load(path)

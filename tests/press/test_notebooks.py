@@ -135,3 +135,13 @@ def test_a_scenario_of_the_environment_is_part_of_the_request(tmp_path, monkeypa
     copy, key = scenarios.frozen(wanted, tmp_path / "work"), wanted.rows
     path.write_text("title: Edited")
     assert copy.title == "Mine" and copy.rows == key
+
+
+def test_a_bad_parameter_of_a_scenario_says_where_in_the_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("parameters:\n  memory:\n    seq_len: long\n")
+    with pytest.raises(InputError, match=r"mine.yaml: chapter 'memory'.*\(line 3, column 5\)$"):
+        scenarios.request(["memory"], [], str(path))
+    assert scenarios.request(["memory"], ["seq_len=4096"], str(path)), "the command line replaces it"
+    with pytest.raises(InputError, match="mine.yaml"):
+        scenarios.request(["networking"], [], str(path))

@@ -143,6 +143,8 @@ def _entries(kind: str, content: Any, document: yaml_files.Document) -> pd.DataF
             finish(rival, (*users, name))
             known = _over(table, done[rival])
         complete = completed(kind, {**bodies[name], "id": name}, label, known)
+        for column in [key for key, value in bodies[name].items() if value is None]:
+            complete.pop(column, None)  # given as nothing: unknown here, whatever the base has
         done[name] = typed(kind, [complete], where, [f"{kind} '{name}'"])
 
     for name in bodies:
