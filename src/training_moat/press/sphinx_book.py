@@ -95,7 +95,7 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
 
 
 def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """The pages that are no files of the book: further runs of chapters."""
+    """The pages that are no files of the book: further runs of chapters, and the gallery's scenarios."""
     for page in page_sets.further_pages():
         copy = edition.current().copy_of(page.name)
         title, body = page_sets.title_and_body(page, copy and notebooks.read(copy))
