@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import training_moat
+from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
 
 CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
@@ -31,14 +32,19 @@ def folder() -> Path:
 
 
 @lru_cache(maxsize=4)
+def _tables(data: Path) -> list[Path]:
+    """Files of the tables that a search could read."""
+    return [table for table in sorted(data.glob("*.csv")) if table.stem not in UNREAD]
+
+
+@lru_cache(maxsize=4)
 def _fingerprint(root: Path) -> str:
     package = Path(training_moat.__file__).parent
     files = [
         file for part in CODE for file in sorted({package / part, *(package / part).rglob("*.py")})
     ]
     files = [file for file in files if file.is_file()]
-    tables = sorted(paths.data_folder().glob("*.csv"))
-    files += [table for table in tables if table.stem not in UNREAD]
+    files += _tables(paths.data_folder())
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
@@ -52,6 +58,8 @@ def remembered(
 
     Chapters run side by side and ask for the same searches: one computes, the others wait for it.
     """
+    # What is taken from disk rests on every table that the search could read.
+    table_files.TOUCHED.update(table.name for table in _tables(paths.data_folder()))
     text = json.dumps([name, [str(part) for part in key], _fingerprint(paths.root())])
     file = folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
     with _alone(file.with_suffix(".lock")):
