@@ -17,11 +17,13 @@ from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
 
 CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
-CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalitions.py")
+CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py")
 """Rooms and modules of the package that a search depends on."""
 
-JUDGING = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
-"""Tables that say how claims are judged: no search reads them."""
+UNREAD = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
+UNREAD += ("challengers", "history_events", "hbm_supply", "packaging_supply", "prices", "sources")
+UNREAD += ("startup_events", "switching_assumptions", "switching_cases")
+"""Tables that no search reads: how claims are judged, what happened, what is multiplied in afterwards."""
 
 
 def folder() -> Path:
@@ -32,7 +34,7 @@ def folder() -> Path:
 @lru_cache(maxsize=4)
 def _tables(data: Path) -> list[Path]:
     """Files of the tables that a search could read."""
-    return [table for table in sorted(data.glob("*.csv")) if table.stem not in JUDGING]
+    return [table for table in sorted(data.glob("*.csv")) if table.stem not in UNREAD]
 
 
 @lru_cache(maxsize=4)
