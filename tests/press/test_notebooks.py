@@ -142,6 +142,8 @@ def test_a_bad_parameter_of_a_scenario_says_where_in_the_file(tmp_path):
     path.write_text("parameters:\n  memory:\n    seq_len: long\n")
     with pytest.raises(InputError, match=r"mine.yaml: chapter 'memory'.*\(line 3, column 5\)$"):
         scenarios.request(["memory"], [], str(path))
-    assert scenarios.request(["memory"], ["seq_len=4096"], str(path)), "the command line replaces it"
+    assert scenarios.request(["memory"], ["seq_len=4096"], str(path)), (
+        "the command line replaces it"
+    )
     with pytest.raises(InputError, match="mine.yaml"):
         scenarios.request(["networking"], [], str(path))
