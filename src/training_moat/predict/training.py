@@ -102,7 +102,7 @@ def answer(
     problem = _absurd(seconds, memory, total)
     if problem:
         return {"id": case.id, "ok": False, "error": problem}
-    level = known.level(constants, case.chip, case.precision, _experts(case))
+    level = known.level(constants, case.chip, case.precision, _experts(case), case.software)
     low, high = known.interval(constants, level, case.chip.family, _experts(case))
     tokens = case.global_batch * case.seq_len / total
     rates = _rates(case, found, index, total)
