@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from training_moat.catalog import tables
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
+from training_moat.core.planning import LAYOUT
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.predict import training, training_batch, training_constants
+from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_plans import TrainingCase, parse
 
 MAX_DAYS = 100.0
@@ -53,20 +56,6 @@ class Run:
     answer: dict[str, Any]
 
 
-def goodput() -> float:
-    """Share of a long run's time that trains, as published for Llama 3 405B (table training_costs)."""
-    return _goodput(tables.state("training_costs"))
-
-
-@lru_cache(maxsize=4)
-def _goodput(state: tuple) -> float:
-    frame = tables.load("training_costs")
-    found = frame[
-        (frame["category"] == "goodput") & (frame["quantity"] == "effective training time")
-    ]
-    return float(found["value"].iloc[0]) / 100
-
-
 _CASES: dict[tuple, TrainingCase | None] = {}
 _KEPT = 2000
 """Parsed cases kept: listing the plans of a job takes longer than timing them, and they depend on little of a chip."""
@@ -78,14 +67,10 @@ def _parsed(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | 
     except InputError:
         return None
     if job.model.experts:
-        case.plans = [
-            one
-            for one in case.plans
-            if one["virtual_stages"] in THIN_VIRTUAL
-            and one["micro_batch"] <= THIN_MICRO
-            and one["recompute"] in THIN_RECOMPUTE
-        ]
-    return case if case.plans else None
+        each = dict(zip(LAYOUT, case.layouts, strict=True))
+        thin = np.isin(each["virtual_stages"], THIN_VIRTUAL) & (each["micro_batch"] <= THIN_MICRO)
+        case.layouts = case.layouts[:, thin & np.isin(each["recompute"], THIN_RECOMPUTE)]
+    return case if case.layouts.shape[1] else None
 
 
 def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | None:
@@ -107,21 +92,19 @@ def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, A
     case = case_of(chip, job, count, precision)
     if case is None:
         return None
-    (found,) = training_batch.evaluate([case], training_constants.load())
-    index = int(found.order[0])
-    return float(found.step.total[index]), bool(found.fits[index]), case, found
+    found = training_batch.best(training_batch.rows_of([case], training_constants.load()))
+    return float(found.step.total[0]), bool(found.fits[0]), case, found
 
 
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
-    days = job.tokens / (case.global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / goodput()
-    index = int(found.order[0])
-    told = training.answer(case, found, index, training_constants.load())
+    days = days_of(job, case.global_batch, step_s)
+    told = training.answer(case, found, 0, training_constants.load())
     return Run(count, days, 24 * days * count, precision, told)
 
 
 def days_of(job: Job, global_batch: int, step_s: float) -> float:
     """Days of the whole run at a step time, the time lost to failures included."""
-    return job.tokens / (global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / goodput()
+    return job.tokens / (global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / usual_goodput()
 
 
 def _least_days(chip: Chip, job: Job, count: int) -> float:
