@@ -14,6 +14,7 @@ from statistics import median
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.core import tiers
 from training_moat.core.elementwise import minimum
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
@@ -246,6 +247,12 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
         scaleup=scaleup(constants, chip),
         scaleout=scaleout(constants, chip),
     )
+
+
+def reject_silent_chip(constants: Constants, chip: Chip, precision: str) -> None:
+    """Raise InputError for a chip whose table lacks what a step time needs."""
+    tiers.home(chip, "training")
+    node(constants, chip, precision)
 
 
 def with_efficiencies(plain: Node, constants: Constants) -> Node:

@@ -17,7 +17,6 @@ POINT = "point"
 """Column with the digest of a point's fields."""
 ERROR = "error"
 """Column with the sentence of a point that failed; blank where it did not."""
-_LONG = ("seconds", "memory_gib", "plan")
 
 
 def environment() -> str:
@@ -47,27 +46,10 @@ def _cell(value: Any) -> Any:
 
 
 def _answers(level: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    from training_moat.predict import answers
+    from training_moat.predict import answers, asking
 
     predicted = answers.training if level == "training" else answers.serving
-    return [_flat(answer) for answer in predicted(points)]
-
-
-def _flat(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A contract's answer as one row: nested values as `plan.tp`, notes as one text."""
-    if not answer["ok"]:
-        return {ERROR: answer["error"]}
-    row: dict[str, Any] = {ERROR: ""}
-    for name, value in answer.items():
-        if name in ("id", "ok"):
-            continue
-        if name in _LONG:
-            row |= {f"{name}.{part}": inner for part, inner in value.items()}
-        elif name == "notes":
-            row[name] = "; ".join(value)
-        else:
-            row[name] = value
-    return row
+    return [asking.flat(answer) for answer in predicted(points)]
 
 
 def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:

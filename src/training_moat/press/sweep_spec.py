@@ -12,9 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from training_moat.catalog import parameters
+from training_moat.catalog import parameters, yaml_files
 from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry.uncertainty import Uncertain, sample
 from training_moat.press import notebooks
@@ -95,10 +93,12 @@ def load(path: str | Path) -> Sweep:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"sweep {path}: no such file")
-    content = _content(path)
+    document = yaml_files.read(path, KEYS)
+    content = document.content
     for key in content:
         if key not in KEYS:
-            raise unknown("key", str(key), KEYS, path.name)
+            with document.at(key):
+                raise unknown("key", str(key), KEYS, path.name)
     draw = _mapping(content, "draw", path.name)
     for key in draw:
         if key not in _DRAW_KEYS:
@@ -119,20 +119,6 @@ def load(path: str | Path) -> Sweep:
     )
     _check(sweep, path.name)
     return sweep
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path.name}{place}: not valid YAML") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: expected UTF-8 text") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path.name}: expected a mapping with keys such as {', '.join(KEYS)}")
-    return content
 
 
 def _mapping(content: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
