@@ -55,7 +55,7 @@ def run(
     _check_target(target)
     environment = sweep_points.environment()
     known = _known(target, environment)
-    order = [sweep_points.digest(sweep.point(i)) for i in range(len(sweep))] if len(known) else None
+    order = _order(sweep) if len(known) else None
     missing = _missing(sweep, order, known)
     if missing:
         with _client(workers, scheduler, environment) as client:
@@ -65,6 +65,11 @@ def run(
     _write(frame, target, _manifest(sweep, environment, frame))
     shutil.rmtree(_parts(target), ignore_errors=True)
     return Done(target, len(frame), len(missing), int((frame[ERROR] != "").sum()))
+
+
+def _order(sweep: Sweep) -> list[str]:
+    """The digest of every point, in the order of the file."""
+    return sweep_spec.digests(sweep.point(index) for index in range(len(sweep)))
 
 
 def _parts(target: Path) -> Path:
@@ -204,13 +209,13 @@ def _collected(future: Any, sweep: Sweep, block: list[int]) -> pd.DataFrame:
     said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
     points = [sweep.point(index) for index in block]
     return pd.DataFrame(
-        [{POINT: sweep_points.digest(point), **point, ERROR: said} for point in points]
+        [{POINT: sweep_spec.digest(point), **point, ERROR: said} for point in points]
     )
 
 
 def _ordered(sweep: Sweep, order: list[str] | None, known: pd.DataFrame) -> pd.DataFrame:
     """The sweep's rows in the order of its points, the points' fields first."""
-    order = order or [sweep_points.digest(sweep.point(i)) for i in range(len(sweep))]
+    order = order or _order(sweep)
     frame = known.set_index(POINT).loc[order].reset_index()
     first = [POINT, *sweep.fields, ERROR]
     frame[ERROR] = frame[ERROR].fillna("") if ERROR in frame else ""
