@@ -17,6 +17,8 @@ POINT = "point"
 """Column with the digest of a point's fields."""
 ERROR = "error"
 """Column with the sentence of a point that failed; blank where it did not."""
+LOST = "lost: "
+"""How the sentence of a point begins whose process died: the next run computes it again."""
 
 
 def environment() -> str:
@@ -51,6 +53,7 @@ def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[s
     with tempfile.TemporaryDirectory(prefix="moat-") as scratch:
         target = Path(keep or scratch).resolve() / f"{chapter}-{digest(point)}.ipynb"
         error = kitchen.own().run(chapter, point, target)
+        error = LOST + error if error.endswith(kitchen.DIED) else error
         return {ERROR: error} if error else {ERROR: "", **records(notebooks.read(target))}
 
 
