@@ -28,7 +28,9 @@ def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured
     told = evidence.hook("decision", deciding.decision)(group, found, float(share))
     if told.value is None:
         return NOTHING
-    note = f"{group} decides for {listed(told.yes)}, not for {counted(len(told.no), 'other')} behind"
+    note = (
+        f"{group} decides for {listed(told.yes)}, not for {counted(len(told.no), 'other')} behind"
+    )
     return Measured(
         told.value,
         told.low,
