@@ -46,7 +46,7 @@ class Search:
         self.efficiency = known.efficiency(
             constants, known.kind(case.chip, case.precision, case.software, case.released)
         )
-        self.plan = training_plans.plan(case, case.plans)
+        self.plan = training_plans.plan(case, case.layouts)
 
     def best(self) -> dict[str, Any]:
         """The whole search as a caller asks for it: parse, list, time, weigh, sort, answer."""

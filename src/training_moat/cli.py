@@ -25,6 +25,7 @@ VERBS = {
     "models": "list the models that the tables hold",
     "predict": "predict training steps or serving, JSON lines in and out",
     "compare": "set two scenarios of the book side by side",
+    "gallery": "run the book under the ready-made scenarios and keep what differs",
     "sweep": "compute many points of the model or of a chapter on Dask, into one table",
     "search": "find the fastest plans that fit",
     "validate": "compare predictions with published measurements",

@@ -217,10 +217,9 @@ def test_software_that_nobody_measured_is_other_and_says_so():
 
 def test_selective_recomputation_of_pytorch_redoes_layers():
     selective = parse(CASE | {"software": "torchtitan", "recompute": "selective"})
-    assert {(layout["recompute"]) for layout in selective.plans} == {2} and selective.fixed[
-        "recompute_share"
-    ] == 0.5
-    assert parse(CASE | {"software": "nemo", "recompute": "selective"}).fixed["recompute"] == 1
+    assert {layout["recompute"] for layout in selective.plans} == {2}
+    assert selective.recompute_share == 0.5
+    assert parse(CASE | {"software": "nemo", "recompute": "selective"}).recompute == 1
 
 
 def test_fully_sharded_stacks_shard_the_weights_unless_told_otherwise():
@@ -264,10 +263,10 @@ def test_candidates_are_all_possible():
 
 def test_sequence_parallelism_goes_with_tensor_parallelism_unless_told():
     case = parse(CASE)
-    plan = training_plans.plan(case, case.plans)
+    plan = training_plans.plan(case, case.layouts)
     assert (plan.sequence_parallel == (plan.tp > 1)).all()
     told = parse(CASE | {"sequence_parallel": False})
-    assert not training_plans.plan(told, told.plans).sequence_parallel.any()
+    assert not training_plans.plan(told, told.layouts).sequence_parallel.any()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.core.units import GIB
 from training_moat.core.workload import params
-from training_moat.predict import requests, training
+from training_moat.predict import requests, training, training_answers
 from training_moat.predict import software as stacks
 
 CASES = 20_000
@@ -85,7 +85,7 @@ def test_parts_add_up(answered):
         if answer["ok"]:
             assert sum(answer["seconds"].values()) == pytest.approx(answer["step_time_s"]), case
             held = answer["memory_gib"]
-            kinds = [held[name] for name in training.HELD]
+            kinds = [held[name] for name in training_answers.HELD]
             assert sum(kinds) == pytest.approx(held["total"]) == pytest.approx(held["reserved"])
             assert held["allocated"] <= held["reserved"], case
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, scenario
@@ -19,8 +22,8 @@ def load(name: str) -> pd.DataFrame:
     InputError for an unknown name and for a bad file, with its line and column.
     """
     frame = files.read(name)
-    active = scenario.active()
-    if active is not None and name in scenario.KINDS:
+    active = scenario.active() if name in scenario.KINDS else None
+    if active is not None:
         frame = active.overlay(name, frame)
     return frame.copy()
 
@@ -30,8 +33,31 @@ def units(name: str) -> dict[str, str]:
     return {field["name"]: field["unit"] for field in descriptor.fields(name) if "unit" in field}
 
 
+_steady: dict[str, tuple[str, int, str, int]] | None = None
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Take the tables for unchanged while the block runs, once looked at: large batches ask for their state thousands of
+    times."""
+    global _steady
+    before, _steady = _steady, {} if _steady is None else _steady
+    try:
+        yield
+    finally:
+        _steady = before
+
+
 def state(name: str) -> tuple[str, int, str, int]:
     """What a table's content depends on: its file and the active scenario's, with their times of change."""
+    if _steady is None:
+        return _state(name)
+    if name not in _steady:
+        _steady[name] = _state(name)
+    return _steady[name]
+
+
+def _state(name: str) -> tuple[str, int, str, int]:
     path, overlaid = files.path_of(name), scenario.active_path()
     changed = path.stat().st_mtime_ns if path.is_file() else 0
     overlaid_changed = (

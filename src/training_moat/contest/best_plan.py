@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from training_moat.catalog import tables
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
+from training_moat.core.planning import LAYOUT
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.predict import training, training_batch, training_constants
@@ -64,14 +67,10 @@ def _parsed(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | 
     except InputError:
         return None
     if job.model.experts:
-        case.plans = [
-            one
-            for one in case.plans
-            if one["virtual_stages"] in THIN_VIRTUAL
-            and one["micro_batch"] <= THIN_MICRO
-            and one["recompute"] in THIN_RECOMPUTE
-        ]
-    return case if case.plans else None
+        each = dict(zip(LAYOUT, case.layouts, strict=True))
+        thin = np.isin(each["virtual_stages"], THIN_VIRTUAL) & (each["micro_batch"] <= THIN_MICRO)
+        case.layouts = case.layouts[:, thin & np.isin(each["recompute"], THIN_RECOMPUTE)]
+    return case if case.layouts.shape[1] else None
 
 
 def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | None:
@@ -93,15 +92,13 @@ def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, A
     case = case_of(chip, job, count, precision)
     if case is None:
         return None
-    (found,) = training_batch.evaluate([case], training_constants.load())
-    index = int(found.order[0])
-    return float(found.step.total[index]), bool(found.fits[index]), case, found
+    found = training_batch.best(training_batch.rows_of([case], training_constants.load()))
+    return float(found.step.total[0]), bool(found.fits[0]), case, found
 
 
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
     days = days_of(job, case.global_batch, step_s)
-    index = int(found.order[0])
-    told = training.answer(case, found, index, training_constants.load())
+    told = training.answer(case, found, 0, training_constants.load())
     return Run(count, days, 24 * days * count, precision, told)
 
 

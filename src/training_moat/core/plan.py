@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from training_moat.core.elementwise import Number, ceil, logical_and, logical_or, maximum, where
 from training_moat.core.workload import Transformer
@@ -50,7 +51,7 @@ class Plan:
     lora_rank: Number = 0
     offload: Number = 0
 
-    @property
+    @cached_property
     def expert_tensor(self) -> Number:
         """Chips that share every expert: `expert_tp`, else Megatron-Core's default, the tensor-parallel size
         (`expert_tensor_parallel_size`), where that divides; groups of at least as many experts leave them whole."""

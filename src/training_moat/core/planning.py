@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
+
+import numpy as np
 
 from training_moat.core.machine import Chip
 from training_moat.core.plan import Plan, layers_fit_pipeline, layers_split_evenly
@@ -17,6 +21,22 @@ MAX_CONTEXT_PARALLEL = 16
 CONTEXT_SHARE = 4096
 """Tokens of a sequence that a chip keeps at least when context parallelism is tried unasked (published runs split
 8,192 tokens in two: NVIDIA's DGX Cloud recipes for Llama 3.1 405B)."""
+LAYOUT = ("tp", "pp", "cp", "dp", "micro_batch", "virtual_stages", "zero_stage", "ep", "recompute")
+"""What a layout settles: the lines of the arrays that `layouts` gives, one column a layout."""
+KEPT = 8192
+"""Arrays of layouts that are remembered: requests of one kind ask for the same ones."""
+
+Fixed = tuple[int | None, ...]
+"""Settings in the order of `LAYOUT`, None where they are free."""
+
+
+class Shape(NamedTuple):
+    """What of a model decides which layouts divide."""
+
+    layers: float
+    heads: float
+    experts: float
+    dense_layers: float
 
 
 def divisors(total: int, limit: int | None = None) -> list[int]:
@@ -25,24 +45,33 @@ def divisors(total: int, limit: int | None = None) -> list[int]:
     return [n for n in range(1, min(total, limit) + 1) if total % n == 0]
 
 
-def _choices(fixed: object, options: Sequence[int]) -> list[int]:
-    return [int(fixed)] if fixed is not None else list(options)
+def _choices(fixed: int | None, options: Sequence[int]) -> Sequence[int]:
+    return options if fixed is None else (fixed,)
 
 
-def _tensor_options(model: Transformer, chips: int, domain: int) -> list[int]:
+@lru_cache(KEPT)
+def _tensor_options(heads: float, chips: int, domain: int) -> list[int]:
     """Group sizes that tile the scale-up domain, or as much of it as divides the chips (64 of 72), so that no
     group spans two domains."""
     used = divisors(chips, domain)[-1]
     sizes = divisors(chips, min(domain, MAX_TENSOR_PARALLEL))
-    return [n for n in sizes if model.heads % n == 0 and 0 in (used % n, domain % n)]
+    return [n for n in sizes if heads % n == 0 and 0 in (used % n, domain % n)]
 
 
-def _pipeline_options(model: Transformer, chips: int) -> list[int]:
-    limit = int(min(model.layers, MAX_PIPELINE_STAGES))
-    return [n for n in divisors(chips, limit) if layers_split_evenly(model, Plan(1, 1, pp=n))]
+@lru_cache(KEPT)
+def _pipeline_options(shape: Shape, chips: int) -> list[int]:
+    limit = int(min(shape.layers, MAX_PIPELINE_STAGES))
+    return [n for n in divisors(chips, limit) if layers_split_evenly(shape, Plan(1, 1, pp=n))]
 
 
-def _virtual_options(model: Transformer, pp: int, micro_batches: int) -> list[int]:
+@lru_cache(KEPT)
+def _context_options(chips: int, seq_len: int) -> list[int]:
+    most = max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL))
+    return [n for n in divisors(chips, most) if seq_len % n == 0]
+
+
+@lru_cache(KEPT)
+def _virtual_options(shape: Shape, pp: int, micro_batches: int) -> list[int]:
     """Interleaving degrees; the schedule needs micro-batches in multiples of the stages (Narayanan et al. 2021,
     section 2.2.2)."""
     if pp == 1 or micro_batches % pp:
@@ -51,15 +80,22 @@ def _virtual_options(model: Transformer, pp: int, micro_batches: int) -> list[in
     return [1] + [
         v
         for v in degrees
-        if layers_fit_pipeline(model, plan := Plan(1, 1, pp=pp, virtual_stages=v))
-        and layers_split_evenly(model, plan)
+        if layers_fit_pipeline(shape, plan := Plan(1, 1, pp=pp, virtual_stages=v))
+        and layers_split_evenly(shape, plan)
     ]
 
 
-def _expert_options(model: Transformer, ranks: int) -> list[int]:
-    if not model.experts:
+@lru_cache(KEPT)
+def _expert_options(experts: float, ranks: int) -> list[int]:
+    if not experts:
         return [1]
-    return [n for n in divisors(int(model.experts)) if ranks % n == 0] or [1]
+    return [n for n in divisors(int(experts)) if ranks % n == 0] or [1]
+
+
+def _zero_options(pp: int, dp: int, fully_sharded: bool) -> tuple[int, ...]:
+    if fully_sharded:
+        return (3,) if pp == 1 else (2,)
+    return (1, 3) if pp == 1 and dp > 1 else (1,)
 
 
 def layouts(
@@ -68,10 +104,11 @@ def layouts(
     chips: int,
     seq_len: int,
     global_batch: int,
-    fixed: Mapping[str, object],
+    fixed: Mapping[str, int | None],
     fully_sharded: bool = False,
-) -> list[dict[str, int]]:
-    """Every combination of parallel sizes, micro-batch, interleaving, ZeRO stage and recomputation that divides.
+) -> np.ndarray:
+    """Every combination of parallel sizes, micro-batch, interleaving, ZeRO stage and recomputation that divides: an array
+    with the lines of `LAYOUT` and a column for each layout, not to be written to.
 
     `fixed` holds the settings the caller has chosen (None or absent: free). `fully_sharded` stacks shard the weights
     over all replicas unless told otherwise (inside a pipeline, where they would be gathered for every micro-batch,
@@ -79,53 +116,60 @@ def layouts(
     dense stacks with fused attention gain little, older ones could not. Whether a layout fits in memory and how long
     it takes is for the caller to compute.
     """
+    shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
-    found: list[dict[str, int]] = []
-    context = [
-        n
-        for n in divisors(chips, max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL)))
-        if seq_len % n == 0
-    ]
-    tensor = _choices(fixed.get("tp"), _tensor_options(model, chips, domain))
-    pipeline = _choices(fixed.get("pp"), _pipeline_options(model, chips))
-    for tp, pp, cp in product(tensor, pipeline, _choices(fixed.get("cp"), context)):
-        if chips % (tp * pp * cp):
-            continue
-        dp = chips // (tp * pp * cp)
-        if fixed.get("dp") not in (None, dp) or global_batch % dp:
-            continue
-        sizes = {"tp": tp, "pp": pp, "cp": cp, "dp": dp}
-        zero = _choices(fixed.get("zero_stage"), _zero_options(sizes, fully_sharded))
-        found += _with_batches(model, sizes, global_batch // dp, fixed, zero)
-    return found
+    settings = tuple([fixed.get(name) for name in LAYOUT])
+    return _layouts(shape, domain, chips, seq_len, global_batch, settings, fully_sharded)
 
 
-def _zero_options(sizes: Mapping[str, int], fully_sharded: bool) -> tuple[int, ...]:
-    if fully_sharded:
-        return (3,) if sizes["pp"] == 1 else (2,)
-    return (1, 3) if sizes["pp"] == 1 and sizes["dp"] > 1 else (1,)
+@lru_cache(KEPT)
+def _layouts(
+    shape: Shape,
+    domain: int,
+    chips: int,
+    seq_len: int,
+    global_batch: int,
+    fixed: Fixed,
+    fully_sharded: bool,
+) -> np.ndarray:
+    sizes: list[tuple[int, int, int, int]] = []
+    rest: list[np.ndarray] = []
+    context = _choices(fixed[2], _context_options(chips, seq_len))
+    for tp in _choices(fixed[0], _tensor_options(shape.heads, chips, domain)):
+        for pp in _choices(fixed[1], _pipeline_options(shape, chips)):
+            for cp in context:
+                dp, left = divmod(chips, tp * pp * cp)
+                if left or fixed[3] not in (None, dp) or global_batch % dp:
+                    continue
+                zero = _zero_options(pp, dp, fully_sharded)
+                rest.append(_rest(shape, pp, tp * cp * dp, global_batch // dp, zero, fixed[4:]))
+                sizes.append((tp, pp, cp, dp))
+    if not sizes:
+        return np.empty((len(LAYOUT), 0))
+    counts = [part.shape[1] for part in rest]
+    sized = np.repeat(np.array(sizes, float).T, counts, axis=1)
+    return np.concatenate([sized, np.concatenate(rest, axis=1)])
 
 
-def _with_batches(
-    model: Transformer,
-    sizes: dict[str, int],
-    sequences: int,
-    fixed: Mapping[str, object],
-    zero: list[int],
-) -> list[dict[str, int]]:
-    micro = _choices(fixed.get("micro_batch"), divisors(sequences, MAX_MICRO_BATCH))
-    expert = _choices(
-        fixed.get("ep"), _expert_options(model, sizes["tp"] * sizes["cp"] * sizes["dp"])
-    )
-    recompute = _choices(fixed.get("recompute"), (0, 1, 2) if model.experts else (0, 2))
-    found: list[dict[str, int]] = []
-    for size in micro:
-        if sequences % size:
-            continue
-        virtual = _choices(
-            fixed.get("virtual_stages"), _virtual_options(model, sizes["pp"], sequences // size)
+@lru_cache(KEPT)
+def _rest(
+    shape: Shape, pp: int, ranks: int, sequences: int, zero: tuple[int, ...], fixed: Fixed
+) -> np.ndarray:
+    """The lines of `LAYOUT` from the micro-batch on, of all layouts with these parallel sizes: `ranks` chips a stage,
+    `sequences` for each replica."""
+    micro = _choices(fixed[0], divisors(sequences, MAX_MICRO_BATCH))
+    zero = _choices(fixed[2], zero)
+    expert = _choices(fixed[3], _expert_options(shape.experts, ranks))
+    recompute = _choices(fixed[4], (0, 1, 2) if shape.experts else (0, 2))
+    found = [
+        (size, *others)
+        for size in micro
+        if sequences % size == 0
+        for others in product(
+            _choices(fixed[1], _virtual_options(shape, pp, sequences // size)),
+            zero,
+            expert,
+            recompute,
         )
-        for stages, stage, group, level in product(virtual, zero, expert, recompute):
-            rest = {"virtual_stages": stages, "zero_stage": stage, "ep": group, "recompute": level}
-            found.append(sizes | {"micro_batch": size} | rest)
-    return found
+    ]
+    return np.array(found, float).reshape(-1, len(LAYOUT) - 4).T

@@ -58,7 +58,8 @@ def scaleup_fabric(chip: Chip) -> Fabric | None:
     """The chip's scale-up network with the constants of its family, else the generic ones."""
     if chip.scaleup is None:
         return None
-    return from_link(chip.scaleup, **stored().get(FABRIC_OF_FAMILY.get(chip.family, ""), generic()))
+    own = stored().get(FABRIC_OF_FAMILY.get(chip.family, ""))
+    return from_link(chip.scaleup, **(own or _stored_generic(tables.state(TABLE), False)))
 
 
 def scaleout_fabric(chip: Chip) -> Fabric | None:
@@ -68,12 +69,16 @@ def scaleout_fabric(chip: Chip) -> Fabric | None:
 
 def scaleout_link(link: Link) -> Fabric:
     """A scale-out link with the median constants of the measured scale-out networks."""
-    measured = {name: values for name, values in stored().items() if name not in TOPOLOGY}
-    return from_link(link, **generic(measured))
+    return from_link(link, **_stored_generic(tables.state(TABLE), True))
 
 
-def generic(constants: dict[str, dict[str, float]] | None = None) -> dict[str, float]:
+@lru_cache(maxsize=4)
+def _stored_generic(state: tuple, scaleout_only: bool) -> dict[str, float]:
+    known = stored().items()
+    return generic({name: one for name, one in known if not (scaleout_only and name in TOPOLOGY)})
+
+
+def generic(constants: dict[str, dict[str, float]]) -> dict[str, float]:
     """Constants for a fabric nobody measured: the median over the measured ones, no reduction in the switch."""
-    constants = stored() if constants is None else constants
     values = {key: float(np.median([one[key] for one in constants.values()])) for key in CONSTANTS}
     return {**values, "in_network_efficiency": 0.0}

@@ -7,7 +7,7 @@ from typing import Any
 from training_moat.core.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from training_moat.predict import training_constants
 from training_moat.predict.training_constants import Constants
-from training_moat.predict.training_plans import TrainingCase
+from training_moat.predict.training_plans import Costs
 
 BILLION = 1e9
 
@@ -19,26 +19,26 @@ def usual_goodput(constants: Constants | None = None) -> float:
 
 
 def run_costs(
-    case: TrainingCase, tokens_per_s: float, step_s: float, constants: Constants
+    asked: Costs, chips: float, tokens_per_s: float, step_s: float, constants: Constants
 ) -> tuple[dict[str, Any], list[str]]:
-    """(fields of the answer, notes) for a case that states its tokens or a price; nothing for others.
+    """(fields of the answer, notes) for a run of which tokens or a price are stated; nothing for others.
 
     Goodput is the share of a run's time in steps that count: the rest goes into restarts, evaluation, saving. The
     default is the middle of published runs whose whole hours are known (table training_costs).
     """
-    price = case.price_usd_per_chip_hour
-    if case.tokens_b is None:
+    price = asked.price_usd_per_chip_hour
+    if asked.tokens_b is None:
         if price is None:
             return {}, []
-        cost = step_s * case.chips * price / SECONDS_PER_HOUR
+        cost = step_s * chips * price / SECONDS_PER_HOUR
         return {"cost_usd": cost}, ["tokens_b not given; cost_usd is one step's"]
     notes = []
-    goodput = case.goodput
+    goodput = asked.goodput
     if goodput is None:
         goodput = usual_goodput(constants)
         notes.append(f"goodput of {goodput:.2f} assumed, the middle of published whole runs")
-    seconds = case.tokens_b * BILLION / tokens_per_s / goodput
-    hours = seconds * case.chips / SECONDS_PER_HOUR
+    seconds = asked.tokens_b * BILLION / tokens_per_s / goodput
+    hours = seconds * chips / SECONDS_PER_HOUR
     found = {"run_days": seconds / SECONDS_PER_DAY, "chip_hours": hours, "goodput": goodput}
     if price is not None:
         found["cost_usd"] = hours * price

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,37 +49,55 @@ CUSTOMARY_BATCH_TOKENS = 4 * 2**20
 """Tokens per step where no batch is given: GPT-3 used 3.2 million (Brown et al. 2020, table 2.1), Llama 2 and 3
 four (Touvron et al. 2023, section 2.2)."""
 CUSTOMARY_SEQUENCE = 4096
+HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 MISSPELT = 0.75
 """Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
 
 
-@dataclass
-class TrainingCase:
-    """One parsed request. `plans` holds the candidate layouts, columns as in `Plan`. `released` is the software's date
-    as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s."""
+SIZES = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages", "zero_stage")
+"""Whole numbers of a layout that a case may settle."""
+WHOLE = ("chips", *SIZES, "seq_len", "global_batch")
+"""The whole numbers of a case."""
 
-    id: Any
-    model: Transformer
+
+class Costs(NamedTuple):
+    """What a request says of a whole run's costs."""
+
+    price_usd_per_chip_hour: float | None
+    tokens_b: float | None
+    goodput: float | None
+
+
+def costs(case: Mapping[str, Any]) -> Costs:
+    """What a request says of costs. Raises `InputError` in one sentence."""
+    return Costs(
+        requests.number(case, "price_usd_per_chip_hour"),
+        requests.number(case, "tokens_b", above=True),
+        requests.number(case, "goodput", 0.0, 1.0, above=True),
+    )
+
+
+@dataclass(kw_only=True)
+class Setting:
+    """What a request's words and fractions settle, its model and whole numbers apart. `recompute` and `offload` are
+    levels, `recompute` None where it is free; `released` is the software's date as a year with its fraction,
+    `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s."""
+
     chip: Chip
     precision: str
     software: Software
+    flash_attention: bool
     optimizer: str
     master_weights: bool
-    chips: int
-    seq_len: int
-    global_batch: int
-    fixed: dict[str, Any]
     sequence_parallel: bool | None
-    flash_attention: bool
-    lora_rank: int = 0
-    offload: int = 0
+    recompute: int | None
+    recompute_share: float | None
+    expert_tp: int | None
+    lora_rank: int
+    offload: int
     released: float | None = None
     matmul_flops: float | None = None
-    price_usd_per_chip_hour: float | None = None
-    tokens_b: float | None = None
-    goodput: float | None = None
     notes: list[str] = field(default_factory=list)
-    plans: list[dict[str, int]] = field(default_factory=list)
 
     @property
     def stack(self) -> str:
@@ -92,78 +110,144 @@ class TrainingCase:
         return optimizer_bytes(self.optimizer, self.master_weights)
 
 
+@dataclass(kw_only=True)
+class TrainingCase(Setting):
+    """One parsed request. `sizes` holds the layout's numbers that it settles, `layouts` the candidates: an array with the
+    lines of `planning.LAYOUT` and a column each."""
+
+    id: Any
+    model: Transformer
+    chips: int
+    seq_len: int
+    global_batch: int
+    sizes: dict[str, int | None]
+    costs: Costs
+    layouts: np.ndarray
+
+    @property
+    def plans(self) -> list[dict[str, int]]:
+        """The candidate layouts one by one."""
+        return [
+            dict(zip(planning.LAYOUT, map(int, column), strict=True)) for column in self.layouts.T
+        ]
+
+
 def parse(case: Mapping[str, Any]) -> TrainingCase:
     """Check one request and list its candidate plans. Raises `InputError` in one sentence."""
     if not isinstance(case, Mapping):
         raise InputError(f"a case is {type(case).__name__}; expected an object")
     requests.reject_unknown_fields(case, FIELDS)
+    model, assumed = shape(case)
+    setting = settle(case)
+    sizes = {key: requests.whole(case, key) for key in SIZES[:-1]}
+    sizes["zero_stage"] = requests.whole(case, "zero_stage", 0, 3)
+    chips = _chips(case, sizes)
+    parsed = TrainingCase(
+        **vars(setting),
+        id=case.get("id"),
+        model=model,
+        chips=chips,
+        seq_len=requests.whole(case, "seq_len") or CUSTOMARY_SEQUENCE,
+        global_batch=requests.whole(case, "global_batch") or 0,
+        sizes=sizes,
+        costs=costs(case),
+        layouts=np.empty((len(planning.LAYOUT), 0)),
+    )
+    _page_states(case, parsed)
+    if not parsed.global_batch:
+        own = customary_batch(chips, parsed.seq_len, sizes["dp"], sizes["micro_batch"])
+        parsed.global_batch = own
+    parsed.notes = [*assumed, *parsed.notes, *assumed_numbers(case, parsed.global_batch)]
+    parsed.layouts = _candidates(parsed)
+    return parsed
+
+
+def shape(case: Mapping[str, Any]) -> tuple[Transformer, list[str]]:
+    """A request's model, and notes on what had to be assumed of it."""
     model = requests.weights_agree(requests.model_of(case))
+    return model, requests.model_notes(case)
+
+
+def settle(case: Mapping[str, Any]) -> Setting:
+    """What a request's words and fractions say. Raises `InputError` in one sentence."""
     chip = requests.chip_of(case)
     _reject_dead_links(chip)
     precision, notes = requests.precision_of(case, chip)
     name, unknown = _software(case)
     flash = _flash(case, chip, precision, name)
-    fixed = _fixed(case)
-    parsed = TrainingCase(
-        id=case.get("id"),
-        model=model,
+    word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
+    setting = Setting(
         chip=chip,
         precision=precision,
         software=stacks.find(name or stacks.default_name(chip), flash),
+        flash_attention=flash,
         optimizer=requests.choice(case, "optimizer", tuple(OPTIMIZER_BYTES)) or "adamw",
         master_weights=True,
-        chips=_chips(case, fixed),
-        seq_len=requests.whole(case, "seq_len") or CUSTOMARY_SEQUENCE,
-        global_batch=0,
-        fixed=fixed,
         sequence_parallel=requests.flag(case, "sequence_parallel"),
-        flash_attention=flash,
+        recompute=None if word is None else RECOMPUTE_LEVELS[word],
+        recompute_share=requests.share(case, "recompute_share"),
+        expert_tp=requests.whole(case, "expert_tp"),
         lora_rank=requests.whole(case, "lora_rank", 0) or 0,
+        offload=0,
         released=_released(case),
-        notes=requests.model_notes(case) + notes + unknown,
+        notes=notes + unknown,
     )
-    _read_states(case, parsed)
-    _read_evidence(case, parsed)
+    _read_states(case, setting)
+    setting.matmul_flops = _matmul_flops(case, setting)
+    _settle_for_old_stacks(setting)
+    _settle_selective(setting)
+    return setting
+
+
+def assumed_numbers(case: Mapping[str, Any], global_batch: int) -> list[str]:
+    """Notes on the numbers that a request leaves out."""
+    notes = []
     if case.get("seq_len") is None:
-        parsed.notes.append(f"seq_len not given; {CUSTOMARY_SEQUENCE} assumed")
-    _settle_for_old_stacks(parsed)
-    _settle_selective(parsed)
-    parsed.global_batch = requests.whole(case, "global_batch") or _customary_batch(parsed)
-    parsed.plans = _candidates(parsed)
-    return parsed
+        notes.append(f"seq_len not given; {CUSTOMARY_SEQUENCE} assumed")
+    if case.get("global_batch") is None:
+        notes.append(f"global_batch not given; {global_batch:.0f} sequences assumed")
+    return notes
 
 
-def _read_states(case: Mapping[str, Any], parsed: TrainingCase) -> None:
+def customary_batch(chips: int, seq_len: int, dp: int | None, micro_batch: int | None) -> int:
+    """Sequences a step where none are given: about `CUSTOMARY_BATCH_TOKENS`, as many on every replica."""
+    replicas = dp or chips
+    per_replica = max(1, round(CUSTOMARY_BATCH_TOKENS / seq_len / replicas))
+    return replicas * per_replica * (micro_batch or 1)
+
+
+def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
     """Which copies of the weights and states are kept, and where."""
     given = requests.flag(case, "master_weights")
-    parsed.master_weights = parsed.software.master_weights if given is None else given
-    if given is None and not parsed.master_weights:
-        parsed.notes.append(f"{parsed.software.name} keeps no FP32 copy of the weights")
+    setting.master_weights = setting.software.master_weights if given is None else given
+    if given is None and not setting.master_weights:
+        setting.notes.append(f"{setting.software.name} keeps no FP32 copy of the weights")
     word = requests.choice(case, "offload", (*OFFLOAD_LEVELS, "cpu"))
+    setting.offload = OFFLOAD_LEVELS["all" if word == "cpu" else word or "none"]
+    if setting.offload:
+        setting.notes.append(HOST_NOTE)
+
+
+def _page_states(case: Mapping[str, Any], parsed: TrainingCase) -> None:
+    """On one chip, a stack that steps in the backward pass pages 8-bit states to the host unless told otherwise."""
     paged = parsed.software.states_in_backward and parsed.optimizer == "adam8bit"
-    if word is None and paged and parsed.chips == 1:
-        word = "optimizer"
-        parsed.notes.append("8-bit states are paged to the host, as the stack's own recipe does")
-    parsed.offload = OFFLOAD_LEVELS["all" if word == "cpu" else word or "none"]
-    if parsed.offload:
-        parsed.notes.append(
-            "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
-        )
+    if case.get("offload") is None and paged and parsed.chips == 1:
+        parsed.offload = OFFLOAD_LEVELS["optimizer"]
+        paging = "8-bit states are paged to the host, as the stack's own recipe does"
+        parsed.notes = [*parsed.notes, paging, HOST_NOTE]
 
 
-def _read_evidence(case: Mapping[str, Any], parsed: TrainingCase) -> None:
-    """What the asker knows of the machine and the run's price."""
+def _matmul_flops(case: Mapping[str, Any], setting: Setting) -> float | None:
+    """What the asker knows of the machine's matmuls, in FLOP/s."""
     given = requests.number(case, "matmul_tflops", above=True)
-    if given is not None:
-        peak = parsed.chip.peak_flops[parsed.chip.compute_format(parsed.precision)]
-        if given * TERA > peak:
-            raise InputError(
-                f"matmul_tflops is {given:g}; expected at most the chip's peak, {peak / TERA:g}"
-            )
-        parsed.matmul_flops = given * TERA
-    parsed.price_usd_per_chip_hour = requests.number(case, "price_usd_per_chip_hour")
-    parsed.tokens_b = requests.number(case, "tokens_b", above=True)
-    parsed.goodput = requests.number(case, "goodput", 0.0, 1.0, above=True)
+    if given is None:
+        return None
+    peak = setting.chip.peak_flops[setting.chip.compute_format(setting.precision)]
+    if given * TERA > peak:
+        raise InputError(
+            f"matmul_tflops is {given:g}; expected at most the chip's peak, {peak / TERA:g}"
+        )
+    return given * TERA
 
 
 def _released(case: Mapping[str, Any]) -> float | None:
@@ -178,25 +262,27 @@ def _released(case: Mapping[str, Any]) -> float | None:
     return int(found.group(1)) + ((int(month) - 0.5) / 12 if month else 0.5)
 
 
-def _settle_for_old_stacks(case: TrainingCase) -> None:
+def _settle_for_old_stacks(setting: Setting) -> None:
     """What stacks of before fused attention could not do is off unless the case asks for it."""
-    if case.flash_attention:
+    if setting.flash_attention:
         return
-    if case.sequence_parallel is None and case.stack in stacks.UNFUSED_STACKS:
-        case.sequence_parallel = False
-    if case.fixed["recompute"] is None:
-        case.fixed["recompute"] = RECOMPUTE_LEVELS["full"]
-        case.notes.append(
+    if setting.sequence_parallel is None and setting.stack in stacks.UNFUSED_STACKS:
+        setting.sequence_parallel = False
+    if setting.recompute is None:
+        setting.recompute = RECOMPUTE_LEVELS["full"]
+        setting.notes.append(
             "recompute not given; full assumed, as stacks without fused attention ran"
         )
 
 
-def _settle_selective(case: TrainingCase) -> None:
+def _settle_selective(setting: Setting) -> None:
     """Some stacks mean whole layers by selective recomputation."""
-    share = case.software.selective_share
-    if share is not None and case.fixed["recompute"] == RECOMPUTE_LEVELS["selective"]:
-        case.fixed |= {"recompute": RECOMPUTE_LEVELS["full"], "recompute_share": share}
-        case.notes.append(f"selective recomputation in this stack redoes {share:.0%} of the layers")
+    share = setting.software.selective_share
+    if share is not None and setting.recompute == RECOMPUTE_LEVELS["selective"]:
+        setting.recompute, setting.recompute_share = RECOMPUTE_LEVELS["full"], share
+        setting.notes.append(
+            f"selective recomputation in this stack redoes {share:.0%} of the layers"
+        )
 
 
 def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
@@ -217,23 +303,13 @@ def _reject_dead_links(chip: Chip) -> None:
             )
 
 
-def _fixed(case: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages", "expert_tp")
-    fixed: dict[str, Any] = {key: requests.whole(case, key) for key in keys}
-    fixed["zero_stage"] = requests.whole(case, "zero_stage", 0, 3)
-    word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
-    fixed["recompute"] = None if word is None else RECOMPUTE_LEVELS[word]
-    fixed["recompute_share"] = requests.share(case, "recompute_share")
-    return fixed
-
-
-def _chips(case: Mapping[str, Any], fixed: Mapping[str, Any]) -> int:
+def _chips(case: Mapping[str, Any], given: Mapping[str, int | None]) -> int:
     chips = requests.whole(case, "chips")
-    sizes = [fixed[key] for key in ("tp", "pp", "dp", "cp")]
+    sizes = [given[key] for key in ("tp", "pp", "dp", "cp")]
     known = [size or 1 for size in sizes]
     product = known[0] * known[1] * known[2] * known[3]
     if chips is None:
-        if fixed["dp"] is None:
+        if given["dp"] is None:
             raise InputError("chips is missing; expected the number of chips")
         return product
     complete = all(size is not None for size in sizes[:3])
@@ -262,43 +338,36 @@ def _flash(case: Mapping[str, Any], chip: Chip, precision: str, software: str | 
     return not (old or chip.family == "nvidia-volta")
 
 
-def _customary_batch(case: TrainingCase) -> int:
-    replicas = case.fixed["dp"] or case.chips
-    per_replica = max(1, round(CUSTOMARY_BATCH_TOKENS / case.seq_len / replicas))
-    batch = replicas * per_replica * (case.fixed["micro_batch"] or 1)
-    case.notes.append(f"global_batch not given; {batch} sequences assumed")
-    return batch
-
-
-def _candidates(case: TrainingCase) -> list[dict[str, int]]:
-    fully_sharded = bool(case.software.fully_sharded)
+def _candidates(case: TrainingCase) -> np.ndarray:
     found = planning.layouts(
         case.model,
         case.chip,
         case.chips,
         case.seq_len,
         case.global_batch,
-        case.fixed,
-        fully_sharded,
+        case.sizes | {"recompute": case.recompute},
+        bool(case.software.fully_sharded),
     )
-    broken = _broken(case, found) if found else []
-    good = [layout for layout, reason in zip(found, broken, strict=True) if reason is None]
-    if good:
-        return good
-    raise InputError(_why_none(case, broken))
+    broken = np.zeros(found.shape[1], bool)
+    rules = impossible(case.model, plan(case, found))
+    for rule, _ in rules:
+        broken = broken | rule
+    if broken.all():
+        raise InputError(_why_none(case, found))
+    return found[:, ~broken]
 
 
-def plan(case: TrainingCase, layouts: Sequence[Mapping[str, int]]) -> Plan:
+def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
     """Candidate layouts as one plan whose fields are arrays."""
-    columns = {key: np.array([layout[key] for layout in layouts], float) for key in layouts[0]}
+    columns = dict(zip(planning.LAYOUT, layouts, strict=True))
     wanted = case.sequence_parallel
-    parallel = (columns["tp"] > 1) if wanted is None else np.full(len(layouts), wanted)
+    parallel = (columns["tp"] > 1) if wanted is None else np.full(layouts.shape[1], wanted)
     return Plan(
         seq_len=float(case.seq_len),
         global_batch=float(case.global_batch),
         sequence_parallel=parallel.astype(float),
         flash_attention=float(case.flash_attention),
-        expert_tp=float(case.fixed["expert_tp"] or 0),
+        expert_tp=float(case.expert_tp or 0),
         gradient_bytes=stacks.wire_bytes(case.software, case.precision),
         lora_rank=float(case.lora_rank),
         offload=float(case.offload),
@@ -306,37 +375,21 @@ def plan(case: TrainingCase, layouts: Sequence[Mapping[str, int]]) -> Plan:
     )
 
 
-def _broken(case: TrainingCase, layouts: Sequence[Mapping[str, int]]) -> list[str | None]:
-    """For each layout the first rule it breaks, or None."""
-    reasons: list[str | None] = [None] * len(layouts)
-    for broken, text in reversed(impossible(case.model, plan(case, layouts))):
-        for index in np.flatnonzero(np.broadcast_to(broken, len(layouts))):
-            reasons[index] = text
-    return reasons
-
-
-def _why_none(case: TrainingCase, reasons: Sequence[str | None]) -> str:
+def _why_none(case: TrainingCase, found: np.ndarray) -> str:
     """One sentence on why no layout remains: the rule the asked-for settings break."""
-    if not reasons:
-        asked = {key: value for key, value in case.fixed.items() if value is not None}
-        layout = {
-            "tp": 1,
-            "pp": 1,
-            "cp": 1,
-            "ep": 1,
-            "micro_batch": 1,
-            "virtual_stages": 1,
-            "zero_stage": 1,
-            "recompute": 0,
-        }
-        layout |= asked
-        layout["dp"] = asked.get("dp") or max(
-            1, case.chips // (layout["tp"] * layout["pp"] * layout["cp"])
-        )
-        reasons = _broken(case, [layout])
-    known = next((reason for reason in reasons if reason), None)
-    free_sizes = any(case.fixed[key] is None for key in ("tp", "pp")) and case.fixed["dp"] is None
-    if known and not (free_sizes and "global_batch" in known and case.fixed["micro_batch"] is None):
+    sizes = case.sizes
+    if not found.shape[1]:
+        asked = {key: value or 1 for key, value in sizes.items()}
+        asked["zero_stage"] = 1 if sizes["zero_stage"] is None else sizes["zero_stage"]
+        chips_a_replica = asked["tp"] * asked["pp"] * asked["cp"]
+        asked["dp"] = sizes["dp"] or max(1, case.chips // chips_a_replica)
+        asked["recompute"] = case.recompute or 0
+        found = np.array([[asked[name]] for name in planning.LAYOUT], float)
+    rules = impossible(case.model, plan(case, found))
+    broken = (text for broken, text in rules if np.broadcast_to(broken, found.shape[1])[0])
+    known = next(broken, None)
+    free_sizes = (sizes["tp"] is None or sizes["pp"] is None) and sizes["dp"] is None
+    if known and not (free_sizes and "global_batch" in known and sizes["micro_batch"] is None):
         return f"no plan is possible: {known}"
     return (
         f"no plan divides {case.chips} chips, {case.model.layers:.0f} layers and {case.global_batch} sequences; "

@@ -1,0 +1,272 @@
+"""The contract's answers for evaluated training runs, many at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from training_moat.core import tiers
+from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS, stage_layers
+from training_moat.core.training_step import StepTime
+from training_moat.core.units import GIB, TERA
+from training_moat.core.workload import Transformer
+from training_moat.predict import training_constants as known
+from training_moat.predict.own_runs import Shift
+from training_moat.predict.run_costs import run_costs
+from training_moat.predict.training_batch import Evaluated, Rows
+from training_moat.predict.training_constants import Constants
+from training_moat.predict.training_plans import Costs, Setting
+
+LEVEL_NAMES = {code: word for word, code in RECOMPUTE_LEVELS.items()}
+OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}
+PARTS = tuple(f.name for f in fields(StepTime))
+HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
+MEMORY = (*HELD, "total", "allocated", "reserved")
+SPEEDS = ("step_time_s", "step_time_s_p05", "step_time_s_p95", "tokens_per_s")
+SPEEDS += ("tokens_per_s_per_chip", "model_tflops_per_chip", "hardware_tflops_per_chip")
+SPEEDS += ("mfu", "hfu")
+SIZES = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages", "zero_stage")
+NO_SHIFT = Shift()
+"""What no own runs say."""
+LONGEST_STEP = 1e9
+"""Seconds of a step beyond which an answer is a slip of the question: thirty years."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What beside its physics an answer repeats of each row's request: its id, the notes on what was assumed, what it says of
+    costs, and how far own runs shift it."""
+
+    ids: Sequence[Any]
+    notes: Sequence[Sequence[str]]
+    costs: Sequence[Costs | None]
+    shifts: Sequence[Shift] | None = None
+
+
+def answers(
+    rows: Rows, found: Evaluated, asked: Asked, constants: Constants
+) -> Iterator[dict[str, Any]]:
+    """The contract's answer for one evaluated plan of each row, or a refusal where it would be absurd."""
+    shifts = asked.shifts or [NO_SHIFT] * len(rows)
+    calibration, low, high = _calibration(rows, constants)
+    seconds = _seconds(found, np.array([shift.factor for shift in shifts]))
+    memory = _memory(found)
+    width = np.array([shift.width for shift in shifts])
+    speeds = _speeds(rows, found, sum(seconds), low**width, high**width)
+    remarks = _Remarks(rows, found, memory[MEMORY.index("total")])
+    columns = zip(
+        asked.ids,
+        _sensible(speeds, memory, seconds).tolist(),
+        np.array(speeds).T.tolist(),
+        np.array(memory).T.tolist(),
+        np.array(seconds).T.tolist(),
+        found.fits.tolist(),
+        _plans(rows, found),
+        calibration,
+        asked.notes,
+        asked.costs,
+        shifts,
+        strict=True,
+    )
+    for index, (identity, sensible, *numbers, fits, plan, level, notes, costs, moved) in enumerate(
+        columns
+    ):
+        speed, held, parts = (
+            dict(zip(names, own, strict=True))
+            for names, own in zip((SPEEDS, MEMORY, PARTS), numbers, strict=True)
+        )
+        if not sensible:
+            yield {"id": identity, "ok": False, "error": _absurd(parts, held, speed, moved)}
+            continue
+        expenses: dict[str, Any] = {}
+        more: list[str] = []
+        if costs is not None:
+            chips, tokens, step = rows.chips[index], speed["tokens_per_s"], speed["step_time_s"]
+            expenses, more = run_costs(costs, float(chips), tokens, step, constants)
+        yield {
+            "id": identity,
+            "ok": True,
+            **speed,
+            "memory_gib": held,
+            "fits": fits,
+            "seconds": parts,
+            "plan": plan,
+            "calibration": level,
+            **expenses,
+            "notes": [*notes, *more, *remarks(index, moved)],
+        }
+
+
+def _seconds(found: Evaluated, factor: np.ndarray) -> list[np.ndarray]:
+    return [getattr(found.step, name) * factor for name in PARTS]
+
+
+def _memory(found: Evaluated) -> list[np.ndarray]:
+    """In GiB, as in `MEMORY`."""
+    held = [getattr(found.memory, name) / GIB for name in HELD]
+    total = sum(held)
+    return [*held, total, total - found.memory.reserve / GIB, total]
+
+
+def _speeds(
+    rows: Rows, found: Evaluated, total: Any, low: np.ndarray, high: np.ndarray
+) -> list[np.ndarray]:
+    """As in `SPEEDS`."""
+    peaks = [
+        one.chip.peak_flops[one.chip.compute_format(one.precision)] for one in rows.tables.first
+    ]
+    peak = np.array(peaks, float)[rows.tables.kind[rows.setting]]
+    with np.errstate(all="ignore"):
+        tokens = rows.global_batch * rows.seq_len / total
+        model = found.model_flops / total / rows.chips
+        hardware = found.hardware_flops / total / rows.chips
+        return [
+            *(total, total * low, total * high, tokens, tokens / rows.chips),
+            *(model / TERA, hardware / TERA, model / peak, hardware / peak),
+        ]
+
+
+def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """(how well the constants know each row, the factors on its seconds that bound 90% of such runs)."""
+    kinds = rows.tables.kind[rows.setting]
+    experts = np.array([model.experts > 0 for model in rows.tables.models])[rows.model]
+    labels, which = np.unique(2 * kinds + experts, return_inverse=True)
+    told = []
+    for kind, mixed in ((label // 2, bool(label % 2)) for label in labels.tolist()):
+        one = rows.tables.first[kind]
+        level = known.level(constants, one.chip, one.precision, mixed, one.software)
+        told.append((level, *known.interval(constants, level, one.chip.family, mixed)))
+    bounds = np.array([bound for _, *bound in told])[which].T
+    return [told[index][0] for index in which.tolist()], bounds[0], bounds[1]
+
+
+def _sensible(*groups: list[np.ndarray]) -> np.ndarray:
+    """Where every number is finite and none negative, the step is no slip and no faster than the chip's peak."""
+    numbers = np.array([column for group in groups for column in group])
+    speeds = dict(zip(SPEEDS, numbers, strict=False))
+    fine = (np.isfinite(numbers) & (numbers >= 0)).all(axis=0) & (speeds["step_time_s"] > 0)
+    return fine & (speeds["step_time_s"] <= LONGEST_STEP) & (speeds["mfu"] <= 1)
+
+
+def _absurd(
+    parts: Mapping[str, float], held: Mapping[str, float], speed: Mapping[str, float], moved: Shift
+) -> str:
+    """Why an answer cannot be given."""
+    for name, value in (*parts.items(), *held.items()):
+        if not math.isfinite(value) or value < 0:
+            return f"no sensible {name} comes out; expected sizes that belong to one model and run"
+    total = speed["step_time_s"]
+    if not 0 < total <= LONGEST_STEP:
+        return f"a step would take {total:.3g} s; expected a smaller model or batch, or more chips"
+    cause = "anchors" if moved.factor < 1 else "the chip's rates"
+    reached = f"the run would reach {speed['mfu']:.2f} of the chip's peak"
+    return f"{reached}; expected {cause} that leave it below 1"
+
+
+def _plans(rows: Rows, found: Evaluated) -> Iterator[dict[str, Any]]:
+    """The settings of each row's plan."""
+    plan = found.plan
+    whole = [getattr(plan, name) for name in SIZES] + [rows.seq_len, rows.global_batch]
+    names = (*SIZES, "seq_len", "global_batch")
+    share = np.where(plan.recompute >= 2, plan.recompute_share, 0.0)
+    words = [_words(setting) for setting in rows.tables.settings]
+    mixed = [model.experts > 0 for model in rows.tables.models]
+    for sizes, parallel, level, redone, setting, model, cut in zip(
+        np.array(whole).T.astype(int).tolist(),
+        plan.sequence_parallel.astype(bool).tolist(),
+        plan.recompute.tolist(),
+        share.tolist(),
+        rows.setting.tolist(),
+        rows.model.tolist(),
+        plan.expert_tensor.tolist(),
+        strict=True,
+    ):
+        settled, last = words[setting]
+        yield {
+            **dict(zip(names, sizes, strict=True)),
+            "sequence_parallel": parallel,
+            "recompute": LEVEL_NAMES[level],
+            "recompute_share": redone,
+            **settled,
+            **({"expert_tp": int(cut)} if mixed[model] else {}),
+            **last,
+        }
+
+
+def _words(setting: Setting) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of a plan its setting says already: (always, where it is unusual)."""
+    settled = {
+        "precision": setting.precision,
+        "software": setting.software.name,
+        "optimizer": setting.optimizer,
+        "master_weights": setting.master_weights,
+        "flash_attention": setting.flash_attention,
+    }
+    unusual: dict[str, Any] = {"lora_rank": setting.lora_rank} if setting.lora_rank else {}
+    if setting.offload:
+        unusual["offload"] = OFFLOAD_NAMES[setting.offload]
+    return settled, unusual
+
+
+class _Remarks:
+    """Notes on what came out for a row."""
+
+    def __init__(self, rows: Rows, found: Evaluated, total_gib: np.ndarray) -> None:
+        self.rows, self.total_gib, self.fits = rows, total_gib, found.fits
+        layers = np.array([model.layers for model in rows.tables.models], float)[rows.model]
+        self.stage = stage_layers(Transformer("", layers, *[1] * 6), found.plan)
+        self.uneven = self.stage > layers / found.plan.pp
+        settings = rows.tables.settings
+        alone = np.array([_alone(one) for one in settings], float)[rows.setting]
+        self.unlinked = rows.chips > alone
+        unmeasured = [one.stack == "other" and one.software.name == "other" for one in settings]
+        self.unmeasured = np.array(unmeasured, bool)[rows.setting]
+        undated = np.array([one.released is None for one in settings], bool)[rows.setting]
+        mixed = np.array([model.experts > 0 for model in rows.tables.models], bool)[rows.model]
+        self.undated = undated & mixed
+        said = self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
+        self.said = said.tolist()
+
+    def __call__(self, index: int, moved: Shift) -> list[str]:
+        notes = self._of(index) if self.said[index] else []
+        if moved != NO_SHIFT:
+            notes.append(f"own runs move the prediction by a factor of {moved.factor:.2f}")
+        return notes
+
+    def _of(self, index: int) -> list[str]:
+        rows, notes = self.rows, []
+        chip = rows.tables.settings[rows.setting[index]].chip
+        if not self.fits[index]:
+            capacity = tiers.room_for(chip, "training", rows.chips[index]).space / GIB
+            only = rows.counts[index] == 1
+            which = "the plan" if only else "no plan fits; one of the smallest"
+            need = f"{which} needs {self.total_gib[index]:.1f} GiB a chip"
+            offer = f"{chip.id} offers {capacity:.1f} GiB"
+            notes.append(f"{need}, {offer}; the time is hypothetical")
+        if self.unlinked[index]:
+            notes.append(
+                f"{chip.id} publishes no scale-out link; the chips table's median rate is assumed"
+            )
+        if self.unmeasured[index]:
+            notes.append(
+                "no measurements of this software; it is taken to be as fast as the measured ones"
+                " usually are, not as the best"
+            )
+        if self.uneven[index]:
+            fullest = f"the fullest has {self.stage[index]:.0f}"
+            notes.append(f"the layers do not divide over the stages: {fullest}, and decides")
+        if self.undated[index]:
+            notes.append("released not given; the middle of the measured releases is assumed")
+        return notes
+
+
+def _alone(setting: Setting) -> float:
+    """Chips beyond which a network is needed that the chip's maker does not publish."""
+    chip = setting.chip
+    if chip.scaleout is not None:
+        return math.inf
+    return chip.scaleup.domain_chips or 1 if chip.scaleup else 1

@@ -1,0 +1,245 @@
+"""Many requests read at once: words once for all requests that share them, whole numbers as columns.
+
+What a request says is its model, its setting (`training_plans.Setting`: words and fractions) and whole numbers. Each
+distinct model and setting is read once by the functions that read a single request; the numbers of all are checked
+together. Requests that this finds anything unusual in are left to be read one by one: those give the error, or the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from training_moat.core import planning
+from training_moat.core.errors import InputError
+from training_moat.predict import requests as reading
+from training_moat.predict import training_batch, training_plans
+from training_moat.predict import training_constants as known
+from training_moat.predict.training_batch import Rows, Tables
+from training_moat.predict.training_constants import Constants
+from training_moat.predict.training_plans import SIZES, WHOLE, Costs
+
+_NOT_SETTLING = {"id", "model", *WHOLE, *Costs._fields}
+"""Fields that are no part of a setting."""
+_PLAIN = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+_ALONE = -1
+COST_NAMES = frozenset(Costs._fields)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Requests read together: `rows`, at `places` among the requests, with what their answers repeat; `alone` are the
+    places of those that must be read one by one."""
+
+    rows: Rows
+    places: np.ndarray
+    notes: list[list[str]]
+    costs: list[Costs | None]
+    alone: list[int]
+
+
+class _Distinct:
+    """Numbers distinct things by what a request says of them; `_ALONE` where that is no good."""
+
+    def __init__(self, build: Callable[[Mapping[str, Any]], Any]) -> None:
+        self.build = build
+        self.number: dict[Any, int] = {}
+        self.items: list[Any] = []
+
+    def __call__(self, key: Any, said: Mapping[str, Any]) -> int:
+        found = self.number.get(key)
+        if found is not None:
+            return found
+        try:
+            self.items.append(self.build(said))
+        except (InputError, OverflowError, RecursionError):
+            self.number[key] = _ALONE
+        else:
+            self.number[key] = len(self.items) - 1
+        return self.number[key]
+
+
+def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
+    """Read what can be read together; None where nothing can."""
+    models = _Distinct(training_plans.shape)
+    sound: set[tuple[int, str]] = set()
+    settings = _Distinct(lambda said: _setting(said, constants, sound))
+    settling: dict[tuple[str, ...], tuple[str, ...] | None] = {}
+    found: list[tuple[int, int, int]] = []
+    costs: dict[int, Costs] = {}
+    for place, request in enumerate(requests):
+        if type(request) is not dict:
+            continue
+        names = tuple(request)
+        if names not in settling:
+            settling[names] = _settling(names)
+        own = settling[names]
+        if own is None:
+            continue
+        try:
+            words = [request[name] for name in own]
+            key = own, orjson.dumps(words, option=_PLAIN)
+            model = request["model"]
+            model_key = model if type(model) is str else orjson.dumps(model, option=_PLAIN)
+            if not COST_NAMES.isdisjoint(names):
+                costs[place] = training_plans.costs(request)
+        except (
+            TypeError,
+            InputError,
+        ):  # the first: what JSON has no word for, or a number too long
+            continue
+        setting = settings(key, request)
+        which = models(model_key, request)
+        if setting != _ALONE and which != _ALONE:
+            found.append((place, which, setting))
+    if not found:
+        return None
+    places, which, setting = np.array(found).T
+    tables = Tables([model for model, _ in models.items], settings.items, constants)
+    rows, good = _rows([requests[place] for place in places.tolist()], tables, which, setting)
+    if not len(rows):
+        return None
+    taken = places[good]
+    alone = np.delete(np.arange(len(requests)), taken).tolist()
+    notes = [
+        [
+            *models.items[model][1],
+            *settings.items[setting].notes,
+            *training_plans.assumed_numbers(requests[place], batch),
+        ]
+        for place, model, setting, batch in zip(
+            taken.tolist(),
+            rows.model.tolist(),
+            rows.setting.tolist(),
+            rows.global_batch.tolist(),
+            strict=True,
+        )
+    ]
+    return Lines(rows, taken, notes, [costs.get(place) for place in taken.tolist()], alone)
+
+
+def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The fields among these that settle something; None for requests of which some are unknown or tell of other runs."""
+    if "anchors" in names or "model" not in names or not set(names) <= set(training_plans.FIELDS):
+        return None
+    return tuple(name for name in names if name not in _NOT_SETTLING)
+
+
+def _setting(
+    said: Mapping[str, Any], constants: Constants, sound: set[tuple[int, str]]
+) -> training_plans.Setting:
+    """A setting whose chip, one of `sound` for its format, has all that a step time needs."""
+    setting = training_plans.settle(said)
+    key = id(setting.chip), setting.precision
+    if key not in sound:
+        known.reject_silent_chip(constants, setting.chip, setting.precision)
+        sound.add(key)
+    if setting.software.states_in_backward:
+        raise InputError("what such software keeps depends on the number of chips")
+    return setting
+
+
+def _rows(
+    requests: list[Mapping[str, Any]], tables: Tables, model: np.ndarray, setting: np.ndarray
+) -> tuple[Rows, np.ndarray]:
+    """(the rows of those requests whose numbers are good and leave a layout, their indices)."""
+    numbers = {name: _column(requests, name) for name in WHOLE}
+    good = np.logical_and.reduce([_within(name, column) for name, column in numbers.items()])
+    with np.errstate(invalid="ignore"):
+        good &= _settle_chips(numbers)
+    numbers = {name: column[good] for name, column in numbers.items()}
+    index, model, setting = np.flatnonzero(good), model[good], setting[good]
+    _assume(numbers)
+    layouts, given = _layouts(numbers, tables, model, setting)
+    chips, seq_len, batch = (numbers[name] for name in ("chips", "seq_len", "global_batch"))
+    kept = np.array([part.shape[1] > 0 for part in layouts], bool)
+    rows = Rows(tables, model, setting, chips, seq_len, batch, layouts)
+    to_check = np.flatnonzero(given & kept)
+    if len(to_check):
+        checked = training_batch.possible(rows, to_check)
+        for place, own in zip(to_check.tolist(), checked, strict=True):
+            layouts[place] = own
+            kept[place] = own.shape[1] > 0
+    if kept.all():
+        return rows, index
+    columns = [column[kept] for column in (model, setting, chips, seq_len, batch)]
+    left = [part for part in layouts if part.shape[1]]
+    return Rows(tables, *columns, left), index[kept]
+
+
+def _column(requests: list[Mapping[str, Any]], name: str) -> np.ndarray:
+    """A field of all requests: NaN where it is absent or null, minus infinity where it is no whole number."""
+    values = [request.get(name) for request in requests]
+    if not set(map(type, values)) <= {int, type(None)}:
+        values = [v if v is None or type(v) is int else -np.inf for v in values]
+    try:
+        return np.array(values, float)
+    except OverflowError:
+        return np.array([v if v is None or abs(v) < 1e300 else -np.inf for v in values], float)
+
+
+def _within(name: str, column: np.ndarray) -> np.ndarray:
+    low, high = (0, 3) if name == "zero_stage" else (1, reading.LARGEST)
+    return np.isnan(column) | ((column >= low) & (column <= high))
+
+
+def _settle_chips(numbers: dict[str, np.ndarray]) -> np.ndarray:
+    """Where the parallel sizes agree with the number of chips, which they settle where it is absent."""
+    sizes = [numbers[name] for name in ("tp", "pp", "dp", "cp")]
+    product = np.prod([np.nan_to_num(size, nan=1.0) for size in sizes], axis=0)
+    chips = np.where(np.isnan(numbers["chips"]), product, numbers["chips"])
+    told = ~(np.isnan(numbers["chips"]) & np.isnan(numbers["dp"]))
+    complete = ~np.isnan(sizes[:3]).any(axis=0)
+    numbers["chips"] = chips
+    return told & (chips % product == 0) & (~complete | (product == chips))
+
+
+def _assume(numbers: dict[str, np.ndarray]) -> None:
+    """Sequence length and batch where they are absent."""
+    seq_len, batch = numbers["seq_len"], numbers["global_batch"]
+    seq_len[np.isnan(seq_len)] = training_plans.CUSTOMARY_SEQUENCE
+    for place in np.flatnonzero(np.isnan(batch)).tolist():
+        sizes = (numbers[name][place] for name in ("dp", "micro_batch"))
+        given = (None if np.isnan(size) else int(size) for size in sizes)
+        chips = int(numbers["chips"][place])
+        batch[place] = training_plans.customary_batch(chips, int(seq_len[place]), *given)
+
+
+def _layouts(
+    numbers: dict[str, np.ndarray], tables: Tables, model: np.ndarray, setting: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """(every row's layouts, whether its request settles any of their numbers)."""
+    given = ~np.isnan([numbers[name] for name in SIZES])
+    levels = [one.recompute for one in tables.settings]
+    settled = np.array([level is not None for level in levels], bool)[setting]
+    pinned = np.delete(given, SIZES.index("dp"), axis=0).all(axis=0) & settled
+    layouts: list[np.ndarray] = [np.empty(0)] * len(model)
+    _pin(layouts, np.flatnonzero(pinned), numbers, np.array(levels, float)[setting])
+    free = np.flatnonzero(~pinned)
+    columns = [numbers[name][free] for name in ("chips", "seq_len", "global_batch", *SIZES)]
+    for place, *own in zip(free.tolist(), *(column.tolist() for column in columns), strict=True):
+        chips, seq_len, batch, *sizes = (None if v != v else int(v) for v in own)
+        one = tables.settings[setting[place]]
+        fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute}
+        sharded = bool(one.software.fully_sharded)
+        shape = tables.models[model[place]]
+        layouts[place] = planning.layouts(shape, one.chip, chips, seq_len, batch, fixed, sharded)
+    return layouts, given.any(axis=0)
+
+
+def _pin(
+    layouts: list[np.ndarray], places: np.ndarray, numbers: dict[str, np.ndarray], level: np.ndarray
+) -> None:
+    """The one layout of each of the rows that settle all of it, or none where it does not divide the batch."""
+    named = numbers | {"recompute": level}
+    table = np.array([named[name][places] for name in planning.LAYOUT])
+    tp, pp, cp, dp, micro_batch = table[:5]
+    dp[:] = numbers["chips"][places] // (tp * pp * cp)
+    batch = numbers["global_batch"][places]
+    divides = (tp * pp * cp * dp == numbers["chips"][places]) & (batch % (dp * micro_batch) == 0)
+    for column, (place, good) in enumerate(zip(places.tolist(), divides.tolist(), strict=True)):
+        layouts[place] = table[:, column : column + good]
