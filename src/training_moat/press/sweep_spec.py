@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -22,6 +22,7 @@ MODEL_LEVELS = ("training", "serving")
 _DRAW_KEYS = ("count", "seed", "values")
 _BOUNDS = ("p05", "median", "p95", "low", "high")
 MOST_POINTS = 100_000_000
+_PLAIN = (str, int, type(None))
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,29 @@ class Sweep:
 
 def digest(point: Mapping[str, Any]) -> str:
     """What identifies a point, in whatever file and place it stands."""
-    return hashlib.blake2b(json.dumps(point, sort_keys=True).encode(), digest_size=12).hexdigest()
+    return digests([point])[0]
+
+
+def digests(points: Iterable[Mapping[str, Any]]) -> list[str]:
+    """`digest` of many points, which share most of their values: each value is written down once."""
+    written: dict[tuple[str, type, Any], str] = {}
+    orders: dict[tuple[str, ...], list[str]] = {}
+    found = []
+    for point in points:
+        names = tuple(point)
+        if names not in orders:
+            orders[names] = sorted(names)
+        parts = []
+        for name in orders[names]:
+            value = point[name]
+            key = (name, type(value), value if isinstance(value, _PLAIN) else repr(value))
+            text = written.get(key)
+            if text is None:
+                text = written[key] = f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}"
+            parts.append(text)
+        text = "{" + ", ".join(parts) + "}"
+        found.append(hashlib.blake2b(text.encode(), digest_size=12).hexdigest())
+    return found
 
 
 def load(path: str | Path) -> Sweep:
