@@ -18,7 +18,6 @@ from typing import Any
 from training_moat.core.errors import InputError
 from training_moat.press.failures import WorkFailed
 
-
 DIED = "its process ended without an answer"
 
 
