@@ -9,7 +9,7 @@ JOBS ?= 2
 # A module's tests stay together, for what they share; the order is conftest.py's, the longest first.
 SPREAD := --dist loadscope --no-loadscope-reorder
 
-.PHONY: book install test test-fast refresh check bench lock clean
+.PHONY: book install test test-fast refresh check bench lock release clean
 
 book: install
 	$(BIN)/moat build
@@ -54,5 +54,9 @@ lock:
 	{ sed -n '/^#/p' requirements.txt; _build/lock/bin/python -m pip freeze --all --exclude training-moat --exclude pip; } > _build/requirements.txt
 	mv _build/requirements.txt requirements.txt && rm -rf _build/lock build
 
+# Wheel, source, site, data package and checksums of the commit that is checked out, the same bytes on every run.
+release: install
+	$(BIN)/python tools/release.py dist
+
 clean:
-	rm -rf _build .pytest_cache .hypothesis
+	rm -rf _build dist .pytest_cache .hypothesis

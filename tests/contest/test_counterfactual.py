@@ -147,9 +147,11 @@ def test_a_small_share_of_the_scarce_parts_costs_time_and_no_hbm_none(mi250x):
 
 
 def test_a_chip_with_no_published_goodput_gets_the_usual_one_and_says_so(a100):
-    level = uptime_supply.goodput(chips.chip("sn40l"))
-    assert level.times == 1.0 and level.low < 1 < level.high and "goodput" in level.words
-    assert not uptime_supply.goodput(a100).words
+    silent, yardstick = uptime_supply.goodput(chips.chip("sn40l"), a100)
+    assert silent.times == yardstick.times == 1.0
+    assert silent.low < 1 < silent.high and "goodput" in silent.words
+    told = uptime_supply.goodput(chips.chip("tpu-v4"), a100)
+    assert told[0].times < told[1].times and not told[0].words
 
 
 @pytest.mark.slow

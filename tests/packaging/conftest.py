@@ -15,8 +15,9 @@ MADE_FROM = ("src", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "L
 HIDDEN = shutil.ignore_patterns("*.egg-info", "__pycache__", ".ipynb_checkpoints")
 
 
-def checkout(folder):
+def copied(folder):
     """A copy of what a wheel is made from, so that building leaves nothing beside the sources."""
+    folder.mkdir(exist_ok=True)
     for name in MADE_FROM:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=HIDDEN)
@@ -26,9 +27,15 @@ def checkout(folder):
 
 
 @pytest.fixture(scope="session")
+def checkout():
+    """A function that copies what a release is made from into a folder."""
+    return copied
+
+
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The wheel's file."""
-    source, made = checkout(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("wheel")
+    source, made = copied(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(
         [*command, "-w", made, source], check=False, capture_output=True, text=True

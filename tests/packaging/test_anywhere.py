@@ -51,7 +51,7 @@ def call(empty_environment, folder, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_it_answers_and_unpacks_in_any_folder(call, folder):
+def test_it_answers_in_any_folder(call, folder):
     before = sorted(folder.rglob("*"))
     chips = call("moat", "chips", "sn40l")
     assert chips.returncode == 0 and "sn40l" in chips.stdout, chips.stderr
@@ -65,12 +65,16 @@ def test_it_answers_and_unpacks_in_any_folder(call, folder):
     assert searched.returncode == 0, searched.stderr
     assert sorted(folder.rglob("*")) == before, "asking leaves nothing behind"
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["somebody else's data package"], indirect=True)
+def test_it_unpacks_and_runs_the_book(call, folder):
     made = call("moat", "new", "my book")
     book = folder / "my book"
     assert made.returncode == 0 and made.stdout == f"{book}\n", made.stderr
     assert {path.name for path in book.iterdir()} == set(PARTS)
     assert hidden_files(folder) == []
-    ran = call("moat", "run", "switching", "-p", "draws=500", "--out", "mine", cwd=book)
+    ran = call("moat", "run", "switching", "-p", "draws=1000", "--out", "mine", cwd=book)
     assert ran.returncode == 0 and (book / "mine" / "switching.html").exists(), ran.stderr
     again = call("moat", "new", "my book")
     assert again.returncode == 2 and "is not empty" in again.stderr

@@ -129,7 +129,7 @@ def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX
     year = reference_jobs.start(chip).year
     needed = found.yardstick_chips * uptime_supply.hbm_gb(yardstick)
     levels = {
-        "goodput": (uptime_supply.goodput(full), uptime_supply.goodput(yardstick)),
+        "goodput": uptime_supply.goodput(full, yardstick),
         "supply": tuple(uptime_supply.supply(one, needed, year) for one in (full, yardstick)),
     }
     words = tuple(one.words for one in assumed)

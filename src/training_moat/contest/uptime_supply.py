@@ -14,7 +14,7 @@ record in full, for every year.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import pandas as pd
@@ -66,17 +66,26 @@ def _goodputs(*state: tuple) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["chip_id", "run", "share", "source"])
 
 
-def goodput(chip: Chip) -> Level:
-    """The hours of a run on this chip over those of the usual run, by the published shares; one, with the range of the
-    published, where none is."""
-    found = goodputs()
-    usual = float(found["share"].median())
-    own = found[found["chip_id"] == chip.id]
-    shares = own if len(own) else found
-    low, high = (usual / float(shares["share"].quantile(end)) for end in (0.95, 0.05))
-    times = usual / float(own["share"].median()) if len(own) else 1.0
-    words = "" if len(own) else "its goodput over a long run is not published: the usual one"
-    return Level(times, low / times, high / times, words)
+def goodput(chip: Chip, yardstick: Chip) -> tuple[Level, Level]:
+    """The hours of a run on a chip and on the yardstick over those of the usual run, by the published shares.
+
+    Only where both are published do they differ: the troubles of the operator who told are not an advantage of whoever
+    keeps silent. Else both are the usual, and the chip's range is that of all published shares.
+    """
+    shares = goodputs().groupby("chip_id")["share"].agg(["min", "median", "max"])
+    usual = float(goodputs()["share"].median())
+    if {chip.id, yardstick.id} <= set(shares.index):
+        return _level(usual, *shares.loc[chip.id]), _level(usual, *shares.loc[yardstick.id])
+    low, high = goodputs()["share"].quantile([0.05, 0.95])
+    silent = chip.name if chip.id not in shares.index else yardstick.name
+    words = (
+        f"the goodput of long runs on {silent} is not published: the usual one is taken for both"
+    )
+    return replace(_level(usual, low, usual, high), words=words), Level(1.0, 1.0, 1.0)
+
+
+def _level(usual: float, low: float, middle: float, high: float) -> Level:
+    return Level(usual / middle, middle / high, middle / low)
 
 
 def hbm_shipped() -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_stage, measured_training
+from training_moat.calibrate import fit_stage, measured_makers, measured_training, serving_errors
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
@@ -21,7 +21,6 @@ from training_moat.core.workload import active_params, expert_params_total, para
 from training_moat.inquiry.wording import digits
 from training_moat.predict import (
     engines,
-    serving,
     serving_batch,
     serving_constants,
     training,
@@ -40,10 +39,10 @@ ENDLESS = 1e6
 """Multiple of the bandwidth that stands for an endless network."""
 
 KIND_WORDS = {
-    "tensor": "tensor parallel: partial sums, all to all in the group",
-    "pipeline": "pipeline: activations, to the next chip only",
-    "data": "data parallel: gradients, all to all among copies",
-    "expert": "expert parallel: tokens to their experts, all to all",
+    "tensor": "tensor parallel: partial sums within a layer's group",
+    "pipeline": "pipeline: activations to the next stage",
+    "data": "data parallel: gradients summed over all copies",
+    "expert": "expert parallel: tokens to their own experts",
 }
 
 
@@ -248,6 +247,8 @@ LARGE_CHIPS = (
     "ascend-910b",
     "ascend-910c",
     "blackhole",
+    "wormhole",
+    "bow-ipu",
 )
 """Chips with a published peak and scale-up link whose need for bandwidth is compared."""
 
@@ -443,55 +444,23 @@ def natural_experiment() -> pd.DataFrame:
     return shown.sort_values([*keys, "chip"], kind="stable")[columns]
 
 
-def unstated_layouts() -> pd.DataFrame:
-    """Published single-user speeds whose number of chips is not stated, beside the model on the fewest chips
-    that hold the weights in their fast memory.
+def single_user_speeds() -> pd.DataFrame:
+    """The challengers' published speeds for one user at a time beside the model on the same machine, and the
+    ceiling of its memory. Chips and formats that a source leaves open are filled as in `measured_makers`.
 
     Columns: chip, model, measured, predicted, ceiling (tokens/s if the weights are read once per token at the
     published bandwidth and nothing else takes time), chips, source.
     """
-    frame = tables.load("serving_measurements")
-    frame = frame[
-        (frame["metric"] == "user_output_speed")
-        & frame["chip_id"].notna()
-        & frame["model_id"].notna()
-    ]
-    frame = frame[~frame["chip_id"].str.startswith(("a100", "h100", "h200", "b200"))]
-    requests = [
-        {
-            "model": row.model_id,
-            "chip": row.chip_id,
-            "chips": None if pd.isna(row.n_chips) else int(row.n_chips),
-            "batch": 1,
-            "precision": "fp8" if row.format == "fp8" else None,
-            "input_len": 1024,
-            "output_len": 1024,
-        }
-        for row in frame.itertuples()
-    ]
-    found = serving.predict(requests)
-    rows = []
-    for row, one in zip(frame.itertuples(), found):
-        if one["ok"]:
-            ceiling = (
-                one["plan"]["chips"]
-                * _fast_rate(chip_catalog.chip(row.chip_id))
-                / _read_per_token(row.model_id, one["plan"]["precision"])
-            )
-            rows.append(
-                (
-                    row.chip_id,
-                    row.model_id,
-                    row.value,
-                    1 / one["tpot_s"],
-                    ceiling,
-                    one["plan"]["chips"],
-                    row.source,
-                )
-            )
-    return pd.DataFrame(
-        rows, columns=["chip", "model", "measured", "predicted", "ceiling", "chips", "source"]
-    )
+    told = serving_errors.makers()
+    told = told[told["users"] == 1]
+    formats = measured_makers.rows().rename(columns={"tokens_per_s_user": "published"})
+    keys = ["chip", "model", "published", "source"]
+    frame = told.merge(formats[[*keys, "precision"]].drop_duplicates(keys), on=keys)
+    rates = frame["chip"].map(lambda name: _fast_rate(chip_catalog.chip(name)))
+    read = [_read_per_token(row.model, row.precision) for row in frame.itertuples()]
+    frame = frame.assign(ceiling=frame["chips"] * rates / read)
+    frame = frame.rename(columns={"published": "measured"})
+    return frame[["chip", "model", "measured", "predicted", "ceiling", "chips", "source"]]
 
 
 def _fast_rate(chip: Chip) -> float:
