@@ -32,18 +32,18 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _answered(requests: Sequence[Mapping[str, Any]], constants: Constants) -> list[dict[str, Any]]:
     lines = training_lines.read(requests, constants)
     if lines is None:
-        found = _one_by_one(requests, range(len(requests)), constants)
+        found = one_by_one(requests, range(len(requests)), constants)
     else:
         ids = [requests[place].get("id") for place in lines.places]
         asked = Asked(ids, lines.notes, lines.costs)
         best = training_batch.best(lines.rows)
         told = training_answers.answers(lines.rows, best, asked, constants)
-        found = _one_by_one(requests, lines.alone, constants)
+        found = one_by_one(requests, lines.alone, constants)
         found.update(zip(lines.places.tolist(), told, strict=True))
     return [found[place] for place in range(len(requests))]
 
 
-def _one_by_one(
+def one_by_one(
     requests: Sequence[Mapping[str, Any]], places: Sequence[int], constants: Constants
 ) -> dict[int, dict[str, Any]]:
     """Answers by their places, each request read by itself."""
