@@ -19,9 +19,9 @@ from training_moat.core import training_step as model_of_step
 from training_moat.core.elementwise import where
 from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
 from training_moat.core.plan import Plan, impossible
-from training_moat.core.planning import LAYOUT
 from training_moat.core.training_step import Node, StepTime
 from training_moat.core.workload import Transformer
+from training_moat.predict.planning import LAYOUT
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import STATE_BYTES, Tables
