@@ -6,8 +6,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# A module's tests stay together, for what they share; the order is conftest.py's, the longest first.
+SPREAD := --dist loadscope --no-loadscope-reorder
 
-.PHONY: book install test test-fast refresh check bench lock clean
+.PHONY: book install test test-fast refresh check bench lock release clean
 
 book: install
 	$(BIN)/moat build
@@ -23,11 +25,11 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	touch $@
 
 test: book check
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+	$(BIN)/python -m pytest -n $(JOBS) $(SPREAD)
 
 # Without notebooks and browser: seconds, for work on the model.
 test-fast: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) $(SPREAD) -m "not slow"
 
 # Re-execute chapters with their defaults and store the outputs that the tests compare.
 refresh: install
@@ -52,5 +54,9 @@ lock:
 	{ sed -n '/^#/p' requirements.txt; _build/lock/bin/python -m pip freeze --all --exclude training-moat --exclude pip; } > _build/requirements.txt
 	mv _build/requirements.txt requirements.txt && rm -rf _build/lock build
 
+# Wheel, source, site, data package and checksums of the commit that is checked out, the same bytes on every run.
+release: install
+	$(BIN)/python tools/release.py dist
+
 clean:
-	rm -rf _build .pytest_cache .hypothesis
+	rm -rf _build dist .pytest_cache .hypothesis

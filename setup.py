@@ -1,13 +1,16 @@
 """Lets the wheel carry the book: data, chapters and what builds the site, as training_moat/book."""
 
 import shutil
+import sys
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-CARRIED = ("data", "chapters", "scenarios", "_static", "_config.yml", "_toc.yml", "LICENSE-DATA")
+sys.path.insert(0, str(HERE / "src"))
+
+from training_moat.catalog.paths import PARTS  # noqa: E402 (found only by the line above)
 
 
 class WithBook(build_py):
@@ -20,13 +23,12 @@ class WithBook(build_py):
         book = Path(self.build_lib) / "training_moat" / "book"
         shutil.rmtree(book, ignore_errors=True)
         book.mkdir(parents=True)
-        for name in CARRIED:
-            source = HERE / name
+        for source in (HERE / name for name in PARTS):
             if source.is_dir():
                 hidden = shutil.ignore_patterns(".*", "__pycache__")
-                shutil.copytree(source, book / name, ignore=hidden)
-            elif source.is_file():
-                shutil.copyfile(source, book / name)
+                shutil.copytree(source, book / source.name, ignore=hidden)
+            else:
+                shutil.copyfile(source, book / source.name)
 
 
 setup(cmdclass={"build_py": WithBook})

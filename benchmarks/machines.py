@@ -1,7 +1,7 @@
 """The same book on other machines: every chapter re-run under other BLAS kernels, threads, locales, clocks, ties.
 
-    python -m benchmarks.machines            every environment, every chapter (minutes)
-    python -m benchmarks.machines --short    what the tests run
+    python -m benchmarks.machines               every environment, every chapter (an hour)
+    python -m benchmarks.machines --together    the same in five runs of several environments at once
 
 Each environment runs in a process of its own; the outputs are compared with those stored in `chapters/`
 as text, pictures aside. A row a difference; exit status 1 when there is one.
@@ -41,8 +41,20 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
 }
 """What differs from this machine, by name."""
 
-SHORT = ("OpenBLAS for Prescott", "NumPy without AVX2 and later", "ties in sorting reversed")
-"""Of these each brought faults to light that no other did."""
+TOGETHER: dict[str, dict[str, str]] = {
+    " + ".join(names): {key: value for name in names for key, value in ENVIRONMENTS[name].items()}
+    for names in (
+        ("OpenBLAS for Prescott", "NumPy without AVX2 and later", "two threads", "hash seed 1"),
+        ("OpenBLAS for Haswell", "ties in sorting reversed", "German locale", "hash seed 2"),
+        ("OpenBLAS for Sandy Bridge", "one thread", "locale C", "clock of Auckland"),
+        ("OpenBLAS for Zen", "ties in sorting reversed", "two threads", "clock of Auckland"),
+        ("OpenBLAS for Nehalem", "NumPy without AVX2 and later", "locale C", "hash seed 2"),
+    )
+}
+"""All of these in a third of the runs: where several differ at once and nothing changes, none alone does."""
+
+SHORT = tuple(TOGETHER)[:2]
+"""What the tests run, over the quickest chapters."""
 
 
 def differences(name: str, chapters: Sequence[str]) -> list[dict[str, Any]]:
@@ -51,7 +63,7 @@ def differences(name: str, chapters: Sequence[str]) -> list[dict[str, Any]]:
         answer = Path(folder) / "found.json"
         call = [sys.executable, "-m", "benchmarks.machines", "--one", str(answer), *chapters]
         done = subprocess.run(
-            call, env={**os.environ, **ENVIRONMENTS[name], "MOAT_STRICT": ""}, capture_output=True,
+            call, env={**os.environ, **(ENVIRONMENTS | TOGETHER)[name], "MOAT_STRICT": ""}, capture_output=True,
             text=True,
         )  # fmt: skip
         if not answer.exists():
@@ -152,7 +164,7 @@ def _texts(cell: Mapping[str, Any]) -> list[str]:
 def main() -> int:
     """Print a row a difference; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="only what the tests run")
+    parser.add_argument("--together", action="store_true", help="several environments at once")
     parser.add_argument("--one", metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument("chapters", nargs="*", help="default: all")
     options = parser.parse_args()
@@ -163,7 +175,7 @@ def main() -> int:
         _one(Path(options.one), chapters)
         return 0
     count = 0
-    for name in SHORT if options.short else ENVIRONMENTS:
+    for name in TOGETHER if options.together else ENVIRONMENTS:
         rows = differences(name, chapters)
         count += len(rows)
         print(f"{name}: {len(rows)} of {len(chapters)} chapters' cells differ", flush=True)

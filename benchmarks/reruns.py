@@ -11,6 +11,7 @@ puts there. A row a fault; exit status 1 when there is one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import re
@@ -37,7 +38,7 @@ BROKEN = (
     (re.compile(r"\b(\d[\d,.]*) to \1\b(?![\d,.%])"), "a range whose ends are equal"),
     (re.compile(r"\bbetween (\S+) and \1\b"), "a range whose ends are equal"),
     (re.compile(r"-\d[\d.,]* (chips|days|tokens|dollars|GiB|GB)\b"), "a negative amount"),
-    (re.compile(r"\d(e[+-]?\d+)\b"), "an exponent"),
+    (re.compile(r"\d(e[+-]?\d+)\b(?! FLOP\b)"), "an exponent"),
 )
 """What no sentence for a reader holds, and what it is."""
 
@@ -116,6 +117,19 @@ def broken(notebook: Any) -> list[str]:
                         near = plain[max(0, hit.start() - 50) : hit.end() + 30].strip()
                         found.append(f"cell {index + 1}: {what}: ...{near}...")
     return found
+
+
+def warm(chapter: str) -> None:
+    """Compute a chapter once in this process: its forks find what does not depend on the parameters."""
+    names = ", ".join(f"{name}={name}" for name in parameters.schema(chapter))
+    space: dict[str, Any] = {}
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        for cell in notebooks.read(CHAPTERS / f"{chapter}.ipynb").cells:
+            if cell.cell_type == "code":
+                # Outside a kernel the check is handed the values it would read from there.
+                checked = f'parameters.check("{chapter}", {names})'
+                source = cell.source.replace(f'parameters.check("{chapter}")', checked)
+                exec(compile(source, f"{chapter} {cell.id}", "exec"), space)  # noqa: S102
 
 
 def sampled(names: list[str], count: int | None) -> list[Rerun]:

@@ -37,7 +37,7 @@ def served(folder) -> Iterator[str]:
     server.shutdown()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:

@@ -15,6 +15,7 @@ from training_moat.core.errors import InputError, nearest, one_line
 from training_moat.press.failures import WorkFailed
 
 VERBS = {
+    "new": "unpack the book into a folder, to change it and run it again",
     "build": "build the book: every chapter, then the site",
     "run": "run one chapter to an executed notebook and a standalone page",
     "params": "list a chapter's parameters",
@@ -24,6 +25,7 @@ VERBS = {
     "models": "list the models that the tables hold",
     "predict": "predict training steps or serving, JSON lines in and out",
     "compare": "set two scenarios of the book side by side",
+    "gallery": "run the book under the ready-made scenarios and keep what differs",
     "sweep": "compute many points of the model or of a chapter on Dask, into one table",
     "search": "find the fastest plans that fit",
     "validate": "compare predictions with published measurements",

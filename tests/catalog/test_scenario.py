@@ -1,5 +1,6 @@
 """Scenarios laid over the tables."""
 
+import pandas as pd
 import pytest
 
 from training_moat.catalog import chips, models, scenario, tables
@@ -71,7 +72,7 @@ BAD = {
     "models: {m: {layers: 2, heads: 64}}": "hidden is missing",
     "parameters: 3": "expected a mapping from chapter to its parameters",
     "- a": "expected a mapping with keys such as",
-    "chips: {a: [": "line 1: not valid YAML",
+    "chips: {a: [": "line 1, column 13: not valid YAML",
     "chips: {a: {base: b}, b: {base: a}}": "base: is, through others, its own base",
     "chips: [{id: a, base: h100-sxm}, {id: a}]": "chips 'a': is there twice",
     "chips: {a: {base: [h100-sxm]}}": "column base: expected one value",
@@ -80,7 +81,7 @@ BAD = {
     "title: 2026-13-45": "cannot be read",
     "a: " + "[" * 5000: "nested too deeply",
     "title: &a [*a]": "more than 20,000 values",
-    f"chips: {{{'x' * 900}: {{base: {'y' * 9000}}}}}": "one of: a10, a100-40",
+    f"chips: {{{'x' * 900}: {{base: {'y' * 9000}}}}}": "a100-40, a100-80",
 }
 
 
@@ -140,3 +141,17 @@ def test_files_of_other_editors(encoding, says, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         scenario.load(tmp_path / "none.yaml")
+
+
+def test_a_column_given_as_nothing_is_unknown_whatever_the_base_has(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("chips: {a: {base: mi300x, price_usd:}, b: {base: mi300x}}", encoding="utf-8")
+    rows = scenario.load(path).rows["chips"].set_index("id")
+    assert pd.isna(rows.loc["a", "price_usd"]) and rows.loc["b", "price_usd"] > 0
+
+
+def test_an_error_ends_with_its_line_and_column(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("title: x\nchips:\n  b: {base: a}\n  a:\n    base: mi300x\n    hbm_gb: much\n")
+    with pytest.raises(InputError, match=r"\(line 6, column 5\)$"):
+        scenario.load(path)

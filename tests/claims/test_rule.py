@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 from training_moat import claims
+from training_moat.catalog import tables
 from training_moat.catalog.paths import root
 from training_moat.press import pages
 
@@ -35,3 +38,46 @@ def test_every_grade_in_the_rule_is_a_grade_and_has_a_sentence():
     assert set(claims.SAYS) == set(claims.GRADES)
     for grade in ("strongly supported", "strongly against", "mixed", "open"):
         assert f"*{grade}*" in claims.RULE and grade in claims.GRADES
+
+
+FACTOR = 1.5
+MOST, NEARLY_ALL = (0.4, 0.5, 0.67), (0.8, 0.9, 0.95)
+
+
+def by_factor(lenient: float, ours: float, strict: float) -> bool:
+    """Whether the two lie a factor of one and a half to either side, to the digits they are written with."""
+    if min(lenient, ours, strict) <= 0:
+        return False
+    steps = (max(ours / lenient, lenient / ours), max(strict / ours, ours / strict))
+    return all(step == pytest.approx(FACTOR, rel=0.06) for step in steps)
+
+
+def follows_the_convention(row) -> bool:
+    """Whether a row's thresholds are those of the page on method."""
+    told = tuple(row[name] for name in ("lenient", "threshold", "strict"))
+    if told in (MOST, NEARLY_ALL):
+        return True
+    if row["unit"] not in ("share", "times"):
+        lenient, ours, strict = told
+        return max(abs(lenient - ours), abs(strict - ours)) <= 1 or by_factor(*told)
+    gain, loss = (tuple(sign * (x - 1) for x in told) for sign in (1, -1))
+    return by_factor(*told) or by_factor(*gain) or by_factor(*loss)
+
+
+def test_every_threshold_follows_one_convention_or_says_why_it_does_not():
+    for table in ("claim_tests", "article_predictions"):
+        for row in tables.load(table).to_dict("records"):
+            name = row.get("prediction") or f"{row['claim']}:{row['test']}"
+            assert follows_the_convention(row) or ";" in row["reason"], name
+
+
+def test_few_cases_move_no_threshold():
+    nearly_all = [
+        row
+        for table in ("claim_tests", "article_predictions")
+        for row in tables.load(table).to_dict("records")
+        if "nearly" in row["reason"].lower() and row["unit"] == "share"
+    ]
+    assert len(nearly_all) >= 4
+    for row in nearly_all:
+        assert (row["lenient"], row["threshold"], row["strict"]) == (0.8, 0.9, 0.95), row["reason"]

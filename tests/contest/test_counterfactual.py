@@ -1,4 +1,4 @@
-"""The gap between two chips split among eight factors: it adds up, and what does not differ has no share."""
+"""The gap between two chips split among ten factors: it adds up, and what does not differ has no share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from training_moat.catalog import chips
-from training_moat.contest import best_plan, chip_hours, coalitions, counterfactual, reference_jobs
+from training_moat.contest import (
+    best_plan,
+    chip_hours,
+    coalition_search,
+    coalitions,
+    counterfactual,
+    reference_jobs,
+    uptime_supply,
+)
 from training_moat.contest.chip_factors import (
     FACTORS,
     GROUPS,
@@ -112,7 +120,7 @@ def test_what_is_not_published_is_said_and_widens(a100, job):
     blind = chips.chip("sn40l")
     assert blind.scaleup is None and blind.scaleout is None
     found = coalitions.worth(blind, a100, job)
-    assert len(found.assumed) == 2 and all("not published" in words for words in found.assumed)
+    assert len(found.assumed) == 3 and all("not published" in words for words in found.assumed)
     low, high = found.swing["network"]
     assert low < 1 < high
     known = counterfactual.split_of(replace(found, swing={}))
@@ -120,8 +128,34 @@ def test_what_is_not_published_is_said_and_widens(a100, job):
     assert split.high / split.low > 1.1 * known.high / known.low
 
 
+def test_a_run_lost_half_its_time_is_a_gap_of_goodput_alone(a100, job):
+    found = coalitions.worth(a100, a100, job)
+    usual = found.levels["goodput"][0]
+    half = replace(usual, times=2 * usual.times)
+    split = counterfactual.split_of(replace(found, levels={"goodput": (half, usual)}))
+    table = split.table.set_index("factor")["shapley"]
+    assert table["goodput"] == pytest.approx(np.log(2)) and split.decides("goodput")
+    assert table.drop("goodput").abs().max() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_small_share_of_the_scarce_parts_costs_time_and_no_hbm_none(mi250x):
+    newcomer, amd, none = (chips.chip(name) for name in ("sn40l", "mi250x", "groq-lpu-v1"))
+    waits = [uptime_supply.wait_years(one, 1e6, 2023) for one in (newcomer, amd, none)]
+    assert waits[0] > waits[1] > waits[2] == 0.0
+    assert uptime_supply.supply(newcomer, 1e6, 2023).times > 1
+    assert mi250x.table.set_index("factor").loc["supply", "shapley"] > 0
+
+
+def test_a_chip_with_no_published_goodput_gets_the_usual_one_and_says_so(a100):
+    silent, yardstick = uptime_supply.goodput(chips.chip("sn40l"), a100)
+    assert silent.times == yardstick.times == 1.0
+    assert silent.low < 1 < silent.high and "goodput" in silent.words
+    told = uptime_supply.goodput(chips.chip("tpu-v4"), a100)
+    assert told[0].times < told[1].times and not told[0].words
+
+
 @pytest.mark.slow
 def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
     start = time.process_time()
-    coalitions._searched(chips.chip("bow-ipu"), a100, job, best_plan.MAX_DAYS)
+    coalition_search._all(chips.chip("bow-ipu"), a100, job, (), best_plan.MAX_DAYS)
     assert time.process_time() - start < 10

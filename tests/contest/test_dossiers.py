@@ -7,6 +7,7 @@ import pytest
 from training_moat.catalog import chips, tables
 from training_moat.contest import counterfactual, dossiers
 from training_moat.contest.chip_factors import wide_peak
+from training_moat.press import page_sets
 
 
 @pytest.mark.parametrize("name", ["sn40l", "wse-2", "groq-lpu-v1", "mi300x"])
@@ -43,3 +44,25 @@ def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():
         if word in ("behind", "ahead"):
             assert not one.low <= 1 <= one.high
     assert set(dossiers.cards(found)["badge"]) <= set(dossiers.BADGE_COLOURS)
+
+
+def test_every_measured_run_is_a_point_of_the_roofline():
+    chip = chips.chip("gaudi2")
+    runs = dossiers.measured(chip)
+    assert (
+        len(runs) > 5
+        and (runs["flop_per_byte"] > 0).all()
+        and runs["peak_share"].between(0, 1).all()
+    )
+    assert runs["tflops"].is_monotonic_decreasing
+    assert dossiers.measured(chips.chip("sn50")).empty
+
+
+def test_challengers_have_pages_and_each_shows_its_own_chip():
+    own = {page.own: page.parameters for page in page_sets.further_pages()}
+    shown = {values["chip"] for values in own.values()}
+    compared = set(counterfactual.challengers())
+    assert shown <= compared and len(shown) == len(own) >= 16
+    assert {"sn10", "sn30", "sn40l", "sn50", "groq-lpu-v1", "wse-3", "corsair", "mi300x"} <= shown
+    for values in own.values():
+        assert values["chip"] in values["chips"] and set(values["chips"]) <= compared

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.contest import counterfactual, hbm_demand, software_pairs
+from training_moat.contest import counterfactual, hbm_demand, software_pairs, uptime_supply
 
 
 def runs(rows):
@@ -51,7 +51,7 @@ def test_the_tables_hold_pairs_of_both_kinds():
 
 
 def test_only_years_on_record_to_their_end_count():
-    world = hbm_demand.shipped()
+    world = uptime_supply.hbm_shipped()
     assert world["year"].is_unique and (world["low"] <= world["gb"]).all()
     assert 2024 in set(world["year"])
 

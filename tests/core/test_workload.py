@@ -198,3 +198,58 @@ def test_active_weights_never_exceed_all(row):
         expert_ffn=hidden,
     )
     assert 0 < workload.active_params(model) <= workload.params(model)
+
+
+QWEN3_NEXT = Transformer(
+    "Qwen3-Next 80B-A3B",
+    48, 2048, 16, 2, 256, 5120, 151936,
+    gated_ffn=1, experts=512, experts_per_token=10, shared_experts=1, expert_ffn=512,
+    linear_layers=36, linear_key_heads=16, linear_key_dim=128, linear_value_heads=32, linear_value_dim=128,
+)  # fmt: skip
+"""config.json of Qwen/Qwen3-Next-80B-A3B-Instruct: one layer in four attends."""
+
+
+def test_linear_layers_keep_a_state_and_no_cache():
+    """By hand: 32 heads of 128 x 128 values a layer; 12 layers cache 2 x 2 heads x 256 values a token."""
+    assert workload.state_values(QWEN3_NEXT) == 32 * 128 * 128
+    assert workload.state_flops_per_token(QWEN3_NEXT) == 4 * 36 * 32 * 128 * 128
+    cached = workload.kv_values_per_token(QWEN3_NEXT) * workload.attended_tokens(QWEN3_NEXT, 1000)
+    assert cached == pytest.approx(1000 * 12 * 2 * 2 * 256)
+    assert workload.params(QWEN3_NEXT) == pytest.approx(80e9, rel=0.01)
+
+
+def test_linear_layers_cost_the_same_however_long_the_context():
+    """Doubling the context adds the scores of the 12 layers that attend, and nothing else."""
+    more = [
+        workload.attention_score_flops_per_token(QWEN3_NEXT, tokens) for tokens in (65536, 131072)
+    ]
+    assert more[1] - more[0] == pytest.approx(2 * 12 * 65536 * 16 * (256 + 256))
+
+
+def test_a_linear_layer_without_sizes_of_its_own_has_the_models_heads():
+    plain = replace(LLAMA[8.03e9], linear_layers=8)
+    assert workload.state_values(plain) == 32 * 128 * 128
+    assert workload.linear_params(plain) == 4096 * 5 * 32 * 128
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected", "visited"),
+    [
+        # 36 of 48 layers look at chunks of 8,192 (Llama 4); at a window of 1,024 and four first tokens.
+        ({"attention_chunk": 8192, "chunked_layers": 36}, (12 * 32768 + 36 * 8192) / 48, (12 * 16384 + 36 * 4096) / 48),
+        ({"attention_window": 1024, "windowed_layers": 36, "attention_sinks": 4}, (12 * 32768 + 36 * 1028) / 48, (12 * 16384 + 36 * 1156) / 48),
+    ],
+)  # fmt: skip
+def test_chunks_and_sinks_bound_what_a_layer_sees(layers, expected, visited):
+    model = Transformer("any", 48, 5120, 40, 8, 128, 16384, 202048, **layers)
+    assert workload.attended_tokens(model, 32768) == pytest.approx(expected)
+    assert workload.fused_attended_tokens(model, 32768) == pytest.approx(visited)
+    assert workload.attended_tokens(model, 512) == 512
+
+
+def test_kinds_of_layers_cannot_be_more_than_the_layers():
+    crowded = replace(QWEN3_NEXT, chunked_layers=13, attention_chunk=8192)
+    said = [text for broken, text in workload.weights_problem(crowded) if broken]
+    assert said == [
+        "windowed_layers, chunked_layers and linear_layers are together more than layers"
+    ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from training_moat.calibrate import fit_collectives
-from training_moat.inquiry import neighbours, networking
+from training_moat.calibrate import fit_collectives, serving_errors
+from training_moat.catalog import tables
+from training_moat.inquiry import chronicle, neighbours, networking
 
 
 def test_collectives_meet_their_target_by_kind() -> None:
@@ -52,3 +53,24 @@ def test_traffic_is_what_the_model_times() -> None:
 def test_the_natural_experiment_pairs_identical_jobs() -> None:
     pairs = neighbours.natural_experiment()
     assert len(pairs) % 2 == 0 and set(pairs["chip"]) == {"inferentia2", "trainium1"}
+
+
+def test_a_published_speed_is_asked_on_the_same_machine_in_every_chapter() -> None:
+    """The networking chapter's ceilings stand over the machines of the memory chapter's table."""
+    makers = serving_errors.makers()
+    alone = makers[makers["users"] == 1]
+    found = neighbours.single_user_speeds()
+    assert len(found) == len(alone)
+    keys = ["chip", "model", "measured", "source"]
+    theirs = alone.rename(columns={"published": "measured"}).set_index(keys)["chips"].sort_index()
+    assert found.set_index(keys)["chips"].sort_index().equals(theirs)
+    # 16 SN40L read 1.6 TB/s each; Llama 3.1 405B in sixteen bits is 811 GB: 31.6 tokens a second at most.
+    own = found[(found["chip"] == "sn40l") & (found["model"] == "llama3.1-405b")]
+    assert own["ceiling"].iloc[0] == pytest.approx(16 * 1.6e12 / 811.7e9, rel=0.01)
+
+
+def test_the_comparison_of_links_has_the_startups_chips_that_publish_one() -> None:
+    table = tables.load("chips")
+    young = table[table["vendor"].isin(chronicle.startups())]
+    known = young.dropna(subset="scaleup_gb_per_s_per_direction")["id"]
+    assert set(known) <= set(networking.LARGE_CHIPS)

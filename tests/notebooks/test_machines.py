@@ -1,18 +1,21 @@
 """Another processor's BLAS, sorting network and order of ties give the outputs that are stored."""
 
-import os
-
 import pytest
 
 from benchmarks import machines
-from training_moat.press import notebooks
+
+QUICKEST = ("history", "switching")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("MOAT_LONG"), reason="minutes: set MOAT_LONG=1")
 @pytest.mark.parametrize("name", machines.SHORT)
 def test_outputs_do_not_depend_on_the_machine(name):
-    assert machines.differences(name, notebooks.chapter_names()) == []
+    assert machines.differences(name, QUICKEST) == []
+
+
+def test_every_environment_is_tried_with_others():
+    tried = {part for name in machines.TOGETHER for part in name.split(" + ")}
+    assert set(machines.ENVIRONMENTS) - tried == {"as it is"}
 
 
 def test_reversed_ties_are_reversed_and_stable_sorts_are_not():

@@ -1,6 +1,8 @@
 """Chapters run to a page under settings nobody tried: every code cell in process, and no broken words."""
 
+import ast
 import re
+from functools import cache
 
 import nbformat
 import pytest
@@ -19,9 +21,41 @@ QUICK = ("corsair", "tpu-v5e")
 CHIPS = tables.load("chips")["id"].tolist()
 
 
-def told(chapter, monkeypatch, **settings):
-    """What a chapter says under other settings: sentences, titles, captions and alternative texts."""
-    words, space = [], {}
+@cache
+def cells(chapter):
+    """Code cells of a chapter as (number, tags, code, names read, names written), checks handed their values."""
+    names = ", ".join(f"{name}={name}" for name in parameters.schema(chapter))
+    page = nbformat.read(CHAPTERS / f"{chapter}.ipynb", as_version=4)
+    found = []
+    for cell in page.cells:
+        if cell.cell_type == "code":
+            # Outside a kernel the check is handed the values it would read from there.
+            source = cell.source.replace(
+                f'parameters.check("{chapter}")', f'parameters.check("{chapter}", {names})'
+            )
+            found.append((cell.id, cell.metadata.get("tags", []), source, *touched(source)))
+    return found
+
+
+def touched(source):
+    """Names that code reads, and names that it sets or changes a part of (`frame["x"] = ...` changes frame)."""
+    read, written = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else written).add(node.id)
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(
+            node.ctx, ast.Load
+        ):
+            while isinstance(node, (ast.Subscript, ast.Attribute)):
+                node = node.value
+            written |= {node.id} if isinstance(node, ast.Name) else set()
+    return read, written
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """Sentences, titles, captions and alternative texts of the chapters that a test runs."""
+    words = []
     monkeypatch.delenv("MOAT_STRICT", raising=False)
     monkeypatch.setattr(figures, "sentence", words.append)
     monkeypatch.setattr(
@@ -31,16 +65,29 @@ def told(chapter, monkeypatch, **settings):
             [caption, alt, chart.to_dict().get("title")]
         ),
     )
-    names = ", ".join(f"{name}={name}" for name in parameters.schema(chapter))
-    page = nbformat.read(CHAPTERS / f"{chapter}.ipynb", as_version=4)
-    for cell in page.cells:
-        if cell.cell_type == "code":
-            # Outside a kernel the check is handed the values it would read from there.
-            source = cell.source.replace(
-                f'parameters.check("{chapter}")', f'parameters.check("{chapter}", {names})'
-            )
-            exec(compile(source, f"{chapter} {cell.id}", "exec"), space)  # noqa: S102
-            space.update(settings if "parameters" in cell.metadata.get("tags", []) else {})
+    return words
+
+
+@cache
+def at_defaults(chapter):
+    """Every name of a chapter that was run with its defaults."""
+    space = {}
+    for number, _, source, *_ in cells(chapter):
+        exec(compile(source, f"{chapter} {number}", "exec"), space)  # noqa: S102
+    return space
+
+
+def told(chapter, words, **settings):
+    """What a chapter says under other settings, in the cells that depend on them; the others ran once."""
+    space = dict(at_defaults(chapter))
+    words.clear()
+    changed = set(settings)
+    for number, tags, source, read, written in cells(chapter):
+        if "parameters" in tags:
+            space.update(settings)
+        elif changed & (read | written):
+            exec(compile(source, f"{chapter} {number}", "exec"), space)  # noqa: S102
+            changed |= written
     return [text for text in words if isinstance(text, str)]
 
 
@@ -54,26 +101,26 @@ def check(words):
     {"yearly_spend_musd": 1}, {"yearly_spend_musd": 1_000_000}, {"delay_value": 100}, {"horizon_years": 0.1},
     {"port_months": 0}, {"failure_probability": 0.95}, {"realised_share": 10}, {"delay_months": 0, "delay_value": 0},
 ], ids=str)  # fmt: skip
-def test_switching(settings, monkeypatch):
-    check(told("switching", monkeypatch, draws=2000, **settings))
+def test_switching(settings, heard):
+    check(told("switching", heard, draws=2000, **settings))
 
 
 @pytest.mark.parametrize("settings", [
     {"companies": []}, {"companies": ["Etched"]}, {"from_year": 2025, "to_year": 2025}, {"from_year": 2016, "to_year": 2018},
 ], ids=str)  # fmt: skip
-def test_history(settings, monkeypatch):
-    check(told("history", monkeypatch, **settings))
+def test_history(settings, heard):
+    check(told("history", heard, **settings))
 
 
 @pytest.mark.parametrize("chip", QUICK)
-def test_networking_with_two_kinds_of_chip(chip, monkeypatch):
-    check(told("networking", monkeypatch, chip=chip))
+def test_networking_with_two_kinds_of_chip(chip, heard):
+    check(told("networking", heard, chip=chip))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", [chip for chip in CHIPS if chip not in QUICK])
-def test_networking_with_each_chip(chip, monkeypatch):
-    check(told("networking", monkeypatch, chip=chip))
+def test_networking_with_each_chip(chip, heard):
+    check(told("networking", heard, chip=chip))
 
 
 @pytest.mark.parametrize(
@@ -81,15 +128,15 @@ def test_networking_with_each_chip(chip, monkeypatch):
     [{"chip_count": 1}, {"chip": "sn10", "chip_count": 8}, {"scaleup_gb_per_s": 0.1}],
     ids=str,
 )
-def test_networking_with_odd_clusters(settings, monkeypatch):
-    check(told("networking", monkeypatch, **settings))
+def test_networking_with_odd_clusters(settings, heard):
+    check(told("networking", heard, **settings))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", CHIPS)
-def test_precision_with_each_chip(chip, monkeypatch):
-    check(told("precision", monkeypatch, chips=[chip]))
+def test_precision_with_each_chip(chip, heard):
+    check(told("precision", heard, chips=[chip]))
 
 
-def test_precision_on_one_chip_and_one_format(monkeypatch):
-    check(told("precision", monkeypatch, chip_count=1, formats=["int8"]))
+def test_precision_on_one_chip_and_one_format(heard):
+    check(told("precision", heard, chip_count=1, formats=["int8"]))

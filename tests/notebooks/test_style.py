@@ -65,6 +65,12 @@ def test_its_parameters_are_those_of_the_schema_with_valid_defaults(path):
     assert parameters.convert_all(path.stem, defaults) == defaults
 
 
+def test_its_parameters_say_what_they_are(path):
+    """In the words of parameters.yml; `moat refresh` puts them there, and `papermill --help-notebook` reads them."""
+    source = code_cells(path)[1].source
+    assert source == notebooks.described(path.stem, source)
+
+
 def test_its_code_is_short_and_defines_nothing(path):
     trees = [ast.parse(cell.source) for cell in code_cells(path)]
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

@@ -43,3 +43,21 @@ def test_a_price_gives_dollars_per_million_output_tokens() -> None:
     assert "usd_per_m_output_tokens" not in free
     (wrong,) = serving.predict([case | {"price_usd_per_chip_hour": -1}])
     assert not wrong["ok"] and "price_usd_per_chip_hour" in wrong["error"]
+
+
+def test_a_hybrid_model_caches_only_where_it_attends():
+    """Qwen3-Next, one layer in four attends: 12 x 2 x 2 x 256 values of two bytes for 262,144 tokens over tensor and pipeline
+    parallelism of two each is 1.5 GiB a chip (LMCache, pull request 3080); the linear layers' states add two per cent."""
+    shape = {
+        "name": "qwen3-next-80b-a3b", "layers": 48, "hidden": 2048, "heads": 16, "kv_heads": 2, "head_dim": 256,
+        "vocab": 151936, "gated_ffn": True, "experts": 512, "experts_per_token": 10, "shared_experts": 1,
+        "expert_ffn": 512, "params_b": 80, "active_params_b": 3, "full_attention_interval": 4,
+    }  # fmt: skip
+    asked = {"chip": "h100-sxm", "chips": 4, "tp": 2, "pp": 2, "software": "vllm", "batch": 1,
+             "input_len": 262143, "output_len": 1}  # fmt: skip
+    hybrid, whole = serving.predict(
+        [{**asked, "model": shape}, {**asked, "model": {**shape, "full_attention_interval": None}}]
+    )
+    assert hybrid["memory_gib"]["kv_cache"] == pytest.approx(1.5, rel=0.05)
+    assert whole["memory_gib"]["kv_cache"] == pytest.approx(6.0, rel=0.05)
+    assert hybrid["tpot_s"] < whole["tpot_s"]

@@ -107,6 +107,20 @@ def test_levels_say_how_well_a_run_is_known():
     ] == ["measured", "family", "family", "generic"]
 
 
+def test_a_run_is_measured_only_where_two_sources_name_its_software():
+    """NeMo was timed by several sources on H100, LitGPT by one, EasyLM by none; the reference's factors are one."""
+    told = [
+        training_constants.level(STORED, H100, "bf16", False, stacks.find(name))
+        for name in ("nemo", None, "litgpt", "easylm")
+    ]
+    assert told == ["measured", "measured", "family", "family"]
+    low, high = zip(
+        *(training_constants.interval(STORED, name, H100.family, False) for name in told),
+        strict=True,
+    )
+    assert low[0] > low[2] and high[0] < high[2]
+
+
 def test_software_names_map_to_calibrated_stacks():
     assert (
         stacks.find(None).stack

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,13 @@ def copy(tmp_path, monkeypatch):
     return tmp_path
 
 
-def key(parameters=None, scenario=""):
-    return caching.chapter_key("c", parameters or {}, caching.environment_key(), scenario)
+CHIPS = ["chips.csv"]
+
+
+def key(parameters=None, rows=None, touched=CHIPS):
+    """What a stored run that asked for `touched` is found by."""
+    now = caching.inputs(rows or {})
+    return caching.chapter_key("c", parameters or {}, now.shared), now.state(touched)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +69,19 @@ def test_it_notices_a_change(change, copy):
 
 
 def test_it_notices_parameters_and_scenarios(copy):
-    assert len({key(), key({"a": 1}), key({"a": 2}), key(scenario="x")}) == 4
+    rows = {"chips.csv": "id\nx\n"}
+    assert len({key(), key({"a": 1}), key({"a": 2}), key(rows=rows)}) == 4
+
+
+def test_what_a_run_did_not_ask_for_does_not_count(copy):
+    (copy / "data/models.csv").write_text("id\n1\n")
+    before, all_before = key(), key(touched=None)
+    (copy / "data/models.csv").write_text("id\n2\n")
+    assert key() == before and key(touched=None) != all_before
+    rows = {"models.csv": "id\nx\n"}
+    assert key(rows=rows) == before and key(rows=rows, touched=None) != key(touched=None)
+    (copy / "data/prices.csv").write_text("id\n")
+    assert key() != before, "which tables there are counts"
 
 
 def test_stored_outputs_press_and_bytecode_do_not_count(copy):
@@ -80,13 +98,13 @@ def test_stored_outputs_press_and_bytecode_do_not_count(copy):
 def test_only_the_newest_copies_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(caching, "CACHE", tmp_path)
     for number in range(6):
-        path = tmp_path / f"c-{number:016d}-{number:016d}.ipynb"
+        path = tmp_path / f"c-{number:016d}-{number:016d}.run"
         path.write_text("")
         os.utime(path, (number, number))
-    other = tmp_path / f"c-d-{0:016d}-{0:016d}.ipynb"
+    other = tmp_path / f"c-d-{0:016d}-{0:016d}.run"
     other.write_text("")
     caching.forget_others("c", keep=2)
-    kept = {f"c-{number:016d}-{number:016d}.ipynb" for number in (4, 5)}
+    kept = {f"c-{number:016d}-{number:016d}.run" for number in (4, 5)}
     assert {path.name for path in tmp_path.iterdir()} == kept | {other.name}
 
 
@@ -99,20 +117,50 @@ def cache(tmp_path, monkeypatch):
     return executed
 
 
+NOW = caching.Inputs("s", {"chips.csv": "1", "models.csv": "2"})
+KEY = "k" * 64
+
+
+def recalled(target, key=KEY, now=NOW, **strict):
+    return caching.recall("c", key, now, target, **strict)
+
+
 def test_a_stored_run_comes_back_as_it_was(cache, tmp_path):
-    assert not caching.recall("c", "k" * 64, tmp_path / "new" / "c.ipynb")
-    caching.store("c", "k" * 64, cache)
-    assert caching.recall("c", "k" * 64, tmp_path / "new" / "c.ipynb")
+    assert not recalled(tmp_path / "new" / "c.ipynb")
+    caching.store("c", KEY, NOW, cache, CHIPS)
+    assert recalled(tmp_path / "new" / "c.ipynb")
     assert (tmp_path / "new" / "c.ipynb").read_bytes() == cache.read_bytes()
-    assert not caching.recall("c", "l" * 64, tmp_path / "other.ipynb")
+    assert not recalled(tmp_path / "other.ipynb", "l" * 64)
+
+
+def test_a_scenario_finds_the_runs_that_it_does_not_touch(cache, tmp_path):
+    caching.store("c", KEY, NOW, cache, CHIPS)
+    target = tmp_path / "new.ipynb"
+    assert recalled(target, now=replace(NOW, rows={"models.csv": "x"}))
+    assert recalled(target, now=replace(NOW, tables={"chips.csv": "1", "models.csv": "3"}))
+    assert not recalled(target, now=replace(NOW, rows={"chips.csv": "x"}))
+    assert not recalled(target, now=replace(NOW, tables={"chips.csv": "3", "models.csv": "2"}))
+
+
+def test_a_run_that_asked_for_who_knows_what_depends_on_everything(cache, tmp_path):
+    caching.store("c", KEY, NOW, cache, None)
+    assert recalled(tmp_path / "new.ipynb")
+    assert not recalled(tmp_path / "new.ipynb", now=replace(NOW, rows={"models.csv": "x"}))
+
+
+def test_a_build_of_the_book_itself_takes_no_run_that_would_not_have_failed(cache, tmp_path):
+    caching.store("c", KEY, NOW, cache, CHIPS, strict=False)
+    assert recalled(tmp_path / "new.ipynb") and not recalled(tmp_path / "new.ipynb", strict=True)
+    caching.store("c", KEY, NOW, cache, CHIPS, strict=True)
+    assert recalled(tmp_path / "new.ipynb", strict=True) and recalled(tmp_path / "new.ipynb")
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"cells": [1]}', b'{"cel'])
 def test_a_damaged_copy_is_thrown_away(damage, cache, tmp_path):
-    caching.store("c", "k" * 64, cache)
+    caching.store("c", KEY, NOW, cache, CHIPS)
     (stored,) = (tmp_path / "cache").iterdir()
     stored.write_bytes(damage)
-    assert not caching.recall("c", "k" * 64, tmp_path / "new.ipynb")
+    assert not recalled(tmp_path / "new.ipynb")
     assert not stored.exists() and not (tmp_path / "new.ipynb").exists()
 
 
@@ -138,7 +186,7 @@ def edited_while_running(copy, monkeypatch, times):
                 (copy / "data/chips.csv").write_text(f"id\n{len(runs)}\n")
             job.target.parent.mkdir(parents=True, exist_ok=True)
             job.target.write_text(json.dumps({"saw": text}))
-            done(job)
+            done(job, CHIPS)
         return []
 
     monkeypatch.setattr(caching, "CACHE", copy / "cache")

@@ -129,7 +129,21 @@ def test_a_scenario_of_the_environment_is_part_of_the_request(tmp_path, monkeypa
     monkeypatch.setenv("MOAT_SCENARIO", str(path))
     wanted = scenarios.request(["memory"], [], None)
     assert wanted.title == "Mine" and wanted.changed == {"chips": ["mine"]}
-    assert plain.title == "" and wanted.key != plain.key, "it does not share a cache with the book"
-    copy, key = scenarios.frozen(wanted, tmp_path / "work"), wanted.key
+    assert plain.title == "" and wanted.rows != plain.rows, (
+        "it does not share a cache with the book"
+    )
+    copy, key = scenarios.frozen(wanted, tmp_path / "work"), wanted.rows
     path.write_text("title: Edited")
-    assert copy.title == "Mine" and copy.key == key
+    assert copy.title == "Mine" and copy.rows == key
+
+
+def test_a_bad_parameter_of_a_scenario_says_where_in_the_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("parameters:\n  memory:\n    seq_len: long\n")
+    with pytest.raises(InputError, match=r"mine.yaml: chapter 'memory'.*\(line 3, column 5\)$"):
+        scenarios.request(["memory"], [], str(path))
+    assert scenarios.request(["memory"], ["seq_len=4096"], str(path)), (
+        "the command line replaces it"
+    )
+    with pytest.raises(InputError, match="mine.yaml"):
+        scenarios.request(["networking"], [], str(path))

@@ -169,3 +169,17 @@ def test_a_cluster_started_elsewhere_gives_the_same_table(tmp_path, here):
         call = [sys.executable, "-m", "training_moat.cli", "sweep", spec, "--out", str(out)]
         subprocess.run([*call, "--scheduler", cluster.scheduler_address], check=True, timeout=120)
     pd.testing.assert_frame_equal(pd.read_parquet(alone), pd.read_parquet(out))
+
+
+def test_a_digest_is_that_of_the_point_s_json_whatever_stood_beside_it():
+    import hashlib
+    import json
+
+    points = [
+        {"a": 1, "b": "x"}, {"b": 1.0, "a": True}, {"a": 1.0, "b": None}, {"a": [1, 2], "b": {"c": 1}},
+        {"a": True, "b": "x"}, {"a": False, "b": 0}, {"a": 0, "b": -0.0}, {"a": "1", "b": 0.0},
+    ]  # fmt: skip
+    texts = [json.dumps(point, sort_keys=True).encode() for point in points]
+    assert sweep_spec.digests(points) == [
+        hashlib.blake2b(text, digest_size=12).hexdigest() for text in texts
+    ]

@@ -2,6 +2,7 @@
 
 import gzip
 from functools import cache
+from types import SimpleNamespace
 from urllib.parse import urldefrag
 
 import pytest
@@ -27,20 +28,43 @@ def address(built):
         yield where
 
 
+HIDDEN = (
+    "[...document.querySelectorAll('img.moat-print')].every(image => image.offsetParent === null)"
+)
+LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
+
+
+@pytest.fixture(scope="module")
+def seen(browser, address):
+    """What a page shows on a desk, looked at once for all who ask."""
+
+    @cache
+    def look(page):
+        with Visit(browser, address, page, 1280) as visit:
+            charts = visit.charts("light")
+            return SimpleNamespace(
+                charts=charts,
+                troubles=list(visit.troubles),
+                titles=visit.tab.locator(".bd-article h1").count(),
+                overflow=visit.overflow(),
+                twins_hidden=visit.tab.evaluate(HIDDEN),
+                links=visit.tab.evaluate(LINKS),
+                loaded={request.removeprefix(address).split("?")[0] for request in visit.loaded},
+            )
+
+    return look
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_loads_without_a_network_and_draws_every_chart(browser, address, page):
-    with Visit(browser, address, page, 1280) as visit:
-        charts = visit.charts("light")
-        assert visit.troubles == []
-        assert visit.tab.locator(".bd-article h1").count() == 1
-        for chart in charts:
-            assert chart["marks"] > 0 and chart["words"], chart
-            assert chart["inner"] <= chart["width"] + 2, chart
-        assert visit.overflow() <= 0
-        hidden = visit.tab.evaluate(
-            "[...document.querySelectorAll('img.moat-print')].every(image => image.offsetParent === null)"
-        )
-        assert hidden, "the PNG twins are for paper only"
+def test_a_page_loads_without_a_network_and_draws_every_chart(seen, page):
+    found = seen(page)
+    assert found.troubles == []
+    assert found.titles == 1
+    for chart in found.charts:
+        assert chart["marks"] > 0 and chart["words"], chart
+        assert chart["inner"] <= chart["width"] + 2, chart
+    assert found.overflow <= 0
+    assert found.twins_hidden, "the PNG twins are for paper only"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -82,10 +106,8 @@ def packed(file):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_weighs_less_than_a_megabyte(browser, address, built, page):
-    with Visit(browser, address, page, 1280) as visit:
-        visit.charts("light")
-        loaded = {request.removeprefix(address).split("?")[0] for request in visit.loaded}
+def test_a_page_weighs_less_than_a_megabyte(seen, built, page):
+    loaded = seen(page).loaded
     names = {name.rsplit("/", 1)[-1] for name in loaded}
     assert ("vega-bundle.js" in names) == (
         "data-chart=" in (built / page).read_text(encoding="utf-8")
@@ -130,18 +152,19 @@ def test_charts_follow_the_theme_switch(browser, address):
         assert visit.troubles == []
 
 
+@cache
+def text_of(file):
+    return file.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_links_inside_the_book_lead_somewhere(browser, address, built, page):
-    with Visit(browser, address, page, 1280) as visit:
-        links = visit.tab.evaluate(
-            "[...document.querySelectorAll('a[href]')].map(link => link.href)"
-        )
-    for link in {link for link in links if link.startswith(address)}:
+def test_links_inside_the_book_lead_somewhere(seen, address, built, page):
+    for link in {link for link in seen(page).links if link.startswith(address)}:
         target, anchor = urldefrag(link.removeprefix(address))
         file = built / target.split("?")[0]
         assert file.is_file() or (file / "index.html").is_file(), link
         if anchor and file.suffix == ".html":
-            assert f'id="{anchor}"' in file.read_text(encoding="utf-8"), link
+            assert f'id="{anchor}"' in text_of(file), link
 
 
 def test_the_first_page_is_the_verdict(built):

@@ -21,7 +21,7 @@ from training_moat.calibrate.priors import GENERIC_PRIORS, STAGE_OF_CONSTANT, TH
 from training_moat.calibrate.random_effects import Split
 from training_moat.catalog import chips as chip_catalog
 from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK
-from training_moat.predict.training_constants import Constants, support_name, width_of
+from training_moat.predict.training_constants import SOFTWARE, Constants, support_name, width_of
 
 NOISE = {1: 0.05, 2: 0.10, 3: 0.15}
 """Scatter of log step times inside one source's runs on one chip, by stage of the fit (see `stages`): well-trodden
@@ -232,21 +232,29 @@ def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.
 
 
 def support_table(rows: Rows, date: str) -> pd.DataFrame:
-    """How many sources speak for each chip and family, by width of the matmuls and dense or with experts."""
+    """How many sources speak for each chip and family, by width of the matmuls and dense or with experts, and for each
+    name of software, dense or with experts."""
     frame = rows.frame.assign(family=families(rows.frame), width=widths(rows.frame))
-    records = []
-    for column in ("chip_id", "family"):
-        for (key, width, experts), group in frame.groupby([column, "width", frame["experts"] > 0]):
-            records.append(
-                {
-                    "level": "support",
-                    "key": key,
-                    "constant": support_name(width, experts),
-                    "value": group["source"].nunique(),
-                    "rows": len(group),
-                    "sources": group["source"].nunique(),
-                    "basis": "sources with usable runs",
-                    "date": date,
-                }
-            )
+    experts = frame["experts"] > 0
+    groups = [
+        (key, support_name(width, mixed), group)
+        for column in ("chip_id", "family")
+        for (key, width, mixed), group in frame.groupby([column, "width", experts])
+    ] + [
+        (key, support_name(SOFTWARE, mixed), group)
+        for (key, mixed), group in frame.groupby(["label", experts])
+    ]
+    records = [
+        {
+            "level": "support",
+            "key": key,
+            "constant": name,
+            "value": group["source"].nunique(),
+            "rows": len(group),
+            "sources": group["source"].nunique(),
+            "basis": "sources with usable runs",
+            "date": date,
+        }
+        for key, name, group in groups
+    ]
     return pd.DataFrame(records)

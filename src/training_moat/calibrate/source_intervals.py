@@ -8,7 +8,7 @@ For S sources seen, all of the same weight whatever their size, ninety per cent 
 
 (prediction interval of a random effect: Higgins, Thompson and Spiegelhalter 2009). It is computed apart for dense runs on
 Nvidia's chips, dense runs on others and mixtures of experts, and by how much supports a case: `measured`, two sources on
-the same chip and format width; `family`, one or the chip's relatives; `generic`, neither.
+the same chip and format width and two that name the software; `family`, fewer, or the chip's relatives; `generic`, neither.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ LEAST_SCATTER = 0.02
 """Scatter of log errors below which no group of sources is believed to lie."""
 
 
+LEAST_SOURCES = 3
+"""Sources from which on their scatter says how far the next one may lie."""
+
+
 @dataclass(frozen=True)
 class Scatter:
-    """Log errors (measured over predicted) of sources never fitted to: their middle, the scatter of sources and of runs
-    within one, and how many of each. `within` is the middle source's, `apart` the root mean square over sources: how far a
-    source's runs of unlike models and layouts lie from each other, by which own runs are weighed."""
+    """Log errors (measured over predicted) of sources never fitted to: their middle, the scatter of sources, that of runs
+    within one (root mean square over sources), and how many of each."""
 
     middle: float
     between: float
     within: float
     rows: int
     sources: int
-    apart: float
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -47,74 +49,108 @@ class Scatter:
         # Never away from the prediction itself.
         return min(self.middle - reach, 0.0), max(self.middle + reach, 0.0)
 
+    @property
+    def width(self) -> float:
+        """Logarithm of the ratio of the bounds."""
+        return self.bounds[1] - self.bounds[0]
+
 
 def scatter(errors: pd.Series, sources: pd.Series) -> Scatter:
-    """The scatter of log errors, every source with the same weight (moments: Laird and Ware 1982, robust to one source
-    by medians)."""
+    """The scatter of log errors, every source with the same weight (moments: Laird and Ware 1982; a source's own error is
+    the median of its runs')."""
     groups = errors.groupby(sources)
-    means, sizes = groups.median(), groups.size()
-    inside = (errors - sources.map(means)).abs()
-    # The median of absolute deviations of a normal is 0.6745 of its scatter; sources of one run say nothing here.
-    several = sources.map(sizes) > 1
-    by_source = inside[several].groupby(sources[several]).mean()
-    within = float(by_source.median() * np.sqrt(np.pi / 2)) if len(by_source) else 0.0
+    means, several = groups.median(), groups.size() > 1
     middle = float(means.median())
     spread = float(np.sqrt(np.mean((means - middle) ** 2) * len(means) / max(len(means) - 1, 1)))
-    apart = max(_apart(errors, sources), LEAST_SCATTER)
+    within = float(np.sqrt(groups.var()[several].mean())) if several.any() else 0.0
     between, inside_one = max(spread, LEAST_SCATTER), max(within, LEAST_SCATTER)
-    return Scatter(middle, between, inside_one, len(errors), len(means), apart)
-
-
-def _apart(errors: pd.Series, sources: pd.Series) -> float:
-    """Root mean square over sources of the scatter of their own runs."""
-    groups = errors.groupby(sources)
-    several = groups.size() > 1
-    return float(np.sqrt((groups.var()[several]).mean())) if several.any() else 0.0
+    return Scatter(middle, between, inside_one, len(errors), len(means))
 
 
 def supported(frame: pd.DataFrame, width: pd.Series) -> pd.Series:
-    """By row: whether another source has runs on its chip with its format width, dense or with experts as it."""
-    kind = [frame["chip_id"], width, frame["experts"] > 0]
-    return frame.groupby(kind)["source"].transform("nunique") >= 2
+    """By row: whether another source has runs on its chip with its format width, dense or with experts as it, and another
+    names its software: whole sources on a stack that nobody else timed lie further off."""
+    experts = frame["experts"] > 0
+    on_chip = frame.groupby([frame["chip_id"], width, experts])["source"].transform("nunique") >= 2
+    return on_chip & named_twice(frame)
+
+
+def named_twice(frame: pd.DataFrame) -> pd.Series:
+    """By row: whether two sources or more have dense runs, or runs with experts, as it under its software's name."""
+    return frame.groupby([frame["label"], frame["experts"] > 0])["source"].transform("nunique") >= 2
 
 
 def scatters(
     frame: pd.DataFrame, kinds: pd.Series, known: pd.Series, errors: dict[str, pd.Series]
 ) -> dict[tuple[str, str], Scatter]:
     """The scatter by (level, kind). `errors` are log errors without the row's source (`measured`), chip (`family`) and
-    family (`generic`); rows whose source was alone on its chip speak for `family`."""
-    alone = ~known
+    family (`generic`).
+
+    For `family` the wider of two: rows whose chip or software no other source has, and the others without their chip.
+    """
     found: dict[tuple[str, str], Scatter] = {}
     for kind in sorted(set(kinds)):
         own = kinds == kind
         chosen = {
             "measured": [(errors["measured"], own & known)],
-            "family": [(errors["measured"], own & alone), (errors["family"], own & known)],
+            "family": [(errors["measured"], own & ~known), (errors["family"], own & known)],
             "generic": [(errors["generic"], own)],
         }
         for level, parts in chosen.items():
-            values = pd.concat([series[mask] for series, mask in parts]).dropna()
-            names = pd.concat([frame["source"][mask] for _, mask in parts])
-            if values.empty:
-                values, names = errors["measured"][own].dropna(), frame["source"][own]
-            found[level, kind] = scatter(values, names[names.index.isin(values.index)])
+            groups = [
+                scatter(values, frame["source"][values.index])
+                for values in (series[mask].dropna() for series, mask in parts)
+                if frame["source"][values.index].nunique() >= LEAST_SOURCES
+            ]
+            fallback = errors["measured"][own].dropna()
+            if not groups and len(fallback):
+                groups = [scatter(fallback, frame["source"][fallback.index])]
+            if groups:
+                found[level, kind] = max(groups, key=lambda one: one.width)
     return found
 
 
+def bounds(found: dict[tuple[str, str], Scatter], kind: str) -> dict[str, tuple[float, float]]:
+    """Logarithms of an interval's ends by level; a level less specific than another is never given a narrower one."""
+    low, high, ends = 0.0, 0.0, {}
+    for level in ("measured", "family", "generic"):
+        own = found[level, kind].bounds
+        low, high = min(low, own[0]), max(high, own[1])
+        ends[level] = (low, high)
+    return ends
+
+
+def inside_of_others(
+    frame: pd.DataFrame, kinds: pd.Series, known: pd.Series, errors: dict[str, pd.Series]
+) -> pd.Series:
+    """By row: whether the error of a fit without its source lies in the interval that all other sources give; blank where
+    they are too few."""
+    inside = pd.Series(np.nan, index=frame.index)
+    for source in sorted(frame["source"].unique()):
+        own = frame["source"] == source
+        rest = {level: series[~own] for level, series in errors.items()}
+        found = scatters(frame[~own], kinds[~own], known[~own], rest)
+        for kind in sorted(set(kinds[own])):
+            if ("measured", kind) not in found:
+                continue
+            ends = bounds(found, kind)
+            for level, mask in (("measured", known), ("family", ~known)):
+                asked = own & (kinds == kind) & mask
+                inside[asked] = errors["measured"][asked].between(*ends[level]).astype(float)
+    return inside
+
+
 def records(found: dict[tuple[str, str], Scatter], date: str) -> pd.DataFrame:
-    """Rows of the calibration table: the ends of each interval, and the scatters that own runs are weighed by. A level
-    less specific than another is never given a narrower interval."""
+    """Rows of the calibration table: the ends of each interval, and the scatters that own runs are weighed by."""
     rows: list[dict[str, Any]] = []
     for kind in sorted({kind for _, kind in found}):
-        low, high = 0.0, 0.0
-        for level in ("measured", "family", "generic"):
+        for level, ends in bounds(found, kind).items():
             one = found[level, kind]
-            low, high = min(low, one.bounds[0]), max(high, one.bounds[1])
-            for name, value in (("p05", low), ("p95", high)):
+            for name, value in zip(("p05", "p95"), ends, strict=True):
                 rows.append(_record("interval", level, f"{kind}_{name}", float(np.exp(value)), one))
         one = found["measured", kind]
         rows.append(_record("scatter", "between", kind, one.between, one))
-        rows.append(_record("scatter", "within", kind, one.apart, one))
+        rows.append(_record("scatter", "within", kind, one.within, one))
     return pd.DataFrame(rows).assign(date=date)
 
 

@@ -18,7 +18,7 @@ from training_moat.calibrate import (
     measured_training,
     source_intervals,
 )
-from training_moat.calibrate.refit import UNSEEN_TABLE, interval_kinds
+from training_moat.calibrate.refit import UNSEEN_COLUMNS, UNSEEN_TABLE, interval_kinds
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError, unknown
@@ -139,56 +139,43 @@ def mape(source: str, column: str = "error") -> float:
 def dense_nvidia() -> pd.DataFrame:
     """Dense runs on Nvidia chips: the rows that the headline accuracy is about."""
     frame = rows()
-    return frame[(frame["kind"] == "dense") & frame["family"].str.startswith("nvidia")]
+    return frame[frame["interval_kind"] == "dense"]
 
 
-def coverage() -> pd.DataFrame:
+def coverage(by_support: bool = True) -> pd.DataFrame:
     """Share of runs inside the 90% interval, by kind of run and support, when neither the constants nor the interval saw
     the source.
 
-    Columns: interval_kind, level, rows, sources, coverage, coverage_by_source (every source with the same weight), low,
-    high (the stored interval's factors).
+    Columns: interval_kind, level (`all` where not split `by_support`), rows, sources, coverage, coverage_by_source (every
+    source with the same weight), low, high (the stored interval's factors, blank for `all`).
     """
     frame = rows()
-    stored = training_constants.load()
-    residual = np.log(frame["measured_s"] / frame["unseen_source_s"])
+    values = training_constants.load().values
+    errors = {
+        level: np.log(frame["measured_s"] / frame[f"unseen_{name}_s"])
+        for level, name in UNSEEN_COLUMNS.items()
+    }
     known = source_intervals.supported(frame, fit_training.widths(frame))
-    level = pd.Series(np.where(known, "measured", "family"), index=frame.index)
+    inside = source_intervals.inside_of_others(frame, frame["interval_kind"], known, errors)
+    level = np.where(known, "measured", "family") if by_support else "all"
     records = []
-    for (kind, name), group in frame.groupby(["interval_kind", level]):
-        inside = _inside(residual[group.index], group["source"])
-        if inside is None:
-            continue
-        low, high = (
-            stored.values["interval", name, f"{kind}_p05"],
-            stored.values["interval", name, f"{kind}_p95"],
-        )
-        by_source = inside.groupby(group["source"]).mean()
+    for (kind, name), group in frame.assign(level=level).groupby(["interval_kind", "level"]):
+        held = inside[group.index].dropna()
+        by_source = held.groupby(group["source"][held.index]).mean()
+        ends = [values.get(("interval", name, f"{kind}_{end}"), np.nan) for end in ("p05", "p95")]
         records.append(
             {
                 "interval_kind": kind,
                 "level": name,
-                "rows": len(group),
+                "rows": len(held),
                 "sources": len(by_source),
-                "coverage": float(inside.mean()),
+                "coverage": float(held.mean()),
                 "coverage_by_source": float(by_source.mean()),
-                "low": low,
-                "high": high,
+                "low": ends[0],
+                "high": ends[1],
             }
         )
     return pd.DataFrame(records)
-
-
-def _inside(residual: pd.Series, sources: pd.Series) -> pd.Series | None:
-    """Whether each error lies in the interval that the other sources give; None with fewer than three sources."""
-    if sources.nunique() < 3:
-        return None
-    inside = pd.Series(False, index=residual.index)
-    for source in sources.unique():
-        own = sources == source
-        low, high = source_intervals.scatter(residual[~own], sources[~own]).bounds
-        inside[own] = residual[own].between(low, high)
-    return inside
 
 
 def worst(count: int = 10) -> pd.DataFrame:

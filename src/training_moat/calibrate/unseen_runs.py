@@ -12,7 +12,7 @@ from training_moat.calibrate.refit import interval_kinds
 from training_moat.calibrate.training_errors import own_peak, rows
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.training_step import model_flops_per_step
-from training_moat.predict import own_runs, training_constants
+from training_moat.predict import own_runs, software, training_constants
 
 
 def lock_box() -> pd.DataFrame:
@@ -50,7 +50,8 @@ def _inside_stored(frame: pd.DataFrame, constants: training_constants.Constants)
     inside = []
     for row in frame.itertuples():
         chip, experts = chip_catalog.chip(row.chip_id), row.experts > 0
-        level = training_constants.level(constants, chip, row.format, experts)
+        ran = software.find(row.label)
+        level = training_constants.level(constants, chip, row.format, experts, ran)
         low, high = training_constants.interval(constants, level, chip.family, experts)
         inside.append(low <= row.measured_s / row.predicted_s <= high)
     return np.array(inside, bool)

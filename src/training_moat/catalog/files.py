@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -53,9 +55,25 @@ def decoded(content: bytes, label: str) -> str:
         ) from None
 
 
+TOUCHED: set[str] = set()
+"""Files of the tables that this process has asked for: what its results can depend on."""
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Tables asked for inside the block do not count as `TOUCHED` by it."""
+    before = set(TOUCHED)
+    try:
+        yield
+    finally:
+        TOUCHED.intersection_update(before)
+
+
 def path_of(name: str) -> Path:
-    """The file of one table."""
-    return data_folder() / descriptor.resource(name)["path"]
+    """The file of one table, which from now on counts as `TOUCHED`."""
+    file = descriptor.resource(name)["path"]
+    TOUCHED.add(file)
+    return data_folder() / file
 
 
 def read(name: str) -> pd.DataFrame:

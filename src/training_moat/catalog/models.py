@@ -79,12 +79,17 @@ def build(row: pd.Series) -> Transformer:
     """A core transformer from one typed row of the table.
 
     Weights are counted from the shape, which is exact to a percent, unless `params_basis` says that the
-    published count holds weights outside the shape.
+    published count holds weights outside the shape. Where one layer in `full_attention_interval` attends, the others
+    are linear.
     """
     published = row["params_basis"] == "published"
+    sizes = {name: _number(row[name]) for name in SIZES}
+    every = _number(row["full_attention_interval"])
+    if every and not sizes["linear_layers"]:
+        sizes["linear_layers"] = sizes["layers"] - sizes["layers"] // every
     return Transformer(
         name=row["name"],
-        **{name: _number(row[name]) for name in SIZES},
+        **sizes,
         params_given=_number(row["params_b"]) * BILLION if published else 0,
         active_params_given=_number(row["active_params_b"]) * BILLION if published else 0,
     )

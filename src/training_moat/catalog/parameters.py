@@ -73,6 +73,14 @@ class Parameter:
         return f"list of {self.type}" if self.type in _LISTS else item
 
     @property
+    def comment(self) -> str:
+        """What stands behind the default in the notebook, in the form that papermill's help reads."""
+        python = {"integer": "int", "number": "float", "boolean": "bool"}.get(self.type, "str")
+        limits = ", ".join(filter(None, [self.unit, self.allowed]))
+        kind = "list" if self.type in _LISTS else python
+        return f"# type: {kind} {self.meaning.rstrip('.')} ({limits})"
+
+    @property
     def where(self) -> str:
         """Place for an error sentence."""
         return f"chapter '{self.chapter}', parameter '{self.name}'"

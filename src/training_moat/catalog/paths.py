@@ -17,6 +17,12 @@ NAME = "training-moat"
 CARRIED = Path(__file__).resolve().parents[1] / "book"
 """Data and chapters inside an installed package."""
 
+PARTS = (
+    *("chapters", "data", "scenarios", "sweeps", "_static"),
+    *("_config.yml", "_toc.yml", "LICENSE-DATA"),
+)
+"""What the book is made of besides the package: a wheel carries it, `moat new` unpacks it."""
+
 MARK = Path("data") / "datapackage.json"
 """The file that tells the project's root from any other folder."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling
+from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
 from training_moat.core.errors import InputError, unknown
 
 KINDS = ("chips", "models")
@@ -30,20 +28,22 @@ DEFAULTS = {
 }
 """What an entry without a base gets for columns that describe rather than measure."""
 
-_MOST_VALUES = 20_000
+_COLUMN = re.compile(r", (?:column )?(\w+): ")
 NOT_INHERITED = ("aliases",)
 """Columns of a base that name the base itself."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A validated scenario. `rows` holds one typed frame per kind; `parameters` is by chapter, unchecked."""
+    """A validated scenario. `rows` holds one typed frame per kind; `parameters` is by chapter, unchecked;
+    `document` knows where in the file each key stands."""
 
     path: Path
     title: str = ""
     description: str = ""
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    document: yaml_files.Document = field(default_factory=lambda: yaml_files.Document(""))
 
     def overlay(self, kind: str, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame` with this scenario's entries in place of, or after, its own."""
@@ -75,57 +75,28 @@ def load(path: str | Path) -> Scenario:
 
 @lru_cache(maxsize=32)
 def _load(path: Path, modified_ns: int) -> Scenario:
-    content = _mapping(path)
+    with files.untouched():  # what only checks the file is nothing that a result depends on
+        return _checked(path)
+
+
+def _checked(path: Path) -> Scenario:
+    document = yaml_files.read(path, KEYS)
+    content = document.content
     for key in content:
         if key not in KEYS:
-            raise unknown("key", str(key), KEYS, where=path.name)
-    rows = {kind: _entries(kind, content.get(kind) or {}, path.name) for kind in KINDS}
+            with document.at(key):
+                raise unknown("key", str(key), KEYS, where=path.name)
+    rows = {kind: _entries(kind, content.get(kind) or {}, document) for kind in KINDS}
     parameters = content.get("parameters") or {}
     if not isinstance(parameters, dict) or not all(
         isinstance(item, dict) for item in parameters.values()
     ):
-        raise InputError(
-            f"{path.name}, parameters: expected a mapping from chapter to its parameters"
-        )
+        with document.at("parameters"):
+            raise InputError(
+                f"{path.name}, parameters: expected a mapping from chapter to its parameters"
+            )
     title, description = (str(content.get(key) or "").strip() for key in ("title", "description"))
-    return Scenario(path, title, description, parameters, rows)
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """The file's content. Its aliases are counted before they are followed: a few lines can stand for billions."""
-    text = files.text_of(path, path.name)
-    try:
-        tree = yaml.compose(text, yaml.SafeLoader)
-        if tree is not None and _size(tree, {}) > _MOST_VALUES:
-            raise InputError(f"{path.name}: stands for more than {_MOST_VALUES:,} values")
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(
-            f"{path.name}{line}: not valid YAML ({getattr(error, 'problem', error)})"
-        ) from None
-    except RecursionError:
-        raise InputError(f"{path.name}: nested too deeply, or an alias within itself") from None
-    except InputError:
-        raise
-    except ValueError as error:  # a date that does not exist, a number of thousands of digits
-        raise InputError(f"{path.name}: a value cannot be read ({error})") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise InputError(f"{path.name}: expected a mapping with keys such as {', '.join(KEYS)}")
-    return content
-
-
-def _size(node: yaml.Node, known: dict[int, float]) -> float:
-    """Values that a node stands for once its aliases are followed."""
-    if id(node) not in known:
-        known[id(node)] = math.inf  # until counted: a node within itself is endless
-        below = node.value if isinstance(node, yaml.CollectionNode) else ()
-        parts = (part for item in below for part in (item if isinstance(item, tuple) else (item,)))
-        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
-    return known[id(node)]
+    return Scenario(path, title, description, parameters, rows, document)
 
 
 def _bodies(kind: str, content: Any, where: str) -> dict[str, Mapping[str, Any]]:
@@ -150,9 +121,12 @@ def _bodies(kind: str, content: Any, where: str) -> dict[str, Mapping[str, Any]]
     return dict(pairs)
 
 
-def _entries(kind: str, content: Any, where: str) -> pd.DataFrame:
+def _entries(kind: str, content: Any, document: yaml_files.Document) -> pd.DataFrame:
     """All entries of one kind as a typed frame; an entry may have another one of the file as its base."""
-    bodies = _bodies(kind, content, where)
+    where = document.name
+    with document.at(kind):
+        bodies = _bodies(kind, content, where)
+    place = {name: str(i) if isinstance(content, list) else name for i, name in enumerate(bodies)}
     table = files.read(kind)
     own = {spelling.normal(name): name for name in bodies}
     done: dict[str, pd.DataFrame] = {}
@@ -169,10 +143,21 @@ def _entries(kind: str, content: Any, where: str) -> pd.DataFrame:
             finish(rival, (*users, name))
             known = _over(table, done[rival])
         complete = completed(kind, {**bodies[name], "id": name}, label, known)
+        for column in [key for key, value in bodies[name].items() if value is None]:
+            complete.pop(column, None)  # given as nothing: unknown here, whatever the base has
         done[name] = typed(kind, [complete], where, [f"{kind} '{name}'"])
 
     for name in bodies:
-        finish(name)
+        try:
+            finish(name)
+        except InputError as error:  # of this entry, or of one that it starts from
+            own_name, column = (
+                re.search(rf"{kind} '([^']*)'", str(error)),
+                _COLUMN.search(str(error)),
+            )
+            key = place.get(own_name[1] if own_name else name, place[name])
+            with document.at(kind, key, *(column.groups() if column else ())):
+                raise
     return pd.concat([done[name] for name in bodies], ignore_index=True) if done else table.iloc[:0]
 
 

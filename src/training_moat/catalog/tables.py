@@ -22,8 +22,8 @@ def load(name: str) -> pd.DataFrame:
     InputError for an unknown name and for a bad file, with its line and column.
     """
     frame = files.read(name)
-    active = scenario.active()
-    if active is not None and name in scenario.KINDS:
+    active = scenario.active() if name in scenario.KINDS else None
+    if active is not None:
         frame = active.overlay(name, frame)
     return frame.copy()
 

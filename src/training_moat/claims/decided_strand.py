@@ -9,7 +9,7 @@ from training_moat.contest import counterfactual, deciding
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
 from training_moat.core.errors import unknown
-from training_moat.inquiry.wording import listed
+from training_moat.inquiry.wording import counted, listed
 
 MONTE_CARLO = "Monte Carlo, 5 to 95%"
 
@@ -28,7 +28,9 @@ def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured
     told = evidence.hook("decision", deciding.decision)(group, found, float(share))
     if told.value is None:
         return NOTHING
-    note = f"{group} decides for {listed(told.yes)}; not for {listed(told.no)}"
+    note = (
+        f"{group} decides for {listed(told.yes)}, not for {counted(len(told.no), 'other')} behind"
+    )
     return Measured(
         told.value,
         told.low,

@@ -1,7 +1,7 @@
 """A chip with some of its qualities taken from another: what the counterfactual asks the model about.
 
-Eight qualities make a chip's cost of a job. Six are the machine's and are mixed here into one `Chip`, so that the model
-answers for it as for any other; price and power are multiplied in afterwards.
+Ten qualities make a chip's cost of a job. Six are the machine's and are mixed here into one `Chip`, so that the model
+answers for it as for any other; goodput, supply, price and power are multiplied in afterwards.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ FACTORS = (
     "network",
     "precision",
     "software",
+    "goodput",
+    "supply",
     "price",
     "power",
 )
@@ -37,6 +39,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "network": ("network",),
     "precision": ("precision",),
     "software": ("software",),
+    "goodput": ("goodput",),
+    "supply": ("supply",),
     "price and power": ("price", "power"),
 }
 """The article's arguments and what else could decide, as sets of factors."""

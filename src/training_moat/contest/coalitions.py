@@ -1,6 +1,6 @@
 r"""What a job costs on a machine with some qualities of the yardstick: every coalition of factors, the plan searched anew.
 
-The plan depends on the six factors of the machine alone, so that 64 searches give all 256 coalitions.
+The plan depends on the six factors of the machine alone, so that 64 searches (coalition_search) give all 1,024 coalitions.
 """
 
 from __future__ import annotations
@@ -10,18 +10,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training_moat.contest import best_plan, chip_hours
+from training_moat.contest import best_plan, chip_hours, reference_jobs, uptime_supply
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import (
-    FACTORS,
-    MACHINE_FACTORS,
-    mixed,
-    training_formats,
-    wide_format,
-)
+from training_moat.contest.chip_factors import FACTORS, wide_format
 from training_moat.contest.chip_hours import HourlyPrice
+from training_moat.contest.coalition_search import COALITIONS, search
 from training_moat.contest.reference_jobs import Job
-from training_moat.contest.remembered import remembered
+from training_moat.contest.uptime_supply import Level
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.inquiry.uncertainty import Uncertain, sample
@@ -39,7 +34,8 @@ DRAWS = 2000
 class Worth:
     """Chip-hours of a job for every machine coalition (endless where it cannot be done), and the hourly prices.
 
-    `swing` holds, by factor, what the ends of an assumption do to the cost, as factors.
+    `chips` counts those of the challenger's own run. `levels` holds, for the factors outside the machine, the factor on the cost of the chip and of the yardstick;
+    `swing`, by factor, what the ends of an assumption do to the cost, as factors.
     """
 
     chip: Chip
@@ -47,8 +43,10 @@ class Worth:
     job: Job
     chip_hours: np.ndarray
     prices: tuple[HourlyPrice, HourlyPrice] | None
+    levels: Mapping[str, tuple[Level, Level]] = field(default_factory=dict)
     swing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
+    chips: float = 0.0
 
     @property
     def unit(self) -> str:
@@ -61,19 +59,22 @@ class Worth:
         return bool(np.isfinite(self.chip_hours[0]))
 
     def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-        """Logarithm of the cost of all 256 coalitions, draws in the first axis (one without draws).
+        """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws).
 
         Errors of the model belong to the software a machine runs, errors of a price to the price.
         """
         told = draws or {name: np.ones(1) for name in DRAWN}
         masks = np.arange(1 << len(FACTORS))
-        hours = self.chip_hours[masks % (1 << len(MACHINE_FACTORS))]
+        hours = self.chip_hours[masks % COALITIONS]
         done = np.isfinite(hours)
         cost = np.log(np.where(done, hours, 1.0)) + _picked(
             masks, "software", told["model"], told["yardstick"]
         )
         for name in ASSUMED:
             cost = cost + _picked(masks, name, told[name], np.ones_like(told[name]))
+        for name, (own, other) in self.levels.items():
+            drawn_ends = (told[name] * own.times, told[f"yardstick {name}"] * other.times)
+            cost = cost + _picked(masks, name, *drawn_ends)
         if self.prices is not None:
             cost = cost + np.log(self._usd_per_hour(masks, told))
         return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
@@ -101,8 +102,13 @@ def _picked(masks: np.ndarray, name: str, own: np.ndarray, other: np.ndarray) ->
 ASSUMED = ("memory bandwidth", "network")
 """Factors of which something may have to be assumed."""
 
+OUTSIDE = ("goodput", "supply")
+"""Factors outside the machine that are known, or not, for both chips."""
+
 DRAWN = ("model", "yardstick", "price", "yardstick price", *ASSUMED)
-"""What is drawn: the errors of both predictions and of both prices, and what was assumed, as factors on the cost."""
+DRAWN += tuple(f"{whose}{name}" for name in OUTSIDE for whose in ("", "yardstick "))
+"""What is drawn: the errors of both predictions and of both prices, what was assumed, and what is not known of goodput
+and supply, as factors on the cost."""
 
 
 def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
@@ -111,38 +117,25 @@ def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX
     Raises InputError where the yardstick itself cannot do the job.
     """
     full, assumed = completed(chip)
-    told = (repr(full), repr(yardstick), repr(job), max_days)
-    hours = np.array(
-        remembered("coalitions", told, lambda: _searched(full, yardstick, job, max_days))
-    )
-    if not np.isfinite(hours[-1]):
+    found = search(full, yardstick, job, assumed, max_days)
+    if not np.isfinite(found.hours[-1]):
         raise InputError(
             f"{yardstick.id} cannot do {job.title} within {max_days:g} days; expected a chip that can as the yardstick"
         )
-    formats = training_formats(full)
     ends = [
-        (one.factor, _chip_hours(end, job, formats, max_days))
-        for one in assumed
-        for end in (one.low, one.high)
+        (one.factor, end) for one, both in zip(assumed, found.ends, strict=True) for end in both
     ]
     prices = None if chip is yardstick else chip_hours.pair(chip, yardstick)
+    year = reference_jobs.start(chip).year
+    needed = found.yardstick_chips * uptime_supply.hbm_gb(yardstick)
+    levels = {
+        "goodput": uptime_supply.goodput(full, yardstick),
+        "supply": tuple(uptime_supply.supply(one, needed, year) for one in (full, yardstick)),
+    }
     words = tuple(one.words for one in assumed)
-    return Worth(full, yardstick, job, hours, prices, _swing(hours, ends), words)
-
-
-def _searched(chip: Chip, yardstick: Chip, job: Job, max_days: float) -> list[float]:
-    own, other = training_formats(chip), training_formats(yardstick)
-    hours = []
-    for mask in range(1 << len(MACHINE_FACTORS)):
-        taken = [name for bit, name in enumerate(MACHINE_FACTORS) if mask >> bit & 1]
-        tried = other if "precision" in taken else own
-        hours.append(_chip_hours(mixed(chip, yardstick, taken), job, tried, max_days))
-    return hours
-
-
-def _chip_hours(chip: Chip, job: Job, formats: Sequence[str], max_days: float) -> float:
-    found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
-    return np.inf if found is None else found[0]
+    words += tuple(own.words for own, _ in levels.values() if own.words)
+    swing = _swing(found.hours, ends)
+    return Worth(full, yardstick, job, found.hours, prices, levels, swing, words, found.own_chips)
 
 
 def _swing(hours: np.ndarray, ends: Sequence[tuple[str, float]]) -> dict[str, tuple[float, float]]:
@@ -168,10 +161,15 @@ def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarr
     for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):
         low, high = (price.low, price.high) if price else (1.0, 1.0)
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    for name in ASSUMED:
-        low, high = found.swing.get(name, (1.0, 1.0))
-        inputs.append(Uncertain(name, low, 1.0, high, "times"))
+    ranges = {name: found.swing.get(name, (1.0, 1.0)) for name in ASSUMED}
+    for name in OUTSIDE:
+        for whose, level in zip(("", "yardstick "), found.levels.get(name, ()), strict=False):
+            ranges[f"{whose}{name}"] = (level.low, level.high)
+    for name in DRAWN[4:]:
+        low, high = ranges.get(name, (1.0, 1.0))
+        inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
     told = sample(inputs, draws, seed)
     if found.chip == found.yardstick:
-        told |= {"yardstick": told["model"], "yardstick price": told["price"]}
+        told |= {"yardstick": told["model"]}
+        told |= {f"yardstick {name}": told[name] for name in ("price", *OUTSIDE)}
     return told

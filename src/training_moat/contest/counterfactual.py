@@ -1,4 +1,4 @@
-r"""Why a chip costs more than Nvidia's of the same day: the gap split among eight factors.
+r"""Why a chip costs more than Nvidia's of the same day: the gap split among ten factors.
 
 A coalition is a set of factors brought to the yardstick's level; its worth is the logarithm of the cost of the job with
 the best plan for that machine, searched anew:
@@ -7,7 +7,7 @@ $$v(S) = \ln \min_{n, \, \text{plan}} n \, T_S \, (c_S + w_S), \qquad
 \ln \frac{\text{cost}}{\text{cost of the yardstick}} = v(\emptyset) - v(N) = \sum_i \varphi_i$$
 
 The Shapley values $\varphi_i$ (module shapley) add up to the gap exactly. The plan depends on the six factors of the
-machine alone, so that 64 searches give all 256 coalitions. Where no price is known in the same way for both, the cost is
+machine alone, so that 64 searches give all 1,024 coalitions. Where no price is known in the same way for both, the cost is
 counted in chip-days, and price and power have no share.
 """
 
@@ -24,16 +24,9 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.contest import reference_jobs, shapley
+from training_moat.contest import reference_jobs, shapley, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
 from training_moat.contest.coalitions import DRAWS, Worth, drawn, worth
-
-CHALLENGERS = (
-    "sn10", "sn30", "sn40l", "sn50", "groq-lpu-v1", "groq-3-lpu", "wse-2", "wse-3", "corsair", "gc200",
-    "bow-ipu", "gaudi2", "gaudi3", "mi250x", "mi300x", "mi325x", "mi355x", "tpu-v4", "tpu-v5p", "tpu-v6e",
-    "tpu-v7", "trainium1", "trainium2", "trainium3", "ascend-910b", "ascend-910c",
-)  # fmt: skip
-"""The chips whose gap is explained."""
 
 LIKELY = 2 / 3
 """A challenger is behind when it is in so many of the draws."""
@@ -46,7 +39,7 @@ DECIDES = 0.5
 class Split:
     """A gap and its parts. `gap` is the challenger's cost over the yardstick's, `low` and `high` bound 90% of the draws.
 
-    `worth` is the logarithm of the cost by coalition. `table` has one row per factor: `fix` is the gap that is left when only this factor is brought to the yardstick's
+    `chips` counts those of the challenger's best run, `worth` is the logarithm of the cost by coalition. `table` has one row per factor: `fix` is the gap that is left when only this factor is brought to the yardstick's
     level, `loss` the gap that opens when the yardstick loses only this one, `shapley` its part of the logarithm of the
     gap with `shapley_low` and `shapley_high`, `times` the same as a factor on the cost.
     """
@@ -61,6 +54,7 @@ class Split:
     basis: str
     assumed: tuple[str, ...]
     possible: bool
+    chips: float
     gap: float
     low: float
     high: float
@@ -115,10 +109,10 @@ def _bit(names: Collection[str]) -> int:
 
 
 def challengers() -> list[str]:
-    """Ids of the challengers that the chips table has, oldest first."""
-    known = chip_catalog.all_chips()
-    present = [name for name in CHALLENGERS if name in known]
-    return sorted(present, key=lambda name: (reference_jobs.launched(known[name]), name))
+    """Ids of the chips whose gap is explained (table challengers), oldest first."""
+    known, frame = chip_catalog.all_chips(), tables.load("challengers")
+    named = frame.loc[frame["compared"] == "yes", "chip_id"]
+    return sorted(named, key=lambda name: (reference_jobs.launched(known[name]), name))
 
 
 def shares(found: Worth, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
@@ -160,6 +154,7 @@ def split_of(found: Worth, draws: int = DRAWS, seed: int = 0) -> Split:
         basis=_basis(found),
         assumed=found.assumed,
         possible=found.possible,
+        chips=found.chips,
         gap=float(np.exp(middle[0] - middle[everything])),
         low=float(ends[0]),
         high=float(ends[1]),
@@ -271,6 +266,7 @@ def sources(found: Sequence[Split]) -> tuple[str, ...]:
     ]
     keys = [key for column in columns for key in cited(rows, column=column)]
     keys += cited(tables.load("reference_jobs"), cost_rows())
+    keys += uptime_supply.sources()
     return tuple(dict.fromkeys(keys))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from training_moat.calibrate import measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
 from training_moat.contest.chip_factors import wide_peak
@@ -98,16 +99,30 @@ def roofline(chip: Chip) -> pd.DataFrame:
 
 
 def measured(chip: Chip) -> pd.DataFrame:
-    """Measured training rates on the chip, best of each model and format, in TFLOP/s. Columns: model, format, chips,
-    tflops, source."""
-    frame = tables.load("training_measurements")
-    metrics = frame["metric"].isin(["model_tflops_per_gpu", "hw_tflops_per_gpu"])
-    frame = frame[(frame["chip_id"] == chip.id) & metrics].dropna(subset=["value"])
-    frame = frame.sort_values(["value", "row_id"], ascending=[False, True], kind="stable")
-    best = frame.drop_duplicates(["model", "format"])[
-        ["model", "format", "n_chips", "value", "source"]
-    ]
-    return best.rename(columns={"n_chips": "chips", "value": "tflops"}).reset_index(drop=True)
+    """Every measured training run on the chip that the model is held against, fastest first.
+
+    The rate counts six operations per active weight and token. A weight once fetched is used for all tokens of a
+    micro-batch (of one sequence where none is published): two operations for two bytes each.
+
+    Columns: model, format, chips, tflops, peak_share (of its format's peak), flop_per_byte, source.
+    """
+    frame = measured_training.usable().frame
+    frame = frame[frame["chip_id"] == chip.id].dropna(subset=["step_seconds"])
+    tokens = frame["global_batch"] * frame["seq_len"] / frame["step_seconds"] / frame["chips"]
+    wide = wide_peak(chip)
+    weights = frame["active_params_b"].fillna(frame["params_b"])
+    rate = 6 * weights * 1e9 * tokens / TERA
+    told = frame[["model", "format", "chips", "source"]].assign(
+        tflops=rate,
+        peak_share=rate
+        * TERA
+        / frame["format"].map(lambda name: chip.peak_flops.get(name) or wide),
+        flop_per_byte=frame["micro_batch"].fillna(1) * frame["seq_len"],
+    )
+    columns = ["model", "format", "chips", "tflops", "peak_share", "flop_per_byte", "source"]
+    order = ["tflops", "model", "chips"]
+    told = told.dropna(subset=["tflops"])
+    return told[columns].sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
 def history(chip: Chip) -> pd.DataFrame:

@@ -13,19 +13,28 @@ from functools import lru_cache
 from pathlib import Path
 
 import training_moat
+from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
 
 CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
-CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalitions.py")
+CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py")
 """Rooms and modules of the package that a search depends on."""
 
-JUDGING = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
-"""Tables that say how claims are judged: no search reads them."""
+UNREAD = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
+UNREAD += ("challengers", "history_events", "hbm_supply", "packaging_supply", "prices", "sources")
+UNREAD += ("startup_events", "switching_assumptions", "switching_cases")
+"""Tables that no search reads: how claims are judged, what happened, what is multiplied in afterwards."""
 
 
 def folder() -> Path:
     """Where results are kept."""
     return paths.root() / "_build" / "remembered"
+
+
+@lru_cache(maxsize=4)
+def _tables(data: Path) -> list[Path]:
+    """Files of the tables that a search could read."""
+    return [table for table in sorted(data.glob("*.csv")) if table.stem not in UNREAD]
 
 
 @lru_cache(maxsize=4)
@@ -35,8 +44,7 @@ def _fingerprint(root: Path) -> str:
         file for part in CODE for file in sorted({package / part, *(package / part).rglob("*.py")})
     ]
     files = [file for file in files if file.is_file()]
-    tables = sorted(paths.data_folder().glob("*.csv"))
-    files += [table for table in tables if table.stem not in JUDGING]
+    files += _tables(paths.data_folder())
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
@@ -50,6 +58,8 @@ def remembered(
 
     Chapters run side by side and ask for the same searches: one computes, the others wait for it.
     """
+    # What is taken from disk rests on every table that the search could read.
+    table_files.TOUCHED.update(table.name for table in _tables(paths.data_folder()))
     text = json.dumps([name, [str(part) for part in key], _fingerprint(paths.root())])
     file = folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
     with _alone(file.with_suffix(".lock")):

@@ -16,6 +16,7 @@ from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.reference_jobs import Job
+from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
@@ -164,8 +165,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
     """Put one chip through one job. Raises InputError where the model has too little to answer with."""
     full, assumed = completed(chip)
     formats = training_formats(chip)
-    found = best_plan.cheapest(full, job, formats, max_days) if formats else None
-    fewest = best_plan.fewest(full, job, formats) if formats else None
+    found, fewest = _searched(full, job, formats, max_days) if formats else (None, None)
     run = best_plan.run(full, job, found[1], found[2]) if found else None
     needed = run.chips if run else fewest
     gates = (
@@ -196,6 +196,23 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
         ends,
         tuple(one.words for one in assumed),
     )
+
+
+def _searched(
+    chip: Chip, job: Job, formats: Sequence[str], max_days: float
+) -> tuple[tuple[float, int, str] | None, int | None]:
+    """The cheapest run and the fewest chips that hold the job, from disk where they were searched before."""
+
+    def compute() -> list[float]:
+        best = best_plan.cheapest(chip, job, formats, max_days)
+        told = (0.0, 0, formats[0]) if best is None else best
+        fewest = best_plan.fewest(chip, job, formats) or 0
+        return [told[0], told[1], formats.index(told[2]), fewest]
+
+    key = (repr(chip), repr(job), repr(tuple(formats)), max_days)
+    hours, count, place, fewest = remembered("card", key, compute)
+    best = (hours, int(count), formats[int(place)]) if count else None
+    return best, int(fewest) or None
 
 
 def _time_gate(

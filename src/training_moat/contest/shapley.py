@@ -8,6 +8,7 @@ players who change it alike get the same.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import factorial
 
 import numpy as np
@@ -29,8 +30,13 @@ def values(worth: np.ndarray) -> np.ndarray:
     `worth[..., mask]` is what the coalition is worth whose members are the bits set in `mask`; leading axes are draws.
     """
     worth = np.asarray(worth, float)
-    players = players_of(worth.shape[-1])
-    masks = np.arange(worth.shape[-1])
+    return worth @ _weights(players_of(worth.shape[-1]))
+
+
+@lru_cache(maxsize=4)
+def _weights(players: int) -> np.ndarray:
+    """Weight of every coalition's worth in every player's value: the sum above, gathered by coalition."""
+    masks = np.arange(1 << players)
     size = np.array([int(mask).bit_count() for mask in masks])
     share = np.array(
         [
@@ -38,9 +44,9 @@ def values(worth: np.ndarray) -> np.ndarray:
             for one in range(players)
         ]
     )
-    found = []
+    found = np.zeros((len(masks), players))
     for player in range(players):
-        without = masks[(masks >> player) & 1 == 0]
-        gained = worth[..., without | (1 << player)] - worth[..., without]
-        found.append(gained @ share[size[without]])
-    return np.stack(found, axis=-1)
+        inside = (masks >> player) & 1 == 1
+        found[inside, player] = share[size[inside] - 1]
+        found[~inside, player] = -share[size[~inside]]
+    return found

@@ -33,6 +33,8 @@ from training_moat.core.workload import (
     expert_params_total,
     kv_values_per_token,
     params,
+    state_flops_per_token,
+    state_values,
 )
 
 WIDE_BYTES = 2.0
@@ -188,6 +190,15 @@ def kv_shards(model: Transformer, plan: ServingPlan) -> Number:
     return where(model.kv_lora_rank > 0, 1.0, minimum(plan.tp, model.kv_heads))
 
 
+STATE_BYTES = 4.0
+"""Bytes of a value of linear layers' states, which engines keep in 32 bits."""
+
+
+def state_bytes_per_sequence(model: Transformer) -> Number:
+    """Bytes of all linear layers' states of one sequence, whatever its length."""
+    return model.linear_layers * state_values(model) * STATE_BYTES
+
+
 def kv_bytes_per_sequence(model: Transformer, job: Job, tokens: Number) -> Number:
     """Bytes of the key-value cache of one sequence of `tokens`, all layers; windowed layers keep a window."""
     return kv_values_per_token(model) * attended_tokens(model, tokens) * job.kv_bytes
@@ -215,7 +226,8 @@ def memory(model: Transformer, job: Job, plan: ServingPlan) -> ServingMemory:
     experts, rest = weight_bytes(model, job)
     weights = experts / (maximum(plan.expert_chips, plan.tp) * plan.pp) + rest / (plan.tp * plan.pp)
     full = kv_bytes_per_sequence(model, job, job.input_len + job.output_len)
-    kv_cache = ceil(job.batch / plan.dp) * full / (kv_shards(model, plan) * plan.pp)
+    kept = full / kv_shards(model, plan) + state_bytes_per_sequence(model) / plan.tp
+    kv_cache = ceil(job.batch / plan.dp) * kept / plan.pp
     inner = maximum(model.ffn, model.experts_per_token * model.expert_ffn) / plan.tp
     activations = (
         minimum(job.input_len, job.prefill_chunk) * (4 * model.hidden + 2 * inner) * WIDE_BYTES
@@ -271,10 +283,13 @@ def attention_core_s(
     read = (
         tokens * seen * kv_values_per_token(model) * job.kv_bytes / kv_shards(model, plan) * reads
     )
+    # A state is read and written for every token.
+    read = read + 2 * tokens * state_bytes_per_sequence(model) / plan.tp
     width = where(
         model.kv_lora_rank > 0, 2 * model.kv_lora_rank + model.qk_rope_head_dim, 2 * model.head_dim
     )
     flops = 2 * tokens * seen * model.layers * model.heads / plan.tp * width
+    flops = flops + tokens * state_flops_per_token(model) / plan.tp
     return maximum(
         read * byte_s / software.kv_efficiency, flops / (m.attention_flops * m.matmul_efficiency)
     )
@@ -402,6 +417,7 @@ def prefill_s(
     tokens = job.input_len / passes
     width = model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     scores = 2 * model.layers * job.input_len * attended_tokens(model, job.input_len / 2) * width
+    scores = scores + job.input_len * state_flops_per_token(model) / plan.tp
     one_pass = (
         matmuls_s(model, job, plan, m, software, tokens, byte_s)
         + communication_s(model, plan, m, tokens)

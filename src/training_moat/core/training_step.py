@@ -33,9 +33,11 @@ from training_moat.core.workload import (
     Transformer,
     attended_tokens,
     attention_params,
+    attention_score_flops_per_token,
     fused_attended_tokens,
     layer_matmul_flops_per_token,
     lora_params,
+    state_flops_per_token,
     training_flops_per_token,
 )
 
@@ -248,8 +250,9 @@ def _attention_seconds(
     context = attended_tokens(model, plan.seq_len)
     per_pair = 2 * m * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     visited = fused_attended_tokens(model, plan.seq_len)
-    fused = per_pair * visited / (node.wide_peak_flops * eff.attention)
-    plain = per_pair * context / (node.wide_peak_flops * eff.matmul)
+    states = m * state_flops_per_token(model) / model.layers / plan.tp
+    fused = (per_pair * visited + states) / (node.wide_peak_flops * eff.attention)
+    plain = (per_pair * context + states) / (node.wide_peak_flops * eff.matmul)
     scores = m * context * model.heads / plan.tp
     traffic = scores * UNFUSED_FORWARD_BYTES_PER_SCORE / (node.memory_bytes_per_s * eff.memory)
     is_fused = plan.flash_attention > 0
@@ -501,13 +504,7 @@ def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
     """Matmul FLOPs of a step with recomputation: a third of the layers' on top when full, the attention
     core's forward when selective (Korthikanti et al. 2022, equations 7 and 8)."""
     tokens = plan.tokens_per_step
-    score = (
-        2
-        * model.layers
-        * attended_tokens(model, plan.seq_len)
-        * model.heads
-        * (model.query_key_dim + model.value_dim)
-    )
+    score = attention_score_flops_per_token(model, plan.seq_len)
     layered = layer_matmul_flops_per_token(model) + score
     extra = plan.recomputed_layers * layered + where(plan.recompute == 1, score, 0.0)
     return model_flops_per_step(model, plan) + tokens * extra

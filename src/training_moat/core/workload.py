@@ -20,8 +20,12 @@ class Transformer:
     `ffn` is the inner width of a dense feed-forward block, `expert_ffn` of one expert; `gated_ffn` is 1
     for SwiGLU-like blocks (three matrices) and 0 for plain ones (two). `dense_layers` counts the layers of
     a mixture-of-experts model that keep a dense block. `kv_lora_rank` above zero means multi-head latent
-    attention. `attention_window` above zero limits `windowed_layers` layers to that many past tokens.
-    `params_given` and `active_params_given`, where above zero, win over the derived counts.
+    attention. `attention_window` above zero limits `windowed_layers` layers to that many past tokens, beside the
+    `attention_sinks` first ones that they keep (Xiao et al. 2024); `attention_chunk` cuts the context of `chunked_layers`
+    layers into pieces that do not see each other. `linear_layers` layers keep no cache but one matrix per value head, as
+    linear attention and recurrent layers do (Katharopoulos et al. 2020; Dao and Gu 2024): `linear_key_heads` queries and
+    keys of `linear_key_dim` (the state's inputs and outputs), `linear_value_heads` values and gates of `linear_value_dim`;
+    where these are zero, the model's own heads. `params_given` and `active_params_given`, where above zero, win over the derived counts.
     """
 
     name: str
@@ -46,6 +50,14 @@ class Transformer:
     v_head_dim: Number = 0
     attention_window: Number = 0
     windowed_layers: Number = 0
+    attention_sinks: Number = 0
+    attention_chunk: Number = 0
+    chunked_layers: Number = 0
+    linear_layers: Number = 0
+    linear_key_heads: Number = 0
+    linear_key_dim: Number = 0
+    linear_value_heads: Number = 0
+    linear_value_dim: Number = 0
     params_given: Number = 0
     active_params_given: Number = 0
 
@@ -67,8 +79,46 @@ class Transformer:
         return where(self.kv_lora_rank > 0, self.v_head_dim, self.head_dim)
 
 
+def linear_heads(model: Transformer) -> tuple[Number, Number, Number, Number]:
+    """(key heads, width of a key, value heads, width of a value) of a linear layer."""
+    own = (model.linear_key_heads, model.linear_key_dim)
+    own += (model.linear_value_heads, model.linear_value_dim)
+    plain = (model.heads, model.head_dim, model.heads, model.head_dim)
+    return tuple(where(size > 0, size, other) for size, other in zip(own, plain, strict=True))
+
+
+def linear_params(model: Transformer) -> Number:
+    """Weights of one linear layer: queries and keys, values and their gates, output (Yang et al. 2025, section 3.4; the
+    same five as B, C, x, z and the output of Dao and Gu 2024, section 7). Short convolutions and decay rates, well below
+    1%, are left out."""
+    key_heads, key, value_heads, value = linear_heads(model)
+    return model.hidden * (2 * key_heads * key + 3 * value_heads * value)
+
+
+def state_values(model: Transformer) -> Number:
+    """Values of the state that one linear layer keeps of a sequence, however long it is."""
+    _, key, value_heads, value = linear_heads(model)
+    return value_heads * key * value
+
+
+STATE_FLOPS = 4
+"""FLOPs per value of the state and token: the product of key and value is added to it, the query multiplied with it
+(Katharopoulos et al. 2020, equations 18 to 20)."""
+
+
+def state_flops_per_token(model: Transformer) -> Number:
+    """Forward FLOPs per token in the states of all linear layers."""
+    return STATE_FLOPS * model.linear_layers * state_values(model)
+
+
 def attention_params(model: Transformer) -> Number:
-    """Weights of one layer's attention projections (query, key, value, output)."""
+    """Weights of the mean layer's attention projections (query, key, value, output), linear layers' included."""
+    linear = model.linear_layers / model.layers
+    mixed = linear * linear_params(model) + (1 - linear) * _softmax_params(model)
+    return where(model.linear_layers > 0, mixed, _softmax_params(model))
+
+
+def _softmax_params(model: Transformer) -> Number:
     h = model.hidden
     plain = h * model.head_dim * (2 * model.heads + 2 * model.kv_heads)
     q_width = model.heads * model.query_key_dim
@@ -163,6 +213,10 @@ def weights_problem(model: Transformer) -> list[tuple[Number, str]]:
             PLAUSIBLE_COUNT * params(model) < derived_params(model),
             f"the shape holds more than {PLAUSIBLE_COUNT} times params_b; expected a count that fits it",
         ),
+        (
+            model.windowed_layers + model.chunked_layers + model.linear_layers > model.layers,
+            "windowed_layers, chunked_layers and linear_layers are together more than layers",
+        ),
     ]
 
 
@@ -198,11 +252,20 @@ def layer_matmul_flops_per_token(model: Transformer) -> Number:
     return 2 * (derived_active_params(model) - embedding_params(model))
 
 
+def _kinds_of_layers(model: Transformer) -> tuple[Number, Number, Number]:
+    """Shares of the layers that look at everything, at a window, at a chunk; the rest are linear."""
+    window = where(model.attention_window > 0, model.windowed_layers, 0) / model.layers
+    chunk = where(model.attention_chunk > 0, model.chunked_layers, 0) / model.layers
+    return 1 - window - chunk - model.linear_layers / model.layers, window, chunk
+
+
 def attended_tokens(model: Transformer, context: Number) -> Number:
-    """Mean number of past tokens a layer looks at, windows respected, causality not (full cost)."""
-    windowed = minimum(maximum(model.attention_window, 1), context)
-    share = model.windowed_layers / model.layers
-    return where(model.attention_window > 0, share * windowed + (1 - share) * context, context)
+    """Mean number of past tokens a layer looks at, windows and chunks respected, causality not (full cost). Linear layers
+    look at none."""
+    whole, window, chunk = _kinds_of_layers(model)
+    windowed = minimum(maximum(model.attention_window + model.attention_sinks, 1), context)
+    chunked = minimum(maximum(model.attention_chunk, 1), context)
+    return whole * context + window * windowed + chunk * chunked
 
 
 FUSED_TILE = 128
@@ -210,19 +273,21 @@ FUSED_TILE = 128
 
 
 def fused_attended_tokens(model: Transformer, context: Number) -> Number:
-    """Mean number of past tokens that a fused kernel visits per query and layer: half of the context under the causal
-    mask; in windowed layers the window and the tile it is cut by, never more than that half."""
+    """Mean number of past tokens that a fused kernel visits per query and layer: half of the context, or chunk, under the
+    causal mask; in windowed layers the window and the tile it is cut by, never more than that half."""
+    whole, window, chunk = _kinds_of_layers(model)
     causal = context / 2
-    windowed = minimum(model.attention_window + FUSED_TILE, causal)
-    share = model.windowed_layers / model.layers
-    return where(model.attention_window > 0, share * windowed + (1 - share) * causal, causal)
+    windowed = minimum(model.attention_window + model.attention_sinks + FUSED_TILE, causal)
+    chunked = minimum(model.attention_chunk, context) / 2
+    return whole * causal + window * windowed + chunk * chunked
 
 
 def attention_score_flops_per_token(model: Transformer, context: Number) -> Number:
     """Forward FLOPs per token of query x key and scores x values over `context` tokens, causal attention
-    at full (not halved) cost (Narayanan et al. 2021, appendix)."""
+    at full (not halved) cost (Narayanan et al. 2021, appendix), and of linear layers' states."""
     width = model.heads * (model.query_key_dim + model.value_dim)
-    return 2 * model.layers * attended_tokens(model, context) * width
+    scores = 2 * model.layers * attended_tokens(model, context) * width
+    return scores + state_flops_per_token(model)
 
 
 def vocabulary_flops_per_token(model: Transformer) -> Number:
@@ -250,7 +315,8 @@ def training_flops_per_token(model: Transformer, context: Number, lora_rank: Num
 
 
 def kv_values_per_token(model: Transformer) -> Number:
-    """Values kept per token in the key-value cache, over all layers.
+    """Values kept per token in the key-value cache, over all layers, as if each looked at everything: times
+    `attended_tokens` it is the cache of a sequence.
 
     Plain and grouped-query attention keep a key and a value per key-value head; latent attention keeps
     one compressed vector and one rotary key (DeepSeek-V2 2024, table 1).

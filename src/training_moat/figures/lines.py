@@ -48,15 +48,19 @@ def lines(
     height: int = 300,
     colors: dict[str, str] | None = None,
     tooltip: Sequence[str] | None = None,
+    marked: pd.DataFrame | None = None,
 ) -> alt.LayerChart:
     """Lines over a number or a date, each named at its end (or in a legend where ends crowd).
 
     frame: one row per point. band: columns with the lower and upper end of the uncertainty.
     reference, reference_x: (value, label) pairs drawn as dashed lines across y or x.
     step: draw steps, for quantities that change at once and then hold.
+    marked: points that belong to no line (columns x and y, the others for the tooltip).
     """
     data = parts.tidy(frame, x, y, series, *(band or ()))
+    loose = None if marked is None or marked.empty else parts.tidy(marked, x, y)
     everything = pd.concat([data[column] for column in (y, *(band or ()))])
+    everything = everything if loose is None else pd.concat([everything, loose[y]])
     low, high = parts.bounds(everything, log_y, y)
     date = pd.api.types.is_datetime64_any_dtype(data[x])
     if date:
@@ -122,6 +126,9 @@ def lines(
     layers.append(
         base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data, tooltip), **paint)
     )
+    if loose is not None:
+        dots = alt.Chart(loose).mark_point(filled=True, size=36, opacity=0.75, color="#7a8591")
+        layers.append(dots.encode(x=along, y=up, tooltip=parts.tooltips(loose, None)))
     layers += [
         *names,
         *parts.reference_lines(reference, "y"),

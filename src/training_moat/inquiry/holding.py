@@ -20,12 +20,15 @@ from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_me
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
 from training_moat.core.units import BYTES_PER_VALUE, GB, GIB
 from training_moat.core.workload import Transformer, params
-from training_moat.inquiry.wording import counted, digits
+from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import serving, serving_formats, training
 from training_moat.predict.serving_constants import KV_PRECISION
 
 LEAST = "least"
 """Recomputation as little as each chip's memory asks."""
+
+WIDE = ("bf16", "fp16", "tf32", "fp32")
+"""Formats in which the weights of a training run are multiplied unless a narrower one is asked for."""
 
 SPEED_COLUMNS = (
     "chip",
@@ -114,6 +117,14 @@ def counts(chip: Chip, least: float = 1.0) -> Iterator[int]:
         count *= 2
 
 
+def _no_wide_rate(chip: Chip) -> str:
+    """What is missing of a chip whose maker gives no rate of sixteen bits, in words; blank where it is known."""
+    if any(chip.peak_flops.get(name) for name in WIDE):
+        return ""
+    known = [name.upper() for name, peak in chip.peak_flops.items() if peak]
+    return f"rate in sixteen bits not published{f' (only {listed(known)})' if known else ''}"
+
+
 def _least_chips(chip: Chip, model: Transformer, optimizer: str) -> float:
     """A bound below which no number of chips can hold weights and optimizer states."""
     states = params(model) * (WEIGHT_BYTES + OPTIMIZER_BYTES[optimizer])
@@ -122,7 +133,7 @@ def _least_chips(chip: Chip, model: Transformer, optimizer: str) -> float:
 
 def _training_verdict(chip: Chip, question: dict) -> tuple[str, float, str]:
     """(verdict, fewest chips, sentence), asked of the training predictions at growing numbers of chips."""
-    gap = tiers.missing(chip, "training")
+    gap = tiers.missing(chip, "training") or _no_wide_rate(chip)
     if gap:
         return "unknown", np.nan, f"Missing datum: {gap}."
     shape = model_catalog.model(question["model"])
@@ -138,13 +149,39 @@ def _training_verdict(chip: Chip, question: dict) -> tuple[str, float, str]:
             last = answer, count
     if last is None and error:
         return "unknown", np.nan, f"Missing datum: {error}."
+    if last is not None and "training" not in chip.streamed:
+        for count in counts(chip, least):
+            last = _leanest(chip, question, shape, count) or last
+            if last[0]["fits"]:
+                return "holds", count, _held_words(chip, "training", count)
     return "no", np.nan, _short_words(chip, "training", last, least)
+
+
+def _leanest(chip: Chip, question: dict, shape: Transformer, count: int) -> tuple[dict, int] | None:
+    """The answer that needs least memory on `count` chips when everything is shared out (ZeRO stage 3, all
+    activations made again) over every number of chips that a matrix can be cut over; a plan that fits comes
+    first. None where no layout of so many chips exists."""
+    widths = [2**power for power in range(13) if 2**power <= min(shape.heads, count)]
+    depths = [pp for pp in (1, 2, 4, 8, 16) if shape.layers % pp == 0]
+    asked = [
+        question
+        | {"chip": chip.id, "chips": count, "tp": tp, "pp": pp, "micro_batch": 1}
+        | {"zero_stage": 3, "recompute": "full"}
+        for tp in widths
+        for pp in depths
+        if count % (tp * pp) == 0
+    ]
+    found = [answer for answer in training.predict(asked) if answer["ok"]]
+    if not found:
+        return None
+    return min(found, key=lambda one: (not one["fits"], one["memory_gib"]["allocated"])), count
 
 
 def _serving_verdict(chip: Chip, answer: dict) -> tuple[str, float, str]:
     """(verdict, fewest chips, sentence) from the serving prediction with the number of chips left open."""
     if not answer["ok"]:
-        return "unknown", np.nan, f"Missing datum: {answer['error']}."
+        gap = tiers.missing(chip, "serving") or _no_wide_rate(chip) or answer["error"]
+        return "unknown", np.nan, f"Missing datum: {gap}."
     count = answer["plan"]["chips"]
     if not answer["fits"]:
         return "no", np.nan, _short_words(chip, "serving", (answer, count), 0.0)
@@ -183,14 +220,16 @@ def _short_words(chip: Chip, job: str, last: tuple[dict, int] | None, least: flo
         )
     answer, count = last
     has = tiers.capacity_bytes(chip, job) / GIB
-    needs = answer["memory_gib"]["total"]
+    needs = answer["memory_gib"].get("allocated", answer["memory_gib"]["total"])
     if job in chip.streamed:
         words = tiers.TIER_WORDS[tiers.working(chip, job).name]
         has = tiers.room([tiers.working(chip, job)], job) / GIB
         needs = answer["memory_gib"]["activations"] + answer["memory_gib"]["workspace"]
+    spread = f"{words} fails: spread over {counted(count, 'chip')} the job needs {digits(needs)} GB a chip"
+    if needs < has:
+        return f"{spread} of the {digits(has)} one has, which leaves less than its software takes."
     return (
-        f"{words} fails: spread over {counted(count, 'chip')} the job needs {digits(needs, 3)} GB a chip, "
-        f"{digits(needs / has)} times what one has."
+        f"{spread}, {digits(needs / has)} times what one has, before anything its software takes."
     )
 
 

@@ -7,16 +7,15 @@ from dataclasses import replace
 
 import pandas as pd
 
-from training_moat.calibrate import serving_errors
+from training_moat.calibrate import measured_makers, serving_errors
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
-from training_moat.catalog import tables
 from training_moat.core import serving_step as serving_model
 from training_moat.core.machine import Chip, Link
 from training_moat.core.messages import ACTIVATION_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer, active_params
-from training_moat.predict import engines, serving, serving_batch, serving_constants
+from training_moat.predict import engines, serving_batch, serving_constants
 
 NEIGHBOUR, SWITCHED = "ring", "switched"
 """A chip that talks to the next one only, and one behind a switch."""
@@ -142,55 +141,23 @@ def natural_experiment() -> pd.DataFrame:
     return shown.sort_values([*keys, "chip"], kind="stable")[columns]
 
 
-def unstated_layouts() -> pd.DataFrame:
-    """Published single-user speeds whose number of chips is not stated, beside the model on the fewest chips
-    that hold the weights in their fast memory.
+def single_user_speeds() -> pd.DataFrame:
+    """The challengers' published speeds for one user at a time beside the model on the same machine, and the
+    ceiling of its memory. Chips and formats that a source leaves open are filled as in `measured_makers`.
 
     Columns: chip, model, measured, predicted, ceiling (tokens/s if the weights are read once per token at the
     published bandwidth and nothing else takes time), chips, source.
     """
-    frame = tables.load("serving_measurements")
-    frame = frame[
-        (frame["metric"] == "user_output_speed")
-        & frame["chip_id"].notna()
-        & frame["model_id"].notna()
-    ]
-    frame = frame[~frame["chip_id"].str.startswith(("a100", "h100", "h200", "b200"))]
-    requests = [
-        {
-            "model": row.model_id,
-            "chip": row.chip_id,
-            "chips": None if pd.isna(row.n_chips) else int(row.n_chips),
-            "batch": 1,
-            "precision": "fp8" if row.format == "fp8" else None,
-            "input_len": 1024,
-            "output_len": 1024,
-        }
-        for row in frame.itertuples()
-    ]
-    found = serving.predict(requests)
-    rows = []
-    for row, one in zip(frame.itertuples(), found):
-        if one["ok"]:
-            ceiling = (
-                one["plan"]["chips"]
-                * _fast_rate(chip_catalog.chip(row.chip_id))
-                / _read_per_token(row.model_id, one["plan"]["precision"])
-            )
-            rows.append(
-                (
-                    row.chip_id,
-                    row.model_id,
-                    row.value,
-                    1 / one["tpot_s"],
-                    ceiling,
-                    one["plan"]["chips"],
-                    row.source,
-                )
-            )
-    return pd.DataFrame(
-        rows, columns=["chip", "model", "measured", "predicted", "ceiling", "chips", "source"]
-    )
+    told = serving_errors.makers()
+    told = told[told["users"] == 1]
+    formats = measured_makers.rows().rename(columns={"tokens_per_s_user": "published"})
+    keys = ["chip", "model", "published", "source"]
+    frame = told.merge(formats[[*keys, "precision"]].drop_duplicates(keys), on=keys)
+    rates = frame["chip"].map(lambda name: _fast_rate(chip_catalog.chip(name)))
+    read = [_read_per_token(row.model, row.precision) for row in frame.itertuples()]
+    frame = frame.assign(ceiling=frame["chips"] * rates / read)
+    frame = frame.rename(columns={"published": "measured"})
+    return frame[["chip", "model", "measured", "predicted", "ceiling", "chips", "source"]]
 
 
 def _fast_rate(chip: Chip) -> float:

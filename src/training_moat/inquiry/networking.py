@@ -25,10 +25,10 @@ ENDLESS = 1e6
 """Multiple of the bandwidth that stands for an endless network."""
 
 KIND_WORDS = {
-    "tensor_parallel": "tensor parallel: partial sums, all to all in the group",
-    "pipeline": "pipeline: activations, to the next chip only",
-    "data_parallel": "data parallel: gradients, all to all among copies",
-    "expert_parallel": "expert parallel: tokens to their experts, all to all",
+    "tensor_parallel": "tensor parallel: partial sums within a layer's group",
+    "pipeline": "pipeline: activations to the next stage",
+    "data_parallel": "data parallel: gradients summed over all copies",
+    "expert_parallel": "expert parallel: tokens to their own experts",
 }
 
 
@@ -216,6 +216,8 @@ LARGE_CHIPS = (
     "ascend-910b",
     "ascend-910c",
     "blackhole",
+    "wormhole",
+    "bow-ipu",
 )
 """Chips with a published peak and scale-up link whose need for bandwidth is compared."""
 

@@ -7,19 +7,20 @@ import pandas as pd
 from training_moat.catalog import tables
 
 AUDITED = "mlperf_train"
-RIVALS = {
-    "mi250x": "a100-80", "mi300x": "h100-sxm", "mi325x": "h200", "mi355x": "b200",
-    "gaudi2": "h100-sxm", "gaudi3": "h200", "tpu-v5e": "h100-sxm", "tpu-v5p": "h100-sxm",
-    "tpu-v6e": "h200",
-}  # fmt: skip
-"""Nvidia's chip that was on sale when each of the others was, of the same class of price."""
+
+
+def rivals() -> dict[str, str]:
+    """Nvidia's chip that each of the others is raced against (table challengers): on sale when it was, of the same class of
+    price."""
+    frame = tables.load("challengers").dropna(subset=["audited_rival"])
+    return dict(zip(frame["chip_id"], frame["audited_rival"], strict=True))
 
 
 def pairs(
     measurements: pd.DataFrame | None = None, chips: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """The best audited time of every task, chip and number of chips, beside the best on as many of Nvidia's
-    chips of that day (`RIVALS`); all rounds count, since software of both improves.
+    chips of that day (`rivals`); all rounds count, since software of both improves.
 
     Columns: task, chips, chip_id, chip, minutes, rival, rival_minutes, speed (rival's time over the chip's),
     hbm_gb, rival_hbm_gb, round, rival_round, row_id, rival_row_id, source.
@@ -30,10 +31,10 @@ def pairs(
     best = rows.drop_duplicates(["model", "chip_id", "n_chips"])
     best = best.assign(round=best["table_ref"].str.extract(r"results_(v[\d.]+)")[0])
     known = (tables.load("chips") if chips is None else chips).set_index("id")
-    found = []
-    for own in best[best["chip_id"].isin(RIVALS)].itertuples():
+    found, against = [], rivals()
+    for own in best[best["chip_id"].isin(against)].itertuples():
         same = (best["model"] == own.model) & (best["n_chips"] == own.n_chips)
-        for rival in best[same & (best["chip_id"] == RIVALS[own.chip_id])].itertuples():
+        for rival in best[same & (best["chip_id"] == against[own.chip_id])].itertuples():
             found.append({
                 "task": own.model.removesuffix(" (MLPerf)"), "chips": int(own.n_chips), "chip_id": own.chip_id,
                 "chip": known.loc[own.chip_id, "name"], "minutes": own.value,

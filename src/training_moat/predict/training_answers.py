@@ -138,7 +138,7 @@ def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarra
     told = []
     for kind, mixed in ((label // 2, bool(label % 2)) for label in labels.tolist()):
         one = rows.tables.first[kind]
-        level = known.level(constants, one.chip, one.precision, mixed)
+        level = known.level(constants, one.chip, one.precision, mixed, one.software)
         told.append((level, *known.interval(constants, level, one.chip.family, mixed)))
     bounds = np.array([bound for _, *bound in told])[which].T
     return [told[index][0] for index in which.tolist()], bounds[0], bounds[1]

@@ -23,7 +23,12 @@ from training_moat.core.training_step import Efficiency, Node
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
 from training_moat.predict.attainable import Attainable, attainable
-from training_moat.predict.software import REFERENCE_KERNELS, UNFUSED_STACKS, Software
+from training_moat.predict.software import (
+    REFERENCE_KERNELS,
+    REFERENCE_STACK,
+    UNFUSED_STACKS,
+    Software,
+)
 
 TABLE = "calibration_training"
 
@@ -126,21 +131,38 @@ def support(constants: Constants, chip: Chip, precision: str, experts: bool) -> 
     return int(found[0]), int(found[1])
 
 
+SOFTWARE = "software"
+"""In place of a width: the sources that name a software."""
+
+
 def support_name(width: str, experts: bool) -> str:
     """The constant that counts sources by format width and kind of model, such as `dense_16`."""
     return f"{'moe' if experts else 'dense'}_{width}"
 
 
-def level(constants: Constants, chip: Chip, precision: str, experts: bool) -> str:
+def level(
+    constants: Constants,
+    chip: Chip,
+    precision: str,
+    experts: bool,
+    software: Software | None = None,
+) -> str:
     """How well the constants know such a run: `measured` by two sources at least on the chip itself, with the format's
-    width and dense or with experts as asked; `family`, where one source or the chip's relatives were; else `generic`."""
+    width and dense or with experts as asked, and by two that name the software (None or the reference stack, whose factors
+    are one: as well known as its class); `family`, where fewer or the chip's relatives were; else `generic`."""
     own, relatives = support(constants, chip, precision, experts)
-    if own >= 2:
+    if own >= 2 and _named_twice(constants, software, experts):
         return "measured"
     known = (
         own or relatives or constants.has("chip", chip.id) or constants.has("family", chip.family)
     )
     return "family" if known else "generic"
+
+
+def _named_twice(constants: Constants, software: Software | None, experts: bool) -> bool:
+    if software is None or software.name == REFERENCE_STACK:
+        return True
+    return constants.values.get(("support", software.name, support_name(SOFTWARE, experts)), 0) >= 2
 
 
 def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from training_moat.press import caching, notebooks, output, site
 from training_moat.press.failures import WorkFailed
+from training_moat.press.page_sets import Page, further_pages
 from training_moat.press.running import Job, combined, execute_all
 from training_moat.press.scenarios import Request, frozen, request
 from training_moat.press.workspace import workspace
@@ -15,29 +16,35 @@ from training_moat.press.workspace import workspace
 _TRIES = 3
 
 
-def executed(wanted: Request, folder: Path) -> dict[str, Path]:
-    """Put an executed copy of every chapter into `folder`, from the cache or by running it.
+def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[str, Path]:
+    """Put an executed copy of every chapter, and of every further page, into `folder`: stored or run now.
 
-    Finished chapters are kept for the next build, but only those during whose run no file that
-    they could have read was written. Raises WorkFailed naming chapter, cell and error.
+    Finished runs are kept for the next build, but only those during which no file that they could
+    have read was written. Raises WorkFailed naming chapter, cell and error.
     """
     before = _run_state()
-    environment = caching.environment_key()
-    copies, keys, missing = {}, {}, []
-    for chapter, values in wanted.by_chapter.items():
-        keys[chapter] = caching.chapter_key(chapter, values, environment, wanted.key)
-        copies[chapter] = folder / f"{chapter}.ipynb"
-        if not caching.recall(chapter, keys[chapter], copies[chapter]):
-            missing.append(Job(chapter, copies[chapter], values, wanted.environment))
+    now = caching.inputs(wanted.rows)
+    keys, missing = {}, []
+    jobs = [
+        Job(chapter, folder / f"{chapter}.ipynb", values, wanted.environment)
+        for chapter, values in wanted.by_chapter.items()
+    ]
+    for page in pages:
+        values = {**wanted.by_chapter[page.chapter], **page.parameters}
+        jobs.append(Job(page.chapter, folder / f"{page.name}.ipynb", values, wanted.environment))
+    for job in jobs:
+        keys[job.name] = caching.chapter_key(job.chapter, job.parameters, now.shared)
+        if not caching.recall(job.name, keys[job.name], now, job.target, job.strict):
+            missing.append(job)
 
-    def keep(job: Job) -> None:
+    def keep(job: Job, touched: list[str] | None) -> None:
         if _run_state() == before:
-            caching.store(job.chapter, keys[job.chapter], job.target)
+            caching.store(job.name, keys[job.name], now, job.target, touched, job.strict)
 
     failures = execute_all(missing, keep)
     if failures and _run_state() == before:
         raise combined(failures)
-    return copies
+    return {job.name: job.target for job in jobs}
 
 
 def _run_state() -> object:
@@ -62,7 +69,7 @@ def build(given: Iterable[str] = (), scenario: str | None = None, out: str | Non
         wanted = frozen(asked, work)
         for number in range(_TRIES):
             before, folder = _state(), work / f"try-{number}"
-            copies = executed(wanted, folder / "executed")
+            copies = executed(wanted, folder / "executed", further_pages())
             if _state() == before:
                 key = site.key(copies, wanted)
                 if output.is_whole(target, key):

@@ -1,4 +1,8 @@
-"""What an executed chapter depends on, as one hash: notebook, source, data, parameters, versions."""
+"""What an executed chapter depends on: notebook, parameters, source and versions, and the tables it asked for.
+
+A stored run comes back while the first four are the same, and while the tables that it asked for, with
+what a scenario lays over them, are: what a scenario does not touch is not run again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +22,7 @@ CACHE = BUILD / "executed"
 # Rooms that build pages but change no number of a notebook.
 _NOT_RUN = ("press",)
 _LIBRARIES = ("altair", "numpy", "pandas", "papermill", "scipy", "vl-convert-python")
-_KEEP = 4
+_KEEP = 12
 
 
 def digest_files(files: Iterable[Path], root: Path = ROOT) -> str:
@@ -54,7 +59,13 @@ def run_files() -> list[Path]:
 def book_files() -> list[Path]:
     """Files of the book that the site depends on besides: pages, configuration, static files."""
     static = [path for path in STATIC.rglob("*") if path.is_file()]
-    return [*static, *CHAPTERS.glob("*.md"), ROOT / "_config.yml", ROOT / "_toc.yml"]
+    return [
+        *static,
+        *CHAPTERS.glob("*.md"),
+        *CHAPTERS.glob("pages.yml"),
+        ROOT / "_config.yml",
+        ROOT / "_toc.yml",
+    ]
 
 
 def building_files() -> list[Path]:
@@ -62,25 +73,62 @@ def building_files() -> list[Path]:
     return package_files(_NOT_RUN)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """All that a run can depend on besides the chapter itself and its parameters.
+
+    shared: hash of source, versions and the files of data/ that are no tables. tables: digest of each
+    table's file by its name. rows: what a scenario lays over a table, as text, by the same name.
+    """
+
+    shared: str
+    tables: Mapping[str, str]
+    rows: Mapping[str, str] = field(default_factory=dict)
+
+    def state(self, touched: Iterable[str] | None) -> str:
+        """Hash of the tables that a run asked for, with the scenario's rows in them; None: of every one."""
+        names = sorted({*self.tables, *self.rows} if touched is None else touched)
+        content = [[name, self.tables.get(name), self.rows.get(name)] for name in names]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def inputs(rows: Mapping[str, str] | None = None) -> Inputs:
+    """What runs can depend on now, with these rows of a scenario laid over the tables."""
+    files = [path for path in DATA.rglob("*") if path.is_file()]
+    tables = {
+        path.relative_to(DATA).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.suffix == ".csv"
+    }
+    others = [path for path in files if path.suffix != ".csv"]
+    parts = [
+        digest_files(package_files(run_rooms()), PACKAGE),
+        digest_files(others, DATA),
+        *sorted(tables),
+        sys.version,
+        *(f"{name} {metadata.version(name)}" for name in _LIBRARIES),
+    ]
+    return Inputs(hashlib.sha256("\n".join(parts).encode()).hexdigest(), tables, rows or {})
+
+
 def environment_key() -> str:
     """Hash of all that chapters share: package source, data tables, Python and library versions."""
-    tables = [path for path in DATA.rglob("*") if path.is_file()]
-    versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
-    parts = [digest_files(package_files(run_rooms()), PACKAGE), digest_files(tables, DATA)]
-    return hashlib.sha256("\n".join([*parts, sys.version, *versions]).encode()).hexdigest()
+    now = inputs()
+    return hashlib.sha256(f"{now.shared} {now.state(None)}".encode()).hexdigest()
 
 
-def chapter_key(
-    chapter: str, parameters: Mapping[str, Any], environment: str, scenario: str = ""
-) -> str:
-    """Hash that changes when the chapter has to run again. Stored outputs do not count."""
+def chapter_key(chapter: str, parameters: Mapping[str, Any], shared: str) -> str:
+    """Hash that changes when the chapter has to run again whatever tables it asks for.
+
+    Stored outputs do not count. shared: of `Inputs`.
+    """
     notebook = json.loads((CHAPTERS / f"{chapter}.ipynb").read_text(encoding="utf-8"))
     cells = [
         [cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
         for cell in notebook["cells"]
     ]
     schema = (CHAPTERS / "parameters.yml").read_text(encoding="utf-8")
-    content = [chapter, cells, dict(parameters), schema, environment, scenario]
+    content = [chapter, cells, dict(parameters), schema, shared]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -100,42 +148,57 @@ def file_states(files: Iterable[Path]) -> frozenset[tuple[Any, ...]]:
     return frozenset(found)
 
 
-def _digest(copy: Path) -> str:
-    return hashlib.sha256(copy.read_bytes()).hexdigest()[:16]
+def recall(name: str, key: str, now: Inputs, target: Path, strict: bool = False) -> bool:
+    """Copy a stored run to `target`: of this key, whose tables are as they were; False when there is none.
 
-
-def recall(chapter: str, key: str, target: Path) -> bool:
-    """Copy the stored run of a chapter with this key to `target`; False when there is none.
-
-    A stored copy that is not as it was stored is thrown away.
+    strict: only one that would have failed where a finding does not hold. A stored run that is not as
+    it was stored is thrown away.
     """
-    for copy in sorted(CACHE.glob(f"{chapter}-{key[:16]}-*.ipynb")):
+    for stored in sorted(CACHE.glob(f"{name}-{key[:16]}-*.run")):
         try:
-            content = copy.read_bytes()
-            if hashlib.sha256(content).hexdigest()[:16] == copy.stem.rsplit("-", 1)[1]:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-                os.utime(copy)
-                return True
-            copy.unlink(missing_ok=True)
+            head, _, content = stored.read_bytes().partition(b"\n")
+            if _digest(head + b"\n" + content) != stored.stem.rsplit("-", 1)[1]:
+                stored.unlink(missing_ok=True)
+                continue
+            note = json.loads(head)
+            if note["state"] != now.state(note["touched"]) or (strict and not note["strict"]):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            os.utime(stored)
+            return True
         except FileNotFoundError:  # another build has just removed it
             continue
     return False
 
 
-def store(chapter: str, key: str, executed: Path) -> None:
-    """Keep an executed copy under its key; its name holds the digest of its content."""
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def store(
+    name: str,
+    key: str,
+    now: Inputs,
+    executed: Path,
+    touched: Iterable[str] | None,
+    strict: bool = False,
+) -> None:
+    """Keep an executed copy with what it asked for; the file's name holds the digest of its content."""
+    asked = None if touched is None else sorted(touched)
+    note = json.dumps({"touched": asked, "state": now.state(asked), "strict": strict})
+    content = note.encode() + b"\n" + executed.read_bytes()
     copy = executed.with_suffix(".copy")  # in a folder that is swept, so that no half file stays
-    copy.write_bytes(executed.read_bytes())
+    copy.write_bytes(content)
     CACHE.mkdir(parents=True, exist_ok=True)
-    os.replace(copy, CACHE / f"{chapter}-{key[:16]}-{_digest(executed)}.ipynb")
-    forget_others(chapter)
+    os.replace(copy, CACHE / f"{name}-{key[:16]}-{_digest(content)}.run")
+    forget_others(name)
 
 
-def forget_others(chapter: str, keep: int = _KEEP) -> None:
-    """Keep the few newest executed copies of a chapter (scenarios alternate), delete older ones."""
+def forget_others(name: str, keep: int = _KEEP) -> None:
+    """Keep the newest stored runs of a chapter or page (scenarios alternate), delete older ones."""
     dated = []
-    for path in CACHE.glob(f"{chapter}-{'?' * 16}-{'?' * 16}.ipynb"):
+    for path in CACHE.glob(f"{name}-{'?' * 16}-{'?' * 16}.*"):
         try:
             dated.append((path.stat().st_mtime_ns, path))
         except FileNotFoundError:

@@ -21,10 +21,11 @@ _TITLE = re.compile(r'<p class="moat-title">(.*?)</p>', re.S)
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of an executed chapter: its title, and its picture as base64."""
+    """A figure of an executed chapter: its title, its picture as base64, and as HTML what draws it."""
 
     title: str
     png: str
+    drawn: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ def told(notebook: notebooks.NotebookNode) -> Told:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             png = data.get("image/png", png)
-            title = _TITLE.search("".join(data.get("text/html", "")))
+            drawn = "".join(data.get("text/html", ""))
+            title = _TITLE.search(drawn)
             if title and png:
                 words = re.sub("<[^>]+>", "", html.unescape(title[1])).strip()
-                figures.append(Figure(words, png))
+                figures.append(Figure(words, png, drawn))
     return Told(answer, found, tuple(figures))
 
 
@@ -158,8 +160,8 @@ def lines(found: Comparison) -> list[str]:
         for change in (c for c in found.changes if c.chapter == chapter):
             times = f"  (x {change.ratio:.3g})" if change.ratio is not None else ""
             shown.append(f"  {change.what}{times}")
-            shown.append(f"    {first}: {_said(change.first)}")
-            shown.append(f"    {second}: {_said(change.second)}")
+            shown.append(f"    {first}: {said(change.first)}")
+            shown.append(f"    {second}: {said(change.second)}")
         for one, other in found.figures.get(chapter, ()):
             shown.append(f"  figure: {one.title if one else 'none'}")
             shown.append(f"      now: {other.title if other else 'none'}")
@@ -167,7 +169,8 @@ def lines(found: Comparison) -> list[str]:
     return shown
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value of a comparison in words."""
     return (
         "nothing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
     )
@@ -214,7 +217,7 @@ def page(found: Comparison) -> str:
         for change in (c for c in found.changes if c.chapter == chapter):
             times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
             parts.append(f"<h3>{html.escape(change.what.replace('_', ' '))}{times}</h3>")
-            sides = [html.escape(_said(value)) for value in (change.first, change.second)]
+            sides = [html.escape(said(value)) for value in (change.first, change.second)]
             parts.append(_pair(found.names, *sides))
         for one, other in found.figures.get(chapter, ()):
             parts.append(_pair(found.names, _drawn(one), _drawn(other)))

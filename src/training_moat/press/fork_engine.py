@@ -20,7 +20,8 @@ class ForkingEngine(Engine):
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
         """Execute the manager's notebook; its cells get outputs, counts and papermill's marks."""
         forking.preload()
-        done, failed = forking.execute_in_fork(nb_man.nb)
+        done, failed, touched = forking.execute_in_fork(nb_man.nb)
+        nb_man.nb.metadata[forking.TOUCHED] = touched
         for cell in nb_man.nb.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None

@@ -24,9 +24,12 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from training_moat.catalog import files
 from training_moat.core import lifetime
 
 NAME = "moat-fork"
+TOUCHED = "moat_touched"
+"""Key of an executed notebook's metadata: files of the tables that the run asked for."""
 PRELOADED = (
     "training_moat.figures",
     "training_moat.claims",
@@ -168,11 +171,11 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
 
 
 def _child(notebook: NotebookNode, pipe: int) -> None:
-    """Run the notebook and send the result; never returns."""
+    """Run the notebook and send the result and the tables it asked for; never returns."""
     status = 1
     try:
         lifetime.end_with_parent()
-        result: Any = run_cells(notebook)
+        result: Any = (*run_cells(notebook), sorted(files.TOUCHED))
         status = 0
     except BaseException:
         result = traceback.format_exc()
@@ -185,8 +188,8 @@ def _child(notebook: NotebookNode, pipe: int) -> None:
 
 def execute_in_fork(
     notebook: NotebookNode,
-) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None]:
-    """`run_cells` in a forked child. Raises RuntimeError where the child died."""
+) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None, list[str]]:
+    """`run_cells` in a forked child, and the tables' files it asked for. Raises RuntimeError where it died."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -18,6 +18,8 @@ from typing import Any
 from training_moat.core.errors import InputError
 from training_moat.press.failures import WorkFailed
 
+DIED = "its process ended without an answer"
+
 
 class Kitchen:
     """The process as its worker sees it; it is started when the first run is asked for."""
@@ -42,7 +44,7 @@ class Kitchen:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            return f"chapter '{chapter}': its process ended without an answer"
+            return f"chapter '{chapter}': {DIED}"
         return json.loads(answer)
 
 

@@ -10,6 +10,7 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
+from training_moat.catalog import parameters
 from training_moat.core.errors import unknown
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT, beside
@@ -75,6 +76,17 @@ def defaults(notebook: NotebookNode, name: str) -> dict[str, Any]:
             )
         values[node.targets[0].id] = ast.literal_eval(node.value)
     return values
+
+
+def described(chapter: str, source: str) -> str:
+    """The parameters cell with type, meaning and limits behind each default, from parameters.yml."""
+    known = parameters.schema(chapter)
+    lines = []
+    for node in ast.parse(source).body:
+        plain = ast.get_source_segment(source, node) or ""
+        name = node.targets[0].id if isinstance(node, ast.Assign) else ""  # type: ignore[attr-defined]
+        lines.append(f"{plain}  {known[name].comment}" if name in known else plain)
+    return "\n".join(lines) or source
 
 
 def published(executed: NotebookNode) -> NotebookNode:

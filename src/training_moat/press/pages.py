@@ -102,11 +102,19 @@ def rule() -> str:
     return grading.RULE
 
 
+def scenarios_list() -> str:
+    """The scenarios of the gallery."""
+    from training_moat.press import gallery  # it compares runs, and with them reads this module
+
+    return gallery.index()
+
+
 _FILLERS = {
     "sources": sources_list,
     "parameters": parameters_tables,
     "model": model_page.page,
     "rule": rule,
+    "gallery": scenarios_list,
 }
 
 

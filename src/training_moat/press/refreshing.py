@@ -1,4 +1,4 @@
-"""`moat refresh`: re-execute chapters with their defaults and store the outputs that nbval compares."""
+"""`moat refresh`: re-execute chapters with their defaults and store the outputs that nbval compares, and say what each parameter is."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def refresh(chapters: Sequence[str] = ()) -> list[str]:
                 continue
             before = notebooks.read(files[job.chapter])
             after = notebooks.normalised(notebooks.read(job.target), before)
+            for cell in after.cells:
+                if "parameters" in notebooks.tags(cell):
+                    cell.source = notebooks.described(job.chapter, cell.source)
             lines.append(f"{job.chapter}: {_difference(before, after)}")
             notebooks.write(after, files[job.chapter])
     if failures:

@@ -31,6 +31,16 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What tells it from other jobs, which may run the same chapter."""
+        return self.target.stem
+
+    @property
+    def strict(self) -> bool:
+        """Whether the chapter has to find what it says it finds: at its defaults; else it says so."""
+        return not (self.parameters or self.environment)
+
 
 def failure(chapter: str, error: Exception) -> WorkFailed:
     """Turn papermill's error into a sentence that names the chapter, the cell and the error."""
@@ -51,8 +61,10 @@ def _failing_line(error: Exception) -> str:
     return arrows[0].strip() if arrows else "no message"
 
 
-def execute(job: Job) -> Path:
+def execute(job: Job) -> list[str] | None:
     """Run one chapter; the copy appears at its target only when every cell has run.
+
+    Returns the files of the tables that it asked for; None where that is not known: then any.
 
     The target belongs into a folder of this process: what is written there meanwhile (the kernel's
     connection file, the half-run copy) goes with it. Raises WorkFailed naming the chapter, the cell
@@ -66,8 +78,7 @@ def execute(job: Job) -> Path:
     job.target.parent.mkdir(parents=True, exist_ok=True)
     running = job.target.with_name(f"running-{job.target.name}")
     runtime = job.target.parent / "runtime"
-    # At its defaults a chapter has to find what it says it finds; with other settings it says so.
-    strict = "" if job.parameters or job.environment else "1"
+    strict = "1" if job.strict else ""
     given = {"JUPYTER_RUNTIME_DIR": str(runtime), "MOAT_ROOT": str(ROOT), "MOAT_STRICT": strict}
     os.environ.update(given | dict(job.environment))
     try:
@@ -83,8 +94,10 @@ def execute(job: Job) -> Path:
             # A kernel interrupted at its shutdown logs that as an error, which it is not.
             extra_arguments=["--log-level=CRITICAL"],
         )
-        notebooks.write(notebooks.published(notebooks.read(running)), job.target)
-        return job.target
+        made = notebooks.read(running)
+        touched = made.metadata.get(forking.TOUCHED)
+        notebooks.write(notebooks.published(made), job.target)
+        return touched
     except Exception as error:
         # Whatever stopped the notebook - its own code, the kernel, the disk - is reported alike.
         raise failure(job.chapter, error) from None
@@ -93,9 +106,10 @@ def execute(job: Job) -> Path:
 
 
 def execute_all(
-    jobs: Sequence[Job], done: Callable[[Job], None] = lambda job: None
+    jobs: Sequence[Job], done: Callable[[Job, list[str] | None], None] = lambda job, touched: None
 ) -> list[WorkFailed]:
-    """Run chapters in parallel with a progress bar on stderr; `done` is called as each one finishes.
+    """Run chapters in parallel with a progress bar on stderr; `done` is called as each one finishes,
+    with the job and what `execute` returned.
 
     Returns the failures, in the order of the jobs; the other chapters are finished all the same, so
     that the next build only repeats what failed.
@@ -115,17 +129,16 @@ def execute_all(
             for future in as_completed(waiting):
                 job = waiting[future]
                 try:
-                    future.result()
-                    done(job)
+                    done(job, future.result())
                 except WorkFailed as error:
-                    failures[job.chapter] = error
+                    failures[job.name] = error
                 except BrokenProcessPool:
-                    failures[job.chapter] = WorkFailed(
+                    failures[job.name] = WorkFailed(
                         f"chapter '{job.chapter}': its process was ended from outside."
                     )
                 bar.update()
-                bar.set_postfix_str(job.chapter)
-    return [failures[job.chapter] for job in jobs if job.chapter in failures]
+                bar.set_postfix_str(job.name)
+    return [failures[job.name] for job in jobs if job.name in failures]
 
 
 def combined(failures: Sequence[WorkFailed]) -> WorkFailed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training_moat.catalog import parameters
+from training_moat.catalog import files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import InputError, unknown
 from training_moat.press import notebooks
@@ -55,12 +54,16 @@ class Request:
         return {"MOAT_SCENARIO": str(self.scenario.resolve())} if self.scenario else {}
 
     @property
-    def key(self) -> str:
-        """What of the scenario changes results besides the parameters: its chips and models."""
+    def rows(self) -> dict[str, str]:
+        """What of the scenario changes results besides the parameters: its rows, by the table's file."""
         if self.scenario is None:
-            return ""
+            return {}
         rows = scenarios.load(self.scenario).rows
-        return json.dumps({kind: frame.to_csv(index=False) for kind, frame in sorted(rows.items())})
+        return {
+            files.path_of(kind).name: frame.to_csv(index=False)
+            for kind, frame in rows.items()
+            if len(frame)
+        }
 
 
 def pairs(given: Iterable[str]) -> dict[str, str]:
@@ -106,22 +109,39 @@ def request(chapters: list[str], given: Iterable[str], scenario: str | None) -> 
     by_chapter: dict[str, dict[str, Any]] = {chapter: {} for chapter in chapters}
     # Kernels would see a scenario that the environment names: then it is this request's, too.
     path = Path(scenario) if scenario else scenarios.active_path()
-    if path is not None:
-        known = notebooks.chapter_names()
-        for chapter, values in scenarios.load(path).parameters.items():
+    result = Request({}, path)
+    own = _split(chapters, pairs(given))
+    with overlaid(result):
+        if path is not None:
+            for chapter, values in _of_file(path, own).items():
+                if chapter in by_chapter:
+                    by_chapter[chapter] |= values
+        for chapter, values in own.items():
+            by_chapter[chapter] |= parameters.convert_all(chapter, values)
+    return Request(by_chapter, path)
+
+
+def _of_file(path: Path, replaced: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A scenario file's parameters by chapter, checked, all of them but those that are `replaced`.
+
+    Raises InputError with file, line and column.
+    """
+    known, found = notebooks.chapter_names(), {}
+    loaded = scenarios.load(path)
+    for chapter, values in loaded.parameters.items():
+        with loaded.document.at("parameters", chapter):
             if chapter not in known:
                 raise unknown("chapter", str(chapter), known, f"{path}, parameters")
-            if chapter in by_chapter:
-                by_chapter[chapter] |= values
-    for chapter, values in _split(chapters, pairs(given)).items():
-        by_chapter[chapter] |= values
-    result = Request({}, path)
-    with overlaid(result):
-        checked = {
-            chapter: parameters.convert_all(chapter, values)
-            for chapter, values in by_chapter.items()
-        }
-    return Request(checked, path)
+        found[chapter] = {}
+        for name, value in values.items():
+            if name in replaced.get(chapter, ()):
+                continue
+            try:
+                with loaded.document.at("parameters", chapter, name):
+                    found[chapter] |= parameters.convert_all(chapter, {name: value})
+            except InputError as error:
+                raise InputError(f"{path.name}: {error}") from None
+    return found
 
 
 def frozen(wanted: Request, folder: Path) -> Request:

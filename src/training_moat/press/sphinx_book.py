@@ -10,13 +10,23 @@ from __future__ import annotations
 import html
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 from training_moat.figures import offline
-from training_moat.press import caching, edition, equations, finishing, notebooks, output, pages
+from training_moat.press import (
+    caching,
+    edition,
+    equations,
+    finishing,
+    notebooks,
+    output,
+    page_sets,
+    pages,
+)
 from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE
 
 # Jupyter Book always sets these; their extensions name or load other hosts and are not used here.
@@ -33,6 +43,7 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", _begin)
     app.connect("env-get-outdated", _outdated)
     app.connect("source-read", _read)
+    app.connect("html-collect-pages", _further)
     app.connect("html-page-context", _scripts)
     app.connect("build-finished", _finish)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
@@ -83,13 +94,25 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
     source[0] = nbformat.writes(notebook)
 
 
+def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """The pages that are no files of the book: further runs of chapters, and the gallery's scenarios."""
+    for page in page_sets.further_pages():
+        copy = edition.current().copy_of(page.name)
+        title, body = page_sets.title_and_body(page, copy and notebooks.read(copy))
+        yield (
+            f"{CHAPTERS.name}/{page.name}",
+            {"title": html.escape(title), "body": body},
+            "page.html",
+        )
+
+
 def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Only pages with figures load what draws them; every page says in its head what it is."""
     body = context.get("body", "")
     if "data-chart=" in body:
         for name in (offline.BUNDLE, offline.SCRIPT):
             app.add_js_file(name)
-    if page in app.env.found_docs:
+    if page.startswith(f"{CHAPTERS.name}/"):
         made = finishing.head(context.get("title", ""), body, page, app.config.project)
         context["metatags"] = context.get("metatags", "") + made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from training_moat.press.running import Job, execute
 from training_moat.press.scenarios import Request, frozen, request
 from training_moat.press.workspace import workspace
 
+_TITLE = re.compile(r"^# .*$", re.M)
 _STYLE = """
 :root { color-scheme: light dark; --pst-color-text-muted: #666; --pst-color-border: #8886; --pst-color-background: Canvas; }
 body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1rem; }
@@ -41,8 +43,9 @@ def run(
     with workspace() as work:
         wanted = frozen(asked, work)
         values = wanted.by_chapter[chapter]
-        copy = execute(Job(chapter, work / f"{chapter}.ipynb", values, wanted.environment))
-        notebook = notebooks.read(copy)
+        job = Job(chapter, work / f"{chapter}.ipynb", values, wanted.environment)
+        execute(job)
+        notebook = notebooks.read(job.target)
         texts = {f"{chapter}.ipynb": _sealable(notebook, chapter, wanted)}
         texts[f"{chapter}.html"] = render(notebook, chapter, wanted)
         output.page_folder(out, chapter)
@@ -67,35 +70,43 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
     notebook = pages.page_copy(notebook)
     sources = pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
     pages.name_figures(notebook, chapter)
-    prose, computed = equations.markdown(html=True), equations.markdown(html=False)
-    parts = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            parts.append(prose.render(cell.source))
-        elif cell.cell_type == "code":
-            parts.append(
-                f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>"
-            )
-            parts += [_output(shown, computed) for shown in cell.outputs]
-    body = "\n".join([*parts, pages.cited(sources)])
-    body = body.replace(f'href="{publishing.REFERENCES}#', 'href="#')
+    shown = "\n".join([body(notebook), pages.cited(sources)])
+    shown = shown.replace(f'href="{publishing.REFERENCES}#', 'href="#')
     assets = {
         path.name: path.read_text(encoding="utf-8")
         for path in offline.write_assets(BUILD / f"assets-{offline.bundle_version()}")
     }
     words = edition.of(wanted).words(chapter) or "run with its defaults"
-    title = html.escape(" | ".join(filter(None, [_title(notebook) or chapter, wanted.title])))
+    name = html.escape(" | ".join(filter(None, [title(notebook) or chapter, wanted.title])))
     return (
         f'<!doctype html>\n<html lang="en" data-theme="auto"><head><meta charset="utf-8">\n'
-        f'<meta name="generator" content="The Training Moat, {output.UNSEALED}">\n<title>{title}</title>\n'
+        f'<meta name="generator" content="The Training Moat, {output.UNSEALED}">\n<title>{name}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}{assets[offline.STYLE]}</style></head>\n'
         f"<body><p><small>The Training Moat, chapter {html.escape(chapter)}. {html.escape(words)}</small></p>\n"
-        + body
+        + shown
         + f"\n<script>{_inert(assets[offline.BUNDLE])}</script>\n<script>{_inert(assets[offline.SCRIPT])}</script></body></html>\n"
     )
 
 
-def _title(notebook: notebooks.NotebookNode) -> str | None:
+def body(notebook: notebooks.NotebookNode, headless: bool = False) -> str:
+    """The cells of a page's notebook as HTML, the code folded; headless: without the title at its top."""
+    prose, computed = equations.markdown(html=True), equations.markdown(html=False)
+    parts = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(
+                prose.render(_TITLE.sub("", cell.source, count=1) if headless else cell.source)
+            )
+        elif cell.cell_type == "code" and not (headless and "remove-cell" in notebooks.tags(cell)):
+            parts.append(
+                f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>"
+            )
+            parts += [_output(shown, computed) for shown in cell.outputs]
+    return "\n".join(parts)
+
+
+def title(notebook: notebooks.NotebookNode) -> str | None:
+    """The notebook's first heading."""
     lines = (
         line
         for cell in notebook.cells

@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from training_moat.press import caching, kitchen, notebooks
-from training_moat.press.sweep_spec import MODEL_LEVELS, digest
+from training_moat.press.sweep_spec import MODEL_LEVELS, digest, digests
 
 POINT = "point"
 """Column with the digest of a point's fields."""
 ERROR = "error"
 """Column with the sentence of a point that failed; blank where it did not."""
-_LONG = ("seconds", "memory_gib", "plan")
+LOST = "lost: "
+"""How the sentence of a point begins whose process died: the next run computes it again."""
 
 
 def environment() -> str:
@@ -30,15 +31,16 @@ def results(level: str, points: list[dict[str, Any]], keep: str | None = None) -
 
     keep: folder for the executed notebooks of a chapter's points; None keeps none.
     """
+    asked = {POINT: digests(points)}
+    for name in dict.fromkeys(field for point in points for field in point):
+        asked[name] = [_cell(point.get(name)) for point in points]
     if level in MODEL_LEVELS:
-        found = _answers(level, points)
-    else:
-        found = [_chapter(level, point, keep) for point in points]
-    rows = [
-        {POINT: digest(point), **{name: _cell(v) for name, v in point.items()}, **answer}
-        for point, answer in zip(points, found, strict=True)
-    ]
-    return pd.DataFrame(rows)
+        from training_moat.predict import answers, asking
+
+        predicted = answers.training if level == "training" else answers.serving
+        return pd.DataFrame(asked | asking.columns(predicted(points)))
+    found = pd.DataFrame([_chapter(level, point, keep) for point in points])
+    return pd.DataFrame(asked).join(found[[name for name in found if name not in asked]])
 
 
 def _cell(value: Any) -> Any:
@@ -46,35 +48,12 @@ def _cell(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _answers(level: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    from training_moat.predict import answers
-
-    predicted = answers.training if level == "training" else answers.serving
-    return [_flat(answer) for answer in predicted(points)]
-
-
-def _flat(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A contract's answer as one row: nested values as `plan.tp`, notes as one text."""
-    if not answer["ok"]:
-        return {ERROR: answer["error"]}
-    row: dict[str, Any] = {ERROR: ""}
-    for name, value in answer.items():
-        if name in ("id", "ok"):
-            continue
-        if name in _LONG:
-            row |= {f"{name}.{part}": inner for part, inner in value.items()}
-        elif name == "notes":
-            row[name] = "; ".join(value)
-        else:
-            row[name] = value
-    return row
-
-
 def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:
     """One run of a chapter: what it recorded, or the sentence of its failure."""
     with tempfile.TemporaryDirectory(prefix="moat-") as scratch:
         target = Path(keep or scratch).resolve() / f"{chapter}-{digest(point)}.ipynb"
         error = kitchen.own().run(chapter, point, target)
+        error = LOST + error if error.endswith(kitchen.DIED) else error
         return {ERROR: error} if error else {ERROR: "", **records(notebooks.read(target))}
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from training_moat.catalog import parameters
+from training_moat.catalog import parameters, yaml_files
 from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry.uncertainty import Uncertain, sample
 from training_moat.press import notebooks
@@ -24,6 +22,7 @@ MODEL_LEVELS = ("training", "serving")
 _DRAW_KEYS = ("count", "seed", "values")
 _BOUNDS = ("p05", "median", "p95", "low", "high")
 MOST_POINTS = 100_000_000
+_PLAIN = (str, int, type(None))
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,29 @@ class Sweep:
 
 def digest(point: Mapping[str, Any]) -> str:
     """What identifies a point, in whatever file and place it stands."""
-    return hashlib.blake2b(json.dumps(point, sort_keys=True).encode(), digest_size=12).hexdigest()
+    return digests([point])[0]
+
+
+def digests(points: Iterable[Mapping[str, Any]]) -> list[str]:
+    """`digest` of many points, which share most of their values: each value is written down once."""
+    written: dict[tuple[str, type, Any], str] = {}
+    orders: dict[tuple[str, ...], list[str]] = {}
+    found = []
+    for point in points:
+        names = tuple(point)
+        if names not in orders:
+            orders[names] = sorted(names)
+        parts = []
+        for name in orders[names]:
+            value = point[name]
+            key = (name, type(value), value if isinstance(value, _PLAIN) else repr(value))
+            text = written.get(key)
+            if text is None:
+                text = written[key] = f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}"
+            parts.append(text)
+        text = "{" + ", ".join(parts) + "}"
+        found.append(hashlib.blake2b(text.encode(), digest_size=12).hexdigest())
+    return found
 
 
 def load(path: str | Path) -> Sweep:
@@ -95,10 +116,12 @@ def load(path: str | Path) -> Sweep:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"sweep {path}: no such file")
-    content = _content(path)
+    document = yaml_files.read(path, KEYS)
+    content = document.content
     for key in content:
         if key not in KEYS:
-            raise unknown("key", str(key), KEYS, path.name)
+            with document.at(key):
+                raise unknown("key", str(key), KEYS, path.name)
     draw = _mapping(content, "draw", path.name)
     for key in draw:
         if key not in _DRAW_KEYS:
@@ -119,20 +142,6 @@ def load(path: str | Path) -> Sweep:
     )
     _check(sweep, path.name)
     return sweep
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{path.name}{place}: not valid YAML") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: expected UTF-8 text") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path.name}: expected a mapping with keys such as {', '.join(KEYS)}")
-    return content
 
 
 def _mapping(content: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:

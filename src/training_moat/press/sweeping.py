@@ -25,7 +25,7 @@ from training_moat.core.errors import InputError
 from training_moat.press import sweep_points, sweep_spec
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import beside
-from training_moat.press.sweep_points import ERROR, POINT
+from training_moat.press.sweep_points import ERROR, LOST, POINT
 from training_moat.press.sweep_spec import Sweep
 
 BLOCK = {"training": 5_000, "serving": 5_000}
@@ -55,16 +55,21 @@ def run(
     _check_target(target)
     environment = sweep_points.environment()
     known = _known(target, environment)
-    order = [sweep_points.digest(sweep.point(i)) for i in range(len(sweep))] if len(known) else None
+    order = _order(sweep) if len(known) else None
     missing = _missing(sweep, order, known)
     if missing:
         with _client(workers, scheduler, environment) as client:
             _compute(sweep, missing, target, environment, client, keep)
-        known = _known(target, environment)
+        known = _known(target, environment, lost=True)
     frame = _ordered(sweep, order, known)
     _write(frame, target, _manifest(sweep, environment, frame))
     shutil.rmtree(_parts(target), ignore_errors=True)
     return Done(target, len(frame), len(missing), int((frame[ERROR] != "").sum()))
+
+
+def _order(sweep: Sweep) -> list[str]:
+    """The digest of every point, in the order of the file."""
+    return sweep_spec.digests(sweep.point(index) for index in range(len(sweep)))
 
 
 def _parts(target: Path) -> Path:
@@ -89,13 +94,19 @@ def _environment_of(path: Path) -> str | None:
         return None
 
 
-def _known(target: Path, environment: str) -> pd.DataFrame:
-    """Rows that stand already, in the table and in finished parts, of this environment, once each."""
+def _known(target: Path, environment: str, lost: bool = False) -> pd.DataFrame:
+    """Rows that stand already, in the table and in finished parts, of this environment, once each.
+
+    lost: also points whose process died, where no other run has computed them since.
+    """
     files = [target, *sorted(_parts(target).glob("*.parquet"))]
     frames = [pq.read_table(f).to_pandas() for f in files if _environment_of(f) == environment]
     if not frames:
         return pd.DataFrame(columns=[POINT])
-    return pd.concat(frames, ignore_index=True).drop_duplicates(POINT, ignore_index=True)
+    found = pd.concat(frames, ignore_index=True)
+    died = found[ERROR].fillna("").str.startswith(LOST)
+    found = pd.concat([found[~died], found[died]] if lost else [found[~died]])
+    return found.drop_duplicates(POINT, ignore_index=True)
 
 
 def _missing(sweep: Sweep, order: list[str] | None, known: pd.DataFrame) -> list[int]:
@@ -201,16 +212,16 @@ def _collected(future: Any, sweep: Sweep, block: list[int]) -> pd.DataFrame:
         return future.result()
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         raise WorkFailed(f"sweep: {error}")
-    said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
+    said = f"{LOST}{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
     points = [sweep.point(index) for index in block]
     return pd.DataFrame(
-        [{POINT: sweep_points.digest(point), **point, ERROR: said} for point in points]
+        [{POINT: sweep_spec.digest(point), **point, ERROR: said} for point in points]
     )
 
 
 def _ordered(sweep: Sweep, order: list[str] | None, known: pd.DataFrame) -> pd.DataFrame:
     """The sweep's rows in the order of its points, the points' fields first."""
-    order = order or [sweep_points.digest(sweep.point(i)) for i in range(len(sweep))]
+    order = order or _order(sweep)
     frame = known.set_index(POINT).loc[order].reset_index()
     first = [POINT, *sweep.fields, ERROR]
     frame[ERROR] = frame[ERROR].fillna("") if ERROR in frame else ""

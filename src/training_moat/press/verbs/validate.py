@@ -33,10 +33,10 @@ def run(options: argparse.Namespace) -> None:
     print(
         f"\npeak memory: {100 * memory['error'].abs().mean():.1f}% over {len(memory)} measured runs"
     )
-    covered = training_errors.coverage()
+    covered = training_errors.coverage(by_support=False)
     for row in covered.itertuples():
         print(
-            f"90% interval, {row.kind}: holds {100 * row.coverage:.0f}% of {row.rows} runs of sources left out"
+            f"90% interval, {training_errors.KINDS[row.interval_kind]}: holds {100 * row.coverage:.0f}% of {row.rows} runs of sources left out"
         )
     print(
         f"not usable: {int(training_errors.unused()['rows'].sum())} configurations (see the validation chapter)"

@@ -1,0 +1,64 @@
+r"""The best plan of a job on every mixture of a chip and the yardstick: 64 searches, kept on disk.
+
+Only the six factors of the machine need a search; what else makes the cost is multiplied in afterwards (coalitions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training_moat.contest import best_plan
+from training_moat.contest.chip_assumptions import Assumption
+from training_moat.contest.chip_factors import MACHINE_FACTORS, mixed, training_formats
+from training_moat.contest.reference_jobs import Job
+from training_moat.contest.remembered import remembered
+from training_moat.core.machine import Chip
+
+COALITIONS = 1 << len(MACHINE_FACTORS)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the searches found: chip-hours of every machine coalition (endless where it cannot be done), chips of the
+    challenger's own run and of the yardstick's, chip-hours at both ends of every assumption."""
+
+    hours: np.ndarray
+    own_chips: float
+    yardstick_chips: float
+    ends: tuple[tuple[float, float], ...]
+
+
+def search(
+    chip: Chip, yardstick: Chip, job: Job, assumed: Sequence[Assumption], max_days: float
+) -> Searched:
+    """The searches of one chip against one yardstick, from disk where they were done before."""
+    told = (repr(chip), repr(yardstick), repr(job), repr(assumed), max_days)
+    found = np.array(
+        remembered("coalitions", told, lambda: _all(chip, yardstick, job, assumed, max_days))
+    )
+    hours, rest = found[:COALITIONS], found[COALITIONS + 2 :]
+    own, other = found[COALITIONS : COALITIONS + 2]
+    return Searched(hours, float(own), float(other), tuple(zip(rest[::2], rest[1::2], strict=True)))
+
+
+def _all(
+    chip: Chip, yardstick: Chip, job: Job, assumed: Sequence[Assumption], max_days: float
+) -> list[float]:
+    own, other = training_formats(chip), training_formats(yardstick)
+    found = []
+    for mask in range(COALITIONS):
+        taken = [name for bit, name in enumerate(MACHINE_FACTORS) if mask >> bit & 1]
+        tried = other if "precision" in taken else own
+        found.append(_cheapest(mixed(chip, yardstick, taken), job, tried, max_days))
+    ends = [_cheapest(end, job, own, max_days) for one in assumed for end in (one.low, one.high)]
+    counts = [found[0][1], found[-1][1]]
+    return [hours for hours, _ in found] + counts + [hours for hours, _ in ends]
+
+
+def _cheapest(chip: Chip, job: Job, formats: Sequence[str], max_days: float) -> tuple[float, float]:
+    """(chip-hours, chips) of the cheapest run; endless, on no chips, where there is none."""
+    found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
+    return (np.inf, 0.0) if found is None else (found[0], float(found[1]))

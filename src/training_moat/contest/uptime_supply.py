@@ -1,0 +1,158 @@
+r"""Two causes outside the machine: the share of a run's time that trains, and the wait for scarce parts.
+
+A run's hours grow as one over its goodput. A maker who gets the share $s$ of the year's high-bandwidth memory $H$ waits
+for the $G$ gigabytes that the run takes on the yardstick; a buyer to whom a year's delay is worth $v$ years of training
+spend pays
+
+$$1 + v \, \frac{G}{s \, H}$$
+
+times the bill, where the run is the year's training. The need is the same for all, so that supply tells makers apart and
+not memories; a chip without such memory waits for none. Shares are those of advanced packaging in 2025, the only year on
+record in full, for every year.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.catalog.cited import cited
+from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
+from training_moat.core.units import GIB
+from training_moat.inquiry import switching
+
+LAST_QUARTER = 10
+"""Month in which the last quarter of a year begins."""
+
+NEWCOMERS = "other"
+"""Holder in the table of packaging whose share stands for makers that it does not name."""
+
+HOLDERS = {"Google": "Broadcom"}
+"""Whose share a maker's chips come out of where the table names its supplier."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A factor on the cost of a job, and the ends of what is not known about it (relative to it)."""
+
+    times: float
+    low: float
+    high: float
+    words: str = ""
+
+
+def goodputs() -> pd.DataFrame:
+    """Published shares of a long run's time that trained, by chip. Columns: chip_id, chip, run, share, source."""
+    return _goodputs(tables.state("training_costs"), tables.state("chips")).copy()
+
+
+@lru_cache(maxsize=4)
+def _goodputs(*state: tuple) -> pd.DataFrame:
+    frame = tables.load("training_costs")
+    frame = frame[frame["category"] == "goodput"]
+    rows = []
+    for row in frame.to_dict("records"):
+        name = row["chip_id"] if isinstance(row["chip_id"], str) else row["chip"]
+        with suppress(InputError):
+            rows.append(
+                (chip_catalog.resolve(name), row["model"], row["value"] / 100, row["source"])
+            )
+    return pd.DataFrame(rows, columns=["chip_id", "run", "share", "source"])
+
+
+def goodput(chip: Chip, yardstick: Chip) -> tuple[Level, Level]:
+    """The hours of a run on a chip and on the yardstick over those of the usual run, by the published shares.
+
+    Only where both are published do they differ: the troubles of the operator who told are not an advantage of whoever
+    keeps silent. Else both are the usual, and the chip's range is that of all published shares.
+    """
+    shares = goodputs().groupby("chip_id")["share"].agg(["min", "median", "max"])
+    usual = float(goodputs()["share"].median())
+    if {chip.id, yardstick.id} <= set(shares.index):
+        return _level(usual, *shares.loc[chip.id]), _level(usual, *shares.loc[yardstick.id])
+    low, high = goodputs()["share"].quantile([0.05, 0.95])
+    silent = chip.name if chip.id not in shares.index else yardstick.name
+    words = (
+        f"the goodput of long runs on {silent} is not published: the usual one is taken for both"
+    )
+    return replace(_level(usual, low, usual, high), words=words), Level(1.0, 1.0, 1.0)
+
+
+def _level(usual: float, low: float, middle: float, high: float) -> Level:
+    return Level(usual / middle, middle / high, middle / low)
+
+
+def hbm_shipped() -> pd.DataFrame:
+    """HBM in the accelerators that owners took up, by year on record to its end (table chip_counts).
+
+    Columns: year, gb, low, high.
+    """
+    return _hbm_shipped(tables.state("chip_counts"), tables.state("chips")).copy()
+
+
+@lru_cache(maxsize=4)
+def _hbm_shipped(*state: tuple) -> pd.DataFrame:
+    frame = tables.load("chip_counts").dropna(subset=["chip_id", "units_median"])
+    size = {name: hbm_gb(chip) for name, chip in chip_catalog.all_chips().items() if hbm_gb(chip)}
+    frame = frame[frame["chip_id"].isin(size)]
+    gb = frame["chip_id"].map(size)
+    ends = {"gb": "units_median", "low": "units_p05", "high": "units_p95"}
+    told = pd.DataFrame({name: frame[column] * gb for name, column in ends.items()})
+    told = told.assign(year=frame["start_date"].str[:4].astype(int))
+    whole = set(told.loc[frame["start_date"].str[5:7].astype(int) >= LAST_QUARTER, "year"])
+    return told[told["year"].isin(whole)].groupby("year", as_index=False).sum()
+
+
+def hbm_gb(chip: Chip) -> float:
+    """HBM of one chip in GiB; zero where it has none."""
+    tier = chip.tier("hbm")
+    return 0.0 if tier is None else tier.capacity_bytes / GIB
+
+
+def hbm_of(year: int) -> float:
+    """HBM shipped in a year, or in the nearest on record, in GiB."""
+    world = hbm_shipped().set_index("year")["gb"]
+    return float(world[min(max(year, world.index.min()), world.index.max())])
+
+
+def packaging_shares() -> pd.Series:
+    """Share of advanced packaging by holder in the earliest year on record (table packaging_supply)."""
+    frame = tables.load("packaging_supply")
+    frame = frame[frame["quantity"] == "share of capacity"]
+    frame = frame[frame["period"] == frame["period"].min()]
+    return frame.set_index("holder")["value_low"]
+
+
+def share_of(chip: Chip) -> float:
+    """Share of the scarce parts that the chip's maker gets: its own where the table names it, else a newcomer's."""
+    found, maker = packaging_shares(), (chip.vendor.split() or [""])[0]
+    named = [holder for holder in found.index if holder.lower() == maker.lower()]
+    holder = named[0] if named else HOLDERS.get(maker, NEWCOMERS)
+    return float(found[holder])
+
+
+def wait_years(chip: Chip, needed_gb: float, year: int) -> float:
+    """Years in which the maker's share of a year's HBM comes to what is needed; none for a chip without HBM."""
+    return needed_gb / (share_of(chip) * hbm_of(year)) if hbm_gb(chip) else 0.0
+
+
+def supply(chip: Chip, needed_gb: float, year: int) -> Level:
+    """The cost of waiting for the memory of a run, as a factor on its bill."""
+    years = wait_years(chip, needed_gb, year)
+    value = {item.name: item for item in switching.inputs()}["delay_value"]
+    low, times, high = (1 + end * years for end in (value.p05, value.median, value.p95))
+    return Level(times, low / times, high / times)
+
+
+def sources() -> tuple[str, ...]:
+    """Source keys behind goodput and supply."""
+    shares = tables.load("packaging_supply").query("quantity == 'share of capacity'")
+    counts = tables.load("chip_counts")
+    keys = [*goodputs()["source"], *cited(shares), *cited(counts)]
+    return tuple(dict.fromkeys(keys))

@@ -1,0 +1,102 @@
+r"""Who should have won, and who did: what each challenger offered against what a buyer needs, and who trained on it.
+
+The offer is performance per dollar over Nvidia's chip of the day on the job of the day, by the model (`counterfactual`);
+it is an advantage in use, since the software a chip runs is part of it. The need is the break-even of a move
+(`inquiry.switching`). The chance that the move pays is taken over the draws of both, as independent:
+
+$$P = \Pr(A \ge a^*)$$
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
+from training_moat.contest import counterfactual, reference_jobs
+from training_moat.contest.counterfactual import Split
+from training_moat.inquiry.switching import Breakeven
+
+LIKELY = 0.5
+"""A challenger should have won where a move to it more likely pays than not."""
+
+LEAST_FLOP = 1e21
+"""Smallest training run on record that counts as use: about a small language model's."""
+
+
+def chance(one: Split, needed: Breakeven) -> float:
+    """Chance that a move to the challenger pays, over the draws of its offer and of the break-even."""
+    offered = np.exp(-one.drawn_shapley.sum(axis=1))
+    bar = np.sort(needed.in_use)
+    return float(np.mean(np.searchsorted(bar, offered, side="right")) / len(bar))
+
+
+def trained_on() -> pd.DataFrame:
+    """Models on record that were pre-trained on each chip. Columns: chip_id, others, own (whether the chip's maker ran it)."""
+    frame = tables.load("runs_non_nvidia")
+    frame = frame[frame["kind"].fillna("").str.contains("pretraining") & frame["chip_id"].notna()]
+    frame = frame[(frame["confirmed"] != "no") & (frame["training_flop"] >= LEAST_FLOP)]
+    frame = frame.drop_duplicates(["chip_id", "model"])
+    own = (frame["vendor_own_run"] == "yes").rename("own")
+    counts = pd.crosstab(frame["chip_id"], own).reindex(columns=[False, True], fill_value=0)
+    return counts.rename(columns={False: "others", True: "own"}).rename_axis(columns=None)
+
+
+def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every challenger's offer, the need and what came of it, the likeliest winner first.
+
+    Columns: chip, name, vendor, date, against, job, unit, advantage, low, high, needed, chance, expected, others, own,
+    outcome (by `expected` and whether somebody else than the maker trained on it).
+    """
+    used, rows = trained_on(), []
+    for one in counterfactual.splits(chips):
+        chip = chip_catalog.chip(one.chip)
+        counts = used.loc[one.chip] if one.chip in used.index else {"others": 0, "own": 0}
+        pays = chance(one, needed)
+        rows.append(
+            {
+                "chip": one.chip,
+                "name": one.name,
+                "vendor": chip.vendor,
+                "date": reference_jobs.launched(chip),
+                "against": one.yardstick_name,
+                "job": one.job_title,
+                "unit": one.unit,
+                "advantage": 1 / one.gap,
+                "low": 1 / one.high,
+                "high": 1 / one.low,
+                "needed": needed.quantiles_in_use[1],
+                "chance": pays,
+                "expected": pays >= LIKELY,
+                "others": int(counts["others"]),
+                "own": int(counts["own"]),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame["outcome"] = [
+        OUTCOMES[bool(should), others > 0]
+        for should, others in zip(frame["expected"], frame["others"], strict=True)
+    ]
+    return frame.sort_values(
+        ["chance", "advantage", "chip"], ascending=[False, False, True], ignore_index=True
+    )
+
+
+OUTCOMES = {
+    (True, True): "should have won, was used",
+    (True, False): "should have won, was not",
+    (False, True): "should not have, was used",
+    (False, False): "should not have, was not",
+}
+"""What came of an offer: whether it was enough, and whether anybody but the maker trained on the chip."""
+
+
+def sources(found: pd.DataFrame) -> tuple[str, ...]:
+    """Source keys of the runs that count and of the offers."""
+    frame = tables.load("runs_non_nvidia")
+    keys = frame.loc[frame["chip_id"].isin(set(found["chip"])), "source"].str.split(";").explode()
+    offers = counterfactual.sources(counterfactual.splits(list(found["chip"])))
+    return tuple(dict.fromkeys([*offers, *keys]))

@@ -1,0 +1,254 @@
+"""The gallery: a page for every file of scenarios/ - what changed, the verdicts then and now, what else moved.
+
+To run the book under every scenario takes many minutes. `moat gallery` does it, and keeps what the
+comparison found under `scenarios/told/`; the site is made from these records. Each holds the digest of
+its scenario's file; a record of another edition of the file is not shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from training_moat import claims
+from training_moat.catalog import scenario as scenarios
+from training_moat.core.errors import unknown
+from training_moat.press import comparing
+from training_moat.press.folders import ROOT, write_text
+from training_moat.press.scenarios import Request, overlaid
+
+FOLDER = ROOT / "scenarios"
+CHAPTERS = (
+    "market", "memory", "networking", "precision", "switching", "scorecard", "your_chip",
+)  # fmt: skip
+"""Chapters that a page of the gallery compares."""
+
+MOST_FIGURES = 6
+"""Figures that a page draws, of those whose finding moved; the others are named."""
+
+
+def names() -> list[str]:
+    """Scenarios of the gallery, by their file's name."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def path_of(name: str) -> Path:
+    """A scenario's file. Raises InputError with the nearest name when there is none."""
+    if name not in names():
+        raise unknown("scenario", name, names(), "gallery")
+    return FOLDER / f"{name}.yaml"
+
+
+def record_path(name: str) -> Path:
+    """Where a scenario's record is kept."""
+    return FOLDER / "told" / f"{name}.json"
+
+
+def digest(name: str) -> str:
+    """Hash of a scenario's file."""
+    return hashlib.sha256(path_of(name).read_bytes()).hexdigest()[:16]
+
+
+def told(name: str) -> dict[str, Any]:
+    """Run the book as it is and under a scenario (what is stored is not run again); the page's record."""
+    path = path_of(name)
+    found = comparing.compare(comparing.DEFAULT, str(path), CHAPTERS)
+    made = {**comparing.record(found), "first": comparing.DEFAULT, "second": name}
+    moved = [
+        {"chapter": chapter, "first": one.title, "second": other.title, "drawn": other.drawn}
+        for chapter, pairs in found.figures.items()
+        for one, other in pairs
+        if one is not None and other is not None and one.title != other.title
+    ]
+    return {
+        "scenario": digest(name),
+        **made,
+        "drawn": moved[:MOST_FIGURES],
+        "verdicts": _verdicts(path),
+    }
+
+
+def _verdicts(path: Path) -> list[dict[str, str]]:
+    """The four arguments in the book and under the scenario: grade, and the number that decides."""
+    sides = []
+    for wanted in (Request(), Request(scenario=path)):
+        with overlaid(wanted):
+            sides.append(claims.verdict_table().set_index("argument"))
+    before, now = sides
+    rows = []
+    for each in before.index:
+        row = {"title": before.loc[each, "title"], "quantity": before.loc[each, "quantity"]}
+        for side, frame in (("first", before), ("second", now)):
+            row |= {f"{side}_{what}": str(frame.loc[each, what]) for what in ("grade", "number")}
+        rows.append(row)
+    return rows
+
+
+def store(which: Sequence[str] = ()) -> Iterator[str]:
+    """Compute and keep the records of some scenarios (default: all); yields a line for each."""
+    for name in [path_of(each).stem for each in which] or names():
+        found = told(name)
+        text = json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        before = record_path(name).read_text("utf-8") if record_path(name).is_file() else ""
+        write_text(record_path(name), text)
+        said = "unchanged" if text == before else f"{len(found['changes'])} statements differ"
+        yield f"{name}: {said}"
+
+
+def record(name: str) -> dict[str, Any] | None:
+    """A scenario's stored record; None where there is none of its file as it is now."""
+    try:
+        found = json.loads(record_path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("scenario") == digest(name) else None
+
+
+def changed(name: str) -> list[tuple[str, str]]:
+    """What a scenario changes, one line each: what, and the value it gives it."""
+    loaded = scenarios.load(path_of(name))
+    lines = []
+    for kind, bodies in loaded.document.content.items():
+        if kind in scenarios.KINDS:
+            entries = bodies.items() if isinstance(bodies, dict) else ((b["id"], b) for b in bodies)
+            for entry, columns in entries:
+                said = [f"{column} {_value(value)}" for column, value in columns.items()]
+                lines.append((f"{kind[:-1]} {entry}", "; ".join(said)))
+    for chapter, values in loaded.parameters.items():
+        said = [f"{name} {_value(value)}" for name, value in values.items()]
+        lines.append((f"chapter {chapter}", "; ".join(said)))
+    return lines
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def title_and_body(name: str) -> tuple[str, str]:
+    """A scenario's page: its title as text, its content as HTML."""
+    loaded, found = scenarios.load(path_of(name)), record(name)
+    title = loaded.title or name
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="moat-above">A page of the <a href="gallery.html">gallery</a>. '
+        f"{html.escape(loaded.description[:1].upper() + loaded.description[1:])}.</p>",
+        "<h2>What changed</h2>",
+        _table(("what", "is now"), changed(name)),
+        f"<p>Run it: <code>moat build --scenario scenarios/{name}.yaml --out mine/{name}</code></p>",
+    ]
+    if found is None:
+        parts.append(f"<p>It has not been run yet: <code>moat gallery {name}</code>.</p>")
+    else:
+        parts += _then_and_now(found)
+    return title, "\n".join(parts)
+
+
+def _then_and_now(found: dict[str, Any]) -> list[str]:
+    """What a record tells: verdicts, statements and figures in the book and under the scenario."""
+    parts = [
+        "<h2>The verdicts, then and now</h2>",
+        _table(("argument", "decided by", "in the book", "here"), _verdict_rows(found)),
+        "<h2>What the chapters say, then and now</h2>",
+        f"<p>{len(found['changes'])} statements differ, {found['same']} are the same.</p>",
+        *(_change(each) for each in found["changes"]),
+    ]
+    if found["drawn"]:
+        parts.append("<h2>Figures whose finding moved</h2>")
+        parts += [_figure(i, each) for i, each in enumerate(found["drawn"])]
+    quiet = len(found["figures"]) - len(found["drawn"])
+    if quiet:
+        parts.append(f"<p>{quiet} more figures are drawn with other numbers.</p>")
+    return parts
+
+
+def _verdict_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            row["title"],
+            row["quantity"],
+            f"{row['first_number']}: {row['first_grade']}",
+            "the same" if _same(row) else f"{row['second_number']}: {row['second_grade']}",
+        )
+        for row in found["verdicts"]
+    ]
+
+
+def _same(row: dict[str, str]) -> bool:
+    return all(row[f"first_{what}"] == row[f"second_{what}"] for what in ("grade", "number"))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>\n"
+        for row in rows
+    )
+    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
+    return (
+        '<div class="moat-scroll" tabindex="0" role="region" aria-label="table">'
+        f"<table><thead><tr>{top}</tr></thead><tbody>\n{cells}</tbody></table></div>"
+    )
+
+
+def _change(change: dict[str, Any]) -> str:
+    """One statement in the book and under the scenario."""
+    times = f" <small>(x {change['ratio']:.3g})</small>" if change["ratio"] is not None else ""
+    chapter, what = (html.escape(change[key].replace("_", " ")) for key in ("chapter", "what"))
+    sides = "".join(
+        f"<dt>{where}</dt><dd>{html.escape(comparing.said(change[key]))}</dd>"
+        for where, key in (("In the book", "first"), ("Here", "second"))
+    )
+    return f'<h3>{chapter}: {what}{times}</h3>\n<dl class="moat-sides">{sides}</dl>'
+
+
+def _figure(number: int, moved: dict[str, str]) -> str:
+    """A figure as it is under the scenario, below what it said in the book; its ids are its own."""
+    drawn = _own_ids(moved["drawn"], number)
+    before = html.escape(moved["first"])
+    return (
+        f'<p>Chapter <a href="{moved["chapter"]}.html">{html.escape(moved["chapter"])}</a>, '
+        f"in the book: {before}</p>\n{drawn}"
+    )
+
+
+def _own_ids(drawn: str, number: int) -> str:
+    return re.sub(r'(id="|data-chart=")(?!moat-)', rf"\g<1>told-{number}-", drawn)
+
+
+def index() -> str:
+    """Every scenario with a line on what it changes and how many verdicts and statements it moves."""
+    rows = []
+    for name in names():
+        loaded, found = scenarios.load(path_of(name)), record(name)
+        moved = found and sum(not _same(row) for row in found["verdicts"])
+        counts = (
+            (f"{moved} of {len(found['verdicts'])}", len(found["changes"]))
+            if found
+            else ("not run", "")
+        )
+        rows.append(
+            f'<tr><td><a href="scenario-{name}.html">{html.escape(loaded.title or name)}</a></td>'
+            f"<td>{html.escape(loaded.description)}</td>"
+            f"<td>{counts[0]}</td><td>{counts[1]}</td></tr>"
+        )
+    head = "".join(
+        f'<th scope="col">{words}</th>'
+        for words in (
+            "scenario",
+            "what changes",
+            "deciding numbers moved",
+            "statements that differ",
+        )
+    )
+    return (
+        '<div class="moat-scroll" tabindex="0" role="region" aria-label="scenarios">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody></table></div>"
+    )

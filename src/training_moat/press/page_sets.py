@@ -1,0 +1,117 @@
+"""One notebook, many pages: the further parameter sets with which `moat build` runs a chapter for pages of its own.
+
+`chapters/pages.yml` maps a chapter to its pages: each has a name and the parameters that differ from the
+defaults. Page `groq` of chapter `challenger` stands beside it as `challenger-groq.html`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from training_moat.catalog import parameters, yaml_files
+from training_moat.core.errors import InputError, unknown
+from training_moat.press import notebooks, pages, standalone
+from training_moat.press.folders import CHAPTERS
+
+FILE = CHAPTERS / "pages.yml"
+_SLUG = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A further page of a chapter: its own part of the address, and the parameters it is run with."""
+
+    chapter: str
+    own: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The page's name beside the chapters."""
+        return f"{self.chapter}-{self.own}"
+
+    @property
+    def subject(self) -> str:
+        """What tells it from the chapter's own page, in words: the value of its first parameter."""
+        first = next(iter(self.parameters), None)
+        if first is None:
+            return self.own
+        value, kind = self.parameters[first], parameters.schema(self.chapter)[first].type
+        found = {"chip": _chip_name, "model": _model_name}.get(kind, str)(value)
+        return str(found)
+
+
+def _chip_name(chip: str) -> str:
+    from training_moat.catalog import chips
+
+    return chips.chip(chip).name
+
+
+def _model_name(model: str) -> str:
+    from training_moat.catalog import models
+
+    return models.model(model).name
+
+
+def further_pages() -> list[Page]:
+    """Every page that the file lists, checked. Raises InputError with file, line and column."""
+    if not FILE.is_file():
+        return []
+    document = yaml_files.read(FILE, ("challenger",))
+    known, found = notebooks.chapter_names(), []
+    for chapter, listed in document.content.items():
+        with document.at(chapter):
+            if chapter not in known:
+                raise unknown("chapter", str(chapter), known, FILE.name)
+            if not isinstance(listed, dict):
+                raise InputError(
+                    f"{FILE.name}, {chapter}: expected a mapping from page to parameters"
+                )
+        for own, values in listed.items():
+            with document.at(chapter, own):
+                found.append(_page(chapter, own, values))
+    return found
+
+
+def _page(chapter: str, own: Any, values: Any) -> Page:
+    where = f"{FILE.name}, {chapter}.{own}"
+    if not _SLUG.fullmatch(str(own)):
+        raise InputError(
+            f"{where}: expected a page name of small letters, digits, dots and hyphens"
+        )
+    if not isinstance(values, dict) or not values:
+        raise InputError(f"{where}: expected a mapping from parameters to values")
+    page = Page(chapter, str(own), parameters.convert_all(chapter, values))
+    if any((CHAPTERS / f"{page.name}{ending}").exists() for ending in (".ipynb", ".md")):
+        raise InputError(f"{where}: chapters/ has a page {page.name} already")
+    return page
+
+
+def title_and_body(page: Page, notebook: notebooks.NotebookNode | None) -> tuple[str, str]:
+    """The page's title as text, and its content as HTML; notebook: its executed copy, where there is one."""
+    stored = notebooks.read(CHAPTERS / f"{page.chapter}.ipynb")
+    title = f"{standalone.title(stored) or page.chapter}: {page.subject}"
+    up = f'<a href="{page.chapter}.html">{html.escape(page.chapter.replace("_", " "))}</a>'
+    head = f'<h1>{html.escape(title)}</h1>\n<p class="moat-above">A page of the chapter {up}.</p>'
+    if notebook is None:
+        return title, f"{head}\n<p>{_unrun(page)}</p>"
+    notebook = pages.page_copy(notebook)
+    pages.name_sources(notebook, f"chapters/{page.name}.ipynb")
+    pages.name_figures(notebook, page.name)
+    return title, f"{head}\n{standalone.body(notebook, headless=True)}"
+
+
+def _unrun(page: Page) -> str:
+    given = " ".join(f"-p {name}={_spelled(value)}" for name, value in page.parameters.items())
+    return (
+        "This page is run by <code>moat build</code>, and this site was made from stored outputs. Here it is "
+        f"<code>moat run {html.escape(page.chapter)} {html.escape(given)}</code>."
+    )
+
+
+def _spelled(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,67 @@
+"""Who should have won: the offer against the need, draw by draw, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training_moat.catalog import tables
+from training_moat.contest import counterfactual, winners
+from training_moat.inquiry import switching
+
+CHIPS = ["mi250x", "bow-ipu", "groq-lpu-v1"]
+
+
+@pytest.fixture(scope="module")
+def needed():
+    return switching.breakeven(1000.0, draws=2**10)
+
+
+@pytest.fixture(scope="module")
+def found(needed):
+    return winners.table(needed, CHIPS)
+
+
+def with_gap(one, times):
+    """A split whose every draw offers `times` the yardstick's performance per dollar."""
+    parts = np.zeros_like(one.drawn_shapley)
+    parts[:, 0] = -np.log(times)
+    return replace(one, drawn_shapley=parts)
+
+
+def test_the_chance_is_the_share_of_buyers_whose_need_is_met(needed):
+    one = with_gap(counterfactual.split("mi250x"), 1.7)
+    assert winners.chance(one, needed) == pytest.approx(np.mean(needed.in_use <= 1.7))
+
+
+def test_more_offered_never_pays_less_and_equal_cost_pays_nobody(needed):
+    one = counterfactual.split("mi250x")
+    chances = [winners.chance(with_gap(one, times), needed) for times in (1.0, 1.5, 2.0, 8.0)]
+    assert chances == sorted(chances) and chances[0] == 0.0
+
+
+def test_offers_are_those_of_the_counterfactual(found):
+    row, split = found.set_index("chip").loc["mi250x"], counterfactual.split("mi250x")
+    assert row["advantage"] == pytest.approx(1 / split.gap)
+    assert (row["low"], row["high"]) == pytest.approx((1 / split.high, 1 / split.low))
+
+
+def test_a_chip_that_cannot_do_the_job_should_not_have_won(found):
+    row = found.set_index("chip").loc["groq-lpu-v1"]
+    assert not row["expected"] and row["chance"] == pytest.approx(0.0)
+    assert row["outcome"] == "should not have, was not"
+
+
+def test_only_runs_that_stand_and_are_whole_count():
+    runs, used = tables.load("runs_non_nvidia"), winners.trained_on()
+    refused = set(runs.loc[runs["confirmed"] == "no", "row_id"])
+    own = runs[(runs["chip_id"] == "mi250x") & ~runs["row_id"].isin(refused)]
+    assert used.loc["mi250x"].sum() <= own["model"].nunique()
+    assert used.loc["mi250x", "others"] >= 1
+
+
+def test_outcomes_follow_from_offer_and_use(found):
+    for row in found.itertuples():
+        assert row.outcome == winners.OUTCOMES[row.expected, row.others > 0]

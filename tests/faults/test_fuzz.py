@@ -1,0 +1,63 @@
+"""Random inputs to the command, the short form; all of them are `python -m benchmarks.fuzz`."""
+
+import json
+from unittest import mock
+
+import pytest
+
+from benchmarks import fuzz
+from benchmarks.fuzz_inputs import Call
+from training_moat import cli
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bad", "share"), [(True, 0.06), (False, 0.01)])
+def test_no_input_brings_a_fault(bad, share):
+    counts = fuzz.MALFORMED if bad else fuzz.VALID
+    found = {kind: list(fuzz.faults(kind, int(n * share), bad)) for kind, n in counts.items()}
+    assert found == dict.fromkeys(counts, [])
+
+
+def test_the_counts_are_what_was_asked():
+    assert sum(fuzz.MALFORMED.values()) == 2_000 and sum(fuzz.VALID.values()) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("does", "fault"),
+    [
+        (lambda _: 1 / 0, "traceback: ZeroDivisionError"),
+        (lambda _: 3, "exit status 3"),
+        (lambda _: open("half", "w").close() or 0, "left behind: half"),
+        (lambda _: fuzz.sys.stderr.write("moat: a\nb\n") and 2, "message of 2 lines"),
+        (lambda _: fuzz.sys.stderr.write("moat: " + "x" * 300) and 2, "message of 1 lines, 306"),
+        (lambda _: fuzz.sys.stderr.write("moat: no\n") and 1, "exit status 1 with a message"),
+    ],
+)
+def test_a_fault_of_the_command_is_seen(does, fault):
+    with mock.patch.object(cli, "main", does):
+        assert any(fault in said for said in fuzz.common(fuzz.ask(Call(("chips",)))))
+
+
+GOOD = {
+    "ok": True, "step_time_s": 2.0, "step_time_s_p05": 1.0, "step_time_s_p95": 3.0, "mfu": 0.5,
+    "seconds": {"compute": 1.5, "other": 0.5}, "memory_gib": {"weights": 1.0, "total": 1.0}, "plan": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mfu": 1.5},
+        {"step_time_s_p05": 2.5},
+        {"seconds": {"compute": 3.0, "other": -1.0}},
+        {"seconds": {"compute": 1.0}},
+        {"memory_gib": {"weights": 0.0, "total": 0.0}},
+        {"memory_gib": {"weights": 1.0, "total": 2.0}},
+        {"ok": False, "error": "cannot be answered (KeyError: 'x')."},
+        {"ok": False, "error": "x" * 400},
+    ],
+    ids=str,
+)
+def test_an_absurd_answer_is_seen(wrong):
+    assert not list(fuzz.line_faults("training", json.dumps(GOOD)))
+    assert list(fuzz.line_faults("training", json.dumps(GOOD | wrong)))

@@ -1,0 +1,85 @@
+"""The gallery: a record for every scenario, of its file as it is; a page that shows it and runs nothing."""
+
+import json
+
+import pytest
+
+from training_moat.core.errors import InputError
+from training_moat.press import gallery, scenarios
+
+FOUND = {
+    "same": 3,
+    "changes": [
+        {"chapter": "memory", "what": "answer", "first": "a", "second": "<b>", "ratio": None},
+        {"chapter": "memory", "what": "total_gb", "first": 2.0, "second": 3.0, "ratio": 1.5},
+    ],
+    "figures": [{}, {}],
+    "drawn": [
+        {
+            "chapter": "memory", "first": "old & finding", "second": "new",
+            "drawn": '<figure id="figure-1"><div id="vis-1"></div><script data-chart="vis-1"></script></figure>',
+        }
+    ],
+    "verdicts": [
+        {
+            "title": "Memory", "quantity": "share", "first_grade": "mixed", "first_number": "1",
+            "second_grade": "open", "second_number": "2",
+        },
+        {
+            "title": "Market", "quantity": "chance", "first_grade": "open", "first_number": "1",
+            "second_grade": "open", "second_number": "1",
+        },
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "FOLDER", tmp_path)
+    text = "title: Mine <i>\nparameters: {memory: {chip: sn40l}}\nchips: {sn40l: {hbm_gb:}}\n"
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "told").mkdir()
+    return tmp_path
+
+
+def kept(folder, **changed):
+    record = {**FOUND, "scenario": gallery.digest("mine"), **changed}
+    (folder / "told" / "mine.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_every_scenario_is_right_as_a_whole_and_has_the_record_of_its_file():
+    assert scenarios.problems() == []
+    assert len(gallery.names()) >= 9
+    assert [name for name in gallery.names() if gallery.record(name) is None] == []
+
+
+def test_the_page_shows_what_changed_then_and_now_and_names_are_text(folder):
+    kept(folder)
+    title, body = gallery.title_and_body("mine")
+    assert title == "Mine <i>" and "<i>" not in body and "<b>" not in body
+    assert "sn40l" in body and "hbm_gb unknown" in body and "(x 1.5)" in body
+    assert "1: mixed" in body and "2: open" in body and body.count("the same") == 2
+    assert 'id="told-0-vis-1"' in body and 'data-chart="told-0-vis-1"' in body
+    assert "old &amp; finding" in body and "1 more figures" in body
+    assert "<td>1 of 2</td><td>2</td>" in gallery.index()
+
+
+@pytest.mark.parametrize("change", ["other file", "no file", "no JSON"])
+def test_a_record_of_another_file_is_not_shown(folder, change):
+    kept(folder, scenario="another") if change == "other file" else None
+    if change == "no JSON":
+        (folder / "told" / "mine.json").write_text("{")
+    assert gallery.record("mine") is None
+    assert "moat gallery mine" in gallery.title_and_body("mine")[1] and "not run" in gallery.index()
+
+
+def test_an_unknown_scenario_is_one_sentence(folder):
+    with pytest.raises(InputError, match="did you mean 'mine'"):
+        list(gallery.store(["mien"]))
+
+
+@pytest.mark.slow
+def test_a_record_is_what_the_book_says_under_its_scenario():
+    """The quickest of them; the others are made by the same command."""
+    name = "inference-ten-to-one"
+    assert json.loads(json.dumps(gallery.told(name))) == gallery.record(name)
