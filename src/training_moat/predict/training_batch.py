@@ -17,10 +17,11 @@ import numpy as np
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.fabrics import Fabric
+from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.planning import LAYOUT
-from training_moat.core.training_step import Efficiency, Node, StepTime
+from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known

@@ -18,6 +18,7 @@ ORDER = (
     "tiers",
     "collectives",
     "fabrics",
+    "layer_step",
     "training_step",
     "serving_step",
     "formats",
