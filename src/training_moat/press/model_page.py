@@ -20,6 +20,7 @@ ORDER = (
     "fabrics",
     "layer_step",
     "training_step",
+    "serving_memory",
     "serving_step",
     "formats",
     "lifecycle",
