@@ -152,7 +152,7 @@ def line_faults(kind: str, text: str) -> Iterator[str]:
     answer = json.loads(text)
     if answer["ok"]:
         yield from absurd(kind, answer)
-    elif len(text.split('"error": ', 1)[1]) > LONGEST_MESSAGE + 10 or "\n" in answer["error"]:
+    elif len(answer["error"]) > LONGEST_MESSAGE or "\n" in answer["error"]:
         yield f"message of {len(answer['error'])} characters"
     elif "cannot be answered (" in answer["error"]:
         yield f"a fault inside: {answer['error']:.200}"
