@@ -83,6 +83,7 @@ PRINTED = """() => {
         live: [...document.querySelectorAll('.moat-chart')].filter(shown).length,
         paper: [...document.querySelectorAll('img.moat-print')].filter(shown).length,
         figures: document.querySelectorAll('.moat-figure').length,
+        folded: [...document.querySelectorAll('.moat-card dl')].filter(list => !list.checkVisibility()).length,
         cut: [...document.querySelectorAll('.moat-scroll td')].filter(cell => shown(cell) && cell.getBoundingClientRect().right > wide).length,
         scrolling: [...document.querySelectorAll('.moat-scroll')].filter(box => box.scrollHeight > box.clientHeight + 2 && getComputedStyle(box).overflowY !== 'visible').length,
     };
@@ -90,13 +91,13 @@ PRINTED = """() => {
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_paper_shows_each_figure_once_and_cuts_no_table(browser, address, page):
+def test_paper_shows_each_figure_once_opens_the_cards_and_cuts_no_table(browser, address, page):
     with Visit(browser, address, page, 700) as visit:  # an A4 page without its margins
         visit.charts("light")
         visit.tab.emulate_media(media="print")
         found = visit.tab.evaluate(PRINTED)
     figures = found.pop("figures")
-    assert found == {"live": 0, "paper": figures, "cut": 0, "scrolling": 0}
+    assert found == {"live": 0, "paper": figures, "folded": 0, "cut": 0, "scrolling": 0}
 
 
 @cache
