@@ -81,7 +81,10 @@ def test_cut_experts_are_gathered_and_summed_where_whole_ones_are_sent_tokens():
 def test_arrays_send_what_single_plans_send():
     plans = [plan for model, plan in PLANS if model is LLAMA_70B]
     together = Plan(
-        **{name: np.array([getattr(p, name) for p in plans], float) for name in vars(plans[0])}
+        **{
+            name: np.array([getattr(p, name) for p in plans], float)
+            for name in Plan.__dataclass_fields__
+        }
     )
     found = step_bytes(LLAMA_70B, together, BYTE_A_SECOND)
     for index, plan in enumerate(plans):

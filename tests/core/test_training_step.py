@@ -292,7 +292,10 @@ def test_recomputing_and_longer_sequences_take_longer(model, plan, node, eff):
 @given(models, st.lists(plans, min_size=2, max_size=5), nodes, efficiencies)
 def test_scalar_and_array_plans_agree(model, rows, node, eff):
     together = Plan(
-        **{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])}
+        **{
+            name: np.array([getattr(row, name) for row in rows], float)
+            for name in rows[0].__dataclass_fields__
+        }
     )
     many = step_time(model, together, node, eff)
     for index, row in enumerate(rows):

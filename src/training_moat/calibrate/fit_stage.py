@@ -16,8 +16,8 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.core.training_step import Node, StepTime, step_time
 from training_moat.predict import training_constants as known
 from training_moat.predict.software import find
-from training_moat.predict.training_batch import stack_records
 from training_moat.predict.training_constants import Constants, Kind
+from training_moat.predict.training_tables import stack_records
 
 DIFFERENCE = 1e-6
 """Step in the logarithm of a constant for its finite differences."""

@@ -69,7 +69,10 @@ class Rows:
     def take(self, mask: np.ndarray) -> Rows:
         """The rows where `mask` holds."""
         pick = lambda record: type(record)(
-            **{k: v if isinstance(v, str) else v[mask] for k, v in vars(record).items()}
+            **{
+                k: v if isinstance(v, str) else v[mask]
+                for k, v in ((f, getattr(record, f)) for f in record.__dataclass_fields__)
+            }
         )  # noqa: E731
         return Rows(self.frame[mask].reset_index(drop=True), pick(self.model), pick(self.plan))
 

@@ -17,6 +17,7 @@ from training_moat.core.elementwise import (
     logical_or,
     maximum,
     minimum,
+    some,
     where,
 )
 from training_moat.core.fabrics import Fabric
@@ -189,6 +190,8 @@ def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effic
 
 def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward up-projections of latent attention (none for others), one layer and micro-batch."""
+    if not some(model.kv_lora_rank):
+        return 0.0
     m, q, kv = micro_tokens(plan), model.q_lora_rank, model.kv_lora_rank
     queries = matmul_seconds(
         m,
@@ -206,6 +209,8 @@ def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency)
 
 def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward matmuls of the routed experts in the mean layer: every local expert works on its own few rows."""
+    if not some(model.moe_layers):
+        return 0.0
     experts = maximum(model.experts, 1)
     groups, split = maximum(plan.ep, 1), plan.expert_tensor
     local = experts / groups
@@ -271,6 +276,8 @@ def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
 
 def _cast_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward casts of one layer's matmul inputs to a format of at most 8 bits (nothing for 16-bit runs)."""
+    if not some(node.value_bytes < 2):
+        return 0.0
     moe_share = model.moe_layers / model.layers
     visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
     inputs = (
@@ -294,6 +301,8 @@ def _vocabulary_seconds(
 
 def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward and backward products of one layer's low-rank adapters, whose thin matrices are bound by memory."""
+    if not some(plan.lora_rank):
+        return 0.0
     m = micro_tokens(plan)
     weights = lora_params(model, plan.lora_rank) / model.layers / plan.tp
     flops = 6 * m * weights / (node.peak_flops * eff.matmul)
@@ -326,6 +335,8 @@ def _optimizer_seconds(
 def _fetch_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
     """Fetching offloaded weights from the host, each chip its shard, for every pass of every micro-batch, and sending
     the gradients there (Rajbhandari et al. 2021, section 6)."""
+    if not some(plan.offload >= 2):
+        return 0.0
     dense, expert = params_per_stage(model, plan)
     sharded = plan.zero_stage >= 3
     own = dense / where(sharded, plan.dp * plan.cp, 1)
@@ -346,7 +357,9 @@ def _exchange_seconds(sent: dict[str, Message], node: Node, kind: str) -> Number
     """Seconds per step of all messages of a kind, nothing hidden."""
     own = [message for message in sent.values() if message.kind == kind]
     return sum(
-        message.times * exchange.seconds(message, node.scaleup, node.scaleout) for message in own
+        message.times * exchange.seconds(message, node.scaleup, node.scaleout)
+        for message in own
+        if some(message.times) and some(message.ranks > 1)
     )
 
 
