@@ -25,7 +25,7 @@ def test_a_measure_is_a_share_with_its_range_and_names(measure):
 
 def test_memory_decides_for_the_chip_that_has_none():
     found = decided.memory_decides(Evidence(), chips="groq-lpu-v1")
-    assert found.value == 1 and "Groq" in found.note.split("; not for")[0]
+    assert found.value == 1 and "Groq" in found.note.split(", not for")[0]
 
 
 def test_a_stricter_share_decides_for_no_more():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from training_moat.catalog import chips, tables
@@ -66,3 +68,9 @@ def test_challengers_have_pages_and_each_shows_its_own_chip():
     assert {"sn10", "sn30", "sn40l", "sn50", "groq-lpu-v1", "wse-3", "corsair", "mi300x"} <= shown
     for values in own.values():
         assert values["chip"] in values["chips"] and set(values["chips"]) <= compared
+
+
+def test_the_chapter_links_to_every_page():
+    text = (page_sets.CHAPTERS / "challenger.ipynb").read_text(encoding="utf-8")
+    linked = re.findall(r"challenger-([a-z0-9-]+)\.html", text.split("from training_moat", 1)[0])
+    assert linked == [page.own for page in page_sets.further_pages()]

@@ -46,9 +46,6 @@ GROWING = ("dataset", "benchmark", "code", "documentation", "experiment", "estim
 COPIES = ("serving_inferencex", "training_left_out")
 """Tables of whose source, or of what they are computed from, some rows are the same by right."""
 
-RECKONED = ("chip_units", "split_classes")
-"""Tables whose `confirmed` is about a reckoning or a reading of another table's rows."""
-
 NUMBERING = ("row_id", "config_id")
 """Columns that number rows and say nothing of their content."""
 
@@ -177,8 +174,8 @@ def readings(book: Book) -> Iterator[Problem]:
     standing = book["source_kinds"].frame.set_index("kind")["standing"]
     sources = book["sources"].frame
     copied = set(sources["key"][sources["kind"].map(standing) == "compilation"])
-    for name, sheet in book.items():
-        if name in RECKONED or not sheet.has("source", "confirmed"):
+    for sheet in book.values():
+        if not sheet.has("source", "confirmed"):
             continue
         keys = sheet.frame["source"].fillna("").str.split(descriptor.SEPARATOR)
         wrong = keys.map(lambda cited: set(cited) <= copied) & (sheet.frame["confirmed"] == "yes")

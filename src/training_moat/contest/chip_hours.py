@@ -19,7 +19,8 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.contest.reference_jobs import day, start
+from training_moat.catalog.dates import day
+from training_moat.contest.reference_jobs import start
 from training_moat.core.machine import Chip
 from training_moat.inquiry.uncertainty import Uncertain, of_row
 

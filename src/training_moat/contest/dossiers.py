@@ -116,7 +116,7 @@ def measured(chip: Chip) -> pd.DataFrame:
         tflops=rate,
         peak_share=rate
         * TERA
-        / frame["format"].map(lambda name: chip.peak_flops.get(name) or wide),
+        / np.array([chip.peak_flops.get(name) or wide for name in frame["format"]]),
         flop_per_byte=frame["micro_batch"].fillna(1) * frame["seq_len"],
     )
     columns = ["model", "format", "chips", "tflops", "peak_share", "flop_per_byte", "source"]

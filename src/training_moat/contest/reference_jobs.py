@@ -11,6 +11,7 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
 from training_moat.catalog import models as model_catalog
+from training_moat.catalog.dates import day
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
 from training_moat.core.workload import Transformer
@@ -56,13 +57,6 @@ class Job:
         """A training request for this job on `chips` chips, with `settings` fixed."""
         asked = {"model": self.model_id, "chip": chip, "chips": chips, "seq_len": self.seq_len}
         return asked | {"global_batch": self.batch} | settings
-
-
-def day(text: str) -> pd.Timestamp:
-    """First day of a date given as year, quarter, half, month or day."""
-    year, _, rest = str(text).partition("-")
-    month = {"": 1, "Q1": 1, "Q2": 4, "Q3": 7, "Q4": 10, "H1": 1, "H2": 7}.get(rest)
-    return pd.Timestamp(f"{year}-{month:02d}-01") if month else pd.Timestamp(text)
 
 
 def jobs() -> dict[str, Job]:

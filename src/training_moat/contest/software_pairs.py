@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import measured_training
-from training_moat.contest.reference_jobs import day
+from training_moat.catalog.dates import day
 
 SAME = ["model_id", "chip_id", "seq_len", "format"]
 """What two runs must share to be compared."""

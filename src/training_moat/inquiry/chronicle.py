@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.dates import day
 from training_moat.core.errors import unknown
 
 Reader = Callable[[str], pd.DataFrame]
@@ -73,13 +74,6 @@ def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFra
     """The rows dated in some years; all rows where none is."""
     chosen = frame[frame["date"].str[:4].astype(int).between(first_year, last_year)]
     return frame if chosen.empty else chosen
-
-
-def day(text: str) -> pd.Timestamp:
-    """First day of a date given as year, quarter, half, month or day."""
-    year, _, rest = str(text).partition("-")
-    month = {"": 1, "Q1": 1, "Q2": 4, "Q3": 7, "Q4": 10, "H1": 1, "H2": 7}.get(rest)
-    return pd.Timestamp(f"{year}-{month:02d}-01") if month else pd.Timestamp(text)
 
 
 def runs(read: Reader = tables.load) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
-from training_moat.inquiry.wording import between, digits
+from training_moat.inquiry.wording import amount, between, digits
 
 HALF_YEAR_DAYS = 183.0
 DEEPSEEK_DAY = "deepseek-2025-02"
@@ -208,5 +208,5 @@ def custom_models() -> pd.DataFrame:
 def _spread(value: float, low: float, high: float) -> str:
     """A number, a range or an upper bound in words."""
     if pd.notna(value):
-        return digits(value, 4)
+        return amount(value, significant=4)
     return between(low, high, digits) if pd.notna(low) else f"below {digits(high)}"

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from training_moat.catalog import tables
+from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry.uncertainty import Draws, Uncertain, of_row, sample, tornado
@@ -273,14 +274,7 @@ def _training_chips() -> pd.DataFrame:
     chips = chips.assign(tflops=chips["bf16_tflops"].fillna(chips["fp16_tflops"]))
     meant = (chips["supports_training"] != "no") & ~chips["name"].str.contains("China")
     chips = chips[meant & chips["tflops"].notna() & chips["available"].notna()]
-    return chips.assign(day=chips["available"].map(_day))
-
-
-def _day(text: str) -> pd.Timestamp:
-    """First day of a date given as year, quarter, half, month or day."""
-    year, _, rest = str(text).partition("-")
-    month = {"": 1, "Q1": 1, "Q2": 4, "Q3": 7, "Q4": 10, "H1": 1, "H2": 7}.get(rest)
-    return pd.Timestamp(f"{year}-{month:02d}-01") if month else pd.Timestamp(text)
+    return chips.assign(day=chips["available"].map(day))
 
 
 def _by_table(column: str, basis: str) -> pd.DataFrame:
@@ -317,7 +311,7 @@ def _by_rent() -> pd.DataFrame:
         & prices["chip_id"].isin(chips.index)
         & (prices["term"] != "TCO")
     ]
-    quotes = quotes.assign(day=quotes["date"].map(_day)).join(
+    quotes = quotes.assign(day=quotes["date"].map(day)).join(
         chips[["name", "vendor", "tflops", "day"]].rename(columns={"day": "launch"}), on="chip_id"
     )
     quotes = quotes.assign(value_for_money=quotes["tflops"] / quotes["value"])

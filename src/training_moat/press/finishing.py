@@ -12,6 +12,9 @@ from pathlib import Path
 ADDRESS = "MOAT_SITE_URL"
 """Environment variable with the address at which the site will be published, where that is known."""
 
+REPOSITORY = "MOAT_REPOSITORY"
+"""Environment variable with the address of the public repository: its buttons open each chapter on Binder and Colab."""
+
 # The theme's icons come with its style sheet; the script would draw the same ones again (1.5 MB a page).
 _ICONS = re.compile(r"\s*<(?:script|link)\b[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 _FOLDED = re.compile(
@@ -32,6 +35,11 @@ def address() -> str:
     """Where the site will be published, with a slash at its end; empty where nobody has said."""
     given = os.environ.get(ADDRESS, "").strip()
     return given.rstrip("/") + "/" if given else ""
+
+
+def repository() -> str:
+    """Where the book's files are public, such as https://github.com/OWNER/NAME; empty where nobody has said."""
+    return os.environ.get(REPOSITORY, "").strip().rstrip("/")
 
 
 def page(text: str) -> str:

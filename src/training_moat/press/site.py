@@ -43,6 +43,7 @@ def key(executed: Mapping[str, Path], wanted: Request) -> str:
         [metadata.version(name) for name in _BUILDERS],
         edition.of(wanted).words(),
         finishing.address(),
+        finishing.repository(),
         copies,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -31,6 +31,16 @@ from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE
 
 # Jupyter Book always sets these; their extensions name or load other hosts and are not used here.
 _UNUSED = ("comments_config", "thebe_config", "intersphinx_mapping")
+# The theme draws these buttons, with icons of its own, once it knows the repository.
+_BUTTONS = {
+    "use_repository_button": True,
+    "use_issues_button": True,
+    "launch_buttons": {
+        "notebook_interface": "jupyterlab",
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+    },
+}
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -56,6 +66,9 @@ def _prepare(app: Any, config: Any) -> None:
     assets = BUILD / f"assets-{offline.bundle_version()}"
     offline.write_assets(assets)
     config.html_static_path = [*config.html_static_path, str(assets)]
+    if public := finishing.repository():
+        known = {"repository_url": public, "repository_branch": "main", "path_to_docs": ""}
+        config.html_theme_options = dict(config.html_theme_options) | known | _BUTTONS
     words = edition.current().words()
     if words:
         # The theme shows the title as it is in one place and escaped in another.

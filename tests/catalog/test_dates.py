@@ -1,0 +1,20 @@
+"""Dates of the tables: a year, a half, a quarter, a month or a day, each by its first day."""
+
+import pandas as pd
+import pytest
+
+from training_moat.catalog.dates import day
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("2024", "2024-01-01"),
+        ("2024-Q3", "2024-07-01"),
+        ("2024-H2", "2024-07-01"),
+        ("2024-03", "2024-03-01"),
+        ("2024-03-18", "2024-03-18"),
+    ],
+)
+def test_the_first_day_of_what_is_written(text, first):
+    assert day(text) == pd.Timestamp(first)
