@@ -47,6 +47,8 @@ def test_sram_alone_stops_at_memory_and_only_memory_opens_it(reports):
     report = reports("sram-only")
     assert not report.split.possible and report.split.decides("memory")
     assert "cannot do" in due_diligence.answer(report)
+    last = due_diligence.gates(report).iloc[-1]
+    assert last["passed"] == "no" and np.isnan(last["distance"]) and "at any cost" in last["why"]
     found = factors(report)["do the job in time"]
     assert 1 < found["more memory"] < single_changes.LARGEST
     assert np.isinf(found["faster memory"]) and np.isinf(found["faster links"])

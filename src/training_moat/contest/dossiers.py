@@ -162,7 +162,9 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "heading": one.name,
                 "badge": badge(one),
                 "vendor": known[one.chip].vendor,
-                "gap": f"{one.gap:.2g} times the {one.unit} of {one.yardstick_name} ({one.low:.2g} to {one.high:.2g})",
+                "gap": "it cannot do the job"
+                if not one.possible
+                else f"{one.gap:.2g} times the {one.unit} of {one.yardstick_name} ({one.low:.2g} to {one.high:.2g})",
                 "job": one.job_title,
                 "basis": one.basis,
                 "decides": " or ".join(decides) or "no single quality",

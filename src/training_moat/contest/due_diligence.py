@@ -145,8 +145,11 @@ def gates(found: Report) -> pd.DataFrame:
     """Gates with the distance to each. Columns: gate, passed, distance (needed over had; 1: just enough), why."""
     rows = [(gate.name, gate.passed, gate.distance, gate.why) for gate in found.card.gates]
     pays = "yes" if found.split.gap <= 1 else "no"
-    why = f"{digits(found.split.gap)} times the {found.split.unit} of {found.split.yardstick_name} ({found.split.basis})"
-    rows.append(("as cheap as Nvidia's", pays, found.split.gap, why))
+    split = found.split
+    why = f"{digits(split.gap)} times the {split.unit} of {split.yardstick_name} ({split.basis})"
+    if not split.possible:
+        why = "it cannot do the job at any cost"
+    rows.append(("as cheap as Nvidia's", pays, split.gap if split.possible else np.nan, why))
     return pd.DataFrame(rows, columns=["gate", "passed", "distance", "why"])
 
 
