@@ -88,7 +88,7 @@ def cases(rows: Rows) -> list[dict[str, Any]]:
     columns = {
         key: getattr(rows.model, key) for key in ("layers", "hidden", "heads", "ffn", "vocab")
     }
-    columns |= {key: getattr(rows.plan, key) for key in vars(rows.plan)} | {
+    columns |= {key: getattr(rows.plan, key) for key in rows.plan.__dataclass_fields__} | {
         "chips": rows.frame["chips"].to_numpy()
     }
     whole = [

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ BROKEN = (
     (re.compile(r"\d(e[+-]?\d+)\b(?! FLOP\b)"), "an exponent"),
 )
 """What no sentence for a reader holds, and what it is."""
+
+OPPOSITES = (
+    *(("most", "least"), ("most", "fewest"), ("highest", "lowest"), ("largest", "smallest")),
+    *(("fastest", "slowest"), ("longest", "shortest"), ("best", "worst"), ("dearest", "cheapest")),
+)
+"""Superlatives that one sentence does not give to the same chip."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +119,30 @@ def broken(notebook: Any) -> list[str]:
             texts += re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", shown, re.S)
             for text in texts:
                 plain = re.sub(r"<details.*?</details>|<[^>]+>", " ", text, flags=re.S)
+                if chip := same_at_both_ends(plain):
+                    found.append(f"cell {index + 1}: {chip} at both ends: {plain[:200]}")
                 for pattern, what in BROKEN:
                     if hit := pattern.search(plain):
                         near = plain[max(0, hit.start() - 50) : hit.end() + 30].strip()
                         found.append(f"cell {index + 1}: {what}: ...{near}...")
     return found
+
+
+@cache
+def _chips() -> re.Pattern[str]:
+    names = sorted(set(chips.frame()["name"]), key=lambda name: (-len(name), name))
+    return re.compile("|".join(map(re.escape, names)))
+
+
+def same_at_both_ends(text: str) -> str:
+    """A chip that one sentence names twice, with opposite superlatives; empty where there is none."""
+    for sentence in re.split(r"(?<=[.;])\s", text):
+        words = set(re.findall(r"[a-z]+", sentence))
+        if any(words.issuperset(pair) for pair in OPPOSITES):
+            named = _chips().findall(sentence)
+            if twice := [name for name in named if named.count(name) > 1]:
+                return twice[0]
+    return ""
 
 
 def warm(chapter: str) -> None:
@@ -152,7 +178,10 @@ def main() -> int:
     draw_nothing()
     bad = 0
     asked = sampled(options.chapters or notebooks.chapter_names(), options.sample)
-    for rerun in asked:
+    warmed = ""
+    for rerun in sorted(asked, key=lambda each: each.chapter):
+        if rerun.chapter != warmed:
+            warm(warmed := rerun.chapter)
         found = faults(rerun)
         bad += bool(found)
         for line in found:

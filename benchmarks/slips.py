@@ -21,8 +21,6 @@ from training_moat.catalog import checking, descriptor, files, plausibility, pla
 LEAST = 26 / 30
 """Least share of slips that is to be caught."""
 
-Cell = tuple[str, str, Callable[[random.Random, pd.DataFrame, int], Any]]
-
 
 def times(factor: float) -> Callable[..., Any]:
     """A number with its point in the wrong place."""
@@ -157,23 +155,28 @@ def drawn(dice: random.Random, found: dict[str, files.Inspection]) -> tuple[Slip
     now = change(dice, frame[column], row)
     if now is None or str(now) == str(was):
         return drawn(dice, found)
-    frame = frame.copy()
-    frame[column] = frame[column].astype(object)
-    frame.iloc[row, frame.columns.get_loc(column)] = now
-    return Slip(kind, table, str(frame.iloc[row, 0]), column, was, now), _read_again(
-        table, frame, inspection.lines
-    )
+    edited = _read_again(table, inspection, row, column, now)
+    return Slip(kind, table, str(frame.iloc[row, 0]), column, was, now), edited
 
 
-def _read_again(table: str, frame: pd.DataFrame, lines: list[int]) -> files.Inspection:
-    """The edited table as `moat check` would read it."""
-    cells = frame.map(
-        lambda value: (
-            None if pd.isna(value) else f"{value:.12g}" if isinstance(value, float) else str(value)
-        )
-    )
-    typed, problems = schemas.parse(table, cells, f"{table}.csv", list(lines))
-    return files.Inspection(typed, lines, problems)
+def _read_again(
+    table: str, inspection: files.Inspection, row: int, column: str, now: Any
+) -> files.Inspection:
+    """The table with one cell changed, that row read as `moat check` would read it."""
+    changed = inspection.frame.iloc[[row]].astype(object)
+    changed[column] = now
+    cells = changed.map(lambda value: None if pd.isna(value) else _as_text(value))
+    line = inspection.lines[row]
+    typed, problems = schemas.parse(table, cells, f"data/{table}.csv", [line])
+    frame = inspection.frame.copy()
+    if not problems:
+        frame[column] = frame[column].astype(float if isinstance(now, float) else object)
+        frame.iloc[row, frame.columns.get_loc(column)] = typed[column].iloc[0]
+    return files.Inspection(frame, inspection.lines, problems)
+
+
+def _as_text(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def said(slip: Slip, found: dict[str, files.Inspection], edited: files.Inspection) -> str:

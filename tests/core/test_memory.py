@@ -292,7 +292,10 @@ def test_longer_sequences_never_lower_memory(model, plan):
 @given(shapes, st.lists(layouts, min_size=2, max_size=5))
 def test_scalar_and_array_plans_agree(model, rows):
     together = Plan(
-        **{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])}
+        **{
+            name: np.array([getattr(row, name) for row in rows], float)
+            for name in rows[0].__dataclass_fields__
+        }
     )
     many = training_memory(model, together, "muon", 2.0, 1e9, 0.2)
     for index, row in enumerate(rows):

@@ -110,7 +110,10 @@ plans = st.builds(
 )
 def test_arrays_of_plans_break_the_same_rules(rows, model):
     together = Plan(
-        **{name: np.array([getattr(row, name) for row in rows], float) for name in vars(rows[0])}
+        **{
+            name: np.array([getattr(row, name) for row in rows], float)
+            for name in rows[0].__dataclass_fields__
+        }
     )
     found = impossible(model, together)
     for index, row in enumerate(rows):

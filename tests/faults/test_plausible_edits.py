@@ -66,6 +66,7 @@ EDITS = [
     (plausible_numbers.memory_units, "memory_measurements", "M0022", "value", 37.0),
     (plausible_numbers.collective_rates, "collective_measurements", "C00002", "time_us", 4.68),
     (plausible_numbers.measured_maxima, "matmul_maxima", "MX004", "tflops", lambda n: 10 * n),
+    (plausible_rates.spend_growth, "accelerator_spend", "X12", "value", lambda n: n * 10),
     (plausible_rates.fitted_rates, "training_measurements", "T02000", "value", lambda n: n / 10),
     (plausible_rows.second_codes, "low_precision_runs", "N24", "bearing", "against"),
     (plausible_rows.second_codes, "startup_events", "E50", "direction", "inference"),

@@ -9,9 +9,7 @@ from training_moat.inquiry import layouts, networking
 
 
 def kinds(**plan):
-    frame = pd.DataFrame(
-        {"kind": ["tensor", "pipeline", "data", "expert"], "gb": [1.0, 2.0, 3.0, 4.0]}
-    )
+    frame = pd.DataFrame({"kind": list(networking.KIND_WORDS), "gb": [1.0, 2.0, 3.0, 4.0]})
     return networking.reach(frame, {"ep": 1} | plan).set_index("kind")
 
 
@@ -19,8 +17,8 @@ def test_a_sum_over_a_group_needs_no_link_beyond_the_next_chip():
     table = kinds(ep=64)
     assert table.loc["pipeline", "exchange"] == "next chip"
     assert (table.drop("pipeline")["exchange"] == "whole group").all()
-    assert (table.drop("expert")["beyond"] == 0).all()
-    assert table.loc["expert", "beyond"] == pytest.approx(61 / 63)
+    assert (table.drop("expert_parallel")["beyond"] == 0).all()
+    assert table.loc["expert_parallel", "beyond"] == pytest.approx(61 / 63)
 
 
 @pytest.mark.parametrize("group", [1, 2, 3])

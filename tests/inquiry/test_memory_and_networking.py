@@ -6,7 +6,7 @@ import pytest
 
 from training_moat.calibrate import fit_collectives, serving_errors
 from training_moat.catalog import tables
-from training_moat.inquiry import chronicle, networking
+from training_moat.inquiry import chronicle, neighbours, networking
 
 
 def test_collectives_meet_their_target_by_kind() -> None:
@@ -17,7 +17,7 @@ def test_collectives_meet_their_target_by_kind() -> None:
 
 
 def test_neighbour_links_cost_a_pipeline_nothing_and_experts_much() -> None:
-    lost = networking.neighbours_only(
+    lost = neighbours.neighbours_only(
         "llama3.1-70b", "deepseek-v3", "h200", sizes=(8, 64)
     ).set_index(["layout", "chips"])["lost"]
     assert lost["dense, pipeline", 64] == pytest.approx(0, abs=0.02)
@@ -26,7 +26,7 @@ def test_neighbour_links_cost_a_pipeline_nothing_and_experts_much() -> None:
 
 def test_slower_steps_cost_tensor_parallel_serving_more() -> None:
     rates = [
-        networking.neighbours_only(
+        neighbours.neighbours_only(
             "llama3.1-70b", "deepseek-v3", "h200", sizes=(8,), latency_us=latency
         ).set_index("layout")
         for latency in (0.5, 20)
@@ -37,17 +37,21 @@ def test_slower_steps_cost_tensor_parallel_serving_more() -> None:
     )
 
 
-def test_traffic_counts_what_the_plan_exchanges() -> None:
-    answer = {
-        "plan": {"tp": 1, "pp": 1, "dp": 8, "cp": 1, "ep": 1, "global_batch": 8, "seq_len": 128}
-    }
-    sent = networking.traffic("llama3.1-8b", answer).set_index("kind")["gb"]
-    assert sent["tensor"] == sent["pipeline"] == sent["expert"] == 0
-    assert sent["data"] == pytest.approx(8.03 * 4 * 2 * 7 / 8, rel=0.01)
+def test_traffic_is_what_the_model_times() -> None:
+    """One derivation of bytes: virtual stages, wire formats and layers on the fullest stage are those of `core.messages`."""
+    sizes = {"tp": 8, "pp": 4, "dp": 2, "cp": 1, "micro_batch": 1, "virtual_stages": 4}
+    run = networking.case("llama3.1-70b", "h100-sxm", 64, 8192, 64, **sizes, software="megatron")
+    sent = networking.traffic(run).set_index("kind")["gb"]
+    hidden, tokens = 8192, 32 * 8192
+    assert sent["pipeline"] == pytest.approx(2 * 4 * tokens * hidden * 2 / 8 / 1e9)
+    assert sent["tensor_parallel"] == pytest.approx(4 * 20 * tokens * hidden * 2 * 2 * 7 / 8 / 1e9)
+    assert sent["expert_parallel"] == 0 < sent["data_parallel"]
+    alone = networking.traffic(networking.case("llama3.1-8b", "h100-sxm", 1, 8192, 8))
+    assert (alone["gb"] == 0).all()
 
 
 def test_the_natural_experiment_pairs_identical_jobs() -> None:
-    pairs = networking.natural_experiment()
+    pairs = neighbours.natural_experiment()
     assert len(pairs) % 2 == 0 and set(pairs["chip"]) == {"inferentia2", "trainium1"}
 
 
@@ -55,7 +59,7 @@ def test_a_published_speed_is_asked_on_the_same_machine_in_every_chapter() -> No
     """The networking chapter's ceilings stand over the machines of the memory chapter's table."""
     makers = serving_errors.makers()
     alone = makers[makers["users"] == 1]
-    found = networking.single_user_speeds()
+    found = neighbours.single_user_speeds()
     assert len(found) == len(alone)
     keys = ["chip", "model", "measured", "source"]
     theirs = alone.rename(columns={"published": "measured"}).set_index(keys)["chips"].sort_index()

@@ -37,6 +37,7 @@ def test_odd_re_runs_give_whole_pages(rerun, monkeypatch):
         "from 2.5 to 2.5 times",
         "-3 days",
         "1e-07 s",
+        "The fastest is H100 SXM5 and the slowest is H100 SXM5.",
     ],
 )
 def test_a_broken_sentence_is_seen(text):

@@ -183,3 +183,56 @@ def test_a_digest_is_that_of_the_point_s_json_whatever_stood_beside_it():
     assert sweep_spec.digests(points) == [
         hashlib.blake2b(text, digest_size=12).hexdigest() for text in texts
     ]
+
+
+class Later:
+    """A future of a client that works at once."""
+
+    def __init__(self, key, value):
+        self.key, self.value = key, value
+
+    def exception(self):
+        return None
+
+    def result(self):
+        return self.value
+
+    def release(self):
+        pass
+
+
+class Worker:
+    """A client that computes in this process."""
+
+    loop = None
+
+    def scheduler_info(self):
+        return {"workers": {"one": {}}}
+
+    def scatter(self, value, broadcast):
+        return value
+
+    def submit(self, call, *arguments, **_):
+        return Later(id(arguments[1]), call(*arguments))
+
+
+def test_a_block_is_not_kept_when_a_table_was_written_meanwhile(tmp_path, monkeypatch):
+    import distributed
+
+    class Queue(list):
+        def __init__(self, loop):
+            super().__init__()
+
+        def add(self, future):
+            self.append(future)
+
+    monkeypatch.setattr(distributed, "as_completed", Queue)
+    sweep = sweep_spec.load(written(tmp_path, whole(SPEC)))
+    out = tmp_path / "t.parquet"
+    sweeping._compute(sweep, [0, 1], out, "e", Worker(), None)
+    assert len(list(sweeping._parts(out).iterdir())) == 1
+    states = iter("ab")
+    monkeypatch.setattr(sweeping, "_state", lambda: next(states))
+    with pytest.raises(sweeping.WorkFailed, match="written meanwhile"):
+        sweeping._compute(sweep, [2, 3], out, "e", Worker(), None)
+    assert len(list(sweeping._parts(out).iterdir())) == 1

@@ -68,7 +68,8 @@ class Parameter:
         if self.choices:
             return ", ".join(str(choice) for choice in self.choices)
         if self.low is not None:
-            return f"{self.low:,} to {self.high:,}"
+            years = self.unit in ("", "year") and 1900 < self.low < self.high < 2100
+            return f"{self.low} to {self.high}" if years else f"{self.low:,} to {self.high:,}"
         item = _WORDS[_LISTS.get(self.type, self.type)]
         return f"list of {self.type}" if self.type in _LISTS else item
 

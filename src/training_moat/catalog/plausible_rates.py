@@ -25,6 +25,9 @@ POWER_FACTOR = 4
 OUTPUT_OVER_INPUT = (1, 8)
 """Least and most of a token price for output over that for input."""
 
+YEARLY_GROWTH = (1.05, 4)
+"""Least and most by which sales of AI chips, as one house counts them, have grown or are expected to grow in a year."""
+
 FEW = 3
 """Least rows of a kind that make a median."""
 
@@ -141,6 +144,21 @@ def chip_prices(book: Book) -> Iterator[Problem]:
         yield from chips.flagged(wrong, "cloud_usd_per_h", expected)
 
 
+def spend_growth(book: Book) -> Iterator[Problem]:
+    """Sales of AI chips that fall, or leap, from one year that a house gives to its next."""
+    if "accelerator_spend" not in book:
+        return
+    sheet = book["accelerator_spend"]
+    rows = sheet.frame.sort_values("year", kind="stable")
+    series = rows.groupby(["organisation", "item"])
+    since = series["year"].diff()
+    grown = (rows["value"] / series["value"].shift()) ** (1 / since.where(since > 0))
+    least, most = YEARLY_GROWTH
+    wrong = ((grown < least) | (grown > most)).reindex(sheet.frame.index)
+    expected = f"{least} to {most} times the year before, as the same house counts it, or 'checked:' in notes"
+    yield from sheet.flagged(wrong, "value", expected)
+
+
 def fitted_rates(book: Book) -> Iterator[Problem]:
     """Measured rates far from what the others of their kind lead to expect."""
     for name, (kind, column, numbers, words, factor) in FITS.items():
@@ -187,4 +205,4 @@ def _design(rows: pd.DataFrame, numbers: tuple[str, ...], words: tuple[str, ...]
     return np.column_stack(columns)
 
 
-CHECKS = (rents, token_prices, chip_prices, fitted_rates)
+CHECKS = (rents, token_prices, chip_prices, spend_growth, fitted_rates)

@@ -64,7 +64,8 @@ def read(path: Path, keys: Sequence[str]) -> Document:
         raise InputError(f"{path.name}: nested too deeply, or an alias within itself") from None
     except InputError:
         raise
-    except (ValueError, TypeError, OverflowError) as error:  # such as a date that does not exist
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A date that does not exist, a tag whose value is none of its kind.
         raise InputError(f"{path.name}: a value cannot be read ({error})") from None
     if content is None:
         return Document(path.name)

@@ -18,10 +18,10 @@ from training_moat.catalog import tables
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.core.planning import LAYOUT
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.predict import training, training_batch, training_constants
+from training_moat.predict.planning import LAYOUT
 from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_plans import TrainingCase, parse
 

@@ -38,10 +38,16 @@ def maximum(a: Number, b: Number) -> Number:
 
 
 def where(condition: Number, yes: Number, no: Number) -> Number:
-    """`yes` where the condition holds, else `no`; both are evaluated by the caller."""
-    if _is_array(condition, yes, no):
+    """`yes` where the condition holds, else `no`; both are evaluated by the caller. Of a plain condition one of the two as
+    it is."""
+    if _is_array(condition):
         return _np.where(condition, yes, no)
     return yes if condition else no
+
+
+def some(value: Number) -> bool:
+    """Whether a number, or any of an array's, is not zero: what no run in a batch has need not be computed."""
+    return bool(value.any()) if _is_array(value) else bool(value)
 
 
 def ceil(value: Number) -> Number:

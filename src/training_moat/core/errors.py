@@ -39,6 +39,13 @@ def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | Non
     return by_lower[found[0]] if found else None
 
 
+LISTED = {
+    kind: f"`moat {kind}s` lists them; one of your own comes from a scenario file."
+    for kind in ("chip", "model")
+}
+"""Where to look a name up, for kinds that are too many to name."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
     """Build the error for a name that is not among `known`: it names the nearest valid one."""
     known = list(known)
@@ -46,6 +53,8 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Inpu
     place = f"{where}: " if where else ""
     if guess:
         hint = f"did you mean '{guess}'?"
+    elif kind in LISTED:
+        hint = LISTED[kind]
     else:
         shown = ", ".join(sorted(known)[:8])
         hint = f"expected one of: {shown}{', ...' if len(known) > 8 else ''}."

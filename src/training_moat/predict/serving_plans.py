@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from training_moat.core import planning, serving_step
+from training_moat.core import serving_step
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.tiers import faster_tiers, home, room, system_limit
 from training_moat.core.workload import Transformer
-from training_moat.predict import requests, serving_batch, serving_formats
+from training_moat.predict import planning, requests, serving_batch, serving_formats
 from training_moat.predict.engines import engine, release_of
 from training_moat.predict.serving_constants import Constants
 

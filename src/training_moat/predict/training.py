@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
+from training_moat.core.training_step import step_bytes
 from training_moat.predict import own_runs, training_answers, training_batch, training_lines
 from training_moat.predict import training_constants as known
 from training_moat.predict.own_runs import Shift
@@ -32,18 +35,18 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _answered(requests: Sequence[Mapping[str, Any]], constants: Constants) -> list[dict[str, Any]]:
     lines = training_lines.read(requests, constants)
     if lines is None:
-        found = _one_by_one(requests, range(len(requests)), constants)
+        found = one_by_one(requests, range(len(requests)), constants)
     else:
         ids = [requests[place].get("id") for place in lines.places]
         asked = Asked(ids, lines.notes, lines.costs)
         best = training_batch.best(lines.rows)
         told = training_answers.answers(lines.rows, best, asked, constants)
-        found = _one_by_one(requests, lines.alone, constants)
+        found = one_by_one(requests, lines.alone, constants)
         found.update(zip(lines.places.tolist(), told, strict=True))
     return [found[place] for place in range(len(requests))]
 
 
-def _one_by_one(
+def one_by_one(
     requests: Sequence[Mapping[str, Any]], places: Sequence[int], constants: Constants
 ) -> dict[int, dict[str, Any]]:
     """Answers by their places, each request read by itself."""
@@ -127,3 +130,13 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     found = training_batch.candidates(case, constants)
     count = min(top, max(1, int(found.fits.sum())))
     return _told([case] * count, found.at(slice(count)), constants)
+
+
+def sent_bytes(request: Mapping[str, Any]) -> dict[str, float]:
+    """Bytes that one chip sends in a step of a request's best plan, by kind of exchange. Raises `InputError`."""
+    constants = known.load()
+    case = parse(request)
+    known.reject_silent_chip(constants, case.chip, case.precision)
+    best = training_batch.best(training_batch.rows_of([case], constants))
+    sent = step_bytes(case.model, best.plan, known.scaleup(constants, case.chip))
+    return {kind: float(np.ravel(size)[0]) for kind, size in sent.items()}

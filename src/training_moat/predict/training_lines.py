@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import orjson
 
-from training_moat.core import planning
 from training_moat.core.errors import InputError
+from training_moat.predict import planning, training_batch, training_plans
 from training_moat.predict import requests as reading
-from training_moat.predict import training_batch, training_plans
 from training_moat.predict import training_constants as known
-from training_moat.predict.training_batch import Rows, Tables
+from training_moat.predict.training_batch import Rows
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, WHOLE, Costs
+from training_moat.predict.training_tables import Tables
 
 _NOT_SETTLING = {"id", "model", *WHOLE, *Costs._fields}
 """Fields that are no part of a setting."""

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training_moat.core import planning
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.core.memory import OPTIMIZER_BYTES, optimizer_bytes
 from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS, Plan, impossible
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer
-from training_moat.predict import requests
+from training_moat.predict import planning, requests
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
 
@@ -127,9 +126,7 @@ class TrainingCase(Setting):
     @property
     def plans(self) -> list[dict[str, int]]:
         """The candidate layouts one by one."""
-        return [
-            dict(zip(planning.LAYOUT, map(int, column), strict=True)) for column in self.layouts.T
-        ]
+        return planning.named(self.layouts)
 
 
 def parse(case: Mapping[str, Any]) -> TrainingCase:

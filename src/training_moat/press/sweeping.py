@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from training_moat.core.errors import InputError
-from training_moat.press import sweep_points, sweep_spec
+from training_moat.press import caching, sweep_points, sweep_spec
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import beside
 from training_moat.press.sweep_points import ERROR, LOST, POINT
@@ -176,7 +176,7 @@ def _compute(
     from distributed import as_completed
     from tqdm import tqdm
 
-    folder = _parts(target)
+    folder, state = _parts(target), _state()
     folder.mkdir(exist_ok=True)
     taken = len(list(folder.glob("*.parquet")))
     waiting = iter(_blocks(sweep, missing))
@@ -198,11 +198,19 @@ def _compute(
         for future in futures:
             block = asked.pop(future.key)
             frame = _collected(future, sweep, block)
+            if (
+                _state() != state
+            ):  # nobody knows which edition of a file this block was computed with
+                raise WorkFailed("sweep: source or tables were written meanwhile; run it again.")
             _write(frame, folder / f"{taken:08d}.parquet", {"environment": environment})
             taken += 1
             future.release()
             hand_out()
             bar.update(len(block))
+
+
+def _state() -> object:
+    return caching.file_states(caching.run_files())
 
 
 def _collected(future: Any, sweep: Sweep, block: list[int]) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.plan import Plan, impossible
-from training_moat.core.planning import divisors, layouts
 from training_moat.core.workload import Transformer
+from training_moat.predict import planning
+from training_moat.predict.planning import divisors
 
 NODE_OF_8 = Chip(
     "eight", "eight", "any", {"bf16": 1e15}, (Tier("hbm", 80e9, 3e12),), Link(450e9, 1e-6, 8)
@@ -33,6 +34,10 @@ DEEPSEEK_V3 = Transformer(
     expert_ffn=2048,
     dense_layers=3,
 )
+
+
+def layouts(*run):
+    return planning.named(planning.layouts(*run))
 
 
 def has(found, **sizes):

@@ -122,6 +122,11 @@ def layouts(
     return _layouts(shape, domain, chips, seq_len, global_batch, settings, fully_sharded)
 
 
+def named(layouts: np.ndarray) -> list[dict[str, int]]:
+    """Layouts one by one."""
+    return [dict(zip(LAYOUT, map(int, column), strict=True)) for column in layouts.T]
+
+
 @lru_cache(KEPT)
 def _layouts(
     shape: Shape,

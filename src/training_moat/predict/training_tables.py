@@ -1,0 +1,151 @@
+"""What models and settings of training runs say, as columns: every distinct thing described once, runs point at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields, replace
+from typing import Any
+
+import numpy as np
+
+from training_moat.core import tiers
+from training_moat.core.fabrics import Fabric
+from training_moat.core.training_step import Efficiency
+from training_moat.core.workload import Transformer
+from training_moat.predict import software as stacks
+from training_moat.predict import training_constants as known
+from training_moat.predict.attainable import Attainable
+from training_moat.predict.training_constants import Constants, Kind
+from training_moat.predict.training_plans import Setting
+
+MODEL_FIELDS = tuple(f.name for f in fields(Transformer) if f.name != "name")
+
+
+class Tables:
+    """What models and settings say as columns, a value for each of them; each kind of run is looked up once."""
+
+    def __init__(
+        self, models: Sequence[Transformer], settings: Sequence[Setting], constants: Constants
+    ) -> None:
+        self.models, self.settings = models, settings
+        kinds: dict[tuple, int] = {}
+        self.kind = np.array([kinds.setdefault(_key(one), len(kinds)) for one in settings], int)
+        first = dict(zip(self.kind[::-1].tolist(), settings[::-1], strict=True))
+        chosen = self.first = [first[index] for index in range(len(kinds))]
+        nodes = {
+            (id(one.chip), one.precision): known.node(constants, one.chip, one.precision)
+            for one in chosen
+        }
+        self.nodes = [nodes[id(one.chip), one.precision] for one in chosen]
+        self.node = _columns(self.nodes)
+        self.efficiency = _columns([efficiency_of(constants, kind_of(one)) for one in chosen])
+        names = {
+            (node.scaleup.topology, node.scaleout.topology): index
+            for index, node in enumerate(self.nodes)
+        }
+        shape = [names[node.scaleup.topology, node.scaleout.topology] for node in self.nodes]
+        self.topology = np.array(shape)[self.kind]
+        """A number for the topologies of a setting's chip: those of a sweep are the same."""
+        asked = np.array([_asked(one) for one in settings], float).T
+        self.asked = dict(zip(ASKED, asked, strict=True))
+        self.held = np.array([_held(one, constants) for one in settings], float).T
+        self.shapes = {
+            name: np.array([getattr(model, name) for model in models], float)
+            for name in MODEL_FIELDS
+        }
+
+
+def _key(setting: Setting) -> tuple:
+    return (
+        id(setting.chip),
+        setting.precision,
+        setting.software.name,
+        setting.released,
+        setting.matmul_flops,
+    )
+
+
+ASKED = (
+    "sequence_parallel",
+    "flash_attention",
+    "expert_tp",
+    "gradient_bytes",
+    "lora_rank",
+    "offload",
+    "recompute_share",
+    "free_level",
+    "open_share",
+)
+"""What a setting says of a plan: fields of `Plan`, sequence parallelism -1 where it goes with tensor parallelism; whether
+the level of recomputation is free, and the share of layers with it."""
+STATE_BYTES = 7
+"""Line of `Tables.held` with the optimizer's bytes per trained weight."""
+
+
+def _asked(setting: Setting) -> tuple[Any, ...]:
+    """What a setting says of a plan, as numbers."""
+    return (
+        -1 if setting.sequence_parallel is None else setting.sequence_parallel,
+        setting.flash_attention,
+        setting.expert_tp or 0,
+        stacks.wire_bytes(setting.software, setting.precision),
+        setting.lora_rank,
+        setting.offload,
+        1.0 if setting.recompute_share is None else setting.recompute_share,
+        setting.recompute is None,
+        setting.recompute is None and setting.recompute_share is None,
+    )
+
+
+def _held(setting: Setting, constants: Constants) -> tuple[Any, ...]:
+    """What a setting's software and format keep in memory, and the room of one chip."""
+    own, precision = setting.software, setting.precision
+    return (
+        stacks.gradient_bytes(own, precision, 0),
+        stacks.gradient_bytes(own, precision, 2),
+        own.states_in_backward,
+        *known.reserve(constants, own),
+        known.kept_input_bytes(precision),
+        own.fully_sharded and setting.master_weights and not setting.lora_rank,
+        setting.state_bytes,
+        own.activation_factor,
+        own.spare_layers,
+        *astuple(tiers.room_for(setting.chip, "training")),
+    )
+
+
+def kind_of(setting: Setting) -> Kind:
+    """The kind of run that a setting is, with the asker's own matmul rate where one is given."""
+    found = known.kind(setting.chip, setting.precision, setting.software, setting.released)
+    if setting.matmul_flops is None:
+        return found
+    peak = setting.chip.peak_flops[setting.chip.compute_format(setting.precision)]
+    return replace(found, top=Attainable(setting.matmul_flops / peak, "own", found.top.share))
+
+
+def efficiency_of(constants: Constants, kind: Kind) -> Efficiency:
+    """The measured constants of a kind. On a machine whose own matmuls fall short of what others' reach, for its clocks or
+    its power, attention falls short as well."""
+    found = known.efficiency(constants, kind)
+    if kind.top.basis != "own":
+        return found
+    return replace(found, attention=found.attention * min(kind.top.share / kind.top.usual, 1.0))
+
+
+def _columns(records: Sequence[Any]) -> Any:
+    """One record whose numeric fields are arrays with a value for each record."""
+    return stack_records(records, np.arange(len(records)))
+
+
+def stack_records(records: Sequence[Any], which: np.ndarray) -> Any:
+    """One record whose numeric fields are arrays, from one record per label and the label of every row."""
+    first = records[0]
+    columns: dict[str, Any] = {}
+    for name, value in vars(first).items():
+        if isinstance(value, str):
+            columns[name] = value
+        elif isinstance(value, Fabric):
+            columns[name] = stack_records([getattr(record, name) for record in records], which)
+        else:
+            columns[name] = np.array([getattr(record, name) for record in records], float)[which]
+    return type(first)(**columns)
