@@ -81,3 +81,19 @@ def test_few_cases_move_no_threshold():
     assert len(nearly_all) >= 4
     for row in nearly_all:
         assert (row["lenient"], row["threshold"], row["strict"]) == (0.8, 0.9, 0.95), row["reason"]
+
+
+def test_a_claim_that_cannot_be_judged_is_said_by_the_check(monkeypatch):
+    from training_moat.catalog import tables
+    from training_moat.claims import problems
+
+    assert problems() == []
+    declared = tables.load("claim_tests")
+    broken = declared.assign(deciding="no").replace({"measure": {"state_ratio": "state_ration"}})
+    loaded = tables.load
+    monkeypatch.setattr(
+        tables, "load", lambda name: broken if name == "claim_tests" else loaded(name)
+    )
+    said = problems()
+    assert any("needs exactly one deciding test" in each for each in said)
+    assert any("did you mean 'state_ratio'" in each for each in said)

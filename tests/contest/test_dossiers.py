@@ -7,7 +7,7 @@ import re
 import pytest
 
 from training_moat.catalog import chips, tables
-from training_moat.contest import counterfactual, dossiers
+from training_moat.contest import counterfactual, dossiers, due_diligence
 from training_moat.contest.chip_factors import wide_peak
 from training_moat.press import page_sets
 
@@ -74,3 +74,9 @@ def test_the_chapter_links_to_every_page():
     text = (page_sets.CHAPTERS / "challenger.ipynb").read_text(encoding="utf-8")
     linked = re.findall(r"challenger-([a-z0-9-]+)\.html", text.split("from training_moat", 1)[0])
     assert linked == [page.own for page in page_sets.further_pages()]
+
+
+def test_the_report_does_not_deny_the_runs_that_its_page_shows():
+    told = " ".join(due_diligence.report("mi250x").assumed)
+    assert "on record" not in told or "1 training run on it on record" in told
+    assert "no training run on it is on record" not in told

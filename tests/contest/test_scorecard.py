@@ -147,3 +147,17 @@ def test_a_decision_counts_every_challenger_once():
         assert one.low <= one.value <= one.high
     memory = deciding.decision("memory", found)
     assert any("Groq" in name for name in memory.yes)
+
+
+def test_a_single_quote_is_as_uncertain_as_sellers_differ():
+    least, most = chip_hours.sellers("on-demand")
+    assert least < 0.7 and most > 1.5
+    found = chip_hours.rent(chips.chip("mi325x"), "on-demand", pd.Timestamp("2026-05-01"))
+    assert found.quotes == 1 and (found.low, found.high) == (least, most)
+    many = chip_hours.rent(chips.chip("a100-80"), "on-demand", pd.Timestamp("2022-08-01"))
+    assert many.quotes >= chip_hours.COMPANY and many.high / many.low < most / least
+
+
+def test_one_list_price_against_one_discount_is_compared_only_where_nothing_else_is_known():
+    found = chip_hours.pair(chips.chip("mi325x"), chips.chip("gb200"))
+    assert {one.basis for one in found} == {chip_hours.OWNERSHIP}

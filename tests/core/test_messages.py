@@ -1,14 +1,15 @@
 """What a step sends: one list of messages, of which both the bytes and the seconds are made."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from training_moat.core import messages
 from training_moat.core.fabrics import Fabric
+from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.plan import Plan
-from training_moat.core.training_step import Efficiency, Node, step_bytes, step_time
+from training_moat.core.training_step import step_bytes, step_time
 from training_moat.core.workload import Transformer, params
 
 LLAMA_70B = Transformer("Llama 70B", 80, 8192, 64, 8, 128, 28672, 32000, gated_ffn=1)
@@ -83,7 +84,7 @@ def test_arrays_send_what_single_plans_send():
     together = Plan(
         **{
             name: np.array([getattr(p, name) for p in plans], float)
-            for name in Plan.__dataclass_fields__
+            for name in [item.name for item in fields(Plan)]
         }
     )
     found = step_bytes(LLAMA_70B, together, BYTE_A_SECOND)

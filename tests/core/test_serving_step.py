@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training_moat.core import serving_step
+from training_moat.core import serving_memory, serving_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.machine import Tier
 from training_moat.core.tiers import place
@@ -53,9 +53,9 @@ def machine(
 def test_cache_per_token_as_published() -> None:
     """ "Insights into DeepSeek-V3" (Zhao et al. 2025), table 1: 70.272 kB and 516.096 kB a token in BF16."""
     job = serving_step.Job(1, 1, 0)
-    assert serving_step.kv_bytes_per_sequence(DEEPSEEK_V3, job, 1) == pytest.approx(70_272)
-    assert serving_step.kv_bytes_per_sequence(LLAMA_405B, job, 1) == pytest.approx(516_096)
-    assert serving_step.kv_bytes_per_sequence(
+    assert serving_memory.kv_bytes_per_sequence(DEEPSEEK_V3, job, 1) == pytest.approx(70_272)
+    assert serving_memory.kv_bytes_per_sequence(LLAMA_405B, job, 1) == pytest.approx(516_096)
+    assert serving_memory.kv_bytes_per_sequence(
         LLAMA_70B, replace(job, kv_bytes=1.0), 1
     ) == pytest.approx(163_840)
 
@@ -136,9 +136,9 @@ def test_longer_context_never_shrinks_the_cache(
 ) -> None:
     windowed = replace(model, attention_window=window, windowed_layers=model.layers // 2)
     job = serving_step.Job(1, length, 0)
-    assert serving_step.kv_bytes_per_sequence(
+    assert serving_memory.kv_bytes_per_sequence(
         windowed, job, length + more
-    ) >= serving_step.kv_bytes_per_sequence(windowed, job, length)
+    ) >= serving_memory.kv_bytes_per_sequence(windowed, job, length)
 
 
 @given(

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from training_moat.core import collectives, training_step
 from training_moat.core.fabrics import Fabric
+from training_moat.core.layer_step import LARGE_PRODUCT, Efficiency, Node, matmul_seconds
+from training_moat.core.memory import params_per_stage
 from training_moat.core.plan import Plan
-from training_moat.core.training_step import Efficiency, Node, StepTime, step_time
+from training_moat.core.training_step import StepTime, step_time
 from training_moat.core.workload import Transformer
 
 FAST = Fabric(1e30, 0.0, domain_chips=8)
@@ -71,14 +73,12 @@ def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pa
 def test_one_matmul_is_its_flops_plus_its_traffic():
     """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth, less what a product of
     side 8,192 moves for as many FLOPs: its rate holds that already."""
-    found = training_step.matmul_seconds(
-        4096, 8192, 1024, 989e12, 2.0, H100, replace(REAL, reread=1.0)
-    )
+    found = matmul_seconds(4096, 8192, 1024, 989e12, 2.0, H100, replace(REAL, reread=1.0))
     flops, values = 2 * 4096 * 8192 * 1024, 4096 * 8192 + 8192 * 1024 + 4096 * 1024
-    side = training_step.LARGE_PRODUCT
+    side = LARGE_PRODUCT
     beyond = 2 * values - flops * 3 * 2 * side**2 / (2 * side**3)
     assert found == pytest.approx(flops / (0.75 * 989e12) + beyond / (0.8 * 3.35e12))
-    large = training_step.matmul_seconds(side, side, side, 989e12, 2.0, H100, REAL)
+    large = matmul_seconds(side, side, side, 989e12, 2.0, H100, REAL)
     assert large == pytest.approx(2 * side**3 / (0.75 * 989e12))
 
 
@@ -109,7 +109,7 @@ def test_tensor_groups_beyond_a_domain_use_both_networks():
 def test_gradients_are_reduced_over_both_networks_once():
     plan = Plan(4096, 64, dp=16, tp=2, zero_stage=1)
     step = step_time(LLAMA_70B, plan, H100, replace(REAL, overlap_data=0.0))
-    weights = training_step.params_per_stage(LLAMA_70B, plan)[0]
+    weights = params_per_stage(LLAMA_70B, plan)[0]
     assert step.data_parallel == pytest.approx(
         collectives.hierarchical_all_reduce(2 * weights, 16, 4, NVLINK, ETHERNET)
     )
@@ -145,7 +145,7 @@ def test_the_optimizer_reads_and_writes_its_state():
         step_time(LLAMA_70B, plan, node, eff, "adamw").other
         - step_time(LLAMA_70B, plan, node, eff, "sgd").other
     )
-    weights = training_step.params_per_stage(LLAMA_70B, plan)[0]
+    weights = params_per_stage(LLAMA_70B, plan)[0]
     assert moved == pytest.approx(2 * (12 - 8) * weights / 1e12)
     assert step_time(LLAMA_70B, plan, node, eff).other == pytest.approx(30 * weights / 1e12)
 

@@ -31,6 +31,18 @@ def address(built):
 HIDDEN = (
     "[...document.querySelectorAll('img.moat-print')].every(image => image.offsetParent === null)"
 )
+PRINTED = """() => {
+    const shown = element => element.getClientRects().length > 0;
+    const wide = document.documentElement.clientWidth + 1;
+    return {
+        live: [...document.querySelectorAll('.moat-chart')].filter(shown).length,
+        paper: [...document.querySelectorAll('img.moat-print')].filter(shown).length,
+        figures: document.querySelectorAll('.moat-figure').length,
+        folded: [...document.querySelectorAll('.moat-card dl')].filter(list => !list.checkVisibility()).length,
+        cut: [...document.querySelectorAll('.moat-scroll td')].filter(cell => shown(cell) && cell.getBoundingClientRect().right > wide).length,
+        scrolling: [...document.querySelectorAll('.moat-scroll')].filter(box => box.scrollHeight > box.clientHeight + 2 && getComputedStyle(box).overflowY !== 'visible').length,
+    };
+}"""
 LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
 
 
@@ -42,7 +54,7 @@ def seen(browser, address):
     def look(page):
         with Visit(browser, address, page, 1280) as visit:
             charts = visit.charts("light")
-            return SimpleNamespace(
+            found = SimpleNamespace(
                 charts=charts,
                 troubles=list(visit.troubles),
                 titles=visit.tab.locator(".bd-article h1").count(),
@@ -51,6 +63,10 @@ def seen(browser, address):
                 links=visit.tab.evaluate(LINKS),
                 loaded={request.removeprefix(address).split("?")[0] for request in visit.loaded},
             )
+            visit.tab.set_viewport_size({"width": 700, "height": 900})  # A4 without its margins
+            visit.tab.emulate_media(media="print")
+            found.printed = visit.tab.evaluate(PRINTED)
+            return found
 
     return look
 
@@ -76,27 +92,11 @@ def test_a_page_fits_a_phone_in_the_dark(browser, address, page):
         assert all(chart["inner"] <= chart["width"] + 2 for chart in charts), charts
 
 
-PRINTED = """() => {
-    const shown = element => element.getClientRects().length > 0;
-    const wide = document.documentElement.clientWidth + 1;
-    return {
-        live: [...document.querySelectorAll('.moat-chart')].filter(shown).length,
-        paper: [...document.querySelectorAll('img.moat-print')].filter(shown).length,
-        figures: document.querySelectorAll('.moat-figure').length,
-        cut: [...document.querySelectorAll('.moat-scroll td')].filter(cell => shown(cell) && cell.getBoundingClientRect().right > wide).length,
-        scrolling: [...document.querySelectorAll('.moat-scroll')].filter(box => box.scrollHeight > box.clientHeight + 2 && getComputedStyle(box).overflowY !== 'visible').length,
-    };
-}"""
-
-
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_paper_shows_each_figure_once_and_cuts_no_table(browser, address, page):
-    with Visit(browser, address, page, 700) as visit:  # an A4 page without its margins
-        visit.charts("light")
-        visit.tab.emulate_media(media="print")
-        found = visit.tab.evaluate(PRINTED)
-    figures = found.pop("figures")
-    assert found == {"live": 0, "paper": figures, "cut": 0, "scrolling": 0}
+def test_paper_shows_each_figure_once_opens_the_cards_and_cuts_no_table(seen, page):
+    figures = seen(page).printed["figures"]
+    expected = {"live": 0, "paper": figures, "folded": 0, "cut": 0, "scrolling": 0}
+    assert seen(page).printed == expected | {"figures": figures}
 
 
 @cache

@@ -13,7 +13,8 @@ from training_moat.calibrate.measured_training import Rows, families
 from training_moat.calibrate.priors import SHARES, Key, prior
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
-from training_moat.core.training_step import Node, StepTime, step_time
+from training_moat.core.layer_step import Node
+from training_moat.core.training_step import StepTime, step_time
 from training_moat.predict import training_constants as known
 from training_moat.predict.software import find
 from training_moat.predict.training_constants import Constants, Kind

@@ -8,20 +8,21 @@ formula is known. Percentages of peak are never used: their definitions differ b
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
+from training_moat.calibrate import unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
 from training_moat.core.memory import least_recompute_share, training_memory
-from training_moat.core.plan import Plan, layers_fit_pipeline
+from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
-from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
+from training_moat.core.workload import Transformer, attention_score_flops_per_token
 from training_moat.predict import software
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
@@ -45,12 +46,6 @@ RECOMPUTE = {
 }
 BLOOM_BF16_SINCE = "2022-02-28"
 """BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
-MAX_PARAM_MISMATCH = 0.12
-"""A row whose shape counts this much more or fewer weights than it states is not used: its shape is wrong."""
-MAX_UNSTATED_BUBBLE = 0.2
-"""Bubble over work, without interleaving, up to which a run that does not state its interleaving is used."""
-MAX_RATE_MISMATCH = 0.15
-"""A row whose printed step time and printed FLOP rate disagree by more is not used."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +63,17 @@ class Rows:
 
     def take(self, mask: np.ndarray) -> Rows:
         """The rows where `mask` holds."""
-        pick = lambda record: type(record)(
-            **{
-                k: v if isinstance(v, str) else v[mask]
-                for k, v in ((f, getattr(record, f)) for f in record.__dataclass_fields__)
-            }
-        )  # noqa: E731
-        return Rows(self.frame[mask].reset_index(drop=True), pick(self.model), pick(self.plan))
+        return Rows(
+            self.frame[mask].reset_index(drop=True), _at(self.model, mask), _at(self.plan, mask)
+        )
+
+
+def _at(record: Transformer | Plan, mask: np.ndarray) -> Transformer | Plan:
+    """The record's fields where `mask` holds; a name stays whole."""
+    values = {item.name: getattr(record, item.name) for item in fields(record)}
+    return type(record)(
+        **{name: v if isinstance(v, str) else v[mask] for name, v in values.items()}
+    )
 
 
 @lru_cache(maxsize=2)
@@ -98,7 +97,7 @@ def configurations() -> pd.DataFrame:
     frame = _with_shape(frame)
     frame = _with_plan(frame)
     frame["step_seconds"] = _step_seconds(frame)
-    frame["reason"] = _reasons(frame)
+    frame["reason"] = unusable_training.reasons(frame, _models(frame), _plans(frame))
     return frame
 
 
@@ -365,103 +364,3 @@ def _step_seconds(frame: pd.DataFrame) -> pd.Series:
         rate = frame[metric].where(frame["rate_counts"] == counts)
         seconds = seconds.fillna(flops / (frame["chips"] * rate * TERA))
     return seconds
-
-
-def _narayanan_flops(frame: pd.DataFrame) -> pd.Series:
-    """FLOPs of a step as Narayanan et al. 2021 count them (equation 3: recomputation included)."""
-    s, h, layers, vocab = frame["seq_len"], frame["hidden"], frame["layers"], frame["vocab"]
-    return (
-        96
-        * frame["global_batch"]
-        * s
-        * layers
-        * h**2
-        * (1 + s / (6 * h) + vocab / (16 * layers * h))
-    )
-
-
-def _reasons(frame: pd.DataFrame) -> pd.Series:
-    """Why each configuration cannot be used; empty where it can."""
-    reason = pd.Series("", index=frame.index)
-
-    def mark(condition: pd.Series, text: str) -> None:
-        reason[(reason == "") & condition.fillna(False).astype(bool)] = text
-
-    notes = frame["notes"].fillna("")
-    mark(
-        frame["source"].isin(
-            ["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]
-        ),
-        "only a percentage of peak is printed",
-    )
-    mark(
-        notes.str.contains(r"padded\) expert matmul|dense matmul, capacity"),
-        "experts are padded to a capacity, which the model does not compute",
-    )
-    mark(
-        notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"),
-        "fine-tuning, not pre-training",
-    )
-    mark(
-        notes.str.contains("ablation step of run"), "a step on the way to a run that is used itself"
-    )
-    mark(
-        notes.str.contains("method: FSDP;") & frame["tp"].gt(1),
-        "how the experts are cut under full sharding is not stated",
-    )
-    mark(
-        frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
-        "fully sharded, but the micro-batch is not stated",
-    )
-    unstated = notes.str.contains("interleaving of the pipeline not stated")
-    mark(unstated | _interleaving_unknown(frame), "the pipeline's interleaving is not stated")
-    mark(
-        notes.str.contains("power-limited GPUs"),
-        "the chips' power was limited by an amount not stated",
-    )
-    mark(
-        notes.str.contains("use only relative"),
-        "the source's rates contradict each other; relative use only",
-    )
-    mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")
-    mark(frame["chip_id"].isna(), "the chip is not in the table")
-    mark(frame["format"].isna(), "the matmul format is not stated")
-    mark(
-        frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(),
-        "the model's shape is not published",
-    )
-    mark(_param_mismatch(frame), "shape and stated size disagree")
-    mark(frame["seq_len"].isna(), "the sequence length is not stated")
-    mark(frame["step_seconds"].isna(), "neither a time nor a batch to turn a rate into one")
-    mark(~frame["plan_stated"], "the parallel layout is not stated")
-    mark(
-        frame["dp"].lt(1) | (frame["dp"] % 1).ne(0),
-        "the stated layout does not multiply to the chips",
-    )
-    mark(
-        ~pd.Series(layers_fit_pipeline(_models(frame), _plans(frame)), index=frame.index),
-        "the pipeline has more stages than the model layers",
-    )
-    mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
-    return reason
-
-
-def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
-    """Runs of stacks that interleave by habit, with a pipeline long enough for its bubble to decide."""
-    tuned = frame["stack"].isin(software.REFERENCE_KERNELS)
-    share = (frame["pp"] - 1) / (frame["global_batch"] / frame["dp"] / frame["micro_batch"])
-    return tuned & frame["interleaving_blank"] & (share > MAX_UNSTATED_BUBBLE)
-
-
-def _param_mismatch(frame: pd.DataFrame) -> pd.Series:
-    stated = frame["params_b"].where(frame["source"].str.startswith("bloom"))
-    counted = derived_params(_models(frame)) / 1e9
-    return (counted / stated - 1).abs() > MAX_PARAM_MISMATCH
-
-
-def _rate_mismatch(frame: pd.DataFrame) -> pd.Series:
-    """BLOOM's logs print both a time and a rate that counts eight FLOPs per weight and token."""
-    rate = frame["hw_tflops_per_gpu"].where(frame["source"].str.startswith("bloom"))
-    tokens = frame["global_batch"] * frame["seq_len"]
-    implied = _narayanan_flops(frame) / (frame["chips"] * frame["step_seconds"] * TERA)
-    return ((implied / rate - 1).abs() > MAX_RATE_MISMATCH) & tokens.notna()

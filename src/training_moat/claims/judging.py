@@ -16,7 +16,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.claims import grading
-from training_moat.claims.base import KEY_COLUMNS, Evidence, measured
+from training_moat.claims.base import KEY_COLUMNS, Evidence, measure_names, measured
 from training_moat.claims.grading import Test, Thresholds
 from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry.uncertainty import Probability
@@ -73,6 +73,22 @@ def judge(claim_id: str, evidence: Evidence) -> Finding:
         raise InputError(f"data/claim_tests.csv: claim {claim_id} needs exactly one deciding test")
     texts = (str(row[name]) for name in ("argument", "title", "paraphrase"))
     return Finding(claim_id, *texts, tuple(tests), str(row.chapter), str(row.section))
+
+
+def problems() -> list[str]:
+    """Claims that cannot be judged as declared, one sentence each: no test that decides, or a measure that is none."""
+    if not {"claims", "claim_tests"} <= set(tables.names()):
+        return []
+    declared = tables.load("claim_tests")
+    found = [
+        f"data/claim_tests.csv: claim {claim} needs exactly one deciding test"
+        for claim in tables.load("claims")["claim"]
+        if ((declared["claim"] == claim) & (declared["deciding"] == "yes")).sum() != 1
+    ]
+    for name in dict.fromkeys(declared["measure"]):
+        if name not in measure_names():
+            found.append(str(unknown("measure", name, measure_names(), "data/claim_tests.csv")))
+    return found
 
 
 def _rank(test: Test) -> tuple[bool, float]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
@@ -38,6 +39,9 @@ AT_LAUNCH = pd.Timedelta(days=550)
 SCENARIO = "scenario"
 """Source of a chip that a scenario describes."""
 
+COMPANY = 3
+"""Quotes of one chip around a day that tell how far its sellers lie apart."""
+
 LEAST_CAPITAL_SHARE = 0.1
 """What is left of a rent at least once power is taken out."""
 
@@ -45,7 +49,7 @@ LEAST_CAPITAL_SHARE = 0.1
 @dataclass(frozen=True)
 class HourlyPrice:
     """US dollars per chip-hour: `capital_usd` (all but power) and `power_usd`; `low` and `high` are factors on the
-    capital that bound 90%; `basis` says how it is known, `when` of what day."""
+    capital that bound 90%; `basis` says how it is known, `when` of what day, `quotes` counts what it rests on."""
 
     capital_usd: float
     power_usd: float
@@ -54,6 +58,7 @@ class HourlyPrice:
     basis: str
     when: str
     sources: tuple[str, ...] = ()
+    quotes: int = 1
 
     @property
     def usd(self) -> float:
@@ -165,8 +170,29 @@ def _quotes(state: tuple) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def sellers(kind: str) -> tuple[float, float]:
+    """How far one seller's rent lies from the middle of those quoted for the same chip around the same day: fifth and
+    ninety-fifth percentile over all quotes of that kind that have company."""
+    return _sellers(kind, tables.state("prices"))
+
+
+@lru_cache(maxsize=8)
+def _sellers(kind: str, state: tuple) -> tuple[float, float]:
+    found, ratios = quotes(), []
+    for _, own in found[found["kind"] == kind].groupby("chip_id", sort=True):
+        for row in own.itertuples():
+            near = own.loc[(own["day"] - row.day).abs() <= SAME_DAY, "usd"]
+            if len(near) >= COMPANY:
+                ratios.append(row.usd / near.median())
+    if not ratios:
+        return 1 / spread(), spread()
+    low, high = np.quantile(ratios, (0.05, 0.95))
+    return min(float(low), 1 / spread()), max(float(high), spread())
+
+
 def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
-    """The median rent of one kind quoted for a chip around a day; its ends are those of the quotes."""
+    """The median rent of one kind quoted for a chip around a day; its ends are those of the quotes, and with few of them
+    as far apart as sellers of one chip are."""
     found = quotes()
     found = found[(found["chip_id"] == chip.id) & (found["kind"] == kind)]
     found = found[(found["day"] - when).abs() <= SAME_DAY]
@@ -174,9 +200,11 @@ def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
         return None
     middle = float(found["usd"].median())
     low, high = (float(found["usd"].min() / middle), float(found["usd"].max() / middle))
-    ends = {"low": min(low, 1 / spread()), "high": max(high, spread())}
+    least, most = sellers(kind) if len(found) < COMPANY else (1 / spread(), spread())
+    ends = {"low": min(low, least), "high": max(high, most)}
     cited = tuple(dict.fromkeys(found["source"]))
     told = {"basis": f"{RENT}, {kind}", "when": f"{when:%Y-%m}", "sources": cited}
+    told["quotes"] = len(found)
     return _without_power(chip, middle, **ends, **told)
 
 
@@ -210,12 +238,16 @@ def _rents(chip: Chip, other: Chip) -> list[tuple[HourlyPrice, HourlyPrice]]:
 def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
     """Hourly prices of two chips known in the same way and of the same day, or None.
 
-    A rent quoted for both around the challenger's launch comes first, then the price of sale, the cost of ownership,
-    and a rent of a later day.
+    A rent quoted for both around the challenger's launch, more than once for each, comes first, then the price of sale,
+    the cost of ownership, and other rents: one seller's list price against another's discount is no comparison.
     """
     rents = _rents(chip, other)
     first = start(chip)
-    early = [both for both in rents if day(both[0].when) - first <= AT_LAUNCH]
+    early = [
+        both
+        for both in rents
+        if day(both[0].when) - first <= AT_LAUNCH and min(one.quotes for one in both) > 1
+    ]
     bought = [(purchase(chip), purchase(other))]
     owned = [(ownership(chip), ownership(other))]
     for both in [*early, *bought, *owned, *rents]:

@@ -10,7 +10,14 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import scenario
-from training_moat.contest import chip_hours, coalitions, reference_jobs, scorecard, single_changes
+from training_moat.contest import (
+    chip_hours,
+    coalitions,
+    dossiers,
+    reference_jobs,
+    scorecard,
+    single_changes,
+)
 from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats, wide_peak
@@ -22,7 +29,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, GIB, TERA
 from training_moat.inquiry import switching
-from training_moat.inquiry.wording import digits, percent
+from training_moat.inquiry.wording import counted, digits, percent
 
 PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
@@ -125,9 +132,10 @@ def _blanks(chip: Chip, card: Card) -> tuple[str, ...]:
         told.append("its power is not given: electricity is left out")
     if card.level != "measured":
         known = "relatives of its family" if card.level == "family" else "all chips"
-        told.append(
-            f"no training run on it is on record: software as usual for {known}, and a wider range"
-        )
+        runs = len(dossiers.measured(chip))
+        few = f"{counted(runs, 'training run')} on it on record, too few to tell its software"
+        record = few if runs else "no training run on it is on record"
+        told.append(f"{record}: software as usual for {known}, and a wider range")
     if len(training_formats(chip)) == 1:
         told.append("no narrower format to train in is claimed: it trains in sixteen bits")
     return tuple(told)

@@ -20,6 +20,7 @@ from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
+from training_moat.inquiry.wording import counted
 from training_moat.predict import training_constants
 
 GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
@@ -157,7 +158,12 @@ def _bought_gate(chip: Chip, needed: int | None) -> Gate:
 
 def _hold_gate(chip: Chip, fewest: int | None, hypothetical: float) -> Gate:
     if fewest is not None:
-        return Gate("holds", YES, fewest / best_plan.COUNTS[-1], f"{fewest:,} chips hold it")
+        return Gate(
+            "holds",
+            YES,
+            fewest / best_plan.COUNTS[-1],
+            f"{counted(fewest, 'chip holds', 'chips hold')} it",
+        )
     return Gate("holds", NO, hypothetical, "no number of chips tried holds it")
 
 

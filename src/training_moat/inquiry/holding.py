@@ -13,7 +13,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
-from training_moat.core import serving_step, tiers
+from training_moat.core import serving_memory, serving_step, tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_memory
@@ -319,7 +319,7 @@ def bytes_by_kind(
         ("training", kind, getattr(held, kind) / GB)
         for kind in ("weights", "gradients", "optimizer", "activations")
     ]
-    chunk = serving_step.PREFILL_CHUNK
+    chunk = serving_memory.PREFILL_CHUNK
     job = serving_formats.job(shape, precision, KV_PRECISION, batch, seq_len, 0, chunk)
     served = serving_step.memory(shape, job, serving_step.ServingPlan())
     kinds = {"weights": "weights", "KV cache": "kv_cache", "activations": "activations"}

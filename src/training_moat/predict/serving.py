@@ -10,7 +10,8 @@ import numpy as np
 
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
-from training_moat.core.serving_step import ServingMemory, ServingTime
+from training_moat.core.serving_memory import ServingMemory
+from training_moat.core.serving_step import ServingTime
 from training_moat.core.tiers import home, room, system_limit
 from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
 from training_moat.predict import serving_constants as known

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.core import serving_step
+from training_moat.core import serving_memory, serving_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.tiers import faster_tiers, home, room
@@ -41,7 +41,9 @@ def prefill_chunk(model: Transformer, chip: Chip) -> float:
     capacity = sum(tier.capacity_bytes for tier in home(chip, "serving"))
     per_token = 8.0 * model.hidden * serving_step.WIDE_BYTES
     return float(
-        np.clip(ACTIVATION_SHARE * capacity / per_token, SMALLEST_CHUNK, serving_step.PREFILL_CHUNK)
+        np.clip(
+            ACTIVATION_SHARE * capacity / per_token, SMALLEST_CHUNK, serving_memory.PREFILL_CHUNK
+        )
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.core.serving_step import Job
+from training_moat.core.serving_memory import Job
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer
 from training_moat.predict import requests

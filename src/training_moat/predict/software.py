@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from training_moat.catalog import tables
+from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 
 TABLE = "software_stacks"
@@ -80,6 +81,13 @@ def _all(state: tuple) -> dict[str, Software]:
         values["states_in_backward"] = bool(values["states_in_backward"])
         found[row["name"]] = Software(**values)
     return found
+
+
+def known_name(name: str) -> str:
+    """The name as the table has it. Raises InputError, with the nearest one, for software that nobody measured."""
+    if name.lower() not in all_software():
+        raise unknown("software", name, all_software(), where="--software")
+    return name.lower()
 
 
 def find(name: str | None, flash_attention: bool = True) -> Software:

@@ -17,9 +17,10 @@ import numpy as np
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.elementwise import where
+from training_moat.core.layer_step import Node
 from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
 from training_moat.core.plan import Plan, impossible
-from training_moat.core.training_step import Node, StepTime
+from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import LAYOUT
 from training_moat.predict.training_constants import Constants

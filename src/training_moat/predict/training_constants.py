@@ -18,8 +18,8 @@ from training_moat.core import tiers
 from training_moat.core.elementwise import minimum
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
+from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.machine import Chip, Link
-from training_moat.core.training_step import Efficiency, Node
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
 from training_moat.predict.attainable import Attainable, attainable

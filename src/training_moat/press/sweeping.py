@@ -198,7 +198,9 @@ def _compute(
         for future in futures:
             block = asked.pop(future.key)
             frame = _collected(future, sweep, block)
-            if _state() != state:  # nobody knows which edition of a file this block was computed with
+            if (
+                _state() != state
+            ):  # nobody knows which edition of a file this block was computed with
                 raise WorkFailed("sweep: source or tables were written meanwhile; run it again.")
             _write(frame, folder / f"{taken:08d}.parquet", {"environment": environment})
             taken += 1

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import pandas as pd
 
 from training_moat.core.errors import InputError
+from training_moat.press.verbs import _scenario
 
 
-def add_pattern(parser: argparse.ArgumentParser, example: str) -> None:
-    """Declare the one argument."""
+def offer(parser: argparse.ArgumentParser, example: str) -> None:
+    """Declare the arguments of a verb that lists a table."""
     parser.epilog = f"example: {example}"
     parser.add_argument(
         "pattern", metavar="PATTERN", nargs="?", default="", help="part of an id, a name or a maker"
     )
+    _scenario.add(parser)
+
+
+def listed(
+    options: argparse.Namespace, table: Callable[[], pd.DataFrame], who: str, columns: list[str]
+) -> None:
+    """Print the rows whose id, name or maker (the column `who`) contains the pattern, the scenario's included."""
+    with _scenario.laid_over(options):
+        frame = table()
+    kept = [column for column in columns if column in frame]
+    show(frame, options.pattern, ["id", who, "name"], kept)
 
 
 def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[str]) -> None:

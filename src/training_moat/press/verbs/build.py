@@ -5,21 +5,17 @@ from __future__ import annotations
 import argparse
 
 from training_moat.press import building
+from training_moat.press.verbs import _scenario
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = "example: moat build -p chips=sn40l --out mine/site"
-    parser.add_argument(
-        "-p",
-        "--parameter",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="for every chapter that has it; CHAPTER.NAME=VALUE for one",
+    _scenario.add_parameters(
+        parser,
+        "for every chapter that has it; CHAPTER.NAME=VALUE for one",
+        "where the site goes (default: _build/html)",
     )
-    parser.add_argument("--scenario", metavar="FILE", help="YAML with chips, models and parameters")
-    parser.add_argument("--out", metavar="DIR", help="where the site goes (default: _build/html)")
 
 
 def run(options: argparse.Namespace) -> None:

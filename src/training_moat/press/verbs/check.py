@@ -25,7 +25,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--root {options.root}: expected a folder with {paths.MARK.as_posix()}.")
     problems = [str(problem) for problem in checking.run(options.root)]
     if not problems and options.root is None:
-        problems = scenarios.problems()
+        from training_moat import claims
+
+        problems = scenarios.problems() + claims.problems()
     for problem in problems:
         print(problem)
     if problems:

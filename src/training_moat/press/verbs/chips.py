@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from training_moat.catalog import chips
-from training_moat.press.verbs import _listing, _scenario
+from training_moat.press.verbs import _listing
 
 _COLUMNS = [
     "id",
@@ -23,17 +23,9 @@ _COLUMNS = [
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    _listing.add_pattern(parser, "moat chips cerebras")
-    _scenario.add(parser)
+    _listing.offer(parser, "moat chips cerebras")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the chips whose id, name or maker contains the pattern."""
-    with _scenario.laid_over(options):
-        frame = chips.frame()
-    _listing.show(
-        frame,
-        options.pattern,
-        ["id", "vendor", "name"],
-        [column for column in _COLUMNS if column in frame],
-    )
+    _listing.listed(options, chips.frame, "vendor", _COLUMNS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from training_moat.catalog import models
-from training_moat.press.verbs import _listing, _scenario
+from training_moat.press.verbs import _listing
 
 _COLUMNS = [
     "id",
@@ -22,17 +22,9 @@ _COLUMNS = [
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    _listing.add_pattern(parser, "moat models llama")
-    _scenario.add(parser)
+    _listing.offer(parser, "moat models llama")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the models whose id, name or maker contains the pattern."""
-    with _scenario.laid_over(options):
-        frame = models.frame()
-    _listing.show(
-        frame,
-        options.pattern,
-        ["id", "name", "organisation"],
-        [column for column in _COLUMNS if column in frame],
-    )
+    _listing.listed(options, models.frame, "organisation", _COLUMNS)

@@ -33,13 +33,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the fastest plans that fit, best first; returns 1 when none does."""
-    from training_moat.predict import training
+    from training_moat.predict import software, training
 
     if options.top < 1:
         raise InputError(f"--top is {options.top}; expected 1 or more")
     names = ("model", "chip", "chips", "seq_len", "global_batch", "precision", "software")
     request = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     with _scenario.laid_over(options):
+        if options.software is not None:
+            software.known_name(options.software)
         found = training.search(request, options.top)
         capacity = _capacity_gib(options.chip)
     fits = bool(found) and found[0]["fits"]

@@ -1,0 +1,117 @@
+"""Why a measured training run cannot be compared with the model: what its source leaves out or contradicts."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from training_moat.core.plan import Plan, layers_fit_pipeline
+from training_moat.core.units import TERA
+from training_moat.core.workload import Transformer, derived_params
+from training_moat.predict import software
+
+MAX_PARAM_MISMATCH = 0.12
+"""A row whose shape counts this much more or fewer weights than it states is not used: its shape is wrong."""
+MAX_UNSTATED_BUBBLE = 0.2
+"""Bubble over work, without interleaving, up to which a run that does not state its interleaving is used."""
+MAX_RATE_MISMATCH = 0.15
+"""A row whose printed step time and printed FLOP rate disagree by more is not used."""
+
+
+def reasons(frame: pd.DataFrame, model: Transformer, plan: Plan) -> pd.Series:
+    """Why each configuration cannot be used; empty where it can. `model` and `plan` are its columns as arrays."""
+    reason = pd.Series("", index=frame.index)
+
+    def mark(condition: pd.Series, text: str) -> None:
+        reason[(reason == "") & condition.fillna(False).astype(bool)] = text
+
+    notes = frame["notes"].fillna("")
+    mark(
+        frame["source"].isin(
+            ["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]
+        ),
+        "only a percentage of peak is printed",
+    )
+    mark(
+        notes.str.contains(r"padded\) expert matmul|dense matmul, capacity"),
+        "experts are padded to a capacity, which the model does not compute",
+    )
+    mark(
+        notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"),
+        "fine-tuning, not pre-training",
+    )
+    mark(
+        notes.str.contains("ablation step of run"), "a step on the way to a run that is used itself"
+    )
+    mark(
+        notes.str.contains("method: FSDP;") & frame["tp"].gt(1),
+        "how the experts are cut under full sharding is not stated",
+    )
+    mark(
+        frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
+        "fully sharded, but the micro-batch is not stated",
+    )
+    unstated = notes.str.contains("interleaving of the pipeline not stated")
+    mark(unstated | _interleaving_unknown(frame), "the pipeline's interleaving is not stated")
+    mark(
+        notes.str.contains("power-limited GPUs"),
+        "the chips' power was limited by an amount not stated",
+    )
+    mark(
+        notes.str.contains("use only relative"),
+        "the source's rates contradict each other; relative use only",
+    )
+    mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")
+    mark(frame["chip_id"].isna(), "the chip is not in the table")
+    mark(frame["format"].isna(), "the matmul format is not stated")
+    mark(
+        frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(),
+        "the model's shape is not published",
+    )
+    mark(_param_mismatch(frame, model), "shape and stated size disagree")
+    mark(frame["seq_len"].isna(), "the sequence length is not stated")
+    mark(frame["step_seconds"].isna(), "neither a time nor a batch to turn a rate into one")
+    mark(~frame["plan_stated"], "the parallel layout is not stated")
+    mark(
+        frame["dp"].lt(1) | (frame["dp"] % 1).ne(0),
+        "the stated layout does not multiply to the chips",
+    )
+    mark(
+        ~pd.Series(layers_fit_pipeline(model, plan), index=frame.index),
+        "the pipeline has more stages than the model layers",
+    )
+    mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
+    return reason
+
+
+def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
+    """Runs of stacks that interleave by habit, with a pipeline long enough for its bubble to decide."""
+    tuned = frame["stack"].isin(software.REFERENCE_KERNELS)
+    share = (frame["pp"] - 1) / (frame["global_batch"] / frame["dp"] / frame["micro_batch"])
+    return tuned & frame["interleaving_blank"] & (share > MAX_UNSTATED_BUBBLE)
+
+
+def _param_mismatch(frame: pd.DataFrame, model: Transformer) -> pd.Series:
+    stated = frame["params_b"].where(frame["source"].str.startswith("bloom"))
+    counted = derived_params(model) / 1e9
+    return (counted / stated - 1).abs() > MAX_PARAM_MISMATCH
+
+
+def _rate_mismatch(frame: pd.DataFrame) -> pd.Series:
+    """BLOOM's logs print both a time and a rate that counts eight FLOPs per weight and token."""
+    rate = frame["hw_tflops_per_gpu"].where(frame["source"].str.startswith("bloom"))
+    tokens = frame["global_batch"] * frame["seq_len"]
+    implied = _narayanan_flops(frame) / (frame["chips"] * frame["step_seconds"] * TERA)
+    return ((implied / rate - 1).abs() > MAX_RATE_MISMATCH) & tokens.notna()
+
+
+def _narayanan_flops(frame: pd.DataFrame) -> pd.Series:
+    """FLOPs of a step as Narayanan et al. 2021 count them (equation 3: recomputation included)."""
+    s, h, layers, vocab = frame["seq_len"], frame["hidden"], frame["layers"], frame["vocab"]
+    return (
+        96
+        * frame["global_batch"]
+        * s
+        * layers
+        * h**2
+        * (1 + s / (6 * h) + vocab / (16 * layers * h))
+    )

@@ -1,0 +1,309 @@
+"""What one micro-batch takes in one layer of a training step: matmuls at a shape-dependent utilisation, and operations bound
+by memory bandwidth.
+
+Each part is a closed formula; the few measured constants come in as an `Efficiency`. All fields may be arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training_moat.core.elementwise import Number, logical_and, logical_or, maximum, some, where
+from training_moat.core.fabrics import Fabric
+from training_moat.core.messages import micro_tokens
+from training_moat.core.plan import Plan
+from training_moat.core.workload import (
+    Transformer,
+    attended_tokens,
+    attention_params,
+    fused_attended_tokens,
+    lora_params,
+    state_flops_per_token,
+)
+
+FLASH_BACKWARD_RATIO = 2.5
+"""Fused attention's backward pass does five matmuls to the forward pass's two (Dao 2023, section 3.1)."""
+UNFUSED_FORWARD_BYTES_PER_SCORE = 11.0
+"""Memory traffic of unfused attention per score: write it, read and write it in softmax, read it, write it
+and a one-byte mask in dropout, read it for the product with the values (16-bit values; Dao et al. 2022, 3.1)."""
+UNFUSED_BACKWARD_BYTES_PER_SCORE = 15.0
+"""The same for the backward pass: the score gradients pass dropout and softmax and feed two products."""
+CAST_BYTES_PER_VALUE = 4.0
+"""Casting to 8 bits reads two bytes and writes the value and its transpose (Micikevicius et al. 2022)."""
+NORM_SHARE = 0.5
+"""Share of a layer's element-wise traffic in the norms and activation functions that light recomputation repeats."""
+LOGIT_BYTES_PER_VALUE = 24.0
+"""Traffic per logit: product out, FP32 copy, softmax in and out, gradient in and out."""
+
+HOST_BYTES_PER_S = 25e9
+"""Sustained rate between a chip and its host, and of the host's own pass over offloaded states, per chip: four fifths of
+the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where nothing better is known."""
+
+LARGE_PRODUCT = 8192
+"""Side of the product whose rate the constant `matmul` is: about where measured rates are highest (table matmul_maxima)."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One chip inside its cluster, as training sees it.
+
+    `peak_flops` is the dense peak of the matmul format, `wide_peak_flops` of the 16-bit format that attention
+    and the vocabulary layer keep; `value_bytes` the matmul format's bytes per value. `scaleup` joins
+    `scaleup.domain_chips` chips, `scaleout` the rest. `weight_bytes_per_s`: where weights stream from a slower tier than
+    the one that keeps activations (wafers, RDUs), its rate; else zero. `near_bytes`: what that fast tier holds; weights
+    that take no more than half of it stay there.
+    """
+
+    peak_flops: Number
+    wide_peak_flops: Number
+    value_bytes: Number
+    memory_bytes_per_s: Number
+    scaleup: Fabric
+    scaleout: Fabric
+    host_bytes_per_s: Number = HOST_BYTES_PER_S
+    weight_bytes_per_s: Number = 0.0
+    near_bytes: Number = 0.0
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """The measured constants of a chip and its software.
+
+    `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of
+    the data sheet's memory bandwidth that streams sustain. `reread`: how often a matmul moves each operand
+    (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
+    grouped expert matmuls keep. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
+    that hides behind computation. `layer_seconds`: fixed cost per layer and pass (launches, host), and
+    `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
+    fixed cost per step. `software`: how fast the stack's own kernels (attention, norms, casts, host) are against
+    the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
+    expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas.
+    """
+
+    matmul: Number
+    attention: Number
+    memory: Number
+    reread: Number = 1.0
+    expert: Number = 1.0
+    overlap_data: Number = 0.9
+    overlap_tensor: Number = 0.0
+    overlap_expert: Number = 0.0
+    layer_seconds: Number = 0.0
+    expert_layer_seconds: Number = 0.0
+    expert_call_seconds: Number = 0.0
+    expert_software: Number = 1.0
+    step_seconds: Number = 0.0
+    software: Number = 1.0
+    matmul_software: Number = 1.0
+    straggling: Number = 0.0
+
+
+def matmul_seconds(
+    rows: Number,
+    inner: Number,
+    columns: Number,
+    peak: Number,
+    value_bytes: Number,
+    node: Node,
+    eff: Efficiency,
+) -> Number:
+    """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands' and result's
+    traffic beyond that of a large product, in which the measured rate holds it already. Adding the two, rather than
+    taking the larger, makes utilisation fall smoothly for small shapes, as measured tile and wave quantisation does
+    (Williams et al. 2009; NVIDIA matmul guide)."""
+    flops = 2 * rows * inner * columns
+    streams = value_bytes * rows * inner + 2 * rows * columns
+    weights = value_bytes * inner * columns
+    slow = node.weight_bytes_per_s
+    source = where(slow > 0, slow, node.memory_bytes_per_s)
+    computing = flops / (peak * eff.matmul)
+    moving = streams / node.memory_bytes_per_s + weights / source
+    large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
+    reread = eff.reread / eff.memory
+    # Never less than the traffic alone: where memory is that slow, the large product's rate is memory's.
+    return maximum(computing + reread * maximum(moving - large, 0.0), reread * moving)
+
+
+def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Forward weight matmuls of the mean layer, one micro-batch, without experts."""
+    m, h, peak, size = micro_tokens(plan), model.hidden, node.peak_flops, node.value_bytes
+    output = model.heads * model.value_dim / plan.tp
+    entering = (attention_params(model) - model.heads * model.value_dim * h) / h / plan.tp
+    moe_share = model.moe_layers / model.layers
+    shared = model.shared_experts * model.expert_ffn
+    width = maximum((1 - moe_share) * model.ffn + moe_share * shared, 1e-9) / plan.tp
+    return (
+        matmul_seconds(m, h, entering, peak, size, node, eff)
+        + matmul_seconds(m, output, h, peak, size, node, eff)
+        + matmul_seconds(m, h, (1 + model.gated_ffn) * width, peak, size, node, eff)
+        + matmul_seconds(m, width, h, peak, size, node, eff)
+    )
+
+
+def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Forward up-projections of latent attention (none for others), one layer and micro-batch."""
+    if not some(model.kv_lora_rank):
+        return 0.0
+    m, q, kv = micro_tokens(plan), model.q_lora_rank, model.kv_lora_rank
+    queries = matmul_seconds(
+        m,
+        q,
+        model.heads * model.query_key_dim / plan.tp,
+        node.peak_flops,
+        node.value_bytes,
+        node,
+        eff,
+    )
+    widths = model.heads * (model.qk_nope_head_dim + model.value_dim) / plan.tp
+    keys_values = matmul_seconds(m, kv, widths, node.peak_flops, node.value_bytes, node, eff)
+    return where(kv > 0, queries + keys_values, 0.0)
+
+
+def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Forward matmuls of the routed experts in the mean layer: every local expert works on its own few rows."""
+    if not some(model.moe_layers):
+        return 0.0
+    experts = maximum(model.experts, 1)
+    groups, split = maximum(plan.ep, 1), plan.expert_tensor
+    local = experts / groups
+    # The chips of a group that shares the experts bring the tokens of ep x expert_tp / tp tensor-parallel groups.
+    rows = micro_tokens(plan) * groups * split / plan.tp * model.experts_per_token / experts
+    width = maximum(model.expert_ffn, 1e-9) / split
+    one = matmul_seconds(
+        rows,
+        model.hidden,
+        (1 + model.gated_ffn) * width,
+        node.peak_flops,
+        node.value_bytes,
+        node,
+        eff,
+    )
+    two = matmul_seconds(rows, width, model.hidden, node.peak_flops, node.value_bytes, node, eff)
+    return (
+        model.moe_layers / model.layers * local * (one + two) / (eff.expert * eff.expert_software)
+    )
+
+
+def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
+    """Fixed cost of one pass of the mean layer's routing and of its local experts, each with products of its own."""
+    local = maximum(model.experts, 1) / maximum(plan.ep, 1)
+    fixed = eff.expert_layer_seconds + local * eff.expert_call_seconds
+    return model.moe_layers / model.layers * fixed / eff.expert_software
+
+
+def _attention_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency
+) -> tuple[Number, Number, Number]:
+    """Attention core of one layer and micro-batch: (compute forward, memory forward, backward over forward).
+
+    Fused kernels skip the masked half of the scores; unfused ones compute it and move every score.
+    """
+    m = micro_tokens(plan)
+    context = attended_tokens(model, plan.seq_len)
+    per_pair = 2 * m * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
+    visited = fused_attended_tokens(model, plan.seq_len)
+    states = m * state_flops_per_token(model) / model.layers / plan.tp
+    fused = (per_pair * visited + states) / (node.wide_peak_flops * eff.attention)
+    plain = (per_pair * context + states) / (node.wide_peak_flops * eff.matmul)
+    scores = m * context * model.heads / plan.tp
+    traffic = scores * UNFUSED_FORWARD_BYTES_PER_SCORE / (node.memory_bytes_per_s * eff.memory)
+    is_fused = plan.flash_attention > 0
+    backward_traffic = UNFUSED_BACKWARD_BYTES_PER_SCORE / UNFUSED_FORWARD_BYTES_PER_SCORE
+    return where(is_fused, fused, plain), where(is_fused, 0.0, traffic), backward_traffic
+
+
+def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
+    """Forward traffic of one layer's norms, residuals, activation functions, position codes and, for 8-bit
+    matmuls and mixtures of experts, of the casts and the permutations, for one micro-batch."""
+    m, h = micro_tokens(plan), model.hidden
+    replicated = 20 * h / where(plan.sequence_parallel > 0, plan.tp, 1)
+    moe_share = model.moe_layers / model.layers
+    visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
+    width = (1 - moe_share) * model.ffn + moe_share * visited
+    rotary = 8 * model.head_dim * (model.heads + model.kv_heads)
+    # Permute, sort after the exchange, unpermute and combine: each reads and writes every routed token.
+    permuted = moe_share * 16 * model.experts_per_token * h
+    return m * (replicated + ((4 + 2 * model.gated_ffn) * width + rotary + permuted) / plan.tp)
+
+
+def _cast_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Forward casts of one layer's matmul inputs to a format of at most 8 bits (nothing for 16-bit runs)."""
+    if not some(node.value_bytes < 2):
+        return 0.0
+    moe_share = model.moe_layers / model.layers
+    visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
+    inputs = (
+        2 + moe_share * model.experts_per_token
+    ) * model.hidden + model.heads * model.value_dim / plan.tp
+    inputs = inputs + ((1 - moe_share) * model.ffn + moe_share * visited) / plan.tp
+    traffic = CAST_BYTES_PER_VALUE * micro_tokens(plan) * inputs
+    return where(node.value_bytes < 2, traffic / (node.memory_bytes_per_s * eff.memory), 0.0)
+
+
+def vocabulary_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency
+) -> tuple[Number, Number]:
+    """Output projection forward and backward, and the softmax over the vocabulary, one micro-batch."""
+    m = micro_tokens(plan)
+    columns = model.vocab / plan.tp
+    product = matmul_seconds(m, model.hidden, columns, node.wide_peak_flops, 2.0, node, eff)
+    softmax = LOGIT_BYTES_PER_VALUE * m * columns / (node.memory_bytes_per_s * eff.memory)
+    return where(plan.lora_rank > 0, 2, 3) * product, softmax
+
+
+def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Forward and backward products of one layer's low-rank adapters, whose thin matrices are bound by memory."""
+    if not some(plan.lora_rank):
+        return 0.0
+    m = micro_tokens(plan)
+    weights = lora_params(model, plan.lora_rank) / model.layers / plan.tp
+    flops = 6 * m * weights / (node.peak_flops * eff.matmul)
+    passed = 2 * 2.0 * m * weights / maximum(plan.lora_rank, 1)
+    return flops + 3 * passed / (node.memory_bytes_per_s * eff.memory)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed."""
+
+    compute: Number
+    traffic: Number
+    overhead: Number
+
+
+def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Layer:
+    """The mean layer's seconds, forward, backward and, where asked, forward again."""
+    matmul = _dense_matmul_seconds(model, plan, node, eff) + _expert_matmul_seconds(
+        model, plan, node, eff
+    )
+    core, core_traffic, core_backward = _attention_seconds(model, plan, node, eff)
+    moe_share = model.moe_layers / model.layers
+    # Stacks that fuse the experts' products also fuse the operations around them.
+    fused = 1 - moe_share + moe_share / eff.expert_software
+    streams = fused * elementwise_bytes(model, plan) / (node.memory_bytes_per_s * eff.memory)
+    casts = fused * _cast_seconds(model, plan, node, eff)
+    # Passes over a layer: one forward, two forward-equivalents backward (one where the weights are frozen), one more
+    # when recomputed.
+    again = plan.recomputed_layers
+    products = where(plan.lora_rank > 0, 2, 3) + again
+    unfused_again = where(
+        logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute
+    )
+    core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
+    stack = 1 / eff.software
+    light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
+    matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
+    matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
+    traffic = (
+        (3 + again + light * NORM_SHARE) * streams
+        + (2 + again) * casts
+        + (1 + unfused_again + core_backward) * core_traffic
+    )
+    overhead = (3 + again) * (
+        fused * eff.layer_seconds + _expert_overhead_seconds(model, plan, eff)
+    )
+    return Layer(
+        matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core,
+        stack * traffic,
+        stack * overhead,
+    )
