@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import machines
 
-QUICKEST = ("history", "switching")
+QUICKEST = ("history", "data")
 
 
 @pytest.mark.slow

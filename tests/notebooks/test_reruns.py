@@ -11,10 +11,9 @@ ODD = (
     Rerun("memory", {"chips": ["corsair"]}),
     Rerun("validation", {"chips": ["gc200"]}),
     Rerun("market", {"definition": "all_rnd"}),
-    Rerun("switching", {"yearly_spend_musd": 0.1}),
     Rerun("history", {"from_year": 2030}),
 )
-"""One of each kind of fault that was found: nothing to compare, one row, another side, an end, nothing at all."""
+"""One of each kind of fault that was found: nothing to compare, one row, another side, nothing at all."""
 
 
 @pytest.mark.slow

@@ -149,7 +149,8 @@ def _rows(
     """(the rows of those requests whose numbers are good and leave a layout, their indices)."""
     numbers = {name: _column(requests, name) for name in WHOLE}
     good = np.logical_and.reduce([_within(name, column) for name, column in numbers.items()])
-    with np.errstate(invalid="ignore"):
+    # Sizes that are none of any machine run over; they are not within bounds and stay out.
+    with np.errstate(invalid="ignore", over="ignore"):
         good &= _settle_chips(numbers)
     numbers = {name: column[good] for name, column in numbers.items()}
     index, model, setting = np.flatnonzero(good), model[good], setting[good]
