@@ -39,6 +39,7 @@ check: install
 	$(BIN)/moat check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 # Speed and accuracy beside other tools, which are installed into an environment of their own; minutes.
 bench: install

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,21 @@ class Search:
         return [
             {**shared, **plan, "sequence_parallel": int(plan["tp"] > 1)} for plan in self.case.plans
         ]
+
+
+def free_requests(count: int) -> list[dict[str, Any]]:
+    """`count` different requests that leave the whole plan free: models with and without experts, chips, their numbers."""
+    mix = product(
+        ("llama3.1-8b", "llama3.1-70b", "gpt3-175b", "mixtral-8x7b", "qwen3-32b", "llama3.1-405b"),
+        ("a100-80", "h100-sxm", "h200", "b200", "mi300x", "tpu-v5p", "trainium2", "gaudi3"),
+        (32, 64, 128, 256, 512, 1024),
+        (4096, 8192),
+        (512, 1024, 1536, 2048),
+    )
+    names = ("model", "chip", "chips", "seq_len", "global_batch")
+    every = [dict(zip(names, one, strict=True)) for one in mix]
+    random.Random(0).shuffle(every)
+    return [case | {"id": place} for place, case in enumerate(islice(cycle(every), count))]
 
 
 def _each(plan: Plan, change: Callable[[np.ndarray], Any]) -> Plan:

@@ -9,7 +9,7 @@ from typing import Any
 
 from training_moat.predict import training
 
-from .ours import GPT3, GPT3_IN_2021, Search, command_line_seconds
+from .ours import GPT3, GPT3_IN_2021, Search, command_line_seconds, free_requests
 from .peers import Peer
 from .timing import Rate, cpu_seconds, rate
 
@@ -26,11 +26,12 @@ class Size:
     repeats: int = 5
     singles: int = 2000
     batches: tuple[int, ...] = (100_000, 1_000_000)
-    lines: int = 500
+    lines: int = 40_000
+    free_lines: int = 2304
     peer_plans: int = 300
 
 
-TINY = Size(repeats=1, singles=20, batches=(1000,), lines=5, peer_plans=5)
+TINY = Size(repeats=1, singles=20, batches=(1000,), lines=5, free_lines=3, peer_plans=5)
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,22 @@ def evaluations(peers: dict[str, Peer], size: Size) -> list[Timed]:
     pieces = {("one plan a call", OURS): (size.singles, search.singles(size.singles))}
     pieces |= {(f"{n:,} plans a call", OURS): (n, search.batch(n)) for n in size.batches}
     requests = search.requests(size.lines)
-    pieces["JSON lines, in process", OURS] = (size.lines, lambda: training.predict(requests))
+    free = free_requests(size.free_lines)
+    pieces["requests with their plan, in process", OURS] = (
+        size.lines,
+        lambda: training.predict(requests),
+    )
+    pieces["requests that leave the plan free, in process", OURS] = (
+        size.free_lines,
+        lambda: training.predict(free),
+    )
+    commands = {"with their plan": requests, "that leave the plan free": free}
     plans = list(islice(cycle(search.for_peers()), size.peer_plans))
     for repeat in range(size.repeats + 1):
         measured = {key: (count, cpu_seconds(work)) for key, (count, work) in pieces.items()}
-        measured["JSON lines, moat predict training", OURS] = (
-            size.lines,
-            command_line_seconds(requests),
-        )
+        for which, lines in commands.items():
+            work = f"JSON lines {which}, moat predict training"
+            measured[work, OURS] = len(lines), command_line_seconds(lines)
         for name, peer in peers.items():
             measured["one plan a call", name] = (
                 len(plans),

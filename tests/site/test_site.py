@@ -38,6 +38,7 @@ PRINTED = """() => {
         live: [...document.querySelectorAll('.moat-chart')].filter(shown).length,
         paper: [...document.querySelectorAll('img.moat-print')].filter(shown).length,
         figures: document.querySelectorAll('.moat-figure').length,
+        folded: [...document.querySelectorAll('.moat-card dl')].filter(list => !list.checkVisibility()).length,
         cut: [...document.querySelectorAll('.moat-scroll td')].filter(cell => shown(cell) && cell.getBoundingClientRect().right > wide).length,
         scrolling: [...document.querySelectorAll('.moat-scroll')].filter(box => box.scrollHeight > box.clientHeight + 2 && getComputedStyle(box).overflowY !== 'visible').length,
     };
@@ -92,10 +93,10 @@ def test_a_page_fits_a_phone_in_the_dark(browser, address, page):
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_paper_shows_each_figure_once_and_cuts_no_table(seen, page):
+def test_paper_shows_each_figure_once_opens_the_cards_and_cuts_no_table(seen, page):
     figures = seen(page).printed["figures"]
-    expected = {"live": 0, "paper": figures, "cut": 0, "scrolling": 0, "figures": figures}
-    assert seen(page).printed == expected
+    expected = {"live": 0, "paper": figures, "folded": 0, "cut": 0, "scrolling": 0}
+    assert seen(page).printed == expected | {"figures": figures}
 
 
 @cache

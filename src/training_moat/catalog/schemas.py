@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from training_moat.catalog import descriptor
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import nearest
 
-Cells = pd.DataFrame
+Cells: TypeAlias = pd.DataFrame
 """A frame of text as it stands in a file; blank cells are missing."""
 
 
@@ -63,7 +64,7 @@ def schema(name: str) -> pa.DataFrameSchema:
 
 
 def parse(
-    name: str, cells: Cells, file: str, rows: list[int | str]
+    name: str, cells: Cells, file: str, rows: Sequence[int | str]
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Type the text `cells` of table `name` and check every constraint.
 
@@ -105,7 +106,7 @@ def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
 
 
 def _typed(
-    name: str, cells: Cells, file: str, rows: list[int | str]
+    name: str, cells: Cells, file: str, rows: Sequence[int | str]
 ) -> tuple[pd.DataFrame, list[Problem]]:
     problems, columns = [], {}
     for field in descriptor.fields(name):
@@ -130,7 +131,7 @@ def _typed(
 
 
 def _translated(
-    name: str, failures: pd.DataFrame, cells: Cells, file: str, rows: list[int | str]
+    name: str, failures: pd.DataFrame, cells: Cells, file: str, rows: Sequence[int | str]
 ) -> list[Problem]:
     """Pandera's failure cases as problems, in file order."""
     by_name = {field["name"]: field for field in descriptor.fields(name)}

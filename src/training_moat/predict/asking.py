@@ -8,7 +8,7 @@ left out is chosen by the model - the fastest plan that fits - and told under `p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ from training_moat.predict.training import search
 
 Named = str | Mapping[str, Any]
 """A model's or chip's name in the tables, or an object of the table's columns (`base` names one to start from)."""
-Cases = pd.DataFrame | Sequence[Mapping[str, Any]]
+Cases: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 """Questions: a table with one a row and a field a column, or mappings; a blank cell is a field left out."""
 _NESTED = ("seconds", "memory_gib", "plan")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -31,7 +31,7 @@ Fixed = tuple[int | None, ...]
 
 
 class Shape(NamedTuple):
-    """What of a model decides which layouts divide."""
+    """What of a model decides which layouts divide: all that `core.plan` asks of it there."""
 
     layers: float
     heads: float
@@ -61,7 +61,8 @@ def _tensor_options(heads: float, chips: int, domain: int) -> list[int]:
 @lru_cache(KEPT)
 def _pipeline_options(shape: Shape, chips: int) -> list[int]:
     limit = int(min(shape.layers, MAX_PIPELINE_STAGES))
-    return [n for n in divisors(chips, limit) if layers_split_evenly(shape, Plan(1, 1, pp=n))]
+    whole = cast(Transformer, shape)
+    return [n for n in divisors(chips, limit) if layers_split_evenly(whole, Plan(1, 1, pp=n))]
 
 
 @lru_cache(KEPT)
@@ -76,12 +77,12 @@ def _virtual_options(shape: Shape, pp: int, micro_batches: int) -> list[int]:
     section 2.2.2)."""
     if pp == 1 or micro_batches % pp:
         return [1]
-    degrees = range(2, MAX_VIRTUAL_STAGES + 1)
+    whole, degrees = cast(Transformer, shape), range(2, MAX_VIRTUAL_STAGES + 1)
     return [1] + [
         v
         for v in degrees
-        if layers_fit_pipeline(shape, plan := Plan(1, 1, pp=pp, virtual_stages=v))
-        and layers_split_evenly(shape, plan)
+        if layers_fit_pipeline(whole, plan := Plan(1, 1, pp=pp, virtual_stages=v))
+        and layers_split_evenly(whole, plan)
     ]
 
 
@@ -163,7 +164,7 @@ def _rest(
     """The lines of `LAYOUT` from the micro-batch on, of all layouts with these parallel sizes: `ranks` chips a stage,
     `sequences` for each replica."""
     micro = _choices(fixed[0], divisors(sequences, MAX_MICRO_BATCH))
-    zero = _choices(fixed[2], zero)
+    stages = _choices(fixed[2], zero)
     expert = _choices(fixed[3], _expert_options(shape.experts, ranks))
     recompute = _choices(fixed[4], (0, 1, 2) if shape.experts else (0, 2))
     found = [
@@ -172,7 +173,7 @@ def _rest(
         if sequences % size == 0
         for others in product(
             _choices(fixed[1], _virtual_options(shape, pp, sequences // size)),
-            zero,
+            stages,
             expert,
             recompute,
         )

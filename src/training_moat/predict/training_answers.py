@@ -26,9 +26,17 @@ OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}
 PARTS = tuple(f.name for f in fields(StepTime))
 HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
 MEMORY = (*HELD, "total", "allocated", "reserved")
-SPEEDS = ("step_time_s", "step_time_s_p05", "step_time_s_p95", "tokens_per_s")
-SPEEDS += ("tokens_per_s_per_chip", "model_tflops_per_chip", "hardware_tflops_per_chip")
-SPEEDS += ("mfu", "hfu")
+SPEEDS = (
+    "step_time_s",
+    "step_time_s_p05",
+    "step_time_s_p95",
+    "tokens_per_s",
+    "tokens_per_s_per_chip",
+    "model_tflops_per_chip",
+    "hardware_tflops_per_chip",
+    "mfu",
+    "hfu",
+)
 SIZES = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages", "zero_stage")
 NO_SHIFT = Shift()
 """What no own runs say."""

@@ -61,11 +61,14 @@ def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
     """Parsed cases as rows."""
     models = list({id(case.model): case.model for case in cases}.values())
     number = {id(model): index for index, model in enumerate(models)}
+    chips, seq_len, batch = np.array([(c.chips, c.seq_len, c.global_batch) for c in cases], float).T
     return Rows(
         Tables(models, cases, constants),
         np.array([number[id(case.model)] for case in cases], int),
         np.arange(len(cases)),
-        *np.array([(c.chips, c.seq_len, c.global_batch) for c in cases], float).T,
+        chips,
+        seq_len,
+        batch,
         [case.layouts for case in cases],
     )
 
@@ -248,8 +251,14 @@ class _Plans:
         return _map(step, lambda column: np.broadcast_to(column, self.count))
 
 
-SETTLED = ("flash_attention", "expert_tp", "gradient_bytes", "lora_rank", "offload")
-SETTLED += ("recompute_share",)
+SETTLED = (
+    "flash_attention",
+    "expert_tp",
+    "gradient_bytes",
+    "lora_rank",
+    "offload",
+    "recompute_share",
+)
 """Fields of a plan that its setting says."""
 MEMORY = tuple(f.name for f in fields(TrainingMemory))
 WEIGHED = ("room", "fits", "recompute_share", *MEMORY)

@@ -323,17 +323,16 @@ def near_capacity(chip: Chip) -> float:
 
 def weight_bandwidth(chip: Chip) -> float:
     """Bytes per second of the tier that weights stream from, where it is not the one that keeps activations; else zero."""
-    tier = chip.main_memory
-    slower = tier.bytes_per_s and tier.bytes_per_s < memory_bandwidth(chip)
-    return float(tier.bytes_per_s) if slower else 0.0
+    rate = chip.main_memory.bytes_per_s
+    return float(rate) if rate and rate < memory_bandwidth(chip) else 0.0
 
 
 def scaleup(constants: Constants, chip: Chip) -> Fabric:
     """The fabric that joins a chip's neighbours; where none is published, its scale-out link does."""
-    if chip.scaleup is None:
+    measured = interconnect.scaleup_fabric(chip)
+    if chip.scaleup is None or measured is None:
         return _lone(scaleout(constants, chip))
-    factor = constants.generic(_scaleup_constant(chip.scaleup.topology))
-    return _scaled(interconnect.scaleup_fabric(chip), factor)
+    return _scaled(measured, constants.generic(_scaleup_constant(chip.scaleup.topology)))
 
 
 def _lone(outer: Fabric) -> Fabric:

@@ -166,9 +166,9 @@ def _rows(
             kept[place] = own.shape[1] > 0
     if kept.all():
         return rows, index
-    columns = [column[kept] for column in (model, setting, chips, seq_len, batch)]
     left = [part for part in layouts if part.shape[1]]
-    return Rows(tables, *columns, left), index[kept]
+    settled = (model[kept], setting[kept], chips[kept], seq_len[kept], batch[kept])
+    return Rows(tables, *settled, left), index[kept]
 
 
 def _column(requests: list[Mapping[str, Any]], name: str) -> np.ndarray:
@@ -222,13 +222,14 @@ def _layouts(
     free = np.flatnonzero(~pinned)
     columns = [numbers[name][free] for name in ("chips", "seq_len", "global_batch", *SIZES)]
     for place, *own in zip(free.tolist(), *(column.tolist() for column in columns), strict=True):
-        chips, seq_len, batch, *sizes = (None if v != v else int(v) for v in own)
+        chips, seq_len, batch = (int(value) for value in own[:3])
+        sizes = (None if value != value else int(value) for value in own[3:])
         one = tables.settings[setting[place]]
         fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute}
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
         layouts[place] = planning.layouts(shape, one.chip, chips, seq_len, batch, fixed, sharded)
-    return layouts, given.any(axis=0)
+    return layouts, np.asarray(given.any(axis=0))
 
 
 def _pin(

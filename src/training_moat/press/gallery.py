@@ -20,6 +20,7 @@ from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
 from training_moat.press import comparing
 from training_moat.press.folders import ROOT, write_text
+from training_moat.press.markup import plain_table, table
 from training_moat.press.scenarios import Request, overlaid
 
 FOLDER = ROOT / "scenarios"
@@ -140,7 +141,7 @@ def title_and_body(name: str) -> tuple[str, str]:
         f'<p class="moat-above">A page of the <a href="gallery.html">gallery</a>. '
         f"{html.escape(loaded.description[:1].upper() + loaded.description[1:])}.</p>",
         "<h2>What changed</h2>",
-        _table(("what", "is now"), changed(name)),
+        plain_table(("what", "is now"), changed(name)),
         f"<p>Run it: <code>moat build --scenario scenarios/{name}.yaml --out mine/{name}</code></p>",
     ]
     if found is None:
@@ -154,7 +155,7 @@ def _then_and_now(found: dict[str, Any]) -> list[str]:
     """What a record tells: verdicts, statements and figures in the book and under the scenario."""
     parts = [
         "<h2>The verdicts, then and now</h2>",
-        _table(("argument", "decided by", "in the book", "here"), _verdict_rows(found)),
+        plain_table(("argument", "decided by", "in the book", "here"), _verdict_rows(found)),
         "<h2>What the chapters say, then and now</h2>",
         f"<p>{len(found['changes'])} statements differ, {found['same']} are the same.</p>",
         *(_change(each) for each in found["changes"]),
@@ -182,18 +183,6 @@ def _verdict_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def _same(row: dict[str, str]) -> bool:
     return all(row[f"first_{what}"] == row[f"second_{what}"] for what in ("grade", "number"))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>\n"
-        for row in rows
-    )
-    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
-    return (
-        '<div class="moat-scroll" tabindex="0" role="region" aria-label="table">'
-        f"<table><thead><tr>{top}</tr></thead><tbody>\n{cells}</tbody></table></div>"
-    )
 
 
 def _change(change: dict[str, Any]) -> str:
@@ -226,29 +215,13 @@ def index() -> str:
     rows = []
     for name in names():
         loaded, found = scenarios.load(path_of(name)), record(name)
-        moved = found and sum(not _same(row) for row in found["verdicts"])
-        counts = (
-            (f"{moved} of {len(found['verdicts'])}", len(found["changes"]))
-            if found
-            else ("not run", "")
-        )
-        rows.append(
-            f'<tr><td><a href="scenario-{name}.html">{html.escape(loaded.title or name)}</a></td>'
-            f"<td>{html.escape(loaded.description)}</td>"
-            f"<td>{counts[0]}</td><td>{counts[1]}</td></tr>"
-        )
-    head = "".join(
-        f'<th scope="col">{words}</th>'
-        for words in (
-            "scenario",
-            "what changes",
-            "deciding numbers moved",
-            "statements that differ",
-        )
-    )
-    return (
-        '<div class="moat-scroll" tabindex="0" role="region" aria-label="scenarios">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>\n"
-        + "\n".join(rows)
-        + "\n</tbody></table></div>"
-    )
+        moved, differ = "not run", ""
+        if found:
+            moved = (
+                f"{sum(not _same(row) for row in found['verdicts'])} of {len(found['verdicts'])}"
+            )
+            differ = str(len(found["changes"]))
+        link = f'<a href="scenario-{name}.html">{html.escape(loaded.title or name)}</a>'
+        rows.append([link, html.escape(loaded.description), moved, differ])
+    words = ("scenario", "what changes", "deciding numbers moved", "statements that differ")
+    return table("".join(f'<th scope="col">{each}</th>' for each in words), rows, "scenarios")

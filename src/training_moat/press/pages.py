@@ -13,7 +13,7 @@ from training_moat.catalog import parameters, tables
 from training_moat.claims import grading
 from training_moat.core.errors import unknown
 from training_moat.figures import publishing
-from training_moat.press import model_page, notebooks
+from training_moat.press import model_page, notebooks, sweep_costs
 from training_moat.press.failures import WorkFailed
 
 _ROOMY = {"meaning": ' class="words"', "allowed": ' class="words"'}
@@ -115,6 +115,8 @@ _FILLERS = {
     "model": model_page.page,
     "rule": rule,
     "gallery": scenarios_list,
+    "costs": sweep_costs.table,
+    "sizes": sweep_costs.sizes,
 }
 
 
