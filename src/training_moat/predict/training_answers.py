@@ -80,13 +80,19 @@ def answers(
         shifts,
         strict=True,
     )
-    for index, (identity, sensible, *numbers, fits, plan, level, notes, costs, moved) in enumerate(
-        columns
-    ):
-        speed, held, parts = (
-            dict(zip(names, own, strict=True))
-            for names, own in zip((SPEEDS, MEMORY, PARTS), numbers, strict=True)
-        )
+    for index, (
+        identity,
+        sensible,
+        speed_row,
+        held_row,
+        part_row,
+        fits,
+        plan,
+        level,
+        *said,
+    ) in enumerate(columns):
+        speed, held = dict(zip(SPEEDS, speed_row)), dict(zip(MEMORY, held_row))
+        parts, (notes, costs, moved) = dict(zip(PARTS, part_row)), said
         if not sensible:
             yield {"id": identity, "ok": False, "error": _absurd(parts, held, speed, moved)}
             continue
@@ -238,6 +244,7 @@ class _Remarks:
         self.undated = undated & mixed
         said = self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
         self.said = said.tolist()
+        self.offered: dict[tuple[int, float], float] = {}
 
     def __call__(self, index: int, moved: Shift) -> list[str]:
         notes = self._of(index) if self.said[index] else []
@@ -249,7 +256,10 @@ class _Remarks:
         rows, notes = self.rows, []
         chip = rows.tables.settings[rows.setting[index]].chip
         if not self.fits[index]:
-            capacity = tiers.room_for(chip, "training", rows.chips[index]).space / GIB
+            key = int(rows.setting[index]), float(rows.chips[index])
+            if key not in self.offered:
+                self.offered[key] = tiers.room_for(chip, "training", key[1]).space / GIB
+            capacity = self.offered[key]
             only = rows.counts[index] == 1
             which = "the plan" if only else "no plan fits; one of the smallest"
             need = f"{which} needs {self.total_gib[index]:.1f} GiB a chip"
