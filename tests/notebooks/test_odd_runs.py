@@ -57,7 +57,7 @@ def heard(monkeypatch):
     """Sentences, titles, captions and alternative texts of the chapters that a test runs."""
     words = []
     monkeypatch.delenv("MOAT_STRICT", raising=False)
-    monkeypatch.setattr(figures, "sentence", words.append)
+    monkeypatch.setattr(figures, "sentence", lambda text, **_: words.append(text))
     monkeypatch.setattr(
         figures,
         "publish",
