@@ -81,7 +81,7 @@ BAD = {
     "title: 2026-13-45": "cannot be read",
     "a: " + "[" * 5000: "nested too deeply",
     "title: &a [*a]": "more than 20,000 values",
-    f"chips: {{{'x' * 900}: {{base: {'y' * 9000}}}}}": "a100-40, a100-80",
+    f"chips: {{{'x' * 900}: {{base: {'y' * 9000}}}}}": "`moat chips` lists them",
 }
 
 

@@ -80,7 +80,12 @@ def test_missing_fields_are_said_and_widen_the_range(reports):
         and "no price" in said
         and "power is not given" in said
     )
-    assert blank.split.high / blank.split.low > stated.split.high / stated.split.low
+    ranges = [
+        report.split.table.set_index("factor").loc["network", ["shapley_low", "shapley_high"]]
+        for report in (blank, stated)
+    ]
+    (low, high), (least, most) = ranges
+    assert low < 0 < high and most == pytest.approx(least) and blank.split.high > stated.split.high
     assert not any("is not published" in words for words in stated.assumed)
 
 

@@ -173,7 +173,7 @@ def run_chapter(monkeypatch, **values) -> list[str]:
         if "parameters" in notebooks.tags(cell):
             space |= values
         if cell.source.startswith("from training_moat"):
-            monkeypatch.setattr(space["figures"], "sentence", shown.append)
+            monkeypatch.setattr(space["figures"], "sentence", lambda text, **_: shown.append(text))
             monkeypatch.setattr(space["figures"], "expect", lambda *_: None)
             monkeypatch.setattr(space["training_errors"], "memory_rows", peaks)
             monkeypatch.setattr(space["serving_errors"], "makers", published)

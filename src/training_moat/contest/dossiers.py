@@ -122,7 +122,9 @@ def measured(chip: Chip) -> pd.DataFrame:
     columns = ["model", "format", "chips", "tflops", "peak_share", "flop_per_byte", "source"]
     order = ["tflops", "model", "chips"]
     told = told.dropna(subset=["tflops"])
-    return told[columns].sort_values(order, ascending=[False, True, True], ignore_index=True)
+    return told[columns].sort_values(
+        order, ascending=[False, True, True], ignore_index=True, kind="stable"
+    )
 
 
 def history(chip: Chip) -> pd.DataFrame:

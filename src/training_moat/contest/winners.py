@@ -81,7 +81,10 @@ def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame
         for should, others in zip(frame["expected"], frame["others"], strict=True)
     ]
     return frame.sort_values(
-        ["chance", "advantage", "chip"], ascending=[False, False, True], ignore_index=True
+        ["chance", "advantage", "chip"],
+        ascending=[False, False, True],
+        ignore_index=True,
+        kind="stable",
     )
 
 
