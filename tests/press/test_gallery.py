@@ -79,6 +79,28 @@ def test_an_unknown_scenario_is_one_sentence(folder):
         list(gallery.store(["mien"]))
 
 
+def test_parameters_alone_move_no_verdict_and_the_page_says_so(folder):
+    kept(folder, verdicts=[])
+    assert gallery.UNMOVED in gallery.title_and_body("mine")[1] and "none can" in gallery.index()
+
+
+def test_only_chapters_that_a_scenario_names_are_run_where_it_lays_nothing_over(
+    folder, monkeypatch
+):
+    (folder / "mine.yaml").write_text("parameters: {memory: {chip: sn40l}}\n", encoding="utf-8")
+    asked = []
+
+    def compare(first, second, chapters):
+        asked.append(list(chapters))
+        return gallery.comparing.Comparison((first, second), (), 0)
+
+    monkeypatch.setattr(gallery.comparing, "compare", compare)
+    monkeypatch.setattr(gallery, "_verdicts", lambda path: [{"title": "x"}])
+    assert gallery.told("mine")["verdicts"] == [] and asked == [["memory"]]
+    (folder / "mine.yaml").write_text("chips: {sn40l: {hbm_gb: 1}}\n", encoding="utf-8")
+    assert gallery.told("mine")["verdicts"] and asked[1] == list(gallery.CHAPTERS)
+
+
 @pytest.mark.slow
 def test_a_record_is_what_the_book_says_under_its_scenario():
     """The quickest of them; the others are made by the same command."""

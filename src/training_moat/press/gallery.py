@@ -27,8 +27,12 @@ FOLDER = ROOT / "scenarios"
 CHAPTERS = (
     "market", "memory", "networking", "precision", "switching", "scorecard", "your_chip",
 )  # fmt: skip
-"""Chapters that a page of the gallery compares."""
+"""Chapters that a page of the gallery compares; of a scenario that lays nothing over the tables, those it names."""
 
+UNMOVED = (
+    "The verdicts rest on the tables. This scenario sets parameters of chapters and lays nothing over "
+    "the tables, so that no verdict can move."
+)
 MOST_FIGURES = 6
 """Figures that a page draws, of those whose finding moved; the others are named."""
 
@@ -58,7 +62,10 @@ def digest(name: str) -> str:
 def told(name: str) -> dict[str, Any]:
     """Run the book as it is and under a scenario (what is stored is not run again); the page's record."""
     path = path_of(name)
-    found = comparing.compare(comparing.DEFAULT, str(path), CHAPTERS)
+    loaded = scenarios.load(path)
+    laid_over = any(len(frame) for frame in loaded.rows.values())
+    read = CHAPTERS if laid_over else [each for each in CHAPTERS if each in loaded.parameters]
+    found = comparing.compare(comparing.DEFAULT, str(path), read)
     made = {**comparing.record(found), "first": comparing.DEFAULT, "second": name}
     moved = [
         {"chapter": chapter, "first": one.title, "second": other.title, "drawn": other.drawn}
@@ -70,7 +77,7 @@ def told(name: str) -> dict[str, Any]:
         "scenario": digest(name),
         **made,
         "drawn": moved[:MOST_FIGURES],
-        "verdicts": _verdicts(path),
+        "verdicts": _verdicts(path) if laid_over else [],
     }
 
 
@@ -155,7 +162,9 @@ def _then_and_now(found: dict[str, Any]) -> list[str]:
     """What a record tells: verdicts, statements and figures in the book and under the scenario."""
     parts = [
         "<h2>The verdicts, then and now</h2>",
-        plain_table(("argument", "decided by", "in the book", "here"), _verdict_rows(found)),
+        plain_table(("argument", "decided by", "in the book", "here"), _verdict_rows(found))
+        if found["verdicts"]
+        else f"<p>{UNMOVED}</p>",
         "<h2>What the chapters say, then and now</h2>",
         f"<p>{len(found['changes'])} statements differ, {found['same']} are the same.</p>",
         *(_change(each) for each in found["changes"]),
@@ -217,9 +226,8 @@ def index() -> str:
         loaded, found = scenarios.load(path_of(name)), record(name)
         moved, differ = "not run", ""
         if found:
-            moved = (
-                f"{sum(not _same(row) for row in found['verdicts'])} of {len(found['verdicts'])}"
-            )
+            count = sum(not _same(row) for row in found["verdicts"])
+            moved = f"{count} of {len(found['verdicts'])}" if found["verdicts"] else "none can"
             differ = str(len(found["changes"]))
         link = f'<a href="scenario-{name}.html">{html.escape(loaded.title or name)}</a>'
         rows.append([link, html.escape(loaded.description), moved, differ])
