@@ -115,9 +115,7 @@ def test_refresh_stores_what_a_second_refresh_finds_unchanged(small_book):
 
 
 def executed(root):
-    return {
-        path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.ipynb")
-    }
+    return {path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.run")}
 
 
 def test_the_site_is_built_once_rebuilt_on_change_and_survives_a_failing_chapter(small_book):

@@ -109,14 +109,18 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
 
 def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
     """The pages that are no files of the book: further runs of chapters, and the gallery's scenarios."""
+    from training_moat.press import gallery  # it compares runs, which only its pages need
+
     for page in page_sets.further_pages():
         copy = edition.current().copy_of(page.name)
-        title, body = page_sets.title_and_body(page, copy and notebooks.read(copy))
-        yield (
-            f"{CHAPTERS.name}/{page.name}",
-            {"title": html.escape(title), "body": body},
-            "page.html",
-        )
+        yield _made(page.name, *page_sets.title_and_body(page, copy and notebooks.read(copy)))
+    if (CHAPTERS / "gallery.md").is_file():
+        for name in gallery.names():
+            yield _made(f"scenario-{name}", *gallery.title_and_body(name))
+
+
+def _made(name: str, title: str, body: str) -> tuple[str, dict[str, Any], str]:
+    return f"{CHAPTERS.name}/{name}", {"title": html.escape(title), "body": body}, "page.html"
 
 
 def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
