@@ -10,7 +10,7 @@ from training_moat.press import gallery, scenarios
 FOUND = {
     "same": 3,
     "changes": [
-        {"chapter": "memory", "what": "answer", "first": "a", "second": "<b>", "ratio": None},
+        {"chapter": "memory", "what": "answer", "first": "**a**", "second": "<b>", "ratio": None},
         {"chapter": "memory", "what": "total_gb", "first": 2.0, "second": 3.0, "ratio": 1.5},
     ],
     "figures": [{}, {}],
@@ -58,6 +58,7 @@ def test_the_page_shows_what_changed_then_and_now_and_names_are_text(folder):
     kept(folder)
     title, body = gallery.title_and_body("mine")
     assert title == "Mine <i>" and "<i>" not in body and "<b>" not in body
+    assert "<dd><strong>a</strong></dd>" in body
     assert "sn40l" in body and "hbm_gb unknown" in body and "(x 1.5)" in body
     assert "1: mixed" in body and "2: open" in body and body.count("the same") == 2
     assert 'id="told-0-vis-1"' in body and 'data-chart="told-0-vis-1"' in body

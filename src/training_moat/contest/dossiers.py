@@ -13,7 +13,8 @@ from training_moat.catalog import descriptor, tables
 from training_moat.contest.chip_factors import wide_peak
 from training_moat.contest.counterfactual import GROUPS, Split
 from training_moat.core.machine import Chip
-from training_moat.core.units import TERA
+from training_moat.core.units import GIB, TERA
+from training_moat.inquiry.wording import digits
 
 SHEET = {
     "source": (
@@ -93,7 +94,7 @@ def roofline(chip: Chip) -> pd.DataFrame:
     peak, rows = wide_peak(chip), []
     for tier in chip.tiers:
         if tier.bytes_per_s:
-            told = f"{tier.name.upper()}, {tier.capacity_bytes / 2**30:,.3g} GB"
+            told = f"{tier.name.upper()}, {digits(tier.capacity_bytes / GIB, 4)} GB"
             rows += [(told, one, min(peak, one * tier.bytes_per_s) / TERA) for one in INTENSITIES]
     return pd.DataFrame(rows, columns=["tier", "flop_per_byte", "tflops"])
 

@@ -86,7 +86,7 @@ def reject_impossible(chip: Chip) -> None:
     seconds = home.capacity_bytes / home.bytes_per_s
     if seconds < SHORTEST_SWEEP_S:
         raise InputError(
-            f"chip {chip.id}: its {home.name} of {home.capacity_bytes / GIB:.3g} GB would be read whole in "
+            f"chip {chip.id}: its {home.name} of {digits(home.capacity_bytes / GIB, 4)} GB would be read whole in "
             f"{seconds:.1e} s; expected a bandwidth that a memory of this size can have"
         )
     if chip.price_usd is not None and chip.price_usd <= 0:

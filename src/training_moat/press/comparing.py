@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.core.errors import InputError, nearest
-from training_moat.press import building, notebooks, sweep_points
+from training_moat.press import building, markup, notebooks, sweep_points
 from training_moat.press.folders import ROOT
 from training_moat.press.scenarios import frozen, request
 from training_moat.press.workspace import workspace
@@ -217,7 +217,7 @@ def page(found: Comparison) -> str:
         for change in (c for c in found.changes if c.chapter == chapter):
             times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
             parts.append(f"<h3>{html.escape(change.what.replace('_', ' '))}{times}</h3>")
-            sides = [html.escape(said(value)) for value in (change.first, change.second)]
+            sides = [markup.sentence(said(value)) for value in (change.first, change.second)]
             parts.append(_pair(found.names, *sides))
         for one, other in found.figures.get(chapter, ()):
             parts.append(_pair(found.names, _drawn(one), _drawn(other)))

@@ -20,7 +20,7 @@ from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
 from training_moat.press import comparing
 from training_moat.press.folders import ROOT, write_text
-from training_moat.press.markup import plain_table, table
+from training_moat.press.markup import plain_table, sentence, table
 from training_moat.press.scenarios import Request, overlaid
 
 FOLDER = ROOT / "scenarios"
@@ -199,7 +199,7 @@ def _change(change: dict[str, Any]) -> str:
     times = f" <small>(x {change['ratio']:.3g})</small>" if change["ratio"] is not None else ""
     chapter, what = (html.escape(change[key].replace("_", " ")) for key in ("chapter", "what"))
     sides = "".join(
-        f"<dt>{where}</dt><dd>{html.escape(comparing.said(change[key]))}</dd>"
+        f"<dt>{where}</dt><dd>{sentence(comparing.said(change[key]))}</dd>"
         for where, key in (("In the book", "first"), ("Here", "second"))
     )
     return f'<h3>{chapter}: {what}{times}</h3>\n<dl class="moat-sides">{sides}</dl>'
