@@ -19,7 +19,7 @@ BATCHES = (1, 4, 16, 64, 256)
 """Sequences served at once that are tried."""
 
 COLUMNS = ["chip", "name", "vendor", "chips", "batch", "tokens_per_s_per_user", "usd_per_mtok", "usd_low", "usd_high",
-           "chip_hours_per_mtok", "knowledge"]  # fmt: skip
+           "chip_hours_per_mtok", "engine", "knowledge"]  # fmt: skip
 
 
 def costs(
@@ -33,7 +33,8 @@ def costs(
     """The cheapest way to give every user at least `speed` tokens a second, one row per chip that can.
 
     Columns: chip, name, vendor, chips, batch, tokens_per_s_per_user, usd_per_mtok with its 90% range (blank without a
-    price), chip_hours_per_mtok, knowledge. Million tokens are output tokens; the price is that of `when`, or of the launch.
+    price), chip_hours_per_mtok, engine (software assumed), knowledge. Million tokens are output tokens; the price is
+    that of `when`, or of the launch.
     """
     known = chip_catalog.all_chips()
     names = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
@@ -80,5 +81,6 @@ def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[s
         "usd_low": usd * np.exp(-np.hypot(np.log(fast), np.log(low))),
         "usd_high": usd * np.exp(np.hypot(np.log(slow), np.log(high))),
         "chip_hours_per_mtok": hours,
+        "engine": told["plan"]["software"],
         "knowledge": told["calibration"],
     }
