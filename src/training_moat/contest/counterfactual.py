@@ -228,12 +228,6 @@ def parts(one: Split) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "times", "low", "high", "closed"])
 
 
-def offered(chip_id: str) -> tuple[float, float, float, str, str]:
-    """(advantage, low, high, unit, job): performance per dollar over Nvidia's chip of the day on the job of the day."""
-    one = split(chip_id)
-    return 1 / one.gap, 1 / one.high, 1 / one.low, one.unit, one.job_title
-
-
 def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:
     """What each challenger offered: chip, name, date, against, job, unit, basis, advantage, low, high."""
     known = chip_catalog.all_chips()

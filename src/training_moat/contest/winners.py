@@ -16,7 +16,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.contest import counterfactual, reference_jobs
+from training_moat.contest import counterfactual
 from training_moat.contest.counterfactual import Split
 from training_moat.inquiry.switching import Breakeven
 
@@ -51,31 +51,14 @@ def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame
     Columns: chip, name, vendor, date, against, job, unit, advantage, low, high, needed, chance, expected, others, own,
     outcome (by `expected` and whether somebody else than the maker trained on it).
     """
-    used, rows = trained_on(), []
-    for one in counterfactual.splits(chips):
-        chip = chip_catalog.chip(one.chip)
-        counts = used.loc[one.chip] if one.chip in used.index else {"others": 0, "own": 0}
-        pays = chance(one, needed)
-        rows.append(
-            {
-                "chip": one.chip,
-                "name": one.name,
-                "vendor": chip.vendor,
-                "date": reference_jobs.launched(chip),
-                "against": one.yardstick_name,
-                "job": one.job_title,
-                "unit": one.unit,
-                "advantage": 1 / one.gap,
-                "low": 1 / one.high,
-                "high": 1 / one.low,
-                "needed": needed.quantiles_in_use[1],
-                "chance": pays,
-                "expected": pays >= LIKELY,
-                "others": int(counts["others"]),
-                "own": int(counts["own"]),
-            }
-        )
-    frame = pd.DataFrame(rows)
+    frame = counterfactual.offers(chips).drop(columns="basis")
+    vendors = [chip_catalog.chip(name).vendor for name in frame["chip"]]
+    frame.insert(frame.columns.get_loc("name") + 1, "vendor", vendors)
+    frame["needed"] = needed.quantiles_in_use[1]
+    frame["chance"] = [chance(one, needed) for one in counterfactual.splits(chips)]
+    frame["expected"] = frame["chance"] >= LIKELY
+    used = trained_on().reindex(frame["chip"], fill_value=0)
+    frame[["others", "own"]] = used[["others", "own"]].to_numpy()
     frame["outcome"] = [
         OUTCOMES[bool(should), others > 0]
         for should, others in zip(frame["expected"], frame["others"], strict=True)

@@ -25,7 +25,7 @@ from training_moat.core.workload import Transformer
 from training_moat.predict.planning import LAYOUT
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
-from training_moat.predict.training_tables import STATE_BYTES, Tables
+from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
 
 NEARLY_SMALLEST = 1.15
 """Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""
@@ -251,15 +251,6 @@ class _Plans:
         return _map(step, lambda column: np.broadcast_to(column, self.count))
 
 
-SETTLED = (
-    "flash_attention",
-    "expert_tp",
-    "gradient_bytes",
-    "lora_rank",
-    "offload",
-    "recompute_share",
-)
-"""Fields of a plan that its setting says."""
 MEMORY = tuple(f.name for f in fields(TrainingMemory))
 WEIGHED = ("room", "fits", "recompute_share", *MEMORY)
 """What is known of a plan once it is weighed: the bytes that decide whether it fits, whether it does, the share of its

@@ -65,17 +65,17 @@ def _key(setting: Setting) -> tuple:
     )
 
 
-ASKED = (
-    "sequence_parallel",
+SETTLED = (
     "flash_attention",
     "expert_tp",
     "gradient_bytes",
     "lora_rank",
     "offload",
     "recompute_share",
-    "free_level",
-    "open_share",
 )
+"""Fields of a plan that its setting says."""
+
+ASKED = ("sequence_parallel", *SETTLED, "free_level", "open_share")
 """What a setting says of a plan: fields of `Plan`, sequence parallelism -1 where it goes with tensor parallelism; whether
 the level of recomputation is free, and the share of layers with it."""
 STATE_BYTES = 7
