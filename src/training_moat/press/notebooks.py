@@ -16,9 +16,21 @@ from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT, beside
 
 _KERNEL = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
 }
+"""What JupyterLab writes on saving, but for the version of Python: opening a chapter changes one line."""
 
 
 def toc_pages() -> list[str]:
