@@ -67,7 +67,7 @@ class Parameter:
         """Range, choices or kind of value, in words."""
         if self.choices:
             return ", ".join(str(choice) for choice in self.choices)
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             years = self.unit in ("", "year") and 1900 < self.low < self.high < 2100
             return f"{self.low} to {self.high}" if years else f"{self.low:,} to {self.high:,}"
         item = _WORDS[_LISTS.get(self.type, self.type)]

@@ -119,7 +119,9 @@ def _typed(
         for position in np.flatnonzero(numbers.isna() & text.notna()):
             expected = descriptor.expectation(field)
             problems.append(
-                Problem(file, rows[position], field["name"], str(text.iloc[position]), expected)
+                Problem(
+                    file, rows[int(position)], field["name"], str(text.iloc[position]), expected
+                )
             )
         whole = (
             field["type"] == "integer"

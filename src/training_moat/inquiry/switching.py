@@ -247,7 +247,8 @@ def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
     """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
     lost = int(record["given_up"].sum())
     posterior = stats.beta(lost + 0.5, len(record) - lost + 0.5)
-    return tuple(float(posterior.ppf(q)) for q in (0.05, 0.5, 0.95))
+    low, middle, high = (float(posterior.ppf(q)) for q in (0.05, 0.5, 0.95))
+    return low, middle, high
 
 
 def offers() -> pd.DataFrame:

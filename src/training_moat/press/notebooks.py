@@ -16,11 +16,7 @@ from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT, beside
 
 _KERNEL = {
-    "kernelspec": {
-        "display_name": "Python 3 (ipykernel)",
-        "language": "python",
-        "name": "python3",
-    },
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
         "codemirror_mode": {"name": "ipython", "version": 3},
         "file_extension": ".py",
