@@ -108,7 +108,7 @@ def over_bandwidth(
     if link is None and column not in given:
         if which == "scaleout":
             return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
-        link = serving_batch.borrowed_link(chip)
+        link = serving_batch.joined_by(chip)
     published = 0.0 if link is None else link.bytes_per_s
     stated = published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9
     own = float(given.get(column, stated))
@@ -248,7 +248,7 @@ def bandwidth_needs(
         }
         run = case(model, name, chips, sequence, global_batch, **fixed)
         needs = needed_for(over_bandwidth(run, "scaleup", FAR_FACTORS))
-        has = (chip.scaleup or serving_batch.borrowed_link(chip)).bytes_per_s / GB
+        has = serving_batch.joined_by(chip).bytes_per_s / GB
         rows.append((chip.name, chip.vendor, has, needs, has / needs))
     return pd.DataFrame(rows, columns=["name", "vendor", "has", "needs", "surplus"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]
     return [item.centred(moved[item.name]) if item.name in moved else item for item in found]
 
 
-def move(draws: Draws, yearly_spend_musd: float) -> core.Move:
+def move(draws: Mapping[str, Any], yearly_spend_musd: float) -> core.Move:
     """The decision filled with draws (or plain numbers) of the inputs."""
     return core.Move(
         yearly_spend_usd=yearly_spend_musd * MILLION + 0.0 * draws["horizon_years"],
