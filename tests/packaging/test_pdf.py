@@ -18,22 +18,22 @@ def pdf(monkeypatch):
     spec = importlib.util.spec_from_file_location("pdf", ROOT / "tools" / "pdf.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(notebooks, "toc_pages", lambda: ["second", "first"])
+    monkeypatch.setattr(notebooks, "toc_pages", lambda: ["beta", "alpha"])
     return module
 
 
 def test_pages_follow_the_table_of_contents(browser, pdf, tmp_path):  # noqa: F811
-    for name in ("first", "second"):
+    for name in ("alpha", "beta"):
         page = f"<!doctype html><title>{name} — The Training Moat</title><p>This is the {name}.</p>"
         (tmp_path / f"{name}.html").write_text(page, encoding="utf-8")
     assert pdf.bind(browser, pdf.pages_of(tmp_path), tmp_path / "out" / "book.pdf") == 2
     book = PdfReader(tmp_path / "out" / "book.pdf")
-    assert [entry.title for entry in book.outline] == ["second", "first"]
+    assert [entry.title for entry in book.outline] == ["beta", "alpha"]
     assert (
-        "the second" in book.pages[0].extract_text() and "the first" in book.pages[1].extract_text()
+        "the beta" in book.pages[0].extract_text() and "the alpha" in book.pages[1].extract_text()
     )
 
 
 def test_a_missing_page_is_one_sentence(pdf, tmp_path):
-    with pytest.raises(SystemExit, match=r"second.html; `make book` builds the site"):
+    with pytest.raises(SystemExit, match=r"beta.html; `make book` builds the site"):
         pdf.pages_of(tmp_path)
