@@ -135,6 +135,20 @@ def test_a_figure_can_be_taken_away(browser, address):
         assert visit.troubles == []
 
 
+def test_a_mark_opens_the_source_of_its_row(browser, address):
+    with Visit(browser, address, "chapters/history.html", 1280) as visit:
+        visit.charts("light")
+        visit.tab.evaluate("window.open = place => { window.asked = place; }")
+        dot = visit.tab.locator(".moat-chart .mark-symbol path").first
+        dot.scroll_into_view_if_needed()
+        dot.click(force=True)
+        asked = visit.tab.evaluate("window.asked || ''")
+        listed = visit.tab.evaluate(
+            "[...document.querySelectorAll('.moat-figure .moat-outside')].map(link => link.href)"
+        )
+        assert asked.startswith("http") and asked in listed
+
+
 def test_the_site_says_what_it_is(built):
     text = (built / PAGES[0]).read_text(encoding="utf-8")
     for tag in ('name="description"', 'property="og:title"', 'property="og:description"'):
