@@ -64,7 +64,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
     ),
     "exposed_data": (0.50, 0.50, "share of data-parallel traffic not hidden"),
     "exposed_tensor": (0.50, 0.50, "share of tensor-parallel traffic not hidden"),
-    "exposed_expert": (0.60, 0.50, "share of expert exchange not hidden"),
+    "exposed_expert": (
+        0.60,
+        0.50,
+        "share of expert exchange not hidden; above one where chips wait for the fullest experts",
+    ),
 }
 """Prior median, prior standard deviation of its logarithm, and why."""
 
@@ -100,7 +104,6 @@ SHARES = (
     "matmul_4",
     "exposed_data",
     "exposed_tensor",
-    "exposed_expert",
 )
 """Generic constants that cannot exceed one."""
 STAGE_OF_CONSTANT = {
