@@ -72,18 +72,20 @@ def _failures(name: str, typed: pd.DataFrame) -> list[tuple[int, dict[str, Any],
     found: list[tuple[int, dict[str, Any], str]] = []
     key = descriptor.primary_key(name)
     for field in descriptor.fields(name):
-        column = typed[field["name"]]
+        column, checks = typed[field["name"]], _checks(field)
+        required = field.get("constraints", {}).get("required", False)
+        if not (checks or required or field["name"] == key):
+            continue
         blank = column.isna().to_numpy()
-        if blank.any() and field.get("constraints", {}).get("required", False):
+        if required:
             said = "a value, the cell is blank"
             found += [(position, field, said) for position in np.flatnonzero(blank)]
         if field["name"] == key:
             twice = np.flatnonzero(column.duplicated(keep=False))
-            said = "a value no other row has"
-            found += [(position, field, said) for position in twice]
+            found += [(position, field, "a value no other row has") for position in twice]
         filled = np.flatnonzero(~blank)
-        cells = column.iloc[filled]
-        for said, passes in _checks(field):
+        cells = column.iloc[filled] if checks else column
+        for said, passes in checks:
             wrong = filled[~np.asarray(passes(cells), bool)]
             found += [(position, field, said) for position in wrong]
     return sorted(found, key=lambda failure: failure[0])
@@ -123,17 +125,14 @@ def _typed(
         if field["type"] not in descriptor.NUMERIC:
             columns[field["name"]] = text
             continue
-        numbers = pd.to_numeric(text, errors="coerce").astype(float)
+        numbers = np.array(pd.to_numeric(text, errors="coerce"), float)
         numbers[np.isinf(numbers)] = np.nan
-        for position in np.flatnonzero(numbers.isna() & text.notna()):
+        unknown = np.isnan(numbers)
+        for position in np.flatnonzero(unknown & text.notna().to_numpy()):
             expected = descriptor.expectation(field)
             problems.append(
                 Problem(file, rows[position], field["name"], str(text.iloc[position]), expected)
             )
-        whole = (
-            field["type"] == "integer"
-            and not numbers.isna().any()
-            and (numbers == np.floor(numbers)).all()
-        )
+        whole = field["type"] == "integer" and not unknown.any() and (numbers % 1 == 0).all()
         columns[field["name"]] = numbers.astype("int64") if whole and len(numbers) else numbers
     return pd.DataFrame(columns, index=cells.index), problems

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import vl_convert
 from PIL import Image
@@ -46,9 +46,10 @@ class Painter:
 
     def draw(self, page: str) -> bytes:
         """As `draw`; drawn here where the other process is gone or could not."""
+        orders, pictures = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
         try:
-            put(self.process.stdin, page.encode())
-            return take(self.process.stdout) or draw(page)
+            put(orders, page.encode())
+            return take(pictures) or draw(page)
         except OSError:
             return draw(page)
 
