@@ -79,14 +79,14 @@ def _failures(name: str, typed: pd.DataFrame) -> list[tuple[int, dict[str, Any],
         blank = column.isna().to_numpy()
         if required:
             said = "a value, the cell is blank"
-            found += [(position, field, said) for position in np.flatnonzero(blank)]
+            found += [(position, field, said) for position in np.flatnonzero(blank).tolist()]
         if field["name"] == key:
-            twice = np.flatnonzero(column.duplicated(keep=False))
+            twice = np.flatnonzero(column.duplicated(keep=False)).tolist()
             found += [(position, field, "a value no other row has") for position in twice]
         filled = np.flatnonzero(~blank)
         cells = column.iloc[filled] if checks else column
         for said, passes in checks:
-            wrong = filled[~np.asarray(passes(cells), bool)]
+            wrong = filled[~np.asarray(passes(cells), bool)].tolist()
             found += [(position, field, said) for position in wrong]
     return sorted(found, key=lambda failure: failure[0])
 
@@ -131,7 +131,9 @@ def _typed(
         for position in np.flatnonzero(unknown & text.notna().to_numpy()):
             expected = descriptor.expectation(field)
             problems.append(
-                Problem(file, rows[position], field["name"], str(text.iloc[position]), expected)
+                Problem(
+                    file, rows[int(position)], field["name"], str(text.iloc[position]), expected
+                )
             )
         whole = field["type"] == "integer" and not unknown.any() and (numbers % 1 == 0).all()
         columns[field["name"]] = numbers.astype("int64") if whole and len(numbers) else numbers

@@ -67,8 +67,9 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
             source = row[cites] if isinstance(row[cites], str) else row["source"]
             name = words[column].split(".")[0].split(",")[0]
             found.append((name, value, units.get(column, ""), " to ".join(known), said, source))
-    columns = ["quantity", "value", "unit", "range", "confirmed", "source"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(
+        found, columns=["quantity", "value", "unit", "range", "confirmed", "source"]
+    )
 
 
 def conflicts(chip: Chip) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 import textwrap
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def write_assets(folder: Path) -> list[Path]:
     bundle = folder / BUNDLE
     if not bundle.exists():
         # The bundle declares a top-level `_`, which collides with Sphinx's doctools.js: hence the function.
-        text = vl_convert.javascript_bundle(vl_version=drawing.VEGALITE)
+        text = vl_convert.javascript_bundle(vl_version=drawing.VEGALITE)  # type: ignore[call-arg]  # the stub lags
         _write_whole(bundle, "(function(){\n" + text + "\n})();\n")
     themes = {mode: theme.config(mode) for mode in ("light", "dark")}
     script = (_STATIC / SCRIPT).read_text(encoding="utf-8")
@@ -157,4 +158,4 @@ def _write_whole(path: Path, text: str) -> None:
 
 def bundle_version() -> str:
     """Version of what draws the figures: a folder of assets of one version suits no other."""
-    return f"{drawing.VEGALITE}-{vl_convert.__version__}"
+    return f"{drawing.VEGALITE}-{version('vl-convert-python')}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 
-def digits(value: float, significant: int = 2) -> str:
+def digits(value: float | None, significant: int = 2) -> str:
     """A number with that many significant digits, without an exponent: 1234.5 is "1,200"."""
     if value is None or math.isnan(value):
         return "unknown"
@@ -16,7 +16,7 @@ def digits(value: float, significant: int = 2) -> str:
     return f"{Decimal(f'{value:.{significant}g}'):,f}"
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """A share in per cent, two digits: 0.1234 is "12%"; below one per cent one digit more."""
     if share is None or math.isnan(share):
         return "unknown"

@@ -118,7 +118,7 @@ def _compared(
     changes, same, figures = [], 0, {}
     for chapter, one in first.items():
         other = second[chapter]
-        pairs = [("answer", one.answer, other.answer)]
+        pairs: list[tuple[str, Any, Any]] = [("answer", one.answer, other.answer)]
         keys = dict.fromkeys([*one.numbers, *other.numbers])
         pairs += [(key, one.numbers.get(key), other.numbers.get(key)) for key in keys]
         for what, old, new in pairs:

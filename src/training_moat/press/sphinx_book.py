@@ -30,6 +30,7 @@ from training_moat.press import (
     page_sets,
     pages,
     searching,
+    site_index,
 )
 from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, SCENARIOS
 
@@ -215,4 +216,5 @@ def _finish(app: Any, error: Exception | None) -> None:
     searching.without_lost_words(site / "searchindex.js")
     listed = notebooks.toc_pages()
     finishing.finish(site, listed, app.config.html_title, listed[0])
+    site_index.index(site)
     output.mark(site, "", leave_out=app.moat_foreign)
