@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training_moat import claims
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
 from training_moat.press import comparing
@@ -83,6 +82,8 @@ def told(name: str) -> dict[str, Any]:
 
 def _verdicts(path: Path) -> list[dict[str, str]]:
     """The four arguments in the book and under the scenario: grade, and the number that decides."""
+    from training_moat import claims  # a second of imports, which showing the records needs not
+
     sides = []
     for wanted in (Request(), Request(scenario=path)):
         with overlaid(wanted):
