@@ -8,12 +8,18 @@ from decimal import Decimal
 
 
 def digits(value: float | None, significant: int = 2) -> str:
-    """A number with that many significant digits, without an exponent: 1234.5 is "1,200"."""
+    """A number with that many significant digits, without an exponent: 1234.5 is "1,200", 3.98 is "4.0".
+
+    A number that is whole, or short, by itself stays so: 4 is "4".
+    """
     if value is None or math.isnan(value):
         return "unknown"
     if math.isinf(value):
         return "without limit"
-    return f"{Decimal(f'{value:.{significant}g}'):,f}"
+    rounded = f"{value:.{significant}g}"
+    if not math.isclose(float(rounded), value, rel_tol=1e-9):
+        rounded = f"{value:#.{significant}g}"
+    return f"{Decimal(rounded):,f}"
 
 
 def percent(share: float | None) -> str:
