@@ -147,3 +147,22 @@ def test_a_bad_parameter_of_a_scenario_says_where_in_the_file(tmp_path):
     )
     with pytest.raises(InputError, match="mine.yaml"):
         scenarios.request(["networking"], [], str(path))
+
+
+@pytest.mark.parametrize(
+    ("toc", "said"),
+    [
+        (
+            "root: a\nparts:\n  - chapters:\n      - file: b\n  - file: c\n        title: C\n",
+            r"_toc.yml, line 6",
+        ),
+        ("parts: []\n", "expected a root"),
+        ("root: a\nparts: [b]\n", "expected a root"),
+    ],
+)
+def test_a_slip_in_the_table_of_contents_is_one_sentence(tmp_path, monkeypatch, toc, said):
+    (tmp_path / "_toc.yml").write_text(toc, encoding="utf-8")
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    with pytest.raises(InputError, match=said) as error:
+        notebooks.toc_pages()
+    assert "\n" not in str(error.value)

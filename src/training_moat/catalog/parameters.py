@@ -16,9 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from training_moat.catalog import chips, models, paths
+from training_moat.catalog import chips, models, paths, yaml_files
 from training_moat.core.errors import InputError, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
@@ -116,10 +114,10 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
 
 @cache
 def _schemas() -> dict[str, dict[str, Parameter]]:
-    text = yaml.safe_load((paths.root() / SCHEMA_FILE).read_text(encoding="utf-8")) or {}
+    written = yaml_files.read(paths.root() / SCHEMA_FILE, ("market", "memory"))
     return {
         chapter: {name: _read(chapter, name, entry) for name, entry in (entries or {}).items()}
-        for chapter, entries in text.items()
+        for chapter, entries in written.content.items()
     }
 
 

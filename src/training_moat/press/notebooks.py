@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 from nbformat import NotebookNode
 
-from training_moat.catalog import parameters
-from training_moat.core.errors import unknown
+from training_moat.catalog import parameters, yaml_files
+from training_moat.core.errors import InputError, unknown
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT, beside
 
@@ -31,12 +30,15 @@ _KERNEL = {
 
 def toc_pages() -> list[str]:
     """Every page of the book, in reading order, as in _toc.yml (`chapters/verdict`, ...)."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    groups = toc.get("parts", [toc])
-    pages = [
-        toc["root"],
-        *(entry["file"] for group in groups for entry in group.get("chapters", [])),
-    ]
+    toc = yaml_files.read(ROOT / "_toc.yml", ("format", "root", "parts")).content
+    try:
+        groups = toc.get("parts", [toc])
+        chapters = [entry["file"] for group in groups for entry in group.get("chapters", [])]
+        pages = [toc["root"], *chapters]
+    except (AttributeError, KeyError, TypeError):
+        raise InputError(
+            "_toc.yml: expected a root, and parts with chapters of the form '- file: chapters/NAME'"
+        ) from None
     for page in pages:
         if not any((ROOT / f"{page}{ending}").is_file() for ending in (".ipynb", ".md")):
             raise WorkFailed(f"_toc.yml: there is no {page}.ipynb and no {page}.md.")

@@ -26,6 +26,7 @@ from training_moat.press import (
     output,
     page_sets,
     pages,
+    site_index,
 )
 from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE
 
@@ -146,4 +147,5 @@ def _finish(app: Any, error: Exception | None) -> None:
             shutil.copyfile(copy, site / "_sources" / f"{docname}.ipynb")
     listed = notebooks.toc_pages()
     finishing.finish(site, listed, app.config.html_title, listed[0])
+    site_index.index(site)
     output.mark(site, "", leave_out=app.moat_foreign)
