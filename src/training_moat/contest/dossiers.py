@@ -15,6 +15,7 @@ from training_moat.contest.chip_factors import wide_peak
 from training_moat.contest.counterfactual import GROUPS, Split
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB, TERA
+from training_moat.inquiry import naming
 from training_moat.inquiry.wording import digits
 
 SHEET = {
@@ -46,22 +47,8 @@ SHEET = {
 }
 """Columns of the chips table that a data sheet shows, by the column that cites their sources."""
 
-LABELS = {
-    "hbm_gb": "High-bandwidth memory (HBM)",
-    "ddr_gb": "DDR or LPDDR, or an outside store of weights",
-    "ddr_gb_per_s": "Bandwidth of the DDR or of that store",
-    "tdp_w": "Thermal design power (of a wafer: its system)",
-    "supports_training": "Offered by its maker for training",
-}
-"""Names of columns whose description in the data package is too long, or leans on its neighbour, for a data sheet."""
-
 INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
 """FLOP per byte at which a roofline is drawn."""
-
-
-def label(column: str, described: str) -> str:
-    """A column of the chips table in few words."""
-    return LABELS.get(column, described.split(".")[0].split(",")[0])
 
 
 def data_sheet(chip: Chip) -> pd.DataFrame:
@@ -83,7 +70,7 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
             source = row[cites] if isinstance(row[cites], str) else row["source"]
             found.append(
                 (
-                    label(column, words[column]),
+                    naming.column_words(column, words[column]),
                     value,
                     units.get(column, ""),
                     " to ".join(known),
@@ -114,7 +101,7 @@ def conflicts(chip: Chip) -> pd.DataFrame:
 
 def _changed(one: Mapping[str, Any], described: str) -> str:
     """Which value was replaced, in words."""
-    name = label(one["column"], described)
+    name = naming.column_words(one["column"], described)
     if pd.isna(one["now"]):
         return f"{name}, {one['was']} is not used"
     if one["now"] == one["was"]:

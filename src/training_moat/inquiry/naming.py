@@ -1,4 +1,4 @@
-"""Chips and models for readers: names in place of ids."""
+"""Chips, models and columns for readers: names in place of ids."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ from training_moat.catalog import chips, models
 
 CHIP_COLUMNS, MODEL_COLUMNS = ("chip", "chip_id"), ("model", "model_id")
 """Columns that hold ids of the tables of chips and of models."""
+
+LABELS = {
+    "hbm_gb": "High-bandwidth memory (HBM)",
+    "ddr_gb": "DDR or LPDDR, or an outside store of weights",
+    "ddr_gb_per_s": "Bandwidth of the DDR or of that store",
+    "tdp_w": "Thermal design power (of a wafer: its system)",
+    "supports_training": "Offered by its maker for training",
+}
+"""Names of columns whose description in the data package is too long, or leans on its neighbour, for a data sheet."""
+
+
+def column_words(column: str, described: str) -> str:
+    """A column of the chips table in few words. described: what the data package says of it."""
+    return LABELS.get(column, described.split(".")[0].split(",")[0])
 
 
 def _chips() -> dict[str, str]:

@@ -16,10 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training_moat import claims
 from training_moat.catalog import descriptor, parameters
 from training_moat.catalog import scenario as scenarios
-from training_moat.contest import dossiers
 from training_moat.core.errors import unknown
 from training_moat.inquiry import naming
 from training_moat.press import comparing, recorded
@@ -86,6 +84,8 @@ def told(name: str) -> dict[str, Any]:
 
 def _verdicts(path: Path) -> list[dict[str, str]]:
     """The four arguments in the book and under the scenario: grade, and the number that decides."""
+    from training_moat import claims  # a second of imports, which showing the records needs not
+
     sides = []
     for wanted in (Request(), Request(scenario=path)):
         with overlaid(wanted):
@@ -162,7 +162,7 @@ def _columns(kind: str, columns: Mapping[str, Any]) -> list[str]:
     for column, value in columns.items():
         field = fields.get(column, {"description": "starts from"})
         unit = "" if value is None else field.get("unit", "")
-        what = dossiers.label(column, field["description"])
+        what = naming.column_words(column, field["description"])
         told += [f"{what} {_value(value)} {unit}".rstrip()] if column != "name" else []
     return told
 
