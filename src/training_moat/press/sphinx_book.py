@@ -121,7 +121,9 @@ def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 
 def _made(name: str, title: str, body: str) -> tuple[str, dict[str, Any], str]:
-    return f"{CHAPTERS.name}/{name}", {"title": html.escape(title), "body": body}, "page.html"
+    shown = html.escape(title)  # the theme prints `pagetitle` on paper, in place of the body's own
+    context = {"title": shown, "pagetitle": shown, "body": body}
+    return f"{CHAPTERS.name}/{name}", context, "page.html"
 
 
 def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
