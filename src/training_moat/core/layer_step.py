@@ -264,11 +264,13 @@ def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
 
 @dataclass(frozen=True)
 class Layer:
-    """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed."""
+    """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed, and
+    what the host's launches of experts add to the three."""
 
     compute: Number
     traffic: Number
     overhead: Number
+    launches: Number
 
 
 def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Layer:
@@ -302,11 +304,12 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     compute = matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
     traffic, overhead = stack * traffic, stack * (3 + again) * fused * eff.layer_seconds
     launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)
-    overhead = overhead + _beyond(launches, compute + traffic + overhead)
-    return Layer(compute, traffic, overhead)
+    return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
 
 
 def _beyond(launches: Number, working: Number) -> Number:
     """What the host's routing and launches add to the chip's work: it runs ahead of the chip, so that the longer of the two
     decides, smoothly, as work and launches vary from layer to layer (root of the sum of squares)."""
-    return (working**2 + launches**2) ** 0.5 - working
+    # The root less the work, written so that little beside much does not vanish in rounding.
+    both = (working**2 + launches**2) ** 0.5
+    return launches**2 / maximum(both + working, 1e-30)
