@@ -120,6 +120,8 @@ def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
     broken = np.zeros(plans.count, bool)
     for rule, _ in impossible(plans.model, plans.plan):
         broken |= np.asarray(rule, bool)
+    if not broken.any():
+        return [rows.layouts[index] for index in part.tolist()]
     own = np.split(broken, np.cumsum(plans.counts)[:-1])
     return [
         rows.layouts[index][:, ~wrong] if wrong.any() else rows.layouts[index]
