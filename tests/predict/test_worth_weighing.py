@@ -34,6 +34,7 @@ def requests():
 
 
 def test_no_answer_changes(requests, monkeypatch):
+    monkeypatch.setattr(training_batch, "WORTH_CHOOSING", 0)
     thinned = training.predict(requests)
     kept = []
     whole = training_batch._worth_weighing

@@ -188,11 +188,12 @@ def completed(
     name = str(own.get("name") or own.get("id") or "custom")
     entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "custom")
     base = _base(kind, record, where, rows)
+    complete: dict[str, Any]
     if base is None:
         complete = {**DEFAULTS[kind], "name": name}
     else:
         inherited = rows.values[base]
-        complete = inherited if base == entry_id else {**inherited, "name": name}
+        complete = {**inherited} if base == entry_id else {**inherited, "name": name}
     complete = {**complete, "source": "scenario", "confirmed": "no", **own, "id": entry_id}
     if kind == "models":
         return shape_gaps.filled({**complete, **_recount(own, base)}, where)

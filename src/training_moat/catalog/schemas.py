@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
+from operator import ge, le
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,9 +56,9 @@ def _checks(field: dict[str, Any]) -> Iterator[tuple[str, Callable[[Any], Any]]]
     if "pattern" in rules:
         yield error, re.compile(rules["pattern"]).fullmatch
     if "minimum" in rules:
-        yield error, lambda value, least=rules["minimum"]: value >= least
+        yield error, partial(le, rules["minimum"])
     if "maximum" in rules:
-        yield error, lambda value, most=rules["maximum"]: value <= most
+        yield error, partial(ge, rules["maximum"])
     if field["type"] == "integer":
         yield error, float.is_integer
     if "listOf" in field:

@@ -39,6 +39,8 @@ PLANS_AT_ONCE = 32_768
 """Plans in one sweep: as many as keep its arrays near the processor."""
 FEW, MANY = 48, 512
 """Plans of a row, of those that promise most, that are tried before the others, and again where none of them fits."""
+WORTH_CHOOSING = 16_384
+"""Plans in a sweep from which on it pays to leave some out."""
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
 ENOUGH_OF_A_MODEL = 4_096
@@ -332,7 +334,7 @@ class _Sweep:
 def _worth_weighing(whole: _Plans) -> _Plans:
     """Those of some rows' plans that may be the best: where some that promise most fit, all that promise as much as the
     fastest of them; else all."""
-    if (whole.counts <= FEW).all():
+    if whole.count < WORTH_CHOOSING:
         return whole
     least, fastest = whole.least(), np.full(len(whole.counts), np.inf)
     for few in (FEW, MANY):

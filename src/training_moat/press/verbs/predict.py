@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             gc.enable()
 
 
-def _answer(lines: Iterable[str], predicted: Predictor, exact: bool) -> int:
+def _answer(lines: Iterable[str], predicted: Predictor, exact: bool = True) -> int:
     failed = False
     cases = parse(lines, exact)
     while batch := list(islice(cases, _BATCH)):
