@@ -127,6 +127,24 @@ def test_dollars_are_chip_hours_times_price_and_inside_their_range(job):
     assert low < card.usd < high
 
 
+@pytest.mark.parametrize(
+    ("chip", "least", "words"),
+    [
+        ("gaudi2", 1024, "on record has 1,024"),  # a benchmark's run
+        ("ascend-910c", 384, "its maker's system of 384"),
+        ("mi355x", 10_000, "one owner took up about"),
+    ],
+)
+def test_the_largest_machine_on_record_counts_runs_owners_and_systems(chip, least, words):
+    size, told = scorecard.largest_known(chips.chip(chip))
+    assert size >= least and words in told
+
+
+def test_nothing_is_on_record_of_a_chip_that_nobody_installed():
+    own = replace(chips.chip("h100-sxm"), id="own", available=None)
+    assert scorecard.largest_known(own) is None
+
+
 def test_faster_serving_is_not_cheaper():
     slow = serving_costs.costs("llama3.1-70b", ["h100-sxm"], speed=10.0)
     fast = serving_costs.costs("llama3.1-70b", ["h100-sxm"], speed=60.0)

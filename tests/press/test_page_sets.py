@@ -51,6 +51,10 @@ def test_a_page_shows_its_run_and_nothing_of_a_name_is_markup(listed, tmp_path):
     nbformat.write(new_notebook(cells=cells), tmp_path / "run.ipynb")
     title, body = page_sets.title_and_body(page, tmp_path / "run.ipynb")
     assert page.subject in title and body.count("<h1>") == 1 and "One" not in body
+    # As in a chapter: the answer set apart, the code folded below what it shows, imports left out.
+    answer = body.index('<div class="cell tag_answer">')
+    assert answer < body.index("a &lt; b") < body.index("x &lt; 1") and "import x" not in body
+    assert body.count("<details class=moat-code>") == 1
     assert "<p>words</p>" in body and "a &lt; b" in body and 'href="challenger.html"' in body
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.core.errors import InputError, nearest
-from training_moat.press import building, markup, notebooks, sweep_points
+from training_moat.press import building, markup, notebooks, recorded, sweep_points
 from training_moat.press.folders import ROOT
 from training_moat.press.scenarios import frozen, request
 from training_moat.press.workspace import workspace
@@ -159,7 +159,7 @@ def lines(found: Comparison) -> list[str]:
         shown.append(chapter)
         for change in (c for c in found.changes if c.chapter == chapter):
             times = f"  (x {change.ratio:.3g})" if change.ratio is not None else ""
-            shown.append(f"  {change.what}{times}")
+            shown.append(f"  {recorded.words(change.what)}{times}")
             shown.append(f"    {first}: {said(change.first)}")
             shown.append(f"    {second}: {said(change.second)}")
         for one, other in found.figures.get(chapter, ()):
@@ -216,7 +216,7 @@ def page(found: Comparison) -> str:
         parts.append(f"<h2>{html.escape(chapter)}</h2>")
         for change in (c for c in found.changes if c.chapter == chapter):
             times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
-            parts.append(f"<h3>{html.escape(change.what.replace('_', ' '))}{times}</h3>")
+            parts.append(f"<h3>{html.escape(recorded.words(change.what))}{times}</h3>")
             sides = [markup.sentence(said(value)) for value in (change.first, change.second)]
             parts.append(_pair(found.names, *sides))
         for one, other in found.figures.get(chapter, ()):

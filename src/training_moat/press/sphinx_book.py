@@ -189,7 +189,9 @@ def _stale(app: Any, name: str) -> bool:
 
 
 def _made(name: str, title: str, body: str) -> tuple[str, dict[str, Any], str]:
-    return f"{CHAPTERS.name}/{name}", {"title": html.escape(title), "body": body}, "page.html"
+    shown = html.escape(title)  # the theme prints `pagetitle` on paper, in place of the body's own
+    context = {"title": shown, "pagetitle": shown, "body": body}
+    return f"{CHAPTERS.name}/{name}", context, "page.html"
 
 
 def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
