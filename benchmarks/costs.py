@@ -109,6 +109,7 @@ def runs(ours: int, stock: int) -> Iterator[Cost]:
                         parameters={"scale": 1.0 + number}, cwd=str(ROOT), progress_bar=False,
                         kernel_name="python3", engine_name=engine,
                     )  # fmt: skip
+                forking.rest()  # the process that drew counts once it has ended
 
             return _seconds(work) / count
 

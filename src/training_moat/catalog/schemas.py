@@ -1,15 +1,12 @@
-"""Pandera schemas, built from the descriptor, and the reading of text cells into typed columns."""
+"""Reading text cells into typed columns, and checking them against the constraints of the descriptor."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from training_moat.catalog import descriptor
 from training_moat.catalog.problems import Problem
@@ -18,49 +15,32 @@ from training_moat.core.errors import nearest
 Cells: TypeAlias = pd.DataFrame
 """A frame of text as it stands in a file; blank cells are missing."""
 
+Check: TypeAlias = tuple[str, Callable[[pd.Series], Any]]
+"""The sentence part that a failure prints, and which of a column's cells that are not blank pass."""
 
-def _checks(field: dict[str, Any]) -> list[pa.Check]:
-    """The field's constraints as pandera checks; each carries the sentence part that a failure prints."""
+
+def _checks(field: dict[str, Any]) -> list[Check]:
+    """The field's constraints."""
     rules, error = field.get("constraints", {}), descriptor.expectation(field)
-    checks = []
+    checks: list[Check] = []
     if "enum" in rules:
-        checks.append(pa.Check.isin(rules["enum"], error=error))
+        checks.append((error, lambda cells: cells.isin(rules["enum"])))
     if "pattern" in rules:
-        checks.append(pa.Check.str_matches(f"^(?:{rules['pattern']})$", error=error))
+        checks.append((error, lambda cells: cells.astype(str).str.fullmatch(rules["pattern"])))
     if "minimum" in rules:
-        checks.append(pa.Check.ge(rules["minimum"], error=error))
+        checks.append((error, lambda cells: cells >= rules["minimum"]))
     if "maximum" in rules:
-        checks.append(pa.Check.le(rules["maximum"], error=error))
+        checks.append((error, lambda cells: cells <= rules["maximum"]))
     if field["type"] == "integer":
-        checks.append(pa.Check(lambda column: column == np.floor(column), error=error))
+        checks.append((error, lambda cells: cells == np.floor(cells)))
     if "listOf" in field:
         allowed = set(field["listOf"])
-        words_allowed = pa.Check(
-            lambda cell: set(cell.split(descriptor.SEPARATOR)) <= allowed,
-            element_wise=True,
-            error=error,
-        )
-        checks.append(words_allowed)
+        checks.append((error, lambda cells: [_words(cell) <= allowed for cell in cells]))
     return checks
 
 
-@lru_cache(maxsize=64)
-def _schema(name: str, stamp: tuple[Path, int]) -> pa.DataFrameSchema:
-    key = descriptor.primary_key(name)
-    columns = {}
-    for field in descriptor.fields(name):
-        columns[field["name"]] = pa.Column(
-            float if field["type"] == "number" else None,
-            checks=_checks(field),
-            nullable=not field.get("constraints", {}).get("required", False),
-            unique=field["name"] == key,
-        )
-    return pa.DataFrameSchema(columns, strict=True)
-
-
-def schema(name: str) -> pa.DataFrameSchema:
-    """The pandera schema of one table."""
-    return _schema(name, descriptor.stamp())
+def _words(cell: str) -> set[str]:
+    return set(cell.split(descriptor.SEPARATOR))
 
 
 def parse(
@@ -75,15 +55,46 @@ def parse(
     if problems:
         return cells, problems
     typed, problems = _typed(name, cells, file, rows)
-    try:
-        schema(name).validate(typed, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        seen = {(problem.row, problem.column) for problem in problems}
-        for problem in _translated(name, errors.failure_cases, cells, file, rows):
-            if (problem.row, problem.column) not in seen:
-                seen.add((problem.row, problem.column))
-                problems.append(problem)
+    seen = {(problem.row, problem.column) for problem in problems}
+    for position, field, said in _failures(name, typed):
+        row, column = rows[position], field["name"]
+        if (row, column) not in seen:
+            seen.add((row, column))
+            text = cells[column].iloc[position]
+            value = None if pd.isna(text) else str(text)
+            hint = None if value is None else _hint(field, value)
+            problems.append(Problem(file, row, column, value, said, hint))
     return typed, problems
+
+
+def _failures(name: str, typed: pd.DataFrame) -> list[tuple[int, dict[str, Any], str]]:
+    """(position, field, what was expected) of every cell that breaks a constraint, row by row."""
+    found: list[tuple[int, dict[str, Any], str]] = []
+    key = descriptor.primary_key(name)
+    for field in descriptor.fields(name):
+        column, checks = typed[field["name"]], _checks(field)
+        required = field.get("constraints", {}).get("required", False)
+        if not (checks or required or field["name"] == key):
+            continue
+        blank = column.isna().to_numpy()
+        if required:
+            said = "a value, the cell is blank"
+            found += [(position, field, said) for position in np.flatnonzero(blank).tolist()]
+        if field["name"] == key:
+            twice = np.flatnonzero(column.duplicated(keep=False)).tolist()
+            found += [(position, field, "a value no other row has") for position in twice]
+        filled = np.flatnonzero(~blank)
+        cells = column.iloc[filled] if checks else column
+        for said, passes in checks:
+            wrong = filled[~np.asarray(passes(cells), bool)].tolist()
+            found += [(position, field, said) for position in wrong]
+    return sorted(found, key=lambda failure: failure[0])
+
+
+def _hint(field: dict[str, Any], value: str) -> str | None:
+    """The allowed word nearest to a wrong one."""
+    words = field.get("constraints", {}).get("enum") or field.get("listOf")
+    return nearest(value, [str(word) for word in words]) if words else None
 
 
 def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
@@ -114,47 +125,16 @@ def _typed(
         if field["type"] not in descriptor.NUMERIC:
             columns[field["name"]] = text
             continue
-        numbers = pd.to_numeric(text, errors="coerce").astype(float)
+        numbers = np.array(pd.to_numeric(text, errors="coerce"), float)
         numbers[np.isinf(numbers)] = np.nan
-        for position in np.flatnonzero(numbers.isna() & text.notna()):
+        unknown = np.isnan(numbers)
+        for position in np.flatnonzero(unknown & text.notna().to_numpy()):
             expected = descriptor.expectation(field)
             problems.append(
                 Problem(
                     file, rows[int(position)], field["name"], str(text.iloc[position]), expected
                 )
             )
-        whole = (
-            field["type"] == "integer"
-            and not numbers.isna().any()
-            and (numbers == np.floor(numbers)).all()
-        )
+        whole = field["type"] == "integer" and not unknown.any() and (numbers % 1 == 0).all()
         columns[field["name"]] = numbers.astype("int64") if whole and len(numbers) else numbers
     return pd.DataFrame(columns, index=cells.index), problems
-
-
-def _translated(
-    name: str, failures: pd.DataFrame, cells: Cells, file: str, rows: Sequence[int | str]
-) -> list[Problem]:
-    """Pandera's failure cases as problems, in file order."""
-    by_name = {field["name"]: field for field in descriptor.fields(name)}
-    problems = []
-    for failure in failures.sort_values("index", kind="stable").itertuples():
-        column, position = failure.column, int(failure.index)
-        value = cells[column].iloc[position]
-        if failure.check == "not_nullable":
-            problems.append(
-                Problem(file, rows[position], column, None, "a value, the cell is blank")
-            )
-        elif failure.check == "field_uniqueness":
-            problems.append(
-                Problem(file, rows[position], column, str(value), "a value no other row has")
-            )
-        else:
-            words = by_name[column].get("constraints", {}).get("enum") or by_name[column].get(
-                "listOf"
-            )
-            hint = nearest(str(value), [str(word) for word in words]) if words else None
-            problems.append(
-                Problem(file, rows[position], column, str(value), str(failure.check), hint)
-            )
-    return problems

@@ -6,16 +6,24 @@ import math
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+SMALLEST_READ = 1e-6
+"""Below it nobody counts the noughts of a decimal fraction."""
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def digits(value: float | None, significant: int = 2) -> str:
     """A number with that many significant digits, without an exponent: 1234.5 is "1,200", 3.98 is "4.0".
 
-    A number that is whole, or short, by itself stays so: 4 is "4".
+    A number that is whole, or short, by itself stays so: 4 is "4"; one too small to be read so is
+    written with a power of ten: "3.8 × 10⁻⁷".
     """
     if value is None or math.isnan(value):
         return "unknown"
     if math.isinf(value):
         return "without limit"
+    if 0 < abs(value) < SMALLEST_READ:
+        mantissa, power = f"{value:.{significant - 1}e}".split("e")
+        return f"{mantissa} × 10{str(int(power)).translate(_RAISED)}"
     rounded = f"{value:.{significant}g}"
     if not math.isclose(float(rounded), value, rel_tol=1e-9):
         rounded = f"{value:#.{significant}g}"

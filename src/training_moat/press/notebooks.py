@@ -99,15 +99,39 @@ def described(chapter: str, source: str) -> str:
     return "\n".join(lines) or source
 
 
+def _injected(cell: NotebookNode) -> bool:
+    """Whether papermill put the cell in: the parameters of a run."""
+    return "injected-parameters" in tags(cell)
+
+
 def published(executed: NotebookNode) -> NotebookNode:
     """An executed notebook without what is noted of the run: clocks, paths and versions of this machine."""
     executed.metadata = nbformat.from_dict(_KERNEL)
     for number, cell in enumerate(executed.cells):
         for note in ("papermill", "execution"):
             cell.metadata.pop(note, None)
-        if "injected-parameters" in tags(cell):
+        if _injected(cell):
             cell.id = f"injected-{number:02d}"
     return executed
+
+
+def with_prose(executed: NotebookNode, source: NotebookNode) -> NotebookNode:
+    """The executed copy as a run of `source` would have made it, whose code is the same and whose other cells may
+    have changed: words, their number and places."""
+    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
+    cells = [ran.pop(0)] if ran and _injected(ran[0]) else []
+    for cell in source.cells:
+        cell.metadata.setdefault("tags", [])  # as papermill leaves it
+        if cell.cell_type != "code":
+            cells.append(cell)
+            continue
+        own = ran.pop(0)
+        own.id, own.metadata = cell.id, cell.metadata
+        cells.append(own)
+        if ran and _injected(ran[0]):
+            cells.append(ran.pop(0))
+    executed.cells = cells
+    return published(executed)
 
 
 def _plain_metadata(cell: NotebookNode) -> dict[str, Any]:
