@@ -173,6 +173,18 @@ def test_stacks_that_hide_no_tensor_parallel_traffic_wait_for_it():
     assert training_constants.efficiency(STORED, kind(H100)).overlap_tensor > 0
 
 
+def test_stacks_that_launch_no_layers_and_hide_the_exchange_of_tokens():
+    """Layers recorded as graphs and compiled steps wait for no launches; DualPipe hides the exchange whole."""
+
+    def of(name):
+        return training_constants.efficiency(STORED, kind(H100, name=name))
+
+    graphs = of("nemo-2026")
+    assert graphs.layer_seconds == graphs.expert_layer_seconds == graphs.expert_call_seconds == 0
+    assert of("nemo").expert_layer_seconds > 0 and of("nemo").layer_seconds > 0
+    assert of("hai-llm").overlap_expert == 1 > of("megatron").overlap_expert
+
+
 def test_gradient_bytes():
     held = stacks.gradient_bytes
     assert held(stacks.find("megatron"), "fp16", 1) == 2
