@@ -119,7 +119,7 @@ def test_the_measure_names_day_job_and_yardstick(reports):
     assert "November 2023" in told and "Llama 2 70B of July 2023" in told and "H100 SXM5" in told
     assert "as asked" not in told and due_diligence.within_reach(reports("stated")) == ""
     year = due_diligence.measure(due_diligence.report("ascend-910b"))
-    assert "The day is 2023, " in year
+    assert year.startswith("The day is 2023, ")
 
 
 def test_huaweis_chips_are_also_held_against_what_nvidia_made_for_export():
@@ -131,6 +131,7 @@ def test_huaweis_chips_are_also_held_against_what_nvidia_made_for_export():
 def test_a_chip_without_a_date_meets_nvidias_newest(reports):
     report = reports("undated")
     assert any("no date" in words for words in report.assumed)
+    assert due_diligence.measure(report).startswith("No date is given for the chip")
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,19 @@ def test_numbers_are_named_in_words_and_every_one_that_a_chapter_records_has_som
     assert recorded.words("training_gb") == "memory to train the model (GB)"
 
 
+def test_the_book_is_looked_at_with_the_chips_of_the_scenario(folder):
+    """Else every statement would differ because it is about another chip."""
+    asked = ("memory", "networking", "your_chip")
+    (folder / "mine.yaml").write_text(
+        "parameters: {networking: {chip: own-large}, memory: {chips: [own], seq_len: 64}}\n"
+        "chips: {own: {base: h100-sxm, hbm_gb: 1}, own-large: {base: own}, new: {bf16_tflops: 1, hbm_gb: 1}}\n"
+    )
+    told = gallery.same_chips(gallery.loaded("mine"), asked)
+    assert told == ["networking.chip=h100-sxm", "your_chip.chip=h100-sxm"]
+    (folder / "mine.yaml").write_text("chips: {new: {bf16_tflops: 1, hbm_gb: 1}}\n")
+    assert gallery.same_chips(gallery.loaded("mine"), asked) == []
+
+
 def test_a_scenario_and_its_record_are_read_once(folder, monkeypatch):
     kept(folder)
     reads = []
@@ -123,7 +136,7 @@ def test_only_chapters_that_a_scenario_names_are_run_where_it_lays_nothing_over(
     (folder / "mine.yaml").write_text("parameters: {memory: {chip: sn40l}}\n", encoding="utf-8")
     asked = []
 
-    def compare(first, second, chapters):
+    def compare(first, second, chapters, given):
         asked.append(list(chapters))
         return gallery.comparing.Comparison((first, second), (), 0)
 

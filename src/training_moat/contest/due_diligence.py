@@ -280,12 +280,21 @@ def measure(found: Report) -> str:
     job = f"{found.job.named} of {found.job.date:%B %Y}"
     if found.job == reference_jobs.of_day(found.start):
         job = f"the reference run of that day, {job}"
-    known = found.chip.available or ""
-    day = known if len(known) == len("2023") else f"{found.start:%B %Y}"
     return (
-        f"The day is {day}, when the chip could first be had. The job is {job}; the yardstick is "
-        f"{found.rival.chip.name}, the newest chip that Nvidia sold for training at scale."
+        f"{_day(found)} The job is {job}; the yardstick is {found.rival.chip.name}, the newest chip that Nvidia sold for "
+        f"training at scale."
     )
+
+
+def _day(found: Report) -> str:
+    """The day that a chip is judged by, as exactly as it is known."""
+    try:
+        reference_jobs.launched(found.chip)
+    except InputError:
+        return f"No date is given for the chip, so that it is judged by the day of Nvidia's newest, {found.start:%B %Y}."
+    by_year = len(found.chip.available or "") == len("2023") and found.start.dayofyear == 1
+    day = f"{found.start:%Y}" if by_year else f"{found.start:%B %Y}"
+    return f"The day is {day}, when the chip could first be had."
 
 
 def within_reach(found: Report) -> str:

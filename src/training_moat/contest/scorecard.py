@@ -32,13 +32,6 @@ YES, NO, UNKNOWN = "yes", "no", "unknown"
 NO_TRAINING_SOFTWARE = r"\(inference\)|^none|not CUDA"
 """Words of the table's software column that claim no training."""
 
-RUN_TABLES = {
-    "training_runs": "chips",
-    "runs_non_nvidia": "chips",
-    "training_measurements": "n_chips",
-}
-"""Tables of training on installed machines, and their columns with the number of chips."""
-
 UNNAMED_OWNERS = "Other"
 """Word of the table chip_counts for all owners that it does not name."""
 
@@ -120,33 +113,48 @@ class Card:
         return next((gate.name for gate in self.gates if gate.passed == NO), "")
 
 
-def largest_known(chip: Chip) -> tuple[int, str] | None:
-    """Chips of the largest machine on record, and in words where that is from; None where there is none.
+@dataclass(frozen=True)
+class Machine:
+    """The largest machine of a chip on record: chips, where that is from in words, and whether any record is of a machine
+    that somebody runs (and not of a test, or of what the maker sells, which say nothing of larger ones)."""
 
-    A machine is on record by an installation (clusters that exist, training runs, measured steps), by what one named owner
-    took up in a quarter (an estimate), or by the scale-up domain in which its maker sells the chip.
+    chips: int
+    words: str
+    installed: bool
+
+
+def largest_known(chip: Chip) -> Machine | None:
+    """The largest machine on record; None where there is none.
+
+    A machine is on record by an installation (clusters that exist, training runs), by what one named owner took up in a
+    quarter (an estimate), by a measured step, or by the scale-up domain in which its maker sells the chip.
     """
-    sizes = [(_installed(chip), "the largest on record has {} chips")]
     owners = tables.load("chip_counts")
     owners = owners[(owners["chip_id"] == chip.id) & (owners["owner"] != UNNAMED_OWNERS)]
-    sizes.append((owners["units_median"].max(), "one owner took up about {} in a quarter"))
-    if chip.available:
-        sizes.append((chip.domain_chips, "the largest on record is its maker's system of {} chips"))
-    known = [(int(size), words) for size, words in sizes if size is not None and size > 0]
-    size, words = max(known, key=lambda one: one[0], default=(0, ""))
-    told = digits(size) if "about" in words else f"{size:,}"
-    return (size, words.format(told)) if size else None
+    run, taken = _installed(chip), float(np.nanmax([0.0, *owners["units_median"]]))
+    measured = tables.load("training_measurements")
+    tested = measured.loc[measured["chip_id"] == chip.id, "n_chips"]
+    sold = chip.domain_chips or 0 if chip.available else 0
+    sizes = [
+        (run, "the largest on record has {} chips"),
+        (taken, "one owner took up about {} in a quarter"),
+        (float(np.nanmax([0.0, *tested])), "the largest on record has {} chips"),
+        (sold, "the largest on record is its maker's system of {} chips"),
+    ]
+    size, words = max(sizes, key=lambda one: one[0])
+    told = digits(size) if "about" in words else f"{size:,.0f}"
+    return Machine(int(size), words.format(told), bool(run or taken)) if size else None
 
 
 def _installed(chip: Chip) -> float:
-    """Chips of the largest installation; zero where none is on record."""
-    clusters = tables.load("gpu_clusters")
-    found = clusters.loc[
-        (clusters["chip_id"] == chip.id) & (clusters["status"] == "existing"), "chips"
-    ].tolist()
-    for name, column in RUN_TABLES.items():
-        frame = tables.load(name)
-        found += frame.loc[frame["chip_id"] == chip.id, column].tolist()
+    """Chips of the largest cluster, or of the largest run that trained a model; zero where none is on record."""
+    clusters, runs = tables.load("gpu_clusters"), tables.load("runs_non_nvidia")
+    parts = [
+        clusters[clusters["status"] == "existing"],
+        tables.load("training_runs"),
+        runs[runs["kind"].fillna("").str.contains("pretraining")],
+    ]
+    found = [size for part in parts for size in part.loc[part["chip_id"] == chip.id, "chips"]]
     return float(np.nanmax([0.0, *found]))
 
 
@@ -180,8 +188,11 @@ def _bought_gate(chip: Chip, needed: int | None) -> Gate:
         return Gate("bought", NO, needed / tiers.LARGEST_SYSTEM, why)
     if known is None or needed is None:
         return Gate("bought", UNKNOWN, np.nan, "no installation on record")
-    size, words = known
-    return Gate("bought", YES if size >= needed else NO, needed / size, words)
+    if known.chips >= needed:
+        return Gate("bought", YES, needed / known.chips, known.words)
+    if not known.installed:
+        return Gate("bought", UNKNOWN, np.nan, f"{known.words}; of a larger one nothing is known")
+    return Gate("bought", NO, needed / known.chips, known.words)
 
 
 def _formats_gate(chip: Chip, formats: Sequence[str]) -> Gate:

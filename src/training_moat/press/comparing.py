@@ -92,16 +92,21 @@ def told(notebook: notebooks.NotebookNode) -> Told:
     return Told(answer, found, tuple(figures))
 
 
-def compare(first: str, second: str, chapters: Sequence[str] = ()) -> Comparison:
+def compare(
+    first: str, second: str, chapters: Sequence[str] = (), given: Sequence[str] = ()
+) -> Comparison:
     """Run the book under two settings (what is cached is not run again) and compare what it says.
 
-    Raises InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
+    given: `name=value` pairs for the first setting, such as the chip that the second looks at. Raises InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
     """
     paths = [scenario_path(name) for name in (first, second)]
     names = list(chapters) or notebooks.chapter_names()
     for name in names:
         notebooks.chapter_file(name)
-    wanted = [request(names, (), str(path) if path else None) for path in paths]
+    wanted = [
+        request(names, own, str(path) if path else None)
+        for own, path in zip((given, ()), paths, strict=True)
+    ]
     sides: list[dict[str, Told]] = []
     with workspace() as work:
         for number, asked in enumerate(wanted):

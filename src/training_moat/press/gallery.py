@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training_moat.catalog import descriptor, parameters
+from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
 from training_moat.inquiry import naming
@@ -66,7 +66,7 @@ def told(name: str) -> dict[str, Any]:
     path, scenario = path_of(name), loaded(name)
     laid_over = any(len(frame) for frame in scenario.rows.values())
     read = CHAPTERS if laid_over else [each for each in CHAPTERS if each in scenario.parameters]
-    found = comparing.compare(comparing.DEFAULT, str(path), read)
+    found = comparing.compare(comparing.DEFAULT, str(path), read, same_chips(scenario, read))
     made = {**comparing.record(found), "first": comparing.DEFAULT, "second": name}
     moved = [
         {"chapter": chapter, "first": one.title, "second": other.title, "drawn": other.drawn}
@@ -80,6 +80,35 @@ def told(name: str) -> dict[str, Any]:
         "drawn": moved[:MOST_FIGURES],
         "verdicts": _verdicts(path) if laid_over else [],
     }
+
+
+def same_chips(scenario: scenarios.Scenario, chapters: Sequence[str]) -> list[str]:
+    """Parameters with which the book looks at the chips that a scenario looks at, as far as its own tables have them.
+
+    Another chip than the book's own would differ by itself, whatever the scenario changes. A chip that the
+    scenario brings is looked at as the one that it starts from.
+    """
+    own, bases = scenario.rows.get("chips"), scenario.document.content.get("chips", {})
+    asked = {chapter: dict(scenario.parameters.get(chapter, {})) for chapter in chapters}
+    if "your_chip" in asked and own is not None and len(own):
+        asked["your_chip"].setdefault("chip", str(own.iloc[0]["id"]))
+    given = []
+    for chapter, values in asked.items():
+        for name, value in values.items():
+            if parameters.schema(chapter)[name].type == "chip":
+                known = _in_the_book(value, bases)
+                given += [f"{chapter}.{name}={known}"] if known else []
+    return given
+
+
+def _in_the_book(chip: str, bases: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The chip of the book's tables that a scenario's chip is, or starts from; None where there is none."""
+    known = set(files.read("chips")["id"])
+    while chip not in known:
+        chip = (bases.get(chip) or {}).get("base", "")
+        if not chip:
+            return None
+    return chip
 
 
 def _verdicts(path: Path) -> list[dict[str, str]]:
@@ -205,7 +234,8 @@ def _then_and_now(found: dict[str, Any]) -> list[str]:
         if found["verdicts"]
         else f"<p>{UNMOVED}</p>",
         "<h2>What the chapters say, then and now</h2>",
-        f"<p>{len(found['changes'])} statements differ, {found['same']} are the same.</p>",
+        f"<p>{len(found['changes'])} statements differ, {found['same']} are the same. Where the scenario looks at a chip, the "
+        "book looks at the same one here, or at the one that it starts from.</p>",
         *(_change(each) for each in found["changes"]),
     ]
     if found["drawn"]:
