@@ -292,7 +292,7 @@ def _day(found: Report) -> str:
         reference_jobs.launched(found.chip)
     except InputError:
         return f"No date is given for the chip, so that it is judged by the day of Nvidia's newest, {found.start:%B %Y}."
-    by_year = len(found.chip.available or "") == len("2023") and found.start.dayofyear == 1
+    by_year = len(found.chip.available or "") == len("2023") and found.start.day_of_year == 1
     day = f"{found.start:%Y}" if by_year else f"{found.start:%B %Y}"
     return f"The day is {day}, when the chip could first be had."
 
