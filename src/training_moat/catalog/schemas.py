@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+from operator import ge, le
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,32 +22,48 @@ from training_moat.core.errors import nearest
 Cells: TypeAlias = pd.DataFrame
 """A frame of text as it stands in a file; blank cells are missing."""
 
-Check: TypeAlias = tuple[str, Callable[[pd.Series], Any]]
-"""The sentence part that a failure prints, and which of a column's cells that are not blank pass."""
+
+@dataclass(frozen=True)
+class _Column:
+    """A field of the descriptor, ready to be checked. `checks` says what a failure prints, and which values pass; they see
+    no blank."""
+
+    field: dict[str, Any]
+    numeric: bool
+    required: bool
+    checks: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
-def _checks(field: dict[str, Any]) -> list[Check]:
+@lru_cache(maxsize=64)
+def _columns(name: str, stamp: tuple[Path, int]) -> list[_Column]:
+    """The columns of a table. stamp: of the descriptor."""
+    return [
+        _Column(
+            field,
+            field["type"] in descriptor.NUMERIC,
+            field.get("constraints", {}).get("required", False),
+            tuple(_checks(field)),
+        )
+        for field in descriptor.fields(name)
+    ]
+
+
+def _checks(field: dict[str, Any]) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     """The field's constraints."""
     rules, error = field.get("constraints", {}), descriptor.expectation(field)
-    checks: list[Check] = []
     if "enum" in rules:
-        checks.append((error, lambda cells: cells.isin(rules["enum"])))
+        yield error, frozenset(rules["enum"]).__contains__
     if "pattern" in rules:
-        checks.append((error, lambda cells: cells.astype(str).str.fullmatch(rules["pattern"])))
+        yield error, re.compile(rules["pattern"]).fullmatch
     if "minimum" in rules:
-        checks.append((error, lambda cells: cells >= rules["minimum"]))
+        yield error, partial(le, rules["minimum"])
     if "maximum" in rules:
-        checks.append((error, lambda cells: cells <= rules["maximum"]))
+        yield error, partial(ge, rules["maximum"])
     if field["type"] == "integer":
-        checks.append((error, lambda cells: cells == np.floor(cells)))
+        yield error, float.is_integer
     if "listOf" in field:
-        allowed = set(field["listOf"])
-        checks.append((error, lambda cells: [_words(cell) <= allowed for cell in cells]))
-    return checks
-
-
-def _words(cell: str) -> set[str]:
-    return set(cell.split(descriptor.SEPARATOR))
+        allowed = frozenset(field["listOf"])
+        yield error, lambda value: allowed.issuperset(value.split(descriptor.SEPARATOR))
 
 
 def parse(
@@ -54,40 +77,82 @@ def parse(
     problems = _header_problems(name, cells, file)
     if problems:
         return cells, problems
-    typed, problems = _typed(name, cells, file, rows)
-    seen = {(problem.row, problem.column) for problem in problems}
-    for position, field, said in _failures(name, typed):
-        row, column = rows[position], field["name"]
-        if (row, column) not in seen:
-            seen.add((row, column))
-            text = cells[column].iloc[position]
-            value = None if pd.isna(text) else str(text)
-            hint = None if value is None else _hint(field, value)
-            problems.append(Problem(file, row, column, value, said, hint))
-    return typed, problems
+    columns = _columns(name, descriptor.stamp())
+    texts = {column.field["name"]: cells[column.field["name"]].tolist() for column in columns}
+    values = texts | _numbers(
+        {c.field["name"]: texts[c.field["name"]] for c in columns if c.numeric}
+    )
+    seen: set[tuple[int, str]] = set()
+
+    def wrong(position: int, field: dict[str, Any], said: str, hinted: bool = True) -> None:
+        key = position, field["name"]
+        if key in seen:
+            return
+        seen.add(key)
+        text = texts[field["name"]][position]
+        value = None if _blank(text) else str(text)
+        hint = _hint(field, value) if hinted and value is not None else None
+        problems.append(Problem(file, rows[position], field["name"], value, said, hint))
+
+    for column in columns:
+        if column.numeric:
+            own = zip(texts[column.field["name"]], values[column.field["name"]], strict=True)
+            for position, (text, value) in enumerate(own):
+                if value != value and text == text:
+                    wrong(position, column.field, descriptor.expectation(column.field), False)
+    for position, field, said in _failures(columns, descriptor.primary_key(name), values):
+        wrong(position, field, said)
+    typed = {
+        column.field["name"]: _array(column, values[column.field["name"]])
+        if column.numeric
+        else cells[column.field["name"]]
+        for column in columns
+    }
+    return pd.DataFrame(typed, index=cells.index), problems
 
 
-def _failures(name: str, typed: pd.DataFrame) -> list[tuple[int, dict[str, Any], str]]:
+def _blank(value: Any) -> bool:
+    """Whether a cell holds nothing: what is no number is not even equal to itself."""
+    return bool(value != value)
+
+
+def _numbers(texts: dict[str, list[Any]]) -> dict[str, list[float]]:
+    """Columns of text as numbers, what is none as NaN: all read at once, as each reading has its price."""
+    every = pd.to_numeric(
+        np.array([text for column in texts.values() for text in column], object), errors="coerce"
+    ).astype(float)
+    every[np.isinf(every)] = np.nan
+    numbers = iter(every.tolist())
+    return {name: list(islice(numbers, len(column))) for name, column in texts.items()}
+
+
+def _array(column: _Column, values: list[float]) -> np.ndarray:
+    """A numeric column, of whole numbers where it is meant to hold some and has no blank."""
+    found = np.array(values, float)
+    whole = column.field["type"] == "integer" and (found % 1 == 0).all()
+    return found.astype("int64") if whole and len(found) else found
+
+
+def _failures(
+    columns: Sequence[_Column], key: str | None, values: dict[str, list[Any]]
+) -> list[tuple[int, dict[str, Any], str]]:
     """(position, field, what was expected) of every cell that breaks a constraint, row by row."""
     found: list[tuple[int, dict[str, Any], str]] = []
-    key = descriptor.primary_key(name)
-    for field in descriptor.fields(name):
-        column, checks = typed[field["name"]], _checks(field)
-        required = field.get("constraints", {}).get("required", False)
-        if not (checks or required or field["name"] == key):
-            continue
-        blank = column.isna().to_numpy()
-        if required:
+    for column in columns:
+        field, own = column.field, values[column.field["name"]]
+        if column.required:
             said = "a value, the cell is blank"
-            found += [(position, field, said) for position in np.flatnonzero(blank).tolist()]
+            found += [(place, field, said) for place, value in enumerate(own) if _blank(value)]
         if field["name"] == key:
-            twice = np.flatnonzero(column.duplicated(keep=False)).tolist()
-            found += [(position, field, "a value no other row has") for position in twice]
-        filled = np.flatnonzero(~blank)
-        cells = column.iloc[filled] if checks else column
-        for said, passes in checks:
-            wrong = filled[~np.asarray(passes(cells), bool)].tolist()
-            found += [(position, field, said) for position in wrong]
+            times = Counter(own)
+            said = "a value no other row has"
+            found += [(place, field, said) for place, value in enumerate(own) if times[value] > 1]
+        for said, passes in column.checks:
+            found += [
+                (place, field, said)
+                for place, value in enumerate(own)
+                if value == value and not passes(value)
+            ]
     return sorted(found, key=lambda failure: failure[0])
 
 
@@ -114,27 +179,3 @@ def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
     missing = [column for column in wanted if column not in cells.columns]
     problems += [Problem(file, 1, column, None, "this column in the header") for column in missing]
     return problems
-
-
-def _typed(
-    name: str, cells: Cells, file: str, rows: Sequence[int | str]
-) -> tuple[pd.DataFrame, list[Problem]]:
-    problems, columns = [], {}
-    for field in descriptor.fields(name):
-        text = cells[field["name"]]
-        if field["type"] not in descriptor.NUMERIC:
-            columns[field["name"]] = text
-            continue
-        numbers = np.array(pd.to_numeric(text, errors="coerce"), float)
-        numbers[np.isinf(numbers)] = np.nan
-        unknown = np.isnan(numbers)
-        for position in np.flatnonzero(unknown & text.notna().to_numpy()):
-            expected = descriptor.expectation(field)
-            problems.append(
-                Problem(
-                    file, rows[int(position)], field["name"], str(text.iloc[position]), expected
-                )
-            )
-        whole = field["type"] == "integer" and not unknown.any() and (numbers % 1 == 0).all()
-        columns[field["name"]] = numbers.astype("int64") if whole and len(numbers) else numbers
-    return pd.DataFrame(columns, index=cells.index), problems

@@ -16,7 +16,7 @@ from training_moat.contest.counterfactual import GROUPS, Split
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB, TERA
 from training_moat.inquiry import naming
-from training_moat.inquiry.wording import digits
+from training_moat.inquiry.wording import digits, in_brackets
 
 SHEET = {
     "source": (
@@ -224,7 +224,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": known[one.chip].vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name} ({digits(one.low)} to {digits(one.high)})",
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high)}",
                 "job": one.job_title,
                 "basis": one.basis if one.possible else "",
                 "decides": " or ".join(decides) or "no single quality",

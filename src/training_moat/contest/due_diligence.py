@@ -32,7 +32,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, GIB, TERA
 from training_moat.inquiry import switching
-from training_moat.inquiry.wording import chance, counted, digits, percent
+from training_moat.inquiry.wording import chance, counted, digits, in_brackets, percent
 
 PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
@@ -264,8 +264,8 @@ def answer(found: Report) -> str:
             f"*{shut}*."
         )
     done = (
-        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}** "
-        f"({digits(gap.low)} to {digits(gap.high)}). A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
+        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}**"
+        f"{in_brackets(gap.low, gap.high)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
     )
     if unit == "USD":
         return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
@@ -308,18 +308,18 @@ def within_reach(found: Report) -> str:
     return (
         f"[Export rules]({address}) keep {found.rival.chip.name} out of {reference_jobs.EXPORT_REGION}, where {found.chip.vendor} sells. "
         f"Against {other.name}, which Nvidia cut for export ({reference_jobs.launched(other):%B %Y}), the chip takes "
-        f"**{digits(gap.gap)} times** the {gap.unit} ({digits(gap.low)} to {digits(gap.high)}). Buyers there choose "
+        f"**{digits(gap.gap)} times** the {gap.unit}{in_brackets(gap.low, gap.high)}. Buyers there choose "
         f"between that pair; the first comparison is about the machines."
     )
 
 
 def serving(found: Report) -> str:
     """Chip-hours to serve the job's model on the chip and on the yardstick, in one sentence."""
-    names = [found.rival.chip.id, found.chip.id]
+    names = list(dict.fromkeys([found.rival.chip.id, found.chip.id]))
     costs = serving_costs.costs(found.job.model_id, names).set_index("chip")["chip_hours_per_mtok"]
     told = [
         f"{chip_catalog.chip(name).name} {digits(costs[name]) if name in costs.index else 'cannot at that speed'}"
-        for name in dict.fromkeys(names)
+        for name in names
     ]
     return (
         f"Chip-hours to serve a million tokens of {found.job.named}, at {digits(serving_costs.SPEED)} tokens a second for "

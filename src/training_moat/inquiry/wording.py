@@ -86,6 +86,12 @@ def band(low: float | None, high: float | None, unit: str = "") -> str:
     return f"{first.removesuffix(f' {unit}') if unit else first} to {amount(high, unit)}"
 
 
+def in_brackets(low: float, high: float, kind: str = "") -> str:
+    """A range behind its middle, after a word on what range it is: " (1.8 to 21)"; blank where both ends read alike."""
+    first, last = digits(low), digits(high)
+    return "" if first == last else f" ({kind}{first} to {last})"
+
+
 def needs(advantage: float, thing: str) -> str:
     """What a buyer needs, in a sentence: "needs 2.5 times the performance", or finds none high enough."""
     endless = math.isnan(advantage) or math.isinf(advantage)
