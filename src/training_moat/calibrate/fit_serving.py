@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,7 @@ from training_moat.predict.serving_constants import (
     SPECULATIVE,
     START,
     Constants,
+    lineage,
 )
 
 GENERIC_SPREAD = 0.7
@@ -134,26 +136,37 @@ def row_weights(rows: pd.DataFrame) -> np.ndarray:
     return weight / np.sqrt(np.mean(weight**2))
 
 
-def _parameters(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    families = sorted({chips.chip(name).family for name in rows["chip"].unique()})
-    engines = sorted(rows["software"].unique())
-    ports = sorted(
-        {
-            f"{chips.chip(chip).family}/{engine}"
-            for chip, engine in set(zip(rows["chip"], rows["software"]))
-        }
-    )
-    return (
-        [("generic", "all", name) for name in START if name not in FIXED]
-        + [("port", key, name) for key in ports for name in OF_PAIR]
-        + [("family", key, name) for key in families for name in OF_FAMILY]
-        + [
-            ("software", key, name)
-            for key in engines
-            for name in OF_ENGINE
-            if name not in FIXED or key in SPECULATIVE
-        ]
-    )
+def _groups(rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """Which rows each (level, key) of the factors moves."""
+    family = rows["chip"].map({name: chips.chip(name).family for name in rows["chip"].unique()})
+    born = {name: lineage(name) for name in rows["software"].unique()}
+    base, era = (rows["software"].map({n: one[i] for n, one in born.items()}) for i in (0, 1))
+    of_row = {
+        "family": [family],
+        "era": [era],
+        "software": [base, rows["software"]],
+        "port": [family + "/" + base, family + "/" + rows["software"]],
+    }
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for level, columns in of_row.items():
+        for column in columns:
+            for key, where in column.groupby(column).indices.items():
+                if key:
+                    found[level, str(key)] = np.sort(where)
+    return dict(sorted(found.items()))
+
+
+OF_LEVEL = {"family": OF_FAMILY, "era": OF_ENGINE, "software": OF_ENGINE, "port": OF_PAIR}
+"""Constants with a factor at each level."""
+
+
+def _parameters(groups: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    return [("generic", "all", name) for name in START if name not in FIXED] + [
+        (level, key, name)
+        for level, key in groups
+        for name in OF_LEVEL[level]
+        if name not in FIXED or key in SPECULATIVE
+    ]
 
 
 def _start_and_spread(keys: list[tuple[str, str, str]]) -> tuple[np.ndarray, np.ndarray]:
@@ -176,18 +189,15 @@ class _Problem:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
-        self.keys = _parameters(rows)
+        groups = _groups(rows)
+        self.keys = _parameters(groups)
         self.start, self.spread = _start_and_spread(self.keys)
         self.weight = row_weights(rows)
         asked = questions(rows)
         self.whole = batches(asked)
-        self.parts = {}
-        families, engines = [q.chip.family for q in asked], [q.software for q in asked]
-        ports = [f"{family}/{engine}" for family, engine in zip(families, engines)]
-        for level, names in (("family", families), ("software", engines), ("port", ports)):
-            for name in set(names):
-                where = np.flatnonzero(np.array(names) == name)
-                self.parts[level, name] = (where, batches([asked[i] for i in where]))
+        self.parts = {
+            key: (where, batches([asked[i] for i in where])) for key, where in groups.items()
+        }
 
     def row_residuals(
         self, logs: np.ndarray, where: np.ndarray | None = None, prepared: list[Batch] | None = None
@@ -376,17 +386,11 @@ def table(date: str, start: Constants | None = None) -> pd.DataFrame:
     rows = usable_rows()
     constants = fit(rows, start)
     error = (predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
-    family = rows["chip"].map(lambda name: chips.chip(name).family)
-    about = {
-        "generic": pd.Series("all", index=rows.index),
-        "family": family,
-        "software": rows["software"],
-    }
-    about["port"] = family + "/" + rows["software"]
+    about = {("generic", "all"): np.arange(len(rows))} | _groups(rows)
     records = []
     for (level, key, name), value in constants.values.items():
-        used = about[level] == key
-        records.append(_record(level, key, name, value, rows[used], error[used], date))
+        used = about[level, key]
+        records.append(_record(level, key, name, value, rows.iloc[used], error.iloc[used], date))
     for (chip, engine), group in rows.groupby(["chip", "software"]):
         for name, count in (("rows", len(group)), ("sources", group["source"].nunique())):
             records.append(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from training_moat.calibrate import measured_makers
 from training_moat.catalog import tables
+from training_moat.predict import engines
 
 COLUMNS = (
     "source",
@@ -40,7 +41,6 @@ FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
 SOFTWARE = {
     "trtllm": "trt-llm",
     "TensorRT-LLM": "trt-llm",
-    "TensorRT-LLM v1.0": "trt-llm",
     "vLLM": "vllm",
     "Deepspeed-MII": "deepspeed-mii",
     "FasterTransformer": "fastertransformer",
@@ -86,7 +86,10 @@ def cluster_runs() -> pd.DataFrame:
             ),
             "model": frame["model_id"],
             "chip": frame["chip_id"],
-            "software": frame["backend"].map(SOFTWARE).fillna(frame["backend"]),
+            "software": [
+                engines.of_release(SOFTWARE.get(name, name), version)
+                for name, version in zip(frame["backend"], frame["backend_version"].fillna(""))
+            ],
             "precision": frame["precision"]
             .replace(FORMATS)
             .fillna(pd.Series(by_name, index=frame.index)),
@@ -141,9 +144,7 @@ def bench_runs() -> pd.DataFrame:
             "source": own["source"],
             "model": own["model_id"],
             "chip": own["chip_id"].fillna(own["chip"].map(CHIPS)),
-            "software": _of_its_time(
-                own["framework"].map(SOFTWARE).fillna(own["framework"]), own["date"]
-            ),
+            "software": _of_its_time(own["framework"], own["date"]),
             "precision": own["format"].replace(FORMATS),
             "batch": own["batch_or_concurrency"].where(~(single_user | layered), 1),
             "input_len": own["input_len"],
@@ -190,17 +191,19 @@ def _does_not_scale(rows: pd.DataFrame) -> pd.Series:
     return slower & (rows["pp"] > 1) & (rows["unusable"] == "")
 
 
-VERSIONED = ("vllm", "trt-llm")
-"""Engines that were rewritten between the measurements of 2024 and those of 2025 and 2026."""
-
 OLD_ENGINE_UNTIL = "2024-12"
-"""Month of the last measurements of the older versions."""
+"""Month of the last measurements of the oldest versions, where a source states none."""
 
 
-def _of_its_time(engine: pd.Series, date: pd.Series) -> pd.Series:
-    """The engine, with `-2024` for versions before the rewrite."""
-    old = engine.isin(VERSIONED) & (date.astype(str).str.slice(0, 7) <= OLD_ENGINE_UNTIL)
-    return engine.where(~old, engine + "-2024")
+def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:
+    """The calibrated engine of each row: by its version where it is stated, else by the date of the measurement."""
+    found = []
+    for written, when in zip(framework, date.astype(str).str.slice(0, 7)):
+        name, _, version = str(written).partition(" ")
+        base = SOFTWARE.get(written, SOFTWARE.get(name, written))
+        old = when <= OLD_ENGINE_UNTIL and "2024" in engines.FIRST_AFTER.get(base, {})
+        found.append(f"{base}-2024" if old else engines.of_release(base, version))
+    return found
 
 
 def _first_reason(rows: pd.DataFrame, reasons: list) -> pd.Series:
