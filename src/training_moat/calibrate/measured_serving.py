@@ -13,6 +13,7 @@ import pandas as pd
 from training_moat.calibrate import measured_makers
 from training_moat.catalog import tables
 from training_moat.predict import engines
+from training_moat.predict.serving_constants import KV_PRECISION
 
 COLUMNS = (
     "source",
@@ -33,7 +34,8 @@ COLUMNS = (
     "ttft_s",
     "unusable",
 )
-"""Columns of the cleaned rows; `unusable` is blank or the reason."""
+"""Columns of the cleaned rows; `unusable` is blank or the reason. `all_rows` adds `kv_precision` and `attention`, the formats
+of the cache and, where it is not that of the maker's checkpoint, of the attention's weights."""
 
 FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
 """Formats of the tables that the model has another name for."""
@@ -52,10 +54,6 @@ SOFTWARE = {
 CHIPS = {"Nvidia A100 GPU": "a100-40", "Nvidia H100 GPU": "h100-sxm", "AMD MI250 GPU": "mi250x"}
 """Chips of LLM-Inference-Bench (Chitty-Venkata et al. 2024, table 2) by the nearest row of the chips table: 40 GB
 A100, H100 SXM; the MI250 differs from the MI250X in its clock by a few percent."""
-
-
-TABLE_SOURCE = {"aiconfigurator_runs": "inferencex"}
-"""Groups of rows that this file tells apart, and the source key under which the table has them."""
 
 
 def cluster_runs() -> pd.DataFrame:
@@ -81,9 +79,7 @@ def cluster_runs() -> pd.DataFrame:
     by_name = np.where(frame["model_path"].str.contains("FP8"), "fp8", "bf16")
     rows = pd.DataFrame(
         {
-            "source": np.where(
-                frame["date"].astype(str).str.len() == 4, "aiconfigurator_runs", frame["source"]
-            ),
+            "source": frame["source"],
             "model": frame["model_id"],
             "chip": frame["chip_id"],
             "software": [
@@ -234,7 +230,12 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]
-    return pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
+    rows = pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
+    told = tables.load("serving_formats").set_index("source")
+    return rows.assign(
+        kv_precision=rows["source"].map(told["kv_precision"]).fillna(KV_PRECISION),
+        attention=rows["source"].map(told["attention_precision"]).fillna(""),
+    )
 
 
 def usable_rows() -> pd.DataFrame:

@@ -117,6 +117,21 @@ def lineage(engine: str) -> tuple[str, str]:
     return engine, ""
 
 
+LEVELS = ("measured", "family", "generic")
+"""How well the constants know a chip and engine, best first."""
+
+MEASURED_SOURCES = 2
+"""Sources that must have timed an engine on a chip before an answer counts as measured."""
+
+
+def known_as(sources: int, family: bool, engine: bool) -> str:
+    """`measured` where two sources or more timed this release of the engine on this chip, `family` where it was timed on
+    any chip and any engine on the chip's family, else `generic`."""
+    if sources >= MEASURED_SOURCES:
+        return "measured"
+    return "family" if family and engine else "generic"
+
+
 @dataclass(frozen=True)
 class Constants:
     """Values by (level, key, constant); levels are generic, family, software, port (a family and an engine) and era (old
@@ -175,9 +190,11 @@ class Constants:
                 found[key.split("/")[1]] = int(rows)
         return found
 
-    def sources_of(self, chip: str, engine: str) -> int:
-        """Sources that timed an engine on a chip."""
-        return int(self.values.get(("pair", f"{chip}/{engine}", "sources"), 0))
+    def level(self, chip: str, family: str, engine: str) -> str:
+        """How well the constants know a chip of a family and an engine (`known_as`)."""
+        sources = self.values.get(("pair", f"{chip}/{engine}", "sources"), 0)
+        timed = any(key.endswith(f"/{engine}") for key in self.keys("pair"))
+        return known_as(int(sources), family in self.keys("family"), timed)
 
     def interval(self, level: str) -> tuple[float, float]:
         """Factors on a prediction that bound the middle 90% of what the fit had not seen."""

@@ -100,14 +100,16 @@ def job(
     input_len: float,
     output_len: float,
     prefill_chunk: float,
+    attention: str = "",
 ) -> Job:
-    """The model's question for one load, with the checkpoint's bytes."""
+    """The model's question for one load, with the checkpoint's bytes: that of the model's maker, or one that keeps its
+    attention's weights in the format `attention`."""
     return Job(
         batch=float(batch),
         input_len=float(input_len),
         output_len=float(output_len),
         ffn_weight_bytes=BYTES_PER_VALUE[precision],
-        attention_weight_bytes=BYTES_PER_VALUE[attention_format(model, precision)],
+        attention_weight_bytes=BYTES_PER_VALUE[attention or attention_format(model, precision)],
         kv_bytes=BYTES_PER_VALUE[kv_precision],
         prefill_chunk=float(prefill_chunk),
         wide_ffn_layers=wide_ffn_layers(model, precision),
