@@ -185,11 +185,11 @@ def test_gradient_bytes():
 
 
 def test_reserves_by_stack():
-    assert training_constants.reserve(STORED, stacks.find("deepspeed")) == (
+    assert training_constants.reserve(STORED, stacks.find("deepspeed"), H100) == (
         STORED.generic("reserve_bytes"),
         STORED.generic("reserve_share"),
     )
-    assert training_constants.reserve(STORED, stacks.find("fsdp")) == (
+    assert training_constants.reserve(STORED, stacks.find("fsdp"), H100) == (
         STORED.generic("reserve_bytes_fused"),
         0.0,
     )

@@ -17,6 +17,8 @@ LEAVING_STEPS = 9
 """Steps by which a fit is moved off the rows held out."""
 REFRESHED_SHARE, REFRESHED_EVERY = 0.1, 3
 """Share of the rows from which on the slopes are computed anew on the way, and after how many steps."""
+SETTLED = 1e-3
+"""Steps that move no constant by more, in logarithms, are the last."""
 DAMPINGS = (0.0, 0.1, 1.0, 10.0)
 LARGEST_STEP = 0.7
 """No step moves a constant by more, in logarithms."""
@@ -60,6 +62,7 @@ class _Leaving:
         self.problem = Problem(rows)
         self.logs = np.log([constants.values.get(key, 1.0) for key in self.problem.keys])
         self.slopes = self.problem.jacobian(self.logs)[: 2 * len(rows)]
+        self.curvature = self.slopes.T @ self.slopes
 
     def _cost(self, logs: np.ndarray, kept: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         rows, priors = (self.problem.row_residuals(logs)[kept], self.problem.prior_residuals(logs))
@@ -67,21 +70,29 @@ class _Leaving:
 
     def without(self, mask: np.ndarray) -> Constants:
         """The constants fitted to the rows outside `mask`."""
-        kept = np.tile(~mask, 2)
+        kept, left = np.tile(~mask, 2), self.slopes[np.tile(mask, 2)]
         slopes = self.slopes[kept]
+        curvature = self.curvature - left.T @ left
         # What no row is left to speak of goes back to its prior.
         logs = np.where(np.any(slopes != 0, axis=0), self.logs, self.problem.start)
         for step in range(LEAVING_STEPS):
             if step and step % REFRESHED_EVERY == 0 and mask.mean() > REFRESHED_SHARE:
                 slopes = self.problem.jacobian(logs)[: 2 * len(mask)][kept]
-            logs = self._stepped(logs, kept, slopes)
+                curvature = slopes.T @ slopes
+            moved = self._stepped(logs, kept, slopes, curvature)
+            done = np.abs(moved - logs).max() < SETTLED
+            logs = moved
+            if done:
+                break
         return Constants(dict(zip(self.problem.keys, np.exp(logs), strict=True)))
 
-    def _stepped(self, logs: np.ndarray, kept: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    def _stepped(
+        self, logs: np.ndarray, kept: np.ndarray, slopes: np.ndarray, curvature: np.ndarray
+    ) -> np.ndarray:
         """One step downhill, damped as far as it takes (Levenberg 1944; Marquardt 1963)."""
         cost, rows, priors = self._cost(logs, kept)
         pull = (self.problem.prior_residuals(logs + STEP) - priors) / STEP
-        curvature = slopes.T @ slopes + np.diag(pull**2 + STEP)
+        curvature = curvature + np.diag(pull**2 + STEP)
         downhill = -(slopes.T @ rows + pull * priors)
         for damping in DAMPINGS:
             damped = curvature + damping * np.diag(np.diag(curvature))
