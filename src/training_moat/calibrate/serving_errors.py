@@ -109,6 +109,16 @@ def held_out() -> pd.DataFrame:
     return table
 
 
+def unseen() -> pd.DataFrame:
+    """Error and interval coverage on what was held out, every row with the same weight, by what was held out: source,
+    chip, family, model. Columns: error, coverage, rows, folds."""
+    found = held_out()
+    weighed = found[["mape", "coverage"]].mul(found["rows"], axis=0).groupby(found["what"]).sum()
+    rows = found.groupby("what")["rows"]
+    table = weighed.div(rows.sum(), axis=0).rename(columns={"mape": "error"})
+    return table.assign(rows=rows.sum(), folds=rows.size())
+
+
 def left_out() -> pd.DataFrame:
     """Rows that cannot be compared, with the reason. Columns: source, reason, rows."""
     return pd.concat([measured_serving.left_out(), _impossible()], ignore_index=True)
