@@ -13,7 +13,7 @@ import pandas as pd
 from training_moat.calibrate import measured_makers
 from training_moat.catalog import tables
 from training_moat.predict import engines
-from training_moat.predict.serving_constants import KV_PRECISION
+from training_moat.predict.serving_constants import KV_PRECISION, lineage
 
 COLUMNS = (
     "source",
@@ -194,8 +194,8 @@ OLD_ENGINE_UNTIL = "2024-12"
 def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:
     """The calibrated engine of each row: by its version where it is stated, else by the date of the measurement."""
     found = []
-    for written, when in zip(framework, date.astype(str).str.slice(0, 7)):
-        name, _, version = str(written).partition(" ")
+    for written, when in zip(framework.fillna(""), date.astype(str).str.slice(0, 7)):
+        name, _, version = written.partition(" ")
         base = SOFTWARE.get(written, SOFTWARE.get(name, written))
         old = when <= OLD_ENGINE_UNTIL and "2024" in engines.FIRST_AFTER.get(base, {})
         found.append(f"{base}-2024" if old else engines.of_release(base, version))
@@ -231,11 +231,27 @@ def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]
     rows = pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
-    told = tables.load("serving_formats").set_index("source")
-    return rows.assign(
-        kv_precision=rows["source"].map(told["kv_precision"]).fillna(KV_PRECISION),
-        attention=rows["source"].map(told["attention_precision"]).fillna(""),
-    )
+    return _under_their_conditions(rows.assign(kv_precision=KV_PRECISION, attention=""))
+
+
+def _under_their_conditions(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the formats and the mean lengths that their sources tell (table serving_conditions)."""
+    base = rows["software"].fillna("").map(lambda name: lineage(name)[0])
+    named = {"backend": base, "model_id": rows["model"], "chip_id": rows["chip"]}
+    for told in tables.load("serving_conditions").to_dict("records"):
+        holds = rows["source"] == told["source"]
+        for column, values in named.items():
+            if pd.notna(told[column]):
+                holds &= values == told[column]
+        for column, field in (
+            ("kv_precision", "kv_precision"),
+            ("attention_precision", "attention"),
+        ):
+            if pd.notna(told[column]):
+                rows.loc[holds, field] = told[column]
+        if pd.notna(told["mean_length_share"]):
+            rows.loc[holds, ["input_len", "output_len"]] *= told["mean_length_share"]
+    return rows
 
 
 def usable_rows() -> pd.DataFrame:
