@@ -50,8 +50,8 @@ def prefill_chunk(model: Transformer, chip: Chip) -> float:
 
 
 def job_of(question: Question) -> serving_step.Job:
-    """What a question asks for, with its checkpoint's bytes."""
-    return serving_formats.job(
+    """What a question asks for, with its checkpoint's bytes and whether inputs are cast for the units that multiply it."""
+    job = serving_formats.job(
         question.model,
         question.precision,
         question.kv_precision,
@@ -61,6 +61,8 @@ def job_of(question: Question) -> serving_step.Job:
         prefill_chunk(question.model, question.chip),
         question.attention,
     )
+    used = serving_formats.multiplied_in(question.chip, question.precision)
+    return replace(job, casts=float(used in serving_formats.CAST))
 
 
 def borrowed_link(chip: Chip) -> Link:
