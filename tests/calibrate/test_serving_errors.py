@@ -94,3 +94,11 @@ def test_what_was_left_out_is_weighed_by_rows() -> None:
     assert set(table.index) == {"source", "chip", "family", "model"}
     assert (table["error"] > serving_errors.overall()["predicted"]).all()
     assert table["coverage"].between(0.5, 1).all()
+
+
+def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
+    """InferenceX draws lengths between 0.8 and 1 times the nominal ones."""
+    served = rows[rows["source"] == "inferencex"]
+    assert set(served["input_len"].round(1)) == {921.6, 7372.8}
+    cached = served[served["kv_precision"] == "fp8"]
+    assert "trt-llm" in set(cached["software"]) and "kimi-k2" not in set(cached["model"])

@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from training_moat.catalog import chips
+from training_moat.catalog import chips, models
 from training_moat.core.errors import InputError
-from training_moat.predict import serving
+from training_moat.core.serving_memory import ServingPlan
+from training_moat.predict import serving, serving_batch, serving_formats
 from training_moat.predict.engines import engine, usual_engine
 from training_moat.predict.serving_constants import LEVELS, Constants, lineage, stored
 
@@ -215,3 +216,18 @@ def test_a_chip_timed_with_old_releases_only_is_not_condemned_by_them() -> None:
     old, new = (answer(chip="mi250x", software=name) for name in ("vllm 0.5", None))
     assert new["plan"]["software"] == "vllm-2026" and new["tpot_s"] < old["tpot_s"]
     assert new["calibration"] == "family"
+
+
+def test_four_bit_weights_without_four_bit_units_are_widened_and_not_cast() -> None:
+    used = {name: serving_formats.multiplied_in(chips.chip(name), "mxfp4") for name in
+            ("b200", "mi355x", "h100-sxm", "mi300x")}  # fmt: skip
+    assert used == {"b200": "fp4", "mi355x": "fp4", "h100-sxm": "bf16", "mi300x": "bf16"}
+    model = models.model("gpt-oss-120b")
+    plan = ServingPlan()
+    casts = [
+        serving_batch.job_of(
+            serving_batch.Question(model, chips.chip(name), "vllm", form, "bf16", 1, 8, 8, plan)
+        ).casts
+        for name, form in (("b200", "nvfp4"), ("h100-sxm", "nvfp4"), ("h100-sxm", "fp8"))
+    ]
+    assert casts == [1.0, 0.0, 1.0]
