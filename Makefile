@@ -9,7 +9,7 @@ JOBS ?= 2
 # A module's tests stay together, for what they share; the order is conftest.py's, the longest first.
 SPREAD := --dist loadscope --no-loadscope-reorder
 
-.PHONY: book install test test-fast refresh check bench lock release clean
+.PHONY: book install test test-fast refresh check bench lock pdf release clean
 
 book: install
 	$(BIN)/moat build
@@ -54,6 +54,10 @@ lock:
 	_build/lock/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ".[test]" "setuptools<81" $(HELD_BACK)
 	{ sed -n '/^#/p' requirements.txt; _build/lock/bin/python -m pip freeze --all --exclude training-moat --exclude pip; } > _build/requirements.txt
 	mv _build/requirements.txt requirements.txt && rm -rf _build/lock build
+
+# The whole book as one file, printed by Chromium page by page; it is left out of a release, whose bytes are the same everywhere.
+pdf: book
+	$(BIN)/python tools/pdf.py
 
 # Wheel, source, site, data package and checksums of the commit that is checked out, the same bytes on every run.
 release: install

@@ -109,6 +109,7 @@ def runs(ours: int, stock: int) -> Iterator[Cost]:
                         parameters={"scale": 1.0 + number}, cwd=str(ROOT), progress_bar=False,
                         kernel_name="python3", engine_name=engine,
                     )  # fmt: skip
+                forking.rest()  # the process that drew counts once it has ended
 
             return _seconds(work) / count
 
@@ -195,11 +196,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="a few each, to see that it runs")
     parser.add_argument("--book", action="store_true", help="the builds on the whole book")
+    parser.add_argument("--long", action="store_true", help="1,000 runs beside 30 of papermill's")
     parser.add_argument("--no-builds", action="store_true", help="points and runs only")
     parser.add_argument("--store", action="store_true", help="write benchmarks/costs.csv")
     options = parser.parse_args(arguments)
     found = [points(100 if options.tiny else 20_000)]
-    found += runs(*((2, 1) if options.tiny else (100, 10)))
+    found += runs(*((2, 1) if options.tiny else (1000, 30) if options.long else (100, 10)))
     if not options.no_builds:
         found += builds(options.book)
     print(f"Measured on {machine()}.\n\n{table(found)}")

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import NoReturn
 
 from training_moat import __version__
 from training_moat.core.errors import InputError, nearest, one_line
@@ -42,7 +43,7 @@ NEEDS = {"predict": "training_moat.predict.answers"}
 class Parser(argparse.ArgumentParser):
     """Parser whose errors are one sentence with the nearest valid name, exit status 2."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         choice = re.match(
             r"argument [^:]*: invalid choice: '([^']*)' \(choose from (.*)\)", message
         )

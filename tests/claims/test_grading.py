@@ -87,12 +87,12 @@ def test_what_would_turn_a_claim_names_quantity_value_and_turning_value():
         turn = flip(finding.deciding)
         words = finding.flips
         assert turn.question[1:] in words and words.endswith(".")
+        now, _, then = words.rsplit(": ", 1)[1].partition(" now; ")
         if turn.now is None:
-            assert finding.grade == "open" and "now unknown" in words
+            assert finding.grade == "open" and now == "unknown"
             continue
         assert not turn.turns(turn.now), words
-        limit = words.split(" if ")[1].split(":")[0]
-        now = words.rsplit("now ", 1)[1].rstrip(".")
+        limit = then.split(" if ")[1].rstrip(".")
         strict = turn.relation in (grading.BELOW, grading.ABOVE)
         assert strict or now != limit.removeprefix("at least ").removeprefix("at most "), (
             f"{finding.claim_id}: says the same twice: {words}"
@@ -103,5 +103,5 @@ def test_flips_show_digits_until_value_and_limit_differ():
     near = a_test(Measured(10.04))
     assert (
         flip(near).words()
-        == "No longer supported if below 10 things: number of things, now 10.04 things."
+        == "Number of things: 10.04 things now; no longer supported if below 10 things."
     )

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from training_moat.catalog import chips
@@ -120,7 +121,7 @@ def test_what_is_not_published_is_said_and_widens(a100, job):
     blind = chips.chip("sn40l")
     assert blind.scaleup is None and blind.scaleout is None
     found = coalitions.worth(blind, a100, job)
-    assert len(found.assumed) == 3 and all("not published" in words for words in found.assumed)
+    assert len(found.assumed) == 4 and all("not published" in words for words in found.assumed)
     low, high = found.swing["network"]
     assert low < 1 < high
     known = counterfactual.split_of(replace(found, swing={}))
@@ -144,6 +145,16 @@ def test_a_small_share_of_the_scarce_parts_costs_time_and_no_hbm_none(mi250x):
     assert waits[0] > waits[1] > waits[2] == 0.0
     assert uptime_supply.supply(newcomer, 1e6, 2023).times > 1
     assert mi250x.table.set_index("factor").loc["supply", "shapley"] > 0
+
+
+def test_parts_that_cannot_be_told_apart_are_named_together():
+    groups = ["compute", "memory", "network"]
+    close = pd.DataFrame({"group": groups, "times": [1.58, 1.56, 1.2]})
+    assert counterfactual.weighs_most(close) == "compute and memory weigh most, 1.6 times each"
+    alone = close.assign(times=[2.0, 1.2, 0.9])
+    assert counterfactual.weighs_most(alone) == "compute weighs most, 2 times"
+    ahead = close.assign(times=[0.5, 1.0, 0.9])
+    assert counterfactual.weighs_most(ahead) == "nothing adds to the cost"
 
 
 def test_a_chip_with_no_published_goodput_gets_the_usual_one_and_says_so(a100):

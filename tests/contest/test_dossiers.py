@@ -38,6 +38,34 @@ def test_history_is_the_makers_own_and_in_order():
     assert len(found) > 3 and found["date"].is_monotonic_increasing
 
 
+def test_no_event_is_told_twice_for_one_day():
+    found = dossiers.history(chips.chip("sn40l"))
+    assert found["event"].str.contains("Series F").sum() == 1
+    assert found["event"].str.contains("Intel in").sum() == 1
+    # A later report of the same maker on another day stays.
+    assert dossiers.history(chips.chip("corsair"))["event"].str.contains("production").sum() == 2
+
+
+def test_models_trained_on_a_chip_are_listed_the_largest_first():
+    found = dossiers.trained_on(chips.chip("ascend-910b"))
+    assert found["model"].iloc[0] == "Pangu Ultra" and found["model"].is_unique
+    sizes = found["training_flop"].dropna()
+    assert sizes.is_monotonic_decreasing and found["training_flop"].isna().any()
+    assert dossiers.trained_on(chips.chip("corsair")).empty
+
+
+def test_an_estimated_price_is_not_called_confirmed_and_no_number_has_an_exponent():
+    sheet = dossiers.data_sheet(chips.chip("tpu-v7")).set_index("quantity")
+    assert sheet.loc["Price of one chip", "confirmed"] == "no"
+    wafer = dossiers.data_sheet(chips.chip("wse-3"))
+    assert not (wafer["value"] + wafer["range"]).str.contains(r"\de[+-]", regex=True).any()
+
+
+def test_a_replaced_value_is_told_in_words():
+    told = " ".join(dossiers.conflicts(chips.chip("sn50"))["what"])
+    assert "nan" not in told and "tdp_w" not in told and "1250 is not used" in told
+
+
 def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():
     found = counterfactual.splits(["groq-lpu-v1", "bow-ipu", "mi250x"])
     badges = [dossiers.badge(one) for one in found]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training_moat.contest import due_diligence, single_changes
+from training_moat.contest import counterfactual, due_diligence, single_changes, winners
 from training_moat.core.errors import InputError
+from training_moat.inquiry.wording import digits
 
 H100 = "base: h100-sxm\n    available: 2023-11\n"
 CHIPS = {
@@ -46,7 +47,7 @@ def factors(report):
 def test_sram_alone_stops_at_memory_and_only_memory_opens_it(reports):
     report = reports("sram-only")
     assert not report.split.possible and report.split.decides("memory")
-    assert "cannot do" in due_diligence.answer(report)
+    assert "cannot train" in due_diligence.answer(report)
     last = due_diligence.gates(report).iloc[-1]
     assert last["passed"] == "no" and np.isnan(last["distance"]) and "at any cost" in last["why"]
     found = factors(report)["do the job in time"]
@@ -86,7 +87,7 @@ def test_missing_fields_are_said_and_widen_the_range(reports):
     ]
     (low, high), (least, most) = ranges
     assert low < 0 < high and most == pytest.approx(least) and blank.split.high > stated.split.high
-    assert not any("is not published" in words for words in stated.assumed)
+    assert not any("link" in words or "network" in words for words in stated.assumed)
 
 
 def test_without_a_price_the_answer_says_what_the_chip_may_cost(reports):
@@ -97,9 +98,40 @@ def test_without_a_price_the_answer_says_what_the_chip_may_cost(reports):
     )
 
 
+def test_the_share_of_scarce_parts_is_told_for_a_maker_the_table_does_not_name(reports):
+    """`blanks` is of an unknown maker; `weak-network` starts from Nvidia's chip, whose share is on record."""
+    unknown, named = (reports(name).assumed for name in ("blanks", "weak-network"))
+    assert sum("share of the scarce parts Own gets is not published" in one for one in unknown) == 1
+    assert not any("scarce parts" in one for one in named)
+    assert any("goodput" in one for one in unknown)
+    # Without such memory it waits for none, so that nothing is assumed.
+    assert not any("scarce parts" in one for one in reports("sram-only").assumed)
+
+
+def test_the_chance_is_that_of_the_chapter_on_switching(reports):
+    report = reports("twice-h100")
+    assert report.chance == winners.chance(report.split, report.needed)
+    assert 0 < report.chance < np.mean(report.needed.in_use <= report.advantage) + 0.5
+
+
+def test_the_measure_names_day_job_and_yardstick(reports):
+    told = due_diligence.measure(reports("stated"))
+    assert "November 2023" in told and "Llama 2 70B of July 2023" in told and "H100 SXM5" in told
+    assert "as asked" not in told and due_diligence.within_reach(reports("stated")) == ""
+    year = due_diligence.measure(due_diligence.report("ascend-910b"))
+    assert year.startswith("The day is 2023, ")
+
+
+def test_huaweis_chips_are_also_held_against_what_nvidia_made_for_export():
+    told = due_diligence.within_reach(due_diligence.report("ascend-910c"))
+    gap = counterfactual.split("ascend-910c", "deepseek-v3", "h20").gap
+    assert "H20 (China)" in told and f"**{digits(gap)} times**" in told and "](http" in told
+
+
 def test_a_chip_without_a_date_meets_nvidias_newest(reports):
     report = reports("undated")
     assert any("no date" in words for words in report.assumed)
+    assert due_diligence.measure(report).startswith("No date is given for the chip")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +149,14 @@ def test_neighbours_of_an_own_chip_are_chips_like_it(reports):
     found = due_diligence.neighbours(report.chip)
     assert found["distance"].is_monotonic_increasing
     assert {"H100 SXM5", "H200 SXM5"} & set(found["name"])
+
+
+def test_a_gate_that_cannot_be_far_has_no_distance(reports):
+    gates = {gate.name: gate for gate in reports("stated").card.gates}
+    assert np.isnan(gates["exchanges"].distance) and np.isnan(gates["holds"].distance)
+    narrow = {gate.name: gate for gate in due_diligence.report("corsair").card.gates}
+    assert narrow["formats"].passed == "no" and "FP4 and INT8" in narrow["formats"].why
+    assert narrow["holds"].passed == "unknown" and "not asked" in narrow["holds"].why
 
 
 def test_gates_carry_their_distance(reports):

@@ -14,6 +14,7 @@ from training_moat.contest import (
     chip_hours,
     counterfactual,
     deciding,
+    due_diligence,
     published_costs,
     reference_jobs,
     scorecard,
@@ -125,6 +126,32 @@ def test_dollars_are_chip_hours_times_price_and_inside_their_range(job):
     assert card.usd == pytest.approx(card.run.chip_hours * card.price.usd)
     low, high = card.usd_range
     assert low < card.usd < high
+
+
+@pytest.mark.parametrize(
+    ("chip", "least", "words", "installed"),
+    [
+        ("gaudi2", 1024, "on record has 1,024", False),  # a benchmark's run
+        ("ascend-910c", 384, "its maker's system of 384", False),
+        ("mi355x", 10_000, "one owner took up about", True),
+        ("ascend-910b", 10_000, "on record has 10,000", True),
+    ],
+)
+def test_the_largest_machine_on_record_counts_runs_owners_tests_and_systems(
+    chip, least, words, installed
+):
+    found = scorecard.largest_known(chips.chip(chip))
+    assert found.chips >= least and words in found.words and found.installed == installed
+
+
+def test_a_system_that_is_sold_shuts_no_gate_to_a_larger_one():
+    gate = {one.name: one for one in due_diligence.report("sn40l").card.gates}["bought"]
+    assert gate.passed == scorecard.UNKNOWN and "system of 16 chips; of a larger" in gate.why
+
+
+def test_nothing_is_on_record_of_a_chip_that_nobody_installed():
+    own = replace(chips.chip("h100-sxm"), id="own", available=None)
+    assert scorecard.largest_known(own) is None
 
 
 def test_faster_serving_is_not_cheaper():

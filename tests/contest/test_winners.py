@@ -62,6 +62,11 @@ def test_only_runs_that_stand_and_are_whole_count():
     assert used.loc["mi250x", "others"] >= 1
 
 
+def test_a_run_of_unknown_size_counts_as_use():
+    """The largest users of a cloud's own chip publish no size."""
+    assert winners.trained_on().loc["trainium2", "others"] >= 1
+
+
 def test_outcomes_follow_from_offer_and_use(found):
     for row in found.itertuples():
         assert row.outcome == winners.OUTCOMES[row.expected, row.others > 0]

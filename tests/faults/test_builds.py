@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 from calling import environment, moat, one_sentence
 from small_book import make
@@ -23,6 +24,9 @@ SCENARIO = {
     "chips": {"quagga": {"base": "h100-sxm", "name": SECRET, "hbm_gb": 777}},
     "parameters": {"bars": {"chips": ["quagga"]}},
 }
+
+
+WORDS = nbformat.v4.new_markdown_cell("Words to be found.", id="words")
 
 
 def start(root, *arguments, verb="build"):
@@ -61,8 +65,8 @@ def end_of(root, seconds=30):
 
 
 def litter(root):
-    """What builds leave besides the cache, the site, the log and the figures' scripts."""
-    known = {"executed", "html", "sphinx.log", "work"}
+    """What builds leave besides the caches, the site, the log and the figures' scripts."""
+    known = {"executed", "html", "pages", "sphinx.log", "work"}
     build = root / "_build"
     left = [
         path.name
@@ -131,7 +135,7 @@ def check_own(public, private):
 def book(tmp_path_factory):
     """A book of our own, after a build that was killed at work."""
     root = make(tmp_path_factory.mktemp("builds") / "book")
-    assert kill_at(root, 5)
+    assert kill_at(root, 2)
     return root
 
 
@@ -158,6 +162,29 @@ def test_nothing_has_changed_is_said_of_a_whole_site_only(book, both):
     (public / "index.html").unlink()
     repaired = moat("build", root=book)
     assert repaired.returncode == 0 and files(public) == before
+
+
+def reworded(root, change):
+    """Change a chapter's cells and build."""
+    path = root / "chapters" / "bars.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    change(notebook.cells)
+    nbformat.write(notebook, path)
+    done = moat("build", root=root)
+    assert done.returncode == 0 and "chapters:" not in done.stderr, "words run no chapter again"
+    return files(root / "_build" / "html")
+
+
+def test_what_has_not_changed_is_left_and_the_site_is_that_of_a_fresh_build(book, both):
+    before = reworded(book, lambda cells: cells.append(WORDS))
+    said = (book / "_build" / "sphinx.log").read_text()
+    assert b"Words to be found" in before["chapters/bars.html"] and "0 added, 2 changed" in said
+    after = reworded(book, lambda cells: cells[0].update(source="# Other bars"))
+    assert b"Other bars" in after["chapters/references.html"], "every page lists all titles"
+    shutil.rmtree(book / "_build" / "pages")
+    (book / "_build" / "html" / "index.html").unlink()
+    assert moat("build", root=book).returncode == 0
+    assert files(book / "_build" / "html") == after
 
 
 def test_jupyter_book_by_hand_elsewhere_gives_the_same_site_from_stored_outputs(

@@ -10,6 +10,11 @@ from training_moat.inquiry import wording
     [
         (1234.5, "1,200"),
         (0.0456, "0.046"),
+        (3.98, "4.0"),
+        (0.598, "0.60"),
+        (4.0, "4"),
+        (99.6, "100"),
+        (3.8e-7, "3.8 × 10⁻⁷"),
         (float("inf"), "without limit"),
         (float("nan"), "unknown"),
     ],

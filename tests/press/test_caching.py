@@ -213,3 +213,11 @@ def test_a_missing_notebook_is_an_error_not_a_key(copy):
     with pytest.raises(FileNotFoundError):
         key()
     assert not Path(copy / "chapters").exists()
+
+
+def test_words_do_not_run_a_chapter_again(copy):
+    before, prose = key(), caching.prose_key("c")
+    notebook = json.loads((copy / "chapters/c.ipynb").read_text())
+    notebook["cells"][0]["source"] = "# Another question"
+    (copy / "chapters/c.ipynb").write_text(json.dumps(notebook))
+    assert key() == before and caching.prose_key("c") != prose

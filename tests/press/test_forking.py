@@ -1,5 +1,6 @@
 """Notebooks in forks: the outputs of a kernel, errors with their cell, and no trace of one run in the next."""
 
+import signal
 import subprocess
 import sys
 
@@ -77,6 +78,70 @@ def test_a_failing_cell_is_named_and_later_ones_do_not_run(tmp_path):
     assert (caught.value.ename, caught.value.evalue) == ("ZeroDivisionError", "division by zero")
     found = nbformat.read(tmp_path / f"out-{forking.NAME}.ipynb", 4)
     assert found.cells[-1].outputs == []
+
+
+SPEC = {
+    "mark": "bar",
+    "data": {"name": "d"},
+    "datasets": {"d": [{"x": 1, "y": 2}]},
+    "encoding": {
+        "x": {"field": "x", "type": "ordinal"},
+        "y": {"field": "y", "type": "quantitative"},
+    },
+}
+DRAW = (
+    "from training_moat.figures import offline\nimport hashlib\n"
+    f"print(hashlib.sha256(offline.to_png({SPEC})).hexdigest())"
+)
+DIE_WITH_HALF_AN_ORDER = (
+    "from training_moat.press import forking\nfrom training_moat.figures import drawing\nimport os\n"
+    "os.write(forking._painter.process.stdin.fileno(), drawing._SIZE.pack(1000) + b'half an order')\n"
+    "os._exit(3)"
+)
+
+
+@pytest.fixture(scope="module")
+def drawn_alone():
+    """The digest of a picture, drawn by a process that has no other draw for it."""
+    run = subprocess.run([sys.executable, "-c", DRAW], check=True, timeout=120, capture_output=True)
+    return run.stdout.decode()
+
+
+def drawn(folder):
+    return executed([DRAW], folder, forking.NAME).cells[-1].outputs[0].text
+
+
+def test_one_process_draws_the_same_pictures_for_all_runs(tmp_path, drawn_alone):
+    forking.rest()
+    assert [drawn(tmp_path), drawn(tmp_path)] == [drawn_alone] * 2
+    painter = forking._painter
+    with pytest.raises(RuntimeError, match="process died"):
+        executed([DIE_WITH_HALF_AN_ORDER], tmp_path, forking.NAME)
+    assert painter.process.poll() is not None
+    assert drawn(tmp_path) == drawn_alone
+    forking.rest()
+
+
+def test_a_run_draws_itself_where_the_drawing_process_is_gone(drawn_alone):
+    script = (
+        "from training_moat.press import forking\nimport os\nforking.preload()\n"
+        "from nbformat.v4 import new_code_cell, new_notebook\n"
+        f"os.kill(forking._painter.process.pid, {signal.SIGKILL})\n"
+        f"cell = new_code_cell({DRAW!r})\n"
+        "print(forking.execute_in_fork(new_notebook(cells=[cell]))[0][0]['outputs'][0].text, end='')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], check=True, timeout=120, capture_output=True
+    )
+    assert run.stdout.decode() == drawn_alone
+
+
+def test_tables_read_ahead_do_not_count_as_asked_for():
+    script = (
+        "from training_moat.press import forking\nfrom training_moat.catalog import files\n"
+        "forking._read_ahead(['chips.csv'])\nassert not files.TOUCHED and files._read.cache_info().currsize"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
 def test_a_process_that_dies_is_an_error(tmp_path):

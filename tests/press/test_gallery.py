@@ -1,11 +1,13 @@
 """The gallery: a record for every scenario, of its file as it is; a page that shows it and runs nothing."""
 
+import ast
 import json
 
 import pytest
 
 from training_moat.core.errors import InputError
-from training_moat.press import gallery, scenarios
+from training_moat.press import gallery, notebooks, recorded, scenarios
+from training_moat.press.folders import CHAPTERS
 
 FOUND = {
     "same": 3,
@@ -59,11 +61,54 @@ def test_the_page_shows_what_changed_then_and_now_and_names_are_text(folder):
     title, body = gallery.title_and_body("mine")
     assert title == "Mine <i>" and "<i>" not in body and "<b>" not in body
     assert "<dd><strong>a</strong></dd>" in body
-    assert "sn40l" in body and "hbm_gb unknown" in body and "(x 1.5)" in body
+    assert "SN40L" in body and "High-bandwidth memory (HBM) unknown" in body and "(x 1.5)" in body
+    assert "hbm_gb" not in body and "total gb" in body  # a name that no chapter of the book records
+    assert "memory: The chip looked at closely</td><td>SN40L RDU (Cerulean)</td>" in body
     assert "1: mixed" in body and "2: open" in body and body.count("the same") == 2
     assert 'id="told-0-vis-1"' in body and 'data-chart="told-0-vis-1"' in body
-    assert "old &amp; finding" in body and "1 more figures" in body
+    assert "old &amp; finding" in body and "1 more figure is" in body
     assert "<td>1 of 2</td><td>2</td>" in gallery.index()
+
+
+def test_numbers_are_named_in_words_and_every_one_that_a_chapter_records_has_some():
+    asked = set()
+    for path in CHAPTERS.glob("*.ipynb"):
+        for cell in notebooks.read(path).cells:
+            if cell.cell_type == "code":
+                calls = [
+                    node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)
+                ]
+                asked |= {
+                    keyword.arg
+                    for call in calls
+                    if ast.unparse(call.func) == "figures.sentence"
+                    for keyword in call.keywords
+                }
+    assert asked == set(recorded.WORDS) - {recorded.ANSWER}
+    assert recorded.words("training_gb") == "memory to train the model (GB)"
+
+
+def test_the_book_is_looked_at_with_the_chips_of_the_scenario(folder):
+    """Else every statement would differ because it is about another chip."""
+    asked = ("memory", "networking", "your_chip")
+    (folder / "mine.yaml").write_text(
+        "parameters: {networking: {chip: own-large}, memory: {chips: [own], seq_len: 64}}\n"
+        "chips: {own: {base: h100-sxm, hbm_gb: 1}, own-large: {base: own}, new: {bf16_tflops: 1, hbm_gb: 1}}\n"
+    )
+    told = gallery.same_chips(gallery.loaded("mine"), asked)
+    assert told == ["networking.chip=h100-sxm", "your_chip.chip=h100-sxm"]
+    (folder / "mine.yaml").write_text("chips: {new: {bf16_tflops: 1, hbm_gb: 1}}\n")
+    assert gallery.same_chips(gallery.loaded("mine"), asked) == []
+
+
+def test_a_scenario_and_its_record_are_read_once(folder, monkeypatch):
+    kept(folder)
+    reads = []
+    load = gallery.scenarios.load
+    monkeypatch.setattr(gallery.scenarios, "load", lambda path: (reads.append(path), load(path))[1])
+    gallery.title_and_body("mine"), gallery.index(), gallery.changed("mine")
+    assert len(reads) == 1
+    assert gallery.record("mine") is gallery.record("mine")
 
 
 @pytest.mark.parametrize("change", ["other file", "no file", "no JSON"])
@@ -91,7 +136,7 @@ def test_only_chapters_that_a_scenario_names_are_run_where_it_lays_nothing_over(
     (folder / "mine.yaml").write_text("parameters: {memory: {chip: sn40l}}\n", encoding="utf-8")
     asked = []
 
-    def compare(first, second, chapters):
+    def compare(first, second, chapters, given):
         asked.append(list(chapters))
         return gallery.comparing.Comparison((first, second), (), 0)
 

@@ -1,5 +1,7 @@
 """What is read from a notebook and what of it is stored."""
 
+import copy
+
 import nbformat
 import pytest
 
@@ -43,6 +45,27 @@ def test_nothing_of_a_run_but_its_outputs_is_stored():
     ].execution_count == 2
     assert [cell.id for cell in stored.cells] == ["cell-00", "cell-01"]
     nbformat.validate(stored)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_a_stored_run_takes_the_words_that_its_notebook_has_now(where):
+    """where: the injected parameters stand at the top of a notebook without any, else behind its own."""
+    prose = [nbformat.v4.new_markdown_cell(text) for text in ("# A", "old", "gone")]
+    source = made()
+    source.cells = [prose[0], source.cells[0], prose[1], prose[2], source.cells[1]]
+    executed = copy.deepcopy(source)
+    executed.cells[4].outputs = [shown("2", "AAAA")]
+    injected = nbformat.v4.new_code_cell("a = 2", metadata={"tags": ["injected-parameters"]})
+    executed.cells.insert(2 * where, injected)
+    source.cells[2].source = "new"
+    source.cells[3:] = [source.cells[4], nbformat.v4.new_markdown_cell("more")]
+    found = notebooks.with_prose(notebooks.published(executed), source)
+    said = ["# A", source.cells[1].source, "new", "1 + 1", "more"]
+    said.insert(2 * where, "a = 2")
+    assert [cell.source for cell in found.cells] == said
+    assert found.cells[-2].outputs == [shown("2", "AAAA")]
+    assert found.cells[2 * where].id == f"injected-0{2 * where}"
+    nbformat.validate(found)
 
 
 def test_a_picture_keeps_its_bytes_while_the_text_is_the_same():
@@ -147,3 +170,22 @@ def test_a_bad_parameter_of_a_scenario_says_where_in_the_file(tmp_path):
     )
     with pytest.raises(InputError, match="mine.yaml"):
         scenarios.request(["networking"], [], str(path))
+
+
+@pytest.mark.parametrize(
+    ("toc", "said"),
+    [
+        (
+            "root: a\nparts:\n  - chapters:\n      - file: b\n  - file: c\n        title: C\n",
+            r"_toc.yml, line 6",
+        ),
+        ("parts: []\n", "expected a root"),
+        ("root: a\nparts: [b]\n", "expected a root"),
+    ],
+)
+def test_a_slip_in_the_table_of_contents_is_one_sentence(tmp_path, monkeypatch, toc, said):
+    (tmp_path / "_toc.yml").write_text(toc, encoding="utf-8")
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    with pytest.raises(InputError, match=said) as error:
+        notebooks.toc_pages()
+    assert "\n" not in str(error.value)

@@ -43,13 +43,18 @@ def test_a_bad_list_is_one_sentence_with_its_place(listed, text, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_page_shows_its_run_and_nothing_of_a_name_is_markup(listed):
+def test_a_page_shows_its_run_and_nothing_of_a_name_is_markup(listed, tmp_path):
     (page,) = listed("challenger: {groq: {chip: groq-lpu-v1}}")
     said = new_output("display_data", data={"text/markdown": "a < b"})
     cells = [new_markdown_cell("# One\n\nwords"), new_code_cell("import x")]
     cells.append(new_code_cell("x < 1", outputs=[said]))
-    title, body = page_sets.title_and_body(page, nbformat.from_dict(new_notebook(cells=cells)))
+    nbformat.write(new_notebook(cells=cells), tmp_path / "run.ipynb")
+    title, body = page_sets.title_and_body(page, tmp_path / "run.ipynb")
     assert page.subject in title and body.count("<h1>") == 1 and "One" not in body
+    # As in a chapter: the answer set apart, the code folded below what it shows, imports left out.
+    answer = body.index('<div class="cell tag_answer">')
+    assert answer < body.index("a &lt; b") < body.index("x &lt; 1") and "import x" not in body
+    assert body.count("<details class=moat-code>") == 1
     assert "<p>words</p>" in body and "a &lt; b" in body and 'href="challenger.html"' in body
 
 

@@ -135,6 +135,37 @@ def test_a_figure_can_be_taken_away(browser, address):
         assert visit.troubles == []
 
 
+def test_a_mark_opens_the_source_of_its_row(browser, address):
+    with Visit(browser, address, "chapters/history.html", 1280) as visit:
+        visit.charts("light")
+        visit.tab.evaluate("window.open = place => { window.asked = place; }")
+        dot = visit.tab.locator(".moat-chart .mark-symbol path").first
+        dot.scroll_into_view_if_needed()
+        dot.click(force=True)
+        asked = visit.tab.evaluate("window.asked || ''")
+        listed = visit.tab.evaluate(
+            "[...document.querySelectorAll('.moat-figure .moat-outside')].map(link => link.href)"
+        )
+        assert asked.startswith("http") and asked in listed
+
+
+def test_a_search_finds_places(browser, address):
+    with Visit(browser, address, "search.html?q=how+many+chips+hold", 1280) as visit:
+        first = visit.tab.locator("#search-results li a")
+        first.first.wait_for()
+        found = [
+            link.split(address)[1] for link in first.evaluate_all("all => all.map(a => a.href)")
+        ]
+        assert found[0] == "chapters/memory.html"
+        assert "chapters/memory.html#how-many-chips-hold-it" in found[:4]
+        assert visit.troubles == []
+
+
+def test_without_a_server_the_plain_search_answers(browser, built):
+    with Visit(browser, f"file://{built}/", "search.html?q=wafer", 1280) as visit:
+        visit.tab.locator("#search-results li a").first.wait_for()
+
+
 def test_the_site_says_what_it_is(built):
     text = (built / PAGES[0]).read_text(encoding="utf-8")
     for tag in ('name="description"', 'property="og:title"', 'property="og:description"'):

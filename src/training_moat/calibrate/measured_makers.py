@@ -80,7 +80,7 @@ def rows() -> pd.DataFrame:
     """Every maker's row: the columns of measured serving rows, and chips, tokens_per_s_user, assumed, date."""
     published = _published()
     frame = pd.concat([published, _collected(published)], ignore_index=True)
-    assumed = [[] for _ in range(len(frame))]
+    assumed: list[list[str]] = [[] for _ in range(len(frame))]
     for name, value in (*FIELDS.items(), ("precision", frame["software"].map(FORMAT))):
         blank = frame[name].isna()
         frame[name] = frame[name].fillna(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -31,6 +31,9 @@ LINK_KIND = {"scaleup": "nvlink", "scaleout": "network", "host": "pcie"}
 TRAINS = {"yes": True, "withdrawn": True, "no": False}
 """Whether the silicon was offered for training, from the column `supports_training`."""
 
+Row: TypeAlias = "pd.Series | Mapping[str, Any]"
+"""A row of the table, typed, by its columns."""
+
 GBIT = 1e9 / BITS_PER_BYTE
 """Bytes in a gigabit."""
 
@@ -42,7 +45,7 @@ def frame() -> pd.DataFrame:
 
 def resolve(name: str, where: str = "") -> str:
     """The id that a name or any other spelling means; InputError with the nearest id otherwise."""
-    return _resolve(str(name), where, _state())
+    return _resolve(str(name), where, tables.state("chips"))
 
 
 def chip(name: str) -> Chip:
@@ -63,7 +66,7 @@ def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
     return build(scenario.entry("chips", record, where))
 
 
-def build(row: pd.Series) -> Chip:
+def build(row: Row) -> Chip:
     """A core chip from one typed row of the table."""
     peaks = {
         name: float(row[column]) * TERA
@@ -89,20 +92,38 @@ def build(row: pd.Series) -> Chip:
     )
 
 
-def _use(row: pd.Series) -> dict[str, Any]:
+def _use(row: Row) -> dict[str, Any]:
     """How the maker uses the chip's tiers, and how many chips one system joins."""
-    use = tables.load("memory_use")
-    use = use[use["family"] == row["family"]]
-    systems = tables.load("largest_systems").set_index("chip_id")["chips"]
+    homes, streamed = _homes(tables.state("memory_use"))
+    family = row["family"]
     return {
-        "homes": {
-            job: tuple(home.split(descriptor.SEPARATOR))
-            for job, home in zip(use["job"], use["home"])
-        },
-        "streamed": frozenset(use.loc[use["streamed"] == "yes", "job"]),
-        "largest_system": _optional(systems.get(row["id"])),
+        "homes": dict(homes.get(family, {})),
+        "streamed": frozenset(streamed.get(family, ())),
+        "largest_system": _systems(tables.state("largest_systems")).get(row["id"]),
         "domain_chips": _optional(row["scaleup_domain_chips"]),
     }
+
+
+@lru_cache(maxsize=8)
+def _homes(state: tuple) -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, list[str]]]:
+    """By family: the tiers that hold each job, and the jobs whose weights are streamed."""
+    homes: dict[str, dict[str, tuple[str, ...]]] = {}
+    streamed: dict[str, list[str]] = {}
+    use = tables.load("memory_use")
+    for family, job, home, flows in zip(
+        use["family"], use["job"], use["home"], use["streamed"], strict=True
+    ):
+        homes.setdefault(family, {})[job] = tuple(home.split(descriptor.SEPARATOR))
+        if flows == "yes":
+            streamed.setdefault(family, []).append(job)
+    return homes, streamed
+
+
+@lru_cache(maxsize=8)
+def _systems(state: tuple) -> dict[str, float]:
+    """Chips of the largest system that is known of each chip."""
+    known = tables.load("largest_systems").dropna(subset="chips")
+    return dict(zip(known["chip_id"], known["chips"].astype(float), strict=True))
 
 
 def _optional(value: Any) -> Any:
@@ -115,7 +136,7 @@ def _rate(value: float, unit: float) -> float | None:
     return None if pd.isna(value) else float(value) * unit
 
 
-def _tiers(row: pd.Series) -> tuple[Tier, ...]:
+def _tiers(row: Row) -> tuple[Tier, ...]:
     """The memory tiers with a published capacity above zero, fastest first.
 
     Data sheets say GB and MB for capacities in powers of two: an "80 GB" H100 reports 79.6 GiB, an MI300X of
@@ -129,7 +150,7 @@ def _tiers(row: pd.Series) -> tuple[Tier, ...]:
     return tuple(Tier(name, capacity, rate) for name, capacity, rate in sizes if capacity)
 
 
-def _scaleup(row: pd.Series) -> Link | None:
+def _scaleup(row: Row) -> Link | None:
     rate = _rate(row["scaleup_gb_per_s_per_direction"], GB)
     if rate is None:
         return None
@@ -138,7 +159,7 @@ def _scaleup(row: pd.Series) -> Link | None:
     return Link(rate, latency, _optional(row["scaleup_domain_chips"]), topology)
 
 
-def _scaleout(row: pd.Series) -> Link | None:
+def _scaleout(row: Row) -> Link | None:
     rate = _rate(row["scaleout_gbit_per_s_per_chip"], GBIT)
     if rate is None:
         return None
@@ -150,19 +171,25 @@ def _scaleout(row: pd.Series) -> Link | None:
 def step_latency_s(link: str) -> float:
     """Seconds one step of a small message takes on a kind of link (`scaleup`, `scaleout`, `host`), as NCCL's
     cost model has it for its low-latency protocol (table link_latencies)."""
+    return _latencies(tables.state("link_latencies"))[LINK_KIND[link]]
+
+
+@lru_cache(maxsize=8)
+def _latencies(state: tuple) -> dict[str, float]:
+    """Seconds of a low-latency step, by kind of link; of several rows the first counts."""
     rows = tables.load("link_latencies")
-    found = rows[(rows["link"] == LINK_KIND[link]) & (rows["protocol"] == "ll")]
-    return float(found["latency_us"].iloc[0]) * 1e-6
+    rows = rows[rows["protocol"] == "ll"].drop_duplicates("link")
+    return dict(zip(rows["link"], rows["latency_us"].astype(float) * 1e-6, strict=True))
 
 
-def _state() -> tuple[str, int, str, int]:
-    """What the caches below depend on: the table file and the active scenario."""
-    return tables.state("chips")
+def _state() -> tuple:
+    """What the caches below depend on: the tables' files and the active scenario."""
+    return tuple(map(tables.state, ("chips", "memory_use", "largest_systems", "link_latencies")))
 
 
 @lru_cache(maxsize=8)
 def _all(state: tuple) -> dict[str, Chip]:
-    return {row["id"]: build(row) for _, row in frame().iterrows()}
+    return {row["id"]: build(row) for row in frame().to_dict("records")}
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training_moat.catalog.paths import data_folder
+from training_moat.catalog.paths import data_folder, inside
 from training_moat.core.errors import InputError, unknown
 
 SEPARATOR = ";"
@@ -34,7 +34,7 @@ def _read(path: Path, modified_ns: int) -> dict[str, Any]:
 
 def stamp() -> tuple[Path, int]:
     """The descriptor's file and its time of change: what anything built from it depends on."""
-    path = data_folder() / "datapackage.json"
+    path = inside(data_folder(), "datapackage.json")
     return path, path.stat().st_mtime_ns
 
 
@@ -50,10 +50,15 @@ def table_names() -> list[str]:
 
 def resource(name: str) -> dict[str, Any]:
     """The description of one table; InputError with the nearest name when there is none."""
-    for item in package()["resources"]:
-        if item["name"] == name:
-            return item
-    raise unknown("table", name, table_names())
+    try:
+        return _resources(*stamp())[name]
+    except KeyError:
+        raise unknown("table", name, table_names()) from None
+
+
+@lru_cache(maxsize=8)
+def _resources(path: Path, modified_ns: int) -> dict[str, dict[str, Any]]:
+    return {item["name"]: item for item in _read(path, modified_ns)["resources"]}
 
 
 def fields(name: str) -> list[dict[str, Any]]:

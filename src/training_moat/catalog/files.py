@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import descriptor, schemas
-from training_moat.catalog.paths import data_folder
+from training_moat.catalog.paths import data_folder, inside
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, nearest
 
@@ -73,7 +73,7 @@ def path_of(name: str) -> Path:
     """The file of one table, which from now on counts as `TOUCHED`."""
     file = descriptor.resource(name)["path"]
     TOUCHED.add(file)
-    return data_folder() / file
+    return inside(data_folder(), file)
 
 
 def read(name: str) -> pd.DataFrame:

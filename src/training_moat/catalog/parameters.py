@@ -16,9 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from training_moat.catalog import chips, models, paths
+from training_moat.catalog import chips, models, paths, yaml_files
 from training_moat.core.errors import InputError, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
@@ -67,7 +65,7 @@ class Parameter:
         """Range, choices or kind of value, in words."""
         if self.choices:
             return ", ".join(str(choice) for choice in self.choices)
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             years = self.unit in ("", "year") and 1900 < self.low < self.high < 2100
             return f"{self.low} to {self.high}" if years else f"{self.low:,} to {self.high:,}"
         item = _WORDS[_LISTS.get(self.type, self.type)]
@@ -116,10 +114,10 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
 
 @cache
 def _schemas() -> dict[str, dict[str, Parameter]]:
-    text = yaml.safe_load((paths.root() / SCHEMA_FILE).read_text(encoding="utf-8")) or {}
+    written = yaml_files.read(paths.root() / SCHEMA_FILE, ("market", "memory"))
     return {
         chapter: {name: _read(chapter, name, entry) for name, entry in (entries or {}).items()}
-        for chapter, entries in text.items()
+        for chapter, entries in written.content.items()
     }
 
 

@@ -78,7 +78,13 @@ def build_folder() -> Path:
 
 def data_folder() -> Path:
     """The folder of the data tables."""
-    return root() / "data"
+    return inside(root(), "data")
+
+
+@lru_cache(maxsize=256)
+def inside(folder: Path, name: str) -> Path:
+    """A path in a folder: every look-up in a table asks for one, and always for the same few."""
+    return folder / name
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -183,25 +183,54 @@ def completed(
             raise unknown("column", str(key), [*columns, "base"], where=where)
         if not _is_value(value) or (key in ("base", "id", "name") and isinstance(value, list)):
             raise InputError(f"{where}, column {key}: expected one value, got {value!r:.60}")
-    table = (_overlaid(kind) if table is None else table).set_index("id", drop=False)
+    rows = _standing(kind, *_state(kind)) if table is None else _rows(table)
     own = {key: value for key, value in record.items() if key != "base" and value is not None}
     name = str(own.get("name") or own.get("id") or "custom")
     entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "custom")
-    base = _base(kind, record, where, table)
+    base = _base(kind, record, where, rows)
+    complete: dict[str, Any]
     if base is None:
         complete = {**DEFAULTS[kind], "name": name}
     else:
-        inherited = table.loc[base].dropna().drop(list(NOT_INHERITED), errors="ignore").to_dict()
-        complete = inherited if base == entry_id else {**inherited, "name": name}
+        inherited = rows.values[base]
+        complete = {**inherited} if base == entry_id else {**inherited, "name": name}
     complete = {**complete, "source": "scenario", "confirmed": "no", **own, "id": entry_id}
     if kind == "models":
         return shape_gaps.filled({**complete, **_recount(own, base)}, where)
     return complete
 
 
-def _overlaid(kind: str) -> pd.DataFrame:
+class _Rows(NamedTuple):
+    """Rows that an entry may start from: their ids by any spelling, and what an heir has from each."""
+
+    spelled: Mapping[str, str]
+    values: Mapping[str, Mapping[str, Any]]
+
+
+def _rows(table: pd.DataFrame) -> _Rows:
+    values = {
+        row["id"]: {
+            key: value
+            for key, value in row.items()
+            if key not in NOT_INHERITED and not pd.isna(value)
+        }
+        for row in table.to_dict("records")
+    }
+    return _Rows(spelling.ids_by_spelling(table), values)
+
+
+@lru_cache(maxsize=8)
+def _standing(kind: str, modified_ns: int, path: Path | None, changed_ns: int) -> _Rows:
+    """The rows of a table as the active scenario leaves it."""
     table, laid_over = files.read(kind), active()
-    return table if laid_over is None else laid_over.overlay(kind, table)
+    return _rows(table if laid_over is None else laid_over.overlay(kind, table))
+
+
+def _state(kind: str) -> tuple[int, Path | None, int]:
+    """When the table was changed, the active scenario, and when that was."""
+    path = active_path()
+    changed = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
+    return files.path_of(kind).stat().st_mtime_ns, path, changed
 
 
 def _is_value(value: Any) -> bool:
@@ -210,14 +239,14 @@ def _is_value(value: Any) -> bool:
     return not any(isinstance(item, (Mapping, list, tuple, set)) for item in items)
 
 
-def _base(kind: str, record: Mapping[str, Any], where: str, table: pd.DataFrame) -> str | None:
+def _base(kind: str, record: Mapping[str, Any], where: str, rows: _Rows) -> str | None:
     """The id of the row that an entry starts from, or None."""
     named = record.get("base")
     if named is None:
-        return record["id"] if str(record.get("id")) in table.index else None
-    found = spelling.ids_by_spelling(table).get(spelling.normal(str(named)))
+        return record["id"] if str(record.get("id")) in rows.values else None
+    found = rows.spelled.get(spelling.normal(str(named)))
     if found is None:
-        raise unknown(kind[:-1], str(named), table.index, where=f"{where}, base")
+        raise unknown(kind[:-1], str(named), list(rows.values), where=f"{where}, base")
     return found
 
 
@@ -233,9 +262,7 @@ def _recount(own: Mapping[str, Any], base: str | None) -> dict[str, Any]:
 def entry(kind: str, record: Mapping[str, Any], where: str) -> pd.Series:
     """One user's entry as a complete, typed row of the table. The same entry is checked once."""
     text = json.dumps(record, sort_keys=True, default=str)
-    path = active_path()
-    changed = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
-    return _entry(kind, text, where, files.path_of(kind).stat().st_mtime_ns, path, changed)
+    return _entry(kind, text, where, *_state(kind))
 
 
 @lru_cache(maxsize=1024)
@@ -249,10 +276,8 @@ def _entry(
 def typed(kind: str, records: list[dict[str, Any]], where: str, labels: list[str]) -> pd.DataFrame:
     """Complete entries as a typed frame, checked by the table's own schema."""
     columns = [item["name"] for item in descriptor.fields(kind)]
-    cells = pd.DataFrame(
-        [{key: _text(value) for key, value in record.items()} for record in records]
-    )
-    cells = cells.reindex(columns=columns).astype("str")
+    texts = [[_text(record.get(column)) for column in columns] for record in records]
+    cells = pd.DataFrame(texts, columns=columns, dtype="str")
     frame, problems = schemas.parse(kind, cells, where, labels)
     if problems:
         raise InputError(str(problems[0]))

@@ -1,15 +1,19 @@
-"""Pandera schemas, built from the descriptor, and the reading of text cells into typed columns."""
+"""Reading text cells into typed columns, and checking them against the constraints of the descriptor."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+from operator import ge, le
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from training_moat.catalog import descriptor
 from training_moat.catalog.problems import Problem
@@ -19,48 +23,47 @@ Cells: TypeAlias = pd.DataFrame
 """A frame of text as it stands in a file; blank cells are missing."""
 
 
-def _checks(field: dict[str, Any]) -> list[pa.Check]:
-    """The field's constraints as pandera checks; each carries the sentence part that a failure prints."""
-    rules, error = field.get("constraints", {}), descriptor.expectation(field)
-    checks = []
-    if "enum" in rules:
-        checks.append(pa.Check.isin(rules["enum"], error=error))
-    if "pattern" in rules:
-        checks.append(pa.Check.str_matches(f"^(?:{rules['pattern']})$", error=error))
-    if "minimum" in rules:
-        checks.append(pa.Check.ge(rules["minimum"], error=error))
-    if "maximum" in rules:
-        checks.append(pa.Check.le(rules["maximum"], error=error))
-    if field["type"] == "integer":
-        checks.append(pa.Check(lambda column: column == np.floor(column), error=error))
-    if "listOf" in field:
-        allowed = set(field["listOf"])
-        words_allowed = pa.Check(
-            lambda cell: set(cell.split(descriptor.SEPARATOR)) <= allowed,
-            element_wise=True,
-            error=error,
-        )
-        checks.append(words_allowed)
-    return checks
+@dataclass(frozen=True)
+class _Column:
+    """A field of the descriptor, ready to be checked. `checks` says what a failure prints, and which values pass; they see
+    no blank."""
+
+    field: dict[str, Any]
+    numeric: bool
+    required: bool
+    checks: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
 @lru_cache(maxsize=64)
-def _schema(name: str, stamp: tuple[Path, int]) -> pa.DataFrameSchema:
-    key = descriptor.primary_key(name)
-    columns = {}
-    for field in descriptor.fields(name):
-        columns[field["name"]] = pa.Column(
-            float if field["type"] == "number" else None,
-            checks=_checks(field),
-            nullable=not field.get("constraints", {}).get("required", False),
-            unique=field["name"] == key,
+def _columns(name: str, stamp: tuple[Path, int]) -> list[_Column]:
+    """The columns of a table. stamp: of the descriptor."""
+    return [
+        _Column(
+            field,
+            field["type"] in descriptor.NUMERIC,
+            field.get("constraints", {}).get("required", False),
+            tuple(_checks(field)),
         )
-    return pa.DataFrameSchema(columns, strict=True)
+        for field in descriptor.fields(name)
+    ]
 
 
-def schema(name: str) -> pa.DataFrameSchema:
-    """The pandera schema of one table."""
-    return _schema(name, descriptor.stamp())
+def _checks(field: dict[str, Any]) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    """The field's constraints."""
+    rules, error = field.get("constraints", {}), descriptor.expectation(field)
+    if "enum" in rules:
+        yield error, frozenset(rules["enum"]).__contains__
+    if "pattern" in rules:
+        yield error, re.compile(rules["pattern"]).fullmatch
+    if "minimum" in rules:
+        yield error, partial(le, rules["minimum"])
+    if "maximum" in rules:
+        yield error, partial(ge, rules["maximum"])
+    if field["type"] == "integer":
+        yield error, float.is_integer
+    if "listOf" in field:
+        allowed = frozenset(field["listOf"])
+        yield error, lambda value: allowed.issuperset(value.split(descriptor.SEPARATOR))
 
 
 def parse(
@@ -74,16 +77,89 @@ def parse(
     problems = _header_problems(name, cells, file)
     if problems:
         return cells, problems
-    typed, problems = _typed(name, cells, file, rows)
-    try:
-        schema(name).validate(typed, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        seen = {(problem.row, problem.column) for problem in problems}
-        for problem in _translated(name, errors.failure_cases, cells, file, rows):
-            if (problem.row, problem.column) not in seen:
-                seen.add((problem.row, problem.column))
-                problems.append(problem)
-    return typed, problems
+    columns = _columns(name, descriptor.stamp())
+    texts = {column.field["name"]: cells[column.field["name"]].tolist() for column in columns}
+    values = texts | _numbers(
+        {c.field["name"]: texts[c.field["name"]] for c in columns if c.numeric}
+    )
+    seen: set[tuple[int, str]] = set()
+
+    def wrong(position: int, field: dict[str, Any], said: str, hinted: bool = True) -> None:
+        key = position, field["name"]
+        if key in seen:
+            return
+        seen.add(key)
+        text = texts[field["name"]][position]
+        value = None if _blank(text) else str(text)
+        hint = _hint(field, value) if hinted and value is not None else None
+        problems.append(Problem(file, rows[position], field["name"], value, said, hint))
+
+    for column in columns:
+        if column.numeric:
+            own = zip(texts[column.field["name"]], values[column.field["name"]], strict=True)
+            for position, (text, value) in enumerate(own):
+                if value != value and text == text:
+                    wrong(position, column.field, descriptor.expectation(column.field), False)
+    for position, field, said in _failures(columns, descriptor.primary_key(name), values):
+        wrong(position, field, said)
+    typed = {
+        column.field["name"]: _array(column, values[column.field["name"]])
+        if column.numeric
+        else cells[column.field["name"]]
+        for column in columns
+    }
+    return pd.DataFrame(typed, index=cells.index), problems
+
+
+def _blank(value: Any) -> bool:
+    """Whether a cell holds nothing: what is no number is not even equal to itself."""
+    return bool(value != value)
+
+
+def _numbers(texts: dict[str, list[Any]]) -> dict[str, list[float]]:
+    """Columns of text as numbers, what is none as NaN: all read at once, as each reading has its price."""
+    every = pd.to_numeric(
+        np.array([text for column in texts.values() for text in column], object), errors="coerce"
+    ).astype(float)
+    every[np.isinf(every)] = np.nan
+    numbers = iter(every.tolist())
+    return {name: list(islice(numbers, len(column))) for name, column in texts.items()}
+
+
+def _array(column: _Column, values: list[float]) -> np.ndarray:
+    """A numeric column, of whole numbers where it is meant to hold some and has no blank."""
+    found = np.array(values, float)
+    whole = column.field["type"] == "integer" and (found % 1 == 0).all()
+    return found.astype("int64") if whole and len(found) else found
+
+
+def _failures(
+    columns: Sequence[_Column], key: str | None, values: dict[str, list[Any]]
+) -> list[tuple[int, dict[str, Any], str]]:
+    """(position, field, what was expected) of every cell that breaks a constraint, row by row."""
+    found: list[tuple[int, dict[str, Any], str]] = []
+    for column in columns:
+        field, own = column.field, values[column.field["name"]]
+        if column.required:
+            said = "a value, the cell is blank"
+            found += [(place, field, said) for place, value in enumerate(own) if _blank(value)]
+        if field["name"] == key:
+            times = Counter(own)
+            said = "a value no other row has"
+            found += [(place, field, said) for place, value in enumerate(own) if times[value] > 1]
+        for said, passes in column.checks:
+            found += [
+                (place, field, said)
+                for place, value in enumerate(own)
+                if value == value and not passes(value)
+            ]
+    return sorted(found, key=lambda failure: failure[0])
+
+
+def _hint(field: dict[str, Any], value: str) -> str | None:
+    """The allowed word nearest to a wrong one."""
+    words = field.get("constraints", {}).get("enum") or field.get("listOf")
+    return nearest(value, [str(word) for word in words]) if words else None
 
 
 def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
@@ -102,57 +178,4 @@ def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
     ]
     missing = [column for column in wanted if column not in cells.columns]
     problems += [Problem(file, 1, column, None, "this column in the header") for column in missing]
-    return problems
-
-
-def _typed(
-    name: str, cells: Cells, file: str, rows: Sequence[int | str]
-) -> tuple[pd.DataFrame, list[Problem]]:
-    problems, columns = [], {}
-    for field in descriptor.fields(name):
-        text = cells[field["name"]]
-        if field["type"] not in descriptor.NUMERIC:
-            columns[field["name"]] = text
-            continue
-        numbers = pd.to_numeric(text, errors="coerce").astype(float)
-        numbers[np.isinf(numbers)] = np.nan
-        for position in np.flatnonzero(numbers.isna() & text.notna()):
-            expected = descriptor.expectation(field)
-            problems.append(
-                Problem(file, rows[position], field["name"], str(text.iloc[position]), expected)
-            )
-        whole = (
-            field["type"] == "integer"
-            and not numbers.isna().any()
-            and (numbers == np.floor(numbers)).all()
-        )
-        columns[field["name"]] = numbers.astype("int64") if whole and len(numbers) else numbers
-    return pd.DataFrame(columns, index=cells.index), problems
-
-
-def _translated(
-    name: str, failures: pd.DataFrame, cells: Cells, file: str, rows: Sequence[int | str]
-) -> list[Problem]:
-    """Pandera's failure cases as problems, in file order."""
-    by_name = {field["name"]: field for field in descriptor.fields(name)}
-    problems = []
-    for failure in failures.sort_values("index", kind="stable").itertuples():
-        column, position = failure.column, int(failure.index)
-        value = cells[column].iloc[position]
-        if failure.check == "not_nullable":
-            problems.append(
-                Problem(file, rows[position], column, None, "a value, the cell is blank")
-            )
-        elif failure.check == "field_uniqueness":
-            problems.append(
-                Problem(file, rows[position], column, str(value), "a value no other row has")
-            )
-        else:
-            words = by_name[column].get("constraints", {}).get("enum") or by_name[column].get(
-                "listOf"
-            )
-            hint = nearest(str(value), [str(word) for word in words]) if words else None
-            problems.append(
-                Problem(file, rows[position], column, str(value), str(failure.check), hint)
-            )
     return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -58,9 +59,14 @@ def state(name: str) -> tuple[str, int, str, int]:
 
 
 def _state(name: str) -> tuple[str, int, str, int]:
-    path, overlaid = files.path_of(name), scenario.active_path()
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    overlaid_changed = (
-        overlaid.stat().st_mtime_ns if overlaid is not None and overlaid.is_file() else 0
-    )
-    return str(path), changed, str(overlaid or ""), overlaid_changed
+    overlaid = scenario.active_path()
+    path, over = str(files.path_of(name)), "" if overlaid is None else str(overlaid)
+    return path, _changed(path), over, _changed(over)
+
+
+def _changed(path: str) -> int:
+    """Time of a file's change in ns; 0 where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns if path else 0
+    except OSError:
+        return 0

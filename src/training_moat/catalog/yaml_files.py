@@ -67,7 +67,7 @@ def read(path: Path, keys: Sequence[str]) -> Document:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A date that does not exist, a tag whose value is none of its kind.
         raise InputError(f"{path.name}: a value cannot be read ({error})") from None
-    if content is None:
+    if content is None or tree is None:
         return Document(path.name)
     if not isinstance(content, dict):
         raise InputError(f"{path.name}: expected a mapping with keys such as {', '.join(keys)}")

@@ -169,7 +169,8 @@ class Flip:
         else:
             now, needed = apart(self.now, self.needed, self.unit)
         limit = self.relation.format(needed)
-        return f"{self.becomes} if {limit}: {self.part}{lowered(self.question)}, now {now}."
+        subject = f"{self.part}{lowered(self.question)}" if self.part else self.question
+        return f"{subject}: {now} now; {lowered(self.becomes)} if {limit}."
 
 
 def flip(test: Test) -> Flip:
@@ -187,7 +188,7 @@ def flip(test: Test) -> Flip:
         return Flip(test.question, "", found.value, limits.ours, way, becomes, test.unit)
     holds = limits.passes(found.value)
     end = _ends(found, more)[0 if holds else 1]
-    part = f"the {'low' if holds == more else 'high'} end of the range of "
+    part = f"The {'low' if holds == more else 'high'} end of the range of "
     needed, way = (limits.lenient, into) if holds else (limits.strict, out)
     becomes = f"Leans {'to' if holds else 'against'} the claim"
     return Flip(test.question, part, end, needed, way, becomes, test.unit)

@@ -71,8 +71,10 @@ def judge(claim_id: str, evidence: Evidence) -> Finding:
     tests = sorted((_run(record, evidence) for record in records), key=_rank)
     if sum(test.deciding for test in tests) != 1:
         raise InputError(f"data/claim_tests.csv: claim {claim_id} needs exactly one deciding test")
-    texts = (str(row[name]) for name in ("argument", "title", "paraphrase"))
-    return Finding(claim_id, *texts, tuple(tests), str(row.chapter), str(row.section))
+    argument, title, said = (str(row[name]) for name in ("argument", "title", "paraphrase"))
+    return Finding(
+        claim_id, argument, title, said, tuple(tests), str(row.chapter), str(row.section)
+    )
 
 
 def problems() -> list[str]:
@@ -97,8 +99,8 @@ def _rank(test: Test) -> tuple[bool, float]:
 
 def _run(declared: Mapping[str, Any], evidence: Evidence) -> Test:
     found = measured(str(declared["measure"]), declared["arguments"], evidence)
-    values = (float(declared[name]) for name in ("lenient", "threshold", "strict"))
-    limits = Thresholds(*values, more=declared["comparison"] == ">=")
+    lenient, middle, strict = (float(declared[name]) for name in ("lenient", "threshold", "strict"))
+    limits = Thresholds(lenient, middle, strict, more=declared["comparison"] == ">=")
     return Test(
         name=str(declared.get("test", "")), question=str(declared["question"]), limits=limits, unit=str(declared["unit"]),
         deciding=declared.get("deciding", "yes") == "yes", weight=float(declared.get("weight", 1.0)),
@@ -293,7 +295,7 @@ def rows_behind(finding: Finding, evidence: Evidence | None = None) -> pd.DataFr
     """The evidence rows a finding rests on. Columns: table, row, confirmed (as the table says)."""
     evidence = evidence or Evidence()
     frame = pd.DataFrame([key.split(":", 1) for key in finding.rows], columns=["table", "row"])
-    known = {}
+    known: dict[tuple[str, str], Any] = {}
     for name in frame["table"].unique():
         source = evidence.table(name)
         column = next(one for one in KEY_COLUMNS if one in source)
@@ -372,7 +374,8 @@ def sided(table: pd.DataFrame) -> tuple[str, str, str]:
     """The titles of `verdict_table` that the evidence supports, is against, and leaves undecided, in words."""
     sides = table["grade"].map(grading.side)
     names = table["title"].map(lowered)
-    return tuple(listed(list(names[sides == side])) for side in (1, -1, 0))
+    supported, against, undecided = (listed(list(names[sides == side])) for side in (1, -1, 0))
+    return supported, against, undecided
 
 
 def as_of() -> str:

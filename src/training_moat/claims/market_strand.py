@@ -21,7 +21,7 @@ MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs",
 def _market(evidence: Evidence, threshold: float) -> Measured:
     """Inference over training in the AI computing of the last known year, all ways together."""
     table = evidence.table if evidence.replaced else tables.load
-    draws = market_share.draws_of(YEAR, market_share.TOGETHER, table=table)
+    draws = market_share.all_draws(YEAR, table=table)
     ratio = draws / (1 - draws)
     low, middle, high = (float(value) for value in np.percentile(ratio, (5, 50, 95)))
     frames = {name: evidence.table(name) for name in MARKET_TABLES}

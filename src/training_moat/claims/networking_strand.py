@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -134,9 +133,8 @@ def startups_that_serve(evidence: Evidence) -> Measured:
 
 def years_between(first: str, last: str) -> float:
     """Years between two dates of the tables, of which months count."""
-    dates = (re.match(r"(\d{4})-(\d{2})", date).groups() for date in (first, last))
-    year, month = zip(*(map(int, date) for date in dates), strict=True)
-    return year[1] - year[0] + (month[1] - month[0]) / 12
+    (year, month), (later, at) = ((int(date[:4]), int(date[5:7])) for date in (first, last))
+    return later - year + (at - month) / 12
 
 
 @measure("growth_a_year")

@@ -150,7 +150,7 @@ def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: fl
     ratio = 1.0 if prices is None else prices[0].usd / prices[1].usd
     shut = scorecard.software_gate(chip)
     stops = (
-        "does the job"
+        "doing it in time"
         if not np.isfinite(hours)
         else "software"
         if shut.passed == scorecard.NO
@@ -165,7 +165,7 @@ def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: fl
 
 
 def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
-    """Predictions and facts, one row per maker and year.
+    """Predictions and facts, one row per maker and year, of the years with a run on record.
 
     Columns: year, vendor, chip, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record), used,
     share (of the year's runs), outcome (hit, miss, false alarm, rightly left out).
@@ -175,7 +175,9 @@ def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     frame = frame.merge(counted, how="left", on=["year", "vendor"])
     frame["runs"] = frame["runs"].fillna(0).astype(int)
     total = frame.groupby("year")["runs"].transform("sum")
-    frame["share"] = np.where(total > 0, frame["runs"] / total.where(total > 0, 1), 0.0)
+    if (total > 0).any():
+        frame, total = frame[total > 0].reset_index(drop=True), total[total > 0]
+    frame["share"] = frame["runs"].to_numpy() / total.clip(lower=1).to_numpy()
     frame["competitive"] = (frame["gap"] <= COMPETITIVE) & (frame["stops_at"] == "")
     frame["used"] = frame["runs"] > 0
     words = {

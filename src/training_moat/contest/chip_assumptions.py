@@ -13,6 +13,7 @@ from training_moat.catalog import tables
 from training_moat.core import tiers
 from training_moat.core.machine import Chip, Link
 from training_moat.core.units import GB
+from training_moat.inquiry.wording import digits
 
 ENDS = (0.1, 0.9)
 """Quantiles of the chips table between which a missing rate is taken to lie."""
@@ -96,8 +97,8 @@ def _assumption(
 ) -> Assumption:
     low, middle, high = rates(kind)
     words = (
-        f"the rate of {what} is not published: the median of the chips table is taken, {middle / GB:,.3g} GB/s a chip; "
-        f"the range runs from {low / GB:,.3g} to {high / GB:,.3g}"
+        f"the rate of {what} is not published: the median of the chips table is taken, {digits(middle / GB)} GB/s a chip; "
+        f"the range runs from {digits(low / GB)} to {digits(high / GB)}"
     ).replace("the rate of the bandwidth of", "the bandwidth of")
     return Assumption(factor, words, put(full, low), put(full, high))
 

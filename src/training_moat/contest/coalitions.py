@@ -105,8 +105,10 @@ ASSUMED = ("memory bandwidth", "network")
 OUTSIDE = ("goodput", "supply")
 """Factors outside the machine that are known, or not, for both chips."""
 
-DRAWN = ("model", "yardstick", "price", "yardstick price", *ASSUMED)
-DRAWN += tuple(f"{whose}{name}" for name in OUTSIDE for whose in ("", "yardstick "))
+DRAWN = (
+    *("model", "yardstick", "price", "yardstick price", *ASSUMED),
+    *(f"{whose}{name}" for name in OUTSIDE for whose in ("", "yardstick ")),
+)
 """What is drawn: the errors of both predictions and of both prices, what was assumed, and what is not known of goodput
 and supply, as factors on the cost."""
 

@@ -27,12 +27,16 @@ from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
 from training_moat.contest.coalitions import DRAWS, Worth, drawn, worth
+from training_moat.inquiry.wording import between, digits, listed
 
 LIKELY = 2 / 3
 """A challenger is behind when it is in so many of the draws."""
 
 DECIDES = 0.5
 """A factor decides where bringing it alone to the yardstick's level closes at least so much of the logarithm of the gap."""
+
+NEARLY = 0.9
+"""Parts that reach so much of the largest are named with it: the ranges of such parts cannot be told apart."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +230,24 @@ def parts(one: Split) -> pd.DataFrame:
     """The groups of factors of one chip. Columns: group, times, low, high (factors on the cost), closed (share)."""
     rows = [(group, *one.explained(group), one.closed(group)) for group in GROUPS]
     return pd.DataFrame(rows, columns=["group", "times", "low", "high", "closed"])
+
+
+def heaviest(found: pd.DataFrame) -> pd.DataFrame:
+    """The groups of `parts` that weigh most: the largest share of the logarithm, and those within a tenth of it; none
+    where nothing adds to the cost."""
+    shares = np.log(found["times"])
+    return found[(shares > 0) & (shares >= NEARLY * shares.max())]
+
+
+def weighs_most(found: pd.DataFrame) -> str:
+    """The heaviest groups in words: "precision and software weigh most, 1.6 times each"."""
+    most = heaviest(found).sort_values("times", ascending=False, kind="stable")
+    if most.empty:
+        return "nothing adds to the cost"
+    times = between(most["times"].min(), most["times"].max(), digits)
+    if len(most) == 1:
+        return f"{most['group'].iloc[0]} weighs most, {times} times"
+    return f"{listed(most['group'])} weigh most, {times} times each"
 
 
 def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:

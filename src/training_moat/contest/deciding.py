@@ -55,9 +55,3 @@ def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarra
 def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]:
     """One decision per group of factors."""
     return [decision(group, found, needed) for group in GROUPS]
-
-
-def turning_point(group: str, found: Sequence[Split]) -> tuple[str, float] | None:
-    """The challenger nearest to changing sides, and the share of its gap that the group closes; None without a gap."""
-    behind = [(one.name, one.closed(group)) for one in found if one.behind]
-    return min(behind, key=lambda pair: abs(pair[1] - DECIDES)) if behind else None

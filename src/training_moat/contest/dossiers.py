@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from training_moat.contest.chip_factors import wide_peak
 from training_moat.contest.counterfactual import GROUPS, Split
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB, TERA
-from training_moat.inquiry.wording import digits
+from training_moat.inquiry import naming
+from training_moat.inquiry.wording import digits, in_brackets
 
 SHEET = {
     "source": (
@@ -61,14 +63,24 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
             if pd.isna(row[column]):
                 continue
             ends = [row.get(f"{column}_{end}") for end in ("low", "high")]
-            known = [f"{end:g}" for end in ends if end is not None and not pd.isna(end)]
-            value = row[column] if isinstance(row[column], str) else f"{row[column]:,.6g}"
-            said = "no" if column in doubtful else str(row["confirmed"])
+            known = [digits(end, 6) for end in ends if end is not None and not pd.isna(end)]
+            value = row[column] if isinstance(row[column], str) else digits(row[column], 6)
+            guessed = column == "price_usd" and "estimate" in str(row["price_note"])
+            said = "no" if guessed or column in doubtful else str(row["confirmed"])
             source = row[cites] if isinstance(row[cites], str) else row["source"]
-            name = words[column].split(".")[0].split(",")[0]
-            found.append((name, value, units.get(column, ""), " to ".join(known), said, source))
-    columns = ["quantity", "value", "unit", "range", "confirmed", "source"]
-    return pd.DataFrame(found, columns=columns)
+            found.append(
+                (
+                    naming.column_words(column, words[column]),
+                    value,
+                    units.get(column, ""),
+                    " to ".join(known),
+                    said,
+                    source,
+                )
+            )
+    return pd.DataFrame(
+        found, columns=["quantity", "value", "unit", "range", "confirmed", "source"]
+    )
 
 
 def conflicts(chip: Chip) -> pd.DataFrame:
@@ -79,11 +91,22 @@ def conflicts(chip: Chip) -> pd.DataFrame:
         told.append(("sources disagree", row["notes"], row["source"]))
     changed = tables.load("corrections")
     changed = changed[(changed["table"] == "chips") & (changed["row"] == chip.id)]
+    words = {field["name"]: field["description"] for field in descriptor.fields("chips")}
     told += [
-        (f"{one['column']}: {one['was']} became {one['now']}", one["reason"], one["source"])
+        (_changed(one, words.get(one["column"], one["column"])), one["reason"], one["source"])
         for one in changed.to_dict("records")
     ]
     return pd.DataFrame(told, columns=["what", "resolved", "source"])
+
+
+def _changed(one: Mapping[str, Any], described: str) -> str:
+    """Which value was replaced, in words."""
+    name = naming.column_words(one["column"], described)
+    if pd.isna(one["now"]):
+        return f"{name}, {one['was']} is not used"
+    if one["now"] == one["was"]:
+        return f"{name}, {one['now']}"
+    return f"{name}, {one['now']} and not {one['was']}"
 
 
 def roofline(chip: Chip) -> pd.DataFrame:
@@ -129,16 +152,50 @@ def measured(chip: Chip) -> pd.DataFrame:
 
 
 def history(chip: Chip) -> pd.DataFrame:
-    """What the maker did about training and inference, oldest first. Columns: date, event, direction, source."""
+    """What the maker did about training and inference, oldest first. Columns: date, event, direction, source.
+
+    A later report of an event that is on record for the same day, or month, is left out.
+    """
     maker = chip.vendor.split()[0]
-    parts = [tables.load("startup_events")]
-    if "history_events" in tables.names():
-        parts.append(tables.load("history_events"))
-    columns = ["date", "company", "event", "direction", "source"]
-    frame = pd.concat([part[columns] for part in parts], ignore_index=True)
-    own = frame[frame["company"].str.contains(maker, regex=False, na=False)]
-    own = own.sort_values(["date", "event"], kind="stable")
-    return own.drop(columns="company").reset_index(drop=True)
+    first, later = (_of_maker(name, maker) for name in ("startup_events", "history_events"))
+    dates = dict(zip(first["row_id"], first["date"], strict=True))
+    told = [
+        any(_same_day(date, dates.get(one, "-")) for one in str(extended).split(";"))
+        for date, extended in zip(later["date"], later["extends"], strict=True)
+    ]
+    columns = ["date", "event", "direction", "source"]
+    own = pd.concat([first[columns], later.loc[[not one for one in told], columns]])
+    return own.sort_values(["date", "event"], kind="stable", ignore_index=True)
+
+
+def _of_maker(name: str, maker: str) -> pd.DataFrame:
+    frame = tables.load(name)
+    return frame[frame["company"].str.contains(maker, regex=False, na=False)]
+
+
+def _same_day(one: str, other: str) -> bool:
+    """Whether two dates, given to the day, month or year, can be the same."""
+    return one.startswith(other) or other.startswith(one)
+
+
+def trained_on(chip: Chip) -> pd.DataFrame:
+    """Models on record that were trained on the chip, the largest first, those of unknown size by date.
+
+    Columns: model, organisation, date, chips, training_flop, source.
+    """
+    parts = [tables.load("training_runs"), tables.load("runs_non_nvidia")]
+    parts[1] = parts[1][parts[1]["kind"].fillna("").str.contains("pretraining")]
+    columns = ["model", "organisation", "date", "chips", "training_flop", "source"]
+    found = pd.concat(
+        [
+            part.loc[(part["chip_id"] == chip.id) & (part["confirmed"] != "no"), columns]
+            for part in parts
+        ]
+    )
+    found = found.sort_values(
+        ["training_flop", "date", "model"], ascending=[False, True, True], kind="stable"
+    )
+    return found.drop_duplicates("model").reset_index(drop=True)
 
 
 def badge(split: Split) -> str:
@@ -167,9 +224,9 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": known[one.chip].vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{one.gap:.2g} times the {one.unit} of {one.yardstick_name} ({one.low:.2g} to {one.high:.2g})",
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high)}",
                 "job": one.job_title,
-                "basis": one.basis,
+                "basis": one.basis if one.possible else "",
                 "decides": " or ".join(decides) or "no single quality",
                 "together": together,
                 "assumed": ". ".join(one.assumed),

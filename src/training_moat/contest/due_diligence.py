@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import scenario
+from training_moat.catalog import scenario, tables
 from training_moat.contest import (
     chip_hours,
     coalitions,
+    counterfactual,
     dossiers,
     reference_jobs,
     scorecard,
+    serving_costs,
     single_changes,
+    winners,
 )
 from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_assumptions import completed
@@ -29,7 +32,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, GIB, TERA
 from training_moat.inquiry import switching
-from training_moat.inquiry.wording import counted, digits, percent
+from training_moat.inquiry.wording import chance, counted, digits, in_brackets, percent
 
 PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
@@ -61,8 +64,8 @@ class Report:
 
     @property
     def chance(self) -> float:
-        """Chance that a buyer of the assumed size gains by moving to it, once everything works as the model says."""
-        return float(np.mean(self.needed.in_use <= self.advantage))
+        """Chance that a buyer of the assumed size gains by moving to it, over the draws of the offer and of the need."""
+        return winners.chance(self.split, self.needed)
 
     @property
     def missed(self) -> list[str]:
@@ -117,7 +120,7 @@ def report(
     split = split_of(coalitions.worth(chip, yardstick, asked, max_days))
     card = scorecard.card(chip, asked, max_days)
     rival = scorecard.card(yardstick, asked, max_days)
-    told = (*undated, *card.assumed, *_blanks(chip, card))
+    told = (*undated, *split.assumed, *_blanks(chip, card))
     return Report(
         chip, start, asked, card, rival, split, switching.breakeven(yearly_spend_musd), told
     )
@@ -197,6 +200,13 @@ def _qualities(chip: Chip) -> Mapping[str, float]:
     }
 
 
+NEIGHBOUR_WORDS = {
+    "tflops": "TFLOP/s (16 bits)", "memory_gb": "memory, GB", "memory_gb_per_s": "GB/s", "link_gb_per_s": "link, GB/s",
+    "watts": "W", "distance": "mean factor apart", "trains": "offered for training",
+}  # fmt: skip
+"""Columns of `neighbours` in words."""
+
+
 def neighbours(chip: Chip, count: int = NEIGHBOURS) -> pd.DataFrame:
     """The chips of the table most like this one: mean distance of the logarithms of what both have published.
 
@@ -246,22 +256,74 @@ def jobs(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
 
 def answer(found: Report) -> str:
     """The report in one sentence: whether it can do the job, at what cost, and whether that is enough."""
-    gap, unit = found.split, found.split.unit
+    gap, unit, name = found.split, found.split.unit, found.chip.name
     if not gap.possible:
-        shut = found.card.stops_at or "time"
+        shut = found.card.stops_at or "in time"
         return (
-            f"**{found.chip.name} cannot do {found.job.title}** within the days allowed, on any number of chips: it stops at the gate "
+            f"**{name} cannot train {found.job.named}** within the days allowed, on any number of chips: it stops at the gate "
             f"*{shut}*."
         )
     done = (
-        f"**{found.chip.name} does {found.job.title} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}** "
-        f"({digits(gap.low)} to {digits(gap.high)}). A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
+        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}**"
+        f"{in_brackets(gap.low, gap.high)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
     )
     if unit == "USD":
-        return f"{done}it offers {digits(found.advantage)}, and a move pays with a chance of {100 * found.chance:.0f}%."
+        return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
     return (
-        f"{done}with no price known for both, it would have to cost at most {percent(price_to_pay(found))} of what "
+        f"{done}with no price known for both, the chip would have to cost at most {percent(price_to_pay(found))} of what "
         f"{gap.yardstick_name} costs per chip and hour."
+    )
+
+
+def measure(found: Report) -> str:
+    """What the answer is measured by: the day, the job and the yardstick."""
+    job = f"{found.job.named} of {found.job.date:%B %Y}"
+    if found.job == reference_jobs.of_day(found.start):
+        job = f"the reference run of that day, {job}"
+    return (
+        f"{_day(found)} The job is {job}; the yardstick is {found.rival.chip.name}, the newest chip that Nvidia sold for "
+        f"training at scale."
+    )
+
+
+def _day(found: Report) -> str:
+    """The day that a chip is judged by, as exactly as it is known."""
+    try:
+        reference_jobs.launched(found.chip)
+    except InputError:
+        return f"No date is given for the chip, so that it is judged by the day of Nvidia's newest, {found.start:%B %Y}."
+    by_year = len(found.chip.available or "") == len("2023") and found.start.dayofyear == 1
+    day = f"{found.start:%Y}" if by_year else f"{found.start:%B %Y}"
+    return f"The day is {day}, when the chip could first be had."
+
+
+def within_reach(found: Report) -> str:
+    """For a maker in a country where the yardstick is not sold: the gap to what Nvidia sells there; else an empty string."""
+    makers = tables.load("chip_makers").set_index("maker")["region"]
+    if makers.get(found.chip.vendor) != reference_jobs.EXPORT_REGION:
+        return ""
+    address = tables.load("sources").set_index("key").loc[reference_jobs.EXPORT_SOURCE, "url"]
+    other = reference_jobs.export_yardstick(found.start)
+    gap = counterfactual.split(found.chip.id, found.job.job, other.id)
+    return (
+        f"[Export rules]({address}) keep {found.rival.chip.name} out of {reference_jobs.EXPORT_REGION}, where {found.chip.vendor} sells. "
+        f"Against {other.name}, which Nvidia cut for export ({reference_jobs.launched(other):%B %Y}), the chip takes "
+        f"**{digits(gap.gap)} times** the {gap.unit}{in_brackets(gap.low, gap.high)}. Buyers there choose "
+        f"between that pair; the first comparison is about the machines."
+    )
+
+
+def serving(found: Report) -> str:
+    """Chip-hours to serve the job's model on the chip and on the yardstick, in one sentence."""
+    names = list(dict.fromkeys([found.rival.chip.id, found.chip.id]))
+    costs = serving_costs.costs(found.job.model_id, names).set_index("chip")["chip_hours_per_mtok"]
+    told = [
+        f"{chip_catalog.chip(name).name} {digits(costs[name]) if name in costs.index else 'cannot at that speed'}"
+        for name in names
+    ]
+    return (
+        f"Chip-hours to serve a million tokens of {found.job.named}, at {digits(serving_costs.SPEED)} tokens a second for "
+        f"each user: {'; '.join(told)}."
     )
 
 

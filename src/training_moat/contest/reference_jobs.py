@@ -30,6 +30,13 @@ BATCH_GRAIN = 512
 (GPT-3's 3.2 million tokens become the 1,536 sequences of Narayanan et al. 2021, DeepSeek-V3's its own 15,360)."""
 
 
+EXPORT_REGION = "China"
+"""Where Nvidia sells them in place of the yardstick (table chip_makers names the makers of that region)."""
+
+EXPORT_SOURCE = "videocardz_h800_export"
+"""Who tells what the export rules of 2022 and 2023 cover."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One pre-training run: what is trained, on how many tokens, and when it was the job of its day.
@@ -47,6 +54,12 @@ class Job:
     batch: int | None
     frontier: bool
     source: tuple[str, ...]
+
+    @property
+    def named(self) -> str:
+        """Its title inside a sentence: a model by name, a class of models with its article."""
+        title = self.title.split(", as reported")[0]
+        return f"a {title}" if "-class " in title else title
 
     @property
     def model(self) -> Transformer:
@@ -128,6 +141,13 @@ def yardstick(when: pd.Timestamp) -> Chip:
     """Nvidia's training chip of a day: the newest that could be had, with HBM and a scale-up network, not cut down for
     export."""
     return chip_catalog.chip(_yardstick(when, tables.state("chips")))
+
+
+def export_yardstick(when: pd.Timestamp) -> Chip:
+    """The newest of Nvidia's chips cut for export that could be had on a day, or the first of all."""
+    cut = sorted((chip_catalog.chip(name) for name in CUT_FOR_EXPORT), key=launched)
+    past = [chip for chip in cut if launched(chip) <= when]
+    return (past or cut[:1])[-1]
 
 
 def is_yardstick(chip: Chip) -> bool:

@@ -16,13 +16,17 @@ import training_moat
 from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
 
-CODE = ("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py")
-CODE += ("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py")
+CODE = (
+    *("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py"),
+    *("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py"),
+)
 """Rooms and modules of the package that a search depends on."""
 
-UNREAD = ("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding")
-UNREAD += ("challengers", "history_events", "hbm_supply", "packaging_supply", "prices", "sources")
-UNREAD += ("startup_events", "switching_assumptions", "switching_cases")
+UNREAD = (
+    *("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding"),
+    *("challengers", "history_events", "hbm_supply", "packaging_supply", "prices", "sources"),
+    *("startup_events", "switching_assumptions", "switching_cases"),
+)
 """Tables that no search reads: how claims are judged, what happened, what is multiplied in afterwards."""
 
 

@@ -20,7 +20,7 @@ from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.inquiry.wording import counted
+from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import training_constants
 
 GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
@@ -31,6 +31,9 @@ exists or a maker who sells it."""
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 NO_TRAINING_SOFTWARE = r"\(inference\)|^none|not CUDA"
 """Words of the table's software column that claim no training."""
+
+UNNAMED_OWNERS = "Other"
+"""Word of the table chip_counts for all owners that it does not name."""
 
 PART_WORDS = {
     "compute": "matmuls",
@@ -110,17 +113,49 @@ class Card:
         return next((gate.name for gate in self.gates if gate.passed == NO), "")
 
 
-def largest_known(chip: Chip) -> int | None:
-    """Chips of the largest installation on record: clusters that exist, runs, or submissions; None where there is none."""
-    sizes: list[float] = []
-    clusters = tables.load("gpu_clusters")
-    clusters = clusters[(clusters["chip_id"] == chip.id) & (clusters["status"] == "existing")]
-    sizes += clusters["chips"].dropna().tolist()
-    for name in ("training_runs", "runs_non_nvidia"):
-        if name in tables.names():
-            frame = tables.load(name)
-            sizes += frame.loc[frame["chip_id"] == chip.id, "chips"].dropna().tolist()
-    return int(max(sizes)) if sizes else None
+@dataclass(frozen=True)
+class Machine:
+    """The largest machine of a chip on record: chips, where that is from in words, and whether any record is of a machine
+    that somebody runs (and not of a test, or of what the maker sells, which say nothing of larger ones)."""
+
+    chips: int
+    words: str
+    installed: bool
+
+
+def largest_known(chip: Chip) -> Machine | None:
+    """The largest machine on record; None where there is none.
+
+    A machine is on record by an installation (clusters that exist, training runs), by what one named owner took up in a
+    quarter (an estimate), by a measured step, or by the scale-up domain in which its maker sells the chip.
+    """
+    owners = tables.load("chip_counts")
+    owners = owners[(owners["chip_id"] == chip.id) & (owners["owner"] != UNNAMED_OWNERS)]
+    run, taken = _installed(chip), float(np.nanmax([0.0, *owners["units_median"]]))
+    measured = tables.load("training_measurements")
+    tested = measured.loc[measured["chip_id"] == chip.id, "n_chips"]
+    sold = chip.domain_chips or 0 if chip.available else 0
+    sizes = [
+        (run, "the largest on record has {} chips"),
+        (taken, "one owner took up about {} in a quarter"),
+        (float(np.nanmax([0.0, *tested])), "the largest on record has {} chips"),
+        (sold, "the largest on record is its maker's system of {} chips"),
+    ]
+    size, words = max(sizes, key=lambda one: one[0])
+    told = digits(size) if "about" in words else f"{size:,.0f}"
+    return Machine(int(size), words.format(told), bool(run or taken)) if size else None
+
+
+def _installed(chip: Chip) -> float:
+    """Chips of the largest cluster, or of the largest run that trained a model; zero where none is on record."""
+    clusters, runs = tables.load("gpu_clusters"), tables.load("runs_non_nvidia")
+    parts = [
+        clusters[clusters["status"] == "existing"],
+        tables.load("training_runs"),
+        runs[runs["kind"].fillna("").str.contains("pretraining")],
+    ]
+    found = [size for part in parts for size in part.loc[part["chip_id"] == chip.id, "chips"]]
+    return float(np.nanmax([0.0, *found]))
 
 
 def software_gate(chip: Chip) -> Gate:
@@ -139,7 +174,8 @@ def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
     stated = max(chip.largest_system or 0, chip.domain_chips or 0)
     if needed is not None and tiers.is_joined(chip, needed):
         why = "its networks join any number" if chip.scaleout else f"{stated:,.0f} chips are joined"
-        return Gate("exchanges", YES, needed / stated if stated else np.nan, why)
+        endless = chip.scaleout is not None or not stated
+        return Gate("exchanges", YES, np.nan if endless else needed / stated, why)
     if needed is None or not chip.largest_system:
         return Gate("exchanges", UNKNOWN, np.nan, "no network between systems is published")
     return Gate("exchanges", NO, needed / stated, f"{stated:,.0f} chips are joined at most")
@@ -152,19 +188,26 @@ def _bought_gate(chip: Chip, needed: int | None) -> Gate:
         return Gate("bought", NO, needed / tiers.LARGEST_SYSTEM, why)
     if known is None or needed is None:
         return Gate("bought", UNKNOWN, np.nan, "no installation on record")
-    passed = YES if known >= needed else NO
-    return Gate("bought", passed, needed / known, f"the largest on record has {known:,} chips")
+    if known.chips >= needed:
+        return Gate("bought", YES, needed / known.chips, known.words)
+    if not known.installed:
+        return Gate("bought", UNKNOWN, np.nan, f"{known.words}; of a larger one nothing is known")
+    return Gate("bought", NO, needed / known.chips, known.words)
 
 
-def _hold_gate(chip: Chip, fewest: int | None, hypothetical: float) -> Gate:
-    if fewest is not None:
-        return Gate(
-            "holds",
-            YES,
-            fewest / best_plan.COUNTS[-1],
-            f"{counted(fewest, 'chip holds', 'chips hold')} it",
-        )
-    return Gate("holds", NO, hypothetical, "no number of chips tried holds it")
+def _formats_gate(chip: Chip, formats: Sequence[str]) -> Gate:
+    if formats:
+        return Gate("formats", YES, np.nan, " and ".join(name.upper() for name in formats))
+    narrow = listed([name.upper() for name in chip.peak_flops])
+    return Gate("formats", NO, np.nan, f"no rate in sixteen bits is published, only in {narrow}")
+
+
+def _hold_gate(formats: Sequence[str], fewest: int | None) -> Gate:
+    if not formats:
+        return Gate("holds", UNKNOWN, np.nan, "not asked: it has no format to train in")
+    if fewest is None:
+        return Gate("holds", NO, np.nan, "no number of chips tried holds it")
+    return Gate("holds", YES, np.nan, f"{counted(fewest, 'chip holds', 'chips hold')} it")
 
 
 def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
@@ -175,13 +218,8 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
     run = best_plan.run(full, job, found[1], found[2]) if found else None
     needed = run.chips if run else fewest
     gates = (
-        Gate(
-            "formats",
-            YES if formats else NO,
-            np.nan,
-            " and ".join(formats) or "no format to train in",
-        ),
-        _hold_gate(chip, fewest, np.nan),
+        _formats_gate(chip, formats),
+        _hold_gate(formats, fewest),
         _exchange_gate(chip, needed),
         _time_gate(full, job, formats, fewest, run, max_days),
         software_gate(chip),
@@ -232,7 +270,8 @@ def _time_gate(
     if run is not None:
         return Gate("in time", YES, run.days / max_days, f"{run.days:,.0f} days")
     if fewest is None:
-        return Gate("in time", UNKNOWN, np.nan, "not asked: nothing holds it")
+        why = "nothing holds it" if formats else "it has no format to train in"
+        return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
     days = fastest_days(chip, job, formats)
     return Gate(
         "in time", NO, days / max_days, f"{days:,.0f} days at best, on any number of chips tried"

@@ -26,6 +26,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB
 from training_moat.inquiry import switching
+from training_moat.inquiry.wording import percent
 
 LAST_QUARTER = 10
 """Month in which the last quarter of a year begins."""
@@ -129,12 +130,16 @@ def packaging_shares() -> pd.Series:
     return frame.set_index("holder")["value_low"]
 
 
+def _holder(chip: Chip) -> str:
+    """Whose share the chip's maker gets: its own where the table names it, else a newcomer's."""
+    maker = (chip.vendor.split() or [""])[0]
+    named = [name for name in packaging_shares().index if name.lower() == maker.lower()]
+    return named[0] if named else HOLDERS.get(maker, NEWCOMERS)
+
+
 def share_of(chip: Chip) -> float:
-    """Share of the scarce parts that the chip's maker gets: its own where the table names it, else a newcomer's."""
-    found, maker = packaging_shares(), (chip.vendor.split() or [""])[0]
-    named = [holder for holder in found.index if holder.lower() == maker.lower()]
-    holder = named[0] if named else HOLDERS.get(maker, NEWCOMERS)
-    return float(found[holder])
+    """Share of the scarce parts that the chip's maker gets, or that a newcomer would."""
+    return float(packaging_shares()[_holder(chip)])
 
 
 def wait_years(chip: Chip, needed_gb: float, year: int) -> float:
@@ -147,7 +152,13 @@ def supply(chip: Chip, needed_gb: float, year: int) -> Level:
     years = wait_years(chip, needed_gb, year)
     value = {item.name: item for item in switching.inputs()}["delay_value"]
     low, times, high = (1 + end * years for end in (value.p05, value.median, value.p95))
-    return Level(times, low / times, high / times)
+    words = ""
+    if years and _holder(chip) == NEWCOMERS:
+        words = (
+            f"what share of the scarce parts {chip.vendor or 'its maker'} gets is not published: that of makers which "
+            f"the table does not name is taken, {percent(share_of(chip))} of advanced packaging"
+        )
+    return Level(times, low / times, high / times, words)
 
 
 def sources() -> tuple[str, ...]:

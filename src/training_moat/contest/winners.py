@@ -24,7 +24,7 @@ LIKELY = 0.5
 """A challenger should have won where a move to it more likely pays than not."""
 
 LEAST_FLOP = 1e21
-"""Smallest training run on record that counts as use: about a small language model's."""
+"""Smallest training run of known size that counts as use: about a small language model's."""
 
 
 def chance(one: Split, needed: Breakeven) -> float:
@@ -35,10 +35,14 @@ def chance(one: Split, needed: Breakeven) -> float:
 
 
 def trained_on() -> pd.DataFrame:
-    """Models on record that were pre-trained on each chip. Columns: chip_id, others, own (whether the chip's maker ran it)."""
+    """Models on record that were pre-trained on each chip. Columns: chip_id, others, own (whether the chip's maker ran it).
+
+    A model of unknown size counts: the largest are those whose size nobody publishes.
+    """
     frame = tables.load("runs_non_nvidia")
     frame = frame[frame["kind"].fillna("").str.contains("pretraining") & frame["chip_id"].notna()]
-    frame = frame[(frame["confirmed"] != "no") & (frame["training_flop"] >= LEAST_FLOP)]
+    large = ~(frame["training_flop"] < LEAST_FLOP)
+    frame = frame[(frame["confirmed"] != "no") & large]
     frame = frame.drop_duplicates(["chip_id", "model"])
     own = (frame["vendor_own_run"] == "yes").rename("own")
     counts = pd.crosstab(frame["chip_id"], own).reindex(columns=[False, True], fill_value=0)

@@ -13,7 +13,7 @@ from typing import Any
 try:
     import numpy as _np
 except ImportError:  # the static page carries no NumPy
-    _np = None
+    _np = None  # type: ignore[assignment]
 
 Number = Any
 """A plain number or a NumPy array of them."""

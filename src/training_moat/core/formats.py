@@ -225,18 +225,24 @@ _FLOATS = (
     FloatFormat("e2m3fn", "FP6 E2M3", 2, 3, 1, ALL_NUMBERS),
     FloatFormat("e2m1fn", "FP4 E2M1", 2, 1, 1, ALL_NUMBERS),
 )
-ELEMENT_FORMATS = {item.name: item for item in (*_FLOATS, IntegerFormat("int8", "INT8", 8))}
+FLOAT_FORMATS = {item.name: item for item in _FLOATS}
+"""Floating-point formats, by name."""
+
+ELEMENT_FORMATS: dict[str, FloatFormat | IntegerFormat] = {
+    **FLOAT_FORMATS,
+    "int8": IntegerFormat("int8", "INT8", 8),
+}
 """Formats of a single number, by name."""
 
 SCALED_FORMATS = {
     item.name: item
     for item in (
-        ScaledFormat("mxfp8_e4m3", "MXFP8 E4M3", ELEMENT_FORMATS["e4m3fn"], 32, "e8m0"),
-        ScaledFormat("mxfp8_e5m2", "MXFP8 E5M2", ELEMENT_FORMATS["e5m2"], 32, "e8m0"),
-        ScaledFormat("mxfp6_e3m2", "MXFP6 E3M2", ELEMENT_FORMATS["e3m2fn"], 32, "e8m0"),
-        ScaledFormat("mxfp6_e2m3", "MXFP6 E2M3", ELEMENT_FORMATS["e2m3fn"], 32, "e8m0"),
-        ScaledFormat("mxfp4", "MXFP4", ELEMENT_FORMATS["e2m1fn"], 32, "e8m0"),
-        ScaledFormat("nvfp4", "NVFP4", ELEMENT_FORMATS["e2m1fn"], 16, "e4m3"),
+        ScaledFormat("mxfp8_e4m3", "MXFP8 E4M3", FLOAT_FORMATS["e4m3fn"], 32, "e8m0"),
+        ScaledFormat("mxfp8_e5m2", "MXFP8 E5M2", FLOAT_FORMATS["e5m2"], 32, "e8m0"),
+        ScaledFormat("mxfp6_e3m2", "MXFP6 E3M2", FLOAT_FORMATS["e3m2fn"], 32, "e8m0"),
+        ScaledFormat("mxfp6_e2m3", "MXFP6 E2M3", FLOAT_FORMATS["e2m3fn"], 32, "e8m0"),
+        ScaledFormat("mxfp4", "MXFP4", FLOAT_FORMATS["e2m1fn"], 32, "e8m0"),
+        ScaledFormat("nvfp4", "NVFP4", FLOAT_FORMATS["e2m1fn"], 16, "e4m3"),
     )
 }
 """Microscaled formats, by name."""

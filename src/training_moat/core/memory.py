@@ -213,6 +213,19 @@ def activation_bytes(
     return maximum(first, last)
 
 
+def held_activation_bytes(
+    model: Transformer,
+    plan: Plan,
+    input_bytes: Number = 2.0,
+    factor: Number = 1.0,
+    spare_layers: Number = 0.0,
+) -> Number:
+    """Activations on the fullest chip with what the stack holds beyond those under way; see `training_memory`."""
+    spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, input_bytes)
+    head = where(spare_layers > 0, WEIGHT_BYTES * model.vocab * model.hidden / plan.tp, 0.0)
+    return activation_bytes(model, plan, input_bytes, factor) + spare + head
+
+
 def least_recompute_share(
     model: Transformer, plan: Plan, weigh: Callable[[Plan], Number], capacity_bytes: Number
 ) -> Number:
@@ -264,9 +277,7 @@ def training_memory(
     activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded takes no
     room on the chip.
     """
-    spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, input_bytes)
-    head = where(spare_layers > 0, WEIGHT_BYTES * model.vocab * model.hidden / plan.tp, 0.0)
-    activations = activation_bytes(model, plan, input_bytes, activation_factor) + spare + head
+    activations = held_activation_bytes(model, plan, input_bytes, activation_factor, spare_layers)
     frozen = plan.lora_rank > 0
     weight = where(frozen, WEIGHT_BYTES, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES))
     whole = params_per_stage(model, plan)

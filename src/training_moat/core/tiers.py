@@ -54,7 +54,7 @@ class Placement:
 def usable_tiers(chip: Chip) -> tuple[Tier, ...]:
     """The tiers that can hold a model: a published capacity and bandwidth, fastest first."""
     known = [tier for tier in chip.tiers if tier.capacity_bytes and tier.bytes_per_s]
-    return tuple(sorted(known, key=lambda tier: -tier.bytes_per_s))
+    return tuple(sorted(known, key=lambda tier: -(tier.bytes_per_s or 0)))
 
 
 def home_names(chip: Chip, job: str) -> tuple[str, ...]:

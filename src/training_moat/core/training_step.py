@@ -182,6 +182,29 @@ def step_time(
     )
 
 
+def shown_layer_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Seconds of one micro-batch in the mean layer that every plan with such layers shows at least, whatever it
+    recomputes, wherever its weights lie: what the chip does, and the share of its exchanges that cannot hide."""
+    plain = replace(plan, recompute=0.0)
+    layer = layer_time(model, plain, replace(node, weight_bytes_per_s=0.0), eff)
+    each = stage_layers(model, plain) * plain.micro_batches
+    sent = exchange.messages(model, plain)
+    tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
+    expert = _exchange_seconds(sent, node, "expert_parallel") * (1 - eff.overlap_expert)
+    return layer.compute + layer.traffic + layer.overhead + (tensor + expert) / each
+
+
+def least_step_seconds(
+    model: Transformer, plan: Plan, eff: Efficiency, layer_seconds: Number
+) -> Number:
+    """A bound below `step_time`, worked out in a few operations: layers that take `layer_seconds` (see
+    `shown_layer_seconds`), the bubble and the stragglers that go with them."""
+    batches = plan.micro_batches
+    busy = stage_layers(model, plan) * batches * layer_seconds
+    busy = busy * (1 + (plan.pp - 1) / (plan.virtual_stages * batches))
+    return busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
+
+
 def step_bytes(model: Transformer, plan: Plan, scaleup: Fabric) -> dict[str, Number]:
     """Bytes that one chip of the fullest stage sends per step, by kind of exchange (those of the pipeline go to the
     next stage alone). Worked out from the messages whose seconds `step_time` counts."""

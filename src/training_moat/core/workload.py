@@ -81,8 +81,8 @@ class Transformer:
 
 def linear_heads(model: Transformer) -> tuple[Number, Number, Number, Number]:
     """(key heads, width of a key, value heads, width of a value) of a linear layer."""
-    own = (model.linear_key_heads, model.linear_key_dim)
-    own += (model.linear_value_heads, model.linear_value_dim)
+    keys = (model.linear_key_heads, model.linear_key_dim)
+    own = (*keys, model.linear_value_heads, model.linear_value_dim)
     plain = (model.heads, model.head_dim, model.heads, model.head_dim)
     return tuple(where(size > 0, size, other) for size, other in zip(own, plain, strict=True))
 

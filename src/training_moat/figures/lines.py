@@ -120,7 +120,7 @@ def lines(
                 **paint,
             )
         )
-    shape = {"interpolate": "step-after"} if step else {}
+    shape: dict[str, Any] = {"interpolate": "step-after"} if step else {}
     if points:
         shape["point"] = True
     layers.append(

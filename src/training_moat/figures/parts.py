@@ -130,7 +130,7 @@ def ordered(frame: pd.DataFrame, category: str, value: str, sort: Any) -> list[s
 
 
 def reference_lines(
-    lines: Any, channel: str, span: tuple[float, float, bool] | None = None
+    lines: Any, channel: str, span: tuple[Any, ...] | None = None
 ) -> list[alt.Chart]:
     """Dashed rules at given values across axis `channel` ("x" or "y").
 

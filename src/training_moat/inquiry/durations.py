@@ -44,7 +44,8 @@ def _quantiles(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, f
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     places = np.searchsorted(reached, [0.05, 0.5, 0.95])
-    return tuple(float(values[order][min(place, len(values) - 1)]) for place in places)
+    low, middle, high = (float(values[order][min(place, len(values) - 1)]) for place in places)
+    return low, middle, high
 
 
 def median_months(low: pd.Series, high: pd.Series) -> tuple[float, float, float]:

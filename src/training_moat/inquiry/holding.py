@@ -206,7 +206,7 @@ def _held_words(chip: Chip, job: str, count: int, fast_alone: bool = True) -> st
     if job in chip.streamed:
         aboard = tiers.TIER_WORDS[tiers.working(chip, job).name]
         return f"An outside store holds the weights and streams them in; {aboard} of {on} holds the activations{joined}."
-    return f"{home_words(chip, job, fast_alone)} of {on} holds it{joined}."
+    return f"It fits into the {home_words(chip, job, fast_alone)} of {on}{joined}."
 
 
 def _short_words(chip: Chip, job: str, last: tuple[dict, int] | None, least: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,15 +83,19 @@ def own(lab: str, table: Callable[[str], pd.DataFrame] = tables.load) -> dict[st
         return _deepseek(table)
     if lab == "world":
         tokens = chip_stock.tokens_of(YEAR, table)
-        ends, flop = (tokens, tokens, tokens), chip_stock.known_runs(YEAR, table)
+        low, middle, high = tokens, tokens, tokens
+        flop = chip_stock.known_runs(YEAR, table)
     else:
         served = table("tokens_served").set_index("row_id")["tokens_per_day"]
         chat = assumed(CHATGPT, table("assumptions").set_index("name", drop=False))
-        day = (float(served[OPENAI_API]) + 1e12 * end for end in (chat.p05, chat.median, chat.p95))
-        ends = tuple(tokens * lifecycle.DAYS_PER_YEAR for tokens in day)
+        api = float(served[OPENAI_API])
+        low, middle, high = (
+            (api + 1e12 * end) * lifecycle.DAYS_PER_YEAR
+            for end in (chat.p05, chat.median, chat.p95)
+        )
         flop = market_evidence.runs_of("OpenAI", YEAR, table)
     known = [
-        Uncertain("served_tokens_t", *(end / 1e12 for end in ends), "trillion tokens"),
+        Uncertain("served_tokens_t", low / 1e12, middle / 1e12, high / 1e12, "trillion tokens"),
         _known("life_months", MONTHS, "months"),
         _known("final_run_flop", flop, "FLOP"),
     ]
@@ -174,7 +179,7 @@ class Case:
     frame: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, variables: Mapping[str, object]) -> Case:
+    def of(cls, variables: Mapping[str, Any]) -> Case:
         """The case of a chapter's checked parameters, picked by name from its variables; inputs that are
         not None become medians."""
         given = {name: variables.get(name) for name in FIELDS}
@@ -236,7 +241,7 @@ def every_count(case: Case) -> pd.DataFrame:
             words = {"definition": DEFINITION_WORDS[definition], "unit": UNIT_WORDS[unit]}
             share = {"p05": found.share.p05, "median": found.share.median, "p95": found.share.p95}
             chances = {"probability_ten": found.ten.value, "probability_larger": found.larger.value}
-            rows.append(words | share | {"ratio": found.ratio.median} | chances)
+            rows.append({**words, **share, "ratio": found.ratio.median, **chances})
     return pd.DataFrame(rows)
 
 

@@ -66,6 +66,11 @@ def draws_of(year: int, way: str, seed: int = 0, table: Table = tables.load) -> 
     if way == CHIPS:
         known = year in chip_stock.YEARS
         return chip_stock.year(year, DRAWS, seed, table).share if known else None
+    return all_draws(year, seed, table)
+
+
+def all_draws(year: int, seed: int = 0, table: Table = tables.load) -> np.ndarray:
+    """Draws of the share by all ways together that say something of the year."""
     found = [draws_of(year, one, seed, table) for one in (STATEMENTS, BOOKS, CHIPS)]
     return np.concatenate([one for one in found if one is not None])
 
@@ -75,16 +80,19 @@ def share(
 ) -> Share | None:
     """The share of inference in a year by one way, or by all together; None where unknown."""
     found = draws_of(year, way, seed, table)
-    if found is None:
-        return None
-    low, middle, high = (float(value) for value in np.percentile(found, (5, 50, 95)))
+    return None if found is None else _told(year, way, found)
+
+
+def _told(year: int, way: str, found: np.ndarray) -> Share:
+    low, middle, high = percentiles(found)
     larger, ten = float(np.mean(found > HALF)), float(np.mean(found >= TEN_TIMES))
     return Share(year, way, low, middle, high, larger, ten)
 
 
 @lru_cache(maxsize=4)
 def _by_year(seed: int) -> pd.DataFrame:
-    found = [share(year, way, seed) for year in YEARS for way in KINDS]
+    told = [share(year, way, seed) for year in YEARS for way in KINDS]
+    found = [one for one in told if one is not None]
     rows = [
         {
             "year": one.year,
@@ -147,7 +155,9 @@ def variants(year: int, seed: int = 0) -> pd.DataFrame:
     """
     ways = {way: draws_of(year, way, seed) for way in (STATEMENTS, BOOKS, CHIPS)}
     known = {way: found for way, found in ways.items() if found is not None}
-    cases = {"all ways together": np.concatenate(list(known.values()))}
+    cases: dict[str, np.ndarray | None] = {
+        "all ways together": np.concatenate(list(known.values()))
+    }
     for way in known:
         rest = [found for other, found in known.items() if other != way]
         cases |= {f"without {way}": np.concatenate(rest)} if rest else {}
@@ -228,7 +238,7 @@ def with_custom(year: int, custom: Iterable[float], seed: int = 0) -> pd.DataFra
 
     Columns: custom, p05, median, p95, larger.
     """
-    found = draws_of(year, TOGETHER, seed)
+    found = all_draws(year, seed)
     rows = []
     for part in custom:
         share_left = found * (1 - part) / (1 - found * part)
@@ -247,7 +257,7 @@ def volumes(year: int = LAST_KNOWN, seed: int = 0, table: Table = tables.load) -
     served = market.Case("deepseek", unit="chip_hours").answer().ratio
     books = lab_ledgers.shares(table=table).set_index(["organisation", "year"])
     machines = lab_ledgers.machines(table=table).set_index("organisation")
-    world = share(year, TOGETHER, seed, table)
+    world = _told(year, TOGETHER, all_draws(year, seed, table))
     tokens = table("tokens_served").set_index("row_id")["tokens_per_day"] / 1e12
     openai, google = books.loc[("OpenAI", LAST_KNOWN)], machines.loc["Google"]
     ratios = {
@@ -278,7 +288,7 @@ def odds(part: float) -> float:
 def growth_to(target: float, year: int = LAST_KNOWN, seed: int = 0) -> float:
     """Times by which serving must grow against training, from the middle of all ways together, to take
     the share `target`."""
-    return odds(target) / odds(share(year, TOGETHER, seed).median)
+    return odds(target) / odds(percentiles(all_draws(year, seed))[1])
 
 
 def percentiles(draws: np.ndarray) -> tuple[float, float, float]:

@@ -58,7 +58,7 @@ def parts(seed: int = 0, table: Table = tables.load) -> pd.DataFrame:
     rows = []
     for year in sales(table).itertuples():
         rng = np.random.default_rng([seed, year.year, 4])
-        used = market_share.draws_of(year.year, market_share.TOGETHER, seed, table)
+        used = market_share.all_draws(year.year, seed, table)
         spend = rng.uniform(year.low, year.high, len(used))
         merchant = 1 - captive[min(year.year, int(captive.index.max()))]
         row = {

@@ -22,7 +22,7 @@ NEIGHBOUR, SWITCHED = "ring", "switched"
 
 
 def _with_network(chip: Chip, topology: str) -> Chip:
-    link = chip.scaleup
+    link = serving_batch.joined_by(chip)
     return replace(
         chip,
         scaleup=Link(link.bytes_per_s, link.latency_s, max(link.domain_chips or 0, 64), topology),
@@ -54,11 +54,7 @@ def neighbours_only(
     which the model does not fit are left out.
     """
     base = chip_catalog.chip(chip)
-    base = (
-        base
-        if base.scaleup is not None
-        else replace(base, scaleup=serving_batch.borrowed_link(base))
-    )
+    base = replace(base, scaleup=serving_batch.joined_by(base))
     latency_s = None if latency_us is None else latency_us * 1e-6
     rows = []
     for layout, (which, plan_of) in LAYOUTS.items():
@@ -70,7 +66,7 @@ def neighbours_only(
             load = (per_chip * size, sequence, latency_s)
             switched = _tokens_per_s(model, _with_network(base, SWITCHED), plan, *load)
             ring = _tokens_per_s(model, _with_network(base, NEIGHBOUR), plan, *load)
-            if switched is not None:
+            if switched is not None and ring is not None:
                 sent, reach = _sent_per_token(model, plan, layout, size)
                 rows.append((layout, size, sent / 1e3, reach, switched, ring, 1 - ring / switched))
     columns = ["layout", "chips", "kb_per_token", "reach", "switched", "neighbour", "lost"]

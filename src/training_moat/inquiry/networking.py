@@ -19,6 +19,8 @@ from training_moat.predict import serving_batch, training, training_constants
 
 FACTORS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 """Multiples of a chip's own bandwidth that are tried."""
+FAR_FACTORS = (*FACTORS, *(2.0**power for power in range(4, 13)))
+"""The same as far up as a chip can be short of: where a need is sought, not drawn."""
 TARGET = 0.9
 """Share of the speed with an endless network that counts as enough."""
 ENDLESS = 1e6
@@ -83,7 +85,9 @@ def traffic(request: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "what", "gb"])
 
 
-def over_bandwidth(request: Mapping[str, Any], which: str) -> pd.DataFrame:
+def over_bandwidth(
+    request: Mapping[str, Any], which: str, factors: Sequence[float] = FACTORS
+) -> pd.DataFrame:
     """Training speed against bandwidth of one network (`scaleup` or `scaleout`), the plan chosen anew each time.
 
     Columns: factor, rate (in the chip table's unit), speed (share of the speed with an endless one). Empty for a
@@ -104,18 +108,17 @@ def over_bandwidth(request: Mapping[str, Any], which: str) -> pd.DataFrame:
     if link is None and column not in given:
         if which == "scaleout":
             return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
-        link = serving_batch.borrowed_link(chip)
+        link = serving_batch.joined_by(chip)
     published = 0.0 if link is None else link.bytes_per_s
-    own = given.get(
-        column, published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9
-    )
+    stated = published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9
+    own = float(given.get(column, stated))
     requests = [
-        {**request, "chip": {**given, column: own * factor}} for factor in (*FACTORS, ENDLESS)
+        {**request, "chip": {**given, column: own * factor}} for factor in (*factors, ENDLESS)
     ]
     found = answers(requests)
     best = found[-1]["tokens_per_s"]
     rows = [
-        (factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(FACTORS, found)
+        (factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(factors, found)
     ]
     return pd.DataFrame(rows, columns=["factor", "rate", "speed"])
 
@@ -243,8 +246,9 @@ def bandwidth_needs(
         fixed = SIMPLE | {
             key: best["plan"][key] for key in ("tp", "pp", "dp", "cp", "ep", "recompute")
         }
-        curve = over_bandwidth(case(model, name, chips, sequence, global_batch, **fixed), "scaleup")
-        has, needs = chip.scaleup.bytes_per_s / GB, needed_for(curve)
+        run = case(model, name, chips, sequence, global_batch, **fixed)
+        needs = needed_for(over_bandwidth(run, "scaleup", FAR_FACTORS))
+        has = serving_batch.joined_by(chip).bytes_per_s / GB
         rows.append((chip.name, chip.vendor, has, needs, has / needs))
     return pd.DataFrame(rows, columns=["name", "vendor", "has", "needs", "surplus"])
 

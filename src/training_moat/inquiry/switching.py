@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]
     return [item.centred(moved[item.name]) if item.name in moved else item for item in found]
 
 
-def move(draws: Draws, yearly_spend_musd: float) -> core.Move:
+def move(draws: Mapping[str, Any], yearly_spend_musd: float) -> core.Move:
     """The decision filled with draws (or plain numbers) of the inputs."""
     return core.Move(
         yearly_spend_usd=yearly_spend_musd * MILLION + 0.0 * draws["horizon_years"],
@@ -247,7 +248,8 @@ def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
     """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
     lost = int(record["given_up"].sum())
     posterior = stats.beta(lost + 0.5, len(record) - lost + 0.5)
-    return tuple(float(posterior.ppf(q)) for q in (0.05, 0.5, 0.95))
+    low, middle, high = (float(posterior.ppf(q)) for q in (0.05, 0.5, 0.95))
+    return low, middle, high
 
 
 def offers() -> pd.DataFrame:

@@ -120,7 +120,7 @@ class Uncertain:
             return replace(self, p05=median, median=median, p95=median)
         shift = self._stretch(median) - self._stretch(self.median)
         ends = (
-            float(self._shrink(np.float64(self._stretch(end) + shift)))
+            float(self._shrink(np.asarray(self._stretch(end) + shift)))
             for end in (self.p05, self.p95)
         )
         return replace(

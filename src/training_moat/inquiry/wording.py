@@ -6,17 +6,31 @@ import math
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+SMALLEST_READ = 1e-6
+"""Below it nobody counts the noughts of a decimal fraction."""
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-def digits(value: float, significant: int = 2) -> str:
-    """A number with that many significant digits, without an exponent: 1234.5 is "1,200"."""
+
+def digits(value: float | None, significant: int = 2) -> str:
+    """A number with that many significant digits, without an exponent: 1234.5 is "1,200", 3.98 is "4.0".
+
+    A number that is whole, or short, by itself stays so: 4 is "4"; one too small to be read so is
+    written with a power of ten: "3.8 × 10⁻⁷".
+    """
     if value is None or math.isnan(value):
         return "unknown"
     if math.isinf(value):
         return "without limit"
-    return f"{Decimal(f'{value:.{significant}g}'):,f}"
+    if 0 < abs(value) < SMALLEST_READ:
+        mantissa, power = f"{value:.{significant - 1}e}".split("e")
+        return f"{mantissa} × 10{str(int(power)).translate(_RAISED)}"
+    rounded = f"{value:.{significant}g}"
+    if not math.isclose(float(rounded), value, rel_tol=1e-9):
+        rounded = f"{value:#.{significant}g}"
+    return f"{Decimal(rounded):,f}"
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """A share in per cent, two digits: 0.1234 is "12%"; below one per cent one digit more."""
     if share is None or math.isnan(share):
         return "unknown"
@@ -70,6 +84,12 @@ def band(low: float | None, high: float | None, unit: str = "") -> str:
     if math.isinf(high):
         return "no number is enough" if math.isinf(low) else f"{first} upwards without limit"
     return f"{first.removesuffix(f' {unit}') if unit else first} to {amount(high, unit)}"
+
+
+def in_brackets(low: float, high: float, kind: str = "") -> str:
+    """A range behind its middle, after a word on what range it is: " (1.8 to 21)"; blank where both ends read alike."""
+    first, last = digits(low), digits(high)
+    return "" if first == last else f" ({kind}{first} to {last})"
 
 
 def needs(advantage: float, thing: str) -> str:

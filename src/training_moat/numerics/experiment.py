@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -104,7 +105,7 @@ def stored_design(manifest: Path) -> tuple[str, Design]:
     """Form (full or quick) and design that a manifest records."""
     try:
         stored = json.loads(manifest.read_text())
-        fields = {
+        fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in stored["design"].items()
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -181,7 +182,8 @@ class Network:
         return float(loss)
 
     def _forward(self, p: Parameters, tokens: np.ndarray) -> tuple[np.ndarray, list]:
-        a, shape, saved = self.arithmetic, self.shape, []
+        a, shape = self.arithmetic, self.shape
+        saved: list[tuple[Any, ...]] = []
         x = a.hold((p["tokens"][tokens] + p["positions"]).reshape(-1, shape.width))
         for layer in range(shape.layers):
             normed, norm1 = _norm(x, p[f"{layer}.norm1"])

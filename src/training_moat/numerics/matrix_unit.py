@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.core.errors import InputError, unknown
-from training_moat.core.formats import FloatFormat, element
+from training_moat.core.formats import FLOAT_FORMATS, FloatFormat, element
 from training_moat.numerics.rounding import round_nearest
 from training_moat.numerics.scaling import largest, per_tensor, rounding, tensor_scale
 
@@ -83,7 +83,7 @@ def dot(a: np.ndarray, b: np.ndarray, unit: MatrixUnit) -> np.ndarray:
             f"dot: operands of {a.shape} and {b.shape}: expected two (rows, terms) arrays alike."
         )
     a, b = (_padded(np.asarray(side, dtype=np.float64), unit.group) for side in (a, b))
-    low = element(unit.operand).min_exponent
+    low = FLOAT_FORMATS[unit.operand].min_exponent
     exponents = _exponent(a, low) + _exponent(b, low)
     products = a * b  # exact in FP64: at most 22 significant bits
     step = _amd_step if unit.vendor == "AMD" else _nvidia_step
@@ -117,7 +117,7 @@ def error_by_length(
     draws = np.abs(draws) if positive else draws
     records = []
     for unit in map(matrix_unit, units):
-        fmt = element(unit.operand)
+        fmt = FLOAT_FORMATS[unit.operand]
         label = f"{fmt.title.split(' (')[0].split(' E4M3')[0]} on {unit.chips}"
         a, b = (_as_operands(side, fmt) for side in draws)
         for terms in lengths:
@@ -185,7 +185,8 @@ def _amd_step(
             for side in (0, 1)
         ]
         top = np.maximum(halves[0][1], halves[1][1])
-        total = sum(_cut(half, top, unit.fraction_bits, np.floor) for half, _ in halves)
+        one, other = (_cut(half, top, unit.fraction_bits, np.floor) for half, _ in halves)
+        total = one + other
     else:
         total, top = _fused(products, exponents, unit.fraction_bits)
     carried = _exponent(running, _NO_EXPONENT)

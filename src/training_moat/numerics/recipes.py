@@ -9,6 +9,7 @@ and attention stay in the 16-bit format, as in the published recipes (arXiv 2412
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from training_moat.core.errors import unknown
 
@@ -43,12 +44,12 @@ class Recipe:
         return replace(self, loss_scale=loss_scale)
 
 
-_BF16 = {"held": "bf16"}
-_FP8 = {"forward": "e4m3fn", "backward": "e5m2", **_BF16}
-_FNUZ = {"forward": "e4m3fnuz", "backward": "e5m2fnuz", "scaling": DELAYED, **_BF16}
-_PORTED = {**_FNUZ, "scale_top_forward": 448.0}
-_FP4_STABLE = {"scaling": MICROSCALED, "stochastic_gradients": True, **_BF16}
-_PURE_BF16 = {"forward": "bf16", "backward": "bf16", "weights": "bf16", **_BF16}
+_BF16: dict[str, Any] = {"held": "bf16"}
+_FP8: dict[str, Any] = {"forward": "e4m3fn", "backward": "e5m2", **_BF16}
+_FNUZ: dict[str, Any] = {"forward": "e4m3fnuz", "backward": "e5m2fnuz", "scaling": DELAYED, **_BF16}
+_PORTED: dict[str, Any] = {**_FNUZ, "scale_top_forward": 448.0}
+_FP4_STABLE: dict[str, Any] = {"scaling": MICROSCALED, "stochastic_gradients": True, **_BF16}
+_PURE_BF16: dict[str, Any] = {"forward": "bf16", "backward": "bf16", "weights": "bf16", **_BF16}
 
 RECIPES = {
     recipe.name: recipe

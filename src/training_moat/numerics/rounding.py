@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from training_moat.core.errors import InputError
 from training_moat.core.formats import UNSIGNED_ZERO, FloatFormat, IntegerFormat
 
-_WORD = {np.dtype(np.float32): (np.uint32, np.uint32(0x7F800000)),
+_WORD: dict[np.dtype, tuple[type, Any]] = {np.dtype(np.float32): (np.uint32, np.uint32(0x7F800000)),
          np.dtype(np.float64): (np.uint64, np.uint64(0x7FF0000000000000))}  # fmt: skip
 _FP32_FRACTION_BITS = 23
 _FP32_EXPONENT_BITS = 8
@@ -84,16 +84,23 @@ def _limits(fmt: FloatFormat, kind: np.dtype) -> _Limits:
         raise InputError(f"cannot round an array of {kind}: expected float32 or float64.")
     # BF16, TF32 and FP32 are cuts of the FP32 word, subnormals included: whole-number arithmetic rounds them
     is_cut = kind == np.float32 and fmt.exponent_bits == _FP32_EXPONENT_BITS
-    past = fmt.max_finite + (0.0 if is_cut else fmt.spacing(fmt.max_finite))
-    numbers = (fmt.max_finite, past, fmt.min_normal, 2.0**fmt.max_exponent, 2.0**-fmt.fraction_bits)
+    beyond = fmt.max_finite + (0.0 if is_cut else fmt.spacing(fmt.max_finite))
+    numbers = (
+        fmt.max_finite,
+        beyond,
+        fmt.min_normal,
+        2.0**fmt.max_exponent,
+        2.0**-fmt.fraction_bits,
+    )
     cut = np.uint32(_FP32_FRACTION_BITS - fmt.fraction_bits) if is_cut else None
-    return _Limits(*map(kind.type, numbers), *_WORD[kind], cut)
+    top, past, smallest, highest, unit = map(kind.type, numbers)
+    return _Limits(top, past, smallest, highest, unit, *_WORD[kind], cut)
 
 
 def _round_fp32_bits(
     array: np.ndarray, limits: _Limits, saturate: bool, dither: np.ndarray | None
 ) -> np.ndarray:
-    cut = limits.cut
+    cut = limits.cut or np.uint32(0)
     if cut == 0:
         return array.clip(-limits.top, limits.top) if saturate else array.copy()
     array = np.ascontiguousarray(array)

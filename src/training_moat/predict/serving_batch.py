@@ -65,18 +65,20 @@ def job_of(question: Question) -> serving_step.Job:
     return replace(job, casts=float(used in serving_formats.CAST))
 
 
-def borrowed_link(chip: Chip) -> Link:
-    """The slowest scale-up link of the chip's family, or of all chips, for one that publishes none."""
-    known = [other for other in chip_catalog.all_chips().values() if other.scaleup is not None]
-    family = [other.scaleup for other in known if other.family == chip.family]
-    return min(family or [other.scaleup for other in known], key=lambda link: link.bytes_per_s)
+def joined_by(chip: Chip) -> Link:
+    """A chip's scale-up link; the slowest of its family, or of all chips, for one that publishes none."""
+    if chip.scaleup is not None:
+        return chip.scaleup
+    known = [(one.family, one.scaleup) for one in chip_catalog.all_chips().values() if one.scaleup]
+    family = [link for name, link in known if name == chip.family]
+    return min(family or [link for _, link in known], key=lambda link: link.bytes_per_s)
 
 
 def links(chip: Chip) -> tuple[Fabric, Fabric]:
     """(scale-up, scale-out) networks of a chip; one that is missing is taken to be like the other."""
     up, out = interconnect.scaleup_fabric(chip), interconnect.scaleout_fabric(chip)
     if up is None and out is None:
-        up = interconnect.scaleup_fabric(replace(chip, scaleup=borrowed_link(chip)))
+        up = interconnect.scaleup_fabric(replace(chip, scaleup=joined_by(chip)))
     return up or out, out or up
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -184,10 +184,15 @@ class Constants:
 
     def pairs_of(self, chip: str) -> dict[str, int]:
         """Engines measured on a chip, with the number of rows."""
-        found = {}
+        return dict(self._pairs.get(chip, {}))
+
+    @cached_property
+    def _pairs(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
         for (level, key, name), rows in self.values.items():
-            if level == "pair" and name == "rows" and key.split("/")[0] == chip:
-                found[key.split("/")[1]] = int(rows)
+            if level == "pair" and name == "rows":
+                chip, engine = key.split("/")
+                found.setdefault(chip, {})[engine] = int(rows)
         return found
 
     def level(self, chip: str, family: str, engine: str) -> str:

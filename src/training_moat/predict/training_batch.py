@@ -17,12 +17,18 @@ import numpy as np
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.elementwise import where
-from training_moat.core.layer_step import Node
-from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
+from training_moat.core.layer_step import Efficiency, Node
+from training_moat.core.memory import (
+    TrainingMemory,
+    held_activation_bytes,
+    least_recompute_share,
+    training_memory,
+)
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import LAYOUT
+from training_moat.predict.selecting import distinct, lowest
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
@@ -31,6 +37,12 @@ NEARLY_SMALLEST = 1.15
 """Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""
 PLANS_AT_ONCE = 32_768
 """Plans in one sweep: as many as keep its arrays near the processor."""
+FEW, MANY = 48, 512
+"""Plans of a row, of those that promise most, that are tried before the others, and again where none of them fits."""
+WORTH_CHOOSING = 16_384
+"""Plans in a sweep from which on it pays to leave some out."""
+ROUNDING = 1e-9
+"""Share by which arithmetic may be off."""
 ENOUGH_OF_A_MODEL = 4_096
 """Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
 
@@ -93,14 +105,14 @@ def best(rows: Rows) -> Evaluated:
     """The best plan of every row, in the order of the rows: the fastest that fits; where none does, the fastest of those
     that need hardly more than the smallest."""
     parts = list(_parts(rows))
-    sweeps = (_Sweep(rows, part) for part in parts)
+    sweeps = (_Sweep(_worth_weighing(_Plans.of(rows, part))) for part in parts)
     found = _joined([sweep.evaluated(sweep.fastest()) for sweep in sweeps])
     return found.at(np.argsort(np.concatenate(parts), kind="stable"))
 
 
 def candidates(case: TrainingCase, constants: Constants) -> Evaluated:
     """The plans of one case that fit, fastest first; where none does, those that need hardly more than the smallest."""
-    sweep = _Sweep(rows_of([case], constants), np.array([0]), thin=False)
+    sweep = _Sweep(_Plans.of(rows_of([case], constants), np.array([0])), thin=False)
     return sweep.evaluated(np.lexsort((sweep.room, sweep.step.total)))
 
 
@@ -110,6 +122,8 @@ def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
     broken = np.zeros(plans.count, bool)
     for rule, _ in impossible(plans.model, plans.plan):
         broken |= np.asarray(rule, bool)
+    if not broken.any():
+        return [rows.layouts[index] for index in part.tolist()]
     own = np.split(broken, np.cumsum(plans.counts)[:-1])
     return [
         rows.layouts[index][:, ~wrong] if wrong.any() else rows.layouts[index]
@@ -124,7 +138,7 @@ def _parts(rows: Rows) -> Iterator[np.ndarray]:
     new_topology = np.diff(topology[order], prepend=-1) != 0
     new_model = np.diff(rows.model[order], prepend=-1) != 0
     start, plans = 0, 0
-    for place, count in enumerate(rows.counts[order].tolist()):
+    for place, count in enumerate(np.minimum(rows.counts[order], MANY).tolist()):
         full = plans + count > PLANS_AT_ONCE or (new_model[place] and plans >= ENOUGH_OF_A_MODEL)
         if place > start and (full or new_topology[place]):
             yield order[start:place]
@@ -157,7 +171,7 @@ class _Plans:
         if kept.all():
             return self
         counts = np.bincount(self.owner[kept], minlength=len(self.counts))
-        return _Plans(self.rows, self.part, self.layouts[:, kept], counts)
+        return _Plans(self.rows, self.part, np.compress(kept, self.layouts, axis=1), counts)
 
     @cached_property
     def owner(self) -> np.ndarray:
@@ -216,12 +230,15 @@ class _Plans:
 
         open_ = np.logical_and(self.asked("open_share"), self.plan.recompute >= 2)
         if open_.any():
-            least = least_recompute_share(
-                self.model,
-                self.plan,
-                lambda trial: room.decisive(*_kinds(weigh(trial))),
-                room.space,
-            )
+            before = weigh(self.plan)
+            own, rest = _kinds(before)[0], before.workspace - before.reserve
+
+            def decisive(trial: Plan) -> Any:
+                # All but the activations, and the reserve that is a share of them, is as it was.
+                held = held_activation_bytes(self.model, trial, kept, factor, spare)
+                return room.decisive(own, held + (reserve + slack * held + rest))
+
+            least = least_recompute_share(self.model, self.plan, decisive, room.space)
             share = np.where(open_, least, self.plan.recompute_share)
             self.plan = replace(self.plan, recompute_share=share)
         memory = weigh(self.plan)
@@ -233,8 +250,8 @@ class _Plans:
             line[:] = values
         return found
 
-    def timed(self) -> StepTime:
-        """Seconds of a step of each plan."""
+    def machine(self) -> tuple[Node, Efficiency]:
+        """Chip and constants of each plan."""
         kind = self.tables.kind[self.setting]
         node, efficiency = (
             _map(record, lambda column: self.each(column[kind]))
@@ -246,9 +263,25 @@ class _Plans:
             scaleup=replace(node.scaleup, topology=first.scaleup.topology),
             scaleout=replace(node.scaleout, topology=first.scaleout.topology),
         )
+        return node, efficiency
+
+    def timed(self) -> StepTime:
+        """Seconds of a step of each plan."""
         states = self.each(self.tables.held[STATE_BYTES, self.setting])
-        step = model_of_step.step_time(self.model, self.plan, node, efficiency, states)
+        step = model_of_step.step_time(self.model, self.plan, *self.machine(), states)
         return _map(step, lambda column: np.broadcast_to(column, self.count))
+
+    def least(self) -> np.ndarray:
+        """Seconds that a step of each plan takes at least: few plans of many differ in what a layer does."""
+        said = (self.rows.model, self.rows.setting, self.rows.seq_len)
+        alike = np.unique([line[self.part] for line in said], axis=1, return_inverse=True)[1]
+        plan = self.plan
+        sizes = (plan.tp, plan.cp, plan.micro_batch, plan.ep, plan.expert_tensor)
+        first, which = distinct([np.repeat(alike.ravel(), self.counts), *sizes])
+        one = self.keep(first)
+        layer = model_of_step.shown_layer_seconds(one.model, one.plan, *one.machine())
+        layer = np.broadcast_to(layer, one.count)[which]
+        return model_of_step.least_step_seconds(self.model, plan, self.machine()[1], layer)
 
 
 MEMORY = tuple(f.name for f in fields(TrainingMemory))
@@ -265,8 +298,7 @@ def _plainly(column: np.ndarray) -> Any:
 class _Sweep:
     """Some rows' plans weighed; of each row those worth timing are kept, and timed."""
 
-    def __init__(self, rows: Rows, part: np.ndarray, thin: bool = True) -> None:
-        whole = _Plans.of(rows, part)
+    def __init__(self, whole: _Plans, thin: bool = True) -> None:
         held = _weighed_thinly(whole) if thin else whole.weighed()
         kept = _promising(whole, held)
         self.plans, self.held = whole.keep(kept), held[:, kept]
@@ -297,6 +329,25 @@ class _Sweep:
         fits = self.held[WEIGHED.index("fits")] > 0
         whole = Evaluated(plans.plan, self.step, memory, fits, flops, hardware)
         return _map(whole, lambda column: np.broadcast_to(column, plans.count)[index])
+
+
+def _worth_weighing(whole: _Plans) -> _Plans:
+    """Those of some rows' plans that may be the best: where some that promise most fit, all that promise as much as the
+    fastest of them; else all."""
+    if whole.count < WORTH_CHOOSING:
+        return whole
+    least, fastest = whole.least(), np.full(len(whole.counts), np.inf)
+    for few in (FEW, MANY):
+        open_ = np.isinf(fastest)
+        tried = lowest(least, whole.counts, few) & open_[whole.owner]
+        counts = np.bincount(whole.owner[tried], minlength=len(fastest))[open_]
+        if not len(counts):
+            break
+        sweep = _Sweep(_Plans(whole.rows, whole.part[open_], whole.layouts[:, tried], counts))
+        best = sweep.fastest()
+        fits = sweep.held[WEIGHED.index("fits"), best] > 0
+        fastest[open_] = np.where(fits, sweep.step.total[best], np.inf)
+    return whole.keep(np.logical_not(least * (1 - ROUNDING) > fastest[whole.owner]))
 
 
 def _weighed_thinly(whole: _Plans) -> np.ndarray:

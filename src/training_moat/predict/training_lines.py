@@ -7,8 +7,9 @@ together. Requests that this finds anything unusual in are left to be read one b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
         return None
     places, which, setting = np.array(found).T
     tables = Tables([model for model, _ in models.items], settings.items, constants)
-    rows, good = _rows([requests[place] for place in places.tolist()], tables, which, setting)
+    chosen = [requests[place] for place in places.tolist()]
+    rows, good = _rows(chosen, settling, tables, which, setting)
     if not len(rows):
         return None
     taken = places[good]
@@ -144,10 +146,15 @@ def _setting(
 
 
 def _rows(
-    requests: list[Mapping[str, Any]], tables: Tables, model: np.ndarray, setting: np.ndarray
+    requests: list[Mapping[str, Any]],
+    named: Collection[tuple[str, ...]],
+    tables: Tables,
+    model: np.ndarray,
+    setting: np.ndarray,
 ) -> tuple[Rows, np.ndarray]:
-    """(the rows of those requests whose numbers are good and leave a layout, their indices)."""
-    numbers = {name: _column(requests, name) for name in WHOLE}
+    """(the rows of those requests whose numbers are good and leave a layout, their indices). named: all the different
+    fields that requests have."""
+    numbers = {name: _column(requests, name, named) for name in WHOLE}
     good = np.logical_and.reduce([_within(name, column) for name, column in numbers.items()])
     # Sizes that are none of any machine run over; they are not within bounds and stay out.
     with np.errstate(invalid="ignore", over="ignore"):
@@ -172,9 +179,15 @@ def _rows(
     return Rows(tables, *settled, left), index[kept]
 
 
-def _column(requests: list[Mapping[str, Any]], name: str) -> np.ndarray:
+def _column(
+    requests: list[Mapping[str, Any]], name: str, named: Collection[tuple[str, ...]]
+) -> np.ndarray:
     """A field of all requests: NaN where it is absent or null, minus infinity where it is no whole number."""
-    values = [request.get(name) for request in requests]
+    told = [name in names for names in named]
+    if not any(told):
+        return np.full(len(requests), np.nan)
+    take = itemgetter(name) if all(told) else methodcaller("get", name)
+    values = list(map(take, requests))
     if not set(map(type, values)) <= {int, type(None)}:
         values = [v if v is None or type(v) is int else -np.inf for v in values]
     try:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training_moat.press import caching, notebooks, output, site
+from training_moat.press import caching, notebooks, output, shelf, site
 from training_moat.press.failures import WorkFailed
+from training_moat.press.folders import CHAPTERS
 from training_moat.press.page_sets import Page, further_pages
 from training_moat.press.running import Job, combined, execute_all
 from training_moat.press.scenarios import Request, frozen, request
@@ -32,14 +33,20 @@ def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[
     for page in pages:
         values = {**wanted.by_chapter[page.chapter], **page.parameters}
         jobs.append(Job(page.chapter, folder / f"{page.name}.ipynb", values, wanted.environment))
+    prose = {job.chapter: caching.prose_key(job.chapter) for job in jobs}
     for job in jobs:
         keys[job.name] = caching.chapter_key(job.chapter, job.parameters, now.shared)
-        if not caching.recall(job.name, keys[job.name], now, job.target, job.strict):
+        note = caching.recall(job.name, keys[job.name], now, job.target, job.strict)
+        if note is None:
             missing.append(job)
+        elif note["prose"] != prose[job.chapter]:
+            own = notebooks.read(CHAPTERS / f"{job.chapter}.ipynb")
+            notebooks.write(notebooks.with_prose(notebooks.read(job.target), own), job.target)
 
     def keep(job: Job, touched: list[str] | None) -> None:
         if _run_state() == before:
-            caching.store(job.name, keys[job.name], now, job.target, touched, job.strict)
+            note = (touched, job.strict, prose[job.chapter])
+            caching.store(job.name, keys[job.name], now, job.target, *note)
 
     failures = execute_all(missing, keep)
     if failures and _run_state() == before:
@@ -52,8 +59,8 @@ def _run_state() -> object:
 
 
 def _state() -> object:
-    files = [*caching.run_files(), *caching.book_files(), *caching.building_files()]
-    return caching.file_states(files)
+    files = [*caching.book_files(), *caching.page_files(), *caching.building_files()]
+    return caching.file_states([*caching.run_files(), *files])
 
 
 def build(given: Iterable[str] = (), scenario: str | None = None, out: str | None = None) -> Path:
@@ -71,15 +78,18 @@ def build(given: Iterable[str] = (), scenario: str | None = None, out: str | Non
             before, folder = _state(), work / f"try-{number}"
             copies = executed(wanted, folder / "executed", further_pages())
             if _state() == before:
-                key = site.key(copies, wanted)
+                around = site.surroundings(wanted)
+                key = site.key(copies, around)
                 if output.is_whole(target, key):
                     print("nothing has changed; the site is as it was", file=sys.stderr)
                     return target / "index.html"
-                made = site.render(copies, wanted, folder)
-                if _state() == before:
-                    output.mark(made, key)
-                    output.site_folder(target, standard=out is None)
-                    output.put_site(made, target)
-                    return target / "index.html"
+                with shelf.place(around, folder) as place:
+                    made = site.render(copies, wanted, folder, place)
+                    if _state() == before:
+                        output.mark(made, key)
+                        place.settle()
+                        output.site_folder(target, standard=out is None)
+                        output.put_site(made, target)
+                        return target / "index.html"
             print("a file changed during the build; building again", file=sys.stderr)
     raise WorkFailed("files were written during each of three builds; the site is as it was.")

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, STATIC
+from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, SCENARIOS, STATIC
 
 CACHE = BUILD / "executed"
 # Rooms that build pages but change no number of a notebook.
@@ -57,15 +57,19 @@ def run_files() -> list[Path]:
 
 
 def book_files() -> list[Path]:
-    """Files of the book that the site depends on besides: pages, configuration, static files."""
-    static = [path for path in STATIC.rglob("*") if path.is_file()]
+    """Files of the book that the site depends on besides: configuration, static files, the gallery's scenarios."""
+    around = [path for folder in (STATIC, SCENARIOS) for path in folder.rglob("*")]
     return [
-        *static,
-        *CHAPTERS.glob("*.md"),
+        *(path for path in around if path.is_file()),
         *CHAPTERS.glob("pages.yml"),
         ROOT / "_config.yml",
         ROOT / "_toc.yml",
     ]
+
+
+def page_files() -> list[Path]:
+    """Pages of the book that are no notebooks."""
+    return [*CHAPTERS.glob("*.md")]
 
 
 def building_files() -> list[Path]:
@@ -120,16 +124,30 @@ def environment_key() -> str:
 def chapter_key(chapter: str, parameters: Mapping[str, Any], shared: str) -> str:
     """Hash that changes when the chapter has to run again whatever tables it asks for.
 
-    Stored outputs do not count. shared: of `Inputs`.
+    Its prose and its stored outputs do not count. shared: of `Inputs`.
     """
-    notebook = json.loads((CHAPTERS / f"{chapter}.ipynb").read_text(encoding="utf-8"))
     cells = [
-        [cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
-        for cell in notebook["cells"]
+        ["".join(cell["source"]), cell.get("metadata", {}).get("tags", [])]
+        for cell in _cells(chapter)
+        if cell["cell_type"] == "code"
     ]
     schema = (CHAPTERS / "parameters.yml").read_text(encoding="utf-8")
     content = [chapter, cells, dict(parameters), schema, shared]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def prose_key(chapter: str) -> str:
+    """Hash of what a chapter holds besides the code that is run and its outputs."""
+    cells = [
+        [cell.get("id"), cell.get("metadata", {}), cell["cell_type"]]
+        + ([] if cell["cell_type"] == "code" else [cell["source"]])
+        for cell in _cells(chapter)
+    ]
+    return hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()
+
+
+def _cells(chapter: str) -> list[dict[str, Any]]:
+    return json.loads((CHAPTERS / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
 
 
 def file_states(files: Iterable[Path]) -> frozenset[tuple[Any, ...]]:
@@ -148,8 +166,11 @@ def file_states(files: Iterable[Path]) -> frozenset[tuple[Any, ...]]:
     return frozenset(found)
 
 
-def recall(name: str, key: str, now: Inputs, target: Path, strict: bool = False) -> bool:
-    """Copy a stored run to `target`: of this key, whose tables are as they were; False when there is none.
+def recall(
+    name: str, key: str, now: Inputs, target: Path, strict: bool = False
+) -> dict[str, Any] | None:
+    """Copy a stored run to `target`: of this key, whose tables are as they were. Returns what `store` noted of it, None
+    when there is none.
 
     strict: only one that would have failed where a finding does not hold. A stored run that is not as
     it was stored is thrown away.
@@ -166,10 +187,10 @@ def recall(name: str, key: str, now: Inputs, target: Path, strict: bool = False)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             os.utime(stored)
-            return True
+            return note
         except FileNotFoundError:  # another build has just removed it
             continue
-    return False
+    return None
 
 
 def _digest(content: bytes) -> str:
@@ -183,11 +204,13 @@ def store(
     executed: Path,
     touched: Iterable[str] | None,
     strict: bool = False,
+    prose: str = "",
 ) -> None:
-    """Keep an executed copy with what it asked for; the file's name holds the digest of its content."""
+    """Keep an executed copy with what it asked for and the `prose_key` of its notebook; the file's name holds the digest
+    of its content."""
     asked = None if touched is None else sorted(touched)
-    note = json.dumps({"touched": asked, "state": now.state(asked), "strict": strict})
-    content = note.encode() + b"\n" + executed.read_bytes()
+    note = {"touched": asked, "state": now.state(asked), "strict": strict, "prose": prose}
+    content = json.dumps(note).encode() + b"\n" + executed.read_bytes()
     copy = executed.with_suffix(".copy")  # in a folder that is swept, so that no half file stays
     copy.write_bytes(content)
     CACHE.mkdir(parents=True, exist_ok=True)

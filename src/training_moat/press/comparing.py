@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.core.errors import InputError, nearest
-from training_moat.press import building, markup, notebooks, sweep_points
+from training_moat.press import building, markup, notebooks, recorded, sweep_points
 from training_moat.press.folders import ROOT
 from training_moat.press.scenarios import frozen, request
 from training_moat.press.workspace import workspace
@@ -92,16 +92,21 @@ def told(notebook: notebooks.NotebookNode) -> Told:
     return Told(answer, found, tuple(figures))
 
 
-def compare(first: str, second: str, chapters: Sequence[str] = ()) -> Comparison:
+def compare(
+    first: str, second: str, chapters: Sequence[str] = (), given: Sequence[str] = ()
+) -> Comparison:
     """Run the book under two settings (what is cached is not run again) and compare what it says.
 
-    Raises InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
+    given: `name=value` pairs for the first setting, such as the chip that the second looks at. Raises InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
     """
     paths = [scenario_path(name) for name in (first, second)]
     names = list(chapters) or notebooks.chapter_names()
     for name in names:
         notebooks.chapter_file(name)
-    wanted = [request(names, (), str(path) if path else None) for path in paths]
+    wanted = [
+        request(names, own, str(path) if path else None)
+        for own, path in zip((given, ()), paths, strict=True)
+    ]
     sides: list[dict[str, Told]] = []
     with workspace() as work:
         for number, asked in enumerate(wanted):
@@ -118,7 +123,7 @@ def _compared(
     changes, same, figures = [], 0, {}
     for chapter, one in first.items():
         other = second[chapter]
-        pairs = [("answer", one.answer, other.answer)]
+        pairs: list[tuple[str, Any, Any]] = [("answer", one.answer, other.answer)]
         keys = dict.fromkeys([*one.numbers, *other.numbers])
         pairs += [(key, one.numbers.get(key), other.numbers.get(key)) for key in keys]
         for what, old, new in pairs:
@@ -159,7 +164,7 @@ def lines(found: Comparison) -> list[str]:
         shown.append(chapter)
         for change in (c for c in found.changes if c.chapter == chapter):
             times = f"  (x {change.ratio:.3g})" if change.ratio is not None else ""
-            shown.append(f"  {change.what}{times}")
+            shown.append(f"  {recorded.words(change.what)}{times}")
             shown.append(f"    {first}: {said(change.first)}")
             shown.append(f"    {second}: {said(change.second)}")
         for one, other in found.figures.get(chapter, ()):
@@ -216,7 +221,7 @@ def page(found: Comparison) -> str:
         parts.append(f"<h2>{html.escape(chapter)}</h2>")
         for change in (c for c in found.changes if c.chapter == chapter):
             times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
-            parts.append(f"<h3>{html.escape(change.what.replace('_', ' '))}{times}</h3>")
+            parts.append(f"<h3>{html.escape(recorded.words(change.what))}{times}</h3>")
             sides = [markup.sentence(said(value)) for value in (change.first, change.second)]
             parts.append(_pair(found.names, *sides))
         for one, other in found.figures.get(chapter, ()):

@@ -23,10 +23,14 @@ _FOLDED = re.compile(
     r'<p class="expanded admonition-title">(?P<opened>.*?)</p>\s*</summary>',
     re.S,
 )
-_TOP = re.compile(r'<button\b[^>]*id="pst-back-to-top">.*?</button>', re.S)
+_TOP = re.compile(
+    r'(?<!<nav aria-label="Back to top">)<button\b[^>]*id="pst-back-to-top">.*?</button>', re.S
+)
 _SEARCH = re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"')
 _SIDE = re.compile(r'<div id="pst-primary-sidebar"(?! role)')
 _TWIN = re.compile(r'<img\b(?=[^>]*class="[^"]*moat-print)(?![^>]*loading=)')
+# Its name holds its digest; Sphinx adds another one where the file is there already.
+_TWICE = re.compile(r"(_static/mystnb\.[0-9a-f]+\.css)\?v=\w+")
 _UNUSED = ("scripts/fontawesome.js", "scripts/fontawesome.js.LICENSE.txt", "locales")
 _DESCRIPTION = 200
 
@@ -44,7 +48,7 @@ def repository() -> str:
 
 def page(text: str) -> str:
     """One page: without the icon script, with summaries that say what they fold, twins loaded when needed."""
-    text = _ICONS.sub("", text)
+    text = _TWICE.sub(r"\1", _ICONS.sub("", text))
     text = _FOLDED.sub(_summary, text)
     text = _TWIN.sub('<img loading="lazy"', text)
     text = _SEARCH.sub(r"\1", text)  # its words are its name

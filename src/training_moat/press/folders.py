@@ -15,6 +15,7 @@ ROOT = paths.root()
 CHAPTERS = ROOT / "chapters"
 DATA = ROOT / "data"
 BUILD = paths.build_folder()
+SCENARIOS = ROOT / "scenarios"
 STATIC = ROOT / "_static"
 
 

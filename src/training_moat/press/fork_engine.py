@@ -25,11 +25,19 @@ class ForkingEngine(Engine):
         for cell in nb_man.nb.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        for entry in done:
-            cell = nb_man.nb.cells[entry["index"]]
-            nb_man.cell_start(cell, entry["index"])
-            cell.outputs, cell.execution_count = entry["outputs"], entry["count"]
-            if failed is not None and failed[0] == entry["index"]:
-                nb_man.cell_exception(cell, entry["index"], exception=failed[2])
-                return
-            nb_man.cell_complete(cell, entry["index"])
+        target, nb_man.output_path = nb_man.output_path, None  # written once, not twice a cell
+        try:
+            _note(nb_man, done, failed)
+        finally:
+            nb_man.output_path = target
+
+
+def _note(nb_man: Any, done: list[dict[str, Any]], failed: tuple[int, str, str] | None) -> None:
+    for entry in done:
+        cell = nb_man.nb.cells[entry["index"]]
+        nb_man.cell_start(cell, entry["index"])
+        cell.outputs, cell.execution_count = entry["outputs"], entry["count"]
+        if failed is not None and failed[0] == entry["index"]:
+            nb_man.cell_exception(cell, entry["index"], exception=failed[2])
+            return
+        nb_man.cell_complete(cell, entry["index"])

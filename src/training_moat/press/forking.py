@@ -11,6 +11,7 @@ papermill: papermill loads its engines while it is itself being imported.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pickle
@@ -21,11 +22,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import pandas as pd
+from altair.utils.data import to_values
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from training_moat.catalog import files
+from training_moat.catalog import descriptor, files
 from training_moat.core import lifetime
+from training_moat.core.errors import InputError
+from training_moat.figures import offline
+from training_moat.figures.drawing import Painter
 
 NAME = "moat-fork"
 TOUCHED = "moat_touched"
@@ -36,7 +42,10 @@ PRELOADED = (
     "training_moat.calibrate.training_errors",
     "training_moat.calibrate.serving_errors",
     "training_moat.predict.answers",
+    "IPython.core.application",
+    "IPython.core.completerlib",
     "IPython.core.interactiveshell",
+    "IPython.core.magics",
 )
 """What nearly every chapter imports. Nothing here starts a thread: a fork would lose it."""
 
@@ -46,10 +55,37 @@ def possible() -> bool:
     return hasattr(os, "fork") and sys.platform != "darwin"
 
 
+_painter: Painter | None = None
+_asked: set[str] = set()
+
+
 def preload(modules: Sequence[str] = PRELOADED) -> None:
-    """Import what the notebooks will import, once, before the first fork."""
+    """Import what the notebooks will import, once, before the first fork, and have a process ready that draws."""
+    global _painter
     for name in modules:
         importlib.import_module(name)
+    to_values(pd.DataFrame({"x": [1.0]}))  # loads what Altair reads tables with
+    if _painter is None:
+        _painter = Painter()
+        gc.collect()
+        gc.freeze()  # a fork's own collector would copy every page that it looks at
+
+
+def _read_ahead(asked: Sequence[str]) -> None:
+    """Read here the tables that a run has asked for: the next one finds them as they are in their files."""
+    paths = {item["path"]: item["name"] for item in descriptor.package()["resources"]}
+    with files.untouched():
+        for file in asked:
+            with suppress(InputError, KeyError):
+                files.read(paths[file])
+
+
+def rest() -> None:
+    """End the drawing process; the next `preload` starts another. A run that died may have left half an order with it."""
+    global _painter
+    if _painter is not None:
+        _painter.close()
+        _painter = None
 
 
 class _Recorder:
@@ -175,6 +211,8 @@ def _child(notebook: NotebookNode, pipe: int) -> None:
     status = 1
     try:
         lifetime.end_with_parent()
+        if _painter is not None:
+            offline.draw_with(_painter)
         result: Any = (*run_cells(notebook), sorted(files.TOUCHED))
         status = 0
     except BaseException:
@@ -190,6 +228,7 @@ def execute_in_fork(
     notebook: NotebookNode,
 ) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None, list[str]]:
     """`run_cells` in a forked child, and the tables' files it asked for. Raises RuntimeError where it died."""
+    _read_ahead(sorted(_asked))
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -204,10 +243,13 @@ def execute_in_fork(
     except BaseException:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
+        rest()
         raise
     finally:
         os.waitpid(child, 0)
     result = pickle.loads(sent) if sent else "the process ended without a word"
     if isinstance(result, str):
+        rest()
         raise RuntimeError(f"the notebook's process died: {result.strip().splitlines()[-1]}")
+    _asked.update(result[2])
     return result

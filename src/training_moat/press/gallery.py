@@ -11,14 +11,16 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training_moat import claims
+from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
-from training_moat.press import comparing
+from training_moat.inquiry import naming
+from training_moat.press import comparing, recorded
 from training_moat.press.folders import ROOT, write_text
 from training_moat.press.markup import plain_table, sentence, table
 from training_moat.press.scenarios import Request, overlaid
@@ -61,11 +63,10 @@ def digest(name: str) -> str:
 
 def told(name: str) -> dict[str, Any]:
     """Run the book as it is and under a scenario (what is stored is not run again); the page's record."""
-    path = path_of(name)
-    loaded = scenarios.load(path)
-    laid_over = any(len(frame) for frame in loaded.rows.values())
-    read = CHAPTERS if laid_over else [each for each in CHAPTERS if each in loaded.parameters]
-    found = comparing.compare(comparing.DEFAULT, str(path), read)
+    path, scenario = path_of(name), loaded(name)
+    laid_over = any(len(frame) for frame in scenario.rows.values())
+    read = CHAPTERS if laid_over else [each for each in CHAPTERS if each in scenario.parameters]
+    found = comparing.compare(comparing.DEFAULT, str(path), read, same_chips(scenario, read))
     made = {**comparing.record(found), "first": comparing.DEFAULT, "second": name}
     moved = [
         {"chapter": chapter, "first": one.title, "second": other.title, "drawn": other.drawn}
@@ -81,8 +82,39 @@ def told(name: str) -> dict[str, Any]:
     }
 
 
+def same_chips(scenario: scenarios.Scenario, chapters: Sequence[str]) -> list[str]:
+    """Parameters with which the book looks at the chips that a scenario looks at, as far as its own tables have them.
+
+    Another chip than the book's own would differ by itself, whatever the scenario changes. A chip that the
+    scenario brings is looked at as the one that it starts from.
+    """
+    own, bases = scenario.rows.get("chips"), scenario.document.content.get("chips", {})
+    asked = {chapter: dict(scenario.parameters.get(chapter, {})) for chapter in chapters}
+    if "your_chip" in asked and own is not None and len(own):
+        asked["your_chip"].setdefault("chip", str(own.iloc[0]["id"]))
+    given = []
+    for chapter, values in asked.items():
+        for name, value in values.items():
+            if parameters.schema(chapter)[name].type == "chip":
+                known = _in_the_book(value, bases)
+                given += [f"{chapter}.{name}={known}"] if known else []
+    return given
+
+
+def _in_the_book(chip: str, bases: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The chip of the book's tables that a scenario's chip is, or starts from; None where there is none."""
+    known = set(files.read("chips")["id"])
+    while chip not in known:
+        chip = (bases.get(chip) or {}).get("base", "")
+        if not chip:
+            return None
+    return chip
+
+
 def _verdicts(path: Path) -> list[dict[str, str]]:
     """The four arguments in the book and under the scenario: grade, and the number that decides."""
+    from training_moat import claims  # a second of imports, which showing the records needs not
+
     sides = []
     for wanted in (Request(), Request(scenario=path)):
         with overlaid(wanted):
@@ -111,42 +143,78 @@ def store(which: Sequence[str] = ()) -> Iterator[str]:
 def record(name: str) -> dict[str, Any] | None:
     """A scenario's stored record; None where there is none of its file as it is now."""
     try:
-        found = json.loads(record_path(name).read_text(encoding="utf-8"))
+        found = _record(record_path(name), record_path(name).stat().st_mtime_ns)
     except (OSError, ValueError):
         return None
     return found if found.get("scenario") == digest(name) else None
 
 
+@lru_cache(maxsize=64)
+def _record(path: Path, changed_ns: int) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def loaded(name: str) -> scenarios.Scenario:
+    """A scenario, read once however many pages tell of it."""
+    return _loaded(path_of(name), path_of(name).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _loaded(path: Path, changed_ns: int) -> scenarios.Scenario:
+    return scenarios.load(path)
+
+
 def changed(name: str) -> list[tuple[str, str]]:
-    """What a scenario changes, one line each: what, and the value it gives it."""
-    loaded = scenarios.load(path_of(name))
+    """What a scenario changes, one line each: what, in the words of its table or chapter, and the value it gives it."""
     lines = []
-    for kind, bodies in loaded.document.content.items():
+    for kind, bodies in loaded(name).document.content.items():
         if kind in scenarios.KINDS:
             entries = bodies.items() if isinstance(bodies, dict) else ((b["id"], b) for b in bodies)
             for entry, columns in entries:
-                said = [f"{column} {_value(value)}" for column, value in columns.items()]
-                lines.append((f"{kind[:-1]} {entry}", "; ".join(said)))
-    for chapter, values in loaded.parameters.items():
-        said = [f"{name} {_value(value)}" for name, value in values.items()]
-        lines.append((f"chapter {chapter}", "; ".join(said)))
+                what = columns.get("name") or naming.name_of(entry)
+                lines.append((what, "; ".join(_columns(kind, columns))))
+    for chapter, values in loaded(name).parameters.items():
+        known = parameters.schema(chapter)
+        for parameter, value in values.items():
+            what = re.split(r"[:;]", known[parameter].meaning)[0].rstrip(".")
+            unit = known[parameter].unit.removeprefix("share")
+            lines.append(
+                (f"{chapter.replace('_', ' ')}: {what}", f"{_value(value)} {unit}".rstrip())
+            )
     return lines
 
 
+def _columns(kind: str, columns: Mapping[str, Any]) -> list[str]:
+    """The cells that a scenario sets, each with its column in words and its unit; the name stands before them."""
+    fields = {field["name"]: field for field in descriptor.fields(kind)}
+    told = []
+    for column, value in columns.items():
+        field = fields.get(column, {"description": "starts from"})
+        unit = "" if value is None else field.get("unit", "")
+        what = naming.column_words(column, field["description"])
+        told += [f"{what} {_value(value)} {unit}".rstrip()] if column != "name" else []
+    return told
+
+
 def _value(value: Any) -> str:
+    """A value in words: chips and models by name, large numbers with commas."""
     if value is None:
         return "unknown"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:,}"
+    return naming.name_of(str(value))
 
 
 def title_and_body(name: str) -> tuple[str, str]:
     """A scenario's page: its title as text, its content as HTML."""
-    loaded, found = scenarios.load(path_of(name)), record(name)
-    title = loaded.title or name
+    scenario, found = loaded(name), record(name)
+    title = scenario.title or name
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="moat-above">A page of the <a href="gallery.html">gallery</a>. '
-        f"{html.escape(loaded.description[:1].upper() + loaded.description[1:])}.</p>",
+        f"{html.escape(scenario.description[:1].upper() + scenario.description[1:])}.</p>",
         "<h2>What changed</h2>",
         plain_table(("what", "is now"), changed(name)),
         f"<p>Run it: <code>moat build --scenario scenarios/{name}.yaml --out mine/{name}</code></p>",
@@ -166,7 +234,8 @@ def _then_and_now(found: dict[str, Any]) -> list[str]:
         if found["verdicts"]
         else f"<p>{UNMOVED}</p>",
         "<h2>What the chapters say, then and now</h2>",
-        f"<p>{len(found['changes'])} statements differ, {found['same']} are the same.</p>",
+        f"<p>{len(found['changes'])} statements differ, {found['same']} are the same. Where the scenario looks at a chip, the "
+        "book looks at the same one here, or at the one that it starts from.</p>",
         *(_change(each) for each in found["changes"]),
     ]
     if found["drawn"]:
@@ -174,7 +243,8 @@ def _then_and_now(found: dict[str, Any]) -> list[str]:
         parts += [_figure(i, each) for i, each in enumerate(found["drawn"])]
     quiet = len(found["figures"]) - len(found["drawn"])
     if quiet:
-        parts.append(f"<p>{quiet} more figures are drawn with other numbers.</p>")
+        more = "more figure is" if quiet == 1 else "more figures are"
+        parts.append(f"<p>{quiet} {more} drawn with other numbers.</p>")
     return parts
 
 
@@ -197,7 +267,8 @@ def _same(row: dict[str, str]) -> bool:
 def _change(change: dict[str, Any]) -> str:
     """One statement in the book and under the scenario."""
     times = f" <small>(x {change['ratio']:.3g})</small>" if change["ratio"] is not None else ""
-    chapter, what = (html.escape(change[key].replace("_", " ")) for key in ("chapter", "what"))
+    chapter = html.escape(change["chapter"].replace("_", " "))
+    what = html.escape(recorded.words(change["what"]))
     sides = "".join(
         f"<dt>{where}</dt><dd>{sentence(comparing.said(change[key]))}</dd>"
         for where, key in (("In the book", "first"), ("Here", "second"))
@@ -210,7 +281,7 @@ def _figure(number: int, moved: dict[str, str]) -> str:
     drawn = _own_ids(moved["drawn"], number)
     before = html.escape(moved["first"])
     return (
-        f'<p>Chapter <a href="{moved["chapter"]}.html">{html.escape(moved["chapter"])}</a>, '
+        f'<p>Chapter <a href="{moved["chapter"]}.html">{html.escape(moved["chapter"].replace("_", " "))}</a>, '
         f"in the book: {before}</p>\n{drawn}"
     )
 
@@ -223,13 +294,13 @@ def index() -> str:
     """Every scenario with a line on what it changes and how many verdicts and statements it moves."""
     rows = []
     for name in names():
-        loaded, found = scenarios.load(path_of(name)), record(name)
+        scenario, found = loaded(name), record(name)
         moved, differ = "not run", ""
         if found:
             count = sum(not _same(row) for row in found["verdicts"])
             moved = f"{count} of {len(found['verdicts'])}" if found["verdicts"] else "none can"
             differ = str(len(found["changes"]))
-        link = f'<a href="scenario-{name}.html">{html.escape(loaded.title or name)}</a>'
-        rows.append([link, html.escape(loaded.description), moved, differ])
+        link = f'<a href="scenario-{name}.html">{html.escape(scenario.title or name)}</a>'
+        rows.append([link, html.escape(scenario.description), moved, differ])
     words = ("scenario", "what changes", "deciding numbers moved", "statements that differ")
     return table("".join(f'<th scope="col">{each}</th>' for each in words), rows, "scenarios")

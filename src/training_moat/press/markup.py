@@ -6,12 +6,12 @@ import html
 import re
 from collections.abc import Sequence
 
-_BOLD = re.compile(r"\*\*(.+?)\*\*")
+_BOLD, _SLANTED = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"\*([^*]+)\*")
 
 
 def sentence(text: str) -> str:
-    """A sentence of a chapter as HTML: text, but for what it prints in bold."""
-    return _BOLD.sub(r"<strong>\1</strong>", html.escape(text))
+    """A sentence of a chapter as HTML: text, but for what it prints in bold or slanted."""
+    return _SLANTED.sub(r"<em>\1</em>", _BOLD.sub(r"<strong>\1</strong>", html.escape(text)))
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[object]], label: str = "table") -> str:

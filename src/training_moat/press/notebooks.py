@@ -7,28 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 from nbformat import NotebookNode
 
-from training_moat.catalog import parameters
-from training_moat.core.errors import unknown
+from training_moat.catalog import parameters, yaml_files
+from training_moat.core.errors import InputError, unknown
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT, beside
 
 _KERNEL = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
 }
+"""What JupyterLab writes on saving, but for the version of Python: opening a chapter changes one line."""
 
 
 def toc_pages() -> list[str]:
     """Every page of the book, in reading order, as in _toc.yml (`chapters/verdict`, ...)."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    groups = toc.get("parts", [toc])
-    pages = [
-        toc["root"],
-        *(entry["file"] for group in groups for entry in group.get("chapters", [])),
-    ]
+    toc = yaml_files.read(ROOT / "_toc.yml", ("format", "root", "parts")).content
+    try:
+        groups = toc.get("parts", [toc])
+        chapters = [entry["file"] for group in groups for entry in group.get("chapters", [])]
+        pages = [toc["root"], *chapters]
+    except (AttributeError, KeyError, TypeError):
+        raise InputError(
+            "_toc.yml: expected a root, and parts with chapters of the form '- file: chapters/NAME'"
+        ) from None
     for page in pages:
         if not any((ROOT / f"{page}{ending}").is_file() for ending in (".ipynb", ".md")):
             raise WorkFailed(f"_toc.yml: there is no {page}.ipynb and no {page}.md.")
@@ -89,15 +99,39 @@ def described(chapter: str, source: str) -> str:
     return "\n".join(lines) or source
 
 
+def _injected(cell: NotebookNode) -> bool:
+    """Whether papermill put the cell in: the parameters of a run."""
+    return "injected-parameters" in tags(cell)
+
+
 def published(executed: NotebookNode) -> NotebookNode:
     """An executed notebook without what is noted of the run: clocks, paths and versions of this machine."""
     executed.metadata = nbformat.from_dict(_KERNEL)
     for number, cell in enumerate(executed.cells):
         for note in ("papermill", "execution"):
             cell.metadata.pop(note, None)
-        if "injected-parameters" in tags(cell):
+        if _injected(cell):
             cell.id = f"injected-{number:02d}"
     return executed
+
+
+def with_prose(executed: NotebookNode, source: NotebookNode) -> NotebookNode:
+    """The executed copy as a run of `source` would have made it, whose code is the same and whose other cells may
+    have changed: words, their number and places."""
+    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
+    cells = [ran.pop(0)] if ran and _injected(ran[0]) else []
+    for cell in source.cells:
+        cell.metadata.setdefault("tags", [])  # as papermill leaves it
+        if cell.cell_type != "code":
+            cells.append(cell)
+            continue
+        own = ran.pop(0)
+        own.id, own.metadata = cell.id, cell.metadata
+        cells.append(own)
+        if ran and _injected(ran[0]):
+            cells.append(ran.pop(0))
+    executed.cells = cells
+    return published(executed)
 
 
 def _plain_metadata(cell: NotebookNode) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from training_moat.catalog import parameters, yaml_files
 from training_moat.core.errors import InputError, unknown
-from training_moat.press import notebooks, pages, standalone
+from training_moat.press import notebooks
 from training_moat.press.folders import CHAPTERS
 
 FILE = CHAPTERS / "pages.yml"
@@ -91,15 +92,20 @@ def _page(chapter: str, own: Any, values: Any) -> Page:
     return page
 
 
-def title_and_body(page: Page, notebook: notebooks.NotebookNode | None) -> tuple[str, str]:
-    """The page's title as text, and its content as HTML; notebook: its executed copy, where there is one."""
+def title_and_body(page: Page, copy: Path | None) -> tuple[str, str]:
+    """The page's title as text, and its content as HTML; copy: its executed notebook, where there is one."""
+    from training_moat.press import (
+        pages,
+        standalone,
+    )  # they load what draws; to list pages needs none of it
+
     stored = notebooks.read(CHAPTERS / f"{page.chapter}.ipynb")
     title = f"{standalone.title(stored) or page.chapter}: {page.subject}"
     up = f'<a href="{page.chapter}.html">{html.escape(page.chapter.replace("_", " "))}</a>'
     head = f'<h1>{html.escape(title)}</h1>\n<p class="moat-above">A page of the chapter {up}.</p>'
-    if notebook is None:
+    if copy is None:
         return title, f"{head}\n<p>{_unrun(page)}</p>"
-    notebook = pages.page_copy(notebook)
+    notebook = pages.page_copy(notebooks.read(copy))
     pages.name_sources(notebook, f"chapters/{page.name}.ipynb")
     pages.name_figures(notebook, page.name)
     return title, f"{head}\n{standalone.body(notebook, headless=True)}"

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from training_moat.catalog import parameters, tables
-from training_moat.claims import grading
 from training_moat.core.errors import unknown
 from training_moat.figures import publishing
 from training_moat.press import model_page, notebooks, sweep_costs
@@ -99,6 +98,8 @@ def parameter_rows(chapter: str) -> list[dict[str, str]]:
 
 def rule() -> str:
     """How every claim is graded, in the words of the code that grades it."""
+    from training_moat.claims import grading  # a second of imports, for one page
+
     return grading.RULE
 
 
@@ -136,15 +137,15 @@ def name_sources(notebook: Any, where: str) -> list[str]:
 
     Returns the keys of all sources named. Raises WorkFailed for an unknown key.
     """
-    frame = tables.load("sources").set_index("key")
+    sources = tables.load("sources").set_index("key").to_dict("index")
     named: dict[str, None] = {}
 
     def put(match: re.Match[str]) -> str:
         key = html.unescape(match[2])
-        if key not in frame.index:
-            raise WorkFailed(str(unknown("source", key, frame.index, where)))
+        if key not in sources:
+            raise WorkFailed(str(unknown("source", key, list(sources), where)))
         named[key] = None
-        row = frame.loc[key]
+        row = sources[key]
         full = f"{row['title']}{', ' + str(row['publisher']) if pd.notna(row['publisher']) else ''}"
         short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + "…"
         title = html.escape(full, quote=True)

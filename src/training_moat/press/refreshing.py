@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from training_moat.press import notebooks
+from training_moat.press.failures import WorkFailed
 from training_moat.press.running import Job, combined, execute_all
 from training_moat.press.workspace import workspace
+
+CHANGED = "changed while it was executed, and stays as it is now; refresh it again."
 
 
 def _difference(before: notebooks.NotebookNode, after: notebooks.NotebookNode) -> str:
@@ -25,17 +28,22 @@ def _difference(before: notebooks.NotebookNode, after: notebooks.NotebookNode) -
 def refresh(chapters: Sequence[str] = ()) -> list[str]:
     """Re-execute and store; returns one line per chapter that says what changed.
 
-    Chapters that fail are reported together and keep their stored outputs. Raises InputError for an
-    unknown chapter, WorkFailed when any chapter fails.
+    Chapters that fail are reported together and keep their stored outputs; so does one that was edited
+    or merged while it ran, whose outputs belong to an older source. Raises InputError for an unknown
+    chapter, WorkFailed when any chapter fails.
     """
     names = list(chapters) or notebooks.chapter_names()
     files = {name: notebooks.chapter_file(name) for name in names}
+    stood = {name: file.read_bytes() for name, file in files.items()}
     with workspace() as folder:
         jobs = [Job(name, folder / f"{name}.ipynb") for name in names]
         failures = execute_all(jobs)
         lines = []
         for job in jobs:
             if not job.target.exists():
+                continue
+            if files[job.chapter].read_bytes() != stood[job.chapter]:
+                failures.append(WorkFailed(f"chapter '{job.chapter}' {CHANGED}"))
                 continue
             before = notebooks.read(files[job.chapter])
             after = notebooks.normalised(notebooks.read(job.target), before)

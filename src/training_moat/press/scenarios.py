@@ -126,7 +126,8 @@ def _of_file(path: Path, replaced: Mapping[str, Mapping[str, Any]]) -> dict[str,
 
     Raises InputError with file, line and column.
     """
-    known, found = notebooks.chapter_names(), {}
+    known = notebooks.chapter_names()
+    found: dict[str, Any] = {}
     loaded = scenarios.load(path)
     for chapter, values in loaded.parameters.items():
         with loaded.document.at("parameters", chapter):

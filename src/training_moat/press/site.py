@@ -16,6 +16,7 @@ from training_moat.press import caching, edition, finishing
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import BUILD, PACKAGE, ROOT
 from training_moat.press.scenarios import Request
+from training_moat.press.shelf import Place
 
 SITE = BUILD / "html"
 LOG = BUILD / "sphinx.log"
@@ -24,6 +25,7 @@ _ATTRIBUTE = re.compile(
     r"""<(?:script|link|img|iframe|source|audio|video|embed)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//[^>]*""",
     re.I,
 )
+_PICTURE = re.compile(rb"_images/([^\"'?#]+)")
 # Sphinx in a process that ends with ours.
 _SPHINX = (
     "import sys; from training_moat.core import lifetime; lifetime.follow(int(sys.argv.pop(1)));"
@@ -31,12 +33,10 @@ _SPHINX = (
 )
 
 
-def key(executed: Mapping[str, Path], wanted: Request) -> str:
-    """Hash of the content of everything the site is made from."""
-    copies = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in executed.items()
-    }
+def surroundings(wanted: Request) -> str:
+    """Hash of the content of all that any page can depend on besides its own file and run."""
     parts = [
+        str(ROOT),
         caching.environment_key(),
         caching.digest_files(caching.book_files()),
         caching.digest_files(caching.building_files(), PACKAGE),
@@ -44,13 +44,21 @@ def key(executed: Mapping[str, Path], wanted: Request) -> str:
         edition.of(wanted).words(),
         finishing.address(),
         finishing.repository(),
-        copies,
     ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def key(executed: Mapping[str, Path], around: str) -> str:
+    """Hash of the content of everything the site is made from. around: what `surroundings` gives."""
+    copies = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in executed.items()
+    }
+    parts = [around, caching.digest_files(caching.page_files()), copies]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def render(executed: Mapping[str, Path], wanted: Request, work: Path) -> Path:
-    """Build the site in a folder of this process alone; returns the folder of its pages.
+def render(executed: Mapping[str, Path], wanted: Request, work: Path, place: Place) -> Path:
+    """Build the site, with a folder of this process alone for work, in its place; returns the folder of its pages.
 
     Raises WorkFailed with the first trouble of Sphinx's log when a page cannot be built or would
     load something from another host.
@@ -59,13 +67,14 @@ def render(executed: Mapping[str, Path], wanted: Request, work: Path) -> Path:
     done = subprocess.run(
         [
             *(sys.executable, "-c", _SPHINX, str(os.getpid()), "build", str(ROOT)),
-            *("--path-output", str(work / "book"), "--warningiserror", "--keep-going"),
+            *("--path-output", str(place.folder), "--warningiserror", "--keep-going"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
         check=False,
+        pass_fds=place.handles,
         env=os.environ | {"NO_COLOR": "1", "PYTHONUTF8": "1", edition.VARIABLE: str(shown)},
     )
     (work / LOG.name).write_text(done.stdout, encoding="utf-8")
@@ -74,13 +83,22 @@ def render(executed: Mapping[str, Path], wanted: Request, work: Path) -> Path:
         raise WorkFailed(
             f"the site could not be built: {_trouble(done.stdout)} (whole log in {LOG})"
         )
-    made = work / "book" / "_build" / "html"
+    made = place.folder / "_build" / "html"
     (made / ".buildinfo").unlink(
         missing_ok=True
     )  # a hash of this machine's paths, for Sphinx alone
+    _without_left_pictures(made)
     for address in other_hosts(made):
         raise WorkFailed(f"the site would load something from another host: {address}")
     return made
+
+
+def _without_left_pictures(site: Path) -> None:
+    """Remove the pictures that pages showed before they changed."""
+    shown = {name for page in site.rglob("*.html") for name in _PICTURE.findall(page.read_bytes())}
+    for picture in (site / "_images").glob("*"):
+        if os.fsencode(picture.name) not in shown:
+            picture.unlink()
 
 
 def _trouble(log: str) -> str:

@@ -7,10 +7,13 @@ the pages. `moat build` only adds freshly executed copies (see edition.py).
 
 from __future__ import annotations
 
+import hashlib
 import html
+import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,10 @@ from training_moat.press import (
     output,
     page_sets,
     pages,
+    searching,
+    site_index,
 )
-from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE
+from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, SCENARIOS
 
 # Jupyter Book always sets these; their extensions name or load other hosts and are not used here.
 _UNUSED = ("comments_config", "thebe_config", "intersphinx_mapping")
@@ -49,9 +54,11 @@ def setup(app: Any) -> dict[str, bool]:
         if name not in app.config.values:
             app.add_config_value(name, {}, "")
     equations.setup(app)
+    searching.setup()
     app.connect("config-inited", _prepare)
     app.connect("builder-inited", _begin)
     app.connect("env-get-outdated", _outdated)
+    app.connect("env-updated", _updated)
     app.connect("source-read", _read)
     app.connect("html-collect-pages", _further)
     app.connect("html-page-context", _scripts)
@@ -84,12 +91,56 @@ def _begin(app: Any) -> None:
 
 
 def _outdated(app: Any, env: Any, *_: Any) -> list[str]:
-    """Every page, when tables or code changed: pages are filled from them, which Sphinx cannot know."""
+    """Pages to be read again though their files are as they were, which is all that Sphinx looks at.
+
+    Every one, when tables or code changed: pages are filled from them. Else those whose executed copy is another, and
+    the first, without which Sphinx would not come to the pages that are no files of the book.
+    """
     files = [path for path in [*DATA.rglob("*"), CHAPTERS / "parameters.yml"] if path.is_file()]
     code = caching.digest_files(caching.package_files(caching.run_rooms() + ["press"]), PACKAGE)
     state = caching.digest_files(files) + code
-    changed = getattr(env, "moat_state", None) != state
-    env.moat_state = state
+    before, env.moat_state = getattr(env, "moat_state", None), state
+    app.moat_shown, env.moat_shown = getattr(env, "moat_shown", {}), _shown(app, env)
+    if before != state:
+        app.moat_shown = {}
+        return sorted(env.found_docs)
+    changed = {name for name in env.found_docs if app.moat_shown.get(name) != env.moat_shown[name]}
+    return sorted({*changed, app.config.root_doc})
+
+
+def _shown(app: Any, env: Any) -> dict[str, str]:
+    """Digest of what each page shows of its own: its file or its executed copy."""
+    named = {name: Path(env.doc2path(name)) for name in env.found_docs}
+    files = {name: [edition.current().copy_of(path.stem) or path] for name, path in named.items()}
+    for page in page_sets.further_pages():
+        copy = edition.current().copy_of(page.name)
+        files[f"{CHAPTERS.name}/{page.name}"] = [copy] if copy else []
+    for path in SCENARIOS.glob("*.yaml"):
+        record = SCENARIOS / "told" / f"{path.stem}.json"
+        files[f"{CHAPTERS.name}/scenario-{path.stem}"] = [path, record]
+    return {
+        name: "".join(output.digest(path) for path in paths if path.is_file())
+        for name, paths in files.items()
+    }
+
+
+def _updated(app: Any, env: Any) -> list[str]:
+    """Pages to be written again: every one where titles, headings or what links point at has changed, as all pages show
+    the book's contents and link to one another."""
+    outline = [
+        sorted((name, title.astext()) for name, title in env.titles.items()),
+        sorted((name, toc.pformat()) for name, toc in env.tocs.items()),
+        *(
+            repr(sorted(env.get_domain("std").data[kind].items()))
+            for kind in ("labels", "anonlabels")
+        ),
+        repr(sorted(env.get_domain("math").data["objects"].items())),
+    ]
+    state = hashlib.sha256(json.dumps(outline).encode()).hexdigest()
+    changed = getattr(env, "moat_outline", None) != state
+    env.moat_outline = state
+    if changed:
+        app.moat_shown = {}
     return sorted(env.found_docs) if changed else []
 
 
@@ -108,19 +159,39 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
 
 
 def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """The pages that are no files of the book: further runs of chapters, and the gallery's scenarios."""
+    """The pages that are no files of the book, as far as they have changed: further runs of chapters, and the gallery's
+    scenarios. All of them are found by the search, for which their words are kept."""
     from training_moat.press import gallery  # it compares runs, which only its pages need
 
+    makers: dict[str, Callable[[], tuple[str, str]]] = {}
     for page in page_sets.further_pages():
         copy = edition.current().copy_of(page.name)
-        yield _made(page.name, *page_sets.title_and_body(page, copy and notebooks.read(copy)))
+        makers[page.name] = partial(page_sets.title_and_body, page, copy)
     if (CHAPTERS / "gallery.md").is_file():
-        for name in gallery.names():
-            yield _made(f"scenario-{name}", *gallery.title_and_body(name))
+        makers |= {f"scenario-{n}": partial(gallery.title_and_body, n) for n in gallery.names()}
+    kept, said = Path(app.doctreedir, "further.json"), {}
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    for name, make in makers.items():
+        if name not in known or _stale(app, name):
+            title, body = make()
+            known[name] = [title, searching.words(body)]
+            yield _made(name, title, body)
+        said[name] = known[name]
+        searching.feed(app.builder.indexer, f"{CHAPTERS.name}/{name}", *said[name])
+    kept.write_text(json.dumps(said), encoding="utf-8")
+
+
+def _stale(app: Any, name: str) -> bool:
+    """Whether the page is not there as it is now."""
+    page = f"{CHAPTERS.name}/{name}"
+    same = app.moat_shown.get(page) == app.env.moat_shown[page]
+    return not (same and Path(app.outdir, f"{page}.html").is_file())
 
 
 def _made(name: str, title: str, body: str) -> tuple[str, dict[str, Any], str]:
-    return f"{CHAPTERS.name}/{name}", {"title": html.escape(title), "body": body}, "page.html"
+    shown = html.escape(title)  # the theme prints `pagetitle` on paper, in place of the body's own
+    context = {"title": shown, "pagetitle": shown, "body": body}
+    return f"{CHAPTERS.name}/{name}", context, "page.html"
 
 
 def _scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -144,6 +215,8 @@ def _finish(app: Any, error: Exception | None) -> None:
         copy = edition.current().copy_of(Path(docname).name)
         if copy is not None:
             shutil.copyfile(copy, site / "_sources" / f"{docname}.ipynb")
+    searching.without_lost_words(site / "searchindex.js")
     listed = notebooks.toc_pages()
     finishing.finish(site, listed, app.config.html_title, listed[0])
+    site_index.index(site)
     output.mark(site, "", leave_out=app.moat_foreign)

@@ -88,8 +88,15 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
     )
 
 
+_ANSWER = '<div class="cell tag_answer"><div class="cell_output"><div class="output text_markdown">{}</div></div></div>'
+"""How the site's own chapters mark their first computed sentence."""
+
+
 def body(notebook: notebooks.NotebookNode, headless: bool = False) -> str:
-    """The cells of a page's notebook as HTML, the code folded; headless: without the title at its top."""
+    """The cells of a page's notebook as HTML, the code folded below what it shows.
+
+    headless: as a page of the site, without the title at its top and with its answer set apart.
+    """
     prose, computed = equations.markdown(html=True), equations.markdown(html=False)
     parts = []
     for cell in notebook.cells:
@@ -98,10 +105,14 @@ def body(notebook: notebooks.NotebookNode, headless: bool = False) -> str:
                 prose.render(_TITLE.sub("", cell.source, count=1) if headless else cell.source)
             )
         elif cell.cell_type == "code" and not (headless and "remove-cell" in notebooks.tags(cell)):
-            parts.append(
-                f"<details><summary>code</summary><pre>{html.escape(cell.source)}</pre></details>"
-            )
-            parts += [_output(shown, computed) for shown in cell.outputs]
+            shown = "\n".join(_output(one, computed) for one in cell.outputs)
+            if headless and "answer" in notebooks.tags(cell):
+                shown = _ANSWER.format(shown)
+            code = html.escape(cell.source)
+            parts += [
+                shown,
+                f"<details class=moat-code><summary>code</summary><pre>{code}</pre></details>",
+            ]
     return "\n".join(parts)
 
 

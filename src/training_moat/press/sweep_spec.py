@@ -71,7 +71,7 @@ class Sweep:
         index, row = divmod(index, max(1, len(self.rows)))
         found = dict(self.base)
         chosen = {}
-        for name, values in reversed(self.grid.items()):
+        for name, values in reversed(list(self.grid.items())):
             index, position = divmod(index, len(values))
             chosen[name] = values[position]
         found |= {name: chosen[name] for name in self.grid}

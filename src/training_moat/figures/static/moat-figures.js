@@ -73,8 +73,29 @@
     const now = mode();
     vegaEmbed(holder, spec, {
       mode: "vega-lite", actions: false, renderer: "svg", config: fitted(themes[now], spec, width), tooltip: { theme: now },
-    }).then(function () { holder.dataset.drawn = now; offer(holder); })
+    }).then(function (made) { lead(holder, made.view); holder.dataset.drawn = now; offer(holder); })
       .catch(function (error) { console.error("figure " + holder.id + ": " + error); });
+  }
+
+  // The address of the source that a mark's row names, as the list under the figure has it.
+  function sourceOf(holder, item) {
+    const key = item && item.datum && String(item.datum.source || "").split(";")[0];
+    const end = "#source-" + encodeURIComponent(key);
+    const known = key ? Array.from(holder.closest("figure").querySelectorAll(".moat-source")) : [];
+    const found = known.find(function (link) { return link.getAttribute("href").endsWith(end); });
+    const outside = found && found.nextElementSibling;
+    return found && (outside && outside.classList.contains("moat-outside") ? outside : found).href;
+  }
+
+  // One click from a number to its source: a mark opens the address of its row.
+  function lead(holder, view) {
+    view.addEventListener("mousemove", function (event, item) {
+      holder.style.cursor = sourceOf(holder, item) ? "pointer" : "";
+    });
+    view.addEventListener("click", function (event, item) {
+      const address = sourceOf(holder, item);
+      if (address) window.open(address, "_blank", "noopener");
+    });
   }
 
   function name(holder) {

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training_moat.catalog import scenario
-from training_moat.press.scenarios import Request, overlaid
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +30,8 @@ def laid_over(options: argparse.Namespace) -> Iterator[None]:
     if options.scenario is None:
         yield
         return
+    from training_moat.press.scenarios import Request, overlaid  # reads notebooks, which costs
+
     scenario.load(options.scenario)
     with overlaid(Request(scenario=Path(options.scenario))):
         yield

@@ -59,15 +59,16 @@ def run(options: argparse.Namespace) -> int:
     gc.disable()
     try:
         with _scenario.laid_over(options):
-            return _answer(text.split("\n"), _KINDS[options.kind])
+            exact = _LONG_NUMBER.search(text) is not None
+            return _answer(text.split("\n"), _KINDS[options.kind], exact)
     finally:
         if collects:
             gc.enable()
 
 
-def _answer(lines: Iterable[str], predicted: Predictor) -> int:
+def _answer(lines: Iterable[str], predicted: Predictor, exact: bool = True) -> int:
     failed = False
-    cases = parse(lines)
+    cases = parse(lines, exact)
     while batch := list(islice(cases, _BATCH)):
         found = iter(_each([case for case in batch if "_bad" not in case], predicted))
         told = [_encoded(one, one.get("_bad") or next(found)) for one in batch]
@@ -115,13 +116,16 @@ def _plain_id(identity: Any) -> Any:
     return identity if isinstance(identity, (str, int, bool)) else None
 
 
-def parse(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Cases of JSON lines in order; a line that is none becomes `{"_bad": <its answer>}`. Blank lines do not count."""
+def parse(lines: Iterable[str], exact: bool = True) -> Iterator[dict[str, Any]]:
+    """Cases of JSON lines in order; a line that is none becomes `{"_bad": <its answer>}`. Blank lines do not count.
+
+    exact: whether there may be numbers of so many digits that the fast reader would round them.
+    """
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            case = _loaded(line)
+            case = _loaded(line, exact)
         except (ValueError, RecursionError) as error:
             said = "nested too deeply" if isinstance(error, RecursionError) else error
             yield {"_bad": _error(None, f"line {number}: not valid JSON ({said}).")}
@@ -135,9 +139,9 @@ def parse(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             yield case
 
 
-def _loaded(line: str) -> Any:
+def _loaded(line: str, exact: bool) -> Any:
     """The value of a line of JSON; the slower reader says what is wrong, and keeps every digit."""
-    if not _LONG_NUMBER.search(line):
+    if not (exact and _LONG_NUMBER.search(line)):
         try:
             return orjson.loads(line)
         except orjson.JSONDecodeError:

@@ -1,0 +1,98 @@
+"""Drawing pictures of figures, here or in a process beside this one.
+
+The library that draws starts a JavaScript engine. That takes half a second in every process, and a process that
+has threads of such an engine may not fork. Whoever forks many runs has a `Painter` draw for all of them: this
+file as a process of its own, a page's specification in, a picture out.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from typing import BinaryIO, cast
+
+import vl_convert
+from PIL import Image
+
+VEGALITE = "6.4"
+COLOURS = 48
+_SIZE = struct.Struct("<q")
+
+
+def draw(page: str) -> bytes:
+    """A specification, with its theme, as a small PNG."""
+    raw = vl_convert.vegalite_to_png(page, scale=1, vl_version=VEGALITE)
+    small = io.BytesIO()
+    Image.open(io.BytesIO(raw)).convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+class Painter:
+    """A process that draws, as those see it for which it does: this process and its forks, one at a time."""
+
+    def __init__(self) -> None:
+        # Read as a plain file: the package around it would load what only makes specifications.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+
+    def draw(self, page: str) -> bytes:
+        """As `draw`; drawn here where the other process is gone or could not."""
+        orders, pictures = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
+        try:
+            put(orders, page.encode())
+            return take(pictures) or draw(page)
+        except OSError:
+            return draw(page)
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def put(pipe: BinaryIO, content: bytes) -> None:
+    """Send so many bytes, and before them how many."""
+    whole = memoryview(_SIZE.pack(len(content)) + content)
+    while whole:
+        whole = whole[os.write(pipe.fileno(), whole) :]
+
+
+def take(pipe: BinaryIO) -> bytes:
+    """What was `put` next; nothing where the other side is gone."""
+    head = _exactly(pipe, _SIZE.size)
+    return _exactly(pipe, _SIZE.unpack(head)[0]) if head else b""
+
+
+def _exactly(pipe: BinaryIO, count: int) -> bytes:
+    parts = []
+    while count:
+        part = os.read(pipe.fileno(), count)
+        if not part:
+            return b""
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def serve() -> None:
+    """Draw what is asked for until nobody can ask. The first picture, for nobody, starts the library."""
+    draw(json.dumps({"mark": "point", "data": {"values": []}}))
+    while page := take(sys.stdin.buffer):
+        picture = b""  # who asked draws it again, and says what is wrong
+        with suppress(Exception):
+            picture = draw(page.decode())
+        put(sys.stdout.buffer, picture)
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt, BrokenPipeError):
+        serve()

@@ -1,0 +1,77 @@
+"""Pages kept from build to build: what has not changed is neither read nor written again.
+
+Sphinx keeps what it knows of a book beside the pages that it made. Such a folder serves one set of surroundings (code,
+tables, configuration; pages themselves may change) and one build at a time. A build marks it as sound when it is
+through: one that was killed, or that something went wrong in, leaves none that another would go on with.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from training_moat.press.folders import BUILD
+
+SHELF = BUILD / "pages"
+_SOUND, _LOCK = "sound", ".lock"
+_KEEP = 2
+"""Folders that are kept: those of the book, and of the scenario that was built last."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder for Sphinx. handles: open locks, which whoever writes there has to hold as well."""
+
+    folder: Path
+    handles: tuple[int, ...] = ()
+
+    def settle(self) -> None:
+        """Say that all in the folder belongs together: another build may go on with it."""
+        if self.handles:
+            (self.folder / _SOUND).touch()
+            _forget_others(self.folder)
+
+
+@contextmanager
+def place(key: str, work: Path) -> Iterator[Place]:
+    """Yield the kept folder of some surroundings, empty where none is sound; one in `work` while another build has it."""
+    SHELF.mkdir(parents=True, exist_ok=True)
+    kept = SHELF / key[:16]
+    lock = _locked(kept)
+    if lock is None:
+        yield Place(work / "book")
+        return
+    try:
+        if not (kept / _SOUND).is_file():
+            shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(exist_ok=True)
+        (kept / _SOUND).unlink(missing_ok=True)
+        yield Place(kept, (lock,))
+    finally:
+        os.close(lock)
+
+
+def _locked(kept: Path) -> int | None:
+    """The folder's lock, held, which goes with the last process that holds it; None while another build does."""
+    handle = os.open(kept.with_name(kept.name + _LOCK), os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _forget_others(own: Path) -> None:
+    """Remove the folders that were used longest ago, unless a build has them."""
+    others = [path for path in SHELF.iterdir() if path.is_dir() and path != own]
+    for old in sorted(others, key=lambda path: path.stat().st_mtime_ns)[: -(_KEEP - 1)]:
+        lock = _locked(old)
+        if lock is not None:
+            shutil.rmtree(old, ignore_errors=True)
+            os.close(lock)

@@ -1,0 +1,62 @@
+"""Kept pages: only sound ones are gone on with, by one build at a time."""
+
+import os
+
+import pytest
+
+from training_moat.press import shelf
+
+KEYS = [letter * 64 for letter in "abc"]
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path, monkeypatch):
+    """An empty shelf."""
+    monkeypatch.setattr(shelf, "SHELF", tmp_path / "pages")
+
+
+def made(key, work, sound=True):
+    """Put a page on the shelf."""
+    with shelf.place(key, work) as place:
+        (place.folder / "page").write_text(key)
+        if sound:
+            place.settle()
+
+
+def found(key, work):
+    """What the next build of these surroundings finds."""
+    with shelf.place(key, work) as place:
+        return sorted(path.name for path in place.folder.glob("*"))
+
+
+def test_only_what_was_finished_is_gone_on_with(tmp_path):
+    made(KEYS[0], tmp_path)
+    assert found(KEYS[0], tmp_path) == ["page"]
+    assert found(KEYS[0], tmp_path) == [], "that build did not say that it was through"
+    made(KEYS[1], tmp_path, sound=False)
+    assert found(KEYS[1], tmp_path) == []
+
+
+def test_two_builds_never_share_a_folder(tmp_path):
+    with shelf.place(KEYS[0], tmp_path) as one, shelf.place(KEYS[0], tmp_path) as two:
+        assert one.folder != two.folder == tmp_path / "book"
+        two.settle()
+    with shelf.place(KEYS[0], tmp_path) as one:
+        heir = os.dup(one.handles[0])  # as a process does that the build has started
+    with shelf.place(KEYS[0], tmp_path) as two:
+        assert two.folder == tmp_path / "book"
+    os.close(heir)
+    with shelf.place(KEYS[0], tmp_path) as three:
+        assert three.folder == one.folder
+
+
+def test_the_newest_two_are_kept_and_those_in_use(tmp_path):
+    made(KEYS[0], tmp_path)
+    with shelf.place(KEYS[0], tmp_path):
+        made(KEYS[1], tmp_path)
+        made(KEYS[2], tmp_path)
+        left = sorted(path.name for path in shelf.SHELF.iterdir() if path.is_dir())
+        assert left == [key[:16] for key in KEYS]
+    made(KEYS[2], tmp_path)
+    left = sorted(path.name for path in shelf.SHELF.iterdir() if path.is_dir())
+    assert len(left) == 2 and KEYS[2][:16] in left
