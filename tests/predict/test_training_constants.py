@@ -282,9 +282,3 @@ def test_wafers_keep_activations_in_sram_and_stream_their_weights():
 def test_an_unbounded_scale_up_link_stays_so():
     endless = replace(H100, scaleup=Link(1e11, 1e-6, None))
     assert training_constants.scaleup(STORED, endless).domain_chips == 1e9
-
-
-def test_a_gpus_runtime_takes_no_room_on_a_chip_that_works_out_of_sram():
-    own = stacks.find(None)
-    assert training_constants.reserve(STORED, own, chips.chip("groq-lpu-v1")) == (0.0, 0.0)
-    assert training_constants.reserve(STORED, own, H100)[0] > 1e9

@@ -61,7 +61,7 @@ UNMEASURED_ENGINES = (
 )
 """Engines without measurements of their own: the generic overheads stand in."""
 
-FIRST_AFTER = {
+FIRST_AFTER: dict[str, dict[str, tuple[int, ...]]] = {
     "vllm": {"2024": (0, 7), "early-2025": (0, 9)},
     "trt-llm": {"2024": (0, 16), "early-2025": (0, 20)},
     "sglang": {"2024": (0, 4), "early-2025": (0, 4, 7)},
