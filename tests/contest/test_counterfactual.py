@@ -153,6 +153,7 @@ def test_parts_that_cannot_be_told_apart_are_named_together():
     assert counterfactual.weighs_most(close) == "compute and memory weigh most, 1.6 times each"
     alone = close.assign(times=[2.0, 1.2, 0.9])
     assert counterfactual.weighs_most(alone) == "compute weighs most, 2 times"
+    assert counterfactual.weighs_most(alone, possible=False) == "compute keeps it from the job"
     ahead = close.assign(times=[0.5, 1.0, 0.9])
     assert counterfactual.weighs_most(ahead) == "nothing adds to the cost"
 

@@ -239,11 +239,16 @@ def heaviest(found: pd.DataFrame) -> pd.DataFrame:
     return found[(shares > 0) & (shares >= NEARLY * shares.max())]
 
 
-def weighs_most(found: pd.DataFrame) -> str:
-    """The heaviest groups in words: "precision and software weigh most, 1.6 times each"."""
+def weighs_most(found: pd.DataFrame, possible: bool = True) -> str:
+    """The heaviest groups in words: "precision and software weigh most, 1.6 times each".
+
+    possible: whether the chip can do the job at all; where it cannot, its cost and the parts of it are no numbers.
+    """
     most = heaviest(found).sort_values("times", ascending=False, kind="stable")
     if most.empty:
         return "nothing adds to the cost"
+    if not possible:
+        return f"{listed(most['group'])} {'keeps' if len(most) == 1 else 'keep'} it from the job"
     times = between(most["times"].min(), most["times"].max(), digits)
     if len(most) == 1:
         return f"{most['group'].iloc[0]} weighs most, {times} times"

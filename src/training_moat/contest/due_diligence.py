@@ -265,11 +265,9 @@ def answer(found: Report) -> str:
     """The report in one sentence: whether it can do the job, at what cost, and whether that is enough."""
     gap, unit, name = found.split, found.split.unit, found.chip.name
     if not gap.possible:
-        shut = found.card.stops_at or "in time"
-        return (
-            f"**{name} cannot train {found.job.named}** within the days allowed, on any number of chips: it stops at the gate "
-            f"*{shut}*."
-        )
+        shut = next((gate for gate in found.card.gates if gate.passed == scorecard.NO), None)
+        where = "" if shut is None else f": it stops at the gate *{shut.name}* ({shut.why})"
+        return f"**{name} cannot train {found.job.named}** within the days allowed{where}."
     done = (
         f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}**"
         f"{in_brackets(gap.low, gap.high)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
