@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit, ndtri
-from scipy.stats import qmc
 
 from training_moat.core.errors import InputError
 
@@ -164,6 +163,8 @@ def sample(
     by_name = named(inputs)
     if not isinstance(draws, (int, np.integer)) or isinstance(draws, bool) or draws < 1:
         raise InputError(f"uncertainty: draws must be a whole number above 0, got {draws!r}")
+    from scipy.stats import qmc  # a second to import, and only draws need it
+
     sequence = qmc.Sobol(d=len(by_name), scramble=True, rng=np.random.default_rng(seed))
     points = sequence.random_base2(max(0, math.ceil(math.log2(draws))))[:draws]
     return _through_quantiles(by_name, points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,26 @@ _KERNEL = {
 
 def toc_pages() -> list[str]:
     """Every page of the book, in reading order, as in _toc.yml (`chapters/verdict`, ...)."""
-    toc = yaml_files.read(ROOT / "_toc.yml", ("format", "root", "parts")).content
+    path = ROOT / "_toc.yml"
+    pages = _listed(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    for page in pages:
+        if not any((ROOT / f"{page}{ending}").is_file() for ending in (".ipynb", ".md")):
+            raise WorkFailed(f"_toc.yml: there is no {page}.ipynb and no {page}.md.")
+    return list(pages)
+
+
+@lru_cache(maxsize=8)
+def _listed(path: Path, modified_ns: int) -> tuple[str, ...]:
+    """The pages that the table of contents lists; it is asked for dozens of times in a build."""
+    toc = yaml_files.read(path, ("format", "root", "parts")).content
     try:
         groups = toc.get("parts", [toc])
         chapters = [entry["file"] for group in groups for entry in group.get("chapters", [])]
-        pages = [toc["root"], *chapters]
+        return toc["root"], *chapters
     except (AttributeError, KeyError, TypeError):
         raise InputError(
             "_toc.yml: expected a root, and parts with chapters of the form '- file: chapters/NAME'"
         ) from None
-    for page in pages:
-        if not any((ROOT / f"{page}{ending}").is_file() for ending in (".ipynb", ".md")):
-            raise WorkFailed(f"_toc.yml: there is no {page}.ipynb and no {page}.md.")
-    return pages
 
 
 def chapter_names() -> list[str]:
