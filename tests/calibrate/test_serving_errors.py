@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from training_moat.calibrate import fit_serving, measured_serving, serving_errors
+from training_moat.calibrate import (
+    fit_serving,
+    fit_serving_unseen,
+    measured_serving,
+    serving_errors,
+)
 from training_moat.predict.serving_constants import START, Constants
 
 
@@ -62,3 +68,37 @@ def test_a_fit_recovers_the_constants_that_made_the_data(rows) -> None:
     found = fit_serving.fit(few)
     again, _ = fit_serving.predict_both(few, found)
     assert np.abs(again / few["seconds_per_token"] - 1).mean() < 0.02
+
+
+def test_formats_and_releases_of_the_sources_are_read(rows) -> None:
+    served = rows[rows["source"] == "rocm_vllm_dev_docker_0_8_3"]
+    assert set(served["software"]) == {"vllm-early-2025"}
+    assert set(served["kv_precision"]) == {"fp8"} and set(served["attention"]) == {"fp8"}
+    known = rows[~rows["source"].isin(["dstack_deepseek_r1_2025"])]
+    lost = fit_serving_unseen.support(known, rows[rows["source"] == "dstack_deepseek_r1_2025"])
+    assert "generic" in lost and "family" in lost and "measured" not in lost
+
+
+def test_every_source_has_the_same_say_in_an_interval() -> None:
+    """One source of many slow rows and nineteen of one right row each: the upper end lies among the many only."""
+    many = pd.DataFrame({"source": "many", "seconds_per_token": np.full(500, 3.0)})
+    single = pd.DataFrame({"source": [f"s{i}" for i in range(39)], "seconds_per_token": 1.0})
+    tested = pd.concat([many, single], ignore_index=True).assign(
+        predicted=1.0, level="family", batch=1.0
+    )
+    assert fit_serving_unseen.intervals(tested).loc["family", "p95"] == 1.0
+
+
+def test_what_was_left_out_is_weighed_by_rows() -> None:
+    table = serving_errors.unseen()
+    assert set(table.index) == {"source", "chip", "family", "model"}
+    assert (table["error"] > serving_errors.overall()["predicted"]).all()
+    assert table["coverage"].between(0.5, 1).all()
+
+
+def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
+    """InferenceX draws lengths between 0.8 and 1 times the nominal ones."""
+    served = rows[rows["source"] == "inferencex"]
+    assert set(served["input_len"].round(1)) == {921.6, 7372.8}
+    cached = served[served["kv_precision"] == "fp8"]
+    assert "trt-llm" in set(cached["software"]) and "kimi-k2" not in set(cached["model"])

@@ -92,3 +92,12 @@ def test_arrays_send_what_single_plans_send():
         one = step_bytes(LLAMA_70B, plan, BYTE_A_SECOND)
         for kind in messages.KINDS:
             assert found[kind][index] == pytest.approx(one[kind]), kind
+
+
+def test_a_dense_model_waits_for_no_gradients_of_experts():
+    """Nothing to reduce takes no time, not the latency of reducing nothing."""
+    slow = replace(BYTE_A_SECOND, bytes_per_s=ENDLESS, step_latency_s=1.0, launch_s=1.0)
+    plan = Plan(4096, 64, tp=8, dp=2)
+    sent = messages.messages(LLAMA_70B, plan)
+    waits = {name: float(messages.seconds(one, slow, slow)) for name, one in sent.items()}
+    assert waits["expert_gradients"] == 0.0 < waits["dense_gradients"]

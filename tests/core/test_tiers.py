@@ -66,3 +66,11 @@ def test_no_system_is_larger_than_the_largest_that_exists() -> None:
     assert tiers.system_limit(chips.chip("h100-sxm")) == tiers.LARGEST_SYSTEM
     assert tiers.system_limit(chips.chip("wse-2")) == 192
     assert tiers.is_joined(chips.chip("sn30"), 8) and not tiers.is_joined(chips.chip("sn30"), 9)
+
+
+def test_only_dram_holds_a_runtime() -> None:
+    """GPUs lose gigabytes to contexts and buffers; on chips that work out of SRAM a compiler lays out every byte."""
+    held = {name: tiers.holds_runtime(chips.chip(name), "training") for name in
+            ("h100-sxm", "sn40l", "grayskull", "groq-lpu-v1", "wse-3", "bow-ipu")}  # fmt: skip
+    assert held == {"h100-sxm": True, "sn40l": True, "grayskull": True,
+                    "groq-lpu-v1": False, "wse-3": False, "bow-ipu": False}  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_shapes import LLAMA, MIXTRAL
 
 from training_moat.core import collectives, training_step
 from training_moat.core.fabrics import Fabric
@@ -27,21 +28,7 @@ REAL = Efficiency(
     0.75, 0.45, 0.8, 0.8, 0.7, overlap_data=0.5, overlap_tensor=0.6, overlap_expert=0.4, layer_seconds=1e-5,
     expert_layer_seconds=1e-4, step_seconds=5e-3, software=0.8, matmul_software=0.95, straggling=0.01,
 )  # fmt: skip
-LLAMA_70B = Transformer("Llama 3.1 70B", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1)
-MIXTRAL = Transformer(
-    "Mixtral 8x7B",
-    32,
-    4096,
-    32,
-    8,
-    128,
-    14336,
-    32000,
-    gated_ffn=1,
-    experts=8,
-    experts_per_token=2,
-    expert_ffn=14336,
-)
+LLAMA_70B = LLAMA[70.6e9]
 GPT_175B = Transformer("GPT-3 175B", 96, 12288, 96, 96, 128, 49152, 51200, tied_embeddings=1)
 """Korthikanti et al. 2022, table 3, vocabulary from section 6."""
 
@@ -148,6 +135,28 @@ def test_the_optimizer_reads_and_writes_its_state():
     weights = params_per_stage(LLAMA_70B, plan)[0]
     assert moved == pytest.approx(2 * (12 - 8) * weights / 1e12)
     assert step_time(LLAMA_70B, plan, node, eff).other == pytest.approx(30 * weights / 1e12)
+
+
+def test_launches_of_experts_run_beside_the_chips_work():
+    """Where work is long they add little, where it is short they are the step: the root of the sum of squares."""
+    plan = Plan(4096, 16, dp=8, ep=8)
+    calls = replace(REAL, software=1.0, straggling=0.0, expert_layer_seconds=0.0)
+    without = step_time(MIXTRAL, plan, H100, calls).total
+    few = step_time(MIXTRAL, plan, H100, replace(calls, expert_layer_seconds=1e-4)).total
+    many = step_time(MIXTRAL, plan, H100, replace(calls, expert_layer_seconds=1.0)).total
+    alone = 3 * 32 * 1.0 * plan.micro_batches
+    assert 0 < few - without < 0.1 * 3 * 32 * 1e-4 * plan.micro_batches
+    assert alone < many < alone + without
+
+
+def test_biases_slow_experts_and_nothing_else():
+    plan = Plan(4096, 16, dp=8, ep=8)
+    half = replace(REAL, expert_biased=0.5)
+    biased = replace(MIXTRAL, expert_biases=1)
+    assert step_time(MIXTRAL, plan, H100, half).total == step_time(MIXTRAL, plan, H100, REAL).total
+    assert step_time(biased, plan, H100, half).compute > step_time(biased, plan, H100, REAL).compute
+    dense = replace(LLAMA_70B, expert_biases=1)
+    assert step_time(dense, plan, H100, half) == step_time(LLAMA_70B, plan, H100, REAL)
 
 
 def test_collectives_cannot_hide_behind_the_same_work_twice():

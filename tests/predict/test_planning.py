@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_shapes import DEEPSEEK_V3, GPT3, LLAMA
 
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.plan import Plan, impossible
-from training_moat.core.workload import Transformer
 from training_moat.predict import planning
 from training_moat.predict.planning import divisors
 
@@ -17,23 +17,7 @@ NODE_OF_8 = Chip(
 )
 RACK_OF_72 = replace(NODE_OF_8, scaleup=Link(900e9, 1e-6, 72))
 LONE = replace(NODE_OF_8, scaleup=None)
-GPT3 = Transformer("GPT-3 175B", 96, 12288, 96, 96, 128, 49152, 50257)
-LLAMA_405B = Transformer("Llama 3.1 405B", 126, 16384, 128, 8, 128, 53248, 128256, gated_ffn=1)
-DEEPSEEK_V3 = Transformer(
-    "DeepSeek-V3",
-    61,
-    7168,
-    128,
-    128,
-    192,
-    18432,
-    129280,
-    gated_ffn=1,
-    experts=256,
-    experts_per_token=8,
-    expert_ffn=2048,
-    dense_layers=3,
-)
+LLAMA_405B = LLAMA[405.9e9]
 
 
 def layouts(*run):

@@ -6,11 +6,12 @@ import math
 
 import pytest
 
-from training_moat.catalog import chips
+from training_moat.catalog import chips, models
 from training_moat.core.errors import InputError
-from training_moat.predict import serving
-from training_moat.predict.serving_constants import stored
-from training_moat.predict.serving_plans import engine
+from training_moat.core.serving_memory import ServingPlan
+from training_moat.predict import serving, serving_batch, serving_formats
+from training_moat.predict.engines import engine, usual_engine
+from training_moat.predict.serving_constants import LEVELS, Constants, lineage, stored
 
 CASE = {
     "id": "a",
@@ -142,7 +143,11 @@ def test_engine_names_and_versions() -> None:
     assert engine("vLLM 0.4.2", chip, known)[0] == "vllm-2024"
     assert engine("vllm-0.11.0", chip, known)[0] == "vllm"
     assert engine("TensorRT-LLM", chip, known)[0] == "trt-llm"
-    assert engine("vllm", chips.chip("mi300x"), known)[0] == "vllm-2024"
+    assert engine("vllm", chips.chip("mi300x"), known)[0] == "vllm"
+    assert engine("vllm", chips.chip("mi250x"), known)[0] == "vllm-2024"
+    assert engine("vllm 0.8.3", chip, known)[0] == "vllm-early-2025"
+    assert engine("vllm-early-2025", chip, known)[0] == "vllm-early-2025"
+    assert engine("vllm-2026", chip, known)[0] == engine("vllm-2025", chip, known)[0] == "vllm"
     assert (
         engine("sglang:v0.5.9", chip, known)[0]
         == engine("lmsysorg/sglang", chip, known)[0]
@@ -161,9 +166,7 @@ def test_engine_names_and_versions() -> None:
 
 def test_unmeasured_chips_have_wider_intervals() -> None:
     known = stored()
-    widths = [
-        math.log(high / low) for low, high in (known.interval(level) for level in serving.LEVELS)
-    ]
+    widths = [math.log(high / low) for low, high in (known.interval(level) for level in LEVELS)]
     assert widths == sorted(widths) and widths[0] < widths[-1]
     assert answer(chip="gaudi2", software=None)["calibration"] == "generic"
     cousin = answer(chip="h20", software=None)
@@ -186,3 +189,45 @@ def test_attention_copies_inside_the_tensor_parallel_group() -> None:
     }
     inside, apart = serving.predict([case | {"tp": 8, "dp": 8}, case | {"tp": 1, "dp": 8}])
     assert inside["plan"] == apart["plan"] and inside["tpot_s"] == apart["tpot_s"]
+
+
+def test_an_old_release_shares_its_engines_and_its_eras_factors() -> None:
+    values = {
+        ("generic", "all", "step_s"): 1e-3,
+        ("software", "vllm", "step_s"): 2.0,
+        ("era", "2024", "step_s"): 3.0,
+        ("software", "vllm-2024", "step_s"): 5.0,
+        ("port", "amd-cdna3/vllm", "host"): 7.0,
+        ("port", "amd-cdna3/vllm-2024", "host"): 11.0,
+    }
+    found = Constants(values).resolve(["amd-cdna3"] * 3, ["vllm", "vllm-2024", "sglang-2024"])
+    assert found["step_s"] == pytest.approx([2e-3 * 7, 2e-3 * 3 * 5 * 7 * 11, 1e-3 * 3])
+    assert lineage("trt-llm-early-2025") == ("trt-llm", "early-2025")
+    assert lineage("cerebras-2024") == ("cerebras-2024", "")
+
+
+def test_a_chip_timed_with_old_releases_only_is_not_condemned_by_them() -> None:
+    """Who names no engine means its current release; what only the old one showed on the chip counts in part."""
+    timed = {("pair", "mi250x/vllm-2024", "rows"): 217, ("pair", "mi250x/llama.cpp", "rows"): 161}
+    timed |= {("pair", "mi300x/vllm-2024", "rows"): 288, ("pair", "mi300x/sglang", "rows"): 10}
+    known = Constants(timed)
+    assert usual_engine(chips.chip("mi250x"), known) == "vllm"
+    assert usual_engine(chips.chip("mi300x"), known) == "sglang"
+    old, new = (answer(chip="mi250x", software=name) for name in ("vllm 0.5", None))
+    assert new["plan"]["software"] == "vllm-2026" and new["tpot_s"] < old["tpot_s"]
+    assert new["calibration"] == "family"
+
+
+def test_four_bit_weights_without_four_bit_units_are_widened_and_not_cast() -> None:
+    used = {name: serving_formats.multiplied_in(chips.chip(name), "mxfp4") for name in
+            ("b200", "mi355x", "h100-sxm", "mi300x")}  # fmt: skip
+    assert used == {"b200": "fp4", "mi355x": "fp4", "h100-sxm": "bf16", "mi300x": "bf16"}
+    model = models.model("gpt-oss-120b")
+    plan = ServingPlan()
+    casts = [
+        serving_batch.job_of(
+            serving_batch.Question(model, chips.chip(name), "vllm", form, "bf16", 1, 8, 8, plan)
+        ).casts
+        for name, form in (("b200", "nvfp4"), ("h100-sxm", "nvfp4"), ("h100-sxm", "fp8"))
+    ]
+    assert casts == [1.0, 0.0, 1.0]

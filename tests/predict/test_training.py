@@ -244,6 +244,12 @@ def test_search_raises_for_a_bad_request_and_marks_what_does_not_fit():
         training.search(CASE | {"chip": "h10O-sxm"})
     found = training.search(CASE | {"model": "gpt3-175b"}, top=3)
     assert [answer["fits"] for answer in found] == [False]
+    smallest = min(
+        one(model="gpt3-175b", tp=tp, zero_stage=zero)["memory_gib"]["total"]
+        for tp in (1, 2, 4, 8)
+        for zero in (1, 3)
+    )
+    assert found[0]["memory_gib"]["total"] <= smallest, "the least found is the least there is"
 
 
 def test_gpt3_on_4096_a100s_is_laid_out_as_published_runs_are():

@@ -173,6 +173,18 @@ def test_stacks_that_hide_no_tensor_parallel_traffic_wait_for_it():
     assert training_constants.efficiency(STORED, kind(H100)).overlap_tensor > 0
 
 
+def test_stacks_that_launch_no_layers_and_hide_the_exchange_of_tokens():
+    """Layers recorded as graphs and compiled steps wait for no launches; DualPipe hides the exchange whole."""
+
+    def of(name):
+        return training_constants.efficiency(STORED, kind(H100, name=name))
+
+    graphs = of("nemo-2026")
+    assert graphs.layer_seconds == graphs.expert_layer_seconds == graphs.expert_call_seconds == 0
+    assert of("nemo").expert_layer_seconds > 0 and of("nemo").layer_seconds > 0
+    assert of("hai-llm").overlap_expert == 1 > of("megatron").overlap_expert
+
+
 def test_gradient_bytes():
     held = stacks.gradient_bytes
     assert held(stacks.find("megatron"), "fp16", 1) == 2
@@ -185,11 +197,11 @@ def test_gradient_bytes():
 
 
 def test_reserves_by_stack():
-    assert training_constants.reserve(STORED, stacks.find("deepspeed")) == (
+    assert training_constants.reserve(STORED, stacks.find("deepspeed"), H100) == (
         STORED.generic("reserve_bytes"),
         STORED.generic("reserve_share"),
     )
-    assert training_constants.reserve(STORED, stacks.find("fsdp")) == (
+    assert training_constants.reserve(STORED, stacks.find("fsdp"), H100) == (
         STORED.generic("reserve_bytes_fused"),
         0.0,
     )
@@ -270,3 +282,9 @@ def test_wafers_keep_activations_in_sram_and_stream_their_weights():
 def test_an_unbounded_scale_up_link_stays_so():
     endless = replace(H100, scaleup=Link(1e11, 1e-6, None))
     assert training_constants.scaleup(STORED, endless).domain_chips == 1e9
+
+
+def test_a_gpus_runtime_takes_no_room_on_a_chip_that_works_out_of_sram():
+    own = stacks.find(None)
+    assert training_constants.reserve(STORED, own, chips.chip("groq-lpu-v1")) == (0.0, 0.0)
+    assert training_constants.reserve(STORED, own, H100)[0] > 1e9

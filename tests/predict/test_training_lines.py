@@ -129,6 +129,9 @@ def test_the_best_plan_is_the_best_of_all_plans(asked, together):
     assert len(free) > 50
     for request, found in free[:50]:
         best = training.search(request, top=1)[0]
+        if not found["fits"]:  # the search tells the smallest then
+            assert best["memory_gib"]["total"] <= found["memory_gib"]["total"] and not best["fits"]
+            continue
         assert not differences(best["plan"], found["plan"]), request
         assert best["step_time_s"] == pytest.approx(found["step_time_s"], rel=1e-9)
 

@@ -12,6 +12,8 @@ import pandas as pd
 
 from training_moat.calibrate import measured_makers
 from training_moat.catalog import tables
+from training_moat.predict import engines
+from training_moat.predict.serving_constants import KV_PRECISION, lineage
 
 COLUMNS = (
     "source",
@@ -32,7 +34,8 @@ COLUMNS = (
     "ttft_s",
     "unusable",
 )
-"""Columns of the cleaned rows; `unusable` is blank or the reason."""
+"""Columns of the cleaned rows; `unusable` is blank or the reason. `all_rows` adds `kv_precision` and `attention`, the formats
+of the cache and, where it is not that of the maker's checkpoint, of the attention's weights."""
 
 FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
 """Formats of the tables that the model has another name for."""
@@ -40,7 +43,6 @@ FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
 SOFTWARE = {
     "trtllm": "trt-llm",
     "TensorRT-LLM": "trt-llm",
-    "TensorRT-LLM v1.0": "trt-llm",
     "vLLM": "vllm",
     "Deepspeed-MII": "deepspeed-mii",
     "FasterTransformer": "fastertransformer",
@@ -52,10 +54,6 @@ SOFTWARE = {
 CHIPS = {"Nvidia A100 GPU": "a100-40", "Nvidia H100 GPU": "h100-sxm", "AMD MI250 GPU": "mi250x"}
 """Chips of LLM-Inference-Bench (Chitty-Venkata et al. 2024, table 2) by the nearest row of the chips table: 40 GB
 A100, H100 SXM; the MI250 differs from the MI250X in its clock by a few percent."""
-
-
-TABLE_SOURCE = {"aiconfigurator_runs": "inferencex"}
-"""Groups of rows that this file tells apart, and the source key under which the table has them."""
 
 
 def cluster_runs() -> pd.DataFrame:
@@ -81,12 +79,13 @@ def cluster_runs() -> pd.DataFrame:
     by_name = np.where(frame["model_path"].str.contains("FP8"), "fp8", "bf16")
     rows = pd.DataFrame(
         {
-            "source": np.where(
-                frame["date"].astype(str).str.len() == 4, "aiconfigurator_runs", frame["source"]
-            ),
+            "source": frame["source"],
             "model": frame["model_id"],
             "chip": frame["chip_id"],
-            "software": frame["backend"].map(SOFTWARE).fillna(frame["backend"]),
+            "software": [
+                engines.of_release(SOFTWARE.get(name, name), version)
+                for name, version in zip(frame["backend"], frame["backend_version"].fillna(""))
+            ],
             "precision": frame["precision"]
             .replace(FORMATS)
             .fillna(pd.Series(by_name, index=frame.index)),
@@ -141,9 +140,7 @@ def bench_runs() -> pd.DataFrame:
             "source": own["source"],
             "model": own["model_id"],
             "chip": own["chip_id"].fillna(own["chip"].map(CHIPS)),
-            "software": _of_its_time(
-                own["framework"].map(SOFTWARE).fillna(own["framework"]), own["date"]
-            ),
+            "software": _of_its_time(own["framework"], own["date"]),
             "precision": own["format"].replace(FORMATS),
             "batch": own["batch_or_concurrency"].where(~(single_user | layered), 1),
             "input_len": own["input_len"],
@@ -190,17 +187,19 @@ def _does_not_scale(rows: pd.DataFrame) -> pd.Series:
     return slower & (rows["pp"] > 1) & (rows["unusable"] == "")
 
 
-VERSIONED = ("vllm", "trt-llm")
-"""Engines that were rewritten between the measurements of 2024 and those of 2025 and 2026."""
-
 OLD_ENGINE_UNTIL = "2024-12"
-"""Month of the last measurements of the older versions."""
+"""Month of the last measurements of the oldest versions, where a source states none."""
 
 
-def _of_its_time(engine: pd.Series, date: pd.Series) -> pd.Series:
-    """The engine, with `-2024` for versions before the rewrite."""
-    old = engine.isin(VERSIONED) & (date.astype(str).str.slice(0, 7) <= OLD_ENGINE_UNTIL)
-    return engine.where(~old, engine + "-2024")
+def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:
+    """The calibrated engine of each row: by its version where it is stated, else by the date of the measurement."""
+    found = []
+    for written, when in zip(framework.fillna(""), date.astype(str).str.slice(0, 7)):
+        name, _, version = written.partition(" ")
+        base = SOFTWARE.get(written, SOFTWARE.get(name, written))
+        old = when <= OLD_ENGINE_UNTIL and "2024" in engines.FIRST_AFTER.get(base, {})
+        found.append(f"{base}-2024" if old else engines.of_release(base, version))
+    return found
 
 
 def _first_reason(rows: pd.DataFrame, reasons: list) -> pd.Series:
@@ -231,7 +230,28 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]
-    return pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
+    rows = pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
+    return _under_their_conditions(rows.assign(kv_precision=KV_PRECISION, attention=""))
+
+
+def _under_their_conditions(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the formats and the mean lengths that their sources tell (table serving_conditions)."""
+    base = rows["software"].fillna("").map(lambda name: lineage(name)[0])
+    named = {"backend": base, "model_id": rows["model"], "chip_id": rows["chip"]}
+    for told in tables.load("serving_conditions").to_dict("records"):
+        holds = rows["source"] == told["source"]
+        for column, values in named.items():
+            if pd.notna(told[column]):
+                holds &= values == told[column]
+        for column, field in (
+            ("kv_precision", "kv_precision"),
+            ("attention_precision", "attention"),
+        ):
+            if pd.notna(told[column]):
+                rows.loc[holds, field] = told[column]
+        if pd.notna(told["mean_length_share"]):
+            rows.loc[holds, ["input_len", "output_len"]] *= told["mean_length_share"]
+    return rows
 
 
 def usable_rows() -> pd.DataFrame:

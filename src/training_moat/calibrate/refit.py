@@ -11,7 +11,7 @@ import pandas as pd
 
 from training_moat.calibrate import (
     fit_collectives,
-    fit_serving,
+    fit_serving_unseen,
     fit_training,
     goodput,
     measured_memory,
@@ -112,7 +112,7 @@ def tables_of(
 KINDS: dict[str, tuple[Callable[[str], dict[str, pd.DataFrame]], list[str]]] = {
     "training": (training_tables, ["level", "key", "constant"]),
     "serving": (
-        lambda date: {serving_constants.TABLE: fit_serving.table(date)},
+        lambda date: {serving_constants.TABLE: fit_serving_unseen.table(date)},
         ["level", "key", "constant"],
     ),
     "collectives": (

@@ -96,6 +96,13 @@ def working(chip: Chip, job: str) -> Tier:
     return aboard[0] if job in chip.streamed and aboard else tiers[0]
 
 
+def holds_runtime(chip: Chip, job: str) -> bool:
+    """Whether the memory at work also holds a runtime: contexts, communication buffers, library workspaces. It does where
+    that is DRAM, on GPUs and their like; a chip that works out of its SRAM has every byte of it laid out by its compiler
+    (Groq: Abts et al. 2022; Graphcore: Jia et al. 2019)."""
+    return working(chip, job).name != "sram"
+
+
 def faster_tiers(chip: Chip, job: str = "serving") -> tuple[Tier, ...]:
     """The home tiers without the large slow one, where there are others."""
     tiers = home(chip, job)

@@ -21,6 +21,7 @@ from PIL import Image
 
 VEGALITE = "6.4"
 COLOURS = 48
+SOON = "soon"
 _SIZE = struct.Struct("<q")
 
 
@@ -35,10 +36,11 @@ def draw(page: str) -> bytes:
 class Painter:
     """A process that draws, as those see it for which it does: this process and its forks, one at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, soon: bool = True) -> None:
+        """soon: whether there will be something to draw, so that it should get ready."""
         # Read as a plain file: the package around it would load what only makes specifications.
         self.process = subprocess.Popen(
-            [sys.executable, "-P", __file__],
+            [sys.executable, "-P", __file__, *([SOON] if soon else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -84,8 +86,9 @@ def _exactly(pipe: BinaryIO, count: int) -> bytes:
 
 
 def serve() -> None:
-    """Draw what is asked for until nobody can ask. The first picture, for nobody, starts the library."""
-    draw(json.dumps({"mark": "point", "data": {"values": []}}))
+    """Draw what is asked for until nobody can ask."""
+    if SOON in sys.argv:  # a picture for nobody starts the library
+        draw(json.dumps({"mark": "point", "data": {"values": []}}))
     while page := take(sys.stdin.buffer):
         picture = b""  # who asked draws it again, and says what is wrong
         with suppress(Exception):

@@ -11,7 +11,7 @@ from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
-from training_moat.predict.serving_constants import Constants
+from training_moat.predict.serving_constants import ERAS, OF_MAKERS, Constants, lineage
 
 ENGINES = {
     "tensorrt-llm": "trt-llm",
@@ -61,19 +61,35 @@ UNMEASURED_ENGINES = (
 )
 """Engines without measurements of their own: the generic overheads stand in."""
 
-REWRITTEN_IN = {"vllm": (0, 7), "trt-llm": (0, 16), "cerebras": (2024, 10)}
-"""First release of the rewritten engine (Cerebras: year and month): earlier ones are calibrated apart, as `-2024`."""
+FIRST_AFTER = {
+    "vllm": {"2024": (0, 7), "early-2025": (0, 9)},
+    "trt-llm": {"2024": (0, 16), "early-2025": (0, 20)},
+    "sglang": {"2024": (0, 4), "early-2025": (0, 4, 7)},
+    "cerebras": {"2024": (2024, 10)},
+}
+"""First release of each engine after an era (Cerebras: year and month): earlier ones are calibrated apart, with its name.
+vLLM was rewritten between 0.7 and 0.9; the kernels for latent attention and many experts came with the releases of the
+first half of 2025."""
 
 NEW_MODELS_SINCE, NEXT_YEAR = "2024-07", "2025"
 """Models from here on are not among the measurements of the older engines; and the year after those."""
 
-NO_ENGINE = "generic"
+CURRENT = "2026"
+"""Year by which plans name the current release of an engine that is calibrated by era."""
 
-OF_MAKERS = ("cerebras-2024", "cerebras", "groq", "sambanova", "d-matrix")
-"""The makers' own services: the best known engine of their chips."""
+NO_ENGINE = "generic"
 
 NOT_USUAL = ("llama.cpp",)
 """Engines that nobody means who names none."""
+
+
+def of_release(base: str, version: Any) -> str:
+    """The calibrated engine of a release such as "0.8.3": `base` itself where the version is current or not known."""
+    number = tuple(int(part) for part in re.findall(r"\d+", str(version or ""))[:3])
+    for era, first in FIRST_AFTER.get(base, {}).items():
+        if number and (number < first or str(number[0]) == era > str(first[0])):
+            return f"{base}-{era}"
+    return base
 
 
 def engine(
@@ -95,15 +111,16 @@ def engine(
         return _unmeasured(name)
     key = max(named, key=len)
     base = ENGINES[key]
-    version = re.findall(r"\d+", spoken.split(key, 1)[1])[:2]
+    if spoken in {f"{base}-{era}" for era in ERAS}:
+        return spoken, []
+    version = re.findall(r"\d+", spoken.split(key, 1)[1])
     old = f"{base}-2024"
-    if base in REWRITTEN_IN and version:
-        number = tuple(int(part) for part in version)
-        return (old if number < REWRITTEN_IN[base] or number[0] == 2024 else base), []
-    if base in REWRITTEN_IN and not version:
+    if version:
+        return of_release(base, ".".join(version)), []
+    if base in FIRST_AFTER:
         only_old = base not in measured and old in measured and released < NEXT_YEAR
         if only_old or "" < released < NEW_MODELS_SINCE:
-            first = ".".join(map(str, REWRITTEN_IN[base]))
+            first = ".".join(map(str, FIRST_AFTER[base]["2024"]))
             return old, [
                 f"{base} is taken as the releases before {first}, as measured with such models; name a release for another"
             ]
@@ -112,7 +129,7 @@ def engine(
 
 def label(engine_name: str) -> str:
     """How a plan names an engine so that asking with it again means the same one."""
-    return f"{engine_name}-{NEXT_YEAR}" if engine_name in REWRITTEN_IN else engine_name
+    return f"{engine_name}-{CURRENT}" if engine_name in FIRST_AFTER else engine_name
 
 
 def release_of(model: Any) -> str:
@@ -129,14 +146,15 @@ def _releases(state: tuple) -> dict[str, str]:
 
 
 def usual_engine(chip: Chip, constants: Constants) -> str:
-    """The maker's own service where it has measured rows, else the engine with the most on the chip or on its family;
-    `generic` where there are none."""
-    usual = {
-        key: (key in OF_MAKERS, rows)
-        for key, rows in measured_engines(chip, constants).items()
-        if key not in NOT_USUAL
-    }
-    return max(usual, key=usual.get) if usual else NO_ENGINE
+    """The maker's own service where it has measured rows, else the current release of the engine with the most on the chip
+    or on its family, one whose current release was measured there before others; `generic` where there are none."""
+    usual: dict[str, tuple[bool, bool, int]] = {}
+    for name, rows in measured_engines(chip, constants).items():
+        if name not in NOT_USUAL:
+            current, era = lineage(name)
+            makers, new, counted = usual.get(current, (False, False, 0))
+            usual[current] = (makers or name in OF_MAKERS, new or not era, counted + rows)
+    return max(usual, key=lambda name: (usual[name], name)) if usual else NO_ENGINE
 
 
 def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:

@@ -22,9 +22,6 @@ from training_moat.predict.serving_plans import ServingCase, parse
 LONGEST_S = 1e9
 """Seconds (thirty years) beyond which a time is refused."""
 
-LEVELS = ("measured", "family", "generic")
-"""How well the constants know a chip and engine, best first."""
-
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -100,18 +97,6 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
     return found
 
 
-MEASURED_SOURCES = 2
-"""Sources that must have timed an engine on a chip before an answer counts as measured."""
-
-
-def level(constants: known.Constants, case: ServingCase) -> str:
-    """`measured` where two sources or more timed this engine on this chip, `family` where any timed the chip or one of
-    its family, else `generic`."""
-    if constants.sources_of(case.chip.id, case.software) >= MEASURED_SOURCES:
-        return "measured"
-    return "family" if case.chip.family in constants.keys("family") else "generic"
-
-
 def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Answer each request in order; a bad one gets `ok: false` and its error, the others still run.
 
@@ -158,7 +143,7 @@ def answer(
     _possible(time, case)
     memory = {name: float(values[index]) / GIB for name, values in found.memory.items()}
     memory["total"] = sum(memory.values())
-    known_as = level(constants, case)
+    known_as = constants.level(case.chip.id, case.chip.family, case.software)
     low, high = constants.interval(known_as)
     plan = case.plans[index]
     price = case.price_usd_per_chip_hour

@@ -34,6 +34,8 @@ class Question:
     input_len: float
     output_len: float
     plan: serving_step.ServingPlan
+    attention: str = ""
+    """Format of the attention's weights where it is not that of the maker's checkpoint."""
 
 
 def prefill_chunk(model: Transformer, chip: Chip) -> float:
@@ -48,8 +50,8 @@ def prefill_chunk(model: Transformer, chip: Chip) -> float:
 
 
 def job_of(question: Question) -> serving_step.Job:
-    """What a question asks for, with its checkpoint's bytes."""
-    return serving_formats.job(
+    """What a question asks for, with its checkpoint's bytes and whether inputs are cast for the units that multiply it."""
+    job = serving_formats.job(
         question.model,
         question.precision,
         question.kv_precision,
@@ -57,7 +59,10 @@ def job_of(question: Question) -> serving_step.Job:
         question.input_len,
         question.output_len,
         prefill_chunk(question.model, question.chip),
+        question.attention,
     )
+    used = serving_formats.multiplied_in(question.chip, question.precision)
+    return replace(job, casts=float(used in serving_formats.CAST))
 
 
 def joined_by(chip: Chip) -> Link:
@@ -149,7 +154,7 @@ class _Load:
 def _load(question: Question) -> _Load:
     chip, precision = question.chip, question.precision
     used = serving_formats.multiplied_in(chip, precision)
-    attention = serving_formats.attention_format(question.model, precision)
+    attention = question.attention or serving_formats.attention_format(question.model, precision)
     same = attention == precision
     wide = used if same else serving_formats.attention_units(chip, attention, precision)
     return _Load(
@@ -165,7 +170,7 @@ def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
     """Positions of the questions that differ in their plan alone."""
     groups: dict[tuple, list[int]] = {}
     for position, q in enumerate(questions):
-        load = (q.precision, q.kv_precision, q.batch, q.input_len, q.output_len)
+        load = (q.precision, q.kv_precision, q.batch, q.input_len, q.output_len, q.attention)
         groups.setdefault((id(q.model), id(q.chip), *load), []).append(position)
     return [np.array(where) for where in groups.values()]
 

@@ -102,9 +102,45 @@ HOST_BOUND = (
 """Overheads the `host` factor multiplies."""
 
 
+ERAS = ("2024", "early-2025")
+"""Old releases that are calibrated apart from an engine's current ones: those of 2024 and of the first half of 2025."""
+
+OF_MAKERS = ("cerebras-2024", "cerebras", "groq", "sambanova", "d-matrix")
+"""The makers' own services: the best known engine of their chips. Their releases share nothing with other engines'."""
+
+
+def lineage(engine: str) -> tuple[str, str]:
+    """(engine, era of its release) of a calibrated engine: `vllm-2024` is ("vllm", "2024"), `vllm` ("vllm", "")."""
+    for era in ERAS:
+        if engine.endswith(f"-{era}") and engine not in OF_MAKERS:
+            return engine.removesuffix(f"-{era}"), era
+    return engine, ""
+
+
+LEVELS = ("measured", "family", "generic")
+"""How well the constants know a chip and engine, best first."""
+
+MEASURED_SOURCES = 2
+"""Sources that must have timed an engine on a chip before an answer counts as measured."""
+
+
+def known_as(sources: int, family: bool, engine: bool) -> str:
+    """`measured` where two sources or more timed this release of the engine on this chip, `family` where it was timed on
+    any chip and any engine on the chip's family, else `generic`."""
+    if sources >= MEASURED_SOURCES:
+        return "measured"
+    return "family" if family and engine else "generic"
+
+
 @dataclass(frozen=True)
 class Constants:
-    """Values by (level, key, constant); levels are generic, family, software, port (a family and an engine)."""
+    """Values by (level, key, constant); levels are generic, family, software, port (a family and an engine) and era (old
+    releases of all engines).
+
+    An old release has the factors of its engine, of its era and of its own, each held to one: what it shares with the
+    current release and with other engines of its time is learned from all of them, and a chip on which only the old
+    release was measured keeps, under the current one, half of what was odd about the old one there.
+    """
 
     values: Mapping[tuple[str, str, str], float]
 
@@ -115,17 +151,28 @@ class Constants:
 
     def resolve(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
         """Every constant as an array for these chip families and engines; shares are held at one."""
-        pairs = [f"{family}/{engine}" for family, engine in zip(families, engines)]
-        host = self.factor("family", families, "host") * self.factor("port", pairs, "host")
+        bases, eras = zip(*(lineage(engine) for engine in engines))
+        own = [engine if era else "" for engine, era in zip(engines, eras)]
+
+        def software(name: str) -> np.ndarray:
+            old = self.factor("era", eras, name) * self.factor("software", own, name)
+            return self.factor("software", bases, name) * old
+
+        def port(name: str) -> np.ndarray:
+            current = [f"{family}/{base}" for family, base in zip(families, bases)]
+            old = [f"{family}/{engine}" for family, engine in zip(families, own)]
+            return self.factor("port", current, name) * self.factor("port", old, name)
+
+        host = self.factor("family", families, "host") * port("host")
         found = {}
         for name in START:
             value = np.full(len(families), self.values.get(("generic", "all", name), START[name]))
             if name in OF_FAMILY:
                 value = value * self.factor("family", families, name)
             if name in OF_ENGINE:
-                value = value * self.factor("software", engines, name)
+                value = value * software(name)
             if name in OF_PAIR:
-                value = value * self.factor("port", pairs, name)
+                value = value * port(name)
             if name in HOST_BOUND:
                 value = value * host
             found[name] = np.minimum(value, LIMITS.get(name, np.inf))
@@ -148,9 +195,11 @@ class Constants:
                 found.setdefault(chip, {})[engine] = int(rows)
         return found
 
-    def sources_of(self, chip: str, engine: str) -> int:
-        """Sources that timed an engine on a chip."""
-        return int(self.values.get(("pair", f"{chip}/{engine}", "sources"), 0))
+    def level(self, chip: str, family: str, engine: str) -> str:
+        """How well the constants know a chip of a family and an engine (`known_as`)."""
+        sources = self.values.get(("pair", f"{chip}/{engine}", "sources"), 0)
+        timed = any(key.endswith(f"/{engine}") for key in self.keys("pair"))
+        return known_as(int(sources), family in self.keys("family"), timed)
 
     def interval(self, level: str) -> tuple[float, float]:
         """Factors on a prediction that bound the middle 90% of what the fit had not seen."""

@@ -23,7 +23,7 @@ WEIGHTS_ALONE = ("int4",)
 2023)."""
 
 CAST = ("fp8", "mxfp8", "int8", "nvfp4", "fp4")
-"""Formats to which inputs are cast before every product."""
+"""Formats of multiplying units to which inputs are cast before every product."""
 
 
 PRECISIONS = (*requests.PRECISIONS, *WEIGHTS_ALONE)
@@ -78,10 +78,15 @@ def _partly(state: tuple) -> dict[tuple[str, str], tuple[str, float]]:
 
 
 def multiplied_in(chip: Chip, precision: str) -> str:
-    """Units of the chip that multiply weights stored in `precision`. InputError where none could."""
-    if precision in WEIGHTS_ALONE:
-        return attention_units(chip, "bf16", precision)
-    return chip.compute_format(precision)
+    """Units of the chip that multiply weights stored in `precision`. InputError where none could.
+
+    Four-bit weights on a chip without four-bit units are widened to 16 bits on the way (Marlin: Frantar et al. 2024), as
+    InferenceX's launch scripts ask on H100 and H200.
+    """
+    used = chip.compute_format(precision) if precision not in WEIGHTS_ALONE else ""
+    if used in NARROW or (used and precision not in NARROW):
+        return used
+    return attention_units(chip, "bf16", precision)
 
 
 def attention_units(chip: Chip, wanted: str, otherwise: str) -> str:
@@ -100,16 +105,17 @@ def job(
     input_len: float,
     output_len: float,
     prefill_chunk: float,
+    attention: str = "",
 ) -> Job:
-    """The model's question for one load, with the checkpoint's bytes."""
+    """The model's question for one load, with the checkpoint's bytes: that of the model's maker, or one that keeps its
+    attention's weights in the format `attention`."""
     return Job(
         batch=float(batch),
         input_len=float(input_len),
         output_len=float(output_len),
         ffn_weight_bytes=BYTES_PER_VALUE[precision],
-        attention_weight_bytes=BYTES_PER_VALUE[attention_format(model, precision)],
+        attention_weight_bytes=BYTES_PER_VALUE[attention or attention_format(model, precision)],
         kv_bytes=BYTES_PER_VALUE[kv_precision],
         prefill_chunk=float(prefill_chunk),
         wide_ffn_layers=wide_ffn_layers(model, precision),
-        casts=float(precision in CAST),
     )

@@ -122,7 +122,7 @@ def answer(
 def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     """The fastest plans that fit for one request, best first. Raises `InputError` for a bad request.
 
-    Where nothing fits, the answer for the best of those that need least memory, marked `fits: false`.
+    Where nothing fits, the answer for the one that needs least memory, marked `fits: false`.
     """
     constants = known.load()
     case = parse(request)

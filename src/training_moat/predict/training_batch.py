@@ -111,9 +111,12 @@ def best(rows: Rows) -> Evaluated:
 
 
 def candidates(case: TrainingCase, constants: Constants) -> Evaluated:
-    """The plans of one case that fit, fastest first; where none does, those that need hardly more than the smallest."""
+    """The plans of one case that fit, fastest first; where none does, those that need hardly more than the smallest, which
+    is first."""
     sweep = _Sweep(_Plans.of(rows_of([case], constants), np.array([0])), thin=False)
-    return sweep.evaluated(np.lexsort((sweep.room, sweep.step.total)))
+    seconds, room = sweep.step.total, sweep.room
+    fit = sweep.held[WEIGHED.index("fits")].any()
+    return sweep.evaluated(np.lexsort((room, seconds) if fit else (seconds, room)))
 
 
 def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:

@@ -246,8 +246,11 @@ def kept_input_bytes(precision: str) -> float:
     return min(2.0, BYTES_PER_VALUE[precision])
 
 
-def reserve(constants: Constants, software: Software) -> tuple[float, float]:
-    """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds."""
+def reserve(constants: Constants, software: Software, chip: Chip) -> tuple[float, float]:
+    """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds, measured on GPUs: none on
+    a chip without one in its memory."""
+    if not tiers.holds_runtime(chip, "training"):
+        return 0.0, 0.0
     if software.stack in UNFUSED_STACKS:
         return constants.generic("reserve_bytes"), constants.generic("reserve_share")
     return constants.generic("reserve_bytes_fused"), 0.0

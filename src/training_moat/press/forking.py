@@ -69,14 +69,15 @@ def has_run() -> bool:
     return _runs > 0
 
 
-def preload(modules: Sequence[str] = PRELOADED) -> None:
-    """Import what the notebooks will import, once, before the first fork, and have a process ready that draws."""
+def preload(modules: Sequence[str] = PRELOADED, draws: bool = True) -> None:
+    """Import what the notebooks will import, once, before the first fork, and have a process that draws, which gets
+    ready at once where the first one `draws`."""
     global _painter
     for name in modules:
         importlib.import_module(name)
     to_values(pd.DataFrame({"x": [1.0]}))  # loads what Altair reads tables with
     if _painter is None:
-        _painter = Painter()
+        _painter = Painter(draws)
         gc.collect()
         gc.freeze()  # a fork's own collector would copy every page that it looks at
 

@@ -6,6 +6,7 @@ import functools
 import html
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ def feed(indexer: Any, page: str, title: str, text: str) -> None:
     document = new_document(page)
     document += nodes.section("", nodes.title("", title), nodes.paragraph("", text))
     indexer.feed(page, f"{page}.ipynb", html.escape(title), document)
+
+
+def keep(indexer: Any, pages: Iterable[str]) -> None:
+    """Let the index hold these pages although Sphinx, which leaves out what it has not read, does not know them."""
+    prune, ours = indexer.prune, list(pages)
+    indexer.prune = lambda known: prune([*known, *ours])
 
 
 def without_lost_words(path: Path) -> None:

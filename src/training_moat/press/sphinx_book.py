@@ -178,6 +178,7 @@ def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
             yield _made(name, title, body)
         said[name] = known[name]
         searching.feed(app.builder.indexer, f"{CHAPTERS.name}/{name}", *said[name])
+    searching.keep(app.builder.indexer, (f"{CHAPTERS.name}/{name}" for name in said))
     kept.write_text(json.dumps(said), encoding="utf-8")
 
 

@@ -1,0 +1,208 @@
+"""What the serving fit does on rows that it has not seen: held out in turn, the intervals from that, and the stored table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from training_moat.calibrate import fit_serving
+from training_moat.calibrate.fit_serving import STEP, Problem
+from training_moat.catalog import chips
+from training_moat.predict.serving_constants import LEVELS as KNOWLEDGE
+from training_moat.predict.serving_constants import Constants, known_as
+
+MANY_ROWS = 150
+"""Rows from which on a model is held out in turn."""
+LEAVING_STEPS = 9
+"""Steps by which a fit is moved off the rows held out."""
+REFRESHED_SHARE, REFRESHED_EVERY = 0.1, 3
+"""Share of the rows from which on the slopes are computed anew on the way, and after how many steps."""
+SETTLED = 1e-3
+"""Steps that move no constant by more, in logarithms, are the last."""
+DAMPINGS = (0.0, 0.1, 1.0, 10.0)
+LARGEST_STEP = 0.7
+"""No step moves a constant by more, in logarithms."""
+ENDS = (0.05, 0.95)
+"""The quantiles of measured over predicted that an interval reports."""
+
+
+def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What is held out in turn: each source, each chip, each chip family, each model with many rows; what would leave
+    the same rows out as one before it, once."""
+    family = rows["chip"].map(lambda name: chips.chip(name).family)
+    many = [name for name, count in rows["model"].value_counts().items() if count >= MANY_ROWS]
+    held = {f"source {name}": rows["source"] == name for name in sorted(rows["source"].unique())}
+    held |= {f"family {name}": family == name for name in sorted(family.unique())}
+    held |= {f"chip {name}": rows["chip"] == name for name in sorted(rows["chip"].unique())}
+    held |= {f"model {name}": rows["model"] == name for name in sorted(many)}
+    different = {mask.to_numpy().tobytes(): name for name, mask in reversed(held.items())}
+    return {name: held[name].to_numpy() for name in held if name in different.values()}
+
+
+def support(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
+    """What `known` rows tell of each row asked (`serving_constants.known_as`)."""
+    sources = known.groupby(["chip", "software"])["source"].nunique().to_dict()
+    families = {chips.chip(chip).family for chip in known["chip"].unique()}
+    engines = set(known["software"])
+    return [
+        known_as(
+            sources.get((row.chip, row.software), 0),
+            chips.chip(row.chip).family in families,
+            row.software in engines,
+        )
+        for row in asked.itertuples()
+    ]
+
+
+class _Leaving:
+    """Fits that never saw some rows, found from the full fit in a few steps: the slopes of the rows that stay are those
+    of the full fit (Gauss-Newton with a frozen Jacobian), only the residuals and the priors are evaluated anew."""
+
+    def __init__(self, rows: pd.DataFrame, constants: Constants) -> None:
+        self.problem = Problem(rows)
+        self.logs = np.log([constants.values.get(key, 1.0) for key in self.problem.keys])
+        self.slopes = self.problem.jacobian(self.logs)[: 2 * len(rows)]
+        self.curvature = self.slopes.T @ self.slopes
+
+    def _cost(self, logs: np.ndarray, kept: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        rows, priors = (self.problem.row_residuals(logs)[kept], self.problem.prior_residuals(logs))
+        return float(rows @ rows + priors @ priors), rows, priors
+
+    def without(self, mask: np.ndarray) -> Constants:
+        """The constants fitted to the rows outside `mask`."""
+        kept, left = np.tile(~mask, 2), self.slopes[np.tile(mask, 2)]
+        slopes = self.slopes[kept]
+        curvature = self.curvature - left.T @ left
+        # What no row is left to speak of goes back to its prior.
+        logs = np.where(np.any(slopes != 0, axis=0), self.logs, self.problem.start)
+        for step in range(LEAVING_STEPS):
+            if step and step % REFRESHED_EVERY == 0 and mask.mean() > REFRESHED_SHARE:
+                slopes = self.problem.jacobian(logs)[: 2 * len(mask)][kept]
+                curvature = slopes.T @ slopes
+            moved = self._stepped(logs, kept, slopes, curvature)
+            done = np.abs(moved - logs).max() < SETTLED
+            logs = moved
+            if done:
+                break
+        return Constants(dict(zip(self.problem.keys, np.exp(logs), strict=True)))
+
+    def _stepped(
+        self, logs: np.ndarray, kept: np.ndarray, slopes: np.ndarray, curvature: np.ndarray
+    ) -> np.ndarray:
+        """One step downhill, damped as far as it takes (Levenberg 1944; Marquardt 1963)."""
+        cost, rows, priors = self._cost(logs, kept)
+        pull = (self.problem.prior_residuals(logs + STEP) - priors) / STEP
+        curvature = curvature + np.diag(pull**2 + STEP)
+        downhill = -(slopes.T @ rows + pull * priors)
+        for damping in DAMPINGS:
+            damped = curvature + damping * np.diag(np.diag(curvature))
+            move = np.clip(np.linalg.solve(damped, downhill), -LARGEST_STEP, LARGEST_STEP)
+            if self._cost(logs + move, kept)[0] < cost:
+                return logs + move
+        return logs
+
+
+def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
+    """Each row predicted by constants fitted without its source, its chip, its chip family, its model.
+
+    Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew: measured, family,
+    generic, as in `serving.level`) and `predicted`.
+    """
+    leaving = _Leaving(rows, constants)
+    parts = []
+    for name, mask in splits(rows).items():
+        if mask.all():
+            continue
+        left = rows[mask].reset_index(drop=True)
+        level = support(rows[~mask], left)
+        seconds = fit_serving.predict(left, leaving.without(mask))
+        parts.append(left.assign(held=name, level=level, predicted=seconds))
+    return pd.concat(parts, ignore_index=True)
+
+
+def intervals(tested: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles of measured over predicted by level, over everything that was held out (split conformal
+    prediction, Lei et al. 2018, with the held-out folds as calibration set).
+
+    Every source has the same weight, whatever its rows: a new user is a new source. A level that knows less is never
+    given a narrower interval.
+    """
+    weight = 1.0 / tested.groupby(["level", "source"])["batch"].transform("size")
+    found = {}
+    for level in [level for level in KNOWLEDGE if (tested["level"] == level).any()]:
+        own = tested[tested["level"] == level]
+        ratio = (own["seconds_per_token"] / own["predicted"]).to_numpy()
+        order = np.argsort(ratio, kind="stable")
+        share = np.cumsum(weight[own.index].to_numpy()[order])
+        found[level] = [float(ratio[order][np.searchsorted(share, q * share[-1])]) for q in ENDS]
+    table = pd.DataFrame.from_dict(found, orient="index", columns=["p05", "p95"])
+    return pd.DataFrame({"p05": table["p05"].cummin(), "p95": table["p95"].cummax()})
+
+
+def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
+    """For everything held out: error, and share of rows inside the intervals that the other folds give.
+
+    Columns: held, rows, mape, coverage.
+    """
+    found = []
+    for name, group in tested.groupby("held"):
+        bounds = intervals(tested[tested["held"] != name]).reindex(group["level"]).to_numpy()
+        ratio = (group["seconds_per_token"] / group["predicted"]).to_numpy()
+        inside = (ratio >= bounds[:, 0]) & (ratio <= bounds[:, 1])
+        found.append(
+            (name, len(group), float(np.mean(np.abs(1 / ratio - 1))), float(inside.mean()))
+        )
+    return pd.DataFrame(found, columns=["held", "rows", "mape", "coverage"])
+
+
+def table(date: str, start: Constants | None = None) -> pd.DataFrame:
+    """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual.
+
+    `start` warm-starts the fit, for a refit after few rows have changed.
+    """
+    rows = fit_serving.usable_rows()
+    constants = fit_serving.fit(rows, start)
+    error = (fit_serving.predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
+    about = {("generic", "all"): np.arange(len(rows))} | fit_serving.groups(rows)
+    records = []
+    for (level, key, name), value in constants.values.items():
+        used = about[level, key]
+        records.append(_record(level, key, name, value, rows.iloc[used], error.iloc[used], date))
+    for (chip, engine), group in rows.groupby(["chip", "software"]):
+        for name, count in (("rows", len(group)), ("sources", group["source"].nunique())):
+            records.append(
+                _record("pair", f"{chip}/{engine}", name, count, group, error[group.index], date)
+            )
+    tested = held_out(rows, constants)
+    wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
+    for level, row in intervals(tested).iterrows():
+        used = tested["level"] == level
+        for name in ("p05", "p95"):
+            records.append(
+                _record("interval", level, name, row[name], tested[used], wrong[used], date)
+            )
+    for row in held_out_errors(tested).itertuples():
+        used = tested["held"] == row.held
+        for name in ("mape", "coverage"):
+            records.append(
+                _record(
+                    "held_out", row.held, name, getattr(row, name), tested[used], wrong[used], date
+                )
+            )
+    return pd.DataFrame(records)
+
+
+def _record(
+    level: str, key: str, name: str, value: float, rows: pd.DataFrame, error: pd.Series, date: str
+) -> dict[str, object]:
+    return {
+        "level": level,
+        "key": key,
+        "constant": name,
+        "value": float(f"{value:.4g}"),
+        "rows": len(rows),
+        "mape": round(float(error.mean()), 4),
+        "source": ";".join(sorted(set(rows["source"]))),
+        "date": date,
+        "confirmed": "yes",
+    }
