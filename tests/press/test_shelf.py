@@ -16,11 +16,12 @@ def empty(tmp_path, monkeypatch):
 
 
 def made(key, work, sound=True):
-    """Put a page on the shelf."""
+    """Put a page on the shelf; returns the name of its folder."""
     with shelf.place(key, work) as place:
         (place.folder / "page").write_text(key)
         if sound:
             place.settle()
+    return place.folder.name
 
 
 def found(key, work):
@@ -50,13 +51,15 @@ def test_two_builds_never_share_a_folder(tmp_path):
         assert three.folder == one.folder
 
 
+def folders():
+    """What is on the shelf."""
+    return {path.name for path in shelf.SHELF.iterdir() if path.is_dir()}
+
+
 def test_the_newest_two_are_kept_and_those_in_use(tmp_path):
-    made(KEYS[0], tmp_path)
+    first = made(KEYS[0], tmp_path)
     with shelf.place(KEYS[0], tmp_path):
-        made(KEYS[1], tmp_path)
-        made(KEYS[2], tmp_path)
-        left = sorted(path.name for path in shelf.SHELF.iterdir() if path.is_dir())
-        assert left == [key[:16] for key in KEYS]
+        second, third = made(KEYS[1], tmp_path), made(KEYS[2], tmp_path)
+        assert folders() == {first, second, third}
     made(KEYS[2], tmp_path)
-    left = sorted(path.name for path in shelf.SHELF.iterdir() if path.is_dir())
-    assert len(left) == 2 and KEYS[2][:16] in left
+    assert len(folders()) == 2 and third in folders()
