@@ -197,11 +197,11 @@ def test_gradient_bytes():
 
 
 def test_reserves_by_stack():
-    assert training_constants.reserve(STORED, stacks.find("deepspeed"), H100) == (
+    assert training_constants.reserve(STORED, stacks.find("deepspeed")) == (
         STORED.generic("reserve_bytes"),
         STORED.generic("reserve_share"),
     )
-    assert training_constants.reserve(STORED, stacks.find("fsdp"), H100) == (
+    assert training_constants.reserve(STORED, stacks.find("fsdp")) == (
         STORED.generic("reserve_bytes_fused"),
         0.0,
     )
