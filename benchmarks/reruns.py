@@ -38,7 +38,7 @@ BROKEN = (
     (re.compile(r"\d\.\d{9,}"), "more digits than anyone can mean"),
     (re.compile(r"(?<![\d,.])(\d[\d,.]*) to \1\b(?![\d,.%])"), "a range whose ends are equal"),
     (re.compile(r"\bbetween (\S+) and \1\b"), "a range whose ends are equal"),
-    (re.compile(r"-\d[\d.,]* (chips|days|tokens|dollars|GiB|GB)\b"), "a negative amount"),
+    (re.compile(r"(?<!\d)-\d[\d.,]* (chips|days|tokens|dollars|GiB|GB)\b"), "a negative amount"),
     (re.compile(r"\d(e[+-]?\d+)\b(?! FLOP\b)"), "an exponent"),
 )
 """What no sentence for a reader holds, and what it is."""

@@ -149,6 +149,8 @@ def test_neighbours_of_an_own_chip_are_chips_like_it(reports):
     found = due_diligence.neighbours(report.chip)
     assert found["distance"].is_monotonic_increasing
     assert {"H100 SXM5", "H200 SXM5"} & set(found["name"])
+    factors = due_diligence.neighbour_table(report.chip)["mean factor apart"]
+    assert (factors >= 1).all() and np.allclose(np.log(factors), found["distance"])
 
 
 def test_a_gate_that_cannot_be_far_has_no_distance(reports):

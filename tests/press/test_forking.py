@@ -136,6 +136,25 @@ def test_a_run_draws_itself_where_the_drawing_process_is_gone(drawn_alone):
     assert run.stdout.decode() == drawn_alone
 
 
+def test_a_process_of_one_run_loads_what_every_chapter_needs_and_the_rest_for_the_second():
+    script = (
+        "from training_moat.press import forking\nimport sys, papermill.engines as engines\n"
+        "from nbformat.v4 import new_code_cell, new_notebook\nloaded = []\n"
+        "for _ in range(2):\n"
+        "    book = new_notebook(cells=[new_code_cell('1')], metadata={'papermill': {}})\n"
+        "    manager = engines.NotebookExecutionManager(book, progress_bar=False)\n"
+        "    manager.notebook_start()\n"
+        "    engine = engines.papermill_engines.get_engine(forking.NAME)\n"
+        "    engine.execute_managed_notebook(manager, 'python3')\n"
+        "    loaded.append('training_moat.claims' in sys.modules)\n"
+        "print(loaded, book.cells[0].outputs[0].data)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], check=True, timeout=120, capture_output=True
+    )
+    assert run.stdout.decode() == "[False, True] {'text/plain': '1'}\n"
+
+
 def test_tables_read_ahead_do_not_count_as_asked_for():
     script = (
         "from training_moat.press import forking\nfrom training_moat.catalog import files\n"

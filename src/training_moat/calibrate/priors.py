@@ -39,6 +39,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
         0.10,
         "grouped products against one product of the same FLOPs; what small ones lose is counted apart",
     ),
+    "expert_biased": (
+        0.80,
+        0.30,
+        "biases of grouped products are added expert by expert, their gradients summed likewise",
+    ),
     "expert_call_seconds": (5e-5, 1.0, "half a dozen launches for each local expert"),
     "layer_seconds": (2e-5, 1.0, "a dozen kernel launches of a few microseconds"),
     "expert_yearly": (
@@ -59,7 +64,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
     ),
     "exposed_data": (0.50, 0.50, "share of data-parallel traffic not hidden"),
     "exposed_tensor": (0.50, 0.50, "share of tensor-parallel traffic not hidden"),
-    "exposed_expert": (0.60, 0.50, "share of expert exchange not hidden"),
+    "exposed_expert": (
+        0.60,
+        0.50,
+        "share of expert exchange not hidden; above one where chips wait for the fullest experts",
+    ),
 }
 """Prior median, prior standard deviation of its logarithm, and why."""
 
@@ -88,18 +97,19 @@ THIN_STACK = 3
 SHARES = (
     "memory",
     "expert",
+    "expert_biased",
     "matmul_16",
     "matmul_8",
     "matmul_8mx",
     "matmul_4",
     "exposed_data",
     "exposed_tensor",
-    "exposed_expert",
 )
 """Generic constants that cannot exceed one."""
 STAGE_OF_CONSTANT = {
     "scaleup_torus": 2,
     "expert": 3,
+    "expert_biased": 3,
     "expert_layer_seconds": 3,
     "expert_call_seconds": 3,
     "expert_yearly": 3,

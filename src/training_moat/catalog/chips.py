@@ -58,6 +58,11 @@ def all_chips() -> dict[str, Chip]:
     return dict(_all(_state()))
 
 
+def row(chip_id: str) -> Mapping[str, Any]:
+    """The row of the table by its columns, NaN where it is blank; empty where there is no such chip."""
+    return _records(tables.state("chips")).get(chip_id, {})
+
+
 def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
     """A chip from a mapping with the table's columns, `base` naming a chip whose values it keeps elsewhere.
 
@@ -190,6 +195,11 @@ def _state() -> tuple:
 @lru_cache(maxsize=8)
 def _all(state: tuple) -> dict[str, Chip]:
     return {row["id"]: build(row) for row in frame().to_dict("records")}
+
+
+@lru_cache(maxsize=8)
+def _records(state: tuple) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in frame().to_dict("records")}
 
 
 @lru_cache(maxsize=4096)

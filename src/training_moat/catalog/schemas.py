@@ -78,7 +78,7 @@ def parse(
     if problems:
         return cells, problems
     columns = _columns(name, descriptor.stamp())
-    texts = {column.field["name"]: cells[column.field["name"]].tolist() for column in columns}
+    texts = {column.field["name"]: _texts(cells[column.field["name"]]) for column in columns}
     values = texts | _numbers(
         {c.field["name"]: texts[c.field["name"]] for c in columns if c.numeric}
     )
@@ -109,6 +109,11 @@ def parse(
         for column in columns
     }
     return pd.DataFrame(typed, index=cells.index), problems
+
+
+def _texts(cells: pd.Series) -> list[Any]:
+    """The text of cells, NaN for each blank one."""
+    return [np.nan if text is None else text for text in cells.tolist()]
 
 
 def _blank(value: Any) -> bool:

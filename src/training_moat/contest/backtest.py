@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,10 +69,7 @@ class Offer:
 
 def vendor_of(words: object) -> str | None:
     """The maker that a run's hardware names, or None."""
-    text = pd.Series([str(words)])
-    return next(
-        (name for name, rule in VENDOR_WORDS.items() if text.str.contains(rule).iloc[0]), None
-    )
+    return next((name for name, rule in VENDOR_WORDS.items() if re.search(rule, str(words))), None)
 
 
 def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:

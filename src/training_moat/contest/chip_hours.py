@@ -105,6 +105,11 @@ def capital_usd_per_h(chip: Chip, price_usd: float) -> float:
 
 def spread(column: str = "price_usd") -> float:
     """How far the ends of a published range lie from its middle, as a factor: the median over the chips that have one."""
+    return _spread(column, tables.state("chips"))
+
+
+@lru_cache(maxsize=8)
+def _spread(column: str, state: tuple) -> float:
     frame = chip_catalog.frame().dropna(subset=[f"{column}_low", f"{column}_high"])
     ratio = (frame[f"{column}_high"] / frame[f"{column}_low"]) ** 0.5
     return float(ratio[ratio > 1].median())
@@ -130,8 +135,7 @@ def purchase(chip: Chip) -> HourlyPrice | None:
 
 
 def _row(chip: Chip) -> Mapping:
-    frame = chip_catalog.frame().set_index("id")
-    return frame.loc[chip.id].to_dict() if chip.id in frame.index else {}
+    return chip_catalog.row(chip.id)
 
 
 def _without_power(chip: Chip, usd: float, **rest: object) -> HourlyPrice:

@@ -181,11 +181,11 @@ def _same_day(one: str, other: str) -> bool:
 def trained_on(chip: Chip) -> pd.DataFrame:
     """Models on record that were trained on the chip, the largest first, those of unknown size by date.
 
-    Columns: model, organisation, date, chips, training_flop, source.
+    Columns: model, organisation, date, chips, training_flop, confirmed, source.
     """
     parts = [tables.load("training_runs"), tables.load("runs_non_nvidia")]
     parts[1] = parts[1][parts[1]["kind"].fillna("").str.contains("pretraining")]
-    columns = ["model", "organisation", "date", "chips", "training_flop", "source"]
+    columns = ["model", "organisation", "date", "chips", "training_flop", "confirmed", "source"]
     found = pd.concat(
         [
             part.loc[(part["chip_id"] == chip.id) & (part["confirmed"] != "no"), columns]
@@ -229,7 +229,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "basis": one.basis if one.possible else "",
                 "decides": " or ".join(decides) or "no single quality",
                 "together": together,
-                "assumed": ". ".join(one.assumed),
+                "assumed": ". ".join(f"{words[0].upper()}{words[1:]}" for words in one.assumed),
                 "sources": chip_catalog.frame().set_index("id").loc[one.chip, "source"],
             }
         )

@@ -202,9 +202,9 @@ def _qualities(chip: Chip) -> Mapping[str, float]:
 
 NEIGHBOUR_WORDS = {
     "tflops": "TFLOP/s (16 bits)", "memory_gb": "memory, GB", "memory_gb_per_s": "GB/s", "link_gb_per_s": "link, GB/s",
-    "watts": "W", "distance": "mean factor apart", "trains": "offered for training",
+    "watts": "W", "factor": "mean factor apart", "trains": "offered for training",
 }  # fmt: skip
-"""Columns of `neighbours` in words."""
+"""Columns of `neighbour_table` in words."""
 
 
 def neighbours(chip: Chip, count: int = NEIGHBOURS) -> pd.DataFrame:
@@ -233,6 +233,13 @@ def neighbours(chip: Chip, count: int = NEIGHBOURS) -> pd.DataFrame:
             )
     frame = pd.DataFrame(rows).sort_values(["distance", "name"], kind="stable", ignore_index=True)
     return frame.head(count)
+
+
+def neighbour_table(chip: Chip) -> pd.DataFrame:
+    """The same for readers: columns in words, the distance as the factor that it is the logarithm of."""
+    near = neighbours(chip)
+    near.insert(near.columns.get_loc("distance"), "factor", np.exp(near["distance"]))
+    return near.drop(columns="distance").rename(columns=NEIGHBOUR_WORDS)
 
 
 def jobs(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
@@ -292,7 +299,7 @@ def _day(found: Report) -> str:
         reference_jobs.launched(found.chip)
     except InputError:
         return f"No date is given for the chip, so that it is judged by the day of Nvidia's newest, {found.start:%B %Y}."
-    by_year = len(found.chip.available or "") == len("2023") and found.start.dayofyear == 1
+    by_year = len(found.chip.available or "") == len("2023") and found.start.day_of_year == 1
     day = f"{found.start:%Y}" if by_year else f"{found.start:%B %Y}"
     return f"The day is {day}, when the chip could first be had."
 

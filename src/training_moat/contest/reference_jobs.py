@@ -114,12 +114,8 @@ def of_day(when: pd.Timestamp) -> Job:
 
 def launched(chip: Chip) -> pd.Timestamp:
     """The day a chip could be had: the later of its availability and its announcement; InputError where neither is known."""
-    row = (
-        chip_catalog.frame().set_index("id").loc[chip.id]
-        if chip.id in chip_catalog.all_chips()
-        else None
-    )
-    announced = None if row is None or pd.isna(row["announced"]) else row["announced"]
+    announced = chip_catalog.row(chip.id).get("announced")
+    announced = None if pd.isna(announced) else announced
     known = [day(text) for text in (chip.available, announced) if text]
     if not known:
         raise InputError(

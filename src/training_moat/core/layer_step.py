@@ -72,7 +72,7 @@ class Efficiency:
     `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of
     the data sheet's memory bandwidth that streams sustain. `reread`: how often a matmul moves each operand
     (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
-    grouped expert matmuls keep. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
+    grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
     that hides behind computation. `layer_seconds`: fixed cost per layer and pass (launches, host), and
     `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
     fixed cost per step. `software`: how fast the stack's own kernels (attention, norms, casts, host) are against
@@ -85,6 +85,7 @@ class Efficiency:
     memory: Number
     reread: Number = 1.0
     expert: Number = 1.0
+    expert_biased: Number = 1.0
     overlap_data: Number = 0.9
     overlap_tensor: Number = 0.0
     overlap_expert: Number = 0.0
@@ -169,6 +170,7 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     # The chips of a group that shares the experts bring the tokens of ep x expert_tp / tp tensor-parallel groups.
     rows = micro_tokens(plan) * groups * split / plan.tp * model.experts_per_token / experts
     width = maximum(model.expert_ffn, 1e-9) / split
+    rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
     one = matmul_seconds(
         rows,
         model.hidden,
@@ -179,9 +181,7 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
         eff,
     )
     two = matmul_seconds(rows, width, model.hidden, node.peak_flops, node.value_bytes, node, eff)
-    return (
-        model.moe_layers / model.layers * local * (one + two) / (eff.expert * eff.expert_software)
-    )
+    return model.moe_layers / model.layers * local * (one + two) / rate
 
 
 def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
@@ -264,11 +264,13 @@ def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
 
 @dataclass(frozen=True)
 class Layer:
-    """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed."""
+    """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed, and
+    what the host's launches of experts add to the three."""
 
     compute: Number
     traffic: Number
     overhead: Number
+    launches: Number
 
 
 def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Layer:
@@ -299,11 +301,15 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
         + (2 + again) * casts
         + (1 + unfused_again + core_backward) * core_traffic
     )
-    overhead = (3 + again) * (
-        fused * eff.layer_seconds + _expert_overhead_seconds(model, plan, eff)
-    )
-    return Layer(
-        matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core,
-        stack * traffic,
-        stack * overhead,
-    )
+    compute = matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
+    traffic, overhead = stack * traffic, stack * (3 + again) * fused * eff.layer_seconds
+    launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)
+    return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
+
+
+def _beyond(launches: Number, working: Number) -> Number:
+    """What the host's routing and launches add to the chip's work: it runs ahead of the chip, so that the longer of the two
+    decides, smoothly, as work and launches vary from layer to layer (root of the sum of squares)."""
+    # The root less the work, written so that little beside much does not vanish in rounding.
+    both = (working**2 + launches**2) ** 0.5
+    return launches**2 / maximum(both + working, 1e-30)

@@ -142,7 +142,8 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
             "expert",
             expert,
             trained_expert,
-            expert_data_ranks(plan),
+            # A dense model has none to reduce, and no latency of reducing nothing.
+            where(model.experts > 0, expert_data_ranks(plan), 1),
             maximum(plan.ep, 1) * plan.expert_tensor,
         ),
     )

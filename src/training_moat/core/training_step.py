@@ -139,15 +139,16 @@ def step_time(
     layer = layer_time(model, plan, node, eff)
     vocabulary, softmax = vocabulary_seconds(model, plan, node, eff)
     head_compute, head_traffic = vocabulary / eff.matmul_software, stack * softmax
-    one_layer = layer.compute + layer.traffic + layer.overhead
+    one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
     head = _head_share(model, plan, one_layer, head_compute + head_traffic)
     compute = batches * (layers * layer.compute + head * head_compute)
     traffic = batches * (layers * layer.traffic + head * head_traffic)
-    overhead = batches * layers * layer.overhead
+    launches = batches * layers * layer.launches
+    overhead = batches * layers * layer.overhead + launches
     sent = exchange.messages(model, plan)
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
-    # Collectives share the computation they hide behind: what covers one cannot cover another.
-    cover = batches * layers * layer.compute
+    # Collectives share the computation they hide behind, and the launches beyond it: what covers one cannot cover another.
+    cover = batches * layers * layer.compute + launches
     tensor_hidden = _hidden(part["tensor_parallel"], cover, eff.overlap_tensor)
     expert_hidden = _hidden(part["expert_parallel"], cover - tensor_hidden, eff.overlap_expert)
     tensor, expert = (
@@ -158,7 +159,7 @@ def step_time(
     busy = compute + traffic + overhead + tensor + expert + hop
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
     bubble = (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
-    behind = compute + traffic - tensor_hidden - expert_hidden
+    behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     data = part["data_parallel"]
     data = data - _hidden(

@@ -44,6 +44,7 @@ class Software:
     whole_step: float
     hides_tensor: float
     hides_data: float
+    hides_expert: float
     ported_attention: float
     gradient_bytes: float
     gradient_bytes_sharded: float
@@ -63,6 +64,7 @@ def all_software() -> dict[str, Software]:
 @lru_cache(maxsize=2)
 def _all(state: tuple) -> dict[str, Software]:
     numbers = {
+        "hides_expert": 0.0,
         "gradient_bytes_sharded": None,
         "selective_share": None,
         "master_weights": 1,

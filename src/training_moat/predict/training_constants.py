@@ -192,18 +192,20 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         attention *= ATTENTION_BEFORE_CUDNN_9
     matmul_software = pooled(constants, software, "matmul")
     expert = pooled(constants, software, "expert") * progress(constants, kind.released)
+    launched = 1.0 - software.whole_step
     return Efficiency(
         matmul=min(matmul, ceiling / matmul_software),
         attention=min(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
         memory=min(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         reread=generic("reread"),
         expert=min(generic("expert"), 1.0 / expert),
+        expert_biased=generic("expert_biased"),
         overlap_data=software.hides_data * (1 - generic("exposed_data")),
         overlap_tensor=software.hides_tensor * (1 - generic("exposed_tensor")),
-        overlap_expert=1 - generic("exposed_expert"),
-        layer_seconds=0.0 if software.whole_step else generic("layer_seconds"),
-        expert_layer_seconds=generic("expert_layer_seconds"),
-        expert_call_seconds=generic("expert_call_seconds"),
+        overlap_expert=max(software.hides_expert, 1 - generic("exposed_expert")),
+        layer_seconds=launched * generic("layer_seconds"),
+        expert_layer_seconds=launched * generic("expert_layer_seconds"),
+        expert_call_seconds=launched * generic("expert_call_seconds"),
         expert_software=expert,
         step_seconds=generic("step_seconds"),
         software=stack_speed(constants, software),

@@ -36,18 +36,22 @@ from training_moat.figures.drawing import Painter
 NAME = "moat-fork"
 TOUCHED = "moat_touched"
 """Key of an executed notebook's metadata: files of the tables that the run asked for."""
-PRELOADED = (
+NEEDED = (
     "training_moat.figures",
-    "training_moat.claims",
-    "training_moat.calibrate.training_errors",
-    "training_moat.calibrate.serving_errors",
-    "training_moat.predict.answers",
     "IPython.core.application",
     "IPython.core.completerlib",
     "IPython.core.interactiveshell",
     "IPython.core.magics",
 )
-"""What nearly every chapter imports. Nothing here starts a thread: a fork would lose it."""
+"""What every chapter imports. Nothing here starts a thread: a fork would lose it."""
+PRELOADED = (
+    *NEEDED,
+    "training_moat.claims",
+    "training_moat.calibrate.training_errors",
+    "training_moat.calibrate.serving_errors",
+    "training_moat.predict.answers",
+)
+"""And what many do: a process that runs several of them imports it once."""
 
 
 def possible() -> bool:
@@ -57,6 +61,12 @@ def possible() -> bool:
 
 _painter: Painter | None = None
 _asked: set[str] = set()
+_runs = 0
+
+
+def has_run() -> bool:
+    """Whether this process has run a notebook already: then it will run more."""
+    return _runs > 0
 
 
 def preload(modules: Sequence[str] = PRELOADED) -> None:
@@ -228,6 +238,8 @@ def execute_in_fork(
     notebook: NotebookNode,
 ) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None, list[str]]:
     """`run_cells` in a forked child, and the tables' files it asked for. Raises RuntimeError where it died."""
+    global _runs
+    _runs += 1
     _read_ahead(sorted(_asked))
     read, write = os.pipe()
     sys.stdout.flush()

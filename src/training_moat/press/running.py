@@ -121,8 +121,9 @@ def execute_all(
     workers = min(len(jobs), os.cpu_count() or 1)
     failures: dict[str, WorkFailed] = {}
     spawn = multiprocessing.get_context("spawn")
+    started = (os.getpid(), len(jobs) > workers)
     with ProcessPoolExecutor(
-        workers, mp_context=spawn, initializer=lifetime.follow, initargs=(os.getpid(),)
+        workers, mp_context=spawn, initializer=_start, initargs=started
     ) as pool:
         waiting = {pool.submit(execute, job): job for job in jobs}
         with tqdm(total=len(jobs), desc="chapters", unit="chapter", file=sys.stderr) as bar:
@@ -139,6 +140,16 @@ def execute_all(
                 bar.update()
                 bar.set_postfix_str(job.name)
     return [failures[job.name] for job in jobs if job.name in failures]
+
+
+def _start(parent: int, several: bool) -> None:
+    """Begin a worker's process, which ends with `parent`. several: it will run more than one chapter."""
+    lifetime.follow(parent)
+    if several:
+        from training_moat.press import forking
+
+        if forking.possible():
+            forking.preload()
 
 
 def combined(failures: Sequence[WorkFailed]) -> WorkFailed:

@@ -8,6 +8,7 @@ through: one that was killed, or that something went wrong in, leaves none that 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training_moat.press.folders import BUILD
+from training_moat.press.folders import BUILD, ROOT
 
 SHELF = BUILD / "pages"
 _SOUND, _LOCK = "sound", ".lock"
@@ -41,7 +42,8 @@ class Place:
 def place(key: str, work: Path) -> Iterator[Place]:
     """Yield the kept folder of some surroundings, empty where none is sound; one in `work` while another build has it."""
     SHELF.mkdir(parents=True, exist_ok=True)
-    kept = SHELF / key[:16]
+    # Sphinx remembers where the book lay; what was kept is of no use to a copy elsewhere.
+    kept = SHELF / hashlib.sha256(f"{ROOT}\0{key}".encode()).hexdigest()[:16]
     lock = _locked(kept)
     if lock is None:
         yield Place(work / "book")

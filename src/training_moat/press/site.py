@@ -36,7 +36,6 @@ _SPHINX = (
 def surroundings(wanted: Request) -> str:
     """Hash of the content of all that any page can depend on besides its own file and run."""
     parts = [
-        str(ROOT),
         caching.environment_key(),
         caching.digest_files(caching.book_files()),
         caching.digest_files(caching.building_files(), PACKAGE),

@@ -88,6 +88,9 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
     )
 
 
+_UNSHOWN = {"remove-cell", "parameters", "injected-parameters"}
+"""Tags of cells that a page of the site leaves out: imports and checks, and the parameters that its title names."""
+
 _ANSWER = '<div class="cell tag_answer"><div class="cell_output"><div class="output text_markdown">{}</div></div></div>'
 """How the site's own chapters mark their first computed sentence."""
 
@@ -104,7 +107,7 @@ def body(notebook: notebooks.NotebookNode, headless: bool = False) -> str:
             parts.append(
                 prose.render(_TITLE.sub("", cell.source, count=1) if headless else cell.source)
             )
-        elif cell.cell_type == "code" and not (headless and "remove-cell" in notebooks.tags(cell)):
+        elif cell.cell_type == "code" and not (headless and _UNSHOWN & {*notebooks.tags(cell)}):
             shown = "\n".join(_output(one, computed) for one in cell.outputs)
             if headless and "answer" in notebooks.tags(cell):
                 shown = _ANSWER.format(shown)
