@@ -47,6 +47,17 @@ def _rates(kind: str, state: tuple) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
+def taken(chip: Chip, kind: str) -> tuple[float, str]:
+    """The rate assumed for a chip (bytes per second) and what it is in words: the median of its architecture's other chips
+    for a link, which generations keep, where any publishes one; else the median of the table."""
+    others = chip_catalog.all_chips().values()
+    links = [getattr(one, kind, None) for one in others if one.family == chip.family]
+    own = [link.bytes_per_s for link in links if link is not None]
+    if own:
+        return float(np.median(own)), "the median of its architecture's other chips"
+    return rates(kind)[1], "the median of the chips table"
+
+
 def _with_link(chip: Chip, kind: str, rate: float, domain: float | None) -> Chip:
     latency = chip_catalog.step_latency_s(kind)
     topology = "switched" if kind == "scaleup" else "fat_tree"
@@ -80,7 +91,7 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
         filled.append(("network", "scaleout", words, partial(_put_link, "scaleout", None)))
     full = chip
     for _, kind, _, put in filled:
-        full = put(full, rates(kind)[1])
+        full = put(full, taken(chip, kind)[0])
     return full, tuple(_assumption(full, *one) for one in filled)
 
 
@@ -95,9 +106,10 @@ def _put_link(kind: str, domain: float | None, chip: Chip, rate: float) -> Chip:
 def _assumption(
     full: Chip, factor: str, kind: str, what: str, put: Callable[[Chip, float], Chip]
 ) -> Assumption:
-    low, middle, high = rates(kind)
+    (middle, told), (low, _, high) = taken(full, kind), rates(kind)
+    low, high = min(low, middle), max(high, middle)
     words = (
-        f"the rate of {what} is not published: the median of the chips table is taken, {digits(middle / GB)} GB/s a chip; "
+        f"the rate of {what} is not published: {told} is taken, {digits(middle / GB)} GB/s a chip; "
         f"the range runs from {digits(low / GB)} to {digits(high / GB)}"
     ).replace("the rate of the bandwidth of", "the bandwidth of")
     return Assumption(factor, words, put(full, low), put(full, high))

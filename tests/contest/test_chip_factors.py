@@ -1,0 +1,27 @@
+"""What is assumed for a rate that nobody publishes."""
+
+from __future__ import annotations
+
+from training_moat.catalog import chips
+from training_moat.contest import chip_assumptions
+
+
+def test_a_link_is_taken_from_the_same_architecture_where_it_publishes_one():
+    """Graphcore's Bow keeps the IPU-Link of the GC200, whose own rate no source states."""
+    gc200, bow = chips.chip("gc200"), chips.chip("bow-ipu")
+    assert gc200.scaleup is None and bow.scaleup is not None
+    full, assumed = chip_assumptions.completed(gc200)
+    assert full.scaleup.bytes_per_s == bow.scaleup.bytes_per_s
+    (link,) = [
+        one
+        for one in assumed
+        if "its architecture's other chips" in one.words and "joins" in one.words
+    ]
+    assert link.low.scaleup.bytes_per_s <= full.scaleup.bytes_per_s < link.high.scaleup.bytes_per_s
+
+
+def test_without_a_relative_the_median_of_the_table_stands_in():
+    lonely, (low, middle, high) = chips.chip("sn40l"), chip_assumptions.rates("scaleup")
+    assert low < middle < high
+    rate, words = chip_assumptions.taken(lonely, "hbm")
+    assert rate == chip_assumptions.rates("hbm")[1] and words == "the median of the chips table"
