@@ -15,9 +15,16 @@ def test_a_link_is_taken_from_the_same_architecture_where_it_publishes_one():
     (link,) = [
         one
         for one in assumed
-        if "its architecture's other chips" in one.words and "joins" in one.words
+        if "of its architecture and time" in one.words and "joins" in one.words
     ]
     assert link.low.scaleup.bytes_per_s <= full.scaleup.bytes_per_s < link.high.scaleup.bytes_per_s
+
+
+def test_a_relative_of_another_time_tells_nothing():
+    """Groq's first chip and its third lie six years apart."""
+    first = chips.chip("groq-lpu-v1")
+    assert chips.chip("groq-3-lpu").scaleup is not None
+    assert chip_assumptions.taken(first, "scaleup")[0] == chip_assumptions.rates("scaleup")[1]
 
 
 def test_without_a_relative_the_median_of_the_table_stands_in():

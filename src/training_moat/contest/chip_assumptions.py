@@ -18,6 +18,9 @@ from training_moat.inquiry.wording import digits
 ENDS = (0.1, 0.9)
 """Quantiles of the chips table between which a missing rate is taken to lie."""
 
+SAME_GENERATION_YEARS = 2
+"""Years between chips of one architecture that still share their links; makers bring new ones about every two."""
+
 
 @dataclass(frozen=True)
 class Assumption:
@@ -48,14 +51,20 @@ def _rates(kind: str, state: tuple) -> tuple[float, float, float]:
 
 
 def taken(chip: Chip, kind: str) -> tuple[float, str]:
-    """The rate assumed for a chip (bytes per second) and what it is in words: the median of its architecture's other chips
-    for a link, which generations keep, where any publishes one; else the median of the table."""
-    others = chip_catalog.all_chips().values()
-    links = [getattr(one, kind, None) for one in others if one.family == chip.family]
+    """The rate assumed for a chip (bytes per second) and what it is in words. For a link it is the median of those that
+    chips of its architecture publish which came within `SAME_GENERATION_YEARS` of it; else that of the whole table."""
+    year = _year(chip)
+    others = [one for one in chip_catalog.all_chips().values() if one.family == chip.family]
+    near = [one for one in others if abs(_year(one) - year) <= SAME_GENERATION_YEARS]
+    links = [getattr(one, kind, None) for one in near]
     own = [link.bytes_per_s for link in links if link is not None]
     if own:
-        return float(np.median(own)), "the median of its architecture's other chips"
+        return float(np.median(own)), "the median of chips of its architecture and time"
     return rates(kind)[1], "the median of the chips table"
+
+
+def _year(chip: Chip) -> float:
+    return float(chip.available[:4]) if chip.available else float("nan")
 
 
 def _with_link(chip: Chip, kind: str, rate: float, domain: float | None) -> Chip:
