@@ -4,7 +4,6 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from browsing import browser  # noqa: F401  (skips where there is no Chromium)
 from pypdf import PdfReader
 
 from training_moat.press import notebooks
@@ -22,7 +21,7 @@ def pdf(monkeypatch):
     return module
 
 
-def test_pages_follow_the_table_of_contents(browser, pdf, tmp_path):  # noqa: F811
+def test_pages_follow_the_table_of_contents(browser, pdf, tmp_path):
     for name in ("alpha", "beta"):
         page = f"<!doctype html><title>{name} — The Training Moat</title><p>This is the {name}.</p>"
         (tmp_path / f"{name}.html").write_text(page, encoding="utf-8")
