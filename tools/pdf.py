@@ -60,7 +60,7 @@ def bind(browser: Browser, pages: Sequence[Path], target: Path) -> int:
         title, content = printed(browser, page)
         first = len(book.pages)
         book.append(PdfReader(io.BytesIO(content)), import_outline=False)
-        book.add_outline_item(title, first)
+        book.add_outline_item(title=title, page_number=first)
     book.add_metadata({"/Title": "The Training Moat"})
     book.compress_identical_objects()
     target.parent.mkdir(parents=True, exist_ok=True)
