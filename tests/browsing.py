@@ -1,7 +1,6 @@
 """A real browser with the network blocked, and a local server for what it opens."""
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +8,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urljoin
 
+import chromium
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CHARTS = """() => [...document.querySelectorAll('.moat-chart')].map(chart => ({
     id: chart.id, theme: chart.dataset.drawn || null, width: chart.clientWidth, inner: chart.querySelector('svg')?.getBoundingClientRect().width ?? 0,
     marks: chart.querySelectorAll('svg .mark-rect path, svg .mark-symbol path, svg .mark-line path, svg .mark-rule line, svg .mark-area path').length,
@@ -39,7 +31,7 @@ def served(folder) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser():
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    path = chromium.path()
     if path is None:
         reason = (
             "no Chromium on this machine; `apt-get install chromium` lets this test open every page"
@@ -50,9 +42,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+        opened = driver.chromium.launch(executable_path=path, args=chromium.FLAGS)
+        yield opened
+        opened.close()
 
 
 class Visit:

@@ -8,20 +8,18 @@ Chromium prints each page as a reader would, without a network: figures as pictu
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import chromium
 from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfReader, PdfWriter
 
 from training_moat.press import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 MARGIN = dict.fromkeys(("top", "bottom", "left", "right"), "16mm")
 
 
@@ -34,13 +32,13 @@ def printed(browser: Browser, page: Path) -> tuple[str, bytes]:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def opened() -> Iterator[Browser]:
     """A browser without a window. Raises SystemExit with one sentence where none is installed."""
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    path = chromium.path()
     if path is None:
-        raise SystemExit(f"pdf: none of {', '.join(BROWSERS)} is installed")
+        raise SystemExit(f"pdf: none of {', '.join(chromium.BROWSERS)} is installed")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=path, args=chromium.FLAGS)
         yield browser
         browser.close()
 
@@ -75,7 +73,7 @@ def main() -> None:
     defaults = [ROOT / "_build" / "html", ROOT / "_build" / "training-moat.pdf"]
     site, target = (*given, *defaults[len(given) :])
     pages = pages_of(site.resolve())
-    with chromium() as browser:
+    with opened() as browser:
         print(f"{target}: {bind(browser, pages, target)} sheets")
 
 

@@ -1,6 +1,5 @@
 """A release is the same bytes whoever makes it, whenever and wherever; its version is told alike everywhere."""
 
-import importlib.util
 import os
 import re
 import tarfile
@@ -8,19 +7,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import release
 import yaml
 
 from training_moat import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCH = 1_700_000_000
-
-
-def release():
-    spec = importlib.util.spec_from_file_location("release", ROOT / "tools" / "release.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +29,7 @@ def twice(tmp_path_factory, checkout):
             (site / "index.html").write_text("<!doctype html>")
             for path in source.rglob("*"):
                 os.utime(path, (EPOCH + 1000 * number, EPOCH + 1000 * number))
-            release().pack(source, site, folder / "made", __version__, EPOCH)
+            release.pack(source, site, folder / "made", __version__, EPOCH)
         finally:
             os.umask(before)
         made.append(folder / "made")

@@ -1,13 +1,13 @@
 """What GitHub, Binder and editors read: pinned actions, every supported Python, least rights; links that are dead."""
 
 import http.server
-import importlib.util
 import json
 import os
 import re
 import threading
 from pathlib import Path
 
+import links
 import pytest
 import yaml
 
@@ -58,9 +58,6 @@ def test_dead_links_are_told_from_those_that_refuse_programs(tmp_path, capsys):
     table = tmp_path / "sources.csv"
     rows = [f"k{code},{here}/{code}" for code in (200, 403, 404, 429, 410, 503)]
     table.write_text("key,url\n" + "\n".join([*rows, "none,"]) + "\n")
-    spec = importlib.util.spec_from_file_location("links", ROOT / "tools" / "links.py")
-    links = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(links)
     assert links.main(table) == 1
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["k404", "k410"]
     server.shutdown()

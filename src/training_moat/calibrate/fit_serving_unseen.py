@@ -105,8 +105,8 @@ class _Leaving:
 def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
     """Each row predicted by constants fitted without its source, its chip, its chip family, its model.
 
-    Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew: measured, family,
-    generic, as in `serving.level`) and `predicted`.
+    Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew, as in
+    `serving_constants.known_as`) and `predicted`.
     """
     leaving = _Leaving(rows, constants)
     parts = []

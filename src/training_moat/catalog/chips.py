@@ -194,7 +194,7 @@ def _state() -> tuple:
 
 @lru_cache(maxsize=8)
 def _all(state: tuple) -> dict[str, Chip]:
-    return {row["id"]: build(row) for row in frame().to_dict("records")}
+    return {name: build(row) for name, row in _records(tables.state("chips")).items()}
 
 
 @lru_cache(maxsize=8)

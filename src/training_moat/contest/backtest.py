@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
-from training_moat.contest import chip_hours, reference_jobs, scorecard, single_changes
+from training_moat.contest import chip_hours, record_runs, reference_jobs, scorecard, single_changes
 from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.remembered import remembered
@@ -77,11 +77,11 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
 
     `own`: whether the chip's maker ran it itself. A model counts once.
     """
-    parts = [tables.load("training_runs").assign(own=False)]
-    if "runs_non_nvidia" in tables.names():
-        other = tables.load("runs_non_nvidia")
-        other = other[other["kind"].fillna("").str.contains("pretraining")]
-        parts.append(other.assign(own=other["vendor_own_run"] == "yes"))
+    other = record_runs.on_other_chips()
+    parts = [
+        tables.load("training_runs").assign(own=False),
+        other.assign(own=other["vendor_own_run"] == "yes"),
+    ]
     columns = ["date", "model", "organisation", "hardware", "training_flop", "own", "source"]
     frame = pd.concat([part[columns] for part in parts], ignore_index=True)
     frame = frame.assign(

@@ -95,10 +95,7 @@ def training_formats(chip: Chip) -> tuple[str, ...]:
 
 def _claimed(chip: Chip) -> str | None:
     """The table's words on low-precision training; None for a chip that the table does not describe."""
-    frame = chip_catalog.frame().set_index("id")
-    if chip.id not in frame.index:
-        return None
-    words = frame.loc[chip.id, "lowprec_training_formats"]
+    words = chip_catalog.row(chip.id).get("lowprec_training_formats")
     return str(words) if isinstance(words, str) else None
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from training_moat.calibrate import measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
+from training_moat.contest import record_runs
 from training_moat.contest.chip_factors import wide_peak
 from training_moat.contest.counterfactual import GROUPS, Split
 from training_moat.core.machine import Chip
@@ -53,7 +54,7 @@ INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
 
 def data_sheet(chip: Chip) -> pd.DataFrame:
     """The chip's published numbers. Columns: quantity, value, unit, range (where sources differ), confirmed, source."""
-    row = chip_catalog.frame().set_index("id").loc[chip.id]
+    row = chip_catalog.row(chip.id)
     units = tables.units("chips")
     words = {field["name"]: field["description"] for field in descriptor.fields("chips")}
     doubtful = set(str(row["unconfirmed_fields"]).split(";"))
@@ -85,7 +86,7 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
 
 def conflicts(chip: Chip) -> pd.DataFrame:
     """Where sources disagree about the chip, or a value of the table was changed. Columns: what, resolved, source."""
-    row = chip_catalog.frame().set_index("id").loc[chip.id]
+    row = chip_catalog.row(chip.id)
     told = []
     if isinstance(row["notes"], str):
         told.append(("sources disagree", row["notes"], row["source"]))
@@ -183,8 +184,7 @@ def trained_on(chip: Chip) -> pd.DataFrame:
 
     Columns: model, organisation, date, chips, training_flop, confirmed, source.
     """
-    parts = [tables.load("training_runs"), tables.load("runs_non_nvidia")]
-    parts[1] = parts[1][parts[1]["kind"].fillna("").str.contains("pretraining")]
+    parts = [tables.load("training_runs"), record_runs.on_other_chips()]
     columns = ["model", "organisation", "date", "chips", "training_flop", "confirmed", "source"]
     found = pd.concat(
         [
@@ -230,7 +230,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "decides": " or ".join(decides) or "no single quality",
                 "together": together,
                 "assumed": ". ".join(f"{words[0].upper()}{words[1:]}" for words in one.assumed),
-                "sources": chip_catalog.frame().set_index("id").loc[one.chip, "source"],
+                "sources": chip_catalog.row(one.chip)["source"],
             }
         )
     return pd.DataFrame(rows)

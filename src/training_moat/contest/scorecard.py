@@ -11,7 +11,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.contest import best_plan, chip_hours, reference_jobs
+from training_moat.contest import best_plan, chip_hours, record_runs, reference_jobs
 from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
@@ -148,11 +148,11 @@ def largest_known(chip: Chip) -> Machine | None:
 
 def _installed(chip: Chip) -> float:
     """Chips of the largest cluster, or of the largest run that trained a model; zero where none is on record."""
-    clusters, runs = tables.load("gpu_clusters"), tables.load("runs_non_nvidia")
+    clusters = tables.load("gpu_clusters")
     parts = [
         clusters[clusters["status"] == "existing"],
         tables.load("training_runs"),
-        runs[runs["kind"].fillna("").str.contains("pretraining")],
+        record_runs.on_other_chips(),
     ]
     found = [size for part in parts for size in part.loc[part["chip_id"] == chip.id, "chips"]]
     return float(np.nanmax([0.0, *found]))
@@ -160,8 +160,7 @@ def _installed(chip: Chip) -> float:
 
 def software_gate(chip: Chip) -> Gate:
     """Whether the maker offers software to train with."""
-    frame = chip_catalog.frame().set_index("id")
-    words = frame.loc[chip.id, "training_software"] if chip.id in frame.index else None
+    words = chip_catalog.row(chip.id).get("training_software")
     if not isinstance(words, str):
         passed = UNKNOWN if chip.supports_training else NO
         return Gate("software", passed, np.nan, "no training software named")

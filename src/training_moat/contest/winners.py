@@ -16,7 +16,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.contest import counterfactual
+from training_moat.contest import counterfactual, record_runs
 from training_moat.contest.counterfactual import Split
 from training_moat.inquiry.switching import Breakeven
 
@@ -39,8 +39,7 @@ def trained_on() -> pd.DataFrame:
 
     A model of unknown size counts: the largest are those whose size nobody publishes.
     """
-    frame = tables.load("runs_non_nvidia")
-    frame = frame[frame["kind"].fillna("").str.contains("pretraining") & frame["chip_id"].notna()]
+    frame = record_runs.on_other_chips().dropna(subset="chip_id")
     large = ~(frame["training_flop"] < LEAST_FLOP)
     frame = frame[(frame["confirmed"] != "no") & large]
     frame = frame.drop_duplicates(["chip_id", "model"])

@@ -25,8 +25,9 @@ class Transformer:
     layers into pieces that do not see each other. `linear_layers` layers keep no cache but one matrix per value head, as
     linear attention and recurrent layers do (Katharopoulos et al. 2020; Dao and Gu 2024): `linear_key_heads` queries and
     keys of `linear_key_dim` (the state's inputs and outputs), `linear_value_heads` values and gates of `linear_value_dim`;
-    where these are zero, the model's own heads. `expert_biases` is 1
-    where the experts' products carry biases, which stacks add expert by expert (gpt-oss; too few weights to count). `params_given` and `active_params_given`, where above zero, win over the derived counts.
+    where these are zero, the model's own heads. `expert_biases` is 1 where the experts' products carry biases, which stacks
+    add expert by expert (gpt-oss; too few weights to count). `params_given` and `active_params_given`, where above zero,
+    win over the derived counts.
     """
 
     name: str

@@ -24,24 +24,22 @@ def column_words(column: str, described: str) -> str:
     return LABELS.get(column, described.split(".")[0].split(",")[0])
 
 
-def _chips() -> dict[str, str]:
-    return {name: chip.name for name, chip in chips.all_chips().items()}
-
-
-def _models() -> dict[str, str]:
-    return {name: model.name for name, model in models.all_models().items()}
-
-
 def name_of(word: str) -> str:
     """The name of the chip or the model with this id; any other word as it is."""
-    return _chips().get(word) or _models().get(word) or word
+    known = chips.all_chips().get(word) or models.all_models().get(word)
+    return known.name if known else word
 
 
 def named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with chips and models by name wherever such a column holds an id; other words stay as they are."""
     found = {
-        column: frame[column].map(known).fillna(frame[column])
-        for columns, known in ((CHIP_COLUMNS, _chips()), (MODEL_COLUMNS, _models()))
+        column: frame[column]
+        .map({name: one.name for name, one in known.items()})
+        .fillna(frame[column])
+        for columns, known in (
+            (CHIP_COLUMNS, chips.all_chips()),
+            (MODEL_COLUMNS, models.all_models()),
+        )
         for column in columns
         if column in frame
     }

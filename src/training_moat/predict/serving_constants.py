@@ -180,7 +180,14 @@ class Constants:
 
     def keys(self, level: str) -> set[str]:
         """Chip families or engines that have factors of their own."""
-        return {key for found, key, _ in self.values if found == level}
+        return self._keys.get(level, set())
+
+    @cached_property
+    def _keys(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for level, key, _ in self.values:
+            found.setdefault(level, set()).add(key)
+        return found
 
     def pairs_of(self, chip: str) -> dict[str, int]:
         """Engines measured on a chip, with the number of rows."""
@@ -198,8 +205,12 @@ class Constants:
     def level(self, chip: str, family: str, engine: str) -> str:
         """How well the constants know a chip of a family and an engine (`known_as`)."""
         sources = self.values.get(("pair", f"{chip}/{engine}", "sources"), 0)
-        timed = any(key.endswith(f"/{engine}") for key in self.keys("pair"))
-        return known_as(int(sources), family in self.keys("family"), timed)
+        return known_as(int(sources), family in self.keys("family"), engine in self._timed)
+
+    @cached_property
+    def _timed(self) -> set[str]:
+        """Engines that were timed on any chip."""
+        return {key.split("/")[1] for key in self.keys("pair")}
 
     def interval(self, level: str) -> tuple[float, float]:
         """Factors on a prediction that bound the middle 90% of what the fit had not seen."""

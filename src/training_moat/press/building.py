@@ -33,7 +33,7 @@ def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[
     for page in pages:
         values = {**wanted.by_chapter[page.chapter], **page.parameters}
         jobs.append(Job(page.chapter, folder / f"{page.name}.ipynb", values, wanted.environment))
-    prose = {job.chapter: caching.prose_key(job.chapter) for job in jobs}
+    prose = {name: caching.prose_key(name) for name in {job.chapter for job in jobs}}
     for job in jobs:
         keys[job.name] = caching.chapter_key(job.chapter, job.parameters, now.shared)
         note = caching.recall(job.name, keys[job.name], now, job.target, job.strict)

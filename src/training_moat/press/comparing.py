@@ -97,7 +97,8 @@ def compare(
 ) -> Comparison:
     """Run the book under two settings (what is cached is not run again) and compare what it says.
 
-    given: `name=value` pairs for the first setting, such as the chip that the second looks at. Raises InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
+    given: `name=value` pairs for the first setting, such as the chip that the second looks at. Raises
+    InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
     """
     paths = [scenario_path(name) for name in (first, second)]
     names = list(chapters) or notebooks.chapter_names()

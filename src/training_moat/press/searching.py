@@ -1,4 +1,5 @@
-"""The search index of the site: its words, and those of the pages that Sphinx did not read."""
+"""The index of the theme's own search, which answers where the site is opened as files (`site_index` does where it is
+served): Sphinx's, with the words of the pages that Sphinx did not read."""
 
 from __future__ import annotations
 

@@ -20,15 +20,8 @@ _BEGIN = '<article class="bd-article"'
 WEIGHTS = {"challenger-": 0.25, "scenario-": 0.5, "references": 0.2}
 """Weight of pages, by how their names begin, where it is not one."""
 LEFT_OUT = (
-    *(
-        "details.hide",
-        "details > pre",
-        ".moat-sources",
-        ".moat-download",
-        ".moat-menus",
-        ".headerlink",
-    ),
-    *(".moat-here", ".moat-outside", "script", ".prev-next-footer"),
+    *("details.hide", "details > pre", ".moat-sources", ".moat-download", ".moat-menus"),
+    *(".headerlink", ".moat-here", ".moat-outside", "script", ".prev-next-footer"),
 )
 """What is no answer to anybody's question: code, lists of sources, buttons."""
 NEEDED = ("pagefind.js", "pagefind-worker.js", "pagefind-entry.json", "*.pf_meta", "wasm.*")
