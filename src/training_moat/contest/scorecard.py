@@ -269,7 +269,7 @@ def _time_gate(
         why = "nothing holds it" if formats else "it has no format to train in"
         return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
     days = fastest_days(chip, job, formats)
-    why = f"{days:,.0f} days at best, with no more chips than any machine on record has ({tiers.LARGEST_SYSTEM:,.0f})"
+    why = f"{days:,.0f} days at best, even on as many chips as the largest machine on record"
     return Gate("in time", NO, days / max_days, why)
 
 
