@@ -54,7 +54,9 @@ def test_equal_outputs_pass(said, stored):
     "change",
     [
         lambda outputs: outputs[0].data.update({"text/plain": "another"}),
-        lambda outputs: outputs.append(nbformat.v4.new_output("stream", name="stdout", text="more")),
+        lambda outputs: outputs.append(
+            nbformat.v4.new_output("stream", name="stdout", text="more")
+        ),
         lambda outputs: outputs.clear(),
     ],
     ids=["another text", "one more", "none"],
