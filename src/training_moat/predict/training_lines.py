@@ -162,10 +162,10 @@ def _rows(
     numbers = {name: column[good] for name, column in numbers.items()}
     index, model, setting = np.flatnonzero(good), model[good], setting[good]
     _assume(numbers)
-    layouts, given = _layouts(numbers, tables, model, setting)
+    layouts, levels, given = _layouts(numbers, tables, model, setting)
     chips, seq_len, batch = (numbers[name] for name in ("chips", "seq_len", "global_batch"))
     kept = np.array([part.shape[1] > 0 for part in layouts], bool)
-    rows = Rows(tables, model, setting, chips, seq_len, batch, layouts)
+    rows = Rows(tables, model, setting, chips, seq_len, batch, layouts, levels)
     to_check = np.flatnonzero(given & kept)
     if len(to_check):
         checked = training_batch.possible(rows, to_check)
@@ -175,8 +175,9 @@ def _rows(
     if kept.all():
         return rows, index
     left = [part for part in layouts if part.shape[1]]
+    turned = [levels[place] for place in np.flatnonzero(kept).tolist()]
     settled = (model[kept], setting[kept], chips[kept], seq_len[kept], batch[kept])
-    return Rows(tables, *settled, left), index[kept]
+    return Rows(tables, *settled, left, turned), index[kept]
 
 
 def _column(
@@ -225,13 +226,19 @@ def _assume(numbers: dict[str, np.ndarray]) -> None:
 
 def _layouts(
     numbers: dict[str, np.ndarray], tables: Tables, model: np.ndarray, setting: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """(every row's layouts, whether its request settles any of their numbers)."""
+) -> tuple[list[np.ndarray], list[tuple[int, ...]], np.ndarray]:
+    """(every row's layouts, the levels of recomputation that each stands for, whether the request settles any of their
+    numbers)."""
     given = ~np.isnan([numbers[name] for name in SIZES])
     levels = [one.recompute for one in tables.settings]
     settled = np.array([level is not None for level in levels], bool)[setting]
     pinned = np.delete(given, SIZES.index("dp"), axis=0).all(axis=0) & settled
     layouts: list[np.ndarray] = [np.empty(0)] * len(model)
+    free_levels = [planning.levels(one.experts) for one in tables.models]
+    turned: list[tuple[int, ...]] = [
+        () if fixed else free_levels[which]
+        for fixed, which in zip(settled.tolist(), model.tolist(), strict=True)
+    ]
     _pin(layouts, np.flatnonzero(pinned), numbers, np.array(levels, float)[setting])
     free = np.flatnonzero(~pinned)
     columns = [numbers[name][free] for name in ("chips", "seq_len", "global_batch", *SIZES)]
@@ -239,11 +246,11 @@ def _layouts(
         chips, seq_len, batch = (int(value) for value in own[:3])
         sizes = (None if value != value else int(value) for value in own[3:])
         one = tables.settings[setting[place]]
-        fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute}
+        fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute or 0}
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
         layouts[place] = planning.layouts(shape, one.chip, chips, seq_len, batch, fixed, sharded)
-    return layouts, np.asarray(given.any(axis=0))
+    return layouts, turned, np.asarray(given.any(axis=0))
 
 
 def _pin(
