@@ -278,7 +278,11 @@ def _write(
     table: pa.Table, target: Path, manifest: dict[str, Any], compression: str = "zstd"
 ) -> None:
     table = table.replace_schema_metadata({MANIFEST: json.dumps(manifest).encode()})
-    words = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    words.remove(POINT)
+    # Looking for repeated values pays for words alone, of which every digest is another.
+    words = [
+        name
+        for name, kind in zip(table.schema.names, table.schema.types, strict=True)
+        if name != POINT and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    ]
     with beside(target) as fresh:
         pq.write_table(table, fresh, compression=compression, use_dictionary=words)
