@@ -23,7 +23,7 @@ from training_moat.core.tiers import LARGEST_SYSTEM
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.inquiry import holding
-from training_moat.predict import training, training_batch, training_constants
+from training_moat.predict import plan_search, training, training_batch, training_constants
 from training_moat.predict.planning import LAYOUT
 from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_plans import TrainingCase, parse
@@ -106,7 +106,7 @@ def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, A
 
 
 def _evaluated(case: TrainingCase) -> tuple[float, bool, Any, Any]:
-    found = training_batch.best(training_batch.rows_of([case], training_constants.load()))
+    found = plan_search.best(training_batch.rows_of([case], training_constants.load()))
     return float(found.step.total[0]), bool(found.fits[0]), case, found
 
 

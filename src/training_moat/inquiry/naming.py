@@ -36,18 +36,14 @@ ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "trt-llm": "TensorRT-LLM", "deeps
            "neuronx": "NeuronX", "sambaflow": "SambaFlow", "sambanova": "SambaNova", "cerebras": "Cerebras",
            "groq": "Groq", "d-matrix": "d-Matrix"}  # fmt: skip
 """Serving engines and makers' services by their keys."""
-RELEASE = re.compile(r"(.+?)(?:-((?:early-)?20\d\d))?")
-"""An engine's key and the time of its release."""
+RELEASE = re.compile(r"-((?:early-)?20\d\d)$")
+"""The time of a release at the end of an engine's key."""
 
 
 def engine_name(key: str) -> str:
     """A serving engine by name, with the time of its release where the key says one: "vLLM, early 2025"."""
-    engine, era = RELEASE.fullmatch(key).groups()
-    return (
-        f"{ENGINES.get(engine, engine)}, {era.replace('-', ' ')}"
-        if era
-        else ENGINES.get(engine, engine)
-    )
+    engine, *era = RELEASE.split(key)[:2]
+    return ", ".join([ENGINES.get(engine, engine), *(when.replace("-", " ") for when in era)])
 
 
 def readable(frame: pd.DataFrame, **headings: str) -> pd.DataFrame:
