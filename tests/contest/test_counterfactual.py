@@ -154,6 +154,8 @@ def test_parts_that_cannot_be_told_apart_are_named_together():
     alone = close.assign(times=[2.0, 1.2, 0.9])
     assert counterfactual.weighs_most(alone) == "compute weighs most, 2 times"
     assert counterfactual.weighs_most(alone, possible=False) == "compute keeps it from the job"
+    pair = alone.assign(group=["price and power", "memory", "network"])
+    assert counterfactual.weighs_most(pair) == "price and power weigh most, 2 times"
     ahead = close.assign(times=[0.5, 1.0, 0.9])
     assert counterfactual.weighs_most(ahead) == "nothing adds to the cost"
 

@@ -247,12 +247,12 @@ def weighs_most(found: pd.DataFrame, possible: bool = True) -> str:
     most = heaviest(found).sort_values("times", ascending=False, kind="stable")
     if most.empty:
         return "nothing adds to the cost"
+    many = len(most) > 1 or " and " in most["group"].iloc[0]
     if not possible:
-        return f"{listed(most['group'])} {'keeps' if len(most) == 1 else 'keep'} it from the job"
+        return f"{listed(most['group'])} {'keep' if many else 'keeps'} it from the job"
     times = between(most["times"].min(), most["times"].max(), digits)
-    if len(most) == 1:
-        return f"{most['group'].iloc[0]} weighs most, {times} times"
-    return f"{listed(most['group'])} weigh most, {times} times each"
+    each = " each" if len(most) > 1 else ""
+    return f"{listed(most['group'])} {'weigh' if many else 'weighs'} most, {times} times{each}"
 
 
 def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:
