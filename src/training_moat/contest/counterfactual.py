@@ -24,7 +24,7 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.contest import reference_jobs, shapley, uptime_supply
+from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
 from training_moat.contest.coalitions import DRAWS, Worth, drawn, worth
 from training_moat.inquiry.wording import between, digits, listed
@@ -200,6 +200,27 @@ def _split(chip_id: str, job: str | None, yardstick: str | None, state: tuple) -
 def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[Split]:
     """The gaps of many challengers, in the order given (default: all, oldest first), each on the job of its day or on one."""
     return [split(name, job) for name in (challengers() if chips is None else chips)]
+
+
+def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
+    """The gaps had every chip been put through the largest run of its day, whatever its kind: by the chip-hours of both
+    chips there, all else as it is. Columns: name, job, gap, largest (the gap there; endless where it cannot be done).
+
+    Only chips whose job of the day is not the largest run are listed.
+    """
+    rows = []
+    for one in found:
+        chip, rival = chip_catalog.chip(one.chip), chip_catalog.chip(one.yardstick)
+        usual = reference_jobs.job(one.job)
+        largest = reference_jobs.largest_of_day(reference_jobs.launched(chip))
+        if largest == usual or not one.possible:
+            continue
+        here, there = (
+            single_changes.kept_hours(chip, job) / single_changes.kept_hours(rival, job)
+            for job in (usual, largest)
+        )
+        rows.append((one.name, largest.title, one.gap, one.gap * there / here))
+    return pd.DataFrame(rows, columns=["name", "job", "gap", "largest"])
 
 
 def overview(found: Sequence[Split]) -> pd.DataFrame:
