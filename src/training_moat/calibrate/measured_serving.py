@@ -29,6 +29,7 @@ COLUMNS = (
     "dp",
     "ep",
     "expert_tp",
+    "drafted",
     "kind",
     "seconds_per_token",
     "ttft_s",
@@ -97,6 +98,7 @@ def cluster_runs() -> pd.DataFrame:
             "dp": dp,
             "ep": ep,
             "expert_tp": expert_tp,
+            "drafted": frame["row_id"].map(_drafted()).fillna(0.0),
             "kind": "tpot",
             "seconds_per_token": frame["tpot_ms"] / 1e3,
             "ttft_s": frame["ttft_ms"] / 1e3,
@@ -115,6 +117,12 @@ def cluster_runs() -> pd.DataFrame:
     ]
     rows["unusable"] = _first_reason(rows, reasons)
     return _without_copies(rows)
+
+
+def _drafted() -> dict[str, float]:
+    """Tokens that were drafted before each pass, by row of the InferenceX table (table serving_drafting)."""
+    told = tables.load("serving_drafting")
+    return dict(zip(told["measurement"], told["drafted"].astype(float), strict=True))
 
 
 def bench_runs() -> pd.DataFrame:
@@ -150,6 +158,7 @@ def bench_runs() -> pd.DataFrame:
             "dp": 1.0,
             "ep": 1.0,
             "expert_tp": own["n_chips"].where(~layered, 1),
+            "drafted": 0.0,
             "kind": np.where(metric == "latency", "request", "tpot"),
             "seconds_per_token": seconds,
             "ttft_s": np.nan,

@@ -40,6 +40,7 @@ START = {
     "cast_s": 4e-6,
     "routing_spread": 0.7,
     "tokens_per_step": 1.0,
+    "acceptance": 0.7,
 }
 """Every constant and the value from which the fit starts: round numbers, set after a first look at the rows."""
 
@@ -54,7 +55,7 @@ SHARES = (
 )
 """Constants that cannot exceed one."""
 
-LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0}
+LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0, "acceptance": 0.95}
 """What no constant may exceed: drafting has yielded four to five tokens a pass at best (Li et al. 2024, EAGLE-2)."""
 
 FIXED = ("tokens_per_step",)
