@@ -40,14 +40,12 @@ share its peculiarities, so that thousands of them must not move a factor as tho
 tried (1, 0.5, 0.4 times 0.25 to 0.35 and 0.7), these predict sources and models that were left out best."""
 
 OVERHEAD_SPREAD = 0.3
-IDEAL = {name: 1.0 for name in (*SHARES, *FIXED, "acceptance", "prefill_share", "copy_coupling")} | {
-    "kv_reread": 0.0
-}
+IDEAL = {
+    name: 1.0 for name in (*SHARES, *FIXED, "acceptance", "prefill_share", "copy_coupling")
+} | {"kv_reread": 0.0}
 """Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
 FIRST_TOKEN_WEIGHT = 0.15
 """Weight of times to first token beside times per token: they hold queueing the rows do not describe."""
-PECULIARITY = 2.0
-"""Variance between deployments that the model takes for alike, over that of the rows inside one."""
 STEP = 1e-4
 """Step of the finite differences, in logarithms."""
 EVALUATIONS = 15
@@ -118,22 +116,12 @@ def usable_rows() -> pd.DataFrame:
     return rows[~beats_the_data_sheet(rows)].reset_index(drop=True)
 
 
-def deployments(rows: pd.DataFrame) -> np.ndarray:
-    """Number of the deployment that each row timed: one source's runs of a model on a chip under an engine."""
-    return rows.groupby(["source", "model", "chip", "software"]).ngroup().to_numpy()
-
-
-def without_shared(errors: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """Errors less the part of each deployment's mean that its own peculiarity explains.
-
-    Rows of one deployment share what their source did not say of it, an effect of its own with `PECULIARITY` times the
-    variance of a row. The whitened errors of such a model are each error less c times its group's mean, with
-    c = 1 - 1 / sqrt(1 + n x ratio) (Fuller and Battese 1973): thousands of rows tell how times change inside a
-    deployment, but count as few for its level.
-    """
-    count = np.bincount(member)
-    mean = np.bincount(member, errors) / np.maximum(count, 1)
-    return errors - ((1 - (1 + count * PECULIARITY) ** -0.5) * mean)[member]
+def row_weights(rows: pd.DataFrame) -> np.ndarray:
+    """Weights by which a combination of source, model, chip and engine counts as the root of its rows."""
+    key = ["source", "model", "chip", "software"]
+    size = rows.groupby(key)["batch"].transform("size").to_numpy()
+    weight = size**-0.25
+    return weight / np.sqrt(np.mean(weight**2))
 
 
 def groups(rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
@@ -192,7 +180,7 @@ class Problem:
         moved = groups(rows)
         self.keys = _parameters(moved)
         self.start, self.spread = _start_and_spread(self.keys)
-        self.member = deployments(rows)
+        self.weight = row_weights(rows)
         asked = questions(rows)
         self.whole = batches(asked)
         self.parts = {
@@ -202,15 +190,16 @@ class Problem:
     def row_residuals(
         self, logs: np.ndarray, where: np.ndarray | None = None, prepared: list[Batch] | None = None
     ):
-        """Whitened, damped log errors of all rows or of one part of them, whole deployments."""
+        """Weighted, damped log errors of all rows or of one part of them."""
         rows = self.rows if where is None else self.rows.iloc[where]
-        member = self.member if where is None else self.member[where]
+        weight = self.weight if where is None else self.weight[where]
         constants = Constants(dict(zip(self.keys, np.exp(logs))))
         found, first = predict_both(rows, constants, self.whole if prepared is None else prepared)
         error = np.log(found / rows["seconds_per_token"].to_numpy())
         first_error = np.nan_to_num(np.log(first / rows["ttft_s"].to_numpy()))
-        found = [without_shared(_damped(one), member) for one in (error, first_error)]
-        return np.concatenate([found[0], FIRST_TOKEN_WEIGHT * found[1]])
+        return np.concatenate(
+            [weight * _damped(error), FIRST_TOKEN_WEIGHT * weight * _damped(first_error)]
+        )
 
     def prior_residuals(self, logs: np.ndarray) -> np.ndarray:
         """Distance of each constant from its prior, far ones damped so that one odd family or engine does

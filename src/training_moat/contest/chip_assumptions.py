@@ -12,6 +12,7 @@ from training_moat.core.machine import Chip
 from training_moat.core.units import GB
 from training_moat.inquiry.wording import digits
 
+
 @dataclass(frozen=True)
 class Assumption:
     """One missing datum: which factor it bears on, the words for a reader, and the chip at both ends of the range."""

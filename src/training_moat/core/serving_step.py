@@ -340,7 +340,7 @@ def serve(
     alone = job.output_len * step.total
     decoding = _stretched_s(alone, software.prefill_share * others * one_prefill, ttft)
     tpot = decoding / job.output_len
-    wait = (decoding - alone) / job.output_len
+    wait = maximum(decoding - alone, 0.0) / job.output_len
     ttft = ttft + (job.batch / running - 1) * (ttft + job.output_len * tpot)
     rate = job.batch * job.output_len / (ttft + job.output_len * tpot)
     return ServingTime(ttft, tpot, rate, running, wait, one_prefill, step)
