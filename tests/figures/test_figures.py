@@ -211,6 +211,17 @@ def test_a_wide_table_of_words_becomes_cards_and_a_narrow_one_does_not(silent):
     )
 
 
+def test_a_table_a_little_too_wide_takes_the_margin_beside_the_page(silent):
+    words = "a sentence that is long enough to wrap"
+    frame = pd.DataFrame({f"column {number}": [words] for number in range(6)})
+    shown = [
+        figures.table(frame.iloc[:, :columns], caption=str(columns), source="k").forms["text/html"]
+        for columns in (3, 4, 6)
+    ]
+    assert ["full-width" in page for page in shown] == [False, True, False]
+    assert ["moat-fold" in page for page in shown] == [False, True, False]
+
+
 def test_verdicts_in_tables_carry_their_colour():
     style = (offline._STATIC / offline.STYLE).read_text(encoding="utf-8")
     for verdict, colour in theme.VERDICT_COLOURS.items():

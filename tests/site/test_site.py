@@ -43,6 +43,8 @@ PRINTED = """() => {
         scrolling: [...document.querySelectorAll('.moat-scroll')].filter(box => box.scrollHeight > box.clientHeight + 2 && getComputedStyle(box).overflowY !== 'visible').length,
     };
 }"""
+HIDDEN_COLUMNS = """() => [...document.querySelectorAll('.moat-scroll')]
+    .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.getAttribute('aria-label'))"""
 LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
 
 
@@ -52,17 +54,20 @@ def seen(browser, address):
 
     @cache
     def look(page):
-        with Visit(browser, address, page, 1280) as visit:
+        with Visit(browser, address, page, 1400) as visit:
             charts = visit.charts("light")
             found = SimpleNamespace(
                 charts=charts,
                 troubles=list(visit.troubles),
                 titles=visit.tab.locator(".bd-article h1").count(),
                 overflow=visit.overflow(),
+                hidden_columns=visit.tab.evaluate(HIDDEN_COLUMNS),
                 twins_hidden=visit.tab.evaluate(HIDDEN),
                 links=visit.tab.evaluate(LINKS),
                 loaded={request.removeprefix(address).split("?")[0] for request in visit.loaded},
             )
+            visit.tab.set_viewport_size({"width": 1100, "height": 900})  # no margin beside the page
+            found.narrow_overflow = visit.overflow()
             visit.tab.set_viewport_size({"width": 700, "height": 900})  # A4 without its margins
             visit.tab.emulate_media(media="print")
             found.printed = visit.tab.evaluate(PRINTED)
@@ -79,7 +84,8 @@ def test_a_page_loads_without_a_network_and_draws_every_chart(seen, page):
     for chart in found.charts:
         assert chart["marks"] > 0 and chart["words"], chart
         assert chart["inner"] <= chart["width"] + 2, chart
-    assert found.overflow <= 0
+    assert found.overflow <= 0 and found.narrow_overflow <= 0
+    assert found.hidden_columns == [], "these tables go on behind the edge of a desk's window"
     assert found.twins_hidden, "the PNG twins are for paper only"
 
 
@@ -118,7 +124,7 @@ def test_a_page_weighs_less_than_a_megabyte(seen, built, page):
 def test_a_figure_can_be_taken_away(browser, address):
     page = NOTEBOOKS[0]
     chapter = page.split("/")[-1].removesuffix(".html")
-    with Visit(browser, address, page, 1280) as visit:
+    with Visit(browser, address, page, 1400) as visit:
         visit.charts("light")
         for form, start in (("svg", b"<svg"), ("png", b"\x89PNG")):
             button = visit.tab.get_by_role("button", name=f"{form.upper()} of figure 1").first

@@ -9,6 +9,7 @@ from scipy.optimize import least_squares
 from training_moat.calibrate import measured_collectives
 from training_moat.catalog import chips, tables
 from training_moat.core import collectives as model
+from training_moat.core.errors import InputError
 from training_moat.core.fabrics import Fabric
 from training_moat.predict.interconnect import CONSTANTS, TABLE, TOPOLOGY, generic, stored
 
@@ -19,7 +20,7 @@ HELD_OUT = ("held_out_mape", "held_out_mape_unseen_fabric")
 """Rows of the table that are no constants: the error on a source left out of the fit, its fabric measured
 by another source or by none."""
 
-LINE_RATE = {
+LINE_RATE: dict[str, float | tuple[str, str]] = {
     "nvlink3": ("scaleup", "a100-80"),
     "nvlink4": ("scaleup", "h100-sxm"),
     "nvlink5": ("scaleup", "b200"),
@@ -42,7 +43,12 @@ SMALL_WEIGHT = 0.3
 def line_rate(fabric: str) -> float:
     """Bytes per second and direction of one chip's links on a fabric."""
     where = LINE_RATE[fabric]
-    return chips.chip(where[1]).scaleup.bytes_per_s if isinstance(where, tuple) else where
+    if isinstance(where, float):
+        return where
+    link = chips.chip(where[1]).scaleup
+    if link is None:
+        raise InputError(f"{where[1]} has no scale-up link; expected one for the fabric {fabric}")
+    return link.bytes_per_s
 
 
 def _fabric(name: str, constants: dict[str, float]) -> Fabric:

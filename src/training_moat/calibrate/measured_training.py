@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,10 @@ class Rows:
         )
 
 
-def _at(record: Transformer | Plan, mask: np.ndarray) -> Transformer | Plan:
+Record = TypeVar("Record", Transformer, Plan)
+
+
+def _at(record: Record, mask: np.ndarray) -> Record:
     """The record's fields where `mask` holds; a name stays whole."""
     values = {item.name: getattr(record, item.name) for item in fields(record)}
     return type(record)(

@@ -40,7 +40,7 @@ def guessed(record: Mapping[str, Any], where: str, vocabulary: int) -> dict[str,
     """
     total = _positive(record, "params_b", where)
     active = _positive(record, "active_params_b", where) or total
-    if total and active > total:
+    if total and active and active > total:
         raise InputError(
             f"{where}: active_params_b is {active:g}; expected at most params_b, {total:g}"
         )
@@ -51,27 +51,20 @@ def guessed(record: Mapping[str, Any], where: str, vocabulary: int) -> dict[str,
         )
     sizes: dict[str, Any] = {}
     layers, hidden = _positive(record, "layers", where), _positive(record, "hidden", where)
-    if missing:
+    if total and active and (layers is None or hidden is None):
         experts = _experts(record, where, total, active)
         vocab = _positive(record, "vocab", where) or vocabulary
         body = max(active - experts.pop("weights_b"), active / 10) * 1e9
         per_layer = ATTENTION if experts else DENSE_LAYER
         layers = layers or _depth(hidden, body, vocab, per_layer)
         hidden = hidden or _width(layers, body, vocab, per_layer)
-        idle = experts and (total - active) / (experts["experts"] - experts["experts_per_token"])
-        sizes |= {
-            "layers": layers,
-            "hidden": hidden,
-            "gated_ffn": 0,
-            "tied_embeddings": 0,
-            **experts,
-        }
+        sizes = {"layers": layers, "hidden": hidden, "gated_ffn": 0, "tied_embeddings": 0}
         if experts:
+            idle = (total - active) / (experts["experts"] - experts["experts_per_token"])
             matrices = 3 if record.get("gated_ffn") else 2
-            sizes["expert_ffn"] = max(
-                64, 64 * round(idle * 1e9 / (64 * layers * matrices * hidden))
-            )
-    sizes["heads"] = _heads(record, where, hidden)
+            width = 64 * round(idle * 1e9 / (64 * layers * matrices * hidden))
+            sizes |= {**experts, "expert_ffn": max(64, width)}
+    sizes["heads"] = _heads(record, where, hidden or 0.0)
     return sizes
 
 

@@ -301,7 +301,7 @@ def check(chapter: str, **values: Any) -> None:
         converted = {name: convert(known[name], value) for name, value in values.items()}
     except InputError as error:
         sentence = f"InputError: {error}"
-        error._render_traceback_ = lambda *_: [sentence]
+        error._render_traceback_ = lambda *_: [sentence]  # type: ignore[attr-defined]
         raise
     for name, value in converted.items():
         if space.get(name, value) != value:

@@ -105,6 +105,13 @@ class Measured:
     note: str = ""
     kind: str = ""
 
+    @property
+    def number(self) -> float:
+        """The value of a quantity that is known to be there. Raises InputError where there is no evidence."""
+        if self.value is None:
+            raise InputError("nothing is known of this quantity; expected a value")
+        return self.value
+
 
 NOTHING = Measured(None)
 Measure = Callable[..., Measured]

@@ -68,7 +68,7 @@ class Thresholds:
 
 def _ends(measured: Measured, more: bool) -> tuple[float, float]:
     """(worst, best) end of the range for the claim; the value itself where there is no range."""
-    known = [end for end in (measured.low, measured.high) if end is not None] or [measured.value]
+    known = [end for end in (measured.low, measured.high) if end is not None] or [measured.number]
     return (min(known), max(known)) if more else (max(known), min(known))
 
 
@@ -186,7 +186,7 @@ def flip(test: Test) -> Flip:
         becomes = f"No longer {'supported' if supported else 'against'}"
         way = out if supported else into
         return Flip(test.question, "", found.value, limits.ours, way, becomes, test.unit)
-    holds = limits.passes(found.value)
+    holds = limits.passes(found.number)
     end = _ends(found, more)[0 if holds else 1]
     part = f"The {'low' if holds == more else 'high'} end of the range of "
     needed, way = (limits.lenient, into) if holds else (limits.strict, out)

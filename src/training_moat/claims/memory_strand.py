@@ -68,8 +68,9 @@ def state_ratio(evidence: Evidence) -> Measured:
 def serving_state(evidence: Evidence) -> Measured:
     """Bytes of model state in serving for each byte in training."""
     found = state_ratio(evidence)
+    low, high = sorted(1 / end for end in (found.low, found.high) if end)
     return Measured(
-        1 / found.value, 1 / found.high, 1 / found.low,
+        1 / found.number, low, high,
         sources=found.sources, note=found.note, kind=found.kind,
     )  # fmt: skip
 
@@ -208,11 +209,11 @@ def point_to_point(evidence: Evidence, vendor: str) -> Measured:
 def hbm_bandwidth_over(evidence: Evidence, own: str) -> Measured:
     """A chip's HBM bandwidth over the H100's; the range is that of its sources."""
     row, nvidia = chip(evidence, own), float(chip(evidence, REFERENCE_CHIP)["hbm_tb_per_s"])
-    names = ("hbm_tb_per_s", "hbm_tb_per_s_low", "hbm_tb_per_s_high")
-    middle, low, high = (float(row[name]) if pd.notna(row[name]) else None for name in names)
+    ends = [row[name] for name in ("hbm_tb_per_s_low", "hbm_tb_per_s_high")]
+    middle = float(row["hbm_tb_per_s"])
+    low, high = (float(end if pd.notna(end) else middle) / nvidia for end in ends)
     found = of_chips(evidence, middle / nvidia, own, REFERENCE_CHIP, note=row["name"])
-    ends = [(end or middle) / nvidia for end in (low, high)]
-    return replace(found, low=ends[0], high=ends[1], kind="range of sources")
+    return replace(found, low=low, high=high, kind="range of sources")
 
 
 @measure("matched_startups")

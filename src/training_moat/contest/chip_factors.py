@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
@@ -60,9 +61,9 @@ def wide_format(chip: Chip) -> str | None:
 @lru_cache(maxsize=16)
 def _narrow_ratio(name: str, state: tuple) -> float:
     ratios = sorted(
-        chip.peak_flops[name] / chip.peak_flops[wide_format(chip)]
+        chip.peak_flops[name] / chip.peak_flops[wide]
         for chip in chip_catalog.all_chips().values()
-        if chip.peak_flops.get(name) and wide_format(chip)
+        if chip.peak_flops.get(name) and (wide := wide_format(chip))
     )
     return ratios[len(ratios) // 2]
 
@@ -135,7 +136,7 @@ def _memory(chip: Chip) -> _Memory:
     return _Memory(home, near, JOB in chip.streamed)
 
 
-def mixed_memory(capacity: Chip, bandwidth: Chip) -> dict[str, object]:
+def mixed_memory(capacity: Chip, bandwidth: Chip) -> dict[str, Any]:
     """Memory as large as one's and as fast as the other's, as fields of a `Chip`.
 
     The tier that holds the states goes by the fast one's name, because that tells the model what keeps the activations; a

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,8 +125,8 @@ def purchase(chip: Chip) -> HourlyPrice | None:
     row = _row(chip)
     if not chip.price_usd or NOT_SOLD in str(row.get("price_note")):
         return None
-    low, high = (row.get("price_usd_low"), row.get("price_usd_high"))
-    own = pd.notna(low) and pd.notna(high) and low < high
+    low, high = (float(row.get(f"price_usd_{end}") or "nan") for end in ("low", "high"))
+    own = low < high
     ends = (low / chip.price_usd, high / chip.price_usd) if own else (1 / spread(), spread())
     sources = str(row.get("source_price") or "").split(";")
     when = "launch" if chip.id in chip_catalog.all_chips() else "own figure"
@@ -138,7 +139,7 @@ def _row(chip: Chip) -> Mapping:
     return chip_catalog.row(chip.id)
 
 
-def _without_power(chip: Chip, usd: float, **rest: object) -> HourlyPrice:
+def _without_power(chip: Chip, usd: float, **rest: Any) -> HourlyPrice:
     power = min(power_usd_per_h(chip), (1 - LEAST_CAPITAL_SHARE) * usd)
     return HourlyPrice(usd - power, power, **rest)
 
@@ -208,8 +209,7 @@ def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
     ends = {"low": min(low, least), "high": max(high, most)}
     cited = tuple(dict.fromkeys(found["source"]))
     told = {"basis": f"{RENT}, {kind}", "when": f"{when:%Y-%m}", "sources": cited}
-    told["quotes"] = len(found)
-    return _without_power(chip, middle, **ends, **told)
+    return _without_power(chip, middle, **ends, **told, quotes=len(found))
 
 
 def _first_common(chip: Chip, other: Chip, kind: str) -> pd.Timestamp | None:
@@ -230,12 +230,19 @@ def _own_figure(chip: Chip) -> HourlyPrice | None:
     return _without_power(chip, chip.cloud_usd_per_h, **ends, basis=RENT, when="own figure")
 
 
+def _both(
+    own: HourlyPrice | None, other: HourlyPrice | None
+) -> list[tuple[HourlyPrice, HourlyPrice]]:
+    """The pair where both are known."""
+    return [] if own is None or other is None else [(own, other)]
+
+
 def _rents(chip: Chip, other: Chip) -> list[tuple[HourlyPrice, HourlyPrice]]:
     pairs = []
     for kind in dict.fromkeys(TERMS.values()):
         when = _first_common(chip, other, kind)
         if when is not None:
-            pairs.append((rent(chip, kind, when), rent(other, kind, when)))
+            pairs += _both(rent(chip, kind, when), rent(other, kind, when))
     return pairs
 
 
@@ -252,12 +259,9 @@ def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
         for both in rents
         if day(both[0].when) - first <= AT_LAUNCH and min(one.quotes for one in both) > 1
     ]
-    bought = [(purchase(chip), purchase(other))]
-    owned = [(ownership(chip), ownership(other))]
-    for both in [*early, *bought, *owned, *rents]:
-        if all(one is not None for one in both):
-            return both
-    return None
+    bought = _both(purchase(chip), purchase(other))
+    owned = _both(ownership(chip), ownership(other))
+    return next(iter([*early, *bought, *owned, *rents]), None)
 
 
 def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:

@@ -76,18 +76,16 @@ class Worth:
             drawn_ends = (told[name] * own.times, told[f"yardstick {name}"] * other.times)
             cost = cost + _picked(masks, name, *drawn_ends)
         if self.prices is not None:
-            cost = cost + np.log(self._usd_per_hour(masks, told))
+            cost = cost + np.log(_usd_per_hour(*self.prices, masks, told))
         return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
 
-    def _usd_per_hour(self, masks: np.ndarray, told: Mapping[str, np.ndarray]) -> np.ndarray:
-        own, other = self.prices
-        capital = _picked(
-            masks,
-            "price",
-            own.capital_usd * told["price"],
-            other.capital_usd * told["yardstick price"],
-        )
-        return np.exp(capital) + np.where(_taken(masks, "power"), other.power_usd, own.power_usd)
+
+def _usd_per_hour(
+    own: HourlyPrice, other: HourlyPrice, masks: np.ndarray, told: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    ends = own.capital_usd * told["price"], other.capital_usd * told["yardstick price"]
+    capital = _picked(masks, "price", *ends)
+    return np.exp(capital) + np.where(_taken(masks, "power"), other.power_usd, own.power_usd)
 
 
 def _taken(masks: np.ndarray, name: str) -> np.ndarray:
@@ -132,7 +130,10 @@ def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX
     needed = found.yardstick_chips * uptime_supply.hbm_gb(yardstick)
     levels = {
         "goodput": uptime_supply.goodput(full, yardstick),
-        "supply": tuple(uptime_supply.supply(one, needed, year) for one in (full, yardstick)),
+        "supply": (
+            uptime_supply.supply(full, needed, year),
+            uptime_supply.supply(yardstick, needed, year),
+        ),
     }
     words = tuple(one.words for one in assumed)
     words += tuple(own.words for own, _ in levels.values() if own.words)
@@ -165,8 +166,8 @@ def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarr
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
     ranges = {name: found.swing.get(name, (1.0, 1.0)) for name in ASSUMED}
     for name in OUTSIDE:
-        for whose, level in zip(("", "yardstick "), found.levels.get(name, ()), strict=False):
-            ranges[f"{whose}{name}"] = (level.low, level.high)
+        for whose, known in zip(("", "yardstick "), found.levels.get(name, ()), strict=False):
+            ranges[f"{whose}{name}"] = (known.low, known.high)
     for name in DRAWN[4:]:
         low, high = ranges.get(name, (1.0, 1.0))
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))

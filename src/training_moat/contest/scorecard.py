@@ -82,7 +82,7 @@ class Card:
     @property
     def usd_range(self) -> tuple[float, float] | None:
         """The dollars' 90% range: the model's error and the price's, taken as independent (root of squared logarithms)."""
-        if self.usd is None:
+        if self.usd is None or self.price is None:
             return None
         ends = zip(self.interval, (self.price.low, self.price.high), strict=True)
         low, high = (float(np.hypot(np.log(one), np.log(other))) for one, other in ends)

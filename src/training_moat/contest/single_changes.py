@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -101,12 +102,7 @@ def smallest(
 ) -> list[Change]:
     """For every quality the smallest factor with which the job takes at most `most_hours` chip-hours, smallest first."""
     found = [
-        Change(
-            what,
-            _least_factor(
-                lambda factor, change=change: change(chip, factor), job, most_hours, max_days
-            ),
-        )
+        Change(what, _least_factor(partial(change, chip), job, most_hours, max_days))
         for what, change in CHANGES.items()
     ]
     narrow = with_fp8(chip)

@@ -27,8 +27,9 @@ RECORD = "moat"
 """Key of an output's metadata that marks a computed sentence and holds its numbers."""
 # What a spreadsheet takes for a formula, and what looks alike and is none.
 _FORMULA, _NUMBER = ("=", "+", "-", "@"), re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
-# A short table that needs more than this many pixels is laid out as one card a row.
-_PAGE_WIDTH, _STACK_ROWS = 860, 12
+# Pixels of the page's column, and of a table that may also take the margin beside it, where a window has one. What a
+# short table needs beyond that is laid out as one card a row.
+_PAGE_WIDTH, _WIDE_WIDTH, _STACK_ROWS = 740, 1040, 12
 
 
 class Output:
@@ -187,7 +188,8 @@ def table(
 
     Columns appear as named (rename them for readers, unit included). formats: a Python format per
     column, such as {"price (USD)": ",.0f"}; numbers without one show three significant digits.
-    A short table too wide for the page is shown as one card a row. tall: limit the height and scroll inside, for long tables.
+    One wider than the page takes the margin too; a short one is shown as one card a row where that is not enough.
+    tall: limit the height and scroll inside, for long tables.
     """
     _required("table", caption=caption)
     if frame.empty:
@@ -203,7 +205,8 @@ def table(
         _column_class(frame[column], [row[place] for row in cells])
         for place, column in enumerate(frame.columns)
     ]
-    stacked = len(cells) <= _STACK_ROWS and _width(names, cells) > _PAGE_WIDTH
+    width, short = _width(names, cells), len(cells) <= _STACK_ROWS
+    stacked = short and width > _PAGE_WIDTH
     head = "".join(
         f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds)
     )
@@ -215,12 +218,15 @@ def table(
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     name = html.escape(caption, quote=True)
     shape = " moat-stack" if stacked else " moat-tall" if tall else ""
+    shape += " moat-fold" if stacked and width <= _WIDE_WIDTH else ""
+    wide = width > _PAGE_WIDTH and not (short and width > _WIDE_WIDTH)
     page = (
+        f'<div class="{"full-width" if wide else "moat-column"}">\n'
         f'<figure class="moat-table" id="table-{number}">\n'
         f"<figcaption><strong>Table {number}.</strong> {html.escape(caption)} {_source_line(source)} "
         f"{_csv_link(_rows(frame), f'table-{number}')}</figcaption>\n"
         f'<div class="moat-scroll{shape}" tabindex="0" role="region" aria-label="{name}">\n'
-        f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>"
+        f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>\n</div>"
     )
     return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
 
@@ -229,17 +235,21 @@ def _column_class(column: pd.Series, cells: list[str]) -> str:
     """Class of a column: numbers stand to the right, running text gets room."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return ' class="number"'
-    return ' class="words"' if max(_length(cell) for cell in cells) > 24 else ""
+    return ' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else ""
 
 
-def _length(cell: str) -> int:
-    """Characters of a cell that a reader sees."""
-    return len(html.unescape(re.sub(r"<[^>]*>", "", cell)))
+def _shown(cell: str) -> str:
+    """The text of a cell that a reader sees."""
+    return html.unescape(re.sub(r"<[^>]*>", "", cell))
 
 
 def _width(names: list[str], cells: list[list[str]]) -> float:
-    """Pixels that a table needs to be read in one glance, text wrapped at 28 characters."""
-    most = [max(min(28, _length(row[place])) for row in cells) for place in range(len(names))]
+    """Pixels that a table needs to be read in one glance: running text wrapped at 28 characters, the range behind a
+    number below it."""
+    most = [
+        max(min(28, max(map(len, _shown(row[place]).split(" (")))) for row in cells)
+        for place in range(len(names))
+    ]
     words = [max(len(word) for word in name.split()) if name.split() else 0 for name in names]
     return sum(max(pair) * 7.2 + 22 for pair in zip(most, words))
 

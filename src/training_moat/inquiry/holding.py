@@ -103,7 +103,7 @@ def _fed_from(chip: Chip, precision: str | None) -> dict[str, object]:
     return {
         "tier": tiers.TIER_WORDS[tier.name],
         "tier_gb": tier.capacity_bytes / GIB,
-        "tier_gb_per_s": tier.bytes_per_s / GB,
+        "tier_gb_per_s": (tier.bytes_per_s or np.nan) / GB,
         "tokens_to_feed": tokens_to_feed(chip, precision),
     }
 
@@ -243,7 +243,7 @@ def tokens_to_feed(chip: Chip, precision: str | None = None, job: str = "serving
         used = serving_formats.multiplied_in(chip, stored)
     except InputError:
         return float("nan")
-    return chip.peak_flops[used] / source.bytes_per_s * BYTES_PER_VALUE[stored] / 2
+    return chip.peak_flops[used] / (source.bytes_per_s or np.nan) * BYTES_PER_VALUE[stored] / 2
 
 
 def speeds(

@@ -17,7 +17,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.formats import FloatFormat, IntegerFormat, ScaledFormat, element
 from training_moat.numerics.rounding import round_nearest, round_stochastic
 
-Rounding = Callable[[np.ndarray, FloatFormat], np.ndarray]
+Rounding = Callable[[np.ndarray, FloatFormat | IntegerFormat], np.ndarray]
 """Rounds an array to a format."""
 
 _E4M3 = element("e4m3fn")

@@ -86,7 +86,9 @@ def training_step(
     whole run in 1e9 tokens. plan: `tp`, `pp`, `dp`, `ep`, `cp`, `micro_batch`, `recompute`, ...
     (`moat predict training` has the list). Raises InputError for a name, size or field that is none.
     """
-    given = dict(model=model, chip=chip, chips=chips, seq_len=seq_len, global_batch=global_batch)
+    given: dict[str, Any] = dict(
+        model=model, chip=chip, chips=chips, seq_len=seq_len, global_batch=global_batch
+    )
     given |= dict(precision=precision, software=software, tokens_b=tokens_b)
     given |= dict(price_usd_per_chip_hour=price_usd_per_chip_hour)
     return _only(answers.training([_case(given, plan)]))  # type: ignore[return-value]
@@ -112,7 +114,9 @@ def service(
     `tpot_s` is the time per output token that a client sees, `ttft_s` the time to the first.
     Raises InputError for a name, size or field that is none.
     """
-    given = dict(model=model, chip=chip, chips=chips, batch=batch, input_len=input_len)
+    given: dict[str, Any] = dict(
+        model=model, chip=chip, chips=chips, batch=batch, input_len=input_len
+    )
     given |= dict(output_len=output_len, precision=precision, kv_precision=kv_precision)
     given |= dict(software=software, price_usd_per_chip_hour=price_usd_per_chip_hour)
     return _only(answers.serving([_case(given, plan)]))  # type: ignore[return-value]
@@ -169,7 +173,7 @@ def columns(found: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _case(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in (given | more).items() if value is not None}
+    return {name: value for name, value in {**given, **more}.items() if value is not None}
 
 
 def _only(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -38,9 +38,11 @@ class Kitchen:
             )
         order = {"chapter": chapter, "parameters": dict(parameters), "target": str(target)}
         try:
-            self.process.stdin.write(json.dumps(order) + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
+            told, heard = self.process.stdin, self.process.stdout
+            assert told is not None and heard is not None  # both are pipes
+            told.write(json.dumps(order) + "\n")
+            told.flush()
+            answer = heard.readline()
         except BrokenPipeError:
             answer = ""
         if not answer:

@@ -62,8 +62,8 @@ def parameters_tables() -> str:
         )
         head = "".join(f'<th scope="col">{name}</th>' for name in rows[0])
         parts.append(
-            f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="moat-scroll" tabindex="0" role="region" aria-label="parameters of {chapter}">'
-            f"<table><thead><tr>{head}</tr></thead><tbody>\n{cells}\n</tbody></table></div>"
+            f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="full-width"><div class="moat-scroll" tabindex="0" role="region" aria-label="parameters of {chapter}">'
+            f"<table><thead><tr>{head}</tr></thead><tbody>\n{cells}\n</tbody></table></div></div>"
         )
     return "\n".join(parts)
 
