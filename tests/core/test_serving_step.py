@@ -218,16 +218,6 @@ def test_a_draft_yields_what_is_accepted_for_the_experts_it_touches() -> None:
     assert gain(1e-5) < 0.8 * gain(1e-2)
 
 
-def test_others_prefills_stretch_the_part_of_the_cycle_they_fall_into() -> None:
-    job, plan = serving_step.Job(64, 8192, 128), serving_step.ServingPlan(tp=8, expert_tp=8)
-    told = serving_step.serve(LLAMA_70B, job, plan, machine(192), serving_step.Software())
-    decoding = told.tpot_s * job.output_len
-    others = 63 * told.prefill_s
-    alone = told.step.total * job.output_len
-    assert decoding == pytest.approx(alone + others * decoding / (decoding + told.ttft_s))
-    assert 0 < told.prefill_wait_s < others / job.output_len
-
-
 def test_a_pipeline_over_servers_pays_the_network_once_a_server() -> None:
     job = serving_step.Job(1, 1024, 128)
     software = serving_step.Software()

@@ -305,23 +305,13 @@ def prefill_s(
     return passes * one_pass + scores / (m.score_flops * m.matmul_efficiency)
 
 
-def _stretched_s(alone_s: Number, interruptions_s: Number, before_s: Number) -> Number:
-    """Seconds from the first token to the last: `alone_s` of steps, and of the `interruptions_s` that fall into one
-    cycle of a client the share that meets this part of it, `before_s` being the rest.
-
-    D = alone + interruptions x D / (D + before), solved for D.
-    """
-    spread = alone_s + interruptions_s - before_s
-    return (spread + power(spread * spread + 4 * alone_s * before_s, 0.5)) / 2
-
-
 def serve(
     model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software
 ) -> ServingTime:
     """A closed loop of `batch` clients under continuous batching.
 
-    In one cycle of a client, from its prompt to its last token, every other sequence of its copy passes one prefill;
-    those that fall between its first token and its last stretch its tokens. The clients start together and stay partly in step, so
+    While one sequence decodes its `output_len` tokens every other sequence of its copy passes one prefill, so
+    that a token takes the step plus its share of those. The clients start together and stay partly in step, so
     that a prompt meets a share of the other prompts before it; clients beyond the running batch wait for whole
     requests.
     """
@@ -332,15 +322,13 @@ def serve(
     one_prefill = prefill_s(model, job, plan, m, software, where_)
     coupled = where(plan.expert_chips > plan.tp, power(plan.dp, software.copy_coupling), 1.0)
     others = maximum(running / (plan.dp * plan.pp) * coupled - 1, 0.0)
+    wait = software.prefill_share * others * one_prefill / job.output_len
+    tpot = step.total + wait
     ttft = (
         software.first_token_s
         + step.total
         + one_prefill * (1 + software.first_token_queue * others)
     )
-    alone = job.output_len * step.total
-    decoding = _stretched_s(alone, software.prefill_share * others * one_prefill, ttft)
-    tpot = decoding / job.output_len
-    wait = maximum(decoding - alone, 0.0) / job.output_len
     ttft = ttft + (job.batch / running - 1) * (ttft + job.output_len * tpot)
     rate = job.batch * job.output_len / (ttft + job.output_len * tpot)
     return ServingTime(ttft, tpot, rate, running, wait, one_prefill, step)
