@@ -29,7 +29,7 @@ RECORD = "moat"
 _FORMULA, _NUMBER = ("=", "+", "-", "@"), re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
 # Pixels of the page's column, and of a table that may also take the margin beside it, where a window has one. What a
 # short table needs beyond that is laid out as one card a row.
-_PAGE_WIDTH, _WIDE_WIDTH, _STACK_ROWS = 740, 1040, 12
+_PAGE_WIDTH, _WIDE_WIDTH, _STACK_ROWS = 740, 1066, 12
 
 
 class Output:
@@ -244,10 +244,10 @@ def _shown(cell: str) -> str:
 
 
 def _width(names: list[str], cells: list[list[str]]) -> float:
-    """Pixels that a table needs to be read in one glance: running text wrapped at 28 characters, the range behind a
+    """Pixels that a table needs to be read in one glance: running text wrapped at 24 characters, the range behind a
     number below it."""
     most = [
-        max(min(28, max(map(len, _shown(row[place]).split(" (")))) for row in cells)
+        max(min(24, max(map(len, _shown(row[place]).split(" (")))) for row in cells)
         for place in range(len(names))
     ]
     words = [max(len(word) for word in name.split()) if name.split() else 0 for name in names]
