@@ -127,3 +127,13 @@ def test_runs_with_a_draft_are_told_apart(rows) -> None:
     assert len(gain) > 50 and gain.min() > 0.95
     by_load = gain.groupby("batch").median()
     assert by_load[4] > 1.5 > by_load[256] > 1.1
+
+
+def test_a_deployment_that_serves_more_in_less_time_is_no_evidence() -> None:
+    everything = measured_serving.all_rows()
+    falling = everything["unusable"] == "tokens take less time the more are served"
+    found = everything.loc[falling, ["source", "model", "chip", "software"]].drop_duplicates()
+    assert found.values.tolist() == [["aiconfigurator_runs", "qwen3-235b-a22b", "h200", "vllm"]]
+    few = everything[falling].query("batch <= 8 and tp == 4")["seconds_per_token"].median()
+    many = everything[falling].query("batch >= 24 and tp == 4")["seconds_per_token"].median()
+    assert many < 0.9 * few

@@ -49,7 +49,7 @@ class Software:
     step (scheduling, sampling), per sequence in a step, and per prefill pass; `cast_s` per layer where inputs are cast
     to a narrow format first. `kv_efficiency` and
     `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
-    cache and grouped expert matmuls keep. `kv_reread`: 0 where attention reads a key-value head once for all its
+    cache and grouped expert matmuls keep; `score_efficiency`: share of the peak that attention's products reach. `kv_reread`: 0 where attention reads a key-value head once for all its
     query heads, 1 where once for each. `prefill_share`: how much of others' prefill a sequence waits for.
     `copy_coupling`: 1 where attention copies that share experts wait for every copy's prefill, 0 for none.
     """
@@ -63,6 +63,7 @@ class Software:
     kv_efficiency: Number = 1.0
     kv_reread: Number = 0.0
     expert_efficiency: Number = 1.0
+    score_efficiency: Number = 1.0
     prefill_share: Number = 1.0
     copy_coupling: Number = 1.0
     first_token_s: Number = 0.0
@@ -150,7 +151,7 @@ def attention_core_s(
     flops = 2 * tokens * queries * seen * model.layers * model.heads / plan.tp * width
     flops = flops + tokens * queries * state_flops_per_token(model) / plan.tp
     return maximum(
-        read * byte_s / software.kv_efficiency, flops / (m.score_flops * m.matmul_efficiency)
+        read * byte_s / software.kv_efficiency, flops / (m.score_flops * software.score_efficiency)
     )
 
 
@@ -302,7 +303,7 @@ def prefill_s(
         + communication_s(model, plan, m, tokens)
         + software.prefill_pass_s
     )
-    return passes * one_pass + scores / (m.score_flops * m.matmul_efficiency)
+    return passes * one_pass + scores / (m.score_flops * software.score_efficiency)
 
 
 def serve(
