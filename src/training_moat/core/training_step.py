@@ -158,7 +158,7 @@ def step_time(
     hop = part["pipeline"]
     busy = compute + traffic + overhead + tensor + expert + hop
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
-    bubble = (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
+    bubble = eff.bubble * (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     data = part["data_parallel"]
@@ -202,7 +202,7 @@ def least_step_seconds(
     `shown_layer_seconds`), the bubble and the stragglers that go with them."""
     batches = plan.micro_batches
     busy = stage_layers(model, plan) * batches * layer_seconds
-    busy = busy * (1 + (plan.pp - 1) / (plan.virtual_stages * batches))
+    busy = busy * (1 + eff.bubble * (plan.pp - 1) / (plan.virtual_stages * batches))
     return busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
 
 
