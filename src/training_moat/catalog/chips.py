@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from training_moat.catalog import descriptor, scenario, spelling, tables
-from training_moat.core.errors import unknown
+from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
 
@@ -206,8 +206,18 @@ def _records(state: tuple) -> dict[str, dict[str, Any]]:
 def _resolve(name: str, where: str, state: tuple) -> str:
     found = _spellings(state).get(spelling.normal(name))
     if found is None:
-        raise unknown("chip", name, frame()["id"], where=where)
+        raise _of_maker(name, where) or unknown("chip", name, frame()["id"], where=where)
     return found
+
+
+def _of_maker(name: str, where: str) -> InputError | None:
+    """The error for a maker's name where a chip's is expected: it names the maker's chips."""
+    rows = frame()
+    own = rows[rows["vendor"].astype(str).map(spelling.normal) == spelling.normal(name)]
+    if own.empty:
+        return None
+    place, ids = f"{where}: " if where else "", ", ".join(own["id"])
+    return InputError(f"{place}'{name}' is a maker of chips; expected one of its own: {ids}")
 
 
 @lru_cache(maxsize=8)

@@ -29,7 +29,7 @@ RECORD = "moat"
 _FORMULA, _NUMBER = ("=", "+", "-", "@"), re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
 # Pixels of the page's column, and of a table that may also take the margin beside it, where a window has one. What a
 # short table needs beyond that is laid out as one card a row.
-_PAGE_WIDTH, _WIDE_WIDTH, _STACK_ROWS = 740, 1040, 12
+_PAGE_WIDTH, _WIDE_WIDTH, _STACK_ROWS = 740, 1066, 12
 
 
 class Output:
@@ -231,9 +231,13 @@ def table(
     return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
 
 
+_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
+
+
 def _column_class(column: pd.Series, cells: list[str]) -> str:
-    """Class of a column: numbers stand to the right, running text gets room."""
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+    """Class of a column: numbers stand to the right, those rounded to words too; running text gets room."""
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if numeric or (any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells if cell)):
         return ' class="number"'
     return ' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else ""
 
@@ -244,10 +248,10 @@ def _shown(cell: str) -> str:
 
 
 def _width(names: list[str], cells: list[list[str]]) -> float:
-    """Pixels that a table needs to be read in one glance: running text wrapped at 28 characters, the range behind a
+    """Pixels that a table needs to be read in one glance: running text wrapped at 24 characters, the range behind a
     number below it."""
     most = [
-        max(min(28, max(map(len, _shown(row[place]).split(" (")))) for row in cells)
+        max(min(24, max(map(len, _shown(row[place]).split(" (")))) for row in cells)
         for place in range(len(names))
     ]
     words = [max(len(word) for word in name.split()) if name.split() else 0 for name in names]
