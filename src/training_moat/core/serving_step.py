@@ -46,7 +46,8 @@ class Software:
     """What the serving engine adds to the hardware's time.
 
     Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per
-    step (scheduling, sampling), per sequence in a step, and per prefill pass; `cast_s` per layer where inputs are cast
+    step (scheduling, sampling), per sequence in a step, and per prefill pass; `expert_group_s` per expert of a layer that a chip
+    holds a share of (sorting tokens by expert, one group of a grouped matmul each); `cast_s` per layer where inputs are cast
     to a narrow format first. `kv_efficiency` and
     `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
     cache and grouped expert matmuls keep; `score_efficiency`: share of the peak that attention's products reach. `kv_reread`: 0 where attention reads a key-value head once for all its
@@ -56,6 +57,7 @@ class Software:
 
     layer_s: Number = 0.0
     expert_layer_s: Number = 0.0
+    expert_group_s: Number = 0.0
     latent_layer_s: Number = 0.0
     step_s: Number = 0.0
     sequence_s: Number = 0.0
@@ -261,7 +263,8 @@ def decode_step(
     overhead = (
         software.step_s
         + model.layers * drafting * (software.layer_s + job.casts * software.cast_s)
-        + model.moe_layers * software.expert_layer_s
+        + model.moe_layers
+        * (software.expert_layer_s + model.experts / plan.ep * software.expert_group_s)
         + where(model.kv_lora_rank > 0, model.layers, 0.0) * software.latent_layer_s
         + batch * verified * software.sequence_s
     )

@@ -30,7 +30,8 @@ START = {
     "prefill_share": 0.7,
     "copy_coupling": 0.6,
     "layer_s": 1e-5,
-    "expert_layer_s": 4e-5,
+    "expert_layer_s": 2e-5,
+    "expert_group_s": 2e-7,
     "latent_layer_s": 2e-5,
     "step_s": 8e-4,
     "sequence_s": 1.2e-5,
@@ -98,6 +99,7 @@ OF_ENGINE = (
 HOST_BOUND = (
     "layer_s",
     "expert_layer_s",
+    "expert_group_s",
     "latent_layer_s",
     "step_s",
     "sequence_s",
