@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -68,11 +66,3 @@ def test_no_system_is_larger_than_the_largest_that_exists() -> None:
     assert tiers.system_limit(chips.chip("h100-sxm")) == tiers.LARGEST_SYSTEM
     assert tiers.system_limit(chips.chip("wse-2")) == 192
     assert tiers.is_joined(chips.chip("sn30"), 8) and not tiers.is_joined(chips.chip("sn30"), 9)
-
-
-def test_a_chip_with_sram_alone_uses_the_hbm_that_a_scenario_gives_it() -> None:
-    plain = chips.chip("groq-lpu-v1")
-    stacked = replace(plain, tiers=(*plain.tiers, Tier("hbm", 80e9, 2e12)))
-    for job in ("training", "serving"):
-        assert [tier.name for tier in tiers.home(plain, job)] == ["sram"]
-        assert [tier.name for tier in tiers.home(stacked, job)] == ["sram", "hbm"]
