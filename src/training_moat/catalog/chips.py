@@ -101,9 +101,17 @@ def _use(row: Row) -> dict[str, Any]:
     """How the maker uses the chip's tiers, and how many chips one system joins."""
     homes, streamed = _homes(tables.state("memory_use"))
     family = row["family"]
+    flows = frozenset(streamed.get(family, ()))
+    own = homes.get(family, {})
+    if _optional(row["hbm_gb"]) and _optional(row["hbm_tb_per_s"]):
+        # A scenario may put HBM beside a chip whose family has none: it is used where weights are not streamed.
+        own = {
+            job: names if job in flows or "hbm" in names else (*names, "hbm")
+            for job, names in own.items()
+        }
     return {
-        "homes": dict(homes.get(family, {})),
-        "streamed": frozenset(streamed.get(family, ())),
+        "homes": dict(own),
+        "streamed": flows,
         "largest_system": _systems(tables.state("largest_systems")).get(row["id"]),
         "domain_chips": _optional(row["scaleup_domain_chips"]),
         "host": _hosts(tables.state("host_links"), tables.state("link_latencies")).get(row["id"]),
