@@ -106,6 +106,17 @@ def _use(row: Row) -> dict[str, Any]:
         "streamed": frozenset(streamed.get(family, ())),
         "largest_system": _systems(tables.state("largest_systems")).get(row["id"]),
         "domain_chips": _optional(row["scaleup_domain_chips"]),
+        "host": _hosts(tables.state("host_links"), tables.state("link_latencies")).get(row["id"]),
+    }
+
+
+@lru_cache(maxsize=8)
+def _hosts(*states: tuple) -> dict[str, Link]:
+    """The bus of the server of each chip whose scale-up link joins fewer."""
+    latency = step_latency_s("host")
+    return {
+        row.chip_id: Link(row.gb_per_s_per_direction * GB, latency, float(row.chips), "host")
+        for row in tables.load("host_links").itertuples()
     }
 
 
@@ -189,7 +200,8 @@ def _latencies(state: tuple) -> dict[str, float]:
 
 def _state() -> tuple:
     """What the caches below depend on: the tables' files and the active scenario."""
-    return tuple(map(tables.state, ("chips", "memory_use", "largest_systems", "link_latencies")))
+    names = ("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
+    return tuple(map(tables.state, names))
 
 
 @lru_cache(maxsize=8)
