@@ -125,7 +125,9 @@ def chance_of_as_few(aside: pd.DataFrame) -> float:
     constants, draw = training_constants.load(), np.random.default_rng(1)
     inside = np.zeros(LOTS)
     for (_, kind), group in aside.groupby(["source", "interval_kind"]):
-        between, within = (constants.values["scatter", part, kind] for part in ("between", "within"))
+        between, within = (
+            constants.values["scatter", part, kind] for part in ("between", "within")
+        )
         reach = stats.norm.ppf((1 + COVERAGE) / 2) * np.hypot(between, within)
         own = draw.normal(0, between, (LOTS, 1)) + draw.normal(0, within, (LOTS, len(group)))
         inside += (np.abs(own) <= reach).sum(axis=1)
