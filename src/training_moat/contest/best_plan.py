@@ -8,9 +8,9 @@ The hourly price $c$ does not depend on the plan, so that the cheapest run is th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from training_moat.core.workload import active_params, params
 from training_moat.predict import plan_search, training, training_batch, training_constants
 from training_moat.predict.planning import LAYOUT
 from training_moat.predict.run_costs import usual_goodput
+from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_plans import TrainingCase, parse
 
 MAX_DAYS = 100.0
@@ -87,13 +88,56 @@ def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | 
     return None if found is None else replace(found, chip=chip, precision=precision)
 
 
-def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, Any, Any] | None:
-    """(seconds a step, whether it fits, the case, its evaluation) of the best plan on `count` chips."""
-    case = case_of(chip, job, count, precision)
-    if case is None:
-        return None
-    found = plan_search.best(training_batch.rows_of([case], training_constants.load()))
-    return float(found.step.total[0]), bool(found.fits[0]), case, found
+class Asked(NamedTuple):
+    """A job on `count` of a chip in one number format, with its best plan."""
+
+    chip: Chip
+    job: Job
+    count: int
+    precision: str
+
+
+class Found(NamedTuple):
+    """Seconds a step of the best plan, whether it fits, the case and its evaluation."""
+
+    step_s: float
+    fits: bool
+    case: TrainingCase
+    evaluated: Evaluated
+
+
+Search = Generator[Asked, Found | None, Any]
+"""A search that asks for one best plan after another; what it returns it has found."""
+
+
+def at(asked: Sequence[Asked]) -> list[Found | None]:
+    """What is asked for, all of it worked out together; None where no plan divides."""
+    cases = [case_of(*one) for one in asked]
+    known = [case for case in cases if case is not None]
+    if not known:
+        return [None] * len(cases)
+    best = plan_search.best(training_batch.rows_of(known, training_constants.load()))
+    seconds, fits = best.step.total.tolist(), best.fits.tolist()
+    every = (
+        Found(step_s, fit, case, best.at(slice(place, place + 1)))
+        for place, (step_s, fit, case) in enumerate(zip(seconds, fits, known, strict=True))
+    )
+    return [None if case is None else next(every) for case in cases]
+
+
+def together(searches: Sequence[Search]) -> list[Any]:
+    """What searches find, step by step side by side: what they ask for at a time costs little more than one of it."""
+    found: list[Any] = [None] * len(searches)
+    answers: dict[int, Found | None] = dict.fromkeys(range(len(searches)))
+    while answers:
+        asked: dict[int, Asked] = {}
+        for place, answer in answers.items():
+            try:
+                asked[place] = searches[place].send(answer)
+            except StopIteration as end:
+                found[place] = end.value
+        answers = dict(zip(asked, at(list(asked.values())), strict=True))
+    return found
 
 
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
@@ -123,12 +167,19 @@ def cheapest(
 ) -> tuple[float, int, str] | None:
     """(chip-hours, chips, format) of the run with the fewest chip-hours that ends within `max_days`; None where none
     fits or none is fast enough."""
+    return together([searched(chip, job, precisions, max_days)])[0]
+
+
+def searched(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS) -> Search:
+    """The search of `cheapest`; without formats there is none to find."""
+    if not precisions:
+        return None
     best: tuple[float, int, str] | None = None
     worse = 0
     for count in COUNTS:
         if _least_days(chip, job, count) > max_days or not _could_hold(chip, job, count):
             continue
-        now = _fewest_hours(chip, job, count, precisions, max_days)
+        now = yield from _fewest_hours(chip, job, count, precisions, max_days)
         if now is None:
             continue
         worse = 0 if best is None or now[0] < best[0] else worse + 1
@@ -140,34 +191,32 @@ def cheapest(
 
 def _fewest_hours(
     chip: Chip, job: Job, count: int, precisions: Sequence[str], max_days: float
-) -> tuple[float, int, str] | None:
+) -> Search:
     """The better of the formats on one number of chips, the narrowest first."""
     best = None
     for name in sorted(precisions, key=lambda one: -chip.peak_flops[one]):
         slower = (
             best is not None and CLEARLY_FASTER * chip.peak_flops[name] <= chip.peak_flops[best[2]]
         )
-        now = None if slower else _hours(chip, job, count, name, max_days)
+        now = None if slower else (yield from _hours(chip, job, count, name, max_days))
         best = min((one for one in (best, now) if one is not None), default=None)
     return best
 
 
-def _hours(
-    chip: Chip, job: Job, count: int, precision: str, max_days: float
-) -> tuple[float, int, str] | None:
-    found = at(chip, job, count, precision)
-    if found is None or not found[1]:
+def _hours(chip: Chip, job: Job, count: int, precision: str, max_days: float) -> Search:
+    found = yield Asked(chip, job, count, precision)
+    if found is None or not found.fits:
         return None
-    days = days_of(job, found[2].global_batch, found[0])
+    days = days_of(job, found.case.global_batch, found.step_s)
     return (24 * days * count, count, precision) if days <= max_days else None
 
 
 def run(chip: Chip, job: Job, count: int, precision: str) -> Run | None:
     """The job on a given number of chips with the fastest plan, or None where nothing fits."""
-    found = at(chip, job, count, precision)
-    if found is None or not found[1]:
+    (found,) = at([Asked(chip, job, count, precision)])
+    if found is None or not found.fits:
         return None
-    return _run(job, count, precision, found[0], found[2], found[3])
+    return _run(job, count, precision, found.step_s, found.case, found.evaluated)
 
 
 def fewest(chip: Chip, job: Job, precisions: Sequence[str]) -> int | None:
@@ -175,8 +224,7 @@ def fewest(chip: Chip, job: Job, precisions: Sequence[str]) -> int | None:
     for count in COUNTS:
         if not _could_hold(chip, job, count):
             continue
-        for name in precisions:
-            found = at(chip, job, count, name)
-            if found is not None and found[1]:
-                return count
+        every = at([Asked(chip, job, count, name) for name in precisions])
+        if any(found is not None and found.fits for found in every):
+            return count
     return None
