@@ -127,6 +127,11 @@ def at(asked: Sequence[Asked]) -> list[Found | None]:
 
 def together(searches: Sequence[Search]) -> list[Any]:
     """What searches find, step by step side by side: what they ask for at a time costs little more than one of it."""
+    with tables.steady():
+        return _together(searches)
+
+
+def _together(searches: Sequence[Search]) -> list[Any]:
     found: list[Any] = [None] * len(searches)
     answers: dict[int, Found | None] = dict.fromkeys(range(len(searches)))
     while answers:
