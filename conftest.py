@@ -1,6 +1,8 @@
 """Test configuration: notebooks count as slow tests, and what takes longest starts first."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +16,36 @@ LONGEST_FIRST = ("tests/site/test_site", "tests/faults", "chapters/", "tests/not
 """Where the slow tests are, the slowest first: the last module to start decides when all are done."""
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    said = "execute every chapter in a kernel, also where the book's build has run it as it stands"
+    parser.addoption("--kernels", action="store_true", help=said)
+
+
+def compare_with_the_build(notebook):
+    """Let nbval compare a chapter with the run of the book's build, where there is one."""
+    import replay  # beside the tests; not needed where no notebook is collected
+
+    in_a_kernel = notebook.setup
+
+    def setup():
+        with tempfile.TemporaryDirectory() as folder:
+            notebook.kernel = replay.played(notebook.path.stem, Path(folder))
+        if notebook.kernel is None:
+            return in_a_kernel()
+        notebook.setup_sanitize_files()
+
+    if notebook.path.stem not in replay.IN_KERNELS:
+        notebook.setup = setup
+
+
+def pytest_collection_modifyitems(config, items):
+    notebooks = {item.parent for item in items if item.path.suffix == ".ipynb"}
     for item in items:
-        if item.path.suffix == ".ipynb":
+        if item.parent in notebooks:
             item.add_marker(pytest.mark.slow)
+    for notebook in notebooks:
+        if not config.getoption("--kernels"):
+            compare_with_the_build(notebook)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def turn(item):

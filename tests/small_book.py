@@ -99,3 +99,11 @@ def make(root):
         + "".join(f"- file: chapters/{name}\n" for name in files)
     )
     return root
+
+
+def change(path, old, new):
+    """Put other words into a file; returns the text that stood there."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return text

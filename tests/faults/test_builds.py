@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -10,21 +11,24 @@ import sys
 import time
 from pathlib import Path
 
+import hostile
 import nbformat
 import pytest
+from browsing import served
 from calling import environment, moat, one_sentence
-from small_book import make
+from small_book import change, make
 
 from training_moat.press.output import is_sealed
 
 pytestmark = pytest.mark.slow
 SECRET = "Quagga 9000"
+TITLE = "My own machine"
 SCENARIO = {
-    "title": "My own machine",
-    "chips": {"quagga": {"base": "h100-sxm", "name": SECRET, "hbm_gb": 777}},
-    "parameters": {"bars": {"chips": ["quagga"]}},
+    "title": f"{TITLE} {hostile.TITLE}",
+    "description": hostile.DESCRIPTION,
+    "chips": {"quagga": {"base": "h100-sxm", "name": SECRET, "hbm_gb": 777}, **hostile.CHIPS},
+    "parameters": {"bars": {"chips": ["quagga", *hostile.CHIPS], "note": hostile.NAMES["tag"]}},
 }
-
 
 WORDS = nbformat.v4.new_markdown_cell("Words to be found.", id="words")
 
@@ -112,7 +116,7 @@ def check_own(public, private):
     """Each site holds its own numbers, and the public one nothing of the private."""
     for name, content in files(public).items():
         assert SECRET.encode() not in content and b"quagga" not in content.lower(), name
-        assert b"My own machine" not in content, name
+        assert TITLE.encode() not in content, name
     mine = files(private)
     assert (
         b'"hbm": 777' in mine["chapters/bars.html"]
@@ -125,7 +129,7 @@ def check_own(public, private):
         "chapters/references.html",
         "chapters/rerun.html",
     ):
-        assert b"My own machine" in mine[name], f"the banner is missing on {name}"
+        assert TITLE.encode() in mine[name], f"the banner is missing on {name}"
     assert b"quagga" in mine["_sources/chapters/bars.ipynb"], (
         "the notebook offered is the one that was run"
     )
@@ -133,16 +137,17 @@ def check_own(public, private):
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """A book of our own, after a build that was killed at work."""
+    """A book of our own with its outputs stored, after a build that was killed at work."""
     root = make(tmp_path_factory.mktemp("builds") / "book")
     assert kill_at(root, 2)
+    end_of(root)
+    assert moat("refresh", root=root).returncode == 0
     return root
 
 
 @pytest.fixture(scope="module")
 def both(book, tmp_path_factory):
     """The public and the private site, built at once."""
-    end_of(book)
     return side_by_side(book, tmp_path_factory.mktemp("private"))
 
 
@@ -154,14 +159,49 @@ def test_two_builds_at_once_hold_their_own_numbers(both):
     check_own(*both)
 
 
+@pytest.mark.parametrize("name", ["bars", "verdict"])
+def test_a_page_of_the_private_site_runs_nothing(name, browser, both):
+    with served(both[1]) as address:
+        words = hostile.check(browser, address, f"chapters/{name}.html")
+    assert SCENARIO["title"] in words, "the banner shows the title as text"
+
+
+def executed(root):
+    return {path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.run")}
+
+
 def test_nothing_has_changed_is_said_of_a_whole_site_only(book, both):
     public, _ = both
+    copies, stamp = executed(book), (public / "index.html").stat().st_mtime_ns
     again = moat("build", root=book)
     assert again.returncode == 0 and "nothing has changed" in again.stderr
+    assert executed(book) == copies and (public / "index.html").stat().st_mtime_ns == stamp
     before = files(public)
     (public / "index.html").unlink()
     repaired = moat("build", root=book)
     assert repaired.returncode == 0 and files(public) == before
+    assert repaired.stdout.strip() == (public / "index.html").as_uri()
+
+
+def test_jupyter_book_by_hand_elsewhere_gives_the_same_site_from_stored_outputs(
+    book, both, tmp_path
+):
+    other = tmp_path / "deeper" / "copy"
+    shutil.copytree(book, other, ignore=shutil.ignore_patterns("_build"))
+    command = "from jupyter_book.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "build", ".", "-W", "--keep-going"],
+        cwd=other, env=environment(other), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = files(both[0]), files(other / "_build" / "html")
+    machine = {
+        ".moat-site",
+        ".buildinfo",
+    }  # a key, and a hash of paths that `moat build` leaves out
+    assert one.keys() - machine == two.keys() - machine
+    stored = {name for name in one if name.startswith("_sources/") and name.endswith(".ipynb")}
+    assert [name for name in sorted(one.keys() - machine - stored) if one[name] != two[name]] == []
 
 
 def reworded(root, change):
@@ -187,27 +227,32 @@ def test_what_has_not_changed_is_left_and_the_site_is_that_of_a_fresh_build(book
     assert files(book / "_build" / "html") == after
 
 
-def test_jupyter_book_by_hand_elsewhere_gives_the_same_site_from_stored_outputs(
-    book, both, tmp_path
-):
-    assert moat("refresh", root=book).returncode == 0
-    assert moat("build", root=book).returncode == 0  # a refresh also words the parameters cell
-    other = tmp_path / "deeper" / "copy"
-    shutil.copytree(book, other, ignore=shutil.ignore_patterns("_build"))
-    command = "from jupyter_book.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", command, "build", ".", "-W", "--keep-going"],
-        cwd=other, env=environment(other), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    one, two = files(both[0]), files(other / "_build" / "html")
-    machine = {
-        ".moat-site",
-        ".buildinfo",
-    }  # a key, and a hash of paths that `moat build` leaves out
-    assert one.keys() - machine == two.keys() - machine
-    stored = {name for name in one if name.startswith("_sources/") and name.endswith(".ipynb")}
-    assert [name for name in sorted(one.keys() - machine - stored) if one[name] != two[name]] == []
+def test_a_failing_chapter_leaves_the_site_and_a_changed_table_runs_every_chapter_again(book, both):
+    index = both[0] / "index.html"
+    page = index.parent / "chapters" / "bars.html"
+    references = (page.parent / "references.html").read_text(encoding="utf-8")
+    before, stamp, copies = (
+        page.read_text(encoding="utf-8"),
+        index.stat().st_mtime_ns,
+        executed(book),
+    )
+    key = re.search(r'references\.html#source-([^"]+)"', before)[1]
+    assert f'id="source-{key}"' in references
+
+    path = book / "chapters" / "bars.ipynb"
+    notebook = change(path, "catalog = tables.load", "catalog = missing; tables.load")
+    failed = moat("build", root=book)
+    assert failed.returncode == 1 and failed.stdout == ""
+    assert "chapter 'bars', cell 5: NameError: name 'missing' is not defined" in failed.stderr
+    assert page.read_text(encoding="utf-8") == before and index.stat().st_mtime_ns == stamp
+    path.write_text(notebook, encoding="utf-8")
+
+    change(book / "data" / "chips.csv", "H100 SXM", "H100 SXM renamed")
+    changed = moat("build", root=book)
+    assert changed.returncode == 0, changed.stderr
+    fresh = {name.split("-")[0] for name in executed(book).keys() - copies.keys()}
+    assert fresh == {"bars", "verdict"}, "a changed table makes every chapter run again"
+    assert not [left for left in (book / "_build").iterdir() if left.name.startswith(".html")]
 
 
 def test_a_folder_with_somebody_elses_file_is_refused_before_any_work(book, tmp_path):

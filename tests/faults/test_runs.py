@@ -8,6 +8,7 @@ import sys
 import nbformat
 import pytest
 from calling import moat
+from small_book import change
 
 pytestmark = pytest.mark.slow
 
@@ -30,13 +31,6 @@ def papermill(root, out, *parameters):
 def printed(path):
     cells = nbformat.read(path, as_version=4).cells
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
-
-
-def change(path, old, new):
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
-    return text
 
 
 def test_one_chapter_with_other_parameters_gives_a_notebook_and_a_page(small_book, tmp_path):
@@ -112,39 +106,3 @@ def test_refresh_stores_what_a_second_refresh_finds_unchanged(small_book):
     second = moat("refresh", "bars", root=small_book)
     assert second.stdout == "bars: unchanged\n", second.stdout
     assert (small_book / "chapters" / "bars.ipynb").read_bytes() == stored
-
-
-def executed(root):
-    return {path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.run")}
-
-
-def test_the_site_is_built_once_rebuilt_on_change_and_survives_a_failing_chapter(small_book):
-    first = moat("build", root=small_book)
-    assert first.returncode == 0, first.stderr
-    index = small_book / "_build" / "html" / "index.html"
-    assert first.stdout.strip() == index.as_uri() and index.exists()
-    page = small_book / "_build" / "html" / "chapters" / "bars.html"
-    references = (small_book / "_build" / "html" / "chapters" / "references.html").read_text(
-        encoding="utf-8"
-    )
-    key = re.search(r'references\.html#source-([^"]+)"', page.read_text(encoding="utf-8"))[1]
-    assert f'id="source-{key}"' in references
-
-    copies, stamp = executed(small_book), index.stat().st_mtime_ns
-    again = moat("build", root=small_book)
-    assert again.returncode == 0 and "nothing has changed" in again.stderr
-    assert executed(small_book) == copies and index.stat().st_mtime_ns == stamp
-
-    path, before = small_book / "chapters" / "bars.ipynb", page.read_text(encoding="utf-8")
-    notebook = change(path, "catalog = tables.load", "catalog = missing; tables.load")
-    failed = moat("build", root=small_book)
-    assert failed.returncode == 1 and failed.stdout == ""
-    assert "chapter 'bars', cell 5: NameError: name 'missing' is not defined" in failed.stderr
-    assert page.read_text(encoding="utf-8") == before and index.stat().st_mtime_ns == stamp
-    path.write_text(notebook, encoding="utf-8")
-
-    change(small_book / "data" / "chips.csv", "H100 SXM", "H100 SXM renamed")
-    changed = moat("build", root=small_book)
-    assert changed.returncode == 0, changed.stderr
-    assert set(executed(small_book)) > set(copies), "a changed table makes every chapter run again"
-    assert not [left for left in (small_book / "_build").iterdir() if left.name.startswith(".html")]

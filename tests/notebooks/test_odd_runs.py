@@ -1,17 +1,13 @@
 """Chapters run to a page under settings nobody tried: every code cell in process, and no broken words."""
 
-import ast
 import re
-from functools import cache
 
-import nbformat
+import cells
 import pytest
 
 from training_moat import figures
-from training_moat.catalog import parameters, tables
-from training_moat.catalog.paths import root
+from training_moat.catalog import tables
 
-CHAPTERS = root() / "chapters"
 BROKEN = re.compile(
     r"\bnan\b|\binf\b|\bof 1 chips\b|\b1 (?:chips|offers|moves|races|runs|events)\b|\bNone\b(?! of)"
     r"|without limit the|to without|, and $"
@@ -19,37 +15,6 @@ BROKEN = re.compile(
 QUICK = ("corsair", "tpu-v5e")
 """A chip that cannot be modelled and one with little memory; the slow tests take all the others."""
 CHIPS = tables.load("chips")["id"].tolist()
-
-
-@cache
-def cells(chapter):
-    """Code cells of a chapter as (number, tags, code, names read, names written), checks handed their values."""
-    names = ", ".join(f"{name}={name}" for name in parameters.schema(chapter))
-    page = nbformat.read(CHAPTERS / f"{chapter}.ipynb", as_version=4)
-    found = []
-    for cell in page.cells:
-        if cell.cell_type == "code":
-            # Outside a kernel the check is handed the values it would read from there.
-            source = cell.source.replace(
-                f'parameters.check("{chapter}")', f'parameters.check("{chapter}", {names})'
-            )
-            found.append((cell.id, cell.metadata.get("tags", []), source, *touched(source)))
-    return found
-
-
-def touched(source):
-    """Names that code reads, and names that it sets or changes a part of (`frame["x"] = ...` changes frame)."""
-    read, written = set(), set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else written).add(node.id)
-        elif isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(
-            node.ctx, ast.Load
-        ):
-            while isinstance(node, (ast.Subscript, ast.Attribute)):
-                node = node.value
-            written |= {node.id} if isinstance(node, ast.Name) else set()
-    return read, written
 
 
 @pytest.fixture
@@ -68,26 +33,13 @@ def heard(monkeypatch):
     return words
 
 
-@cache
-def at_defaults(chapter):
-    """Every name of a chapter that was run with its defaults."""
-    space = {}
-    for number, _, source, *_ in cells(chapter):
-        exec(compile(source, f"{chapter} {number}", "exec"), space)  # noqa: S102
-    return space
-
-
 def told(chapter, words, **settings):
-    """What a chapter says under other settings, in the cells that depend on them; the others ran once."""
-    space = dict(at_defaults(chapter))
-    words.clear()
-    changed = set(settings)
-    for number, tags, source, read, written in cells(chapter):
-        if "parameters" in tags:
-            space.update(settings)
-        elif changed & (read | written):
-            exec(compile(source, f"{chapter} {number}", "exec"), space)  # noqa: S102
-            changed |= written
+    """What a chapter says under other settings, in the cells that depend on them."""
+    reached = cells.touched(chapter, settings)
+    for number, (cell, space) in enumerate(reached):
+        if number == 0:
+            words.clear()  # the defaults have been run by now
+        cell.run(space)
     return [text for text in words if isinstance(text, str)]
 
 

@@ -1,4 +1,7 @@
-"""Names are text: a scenario whose names are made of tags, scripts and formulas runs nothing in its pages."""
+"""Names are text: a scenario whose names are made of tags, scripts and formulas runs nothing in the page of a run.
+
+The same names stand in the private site of `tests/faults/test_builds.py`.
+"""
 
 import csv
 import io
@@ -6,38 +9,18 @@ import json
 import re
 from urllib.parse import unquote
 
+import hostile
 import pytest
-from browsing import Visit, served
+from browsing import served
 from calling import moat
 
 pytestmark = pytest.mark.slow
-NAMES = {
-    "tag": "<img src=x onerror=window.hit=1>",
-    "script": "</script><script>window.hit=2</script>",
-    "hidden": "<!--<script>window.hit=3",
-    "quote": "\"'><svg onload=window.hit=4>",
-    "escaped": "\\<img src=x onerror=window.hit=5> \\\\<img src=x onerror=window.hit=6>",
-    "picture": "![x](http://evil.example/x.png)",
-    "link": "[x](javascript:window.hit=7)",
-    "formula": '=HYPERLINK("http://evil.example")',
-    "at": "@SUM(1)",
-}
 SCENARIO = {
-    "title": NAMES["script"] + NAMES["tag"],
-    "description": NAMES["quote"],
-    "chips": {
-        key: {"base": "h100-sxm", "name": name, "vendor": name} for key, name in NAMES.items()
-    },
-    "parameters": {"bars": {"chips": list(NAMES), "note": NAMES["tag"]}},
+    "title": hostile.TITLE,
+    "description": hostile.DESCRIPTION,
+    "chips": hostile.CHIPS,
+    "parameters": {"bars": {"chips": list(hostile.CHIPS), "note": hostile.NAMES["tag"]}},
 }
-# What a page must not hold, whoever wrote it: something with a handler, a picture of another host.
-ELEMENTS = """() => ({
-    hit: window.hit || null,
-    handlers: [...document.querySelectorAll('*')].filter(e => e.hasAttribute('onerror') || e.hasAttribute('onload')).length,
-    pictures: [...document.querySelectorAll('img')].filter(e => /evil|^x$/.test(e.getAttribute('src') || '')).length,
-    scripts: [...document.querySelectorAll('script')].filter(e => e.textContent.startsWith('window.hit')).length,
-    words: document.body.innerText,
-})"""
 
 
 @pytest.fixture(scope="module")
@@ -57,40 +40,11 @@ def page(small_book, scenario):
     return scenario.parent / "mine" / "bars.html"
 
 
-@pytest.fixture(scope="module")
-def built(small_book, scenario):
-    """The site of `moat build`."""
-    done = moat(
-        "build", "--scenario", scenario, "--out", "site", root=small_book, cwd=scenario.parent
-    )
-    assert done.returncode == 0, done.stderr
-    return scenario.parent / "site"
-
-
-def check(browser, address, name):
-    with Visit(browser, address, name, 1280) as visit:
-        dialogs = []
-        visit.tab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        assert visit.charts("light") or "bars" not in name
-        found = visit.tab.evaluate(ELEMENTS)
-        assert visit.troubles == [] and dialogs == []
-    words = found.pop("words")
-    assert found == {"hit": None, "handlers": 0, "pictures": 0, "scripts": 0}
-    return words
-
-
 def test_the_page_of_one_chapter_runs_nothing(browser, page):
     with served(page.parent) as address:
-        words = check(browser, address, page.name)
+        words = hostile.check(browser, address, page.name)
     for name in ("tag", "script", "picture", "formula"):
-        assert NAMES[name] in words, "the name is shown as it is"
-
-
-@pytest.mark.parametrize("name", ["bars", "verdict"])
-def test_a_page_of_the_site_runs_nothing(name, browser, built):
-    with served(built) as address:
-        words = check(browser, address, f"chapters/{name}.html")
-    assert SCENARIO["title"] in words, "the banner shows the title as text"
+        assert hostile.NAMES[name] in words, "the name is shown as it is"
 
 
 def test_no_cell_of_a_download_is_a_formula(page):
@@ -100,5 +54,5 @@ def test_no_cell_of_a_download_is_a_formula(page):
     cells = [
         cell for text in addresses for row in csv.reader(io.StringIO(unquote(text))) for cell in row
     ]
-    assert "'" + NAMES["formula"] in cells and "'" + NAMES["at"] in cells
+    assert "'" + hostile.NAMES["formula"] in cells and "'" + hostile.NAMES["at"] in cells
     assert [cell for cell in cells if cell.startswith(("=", "@", "+"))] == []

@@ -8,7 +8,8 @@ The hourly price $c$ does not depend on the plan, so that the cheapest run is th
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,9 +19,17 @@ from training_moat.catalog import tables
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
+from training_moat.core.tiers import LARGEST_SYSTEM
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
-from training_moat.predict import plan_search, training, training_batch, training_constants
+from training_moat.inquiry import holding
+from training_moat.predict import (
+    plan_search,
+    side_by_side,
+    training,
+    training_batch,
+    training_constants,
+)
 from training_moat.predict.planning import LAYOUT
 from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_batch import Evaluated
@@ -30,8 +39,14 @@ MAX_DAYS = 100.0
 """Longest run that counts as doing the job: four of five runs in the table training_runs took less, and GPT-4 is
 reported to have taken 90 to 100 days."""
 
-COUNTS = tuple(2**power for power in range(21))
-"""Numbers of chips tried: powers of two up to a million."""
+COUNTS = tuple(
+    count for count in (*(2**power for power in range(18)), 3 * 2**16) if count <= LARGEST_SYSTEM
+)
+"""Numbers of chips tried: powers of two and 196,608, up to the largest machine on record. A chip that needs more would
+need a machine that was never built; no run on record had more chips either (table training_runs)."""
+
+UNBUILT = (2**18, 2**19, 2**20)
+"""Numbers of chips beyond the largest machine: tried only to say whom that limit stops."""
 
 LEAST_BYTES_PER_PARAM = 6.0
 """No run holds less per weight: counts of chips below it are not tried."""
@@ -56,6 +71,20 @@ class Run:
     precision: str
     answer: dict[str, Any]
 
+
+class Found(NamedTuple):
+    """Seconds a step of a case's best plan, whether it fits, the case and its evaluation."""
+
+    step_s: float
+    fits: bool
+    case: TrainingCase
+    evaluated: Evaluated
+
+
+Asking = Generator[list[TrainingCase], list[Found], Any]
+"""A search that asks for the best plans of some cases after others; what it returns it has found."""
+Search = Callable[[Chip, Job, int, str], Asking]
+"""How the plans on one number of chips are searched: `at`, or `shared_out`."""
 
 _CASES: dict[tuple, TrainingCase | None] = {}
 _KEPT = 2000
@@ -88,61 +117,46 @@ def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | 
     return None if found is None else replace(found, chip=chip, precision=precision)
 
 
-class Asked(NamedTuple):
-    """A job on `count` of a chip in one number format, with its best plan."""
-
-    chip: Chip
-    job: Job
-    count: int
-    precision: str
-
-
-class Found(NamedTuple):
-    """Seconds a step of the best plan, whether it fits, the case and its evaluation."""
-
-    step_s: float
-    fits: bool
-    case: TrainingCase
-    evaluated: Evaluated
-
-
-Search = Generator[Asked, Found | None, Any]
-"""A search that asks for one best plan after another; what it returns it has found."""
-
-
-def at(asked: Sequence[Asked]) -> list[Found | None]:
-    """What is asked for, all of it worked out together; None where no plan divides."""
-    cases = [case_of(*one) for one in asked]
-    known = [case for case in cases if case is not None]
-    if not known:
-        return [None] * len(cases)
-    best = plan_search.best(training_batch.rows_of(known, training_constants.load()))
-    seconds, fits = best.step.total.tolist(), best.fits.tolist()
-    every = (
-        Found(step_s, fit, case, best.at(slice(place, place + 1)))
-        for place, (step_s, fit, case) in enumerate(zip(seconds, fits, known, strict=True))
-    )
-    return [None if case is None else next(every) for case in cases]
-
-
-def together(searches: Sequence[Search]) -> list[Any]:
-    """What searches find, step by step side by side: what they ask for at a time costs little more than one of it."""
+def together(searches: Sequence[Asking]) -> list[Any]:
+    """What searches find, run side by side."""
     with tables.steady():
-        return _together(searches)
+        return side_by_side.run(searches, _evaluated)
 
 
-def _together(searches: Sequence[Search]) -> list[Any]:
-    found: list[Any] = [None] * len(searches)
-    answers: dict[int, Found | None] = dict.fromkeys(range(len(searches)))
-    while answers:
-        asked: dict[int, Asked] = {}
-        for place, answer in answers.items():
-            try:
-                asked[place] = searches[place].send(answer)
-            except StopIteration as end:
-                found[place] = end.value
-        answers = dict(zip(asked, at(list(asked.values())), strict=True))
+def _evaluated(cases: Sequence[TrainingCase]) -> list[Found]:
+    """The best plan of each case, all of them worked out together."""
+    if not cases:
+        return []
+    best = plan_search.best(training_batch.rows_of(cases, training_constants.load()))
+    columns = zip(best.step.total.tolist(), best.fits.tolist(), cases, strict=True)
+    return [
+        Found(step_s, fits, case, best.at(slice(place, place + 1)))
+        for place, (step_s, fits, case) in enumerate(columns)
+    ]
+
+
+def at(chip: Chip, job: Job, count: int, precision: str) -> Asking:
+    """The best plan on `count` chips; None where no plan divides."""
+    case = case_of(chip, job, count, precision)
+    if case is None:
+        return None
+    (found,) = yield [case]
     return found
+
+
+def shared_out(chip: Chip, job: Job, count: int, precision: str) -> Asking:
+    """The same of plans that share everything out, also over links that no usual plan cuts a matrix over: the last
+    resort of a chip with little memory, and what the memory chapter asks of it. None where none of them fits."""
+    usual = case_of(chip, job, count, precision)
+    if usual is None:
+        return None
+    settings = {"precision": precision, "global_batch": usual.global_batch}
+    cases = []
+    for plan in holding.shared_out(job.model, count):
+        with suppress(InputError):
+            cases.append(parse(job.request(chip, count, **settings, **plan)))
+    found = yield cases
+    return min((one for one in found if one.fits), key=lambda one: one.step_s, default=None)
 
 
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
@@ -175,16 +189,38 @@ def cheapest(
     return together([searched(chip, job, precisions, max_days)])[0]
 
 
-def searched(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS) -> Search:
+def searched(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS) -> Asking:
     """The search of `cheapest`; without formats there is none to find."""
     if not precisions:
         return None
+    usual = yield from _cheapest(chip, job, precisions, max_days, at)
+    if usual is None and (yield from _fewest(chip, job, precisions, (at,))) is None:
+        return (yield from _cheapest(chip, job, precisions, max_days, shared_out))
+    return usual
+
+
+def on_unbuilt(
+    chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS
+) -> int | None:
+    """The number of chips, larger than any machine on record, on which the job would end in time; None where there is none."""
+    (found,) = together([_cheapest(chip, job, precisions, max_days, at, UNBUILT)])
+    return None if found is None else found[1]
+
+
+def _cheapest(
+    chip: Chip,
+    job: Job,
+    precisions: Sequence[str],
+    max_days: float,
+    search: Search,
+    counts: Sequence[int] = COUNTS,
+) -> Asking:
     best: tuple[float, int, str] | None = None
     worse = 0
-    for count in COUNTS:
+    for count in counts:
         if _least_days(chip, job, count) > max_days or not _could_hold(chip, job, count):
             continue
-        now = yield from _fewest_hours(chip, job, count, precisions, max_days)
+        now = yield from _fewest_hours(chip, job, count, precisions, max_days, search)
         if now is None:
             continue
         worse = 0 if best is None or now[0] < best[0] else worse + 1
@@ -195,21 +231,25 @@ def searched(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = 
 
 
 def _fewest_hours(
-    chip: Chip, job: Job, count: int, precisions: Sequence[str], max_days: float
-) -> Search:
+    chip: Chip, job: Job, count: int, precisions: Sequence[str], max_days: float, search: Search
+) -> Asking:
     """The better of the formats on one number of chips, the narrowest first."""
     best = None
     for name in sorted(precisions, key=lambda one: -chip.peak_flops[one]):
         slower = (
             best is not None and CLEARLY_FASTER * chip.peak_flops[name] <= chip.peak_flops[best[2]]
         )
-        now = None if slower else (yield from _hours(chip, job, count, name, max_days))
+        now = None
+        if not slower:
+            now = yield from _hours(chip, job, count, name, max_days, search)
         best = min((one for one in (best, now) if one is not None), default=None)
     return best
 
 
-def _hours(chip: Chip, job: Job, count: int, precision: str, max_days: float) -> Search:
-    found = yield Asked(chip, job, count, precision)
+def _hours(
+    chip: Chip, job: Job, count: int, precision: str, max_days: float, search: Search
+) -> Asking:
+    found = yield from search(chip, job, count, precision)
     if found is None or not found.fits:
         return None
     days = days_of(job, found.case.global_batch, found.step_s)
@@ -217,19 +257,31 @@ def _hours(chip: Chip, job: Job, count: int, precision: str, max_days: float) ->
 
 
 def run(chip: Chip, job: Job, count: int, precision: str) -> Run | None:
-    """The job on a given number of chips with the fastest plan, or None where nothing fits."""
-    (found,) = at([Asked(chip, job, count, precision)])
+    """The job on a given number of chips with the fastest plan, everything shared out where nothing else fits; None
+    where that does not fit either."""
+    (found,) = together([at(chip, job, count, precision)])
     if found is None or not found.fits:
+        (found,) = together([shared_out(chip, job, count, precision)])
+    if found is None:
         return None
     return _run(job, count, precision, found.step_s, found.case, found.evaluated)
 
 
-def fewest(chip: Chip, job: Job, precisions: Sequence[str]) -> int | None:
-    """The fewest chips (a power of two) that hold the job, whatever time it takes."""
-    for count in COUNTS:
-        if not _could_hold(chip, job, count):
-            continue
-        every = at([Asked(chip, job, count, name) for name in precisions])
-        if any(found is not None and found.fits for found in every):
-            return count
+def fewest(
+    chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search] = (at, shared_out)
+) -> int | None:
+    """The fewest chips (of the numbers tried) that hold the job, whatever time it takes: with the usual plans, and where
+    none of them fits with everything shared out."""
+    return together([_fewest(chip, job, precisions, searches)])[0]
+
+
+def _fewest(chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search]) -> Asking:
+    for search in searches:
+        for count in COUNTS:
+            if not _could_hold(chip, job, count):
+                continue
+            for name in precisions:
+                found = yield from search(chip, job, count, name)
+                if found is not None and found.fits:
+                    return count
     return None

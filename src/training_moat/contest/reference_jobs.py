@@ -41,8 +41,9 @@ EXPORT_SOURCE = "videocardz_h800_export"
 class Job:
     """One pre-training run: what is trained, on how many tokens, and when it was the job of its day.
 
-    `batch` counts sequences a step (None: the customary one); `frontier` jobs, the
-    largest of their day with a published shape, are those a challenger is measured by.
+    `batch` counts sequences a step (None: the customary one). `frontier` jobs are those a challenger is measured by: the
+    largest run of their day whose shape, tokens and batch are published, or the largest of a new kind that the field
+    then went over to (fewer parameters on many more tokens: Llama 2; experts: DeepSeek-V3).
     """
 
     job: str

@@ -50,9 +50,16 @@ def ledger(known_by: str | None = None, table: Table = tables.load) -> pd.DataFr
     return frame[~passed].reset_index(drop=True)
 
 
-def _reports(frame: pd.DataFrame, lab: str, year: int, item: str) -> pd.Series:
-    mask = (frame["organisation"] == lab) & (frame["year"] == year) & (frame["item"] == item)
-    return frame[mask]["value"].astype(float)
+class _Reports:
+    """Every report of a ledger's bills, found by lab, year and item."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        bills = frame.groupby(["organisation", "year", "item"], sort=False)["value"]
+        self._values = {key: values.to_numpy(float) for key, values in bills}
+
+    def of(self, lab: str, year: int, item: str) -> np.ndarray:
+        """The figures of one bill, none where no report has it."""
+        return self._values.get((lab, year, item), np.empty(0))
 
 
 def shares(
@@ -64,9 +71,9 @@ def shares(
     where only an upper bound is known, share then blank), kind (books, plan).
     """
     frame = ledger(known_by, table)
-    rows = []
+    reports, rows = _Reports(frame), []
     for (lab, year), rows_of in frame.groupby(["organisation", "year"], sort=True):
-        found = _share_of(frame, str(lab), int(year), research)
+        found = _share_of(reports, str(lab), int(year), research)
         if found is not None:
             money = rows_of[rows_of["unit"] == "USD bn"]
             plan = money["kind"].eq(PLAN).all()
@@ -103,27 +110,25 @@ def machines(known_by: str | None = None, table: Table = tables.load) -> pd.Data
 
 
 def _share_of(
-    frame: pd.DataFrame, lab: str, year: int, research: str
+    reports: _Reports, lab: str, year: int, research: str
 ) -> tuple[float, float, float] | None:
     """(low, share, high) of one lab and year, or None where a side is missing."""
-    serving, other = (_reports(frame, lab, year, item) for item in ("inference_compute", research))
-    total, training = (
-        _reports(frame, lab, year, item) for item in ("all_compute", "training_compute")
-    )
+    serving, other = (reports.of(lab, year, item) for item in ("inference_compute", research))
+    total, training = (reports.of(lab, year, item) for item in ("all_compute", "training_compute"))
     if research == COUNT and len(total) and len(other) and not len(serving):
-        rest = float(total.iloc[0] - other.iloc[0]) / float(total.iloc[0])
+        rest = float(total[0] - other[0]) / float(total[0])
         return rest, rest, rest
     if research == COUNT and len(total) and len(training) and not len(serving):
-        return 0.0, np.nan, float(1 - training.iloc[0] / total.iloc[0])
+        return 0.0, np.nan, float(1 - training[0] / total[0])
     if not len(other):
         return None
     if not len(serving):
-        cost = _reports(frame, lab, year, "cost_of_revenue")
-        return (0.0, np.nan, _part(cost.iloc[0], other.iloc[0])) if len(cost) else None
+        cost = reports.of(lab, year, "cost_of_revenue")
+        return (0.0, np.nan, _part(cost[0], other[0])) if len(cost) else None
     low, high = _part(serving.min(), other.max()), _part(serving.max(), other.min())
     if research == COUNT and len(total):
         low = min(low, float(serving.min() / total.max()))
-    return low, _part(serving.iloc[0], other.iloc[0]), high
+    return low, _part(serving[0], other[0]), high
 
 
 def _part(serving: float, other: float) -> float:
@@ -167,15 +172,15 @@ def disclosed(
     lowest and its highest report. None where no lab of `BOOKS` has any. The plan for five years together
     stands for each of its later years."""
     year = PLAN_ROW_YEAR if year in PLANNED else year
-    frame, rng = ledger(None, table), np.random.default_rng([seed, year, 2])
+    reports, rng = _Reports(ledger(None, table)), np.random.default_rng([seed, year, 2])
     serving = research = np.zeros(draws)
     for lab in BOOKS:
-        found = _share_of(frame, lab, year, COUNT)
+        found = _share_of(reports, lab, year, COUNT)
         if found is None:
             continue
-        total = _reports(frame, lab, year, "all_compute")
-        other = _reports(frame, lab, year, COUNT)
-        size = float(total.max()) if len(total) else float(other.iloc[0]) / (1 - found[1])
+        total = reports.of(lab, year, "all_compute")
+        other = reports.of(lab, year, COUNT)
+        size = float(total.max()) if len(total) else float(other[0]) / (1 - found[1])
         share = rng.uniform(found[0], found[2], draws)
         serving, research = serving + size * share, research + size * (1 - share)
     return None if not serving.any() else serving / (serving + research)
@@ -256,7 +261,5 @@ def moves() -> pd.DataFrame:
 
 def growth(item: str, lab: str = "OpenAI", first: int = 2024, last: int = 2025) -> float:
     """Times by which a bill of a lab grew between two years, by the figures the ledger takes first."""
-    frame = ledger()
-    return float(
-        _reports(frame, lab, last, item).iloc[0] / _reports(frame, lab, first, item).iloc[0]
-    )
+    reports = _Reports(ledger())
+    return float(reports.of(lab, last, item)[0] / reports.of(lab, first, item)[0])

@@ -32,7 +32,9 @@ def training(asked: Asked, count: int) -> pd.DataFrame:
         pd.DataFrame({"error": list(bad.values())}, index=list(bad)),
         pd.DataFrame(rest, index=lines.alone),
     ]
-    return pd.concat([part for part in parts if len(part)]).sort_index(ignore_index=True)
+    return pd.concat([part for part in parts if len(part)]).sort_index(
+        kind="stable", ignore_index=True
+    )
 
 
 def serving(asked: Asked, count: int) -> pd.DataFrame:

@@ -135,7 +135,7 @@ def columns(
         else:
             text = joined.get(id(own))
             texts.append(joined.setdefault(id(own), "; ".join(own)) if text is None else text)
-    made = {
+    made: dict[str, Any] = {
         "error": [""] * len(rows),
         **dict(zip(SPEEDS, speeds, strict=True)),
         **dict(zip((f"memory_gib.{name}" for name in MEMORY), memory, strict=True)),
