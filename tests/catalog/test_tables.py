@@ -21,6 +21,14 @@ def test_nothing_is_wrong():
     assert [str(problem) for problem in checking.run()] == []
 
 
+def test_tables_read_in_turn_are_found_again():
+    files._read.cache_clear()
+    for _ in range(2):
+        for name in tables.names():
+            files.read(name)
+    assert files._read.cache_info().misses == len(tables.names())
+
+
 def test_every_file_is_described_and_every_description_has_its_file():
     described = {descriptor.resource(name)["path"] for name in tables.names()}
     present = {path.name for path in files.path_of("sources").parent.glob("*.csv")}

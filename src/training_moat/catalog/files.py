@@ -84,7 +84,8 @@ def read(name: str) -> pd.DataFrame:
     return _read(name, path, path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=64)
+# Well above the number of tables: reading all of them in turn would else find none of them again.
+@lru_cache(maxsize=512)
 def _read(name: str, path: Path, modified_ns: int) -> pd.DataFrame:
     found = inspect(name)
     if found.problems:

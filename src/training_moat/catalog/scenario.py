@@ -54,10 +54,15 @@ class Scenario:
         return _over(frame, added)
 
 
+def named() -> str | None:
+    """The scenario in force as it was named, or None."""
+    return os.environ.get("MOAT_SCENARIO")
+
+
 def active_path() -> Path | None:
     """The scenario file that `MOAT_SCENARIO` names, or None."""
-    named = os.environ.get("MOAT_SCENARIO")
-    return Path(named).resolve() if named else None
+    given = named()
+    return Path(given).resolve() if given else None
 
 
 def active() -> Scenario | None:

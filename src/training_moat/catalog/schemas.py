@@ -34,7 +34,7 @@ class _Column:
     checks: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _columns(name: str, stamp: tuple[Path, int]) -> list[_Column]:
     """The columns of a table. stamp: of the descriptor."""
     return [

@@ -34,7 +34,8 @@ def units(name: str) -> dict[str, str]:
     return {field["name"]: field["unit"] for field in descriptor.fields(name) if "unit" in field}
 
 
-_steady: dict[str, tuple[str, int, str, int]] | None = None
+_State = tuple[str, int, str, int]
+_steady: dict[tuple[str, str | None], _State] | None = None
 
 
 @contextmanager
@@ -49,16 +50,17 @@ def steady() -> Iterator[None]:
         _steady = before
 
 
-def state(name: str) -> tuple[str, int, str, int]:
+def state(name: str) -> _State:
     """What a table's content depends on: its file and the active scenario's, with their times of change."""
     if _steady is None:
         return _state(name)
-    if name not in _steady:
-        _steady[name] = _state(name)
-    return _steady[name]
+    key = name, scenario.named()
+    if key not in _steady:
+        _steady[key] = _state(name)
+    return _steady[key]
 
 
-def _state(name: str) -> tuple[str, int, str, int]:
+def _state(name: str) -> _State:
     overlaid = scenario.active_path()
     path, over = str(files.path_of(name)), "" if overlaid is None else str(overlaid)
     return path, _changed(path), over, _changed(over)

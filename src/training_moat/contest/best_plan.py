@@ -8,10 +8,10 @@ The hourly price $c$ does not depend on the plan, so that the cheapest run is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,16 @@ from training_moat.core.tiers import LARGEST_SYSTEM
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.inquiry import holding
-from training_moat.predict import plan_search, training, training_batch, training_constants
+from training_moat.predict import (
+    plan_search,
+    side_by_side,
+    training,
+    training_batch,
+    training_constants,
+)
 from training_moat.predict.planning import LAYOUT
 from training_moat.predict.run_costs import usual_goodput
+from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_plans import TrainingCase, parse
 
 MAX_DAYS = 100.0
@@ -65,7 +72,18 @@ class Run:
     answer: dict[str, Any]
 
 
-Search = Callable[[Chip, Job, int, str], tuple[float, bool, Any, Any] | None]
+class Found(NamedTuple):
+    """Seconds a step of a case's best plan, whether it fits, the case and its evaluation."""
+
+    step_s: float
+    fits: bool
+    case: TrainingCase
+    evaluated: Evaluated
+
+
+Asking = Generator[list[TrainingCase], list[Found], Any]
+"""A search that asks for the best plans of some cases after others; what it returns it has found."""
+Search = Callable[[Chip, Job, int, str], Asking]
 """How the plans on one number of chips are searched: `at`, or `shared_out`."""
 
 _CASES: dict[tuple, TrainingCase | None] = {}
@@ -99,31 +117,46 @@ def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | 
     return None if found is None else replace(found, chip=chip, precision=precision)
 
 
-def at(chip: Chip, job: Job, count: int, precision: str) -> tuple[float, bool, Any, Any] | None:
-    """(seconds a step, whether it fits, the case, its evaluation) of the best plan on `count` chips."""
+def together(searches: Sequence[Asking]) -> list[Any]:
+    """What searches find, run side by side."""
+    with tables.steady():
+        return side_by_side.run(searches, _evaluated)
+
+
+def _evaluated(cases: Sequence[TrainingCase]) -> list[Found]:
+    """The best plan of each case, all of them worked out together."""
+    if not cases:
+        return []
+    best = plan_search.best(training_batch.rows_of(cases, training_constants.load()))
+    columns = zip(best.step.total.tolist(), best.fits.tolist(), cases, strict=True)
+    return [
+        Found(step_s, fits, case, best.at(slice(place, place + 1)))
+        for place, (step_s, fits, case) in enumerate(columns)
+    ]
+
+
+def at(chip: Chip, job: Job, count: int, precision: str) -> Asking:
+    """The best plan on `count` chips; None where no plan divides."""
     case = case_of(chip, job, count, precision)
-    return None if case is None else _evaluated(case)
+    if case is None:
+        return None
+    (found,) = yield [case]
+    return found
 
 
-def _evaluated(case: TrainingCase) -> tuple[float, bool, Any, Any]:
-    found = plan_search.best(training_batch.rows_of([case], training_constants.load()))
-    return float(found.step.total[0]), bool(found.fits[0]), case, found
-
-
-def shared_out(
-    chip: Chip, job: Job, count: int, precision: str
-) -> tuple[float, bool, Any, Any] | None:
-    """The same for plans that share everything out, also over links that no usual plan cuts a matrix over: the last
+def shared_out(chip: Chip, job: Job, count: int, precision: str) -> Asking:
+    """The same of plans that share everything out, also over links that no usual plan cuts a matrix over: the last
     resort of a chip with little memory, and what the memory chapter asks of it. None where none of them fits."""
     usual = case_of(chip, job, count, precision)
     if usual is None:
         return None
     settings = {"precision": precision, "global_batch": usual.global_batch}
-    found = []
+    cases = []
     for plan in holding.shared_out(job.model, count):
         with suppress(InputError):
-            found.append(_evaluated(parse(job.request(chip, count, **settings, **plan))))
-    return min((one for one in found if one[1]), key=lambda one: one[0], default=None)
+            cases.append(parse(job.request(chip, count, **settings, **plan)))
+    found = yield cases
+    return min((one for one in found if one.fits), key=lambda one: one.step_s, default=None)
 
 
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
@@ -153,9 +186,16 @@ def cheapest(
 ) -> tuple[float, int, str] | None:
     """(chip-hours, chips, format) of the run with the fewest chip-hours that ends within `max_days`; None where none
     fits or none is fast enough."""
-    usual = _cheapest(chip, job, precisions, max_days, at)
-    if usual is None and fewest(chip, job, precisions, (at,)) is None:
-        return _cheapest(chip, job, precisions, max_days, shared_out)
+    return together([searched(chip, job, precisions, max_days)])[0]
+
+
+def searched(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS) -> Asking:
+    """The search of `cheapest`; without formats there is none to find."""
+    if not precisions:
+        return None
+    usual = yield from _cheapest(chip, job, precisions, max_days, at)
+    if usual is None and (yield from _fewest(chip, job, precisions, (at,))) is None:
+        return (yield from _cheapest(chip, job, precisions, max_days, shared_out))
     return usual
 
 
@@ -163,7 +203,7 @@ def on_unbuilt(
     chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS
 ) -> int | None:
     """The number of chips, larger than any machine on record, on which the job would end in time; None where there is none."""
-    found = _cheapest(chip, job, precisions, max_days, at, UNBUILT)
+    (found,) = together([_cheapest(chip, job, precisions, max_days, at, UNBUILT)])
     return None if found is None else found[1]
 
 
@@ -174,13 +214,13 @@ def _cheapest(
     max_days: float,
     search: Search,
     counts: Sequence[int] = COUNTS,
-) -> tuple[float, int, str] | None:
+) -> Asking:
     best: tuple[float, int, str] | None = None
     worse = 0
     for count in counts:
         if _least_days(chip, job, count) > max_days or not _could_hold(chip, job, count):
             continue
-        now = _fewest_hours(chip, job, count, precisions, max_days, search)
+        now = yield from _fewest_hours(chip, job, count, precisions, max_days, search)
         if now is None:
             continue
         worse = 0 if best is None or now[0] < best[0] else worse + 1
@@ -192,37 +232,39 @@ def _cheapest(
 
 def _fewest_hours(
     chip: Chip, job: Job, count: int, precisions: Sequence[str], max_days: float, search: Search
-) -> tuple[float, int, str] | None:
+) -> Asking:
     """The better of the formats on one number of chips, the narrowest first."""
     best = None
     for name in sorted(precisions, key=lambda one: -chip.peak_flops[one]):
         slower = (
             best is not None and CLEARLY_FASTER * chip.peak_flops[name] <= chip.peak_flops[best[2]]
         )
-        now = None if slower else _hours(chip, job, count, name, max_days, search)
+        now = None
+        if not slower:
+            now = yield from _hours(chip, job, count, name, max_days, search)
         best = min((one for one in (best, now) if one is not None), default=None)
     return best
 
 
 def _hours(
     chip: Chip, job: Job, count: int, precision: str, max_days: float, search: Search
-) -> tuple[float, int, str] | None:
-    found = search(chip, job, count, precision)
-    if found is None or not found[1]:
+) -> Asking:
+    found = yield from search(chip, job, count, precision)
+    if found is None or not found.fits:
         return None
-    days = days_of(job, found[2].global_batch, found[0])
+    days = days_of(job, found.case.global_batch, found.step_s)
     return (24 * days * count, count, precision) if days <= max_days else None
 
 
 def run(chip: Chip, job: Job, count: int, precision: str) -> Run | None:
     """The job on a given number of chips with the fastest plan, everything shared out where nothing else fits; None
     where that does not fit either."""
-    found = at(chip, job, count, precision)
-    if found is None or not found[1]:
-        found = shared_out(chip, job, count, precision)
+    (found,) = together([at(chip, job, count, precision)])
+    if found is None or not found.fits:
+        (found,) = together([shared_out(chip, job, count, precision)])
     if found is None:
         return None
-    return _run(job, count, precision, found[0], found[2], found[3])
+    return _run(job, count, precision, found.step_s, found.case, found.evaluated)
 
 
 def fewest(
@@ -230,12 +272,16 @@ def fewest(
 ) -> int | None:
     """The fewest chips (of the numbers tried) that hold the job, whatever time it takes: with the usual plans, and where
     none of them fits with everything shared out."""
+    return together([_fewest(chip, job, precisions, searches)])[0]
+
+
+def _fewest(chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search]) -> Asking:
     for search in searches:
         for count in COUNTS:
             if not _could_hold(chip, job, count):
                 continue
             for name in precisions:
-                found = search(chip, job, count, name)
-                if found is not None and found[1]:
+                found = yield from search(chip, job, count, name)
+                if found is not None and found.fits:
                     return count
     return None

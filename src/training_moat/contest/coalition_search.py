@@ -48,17 +48,15 @@ def _all(
     chip: Chip, yardstick: Chip, job: Job, assumed: Sequence[Assumption], max_days: float
 ) -> list[float]:
     own, other = training_formats(chip), training_formats(yardstick)
-    found = []
+    searches = []
     for mask in range(COALITIONS):
         taken = [name for bit, name in enumerate(MACHINE_FACTORS) if mask >> bit & 1]
         tried = other if "precision" in taken else own
-        found.append(_cheapest(mixed(chip, yardstick, taken), job, tried, max_days))
-    ends = [_cheapest(end, job, own, max_days) for one in assumed for end in (one.low, one.high)]
-    counts = [found[0][1], found[-1][1]]
-    return [hours for hours, _ in found] + counts + [hours for hours, _ in ends]
-
-
-def _cheapest(chip: Chip, job: Job, formats: Sequence[str], max_days: float) -> tuple[float, float]:
-    """(chip-hours, chips) of the cheapest run; endless, on no chips, where there is none."""
-    found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
-    return (np.inf, 0.0) if found is None else (found[0], float(found[1]))
+        searches.append((mixed(chip, yardstick, taken), tried))
+    searches += [(end, own) for one in assumed for end in (one.low, one.high)]
+    found = best_plan.together(
+        [best_plan.searched(machine, job, formats, max_days) for machine, formats in searches]
+    )
+    # Endless, on no chips, where there is none.
+    hours, chips = zip(*[(np.inf, 0.0) if one is None else one[:2] for one in found], strict=True)
+    return [*hours[:COALITIONS], chips[0], chips[COALITIONS - 1], *hours[COALITIONS:]]

@@ -6,7 +6,7 @@ with the number left open for serving; what is written here are the questions, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
 from training_moat.core.units import BYTES_PER_VALUE, GB, GIB
 from training_moat.core.workload import Transformer, params
 from training_moat.inquiry.wording import counted, digits, listed
-from training_moat.predict import serving, serving_formats, training
+from training_moat.predict import serving, serving_formats, side_by_side, training
 from training_moat.predict.serving_constants import KV_PRECISION
 
 LEAST = "least"
@@ -79,10 +79,11 @@ def verdicts(
         "output_len": 1,
     }
     served = serving.predict([serve | {"chip": name} for name in wanted])
+    asking = [_training_verdict(known[name], train) for name in wanted]
+    trained = side_by_side.run(asking, training.predict)
     rows = []
-    for name, answer in zip(wanted, served, strict=True):
+    for name, answer, training_verdict in zip(wanted, served, trained, strict=True):
         chip = known[name]
-        training_verdict = _training_verdict(chip, train)
         serving_verdict = _serving_verdict(chip, answer)
         rows.append(
             {"chip": name, "name": chip.name, "vendor": chip.vendor}
@@ -131,8 +132,12 @@ def _least_chips(chip: Chip, model: Transformer, optimizer: str) -> float:
     return states / tiers.capacity_bytes(chip, "training")
 
 
-def _training_verdict(chip: Chip, question: dict) -> tuple[str, float, str]:
-    """(verdict, fewest chips, sentence), asked of the training predictions at growing numbers of chips."""
+Verdict = tuple[str, float, str]
+"""(holds, no or unknown; fewest chips; sentence)."""
+
+
+def _training_verdict(chip: Chip, question: dict) -> Generator[list[dict], list[dict], Verdict]:
+    """A chip's verdict, asked of the training predictions at growing numbers of chips."""
     gap = tiers.missing(chip, "training") or _no_wide_rate(chip)
     if gap:
         return "unknown", np.nan, f"Missing datum: {gap}."
@@ -140,7 +145,7 @@ def _training_verdict(chip: Chip, question: dict) -> tuple[str, float, str]:
     least = _least_chips(chip, shape, question["optimizer"])
     error, last = "", None
     for count in counts(chip, least):
-        (answer,) = training.predict([question | {"chip": chip.id, "chips": count}])
+        (answer,) = yield [question | {"chip": chip.id, "chips": count}]
         if not answer["ok"]:
             error = answer["error"]
         elif answer["fits"]:
@@ -151,7 +156,7 @@ def _training_verdict(chip: Chip, question: dict) -> tuple[str, float, str]:
         return "unknown", np.nan, f"Missing datum: {error}."
     if last is not None and "training" not in chip.streamed:
         for count in counts(chip, least):
-            last = _leanest(chip, question, shape, count) or last
+            last = (yield from _leanest(chip, question, shape, count)) or last
             if last[0]["fits"]:
                 return "holds", count, _held_words(chip, "training", count)
     return "no", np.nan, _short_words(chip, "training", last, least)
@@ -170,13 +175,15 @@ def shared_out(shape: Transformer, count: int) -> list[dict]:
     ]
 
 
-def _leanest(chip: Chip, question: dict, shape: Transformer, count: int) -> tuple[dict, int] | None:
+def _leanest(
+    chip: Chip, question: dict, shape: Transformer, count: int
+) -> Generator[list[dict], list[dict], tuple[dict, int] | None]:
     """The answer that needs least memory on `count` chips when everything is shared out; a plan that fits comes first.
     None where no layout of so many chips exists."""
     asked = [
         question | {"chip": chip.id, "chips": count} | plan for plan in shared_out(shape, count)
     ]
-    found = [answer for answer in training.predict(asked) if answer["ok"]]
+    found = [answer for answer in (yield asked) if answer["ok"]]
     if not found:
         return None
     return min(found, key=lambda one: (not one["fits"], one["memory_gib"]["allocated"])), count

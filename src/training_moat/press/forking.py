@@ -27,7 +27,7 @@ from altair.utils.data import to_values
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from training_moat.catalog import descriptor, files
+from training_moat.catalog import descriptor, files, tables
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
 from training_moat.figures import offline
@@ -224,7 +224,9 @@ def _child(notebook: NotebookNode, pipe: int) -> None:
         lifetime.end_with_parent()
         if _painter is not None:
             offline.draw_with(_painter)
-        result: Any = (*run_cells(notebook), sorted(files.TOUCHED))
+        # A run during which a table was written is not kept, and asks for their state some ten thousand times.
+        with tables.steady():
+            result: Any = (*run_cells(notebook), sorted(files.TOUCHED))
         status = 0
     except BaseException:
         result = traceback.format_exc()
