@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import os
 import resource
 import shutil
@@ -68,18 +67,21 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def points(count: int) -> Cost:
     """A request to the model with its layout given, from its fields to its row of the table."""
-    from training_moat.press import sweep_points
+    import numpy as np
 
-    sizes = itertools.product(
-        ("h100-sxm", "mi300x", "b200"), (64, 128, 256, 512), range(1024, 9216, 128), range(1, 1000)
-    )
+    from training_moat.press import sweep_points
+    from training_moat.press.sweep_spec import Sweep
+
+    grid: dict[str, tuple] = {
+        "chip": ("h100-sxm", "mi300x", "b200"),
+        "chips": (64, 128, 256, 512),
+        "seq_len": tuple(range(1024, 9216, 128)),
+        "global_batch": tuple(512 * times for times in range(1, 1000)),
+    }
     base = {"model": "llama3.1-70b", "tp": 8, "pp": 4, "micro_batch": 1}
-    asked = [
-        {**base, "chip": chip, "chips": chips, "seq_len": seq_len, "global_batch": 512 * times}
-        for chip, chips, seq_len, times in itertools.islice(sizes, count)
-    ]
-    sweep_points.results("training", asked[:10])
-    spent = _seconds(lambda: sweep_points.results("training", asked))
+    sweep = Sweep("points", "training", base, grid, (), (), 1, 0)
+    sweep_points.results(sweep, np.arange(10))
+    spent = _seconds(lambda: sweep_points.results(sweep, np.arange(count)))
     return Cost("a point of the model", "moat sweep", count, spent / count)
 
 

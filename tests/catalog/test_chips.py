@@ -70,6 +70,24 @@ def test_formats_said_to_be_missing_have_no_peak():
 
 
 @pytest.mark.parametrize(
+    ("said", "chip_id"),
+    [
+        ("GroqChip", "groq-lpu-v1"), ("CS-3", "wse-3"), ("cs2", "wse-2"), ("Bow", "bow-ipu"), ("Ironwood", "tpu-v7"),
+        ("trn2", "trainium2"), ("GB200 NVL72", "gb200"), ("910C", "ascend-910c"), ("SambaNova SN40L", "sn40l"),
+    ],
+)  # fmt: skip
+def test_a_chip_answers_to_the_names_that_people_use(said, chip_id):
+    assert chips.resolve(said) == chip_id
+
+
+def test_a_makers_name_is_answered_with_its_chips():
+    with pytest.raises(
+        InputError, match="'cerebras' is a maker of chips; expected one of its own: wse-1"
+    ):
+        chips.resolve("cerebras")
+
+
+@pytest.mark.parametrize(
     "spelling", ["H100-80GB-SXM", "NVIDIA H100 80GB HBM3", "h100 SXM5", "h100-sxm"]
 )
 def test_spellings_of_the_measurements_find_their_chip(spelling):

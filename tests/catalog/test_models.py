@@ -56,6 +56,9 @@ def test_latent_attention_keeps_a_small_cache():
         ("GPT 22B", "megatron-22b"),
         ("GPT 175B", "megatron-175b"),
         ("deepseek-ai/DeepSeek-R1", "deepseek-v3"),
+        ("GPT-3", "gpt3-175b"),
+        ("palm", "palm-540b"),
+        ("MT-NLG", "megatron-530b"),
     ],
 )
 def test_spellings_of_the_measurements(spelling, model_id):

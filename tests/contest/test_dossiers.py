@@ -73,6 +73,9 @@ def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():
     for one, word in zip(found, badges, strict=True):
         if word in ("behind", "ahead"):
             assert not one.low <= 1 <= one.high
+    assert sum(word in ("cannot", "behind", "likely behind") for word in badges) == sum(
+        one.behind for one in found
+    )
     assert set(dossiers.cards(found)["badge"]) <= set(dossiers.BADGE_COLOURS)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from training_moat.catalog import chips, tables
+from training_moat.catalog.dates import day
 from training_moat.contest import (
     best_plan,
     chip_hours,
@@ -21,7 +22,10 @@ from training_moat.contest import (
     serving_costs,
 )
 from training_moat.contest.chip_factors import training_formats, wide_peak
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
+from training_moat.core.workload import active_params
+from training_moat.inquiry import holding
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +34,40 @@ def job():
 
 
 def test_the_job_of_a_day_is_the_newest_published_by_then():
-    assert reference_jobs.of_day(pd.Timestamp("2023-06-30")).job == "gpt3-175b"
+    assert reference_jobs.of_day(pd.Timestamp("2022-03-31")).job == "gpt3-175b"
+    assert reference_jobs.of_day(pd.Timestamp("2023-06-30")).job == "palm-540b"
     assert reference_jobs.of_day(pd.Timestamp("2023-07-01")).job == "llama2-70b"
     assert reference_jobs.of_day(pd.Timestamp("2016-01-01")).job == "gpt3-175b"
+
+
+@pytest.mark.parametrize("name", ["gpt3-175b", "palm-540b", "llama3.1-405b"])
+def test_a_frontier_job_is_the_largest_run_whose_shape_was_published(name):
+    """Llama 2 70B and DeepSeek-V3 are the two of a new kind."""
+    asked, runs = reference_jobs.job(name), tables.load("training_runs")
+    own = 6 * active_params(asked.model) * asked.tokens
+    by_then = runs["date"].map(day) <= asked.date + pd.offsets.MonthEnd()
+    larger = runs[by_then & runs["model_id"].notna() & (runs["training_flop"] > 1.1 * own)]
+    assert asked.frontier and larger.empty, larger[["model", "date", "training_flop"]]
+
+
+def test_no_plan_takes_more_chips_than_any_machine_or_run_on_record():
+    assert best_plan.COUNTS[-1] <= tiers.LARGEST_SYSTEM < best_plan.UNBUILT[0]
+    assert tables.load("training_runs")["chips"].max() <= tiers.LARGEST_SYSTEM
+    found = scorecard.cards("llama3.1-405b", ["mi250x", "h100-sxm"])
+    assert [one.run is None for one in found] == [True, False]
+    stopped = scorecard.stopped_by_size(found)
+    assert list(stopped["chip"]) == ["mi250x"] and stopped["chips"].min() > tiers.LARGEST_SYSTEM
+    assert "the largest machine on record" in found[0].limit
+
+
+def test_a_chip_of_little_memory_gets_the_same_answer_as_in_the_memory_chapter():
+    """Its plans share everything out over links that no usual plan cuts a matrix over."""
+    chip, asked = chips.chip("grayskull"), reference_jobs.job("llama3.1-405b")
+    told = holding.verdicts(
+        asked.model_id, chips=[chip.id], seq_len=asked.seq_len, sequences=asked.batch
+    )
+    assert best_plan.fewest(chip, asked, ("fp16",), (best_plan.at,)) is None
+    assert best_plan.fewest(chip, asked, ("fp16",)) == told["training_chips"].iloc[0]
 
 
 def test_batches_are_those_of_the_papers():

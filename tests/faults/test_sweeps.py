@@ -8,6 +8,7 @@ import time
 
 import pandas as pd
 import psutil
+import pyarrow as pa
 import pytest
 
 from training_moat.press import sweep_points, sweep_spec, sweeping
@@ -19,7 +20,7 @@ title: many small questions
 level: training
 base: {{model: llama3.1-8b, chip: h100-sxm, tp: 2, pp: 1, micro_batch: 1, chips: 8}}
 grid:
-  seq_len: {list(range(1024, 1024 + 8 * 625, 8))}
+  seq_len: {list(range(1024, 1024 + 2 * 2500, 2))}
   global_batch: {list(range(32, 544, 32))}
   precision: [bf16, fp8]
 """
@@ -113,7 +114,8 @@ def test_points_whose_process_died_are_computed_by_the_next_run(whole, tmp_path)
     sweep = sweep_spec.load(spec)
     damaged = table.copy()
     damaged.loc[:9, ERROR] = f"{LOST}KilledWorker"
-    made = sweeping._manifest(sweep, sweep_points.environment(), damaged)
-    sweeping._write(damaged, out, made)
+    told = [name for name in table if name not in sweep.fields]
+    made = sweeping._manifest(sweep, sweep_points.environment(), told, 10)
+    sweeping._write(pa.Table.from_pandas(damaged, preserve_index=False), out, made)
     assert " 10 computed now" in finish(begin(spec, out))
     same(pd.read_parquet(out), table)

@@ -147,6 +147,16 @@ def test_its_figures_can_be_read_without_seeing_them(path):
         assert 'class="moat-download"' in page
 
 
+def test_its_tables_speak_in_words(path):
+    """Headings are no names of columns, and chips go by name."""
+    ids = set(tables.load("chips")["id"])
+    for page in html_outputs(path):
+        headings = re.findall(r"<th[^>]*>([^<]*)</th>", page)
+        assert not [head for head in headings if re.search(r"_|^(p05|p95|mape)$", head)]
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+        assert not [cell for cell in cells if cell in ids and "-" in cell]
+
+
 def test_its_sources_are_in_the_table(path):
     known = set(tables.load("sources")["key"])
     cited = {

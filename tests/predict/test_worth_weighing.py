@@ -1,11 +1,12 @@
 """Plans that are neither weighed nor timed: the bound that leaves them out lies below their time, and no answer changes."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from training_moat.predict import selecting, training, training_batch, training_lines
+from training_moat.predict import plan_search, selecting, training, training_batch, training_lines
 from training_moat.predict import training_constants as known
 
 MODELS = (
@@ -34,31 +35,54 @@ def requests():
 
 
 def test_no_answer_changes(requests, monkeypatch):
-    monkeypatch.setattr(training_batch, "WORTH_CHOOSING", 0)
+    weighed = []
+    whole = training_batch.Plans.weighed
+
+    def count(plans, *margin):
+        weighed.append(plans.count)
+        return whole(plans, *margin)
+
+    monkeypatch.setattr(training_batch.Plans, "weighed", count)
+    monkeypatch.setattr(plan_search, "WORTH_CHOOSING", 0)
     thinned = training.predict(requests)
-    kept = []
-    whole = training_batch._worth_weighing
-
-    def count(plans):
-        kept.append((whole(plans).count, plans.count))
-        return plans
-
-    monkeypatch.setattr(training_batch, "_worth_weighing", count)
+    few, weighed[:] = sum(weighed), []
+    monkeypatch.setattr(plan_search, "WORTH_CHOOSING", np.inf)
     assert training.predict(requests) == thinned
     assert sum(answer["ok"] for answer in thinned) > 60
-    few, all_ = np.sum(kept, axis=0)
-    assert few < 0.7 * all_
+    assert few < 0.6 * sum(weighed)
 
 
-def test_the_bound_lies_below_every_plans_time(requests):
+@pytest.fixture(scope="module")
+def weighed(requests):
+    """Of each request: its bare layouts, all its plans, what they hold."""
     rows = training_lines.read(requests, known.load()).rows
-    shares = []
+    found = []
     for place in range(len(rows)):
-        plans = training_batch._Plans.of(rows, np.array([place]))
+        bare = training_batch.Plans.bare(rows, np.array([place]))
+        every = bare.written_out()
+        found.append((bare, every, every.weighed()))
+    return found
+
+
+def test_the_bound_lies_below_every_plans_time(weighed):
+    shares = []
+    for _, plans, (_, _, share) in weighed:
+        plans.plan = replace(plans.plan, recompute_share=share)
         total = plans.timed().total
-        assert (plans.least() <= total * (1 + training_batch.ROUNDING)).all(), requests[place]
+        assert (plans.least() <= total * (1 + plan_search.ROUNDING)).all()
         shares.append(float(np.median(plans.least() / total)))
-    assert np.median(shares) > 0.6, "a bound far below leaves nothing out"
+    assert np.median(shares) > 0.75, "a bound far below leaves nothing out"
+
+
+def test_layouts_too_large_are_left_out_and_no_others(weighed):
+    left_out = 0
+    for bare, _, (room, fits, _) in weighed:
+        needed = fits > 0 if fits.any() else room <= plan_search.NEARLY_SMALLEST * room.min()
+        of_layout = needed.reshape(bare.count, -1).any(axis=1)
+        kept = plan_search._small_enough(bare)
+        assert (kept | ~of_layout).all()
+        left_out += bare.count - kept.sum()
+    assert left_out > 0.1 * sum(bare.count for bare, _, _ in weighed)
 
 
 def test_one_of_each_different_kind_and_the_lowest_of_each_row():

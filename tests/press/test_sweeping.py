@@ -1,12 +1,15 @@
 """Sweeps: each point once, in the order of the file, whatever was computed before; bad files one sentence."""
 
+import hashlib
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from training_moat.core.errors import InputError
+from training_moat.predict import answer_tables, asking, training
 from training_moat.press import sweep_points, sweep_spec, sweeping
 from training_moat.press.sweep_points import ERROR, POINT
 
@@ -38,9 +41,9 @@ def here(monkeypatch):
         folder = sweeping._parts(target)
         folder.mkdir(exist_ok=True)
         for block in sweeping._blocks(sweep, missing):
-            frame = sweeping._block_results(sweep, block, keep)
+            table = sweep_points.results(sweep, block, keep)
             number = len(list(folder.glob("*.parquet")))
-            sweeping._write(frame, folder / f"{number:08d}.parquet", {"environment": environment})
+            sweeping._write(table, folder / f"{number:08d}.parquet", {"environment": environment})
 
     from contextlib import contextmanager
 
@@ -65,7 +68,7 @@ draw: {count: 3, seed: 1, values: {output_len: {p05: 10, median: 100, p95: 900}}
 """,
         )
     )
-    points = sweep.block(0, len(sweep))
+    points = sweep.points(np.arange(len(sweep)))
     assert len(sweep) == len(points) == 12
     assert len({sweep_spec.digest(point) for point in points}) == 12
     assert [point["chip"] for point in points[::6]] == ["h100-sxm", "b200"]
@@ -105,9 +108,9 @@ def test_finished_parts_of_an_interrupted_run_are_used(tmp_path, here, monkeypat
     sweep = sweep_spec.load(spec)
     part = sweeping._parts(out)
     part.mkdir()
-    frame = sweeping._block_results(sweep, [0, 1, 2, 3], None)
+    table = sweep_points.results(sweep, np.arange(4))
     environment = {"environment": sweep_points.environment()}
-    sweeping._write(frame, part / "00000000.parquet", environment)
+    sweeping._write(table, part / "00000000.parquet", environment)
     assert sweeping.run(spec, str(out)).computed == 2
     fresh = tmp_path / "fresh.parquet"
     sweeping.run(spec, str(fresh))
@@ -171,18 +174,58 @@ def test_a_cluster_started_elsewhere_gives_the_same_table(tmp_path, here):
     pd.testing.assert_frame_equal(pd.read_parquet(alone), pd.read_parquet(out))
 
 
-def test_a_digest_is_that_of_the_point_s_json_whatever_stood_beside_it():
-    import hashlib
-    import json
-
+def test_a_digest_tells_points_apart_by_names_values_and_kinds_and_by_nothing_else(tmp_path):
     points = [
         {"a": 1, "b": "x"}, {"b": 1.0, "a": True}, {"a": 1.0, "b": None}, {"a": [1, 2], "b": {"c": 1}},
         {"a": True, "b": "x"}, {"a": False, "b": 0}, {"a": 0, "b": -0.0}, {"a": "1", "b": 0.0},
+        {"a": "x", "b": 1}, {"a": 1}, {"b": 1}, {"a": [2, 1], "b": {"c": 1}},
     ]  # fmt: skip
-    texts = [json.dumps(point, sort_keys=True).encode() for point in points]
-    assert sweep_spec.digests(points) == [
-        hashlib.blake2b(text, digest_size=12).hexdigest() for text in texts
-    ]
+    found = [sweep_spec.digest(point) for point in points]
+    assert len(set(found)) == len(points) and {len(one) for one in found} == {24}
+    turned = [dict(reversed(point.items())) for point in points]
+    assert [sweep_spec.digest(point) for point in turned] == found
+    hashed = [hashlib.blake2b(one, digest_size=12).digest() for one in (b'"a": 1', b'"b": "x"')]
+    high = sum(int.from_bytes(one[:8], "big") for one in hashed) % 2**64
+    low = sum(int.from_bytes(one[8:], "big") for one in hashed) % 2**32
+    assert found[0] == f"{high:016x}{low:08x}"
+
+
+def test_digests_of_columns_are_those_of_the_points(tmp_path):
+    sweep = sweep_spec.load(written(tmp_path, MIXED))
+    every = [sweep_spec.digest(point) for point in sweep.points(np.arange(len(sweep)))]
+    assert sweep.digests().astype(str).tolist() == every and len(set(every)) == len(sweep)
+    assert sweep.digests(np.array([7, 2])).astype(str).tolist() == [every[7], every[2]]
+
+
+MIXED = """
+level: training
+base: {model: llama3.1-8b, global_batch: 256}
+grid: {chip: [h100-sxm, a100-80, nochip], chips: [8, 24, 0, 64], micro_batch: [1, 1000000000]}
+list: [{seq_len: 4096}, {precision: fp8, tp: 2}, {model: mixtral-8x7b, recompute: full}, {model: [1]}]
+draw: {count: 2, seed: 3, values: {matmul_tflops: {p05: 100, median: 300, p95: 900}}}
+"""
+
+
+@pytest.mark.parametrize("text", [MIXED, whole(SPEC), MIXED.replace("micro_batch", "tokens_b")])
+def test_columns_are_answered_as_the_points_are_one_by_one(tmp_path, text):
+    sweep = sweep_spec.load(written(tmp_path, text))
+    every = np.arange(len(sweep))
+    table = answer_tables.training(sweep.columns(every), len(sweep))
+    alone = pd.DataFrame(asking.columns(training.predict(sweep.points(every))))
+    assert alone["error"].ne("").any() == ("nochip" in text) and alone["error"].eq("").any()
+    assert set(table) == set(alone)
+    blank = [one.astype(object).where(one.notna(), None) for one in (table[list(alone)], alone)]
+    pd.testing.assert_frame_equal(*blank, check_exact=True)
+
+
+def test_values_of_mixed_kinds_become_text_and_a_shared_name_keeps_the_result(tmp_path, here):
+    spec = written(tmp_path, MIXED.replace("micro_batch: [1, 1000000000]", "goodput: [0.5, half]"))
+    out = tmp_path / "t.parquet"
+    for _ in range(2):
+        sweeping.run(spec, str(out))
+        table = pd.read_parquet(out)
+        assert set(table["model"]) == {"llama3.1-8b", "mixtral-8x7b", "1"}
+        assert set(table["goodput"].dropna()) == {"0.5", "half"}
 
 
 class Later:
@@ -229,10 +272,10 @@ def test_a_block_is_not_kept_when_a_table_was_written_meanwhile(tmp_path, monkey
     monkeypatch.setattr(distributed, "as_completed", Queue)
     sweep = sweep_spec.load(written(tmp_path, whole(SPEC)))
     out = tmp_path / "t.parquet"
-    sweeping._compute(sweep, [0, 1], out, "e", Worker(), None)
+    sweeping._compute(sweep, np.arange(2), out, "e", Worker(), None)
     assert len(list(sweeping._parts(out).iterdir())) == 1
     states = iter("ab")
     monkeypatch.setattr(sweeping, "_state", lambda: next(states))
     with pytest.raises(sweeping.WorkFailed, match="written meanwhile"):
-        sweeping._compute(sweep, [2, 3], out, "e", Worker(), None)
+        sweeping._compute(sweep, np.arange(2, 4), out, "e", Worker(), None)
     assert len(list(sweeping._parts(out).iterdir())) == 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from training_moat.catalog import tables
@@ -11,43 +15,67 @@ HOURS = {"training": 1, "pretraining": 1}
 """Quantities of the costs table that are the chip-hours of a whole run."""
 CUSTOMARY_CHIPS = 1024
 """Chips where a source does not say how many: hours hardly depend on them."""
-BATCH_TOKENS = 4 * 2**20
-"""Tokens per step of these runs (Touvron et al. 2023, sections 2.3 and 2.2; Dubey et al. 2024, table 4, to within four)."""
-SEQUENCE = {"llama-": 2048, "llama2-": 4096, "llama3": 8192, "opt-": 2048, "deepseek": 4096}
-"""Tokens of a sequence by the model's family, as their papers say."""
+CUSTOMARY_BATCH = 4 * 2**20
+"""Tokens per step where a source does not say (Touvron et al. 2023, table 2: 4 million)."""
+
+
+def published() -> pd.DataFrame:
+    """The rows of the costs table with the chip-hours of a whole run whose tokens and way of training are known."""
+    frame = tables.load("training_costs")
+    known = frame["quantity"].isin(HOURS) & frame["unit"].str.endswith("GPU-hours")
+    whole = frame["tokens_b"].notna() & frame["chip_id"].notna() & frame["value"].notna()
+    own = frame["model_id"].isin(tables.load("whole_runs")["model_id"])
+    return frame[known & whole & own].reset_index(drop=True)
+
+
+def request(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model is asked of one of `published`: the run as its owner trained it (table whole_runs: batch, format,
+    stack), with the fastest plan, since few say how they laid it out."""
+    own = tables.load("whole_runs").set_index("model_id").loc[run["model_id"]].dropna()
+    chips = int(run["n_chips"]) if run["n_chips"] == run["n_chips"] else _chips_of(run["model_id"])
+    batch = own.get("batch_tokens", CUSTOMARY_BATCH)
+    said = {name: own[name] for name in ("precision", "software", "released") if name in own}
+    return {
+        "model": run["model_id"],
+        "chip": run["chip_id"],
+        "chips": chips,
+        "seq_len": int(own["seq_len"]),
+        "global_batch": int(batch // own["seq_len"]),
+        "tokens_b": run["tokens_b"],
+        "goodput": 1.0,
+        **said,
+    }
+
+
+def _chips_of(model_id: str) -> int:
+    """Chips of the run as the table of runs has them, to the nearest power of two, over which batches divide; else the
+    customary number."""
+    frame = tables.load("training_runs")
+    known = frame.loc[frame["model_id"] == model_id, "chips"].dropna()
+    return 2 ** round(math.log2(known.iloc[0])) if len(known) else CUSTOMARY_CHIPS
 
 
 def runs() -> pd.DataFrame:
     """Whole runs whose hours, tokens, chips and model are published, with what pure step time would have taken.
 
-    Columns: model, source, chip_id, tokens_b, hours (measured), ideal_hours (predicted, nothing lost), goodput.
+    Columns: model, source, chip_id, chips, tokens_b, hours (measured), ideal_hours (predicted, nothing lost), low, high
+    (the prediction's range), goodput.
     """
-    frame = tables.load("training_costs")
-    known = frame["quantity"].isin(HOURS) & frame["unit"].str.endswith("GPU-hours")
-    whole = frame["model_id"].notna() & frame["tokens_b"].notna() & frame["chip_id"].notna()
-    frame = frame[known & whole].reset_index(drop=True)
-    frame["hours"] = frame["value"]
-    answers = training.predict([_case(row) for row in frame.to_dict("records")])
-    frame["ideal_hours"] = [one.get("chip_hours") for one in answers]
-    frame = frame[frame["ideal_hours"].notna()].copy()
+    frame = published()
+    asked = [request(row) for row in frame.to_dict("records")]
+    answers = training.predict(asked)
+    able = [bool(one["ok"] and one["fits"]) for one in answers]
+    frame = frame.assign(
+        chips=[one["chips"] for one in asked],
+        hours=frame["value"],
+        ideal_hours=[one.get("chip_hours") for one in answers],
+    )[able]
+    told = [one for one in answers if one["ok"] and one["fits"]]
+    for name, end in (("low", "step_time_s_p05"), ("high", "step_time_s_p95")):
+        frame[name] = [one["chip_hours"] * one[end] / one["step_time_s"] for one in told]
     frame["goodput"] = frame["ideal_hours"].astype(float) / frame["hours"]
-    columns = ["model", "source", "chip_id", "tokens_b", "hours", "ideal_hours", "goodput"]
-    return frame[columns].reset_index(drop=True)
-
-
-def _case(row: dict) -> dict:
-    seq_len = next((n for name, n in SEQUENCE.items() if row["model_id"].startswith(name)), 4096)
-    chips = int(row["n_chips"]) if row["n_chips"] == row["n_chips"] else CUSTOMARY_CHIPS
-    return {
-        "model": row["model_id"],
-        "chip": row["chip_id"],
-        "chips": chips,
-        "seq_len": seq_len,
-        "global_batch": BATCH_TOKENS // seq_len,
-        "precision": "fp8" if row["model_id"].startswith("deepseek") else None,
-        "tokens_b": row["tokens_b"],
-        "goodput": 1.0,
-    }
+    columns = ["model", "model_id", "source", "chip_id", "chips", "tokens_b", "hours"]
+    return frame[[*columns, "ideal_hours", "low", "high", "goodput"]].reset_index(drop=True)
 
 
 def middle(frame: pd.DataFrame) -> float:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from training_moat.catalog import descriptor, scenario, spelling, tables
-from training_moat.core.errors import unknown
+from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
 
@@ -106,6 +106,17 @@ def _use(row: Row) -> dict[str, Any]:
         "streamed": frozenset(streamed.get(family, ())),
         "largest_system": _systems(tables.state("largest_systems")).get(row["id"]),
         "domain_chips": _optional(row["scaleup_domain_chips"]),
+        "host": _hosts(tables.state("host_links"), tables.state("link_latencies")).get(row["id"]),
+    }
+
+
+@lru_cache(maxsize=8)
+def _hosts(*states: tuple) -> dict[str, Link]:
+    """The bus of the server of each chip whose scale-up link joins fewer."""
+    latency = step_latency_s("host")
+    return {
+        row.chip_id: Link(row.gb_per_s_per_direction * GB, latency, float(row.chips), "host")
+        for row in tables.load("host_links").itertuples()
     }
 
 
@@ -189,7 +200,8 @@ def _latencies(state: tuple) -> dict[str, float]:
 
 def _state() -> tuple:
     """What the caches below depend on: the tables' files and the active scenario."""
-    return tuple(map(tables.state, ("chips", "memory_use", "largest_systems", "link_latencies")))
+    names = ("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
+    return tuple(map(tables.state, names))
 
 
 @lru_cache(maxsize=8)
@@ -206,8 +218,18 @@ def _records(state: tuple) -> dict[str, dict[str, Any]]:
 def _resolve(name: str, where: str, state: tuple) -> str:
     found = _spellings(state).get(spelling.normal(name))
     if found is None:
-        raise unknown("chip", name, frame()["id"], where=where)
+        raise _of_maker(name, where) or unknown("chip", name, frame()["id"], where=where)
     return found
+
+
+def _of_maker(name: str, where: str) -> InputError | None:
+    """The error for a maker's name where a chip's is expected: it names the maker's chips."""
+    rows = frame()
+    own = rows[rows["vendor"].astype(str).map(spelling.normal) == spelling.normal(name)]
+    if own.empty:
+        return None
+    place, ids = f"{where}: " if where else "", ", ".join(own["id"])
+    return InputError(f"{place}'{name}' is a maker of chips; expected one of its own: {ids}")
 
 
 @lru_cache(maxsize=8)

@@ -199,15 +199,24 @@ def trained_on(chip: Chip) -> pd.DataFrame:
 
 
 def badge(split: Split) -> str:
-    """One word for how a challenger stands: cannot, behind, even or ahead, by whether the range leaves one out."""
+    """How a challenger stands: cannot, behind or ahead where the whole range says so, likely behind in two of three draws,
+    open otherwise."""
     if not split.possible:
         return "cannot"
     if split.low > 1:
         return "behind"
-    return "ahead" if split.high < 1 else "even"
+    if split.high < 1:
+        return "ahead"
+    return "likely behind" if split.behind else "open"
 
 
-BADGE_COLOURS = {"cannot": "#7a1f1f", "behind": "#c0392b", "even": "#7a8591", "ahead": "#0f8b6d"}
+BADGE_COLOURS = {
+    "cannot": "#7a1f1f",
+    "behind": "#c0392b",
+    "likely behind": "#b9770e",
+    "open": "#7a8591",
+    "ahead": "#0f8b6d",
+}
 """Colour of each badge."""
 
 
@@ -224,7 +233,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": known[one.chip].vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high)}",
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, '90% of the draws: ')}",
                 "job": one.job_title,
                 "basis": one.basis if one.possible else "",
                 "decides": " or ".join(decides) or "no single quality",

@@ -182,9 +182,6 @@ def _exchange_gate(chip: Chip, needed: int | None) -> Gate:
 
 def _bought_gate(chip: Chip, needed: int | None) -> Gate:
     known = largest_known(chip)
-    if needed is not None and needed > tiers.LARGEST_SYSTEM:
-        why = f"no system of any kind has more than {tiers.LARGEST_SYSTEM:,.0f} chips"
-        return Gate("bought", NO, needed / tiers.LARGEST_SYSTEM, why)
     if known is None or needed is None:
         return Gate("bought", UNKNOWN, np.nan, "no installation on record")
     if known.chips >= needed:
@@ -272,19 +269,34 @@ def _time_gate(
         why = "nothing holds it" if formats else "it has no format to train in"
         return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
     days = fastest_days(chip, job, formats)
-    return Gate(
-        "in time", NO, days / max_days, f"{days:,.0f} days at best, on any number of chips tried"
-    )
+    why = f"{days:,.0f} days at best, even on as many chips as the largest machine on record"
+    return Gate("in time", NO, days / max_days, why)
 
 
 def fastest_days(chip: Chip, job: Job, formats: Sequence[str]) -> float:
-    """Days of the fastest run over all numbers of chips up to the largest system that exists."""
-    found = [np.inf]
-    for count in best_plan.COUNTS:
-        if count <= tiers.LARGEST_SYSTEM:
-            runs = [best_plan.run(chip, job, count, name) for name in formats]
-            found += [one.days for one in runs if one is not None]
-    return min(found)
+    """Days of the fastest run over all numbers of chips tried."""
+    runs = [best_plan.run(chip, job, count, name) for count in best_plan.COUNTS for name in formats]
+    return min((one.days for one in runs if one is not None), default=np.inf)
+
+
+def stopped_by_size(found: Sequence[Card], max_days: float = MAX_DAYS) -> pd.DataFrame:
+    """Chips that miss the days allowed only because no machine on record has as many chips as they would take.
+
+    Columns: chip, name, chips (that it would take).
+    """
+    late = [one for one in found if one.run is None and one.fewest is not None]
+    rows = [(one.chip.id, one.chip.name, _unbuilt(one.chip, one.job, max_days)) for one in late]
+    frame = pd.DataFrame(rows, columns=["chip", "name", "chips"])
+    return frame[frame["chips"] > 0].reset_index(drop=True)
+
+
+def _unbuilt(chip: Chip, job: Job, max_days: float) -> int:
+    full, formats = completed(chip)[0], training_formats(chip)
+    key = (repr(full), repr(job), repr(formats), max_days)
+    (count,) = remembered(
+        "unbuilt", key, lambda: [best_plan.on_unbuilt(full, job, formats, max_days) or 0]
+    )
+    return int(count)
 
 
 def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> list[Card]:

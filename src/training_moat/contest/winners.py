@@ -75,12 +75,12 @@ def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame
 
 
 OUTCOMES = {
-    (True, True): "should have won, was used",
-    (True, False): "should have won, was not",
-    (False, True): "should not have, was used",
-    (False, False): "should not have, was not",
+    (True, True): "should have paid; used by others",
+    (True, False): "should have paid; used by nobody else",
+    (False, True): "should not have paid; used by others all the same",
+    (False, False): "should not have paid; used by nobody else",
 }
-"""What came of an offer: whether it was enough, and whether anybody but the maker trained on the chip."""
+"""What came of an offer: whether a move should have paid, and whether anybody but the maker trained on the chip."""
 
 
 def sources(found: pd.DataFrame) -> tuple[str, ...]:

@@ -158,7 +158,7 @@ def step_time(
     hop = part["pipeline"]
     busy = compute + traffic + overhead + tensor + expert + hop
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
-    bubble = (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
+    bubble = eff.bubble * (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     data = part["data_parallel"]
@@ -183,26 +183,46 @@ def step_time(
     )
 
 
-def shown_layer_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
-    """Seconds of one micro-batch in the mean layer that every plan with such layers shows at least, whatever it
-    recomputes, wherever its weights lie: what the chip does, and the share of its exchanges that cannot hide."""
-    plain = replace(plan, recompute=0.0)
-    layer = layer_time(model, plain, replace(node, weight_bytes_per_s=0.0), eff)
-    each = stage_layers(model, plain) * plain.micro_batches
-    sent = exchange.messages(model, plain)
-    tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
-    expert = _exchange_seconds(sent, node, "expert_parallel") * (1 - eff.overlap_expert)
-    return layer.compute + layer.traffic + layer.overhead + (tensor + expert) / each
+@dataclass(frozen=True)
+class Shown:
+    """Seconds of one micro-batch that every plan with such layers and such a head shows at least, wherever its weights lie:
+    the mean layer with nothing recomputed, what a layer that is recomputed whole adds, and the output head."""
+
+    layer: Number
+    again: Number
+    head: Number
 
 
-def least_step_seconds(
-    model: Transformer, plan: Plan, eff: Efficiency, layer_seconds: Number
-) -> Number:
-    """A bound below `step_time`, worked out in a few operations: layers that take `layer_seconds` (see
-    `shown_layer_seconds`), the bubble and the stragglers that go with them."""
+def shown_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency, redone: bool
+) -> Shown:
+    """What `Shown` tells of a plan's layers: what the chip does, and the share of its exchanges that cannot hide. `redone`:
+    whether to work out what recomputation adds; else that is none."""
+    near = replace(node, weight_bytes_per_s=0.0)
+
+    def layer_seconds(level: float) -> Number:
+        own = replace(plan, recompute=level, recompute_share=1.0)
+        layer = layer_time(model, own, near, eff)
+        each = stage_layers(model, own) * own.micro_batches
+        sent = exchange.messages(model, own)
+        tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
+        expert = _exchange_seconds(sent, node, "expert_parallel") * (1 - eff.overlap_expert)
+        return layer.compute + layer.traffic + layer.overhead + (tensor + expert) / each
+
+    once = layer_seconds(0.0)
+    product, softmax = vocabulary_seconds(model, plan, near, eff)
+    head = product / eff.matmul_software + softmax / eff.software
+    return Shown(once, layer_seconds(2.0) - once if redone else 0.0, head)
+
+
+def least_step_seconds(model: Transformer, plan: Plan, eff: Efficiency, shown: Shown) -> Number:
+    """A bound below `step_time`, worked out in a few operations: layers and head that take what is `shown`, the bubble and
+    the stragglers that go with them."""
     batches = plan.micro_batches
-    busy = stage_layers(model, plan) * batches * layer_seconds
-    busy = busy * (1 + (plan.pp - 1) / (plan.virtual_stages * batches))
+    layer = shown.layer + plan.recomputed_layers * shown.again
+    mean = (model.layers * layer + shown.head) / plan.pp
+    busy = batches * maximum(stage_layers(model, plan) * layer, mean)
+    busy = busy * (1 + eff.bubble * (plan.pp - 1) / (plan.virtual_stages * batches))
     return busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
 
 

@@ -231,9 +231,13 @@ def table(
     return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
 
 
+_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
+
+
 def _column_class(column: pd.Series, cells: list[str]) -> str:
-    """Class of a column: numbers stand to the right, running text gets room."""
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+    """Class of a column: numbers stand to the right, those rounded to words too; running text gets room."""
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if numeric or (any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells if cell)):
         return ' class="number"'
     return ' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else ""
 

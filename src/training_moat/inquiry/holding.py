@@ -157,19 +157,24 @@ def _training_verdict(chip: Chip, question: dict) -> tuple[str, float, str]:
     return "no", np.nan, _short_words(chip, "training", last, least)
 
 
-def _leanest(chip: Chip, question: dict, shape: Transformer, count: int) -> tuple[dict, int] | None:
-    """The answer that needs least memory on `count` chips when everything is shared out (ZeRO stage 3, all
-    activations made again) over every number of chips that a matrix can be cut over; a plan that fits comes
-    first. None where no layout of so many chips exists."""
+def shared_out(shape: Transformer, count: int) -> list[dict]:
+    """Settings of every plan on `count` chips that shares everything out (ZeRO stage 3, all activations made again), over
+    each number of chips that a matrix can be cut over; none where no layout of so many chips exists."""
     widths = [2**power for power in range(13) if 2**power <= min(shape.heads, count)]
     depths = [pp for pp in (1, 2, 4, 8, 16) if shape.layers % pp == 0]
-    asked = [
-        question
-        | {"chip": chip.id, "chips": count, "tp": tp, "pp": pp, "micro_batch": 1}
-        | {"zero_stage": 3, "recompute": "full"}
+    return [
+        {"tp": tp, "pp": pp, "micro_batch": 1, "zero_stage": 3, "recompute": "full"}
         for tp in widths
         for pp in depths
         if count % (tp * pp) == 0
+    ]
+
+
+def _leanest(chip: Chip, question: dict, shape: Transformer, count: int) -> tuple[dict, int] | None:
+    """The answer that needs least memory on `count` chips when everything is shared out; a plan that fits comes first.
+    None where no layout of so many chips exists."""
+    asked = [
+        question | {"chip": chip.id, "chips": count} | plan for plan in shared_out(shape, count)
     ]
     found = [answer for answer in training.predict(asked) if answer["ok"]]
     if not found:

@@ -1,6 +1,8 @@
-"""Chips, models and columns for readers: names in place of ids."""
+"""Chips, models, engines and columns for readers: names in place of ids."""
 
 from __future__ import annotations
+
+import re
 
 import pandas as pd
 
@@ -17,6 +19,39 @@ LABELS = {
     "supports_training": "Offered by its maker for training",
 }
 """Names of columns whose description in the data package is too long, or leans on its neighbour, for a data sheet."""
+
+
+HEADINGS = {
+    "chip_id": "chip", "model_id": "model", "interval_kind": "kind of run", "level": "support",
+    "coverage": "runs inside", "coverage_by_source": "inside, every source counted once",
+    "low": "factor, low end", "high": "factor, high end", "with_two": "with two own runs", "without": "without",
+    "tokens_b": "tokens (billion)", "hours": "chip-hours published", "ideal_hours": "chip-hours of pure steps",
+    "goodput": "share explained", "software": "engine", "p05": "5th percentile", "p95": "95th percentile",
+    "mape": "mean absolute error", "measured_s": "measured (s)", "unseen_source_s": "predicted (s)",
+    "unseen_source_error": "error", "constant": "fair constant", "error": "model", "inside": "runs inside",
+}  # fmt: skip
+"""Headings of printed tables by the column's name in code."""
+
+ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "trt-llm": "TensorRT-LLM", "deepspeed-mii": "DeepSpeed-MII",
+           "neuronx": "NeuronX", "sambaflow": "SambaFlow", "sambanova": "SambaNova", "cerebras": "Cerebras",
+           "groq": "Groq", "d-matrix": "d-Matrix"}  # fmt: skip
+"""Serving engines and makers' services by their keys."""
+RELEASE = re.compile(r"-((?:early-)?20\d\d)$")
+"""The time of a release at the end of an engine's key."""
+
+
+def engine_name(key: str) -> str:
+    """A serving engine by name, with the time of its release where the key says one: "vLLM, early 2025"."""
+    engine, *era = RELEASE.split(key)[:2]
+    return ", ".join([ENGINES.get(engine, engine), *(when.replace("-", " ") for when in era)])
+
+
+def readable(frame: pd.DataFrame, **headings: str) -> pd.DataFrame:
+    """A frame as a page prints it: chips, models and engines by name, columns in words (`headings` overrule the usual)."""
+    shown = named(frame)
+    if "software" in shown:
+        shown = shown.assign(software=shown["software"].map(engine_name))
+    return shown.rename(columns=HEADINGS | headings)
 
 
 def column_words(column: str, described: str) -> str:

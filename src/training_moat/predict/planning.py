@@ -99,6 +99,12 @@ def _zero_options(pp: int, dp: int, fully_sharded: bool) -> tuple[int, ...]:
     return (1, 3) if pp == 1 and dp > 1 else (1,)
 
 
+def levels(experts: float) -> tuple[int, ...]:
+    """Levels of recomputation that are tried unasked. Single modules are for mixtures of experts alone: dense stacks with
+    fused attention gain little, older ones could not."""
+    return (0, 1, 2) if experts else (0, 2)
+
+
 def layouts(
     model: Transformer,
     chip: Chip,
@@ -113,8 +119,7 @@ def layouts(
 
     `fixed` holds the settings the caller has chosen (None or absent: free). `fully_sharded` stacks shard the weights
     over all replicas unless told otherwise (inside a pipeline, where they would be gathered for every micro-batch,
-    gradients and optimizer states only). Recomputing single modules is tried unasked for mixtures of experts alone:
-    dense stacks with fused attention gain little, older ones could not. Whether a layout fits in memory and how long
+    gradients and optimizer states only). Whether a layout fits in memory and how long
     it takes is for the caller to compute.
     """
     shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
@@ -148,25 +153,32 @@ def _layouts(
                 if left or fixed[3] not in (None, dp) or global_batch % dp:
                     continue
                 zero = _zero_options(pp, dp, fully_sharded)
-                rest.append(_rest(shape, pp, tp * cp * dp, global_batch // dp, zero, fixed[4:]))
+                expert = _choices(fixed[7], _expert_options(shape.experts, tp * cp * dp))
+                rest.append(_rest(shape, pp, global_batch // dp, zero, tuple(expert), fixed[4:]))
                 sizes.append((tp, pp, cp, dp))
     if not sizes:
         return np.empty((len(LAYOUT), 0))
     counts = [part.shape[1] for part in rest]
-    sized = np.repeat(np.array(sizes, float).T, counts, axis=1)
-    return np.concatenate([sized, np.concatenate(rest, axis=1)])
+    found = np.empty((len(LAYOUT), sum(counts)))
+    np.concatenate(rest, axis=1, out=found[4:])
+    found[:4] = np.repeat(np.array(sizes, float).T, counts, axis=1)
+    return found
 
 
 @lru_cache(KEPT)
 def _rest(
-    shape: Shape, pp: int, ranks: int, sequences: int, zero: tuple[int, ...], fixed: Fixed
+    shape: Shape,
+    pp: int,
+    sequences: int,
+    zero: tuple[int, ...],
+    expert: tuple[int, ...],
+    fixed: Fixed,
 ) -> np.ndarray:
-    """The lines of `LAYOUT` from the micro-batch on, of all layouts with these parallel sizes: `ranks` chips a stage,
-    `sequences` for each replica."""
+    """The lines of `LAYOUT` from the micro-batch on, of all layouts with these parallel sizes, `sequences` for each
+    replica."""
     micro = _choices(fixed[0], divisors(sequences, MAX_MICRO_BATCH))
     stages = _choices(fixed[2], zero)
-    expert = _choices(fixed[3], _expert_options(shape.experts, ranks))
-    recompute = _choices(fixed[4], (0, 1, 2) if shape.experts else (0, 2))
+    recompute = _choices(fixed[4], levels(shape.experts))
     found = [
         (size, *others)
         for size in micro

@@ -11,7 +11,13 @@ import numpy as np
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 from training_moat.core.training_step import step_bytes
-from training_moat.predict import own_runs, training_answers, training_batch, training_lines
+from training_moat.predict import (
+    own_runs,
+    plan_search,
+    training_answers,
+    training_batch,
+    training_lines,
+)
 from training_moat.predict import training_constants as known
 from training_moat.predict.own_runs import Shift
 from training_moat.predict.training_answers import Asked
@@ -39,7 +45,7 @@ def _answered(requests: Sequence[Mapping[str, Any]], constants: Constants) -> li
     else:
         ids = [requests[place].get("id") for place in lines.places]
         asked = Asked(ids, lines.notes, lines.costs)
-        best = training_batch.best(lines.rows)
+        best = plan_search.best(lines.rows)
         told = training_answers.answers(lines.rows, best, asked, constants)
         found = one_by_one(requests, lines.alone, constants)
         found.update(zip(lines.places.tolist(), told, strict=True))
@@ -66,7 +72,7 @@ def one_by_one(
     if cases:
         shifts = [_shift(cases[place], own, constants) for place, own in runs.items()]
         every = list(cases.values())
-        best = training_batch.best(training_batch.rows_of(every, constants))
+        best = plan_search.best(training_batch.rows_of(every, constants))
         found.update(zip(cases, _told(every, best, constants, shifts), strict=True))
     return found
 
@@ -85,7 +91,7 @@ def _shift(
     """What a case's own runs say, each against the model's prediction of it."""
     if not own:
         return training_answers.NO_SHIFT
-    best = training_batch.best(training_batch.rows_of([run for run, _ in own], constants))
+    best = plan_search.best(training_batch.rows_of([run for run, _ in own], constants))
     errors = [
         math.log(seconds / predicted)
         for (_, seconds), predicted in zip(own, best.step.total.tolist(), strict=True)
@@ -127,7 +133,7 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     constants = known.load()
     case = parse(request)
     known.reject_silent_chip(constants, case.chip, case.precision)
-    found = training_batch.candidates(case, constants)
+    found = plan_search.candidates(case, constants)
     count = min(top, max(1, int(found.fits.sum())))
     return _told([case] * count, found.at(slice(count)), constants)
 
@@ -137,6 +143,6 @@ def sent_bytes(request: Mapping[str, Any]) -> dict[str, float]:
     constants = known.load()
     case = parse(request)
     known.reject_silent_chip(constants, case.chip, case.precision)
-    best = training_batch.best(training_batch.rows_of([case], constants))
+    best = plan_search.best(training_batch.rows_of([case], constants))
     sent = step_bytes(case.model, best.plan, known.scaleup(constants, case.chip))
     return {kind: float(np.ravel(size)[0]) for kind, size in sent.items()}

@@ -115,6 +115,53 @@ def answers(
         }
 
 
+def columns(
+    rows: Rows, found: Evaluated, notes: Sequence[Sequence[str]], constants: Constants
+) -> tuple[dict[str, Any], dict[int, str]]:
+    """The contract's answers for one evaluated plan of each row as the columns of a table, nested ones as `plan.tp`, and
+    the refusals by their rows, which the columns leave out."""
+    calibration, low, high = _calibration(rows, constants)
+    seconds = _seconds(found, np.ones(len(rows)))
+    memory = _memory(found)
+    speeds = _speeds(rows, found, sum(seconds), low, high)
+    remarks = _Remarks(rows, found, memory[MEMORY.index("total")])
+    sensible = _sensible(speeds, memory, seconds)
+    plan = _plan_columns(rows, found)
+    joined: dict[int, str] = {}
+    texts = []
+    for index, (own, said) in enumerate(zip(notes, remarks.said, strict=True)):
+        if said:
+            texts.append("; ".join([*own, *remarks(index, NO_SHIFT)]))
+        else:
+            text = joined.get(id(own))
+            texts.append(joined.setdefault(id(own), "; ".join(own)) if text is None else text)
+    made: dict[str, Any] = {
+        "error": [""] * len(rows),
+        **dict(zip(SPEEDS, speeds, strict=True)),
+        **dict(zip((f"memory_gib.{name}" for name in MEMORY), memory, strict=True)),
+        "fits": found.fits,
+        **dict(zip((f"seconds.{name}" for name in PARTS), seconds, strict=True)),
+        **{f"plan.{name}": values for name, values in plan.items() if set(values) != {None}},
+        "calibration": calibration,
+        "notes": texts,
+    }
+    if sensible.all():
+        return made, {}
+    good = np.flatnonzero(sensible)
+    refused = {}
+    for index in np.flatnonzero(~sensible).tolist():
+        speed, held, parts = (
+            {name: float(column[index]) for name, column in zip(names, values, strict=True)}
+            for names, values in ((SPEEDS, speeds), (MEMORY, memory), (PARTS, seconds))
+        )
+        refused[index] = _absurd(parts, held, speed, NO_SHIFT)
+    chosen = {
+        name: values[good] if isinstance(values, np.ndarray) else [values[i] for i in good.tolist()]
+        for name, values in made.items()
+    }
+    return chosen, refused
+
+
 def _seconds(found: Evaluated, factor: np.ndarray) -> list[np.ndarray]:
     return [getattr(found.step, name) * factor for name in PARTS]
 
@@ -181,49 +228,60 @@ def _absurd(
     return f"{reached}; expected {cause} that leave it below 1"
 
 
-def _plans(rows: Rows, found: Evaluated) -> Iterator[dict[str, Any]]:
-    """The settings of each row's plan."""
+def _plan_columns(rows: Rows, found: Evaluated) -> dict[str, list[Any]]:
+    """The settings of each row's plan, None where there is nothing to say of them."""
     plan = found.plan
     whole = [getattr(plan, name) for name in SIZES] + [rows.seq_len, rows.global_batch]
-    names = (*SIZES, "seq_len", "global_batch")
-    share = np.where(plan.recompute >= 2, plan.recompute_share, 0.0)
+    named = zip((*SIZES, "seq_len", "global_batch"), np.array(whole).astype(int), strict=True)
+    mixed = np.array([model.experts > 0 for model in rows.tables.models])[rows.model].tolist()
+    levels = np.array([LEVEL_NAMES[level] for level in range(len(LEVEL_NAMES))], object)
     words = [_words(setting) for setting in rows.tables.settings]
-    mixed = [model.experts > 0 for model in rows.tables.models]
-    for sizes, parallel, level, redone, setting, model, cut in zip(
-        np.array(whole).T.astype(int).tolist(),
-        plan.sequence_parallel.astype(bool).tolist(),
-        plan.recompute.tolist(),
-        share.tolist(),
-        rows.setting.tolist(),
-        rows.model.tolist(),
-        plan.expert_tensor.tolist(),
-        strict=True,
-    ):
-        settled, last = words[setting]
-        yield {
-            **dict(zip(names, sizes, strict=True)),
-            "sequence_parallel": parallel,
-            "recompute": LEVEL_NAMES[level],
-            "recompute_share": redone,
-            **settled,
-            **({"expert_tp": int(cut)} if mixed[model] else {}),
-            **last,
-        }
+    told = {
+        name: np.array([one[name] for one in words], object)[rows.setting].tolist()
+        for name in words[0]
+    }
+    usual = {name: told.pop(name) for name in USUAL}
+    return {
+        **{name: column.tolist() for name, column in named},
+        "sequence_parallel": plan.sequence_parallel.astype(bool).tolist(),
+        "recompute": levels[plan.recompute.astype(int)].tolist(),
+        "recompute_share": np.where(plan.recompute >= 2, plan.recompute_share, 0.0).tolist(),
+        **usual,
+        "expert_tp": [
+            int(cut) if one else None
+            for cut, one in zip(plan.expert_tensor.tolist(), mixed, strict=True)
+        ],
+        **told,
+    }
 
 
-def _words(setting: Setting) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of a plan its setting says already: (always, where it is unusual)."""
-    settled = {
+def _plans(rows: Rows, found: Evaluated) -> Iterator[dict[str, Any]]:
+    """The settings of each row's plan, what there is to say of them."""
+    columns = _plan_columns(rows, found)
+    silent = [name for name, values in columns.items() if None in values]
+    for values in zip(*columns.values(), strict=True):
+        told = dict(zip(columns, values, strict=True))
+        for name in silent:
+            if told[name] is None:
+                del told[name]
+        yield told
+
+
+USUAL = ("precision", "software", "optimizer", "master_weights", "flash_attention")
+"""What a setting always says of a plan."""
+
+
+def _words(setting: Setting) -> dict[str, Any]:
+    """What of a plan its setting says already: `USUAL` and, where they are unusual, the others."""
+    return {
         "precision": setting.precision,
         "software": setting.software.name,
         "optimizer": setting.optimizer,
         "master_weights": setting.master_weights,
         "flash_attention": setting.flash_attention,
+        "lora_rank": setting.lora_rank or None,
+        "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
     }
-    unusual: dict[str, Any] = {"lora_rank": setting.lora_rank} if setting.lora_rank else {}
-    if setting.offload:
-        unusual["offload"] = OFFLOAD_NAMES[setting.offload]
-    return settled, unusual
 
 
 class _Remarks:

@@ -7,8 +7,8 @@ time, and where a plan fits those that do not need no time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,29 +28,19 @@ from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import LAYOUT
-from training_moat.predict.selecting import distinct, lowest
+from training_moat.predict.selecting import distinct
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
 
-NEARLY_SMALLEST = 1.15
-"""Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""
-PLANS_AT_ONCE = 32_768
-"""Plans in one sweep: as many as keep its arrays near the processor."""
-FEW, MANY = 48, 512
-"""Plans of a row, of those that promise most, that are tried before the others, and again where none of them fits."""
-WORTH_CHOOSING = 16_384
-"""Plans in a sweep from which on it pays to leave some out."""
-ROUNDING = 1e-9
-"""Share by which arithmetic may be off."""
-ENOUGH_OF_A_MODEL = 4_096
-"""Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
+LEVEL = LAYOUT.index("recompute")
 
 
 @dataclass(frozen=True)
 class Rows:
     """Runs to be predicted: row i is the model `tables.models[model[i]]` under `tables.settings[setting[i]]`, and the columns
-    of `layouts[i]` are its candidates (lines as in `LAYOUT`)."""
+    of `layouts[i]` are its candidates (lines as in `LAYOUT`), each with every one of `levels[i]` of recomputation, or with
+    its own where there are none."""
 
     tables: Tables
     model: np.ndarray
@@ -59,6 +49,7 @@ class Rows:
     seq_len: np.ndarray
     global_batch: np.ndarray
     layouts: Sequence[np.ndarray]
+    levels: Sequence[tuple[int, ...]]
 
     def __len__(self) -> int:
         return len(self.layouts)
@@ -66,7 +57,12 @@ class Rows:
     @cached_property
     def counts(self) -> np.ndarray:
         """Candidates of every row."""
-        return np.array([layouts.shape[1] for layouts in self.layouts], int)
+        return np.array([layouts.shape[1] for layouts in self.layouts], int) * self.turns
+
+    @cached_property
+    def turns(self) -> np.ndarray:
+        """How many candidates each layout of a row stands for."""
+        return np.array([len(levels) or 1 for levels in self.levels], int)
 
 
 def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
@@ -74,6 +70,7 @@ def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
     models = list({id(case.model): case.model for case in cases}.values())
     number = {id(model): index for index, model in enumerate(models)}
     chips, seq_len, batch = np.array([(c.chips, c.seq_len, c.global_batch) for c in cases], float).T
+    levels = [_turned_levels(case) for case in cases]
     return Rows(
         Tables(models, cases, constants),
         np.array([number[id(case.model)] for case in cases], int),
@@ -81,8 +78,19 @@ def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
         chips,
         seq_len,
         batch,
-        [case.layouts for case in cases],
+        [case.layouts[:, :: len(own) or 1] for case, own in zip(cases, levels, strict=True)],
+        levels,
     )
+
+
+def _turned_levels(case: TrainingCase) -> tuple[int, ...]:
+    """The levels of recomputation that a case's layouts go through in turn; none where they do not."""
+    levels = tuple(np.unique(case.layouts[LEVEL]).astype(int).tolist())
+    if case.recompute is not None or case.layouts.shape[1] % (len(levels) or 1):
+        return ()
+    turns = case.layouts[LEVEL].reshape(-1, len(levels)) == levels
+    rest = np.delete(case.layouts, LEVEL, axis=0).reshape(len(LAYOUT) - 1, -1, len(levels))
+    return levels if turns.all() and (rest == rest[:, :, :1]).all() else ()
 
 
 @dataclass(frozen=True)
@@ -98,30 +106,12 @@ class Evaluated:
 
     def at(self, which: Any) -> Evaluated:
         """Some of the plans, by their indices or as a slice."""
-        return _map(self, lambda column: column[which])
-
-
-def best(rows: Rows) -> Evaluated:
-    """The best plan of every row, in the order of the rows: the fastest that fits; where none does, the fastest of those
-    that need hardly more than the smallest."""
-    parts = list(_parts(rows))
-    sweeps = (_Sweep(_worth_weighing(_Plans.of(rows, part))) for part in parts)
-    found = _joined([sweep.evaluated(sweep.fastest()) for sweep in sweeps])
-    return found.at(np.argsort(np.concatenate(parts), kind="stable"))
-
-
-def candidates(case: TrainingCase, constants: Constants) -> Evaluated:
-    """The plans of one case that fit, fastest first; where none does, those that need hardly more than the smallest, which
-    is first."""
-    sweep = _Sweep(_Plans.of(rows_of([case], constants), np.array([0])), thin=False)
-    seconds, room = sweep.step.total, sweep.room
-    fit = sweep.held[WEIGHED.index("fits")].any()
-    return sweep.evaluated(np.lexsort((room, seconds) if fit else (seconds, room)))
+        return mapped(self, lambda column: column[which])
 
 
 def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
-    """Of each of some rows the layouts that break no rule (`plan.impossible`)."""
-    plans = _Plans.of(rows, part)
+    """Of each of some rows the layouts that break no rule (`plan.impossible`), whatever they recompute."""
+    plans = Plans.bare(rows, part)
     broken = np.zeros(plans.count, bool)
     for rule, _ in impossible(plans.model, plans.plan):
         broken |= np.asarray(rule, bool)
@@ -134,24 +124,7 @@ def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def _parts(rows: Rows) -> Iterator[np.ndarray]:
-    """The rows in groups to be swept together: of the same topologies, by model, neither too many nor too few plans."""
-    topology = rows.tables.topology[rows.setting]
-    order = np.lexsort((rows.model, topology))
-    new_topology = np.diff(topology[order], prepend=-1) != 0
-    new_model = np.diff(rows.model[order], prepend=-1) != 0
-    start, plans = 0, 0
-    for place, count in enumerate(np.minimum(rows.counts[order], MANY).tolist()):
-        full = plans + count > PLANS_AT_ONCE or (new_model[place] and plans >= ENOUGH_OF_A_MODEL)
-        if place > start and (full or new_topology[place]):
-            yield order[start:place]
-            start, plans = place, 0
-        plans += count
-    if len(order):
-        yield order[start:]
-
-
-class _Plans:
+class Plans:
     """Candidates of some rows as one plan of arrays: `counts[i]` of row `part[i]`, one after another."""
 
     def __init__(
@@ -164,17 +137,39 @@ class _Plans:
         self.plan = self._plan()
 
     @classmethod
-    def of(cls, rows: Rows, part: np.ndarray) -> _Plans:
+    def of(cls, rows: Rows, part: np.ndarray) -> Plans:
         """All candidates of some rows."""
-        layouts = np.concatenate([rows.layouts[index] for index in part.tolist()], axis=1)
-        return cls(rows, part, layouts, rows.counts[part])
+        return cls.bare(rows, part).written_out()
 
-    def keep(self, kept: np.ndarray) -> _Plans:
+    @classmethod
+    def bare(cls, rows: Rows, part: np.ndarray) -> Plans:
+        """The layouts of some rows as they stand, free levels of recomputation at the first."""
+        own = [rows.layouts[index] for index in part.tolist()]
+        counts = np.array([layouts.shape[1] for layouts in own])
+        return cls(rows, part, np.concatenate(own, axis=1), counts)
+
+    def written_out(self, which: Any = slice(None), rows: Any = slice(None)) -> Plans:
+        """The plans of some of these bare layouts, all of them of some of the rows: each with every level that is free."""
+        columns, turns = self.layouts[:, which], self.rows.turns[self.part]
+        counts = np.bincount(self.owner[which], minlength=len(turns))
+        if turns.max() > 1:
+            each = np.repeat(turns, counts)
+            columns = np.repeat(columns, each, axis=1)
+            table = np.full((len(turns), turns.max()), np.nan)
+            for row, index in enumerate(self.part.tolist()):
+                table[row, : len(self.rows.levels[index])] = self.rows.levels[index]
+            counts = counts * turns
+            place = np.arange(columns.shape[1]) - np.repeat(np.cumsum(each) - each, each)
+            level = table[np.repeat(np.arange(len(turns)), counts), place]
+            np.copyto(columns[LEVEL], level, where=np.logical_not(np.isnan(level)))
+        return Plans(self.rows, self.part[rows], columns, counts[rows])
+
+    def keep(self, kept: np.ndarray) -> Plans:
         """Some of the candidates."""
         if kept.all():
             return self
         counts = np.bincount(self.owner[kept], minlength=len(self.counts))
-        return _Plans(self.rows, self.part, np.compress(kept, self.layouts, axis=1), counts)
+        return Plans(self.rows, self.part, np.compress(kept, self.layouts, axis=1), counts)
 
     @cached_property
     def owner(self) -> np.ndarray:
@@ -213,27 +208,33 @@ class _Plans:
             **columns,
         )
 
-    def weighed(self) -> np.ndarray:
-        """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
-        open: an array with the lines of `WEIGHED`."""
+    @cached_property
+    def _kept(self) -> list[Any]:
+        """What software and format keep in memory, and the room of a chip, for each plan."""
         chips = self.rows.chips[self.part]
         own = self.tables.held[:, self.setting].copy()
         # Stacks that step in the backward pass keep no gradients while one chip has them all.
         own[:2] = np.where((own[2] > 0) & (chips == 1), 0.0, own[:2])
         own[-1] /= chips
-        each = [self.each(column) for column in own]
-        whole, sharded, _, reserve, slack, kept, master, states, factor, spare, *offered = each
-        room = tiers.Room(*offered)
+        return [self.each(column) for column in own]
 
-        def weigh(plan: Plan) -> TrainingMemory:
-            gradient = where(plan.zero_stage >= 2, sharded, whole)
-            return training_memory(
-                self.model, plan, states, gradient, reserve, slack, kept, master, factor, spare
-            )
+    def memory(self) -> TrainingMemory:
+        """What each plan holds, as much recomputed as it says."""
+        whole, sharded, _, reserve, slack, kept, master, states, factor, spare, *_ = self._kept
+        gradient = where(self.plan.zero_stage >= 2, sharded, whole)
+        return training_memory(
+            self.model, self.plan, states, gradient, reserve, slack, kept, master, factor, spare
+        )
 
-        open_ = np.logical_and(self.asked("open_share"), self.plan.recompute >= 2)
+    def weighed(self, margin: float = 0.0) -> np.ndarray:
+        """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
+        open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
+        may be, and room for that share more."""
+        _, _, _, reserve, slack, kept, _, _, factor, spare, space, streamed, store = self._kept
+        room = tiers.Room(space * (1 + margin), streamed, store * (1 + margin))
+        open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
-            before = weigh(self.plan)
+            before = self.memory()
             own, rest = _kinds(before)[0], before.workspace - before.reserve
 
             def decisive(trial: Plan) -> Any:
@@ -244,11 +245,9 @@ class _Plans:
             least = least_recompute_share(self.model, self.plan, decisive, room.space)
             share = np.where(open_, least, self.plan.recompute_share)
             self.plan = replace(self.plan, recompute_share=share)
-        memory = weigh(self.plan)
-        kinds = _kinds(memory)
+        kinds = _kinds(self.memory())
         found = np.empty((len(WEIGHED), self.count))
-        held = (getattr(memory, name) for name in MEMORY)
-        lines = (room.decisive(*kinds), room.holds(*kinds), self.plan.recompute_share, *held)
+        lines = (room.decisive(*kinds), room.holds(*kinds), self.plan.recompute_share)
         for line, values in zip(found, lines, strict=True):
             line[:] = values
         return found
@@ -257,7 +256,7 @@ class _Plans:
         """Chip and constants of each plan."""
         kind = self.tables.kind[self.setting]
         node, efficiency = (
-            _map(record, lambda column: self.each(column[kind]))
+            mapped(record, lambda column: self.each(column[kind]))
             for record in (self.tables.node, self.tables.efficiency)
         )
         first: Node = self.tables.nodes[kind[0]]
@@ -272,7 +271,7 @@ class _Plans:
         """Seconds of a step of each plan."""
         states = self.each(self.tables.held[STATE_BYTES, self.setting])
         step = model_of_step.step_time(self.model, self.plan, *self.machine(), states)
-        return _map(step, lambda column: np.broadcast_to(column, self.count))
+        return mapped(step, lambda column: np.broadcast_to(column, self.count))
 
     def least(self) -> np.ndarray:
         """Seconds that a step of each plan takes at least: few plans of many differ in what a layer does."""
@@ -281,108 +280,20 @@ class _Plans:
         plan = self.plan
         sizes = (plan.tp, plan.cp, plan.micro_batch, plan.ep, plan.expert_tensor)
         first, which = distinct([np.repeat(alike.ravel(), self.counts), *sizes])
-        one = self.keep(first)
-        layer = model_of_step.shown_layer_seconds(one.model, one.plan, *one.machine())
-        layer = np.broadcast_to(layer, one.count)[which]
-        return model_of_step.least_step_seconds(self.model, plan, self.machine()[1], layer)
+        one, redone = self.keep(first), bool(np.any(plan.recompute >= 2))
+        shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine(), redone)
+        shown = mapped(shown, lambda column: np.broadcast_to(column, one.count)[which])
+        return model_of_step.least_step_seconds(self.model, plan, self.machine()[1], shown)
 
 
-MEMORY = tuple(f.name for f in fields(TrainingMemory))
-WEIGHED = ("room", "fits", "recompute_share", *MEMORY)
-"""What is known of a plan once it is weighed: the bytes that decide whether it fits, whether it does, the share of its
-layers that are recomputed, and its memory by kind."""
+WEIGHED = ("room", "fits", "recompute_share")
+"""What is known of a plan once it is weighed: the bytes that decide whether it fits, whether it does, and the share of its
+layers that are recomputed."""
 
 
 def _plainly(column: np.ndarray) -> Any:
     """A column, or its one value where all are the same."""
     return column[0] if len(column) and (column == column[0]).all() else column
-
-
-class _Sweep:
-    """Some rows' plans weighed; of each row those worth timing are kept, and timed."""
-
-    def __init__(self, whole: _Plans, thin: bool = True) -> None:
-        held = _weighed_thinly(whole) if thin else whole.weighed()
-        kept = _promising(whole, held)
-        self.plans, self.held = whole.keep(kept), held[:, kept]
-        if np.any(whole.asked("open_share")):
-            share = self.held[WEIGHED.index("recompute_share")]
-            self.plans.plan = replace(self.plans.plan, recompute_share=share)
-        self.step = self.plans.timed()
-        self.room = self.held[0]
-
-    def fastest(self) -> np.ndarray:
-        """Index of each row's best plan: the fastest; of equally fast ones the smallest, then the first."""
-        counts, owner = self.plans.counts, self.plans.owner
-        if (counts == 1).all():
-            return np.arange(len(counts))
-        seconds = self.step.total
-        shortest = np.fmin.reduceat(seconds, np.cumsum(counts) - counts)[owner]
-        # A plan without a number for its time is nobody's best, unless there are no others.
-        first = np.flatnonzero((seconds == shortest) | (shortest != shortest))
-        first = first[np.lexsort((self.room[first], owner[first]))]
-        return first[np.diff(owner[first], prepend=-1) != 0]
-
-    def evaluated(self, index: np.ndarray) -> Evaluated:
-        """Those of the kept plans with all that is known of them."""
-        plans = self.plans
-        flops = model_of_step.model_flops_per_step(plans.model, plans.plan)
-        hardware = model_of_step.hardware_flops_per_step(plans.model, plans.plan)
-        memory = TrainingMemory(*self.held[-len(MEMORY) :])
-        fits = self.held[WEIGHED.index("fits")] > 0
-        whole = Evaluated(plans.plan, self.step, memory, fits, flops, hardware)
-        return _map(whole, lambda column: np.broadcast_to(column, plans.count)[index])
-
-
-def _worth_weighing(whole: _Plans) -> _Plans:
-    """Those of some rows' plans that may be the best: where some that promise most fit, all that promise as much as the
-    fastest of them; else all."""
-    if whole.count < WORTH_CHOOSING:
-        return whole
-    least, fastest = whole.least(), np.full(len(whole.counts), np.inf)
-    for few in (FEW, MANY):
-        open_ = np.isinf(fastest)
-        tried = lowest(least, whole.counts, few) & open_[whole.owner]
-        counts = np.bincount(whole.owner[tried], minlength=len(fastest))[open_]
-        if not len(counts):
-            break
-        sweep = _Sweep(_Plans(whole.rows, whole.part[open_], whole.layouts[:, tried], counts))
-        best = sweep.fastest()
-        fits = sweep.held[WEIGHED.index("fits"), best] > 0
-        fastest[open_] = np.where(fits, sweep.step.total[best], np.inf)
-    return whole.keep(np.logical_not(least * (1 - ROUNDING) > fastest[whole.owner]))
-
-
-def _weighed_thinly(whole: _Plans) -> np.ndarray:
-    """As `_Plans.weighed`, but a plan that recomputes is weighed only where the same one without would not fit: doing
-    layers again takes time. Unweighed plans need endless room."""
-    level = whole.layouts[LAYOUT.index("recompute")]
-    first = np.logical_not(np.logical_and(whole.asked("free_level"), level > 0))
-    if first.all():
-        return whole.weighed()
-    found = np.full((len(WEIGHED), whole.count), np.inf)
-    fits = found[WEIGHED.index("fits")]
-    fits[:] = 0.0
-    found[:, first] = whole.keep(first).weighed()
-    # Levels that are free vary fastest: none, single modules where there are experts, whole layers.
-    steps = np.where(level >= 2, np.where(np.asarray(whole.model.experts) > 0, 2, 1), level)
-    without = fits[np.arange(whole.count) - steps.astype(int)] > 0
-    second = np.logical_not(np.logical_or(first, without))
-    if second.any():
-        found[:, second] = whole.keep(second).weighed()
-    return found
-
-
-def _promising(whole: _Plans, held: np.ndarray) -> np.ndarray:
-    """Where plans fit or, in rows where none does, are nearly as small as the smallest."""
-    counts, owner = whole.counts, whole.owner
-    if (counts == 1).all():
-        return np.ones(whole.count, bool)
-    room, fits = held[0], held[WEIGHED.index("fits")] > 0
-    starts = np.cumsum(counts) - counts
-    some = np.logical_or.reduceat(fits, starts)[owner]
-    smallest = np.minimum.reduceat(room, starts)[owner]
-    return np.where(some, fits, room <= NEARLY_SMALLEST * smallest)
 
 
 def _kinds(memory: TrainingMemory) -> tuple[Any, Any]:
@@ -391,19 +302,19 @@ def _kinds(memory: TrainingMemory) -> tuple[Any, Any]:
     return states, memory.activations + memory.workspace
 
 
-def _map(record: Any, change: Any) -> Any:
+def mapped(record: Any, change: Any) -> Any:
     """The same record with every number or array changed; words stay, records inside it are changed alike."""
     found = {}
     for name in record.__dataclass_fields__:
         value = getattr(record, name)
         if hasattr(value, "__dataclass_fields__"):
-            found[name] = _map(value, change)
+            found[name] = mapped(value, change)
         else:
             found[name] = value if isinstance(value, str) else change(value)
     return type(record)(**found)
 
 
-def _joined(records: Sequence[Any]) -> Any:
+def joined(records: Sequence[Any]) -> Any:
     """Records of arrays behind one another."""
     first = records[0]
     if len(records) == 1:
@@ -412,5 +323,5 @@ def _joined(records: Sequence[Any]) -> Any:
     for name in first.__dataclass_fields__:
         columns = [getattr(record, name) for record in records]
         nested = hasattr(columns[0], "__dataclass_fields__")
-        found[name] = _joined(columns) if nested else np.concatenate(columns)
+        found[name] = joined(columns) if nested else np.concatenate(columns)
     return type(first)(**found)

@@ -19,6 +19,8 @@ from training_moat.core.errors import InputError
 from training_moat.predict import planning, training_batch, training_plans
 from training_moat.predict import requests as reading
 from training_moat.predict import training_constants as known
+from training_moat.predict.coded import ABSENT, Asked, Coded, one_by_one
+from training_moat.predict.selecting import distinct
 from training_moat.predict.training_batch import Rows
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, WHOLE, Costs
@@ -102,7 +104,8 @@ def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
     places, which, setting = np.array(found).T
     tables = Tables([model for model, _ in models.items], settings.items, constants)
     chosen = [requests[place] for place in places.tolist()]
-    rows, good = _rows(chosen, settling, tables, which, setting)
+    numbers = {name: _column(chosen, name, settling) for name in WHOLE}
+    rows, good = _rows(numbers, tables, which, setting)
     if not len(rows):
         return None
     taken = places[good]
@@ -145,16 +148,78 @@ def _setting(
     return setting
 
 
+def read_columns(asked: Asked, count: int, constants: Constants) -> Lines | None:
+    """As `read`, of requests column by column, without costs of their own; None where nothing can be read together."""
+    settling = _settling(tuple(asked))
+    if settling is None or not COST_NAMES.isdisjoint(asked):
+        return None
+    models = _Distinct(training_plans.shape)
+    sound: set[tuple[int, str]] = set()
+    settings = _Distinct(lambda said: _setting(said, constants, sound))
+    words = {name: asked[name] for name in ("model", *settling)}
+    first, kind = distinct([codes - ABSENT for _, codes in words.values()])
+    alike = {name: field.at(first) for name, field in words.items()}
+    codes = np.array([own for _, own in alike.values()]).T.tolist()
+    found = [
+        (models(which, said), settings(tuple(rest), said))
+        for (which, *rest), said in zip(codes, one_by_one(alike, len(codes)), strict=True)
+    ]
+    which, setting = np.array(found).T[:, np.broadcast_to(kind, count)]
+    places = np.flatnonzero((which != _ALONE) & (setting != _ALONE))
+    if not len(places):
+        return None
+    tables = Tables([model for model, _ in models.items], settings.items, constants)
+    numbers = {name: _coded(asked.get(name), name, places) for name in WHOLE}
+    rows, good = _rows(numbers, tables, which[places], setting[places])
+    if not len(rows):
+        return None
+    taken = places[good]
+    unsaid = {name: np.isnan(numbers[name][good]) for name in ("seq_len", "global_batch")}
+    notes = _shared_notes(rows, unsaid, models.items, settings.items)
+    alone = np.delete(np.arange(count), taken).tolist()
+    return Lines(rows, taken, notes, [None] * len(taken), alone)
+
+
+def _coded(field: Coded | None, name: str, places: np.ndarray) -> np.ndarray:
+    """As `_column`, of a field that is coded."""
+    if field is None:
+        return np.full(len(places), np.nan)
+    values = _column([{name: value} for value in field.values], name, [(name,)])
+    return np.append(values, np.nan)[field.codes[places]]
+
+
+def _shared_notes(
+    rows: Rows,
+    unsaid: Mapping[str, np.ndarray],
+    models: Sequence[tuple[Any, list[str]]],
+    settings: Sequence[training_plans.Setting],
+) -> list[list[str]]:
+    """Notes on what was assumed for each row: one list for all that share it."""
+    batch = np.where(unsaid["global_batch"], rows.global_batch, 0.0)
+    keys = zip(
+        rows.model.tolist(),
+        rows.setting.tolist(),
+        unsaid["seq_len"].tolist(),
+        batch.tolist(),
+        strict=True,
+    )
+    made: dict[tuple, list[str]] = {}
+    found = []
+    for key in keys:
+        own = made.get(key)
+        if own is None:
+            model, setting, no_length, size = key
+            said = {"seq_len": None if no_length else 1, "global_batch": None if size else 1}
+            assumed = training_plans.assumed_numbers(said, size)
+            own = made[key] = [*models[model][1], *settings[setting].notes, *assumed]
+        found.append(own)
+    return found
+
+
 def _rows(
-    requests: list[Mapping[str, Any]],
-    named: Collection[tuple[str, ...]],
-    tables: Tables,
-    model: np.ndarray,
-    setting: np.ndarray,
+    numbers: dict[str, np.ndarray], tables: Tables, model: np.ndarray, setting: np.ndarray
 ) -> tuple[Rows, np.ndarray]:
-    """(the rows of those requests whose numbers are good and leave a layout, their indices). named: all the different
-    fields that requests have."""
-    numbers = {name: _column(requests, name, named) for name in WHOLE}
+    """(the rows of those requests whose numbers are good and leave a layout, their indices)."""
     good = np.logical_and.reduce([_within(name, column) for name, column in numbers.items()])
     # Sizes that are none of any machine run over; they are not within bounds and stay out.
     with np.errstate(invalid="ignore", over="ignore"):
@@ -162,10 +227,10 @@ def _rows(
     numbers = {name: column[good] for name, column in numbers.items()}
     index, model, setting = np.flatnonzero(good), model[good], setting[good]
     _assume(numbers)
-    layouts, given = _layouts(numbers, tables, model, setting)
+    layouts, levels, given = _layouts(numbers, tables, model, setting)
     chips, seq_len, batch = (numbers[name] for name in ("chips", "seq_len", "global_batch"))
     kept = np.array([part.shape[1] > 0 for part in layouts], bool)
-    rows = Rows(tables, model, setting, chips, seq_len, batch, layouts)
+    rows = Rows(tables, model, setting, chips, seq_len, batch, layouts, levels)
     to_check = np.flatnonzero(given & kept)
     if len(to_check):
         checked = training_batch.possible(rows, to_check)
@@ -175,8 +240,9 @@ def _rows(
     if kept.all():
         return rows, index
     left = [part for part in layouts if part.shape[1]]
+    turned = [levels[place] for place in np.flatnonzero(kept).tolist()]
     settled = (model[kept], setting[kept], chips[kept], seq_len[kept], batch[kept])
-    return Rows(tables, *settled, left), index[kept]
+    return Rows(tables, *settled, left, turned), index[kept]
 
 
 def _column(
@@ -225,13 +291,19 @@ def _assume(numbers: dict[str, np.ndarray]) -> None:
 
 def _layouts(
     numbers: dict[str, np.ndarray], tables: Tables, model: np.ndarray, setting: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """(every row's layouts, whether its request settles any of their numbers)."""
+) -> tuple[list[np.ndarray], list[tuple[int, ...]], np.ndarray]:
+    """(every row's layouts, the levels of recomputation that each stands for, whether the request settles any of their
+    numbers)."""
     given = ~np.isnan([numbers[name] for name in SIZES])
     levels = [one.recompute for one in tables.settings]
     settled = np.array([level is not None for level in levels], bool)[setting]
     pinned = np.delete(given, SIZES.index("dp"), axis=0).all(axis=0) & settled
     layouts: list[np.ndarray] = [np.empty(0)] * len(model)
+    free_levels = [planning.levels(one.experts) for one in tables.models]
+    turned: list[tuple[int, ...]] = [
+        () if fixed else free_levels[which]
+        for fixed, which in zip(settled.tolist(), model.tolist(), strict=True)
+    ]
     _pin(layouts, np.flatnonzero(pinned), numbers, np.array(levels, float)[setting])
     free = np.flatnonzero(~pinned)
     columns = [numbers[name][free] for name in ("chips", "seq_len", "global_batch", *SIZES)]
@@ -239,11 +311,11 @@ def _layouts(
         chips, seq_len, batch = (int(value) for value in own[:3])
         sizes = (None if value != value else int(value) for value in own[3:])
         one = tables.settings[setting[place]]
-        fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute}
+        fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute or 0}
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
         layouts[place] = planning.layouts(shape, one.chip, chips, seq_len, batch, fixed, sharded)
-    return layouts, np.asarray(given.any(axis=0))
+    return layouts, turned, np.asarray(given.any(axis=0))
 
 
 def _pin(

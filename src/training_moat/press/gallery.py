@@ -216,7 +216,7 @@ def title_and_body(name: str) -> tuple[str, str]:
         f'<p class="moat-above">A page of the <a href="gallery.html">gallery</a>. '
         f"{html.escape(scenario.description[:1].upper() + scenario.description[1:])}.</p>",
         "<h2>What changed</h2>",
-        plain_table(("what", "is now"), changed(name)),
+        plain_table(("what", "is now"), changed(name), "what changed"),
         f"<p>Run it: <code>moat build --scenario scenarios/{name}.yaml --out mine/{name}</code></p>",
     ]
     if found is None:
@@ -230,7 +230,9 @@ def _then_and_now(found: dict[str, Any]) -> list[str]:
     """What a record tells: verdicts, statements and figures in the book and under the scenario."""
     parts = [
         "<h2>The verdicts, then and now</h2>",
-        plain_table(("argument", "decided by", "in the book", "here"), _verdict_rows(found))
+        plain_table(
+            ("argument", "decided by", "in the book", "here"), _verdict_rows(found), "the verdicts"
+        )
         if found["verdicts"]
         else f"<p>{UNMOVED}</p>",
         "<h2>What the chapters say, then and now</h2>",

@@ -14,7 +14,7 @@ def sentence(text: str) -> str:
     return _SLANTED.sub(r"<em>\1</em>", _BOLD.sub(r"<strong>\1</strong>", html.escape(text)))
 
 
-def plain_table(head: Sequence[str], rows: Sequence[Sequence[object]], label: str = "table") -> str:
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[object]], label: str) -> str:
     """A table whose cells are text, in a container of its own that scrolls on a narrow screen."""
     top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
     return table(top, [[html.escape(str(cell)) for cell in row] for row in rows], label)

@@ -36,9 +36,8 @@ def table() -> str:
         )
         for row in found.itertuples()
     ]
-    return plain_table(
-        ("work", "by", "CPU seconds each", "times less than the row it is set against"), rows
-    )
+    head = ("work", "by", "CPU seconds each", "times less than the row it is set against")
+    return plain_table(head, rows, "what a point costs")
 
 
 def sizes() -> str:
@@ -55,7 +54,7 @@ def sizes() -> str:
         for count in counts
     ]
     head = ("sweep", "core-hours", *(f"on {workers} workers" for workers in WORKERS))
-    return plain_table(head, rows)
+    return plain_table(head, rows, "hours that sweeps take")
 
 
 def hours(count: int, cpu_s: float) -> float:

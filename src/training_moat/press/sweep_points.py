@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from training_moat.predict.coded import ABSENT, Coded
 from training_moat.press import caching, kitchen, notebooks
-from training_moat.press.sweep_spec import MODEL_LEVELS, digest, digests
+from training_moat.press.sweep_spec import Sweep, digest
 
 POINT = "point"
 """Column with the digest of a point's fields."""
@@ -26,26 +29,64 @@ def environment() -> str:
     return caching.environment_key()
 
 
-def results(level: str, points: list[dict[str, Any]], keep: str | None = None) -> pd.DataFrame:
-    """Results of some points in their order, fields as columns; a failed one has its sentence.
+def results(sweep: Sweep, indices: np.ndarray, keep: str | None = None) -> pa.Table:
+    """Results of some points in their order, beside their digests; a failed one has its sentence.
 
     keep: folder for the executed notebooks of a chapter's points; None keeps none.
     """
-    asked = {POINT: digests(points)}
-    for name in dict.fromkeys(field for point in points for field in point):
-        asked[name] = [_cell(point.get(name)) for point in points]
-    if level in MODEL_LEVELS:
-        from training_moat.predict import answers, asking
+    if sweep.is_chapter:
+        found = pd.DataFrame(
+            [_chapter(sweep.level, point, keep) for point in sweep.points(indices)]
+        )
+        found = found.drop(columns=[name for name in sweep.fields if name in found])
+    else:
+        from training_moat.predict import answer_tables
 
-        predicted = answers.training if level == "training" else answers.serving
-        return pd.DataFrame(asked | asking.columns(predicted(points)))
-    found = pd.DataFrame([_chapter(level, point, keep) for point in points])
-    return pd.DataFrame(asked).join(found[[name for name in found if name not in asked]])
+        answered = answer_tables.training if sweep.level == "training" else answer_tables.serving
+        found = answered(sweep.columns(indices), len(indices))
+    table = pa.Table.from_pandas(_storable(found), preserve_index=False).replace_schema_metadata()
+    return table.add_column(0, POINT, texts(sweep.digests(indices)))
 
 
-def _cell(value: Any) -> Any:
-    """A field as a table can hold it."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+def lost(sweep: Sweep, indices: np.ndarray, said: str) -> pa.Table:
+    """The rows of points whose process died."""
+    points = texts(sweep.digests(indices))
+    return pa.table({POINT: points, ERROR: [f"{LOST}{said}"[:300]] * len(points)})
+
+
+def fields(sweep: Sweep) -> pa.Table:
+    """The fields of all points, a column each."""
+    asked = sweep.columns(np.arange(len(sweep)))
+    return pa.table({name: _field(asked[name]) for name in sweep.fields})
+
+
+def _field(field: Coded) -> pa.Array:
+    """A field as a table can hold it: values of mixed kinds as text."""
+    cells = [", ".join(map(str, v)) if isinstance(v, list) else v for v in field.values]
+    try:
+        values = pa.array(cells)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        values = pa.array([None if cell is None else str(cell) for cell in cells])
+    return values.take(pa.array(field.codes, mask=field.codes == ABSENT))
+
+
+def texts(digests: np.ndarray) -> pa.Array:
+    """Digests, which are all of one length, as a column of text."""
+    ends = np.arange(len(digests) + 1, dtype=np.int32) * digests.dtype.itemsize
+    buffers = pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(digests))
+    return pa.StringArray.from_buffers(len(digests), *buffers)
+
+
+def _storable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns of mixed kinds as text, so that Parquet takes them."""
+    mixed = [
+        name
+        for name in frame.columns
+        if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1
+    ]
+    return frame.assign(
+        **{n: frame[n].map(lambda v: None if v is None or v != v else str(v)) for n in mixed}
+    )
 
 
 def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training_moat.catalog import parameters, yaml_files
 from training_moat.core.errors import InputError, unknown
 from training_moat.inquiry.uncertainty import Uncertain, sample
+from training_moat.predict.coded import ABSENT, Coded, one_by_one
 from training_moat.press import notebooks
 
 KEYS = ("title", "level", "base", "grid", "list", "draw")
@@ -22,7 +25,6 @@ MODEL_LEVELS = ("training", "serving")
 _DRAW_KEYS = ("count", "seed", "values")
 _BOUNDS = ("p05", "median", "p95", "low", "high")
 MOST_POINTS = 100_000_000
-_PLAIN = (str, int, type(None))
 
 
 @dataclass(frozen=True)
@@ -65,50 +67,81 @@ class Sweep:
         drawn = sample(self.draws, self.draw_count, self.seed)
         return {name: [float(f"{v:.9g}") for v in values] for name, values in drawn.items()}
 
-    def point(self, index: int) -> dict[str, Any]:
-        """Fields of one point: the draws turn fastest, then the list, then the grid's last field."""
-        index, draw = divmod(index, self.draw_count)
-        index, row = divmod(index, max(1, len(self.rows)))
-        found = dict(self.base)
-        chosen = {}
+    def columns(self, indices: np.ndarray) -> dict[str, Coded]:
+        """The fields of some points: the draws turn fastest, then the list, then the grid's last field."""
+        rest, draw = np.divmod(indices, self.draw_count)
+        rest, row = np.divmod(rest, max(1, len(self.rows)))
+        found = {
+            name: Coded([value], np.zeros(len(indices), int)) for name, value in self.base.items()
+        }
+        chosen: dict[str, Coded] = {}
         for name, values in reversed(list(self.grid.items())):
-            index, position = divmod(index, len(values))
-            chosen[name] = values[position]
+            rest, position = np.divmod(rest, len(values))
+            chosen[name] = Coded(list(values), position)
         found |= {name: chosen[name] for name in self.grid}
-        if self.rows:
-            found |= self.rows[row]
-        return found | {name: values[draw] for name, values in self._drawn.items()}
+        for name in dict.fromkeys(name for one in self.rows for name in one):
+            found[name] = self._listed(name, row, found.get(name))
+        return found | {name: Coded(values, draw) for name, values in self._drawn.items()}
 
-    def block(self, start: int, stop: int) -> list[dict[str, Any]]:
-        """Some points in a row."""
-        return [self.point(index) for index in range(start, stop)]
+    def _listed(self, name: str, row: np.ndarray, before: Coded | None) -> Coded:
+        """A field of the list, where a row leaves it out as it was `before`."""
+        has = [number for number, one in enumerate(self.rows) if name in one]
+        code = np.full(len(self.rows), ABSENT)
+        code[has] = np.arange(len(has))
+        values, codes = [self.rows[number][name] for number in has], code[row]
+        if before is None:
+            return Coded(values, codes)
+        return Coded(
+            [*values, *before.values], np.where(codes < 0, before.codes + len(values), codes)
+        )
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Fields of one point."""
+        return self.points(np.array([index]))[0]
+
+    def points(self, indices: np.ndarray) -> list[dict[str, Any]]:
+        """Fields of some points, one by one."""
+        return one_by_one(self.columns(indices), len(indices))
+
+    def digests(self, indices: np.ndarray | None = None) -> np.ndarray:
+        """`digest` of some points, or of all, in their order."""
+        which = np.arange(len(self)) if indices is None else indices
+        total = np.zeros((len(which), len(_LANES)), np.uint64)
+        for name, (values, codes) in self.columns(which).items():
+            used, place = np.unique(codes, return_inverse=True)
+            own = [_lanes(name, values[code]) if code != ABSENT else [0, 0] for code in used]
+            total += np.array(own, np.uint64)[place]
+        return _written(total)
 
 
 def digest(point: Mapping[str, Any]) -> str:
-    """What identifies a point, in whatever file and place it stands."""
-    return digests([point])[0]
+    """What identifies a point, in whatever file and place it stands: the sum of the hashes of its fields as JSON."""
+    total = np.array([_lanes(name, value) for name, value in point.items()], np.uint64)
+    return str(_written(total.sum(axis=0, dtype=np.uint64)[None])[0], "ascii")
 
 
-def digests(points: Iterable[Mapping[str, Any]]) -> list[str]:
-    """`digest` of many points, which share most of their values: each value is written down once."""
-    written: dict[tuple[str, type, Any], str] = {}
-    orders: dict[tuple[str, ...], list[str]] = {}
-    found = []
-    for point in points:
-        names = tuple(point)
-        if names not in orders:
-            orders[names] = sorted(names)
-        parts = []
-        for name in orders[names]:
-            value = point[name]
-            key = (name, type(value), value if isinstance(value, _PLAIN) else repr(value))
-            text = written.get(key)
-            if text is None:
-                text = written[key] = f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}"
-            parts.append(text)
-        text = "{" + ", ".join(parts) + "}"
-        found.append(hashlib.blake2b(text.encode(), digest_size=12).hexdigest())
+_LANES = (8, 4)
+"""Bytes of a digest that are added up with one another, without carrying from one to the next."""
+
+
+def _lanes(name: str, value: Any) -> list[int]:
+    text = f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}"
+    hashed, start, found = hashlib.blake2b(text.encode(), digest_size=sum(_LANES)).digest(), 0, []
+    for size in _LANES:
+        found.append(int.from_bytes(hashed[start : start + size], "big"))
+        start += size
     return found
+
+
+def _written(lanes: np.ndarray) -> np.ndarray:
+    """Sums as text of hexadecimal digits."""
+    parts = [
+        lanes[:, number].astype(">u8").view(np.uint8).reshape(-1, 8)[:, -size:]
+        for number, size in enumerate(_LANES)
+    ]
+    width = 2 * sum(_LANES)
+    digits = np.ascontiguousarray(np.hstack(parts)).tobytes().hex().encode()
+    return np.frombuffer(digits, f"S{width}")
 
 
 def load(path: str | Path) -> Sweep:

@@ -11,14 +11,15 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training_moat.core.errors import InputError
@@ -28,7 +29,7 @@ from training_moat.press.folders import beside
 from training_moat.press.sweep_points import ERROR, LOST, POINT
 from training_moat.press.sweep_spec import Sweep
 
-BLOCK = {"training": 5_000, "serving": 5_000}
+BLOCK = {"training": 10_000, "serving": 5_000}
 """Points that a worker computes at a time; of a chapter, few."""
 CHAPTER_BLOCK = 4
 IN_FLIGHT = 3
@@ -54,22 +55,19 @@ def run(
     sweep, target = sweep_spec.load(spec), Path(out)
     _check_target(target)
     environment = sweep_points.environment()
+    order = sweep_points.texts(sweep.digests())
     known = _known(target, environment)
-    order = _order(sweep) if len(known) else None
-    missing = _missing(sweep, order, known)
-    if missing:
+    missing = _missing(order, known)
+    if len(missing):
         with _client(workers, scheduler, environment) as client:
             _compute(sweep, missing, target, environment, client, keep)
         known = _known(target, environment, lost=True)
-    frame = _ordered(sweep, order, known)
-    _write(frame, target, _manifest(sweep, environment, frame))
+    table = _ordered(sweep, order, known)
+    told = known.column_names
+    failed = pc.sum(pc.not_equal(table[ERROR], "")).as_py()
+    _write(table, target, _manifest(sweep, environment, told, failed))
     shutil.rmtree(_parts(target), ignore_errors=True)
-    return Done(target, len(frame), len(missing), int((frame[ERROR] != "").sum()))
-
-
-def _order(sweep: Sweep) -> list[str]:
-    """The digest of every point, in the order of the file."""
-    return sweep_spec.digests(sweep.point(index) for index in range(len(sweep)))
+    return Done(target, len(table), len(missing), failed)
 
 
 def _parts(target: Path) -> Path:
@@ -81,44 +79,75 @@ def _check_target(target: Path) -> None:
         raise InputError(f"--out {target}: expected a file that ends in .parquet")
     if target.is_dir() or not target.resolve().parent.is_dir():
         raise InputError(f"--out {target}: expected a file in a folder that exists")
-    if target.exists() and _environment_of(target) is None:
+    if target.exists() and not _manifest_of(target):
         raise InputError(f"--out {target}: this file is no sweep's table; it is left as it is")
 
 
-def _environment_of(path: Path) -> str | None:
-    """The environment that a table of ours was computed in; None where the file is none of ours."""
+def _manifest_of(path: Path) -> dict[str, Any]:
+    """What a table of ours says of itself; nothing where the file is none of ours."""
     try:
-        stored = pq.read_schema(path).metadata or {}
-        return json.loads(stored[MANIFEST])["environment"]
+        stored = json.loads((pq.read_schema(path).metadata or {})[MANIFEST])
+        return stored if "environment" in stored else {}
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):
-        return None
+        return {}
 
 
-def _known(target: Path, environment: str, lost: bool = False) -> pd.DataFrame:
-    """Rows that stand already, in the table and in finished parts, of this environment, once each.
+def _known(target: Path, environment: str, lost: bool = False) -> pa.Table:
+    """Results that stand already, in the table and in finished parts, of this environment, once each.
 
     lost: also points whose process died, where no other run has computed them since.
     """
-    files = [target, *sorted(_parts(target).glob("*.parquet"))]
-    frames = [pq.read_table(f).to_pandas() for f in files if _environment_of(f) == environment]
-    if not frames:
-        return pd.DataFrame(columns=[POINT])
-    found = pd.concat(frames, ignore_index=True)
-    died = found[ERROR].fillna("").str.startswith(LOST)
-    found = pd.concat([found[~died], found[died]] if lost else [found[~died]])
-    return found.drop_duplicates(POINT, ignore_index=True)
+    tables = []
+    for file in [target, *sorted(_parts(target).glob("*.parquet"))]:
+        manifest = _manifest_of(file)
+        if manifest.get("environment") == environment:
+            tables.append(pq.read_table(file, columns=manifest.get("results")))
+    found = _joined(tables)
+    died = pc.starts_with(pc.fill_null(found[ERROR], ""), LOST)
+    alive = found.filter(pc.invert(died))
+    found = pa.concat_tables([alive, found.filter(died)]) if lost else alive
+    first = _first_of_each(found[POINT])
+    return found if len(first) == len(found) else found.take(first)
 
 
-def _missing(sweep: Sweep, order: list[str] | None, known: pd.DataFrame) -> list[int]:
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables below one another; a column of which they hold different kinds as text."""
+    empty = pa.table({name: pa.array([], pa.string()) for name in (POINT, ERROR)})
+    tables = [table.replace_schema_metadata() for table in tables] or [empty]
+    kinds: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            kinds.setdefault(field.name, set()).add(field.type)
+    mixed = [name for name, found in kinds.items() if not _one_kind(found)]
+    for number, table in enumerate(tables):
+        for name in mixed:
+            if name in table.column_names:
+                place = table.column_names.index(name)
+                text = pa.array([None if v is None else str(v) for v in table[name].to_pylist()])
+                tables[number] = table = table.set_column(place, name, text.cast(pa.string()))
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _one_kind(found: set[pa.DataType]) -> bool:
+    """Whether a column can hold values of all these types."""
+    found = {kind for kind in found if not pa.types.is_null(kind)}
+    numbers = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in found)
+    text = all(pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in found)
+    return len(found) <= 1 or numbers or text
+
+
+def _first_of_each(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Where each different value stands first, in order."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    codes = whole.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return np.sort(np.unique(codes, return_index=True)[1])
+
+
+def _missing(order: pa.Array, known: pa.Table) -> np.ndarray:
     """Points to compute; one whose fields equal an earlier one's is computed once."""
-    if order is None:
-        return list(range(len(sweep)))
-    have, found = set(known[POINT]), []
-    for index, point in enumerate(order):
-        if point not in have:
-            have.add(point)
-            found.append(index)
-    return found
+    first = _first_of_each(order)
+    have = pc.is_in(order, value_set=known[POINT].combine_chunks())
+    return first[~have.to_numpy(zero_copy_only=False)[first]]
 
 
 @contextmanager
@@ -159,18 +188,13 @@ def _same_everywhere(client: Any, environment: str) -> None:
             )
 
 
-def _blocks(sweep: Sweep, missing: list[int]) -> list[list[int]]:
+def _blocks(sweep: Sweep, missing: np.ndarray) -> list[np.ndarray]:
     size = BLOCK.get(sweep.level, CHAPTER_BLOCK)
     return [missing[start : start + size] for start in range(0, len(missing), size)]
 
 
-def _block_results(sweep: Sweep, indices: list[int], keep: str | None) -> pd.DataFrame:
-    points = [sweep.point(index) for index in indices]
-    return sweep_points.results(sweep.level, points, keep)
-
-
 def _compute(
-    sweep: Sweep, missing: list[int], target: Path, environment: str, client: Any, keep: str | None
+    sweep: Sweep, missing: np.ndarray, target: Path, environment: str, client: Any, keep: str | None
 ) -> None:
     """Hand blocks to the workers, a few ahead of them, and store each as it comes back."""
     from distributed import as_completed
@@ -178,17 +202,17 @@ def _compute(
 
     folder, state = _parts(target), _state()
     folder.mkdir(exist_ok=True)
-    taken = len(list(folder.glob("*.parquet")))
-    waiting = iter(_blocks(sweep, missing))
+    taken = 1 + max((int(part.stem) for part in folder.glob("[0-9]*.parquet")), default=-1)
+    waiting = iter(enumerate(_blocks(sweep, missing), taken))
     shared = client.scatter(sweep, broadcast=True)
     ahead = IN_FLIGHT * max(1, len(client.scheduler_info()["workers"]))
     futures = as_completed(loop=client.loop)
-    asked: dict[Any, list[int]] = {}
+    asked: dict[Any, tuple[int, np.ndarray]] = {}
 
     def hand_out() -> None:
-        for block in waiting:
-            future = client.submit(_block_results, shared, block, keep, pure=False, retries=2)
-            asked[future.key] = block
+        for number, block in waiting:
+            future = client.submit(sweep_points.results, shared, block, keep, pure=False, retries=2)
+            asked[future.key] = number, block
             futures.add(future)
             return
 
@@ -196,14 +220,14 @@ def _compute(
         hand_out()
     with tqdm(total=len(missing), desc=sweep.title, unit="point", file=sys.stderr) as bar:
         for future in futures:
-            block = asked.pop(future.key)
-            frame = _collected(future, sweep, block)
+            number, block = asked.pop(future.key)
+            table = _collected(future, sweep, block)
             if (
                 _state() != state
             ):  # nobody knows which edition of a file this block was computed with
                 raise WorkFailed("sweep: source or tables were written meanwhile; run it again.")
-            _write(frame, folder / f"{taken:08d}.parquet", {"environment": environment})
-            taken += 1
+            # Numbered as they were handed out: the parts in turn are then the table in its order.
+            _write(table, folder / f"{number:08d}.parquet", {"environment": environment}, "lz4")
             future.release()
             hand_out()
             bar.update(len(block))
@@ -213,56 +237,52 @@ def _state() -> object:
     return caching.file_states(caching.run_files())
 
 
-def _collected(future: Any, sweep: Sweep, block: list[int]) -> pd.DataFrame:
+def _collected(future: Any, sweep: Sweep, block: np.ndarray) -> pa.Table:
     """A block's results; where the worker failed, its points with that sentence."""
     error = future.exception()
     if error is None:
         return future.result()
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         raise WorkFailed(f"sweep: {error}")
-    said = f"{LOST}{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
-    points = [sweep.point(index) for index in block]
-    return pd.DataFrame(
-        [{POINT: sweep_spec.digest(point), **point, ERROR: said} for point in points]
-    )
+    said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return sweep_points.lost(sweep, block, said)
 
 
-def _ordered(sweep: Sweep, order: list[str] | None, known: pd.DataFrame) -> pd.DataFrame:
-    """The sweep's rows in the order of its points, the points' fields first."""
-    order = order or _order(sweep)
-    frame = known.set_index(POINT).loc[order].reset_index()
-    first = [POINT, *sweep.fields, ERROR]
-    frame[ERROR] = frame[ERROR].fillna("") if ERROR in frame else ""
-    return frame[[*first, *(name for name in frame.columns if name not in first)]]
+def _ordered(sweep: Sweep, order: pa.Array, known: pa.Table) -> pa.Table:
+    """The sweep's rows in the order of its points: digest, fields, error, results. What a point was told stands in place of
+    a field of the same name."""
+    places = pc.index_in(order, value_set=known[POINT].combine_chunks())
+    if not np.array_equal(places.to_numpy(zero_copy_only=False), np.arange(len(known))):
+        known = known.take(places)
+    asked = sweep_points.fields(sweep)
+    told = {name: known[name] for name in known.column_names if name != POINT}
+    told[ERROR] = pc.fill_null(told[ERROR], "")
+    first = {POINT: order} | {name: asked[name] for name in asked.column_names} | {ERROR: None}
+    return pa.table(first | told)
 
 
-def _manifest(sweep: Sweep, environment: str, frame: pd.DataFrame) -> dict[str, Any]:
+def _manifest(sweep: Sweep, environment: str, told: Sequence[str], failed: int) -> dict[str, Any]:
+    """What a table says of itself. told: its columns that hold results."""
     return {
         "environment": environment,
         "title": sweep.title,
         "level": sweep.level,
-        "points": len(frame),
-        "failed": int((frame[ERROR] != "").sum()),
+        "points": len(sweep),
+        "failed": failed,
         "fields": sweep.fields,
+        "results": list(told),
     }
 
 
-def _write(frame: pd.DataFrame, target: Path, manifest: dict[str, Any]) -> None:
-    table = pa.Table.from_pandas(_storable(frame), preserve_index=False)
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), MANIFEST: json.dumps(manifest).encode()}
-    )
-    with beside(target) as fresh:
-        pq.write_table(table, fresh, compression="zstd")
-
-
-def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of mixed kinds as text, so that Parquet takes them."""
-    mixed = [
+def _write(
+    table: pa.Table, target: Path, manifest: dict[str, Any], compression: str = "zstd"
+) -> None:
+    table = table.replace_schema_metadata({MANIFEST: json.dumps(manifest).encode()})
+    # Looking for repeated values pays for words alone, of which every digest is another.
+    words = [
         name
-        for name in frame.columns
-        if frame[name].dtype == object and frame[name].map(type).nunique() > 1
+        for name, kind in zip(table.schema.names, table.schema.types, strict=True)
+        if name != POINT and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
     ]
-    return frame.assign(
-        **{n: frame[n].map(lambda v: None if v is None or v != v else str(v)) for n in mixed}
-    )
+    with beside(target) as fresh:
+        pq.write_table(table, fresh, compression=compression, use_dictionary=words)
