@@ -1,6 +1,7 @@
 """Test configuration: notebooks count as slow tests, and what takes longest starts first."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 # A scenario in the caller's environment would change every number that tests compare.
 os.environ.pop("MOAT_SCENARIO", None)
+# Compiled code is kept, whatever the environment says: the tests start Python a hundred times.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Chapters run with their defaults here: a finding that no longer holds fails.
 os.environ["MOAT_STRICT"] = "1"
 

@@ -26,8 +26,13 @@ class Cell:
     sets: frozenset[str]
     hands_on: frozenset[str]
 
-    def run(self, space: dict[str, Any]) -> None:
-        exec(compile(self.source, self.id, "exec"), space)  # noqa: S102
+    def run(self, space: dict[str, Any]) -> Any:
+        """Execute the cell; returns the value of its last expression, None where it ends in a statement."""
+        *before, last = ast.parse(self.source).body
+        if not isinstance(last, ast.Expr):
+            before, last = [*before, last], None
+        exec(compile(ast.Module(before, []), self.id, "exec"), space)  # noqa: S102
+        return last and eval(compile(ast.Expression(last.value), self.id, "eval"), space)  # noqa: S307
 
 
 def names(node: ast.AST) -> tuple[set[str], set[str]]:
@@ -74,6 +79,8 @@ def code(chapter: str) -> tuple[Cell, ...]:
     for cell in reversed([cell for cell in page.cells if cell.cell_type == "code"]):
         source = cell.source.replace(f"{check})", f"{check}, {own})")
         needs, sets, certain = flow(source)
+        if "globals" in needs:  # a cell that asks for them all
+            needs |= set(parameters.schema(chapter))
         tagged = "parameters" in notebooks.tags(cell)
         hands_on = frozenset(sets & later)
         found.append(Cell(cell.id, tagged, source, frozenset(needs), frozenset(sets), hands_on))
@@ -82,21 +89,26 @@ def code(chapter: str) -> tuple[Cell, ...]:
 
 
 @cache
-def at_defaults(chapter: str) -> dict[str, Any]:
-    """Every name of a chapter that was run with its defaults."""
+def run_once(chapter: str, **settings: Any) -> dict[str, Any]:
+    """Every name of a chapter that was run with its defaults but for these settings."""
     space: dict[str, Any] = {}
     for cell in code(chapter):
         cell.run(space)
+        if cell.sets_parameters:
+            space.update(settings)
     return space
 
 
-def touched(chapter: str, settings: dict[str, Any]) -> Iterator[tuple[Cell, dict[str, Any]]]:
+def touched(
+    chapter: str, settings: dict[str, Any], **always: Any
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """The cells that other settings reach, each with the names to run it in; the others ran once for all.
 
     A cell is reached that needs a name which differs, or that sets one which a later cell needs.
+    always: settings of every run, the one that others are compared with included.
     """
-    space = dict(at_defaults(chapter))
-    changed = set(settings)
+    space = dict(run_once(chapter, **always))
+    changed = {name for name, value in settings.items() if value != space[name]}
     for cell in code(chapter):
         if cell.sets_parameters:
             space.update(settings)

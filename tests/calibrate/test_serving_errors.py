@@ -12,6 +12,7 @@ from training_moat.calibrate import (
     measured_serving,
     serving_errors,
 )
+from training_moat.catalog import tables
 from training_moat.predict.serving_constants import START, Constants
 
 
@@ -102,3 +103,37 @@ def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
     assert set(served["input_len"].round(1)) == {921.6, 7372.8}
     cached = served[served["kv_precision"] == "fp8"]
     assert "trt-llm" in set(cached["software"]) and "kimi-k2" not in set(cached["model"])
+
+
+def test_runs_with_a_draft_are_told_apart(rows) -> None:
+    """At one load a run that drafts puts a token out in less time than one that does not, and most where few are served."""
+    told = tables.load("serving_drafting")
+    assert set(told["measurement"]) <= set(tables.load("serving_inferencex")["row_id"])
+    load = [
+        "model",
+        "chip",
+        "software",
+        "precision",
+        "batch",
+        "input_len",
+        "output_len",
+        "tp",
+        "dp",
+    ]
+    seconds = rows.assign(drafts=rows["drafted"] > 0).pivot_table(
+        index=load, columns="drafts", values="seconds_per_token", aggfunc="min"
+    )
+    gain = (seconds[False] / seconds[True]).dropna()
+    assert len(gain) > 50 and gain.min() > 0.95
+    by_load = gain.groupby("batch").median()
+    assert by_load[4] > 1.5 > by_load[256] > 1.1
+
+
+def test_a_deployment_that_serves_more_in_less_time_is_no_evidence() -> None:
+    everything = measured_serving.all_rows()
+    falling = everything["unusable"] == "tokens take less time the more are served"
+    found = everything.loc[falling, ["source", "model", "chip", "software"]].drop_duplicates()
+    assert found.values.tolist() == [["aiconfigurator_runs", "qwen3-235b-a22b", "h200", "vllm"]]
+    few = everything[falling].query("batch <= 8 and tp == 4")["seconds_per_token"].median()
+    many = everything[falling].query("batch >= 24 and tp == 4")["seconds_per_token"].median()
+    assert many < 0.9 * few

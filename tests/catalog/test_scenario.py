@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from training_moat.catalog import chips, models, scenario, tables
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 
 GOOD = """
@@ -12,6 +13,7 @@ description: SambaNova with twice the memory
 chips:
   sn40l-big: {base: sn40l, name: SN40L big, hbm_gb: 128}
   h100-sxm: {cloud_usd_per_h: 2.5}
+  groq-lpu-v1: {hbm_gb: 80, hbm_tb_per_s: 2}
 models:
   - {id: tiny, layers: 2, hidden: 64, heads: 4, ffn: 256}
 parameters:
@@ -34,6 +36,14 @@ def test_entries_are_added_and_override(active):
     assert chips.chip("h100-sxm").cloud_usd_per_h == 2.5
     assert chips.chip("h100-sxm").peak_flops == chips.from_record({"base": "h100-sxm"}).peak_flops
     assert models.model("tiny").layers == 2
+
+
+def test_the_hbm_of_a_scenario_is_used_whatever_the_chips_family_does_without(active, monkeypatch):
+    for job in ("training", "serving"):
+        used = tiers.home(chips.chip("groq-lpu-v1"), job)
+        assert [tier.name for tier in used] == ["sram", "hbm"]
+    monkeypatch.delenv("MOAT_SCENARIO")
+    assert [tier.name for tier in tiers.home(chips.chip("groq-lpu-v1"), "training")] == ["sram"]
 
 
 def test_overlay_keeps_the_columns_types(active):

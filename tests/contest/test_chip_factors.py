@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training_moat.catalog import chips
+from training_moat.catalog import chips, relatives
 from training_moat.contest import chip_assumptions
 
 
@@ -24,11 +24,11 @@ def test_a_relative_of_another_time_tells_nothing():
     """Groq's first chip and its third lie six years apart."""
     first = chips.chip("groq-lpu-v1")
     assert chips.chip("groq-3-lpu").scaleup is not None
-    assert chip_assumptions.taken(first, "scaleup")[0] == chip_assumptions.rates("scaleup")[1]
+    assert relatives.taken(first, "scaleup")[0] == relatives.rates("scaleup")[1]
 
 
 def test_without_a_relative_the_median_of_the_table_stands_in():
-    lonely, (low, middle, high) = chips.chip("sn40l"), chip_assumptions.rates("scaleup")
+    lonely, (low, middle, high) = chips.chip("sn40l"), relatives.rates("scaleup")
     assert low < middle < high
-    rate, words = chip_assumptions.taken(lonely, "hbm")
-    assert rate == chip_assumptions.rates("hbm")[1] and words == "the median of the chips table"
+    rate, words = relatives.taken(lonely, "hbm")
+    assert rate == relatives.rates("hbm")[1] and words == "the median of the chips table"

@@ -154,6 +154,8 @@ def test_parts_that_cannot_be_told_apart_are_named_together():
     alone = close.assign(times=[2.0, 1.2, 0.9])
     assert counterfactual.weighs_most(alone) == "compute weighs most, 2 times"
     assert counterfactual.weighs_most(alone, possible=False) == "compute keeps it from the job"
+    pair = alone.assign(group=["price and power", "memory", "network"])
+    assert counterfactual.weighs_most(pair) == "price and power weigh most, 2 times"
     ahead = close.assign(times=[0.5, 1.0, 0.9])
     assert counterfactual.weighs_most(ahead) == "nothing adds to the cost"
 
@@ -171,3 +173,13 @@ def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
     start = time.process_time()
     coalition_search._all(chips.chip("bow-ipu"), a100, job, (), best_plan.MAX_DAYS)
     assert time.process_time() - start < 10
+
+
+def test_the_largest_run_of_a_day_has_the_most_operations_whatever_its_kind():
+    days = {"2021-06": "gpt3-175b", "2023-12": "palm-540b", "2025-07": "llama3.1-405b"}
+    for when, name in days.items():
+        assert reference_jobs.largest_of_day(pd.Timestamp(when)).job == name
+    found = counterfactual.splits(["mi250x", "mi300x"])
+    told = counterfactual.on_the_largest(found).set_index("name")
+    assert list(told.index) == ["Instinct MI300X"] and told["job"].iloc[0] == "PaLM 540B"
+    assert told["gap"].iloc[0] == found[1].gap and told["largest"].iloc[0] > 0

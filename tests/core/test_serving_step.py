@@ -45,8 +45,9 @@ def machine(
     hbm_gb: float = 80, sram_gb: float = 0.0, flops: float = 1e15, bytes_per_s: float = 3.35e12
 ) -> serving_step.ServingMachine:
     tiers = (Tier("sram", sram_gb * 1e9, 80e12), Tier("hbm", hbm_gb * 1e9, bytes_per_s))
+    network = replace(LINK, topology="fat_tree", bulk_step_latency_s=1e-4, step_latency_s=1e-4)
     return serving_step.ServingMachine(
-        flops, flops, tiers[0 if sram_gb else 1 :], LINK, replace(LINK, topology="fat_tree")
+        flops, flops, flops, tiers[0 if sram_gb else 1 :], LINK, LINK, network
     )
 
 
@@ -193,3 +194,39 @@ def test_arrays_answer_as_numbers_do(batch: list[int], length: int, tp: int, dp:
         assert together.tpot_s[index] == pytest.approx(float(alone.tpot_s))
         assert together.ttft_s[index] == pytest.approx(float(alone.ttft_s))
         assert together.tokens_per_s[index] == pytest.approx(float(alone.tokens_per_s))
+
+
+def test_a_draft_yields_what_is_accepted_for_the_experts_it_touches() -> None:
+    """Leviathan et al. 2023, equation 1: (1 - a^(k+1)) / (1 - a) tokens a pass."""
+    plain, drafted = serving_step.Job(4, 1024, 1024), serving_step.Job(4, 1024, 1024, drafted=3.0)
+    software = serving_step.Software(layer_s=1e-5, acceptance=0.6)
+    accepted = serving_step.accepted_tokens(drafted, software)
+    assert serving_step.accepted_tokens(plain, software) == 1
+    assert accepted == pytest.approx(1 + 0.6 + 0.36 + 0.216)
+    assert serving_step.accepted_tokens(drafted, serving_step.Software()) == 1
+    plan = serving_step.ServingPlan(tp=8, expert_tp=8)
+
+    def gain(layer_s: float) -> float:
+        told = replace(software, layer_s=layer_s)
+        steps = [
+            serving_step.serve(DEEPSEEK_V3, job, plan, machine(192), told).step.total
+            for job in (plain, drafted)
+        ]
+        return steps[0] / steps[1]
+
+    assert gain(1e-2) == pytest.approx(accepted / (1 + 3 / 61), rel=0.03)
+    assert gain(1e-5) < 0.8 * gain(1e-2)
+
+
+def test_a_pipeline_over_servers_pays_the_network_once_a_server() -> None:
+    job = serving_step.Job(1, 1024, 128)
+    software = serving_step.Software()
+
+    def communication(tp: int, pp: int) -> float:
+        plan = serving_step.ServingPlan(tp=tp, pp=pp, expert_tp=tp)
+        found = serving_step.serve(LLAMA_405B, job, plan, machine(192), software)
+        return float(found.step.communication)
+
+    one_server, two_servers = communication(2, 4), communication(2, 8)
+    assert 0.5e-4 < two_servers - one_server < 4e-4
+    assert communication(16, 1) > communication(8, 2) + 50 * 1e-4

@@ -13,7 +13,7 @@ from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import LARGE_PRODUCT, Efficiency, Node, matmul_seconds
 from training_moat.core.memory import params_per_stage
 from training_moat.core.plan import Plan
-from training_moat.core.training_step import StepTime, step_time
+from training_moat.core.training_step import StepTime, step_bytes, step_time
 from training_moat.core.workload import Transformer
 
 FAST = Fabric(1e30, 0.0, domain_chips=8)
@@ -122,6 +122,40 @@ def test_experts_exchange_four_times_a_layer():
     step = step_time(MIXTRAL, plan, H100, replace(REAL, overlap_expert=0.0))
     one = collectives.hierarchical_all_to_all(2 * 4096 * 2 * 4096, 8, 8, NVLINK, ETHERNET)
     assert step.expert_parallel == pytest.approx(4 * 32 * one)
+
+
+def test_routing_limited_to_few_groups_leaves_fewer_machines_to_reach():
+    """DeepSeek-V3: eight groups of experts, a token visits four of them at most: with one machine a group, four machines."""
+    many = replace(MIXTRAL, experts=256, experts_per_token=8)
+    limited = replace(many, routing_groups=8, routed_groups=4)
+    eff = replace(REAL, overlap_expert=0.0)
+    free, few = (
+        step_time(model, Plan(4096, 64, dp=64, ep=64), H100, eff).expert_parallel
+        for model in (many, limited)
+    )
+    reached = [collectives.distinct_others(8, places) for places in (8, 4)]
+    assert few / free == pytest.approx(reached[1] / reached[0], rel=1e-2)
+    # Groups that lie over several machines do not keep their experts together.
+    wide = Plan(4096, 128, dp=128, ep=128)
+    assert step_time(limited, wide, H100, eff) == step_time(many, wide, H100, eff)
+    sent = [step_bytes(model, Plan(4096, 64, dp=64, ep=64), NVLINK) for model in (many, limited)]
+    assert sent[1]["expert_parallel"] < sent[0]["expert_parallel"]
+
+
+def test_tokens_sent_in_eight_bits_take_three_quarters_of_the_exchange():
+    """Out in one byte, back in two (DeepSeek-V3, section 3.3.3)."""
+    wide, cast = (Plan(4096, 8, dp=8, ep=8, dispatch_bytes=size) for size in (2.0, 1.0))
+    sent = [step_bytes(MIXTRAL, plan, NVLINK)["expert_parallel"] for plan in (wide, cast)]
+    assert sent[1] / sent[0] == pytest.approx(0.75)
+
+
+def test_a_schedule_without_bubbles_leaves_none():
+    plan = Plan(4096, 32, pp=8)
+    none = replace(REAL, bubble=0.0)
+    assert step_time(LLAMA_70B, plan, H100, REAL).bubble > 0
+    assert step_time(LLAMA_70B, plan, H100, none).bubble == 0
+    half = step_time(LLAMA_70B, plan, H100, replace(REAL, bubble=0.5))
+    assert half.bubble == pytest.approx(step_time(LLAMA_70B, plan, H100, REAL).bubble / 2)
 
 
 def test_the_optimizer_reads_and_writes_its_state():

@@ -1,9 +1,9 @@
 """The market chapter re-runs under odd parameters: no finding stops it, no sentence breaks."""
 
-import ast
 import re
 from types import SimpleNamespace
 
+import cells
 import nbformat
 import pytest
 
@@ -40,49 +40,42 @@ ODD = {
         "serving_usd_per_chip_hour": 1000,
     },
 }
+FEW = {"draws": 2000}
 BROKEN = re.compile(r"\bnan\b|\binf\b|\bNone\b|unknown|\bNaN\b|e[+-]\d\d|without limit")
 
 
-def said(given, monkeypatch):
-    """Sentences and titles of the chapter run in this process with other parameters."""
+@pytest.fixture
+def quiet(monkeypatch):
+    """A book that speaks where a finding fails, and draws and shows nothing."""
     monkeypatch.delenv(findings.STRICT, raising=False)
     monkeypatch.setattr(offline, "to_png", lambda spec: b"")
     monkeypatch.setattr(publishing, "display", lambda *given, **more: None)
     monkeypatch.setattr(findings, "display", lambda *given, **more: None)
-    scope, words = {}, []
-    for cell in NOTEBOOK.cells:
-        if cell.cell_type != "code":
-            continue
-        if "parameters" in notebooks.tags(cell):
-            exec(cell.source, scope)
-            scope.update(parameters.convert_all("market", {"draws": 2000} | given))
-            continue
-        if cell.source.startswith("parameters.check("):
-            continue
-        *before, last = ast.parse(cell.source).body
-        exec(compile(ast.Module(before, []), "cell", "exec"), scope)
-        if not isinstance(last, ast.Expr):
-            exec(compile(ast.Module([last], []), "cell", "exec"), scope)
-            continue
-        result = eval(compile(ast.Expression(last.value), "cell", "eval"), scope)
-        forms = getattr(result, "forms", {})
-        words += [forms.get("text/markdown", ""), forms.get("text/html", "")]
-    return words
+
+
+def said(given):
+    """Sentences and titles of the chapter under other parameters, of the cells that these reach."""
+    converted = parameters.convert_all("market", given)
+    shown = [
+        getattr(cell.run(space), "forms", {})
+        for cell, space in cells.touched("market", converted, **FEW)
+    ]
+    sentences = [forms["text/markdown"] for forms in shown if forms.get("text/markdown")]
+    pages = [forms.get("text/html", "") for forms in shown]
+    titles = [found[1] for text in pages if (found := re.search(r'moat-title">([^<]*)<', text))]
+    return sentences, titles
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_run_says_whole_sentences(name, monkeypatch):
-    words = said(ODD[name], monkeypatch)
-    sentences = [text for text in words if text and not text.startswith("<")]
-    titles = [found[1] for text in words if (found := re.search(r'moat-title">([^<]*)<', text))]
-    assert len(sentences) >= 15 and len(titles) >= 8
-    broken = [text for text in [*sentences, *titles] if BROKEN.search(text)]
-    assert not broken
+def test_an_odd_run_says_whole_sentences(name, quiet):
+    sentences, titles = said(ODD[name])
+    assert sentences and titles
+    assert not [text for text in [*sentences, *titles] if BROKEN.search(text)]
 
 
-def test_a_run_says_what_its_parameters_say(monkeypatch):
-    words = " ".join(said({"lab": "world", "year": 2027}, monkeypatch))
+def test_a_run_says_what_its_parameters_say(quiet):
+    words = " ".join(said({"lab": "world", "year": 2027})[0])
     assert market.LABS["world"] in words and "Of the world's AI computing in 2027" in words
 
 

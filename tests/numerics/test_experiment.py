@@ -12,12 +12,12 @@ from training_moat.core.errors import InputError
 from training_moat.numerics import analysis, experiment
 from training_moat.numerics.design import FULL, LOW_RATE_RECIPES, QUICK, Design, Thresholds
 
-CENTRE = dataclasses.replace(QUICK, log2_rates=(-8.0,))
+CENTRE = dataclasses.replace(QUICK, log2_rates=(-8.0,), log2_loss_scales=(-16, 0, 20))
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """The quick form at the one learning rate that these tests look at."""
+    """The quick form at the one learning rate, and the three loss scales, that these tests look at."""
     out = tmp_path_factory.mktemp("quick")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "QUICK", CENTRE)
@@ -44,7 +44,7 @@ def test_precision_costs_loss_in_the_known_order(runs):
 
 def test_loss_scale_windows(runs):
     borne = analysis.windows(runs, margin_nats=0.1).groupby("recipe")["borne"]
-    tried = len(QUICK.log2_loss_scales)
+    tried = len(CENTRE.log2_loss_scales)
     assert borne.sum()["bf16_mixed"] == borne.sum()["fp8_current"] == tried
     assert 0 < borne.sum()["fp16_mixed"] < tried
     assert 0 < borne.sum()["fp8_unscaled"] < tried

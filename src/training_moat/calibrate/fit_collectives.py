@@ -25,6 +25,7 @@ LINE_RATE: dict[str, float | tuple[str, str]] = {
     "nvlink4": ("scaleup", "h100-sxm"),
     "nvlink5": ("scaleup", "b200"),
     "xgmi": ("scaleup", "mi300x"),
+    "pcie5": ("scaleup", "rtx-5090"),
     "efa-p4de": 6.25e9,
     "efa-p5": 50e9,
     "efa-p6": 50e9,

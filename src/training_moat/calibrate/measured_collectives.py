@@ -14,6 +14,7 @@ FABRIC_BY_CHIP = {
     "H200": "nvlink4",
     "B200": "nvlink5",
     "MI300X": "xgmi",
+    "RTX PRO 6000": "pcie5",
 }
 """Scale-up fabric of the chips in the table (GB200 contains B200)."""
 

@@ -115,4 +115,5 @@ def _layout(row) -> dict[str, float]:
     job = serving_formats.job(model, row.precision, serving_constants.KV_PRECISION, *lengths)
     plan = serving_plans.candidate_plans(asked, model, chip, job)[0]
     sizes = {name: float(getattr(plan, name)) for name in ("tp", "pp", "dp", "ep", "expert_tp")}
+    sizes["drafted"] = 0.0
     return {**sizes, "total_chips": float(plan.chips)}

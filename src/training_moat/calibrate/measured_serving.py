@@ -29,6 +29,7 @@ COLUMNS = (
     "dp",
     "ep",
     "expert_tp",
+    "drafted",
     "kind",
     "seconds_per_token",
     "ttft_s",
@@ -97,6 +98,7 @@ def cluster_runs() -> pd.DataFrame:
             "dp": dp,
             "ep": ep,
             "expert_tp": expert_tp,
+            "drafted": frame["row_id"].map(_drafted()).fillna(0.0),
             "kind": "tpot",
             "seconds_per_token": frame["tpot_ms"] / 1e3,
             "ttft_s": frame["ttft_ms"] / 1e3,
@@ -114,7 +116,15 @@ def cluster_runs() -> pd.DataFrame:
         (tp * dp > 8, "layout spans more chips than the node"),
     ]
     rows["unusable"] = _first_reason(rows, reasons)
-    return _without_copies(rows)
+    rows = _without_copies(rows)
+    rows.loc[_falls_with_load(rows), "unusable"] = "tokens take less time the more are served"
+    return rows
+
+
+def _drafted() -> dict[str, float]:
+    """Tokens that were drafted before each pass, by row of the InferenceX table (table serving_drafting)."""
+    told = tables.load("serving_drafting")
+    return dict(zip(told["measurement"], told["drafted"].astype(float), strict=True))
 
 
 def bench_runs() -> pd.DataFrame:
@@ -150,6 +160,7 @@ def bench_runs() -> pd.DataFrame:
             "dp": 1.0,
             "ep": 1.0,
             "expert_tp": own["n_chips"].where(~layered, 1),
+            "drafted": 0.0,
             "kind": np.where(metric == "latency", "request", "tpot"),
             "seconds_per_token": seconds,
             "ttft_s": np.nan,
@@ -189,6 +200,29 @@ def _does_not_scale(rows: pd.DataFrame) -> pd.Series:
 
 OLD_ENGINE_UNTIL = "2024-12"
 """Month of the last measurements of the oldest versions, where a source states none."""
+
+
+FALLING = -0.05
+"""Slope of the time per token over the sequences at once, both in logarithms, below which a deployment times a defect."""
+
+
+def _falls_with_load(rows: pd.DataFrame) -> pd.Series:
+    """Runs of a deployment whose tokens take less time the more sequences it serves, in the middle of all neighbouring
+    loads: serving more can only take longer, so that something else decides its times."""
+    deployment = ["source", "model", "chip", "software"]
+    layout = ["precision", "input_len", "output_len", "tp", "pp", "dp", "ep", "drafted", "kind"]
+    usable = rows[rows["unusable"] == ""].sort_values(
+        [*deployment, *layout, "batch"], kind="stable"
+    )
+    logs = np.log(usable[["batch", "seconds_per_token"]])
+    steps = logs - logs.groupby([usable[name] for name in (*deployment, *layout)]).shift()
+    steps = steps[steps["batch"] > 0]
+    slope = (steps["seconds_per_token"] / steps["batch"]).groupby(
+        [usable.loc[steps.index, name] for name in deployment]
+    )
+    middle = slope.median()[slope.size() >= 5].rename("slope")
+    found = rows[deployment].merge(middle, left_on=deployment, right_index=True, how="left")
+    return (found["slope"] < FALLING) & (rows["unusable"] == "")
 
 
 def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:

@@ -22,7 +22,7 @@ from training_moat.catalog import tables
 from training_moat.core.memory import least_recompute_share, training_memory
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
-from training_moat.core.units import TERA
+from training_moat.core.units import BYTES_PER_VALUE, TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token
 from training_moat.predict import software
 
@@ -293,6 +293,9 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["gradient_bytes"] = (
         frame["label"].map(wire).mask(frame["format"] == "fp16", 2.0).fillna(2.0)
     )
+    sent = {name: one.dispatch_bytes for name, one in software.all_software().items()}
+    narrow = frame["format"].map(BYTES_PER_VALUE).lt(2)
+    frame["dispatch_bytes"] = frame["label"].map(sent).where(narrow).fillna(2.0)
     return frame
 
 
@@ -321,6 +324,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
     names = (
         "seq_len",
         "gradient_bytes",
+        "dispatch_bytes",
         "expert_tp",
         "global_batch",
         "dp",

@@ -39,6 +39,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
         0.10,
         "grouped products against one product of the same FLOPs; what small ones lose is counted apart",
     ),
+    "expert_narrow": (
+        0.85,
+        0.15,
+        "experts' products in 8 bits and fewer: each expert's rows are cast, scaled and padded by themselves",
+    ),
     "expert_biased": (
         0.80,
         0.30,
@@ -97,6 +102,7 @@ THIN_STACK = 3
 SHARES = (
     "memory",
     "expert",
+    "expert_narrow",
     "expert_biased",
     "matmul_16",
     "matmul_8",
@@ -109,6 +115,7 @@ SHARES = (
 STAGE_OF_CONSTANT = {
     "scaleup_torus": 2,
     "expert": 3,
+    "expert_narrow": 3,
     "expert_biased": 3,
     "expert_layer_seconds": 3,
     "expert_call_seconds": 3,

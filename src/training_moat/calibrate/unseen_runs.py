@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from training_moat.calibrate import fit_stage, measured_training
 from training_moat.calibrate.fit_training import widths
 from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.refit import interval_kinds
+from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.calibrate.training_errors import own_peak, rows
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.training_step import model_flops_per_step
@@ -108,3 +110,25 @@ def lock_box_groups() -> pd.DataFrame:
     keys = [aside["source"], aside["kind"]]
     groups = shares.groupby(keys)
     return groups.size().rename("runs").to_frame().join(groups.mean()).reset_index()
+
+
+LOTS = 20_000
+"""Lots drawn to tell chance from fault."""
+
+
+def chance_of_as_few(aside: pd.DataFrame) -> float:
+    """How often a lot of as many sources with as many runs each would show as few runs inside, were the 90% interval right.
+
+    A source's runs share what it errs by, so that a lot of few sources says less than its number of runs: errors are drawn
+    as a source's own and a run's own, with the scatters of the calibration table.
+    """
+    constants, draw = training_constants.load(), np.random.default_rng(1)
+    inside = np.zeros(LOTS)
+    for (_, kind), group in aside.groupby(["source", "interval_kind"]):
+        between, within = (
+            constants.values["scatter", part, kind] for part in ("between", "within")
+        )
+        reach = stats.norm.ppf((1 + COVERAGE) / 2) * np.hypot(between, within)
+        own = draw.normal(0, between, (LOTS, 1)) + draw.normal(0, within, (LOTS, len(group)))
+        inside += (np.abs(own) <= reach).sum(axis=1)
+    return float(np.mean(inside / len(aside) <= aside["inside"].mean()))

@@ -101,11 +101,30 @@ def _use(row: Row) -> dict[str, Any]:
     """How the maker uses the chip's tiers, and how many chips one system joins."""
     homes, streamed = _homes(tables.state("memory_use"))
     family = row["family"]
+    flows = frozenset(streamed.get(family, ()))
+    own = homes.get(family, {})
+    if _optional(row["hbm_gb"]) and _optional(row["hbm_tb_per_s"]):
+        # A scenario may put HBM beside a chip whose family has none: it is used where weights are not streamed.
+        own = {
+            job: names if job in flows or "hbm" in names else (*names, "hbm")
+            for job, names in own.items()
+        }
     return {
-        "homes": dict(homes.get(family, {})),
-        "streamed": frozenset(streamed.get(family, ())),
+        "homes": dict(own),
+        "streamed": flows,
         "largest_system": _systems(tables.state("largest_systems")).get(row["id"]),
         "domain_chips": _optional(row["scaleup_domain_chips"]),
+        "host": _hosts(tables.state("host_links"), tables.state("link_latencies")).get(row["id"]),
+    }
+
+
+@lru_cache(maxsize=8)
+def _hosts(*states: tuple) -> dict[str, Link]:
+    """The bus of the server of each chip whose scale-up link joins fewer."""
+    latency = step_latency_s("host")
+    return {
+        row.chip_id: Link(row.gb_per_s_per_direction * GB, latency, float(row.chips), "host")
+        for row in tables.load("host_links").itertuples()
     }
 
 
@@ -189,7 +208,8 @@ def _latencies(state: tuple) -> dict[str, float]:
 
 def _state() -> tuple:
     """What the caches below depend on: the tables' files and the active scenario."""
-    return tuple(map(tables.state, ("chips", "memory_use", "largest_systems", "link_latencies")))
+    names = ("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
+    return tuple(map(tables.state, names))
 
 
 @lru_cache(maxsize=8)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from training_moat.catalog import plausible_numbers, plausible_rates, plausible_rows
+from training_moat.catalog import (
+    plausible_numbers,
+    plausible_pairs,
+    plausible_rates,
+    plausible_rows,
+)
 from training_moat.catalog.files import Inspection
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet
 
-CHECKS = (*plausible_rows.CHECKS, *plausible_numbers.CHECKS, *plausible_rates.CHECKS)
+CHECKS = (
+    *plausible_rows.CHECKS,
+    *plausible_pairs.CHECKS,
+    *plausible_numbers.CHECKS,
+    *plausible_rates.CHECKS,
+)
 """All checks. Each takes the tables by name and looks only at those that are there."""
 
 

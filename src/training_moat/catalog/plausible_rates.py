@@ -14,7 +14,7 @@ RENT_FACTOR = 3
 """Most by which a rent may differ from the median of its chip without a word on it."""
 
 RENT_SLACK = 2
-"""Most by which a chip's rent may lie outside those of the price list without a word on it."""
+"""Most by which a chip's rent may lie below the least, or above the median, of the price list without a word on it."""
 
 PRICE_FACTOR = 5
 """Most by which a chip's price for its peak may differ from the median of all chips without a word on it."""
@@ -40,46 +40,46 @@ DAMPING = 0.1
 COMPUTED = ("latency", "total_throughput_in_plus_out")
 """Metrics of which one is computed from the other (plausible_numbers): too wide for a fit."""
 
-FITS = {
-    "training_measurements": (
-        ("source", "metric"),
-        "value",
-        (
-            "n_chips",
-            "global_batch",
-            "micro_batch",
-            "seq_len",
-            "active_params_b",
-            "params_b",
-            "tp",
-            "pp",
-        ),
-        ("model", "chip", "format", "recompute"),
-        5,
+_RUN = ("n_chips", "active_params_b", "params_b")
+_CHIP = (
+    "hbm_tb_per_s",
+    "hbm_gb",
+    "tdp_w",
+    "bf16_tflops",
+    "sram_mb",
+    "scaleup_gb_per_s_per_direction",
+)
+_HISTORY = (
+    *(
+        "memory_tb_per_s",
+        "memory_gb",
+        "tdp_w",
+        "bf16_tflops",
+        "fp32_tflops",
+        "fp8_tflops",
+        "int8_tops",
     ),
-    "serving_measurements": (
-        ("source", "metric"),
-        "value",
-        (
-            "n_chips",
-            "batch_or_concurrency",
-            "input_len",
-            "output_len",
-            "active_params_b",
-            "params_b",
-        ),
-        ("model", "chip", "format", "framework", "scenario", "load"),
-        6,
-    ),
-    "serving_inferencex": (
-        ("model_id",),
-        "tpot_ms",
-        ("input_len", "output_len", "concurrency", "tp_size", "moe_ep_size"),
-        ("system", "backend", "precision"),
-        8,
-    ),
-}
-"""Per table: what makes a kind, the rate, numbers and words it depends on, and the most it may be off its fit."""
+    "intranode_gb_per_s_both_directions",
+)
+FITS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], float], ...] = (
+    ("training_measurements", ("source", "metric"), "value",
+     (*_RUN, "global_batch", "micro_batch", "seq_len", "tp", "pp"), ("model", "chip", "format", "recompute"), 5),
+    ("serving_measurements", ("source", "metric"), "value",
+     (*_RUN, "batch_or_concurrency", "input_len", "output_len"),
+     ("model", "chip", "format", "framework", "scenario", "load"), 6),
+    ("serving_inferencex", ("model_id",), "tpot_ms",
+     ("input_len", "output_len", "concurrency", "tp_size", "moe_ep_size"), ("system", "backend", "precision"), 8),
+    *(("chips", (), column, tuple(name for name in _CHIP if name != column), ("vendor",), factor) for column, factor in (
+        ("hbm_tb_per_s", 2.5), ("hbm_gb", 3.0), ("scaleout_gbit_per_s_per_chip", 5.0),
+    )),
+    *(("hardware_history", (), column, tuple(name for name in _HISTORY if name != column), ("manufacturer",), factor)
+      for column, factor in (
+        ("bf16_tflops", 6.0), ("fp8_tflops", 2.2), ("int8_tops", 8.0), ("internode_gbit_per_s", 2.5),
+        ("intranode_gb_per_s_both_directions", 7.0), ("price_usd", 6.0),
+    )),
+)  # fmt: skip
+"""Table, what makes a kind (all rows one where nothing does), the figure, numbers and words that it goes with, and the
+most it may be off its fit: somewhat more than any row is."""
 
 
 def rents(book: Book) -> Iterator[Problem]:
@@ -137,10 +137,10 @@ def chip_prices(book: Book) -> Iterator[Problem]:
         sheet = book["prices"]
         rent = sheet.numbers("value").where(sheet.frame["category"] == "cloud_chip_hour")
         by_chip = rent.groupby(sheet.frame["chip_id"])
-        least, most = (chips.frame["id"].map(end) for end in (by_chip.min(), by_chip.max()))
+        least, most = (chips.frame["id"].map(end) for end in (by_chip.min(), by_chip.median()))
         value = chips.numbers("cloud_usd_per_h")
         wrong = (value < least / RENT_SLACK) | (value > most * RENT_SLACK)
-        expected = "a rent about as low or high as those in prices.csv, or 'checked:' in notes"
+        expected = "a rent about as those of the chip in prices.csv, or 'checked:' in notes"
         yield from chips.flagged(wrong, "cloud_usd_per_h", expected)
 
 
@@ -160,8 +160,8 @@ def spend_growth(book: Book) -> Iterator[Problem]:
 
 
 def fitted_rates(book: Book) -> Iterator[Problem]:
-    """Measured rates far from what the others of their kind lead to expect."""
-    for name, (kind, column, numbers, words, factor) in FITS.items():
+    """Rates, and traits of chips, far from what the others of their kind lead to expect."""
+    for name, kind, column, numbers, words, factor in FITS:
         if name not in book:
             continue
         sheet = book[name]
@@ -178,7 +178,8 @@ def _left_out(
     values = sheet.numbers(column)
     if "metric" in sheet.frame:
         values = values.mask(sheet.frame["metric"].isin(COMPUTED))
-    for _, rows in sheet.frame[values > 0].groupby(kind, dropna=False):
+    known = sheet.frame[values > 0]
+    for _, rows in known.groupby(kind, dropna=False) if kind else [((), known)]:
         if len(rows) < MANY:
             continue
         design = _design(rows, numbers, words)

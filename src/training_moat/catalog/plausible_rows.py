@@ -19,26 +19,33 @@ DATES = ("date", "published", "accessed", "announced", "released")
 MOST_YEARS_TO_SALE = 4
 """Most years from a chip's announcement to its sale."""
 
-YEARS_RETOLD = 3
-"""Most years by which the date of a statement may lie before its source."""
+YEARS_RETOLD = {
+    "market_splits": 1,
+    "tokens_served": 1.3,
+    "low_precision_runs": 0.1,
+    "switching_cases": 3,
+    "chip_counts": 0.1,
+    "gpu_clusters": 0.1,
+    "memory_measurements": 0.1,
+    "serving_measurements": 0.1,
+    "collective_measurements": 0.1,
+    "training_measurements": 1.5,
+    "hbm_supply": 3,
+    "packaging_supply": 3,
+    "history_events": 1,
+    "runs_non_nvidia": 6.5,
+    "models": 4,
+}
+"""Tables whose rows date from the time of their source, and the most years by which a row may lie before it."""
+
+YEARS_TO_RELEASE = 0.75
+"""Most years between a training run and the release of its model."""
+
+SAME_SIZE = 0.05
+"""Most by which two statements of a model's parameters may differ."""
 
 YEARS_AHEAD = 0.75
 """Most years by which the date of a row may lie after its source was published."""
-
-STATEMENTS = (
-    "market_splits",
-    "tokens_served",
-    "low_precision_runs",
-    "switching_cases",
-    "chip_counts",
-    "gpu_clusters",
-    "memory_measurements",
-    "serving_measurements",
-    "collective_measurements",
-    "hbm_supply",
-    "packaging_supply",
-)
-"""Tables whose rows date from about the time of their source."""
 
 GROWING = ("dataset", "benchmark", "code", "documentation", "experiment", "estimate", "scenario")
 """Kinds of source that go on growing after they were published."""
@@ -118,18 +125,21 @@ def statement_dates(book: Book) -> Iterator[Problem]:
     if "sources" not in book:
         return
     sources = book["sources"].frame.set_index("key")
-    for name in STATEMENTS:
-        if name not in book:
+    for name, years in YEARS_RETOLD.items():
+        column = "released" if name == "models" else "date"
+        if name not in book or not book[name].has(column, "source"):
             continue
         sheet = book[name]
-        about = {keys: _published(keys, sources) for keys in sheet.frame["source"].unique()}
+        about = {
+            keys: _published(keys, sources) for keys in sheet.frame["source"].dropna().unique()
+        }
         first = sheet.frame["source"].map({keys: dates[0] for keys, dates in about.items()})
         last = sheet.frame["source"].map({keys: dates[1] for keys, dates in about.items()})
-        expected = f"a date at most {YEARS_RETOLD} years before its source was published"
-        early = ends(sheet.frame["date"]) < first - YEARS_RETOLD
-        yield from sheet.flagged(early, "date", expected)
-        late = starts(sheet.frame["date"]) > last + YEARS_AHEAD
-        yield from sheet.flagged(late, "date", "a date before its source was published")
+        expected = f"a date at most {years} years before its source was published"
+        early = ends(sheet.frame[column]) < first - years
+        yield from sheet.flagged(early, column, expected)
+        late = starts(sheet.frame[column]) > last + YEARS_AHEAD
+        yield from sheet.flagged(late, column, "a date before its source was published")
 
 
 def _published(keys: str, sources: pd.DataFrame) -> tuple[float, float]:
@@ -138,6 +148,19 @@ def _published(keys: str, sources: pd.DataFrame) -> tuple[float, float]:
     first, last = starts(cited["published"]), ends(cited["published"])
     closed = last.notna().all() and not cited["kind"].isin(GROWING).any()
     return first.min(), last.max() if closed else np.nan
+
+
+def run_models(book: Book) -> Iterator[Problem]:
+    """Training runs long before or after their model was released, or of another size than it."""
+    if not {"models", "training_runs"} <= set(book):
+        return
+    runs, known = book["training_runs"], book["models"].frame.set_index("id")
+    since = starts(runs.frame["date"]) - runs.frame["model_id"].map(starts(known["released"]))
+    expected = f"a date within {YEARS_TO_RELEASE:g} years of its model's release"
+    yield from runs.flagged(since.abs() > YEARS_TO_RELEASE, "date", expected)
+    size = runs.numbers("params_b") / runs.frame["model_id"].map(known["params_b"])
+    wrong = (size - 1).abs() > SAME_SIZE
+    yield from runs.flagged(wrong, "params_b", "the parameters of its model in models.csv")
 
 
 def copies(book: Book) -> Iterator[Problem]:
@@ -246,6 +269,7 @@ CHECKS = (
     future_dates,
     chip_dates,
     statement_dates,
+    run_models,
     copies,
     addresses,
     readings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
+from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, unknown
 
 KINDS = ("chips", "models")
@@ -275,23 +276,35 @@ def _entry(
     kind: str, text: str, where: str, modified_ns: int, path: Path | None, changed_ns: int
 ) -> pd.Series:
     complete = completed(kind, json.loads(text), where)
-    return typed(kind, [complete], where, [complete["id"]]).iloc[0]
+    labels = [complete["id"]]
+    values, problems = schemas.checked(kind, _texts(kind, [complete]), where, labels)
+    _refuse(problems, values["source"], where, labels)
+    return pd.Series({name: own[0] for name, own in values.items()}, dtype=object)
 
 
 def typed(kind: str, records: list[dict[str, Any]], where: str, labels: list[str]) -> pd.DataFrame:
     """Complete entries as a typed frame, checked by the table's own schema."""
-    columns = [item["name"] for item in descriptor.fields(kind)]
-    texts = [[_text(record.get(column)) for column in columns] for record in records]
-    cells = pd.DataFrame(texts, columns=columns, dtype="str")
+    cells = pd.DataFrame(_texts(kind, records), dtype="str")
     frame, problems = schemas.parse(kind, cells, where, labels)
+    _refuse(problems, frame["source"], where, labels)
+    return frame
+
+
+def _texts(kind: str, records: list[dict[str, Any]]) -> dict[str, list[str | None]]:
+    """Entries as they would stand in the table's file, by column."""
+    names = [item["name"] for item in descriptor.fields(kind)]
+    return {name: [_text(record.get(name)) for record in records] for name in names}
+
+
+def _refuse(problems: list[Problem], sources: Iterable[str], where: str, labels: list[str]) -> None:
+    """Raise InputError for the first thing that the table could not hold, an unknown source included."""
     if problems:
         raise InputError(str(problems[0]))
     known = set(files.read("sources")["key"])
-    for label, cell in zip(labels, frame["source"], strict=True):
+    for label, cell in zip(labels, sources, strict=True):
         for key in cell.split(descriptor.SEPARATOR):
             if key not in known:
                 raise unknown("source", key, known, where=f"{where}, {label}, column source")
-    return frame
 
 
 def _text(value: Any) -> str | None:

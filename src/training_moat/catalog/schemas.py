@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
@@ -78,6 +78,24 @@ def parse(
     if problems:
         return cells, problems
     columns = _columns(name, descriptor.stamp())
+    values, problems = checked(
+        name, {str(key): own.tolist() for key, own in cells.items()}, file, rows
+    )
+    typed = {
+        column.field["name"]: _array(column, values[column.field["name"]])
+        if column.numeric
+        else cells[column.field["name"]]
+        for column in columns
+    }
+    return pd.DataFrame(typed, index=cells.index), problems
+
+
+def checked(
+    name: str, cells: Mapping[str, list[Any]], file: str, rows: Sequence[int | str]
+) -> tuple[dict[str, list[Any]], list[Problem]]:
+    """`parse` of columns of text: each column's values, numbers where it holds some, NaN where it is blank."""
+    problems: list[Problem] = []
+    columns = _columns(name, descriptor.stamp())
     texts = {column.field["name"]: _texts(cells[column.field["name"]]) for column in columns}
     values = texts | _numbers(
         {c.field["name"]: texts[c.field["name"]] for c in columns if c.numeric}
@@ -102,18 +120,12 @@ def parse(
                     wrong(position, column.field, descriptor.expectation(column.field), False)
     for position, field, said in _failures(columns, descriptor.primary_key(name), values):
         wrong(position, field, said)
-    typed = {
-        column.field["name"]: _array(column, values[column.field["name"]])
-        if column.numeric
-        else cells[column.field["name"]]
-        for column in columns
-    }
-    return pd.DataFrame(typed, index=cells.index), problems
+    return values, problems
 
 
-def _texts(cells: pd.Series) -> list[Any]:
+def _texts(cells: list[Any]) -> list[Any]:
     """The text of cells, NaN for each blank one."""
-    return [np.nan if text is None else text for text in cells.tolist()]
+    return [np.nan if text is None else text for text in cells]
 
 
 def _blank(value: Any) -> bool:

@@ -13,9 +13,6 @@ from scipy.stats import spearmanr
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
 from training_moat.contest import chip_hours, record_runs, reference_jobs, scorecard, single_changes
-from training_moat.contest.best_plan import MAX_DAYS
-from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.remembered import remembered
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB
@@ -108,12 +105,6 @@ def offered_in(year: int) -> list[Chip]:
     return found
 
 
-def _hours(chip: Chip, job: reference_jobs.Job) -> float:
-    full = completed(chip)[0]
-    key = (repr(full), repr(job), MAX_DAYS)
-    return remembered("hours", key, lambda: [single_changes.chip_hours(full, job, MAX_DAYS)])[0]
-
-
 def offers() -> list[Offer]:
     """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
     return list(
@@ -131,7 +122,7 @@ def _offers(state: tuple) -> tuple[Offer, ...]:
     for year in YEARS:
         day = pd.Timestamp(f"{year}-{MID_YEAR}")
         job, rival = reference_jobs.of_day(day), reference_jobs.yardstick(day)
-        base = _hours(rival, job)
+        base = single_changes.kept_hours(rival, job)
         best: dict[str, Offer] = {}
         for chip in offered_in(year):
             offer = _offer(year, chip, job, rival, base)
@@ -142,7 +133,7 @@ def _offers(state: tuple) -> tuple[Offer, ...]:
 
 
 def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: float) -> Offer:
-    hours = _hours(chip, job)
+    hours = single_changes.kept_hours(chip, job)
     own = chip.id == rival.id
     prices = None if own else chip_hours.pair(chip, rival)
     ratio = 1.0 if prices is None else prices[0].usd / prices[1].usd

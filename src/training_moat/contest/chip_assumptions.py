@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 
-import numpy as np
-
-from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import tables
+from training_moat.catalog.relatives import link_at, rates, taken
 from training_moat.core import tiers
-from training_moat.core.machine import Chip, Link
+from training_moat.core.machine import Chip
 from training_moat.core.units import GB
 from training_moat.inquiry.wording import digits
-
-ENDS = (0.1, 0.9)
-"""Quantiles of the chips table between which a missing rate is taken to lie."""
-
-SAME_GENERATION_YEARS = 2
-"""Years between chips of one architecture that still share their links; makers bring new ones about every two."""
 
 
 @dataclass(frozen=True)
@@ -30,47 +21,6 @@ class Assumption:
     words: str
     low: Chip
     high: Chip
-
-
-def rates(kind: str) -> tuple[float, float, float]:
-    """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`) or of one memory tier
-    (`sram`, `hbm`, `ddr`), in bytes per second."""
-    return _rates(kind, tables.state("chips"))
-
-
-@lru_cache(maxsize=8)
-def _rates(kind: str, state: tuple) -> tuple[float, float, float]:
-    chips = chip_catalog.all_chips().values()
-    if kind in ("scaleup", "scaleout"):
-        found = [getattr(chip, kind) for chip in chips]
-    else:
-        found = [chip.tier(kind) for chip in chips]
-    known = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
-    low, middle, high = np.quantile(known, (ENDS[0], 0.5, ENDS[1]))
-    return float(low), float(middle), float(high)
-
-
-def taken(chip: Chip, kind: str) -> tuple[float, str]:
-    """The rate assumed for a chip (bytes per second) and what it is in words. For a link it is the median of those that
-    chips of its architecture publish which came within `SAME_GENERATION_YEARS` of it; else that of the whole table."""
-    year = _year(chip)
-    others = [one for one in chip_catalog.all_chips().values() if one.family == chip.family]
-    near = [one for one in others if abs(_year(one) - year) <= SAME_GENERATION_YEARS]
-    links = [getattr(one, kind, None) for one in near]
-    own = [link.bytes_per_s for link in links if link is not None]
-    if own:
-        return float(np.median(own)), "the median of chips of its architecture and time"
-    return rates(kind)[1], "the median of the chips table"
-
-
-def _year(chip: Chip) -> float:
-    return float(chip.available[:4]) if chip.available else float("nan")
-
-
-def _with_link(chip: Chip, kind: str, rate: float, domain: float | None) -> Chip:
-    latency = chip_catalog.step_latency_s(kind)
-    topology = "switched" if kind == "scaleup" else "fat_tree"
-    return replace(chip, **{kind: Link(rate, latency, domain, topology)})
 
 
 def _with_memory(chip: Chip, name: str, rate: float) -> Chip:
@@ -94,10 +44,10 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     joined = chip.domain_chips or (chip.scaleup.domain_chips if chip.scaleup else None)
     if chip.scaleup is None and joined and joined > 1:
         words = f"the link that joins its {joined:,.0f} chips"
-        filled.append(("network", "scaleup", words, partial(_put_link, "scaleup", joined)))
+        filled.append(("network", "scaleup", words, partial(_put_link, "scaleup")))
     if chip.scaleout is None and (joined or 0) < LARGE_DOMAIN:
         words = "its network between systems"
-        filled.append(("network", "scaleout", words, partial(_put_link, "scaleout", None)))
+        filled.append(("network", "scaleout", words, partial(_put_link, "scaleout")))
     full = chip
     for _, kind, _, put in filled:
         full = put(full, taken(chip, kind)[0])
@@ -108,8 +58,8 @@ def _put_memory(name: str, chip: Chip, rate: float) -> Chip:
     return _with_memory(chip, name, rate)
 
 
-def _put_link(kind: str, domain: float | None, chip: Chip, rate: float) -> Chip:
-    return _with_link(chip, kind, rate, domain)
+def _put_link(kind: str, chip: Chip, rate: float) -> Chip:
+    return replace(chip, **{kind: link_at(chip, kind, rate)})
 
 
 def _assumption(

@@ -24,7 +24,7 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.contest import reference_jobs, shapley, uptime_supply
+from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
 from training_moat.contest.coalitions import DRAWS, Worth, drawn, worth
 from training_moat.inquiry.wording import between, digits, listed
@@ -202,6 +202,27 @@ def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[S
     return [split(name, job) for name in (challengers() if chips is None else chips)]
 
 
+def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
+    """The gaps had every chip been put through the largest run of its day, whatever its kind: by the chip-hours of both
+    chips there, all else as it is. Columns: name, job, gap, largest (the gap there; endless where it cannot be done).
+
+    Only chips whose job of the day is not the largest run are listed.
+    """
+    rows = []
+    for one in found:
+        chip, rival = chip_catalog.chip(one.chip), chip_catalog.chip(one.yardstick)
+        usual = reference_jobs.job(one.job)
+        largest = reference_jobs.largest_of_day(reference_jobs.launched(chip))
+        if largest == usual or not one.possible:
+            continue
+        here, there = (
+            single_changes.kept_hours(chip, job) / single_changes.kept_hours(rival, job)
+            for job in (usual, largest)
+        )
+        rows.append((one.name, largest.title, one.gap, one.gap * there / here))
+    return pd.DataFrame(rows, columns=["name", "job", "gap", "largest"])
+
+
 def overview(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger: gap with its interval and the share of it that each group alone closes."""
     return pd.DataFrame(
@@ -247,12 +268,12 @@ def weighs_most(found: pd.DataFrame, possible: bool = True) -> str:
     most = heaviest(found).sort_values("times", ascending=False, kind="stable")
     if most.empty:
         return "nothing adds to the cost"
+    many = len(most) > 1 or " and " in most["group"].iloc[0]
     if not possible:
-        return f"{listed(most['group'])} {'keeps' if len(most) == 1 else 'keep'} it from the job"
+        return f"{listed(most['group'])} {'keep' if many else 'keeps'} it from the job"
     times = between(most["times"].min(), most["times"].max(), digits)
-    if len(most) == 1:
-        return f"{most['group'].iloc[0]} weighs most, {times} times"
-    return f"{listed(most['group'])} weigh most, {times} times each"
+    each = " each" if len(most) > 1 else ""
+    return f"{listed(most['group'])} {'weigh' if many else 'weighs'} most, {times} times{each}"
 
 
 def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:

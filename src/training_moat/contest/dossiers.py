@@ -233,7 +233,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": known[one.chip].vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high)}",
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, '90% of the draws: ')}",
                 "job": one.job_title,
                 "basis": one.basis if one.possible else "",
                 "decides": " or ".join(decides) or "no single quality",

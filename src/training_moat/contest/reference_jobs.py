@@ -14,7 +14,7 @@ from training_moat.catalog import models as model_catalog
 from training_moat.catalog.dates import day
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
-from training_moat.core.workload import Transformer
+from training_moat.core.workload import Transformer, active_params
 
 YARDSTICK_FAMILIES = "nvidia-"
 """Families whose chips are the yardstick: Nvidia's own graphics processors (not the Groq design it licensed)."""
@@ -111,6 +111,13 @@ def of_day(when: pd.Timestamp) -> Job:
     frontier = [one for one in jobs().values() if one.frontier]
     past = [one for one in frontier if one.date <= when]
     return past[-1] if past else frontier[0]
+
+
+def largest_of_day(when: pd.Timestamp) -> Job:
+    """The frontier job with the most operations of those published by a day, or the oldest of all: what `of_day` would be
+    without the runs of a new kind."""
+    past = [one for one in jobs().values() if one.frontier and one.date <= when]
+    return max(past or [of_day(when)], key=lambda one: active_params(one.model) * one.tokens)
 
 
 def launched(chip: Chip) -> pd.Timestamp:

@@ -9,8 +9,10 @@ from functools import partial
 import numpy as np
 
 from training_moat.contest import best_plan
+from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import JOB, training_formats, wide_format
 from training_moat.contest.reference_jobs import Job
+from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Link, Tier
@@ -95,6 +97,14 @@ def chip_hours(chip: Chip, job: Job, max_days: float) -> float:
     except InputError:
         return np.inf
     return np.inf if found is None else found[0]
+
+
+def kept_hours(chip: Chip, job: Job) -> float:
+    """Chip-hours of the job on a chip with what is missing filled in, within the usual days, from disk where they were
+    searched before."""
+    full = completed(chip)[0]
+    key = (repr(full), repr(job), best_plan.MAX_DAYS)
+    return remembered("hours", key, lambda: [chip_hours(full, job, best_plan.MAX_DAYS)])[0]
 
 
 def smallest(

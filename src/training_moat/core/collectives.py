@@ -161,18 +161,20 @@ def hierarchical_all_to_all(
     inner: Fabric,
     outer: Fabric,
     copies: Number = 1,
+    places: Number | None = None,
 ) -> Number:
     """All-to-all over several domains: what stays inside uses the scale-up links, the rest the scale-out
     links, side by side; the slower of the two decides.
 
     `copies`: how many of the message's parts are the same data for random members (a token for several experts). A
-    domain is sent such data once and spreads it inside (DeepSeek-AI 2024, section 3.2.2).
+    domain is sent such data once and spreads it inside (DeepSeek-AI 2024, section 3.2.2). `places`: at how many places such
+    parts are chosen, where they keep together (default: `copies`).
     """
     local = minimum(maximum(ranks_per_domain, 1), ranks)
     inside = all_to_all(message_bytes * local / ranks, local, inner)
-    leaving = (
-        message_bytes / maximum(copies, 1) * distinct_others(ranks / local, maximum(copies, 1))
-    )
+    whole = maximum(copies, 1)
+    choices = whole if places is None else minimum(maximum(places, 1), whole)
+    leaving = message_bytes / whole * distinct_others(ranks / local, choices)
     wire = leaving / group_bytes_per_s(outer, ranks)
     outside = _fastest_s(1.0, wire, outer, where(ranks > local, 2, 1))
     return maximum(inside, outside)

@@ -77,7 +77,8 @@ class Efficiency:
     `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
     fixed cost per step. `software`: how fast the stack's own kernels (attention, norms, casts, host) are against
     the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
-    expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas.
+    expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
+    leaves of the bubble of one forward, one backward.
     """
 
     matmul: Number
@@ -97,6 +98,7 @@ class Efficiency:
     software: Number = 1.0
     matmul_software: Number = 1.0
     straggling: Number = 0.0
+    bubble: Number = 1.0
 
 
 def matmul_seconds(

@@ -76,6 +76,8 @@ class Chip:
     """Most chips that the maker says one system joins."""
     domain_chips: float | None = None
     """Chips of one scale-up domain, also where its bandwidth is not published."""
+    host: Link | None = None
+    """The bus of its server where that joins more chips than `scaleup` does (pairs of bridged cards)."""
 
     def tier(self, name: str) -> Tier | None:
         """The tier of that name, or None where the chip lacks it."""

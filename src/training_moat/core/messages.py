@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training_moat.core import collectives
-from training_moat.core.elementwise import Number, maximum, minimum, where
+from training_moat.core.elementwise import Number, logical_and, maximum, minimum, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.memory import expert_data_ranks, params_per_stage
 from training_moat.core.plan import Plan, stage_layers
@@ -34,7 +34,8 @@ class Message:
 
     `kind` is one of `KINDS`, `collective` one of all_reduce, all_gather, all_to_all, send_recv. `bytes` follows the
     convention of `core.collectives`. The group has `ranks` members, neighbours `spacing` chips apart. `times` it runs
-    per step. `copies`: how many of an all-to-all's parts are the same data for different members.
+    per step. `copies`: how many of an all-to-all's parts are the same data for different members; where those members lie
+    in `groups` equal groups, `visited` is in how many at most.
     """
 
     kind: str
@@ -44,6 +45,8 @@ class Message:
     spacing: Number
     times: Number
     copies: Number = 1
+    groups: Number = 0
+    visited: Number = 0
 
 
 def micro_tokens(plan: Plan) -> Number:
@@ -93,18 +96,21 @@ def _expert_messages(model: Transformer, plan: Plan, times: Number) -> dict[str,
     moe = model.moe_layers / model.layers
     groups, cut = maximum(plan.ep, 1), plan.expert_tensor
     # Ranks of a tensor-parallel group each send their share of the tokens.
-    routed = (
-        ACTIVATION_BYTES * micro_tokens(plan) * model.experts_per_token * model.hidden / plan.tp
-    )
+    sent = micro_tokens(plan) * model.experts_per_token * model.hidden / plan.tp
+    routed = ACTIVATION_BYTES * sent
+    # Dispatch and the gradient's way there may be cast; what comes back is summed in 16 bits.
+    exchanged = (plan.dispatch_bytes + ACTIVATION_BYTES) / 2 * sent
     return {
         "exchange": Message(
             "expert_parallel",
             "all_to_all",
-            routed,
+            exchanged,
             groups,
             cut,
             times * moe * 2,
             model.experts_per_token,
+            model.routing_groups,
+            model.routed_groups,
         ),
         "cut_experts": Message("expert_parallel", "all_reduce", routed * cut, cut, 1, times * moe),
     }
@@ -166,6 +172,12 @@ def neighbours(message: Message, scaleup: Fabric) -> Number:
     return minimum(message.ranks, maximum(scaleup.domain_chips / message.spacing, 1))
 
 
+def _places(message: Message, domains: Number) -> Number:
+    """At how many places a message's copies are chosen over so many domains: groups that fit into one keep theirs together."""
+    together = logical_and(message.groups > 0, domains <= message.groups)
+    return where(together, minimum(message.visited, message.copies), message.copies)
+
+
 def seconds(message: Message, scaleup: Fabric, scaleout: Fabric) -> Number:
     """Seconds that one run of the message takes."""
     local = neighbours(message, scaleup)
@@ -178,7 +190,8 @@ def seconds(message: Message, scaleup: Fabric, scaleout: Fabric) -> Number:
         return collectives.hierarchical_all_reduce(message.bytes, *levels)
     if message.collective == "all_gather":
         return collectives.hierarchical_all_gather(message.bytes, *levels)
-    return collectives.hierarchical_all_to_all(message.bytes, *levels, message.copies)
+    places = _places(message, message.ranks / local)
+    return collectives.hierarchical_all_to_all(message.bytes, *levels, message.copies, places)
 
 
 def sent_bytes(message: Message, scaleup: Fabric) -> tuple[Number, Number]:
@@ -191,8 +204,8 @@ def sent_bytes(message: Message, scaleup: Fabric) -> tuple[Number, Number]:
         return where(local > 1, sent, 0.0), where(local > 1, 0.0, sent)
     if message.collective == "all_to_all":
         inside = collectives.all_to_all(size * local / ranks, local, _PLAIN)
-        copies = maximum(message.copies, 1)
-        beyond = size / copies * collectives.distinct_others(domains, copies)
+        places = maximum(_places(message, domains), 1)
+        beyond = size / maximum(message.copies, 1) * collectives.distinct_others(domains, places)
         return inside, where(domains > 1, beyond, 0.0)
     whole = collectives.all_reduce if message.collective == "all_reduce" else collectives.all_gather
     return whole(size, local, _PLAIN), whole(size / local, domains, _PLAIN)

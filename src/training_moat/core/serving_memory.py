@@ -50,6 +50,9 @@ class Job:
     """Dense layers whose feed-forward weights keep the attention's format (partly quantised checkpoints)."""
     casts: Number = 0.0
     """One where inputs are cast to 8 bits or fewer before each product, else zero."""
+    drafted: Number = 0.0
+    """Tokens that the model's own draft layer proposes before each pass (multi-token prediction: DeepSeek-V3 2024,
+    section 2.2), all verified in it."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,18 @@ class ServingPlan:
 class ServingMachine:
     """One chip and its links, with the shares of its data sheet that serving software sustains.
 
-    `ffn_flops` and `attention_flops`: matmul peaks in the formats used for them. `tiers`: memory, fastest
-    first. `scaleup` and `scaleout`: the fabrics inside and between domains.
+    `ffn_flops` and `attention_flops`: matmul peaks in the formats of their weights; `score_flops` in that of the cache,
+    which attention's products over the tokens before take. `tiers`: memory, fastest
+    first. `scaleup`: the fabric that joins the chips of a plan's sums; `server`: the one inside a server, the same for most
+    chips; `scaleout`: the one between them.
     """
 
     ffn_flops: Number
     attention_flops: Number
+    score_flops: Number
     tiers: tuple[Tier, ...]
     scaleup: Fabric
+    server: Fabric
     scaleout: Fabric
     bandwidth_efficiency: Number = 1.0
     matmul_efficiency: Number = 1.0

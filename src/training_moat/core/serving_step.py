@@ -46,16 +46,18 @@ class Software:
     """What the serving engine adds to the hardware's time.
 
     Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per
-    step (scheduling, sampling), per sequence in a step, and per prefill pass; `cast_s` per layer where inputs are cast
+    step (scheduling, sampling), per sequence in a step, and per prefill pass; `expert_group_s` per expert of a layer that a chip
+    holds a share of (sorting tokens by expert, one group of a grouped matmul each); `cast_s` per layer where inputs are cast
     to a narrow format first. `kv_efficiency` and
     `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
-    cache and grouped expert matmuls keep. `kv_reread`: 0 where attention reads a key-value head once for all its
+    cache and grouped expert matmuls keep; `score_efficiency`: share of the peak that attention's products reach. `kv_reread`: 0 where attention reads a key-value head once for all its
     query heads, 1 where once for each. `prefill_share`: how much of others' prefill a sequence waits for.
     `copy_coupling`: 1 where attention copies that share experts wait for every copy's prefill, 0 for none.
     """
 
     layer_s: Number = 0.0
     expert_layer_s: Number = 0.0
+    expert_group_s: Number = 0.0
     latent_layer_s: Number = 0.0
     step_s: Number = 0.0
     sequence_s: Number = 0.0
@@ -63,6 +65,7 @@ class Software:
     kv_efficiency: Number = 1.0
     kv_reread: Number = 0.0
     expert_efficiency: Number = 1.0
+    score_efficiency: Number = 1.0
     prefill_share: Number = 1.0
     copy_coupling: Number = 1.0
     first_token_s: Number = 0.0
@@ -74,6 +77,8 @@ class Software:
     tokens_per_step: Number = 1.0
     """Tokens one pass of the model yields: above one with speculative decoding (Leviathan et al. 2023), net of the
     time that drafting takes."""
+    acceptance: Number = 0.0
+    """Share of drafted tokens (`Job.drafted`) that the model accepts, each given that those before it were."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,10 @@ def attention_core_s(
     software: Software,
     tokens: Number,
     byte_s: Number,
+    queries: Number = 1.0,
 ) -> Number:
-    """One step's attention of `tokens` sequences over their cache, all layers: reading it or multiplying.
+    """One step's attention of `tokens` sequences over their cache, all layers: reading it or multiplying it by the
+    `queries` tokens of each.
 
     Latent attention multiplies every head with the compressed vector (DeepSeek-V2 2024, section 2.1.2).
     """
@@ -143,10 +150,10 @@ def attention_core_s(
     width = where(
         model.kv_lora_rank > 0, 2 * model.kv_lora_rank + model.qk_rope_head_dim, 2 * model.head_dim
     )
-    flops = 2 * tokens * seen * model.layers * model.heads / plan.tp * width
-    flops = flops + tokens * state_flops_per_token(model) / plan.tp
+    flops = 2 * tokens * queries * seen * model.layers * model.heads / plan.tp * width
+    flops = flops + tokens * queries * state_flops_per_token(model) / plan.tp
     return maximum(
-        read * byte_s / software.kv_efficiency, flops / (m.attention_flops * m.matmul_efficiency)
+        read * byte_s / software.kv_efficiency, flops / (m.score_flops * software.score_efficiency)
     )
 
 
@@ -206,20 +213,28 @@ def communication_s(
     """Seconds of exchanges in one pass of `tokens` tokens through all layers of one copy.
 
     Tensor parallelism sums partial results twice a layer (Shoeybi et al. 2019, section 3). Experts shared by
-    several attention copies take an all-to-all to the experts and one back instead of the second sum.
+    several attention copies take an all-to-all to the experts and one back instead of the second sum. A pipeline hands
+    over inside a server as long as its stages find room there, else from server to server.
     """
     size = tokens * model.hidden * WIDE_BYTES
     domain = m.scaleup.domain_chips
     staged = hierarchical_all_reduce(size, plan.tp, minimum(plan.tp, domain), m.scaleup, m.scaleout)
-    direct = direct_all_reduce(size, plan.tp, m.scaleup)
-    per_sum = where(plan.tp <= domain, minimum(staged, direct), staged)
+    per_sum = staged
+    if m.scaleup.topology != "host":
+        # Engines keep their own kernels off the bus of a server, which all ranks at once would choke.
+        direct = direct_all_reduce(size, plan.tp, m.scaleup)
+        per_sum = where(plan.tp <= domain, minimum(staged, direct), staged)
     pooled = plan.expert_chips
     routed = size * minimum(maximum(model.experts_per_token, 1), pooled) / plan.tp
     exchange = hierarchical_all_to_all(
         routed, pooled, minimum(pooled, domain), m.scaleup, m.scaleout
     )
     exchanged = where(pooled > plan.tp, model.moe_layers, 0.0)
-    hops = (plan.pp - 1) * send_recv(size, m.scaleup)
+    stage = maximum(plan.tp, pooled)
+    leaving = minimum(plan.pp - 1, ceil(plan.pp * stage / m.server.domain_chips) - 1)
+    hops = (plan.pp - 1 - leaving) * send_recv(size, m.server) + leaving * send_recv(
+        size, m.scaleout
+    )
     return (2 * model.layers - exchanged) * per_sum + exchanged * 2 * exchange + hops
 
 
@@ -239,23 +254,36 @@ def decode_step(
     weights and cache it reads once.
     """
     sequences = maximum(batch / (plan.dp * plan.pp), 1.0)
-    tokens = sequences * software.tokens_per_step
+    verified = software.tokens_per_step + job.drafted
+    tokens = sequences * verified
+    # A draft is one layer more for every token it proposes.
+    drafting = 1.0 + job.drafted / model.layers
     weight_byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
     cache_byte_s = where_.seconds_per_byte["kv_cache"] / m.bandwidth_efficiency
     overhead = (
         software.step_s
-        + model.layers * (software.layer_s + job.casts * software.cast_s)
-        + model.moe_layers * software.expert_layer_s
+        + model.layers * drafting * (software.layer_s + job.casts * software.cast_s)
+        + model.moe_layers
+        * (software.expert_layer_s + model.experts / plan.ep * software.expert_group_s)
         + where(model.kv_lora_rank > 0, model.layers, 0.0) * software.latent_layer_s
-        + batch * software.sequence_s
+        + batch * verified * software.sequence_s
     )
-    per_token = 1.0 / software.tokens_per_step
+    per_token = 1.0 / (software.tokens_per_step * accepted_tokens(job, software))
+    layered = per_token * drafting
     return StepSeconds(
-        per_token * matmuls_s(model, job, plan, m, software, tokens, weight_byte_s),
-        per_token * attention_core_s(model, job, plan, m, software, sequences, cache_byte_s),
-        per_token * communication_s(model, plan, m, tokens),
+        layered * matmuls_s(model, job, plan, m, software, tokens, weight_byte_s),
+        layered
+        * attention_core_s(model, job, plan, m, software, sequences, cache_byte_s, verified),
+        layered * communication_s(model, plan, m, tokens),
         per_token * overhead,
     )
+
+
+def accepted_tokens(job: Job, software: Software) -> Number:
+    """Tokens a pass yields on average when `job.drafted` are proposed and each is accepted with the same probability
+    once those before it were (Leviathan et al. 2023, equation 1); one without a draft."""
+    share = software.acceptance
+    return (1.0 - power(share, job.drafted + 1.0)) / (1.0 - share)
 
 
 def prefill_s(
@@ -278,7 +306,7 @@ def prefill_s(
         + communication_s(model, plan, m, tokens)
         + software.prefill_pass_s
     )
-    return passes * one_pass + scores / (m.attention_flops * m.matmul_efficiency)
+    return passes * one_pass + scores / (m.score_flops * software.score_efficiency)
 
 
 def serve(

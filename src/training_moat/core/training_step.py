@@ -158,7 +158,7 @@ def step_time(
     hop = part["pipeline"]
     busy = compute + traffic + overhead + tensor + expert + hop
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
-    bubble = (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
+    bubble = eff.bubble * (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     data = part["data_parallel"]
@@ -222,7 +222,7 @@ def least_step_seconds(model: Transformer, plan: Plan, eff: Efficiency, shown: S
     layer = shown.layer + plan.recomputed_layers * shown.again
     mean = (model.layers * layer + shown.head) / plan.pp
     busy = batches * maximum(stage_layers(model, plan) * layer, mean)
-    busy = busy * (1 + (plan.pp - 1) / (plan.virtual_stages * batches))
+    busy = busy * (1 + eff.bubble * (plan.pp - 1) / (plan.virtual_stages * batches))
     return busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
 
 

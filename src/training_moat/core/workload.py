@@ -26,7 +26,8 @@ class Transformer:
     linear attention and recurrent layers do (Katharopoulos et al. 2020; Dao and Gu 2024): `linear_key_heads` queries and
     keys of `linear_key_dim` (the state's inputs and outputs), `linear_value_heads` values and gates of `linear_value_dim`;
     where these are zero, the model's own heads. `expert_biases` is 1 where the experts' products carry biases, which stacks
-    add expert by expert (gpt-oss; too few weights to count). `params_given` and `active_params_given`, where above zero,
+    add expert by expert (gpt-oss; too few weights to count). `routing_groups` above zero: the experts lie in so many groups, and
+    a token visits those of at most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `params_given` and `active_params_given`, where above zero,
     win over the derived counts.
     """
 
@@ -61,6 +62,8 @@ class Transformer:
     linear_value_heads: Number = 0
     linear_value_dim: Number = 0
     expert_biases: Number = 0
+    routing_groups: Number = 0
+    routed_groups: Number = 0
     params_given: Number = 0
     active_params_given: Number = 0
 

@@ -10,6 +10,7 @@ import pandas as pd
 from training_moat.calibrate import measured_makers, serving_errors
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
+from training_moat.catalog import relatives
 from training_moat.core import serving_step as serving_model
 from training_moat.core.machine import Chip, Link
 from training_moat.core.messages import ACTIVATION_BYTES
@@ -22,7 +23,7 @@ NEIGHBOUR, SWITCHED = "ring", "switched"
 
 
 def _with_network(chip: Chip, topology: str) -> Chip:
-    link = serving_batch.joined_by(chip)
+    link = relatives.link(chip, "scaleup")
     return replace(
         chip,
         scaleup=Link(link.bytes_per_s, link.latency_s, max(link.domain_chips or 0, 64), topology),
@@ -54,7 +55,7 @@ def neighbours_only(
     which the model does not fit are left out.
     """
     base = chip_catalog.chip(chip)
-    base = replace(base, scaleup=serving_batch.joined_by(base))
+    base = relatives.joined(base)
     latency_s = None if latency_us is None else latency_us * 1e-6
     rows = []
     for layout, (which, plan_of) in LAYOUTS.items():

@@ -10,12 +10,12 @@ import pandas as pd
 
 from training_moat.calibrate import fit_stage, measured_training
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import tables
+from training_moat.catalog import relatives, tables
 from training_moat.core.errors import InputError
 from training_moat.core.units import BITS_PER_BYTE, GB
 from training_moat.inquiry import neighbours
 from training_moat.inquiry.wording import digits
-from training_moat.predict import serving_batch, training, training_constants
+from training_moat.predict import training, training_constants
 
 FACTORS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 """Multiples of a chip's own bandwidth that are tried."""
@@ -108,7 +108,7 @@ def over_bandwidth(
     if link is None and column not in given:
         if which == "scaleout":
             return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
-        link = serving_batch.joined_by(chip)
+        link = relatives.link(chip, "scaleup")
     published = 0.0 if link is None else link.bytes_per_s
     stated = published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9
     own = float(given.get(column, stated))
@@ -248,7 +248,7 @@ def bandwidth_needs(
         }
         run = case(model, name, chips, sequence, global_batch, **fixed)
         needs = needed_for(over_bandwidth(run, "scaleup", FAR_FACTORS))
-        has = serving_batch.joined_by(chip).bytes_per_s / GB
+        has = relatives.link(chip, "scaleup").bytes_per_s / GB
         rows.append((chip.name, chip.vendor, has, needs, has / needs))
     return pd.DataFrame(rows, columns=["name", "vendor", "has", "needs", "surplus"])
 

@@ -23,8 +23,17 @@ CONSTANTS = (
 )
 """Fields of `Fabric` that measurements set."""
 
-TOPOLOGY = {"nvlink3": "switched", "nvlink4": "switched", "nvlink5": "switched", "xgmi": "mesh"}
-"""Topology of the scale-up fabrics; the others are fat trees."""
+TOPOLOGY = {
+    "nvlink3": "switched",
+    "nvlink4": "switched",
+    "nvlink5": "switched",
+    "xgmi": "mesh",
+    "pcie5": "host",
+}
+"""Topology of the fabrics inside a server; the others are fat trees."""
+
+HOST = "pcie5"
+"""Measured fabric that stands for the bus of a server, whatever its generation."""
 
 
 @lru_cache(maxsize=1)
@@ -58,8 +67,15 @@ def scaleup_fabric(chip: Chip) -> Fabric | None:
     """The chip's scale-up network with the constants of its family, else the generic ones."""
     if chip.scaleup is None:
         return None
+    if chip.scaleup.topology == "host":
+        return host_fabric(chip.scaleup)
     own = stored().get(FABRIC_OF_FAMILY.get(chip.family, ""))
     return from_link(chip.scaleup, **(own or _stored_generic(tables.state(TABLE), False)))
+
+
+def host_fabric(link: Link) -> Fabric:
+    """The bus of a server with the constants of the measured one."""
+    return from_link(link, **stored()[HOST])
 
 
 def scaleout_fabric(chip: Chip) -> Fabric | None:
@@ -79,6 +95,8 @@ def _stored_generic(state: tuple, scaleout_only: bool) -> dict[str, float]:
 
 
 def generic(constants: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Constants for a fabric nobody measured: the median over the measured ones, no reduction in the switch."""
-    values = {key: float(np.median([one[key] for one in constants.values()])) for key in CONSTANTS}
+    """Constants for a fabric nobody measured: the median over the measured ones but the bus of a server, no reduction in
+    the switch."""
+    networks = [one for name, one in constants.items() if name != HOST]
+    values = {key: float(np.median([one[key] for one in networks])) for key in CONSTANTS}
     return {**values, "in_network_efficiency": 0.0}

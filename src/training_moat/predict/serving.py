@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training_moat.catalog import relatives
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingMemory
@@ -212,7 +213,7 @@ def _notes(
         )
     if case.chip.scaleup is None and case.chip.scaleout is None and case.plans[index].chips > 1:
         notes.append(
-            f"{case.chip.id} publishes no link bandwidth; the slowest of its family, or of the table, is assumed"
+            f"{case.chip.id} publishes no link bandwidth; {relatives.taken(case.chip, 'scaleup')[1]} is assumed"
         )
     if case.plans[index].chips > system_limit(case.chip):
         notes.append(

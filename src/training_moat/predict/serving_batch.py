@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import relatives
 from training_moat.core import serving_memory, serving_step
 from training_moat.core.fabrics import Fabric
-from training_moat.core.machine import Chip, Link, Tier
+from training_moat.core.machine import Chip, Tier
 from training_moat.core.tiers import faster_tiers, home, room
 from training_moat.core.workload import Transformer
 from training_moat.predict import interconnect, serving_formats, sustained
@@ -36,6 +36,8 @@ class Question:
     plan: serving_step.ServingPlan
     attention: str = ""
     """Format of the attention's weights where it is not that of the maker's checkpoint."""
+    drafted: float = 0.0
+    """Tokens that the model's own draft layer proposes before each pass."""
 
 
 def prefill_chunk(model: Transformer, chip: Chip) -> float:
@@ -62,30 +64,42 @@ def job_of(question: Question) -> serving_step.Job:
         question.attention,
     )
     used = serving_formats.multiplied_in(question.chip, question.precision)
-    return replace(job, casts=float(used in serving_formats.CAST))
+    return replace(job, casts=float(used in serving_formats.CAST), drafted=question.drafted)
 
 
-def joined_by(chip: Chip) -> Link:
-    """A chip's scale-up link; the slowest of its family, or of all chips, for one that publishes none."""
-    if chip.scaleup is not None:
-        return chip.scaleup
-    known = [(one.family, one.scaleup) for one in chip_catalog.all_chips().values() if one.scaleup]
-    family = [link for name, link in known if name == chip.family]
-    return min(family or [link for _, link in known], key=lambda link: link.bytes_per_s)
+@dataclass(frozen=True)
+class Networks:
+    """What a chip talks over: its scale-up links, the bus of its server (the same where they join all its chips), and the
+    network between servers."""
+
+    scaleup: Fabric
+    server: Fabric
+    scaleout: Fabric
+
+    def of(self, plan: serving_step.ServingPlan) -> tuple[Fabric, Fabric, Fabric]:
+        """(fabric of the plan's sums, server, scale-out): sums over more chips than the links join go over the bus."""
+        inside = max(plan.tp, plan.expert_chips) <= self.scaleup.domain_chips
+        return (self.scaleup if inside else self.server), self.server, self.scaleout
 
 
-def links(chip: Chip) -> tuple[Fabric, Fabric]:
-    """(scale-up, scale-out) networks of a chip; one that is missing is taken to be like the other."""
+def networks(chip: Chip) -> Networks:
+    """The networks of a chip. A scale-up link of which nothing is published is taken as its relatives' is, and a network
+    between servers as the scale-up link, but not as the bus of a server."""
     up, out = interconnect.scaleup_fabric(chip), interconnect.scaleout_fabric(chip)
     if up is None and out is None:
-        up = interconnect.scaleup_fabric(replace(chip, scaleup=joined_by(chip)))
-    return up or out, out or up
+        up = interconnect.scaleup_fabric(relatives.joined(chip))
+    up = up or out
+    server = up if chip.host is None else interconnect.host_fabric(chip.host)
+    if out is None and server.topology == "host":
+        rate = min(relatives.link(chip, "scaleout").bytes_per_s, server.bytes_per_s)
+        out = interconnect.scaleout_link(relatives.link_at(chip, "scaleout", rate))
+    return Networks(up, server, out or up)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Questions as arrays. `scaleup` and `scaleout` have array fields but one topology each, so that one
-    batch holds one pair of topologies; `families` and `engines` are indices for the constants."""
+    """Questions as arrays. `scaleup`, `server` and `scaleout` have array fields but one topology each, so
+    that one batch holds one set of topologies; `families` and `engines` are indices for the constants."""
 
     model: Transformer
     job: serving_step.Job
@@ -93,9 +107,11 @@ class Batch:
     tiers: tuple[Tier, ...]
     ffn_flops: np.ndarray
     attention_flops: np.ndarray
+    score_flops: np.ndarray
     narrow: np.ndarray
     bandwidth_cap: np.ndarray
     scaleup: Fabric
+    server: Fabric
     scaleout: Fabric
     families: list[str]
     engines: list[str]
@@ -147,6 +163,7 @@ class _Load:
     job: serving_step.Job
     ffn_flops: float
     attention_flops: float
+    score_flops: float
     narrow: bool
     bandwidth_cap: float
 
@@ -161,6 +178,7 @@ def _load(question: Question) -> _Load:
         job_of(question),
         chip.peak_flops[used],
         chip.peak_flops[wide],
+        chip.peak_flops[serving_formats.attention_units(chip, question.kv_precision, precision)],
         used in serving_formats.NARROW,
         sustained.bandwidth_share(chip),
     )
@@ -170,7 +188,8 @@ def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
     """Positions of the questions that differ in their plan alone."""
     groups: dict[tuple, list[int]] = {}
     for position, q in enumerate(questions):
-        load = (q.precision, q.kv_precision, q.batch, q.input_len, q.output_len, q.attention)
+        load = (q.precision, q.kv_precision, q.batch, q.input_len, q.output_len)
+        load = (*load, q.attention, q.drafted)
         groups.setdefault((id(q.model), id(q.chip), *load), []).append(position)
     return [np.array(where) for where in groups.values()]
 
@@ -195,7 +214,9 @@ def _stacked_fabric(fabrics: Sequence[Fabric]) -> Fabric:
 
 
 def _batch(
-    questions: Sequence[Question], networks: Sequence[tuple[Fabric, Fabric]], positions: list[int]
+    questions: Sequence[Question],
+    fabrics: Sequence[tuple[Fabric, Fabric, Fabric]],
+    positions: list[int],
 ) -> Batch:
     groups = _alike(questions)
     loads: list[_Load] = [None] * len(questions)  # type: ignore[list-item]
@@ -214,10 +235,12 @@ def _batch(
         tiers=_stacked_tiers(questions, groups),
         ffn_flops=np.array([load.ffn_flops for load in loads]),
         attention_flops=np.array([load.attention_flops for load in loads]),
+        score_flops=np.array([load.score_flops for load in loads]),
         narrow=np.array([load.narrow for load in loads]),
         bandwidth_cap=np.array([load.bandwidth_cap for load in loads]),
-        scaleup=_stacked_fabric([pair[0] for pair in networks]),
-        scaleout=_stacked_fabric([pair[1] for pair in networks]),
+        scaleup=_stacked_fabric([three[0] for three in fabrics]),
+        server=_stacked_fabric([three[1] for three in fabrics]),
+        scaleout=_stacked_fabric([three[2] for three in fabrics]),
         families=[q.chip.family for q in questions],
         engines=[q.software for q in questions],
         positions=np.array(positions),
@@ -225,18 +248,18 @@ def _batch(
 
 
 def batches(questions: Sequence[Question]) -> list[Batch]:
-    """The questions grouped by the topologies of their chips' networks."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    networks = []
-    known: dict[int, tuple[Fabric, Fabric]] = {}
+    """The questions grouped by the topologies of the networks that their plans use."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    fabrics = []
+    known: dict[int, Networks] = {}
     for position, question in enumerate(questions):
-        pair = known.get(id(question.chip))
-        if pair is None:
-            pair = known[id(question.chip)] = links(question.chip)
-        networks.append(pair)
-        groups.setdefault((pair[0].topology, pair[1].topology), []).append(position)
+        chip = question.chip
+        own = known.get(id(chip)) or known.setdefault(id(chip), networks(chip))
+        three = own.of(question.plan)
+        fabrics.append(three)
+        groups.setdefault(tuple(fabric.topology for fabric in three), []).append(position)
     return [
-        _batch([questions[i] for i in where], [networks[i] for i in where], where)
+        _batch([questions[i] for i in where], [fabrics[i] for i in where], where)
         for where in groups.values()
     ]
 
@@ -247,8 +270,10 @@ def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.Ser
     machine = serving_step.ServingMachine(
         ffn_flops=batch.ffn_flops * narrow,
         attention_flops=batch.attention_flops,
+        score_flops=batch.score_flops,
         tiers=batch.tiers,
         scaleup=replace(batch.scaleup, launch_s=values["exchange_s"]),
+        server=replace(batch.server, launch_s=values["exchange_s"]),
         scaleout=batch.scaleout,
         bandwidth_efficiency=np.minimum(values["bandwidth_efficiency"], batch.bandwidth_cap),
         matmul_efficiency=values["matmul_efficiency"],

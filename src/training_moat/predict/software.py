@@ -8,6 +8,7 @@ from functools import lru_cache
 from training_moat.catalog import tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
+from training_moat.core.units import BYTES_PER_VALUE
 
 TABLE = "software_stacks"
 REFERENCE_STACK = "megatron-core"
@@ -35,7 +36,9 @@ STACK_OF_VENDOR = {
 class Software:
     """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1.
 
-    `selective_share` is None where selective recomputation is that of the attention core.
+    `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
+    on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
+    backward.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Software:
     states_in_backward: bool
     activation_factor: float
     spare_layers: float
+    dispatch_bytes: float
+    bubble: float
 
 
 def all_software() -> dict[str, Software]:
@@ -71,6 +76,8 @@ def _all(state: tuple) -> dict[str, Software]:
         "states_in_backward": 0,
         "activation_factor": 1.0,
         "spare_layers": 0.0,
+        "dispatch_bytes": 2.0,
+        "bubble": 1.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
@@ -118,3 +125,8 @@ def gradient_bytes(software: Software, precision: str, zero_stage: float) -> flo
 def wire_bytes(software: Software, precision: str) -> float:
     """Bytes in which a gradient travels."""
     return 2.0 if precision == "fp16" else software.gradient_wire_bytes
+
+
+def dispatch_bytes(software: Software, precision: str) -> float:
+    """Bytes in which a routed token's value travels to the experts: cast only where the products take 8 bits or fewer."""
+    return software.dispatch_bytes if BYTES_PER_VALUE[precision] < 2 else 2.0

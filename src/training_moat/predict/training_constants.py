@@ -192,13 +192,14 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         attention *= ATTENTION_BEFORE_CUDNN_9
     matmul_software = pooled(constants, software, "matmul")
     expert = pooled(constants, software, "expert") * progress(constants, kind.released)
+    narrow = 1.0 if kind.width == "16" else generic("expert_narrow")
     launched = 1.0 - software.whole_step
     return Efficiency(
         matmul=min(matmul, ceiling / matmul_software),
         attention=min(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
         memory=min(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         reread=generic("reread"),
-        expert=min(generic("expert"), 1.0 / expert),
+        expert=min(generic("expert") * narrow, 1.0 / expert),
         expert_biased=generic("expert_biased"),
         overlap_data=software.hides_data * (1 - generic("exposed_data")),
         overlap_tensor=software.hides_tensor * (1 - generic("exposed_tensor")),
@@ -211,6 +212,7 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         software=stack_speed(constants, software),
         matmul_software=matmul_software,
         straggling=generic("straggling"),
+        bubble=software.bubble,
     )
 
 

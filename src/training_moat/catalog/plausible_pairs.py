@@ -1,0 +1,226 @@
+"""What stands twice and has to agree: a name and its id in other rows, ends and middles, parts and wholes, sources in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import models
+from training_moat.catalog.problems import Problem
+from training_moat.catalog.sheets import Book, Sheet
+from training_moat.core.workload import derived_params
+
+NAMES = (
+    ("chip", "chip_id", ()),
+    ("hardware", "chip_id", ()),
+    ("item", "chip_id", ("source",)),
+    ("model", "model_id", ()),
+    ("precision", "format", ("source",)),
+)
+"""Columns of words, of what they mean, and the columns within which the same words mean the same."""
+
+TRIPLES = (("{}_low", "{}", "{}_high"), ("{}_p05", "{}_median", "{}_p95"))
+"""Columns of a lower end, a middle and an upper end, by the figure's name."""
+
+BARE = (("p05", "median", "p95"), ("p05", "value", "p95"))
+"""The same in tables of one figure."""
+
+BLOCKS = (
+    "training_measurements",
+    "serving_measurements",
+    "memory_measurements",
+    "collective_measurements",
+    "scaling_measurements",
+    "training_costs",
+    "chips",
+    "models",
+)
+"""Tables whose rows stand source by source."""
+
+PARTS = {
+    "mlperf_submissions": (
+        ("entry_share", "result_entries", "round_total_entries"),
+        ("system_share", "systems", "round_total_systems"),
+    )
+}
+"""Shares, and the columns that they are the ratio of."""
+
+ROUNDED = 1e-4
+"""Most by which a share of four digits may differ from its ratio."""
+
+WHOLE = 0.011
+"""Most by which the shares of one market may miss one (rounding to percents)."""
+
+HALF = 0.5
+"""What memories of at least `LARGE_GB` are whole numbers of, in GB: one that is not was converted."""
+
+LARGE_GB = 10
+
+WIDTH = 64
+"""What the width of a model's layers is a multiple of."""
+
+MOST_OFF = {"shape": 0.035, "published": 0.1}
+"""Most by which a model's weights may differ from those of its shape, by what its row says of them."""
+
+CLUSTER_FACTOR = 3
+"""Most by which power or worth per chip of a cluster may differ from the median of its chip without a word on it."""
+
+CHIP_KW = (0.2, 6)
+"""Least and most power per chip of a whole cluster."""
+
+FEW = 3
+"""Least rows of a kind that make a median."""
+
+FORMATS = (("fp16_tflops", "bf16_tflops", (1.0,)), ("tf32_tflops", "bf16_tflops", (0.5, 1.0)))
+"""Peaks, and the ratios of the first to the second: both formats run on the same units."""
+
+SAME_UNITS = (0.4, 2.5)
+"""Ratios of two peaks between which they come from the same units, and are one of `FORMATS`."""
+
+SAME = 0.03
+"""Most by which a ratio of peaks may differ from those."""
+
+
+def names(book: Book) -> Iterator[Problem]:
+    """Words that mean another chip, model or format than the same words do in the other rows."""
+    for sheet in book.values():
+        for words, meant, within in NAMES:
+            if not sheet.has(words, meant, *within):
+                continue
+            keys = [sheet.frame[name] for name in (*within, words)]
+            told = sheet.frame[meant].fillna("")
+            usual = told.groupby(keys).transform(lambda own: own.mode().iloc[-1])
+            named = sheet.frame[words].notna() & usual.notna()
+            for position in (named & (told != usual)).to_numpy().nonzero()[0]:
+                said = usual.iloc[position] or "a blank"
+                yield sheet.problem(position, meant, f"{said}, as in the other rows of these words")
+
+
+def ranges(book: Book) -> Iterator[Problem]:
+    """Figures that lie outside the range given beside them."""
+    for sheet in book.values():
+        for low, middle, high in _triples(sheet):
+            ends = sheet.numbers(low), sheet.numbers(high)
+            value = sheet.numbers(middle)
+            yield from sheet.flagged(ends[0] > ends[1], low, f"at most {high}")
+            wrong = (value < ends[0]) | (value > ends[1])
+            yield from sheet.flagged(wrong, middle, f"a figure from {low} to {high}")
+
+
+def _triples(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
+    for column in sheet.frame.columns:
+        for low, middle, high in TRIPLES:
+            name = column.removesuffix(low.format(""))
+            if name != column and sheet.has(high.format(name)):
+                yield column, middle.format(name), high.format(name)
+    for low, middle, high in BARE:
+        if sheet.has(low, middle, high):
+            yield low, middle, high
+
+
+def blocks(book: Book) -> Iterator[Problem]:
+    """A row of another source in the midst of a block of rows of one."""
+    for name in BLOCKS:
+        if name not in book:
+            continue
+        sheet = book[name]
+        own = sheet.frame["source"].fillna("")
+        before, after = own.shift(1), own.shift(-1)
+        for position in ((before == after) & (own != before)).to_numpy().nonzero()[0]:
+            expected = f"{before.iloc[position]}, as in the rows before and after"
+            yield sheet.problem(position, "source", expected)
+
+
+def shares(book: Book) -> Iterator[Problem]:
+    """Shares that are not the part over the whole, and shares of one market that are more than it."""
+    for name, columns in PARTS.items():
+        if name in book:
+            sheet = book[name]
+            for share, part, whole in columns:
+                ratio = sheet.numbers(part) / sheet.numbers(whole)
+                wrong = (sheet.numbers(share) - ratio).abs() > ROUNDED
+                yield from sheet.flagged(wrong, share, f"{part} over {whole}")
+    if "market_splits" in book:
+        sheet = book["market_splits"]
+        rest = sheet.numbers("rd_experiments_share").fillna(0)
+        whole = sheet.numbers("training_share") + sheet.numbers("inference_share") + rest
+        told = sheet.numbers(
+            "inference_to_training_ratio"
+        ).notna()  # held against the shares itself
+        wrong = ((whole - 1).abs() > WHOLE) & ~(told & (whole < 1))
+        yield from sheet.flagged(wrong, "inference_share", "shares that make one")
+
+
+def whole_memories(book: Book) -> Iterator[Problem]:
+    """Large memories that are no whole number of gigabytes: mostly GiB that were converted."""
+    for name, column in (("chips", "hbm_gb"), ("hardware_history", "memory_gb")):
+        if name in book:
+            size = book[name].numbers(column)
+            wrong = (size >= LARGE_GB) & (size % HALF != 0)
+            yield from book[name].flagged(wrong, column, "the capacity in GB as it is sold")
+
+
+def widths(book: Book) -> Iterator[Problem]:
+    """Models whose layers are of a width that no one chooses."""
+    if "models" not in book:
+        return
+    sheet = book["models"]
+    for column in ("hidden", "expert_ffn"):
+        wrong = sheet.numbers(column) % WIDTH > 0
+        yield from sheet.flagged(wrong, column, f"a multiple of {WIDTH}, or 'checked:' in notes")
+
+
+def counted_weights(book: Book) -> Iterator[Problem]:
+    """Models whose published weights are not those of their shape."""
+    if "models" not in book:
+        return
+    sheet = book["models"]
+    published = sheet.numbers("params_b")
+    counted = [_weights_b(row) for row in sheet.frame.to_dict("records")]
+    most = sheet.frame["params_basis"].map(MOST_OFF)
+    wrong = (pd.Series(counted, index=published.index) / published - 1).abs() > most
+    yield from sheet.flagged(wrong, "params_b", "about the weights that its shape has")
+
+
+def _weights_b(row: dict[str, Any]) -> float:
+    """Weights of a model as its shape has them, in billions."""
+    return float(derived_params(models.build(row))) / 1e9
+
+
+def clusters(book: Book) -> Iterator[Problem]:
+    """Clusters whose power, or worth in H100s, does not go with their number of chips."""
+    if "gpu_clusters" not in book:
+        return
+    sheet = book["gpu_clusters"]
+    count = sheet.numbers("chips")
+    kind = sheet.frame["chip_id"].fillna(sheet.frame["chip"])
+    power = sheet.numbers("power_mw") * 1e3 / count
+    wrong = (power < CHIP_KW[0]) | (power > CHIP_KW[1]) | _odd(power, kind)
+    yield from sheet.flagged(wrong, "power_mw", "the power that so many of its chip need")
+
+
+def _odd(value: pd.Series, kind: pd.Series) -> pd.Series:
+    """Which values are far from the median of their kind."""
+    by_kind = value.groupby(kind)
+    ratio = value / by_kind.transform("median")
+    far = (ratio > CLUSTER_FACTOR) | (ratio < 1 / CLUSTER_FACTOR)
+    return far & (by_kind.transform("count") >= FEW)
+
+
+def formats(book: Book) -> Iterator[Problem]:
+    """Peaks of two formats that run on the same units, and differ otherwise than such do."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    for column, other, usual in FORMATS:
+        ratio = chips.numbers(column) / chips.numbers(other)
+        near = np.min([(ratio / each - 1).abs() for each in usual], axis=0) <= SAME
+        wrong = (ratio > SAME_UNITS[0]) & (ratio < SAME_UNITS[1]) & ~near
+        expected = f"{' or '.join(f'{each:g}' for each in usual)} times {other}"
+        yield from chips.flagged(wrong, column, expected)
+
+
+CHECKS = (names, ranges, blocks, shares, whole_memories, widths, counted_weights, clusters, formats)

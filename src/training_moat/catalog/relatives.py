@@ -1,0 +1,75 @@
+"""What stands in for a rate that nobody publishes of a chip: that of its relatives, else of all chips.
+
+One rule for every model that meets such a chip, so that no page assumes another rate than the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from statistics import median
+
+import numpy as np
+
+from training_moat.catalog import chips, tables
+from training_moat.core.machine import Chip, Link
+
+ENDS = (0.1, 0.9)
+"""Quantiles of the chips table between which a missing rate is taken to lie."""
+
+SAME_GENERATION_YEARS = 2
+"""Years between chips of one architecture that still share their links; makers bring new ones about every two."""
+
+LINKS = {"scaleup": "switched", "scaleout": "fat_tree"}
+"""Kinds of links, and the topology of one of which nothing is published."""
+
+
+def rates(kind: str) -> tuple[float, float, float]:
+    """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`) or of one memory tier
+    (`sram`, `hbm`, `ddr`), in bytes per second."""
+    return _rates(kind, tables.state("chips"))
+
+
+@lru_cache(maxsize=8)
+def _rates(kind: str, state: tuple) -> tuple[float, float, float]:
+    known = [chip for chip in chips.all_chips().values()]
+    found = [getattr(chip, kind) if kind in LINKS else chip.tier(kind) for chip in known]
+    published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
+    low, middle, high = np.quantile(published, (ENDS[0], 0.5, ENDS[1]))
+    return float(low), float(middle), float(high)
+
+
+def taken(chip: Chip, kind: str) -> tuple[float, str]:
+    """The rate assumed for a chip (bytes per second) and what it is in words. For a link it is the median of those that
+    chips of its architecture publish which came within `SAME_GENERATION_YEARS` of it; else that of the whole table."""
+    year = _year(chip)
+    others = [one for one in chips.all_chips().values() if one.family == chip.family]
+    near = [one for one in others if abs(_year(one) - year) <= SAME_GENERATION_YEARS]
+    links = [getattr(one, kind, None) for one in near]
+    own = [link.bytes_per_s for link in links if link is not None]
+    if own:
+        return float(median(own)), "the median of chips of its architecture and time"
+    return rates(kind)[1], "the median of the chips table"
+
+
+def _year(chip: Chip) -> float:
+    return float(chip.available[:4]) if chip.available else float("nan")
+
+
+def link(chip: Chip, kind: str) -> Link:
+    """A chip's link of one kind: the published one, else one of the rate that is `taken`."""
+    return getattr(chip, kind) or link_at(chip, kind, taken(chip, kind)[0])
+
+
+def link_at(chip: Chip, kind: str, bytes_per_s: float) -> Link:
+    """A link of an assumed rate between the number of chips, and of the shape, that the chips table has for the chip; of
+    the usual shape where it has none."""
+    shape = chips.row(chip.id).get(f"{kind}_topology")
+    topology = shape if isinstance(shape, str) else LINKS[kind]
+    domain = chip.domain_chips if kind == "scaleup" else None
+    return Link(bytes_per_s, chips.step_latency_s(kind), domain, topology)
+
+
+def joined(chip: Chip) -> Chip:
+    """The chip with a scale-up link, the published or the likely one."""
+    return chip if chip.scaleup is not None else replace(chip, scaleup=link(chip, "scaleup"))

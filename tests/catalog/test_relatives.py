@@ -1,0 +1,51 @@
+"""One rule for a rate that nobody publishes, whoever asks."""
+
+from __future__ import annotations
+
+from training_moat.catalog import chips, relatives
+from training_moat.contest import chip_assumptions
+from training_moat.predict import interconnect, serving, serving_batch
+
+
+def test_contest_and_serving_assume_the_same_link() -> None:
+    lonely = [chip for chip in chips.all_chips().values() if not chip.scaleup and not chip.scaleout]
+    both = 0
+    for chip in lonely:
+        served = serving_batch.networks(chip).scaleup
+        assert served.bytes_per_s == relatives.taken(chip, "scaleup")[0]
+        completed = chip_assumptions.completed(chip)[0]
+        if completed.scaleup is not None:
+            assert completed.scaleup == relatives.joined(chip).scaleup
+            both += 1
+    assert both >= 5
+
+
+def test_a_missing_link_keeps_the_shape_and_the_size_that_are_published() -> None:
+    gc200 = relatives.joined(chips.chip("gc200")).scaleup
+    bow = chips.chip("bow-ipu").scaleup
+    assert (gc200.bytes_per_s, gc200.topology) == (bow.bytes_per_s, bow.topology)
+    assert gc200.domain_chips == 64
+    assert relatives.link(chips.chip("h100-sxm"), "scaleup") == chips.chip("h100-sxm").scaleup
+
+
+def test_cards_of_a_server_sum_over_its_bus_and_not_over_the_network() -> None:
+    """Eight H100 PCIe: pairs by NVLink bridge, all by PCIe; measured all-reduces take tens of microseconds there and more
+    than a hundred from server to server (table collective_measurements)."""
+    common = {"model": "llama3.1-405b", "chip": "h100-pcie", "precision": "fp8", "batch": 1}
+    asked = [common | {"chips": 16, "tp": tp, "pp": 16 // tp} for tp in (2, 8, 16)]
+    pair, server, servers = (told["seconds"] for told in serving.predict(asked))
+    sums = 2 * 126
+    assert pair["communication"] / sums < 20e-6
+    assert 15e-6 < server["communication"] / sums < 80e-6
+    assert servers["communication"] / sums > 2 * server["communication"] / sums
+    best = serving.predict([common | {"chips": 16}])[0]["plan"]
+    assert best["tp"] <= 8 and best["pp"] >= 2
+
+
+def test_a_network_of_pcie_cards_is_no_faster_than_their_bus() -> None:
+    l40s = chips.chip("l40s")
+    found = serving_batch.networks(l40s)
+    assert found.scaleup.topology == "host" and l40s.scaleout is None
+    assert found.scaleout.bytes_per_s <= found.server.bytes_per_s
+    assert found.scaleout.bulk_step_latency_s > found.server.bulk_step_latency_s
+    assert found.server == interconnect.host_fabric(l40s.scaleup)
