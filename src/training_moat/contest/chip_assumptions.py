@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from training_moat.catalog.relatives import link_at, rates, taken
 from training_moat.core import tiers
@@ -39,8 +40,7 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     for tier in chip.tiers:
         if tier.name in tiers.home_names(chip, "training") and not tier.bytes_per_s:
             words = f"the bandwidth of its {tiers.TIER_WORDS[tier.name]}"
-            put = partial(_put_memory, tier.name)
-            filled.append(("memory bandwidth", tier.name, words, put))
+            filled.append(("memory bandwidth", tier.name, words, partial(_put_memory, tier.name)))
     joined = chip.domain_chips or (chip.scaleup.domain_chips if chip.scaleup else None)
     if chip.scaleup is None and joined and joined > 1:
         words = f"the link that joins its {joined:,.0f} chips"
@@ -59,7 +59,8 @@ def _put_memory(name: str, chip: Chip, rate: float) -> Chip:
 
 
 def _put_link(kind: str, chip: Chip, rate: float) -> Chip:
-    return replace(chip, **{kind: link_at(chip, kind, rate)})
+    link: dict[str, Any] = {kind: link_at(chip, kind, rate)}
+    return replace(chip, **link)
 
 
 def _assumption(

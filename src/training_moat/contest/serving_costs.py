@@ -50,7 +50,7 @@ def costs(
     for (name, _, batch), told in zip(tried, serving.predict(asked), strict=True):
         if told["ok"] and told["fits"] and 1 / told["tpot_s"] >= speed:
             rows.append((name, batch, told))
-    best: dict[str, tuple] = {}
+    best: dict[str, tuple[int, dict]] = {}
     for name, batch, told in rows:
         if (
             name not in best

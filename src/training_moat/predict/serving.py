@@ -85,7 +85,7 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
     for case in wanted:
         where = slice(first, first + len(case.plans))
         first += len(case.plans)
-        total = sum(values[where] for values in sizes.values())
+        total = np.sum([values[where] for values in sizes.values()], axis=0)
         speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
         found.append(
             Evaluated(
@@ -105,7 +105,7 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     on one chip.
     """
     constants = known.stored()
-    answers: list[dict[str, Any] | None] = [None] * len(requests)
+    answers: list[dict[str, Any]] = [{} for _ in requests]
     good: list[tuple[int, ServingCase]] = []
     for position, request in enumerate(requests):
         try:
@@ -207,7 +207,7 @@ def _notes(
             f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"
         )
     if spills(_questions(case)[index]):
-        slow = home(case.chip, "serving")[-1].bytes_per_s / GB
+        slow = (home(case.chip, "serving")[-1].bytes_per_s or np.nan) / GB
         notes.append(
             f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s"
         )

@@ -89,6 +89,7 @@ def networks(chip: Chip) -> Networks:
     if up is None and out is None:
         up = interconnect.scaleup_fabric(relatives.joined(chip))
     up = up or out
+    assert up is not None  # a relative's link was taken where none is published
     server = up if chip.host is None else interconnect.host_fabric(chip.host)
     if out is None and server.topology == "host":
         rate = min(relatives.link(chip, "scaleout").bytes_per_s, server.bytes_per_s)
@@ -188,9 +189,9 @@ def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
     """Positions of the questions that differ in their plan alone."""
     groups: dict[tuple, list[int]] = {}
     for position, q in enumerate(questions):
-        load = (q.precision, q.kv_precision, q.batch, q.input_len, q.output_len)
-        load = (*load, q.attention, q.drafted)
-        groups.setdefault((id(q.model), id(q.chip), *load), []).append(position)
+        formats = (q.precision, q.kv_precision, q.attention)
+        load = (q.batch, q.input_len, q.output_len, q.drafted)
+        groups.setdefault((id(q.model), id(q.chip), *formats, *load), []).append(position)
     return [np.array(where) for where in groups.values()]
 
 

@@ -71,7 +71,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     kv_precision = requests.choice(request, "kv_precision", KV_PRECISIONS) or "bf16"
     if requests.whole(request, "cp") not in (None, 1):
         raise InputError("cp is not modelled for serving; expected 1 or null")
-    numbers = {
+    numbers: dict[str, Any] = {
         "batch": requests.whole(request, "batch", high=MAX_TOKENS) or 1,
         "input_len": requests.whole(request, "input_len", high=MAX_TOKENS) or 1024,
         "output_len": requests.whole(request, "output_len", high=MAX_TOKENS) or 1024,
@@ -177,15 +177,9 @@ def _attention_copies_inside(
     """Engines write attention data parallelism as copies inside the tensor-parallel group (tp 8 and dp 8 on eight
     chips): attention then runs in dp copies of tp / dp chips."""
     chips, tp, pp, dp = (given[key] for key in ("chips", "tp", "pp", "dp"))
-    inside = (
-        chips
-        and tp
-        and dp
-        and dp > 1
-        and model.experts
-        and tp * (pp or 1) == chips
-        and tp % dp == 0
-    )
+    if not (chips and tp and dp and model.experts):
+        return given
+    inside = dp > 1 and tp * (pp or 1) == chips and tp % dp == 0
     return given | {"tp": tp // dp} if inside else given
 
 
