@@ -12,6 +12,7 @@ from training_moat.catalog import (
     paths,
     plausibility,
     plausible_numbers,
+    plausible_pairs,
     plausible_rates,
     plausible_rows,
 )
@@ -71,7 +72,21 @@ EDITS = [
     (plausible_rows.second_codes, "low_precision_runs", "N24", "bearing", "against"),
     (plausible_rows.second_codes, "startup_events", "E50", "direction", "inference"),
     (plausible_rows.addresses, "sources", "deepgemm", "url", None),
+    (plausible_pairs.names, "training_measurements", "T00001", "chip_id", "a100-40"),
+    (plausible_pairs.ranges, "chips", "b200", "hbm_tb_per_s", 8.8),
+    (plausible_pairs.blocks, "training_measurements", "T00003", "source", "dgxc_h100"),
+    (plausible_pairs.shares, "mlperf_submissions", "L001", "entry_share", 0.5597),
+    (plausible_pairs.shares, "market_splits", "S02", "inference_share", lambda share: share + 0.2),
+    (plausible_pairs.whole_memories, "chips", "h200", "hbm_gb", 131.3),
+    (plausible_pairs.widths, "models", "gpt3-175b", "hidden", 12828),
+    (plausible_pairs.counted_weights, "models", "gpt3-175b", "layers", 69),
+    (plausible_pairs.clusters, "gpu_clusters", "G002", "power_mw", lambda power: power / 10),
+    (plausible_pairs.formats, "chips", "h100-sxm", "fp16_tflops", 898.4),
 ]
+
+
+def test_every_check_of_pairs_has_a_slip():
+    assert {check for check, *_ in EDITS} >= set(plausible_pairs.CHECKS)
 
 
 @pytest.mark.parametrize(("check", "table", "row", "column", "value"), EDITS)
