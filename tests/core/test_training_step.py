@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published_shapes import LLAMA, MIXTRAL
+from published_shapes import DEEPSEEK_V3, LLAMA, MIXTRAL
 
 from training_moat.core import collectives, training_step
 from training_moat.core.fabrics import Fabric
@@ -310,6 +310,19 @@ def test_better_software_never_slows_a_step(model, plan, node, eff):
         "matmul_software",
     ):
         assert step_time(model, plan, node, replace(eff, **{name: 1.0})).total <= before
+
+
+def test_faster_experts_behind_an_exchange_do_not_move_the_head_onto_the_fullest_stage():
+    """61 layers on two stages: what a layer waits for its exchange counts where head and layers are balanced."""
+    slow = Fabric(1e9, 0.0, 1.0, domain_chips=1)
+    node = Node(2e12, 1e12, 0.5625, 3.2e11, slow, replace(slow, domain_chips=1e9))
+    plan = Plan(512, 1, 1, tp=8, pp=2)
+    times = [
+        step_time(DEEPSEEK_V3, plan, node, replace(PERFECT, expert=share, overlap_expert=1.0)).total
+        for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    ]
+    for slower, faster in zip(times, times[1:], strict=False):
+        assert faster <= slower * ROUNDING
 
 
 @given(models, plans, nodes, efficiencies)

@@ -139,12 +139,7 @@ def step_time(
     layer = layer_time(model, plan, node, eff)
     vocabulary, softmax = vocabulary_seconds(model, plan, node, eff)
     head_compute, head_traffic = vocabulary / eff.matmul_software, stack * softmax
-    one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
-    head = _head_share(model, plan, one_layer, head_compute + head_traffic)
-    compute = batches * (layers * layer.compute + head * head_compute)
-    traffic = batches * (layers * layer.traffic + head * head_traffic)
     launches = batches * layers * layer.launches
-    overhead = batches * layers * layer.overhead + launches
     sent = exchange.messages(model, plan)
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
     # Collectives share the computation they hide behind, and the launches beyond it: what covers one cannot cover another.
@@ -155,6 +150,13 @@ def step_time(
         part["tensor_parallel"] - tensor_hidden,
         part["expert_parallel"] - expert_hidden,
     )
+    one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
+    # What a layer waits for its collectives counts where stages are balanced, as its work does.
+    one_layer = one_layer + (tensor + expert) / (batches * layers)
+    head = _head_share(model, plan, one_layer, head_compute + head_traffic)
+    compute = batches * (layers * layer.compute + head * head_compute)
+    traffic = batches * (layers * layer.traffic + head * head_traffic)
+    overhead = batches * layers * layer.overhead + launches
     hop = part["pipeline"]
     busy = compute + traffic + overhead + tensor + expert + hop
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
