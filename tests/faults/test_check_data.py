@@ -1,10 +1,11 @@
 """`moat check` names file, line and column of whatever is wrong with the data."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from training_moat.catalog import checking, tables
+from training_moat.catalog import checking, files, tables
 from training_moat.core.errors import InputError
 
 
@@ -70,6 +71,13 @@ CELLS = [
         "nobody_at_all",
         "'nobody_at_all' is wrong; expected a key of sources.csv",
     ),
+    (
+        "chips",
+        9,
+        "hbm_tb_per_s",
+        "8.8",
+        "'8.8' is wrong; expected at most the 8 in column hbm_tb_per_s_high",
+    ),
     ("chips", 5, "hbm_gb_low", "500", "'500' is wrong; expected at most the 80 in column hbm_gb"),
     (
         "chips",
@@ -108,6 +116,14 @@ def test_a_broken_cell_is_named_with_its_place(
     found = [text for text in sentences(project) if sentence in text]
     assert len(found) == 1
     assert found[0].startswith(f"data/{table}.csv, line {line}, column {column}: ")
+
+
+def test_a_middle_below_its_low_end_is_said_once():
+    found = files.inspect("lab_ledgers")
+    row = found.frame.index[found.frame["row_id"] == "L30"][0]
+    edited = found.frame.assign(p05=found.frame["p05"].mask(found.frame.index == row, 120_000.0))
+    (said,) = checking._order_problems("lab_ledgers", replace(found, frame=edited))
+    assert "column p05: '120000' is wrong; expected at most the 102535 in column value" in str(said)
 
 
 def test_two_rows_of_one_id_are_both_named(project, break_cell):

@@ -73,7 +73,6 @@ EDITS = [
     (plausible_rows.second_codes, "startup_events", "E50", "direction", "inference"),
     (plausible_rows.addresses, "sources", "deepgemm", "url", None),
     (plausible_pairs.names, "training_measurements", "T00001", "chip_id", "a100-40"),
-    (plausible_pairs.ranges, "chips", "b200", "hbm_tb_per_s", 8.8),
     (plausible_pairs.blocks, "training_measurements", "T00003", "source", "dgxc_h100"),
     (plausible_pairs.shares, "mlperf_submissions", "L001", "entry_share", 0.5597),
     (plausible_pairs.shares, "market_splits", "S02", "inference_share", lambda share: share + 0.2),

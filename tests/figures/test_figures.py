@@ -228,6 +228,12 @@ def test_verdicts_in_tables_carry_their_colour():
         assert f".moat-{verdict.replace(' ', '-')}::before {{ color: {colour}; }}" in style
 
 
+@pytest.mark.parametrize("cell", ["-1e-05", "+3.5E4%", "-12", "a = b"])
+def test_a_number_in_a_download_is_no_formula(cell):
+    assert publishing._safe(cell) == cell
+    assert publishing._safe(f"-{cell}") == f"'-{cell}"
+
+
 def test_dollars_in_a_sentence_never_become_formulas():
     assert figures.sentence("from $5 to $7").forms["text/markdown"] == "from \\$5 to \\$7"
     assert figures.sentence("from \\$5").forms["text/markdown"] == "from \\$5"

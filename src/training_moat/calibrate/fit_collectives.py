@@ -20,12 +20,12 @@ HELD_OUT = ("held_out_mape", "held_out_mape_unseen_fabric")
 """Rows of the table that are no constants: the error on a source left out of the fit, its fabric measured
 by another source or by none."""
 
-LINE_RATE: dict[str, float | tuple[str, str]] = {
-    "nvlink3": ("scaleup", "a100-80"),
-    "nvlink4": ("scaleup", "h100-sxm"),
-    "nvlink5": ("scaleup", "b200"),
-    "xgmi": ("scaleup", "mi300x"),
-    "pcie5": ("scaleup", "rtx-5090"),
+LINE_RATE: dict[str, float | str] = {
+    "nvlink3": "a100-80",
+    "nvlink4": "h100-sxm",
+    "nvlink5": "b200",
+    "xgmi": "mi300x",
+    "pcie5": "rtx-5090",
     "efa-p4de": 6.25e9,
     "efa-p5": 50e9,
     "efa-p6": 50e9,
@@ -45,9 +45,9 @@ def line_rate(fabric: str) -> float:
     where = LINE_RATE[fabric]
     if isinstance(where, float):
         return where
-    link = chips.chip(where[1]).scaleup
+    link = chips.chip(where).scaleup
     if link is None:
-        raise InputError(f"{where[1]} has no scale-up link; expected one for the fabric {fabric}")
+        raise InputError(f"{where} has no scale-up link; expected one for the fabric {fabric}")
     return link.bytes_per_s
 
 

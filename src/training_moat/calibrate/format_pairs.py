@@ -8,22 +8,9 @@ import pandas as pd
 from training_moat.calibrate import training_errors
 
 SAME_RUN = [
-    "source",
-    "interval_kind",
-    "model",
-    "layers",
-    "chip_id",
-    "chips",
-    "seq_len",
-    "global_batch",
-    "micro_batch",
-    "tp",
-    "pp",
-    "cp",
-    "ep",
-    "virtual_stages",
-    "zero_stage",
-    "recompute_level",
+    *("source", "interval_kind"),
+    *(name for name in training_errors.CASE if name != "format"),
+    *("layers", "zero_stage", "recompute_level"),
 ]
 """What two runs share that differ in their format alone."""
 
@@ -44,9 +31,8 @@ def pairs() -> pd.DataFrame:
     both = narrow.merge(wide, on=SAME_RUN, suffixes=("", "_bf16"))
     both["measured"] = both["measured_s_bf16"] / both["measured_s"]
     both["predicted"] = both["unseen_source_s_bf16"] / both["unseen_source_s"]
-    order = [*SAME_RUN[:6], "format", "measured"]
     kept = both[[*SAME_RUN, "format", "measured", "predicted"]]
-    return kept.sort_values(order, kind="stable", ignore_index=True)
+    return kept.sort_values([*SAME_RUN, "format"], kind="stable", ignore_index=True)
 
 
 def by_source(found: pd.DataFrame) -> pd.DataFrame:

@@ -58,22 +58,19 @@ def _chips_of(model_id: str) -> int:
 def runs() -> pd.DataFrame:
     """Whole runs whose hours, tokens, chips and model are published, with what pure step time would have taken.
 
-    Columns: model, source, chip_id, chips, tokens_b, hours (measured), ideal_hours (predicted, nothing lost), low, high
-    (the prediction's range), goodput.
+    Columns: model, model_id, source, chip_id, chips, tokens_b, hours (measured), ideal_hours (predicted, nothing lost), low,
+    high (the prediction's range), goodput.
     """
     frame = published()
     asked = [request(row) for row in frame.to_dict("records")]
     answers = training.predict(asked)
     able = [bool(one["ok"] and one["fits"]) for one in answers]
-    frame = frame.assign(
-        chips=[one["chips"] for one in asked],
-        hours=frame["value"],
-        ideal_hours=[one.get("chip_hours") for one in answers],
-    )[able]
-    told = [one for one in answers if one["ok"] and one["fits"]]
+    told = [one for one, good in zip(answers, able, strict=True) if good]
+    frame = frame.assign(chips=[one["chips"] for one in asked], hours=frame["value"])[able]
+    frame["ideal_hours"] = [float(one["chip_hours"]) for one in told]
     for name, end in (("low", "step_time_s_p05"), ("high", "step_time_s_p95")):
         frame[name] = [one["chip_hours"] * one[end] / one["step_time_s"] for one in told]
-    frame["goodput"] = frame["ideal_hours"].astype(float) / frame["hours"]
+    frame["goodput"] = frame["ideal_hours"] / frame["hours"]
     columns = ["model", "model_id", "source", "chip_id", "chips", "tokens_b", "hours"]
     return frame[[*columns, "ideal_hours", "low", "high", "goodput"]].reset_index(drop=True)
 

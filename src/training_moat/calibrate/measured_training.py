@@ -284,18 +284,22 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
-    shares = {name: one.selective_share for name, one in software.all_software().items()}
+    stacks = software.all_software()
+    shares = {name: one.selective_share for name, one in stacks.items()}
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     frame["recompute_share"] = redone.fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
-    wire = {name: one.gradient_wire_bytes for name, one in software.all_software().items()}
-    frame["gradient_bytes"] = (
-        frame["label"].map(wire).mask(frame["format"] == "fp16", 2.0).fillna(2.0)
-    )
-    sent = {name: one.dispatch_bytes for name, one in software.all_software().items()}
-    narrow = frame["format"].map(BYTES_PER_VALUE).lt(2)
-    frame["dispatch_bytes"] = frame["label"].map(sent).where(narrow).fillna(2.0)
+    for name, taken in (
+        ("gradient_bytes", software.wire_bytes),
+        ("dispatch_bytes", software.dispatch_bytes),
+    ):
+        frame[name] = [
+            taken(stacks[label], precision)
+            if label in stacks and precision in BYTES_PER_VALUE
+            else 2.0
+            for label, precision in zip(frame["label"], frame["format"], strict=True)
+        ]
     return frame
 
 

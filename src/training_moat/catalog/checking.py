@@ -15,6 +15,7 @@ ENDS = (
     ("_low", "", "_high"),
     ("_p05", "_median", "_p95"),
     ("p05", "median", "p95"),
+    ("p05", "value", "p95"),
     ("low", "value", "high"),
 )
 """Endings of columns that hold the low end, the middle and the high end of one number."""
@@ -100,15 +101,19 @@ def _order_problems(name: str, inspection: files.Inspection) -> list[Problem]:
     """Rows whose low end lies above the middle or the high end below it."""
     frame, label = inspection.frame, f"data/{files.path_of(name).name}"
     problems = []
-    for low, middle, high in _ranges(list(frame.columns)):
-        for lower, upper in ((low, middle), (middle, high), (low, high)):
-            if lower not in frame.columns or upper not in frame.columns:
-                continue
-            for position in (frame[lower] > frame[upper]).to_numpy().nonzero()[0]:
-                limit = f"{frame[upper].iloc[position]:g}"
-                value = f"{frame[lower].iloc[position]:g}"
-                expected = f"at most the {limit} in column {upper}"
-                problems.append(Problem(label, inspection.lines[position], lower, value, expected))
+    pairs = [
+        pair
+        for low, middle, high in _ranges(list(frame.columns))
+        for pair in ((low, middle), (middle, high), (low, high))
+    ]
+    for lower, upper in dict.fromkeys(pairs):
+        if lower not in frame.columns or upper not in frame.columns:
+            continue
+        for position in (frame[lower] > frame[upper]).to_numpy().nonzero()[0]:
+            limit = f"{frame[upper].iloc[position]:g}"
+            value = f"{frame[lower].iloc[position]:g}"
+            expected = f"at most the {limit} in column {upper}"
+            problems.append(Problem(label, inspection.lines[position], lower, value, expected))
     return problems
 
 

@@ -1,4 +1,4 @@
-"""What stands twice and has to agree: a name and its id in other rows, ends and middles, parts and wholes, sources in blocks."""
+"""What stands twice and has to agree: a name and its id in other rows, parts and wholes, sources in blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from training_moat.catalog import models
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet
+from training_moat.catalog.sheets import Book
 from training_moat.core.workload import derived_params
 
 NAMES = (
@@ -21,12 +21,6 @@ NAMES = (
     ("precision", "format", ("source",)),
 )
 """Columns of words, of what they mean, and the columns within which the same words mean the same."""
-
-TRIPLES = (("{}_low", "{}", "{}_high"), ("{}_p05", "{}_median", "{}_p95"))
-"""Columns of a lower end, a middle and an upper end, by the figure's name."""
-
-BARE = (("p05", "median", "p95"), ("p05", "value", "p95"))
-"""The same in tables of one figure."""
 
 BLOCKS = (
     "training_measurements",
@@ -66,7 +60,7 @@ MOST_OFF = {"shape": 0.035, "published": 0.1}
 """Most by which a model's weights may differ from those of its shape, by what its row says of them."""
 
 CLUSTER_FACTOR = 3
-"""Most by which power or worth per chip of a cluster may differ from the median of its chip without a word on it."""
+"""Most by which power per chip of a cluster may differ from the median of its chip without a word on it."""
 
 CHIP_KW = (0.2, 6)
 """Least and most power per chip of a whole cluster."""
@@ -99,28 +93,6 @@ def names(book: Book) -> Iterator[Problem]:
                 yield sheet.problem(position, meant, f"{said}, as in the other rows of these words")
 
 
-def ranges(book: Book) -> Iterator[Problem]:
-    """Figures that lie outside the range given beside them."""
-    for sheet in book.values():
-        for low, middle, high in _triples(sheet):
-            ends = sheet.numbers(low), sheet.numbers(high)
-            value = sheet.numbers(middle)
-            yield from sheet.flagged(ends[0] > ends[1], low, f"at most {high}")
-            wrong = (value < ends[0]) | (value > ends[1])
-            yield from sheet.flagged(wrong, middle, f"a figure from {low} to {high}")
-
-
-def _triples(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
-    for column in sheet.frame.columns:
-        for low, middle, high in TRIPLES:
-            name = column.removesuffix(low.format(""))
-            if name != column and sheet.has(high.format(name)):
-                yield column, middle.format(name), high.format(name)
-    for low, middle, high in BARE:
-        if sheet.has(low, middle, high):
-            yield low, middle, high
-
-
 def blocks(book: Book) -> Iterator[Problem]:
     """A row of another source in the midst of a block of rows of one."""
     for name in BLOCKS:
@@ -147,9 +119,8 @@ def shares(book: Book) -> Iterator[Problem]:
         sheet = book["market_splits"]
         rest = sheet.numbers("rd_experiments_share").fillna(0)
         whole = sheet.numbers("training_share") + sheet.numbers("inference_share") + rest
-        told = sheet.numbers(
-            "inference_to_training_ratio"
-        ).notna()  # held against the shares itself
+        # A ratio is held against the shares itself.
+        told = sheet.numbers("inference_to_training_ratio").notna()
         wrong = ((whole - 1).abs() > WHOLE) & ~(told & (whole < 1))
         yield from sheet.flagged(wrong, "inference_share", "shares that make one")
 
@@ -191,7 +162,7 @@ def _weights_b(row: dict[str, Any]) -> float:
 
 
 def clusters(book: Book) -> Iterator[Problem]:
-    """Clusters whose power, or worth in H100s, does not go with their number of chips."""
+    """Clusters whose power does not go with their number of chips."""
     if "gpu_clusters" not in book:
         return
     sheet = book["gpu_clusters"]
@@ -223,4 +194,4 @@ def formats(book: Book) -> Iterator[Problem]:
         yield from chips.flagged(wrong, column, expected)
 
 
-CHECKS = (names, ranges, blocks, shares, whole_memories, widths, counted_weights, clusters, formats)
+CHECKS = (names, blocks, shares, whole_memories, widths, counted_weights, clusters, formats)

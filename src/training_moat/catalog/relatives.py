@@ -32,7 +32,7 @@ def rates(kind: str) -> tuple[float, float, float]:
 
 @lru_cache(maxsize=8)
 def _rates(kind: str, state: tuple) -> tuple[float, float, float]:
-    known = [chip for chip in chips.all_chips().values()]
+    known = chips.all_chips().values()
     found = [getattr(chip, kind) if kind in LINKS else chip.tier(kind) for chip in known]
     published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
     low, middle, high = np.quantile(published, (ENDS[0], 0.5, ENDS[1]))

@@ -38,6 +38,9 @@ DECIDES = 0.5
 NEARLY = 0.9
 """Parts that reach so much of the largest are named with it: the ranges of such parts cannot be told apart."""
 
+OF_DRAWS = "90% of the draws: "
+"""What kind of range stands in brackets behind a gap."""
+
 
 @dataclass(frozen=True)
 class Split:

@@ -13,7 +13,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
 from training_moat.contest import record_runs
 from training_moat.contest.chip_factors import wide_peak
-from training_moat.contest.counterfactual import GROUPS, Split
+from training_moat.contest.counterfactual import GROUPS, OF_DRAWS, Split
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB, TERA
 from training_moat.inquiry import naming
@@ -233,7 +233,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": known[one.chip].vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, '90% of the draws: ')}",
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, OF_DRAWS)}",
                 "job": one.job_title,
                 "basis": one.basis if one.possible else "",
                 "decides": " or ".join(decides) or "no single quality",

@@ -17,8 +17,13 @@ from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
 
 CODE = (
-    *("core", "predict", "catalog/chips.py", "catalog/models.py", "contest/best_plan.py"),
-    *("contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py"),
+    *("core", "predict", "catalog/chips.py", "catalog/models.py", "catalog/relatives.py"),
+    *(
+        "contest/best_plan.py",
+        "contest/chip_factors.py",
+        "contest/chip_assumptions.py",
+        "contest/coalition_search.py",
+    ),
     "inquiry/holding.py",
 )
 """Rooms and modules of the package that a search depends on."""

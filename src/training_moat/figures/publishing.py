@@ -205,8 +205,9 @@ def table(
         _column_class(frame[column], [row[place] for row in cells])
         for place, column in enumerate(frame.columns)
     ]
-    width, short = _width(names, cells), len(cells) <= _STACK_ROWS
-    stacked = short and width > _PAGE_WIDTH
+    width = _width(names, cells)
+    wide, stacked = width > _PAGE_WIDTH, width > _PAGE_WIDTH and len(cells) <= _STACK_ROWS
+    always = stacked and width > _WIDE_WIDTH  # cards even where the margin is free
     head = "".join(
         f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds)
     )
@@ -218,10 +219,9 @@ def table(
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     name = html.escape(caption, quote=True)
     shape = " moat-stack" if stacked else " moat-tall" if tall else ""
-    shape += " moat-fold" if stacked and width <= _WIDE_WIDTH else ""
-    wide = width > _PAGE_WIDTH and not (short and width > _WIDE_WIDTH)
+    shape += " moat-fold" if stacked and not always else ""
     page = (
-        f'<div class="{"full-width" if wide else "moat-column"}">\n'
+        f'<div class="{"full-width" if wide and not always else "moat-column"}">\n'
         f'<figure class="moat-table" id="table-{number}">\n'
         f"<figcaption><strong>Table {number}.</strong> {html.escape(caption)} {_source_line(source)} "
         f"{_csv_link(_rows(frame), f'table-{number}')}</figcaption>\n"
@@ -231,13 +231,13 @@ def table(
     return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
 
 
-_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
+_SHOWN_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
 
 
 def _column_class(column: pd.Series, cells: list[str]) -> str:
     """Class of a column: numbers stand to the right, those rounded to words too; running text gets room."""
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    if numeric or (any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells if cell)):
+    if numeric or (any(cells) and all(_SHOWN_NUMBER.fullmatch(cell) for cell in cells if cell)):
         return ' class="number"'
     return ' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else ""
 

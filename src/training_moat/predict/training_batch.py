@@ -1,8 +1,8 @@
-"""Many training runs at once: their candidate plans as arrays, weighed, thinned to those that fit, and timed.
+"""Many training runs at once: their candidate plans as arrays, weighed and timed.
 
 Runs of unequal models, chips and software become columns: every distinct model and every distinct setting is described
-once, and runs point at them. What all runs of a sweep share stays a plain number. Memory comes first: it costs less than
-time, and where a plan fits those that do not need no time.
+once, and runs point at them. What all runs of a sweep share stays a plain number. Which plans are worth it is for
+`plan_search` to say.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ together. Requests that this finds anything unusual in are left to be read one b
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter, methodcaller
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -102,29 +102,41 @@ def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
     if not found:
         return None
     places, which, setting = np.array(found).T
-    tables = Tables([model for model, _ in models.items], settings.items, constants)
     chosen = [requests[place] for place in places.tolist()]
     numbers = {name: _column(chosen, name, settling) for name in WHOLE}
-    rows, good = _rows(numbers, tables, which, setting)
+    kinds = _Kinds(models.items, settings.items, which, setting)
+    lines = _lines(kinds, numbers, places, len(requests), constants)
+    if lines is None:
+        return None
+    return replace(lines, costs=[costs.get(place) for place in lines.places.tolist()])
+
+
+class _Kinds(NamedTuple):
+    """The distinct models, each with its notes, and settings of requests, and which of them each has."""
+
+    models: Sequence[tuple[Any, list[str]]]
+    settings: Sequence[training_plans.Setting]
+    model: np.ndarray
+    setting: np.ndarray
+
+
+def _lines(
+    kinds: _Kinds,
+    numbers: dict[str, np.ndarray],
+    places: np.ndarray,
+    count: int,
+    constants: Constants,
+) -> Lines | None:
+    """The requests at `places` of `count` with these numbers, without costs of their own; None where none is good."""
+    tables = Tables([model for model, _ in kinds.models], kinds.settings, constants)
+    rows, good = _rows(numbers, tables, kinds.model, kinds.setting)
     if not len(rows):
         return None
     taken = places[good]
-    alone = np.delete(np.arange(len(requests)), taken).tolist()
-    notes = [
-        [
-            *models.items[model][1],
-            *settings.items[setting].notes,
-            *training_plans.assumed_numbers(requests[place], batch),
-        ]
-        for place, model, setting, batch in zip(
-            taken.tolist(),
-            rows.model.tolist(),
-            rows.setting.tolist(),
-            rows.global_batch.tolist(),
-            strict=True,
-        )
-    ]
-    return Lines(rows, taken, notes, [costs.get(place) for place in taken.tolist()], alone)
+    unsaid = {name: np.isnan(numbers[name][good]) for name in ("seq_len", "global_batch")}
+    notes = _shared_notes(rows, unsaid, kinds.models, kinds.settings)
+    alone = np.delete(np.arange(count), taken).tolist()
+    return Lines(rows, taken, notes, [None] * len(taken), alone)
 
 
 def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -168,16 +180,9 @@ def read_columns(asked: Asked, count: int, constants: Constants) -> Lines | None
     places = np.flatnonzero((which != _ALONE) & (setting != _ALONE))
     if not len(places):
         return None
-    tables = Tables([model for model, _ in models.items], settings.items, constants)
     numbers = {name: _coded(asked.get(name), name, places) for name in WHOLE}
-    rows, good = _rows(numbers, tables, which[places], setting[places])
-    if not len(rows):
-        return None
-    taken = places[good]
-    unsaid = {name: np.isnan(numbers[name][good]) for name in ("seq_len", "global_batch")}
-    notes = _shared_notes(rows, unsaid, models.items, settings.items)
-    alone = np.delete(np.arange(count), taken).tolist()
-    return Lines(rows, taken, notes, [None] * len(taken), alone)
+    kinds = _Kinds(models.items, settings.items, which[places], setting[places])
+    return _lines(kinds, numbers, places, count, constants)
 
 
 def _coded(field: Coded | None, name: str, places: np.ndarray) -> np.ndarray:
