@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training_moat.catalog import chips as chip_catalog
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
+from training_moat.inquiry import chronicle
+from training_moat.inquiry.wording import listed
+
+CAUSE_WORDS = {"memory": "memory", "network": "the network", "precision": "number formats"}
+"""The article's technical causes, by the group of factors, in words."""
+
+CAUSES = tuple(CAUSE_WORDS)
 
 
 @dataclass(frozen=True)
@@ -55,3 +63,33 @@ def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarra
 def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]:
     """One decision per group of factors."""
     return [decision(group, found, needed) for group in GROUPS]
+
+
+def of_startups(found: Sequence[Split]) -> list[Split]:
+    """The challengers whose maker is a startup."""
+    makers = set(chronicle.startups())
+    return [one for one in found if chip_catalog.chip(one.chip).vendor in makers]
+
+
+def told(found: Sequence[Decision]) -> str:
+    """For how many each group decides, inside a sentence: "for 4 by memory, for none by the network and ..."."""
+    return listed(
+        [
+            f"for {len(one.yes) or 'none'} by {CAUSE_WORDS.get(one.group, one.group)}"
+            for one in found
+        ]
+    )
+
+
+def in_full(found: Sequence[Split]) -> str:
+    """For how many each cause of the article decides, then every other group that decides for some, and for how many no
+    single one does, inside a sentence."""
+    known = {one.group: one for one in decisions(found)}
+    others = [one for name, one in known.items() if one.yes and name not in CAUSES]
+    behind, single = (
+        sum(one.behind for one in found),
+        {n for one in known.values() for n in one.yes},
+    )
+    left = behind - len(single)
+    rest = f"; for {left} no single one is enough" if left else ""
+    return told([*(known[name] for name in CAUSES), *others]) + rest
