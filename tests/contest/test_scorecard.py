@@ -22,7 +22,7 @@ from training_moat.contest import (
     serving_costs,
 )
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import GROUPS, training_formats, wide_peak
+from training_moat.contest.chip_factors import training_formats, wide_peak
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.workload import active_params
@@ -250,6 +250,6 @@ def test_what_decides_in_words_covers_every_startup_that_is_behind():
     young = deciding.of_startups(counterfactual.splits())
     behind, words = [one for one in young if one.behind], deciding.in_full(young)
     assert behind and all(chips.chip(one.chip).vendor not in ("NVIDIA", "AMD") for one in young)
+    decided = {one.name for one in behind for name in deciding.CAUSES if one.decides(name)}
     assert words.startswith("for ") and "by memory" in words and "by number formats" in words
-    alone = {one.name for one in behind for name in GROUPS if one.decides(name)}
-    assert (f"for {len(behind) - len(alone)} no single one" in words) == (len(alone) < len(behind))
+    assert (f"the other {len(behind) - len(decided)} needed" in words) == (decided != {*behind})

@@ -82,14 +82,15 @@ def told(found: Sequence[Decision]) -> str:
 
 
 def in_full(found: Sequence[Split]) -> str:
-    """For how many each cause of the article decides, then every other group that decides for some, and for how many no
-    single one does, inside a sentence."""
+    """For how many each cause of the article decides, and what the others would have needed, inside a sentence."""
     known = {one.group: one for one in decisions(found)}
-    others = [one for name, one in known.items() if one.yes and name not in CAUSES]
-    behind, single = (
-        sum(one.behind for one in found),
-        {n for one in known.values() for n in one.yes},
-    )
-    left = behind - len(single)
-    rest = f"; for {left} no single one is enough" if left else ""
-    return told([*(known[name] for name in CAUSES), *others]) + rest
+    causes = [known[name] for name in CAUSES]
+    named = {chip for one in causes for chip in one.yes}
+    left = [one.name for one in found if one.behind and one.name not in named]
+    others = [
+        name for name, one in known.items() if name not in CAUSES and set(one.yes) & set(left)
+    ]
+    if not left:
+        return told(causes)
+    something = f"something else ({listed(others)}) or " if others else ""
+    return f"{told(causes)}; the other {len(left)} needed {something}several things at once"
