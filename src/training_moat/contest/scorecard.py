@@ -339,11 +339,17 @@ def _all(
 
 def table(found: Sequence[Card]) -> pd.DataFrame:
     """The results as one row per chip, cheapest first, then by days, those stopped last."""
-    rows = [_row(one) for one in found]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame([_row(one) for one in found], columns=[*_COLUMNS, *GATES])
     return frame.sort_values(
         ["musd", "chip_days", "chip"], na_position="last", ignore_index=True, kind="stable"
     )
+
+
+_COLUMNS = (
+    *("chip", "name", "vendor", "fewest", "chips", "format", "days", "days_low", "days_high"),
+    *("chip_days", "mfu", "mwh", "musd", "musd_low", "musd_high", "price", "limit"),
+    *("knowledge", "stops_at"),
+)
 
 
 def _row(one: Card) -> Mapping[str, object]:

@@ -39,6 +39,8 @@ def unpack(name: str) -> Path:
 def _free(name: str) -> Path:
     """The absolute path, if a folder may be made there or an empty one stands there."""
     place = Path(os.path.abspath(name))
+    if not name.isprintable():
+        raise InputError(f"new {name}: expected a name of letters that can be read.")
     if place.is_symlink():
         raise InputError(f"new {name}: this is a link; give the folder itself.")
     stands = next(each for each in (place, *place.parents) if os.path.lexists(each))
