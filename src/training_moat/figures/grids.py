@@ -42,7 +42,7 @@ def heatmap(
         field=parts.field(x),
         type="nominal",
         sort=columns,
-        axis=alt.Axis(title=x_title, orient="top", labelAngle=0 if len(columns) < 9 else -45),
+        axis=alt.Axis(title=x_title, orient="top", **_upright(columns)),
     )
     down = alt.Y(field=parts.field(y), type="nominal", sort=rows, axis=alt.Axis(title=y_title))
     base = alt.Chart(data).encode(x=side, y=down, tooltip=parts.tooltips(data, tooltip))
@@ -51,8 +51,9 @@ def heatmap(
         if middle is not None:
             reach = max(high - middle, middle - low) or 1.0
             ramp = alt.Scale(
-                domain=[middle - reach, middle, middle + reach],
-                range=[theme.DIVERGING[0], theme.DIVERGING[2], theme.DIVERGING[4]],
+                domain=[middle + part * reach for part in (-1, -0.5, 0, 0.5, 1)],
+                range=theme.DIVERGING,
+                interpolate="rgb",  # the default goes through hues that stand for neither side
             )
             dark = f"abs(datum['{value}'] - {middle}) > {0.55 * reach}"
         else:
@@ -89,6 +90,24 @@ def heatmap(
         else [cells]
     )
     return parts.layered(layers, title, parts.band_height(len(rows), row=28, room=0))
+
+
+def _upright(columns: Sequence[Any]) -> dict[str, Any]:
+    """How a few columns are labelled: upright, a long label on several lines; many at a slant."""
+    if len(columns) >= 9:
+        return {"labelAngle": -45}
+    if all(len(str(one)) <= LONG_LABEL for one in columns):
+        return {"labelAngle": 0}
+    lines = max(len(str(one).split()) for one in columns)
+    room = 4 + LINE_HEIGHT * (lines - 1)  # lines go downwards from the first
+    return {"labelAngle": 0, "labelExpr": "split(datum.label, ' ')", "labelPadding": room}
+
+
+LONG_LABEL = 12
+"""Characters that still fit above a column."""
+
+LINE_HEIGHT = 13
+"""Points from one line of a label to the next."""
 
 
 def timeline(
