@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 
 from training_moat.core.errors import InputError, unknown
+from training_moat.figures import theme
 
 # d3 writes a billion as "G"; readers of prices and parameter counts expect "B".
 _SHORT = "replace(format(datum.value, '~s'), 'G', 'B')"
@@ -30,6 +31,42 @@ def field(name: str) -> str:
     for mark in ".[]":
         name = name.replace(mark, "\\" + mark)
     return name
+
+
+def nominal(channel: Any, column: str, **options: Any) -> Any:
+    """A channel that shows a column of words."""
+    return channel(field=field(column), type="nominal", **options)
+
+
+def number(channel: Any, column: str, **options: Any) -> Any:
+    """A channel that shows a column of numbers."""
+    return channel(field=field(column), type="quantitative", **options)
+
+
+def dated(column: str, title: str | None, **options: Any) -> alt.X:
+    """A column of days along the x axis."""
+    axis = alt.Axis(title=title, tickCount=6, **options.pop("axis", {}))
+    return alt.X(field=field(column), type="temporal", axis=axis, **options)
+
+
+def categories(column: str, order: Sequence[str], title: str | None = None, **axis: Any) -> alt.Y:
+    """One row per category, in this order."""
+    return nominal(alt.Y, column, sort=order, axis=alt.Axis(title=title, **axis))
+
+
+def paint(
+    column: str | None,
+    values: Iterable[Any] = (),
+    colors: dict[str, str] | None = None,
+    legend: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """The colours of a column's values, as an encoding; the book's accent where there is no such column."""
+    if column is None:
+        return {"color": alt.value(theme.ACCENT)}
+    shown = alt.Legend(title=None) if legend else None
+    palette = theme.colour_scale(values, colors)
+    return {"color": nominal(alt.Color, column, scale=palette, legend=shown, **options)}
 
 
 def decades(low: float, high: float) -> list[float]:
@@ -96,21 +133,37 @@ def scale(
     return alt.Scale(zero=zero)
 
 
+def measured(
+    title: str | None,
+    low: float,
+    high: float,
+    log: bool = False,
+    fmt: str | None = None,
+    domain: Sequence[float] | None = None,
+    zero: bool = False,
+) -> dict[str, Any]:
+    """`scale` and `axis` of a quantity that runs from low to high."""
+    return {
+        "scale": scale(low, high, log, zero, domain),
+        "axis": axis(title, low, high, log, fmt, domain),
+    }
+
+
 def tooltips(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> list[alt.Tooltip]:
     """Tooltip entries for the named columns (default: the first eight of the frame)."""
-    chosen = list(columns) if columns is not None else [str(column) for column in frame.columns[:8]]
     entries = []
-    for column in chosen:
-        number = pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(
-            frame[column]
-        )
+    for column in map(str, frame.columns[:8] if columns is None else columns):
+        numeric = is_number(frame[column])
         date = pd.api.types.is_datetime64_any_dtype(frame[column])
-        kind = "quantitative" if number else "temporal" if date else "nominal"
-        extra = {"format": ",.4~g"} if number else {}
-        entries.append(
-            alt.Tooltip(field=field(column), type=kind, title=column.replace("_", " "), **extra)
-        )
+        kind = "quantitative" if numeric else "temporal" if date else "nominal"
+        shown = {"title": column.replace("_", " "), **({"format": ",.4~g"} if numeric else {})}
+        entries.append(alt.Tooltip(field=field(column), type=kind, **shown))
     return entries
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column holds numbers; yes and no are none."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def ordered(frame: pd.DataFrame, category: str, value: str, sort: Any) -> list[str]:
