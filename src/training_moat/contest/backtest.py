@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -105,20 +104,10 @@ def offered_in(year: int) -> list[Chip]:
     return found
 
 
+@tables.kept("chips", "models", "prices", "calibration_training")
 def offers() -> list[Offer]:
     """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
-    return list(
-        _offers(
-            tuple(
-                tables.state(name) for name in ("chips", "models", "prices", "calibration_training")
-            )
-        )
-    )
-
-
-@lru_cache(maxsize=2)
-def _offers(state: tuple) -> tuple[Offer, ...]:
-    found = []
+    found: list[Offer] = []
     for year in YEARS:
         day = pd.Timestamp(f"{year}-{MID_YEAR}")
         job, rival = reference_jobs.of_day(day), reference_jobs.yardstick(day)
@@ -129,7 +118,7 @@ def _offers(state: tuple) -> tuple[Offer, ...]:
             if offer.vendor not in best or offer.gap < best[offer.vendor].gap:
                 best[offer.vendor] = offer
         found += [best[name] for name in sorted(best)]
-    return tuple(found)
+    return found
 
 
 def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: float) -> Offer:

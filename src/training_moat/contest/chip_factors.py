@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
@@ -58,8 +57,8 @@ def wide_format(chip: Chip) -> str | None:
     return next((name for name in WIDE if chip.peak_flops.get(name)), None)
 
 
-@lru_cache(maxsize=16)
-def _narrow_ratio(name: str, state: tuple) -> float:
+@tables.kept("chips")
+def _narrow_ratio(name: str) -> float:
     ratios = sorted(
         chip.peak_flops[name] / chip.peak_flops[wide]
         for chip in chip_catalog.all_chips().values()
@@ -74,10 +73,9 @@ def wide_peak(chip: Chip) -> float:
     own = wide_format(chip)
     if own is not None:
         return chip.peak_flops[own]
-    state = tables.state("chips")
     for name in ("fp8", "int8", "fp4"):
         if chip.peak_flops.get(name):
-            return chip.peak_flops[name] / _narrow_ratio(name, state)
+            return chip.peak_flops[name] / _narrow_ratio(name)
     raise InputError(f"chip {chip.id}: no peak published in any format that a matmul could use")
 
 

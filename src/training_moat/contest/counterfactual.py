@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -186,13 +185,9 @@ def _basis(found: Worth) -> str:
     return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
 
 
+@tables.kept(*reference_jobs.COST_TABLES, size=128)
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
-    return _split(chip_id, job, yardstick, reference_jobs.tables_state())
-
-
-@lru_cache(maxsize=128)
-def _split(chip_id: str, job: str | None, yardstick: str | None, state: tuple) -> Split:
     chip = chip_catalog.chip(chip_id)
     start = reference_jobs.launched(chip)
     asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
