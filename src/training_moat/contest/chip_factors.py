@@ -17,17 +17,9 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
 FACTORS = (
-    "compute",
-    "memory capacity",
-    "memory bandwidth",
-    "network",
-    "precision",
-    "software",
-    "goodput",
-    "supply",
-    "price",
-    "power",
-)
+    "compute", "memory capacity", "memory bandwidth", "network", "precision", "software",
+    "goodput", "supply", "price", "power",
+)  # fmt: skip
 """The qualities a gap is split into, in the order of a coalition's bits."""
 
 MACHINE_FACTORS = FACTORS[:6]
@@ -85,9 +77,7 @@ def training_formats(chip: Chip) -> tuple[str, ...]:
     if own is None:
         return ()
     claimed = _claimed(chip)
-    words = (
-        "" if claimed is None else claimed.lower().replace("no bf16/fp8", "").replace("no fp8", "")
-    )
+    words = (claimed or "").lower().replace("no bf16/fp8", "").replace("no fp8", "")
     narrow = chip.peak_flops.get("fp8") and (claimed is None or "fp8" in words)
     return (own, "fp8") if narrow else (own,)
 
@@ -98,23 +88,14 @@ def _claimed(chip: Chip) -> str | None:
     return str(words) if isinstance(words, str) else None
 
 
-def _narrow_gain(chip: Chip) -> dict[str, float]:
-    """Peak of each narrower training format over the 16-bit one."""
-    return {
-        name: chip.peak_flops[name] / chip.peak_flops[training_formats(chip)[0]]
-        for name in training_formats(chip)[1:]
-    }
-
-
 def mixed_peaks(compute: Chip, precision: Chip) -> dict[str, float]:
     """Peaks of a chip with one's multipliers and the other's number formats."""
-    formats = training_formats(precision)
+    formats, own = training_formats(precision), precision.peak_flops
     if not formats:
         return {}
     wide = wide_peak(compute)
-    return {formats[0]: wide} | {
-        name: wide * gain for name, gain in _narrow_gain(precision).items()
-    }
+    narrow = {name: wide * (own[name] / own[formats[0]]) for name in formats[1:]}
+    return {formats[0]: wide} | narrow
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,9 @@ from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
 
 CODE = (
-    *("core", "predict", "catalog/chips.py", "catalog/models.py", "catalog/relatives.py"),
-    *(
-        "contest/best_plan.py",
-        "contest/chip_factors.py",
-        "contest/chip_assumptions.py",
-        "contest/coalition_search.py",
-    ),
-    "inquiry/holding.py",
-)
+    "core", "predict", "catalog/chips.py", "catalog/models.py", "catalog/relatives.py", "inquiry/holding.py",
+    "contest/best_plan.py", "contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py",
+)  # fmt: skip
 """Rooms and modules of the package that a search depends on."""
 
 UNREAD = (
@@ -50,13 +44,10 @@ def _tables(data: Path) -> list[Path]:
 @lru_cache(maxsize=4)
 def _fingerprint(root: Path) -> str:
     package = Path(training_moat.__file__).parent
-    files = [
-        file for part in CODE for file in sorted({package / part, *(package / part).rglob("*.py")})
-    ]
-    files = [file for file in files if file.is_file()]
-    files += _tables(paths.data_folder())
+    parts = [sorted({package / part, *(package / part).rglob("*.py")}) for part in CODE]
+    files = [file for part in parts for file in part if file.is_file()]
     digest = hashlib.sha256()
-    for file in files:
+    for file in [*files, *_tables(paths.data_folder())]:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 

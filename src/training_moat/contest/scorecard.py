@@ -74,9 +74,9 @@ class Card:
     @property
     def usd(self) -> float | None:
         """Dollars of the whole run at the dated price, or None."""
-        return (
-            None if self.run is None or self.price is None else self.run.chip_hours * self.price.usd
-        )
+        if self.run is None or self.price is None:
+            return None
+        return self.run.chip_hours * self.price.usd
 
     @property
     def usd_range(self) -> tuple[float, float] | None:
@@ -99,12 +99,7 @@ class Card:
         if self.run is None:
             return next((gate.why for gate in self.gates if gate.passed == NO), "")
         parts = self.run.answer["seconds"]
-        worst = max(
-            (name for name in parts if name != "compute"), key=lambda name: (parts[name], name)
-        )
-        if parts["compute"] >= parts[worst]:
-            return PART_WORDS["compute"]
-        return PART_WORDS[worst]
+        return PART_WORDS[max(parts, key=lambda name: (parts[name], name == "compute", name))]
 
     @property
     def stops_at(self) -> str:
@@ -329,10 +324,8 @@ def _all(
 def table(found: Sequence[Card]) -> pd.DataFrame:
     """The results as one row per chip, cheapest first, then by days, those stopped last."""
     rows = [_row(one) for one in found]
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(
-        ["musd", "chip_days", "chip"], na_position="last", ignore_index=True, kind="stable"
-    )
+    order = ["musd", "chip_days", "chip"]
+    return pd.DataFrame(rows).sort_values(order, ignore_index=True, kind="stable")
 
 
 def _row(one: Card) -> Mapping[str, object]:

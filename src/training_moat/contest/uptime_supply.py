@@ -56,9 +56,8 @@ def goodputs() -> pd.DataFrame:
     for row in frame.to_dict("records"):
         name = row["chip_id"] if isinstance(row["chip_id"], str) else row["chip"]
         with suppress(InputError):
-            rows.append(
-                (chip_catalog.resolve(name), row["model"], row["value"] / 100, row["source"])
-            )
+            chip_id = chip_catalog.resolve(name)
+            rows.append((chip_id, row["model"], row["value"] / 100, row["source"]))
     return pd.DataFrame(rows, columns=["chip_id", "run", "share", "source"])
 
 

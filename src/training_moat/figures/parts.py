@@ -107,30 +107,13 @@ def axis(
     elif max(abs(low), abs(high)) >= 10_000 or (log and low < 0.01):
         options["labelExpr"] = _SHORT
     if log:
-        # The same domain as `scale` draws: a tick outside it would be written at the edge, where it is wrong.
+        # The same domain as `measured` draws: a tick outside it would be written at the edge, where it is wrong.
         first, last = domain if domain is not None else (low / 1.25, high * 1.25)
         options["values"] = [tick for tick in decades(first, last) if first <= tick <= last]
     if len(options.get("values", ())) < 2:
         options.pop("values", None)
         options["tickCount"] = 5
     return alt.Axis(**options)
-
-
-def scale(
-    low: float,
-    high: float,
-    log: bool = False,
-    zero: bool = False,
-    domain: Sequence[float] | None = None,
-) -> alt.Scale:
-    """Quantitative scale; `domain` fixes it, `zero` starts it at zero."""
-    if domain is not None:
-        return alt.Scale(
-            type="log" if log else "linear", domain=list(domain), nice=False, clamp=True
-        )
-    if log:
-        return alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False)
-    return alt.Scale(zero=zero)
 
 
 def measured(
@@ -142,11 +125,15 @@ def measured(
     domain: Sequence[float] | None = None,
     zero: bool = False,
 ) -> dict[str, Any]:
-    """`scale` and `axis` of a quantity that runs from low to high."""
-    return {
-        "scale": scale(low, high, log, zero, domain),
-        "axis": axis(title, low, high, log, fmt, domain),
-    }
+    """`scale` and `axis` of a quantity that runs from low to high; `domain` fixes it, `zero` starts it at zero."""
+    if domain is not None:
+        kind = "log" if log else "linear"
+        scale = alt.Scale(type=kind, domain=list(domain), nice=False, clamp=True)
+    elif log:
+        scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False)
+    else:
+        scale = alt.Scale(zero=zero)
+    return {"scale": scale, "axis": axis(title, low, high, log, fmt, domain)}
 
 
 def tooltips(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> list[alt.Tooltip]:
