@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import training_moat
 from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
+from training_moat.core.whole_files import write_text
 
 CODE = (
     "core", "predict", "catalog/chips.py", "catalog/models.py", "catalog/relatives.py", "inquiry/holding.py",
@@ -68,7 +68,7 @@ def remembered(
             return [float(value) for value in json.loads(file.read_text(encoding="utf-8"))]
         found = [float(value) for value in compute()]
         with contextlib.suppress(OSError):
-            _write(file, json.dumps(found))
+            write_text(file, json.dumps(found))
         return found
 
 
@@ -85,11 +85,3 @@ def _alone(lock: Path) -> Iterator[None]:
     finally:
         if handle is not None:
             os.close(handle)
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(part, file)

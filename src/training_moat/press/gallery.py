@@ -19,9 +19,10 @@ from typing import Any
 from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
+from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
 from training_moat.press import comparing, recorded
-from training_moat.press.folders import ROOT, write_text
+from training_moat.press.folders import ROOT
 from training_moat.press.markup import plain_table, sentence, table
 from training_moat.press.scenarios import Request, overlaid
 

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training_moat.core.errors import InputError
+from training_moat.core.whole_files import beside
 from training_moat.press import caching, sweep_points, sweep_spec
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import beside
 from training_moat.press.sweep_points import ERROR, LOST, POINT
 from training_moat.press.sweep_spec import Sweep
 
