@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from training_moat.catalog import paths
 
@@ -13,3 +16,13 @@ DATA = ROOT / "data"
 BUILD = paths.build_folder()
 SCENARIOS = ROOT / "scenarios"
 STATIC = ROOT / "_static"
+
+
+def digest(path: Path) -> str:
+    """Hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digest_of(content: Any) -> str:
+    """Hash of anything that JSON can say."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
