@@ -21,7 +21,7 @@ from training_moat.contest import (
     scorecard,
     serving_costs,
 )
-from training_moat.contest.chip_factors import training_formats, wide_peak
+from training_moat.contest.chip_factors import GROUPS, training_formats, wide_peak
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.workload import active_params
@@ -204,7 +204,7 @@ def test_published_hours_are_met_within_half_in_the_mean():
 
 def test_a_decision_counts_every_challenger_once():
     found = counterfactual.splits(["groq-lpu-v1", "bow-ipu", "mi250x"])
-    for one in deciding.decisions(found):
+    for one in (deciding.decision(group, found) for group in GROUPS):
         assert len(one.yes) + len(one.no) + len(one.without) == 3
         assert one.low <= one.value <= one.high
     memory = deciding.decision("memory", found)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
 
 
@@ -39,9 +38,8 @@ def decision(group: str, found: Sequence[Split], needed: float = DECIDES) -> Dec
     if not behind:
         return Decision(group, needed, None, None, None, yes, no, without)
     low, high = np.nanquantile(_drawn_share(group, behind, needed), (0.05, 0.95))
-    return Decision(
-        group, needed, len(yes) / len(behind), float(low), float(high), yes, no, without
-    )
+    share = len(yes) / len(behind)
+    return Decision(group, needed, share, float(low), float(high), yes, no, without)
 
 
 def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarray:
@@ -50,8 +48,3 @@ def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarra
     closed = np.array([one.drawn_closed[group] >= needed for one in found])
     counts = behind.sum(axis=0)
     return np.where(counts > 0, (behind & closed).sum(axis=0) / np.maximum(counts, 1), np.nan)
-
-
-def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]:
-    """One decision per group of factors."""
-    return [decision(group, found, needed) for group in GROUPS]
