@@ -10,7 +10,7 @@ import pytest
 
 from training_moat.core.errors import InputError
 from training_moat.predict import answer_tables, asking, training
-from training_moat.press import sweep_points, sweep_spec, sweeping
+from training_moat.press import caching, sweep_points, sweep_spec, sweeping
 from training_moat.press.sweep_points import ERROR, POINT
 
 SPEC = """
@@ -286,7 +286,7 @@ def test_a_block_is_not_kept_when_a_table_was_written_meanwhile(tmp_path, monkey
     sweeping._compute(sweep, np.arange(2), out, "e", Worker(), None)
     assert len(list(sweeping._parts(out).iterdir())) == 1
     states = iter("ab")
-    monkeypatch.setattr(sweeping, "_state", lambda: next(states))
+    monkeypatch.setattr(caching, "run_state", lambda: next(states))
     with pytest.raises(sweeping.WorkFailed, match="written meanwhile"):
         sweeping._compute(sweep, np.arange(2, 4), out, "e", Worker(), None)
     assert len(list(sweeping._parts(out).iterdir())) == 1

@@ -31,11 +31,6 @@ class Assumption:
     high: Chip
 
 
-def _with_memory(chip: Chip, name: str, rate: float) -> Chip:
-    tiers = (replace(one, bytes_per_s=rate) if one.name == name else one for one in chip.tiers)
-    return replace(chip, tiers=tuple(tiers))
-
-
 def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     """The chip with missing rates filled in, and what was assumed.
 
@@ -81,7 +76,8 @@ def _assumed_wide(full: Chip, likely: WidePeak) -> Assumption:
 
 
 def _put_memory(name: str, chip: Chip, rate: float) -> Chip:
-    return _with_memory(chip, name, rate)
+    found = (replace(one, bytes_per_s=rate) if one.name == name else one for one in chip.tiers)
+    return replace(chip, tiers=tuple(found))
 
 
 def _put_link(kind: str, chip: Chip, rate: float) -> Chip:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,17 +19,9 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
 FACTORS = (
-    "compute",
-    "memory capacity",
-    "memory bandwidth",
-    "network",
-    "precision",
-    "software",
-    "goodput",
-    "supply",
-    "price",
-    "power",
-)
+    "compute", "memory capacity", "memory bandwidth", "network", "precision", "software",
+    "goodput", "supply", "price", "power",
+)  # fmt: skip
 """The qualities a gap is split into, in the order of a coalition's bits."""
 
 MACHINE_FACTORS = FACTORS[:6]
@@ -60,8 +51,8 @@ def wide_format(chip: Chip) -> str | None:
     return next((name for name in WIDE if chip.peak_flops.get(name)), None)
 
 
-@lru_cache(maxsize=16)
-def _narrow_ratios(name: str, state: tuple) -> tuple[float, float, float]:
+@tables.kept("chips", size=16)
+def _narrow_ratios(name: str) -> tuple[float, float, float]:
     ratios = sorted(
         chip.peak_flops[name] / chip.peak_flops[wide]
         for chip in chip_catalog.all_chips().values()
@@ -88,10 +79,9 @@ class WidePeak:
 def likely_wide_peak(chip: Chip) -> WidePeak:
     """The 16-bit peak of a chip that publishes only a narrower one: that peak over the ratio usual in the chips table.
     InputError where no peak is published."""
-    state = tables.state("chips")
     for name in ("fp8", "int8", "fp4"):
         if peak := chip.peak_flops.get(name):
-            low, middle, high = _narrow_ratios(name, state)
+            low, middle, high = _narrow_ratios(name)
             return WidePeak(name, peak / high, peak / middle, peak / low)
     raise InputError(f"chip {chip.id}: no peak published in any format that a matmul could use")
 
@@ -117,9 +107,7 @@ def training_formats(chip: Chip) -> tuple[str, ...]:
     if own is None:
         return ()
     claimed = _claimed(chip)
-    words = (
-        "" if claimed is None else claimed.lower().replace("no bf16/fp8", "").replace("no fp8", "")
-    )
+    words = (claimed or "").lower().replace("no bf16/fp8", "").replace("no fp8", "")
     narrow = chip.peak_flops.get("fp8") and (claimed is None or "fp8" in words)
     return (own, "fp8") if narrow else (own,)
 
@@ -130,23 +118,14 @@ def _claimed(chip: Chip) -> str | None:
     return str(words) if isinstance(words, str) else None
 
 
-def _narrow_gain(chip: Chip) -> dict[str, float]:
-    """Peak of each narrower training format over the 16-bit one."""
-    return {
-        name: chip.peak_flops[name] / chip.peak_flops[training_formats(chip)[0]]
-        for name in training_formats(chip)[1:]
-    }
-
-
 def mixed_peaks(compute: Chip, precision: Chip) -> dict[str, float]:
     """Peaks of a chip with one's multipliers and the other's number formats."""
-    formats = training_formats(precision)
+    formats, own = training_formats(precision), precision.peak_flops
     if not formats:
         return {}
     wide = wide_peak(compute)
-    return {formats[0]: wide} | {
-        name: wide * gain for name, gain in _narrow_gain(precision).items()
-    }
+    narrow = {name: wide * (own[name] / own[formats[0]]) for name in formats[1:]}
+    return {formats[0]: wide} | narrow
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,8 @@ def decision(group: str, found: Sequence[Split], needed: float = DECIDES) -> Dec
     if not behind:
         return Decision(group, needed, None, None, None, yes, no, without)
     low, high = np.nanquantile(_drawn_share(group, behind, needed), (0.05, 0.95))
-    return Decision(
-        group, needed, len(yes) / len(behind), float(low), float(high), yes, no, without
-    )
+    share = len(yes) / len(behind)
+    return Decision(group, needed, share, float(low), float(high), yes, no, without)
 
 
 def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -75,9 +74,9 @@ class Card:
     @property
     def usd(self) -> float | None:
         """Dollars of the whole run at the dated price, or None."""
-        return (
-            None if self.run is None or self.price is None else self.run.chip_hours * self.price.usd
-        )
+        if self.run is None or self.price is None:
+            return None
+        return self.run.chip_hours * self.price.usd
 
     @property
     def usd_range(self) -> tuple[float, float] | None:
@@ -100,12 +99,7 @@ class Card:
         if self.run is None:
             return next((gate.why for gate in self.gates if gate.passed == NO), "")
         parts = self.run.answer["seconds"]
-        worst = max(
-            (name for name in parts if name != "compute"), key=lambda name: (parts[name], name)
-        )
-        if parts["compute"] >= parts[worst]:
-            return PART_WORDS["compute"]
-        return PART_WORDS[worst]
+        return PART_WORDS[max(parts, key=lambda name: (parts[name], name == "compute", name))]
 
     @property
     def stops_at(self) -> str:
@@ -306,25 +300,20 @@ def _unbuilt(chip: Chip, job: Job, max_days: float) -> int:
 
 def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> list[Card]:
     """The results of many chips on a job; chips that lack what the model needs are left out (see `left_out`)."""
-    found, _ = _all(
-        job, None if chips is None else tuple(chips), max_days, reference_jobs.tables_state()
-    )
-    return list(found)
+    return list(_all(job, None if chips is None else tuple(chips), max_days)[0])
 
 
 def left_out(
     job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS
 ) -> pd.DataFrame:
     """Chips that the model cannot answer for, and the missing datum. Columns: chip, name, why."""
-    _, missing = _all(
-        job, None if chips is None else tuple(chips), max_days, reference_jobs.tables_state()
-    )
+    missing = _all(job, None if chips is None else tuple(chips), max_days)[1]
     return pd.DataFrame(list(missing), columns=["chip", "name", "why"])
 
 
-@lru_cache(maxsize=32)
+@tables.kept(*reference_jobs.COST_TABLES, size=32)
 def _all(
-    job: str, chips: tuple[str, ...] | None, max_days: float, state: tuple
+    job: str, chips: tuple[str, ...] | None, max_days: float
 ) -> tuple[tuple[Card, ...], tuple[tuple[str, str, str], ...]]:
     known = chip_catalog.all_chips()
     asked, found, missing = reference_jobs.job(job), [], []

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from training_moat.core.errors import InputError
+from training_moat.core.whole_files import write_text
 from training_moat.press import comparing
-from training_moat.press.folders import write_text
 
 
 def add(parser: argparse.ArgumentParser) -> None:
