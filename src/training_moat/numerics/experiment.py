@@ -35,7 +35,7 @@ from training_moat.numerics.design import (
     Design,
     Run,
     Thresholds,
-)
+)  # fmt: skip
 from training_moat.numerics.recipes import recipe
 from training_moat.numerics.training_loop import train
 
@@ -188,13 +188,8 @@ def _results(missing: list[Run], workers: int, already: int):
     """Finished runs as they come."""
     with _pool(workers) as pool:
         futures = {pool.submit(_one, item): item for item in missing}
-        bar = tqdm(
-            as_completed(futures),
-            total=already + len(missing),
-            initial=already,
-            unit="run",
-            desc="low precision",
-        )
+        total, shown = already + len(missing), {"unit": "run", "desc": "low precision"}
+        bar = tqdm(as_completed(futures), total=total, initial=already, **shown)
         try:
             for future in bar:
                 yield futures[future], future.result()
@@ -235,13 +230,8 @@ def _key_of(row: list[str]) -> tuple:
 
 
 def _table_order(item: Run) -> tuple:
-    return (
-        item.study,
-        item.recipe,
-        item.seed,
-        item.log2_learning_rate,
-        item.log2_loss_scale or 0.0,
-    )
+    *first, scale, _ = item.key
+    return (*first, scale or 0.0)
 
 
 def _as_csv(rows: list[list[str]]) -> str:
