@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core import tiers
@@ -49,26 +51,54 @@ def wide_format(chip: Chip) -> str | None:
     return next((name for name in WIDE if chip.peak_flops.get(name)), None)
 
 
-@tables.kept("chips")
-def _narrow_ratio(name: str) -> float:
+@tables.kept("chips", size=16)
+def _narrow_ratios(name: str) -> tuple[float, float, float]:
     ratios = sorted(
         chip.peak_flops[name] / chip.peak_flops[wide]
         for chip in chip_catalog.all_chips().values()
         if chip.peak_flops.get(name) and (wide := wide_format(chip))
     )
-    return ratios[len(ratios) // 2]
+    low, high = np.quantile(ratios, RATIO_ENDS)
+    return float(low), ratios[len(ratios) // 2], float(high)
+
+
+RATIO_ENDS = (0.1, 0.9)
+"""Quantiles of the chips table between which the ratio of a narrow peak to the 16-bit one is taken to lie."""
+
+
+@dataclass(frozen=True)
+class WidePeak:
+    """Dense FLOP/s in 16 bits as taken from a narrower format, with the ends of its range."""
+
+    source: str
+    low: float
+    middle: float
+    high: float
+
+
+def likely_wide_peak(chip: Chip) -> WidePeak:
+    """The 16-bit peak of a chip that publishes only a narrower one: that peak over the ratio usual in the chips table.
+    InputError where no peak is published."""
+    for name in ("fp8", "int8", "fp4"):
+        if peak := chip.peak_flops.get(name):
+            low, middle, high = _narrow_ratios(name)
+            return WidePeak(name, peak / high, peak / middle, peak / low)
+    raise InputError(f"chip {chip.id}: no peak published in any format that a matmul could use")
 
 
 def wide_peak(chip: Chip) -> float:
-    """Dense FLOP/s of the 16-bit format; where only a narrower one is published, that peak over the ratio usual in the
-    chips table. InputError where no peak is published."""
+    """Dense FLOP/s of the 16-bit format, the published one or the likely one. InputError where no peak is published."""
     own = wide_format(chip)
-    if own is not None:
-        return chip.peak_flops[own]
-    for name in ("fp8", "int8", "fp4"):
-        if chip.peak_flops.get(name):
-            return chip.peak_flops[name] / _narrow_ratio(name)
-    raise InputError(f"chip {chip.id}: no peak published in any format that a matmul could use")
+    return chip.peak_flops[own] if own is not None else likely_wide_peak(chip).middle
+
+
+def multiplies_floats(chip: Chip) -> bool:
+    """Whether any published peak is of a floating-point format; a four-bit one of a chip that lacks FP8 is of integers that
+    share an exponent."""
+    if wide_format(chip) or chip.peak_flops.get("fp8"):
+        return True
+    lacks = str(chip_catalog.row(chip.id).get("formats_not_supported"))
+    return bool(chip.peak_flops.get("fp4")) and "fp8" not in lacks
 
 
 def training_formats(chip: Chip) -> tuple[str, ...]:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training_moat.catalog import chips as chip_catalog
+from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
+from training_moat.inquiry import chronicle
+from training_moat.inquiry.wording import listed
+
+CAUSE_WORDS = {"memory": "memory", "network": "the network", "precision": "number formats"}
+"""The article's technical causes, by the group of factors, in words."""
+
+CAUSES = tuple(CAUSE_WORDS)
 
 
 @dataclass(frozen=True)
@@ -48,3 +57,39 @@ def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarra
     closed = np.array([one.drawn_closed[group] >= needed for one in found])
     counts = behind.sum(axis=0)
     return np.where(counts > 0, (behind & closed).sum(axis=0) / np.maximum(counts, 1), np.nan)
+
+
+def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]:
+    """One decision per group of factors."""
+    return [decision(group, found, needed) for group in GROUPS]
+
+
+def of_startups(found: Sequence[Split]) -> list[Split]:
+    """The challengers whose maker is a startup."""
+    makers = set(chronicle.startups())
+    return [one for one in found if chip_catalog.chip(one.chip).vendor in makers]
+
+
+def told(found: Sequence[Decision]) -> str:
+    """For how many each group decides, inside a sentence: "for 4 by memory, for none by the network and ..."."""
+    return listed(
+        [
+            f"for {len(one.yes) or 'none'} by {CAUSE_WORDS.get(one.group, one.group)}"
+            for one in found
+        ]
+    )
+
+
+def in_full(found: Sequence[Split]) -> str:
+    """For how many each cause of the article decides, and what the others would have needed, inside a sentence."""
+    known = {one.group: one for one in decisions(found)}
+    causes = [known[name] for name in CAUSES]
+    named = {chip for one in causes for chip in one.yes}
+    left = [one.name for one in found if one.behind and one.name not in named]
+    others = [
+        name for name, one in known.items() if name not in CAUSES and set(one.yes) & set(left)
+    ]
+    if not left:
+        return told(causes)
+    something = f"something else ({listed(others)}) or " if others else ""
+    return f"{told(causes)}; the other {len(left)} needed {something}several things at once"

@@ -133,7 +133,7 @@ def _blanks(chip: Chip, card: Card) -> tuple[str, ...]:
         few = f"{counted(runs, 'training run')} on it on record, too few to tell its software"
         record = few if runs else "no training run on it is on record"
         told.append(f"{record}: software as usual for {known}, and a wider range")
-    if len(training_formats(chip)) == 1:
+    if len(training_formats(completed(chip)[0])) == 1:
         told.append("no narrower format to train in is claimed: it trains in sixteen bits")
     return tuple(told)
 

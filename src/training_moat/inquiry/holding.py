@@ -18,7 +18,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_memory
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
-from training_moat.core.units import BYTES_PER_VALUE, GB, GIB
+from training_moat.core.units import BYTES_PER_VALUE, GB, GIB, MIB
 from training_moat.core.workload import Transformer, params
 from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import serving, serving_formats, side_by_side, training
@@ -338,6 +338,14 @@ def every_verdict(found: pd.DataFrame) -> pd.DataFrame:
     return shown.set_axis(["chip", "training", "why", "serving", "why (serving)"], axis=1)
 
 
+def _size(held_bytes: float) -> str:
+    return (
+        f"{digits(held_bytes / MIB, 3)} MB"
+        if held_bytes < GIB
+        else f"{digits(held_bytes / GIB, 4)} GB"
+    )
+
+
 def on_one_chip(chip: Chip) -> str:
     """A chip's memories in words: size and rate of each."""
     parts = []
@@ -347,7 +355,5 @@ def on_one_chip(chip: Chip) -> str:
             if tier.bytes_per_s
             else "(bandwidth not published)"
         )
-        parts.append(
-            f"{tiers.TIER_WORDS[tier.name]} of {digits(tier.capacity_bytes / GIB, 4)} GB {rate}"
-        )
+        parts.append(f"{tiers.TIER_WORDS[tier.name]} of {_size(tier.capacity_bytes)} {rate}")
     return ", ".join(parts) or "no published memory"

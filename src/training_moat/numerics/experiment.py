@@ -104,6 +104,8 @@ def run(
 
 def stored_design(manifest: Path) -> tuple[str, Design]:
     """Form (full or quick) and design that a manifest records."""
+    if not manifest.is_file():
+        raise InputError(f"--manifest '{manifest}': no such file")
     try:
         stored = json.loads(manifest.read_text())
         fields: dict[str, Any] = {
@@ -111,7 +113,7 @@ def stored_design(manifest: Path) -> tuple[str, Design]:
             for name, value in stored["design"].items()
         }
         form, design = stored["form"], Design(**fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment."
         ) from None

@@ -38,6 +38,8 @@ def unpack(name: str) -> Path:
 
 def _free(name: str) -> Path:
     """The absolute path, if a folder may be made there or an empty one stands there."""
+    if not name.isprintable():
+        raise InputError(f"new {name}: expected a name of letters that can be read.")
     place = output.plain_place(name, f"new {name}")
     if place.is_dir() and any(place.iterdir()):
         raise InputError(f"new {name}: the folder is not empty; give a new or an empty one.")

@@ -23,18 +23,22 @@ def offer(parser: argparse.ArgumentParser, example: str) -> None:
 def listed(
     options: argparse.Namespace, table: Callable[[], pd.DataFrame], who: str, columns: list[str]
 ) -> None:
-    """Print the rows whose id, name or maker (the column `who`) contains the pattern, the scenario's included; a blank
-    cell is unknown. Raises InputError when none does."""
+    """Print the rows whose id, name or maker (the column `who`) contains the pattern, the scenario's included."""
     with _scenario.laid_over(options):
         frame = table()
-    text = frame[["id", who, "name"]].astype(str).agg(" ".join, axis=1).str.lower()
-    found = frame[text.str.contains(options.pattern.lower(), regex=False)]
-    if found.empty:
-        said = f"nothing in the table contains '{options.pattern}'"
-        raise InputError(f"{said}; leave the pattern out to see all {len(frame)}.")
     kept = [column for column in columns if column in frame]
-    cells = found[kept].astype(object).where(found[kept].notna(), "").map(_shown)
-    rows = [kept, *cells.itertuples(index=False, name=None)]
+    show(frame, options.pattern, ["id", who, "name"], kept)
+
+
+def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[str]) -> None:
+    """Print the rows that contain the pattern, one a line; a blank cell is unknown. Raises InputError when none does."""
+    text = frame[searched].astype(str).agg(" ".join, axis=1).str.lower()
+    found = frame[text.str.contains(pattern.lower(), regex=False)]
+    if found.empty:
+        said = f"nothing in the table contains '{pattern}'"
+        raise InputError(f"{said}; leave the pattern out to see all {len(frame)}.")
+    cells = found[columns].astype(object).where(found[columns].notna(), "").map(_shown)
+    rows = [columns, *cells.itertuples(index=False, name=None)]
     width = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(cell.ljust(room) for cell, room in zip(row, width)).rstrip())
