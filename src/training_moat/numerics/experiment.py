@@ -25,6 +25,7 @@ from tqdm import tqdm
 import training_moat
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
+from training_moat.core.surroundings import environment
 from training_moat.core.whole_files import write_text
 from training_moat.numerics import corpus
 from training_moat.numerics.design import (
@@ -173,17 +174,12 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do their linear algebra on one thread each and end with this one."""
-    saved = {name: os.environ.get(name) for name in _WORKER_VARIABLES}
-    os.environ.update(_WORKER_VARIABLES)
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=lifetime.follow, initargs=(os.getpid(),)
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    spawn, own = multiprocessing.get_context("spawn"), (os.getpid(),)
+    with (
+        environment(_WORKER_VARIABLES),
+        ProcessPoolExecutor(workers, spawn, initializer=lifetime.follow, initargs=own) as pool,
+    ):
+        yield pool
 
 
 def _results(missing: list[Run], workers: int, already: int):
