@@ -35,6 +35,8 @@ YEARS_RETOLD = {
     "history_events": 1,
     "runs_non_nvidia": 6.5,
     "models": 4,
+    "startup_events": 6.5,
+    "training_runs": 7,
 }
 """Tables whose rows date from the time of their source, and the most years by which a row may lie before it."""
 
