@@ -17,5 +17,6 @@ def test_a_picture_comes_to_its_order_and_where_the_process_is_gone():
     ordered = [painter.order(page(word)) for word in ("one", "other")]
     assert [coming.picture() for coming in reversed(ordered)] == alone[::-1]
     lost = painter.order(page("one"))
-    painter.close()
+    painter.process.kill()
     assert lost.picture() == painter.order(page("one")).picture() == alone[0]
+    painter.close()
