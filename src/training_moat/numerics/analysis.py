@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from training_moat.core.errors import InputError
 from training_moat.core.formats import ELEMENT_FORMATS, SCALED_FORMATS
@@ -93,7 +93,7 @@ def shifts(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.
         moved = (left_out.loc[name] - left_out.loc[REFERENCE]).to_numpy()
         count = len(moved)
         error = np.sqrt((count - 1) / count * ((moved - moved.mean()) ** 2).sum())
-        half = stats.t.ppf(0.5 + confidence / 2, count - 1) * error
+        half = stdtrit(count - 1, 0.5 + confidence / 2) * error
         middle = whole[name] - whole[REFERENCE]
         records.append((name, middle, middle - half, middle + half))
     return pd.DataFrame(records, columns=["recipe", "octaves", "low", "high"])
@@ -369,7 +369,7 @@ def _paired(table: pd.DataFrame, against: str, confidence: float, unit: str) -> 
 def _interval(values: np.ndarray, confidence: float) -> tuple[float, float, float]:
     mean = float(np.mean(values))
     half = float(
-        stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
+        stdtrit(len(values) - 1, 0.5 + confidence / 2)
         * np.std(values, ddof=1)
         / np.sqrt(len(values))
     )
