@@ -56,7 +56,6 @@ CHARTS = {
         FRAME,
         x="low",
         y="high",
-        label="chip",
         color="company",
         title="t",
         x_title="a",
@@ -86,7 +85,7 @@ CHARTS = {
         FRAME, x="chip", y="company", value="verdict", title="t", value_title="x"
     ),
     "timeline": lambda: figures.timeline(
-        FRAME, start="day", lane="company", label="chip", title="t", color="company"
+        FRAME, start="day", lane="company", color="company", title="t", x_title="a"
     ),
     "tornado": lambda: figures.tornado(
         FRAME, name="chip", low="low", high="high", base=3, title="t", value_title="x"

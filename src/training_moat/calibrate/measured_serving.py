@@ -47,6 +47,7 @@ SOFTWARE = {
     "vLLM": "vllm",
     "Deepspeed-MII": "deepspeed-mii",
     "FasterTransformer": "fastertransformer",
+    "lmdeploy": "lmdeploy",
     "Transformers NeuronX 2.18.0": "neuronx",
     "Transformers NeuronX 2.18.1": "neuronx",
 }

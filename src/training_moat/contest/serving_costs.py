@@ -27,6 +27,8 @@ SPEED = 20.0
 COLUMNS = ["chip", "name", "vendor", "chips", "batch", "tokens_per_s_per_user", "usd_per_mtok", "usd_low", "usd_high",
            "chip_hours_per_mtok", "engine", "knowledge"]  # fmt: skip
 
+_RATE = "tokens_per_s_per_chip"
+
 
 def costs(
     model: str,
@@ -63,18 +65,11 @@ def costs(
     rows += _keeping(finer, speed, common)
     best: dict[str, tuple[int, dict]] = {}
     for name, batch, told in rows:
-        if (
-            name not in best
-            or told["tokens_per_s_per_chip"] > best[name][1]["tokens_per_s_per_chip"]
-        ):
+        if name not in best or told[_RATE] > best[name][1][_RATE]:
             best[name] = (batch, told)
     found = [_row(name, *best[name], when) for name in names if name in best]
-    return pd.DataFrame(found, columns=COLUMNS).sort_values(
-        ["usd_per_mtok", "chip_hours_per_mtok", "chip"],
-        na_position="last",
-        kind="stable",
-        ignore_index=True,
-    )
+    order = ["usd_per_mtok", "chip_hours_per_mtok", "chip"]
+    return pd.DataFrame(found, columns=COLUMNS).sort_values(order, kind="stable", ignore_index=True)
 
 
 def _keeping(
@@ -93,7 +88,7 @@ def _keeping(
 
 def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[str, object]:
     chip = chip_catalog.chip(name)
-    hours = 1e6 / told["tokens_per_s_per_chip"] / SECONDS_PER_HOUR
+    hours = 1e6 / told[_RATE] / SECONDS_PER_HOUR
     price = chip_hours.hourly(chip, when)
     slow, fast = (told[end] / told["tpot_s"] for end in ("tpot_s_p95", "tpot_s_p05"))
     usd = np.nan if price is None else hours * price.usd

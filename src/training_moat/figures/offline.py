@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
-import tempfile
 import textwrap
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from training_moat.core.whole_files import write_text
 from training_moat.figures import drawing, theme
 
 PNG_WIDTH = 640
@@ -139,21 +138,13 @@ def write_assets(folder: Path) -> list[Path]:
     if not bundle.exists():
         # The bundle declares a top-level `_`, which collides with Sphinx's doctools.js: hence the function.
         text = vl_convert.javascript_bundle(vl_version=drawing.VEGALITE)  # type: ignore[call-arg]  # the stub lags
-        _write_whole(bundle, "(function(){\n" + text + "\n})();\n")
+        write_text(bundle, "(function(){\n" + text + "\n})();\n")
     themes = {mode: theme.config(mode) for mode in ("light", "dark")}
     script = (_STATIC / SCRIPT).read_text(encoding="utf-8")
     script = script.replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
-    _write_whole(folder / SCRIPT, script)
-    _write_whole(folder / STYLE, (_STATIC / STYLE).read_text(encoding="utf-8"))
+    write_text(folder / SCRIPT, script)
+    write_text(folder / STYLE, (_STATIC / STYLE).read_text(encoding="utf-8"))
     return [bundle, folder / SCRIPT, folder / STYLE]
-
-
-def _write_whole(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as fresh:
-        fresh.write(text)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
 
 
 def bundle_version() -> str:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 import training_moat
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
+from training_moat.core.whole_files import write_text
 from training_moat.numerics import corpus
 from training_moat.numerics.design import (
     FULL,
@@ -94,15 +95,17 @@ def run(
         "machine": machine,
         "probe_sha256": _probe_of_workers(),
     }
-    _write_whole(out / TABLE, _as_csv(rows))
+    write_text(out / TABLE, _as_csv(rows))
     said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
-    _write_whole(out / MANIFEST, json.dumps(said, indent=2) + "\n")
+    write_text(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
     return out / TABLE
 
 
 def stored_design(manifest: Path) -> tuple[str, Design]:
     """Form (full or quick) and design that a manifest records."""
+    if not manifest.is_file():
+        raise InputError(f"--manifest '{manifest}': no such file")
     try:
         stored = json.loads(manifest.read_text())
         fields: dict[str, Any] = {
@@ -110,7 +113,7 @@ def stored_design(manifest: Path) -> tuple[str, Design]:
             for name, value in stored["design"].items()
         }
         form, design = stored["form"], Design(**fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment."
         ) from None
@@ -224,7 +227,7 @@ def _read_partial(path: Path) -> dict[tuple, list[str]]:
         return {}
     with path.open(newline="") as file:
         rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
-    _write_whole(path, "".join(",".join(row) + "\n" for row in rows))
+    write_text(path, "".join(",".join(row) + "\n" for row in rows))
     return {_key_of(row): row for row in rows}
 
 
@@ -245,13 +248,6 @@ def _table_order(item: Run) -> tuple:
 
 def _as_csv(rows: list[list[str]]) -> str:
     return "".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows])
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside and rename, so that no reader ever sees half a file."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    beside.write_text(text, newline="\n")
-    os.replace(beside, path)
 
 
 def _fingerprint(design: Design) -> str:

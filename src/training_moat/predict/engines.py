@@ -80,7 +80,7 @@ CURRENT = "2026"
 
 NO_ENGINE = "generic"
 
-NOT_USUAL = ("llama.cpp",)
+NOT_USUAL = ("llama.cpp", "lmdeploy")
 """Engines that nobody means who names none."""
 
 
