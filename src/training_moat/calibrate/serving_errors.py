@@ -105,6 +105,25 @@ def unseen() -> pd.DataFrame:
     return table.assign(coverage=by["coverage"].mean(), rows=rows, folds=by.size())
 
 
+def first_seen() -> tuple[pd.DataFrame, dict[str, float]]:
+    """(the sources as they were first met, before they could move a constant, best first; their error and coverage in the
+    middle source and the mean, each source with the same weight).
+
+    Columns: source, rows, error, inside the range.
+    """
+    table = tables.load("serving_first_seen")
+    shown = table.sort_values(["error", "source"], kind="stable", ignore_index=True)
+    shown = shown[["source", "rows", "error", "inside_share"]]
+    found = {
+        "median": float(table["error"].median()),
+        "mean": float(table["error"].mean()),
+        "inside": float(table["inside_share"].mean()),
+        "sources": len(table),
+        "rows": int(table["rows"].sum()),
+    }
+    return shown.rename(columns={"inside_share": "inside the range"}), found
+
+
 def left_out() -> pd.DataFrame:
     """Rows that cannot be compared, with the reason. Columns: source, reason, rows."""
     return pd.concat([measured_serving.left_out(), _impossible()], ignore_index=True)
