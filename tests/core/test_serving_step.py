@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_shapes import DEEPSEEK_V3, LLAMA
 
 from training_moat.core import serving_memory, serving_step
 from training_moat.core.fabrics import Fabric
@@ -15,29 +16,7 @@ from training_moat.core.machine import Tier
 from training_moat.core.tiers import place
 from training_moat.core.workload import Transformer, active_params, embedding_params
 
-LLAMA_70B = Transformer("70b", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1)
-LLAMA_405B = Transformer("405b", 126, 16384, 128, 8, 128, 53248, 128256, gated_ffn=1)
-DEEPSEEK_V3 = Transformer(
-    "v3",
-    61,
-    7168,
-    128,
-    128,
-    192,
-    18432,
-    129280,
-    gated_ffn=1,
-    experts=256,
-    experts_per_token=8,
-    shared_experts=1,
-    expert_ffn=2048,
-    dense_layers=3,
-    q_lora_rank=1536,
-    kv_lora_rank=512,
-    qk_rope_head_dim=64,
-    qk_nope_head_dim=128,
-    v_head_dim=128,
-)
+LLAMA_70B, LLAMA_405B = LLAMA[70.6e9], LLAMA[405.9e9]
 LINK = Fabric(450e9, 1e-6, eager_efficiency=0.3, launch_s=5e-6, bulk_step_latency_s=3e-6)
 
 

@@ -25,6 +25,7 @@ from tqdm import tqdm
 import training_moat
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
+from training_moat.core.surroundings import environment
 from training_moat.core.whole_files import write_text
 from training_moat.numerics import corpus
 from training_moat.numerics.design import (
@@ -35,7 +36,7 @@ from training_moat.numerics.design import (
     Design,
     Run,
     Thresholds,
-)
+)  # fmt: skip
 from training_moat.numerics.recipes import recipe
 from training_moat.numerics.training_loop import train
 
@@ -173,30 +174,20 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do their linear algebra on one thread each and end with this one."""
-    saved = {name: os.environ.get(name) for name in _WORKER_VARIABLES}
-    os.environ.update(_WORKER_VARIABLES)
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=lifetime.follow, initargs=(os.getpid(),)
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    spawn, own = multiprocessing.get_context("spawn"), (os.getpid(),)
+    with (
+        environment(_WORKER_VARIABLES),
+        ProcessPoolExecutor(workers, spawn, initializer=lifetime.follow, initargs=own) as pool,
+    ):
+        yield pool
 
 
 def _results(missing: list[Run], workers: int, already: int):
     """Finished runs as they come."""
     with _pool(workers) as pool:
         futures = {pool.submit(_one, item): item for item in missing}
-        bar = tqdm(
-            as_completed(futures),
-            total=already + len(missing),
-            initial=already,
-            unit="run",
-            desc="low precision",
-        )
+        total, shown = already + len(missing), {"unit": "run", "desc": "low precision"}
+        bar = tqdm(as_completed(futures), total=total, initial=already, **shown)
         try:
             for future in bar:
                 yield futures[future], future.result()
@@ -237,13 +228,8 @@ def _key_of(row: list[str]) -> tuple:
 
 
 def _table_order(item: Run) -> tuple:
-    return (
-        item.study,
-        item.recipe,
-        item.seed,
-        item.log2_learning_rate,
-        item.log2_loss_scale or 0.0,
-    )
+    *first, scale, _ = item.key
+    return (*first, scale or 0.0)
 
 
 def _as_csv(rows: list[list[str]]) -> str:

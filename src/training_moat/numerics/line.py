@@ -46,9 +46,8 @@ def losses(names: Sequence[str], log2_scales: Sequence[int]) -> pd.DataFrame:
         fmt = element(name)
         for scale in log2_scales:
             scaled = tensor * 2.0**scale
-            error = np.sqrt(
-                np.mean((round_nearest(scaled, fmt) - scaled) ** 2) / np.mean(scaled**2)
-            )
+            squares = np.mean((round_nearest(scaled, fmt) - scaled) ** 2)
+            error = np.sqrt(squares / np.mean(scaled**2))
             records.append((fmt.title, scale, 100 * float(error)))
     return pd.DataFrame(records, columns=["format", "log2_scale", "error_percent"])
 
@@ -64,9 +63,6 @@ def tolerated(table: pd.DataFrame, limit_percent: float) -> pd.DataFrame:
 
     Columns: format, octaves, best_percent (smallest error at any scale).
     """
-    inside = table.assign(inside=table["error_percent"] <= limit_percent).groupby(
-        "format", sort=False
-    )
-    return inside.agg(
-        octaves=("inside", "sum"), best_percent=("error_percent", "min")
-    ).reset_index()
+    inside = table.assign(inside=table["error_percent"] <= limit_percent)
+    found = inside.groupby("format", sort=False)
+    return found.agg(octaves=("inside", "sum"), best_percent=("error_percent", "min")).reset_index()
