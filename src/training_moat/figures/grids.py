@@ -17,8 +17,9 @@ def _ramp(value: str, low: float, high: float, middle: float | None) -> tuple[al
         scale = alt.Scale(type="linear", domain=[low, high], range=theme.SEQUENTIAL)
         return scale, f"datum['{value}'] > {(low + high) / 2}"
     reach = max(high - middle, middle - low) or 1.0
-    ends = [middle - reach, middle, middle + reach]
-    scale = alt.Scale(domain=ends, range=theme.DIVERGING[::2])
+    stops = [middle + part * reach for part in (-1, -0.5, 0, 0.5, 1)]
+    # The usual interpolation goes through hues that stand for neither side.
+    scale = alt.Scale(domain=stops, range=theme.DIVERGING, interpolate="rgb")
     return scale, f"abs(datum['{value}'] - {middle}) > {0.55 * reach}"
 
 
@@ -46,7 +47,7 @@ def heatmap(
     """
     data = parts.tidy(frame, x, y, value, label)
     columns, rows = parts.ordered(data, x, x, x_sort), parts.ordered(data, y, y, None)
-    top = alt.Axis(title=x_title, orient="top", labelAngle=0 if len(columns) < 9 else -45)
+    top = alt.Axis(title=x_title, orient="top", **_upright(columns))
     side = parts.nominal(alt.X, x, sort=columns, axis=top)
     down = parts.categories(y, rows, y_title)
     base = alt.Chart(data).encode(x=side, y=down, tooltip=parts.tooltips(data))
@@ -62,6 +63,24 @@ def heatmap(
     layers = [base.mark_rect(stroke="#88888833").encode(**paint)]
     layers += [base.mark_text(fontSize=11).encode(text=text, color=ink)] if show_labels else []
     return parts.layered(layers, title, parts.band_height(len(rows), row=28, room=0))
+
+
+def _upright(columns: Sequence[Any]) -> dict[str, Any]:
+    """How a few columns are labelled: upright, a long label on several lines; many at a slant."""
+    if len(columns) >= 9:
+        return {"labelAngle": -45}
+    if all(len(str(one)) <= LONG_LABEL for one in columns):
+        return {"labelAngle": 0}
+    lines = max(len(str(one).split()) for one in columns)
+    room = 4 + LINE_HEIGHT * (lines - 1)  # lines go downwards from the first
+    return {"labelAngle": 0, "labelExpr": "split(datum.label, ' ')", "labelPadding": room}
+
+
+LONG_LABEL = 12
+"""Characters that still fit above a column."""
+
+LINE_HEIGHT = 13
+"""Points from one line of a label to the next."""
 
 
 def timeline(

@@ -23,7 +23,7 @@ FAR_FACTORS = (*FACTORS, *(2.0**power for power in range(4, 13)))
 """The same as far up as a chip can be short of: where a need is sought, not drawn."""
 TARGET = 0.9
 """Share of the speed with an endless network that counts as enough."""
-ENDLESS = 1e6
+ENDLESS = 1e4
 """Multiple of the bandwidth that stands for an endless network."""
 
 KIND_WORDS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import betaincinv
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
@@ -223,8 +223,8 @@ def track_record() -> pd.DataFrame:
 def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
     """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
     lost = int(record["given_up"].sum())
-    posterior = stats.beta(lost + 0.5, len(record) - lost + 0.5)
-    low, middle, high = map(float, posterior.ppf([0.05, 0.5, 0.95]))
+    shape = (lost + 0.5, len(record) - lost + 0.5)
+    low, middle, high = map(float, betaincinv(*shape, [0.05, 0.5, 0.95]))
     return low, middle, high
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from training_moat.core.errors import InputError
 from training_moat.core.formats import ELEMENT_FORMATS, SCALED_FORMATS
@@ -90,7 +90,7 @@ def shifts(runs: pd.DataFrame) -> pd.DataFrame:
         moved = (left_out.loc[name] - left_out.loc[REFERENCE]).to_numpy()
         count = len(moved)
         error = np.sqrt((count - 1) / count * ((moved - moved.mean()) ** 2).sum())
-        half = stats.t.ppf(0.5 + Thresholds.confidence / 2, count - 1) * error
+        half = stdtrit(count - 1, 0.5 + Thresholds.confidence / 2) * error
         middle = whole[name] - whole[REFERENCE]
         records.append((name, middle, middle - half, middle + half))
     return pd.DataFrame(records, columns=["recipe", "octaves", "low", "high"])
@@ -326,7 +326,7 @@ def _paired(table: pd.DataFrame, against: str) -> pd.DataFrame:
 def _interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean of a value a seed, and its t-interval."""
     mean, count = float(np.mean(values)), len(values)
-    width = stats.t.ppf(0.5 + Thresholds.confidence / 2, count - 1) * np.std(values, ddof=1)
+    width = stdtrit(count - 1, 0.5 + Thresholds.confidence / 2) * np.std(values, ddof=1)
     half = float(width / np.sqrt(count))
     return mean, mean - half, mean + half
 

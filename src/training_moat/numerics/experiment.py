@@ -106,7 +106,9 @@ def run(
 def stored_design(manifest: Path) -> tuple[str, Design]:
     """Form (full or quick) and design that a manifest records."""
     if not manifest.is_file():
-        raise InputError(f"--manifest '{manifest}': no such file")
+        raise InputError(
+            f"--manifest '{manifest}': no such file; expected a manifest of the experiment."
+        )
     try:
         stored = json.loads(manifest.read_text())
         fields: dict[str, Any] = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from training_moat.core.formats import element
 from training_moat.numerics.rounding import round_nearest
@@ -40,7 +40,7 @@ def losses(names: Sequence[str], log2_scales: Sequence[int]) -> pd.DataFrame:
 
     Saturating casts, no scale factor. Columns: format, log2_scale, error_percent (root mean square).
     """
-    tensor = stats.norm.ppf((np.arange(POINTS) + 0.5) / POINTS)
+    tensor = ndtri((np.arange(POINTS) + 0.5) / POINTS)
     records = []
     for name in names:
         fmt = element(name)
@@ -54,7 +54,7 @@ def losses(names: Sequence[str], log2_scales: Sequence[int]) -> pd.DataFrame:
 
 def body() -> tuple[float, float]:
     """log2 of the magnitudes between which the body of a tensor of standard deviation one lies."""
-    low, high = (math.log2(stats.halfnorm.ppf(quantile)) for quantile in BODY)
+    low, high = (math.log2(ndtri((1 + quantile) / 2)) for quantile in BODY)
     return low, high
 
 
