@@ -34,3 +34,9 @@ DEEPSEEK_V3 = Transformer(
     qk_nope_head_dim=128, v_head_dim=128,
 )  # fmt: skip
 """DeepSeek-AI 2024, section 4.2."""
+
+
+def gpt(layers, hidden, heads, vocab=51200, **more):
+    """A dense model of GPT's shape: every head its own keys, a feed-forward four times as wide."""
+    sizes = (layers, hidden, heads, heads, hidden // heads, 4 * hidden, vocab)
+    return Transformer("GPT", *sizes, **more)

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from errno import ENAMETOOLONG
+from errno import ENAMETOOLONG, ENOENT
 from importlib.util import find_spec
 from typing import NoReturn
 
@@ -151,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        if error.errno == ENOENT and error.filename is None:
+            said = "the folder in which this was called is gone"
         print(f"moat: {one_line(said)}", file=sys.stderr)
         return 2 if error.errno == ENAMETOOLONG else 1
     except WorkFailed as error:

@@ -226,6 +226,17 @@ def test_one_list_price_against_one_discount_is_compared_only_where_nothing_else
     assert {one.basis for one in found} == {chip_hours.OWNERSHIP}
 
 
+def test_the_batch_is_sought_between_the_powers_of_four(monkeypatch) -> None:
+    """A price that jumps where one more power of four is too slow is one of the grid, not of the chip."""
+    chips = ["h100-sxm", "h100-nvl", "h200"]
+    found = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
+    monkeypatch.setattr(serving_costs, "BETWEEN", ())
+    coarse = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
+    assert (found["usd_per_mtok"] <= coarse["usd_per_mtok"]).all()
+    assert (found["usd_per_mtok"] < coarse["usd_per_mtok"]).any()
+    assert (found["tokens_per_s_per_user"] >= serving_costs.SPEED).all()
+
+
 def test_a_chip_without_a_published_sixteen_bit_rate_is_asked_with_the_usual_one():
     """What nobody published is assumed and said, and shuts no gate; integers alone do."""
     job = reference_jobs.job("gpt3-175b")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
@@ -51,8 +50,11 @@ VENDOR_WORDS = {
 
 
 OUTCOMES = {
-    (True, True): "hit", (False, True): "missed", (True, False): "false alarm", (False, False): "rightly left out",
-}  # fmt: skip
+    (True, True): "hit",
+    (False, True): "missed",
+    (True, False): "false alarm",
+    (False, False): "rightly left out",
+}
 """What came of a forecast: whether a maker was called competitive, and whether its chips were used."""
 
 
@@ -188,10 +190,16 @@ def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
         ranked = frame.assign(score=score(frame))
         ranked["score"] = ranked.groupby("year")["score"].rank()
         ranked["truth"] = ranked.groupby("year")["share"].rank()
-        middle = float(spearmanr(ranked["score"], ranked["truth"]).statistic)
+        middle = _rank_correlation(ranked)
         low, high = _resampled(ranked)
         rows.append((rule, middle, low, high, _right(rule, frame)))
     return pd.DataFrame(rows, columns=["rule", "correlation", "low", "high", "right"])
+
+
+def _rank_correlation(ranked: pd.DataFrame) -> float:
+    from scipy.stats import spearmanr  # half a second to import
+
+    return float(spearmanr(ranked["score"], ranked["truth"]).statistic)
 
 
 def _resampled(ranked: pd.DataFrame) -> tuple[float, float]:
@@ -201,7 +209,7 @@ def _resampled(ranked: pd.DataFrame) -> tuple[float, float]:
     for _ in range(400):
         chosen = generator.choice(list(years), len(years))
         sample = pd.concat([years[year] for year in chosen])
-        found.append(spearmanr(sample["score"], sample["truth"]).statistic)
+        found.append(_rank_correlation(sample))
     low, high = np.nanquantile(found, (0.05, 0.95))
     return float(low), float(high)
 

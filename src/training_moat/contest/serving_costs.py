@@ -16,7 +16,10 @@ COUNTS = tuple(2**power for power in range(10))
 """Numbers of chips tried."""
 
 BATCHES = (1, 4, 16, 64, 256)
-"""Sequences served at once that are tried."""
+"""Sequences served at once that are tried first."""
+
+BETWEEN = (1.5, 2.0, 3.0)
+"""Multiples of the largest of those that keeps the speed, which are tried next: the price falls with every user more."""
 
 SPEED = 20.0
 """Tokens a second that every user gets where nothing else is asked: somewhat faster than people read."""
@@ -43,20 +46,44 @@ def costs(
     """
     known = chip_catalog.all_chips()
     names = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
-    tried = [(name, count, batch) for name in names for count in COUNTS for batch in BATCHES]
     common = {"model": model, "input_len": input_len, "output_len": output_len}
-    asked = [
-        common | {"chip": name, "chips": count, "batch": batch} for name, count, batch in tried
+    rows = _keeping(
+        [(name, count, batch) for name in names for count in COUNTS for batch in BATCHES],
+        speed,
+        common,
+    )
+    largest: dict[tuple[str, int], int] = {}
+    for name, batch, told in rows:
+        key = (name, told["plan"]["chips"])
+        largest[key] = max(batch, largest.get(key, 0))
+    finer = [
+        (name, count, int(batch * more))
+        for (name, count), batch in largest.items()
+        for more in BETWEEN
+        if batch < BATCHES[-1] and batch * more == int(batch * more)
     ]
+    rows += _keeping(finer, speed, common)
     best: dict[str, tuple[int, dict]] = {}
-    for (name, _, batch), told in zip(tried, serving.predict(asked), strict=True):
-        if not (told["ok"] and told["fits"] and 1 / told["tpot_s"] >= speed):
-            continue
+    for name, batch, told in rows:
         if name not in best or told[_RATE] > best[name][1][_RATE]:
             best[name] = (batch, told)
     found = [_row(name, *best[name], when) for name in names if name in best]
     order = ["usd_per_mtok", "chip_hours_per_mtok", "chip"]
     return pd.DataFrame(found, columns=COLUMNS).sort_values(order, kind="stable", ignore_index=True)
+
+
+def _keeping(
+    tried: Sequence[tuple[str, int, int]], speed: float, common: dict
+) -> list[tuple[str, int, dict]]:
+    """(chip, batch, answer) of those (chip, count, batch) that hold the model and give every user the speed."""
+    asked = [
+        common | {"chip": name, "chips": count, "batch": batch} for name, count, batch in tried
+    ]
+    return [
+        (name, batch, told)
+        for (name, _, batch), told in zip(tried, serving.predict(asked), strict=True)
+        if told["ok"] and told["fits"] and 1 / told["tpot_s"] >= speed
+    ]
 
 
 def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[str, object]:

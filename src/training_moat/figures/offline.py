@@ -12,6 +12,7 @@ import json
 import math
 import re
 import textwrap
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -107,17 +108,23 @@ def digest(spec: dict[str, Any]) -> str:
     return hashlib.sha1(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:10]
 
 
-_draw = drawing.draw
+_draw: Callable[[str], bytes | drawing.Coming] = drawing.draw
 
 
 def draw_with(painter: drawing.Painter) -> None:
     """Let another process make this one's pictures from now on."""
     global _draw
-    _draw = painter.draw
+    _draw = painter.order
 
 
 def to_png(spec: dict[str, Any]) -> bytes:
     """The chart as a small PNG on white, title included, for paper and for viewers without scripts."""
+    made = ordered_png(spec)
+    return made.picture() if isinstance(made, drawing.Coming) else made
+
+
+def ordered_png(spec: dict[str, Any]) -> bytes | drawing.Coming:
+    """As `to_png`, but on its way where another process draws."""
     page = json.loads(json.dumps(spec))
     if page.get("width") == "container":
         page["width"] = PNG_WIDTH - 170

@@ -150,7 +150,7 @@ def publish(
     below = caption_line("Figure", number, caption, source, rows)
     mark = f"vis-{number}-{offline.digest(spec)}"
     words = html.escape(alt, quote=True)
-    picture = {"image/png": offline.to_png(spec), "text/plain": alt}
+    picture = {"image/png": offline.ordered_png(spec), "text/plain": alt}
     display(picture, raw=True)
     drawn = {key: value for key, value in spec.items() if key != "title"}
     heading = f'<p class="moat-title">{html.escape(title)}</p>\n' if isinstance(title, str) else ""

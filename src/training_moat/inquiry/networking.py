@@ -10,7 +10,7 @@ import pandas as pd
 
 from training_moat.calibrate import fit_stage, measured_training
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import relatives, tables
+from training_moat.catalog import descriptor, relatives, tables
 from training_moat.core.errors import InputError
 from training_moat.core.units import GB
 from training_moat.inquiry import neighbours
@@ -91,20 +91,27 @@ def over_bandwidth(
     """
     asked = request["chip"]
     given = {"base": asked, "id": f"{asked}-varied"} if isinstance(asked, str) else asked
-    chip, (column, unit) = chip_catalog.chip(given["base"]), RATES[which]
+    chip = chip_catalog.chip(given["base"])
+    column, unit = RATES[which]
     link = getattr(chip, which)
     if link is None and column not in given:
         if which == "scaleout":
             return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
         link = relatives.link(chip, which)
     own = float(given.get(column, (0.0 if link is None else link.bytes_per_s) / unit))
-    tried = (*factors, ENDLESS)
-    found = answers([{**request, "chip": {**given, column: own * factor}} for factor in tried])
+    tried = [min(own * factor, _largest(column)) for factor in (*factors, ENDLESS)]
+    found = answers([{**request, "chip": {**given, column: rate}} for rate in tried])
     best = found[-1]["tokens_per_s"]
     rows = [
         (factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(factors, found)
     ]
     return pd.DataFrame(rows, columns=["factor", "rate", "speed"])
+
+
+def _largest(column: str) -> float:
+    """The largest rate that the chips table takes in a column, as good as endless."""
+    (field,) = (one for one in descriptor.fields("chips") if one["name"] == column)
+    return float(field["constraints"]["maximum"])
 
 
 STAND_IN = "h200"
@@ -187,9 +194,25 @@ def needed_for(curve: pd.DataFrame) -> float:
 
 
 LARGE_CHIPS = (
-    "a100-80", "h100-sxm", "h800", "b200", "gb200", "mi300x", "mi355x", "tpu-v5p", "tpu-v7", "trainium1",
-    "trainium2", "gaudi2", "gaudi3", "ascend-910b", "ascend-910c", "blackhole", "wormhole", "bow-ipu",
-)  # fmt: skip
+    "a100-80",
+    "h100-sxm",
+    "h800",
+    "b200",
+    "gb200",
+    "mi300x",
+    "mi355x",
+    "tpu-v5p",
+    "tpu-v7",
+    "trainium1",
+    "trainium2",
+    "gaudi2",
+    "gaudi3",
+    "ascend-910b",
+    "ascend-910c",
+    "blackhole",
+    "wormhole",
+    "bow-ipu",
+)
 """Chips with a published peak and scale-up link whose need for bandwidth is compared."""
 
 

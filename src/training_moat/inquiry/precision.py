@@ -29,9 +29,23 @@ PUBLISHED_HOPPER_ERROR = 0.02
 _SPEED = "tokens_per_s_per_chip"
 _OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
 _SAME_PLAN = [
-    "source", "model", "layers", "chip_id", "n_chips", "seq_len", "global_batch", "micro_batch", "tp", "pp",
-    "dp", "ep", "cp", "vp_stages", "zero_fsdp", "recompute",
-]  # fmt: skip
+    "source",
+    "model",
+    "layers",
+    "chip_id",
+    "n_chips",
+    "seq_len",
+    "global_batch",
+    "micro_batch",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "cp",
+    "vp_stages",
+    "zero_fsdp",
+    "recompute",
+]
 
 
 def measured_pairs() -> pd.DataFrame:
@@ -177,14 +191,21 @@ def vendors_by_year(first: int, last: int) -> pd.DataFrame:
 
 def format_table(names: Sequence[str]) -> pd.DataFrame:
     """Limits of number formats: name, bits, largest, smallest_normal, smallest, binades, steps_per_binade."""
-    known, records = formats.ELEMENT_FORMATS, []
+    known = formats.ELEMENT_FORMATS
+    records = []
     for name in names:
         if name not in known:
             raise unknown("number format", name, known, "chapter 'precision', parameter 'formats'")
         one = known[name]
-        records.append({
-            "format": one.title, "bits": one.bits, "largest": one.max_finite, "smallest_normal": one.min_normal,
-            "smallest": one.min_subnormal, "binades": one.binades,
-            "steps_per_binade": 2 ** getattr(one, "fraction_bits", 0),
-        })  # fmt: skip
+        records.append(
+            {
+                "format": one.title,
+                "bits": one.bits,
+                "largest": one.max_finite,
+                "smallest_normal": one.min_normal,
+                "smallest": one.min_subnormal,
+                "binades": one.binades,
+                "steps_per_binade": 2 ** getattr(one, "fraction_bits", 0),
+            }
+        )
     return pd.DataFrame(records)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import betaincinv
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
@@ -23,9 +23,14 @@ RENT_WINDOW_DAYS = 200
 """Two rents are of the same day when they are quoted within half a year or so."""
 
 PARAMETERS = (
-    "horizon_years", "port_months", "port_cost_musd", "delay_months", "delay_value",
-    "failure_probability", "realised_share",
-)  # fmt: skip
+    "horizon_years",
+    "port_months",
+    "port_cost_musd",
+    "delay_months",
+    "delay_value",
+    "failure_probability",
+    "realised_share",
+)
 """Inputs whose median the chapter's reader may move."""
 
 BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
@@ -214,17 +219,25 @@ def track_record() -> pd.DataFrame:
     ]
     moved = moved.assign(given_up=moved["outcome"].str.contains(_GIVEN_UP))
     columns = [
-        "date", "organisation", "from_hardware", "to_hardware", "outcome", "per_chip_speed_low",
-        "per_chip_speed_high", "given_up", "source", "confirmed",
-    ]  # fmt: skip
+        "date",
+        "organisation",
+        "from_hardware",
+        "to_hardware",
+        "outcome",
+        "per_chip_speed_low",
+        "per_chip_speed_high",
+        "given_up",
+        "source",
+        "confirmed",
+    ]
     return moved.sort_values(["date", "row_id"], kind="stable")[columns].reset_index(drop=True)
 
 
 def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
     """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
     lost = int(record["given_up"].sum())
-    posterior = stats.beta(lost + 0.5, len(record) - lost + 0.5)
-    low, middle, high = map(float, posterior.ppf([0.05, 0.5, 0.95]))
+    shape = (lost + 0.5, len(record) - lost + 0.5)
+    low, middle, high = map(float, betaincinv(*shape, [0.05, 0.5, 0.95]))
     return low, middle, high
 
 
@@ -253,9 +266,14 @@ def _training_chips() -> pd.DataFrame:
 def _offer(own: pd.Series, rival: pd.Series, basis: str, source: str) -> dict[str, Any]:
     """One offer against Nvidia's, both with what a dollar buys of them (`per_dollar`)."""
     return {
-        "chip": own["name"], "vendor": own["vendor"], "basis": basis, "date": own["day"], "against": rival["name"],
-        "advantage": own["per_dollar"] / rival["per_dollar"], "source": own[source],
-    }  # fmt: skip
+        "chip": own["name"],
+        "vendor": own["vendor"],
+        "basis": basis,
+        "date": own["day"],
+        "against": rival["name"],
+        "advantage": own["per_dollar"] / rival["per_dollar"],
+        "source": own[source],
+    }
 
 
 def _by_table(column: str, basis: str) -> list[dict[str, Any]]:

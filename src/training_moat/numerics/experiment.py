@@ -25,6 +25,7 @@ from tqdm import tqdm
 import training_moat
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
+from training_moat.core.surroundings import environment
 from training_moat.core.whole_files import write_text
 from training_moat.numerics import corpus
 from training_moat.numerics.design import (
@@ -105,7 +106,9 @@ def run(
 def stored_design(manifest: Path) -> tuple[str, Design]:
     """Form (full or quick) and design that a manifest records."""
     if not manifest.is_file():
-        raise InputError(f"--manifest '{manifest}': no such file")
+        raise InputError(
+            f"--manifest '{manifest}': no such file; expected a manifest of the experiment."
+        )
     try:
         stored = json.loads(manifest.read_text())
         fields: dict[str, Any] = {
@@ -173,30 +176,22 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do their linear algebra on one thread each and end with this one."""
-    saved = {name: os.environ.get(name) for name in _WORKER_VARIABLES}
-    os.environ.update(_WORKER_VARIABLES)
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=lifetime.follow, initargs=(os.getpid(),)
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    spawn = multiprocessing.get_context("spawn")
+    own = (os.getpid(),)
+    with (
+        environment(_WORKER_VARIABLES),
+        ProcessPoolExecutor(workers, spawn, initializer=lifetime.follow, initargs=own) as pool,
+    ):
+        yield pool
 
 
 def _results(missing: list[Run], workers: int, already: int):
     """Finished runs as they come."""
     with _pool(workers) as pool:
         futures = {pool.submit(_one, item): item for item in missing}
-        bar = tqdm(
-            as_completed(futures),
-            total=already + len(missing),
-            initial=already,
-            unit="run",
-            desc="low precision",
-        )
+        total = already + len(missing)
+        shown = {"unit": "run", "desc": "low precision"}
+        bar = tqdm(as_completed(futures), total=total, initial=already, **shown)
         try:
             for future in bar:
                 yield futures[future], future.result()
@@ -237,13 +232,8 @@ def _key_of(row: list[str]) -> tuple:
 
 
 def _table_order(item: Run) -> tuple:
-    return (
-        item.study,
-        item.recipe,
-        item.seed,
-        item.log2_learning_rate,
-        item.log2_loss_scale or 0.0,
-    )
+    *first, scale, _ = item.key
+    return (*first, scale or 0.0)
 
 
 def _as_csv(rows: list[list[str]]) -> str:

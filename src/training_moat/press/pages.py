@@ -50,7 +50,8 @@ def parameters_tables() -> str:
         rows = parameter_rows(chapter)
         if not rows:
             continue
-        cells, label = (row.values() for row in rows), f"parameters of {chapter}"
+        cells = (row.values() for row in rows)
+        label = f"parameters of {chapter}"
         shown = plain_table(list(rows[0]), cells, label, roomy=("meaning", "allowed"))
         parts.append(
             f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="full-width">{shown}</div>'

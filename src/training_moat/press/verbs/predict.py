@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     if options.kind not in _KINDS:
         raise InputError(f"predict '{options.kind}': expected 'training' or 'serving'.")
     if options.file == "-":
+        if sys.stdin is None:
+            raise InputError("predict: standard input is closed; give JSON lines there, or a file.")
         content = getattr(sys.stdin, "buffer", sys.stdin).read()
         text = content if isinstance(content, str) else files.decoded(content, "standard input")
     elif not os.path.isfile(options.file):
