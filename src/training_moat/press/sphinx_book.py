@@ -56,9 +56,15 @@ def setup(app: Any) -> dict[str, bool]:
     equations.setup(app)
     searching.setup()
     steps = {
-        "config-inited": _prepare, "builder-inited": _begin, "env-get-outdated": _outdated, "env-updated": _updated,
-        "source-read": _read, "html-collect-pages": _further, "html-page-context": _scripts, "build-finished": _finish,
-    }  # fmt: skip
+        "config-inited": _prepare,
+        "builder-inited": _begin,
+        "env-get-outdated": _outdated,
+        "env-updated": _updated,
+        "source-read": _read,
+        "html-collect-pages": _further,
+        "html-page-context": _scripts,
+        "build-finished": _finish,
+    }
     for event, step in steps.items():
         app.connect(event, step)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
@@ -125,7 +131,8 @@ def _shown(app: Any, env: Any) -> dict[str, str]:
 def _updated(app: Any, env: Any) -> list[str]:
     """Pages to be written again: every one where titles, headings or what links point at has changed, as all pages show
     the book's contents and link to one another."""
-    known, formulas = env.get_domain("std").data, env.get_domain("math").data["objects"]
+    known = env.get_domain("std").data
+    formulas = env.get_domain("math").data["objects"]
     outline = [
         sorted((name, title.astext()) for name, title in env.titles.items()),
         sorted((name, toc.pformat()) for name, toc in env.tocs.items()),
