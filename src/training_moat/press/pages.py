@@ -177,10 +177,12 @@ def _shown(cell: Any, number: int) -> list[str]:
 
 
 def page_copy(notebook: Any) -> Any:
-    """A notebook as its page shows it: code folded, the first computed sentence marked as the answer."""
-    answered, number = False, 0
+    """A notebook as its page shows it: code folded, the first computed sentences, up to the next prose, marked as the
+    answer."""
+    answered, told, number = False, False, 0
     for cell in notebook.cells:
         if cell.cell_type != "code":
+            answered = told
             continue
         cell.metadata["tags"] = _shown(cell, number)
         number += 1
@@ -193,5 +195,5 @@ def page_copy(notebook: Any) -> Any:
             form["text/markdown"] = publishing.inert(form["text/markdown"])
         if prose and not answered:
             cell.metadata["tags"].append("answer")
-            answered = True
+            told = True
     return notebook
