@@ -4,9 +4,11 @@ import io
 import json
 import re
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+from altair.utils.schemapi import SchemaValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -319,6 +321,12 @@ def test_a_diverging_grid_has_no_third_hue_and_its_long_labels_stand_on_lines():
     assert scale["interpolate"] == "rgb" and len(scale["domain"]) == len(scale["range"]) == 5
     axis = cells["x"]["axis"]
     assert "split" in axis["labelExpr"] and axis["labelPadding"] > 2 * 13
+
+
+def test_a_chart_with_a_wrong_part_is_refused_as_it_is_published():
+    chart = alt.Chart(FRAME).mark_bar().encode(x=alt.X("hbm_gb:Q", bin="wrong"))
+    with pytest.raises(SchemaValidationError, match="'wrong' is an invalid value for `bin`"):
+        offline.specification(chart)
 
 
 def test_a_picture_keeps_the_colours_of_its_few_dots():
