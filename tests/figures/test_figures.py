@@ -361,3 +361,14 @@ def test_loose_points_lie_inside_the_axes_and_a_tenth_is_no_hundred_milli():
     )
     along = chart.to_dict()["layer"][0]["encoding"]["x"]
     assert along["scale"]["domain"][1] >= 4e6 and "'~g'" in along["axis"]["labelExpr"]
+
+
+def test_words_on_pale_cells_are_dark():
+    frame = pd.DataFrame({"x": ["1", "2"], "y": ["a", "a"], "kind": ["hit", "left out"]})
+    shades = {"hit": "#0f8b6d", "left out": "#c9ced4"}
+    chart = figures.heatmap(
+        frame, x="x", y="y", value="kind", title="t", value_title="v", colors=shades
+    )
+    ink = chart.to_dict()["layer"][1]["encoding"]["color"]
+    assert ink["condition"]["test"]["oneOf"] == ["left out"]
+    assert ink["condition"]["value"] != ink["value"] == "#ffffff"
