@@ -288,7 +288,8 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     shares = {name: one.selective_share for name, one in stacks.items()}
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
-    frame["recompute_share"] = redone.fillna(1.0)
+    stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
+    frame["recompute_share"] = redone.fillna(stated).fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
