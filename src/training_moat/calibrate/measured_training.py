@@ -308,7 +308,7 @@ def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
     """Chips that share an expert, where the notes say so (0: the stack's default). Without parallel folding Megatron-Core
     cuts experts as it cuts the rest (Liu et al. 2025, section 3)."""
     notes = frame["notes"].fillna("")
-    stated = notes.str.extract(r"expert tensor parallel (\d+)", expand=False).astype(float)
+    stated = notes.str.extract(r"(?:expert tensor parallel |ETP)(\d+)", expand=False).astype(float)
     coupled = notes.str.contains(r"method: (?:MCore|TP\+EP\+DP)")
     whole = notes.str.contains(r"method: (?:Folding|FSDP\+EP)")
     return stated.fillna(frame["tp"].where(coupled)).mask(stated.isna() & whole, 1.0).fillna(0.0)

@@ -67,6 +67,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
         0.30,
         "speed of a stack's own kernels against the best stack's, where it is another",
     ),
+    "ported": (
+        0.70,
+        0.30,
+        "PyTorch's own stack where it is a port: public PyTorch on MI300X against Nvidia's (SemiAnalysis 2024)",
+    ),
     "exposed_data": (0.50, 0.50, "share of data-parallel traffic not hidden"),
     "exposed_tensor": (0.50, 0.50, "share of tensor-parallel traffic not hidden"),
     "exposed_expert": (
@@ -113,6 +118,7 @@ SHARES = (
 )
 """Generic constants that cannot exceed one."""
 STAGE_OF_CONSTANT = {
+    "ported": 2,
     "scaleup_torus": 2,
     "expert": 3,
     "expert_narrow": 3,

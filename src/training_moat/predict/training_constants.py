@@ -190,7 +190,8 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         attention *= generic("attention_ported")
     if software.stack == "megatron-2023" and chip.family == "nvidia-hopper":
         attention *= ATTENTION_BEFORE_CUDNN_9
-    matmul_software = pooled(constants, software, "matmul")
+    ported = generic("ported") if software.ported_to(chip) else 1.0
+    matmul_software = ported * pooled(constants, software, "matmul")
     expert = pooled(constants, software, "expert") * progress(constants, kind.released)
     narrow = 1.0 if kind.width == "16" else generic("expert_narrow")
     launched = 1.0 - software.whole_step
@@ -206,10 +207,12 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         overlap_expert=max(software.hides_expert, 1 - generic("exposed_expert")),
         layer_seconds=launched * generic("layer_seconds"),
         expert_layer_seconds=launched * generic("expert_layer_seconds"),
-        expert_call_seconds=launched * generic("expert_call_seconds"),
+        expert_call_seconds=launched
+        * (1.0 - software.grouped_experts)
+        * generic("expert_call_seconds"),
         expert_software=expert,
         step_seconds=generic("step_seconds"),
-        software=stack_speed(constants, software),
+        software=ported * stack_speed(constants, software),
         matmul_software=matmul_software,
         straggling=generic("straggling"),
         bubble=software.bubble,
