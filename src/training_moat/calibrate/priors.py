@@ -100,8 +100,9 @@ FACTOR_WIDTHS = {
 }
 """Prior standard deviation of the logarithm of each kind of factor (prior median one). A name's factor stands about its
 class's (partial pooling: Gelman and Hill 2007, chapter 12)."""
-UNMEASURED_FAMILY = 0.20
-"""The same for a family's matmul factor where nobody measured its large products by themselves."""
+UNMEASURED_FAMILY = 0.35
+"""The same for a family's matmul factor where nobody measured its large products by themselves: about the scatter of the
+factors that were found for such families."""
 THIN_STACK = 3
 """Sources below which a class of stacks has no factor of its own: its names stand about `other`."""
 SHARES = (

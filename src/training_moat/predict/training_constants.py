@@ -15,7 +15,6 @@ from statistics import median
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core import tiers
-from training_moat.core.elementwise import minimum
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
 from training_moat.core.layer_step import Efficiency, Node
@@ -204,7 +203,8 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         expert_biased=generic("expert_biased"),
         overlap_data=software.hides_data * (1 - generic("exposed_data")),
         overlap_tensor=software.hides_tensor * (1 - generic("exposed_tensor")),
-        overlap_expert=max(software.hides_expert, 1 - generic("exposed_expert")),
+        # Above one, an exchange takes longer than its bytes: chips wait for the fullest experts.
+        overlap_expert=software.hides_expert or 1 - generic("exposed_expert"),
         layer_seconds=launched * generic("layer_seconds"),
         expert_layer_seconds=launched * generic("expert_layer_seconds"),
         expert_call_seconds=launched
@@ -298,10 +298,16 @@ def with_plain_links(constants: Constants) -> Constants:
     return replace(constants, values={**constants.values, **plain})
 
 
+SHARPNESS = 8.0
+"""How abruptly a link's rate in training meets its line rate (power of the smooth minimum: a kink there would leave the fit,
+and every fit without a source, without a slope)."""
+
+
 def _scaled(fabric: Fabric, factor: float) -> Fabric:
-    """The fabric with so many times its measured rate, at most the links' own: inside a step the exchanges of many
-    layers follow each other closely, which collectives timed one by one do not."""
-    return replace(fabric, efficiency=minimum(fabric.efficiency * factor, 1.0))
+    """The fabric with so many times its measured rate, bending smoothly towards the links' own, which it cannot exceed:
+    inside a step the exchanges of many layers follow each other closely, which collectives timed one by one do not."""
+    share = fabric.efficiency * factor
+    return replace(fabric, efficiency=share * (1.0 + share**SHARPNESS) ** (-1.0 / SHARPNESS))
 
 
 def _scaleup_constant(topology: str) -> str:
