@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from statistics import median
+from typing import NamedTuple
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
@@ -164,6 +165,15 @@ def _named_twice(constants: Constants, software: Software | None, experts: bool)
     return constants.values.get(("support", software.name, support_name(SOFTWARE, experts)), 0) >= 2
 
 
+SHARPNESS, LINK_SHARPNESS = 32.0, 8.0
+"""How abruptly a share, and a link's rate in training, meets its limit."""
+
+
+def below(value: float, most: float, sharpness: float = SHARPNESS) -> float:
+    """The smaller of the two, without the kink that would leave a fit at the limit without a slope (a smooth minimum)."""
+    return value * (1.0 + (value / most) ** sharpness) ** (-1.0 / sharpness)
+
+
 def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
     """Share of the peak that a very large matmul reaches in training, and the share that none can exceed: what the chip's
     own large matmuls reach by themselves, or the peak where nobody measured them."""
@@ -176,7 +186,7 @@ def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
         * factor("chip", kind.chip.id, "matmul")
     )
     ceiling = kind.top.share if kind.top.basis in ("chip", "own") else 1.0
-    return min(share, ceiling), ceiling
+    return below(share, ceiling), ceiling
 
 
 def efficiency(constants: Constants, kind: Kind) -> Efficiency:
@@ -195,11 +205,11 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
     narrow = 1.0 if kind.width == "16" else generic("expert_narrow")
     launched = 1.0 - software.whole_step
     return Efficiency(
-        matmul=min(matmul, ceiling / matmul_software),
-        attention=min(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
-        memory=min(generic("memory") * factor("family", chip.family, "memory"), 1.0),
+        matmul=below(matmul, ceiling / matmul_software),
+        attention=below(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
+        memory=below(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         reread=generic("reread"),
-        expert=min(generic("expert") * narrow, 1.0 / expert),
+        expert=below(generic("expert") * narrow, 1.0 / expert),
         expert_biased=generic("expert_biased"),
         overlap_data=software.hides_data * (1 - generic("exposed_data")),
         overlap_tensor=software.hides_tensor * (1 - generic("exposed_tensor")),
@@ -298,16 +308,12 @@ def with_plain_links(constants: Constants) -> Constants:
     return replace(constants, values={**constants.values, **plain})
 
 
-SHARPNESS = 8.0
-"""How abruptly a link's rate in training meets its line rate (power of the smooth minimum: a kink there would leave the fit,
-and every fit without a source, without a slope)."""
-
-
 def _scaled(fabric: Fabric, factor: float) -> Fabric:
     """The fabric with so many times its measured rate, bending smoothly towards the links' own, which it cannot exceed:
     inside a step the exchanges of many layers follow each other closely, which collectives timed one by one do not."""
-    share = fabric.efficiency * factor
-    return replace(fabric, efficiency=share * (1.0 + share**SHARPNESS) ** (-1.0 / SHARPNESS))
+    if factor == 1.0:
+        return fabric
+    return replace(fabric, efficiency=below(fabric.efficiency * factor, 1.0, LINK_SHARPNESS))
 
 
 def _scaleup_constant(topology: str) -> str:
@@ -388,8 +394,15 @@ def interval(
     ]
 
 
-def scatter(constants: Constants, family: str, mixture_of_experts: bool) -> tuple[float, float]:
-    """Scatter of log errors: (of whole sources about the model, of one source's runs about their mean)."""
+class Scatter(NamedTuple):
+    """Scatters of log errors: of whole sources about the model, of models within a source, of one model's runs."""
+
+    between: float
+    model: float
+    run: float
+
+
+def scatter(constants: Constants, family: str, mixture_of_experts: bool) -> Scatter:
+    """The scatters of log errors that runs like these show on sources left out."""
     kind = interval_kind(family, mixture_of_experts)
-    values = constants.values
-    return values["scatter", "between", kind], values["scatter", "within", kind]
+    return Scatter(*(constants.values["scatter", part, kind] for part in Scatter._fields))
