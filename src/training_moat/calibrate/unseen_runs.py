@@ -121,8 +121,8 @@ def blind() -> pd.DataFrame:
 
     Columns: source, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
     """
-    told = tables.load("training_blind").drop(columns="date")
-    found = rows().merge(told, on="config_id", suffixes=("_now", ""), validate="one_to_one")
+    known = rows()[["config_id", "kind", "interval_kind", "constant_error"]]
+    found = tables.load("training_blind").merge(known, on="config_id", validate="one_to_one")
     found["error"] = found["predicted_s"] / found["measured_s"] - 1
     found["inside"] = found["measured_s"].between(found["p05_s"], found["p95_s"])
     columns = ["source", "kind", "interval_kind", "measured_s", "predicted_s", "error"]
