@@ -119,8 +119,8 @@ def scatters(
             ]
             fallback = errors["measured"][own].dropna()
             if not groups and len(fallback):
-                asked = frame.loc[fallback.index]
-            groups = [scatter(fallback, asked["source"], asked["model"])]
+                few = frame.loc[fallback.index]
+                groups = [scatter(fallback, few["source"], few["model"])]
             if groups:
                 found[level, kind] = max(groups, key=lambda one: one.width)
     return found
