@@ -28,10 +28,17 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+import pandas as pd
+
 from benchmarks import fuzz_inputs as inputs
+from benchmarks import fuzz_words
 from benchmarks.fuzz_inputs import Call
 from training_moat import cli
-from training_moat.press import failures, standalone, sweeping
+from training_moat.calibrate import refit
+from training_moat.numerics import experiment
+from training_moat.press import building, failures, refreshing, standalone, sweep_points, sweeping
+from training_moat.press.sweep_spec import Sweep
 
 SEED = 20261126
 LONGEST_S = 10.0
@@ -39,7 +46,9 @@ LONGEST_MESSAGE = 300
 LINES = 40
 """Lines of one call of `moat predict`."""
 
-MALFORMED = {"training": 500, "serving": 500, "run": 300, "scenario": 300, "sweep": 200, "search": 100, "listing": 100}  # fmt: skip
+MALFORMED = {
+    "training": 500, "serving": 500, "run": 300, "scenario": 300, "sweep": 200, "search": 100, "listing": 100, "words": 3200,
+}  # fmt: skip
 VALID = {"training": 9000, "serving": 9000, "run": 600, "scenario": 400, "sweep": 300, "search": 400, "listing": 300}  # fmt: skip
 """How many inputs of each kind."""
 
@@ -49,7 +58,13 @@ MAKERS = {
     "sweep": inputs.sweep_call,
     "search": inputs.search_call,
     "listing": inputs.listing_call,
+    "words": fuzz_words.call,
 }
+WORK = (
+    *((standalone, "execute"), (building, "executed"), (building, "execute_all")),
+    *((refreshing, "execute_all"), (experiment, "_results"), (refit, "refit")),
+)
+"""What takes minutes once the input of a verb is accepted."""
 ACCEPTED = "accepted"
 GOOD = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8}
 """A case that stands among malformed ones and is to be answered all the same."""
@@ -65,14 +80,24 @@ class Said:
     left: tuple[str, ...]
     seconds: float
     raised: str = ""
+    table: pd.DataFrame | None = None
 
 
 def _accept(*_: Any, **__: Any) -> None:
     raise failures.WorkFailed(ACCEPTED)
 
 
+def _here(sweep: Sweep, missing: np.ndarray, target: Path, environment: str, *_: Any) -> None:
+    """Compute a sweep of the model in this process; one of a chapter is accepted."""
+    if sweep.is_chapter:
+        _accept()
+    sweeping._parts(target).mkdir()
+    found = sweep_points.results(sweep, missing)
+    sweeping._write(found, sweeping._parts(target) / "0.parquet", {"environment": environment})
+
+
 def ask(call: Call) -> Said:
-    """Run a call in this process, in a folder of its own; accepted work is not begun."""
+    """Run a call in this process, in a folder of its own; accepted work of minutes is not begun."""
     out, err, raised, status = io.StringIO(), io.StringIO(), "", None
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         if call.spec:
@@ -81,11 +106,14 @@ def ask(call: Call) -> Said:
         begun = time.process_time()
         with (
             mock.patch.object(sys, "stdin", stdin),
-            mock.patch.object(standalone, "execute", _accept),
-            mock.patch.object(sweeping, "_known", _accept),
+            mock.patch.object(sweeping, "_client", lambda *_: contextlib.nullcontext()),
+            mock.patch.object(sweeping, "_compute", _here),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            contextlib.ExitStack() as begun_work,
         ):
+            for module, name in WORK:
+                begun_work.enter_context(mock.patch.object(module, name, _accept))
             try:
                 status = cli.main(list(call.arguments))
             except SystemExit as stop:
@@ -93,8 +121,11 @@ def ask(call: Call) -> Said:
             except BaseException:  # noqa: BLE001 - whatever comes out is what is looked for
                 raised = traceback.format_exc().strip().splitlines()[-1]
         seconds = time.process_time() - begun
-        left = tuple(sorted(set(os.listdir()) - {inputs.SPEC}))
-    return Said(status, out.getvalue(), err.getvalue(), left, seconds, raised)
+        left = set(os.listdir()) - {inputs.SPEC}
+        table = pd.read_parquet(inputs.TABLE) if inputs.TABLE in left and status == 0 else None
+        if status == 0 and call.arguments[0] in ("new", "sweep"):
+            left.clear()
+    return Said(status, out.getvalue(), err.getvalue(), tuple(sorted(left)), seconds, raised, table)
 
 
 def common(said: Said) -> Iterator[str]:
@@ -105,10 +136,12 @@ def common(said: Said) -> Iterator[str]:
         yield f"exit status {said.status}"
     if said.seconds > LONGEST_S:
         yield f"{said.seconds:.0f} s"
-    if said.left:
+    accepted = said.err.strip().endswith(f"moat: {ACCEPTED}")
+    if said.left and not accepted:
         yield f"left behind: {', '.join(said.left)}"
-    accepted = said.err.strip() == f"moat: {ACCEPTED}"
-    if said.status == 2 or (said.err and not accepted):
+    if "Warning" in said.err:
+        yield f"a warning of the machinery: {said.err!r:.200}"
+    if said.status == 2 or (said.err and said.status and not accepted):
         lines = said.err.splitlines()
         if len(lines) != 1 or len(said.err) > LONGEST_MESSAGE or not said.err.startswith("moat"):
             yield f"message of {len(lines)} lines, {len(said.err)} characters: {said.err!r:.200}"
@@ -181,6 +214,49 @@ def predict_faults(kind: str, lines: list[str], bad: bool) -> Iterator[str]:
         yield f"{call}: exit status {said.status}"
 
 
+def table_faults(said: Said, level: str) -> Iterator[str]:
+    """What is wrong with the rows of a sweep of the model, each read as the answer that it is."""
+    if said.table is None:
+        return
+    for row in said.table.to_dict("records"):
+        if row["error"]:
+            if len(row["error"]) > LONGEST_MESSAGE or "\n" in row["error"]:
+                yield f"message of {len(row['error'])} characters"
+            continue
+        answer: dict[str, Any] = {"seconds": {}, "memory_gib": {}, "plan": {}}
+        for name, value in row.items():
+            group, _, part = name.partition(".")
+            if value is None or value != value:
+                continue
+            (answer[group] if part else answer)[part or group] = value
+        yield from absurd(level, answer)
+
+
+def printed_faults(call: Call, said: Said) -> Iterator[str]:
+    """What is wrong with the rows that a search or a listing prints: they are what was asked for, best first."""
+    verb, word = call.arguments[:2]
+    head, *rows = said.out.splitlines() or [""]
+    if head.startswith("nothing fits"):
+        head, *rows = rows
+    if (verb != "params" and not rows) or any(
+        bad in f" {line} ".lower() for line in rows for bad in (" nan ", " inf ")
+    ):
+        yield f"no rows, or no number in one: {said.out!r:.200}"
+    if verb == "search":
+        plans = [
+            dict(zip(head.split(), row.split(), strict=True)) for row in rows if ":" not in row
+        ]
+        seconds = [float(plan["step_s"]) for plan in plans]
+        if seconds != sorted(seconds) or seconds[0] <= 0:
+            yield f"steps of {seconds} s, not the shortest first"
+        if any(not 0 < float(plan["mfu"]) <= 1 for plan in plans):
+            yield "mfu above 1"
+        if any((plan["fits"] == "yes") != (said.status == 0) for plan in plans):
+            yield "a plan that does not fit among those that do"
+    elif verb in ("chips", "models") and not all(word.lower() in row.lower() for row in rows):
+        yield f"a row without '{word}'"
+
+
 def faults(kind: str, count: int, bad: bool) -> Iterator[str]:
     """What is wrong with so many inputs of one kind."""
     dice = random.Random(f"{SEED} {kind} {bad}")
@@ -199,6 +275,11 @@ def faults(kind: str, count: int, bad: bool) -> Iterator[str]:
         yield from (f"{call}: {fault}" for fault in common(said))
         if not bad and said.status == 2 and kind != "search":
             yield f"{call}: a valid call was refused: {said.err.strip()}"
+        elif not bad and kind == "sweep":
+            level = "training" if call.spec.startswith("level: training") else "serving"
+            yield from (f"{call}: {fault}" for fault in table_faults(said, level))
+        elif not bad and said.out and not said.raised:
+            yield from (f"{call}: {fault}" for fault in printed_faults(call, said))
 
 
 def main() -> int:
@@ -209,7 +290,7 @@ def main() -> int:
     options = parser.parse_args()
     worst = 0
     for bad, counts in ((True, MALFORMED), (False, VALID)):
-        for kind in options.kinds or counts:
+        for kind in [kind for kind in counts if kind in (options.kinds or counts)]:
             count, begun = math.ceil(options.share * counts[kind]), time.perf_counter()
             found = list(faults(kind, count, bad))
             worst += len(found)

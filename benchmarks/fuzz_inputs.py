@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import yaml
@@ -15,6 +16,8 @@ from training_moat.predict import requests
 
 SPEC = "given.yaml"
 """Name of the scenario or sweep that a call reads."""
+TABLE = "out.parquet"
+"""Name of the table that a sweep writes."""
 
 JUNK: tuple[Any, ...] = (
     *(
@@ -117,20 +120,23 @@ def serving_case(dice: random.Random) -> dict[str, Any]:
 CASES = {"training": training_case, "serving": serving_case}
 
 
-def spoilt(dice: random.Random, value: Any) -> Any:
+YAML_JUNK = (*JUNK, date(2024, 1, 1), b"bytes", {"a", "b"}, 10**400, float("nan"), float("inf"))
+
+
+def spoilt(dice: random.Random, value: Any, junk: tuple[Any, ...] = JUNK) -> Any:
     """A mapping with one to three places of it made wrong: values, names, or what lies deeper."""
     found = dict(value)
     for _ in range(dice.randint(1, 3)):
         key = dice.choice(sorted(found, key=str)) if found else "x"
         kind = dice.randrange(5)
         if kind == 0 and isinstance(found.get(key), Mapping):
-            found[key] = spoilt(dice, found[key])
+            found[key] = spoilt(dice, found[key], junk)
         elif kind == 1:
             found[_misspelt(dice, str(key))] = found.pop(key, None)
         elif kind == 2:
             found.pop(key, None)
         else:
-            found[key] = dice.choice(JUNK)
+            found[key] = dice.choice(junk)
     return found
 
 
@@ -231,7 +237,7 @@ def scenario_call(dice: random.Random, bad: bool) -> Call:
 
 
 def _written(dice: random.Random, content: Any, bad: bool) -> str:
-    content = spoilt(dice, content) if bad else content
+    content = spoilt(dice, content, YAML_JUNK) if bad else content
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
     if bad and dice.random() < 0.1:
         bomb = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
@@ -241,6 +247,12 @@ def _written(dice: random.Random, content: Any, bad: bool) -> str:
 
 def sweep_call(dice: random.Random, bad: bool) -> Call:
     """`moat sweep` of a model's or a chapter's points."""
+    if dice.random() < 0.2:
+        chapter = dice.choice([name for name in parameters.chapters() if parameters.schema(name)])
+        known = sorted(parameters.schema(chapter).items())
+        grid = {name: [given(dice, one) for _ in range(2)] for name, one in dice.sample(known, 1)}
+        spec = _written(dice, {"level": chapter, "grid": grid}, bad)
+        return Call(("sweep", SPEC, "--out", TABLE), spec=spec)
     level = dice.choice(("training", "serving"))
     base = {k: v for k, v in CASES[level](dice).items() if k != "chips"}
     content: dict[str, Any] = {
@@ -255,7 +267,7 @@ def sweep_call(dice: random.Random, bad: bool) -> Call:
         ends = {"p05": 0.5, "median": 1.0, "p95": 2.0}
         values = {"price_usd_per_chip_hour": ends}
         content["draw"] = {"count": dice.randint(1, 9), "seed": 1, "values": values}
-    return Call(("sweep", SPEC, "--out", "out.parquet"), spec=_written(dice, content, bad))
+    return Call(("sweep", SPEC, "--out", TABLE), spec=_written(dice, content, bad))
 
 
 def search_call(dice: random.Random, bad: bool) -> Call:

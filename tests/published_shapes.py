@@ -13,19 +13,8 @@ LLAMA = {
 }
 
 MIXTRAL = Transformer(
-    "Mixtral 8x7B",
-    32,
-    4096,
-    32,
-    8,
-    128,
-    14336,
-    32000,
-    gated_ffn=1,
-    experts=8,
-    experts_per_token=2,
-    expert_ffn=14336,
-)
+    "Mixtral 8x7B", 32, 4096, 32, 8, 128, 14336, 32000, gated_ffn=1, experts=8, experts_per_token=2, expert_ffn=14336,
+)  # fmt: skip
 """Jiang et al. 2024, table 1."""
 
 DEEPSEEK_V3 = Transformer(
@@ -34,3 +23,9 @@ DEEPSEEK_V3 = Transformer(
     qk_nope_head_dim=128, v_head_dim=128,
 )  # fmt: skip
 """DeepSeek-AI 2024, section 4.2."""
+
+
+def gpt(layers, hidden, heads, vocab=51200, **more):
+    """A dense model of GPT's shape: every head its own keys, a feed-forward four times as wide."""
+    sizes = (layers, hidden, heads, heads, hidden // heads, 4 * hidden, vocab)
+    return Transformer("GPT", *sizes, **more)

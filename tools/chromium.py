@@ -12,6 +12,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+ALONE = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+"""Besides: no host but this machine is found."""
 
 
 def path() -> str | None:

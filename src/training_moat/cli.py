@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from errno import ENAMETOOLONG, ENOENT
 from importlib.util import find_spec
 from typing import NoReturn
 
@@ -40,6 +41,16 @@ NEEDS = {"predict": "training_moat.predict.answers"}
 """Modules without which a verb is not offered."""
 
 
+PLAIN = (
+    (r"argument ([^:]*): invalid int value: (.*)", "{0} {1}: expected a whole number."),
+    (r"argument ([^:]*): expected one argument", "{0}: a value is missing; see `{prog} --help`."),
+    (r"argument ([^:]*): ignored explicit argument (.*)", "{0} takes no value, got {1}."),
+    (r"the following arguments are required: (.*)", "missing: {0}; see `{prog} --help`."),
+    (r"unrecognized arguments: (.*)", "'{0}' is one word too many; see `{prog} --help`."),
+)
+"""Messages of `argparse`, and what is said in their place."""
+
+
 class Parser(argparse.ArgumentParser):
     """Parser whose errors are one sentence with the nearest valid name, exit status 2."""
 
@@ -47,7 +58,7 @@ class Parser(argparse.ArgumentParser):
         choice = re.match(
             r"argument [^:]*: invalid choice: '([^']*)' \(choose from (.*)\)", message
         )
-        stray = re.match(r"unrecognized arguments: (\S+)", message)
+        stray = re.match(r"unrecognized arguments: (-\S*)", message)
         if choice:
             known = re.findall(r"[\w-]+", choice[2])
             guess = nearest(choice[1], known)
@@ -60,8 +71,17 @@ class Parser(argparse.ArgumentParser):
             message = f"unknown option '{stray[1]}'; " + (
                 f"did you mean '{guess}'?" if guess else f"see `{self.prog} --help`."
             )
+        else:
+            message = self._in_plain_words(message)
         sys.stderr.write(f"{self.prog}: {one_line(message)}\n")
         raise SystemExit(2)
+
+    def _in_plain_words(self, message: str) -> str:
+        """What `argparse` says of an argument, for someone who does not write programs."""
+        for pattern, words in PLAIN:
+            if found := re.fullmatch(pattern, message, re.S):
+                return words.format(*found.groups(), prog=self.prog)
+        return message
 
 
 def available() -> list[str]:
@@ -106,13 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.print_help()
             return 0
         options, stray = parser.parse_known_args(given)
+        children = next(
+            action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+        )
+        child = children.choices[options.verb]
         if stray:
-            children = next(
-                action
-                for action in parser._actions
-                if isinstance(action, argparse._SubParsersAction)
-            )
-            children.choices[options.verb].error(f"unrecognized arguments: {stray[0]}")
+            child.error(f"unrecognized arguments: {stray[0]}")
+        for action in child._actions:
+            if action.option_strings and getattr(options, action.dest, None) == "":
+                # What an unset variable of a shell leaves behind an option.
+                child.error(f"{action.option_strings[-1]} is empty; expected a value.")
         return (
             importlib.import_module(f"training_moat.press.verbs.{options.verb}").run(options) or 0
         )
@@ -128,8 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        if error.errno == ENOENT and error.filename is None:
+            said = "the folder in which this was called is gone"
         print(f"moat: {one_line(said)}", file=sys.stderr)
-        return 1
+        return 2 if error.errno == ENAMETOOLONG else 1
     except WorkFailed as error:
         print(f"moat: {one_line(error)}", file=sys.stderr)
         return 1

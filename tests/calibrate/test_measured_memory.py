@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from published_shapes import gpt
 
 from training_moat.calibrate import measured_memory
 from training_moat.catalog import chips, tables
@@ -15,7 +16,6 @@ from training_moat.core.memory import (
 )
 from training_moat.core.plan import Plan
 from training_moat.core.units import GIB
-from training_moat.core.workload import Transformer
 from training_moat.predict import training_constants
 
 STORED = training_constants.load()
@@ -31,7 +31,7 @@ SHAPES = {
 
 def case(name, **changes):
     heads, hidden, layers, pp, virtual, micro = SHAPES[name]
-    model = Transformer(name, layers, hidden, heads, heads, hidden // heads, 4 * hidden, 51200)
+    model = gpt(layers, hidden, heads)
     plan = Plan(
         2048,
         64 * micro,

@@ -137,3 +137,22 @@ def test_a_deployment_that_serves_more_in_less_time_is_no_evidence() -> None:
     few = everything[falling].query("batch <= 8 and tp == 4")["seconds_per_token"].median()
     many = everything[falling].query("batch >= 24 and tp == 4")["seconds_per_token"].median()
     assert many < 0.9 * few
+
+
+def test_sources_are_kept_as_they_were_first_met(rows) -> None:
+    """Each has that many rows in the fit today; a source met badly stays in the list."""
+    table, found = serving_errors.first_seen()
+    counted = rows.groupby("source").size()
+    assert (table.set_index("source")["rows"] <= counted.reindex(table["source"])).all()
+    assert table["error"].is_monotonic_increasing and table["error"].iloc[-1] > 1
+    assert found["sources"] == len(table) and found["median"] < found["mean"]
+
+
+def test_a_chunk_of_one_prompt_token_is_no_answer_timed_alone() -> None:
+    """llama-bench times prompt and answer apart; only runs whose prompt is read token by token say nothing of serving."""
+    everything = measured_serving.all_rows()
+    layered = everything[everything["software"] == "llama.cpp"]
+    alone = layered[layered["source"] == "xiongjiedai_gpu_benchmarks"]
+    assert (alone["unusable"] == "").all() and set(alone["kind"]) == {"tpot"}
+    spoiled = layered["unusable"] == "prompt read token by token"
+    assert set(layered[spoiled]["source"]) == {"argonne_llm_inference_bench"}

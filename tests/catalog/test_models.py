@@ -123,7 +123,10 @@ def test_naming_a_base_alone_is_the_base():
             {"layers": 2, "hidden": 64, "heads": 8, "experts": 4, "experts_per_token": 5},
             "experts_per_token is 5; expected at most experts, 4",
         ),
-        ({"layers": True, "hidden": 64, "heads": 8}, "column layers: 'True' is wrong"),
+        (
+            {"layers": True, "hidden": 64, "heads": 8},
+            "column layers: expected a whole number from 1",
+        ),
         ({"params_b": float("nan")}, "column params_b: 'nan' is wrong; expected a number above 0"),
         (
             {"params_b": 8, "active_params_b": 9},

@@ -155,14 +155,18 @@ def findings():
 
 
 def test_every_claim_has_an_opposite():
-    assert set(OPPOSITE) == set(CLAIMS)
+    missing = sorted(set(CLAIMS) ^ set(OPPOSITE))
+    assert not missing, f"{missing}: OPPOSITE must say for each claim which data would turn it"
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_the_opposite_data_turn_the_grade(claim, findings):
     side, evidence = OPPOSITE[claim]
     turned = judge(claim, evidence())
-    assert grading.side(turned.grade) == side != grading.side(findings[claim].grade), turned.grade
+    before = findings[claim].grade
+    assert grading.side(turned.grade) == side != grading.side(before), (
+        f"{claim} is {before}; OPPOSITE should turn it to the other side ({side}), its data make it {turned.grade}"
+    )
 
 
 def test_every_claim_has_one_deciding_test_with_its_reason_and_ordered_thresholds():

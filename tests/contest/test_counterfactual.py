@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.catalog import chips
+from training_moat.catalog import chips, tables
 from training_moat.contest import (
     best_plan,
     chip_hours,
@@ -183,3 +183,20 @@ def test_the_largest_run_of_a_day_has_the_most_operations_whatever_its_kind():
     told = counterfactual.on_the_largest(found).set_index("name")
     assert list(told.index) == ["Instinct MI300X"] and told["job"].iloc[0] == "PaLM 540B"
     assert told["gap"].iloc[0] == found[1].gap and told["largest"].iloc[0] > 0
+
+
+def test_no_chip_offered_for_training_is_left_out_without_a_reason():
+    """Every chip of another maker whose silicon was offered for training is compared, or its row says why not."""
+    frame = tables.load("challengers").set_index("chip_id")
+    offered = {
+        name
+        for name, chip in chips.all_chips().items()
+        if chip.supports_training and chip.vendor != "NVIDIA"
+    }
+    assert offered <= set(frame.index)
+    first = reference_jobs.of_day(pd.Timestamp("2016-01-01")).date
+    early = frame[frame["reason"].str.contains("before that of the first reference run")].index
+    for name in early:
+        assert reference_jobs.launched(chips.chip(name)) < first
+    left = frame[(frame["compared"] == "no") & ~frame.index.isin(early)]
+    assert left["reason"].str.len().min() > 10

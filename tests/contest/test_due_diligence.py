@@ -157,7 +157,7 @@ def test_a_gate_that_cannot_be_far_has_no_distance(reports):
     gates = {gate.name: gate for gate in reports("stated").card.gates}
     assert np.isnan(gates["exchanges"].distance) and np.isnan(gates["holds"].distance)
     narrow = {gate.name: gate for gate in due_diligence.report("corsair").card.gates}
-    assert narrow["formats"].passed == "no" and "FP4 and INT8" in narrow["formats"].why
+    assert narrow["formats"].passed == "no" and "MXINT4 and INT8" in narrow["formats"].why
     assert narrow["holds"].passed == "unknown" and "not asked" in narrow["holds"].why
 
 

@@ -21,6 +21,7 @@ from training_moat.contest import (
     scorecard,
     serving_costs,
 )
+from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats, wide_peak
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
@@ -223,3 +224,45 @@ def test_a_single_quote_is_as_uncertain_as_sellers_differ():
 def test_one_list_price_against_one_discount_is_compared_only_where_nothing_else_is_known():
     found = chip_hours.pair(chips.chip("mi325x"), chips.chip("gb200"))
     assert {one.basis for one in found} == {chip_hours.OWNERSHIP}
+
+
+def test_the_batch_is_sought_between_the_powers_of_four(monkeypatch) -> None:
+    """A price that jumps where one more power of four is too slow is one of the grid, not of the chip."""
+    chips = ["h100-sxm", "h100-nvl", "h200"]
+    found = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
+    monkeypatch.setattr(serving_costs, "BETWEEN", ())
+    coarse = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
+    assert (found["usd_per_mtok"] <= coarse["usd_per_mtok"]).all()
+    assert (found["usd_per_mtok"] < coarse["usd_per_mtok"]).any()
+    assert (found["tokens_per_s_per_user"] >= serving_costs.SPEED).all()
+
+
+def test_a_chip_without_a_published_sixteen_bit_rate_is_asked_with_the_usual_one():
+    """What nobody published is assumed and said, and shuts no gate; integers alone do."""
+    job = reference_jobs.job("gpt3-175b")
+    card = scorecard.card(chips.chip("tpu-8t"), job)
+    formats = {gate.name: gate for gate in card.gates}["formats"]
+    assert formats.passed == "unknown" and "only in FP4" in formats.why and card.run is not None
+    assert any("rate in sixteen bits is not published" in words for words in card.assumed)
+    integers = {gate.name: gate for gate in scorecard.card(chips.chip("corsair"), job).gates}
+    assert integers["formats"].passed == "no" and "integers alone" in integers["formats"].why
+
+
+def test_an_assumed_rate_widens_and_moves_with_the_narrow_one():
+    full, (first, *_) = completed(chips.chip("blackhole"))
+    low, middle, high = (one.peak_flops["bf16"] for one in (first.low, full, first.high))
+    assert first.factor == "compute" and low < middle < high < full.peak_flops["fp8"]
+    assert middle == pytest.approx(full.peak_flops["fp8"] / 2, rel=0.02)
+    published = completed(chips.chip("h100-sxm"))[1]
+    assert not any(one.factor == "compute" for one in published)
+
+
+def test_what_decides_in_words_covers_every_startup_that_is_behind():
+    young = deciding.of_startups(counterfactual.splits())
+    behind, words = [one for one in young if one.behind], deciding.in_full(young)
+    assert behind and all(chips.chip(one.chip).vendor not in ("NVIDIA", "AMD") for one in young)
+    decided = {one.name for one in behind for name in deciding.CAUSES if one.decides(name)}
+    assert words.startswith("for ") and "by memory" in words and "by number formats" in words
+    assert (f"the other {len(behind) - len(decided)} needed" in words) == (
+        len(decided) < len(behind)
+    )

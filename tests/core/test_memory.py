@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from published_shapes import DEEPSEEK_V3
+from published_shapes import gpt as shape_of_gpt
 
 from training_moat.core import memory
 from training_moat.core.memory import layer_activation_bytes, training_memory
@@ -24,7 +26,7 @@ SEQUENCE = 2048
 
 def gpt(name):
     heads, hidden, layers, tp, pp, virtual, batch, micro = GPT[name]
-    model = Transformer(name, layers, hidden, heads, heads, hidden // heads, 4 * hidden, 51200)
+    model = shape_of_gpt(layers, hidden, heads)
     plan = Plan(
         SEQUENCE,
         batch,
@@ -102,29 +104,9 @@ def test_the_least_share_of_recomputed_layers_just_fits():
 
 def test_light_recomputation_of_latent_attention_keeps_the_latents_alone():
     """DeepSeek-V3 per token: queries and keys of 128 heads x 192, values of 128 x 128, against 1536 + 512 + 64."""
-    deepseek = Transformer(
-        "DeepSeek-V3",
-        61,
-        7168,
-        128,
-        128,
-        192,
-        18432,
-        129280,
-        gated_ffn=1,
-        experts=256,
-        experts_per_token=8,
-        shared_experts=1,
-        expert_ffn=2048,
-        dense_layers=3,
-        q_lora_rank=1536,
-        kv_lora_rank=512,
-        qk_rope_head_dim=64,
-        qk_nope_head_dim=128,
-        v_head_dim=128,
-    )
     plan = Plan(4096, 1, 1)
-    saved = layer_activation_bytes(deepseek, plan, 0) - layer_activation_bytes(deepseek, plan, 1)
+    kept, remade = (layer_activation_bytes(DEEPSEEK_V3, plan, level) for level in (0, 1))
+    saved = kept - remade
     attention = 2 * (128 * (192 + 192 + 128) - (1536 + 512 + 64))
     width = (3 * 18432 + 58 * 9 * 2048) / 61
     assert saved / 4096 == pytest.approx(attention + 2 * width + 2 * 7168)

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from published_shapes import MIXTRAL
 
 from training_moat.core import messages
 from training_moat.core.fabrics import Fabric
@@ -13,10 +14,6 @@ from training_moat.core.training_step import step_bytes, step_time
 from training_moat.core.workload import Transformer, params
 
 LLAMA_70B = Transformer("Llama 70B", 80, 8192, 64, 8, 128, 28672, 32000, gated_ffn=1)
-MIXTRAL = Transformer(
-    "Mixtral", 32, 4096, 32, 8, 128, 14336, 32000, gated_ffn=1,
-    experts=8, experts_per_token=2, expert_ffn=14336,
-)  # fmt: skip
 BYTE_A_SECOND = Fabric(bytes_per_s=1.0, step_latency_s=0.0, domain_chips=1e9)
 ENDLESS = 1e40
 NODE = Node(ENDLESS, ENDLESS, 2.0, ENDLESS, BYTE_A_SECOND, BYTE_A_SECOND)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_shapes import DEEPSEEK_V3, LLAMA
 
 from training_moat.core import serving_memory, serving_step
 from training_moat.core.fabrics import Fabric
@@ -15,29 +16,7 @@ from training_moat.core.machine import Tier
 from training_moat.core.tiers import place
 from training_moat.core.workload import Transformer, active_params, embedding_params
 
-LLAMA_70B = Transformer("70b", 80, 8192, 64, 8, 128, 28672, 128256, gated_ffn=1)
-LLAMA_405B = Transformer("405b", 126, 16384, 128, 8, 128, 53248, 128256, gated_ffn=1)
-DEEPSEEK_V3 = Transformer(
-    "v3",
-    61,
-    7168,
-    128,
-    128,
-    192,
-    18432,
-    129280,
-    gated_ffn=1,
-    experts=256,
-    experts_per_token=8,
-    shared_experts=1,
-    expert_ffn=2048,
-    dense_layers=3,
-    q_lora_rank=1536,
-    kv_lora_rank=512,
-    qk_rope_head_dim=64,
-    qk_nope_head_dim=128,
-    v_head_dim=128,
-)
+LLAMA_70B, LLAMA_405B = LLAMA[70.6e9], LLAMA[405.9e9]
 LINK = Fabric(450e9, 1e-6, eager_efficiency=0.3, launch_s=5e-6, bulk_step_latency_s=3e-6)
 
 
@@ -176,7 +155,16 @@ def test_tokens_never_exceed_the_bandwidth_or_flop_bound(
 def test_arrays_answer_as_numbers_do(batch: list[int], length: int, tp: int, dp: int) -> None:
     m = machine(hbm_gb=500)
     software = serving_step.Software(
-        1e-5, 2e-5, 1e-5, 1e-3, 1e-5, 3e-3, first_token_s=0.03, first_token_queue=0.1
+        1e-5,
+        2e-5,
+        1e-5,
+        1e-3,
+        1e-5,
+        3e-3,
+        first_token_s=0.03,
+        prefill_share=0.9,
+        mixed=0.5,
+        expert_rows=20.0,
     )
     plan = serving_step.ServingPlan(tp, 1, dp, tp * dp, 1)
     count = len(batch)
@@ -194,6 +182,55 @@ def test_arrays_answer_as_numbers_do(batch: list[int], length: int, tp: int, dp:
         assert together.tpot_s[index] == pytest.approx(float(alone.tpot_s))
         assert together.ttft_s[index] == pytest.approx(float(alone.ttft_s))
         assert together.tokens_per_s[index] == pytest.approx(float(alone.tokens_per_s))
+
+
+def test_a_request_meets_every_other_prefill_once() -> None:
+    """Before its first token or while it decodes: what a client does not wait for in one it waits for in the other."""
+    job, plan = serving_step.Job(64, 2048, 128), serving_step.ServingPlan(tp=4, expert_tp=4)
+    told = [
+        serving_step.serve(
+            LLAMA_70B, job, plan, machine(hbm_gb=600), serving_step.Software(prefill_share=share)
+        )
+        for share in (0.0, 0.4, 1.0)
+    ]
+    assert told[0].ttft_s > told[1].ttft_s > told[2].ttft_s
+    assert told[0].tpot_s < told[1].tpot_s < told[2].tpot_s
+    assert [one.tokens_per_s for one in told] == pytest.approx([told[0].tokens_per_s] * 3)
+    whole = told[0].ttft_s + 128 * told[0].tpot_s
+    assert whole == pytest.approx(told[0].step.total * 129 + 64 * told[0].prefill_s)
+
+
+def test_a_pass_that_mixes_prompts_and_answers_saves_a_step_but_not_the_cache() -> None:
+    job, plan = serving_step.Job(16, 4096, 512), serving_step.ServingPlan(tp=4, expert_tp=4)
+    apart, mixed = (
+        serving_step.serve(
+            LLAMA_70B, job, plan, machine(hbm_gb=600), serving_step.Software(mixed=share)
+        )
+        for share in (0.0, 1.0)
+    )
+    saved = 15 * (apart.step.total - apart.step.kv_cache) / 512
+    assert apart.tpot_s - mixed.tpot_s == pytest.approx(saved)
+    tiny = replace(job, input_len=1)
+    told = serving_step.serve(
+        LLAMA_70B, tiny, plan, machine(hbm_gb=600), serving_step.Software(mixed=1.0)
+    )
+    assert told.prefill_wait_s == pytest.approx(0.0, abs=1e-6)
+
+
+def test_products_of_experts_with_few_rows_fill_their_tiles() -> None:
+    """2,048 tokens of eight experts each are 64 rows for each of 256 experts: tiles of 64 rows more double their work."""
+    plan, job, m = (
+        serving_step.ServingPlan(tp=8, expert_tp=8),
+        serving_step.Job(4, 1, 2, 1.0),
+        machine(hbm_gb=600),
+    )
+    exact, padded = (
+        serving_step.expert_layer_s(
+            DEEPSEEK_V3, job, plan, m, serving_step.Software(expert_rows=rows), 2048, 0.0
+        )
+        for rows in (0.0, 64.0)
+    )
+    assert padded / exact == pytest.approx(2.0, rel=0.05)
 
 
 def test_a_draft_yields_what_is_accepted_for_the_experts_it_touches() -> None:

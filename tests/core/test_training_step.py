@@ -240,10 +240,7 @@ def test_recomputation_adds_a_forward_pass_of_what_is_recomputed():
 
 
 models = st.sampled_from([
-    LLAMA_70B, MIXTRAL, GPT_175B,
-    Transformer("DeepSeek-V3", 61, 7168, 128, 128, 192, 18432, 129280, gated_ffn=1, experts=256, experts_per_token=8,
-                shared_experts=1, expert_ffn=2048, dense_layers=3, q_lora_rank=1536, kv_lora_rank=512,
-                qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128),
+    LLAMA_70B, MIXTRAL, GPT_175B, DEEPSEEK_V3,
 ])  # fmt: skip
 plans = st.builds(
     lambda seq_len, micro, rounds, tp, pp, dp, cp, ep, virtual, zero, sp, recompute, flash: Plan(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from published_shapes import DEEPSEEK_V3, GPT3, LLAMA, MIXTRAL
+from published_shapes import DEEPSEEK_V3, GPT3, LLAMA, MIXTRAL, gpt
 
 from training_moat.core import workload
 from training_moat.core.workload import Transformer
@@ -16,12 +16,6 @@ NARAYANAN_TABLE_1 = [
     (1.7, 24, 2304, 24), (3.6, 32, 3072, 30), (7.5, 32, 4096, 36), (18.4, 48, 6144, 40), (39.1, 64, 8192, 48),
     (76.1, 80, 10240, 60), (145.6, 96, 12288, 80), (310.1, 128, 16384, 96), (529.6, 128, 20480, 105), (1008.0, 160, 25600, 128),
 ]  # fmt: skip
-
-
-def gpt(layers, hidden, heads, vocab=51200):
-    return Transformer(
-        "GPT", layers, hidden, heads, heads, hidden // heads, 4 * hidden, vocab, tied_embeddings=1
-    )
 
 
 def test_gpt3_has_175_billion_weights():
@@ -49,7 +43,9 @@ def test_deepseek_v3_stores_671_and_uses_37_billion():
 
 @pytest.mark.parametrize(("billions", "heads", "hidden", "layers"), NARAYANAN_TABLE_1)
 def test_megatron_counts(billions, heads, hidden, layers):
-    assert workload.params(gpt(layers, hidden, heads)) / 1e9 == pytest.approx(billions, rel=0.035)
+    assert workload.params(gpt(layers, hidden, heads, tied_embeddings=1)) / 1e9 == pytest.approx(
+        billions, rel=0.035
+    )
 
 
 @pytest.mark.parametrize(("billions", "heads", "hidden", "layers"), NARAYANAN_TABLE_1)
@@ -57,7 +53,7 @@ def test_flops_of_a_step_are_narayanans_equation_3(billions, heads, hidden, laye
     """F = 96 B s l h^2 (1 + s / 6h + V / 16 l h) with activation recomputation: four forward passes' worth in the
     layers, three in the vocabulary; without recomputation 72 B s l h^2 (1 + s / 6h + V / 12 l h)."""
     s, vocab = 2048, 51200
-    model = gpt(layers, hidden, heads)
+    model = gpt(layers, hidden, heads, tied_embeddings=1)
     recomputed = 4 * (
         workload.layer_matmul_flops_per_token(model)
         + workload.attention_score_flops_per_token(model, s)
@@ -118,19 +114,8 @@ def test_scalar_and_array_models_agree(rows, context):
     def build(layers, heads, head_dim, used, vocab):
         hidden = heads * head_dim
         experts = where_positive(used, 8)
-        return Transformer(
-            "any",
-            layers,
-            hidden,
-            heads,
-            heads,
-            head_dim,
-            4 * hidden,
-            vocab,
-            experts=experts,
-            experts_per_token=used,
-            expert_ffn=hidden,
-        )
+        more = {"experts": experts, "experts_per_token": used, "expert_ffn": hidden}
+        return gpt(layers, hidden, heads, vocab, **more)
 
     def where_positive(value, then):
         return np.where(value > 0, then, 0) if isinstance(value, np.ndarray) else then * (value > 0)
@@ -152,19 +137,8 @@ def test_scalar_and_array_models_agree(rows, context):
 def test_active_weights_never_exceed_all(row):
     layers, heads, head_dim, used, vocab = row
     hidden = heads * head_dim
-    model = Transformer(
-        "any",
-        layers,
-        hidden,
-        heads,
-        heads,
-        head_dim,
-        4 * hidden,
-        vocab,
-        experts=8 * (used > 0),
-        experts_per_token=used,
-        expert_ffn=hidden,
-    )
+    experts = {"experts": 8 * (used > 0), "experts_per_token": used, "expert_ffn": hidden}
+    model = gpt(layers, hidden, heads, vocab, **experts)
     assert 0 < workload.active_params(model) <= workload.params(model)
 
 

@@ -266,7 +266,7 @@ def test_a_folder_with_somebody_elses_file_is_refused_before_any_work(book, tmp_
 
 
 def main():
-    """The long form: `PYTHONPATH=tests python tests/faults/test_builds.py 20 30` builds 20 pairs and kills 30 builds."""
+    """The long form: `PYTHONPATH=tests:tools python tests/faults/test_builds.py 20 30` builds 20 pairs and kills 30 builds."""
     import tempfile
 
     pairs, kills = (int(word) for word in sys.argv[1:3])

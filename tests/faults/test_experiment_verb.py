@@ -16,7 +16,10 @@ from training_moat.numerics import experiment
         (["low-precision", "--seeds", "3"], "at least two different whole numbers"),
         (["low-precision", "--seeds", "901,902"], "take others"),
         (["low-precision", "--seeds", "1,2,3,4"], "chose the design and cannot test it"),
-        (["low-precision", "--manifest", "nowhere.json"], "nowhere.json: cannot read a design"),
+        (
+            ["low-precision", "--manifest", "nowhere.json"],
+            "--manifest 'nowhere.json': no such file",
+        ),
         (["low-precision", "--workers", "0"], "above 0"),
     ],
 )

@@ -1,11 +1,12 @@
 """Random inputs to the command, the short form; all of them are `python -m benchmarks.fuzz`."""
 
 import json
+from collections import Counter
 from unittest import mock
 
 import pytest
 
-from benchmarks import fuzz
+from benchmarks import fuzz, fuzz_words
 from benchmarks.fuzz_inputs import Call
 from training_moat import cli
 
@@ -19,7 +20,11 @@ def test_no_input_brings_a_fault(bad, share):
 
 
 def test_the_counts_are_what_was_asked():
-    assert sum(fuzz.MALFORMED.values()) == 2_000 and sum(fuzz.VALID.values()) == 20_000
+    malformed = {kind: count for kind, count in fuzz.MALFORMED.items() if kind != "words"}
+    assert sum(malformed.values()) == 2_000 and sum(fuzz.VALID.values()) == 20_000
+    verbs = Counter(verb for verb, _ in fuzz_words.places())
+    each = fuzz.MALFORMED["words"] / len(fuzz_words.places())
+    assert set(verbs) == {"", *cli.available()} and each * min(verbs.values()) >= 60
 
 
 @pytest.mark.parametrize(

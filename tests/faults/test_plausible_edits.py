@@ -15,6 +15,7 @@ from training_moat.catalog import (
     plausible_pairs,
     plausible_rates,
     plausible_rows,
+    plausible_twice,
 )
 from training_moat.catalog.sheets import Sheet, span
 
@@ -81,11 +82,38 @@ EDITS = [
     (plausible_pairs.counted_weights, "models", "gpt3-175b", "layers", 69),
     (plausible_pairs.clusters, "gpu_clusters", "G002", "power_mw", lambda power: power / 10),
     (plausible_pairs.formats, "chips", "h100-sxm", "fp16_tflops", 898.4),
+    (plausible_twice.order, "training_runs", "R058", "date", "2014-01-01"),
+    (plausible_twice.order, "hardware_history", "H022", "released", "2021-03-14"),
+    (plausible_twice.order, "models", "mpt-350m", "released", "2026-05"),
+    (plausible_twice.strays, "training_measurements", "T03855", "source", "mlperf_train"),
+    (plausible_twice.strays, "prices", "P249", "source", "epoch_hardware_prices"),
+    (plausible_twice.alike, "memory_measurements", "M0022", "chip_id", "v100"),
+    (plausible_twice.alike, "serving_measurements", "I00145", "framework", "tgi"),
+    (plausible_twice.link_words, "chips", "trainium2", "scaleup_gb_per_s_per_direction", 1280.0),
+    (plausible_twice.link_words, "chips", "a10", "scaleup_gb_per_s_per_direction", 64.0),
+    (plausible_twice.link_words, "chips", "gaudi3", "scaleup_gb_per_s_per_direction", 262.5),
+    (plausible_twice.link_words, "chips", "mi300x", "scaleup_gb_per_s_per_direction", 896.0),
+    (plausible_twice.link_ratios, "chips", "h200", "scaleout_gbit_per_s_per_chip", 50.0),
+    (plausible_twice.narrower, "chips", "h200", "fp8_tflops", 989.4 * 1.5),
+    (plausible_twice.siblings, "hardware_history", "H116", "tdp_w", 350.0),
+    (plausible_twice.bits, "number_formats", "Q23", "exponent_bits", 3.0),
+    (plausible_twice.active_weights, "models", "mixtral-8x7b", "active_params_b", 32.0),
+    (plausible_twice.sparsity, "training_runs", "R108", "params_b", 14800.0),
+    (plausible_twice.bus_over_algorithm, "collective_measurements", "C00060", "algbw_gb_per_s", 8),
+    (plausible_twice.ranks, "memory_measurements", "M0021", "n_chips", 20),
+    (plausible_twice.noted_bounds, "accelerator_spend", "X20", "value", 500.0),
+    (plausible_twice.noted_bounds, "lab_ledgers", "L27", "value", 0.01422),
+    (plausible_twice.twins, "accelerator_spend", "X16", "value", 50.0),
+    (plausible_twice.twins, "prices", "P249", "value", 50.0),
+    (plausible_twice.ledger_growth, "lab_ledgers", "L01", "value", 0.18),
+    (plausible_twice.ledger_growth, "lab_ledgers", "L16", "value", 3.2),
+    (plausible_twice.ledger_growth, "lab_ledgers", "L19", "value", 66.5),
 ]
 
 
 def test_every_check_of_pairs_has_a_slip():
-    assert {check for check, *_ in EDITS} >= set(plausible_pairs.CHECKS)
+    slipped = {check for check, *_ in EDITS}
+    assert slipped >= {*plausible_pairs.CHECKS, *plausible_twice.CHECKS}
 
 
 @pytest.mark.parametrize(("check", "table", "row", "column", "value"), EDITS)
@@ -127,8 +155,11 @@ def test_a_stored_result_with_swapped_digits_is_said(tmp_path):
 def test_a_reason_in_the_notes_lets_an_outlier_stand(book):
     broken, _ = edited(book, "prices", "P123", "value", lambda price: 20 * price)
     assert list(plausible_rates.rents(broken))
+    broken, _ = edited(book, "prices", "P123", "value", lambda price: 2 * price)
     noted, _ = edited(broken, "prices", "P123", "notes", "checked: a mistake of the seller")
     assert list(plausible_rates.rents(noted)) == []
+    worse, _ = edited(noted, "prices", "P123", "value", lambda price: 10 * price)
+    assert list(plausible_rates.rents(worse))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ title: many small questions
 level: training
 base: {{model: llama3.1-8b, chip: h100-sxm, tp: 2, pp: 1, micro_batch: 1, chips: 8}}
 grid:
-  seq_len: {list(range(1024, 1024 + 2 * 2500, 2))}
+  seq_len: {list(range(1024, 1024 + 2 * 1250, 2))}
   global_batch: {list(range(32, 544, 32))}
   precision: [bf16, fp8]
 """

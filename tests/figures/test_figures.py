@@ -56,7 +56,6 @@ CHARTS = {
         FRAME,
         x="low",
         y="high",
-        label="chip",
         color="company",
         title="t",
         x_title="a",
@@ -86,7 +85,7 @@ CHARTS = {
         FRAME, x="chip", y="company", value="verdict", title="t", value_title="x"
     ),
     "timeline": lambda: figures.timeline(
-        FRAME, start="day", lane="company", label="chip", title="t", color="company"
+        FRAME, start="day", lane="company", color="company", title="t", x_title="a"
     ),
     "tornado": lambda: figures.tornado(
         FRAME, name="chip", low="low", high="high", base=3, title="t", value_title="x"
@@ -305,3 +304,17 @@ def test_values_keep_their_colour_whatever_else_is_shown():
     assert theme.colours(["NVIDIA", "x"])["NVIDIA"] == theme.colours(["y", "z", "NVIDIA"])["NVIDIA"]
     many = theme.colours([f"v{number}" for number in range(10)])
     assert len(set(many.values())) == 10
+
+
+def test_a_diverging_grid_has_no_third_hue_and_its_long_labels_stand_on_lines():
+    frame = pd.DataFrame(
+        {"x": ["compute", "price and power"], "y": ["a", "a"], "value": [-0.5, 0.9]}
+    )
+    chart = figures.heatmap(
+        frame, x="x", y="y", value="value", middle=0.0, title="t", value_title="v"
+    )
+    cells = chart.to_dict()["layer"][0]["encoding"]
+    scale = cells["color"]["scale"]
+    assert scale["interpolate"] == "rgb" and len(scale["domain"]) == len(scale["range"]) == 5
+    axis = cells["x"]["axis"]
+    assert "split" in axis["labelExpr"] and axis["labelPadding"] > 2 * 13

@@ -124,6 +124,7 @@ def test_one_chip_alone_has_words_for_everything(name: str) -> None:
     assert len(holding.fewest(found)) <= 2 and len(holding.every_verdict(found)) == 1
     assert len(holding.speeds(found, MODEL)) <= 1
     assert holding.on_one_chip(chips.chip(name))
+    assert "SRAM of 520 MB" in holding.on_one_chip(chips.chip("sn40l"))
 
 
 def test_smaller_optimizers_need_no_more_chips() -> None:

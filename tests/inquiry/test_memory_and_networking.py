@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training_moat.calibrate import fit_collectives, serving_errors
-from training_moat.catalog import tables
+from training_moat.catalog import chips, tables
 from training_moat.inquiry import chronicle, neighbours, networking
 
 
@@ -82,3 +82,17 @@ def test_a_need_for_bandwidth_far_beyond_the_links_is_still_a_number():
     found = networking.bandwidth_needs("gpt3-175b", 128, 1536, 1024, few)
     assert len(found) == len(few) and (found["needs"] > 0).all()
     assert found["surplus"].min() < 1 / max(networking.FACTORS)
+
+
+@pytest.mark.parametrize("network", networking.RATES)
+def test_every_chip_may_be_asked_with_an_endless_network(network) -> None:
+    """The bound of the table's column, which keeps typing errors out, holds the largest multiple that is tried."""
+    column, unit = networking.RATES[network]
+    links = [getattr(chip, network) for chip in chips.all_chips().values()]
+    most = max(link.bytes_per_s for link in links if link is not None) / unit
+    assert most * networking.ENDLESS <= networking._largest(column)
+
+
+def test_a_readers_own_rate_beyond_all_bounds_is_asked_with_the_largest() -> None:
+    run = networking.case("llama3.1-8b", "h100-sxm", 64, 8192, 64, scaleup_gb_per_s=1e9)
+    assert networking.over_bandwidth(run, "scaleup", (1, 2))["speed"].min() > 0.999

@@ -25,6 +25,11 @@ def test_digits(value, words):
 
 def test_percent_counts_and_lists():
     assert wording.percent(0.1234) == "12%"
+    assert [wording.whole_percent(one) for one in (-0.003, 0.997, None)] == [
+        "0%",
+        "100%",
+        "unknown",
+    ]
     assert wording.counted(1, "chip") == "1 chip"
     assert wording.counted(1024, "chip") == "1,024 chips"
     assert wording.counted(2, "match", "matches") == "2 matches"

@@ -48,7 +48,7 @@ BROKEN = re.compile(r"\bnan\b|\binf\b|\bNone\b|unknown|\bNaN\b|e[+-]\d\d|without
 def quiet(monkeypatch):
     """A book that speaks where a finding fails, and draws and shows nothing."""
     monkeypatch.delenv(findings.STRICT, raising=False)
-    monkeypatch.setattr(offline, "to_png", lambda spec: b"")
+    monkeypatch.setattr(offline, "ordered_png", lambda spec: b"")
     monkeypatch.setattr(publishing, "display", lambda *given, **more: None)
     monkeypatch.setattr(findings, "display", lambda *given, **more: None)
 

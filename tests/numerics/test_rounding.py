@@ -1,8 +1,8 @@
 """Array rounding: bit for bit ml_dtypes over millions of values, and the laws stochastic rounding must keep."""
 
-import ml_dtypes
 import numpy as np
 import pytest
+from format_peers import PEERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -11,12 +11,6 @@ from training_moat.core.errors import InputError
 from training_moat.core.formats import ALL_NUMBERS, ELEMENT_FORMATS, element
 from training_moat.numerics.rounding import round_nearest, round_stochastic
 
-PEERS = {
-    "fp16": np.float16, "bf16": ml_dtypes.bfloat16, "e4m3fn": ml_dtypes.float8_e4m3fn,
-    "e4m3fnuz": ml_dtypes.float8_e4m3fnuz, "e4m3": ml_dtypes.float8_e4m3, "e5m2": ml_dtypes.float8_e5m2,
-    "e5m2fnuz": ml_dtypes.float8_e5m2fnuz, "e3m2fn": ml_dtypes.float6_e3m2fn,
-    "e2m3fn": ml_dtypes.float6_e2m3fn, "e2m1fn": ml_dtypes.float4_e2m1fn,
-}  # fmt: skip
 RANDOM_WORDS = 400_000
 names = st.sampled_from(sorted(ELEMENT_FORMATS))
 

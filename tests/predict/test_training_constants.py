@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from training_moat.calibrate import priors
-from training_moat.catalog import chips, tables
+from training_moat.catalog import chips, relatives, tables
 from training_moat.core import collectives
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Link, Tier
@@ -295,10 +295,8 @@ def test_full_precision_attention_runs_no_faster_than_its_matmuls():
 def test_missing_links_fall_back_and_missing_rates_say_so():
     lone = replace(H100, scaleup=None, scaleout=None)
     assert training_constants.scaleup(STORED, lone).domain_chips == 1
-    assert (
-        training_constants.scaleout(STORED, lone).bytes_per_s
-        == training_constants.median_scaleout()
-    )
+    likely = relatives.link(lone, "scaleout").bytes_per_s
+    assert training_constants.scaleout(STORED, lone).bytes_per_s == likely
     silent = replace(H100, tiers=(Tier("hbm", 80e9, None),))
     with pytest.raises(InputError, match="chip h100-sxm: no published memory bandwidth"):
         training_constants.memory_bandwidth(silent)

@@ -104,8 +104,8 @@ def test_the_book_is_looked_at_with_the_chips_of_the_scenario(folder):
 def test_a_scenario_and_its_record_are_read_once(folder, monkeypatch):
     kept(folder)
     reads = []
-    load = gallery.scenarios.load
-    monkeypatch.setattr(gallery.scenarios, "load", lambda path: (reads.append(path), load(path))[1])
+    read = gallery.scenarios._checked
+    monkeypatch.setattr(gallery.scenarios, "_checked", lambda at: (reads.append(at), read(at))[1])
     gallery.title_and_body("mine"), gallery.index(), gallery.changed("mine")
     assert len(reads) == 1
     assert gallery.record("mine") is gallery.record("mine")

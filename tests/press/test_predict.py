@@ -174,3 +174,15 @@ def test_a_message_is_one_short_line_whatever_was_pasted(call, capsys):
     said = capsys.readouterr()
     assert status == 2 and said.out == ""
     assert said.err.count("\n") == 1 and len(said.err) <= 300
+
+
+def test_a_closed_standard_input_and_a_folder_that_is_gone_are_said(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sys.stdin", None)
+    assert cli.main(["predict", "training"]) == 2
+    assert "standard input is closed" in capsys.readouterr().err
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cli.main(["new", "book"]) == 1
+    assert capsys.readouterr().err == "moat: the folder in which this was called is gone\n"

@@ -10,7 +10,7 @@ import pytest
 
 from training_moat.core.errors import InputError
 from training_moat.predict import answer_tables, asking, training
-from training_moat.press import sweep_points, sweep_spec, sweeping
+from training_moat.press import caching, sweep_points, sweep_spec, sweeping
 from training_moat.press.sweep_points import ERROR, POINT
 
 SPEC = """
@@ -136,6 +136,17 @@ def test_other_source_or_data_compute_everything_anew(tmp_path, here, monkeypatc
         ("level: training\ngrid: {chpi: [b200]}", "did you mean 'chip'?"),
         ("level: training\ngrid: {chips: {from: 1, to: 2}}", "expected from, to, steps"),
         ("level: training\ngrid: {chips: {from: 0, to: 2, steps: 2, log: true}}", "above 0"),
+        ("level: training\ngrid: {chips: {from: 1, to: 2, steps: 2, log: 5}}", "true or false"),
+        ("level: training\ngrid: {chips: {from: 1, to: 2, steps: 100000000}}", "2 to 1,000,000"),
+        (
+            "level: training\ngrid: {chips: {from: -1.0e+308, to: 1.0e+308, steps: 2}}",
+            "as far apart",
+        ),
+        (f"level: training\ngrid: {{chips: {{from: 1{'0' * 400}, to: 1, steps: 2}}}}", "as large"),
+        ("level: training\nbase: {model: 2024-01-01}", "base.model: expected words and numbers"),
+        ("level: training\nlist: [{chips: !!set {a}}]", "list.chips: expected words and numbers"),
+        ("level: training\ndraw: {count: 3}", "draw.values: expected at least one name"),
+        ("level: training\nlevel: serving", "'level' is there twice"),
         ("level: training\nlist: 3", "expected a list of mappings"),
         ("level: training\ndraw: {count: 0, values: {}}", "whole number from 1"),
         ("level: training\ndraw: {values: {chips: {p05: 1}}}", "expected p05, median and p95"),
@@ -275,7 +286,7 @@ def test_a_block_is_not_kept_when_a_table_was_written_meanwhile(tmp_path, monkey
     sweeping._compute(sweep, np.arange(2), out, "e", Worker(), None)
     assert len(list(sweeping._parts(out).iterdir())) == 1
     states = iter("ab")
-    monkeypatch.setattr(sweeping, "_state", lambda: next(states))
+    monkeypatch.setattr(caching, "run_state", lambda: next(states))
     with pytest.raises(sweeping.WorkFailed, match="written meanwhile"):
         sweeping._compute(sweep, np.arange(2, 4), out, "e", Worker(), None)
     assert len(list(sweeping._parts(out).iterdir())) == 1

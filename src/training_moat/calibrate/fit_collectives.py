@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares
 
 from training_moat.calibrate import measured_collectives
 from training_moat.catalog import chips, tables
@@ -96,6 +95,8 @@ def fit_fabric(rows: pd.DataFrame, name: str, inner: Fabric | None = None) -> di
             rows, fabric if inner is None else inner, None if inner is None else fabric
         )
         return np.append(weight * np.log(found / measured), 0.05 * (logs - start))
+
+    from scipy.optimize import least_squares  # slow to import, and only fits need it
 
     return _unpacked(least_squares(residuals, start, loss="soft_l1", f_scale=0.1).x, name)
 

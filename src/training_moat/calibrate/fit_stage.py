@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import least_squares
 
 from training_moat.calibrate.measured_training import Rows, families
 from training_moat.calibrate.priors import SHARES, Key, prior
@@ -160,6 +158,8 @@ class Stage:
         def slopes(logs: np.ndarray) -> np.ndarray:
             return np.vstack([self.slopes(logs, given)[keep], np.diag(1 / self.width)])
 
+        from scipy.optimize import least_squares  # slow to import, and only fits need it
+
         return least_squares(residuals, begin, slopes, max_nfev=100, xtol=1e-5, ftol=1e-6).x
 
     def without(
@@ -168,6 +168,8 @@ class Stage:
         """The constants that the rows outside `left` give: found anew where a large part is left out, else from the solution
         by steps with its own `slopes` (the chord method: Ortega and Rheinboldt 1970, section 7.1). `left` must be whole
         clusters of the stage's split."""
+        from scipy.linalg import cho_factor, cho_solve  # slow to import, and only fits need it
+
         gone = np.bincount(self.split.cluster, weights=left) > 0
         keep = np.concatenate([~left, ~gone])
         if left.mean() > LARGE_PART:

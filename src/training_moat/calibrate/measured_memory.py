@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares
 
 from training_moat.calibrate.measured_training import (
     Rows,
@@ -34,17 +33,18 @@ TIME_ONLY_REASONS = (
 """Reasons that spoil a row's time but not its memory reading."""
 
 
-def configurations_with_memory() -> pd.DataFrame:
-    """All configurations with a measured peak, their `reason` emptied where only the time is unusable."""
-    frame = configurations()
+def configurations_with_memory(whole: pd.DataFrame | None = None) -> pd.DataFrame:
+    """All configurations (`whole`, where they are at hand) with a measured peak, their `reason` emptied where only the time
+    is unusable."""
+    frame = configurations() if whole is None else whole
     frame = frame[frame["peak_mem"].notna()].copy()
     frame["reason"] = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
     return frame.reset_index(drop=True)
 
 
-def usable() -> Rows:
-    """The runs whose measured peak the model can be compared with."""
-    frame = configurations_with_memory()
+def usable(whole: pd.DataFrame | None = None) -> Rows:
+    """The runs whose measured peak the model can be compared with, of all configurations."""
+    frame = configurations_with_memory(whole)
     return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
 
 
@@ -79,6 +79,8 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
 def fit_reserve(rows: Rows) -> tuple[float, float]:
     """(reserve bytes, reserve share of the activations), neither negative, by robust least squares on
     relative errors (a few readings contradict their own repeats)."""
+    from scipy.optimize import least_squares  # slow to import, and only fits need it
+
     plain, measured = predicted(rows), measured_bytes(rows)
 
     def residuals(values: np.ndarray) -> np.ndarray:
@@ -111,11 +113,12 @@ SHOWN = ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_bat
 def comparison(constants: Constants) -> pd.DataFrame:
     """Measured and predicted peak GB per chip, row by row, with the relative error. `reading`: `peak`, what the card was
     seen to hold; `allocated`, the tensors alone, as the framework counts them."""
-    rows = usable()
+    whole = configurations()
+    rows = usable(whole)
     total = predicted(
         rows, constants.generic("reserve_bytes"), constants.generic("reserve_share")
     ).total
-    tensors = with_tensors_counted()
+    tensors = with_tensors_counted(whole)
     parts = [
         (rows, "peak", measured_bytes(rows) / GB, total / GB),
         (
@@ -134,9 +137,10 @@ def comparison(constants: Constants) -> pd.DataFrame:
     return frame
 
 
-def with_tensors_counted() -> Rows:
-    """The runs whose framework printed the bytes of its tensors at their peak; not those of the lock-box."""
-    frame = configurations()
+def with_tensors_counted(whole: pd.DataFrame | None = None) -> Rows:
+    """The runs whose framework printed the bytes of its tensors at their peak, of all configurations; not those of the
+    lock-box."""
+    frame = configurations() if whole is None else whole
     reason = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
     own = frame["peak_allocated"].notna() & (reason == "") & ~frame["source"].isin(lock_box())
     return rows_of(frame[own].reset_index(drop=True))

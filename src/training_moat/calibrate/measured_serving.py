@@ -47,6 +47,7 @@ SOFTWARE = {
     "vLLM": "vllm",
     "Deepspeed-MII": "deepspeed-mii",
     "FasterTransformer": "fastertransformer",
+    "lmdeploy": "lmdeploy",
     "Transformers NeuronX 2.18.0": "neuronx",
     "Transformers NeuronX 2.18.1": "neuronx",
 }
@@ -144,7 +145,7 @@ def bench_runs() -> pd.DataFrame:
     seconds = seconds.where(metric != "user_output_speed", 1 / value)
     single_user = own["load"].fillna("").str.startswith("API, 1 user")
     layered = own["framework"] == "llama.cpp"
-    by_token = layered & (own["batch_or_concurrency"] == 1)
+    by_token = layered & (own["batch_or_concurrency"] == 1) & (metric == "latency")
     rows = pd.DataFrame(
         {
             "source": own["source"],

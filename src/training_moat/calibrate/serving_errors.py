@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from training_moat.calibrate import fit_serving, measured_makers, measured_serving
 from training_moat.catalog import chips, tables
 from training_moat.predict import serving, serving_constants
-from training_moat.predict.serving_batch import batches, evaluate
+from training_moat.predict.serving_batch import batches
 from training_moat.predict.serving_constants import SHARES, START, Constants
 
 DATA_SHEET = Constants(
@@ -26,27 +25,8 @@ def _errors(measured: pd.Series, predicted: np.ndarray) -> np.ndarray:
     return np.abs(np.asarray(predicted) / measured.to_numpy() - 1)
 
 
-def weight_read_s(rows: pd.DataFrame) -> np.ndarray:
-    """Seconds to read all touched weights and the cache once at the data sheet's bandwidth."""
-    ideal = Constants(
-        {("generic", "all", name): fit_serving.IDEAL.get(name, 0.0) for name in START}
-    )
-    seconds = np.zeros(len(rows))
-    for batch in batches(fit_serving.questions(rows)):
-        sheet = replace(batch, bandwidth_cap=np.ones(len(batch.positions)))
-        step = evaluate(sheet, ideal.resolve(batch.families, batch.engines)).step
-        seconds[batch.positions] = step.weights + step.kv_cache
-    return seconds
-
-
-def constant_fraction(rows: pd.DataFrame, fraction: float = 0.5) -> np.ndarray:
-    """Baseline: everything at a constant fraction of the memory bandwidth."""
-    return weight_read_s(rows) / fraction
-
-
-def left_out_median(rows: pd.DataFrame) -> np.ndarray:
-    """Baseline: the median ratio of measured time to data-sheet time on all other sources' rows."""
-    ideal = weight_read_s(rows)
+def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
+    """Baseline: the median ratio of measured time to data-sheet time, `ideal`, on all other sources' rows."""
     ratio = rows["seconds_per_token"].to_numpy() / ideal
     predicted = np.zeros(len(rows))
     for source in rows["source"].unique():
@@ -59,12 +39,14 @@ def left_out_median(rows: pd.DataFrame) -> np.ndarray:
 def _rows(state: tuple) -> pd.DataFrame:
     rows = fit_serving.usable_rows()
     rows["family"] = rows["chip"].map(lambda name: chips.chip(name).family)
+    prepared = batches(fit_serving.questions(rows))
     rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(
-        rows, serving_constants.stored()
+        rows, serving_constants.stored(), prepared
     )
-    rows["data_sheet"] = fit_serving.predict(rows, DATA_SHEET)
-    rows["half_bandwidth"] = constant_fraction(rows)
-    rows["other_sources_median"] = left_out_median(rows)
+    rows["data_sheet"] = fit_serving.predict(rows, DATA_SHEET, prepared)
+    ideal = fit_serving.weight_read_s(rows, prepared)
+    rows["half_bandwidth"] = ideal / 0.5
+    rows["other_sources_median"] = left_out_median(rows, ideal)
     for name in ("predicted", "data_sheet", "half_bandwidth", "other_sources_median"):
         rows[f"{name}_error"] = _errors(rows["seconds_per_token"], rows[name])
     rows["measured_ms"] = rows["seconds_per_token"] * 1e3
@@ -121,6 +103,25 @@ def unseen() -> pd.DataFrame:
     rows = by["rows"].sum()
     table = weighed.div(rows, axis=0).set_axis(["error", "coverage_of_rows"], axis=1)
     return table.assign(coverage=by["coverage"].mean(), rows=rows, folds=by.size())
+
+
+def first_seen() -> tuple[pd.DataFrame, dict[str, float]]:
+    """(the sources as they were first met, before they could move a constant, best first; their error and coverage in the
+    middle source and the mean, each source with the same weight).
+
+    Columns: source, rows, error, inside the range.
+    """
+    table = tables.load("serving_first_seen")
+    shown = table.sort_values(["error", "source"], kind="stable", ignore_index=True)
+    shown = shown[["source", "rows", "error", "inside_share"]]
+    found = {
+        "median": float(table["error"].median()),
+        "mean": float(table["error"].mean()),
+        "inside": float(table["inside_share"].mean()),
+        "sources": len(table),
+        "rows": int(table["rows"].sum()),
+    }
+    return shown.rename(columns={"inside_share": "inside the range"}), found
 
 
 def left_out() -> pd.DataFrame:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 COVERAGE = 0.90
 """Share of unseen runs that the prediction interval is meant to hold."""
@@ -46,7 +46,7 @@ class Scatter:
     def bounds(self) -> tuple[float, float]:
         """Logarithms of the factors that bound `COVERAGE` of a new source's runs."""
         spread = np.sqrt(self.between**2 * (1 + 1 / self.sources) + self.within**2)
-        reach = float(stats.t.ppf((1 + COVERAGE) / 2, max(self.sources - 1, 1)) * spread)
+        reach = float(stdtrit(max(self.sources - 1, 1), (1 + COVERAGE) / 2) * spread)
         # Never away from the prediction itself.
         return min(self.middle - reach, 0.0), max(self.middle + reach, 0.0)
 

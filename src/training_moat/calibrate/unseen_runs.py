@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from training_moat.calibrate import fit_stage, measured_training
 from training_moat.calibrate.fit_training import widths
@@ -146,7 +146,7 @@ def chance_of_as_few(aside: pd.DataFrame) -> float:
             constants.values["scatter", part, kind] for part in training_constants.Scatter._fields
         )
         within = np.hypot(model, run)
-        reach = stats.norm.ppf((1 + COVERAGE) / 2) * np.hypot(between, within)
+        reach = ndtri((1 + COVERAGE) / 2) * np.hypot(between, within)
         own = draw.normal(0, between, (LOTS, 1)) + draw.normal(0, within, (LOTS, len(group)))
         inside += (np.abs(own) <= reach).sum(axis=1)
     return float(np.mean(inside / len(aside) <= aside["inside"].mean()))

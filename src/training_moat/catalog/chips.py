@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -45,22 +44,23 @@ def frame() -> pd.DataFrame:
 
 def resolve(name: str, where: str = "") -> str:
     """The id that a name or any other spelling means; InputError with the nearest id otherwise."""
-    return _resolve(str(name), where, tables.state("chips"))
+    return _resolve(str(name), where)
 
 
 def chip(name: str) -> Chip:
     """One chip by id, name or a spelling used by a measurement. Raises InputError for an unknown one."""
-    return _all(_state())[resolve(name)]
+    return all_chips()[resolve(name)]
 
 
+@tables.kept("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
 def all_chips() -> dict[str, Chip]:
     """All chips by id, the active scenario's included, in table order."""
-    return dict(_all(_state()))
+    return {name: build(row) for name, row in _records().items()}
 
 
 def row(chip_id: str) -> Mapping[str, Any]:
     """The row of the table by its columns, NaN where it is blank; empty where there is no such chip."""
-    return _records(tables.state("chips")).get(chip_id, {})
+    return _records().get(chip_id, {})
 
 
 def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
@@ -99,7 +99,7 @@ def build(row: Row) -> Chip:
 
 def _use(row: Row) -> dict[str, Any]:
     """How the maker uses the chip's tiers, and how many chips one system joins."""
-    homes, streamed = _homes(tables.state("memory_use"))
+    homes, streamed = _homes()
     family = row["family"]
     flows = frozenset(streamed.get(family, ()))
     own = homes.get(family, {})
@@ -112,14 +112,14 @@ def _use(row: Row) -> dict[str, Any]:
     return {
         "homes": dict(own),
         "streamed": flows,
-        "largest_system": _systems(tables.state("largest_systems")).get(row["id"]),
+        "largest_system": _systems().get(row["id"]),
         "domain_chips": _optional(row["scaleup_domain_chips"]),
-        "host": _hosts(tables.state("host_links"), tables.state("link_latencies")).get(row["id"]),
+        "host": _hosts().get(row["id"]),
     }
 
 
-@lru_cache(maxsize=8)
-def _hosts(*states: tuple) -> dict[str, Link]:
+@tables.kept("host_links", "link_latencies")
+def _hosts() -> dict[str, Link]:
     """The bus of the server of each chip whose scale-up link joins fewer."""
     latency = step_latency_s("host")
     return {
@@ -128,8 +128,8 @@ def _hosts(*states: tuple) -> dict[str, Link]:
     }
 
 
-@lru_cache(maxsize=8)
-def _homes(state: tuple) -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, list[str]]]:
+@tables.kept("memory_use")
+def _homes() -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, list[str]]]:
     """By family: the tiers that hold each job, and the jobs whose weights are streamed."""
     homes: dict[str, dict[str, tuple[str, ...]]] = {}
     streamed: dict[str, list[str]] = {}
@@ -143,8 +143,8 @@ def _homes(state: tuple) -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[st
     return homes, streamed
 
 
-@lru_cache(maxsize=8)
-def _systems(state: tuple) -> dict[str, float]:
+@tables.kept("largest_systems")
+def _systems() -> dict[str, float]:
     """Chips of the largest system that is known of each chip."""
     known = tables.load("largest_systems").dropna(subset="chips")
     return dict(zip(known["chip_id"], known["chips"].astype(float), strict=True))
@@ -195,36 +195,25 @@ def _scaleout(row: Row) -> Link | None:
 def step_latency_s(link: str) -> float:
     """Seconds one step of a small message takes on a kind of link (`scaleup`, `scaleout`, `host`), as NCCL's
     cost model has it for its low-latency protocol (table link_latencies)."""
-    return _latencies(tables.state("link_latencies"))[LINK_KIND[link]]
+    return _latencies()[LINK_KIND[link]]
 
 
-@lru_cache(maxsize=8)
-def _latencies(state: tuple) -> dict[str, float]:
+@tables.kept("link_latencies")
+def _latencies() -> dict[str, float]:
     """Seconds of a low-latency step, by kind of link; of several rows the first counts."""
     rows = tables.load("link_latencies")
     rows = rows[rows["protocol"] == "ll"].drop_duplicates("link")
     return dict(zip(rows["link"], rows["latency_us"].astype(float) * 1e-6, strict=True))
 
 
-def _state() -> tuple:
-    """What the caches below depend on: the tables' files and the active scenario."""
-    names = ("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
-    return tuple(map(tables.state, names))
-
-
-@lru_cache(maxsize=8)
-def _all(state: tuple) -> dict[str, Chip]:
-    return {name: build(row) for name, row in _records(tables.state("chips")).items()}
-
-
-@lru_cache(maxsize=8)
-def _records(state: tuple) -> dict[str, dict[str, Any]]:
+@tables.kept("chips")
+def _records() -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in frame().to_dict("records")}
 
 
-@lru_cache(maxsize=4096)
-def _resolve(name: str, where: str, state: tuple) -> str:
-    found = _spellings(state).get(spelling.normal(name))
+@tables.kept("chips", size=4096)
+def _resolve(name: str, where: str) -> str:
+    found = _spellings().get(spelling.normal(name))
     if found is None:
         raise _of_maker(name, where) or unknown("chip", name, frame()["id"], where=where)
     return found
@@ -240,6 +229,6 @@ def _of_maker(name: str, where: str) -> InputError | None:
     return InputError(f"{place}'{name}' is a maker of chips; expected one of its own: {ids}")
 
 
-@lru_cache(maxsize=8)
-def _spellings(state: tuple) -> dict[str, str]:
+@tables.kept("chips")
+def _spellings() -> dict[str, str]:
     return spelling.ids_by_spelling(frame())

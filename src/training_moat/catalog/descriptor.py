@@ -92,14 +92,19 @@ def expectation(field: dict[str, Any]) -> str:
     return "text"
 
 
+def _plain(bound: float) -> str:
+    """A bound in digits; a year without a comma."""
+    return f"{bound:,}" if bound >= 10_000 else f"{bound:g}"
+
+
 def _number_expectation(field: dict[str, Any], rules: dict[str, Any]) -> str:
     words = ["a whole number" if field["type"] == "integer" else "a number"]
     if field.get("unit", "1") != "1":
         words.append(f"in {field['unit']}")
     if "minimum" in rules and "maximum" in rules:
-        words.append(f"from {rules['minimum']:g} to {rules['maximum']:g}")
+        words.append(f"from {_plain(rules['minimum'])} to {_plain(rules['maximum'])}")
     elif "minimum" in rules:
-        words.append(f"of at least {rules['minimum']:g}")
+        words.append(f"of at least {_plain(rules['minimum'])}")
     elif "maximum" in rules:
-        words.append(f"of at most {rules['maximum']:g}")
+        words.append(f"of at most {_plain(rules['maximum'])}")
     return " ".join(words)

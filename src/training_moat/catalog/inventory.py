@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, models, tables
 from training_moat.core.workload import derived_params
 
-STRENGTH = {
-    "datasheet": "maker's own word",
-    "documentation": "maker's own word",
-    "disclosure": "maker's own word",
-    "filing": "maker's own word",
-    "code": "maker's own word",
-    "paper": "paper, benchmark or data set",
-    "benchmark": "paper, benchmark or data set",
-    "dataset": "paper, benchmark or data set",
-    "experiment": "paper, benchmark or data set",
-    "press": "press",
-    "estimate": "estimate or compilation",
-    "secondary": "estimate or compilation",
+KINDS_OF_STRENGTH = {
+    "paper, benchmark or data set": ("paper", "benchmark", "dataset", "experiment"),
+    "maker's own word": ("datasheet", "documentation", "disclosure", "filing", "code"),
+    "press": ("press",),
+    "estimate or compilation": ("estimate", "secondary"),
 }
-"""How a kind of source is weighed: who could have checked it."""
+"""How a kind of source is weighed, strongest first: who could have checked it."""
 
-STRENGTHS = ("paper, benchmark or data set", "maker's own word", "press", "estimate or compilation")
-"""Those weights, strongest first."""
+STRENGTHS = tuple(KINDS_OF_STRENGTH)
+STRENGTH = {kind: strength for strength, kinds in KINDS_OF_STRENGTH.items() for kind in kinds}
 
 CONFIRMED_WORDS = {
     "yes": "read in the source",
@@ -59,20 +53,14 @@ def overview() -> pd.DataFrame:
 
 
 def _overview_row(name: str) -> dict[str, object]:
-    frame = files.read(name)
+    frame, about = files.read(name), descriptor.resource(name)
     cited = _cited(frame)
+    told = frame["confirmed"] == "yes" if "confirmed" in frame else pd.Series(dtype=float)
     return {
-        "table": name,
-        "title": descriptor.resource(name)["title"],
-        "rows": len(frame),
-        "columns": len(frame.columns),
-        "sources": cited.nunique(),
-        "confirmed": float((frame["confirmed"] == "yes").mean())
-        if "confirmed" in frame
-        else float("nan"),
-        "epoch": bool(cited.str.startswith(EPOCH).any()),
-        "file": f"../data/{descriptor.resource(name)['path']}",
-    }
+        "table": name, "title": about["title"], "rows": len(frame), "columns": len(frame.columns),
+        "sources": cited.nunique(), "confirmed": float(told.mean()),
+        "epoch": bool(cited.str.startswith(EPOCH).any()), "file": f"../data/{about['path']}",
+    }  # fmt: skip
 
 
 def _cited(frame: pd.DataFrame) -> pd.Series:
@@ -84,20 +72,18 @@ def _cited(frame: pd.DataFrame) -> pd.Series:
 
 def columns() -> pd.DataFrame:
     """Every column of every table: table, column, unit, meaning."""
-    rows = []
-    for name in tables.names():
-        for field in descriptor.fields(name):
-            unit = field.get("unit", "")
-            meaning = field["description"]
-            rows.append(
-                {
-                    "table": name,
-                    "column": field["name"],
-                    "unit": "" if unit == "1" else unit,
-                    "meaning": meaning,
-                }
-            )
-    return pd.DataFrame(rows)
+    rows = [
+        (name, field["name"], _unit(field), field["description"])
+        for name in tables.names()
+        for field in descriptor.fields(name)
+    ]
+    return pd.DataFrame(rows, columns=["table", "column", "unit", "meaning"])
+
+
+def _unit(field: dict[str, Any]) -> str:
+    """The unit of a column, blank for a pure number."""
+    unit = field.get("unit", "")
+    return "" if unit == "1" else unit
 
 
 def confirmation() -> pd.DataFrame:
@@ -106,13 +92,8 @@ def confirmation() -> pd.DataFrame:
     for name in tables.names():
         frame = files.read(name)
         if "confirmed" in frame:
-            counted = (
-                frame["confirmed"]
-                .map(CONFIRMED_WORDS)
-                .value_counts()
-                .rename_axis("confirmed")
-                .reset_index(name="rows")
-            )
+            counts = frame["confirmed"].map(CONFIRMED_WORDS).value_counts()
+            counted = counts.rename_axis("confirmed").reset_index(name="rows")
             parts.append(counted.assign(table=name))
     return pd.concat(parts, ignore_index=True)[["table", "confirmed", "rows"]]
 
@@ -143,32 +124,20 @@ def published_figures() -> pd.DataFrame:
     no HBM bandwidth."""
     frame = files.read("chips").copy()
     frame["hbm_tb_per_s"] = frame["hbm_tb_per_s"].where(frame["hbm_gb"] != 0, 0.0)
-    rows = [
-        {
-            "figure": figure,
-            "share": float(frame[list(names)].notna().any(axis=1).mean()),
-            "chips": len(frame),
-        }
-        for figure, names in CHIP_FIGURES.items()
+    shares = [
+        float(frame[list(names)].notna().any(axis=1).mean()) for names in CHIP_FIGURES.values()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame({"figure": list(CHIP_FIGURES), "share": shares, "chips": len(frame)})
 
 
 def counted_weights() -> pd.DataFrame:
     """Models whose published count should follow from their shape: name, published_b, counted_b, error."""
     frame = files.read("models")
-    frame = frame[
-        (frame["params_basis"] == "shape")
-        & frame["params_b"].notna()
-        & (frame["confirmed"] == "yes")
-    ]
+    sure = (frame["confirmed"] == "yes") & frame["params_b"].notna()
+    frame = frame[sure & (frame["params_basis"] == "shape")].reset_index(drop=True)
     counted = [derived_params(models.model(row_id)) / models.BILLION for row_id in frame["id"]]
-    result = pd.DataFrame(
-        {"name": frame["name"], "published_b": frame["params_b"], "counted_b": counted}
-    )
-    return result.assign(error=result["counted_b"] / result["published_b"] - 1).reset_index(
-        drop=True
-    )
+    told = {"name": frame["name"], "published_b": frame["params_b"], "counted_b": counted}
+    return pd.DataFrame(told).assign(error=counted / frame["params_b"] - 1)
 
 
 def corrections() -> pd.DataFrame:
@@ -176,30 +145,20 @@ def corrections() -> pd.DataFrame:
     frame = files.read("corrections")
     place = frame["table"] + ", " + frame["row"] + ", " + frame["column"]
     used = frame["now"].fillna("nothing")
-    shown = {
-        "place": place,
-        "circulates": frame["was"],
-        "used here": used,
-        "why": frame["reason"],
-        "source": frame["source"],
-    }
-    return pd.DataFrame(shown)
+    shown = {"place": place, "circulates": frame["was"], "used here": used, "why": frame["reason"]}
+    return pd.DataFrame(shown | {"source": frame["source"]})
 
 
 def disagreements() -> pd.DataFrame:
     """Chips whose sources give different memory figures: chip, quantity, low, used, high, source; widest first."""
     frame = files.read("chips")
     parts = []
-    for quantity, column in (
-        ("HBM capacity (GB)", "hbm_gb"),
-        ("HBM bandwidth (TB/s)", "hbm_tb_per_s"),
-    ):
-        ends = frame[["name", f"{column}_low", column, f"{column}_high", "source_memory"]].dropna(
-            subset=[column, f"{column}_high"]
-        )
+    figures = {"HBM capacity (GB)": "hbm_gb", "HBM bandwidth (TB/s)": "hbm_tb_per_s"}
+    for quantity, column in figures.items():
+        ends = frame[["name", f"{column}_low", column, f"{column}_high", "source_memory"]]
+        ends = ends.dropna(subset=[column, f"{column}_high"])
         ends.columns = ["chip", "low", "used", "high", "source"]
         parts.append(ends.assign(quantity=quantity))
     found = pd.concat(parts, ignore_index=True)
-    return found.assign(spread=found["high"] / found["low"]).sort_values(
-        "spread", ascending=False, ignore_index=True, kind="stable"
-    )
+    found = found.assign(spread=found["high"] / found["low"])
+    return found.sort_values("spread", ascending=False, ignore_index=True, kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -37,17 +36,18 @@ def resolve(name: str, where: str = "") -> str:
 
 def find(name: str) -> str | None:
     """The id that a spelling means, or None: for measured rows whose model the table may not have."""
-    return _spellings(tables.state("models")).get(spelling.normal(str(name)))
+    return _spellings().get(spelling.normal(str(name)))
 
 
 def model(name: str) -> Transformer:
     """One architecture by id, name or a spelling used by a measurement. Raises InputError for an unknown one."""
-    return _all(tables.state("models"))[resolve(name)]
+    return all_models()[resolve(name)]
 
 
+@tables.kept("models")
 def all_models() -> dict[str, Transformer]:
     """All architectures by id, the active scenario's included, in table order."""
-    return dict(_all(tables.state("models")))
+    return {row["id"]: build(row) for _, row in frame().iterrows()}
 
 
 def from_record(record: Mapping[str, Any], where: str = "model") -> Transformer:
@@ -102,11 +102,6 @@ def _number(value: float) -> int | float:
     return int(value) if float(value).is_integer() else float(value)
 
 
-@lru_cache(maxsize=8)
-def _all(state: tuple) -> dict[str, Transformer]:
-    return {row["id"]: build(row) for _, row in frame().iterrows()}
-
-
-@lru_cache(maxsize=8)
-def _spellings(state: tuple) -> dict[str, str]:
+@tables.kept("models")
+def _spellings() -> dict[str, str]:
     return spelling.ids_by_spelling(frame())

@@ -21,23 +21,11 @@ from training_moat.core.errors import InputError, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
 _KEYS = {"type", "unit", "range", "choices", "optional", "meaning", "was"}
-_LISTS = {
-    "chips": "chip",
-    "models": "model",
-    "numbers": "number",
-    "integers": "integer",
-    "texts": "text",
-    "choices": "choice",
-}
+_LISTS = {f"{item}s": item for item in ("chip", "model", "number", "integer", "text", "choice")}
 _WORDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "text": "words",
-    "choice": "one of its choices",
-    "chip": "a chip id",
-    "model": "a model name",
-}
+    "integer": "a whole number", "number": "a number", "boolean": "true or false", "text": "words",
+    "choice": "one of its choices", "chip": "a chip id", "model": "a model name",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,18 +86,9 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
     if kind in ("choice", "choices") and not entry.get("choices"):
         raise InputError(f"{where}: type '{kind}' needs a list 'choices'.")
     low, high = entry.get("range", (None, None))
-    return Parameter(
-        chapter,
-        name,
-        kind,
-        str(entry["meaning"]),
-        str(entry.get("unit", "")),
-        low,
-        high,
-        tuple(entry.get("choices", ())),
-        bool(entry.get("optional", False)),
-        str(entry.get("was", "")),
-    )
+    meaning, unit, was = (str(entry.get(key, "")) for key in ("meaning", "unit", "was"))
+    choices, optional = tuple(entry.get("choices", ())), bool(entry.get("optional", False))
+    return Parameter(chapter, name, kind, meaning, unit, low, high, choices, optional, was)
 
 
 @cache
@@ -138,26 +117,21 @@ def _shown(value: Any) -> str:
     return "none" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def _integer(parameter: Parameter, value: Any) -> int:
-    if isinstance(value, str):
-        try:
-            value = int(value.replace("_", ""))
-        except ValueError:
-            raise _wrong(parameter, value) from None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(parameter, value)
-    return _in_range(parameter, value)
+def _numeric(kind: type[int] | type[float]) -> Callable[[Parameter, Any], Any]:
+    allowed = (int,) if kind is int else (int, float)
 
+    def convert(parameter: Parameter, value: Any) -> int | float:
+        if isinstance(value, str):
+            try:
+                value = kind(value.replace("_", ""))
+            except ValueError:
+                raise _wrong(parameter, value) from None
+        endless = isinstance(value, float) and not math.isfinite(value)
+        if isinstance(value, bool) or not isinstance(value, allowed) or endless:
+            raise _wrong(parameter, value)
+        return _in_range(parameter, value)
 
-def _number(parameter: Parameter, value: Any) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value.replace("_", ""))
-        except ValueError:
-            raise _wrong(parameter, value) from None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise _wrong(parameter, value)
-    return _in_range(parameter, value)
+    return convert
 
 
 def _boolean(parameter: Parameter, value: Any) -> bool:
@@ -175,12 +149,10 @@ def _text(parameter: Parameter, value: Any) -> str:
 
 
 def _choice(parameter: Parameter, value: Any) -> Any:
-    for choice in parameter.choices:
-        if str(choice) == str(value):
-            return choice
-    raise unknown(
-        "value", str(value), [str(choice) for choice in parameter.choices], parameter.where
-    )
+    known = {str(choice): choice for choice in parameter.choices}
+    if str(value) not in known:
+        raise unknown("value", str(value), known, parameter.where)
+    return known[str(value)]
 
 
 def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str]:
@@ -193,8 +165,8 @@ def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str
 
 
 _CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
-    "integer": _integer,
-    "number": _number,
+    "integer": _numeric(int),
+    "number": _numeric(float),
     "boolean": _boolean,
     "text": _text,
     "choice": _choice,
@@ -268,14 +240,9 @@ def _injected_names(history: Iterable[str]) -> list[str]:
     cells = [source for source in history if source.lstrip().startswith("# Parameters")]
     if not cells:
         return []
-    tree = ast.parse(cells[-1])
-    return [
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
+    set_there = [node for node in ast.parse(cells[-1]).body if isinstance(node, ast.Assign)]
+    targets = [target for node in set_there for target in node.targets]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def check(chapter: str, **values: Any) -> None:

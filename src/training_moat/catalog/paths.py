@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from training_moat.core.errors import InputError
+from training_moat.core.surroundings import environment
 
 NAME = "training-moat"
 """The project's name, as its data package gives it."""
@@ -90,14 +91,5 @@ def inside(folder: Path, name: str) -> Path:
 @contextmanager
 def at(folder: str | Path | None) -> Iterator[None]:
     """Make `folder` the project's root for a while; None leaves it as it is."""
-    before = os.environ.get("MOAT_ROOT")
-    if folder is not None:
-        os.environ["MOAT_ROOT"] = str(folder)
-    try:
+    with environment({} if folder is None else {"MOAT_ROOT": str(folder)}):
         yield
-    finally:
-        if folder is not None:
-            if before is None:
-                del os.environ["MOAT_ROOT"]
-            else:
-                os.environ["MOAT_ROOT"] = before

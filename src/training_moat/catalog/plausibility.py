@@ -7,6 +7,7 @@ from training_moat.catalog import (
     plausible_pairs,
     plausible_rates,
     plausible_rows,
+    plausible_twice,
 )
 from training_moat.catalog.files import Inspection
 from training_moat.catalog.problems import Problem
@@ -17,6 +18,7 @@ CHECKS = (
     *plausible_pairs.CHECKS,
     *plausible_numbers.CHECKS,
     *plausible_rates.CHECKS,
+    *plausible_twice.CHECKS,
 )
 """All checks. Each takes the tables by name and looks only at those that are there."""
 

@@ -86,7 +86,9 @@ def names(book: Book) -> Iterator[Problem]:
                 continue
             keys = [sheet.frame[name] for name in (*within, words)]
             told = sheet.frame[meant].fillna("")
-            usual = told.groupby(keys).transform(lambda own: own.mode().iloc[-1])
+            times = told.groupby([*keys, told]).transform("size")
+            ranked = told.iloc[np.lexsort((told.rank(method="dense"), times.fillna(0)))]
+            usual = ranked.groupby(keys).transform("last").sort_index()
             named = sheet.frame[words].notna() & usual.notna()
             for position in (named & (told != usual)).to_numpy().nonzero()[0]:
                 said = usual.iloc[position] or "a blank"

@@ -13,6 +13,9 @@ from training_moat.catalog.sheets import Book, Sheet
 RENT_FACTOR = 3
 """Most by which a rent may differ from the median of its chip without a word on it."""
 
+RENT_AT_ALL = 8
+"""Most by which it may differ whatever the notes say."""
+
 RENT_SLACK = 2
 """Most by which a chip's rent may lie below the least, or above the median, of the price list without a word on it."""
 
@@ -70,7 +73,7 @@ FITS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], f
     ("serving_inferencex", ("model_id",), "tpot_ms",
      ("input_len", "output_len", "concurrency", "tp_size", "moe_ep_size"), ("system", "backend", "precision"), 8),
     *(("chips", (), column, tuple(name for name in _CHIP if name != column), ("vendor",), factor) for column, factor in (
-        ("hbm_tb_per_s", 2.5), ("hbm_gb", 3.0), ("scaleout_gbit_per_s_per_chip", 5.0),
+        ("hbm_tb_per_s", 2.5), ("hbm_gb", 3.0), ("scaleout_gbit_per_s_per_chip", 5.0), ("bf16_tflops", 6.5), ("fp8_tflops", 2.6),
     )),
     *(("hardware_history", (), column, tuple(name for name in _HISTORY if name != column), ("manufacturer",), factor)
       for column, factor in (
@@ -95,6 +98,11 @@ def rents(book: Book) -> Iterator[Problem]:
     wrong = (by_kind.transform("size") >= FEW) & ((ratio > RENT_FACTOR) | (ratio < 1 / RENT_FACTOR))
     expected = f"within {RENT_FACTOR} times the median of its chip, or 'checked:' in notes"
     yield from sheet.flagged(wrong, "value", expected)
+    # What a note excuses has its bounds, too.
+    far = (ratio > RENT_AT_ALL) | (ratio < 1 / RENT_AT_ALL)
+    for position in (far & (by_kind.transform("size") >= FEW)).to_numpy().nonzero()[0]:
+        expected = f"within {RENT_AT_ALL} times the median of its chip"
+        yield sheet.problem(position, "value", expected)
 
 
 def token_prices(book: Book) -> Iterator[Problem]:

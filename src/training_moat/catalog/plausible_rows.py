@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,8 @@ YEARS_RETOLD = {
     "history_events": 1,
     "runs_non_nvidia": 6.5,
     "models": 4,
+    "startup_events": 6.5,
+    "training_runs": 7,
 }
 """Tables whose rows date from the time of their source, and the most years by which a row may lie before it."""
 
@@ -124,15 +126,13 @@ def statement_dates(book: Book) -> Iterator[Problem]:
     """Statements long before their source, or after it was published."""
     if "sources" not in book:
         return
-    sources = book["sources"].frame.set_index("key")
+    published = _published(book["sources"].frame)
     for name, years in YEARS_RETOLD.items():
         column = "released" if name == "models" else "date"
         if name not in book or not book[name].has(column, "source"):
             continue
         sheet = book[name]
-        about = {
-            keys: _published(keys, sources) for keys in sheet.frame["source"].dropna().unique()
-        }
+        about = {keys: published(keys) for keys in sheet.frame["source"].dropna().unique()}
         first = sheet.frame["source"].map({keys: dates[0] for keys, dates in about.items()})
         last = sheet.frame["source"].map({keys: dates[1] for keys, dates in about.items()})
         expected = f"a date at most {years} years before its source was published"
@@ -142,12 +142,21 @@ def statement_dates(book: Book) -> Iterator[Problem]:
         yield from sheet.flagged(late, column, "a date before its source was published")
 
 
-def _published(keys: str, sources: pd.DataFrame) -> tuple[float, float]:
-    """When the earliest and the latest of some sources were published; no latest where one goes on growing."""
-    cited = sources.loc[keys.split(descriptor.SEPARATOR)]
-    first, last = starts(cited["published"]), ends(cited["published"])
-    closed = last.notna().all() and not cited["kind"].isin(GROWING).any()
-    return first.min(), last.max() if closed else np.nan
+def _published(sources: pd.DataFrame) -> Callable[[str], tuple[float, float]]:
+    """What tells of some keys when the earliest and the latest of their sources were published; no latest where one goes on
+    growing."""
+    closed = ends(sources["published"]).mask(sources["kind"].isin(GROWING))
+    first, last = (
+        dict(zip(sources["key"], dates, strict=True))
+        for dates in (starts(sources["published"]), closed)
+    )
+
+    def of(keys: str) -> tuple[float, float]:
+        cited = keys.split(descriptor.SEPARATOR)
+        known = [first[key] for key in cited if first[key] == first[key]]
+        return min(known, default=np.nan), float(np.max([last[key] for key in cited]))
+
+    return of
 
 
 def run_models(book: Book) -> Iterator[Problem]:

@@ -6,7 +6,6 @@ One rule for every model that meets such a chip, so that no page assumes another
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from statistics import median
 
 import numpy as np
@@ -24,14 +23,10 @@ LINKS = {"scaleup": "switched", "scaleout": "fat_tree"}
 """Kinds of links, and the topology of one of which nothing is published."""
 
 
+@tables.kept("chips")
 def rates(kind: str) -> tuple[float, float, float]:
     """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`) or of one memory tier
     (`sram`, `hbm`, `ddr`), in bytes per second."""
-    return _rates(kind, tables.state("chips"))
-
-
-@lru_cache(maxsize=8)
-def _rates(kind: str, state: tuple) -> tuple[float, float, float]:
     known = chips.all_chips().values()
     found = [getattr(chip, kind) if kind in LINKS else chip.tier(kind) for chip in known]
     published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]

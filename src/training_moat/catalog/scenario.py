@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import category
 
 import pandas as pd
 
@@ -28,6 +29,10 @@ DEFAULTS = {
     "models": {"organisation": "custom"},
 }
 """What an entry without a base gets for columns that describe rather than measure."""
+
+LONGEST = {"title": 200, "description": 2_000}
+LONGEST_CELL = 1_000
+"""Letters of a scenario's own words, and of a cell of its chips and models."""
 
 _COLUMN = re.compile(r", (?:column )?(\w+): ")
 NOT_INHERITED = ("aliases",)
@@ -75,7 +80,7 @@ def load(path: str | Path) -> Scenario:
     """Read and validate a scenario file; InputError in one sentence when anything in it is wrong."""
     path = Path(path)
     if not os.path.isfile(path):
-        raise InputError(f"scenario {path}: no such file")
+        raise InputError(f"scenario '{path}': no such file")
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -101,8 +106,19 @@ def _checked(path: Path) -> Scenario:
             raise InputError(
                 f"{path.name}, parameters: expected a mapping from chapter to its parameters"
             )
-    title, description = (str(content.get(key) or "").strip() for key in ("title", "description"))
+    title, description = (_words(key, document) for key in ("title", "description"))
     return Scenario(path, title, description, parameters, rows, document)
+
+
+def _words(key: str, document: yaml_files.Document) -> str:
+    """The text of a key, its lines as one."""
+    value = document.content.get(key)
+    words = "" if value is None else " ".join(str(value).split())
+    wanted = "text" if isinstance(value, (list, dict, set)) else _unreadable(words, LONGEST[key])
+    if wanted:
+        with document.at(key):
+            raise InputError(f"{document.name}, {key}: expected {wanted}, got {words!r:.60}")
+    return words
 
 
 def _bodies(kind: str, content: Any, where: str) -> dict[str, Mapping[str, Any]]:
@@ -122,6 +138,8 @@ def _bodies(kind: str, content: Any, where: str) -> dict[str, Mapping[str, Any]]
             raise InputError(
                 f"{where}, {kind}: expected columns under each id, such as `base: h100-sxm`"
             )
+        if not name or str(body.get("id", name)) != name:
+            raise InputError(f"{where}, {kind} '{name}': expected one id, such as own-{kind[:-1]}")
         if sum(name == other for other, _ in pairs) > 1:
             raise InputError(f"{where}, {kind} '{name}': is there twice; expected each id once")
     return dict(pairs)
@@ -183,12 +201,12 @@ def completed(
     `base` is any spelling of a row of `table` (default: the table with the active scenario over it); an id
     it already has is its own base. Raises InputError for an unknown column or base and a value that is none.
     """
-    columns = [item["name"] for item in descriptor.fields(kind)]
+    columns = {item["name"]: item for item in descriptor.fields(kind)}
     for key, value in record.items():
         if key not in (*columns, "base"):
             raise unknown("column", str(key), [*columns, "base"], where=where)
-        if not _is_value(value) or (key in ("base", "id", "name") and isinstance(value, list)):
-            raise InputError(f"{where}, column {key}: expected one value, got {value!r:.60}")
+        if wanted := _misfit(value, columns.get(key, columns["id"])):
+            raise InputError(f"{where}, column {key}: expected {wanted}, got {value!r:.60}")
     rows = _standing(kind, *_state(kind)) if table is None else _rows(table)
     own = {key: value for key, value in record.items() if key != "base" and value is not None}
     name = str(own.get("name") or own.get("id") or "custom")
@@ -239,10 +257,24 @@ def _state(kind: str) -> tuple[int, Path | None, int]:
     return files.path_of(kind).stat().st_mtime_ns, path, changed
 
 
-def _is_value(value: Any) -> bool:
-    """Whether a value can stand in a cell: one word, number or date, or a list of such."""
-    items = value if isinstance(value, list) else [value]
-    return not any(isinstance(item, (Mapping, list, tuple, set)) for item in items)
+def _misfit(value: Any, field: dict[str, Any]) -> str | None:
+    """What a cell should hold in place of a value that could not stand in any of its kind."""
+    numeric = field["type"] in descriptor.NUMERIC
+    one = numeric or field["name"] in ("id", "name")
+    items = value if isinstance(value, list) and not one else [value]
+    if any(isinstance(item, (Mapping, list, tuple, set)) for item in items):
+        return "one value"
+    if numeric and isinstance(value, bool) and field["constraints"].get("maximum") != 1:
+        return descriptor.expectation(field)
+    return next((wanted for item in items if (wanted := _unreadable(item, LONGEST_CELL))), None)
+
+
+def _unreadable(text: Any, longest: int) -> str | None:
+    """What was expected of words that no line of a page or a terminal can show."""
+    words = str(text)
+    if len(words) > longest or any(category(letter).startswith("C") for letter in words):
+        return f"at most {longest:,} letters of one line"
+    return None
 
 
 def _base(kind: str, record: Mapping[str, Any], where: str, rows: _Rows) -> str | None:
@@ -309,7 +341,7 @@ def _refuse(problems: list[Problem], sources: Iterable[str], where: str, labels:
 
 def _text(value: Any) -> str | None:
     """A YAML or JSON value as it would stand in a CSV cell."""
-    if value is None:
+    if value is None or value == "":
         return None
     if isinstance(value, bool):
         return str(int(value))

@@ -23,6 +23,10 @@ Cells: TypeAlias = pd.DataFrame
 """A frame of text as it stands in a file; blank cells are missing."""
 
 
+LARGEST_WHOLE = 2**53
+"""Above it a number that was read is no longer known to the last digit."""
+
+
 @dataclass(frozen=True)
 class _Column:
     """A field of the descriptor, ready to be checked. `checks` says what a failure prints, and which values pass; they see
@@ -60,7 +64,7 @@ def _checks(field: dict[str, Any]) -> Iterator[tuple[str, Callable[[Any], Any]]]
     if "maximum" in rules:
         yield error, partial(ge, rules["maximum"])
     if field["type"] == "integer":
-        yield error, float.is_integer
+        yield error, lambda value: value.is_integer() and abs(value) <= LARGEST_WHOLE
     if "listOf" in field:
         allowed = frozenset(field["listOf"])
         yield error, lambda value: allowed.issuperset(value.split(descriptor.SEPARATOR))
@@ -147,6 +151,7 @@ def _array(column: _Column, values: list[float]) -> np.ndarray:
     """A numeric column, of whole numbers where it is meant to hold some and has no blank."""
     found = np.array(values, float)
     whole = column.field["type"] == "integer" and (found % 1 == 0).all()
+    whole = whole and (np.abs(found) <= LARGEST_WHOLE).all()
     return found.astype("int64") if whole and len(found) else found
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, scenario
+
+Table = Callable[[str], pd.DataFrame]
+"""Where tables come from: `load`, or altered evidence for a judgement on it."""
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
 
 
 def names() -> list[str]:
@@ -64,6 +72,26 @@ def _state(name: str) -> _State:
     overlaid = scenario.active_path()
     path, over = str(files.path_of(name)), "" if overlaid is None else str(overlaid)
     return path, _changed(path), over, _changed(over)
+
+
+def kept(
+    *names: str, size: int = 8
+) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
+    """Decorator: keep the last `size` results of a function for as long as these tables, and the active scenario, are as
+    they were. Whoever asks gets the same object, not to be changed; arguments have to be hashable."""
+
+    def decorated(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+        @lru_cache(maxsize=size)
+        def under(states: tuple, *given: Any, **named: Any) -> _Found:
+            return function(*given, **named)
+
+        @wraps(function)
+        def asked(*given: _Given.args, **named: _Given.kwargs) -> _Found:
+            return under(tuple(map(state, names)), *given, **named)  # type: ignore[arg-type]
+
+        return asked
+
+    return decorated
 
 
 def _changed(path: str) -> int:

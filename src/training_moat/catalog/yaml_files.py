@@ -50,10 +50,13 @@ def read(path: Path, keys: Sequence[str]) -> Document:
     """
     text = files.text_of(path, path.name)
     try:
-        tree = yaml.compose(text, yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        loader.name = path.name
+        tree = loader.get_single_node()
         if tree is not None and _size(tree, {}) > MOST_VALUES:
             raise InputError(f"{path.name}: stands for more than {MOST_VALUES:,} values")
         content = yaml.safe_load(text)
+        str(content)  # a whole number of thousands of digits has no text
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -94,6 +97,13 @@ def _marks(
         below = [(str(i), value.start_mark, value) for i, value in enumerate(node.value)]
     else:
         return
+    seen: set[str] = set()
     for name, mark, value in below:
+        if name in seen and name != "<<":
+            raise InputError(
+                f"{node.start_mark.name}: '{name}' is there twice; expected each once"
+                f" (line {mark.line + 1}, column {mark.column + 1})"
+            )
+        seen.add(name)
         yield (*above, name), (mark.line + 1, mark.column + 1)
         yield from _marks(value, (*above, name))

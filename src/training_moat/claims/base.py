@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
@@ -160,7 +160,7 @@ def counted(
 
 def jeffreys(passed: float, rows: float) -> tuple[float, float]:
     """90% interval of a share (Jeffreys prior: Brown, Cai and DasGupta 2001)."""
-    low, high = (float(beta.ppf(q, passed + 0.5, rows - passed + 0.5)) for q in (0.05, 0.95))
+    low, high = (float(betaincinv(passed + 0.5, rows - passed + 0.5, q)) for q in (0.05, 0.95))
     return low, high
 
 

@@ -23,7 +23,7 @@ def _market(evidence: Evidence, threshold: float) -> Measured:
     table = evidence.table if evidence.replaced else tables.load
     draws = market_share.all_draws(YEAR, table=table)
     ratio = draws / (1 - draws)
-    low, middle, high = market_share.percentiles(ratio)
+    low, middle, high = uncertainty.percentiles(ratio)
     frames = {name: evidence.table(name) for name in MARKET_TABLES}
     rows = [keys(frames[name], name) for name in ("market_splits", "lab_ledgers")]
     chance = float(np.mean(ratio >= threshold))

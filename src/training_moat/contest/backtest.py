@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
@@ -51,6 +49,12 @@ VENDOR_WORDS = {
 """Whose chip a run's hardware names; the first match counts."""
 
 
+OUTCOMES = {
+    (True, True): "hit", (False, True): "missed", (True, False): "false alarm", (False, False): "rightly left out",
+}  # fmt: skip
+"""What came of a forecast: whether a maker was called competitive, and whether its chips were used."""
+
+
 @dataclass(frozen=True)
 class Offer:
     """The best offer of one maker in one year: its gap to the yardstick and the gate it stops at, if any."""
@@ -81,9 +85,8 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     ]
     columns = ["date", "model", "organisation", "hardware", "training_flop", "own", "source"]
     frame = pd.concat([part[columns] for part in parts], ignore_index=True)
-    frame = frame.assign(
-        vendor=frame["hardware"].map(vendor_of), year=frame["date"].str[:4].astype(int)
-    )
+    year = frame["date"].str[:4].astype(int)
+    frame = frame.assign(vendor=frame["hardware"].map(vendor_of), year=year)
     frame = frame.dropna(subset=["vendor", "training_flop"])
     frame = frame[(frame["training_flop"] >= least_flop) & frame["year"].isin(YEARS)]
     return frame.drop_duplicates("model").reset_index(drop=True)
@@ -105,20 +108,10 @@ def offered_in(year: int) -> list[Chip]:
     return found
 
 
+@tables.kept("chips", "models", "prices", "calibration_training")
 def offers() -> list[Offer]:
     """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
-    return list(
-        _offers(
-            tuple(
-                tables.state(name) for name in ("chips", "models", "prices", "calibration_training")
-            )
-        )
-    )
-
-
-@lru_cache(maxsize=2)
-def _offers(state: tuple) -> tuple[Offer, ...]:
-    found = []
+    found: list[Offer] = []
     for year in YEARS:
         day = pd.Timestamp(f"{year}-{MID_YEAR}")
         job, rival = reference_jobs.of_day(day), reference_jobs.yardstick(day)
@@ -129,7 +122,7 @@ def _offers(state: tuple) -> tuple[Offer, ...]:
             if offer.vendor not in best or offer.gap < best[offer.vendor].gap:
                 best[offer.vendor] = offer
         found += [best[name] for name in sorted(best)]
-    return tuple(found)
+    return found
 
 
 def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: float) -> Offer:
@@ -138,19 +131,13 @@ def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: fl
     prices = None if own else chip_hours.pair(chip, rival)
     ratio = 1.0 if prices is None else prices[0].usd / prices[1].usd
     shut = scorecard.software_gate(chip)
-    stops = (
-        "doing it in time"
-        if not np.isfinite(hours)
-        else "software"
-        if shut.passed == scorecard.NO
-        else ""
-    )
+    stops = "software" if shut.passed == scorecard.NO else ""
+    stops = stops if np.isfinite(hours) else "doing it in time"
     hbm = chip.tier("hbm")
     vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
     size = 0.0 if hbm is None else float(hbm.capacity_bytes) / GIB
-    return Offer(
-        year, vendor, chip.name, hours * ratio / base, "USD" if prices else "chip-days", stops, size
-    )
+    unit = "USD" if prices else "chip-days"
+    return Offer(year, vendor, chip.name, hours * ratio / base, unit, stops, size)
 
 
 def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
@@ -169,14 +156,8 @@ def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     frame["share"] = frame["runs"].to_numpy() / total.clip(lower=1).to_numpy()
     frame["competitive"] = (frame["gap"] <= COMPETITIVE) & (frame["stops_at"] == "")
     frame["used"] = frame["runs"] > 0
-    words = {
-        (True, True): "hit",
-        (False, True): "missed",
-        (True, False): "false alarm",
-        (False, False): "rightly left out",
-    }
     pairs = zip(frame["competitive"], frame["used"], strict=True)
-    return frame.assign(outcome=[words[pair] for pair in pairs])
+    return frame.assign(outcome=[OUTCOMES[pair] for pair in pairs])
 
 
 def startups(frame: pd.DataFrame) -> pd.DataFrame:
@@ -206,20 +187,26 @@ def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
         ranked = frame.assign(score=score(frame))
         ranked["score"] = ranked.groupby("year")["score"].rank()
         ranked["truth"] = ranked.groupby("year")["share"].rank()
-        middle = float(spearmanr(ranked["score"], ranked["truth"]).statistic)
+        middle = _rank_correlation(ranked)
         low, high = _resampled(ranked)
         rows.append((rule, middle, low, high, _right(rule, frame)))
     return pd.DataFrame(rows, columns=["rule", "correlation", "low", "high", "right"])
 
 
-def _resampled(ranked: pd.DataFrame, draws: int = 400, seed: int = 0) -> tuple[float, float]:
+def _rank_correlation(ranked: pd.DataFrame) -> float:
+    from scipy.stats import spearmanr  # half a second to import
+
+    return float(spearmanr(ranked["score"], ranked["truth"]).statistic)
+
+
+def _resampled(ranked: pd.DataFrame) -> tuple[float, float]:
     years = {year: part for year, part in ranked.groupby("year")}
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     found = []
-    for _ in range(draws):
+    for _ in range(400):
         chosen = generator.choice(list(years), len(years))
         sample = pd.concat([years[year] for year in chosen])
-        found.append(spearmanr(sample["score"], sample["truth"]).statistic)
+        found.append(_rank_correlation(sample))
     low, high = np.nanquantile(found, (0.05, 0.95))
     return float(low), float(high)
 

@@ -236,12 +236,9 @@ def _fewest_hours(
     """The better of the formats on one number of chips, the narrowest first."""
     best = None
     for name in sorted(precisions, key=lambda one: -chip.peak_flops[one]):
-        slower = (
-            best is not None and CLEARLY_FASTER * chip.peak_flops[name] <= chip.peak_flops[best[2]]
-        )
-        now = None
-        if not slower:
-            now = yield from _hours(chip, job, count, name, max_days, search)
+        if best and CLEARLY_FASTER * chip.peak_flops[name] <= chip.peak_flops[best[2]]:
+            continue
+        now = yield from _hours(chip, job, count, name, max_days, search)
         best = min((one for one in (best, now) if one is not None), default=None)
     return best
 

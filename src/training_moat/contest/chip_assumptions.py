@@ -8,9 +8,16 @@ from functools import partial
 from typing import Any
 
 from training_moat.catalog.relatives import link_at, rates, taken
+from training_moat.contest.chip_factors import (
+    WIDE,
+    WidePeak,
+    likely_wide_peak,
+    multiplies_floats,
+    wide_format,
+)
 from training_moat.core import tiers
 from training_moat.core.machine import Chip
-from training_moat.core.units import GB
+from training_moat.core.units import GB, TERA
 from training_moat.inquiry.wording import digits
 
 
@@ -24,17 +31,13 @@ class Assumption:
     high: Chip
 
 
-def _with_memory(chip: Chip, name: str, rate: float) -> Chip:
-    tiers = (replace(one, bytes_per_s=rate) if one.name == name else one for one in chip.tiers)
-    return replace(chip, tiers=tuple(tiers))
-
-
 def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     """The chip with missing rates filled in, and what was assumed.
 
     The memory that training lives in takes the median rate of such memories where its size alone is published. A scale-up
     link is assumed only where the number of chips it joins is published; a network between systems always, unless the
-    scale-up network joins as many as a run needs. Each assumption is varied with all others in place.
+    scale-up network joins as many as a run needs. A chip that publishes a narrower floating-point rate alone takes the
+    16-bit one that goes with it in the chips table. Each assumption is varied with all others in place.
     """
     filled: list[tuple[str, str, str, Callable[[Chip, float], Chip]]] = []
     for tier in chip.tiers:
@@ -51,11 +54,30 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     full = chip
     for _, kind, _, put in filled:
         full = put(full, taken(chip, kind)[0])
-    return full, tuple(_assumption(full, *one) for one in filled)
+    if wide_format(chip) is not None or not multiplies_floats(chip):
+        return full, tuple(_assumption(full, *one) for one in filled)
+    likely = likely_wide_peak(chip)
+    full = _with_wide(full, likely.middle)
+    others = tuple(_assumption(full, *one) for one in filled)
+    return full, (_assumed_wide(full, likely), *others)
+
+
+def _with_wide(chip: Chip, peak: float) -> Chip:
+    return replace(chip, peak_flops={**chip.peak_flops, WIDE[0]: peak})
+
+
+def _assumed_wide(full: Chip, likely: WidePeak) -> Assumption:
+    low, middle, high = (digits(one / TERA) for one in (likely.low, likely.middle, likely.high))
+    words = (
+        f"its rate in sixteen bits is not published: that in {likely.source.upper()} over the usual ratio of the chips "
+        f"table is taken, {middle} TFLOP/s; the range runs from {low} to {high}"
+    )
+    return Assumption("compute", words, _with_wide(full, likely.low), _with_wide(full, likely.high))
 
 
 def _put_memory(name: str, chip: Chip, rate: float) -> Chip:
-    return _with_memory(chip, name, rate)
+    found = (replace(one, bytes_per_s=rate) if one.name == name else one for one in chip.tiers)
+    return replace(chip, tiers=tuple(found))
 
 
 def _put_link(kind: str, chip: Chip, rate: float) -> Chip:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
@@ -18,17 +19,9 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
 FACTORS = (
-    "compute",
-    "memory capacity",
-    "memory bandwidth",
-    "network",
-    "precision",
-    "software",
-    "goodput",
-    "supply",
-    "price",
-    "power",
-)
+    "compute", "memory capacity", "memory bandwidth", "network", "precision", "software",
+    "goodput", "supply", "price", "power",
+)  # fmt: skip
 """The qualities a gap is split into, in the order of a coalition's bits."""
 
 MACHINE_FACTORS = FACTORS[:6]
@@ -58,27 +51,54 @@ def wide_format(chip: Chip) -> str | None:
     return next((name for name in WIDE if chip.peak_flops.get(name)), None)
 
 
-@lru_cache(maxsize=16)
-def _narrow_ratio(name: str, state: tuple) -> float:
+@tables.kept("chips", size=16)
+def _narrow_ratios(name: str) -> tuple[float, float, float]:
     ratios = sorted(
         chip.peak_flops[name] / chip.peak_flops[wide]
         for chip in chip_catalog.all_chips().values()
         if chip.peak_flops.get(name) and (wide := wide_format(chip))
     )
-    return ratios[len(ratios) // 2]
+    low, high = np.quantile(ratios, RATIO_ENDS)
+    return float(low), ratios[len(ratios) // 2], float(high)
+
+
+RATIO_ENDS = (0.1, 0.9)
+"""Quantiles of the chips table between which the ratio of a narrow peak to the 16-bit one is taken to lie."""
+
+
+@dataclass(frozen=True)
+class WidePeak:
+    """Dense FLOP/s in 16 bits as taken from a narrower format, with the ends of its range."""
+
+    source: str
+    low: float
+    middle: float
+    high: float
+
+
+def likely_wide_peak(chip: Chip) -> WidePeak:
+    """The 16-bit peak of a chip that publishes only a narrower one: that peak over the ratio usual in the chips table.
+    InputError where no peak is published."""
+    for name in ("fp8", "int8", "fp4"):
+        if peak := chip.peak_flops.get(name):
+            low, middle, high = _narrow_ratios(name)
+            return WidePeak(name, peak / high, peak / middle, peak / low)
+    raise InputError(f"chip {chip.id}: no peak published in any format that a matmul could use")
 
 
 def wide_peak(chip: Chip) -> float:
-    """Dense FLOP/s of the 16-bit format; where only a narrower one is published, that peak over the ratio usual in the
-    chips table. InputError where no peak is published."""
+    """Dense FLOP/s of the 16-bit format, the published one or the likely one. InputError where no peak is published."""
     own = wide_format(chip)
-    if own is not None:
-        return chip.peak_flops[own]
-    state = tables.state("chips")
-    for name in ("fp8", "int8", "fp4"):
-        if chip.peak_flops.get(name):
-            return chip.peak_flops[name] / _narrow_ratio(name, state)
-    raise InputError(f"chip {chip.id}: no peak published in any format that a matmul could use")
+    return chip.peak_flops[own] if own is not None else likely_wide_peak(chip).middle
+
+
+def multiplies_floats(chip: Chip) -> bool:
+    """Whether any published peak is of a floating-point format; a four-bit one of a chip that lacks FP8 is of integers that
+    share an exponent."""
+    if wide_format(chip) or chip.peak_flops.get("fp8"):
+        return True
+    lacks = str(chip_catalog.row(chip.id).get("formats_not_supported"))
+    return bool(chip.peak_flops.get("fp4")) and "fp8" not in lacks
 
 
 def training_formats(chip: Chip) -> tuple[str, ...]:
@@ -87,9 +107,7 @@ def training_formats(chip: Chip) -> tuple[str, ...]:
     if own is None:
         return ()
     claimed = _claimed(chip)
-    words = (
-        "" if claimed is None else claimed.lower().replace("no bf16/fp8", "").replace("no fp8", "")
-    )
+    words = (claimed or "").lower().replace("no bf16/fp8", "").replace("no fp8", "")
     narrow = chip.peak_flops.get("fp8") and (claimed is None or "fp8" in words)
     return (own, "fp8") if narrow else (own,)
 
@@ -100,23 +118,14 @@ def _claimed(chip: Chip) -> str | None:
     return str(words) if isinstance(words, str) else None
 
 
-def _narrow_gain(chip: Chip) -> dict[str, float]:
-    """Peak of each narrower training format over the 16-bit one."""
-    return {
-        name: chip.peak_flops[name] / chip.peak_flops[training_formats(chip)[0]]
-        for name in training_formats(chip)[1:]
-    }
-
-
 def mixed_peaks(compute: Chip, precision: Chip) -> dict[str, float]:
     """Peaks of a chip with one's multipliers and the other's number formats."""
-    formats = training_formats(precision)
+    formats, own = training_formats(precision), precision.peak_flops
     if not formats:
         return {}
     wide = wide_peak(compute)
-    return {formats[0]: wide} | {
-        name: wide * gain for name, gain in _narrow_gain(precision).items()
-    }
+    narrow = {name: wide * (own[name] / own[formats[0]]) for name in formats[1:]}
+    return {formats[0]: wide} | narrow
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ cost_assumptions). A rent or a cost of ownership holds the power already; it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,13 +65,9 @@ class HourlyPrice:
         return self.capital_usd + self.power_usd
 
 
+@tables.kept("cost_assumptions")
 def assumptions() -> dict[str, Uncertain]:
     """The uncertain inputs of the formula by name."""
-    return dict(_assumptions(tables.state("cost_assumptions")))
-
-
-@lru_cache(maxsize=4)
-def _assumptions(state: tuple) -> dict[str, Uncertain]:
     return {row["name"]: of_row(row) for _, row in tables.load("cost_assumptions").iterrows()}
 
 
@@ -104,15 +98,11 @@ def capital_usd_per_h(chip: Chip, price_usd: float) -> float:
     return price_usd * server / (1 - known["network_share"]) / hours
 
 
-def spread(column: str = "price_usd") -> float:
-    """How far the ends of a published range lie from its middle, as a factor: the median over the chips that have one."""
-    return _spread(column, tables.state("chips"))
-
-
-@lru_cache(maxsize=8)
-def _spread(column: str, state: tuple) -> float:
-    frame = chip_catalog.frame().dropna(subset=[f"{column}_low", f"{column}_high"])
-    ratio = (frame[f"{column}_high"] / frame[f"{column}_low"]) ** 0.5
+@tables.kept("chips")
+def spread() -> float:
+    """How far the ends of a published price lie from its middle, as a factor: the median over the chips that have a range."""
+    frame = chip_catalog.frame().dropna(subset=["price_usd_low", "price_usd_high"])
+    ratio = (frame["price_usd_high"] / frame["price_usd_low"]) ** 0.5
     return float(ratio[ratio > 1].median())
 
 
@@ -122,7 +112,7 @@ NOT_SOLD = "not sold"
 
 def purchase(chip: Chip) -> HourlyPrice | None:
     """The hourly price of a bought chip, or None where no price is known or the chip is not sold."""
-    row = _row(chip)
+    row = chip_catalog.row(chip.id)
     if not chip.price_usd or NOT_SOLD in str(row.get("price_note")):
         return None
     low, high = (float(row.get(f"price_usd_{end}") or "nan") for end in ("low", "high"))
@@ -135,18 +125,14 @@ def purchase(chip: Chip) -> HourlyPrice | None:
     return HourlyPrice(capital, power_usd_per_h(chip), *ends, PURCHASE, when, cited)
 
 
-def _row(chip: Chip) -> Mapping:
-    return chip_catalog.row(chip.id)
-
-
 def _without_power(chip: Chip, usd: float, **rest: Any) -> HourlyPrice:
     power = min(power_usd_per_h(chip), (1 - LEAST_CAPITAL_SHARE) * usd)
     return HourlyPrice(usd - power, power, **rest)
 
 
-def ownership(chip: Chip, column: str = "tco_neocloud_usd_per_h") -> HourlyPrice | None:
+def ownership(chip: Chip) -> HourlyPrice | None:
     """A published cost of ownership per chip-hour, or None."""
-    usd = _row(chip).get(column)
+    usd = chip_catalog.row(chip.id).get("tco_neocloud_usd_per_h")
     if usd is None or pd.isna(usd):
         return None
     ends = {"low": 1 / spread(), "high": spread()}
@@ -154,13 +140,9 @@ def ownership(chip: Chip, column: str = "tco_neocloud_usd_per_h") -> HourlyPrice
     return _without_power(chip, float(usd), **ends, basis=OWNERSHIP, when="2025", sources=cited)
 
 
+@tables.kept("prices")
 def quotes() -> pd.DataFrame:
     """All dated rents of table chips. Columns: chip_id, kind, day, usd, source."""
-    return _quotes(tables.state("prices")).copy()
-
-
-@lru_cache(maxsize=4)
-def _quotes(state: tuple) -> pd.DataFrame:
     frame = tables.load("prices")
     frame = frame[(frame["category"] == "cloud_chip_hour") & frame["chip_id"].notna()]
     frame = frame[frame["term"].isin(TERMS) & frame["date"].notna()]
@@ -175,14 +157,10 @@ def _quotes(state: tuple) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+@tables.kept("prices", "chips")
 def sellers(kind: str) -> tuple[float, float]:
     """How far one seller's rent lies from the middle of those quoted for the same chip around the same day: fifth and
     ninety-fifth percentile over all quotes of that kind that have company."""
-    return _sellers(kind, tables.state("prices"))
-
-
-@lru_cache(maxsize=8)
-def _sellers(kind: str, state: tuple) -> tuple[float, float]:
     found, ratios = quotes(), []
     for _, own in found[found["kind"] == kind].groupby("chip_id", sort=True):
         for row in own.itertuples():
@@ -224,7 +202,7 @@ def _first_common(chip: Chip, other: Chip, kind: str) -> pd.Timestamp | None:
 
 def _own_figure(chip: Chip) -> HourlyPrice | None:
     """The hourly price a scenario's chip states itself."""
-    if not chip.cloud_usd_per_h or _row(chip).get("source", SCENARIO) != SCENARIO:
+    if not chip.cloud_usd_per_h or chip_catalog.row(chip.id).get("source", SCENARIO) != SCENARIO:
         return None
     ends = {"low": 1 / spread(), "high": spread()}
     return _without_power(chip, chip.cloud_usd_per_h, **ends, basis=RENT, when="own figure")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -26,7 +25,7 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
-from training_moat.contest.coalitions import DRAWS, Worth, drawn, worth
+from training_moat.contest.coalitions import Worth, drawn, worth
 from training_moat.inquiry.wording import between, digits, listed
 
 LIKELY = 2 / 3
@@ -127,9 +126,9 @@ def shares(found: Worth, draws: Mapping[str, np.ndarray] | None = None) -> np.nd
     return -shapley.values(found.log_cost(draws))
 
 
-def split_of(found: Worth, draws: int = DRAWS, seed: int = 0) -> Split:
+def split_of(found: Worth) -> Split:
     """The gap and its parts with their intervals."""
-    middle, told = found.log_cost()[0], found.log_cost(drawn(found, draws, seed))
+    middle, told = found.log_cost()[0], found.log_cost(drawn(found))
     everything = len(middle) - 1
     parts, drawn_parts = shares(found)[0], -shapley.values(told)
     gap = told[:, 0] - told[:, everything]
@@ -137,17 +136,11 @@ def split_of(found: Worth, draws: int = DRAWS, seed: int = 0) -> Split:
     for position, name in enumerate(FACTORS):
         bit = 1 << position
         low, high = np.quantile(drawn_parts[:, position], (0.05, 0.95))
-        rows.append(
-            {
-                "factor": name,
-                "fix": float(np.exp(middle[bit] - middle[everything])),
-                "loss": float(np.exp(middle[everything ^ bit] - middle[everything])),
-                "shapley": float(parts[position]),
-                "shapley_low": float(low),
-                "shapley_high": float(high),
-                "times": float(np.exp(parts[position])),
-            }
-        )
+        rows.append({
+            "factor": name, "fix": float(np.exp(middle[bit] - middle[everything])),
+            "loss": float(np.exp(middle[everything ^ bit] - middle[everything])), "shapley": float(parts[position]),
+            "shapley_low": float(low), "shapley_high": float(high), "times": float(np.exp(parts[position])),
+        })  # fmt: skip
     closed = {group: _closed(told, gap, names) for group, names in GROUPS.items()}
     ends = np.exp(np.quantile(gap, (0.05, 0.95)))
     return Split(
@@ -186,13 +179,9 @@ def _basis(found: Worth) -> str:
     return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
 
 
+@tables.kept(*reference_jobs.COST_TABLES, size=128)
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
-    return _split(chip_id, job, yardstick, reference_jobs.tables_state())
-
-
-@lru_cache(maxsize=128)
-def _split(chip_id: str, job: str | None, yardstick: str | None, state: tuple) -> Split:
     chip = chip_catalog.chip(chip_id)
     start = reference_jobs.launched(chip)
     asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
@@ -218,10 +207,8 @@ def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
         largest = reference_jobs.largest_of_day(reference_jobs.launched(chip))
         if largest == usual or not one.possible:
             continue
-        here, there = (
-            single_changes.kept_hours(chip, job) / single_changes.kept_hours(rival, job)
-            for job in (usual, largest)
-        )
+        kept = single_changes.kept_hours
+        here, there = (kept(chip, job) / kept(rival, job) for job in (usual, largest))
         rows.append((one.name, largest.title, one.gap, one.gap * there / here))
     return pd.DataFrame(rows, columns=["name", "job", "gap", "largest"])
 
@@ -306,9 +293,7 @@ def sources(found: Sequence[Split]) -> tuple[str, ...]:
     frame = chip_catalog.frame()
     used = {one.chip for one in found} | {one.yardstick for one in found}
     rows = frame[frame["id"].isin(used)]
-    columns = [
-        column for column in frame.columns if column == "source" or column.startswith("source_")
-    ]
+    columns = [name for name in frame.columns if name == "source" or name.startswith("source_")]
     keys = [key for column in columns for key in cited(rows, column=column)]
     keys += cited(tables.load("reference_jobs"), cost_rows())
     keys += uptime_supply.sources()

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training_moat.catalog import chips as chip_catalog
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
+from training_moat.inquiry import chronicle
+from training_moat.inquiry.wording import listed
+
+CAUSE_WORDS = {"memory": "memory", "network": "the network", "precision": "number formats"}
+"""The article's technical causes, by the group of factors, in words."""
+
+CAUSES = tuple(CAUSE_WORDS)
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,8 @@ def decision(group: str, found: Sequence[Split], needed: float = DECIDES) -> Dec
     if not behind:
         return Decision(group, needed, None, None, None, yes, no, without)
     low, high = np.nanquantile(_drawn_share(group, behind, needed), (0.05, 0.95))
-    return Decision(
-        group, needed, len(yes) / len(behind), float(low), float(high), yes, no, without
-    )
+    share = len(yes) / len(behind)
+    return Decision(group, needed, share, float(low), float(high), yes, no, without)
 
 
 def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarray:
@@ -55,3 +62,34 @@ def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarra
 def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]:
     """One decision per group of factors."""
     return [decision(group, found, needed) for group in GROUPS]
+
+
+def of_startups(found: Sequence[Split]) -> list[Split]:
+    """The challengers whose maker is a startup."""
+    makers = set(chronicle.startups())
+    return [one for one in found if chip_catalog.chip(one.chip).vendor in makers]
+
+
+def told(found: Sequence[Decision]) -> str:
+    """For how many each group decides, inside a sentence: "for 4 by memory, for none by the network and ..."."""
+    return listed(
+        [
+            f"for {len(one.yes) or 'none'} by {CAUSE_WORDS.get(one.group, one.group)}"
+            for one in found
+        ]
+    )
+
+
+def in_full(found: Sequence[Split]) -> str:
+    """For how many each cause of the article decides, and what the others would have needed, inside a sentence."""
+    known = {one.group: one for one in decisions(found)}
+    causes = [known[name] for name in CAUSES]
+    named = {chip for one in causes for chip in one.yes}
+    left = [one.name for one in found if one.behind and one.name not in named]
+    others = [
+        name for name, one in known.items() if name not in CAUSES and set(one.yes) & set(left)
+    ]
+    if not left:
+        return told(causes)
+    something = f"something else ({listed(others)}) or " if others else ""
+    return f"{told(causes)}; the other {len(left)} needed {something}several things at once"

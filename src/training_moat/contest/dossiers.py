@@ -20,32 +20,15 @@ from training_moat.inquiry import naming
 from training_moat.inquiry.wording import digits, in_brackets
 
 SHEET = {
-    "source": (
-        "bf16_tflops",
-        "fp16_tflops",
-        "fp8_tflops",
-        "fp4_tflops",
-        "int8_tops",
-        "process_node",
-    ),
-    "source_memory": (
-        "sram_mb",
-        "sram_tb_per_s",
-        "hbm_gb",
-        "hbm_tb_per_s",
-        "ddr_gb",
-        "ddr_gb_per_s",
-    ),
+    "source": ("bf16_tflops", "fp16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops", "process_node"),
+    "source_memory": ("sram_mb", "sram_tb_per_s", "hbm_gb", "hbm_tb_per_s", "ddr_gb", "ddr_gb_per_s"),
     "source_network": (
-        "scaleup_gb_per_s_per_direction",
-        "scaleup_domain_chips",
-        "scaleout_gbit_per_s_per_chip",
-        "topology",
+        "scaleup_gb_per_s_per_direction", "scaleup_domain_chips", "scaleout_gbit_per_s_per_chip", "topology",
     ),
     "source_power": ("tdp_w",),
     "source_price": ("price_usd", "price_note"),
     "source_training": ("supports_training", "training_claim", "training_software"),
-}
+}  # fmt: skip
 """Columns of the chips table that a data sheet shows, by the column that cites their sources."""
 
 INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
@@ -54,9 +37,7 @@ INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
 
 def data_sheet(chip: Chip) -> pd.DataFrame:
     """The chip's published numbers. Columns: quantity, value, unit, range (where sources differ), confirmed, source."""
-    row = chip_catalog.row(chip.id)
-    units = tables.units("chips")
-    words = {field["name"]: field["description"] for field in descriptor.fields("chips")}
+    row, units, words = chip_catalog.row(chip.id), tables.units("chips"), _described()
     doubtful = set(str(row["unconfirmed_fields"]).split(";"))
     found = []
     for cites, columns in SHEET.items():
@@ -69,19 +50,15 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
             guessed = column == "price_usd" and "estimate" in str(row["price_note"])
             said = "no" if guessed or column in doubtful else str(row["confirmed"])
             source = row[cites] if isinstance(row[cites], str) else row["source"]
-            found.append(
-                (
-                    naming.column_words(column, words[column]),
-                    value,
-                    units.get(column, ""),
-                    " to ".join(known),
-                    said,
-                    source,
-                )
-            )
-    return pd.DataFrame(
-        found, columns=["quantity", "value", "unit", "range", "confirmed", "source"]
-    )
+            name, unit = naming.column_words(column, words[column]), units.get(column, "")
+            found.append((name, value, unit, " to ".join(known), said, source))
+    told = ["quantity", "value", "unit", "range", "confirmed", "source"]
+    return pd.DataFrame(found, columns=told)
+
+
+def _described() -> dict[str, str]:
+    """What the data package says of each column of the chips table."""
+    return {field["name"]: field["description"] for field in descriptor.fields("chips")}
 
 
 def conflicts(chip: Chip) -> pd.DataFrame:
@@ -92,7 +69,7 @@ def conflicts(chip: Chip) -> pd.DataFrame:
         told.append(("sources disagree", row["notes"], row["source"]))
     changed = tables.load("corrections")
     changed = changed[(changed["table"] == "chips") & (changed["row"] == chip.id)]
-    words = {field["name"]: field["description"] for field in descriptor.fields("chips")}
+    words = _described()
     told += [
         (_changed(one, words.get(one["column"], one["column"])), one["reason"], one["source"])
         for one in changed.to_dict("records")
@@ -137,19 +114,13 @@ def measured(chip: Chip) -> pd.DataFrame:
     wide = wide_peak(chip)
     weights = frame["active_params_b"].fillna(frame["params_b"])
     rate = 6 * weights * 1e9 * tokens / TERA
-    told = frame[["model", "format", "chips", "source"]].assign(
-        tflops=rate,
-        peak_share=rate
-        * TERA
-        / np.array([chip.peak_flops.get(name) or wide for name in frame["format"]]),
-        flop_per_byte=frame["micro_batch"].fillna(1) * frame["seq_len"],
-    )
+    peaks = np.array([chip.peak_flops.get(name) or wide for name in frame["format"]])
+    per_byte = frame["micro_batch"].fillna(1) * frame["seq_len"]
+    told = frame.assign(tflops=rate, peak_share=rate * TERA / peaks, flop_per_byte=per_byte)
     columns = ["model", "format", "chips", "tflops", "peak_share", "flop_per_byte", "source"]
-    order = ["tflops", "model", "chips"]
-    told = told.dropna(subset=["tflops"])
-    return told[columns].sort_values(
-        order, ascending=[False, True, True], ignore_index=True, kind="stable"
-    )
+    order, rising = ["tflops", "model", "chips"], [False, True, True]
+    told = told.dropna(subset=["tflops"])[columns]
+    return told.sort_values(order, ascending=rising, ignore_index=True, kind="stable")
 
 
 def history(chip: Chip) -> pd.DataFrame:
@@ -187,14 +158,10 @@ def trained_on(chip: Chip) -> pd.DataFrame:
     parts = [tables.load("training_runs"), record_runs.on_other_chips()]
     columns = ["model", "organisation", "date", "chips", "training_flop", "confirmed", "source"]
     found = pd.concat(
-        [
-            part.loc[(part["chip_id"] == chip.id) & (part["confirmed"] != "no"), columns]
-            for part in parts
-        ]
+        [part[(part["chip_id"] == chip.id) & (part["confirmed"] != "no")] for part in parts]
     )
-    found = found.sort_values(
-        ["training_flop", "date", "model"], ascending=[False, True, True], kind="stable"
-    )
+    order, rising = ["training_flop", "date", "model"], [False, True, True]
+    found = found[columns].sort_values(order, ascending=rising, kind="stable")
     return found.drop_duplicates("model").reset_index(drop=True)
 
 

@@ -67,11 +67,6 @@ class Report:
         """Chance that a buyer of the assumed size gains by moving to it, over the draws of the offer and of the need."""
         return winners.chance(self.split, self.needed)
 
-    @property
-    def missed(self) -> list[str]:
-        """Names of the gates that are not passed."""
-        return [gate.name for gate in self.card.gates if gate.passed == scorecard.NO]
-
 
 def subject(name: str | None) -> Chip:
     """The chip to report on: the named one, else the first of the active scenario, else the article's own."""
@@ -121,9 +116,8 @@ def report(
     card = scorecard.card(chip, asked, max_days)
     rival = scorecard.card(yardstick, asked, max_days)
     told = (*undated, *split.assumed, *_blanks(chip, card))
-    return Report(
-        chip, start, asked, card, rival, split, switching.breakeven(yearly_spend_musd), told
-    )
+    needed = switching.breakeven(yearly_spend_musd)
+    return Report(chip, start, asked, card, rival, split, needed, told)
 
 
 def _blanks(chip: Chip, card: Card) -> tuple[str, ...]:
@@ -139,7 +133,7 @@ def _blanks(chip: Chip, card: Card) -> tuple[str, ...]:
         few = f"{counted(runs, 'training run')} on it on record, too few to tell its software"
         record = few if runs else "no training run on it is on record"
         told.append(f"{record}: software as usual for {known}, and a wider range")
-    if len(training_formats(chip)) == 1:
+    if len(training_formats(completed(chip)[0])) == 1:
         told.append("no narrower format to train in is claimed: it trains in sixteen bits")
     return tuple(told)
 
@@ -168,15 +162,12 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
     if found.split.gap > 1:
         ratio = found.split.gap if found.split.possible else coalitions.CEILING
         per_hour = _hourly_ratio(found)
-        goals["cost no more than Nvidia's"] = (
-            found.rival.run.chip_hours / per_hour if found.rival.run else ratio
-        )
+        allowed = found.rival.run.chip_hours / per_hour if found.rival.run else ratio
+        goals["cost no more than Nvidia's"] = allowed
     rows = []
     for goal, hours in goals.items():
-        rows += [
-            (goal, one.what, one.factor)
-            for one in single_changes.smallest(full, found.job, hours, max_days)
-        ]
+        changes = single_changes.smallest(full, found.job, hours, max_days)
+        rows += [(goal, one.what, one.factor) for one in changes]
     if found.split.gap > 1 and found.split.unit == "USD" and found.split.possible:
         rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))
     frame = pd.DataFrame(rows, columns=["goal", "change", "factor"])
@@ -221,16 +212,9 @@ def neighbours(chip: Chip, count: int = NEIGHBOURS) -> pd.DataFrame:
         gaps = [abs(np.log(theirs[key] / own[key])) for key in own]
         known = [gap for gap in gaps if np.isfinite(gap)]
         if other.id != chip.id and len(known) >= 3:
+            told = {"name": other.name, "vendor": other.vendor, **theirs}
             trains = "yes" if other.supports_training else "no"
-            rows.append(
-                {
-                    "name": other.name,
-                    "vendor": other.vendor,
-                    **theirs,
-                    "distance": float(np.mean(known)),
-                    "trains": trains,
-                }
-            )
+            rows.append(told | {"distance": float(np.mean(known)), "trains": trains})
     frame = pd.DataFrame(rows).sort_values(["distance", "name"], kind="stable", ignore_index=True)
     return frame.head(count)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pandas as pd
 
@@ -24,6 +23,12 @@ CUT_FOR_EXPORT = ("h800", "h20")
 
 YARDSTICK_DOMAIN = 8
 """Chips that a yardstick's scale-up network joins at least: cards without one were not sold for training at scale."""
+
+COST_TABLES = (
+    *("chips", "models", "prices", "calibration_training", "reference_jobs", "cost_assumptions"),
+    "cost_scopes",
+)
+"""Tables that a job's cost on a chip rests on: what is computed from them is kept while they are as they were."""
 
 BATCH_GRAIN = 512
 """A published batch in tokens is taken to the nearest multiple of so many sequences, so that it divides over replicas
@@ -73,13 +78,9 @@ class Job:
         return asked | {"global_batch": self.batch} | settings
 
 
+@tables.kept("reference_jobs")
 def jobs() -> dict[str, Job]:
     """All reference jobs by name, oldest first."""
-    return dict(_jobs(tables.state("reference_jobs")))
-
-
-@lru_cache(maxsize=4)
-def _jobs(state: tuple) -> dict[str, Job]:
     found = {}
     for row in tables.load("reference_jobs").to_dict("records"):
         tokens = row["batch_tokens"]
@@ -144,7 +145,7 @@ def start(chip: Chip) -> pd.Timestamp:
 def yardstick(when: pd.Timestamp) -> Chip:
     """Nvidia's training chip of a day: the newest that could be had, with HBM and a scale-up network, not cut down for
     export."""
-    return chip_catalog.chip(_yardstick(when, tables.state("chips")))
+    return chip_catalog.chip(_yardstick(when))
 
 
 def export_yardstick(when: pd.Timestamp) -> Chip:
@@ -162,23 +163,9 @@ def is_yardstick(chip: Chip) -> bool:
     return own and joined and bool(chip.supports_training and chip.available and chip.tier("hbm"))
 
 
-@lru_cache(maxsize=256)
-def _yardstick(when: pd.Timestamp, state: tuple) -> str:
+@tables.kept("chips", size=256)
+def _yardstick(when: pd.Timestamp) -> str:
     own = [chip for chip in chip_catalog.all_chips().values() if is_yardstick(chip)]
     dated = sorted((launched(chip), max(chip.peak_flops.values()), chip.id) for chip in own)
     past = [entry for entry in dated if entry[0] <= when]
     return (past[-1] if past else dated[0])[2]
-
-
-def tables_state() -> tuple:
-    """State of the tables that a job's cost on a chip rests on: what is computed from them is kept under it."""
-    names = (
-        "chips",
-        "models",
-        "prices",
-        "calibration_training",
-        "reference_jobs",
-        "cost_assumptions",
-        "cost_scopes",
-    )
-    return tuple(tables.state(name) for name in names)

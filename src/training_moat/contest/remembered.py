@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,17 +14,12 @@ from pathlib import Path
 import training_moat
 from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
+from training_moat.core.whole_files import write_text
 
 CODE = (
-    *("core", "predict", "catalog/chips.py", "catalog/models.py", "catalog/relatives.py"),
-    *(
-        "contest/best_plan.py",
-        "contest/chip_factors.py",
-        "contest/chip_assumptions.py",
-        "contest/coalition_search.py",
-    ),
-    "inquiry/holding.py",
-)
+    "core", "predict", "catalog/chips.py", "catalog/models.py", "catalog/relatives.py", "inquiry/holding.py",
+    "contest/best_plan.py", "contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py",
+)  # fmt: skip
 """Rooms and modules of the package that a search depends on."""
 
 UNREAD = (
@@ -50,13 +44,10 @@ def _tables(data: Path) -> list[Path]:
 @lru_cache(maxsize=4)
 def _fingerprint(root: Path) -> str:
     package = Path(training_moat.__file__).parent
-    files = [
-        file for part in CODE for file in sorted({package / part, *(package / part).rglob("*.py")})
-    ]
-    files = [file for file in files if file.is_file()]
-    files += _tables(paths.data_folder())
+    parts = [sorted({package / part, *(package / part).rglob("*.py")}) for part in CODE]
+    files = [file for part in parts for file in part if file.is_file()]
     digest = hashlib.sha256()
-    for file in files:
+    for file in [*files, *_tables(paths.data_folder())]:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -77,7 +68,7 @@ def remembered(
             return [float(value) for value in json.loads(file.read_text(encoding="utf-8"))]
         found = [float(value) for value in compute()]
         with contextlib.suppress(OSError):
-            _write(file, json.dumps(found))
+            write_text(file, json.dumps(found))
         return found
 
 
@@ -94,11 +85,3 @@ def _alone(lock: Path) -> Iterator[None]:
     finally:
         if handle is not None:
             os.close(handle)
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(part, file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from training_moat.catalog import tables
 from training_moat.contest import best_plan, chip_hours, record_runs, reference_jobs
 from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import training_formats
+from training_moat.contest.chip_factors import training_formats, wide_format
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
@@ -75,9 +74,9 @@ class Card:
     @property
     def usd(self) -> float | None:
         """Dollars of the whole run at the dated price, or None."""
-        return (
-            None if self.run is None or self.price is None else self.run.chip_hours * self.price.usd
-        )
+        if self.run is None or self.price is None:
+            return None
+        return self.run.chip_hours * self.price.usd
 
     @property
     def usd_range(self) -> tuple[float, float] | None:
@@ -100,12 +99,7 @@ class Card:
         if self.run is None:
             return next((gate.why for gate in self.gates if gate.passed == NO), "")
         parts = self.run.answer["seconds"]
-        worst = max(
-            (name for name in parts if name != "compute"), key=lambda name: (parts[name], name)
-        )
-        if parts["compute"] >= parts[worst]:
-            return PART_WORDS["compute"]
-        return PART_WORDS[worst]
+        return PART_WORDS[max(parts, key=lambda name: (parts[name], name == "compute", name))]
 
     @property
     def stops_at(self) -> str:
@@ -192,10 +186,14 @@ def _bought_gate(chip: Chip, needed: int | None) -> Gate:
 
 
 def _formats_gate(chip: Chip, formats: Sequence[str]) -> Gate:
-    if formats:
+    if wide_format(chip) is not None:
         return Gate("formats", YES, np.nan, " and ".join(name.upper() for name in formats))
     narrow = listed([name.upper() for name in chip.peak_flops])
-    return Gate("formats", NO, np.nan, f"no rate in sixteen bits is published, only in {narrow}")
+    if formats:
+        why = f"no rate in sixteen bits is published, only in {narrow}; the usual one is taken"
+        return Gate("formats", UNKNOWN, np.nan, why)
+    integers = narrow.replace("FP4", "MXINT4")
+    return Gate("formats", NO, np.nan, f"it multiplies integers alone ({integers})")
 
 
 def _hold_gate(formats: Sequence[str], fewest: int | None) -> Gate:
@@ -209,7 +207,7 @@ def _hold_gate(formats: Sequence[str], fewest: int | None) -> Gate:
 def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
     """Put one chip through one job. Raises InputError where the model has too little to answer with."""
     full, assumed = completed(chip)
-    formats = training_formats(chip)
+    formats = training_formats(full)
     found, fewest = _searched(full, job, formats, max_days) if formats else (None, None)
     run = best_plan.run(full, job, found[1], found[2]) if found else None
     needed = run.chips if run else fewest
@@ -223,7 +221,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
     )
     constants = training_constants.load()
     precision = run.precision if run else (*formats, *chip.peak_flops, "bf16")[0]
-    level = training_constants.level(constants, chip, precision, job.model.experts > 0)
+    level = training_constants.level(constants, full, precision, job.model.experts > 0)
     ends = training_constants.interval(constants, level, chip.family, job.model.experts > 0)
     return Card(
         chip,
@@ -291,7 +289,8 @@ def stopped_by_size(found: Sequence[Card], max_days: float = MAX_DAYS) -> pd.Dat
 
 
 def _unbuilt(chip: Chip, job: Job, max_days: float) -> int:
-    full, formats = completed(chip)[0], training_formats(chip)
+    full = completed(chip)[0]
+    formats = training_formats(full)
     key = (repr(full), repr(job), repr(formats), max_days)
     (count,) = remembered(
         "unbuilt", key, lambda: [best_plan.on_unbuilt(full, job, formats, max_days) or 0]
@@ -301,25 +300,20 @@ def _unbuilt(chip: Chip, job: Job, max_days: float) -> int:
 
 def cards(job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS) -> list[Card]:
     """The results of many chips on a job; chips that lack what the model needs are left out (see `left_out`)."""
-    found, _ = _all(
-        job, None if chips is None else tuple(chips), max_days, reference_jobs.tables_state()
-    )
-    return list(found)
+    return list(_all(job, None if chips is None else tuple(chips), max_days)[0])
 
 
 def left_out(
     job: str, chips: Sequence[str] | None = None, max_days: float = MAX_DAYS
 ) -> pd.DataFrame:
     """Chips that the model cannot answer for, and the missing datum. Columns: chip, name, why."""
-    _, missing = _all(
-        job, None if chips is None else tuple(chips), max_days, reference_jobs.tables_state()
-    )
+    missing = _all(job, None if chips is None else tuple(chips), max_days)[1]
     return pd.DataFrame(list(missing), columns=["chip", "name", "why"])
 
 
-@lru_cache(maxsize=32)
+@tables.kept(*reference_jobs.COST_TABLES, size=32)
 def _all(
-    job: str, chips: tuple[str, ...] | None, max_days: float, state: tuple
+    job: str, chips: tuple[str, ...] | None, max_days: float
 ) -> tuple[tuple[Card, ...], tuple[tuple[str, str, str], ...]]:
     known = chip_catalog.all_chips()
     asked, found, missing = reference_jobs.job(job), [], []
@@ -334,11 +328,17 @@ def _all(
 
 def table(found: Sequence[Card]) -> pd.DataFrame:
     """The results as one row per chip, cheapest first, then by days, those stopped last."""
-    rows = [_row(one) for one in found]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame([_row(one) for one in found], columns=[*_COLUMNS, *GATES])
     return frame.sort_values(
         ["musd", "chip_days", "chip"], na_position="last", ignore_index=True, kind="stable"
     )
+
+
+_COLUMNS = (
+    *("chip", "name", "vendor", "fewest", "chips", "format", "days", "days_low", "days_high"),
+    *("chip_days", "mfu", "mwh", "musd", "musd_low", "musd_high", "price", "limit"),
+    *("knowledge", "stops_at"),
+)
 
 
 def _row(one: Card) -> Mapping[str, object]:

@@ -42,12 +42,8 @@ def _faster_memory(chip: Chip, factor: float) -> Chip:
 
 def _scaled_tiers(chip: Chip, names: tuple[str, ...], field: str, factor: float) -> Chip:
     def scaled(tier: Tier) -> Tier:
-        value = getattr(tier, field)
-        return (
-            tier
-            if value is None or tier.name not in names
-            else replace(tier, **{field: value * factor})
-        )
+        value = getattr(tier, field) if tier.name in names else None
+        return tier if value is None else replace(tier, **{field: value * factor})
 
     return replace(chip, tiers=tuple(scaled(tier) for tier in chip.tiers))
 
@@ -76,9 +72,8 @@ def with_fp8(chip: Chip) -> Chip | None:
     wide = wide_format(chip)
     if wide is None or "fp8" in training_formats(chip):
         return None
-    return replace(
-        chip, id=f"{chip.id}-fp8", peak_flops={**chip.peak_flops, "fp8": 2 * chip.peak_flops[wide]}
-    )
+    peaks = {**chip.peak_flops, "fp8": 2 * chip.peak_flops[wide]}
+    return replace(chip, id=f"{chip.id}-fp8", peak_flops=peaks)
 
 
 @dataclass(frozen=True)

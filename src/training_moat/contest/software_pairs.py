@@ -7,6 +7,7 @@ import pandas as pd
 
 from training_moat.calibrate import measured_training
 from training_moat.catalog.dates import day
+from training_moat.inquiry.uncertainty import percentiles
 
 SAME = ["model_id", "chip_id", "seq_len", "format"]
 """What two runs must share to be compared."""
@@ -32,10 +33,7 @@ def _near(part: pd.DataFrame) -> pd.DataFrame:
     """Every pair of rows of a group on about as many chips, the later one second."""
     ordered = part.sort_values(["day", "base", "rate"], kind="stable").reset_index(drop=True)
     first, second = np.triu_indices(len(ordered), 1)
-    left, right = (
-        ordered.iloc[first].reset_index(drop=True),
-        ordered.iloc[second].reset_index(drop=True),
-    )
+    left, right = (ordered.iloc[one].reset_index(drop=True) for one in (first, second))
     ratio = np.maximum(left["chips"] / right["chips"], right["chips"] / left["chips"])
     pairs = left.add_suffix("_1").join(right.add_suffix("_2"))
     return pairs[ratio.to_numpy() <= NEAR_CHIPS]
@@ -53,34 +51,20 @@ def other_stack() -> pd.DataFrame:
     """
     found = _pairs()
     found = found[found["base_1"] != found["base_2"]]
-    swap = found["base_1"] > found["base_2"]
-    a, b = (
-        np.where(swap, found["base_2"], found["base_1"]),
-        np.where(swap, found["base_1"], found["base_2"]),
-    )
+    ends, swap = found[["base_1", "base_2"]], found["base_1"] > found["base_2"]
     ratio = np.where(swap, found["rate_2"] / found["rate_1"], found["rate_1"] / found["rate_2"])
     frame = found.rename(columns={f"{name}_1": name for name in SAME})[SAME]
-    frame = frame.assign(a=a, b=b, ratio=ratio, source=found["source_1"] + ";" + found["source_2"])
+    frame = frame.assign(a=ends.min(axis=1), b=ends.max(axis=1), ratio=ratio)
+    frame = frame.assign(source=found["source_1"] + ";" + found["source_2"])
     rows = []
-    for key, part in frame.groupby([*SAME, "a", "b"], sort=True):
-        middle = float(part["ratio"].median())
-        slower, faster = (key[4], key[5]) if middle <= 1 else (key[5], key[4])
-        rows.append(
-            (
-                key[0],
-                key[1],
-                key[3],
-                slower,
-                faster,
-                min(middle, 1 / middle),
-                len(part),
-                part["source"].iloc[0],
-            )
-        )
+    for (model, chip, _, form, *pair), part in frame.groupby([*SAME, "a", "b"], sort=True):
+        middle, source = float(part["ratio"].median()), part["source"].iloc[0]
+        slower_first = pair if middle <= 1 else pair[::-1]
+        rows.append((model, chip, form, *slower_first, min(middle, 1 / middle), len(part), source))
     columns = ["model_id", "chip_id", "format", "slower", "faster", "ratio", "pairs", "source"]
-    return pd.DataFrame(rows, columns=columns).sort_values(
-        ["ratio", "model_id", "chip_id", "slower", "faster"], kind="stable", ignore_index=True
-    )
+    order = ["ratio", "model_id", "chip_id", "slower", "faster"]
+    found = pd.DataFrame(rows, columns=columns)
+    return found.sort_values(order, kind="stable", ignore_index=True)
 
 
 def same_stack_later() -> pd.DataFrame:
@@ -104,5 +88,5 @@ def same_stack_later() -> pd.DataFrame:
 
 def middle_and_ends(values: pd.Series) -> tuple[float, float, float]:
     """Median, fifth and ninety-fifth percentile: the range of cases."""
-    low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
-    return float(middle), float(low), float(high)
+    low, middle, high = percentiles(values.to_numpy(float))
+    return middle, low, high

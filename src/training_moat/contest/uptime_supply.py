@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import pandas as pd
 
@@ -48,22 +47,17 @@ class Level:
     words: str = ""
 
 
+@tables.kept("training_costs", "chips")
 def goodputs() -> pd.DataFrame:
     """Published shares of a long run's time that trained, by chip. Columns: chip_id, chip, run, share, source."""
-    return _goodputs(tables.state("training_costs"), tables.state("chips")).copy()
-
-
-@lru_cache(maxsize=4)
-def _goodputs(*state: tuple) -> pd.DataFrame:
     frame = tables.load("training_costs")
     frame = frame[frame["category"] == "goodput"]
     rows = []
     for row in frame.to_dict("records"):
         name = row["chip_id"] if isinstance(row["chip_id"], str) else row["chip"]
         with suppress(InputError):
-            rows.append(
-                (chip_catalog.resolve(name), row["model"], row["value"] / 100, row["source"])
-            )
+            chip_id = chip_catalog.resolve(name)
+            rows.append((chip_id, row["model"], row["value"] / 100, row["source"]))
     return pd.DataFrame(rows, columns=["chip_id", "run", "share", "source"])
 
 
@@ -89,16 +83,12 @@ def _level(usual: float, low: float, middle: float, high: float) -> Level:
     return Level(usual / middle, middle / high, middle / low)
 
 
+@tables.kept("chip_counts", "chips")
 def hbm_shipped() -> pd.DataFrame:
     """HBM in the accelerators that owners took up, by year on record to its end (table chip_counts).
 
     Columns: year, gb, low, high.
     """
-    return _hbm_shipped(tables.state("chip_counts"), tables.state("chips")).copy()
-
-
-@lru_cache(maxsize=4)
-def _hbm_shipped(*state: tuple) -> pd.DataFrame:
     frame = tables.load("chip_counts").dropna(subset=["chip_id", "units_median"])
     size = {name: hbm_gb(chip) for name, chip in chip_catalog.all_chips().items() if hbm_gb(chip)}
     frame = frame[frame["chip_id"].isin(size)]

@@ -62,16 +62,10 @@ def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame
     frame["expected"] = frame["chance"] >= LIKELY
     used = trained_on().reindex(frame["chip"], fill_value=0)
     frame[["others", "own"]] = used[["others", "own"]].to_numpy()
-    frame["outcome"] = [
-        OUTCOMES[bool(should), others > 0]
-        for should, others in zip(frame["expected"], frame["others"], strict=True)
-    ]
-    return frame.sort_values(
-        ["chance", "advantage", "chip"],
-        ascending=[False, False, True],
-        ignore_index=True,
-        kind="stable",
-    )
+    pairs = zip(frame["expected"], frame["others"] > 0, strict=True)
+    frame["outcome"] = [OUTCOMES[pair] for pair in pairs]
+    order, rising = ["chance", "advantage", "chip"], [False, False, True]
+    return frame.sort_values(order, ascending=rising, ignore_index=True, kind="stable")
 
 
 OUTCOMES = {

@@ -51,7 +51,10 @@ class Software:
     to a narrow format first. `kv_efficiency` and
     `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
     cache and grouped expert matmuls keep; `score_efficiency`: share of the peak that attention's products reach. `kv_reread`: 0 where attention reads a key-value head once for all its
-    query heads, 1 where once for each. `prefill_share`: how much of others' prefill a sequence waits for.
+    query heads, 1 where once for each. `expert_rows`: rows by which the product of each expert is padded (kernels work in
+    tiles). `prefill_share`: the part of others' prefill that meets a sequence while it decodes; the rest meets it before its
+    first token. `mixed`: 1 where running sequences get their token in a prefill pass too (chunked prefill: Agrawal et al.
+    2024, section 4), 0 where they stand still.
     `copy_coupling`: 1 where attention copies that share experts wait for every copy's prefill, 0 for none.
     """
 
@@ -65,11 +68,12 @@ class Software:
     kv_efficiency: Number = 1.0
     kv_reread: Number = 0.0
     expert_efficiency: Number = 1.0
+    expert_rows: Number = 0.0
     score_efficiency: Number = 1.0
     prefill_share: Number = 1.0
+    mixed: Number = 0.0
     copy_coupling: Number = 1.0
     first_token_s: Number = 0.0
-    first_token_queue: Number = 0.0
     cast_s: Number = 0.0
     routing_spread: Number = 1.0
     """How freely a token's experts differ from those of the tokens beside it: 1 where routing is uniform, 0 where all
@@ -169,8 +173,10 @@ def expert_layer_s(
     """One layer's routed experts on one chip for `tokens` tokens pooled over the chips that share them."""
     size = expert_params(model) / plan.expert_tp
     choices = 1 + maximum(tokens - 1, 0.0) * software.routing_spread
-    read = touched_experts(model, choices) / plan.ep * size * job.ffn_weight_bytes * byte_s
-    flops = 2 * size * tokens * model.experts_per_token / plan.ep
+    touched = touched_experts(model, choices) / plan.ep
+    read = touched * size * job.ffn_weight_bytes * byte_s
+    rows = tokens * model.experts_per_token / plan.ep + touched * software.expert_rows
+    flops = 2 * size * rows
     return maximum(read, flops / (m.ffn_flops * m.matmul_efficiency * software.expert_efficiency))
 
 
@@ -309,15 +315,26 @@ def prefill_s(
     return passes * one_pass + scores / (m.score_flops * software.score_efficiency)
 
 
+def others_prefill_s(
+    job: Job, software: Software, step: StepSeconds, one_prefill: Number, others: Number
+) -> Number:
+    """Seconds by which the prefills of `others` prompts lengthen one client's request.
+
+    In a closed loop every other sequence of a copy passes one prefill while a client's own request passes through. A pass
+    that mixes prompt and running sequences also gives these their token: it saves a step less its reading of the cache.
+    """
+    passes = minimum(others * ceil(job.input_len / job.prefill_chunk), job.output_len)
+    saved = software.mixed * passes * (step.total - step.kv_cache)
+    return maximum(others * one_prefill - saved, 0.0)
+
+
 def serve(
     model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software
 ) -> ServingTime:
     """A closed loop of `batch` clients under continuous batching.
 
-    While one sequence decodes its `output_len` tokens every other sequence of its copy passes one prefill, so
-    that a token takes the step plus its share of those. The clients start together and stay partly in step, so
-    that a prompt meets a share of the other prompts before it; clients beyond the running batch wait for whole
-    requests.
+    A client's request meets the prefills of all others of its copy once: a part of them while it decodes, which lengthens
+    its tokens, the rest before its first token. Clients beyond the running batch wait for whole requests.
     """
     held = memory(model, job, plan)
     where_ = placement(held, m)
@@ -326,13 +343,10 @@ def serve(
     one_prefill = prefill_s(model, job, plan, m, software, where_)
     coupled = where(plan.expert_chips > plan.tp, power(plan.dp, software.copy_coupling), 1.0)
     others = maximum(running / (plan.dp * plan.pp) * coupled - 1, 0.0)
-    wait = software.prefill_share * others * one_prefill / job.output_len
+    met = others_prefill_s(job, software, step, one_prefill, others)
+    wait = software.prefill_share * met / job.output_len
     tpot = step.total + wait
-    ttft = (
-        software.first_token_s
-        + step.total
-        + one_prefill * (1 + software.first_token_queue * others)
-    )
+    ttft = software.first_token_s + step.total + one_prefill + (1 - software.prefill_share) * met
     ttft = ttft + (job.batch / running - 1) * (ttft + job.output_len * tpot)
     rate = job.batch * job.output_len / (ttft + job.output_len * tpot)
     return ServingTime(ttft, tpot, rate, running, wait, one_prefill, step)

@@ -187,12 +187,15 @@ def step_time(
 
 @dataclass(frozen=True)
 class Shown:
-    """Seconds of one micro-batch that every plan with such layers and such a head shows at least, wherever its weights lie:
-    the mean layer with nothing recomputed, what a layer that is recomputed whole adds, and the output head."""
+    """Seconds that every plan with such layers, such a head and such replicas shows at least, wherever its weights lie. Of
+    one micro-batch: the mean layer with nothing recomputed, what a layer that is recomputed whole adds, and the output
+    head. Of a step: exchanges among replicas, and those that are repeated with every micro-batch (ZeRO-3)."""
 
     layer: Number
     again: Number
     head: Number
+    exchanged: Number = 0.0
+    exchanged_again: Number = 0.0
 
 
 def shown_seconds(
@@ -217,15 +220,28 @@ def shown_seconds(
     return Shown(once, layer_seconds(2.0) - once if redone else 0.0, head)
 
 
+def shown_exchange_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency
+) -> tuple[Number, Number]:
+    """(seconds a step, seconds a micro-batch) of the exchanges among replicas that hide behind nothing, whatever the
+    micro-batches and virtual stages are."""
+    one = replace(plan, global_batch=plan.dp, micro_batch=1, virtual_stages=1)
+    sent = exchange.messages(model, one)
+    whole = (1 - eff.overlap_data) * _exchange_seconds(sent, node, "data_parallel")
+    fully = plan.zero_stage >= 3
+    return where(fully, 0.0, whole), where(fully, whole, 0.0)
+
+
 def least_step_seconds(model: Transformer, plan: Plan, eff: Efficiency, shown: Shown) -> Number:
-    """A bound below `step_time`, worked out in a few operations: layers and head that take what is `shown`, the bubble and
-    the stragglers that go with them."""
+    """A bound below `step_time`, worked out in a few operations: layers, head and exchanges that take what is `shown`, the
+    bubble and the stragglers that go with the former."""
     batches = plan.micro_batches
     layer = shown.layer + plan.recomputed_layers * shown.again
     mean = (model.layers * layer + shown.head) / plan.pp
     busy = batches * maximum(stage_layers(model, plan) * layer, mean)
     busy = busy * (1 + eff.bubble * (plan.pp - 1) / (plan.virtual_stages * batches))
-    return busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
+    busy = busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
+    return busy + shown.exchanged + batches * shown.exchanged_again
 
 
 def step_bytes(model: Transformer, plan: Plan, scaleup: Fabric) -> dict[str, Number]:

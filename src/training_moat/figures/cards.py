@@ -37,7 +37,6 @@ def cards(
     caption: str,
     source: str | Sequence[str],
     link: str | None = None,
-    link_text: str = "Where it is shown",
     sources: str | None = None,
     colors: Mapping[str, str] | None = None,
 ) -> publishing.Output:
@@ -48,7 +47,7 @@ def cards(
     link: column with an address of this book. sources: column with source keys separated by ";".
     colors: colour of each badge (default: the verdicts' colours).
     """
-    publishing._required("cards", caption=caption)
+    publishing.required("cards", caption=caption)
     data = parts.tidy(frame, heading, badge, *filters, *lines.values(), link, sources)
     paint = dict(colors or theme.VERDICT_COLOURS)
     unpainted = sorted(set(data[badge].astype(str)) - set(paint))
@@ -56,16 +55,15 @@ def cards(
         raise InputError(
             f"cards: no colour for badge '{unpainted[0]}'; expected one of {', '.join(paint)}."
         )
-    number = publishing._number("Table", caption)
+    number = publishing.number_of("Table", caption)
     menus = "\n".join(_menu(number, name, label, data) for name, label in filters.items())
     body = "\n".join(
-        _card(row, heading, badge, filters, lines, link, link_text, sources, paint)
+        _card(row, heading, badge, filters, lines, link, sources, paint)
         for row in data.to_dict("records")
     )
     page = (
         f'<figure class="moat-cards" id="table-{number}">\n'
-        f"<figcaption><strong>Table {number}.</strong> {html.escape(caption)} {publishing._source_line(source)} "
-        f"{publishing._csv_link(publishing._rows(data), f'table-{number}')}</figcaption>\n"
+        f"{publishing.caption_line('Table', number, caption, source, publishing.rows_of(data))}\n"
         f'<p class="moat-menus">{menus}\n<span class="moat-count" aria-live="polite">{len(data)} shown</span></p>\n'
         f"{body}\n<script>{_SCRIPT}</script>\n</figure>"
     )
@@ -91,20 +89,17 @@ def _card(
     filters: Mapping[str, str],
     lines: Mapping[str, str],
     link: str | None,
-    link_text: str,
     sources: str | None,
     paint: Mapping[str, str],
 ) -> str:
     marks = "".join(f' data-{html.escape(name)}="{_safe(row[name])}"' for name in filters)
     told = "".join(
-        f"<dt>{html.escape(label)}</dt><dd>{publishing._cell(row[column], None)}</dd>"
+        f"<dt>{html.escape(label)}</dt><dd>{publishing.cell(row[column], None)}</dd>"
         for label, column in lines.items()
-        if publishing._cell(row[column], None)
+        if publishing.cell(row[column], None)
     )
-    cited = (
-        publishing._source_line(str(row[sources]).split(";")) if sources and row[sources] else ""
-    )
-    place = f'<a href="{_safe(row[link])}">{html.escape(link_text)}</a> ' if link else ""
+    cited = publishing.source_line(str(row[sources]).split(";")) if sources and row[sources] else ""
+    place = f'<a href="{_safe(row[link])}">Where it is shown</a> ' if link else ""
     dot = f'<span class="moat-dot" style="background:{paint[str(row[badge])]}"></span>'
     return (
         f'<details class="moat-card"{marks}><summary>{dot}<strong>{_safe(row[badge])}</strong> {_safe(row[heading])}</summary>'

@@ -33,6 +33,19 @@ def draw(page: str) -> bytes:
     return small.getvalue()
 
 
+class Coming:
+    """A picture that was ordered; `picture` waits for it."""
+
+    def __init__(self, painter: Painter, page: str) -> None:
+        self.painter, self.page, self.made = painter, page, b""
+
+    def picture(self) -> bytes:
+        """The picture as bytes, drawn here where the other process is gone or could not."""
+        if not self.made:
+            self.painter.settle()
+        return self.made
+
+
 class Painter:
     """A process that draws, as those see it for which it does: this process and its forks, one at a time."""
 
@@ -45,15 +58,28 @@ class Painter:
             stdout=subprocess.PIPE,
             bufsize=0,
         )
+        self._open: Coming | None = None
 
-    def draw(self, page: str) -> bytes:
-        """As `draw`; drawn here where the other process is gone or could not."""
-        orders, pictures = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
+    def order(self, page: str) -> Coming:
+        """Have a page's picture drawn while the caller goes on. One at a time is on its way: whoever sends an order while a
+        picture waits to be taken might wait for one who waits for him."""
+        self.settle()
+        coming = Coming(self, page)
         try:
-            put(orders, page.encode())
-            return take(pictures) or draw(page)
+            put(cast(BinaryIO, self.process.stdin), page.encode())
+            self._open = coming
         except OSError:
-            return draw(page)
+            coming.made = draw(page)
+        return coming
+
+    def settle(self) -> None:
+        """Take the picture that is on its way."""
+        coming, self._open = self._open, None
+        if coming is not None:
+            try:
+                coming.made = take(cast(BinaryIO, self.process.stdout)) or draw(coming.page)
+            except OSError:
+                coming.made = draw(coming.page)
 
     def close(self) -> None:
         """End the process, whatever it is doing."""

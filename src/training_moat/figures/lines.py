@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from training_moat.figures import parts, theme
+from training_moat.figures import parts
 
 
 def _ends(data: pd.DataFrame, x: str, y: str, series: str) -> pd.DataFrame:
@@ -22,6 +22,18 @@ def _crowded(ends: pd.DataFrame, y: str, low: float, high: float, log: bool) -> 
     place = np.sort(np.log10(ends[y].to_numpy(float)) if log else ends[y].to_numpy(float))
     span = np.log10(high / low) if log else high - low
     return len(place) > 1 and span > 0 and float(np.diff(place).min()) < 0.07 * span
+
+
+def _along(
+    data: pd.DataFrame, x: str, title: str, log: bool, form: str | None
+) -> tuple[alt.X, tuple[float, float, bool] | None]:
+    """The x axis, and where it is no date, its ends and whether it is logarithmic."""
+    if pd.api.types.is_datetime64_any_dtype(data[x]):
+        return parts.dated(x, title), None
+    ends = parts.bounds(data[x], log, x)
+    reach = alt.Scale(domain=list(ends), nice=False, **({"type": "log"} if log else {}))
+    axis = parts.axis(title, *ends, log, form, ends, grid=False)
+    return parts.number(alt.X, x, scale=reach, axis=axis), (*ends, log)
 
 
 def lines(
@@ -39,15 +51,12 @@ def lines(
     points: bool = False,
     reference: Any = None,
     reference_x: Any = None,
-    x_domain: Sequence[float] | None = None,
     y_domain: Sequence[float] | None = None,
     y_format: str | None = None,
     x_format: str | None = None,
     zero: bool = False,
     step: bool = False,
     height: int = 300,
-    colors: dict[str, str] | None = None,
-    tooltip: Sequence[str] | None = None,
     marked: pd.DataFrame | None = None,
 ) -> alt.LayerChart:
     """Lines over a number or a date, each named at its end (or in a legend where ends crowd).
@@ -59,81 +68,37 @@ def lines(
     """
     data = parts.tidy(frame, x, y, series, *(band or ()))
     loose = None if marked is None or marked.empty else parts.tidy(marked, x, y)
-    everything = pd.concat([data[column] for column in (y, *(band or ()))])
-    everything = everything if loose is None else pd.concat([everything, loose[y]])
-    low, high = parts.bounds(everything, log_y, y)
-    date = pd.api.types.is_datetime64_any_dtype(data[x])
-    if date:
-        along = alt.X(
-            field=parts.field(x), type="temporal", axis=alt.Axis(title=x_title, tickCount=6)
-        )
-    else:
-        left, right = parts.bounds(data[x], log_x, x)
-        x_scale = (
-            alt.Scale(type="log", domain=[left, right], nice=False)
-            if log_x and x_domain is None
-            else parts.scale(left, right, log_x, False, x_domain)
-        )
-        if not log_x and x_domain is None:
-            x_scale = alt.Scale(domain=[left, right], nice=False)
-        along = alt.X(
-            field=parts.field(x),
-            type="quantitative",
-            scale=x_scale,
-            axis=parts.axis(
-                x_title, left, right, log_x, x_format, x_domain or [left, right], grid=False
-            ),
-        )
-    upward = {
-        "scale": parts.scale(low, high, log_y, zero, y_domain),
-        "axis": parts.axis(y_title, low, high, log_y, y_format, y_domain),
-    }
-    up = alt.Y(field=parts.field(y), type="quantitative", **upward)
+    heights = [data[column] for column in (y, *(band or ()))]
+    heights += [] if loose is None else [loose[y]]
+    low, high = parts.bounds(pd.concat(heights), log_y, y)
+    along, span = _along(data, x, x_title, log_x, x_format)
+    upward = parts.measured(y_title, low, high, log_y, y_format, y_domain, zero)
+    up = parts.number(alt.Y, y, **upward)
     base = alt.Chart(data).encode(x=along)
     paint: dict[str, Any] = {}
+    layers: list[alt.Chart] = []
     names: list[alt.Chart] = []
     if series:
         ends = _ends(data, x, y, series)
         crowded = _crowded(ends, y, low, high, log_y)
-        table = theme.colour_scale(data[series].astype(str), colors)
-        paint["color"] = alt.Color(
-            field=parts.field(series),
-            type="nominal",
-            scale=table,
-            legend=alt.Legend(title=None) if crowded else None,
-        )
-        if not crowded:
-            mark = alt.Chart(ends).mark_text(
-                align="right", baseline="bottom", dy=-6, fontWeight=600
-            )
-            names = [
-                mark.encode(
-                    x=along, y=up, text=alt.Text(field=parts.field(series), type="nominal"), **paint
-                )
-            ]
-    layers: list[alt.Chart] = []
+        paint = parts.paint(series, data[series], legend=crowded)
+        mark = alt.Chart(ends).mark_text(align="right", baseline="bottom", dy=-6, fontWeight=600)
+        words = mark.encode(x=along, y=up, text=parts.nominal(alt.Text, series), **paint)
+        names = [] if crowded else [words]
     if band:
-        layers.append(
-            base.mark_area(opacity=0.18).encode(
-                y=alt.Y(field=parts.field(band[0]), type="quantitative", **upward),
-                y2=alt.Y2(field=parts.field(band[1])),
-                **paint,
-            )
-        )
-    shape: dict[str, Any] = {"interpolate": "step-after"} if step else {}
-    if points:
-        shape["point"] = True
-    layers.append(
-        base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data, tooltip), **paint)
-    )
+        area = {
+            "y": parts.number(alt.Y, band[0], **upward),
+            "y2": alt.Y2(field=parts.field(band[1])),
+        }
+        layers.append(base.mark_area(opacity=0.18).encode(**area, **paint))
+    shape = ({"interpolate": "step-after"} if step else {}) | ({"point": True} if points else {})
+    layers.append(base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data), **paint))
     if loose is not None:
         dots = alt.Chart(loose).mark_point(filled=True, size=36, opacity=0.75, color="#7a8591")
-        layers.append(dots.encode(x=along, y=up, tooltip=parts.tooltips(loose, None)))
+        layers.append(dots.encode(x=along, y=up, tooltip=parts.tooltips(loose)))
     layers += [
         *names,
         *parts.reference_lines(reference, "y"),
-        *parts.reference_lines(
-            reference_x, "x", None if date else (*(x_domain or (left, right)), log_x)
-        ),
+        *parts.reference_lines(reference_x, "x", span),
     ]
     return parts.layered(layers, title, height)

@@ -17,66 +17,47 @@ def number_line(
     title: str,
     x_title: str,
     slider_title: str,
-    row: str = "format",
-    place: str = "log2_value",
-    shift: str = "log2_scale",
-    loss: str = "error_percent",
 ) -> alt.LayerChart:
     """One row of marks per format and a slider that moves a shaded tensor; each row says what the tensor loses.
 
-    marks: one row per number, with `place` on the axis and the format's ends in log2_smallest and log2_largest.
-    losses: one row per format and whole-numbered `shift`, with the error in percent. body: where the tensor lies at
+    marks: one row per number, with log2_value on the axis and the format's ends in log2_smallest and log2_largest.
+    losses: one row per format and whole-numbered log2_scale, with its error_percent. body: where the tensor lies at
     shift zero. The axis is fixed, so that only the tensor moves.
     """
-    marks, losses = parts.tidy(marks, row, place), parts.tidy(losses, row, shift, loss)
-    rows = list(dict.fromkeys(marks[row]))
-    low, high = (int(losses[shift].min()), int(losses[shift].max()))
-    slider = alt.param(
-        name="tensor",
-        value=0,
-        bind=alt.binding_range(min=low, max=high, step=1, name=slider_title + " "),
-    )
+    marks = parts.tidy(marks, "format", "log2_value")
+    losses = parts.tidy(losses, "format", "log2_scale", "error_percent")
+    rows = list(dict.fromkeys(marks["format"]))
+    shifts = losses["log2_scale"]
+    low, high = int(shifts.min()), int(shifts.max())
+    bind = alt.binding_range(min=low, max=high, step=1, name=slider_title + " ")
+    slider = alt.param(name="tensor", value=0, bind=bind)
     room = (domain[1] - domain[0]) * 0.2
     along = alt.Scale(domain=[domain[0], domain[1] + room], nice=False)
-    ticks = [value for value in range(int(domain[0]), int(domain[1]) + 1, 8)]
-    x = alt.X(
-        field=place,
-        type="quantitative",
-        scale=along,
-        axis=alt.Axis(title=x_title, values=ticks, grid=False),
+    ticks = list(range(int(domain[0]), int(domain[1]) + 1, 8))
+    axis = alt.Axis(title=x_title, values=ticks, grid=False)
+    y = parts.categories("format", rows)
+    span = alt.Chart(marks.drop_duplicates("format")).mark_rule(
+        strokeWidth=2, opacity=0.35, color=theme.MUTED
     )
-    y = alt.Y(field=row, type="nominal", sort=rows, axis=alt.Axis(title=None))
-    spans = marks.drop_duplicates(row)
-    span = (
-        alt.Chart(spans)
-        .mark_rule(strokeWidth=2, opacity=0.35, color=theme.MUTED)
-        .encode(
-            x=alt.X(field="log2_smallest", type="quantitative", scale=along),
-            x2=alt.X2(field="log2_largest"),
-            y=y,
-        )
-    )
-    numbers = (
-        alt.Chart(marks)
-        .mark_tick(thickness=1.2, size=16, opacity=0.8, color=theme.ACCENT)
-        .encode(x=x, y=y)
-    )
-    place_of_body = pd.DataFrame({"low": [body[0]], "high": [body[1]]})
+    numbers = alt.Chart(marks).mark_tick(thickness=1.2, size=16, opacity=0.8, color=theme.ACCENT)
     tensor = (
-        alt.Chart(place_of_body)
+        alt.Chart(pd.DataFrame({"low": [body[0]], "high": [body[1]]}))
         .transform_calculate(left="datum.low + tensor", right="datum.high + tensor")
         .mark_rect(opacity=0.22, color=theme.PALETTE[1])
-        .encode(x=alt.X("left:Q", scale=along), x2="right:Q")
     )
     words = (
         alt.Chart(losses)
-        .transform_filter(f"datum['{shift}'] == tensor")
+        .transform_filter("datum['log2_scale'] == tensor")
         .transform_calculate(
-            words=f"format(datum['{loss}'], '.2~r') + '%'", end=str(domain[1] + room * 0.08)
+            words="format(datum['error_percent'], '.2~r') + '%'", end=str(domain[1] + room * 0.08)
         )
         .mark_text(align="left", baseline="middle")
-        .encode(x=alt.X("end:Q", scale=along), y=y, text="words:N")
     )
-    return parts.layered(
-        [tensor, span, numbers, words], title, parts.band_height(len(rows), row=28)
-    ).add_params(slider)
+    layers = [
+        tensor.encode(x=alt.X("left:Q", scale=along), x2="right:Q"),
+        span.encode(x=parts.number(alt.X, "log2_smallest", scale=along), x2="log2_largest", y=y),
+        numbers.encode(x=parts.number(alt.X, "log2_value", scale=along, axis=axis), y=y),
+        words.encode(x=alt.X("end:Q", scale=along), y=y, text="words:N"),
+    ]
+    height = parts.band_height(len(rows), row=28)
+    return parts.layered(layers, title, height).add_params(slider)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
-import tempfile
 import textwrap
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from training_moat.core.whole_files import write_text
 from training_moat.figures import drawing, theme
 
 PNG_WIDTH = 640
@@ -108,17 +108,23 @@ def digest(spec: dict[str, Any]) -> str:
     return hashlib.sha1(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:10]
 
 
-_draw = drawing.draw
+_draw: Callable[[str], bytes | drawing.Coming] = drawing.draw
 
 
 def draw_with(painter: drawing.Painter) -> None:
     """Let another process make this one's pictures from now on."""
     global _draw
-    _draw = painter.draw
+    _draw = painter.order
 
 
 def to_png(spec: dict[str, Any]) -> bytes:
     """The chart as a small PNG on white, title included, for paper and for viewers without scripts."""
+    made = ordered_png(spec)
+    return made.picture() if isinstance(made, drawing.Coming) else made
+
+
+def ordered_png(spec: dict[str, Any]) -> bytes | drawing.Coming:
+    """As `to_png`, but on its way where another process draws."""
     page = json.loads(json.dumps(spec))
     if page.get("width") == "container":
         page["width"] = PNG_WIDTH - 170
@@ -139,21 +145,13 @@ def write_assets(folder: Path) -> list[Path]:
     if not bundle.exists():
         # The bundle declares a top-level `_`, which collides with Sphinx's doctools.js: hence the function.
         text = vl_convert.javascript_bundle(vl_version=drawing.VEGALITE)  # type: ignore[call-arg]  # the stub lags
-        _write_whole(bundle, "(function(){\n" + text + "\n})();\n")
+        write_text(bundle, "(function(){\n" + text + "\n})();\n")
     themes = {mode: theme.config(mode) for mode in ("light", "dark")}
     script = (_STATIC / SCRIPT).read_text(encoding="utf-8")
     script = script.replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
-    _write_whole(folder / SCRIPT, script)
-    _write_whole(folder / STYLE, (_STATIC / STYLE).read_text(encoding="utf-8"))
+    write_text(folder / SCRIPT, script)
+    write_text(folder / STYLE, (_STATIC / STYLE).read_text(encoding="utf-8"))
     return [bundle, folder / SCRIPT, folder / STYLE]
-
-
-def _write_whole(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as fresh:
-        fresh.write(text)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
 
 
 def bundle_version() -> str:

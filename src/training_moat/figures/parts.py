@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 
 from training_moat.core.errors import InputError, unknown
+from training_moat.figures import theme
 
 # d3 writes a billion as "G"; readers of prices and parameter counts expect "B".
 _SHORT = "replace(format(datum.value, '~s'), 'G', 'B')"
@@ -30,6 +31,42 @@ def field(name: str) -> str:
     for mark in ".[]":
         name = name.replace(mark, "\\" + mark)
     return name
+
+
+def nominal(channel: Any, column: str, **options: Any) -> Any:
+    """A channel that shows a column of words."""
+    return channel(field=field(column), type="nominal", **options)
+
+
+def number(channel: Any, column: str, **options: Any) -> Any:
+    """A channel that shows a column of numbers."""
+    return channel(field=field(column), type="quantitative", **options)
+
+
+def dated(column: str, title: str | None, **options: Any) -> alt.X:
+    """A column of days along the x axis."""
+    axis = alt.Axis(title=title, tickCount=6, **options.pop("axis", {}))
+    return alt.X(field=field(column), type="temporal", axis=axis, **options)
+
+
+def categories(column: str, order: Sequence[str], title: str | None = None, **axis: Any) -> alt.Y:
+    """One row per category, in this order."""
+    return nominal(alt.Y, column, sort=order, axis=alt.Axis(title=title, **axis))
+
+
+def paint(
+    column: str | None,
+    values: Iterable[Any] = (),
+    colors: dict[str, str] | None = None,
+    legend: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """The colours of a column's values, as an encoding; the book's accent where there is no such column."""
+    if column is None:
+        return {"color": alt.value(theme.ACCENT)}
+    shown = alt.Legend(title=None) if legend else None
+    palette = theme.colour_scale(values, colors)
+    return {"color": nominal(alt.Color, column, scale=palette, legend=shown, **options)}
 
 
 def decades(low: float, high: float) -> list[float]:
@@ -70,7 +107,7 @@ def axis(
     elif max(abs(low), abs(high)) >= 10_000 or (log and low < 0.01):
         options["labelExpr"] = _SHORT
     if log:
-        # The same domain as `scale` draws: a tick outside it would be written at the edge, where it is wrong.
+        # The same domain as `measured` draws: a tick outside it would be written at the edge, where it is wrong.
         first, last = domain if domain is not None else (low / 1.25, high * 1.25)
         options["values"] = [tick for tick in decades(first, last) if first <= tick <= last]
     if len(options.get("values", ())) < 2:
@@ -79,38 +116,41 @@ def axis(
     return alt.Axis(**options)
 
 
-def scale(
+def measured(
+    title: str | None,
     low: float,
     high: float,
     log: bool = False,
-    zero: bool = False,
+    fmt: str | None = None,
     domain: Sequence[float] | None = None,
-) -> alt.Scale:
-    """Quantitative scale; `domain` fixes it, `zero` starts it at zero."""
+    zero: bool = False,
+) -> dict[str, Any]:
+    """`scale` and `axis` of a quantity that runs from low to high; `domain` fixes it, `zero` starts it at zero."""
     if domain is not None:
-        return alt.Scale(
-            type="log" if log else "linear", domain=list(domain), nice=False, clamp=True
-        )
-    if log:
-        return alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False)
-    return alt.Scale(zero=zero)
+        kind = "log" if log else "linear"
+        scale = alt.Scale(type=kind, domain=list(domain), nice=False, clamp=True)
+    elif log:
+        scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False)
+    else:
+        scale = alt.Scale(zero=zero)
+    return {"scale": scale, "axis": axis(title, low, high, log, fmt, domain)}
 
 
 def tooltips(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> list[alt.Tooltip]:
     """Tooltip entries for the named columns (default: the first eight of the frame)."""
-    chosen = list(columns) if columns is not None else [str(column) for column in frame.columns[:8]]
     entries = []
-    for column in chosen:
-        number = pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(
-            frame[column]
-        )
+    for column in map(str, frame.columns[:8] if columns is None else columns):
+        numeric = is_number(frame[column])
         date = pd.api.types.is_datetime64_any_dtype(frame[column])
-        kind = "quantitative" if number else "temporal" if date else "nominal"
-        extra = {"format": ",.4~g"} if number else {}
-        entries.append(
-            alt.Tooltip(field=field(column), type=kind, title=column.replace("_", " "), **extra)
-        )
+        kind = "quantitative" if numeric else "temporal" if date else "nominal"
+        shown = {"title": column.replace("_", " "), **({"format": ",.4~g"} if numeric else {})}
+        entries.append(alt.Tooltip(field=field(column), type=kind, **shown))
     return entries
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column holds numbers; yes and no are none."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def ordered(frame: pd.DataFrame, category: str, value: str, sort: Any) -> list[str]:

@@ -16,7 +16,7 @@ import pandas as pd
 from IPython.display import display
 
 from training_moat.core.errors import InputError
-from training_moat.figures import offline
+from training_moat.figures import offline, parts
 from training_moat.figures.theme import VERDICT_COLOURS
 
 _MARKS = re.compile(r"[\\`*_\[\]<>|#~!&]")
@@ -47,19 +47,20 @@ class Output:
         return self.forms["text/plain"]
 
 
-def _number(kind: str, caption: str) -> int:
+def number_of(kind: str, caption: str) -> int:
     """Number of a figure or table in this notebook; publishing the same caption again keeps its number."""
     known = _numbers[kind]
     return known.setdefault(caption, len(known) + 1)
 
 
-def _required(kind: str, **given: str) -> None:
+def required(kind: str, **given: str) -> None:
+    """Raise InputError where a sentence for the reader is missing."""
     for name, text in given.items():
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{kind}: {name} is empty; expected a sentence for the reader.")
 
 
-def _source_line(source: str | Sequence[str]) -> str:
+def source_line(source: str | Sequence[str]) -> str:
     keys = [source] if isinstance(source, str) else list(dict.fromkeys(source))
     if not keys:
         raise InputError("figure: source is empty; expected one or more keys of data/sources.csv.")
@@ -70,6 +71,20 @@ def _source_line(source: str | Sequence[str]) -> str:
     if len(keys) > 3:
         return f'<details class="moat-sources"><summary>{len(keys)} sources</summary>{"; ".join(links)}</details>'
     return f'<span class="moat-sources">Source{"s" if len(keys) > 1 else ""}: {"; ".join(links)}</span>'
+
+
+def caption_line(
+    kind: str,
+    number: int,
+    caption: str,
+    source: str | Sequence[str],
+    rows: Sequence[dict[str, Any]],
+) -> str:
+    """What stands below a figure or above a table: number, caption, sources and the rows behind it."""
+    return (
+        f"<figcaption><strong>{kind} {number}.</strong> {html.escape(caption)} {source_line(source)} "
+        f"{_csv_link(rows, f'{kind.lower()}-{number}')}</figcaption>"
+    )
 
 
 def _csv_link(rows: Sequence[dict[str, Any]], name: str) -> str:
@@ -95,7 +110,7 @@ def _safe(value: Any) -> Any:
     return value
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values: rounded numbers, ISO dates, blank for missing."""
     plain = frame.copy()
     for column in plain.columns:
@@ -126,16 +141,16 @@ def publish(
     data/sources.csv. data: the frame behind the CSV link (default: the chart's largest data set).
     Raises InputError when caption, alt or source is empty.
     """
-    _required("figure", caption=caption, alt=alt)
-    number = _number("Figure", caption)
+    required("figure", caption=caption, alt=alt)
+    number = number_of("Figure", caption)
     spec = offline.specification(chart)
     title = spec.get("title")
     sets = list(spec.get("datasets", {}).values())
-    rows = _rows(data) if data is not None else max(sets, key=len, default=[])
-    sources = _source_line(source)
+    rows = rows_of(data) if data is not None else max(sets, key=len, default=[])
+    below = caption_line("Figure", number, caption, source, rows)
     mark = f"vis-{number}-{offline.digest(spec)}"
     words = html.escape(alt, quote=True)
-    picture = {"image/png": offline.to_png(spec), "text/plain": alt}
+    picture = {"image/png": offline.ordered_png(spec), "text/plain": alt}
     display(picture, raw=True)
     drawn = {key: value for key, value in spec.items() if key != "title"}
     heading = f'<p class="moat-title">{html.escape(title)}</p>\n' if isinstance(title, str) else ""
@@ -143,13 +158,13 @@ def publish(
         f'<figure class="moat-figure" id="figure-{number}">\n{heading}'
         f'<div class="moat-chart" id="{mark}" role="img" aria-label="{words}"></div>\n'
         f'<script type="application/json" data-chart="{mark}">{offline.to_text(drawn)}</script>\n'
-        f"<figcaption><strong>Figure {number}.</strong> {html.escape(caption)} {sources} "
-        f"{_csv_link(rows, f'figure-{number}')}</figcaption>\n</figure>"
+        f"{below}\n</figure>"
     )
     return Output({"text/html": page, "text/plain": f"Figure {number}. {caption}"})
 
 
-def _cell(value: Any, form: str | None) -> str:
+def cell(value: Any, form: str | None) -> str:
+    """A value as a cell of HTML: numbers in `form` or with three digits, links and verdicts as such, blank for missing."""
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return ""
     if isinstance(value, bool):
@@ -158,15 +173,8 @@ def _cell(value: Any, form: str | None) -> str:
         return value.strftime("%Y-%m-%d")
     if isinstance(value, (int, float)) or hasattr(value, "item"):
         number = _plain(value)
-        if form:
-            return format(number, form)
-        return (
-            f"{number:,}"
-            if isinstance(number, int)
-            else f"{number:,.0f}"
-            if abs(number) >= 1000
-            else f"{number:.3g}"
-        )
+        whole = "," if isinstance(number, int) else ",.0f" if abs(number) >= 1000 else ".3g"
+        return format(number, form or whole)
     text = str(value)
     if text in VERDICT_COLOURS:
         return f'<strong class="moat-verdict moat-{text.replace(" ", "-")}">{text}</strong>'
@@ -191,14 +199,14 @@ def table(
     One wider than the page takes the margin too; a short one is shown as one card a row where that is not enough.
     tall: limit the height and scroll inside, for long tables.
     """
-    _required("table", caption=caption)
+    required("table", caption=caption)
     if frame.empty:
         raise InputError("table: the table to show has no rows.")
-    number = _number("Table", caption)
+    number = number_of("Table", caption)
     forms = formats or {}
     names = [str(column) for column in frame.columns]
     cells = [
-        [_cell(value, forms.get(column)) for column, value in zip(frame.columns, row)]
+        [cell(value, forms.get(column)) for column, value in zip(frame.columns, row)]
         for row in frame.itertuples(index=False, name=None)
     ]
     kinds = [
@@ -208,27 +216,32 @@ def table(
     width = _width(names, cells)
     wide, stacked = width > _PAGE_WIDTH, width > _PAGE_WIDTH and len(cells) <= _STACK_ROWS
     always = stacked and width > _WIDE_WIDTH  # cards even where the margin is free
-    head = "".join(
-        f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds)
-    )
-    labels = [f' data-label="{html.escape(name, quote=True)}"' if stacked else "" for name in names]
-    lines = [
-        "".join(f"<td{kind}{label}>{cell}</td>" for kind, label, cell in zip(kinds, labels, row))
-        for row in cells
-    ]
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    name = html.escape(caption, quote=True)
     shape = " moat-stack" if stacked else " moat-tall" if tall else ""
     shape += " moat-fold" if stacked and not always else ""
     page = (
         f'<div class="{"full-width" if wide and not always else "moat-column"}">\n'
         f'<figure class="moat-table" id="table-{number}">\n'
-        f"<figcaption><strong>Table {number}.</strong> {html.escape(caption)} {_source_line(source)} "
-        f"{_csv_link(_rows(frame), f'table-{number}')}</figcaption>\n"
-        f'<div class="moat-scroll{shape}" tabindex="0" role="region" aria-label="{name}">\n'
-        f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>\n</div>"
+        f"{caption_line('Table', number, caption, source, rows_of(frame))}\n"
+        f'<div class="moat-scroll{shape}" tabindex="0" role="region" aria-label="{html.escape(caption, quote=True)}">\n'
+        f"{_grid(names, kinds, cells, stacked)}\n</div>\n</figure>\n</div>"
     )
     return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
+
+
+def _grid(names: list[str], kinds: list[str], cells: list[list[str]], labelled: bool) -> str:
+    """Head and body of a table; `labelled`: each cell knows its column's name, for cards of one row each."""
+    head = "".join(
+        f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds)
+    )
+    labels = [
+        f' data-label="{html.escape(name, quote=True)}"' if labelled else "" for name in names
+    ]
+    lines = [
+        "".join(f"<td{kind}{label}>{cell}</td>" for kind, label, cell in zip(kinds, labels, row))
+        for row in cells
+    ]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 _SHOWN_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
@@ -236,8 +249,9 @@ _SHOWN_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
 
 def _column_class(column: pd.Series, cells: list[str]) -> str:
     """Class of a column: numbers stand to the right, those rounded to words too; running text gets room."""
-    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    if numeric or (any(cells) and all(_SHOWN_NUMBER.fullmatch(cell) for cell in cells if cell)):
+    if parts.is_number(column) or (
+        any(cells) and all(_SHOWN_NUMBER.fullmatch(cell) for cell in cells if cell)
+    ):
         return ' class="number"'
     return ' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else ""
 
@@ -274,7 +288,7 @@ def sentence(text: str, **numbers: Any) -> Output:
     numbers: what the sentence says, by name and in the units of the name, for those who run many
     (`moat sweep`, `moat compare`); kept in the output's metadata, six digits each.
     """
-    _required("sentence", text=text)
+    required("sentence", text=text)
     shown = inert(text.replace("\\$", "$").replace("$", "\\$"))
     forms = {"text/markdown": shown, "text/plain": text}
     return Output(forms, {RECORD: {name: _recorded(value) for name, value in numbers.items()}})

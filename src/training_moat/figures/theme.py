@@ -79,8 +79,8 @@ def colours(values: Iterable[Any]) -> dict[str, str]:
     fixed = COMPANY_COLOURS | VERDICT_COLOURS
     chosen: dict[str, str] = {}
     spare = iter(PALETTE * 5)
-    for value in dict.fromkeys(values):
-        chosen[str(value)] = fixed.get(str(value)) or next(
+    for value in dict.fromkeys(map(str, values)):
+        chosen[value] = fixed.get(value) or next(
             colour
             for colour in spare
             if colour not in chosen.values() or len(chosen) >= len(PALETTE)
@@ -90,7 +90,7 @@ def colours(values: Iterable[Any]) -> dict[str, str]:
 
 def colour_scale(values: Iterable[Any], given: dict[str, str] | None = None) -> alt.Scale:
     """Altair scale with this book's colour for each value; `given` overrides some."""
-    table = colours(values) | {key: colour for key, colour in (given or {}).items()}
+    table = colours(values) | (given or {})
     return alt.Scale(domain=list(table), range=list(table.values()))
 
 

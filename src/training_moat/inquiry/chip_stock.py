@@ -11,18 +11,17 @@ none and all: the ends are bounds (Manski 1990), the middle is ignorance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.tables import Table
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
 from training_moat.inquiry import uncertainty
 
-Table = Callable[[str], pd.DataFrame]
 HOURS_PER_YEAR = 24 * lifecycle.DAYS_PER_YEAR
 YEARS = (2022, 2023, 2024, 2025)
 """Years with a full count of the chips sold."""
@@ -100,11 +99,16 @@ def year(which: int, draws: int, seed: int = 0, table: Table = tables.load) -> S
     return Stock(which, hours, training, serving, share)
 
 
-def known_runs(which: int, table: Table = tables.load) -> float:
-    """FLOP of all notable runs of a year with an estimate; a later version of a model repeats its base
-    and is counted once."""
+def notable_runs(table: Table = tables.load) -> pd.DataFrame:
+    """Notable runs with an estimate of their FLOP; a later version of a model repeats the FLOP of its
+    base and is counted once."""
     runs = table("training_runs").dropna(subset="training_flop")
-    runs = runs.drop_duplicates(["organisation", "training_flop"])
+    return runs.drop_duplicates(["organisation", "training_flop"])
+
+
+def known_runs(which: int, table: Table = tables.load) -> float:
+    """FLOP of all notable runs of a year."""
+    runs = notable_runs(table)
     return float(runs[runs["date"].str[:4].astype(int) == which]["training_flop"].sum())
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
+from training_moat.catalog.tables import Table
 from training_moat.core.errors import unknown
 
-Reader = Callable[[str], pd.DataFrame]
 ARTICLE = "2025-05"
 """Month of the article; SambaNova turned the month before."""
 INCUMBENT = "NVIDIA"
@@ -25,7 +25,7 @@ DIRECTIONS = {
 """Where an event points, in words; other events are left out."""
 
 
-def events(read: Reader = tables.load) -> pd.DataFrame:
+def events(read: Table = tables.load) -> pd.DataFrame:
     """All dated events, oldest first; later reports of an event on record are left out."""
     later = read("history_events")
     later = later[~later["extends"].fillna("").str.contains(r"\bE\d")]
@@ -34,7 +34,7 @@ def events(read: Reader = tables.load) -> pd.DataFrame:
     return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
 
 
-def makers(read: Reader = tables.load) -> pd.DataFrame:
+def makers(read: Table = tables.load) -> pd.DataFrame:
     """The makers of chips by name: words, kind, region, sells."""
     return read("chip_makers").set_index("maker", drop=False)
 
@@ -45,7 +45,7 @@ def of_makers(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     return first.isin(list(names))
 
 
-def startups(read: Reader = tables.load) -> list[str]:
+def startups(read: Table = tables.load) -> list[str]:
     """Makers that are startups."""
     frame = makers(read)
     return frame.loc[frame["kind"] == "startup", "maker"].tolist()
@@ -76,7 +76,7 @@ def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFra
     return frame if chosen.empty else chosen
 
 
-def runs(read: Reader = tables.load) -> pd.DataFrame:
+def runs(read: Table = tables.load) -> pd.DataFrame:
     """Every known training run with named hardware: model, organisation, date, training_flop, hardware, kind,
     vendor_own_run (yes, no or blank), maker, maker_kind, link, source, confirmed, table, row_id.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
 TROUBLE = r"fail|bug|segfault|behind|mismatch|impossible|no successful|regret|revert"
 """Words in a case's outcome or quality that mean it did not go smoothly."""
@@ -35,7 +35,7 @@ def posterior(low: pd.Series, high: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     ends = [np.log(np.maximum(np.asarray(end, float), 1e-3)) for end in (low, high)]
     ends[1] = np.where(np.isnan(np.asarray(high, float)), np.inf, ends[1])
     mu, sigma = np.log(_MEDIANS)[:, None, None], _SPREADS[None, :, None]
-    inside = norm.cdf((ends[1] - mu) / sigma) - norm.cdf((ends[0] - mu) / sigma)
+    inside = ndtr((ends[1] - mu) / sigma) - ndtr((ends[0] - mu) / sigma)
     likelihood = np.prod(np.maximum(inside, 1e-12), axis=2).sum(axis=1)
     return _MEDIANS, likelihood / likelihood.sum()
 

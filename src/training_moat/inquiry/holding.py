@@ -18,7 +18,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_memory
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
-from training_moat.core.units import BYTES_PER_VALUE, GB, GIB
+from training_moat.core.units import BYTES_PER_VALUE, GB, GIB, MIB
 from training_moat.core.workload import Transformer, params
 from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import serving, serving_formats, side_by_side, training
@@ -31,16 +31,8 @@ WIDE = ("bf16", "fp16", "tf32", "fp32")
 """Formats in which the weights of a training run are multiplied unless a narrower one is asked for."""
 
 SPEED_COLUMNS = (
-    "chip",
-    "name",
-    "vendor",
-    "chips",
-    "low",
-    "middle",
-    "high",
-    "tokens_per_s_per_chip",
-    "calibration",
-)
+    "chip", "name", "vendor", "chips", "low", "middle", "high", "tokens_per_s_per_chip", "calibration",
+)  # fmt: skip
 
 
 def verdicts(
@@ -63,21 +55,10 @@ def verdicts(
     """
     known = chip_catalog.all_chips()
     wanted = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
-    train = {
-        "model": model,
-        "seq_len": seq_len,
-        "global_batch": sequences,
-        "optimizer": optimizer,
-        "recompute": None if recompute == LEAST else recompute,
-        "zero_stage": zero_stage,
-    }
-    serve = {
-        "model": model,
-        "precision": precision,
-        "batch": batch,
-        "input_len": max(seq_len - 1, 1),
-        "output_len": 1,
-    }
+    train = {"model": model, "seq_len": seq_len, "global_batch": sequences, "optimizer": optimizer}
+    train |= {"recompute": None if recompute == LEAST else recompute, "zero_stage": zero_stage}
+    serve = {"model": model, "precision": precision, "batch": batch}
+    serve |= {"input_len": max(seq_len - 1, 1), "output_len": 1}
     served = serving.predict([serve | {"chip": name} for name in wanted])
     asking = [_training_verdict(known[name], train) for name in wanted]
     trained = side_by_side.run(asking, training.predict)
@@ -273,34 +254,17 @@ def speeds(
     """
     held = found[found["serving"] == "holds"]
     half = max(seq_len // 2, 1)
+    asked = {"model": model, "precision": precision, "batch": batch}
+    asked |= {"input_len": half, "output_len": half}
     requests = [
-        {
-            "model": model,
-            "chip": row.chip,
-            "chips": int(row.serving_chips),
-            "precision": precision,
-            "batch": batch,
-            "input_len": half,
-            "output_len": half,
-        }
-        for row in held.itertuples()
+        asked | {"chip": row.chip, "chips": int(row.serving_chips)} for row in held.itertuples()
     ]
     rows = []
     for row, one in zip(held.itertuples(), serving.predict(requests)):
         if one["ok"] and one["fits"]:
-            rows.append(
-                (
-                    row.chip,
-                    row.name,
-                    row.vendor,
-                    one["plan"]["chips"],
-                    1 / one["tpot_s_p95"],
-                    1 / one["tpot_s"],
-                    1 / one["tpot_s_p05"],
-                    one["tokens_per_s_per_chip"],
-                    one["calibration"],
-                )
-            )
+            per_user = (1 / one[name] for name in ("tpot_s_p95", "tpot_s", "tpot_s_p05"))
+            told = (*per_user, one["tokens_per_s_per_chip"], one["calibration"])
+            rows.append((row.chip, row.name, row.vendor, one["plan"]["chips"], *told))
     return pd.DataFrame(rows, columns=list(SPEED_COLUMNS))
 
 
@@ -320,12 +284,8 @@ def bytes_by_kind(
     precision = precision or "bf16"
     recompute = "selective" if recompute == LEAST else recompute
     shape = model_catalog.model(model)
-    plan = Plan(
-        seq_len=float(seq_len),
-        global_batch=1.0,
-        zero_stage=0.0,
-        recompute=float(RECOMPUTE_LEVELS[recompute]),
-    )
+    level = float(RECOMPUTE_LEVELS[recompute])
+    plan = Plan(seq_len=float(seq_len), global_batch=1.0, zero_stage=0.0, recompute=level)
     held = training_memory(shape, plan, optimizer)
     rows = [
         ("training", kind, getattr(held, kind) / GB)
@@ -378,15 +338,22 @@ def every_verdict(found: pd.DataFrame) -> pd.DataFrame:
     return shown.set_axis(["chip", "training", "why", "serving", "why (serving)"], axis=1)
 
 
+def _size(held_bytes: float) -> str:
+    return (
+        f"{digits(held_bytes / MIB, 3)} MB"
+        if held_bytes < GIB
+        else f"{digits(held_bytes / GIB, 4)} GB"
+    )
+
+
 def on_one_chip(chip: Chip) -> str:
     """A chip's memories in words: size and rate of each."""
-    parts = [
-        f"{tiers.TIER_WORDS[tier.name]} of {digits(tier.capacity_bytes / GIB, 4)} GB"
-        + (
-            f" at {digits(tier.bytes_per_s / GB, 4)} GB/s"
+    parts = []
+    for tier in chip.tiers:
+        rate = (
+            f"at {digits(tier.bytes_per_s / GB, 4)} GB/s"
             if tier.bytes_per_s
-            else " (bandwidth not published)"
+            else "(bandwidth not published)"
         )
-        for tier in chip.tiers
-    ]
+        parts.append(f"{tiers.TIER_WORDS[tier.name]} of {_size(tier.capacity_bytes)} {rate}")
     return ", ".join(parts) or "no published memory"

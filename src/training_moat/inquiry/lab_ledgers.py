@@ -10,17 +10,16 @@ those that do (`pooling`), weighted by the chips they use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.tables import Table
 from training_moat.inquiry import pooling
 from training_moat.inquiry.wording import between, percent
 
-Table = Callable[[str], pd.DataFrame]
 RESEARCH = {
     "final_runs": "the final runs of released models",
     "rnd_compute": "all computing for research and training",

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.tables import Table
 from training_moat.core import lifecycle
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.units import TERA
@@ -75,7 +76,7 @@ def assumed(name: str, frame: pd.DataFrame | None = None) -> Uncertain:
     return uncertainty.of_row(frame.loc[name])
 
 
-def own(lab: str, table: Callable[[str], pd.DataFrame] = tables.load) -> dict[str, Uncertain]:
+def own(lab: str, table: Table = tables.load) -> dict[str, Uncertain]:
     """What a lab of `LABS` has told about itself, as inputs (a known number has no range)."""
     if lab not in LABS:
         raise unknown("lab", lab, LABS, "market")
@@ -109,7 +110,7 @@ def _known(name: str, value: float, unit: str) -> Uncertain:
     return Uncertain(name, value, value, value, unit)
 
 
-def _deepseek(table: Callable[[str], pd.DataFrame]) -> dict[str, Uncertain]:
+def _deepseek(table: Table) -> dict[str, Uncertain]:
     day = market_evidence.deepseek(table)
     known = [
         _known(
@@ -131,7 +132,7 @@ def inputs(
     lab: str = "openai",
     medians: Mapping[str, float] | None = None,
     frame: pd.DataFrame | None = None,
-    table: Callable[[str], pd.DataFrame] = tables.load,
+    table: Table = tables.load,
 ) -> list[Uncertain]:
     """The inputs of a lab: its own where it told them, else the assumed ranges. `medians` moves the named
     ones to another median and keeps their relative spread."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.tables import Table
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
+from training_moat.inquiry import chip_stock
 from training_moat.inquiry.wording import amount, between, digits
 
 HALF_YEAR_DAYS = 183.0
@@ -45,7 +46,7 @@ class WorkedExample:
         )
 
 
-def deepseek(table: Callable[[str], pd.DataFrame] = tables.load) -> WorkedExample:
+def deepseek(table: Table = tables.load) -> WorkedExample:
     """Rebuild the break-even of DeepSeek-V3 from what it disclosed (arXiv 2412.19437, table 1;
     open-infra-index, day 6). The peak is the H800's dense BF16 rate for both sides.
 
@@ -67,24 +68,23 @@ def deepseek(table: Callable[[str], pd.DataFrame] = tables.load) -> WorkedExampl
         inference_peak_flops=peak,
     )
     every = replace(life, cache_share=0.0)
-    seconds = SECONDS_PER_HOUR * peak
+    seconds, trained_hours = SECONDS_PER_HOUR * peak, float(run["chip_hours"])
+    flop = lifecycle.training_cost(life, "final_run", "flop")
+    per_token = lifecycle.forward_flop_per_token(life.active_params)
     return WorkedExample(
-        training_chip_hours=float(run["chip_hours"]),
+        training_chip_hours=trained_hours,
         serving_chip_hours_per_day=hours,
         tokens_per_day=life.served_tokens,
         computed_tokens_per_day=life.served_tokens * (1 - life.cache_share),
         training_tokens=life.training_tokens,
-        training_flop=lifecycle.training_cost(life, "final_run", "flop"),
+        training_flop=flop,
         active_params=life.active_params,
-        training_mfu=lifecycle.training_cost(life, "final_run", "flop")
-        / (float(run["chip_hours"]) * seconds),
+        training_mfu=flop / (trained_hours * seconds),
         inference_mfu=lifecycle.inference_cost(life, "flop") / (hours * seconds),
-        days_chip_hours=float(run["chip_hours"]) / hours,
+        days_chip_hours=trained_hours / hours,
         days_flop_all_tokens=lifecycle.break_even_days(every, "final_run", "flop"),
         days_flop_computed=lifecycle.break_even_days(life, "final_run", "flop"),
-        flop_per_answer_share=lifecycle.forward_flop_per_token(life.active_params)
-        * float(day["mean_kv_tokens"])
-        / lifecycle.training_cost(life, "final_run", "flop"),
+        flop_per_answer_share=per_token * float(day["mean_kv_tokens"]) / flop,
     )
 
 
@@ -92,12 +92,11 @@ def token_history() -> pd.DataFrame:
     """Published token volumes per day with a series and a short `name`, oldest first; single reports left out."""
     frame = tables.load("tokens_served")
     frame = frame[frame["basis"].isin(["company", "reported", "government"])]
+    scope = frame["scope"].fillna("")
     frame = frame.assign(
-        series=frame["organisation"] + ": " + frame["scope"].fillna(""),
+        series=frame["organisation"] + ": " + scope,
         day=pd.to_datetime(frame["date"], format="mixed"),
-    )
-    frame["name"] = (
-        frame["organisation"] + " " + frame["scope"].fillna("").str.split().str[:2].str.join(" ")
+        name=frame["organisation"] + " " + scope.str.split().str[:2].str.join(" "),
     )
     several = frame.groupby("series")["day"].transform("nunique") > 1
     return frame[several].sort_values(["series", "day"], kind="stable", ignore_index=True)
@@ -113,44 +112,25 @@ def token_growth() -> pd.DataFrame:
         first, last = group.iloc[0], group.iloc[-1]
         days = (last.day - first.day).days
         if days >= HALF_YEAR_DAYS - 3:
-            growth = lifecycle.annual_growth(first.tokens_per_day, last.tokens_per_day, days)
-            rows.append(
-                {
-                    "series": series,
-                    "first": first.day,
-                    "last": last.day,
-                    "tokens_per_day_first": first.tokens_per_day,
-                    "tokens_per_day_last": last.tokens_per_day,
-                    "growth_per_year": float(growth),
-                }
-            )
-    return pd.DataFrame(rows).sort_values(
-        "growth_per_year", ascending=False, ignore_index=True, kind="stable"
-    )
+            ends = first.tokens_per_day, last.tokens_per_day
+            growth = float(lifecycle.annual_growth(*ends, days))
+            rows.append((series, first.day, last.day, *ends, growth))
+    columns = ["series", "first", "last", "tokens_per_day_first", "tokens_per_day_last"]
+    found = pd.DataFrame(rows, columns=[*columns, "growth_per_year"])
+    return found.sort_values("growth_per_year", ascending=False, ignore_index=True, kind="stable")
 
 
-def training_growth(first: int = 2023, last: int = 2025) -> float:
-    """Growth per year of the summed FLOP of all notable training runs with a published estimate."""
-    runs = _notable_runs()
-    years = runs["date"].str[:4].astype(int)
-    sums = [float(runs[years == year]["training_flop"].sum()) for year in (first, last)]
-    return (sums[1] / sums[0]) ** (1.0 / (last - first))
+def training_growth() -> float:
+    """Growth per year, 2023 to 2025, of the summed FLOP of all notable training runs with a published estimate."""
+    first, last = (chip_stock.known_runs(year) for year in (2023, 2025))
+    return (last / first) ** (1.0 / 2)
 
 
-def runs_of(
-    organisation: str, year: int, table: Callable[[str], pd.DataFrame] = tables.load
-) -> float:
+def runs_of(organisation: str, year: int, table: Table = tables.load) -> float:
     """FLOP of one lab's runs of a year that have an estimate."""
-    runs = _notable_runs(table)
+    runs = chip_stock.notable_runs(table)
     mask = (runs["organisation"] == organisation) & runs["date"].str.startswith(str(year))
     return float(runs[mask]["training_flop"].sum())
-
-
-def _notable_runs(table: Callable[[str], pd.DataFrame] = tables.load) -> pd.DataFrame:
-    """Notable runs with an estimate of their FLOP; a later version of a model repeats the FLOP of its
-    base and is counted once."""
-    runs = table("training_runs").dropna(subset="training_flop")
-    return runs.drop_duplicates(["organisation", "training_flop"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +148,9 @@ class FineTuning:
         return self.flop / self.known_training_flop
 
 
-def finetuning(table: Callable[[str], pd.DataFrame] = tables.load, year: int = 2025) -> FineTuning:
+def finetuning(table: Table = tables.load) -> FineTuning:
     """A generous bound on cheap fine-tuning: one LoRA job (Hu et al. 2021) per model added to the Hugging
-    Face hub in a year, each as long as the dearest typical job on a price list, on an 8-billion model.
+    Face hub in 2025, each as long as the dearest typical job on a price list, on an 8-billion model.
 
     table: where tables come from, for a judgement on altered evidence.
     """
@@ -178,11 +158,8 @@ def finetuning(table: Callable[[str], pd.DataFrame] = tables.load, year: int = 2
     jobs = float(rows.loc["M05", "value"] - rows.loc["M03", "value"])
     tokens = float(rows.loc["M14", "value_high"] / rows.loc["M12", "value"]) * 1e6
     params = float(table("models").set_index("id").loc["llama3.1-8b", "params_b"]) * 1e9
-    runs = _notable_runs(table)
-    known = float(runs[runs["date"].str.startswith(str(year))]["training_flop"].sum())
-    return FineTuning(
-        jobs, tokens, jobs * lifecycle.finetune_flop(params, tokens, frozen_base=True), known
-    )
+    flop = jobs * lifecycle.finetune_flop(params, tokens, frozen_base=True)
+    return FineTuning(jobs, tokens, flop, chip_stock.known_runs(2025, table))
 
 
 def custom_models() -> pd.DataFrame:
@@ -193,16 +170,9 @@ def custom_models() -> pd.DataFrame:
     frame = tables.load("custom_models")
     frame = frame[frame["confirmed"] != "no"]
     value = [_spread(row.value, row.value_low, row.value_high) for row in frame.itertuples()]
-    return pd.DataFrame(
-        {
-            "who": frame["organisation"],
-            "date": frame["date"],
-            "what": frame["quantity"],
-            "value": value,
-            "unit": frame["unit"],
-            "source": frame["source"],
-        }
-    ).reset_index(drop=True)
+    shown = frame.rename(columns={"organisation": "who", "quantity": "what"}).assign(value=value)
+    columns = ["who", "date", "what", "value", "unit", "source"]
+    return shown[columns].reset_index(drop=True)
 
 
 def _spread(value: float, low: float, high: float) -> str:

@@ -7,18 +7,19 @@ share of ten elevenths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.tables import Table
 from training_moat.inquiry import chip_stock, lab_ledgers, market, pooling, published_splits
+from training_moat.inquiry.uncertainty import ends_and_middle, percentiles
 from training_moat.inquiry.wording import between, chance, percent
 
-Table = Callable[[str], pd.DataFrame]
 DRAWS = 4000
 HALF = 0.5
 TEN_TIMES = 10.0 / 11.0
@@ -84,30 +85,24 @@ def share(
 
 
 def _told(year: int, way: str, found: np.ndarray) -> Share:
-    low, middle, high = percentiles(found)
-    larger, ten = float(np.mean(found > HALF)), float(np.mean(found >= TEN_TIMES))
-    return Share(year, way, low, middle, high, larger, ten)
+    return Share(year, way, **ends_and_middle(found), **_chances(found))
+
+
+def _chances(found: np.ndarray) -> dict[str, float]:
+    """Chance that inference is the larger use, and that it is ten times training."""
+    return {"larger": float(np.mean(found > HALF)), "ten": float(np.mean(found >= TEN_TIMES))}
 
 
 @lru_cache(maxsize=4)
 def _by_year(seed: int) -> pd.DataFrame:
     told = [share(year, way, seed) for year in YEARS for way in KINDS]
-    found = [one for one in told if one is not None]
-    rows = [
-        {
-            "year": one.year,
-            "way": one.way,
-            "p05": one.p05,
-            "median": one.median,
-            "p95": one.p95,
-            "larger": one.larger,
-            "ten": one.ten,
-            "status": "forecast" if one.forecast else "estimate",
-        }
-        for one in found
-        if one is not None
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [
+            asdict(one) | {"status": "forecast" if one.forecast else "estimate"}
+            for one in told
+            if one is not None
+        ]
+    )
 
 
 def by_year(seed: int = 0) -> pd.DataFrame:
@@ -132,18 +127,26 @@ def overview(seed: int = 0) -> pd.DataFrame:
     """The share by year and way in words, and the two chances, for a table. Columns: year, status, one
     per way (median and interval; blank where a way is silent), the two verdicts."""
     frame = by_year(seed)
-    frame["words"] = [
-        f"{percent(row.median)} ({between(row.p05, row.p95)})" for row in frame.itertuples()
-    ]
+    frame["words"] = _ranges(frame)
     wide = frame.pivot(index="year", columns="way", values="words").reindex(columns=list(KINDS))
     last = frame[frame["way"] == TOGETHER].set_index("year")
-    chances = {
-        f"{name}?": [f"{verdict(value)} ({chance(value)})" for value in last[column]]
-        for name, column in (("larger use", "larger"), ("ten times", "ten"))
-    }
+    chances = _verdicts(last)
     status = last["status"].rename("what it is")
     found = pd.concat([status, wide, pd.DataFrame(chances, index=last.index)], axis=1)
     return found.rename_axis("year").reset_index().astype({"year": str})
+
+
+def _ranges(frame: pd.DataFrame) -> list[str]:
+    """Median and interval of each row in words."""
+    return [f"{percent(row.median)} ({between(row.p05, row.p95)})" for row in frame.itertuples()]
+
+
+def _verdicts(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The two chances of each row as answers, by the question."""
+    return {
+        name: [f"{verdict(value)} ({chance(value)})" for value in frame[column]]
+        for name, column in (("larger use?", "larger"), ("ten times?", "ten"))
+    }
 
 
 def variants(year: int, seed: int = 0) -> pd.DataFrame:
@@ -169,26 +172,18 @@ def variants(year: int, seed: int = 0) -> pd.DataFrame:
             "all untraced chips train": stock.serving,
             "all untraced chips serve": stock.ceiling,
         }
-    rows = []
-    for choice, found in cases.items():
-        if found is not None:
-            row = {"choice": choice} | dict(
-                zip(("p05", "median", "p95"), percentiles(found), strict=True)
-            )
-            chances = {"larger": np.mean(found > HALF), "ten": np.mean(found >= TEN_TIMES)}
-            rows.append(row | {name: float(value) for name, value in chances.items()})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [
+            {"choice": choice, **ends_and_middle(found), **_chances(found)}
+            for choice, found in cases.items()
+            if found is not None
+        ]
+    )
 
 
 def variants_shown(frame: pd.DataFrame) -> pd.DataFrame:
     """`variants` in words, for a table."""
-    rows = list(frame.itertuples())
-    share = [f"{percent(row.median)} ({between(row.p05, row.p95)})" for row in rows]
-    verdicts = {
-        name: [f"{verdict(value)} ({chance(value)})" for value in frame[column]]
-        for name, column in (("larger use?", "larger"), ("ten times?", "ten"))
-    }
-    return pd.DataFrame({"choice": frame["choice"], "share": share} | verdicts)
+    return pd.DataFrame({"choice": frame["choice"], "share": _ranges(frame)} | _verdicts(frame))
 
 
 def book_range(year: int) -> tuple[float, float]:
@@ -211,10 +206,9 @@ def back_test(seed: int = 0) -> pd.DataFrame:
     for year, day in REPORTED.items():
         low, high = book_range(year)
         for way, count, found in _forecasts(year, day, seed):
-            ends = np.percentile(found, (5, 50, 95))
-            row = {"year": year, "known_by": day, "way": way, "statements": count}
-            row |= dict(zip(("p05", "median", "p95"), map(float, ends), strict=True))
-            inside = bool(ends[0] <= low and high <= ends[2])
+            said = ends_and_middle(found)
+            row = {"year": year, "known_by": day, "way": way, "statements": count} | said
+            inside = said["p05"] <= low and high <= said["p95"]
             rows.append(row | {"book_low": low, "book_high": high, "inside": inside})
     return pd.DataFrame(rows)
 
@@ -241,30 +235,29 @@ def with_custom(year: int, custom: Iterable[float], seed: int = 0) -> pd.DataFra
     found = all_draws(year, seed)
     rows = []
     for part in custom:
-        share_left = found * (1 - part) / (1 - found * part)
-        low, middle, high = np.percentile(share_left, (5, 50, 95))
-        row = {"custom": part, "p05": low, "median": middle, "p95": high}
-        rows.append(row | {"larger": float(np.mean(share_left > HALF))})
+        left = found * (1 - part) / (1 - found * part)
+        larger = _chances(left)["larger"]
+        rows.append({"custom": part} | ends_and_middle(left) | {"larger": larger})
     return pd.DataFrame(rows)
 
 
-def volumes(year: int = LAST_KNOWN, seed: int = 0, table: Table = tables.load) -> pd.DataFrame:
+def volumes(seed: int = 0) -> pd.DataFrame:
     """Labs with their own tokens over their own research, and the world: what a reader may scale.
 
     Columns: lab, tokens_t_per_day (today's volume in trillions), low, ratio, high (inference over all
     research at that volume), basis.
     """
     served = market.Case("deepseek", unit="chip_hours").answer().ratio
-    books = lab_ledgers.shares(table=table).set_index(["organisation", "year"])
-    machines = lab_ledgers.machines(table=table).set_index("organisation")
-    world = _told(year, TOGETHER, all_draws(year, seed, table))
-    tokens = table("tokens_served").set_index("row_id")["tokens_per_day"] / 1e12
+    books = lab_ledgers.shares().set_index(["organisation", "year"])
+    machines = lab_ledgers.machines().set_index("organisation")
+    world = percentiles(all_draws(LAST_KNOWN, seed))
+    tokens = tables.load("tokens_served").set_index("row_id")["tokens_per_day"] / 1e12
     openai, google = books.loc[("OpenAI", LAST_KNOWN)], machines.loc["Google"]
     ratios = {
         ("Like DeepSeek", "T28"): (served.p05, served.median, served.p95),
         ("Like OpenAI", "T22"): tuple(odds(openai[end]) for end in ("low", "share", "high")),
         ("Like Google", "T04"): (odds(google["share"]),) * 3,
-        ("The world", "T45"): (odds(world.p05), odds(world.median), odds(world.p95)),
+        ("The world", "T45"): tuple(map(odds, world)),
     }
     basis = (
         "its machines in 2025, with the research of other labs",
@@ -285,16 +278,10 @@ def odds(part: float) -> float:
     return float(part / (1 - part))
 
 
-def growth_to(target: float, year: int = LAST_KNOWN, seed: int = 0) -> float:
+def growth_to(target: float, seed: int = 0) -> float:
     """Times by which serving must grow against training, from the middle of all ways together, to take
     the share `target`."""
-    return odds(target) / odds(percentiles(all_draws(year, seed))[1])
-
-
-def percentiles(draws: np.ndarray) -> tuple[float, float, float]:
-    """5th, 50th and 95th percentile of draws."""
-    low, middle, high = (float(value) for value in np.percentile(draws, (5, 50, 95)))
-    return low, middle, high
+    return odds(target) / odds(percentiles(all_draws(LAST_KNOWN, seed))[1])
 
 
 def points(logits: np.ndarray) -> float:
@@ -317,7 +304,7 @@ def back_test_shown(test: pd.DataFrame) -> pd.DataFrame:
             "known by": test["known_by"],
             "way": test["way"],
             "statements": test["statements"],
-            "said (5 to 95%)": [f"{percent(r.median)} ({between(r.p05, r.p95)})" for r in rows],
+            "said (5 to 95%)": _ranges(test),
             "the books": [between(r.book_low, r.book_high) for r in rows],
             "inside": test["inside"],
         }

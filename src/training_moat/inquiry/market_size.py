@@ -8,16 +8,14 @@ computing power, because nobody sells them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.tables import Table
 from training_moat.inquiry import chip_stock, market_share
+from training_moat.inquiry.uncertainty import percentiles
 from training_moat.inquiry.wording import between, digits, percent
-
-Table = Callable[[str], pd.DataFrame]
 
 
 def sales(table: Table = tables.load) -> pd.DataFrame:
@@ -61,44 +59,38 @@ def parts(seed: int = 0, table: Table = tables.load) -> pd.DataFrame:
         used = market_share.all_draws(year.year, seed, table)
         spend = rng.uniform(year.low, year.high, len(used))
         merchant = 1 - captive[min(year.year, int(captive.index.max()))]
-        row = {
-            "year": year.year,
-            "status": year.status,
-            "sales": year.middle,
-            "captive": 1 - merchant,
-        }
+        row = {"year": year.year, "status": year.status, "sales": year.middle}
+        row["captive"] = 1 - merchant
         for name, value in (("inference", spend * used), ("addressable", spend * used * merchant)):
-            ends = np.percentile(value, (5, 50, 95))
-            row |= {f"{name}_p05": ends[0], name: ends[1], f"{name}_p95": ends[2]}
+            row |= dict(zip((f"{name}_p05", name, f"{name}_p95"), percentiles(value)))
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def startup(table: Table = tables.load) -> pd.Series:
+def startup() -> pd.Series:
     """The largest sales of a startup that the table knows: organisation, year, value (billions)."""
-    frame = table("accelerator_spend")
+    frame = tables.load("accelerator_spend")
     return frame[frame["route"] == "startup"].nlargest(1, "value").iloc[0]
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
     """`parts` in words, for a table."""
-    rows = list(frame.itertuples())
     return pd.DataFrame(
         {
             "year": frame["year"].astype(str),
             "what it is": frame["status"],
-            "sales": [digits(row.sales) for row in rows],
-            "inference": [_words(r.inference, r.inference_p05, r.inference_p95) for r in rows],
-            "captive computing": [percent(row.captive) for row in rows],
-            "inference, not captive": [
-                _words(r.addressable, r.addressable_p05, r.addressable_p95) for r in rows
-            ],
+            "sales": frame["sales"].map(digits),
+            "inference": _words(frame, "inference"),
+            "captive computing": frame["captive"].map(percent),
+            "inference, not captive": _words(frame, "addressable"),
         }
     )
 
 
-def _words(middle: float, low: float, high: float) -> str:
-    return f"{digits(middle)} ({between(low, high, digits)})"
+def _words(frame: pd.DataFrame, part: str) -> list[str]:
+    """The middle and the ends of a part, by year."""
+    rows = zip(frame[part], frame[f"{part}_p05"], frame[f"{part}_p95"])
+    return [f"{digits(middle)} ({between(low, high, digits)})" for middle, low, high in rows]
 
 
 def long(frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer, active_params
 from training_moat.predict import engines, serving_batch, serving_constants
 
+SEQUENCES_PER_CHIP, SEQUENCE = 16, 1024
+"""Sequences that every chip serves at once, and tokens of prompt and of answer of each."""
 NEIGHBOUR, SWITCHED = "ring", "switched"
 """A chip that talks to the next one only, and one behind a switch."""
 
@@ -43,19 +45,16 @@ def neighbours_only(
     experts: str,
     chip: str,
     sizes: Sequence[int] = (8, 16, 32, 64),
-    per_chip: int = 16,
-    sequence: int = 1024,
     latency_us: float | None = None,
 ) -> pd.DataFrame:
     """Serving with links to the next chip only, against the same links behind a switch, at several group sizes.
 
     Columns: layout, chips, kb_per_token (sent by all chips for an output token), reach (share of those bytes
     that go further than the next chip), switched and neighbour (tokens/s), lost (share of the tokens/s). Links
-    are equally fast; a ring passes a byte on until it arrives. `per_chip` sequences a chip are served. Sizes at
+    are equally fast; a ring passes a byte on until it arrives. `SEQUENCES_PER_CHIP` are served at once. Sizes at
     which the model does not fit are left out.
     """
-    base = chip_catalog.chip(chip)
-    base = relatives.joined(base)
+    base = relatives.joined(chip_catalog.chip(chip))
     latency_s = None if latency_us is None else latency_us * 1e-6
     rows = []
     for layout, (which, plan_of) in LAYOUTS.items():
@@ -64,7 +63,7 @@ def neighbours_only(
             plan = plan_of(size)
             if model.heads % plan.tp or (model.experts and model.experts % plan.ep):
                 continue
-            load = (per_chip * size, sequence, latency_s)
+            load = (SEQUENCES_PER_CHIP * size, SEQUENCE, latency_s)
             switched = _tokens_per_s(model, _with_network(base, SWITCHED), plan, *load)
             ring = _tokens_per_s(model, _with_network(base, NEIGHBOUR), plan, *load)
             if switched is not None and ring is not None:
@@ -106,10 +105,8 @@ def _sent_per_token(
         return float((plan.pp - 1) * width), 0.0
     if layout == "dense, tensor parallel":
         return float(2 * model.layers * 2 * (chips - 1) * width), 0.0  # a ring adds up and hands on
-    away = (chips - 1) / chips
-    return float(model.moe_layers * 2 * model.experts_per_token * away * width), (chips - 3) / (
-        chips - 1
-    )
+    sent = model.moe_layers * 2 * model.experts_per_token * (chips - 1) / chips * width
+    return float(sent), (chips - 3) / (chips - 1)
 
 
 def natural_experiment() -> pd.DataFrame:
@@ -124,16 +121,10 @@ def natural_experiment() -> pd.DataFrame:
     both = rows.groupby(keys)["chip"].transform("nunique") == 2
     shown = rows[both].assign(chips=rows["tp"], chip_ms=rows["measured_ms"] * rows["tp"])
     whole = shown[["batch", "input_len", "output_len"]].astype(int).astype(str)
-    shown["job"] = (
-        shown["model"]
-        + ", "
-        + whole["batch"]
-        + " users, "
-        + whole["input_len"]
-        + " in, "
-        + whole["output_len"]
-        + " out"
+    words = (
+        whole["batch"] + " users, " + whole["input_len"] + " in, " + whole["output_len"] + " out"
     )
+    shown["job"] = shown["model"] + ", " + words
     columns = ["job", *keys, "chip", "chips", "measured_ms", "predicted_ms", "chip_ms", "source"]
     return shown.sort_values([*keys, "chip"], kind="stable")[columns]
 

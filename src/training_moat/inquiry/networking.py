@@ -10,9 +10,9 @@ import pandas as pd
 
 from training_moat.calibrate import fit_stage, measured_training
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import relatives, tables
+from training_moat.catalog import descriptor, relatives, tables
 from training_moat.core.errors import InputError
-from training_moat.core.units import BITS_PER_BYTE, GB
+from training_moat.core.units import GB
 from training_moat.inquiry import neighbours
 from training_moat.inquiry.wording import digits
 from training_moat.predict import training, training_constants
@@ -23,7 +23,7 @@ FAR_FACTORS = (*FACTORS, *(2.0**power for power in range(4, 13)))
 """The same as far up as a chip can be short of: where a need is sought, not drawn."""
 TARGET = 0.9
 """Share of the speed with an endless network that counts as enough."""
-ENDLESS = 1e6
+ENDLESS = 1e4
 """Multiple of the bandwidth that stands for an endless network."""
 
 KIND_WORDS = {
@@ -32,6 +32,13 @@ KIND_WORDS = {
     "data_parallel": "data parallel: gradients summed over all copies",
     "expert_parallel": "expert parallel: tokens to their own experts",
 }
+
+
+RATES = {
+    "scaleup": ("scaleup_gb_per_s_per_direction", GB),
+    "scaleout": ("scaleout_gbit_per_s_per_chip", chip_catalog.GBIT),
+}
+"""Column of each network's bandwidth in the chips table, and its unit in bytes a second."""
 
 
 def case(
@@ -49,23 +56,12 @@ def case(
 ) -> dict[str, Any]:
     """A training request, with the chip's links overridden where given."""
     wanted: Any = chip
-    override = {
-        "scaleup_gb_per_s_per_direction": scaleup_gb_per_s,
-        "scaleout_gbit_per_s_per_chip": scaleout_gbit_per_s,
-    }
-    override = {key: value for key, value in override.items() if value is not None}
+    rates = {"scaleup": scaleup_gb_per_s, "scaleout": scaleout_gbit_per_s}
+    override = {RATES[which][0]: value for which, value in rates.items() if value is not None}
     if override:
         wanted = {"base": chip, "id": f"{chip}-varied", **override}
-    return {
-        "model": model,
-        "chip": wanted,
-        "chips": chips,
-        "seq_len": sequence,
-        "global_batch": global_batch,
-        "tp": tp,
-        "pp": pp,
-        **more,
-    }
+    asked = {"model": model, "chip": wanted, "chips": chips, "seq_len": sequence}
+    return asked | {"global_batch": global_batch, "tp": tp, "pp": pp} | more
 
 
 def answers(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -93,34 +89,28 @@ def over_bandwidth(
     Columns: factor, rate (in the chip table's unit), speed (share of the speed with an endless one). Empty for a
     chip without a published scale-out network; one without a scale-up bandwidth borrows its family's slowest.
     """
-    chip = chip_catalog.chip(
-        request["chip"] if isinstance(request["chip"], str) else request["chip"]["base"]
-    )
-    link = chip.scaleup if which == "scaleup" else chip.scaleout
-    column = (
-        "scaleup_gb_per_s_per_direction" if which == "scaleup" else "scaleout_gbit_per_s_per_chip"
-    )
-    given = (
-        request["chip"]
-        if isinstance(request["chip"], Mapping)
-        else {"base": chip.id, "id": f"{chip.id}-varied"}
-    )
+    asked = request["chip"]
+    given = {"base": asked, "id": f"{asked}-varied"} if isinstance(asked, str) else asked
+    chip, (column, unit) = chip_catalog.chip(given["base"]), RATES[which]
+    link = getattr(chip, which)
     if link is None and column not in given:
         if which == "scaleout":
             return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
-        link = relatives.link(chip, "scaleup")
-    published = 0.0 if link is None else link.bytes_per_s
-    stated = published / GB if which == "scaleup" else published * BITS_PER_BYTE / 1e9
-    own = float(given.get(column, stated))
-    requests = [
-        {**request, "chip": {**given, column: own * factor}} for factor in (*factors, ENDLESS)
-    ]
-    found = answers(requests)
+        link = relatives.link(chip, which)
+    own = float(given.get(column, (0.0 if link is None else link.bytes_per_s) / unit))
+    tried = [min(own * factor, _largest(column)) for factor in (*factors, ENDLESS)]
+    found = answers([{**request, "chip": {**given, column: rate}} for rate in tried])
     best = found[-1]["tokens_per_s"]
     rows = [
         (factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(factors, found)
     ]
     return pd.DataFrame(rows, columns=["factor", "rate", "speed"])
+
+
+def _largest(column: str) -> float:
+    """The largest rate that the chips table takes in a column, as good as endless."""
+    (field,) = (one for one in descriptor.fields("chips") if one["name"] == column)
+    return float(field["constraints"]["maximum"])
 
 
 STAND_IN = "h200"
@@ -187,43 +177,30 @@ def both_curves(scaleup: pd.DataFrame, scaleout: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def needed_for(curve: pd.DataFrame, target: float = TARGET) -> float:
-    """Bandwidth at which the curve reaches `target`, interpolated in the logarithm; NaN where it never does."""
+def needed_for(curve: pd.DataFrame) -> float:
+    """Bandwidth at which the curve reaches `TARGET`, interpolated in the logarithm; NaN where it never does."""
     reached = curve["speed"].to_numpy()
-    above = np.flatnonzero(reached >= target)
+    above = np.flatnonzero(reached >= TARGET)
     if not len(above):
         return float("nan")
     first = above[0]
     if first == 0:
         return float(curve["rate"].iloc[0])
     low, high = reached[first - 1], reached[first]
-    share = (target - low) / max(high - low, 1e-12)
+    share = (TARGET - low) / max(high - low, 1e-12)
     rates = np.log(curve["rate"].to_numpy())
     return float(np.exp(rates[first - 1] + share * (rates[first] - rates[first - 1])))
 
 
 LARGE_CHIPS = (
-    "a100-80",
-    "h100-sxm",
-    "h800",
-    "b200",
-    "gb200",
-    "mi300x",
-    "mi355x",
-    "tpu-v5p",
-    "tpu-v7",
-    "trainium1",
-    "trainium2",
-    "gaudi2",
-    "gaudi3",
-    "ascend-910b",
-    "ascend-910c",
-    "blackhole",
-    "wormhole",
-    "bow-ipu",
-)
+    "a100-80", "h100-sxm", "h800", "b200", "gb200", "mi300x", "mi355x", "tpu-v5p", "tpu-v7", "trainium1",
+    "trainium2", "gaudi2", "gaudi3", "ascend-910b", "ascend-910c", "blackhole", "wormhole", "bow-ipu",
+)  # fmt: skip
 """Chips with a published peak and scale-up link whose need for bandwidth is compared."""
 
+
+LEAST_SIZES = 3
+"""Sizes of a cluster that make a family whose scaling can be told."""
 
 SIMPLE = {"micro_batch": 1, "virtual_stages": 1, "zero_stage": 1}
 """Settings that are the same for all chips in the comparison."""
@@ -253,11 +230,11 @@ def bandwidth_needs(
     return pd.DataFrame(rows, columns=["name", "vendor", "has", "needs", "surplus"])
 
 
-def scaling(min_points: int = 3) -> pd.DataFrame:
+def scaling() -> pd.DataFrame:
     """Measured scaling families beside the model: speed per chip relative to the family's smallest run.
 
     Columns: family, chip, model, chips, measured, predicted, source. Families of the scaling table whose
-    configurations the training model can predict, with at least `min_points` sizes.
+    configurations the training model can predict, with at least `LEAST_SIZES` sizes.
     """
     families = tables.load("scaling_measurements")
     usable = measured_training.usable()
@@ -267,25 +244,22 @@ def scaling(min_points: int = 3) -> pd.DataFrame:
     ]
     joined = families.dropna(subset=["efficiency_vs_smallest"]).merge(frame, on="config_id")
     joined = joined.drop_duplicates(["family_id", "n_chips"])
-    joined["work"] = joined["global_batch"] * joined["seq_len"] / joined["n_chips"]
-    rows = []
-    for family, group in joined.groupby("family_id"):
-        group = group.sort_values("n_chips", kind="stable")
-        if len(group) < min_points:
-            continue
-        measured = group["work"] / group["step_seconds"]
-        predicted = group["work"] / group["predicted_s"]
-        rows.append(
-            pd.DataFrame(
-                {
-                    "family": family,
-                    "chip": group["chip_id"],
-                    "model": group["model"],
-                    "chips": group["n_chips"],
-                    "measured": measured / measured.iloc[0],
-                    "predicted": predicted / predicted.iloc[0],
-                    "source": group["source"],
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
+    joined = joined.sort_values(["family_id", "n_chips"], kind="stable")
+    joined = joined[joined.groupby("family_id")["n_chips"].transform("size") >= LEAST_SIZES]
+    work = joined["global_batch"] * joined["seq_len"] / joined["n_chips"]
+    speeds = {name: work / joined[name] for name in ("step_seconds", "predicted_s")}
+    rises = {
+        name: speed / speed.groupby(joined["family_id"]).transform("first")
+        for name, speed in speeds.items()
+    }
+    return pd.DataFrame(
+        {
+            "family": joined["family_id"],
+            "chip": joined["chip_id"],
+            "model": joined["model"],
+            "chips": joined["n_chips"],
+            "measured": rises["step_seconds"],
+            "predicted": rises["predicted_s"],
+            "source": joined["source"],
+        }
+    ).reset_index(drop=True)

@@ -28,23 +28,9 @@ PUBLISHED_HOPPER_ERROR = 0.02
 _SPEED = "tokens_per_s_per_chip"
 _OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
 _SAME_PLAN = [
-    "source",
-    "model",
-    "layers",
-    "chip_id",
-    "n_chips",
-    "seq_len",
-    "global_batch",
-    "micro_batch",
-    "tp",
-    "pp",
-    "dp",
-    "ep",
-    "cp",
-    "vp_stages",
-    "zero_fsdp",
-    "recompute",
-]
+    "source", "model", "layers", "chip_id", "n_chips", "seq_len", "global_batch", "micro_batch", "tp", "pp",
+    "dp", "ep", "cp", "vp_stages", "zero_fsdp", "recompute",
+]  # fmt: skip
 
 
 def measured_pairs() -> pd.DataFrame:
@@ -61,14 +47,9 @@ def measured_pairs() -> pd.DataFrame:
     same, own = _pairs(runs, _SAME_PLAN), _pairs(runs, _OWN_PLAN)
     pairs = pd.concat([same.assign(plan="same"), own.assign(plan="own")], ignore_index=True)
     known = ["source", "model", "chip_id", "n_chips", "seq_len", "format"]
-    pairs = (
-        pairs.groupby([*known, "plan"], as_index=False)["speedup"]
-        .median()
-        .sort_values("plan", ascending=False, kind="stable")
-    )
-    pairs = pairs.drop_duplicates(
-        known, keep="first"
-    )  # the same plan tells more than each format's own
+    pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median()
+    # The same plan tells more than each format's own.
+    pairs = pairs.sort_values("plan", ascending=False, kind="stable").drop_duplicates(known)
     chips = tables.load("chips").set_index("id")
     peaks = [
         chips.loc[row.chip_id, PEAK_COLUMN[row.format]] / chips.loc[row.chip_id, "bf16_tflops"]
@@ -76,22 +57,9 @@ def measured_pairs() -> pd.DataFrame:
     ]
     pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
     pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
-    columns = [
-        "model",
-        "chip_id",
-        "chips",
-        "format",
-        "plan",
-        "speedup",
-        "peak_ratio",
-        "realised",
-        "source",
-    ]
-    return pairs[columns].sort_values(
-        ["format", "chip_id", "model", "chips", "source", "speedup"],
-        ignore_index=True,
-        kind="stable",
-    )
+    columns = ["model", "chip_id", "chips", "format", "plan", "speedup", "peak_ratio", "realised"]
+    order = ["format", "chip_id", "model", "chips", "source", "speedup"]
+    return pairs[[*columns, "source"]].sort_values(order, ignore_index=True, kind="stable")
 
 
 def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -109,19 +77,14 @@ def published_speedups() -> pd.DataFrame:
         (runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])
     ]
     table = runs.assign(
+        run=runs["organisation"] + ", " + runs["run"],
+        vendor=runs["hardware_vendor"].fillna("not stated"),
         width=runs["format_forward"].map(low_precision_record.width),
-        label=runs["organisation"] + ", " + runs["run"],
-        hardware_vendor=runs["hardware_vendor"].fillna("not stated"),
+        low=runs["speedup_low"],
+        high=runs["speedup_high"],
     )
-    columns = {
-        "label": "run",
-        "hardware_vendor": "vendor",
-        "speedup_low": "low",
-        "speedup_high": "high",
-    }
-    return table.rename(columns=columns | {"run": "title"})[
-        ["run", "vendor", "width", "low", "high", "source", "confirmed"]
-    ].sort_values(["high", "run"], ignore_index=True, kind="stable")
+    columns = ["run", "vendor", "width", "low", "high", "source", "confirmed"]
+    return table[columns].sort_values(["high", "run"], ignore_index=True, kind="stable")
 
 
 def by_source(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -142,15 +105,8 @@ def counted_runs() -> pd.DataFrame:
 
 def readings(record: pd.DataFrame) -> pd.DataFrame:
     """The counts of `low_precision_record.lockin` as one row per width and reading: width, reading, reports."""
-    names = {
-        "supports": "tied to the chip",
-        "both": "both",
-        "neutral": "neither",
-        "against": "free of it",
-    }
-    long = record.rename(columns=names).melt(
-        id_vars="width", value_vars=list(names.values()), var_name="reading", value_name="reports"
-    )
+    names = dict(zip(("supports", "both", "neutral", "against"), READING_COLOURS, strict=True))
+    long = record.rename(columns=names).melt("width", list(names.values()), "reading", "reports")
     return long.astype({"width": str, "reading": str})
 
 
@@ -167,17 +123,13 @@ def reports(bearing: str, widths: Sequence[str] = low_precision_record.WIDTHS) -
     """Published runs of the given widths that bear on lock-in in one way, oldest first, with what happened."""
     runs = counted_runs()
     chosen = runs[(runs["bearing"] == bearing) & runs["width"].isin(widths)]
-    return chosen.sort_values(["date", "row_id"], kind="stable")[
-        [
-            "organisation",
-            "run",
-            "hardware_vendor",
-            "format_forward",
-            "reading",
-            "source",
-            "confirmed",
-        ]
-    ].reset_index(drop=True)
+    return _told(chosen, "hardware_vendor", "format_forward", "reading")
+
+
+def _told(runs: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Who told of each run, oldest first, with these columns."""
+    shown = ["organisation", "run", *columns, "source", "confirmed"]
+    return runs.sort_values(["date", "row_id"], kind="stable")[shown].reset_index(drop=True)
 
 
 def seen_only_at_scale() -> pd.DataFrame:
@@ -186,16 +138,11 @@ def seen_only_at_scale() -> pd.DataFrame:
     Columns: organisation, run, model_size, tokens, incidents, source, confirmed.
     """
     runs = tables.load("low_precision_runs")
-    narrow = (
-        runs["format_forward"].map(low_precision_record.width).isin(["FP16", "8 bits", "4 bits"])
-    )
-    long = runs["tokens"].notna() | runs["incidents"].str.contains(
-        r"\blong|compute scales", na=False
-    )
-    chosen = runs[narrow & long & runs["incidents"].notna() & (runs["confirmed"] != "no")]
-    return chosen.sort_values(["date", "row_id"], kind="stable")[
-        ["organisation", "run", "model_size", "tokens", "incidents", "source", "confirmed"]
-    ].reset_index(drop=True)
+    width = runs["format_forward"].map(low_precision_record.width)
+    spoken = runs["incidents"].str.contains(r"\blong|compute scales", na=False)
+    long = runs["incidents"].notna() & (runs["tokens"].notna() | spoken)
+    narrow = width.isin(["FP16", "8 bits", "4 bits"]) & (runs["confirmed"] != "no")
+    return _told(runs[narrow & long], "model_size", "tokens", "incidents")
 
 
 def vendors_by_year(first: int, last: int) -> pd.DataFrame:
@@ -206,12 +153,9 @@ def vendors_by_year(first: int, last: int) -> pd.DataFrame:
     chips = tables.load("chips")
     chips = chips[(chips["supports_training"] != "no") & chips["available"].notna()]
     since = chips["available"].str[:4].astype(int)
+    makers = {name: chips["vendor"].where(chips[PEAK_COLUMN[name]].notna()) for name in PEAK_COLUMN}
     records = [
-        (
-            year,
-            name,
-            chips.loc[(since <= year) & chips[PEAK_COLUMN[name]].notna(), "vendor"].nunique(),
-        )
+        (year, name, makers[name][since <= year].nunique())
         for year in range(first, last + 1)
         for name in ("fp16", "bf16", "fp8", "fp4")
     ]
@@ -220,37 +164,14 @@ def vendors_by_year(first: int, last: int) -> pd.DataFrame:
 
 def format_table(names: Sequence[str]) -> pd.DataFrame:
     """Limits of number formats: name, bits, largest, smallest_normal, smallest, binades, steps_per_binade."""
-    records = []
+    known, records = formats.ELEMENT_FORMATS, []
     for name in names:
-        if name not in formats.ELEMENT_FORMATS:
-            raise unknown(
-                "number format",
-                name,
-                formats.ELEMENT_FORMATS,
-                "chapter 'precision', parameter 'formats'",
-            )
-        fmt = formats.ELEMENT_FORMATS[name]
-        steps = 2 ** getattr(fmt, "fraction_bits", 0)
-        records.append(
-            (
-                fmt.title,
-                fmt.bits,
-                fmt.max_finite,
-                fmt.min_normal,
-                fmt.min_subnormal,
-                fmt.binades,
-                steps,
-            )
-        )
-    return pd.DataFrame(
-        records,
-        columns=[
-            "format",
-            "bits",
-            "largest",
-            "smallest_normal",
-            "smallest",
-            "binades",
-            "steps_per_binade",
-        ],
-    )
+        if name not in known:
+            raise unknown("number format", name, known, "chapter 'precision', parameter 'formats'")
+        one = known[name]
+        records.append({
+            "format": one.title, "bits": one.bits, "largest": one.max_finite, "smallest_normal": one.min_normal,
+            "smallest": one.min_subnormal, "binades": one.binades,
+            "steps_per_binade": 2 ** getattr(one, "fraction_bits", 0),
+        })  # fmt: skip
+    return pd.DataFrame(records)

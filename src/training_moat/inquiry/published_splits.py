@@ -7,7 +7,6 @@ share stay apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -15,10 +14,11 @@ import pandas as pd
 from scipy.special import expit
 
 from training_moat.catalog import tables
+from training_moat.catalog.tables import Table
 from training_moat.inquiry import pooling
+from training_moat.inquiry.uncertainty import ends_and_middle
 from training_moat.inquiry.wording import percent
 
-Table = Callable[[str], pd.DataFrame]
 GROUPS = ("house", "measure")
 UNPOOLED = ("blog", "article")
 """Kinds of publisher that are shown and not pooled: no method, no author; the claim under test."""
@@ -93,10 +93,7 @@ def effects(found: pooling.Pooled) -> pd.DataFrame:
     for group, draws in found.effects.items():
         for member in draws.columns:
             points = 100 * (1 / (1 + np.exp(-draws[member])) - 0.5)
-            low, middle, high = np.percentile(points, (5, 50, 95))
-            rows.append(
-                {"group": group, "member": member, "p05": low, "median": middle, "p95": high}
-            )
+            rows.append({"group": group, "member": member} | ends_and_middle(points))
     return pd.DataFrame(rows)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import betaincinv
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
@@ -23,14 +23,9 @@ RENT_WINDOW_DAYS = 200
 """Two rents are of the same day when they are quoted within half a year or so."""
 
 PARAMETERS = (
-    "horizon_years",
-    "port_months",
-    "port_cost_musd",
-    "delay_months",
-    "delay_value",
-    "failure_probability",
-    "realised_share",
-)
+    "horizon_years", "port_months", "port_cost_musd", "delay_months", "delay_value",
+    "failure_probability", "realised_share",
+)  # fmt: skip
 """Inputs whose median the chapter's reader may move."""
 
 BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
@@ -44,8 +39,11 @@ BAND_COLOURS = {
 }
 """Words for a break-even advantage below 1.25, 2 and 4 times, beyond, and where none is enough."""
 
+OFFERED = (1.5, 2.0, 3.0, 5.0)
+"""Advantages on paper whose chance is drawn over the yearly spend."""
+CURVE_POINTS = 81
+
 _CHALLENGERS = r"TPU|Trainium|MI\d|Gaudi|Ascend|MTIA|domestic"
-_OFFER_COLUMNS = ["chip", "vendor", "basis", "date", "against", "advantage", "source"]
 _GIVEN_UP = r"^no successful"
 
 
@@ -56,10 +54,8 @@ def assumptions() -> pd.DataFrame:
 
 def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]:
     """The uncertain inputs of the decision; `medians` moves the named ones, keeping their relative spread."""
-    frame, moved = (
-        assumptions(),
-        {name: value for name, value in (medians or {}).items() if value is not None},
-    )
+    frame = assumptions()
+    moved = {name: value for name, value in (medians or {}).items() if value is not None}
     for name in moved:
         if name not in frame.index:
             raise unknown("switching input", name, frame.index)
@@ -122,36 +118,24 @@ def _quantiles(values: np.ndarray) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def chance_curve(bar: Breakeven, highest: float = 5.0, steps: int = 81) -> pd.DataFrame:
+def chance_curve(bar: Breakeven, highest: float = 5.0) -> pd.DataFrame:
     """Chance that a move pays against the advantage, counted in use and on paper. Columns: advantage, chance, counted."""
-    advantages = np.linspace(1.0, highest, steps)
-    parts = [
-        pd.DataFrame(
-            {
-                "advantage": advantages,
-                "chance": [float(np.mean(draws <= advantage)) for advantage in advantages],
-                "counted": counted,
-            }
-        )
+    rows = [
+        (advantage, float(np.mean(draws <= advantage)), counted)
         for counted, draws in (("in use", bar.in_use), ("on paper", bar.on_paper))
+        for advantage in np.linspace(1.0, highest, CURVE_POINTS)
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(rows, columns=["advantage", "chance", "counted"])
 
 
 def by_spend(
-    spends_musd: Sequence[float],
-    offered: Sequence[float] = (1.5, 2.0, 3.0, 5.0),
-    medians: Mapping[str, float | None] | None = None,
-    draws: int = 2**13,
+    spends_musd: Sequence[float], medians: Mapping[str, float | None] | None = None
 ) -> pd.DataFrame:
     """Chance that a move pays, by yearly spend and advantage on paper. Columns: spend_musd, offered, chance, offer."""
     records = []
     for spend in spends_musd:
-        found = breakeven(spend, medians, draws)
-        records += [
-            (spend, advantage, found.chance(advantage), f"{advantage:g} times on paper")
-            for advantage in offered
-        ]
+        found = breakeven(spend, medians, draws=2**13)
+        records += [(spend, one, found.chance(one), f"{one:g} times on paper") for one in OFFERED]
     return pd.DataFrame(records, columns=["spend_musd", "offered", "chance", "offer"])
 
 
@@ -230,25 +214,17 @@ def track_record() -> pd.DataFrame:
     ]
     moved = moved.assign(given_up=moved["outcome"].str.contains(_GIVEN_UP))
     columns = [
-        "date",
-        "organisation",
-        "from_hardware",
-        "to_hardware",
-        "outcome",
-        "per_chip_speed_low",
-        "per_chip_speed_high",
-        "given_up",
-        "source",
-        "confirmed",
-    ]
+        "date", "organisation", "from_hardware", "to_hardware", "outcome", "per_chip_speed_low",
+        "per_chip_speed_high", "given_up", "source", "confirmed",
+    ]  # fmt: skip
     return moved.sort_values(["date", "row_id"], kind="stable")[columns].reset_index(drop=True)
 
 
 def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
     """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
     lost = int(record["given_up"].sum())
-    posterior = stats.beta(lost + 0.5, len(record) - lost + 0.5)
-    low, middle, high = (float(posterior.ppf(q)) for q in (0.05, 0.5, 0.95))
+    shape = (lost + 0.5, len(record) - lost + 0.5)
+    low, middle, high = map(float, betaincinv(*shape, [0.05, 0.5, 0.95]))
     return low, middle, high
 
 
@@ -260,14 +236,9 @@ def offers() -> pd.DataFrame:
     for rent it is the best value among Nvidia quotes of the same term and half year, against the challenger's best.
     Columns: chip, vendor, basis, date, against, advantage, source.
     """
-    found = pd.concat(
-        [
-            _by_table("price_usd", "purchase"),
-            _by_table("tco_hyperscaler_usd_per_h", "ownership"),
-            _by_rent(),
-        ],
-        ignore_index=True,
-    )
+    bought = _by_table("price_usd", "purchase")
+    owned = _by_table("tco_hyperscaler_usd_per_h", "ownership")
+    found = pd.DataFrame([*bought, *owned, *_by_rent()])
     return found.sort_values(["date", "chip", "basis"], ignore_index=True, kind="stable")
 
 
@@ -279,34 +250,30 @@ def _training_chips() -> pd.DataFrame:
     return chips.assign(day=chips["available"].map(day))
 
 
-def _by_table(column: str, basis: str) -> pd.DataFrame:
+def _offer(own: pd.Series, rival: pd.Series, basis: str, source: str) -> dict[str, Any]:
+    """One offer against Nvidia's, both with what a dollar buys of them (`per_dollar`)."""
+    return {
+        "chip": own["name"], "vendor": own["vendor"], "basis": basis, "date": own["day"], "against": rival["name"],
+        "advantage": own["per_dollar"] / rival["per_dollar"], "source": own[source],
+    }  # fmt: skip
+
+
+def _by_table(column: str, basis: str) -> list[dict[str, Any]]:
     chips = _training_chips()
     chips = chips[chips[column].notna() & chips["source_price"].notna()]
     if column == "price_usd":
         chips = chips[~chips["price_note"].str.contains("not sold|used", na=False)]
+    chips = chips.assign(per_dollar=chips["tflops"] / chips[column])
     own, others = chips[chips["vendor"] == INCUMBENT], chips[chips["vendor"] != INCUMBENT]
-    records = []
+    found = []
     for _, row in others.iterrows():
-        before = own[own["day"] <= row["day"]]
-        if before.empty:
-            continue
-        rival = before.sort_values(["day", "tflops"], kind="stable").iloc[-1]
-        advantage = (row["tflops"] / row[column]) / (rival["tflops"] / rival[column])
-        records.append(
-            (
-                row["name"],
-                row["vendor"],
-                basis,
-                row["day"],
-                rival["name"],
-                advantage,
-                row["source_price"],
-            )
-        )
-    return pd.DataFrame(records, columns=_OFFER_COLUMNS)
+        before = own[own["day"] <= row["day"]].sort_values(["day", "tflops"], kind="stable")
+        if len(before):
+            found.append(_offer(row, before.iloc[-1], basis, "source_price"))
+    return found
 
 
-def _by_rent() -> pd.DataFrame:
+def _by_rent() -> list[dict[str, Any]]:
     chips, prices = _training_chips(), tables.load("prices")
     quotes = prices[
         (prices["category"] == "cloud_chip_hour")
@@ -316,34 +283,17 @@ def _by_rent() -> pd.DataFrame:
     quotes = quotes.assign(day=quotes["date"].map(day)).join(
         chips[["name", "vendor", "tflops", "day"]].rename(columns={"day": "launch"}), on="chip_id"
     )
-    quotes = quotes.assign(value_for_money=quotes["tflops"] / quotes["value"])
-    records = []
-    for (_, term), group in quotes[quotes["vendor"] != INCUMBENT].groupby(
-        ["chip_id", "term"], sort=True
-    ):
-        first = (
-            group[group["day"] == group["day"].min()]
-            .sort_values("value_for_money", kind="stable")
-            .iloc[-1]
-        )
-        near = (quotes["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
-        rivals = quotes[(quotes["vendor"] == INCUMBENT) & (quotes["term"] == term) & near]
-        if rivals.empty:
-            continue
-        rival = rivals.sort_values("value_for_money", kind="stable").iloc[-1]
-        advantage = first["value_for_money"] / rival["value_for_money"]
-        records.append(
-            (
-                first["name"],
-                first["vendor"],
-                f"rent, {term}",
-                first["day"],
-                rival["name"],
-                advantage,
-                first["source"],
-            )
-        )
-    return pd.DataFrame(records, columns=_OFFER_COLUMNS)
+    quotes = quotes.assign(per_dollar=quotes["tflops"] / quotes["value"])
+    quotes = quotes.sort_values("per_dollar", kind="stable")
+    own, others = quotes[quotes["vendor"] == INCUMBENT], quotes[quotes["vendor"] != INCUMBENT]
+    found = []
+    for (_, term), group in others.groupby(["chip_id", "term"], sort=True):
+        first = group[group["day"] == group["day"].min()].iloc[-1]
+        near = (own["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
+        rivals = own[(own["term"] == term) & near]
+        if len(rivals):
+            found.append(_offer(first, rivals.iloc[-1], f"rent, {term}", "source"))
+    return found
 
 
 def port_record() -> pd.DataFrame:
@@ -355,15 +305,5 @@ def port_record() -> pd.DataFrame:
     names = tables.load("switching_cases").set_index("row_id")["organisation"]
     frame = tables.load("move_durations")
     frame.insert(1, "organisation", frame["case"].map(names))
-    columns = [
-        "case",
-        "organisation",
-        "work",
-        "kind",
-        "low_months",
-        "high_months",
-        "counted",
-        "timed",
-        "rule",
-    ]
-    return frame[[*columns, "source"]]
+    columns = ["case", "organisation", "work", "kind", "low_months", "high_months", "counted"]
+    return frame[[*columns, "timed", "rule", "source"]]

@@ -24,6 +24,8 @@ Model = Callable[[Draws], np.ndarray]
 """Takes the draws by name, each an array of the same length, and returns an array of answers."""
 
 Z95 = float(ndtri(0.95))
+REPLICATES = 8
+"""Independent sequences over which the draws of a probability are split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +132,8 @@ class Uncertain:
 def of_row(row: pd.Series) -> Uncertain:
     """The input described by one row of a table with columns name, p05, median, p95, unit, low, high (blank: none)."""
     low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
-    return Uncertain(
-        str(row["name"]),
-        float(row["p05"]),
-        float(row["median"]),
-        float(row["p95"]),
-        str(row["unit"]),
-        low,
-        high,
-    )
+    p05, median, p95 = (float(row[name]) for name in ("p05", "median", "p95"))
+    return Uncertain(str(row["name"]), p05, median, p95, str(row["unit"]), low, high)
 
 
 def named(inputs: Sequence[Uncertain]) -> dict[str, Uncertain]:
@@ -183,21 +178,30 @@ def _through_quantiles(
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A distribution in five numbers."""
+    """A distribution in three numbers."""
 
     p05: float
-    p25: float
     median: float
-    p75: float
     p95: float
 
 
+def percentiles(draws: np.ndarray) -> tuple[float, float, float]:
+    """5th, 50th and 95th percentile of draws."""
+    low, middle, high = (float(value) for value in np.percentile(draws, (5, 50, 95)))
+    return low, middle, high
+
+
+def ends_and_middle(draws: np.ndarray) -> dict[str, float]:
+    """The same as columns p05, median and p95."""
+    return dict(zip(("p05", "median", "p95"), percentiles(draws), strict=True))
+
+
 def summary(values: np.ndarray) -> Summary:
-    """5th, 25th, 50th, 75th and 95th percentile of the draws."""
+    """`percentiles` of draws. Raises InputError where they are empty or undefined."""
     values = np.asarray(values, dtype=float)
     if values.size == 0 or np.isnan(values).any():
         raise InputError("uncertainty: the draws are empty or contain undefined values")
-    return Summary(*(float(q) for q in np.percentile(values, (5, 25, 50, 75, 95))))
+    return Summary(*percentiles(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,26 +220,18 @@ class Probability:
 
 
 def probability_above(
-    model: Model,
-    inputs: Sequence[Uncertain],
-    threshold: float,
-    draws: int = 100_000,
-    seed: int = 0,
-    replicates: int = 8,
+    model: Model, inputs: Sequence[Uncertain], threshold: float, draws: int = 100_000, seed: int = 0
 ) -> Probability:
     """Probability that the model's answer reaches `threshold`.
 
     The draws are split over independently scrambled sequences; the spread of their answers is the
     sampling error (the standard error of the mean, Owen's randomised quasi-Monte Carlo).
     """
-    if replicates < 2:
-        raise InputError(f"uncertainty: replicates must be at least 2, got {replicates}")
-    seeds = np.random.SeedSequence(seed).generate_state(replicates)
-    each = max(1, draws // replicates)
+    seeds = np.random.SeedSequence(seed).generate_state(REPLICATES)
+    each = max(1, draws // REPLICATES)
     shares = [float(np.mean(model(sample(inputs, each, int(one))) >= threshold)) for one in seeds]
-    return Probability(
-        float(np.mean(shares)), float(np.std(shares, ddof=1) / math.sqrt(replicates))
-    )
+    error = float(np.std(shares, ddof=1) / math.sqrt(REPLICATES))
+    return Probability(float(np.mean(shares)), error)
 
 
 def sobol_indices(
@@ -275,22 +271,9 @@ def sobol_indices(
     with warnings.catch_warnings():  # SALib divides by a resample's variance, harmless when small
         warnings.simplefilter("ignore", RuntimeWarning)
         found = analyse.analyze(problem, answer, calc_second_order=False, seed=seed)
-    table = pd.DataFrame(
-        {
-            "name": list(moving),
-            "first": found["S1"],
-            "first_error": found["S1_conf"],
-            "total": found["ST"],
-            "total_error": found["ST_conf"],
-        }
-    )
-    zero = pd.DataFrame(
-        [
-            {"name": name, "first": 0.0, "first_error": 0.0, "total": 0.0, "total_error": 0.0}
-            for name in still
-        ]
-    )
-    table = pd.concat([table, zero], ignore_index=True) if still else table
+    told = {"first": "S1", "first_error": "S1_conf", "total": "ST", "total_error": "ST_conf"}
+    table = pd.DataFrame({name: found[key] for name, key in told.items()}, index=list(moving))
+    table = table.reindex([*moving, *still], fill_value=0.0).rename_axis("name").reset_index()
     return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -301,24 +284,14 @@ def tornado(model: Model, inputs: Sequence[Uncertain]) -> pd.DataFrame:
     ratio of the two answers where both are positive, by their difference otherwise.
     """
     by_name = named(inputs)
-    order = list(by_name)
-    rows = 2 * len(order) + 1
+    rows = 2 * len(by_name) + 1
     columns = {name: np.full(rows, float(item.median)) for name, item in by_name.items()}
-    for index, name in enumerate(order):
-        columns[name][2 * index + 1] = by_name[name].p05
-        columns[name][2 * index + 2] = by_name[name].p95
+    for index, (name, item) in enumerate(by_name.items()):
+        columns[name][2 * index + 1 : 2 * index + 3] = item.p05, item.p95
     answer = np.asarray(model(columns), dtype=float)
-    table = pd.DataFrame(
-        {
-            "name": order,
-            "unit": [by_name[name].unit for name in order],
-            "p05": [by_name[name].p05 for name in order],
-            "p95": [by_name[name].p95 for name in order],
-            "at_p05": answer[1::2],
-            "at_p95": answer[2::2],
-            "base": answer[0],
-        }
-    )
+    told = [(name, item.unit, item.p05, item.p95) for name, item in by_name.items()]
+    table = pd.DataFrame(told, columns=["name", "unit", "p05", "p95"])
+    table = table.assign(at_p05=answer[1::2], at_p95=answer[2::2], base=answer[0])
     if (answer > 0).all():
         swing = np.abs(np.log(table.at_p95 / table.at_p05))
     else:

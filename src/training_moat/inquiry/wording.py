@@ -37,6 +37,11 @@ def percent(share: float | None) -> str:
     return f"{digits(100 * share)}%"
 
 
+def whole_percent(share: float | None) -> str:
+    """A share in whole per cent, for a cell of a grid: -0.003 is "0%"."""
+    return "unknown" if share is None or math.isnan(share) else f"{round(100 * share)}%"
+
+
 def counted(number: int, thing: str, things: str | None = None) -> str:
     """A count with its noun in the right number: "1 chip", "1,024 chips"."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from training_moat.core.errors import InputError
 from training_moat.core.formats import ELEMENT_FORMATS, SCALED_FORMATS
-from training_moat.numerics.design import REFERENCE_LOG2_RATE, Thresholds
+from training_moat.numerics.design import PORTED_RECIPES, REFERENCE_LOG2_RATE, Thresholds
 from training_moat.numerics.recipes import recipe
 
 REFERENCE = "bf16_mixed"
@@ -46,12 +46,9 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     """
     records = {}
     for key, group in _study(runs, "transfer").groupby(["recipe", "seed"], sort=True):
-        fit = (
-            np.polyfit(group["log2_learning_rate"] - REFERENCE_LOG2_RATE, group["val_loss_nats"], 2)
-            if not group["diverged"].any()
-            else (np.nan,) * 3
-        )
-        records[key] = fit
+        rates = group["log2_learning_rate"] - REFERENCE_LOG2_RATE
+        lost = group["diverged"].any()
+        records[key] = (np.nan,) * 3 if lost else np.polyfit(rates, group["val_loss_nats"], 2)
     table = pd.DataFrame.from_dict(records, orient="index", columns=["a", "b", "c"])
     return table.set_index(pd.MultiIndex.from_tuples(table.index, names=["recipe", "seed"]))
 
@@ -77,12 +74,12 @@ def _lowest(part: pd.DataFrame, ends: tuple[float, float]) -> float:
     a, b = part["a"].mean(skipna=False), part["b"].mean(skipna=False)
     if np.isnan(a):
         return np.nan
-    return (
-        float(np.clip(-b / (2 * a), *ends)) if a > 0 else min(ends, key=lambda x: a * x**2 + b * x)
-    )
+    if a > 0:
+        return float(np.clip(-b / (2 * a), *ends))
+    return min(ends, key=lambda x: a * x**2 + b * x)
 
 
-def shifts(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
+def shifts(runs: pd.DataFrame) -> pd.DataFrame:
     """Octaves by which each recipe's best rate lies from the reference's; interval by leaving out one seed at a time.
 
     Columns: recipe, octaves, low, high.
@@ -93,30 +90,29 @@ def shifts(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.
         moved = (left_out.loc[name] - left_out.loc[REFERENCE]).to_numpy()
         count = len(moved)
         error = np.sqrt((count - 1) / count * ((moved - moved.mean()) ** 2).sum())
-        half = stats.t.ppf(0.5 + confidence / 2, count - 1) * error
+        half = stdtrit(count - 1, 0.5 + Thresholds.confidence / 2) * error
         middle = whole[name] - whole[REFERENCE]
         records.append((name, middle, middle - half, middle + half))
     return pd.DataFrame(records, columns=["recipe", "octaves", "low", "high"])
 
 
-def added_loss(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
+def added_loss(runs: pd.DataFrame) -> pd.DataFrame:
     """Nats per character that each recipe adds to FP32 at the same rates, mean over the grid seed by seed.
 
     One run is erratic; the mean of a seed's runs over the grid varies half as much. Columns: recipe, nats, low, high.
     """
-    return _paired(_mean_over_rates(runs, "transfer"), EXACT, confidence, "nats")
+    return _paired(_mean_over_rates(runs, "transfer"), EXACT)
 
 
 def _mean_over_rates(runs: pd.DataFrame, study: str) -> pd.DataFrame:
     """Mean loss of each seed (rows) and recipe (columns) over the grid of rates; blank if a run diverged."""
     chosen = _study(runs, study)
     losses = chosen["val_loss_nats"].where(~chosen["diverged"], np.inf)
-    return (
-        losses.groupby([chosen["seed"], chosen["recipe"]]).mean().replace(np.inf, np.nan).unstack()
-    )
+    means = losses.groupby([chosen["seed"], chosen["recipe"]]).mean()
+    return means.replace(np.inf, np.nan).unstack()
 
 
-def transfer(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
+def transfer(runs: pd.DataFrame) -> pd.DataFrame:
     """What training with one recipe loses when the learning rate was tuned on another.
 
     The rate is tuned on the mean curve of all seeds but one and read on the curve of the seed left out, against the
@@ -130,28 +126,26 @@ def transfer(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> p
         for tuned_on in left_out.index:
             rate = left_out.loc[tuned_on].to_numpy()
             regret = a * (rate**2 - own**2) + b * (rate - own)
-            records.append((tuned_on, name, *_interval(regret, confidence)))
+            records.append((tuned_on, name, *_interval(regret)))
     return pd.DataFrame(records, columns=["tuned_on", "trained_with", "nats", "low", "high"])
 
 
-def low_rate(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
+def low_rate(runs: pd.DataFrame) -> pd.DataFrame:
     """Nats lost to FP32 weights at low learning rates. Columns: log2_learning_rate, recipe, nats, low, high."""
     parts = []
     for rate, group in _study(runs, "low_rate").groupby("log2_learning_rate", sort=True):
         table = group.pivot(index="seed", columns="recipe", values="val_loss_nats")
-        part = _paired(table, EXACT, confidence, "nats")
+        part = _paired(table, EXACT)
         parts.append(part[part["recipe"] != EXACT].assign(log2_learning_rate=rate))
     return pd.concat(parts, ignore_index=True)
 
 
 def by_rate(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `low_rate` with readers' names and a column `run` that says recipe and rate, lowest rates first."""
-    table = labelled(
-        table.sort_values(["recipe", "log2_learning_rate"], ignore_index=True, kind="stable")
-    )
-    return table.assign(
-        run=[f"{row.recipe}, rate 2^{row.log2_learning_rate:g}" for row in table.itertuples()]
-    )
+    order = ["recipe", "log2_learning_rate"]
+    table = labelled(table.sort_values(order, ignore_index=True, kind="stable"))
+    rates = zip(table["recipe"], table["log2_learning_rate"])
+    return table.assign(run=[f"{name}, rate 2^{rate:g}" for name, rate in rates])
 
 
 def windows(runs: pd.DataFrame, margin_nats: float = Thresholds.range_nats) -> pd.DataFrame:
@@ -163,47 +157,32 @@ def windows(runs: pd.DataFrame, margin_nats: float = Thresholds.range_nats) -> p
     """
     runs = _study(runs, "range").copy()
     runs["loss"] = runs["val_loss_nats"].where(~runs["diverged"], np.inf).fillna(np.inf)
-    runs["bears"] = (
-        runs["loss"] - runs.groupby(["recipe", "seed"])["loss"].transform("min") <= margin_nats
-    )
+    best = runs.groupby(["recipe", "seed"])["loss"].transform("min")
+    runs["bears"] = runs["loss"] - best <= margin_nats
     table = runs.groupby(["recipe", "log2_loss_scale"], sort=True).agg(
         val_loss_nats=("loss", "mean"), borne=("bears", "all"), lost=("bears", "any")
     )
     return table.assign(lost=~table["lost"]).replace(np.inf, np.nan).reset_index()
 
 
-def ported(runs: pd.DataFrame, confidence: float = Thresholds.confidence) -> pd.DataFrame:
+def ported(runs: pd.DataFrame) -> pd.DataFrame:
     """Recipes with foreign or missing parts against the recipe they come from: same seed, mean over the same rates.
 
     Columns: recipe, against, nats, low, high, diverged (share of runs lost; nats are blank if any is).
     """
-    own = {
-        "fp8_fnuz_ported": "fp8_fnuz",
-        "fp8_fnuz_ported_nan": "fp8_fnuz",
-        "nvfp4_nearest": "nvfp4",
-    }
+    own = {**dict.fromkeys(PORTED_RECIPES[:2], "fp8_fnuz"), PORTED_RECIPES[2]: "nvfp4"}
     base, changed = (_mean_over_rates(runs, study) for study in ("transfer", "ported"))
     lost = _study(runs, "ported").groupby("recipe")["diverged"].mean()
-    records = [
-        (
-            name,
-            own[name],
-            *_interval((changed[name] - base[own[name]]).to_numpy(), confidence),
-            lost[name],
-        )
-        for name in changed
-    ]
+    added = {name: (changed[name] - base[own[name]]).to_numpy() for name in changed}
+    records = [(name, own[name], *_interval(added[name]), lost[name]) for name in added]
     return pd.DataFrame(records, columns=["recipe", "against", "nats", "low", "high", "diverged"])
 
 
 def bits(name: str) -> int:
     """Width of the numbers that a recipe's matrix units multiply in the forward pass."""
     operand = recipe(name).forward
-    return (
-        SCALED_FORMATS[operand].element.bits
-        if operand in SCALED_FORMATS
-        else ELEMENT_FORMATS[operand].bits
-    )
+    shared = SCALED_FORMATS.get(operand)
+    return shared.element.bits if shared else ELEMENT_FORMATS[operand].bits
 
 
 def labelled(table: pd.DataFrame, short: bool = False) -> pd.DataFrame:
@@ -227,18 +206,12 @@ def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 def verdicts(runs: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> pd.DataFrame:
     """Every hypothesis with its verdict (supported, contradicted, open), the number it rests on and the threshold."""
     judged = [
-        _optimum_stays,
-        _rate_transfers,
-        _precision_orders,
-        _windows_differ,
-        _low_rates_need_care,
-        _ported_constant,
-        _nearest_serves,
-    ]
+        _optimum_stays, _rate_transfers, _precision_orders, _windows_differ, _low_rates_need_care,
+        _ported_constant, _nearest_serves,
+    ]  # fmt: skip
     records = [(f"H{number}", *judge(runs, thresholds)) for number, judge in enumerate(judged, 1)]
-    return pd.DataFrame(
-        records, columns=["hypothesis", "claim", "verdict", "number", "threshold", "unit"]
-    )
+    columns = ["hypothesis", "claim", "verdict", "number", "threshold", "unit"]
+    return pd.DataFrame(records, columns=columns)
 
 
 def _optimum_stays(runs: pd.DataFrame, limits: Thresholds) -> tuple:
@@ -252,10 +225,8 @@ def _optimum_stays(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 def _rate_transfers(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     table = transfer(runs)
-    dear, cheap = (
-        (table["low"] > limits.little_nats).any(),
-        (table["high"] < limits.little_nats).all(),
-    )
+    dear = (table["low"] > limits.little_nats).any()
+    cheap = (table["high"] < limits.little_nats).all()
     return (
         "a learning rate tuned on any recipe serves every other",
         _three_way(cheap, dear), table["high"].max(), limits.little_nats,
@@ -265,11 +236,10 @@ def _rate_transfers(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 def _precision_orders(runs: pd.DataFrame, limits: Thresholds) -> tuple:
     losses = _mean_over_rates(runs, "transfer").drop(columns=EXACT)
-    mean = (
-        losses.T.groupby(losses.columns.map(bits)).mean().T
-    )  # one column per width, one row per seed
-    _, low_four, high_four = _interval((mean[4] - mean[16]).to_numpy(), limits.confidence)
-    _, low_eight, high_eight = _interval((mean[8] - mean[16]).to_numpy(), limits.confidence)
+    # One column per width, one row per seed.
+    mean = losses.T.groupby(losses.columns.map(bits)).mean().T
+    _, low_four, high_four = _interval((mean[4] - mean[16]).to_numpy())
+    _, low_eight, high_eight = _interval((mean[8] - mean[16]).to_numpy())
     return (
         "four bits cost more loss than sixteen, but little, and eight bits hardly any",
         _three_way(
@@ -316,35 +286,24 @@ def _low_rates_need_care(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 
 def _ported_constant(runs: pd.DataFrame, limits: Thresholds) -> tuple:
-    table = ported(runs).set_index("recipe")
+    table, margin = ported(runs).set_index("recipe"), limits.little_nats
     claim = (
         "a scaling constant of 448 on hardware that ends at 240 kills the run unless casts saturate"
     )
-    low, high = table.loc["fp8_fnuz_ported", ["low", "high"]]
-    kills, saved = (
-        table.loc["fp8_fnuz_ported_nan", "diverged"] == 1,
-        1 - table.loc["fp8_fnuz_ported", "diverged"],
-    )
-    return (
-        claim,
-        _three_way(
-            kills and high < limits.little_nats, not kills or low > limits.little_nats or saved < 1
-        ),
-        high,
-        limits.little_nats,
-        "nats with saturation (high end)",
-    )
+    low, high, lost = table.loc["fp8_fnuz_ported", ["low", "high", "diverged"]]
+    kills = table.loc["fp8_fnuz_ported_nan", "diverged"] == 1
+    verdict = _three_way(kills and high < margin, not kills or low > margin or lost > 0)
+    return (claim, verdict, high, margin, "nats with saturation (high end)")
 
 
 def _nearest_serves(runs: pd.DataFrame, limits: Thresholds) -> tuple:
-    table = ported(runs).set_index("recipe")
+    table, margin = ported(runs).set_index("recipe"), limits.little_nats
     claim = (
         "rounding its gradients to nearest instead of stochastically costs NVFP4 hardly any loss"
     )
     if "nvfp4_nearest" not in table.index:  # the quick form leaves it out
-        return (claim, "open", np.nan, limits.little_nats, "nats (high end)")
+        return (claim, "open", np.nan, margin, "nats (high end)")
     low, high = table.loc["nvfp4_nearest", ["low", "high"]]
-    margin = limits.little_nats
     return (claim, _three_way(high < margin, low > margin), high, margin, "nats (high end)")
 
 
@@ -357,22 +316,18 @@ def _study(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     return chosen.assign(diverged=chosen["diverged"].astype(str).str.lower().eq("true"))
 
 
-def _paired(table: pd.DataFrame, against: str, confidence: float, unit: str) -> pd.DataFrame:
+def _paired(table: pd.DataFrame, against: str) -> pd.DataFrame:
     """Mean and interval of each column's difference to `against`, seed by seed."""
-    records = [
-        (name, *_interval((table[name] - table[against]).to_numpy(), confidence))
-        for name in table.columns
-    ]
-    return pd.DataFrame(records, columns=["recipe", unit, "low", "high"])
+    added = {name: (table[name] - table[against]).to_numpy() for name in table.columns}
+    records = [(name, *_interval(values)) for name, values in added.items()]
+    return pd.DataFrame(records, columns=["recipe", "nats", "low", "high"])
 
 
-def _interval(values: np.ndarray, confidence: float) -> tuple[float, float, float]:
-    mean = float(np.mean(values))
-    half = float(
-        stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
-        * np.std(values, ddof=1)
-        / np.sqrt(len(values))
-    )
+def _interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of a value a seed, and its t-interval."""
+    mean, count = float(np.mean(values)), len(values)
+    width = stdtrit(count - 1, 0.5 + Thresholds.confidence / 2) * np.std(values, ddof=1)
+    half = float(width / np.sqrt(count))
     return mean, mean - half, mean + half
 
 
@@ -380,11 +335,8 @@ def _equivalence(table: pd.DataFrame, margin: float) -> str:
     """Supported when every interval lies inside the margin, contradicted when one lies wholly outside."""
     if bool(((table["low"] > -margin) & (table["high"] < margin)).all()):
         return "supported"
-    return (
-        "contradicted"
-        if bool(((table["low"] > margin) | (table["high"] < -margin)).any())
-        else "open"
-    )
+    outside = bool(((table["low"] > margin) | (table["high"] < -margin)).any())
+    return "contradicted" if outside else "open"
 
 
 def _three_way(holds: bool, fails: bool) -> str:

@@ -25,6 +25,8 @@ from tqdm import tqdm
 import training_moat
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
+from training_moat.core.surroundings import environment
+from training_moat.core.whole_files import write_text
 from training_moat.numerics import corpus
 from training_moat.numerics.design import (
     FULL,
@@ -34,7 +36,7 @@ from training_moat.numerics.design import (
     Design,
     Run,
     Thresholds,
-)
+)  # fmt: skip
 from training_moat.numerics.recipes import recipe
 from training_moat.numerics.training_loop import train
 
@@ -94,15 +96,19 @@ def run(
         "machine": machine,
         "probe_sha256": _probe_of_workers(),
     }
-    _write_whole(out / TABLE, _as_csv(rows))
+    write_text(out / TABLE, _as_csv(rows))
     said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
-    _write_whole(out / MANIFEST, json.dumps(said, indent=2) + "\n")
+    write_text(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
     return out / TABLE
 
 
 def stored_design(manifest: Path) -> tuple[str, Design]:
     """Form (full or quick) and design that a manifest records."""
+    if not manifest.is_file():
+        raise InputError(
+            f"--manifest '{manifest}': no such file; expected a manifest of the experiment."
+        )
     try:
         stored = json.loads(manifest.read_text())
         fields: dict[str, Any] = {
@@ -110,7 +116,7 @@ def stored_design(manifest: Path) -> tuple[str, Design]:
             for name, value in stored["design"].items()
         }
         form, design = stored["form"], Design(**fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{manifest}: cannot read a design from it ({error}); expected a manifest of this experiment."
         ) from None
@@ -170,30 +176,20 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do their linear algebra on one thread each and end with this one."""
-    saved = {name: os.environ.get(name) for name in _WORKER_VARIABLES}
-    os.environ.update(_WORKER_VARIABLES)
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=lifetime.follow, initargs=(os.getpid(),)
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    spawn, own = multiprocessing.get_context("spawn"), (os.getpid(),)
+    with (
+        environment(_WORKER_VARIABLES),
+        ProcessPoolExecutor(workers, spawn, initializer=lifetime.follow, initargs=own) as pool,
+    ):
+        yield pool
 
 
 def _results(missing: list[Run], workers: int, already: int):
     """Finished runs as they come."""
     with _pool(workers) as pool:
         futures = {pool.submit(_one, item): item for item in missing}
-        bar = tqdm(
-            as_completed(futures),
-            total=already + len(missing),
-            initial=already,
-            unit="run",
-            desc="low precision",
-        )
+        total, shown = already + len(missing), {"unit": "run", "desc": "low precision"}
+        bar = tqdm(as_completed(futures), total=total, initial=already, **shown)
         try:
             for future in bar:
                 yield futures[future], future.result()
@@ -224,7 +220,7 @@ def _read_partial(path: Path) -> dict[tuple, list[str]]:
         return {}
     with path.open(newline="") as file:
         rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
-    _write_whole(path, "".join(",".join(row) + "\n" for row in rows))
+    write_text(path, "".join(",".join(row) + "\n" for row in rows))
     return {_key_of(row): row for row in rows}
 
 
@@ -234,24 +230,12 @@ def _key_of(row: list[str]) -> tuple:
 
 
 def _table_order(item: Run) -> tuple:
-    return (
-        item.study,
-        item.recipe,
-        item.seed,
-        item.log2_learning_rate,
-        item.log2_loss_scale or 0.0,
-    )
+    *first, scale, _ = item.key
+    return (*first, scale or 0.0)
 
 
 def _as_csv(rows: list[list[str]]) -> str:
     return "".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows])
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside and rename, so that no reader ever sees half a file."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    beside.write_text(text, newline="\n")
-    os.replace(beside, path)
 
 
 def _fingerprint(design: Design) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from training_moat.core.formats import element
 from training_moat.numerics.rounding import round_nearest
@@ -40,22 +40,21 @@ def losses(names: Sequence[str], log2_scales: Sequence[int]) -> pd.DataFrame:
 
     Saturating casts, no scale factor. Columns: format, log2_scale, error_percent (root mean square).
     """
-    tensor = stats.norm.ppf((np.arange(POINTS) + 0.5) / POINTS)
+    tensor = ndtri((np.arange(POINTS) + 0.5) / POINTS)
     records = []
     for name in names:
         fmt = element(name)
         for scale in log2_scales:
             scaled = tensor * 2.0**scale
-            error = np.sqrt(
-                np.mean((round_nearest(scaled, fmt) - scaled) ** 2) / np.mean(scaled**2)
-            )
+            squares = np.mean((round_nearest(scaled, fmt) - scaled) ** 2)
+            error = np.sqrt(squares / np.mean(scaled**2))
             records.append((fmt.title, scale, 100 * float(error)))
     return pd.DataFrame(records, columns=["format", "log2_scale", "error_percent"])
 
 
 def body() -> tuple[float, float]:
     """log2 of the magnitudes between which the body of a tensor of standard deviation one lies."""
-    low, high = (math.log2(stats.halfnorm.ppf(quantile)) for quantile in BODY)
+    low, high = (math.log2(ndtri((1 + quantile) / 2)) for quantile in BODY)
     return low, high
 
 
@@ -64,9 +63,6 @@ def tolerated(table: pd.DataFrame, limit_percent: float) -> pd.DataFrame:
 
     Columns: format, octaves, best_percent (smallest error at any scale).
     """
-    inside = table.assign(inside=table["error_percent"] <= limit_percent).groupby(
-        "format", sort=False
-    )
-    return inside.agg(
-        octaves=("inside", "sum"), best_percent=("error_percent", "min")
-    ).reset_index()
+    inside = table.assign(inside=table["error_percent"] <= limit_percent)
+    found = inside.groupby("format", sort=False)
+    return found.agg(octaves=("inside", "sum"), best_percent=("error_percent", "min")).reset_index()

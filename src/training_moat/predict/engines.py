@@ -37,13 +37,14 @@ ENGINES = {
     "cerebras": "cerebras",
     "groq": "groq",
     "groqcloud": "groq",
+    "lmdeploy": "lmdeploy",
+    "turbomind": "lmdeploy",
     "d-matrix": "d-matrix",
     "dmatrix": "d-matrix",
 }
 """Names a caller may use, and the calibrated engine that stands for them."""
 
 UNMEASURED_ENGINES = (
-    "lmdeploy",
     "tgi",
     "jetstream",
     "maxtext",
@@ -79,7 +80,7 @@ CURRENT = "2026"
 
 NO_ENGINE = "generic"
 
-NOT_USUAL = ("llama.cpp",)
+NOT_USUAL = ("llama.cpp", "lmdeploy")
 """Engines that nobody means who names none."""
 
 

@@ -32,8 +32,8 @@ from training_moat.predict.training_plans import TrainingCase
 
 NEARLY_SMALLEST = 1.15
 """Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""
-PLANS_AT_ONCE = 32_768
-"""Plans in one sweep: as many as keep its arrays near the processor."""
+PLANS_AT_ONCE = 131_072
+"""Plans in one sweep: enough for what a sweep costs however few they are to be little of it."""
 FEW, MANY = 64, 256
 """Layouts of a row, of those that promise most, whose plans are tried before the others, and again where none of them
 fits."""
@@ -48,7 +48,6 @@ ROUNDING = 1e-9
 ENOUGH_OF_A_MODEL = 4_096
 """Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
 
-_SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "dp")]
 _MICRO, _VIRTUAL = LAYOUT.index("micro_batch"), LAYOUT.index("virtual_stages")
 _ALIKE = [LAYOUT.index(name) for name in ("tp", "pp", "cp", "dp", "zero_stage", "ep", "recompute")]
 
@@ -129,7 +128,7 @@ def _small_enough(bare: Plans) -> np.ndarray:
     weighed = own.weighed(ROUNDING)
     room, may_fit = np.full(bare.count, np.inf), np.zeros(bare.count, bool)
     room[first], may_fit[first] = weighed[0], weighed[WEIGHED.index("fits")] > 0
-    smallest = _of_their_groups(columns, starts, first)
+    smallest = _of_their_groups(bare, first)
     known = smallest >= 0
     fits = np.logical_not(known) | may_fit[smallest]
     near = NEARLY_SMALLEST * (1 + ROUNDING) * np.minimum.reduceat(room, starts)
@@ -138,15 +137,11 @@ def _small_enough(bare: Plans) -> np.ndarray:
     return np.where(some[bare.owner], fits, np.logical_not(far))
 
 
-def _of_their_groups(columns: np.ndarray, starts: np.ndarray, first: np.ndarray) -> np.ndarray:
+def _of_their_groups(bare: Plans, first: np.ndarray) -> np.ndarray:
     """Where the smallest layout of each one's group stands, of those that are the `first` of their kind; -1 where it is
     not where it is looked for: layouts of the same sizes follow one another, the first ones in the order of all."""
-    sizes = columns[_SIZES]
-    begins = np.zeros(columns.shape[1], bool)
-    begins[1:] = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
-    begins[starts] = True
-    block = np.cumsum(begins) - 1
-    start = np.flatnonzero(begins)[block]
+    columns, block = bare.layouts, bare.block
+    start = np.flatnonzero(np.diff(block, prepend=-1))[block]
     turn = np.bincount(block[first], minlength=block[-1] + 1)[block]
     found = start + (np.arange(len(block)) - start) % np.maximum(turn, 1)
     alike = first[found] & (start + turn > found)

@@ -110,6 +110,7 @@ class Batch:
     attention_flops: np.ndarray
     score_flops: np.ndarray
     narrow: np.ndarray
+    bytewide: np.ndarray
     bandwidth_cap: np.ndarray
     scaleup: Fabric
     server: Fabric
@@ -166,6 +167,7 @@ class _Load:
     attention_flops: float
     score_flops: float
     narrow: bool
+    bytewide: tuple[bool, bool]
     bandwidth_cap: float
 
 
@@ -181,6 +183,7 @@ def _load(question: Question) -> _Load:
         chip.peak_flops[wide],
         chip.peak_flops[serving_formats.attention_units(chip, question.kv_precision, precision)],
         used in serving_formats.NARROW,
+        (used in serving_formats.BYTEWIDE, wide in serving_formats.BYTEWIDE),
         sustained.bandwidth_share(chip),
     )
 
@@ -238,6 +241,7 @@ def _batch(
         attention_flops=np.array([load.attention_flops for load in loads]),
         score_flops=np.array([load.score_flops for load in loads]),
         narrow=np.array([load.narrow for load in loads]),
+        bytewide=np.array([load.bytewide for load in loads]).T,
         bandwidth_cap=np.array([load.bandwidth_cap for load in loads]),
         scaleup=_stacked_fabric([three[0] for three in fabrics]),
         server=_stacked_fabric([three[1] for three in fabrics]),
@@ -268,9 +272,10 @@ def batches(questions: Sequence[Question]) -> list[Batch]:
 def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.ServingTime:
     """Predict one batch with constants as arrays (`serving_constants.Constants.resolve`)."""
     narrow = np.where(batch.narrow, values["narrow_efficiency"], 1.0)
+    ffn, attention = np.where(batch.bytewide, values["bytewide_efficiency"], 1.0)
     machine = serving_step.ServingMachine(
-        ffn_flops=batch.ffn_flops * narrow,
-        attention_flops=batch.attention_flops,
+        ffn_flops=batch.ffn_flops * narrow * ffn,
+        attention_flops=batch.attention_flops * attention,
         score_flops=batch.score_flops,
         tiers=batch.tiers,
         scaleup=replace(batch.scaleup, launch_s=values["exchange_s"]),

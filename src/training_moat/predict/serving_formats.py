@@ -18,6 +18,9 @@ NARROW = ("nvfp4", "mxfp4", "fp4")
 """Four-bit floating-point formats. Their checkpoints keep a mixture-of-experts model's attention in 16 bit (model
 cards of gpt-oss-120b, 2025, and of NVIDIA's DeepSeek-R1-NVFP4, 2025)."""
 
+BYTEWIDE = ("fp8", "mxfp8", "int8")
+"""Formats of one byte, whose products reach less of their peak than 16-bit ones (power; scales: table matmul_maxima)."""
+
 WEIGHTS_ALONE = ("int4",)
 """Formats of the stored weights alone, which are multiplied in 16 bits (GPTQ: Frantar et al. 2022; AWQ: Lin et al.
 2023)."""

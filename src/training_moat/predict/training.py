@@ -126,7 +126,8 @@ def answer(
 
 
 def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
-    """The fastest plans that fit for one request, best first. Raises `InputError` for a bad request.
+    """The fastest plans that fit for one request, best first. Raises `InputError` for a bad request
+    and where the best answer would be absurd.
 
     Where nothing fits, the answer for the one that needs least memory, marked `fits: false`.
     """
@@ -135,7 +136,10 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     known.reject_silent_chip(constants, case.chip, case.precision)
     found = plan_search.candidates(case, constants)
     count = min(top, max(1, int(found.fits.sum())))
-    return _told([case] * count, found.at(slice(count)), constants)
+    told = _told([case] * count, found.at(slice(count)), constants)
+    if not told[0]["ok"]:
+        raise InputError(told[0]["error"])
+    return [each for each in told if each["ok"]]
 
 
 def sent_bytes(request: Mapping[str, Any]) -> dict[str, float]:

@@ -34,6 +34,7 @@ from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
 
 LEVEL = LAYOUT.index("recompute")
+SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp", "dp")]
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,15 @@ class Plans:
         """Which of the rows a plan is a candidate of."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    @cached_property
+    def block(self) -> np.ndarray:
+        """A number for those plans of one row that follow one another and have the same parallel sizes."""
+        sizes = self.layouts[SIZES]
+        begins = np.zeros(self.count, bool)
+        begins[1:] = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
+        begins[(np.cumsum(self.counts) - self.counts)[self.counts > 0]] = True
+        return np.cumsum(begins) - 1
+
     @property
     def count(self) -> int:
         """How many plans there are."""
@@ -274,7 +284,8 @@ class Plans:
         return mapped(step, lambda column: np.broadcast_to(column, self.count))
 
     def least(self) -> np.ndarray:
-        """Seconds that a step of each plan takes at least: few plans of many differ in what a layer does."""
+        """Seconds that a step of each plan takes at least: few plans of many differ in what a layer does, or in what replicas
+        exchange."""
         said = (self.rows.model, self.rows.setting, self.rows.seq_len)
         alike = np.unique([line[self.part] for line in said], axis=1, return_inverse=True)[1]
         plan = self.plan
@@ -283,7 +294,16 @@ class Plans:
         one, redone = self.keep(first), bool(np.any(plan.recompute >= 2))
         shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine(), redone)
         shown = mapped(shown, lambda column: np.broadcast_to(column, one.count)[which])
+        once, again = self._exchanged()
+        shown = replace(shown, exchanged=once, exchanged_again=again)
         return model_of_step.least_step_seconds(self.model, plan, self.machine()[1], shown)
+
+    def _exchanged(self) -> np.ndarray:
+        """What `training_step.shown_exchange_seconds` gives of each plan."""
+        first, which = distinct([self.block, self.plan.zero_stage, self.plan.ep])
+        one = self.keep(first)
+        shown = model_of_step.shown_exchange_seconds(one.model, one.plan, *one.machine())
+        return np.array([np.broadcast_to(part, one.count) for part in shown])[:, which]
 
 
 WEIGHED = ("room", "fits", "recompute_share")

@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from statistics import median
 from typing import NamedTuple
 
-from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import tables
+from training_moat.catalog import relatives, tables
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
 from training_moat.core.layer_step import Efficiency, Node
-from training_moat.core.machine import Chip, Link
+from training_moat.core.machine import Chip
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
 from training_moat.predict.attainable import Attainable, attainable
@@ -359,21 +357,9 @@ def _lone(outer: Fabric) -> Fabric:
 
 
 def scaleout(constants: Constants, chip: Chip) -> Fabric:
-    """The network between scale-up domains; where none is published, the table's median rate."""
-    link = chip.scaleout or Link(median_scaleout(), UNKNOWN_STEP_S, None, "fat_tree")
+    """The network between scale-up domains; where none is published, what is taken for its relatives'."""
+    link = relatives.link(chip, "scaleout")
     return _scaled(interconnect.scaleout_link(link), constants.generic("scaleout"))
-
-
-UNKNOWN_STEP_S = 1e-5
-"""Latency of a step over a network of which nothing is published."""
-
-
-def median_scaleout() -> float:
-    """Median published scale-out rate of the chips table, in bytes per second and direction."""
-    rates = [
-        chip.scaleout.bytes_per_s for chip in chip_catalog.all_chips().values() if chip.scaleout
-    ]
-    return float(median(rates))
 
 
 def interval_kind(family: str, mixture_of_experts: bool) -> str:

@@ -23,7 +23,7 @@ def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[
     Finished runs are kept for the next build, but only those during which no file that they could
     have read was written. Raises WorkFailed naming chapter, cell and error.
     """
-    before = _run_state()
+    before = caching.run_state()
     now = caching.inputs(wanted.rows)
     keys, missing = {}, []
     jobs = [
@@ -44,18 +44,14 @@ def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[
             notebooks.write(notebooks.with_prose(notebooks.read(job.target), own), job.target)
 
     def keep(job: Job, touched: list[str] | None) -> None:
-        if _run_state() == before:
+        if caching.run_state() == before:
             note = (touched, job.strict, prose[job.chapter])
             caching.store(job.name, keys[job.name], now, job.target, *note)
 
     failures = execute_all(missing, keep)
-    if failures and _run_state() == before:
+    if failures and caching.run_state() == before:
         raise combined(failures)
     return {job.name: job.target for job in jobs}
-
-
-def _run_state() -> object:
-    return caching.file_states(caching.run_files())
 
 
 def _state() -> object:

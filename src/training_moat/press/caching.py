@@ -16,7 +16,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from training_moat.press.folders import BUILD, CHAPTERS, DATA, PACKAGE, ROOT, SCENARIOS, STATIC
+from training_moat.press.folders import (
+    BUILD,
+    CHAPTERS,
+    DATA,
+    PACKAGE,
+    ROOT,
+    SCENARIOS,
+    STATIC,
+    digest,
+    digest_of,
+)  # fmt: skip
 
 CACHE = BUILD / "executed"
 # Rooms that build pages but change no number of a notebook.
@@ -72,6 +82,11 @@ def page_files() -> list[Path]:
     return [*CHAPTERS.glob("*.md")]
 
 
+def run_state() -> object:
+    """State of all that an executed chapter can depend on; where two are equal, nothing was written in between."""
+    return file_states(run_files())
+
+
 def building_files() -> list[Path]:
     """Source files of what builds the site and changes no number."""
     return package_files(_NOT_RUN)
@@ -93,16 +108,14 @@ class Inputs:
         """Hash of the tables that a run asked for, with the scenario's rows in them; None: of every one."""
         names = sorted({*self.tables, *self.rows} if touched is None else touched)
         content = [[name, self.tables.get(name), self.rows.get(name)] for name in names]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return digest_of(content)
 
 
 def inputs(rows: Mapping[str, str] | None = None) -> Inputs:
     """What runs can depend on now, with these rows of a scenario laid over the tables."""
     files = [path for path in DATA.rglob("*") if path.is_file()]
     tables = {
-        path.relative_to(DATA).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if path.suffix == ".csv"
+        path.relative_to(DATA).as_posix(): digest(path) for path in files if path.suffix == ".csv"
     }
     others = [path for path in files if path.suffix != ".csv"]
     parts = [
@@ -112,13 +125,13 @@ def inputs(rows: Mapping[str, str] | None = None) -> Inputs:
         sys.version,
         *(f"{name} {metadata.version(name)}" for name in _LIBRARIES),
     ]
-    return Inputs(hashlib.sha256("\n".join(parts).encode()).hexdigest(), tables, rows or {})
+    return Inputs(digest_of(parts), tables, rows or {})
 
 
 def environment_key() -> str:
     """Hash of all that chapters share: package source, data tables, Python and library versions."""
     now = inputs()
-    return hashlib.sha256(f"{now.shared} {now.state(None)}".encode()).hexdigest()
+    return digest_of([now.shared, now.state(None)])
 
 
 def chapter_key(chapter: str, parameters: Mapping[str, Any], shared: str) -> str:
@@ -133,7 +146,7 @@ def chapter_key(chapter: str, parameters: Mapping[str, Any], shared: str) -> str
     ]
     schema = (CHAPTERS / "parameters.yml").read_text(encoding="utf-8")
     content = [chapter, cells, dict(parameters), schema, shared]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digest_of(content)
 
 
 def prose_key(chapter: str) -> str:
@@ -143,7 +156,7 @@ def prose_key(chapter: str) -> str:
         + ([] if cell["cell_type"] == "code" else [cell["source"]])
         for cell in _cells(chapter)
     ]
-    return hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()
+    return digest_of(cells)
 
 
 def _cells(chapter: str) -> list[dict[str, Any]]:

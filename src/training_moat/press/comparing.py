@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +143,21 @@ def _figures(
     first: Sequence[Figure], second: Sequence[Figure]
 ) -> list[tuple[Figure | None, Figure | None]]:
     """Figures that differ, by their place in the chapter."""
-    longest = max(len(first), len(second))
-    pairs = [
-        (first[i] if i < len(first) else None, second[i] if i < len(second) else None)
-        for i in range(longest)
-    ]
-    return [(one, other) for one, other in pairs if one != other]
+    return [(one, other) for one, other in zip_longest(first, second) if one != other]
 
 
 def _ratio(old: Any, new: Any) -> float | None:
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (old, new))
     return new / old if numbers and old else None
+
+
+def by_chapter(
+    found: Comparison,
+) -> Iterator[tuple[str, list[Change], list[tuple[Figure | None, Figure | None]]]]:
+    """Each chapter that tells something differently: its name, the changes, the pairs of figures."""
+    for chapter in dict.fromkeys([*(c.chapter for c in found.changes), *found.figures]):
+        changes = [change for change in found.changes if change.chapter == chapter]
+        yield chapter, changes, found.figures.get(chapter, [])
 
 
 def lines(found: Comparison) -> list[str]:
@@ -161,14 +166,14 @@ def lines(found: Comparison) -> list[str]:
     if not found.changes and not found.figures:
         return [f"{first} and {second} tell the same in every chapter"]
     shown = []
-    for chapter in dict.fromkeys([*(c.chapter for c in found.changes), *found.figures]):
+    for chapter, changes, figures in by_chapter(found):
         shown.append(chapter)
-        for change in (c for c in found.changes if c.chapter == chapter):
+        for change in changes:
             times = f"  (x {change.ratio:.3g})" if change.ratio is not None else ""
             shown.append(f"  {recorded.words(change.what)}{times}")
             shown.append(f"    {first}: {said(change.first)}")
             shown.append(f"    {second}: {said(change.second)}")
-        for one, other in found.figures.get(chapter, ()):
+        for one, other in figures:
             shown.append(f"  figure: {one.title if one else 'none'}")
             shown.append(f"      now: {other.title if other else 'none'}")
     shown.append(f"{len(found.changes)} statements changed, {found.same} are the same")
@@ -177,9 +182,9 @@ def lines(found: Comparison) -> list[str]:
 
 def said(value: Any) -> str:
     """A value of a comparison in words."""
-    return (
-        "nothing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    )
+    if value is None:
+        return "nothing"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def record(found: Comparison) -> dict[str, Any]:
@@ -218,14 +223,14 @@ def page(found: Comparison) -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>',
         f"<h1>{first} and {second}</h1><p>{len(found.changes)} statements differ, {found.same} are the same.</p>",
     ]
-    for chapter in dict.fromkeys([*(c.chapter for c in found.changes), *found.figures]):
+    for chapter, changes, figures in by_chapter(found):
         parts.append(f"<h2>{html.escape(chapter)}</h2>")
-        for change in (c for c in found.changes if c.chapter == chapter):
+        for change in changes:
             times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
             parts.append(f"<h3>{html.escape(recorded.words(change.what))}{times}</h3>")
             sides = [markup.sentence(said(value)) for value in (change.first, change.second)]
             parts.append(_pair(found.names, *sides))
-        for one, other in found.figures.get(chapter, ()):
+        for one, other in figures:
             parts.append(_pair(found.names, _drawn(one), _drawn(other)))
     return "\n".join([*parts, "</body></html>\n"])
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training_moat.press.markup import spelled
 from training_moat.press.scenarios import Request
 
 VARIABLE = "MOAT_EDITION"
@@ -44,15 +45,11 @@ class Edition:
         if not self.title and not self.changed:
             return ""
         listed = "; ".join(
-            f"{name.removeprefix(f'{only}.')} = {_shown(value)}"
+            f"{name.removeprefix(f'{only}.')} = {spelled(value, ', ')}"
             for name, value in self.changed.items()
         )
         described = f" ({self.description})" if self.description else ""
         return f"{self.title}{described}: run with {listed or 'the published settings'}"
-
-
-def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def of(wanted: Request) -> Edition:

@@ -1,12 +1,11 @@
-"""Where things are, and writing them so that nobody ever sees half of one."""
+"""Where things are."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from training_moat.catalog import paths
 
@@ -19,21 +18,11 @@ SCENARIOS = ROOT / "scenarios"
 STATIC = ROOT / "_static"
 
 
-@contextmanager
-def beside(target: Path) -> Iterator[Path]:
-    """Yield a temporary file next to `target`; it becomes `target` only when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    finally:
-        Path(name).unlink(missing_ok=True)
+def digest(path: Path) -> str:
+    """Hash of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with beside(target) as fresh:
-        fresh.write_text(text, encoding="utf-8")
+def digest_of(content: Any) -> str:
+    """Hash of anything that JSON can say."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -11,6 +11,7 @@ papermill: papermill loads its engines while it is itself being imported.
 
 from __future__ import annotations
 
+import base64
 import gc
 import importlib
 import os
@@ -31,7 +32,7 @@ from training_moat.catalog import descriptor, files, tables
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
 from training_moat.figures import offline
-from training_moat.figures.drawing import Painter
+from training_moat.figures.drawing import Coming, Painter
 
 NAME = "moat-fork"
 TOUCHED = "moat_touched"
@@ -104,6 +105,7 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.outputs: list[NotebookNode] = []
+        self.coming: list[tuple[NotebookNode, str, Coming]] = []
         self.failed: tuple[str, str] | None = None
 
     def stream(self, name: str, text: str) -> None:
@@ -112,6 +114,21 @@ class _Recorder:
             last.text += text
         elif text:
             self.outputs.append(new_output("stream", name=name, text=text))
+
+    def show(self, kind: str, data: dict[str, Any], **more: Any) -> None:
+        """An output in some MIME forms, as a notebook stores them: pictures in base64, those on their way once they are
+        there (`settle`)."""
+        shown = {
+            form: "" if isinstance(value, Coming) else _text(value) for form, value in data.items()
+        }
+        output = new_output(kind, data=shown, **more)
+        self.outputs.append(output)
+        self.coming += [(output, f, v) for f, v in data.items() if isinstance(v, Coming)]
+
+    def settle(self) -> None:
+        """Put the pictures that were on their way into their places."""
+        for output, form, coming in self.coming:
+            output["data"][form] = _text(coming.picture())
 
     def error(self, kind: type, value: BaseException, lines: list[str]) -> None:
         self.failed = (kind.__name__, str(value))
@@ -148,22 +165,16 @@ def _shell(recorder: _Recorder) -> Any:
 
     class Publisher(DisplayPublisher):
         def publish(self, data: dict, metadata: dict | None = None, **_: Any) -> None:
-            recorder.outputs.append(
-                new_output("display_data", data=_plain(data), metadata=metadata or {})
-            )
+            recorder.show("display_data", data, metadata=metadata or {})
 
     class Hook(DisplayHook):
         def write_output_prompt(self) -> None:
             """A notebook shows no prompt."""
 
         def write_format_data(self, format_dict: dict, md_dict: dict | None = None) -> None:
-            recorder.outputs.append(
-                new_output(
-                    "execute_result",
-                    data=_plain(format_dict),
-                    metadata=md_dict or {},
-                    execution_count=self.prompt_count,
-                )
+            count = self.prompt_count
+            recorder.show(
+                "execute_result", format_dict, metadata=md_dict or {}, execution_count=count
             )
 
         def finish_displayhook(self) -> None:
@@ -185,14 +196,9 @@ def _shell(recorder: _Recorder) -> Any:
     return Shell.instance(config=settings)
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """MIME forms as a notebook stores them: pictures in base64."""
-    import base64
-
-    return {
-        form: base64.b64encode(value).decode() if isinstance(value, bytes) else value
-        for form, value in data.items()
-    }
+def _text(value: Any) -> Any:
+    """One form of an output as a notebook stores it: pictures in base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None]:
@@ -205,6 +211,7 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
     shell = _shell(recorder)
     sys.stdout, sys.stderr = _Stream(recorder, "stdout"), _Stream(recorder, "stderr")
     done: list[dict[str, Any]] = []
+    failed = None
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
@@ -213,8 +220,10 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
         count = shell.execution_count - 1
         done.append({"index": index, "count": count, "outputs": recorder.outputs})
         if recorder.failed is not None:
-            return done, (index, *recorder.failed)
-    return done, None
+            failed = (index, *recorder.failed)
+            break
+    recorder.settle()
+    return done, failed
 
 
 def _child(notebook: NotebookNode, pipe: int) -> None:

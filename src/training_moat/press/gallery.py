@@ -7,7 +7,6 @@ its scenario's file; a record of another edition of the file is not shown.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
@@ -19,9 +18,10 @@ from typing import Any
 from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
+from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
-from training_moat.press import comparing, recorded
-from training_moat.press.folders import ROOT, write_text
+from training_moat.press import comparing, folders, recorded
+from training_moat.press.folders import ROOT
 from training_moat.press.markup import plain_table, sentence, table
 from training_moat.press.scenarios import Request, overlaid
 
@@ -58,7 +58,7 @@ def record_path(name: str) -> Path:
 
 def digest(name: str) -> str:
     """Hash of a scenario's file."""
-    return hashlib.sha256(path_of(name).read_bytes()).hexdigest()[:16]
+    return folders.digest(path_of(name))[:16]
 
 
 def told(name: str) -> dict[str, Any]:
@@ -155,13 +155,8 @@ def _record(path: Path, changed_ns: int) -> dict[str, Any]:
 
 
 def loaded(name: str) -> scenarios.Scenario:
-    """A scenario, read once however many pages tell of it."""
-    return _loaded(path_of(name), path_of(name).stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _loaded(path: Path, changed_ns: int) -> scenarios.Scenario:
-    return scenarios.load(path)
+    """A scenario."""
+    return scenarios.load(path_of(name))
 
 
 def changed(name: str) -> list[tuple[str, str]]:
@@ -178,9 +173,8 @@ def changed(name: str) -> list[tuple[str, str]]:
         for parameter, value in values.items():
             what = re.split(r"[:;]", known[parameter].meaning)[0].rstrip(".")
             unit = known[parameter].unit.removeprefix("share")
-            lines.append(
-                (f"{chapter.replace('_', ' ')}: {what}", f"{_value(value)} {unit}".rstrip())
-            )
+            where = f"{chapter.replace('_', ' ')}: {what}"
+            lines.append((where, f"{_value(value)} {unit}".rstrip()))
     return lines
 
 
@@ -305,4 +299,4 @@ def index() -> str:
         link = f'<a href="scenario-{name}.html">{html.escape(scenario.title or name)}</a>'
         rows.append([link, html.escape(scenario.description), moved, differ])
     words = ("scenario", "what changes", "deciding numbers moved", "statements that differ")
-    return table("".join(f'<th scope="col">{each}</th>' for each in words), rows, "scenarios")
+    return table(words, rows, "scenarios")

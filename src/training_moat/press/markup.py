@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 _BOLD, _SLANTED = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"\*([^*]+)\*")
 
@@ -14,16 +15,30 @@ def sentence(text: str) -> str:
     return _SLANTED.sub(r"<em>\1</em>", _BOLD.sub(r"<strong>\1</strong>", html.escape(text)))
 
 
-def plain_table(head: Sequence[str], rows: Sequence[Sequence[object]], label: str) -> str:
-    """A table whose cells are text, in a container of its own that scrolls on a narrow screen."""
-    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
-    return table(top, [[html.escape(str(cell)) for cell in row] for row in rows], label)
+def spelled(value: Any, between: str = ",") -> str:
+    """A value as text, the items of a list one after the other."""
+    return between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def table(top: str, rows: Sequence[Sequence[str]], label: str) -> str:
+def plain_table(
+    head: Sequence[str], rows: Iterable[Iterable[object]], label: str, roomy: Sequence[str] = ()
+) -> str:
+    """A table whose cells are text, in a container of its own that scrolls on a narrow screen.
+
+    roomy: columns of running text, which get room.
+    """
+    return table(head, [[html.escape(str(cell)) for cell in row] for row in rows], label, roomy)
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Iterable[str]], label: str, roomy: Sequence[str] = ()
+) -> str:
     """The same, of cells that are HTML already."""
+    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
+    opened = ['<td class="words">' if name in roomy else "<td>" for name in head]
     cells = "\n".join(
-        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
+        f"<tr>{''.join(f'{begin}{cell}</td>' for begin, cell in zip(opened, row))}</tr>"
+        for row in rows
     )
     return (
         f'<div class="moat-scroll" tabindex="0" role="region" aria-label="{html.escape(label, quote=True)}">'

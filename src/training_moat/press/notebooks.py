@@ -12,8 +12,9 @@ from nbformat import NotebookNode
 
 from training_moat.catalog import parameters, yaml_files
 from training_moat.core.errors import InputError, unknown
+from training_moat.core.whole_files import beside
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import CHAPTERS, ROOT, beside
+from training_moat.press.folders import CHAPTERS, ROOT
 
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from training_moat.core.errors import InputError
-from training_moat.press.folders import CHAPTERS, ROOT
+from training_moat.press.folders import CHAPTERS, ROOT, digest
 from training_moat.press.workspace import own_folder
 
 MARKER = ".moat-site"
@@ -39,7 +39,7 @@ def site_folder(name: str | Path, standard: bool = False) -> Path:
     standard: the book's own place, where a site of an edition without markers gives way, too.
     Raises InputError, before anything is done, for any other place.
     """
-    place = _plain_place(name)
+    place = plain_place(name)
     _restore(place)
     for taken, words in ((ROOT, "the project"), (Path.cwd(), "the working folder")):
         if taken.resolve().is_relative_to(place.resolve()):
@@ -51,7 +51,7 @@ def site_folder(name: str | Path, standard: bool = False) -> Path:
         raise InputError(
             f"--out {place}: '{stray}' in it was not written by `moat build`; give an empty folder."
         )
-    _refuse_read_only(place)
+    refuse_read_only(place)
     return place
 
 
@@ -61,7 +61,7 @@ def page_folder(name: str | Path | None, chapter: str) -> Path:
     Raises InputError for a file or a link in its place, for the folder of the chapters
     themselves, and where it would replace a file that we did not write.
     """
-    folder, place = Path(name or "."), _plain_place(name)
+    folder, place = Path(name or "."), plain_place(name)
     if place.resolve() == CHAPTERS.resolve():
         raise InputError(f"--out {folder}: holds the chapters themselves; give another folder.")
     for target in (place / f"{chapter}.ipynb", place / f"{chapter}.html"):
@@ -70,7 +70,7 @@ def page_folder(name: str | Path | None, chapter: str) -> Path:
                 f"--out {folder}: {target.name} there is not as `moat run` writes it; "
                 "move it away or give another folder."
             )
-    _refuse_read_only(place)
+    refuse_read_only(place)
     return folder
 
 
@@ -82,33 +82,32 @@ def _restore(place: Path) -> None:
             return
 
 
-def _plain_place(name: str | Path | None) -> Path:
-    """The absolute path of a folder that is there or can be made. Raises InputError for files and links."""
+def plain_place(name: str | Path | None, asked: str = "") -> Path:
+    """The absolute path of a folder that is there or can be made. Raises InputError for files and links.
+
+    asked: what asks for it, as errors begin (default: the option `--out`).
+    """
     place = Path(os.path.abspath(name or "."))
+    asked = asked or f"--out {place}"
     try:
         linked = stat.S_ISLNK(os.lstat(place).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         linked = False
     except (OSError, ValueError) as error:
-        raise InputError(f"--out {place}: {getattr(error, 'strerror', None) or error}.") from None
+        raise InputError(f"{asked}: {getattr(error, 'strerror', None) or error}.") from None
     if linked:
-        raise InputError(f"--out {place}: this is a link; give the folder itself.")
+        raise InputError(f"{asked}: this is a link; give the folder itself.")
     stands = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
     if not stands.is_dir():
-        raise InputError(f"--out {place}: {stands} is a file; expected a folder.")
+        raise InputError(f"{asked}: {stands} is a file; expected a folder.")
     return place
 
 
-def _refuse_read_only(place: Path) -> None:
+def refuse_read_only(place: Path, asked: str = "") -> None:
     """Find out now, not after the work, whether anything can be written there."""
     stands = next(folder for folder in (place, *place.parents) if folder.is_dir())
     if not os.access(stands, os.W_OK | os.X_OK):
-        raise InputError(f"--out {place}: nothing can be written in {stands}.")
-
-
-def digest(path: Path) -> str:
-    """Hash of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        raise InputError(f"{asked or f'--out {place}'}: nothing can be written in {stands}.")
 
 
 def _files(folder: Path) -> Iterator[Path]:

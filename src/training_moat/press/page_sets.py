@@ -17,6 +17,7 @@ from training_moat.catalog import parameters, yaml_files
 from training_moat.core.errors import InputError, unknown
 from training_moat.press import notebooks
 from training_moat.press.folders import CHAPTERS
+from training_moat.press.markup import spelled
 
 FILE = CHAPTERS / "pages.yml"
 _SLUG = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
@@ -41,21 +42,12 @@ class Page:
         first = next(iter(self.parameters), None)
         if first is None:
             return self.own
-        value, kind = self.parameters[first], parameters.schema(self.chapter)[first].type
-        found = {"chip": _chip_name, "model": _model_name}.get(kind, str)(value)
-        return str(found)
+        value = str(self.parameters[first])
+        if parameters.schema(self.chapter)[first].type not in ("chip", "model"):
+            return value
+        from training_moat.inquiry import naming  # to list pages needs none of it
 
-
-def _chip_name(chip: str) -> str:
-    from training_moat.catalog import chips
-
-    return chips.chip(chip).name
-
-
-def _model_name(model: str) -> str:
-    from training_moat.catalog import models
-
-    return models.model(model).name
+        return naming.name_of(value)
 
 
 def further_pages() -> list[Page]:
@@ -94,10 +86,8 @@ def _page(chapter: str, own: Any, values: Any) -> Page:
 
 def title_and_body(page: Page, copy: Path | None) -> tuple[str, str]:
     """The page's title as text, and its content as HTML; copy: its executed notebook, where there is one."""
-    from training_moat.press import (
-        pages,
-        standalone,
-    )  # they load what draws; to list pages needs none of it
+    # They load what draws; to list pages needs none of it.
+    from training_moat.press import pages, standalone
 
     stored = notebooks.read(CHAPTERS / f"{page.chapter}.ipynb")
     title = f"{standalone.title(stored) or page.chapter}: {page.subject}"
@@ -112,12 +102,8 @@ def title_and_body(page: Page, copy: Path | None) -> tuple[str, str]:
 
 
 def _unrun(page: Page) -> str:
-    given = " ".join(f"-p {name}={_spelled(value)}" for name, value in page.parameters.items())
+    given = " ".join(f"-p {name}={spelled(value)}" for name, value in page.parameters.items())
     return (
         "This page is run by <code>moat build</code>, and this site was made from stored outputs. Here it is "
         f"<code>moat run {html.escape(page.chapter)} {html.escape(given)}</code>."
     )
-
-
-def _spelled(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

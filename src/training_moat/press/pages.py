@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import pandas as pd
@@ -14,8 +14,8 @@ from training_moat.core.errors import unknown
 from training_moat.figures import publishing
 from training_moat.press import model_page, notebooks, sweep_costs
 from training_moat.press.failures import WorkFailed
+from training_moat.press.markup import plain_table, spelled
 
-_ROOMY = {"meaning": ' class="words"', "allowed": ' class="words"'}
 _MARKER = re.compile(r"<!-- fill: ([a-z ]+) -->")
 _NUMBERED = re.compile(r"<strong>(Figure|Table) (\d+)\.</strong>")
 _LINK = re.compile(r'(<a class="moat-source" href="[^"#]*#source-([^"]+)")>([^<]*)</a>')
@@ -36,12 +36,11 @@ def _source_item(row: Any) -> str:
     return f'<li id="source-{html.escape(row.key)}"><code>{html.escape(row.key)}</code> {". ".join(words)} ({_known(row.kind)}{seen}).</li>'
 
 
-def sources_list() -> str:
-    """Every source as a list item that figures and tables link to."""
+def sources_list(only: Container[str] | None = None) -> str:
+    """Every source, or some by their keys, as a list item that figures and tables link to."""
     rows = tables.load("sources").sort_values("key", kind="stable").itertuples(index=False)
-    return (
-        '<ul class="moat-references">\n' + "\n".join(_source_item(row) for row in rows) + "\n</ul>"
-    )
+    items = "\n".join(_source_item(row) for row in rows if only is None or row.key in only)
+    return f'<ul class="moat-references">\n{items}\n</ul>'
 
 
 def parameters_tables() -> str:
@@ -51,19 +50,10 @@ def parameters_tables() -> str:
         rows = parameter_rows(chapter)
         if not rows:
             continue
-        cells = "\n".join(
-            "<tr>"
-            + "".join(
-                f"<td{_ROOMY.get(name, '')}>{html.escape(str(value))}</td>"
-                for name, value in row.items()
-            )
-            + "</tr>"
-            for row in rows
-        )
-        head = "".join(f'<th scope="col">{name}</th>' for name in rows[0])
+        cells, label = (row.values() for row in rows), f"parameters of {chapter}"
+        shown = plain_table(list(rows[0]), cells, label, roomy=("meaning", "allowed"))
         parts.append(
-            f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="full-width"><div class="moat-scroll" tabindex="0" role="region" aria-label="parameters of {chapter}">'
-            f"<table><thead><tr>{head}</tr></thead><tbody>\n{cells}\n</tbody></table></div></div>"
+            f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="full-width">{shown}</div>'
         )
     return "\n".join(parts)
 
@@ -75,24 +65,10 @@ def parameter_rows(chapter: str) -> list[dict[str, str]]:
     rows = []
     for name, parameter in parameters.schema(chapter).items():
         value = values.get(name)
-        shown = (
-            ",".join(str(item) for item in value)
-            if isinstance(value, (list, tuple))
-            else "none"
-            if value is None
-            else str(value)
-        )
         kind = f"{parameter.type}, or none" if parameter.optional else parameter.type
-        rows.append(
-            {
-                "name": name,
-                "type": kind,
-                "unit": parameter.unit,
-                "default": shown,
-                "allowed": parameter.allowed,
-                "meaning": parameter.meaning,
-            }
-        )
+        shown = "none" if value is None else spelled(value)
+        told = {"name": name, "type": kind, "unit": parameter.unit, "default": shown}
+        rows.append(told | {"allowed": parameter.allowed, "meaning": parameter.meaning})
     return rows
 
 
@@ -189,10 +165,8 @@ def _with_link(match: re.Match[str]) -> str:
 
 def cited(keys: Iterable[str]) -> str:
     """The sources of these keys as a list, for a page that stands alone."""
-    frame = tables.load("sources")
-    rows = frame[frame["key"].isin(set(keys))].sort_values("key", kind="stable")
-    items = "\n".join(_source_item(row) for row in rows.itertuples(index=False))
-    return f'<h2>Sources</h2>\n<ul class="moat-references">\n{items}\n</ul>' if items else ""
+    named = set(keys)
+    return f"<h2>Sources</h2>\n{sources_list(named)}" if named else ""
 
 
 def _shown(cell: Any, number: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 from training_moat.catalog import files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import InputError, unknown
+from training_moat.core.surroundings import environment
 from training_moat.press import notebooks
 from training_moat.press.folders import ROOT
 
@@ -169,12 +169,5 @@ def problems() -> list[str]:
 @contextmanager
 def overlaid(wanted: Request) -> Iterator[None]:
     """Let this process, too, see the scenario's chips and models while the block runs."""
-    before = dict(os.environ)
-    os.environ.update(wanted.environment)
-    try:
+    with environment(wanted.environment):
         yield
-    finally:
-        for name in wanted.environment:
-            os.environ.pop(name)
-            if name in before:
-                os.environ[name] = before[name]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import subprocess
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from training_moat.press import caching, edition, finishing
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import BUILD, PACKAGE, ROOT
+from training_moat.press.folders import BUILD, PACKAGE, ROOT, digest, digest_of
 from training_moat.press.scenarios import Request
 from training_moat.press.shelf import Place
 
@@ -44,16 +42,13 @@ def surroundings(wanted: Request) -> str:
         finishing.address(),
         finishing.repository(),
     ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return digest_of(parts)
 
 
 def key(executed: Mapping[str, Path], around: str) -> str:
     """Hash of the content of everything the site is made from. around: what `surroundings` gives."""
-    copies = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in executed.items()
-    }
-    parts = [around, caching.digest_files(caching.page_files()), copies]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    copies = {name: digest(path) for name, path in executed.items()}
+    return digest_of([around, caching.digest_files(caching.page_files()), copies])
 
 
 def render(executed: Mapping[str, Path], wanted: Request, work: Path, place: Place) -> Path:
@@ -79,13 +74,11 @@ def render(executed: Mapping[str, Path], wanted: Request, work: Path, place: Pla
     (work / LOG.name).write_text(done.stdout, encoding="utf-8")
     os.replace(work / LOG.name, LOG)
     if done.returncode:
-        raise WorkFailed(
-            f"the site could not be built: {_trouble(done.stdout)} (whole log in {LOG})"
-        )
+        said = _trouble(done.stdout)
+        raise WorkFailed(f"the site could not be built: {said} (whole log in {LOG})")
     made = place.folder / "_build" / "html"
-    (made / ".buildinfo").unlink(
-        missing_ok=True
-    )  # a hash of this machine's paths, for Sphinx alone
+    # A hash of this machine's paths, for Sphinx alone.
+    (made / ".buildinfo").unlink(missing_ok=True)
     _without_left_pictures(made)
     for address in other_hosts(made):
         raise WorkFailed(f"the site would load something from another host: {address}")
@@ -102,13 +95,11 @@ def _without_left_pictures(site: Path) -> None:
 
 def _trouble(log: str) -> str:
     """What Sphinx complains of first, with the notebook's cell in place of its made-up line number."""
-    lines = [
-        line.strip() for line in log.splitlines() if re.search(r"WARNING|ERROR|[a-z]Error\b", line)
-    ]
-    said = (lines or log.strip().splitlines() or ["no output"])[0].replace(f"{ROOT}/", "")
-    return re.sub(
-        r"\.ipynb:(\d+)(?=:)", lambda match: f".ipynb, cell {int(match[1]) // 10_000}", said
-    )
+    lines = log.strip().splitlines()
+    bad = [line.strip() for line in lines if re.search(r"WARNING|ERROR|[a-z]Error\b", line)]
+    said = (bad or lines or ["no output"])[0].replace(f"{ROOT}/", "")
+    cell = re.compile(r"\.ipynb:(\d+)(?=:)")
+    return cell.sub(lambda match: f".ipynb, cell {int(match[1]) // 10_000}", said)
 
 
 def other_hosts(site: Path) -> list[str]:

@@ -7,7 +7,6 @@ the pages. `moat build` only adds freshly executed copies (see edition.py).
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
@@ -25,6 +24,7 @@ from training_moat.press import (
     edition,
     equations,
     finishing,
+    folders,
     notebooks,
     output,
     page_sets,
@@ -55,14 +55,12 @@ def setup(app: Any) -> dict[str, bool]:
             app.add_config_value(name, {}, "")
     equations.setup(app)
     searching.setup()
-    app.connect("config-inited", _prepare)
-    app.connect("builder-inited", _begin)
-    app.connect("env-get-outdated", _outdated)
-    app.connect("env-updated", _updated)
-    app.connect("source-read", _read)
-    app.connect("html-collect-pages", _further)
-    app.connect("html-page-context", _scripts)
-    app.connect("build-finished", _finish)
+    steps = {
+        "config-inited": _prepare, "builder-inited": _begin, "env-get-outdated": _outdated, "env-updated": _updated,
+        "source-read": _read, "html-collect-pages": _further, "html-page-context": _scripts, "build-finished": _finish,
+    }  # fmt: skip
+    for event, step in steps.items():
+        app.connect(event, step)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
@@ -119,7 +117,7 @@ def _shown(app: Any, env: Any) -> dict[str, str]:
         record = SCENARIOS / "told" / f"{path.stem}.json"
         files[f"{CHAPTERS.name}/scenario-{path.stem}"] = [path, record]
     return {
-        name: "".join(output.digest(path) for path in paths if path.is_file())
+        name: "".join(folders.digest(path) for path in paths if path.is_file())
         for name, paths in files.items()
     }
 
@@ -127,16 +125,13 @@ def _shown(app: Any, env: Any) -> dict[str, str]:
 def _updated(app: Any, env: Any) -> list[str]:
     """Pages to be written again: every one where titles, headings or what links point at has changed, as all pages show
     the book's contents and link to one another."""
+    known, formulas = env.get_domain("std").data, env.get_domain("math").data["objects"]
     outline = [
         sorted((name, title.astext()) for name, title in env.titles.items()),
         sorted((name, toc.pformat()) for name, toc in env.tocs.items()),
-        *(
-            repr(sorted(env.get_domain("std").data[kind].items()))
-            for kind in ("labels", "anonlabels")
-        ),
-        repr(sorted(env.get_domain("math").data["objects"].items())),
+        *(repr(sorted(kind.items())) for kind in (known["labels"], known["anonlabels"], formulas)),
     ]
-    state = hashlib.sha256(json.dumps(outline).encode()).hexdigest()
+    state = folders.digest_of(outline)
     changed = getattr(env, "moat_outline", None) != state
     env.moat_outline = state
     if changed:

@@ -13,9 +13,10 @@ from typing import Any
 import nbformat
 from markdown_it import MarkdownIt
 
+from training_moat.core.whole_files import write_text
 from training_moat.figures import offline, publishing
 from training_moat.press import edition, equations, notebooks, output, pages
-from training_moat.press.folders import BUILD, write_text
+from training_moat.press.folders import BUILD
 from training_moat.press.running import Job, execute
 from training_moat.press.scenarios import Request, frozen, request
 from training_moat.press.workspace import workspace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def _field(field: Coded) -> pa.Array:
     try:
         values = pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        values = pa.array([None if cell is None else str(cell) for cell in cells])
+        values = pa.array(as_text(cells), pa.string())
     return values.take(pa.array(field.codes, mask=field.codes == ABSENT))
 
 
@@ -85,8 +85,13 @@ def _storable(frame: pd.DataFrame) -> pd.DataFrame:
         if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1
     ]
     return frame.assign(
-        **{n: frame[n].map(lambda v: None if v is None or v != v else str(v)) for n in mixed}
+        **{name: pd.Series(as_text(frame[name]), frame.index, object) for name in mixed}
     )
+
+
+def as_text(values: Iterable[Any]) -> list[str | None]:
+    """Values of mixed kinds as text; what is missing stays so."""
+    return [None if value is None or value != value else str(value) for value in values]
 
 
 def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:

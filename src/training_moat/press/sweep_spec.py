@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ MODEL_LEVELS = ("training", "serving")
 _DRAW_KEYS = ("count", "seed", "values")
 _BOUNDS = ("p05", "median", "p95", "low", "high")
 MOST_POINTS = 100_000_000
+MOST_STEPS = 1_000_000
+"""Values of one range, which are all held at once."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def load(path: str | Path) -> Sweep:
     """Read and check a sweep's file. Raises InputError: file, line and column, key, expected value."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"sweep {path}: no such file")
+        raise InputError(f"sweep '{path}': no such file")
     document = yaml_files.read(path, KEYS)
     content = document.content
     for key in content:
@@ -181,7 +184,16 @@ def _mapping(content: Mapping[str, Any], key: str, where: str) -> dict[str, Any]
     found = content.get(key) or {}
     if not isinstance(found, dict):
         raise InputError(f"{where}, {key}: expected a mapping from names to values")
-    return {str(name): value for name, value in found.items()}
+    return {str(name): _plain(value, f"{where}, {key}.{name}") for name, value in found.items()}
+
+
+def _plain(value: Any, where: str) -> Any:
+    """A value, of words, numbers, lists and mappings alone: what a request can hold."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        raise InputError(f"{where}: expected words and numbers, got {value!r:.60}") from None
+    return value
 
 
 def _level(given: Any, where: str) -> str:
@@ -204,13 +216,19 @@ def _range(entry: Mapping[str, Any], where: str) -> tuple[float, ...]:
     if not {"from", "to", "steps"} <= set(entry) <= {"from", "to", "steps", "log"}:
         raise InputError(f"{where}: expected from, to, steps and perhaps log: true")
     low, high = (_number(entry[key], f"{where}.{key}") for key in ("from", "to"))
-    steps = _whole(entry["steps"], f"{where}.steps", 2)
+    steps = _whole(entry["steps"], f"{where}.steps", 2, MOST_STEPS)
+    if not isinstance(entry.get("log", False), bool):
+        raise InputError(f"{where}.log: expected true or false, got {str(entry['log'])[:40]!r}")
+    if not math.isfinite(high - low):
+        raise InputError(f"{where}: expected ends that are not as far apart")
+    shares = (i / (steps - 1) for i in range(steps))
     if entry.get("log"):
         if min(low, high) <= 0:
             raise InputError(f"{where}: a log scale needs ends above 0")
-        ratio = math.log(high / low) / (steps - 1)
-        return tuple(float(f"{low * math.exp(ratio * i):.12g}") for i in range(steps))
-    return tuple(float(f"{low + (high - low) * i / (steps - 1):.12g}") for i in range(steps))
+        found = [float(f"{low ** (1 - share) * high**share:.12g}") for share in shares]
+    else:
+        found = [float(f"{low + (high - low) * share:.12g}") for share in shares]
+    return tuple(map(int, found) if all(map(float.is_integer, found)) else found)
 
 
 def _rows(entry: Any, where: str) -> tuple[Mapping[str, Any], ...]:
@@ -218,7 +236,10 @@ def _rows(entry: Any, where: str) -> tuple[Mapping[str, Any], ...]:
         return ()
     if not isinstance(entry, list) or not entry or not all(isinstance(row, dict) for row in entry):
         raise InputError(f"{where}, list: expected a list of mappings from names to values")
-    return tuple({str(name): value for name, value in row.items()} for row in entry)
+    return tuple(
+        {str(name): _plain(value, f"{where}, list.{name}") for name, value in row.items()}
+        for row in entry
+    )
 
 
 def _uncertain(name: str, entry: Any, where: str) -> Uncertain:
@@ -230,19 +251,28 @@ def _uncertain(name: str, entry: Any, where: str) -> Uncertain:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{where}: expected a number, got {str(value)[:40]!r}")
+    if not -sys.float_info.max <= value <= sys.float_info.max:
+        raise InputError(f"{where}: expected a number that is not as large")
     return float(value)
 
 
-def _whole(value: Any, where: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{where}: expected a whole number from {least}, got {str(value)[:40]!r}")
+def _whole(value: Any, where: str, least: int, most: int | None = None) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not least <= value <= (most or value)
+    ):
+        known = f"{least}" if most is None else f"{least} to {most:,}"
+        raise InputError(f"{where}: expected a whole number from {known}, got {str(value)[:40]!r}")
     return value
 
 
 def _check(sweep: Sweep, where: str) -> None:
     """Names and values that no point could use are refused before anything runs."""
+    if sweep.draw_count > 1 and not sweep.draws:
+        raise InputError(f"{where}, draw.values: expected at least one name with p05, median, p95")
     if not sweep.fields and sweep.is_chapter:
         raise InputError(f"{where}: expected a grid, a list or a draw; there is nothing to vary")
     if len(sweep) > MOST_POINTS:

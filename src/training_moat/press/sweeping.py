@@ -23,10 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training_moat.core.errors import InputError
+from training_moat.core.whole_files import beside
 from training_moat.press import caching, sweep_points, sweep_spec
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import beside
-from training_moat.press.sweep_points import ERROR, LOST, POINT
+from training_moat.press.sweep_points import ERROR, LOST, POINT, as_text
 from training_moat.press.sweep_spec import Sweep
 
 BLOCK = {"training": 10_000, "serving": 5_000}
@@ -123,8 +123,8 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
         for name in mixed:
             if name in table.column_names:
                 place = table.column_names.index(name)
-                text = pa.array([None if v is None else str(v) for v in table[name].to_pylist()])
-                tables[number] = table = table.set_column(place, name, text.cast(pa.string()))
+                text = pa.array(as_text(table[name].to_pylist()), pa.string())
+                tables[number] = table = table.set_column(place, name, text)
     return pa.concat_tables(tables, promote_options="permissive")
 
 
@@ -200,7 +200,7 @@ def _compute(
     from distributed import as_completed
     from tqdm import tqdm
 
-    folder, state = _parts(target), _state()
+    folder, state = _parts(target), caching.run_state()
     folder.mkdir(exist_ok=True)
     taken = 1 + max((int(part.stem) for part in folder.glob("[0-9]*.parquet")), default=-1)
     waiting = iter(enumerate(_blocks(sweep, missing), taken))
@@ -222,19 +222,14 @@ def _compute(
         for future in futures:
             number, block = asked.pop(future.key)
             table = _collected(future, sweep, block)
-            if (
-                _state() != state
-            ):  # nobody knows which edition of a file this block was computed with
+            # Else nobody knows which edition of a file this block was computed with.
+            if caching.run_state() != state:
                 raise WorkFailed("sweep: source or tables were written meanwhile; run it again.")
             # Numbered as they were handed out: the parts in turn are then the table in its order.
             _write(table, folder / f"{number:08d}.parquet", {"environment": environment}, "lz4")
             future.release()
             hand_out()
             bar.update(len(block))
-
-
-def _state() -> object:
-    return caching.file_states(caching.run_files())
 
 
 def _collected(future: Any, sweep: Sweep, block: np.ndarray) -> pa.Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training_moat.catalog import paths
 from training_moat.core.errors import InputError
+from training_moat.press import output
 from training_moat.press.folders import ROOT
 from training_moat.press.workspace import own_folder
 
@@ -21,14 +22,13 @@ def unpack(name: str) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     with own_folder(place.parent, f".{place.name}.moat-") as beside:
         fresh = beside / "book"
+        hidden = shutil.ignore_patterns(".*", "__pycache__")
         for part in (ROOT / part for part in paths.PARTS):
-            hidden = shutil.ignore_patterns(".*", "__pycache__")
+            copy = fresh / part.name
             if part.is_dir():
-                shutil.copytree(
-                    part, fresh / part.name, ignore=hidden, copy_function=shutil.copyfile
-                )
+                shutil.copytree(part, copy, ignore=hidden, copy_function=shutil.copyfile)
             else:
-                shutil.copyfile(part, fresh / part.name)
+                shutil.copyfile(part, copy)
         try:
             os.rename(fresh, place)
         except OSError:
@@ -38,15 +38,10 @@ def unpack(name: str) -> Path:
 
 def _free(name: str) -> Path:
     """The absolute path, if a folder may be made there or an empty one stands there."""
-    place = Path(os.path.abspath(name))
-    if place.is_symlink():
-        raise InputError(f"new {name}: this is a link; give the folder itself.")
-    stands = next(each for each in (place, *place.parents) if os.path.lexists(each))
-    if not stands.is_dir():
-        raise InputError(f"new {name}: {stands} is a file; expected a folder.")
-    if stands == place and any(place.iterdir()):
+    if not name.isprintable():
+        raise InputError(f"new {name}: expected a name of letters that can be read.")
+    place = output.plain_place(name, f"new {name}")
+    if place.is_dir() and any(place.iterdir()):
         raise InputError(f"new {name}: the folder is not empty; give a new or an empty one.")
-    target = place.parent if stands == place else stands
-    if not os.access(target, os.W_OK | os.X_OK):
-        raise InputError(f"new {name}: nothing can be written in {target}.")
+    output.refuse_read_only(place.parent, f"new {name}")
     return place

@@ -35,18 +35,15 @@ def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[s
     text = frame[searched].astype(str).agg(" ".join, axis=1).str.lower()
     found = frame[text.str.contains(pattern.lower(), regex=False)]
     if found.empty:
-        raise InputError(
-            f"nothing in the table contains '{pattern}'; leave the pattern out to see all {len(frame)}."
-        )
-    cells = found[columns].astype(object).where(found[columns].notna(), "")
-    shown = cells.map(
-        lambda value: (
-            f"{value:,.6g}"
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-            else str(value)
-        )
-    )
-    width = {column: max(len(column), shown[column].str.len().max()) for column in columns}
-    print("  ".join(column.ljust(width[column]) for column in columns).rstrip())
-    for row in shown.itertuples(index=False, name=None):
-        print("  ".join(cell.ljust(width[column]) for column, cell in zip(columns, row)).rstrip())
+        said = f"nothing in the table contains '{pattern}'"
+        raise InputError(f"{said}; leave the pattern out to see all {len(frame)}.")
+    cells = found[columns].astype(object).where(found[columns].notna(), "").map(_shown)
+    rows = [columns, *cells.itertuples(index=False, name=None)]
+    width = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(cell.ljust(room) for cell, room in zip(row, width)).rstrip())
+
+
+def _shown(value: object) -> str:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:,.6g}" if number else str(value)

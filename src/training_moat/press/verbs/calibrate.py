@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
     from training_moat.calibrate import refit
 
     if options.kind not in refit.KINDS:
-        raise InputError(f"calibrate {options.kind}: expected one of: {', '.join(refit.KINDS)}.")
+        raise InputError(f"calibrate '{options.kind}': expected one of: {', '.join(refit.KINDS)}.")
     sys.stderr.write(
         "fitting, and fitting again without each source, chip and family; this takes minutes\n"
     )

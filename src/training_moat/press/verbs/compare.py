@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from training_moat.core.errors import InputError
+from training_moat.core.whole_files import write_text
 from training_moat.press import comparing
-from training_moat.press.folders import write_text
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             name, metavar=name.upper(), help="default, a name in scenarios/, or a YAML file"
         )
-    parser.add_argument("--chapters", metavar="A,B", default="", help="only these (default: all)")
+    parser.add_argument("--chapters", metavar="A,B", help="only these (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", metavar="FILE.html", help="write a page with the figures, too")
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     target = Path(options.out) if options.out else None
     if target is not None and (target.suffix != ".html" or target.is_dir()):
         raise InputError(f"--out {target}: expected a file that ends in .html")
-    chapters = [name.strip() for name in options.chapters.split(",") if name.strip()]
+    chapters = [name.strip() for name in (options.chapters or "").split(",") if name.strip()]
     found = comparing.compare(options.first, options.second, chapters)
     if target is not None:
         write_text(target, comparing.page(found))

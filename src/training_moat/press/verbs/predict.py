@@ -46,8 +46,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Answer every case on one line, in order; returns 1 when any line was bad."""
     if options.kind not in _KINDS:
-        raise InputError(f"predict {options.kind}: expected 'training' or 'serving'.")
+        raise InputError(f"predict '{options.kind}': expected 'training' or 'serving'.")
     if options.file == "-":
+        if sys.stdin is None:
+            raise InputError("predict: standard input is closed; give JSON lines there, or a file.")
         content = getattr(sys.stdin, "buffer", sys.stdin).read()
         text = content if isinstance(content, str) else files.decoded(content, "standard input")
     elif not os.path.isfile(options.file):

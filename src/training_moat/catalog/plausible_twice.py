@@ -1,0 +1,333 @@
+"""What a row's words, its neighbours and its relatives say a second time: figures in prose, order in time, one source's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import models
+from training_moat.catalog.plausible_numbers import BUS_FACTORS, ROUNDED, SAME
+from training_moat.catalog.problems import Problem
+from training_moat.catalog.sheets import Book, starts
+from training_moat.core.workload import derived_active_params
+
+ORDERED = (
+    ("training_runs", "date", "source"),
+    ("hardware_history", "released", "source"),
+    ("models", "released", "organisation"),
+    ("tokens_served", "date", "organisation"),
+    ("chips", "announced", "vendor"),
+    ("chips", "available", "vendor"),
+)
+"""Tables whose rows of one kind stand in order of time: table, date, and the column that tells the kind."""
+
+YEARS_OUT = 2.4
+"""Most years by which a date may lie outside those of the rows before and after it."""
+
+TOGETHER = (
+    *("training_measurements", "serving_measurements", "memory_measurements", "prices"),
+    *("collective_measurements", "scaling_measurements", "training_costs"),
+)
+"""Tables in which the rows of a source stand together, but for what was appended since."""
+
+ALIKE = {
+    "training_measurements": ("date", "chip_id", "model_id", "format", "zero_fsdp", "precision"),
+    "serving_measurements": ("date", "chip_id", "framework", "format", "precision", "scenario"),
+    "memory_measurements": ("date", "chip_id", "model_id", "precision", "recompute"),
+    "collective_measurements": ("chip_id", "collective", "fabric"),
+    "prices": ("date", "chip_id", "organisation", "category", "unit"),
+    "chips": ("vendor",),
+    "models": ("organisation",),
+}
+"""Columns in which a row that differs from all others of its source is mostly a slip."""
+
+FEW = 3
+"""Least rows of a source that are a custom."""
+
+IN_OVER_OUT = {"chips": (3, 52), "hardware_history": (1.2, 13)}
+"""Least and most of what a chip's links inside a server carry over those between servers, by table."""
+
+NVLINK_GB_PER_S = {"1": 20, "2": 25, "3": 25, "4": 25, "5": 50, "6": 50}
+"""One NVLink, one way, by generation."""
+
+PCIE_X16_GB_PER_S = {"3": 16, "4": 32, "5": 64, "6": 128}
+"""Sixteen PCIe lanes, one way, by generation."""
+
+NARROWER = ((1, 0.002), (2, 0.065), (4, 0.12))
+"""How many times its rate in sixteen bits a chip reaches in eight, and how far from it."""
+
+MOST_OFF_ACTIVE = 0.16
+"""Most by which a model's active weights may differ from those of its shape."""
+
+MOST_SPARSE = 64
+"""Most by which a model's parameters exceed those that are active."""
+
+LEDGER_GROWTH = (0.7, 8)
+"""Least and most by which an item of a laboratory grows from one year to the next."""
+
+LEDGER_SPREAD = 4
+"""Most by which one of several counts of an item in a year may differ from their median."""
+
+_GB = r"([\d.]+) ?(GB/s|TB/s|Tb/s)"
+_BOTH = re.compile(r"both directions|bidir|duplex|total|/ ?2\b|both ways")
+_UNITS = {"GB/s": 1.0, "TB/s": 1e3, "Tb/s": 1e3 / 8}
+_BOUND = re.compile(r"(?<!\d )\b(above|more than|just under) (\d[\d.]*)\b")
+_BOUNDS = {"above": (1, 2), "more than": (1, 2), "just under": (0.5, 1)}
+_NUMBERS = {"two": 2, "three": 3, "four": 4}
+
+
+def order(book: Book) -> Iterator[Problem]:
+    """A date years outside those of the rows before and after it, where such rows stand in order of time."""
+    for name, column, kind in ORDERED:
+        if name not in book:
+            continue
+        sheet = book[name]
+        when, own = starts(sheet.frame[column]), sheet.frame[kind].fillna("")
+        before, after = when.shift(1), when.shift(-1)
+        among = (own.shift(1) == own) & (own.shift(-1) == own)
+        wrong = (when < np.minimum(before, after) - YEARS_OUT) | (
+            when > np.maximum(before, after) + YEARS_OUT
+        )
+        expected = "a date about those of the rows before and after it, or 'checked:' in notes"
+        yield from sheet.flagged(wrong & among, column, expected)
+
+
+def strays(book: Book) -> Iterator[Problem]:
+    """A row alone among rows of other sources, while the rows of its own stand together elsewhere."""
+    for name in TOGETHER:
+        if name not in book:
+            continue
+        sheet = book[name]
+        own = sheet.frame["source"].fillna("")
+        run = (own != own.shift()).cumsum()
+        size = own.groupby(run).transform("size")
+        elsewhere = size.groupby(own).transform("max") >= FEW
+        alone = (size == 1) & (run != run.iloc[-1])
+        expected = "the source of a row beside it: this one's own rows stand together elsewhere"
+        yield from sheet.flagged(alone & elsewhere, "source", expected)
+
+
+def alike(book: Book) -> Iterator[Problem]:
+    """A row that differs in one trait from all others of its source, which are all the same in it."""
+    for name, columns in ALIKE.items():
+        if name not in book:
+            continue
+        sheet = book[name]
+        own = sheet.frame["source"].fillna("")
+        for column in columns:
+            told = sheet.frame[column].fillna("")
+            same = told.groupby([own, told]).transform("size")
+            rows = told.groupby(own).transform("size")
+            kinds = told.groupby(own).transform("nunique")
+            wrong = (same == 1) & (kinds == 2) & (rows > FEW)
+            expected = "what all other rows of its source have, or 'checked:' in notes"
+            yield from sheet.flagged(wrong, column, expected)
+
+
+def link_words(book: Book) -> Iterator[Problem]:
+    """Links of chips that are not what the words of the same row come to."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    words = chips.frame["scaleup_definition"].fillna("").map(_one_way)
+    told = chips.numbers("scaleup_gb_per_s_per_direction")
+    wrong = (told / words - 1).abs() > SAME
+    expected = "what the words of scaleup_definition come to, or 'checked:' in notes"
+    yield from chips.flagged(wrong, "scaleup_gb_per_s_per_direction", expected)
+
+
+def _one_way(words: str) -> float:
+    """GB/s in one direction that a description of links comes to; NaN where it names no figure."""
+    if found := re.search(r"\((\d+) NVLink(\d)\)", words):
+        return int(found[1]) * NVLINK_GB_PER_S[found[2]]
+    if found := re.search(r"PCIe Gen(\d) x16", words):
+        return PCIE_X16_GB_PER_S[found[1]]
+    if found := re.search(r"(\d+)(?: of \d+)? ?x ?(\d+)GbE", words):
+        return int(found[1]) * int(found[2]) / 8
+    if found := re.search(rf"(\w+) (?:\w+ )?(?:links|connections) (?:x|of) {_GB}", words):
+        count = _NUMBERS.get(found[1]) or (float(found[1]) if found[1].isdigit() else np.nan)
+        return count * float(found[2]) * _UNITS[found[3]]
+    if (found := re.search(_GB, words)) and _BOTH.search(words):
+        return float(found[1]) * _UNITS[found[2]] / 2
+    return np.nan
+
+
+def link_ratios(book: Book) -> Iterator[Problem]:
+    """Links inside a server that carry too much or too little for those between servers: bits for bytes."""
+    names = {
+        "chips": ("scaleup_gb_per_s_per_direction", "scaleout_gbit_per_s_per_chip", 8),
+        "hardware_history": ("intranode_gb_per_s_both_directions", "internode_gbit_per_s", 4),
+    }
+    for name, (inside, between, bits) in names.items():
+        if name not in book:
+            continue
+        sheet, (least, most) = book[name], IN_OVER_OUT[name]
+        ratio = sheet.numbers(inside) * bits / sheet.numbers(between)
+        expected = f"{least} to {most} times what {between} has, or 'checked:' in notes"
+        yield from sheet.flagged((ratio < least) | (ratio > most), inside, expected)
+
+
+def narrower(book: Book) -> Iterator[Problem]:
+    """Peaks in eight bits that are no whole multiple of the peak in sixteen."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    sixteen = chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
+    for column in ("fp8_tflops", "int8_tops"):
+        ratio = chips.numbers(column) / sixteen
+        fits = [(ratio / times - 1).abs() <= off for times, off in NARROWER]
+        # Units for whole numbers are left out of some chips; those for eight bits are no slower anywhere.
+        wrong = ((ratio > 1) | (column == "fp8_tflops")) & ratio.notna() & ~np.any(fits, axis=0)
+        expected = "one, two or four times the peak in sixteen bits, or 'checked:' in notes"
+        yield from chips.flagged(wrong, column, expected)
+
+
+def siblings(book: Book) -> Iterator[Problem]:
+    """Entries of one product in two sizes of memory that differ in what the memory does not change."""
+    if "hardware_history" not in book:
+        return
+    sheet = book["hardware_history"]
+    product = sheet.frame["name"].str.replace(r"\s*\d+ ?GB\b", "", regex=True).str.strip()
+    for column in (
+        *("bf16_tflops", "fp8_tflops", "int8_tops", "tdp_w", "process_nm"),
+        *("intranode_gb_per_s_both_directions", "internode_gbit_per_s"),
+    ):
+        value = sheet.numbers(column)
+        by_product = value.groupby(product)
+        wrong = (by_product.transform("max") / by_product.transform("min") - 1).abs() > SAME
+        expected = "the figure of the same product with another size of memory"
+        yield from sheet.flagged(wrong & value.notna(), column, expected)
+
+
+def bits(book: Book) -> Iterator[Problem]:
+    """Number formats whose sign, exponent and mantissa do not add up to their bits."""
+    if "number_formats" not in book:
+        return
+    sheet = book["number_formats"]
+    exponent, mantissa = sheet.numbers("exponent_bits"), sheet.numbers("mantissa_bits")
+    wrong = (1 + exponent + mantissa != sheet.numbers("bits")) & exponent.notna() & (mantissa > 0)
+    yield from sheet.flagged(
+        wrong, "exponent_bits", "one bit of sign, and the bits of the mantissa"
+    )
+
+
+def active_weights(book: Book) -> Iterator[Problem]:
+    """Models whose active weights are not those of their shape."""
+    if "models" not in book:
+        return
+    sheet = book["models"]
+    told = sheet.numbers("active_params_b")
+    counted = [
+        float(derived_active_params(models.build(row))) / 1e9 if has else np.nan
+        for row, has in zip(sheet.frame.to_dict("records"), told.notna(), strict=True)
+    ]
+    wrong = (told / pd.Series(counted, index=told.index) - 1).abs() > MOST_OFF_ACTIVE
+    yield from sheet.flagged(wrong, "active_params_b", "about the active weights of its shape")
+
+
+def sparsity(book: Book) -> Iterator[Problem]:
+    """Runs of models of which too small a share is active: mostly another column's figure."""
+    if "training_runs" in book:
+        sheet = book["training_runs"]
+        ratio = sheet.numbers("params_b") / sheet.numbers("active_params_b")
+        expected = f"1 to {MOST_SPARSE} times the active parameters"
+        yield from sheet.flagged((ratio < 1) | (ratio > MOST_SPARSE), "params_b", expected)
+
+
+def bus_over_algorithm(book: Book) -> Iterator[Problem]:
+    """Bandwidths of a collective whose ratio is not that of so many ranks."""
+    if "collective_measurements" not in book:
+        return
+    sheet = book["collective_measurements"]
+    bus, algorithm = sheet.numbers("busbw_gb_per_s"), sheet.numbers("algbw_gb_per_s")
+    pairs = zip(sheet.frame["collective"], sheet.numbers("n_ranks"), strict=True)
+    factor = [BUS_FACTORS[kind](ranks) if kind in BUS_FACTORS else np.nan for kind, ranks in pairs]
+    wrong = ((bus / (algorithm * factor) - 1).abs() > ROUNDED) & (np.maximum(bus, algorithm) >= 1)
+    yield from sheet.flagged(
+        wrong, "algbw_gb_per_s", "busbw_gb_per_s by the factor of so many ranks"
+    )
+
+
+def ranks(book: Book) -> Iterator[Problem]:
+    """Measured runs whose chips are not the product of the ways in which they were cut."""
+    if "memory_measurements" not in book:
+        return
+    sheet = book["memory_measurements"]
+    ways = sheet.numbers("tp") * sheet.numbers("pp") * sheet.numbers("dp")
+    ways *= sheet.numbers("cp").fillna(1)
+    wrong = ways.notna() & (sheet.numbers("n_chips") != ways)
+    yield from sheet.flagged(wrong, "n_chips", "tp x pp x dp x cp, or 'checked:' in notes")
+
+
+def noted_bounds(book: Book) -> Iterator[Problem]:
+    """Amounts that the bound in their own notes contradicts."""
+    for name in ("accelerator_spend", "lab_ledgers"):
+        if name not in book:
+            continue
+        sheet = book[name]
+        share = sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float)
+        told = sheet.numbers("value") / (share[0] / 100 * share[1])
+        wrong = (told - 1).abs() > SAME
+        yield from sheet.flagged(wrong, "value", "the share of the sum that its notes name")
+        for position, note in enumerate(sheet.notes()):
+            if found := _BOUND.search(note):
+                least, most = (float(found[2]) * end for end in _BOUNDS[found[1]])
+                if not least <= sheet.numbers("value").iloc[position] <= most:
+                    yield sheet.problem(position, "value", f"{found[0]}, as in notes")
+
+
+def twins(book: Book) -> Iterator[Problem]:
+    """Sums of the market that two tables hold of one house for one year, and differ."""
+    if not {"accelerator_spend", "prices"} <= set(book):
+        return
+    spend, prices = book["accelerator_spend"], book["prices"]
+    sizes = prices.frame[prices.frame["category"] == "market_size"]
+    both = (("organisation", "year"), spend, sizes, "for_year"), (
+        ("organisation", "for_year"), prices, spend.frame, "year",
+    )  # fmt: skip
+    for (who, when), sheet, others, year in both:
+        known = others.groupby(["organisation", year])["value"].agg(list)
+        asked = sheet.frame if sheet is spend else sizes
+        for position, row in zip(sheet.frame.index.get_indexer(asked.index), asked.itertuples()):
+            said = known.get((getattr(row, who), getattr(row, when)), [])
+            if said and not any(abs(row.value / one - 1) <= SAME for one in said):
+                expected = f"{said[0]:g}, as another table has it of this house for this year"
+                yield sheet.problem(int(position), "value", expected)
+
+
+def ledger_growth(book: Book) -> Iterator[Problem]:
+    """Items of a laboratory's ledger that fall, or leap, from one year to the next, or of which one count is far out."""
+    if "lab_ledgers" not in book:
+        return
+    sheet = book["lab_ledgers"]
+    rows = sheet.frame.assign(position=range(len(sheet.frame)))
+    yearly = rows[rows["period"].astype(str).str.fullmatch(r"(end of )?\d{4}")]
+    middle = yearly.groupby(["organisation", "item", "year"])["value"].median().reset_index()
+    last = middle.assign(year=middle["year"] + 1)
+    count = yearly.groupby(["organisation", "item", "year"])["value"]
+    out = yearly["value"] / count.transform("median")
+    out = out[count.transform("size") >= FEW]
+    for place in out.index[(out > LEDGER_SPREAD) | (out < 1 / LEDGER_SPREAD)]:
+        expected = f"within {LEDGER_SPREAD} times the other counts of this item and year"
+        yield sheet.problem(int(yearly["position"].loc[place]), "value", expected)
+    whole = rows[rows["item"] == "all_compute"]
+    parts = rows.merge(whole, on=["organisation", "period"], suffixes=("", "_all"))
+    for position in parts["position_all"][parts["value"] > parts["value_all"]].unique():
+        yield sheet.problem(
+            int(position), "value", "at least each part of the same organisation and time"
+        )
+    pairs = yearly.merge(last, on=["organisation", "item", "year"], suffixes=("", "_before"))
+    ratio = pairs["value"] / pairs["value_before"]
+    least, most = LEDGER_GROWTH
+    for position in pairs["position"][(ratio < least) | (ratio > most)]:
+        expected = f"{least} to {most} times the year before"
+        yield sheet.problem(int(position), "value", expected)
+
+
+CHECKS = (
+    *(order, strays, alike, link_words, link_ratios, narrower, siblings, bits),
+    *(active_weights, sparsity, bus_over_algorithm, ranks, noted_bounds, twins, ledger_growth),
+)
