@@ -1,11 +1,12 @@
 """Random inputs to the command: malformed ones get one sentence, valid ones no absurd answer.
 
-    python -m benchmarks.fuzz                      2,000 malformed and 20,000 valid inputs
+    python -m benchmarks.fuzz                      2,000 malformed and 20,000 valid inputs, 3,200 hostile words
     python -m benchmarks.fuzz --share 0.02         what the tests run
 
 Seeds are fixed. Looked for: tracebacks, wrong exit statuses, messages of several lines or over 300
 characters, answers that cannot be, files left behind, calls of over ten seconds of processor time. What a call would do
-once its input is accepted (execute a chapter, compute a sweep) is left out: `benchmarks.reruns` does that.
+once its input is accepted (execute chapters, fit constants) is left out, `benchmarks.reruns` does that; sweeps of the
+model are computed, and their rows read like the answers of `moat predict`, as are those that a search prints.
 A row a fault; exit status 1 when there is one.
 """
 
@@ -235,14 +236,14 @@ def table_faults(said: Said, level: str) -> Iterator[str]:
 def printed_faults(call: Call, said: Said) -> Iterator[str]:
     """What is wrong with the rows that a search or a listing prints: they are what was asked for, best first."""
     verb, word = call.arguments[:2]
-    head, *rows = said.out.splitlines() or [""]
+    head, *rows = [line for line in said.out.splitlines() if line] or [""]
     if head.startswith("nothing fits"):
         head, *rows = rows
     if (verb != "params" and not rows) or any(
         bad in f" {line} ".lower() for line in rows for bad in (" nan ", " inf ")
     ):
         yield f"no rows, or no number in one: {said.out!r:.200}"
-    if verb == "search":
+    if verb == "search" and rows:
         plans = [
             dict(zip(head.split(), row.split(), strict=True)) for row in rows if ":" not in row
         ]

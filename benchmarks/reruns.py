@@ -174,7 +174,7 @@ def main() -> int:
     options = parser.parse_args()
     from benchmarks.machines import draw_nothing
 
-    forking.preload()
+    forking.preload(draws=False)
     draw_nothing()
     bad = 0
     asked = sampled(options.chapters or notebooks.chapter_names(), options.sample)

@@ -13,8 +13,19 @@ LLAMA = {
 }
 
 MIXTRAL = Transformer(
-    "Mixtral 8x7B", 32, 4096, 32, 8, 128, 14336, 32000, gated_ffn=1, experts=8, experts_per_token=2, expert_ffn=14336,
-)  # fmt: skip
+    "Mixtral 8x7B",
+    32,
+    4096,
+    32,
+    8,
+    128,
+    14336,
+    32000,
+    gated_ffn=1,
+    experts=8,
+    experts_per_token=2,
+    expert_ffn=14336,
+)
 """Jiang et al. 2024, table 1."""
 
 DEEPSEEK_V3 = Transformer(

@@ -66,3 +66,35 @@ GOOD = {
 def test_an_absurd_answer_is_seen(wrong):
     assert not list(fuzz.line_faults("training", json.dumps(GOOD)))
     assert list(fuzz.line_faults("training", json.dumps(GOOD | wrong)))
+
+
+ROW = {
+    "error": "", "step_time_s": 2.0, "step_time_s_p05": 1.0, "step_time_s_p95": 3.0, "mfu": 0.5,
+    "seconds.compute": 2.0, "memory_gib.weights": 1.0, "memory_gib.total": 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [{"mfu": 1.5}, {"seconds.compute": 1.0}, {"error": "a\nb"}])
+def test_an_absurd_row_of_a_sweep_is_seen(wrong):
+    def found(row):
+        said = fuzz.Said(0, "", "", (), 0.0, table=fuzz.pd.DataFrame([row]))
+        return list(fuzz.table_faults(said, "training"))
+
+    assert not found(ROW) and found(ROW | wrong)
+
+
+HEAD = "tp step_s mfu fits"
+
+
+@pytest.mark.parametrize("rows", ["1 2 0.5 yes\n1 1 0.5 yes", "1 2 1.5 yes", "1 nan 0.5 yes", ""])
+def test_an_absurd_answer_of_a_search_is_seen(rows):
+    def found(rows):
+        said = fuzz.Said(0, f"{HEAD}\n{rows}\n", "", (), 0.0)
+        return list(fuzz.printed_faults(Call(("search", "--model")), said))
+
+    assert not found("1 1 0.5 yes\n1 2 0.5 yes\nnote: x") and found(rows)
+
+
+def test_a_row_that_was_not_asked_for_is_seen():
+    said = fuzz.Said(0, "id name\nh100-sxm H100\nsn40l SN40L\n", "", (), 0.0)
+    assert list(fuzz.printed_faults(Call(("chips", "h100")), said))

@@ -4,15 +4,18 @@ import io
 import json
 import re
 
+import altair as alt
+import numpy as np
 import pandas as pd
 import pytest
+from altair.utils.schemapi import SchemaValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from training_moat import figures
 from training_moat.core.errors import InputError
-from training_moat.figures import offline, parts, publishing, theme
+from training_moat.figures import drawing, offline, parts, publishing, theme
 
 FRAME = pd.DataFrame(
     {
@@ -318,3 +321,25 @@ def test_a_diverging_grid_has_no_third_hue_and_its_long_labels_stand_on_lines():
     assert scale["interpolate"] == "rgb" and len(scale["domain"]) == len(scale["range"]) == 5
     axis = cells["x"]["axis"]
     assert "split" in axis["labelExpr"] and axis["labelPadding"] > 2 * 13
+
+
+def test_a_chart_with_a_wrong_part_is_refused_as_it_is_published():
+    chart = alt.Chart(FRAME).mark_bar().encode(x=alt.X("hbm_gb:Q", bin="wrong"))
+    with pytest.raises(SchemaValidationError, match="'wrong' is an invalid value for `bin`"):
+        offline.specification(chart)
+
+
+def test_a_picture_keeps_the_colours_of_its_few_dots():
+    """A picture has few colours; those of a single dot must be among them, or two companies look alike."""
+    makers = ["AMD", "Intel", "AWS", *["NVIDIA"] * 11]
+    ends = [1 + number / 20 for number in range(14)]
+    frame = pd.DataFrame({"run": list("abcdefghijklmn"), "low": ends, "vendor": makers})
+    frame["high"] = frame["low"].where(frame.index < 5, frame["low"] + 0.3)
+    look = {"category": "run", "low": "low", "mid": "high", "high": "high", "color": "vendor"}
+    chart = figures.ranges(frame, **look, sort=None, value_title="v", title="t")
+    picture = Image.open(io.BytesIO(drawing.draw(chart.to_json()))).convert("RGB")
+    found = np.asarray(picture).reshape(-1, 3).astype(int)
+    for maker in ("AMD", "Intel", "AWS", "NVIDIA"):
+        colour = theme.COMPANY_COLOURS[maker]
+        wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        assert np.abs(found - wanted).max(axis=1).min() <= 24, maker

@@ -68,3 +68,11 @@ def test_formats_spread_over_vendors_with_the_years():
 def test_unknown_format_names_the_nearest():
     with pytest.raises(InputError, match="did you mean 'e4m3fn'"):
         precision.format_table(["e4m3f"])
+
+
+def test_pairs_and_claims_are_labelled_for_readers():
+    """One model is one row of the picture, whatever its sources call it, and no label runs into the next."""
+    pairs = precision.measured_pairs()
+    assert pairs["shown_model"].nunique() < pairs["model"].nunique()
+    assert not pairs["shown_chip"].isin(set(pairs["chip_id"])).any()
+    assert precision.published_speedups()["run"].str.len().max() <= precision.LABEL

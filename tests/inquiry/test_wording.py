@@ -35,6 +35,7 @@ def test_percent_counts_and_lists():
     assert wording.counted(2, "match", "matches") == "2 matches"
     assert wording.listed(["A", "B", "C"]) == "A, B and C"
     assert wording.listed([]) == "none"
+    assert wording.either(["A", "B", "C"]) == "A, B or C" and wording.either(["A"]) == "A"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from benchmarks import machines, reruns
 from benchmarks.reruns import Rerun
+from training_moat.figures import offline
 from training_moat.press import forking
 
 ODD = (
@@ -19,10 +20,8 @@ ODD = (
 @pytest.mark.slow
 @pytest.mark.parametrize("rerun", ODD, ids=str)
 def test_odd_re_runs_give_whole_pages(rerun, monkeypatch):
-    import vl_convert
-
-    monkeypatch.setattr(vl_convert, "vegalite_to_png", vl_convert.vegalite_to_png)
-    forking.preload()
+    monkeypatch.setattr(offline, "ordered_png", offline.ordered_png)  # set back afterwards
+    forking.preload(draws=False)
     machines.draw_nothing()
     assert reruns.faults(rerun) == []
 

@@ -76,21 +76,25 @@ def test_a_picture_keeps_its_bytes_while_the_text_is_the_same():
     assert other.cells[1].outputs[0].data["image/png"] == "BBBB"
 
 
-def test_the_page_folds_code_and_marks_the_first_sentence_as_the_answer():
+def test_the_page_folds_code_and_marks_the_first_sentences_up_to_prose_as_the_answer():
     cells = [
         nbformat.v4.new_code_cell("import x"),
         nbformat.v4.new_code_cell('parameters.check("c")'),
     ]
-    for number in range(2):
+    for number in range(3):
+        if number == 2:
+            cells.append(nbformat.v4.new_markdown_cell("Prose."))
         sentence = nbformat.v4.new_output(
             "execute_result", {"text/markdown": "So.", "text/plain": "So."}
         )
         cells.append(nbformat.v4.new_code_cell(f"say({number})", outputs=[sentence]))
     page = pages.page_copy(nbformat.v4.new_notebook(cells=cells))
-    assert [cell.metadata["tags"] for cell in page.cells] == [
+    assert [cell.metadata.get("tags") for cell in page.cells] == [
         ["remove-cell"],
         ["remove-cell"],
         ["hide-input", "answer"],
+        ["hide-input", "answer"],
+        None,
         ["hide-input"],
     ]
 

@@ -53,14 +53,20 @@ def overview() -> pd.DataFrame:
 
 
 def _overview_row(name: str) -> dict[str, object]:
-    frame, about = files.read(name), descriptor.resource(name)
+    frame = files.read(name)
+    about = descriptor.resource(name)
     cited = _cited(frame)
     told = frame["confirmed"] == "yes" if "confirmed" in frame else pd.Series(dtype=float)
     return {
-        "table": name, "title": about["title"], "rows": len(frame), "columns": len(frame.columns),
-        "sources": cited.nunique(), "confirmed": float(told.mean()),
-        "epoch": bool(cited.str.startswith(EPOCH).any()), "file": f"../data/{about['path']}",
-    }  # fmt: skip
+        "table": name,
+        "title": about["title"],
+        "rows": len(frame),
+        "columns": len(frame.columns),
+        "sources": cited.nunique(),
+        "confirmed": float(told.mean()),
+        "epoch": bool(cited.str.startswith(EPOCH).any()),
+        "file": f"../data/{about['path']}",
+    }
 
 
 def _cited(frame: pd.DataFrame) -> pd.Series:

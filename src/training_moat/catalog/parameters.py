@@ -23,9 +23,14 @@ SCHEMA_FILE = Path("chapters") / "parameters.yml"
 _KEYS = {"type", "unit", "range", "choices", "optional", "meaning", "was"}
 _LISTS = {f"{item}s": item for item in ("chip", "model", "number", "integer", "text", "choice")}
 _WORDS = {
-    "integer": "a whole number", "number": "a number", "boolean": "true or false", "text": "words",
-    "choice": "one of its choices", "chip": "a chip id", "model": "a model name",
-}  # fmt: skip
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "text": "words",
+    "choice": "one of its choices",
+    "chip": "a chip id",
+    "model": "a model name",
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
         raise InputError(f"{where}: type '{kind}' needs a list 'choices'.")
     low, high = entry.get("range", (None, None))
     meaning, unit, was = (str(entry.get(key, "")) for key in ("meaning", "unit", "was"))
-    choices, optional = tuple(entry.get("choices", ())), bool(entry.get("optional", False))
+    choices = tuple(entry.get("choices", ()))
+    optional = bool(entry.get("optional", False))
     return Parameter(chapter, name, kind, meaning, unit, low, high, choices, optional, was)
 
 

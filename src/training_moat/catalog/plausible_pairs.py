@@ -88,7 +88,7 @@ def names(book: Book) -> Iterator[Problem]:
             told = sheet.frame[meant].fillna("")
             times = told.groupby([*keys, told]).transform("size")
             ranked = told.iloc[np.lexsort((told.rank(method="dense"), times.fillna(0)))]
-            usual = ranked.groupby(keys).transform("last").sort_index()
+            usual = ranked.groupby(keys).transform("last").sort_index(kind="stable")
             named = sheet.frame[words].notna() & usual.notna()
             for position in (named & (told != usual)).to_numpy().nonzero()[0]:
                 said = usual.iloc[position] or "a blank"

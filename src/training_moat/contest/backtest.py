@@ -50,8 +50,11 @@ VENDOR_WORDS = {
 
 
 OUTCOMES = {
-    (True, True): "hit", (False, True): "missed", (True, False): "false alarm", (False, False): "rightly left out",
-}  # fmt: skip
+    (True, True): "hit",
+    (False, True): "missed",
+    (True, False): "false alarm",
+    (False, False): "rightly left out",
+}
 """What came of a forecast: whether a maker was called competitive, and whether its chips were used."""
 
 

@@ -19,9 +19,17 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 
 FACTORS = (
-    "compute", "memory capacity", "memory bandwidth", "network", "precision", "software",
-    "goodput", "supply", "price", "power",
-)  # fmt: skip
+    "compute",
+    "memory capacity",
+    "memory bandwidth",
+    "network",
+    "precision",
+    "software",
+    "goodput",
+    "supply",
+    "price",
+    "power",
+)
 """The qualities a gap is split into, in the order of a coalition's bits."""
 
 MACHINE_FACTORS = FACTORS[:6]
@@ -120,7 +128,8 @@ def _claimed(chip: Chip) -> str | None:
 
 def mixed_peaks(compute: Chip, precision: Chip) -> dict[str, float]:
     """Peaks of a chip with one's multipliers and the other's number formats."""
-    formats, own = training_formats(precision), precision.peak_flops
+    formats = training_formats(precision)
+    own = precision.peak_flops
     if not formats:
         return {}
     wide = wide_peak(compute)

@@ -136,11 +136,17 @@ def split_of(found: Worth) -> Split:
     for position, name in enumerate(FACTORS):
         bit = 1 << position
         low, high = np.quantile(drawn_parts[:, position], (0.05, 0.95))
-        rows.append({
-            "factor": name, "fix": float(np.exp(middle[bit] - middle[everything])),
-            "loss": float(np.exp(middle[everything ^ bit] - middle[everything])), "shapley": float(parts[position]),
-            "shapley_low": float(low), "shapley_high": float(high), "times": float(np.exp(parts[position])),
-        })  # fmt: skip
+        rows.append(
+            {
+                "factor": name,
+                "fix": float(np.exp(middle[bit] - middle[everything])),
+                "loss": float(np.exp(middle[everything ^ bit] - middle[everything])),
+                "shapley": float(parts[position]),
+                "shapley_low": float(low),
+                "shapley_high": float(high),
+                "times": float(np.exp(parts[position])),
+            }
+        )
     closed = {group: _closed(told, gap, names) for group, names in GROUPS.items()}
     ends = np.exp(np.quantile(gap, (0.05, 0.95)))
     return Split(

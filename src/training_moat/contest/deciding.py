@@ -11,12 +11,18 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
 from training_moat.inquiry import chronicle
-from training_moat.inquiry.wording import listed
+from training_moat.inquiry.wording import either, listed
 
 CAUSE_WORDS = {"memory": "memory", "network": "the network", "precision": "number formats"}
 """The article's technical causes, by the group of factors, in words."""
 
 CAUSES = tuple(CAUSE_WORDS)
+
+OTHERS = {
+    "compute": "faster arithmetic", "software": "better software", "goodput": "fewer failures",
+    "supply": "a larger share of scarce parts", "price and power": "a lower price",
+}  # fmt: skip
+"""What a chip would have needed where another group of factors decides, in words."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,6 @@ def in_full(found: Sequence[Split]) -> str:
     causes = [known[name] for name in CAUSES]
     named = {chip for one in causes for chip in one.yes}
     left = [one.name for one in found if one.behind and one.name not in named]
-    others = [
-        name for name, one in known.items() if name not in CAUSES and set(one.yes) & set(left)
-    ]
-    if not left:
-        return told(causes)
-    something = f"something else ({listed(others)}) or " if others else ""
-    return f"{told(causes)}; the other {len(left)} needed {something}several things at once"
+    others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
+    needed = either([*others, "several things at once"])
+    return f"{told(causes)}; the other {len(left)} needed {needed}" if left else told(causes)

@@ -20,15 +20,32 @@ from training_moat.inquiry import naming
 from training_moat.inquiry.wording import digits, in_brackets
 
 SHEET = {
-    "source": ("bf16_tflops", "fp16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops", "process_node"),
-    "source_memory": ("sram_mb", "sram_tb_per_s", "hbm_gb", "hbm_tb_per_s", "ddr_gb", "ddr_gb_per_s"),
+    "source": (
+        "bf16_tflops",
+        "fp16_tflops",
+        "fp8_tflops",
+        "fp4_tflops",
+        "int8_tops",
+        "process_node",
+    ),
+    "source_memory": (
+        "sram_mb",
+        "sram_tb_per_s",
+        "hbm_gb",
+        "hbm_tb_per_s",
+        "ddr_gb",
+        "ddr_gb_per_s",
+    ),
     "source_network": (
-        "scaleup_gb_per_s_per_direction", "scaleup_domain_chips", "scaleout_gbit_per_s_per_chip", "topology",
+        "scaleup_gb_per_s_per_direction",
+        "scaleup_domain_chips",
+        "scaleout_gbit_per_s_per_chip",
+        "topology",
     ),
     "source_power": ("tdp_w",),
     "source_price": ("price_usd", "price_note"),
     "source_training": ("supports_training", "training_claim", "training_software"),
-}  # fmt: skip
+}
 """Columns of the chips table that a data sheet shows, by the column that cites their sources."""
 
 INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
@@ -37,7 +54,9 @@ INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
 
 def data_sheet(chip: Chip) -> pd.DataFrame:
     """The chip's published numbers. Columns: quantity, value, unit, range (where sources differ), confirmed, source."""
-    row, units, words = chip_catalog.row(chip.id), tables.units("chips"), _described()
+    row = chip_catalog.row(chip.id)
+    units = tables.units("chips")
+    words = _described()
     doubtful = set(str(row["unconfirmed_fields"]).split(";"))
     found = []
     for cites, columns in SHEET.items():
@@ -50,7 +69,8 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
             guessed = column == "price_usd" and "estimate" in str(row["price_note"])
             said = "no" if guessed or column in doubtful else str(row["confirmed"])
             source = row[cites] if isinstance(row[cites], str) else row["source"]
-            name, unit = naming.column_words(column, words[column]), units.get(column, "")
+            name = naming.column_words(column, words[column])
+            unit = units.get(column, "")
             found.append((name, value, unit, " to ".join(known), said, source))
     told = ["quantity", "value", "unit", "range", "confirmed", "source"]
     return pd.DataFrame(found, columns=told)
@@ -118,7 +138,8 @@ def measured(chip: Chip) -> pd.DataFrame:
     per_byte = frame["micro_batch"].fillna(1) * frame["seq_len"]
     told = frame.assign(tflops=rate, peak_share=rate * TERA / peaks, flop_per_byte=per_byte)
     columns = ["model", "format", "chips", "tflops", "peak_share", "flop_per_byte", "source"]
-    order, rising = ["tflops", "model", "chips"], [False, True, True]
+    order = ["tflops", "model", "chips"]
+    rising = [False, True, True]
     told = told.dropna(subset=["tflops"])[columns]
     return told.sort_values(order, ascending=rising, ignore_index=True, kind="stable")
 
@@ -160,7 +181,8 @@ def trained_on(chip: Chip) -> pd.DataFrame:
     found = pd.concat(
         [part[(part["chip_id"] == chip.id) & (part["confirmed"] != "no")] for part in parts]
     )
-    order, rising = ["training_flop", "date", "model"], [False, True, True]
+    order = ["training_flop", "date", "model"]
+    rising = [False, True, True]
     found = found[columns].sort_values(order, ascending=rising, kind="stable")
     return found.drop_duplicates("model").reset_index(drop=True)
 

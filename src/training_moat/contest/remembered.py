@@ -17,9 +17,17 @@ from training_moat.catalog import paths
 from training_moat.core.whole_files import write_text
 
 CODE = (
-    "core", "predict", "catalog/chips.py", "catalog/models.py", "catalog/relatives.py", "inquiry/holding.py",
-    "contest/best_plan.py", "contest/chip_factors.py", "contest/chip_assumptions.py", "contest/coalition_search.py",
-)  # fmt: skip
+    "core",
+    "predict",
+    "catalog/chips.py",
+    "catalog/models.py",
+    "catalog/relatives.py",
+    "inquiry/holding.py",
+    "contest/best_plan.py",
+    "contest/chip_factors.py",
+    "contest/chip_assumptions.py",
+    "contest/coalition_search.py",
+)
 """Rooms and modules of the package that a search depends on."""
 
 UNREAD = (

@@ -38,8 +38,10 @@ def _weights(players: int) -> np.ndarray:
     """Weight of every coalition's worth in every player's value: the sum above, gathered by coalition."""
     masks = np.arange(1 << players)
     size = np.array([int(mask).bit_count() for mask in masks])
-    count = factorial(players)
-    share = np.array([factorial(n) * factorial(players - n - 1) / count for n in range(players)])
+    orders = factorial(players)
+    share = np.array(
+        [factorial(one) * factorial(players - one - 1) / orders for one in range(players)]
+    )
     found = np.zeros((len(masks), players))
     for player in range(players):
         inside = (masks >> player) & 1 == 1

@@ -51,14 +51,16 @@ def other_stack() -> pd.DataFrame:
     """
     found = _pairs()
     found = found[found["base_1"] != found["base_2"]]
-    ends, swap = found[["base_1", "base_2"]], found["base_1"] > found["base_2"]
+    ends = found[["base_1", "base_2"]]
+    swap = found["base_1"] > found["base_2"]
     ratio = np.where(swap, found["rate_2"] / found["rate_1"], found["rate_1"] / found["rate_2"])
     frame = found.rename(columns={f"{name}_1": name for name in SAME})[SAME]
     frame = frame.assign(a=ends.min(axis=1), b=ends.max(axis=1), ratio=ratio)
     frame = frame.assign(source=found["source_1"] + ";" + found["source_2"])
     rows = []
     for (model, chip, _, form, *pair), part in frame.groupby([*SAME, "a", "b"], sort=True):
-        middle, source = float(part["ratio"].median()), part["source"].iloc[0]
+        middle = float(part["ratio"].median())
+        source = part["source"].iloc[0]
         slower_first = pair if middle <= 1 else pair[::-1]
         rows.append((model, chip, form, *slower_first, min(middle, 1 / middle), len(part), source))
     columns = ["model_id", "chip_id", "format", "slower", "faster", "ratio", "pairs", "source"]

@@ -64,7 +64,8 @@ def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame
     frame[["others", "own"]] = used[["others", "own"]].to_numpy()
     pairs = zip(frame["expected"], frame["others"] > 0, strict=True)
     frame["outcome"] = [OUTCOMES[pair] for pair in pairs]
-    order, rising = ["chance", "advantage", "chip"], [False, False, True]
+    order = ["chance", "advantage", "chip"]
+    rising = [False, False, True]
     return frame.sort_values(order, ascending=rising, ignore_index=True, kind="stable")
 
 

@@ -10,6 +10,9 @@ import pandas as pd
 
 from training_moat.figures import parts
 
+LABEL_SHARE = 0.05 + 0.022 * 7
+"""Share of the axis that a number of seven characters takes at the end of a bar."""
+
 
 def bars(
     frame: pd.DataFrame,
@@ -33,7 +36,8 @@ def bars(
     marks = [at for at, _ in parts.pairs(reference)]
     low, high = parts.bounds([*data[value], *marks], False, value)
     order = parts.ordered(data, category, value, sort)
-    least, room = min(low, 0.0), (high - min(low, 0.0)) * min(0.6, 0.05 + 0.022 * 7)
+    least = min(low, 0.0)
+    room = (high - least) * LABEL_SHARE
     most = max(high, 0.0) + room
     reach = alt.Scale(domain=[least - (room if low < 0 else 0.0), most], nice=False)
     axis = parts.axis(value_title, low, high)
@@ -75,9 +79,11 @@ def stacked_bars(
     rank = {kind: number for number, kind in enumerate(kinds)}
     stacked = data.assign(_rank=[rank[str(item)] for item in data[part]])
     if normalise:
-        stack, axis = "normalize", alt.Axis(title=value_title, tickCount=5, format="%")
+        stack = "normalize"
+        axis = alt.Axis(title=value_title, tickCount=5, format="%")
     else:
-        stack, axis = "zero", parts.axis(value_title, min(low, 0.0), high)
+        stack = "zero"
+        axis = parts.axis(value_title, min(low, 0.0), high)
     mark = alt.Chart(stacked).mark_bar()
     mark = mark.encode(
         x=parts.number(alt.X, value, stack=stack, axis=axis),

@@ -20,7 +20,8 @@ import vl_convert
 from PIL import Image
 
 VEGALITE = "6.4"
-COLOURS = 48
+COLOURS = 64
+"""Colours that a picture keeps, chosen so that those of few dots are among them."""
 SOON = "soon"
 _SIZE = struct.Struct("<q")
 
@@ -29,7 +30,8 @@ def draw(page: str) -> bytes:
     """A specification, with its theme, as a small PNG."""
     raw = vl_convert.vegalite_to_png(page, scale=1, vl_version=VEGALITE)
     small = io.BytesIO()
-    Image.open(io.BytesIO(raw)).convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+    full = Image.open(io.BytesIO(raw)).convert("RGB")
+    full.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 

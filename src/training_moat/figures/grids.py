@@ -51,7 +51,8 @@ def heatmap(
     side = parts.nominal(alt.X, x, sort=columns, axis=top)
     down = parts.categories(y, rows, y_title)
     base = alt.Chart(data).encode(x=side, y=down, tooltip=parts.tooltips(data))
-    ink, text = alt.value("#ffffff"), parts.nominal(alt.Text, label or value)
+    ink = alt.value("#ffffff")
+    text = parts.nominal(alt.Text, label or value)
     if pd.api.types.is_numeric_dtype(data[value]):
         ramp, dark = _ramp(value, *parts.bounds(data[value], False, value), middle)
         legend = alt.Legend(title=value_title, titleLimit=320, gradientLength=160, tickCount=3)

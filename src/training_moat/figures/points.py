@@ -63,10 +63,12 @@ def points(
         height = parts.band_height(len(order))
         up = parts.categories(y, order, y_title, grid=True)
     if dates:
-        along, span = parts.dated(x, x_title), None
+        along = parts.dated(x, x_title)
+        span = None
     else:
         across = parts.measured(x_title, left, right, log_x, None, x_domain)
-        along, span = parts.number(alt.X, x, **across), (*(x_domain or (left, right)), log_x)
+        along = parts.number(alt.X, x, **across)
+        span = (*(x_domain or (left, right)), log_x)
     paint = parts.paint(color, data[color] if color else (), legend=legend and color != y)
     dots = alt.Chart(data).encode(x=along, y=up).mark_point(opacity=0.9)
     layers += [

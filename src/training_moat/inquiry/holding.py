@@ -31,8 +31,16 @@ WIDE = ("bf16", "fp16", "tf32", "fp32")
 """Formats in which the weights of a training run are multiplied unless a narrower one is asked for."""
 
 SPEED_COLUMNS = (
-    "chip", "name", "vendor", "chips", "low", "middle", "high", "tokens_per_s_per_chip", "calibration",
-)  # fmt: skip
+    "chip",
+    "name",
+    "vendor",
+    "chips",
+    "low",
+    "middle",
+    "high",
+    "tokens_per_s_per_chip",
+    "calibration",
+)
 
 
 def verdicts(

@@ -68,7 +68,8 @@ def deepseek(table: Table = tables.load) -> WorkedExample:
         inference_peak_flops=peak,
     )
     every = replace(life, cache_share=0.0)
-    seconds, trained_hours = SECONDS_PER_HOUR * peak, float(run["chip_hours"])
+    seconds = SECONDS_PER_HOUR * peak
+    trained_hours = float(run["chip_hours"])
     flop = lifecycle.training_cost(life, "final_run", "flop")
     per_token = lifecycle.forward_flop_per_token(life.active_params)
     return WorkedExample(

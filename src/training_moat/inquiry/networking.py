@@ -91,7 +91,8 @@ def over_bandwidth(
     """
     asked = request["chip"]
     given = {"base": asked, "id": f"{asked}-varied"} if isinstance(asked, str) else asked
-    chip, (column, unit) = chip_catalog.chip(given["base"]), RATES[which]
+    chip = chip_catalog.chip(given["base"])
+    column, unit = RATES[which]
     link = getattr(chip, which)
     if link is None and column not in given:
         if which == "scaleout":
@@ -193,9 +194,25 @@ def needed_for(curve: pd.DataFrame) -> float:
 
 
 LARGE_CHIPS = (
-    "a100-80", "h100-sxm", "h800", "b200", "gb200", "mi300x", "mi355x", "tpu-v5p", "tpu-v7", "trainium1",
-    "trainium2", "gaudi2", "gaudi3", "ascend-910b", "ascend-910c", "blackhole", "wormhole", "bow-ipu",
-)  # fmt: skip
+    "a100-80",
+    "h100-sxm",
+    "h800",
+    "b200",
+    "gb200",
+    "mi300x",
+    "mi355x",
+    "tpu-v5p",
+    "tpu-v7",
+    "trainium1",
+    "trainium2",
+    "gaudi2",
+    "gaudi3",
+    "ascend-910b",
+    "ascend-910c",
+    "blackhole",
+    "wormhole",
+    "bow-ipu",
+)
 """Chips with a published peak and scale-up link whose need for bandwidth is compared."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.core import formats
 from training_moat.core.errors import unknown
-from training_moat.inquiry import low_precision_record
+from training_moat.inquiry import low_precision_record, naming
 
 PEAK_COLUMN = {
     "fp16": "fp16_tflops",
@@ -28,9 +29,23 @@ PUBLISHED_HOPPER_ERROR = 0.02
 _SPEED = "tokens_per_s_per_chip"
 _OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
 _SAME_PLAN = [
-    "source", "model", "layers", "chip_id", "n_chips", "seq_len", "global_batch", "micro_batch", "tp", "pp",
-    "dp", "ep", "cp", "vp_stages", "zero_fsdp", "recompute",
-]  # fmt: skip
+    "source",
+    "model",
+    "layers",
+    "chip_id",
+    "n_chips",
+    "seq_len",
+    "global_batch",
+    "micro_batch",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "cp",
+    "vp_stages",
+    "zero_fsdp",
+    "recompute",
+]
 
 
 def measured_pairs() -> pd.DataFrame:
@@ -38,7 +53,7 @@ def measured_pairs() -> pd.DataFrame:
 
     Columns: model, chip_id, chips, format, plan ("same" where every parallel size and batch agrees, else "own": the
     best of each format in one table), speedup (median over tables), peak_ratio (of the data sheets), realised (gain over gain at peak),
-    source.
+    source; shown_model and shown_chip are the names that a page prints.
     """
     runs = tables.load("training_measurements")
     runs = runs[
@@ -57,7 +72,11 @@ def measured_pairs() -> pd.DataFrame:
     ]
     pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
     pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
+    ids = runs.dropna(subset="model_id").groupby("model")["model_id"].first()
+    pairs["shown_model"] = pairs["model"].map(ids).fillna(pairs["model"]).map(naming.name_of)
+    pairs["shown_chip"] = pairs["chip_id"].map(naming.name_of)
     columns = ["model", "chip_id", "chips", "format", "plan", "speedup", "peak_ratio", "realised"]
+    columns += ["shown_model", "shown_chip"]
     order = ["format", "chip_id", "model", "chips", "source", "speedup"]
     return pairs[[*columns, "source"]].sort_values(order, ignore_index=True, kind="stable")
 
@@ -77,7 +96,7 @@ def published_speedups() -> pd.DataFrame:
         (runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])
     ]
     table = runs.assign(
-        run=runs["organisation"] + ", " + runs["run"],
+        run=(runs["organisation"] + ", " + runs["run"]).map(_short),
         vendor=runs["hardware_vendor"].fillna("not stated"),
         width=runs["format_forward"].map(low_precision_record.width),
         low=runs["speedup_low"],
@@ -85,6 +104,14 @@ def published_speedups() -> pd.DataFrame:
     )
     columns = ["run", "vendor", "width", "low", "high", "source", "confirmed"]
     return table[columns].sort_values(["high", "run"], ignore_index=True, kind="stable")
+
+
+def _short(label: str) -> str:
+    return textwrap.shorten(label, LABEL, placeholder=" …")
+
+
+LABEL = 48
+"""Characters of a label beside a chart, which three lines hold."""
 
 
 def by_source(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -164,14 +191,21 @@ def vendors_by_year(first: int, last: int) -> pd.DataFrame:
 
 def format_table(names: Sequence[str]) -> pd.DataFrame:
     """Limits of number formats: name, bits, largest, smallest_normal, smallest, binades, steps_per_binade."""
-    known, records = formats.ELEMENT_FORMATS, []
+    known = formats.ELEMENT_FORMATS
+    records = []
     for name in names:
         if name not in known:
             raise unknown("number format", name, known, "chapter 'precision', parameter 'formats'")
         one = known[name]
-        records.append({
-            "format": one.title, "bits": one.bits, "largest": one.max_finite, "smallest_normal": one.min_normal,
-            "smallest": one.min_subnormal, "binades": one.binades,
-            "steps_per_binade": 2 ** getattr(one, "fraction_bits", 0),
-        })  # fmt: skip
+        records.append(
+            {
+                "format": one.title,
+                "bits": one.bits,
+                "largest": one.max_finite,
+                "smallest_normal": one.min_normal,
+                "smallest": one.min_subnormal,
+                "binades": one.binades,
+                "steps_per_binade": 2 ** getattr(one, "fraction_bits", 0),
+            }
+        )
     return pd.DataFrame(records)

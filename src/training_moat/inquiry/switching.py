@@ -23,9 +23,14 @@ RENT_WINDOW_DAYS = 200
 """Two rents are of the same day when they are quoted within half a year or so."""
 
 PARAMETERS = (
-    "horizon_years", "port_months", "port_cost_musd", "delay_months", "delay_value",
-    "failure_probability", "realised_share",
-)  # fmt: skip
+    "horizon_years",
+    "port_months",
+    "port_cost_musd",
+    "delay_months",
+    "delay_value",
+    "failure_probability",
+    "realised_share",
+)
 """Inputs whose median the chapter's reader may move."""
 
 BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
@@ -214,9 +219,17 @@ def track_record() -> pd.DataFrame:
     ]
     moved = moved.assign(given_up=moved["outcome"].str.contains(_GIVEN_UP))
     columns = [
-        "date", "organisation", "from_hardware", "to_hardware", "outcome", "per_chip_speed_low",
-        "per_chip_speed_high", "given_up", "source", "confirmed",
-    ]  # fmt: skip
+        "date",
+        "organisation",
+        "from_hardware",
+        "to_hardware",
+        "outcome",
+        "per_chip_speed_low",
+        "per_chip_speed_high",
+        "given_up",
+        "source",
+        "confirmed",
+    ]
     return moved.sort_values(["date", "row_id"], kind="stable")[columns].reset_index(drop=True)
 
 
@@ -253,9 +266,14 @@ def _training_chips() -> pd.DataFrame:
 def _offer(own: pd.Series, rival: pd.Series, basis: str, source: str) -> dict[str, Any]:
     """One offer against Nvidia's, both with what a dollar buys of them (`per_dollar`)."""
     return {
-        "chip": own["name"], "vendor": own["vendor"], "basis": basis, "date": own["day"], "against": rival["name"],
-        "advantage": own["per_dollar"] / rival["per_dollar"], "source": own[source],
-    }  # fmt: skip
+        "chip": own["name"],
+        "vendor": own["vendor"],
+        "basis": basis,
+        "date": own["day"],
+        "against": rival["name"],
+        "advantage": own["per_dollar"] / rival["per_dollar"],
+        "source": own[source],
+    }
 
 
 def _by_table(column: str, basis: str) -> list[dict[str, Any]]:

@@ -55,6 +55,11 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def either(names: Sequence[str]) -> str:
+    """Alternatives in a sentence: "A", "A or B", "A, B or C"."""
+    return " or ".join([", ".join(names[:-1]), *names[-1:]]) if len(names) > 1 else listed(names)
+
+
 def amount(value: float | None, unit: str = "", significant: int = 2) -> str:
     """A quantity with its unit, very small and large ones as powers of ten; a `share` in per cent, a
     `rank` before its number, a count whole and its noun in the right number."""

@@ -206,9 +206,14 @@ def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 def verdicts(runs: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> pd.DataFrame:
     """Every hypothesis with its verdict (supported, contradicted, open), the number it rests on and the threshold."""
     judged = [
-        _optimum_stays, _rate_transfers, _precision_orders, _windows_differ, _low_rates_need_care,
-        _ported_constant, _nearest_serves,
-    ]  # fmt: skip
+        _optimum_stays,
+        _rate_transfers,
+        _precision_orders,
+        _windows_differ,
+        _low_rates_need_care,
+        _ported_constant,
+        _nearest_serves,
+    ]
     records = [(f"H{number}", *judge(runs, thresholds)) for number, judge in enumerate(judged, 1)]
     columns = ["hypothesis", "claim", "verdict", "number", "threshold", "unit"]
     return pd.DataFrame(records, columns=columns)
@@ -286,7 +291,8 @@ def _low_rates_need_care(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 
 def _ported_constant(runs: pd.DataFrame, limits: Thresholds) -> tuple:
-    table, margin = ported(runs).set_index("recipe"), limits.little_nats
+    table = ported(runs).set_index("recipe")
+    margin = limits.little_nats
     claim = (
         "a scaling constant of 448 on hardware that ends at 240 kills the run unless casts saturate"
     )
@@ -297,7 +303,8 @@ def _ported_constant(runs: pd.DataFrame, limits: Thresholds) -> tuple:
 
 
 def _nearest_serves(runs: pd.DataFrame, limits: Thresholds) -> tuple:
-    table, margin = ported(runs).set_index("recipe"), limits.little_nats
+    table = ported(runs).set_index("recipe")
+    margin = limits.little_nats
     claim = (
         "rounding its gradients to nearest instead of stochastically costs NVFP4 hardly any loss"
     )
@@ -325,7 +332,8 @@ def _paired(table: pd.DataFrame, against: str) -> pd.DataFrame:
 
 def _interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean of a value a seed, and its t-interval."""
-    mean, count = float(np.mean(values)), len(values)
+    mean = float(np.mean(values))
+    count = len(values)
     width = stdtrit(count - 1, 0.5 + Thresholds.confidence / 2) * np.std(values, ddof=1)
     half = float(width / np.sqrt(count))
     return mean, mean - half, mean + half

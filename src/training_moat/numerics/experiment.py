@@ -36,7 +36,7 @@ from training_moat.numerics.design import (
     Design,
     Run,
     Thresholds,
-)  # fmt: skip
+)
 from training_moat.numerics.recipes import recipe
 from training_moat.numerics.training_loop import train
 
@@ -176,7 +176,8 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do their linear algebra on one thread each and end with this one."""
-    spawn, own = multiprocessing.get_context("spawn"), (os.getpid(),)
+    spawn = multiprocessing.get_context("spawn")
+    own = (os.getpid(),)
     with (
         environment(_WORKER_VARIABLES),
         ProcessPoolExecutor(workers, spawn, initializer=lifetime.follow, initargs=own) as pool,
@@ -188,7 +189,8 @@ def _results(missing: list[Run], workers: int, already: int):
     """Finished runs as they come."""
     with _pool(workers) as pool:
         futures = {pool.submit(_one, item): item for item in missing}
-        total, shown = already + len(missing), {"unit": "run", "desc": "low precision"}
+        total = already + len(missing)
+        shown = {"unit": "run", "desc": "low precision"}
         bar = tqdm(as_completed(futures), total=total, initial=already, **shown)
         try:
             for future in bar:

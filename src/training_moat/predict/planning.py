@@ -50,12 +50,12 @@ def _choices(fixed: int | None, options: Sequence[int]) -> Sequence[int]:
 
 
 @lru_cache(KEPT)
-def _tensor_options(heads: float, chips: int, domain: int) -> list[int]:
+def _tensor_options(heads: float, chips: int, domain: int) -> tuple[int, ...]:
     """Group sizes that tile the scale-up domain, or as much of it as divides the chips (64 of 72), so that no
     group spans two domains."""
     used = divisors(chips, domain)[-1]
     sizes = divisors(chips, min(domain, MAX_TENSOR_PARALLEL))
-    return [n for n in sizes if heads % n == 0 and 0 in (used % n, domain % n)]
+    return tuple(n for n in sizes if heads % n == 0 and 0 in (used % n, domain % n))
 
 
 @lru_cache(KEPT)
@@ -66,9 +66,9 @@ def _pipeline_options(shape: Shape, chips: int) -> list[int]:
 
 
 @lru_cache(KEPT)
-def _context_options(chips: int, seq_len: int) -> list[int]:
+def _context_options(chips: int, seq_len: int) -> tuple[int, ...]:
     most = max(1, min(seq_len // CONTEXT_SHARE, MAX_CONTEXT_PARALLEL))
-    return [n for n in divisors(chips, most) if seq_len % n == 0]
+    return tuple(n for n in divisors(chips, most) if seq_len % n == 0)
 
 
 @lru_cache(KEPT)
@@ -125,7 +125,10 @@ def layouts(
     shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
     settings = tuple([fixed.get(name) for name in LAYOUT])
-    return _layouts(shape, domain, chips, seq_len, global_batch, settings, fully_sharded)
+    # What is remembered goes by the sizes that may be tried: many domains and lengths leave the same ones.
+    tensor = _tensor_options(shape.heads, chips, domain)
+    context = _context_options(chips, seq_len)
+    return _layouts(shape, tensor, context, chips, global_batch, settings, fully_sharded)
 
 
 def named(layouts: np.ndarray) -> list[dict[str, int]]:
@@ -136,19 +139,18 @@ def named(layouts: np.ndarray) -> list[dict[str, int]]:
 @lru_cache(KEPT)
 def _layouts(
     shape: Shape,
-    domain: int,
+    tensor: tuple[int, ...],
+    context: tuple[int, ...],
     chips: int,
-    seq_len: int,
     global_batch: int,
     fixed: Fixed,
     fully_sharded: bool,
 ) -> np.ndarray:
     sizes: list[tuple[int, int, int, int]] = []
     rest: list[np.ndarray] = []
-    context = _choices(fixed[2], _context_options(chips, seq_len))
-    for tp in _choices(fixed[0], _tensor_options(shape.heads, chips, domain)):
+    for tp in _choices(fixed[0], tensor):
         for pp in _choices(fixed[1], _pipeline_options(shape, chips)):
-            for cp in context:
+            for cp in _choices(fixed[2], context):
                 dp, left = divmod(chips, tp * pp * cp)
                 if left or fixed[3] not in (None, dp) or global_batch % dp:
                     continue

@@ -17,8 +17,11 @@ from training_moat.press.workspace import workspace
 _TRIES = 3
 
 
-def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[str, Path]:
-    """Put an executed copy of every chapter, and of every further page, into `folder`: stored or run now.
+def executed(
+    wanted: Request, folder: Path, pages: Sequence[Page] = (), chapters: bool = True
+) -> dict[str, Path]:
+    """Put an executed copy of every chapter (unless `chapters` is false), and of every further page, into `folder`: stored
+    or run now.
 
     Finished runs are kept for the next build, but only those during which no file that they could
     have read was written. Raises WorkFailed naming chapter, cell and error.
@@ -29,6 +32,7 @@ def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[
     jobs = [
         Job(chapter, folder / f"{chapter}.ipynb", values, wanted.environment)
         for chapter, values in wanted.by_chapter.items()
+        if chapters
     ]
     for page in pages:
         values = {**wanted.by_chapter[page.chapter], **page.parameters}
@@ -52,6 +56,14 @@ def executed(wanted: Request, folder: Path, pages: Sequence[Page] = ()) -> dict[
     if failures and caching.run_state() == before:
         raise combined(failures)
     return {job.name: job.target for job in jobs}
+
+
+def further_copies(folder: Path) -> dict[str, Path]:
+    """Executed copies of the further pages alone, for a site that is made from the stored outputs of the chapters.
+    Raises WorkFailed naming page, cell and error."""
+    with workspace() as work:
+        wanted = frozen(request(notebooks.chapter_names(), (), None), work)
+        return executed(wanted, folder, further_pages(), chapters=False)
 
 
 def _state() -> object:

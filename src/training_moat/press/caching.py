@@ -26,7 +26,7 @@ from training_moat.press.folders import (
     STATIC,
     digest,
     digest_of,
-)  # fmt: skip
+)
 
 CACHE = BUILD / "executed"
 # Rooms that build pages but change no number of a notebook.

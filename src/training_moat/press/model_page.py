@@ -12,9 +12,20 @@ from pathlib import Path
 from training_moat.press.folders import PACKAGE
 
 ORDER = (
-    "workload", "plan", "memory", "tiers", "collectives", "fabrics", "layer_step", "training_step",
-    "serving_memory", "serving_step", "formats", "lifecycle", "breakeven",
-)  # fmt: skip
+    "workload",
+    "plan",
+    "memory",
+    "tiers",
+    "collectives",
+    "fabrics",
+    "layer_step",
+    "training_step",
+    "serving_memory",
+    "serving_step",
+    "formats",
+    "lifecycle",
+    "breakeven",
+)
 """Modules of core that hold equations, in the order in which a step is put together."""
 
 _CODE = re.compile(r"`([^`]+)`")

@@ -85,7 +85,8 @@ def _page(chapter: str, own: Any, values: Any) -> Page:
 
 
 def title_and_body(page: Page, copy: Path | None) -> tuple[str, str]:
-    """The page's title as text, and its content as HTML; copy: its executed notebook, where there is one."""
+    """The page's title as text, and its content as HTML; copy: its executed notebook, where there is one (an edition of
+    some chapters has none)."""
     # They load what draws; to list pages needs none of it.
     from training_moat.press import pages, standalone
 

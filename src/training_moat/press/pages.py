@@ -50,7 +50,8 @@ def parameters_tables() -> str:
         rows = parameter_rows(chapter)
         if not rows:
             continue
-        cells, label = (row.values() for row in rows), f"parameters of {chapter}"
+        cells = (row.values() for row in rows)
+        label = f"parameters of {chapter}"
         shown = plain_table(list(rows[0]), cells, label, roomy=("meaning", "allowed"))
         parts.append(
             f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="full-width">{shown}</div>'
@@ -176,10 +177,12 @@ def _shown(cell: Any, number: int) -> list[str]:
 
 
 def page_copy(notebook: Any) -> Any:
-    """A notebook as its page shows it: code folded, the first computed sentence marked as the answer."""
-    answered, number = False, 0
+    """A notebook as its page shows it: code folded, the first computed sentences, up to the next prose, marked as the
+    answer."""
+    answered, told, number = False, False, 0
     for cell in notebook.cells:
         if cell.cell_type != "code":
+            answered = told
             continue
         cell.metadata["tags"] = _shown(cell, number)
         number += 1
@@ -192,5 +195,5 @@ def page_copy(notebook: Any) -> Any:
             form["text/markdown"] = publishing.inert(form["text/markdown"])
         if prose and not answered:
             cell.metadata["tags"].append("answer")
-            answered = True
+            told = True
     return notebook

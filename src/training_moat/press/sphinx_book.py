@@ -2,7 +2,8 @@
 
 `jupyter-book build .` and `moat build` give the same site: the pages are filled from the tables
 and the notebooks prepared as Sphinx reads them, figures get their scripts, the data is laid beside
-the pages. `moat build` only adds freshly executed copies (see edition.py).
+the pages. `moat build` shows freshly executed copies (see edition.py); without it chapters show their
+stored outputs, and the further pages, of which none are stored, are run here, in processes of their own.
 """
 
 from __future__ import annotations
@@ -56,9 +57,15 @@ def setup(app: Any) -> dict[str, bool]:
     equations.setup(app)
     searching.setup()
     steps = {
-        "config-inited": _prepare, "builder-inited": _begin, "env-get-outdated": _outdated, "env-updated": _updated,
-        "source-read": _read, "html-collect-pages": _further, "html-page-context": _scripts, "build-finished": _finish,
-    }  # fmt: skip
+        "config-inited": _prepare,
+        "builder-inited": _begin,
+        "env-get-outdated": _outdated,
+        "env-updated": _updated,
+        "source-read": _read,
+        "html-collect-pages": _further,
+        "html-page-context": _scripts,
+        "build-finished": _finish,
+    }
     for event, step in steps.items():
         app.connect(event, step)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
@@ -86,6 +93,22 @@ def _prepare(app: Any, config: Any) -> None:
 def _begin(app: Any) -> None:
     app.add_css_file(offline.STYLE)
     app.moat_foreign = set(output.all_foreign(Path(app.outdir)))
+    app.moat_further = {} if edition.current().folder else _run_further(Path(app.doctreedir))
+
+
+def _run_further(doctrees: Path) -> dict[str, Path]:
+    from training_moat.press import (
+        building,
+    )  # it renders sites by Sphinx, and only a plain build needs it here
+
+    folder = doctrees / "further-runs"
+    shutil.rmtree(folder, ignore_errors=True)
+    return building.further_copies(folder)
+
+
+def _copy_of(app: Any, name: str) -> Path | None:
+    """The executed copy of a further page."""
+    return edition.current().copy_of(name) or app.moat_further.get(name)
 
 
 def _outdated(app: Any, env: Any, *_: Any) -> list[str]:
@@ -111,7 +134,7 @@ def _shown(app: Any, env: Any) -> dict[str, str]:
     named = {name: Path(env.doc2path(name)) for name in env.found_docs}
     files = {name: [edition.current().copy_of(path.stem) or path] for name, path in named.items()}
     for page in page_sets.further_pages():
-        copy = edition.current().copy_of(page.name)
+        copy = _copy_of(app, page.name)
         files[f"{CHAPTERS.name}/{page.name}"] = [copy] if copy else []
     for path in SCENARIOS.glob("*.yaml"):
         record = SCENARIOS / "told" / f"{path.stem}.json"
@@ -125,7 +148,8 @@ def _shown(app: Any, env: Any) -> dict[str, str]:
 def _updated(app: Any, env: Any) -> list[str]:
     """Pages to be written again: every one where titles, headings or what links point at has changed, as all pages show
     the book's contents and link to one another."""
-    known, formulas = env.get_domain("std").data, env.get_domain("math").data["objects"]
+    known = env.get_domain("std").data
+    formulas = env.get_domain("math").data["objects"]
     outline = [
         sorted((name, title.astext()) for name, title in env.titles.items()),
         sorted((name, toc.pformat()) for name, toc in env.tocs.items()),
@@ -160,7 +184,7 @@ def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
 
     makers: dict[str, Callable[[], tuple[str, str]]] = {}
     for page in page_sets.further_pages():
-        copy = edition.current().copy_of(page.name)
+        copy = _copy_of(app, page.name)
         makers[page.name] = partial(page_sets.title_and_body, page, copy)
     if (CHAPTERS / "gallery.md").is_file():
         makers |= {f"scenario-{n}": partial(gallery.title_and_body, n) for n in gallery.names()}

@@ -8,9 +8,17 @@ from training_moat.catalog import chips
 from training_moat.press.verbs import _listing
 
 _COLUMNS = [
-    "id", "vendor", "name", "announced", "bf16_tflops", "fp8_tflops", "hbm_gb", "hbm_tb_per_s", "sram_mb",
+    "id",
+    "vendor",
+    "name",
+    "announced",
+    "bf16_tflops",
+    "fp8_tflops",
+    "hbm_gb",
+    "hbm_tb_per_s",
+    "sram_mb",
     "supports_training",
-]  # fmt: skip
+]
 
 
 def add(parser: argparse.ArgumentParser) -> None:

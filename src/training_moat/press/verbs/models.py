@@ -8,8 +8,16 @@ from training_moat.catalog import models
 from training_moat.press.verbs import _listing
 
 _COLUMNS = [
-    "id", "name", "organisation", "released", "layers", "hidden", "experts", "params_b", "active_params_b",
-]  # fmt: skip
+    "id",
+    "name",
+    "organisation",
+    "released",
+    "layers",
+    "hidden",
+    "experts",
+    "params_b",
+    "active_params_b",
+]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
