@@ -7,7 +7,7 @@ import pytest
 from training_moat import claims
 from training_moat.catalog import tables
 from training_moat.catalog.paths import root
-from training_moat.press import pages
+from training_moat.press import fillers
 
 CHAPTERS = root() / "chapters"
 
@@ -22,7 +22,7 @@ def test_the_pages_that_grade_print_the_rule_of_the_code():
     for name in ("verdict", "claims"):
         assert claims.RULE in printed(name), name
     method = (CHAPTERS / "method.md").read_text(encoding="utf-8")
-    assert claims.RULE in pages.fill(method) and claims.RULE not in method
+    assert claims.RULE in fillers.fill(method) and claims.RULE not in method
 
 
 def test_no_page_tells_the_rule_in_words_of_its_own():

@@ -35,11 +35,13 @@ def _market(evidence: Evidence, threshold: float) -> Measured:
 
 @measure("model_ten")
 def inference_is_ten_times(evidence: Evidence) -> Measured:
+    """Inference over training in the market, and the chance that it is ten times."""
     return _market(evidence, market.TEN)
 
 
 @measure("larger")
 def inference_is_larger(evidence: Evidence) -> Measured:
+    """The same ratio, and the chance that inference is the larger."""
     return _market(evidence, 1.0)
 
 
@@ -54,12 +56,14 @@ def analysts(evidence: Evidence) -> pd.DataFrame:
 
 @measure("highest_analyst")
 def highest_analyst(evidence: Evidence) -> Measured:
+    """The highest ratio of inference to training that a research house names."""
     frame = analysts(evidence)
     return counted(frame.nlargest(3, "upper"), "market_splits", float(frame["upper"].max()))
 
 
 @measure("analysts_at_ten")
 def analysts_at_ten(evidence: Evidence) -> Measured:
+    """Research houses that name ten times or more."""
     frame = analysts(evidence)
     houses = frame[frame["upper"] >= market.TEN]["organisation"].nunique()
     return counted(frame, "market_splits", float(houses))
@@ -81,12 +85,14 @@ def _disclosed_rows(evidence: Evidence, value: float) -> Measured:
 
 @measure("many_inferences")
 def tokens_per_training_token(evidence: Evidence) -> Measured:
+    """Tokens that DeepSeek serves in half a year for each token of its training."""
     day = _disclosed(evidence)
     return _disclosed_rows(evidence, day.tokens_per_day * HALF_YEAR_DAYS / day.training_tokens)
 
 
 @measure("trained_once")
 def final_runs_in_research(evidence: Evidence) -> Measured:
+    """Share of the computing for research that final runs take, by what labs have told."""
     frame = evidence.table("market_splits")
     frame = frame[frame["definition"] == "final runs within R&D compute"]
     values = frame["training_share"]
@@ -102,16 +108,19 @@ def final_runs_in_research(evidence: Evidence) -> Measured:
 
 @measure("one_answer")
 def one_answer(evidence: Evidence) -> Measured:
+    """FLOP of an answer of the usual length over those of the model's training (DeepSeek)."""
     return _disclosed_rows(evidence, _disclosed(evidence).flop_per_answer_share)
 
 
 @measure("disclosed_days")
 def disclosed_days(evidence: Evidence) -> Measured:
+    """Days of service until its chip-hours are those of the final run (DeepSeek)."""
     return _disclosed_rows(evidence, _disclosed(evidence).days_chip_hours)
 
 
 @measure("modelled_days")
 def modelled_days(evidence: Evidence) -> Measured:
+    """The same days in dollars by the lifecycle model for the assumed lab, and the chance that half a year is enough."""
     case = market.Case(frame=evidence.table("assumptions").set_index("name", drop=False))
     days = lifecycle.break_even_days(market.life_of(case.drawn), "final_run", "dollars")
     found = uncertainty.summary(days)
@@ -141,6 +150,7 @@ def _splits_counting(evidence: Evidence, definition: str) -> pd.DataFrame:
 
 @measure("per_model")
 def dwarfs_per_model(evidence: Evidence) -> Measured:
+    """Highest published ratio of inference to the training of models, without research."""
     frame = _splits_counting(evidence, "all_training")
     top = frame.nlargest(1, "inference_to_training_ratio")
     return counted(top, "market_splits", float(frame["inference_to_training_ratio"].max()))
@@ -148,6 +158,7 @@ def dwarfs_per_model(evidence: Evidence) -> Measured:
 
 @measure("per_lab")
 def dwarfs_per_lab(evidence: Evidence) -> Measured:
+    """OpenAI's inference over all its research computing, the latest figure with the range of all."""
     frame = _splits_counting(evidence, "all_rnd")
     frame = frame[frame["organisation"] == "OpenAI"].sort_values("date", kind="stable")
     ratio = frame["inference_to_training_ratio"]
@@ -164,6 +175,7 @@ def dwarfs_per_lab(evidence: Evidence) -> Measured:
 
 @measure("lever")
 def custom_lever(evidence: Evidence) -> Measured:
+    """Times by which training grows if the largest assumed part of it were custom models (95th percentile)."""
     frame = evidence.table("assumptions")
     row = frame[frame["name"] == "custom_share"]
     return Measured(
@@ -175,6 +187,7 @@ def custom_lever(evidence: Evidence) -> Measured:
 
 @measure("trainers")
 def growth_of_trainers(evidence: Evidence) -> Measured:
+    """Growth from 2021 to 2024 of the organisations that trained a large model."""
     frame = evidence.table("custom_models")
     frame = frame[frame["quantity"] == "organisations with such a model"].set_index(
         "date", drop=False
@@ -185,6 +198,7 @@ def growth_of_trainers(evidence: Evidence) -> Measured:
 
 @measure("finetunes_in_production")
 def finetunes_in_production(evidence: Evidence) -> Measured:
+    """Share of deployments in production that use fine-tuning."""
     frame = evidence.table("custom_models")
     frame = frame[frame["quantity"].str.contains("deployments in production using fine-tuning")]
     value = float(frame["value"].iloc[0]) / 100 if len(frame) else None
@@ -193,6 +207,7 @@ def finetunes_in_production(evidence: Evidence) -> Measured:
 
 @measure("finetune_compute")
 def finetune_compute(evidence: Evidence) -> Measured:
+    """FLOP of a year of public fine-tunes over those of a year of known training runs, a generous bound."""
     found = market_evidence.finetuning(evidence.table)
     frame = evidence.table("custom_models")
     frame = frame[frame["row_id"].isin(["M03", "M05", "M12", "M14"])]

@@ -61,6 +61,7 @@ def required(kind: str, **given: str) -> None:
 
 
 def source_line(source: str | Sequence[str]) -> str:
+    """The sources of a figure or table as links to the page of references; many of them are folded."""
     keys = [source] if isinstance(source, str) else list(dict.fromkeys(source))
     if not keys:
         raise InputError("figure: source is empty; expected one or more keys of data/sources.csv.")

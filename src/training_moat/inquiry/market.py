@@ -202,11 +202,6 @@ class Case:
         return inputs(self.lab, self.medians, self.frame)
 
     @cached_property
-    def central(self) -> dict[str, float]:
-        """Every input at its median."""
-        return {item.name: float(item.median) for item in self.inputs}
-
-    @cached_property
     def drawn(self) -> dict[str, np.ndarray]:
         """The joint draws of all inputs, which are independent but for what a lab told of itself."""
         return uncertainty.sample(self.inputs, self.draws, self.seed)

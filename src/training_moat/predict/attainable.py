@@ -14,7 +14,7 @@ from training_moat.core.units import TERA
 TABLE = "matmul_maxima"
 USUAL = 0.75
 """Share of peak where no chip's matmuls in a format's width were measured."""
-WIDTH_OF_FORMAT = {
+UNIT_WIDTHS = {
     "fp32": "16",
     "tf32": "16",
     "fp16": "16",
@@ -43,7 +43,7 @@ class Attainable:
 
 def attainable(chip: Chip, precision: str) -> Attainable:
     """What a large matmul in a format reaches on a chip, as a share of the peak (at most one)."""
-    width = WIDTH_OF_FORMAT[precision]
+    width = UNIT_WIDTHS[precision]
     shares = _shares((tables.state(TABLE), tables.state("chips")))
     if (chip.id, width) in shares:
         return Attainable(shares[chip.id, width], "chip")
@@ -73,7 +73,7 @@ def _shares(state: tuple) -> dict[tuple[str, str], float]:
     for row in frame.to_dict("records"):
         chip = known.get(row["chip_id"])
         name = row["format"]
-        if chip is None or name not in WIDTH_OF_FORMAT:
+        if chip is None or name not in UNIT_WIDTHS:
             continue
         peak = chip.peak_flops.get(name) or chip.peak_flops.get(
             {"fp16": "bf16", "bf16": "fp16"}.get(name, "")
@@ -81,7 +81,7 @@ def _shares(state: tuple) -> dict[tuple[str, str], float]:
         # TF32 and INT8 stand for no training format's peak of another name.
         if not peak or name in ("tf32", "int8"):
             continue
-        key = chip.id, WIDTH_OF_FORMAT[name]
+        key = chip.id, UNIT_WIDTHS[name]
         found[key] = max(found.get(key, 0.0), min(row["tflops_per_chip"] * TERA / peak, 1.0))
     return found
 

@@ -20,7 +20,7 @@ from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.machine import Chip
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
-from training_moat.predict.attainable import Attainable, attainable
+from training_moat.predict.attainable import UNIT_WIDTHS, Attainable, attainable
 from training_moat.predict.software import (
     REFERENCE_KERNELS,
     REFERENCE_STACK,
@@ -30,20 +30,9 @@ from training_moat.predict.software import (
 
 TABLE = "calibration_training"
 
-WIDTH_OF_FORMAT = {
-    "fp32": "16",
-    "tf32": "16",
-    "fp16": "16",
-    "bf16": "16",
-    "fp8": "8",
-    "int8": "8",
-    "mxfp8": "8mx",
-    "fp6": "8",
-    "fp4": "4",
-    "nvfp4": "4",
-    "mxfp4": "4",
-}
-"""Matmul formats that share a calibrated constant."""
+WIDTH_OF_FORMAT = UNIT_WIDTHS | {"mxfp8": "8mx"}
+"""Matmul formats that share a calibrated constant: those that reach the same share of their peaks, eight bits with shared
+scales apart."""
 
 
 def width_of(chip: Chip, precision: str) -> str:

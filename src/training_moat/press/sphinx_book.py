@@ -24,6 +24,7 @@ from training_moat.press import (
     caching,
     edition,
     equations,
+    fillers,
     finishing,
     folders,
     notebooks,
@@ -167,7 +168,7 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
     """Fill a page from the tables; prepare a notebook, the edition's executed copy where there is one."""
     path = Path(app.env.doc2path(docname))
     if path.suffix != ".ipynb":
-        source[0] = pages.fill(source[0])
+        source[0] = fillers.fill(source[0])
         return
     copy = edition.current().copy_of(path.stem)
     text = copy.read_text(encoding="utf-8") if copy is not None else source[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from training_moat.press import notebooks, pages
+from training_moat.press import fillers, notebooks
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> None:
     if options.chapter:
         notebooks.chapter_file(options.chapter)
     for chapter in [options.chapter] if options.chapter else notebooks.chapter_names():
-        rows = pages.parameter_rows(chapter)
+        rows = fillers.parameter_rows(chapter)
         print(f"{chapter}" if rows else f"{chapter} (no parameters)")
         for row in rows:
             unit = f" {row['unit']}" if row["unit"] else ""
