@@ -111,3 +111,9 @@ def test_the_report_does_not_deny_the_runs_that_its_page_shows():
     told = " ".join(due_diligence.report("mi250x").assumed)
     assert "on record" not in told or "1 training run on it on record" in told
     assert "no training run on it is on record" not in told
+
+
+def test_a_roofline_reaches_as_far_as_the_runs_on_it():
+    for name in ("wse-3", "sn40l"):
+        runs, line = dossiers.measured(chips.chip(name)), dossiers.roofline(chips.chip(name))
+        assert runs.empty or line["flop_per_byte"].max() >= runs["flop_per_byte"].max()

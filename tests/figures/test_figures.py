@@ -343,3 +343,32 @@ def test_a_picture_keeps_the_colours_of_its_few_dots():
         colour = theme.COMPANY_COLOURS[maker]
         wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
         assert np.abs(found - wanted).max(axis=1).min() <= 24, maker
+
+
+def test_loose_points_lie_inside_the_axes_and_a_tenth_is_no_hundred_milli():
+    frame = pd.DataFrame({"x": [0.1, 1e5], "y": [1.0, 2.0], "s": ["a", "a"]})
+    loose = pd.DataFrame({"x": [4e6], "y": [1.5]})
+    chart = figures.lines(
+        frame,
+        x="x",
+        y="y",
+        series="s",
+        title="t",
+        x_title="x",
+        y_title="y",
+        log_x=True,
+        marked=loose,
+    )
+    along = chart.to_dict()["layer"][0]["encoding"]["x"]
+    assert along["scale"]["domain"][1] >= 4e6 and "'~g'" in along["axis"]["labelExpr"]
+
+
+def test_words_on_pale_cells_are_dark():
+    frame = pd.DataFrame({"x": ["1", "2"], "y": ["a", "a"], "kind": ["hit", "left out"]})
+    shades = {"hit": "#0f8b6d", "left out": "#c9ced4"}
+    chart = figures.heatmap(
+        frame, x="x", y="y", value="kind", title="t", value_title="v", colors=shades
+    )
+    ink = chart.to_dict()["layer"][1]["encoding"]["color"]
+    assert ink["condition"]["test"]["oneOf"] == ["left out"]
+    assert ink["condition"]["value"] != ink["value"] == "#ffffff"

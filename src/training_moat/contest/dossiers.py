@@ -15,8 +15,8 @@ from training_moat.contest import record_runs
 from training_moat.contest.chip_factors import wide_peak
 from training_moat.contest.counterfactual import GROUPS, OF_DRAWS, Split
 from training_moat.core.machine import Chip
-from training_moat.core.units import GIB, TERA
-from training_moat.inquiry import naming
+from training_moat.core.units import TERA
+from training_moat.inquiry import holding, naming
 from training_moat.inquiry.wording import digits, in_brackets
 
 SHEET = {
@@ -108,15 +108,18 @@ def _changed(one: Mapping[str, Any], described: str) -> str:
 
 
 def roofline(chip: Chip) -> pd.DataFrame:
-    """Attainable rate against FLOP per byte, one line per memory tier with a published bandwidth (Williams et al. 2009).
+    """Attainable rate against FLOP per byte, one line per memory tier with a published bandwidth (Williams et al. 2009), as
+    far as the measured runs lie.
 
     Columns: tier, flop_per_byte, tflops.
     """
     peak, rows = wide_peak(chip), []
+    farthest = max([*INTENSITIES, *measured(chip)["flop_per_byte"]])
+    drawn = (*INTENSITIES, farthest) if farthest > INTENSITIES[-1] else INTENSITIES
     for tier in chip.tiers:
         if tier.bytes_per_s:
-            told = f"{tier.name.upper()}, {digits(tier.capacity_bytes / GIB, 4)} GB"
-            rows += [(told, one, min(peak, one * tier.bytes_per_s) / TERA) for one in INTENSITIES]
+            told = f"{tier.name.upper()}, {holding.size_words(tier)}"
+            rows += [(told, one, min(peak, one * tier.bytes_per_s) / TERA) for one in drawn]
     return pd.DataFrame(rows, columns=["tier", "flop_per_byte", "tflops"])
 
 

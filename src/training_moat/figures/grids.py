@@ -62,6 +62,10 @@ def heatmap(
         text = text if label else parts.number(alt.Text, value, format=label_format)
     else:
         paint = parts.paint(value, data[value], colors)
+        pale = [name for name, colour in (colors or {}).items() if theme.is_pale(colour)]
+        if pale:
+            on_pale = alt.FieldOneOfPredicate(field=parts.field(value), oneOf=pale)
+            ink = alt.condition(on_pale, alt.value("#1d232a"), ink)
     layers = [base.mark_rect(stroke="#88888833").encode(**paint)]
     layers += [base.mark_text(fontSize=11).encode(text=text, color=ink)] if show_labels else []
     return parts.layered(layers, title, parts.band_height(len(rows), row=28, room=0))

@@ -72,7 +72,8 @@ def lines(
     heights = [data[column] for column in (y, *(band or ()))]
     heights += [] if loose is None else [loose[y]]
     low, high = parts.bounds(pd.concat(heights), log_y, y)
-    along, span = _along(data, x, x_title, log_x, x_format)
+    wide = data[[x]] if loose is None else pd.concat([data[[x]], loose[[x]]], ignore_index=True)
+    along, span = _along(wide, x, x_title, log_x, x_format)
     upward = parts.measured(y_title, low, high, log_y, y_format, y_domain, zero)
     up = parts.number(alt.Y, y, **upward)
     base = alt.Chart(data).encode(x=along)

@@ -16,6 +16,8 @@ from training_moat.figures import theme
 
 # d3 writes a billion as "G"; readers of prices and parameter counts expect "B".
 _SHORT = "replace(format(datum.value, '~s'), 'G', 'B')"
+# And a tenth as "100m".
+_FRACTIONS = f"datum.value < 1 ? format(datum.value, '~g') : {_SHORT}"
 
 
 STRICT = "MOAT_STRICT"
@@ -137,7 +139,7 @@ def axis(
     if fmt:
         options["format"] = fmt
     elif max(abs(low), abs(high)) >= 10_000 or (log and low < 0.01):
-        options["labelExpr"] = _SHORT
+        options["labelExpr"] = _FRACTIONS if log and low < 1 else _SHORT
     if log:
         # The same domain as `measured` draws: a tick outside it would be written at the edge, where it is wrong.
         first, last = domain if domain is not None else (low / 1.25, high * 1.25)

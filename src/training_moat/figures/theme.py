@@ -88,6 +88,16 @@ def colours(values: Iterable[Any]) -> dict[str, str]:
     return chosen
 
 
+def is_pale(colour: str) -> bool:
+    """Whether white on it would be hard to read: its relative luminance (WCAG 2, without the gamma's linear part)."""
+    red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > PALE
+
+
+PALE = 0.4
+"""Luminance above which dark ink has the better contrast by far."""
+
+
 def colour_scale(values: Iterable[Any], given: dict[str, str] | None = None) -> alt.Scale:
     """Altair scale with this book's colour for each value; `given` overrides some."""
     table = colours(values) | (given or {})

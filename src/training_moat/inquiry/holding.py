@@ -15,7 +15,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.core import serving_memory, serving_step, tiers
 from training_moat.core.errors import InputError
-from training_moat.core.machine import Chip
+from training_moat.core.machine import Chip, Tier
 from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_memory
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
 from training_moat.core.units import BYTES_PER_VALUE, GB, GIB, MIB
@@ -346,12 +346,12 @@ def every_verdict(found: pd.DataFrame) -> pd.DataFrame:
     return shown.set_axis(["chip", "training", "why", "serving", "why (serving)"], axis=1)
 
 
-def _size(held_bytes: float) -> str:
-    return (
-        f"{digits(held_bytes / MIB, 3)} MB"
-        if held_bytes < GIB
-        else f"{digits(held_bytes / GIB, 4)} GB"
-    )
+def size_words(tier: Tier) -> str:
+    """Size of a memory as its maker counts it: megabytes on the chip, of which a thousand are a gigabyte; gigabytes beside it."""
+    if tier.name != "sram":
+        return f"{digits(tier.capacity_bytes / GIB, 4)} GB"
+    mb = tier.capacity_bytes / MIB
+    return f"{digits(mb, 3)} MB" if mb < 1000 else f"{digits(mb / 1000, 3)} GB"
 
 
 def on_one_chip(chip: Chip) -> str:
@@ -363,5 +363,5 @@ def on_one_chip(chip: Chip) -> str:
             if tier.bytes_per_s
             else "(bandwidth not published)"
         )
-        parts.append(f"{tiers.TIER_WORDS[tier.name]} of {_size(tier.capacity_bytes)} {rate}")
+        parts.append(f"{tiers.TIER_WORDS[tier.name]} of {size_words(tier)} {rate}")
     return ", ".join(parts) or "no published memory"
