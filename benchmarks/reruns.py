@@ -102,7 +102,9 @@ def faults(rerun: Rerun) -> list[str]:
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             if error.ename == "InputError":
-                return []  # a sentence that says which valid values do not go together
+                # A sentence that says which valid values do not go together, or which datum is missing.
+                print(f"{rerun}: stops and says: {error.evalue}", flush=True)
+                return []
             return [f"cell {error.cell_index + 1}: {error.ename}: {str(error.evalue)[:160]}"]
         return broken(nbformat.read(target, 4))
 

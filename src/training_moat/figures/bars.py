@@ -14,6 +14,7 @@ LABEL_SHARE = 0.05 + 0.022 * 7
 """Share of the axis that a number of seven characters takes at the end of a bar."""
 
 
+@parts.or_nothing
 def bars(
     frame: pd.DataFrame,
     *,
@@ -55,6 +56,7 @@ def bars(
     return parts.layered(layers, title, parts.band_height(len(order)))
 
 
+@parts.or_nothing
 def stacked_bars(
     frame: pd.DataFrame,
     *,

@@ -27,6 +27,7 @@ _SCRIPT = """(function () {
 })();"""
 
 
+@parts.or_nothing
 def cards(
     frame: pd.DataFrame,
     *,

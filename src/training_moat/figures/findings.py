@@ -7,11 +7,8 @@ import os
 import pandas as pd
 from IPython.display import display
 
+from training_moat.figures.parts import STRICT
 from training_moat.figures.publishing import sentence
-
-STRICT = "MOAT_STRICT"
-"""Environment variable under which a finding that no longer holds is an error: set where the book's own
-defaults are run (tests, `moat refresh`, `moat build` without parameters)."""
 
 
 def expect(condition: object, finding: str) -> None:

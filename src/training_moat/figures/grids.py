@@ -23,6 +23,7 @@ def _ramp(value: str, low: float, high: float, middle: float | None) -> tuple[al
     return scale, f"abs(datum['{value}'] - {middle}) > {0.55 * reach}"
 
 
+@parts.or_nothing
 def heatmap(
     frame: pd.DataFrame,
     *,
@@ -88,6 +89,7 @@ LINE_HEIGHT = 13
 """Points from one line of a label to the next."""
 
 
+@parts.or_nothing
 def timeline(
     frame: pd.DataFrame,
     *,
@@ -116,6 +118,7 @@ def timeline(
     return parts.layered(layers, title, parts.band_height(len(rows), row=26))
 
 
+@parts.or_nothing
 def tornado(
     frame: pd.DataFrame,
     *,

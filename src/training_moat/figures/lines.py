@@ -36,6 +36,7 @@ def _along(
     return parts.number(alt.X, x, scale=reach, axis=axis), (*ends, log)
 
 
+@parts.or_nothing
 def lines(
     frame: pd.DataFrame,
     *,

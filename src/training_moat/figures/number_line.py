@@ -8,6 +8,7 @@ import pandas as pd
 from training_moat.figures import parts, theme
 
 
+@parts.or_nothing
 def number_line(
     marks: pd.DataFrame,
     losses: pd.DataFrame,

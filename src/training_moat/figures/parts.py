@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 import altair as alt
 import pandas as pd
@@ -18,13 +20,43 @@ _SHORT = "replace(format(datum.value, '~s'), 'G', 'B')"
 _FRACTIONS = f"datum.value < 1 ? format(datum.value, '~g') : {_SHORT}"
 
 
+STRICT = "MOAT_STRICT"
+"""Environment variable under which what no longer holds or has no rows is an error: set where the book's own
+defaults are run (tests, `moat refresh`, `moat build` without parameters)."""
+
+NOTHING: Any = object()
+"""What a builder returns in place of a chart where a reader's settings leave no row to draw."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class NoRows(InputError):
+    """A figure or table without rows."""
+
+
+def or_nothing(draw: Callable[P, T]) -> Callable[P, T]:
+    """A builder that returns `NOTHING` where there are no rows; where `STRICT` is set it raises NoRows."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return draw(*args, **named)
+        except NoRows:
+            if os.environ.get(STRICT):
+                raise
+            return cast(T, NOTHING)
+
+    return drawn
+
+
 def tidy(frame: pd.DataFrame, *columns: str | None) -> pd.DataFrame:
     """Return the frame with a plain index after checking that it has rows and every named column."""
     for column in columns:
         if column is not None and column not in frame.columns:
             raise unknown("column", column, map(str, frame.columns), "figure")
     if frame.empty:
-        raise InputError("figure: the table to draw has no rows.")
+        raise NoRows("figure: the table to draw has no rows.")
     return frame.reset_index(drop=True)
 
 

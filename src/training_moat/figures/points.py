@@ -18,6 +18,7 @@ def _diagonal(ends: list[float]) -> alt.Chart:
     return mark.encode(x="a:Q", y="b:Q")
 
 
+@parts.or_nothing
 def points(
     frame: pd.DataFrame,
     *,
@@ -79,6 +80,7 @@ def points(
     return parts.layered(layers, title, height)
 
 
+@parts.or_nothing
 def ranges(
     frame: pd.DataFrame,
     *,

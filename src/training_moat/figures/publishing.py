@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import math
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -127,6 +128,11 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
 
 
+def _nothing(caption: str) -> Output:
+    """In place of a figure or table that a reader's settings leave without rows: what it would have shown."""
+    return sentence(f"With these settings there is nothing to show of this: {plain(caption)}")
+
+
 def publish(
     chart: alt.TopLevelMixin,
     *,
@@ -143,6 +149,8 @@ def publish(
     Raises InputError when caption, alt or source is empty.
     """
     required("figure", caption=caption, alt=alt)
+    if chart is parts.NOTHING:
+        return _nothing(caption)
     number = number_of("Figure", caption)
     spec = offline.specification(chart)
     title = spec.get("title")
@@ -202,7 +210,9 @@ def table(
     """
     required("table", caption=caption)
     if frame.empty:
-        raise InputError("table: the table to show has no rows.")
+        if os.environ.get(parts.STRICT):
+            raise parts.NoRows("table: the table to show has no rows.")
+        return _nothing(caption)
     number = number_of("Table", caption)
     forms = formats or {}
     names = [str(column) for column in frame.columns]

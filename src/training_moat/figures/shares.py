@@ -10,6 +10,7 @@ import pandas as pd
 from training_moat.figures import parts
 
 
+@parts.or_nothing
 def scaled_shares(
     frame: pd.DataFrame,
     *,
