@@ -183,6 +183,27 @@ def test_leaving_out_is_the_fit_without_the_left_out():
     assert np.isfinite(seconds).all()
 
 
+def test_constants_without_a_large_part_are_searched_anew(monkeypatch):
+    """They explain the other rows better than the whole fit's do, and better than steps with its slopes."""
+    stage = fit_training.fit(FEW).stages[0]
+    left = (stage.rows.frame["source"] == "korthikanti2022_t5").to_numpy()
+    gone = np.bincount(stage.split.cluster, weights=left) > 0
+    slopes = stage.slopes(stage.solution)
+
+    def badness(values):
+        logs = np.array([np.log(values[key]) for key in stage.keys])
+        rows = random_effects.robust(stage.split(stage.errors(logs)))[
+            np.concatenate([~left, ~gone])
+        ]
+        return (rows**2).sum() + (((logs - stage.middle) / stage.width) ** 2).sum()
+
+    assert left.mean() > fit_stage.LARGE_PART
+    anew = badness(stage.without(left, slopes, stage.given))
+    monkeypatch.setattr(fit_stage, "LARGE_PART", 1.0)
+    chord = badness(stage.without(left, slopes, stage.given))
+    assert anew < chord < badness(stage.values(stage.solution))
+
+
 def test_changes_are_told():
     before = pd.DataFrame(
         {

@@ -17,8 +17,8 @@ def test_experts_gains_are_met_in_the_middle():
     table = format_pairs.by_source(format_pairs.pairs())
     experts = table[table["kind"] == "mixture-of-experts runs"]
     error = np.abs(experts["predicted"] / experts["measured"] - 1)
-    # Without a loss of their own in 8 bits the sources' mean is above a tenth.
-    assert len(experts) >= 4 and error.mean() < 0.08
+    # Without a loss of their own in 8 bits the middle source's is above a tenth. A model cut to two layers gained far more.
+    assert len(experts) >= 5 and error.median() < 0.1
 
 
 def test_a_pair_differs_in_its_format_alone():

@@ -1,6 +1,7 @@
 """The measured runs as the model's objects: counted, turned into seconds, and refused with a reason."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from training_moat.calibrate import measured_training
@@ -129,3 +130,11 @@ def test_a_sequence_length_is_read_from_a_recipes_name():
     read = measured_training._sequence_in_recipe
     assert read("model_name=llama3_1_70b_8192_bs2; x") == 8192
     assert np.isnan(read("model_name=llama3_1_70b_bs2")) and np.isnan(read(None))
+
+
+def test_notes_say_how_experts_are_cut_and_how_much_is_recomputed():
+    notes = pd.Series(["ETP4; x", "expert tensor parallel 2", "method: TP+EP+DP", "", None])
+    frame = pd.DataFrame({"notes": notes, "tp": 8.0})
+    assert list(measured_training._expert_tensor(frame)) == [4, 2, 8, 0, 0]
+    shared = FRAME["notes"].str.contains("share recomputed 0.63", na=False)
+    assert shared.any() and (FRAME.loc[shared, "recompute_share"] == 0.63).all()

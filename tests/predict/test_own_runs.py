@@ -5,6 +5,7 @@ import math
 import pytest
 
 from training_moat.predict import own_runs, training
+from training_moat.predict.training_constants import Scatter
 
 CASE = {
     "model": "llama3.1-8b", "chip": "h100-sxm", "chips": 64, "tp": 2, "pp": 1, "dp": 32, "seq_len": 4096,
@@ -20,14 +21,32 @@ def width(answer):
     return math.log(answer["step_time_s_p95"] / answer["step_time_s_p05"])
 
 
-def test_the_shift_is_the_shrunk_mean_of_a_random_effect():
-    """Laird and Ware 1982: weight tau^2 / (tau^2 + sigma^2 / n)."""
-    found = own_runs.shift([0.2, 0.1], between=0.1, within=0.05)
-    weight = 0.1**2 / (0.1**2 + 0.05**2 / 2)
+SCATTER = Scatter(between=0.1, model=0.06, run=0.05)
+
+
+def test_the_shift_of_one_models_runs_is_the_shrunk_mean_of_a_random_effect():
+    """Laird and Ware 1982: weight tau^2 / (tau^2 + sigma^2 / n), tau all that runs of one model share."""
+    found = own_runs.shift([0.2, 0.1], ["a", "a"], "a", SCATTER)
+    shared = 0.1**2 + 0.06**2
+    weight = shared / (shared + 0.05**2 / 2)
     assert math.log(found.factor) == pytest.approx(weight * 0.15)
-    left = 0.1**2 * (1 - weight) + 0.05**2
-    assert found.width == pytest.approx(math.sqrt(left / (0.1**2 + 0.05**2)))
-    assert own_runs.shift([], 0.1, 0.05) == own_runs.Shift(1.0, 1.0)
+    left = shared * (1 - weight) + 0.05**2
+    assert found.width == pytest.approx(math.sqrt(left / (shared + 0.05**2)))
+    assert own_runs.shift([], [], "a", SCATTER) == own_runs.Shift(1.0, 1.0)
+
+
+def test_runs_of_another_model_say_less_and_an_odd_one_little_more():
+    """By hand for one run: between^2 / (between^2 + model^2 + run^2), its error taken as 1.5 scatters at most."""
+    whole = 0.1**2 + 0.06**2 + 0.05**2
+    one = own_runs.shift([0.05], ["b"], "a", SCATTER)
+    assert math.log(one.factor) == pytest.approx(0.05 * 0.1**2 / whole)
+    odd = own_runs.shift([1.1], ["b"], "a", SCATTER)
+    assert math.log(odd.factor) == pytest.approx(1.5 * 0.1**2 / math.sqrt(whole))
+    own = own_runs.shift([1.1], ["a"], "a", SCATTER)
+    assert math.log(own.factor) == pytest.approx(1.1 * (0.1**2 + 0.06**2) / whole)
+    two = own_runs.shift([0.05, 0.05], ["b", "c"], "a", SCATTER)
+    assert own_runs.shift([0.05] * 2, ["b"] * 2, "a", SCATTER).factor < two.factor
+    assert two.width < one.width < 1
 
 
 def test_own_runs_move_the_prediction_and_narrow_its_interval():

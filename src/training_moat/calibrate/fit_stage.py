@@ -22,6 +22,8 @@ DIFFERENCE = 1e-6
 """Step in the logarithm of a constant for its finite differences."""
 CHORDS = 8
 """Steps with unchanged slopes after which a search without some rows is broken off."""
+LARGE_PART = 0.1
+"""Share of a stage's rows beyond which the constants without them are searched anew: unchanged slopes lead astray that far."""
 NEAR = 1e-3
 """Change of every constant's logarithm below which such a search has arrived."""
 LONGEST_STEP = 0.5
@@ -129,41 +131,49 @@ class Stage:
         constants = as_constants({**(given or self.given), **self.values(logs)})
         return np.log(predict_rows(self.rows, constants, self.prepared)) - self.measured
 
-    def slopes(self, logs: np.ndarray) -> np.ndarray:
+    def slopes(self, logs: np.ndarray, given: Mapping[Key, float] | None = None) -> np.ndarray:
         """Derivatives of the rows' robust residuals."""
-        felt = _jacobian(self.errors, logs, self.owners)
-        return robust_slope(self.split(self.errors(logs)))[:, None] * self.split(felt)
+        felt = _jacobian(lambda moved: self.errors(moved, given), logs, self.owners)
+        return robust_slope(self.split(self.errors(logs, given)))[:, None] * self.split(felt)
 
     def solve(self, start: Mapping[Key, float]) -> None:
         """Find the constants that explain the rows and their priors best, beginning at `start` where it has them."""
-
-        def residuals(logs: np.ndarray) -> np.ndarray:
-            rows = robust(self.split(self.errors(logs)))
-            return np.concatenate([rows, (logs - self.middle) / self.width])
-
-        def slopes(logs: np.ndarray) -> np.ndarray:
-            return np.vstack([self.slopes(logs), np.diag(1 / self.width)])
-
         begin = np.array(
             [
                 np.log(start[key]) if key in start else middle
                 for key, middle in zip(self.keys, self.middle, strict=True)
             ]
         )
+        self.solution = self._search(begin, slice(None), self.given)
+
+    def _search(
+        self, begin: np.ndarray, keep: np.ndarray | slice, given: Mapping[Key, float]
+    ) -> np.ndarray:
+        """The logarithms that explain the residuals `keep` and the priors best."""
+
+        def residuals(logs: np.ndarray) -> np.ndarray:
+            rows = robust(self.split(self.errors(logs, given)))[keep]
+            return np.concatenate([rows, (logs - self.middle) / self.width])
+
+        def slopes(logs: np.ndarray) -> np.ndarray:
+            return np.vstack([self.slopes(logs, given)[keep], np.diag(1 / self.width)])
+
         from scipy.optimize import least_squares  # slow to import, and only fits need it
 
-        found = least_squares(residuals, begin, slopes, max_nfev=100, xtol=1e-5, ftol=1e-6)
-        self.solution = found.x
+        return least_squares(residuals, begin, slopes, max_nfev=100, xtol=1e-5, ftol=1e-6).x
 
     def without(
         self, left: np.ndarray, slopes: np.ndarray, given: Mapping[Key, float]
     ) -> dict[Key, float]:
-        """The constants that the rows outside `left` give, found from the solution by steps with its own `slopes` (the
-        chord method: Ortega and Rheinboldt 1970, section 7.1). `left` must be whole clusters of the stage's split."""
+        """The constants that the rows outside `left` give: found anew where a large part is left out, else from the solution
+        by steps with its own `slopes` (the chord method: Ortega and Rheinboldt 1970, section 7.1). `left` must be whole
+        clusters of the stage's split."""
         from scipy.linalg import cho_factor, cho_solve  # slow to import, and only fits need it
 
         gone = np.bincount(self.split.cluster, weights=left) > 0
         keep = np.concatenate([~left, ~gone])
+        if left.mean() > LARGE_PART:
+            return self.values(self._search(self.solution, keep, given))
         own, tie = slopes[keep], 1 / self.width**2
         factor = cho_factor(own.T @ own + np.diag(tie))
         logs = self.solution.copy()

@@ -288,7 +288,8 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     shares = {name: one.selective_share for name, one in stacks.items()}
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
-    frame["recompute_share"] = redone.fillna(1.0)
+    stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
+    frame["recompute_share"] = redone.fillna(stated).fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
@@ -307,7 +308,7 @@ def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
     """Chips that share an expert, where the notes say so (0: the stack's default). Without parallel folding Megatron-Core
     cuts experts as it cuts the rest (Liu et al. 2025, section 3)."""
     notes = frame["notes"].fillna("")
-    stated = notes.str.extract(r"expert tensor parallel (\d+)", expand=False).astype(float)
+    stated = notes.str.extract(r"(?:expert tensor parallel |ETP)(\d+)", expand=False).astype(float)
     coupled = notes.str.contains(r"method: (?:MCore|TP\+EP\+DP)")
     whole = notes.str.contains(r"method: (?:Folding|FSDP\+EP)")
     return stated.fillna(frame["tp"].where(coupled)).mask(stated.isna() & whole, 1.0).fillna(0.0)

@@ -67,6 +67,11 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
         0.30,
         "speed of a stack's own kernels against the best stack's, where it is another",
     ),
+    "ported": (
+        0.70,
+        0.30,
+        "PyTorch's own stack where it is a port: public PyTorch on MI300X against Nvidia's (SemiAnalysis 2024)",
+    ),
     "exposed_data": (0.50, 0.50, "share of data-parallel traffic not hidden"),
     "exposed_tensor": (0.50, 0.50, "share of tensor-parallel traffic not hidden"),
     "exposed_expert": (
@@ -95,8 +100,9 @@ FACTOR_WIDTHS = {
 }
 """Prior standard deviation of the logarithm of each kind of factor (prior median one). A name's factor stands about its
 class's (partial pooling: Gelman and Hill 2007, chapter 12)."""
-UNMEASURED_FAMILY = 0.20
-"""The same for a family's matmul factor where nobody measured its large products by themselves."""
+UNMEASURED_FAMILY = 0.35
+"""The same for a family's matmul factor where nobody measured its large products by themselves: about the scatter of the
+factors that were found for such families."""
 THIN_STACK = 3
 """Sources below which a class of stacks has no factor of its own: its names stand about `other`."""
 SHARES = (
@@ -113,6 +119,7 @@ SHARES = (
 )
 """Generic constants that cannot exceed one."""
 STAGE_OF_CONSTANT = {
+    "ported": 2,
     "scaleup_torus": 2,
     "expert": 3,
     "expert_narrow": 3,

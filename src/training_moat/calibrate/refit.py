@@ -141,17 +141,19 @@ def refit(kind: str, date: str) -> pd.DataFrame:
 def _with_goodput(table: pd.DataFrame, date: str) -> pd.DataFrame:
     """The constants with the goodput that whole runs show beside the step times these constants give."""
     runs = goodput.runs()
-    record = {
-        "level": "generic",
-        "key": "all",
-        "constant": "goodput",
-        "value": float(f"{goodput.middle(runs):.6g}"),
-        "rows": len(runs),
-        "sources": runs["source"].nunique(),
-        "basis": "whole published runs: hours of pure steps over hours taken",
-        "date": date,
-    }
-    return pd.concat([table, pd.DataFrame([record])], ignore_index=True)
+    low, high = goodput.hours_range(runs)
+    told = [
+        ("generic", "all", "goodput", goodput.middle(runs), "hours of pure steps over hours taken"),
+        ("interval", "whole_run", "hours_p05", low, "hours taken over those of the usual goodput"),
+        ("interval", "whole_run", "hours_p95", high, "hours taken over those of the usual goodput"),
+    ]
+    records = pd.DataFrame(told, columns=["level", "key", "constant", "value", "basis"])
+    records["value"] = records["value"].map(lambda value: float(f"{value:.6g}"))
+    records["basis"] = "whole published runs: " + records["basis"]
+    records = records.assign(rows=len(runs), sources=runs["source"].nunique(), date=date)
+    return pd.concat(
+        [table, records[[*table.columns.intersection(records.columns)]]], ignore_index=True
+    )
 
 
 def unseen_table(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:

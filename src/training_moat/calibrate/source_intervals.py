@@ -33,11 +33,12 @@ LEAST_SOURCES = 3
 @dataclass(frozen=True)
 class Scatter:
     """Log errors (measured over predicted) of sources never fitted to: their middle, the scatter of sources, that of runs
-    within one (root mean square over sources), and how many of each."""
+    within one (root mean square over sources) and of one model's runs there, and how many of each."""
 
     middle: float
     between: float
     within: float
+    run: float
     rows: int
     sources: int
 
@@ -50,12 +51,17 @@ class Scatter:
         return min(self.middle - reach, 0.0), max(self.middle + reach, 0.0)
 
     @property
+    def model(self) -> float:
+        """Scatter of models within a source."""
+        return float(np.sqrt(self.within**2 - self.run**2))
+
+    @property
     def width(self) -> float:
         """Logarithm of the ratio of the bounds."""
         return self.bounds[1] - self.bounds[0]
 
 
-def scatter(errors: pd.Series, sources: pd.Series) -> Scatter:
+def scatter(errors: pd.Series, sources: pd.Series, models: pd.Series | None = None) -> Scatter:
     """The scatter of log errors, every source with the same weight (moments: Laird and Ware 1982; a source's own error is
     the median of its runs')."""
     groups = errors.groupby(sources)
@@ -64,7 +70,16 @@ def scatter(errors: pd.Series, sources: pd.Series) -> Scatter:
     spread = float(np.sqrt(np.mean((means - middle) ** 2) * len(means) / max(len(means) - 1, 1)))
     within = float(np.sqrt(groups.var()[several].mean())) if several.any() else 0.0
     between, inside_one = max(spread, LEAST_SCATTER), max(within, LEAST_SCATTER)
-    return Scatter(middle, between, inside_one, len(errors), len(means))
+    run = inside_one if models is None else _of_one_model(errors, sources, models)
+    run = min(max(run, LEAST_SCATTER), inside_one)
+    return Scatter(middle, between, inside_one, run, len(errors), len(means))
+
+
+def _of_one_model(errors: pd.Series, sources: pd.Series, models: pd.Series) -> float:
+    """Scatter of one model's runs in one source: root mean square over sources with several."""
+    variances = errors.groupby([sources, models]).var().dropna()
+    by_source = variances.groupby(level=0).mean()
+    return float(np.sqrt(by_source.mean())) if len(by_source) else 0.0
 
 
 def supported(frame: pd.DataFrame, width: pd.Series) -> pd.Series:
@@ -98,13 +113,14 @@ def scatters(
         }
         for level, parts in chosen.items():
             groups = [
-                scatter(values, frame["source"][values.index])
+                scatter(values, frame["source"][values.index], frame["model"][values.index])
                 for values in (series[mask].dropna() for series, mask in parts)
                 if frame["source"][values.index].nunique() >= LEAST_SOURCES
             ]
             fallback = errors["measured"][own].dropna()
             if not groups and len(fallback):
-                groups = [scatter(fallback, frame["source"][fallback.index])]
+                few = frame.loc[fallback.index]
+                groups = [scatter(fallback, few["source"], few["model"])]
             if groups:
                 found[level, kind] = max(groups, key=lambda one: one.width)
     return found
@@ -149,8 +165,8 @@ def records(found: dict[tuple[str, str], Scatter], date: str) -> pd.DataFrame:
             for name, value in zip(("p05", "p95"), ends, strict=True):
                 rows.append(_record("interval", level, f"{kind}_{name}", float(np.exp(value)), one))
         one = found["measured", kind]
-        rows.append(_record("scatter", "between", kind, one.between, one))
-        rows.append(_record("scatter", "within", kind, one.within, one))
+        for part in ("between", "model", "run"):
+            rows.append(_record("scatter", part, kind, getattr(one, part), one))
     return pd.DataFrame(rows).assign(date=date)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
@@ -13,6 +15,7 @@ from training_moat.calibrate.refit import interval_kinds
 from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.calibrate.training_errors import own_peak, rows
 from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import tables
 from training_moat.core.training_step import model_flops_per_step
 from training_moat.predict import own_runs, software, training_constants
 
@@ -77,17 +80,19 @@ def worth_of_own_runs() -> pd.DataFrame:
     for (source, chip, kind), group in frame.groupby(["source", "chip_id", "kind"]):
         if len(group) < LEAST_RUNS:
             continue
-        told, judged = group["log"].iloc[:ANCHORS], group["log"].iloc[ANCHORS:]
+        told, judged = group.iloc[:ANCHORS], group.iloc[ANCHORS:]
         spread = training_constants.scatter(constants, group["family"].iloc[0], kind != "dense")
-        moved = own_runs.shift(list(told), *spread).factor
+        say = partial(own_runs.shift, list(told["log"]), list(told["model"]), scatter=spread)
+        moved = judged["model"].map(lambda name, say=say: say(asked=name).factor)
+        plain = np.exp(-judged["log"])
         records.append(
             {
                 "source": source,
                 "chip_id": chip,
                 "kind": kind,
                 "runs": len(judged),
-                "without": float(np.abs(np.exp(-judged) - 1).mean()),
-                "with_two": float(np.abs(moved * np.exp(-judged) - 1).mean()),
+                "without": float(np.abs(plain - 1).mean()),
+                "with_two": float(np.abs(moved * plain - 1).mean()),
             }
         )
     return (
@@ -97,9 +102,8 @@ def worth_of_own_runs() -> pd.DataFrame:
     )
 
 
-def lock_box_groups() -> pd.DataFrame:
-    """The lock-box by source and kind of run. Columns: source, kind, runs, error, constant, inside (shares)."""
-    aside = lock_box()
+def by_group(aside: pd.DataFrame) -> pd.DataFrame:
+    """Unseen runs by source and kind of run. Columns: source, kind, runs, error, constant, inside (shares)."""
     shares = pd.DataFrame(
         {
             "error": aside["error"].abs(),
@@ -110,6 +114,19 @@ def lock_box_groups() -> pd.DataFrame:
     keys = [aside["source"], aside["kind"]]
     groups = shares.groupby(keys)
     return groups.size().rename("runs").to_frame().join(groups.mean()).reset_index()
+
+
+def blind() -> pd.DataFrame:
+    """Runs of sources found after a fit, as its constants predicted them, beside what was measured.
+
+    Columns: source, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
+    """
+    known = rows()[["config_id", "kind", "interval_kind", "constant_error"]]
+    found = tables.load("training_blind").merge(known, on="config_id", validate="one_to_one")
+    found["error"] = found["predicted_s"] / found["measured_s"] - 1
+    found["inside"] = found["measured_s"].between(found["p05_s"], found["p95_s"])
+    columns = ["source", "kind", "interval_kind", "measured_s", "predicted_s", "error"]
+    return found[[*columns, "constant_error", "inside"]]
 
 
 LOTS = 20_000
@@ -125,9 +142,10 @@ def chance_of_as_few(aside: pd.DataFrame) -> float:
     constants, draw = training_constants.load(), np.random.default_rng(1)
     inside = np.zeros(LOTS)
     for (_, kind), group in aside.groupby(["source", "interval_kind"]):
-        between, within = (
-            constants.values["scatter", part, kind] for part in ("between", "within")
+        between, model, run = (
+            constants.values["scatter", part, kind] for part in training_constants.Scatter._fields
         )
+        within = np.hypot(model, run)
         reach = ndtri((1 + COVERAGE) / 2) * np.hypot(between, within)
         own = draw.normal(0, between, (LOTS, 1)) + draw.normal(0, within, (LOTS, len(group)))
         inside += (np.abs(own) <= reach).sum(axis=1)

@@ -14,14 +14,18 @@ def against_published() -> pd.DataFrame:
     """Chip-hours by the model, asked as the owner trained (batch, format, stack) with its best plan, and the published ones.
 
     Columns: model, chip, chips, tokens_b, published, predicted, low, high, error (predicted over published, less one),
-    inside (whether the published figure lies in the range), source. The share of the hours that the steps take is the
-    middle of the other sources' whole runs.
+    inside (whether the published figure lies in the range), source. The share of the hours that the steps take and how far
+    a run's hours may lie from it are those of the other sources' whole runs, or the range of its steps where that is wider.
     """
     whole = goodput.runs()
     rows = []
     for row in whole.to_dict("records"):
-        share = goodput.middle(whole[whole["source"] != row["source"]])
-        hours, low, high = (row[name] / share for name in ("ideal_hours", "low", "high"))
+        others = whole[whole["source"] != row["source"]]
+        least, most = goodput.hours_range(others)
+        hours, low, high = (
+            row[name] / goodput.middle(others) for name in ("ideal_hours", "low", "high")
+        )
+        low, high = min(low, hours * least), max(high, hours * most)
         rows.append(
             {
                 "model": model_catalog.model(row["model_id"]).name,

@@ -1,12 +1,14 @@
 """The asker's own runs as evidence: how far the model is off on their machine, and how much that says about the next run.
 
-Runs of one cluster share an error (clocks, power limits, tuning) beside each one's own. With the scatter of clusters
-about the model, `between`, and of runs within a cluster, `within`, the mean log error m of n runs moves the next
-prediction by
+Runs of one cluster share an error (clocks, power limits, tuning), runs of one model on it share more (its layout, its
+kernels), and each has one of its own. The log errors of own runs are draws of three random effects, with the scatters of
+clusters about the model, `between`, of models within a cluster, `model`, and of one model's runs, `run`:
 
-    shift = m * between^2 / (between^2 + within^2 / n)
+    cov(e_i, e_j) = between^2 + model^2 [same model] + run^2 [i = j]
 
-and leaves a variance of between^2 (1 - that weight) + within^2 (a random effect shrunk to its mean: Laird and Ware 1982).
+The shift of the next run is its mean given the own runs' errors, and what is left of its variance follows (a random
+effect shrunk to its mean: Laird and Ware 1982). An error of another model is believed up to `FAR` scatters only: a run
+that went wrong for reasons of its own says little of the next model's.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from training_moat.core.errors import InputError
 from training_moat.predict import requests
+from training_moat.predict.training_constants import Scatter
 from training_moat.predict.training_plans import FIELDS, TrainingCase, parse
 
 MOST_ANCHORS = 64
@@ -27,6 +32,11 @@ OWN_FIELDS = tuple(
     if name not in ("id", "anchors", "price_usd_per_chip_hour", "tokens_b", "goodput")
 )
 """Fields that an anchor may carry; those it leaves out are the case's."""
+
+
+FAR = 1.5
+"""Scatters beyond which the error of a run of another model counts no further (the bound that Huber 1964 gives robust
+means)."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +83,17 @@ def _anchor(
     return parsed, seconds
 
 
-def shift(errors: Sequence[float], between: float, within: float) -> Shift:
-    """What own runs say, from the logarithms of measured over predicted seconds."""
+def shift(errors: Sequence[float], models: Sequence[str], asked: str, scatter: Scatter) -> Shift:
+    """What own runs of these models, with these logarithms of measured over predicted seconds, say of a run of `asked`."""
     if not errors:
         return Shift()
-    count = len(errors)
-    weight = between**2 / (between**2 + within**2 / count)
-    left = between**2 * (1 - weight) + within**2
-    width = math.sqrt(left / (between**2 + within**2))
-    return Shift(math.exp(weight * sum(errors) / count), width)
+    names = np.asarray(models, object)
+    between, model, run = (part**2 for part in scatter)
+    whole, same = between + model + run, names == asked
+    reach = FAR * math.sqrt(whole)
+    told = np.where(same, errors, np.clip(errors, -reach, reach))
+    shared = between + model * same
+    among = between + model * (names[:, None] == names) + run * np.eye(len(names))
+    weights = np.linalg.solve(among, shared)
+    left = whole - float(weights @ shared)
+    return Shift(math.exp(float(weights @ told)), math.sqrt(left / whole))

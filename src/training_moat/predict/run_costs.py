@@ -10,6 +10,7 @@ from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import Costs
 
 BILLION = 1e9
+ENDS = ("p05", "p95")
 
 
 def usual_goodput(constants: Constants | None = None) -> float:
@@ -36,7 +37,11 @@ def run_costs(
     goodput = asked.goodput
     if goodput is None:
         goodput = usual_goodput(constants)
-        notes.append(f"goodput of {goodput:.2f} assumed, the middle of published whole runs")
+        low, high = (constants.values["interval", "whole_run", f"hours_{end}"] for end in ENDS)
+        notes.append(
+            f"goodput of {goodput:.2f} assumed, the middle of published whole runs; another owner's"
+            f" hours may be {low:.2f} to {high:.2f} times these"
+        )
     seconds = asked.tokens_b * BILLION / tokens_per_s / goodput
     hours = seconds * chips / SECONDS_PER_HOUR
     found = {"run_days": seconds / SECONDS_PER_DAY, "chip_hours": hours, "goodput": goodput}

@@ -21,6 +21,9 @@ UNFUSED = {"megatron-core": "megatron-2021"}
 UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 """Stacks of before fused attention. Their runs had no sequence parallelism and recomputed whole layers (Narayanan et al.
 2021, section 3.5; both came with Korthikanti et al. 2022)."""
+PYTORCH_STACKS = ("fsdp", "pytorch-eager")
+"""Stacks that run PyTorch's own compiler and sharding, which are tuned on Nvidia's chips; on other makers' GPUs they are ports
+(public PyTorch on MI300X against Nvidia's: SemiAnalysis 2024)."""
 STACK_OF_VENDOR = {
     "huawei": "mindspeed",
     "amazon": "neuron",
@@ -38,7 +41,7 @@ class Software:
 
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
-    backward.
+    backward; `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own.
     """
 
     name: str
@@ -59,6 +62,11 @@ class Software:
     spare_layers: float
     dispatch_bytes: float
     bubble: float
+    grouped_experts: float
+
+    def ported_to(self, chip: Chip) -> bool:
+        """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
+        return self.stack in PYTORCH_STACKS and not chip.family.startswith("nvidia")
 
 
 def all_software() -> dict[str, Software]:
@@ -78,6 +86,7 @@ def _all(state: tuple) -> dict[str, Software]:
         "spare_layers": 0.0,
         "dispatch_bytes": 2.0,
         "bubble": 1.0,
+        "grouped_experts": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):

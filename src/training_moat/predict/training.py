@@ -96,9 +96,9 @@ def _shift(
         math.log(seconds / predicted)
         for (_, seconds), predicted in zip(own, best.step.total.tolist(), strict=True)
     ]
-    return own_runs.shift(
-        errors, *known.scatter(constants, case.chip.family, case.model.experts > 0)
-    )
+    models = [run.model.name for run, _ in own]
+    scatter = known.scatter(constants, case.chip.family, case.model.experts > 0)
+    return own_runs.shift(errors, models, case.model.name, scatter)
 
 
 def _told(

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from training_moat.catalog import relatives, tables
 from training_moat.core import tiers
-from training_moat.core.elementwise import minimum
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
 from training_moat.core.layer_step import Efficiency, Node
@@ -152,6 +152,15 @@ def _named_twice(constants: Constants, software: Software | None, experts: bool)
     return constants.values.get(("support", software.name, support_name(SOFTWARE, experts)), 0) >= 2
 
 
+SHARPNESS, LINK_SHARPNESS = 32.0, 8.0
+"""How abruptly a share, and a link's rate in training, meets its limit."""
+
+
+def below(value: float, most: float, sharpness: float = SHARPNESS) -> float:
+    """The smaller of the two, without the kink that would leave a fit at the limit without a slope (a smooth minimum)."""
+    return value * (1.0 + (value / most) ** sharpness) ** (-1.0 / sharpness)
+
+
 def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
     """Share of the peak that a very large matmul reaches in training, and the share that none can exceed: what the chip's
     own large matmuls reach by themselves, or the peak where nobody measured them."""
@@ -164,7 +173,7 @@ def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
         * factor("chip", kind.chip.id, "matmul")
     )
     ceiling = kind.top.share if kind.top.basis in ("chip", "own") else 1.0
-    return min(share, ceiling), ceiling
+    return below(share, ceiling), ceiling
 
 
 def efficiency(constants: Constants, kind: Kind) -> Efficiency:
@@ -177,26 +186,30 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         attention *= generic("attention_ported")
     if software.stack == "megatron-2023" and chip.family == "nvidia-hopper":
         attention *= ATTENTION_BEFORE_CUDNN_9
-    matmul_software = pooled(constants, software, "matmul")
+    ported = generic("ported") if software.ported_to(chip) else 1.0
+    matmul_software = ported * pooled(constants, software, "matmul")
     expert = pooled(constants, software, "expert") * progress(constants, kind.released)
     narrow = 1.0 if kind.width == "16" else generic("expert_narrow")
     launched = 1.0 - software.whole_step
     return Efficiency(
-        matmul=min(matmul, ceiling / matmul_software),
-        attention=min(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
-        memory=min(generic("memory") * factor("family", chip.family, "memory"), 1.0),
+        matmul=below(matmul, ceiling / matmul_software),
+        attention=below(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
+        memory=below(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         reread=generic("reread"),
-        expert=min(generic("expert") * narrow, 1.0 / expert),
+        expert=below(generic("expert") * narrow, 1.0 / expert),
         expert_biased=generic("expert_biased"),
         overlap_data=software.hides_data * (1 - generic("exposed_data")),
         overlap_tensor=software.hides_tensor * (1 - generic("exposed_tensor")),
-        overlap_expert=max(software.hides_expert, 1 - generic("exposed_expert")),
+        # Above one, an exchange takes longer than its bytes: chips wait for the fullest experts.
+        overlap_expert=software.hides_expert or 1 - generic("exposed_expert"),
         layer_seconds=launched * generic("layer_seconds"),
         expert_layer_seconds=launched * generic("expert_layer_seconds"),
-        expert_call_seconds=launched * generic("expert_call_seconds"),
+        expert_call_seconds=launched
+        * (1.0 - software.grouped_experts)
+        * generic("expert_call_seconds"),
         expert_software=expert,
         step_seconds=generic("step_seconds"),
-        software=stack_speed(constants, software),
+        software=ported * stack_speed(constants, software),
         matmul_software=matmul_software,
         straggling=generic("straggling"),
         bubble=software.bubble,
@@ -283,9 +296,11 @@ def with_plain_links(constants: Constants) -> Constants:
 
 
 def _scaled(fabric: Fabric, factor: float) -> Fabric:
-    """The fabric with so many times its measured rate, at most the links' own: inside a step the exchanges of many
-    layers follow each other closely, which collectives timed one by one do not."""
-    return replace(fabric, efficiency=minimum(fabric.efficiency * factor, 1.0))
+    """The fabric with so many times its measured rate, bending smoothly towards the links' own, which it cannot exceed:
+    inside a step the exchanges of many layers follow each other closely, which collectives timed one by one do not."""
+    if factor == 1.0:
+        return fabric
+    return replace(fabric, efficiency=below(fabric.efficiency * factor, 1.0, LINK_SHARPNESS))
 
 
 def _scaleup_constant(topology: str) -> str:
@@ -354,8 +369,15 @@ def interval(
     ]
 
 
-def scatter(constants: Constants, family: str, mixture_of_experts: bool) -> tuple[float, float]:
-    """Scatter of log errors: (of whole sources about the model, of one source's runs about their mean)."""
+class Scatter(NamedTuple):
+    """Scatters of log errors: of whole sources about the model, of models within a source, of one model's runs."""
+
+    between: float
+    model: float
+    run: float
+
+
+def scatter(constants: Constants, family: str, mixture_of_experts: bool) -> Scatter:
+    """The scatters of log errors that runs like these show on sources left out."""
     kind = interval_kind(family, mixture_of_experts)
-    values = constants.values
-    return values["scatter", "between", kind], values["scatter", "within", kind]
+    return Scatter(*(constants.values["scatter", part, kind] for part in Scatter._fields))
