@@ -175,7 +175,7 @@ def test_the_csv_link_holds_the_data(silent):
     assert list(frame["chip"]) == list(FRAME["chip"]) and frame["hbm_gb"][0] == 80.123
 
 
-def test_a_table_marks_numbers_blanks_and_flags(silent):
+def test_a_table_marks_numbers_blanks_and_flags(silent, monkeypatch):
     frame = pd.DataFrame(
         {
             "chip": ["a<b", "c"],
@@ -192,6 +192,7 @@ def test_a_table_marks_numbers_blanks_and_flags(silent):
     )
     assert "<td>yes</td>" in page and '<a href="https://example.org/x">example.org/x</a>' in page
     assert 'class="moat-scroll"' in page and '<th scope="col"' in page
+    monkeypatch.setenv("MOAT_STRICT", "1")
     with pytest.raises(InputError):
         figures.table(frame.head(0), caption="c", source="k")
 

@@ -9,6 +9,7 @@ WORDS = {
     ANSWER: "its answer",
     "against": "implications that the evidence is against",
     "beyond_next_share": "share of the bytes that must travel further than the next chip",
+    "blind_error": "error on sources predicted before they were fitted (share)",
     "chance_larger": "chance that inference is the larger use",
     "chance_ten_times": "chance that inference is ten times training",
     "collective_error": "error of the time of large exchanges (share)",

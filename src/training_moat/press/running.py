@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.core import lifetime
+from training_moat.core.surroundings import environment
 from training_moat.press import notebooks
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT
@@ -80,20 +81,20 @@ def execute(job: Job) -> list[str] | None:
     runtime = job.target.parent / "runtime"
     strict = "1" if job.strict else ""
     given = {"JUPYTER_RUNTIME_DIR": str(runtime), "MOAT_ROOT": str(ROOT), "MOAT_STRICT": strict}
-    os.environ.update(given | dict(job.environment))
     try:
-        papermill.execute_notebook(
-            str(CHAPTERS / f"{job.chapter}.ipynb"),
-            str(running),
-            parameters=dict(job.parameters),
-            cwd=str(CHAPTERS),
-            progress_bar=False,
-            log_output=False,
-            kernel_name="python3",
-            engine_name=forking.NAME if forking.possible() else None,
-            # A kernel interrupted at its shutdown logs that as an error, which it is not.
-            extra_arguments=["--log-level=CRITICAL"],
-        )
+        with environment(given | dict(job.environment)):
+            papermill.execute_notebook(
+                str(CHAPTERS / f"{job.chapter}.ipynb"),
+                str(running),
+                parameters=dict(job.parameters),
+                cwd=str(CHAPTERS),
+                progress_bar=False,
+                log_output=False,
+                kernel_name="python3",
+                engine_name=forking.NAME if forking.possible() else None,
+                # A kernel interrupted at its shutdown logs that as an error, which it is not.
+                extra_arguments=["--log-level=CRITICAL"],
+            )
         made = notebooks.read(running)
         touched = made.metadata.get(forking.TOUCHED)
         notebooks.write(notebooks.published(made), job.target)
