@@ -15,7 +15,7 @@ import numpy as np
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core import tiers
-from training_moat.core.errors import InputError
+from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Tier
 
 FACTORS = (
@@ -86,16 +86,16 @@ class WidePeak:
 
 def likely_wide_peak(chip: Chip) -> WidePeak:
     """The 16-bit peak of a chip that publishes only a narrower one: that peak over the ratio usual in the chips table.
-    InputError where no peak is published."""
+    Unpublished where no peak is."""
     for name in ("fp8", "int8", "fp4"):
         if peak := chip.peak_flops.get(name):
             low, middle, high = _narrow_ratios(name)
             return WidePeak(name, peak / high, peak / middle, peak / low)
-    raise InputError(f"chip {chip.id}: no peak published in any format that a matmul could use")
+    raise Unpublished(f"chip {chip.id}: no peak published in any format that a matmul could use")
 
 
 def wide_peak(chip: Chip) -> float:
-    """Dense FLOP/s of the 16-bit format, the published one or the likely one. InputError where no peak is published."""
+    """Dense FLOP/s of the 16-bit format, the published one or the likely one. Unpublished where no peak is."""
     own = wide_format(chip)
     return chip.peak_flops[own] if own is not None else likely_wide_peak(chip).middle
 

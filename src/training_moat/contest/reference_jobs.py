@@ -11,7 +11,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog.dates import day
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, Unpublished, unknown
 from training_moat.core.machine import Chip
 from training_moat.core.workload import Transformer, active_params
 
@@ -122,12 +122,12 @@ def largest_of_day(when: pd.Timestamp) -> Job:
 
 
 def launched(chip: Chip) -> pd.Timestamp:
-    """The day a chip could be had: the later of its availability and its announcement; InputError where neither is known."""
+    """The day a chip could be had: the later of its availability and its announcement; Unpublished where neither is known."""
     announced = chip_catalog.row(chip.id).get("announced")
     announced = None if pd.isna(announced) else announced
     known = [day(text) for text in (chip.available, announced) if text]
     if not known:
-        raise InputError(
+        raise Unpublished(
             f"chip {chip.id}: no date of availability or announcement; expected one such as 2024-03"
         )
     return max(known)

@@ -32,6 +32,10 @@ class InputError(ValueError):
         super().__init__(one_line(sentence))
 
 
+class Unpublished(InputError):
+    """A number that the answer needs and that nobody has published: a reader's page leaves out what depends on it."""
+
+
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """Return the known name most like `name`, ignoring case, or None when none is as like as `likeness` (0 to 1)."""
     by_lower = {item.lower(): item for item in known}

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from training_moat.core.elementwise import Number, logical_and, maximum, minimum, where
-from training_moat.core.errors import InputError
+from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Tier
 
 USABLE_SHARE = {"training": 0.97, "serving": 0.95}
@@ -81,10 +81,10 @@ def missing(chip: Chip, job: str) -> str:
 
 
 def home(chip: Chip, job: str) -> tuple[Tier, ...]:
-    """The tiers that hold a job's data, fastest first. InputError names the datum that is missing."""
+    """The tiers that hold a job's data, fastest first. Unpublished names the datum that is missing."""
     gap = missing(chip, job)
     if gap:
-        raise InputError(f"chip {chip.id}: {gap}")
+        raise Unpublished(f"chip {chip.id}: {gap}")
     return tuple(tier for tier in usable_tiers(chip) if tier.name in home_names(chip, job))
 
 

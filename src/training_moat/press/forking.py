@@ -33,6 +33,7 @@ from training_moat.core import lifetime
 from training_moat.core.errors import InputError
 from training_moat.figures import offline
 from training_moat.figures.drawing import Coming, Painter
+from training_moat.press.left_out import LeftOut
 
 NAME = "moat-fork"
 TOUCHED = "moat_touched"
@@ -106,7 +107,7 @@ class _Recorder:
     def __init__(self) -> None:
         self.outputs: list[NotebookNode] = []
         self.coming: list[tuple[NotebookNode, str, Coming]] = []
-        self.failed: tuple[str, str] | None = None
+        self.failed: BaseException | None = None
 
     def stream(self, name: str, text: str) -> None:
         last = self.outputs[-1] if self.outputs else None
@@ -131,7 +132,7 @@ class _Recorder:
             output["data"][form] = _text(coming.picture())
 
     def error(self, kind: type, value: BaseException, lines: list[str]) -> None:
-        self.failed = (kind.__name__, str(value))
+        self.failed = value
         self.outputs.append(
             new_output("error", ename=kind.__name__, evalue=str(value), traceback=lines)
         )
@@ -205,9 +206,10 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
     """Execute a notebook's code cells in this process, which is spent afterwards.
 
     Returns, for each cell executed, its index, execution count and outputs; and where a cell failed its
-    index and the error's name and text. Cells after it do not run.
+    index and the error's name and text. Cells after it do not run, but for a reader's run where a number that the cell
+    needs is not published (`LeftOut`).
     """
-    recorder = _Recorder()
+    recorder, left_out = _Recorder(), LeftOut()
     shell = _shell(recorder)
     sys.stdout, sys.stderr = _Stream(recorder, "stdout"), _Stream(recorder, "stderr")
     done: list[dict[str, Any]] = []
@@ -219,9 +221,14 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
         shell.run_cell(cell.source, store_history=True)
         count = shell.execution_count - 1
         done.append({"index": index, "count": count, "outputs": recorder.outputs})
-        if recorder.failed is not None:
-            failed = (index, *recorder.failed)
+        if recorder.failed is None:
+            continue
+        words = left_out.instead(recorder.failed, cell.source)
+        if not words:
+            failed = (index, type(recorder.failed).__name__, str(recorder.failed))
             break
+        recorder.outputs.pop()
+        recorder.show("display_data", {"text/markdown": words, "text/plain": words})
     recorder.settle()
     return done, failed
 
