@@ -129,6 +129,16 @@ def test_what_is_not_published_is_said_and_widens(a100, job):
     assert split.high / split.low > 1.1 * known.high / known.low
 
 
+def test_what_is_uncertain_is_drawn_independently(a100, job):
+    found = coalitions.worth(chips.chip("mi250x"), a100, job)
+    wide = {name: (0.5, 2.0) for name in coalitions.ASSUMED}
+    draws = coalitions.drawn(replace(found, swing=wide))
+    moving = [np.log(values) for values in draws.values() if np.ptp(values) > 0]
+    assert len(moving) >= 5
+    together = np.corrcoef(moving) - np.eye(len(moving))
+    assert np.abs(together).max() < 0.05
+
+
 def test_a_run_lost_half_its_time_is_a_gap_of_goodput_alone(a100, job):
     found = coalitions.worth(a100, a100, job)
     usual = found.levels["goodput"][0]

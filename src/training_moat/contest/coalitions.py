@@ -104,9 +104,8 @@ OUTSIDE = ("goodput", "supply")
 """Factors outside the machine that are known, or not, for both chips."""
 
 DRAWN = (
-    *("model", "yardstick", "price", "yardstick price", "memory bandwidth", "network"),
+    *("model", "yardstick", "price", "yardstick price", *ASSUMED),
     *(f"{whose}{name}" for name in OUTSIDE for whose in ("", "yardstick ")),
-    "compute",
 )
 """What is drawn: the errors of both predictions and of both prices, what was assumed, and what is not known of goodput
 and supply, as factors on the cost."""
@@ -172,8 +171,7 @@ def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarr
     for name in DRAWN[4:]:
         low, high = ranges.get(name, (1.0, 1.0))
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    # The last by itself: few chips need it, and a sequence of one more dimension would draw all others anew.
-    told = sample(inputs[:-1], draws, seed) | sample(inputs[-1:], draws, seed + 1)
+    told = sample(inputs, draws, seed)
     if found.chip == found.yardstick:
         told |= {"yardstick": told["model"]}
         told |= {f"yardstick {name}": told[name] for name in ("price", *OUTSIDE)}
