@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from training_moat.calibrate import (
 from training_moat.calibrate.leaving_out import leave_out
 from training_moat.calibrate.measured_training import Rows, families
 from training_moat.catalog import paths, tables
+from training_moat.core.whole_files import beside
 from training_moat.predict import serving_constants, training_constants
 
 UNSEEN_TABLE = "training_left_out"
@@ -179,6 +179,5 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, keys: list[str]) -> pd.Da
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    beside = path.with_suffix(".csv.part")
-    table.to_csv(beside, index=False, lineterminator="\n")
-    os.replace(beside, path)
+    with beside(path) as fresh:
+        table.to_csv(fresh, index=False, lineterminator="\n")

@@ -153,19 +153,28 @@ def training_hours(book: Book) -> Iterator[Problem]:
             yield from sheet.flagged(wrong, "training_flop", expected)
 
 
+def bus_factors(sheet: Sheet) -> pd.Series:
+    """Bus bandwidth over size per time of each measured collective; NaN where the convention has none."""
+    pairs = zip(sheet.frame["collective"], sheet.numbers("n_ranks"), strict=True)
+    factors = [
+        BUS_FACTORS[kind](ranks) if kind in BUS_FACTORS and ranks else np.nan
+        for kind, ranks in pairs
+    ]
+    return pd.Series(factors, index=sheet.frame.index)
+
+
+def sixteen_bit_peak(chips: Sheet) -> pd.Series:
+    """Dense peak of each chip in sixteen bits, TFLOP/s, of either format."""
+    return chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
+
+
 def collective_rates(book: Book) -> Iterator[Problem]:
     """Bus bandwidths that size, time and ranks contradict."""
     if "collective_measurements" not in book:
         return
     sheet = book["collective_measurements"]
     size, time = sheet.numbers("msg_bytes"), sheet.numbers("time_us")
-    factor = pd.Series(
-        [
-            BUS_FACTORS[kind](ranks) if kind in BUS_FACTORS and ranks else np.nan
-            for kind, ranks in zip(sheet.frame["collective"], sheet.numbers("n_ranks"), strict=True)
-        ],
-        index=sheet.frame.index,
-    )
+    factor = bus_factors(sheet)
     bus, moved = sheet.numbers("busbw_gb_per_s"), size / time / 1e3
     wrong = (bus - moved * factor).abs() > EXACT * bus + 0.01
     yield from sheet.flagged(wrong, "busbw_gb_per_s", "what size, time and ranks give")
@@ -318,7 +327,7 @@ def family_ratios(book: Book) -> Iterator[Problem]:
     if "chips" not in book:
         return
     chips = book["chips"]
-    sixteen = chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
+    sixteen = sixteen_bit_peak(chips)
     for column in ("fp8_tflops", "int8_tops"):
         ratio = chips.numbers(column) / sixteen
         wrong = pd.Series(False, index=ratio.index)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog.plausible_numbers import sixteen_bit_peak
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet
 
@@ -128,7 +129,7 @@ def chip_prices(book: Book) -> Iterator[Problem]:
     if "chips" not in book:
         return
     chips = book["chips"]
-    peak = chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
+    peak = sixteen_bit_peak(chips)
     ratio = chips.numbers("price_usd") / peak
     ratio = ratio / ratio.median()
     wrong = (ratio > PRICE_FACTOR) | (ratio < 1 / PRICE_FACTOR)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import models
-from training_moat.catalog.plausible_numbers import BUS_FACTORS, ROUNDED, SAME
+from training_moat.catalog.plausible_numbers import ROUNDED, SAME, bus_factors, sixteen_bit_peak
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, starts
 from training_moat.core.workload import derived_active_params
@@ -175,7 +175,7 @@ def narrower(book: Book) -> Iterator[Problem]:
     if "chips" not in book:
         return
     chips = book["chips"]
-    sixteen = chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
+    sixteen = sixteen_bit_peak(chips)
     for column in ("fp8_tflops", "int8_tops"):
         ratio = chips.numbers(column) / sixteen
         fits = [(ratio / times - 1).abs() <= off for times, off in NARROWER]
@@ -243,9 +243,9 @@ def bus_over_algorithm(book: Book) -> Iterator[Problem]:
         return
     sheet = book["collective_measurements"]
     bus, algorithm = sheet.numbers("busbw_gb_per_s"), sheet.numbers("algbw_gb_per_s")
-    pairs = zip(sheet.frame["collective"], sheet.numbers("n_ranks"), strict=True)
-    factor = [BUS_FACTORS[kind](ranks) if kind in BUS_FACTORS else np.nan for kind, ranks in pairs]
-    wrong = ((bus / (algorithm * factor) - 1).abs() > ROUNDED) & (np.maximum(bus, algorithm) >= 1)
+    wrong = ((bus / (algorithm * bus_factors(sheet)) - 1).abs() > ROUNDED) & (
+        np.maximum(bus, algorithm) >= 1
+    )
     yield from sheet.flagged(
         wrong, "algbw_gb_per_s", "busbw_gb_per_s by the factor of so many ranks"
     )
@@ -268,14 +268,17 @@ def noted_bounds(book: Book) -> Iterator[Problem]:
         if name not in book:
             continue
         sheet = book[name]
-        share = sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float)
-        told = sheet.numbers("value") / (share[0] / 100 * share[1])
+        value, share = (
+            sheet.numbers("value"),
+            sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float),
+        )
+        told = value / (share[0] / 100 * share[1])
         wrong = (told - 1).abs() > SAME
         yield from sheet.flagged(wrong, "value", "the share of the sum that its notes name")
         for position, note in enumerate(sheet.notes()):
             if found := _BOUND.search(note):
                 least, most = (float(found[2]) * end for end in _BOUNDS[found[1]])
-                if not least <= sheet.numbers("value").iloc[position] <= most:
+                if not least <= value.iloc[position] <= most:
                     yield sheet.problem(position, "value", f"{found[0]}, as in notes")
 
 

@@ -98,9 +98,8 @@ def _begin(app: Any) -> None:
 
 
 def _run_further(doctrees: Path) -> dict[str, Path]:
-    from training_moat.press import (
-        building,
-    )  # it renders sites by Sphinx, and only a plain build needs it here
+    # It renders sites by Sphinx, and only a plain build needs it here.
+    from training_moat.press import building
 
     folder = doctrees / "further-runs"
     shutil.rmtree(folder, ignore_errors=True)
