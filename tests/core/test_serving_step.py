@@ -81,7 +81,7 @@ def test_tiers_fill_from_the_fastest_and_say_what_overflows() -> None:
     tiers = (Tier("sram", 10.0, 100.0), Tier("ddr", 100.0, 1.0))
     found = place({"weights": 50.0, "kv_cache": 100.0}, tiers, usable_share=1.0)
     assert found.held["weights"] == (10.0, 40.0) and found.held["kv_cache"] == (0.0, 60.0)
-    assert found.missing_bytes == 40.0
+    assert found.overflow == {"weights": 0.0, "kv_cache": 40.0}
     assert found.seconds_per_byte["weights"] == pytest.approx((10 / 100 + 40 / 1) / 50)
 
 
