@@ -13,6 +13,7 @@ from training_moat.catalog import models, tables
 from training_moat.contest import chip_hours
 from training_moat.core.machine import Chip
 from training_moat.core.units import SECONDS_PER_HOUR
+from training_moat.inquiry.wording import counted, digits
 from training_moat.predict import serving
 
 COUNTS = tuple(2**power for power in range(10))
@@ -141,9 +142,30 @@ def listed(model: str, input_len: int = 1024, output_len: int = 1024) -> pd.Data
     source. Empty where no host lists the model. A list price is no cost: it holds a margin or a loss.
     """
     table = tables.load("token_prices")
-    own = table[table["model_id"] == models.resolve(model)].sort_values(["date", "row_id"])
+    own = table[table["model_id"] == models.resolve(model)]
+    own = own.sort_values(["date", "row_id"], kind="stable")
     own = own.drop_duplicates("host", keep="last")
     prompts = own["usd_per_m_input"] * input_len / output_len
     own = own.assign(usd_per_mtok=own["usd_per_m_output"] + prompts)
     names = ["host", "as_listed", "usd_per_m_input", "usd_per_m_output", "usd_per_mtok", "date", "source"]  # fmt: skip
     return own.sort_values(["usd_per_mtok", "host"], kind="stable", ignore_index=True)[names]
+
+
+def market_words(title: str, served: pd.DataFrame, hosts: pd.DataFrame) -> str:
+    """The costs that were found (`costs`) beside what hosts ask (`listed`), in a sentence or two."""
+    if hosts.empty:
+        return f"No host on our list offers {title}, so that no market price stands beside these costs."
+    asked, priced = hosts["usd_per_mtok"], served.dropna(subset="usd_per_mtok")
+    words = (
+        f"For a million answered tokens and prompts as long, {counted(len(hosts), 'host')} on our list "
+        f"{'asks' if len(hosts) == 1 else 'ask'} **{digits(asked.median())} USD** in the middle, {digits(asked.min())} "
+        f"({hosts['host'].iloc[0]}) to {digits(asked.max())} ({hosts['host'].iloc[-1]})."
+    )
+    if priced.empty:
+        return words
+    below = int((priced["usd_per_mtok"] <= asked.median()).sum())
+    cheapest = priced.iloc[0]
+    return (
+        f"{words} Of the {counted(len(priced), 'chip')} of the table with a price, {below} can do it for no more than the "
+        f"middle host asks; the cheapest is {cheapest['name']}, at {digits(cheapest['usd_per_mtok'])} USD."
+    )
