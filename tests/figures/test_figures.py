@@ -329,7 +329,10 @@ def test_the_parts_of_a_bar_stand_as_in_the_legend():
     chart = figures.stacked_bars(
         frame, value="runs", category="year", part="maker", title="t", value_title="runs"
     )
-    assert chart.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["Google", "NVIDIA"]
+    assert chart.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"] == [
+        "Google",
+        "NVIDIA",
+    ]
 
 
 def test_a_diverging_grid_has_no_third_hue_and_its_long_labels_stand_on_lines():
