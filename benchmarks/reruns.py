@@ -1,10 +1,11 @@
-"""Odd but valid re-runs: every chapter with every chip alone, and every parameter at the ends of its range.
+"""Odd but valid re-runs: every chapter with every chip alone, with every chip that lacks a number among others, and
+every parameter at the ends of its range.
 
     python -m benchmarks.reruns                 all of them (an hour of processor time)
     python -m benchmarks.reruns --sample 40     some, drawn with a fixed seed
     python -m benchmarks.reruns memory          one chapter's
 
-No finding may stop a reader, and no sentence may be broken: each is read for words that only a fault
+No finding and no chip may stop a reader, and no sentence may be broken: each is read for words that only a fault
 puts there. A row a fault; exit status 1 when there is one.
 """
 
@@ -24,10 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.catalog import chips, parameters
+from training_moat.contest import chip_factors, reference_jobs
+from training_moat.core import tiers
+from training_moat.core.errors import Unpublished
+from training_moat.core.machine import Chip
 from training_moat.press import forking, notebooks
 from training_moat.press.folders import CHAPTERS
 
 SEED = 20261125
+OTHERS = ("gaudi2", "mi300x")
+"""Chips of which every chapter knows what it needs."""
 SLOW = ("draws", "seed")
 """Parameters whose ends say nothing about the page."""
 
@@ -57,22 +64,47 @@ class Rerun:
     chapter: str
     parameters: dict[str, Any]
 
+    @property
+    def of_chips(self) -> bool:
+        """Whether it asks about other chips, each of which has to become a page."""
+        schema = parameters.schema(self.chapter)
+        return all(schema[name].type in ("chip", "chips") for name in self.parameters)
+
     def __str__(self) -> str:
         values = " ".join(f"-p {name}={value}" for name, value in self.parameters.items())
         return f"moat run {self.chapter} {values}"
 
 
 def every(names: list[str]) -> Iterator[Rerun]:
-    """Each chip alone in each chapter that takes one; each parameter at each of its ends."""
-    ids = list(chips.frame()["id"])
+    """Each chip alone in each chapter that takes one, and among others where it lacks a number; each parameter at each of
+    its ends."""
+    known = chips.all_chips()
     for chapter in names:
         for name, parameter in parameters.schema(chapter).items():
-            if parameter.type in ("chip", "chips"):
-                for chip in ids:
-                    yield Rerun(chapter, {name: [chip] if parameter.type == "chips" else chip})
+            if parameter.type == "chips":
+                yield from (Rerun(chapter, {name: [chip]}) for chip in known)
+                lacking = [key for key, chip in known.items() if lacks(chip)]
+                yield from (Rerun(chapter, {name: [*OTHERS, chip]}) for chip in lacking)
+            elif parameter.type == "chip":
+                yield from (Rerun(chapter, {name: chip}) for chip in known)
             elif name not in SLOW:
                 for value in _ends(parameter):
                     yield Rerun(chapter, {name: value})
+
+
+def lacks(chip: Chip) -> bool:
+    """Whether a number is unpublished without which a chip cannot be compared: peak, memory or date."""
+    asked = (
+        lambda: chip_factors.wide_peak(chip),
+        lambda: reference_jobs.launched(chip),
+        *(lambda job=job: tiers.home(chip, job) for job in ("training", "serving")),
+    )
+    for ask in asked:
+        try:
+            ask()
+        except Unpublished:
+            return True
+    return False
 
 
 def _ends(parameter: parameters.Parameter) -> list[Any]:
@@ -101,8 +133,8 @@ def faults(rerun: Rerun) -> list[str]:
                 parameters=rerun.parameters, engine_name=forking.NAME, progress_bar=False,
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
-            if error.ename == "InputError":
-                # A sentence that says which valid values do not go together, or which datum is missing.
+            if error.ename == "InputError" and not rerun.of_chips:
+                # A sentence that says which valid values do not go together.
                 print(f"{rerun}: stops and says: {error.evalue}", flush=True)
                 return []
             return [f"cell {error.cell_index + 1}: {error.ename}: {str(error.evalue)[:160]}"]

@@ -197,6 +197,57 @@ def test_faster_serving_is_not_cheaper():
     assert fast["tokens_per_s_per_user"].iloc[0] >= 60.0
 
 
+def test_a_model_is_served_in_one_byte_where_that_is_cheaper(monkeypatch):
+    """Hosts serve in eight bits: what was priced in sixteen alone looked half as dear again."""
+    found = serving_costs.costs("llama3.1-405b", ["h200", "mi250x"]).set_index("chip")
+    assert found.loc["h200", "format"] == "fp8"
+    monkeypatch.setattr(serving_costs, "EIGHT_BITS", ())
+    wide = serving_costs.costs("llama3.1-405b", ["h200"]).set_index("chip")
+    assert wide.loc["h200", "format"] == "bf16"
+    ratio = wide.loc["h200", "chip_hours_per_mtok"] / found.loc["h200", "chip_hours_per_mtok"]
+    assert 1.3 < ratio < 2.0
+
+
+def test_asking_from_few_sequences_to_many_finds_what_asking_all_finds(monkeypatch):
+    found = serving_costs.costs("llama3.1-70b", ["h100-sxm", "wse-3"])
+    kept = serving_costs._keeping
+    everything = [
+        ((name, count, form), batch)
+        for name in ("h100-sxm", "wse-3")
+        for form in (None, "fp8")[: 1 + (name == "h100-sxm")]
+        for count in serving_costs.COUNTS
+        for batch in serving_costs.BATCHES
+    ]
+    common = {"model": "llama3.1-70b", "input_len": 1024, "output_len": 1024}
+    rates = {}
+    for (name, _, _), _, told in kept(everything, serving_costs.SPEED, common):
+        rates[name] = max(rates.get(name, 0.0), told["tokens_per_s_per_chip"])
+    for row in found.itertuples():
+        assert 1e6 / 3600 / row.chip_hours_per_mtok >= 0.999 * rates[row.chip]
+
+
+def test_a_host_asks_for_the_prompt_too():
+    """3.50 USD for a million tokens in and 3.50 out are 7.00 for a million answered as long as they were asked."""
+    found = serving_costs.listed("llama3.1-405b").set_index("host")
+    assert found.loc["Together AI", "usd_per_mtok"] == pytest.approx(7.0)
+    longer = serving_costs.listed("llama3.1-405b", input_len=3072).set_index("host")
+    assert longer.loc["Together AI", "usd_per_mtok"] == pytest.approx(14.0)
+    assert found.index.is_unique and found["usd_per_mtok"].is_monotonic_increasing
+    assert serving_costs.listed("opt-175b").empty
+
+
+def test_a_machine_s_hours_at_full_load_agree_with_the_most_that_was_measured():
+    """Eight H200 under TensorRT-LLM put out 3,330 tokens a second of Llama 3.1 405B in FP8 at most (1,000 in and out)."""
+    table = tables.load("serving_measurements")
+    own = table[(table["source"] == "trtllm_perf_total") & (table["model_id"] == "llama3.1-405b")]
+    own = own[(own["chip_id"] == "h200") & (own["input_len"] == 1000) & (own["output_len"] == 1000)]
+    most = own["value"].max()
+    told = serving_costs.costs(
+        "llama3.1-405b", ["h200"], speed=0.1, input_len=1000, output_len=1000
+    )
+    assert 8e6 / 3600 / told["chip_hours_per_mtok"].iloc[0] == pytest.approx(most, rel=0.25)
+
+
 def test_published_hours_are_met_within_half_in_the_mean():
     found = published_costs.against_published()
     assert len(found) >= 10

@@ -53,6 +53,22 @@ def test_one_token_touches_its_experts_and_many_touch_all() -> None:
     assert serving_step.touched_experts(DEEPSEEK_V3, 4096) == pytest.approx(256, rel=1e-3)
 
 
+def test_copies_of_one_prompt_read_the_experts_of_one_token() -> None:
+    """Sixty-four copies read what one sequence reads, sixty-four prompts nearly all experts; a dense model's weights are
+    read once either way."""
+    step = serving_step.Software(expert_rows=0.0)
+
+    def weights(model, sequences, copies):
+        job = serving_step.Job(sequences, 1, 2, copies=copies)
+        return serving_step.serve(
+            model, job, serving_step.ServingPlan(tp=16, expert_tp=16), machine(hbm_gb=200), step
+        ).step.weights
+
+    assert weights(DEEPSEEK_V3, 64, 1.0) == pytest.approx(weights(DEEPSEEK_V3, 1, 0.0), rel=0.05)
+    assert weights(DEEPSEEK_V3, 64, 0.0) > 4 * weights(DEEPSEEK_V3, 64, 1.0)
+    assert weights(LLAMA_70B, 64, 1.0) == weights(LLAMA_70B, 64, 0.0)
+
+
 def test_one_sequence_decodes_as_fast_as_memory_is_read() -> None:
     big = machine(hbm_gb=200)
     told = serving_step.serve(
@@ -81,7 +97,7 @@ def test_tiers_fill_from_the_fastest_and_say_what_overflows() -> None:
     tiers = (Tier("sram", 10.0, 100.0), Tier("ddr", 100.0, 1.0))
     found = place({"weights": 50.0, "kv_cache": 100.0}, tiers, usable_share=1.0)
     assert found.held["weights"] == (10.0, 40.0) and found.held["kv_cache"] == (0.0, 60.0)
-    assert found.missing_bytes == 40.0
+    assert found.overflow == {"weights": 0.0, "kv_cache": 40.0}
     assert found.seconds_per_byte["weights"] == pytest.approx((10 / 100 + 40 / 1) / 50)
 
 

@@ -16,6 +16,7 @@ from training_moat.catalog import (
     plausible_rates,
     plausible_rows,
     plausible_twice,
+    plausible_words,
 )
 from training_moat.catalog.sheets import Sheet, span
 
@@ -56,12 +57,12 @@ EDITS = [
     (plausible_numbers.links, "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
     (plausible_numbers.training_shares, "training_measurements", "T00153", "value", 9340.0),
     (plausible_numbers.training_flop, "training_runs", "R073", "training_flop", 1.1e22),
-    (plausible_numbers.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
+    (plausible_words.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
     (plausible_rates.rents, "prices", "P123", "value", lambda price: 10 * price),
     (plausible_rates.token_prices, "prices", "P199", "value", lambda price: price / 10),
     (plausible_rows.statement_dates, "market_splits", "S02", "date", "2012"),
     (plausible_numbers.split_ratios, "market_splits", "S02", "inference_to_training_ratio", 5.3),
-    (plausible_numbers.stated_tokens, "tokens_served", "T02", "tokens_per_day", lambda n: n * 10),
+    (plausible_words.stated_tokens, "tokens_served", "T02", "tokens_per_day", lambda n: n * 10),
     (plausible_numbers.training_flop, "training_runs", "R010", "training_flop", lambda n: n / 10),
     (plausible_numbers.training_hours, "training_runs", "R002", "chips", 102),
     (plausible_numbers.serving_rates, "serving_measurements", None, "value", lambda n: n / 10),
@@ -89,10 +90,10 @@ EDITS = [
     (plausible_twice.strays, "prices", "P249", "source", "epoch_hardware_prices"),
     (plausible_twice.alike, "memory_measurements", "M0022", "chip_id", "v100"),
     (plausible_twice.alike, "serving_measurements", "I00145", "framework", "tgi"),
-    (plausible_twice.link_words, "chips", "trainium2", "scaleup_gb_per_s_per_direction", 1280.0),
-    (plausible_twice.link_words, "chips", "a10", "scaleup_gb_per_s_per_direction", 64.0),
-    (plausible_twice.link_words, "chips", "gaudi3", "scaleup_gb_per_s_per_direction", 262.5),
-    (plausible_twice.link_words, "chips", "mi300x", "scaleup_gb_per_s_per_direction", 896.0),
+    (plausible_words.link_words, "chips", "trainium2", "scaleup_gb_per_s_per_direction", 1280.0),
+    (plausible_words.link_words, "chips", "a10", "scaleup_gb_per_s_per_direction", 64.0),
+    (plausible_words.link_words, "chips", "gaudi3", "scaleup_gb_per_s_per_direction", 262.5),
+    (plausible_words.link_words, "chips", "mi300x", "scaleup_gb_per_s_per_direction", 896.0),
     (plausible_twice.link_ratios, "chips", "h200", "scaleout_gbit_per_s_per_chip", 50.0),
     (plausible_twice.narrower, "chips", "h200", "fp8_tflops", 989.4 * 1.5),
     (plausible_twice.siblings, "hardware_history", "H116", "tdp_w", 350.0),
@@ -101,19 +102,49 @@ EDITS = [
     (plausible_twice.sparsity, "training_runs", "R108", "params_b", 14800.0),
     (plausible_twice.bus_over_algorithm, "collective_measurements", "C00060", "algbw_gb_per_s", 8),
     (plausible_twice.ranks, "memory_measurements", "M0021", "n_chips", 20),
-    (plausible_twice.noted_bounds, "accelerator_spend", "X20", "value", 500.0),
-    (plausible_twice.noted_bounds, "lab_ledgers", "L27", "value", 0.01422),
+    (plausible_words.noted_bounds, "accelerator_spend", "X20", "value", 500.0),
+    (plausible_words.noted_bounds, "lab_ledgers", "L27", "value", 0.01422),
     (plausible_twice.twins, "accelerator_spend", "X16", "value", 50.0),
     (plausible_twice.twins, "prices", "P249", "value", 50.0),
-    (plausible_twice.ledger_growth, "lab_ledgers", "L01", "value", 0.18),
+    (plausible_twice.ledger_counts, "lab_ledgers", "L01", "value", 0.18),
     (plausible_twice.ledger_growth, "lab_ledgers", "L16", "value", 3.2),
-    (plausible_twice.ledger_growth, "lab_ledgers", "L19", "value", 66.5),
+    (plausible_twice.ledger_counts, "lab_ledgers", "L18", "value", 44.0),
+    (plausible_rows.chip_dates, "chips", "mi325x", "announced", "2021-10"),
+    (plausible_rows.chip_dates, "chips", "h800", "available", "2026"),
+    (plausible_rows.statement_dates, "models", "bert-large", "released", "2015-10"),
+    (plausible_rows.statement_dates, "models", "maxtext-52b", "released", "2026-11"),
+    (plausible_pairs.widths, "models", "nemotron4-15b", "ffn", 25476),
+    (plausible_pairs.widths, "models", "glm-4.7", "vocab", 151525),
+    (plausible_pairs.stacks, "chips", "rubin", "hbm_gb", 0.0),
+    (plausible_pairs.stacks, "chips", "wormhole", "hbm_gb", 94.0),
+    (plausible_pairs.eight_bits, "hardware_history", "H009", "bf16_tflops", 4619.2),
+    (plausible_rates.chip_prices, "chips", "mi355x", "cloud_usd_per_h", 21.0),
+    (plausible_rates.uses_of_the_peak, "training_measurements", "T03800", "value", 3.8),
+    (plausible_numbers.training_hours, "training_runs", "R024", "training_hours", 6960.0),
+    (plausible_twice.ledger_counts, "lab_ledgers", "L14", "value", 1.156),
+    (plausible_twice.ledger_counts, "lab_ledgers", "L03", "value", 0.047),
+    (plausible_twice.message_times, "collective_measurements", "C00834", "time_us", 15.21),
+    (plausible_words.stated_tokens, "tokens_served", "T20", "tokens_per_day", lambda n: n * 10),
+    (plausible_words.stated_tokens, "tokens_served", "T21", "tokens_per_day", lambda n: n * 10),
+    (plausible_words.stated_tokens, "tokens_served", "T28", "tokens_per_day", lambda n: n * 10),
+    (plausible_words.noted_bounds, "lab_ledgers", "L28", "value", 0.0159),
+    (plausible_words.noted_bounds, "lab_ledgers", "L29", "value", 0.00133),
+    (plausible_words.event_words, "history_events", "HE034", "direction", "training"),
+    (plausible_words.event_words, "startup_events", "E30", "direction", "inference"),
+    (
+        plausible_words.source_names,
+        "startup_events",
+        "E43",
+        "source",
+        "eetimes_groq_demos_fast_llms_4",
+    ),
+    (plausible_words.source_names, "chips", "gc200", "source", "hmc_rtx4090"),
 ]
 
 
 def test_every_check_of_pairs_has_a_slip():
     slipped = {check for check, *_ in EDITS}
-    assert slipped >= {*plausible_pairs.CHECKS, *plausible_twice.CHECKS}
+    assert slipped >= {*plausible_pairs.CHECKS, *plausible_twice.CHECKS, *plausible_words.CHECKS}
 
 
 @pytest.mark.parametrize(("check", "table", "row", "column", "value"), EDITS)

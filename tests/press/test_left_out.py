@@ -1,8 +1,12 @@
 """A number that nobody published: a reader's run says which and goes on, the book's own run stops."""
 
+import warnings
+
 import pytest
 
-from training_moat.core.errors import InputError, Unpublished
+from training_moat.contest import counterfactual
+from training_moat.core.errors import InputError, Unpublished, answered
+from training_moat.core.errors import LeftOut as LeftOutWarning
 from training_moat.press import forking
 from training_moat.press.left_out import LeftOut
 from training_moat.press.running import Job, execute
@@ -39,8 +43,55 @@ def test_every_other_error_stops(reader, monkeypatch):
 @pytest.mark.skipif(not forking.possible(), reason="this system cannot fork")
 @pytest.mark.slow
 def test_a_chip_without_a_published_peak_keeps_its_data_sheet(tmp_path):
-    job = Job("challenger", tmp_path / "challenger.ipynb", {"chip": "sohu"})
+    asked = {"chip": "sohu", "chips": ["gaudi2", "mtt-s5000"]}
+    job = Job("challenger", tmp_path / "challenger.ipynb", asked)
     execute(job)
     words = job.target.read_text(encoding="utf-8")
     assert "chip sohu: no peak published" in words and '"output_type": "error"' not in words
+    assert "Left out here and below: chip mtt-s5000: no date" in words
+    assert "The chosen challengers on the job of their day." in words
     assert "Sohu: published numbers" in words and "Etched: what it did" in words
+
+
+def halves(name):
+    if name == "x":
+        raise MISSING
+    return name
+
+
+def test_one_of_several_is_left_out_with_its_sentence():
+    with pytest.warns(LeftOutWarning, match="chip x: no peak published"):
+        assert answered(halves, "axb") == ["a", "b"]
+    with pytest.raises(Unpublished, match="chip x: no peak published"):
+        answered(halves, "x")
+    assert answered(halves, "") == []
+
+
+@pytest.fixture()
+def hearing():
+    with warnings.catch_warnings():
+        yield LeftOut
+
+
+def test_a_page_says_once_what_it_went_on_without(reader, hearing):
+    left_out = hearing()
+    left_out.listen()
+    assert left_out.beside() == ""
+    answered(halves, "axb")
+    answered(halves, "axb")
+    assert left_out.beside().count("chip x: no peak published") == 1
+    answered(halves, "axb")
+    assert left_out.beside() == ""
+
+
+def test_the_books_own_page_stops_at_what_it_would_go_on_without(hearing, monkeypatch):
+    monkeypatch.setenv("MOAT_STRICT", "1")
+    hearing().listen()
+    with pytest.raises(LeftOutWarning):
+        answered(halves, "axb")
+
+
+def test_challengers_without_a_needed_number_do_not_cost_the_others_their_comparison():
+    with pytest.warns(LeftOutWarning, match="chip mtt-s5000: no date"):
+        (found,) = counterfactual.splits(["gaudi2", "mtt-s5000"])
+    assert found.chip == "gaudi2"

@@ -11,6 +11,9 @@ import pandas as pd
 from training_moat.calibrate import measured_serving
 from training_moat.catalog import chips, models
 from training_moat.core import serving_step
+from training_moat.core.workload import layer_matmul_flops_per_token
+from training_moat.predict import serving_formats
+from training_moat.predict.attainable import attainable
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
     FIXED,
@@ -73,6 +76,7 @@ def questions(rows: pd.DataFrame) -> list[Question]:
             serving_step.ServingPlan(row.tp, row.pp, row.dp, row.ep, row.expert_tp),
             row.attention,
             row.drafted,
+            row.copies,
         )
         for row in rows.itertuples()
     ]
@@ -117,10 +121,41 @@ def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
     return too_fast & ~rows["software"].isin(SPECULATIVE).to_numpy()
 
 
+def prompts_beat_the_matmuls(rows: pd.DataFrame) -> np.ndarray:
+    """Rows of deployments where some run passes its prompts faster than the chip's largest matmuls (table matmul_maxima)
+    would multiply them: their prompts were cached, or did not all pass while their clients waited."""
+    asked = questions(rows)
+    needed = np.array(
+        [
+            one.batch * one.input_len * layer_matmul_flops_per_token(one.model)
+            / (one.plan.chips * _largest_matmul_flops(one))
+            for one in asked
+        ]
+    )  # fmt: skip
+    taken = rows["seconds_per_token"] * rows["output_len"]
+    taken = taken.where(rows["kind"] == "request", taken + rows["ttft_s"].fillna(np.inf))
+    key = [rows[name] for name in ("source", "model", "chip", "software", "precision")]
+    return pd.Series(needed > taken, index=rows.index).groupby(key).transform("any").to_numpy()
+
+
+def _largest_matmul_flops(question: Question) -> float:
+    """Multiplications and additions a second of a large matmul on the question's chip."""
+    used = serving_formats.multiplied_in(question.chip, question.precision)
+    return question.chip.peak_flops[used] * attainable(question.chip, used).share
+
+
+IMPOSSIBLE = {
+    "faster than the data sheet's bandwidth allows": beats_the_data_sheet,
+    "prompts pass faster than the chip multiplies": prompts_beat_the_matmuls,
+}
+"""What physics forbids, by the reason that is given."""
+
+
 def usable_rows() -> pd.DataFrame:
     """The measured rows that physics allows."""
     rows = measured_serving.usable_rows()
-    return rows[~beats_the_data_sheet(rows)].reset_index(drop=True)
+    forbidden = np.any([found(rows) for found in IMPOSSIBLE.values()], axis=0)
+    return rows[~forbidden].reset_index(drop=True)
 
 
 def row_weights(rows: pd.DataFrame) -> np.ndarray:

@@ -22,8 +22,8 @@ SETTLED = 1e-3
 DAMPINGS = (0.0, 0.1, 1.0, 10.0)
 LARGEST_STEP = 0.7
 """No step moves a constant by more, in logarithms."""
-ENDS = (0.05, 0.95)
-"""The quantiles of measured over predicted that an interval reports."""
+COVERAGE = 0.90
+"""Share of what nobody has seen that an interval is meant to hold."""
 
 
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -121,22 +121,34 @@ def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
 
 
 def intervals(tested: pd.DataFrame) -> pd.DataFrame:
-    """Quantiles of measured over predicted by level, over everything that was held out (split conformal
-    prediction, Lei et al. 2018, with the held-out folds as calibration set).
+    """Factors on a prediction between which `COVERAGE` of what was held out lies, by level: as far to either side of the
+    middle in logarithms (split conformal prediction, Lei et al. 2018, with the folds as calibration set).
 
-    Every source has the same weight, whatever its rows: a new user is a new source. A level that knows less is never
-    given a narrower interval.
+    The next question is one thing more that the fit had not seen, so everything left out (a source, a chip, a family, a
+    model) has the same weight, whatever its rows; and n of them speak for the next one only where (1 + 1/n) times the
+    coverage is taken of them. A level that knows less is never given a narrower interval.
     """
-    weight = 1.0 / tested.groupby(["level", "source"])["batch"].transform("size")
+    weight = 1.0 / tested.groupby(["level", "held"])["batch"].transform("size")
+    logs = np.log(tested["seconds_per_token"] / tested["predicted"])
     found = {}
     for level in [level for level in KNOWLEDGE if (tested["level"] == level).any()]:
-        own = tested[tested["level"] == level]
-        ratio = (own["seconds_per_token"] / own["predicted"]).to_numpy()
-        order = np.argsort(ratio, kind="stable")
-        share = np.cumsum(weight[own.index].to_numpy()[order])
-        found[level] = [float(ratio[order][np.searchsorted(share, q * share[-1])]) for q in ENDS]
-    table = pd.DataFrame.from_dict(found, orient="index", columns=["p05", "p95"])
+        own = tested["level"] == level
+        error, weighs = logs[own].to_numpy(), weight[own].to_numpy()
+        middle = _quantile(error, weighs, 0.5)
+        share = min(COVERAGE * (1 + 1 / tested.loc[own, "held"].nunique()), 1.0)
+        reach = _quantile(np.abs(error - middle), weighs, share)
+        # Never away from the prediction itself.
+        found[level] = (min(middle - reach, 0.0), max(middle + reach, 0.0))
+    table = np.exp(pd.DataFrame.from_dict(found, orient="index", columns=["p05", "p95"]))
     return pd.DataFrame({"p05": table["p05"].cummin(), "p95": table["p95"].cummax()})
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """The least value at which the weights of it and of all smaller ones reach a share of their sum."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    place = np.searchsorted(reached, share * reached[-1] * (1 - 1e-12))
+    return float(values[order][min(place, len(values) - 1)])
 
 
 def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:

@@ -36,7 +36,8 @@ COLUMNS = (
     "unusable",
 )
 """Columns of the cleaned rows; `unusable` is blank or the reason. `all_rows` adds `kv_precision` and `attention`, the formats
-of the cache and, where it is not that of the maker's checkpoint, of the attention's weights."""
+of the cache and, where it is not that of the maker's checkpoint, of the attention's weights, and `copies`, one where a
+batch is made of copies of one prompt."""
 
 FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
 """Formats of the tables that the model has another name for."""
@@ -50,6 +51,7 @@ SOFTWARE = {
     "lmdeploy": "lmdeploy",
     "Transformers NeuronX 2.18.0": "neuronx",
     "Transformers NeuronX 2.18.1": "neuronx",
+    "Optimum Neuron vLLM": "neuronx",
 }
 """How sources write an engine, and the family the model calibrates."""
 
@@ -226,6 +228,24 @@ def _falls_with_load(rows: pd.DataFrame) -> pd.Series:
     return (found["slope"] < FALLING) & (rows["unusable"] == "")
 
 
+WARMING = 1.2
+"""How many times as long as with more sequences at once a token may take before a run counts as warming up."""
+
+
+def _slower_than_more(rows: pd.DataFrame) -> pd.Series:
+    """Runs that take longer for a token than the same deployment with more sequences at once, which can only take longer:
+    they time a first start as well."""
+    usable = rows[rows["unusable"] == ""].sort_values("batch", kind="stable")
+    same = [name for name in rows.columns if name not in ("batch", "seconds_per_token", "ttft_s", "unusable")]  # fmt: skip
+    least = usable.groupby([*same, "batch"])["seconds_per_token"].min().rename("seconds")
+    fewer = least.groupby(level=list(range(len(same)))).shift(-1)
+    fewer = fewer.iloc[::-1].groupby(level=list(range(len(same)))).cummin().iloc[::-1]
+    more = usable[[*same, "batch"]].merge(
+        fewer, left_on=[*same, "batch"], right_index=True, how="left"
+    )["seconds"]
+    return (usable["seconds_per_token"] > WARMING * more).reindex(rows.index, fill_value=False)
+
+
 def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:
     """The calibrated engine of each row: by its version where it is stated, else by the date of the measurement."""
     found = []
@@ -266,7 +286,11 @@ def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]
     rows = pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
-    return _under_their_conditions(rows.assign(kv_precision=KV_PRECISION, attention=""))
+    found = _under_their_conditions(
+        rows.assign(kv_precision=KV_PRECISION, attention="", copies=0.0)
+    )
+    found.loc[_slower_than_more(found), "unusable"] = "longer than with more sequences at once"
+    return found
 
 
 def _under_their_conditions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -286,6 +310,8 @@ def _under_their_conditions(rows: pd.DataFrame) -> pd.DataFrame:
                 rows.loc[holds, field] = told[column]
         if pd.notna(told["mean_length_share"]):
             rows.loc[holds, ["input_len", "output_len"]] *= told["mean_length_share"]
+        if told["copied_prompts"] == "yes":
+            rows.loc[holds, "copies"] = 1.0
     return rows
 
 

@@ -131,11 +131,13 @@ def left_out() -> pd.DataFrame:
 
 def _impossible() -> pd.DataFrame:
     measured = measured_serving.usable_rows()
-    too_fast = measured[fit_serving.beats_the_data_sheet(measured)]
-    counts = too_fast.groupby("source").size().rename("rows").reset_index()
-    return counts.assign(reason="faster than the data sheet's bandwidth allows")[
-        ["source", "reason", "rows"]
-    ]
+    counts = []
+    for reason, found in fit_serving.IMPOSSIBLE.items():
+        forbidden = found(measured)
+        by_source = measured[forbidden].groupby("source").size().rename("rows").reset_index()
+        counts.append(by_source.assign(reason=reason)[["source", "reason", "rows"]])
+        measured = measured[~forbidden]
+    return pd.concat(counts, ignore_index=True)
 
 
 def first_token() -> pd.DataFrame:

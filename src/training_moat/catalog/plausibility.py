@@ -8,6 +8,7 @@ from training_moat.catalog import (
     plausible_rates,
     plausible_rows,
     plausible_twice,
+    plausible_words,
 )
 from training_moat.catalog.files import Inspection
 from training_moat.catalog.problems import Problem
@@ -19,6 +20,7 @@ CHECKS = (
     *plausible_numbers.CHECKS,
     *plausible_rates.CHECKS,
     *plausible_twice.CHECKS,
+    *plausible_words.CHECKS,
 )
 """All checks. Each takes the tables by name and looks only at those that are there."""
 

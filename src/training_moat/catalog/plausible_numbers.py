@@ -20,6 +20,9 @@ LEAST_FLOP = 5e22
 USES = (0.08, 0.75)
 """Least and most use of the peak that FLOP over chip hours may come to without a word on it."""
 
+MOST_HOURS = 4400
+"""Longest training of one model, in hours: half a year."""
+
 SAME = 0.02
 """Most by which two statements of one figure may differ (rounding)."""
 
@@ -84,26 +87,8 @@ SECOND_PLACES = (
 )
 """Column in hardware_history.csv, column in chips.csv, and the first over the second (links count twice there)."""
 
-TIMES = {
-    "minute": 24 * 60,
-    "day": 1.0,
-    "week": 1 / 7,
-    "month": 12 / 365.25,
-    "monthly": 12 / 365.25,
-    "year": 1 / 365.25,
-}
-"""How many of a time make a day."""
-
-COUNTS = {"billion": 1e9, "trillion": 1e12, "quadrillion": 1e15, "T": 1e12}
-"""Words for large counts."""
-
 _WORD = re.compile(r"[\d.]*\d")
 _FLOP_SAID = re.compile(r"FLOP is ([\d.e+-]+) x 6 x parameters x tokens")
-_STATED = re.compile(
-    r"([\d.,]+) ?(billion|trillion|quadrillion|T)(?: tokens)? ?(?:/|a |per |each )?"
-    r"(minute|day|week|monthly|month|year)\b"
-)
-_RANGE = re.compile(r"([\d.]+)-([\d.]+) T/day")
 
 
 def training_flop(book: Book) -> Iterator[Problem]:
@@ -143,6 +128,8 @@ def training_hours(book: Book) -> Iterator[Problem]:
         yield from sheet.flagged(
             wrong, "chip_hours", "the chips times the hours, or 'checked:' in notes"
         )
+        for position in (sheet.numbers("training_hours") > MOST_HOURS).to_numpy().nonzero()[0]:
+            yield sheet.problem(position, "training_hours", f"at most {MOST_HOURS}")
         if "chips" in book:
             peak = sheet.frame["chip_id"].map(_peaks(book["chips"], "bf16"))
             use = sheet.numbers("training_flop") / (hours.fillna(spent) * 3600 * peak * 1e12)
@@ -238,23 +225,6 @@ def memory_units(book: Book) -> Iterator[Problem]:
     converted = sheet.numbers("value") * sheet.frame["unit"].map(BYTES)
     wrong = (sheet.numbers("value_gb") / converted - 1).abs() > 1e-3
     yield from sheet.flagged(wrong, "value_gb", "the value in its own unit, converted")
-
-
-def stated_tokens(book: Book) -> Iterator[Problem]:
-    """Tokens a day that are not what the source's words come to."""
-    if "tokens_served" not in book:
-        return
-    sheet = book["tokens_served"]
-    for position, words in enumerate(sheet.frame["stated"].fillna("")):
-        told, found = sheet.numbers("tokens_per_day").iloc[position], _RANGE.search(words)
-        if found and not float(found[1]) <= told / 1e12 <= float(found[2]):
-            yield sheet.problem(position, "tokens_per_day", f"{found[0]}, as in '{words}'")
-        found = None if found else _STATED.search(words)
-        if found is None:
-            continue
-        stated = float(found[1].replace(",", "")) * COUNTS[found[2]] * TIMES[found[3]]
-        if abs(told / stated - 1) > ROUNDED:
-            yield sheet.problem(position, "tokens_per_day", f"{stated:.4g}, as in '{words}'")
 
 
 def split_ratios(book: Book) -> Iterator[Problem]:
@@ -392,7 +362,6 @@ CHECKS = (
     training_shares,
     serving_rates,
     memory_units,
-    stated_tokens,
     split_ratios,
     chip_units,
     second_places,

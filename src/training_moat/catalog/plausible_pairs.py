@@ -74,6 +74,16 @@ FORMATS = (("fp16_tflops", "bf16_tflops", (1.0,)), ("tf32_tflops", "bf16_tflops"
 SAME_UNITS = (0.4, 2.5)
 """Ratios of two peaks between which they come from the same units, and are one of `FORMATS`."""
 
+TOKENIZERS = (30522, 50257, 100277)
+"""Vocabularies of an odd number of words that models kept: those of BERT, GPT-2 and GPT-4."""
+
+TOKENS = 16
+"""What every other vocabulary is a multiple of."""
+
+WHOLE_BYTES = (2, 0.12, 0.1)
+"""Rate in eight bits over that in sixteen where the table of chips has no second figure: how many times, how far from it,
+and below what the chip lacks units for it."""
+
 SAME = 0.03
 """Most by which a ratio of peaks may differ from those."""
 
@@ -141,9 +151,32 @@ def widths(book: Book) -> Iterator[Problem]:
     if "models" not in book:
         return
     sheet = book["models"]
-    for column in ("hidden", "expert_ffn"):
+    for column in ("hidden", "ffn", "expert_ffn"):
         wrong = sheet.numbers(column) % WIDTH > 0
         yield from sheet.flagged(wrong, column, f"a multiple of {WIDTH}, or 'checked:' in notes")
+    words = sheet.numbers("vocab")
+    wrong = (words % TOKENS > 0) & ~words.isin(TOKENIZERS)
+    yield from sheet.flagged(wrong, "vocab", f"a multiple of {TOKENS}, or 'checked:' in notes")
+
+
+def stacks(book: Book) -> Iterator[Problem]:
+    """Chips whose stacked memory, its kind and its bandwidth are not there together."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    some = chips.numbers("hbm_gb") > 0
+    wrong = some != (chips.frame["hbm_type"].notna() | (chips.numbers("hbm_tb_per_s") > 0))
+    yield from chips.flagged(wrong, "hbm_gb", "a memory where a kind or a bandwidth of it is told")
+
+
+def eight_bits(book: Book) -> Iterator[Problem]:
+    """Chips of the history alone whose peak in eight bits is not twice that in sixteen."""
+    if "hardware_history" not in book:
+        return
+    sheet, (usual, off, lacking) = book["hardware_history"], WHOLE_BYTES
+    ratio = sheet.numbers("int8_tops") / sheet.numbers("bf16_tflops")
+    wrong = ((ratio / usual - 1).abs() > off) & (ratio > lacking) & sheet.frame["chip_id"].isna()
+    yield from sheet.flagged(wrong, "bf16_tflops", "half of int8_tops, or 'checked:' in notes")
 
 
 def counted_weights(book: Book) -> Iterator[Problem]:
@@ -196,4 +229,7 @@ def formats(book: Book) -> Iterator[Problem]:
         yield from chips.flagged(wrong, column, expected)
 
 
-CHECKS = (names, blocks, shares, whole_memories, widths, counted_weights, clusters, formats)
+CHECKS = (
+    *(names, blocks, shares, whole_memories, widths, stacks, eight_bits),
+    *(counted_weights, clusters, formats),
+)

@@ -20,6 +20,12 @@ RENT_AT_ALL = 8
 RENT_SLACK = 2
 """Most by which a chip's rent may lie below the least, or above the median, of the price list without a word on it."""
 
+RENT_FOR_PEAK = 3
+"""Most by which a chip's rent for its peak may differ from the median of all chips."""
+
+IN_A_SOURCE = (0.12, 5)
+"""Least and most of a use of the peak over the median of those that one source gives."""
+
 PRICE_FACTOR = 5
 """Most by which a chip's price for its peak may differ from the median of all chips without a word on it."""
 
@@ -135,6 +141,12 @@ def chip_prices(book: Book) -> Iterator[Problem]:
     wrong = (ratio > PRICE_FACTOR) | (ratio < 1 / PRICE_FACTOR)
     expected = f"within {PRICE_FACTOR} times the usual price of a TFLOP/s, or 'checked:' in notes"
     yield from chips.flagged(wrong, "price_usd", expected)
+    rent = chips.numbers("cloud_usd_per_h") / peak
+    rent = rent / rent.median()
+    wrong = (rent > RENT_FOR_PEAK) | (rent < 1 / RENT_FOR_PEAK)
+    for position in wrong.to_numpy().nonzero()[0]:
+        expected = f"within {RENT_FOR_PEAK} times the usual rent of a TFLOP/s"
+        yield chips.problem(position, "cloud_usd_per_h", expected)
     power = chips.numbers("tdp_w") / peak.fillna(chips.numbers("int8_tops") / 2)
     power = power / power.median()
     wrong = (power > POWER_FACTOR) | (power < 1 / POWER_FACTOR)
@@ -151,6 +163,22 @@ def chip_prices(book: Book) -> Iterator[Problem]:
         wrong = (value < least / RENT_SLACK) | (value > most * RENT_SLACK)
         expected = "a rent about as those of the chip in prices.csv, or 'checked:' in notes"
         yield from chips.flagged(wrong, "cloud_usd_per_h", expected)
+
+
+def uses_of_the_peak(book: Book) -> Iterator[Problem]:
+    """Uses of the peak far from the others that the same source gives."""
+    if "training_measurements" not in book:
+        return
+    sheet = book["training_measurements"]
+    metric = sheet.frame["metric"]
+    use = metric.isin(["mfu", "hfu", "pct_peak_hw"]) | metric.str.endswith("tflops_per_gpu")
+    value = sheet.numbers("value").where(use)
+    own = value.groupby([sheet.frame["source"], metric])
+    ratio = value / own.transform("median")
+    least, most = IN_A_SOURCE
+    wrong = ((ratio < least) | (ratio > most)) & (own.transform("size") >= FEW)
+    expected = "about what its source has for other runs, or 'checked:' in notes"
+    yield from sheet.flagged(wrong, "value", expected)
 
 
 def spend_growth(book: Book) -> Iterator[Problem]:
@@ -215,4 +243,4 @@ def _design(rows: pd.DataFrame, numbers: tuple[str, ...], words: tuple[str, ...]
     return np.column_stack(columns)
 
 
-CHECKS = (rents, token_prices, chip_prices, spend_growth, fitted_rates)
+CHECKS = (rents, token_prices, chip_prices, uses_of_the_peak, spend_growth, fitted_rates)

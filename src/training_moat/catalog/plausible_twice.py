@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,12 +49,6 @@ FEW = 3
 IN_OVER_OUT = {"chips": (3, 52), "hardware_history": (1.2, 13)}
 """Least and most of what a chip's links inside a server carry over those between servers, by table."""
 
-NVLINK_GB_PER_S = {"1": 20, "2": 25, "3": 25, "4": 25, "5": 50, "6": 50}
-"""One NVLink, one way, by generation."""
-
-PCIE_X16_GB_PER_S = {"3": 16, "4": 32, "5": 64, "6": 128}
-"""Sixteen PCIe lanes, one way, by generation."""
-
 NARROWER = ((1, 0.002), (2, 0.065), (4, 0.12))
 """How many times its rate in sixteen bits a chip reaches in eight, and how far from it."""
 
@@ -65,18 +58,32 @@ MOST_OFF_ACTIVE = 0.16
 MOST_SPARSE = 64
 """Most by which a model's parameters exceed those that are active."""
 
+FALLS = 0.6
+"""Least of the time of either of two smaller messages that a collective takes."""
+
+SAME_ITEM = {
+    "cost_of_revenue": "inference_compute",
+    "training_compute": "rnd_compute",
+    "rnd_expense": "rnd_compute",
+}
+"""Items of a ledger that are counts of another one, wider or narrower."""
+
+LEDGER_PARTS = (
+    ("final_runs", "rnd_compute", (0.05, 1)),
+    ("inference_compute", "rnd_compute", (0.05, 2)),
+    ("rnd_compute", "all_compute", (0.1, 1)),
+    ("inference_compute", "all_compute", (0.1, 1)),
+)
+"""Item, item that it is held against, and least and most of the first over the second."""
+
+SERIES = ("source", "table_ref", "collective", "chip", "fabric", "n_ranks", "n_nodes", "notes")
+"""Columns that tell one series of messages of growing size from another."""
+
 LEDGER_GROWTH = (0.7, 8)
 """Least and most by which an item of a laboratory grows from one year to the next."""
 
 LEDGER_SPREAD = 4
-"""Most by which one of several counts of an item in a year may differ from their median."""
-
-_GB = r"([\d.]+) ?(GB/s|TB/s|Tb/s)"
-_BOTH = re.compile(r"both directions|bidir|duplex|total|/ ?2\b|both ways")
-_UNITS = {"GB/s": 1.0, "TB/s": 1e3, "Tb/s": 1e3 / 8}
-_BOUND = re.compile(r"(?<!\d )\b(above|more than|just under) (\d[\d.]*)\b")
-_BOUNDS = {"above": (1, 2), "more than": (1, 2), "just under": (0.5, 1)}
-_NUMBERS = {"two": 2, "three": 3, "four": 4}
+"""Most by which a count of an item in a year may differ from the median of the others."""
 
 
 def order(book: Book) -> Iterator[Problem]:
@@ -125,34 +132,6 @@ def alike(book: Book) -> Iterator[Problem]:
             wrong = (same == 1) & (kinds == 2) & (rows > FEW)
             expected = "what all other rows of its source have, or 'checked:' in notes"
             yield from sheet.flagged(wrong, column, expected)
-
-
-def link_words(book: Book) -> Iterator[Problem]:
-    """Links of chips that are not what the words of the same row come to."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
-    words = chips.frame["scaleup_definition"].fillna("").map(_one_way)
-    told = chips.numbers("scaleup_gb_per_s_per_direction")
-    wrong = (told / words - 1).abs() > SAME
-    expected = "what the words of scaleup_definition come to, or 'checked:' in notes"
-    yield from chips.flagged(wrong, "scaleup_gb_per_s_per_direction", expected)
-
-
-def _one_way(words: str) -> float:
-    """GB/s in one direction that a description of links comes to; NaN where it names no figure."""
-    if found := re.search(r"\((\d+) NVLink(\d)\)", words):
-        return int(found[1]) * NVLINK_GB_PER_S[found[2]]
-    if found := re.search(r"PCIe Gen(\d) x16", words):
-        return PCIE_X16_GB_PER_S[found[1]]
-    if found := re.search(r"(\d+)(?: of \d+)? ?x ?(\d+)GbE", words):
-        return int(found[1]) * int(found[2]) / 8
-    if found := re.search(rf"(\w+) (?:\w+ )?(?:links|connections) (?:x|of) {_GB}", words):
-        count = _NUMBERS.get(found[1]) or (float(found[1]) if found[1].isdigit() else np.nan)
-        return count * float(found[2]) * _UNITS[found[3]]
-    if (found := re.search(_GB, words)) and _BOTH.search(words):
-        return float(found[1]) * _UNITS[found[2]] / 2
-    return np.nan
 
 
 def link_ratios(book: Book) -> Iterator[Problem]:
@@ -262,26 +241,6 @@ def ranks(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "n_chips", "tp x pp x dp x cp, or 'checked:' in notes")
 
 
-def noted_bounds(book: Book) -> Iterator[Problem]:
-    """Amounts that the bound in their own notes contradicts."""
-    for name in ("accelerator_spend", "lab_ledgers"):
-        if name not in book:
-            continue
-        sheet = book[name]
-        value, share = (
-            sheet.numbers("value"),
-            sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float),
-        )
-        told = value / (share[0] / 100 * share[1])
-        wrong = (told - 1).abs() > SAME
-        yield from sheet.flagged(wrong, "value", "the share of the sum that its notes name")
-        for position, note in enumerate(sheet.notes()):
-            if found := _BOUND.search(note):
-                least, most = (float(found[2]) * end for end in _BOUNDS[found[1]])
-                if not least <= value.iloc[position] <= most:
-                    yield sheet.problem(position, "value", f"{found[0]}, as in notes")
-
-
 def twins(book: Book) -> Iterator[Problem]:
     """Sums of the market that two tables hold of one house for one year, and differ."""
     if not {"accelerator_spend", "prices"} <= set(book):
@@ -301,8 +260,33 @@ def twins(book: Book) -> Iterator[Problem]:
                 yield sheet.problem(int(position), "value", expected)
 
 
+def ledger_counts(book: Book) -> Iterator[Problem]:
+    """Items of a laboratory's ledger of which one count is far from the others, or that are no likely part of a whole."""
+    if "lab_ledgers" not in book:
+        return
+    sheet = book["lab_ledgers"]
+    rows = sheet.frame.assign(position=range(len(sheet.frame)))
+    rows["kept"] = rows["item"].replace(SAME_ITEM)
+    single = rows[~rows["period"].str.contains("together")]
+    for _, own in single.groupby(["organisation", "kept", "year"]):
+        for at, value in zip(own["position"], own["value"], strict=True):
+            usual = own["value"][own["position"] != at].median()
+            if not 1 / LEDGER_SPREAD <= value / usual <= LEDGER_SPREAD and len(own) > 1:
+                expected = f"within {LEDGER_SPREAD} times the other counts of this item and year"
+                yield sheet.problem(int(at), "value", expected)
+    for item, whole, (least, most) in LEDGER_PARTS:
+        of = rows[rows["kept"] == whole].groupby(["organisation", "period"])["value"].median()
+        parts = rows[rows["kept"] == item]
+        share = parts["value"] / [
+            of.get(key, np.nan) for key in zip(parts["organisation"], parts["period"])
+        ]
+        for at in parts["position"][(share < least) | (share > most)]:
+            expected = f"{least} to {most} times {whole} of the same time"
+            yield sheet.problem(int(at), "value", expected)
+
+
 def ledger_growth(book: Book) -> Iterator[Problem]:
-    """Items of a laboratory's ledger that fall, or leap, from one year to the next, or of which one count is far out."""
+    """Items of a laboratory's ledger that fall, or leap, from one year to the next."""
     if "lab_ledgers" not in book:
         return
     sheet = book["lab_ledgers"]
@@ -310,18 +294,6 @@ def ledger_growth(book: Book) -> Iterator[Problem]:
     yearly = rows[rows["period"].astype(str).str.fullmatch(r"(end of )?\d{4}")]
     middle = yearly.groupby(["organisation", "item", "year"])["value"].median().reset_index()
     last = middle.assign(year=middle["year"] + 1)
-    count = yearly.groupby(["organisation", "item", "year"])["value"]
-    out = yearly["value"] / count.transform("median")
-    out = out[count.transform("size") >= FEW]
-    for place in out.index[(out > LEDGER_SPREAD) | (out < 1 / LEDGER_SPREAD)]:
-        expected = f"within {LEDGER_SPREAD} times the other counts of this item and year"
-        yield sheet.problem(int(yearly["position"].loc[place]), "value", expected)
-    whole = rows[rows["item"] == "all_compute"]
-    parts = rows.merge(whole, on=["organisation", "period"], suffixes=("", "_all"))
-    for position in parts["position_all"][parts["value"] > parts["value_all"]].unique():
-        yield sheet.problem(
-            int(position), "value", "at least each part of the same organisation and time"
-        )
     pairs = yearly.merge(last, on=["organisation", "item", "year"], suffixes=("", "_before"))
     ratio = pairs["value"] / pairs["value_before"]
     least, most = LEDGER_GROWTH
@@ -330,7 +302,31 @@ def ledger_growth(book: Book) -> Iterator[Problem]:
         yield sheet.problem(int(position), "value", expected)
 
 
+def message_times(book: Book) -> Iterator[Problem]:
+    """Collectives that take far less time than both of the next smaller messages of the same series."""
+    if "collective_measurements" not in book:
+        return
+    sheet = book["collective_measurements"]
+    rows = sheet.frame.assign(size=sheet.numbers("msg_bytes"), time=sheet.numbers("time_us"))
+    rows = rows.reset_index(drop=True).sort_values("size", kind="stable")
+    own = rows.groupby([rows[name].astype(str) for name in SERIES], sort=False)["time"]
+    smaller = np.minimum(own.shift(1), own.shift(2))
+    wrong = (rows["time"] < FALLS * smaller).sort_index(kind="stable").set_axis(sheet.frame.index)
+    yield from sheet.flagged(
+        wrong, "time_us", "no less than smaller messages take, or 'checked:' in notes"
+    )
+
+
 CHECKS = (
-    *(order, strays, alike, link_words, link_ratios, narrower, siblings, bits),
-    *(active_weights, sparsity, bus_over_algorithm, ranks, noted_bounds, twins, ledger_growth),
+    *(order, strays, alike, link_ratios, narrower, siblings, bits),
+    *(
+        active_weights,
+        sparsity,
+        bus_over_algorithm,
+        ranks,
+        twins,
+        ledger_counts,
+        ledger_growth,
+        message_times,
+    ),
 )

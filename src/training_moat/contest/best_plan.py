@@ -159,6 +159,21 @@ def shared_out(chip: Chip, job: Job, count: int, precision: str) -> Asking:
     return min((one for one in found if one.fits), key=lambda one: one.step_s, default=None)
 
 
+def _any_way(chip: Chip, job: Job, count: int, precision: str) -> Asking:
+    """The best plan on `count` chips, everything shared out where nothing else fits."""
+    found = yield from at(chip, job, count, precision)
+    if found is None or not found.fits:
+        found = yield from shared_out(chip, job, count, precision)
+    return found
+
+
+def fastest_days(chip: Chip, job: Job, precisions: Sequence[str]) -> float:
+    """Days of the fastest run over all numbers of chips tried; endless where none holds the job."""
+    found = together([_any_way(chip, job, count, name) for count in COUNTS for name in precisions])
+    days = [days_of(job, one.case.global_batch, one.step_s) for one in found if one is not None]
+    return min(days, default=np.inf)
+
+
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
     days = days_of(job, case.global_batch, step_s)
     told = training.answer(case, found, 0, training_constants.load())
@@ -256,9 +271,7 @@ def _hours(
 def run(chip: Chip, job: Job, count: int, precision: str) -> Run | None:
     """The job on a given number of chips with the fastest plan, everything shared out where nothing else fits; None
     where that does not fit either."""
-    (found,) = together([at(chip, job, count, precision)])
-    if found is None or not found.fits:
-        (found,) = together([shared_out(chip, job, count, precision)])
+    (found,) = together([_any_way(chip, job, count, precision)])
     if found is None:
         return None
     return _run(job, count, precision, found.step_s, found.case, found.evaluated)

@@ -71,8 +71,13 @@ def assumptions() -> dict[str, Uncertain]:
     return {row["name"]: of_row(row) for _, row in tables.load("cost_assumptions").iterrows()}
 
 
+@tables.kept("cost_scopes")
+def _scopes() -> pd.DataFrame:
+    return tables.load("cost_scopes").set_index("chip_id")
+
+
 def _covers_system(chip: Chip, what: str) -> bool:
-    frame = tables.load("cost_scopes").set_index("chip_id")
+    frame = _scopes()
     return chip.id in frame.index and frame.loc[chip.id, f"{what}_covers"] == "system"
 
 
@@ -157,6 +162,17 @@ def quotes() -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+@tables.kept("prices")
+def _quotes_by_kind() -> dict[tuple[str, str], pd.DataFrame]:
+    """`quotes` by chip and kind."""
+    return {(chip, kind): own for (chip, kind), own in quotes().groupby(["chip_id", "kind"])}
+
+
+def _quoted(chip: Chip, kind: str) -> pd.DataFrame:
+    """The quotes of one kind for a chip."""
+    return _quotes_by_kind().get((chip.id, kind), quotes().iloc[:0])
+
+
 @tables.kept("prices", "chips")
 def sellers(kind: str) -> tuple[float, float]:
     """How far one seller's rent lies from the middle of those quoted for the same chip around the same day: fifth and
@@ -176,8 +192,7 @@ def sellers(kind: str) -> tuple[float, float]:
 def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
     """The median rent of one kind quoted for a chip around a day; its ends are those of the quotes, and with few of them
     as far apart as sellers of one chip are."""
-    found = quotes()
-    found = found[(found["chip_id"] == chip.id) & (found["kind"] == kind)]
+    found = _quoted(chip, kind)
     found = found[(found["day"] - when).abs() <= SAME_DAY]
     if found.empty:
         return None
@@ -192,10 +207,7 @@ def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
 
 def _first_common(chip: Chip, other: Chip, kind: str) -> pd.Timestamp | None:
     """The first day on which both have a quote of one kind."""
-    found = quotes()
-    found = found[found["kind"] == kind]
-    own = found.loc[found["chip_id"] == chip.id, "day"]
-    rival = found.loc[found["chip_id"] == other.id, "day"]
+    own, rival = _quoted(chip, kind)["day"], _quoted(other, kind)["day"]
     common = [at for at in sorted(own) if ((rival - at).abs() <= SAME_DAY).any()]
     return common[0] if common else None
 
@@ -246,11 +258,9 @@ def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:
     """One chip's hourly price around a day (default: its launch): a rent of that time, else the price of sale, the cost of
     ownership, or a rent of another time."""
     around = start(chip) if when is None else when
-    found = quotes()
-    found = found[found["chip_id"] == chip.id]
     rents = []
     for kind in dict.fromkeys(TERMS.values()):
-        days = found.loc[found["kind"] == kind, "day"]
+        days = _quoted(chip, kind)["day"]
         if len(days):
             nearest = days.iloc[(days - around).abs().argmin()]
             rents.append((abs(nearest - around), rent(chip, kind, nearest)))

@@ -67,34 +67,47 @@ class Worth:
         masks = np.arange(1 << len(FACTORS))
         hours = self.chip_hours[masks % COALITIONS]
         done = np.isfinite(hours)
-        cost = np.log(np.where(done, hours, 1.0)) + _picked(
-            masks, "software", told["model"], told["yardstick"]
-        )
-        for name in ASSUMED:
-            cost = cost + _picked(masks, name, told[name], np.ones_like(told[name]))
-        for name, (own, other) in self.levels.items():
-            drawn_ends = (told[name] * own.times, told[f"yardstick {name}"] * other.times)
-            cost = cost + _picked(masks, name, *drawn_ends)
+        # Every factor adds one of two logarithms: one product of matrices gives all draws of all coalitions. As changes
+        # from the chip's own, so that where both are the same nothing changes, to the last bit.
+        base, changes, taken = np.zeros_like(told["model"]), [], []
+        for name, (own, other) in self._ends(told).items():
+            base = base + np.log(own)
+            changes.append(np.log(other) - np.log(own))
+            taken.append(_taken(masks, name))
         if self.prices is not None:
-            cost = cost + np.log(_usd_per_hour(*self.prices, masks, told))
+            (own, _), *others = _log_usd_per_hour(*self.prices, masks, told)
+            base = base + own
+            changes += [other - own for other, _ in others]
+            taken += [which for _, which in others]
+        cost = np.array(changes).T @ np.array(taken, float) + base[:, None]
+        cost += np.log(np.where(done, hours, 1.0))
         return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
 
+    def _ends(self, told: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Factors on the cost, by name: the chip's own and the yardstick's of each draw."""
+        found = {"software": (told["model"], told["yardstick"])}
+        found |= {name: (told[name], np.ones_like(told[name])) for name in ASSUMED}
+        for name, (own, other) in self.levels.items():
+            found[name] = (told[name] * own.times, told[f"yardstick {name}"] * other.times)
+        return found
 
-def _usd_per_hour(
+
+def _log_usd_per_hour(
     own: HourlyPrice, other: HourlyPrice, masks: np.ndarray, told: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    ends = own.capital_usd * told["price"], other.capital_usd * told["yardstick price"]
-    capital = _picked(masks, "price", *ends)
-    return np.exp(capital) + np.where(_taken(masks, "power"), other.power_usd, own.power_usd)
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Logarithm of the hourly price in each draw, for each way to take price and power (both the chip's own first), and the
+    coalitions that take them so."""
+    capital = (own.capital_usd * told["price"], other.capital_usd * told["yardstick price"])
+    price, power = _taken(masks, "price"), _taken(masks, "power")
+    return [
+        (np.log(capital[one] + (own, other)[two].power_usd), (price == one) & (power == two))
+        for one in (0, 1)
+        for two in (0, 1)
+    ]
 
 
 def _taken(masks: np.ndarray, name: str) -> np.ndarray:
-    return masks >> FACTORS.index(name) & 1 == 1
-
-
-def _picked(masks: np.ndarray, name: str, own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Logarithm of what stands in each draw and coalition for one factor: the chip's own, or the yardstick's."""
-    return np.where(_taken(masks, name), np.log(other)[:, None], np.log(own)[:, None])
+    return masks >> FACTORS.index(name) & 1
 
 
 ASSUMED = ("compute", "memory bandwidth", "network")

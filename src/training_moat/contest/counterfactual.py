@@ -26,6 +26,7 @@ from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
 from training_moat.contest.coalitions import Worth, drawn, worth
+from training_moat.core.errors import answered
 from training_moat.inquiry.wording import between, digits, listed
 
 LIKELY = 2 / 3
@@ -196,8 +197,9 @@ def split(chip_id: str, job: str | None = None, yardstick: str | None = None) ->
 
 
 def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[Split]:
-    """The gaps of many challengers, in the order given (default: all, oldest first), each on the job of its day or on one."""
-    return [split(name, job) for name in (challengers() if chips is None else chips)]
+    """The gaps of many challengers, in the order given (default: all, oldest first), each on the job of its day or on one;
+    without those of which an unpublished number is needed (`answered`)."""
+    return answered(lambda name: split(name, job), challengers() if chips is None else chips)
 
 
 def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:

@@ -155,10 +155,16 @@ def export_yardstick(when: pd.Timestamp) -> Chip:
     return (past or cut[:1])[-1]
 
 
+@tables.kept("chips")
+def listed() -> frozenset[str]:
+    """Ids of the chips of the table, whatever a scenario adds."""
+    return frozenset(files.read("chips")["id"])
+
+
 def is_yardstick(chip: Chip) -> bool:
     """Whether a chip was Nvidia's own for training at scale: one of the table, whatever a scenario adds."""
     joined = chip.scaleup is not None and (chip.scaleup.domain_chips or 0) >= YARDSTICK_DOMAIN
-    sold = chip.id not in CUT_FOR_EXPORT and chip.id in set(files.read("chips")["id"])
+    sold = chip.id not in CUT_FOR_EXPORT and chip.id in listed()
     own = chip.family.startswith(YARDSTICK_FAMILIES) and sold
     return own and joined and bool(chip.supports_training and chip.available and chip.tier("hbm"))
 

@@ -266,15 +266,10 @@ def _time_gate(
     if fewest is None:
         why = "nothing holds it" if formats else "it has no format to train in"
         return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
-    days = fastest_days(chip, job, formats)
+    key = (repr(chip), repr(job), repr(tuple(formats)))
+    (days,) = remembered("days", key, lambda: [best_plan.fastest_days(chip, job, formats)])
     why = f"{days:,.0f} days at best, even on as many chips as the largest machine on record"
     return Gate("in time", NO, days / max_days, why)
-
-
-def fastest_days(chip: Chip, job: Job, formats: Sequence[str]) -> float:
-    """Days of the fastest run over all numbers of chips tried."""
-    runs = [best_plan.run(chip, job, count, name) for count in best_plan.COUNTS for name in formats]
-    return min((one.days for one in runs if one is not None), default=np.inf)
 
 
 def stopped_by_size(found: Sequence[Card], max_days: float = MAX_DAYS) -> pd.DataFrame:

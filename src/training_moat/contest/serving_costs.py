@@ -1,4 +1,5 @@
-"""What serving a model costs on a chip at a stated speed: the cheapest number of chips and batch."""
+"""What serving a model costs on a chip at a stated speed: the cheapest number of chips, batch and format; and what hosts
+ask for it."""
 
 from __future__ import annotations
 
@@ -8,15 +9,22 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import models, tables
 from training_moat.contest import chip_hours
+from training_moat.core.machine import Chip
 from training_moat.core.units import SECONDS_PER_HOUR
+from training_moat.inquiry.wording import counted, digits
 from training_moat.predict import serving
 
 COUNTS = tuple(2**power for power in range(10))
 """Numbers of chips tried."""
 
-BATCHES = (1, 4, 16, 64, 256)
+BATCHES = (1, 4, 16, 64, 256, 1024)
 """Sequences served at once that are tried first."""
+
+EIGHT_BITS = ("fp8", "int8")
+"""Formats of one byte, of which the first that a chip multiplies is tried beside its widest: hosts serve in it (the names
+on their lists say so: table token_prices)."""
 
 BETWEEN = (1.5, 2.0, 3.0)
 """Multiples of the largest of those that keeps the speed, which are tried next: the price falls with every user more."""
@@ -24,8 +32,8 @@ BETWEEN = (1.5, 2.0, 3.0)
 SPEED = 20.0
 """Tokens a second that every user gets where nothing else is asked: somewhat faster than people read."""
 
-COLUMNS = ["chip", "name", "vendor", "chips", "batch", "tokens_per_s_per_user", "usd_per_mtok", "usd_low", "usd_high",
-           "chip_hours_per_mtok", "engine", "knowledge"]  # fmt: skip
+COLUMNS = ["chip", "name", "vendor", "chips", "batch", "format", "tokens_per_s_per_user", "usd_per_mtok", "usd_low",
+           "usd_high", "chip_hours_per_mtok", "engine", "knowledge"]  # fmt: skip
 
 _RATE = "tokens_per_s_per_chip"
 
@@ -40,31 +48,32 @@ def costs(
 ) -> pd.DataFrame:
     """The cheapest way to give every user at least `speed` tokens a second, one row per chip that can.
 
-    Columns: chip, name, vendor, chips, batch, tokens_per_s_per_user, usd_per_mtok with its 90% range (blank without a
-    price), chip_hours_per_mtok, engine (software assumed), knowledge. Million tokens are output tokens; the price is
-    that of `when`, or of the launch.
+    Columns: chip, name, vendor, chips, batch, format (of the weights: the chip's widest or one byte), tokens_per_s_per_user,
+    usd_per_mtok with its 90% range (blank without a price), chip_hours_per_mtok, engine (software assumed), knowledge.
+    Million tokens are output tokens, their prompts' work included; the price is that of `when`, or of the launch.
     """
     known = chip_catalog.all_chips()
     names = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
     common = {"model": model, "input_len": input_len, "output_len": output_len}
-    rows = _keeping(
-        [(name, count, batch) for name in names for count in COUNTS for batch in BATCHES],
-        speed,
-        common,
-    )
-    largest: dict[tuple[str, int], int] = {}
-    for name, batch, told in rows:
-        key = (name, told["plan"]["chips"])
-        largest[key] = max(batch, largest.get(key, 0))
+    left = [
+        (name, count, form) for name in names for form in _formats(known[name]) for count in COUNTS
+    ]
+    rows: list[tuple[_Tried, int, dict]] = []
+    for batch in BATCHES:
+        # More sequences at once are never faster for each, so that what fails is not asked again.
+        kept = _keeping([(tried, batch) for tried in left], speed, common)
+        left = [tried for tried, _, _ in kept]
+        rows += kept
+    largest = {tried: batch for tried, batch, _ in rows}
     finer = [
-        (name, count, int(batch * more))
-        for (name, count), batch in largest.items()
+        (tried, int(batch * more))
+        for tried, batch in largest.items()
         for more in BETWEEN
         if batch < BATCHES[-1] and batch * more == int(batch * more)
     ]
     rows += _keeping(finer, speed, common)
     best: dict[str, tuple[int, dict]] = {}
-    for name, batch, told in rows:
+    for (name, _, _), batch, told in rows:
         if name not in best or told[_RATE] > best[name][1][_RATE]:
             best[name] = (batch, told)
     found = [_row(name, *best[name], when) for name in names if name in best]
@@ -72,17 +81,33 @@ def costs(
     return pd.DataFrame(found, columns=COLUMNS).sort_values(order, kind="stable", ignore_index=True)
 
 
+_Tried = tuple[str, int, str | None]
+"""A chip, a number of it, and a format of the weights (None: the widest)."""
+
+
+def _formats(chip: Chip) -> list[str | None]:
+    """The widest format and, where the chip multiplies one, a format of one byte."""
+    return [None, *[name for name in EIGHT_BITS if chip.peak_flops.get(name)][:1]]
+
+
 def _keeping(
-    tried: Sequence[tuple[str, int, int]], speed: float, common: dict
-) -> list[tuple[str, int, dict]]:
-    """(chip, batch, answer) of those (chip, count, batch) that hold the model and give every user the speed."""
+    tried: Sequence[tuple[_Tried, int]], speed: float, common: dict
+) -> list[tuple[_Tried, int, dict]]:
+    """(what was tried, batch, answer) of those that hold the model, give every user the speed and let nobody wait for the
+    first token longer than for all others, as those who find no room for their cache do."""
     asked = [
-        common | {"chip": name, "chips": count, "batch": batch} for name, count, batch in tried
+        common
+        | {"chip": name, "chips": count, "batch": batch}
+        | ({} if form is None else {"precision": form})
+        for (name, count, form), batch in tried
     ]
     return [
-        (name, batch, told)
-        for (name, _, batch), told in zip(tried, serving.predict(asked), strict=True)
-        if told["ok"] and told["fits"] and 1 / told["tpot_s"] >= speed
+        (one, batch, told)
+        for (one, batch), told in zip(tried, serving.predict(asked), strict=True)
+        if told["ok"]
+        and told["fits"]
+        and 1 / told["tpot_s"] >= speed
+        and told["ttft_s"] <= common["output_len"] * told["tpot_s"]
     ]
 
 
@@ -99,6 +124,7 @@ def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[s
         "vendor": chip.vendor,
         "chips": told["plan"]["chips"],
         "batch": batch,
+        "format": told["plan"]["precision"],
         "tokens_per_s_per_user": 1 / told["tpot_s"],
         "usd_per_mtok": usd,
         "usd_low": usd * np.exp(-np.hypot(np.log(fast), np.log(low))),
@@ -107,3 +133,39 @@ def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[s
         "engine": told["plan"]["software"],
         "knowledge": told["calibration"],
     }
+
+
+def listed(model: str, input_len: int = 1024, output_len: int = 1024) -> pd.DataFrame:
+    """What hosts ask for a million output tokens and the prompts that go with them, cheapest first, each host as last listed.
+
+    Columns: host, as_listed, usd_per_m_input, usd_per_m_output, usd_per_mtok (output tokens and their prompts), date,
+    source. Empty where no host lists the model. A list price is no cost: it holds a margin or a loss.
+    """
+    table = tables.load("token_prices")
+    own = table[table["model_id"] == models.resolve(model)]
+    own = own.sort_values(["date", "row_id"], kind="stable")
+    own = own.drop_duplicates("host", keep="last")
+    prompts = own["usd_per_m_input"] * input_len / output_len
+    own = own.assign(usd_per_mtok=own["usd_per_m_output"] + prompts)
+    names = ["host", "as_listed", "usd_per_m_input", "usd_per_m_output", "usd_per_mtok", "date", "source"]  # fmt: skip
+    return own.sort_values(["usd_per_mtok", "host"], kind="stable", ignore_index=True)[names]
+
+
+def market_words(title: str, served: pd.DataFrame, hosts: pd.DataFrame) -> str:
+    """The costs that were found (`costs`) beside what hosts ask (`listed`), in a sentence or two."""
+    if hosts.empty:
+        return f"No host on our list offers {title}, so that no market price stands beside these costs."
+    asked, priced = hosts["usd_per_mtok"], served.dropna(subset="usd_per_mtok")
+    words = (
+        f"For a million answered tokens and prompts as long, {counted(len(hosts), 'host')} on our list "
+        f"{'asks' if len(hosts) == 1 else 'ask'} **{digits(asked.median())} USD** in the middle, {digits(asked.min())} "
+        f"({hosts['host'].iloc[0]}) to {digits(asked.max())} ({hosts['host'].iloc[-1]})."
+    )
+    if priced.empty:
+        return words
+    below = int((priced["usd_per_mtok"] <= asked.median()).sum())
+    cheapest = priced.iloc[0]
+    return (
+        f"{words} Of the {counted(len(priced), 'chip')} of the table with a price, {below} can do it for no more than the "
+        f"middle host asks; the cheapest is {cheapest['name']}, at {digits(cheapest['usd_per_mtok'])} USD."
+    )

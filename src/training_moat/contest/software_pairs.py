@@ -29,19 +29,20 @@ def rates() -> pd.DataFrame:
     return kept.assign(base=base, rate=rate, day=frame["date"].map(day)).reset_index(drop=True)
 
 
-def _near(part: pd.DataFrame) -> pd.DataFrame:
-    """Every pair of rows of a group on about as many chips, the later one second."""
-    ordered = part.sort_values(["day", "base", "rate"], kind="stable").reset_index(drop=True)
-    first, second = np.triu_indices(len(ordered), 1)
-    left, right = (ordered.iloc[one].reset_index(drop=True) for one in (first, second))
-    ratio = np.maximum(left["chips"] / right["chips"], right["chips"] / left["chips"])
-    pairs = left.add_suffix("_1").join(right.add_suffix("_2"))
-    return pairs[ratio.to_numpy() <= NEAR_CHIPS]
-
-
 def _pairs() -> pd.DataFrame:
-    groups = [_near(part) for _, part in rates().groupby(SAME, sort=True) if len(part) > 1]
-    return pd.concat(groups, ignore_index=True)
+    """Every pair of rows of a group on about as many chips, the later one second."""
+    frame = rates().sort_values([*SAME, "day", "base", "rate"], kind="stable", ignore_index=True)
+    firsts, seconds = [], []
+    for rows in frame.groupby(SAME, sort=True).indices.values():
+        first, second = np.triu_indices(len(rows), 1)
+        firsts.append(rows[first])
+        seconds.append(rows[second])
+    first, second = np.concatenate(firsts), np.concatenate(seconds)
+    chips = frame["chips"].to_numpy(float)
+    ratio = chips[first] / chips[second]
+    near = np.maximum(ratio, 1 / ratio) <= NEAR_CHIPS
+    left, right = (frame.iloc[one[near]].reset_index(drop=True) for one in (first, second))
+    return left.add_suffix("_1").join(right.add_suffix("_2"))
 
 
 def other_stack() -> pd.DataFrame:

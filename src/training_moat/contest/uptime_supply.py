@@ -25,6 +25,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB
 from training_moat.inquiry import switching
+from training_moat.inquiry.uncertainty import Uncertain
 from training_moat.inquiry.wording import percent
 
 LAST_QUARTER = 10
@@ -112,6 +113,7 @@ def hbm_of(year: int) -> float:
     return float(world[min(max(year, world.index.min()), world.index.max())])
 
 
+@tables.kept("packaging_supply")
 def packaging_shares() -> pd.Series:
     """Share of advanced packaging by holder in the earliest year on record (table packaging_supply)."""
     frame = tables.load("packaging_supply")
@@ -137,10 +139,16 @@ def wait_years(chip: Chip, needed_gb: float, year: int) -> float:
     return needed_gb / (share_of(chip) * hbm_of(year)) if hbm_gb(chip) else 0.0
 
 
+@tables.kept("switching_assumptions")
+def _delay_value() -> Uncertain:
+    """Years of training spend that a year's delay is worth to a buyer."""
+    return {item.name: item for item in switching.inputs()}["delay_value"]
+
+
 def supply(chip: Chip, needed_gb: float, year: int) -> Level:
     """The cost of waiting for the memory of a run, as a factor on its bill."""
     years = wait_years(chip, needed_gb, year)
-    value = {item.name: item for item in switching.inputs()}["delay_value"]
+    value = _delay_value()
     low, times, high = (1 + end * years for end in (value.p05, value.median, value.p95))
     words = ""
     if years and _holder(chip) == NEWCOMERS:

@@ -94,14 +94,6 @@ def fixed_cost_years(move: Move) -> dict[str, Number]:
     }
 
 
-def gain_usd(move: Move, advantage: Number) -> Number:
-    """Expected gain of the move over the horizon, in dollars, at an advantage in performance per dollar."""
-    saved = (1.0 - move.failure_probability) * (
-        years_of_use(move) - learning_factor(move) / advantage
-    )
-    return move.yearly_spend_usd * (saved - sum(fixed_cost_years(move).values()))
-
-
 def breakeven_advantage(move: Move) -> Number:
     """Advantage in mature performance per dollar at which the move pays for itself; infinite if none does."""
     burden = sum(fixed_cost_years(move).values()) / (1.0 - move.failure_probability)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 LONGEST = 270
 """Characters of the longest sentence; the command puts its name before it and stays below 300."""
@@ -34,6 +38,26 @@ class InputError(ValueError):
 
 class Unpublished(InputError):
     """A number that the answer needs and that nobody has published: a reader's page leaves out what depends on it."""
+
+
+class LeftOut(UserWarning):
+    """One of several asked about that has no answer, because nobody has published a number that it needs."""
+
+
+def answered(ask: Callable[[str], T], names: Iterable[str]) -> list[T]:
+    """The answers for those of many names that have one, in their order; warns (`LeftOut`) of each that lacks a number
+    which nobody has published. Unpublished where all do."""
+    found, lacking = [], []
+    for name in names:
+        try:
+            found.append(ask(name))
+        except Unpublished as problem:
+            lacking.append(str(problem))
+    if lacking and not found:
+        raise Unpublished("; ".join(lacking))
+    for sentence in lacking:
+        warnings.warn(sentence, LeftOut, stacklevel=3)
+    return found
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:

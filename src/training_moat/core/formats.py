@@ -68,11 +68,6 @@ class FloatFormat:
         return math.ldexp(1.0, self.min_exponent - self.fraction_bits)
 
     @property
-    def unit_roundoff(self) -> float:
-        """Largest relative error of rounding to nearest in the normal range."""
-        return math.ldexp(1.0, -self.fraction_bits - 1)
-
-    @property
     def binades(self) -> float:
         """Doublings between the smallest and the largest positive number."""
         return math.log2(self.max_finite / self.min_subnormal)
@@ -246,16 +241,6 @@ SCALED_FORMATS = {
     )
 }
 """Microscaled formats, by name."""
-
-E8M0_BIAS = 127
-E8M0_NAN = 255
-
-
-def e8m0_value(code: int) -> float:
-    """Power of two that an MX shared-scale code stands for; code 255 is NaN (OCP MX 1.0, section 5.4.1)."""
-    if not 0 <= code <= E8M0_NAN:
-        raise InputError(f"code {code} is not one of e8m0: expected 0 to {E8M0_NAN}.")
-    return math.nan if code == E8M0_NAN else math.ldexp(1.0, code - E8M0_BIAS)
 
 
 def element(name: str) -> FloatFormat | IntegerFormat:

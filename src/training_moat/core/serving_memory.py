@@ -53,6 +53,8 @@ class Job:
     drafted: Number = 0.0
     """Tokens that the model's own draft layer proposes before each pass (multi-token prediction: DeepSeek-V3 2024,
     section 2.2), all verified in it."""
+    copies: Number = 0.0
+    """One where all sequences are copies of one, token by token, so that all of them take the same experts; else zero."""
 
 
 @dataclass(frozen=True)

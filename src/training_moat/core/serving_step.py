@@ -172,7 +172,7 @@ def expert_layer_s(
 ) -> Number:
     """One layer's routed experts on one chip for `tokens` tokens pooled over the chips that share them."""
     size = expert_params(model) / plan.expert_tp
-    choices = 1 + maximum(tokens - 1, 0.0) * software.routing_spread
+    choices = 1 + maximum(tokens - 1, 0.0) * software.routing_spread * (1 - job.copies)
     touched = touched_experts(model, choices) / plan.ep
     read = touched * size * job.ffn_weight_bytes * byte_s
     rows = tokens * model.experts_per_token / plan.ep + touched * software.expert_rows

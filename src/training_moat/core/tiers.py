@@ -45,11 +45,6 @@ class Placement:
     overflow: Mapping[str, Number]
     seconds_per_byte: Mapping[str, Number]
 
-    @property
-    def missing_bytes(self) -> Number:
-        """Bytes that found no room."""
-        return sum(self.overflow.values())
-
 
 def usable_tiers(chip: Chip) -> tuple[Tier, ...]:
     """The tiers that can hold a model: a published capacity and bandwidth, fastest first."""

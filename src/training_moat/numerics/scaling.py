@@ -1,9 +1,9 @@
-"""Quantisation with a scale: per tensor, in blocks, and microscaled.
+"""Quantisation with a scale: per tensor and microscaled.
 
 Each function returns the numbers the matrix unit would see, scale undone ("quantise and dequantise"), in the
 input's type. Sources: Transformer Engine's delayed and current scaling (docs/features/low_precision_training);
-DeepSeek-V3, arXiv 2412.19437, section 3.3.2 (blocks); OCP MX 1.0, section 6.3, and arXiv 2506.08027 (microscaling,
-rounding of the shared scale); arXiv 2509.25149, appendix B (NVFP4).
+OCP MX 1.0, section 6.3, and arXiv 2506.08027 (microscaling, rounding of the shared scale); arXiv 2509.25149,
+appendix B (NVFP4).
 """
 
 from __future__ import annotations
@@ -76,26 +76,6 @@ class DelayedScale:
         return scale
 
 
-def in_blocks(
-    array: np.ndarray,
-    fmt: FloatFormat,
-    block: tuple[int, ...],
-    round_to: Rounding,
-    power_of_two: bool = False,
-) -> np.ndarray:
-    """Quantise with one FP32 scale per block (1x128 and 128x128 in DeepSeek-V3).
-
-    `block` has one extent per axis of the array and must divide it. With `power_of_two` the scale is rounded down
-    to a power of two, as Blackwell's block recipe requires.
-    """
-    tiles, axes = _tiles(array, block)
-    amax = np.abs(tiles).max(axis=axes, keepdims=True)
-    scale = np.where(amax > 0, fmt.max_finite / np.where(amax > 0, amax, 1), 1).astype(array.dtype)
-    if power_of_two:
-        scale = np.exp2(np.floor(np.log2(scale))).astype(array.dtype)
-    return (round_to(tiles * scale, fmt) / scale).reshape(array.shape)
-
-
 def microscaled(
     array: np.ndarray, fmt: ScaledFormat, round_to: Rounding, axis: int = -1, scale_up: bool = True
 ) -> np.ndarray:
@@ -132,21 +112,6 @@ def _block_amax(blocks: np.ndarray, axis: int) -> np.ndarray:
         half = amax.shape[-1] // 2
         amax = np.maximum(amax[..., :half], amax[..., half:])
     return amax
-
-
-def _tiles(array: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
-    if len(block) != array.ndim or any(
-        size % extent for size, extent in zip(array.shape, block, strict=True)
-    ):
-        raise InputError(
-            f"blocks of {block} do not divide an array of {array.shape}: expected one divisor per axis."
-        )
-    shape = [
-        part
-        for size, extent in zip(array.shape, block, strict=True)
-        for part in (size // extent, extent)
-    ]
-    return array.reshape(shape), tuple(range(1, 2 * array.ndim, 2))
 
 
 def _power_of_two_scale(amax: np.ndarray, fmt: FloatFormat, scale_up: bool) -> np.ndarray:

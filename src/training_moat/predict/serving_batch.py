@@ -38,6 +38,8 @@ class Question:
     """Format of the attention's weights where it is not that of the maker's checkpoint."""
     drafted: float = 0.0
     """Tokens that the model's own draft layer proposes before each pass."""
+    copies: float = 0.0
+    """One where all sequences are copies of one prompt."""
 
 
 def prefill_chunk(model: Transformer, chip: Chip) -> float:
@@ -64,7 +66,8 @@ def job_of(question: Question) -> serving_step.Job:
         question.attention,
     )
     used = serving_formats.multiplied_in(question.chip, question.precision)
-    return replace(job, casts=float(used in serving_formats.CAST), drafted=question.drafted)
+    casts = float(used in serving_formats.CAST)
+    return replace(job, casts=casts, drafted=question.drafted, copies=question.copies)
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
     groups: dict[tuple, list[int]] = {}
     for position, q in enumerate(questions):
         formats = (q.precision, q.kv_precision, q.attention)
-        load = (q.batch, q.input_len, q.output_len, q.drafted)
+        load = (q.batch, q.input_len, q.output_len, q.drafted, q.copies)
         groups.setdefault((id(q.model), id(q.chip), *formats, *load), []).append(position)
     return [np.array(where) for where in groups.values()]
 

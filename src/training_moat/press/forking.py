@@ -207,10 +207,11 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
 
     Returns, for each cell executed, its index, execution count and outputs; and where a cell failed its
     index and the error's name and text. Cells after it do not run, but for a reader's run where a number that the cell
-    needs is not published (`LeftOut`).
+    needs is not published (`LeftOut`). What a cell left out of several is said behind its outputs.
     """
     recorder, left_out = _Recorder(), LeftOut()
     shell = _shell(recorder)
+    left_out.listen()
     sys.stdout, sys.stderr = _Stream(recorder, "stdout"), _Stream(recorder, "stderr")
     done: list[dict[str, Any]] = []
     failed = None
@@ -222,13 +223,14 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
         count = shell.execution_count - 1
         done.append({"index": index, "count": count, "outputs": recorder.outputs})
         if recorder.failed is None:
-            continue
-        words = left_out.instead(recorder.failed, cell.source)
-        if not words:
+            words = left_out.beside()
+        elif words := left_out.instead(recorder.failed, cell.source):
+            recorder.outputs.pop()
+        else:
             failed = (index, type(recorder.failed).__name__, str(recorder.failed))
             break
-        recorder.outputs.pop()
-        recorder.show("display_data", {"text/markdown": words, "text/plain": words})
+        if words:
+            recorder.show("display_data", {"text/markdown": words, "text/plain": words})
     recorder.settle()
     return done, failed
 

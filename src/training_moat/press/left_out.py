@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import ast
 import os
+import warnings
+from typing import Any
 
+from training_moat.core import errors
 from training_moat.core.errors import Unpublished
 from training_moat.figures.parts import STRICT
 
 
 class LeftOut:
-    """The cells of one run that could not be had for want of a number, by the names that they would have given."""
+    """The cells of one run that could not be had for want of a number, by the names that they would have given, and what
+    single cells went on without."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.without: set[str] = set()
+        self.fresh: list[str] = []
+
+    def listen(self) -> None:
+        """From now on hear what the code leaves out of several; in the book's own runs that is an error."""
+        warnings.simplefilter("error" if os.environ.get(STRICT) else "always", errors.LeftOut)
+        plain = warnings.showwarning
+
+        def hear(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, errors.LeftOut):
+                plain(message, category, *where, **more)
+            elif (sentence := str(message)) not in self.without:
+                self.without.add(sentence)
+                self.fresh.append(sentence)
+
+        warnings.showwarning = hear
+
+    def beside(self) -> str:
+        """What stands after the outputs of a cell that went on without some of what was asked; said once a run."""
+        fresh, self.fresh = self.fresh, []
+        return f"*Left out here and below: {'; '.join(fresh)}.*" if fresh else ""
 
     def instead(self, error: BaseException, source: str) -> str:
         """What stands in place of a cell that failed; empty where the run has to stop: at every other error, and in the

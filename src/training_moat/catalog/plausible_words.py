@@ -1,0 +1,202 @@
+"""What the words of a row, or the name of its source, say of its figures and its reading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from training_moat.catalog import descriptor
+from training_moat.catalog.plausible_numbers import ROUNDED, SAME
+from training_moat.catalog.problems import Problem
+from training_moat.catalog.sheets import Book
+
+TIMES = {
+    "minute": 24 * 60,
+    "day": 1.0,
+    "week": 1 / 7,
+    "quarter": 4 / 365.25,
+    "month": 12 / 365.25,
+    "monthly": 12 / 365.25,
+    "year": 1 / 365.25,
+}
+"""How many of a time make a day."""
+
+COUNTS = {"billion": 1e9, "trillion": 1e12, "quadrillion": 1e15, "T": 1e12, "t": 1e12}
+"""Words for large counts."""
+
+ABOUT = {
+    "chips": ("vendor", "name", "id", "notes"),
+    "startup_events": ("company", "event", "notes"),
+    "history_events": ("company", "event", "notes"),
+}
+"""Tables whose rows are about a maker, and the columns that name it."""
+
+NVLINK_GB_PER_S = {"1": 20, "2": 25, "3": 25, "4": 25, "5": 50, "6": 50}
+"""One NVLink, one way, by generation."""
+
+PCIE_X16_GB_PER_S = {"3": 16, "4": 32, "5": 64, "6": 128}
+"""Sixteen PCIe lanes, one way, by generation."""
+
+_STATED = re.compile(
+    r"(?:(\d+) customers .*?)?([\d.,]+) ?(billion|trillion|quadrillion|[Tt])(?: tokens)? ?"
+    r"(?:/|a |per |each |this |last )?(?:\(\w+\) )?(minute|day|week|monthly|month|quarter|year)\b"
+)
+_OF_A_DAY = re.compile(r"(\d+)B input.* (\d+)B output in 24 h")
+YUAN_PER_USD = 7.2
+
+_TRAINS = r"\btrain(?!ium)"
+_SERVES = r"inferen|\bserv(?:e|es|ed|ing)\b"
+_DENIES = r"\bno\b|n't\b"
+_NUMBERED = re.compile(r"[a-z].*\d|\d.*[a-z]")
+_RANGE = re.compile(r"([\d.]+)-([\d.]+) T/day")
+_GB = r"([\d.]+) ?(GB/s|TB/s|Tb/s)"
+_BOTH = re.compile(r"both directions|bidir|duplex|total|/ ?2\b|both ways")
+_UNITS = {"GB/s": 1.0, "TB/s": 1e3, "Tb/s": 1e3 / 8}
+_BOUND = re.compile(r"(?<!\d )\b(above|more than|just under) (\d[\d.]*)\b")
+_BOUNDS = {"above": (1, 2), "more than": (1, 2), "just under": (0.5, 1)}
+_NUMBERS = {"two": 2, "three": 3, "four": 4}
+
+
+def stated_tokens(book: Book) -> Iterator[Problem]:
+    """Tokens a day that are not what the source's words come to."""
+    if "tokens_served" not in book:
+        return
+    sheet = book["tokens_served"]
+    for position, words in enumerate(sheet.frame["stated"].fillna("")):
+        told, found = sheet.numbers("tokens_per_day").iloc[position], _RANGE.search(words)
+        if found and not float(found[1]) <= told / 1e12 <= float(found[2]):
+            yield sheet.problem(position, "tokens_per_day", f"{found[0]}, as in '{words}'")
+        stated = np.nan if found else _stated(words)
+        if abs(told / stated - 1) > ROUNDED:
+            yield sheet.problem(position, "tokens_per_day", f"{stated:.4g}, as in '{words}'")
+
+
+def _stated(words: str) -> float:
+    """Tokens a day that words come to; NaN where they name no count."""
+    if found := _OF_A_DAY.search(words):
+        return (float(found[1]) + float(found[2])) * 1e9
+    if found := _STATED.search(words):
+        count = float(found[2].replace(",", "")) * COUNTS[found[3]] * TIMES[found[4]]
+        return count * float(found[1] or 1)
+    return np.nan
+
+
+def link_words(book: Book) -> Iterator[Problem]:
+    """Links of chips that are not what the words of the same row come to."""
+    if "chips" not in book:
+        return
+    chips = book["chips"]
+    words = chips.frame["scaleup_definition"].fillna("").map(_one_way)
+    told = chips.numbers("scaleup_gb_per_s_per_direction")
+    wrong = (told / words - 1).abs() > SAME
+    expected = "what the words of scaleup_definition come to, or 'checked:' in notes"
+    yield from chips.flagged(wrong, "scaleup_gb_per_s_per_direction", expected)
+
+
+def _one_way(words: str) -> float:
+    """GB/s in one direction that a description of links comes to; NaN where it names no figure."""
+    if found := re.search(r"\((\d+) NVLink(\d)\)", words):
+        return int(found[1]) * NVLINK_GB_PER_S[found[2]]
+    if found := re.search(r"PCIe Gen(\d) x16", words):
+        return PCIE_X16_GB_PER_S[found[1]]
+    if found := re.search(r"(\d+)(?: of \d+)? ?x ?(\d+)GbE", words):
+        return int(found[1]) * int(found[2]) / 8
+    if found := re.search(rf"(\w+) (?:\w+ )?(?:links|connections) (?:x|of) {_GB}", words):
+        count = _NUMBERS.get(found[1]) or (float(found[1]) if found[1].isdigit() else np.nan)
+        return count * float(found[2]) * _UNITS[found[3]]
+    if (found := re.search(_GB, words)) and _BOTH.search(words):
+        return float(found[1]) * _UNITS[found[2]] / 2
+    return np.nan
+
+
+def noted_bounds(book: Book) -> Iterator[Problem]:
+    """Amounts that the bound in their own notes contradicts."""
+    for name in ("accelerator_spend", "lab_ledgers"):
+        if name not in book:
+            continue
+        sheet = book[name]
+        value, share = (
+            sheet.numbers("value"),
+            sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float),
+        )
+        told = value / (share[0] / 100 * share[1])
+        wrong = (told - 1).abs() > SAME
+        yield from sheet.flagged(wrong, "value", "the share of the sum that its notes name")
+        yuan = sheet.notes().str.extract(r"(half of )?([\d.]+) billion yuan")
+        usd = yuan[1].astype(float) / YUAN_PER_USD / yuan[0].notna().map({True: 2, False: 1})
+        wrong = (value / usd - 1).abs() > SAME
+        yield from sheet.flagged(wrong, "value", "the yuan that its notes name, in dollars")
+        for position, note in enumerate(sheet.notes()):
+            if found := _BOUND.search(note):
+                least, most = (float(found[2]) * end for end in _BOUNDS[found[1]])
+                if not least <= value.iloc[position] <= most:
+                    yield sheet.problem(position, "value", f"{found[0]}, as in notes")
+
+
+def event_words(book: Book) -> Iterator[Problem]:
+    """Events read as of training or of serving whose own words name only the other, or neither."""
+    for name in ("history_events", "startup_events"):
+        if name not in book:
+            continue
+        sheet = book[name]
+        words = sheet.frame["event"].fillna("").str.cat(sheet.notes(), sep=" ").str.lower()
+        trains, serves = words.str.contains(_TRAINS), words.str.contains(_SERVES)
+        read = sheet.frame["direction"]
+        wrong = (read == "training") & ~trains
+        wrong |= (read == "both") & serves & ~trains
+        wrong |= (read == "inference") & trains & ~serves & ~words.str.contains(_DENIES)
+        expected = "what the words of the event name, or 'checked:' in notes"
+        yield from sheet.flagged(wrong, "direction", expected)
+
+
+def source_names(book: Book) -> Iterator[Problem]:
+    """Rows on a maker or its chip all of whose sources are named after other makers."""
+    if not {"sources", "chips"} <= set(book):
+        return
+    makers = _makers(book)
+    sources = book["sources"].frame
+    titles = sources["key"].str.cat([sources["title"], sources["publisher"]], sep=" ", na_rep="")
+    about = dict(zip(sources["key"], (_named(title, makers) for title in titles), strict=True))
+    for name, columns in ABOUT.items():
+        if name not in book:
+            continue
+        sheet = book[name]
+        for position, row in enumerate(sheet.frame[["source", *columns]].itertuples(index=False)):
+            own = _named(" ".join(map(str, row[1:])), makers)
+            cited = [about.get(key, set()) for key in str(row[0]).split(descriptor.SEPARATOR)]
+            if own and all(cited) and own.isdisjoint(set().union(*cited)):
+                expected = f"a source on {', '.join(sorted(own))}: these are named after others"
+                yield sheet.problem(position, "source", expected)
+
+
+def _makers(book: Book) -> dict[str, set[str]]:
+    """The makers that a name or a word stands for: their own names, their families of chips, and the chips' numbers."""
+    found: dict[str, set[str]] = {}
+    for row in book["chips"].frame.itertuples():
+        own = _plain(row.vendor)
+        words = [word for word in _plain(row.family).split() if word not in own.split()]
+        words += [word for word in _plain(f"{row.name} {row.id}").split() if _NUMBERED.search(word)]
+        for word in (own, *words):
+            found.setdefault(word, set()).add(own)
+    if "startup_events" in book:
+        events = book["startup_events"].frame
+        known = ~events["event_type"].isin(["benchmark", "analysis"])
+        for companies in events.loc[known, "company"]:
+            for own in map(_plain, companies.split("/")):
+                found.setdefault(own, set()).add(own)
+    return {word: them for word, them in found.items() if len(word) > 2}
+
+
+def _plain(text: object) -> str:
+    return " ".join(re.findall(r"[a-z0-9]+", str(text).lower()))
+
+
+def _named(text: str, makers: dict[str, set[str]]) -> set[str]:
+    """Makers that a text names."""
+    plain = f" {_plain(text)} "
+    return set().union(*(them for word, them in makers.items() if f" {word} " in plain))
+
+
+CHECKS = (stated_tokens, link_words, noted_bounds, event_words, source_names)
