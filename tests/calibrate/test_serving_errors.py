@@ -12,7 +12,7 @@ from training_moat.calibrate import (
     measured_serving,
     serving_errors,
 )
-from training_moat.catalog import tables
+from training_moat.catalog import chips, tables
 from training_moat.predict import serving_constants
 from training_moat.predict.serving_constants import START, Constants
 
@@ -203,3 +203,11 @@ def test_copied_prompts_take_the_same_experts(rows) -> None:
     dense = copied[copied["model"] == "llama2-7b"].head(4)
     same = fit_serving.predict(dense.assign(copies=0.0), serving_constants.stored())
     assert fit_serving.predict(dense, serving_constants.stored()) == pytest.approx(same)
+
+
+def test_a_maker_speaks_where_it_has_several_families(rows) -> None:
+    moved = fit_serving.groups(rows)
+    makers = {key for level, key in moved if level == "maker"}
+    assert {"nvidia", "amd"} <= makers and not makers & {"groq", "sambanova", "cerebras"}
+    families = rows["chip"].map(lambda name: chips.chip(name).family)
+    assert len(moved["maker", "nvidia"]) == families.str.startswith("nvidia-").sum()

@@ -172,8 +172,10 @@ def groups(rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     family = rows["chip"].map({name: chips.chip(name).family for name in rows["chip"].unique()})
     born = {name: lineage(name) for name in rows["software"].unique()}
     base, era = (rows["software"].map({n: one[i] for n, one in born.items()}) for i in (0, 1))
+    several = family.groupby(family.map(maker)).transform("nunique") > 1
     of_row = {
-        "maker": [family.map(maker)],
+        # What the one family of a maker has is its own.
+        "maker": [family.map(maker).where(several, "")],
         "family": [family],
         "era": [era],
         "software": [base, rows["software"]],
