@@ -46,6 +46,12 @@ def test_no_event_is_told_twice_for_one_day():
     assert dossiers.history(chips.chip("corsair"))["event"].str.contains("production").sum() == 2
 
 
+@pytest.mark.parametrize("name", ["gaudi2", "tpu-v7", "groq-3-lpu"])
+def test_a_benchmark_round_of_several_makers_is_no_event_of_one(name):
+    found = dossiers.history(chips.chip(name))
+    assert len(found) > 2 and not found["event"].str.contains("entries").any()
+
+
 def test_models_trained_on_a_chip_are_listed_the_largest_first():
     found = dossiers.trained_on(chips.chip("ascend-910b"))
     assert found["model"].iloc[0] == "Pangu Ultra" and found["model"].is_unique

@@ -310,6 +310,31 @@ def test_values_keep_their_colour_whatever_else_is_shown():
     assert len(set(many.values())) == 10
 
 
+def test_no_two_values_share_a_colour_and_legends_run_by_rank():
+    makers = theme.colours(["CPU-only", "Alibaba", "Google", "Intel-Habana", "AMD", "NVIDIA"])
+    assert len(set(makers.values())) == len(makers)
+    assert list(makers)[:2] == ["NVIDIA", "AMD"]
+    grades = theme.colours(["open", "strongly against", "mixed", "leans supported"])
+    assert list(grades) == ["leans supported", "mixed", "strongly against", "open"]
+    given = {"small": "#0f8b6d", "beyond": "#c0392b", "never": "#7a8591"}
+    frame = pd.DataFrame({"x": ["1", "2", "3"], "y": "a", "band": ["never", "small", "beyond"]})
+    chart = figures.heatmap(
+        frame, x="x", y="y", value="band", title="t", value_title="v", colors=given
+    )
+    assert chart.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"] == list(given)
+
+
+def test_the_parts_of_a_bar_stand_as_in_the_legend():
+    frame = pd.DataFrame({"year": "2025", "maker": ["Google", "NVIDIA"], "runs": [1, 2]})
+    chart = figures.stacked_bars(
+        frame, value="runs", category="year", part="maker", title="t", value_title="runs"
+    )
+    assert chart.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"] == [
+        "Google",
+        "NVIDIA",
+    ]
+
+
 def test_a_diverging_grid_has_no_third_hue_and_its_long_labels_stand_on_lines():
     frame = pd.DataFrame(
         {"x": ["compute", "price and power"], "y": ["a", "a"], "value": [-0.5, 0.9]}

@@ -129,6 +129,10 @@ def test_sobol_indices_match_brute_force_with_an_interaction():
 def test_tornado_is_ordered_and_brackets_the_base():
     table = tornado(lambda d: d["tokens"] / d["multiplier"], [MULTIPLIER, TOKENS])
     assert table.name.tolist() == ["tokens", "multiplier"]
+    assert (table.at_p95 - table.at_p05).abs().is_monotonic_decreasing
+    # By their ratio the other would be first, and a chart's title would name what its second bar shows.
+    shifted = tornado(lambda d: d["tokens"] + 1e6 / d["multiplier"], [MULTIPLIER, TOKENS])
+    assert (shifted.at_p95 - shifted.at_p05).abs().is_monotonic_decreasing
     assert table.base.iloc[0] == pytest.approx(190 / 1.4)
     assert table.at_p05.iloc[0] == pytest.approx(40 / 1.4) and table.at_p95.iloc[
         1

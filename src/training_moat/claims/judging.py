@@ -370,6 +370,11 @@ def deciding_title(findings: dict[str, Finding], argument: str) -> str:
     return f"{passing} of {len(own)} deciding quantities lie on the claim's side"
 
 
+def supported(findings: dict[str, Finding]) -> list[str]:
+    """The claims that the evidence supports, strongly or leaning, by number."""
+    return [claim for claim, one in findings.items() if grading.side(one.grade) > 0]
+
+
 def sided(table: pd.DataFrame) -> tuple[str, str, str]:
     """The titles of `verdict_table` that the evidence supports, is against, and leaves undecided, in words."""
     sides = table["grade"].map(grading.side)

@@ -150,7 +150,8 @@ def measured(chip: Chip) -> pd.DataFrame:
 def history(chip: Chip) -> pd.DataFrame:
     """What the maker did about training and inference, oldest first. Columns: date, event, direction, source.
 
-    A later report of an event that is on record for the same day, or month, is left out.
+    A later report of an event that is on record for the same day, or month, is left out, and so is a round of a public
+    benchmark told of several makers at once: that is nothing that one of them did.
     """
     maker = chip.vendor.split()[0]
     first, later = (_of_maker(name, maker) for name in ("startup_events", "history_events"))
@@ -166,6 +167,9 @@ def history(chip: Chip) -> pd.DataFrame:
 
 def _of_maker(name: str, maker: str) -> pd.DataFrame:
     frame = tables.load(name)
+    if "event_type" in frame:
+        shared = frame["company"].str.contains("/", regex=False, na=False)
+        frame = frame[~(shared & (frame["event_type"] == "benchmark"))]
     return frame[frame["company"].str.contains(maker, regex=False, na=False)]
 
 

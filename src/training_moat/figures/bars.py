@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from training_moat.figures import parts
+from training_moat.figures import parts, theme
 
 LABEL_SHARE = 0.05 + 0.022 * 7
 """Share of the axis that a number of seven characters takes at the end of a bar."""
@@ -86,12 +86,13 @@ def stacked_bars(
     else:
         stack = "zero"
         axis = parts.axis(value_title, min(low, 0.0), high)
+    painted = theme.colours(kinds, colors)
     mark = alt.Chart(stacked).mark_bar()
     mark = mark.encode(
         x=parts.number(alt.X, value, stack=stack, axis=axis),
         y=parts.categories(category, order),
         order=alt.Order(field="_rank", type="quantitative"),
         tooltip=parts.tooltips(data),
-        **parts.paint(part, kinds, colors, sort=kinds),
+        **parts.paint(part, kinds, {kind: painted[kind] for kind in kinds}, sort=kinds),
     )
     return parts.layered([mark], title, parts.band_height(len(order)))

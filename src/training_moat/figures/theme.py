@@ -7,7 +7,8 @@ tell them apart. Charts still carry direct labels: colour never is the only carr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import altair as alt
@@ -25,6 +26,7 @@ COMPANY_COLOURS = {
     "Graphcore": "#b0496f",
     "Intel": "#2f90c4",
     "Intel Habana": "#2f90c4",
+    "Intel-Habana": "#2f90c4",
     "Intel Nervana": "#5b7fa3",
     "Huawei": "#c0392b",
     "Microsoft": "#418a6b",
@@ -74,18 +76,24 @@ _SOFT = {"light": "#5f6873", "dark": "#a3adb8"}
 _GRID = {"light": "#e3e6ea", "dark": "#353b43"}
 
 
-def colours(values: Iterable[Any]) -> dict[str, str]:
-    """Map each distinct value to its colour: companies and verdicts keep theirs, others take the palette in order."""
-    fixed = COMPANY_COLOURS | VERDICT_COLOURS
-    chosen: dict[str, str] = {}
-    spare = iter(PALETTE * 5)
-    for value in dict.fromkeys(map(str, values)):
-        chosen[value] = fixed.get(value) or next(
-            colour
-            for colour in spare
-            if colour not in chosen.values() or len(chosen) >= len(PALETTE)
-        )
-    return chosen
+def colours(values: Iterable[Any], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Each distinct value with its colour, in the order of a legend.
+
+    First come the values of `given`, then companies and verdicts, which keep their colours, each in the order of
+    their table (NVIDIA before its rivals, support before contradiction); the others follow as they appear and take
+    the palette, without a colour that somebody beside them has.
+    """
+    fixed = dict(given or {}) | {
+        name: colour
+        for name, colour in (COMPANY_COLOURS | VERDICT_COLOURS).items()
+        if name not in (given or {})
+    }
+    shown = list(dict.fromkeys(map(str, values)))
+    chosen = {name: fixed[name] for name in fixed if name in shown}
+    others = [name for name in shown if name not in chosen]
+    taken = set(chosen.values())
+    spare = [colour for colour in PALETTE if colour not in taken] or PALETTE
+    return chosen | dict(zip(others, itertools.cycle(spare)))
 
 
 def is_pale(colour: str) -> bool:
@@ -98,9 +106,9 @@ PALE = 0.4
 """Luminance above which dark ink has the better contrast by far."""
 
 
-def colour_scale(values: Iterable[Any], given: dict[str, str] | None = None) -> alt.Scale:
-    """Altair scale with this book's colour for each value; `given` overrides some."""
-    table = colours(values) | (given or {})
+def colour_scale(values: Iterable[Any], given: Mapping[str, str] | None = None) -> alt.Scale:
+    """Altair scale with this book's colour for each value; `given` overrides some, and its order is the legend's."""
+    table = colours(values, given)
     return alt.Scale(domain=list(table), range=list(table.values()))
 
 

@@ -281,7 +281,7 @@ def tornado(model: Model, inputs: Sequence[Uncertain]) -> pd.DataFrame:
     """The answer with each input at its 5th and 95th percentile, all others at their medians.
 
     Columns: name, unit, p05, p95 (the input), at_p05, at_p95, base (the answer), widest first by the
-    ratio of the two answers where both are positive, by their difference otherwise.
+    difference of the two answers, as the chart of that name draws them.
     """
     by_name = named(inputs)
     rows = 2 * len(by_name) + 1
@@ -292,8 +292,5 @@ def tornado(model: Model, inputs: Sequence[Uncertain]) -> pd.DataFrame:
     told = [(name, item.unit, item.p05, item.p95) for name, item in by_name.items()]
     table = pd.DataFrame(told, columns=["name", "unit", "p05", "p95"])
     table = table.assign(at_p05=answer[1::2], at_p95=answer[2::2], base=answer[0])
-    if (answer > 0).all():
-        swing = np.abs(np.log(table.at_p95 / table.at_p05))
-    else:
-        swing = (table.at_p95 - table.at_p05).abs()
+    swing = (table.at_p95 - table.at_p05).abs()
     return table.iloc[np.argsort(-swing.to_numpy(), kind="stable")].reset_index(drop=True)

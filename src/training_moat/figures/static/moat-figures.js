@@ -33,22 +33,18 @@
     return copy;
   }
 
-  // Long category names are broken into lines instead of being cut, in taller rows.
+  // Long category names are broken into lines instead of being cut, in rows as tall as the most lines.
   function wrapped(spec, width) {
     const copy = JSON.parse(JSON.stringify(spec));
     const most = width < 520 ? Math.max(10, Math.floor(width * 0.4 / 6.2)) : 32;
-    let lines = 1;
+    const piece = "(.{" + Math.floor(most * 0.55) + "," + most + "}?) ";
     encodings(copy).forEach(function (encoding) {
       const y = encoding.y;
-      if (!y || y.type !== "nominal" || !y.sort) return;
-      lines = Math.max(lines, Math.ceil(longest(y.sort) / (most * 0.8)));
-      if (lines > 1) {
-        y.axis = Object.assign({}, y.axis, {
-          labelExpr: "split(replace(datum.label, regexp('(.{" + Math.floor(most * 0.55) + "," + most + "}?) ', 'g'), '$1\\n'), '\\n')",
-        });
-      }
+      if (!y || y.type !== "nominal" || !y.sort || longest(y.sort) <= most * 0.8) return;
+      const lines = Math.max(...y.sort.map(function (name) { return String(name).replace(new RegExp(piece, "g"), "$1\n").split("\n").length; }));
+      y.axis = Object.assign({}, y.axis, { labelExpr: "split(replace(datum.label, regexp('" + piece + "', 'g'), '$1\\n'), '\\n')" });
+      if (typeof copy.height === "number") copy.height = Math.max(copy.height, y.sort.length * (15 * lines + 4));
     });
-    if (lines > 1 && typeof copy.height === "number") copy.height = Math.round(copy.height * (1 + 0.33 * (Math.min(lines, 4) - 1)));
     return copy;
   }
 
@@ -144,8 +140,9 @@
     drawAll();
     new MutationObserver(drawAll).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+    // A page's width changes with its side bar too, of which the window tells nothing.
     let waiting;
-    addEventListener("resize", function () {
+    const widths = new ResizeObserver(function () {
       clearTimeout(waiting);
       waiting = setTimeout(function () {
         document.querySelectorAll(".moat-chart").forEach(function (holder) {
@@ -153,6 +150,7 @@
         });
       }, 150);
     });
+    document.querySelectorAll(".moat-chart").forEach(function (holder) { widths.observe(holder); });
   }
 
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start); else start();
