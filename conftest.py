@@ -16,7 +16,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["MOAT_STRICT"] = "1"
 
 
-LONGEST_FIRST = ("tests/site/test_site", "tests/faults", "chapters/", "tests/notebooks")
+LONGEST_FIRST = ("tests/faults/test_builds", "tests/notebooks", "tests/faults", "chapters/")
 """Where the slow tests are, the slowest first: the last module to start decides when all are done."""
 
 
