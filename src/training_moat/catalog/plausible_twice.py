@@ -39,7 +39,7 @@ ALIKE = {
     "collective_measurements": ("chip_id", "collective", "fabric"),
     "prices": ("date", "chip_id", "organisation", "category", "unit"),
     "chips": ("vendor",),
-    "models": ("organisation",),
+    "models": ("organisation", "vocab", "max_seq_len"),
 }
 """Columns in which a row that differs from all others of its source is mostly a slip."""
 
