@@ -124,7 +124,7 @@ def alike(sheet: Sheet) -> Iterator[Problem]:
     """A row that differs in one trait from all others of its source, which are all the same in it."""
     own = sheet.frame["source"].fillna("")
     for column in ALIKE[sheet.name]:
-        told = sheet.frame[column].fillna("")
+        told = sheet.frame[column].astype(object).fillna("")
         same = told.groupby([own, told]).transform("size")
         rows = told.groupby(own).transform("size")
         kinds = told.groupby(own).transform("nunique")
