@@ -198,14 +198,14 @@ def test_faster_serving_is_not_cheaper():
 
 
 def test_a_model_is_served_in_one_byte_where_that_is_cheaper(monkeypatch):
-    """Hosts serve in eight bits: what was priced in sixteen alone looked half as dear again."""
+    """Hosts serve in eight bits: what was priced in sixteen alone looked dearer by a quarter or more."""
     found = serving_costs.costs("llama3.1-405b", ["h200", "mi250x"]).set_index("chip")
     assert found.loc["h200", "format"] == "fp8"
     monkeypatch.setattr(serving_costs, "EIGHT_BITS", ())
     wide = serving_costs.costs("llama3.1-405b", ["h200"]).set_index("chip")
     assert wide.loc["h200", "format"] == "bf16"
     ratio = wide.loc["h200", "chip_hours_per_mtok"] / found.loc["h200", "chip_hours_per_mtok"]
-    assert 1.3 < ratio < 2.0
+    assert 1.2 < ratio < 2.0
 
 
 def test_asking_from_few_sequences_to_many_finds_what_asking_all_finds(monkeypatch):
@@ -281,7 +281,7 @@ def test_the_batch_is_sought_between_the_powers_of_four(monkeypatch) -> None:
     """A price that jumps where one more power of four is too slow is one of the grid, not of the chip."""
     chips = ["h100-sxm", "h100-nvl", "h200"]
     found = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
-    monkeypatch.setattr(serving_costs, "BETWEEN", ())
+    monkeypatch.setattr(serving_costs, "HALVINGS", 0)
     coarse = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
     assert (found["usd_per_mtok"] <= coarse["usd_per_mtok"]).all()
     assert (found["usd_per_mtok"] < coarse["usd_per_mtok"]).any()

@@ -57,6 +57,21 @@ def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pa
     assert step_time(LLAMA_70B, fused, IDEAL, PERFECT).total == pytest.approx(expected / 1e15)
 
 
+def test_a_fused_attention_kernel_is_as_fast_in_any_stack():
+    """At a million tokens nearly all of a step is attention, and no slow stack around it makes a library's kernel slower."""
+    plan = Plan(2**20, 1, cp=8, recompute=2)
+    fast, slow = (
+        step_time(LLAMA_70B, plan, H100, replace(REAL, software=share)).total for share in (1, 0.3)
+    )
+    assert slow < 1.1 * fast
+    unfused = replace(plan, flash_attention=0)
+    fast, slow = (
+        step_time(LLAMA_70B, unfused, H100, replace(REAL, software=share)).total
+        for share in (1, 0.3)
+    )
+    assert slow > 3 * fast
+
+
 def test_one_matmul_is_its_flops_plus_its_traffic():
     """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth, less what a product of
     side 8,192 moves for as many FLOPs: its rate holds that already."""

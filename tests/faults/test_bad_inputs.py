@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from training_moat import cli
 from training_moat.catalog import descriptor, parameters
 from training_moat.core.errors import InputError
 from training_moat.press import (
@@ -179,3 +180,9 @@ def test_a_title_is_text_on_its_page(title, tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(json.dumps(written), encoding="utf-8")
     for page in (gallery.title_and_body("mine")[1], gallery.index()):
         assert "<script" not in page and "alert(1)</" not in page
+
+
+@pytest.mark.parametrize("verb", ["chips", "models"])
+def test_what_a_terminal_of_another_encoding_sends_is_looked_for(verb, capsys):
+    assert cli.main([verb, "\udcff\udcfe"]) == 2
+    assert capsys.readouterr().err.startswith("moat: nothing in the table contains '??'")

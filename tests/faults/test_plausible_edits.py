@@ -18,7 +18,7 @@ from training_moat.catalog import (
     plausible_twice,
     plausible_words,
 )
-from training_moat.catalog.sheets import Sheet, span
+from training_moat.catalog.sheets import Sheet, checks_of, span
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ EDITS = [
     (plausible_numbers.measured_maxima, "matmul_maxima", "MX046", "tflops", lambda n: 10 * n),
     (plausible_numbers.links, "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
     (plausible_numbers.training_shares, "training_measurements", "T00153", "value", 9340.0),
-    (plausible_numbers.training_flop, "training_runs", "R073", "training_flop", 1.1e22),
+    (plausible_numbers.large_runs, "training_runs", "R073", "training_flop", 1.1e22),
     (plausible_words.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
     (plausible_rates.rents, "prices", "P123", "value", lambda price: 10 * price),
     (plausible_rates.token_prices, "prices", "P199", "value", lambda price: price / 10),
@@ -71,13 +71,19 @@ EDITS = [
     (plausible_numbers.measured_maxima, "matmul_maxima", "MX004", "tflops", lambda n: 10 * n),
     (plausible_rates.spend_growth, "accelerator_spend", "X12", "value", lambda n: n * 10),
     (plausible_rates.fitted_rates, "training_measurements", "T02000", "value", lambda n: n / 10),
-    (plausible_rows.second_codes, "low_precision_runs", "N24", "bearing", "against"),
+    (plausible_rows.opening_words, "low_precision_runs", "N24", "bearing", "against"),
     (plausible_rows.second_codes, "startup_events", "E50", "direction", "inference"),
     (plausible_rows.addresses, "sources", "deepgemm", "url", None),
     (plausible_pairs.names, "training_measurements", "T00001", "chip_id", "a100-40"),
     (plausible_pairs.blocks, "training_measurements", "T00003", "source", "dgxc_h100"),
     (plausible_pairs.shares, "mlperf_submissions", "L001", "entry_share", 0.5597),
-    (plausible_pairs.shares, "market_splits", "S02", "inference_share", lambda share: share + 0.2),
+    (
+        plausible_pairs.whole_markets,
+        "market_splits",
+        "S02",
+        "inference_share",
+        lambda share: share + 0.2,
+    ),
     (plausible_pairs.whole_memories, "chips", "h200", "hbm_gb", 131.3),
     (plausible_pairs.widths, "models", "gpt3-175b", "hidden", 12828),
     (plausible_pairs.counted_weights, "models", "gpt3-175b", "layers", 69),
@@ -144,7 +150,8 @@ EDITS = [
 
 def test_every_check_of_pairs_has_a_slip():
     slipped = {check for check, *_ in EDITS}
-    assert slipped >= {*plausible_pairs.CHECKS, *plausible_twice.CHECKS, *plausible_words.CHECKS}
+    rooms = (plausible_pairs, plausible_twice, plausible_words)
+    assert slipped >= {check for room in rooms for check in checks_of(room)}
 
 
 @pytest.mark.parametrize(("check", "table", "row", "column", "value"), EDITS)

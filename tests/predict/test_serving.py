@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from training_moat.catalog import chips, models
@@ -11,7 +12,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingPlan
 from training_moat.predict import serving, serving_batch, serving_formats
 from training_moat.predict.engines import engine, usual_engine
-from training_moat.predict.serving_constants import LEVELS, Constants, lineage, stored
+from training_moat.predict.serving_constants import LEVELS, START, Constants, lineage, stored
 
 CASE = {
     "id": "a",
@@ -204,6 +205,14 @@ def test_an_old_release_shares_its_engines_and_its_eras_factors() -> None:
     assert found["step_s"] == pytest.approx([2e-3 * 7, 2e-3 * 3 * 5 * 7 * 11, 1e-3 * 3])
     assert lineage("trt-llm-early-2025") == ("trt-llm", "early-2025")
     assert lineage("cerebras-2024") == ("cerebras-2024", "")
+
+
+def test_what_a_makers_families_share_speaks_for_its_next_one() -> None:
+    values = {("maker", "nvidia", "host"): 0.5, ("family", "nvidia-hopper", "host"): 3.0}
+    told = Constants(values).resolve(["nvidia-rubin", "nvidia-hopper", "amd-cdna4"], ["vllm"] * 3)
+    assert told["layer_s"] == pytest.approx(START["layer_s"] * np.array([0.5, 1.5, 1.0]))
+    # A maker's factor alone is no family that was timed.
+    assert Constants(values).level("rubin", "nvidia-rubin", "vllm") == "generic"
 
 
 def test_a_chip_timed_with_old_releases_only_is_not_condemned_by_them() -> None:

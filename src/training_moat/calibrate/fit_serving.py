@@ -25,6 +25,7 @@ from training_moat.predict.serving_constants import (
     START,
     Constants,
     lineage,
+    maker,
 )
 
 GENERIC_SPREAD = 0.7
@@ -40,7 +41,7 @@ FACTOR_SPREAD = {
     "mixed": 0.4,
     "tokens_per_step": 0.24,
 }
-"""Prior standard deviation of a factor of a family, engine, era or port about one; overheads vary more. Rows of one source
+"""Prior standard deviation of a factor of a maker, family, engine, era or port about one; overheads vary more. Rows of one source
 share its peculiarities, so that thousands of them must not move a factor as thousands of sources would: the smaller of
 the scales tried (1 and 0.6 times 0.1, 0.15, 0.4 and 0.3) predicts sources, chips and models that were left out better."""
 
@@ -171,7 +172,10 @@ def groups(rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     family = rows["chip"].map({name: chips.chip(name).family for name in rows["chip"].unique()})
     born = {name: lineage(name) for name in rows["software"].unique()}
     base, era = (rows["software"].map({n: one[i] for n, one in born.items()}) for i in (0, 1))
+    several = family.groupby(family.map(maker)).transform("nunique") > 1
     of_row = {
+        # What the one family of a maker has is its own.
+        "maker": [family.map(maker).where(several, "")],
         "family": [family],
         "era": [era],
         "software": [base, rows["software"]],
@@ -186,7 +190,13 @@ def groups(rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     return dict(sorted(found.items()))
 
 
-OF_LEVEL = {"family": OF_FAMILY, "era": OF_ENGINE, "software": OF_ENGINE, "port": OF_PAIR}
+OF_LEVEL = {
+    "maker": OF_FAMILY,
+    "family": OF_FAMILY,
+    "era": OF_ENGINE,
+    "software": OF_ENGINE,
+    "port": OF_PAIR,
+}
 """Constants with a factor at each level."""
 
 

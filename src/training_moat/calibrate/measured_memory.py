@@ -14,7 +14,7 @@ from training_moat.calibrate.measured_training import (
     rows_of,
 )
 from training_moat.calibrate.measured_training import usable as runs
-from training_moat.core.memory import TrainingMemory, training_memory
+from training_moat.core.memory import TrainingMemory, optimizer_bytes, training_memory
 from training_moat.core.tiers import USABLE_SHARE
 from training_moat.core.units import GB
 from training_moat.predict import software
@@ -58,19 +58,20 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     gradient = gradient_bytes(rows.frame)
     kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     own = rows.frame["label"].map(software.all_software())
-    master, factor, spare = (
+    sharded, masters, factor, spare = (
         own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
-        for name in ("fully_sharded", "activation_factor", "spare_layers")
+        for name in ("fully_sharded", "master_weights", "activation_factor", "spare_layers")
     )
+    states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
     return training_memory(
         rows.model,
         rows.plan,
-        "adamw",
+        states,
         gradient,
         reserve_bytes,
         reserve_share,
         kept,
-        master,
+        sharded * masters,
         factor,
         spare,
     )

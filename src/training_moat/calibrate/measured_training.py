@@ -216,23 +216,20 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
     identity = frame["model_id"].where(
         frame["model_id"].notna(), frame["model"].map(model_catalog.find)
     )
-    known = identity.map(architectures)
     fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
     has_experts = frame["experts"].fillna(0).gt(0).to_numpy()
     for name in (*SHAPE, *fields):
         own = frame[name].astype(float) if name in SHAPE else pd.Series(np.nan, index=frame.index)
-        table = known.map(
-            lambda model, key=name: (
-                getattr(model, key) if model is not None and model == model else np.nan
-            )
-        )
+        table = identity.map({known: getattr(m, name) for known, m in architectures.items()})
         trusted = (
             has_experts & table.notna()
             if name in ("ffn", "experts", "experts_per_token")
             else own.isna()
         )
         frame[name] = own.where(~np.asarray(trusted, bool), table.astype(float))
-    frame["tied_embeddings"] = _tied(frame, known)
+    frame["tied_embeddings"] = _tied(
+        frame, identity.map({known: m.tied_embeddings for known, m in architectures.items()})
+    )
     frame["kv_heads"] = frame["kv_heads"].fillna(frame["heads"])
     frame["head_dim"] = frame["head_dim"].fillna(frame["hidden"] / frame["heads"])
     frame["ffn"] = frame["ffn"].fillna(4 * frame["hidden"])
@@ -244,11 +241,9 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _tied(frame: pd.DataFrame, known: pd.Series) -> pd.Series:
+def _tied(frame: pd.DataFrame, table: pd.Series) -> pd.Series:
+    """Whether the output head is the embedding: as the row says, else as the models table does."""
     stated = pd.to_numeric(frame["tied_embeddings"], errors="coerce")
-    table = known.map(
-        lambda model: model.tied_embeddings if model is not None and model == model else np.nan
-    )
     return table.where(stated.isna(), stated).fillna(0).astype(float)
 
 

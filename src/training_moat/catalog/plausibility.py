@@ -12,16 +12,17 @@ from training_moat.catalog import (
 )
 from training_moat.catalog.files import Inspection
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet
+from training_moat.catalog.sheets import Book, Sheet, checks_of
 
-CHECKS = (
-    *plausible_rows.CHECKS,
-    *plausible_pairs.CHECKS,
-    *plausible_numbers.CHECKS,
-    *plausible_rates.CHECKS,
-    *plausible_twice.CHECKS,
-    *plausible_words.CHECKS,
+ROOMS = (
+    plausible_rows,
+    plausible_pairs,
+    plausible_numbers,
+    plausible_rates,
+    plausible_twice,
+    plausible_words,
 )
+CHECKS = tuple(check for room in ROOMS for check in checks_of(room))
 """All checks. Each takes the tables by name and looks only at those that are there."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet
+from training_moat.catalog.sheets import Sheet, check, check_each
 
 FLOP_FACTOR = 2
 """Most by which training FLOP may differ from 6 x parameters x tokens without a word on it."""
@@ -91,53 +91,52 @@ _WORD = re.compile(r"[\d.]*\d")
 _FLOP_SAID = re.compile(r"FLOP is ([\d.e+-]+) x 6 x parameters x tokens")
 
 
-def training_flop(book: Book) -> Iterator[Problem]:
+@check_each("training_runs", "runs_non_nvidia")
+def training_flop(sheet: Sheet) -> Iterator[Problem]:
     """Training FLOP far from 6 x parameters x tokens, unless the notes give that ratio."""
-    for name in ("training_runs", "runs_non_nvidia"):
-        if name not in book:
-            continue
-        sheet = book[name]
-        active = sheet.numbers("active_params_b").fillna(sheet.numbers("params_b"))
-        counted = 6 * active * sheet.numbers("training_tokens_b") * 1e18
-        ratio = sheet.numbers("training_flop") / counted
-        said = pd.to_numeric(sheet.notes().str.extract(_FLOP_SAID)[0], errors="coerce")
-        off = said.notna() & ((ratio / said - 1).abs() > SAME)
-        far = said.isna() & ((ratio > FLOP_FACTOR) | (ratio < 1 / FLOP_FACTOR))
-        for position in (off | far).to_numpy().nonzero()[0]:
-            expected = (
-                f"6 x parameters x tokens = {counted.iloc[position]:.3g}, "
-                f"or 'FLOP is {ratio.iloc[position]:.4g} x 6 x parameters x tokens' in notes"
-            )
-            yield sheet.problem(position, "training_flop", expected)
-        if name == "training_runs":
-            small = sheet.numbers("training_flop") < LEAST_FLOP
-            expected = f"at least {LEAST_FLOP:.0e}: this table is of large runs"
-            yield from sheet.flagged(small, "training_flop", expected)
-
-
-def training_hours(book: Book) -> Iterator[Problem]:
-    """Chip hours that are not chips times hours, and runs that used too little or too much of the peak."""
-    for name in ("training_runs", "runs_non_nvidia"):
-        if name not in book:
-            continue
-        sheet = book[name]
-        spent = sheet.numbers("chips") * sheet.numbers("training_hours")
-        hours = sheet.numbers("chip_hours")
-        ratio = hours / spent
-        wrong = (ratio < 0.8) | (ratio > 1.25)
-        yield from sheet.flagged(
-            wrong, "chip_hours", "the chips times the hours, or 'checked:' in notes"
+    active = sheet.numbers("active_params_b").fillna(sheet.numbers("params_b"))
+    counted = 6 * active * sheet.numbers("training_tokens_b") * 1e18
+    ratio = sheet.numbers("training_flop") / counted
+    said = pd.to_numeric(sheet.notes().str.extract(_FLOP_SAID)[0], errors="coerce")
+    off = said.notna() & ((ratio / said - 1).abs() > SAME)
+    far = said.isna() & ((ratio > FLOP_FACTOR) | (ratio < 1 / FLOP_FACTOR))
+    for position in (off | far).to_numpy().nonzero()[0]:
+        expected = (
+            f"6 x parameters x tokens = {counted.iloc[position]:.3g}, "
+            f"or 'FLOP is {ratio.iloc[position]:.4g} x 6 x parameters x tokens' in notes"
         )
-        for position in (sheet.numbers("training_hours") > MOST_HOURS).to_numpy().nonzero()[0]:
-            yield sheet.problem(position, "training_hours", f"at most {MOST_HOURS}")
-        if "chips" in book:
-            peak = sheet.frame["chip_id"].map(_peaks(book["chips"], "bf16"))
-            use = sheet.numbers("training_flop") / (hours.fillna(spent) * 3600 * peak * 1e12)
-            wrong = (use < USES[0]) | (use > USES[1])
-            expected = (
-                f"{USES[0]:.0%} to {USES[1]:.0%} of the chip hours at peak, or 'checked:' in notes"
-            )
-            yield from sheet.flagged(wrong, "training_flop", expected)
+        yield sheet.problem(position, "training_flop", expected)
+
+
+@check("training_runs")
+def large_runs(sheet: Sheet) -> Iterator[Problem]:
+    """Small runs in the table of large ones."""
+    small = sheet.numbers("training_flop") < LEAST_FLOP
+    expected = f"at least {LEAST_FLOP:.0e}: this table is of large runs"
+    yield from sheet.flagged(small, "training_flop", expected)
+
+
+@check_each("training_runs", "runs_non_nvidia")
+def training_hours(sheet: Sheet) -> Iterator[Problem]:
+    """Chip hours that are not chips times hours, and runs that lasted too long."""
+    hours = sheet.numbers("training_hours")
+    ratio = sheet.numbers("chip_hours") / (sheet.numbers("chips") * hours)
+    wrong = (ratio < 0.8) | (ratio > 1.25)
+    expected = "the chips times the hours, or 'checked:' in notes"
+    yield from sheet.flagged(wrong, "chip_hours", expected)
+    yield from sheet.refused(hours > MOST_HOURS, "training_hours", f"at most {MOST_HOURS}")
+
+
+@check_each("training_runs", "runs_non_nvidia", beside="chips")
+def uses_of_chips(runs: Sheet, chips: Sheet) -> Iterator[Problem]:
+    """Runs that used too little or too much of the peak."""
+    spent = runs.numbers("chips") * runs.numbers("training_hours")
+    peak = runs.frame["chip_id"].map(_peaks(chips, "bf16"))
+    hours = runs.numbers("chip_hours").fillna(spent)
+    use = runs.numbers("training_flop") / (hours * 3600 * peak * 1e12)
+    wrong = (use < USES[0]) | (use > USES[1])
+    expected = f"{USES[0]:.0%} to {USES[1]:.0%} of the chip hours at peak, or 'checked:' in notes"
+    yield from runs.flagged(wrong, "training_flop", expected)
 
 
 def bus_factors(sheet: Sheet) -> pd.Series:
@@ -155,11 +154,9 @@ def sixteen_bit_peak(chips: Sheet) -> pd.Series:
     return chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
 
 
-def collective_rates(book: Book) -> Iterator[Problem]:
+@check("collective_measurements")
+def collective_rates(sheet: Sheet) -> Iterator[Problem]:
     """Bus bandwidths that size, time and ranks contradict."""
-    if "collective_measurements" not in book:
-        return
-    sheet = book["collective_measurements"]
     size, time = sheet.numbers("msg_bytes"), sheet.numbers("time_us")
     factor = bus_factors(sheet)
     bus, moved = sheet.numbers("busbw_gb_per_s"), size / time / 1e3
@@ -170,21 +167,18 @@ def collective_rates(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "algbw_gb_per_s", "the size over the time")
 
 
-def links(book: Book) -> Iterator[Problem]:
+@check("collective_measurements", "chips")
+def links(sheet: Sheet, chips: Sheet) -> Iterator[Problem]:
     """Bus bandwidths above what the links of the chip carry."""
-    if {"chips", "collective_measurements"} <= set(book):
-        sheet, chips = book["collective_measurements"], book["chips"]
-        carried = chips.numbers("scaleup_gb_per_s_per_direction")
-        carried = sheet.frame["chip_id"].map(dict(zip(chips.frame["id"], carried, strict=True)))
-        wrong = sheet.numbers("busbw_gb_per_s") > MOST_OF_LINK * carried
-        yield from sheet.flagged(wrong, "busbw_gb_per_s", "at most what the chip's links carry")
+    carried = chips.numbers("scaleup_gb_per_s_per_direction")
+    carried = sheet.frame["chip_id"].map(dict(zip(chips.frame["id"], carried, strict=True)))
+    wrong = sheet.numbers("busbw_gb_per_s") > MOST_OF_LINK * carried
+    yield from sheet.flagged(wrong, "busbw_gb_per_s", "at most what the chip's links carry")
 
 
-def training_shares(book: Book) -> Iterator[Problem]:
+@check("training_measurements", "chips")
+def training_shares(sheet: Sheet, chips: Sheet) -> Iterator[Problem]:
     """Training rates above, or far below, the peak of the chip they were measured on."""
-    if not {"chips", "training_measurements"} <= set(book):
-        return
-    sheet, chips = book["training_measurements"], book["chips"]
     peaks = pd.concat([chips.numbers(columns[0]) for columns in PEAKS.values()], axis=1).max(axis=1)
     peak = sheet.frame["chip_id"].map(dict(zip(chips.frame["id"], peaks, strict=True)))
     value, metric = sheet.numbers("value"), sheet.frame["metric"]
@@ -195,11 +189,9 @@ def training_shares(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "value", expected)
 
 
-def serving_rates(book: Book) -> Iterator[Problem]:
+@check("serving_measurements")
+def serving_rates(sheet: Sheet) -> Iterator[Problem]:
     """Latency and throughput of one set-up that its batch and lengths contradict."""
-    if "serving_measurements" not in book:
-        return
-    sheet = book["serving_measurements"]
     rows = sheet.frame.assign(position=range(len(sheet.frame)))
     pair = rows[rows["metric"] == "total_throughput_in_plus_out"].merge(
         rows.loc[rows["metric"] == "latency", ["config_id", "value"]],
@@ -217,21 +209,17 @@ def serving_rates(book: Book) -> Iterator[Problem]:
         yield sheet.problem(int(position), "value", expected)
 
 
-def memory_units(book: Book) -> Iterator[Problem]:
+@check("memory_measurements")
+def memory_units(sheet: Sheet) -> Iterator[Problem]:
     """Memory in gigabytes that is not the value in its own unit."""
-    if "memory_measurements" not in book:
-        return
-    sheet = book["memory_measurements"]
     converted = sheet.numbers("value") * sheet.frame["unit"].map(BYTES)
     wrong = (sheet.numbers("value_gb") / converted - 1).abs() > 1e-3
     yield from sheet.flagged(wrong, "value_gb", "the value in its own unit, converted")
 
 
-def split_ratios(book: Book) -> Iterator[Problem]:
+@check("market_splits")
+def split_ratios(sheet: Sheet) -> Iterator[Problem]:
     """Ratios of inference to training that the shares contradict."""
-    if "market_splits" not in book:
-        return
-    sheet = book["market_splits"]
     training, inference = sheet.numbers("training_share"), sheet.numbers("inference_share")
     ratio = sheet.numbers("inference_to_training_ratio")
     wrong = (ratio / (inference / training) - 1).abs() > EXACT
@@ -240,13 +228,11 @@ def split_ratios(book: Book) -> Iterator[Problem]:
     )
 
 
-def chip_units(book: Book) -> Iterator[Problem]:
+@check("chips", "chip_units")
+def chip_units(chips: Sheet, units: Sheet) -> Iterator[Problem]:
     """Peaks and on-chip memories that units times clock, or units times their memory, contradict."""
-    if not {"chips", "chip_units"} <= set(book):
-        return
-    chips, units = book["chips"], book["chip_units"].frame
     place = {key: position for position, key in enumerate(chips.frame["id"])}
-    for row in units.itertuples():
+    for row in units.frame.itertuples():
         position, count = place.get(row.chip_id), row.units
         if position is None:
             continue
@@ -271,11 +257,9 @@ def _against(
         yield sheet.problem(position, column, f"about {second:.4g}, from {how} in chip_units.csv")
 
 
-def second_places(book: Book) -> Iterator[Problem]:
+@check("chips", "hardware_history")
+def second_places(chips: Sheet, history: Sheet) -> Iterator[Problem]:
     """Figures of a chip that hardware_history.csv has otherwise, unless the chip's notes say so."""
-    if not {"chips", "hardware_history"} <= set(book):
-        return
-    chips, history = book["chips"], book["hardware_history"]
     place = {key: position for position, key in enumerate(chips.frame["id"])}
     noted = chips.notes().str.extract(r"(Epoch AI:.*)")[0].fillna("")
     for theirs, ours, factor in SECOND_PLACES:
@@ -292,11 +276,9 @@ def second_places(book: Book) -> Iterator[Problem]:
                 yield chips.problem(position, ours, expected)
 
 
-def family_ratios(book: Book) -> Iterator[Problem]:
+@check("chips")
+def family_ratios(chips: Sheet) -> Iterator[Problem]:
     """Peaks in eight bits over those in sixteen that differ from what the chip's whole family has."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
     sixteen = sixteen_bit_peak(chips)
     for column in ("fp8_tflops", "int8_tops"):
         ratio = chips.numbers(column) / sixteen
@@ -309,33 +291,31 @@ def family_ratios(book: Book) -> Iterator[Problem]:
         yield from chips.flagged(wrong, column, "the family's ratio to the peak in sixteen bits")
 
 
-def measured_maxima(book: Book) -> Iterator[Problem]:
-    """Measured matmul rates and bandwidths above, or far below, what the chip has."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
-    if "matmul_maxima" in book:
-        sheet = book["matmul_maxima"]
-        dies = sheet.numbers("tflops_per_chip") / sheet.numbers("tflops")
-        wrong = (dies / dies.round() - 1).abs() > ROUNDED
-        wrong |= (dies > 1.5) & (sheet.frame["measured_on"] == "chip")
-        for position in wrong.to_numpy().nonzero()[0]:
-            yield sheet.problem(position, "tflops", "the rate a chip over the dies measured")
-        for form, rows in sheet.frame.groupby("format"):
-            if form not in PEAKS:
-                continue
-            peak = sheet.frame["chip_id"].map(_peaks(chips, form))
-            wide = sheet.frame["chip_id"].map(_peaks(chips, "bf16")) * WIDENING.get(form, 1)
-            peak = peak.fillna(wide)
-            share = (sheet.numbers("tflops") / peak).where(sheet.frame.index.isin(rows.index))
-            yield from _within(sheet, share, "tflops")
-    if "memory_bandwidth_measured" in book:
-        sheet = book["memory_bandwidth_measured"]
-        card = dict(zip(chips.frame["id"], chips.numbers("ddr_gb_per_s"), strict=True))
-        stack = dict(zip(chips.frame["id"], chips.numbers("hbm_tb_per_s") * 1e3, strict=True))
-        peak = sheet.frame["chip_id"].map(stack)
-        peak = peak.where(peak > 0, sheet.frame["chip_id"].map(card))
-        yield from _within(sheet, sheet.numbers("gb_per_s") / peak, "gb_per_s")
+@check("matmul_maxima", "chips")
+def measured_maxima(sheet: Sheet, chips: Sheet) -> Iterator[Problem]:
+    """Measured matmul rates above, or far below, what the chip has."""
+    dies = sheet.numbers("tflops_per_chip") / sheet.numbers("tflops")
+    wrong = (dies / dies.round() - 1).abs() > ROUNDED
+    wrong |= (dies > 1.5) & (sheet.frame["measured_on"] == "chip")
+    yield from sheet.refused(wrong, "tflops", "the rate a chip over the dies measured")
+    for form, rows in sheet.frame.groupby("format"):
+        if form not in PEAKS:
+            continue
+        peak = sheet.frame["chip_id"].map(_peaks(chips, form))
+        wide = sheet.frame["chip_id"].map(_peaks(chips, "bf16")) * WIDENING.get(form, 1)
+        peak = peak.fillna(wide)
+        share = (sheet.numbers("tflops") / peak).where(sheet.frame.index.isin(rows.index))
+        yield from _within(sheet, share, "tflops")
+
+
+@check("memory_bandwidth_measured", "chips")
+def measured_bandwidths(sheet: Sheet, chips: Sheet) -> Iterator[Problem]:
+    """Measured bandwidths above, or far below, what the chip has."""
+    card = dict(zip(chips.frame["id"], chips.numbers("ddr_gb_per_s"), strict=True))
+    stack = dict(zip(chips.frame["id"], chips.numbers("hbm_tb_per_s") * 1e3, strict=True))
+    peak = sheet.frame["chip_id"].map(stack)
+    peak = peak.where(peak > 0, sheet.frame["chip_id"].map(card))
+    yield from _within(sheet, sheet.numbers("gb_per_s") / peak, "gb_per_s")
 
 
 def _within(sheet: Sheet, share: pd.Series, column: str) -> Iterator[Problem]:
@@ -352,19 +332,3 @@ def _peaks(chips: Sheet, form: str) -> dict[str, float]:
     for column in PEAKS[form]:
         peak = peak.fillna(chips.numbers(column))
     return dict(zip(chips.frame["id"], peak, strict=True))
-
-
-CHECKS = (
-    training_flop,
-    training_hours,
-    collective_rates,
-    links,
-    training_shares,
-    serving_rates,
-    memory_units,
-    split_ratios,
-    chip_units,
-    second_places,
-    family_ratios,
-    measured_maxima,
-)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from training_moat.catalog import models
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book
+from training_moat.catalog.sheets import Book, Sheet, check, check_each
 from training_moat.core.workload import derived_params
 
 NAMES = (
@@ -34,13 +34,14 @@ BLOCKS = (
 )
 """Tables whose rows stand source by source."""
 
-PARTS = {
-    "mlperf_submissions": (
-        ("entry_share", "result_entries", "round_total_entries"),
-        ("system_share", "systems", "round_total_systems"),
-    )
-}
-"""Shares, and the columns that they are the ratio of."""
+PARTS = (
+    ("entry_share", "result_entries", "round_total_entries"),
+    ("system_share", "systems", "round_total_systems"),
+)
+"""Shares of a round of MLPerf, and the columns that they are the ratio of."""
+
+MEMORY_COLUMNS = {"chips": "hbm_gb", "hardware_history": "memory_gb"}
+"""Tables of chips, and their column of the size of the memory."""
 
 ROUNDED = 1e-4
 """Most by which a share of four digits may differ from its ratio."""
@@ -88,6 +89,7 @@ SAME = 0.03
 """Most by which a ratio of peaks may differ from those."""
 
 
+@check()
 def names(book: Book) -> Iterator[Problem]:
     """Words that mean another chip, model or format than the same words do in the other rows."""
     for sheet in book.values():
@@ -105,52 +107,48 @@ def names(book: Book) -> Iterator[Problem]:
                 yield sheet.problem(position, meant, f"{said}, as in the other rows of these words")
 
 
-def blocks(book: Book) -> Iterator[Problem]:
+@check_each(*BLOCKS)
+def blocks(sheet: Sheet) -> Iterator[Problem]:
     """A row of another source in the midst of a block of rows of one."""
-    for name in BLOCKS:
-        if name not in book:
-            continue
-        sheet = book[name]
-        own = sheet.frame["source"].fillna("")
-        before, after = own.shift(1), own.shift(-1)
-        for position in ((before == after) & (own != before)).to_numpy().nonzero()[0]:
-            expected = f"{before.iloc[position]}, as in the rows before and after"
-            yield sheet.problem(position, "source", expected)
+    own = sheet.frame["source"].fillna("")
+    before, after = own.shift(1), own.shift(-1)
+    for position in ((before == after) & (own != before)).to_numpy().nonzero()[0]:
+        expected = f"{before.iloc[position]}, as in the rows before and after"
+        yield sheet.problem(position, "source", expected)
 
 
-def shares(book: Book) -> Iterator[Problem]:
-    """Shares that are not the part over the whole, and shares of one market that are more than it."""
-    for name, columns in PARTS.items():
-        if name in book:
-            sheet = book[name]
-            for share, part, whole in columns:
-                ratio = sheet.numbers(part) / sheet.numbers(whole)
-                wrong = (sheet.numbers(share) - ratio).abs() > ROUNDED
-                yield from sheet.flagged(wrong, share, f"{part} over {whole}")
-    if "market_splits" in book:
-        sheet = book["market_splits"]
-        rest = sheet.numbers("rd_experiments_share").fillna(0)
-        whole = sheet.numbers("training_share") + sheet.numbers("inference_share") + rest
-        # A ratio is held against the shares itself.
-        told = sheet.numbers("inference_to_training_ratio").notna()
-        wrong = ((whole - 1).abs() > WHOLE) & ~(told & (whole < 1))
-        yield from sheet.flagged(wrong, "inference_share", "shares that make one")
+@check("mlperf_submissions")
+def shares(sheet: Sheet) -> Iterator[Problem]:
+    """Shares that are not the part over the whole."""
+    for share, part, whole in PARTS:
+        ratio = sheet.numbers(part) / sheet.numbers(whole)
+        wrong = (sheet.numbers(share) - ratio).abs() > ROUNDED
+        yield from sheet.flagged(wrong, share, f"{part} over {whole}")
 
 
-def whole_memories(book: Book) -> Iterator[Problem]:
+@check("market_splits")
+def whole_markets(sheet: Sheet) -> Iterator[Problem]:
+    """Shares of one market that are more than it."""
+    rest = sheet.numbers("rd_experiments_share").fillna(0)
+    whole = sheet.numbers("training_share") + sheet.numbers("inference_share") + rest
+    # A ratio is held against the shares itself.
+    told = sheet.numbers("inference_to_training_ratio").notna()
+    wrong = ((whole - 1).abs() > WHOLE) & ~(told & (whole < 1))
+    yield from sheet.flagged(wrong, "inference_share", "shares that make one")
+
+
+@check_each(*MEMORY_COLUMNS)
+def whole_memories(sheet: Sheet) -> Iterator[Problem]:
     """Large memories that are no whole number of gigabytes: mostly GiB that were converted."""
-    for name, column in (("chips", "hbm_gb"), ("hardware_history", "memory_gb")):
-        if name in book:
-            size = book[name].numbers(column)
-            wrong = (size >= LARGE_GB) & (size % HALF != 0)
-            yield from book[name].flagged(wrong, column, "the capacity in GB as it is sold")
+    column = MEMORY_COLUMNS[sheet.name]
+    size = sheet.numbers(column)
+    wrong = (size >= LARGE_GB) & (size % HALF != 0)
+    yield from sheet.flagged(wrong, column, "the capacity in GB as it is sold")
 
 
-def widths(book: Book) -> Iterator[Problem]:
+@check("models")
+def widths(sheet: Sheet) -> Iterator[Problem]:
     """Models whose layers are of a width that no one chooses."""
-    if "models" not in book:
-        return
-    sheet = book["models"]
     for column in ("hidden", "ffn", "expert_ffn"):
         wrong = sheet.numbers(column) % WIDTH > 0
         yield from sheet.flagged(wrong, column, f"a multiple of {WIDTH}, or 'checked:' in notes")
@@ -159,31 +157,26 @@ def widths(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "vocab", f"a multiple of {TOKENS}, or 'checked:' in notes")
 
 
-def stacks(book: Book) -> Iterator[Problem]:
+@check("chips")
+def stacks(chips: Sheet) -> Iterator[Problem]:
     """Chips whose stacked memory, its kind and its bandwidth are not there together."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
     some = chips.numbers("hbm_gb") > 0
     wrong = some != (chips.frame["hbm_type"].notna() | (chips.numbers("hbm_tb_per_s") > 0))
     yield from chips.flagged(wrong, "hbm_gb", "a memory where a kind or a bandwidth of it is told")
 
 
-def eight_bits(book: Book) -> Iterator[Problem]:
+@check("hardware_history")
+def eight_bits(sheet: Sheet) -> Iterator[Problem]:
     """Chips of the history alone whose peak in eight bits is not twice that in sixteen."""
-    if "hardware_history" not in book:
-        return
-    sheet, (usual, off, lacking) = book["hardware_history"], WHOLE_BYTES
+    (usual, off, lacking) = WHOLE_BYTES
     ratio = sheet.numbers("int8_tops") / sheet.numbers("bf16_tflops")
     wrong = ((ratio / usual - 1).abs() > off) & (ratio > lacking) & sheet.frame["chip_id"].isna()
     yield from sheet.flagged(wrong, "bf16_tflops", "half of int8_tops, or 'checked:' in notes")
 
 
-def counted_weights(book: Book) -> Iterator[Problem]:
+@check("models")
+def counted_weights(sheet: Sheet) -> Iterator[Problem]:
     """Models whose published weights are not those of their shape."""
-    if "models" not in book:
-        return
-    sheet = book["models"]
     published = sheet.numbers("params_b")
     counted = [_weights_b(row) for row in sheet.frame.to_dict("records")]
     most = sheet.frame["params_basis"].map(MOST_OFF)
@@ -196,11 +189,9 @@ def _weights_b(row: dict[str, Any]) -> float:
     return float(derived_params(models.build(row))) / 1e9
 
 
-def clusters(book: Book) -> Iterator[Problem]:
+@check("gpu_clusters")
+def clusters(sheet: Sheet) -> Iterator[Problem]:
     """Clusters whose power does not go with their number of chips."""
-    if "gpu_clusters" not in book:
-        return
-    sheet = book["gpu_clusters"]
     count = sheet.numbers("chips")
     kind = sheet.frame["chip_id"].fillna(sheet.frame["chip"])
     power = sheet.numbers("power_mw") * 1e3 / count
@@ -216,20 +207,12 @@ def _odd(value: pd.Series, kind: pd.Series) -> pd.Series:
     return far & (by_kind.transform("count") >= FEW)
 
 
-def formats(book: Book) -> Iterator[Problem]:
+@check("chips")
+def formats(chips: Sheet) -> Iterator[Problem]:
     """Peaks of two formats that run on the same units, and differ otherwise than such do."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
     for column, other, usual in FORMATS:
         ratio = chips.numbers(column) / chips.numbers(other)
         near = np.min([(ratio / each - 1).abs() for each in usual], axis=0) <= SAME
         wrong = (ratio > SAME_UNITS[0]) & (ratio < SAME_UNITS[1]) & ~near
         expected = f"{' or '.join(f'{each:g}' for each in usual)} times {other}"
         yield from chips.flagged(wrong, column, expected)
-
-
-CHECKS = (
-    *(names, blocks, shares, whole_memories, widths, stacks, eight_bits),
-    *(counted_weights, clusters, formats),
-)

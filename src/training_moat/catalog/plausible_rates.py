@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.catalog.plausible_numbers import sixteen_bit_peak
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet
+from training_moat.catalog.sheets import Book, Sheet, check
 
 RENT_FACTOR = 3
 """Most by which a rent may differ from the median of its chip without a word on it."""
@@ -92,11 +92,9 @@ FITS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], f
 most it may be off its fit: somewhat more than any row is."""
 
 
-def rents(book: Book) -> Iterator[Problem]:
+@check("prices")
+def rents(sheet: Sheet) -> Iterator[Problem]:
     """Rents far from the median of their chip."""
-    if "prices" not in book:
-        return
-    sheet = book["prices"]
     hourly = sheet.frame["category"] == "cloud_chip_hour"
     kind = sheet.frame["chip_id"].fillna(sheet.frame["item"]).where(hourly)
     value = sheet.numbers("value")
@@ -107,16 +105,13 @@ def rents(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "value", expected)
     # What a note excuses has its bounds, too.
     far = (ratio > RENT_AT_ALL) | (ratio < 1 / RENT_AT_ALL)
-    for position in (far & (by_kind.transform("size") >= FEW)).to_numpy().nonzero()[0]:
-        expected = f"within {RENT_AT_ALL} times the median of its chip"
-        yield sheet.problem(position, "value", expected)
+    expected = f"within {RENT_AT_ALL} times the median of its chip"
+    yield from sheet.refused(far & (by_kind.transform("size") >= FEW), "value", expected)
 
 
-def token_prices(book: Book) -> Iterator[Problem]:
+@check("prices")
+def token_prices(sheet: Sheet) -> Iterator[Problem]:
     """Prices of output tokens that do not go with those of input tokens."""
-    if "prices" not in book:
-        return
-    sheet = book["prices"]
     rows = sheet.frame.assign(position=range(len(sheet.frame)))
     told = ["item", "organisation", "date"]
     ask = rows[rows["category"] == "api_price_input"]
@@ -130,11 +125,9 @@ def token_prices(book: Book) -> Iterator[Problem]:
         yield sheet.problem(int(position), "value", expected)
 
 
-def chip_prices(book: Book) -> Iterator[Problem]:
+@check("chips")
+def chip_prices(chips: Sheet) -> Iterator[Problem]:
     """Prices and power of chips far from those of others for their peak, and rents far from those of the price list."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
     peak = sixteen_bit_peak(chips)
     ratio = chips.numbers("price_usd") / peak
     ratio = ratio / ratio.median()
@@ -144,9 +137,8 @@ def chip_prices(book: Book) -> Iterator[Problem]:
     rent = chips.numbers("cloud_usd_per_h") / peak
     rent = rent / rent.median()
     wrong = (rent > RENT_FOR_PEAK) | (rent < 1 / RENT_FOR_PEAK)
-    for position in wrong.to_numpy().nonzero()[0]:
-        expected = f"within {RENT_FOR_PEAK} times the usual rent of a TFLOP/s"
-        yield chips.problem(position, "cloud_usd_per_h", expected)
+    expected = f"within {RENT_FOR_PEAK} times the usual rent of a TFLOP/s"
+    yield from chips.refused(wrong, "cloud_usd_per_h", expected)
     power = chips.numbers("tdp_w") / peak.fillna(chips.numbers("int8_tops") / 2)
     power = power / power.median()
     wrong = (power > POWER_FACTOR) | (power < 1 / POWER_FACTOR)
@@ -154,22 +146,23 @@ def chip_prices(book: Book) -> Iterator[Problem]:
         f"within {POWER_FACTOR} times the usual power of a TFLOP/s, or 'checked tdp_w:' in notes"
     )
     yield from chips.flagged(wrong, "tdp_w", expected)
-    if "prices" in book:
-        sheet = book["prices"]
-        rent = sheet.numbers("value").where(sheet.frame["category"] == "cloud_chip_hour")
-        by_chip = rent.groupby(sheet.frame["chip_id"])
-        least, most = (chips.frame["id"].map(end) for end in (by_chip.min(), by_chip.median()))
-        value = chips.numbers("cloud_usd_per_h")
-        wrong = (value < least / RENT_SLACK) | (value > most * RENT_SLACK)
-        expected = "a rent about as those of the chip in prices.csv, or 'checked:' in notes"
-        yield from chips.flagged(wrong, "cloud_usd_per_h", expected)
 
 
-def uses_of_the_peak(book: Book) -> Iterator[Problem]:
+@check("chips", "prices")
+def chip_rents(chips: Sheet, prices: Sheet) -> Iterator[Problem]:
+    """Rents of chips that are not about those of the price list."""
+    rent = prices.numbers("value").where(prices.frame["category"] == "cloud_chip_hour")
+    by_chip = rent.groupby(prices.frame["chip_id"])
+    least, most = (chips.frame["id"].map(end) for end in (by_chip.min(), by_chip.median()))
+    value = chips.numbers("cloud_usd_per_h")
+    wrong = (value < least / RENT_SLACK) | (value > most * RENT_SLACK)
+    expected = "a rent about as those of the chip in prices.csv, or 'checked:' in notes"
+    yield from chips.flagged(wrong, "cloud_usd_per_h", expected)
+
+
+@check("training_measurements")
+def uses_of_the_peak(sheet: Sheet) -> Iterator[Problem]:
     """Uses of the peak far from the others that the same source gives."""
-    if "training_measurements" not in book:
-        return
-    sheet = book["training_measurements"]
     metric = sheet.frame["metric"]
     use = metric.isin(["mfu", "hfu", "pct_peak_hw"]) | metric.str.endswith("tflops_per_gpu")
     value = sheet.numbers("value").where(use)
@@ -181,11 +174,9 @@ def uses_of_the_peak(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "value", expected)
 
 
-def spend_growth(book: Book) -> Iterator[Problem]:
+@check("accelerator_spend")
+def spend_growth(sheet: Sheet) -> Iterator[Problem]:
     """Sales of AI chips that fall, or leap, from one year that a house gives to its next."""
-    if "accelerator_spend" not in book:
-        return
-    sheet = book["accelerator_spend"]
     rows = sheet.frame.sort_values("year", kind="stable")
     series = rows.groupby(["organisation", "item"])
     since = series["year"].diff()
@@ -196,6 +187,7 @@ def spend_growth(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "value", expected)
 
 
+@check()
 def fitted_rates(book: Book) -> Iterator[Problem]:
     """Rates, and traits of chips, far from what the others of their kind lead to expect."""
     for name, kind, column, numbers, words, factor in FITS:
@@ -241,6 +233,3 @@ def _design(rows: pd.DataFrame, numbers: tuple[str, ...], words: tuple[str, ...]
         marks = pd.get_dummies(rows[name].fillna("-")).iloc[:, 1:]
         columns += [marks[word].to_numpy(float) for word in marks]
     return np.column_stack(columns)
-
-
-CHECKS = (rents, token_prices, chip_prices, uses_of_the_peak, spend_growth, fitted_rates)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from training_moat.catalog import descriptor, paths
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, ends, starts
+from training_moat.catalog.sheets import Book, Sheet, check, check_each, ends, starts
 
 DATES = ("date", "published", "accessed", "announced", "released")
 """Columns of dates of things that have happened."""
@@ -73,10 +73,11 @@ CHIP_SOURCES = {
 }
 """Columns of sources in chips.csv, and the figures that each answers for."""
 
-READINGS = {"low_precision_runs": ("supports", "against", "both", "neutral")}
-"""Tables whose column `reading` opens with the word of the column `bearing`, and the words it may open with."""
+BEARINGS = ("supports", "against", "both", "neutral")
+"""Words of the column `bearing` with which a reading may open."""
 
 
+@check()
 def future_dates(book: Book) -> Iterator[Problem]:
     """Dates after the day the newest source was read."""
     if "sources" not in book:
@@ -90,28 +91,36 @@ def future_dates(book: Book) -> Iterator[Problem]:
             yield from sheet.flagged(late, column, expected)
 
 
-def chip_dates(book: Book) -> Iterator[Problem]:
-    """Chips sold before they were announced, or measured before they were."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
+@check("chips")
+def chip_dates(chips: Sheet) -> Iterator[Problem]:
+    """Chips sold before they were announced, or long after."""
     announced, sold = chips.frame["announced"], chips.frame["available"]
     wrong = (ends(sold) < starts(announced)) | (starts(sold) > ends(announced) + MOST_YEARS_TO_SALE)
     expected = f"a date from the announcement to {MOST_YEARS_TO_SALE} years after it"
     yield from chips.flagged(wrong, "available", expected)
-    born = dict(zip(chips.frame["id"], starts(announced), strict=True))
+
+
+@check()
+def early_dates(book: Book) -> Iterator[Problem]:
+    """Chips measured before they were announced."""
+    if "chips" not in book:
+        return
+    born = _announced(book["chips"])
     for sheet in book.values():
         if sheet.has("chip_id", "date"):
             early = ends(sheet.frame["date"]) < sheet.frame["chip_id"].map(born)
             yield from sheet.flagged(early, "date", "a date after its chip was announced")
-    yield from _released(book, born)
 
 
-def _released(book: Book, born: dict[str, float]) -> Iterator[Problem]:
+def _announced(chips: Sheet) -> dict[str, float]:
+    """When each chip was announced, in years."""
+    return dict(zip(chips.frame["id"], starts(chips.frame["announced"]), strict=True))
+
+
+@check("chips", "hardware_history")
+def release_dates(chips: Sheet, history: Sheet) -> Iterator[Problem]:
     """Chips announced at another time than Epoch AI has them released, without a word on it."""
-    if "hardware_history" not in book:
-        return
-    history, chips = book["hardware_history"], book["chips"]
+    born = _announced(chips)
     released = starts(history.frame["released"]).groupby(history.frame["chip_id"]).min()
     last = ends(chips.frame["available"])
     last = last.fillna(chips.frame["id"].map(born) + YEARS_UNSOLD)
@@ -125,25 +134,23 @@ def _released(book: Book, born: dict[str, float]) -> Iterator[Problem]:
     )
 
 
-def statement_dates(book: Book) -> Iterator[Problem]:
+@check_each(*YEARS_RETOLD, beside="sources")
+def statement_dates(sheet: Sheet, sources: Sheet) -> Iterator[Problem]:
     """Statements long before their source, or after it was published."""
-    if "sources" not in book:
+    published, years = _published(sources.frame), YEARS_RETOLD[sheet.name]
+    shapes = sheet.name == "models"
+    column = "released" if shapes else "date"
+    if not sheet.has(column, "source"):
         return
-    published = _published(book["sources"].frame)
-    for name, years in YEARS_RETOLD.items():
-        column = "released" if name == "models" else "date"
-        if name not in book or not book[name].has(column, "source"):
-            continue
-        sheet = book[name]
-        about = {keys: published(keys) for keys in sheet.frame["source"].dropna().unique()}
-        first = sheet.frame["source"].map({keys: dates[0] for keys, dates in about.items()})
-        last = sheet.frame["source"].map({keys: dates[1] for keys, dates in about.items()})
-        expected = f"a date at most {years} years before its source was published"
-        early = ends(sheet.frame[column]) < first - years
-        yield from sheet.flagged(early, column, expected)
-        # A shape stands in the source's first version, whatever is added to it later.
-        late = starts(sheet.frame[column]) > (first if name == "models" else last) + YEARS_AHEAD
-        yield from sheet.flagged(late, column, "a date before its source was published")
+    about = {keys: published(keys) for keys in sheet.frame["source"].dropna().unique()}
+    first = sheet.frame["source"].map({keys: dates[0] for keys, dates in about.items()})
+    last = sheet.frame["source"].map({keys: dates[1] for keys, dates in about.items()})
+    expected = f"a date at most {years} years before its source was published"
+    early = ends(sheet.frame[column]) < first - years
+    yield from sheet.flagged(early, column, expected)
+    # A shape stands in the source's first version, whatever is added to it later.
+    late = starts(sheet.frame[column]) > (first if shapes else last) + YEARS_AHEAD
+    yield from sheet.flagged(late, column, "a date before its source was published")
 
 
 def _published(sources: pd.DataFrame) -> Callable[[str], tuple[float, float]]:
@@ -163,11 +170,10 @@ def _published(sources: pd.DataFrame) -> Callable[[str], tuple[float, float]]:
     return of
 
 
-def run_models(book: Book) -> Iterator[Problem]:
+@check("training_runs", "models")
+def run_models(runs: Sheet, models: Sheet) -> Iterator[Problem]:
     """Training runs long before or after their model was released, or of another size than it."""
-    if not {"models", "training_runs"} <= set(book):
-        return
-    runs, known = book["training_runs"], book["models"].frame.set_index("id")
+    known = models.frame.set_index("id")
     since = starts(runs.frame["date"]) - runs.frame["model_id"].map(starts(known["released"]))
     expected = f"a date within {YEARS_TO_RELEASE:g} years of its model's release"
     yield from runs.flagged(since.abs() > YEARS_TO_RELEASE, "date", expected)
@@ -176,6 +182,7 @@ def run_models(book: Book) -> Iterator[Problem]:
     yield from runs.flagged(wrong, "params_b", "the parameters of its model in models.csv")
 
 
+@check()
 def copies(book: Book) -> Iterator[Problem]:
     """Rows that repeat an earlier one under another number."""
     for name, sheet in book.items():
@@ -193,16 +200,15 @@ def copies(book: Book) -> Iterator[Problem]:
                 yield sheet.problem(position, sheet.frame.columns[0], expected)
 
 
-def addresses(book: Book) -> Iterator[Problem]:
+@check("sources", "source_kinds")
+def addresses(sources: Sheet, source_kinds: Sheet) -> Iterator[Problem]:
     """Sources without the address that their kind needs."""
-    if not {"sources", "source_kinds"} <= set(book):
-        return
-    kinds = book["source_kinds"].frame.set_index("kind")["url_required"]
-    sources = book["sources"]
+    kinds = source_kinds.frame.set_index("kind")["url_required"]
     bare = sources.frame["url"].isna() & (sources.frame["kind"].map(kinds) == "yes")
     yield from sources.flagged(bare, "url", "an address: sources of this kind have one")
 
 
+@check()
 def readings(book: Book) -> Iterator[Problem]:
     """Rows called confirmed of which only compilations were read."""
     if not {"sources", "source_kinds"} <= set(book):
@@ -216,15 +222,12 @@ def readings(book: Book) -> Iterator[Problem]:
         keys = sheet.frame["source"].fillna("").str.split(descriptor.SEPARATOR)
         wrong = keys.map(lambda cited: set(cited) <= copied) & (sheet.frame["confirmed"] == "yes")
         expected = "'secondary': its sources are all compilations (source_kinds.csv)"
-        for position in wrong.to_numpy().nonzero()[0]:
-            yield sheet.problem(position, "confirmed", expected)
+        yield from sheet.refused(wrong, "confirmed", expected)
 
 
-def chip_sources(book: Book) -> Iterator[Problem]:
+@check("chips")
+def chip_sources(chips: Sheet) -> Iterator[Problem]:
     """Figures of a chip whose column of sources is blank, unless the row calls them unconfirmed."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
     doubted = chips.frame["unconfirmed_fields"].fillna("").str.split(descriptor.SEPARATOR)
     for column, figures in CHIP_SOURCES.items():
         for position in chips.frame[column].isna().to_numpy().nonzero()[0]:
@@ -236,20 +239,11 @@ def chip_sources(book: Book) -> Iterator[Problem]:
                 yield chips.problem(position, column, expected)
 
 
+@check()
 def second_codes(book: Book) -> Iterator[Problem]:
     """Codes that differ from what the second reading has as the first."""
-    if "second_coding" in book:
-        yield from _kept_codes(book)
-    for name, words in READINGS.items():
-        if name not in book:
-            continue
-        sheet = book[name]
-        opening = sheet.frame["reading"].fillna("").str.extract(r"^(\w+)")[0]
-        wrong = opening.isin(words) & (opening != sheet.frame["bearing"])
-        yield from sheet.flagged(wrong, "bearing", "the word that the reading opens with")
-
-
-def _kept_codes(book: Book) -> Iterator[Problem]:
+    if "second_coding" not in book:
+        return
     coded = book["second_coding"].frame
     for (table, column), rows in coded.groupby(["table", "column"]):
         if table not in book:
@@ -263,6 +257,15 @@ def _kept_codes(book: Book) -> Iterator[Problem]:
             yield sheet.problem(position, column, expected)
 
 
+@check("low_precision_runs")
+def opening_words(sheet: Sheet) -> Iterator[Problem]:
+    """Readings that open with another word than the column `bearing` has."""
+    opening = sheet.frame["reading"].fillna("").str.extract(r"^(\w+)")[0]
+    wrong = opening.isin(BEARINGS) & (opening != sheet.frame["bearing"])
+    yield from sheet.flagged(wrong, "bearing", "the word that the reading opens with")
+
+
+@check()
 def stored_results(book: Book) -> Iterator[Problem]:
     """Tables of stored experiments that are not what their manifest says was written."""
     for path in sorted(paths.data_folder().glob("*.manifest.json")):
@@ -276,17 +279,3 @@ def stored_results(book: Book) -> Iterator[Problem]:
         if said.get("table_sha256") != digest:
             expected = f"the table as data/{path.name} records it (table_sha256)"
             yield Problem(f"data/{table.name}", None, None, None, expected)
-
-
-CHECKS = (
-    future_dates,
-    chip_dates,
-    statement_dates,
-    run_models,
-    copies,
-    addresses,
-    readings,
-    chip_sources,
-    second_codes,
-    stored_results,
-)

@@ -10,7 +10,7 @@ import pandas as pd
 from training_moat.catalog import models
 from training_moat.catalog.plausible_numbers import ROUNDED, SAME, bus_factors, sixteen_bit_peak
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, starts
+from training_moat.catalog.sheets import Book, Sheet, check, check_each, starts
 from training_moat.core.workload import derived_active_params
 
 ORDERED = (
@@ -46,8 +46,12 @@ ALIKE = {
 FEW = 3
 """Least rows of a source that are a custom."""
 
-IN_OVER_OUT = {"chips": (3, 52), "hardware_history": (1.2, 13)}
-"""Least and most of what a chip's links inside a server carry over those between servers, by table."""
+IN_OVER_OUT = {
+    "chips": ("scaleup_gb_per_s_per_direction", "scaleout_gbit_per_s_per_chip", 8, 3, 52),
+    "hardware_history": ("intranode_gb_per_s_both_directions", "internode_gbit_per_s", 4, 1.2, 13),
+}
+"""By table: links inside a server, links between servers, how many bits of one direction the former count as one, and
+least and most of what the former carry over the latter."""
 
 NARROWER = ((1, 0.002), (2, 0.065), (4, 0.12))
 """How many times its rate in sixteen bits a chip reaches in eight, and how far from it."""
@@ -86,6 +90,7 @@ LEDGER_SPREAD = 4
 """Most by which a count of an item in a year may differ from the median of the others."""
 
 
+@check()
 def order(book: Book) -> Iterator[Problem]:
     """A date years outside those of the rows before and after it, where such rows stand in order of time."""
     for name, column, kind in ORDERED:
@@ -102,58 +107,44 @@ def order(book: Book) -> Iterator[Problem]:
         yield from sheet.flagged(wrong & among, column, expected)
 
 
-def strays(book: Book) -> Iterator[Problem]:
+@check_each(*TOGETHER)
+def strays(sheet: Sheet) -> Iterator[Problem]:
     """A row alone among rows of other sources, while the rows of its own stand together elsewhere."""
-    for name in TOGETHER:
-        if name not in book:
-            continue
-        sheet = book[name]
-        own = sheet.frame["source"].fillna("")
-        run = (own != own.shift()).cumsum()
-        size = own.groupby(run).transform("size")
-        elsewhere = size.groupby(own).transform("max") >= FEW
-        alone = (size == 1) & (run != run.iloc[-1])
-        expected = "the source of a row beside it: this one's own rows stand together elsewhere"
-        yield from sheet.flagged(alone & elsewhere, "source", expected)
+    own = sheet.frame["source"].fillna("")
+    run = (own != own.shift()).cumsum()
+    size = own.groupby(run).transform("size")
+    elsewhere = size.groupby(own).transform("max") >= FEW
+    alone = (size == 1) & (run != run.iloc[-1])
+    expected = "the source of a row beside it: this one's own rows stand together elsewhere"
+    yield from sheet.flagged(alone & elsewhere, "source", expected)
 
 
-def alike(book: Book) -> Iterator[Problem]:
+@check_each(*ALIKE)
+def alike(sheet: Sheet) -> Iterator[Problem]:
     """A row that differs in one trait from all others of its source, which are all the same in it."""
-    for name, columns in ALIKE.items():
-        if name not in book:
-            continue
-        sheet = book[name]
-        own = sheet.frame["source"].fillna("")
-        for column in columns:
-            told = sheet.frame[column].fillna("")
-            same = told.groupby([own, told]).transform("size")
-            rows = told.groupby(own).transform("size")
-            kinds = told.groupby(own).transform("nunique")
-            wrong = (same == 1) & (kinds == 2) & (rows > FEW)
-            expected = "what all other rows of its source have, or 'checked:' in notes"
-            yield from sheet.flagged(wrong, column, expected)
+    own = sheet.frame["source"].fillna("")
+    for column in ALIKE[sheet.name]:
+        told = sheet.frame[column].fillna("")
+        same = told.groupby([own, told]).transform("size")
+        rows = told.groupby(own).transform("size")
+        kinds = told.groupby(own).transform("nunique")
+        wrong = (same == 1) & (kinds == 2) & (rows > FEW)
+        expected = "what all other rows of its source have, or 'checked:' in notes"
+        yield from sheet.flagged(wrong, column, expected)
 
 
-def link_ratios(book: Book) -> Iterator[Problem]:
+@check_each(*IN_OVER_OUT)
+def link_ratios(sheet: Sheet) -> Iterator[Problem]:
     """Links inside a server that carry too much or too little for those between servers: bits for bytes."""
-    names = {
-        "chips": ("scaleup_gb_per_s_per_direction", "scaleout_gbit_per_s_per_chip", 8),
-        "hardware_history": ("intranode_gb_per_s_both_directions", "internode_gbit_per_s", 4),
-    }
-    for name, (inside, between, bits) in names.items():
-        if name not in book:
-            continue
-        sheet, (least, most) = book[name], IN_OVER_OUT[name]
-        ratio = sheet.numbers(inside) * bits / sheet.numbers(between)
-        expected = f"{least} to {most} times what {between} has, or 'checked:' in notes"
-        yield from sheet.flagged((ratio < least) | (ratio > most), inside, expected)
+    inside, between, bits, least, most = IN_OVER_OUT[sheet.name]
+    ratio = sheet.numbers(inside) * bits / sheet.numbers(between)
+    expected = f"{least} to {most} times what {between} has, or 'checked:' in notes"
+    yield from sheet.flagged((ratio < least) | (ratio > most), inside, expected)
 
 
-def narrower(book: Book) -> Iterator[Problem]:
+@check("chips")
+def narrower(chips: Sheet) -> Iterator[Problem]:
     """Peaks in eight bits that are no whole multiple of the peak in sixteen."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
     sixteen = sixteen_bit_peak(chips)
     for column in ("fp8_tflops", "int8_tops"):
         ratio = chips.numbers(column) / sixteen
@@ -164,11 +155,9 @@ def narrower(book: Book) -> Iterator[Problem]:
         yield from chips.flagged(wrong, column, expected)
 
 
-def siblings(book: Book) -> Iterator[Problem]:
+@check("hardware_history")
+def siblings(sheet: Sheet) -> Iterator[Problem]:
     """Entries of one product in two sizes of memory that differ in what the memory does not change."""
-    if "hardware_history" not in book:
-        return
-    sheet = book["hardware_history"]
     product = sheet.frame["name"].str.replace(r"\s*\d+ ?GB\b", "", regex=True).str.strip()
     for column in (
         *("bf16_tflops", "fp8_tflops", "int8_tops", "tdp_w", "process_nm"),
@@ -181,11 +170,9 @@ def siblings(book: Book) -> Iterator[Problem]:
         yield from sheet.flagged(wrong & value.notna(), column, expected)
 
 
-def bits(book: Book) -> Iterator[Problem]:
+@check("number_formats")
+def bits(sheet: Sheet) -> Iterator[Problem]:
     """Number formats whose sign, exponent and mantissa do not add up to their bits."""
-    if "number_formats" not in book:
-        return
-    sheet = book["number_formats"]
     exponent, mantissa = sheet.numbers("exponent_bits"), sheet.numbers("mantissa_bits")
     wrong = (1 + exponent + mantissa != sheet.numbers("bits")) & exponent.notna() & (mantissa > 0)
     yield from sheet.flagged(
@@ -193,11 +180,9 @@ def bits(book: Book) -> Iterator[Problem]:
     )
 
 
-def active_weights(book: Book) -> Iterator[Problem]:
+@check("models")
+def active_weights(sheet: Sheet) -> Iterator[Problem]:
     """Models whose active weights are not those of their shape."""
-    if "models" not in book:
-        return
-    sheet = book["models"]
     told = sheet.numbers("active_params_b")
     counted = [
         float(derived_active_params(models.build(row))) / 1e9 if has else np.nan
@@ -207,20 +192,17 @@ def active_weights(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "active_params_b", "about the active weights of its shape")
 
 
-def sparsity(book: Book) -> Iterator[Problem]:
+@check("training_runs")
+def sparsity(sheet: Sheet) -> Iterator[Problem]:
     """Runs of models of which too small a share is active: mostly another column's figure."""
-    if "training_runs" in book:
-        sheet = book["training_runs"]
-        ratio = sheet.numbers("params_b") / sheet.numbers("active_params_b")
-        expected = f"1 to {MOST_SPARSE} times the active parameters"
-        yield from sheet.flagged((ratio < 1) | (ratio > MOST_SPARSE), "params_b", expected)
+    ratio = sheet.numbers("params_b") / sheet.numbers("active_params_b")
+    expected = f"1 to {MOST_SPARSE} times the active parameters"
+    yield from sheet.flagged((ratio < 1) | (ratio > MOST_SPARSE), "params_b", expected)
 
 
-def bus_over_algorithm(book: Book) -> Iterator[Problem]:
+@check("collective_measurements")
+def bus_over_algorithm(sheet: Sheet) -> Iterator[Problem]:
     """Bandwidths of a collective whose ratio is not that of so many ranks."""
-    if "collective_measurements" not in book:
-        return
-    sheet = book["collective_measurements"]
     bus, algorithm = sheet.numbers("busbw_gb_per_s"), sheet.numbers("algbw_gb_per_s")
     wrong = ((bus / (algorithm * bus_factors(sheet)) - 1).abs() > ROUNDED) & (
         np.maximum(bus, algorithm) >= 1
@@ -230,22 +212,18 @@ def bus_over_algorithm(book: Book) -> Iterator[Problem]:
     )
 
 
-def ranks(book: Book) -> Iterator[Problem]:
+@check("memory_measurements")
+def ranks(sheet: Sheet) -> Iterator[Problem]:
     """Measured runs whose chips are not the product of the ways in which they were cut."""
-    if "memory_measurements" not in book:
-        return
-    sheet = book["memory_measurements"]
     ways = sheet.numbers("tp") * sheet.numbers("pp") * sheet.numbers("dp")
     ways *= sheet.numbers("cp").fillna(1)
     wrong = ways.notna() & (sheet.numbers("n_chips") != ways)
     yield from sheet.flagged(wrong, "n_chips", "tp x pp x dp x cp, or 'checked:' in notes")
 
 
-def twins(book: Book) -> Iterator[Problem]:
+@check("accelerator_spend", "prices")
+def twins(spend: Sheet, prices: Sheet) -> Iterator[Problem]:
     """Sums of the market that two tables hold of one house for one year, and differ."""
-    if not {"accelerator_spend", "prices"} <= set(book):
-        return
-    spend, prices = book["accelerator_spend"], book["prices"]
     sizes = prices.frame[prices.frame["category"] == "market_size"]
     both = (("organisation", "year"), spend, sizes, "for_year"), (
         ("organisation", "for_year"), prices, spend.frame, "year",
@@ -260,11 +238,9 @@ def twins(book: Book) -> Iterator[Problem]:
                 yield sheet.problem(int(position), "value", expected)
 
 
-def ledger_counts(book: Book) -> Iterator[Problem]:
+@check("lab_ledgers")
+def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
     """Items of a laboratory's ledger of which one count is far from the others, or that are no likely part of a whole."""
-    if "lab_ledgers" not in book:
-        return
-    sheet = book["lab_ledgers"]
     rows = sheet.frame.assign(position=range(len(sheet.frame)))
     rows["kept"] = rows["item"].replace(SAME_ITEM)
     single = rows[~rows["period"].str.contains("together")]
@@ -285,11 +261,9 @@ def ledger_counts(book: Book) -> Iterator[Problem]:
             yield sheet.problem(int(at), "value", expected)
 
 
-def ledger_growth(book: Book) -> Iterator[Problem]:
+@check("lab_ledgers")
+def ledger_growth(sheet: Sheet) -> Iterator[Problem]:
     """Items of a laboratory's ledger that fall, or leap, from one year to the next."""
-    if "lab_ledgers" not in book:
-        return
-    sheet = book["lab_ledgers"]
     rows = sheet.frame.assign(position=range(len(sheet.frame)))
     yearly = rows[rows["period"].astype(str).str.fullmatch(r"(end of )?\d{4}")]
     middle = yearly.groupby(["organisation", "item", "year"])["value"].median().reset_index()
@@ -302,11 +276,9 @@ def ledger_growth(book: Book) -> Iterator[Problem]:
         yield sheet.problem(int(position), "value", expected)
 
 
-def message_times(book: Book) -> Iterator[Problem]:
+@check("collective_measurements")
+def message_times(sheet: Sheet) -> Iterator[Problem]:
     """Collectives that take far less time than both of the next smaller messages of the same series."""
-    if "collective_measurements" not in book:
-        return
-    sheet = book["collective_measurements"]
     rows = sheet.frame.assign(size=sheet.numbers("msg_bytes"), time=sheet.numbers("time_us"))
     rows = rows.reset_index(drop=True).sort_values("size", kind="stable")
     own = rows.groupby([rows[name].astype(str) for name in SERIES], sort=False)["time"]
@@ -315,18 +287,3 @@ def message_times(book: Book) -> Iterator[Problem]:
     yield from sheet.flagged(
         wrong, "time_us", "no less than smaller messages take, or 'checked:' in notes"
     )
-
-
-CHECKS = (
-    *(order, strays, alike, link_ratios, narrower, siblings, bits),
-    *(
-        active_weights,
-        sparsity,
-        bus_over_algorithm,
-        ranks,
-        twins,
-        ledger_counts,
-        ledger_growth,
-        message_times,
-    ),
-)

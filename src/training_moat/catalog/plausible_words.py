@@ -10,7 +10,7 @@ import numpy as np
 from training_moat.catalog import descriptor
 from training_moat.catalog.plausible_numbers import ROUNDED, SAME
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book
+from training_moat.catalog.sheets import Book, Sheet, check, check_each
 
 TIMES = {
     "minute": 24 * 60,
@@ -59,11 +59,9 @@ _BOUNDS = {"above": (1, 2), "more than": (1, 2), "just under": (0.5, 1)}
 _NUMBERS = {"two": 2, "three": 3, "four": 4}
 
 
-def stated_tokens(book: Book) -> Iterator[Problem]:
+@check("tokens_served")
+def stated_tokens(sheet: Sheet) -> Iterator[Problem]:
     """Tokens a day that are not what the source's words come to."""
-    if "tokens_served" not in book:
-        return
-    sheet = book["tokens_served"]
     for position, words in enumerate(sheet.frame["stated"].fillna("")):
         told, found = sheet.numbers("tokens_per_day").iloc[position], _RANGE.search(words)
         if found and not float(found[1]) <= told / 1e12 <= float(found[2]):
@@ -83,11 +81,9 @@ def _stated(words: str) -> float:
     return np.nan
 
 
-def link_words(book: Book) -> Iterator[Problem]:
+@check("chips")
+def link_words(chips: Sheet) -> Iterator[Problem]:
     """Links of chips that are not what the words of the same row come to."""
-    if "chips" not in book:
-        return
-    chips = book["chips"]
     words = chips.frame["scaleup_definition"].fillna("").map(_one_way)
     told = chips.numbers("scaleup_gb_per_s_per_direction")
     wrong = (told / words - 1).abs() > SAME
@@ -111,46 +107,41 @@ def _one_way(words: str) -> float:
     return np.nan
 
 
-def noted_bounds(book: Book) -> Iterator[Problem]:
+@check_each("accelerator_spend", "lab_ledgers")
+def noted_bounds(sheet: Sheet) -> Iterator[Problem]:
     """Amounts that the bound in their own notes contradicts."""
-    for name in ("accelerator_spend", "lab_ledgers"):
-        if name not in book:
-            continue
-        sheet = book[name]
-        value, share = (
-            sheet.numbers("value"),
-            sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float),
-        )
-        told = value / (share[0] / 100 * share[1])
-        wrong = (told - 1).abs() > SAME
-        yield from sheet.flagged(wrong, "value", "the share of the sum that its notes name")
-        yuan = sheet.notes().str.extract(r"(half of )?([\d.]+) billion yuan")
-        usd = yuan[1].astype(float) / YUAN_PER_USD / yuan[0].notna().map({True: 2, False: 1})
-        wrong = (value / usd - 1).abs() > SAME
-        yield from sheet.flagged(wrong, "value", "the yuan that its notes name, in dollars")
-        for position, note in enumerate(sheet.notes()):
-            if found := _BOUND.search(note):
-                least, most = (float(found[2]) * end for end in _BOUNDS[found[1]])
-                if not least <= value.iloc[position] <= most:
-                    yield sheet.problem(position, "value", f"{found[0]}, as in notes")
+    value, share = (
+        sheet.numbers("value"),
+        sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float),
+    )
+    told = value / (share[0] / 100 * share[1])
+    wrong = (told - 1).abs() > SAME
+    yield from sheet.flagged(wrong, "value", "the share of the sum that its notes name")
+    yuan = sheet.notes().str.extract(r"(half of )?([\d.]+) billion yuan")
+    usd = yuan[1].astype(float) / YUAN_PER_USD / yuan[0].notna().map({True: 2, False: 1})
+    wrong = (value / usd - 1).abs() > SAME
+    yield from sheet.flagged(wrong, "value", "the yuan that its notes name, in dollars")
+    for position, note in enumerate(sheet.notes()):
+        if found := _BOUND.search(note):
+            least, most = (float(found[2]) * end for end in _BOUNDS[found[1]])
+            if not least <= value.iloc[position] <= most:
+                yield sheet.problem(position, "value", f"{found[0]}, as in notes")
 
 
-def event_words(book: Book) -> Iterator[Problem]:
+@check_each("history_events", "startup_events")
+def event_words(sheet: Sheet) -> Iterator[Problem]:
     """Events read as of training or of serving whose own words name only the other, or neither."""
-    for name in ("history_events", "startup_events"):
-        if name not in book:
-            continue
-        sheet = book[name]
-        words = sheet.frame["event"].fillna("").str.cat(sheet.notes(), sep=" ").str.lower()
-        trains, serves = words.str.contains(_TRAINS), words.str.contains(_SERVES)
-        read = sheet.frame["direction"]
-        wrong = (read == "training") & ~trains
-        wrong |= (read == "both") & serves & ~trains
-        wrong |= (read == "inference") & trains & ~serves & ~words.str.contains(_DENIES)
-        expected = "what the words of the event name, or 'checked:' in notes"
-        yield from sheet.flagged(wrong, "direction", expected)
+    words = sheet.frame["event"].fillna("").str.cat(sheet.notes(), sep=" ").str.lower()
+    trains, serves = words.str.contains(_TRAINS), words.str.contains(_SERVES)
+    read = sheet.frame["direction"]
+    wrong = (read == "training") & ~trains
+    wrong |= (read == "both") & serves & ~trains
+    wrong |= (read == "inference") & trains & ~serves & ~words.str.contains(_DENIES)
+    expected = "what the words of the event name, or 'checked:' in notes"
+    yield from sheet.flagged(wrong, "direction", expected)
 
 
+@check()
 def source_names(book: Book) -> Iterator[Problem]:
     """Rows on a maker or its chip all of whose sources are named after other makers."""
     if not {"sources", "chips"} <= set(book):
@@ -197,6 +188,3 @@ def _named(text: str, makers: dict[str, set[str]]) -> set[str]:
     """Makers that a text names."""
     plain = f" {_plain(text)} "
     return set().union(*(them for word, them in makers.items() if f" {word} " in plain))
-
-
-CHECKS = (stated_tokens, link_words, noted_bounds, event_words, source_names)

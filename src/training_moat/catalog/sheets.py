@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,10 @@ class Sheet:
     def flagged(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
         """A problem at `column` for every row where `wrong` holds and the notes do not say why it stands."""
         said = self.notes().str.contains(CHECKED.format(column=column))
-        wrong = wrong.fillna(False).astype(bool) & ~said
+        yield from self.refused(wrong.fillna(False).astype(bool) & ~said, column, expected)
+
+    def refused(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
+        """A problem at `column` for every row where `wrong` holds, whatever the notes say."""
         for position in wrong.to_numpy().nonzero()[0]:
             yield self.problem(position, column, expected)
 
@@ -62,6 +66,54 @@ class Sheet:
 
 Book = dict[str, Sheet]
 """Tables by name."""
+
+
+Check = Callable[[Book], Iterator[Problem]]
+"""What is implausible in some tables, in those of them that are there."""
+
+_checks: dict[str, list[Check]] = {}
+
+
+def checks_of(module: ModuleType) -> tuple[Check, ...]:
+    """The checks that a module defines, in order."""
+    return tuple(_checks[module.__name__])
+
+
+def check(*tables: str) -> Callable[[Callable[..., Iterator[Problem]]], Check]:
+    """Decorator: a check of these tables together, which says nothing where one of them is missing; of the whole book
+    where none is named."""
+
+    def decorated(function: Callable[..., Iterator[Problem]]) -> Check:
+        @wraps(function)
+        def checked(book: Book) -> Iterator[Problem]:
+            if not tables:
+                yield from function(book)
+            elif book.keys() >= set(tables):
+                yield from function(*(book[name] for name in tables))
+
+        _checks.setdefault(function.__module__, []).append(checked)
+        return checked
+
+    return decorated
+
+
+def check_each(
+    *tables: str, beside: str | None = None
+) -> Callable[[Callable[..., Iterator[Problem]]], Check]:
+    """Decorator: a check of each of these tables by itself, or with another `beside` it, without which nothing is said."""
+
+    def decorated(function: Callable[..., Iterator[Problem]]) -> Check:
+        @check()
+        @wraps(function)
+        def checked(book: Book) -> Iterator[Problem]:
+            others = [] if beside is None else [book.get(beside)]
+            for name in tables:
+                if name in book and None not in others:
+                    yield from function(book[name], *others)
+
+        return checked
+
+    return decorated
 
 
 @lru_cache(maxsize=8192)

@@ -8,8 +8,7 @@ The hourly price $c$ does not depend on the plan, so that the cheapest run is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -87,32 +86,34 @@ Search = Callable[[Chip, Job, int, str], Asking]
 """How the plans on one number of chips are searched: `at`, or `shared_out`."""
 
 _CASES: dict[tuple, TrainingCase | None] = {}
-_KEPT = 2000
+_KEPT = 8000
 """Parsed cases kept: listing the plans of a job takes longer than timing them, and they depend on little of a chip."""
 
 
-def _parsed(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | None:
+def _parsed(
+    chip: Chip, job: Job, count: int, precision: str, plan: Mapping[str, Any]
+) -> TrainingCase | None:
     try:
-        case = parse(job.request(chip, count, precision=precision))
+        case = parse(job.request(chip, count, precision=precision, **plan))
     except InputError:
         return None
-    if job.model.experts:
+    if job.model.experts and not plan:
         each = dict(zip(LAYOUT, case.layouts, strict=True))
         thin = np.isin(each["virtual_stages"], THIN_VIRTUAL) & (each["micro_batch"] <= THIN_MICRO)
         case.layouts = case.layouts[:, thin & np.isin(each["recompute"], THIN_RECOMPUTE)]
     return case if case.layouts.shape[1] else None
 
 
-def case_of(chip: Chip, job: Job, count: int, precision: str) -> TrainingCase | None:
-    """Every plan tried for a job on `count` of a chip; None where no plan divides."""
+def case_of(chip: Chip, job: Job, count: int, precision: str, **plan: Any) -> TrainingCase | None:
+    """Every plan tried for a job on `count` of a chip, or with some of the `plan` settled; None where no plan divides."""
     domain = chip.scaleup.domain_chips if chip.scaleup else 0.0
     # Of the formats only FP16 changes what is tried: its runs are older than fused attention.
-    settings = (chip.family, chip.vendor, precision == "fp16")
+    settings = (chip.family, chip.vendor, precision == "fp16", *plan.values())
     key = (tables.state("models"), job, count, domain, *settings)
     if key not in _CASES:
         if len(_CASES) >= _KEPT:
             _CASES.clear()
-        _CASES[key] = _parsed(chip, job, count, precision)
+        _CASES[key] = _parsed(chip, job, count, precision, plan)
     found = _CASES[key]
     return None if found is None else replace(found, chip=chip, precision=precision)
 
@@ -150,12 +151,10 @@ def shared_out(chip: Chip, job: Job, count: int, precision: str) -> Asking:
     usual = case_of(chip, job, count, precision)
     if usual is None:
         return None
-    settings = {"precision": precision, "global_batch": usual.global_batch}
-    cases = []
-    for plan in holding.shared_out(job.model, count):
-        with suppress(InputError):
-            cases.append(parse(job.request(chip, count, **settings, **plan)))
-    found = yield cases
+    plans = holding.shared_out(job.model, count)
+    batch = usual.global_batch
+    cases = [case_of(chip, job, count, precision, global_batch=batch, **one) for one in plans]
+    found = yield [case for case in cases if case is not None]
     return min((one for one in found if one.fits), key=lambda one: one.step_s, default=None)
 
 

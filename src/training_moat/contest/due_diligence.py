@@ -165,8 +165,8 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
         allowed = found.rival.run.chip_hours / per_hour if found.rival.run else ratio
         goals["cost no more than Nvidia's"] = allowed
     rows = []
-    for goal, hours in goals.items():
-        changes = single_changes.smallest(full, found.job, hours, max_days)
+    reached = single_changes.smallest(full, found.job, list(goals.values()), max_days)
+    for goal, changes in zip(goals, reached, strict=True):
         rows += [(goal, one.what, one.factor) for one in changes]
     if found.split.gap > 1 and found.split.unit == "USD" and found.split.possible:
         rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))

@@ -26,8 +26,9 @@ EIGHT_BITS = ("fp8", "int8")
 """Formats of one byte, of which the first that a chip multiplies is tried beside its widest: hosts serve in it (the names
 on their lists say so: table token_prices)."""
 
-BETWEEN = (1.5, 2.0, 3.0)
-"""Multiples of the largest of those that keeps the speed, which are tried next: the price falls with every user more."""
+HALVINGS = 3
+"""How often the step from the largest of those that keeps the speed to the next is halved, in logarithms: the price falls
+with every user more."""
 
 SPEED = 20.0
 """Tokens a second that every user gets where nothing else is asked: somewhat faster than people read."""
@@ -64,14 +65,7 @@ def costs(
         kept = _keeping([(tried, batch) for tried in left], speed, common)
         left = [tried for tried, _, _ in kept]
         rows += kept
-    largest = {tried: batch for tried, batch, _ in rows}
-    finer = [
-        (tried, int(batch * more))
-        for tried, batch in largest.items()
-        for more in BETWEEN
-        if batch < BATCHES[-1] and batch * more == int(batch * more)
-    ]
-    rows += _keeping(finer, speed, common)
+    rows += _finer({tried: batch for tried, batch, _ in rows}, speed, common)
     best: dict[str, tuple[int, dict]] = {}
     for (name, _, _), batch, told in rows:
         if name not in best or told[_RATE] > best[name][1][_RATE]:
@@ -88,6 +82,28 @@ _Tried = tuple[str, int, str | None]
 def _formats(chip: Chip) -> list[str | None]:
     """The widest format and, where the chip multiplies one, a format of one byte."""
     return [None, *[name for name in EIGHT_BITS if chip.peak_flops.get(name)][:1]]
+
+
+def _finer(
+    largest: dict[_Tried, int], speed: float, common: dict
+) -> list[tuple[_Tried, int, dict]]:
+    """Batches between the largest that keeps the speed and the next one tried, halved towards the largest of all."""
+    ends = {
+        tried: (batch, BATCHES[BATCHES.index(batch) + 1])
+        for tried, batch in largest.items()
+        if batch < BATCHES[-1]
+    }
+    rows = []
+    for _ in range(HALVINGS):
+        middle = {tried: round(np.sqrt(low * high)) for tried, (low, high) in ends.items()}
+        kept = _keeping(list(middle.items()), speed, common)
+        keeps = {tried for tried, _, _ in kept}
+        ends = {
+            tried: (middle[tried], high) if tried in keeps else (low, middle[tried])
+            for tried, (low, high) in ends.items()
+        }
+        rows += kept
+    return rows
 
 
 def _keeping(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from training_moat.contest import best_plan
+from training_moat.contest.best_plan import Asking
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import JOB, training_formats, wide_format
 from training_moat.contest.reference_jobs import Job
@@ -86,9 +87,12 @@ class Change:
 
 def chip_hours(chip: Chip, job: Job, max_days: float) -> float:
     """Chip-hours of the job, endless where the chip cannot do it."""
+    return best_plan.together([_hours(chip, job, max_days)])[0]
+
+
+def _hours(chip: Chip, job: Job, max_days: float) -> Asking:
     try:
-        formats = training_formats(chip)
-        found = best_plan.cheapest(chip, job, formats, max_days) if formats else None
+        found = yield from best_plan.searched(chip, job, training_formats(chip), max_days)
     except InputError:
         return np.inf
     return np.inf if found is None else found[0]
@@ -103,30 +107,51 @@ def kept_hours(chip: Chip, job: Job) -> float:
 
 
 def smallest(
-    chip: Chip, job: Job, most_hours: float, max_days: float = best_plan.MAX_DAYS
-) -> list[Change]:
-    """For every quality the smallest factor with which the job takes at most `most_hours` chip-hours, smallest first."""
-    found = [
-        Change(what, _least_factor(partial(change, chip), job, most_hours, max_days))
-        for what, change in CHANGES.items()
-    ]
-    narrow = with_fp8(chip)
-    if narrow is not None:
-        reached = chip_hours(narrow, job, max_days) <= most_hours
-        found.append(Change("FP8 units at twice the rate", 1.0 if reached else np.inf))
-    return sorted(found, key=lambda change: (change.factor, change.what))
+    chip: Chip, job: Job, goals: Sequence[float], max_days: float = best_plan.MAX_DAYS
+) -> list[list[Change]]:
+    """For every quality the smallest factor with which the job takes at most so many chip-hours, smallest first; of each of
+    the goals. The qualities are searched side by side, and what one goal has asked the others know."""
+    narrow, known = with_fp8(chip), {}
+    found = []
+    for most in goals:
+        names, searches = list(CHANGES), []
+        for what, change in CHANGES.items():
+            tried = _Tried(partial(change, chip), job, max_days, known.setdefault(what, {}))
+            searches.append(_least_factor(tried, most))
+        if narrow is not None:
+            names.append("FP8 units at twice the rate")
+            searches.append(_hours(narrow, job, max_days))
+        factors = best_plan.together(searches)
+        if narrow is not None:
+            factors[-1] = 1.0 if factors[-1] <= most else np.inf
+        changes = [Change(what, factor) for what, factor in zip(names, factors, strict=True)]
+        found.append(sorted(changes, key=lambda change: (change.factor, change.what)))
+    return found
 
 
-def _least_factor(
-    changed: Callable[[float], Chip], job: Job, most_hours: float, max_days: float
-) -> float:
+@dataclass(frozen=True)
+class _Tried:
+    """One quality changed: chip-hours by factor, those known so far."""
+
+    changed: Callable[[float], Chip]
+    job: Job
+    max_days: float
+    known: dict[float, float]
+
+    def hours(self, factor: float) -> Asking:
+        if factor not in self.known:
+            self.known[factor] = yield from _hours(self.changed(factor), self.job, self.max_days)
+        return self.known[factor]
+
+
+def _least_factor(tried: _Tried, most_hours: float) -> Asking:
     """Bisection on the logarithm of the factor; more of a quality never makes the best plan slower."""
-    if chip_hours(changed(LARGEST), job, max_days) > most_hours:
+    if (yield from tried.hours(LARGEST)) > most_hours:
         return np.inf
     low, high = 0.0, float(np.log2(LARGEST))
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if chip_hours(changed(2**middle), job, max_days) <= most_hours:
+        if (yield from tried.hours(2**middle)) <= most_hours:
             high = middle
         else:
             low = middle

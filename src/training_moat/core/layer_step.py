@@ -75,7 +75,7 @@ class Efficiency:
     grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
     that hides behind computation. `layer_seconds`: fixed cost per layer and pass (launches, host), and
     `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
-    fixed cost per step. `software`: how fast the stack's own kernels (attention, norms, casts, host) are against
+    fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, host, unfused attention) are against
     the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
     expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
     leaves of the bubble of one forward, one backward.
@@ -303,7 +303,9 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
         + (2 + again) * casts
         + (1 + unfused_again + core_backward) * core_traffic
     )
-    compute = matmul / eff.matmul_software + stack * (1 + unfused_again + core_back) * core
+    # A fused attention kernel is the same library's whatever the stack around it.
+    kernel = where(plan.flash_attention > 0, 1.0, stack)
+    compute = matmul / eff.matmul_software + kernel * (1 + unfused_again + core_back) * core
     traffic, overhead = stack * traffic, stack * (3 + again) * fused * eff.layer_seconds
     launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)
     return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))

@@ -18,6 +18,7 @@ from training_moat.core.elementwise import (
     logical_or,
     maximum,
     minimum,
+    some,
     where,
 )
 from training_moat.core.plan import Plan, stage_layers
@@ -195,9 +196,10 @@ def activation_bytes(
 ) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits. `factor`:
     what layers that are not recomputed keep against a stack whose operations are fused."""
-    lightest = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
-    lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
-    whole = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes)
+    whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes)
+    if some(plan.recompute):
+        lightest = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
+        lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
     kept = where(
         plan.recompute >= 2,
         plan.recompute_share * lightest + (1 - plan.recompute_share) * whole,
@@ -221,9 +223,12 @@ def held_activation_bytes(
     spare_layers: Number = 0.0,
 ) -> Number:
     """Activations on the fullest chip with what the stack holds beyond those under way; see `training_memory`."""
+    held = activation_bytes(model, plan, input_bytes, factor)
+    if not some(spare_layers):
+        return held
     spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, input_bytes)
     head = where(spare_layers > 0, WEIGHT_BYTES * model.vocab * model.hidden / plan.tp, 0.0)
-    return activation_bytes(model, plan, input_bytes, factor) + spare + head
+    return held + spare + head
 
 
 def least_recompute_share(

@@ -36,6 +36,25 @@ def _along(
     return parts.number(alt.X, x, scale=reach, axis=axis), (*ends, log)
 
 
+def _names(ends: pd.DataFrame, series: str) -> alt.Chart:
+    """The name of every series over its last point."""
+    mark = alt.Chart(ends).mark_text(align="right", baseline="bottom", dy=-6, fontWeight=600)
+    return mark.encode(text=parts.nominal(alt.Text, series))
+
+
+def _area(base: alt.Chart, band: tuple[str, str], upward: dict[str, Any]) -> alt.Chart:
+    """The band of uncertainty."""
+    low, high = band
+    ends = {"y": parts.number(alt.Y, low, **upward), "y2": alt.Y2(field=parts.field(high))}
+    return base.mark_area(opacity=0.18).encode(**ends)
+
+
+def _dots(loose: pd.DataFrame) -> alt.Chart:
+    """Points that belong to no line."""
+    dots = alt.Chart(loose).mark_point(filled=True, size=36, opacity=0.75, color="#7a8591")
+    return dots.encode(tooltip=parts.tooltips(loose))
+
+
 @parts.or_nothing
 def lines(
     frame: pd.DataFrame,
@@ -78,27 +97,17 @@ def lines(
     up = parts.number(alt.Y, y, **upward)
     base = alt.Chart(data).encode(x=along)
     paint: dict[str, Any] = {}
-    layers: list[alt.Chart] = []
     names: list[alt.Chart] = []
     if series:
         ends = _ends(data, x, y, series)
         crowded = _crowded(ends, y, low, high, log_y)
         paint = parts.paint(series, data[series], legend=crowded)
-        mark = alt.Chart(ends).mark_text(align="right", baseline="bottom", dy=-6, fontWeight=600)
-        words = mark.encode(x=along, y=up, text=parts.nominal(alt.Text, series), **paint)
-        names = [] if crowded else [words]
-    if band:
-        area = {
-            "y": parts.number(alt.Y, band[0], **upward),
-            "y2": alt.Y2(field=parts.field(band[1])),
-        }
-        layers.append(base.mark_area(opacity=0.18).encode(**area, **paint))
+        names = [] if crowded else [_names(ends, series).encode(x=along, y=up, **paint)]
     shape = ({"interpolate": "step-after"} if step else {}) | ({"point": True} if points else {})
-    layers.append(base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data), **paint))
-    if loose is not None:
-        dots = alt.Chart(loose).mark_point(filled=True, size=36, opacity=0.75, color="#7a8591")
-        layers.append(dots.encode(x=along, y=up, tooltip=parts.tooltips(loose)))
-    layers += [
+    layers = [
+        *([_area(base, band, upward).encode(**paint)] if band else []),
+        base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data), **paint),
+        *([] if loose is None else [_dots(loose).encode(x=along, y=up)]),
         *names,
         *parts.reference_lines(reference, "y"),
         *parts.reference_lines(reference_x, "x", span),

@@ -18,6 +18,11 @@ def _diagonal(ends: list[float]) -> alt.Chart:
     return mark.encode(x="a:Q", y="b:Q")
 
 
+def _both(least: float, most: float, log: bool) -> list[float]:
+    """The domain of two axes that share one."""
+    return [least / 1.3, most * 1.3] if log else [min(least, 0.0), most * 1.05]
+
+
 @parts.or_nothing
 def points(
     frame: pd.DataFrame,
@@ -53,23 +58,17 @@ def points(
         levels = [value for value, _ in parts.pairs(reference)]
         low, high = parts.bounds([*data[y], *levels], log_y, y)
         if diagonal:
-            least, most = min(left, low), max(right, high)
-            x_domain = y_domain = (
-                [least / 1.3, most * 1.3] if log_x else [min(least, 0.0), most * 1.05]
-            )
+            x_domain = y_domain = _both(min(left, low), max(right, high), log_x)
             layers.append(_diagonal(x_domain))
         up = parts.number(alt.Y, y, **parts.measured(y_title, low, high, log_y, None, y_domain))
     else:
         order = parts.ordered(data, y, x, sort)
         height = parts.band_height(len(order))
         up = parts.categories(y, order, y_title, grid=True)
-    if dates:
-        along = parts.dated(x, x_title)
-        span = None
-    else:
+    along, span = parts.dated(x, x_title), None
+    if not dates:
         across = parts.measured(x_title, left, right, log_x, None, x_domain)
-        along = parts.number(alt.X, x, **across)
-        span = (*(x_domain or (left, right)), log_x)
+        along, span = parts.number(alt.X, x, **across), (*(x_domain or (left, right)), log_x)
     paint = parts.paint(color, data[color] if color else (), legend=legend and color != y)
     dots = alt.Chart(data).encode(x=along, y=up).mark_point(opacity=0.9)
     layers += [

@@ -62,16 +62,18 @@ def best_rates(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
     fits = curves(runs)
     grid = _study(runs, "transfer")["log2_learning_rate"] - REFERENCE_LOG2_RATE
     ends = (float(grid.min()), float(grid.max()))
-    whole = {name: _lowest(part, ends) for name, part in fits.groupby(level="recipe")}
-    left_out = {
-        name: {seed: _lowest(part.drop(index=(name, seed)), ends) for _, seed in part.index}
-        for name, part in fits.groupby(level="recipe")
-    }
+    whole, left_out = {}, {}
+    for name, part in fits.groupby(level="recipe"):
+        seeds, curve = part.index.get_level_values("seed"), part[["a", "b"]].to_numpy()
+        whole[name] = _lowest(curve, ends)
+        others = (np.delete(curve, place, axis=0) for place in range(len(curve)))
+        left_out[name] = {seed: _lowest(rest, ends) for seed, rest in zip(seeds, others)}
     return pd.Series(whole), pd.DataFrame(left_out).T
 
 
-def _lowest(part: pd.DataFrame, ends: tuple[float, float]) -> float:
-    a, b = part["a"].mean(skipna=False), part["b"].mean(skipna=False)
+def _lowest(curves: np.ndarray, ends: tuple[float, float]) -> float:
+    """Where the mean of parabolas (a and b of each) is lowest within the ends."""
+    a, b = curves.mean(axis=0)
     if np.isnan(a):
         return np.nan
     if a > 0:

@@ -24,46 +24,41 @@ Cases: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 _NESTED = ("seconds", "memory_gib", "plan")
 
 
-class TrainingAnswer(TypedDict, total=False):
-    """One training step. `run_days`, `chip_hours`, `goodput` come with `tokens_b`, `cost_usd` with a price."""
-
-    step_time_s: float
-    step_time_s_p05: float
-    step_time_s_p95: float
+class _Answer(TypedDict, total=False):
     tokens_per_s: float
     tokens_per_s_per_chip: float
-    model_tflops_per_chip: float
-    hardware_tflops_per_chip: float
-    mfu: float
-    hfu: float
     memory_gib: dict[str, float]
     fits: bool
     seconds: dict[str, float]
     plan: dict[str, Any]
     calibration: str
+    notes: list[str]
+
+
+class TrainingAnswer(_Answer, total=False):
+    """One training step. `run_days`, `chip_hours`, `goodput` come with `tokens_b`, `cost_usd` with a price."""
+
+    step_time_s: float
+    step_time_s_p05: float
+    step_time_s_p95: float
+    model_tflops_per_chip: float
+    hardware_tflops_per_chip: float
+    mfu: float
+    hfu: float
     run_days: float
     chip_hours: float
     goodput: float
     cost_usd: float
-    notes: list[str]
 
 
-class ServingAnswer(TypedDict, total=False):
+class ServingAnswer(_Answer, total=False):
     """Serving at a steady number of concurrent sequences. `usd_per_m_output_tokens` comes with a price."""
 
     ttft_s: float
     tpot_s: float
     tpot_s_p05: float
     tpot_s_p95: float
-    tokens_per_s: float
-    tokens_per_s_per_chip: float
-    memory_gib: dict[str, float]
-    fits: bool
-    seconds: dict[str, float]
-    plan: dict[str, Any]
-    calibration: str
     usd_per_m_output_tokens: float
-    notes: list[str]
 
 
 def training_step(

@@ -49,7 +49,8 @@ ENOUGH_OF_A_MODEL = 4_096
 """Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
 
 _MICRO, _VIRTUAL = LAYOUT.index("micro_batch"), LAYOUT.index("virtual_stages")
-_ALIKE = [LAYOUT.index(name) for name in ("tp", "pp", "cp", "dp", "zero_stage", "ep", "recompute")]
+_ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
+"""What tells the groups of a block apart."""
 
 
 def best(rows: Rows) -> Evaluated:

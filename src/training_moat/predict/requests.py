@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
@@ -166,10 +167,16 @@ def chip_of(case: Mapping[str, Any]) -> Chip:
 
 def weights_agree(model: Transformer) -> Transformer:
     """The model, unless its counts contradict each other (`workload.weights_problem`)."""
-    for broken, text in weights_problem(model):
-        if broken:
-            raise InputError(f"model {shown(model.name)}: {text}")
+    text = _contradiction(model)
+    if text:
+        raise InputError(f"model {shown(model.name)}: {text}")
     return model
+
+
+@lru_cache(maxsize=1024)
+def _contradiction(model: Transformer) -> str:
+    """The first contradiction in words; searches ask about one model thousands of times."""
+    return next((text for broken, text in weights_problem(model) if broken), "")
 
 
 def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:

@@ -1,7 +1,7 @@
 """The constants of serving: what they are, where they start, and which of them speak for a chip and an engine.
 
-A constant is a generic value times the factor of the chip's family, the factor of the engine, and that of the
-engine's port to the family. What has no measurements has factors of one, and the answer says so.
+A constant is a generic value times the factors of the chip's maker and of its family, the factor of the engine, and that
+of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ SPECULATIVE = ("cerebras", "sambanova")
 read the weights once a token."""
 
 OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
-"""Constants with a factor per chip family; `host` multiplies every overhead of the engine."""
+"""Constants with a factor per maker and per chip family; `host` multiplies every overhead of the engine."""
 
 OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
 """Constants with a factor per chip family and engine together: how far this engine's kernels for this family
@@ -129,6 +129,11 @@ def lineage(engine: str) -> tuple[str, str]:
     return engine, ""
 
 
+def maker(family: str) -> str:
+    """The maker of a chip family, whose chips share a programming stack: the first word of its name."""
+    return family.split("-")[0]
+
+
 LEVELS = ("measured", "family", "generic")
 """How well the constants know a chip and engine, best first."""
 
@@ -146,8 +151,10 @@ def known_as(sources: int, family: bool, engine: bool) -> str:
 
 @dataclass(frozen=True)
 class Constants:
-    """Values by (level, key, constant); levels are generic, family, software, port (a family and an engine) and era (old
-    releases of all engines).
+    """Values by (level, key, constant); levels are generic, maker, family, software, port (a family and an engine) and era
+    (old releases of all engines).
+
+    What all families of a maker share speaks for its next one, of which nothing has been timed.
 
     An old release has the factors of its engine, of its era and of its own, each held to one: what it shares with the
     current release and with other engines of its time is learned from all of them, and a chip on which only the old
@@ -163,6 +170,14 @@ class Constants:
 
     def resolve(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
         """Every constant as an array for these chip families and engines; shares are held at one."""
+        pairs = list(zip(families, engines, strict=True))
+        place = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
+        where = np.array([place[pair] for pair in pairs])
+        found = self._resolved(*zip(*place, strict=True))
+        return {name: values[where] for name, values in found.items()}
+
+    def _resolved(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
+        """`resolve` for few pairs, each of them once."""
         bases, eras = zip(*(lineage(engine) for engine in engines))
         own = [engine if era else "" for engine, era in zip(engines, eras)]
 
@@ -175,12 +190,17 @@ class Constants:
             old = [f"{family}/{engine}" for family, engine in zip(families, own)]
             return self.factor("port", current, name) * self.factor("port", old, name)
 
-        host = self.factor("family", families, "host") * port("host")
+        makers = [maker(family) for family in families]
+
+        def chip(name: str) -> np.ndarray:
+            return self.factor("maker", makers, name) * self.factor("family", families, name)
+
+        host = chip("host") * port("host")
         found = {}
         for name in START:
             value = np.full(len(families), self.values.get(("generic", "all", name), START[name]))
             if name in OF_FAMILY:
-                value = value * self.factor("family", families, name)
+                value = value * chip(name)
             if name in OF_ENGINE:
                 value = value * software(name)
             if name in OF_PAIR:

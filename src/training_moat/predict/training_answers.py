@@ -55,64 +55,79 @@ class Asked:
     shifts: Sequence[Shift] | None = None
 
 
+@dataclass(frozen=True)
+class _Figures:
+    """What is said of every row in numbers: columns in the order of `SPEEDS`, `MEMORY` and `PARTS`, and how well the
+    constants know it."""
+
+    speeds: list[np.ndarray]
+    memory: list[np.ndarray]
+    seconds: list[np.ndarray]
+    calibration: list[str]
+
+    @classmethod
+    def of(
+        cls, rows: Rows, found: Evaluated, constants: Constants, shifts: Sequence[Shift]
+    ) -> _Figures:
+        """The figures of one evaluated plan of each row, moved by what own runs say."""
+        calibration, low, high = _calibration(rows, constants)
+        seconds = _seconds(found, np.array([shift.factor for shift in shifts]))
+        width = np.array([shift.width for shift in shifts])
+        speeds = _speeds(rows, found, sum(seconds), low**width, high**width)
+        return cls(speeds, _memory(found), seconds, calibration)
+
+    @property
+    def total_gib(self) -> np.ndarray:
+        """Memory of each row, GiB a chip."""
+        return self.memory[MEMORY.index("total")]
+
+    def sensible(self) -> np.ndarray:
+        """Where the figures can be said; where not, `_absurd` says why."""
+        return _sensible(self.speeds, self.memory, self.seconds)
+
+    def each(self) -> Iterator[tuple[dict[str, float], ...]]:
+        """(speeds, memory, seconds) of each row by their names."""
+        named = ((SPEEDS, self.speeds), (MEMORY, self.memory), (PARTS, self.seconds))
+        columns = ((names, np.array(values).T.tolist()) for names, values in named)
+        return zip(*([dict(zip(names, row)) for row in told] for names, told in columns))
+
+
 def answers(
     rows: Rows, found: Evaluated, asked: Asked, constants: Constants
 ) -> Iterator[dict[str, Any]]:
     """The contract's answer for one evaluated plan of each row, or a refusal where it would be absurd."""
     shifts = asked.shifts or [NO_SHIFT] * len(rows)
-    calibration, low, high = _calibration(rows, constants)
-    seconds = _seconds(found, np.array([shift.factor for shift in shifts]))
-    memory = _memory(found)
-    width = np.array([shift.width for shift in shifts])
-    speeds = _speeds(rows, found, sum(seconds), low**width, high**width)
-    remarks = _Remarks(rows, found, memory[MEMORY.index("total")])
-    columns = zip(
-        asked.ids,
-        _sensible(speeds, memory, seconds).tolist(),
-        np.array(speeds).T.tolist(),
-        np.array(memory).T.tolist(),
-        np.array(seconds).T.tolist(),
-        found.fits.tolist(),
-        _plans(rows, found),
-        calibration,
-        asked.notes,
-        asked.costs,
-        shifts,
-        strict=True,
-    )
-    for index, (
-        identity,
-        sensible,
-        speed_row,
-        held_row,
-        part_row,
-        fits,
-        plan,
-        level,
-        *said,
-    ) in enumerate(columns):
-        speed, held = dict(zip(SPEEDS, speed_row)), dict(zip(MEMORY, held_row))
-        parts, (notes, costs, moved) = dict(zip(PARTS, part_row)), said
-        if not sensible:
+    figures = _Figures.of(rows, found, constants, shifts)
+    remarks = _Remarks(rows, found, figures.total_gib)
+    sensible, fits = figures.sensible().tolist(), found.fits.tolist()
+    columns = zip(figures.each(), _plans(rows, found), strict=True)
+    for index, ((speed, held, parts), plan) in enumerate(columns):
+        identity, moved = asked.ids[index], shifts[index]
+        if not sensible[index]:
             yield {"id": identity, "ok": False, "error": _absurd(parts, held, speed, moved)}
             continue
-        expenses: dict[str, Any] = {}
-        more: list[str] = []
-        if costs is not None:
-            chips, tokens, step = rows.chips[index], speed["tokens_per_s"], speed["step_time_s"]
-            expenses, more = run_costs(costs, float(chips), tokens, step, constants)
+        expenses, more = _expenses(asked.costs[index], rows.chips[index], speed, constants)
         yield {
             "id": identity,
             "ok": True,
             **speed,
             "memory_gib": held,
-            "fits": fits,
+            "fits": fits[index],
             "seconds": parts,
             "plan": plan,
-            "calibration": level,
+            "calibration": figures.calibration[index],
             **expenses,
-            "notes": [*notes, *more, *remarks(index, moved)],
+            "notes": [*asked.notes[index], *more, *remarks(index, moved)],
         }
+
+
+def _expenses(
+    costs: Costs | None, chips: float, speed: Mapping[str, float], constants: Constants
+) -> tuple[dict[str, Any], list[str]]:
+    """(what a whole run takes, notes on it); nothing where a request says nothing of costs."""
+    if costs is None:
+        return {}, []
+    return run_costs(costs, float(chips), speed["tokens_per_s"], speed["step_time_s"], constants)
 
 
 def columns(
@@ -120,13 +135,35 @@ def columns(
 ) -> tuple[dict[str, Any], dict[int, str]]:
     """The contract's answers for one evaluated plan of each row as the columns of a table, nested ones as `plan.tp`, and
     the refusals by their rows, which the columns leave out."""
-    calibration, low, high = _calibration(rows, constants)
-    seconds = _seconds(found, np.ones(len(rows)))
-    memory = _memory(found)
-    speeds = _speeds(rows, found, sum(seconds), low, high)
-    remarks = _Remarks(rows, found, memory[MEMORY.index("total")])
-    sensible = _sensible(speeds, memory, seconds)
-    plan = _plan_columns(rows, found)
+    figures = _Figures.of(rows, found, constants, [NO_SHIFT] * len(rows))
+    sensible, plan = figures.sensible(), _plan_columns(rows, found)
+    made: dict[str, Any] = {
+        "error": [""] * len(rows),
+        **dict(zip(SPEEDS, figures.speeds, strict=True)),
+        **dict(zip((f"memory_gib.{name}" for name in MEMORY), figures.memory, strict=True)),
+        "fits": found.fits,
+        **dict(zip((f"seconds.{name}" for name in PARTS), figures.seconds, strict=True)),
+        **{f"plan.{name}": values for name, values in plan.items() if set(values) != {None}},
+        "calibration": figures.calibration,
+        "notes": _joined(notes, _Remarks(rows, found, figures.total_gib)),
+    }
+    if sensible.all():
+        return made, {}
+    refused = {
+        index: _absurd(parts, held, speed, NO_SHIFT)
+        for index, (speed, held, parts) in enumerate(figures.each())
+        if not sensible[index]
+    }
+    good = np.flatnonzero(sensible)
+    chosen = {
+        name: values[good] if isinstance(values, np.ndarray) else [values[i] for i in good.tolist()]
+        for name, values in made.items()
+    }
+    return chosen, refused
+
+
+def _joined(notes: Sequence[Sequence[str]], remarks: _Remarks) -> list[str]:
+    """The notes and remarks of each row as one text; rows that share their notes and say no more share it."""
     joined: dict[int, str] = {}
     texts = []
     for index, (own, said) in enumerate(zip(notes, remarks.said, strict=True)):
@@ -135,31 +172,7 @@ def columns(
         else:
             text = joined.get(id(own))
             texts.append(joined.setdefault(id(own), "; ".join(own)) if text is None else text)
-    made: dict[str, Any] = {
-        "error": [""] * len(rows),
-        **dict(zip(SPEEDS, speeds, strict=True)),
-        **dict(zip((f"memory_gib.{name}" for name in MEMORY), memory, strict=True)),
-        "fits": found.fits,
-        **dict(zip((f"seconds.{name}" for name in PARTS), seconds, strict=True)),
-        **{f"plan.{name}": values for name, values in plan.items() if set(values) != {None}},
-        "calibration": calibration,
-        "notes": texts,
-    }
-    if sensible.all():
-        return made, {}
-    good = np.flatnonzero(sensible)
-    refused = {}
-    for index in np.flatnonzero(~sensible).tolist():
-        speed, held, parts = (
-            {name: float(column[index]) for name, column in zip(names, values, strict=True)}
-            for names, values in ((SPEEDS, speeds), (MEMORY, memory), (PARTS, seconds))
-        )
-        refused[index] = _absurd(parts, held, speed, NO_SHIFT)
-    chosen = {
-        name: values[good] if isinstance(values, np.ndarray) else [values[i] for i in good.tolist()]
-        for name, values in made.items()
-    }
-    return chosen, refused
+    return texts
 
 
 def _seconds(found: Evaluated, factor: np.ndarray) -> list[np.ndarray]:

@@ -34,7 +34,8 @@ from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
 
 LEVEL = LAYOUT.index("recompute")
-SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp", "dp")]
+SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp")]
+"""Lines that tell a row's parallel sizes apart: the data parallel one follows from them."""
 
 
 @dataclass(frozen=True)
@@ -125,16 +126,51 @@ def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+class Said:
+    """What some rows say of every plan of theirs: a value of each row, or one alone where all say the same."""
+
+    def __init__(self, rows: Rows, part: np.ndarray) -> None:
+        tables, model, setting = rows.tables, rows.model[part], rows.setting[part]
+        self.model = {name: _plainly(column[model]) for name, column in tables.shapes.items()}
+        self.asked = {name: _plainly(column[setting]) for name, column in tables.asked.items()}
+        self.seq_len = _plainly(rows.seq_len[part])
+        self.global_batch = _plainly(rows.global_batch[part])
+        held, chips = tables.held[:, setting].copy(), rows.chips[part]
+        # Stacks that step in the backward pass keep no gradients while one chip has them all.
+        held[:2] = np.where((held[2] > 0) & (chips == 1), 0.0, held[:2])
+        held[-1] /= chips
+        self.held = [_plainly(column) for column in held]
+        """What software and format keep in memory, and the room of a chip."""
+        kind = tables.kind[setting]
+        node, efficiency = (
+            mapped(record, lambda column: _plainly(column[kind]))
+            for record in (tables.node, tables.efficiency)
+        )
+        first: Node = tables.nodes[kind[0]]
+        self.node: Node = replace(
+            node,
+            scaleup=replace(node.scaleup, topology=first.scaleup.topology),
+            scaleout=replace(node.scaleout, topology=first.scaleout.topology),
+        )
+        self.efficiency: Efficiency = efficiency
+
+
 class Plans:
     """Candidates of some rows as one plan of arrays: `counts[i]` of row `part[i]`, one after another."""
 
     def __init__(
-        self, rows: Rows, part: np.ndarray, layouts: np.ndarray, counts: np.ndarray
+        self,
+        rows: Rows,
+        part: np.ndarray,
+        layouts: np.ndarray,
+        counts: np.ndarray,
+        said: Said | None = None,
     ) -> None:
-        self.rows, self.tables, self.part = rows, rows.tables, part
+        self.rows, self.part = rows, part
         self.layouts, self.counts = layouts, counts
-        self.setting = rows.setting[part]
-        self.model = self._model()
+        self.said = said or Said(rows, part)
+        sizes = {name: self.each(value) for name, value in self.said.model.items()}
+        self.model = Transformer(name="many", **sizes)
         self.plan = self._plan()
 
     @classmethod
@@ -170,7 +206,8 @@ class Plans:
         if kept.all():
             return self
         counts = np.bincount(self.owner[kept], minlength=len(self.counts))
-        return Plans(self.rows, self.part, np.compress(kept, self.layouts, axis=1), counts)
+        layouts = np.compress(kept, self.layouts, axis=1)
+        return Plans(self.rows, self.part, layouts, counts, self.said)
 
     @cached_property
     def owner(self) -> np.ndarray:
@@ -180,9 +217,10 @@ class Plans:
     @cached_property
     def block(self) -> np.ndarray:
         """A number for those plans of one row that follow one another and have the same parallel sizes."""
-        sizes = self.layouts[SIZES]
         begins = np.zeros(self.count, bool)
-        begins[1:] = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
+        for line in SIZES:
+            size = self.layouts[line]
+            begins[1:] |= size[1:] != size[:-1]
         begins[(np.cumsum(self.counts) - self.counts)[self.counts > 0]] = True
         return np.cumsum(begins) - 1
 
@@ -191,46 +229,34 @@ class Plans:
         """How many plans there are."""
         return self.layouts.shape[1]
 
-    def each(self, per_row: np.ndarray) -> Any:
-        """A value of each row as one of each plan; a plain number where all are the same."""
-        if (per_row == per_row[0]).all():
-            return per_row[0]
-        return np.repeat(per_row, self.counts)
+    def each(self, said: Any) -> Any:
+        """A value of each row as one of each plan; one alone stays as it is."""
+        return np.repeat(said, self.counts) if np.ndim(said) else said
 
     def asked(self, name: str) -> Any:
         """What the settings say of each plan, by a name of `training_tables.ASKED`."""
-        return self.each(self.tables.asked[name][self.setting])
-
-    def _model(self) -> Transformer:
-        which = self.rows.model[self.part]
-        sizes = {n: self.each(column[which]) for n, column in self.tables.shapes.items()}
-        return Transformer(name="many", **sizes)
+        return self.each(self.said.asked[name])
 
     def _plan(self) -> Plan:
         columns = dict(zip(LAYOUT, map(_plainly, self.layouts), strict=True))
         settled = {name: self.asked(name) for name in SETTLED}
         parallel = self.asked("sequence_parallel")
         return Plan(
-            seq_len=self.each(self.rows.seq_len[self.part]),
-            global_batch=self.each(self.rows.global_batch[self.part]),
+            seq_len=self.each(self.said.seq_len),
+            global_batch=self.each(self.said.global_batch),
             sequence_parallel=np.where(parallel < 0, columns["tp"] > 1, parallel).astype(float),
             **settled,
             **columns,
         )
 
     @cached_property
-    def _kept(self) -> list[Any]:
+    def _held(self) -> list[Any]:
         """What software and format keep in memory, and the room of a chip, for each plan."""
-        chips = self.rows.chips[self.part]
-        own = self.tables.held[:, self.setting].copy()
-        # Stacks that step in the backward pass keep no gradients while one chip has them all.
-        own[:2] = np.where((own[2] > 0) & (chips == 1), 0.0, own[:2])
-        own[-1] /= chips
-        return [self.each(column) for column in own]
+        return [self.each(said) for said in self.said.held]
 
     def memory(self) -> TrainingMemory:
         """What each plan holds, as much recomputed as it says."""
-        whole, sharded, _, reserve, slack, kept, master, states, factor, spare, *_ = self._kept
+        whole, sharded, _, reserve, slack, kept, master, states, factor, spare, *_ = self._held
         gradient = where(self.plan.zero_stage >= 2, sharded, whole)
         return training_memory(
             self.model, self.plan, states, gradient, reserve, slack, kept, master, factor, spare
@@ -240,7 +266,7 @@ class Plans:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
         open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
         may be, and room for that share more."""
-        _, _, _, reserve, slack, kept, _, _, factor, spare, space, streamed, store = self._kept
+        _, _, _, reserve, slack, kept, _, _, factor, spare, space, streamed, store = self._held
         room = tiers.Room(space * (1 + margin), streamed, store * (1 + margin))
         open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
@@ -264,22 +290,11 @@ class Plans:
 
     def machine(self) -> tuple[Node, Efficiency]:
         """Chip and constants of each plan."""
-        kind = self.tables.kind[self.setting]
-        node, efficiency = (
-            mapped(record, lambda column: self.each(column[kind]))
-            for record in (self.tables.node, self.tables.efficiency)
-        )
-        first: Node = self.tables.nodes[kind[0]]
-        node = replace(
-            node,
-            scaleup=replace(node.scaleup, topology=first.scaleup.topology),
-            scaleout=replace(node.scaleout, topology=first.scaleout.topology),
-        )
-        return node, efficiency
+        return mapped(self.said.node, self.each), mapped(self.said.efficiency, self.each)
 
     def timed(self) -> StepTime:
         """Seconds of a step of each plan."""
-        states = self.each(self.tables.held[STATE_BYTES, self.setting])
+        states = self._held[STATE_BYTES]
         step = model_of_step.step_time(self.model, self.plan, *self.machine(), states)
         return mapped(step, lambda column: np.broadcast_to(column, self.count))
 
@@ -289,8 +304,10 @@ class Plans:
         said = (self.rows.model, self.rows.setting, self.rows.seq_len)
         alike = np.unique([line[self.part] for line in said], axis=1, return_inverse=True)[1]
         plan = self.plan
-        sizes = (plan.tp, plan.cp, plan.micro_batch, plan.ep, plan.expert_tensor)
-        first, which = distinct([np.repeat(alike.ravel(), self.counts), *sizes])
+        kinds = [np.repeat(alike.ravel(), self.counts), plan.tp, plan.cp, plan.micro_batch]
+        if np.any(self.model.experts):
+            kinds += [plan.ep, plan.expert_tensor]
+        first, which = distinct(kinds)
         one, redone = self.keep(first), bool(np.any(plan.recompute >= 2))
         shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine(), redone)
         shown = mapped(shown, lambda column: np.broadcast_to(column, one.count)[which])

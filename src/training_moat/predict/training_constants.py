@@ -193,7 +193,7 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
     launched = 1.0 - software.whole_step
     return Efficiency(
         matmul=below(matmul, ceiling / matmul_software),
-        attention=below(attention, HIGHEST_ATTENTION * stack_speed_cap(constants, software)),
+        attention=below(attention * ported, HIGHEST_ATTENTION),
         memory=below(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         reread=generic("reread"),
         expert=below(generic("expert") * narrow, 1.0 / expert),
@@ -228,11 +228,6 @@ def stack_speed(constants: Constants, software: Software) -> float:
     factor, so that a stack nobody has measured is expected to be as slow as the usual one, not as fast as the best."""
     common = 1.0 if software.stack in REFERENCE_KERNELS else constants.generic("other_stack")
     return common * pooled(constants, software, "kernels")
-
-
-def stack_speed_cap(constants: Constants, software: Software) -> float:
-    """What the attention rate may be at most in units of its cap, given that the stack's speed multiplies it."""
-    return 1.0 / max(stack_speed(constants, software), 1.0)
 
 
 def progress(constants: Constants, released: float | None) -> float:

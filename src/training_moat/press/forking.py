@@ -52,6 +52,7 @@ PRELOADED = (
     "training_moat.calibrate.training_errors",
     "training_moat.calibrate.serving_errors",
     "training_moat.predict.answers",
+    "scipy.stats.qmc",
 )
 """And what many do: a process that runs several of them imports it once."""
 

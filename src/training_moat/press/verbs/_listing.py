@@ -33,7 +33,8 @@ def listed(
 def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[str]) -> None:
     """Print the rows that contain the pattern, one a line; a blank cell is unknown. Raises InputError when none does."""
     text = frame[searched].astype(str).agg(" ".join, axis=1).str.lower()
-    found = frame[text.str.contains(pattern.lower(), regex=False)]
+    # Not by pandas, whose strings refuse what a terminal sends of another encoding.
+    found = frame[[pattern.lower() in row for row in text]]
     if found.empty:
         said = f"nothing in the table contains '{pattern}'"
         raise InputError(f"{said}; leave the pattern out to see all {len(frame)}.")
