@@ -9,7 +9,7 @@ import pytest
 from training_moat import claims
 from training_moat.catalog import tables
 from training_moat.catalog.paths import root
-from training_moat.claims import Evidence, base, grading, judge, judging
+from training_moat.claims import Evidence, base, grading, judge, telling
 from training_moat.contest.deciding import Decision
 from training_moat.core.errors import InputError
 
@@ -295,8 +295,8 @@ def test_a_finding_tells_its_rows_and_which_are_second_hand(findings):
     rows = claims.rows_behind(findings["C30"])
     weak = int((rows["confirmed"] != "yes").sum())
     assert set(rows["table"]) == {"switching_cases", "move_durations"} and weak > 0
-    assert f"{weak} of these rows partly confirmed" in judging.evidence_words(findings["C30"])
-    assert judging.evidence_words(findings["C20"]).startswith(
+    assert f"{weak} of these rows partly confirmed" in telling.evidence_words(findings["C30"])
+    assert telling.evidence_words(findings["C20"]).startswith(
         "The model and its published formulas"
     )
 

@@ -306,10 +306,11 @@ def test_a_better_chip_is_never_slower(column, gain):
     row = chips.frame().set_index("id").loc["h100-sxm"]
     for model in ("llama3.1-70b", "mixtral-8x7b"):
         case = {"model": model, "chips": 64, "seq_len": 8192, "global_batch": 128}
+        # Both as chips of the asker's own: the stored one has a factor of its own besides.
         plain, better = training.predict(
             [
-                case | {"chip": "h100-sxm"},
-                case | {"chip": {"base": "h100-sxm", column: row[column] * gain}},
+                case | {"chip": {"base": "h100-sxm", column: row[column] * times}}
+                for times in (1, gain)
             ]
         )
         assert better["step_time_s"] <= plain["step_time_s"] * (1 + 1e-9)

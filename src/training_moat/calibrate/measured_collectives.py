@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from training_moat.calibrate import reasons
 from training_moat.catalog import tables
 from training_moat.core.units import MIB
 
@@ -78,26 +79,20 @@ def all_rows() -> pd.DataFrame:
         }
     )
     rows["large"] = rows["message_bytes"] >= LARGE_BYTES
-    reasons = [
+    why = [
         (kind.isna(), "expert exchange: bytes and layout of a library of its own"),
         (rows["message_bytes"].isna() | rows["seconds"].isna(), "size or time not stated"),
         (rows["scaleup"].isna(), "fabric not stated"),
         ((nodes > 1) & rows["scaleout"].isna(), "network between the nodes not stated"),
     ]
-    rows["unusable"] = ""
-    for mask, words in reasons:
-        rows["unusable"] = rows["unusable"].where((rows["unusable"] != "") | ~mask, words)
-    return rows
+    return rows.assign(unusable=reasons.first(rows.index, why))
 
 
 def usable_rows() -> pd.DataFrame:
     """The rows a prediction can be compared with."""
-    rows = all_rows()
-    return rows[rows["unusable"] == ""].drop(columns="unusable").reset_index(drop=True)
+    return reasons.usable(all_rows())
 
 
 def left_out() -> pd.DataFrame:
     """How many rows of each source cannot be used, by reason."""
-    rows = all_rows()
-    dropped = rows[rows["unusable"] != ""].rename(columns={"unusable": "reason"})
-    return dropped.groupby(["source", "reason"]).size().rename("rows").reset_index()
+    return reasons.left_out(all_rows())

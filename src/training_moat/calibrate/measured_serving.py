@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import measured_makers
+from training_moat.calibrate import measured_makers, reasons
+from training_moat.calibrate.reasons import Reason
 from training_moat.catalog import tables
 from training_moat.predict import engines
 from training_moat.predict.serving_constants import KV_PRECISION, lineage
@@ -61,25 +62,9 @@ A100, H100 SXM; the MI250 differs from the MI250X in its clock by a few percent.
 
 
 def cluster_runs() -> pd.DataFrame:
-    """Rows of the InferenceX table (served models, closed loop of clients) in the common shape.
-
-    The table writes some layouts as products: where the expert sizes repeat each other (4 x 4, 8 x 8 on a node
-    of eight) chips are counted twice.
-    """
+    """Rows of the InferenceX table (served models, closed loop of clients) in the common shape."""
     frame = tables.load("serving_inferencex")
-    copies = frame["attention_dp_size"]
-    tp, ep = frame["tp_size"].astype(float), frame["moe_ep_size"].clip(lower=1).astype(float)
-    dp, expert_tp = copies.fillna(1).clip(lower=1), frame["moe_tp_size"].clip(lower=1).astype(float)
-    squared = (expert_tp == ep) & (ep > 2)
-    crossed = (dp > 1) & (dp == tp) & (ep == tp * dp)
-    side = ep.where(squared, dp)
-    batch = frame["stated_concurrency"].fillna(frame["concurrency"])
-    unequal = (batch != frame["concurrency"]) & (dp == 1)
-    split = (squared | crossed) & (dp > 1)
-    ep, expert_tp = ep.where(~(squared | crossed), side), expert_tp.where(~(squared | crossed), 1)
-    tp = tp.where(~(squared | crossed), side).where(~split, 1)
-    dp = dp.where(~split, side)
-    tp = tp.where(dp > 1, np.maximum(tp, expert_tp * ep))
+    sizes = _cluster_sizes(frame)
     by_name = np.where(frame["model_path"].str.contains("FP8"), "fp8", "bf16")
     rows = pd.DataFrame(
         {
@@ -93,35 +78,50 @@ def cluster_runs() -> pd.DataFrame:
             "precision": frame["precision"]
             .replace(FORMATS)
             .fillna(pd.Series(by_name, index=frame.index)),
-            "batch": batch,
+            "batch": frame["stated_concurrency"].fillna(frame["concurrency"]),
             "input_len": frame["input_len"],
             "output_len": frame["output_len"],
-            "tp": tp,
-            "pp": 1.0,
-            "dp": dp,
-            "ep": ep,
-            "expert_tp": expert_tp,
+            **sizes,
             "drafted": frame["row_id"].map(_drafted()).fillna(0.0),
             "kind": "tpot",
             "seconds_per_token": frame["tpot_ms"] / 1e3,
             "ttft_s": frame["ttft_ms"] / 1e3,
         }
     )
-    apart = (frame["tp_size"] > 8) & (frame["moe_tp_size"] == frame["tp_size"])
-    reasons = [
-        (apart, "prefill and decode on separate chips, split not stated"),
-        (copies == 0, "layout written as zero"),
-        (unequal, "two different client counts"),
-        (
-            rows["ttft_s"] > rows["seconds_per_token"] * rows["output_len"],
-            "requests queued longer than they decoded: sequences running not known",
-        ),
-        (tp * dp > 8, "layout spans more chips than the node"),
-    ]
-    rows["unusable"] = _first_reason(rows, reasons)
+    rows["unusable"] = _first_reason(rows, _cluster_reasons(frame, rows))
     rows = _without_copies(rows)
     rows.loc[_falls_with_load(rows), "unusable"] = "tokens take less time the more are served"
     return rows
+
+
+def _cluster_sizes(frame: pd.DataFrame) -> dict[str, pd.Series | float]:
+    """The layouts of the InferenceX table, some of which it writes as products: where the expert sizes repeat each other
+    (4 x 4, 8 x 8 on a node of eight) chips are counted twice."""
+    tp, ep = frame["tp_size"].astype(float), frame["moe_ep_size"].clip(lower=1).astype(float)
+    dp = frame["attention_dp_size"].fillna(1).clip(lower=1)
+    expert_tp = frame["moe_tp_size"].clip(lower=1).astype(float)
+    squared = (expert_tp == ep) & (ep > 2)
+    twice = squared | ((dp > 1) & (dp == tp) & (ep == tp * dp))
+    side = ep.where(squared, dp)
+    split = twice & (dp > 1)
+    ep, expert_tp = ep.where(~twice, side), expert_tp.where(~twice, 1)
+    tp = tp.where(~twice, side).where(~split, 1)
+    dp = dp.where(~split, side)
+    tp = tp.where(dp > 1, np.maximum(tp, expert_tp * ep))
+    return {"tp": tp, "pp": 1.0, "dp": dp, "ep": ep, "expert_tp": expert_tp}
+
+
+def _cluster_reasons(frame: pd.DataFrame, rows: pd.DataFrame) -> list[Reason]:
+    apart = (frame["tp_size"] > 8) & (frame["moe_tp_size"] == frame["tp_size"])
+    alone = frame["attention_dp_size"].fillna(1).clip(lower=1) == 1
+    queued = rows["ttft_s"] > rows["seconds_per_token"] * rows["output_len"]
+    return [
+        (apart, "prefill and decode on separate chips, split not stated"),
+        (frame["attention_dp_size"] == 0, "layout written as zero"),
+        ((rows["batch"] != frame["concurrency"]) & alone, "two different client counts"),
+        (queued, "requests queued longer than they decoded: sequences running not known"),
+        (rows["tp"] * rows["dp"] > 8, "layout spans more chips than the node"),
+    ]
 
 
 def _drafted() -> dict[str, float]:
@@ -147,7 +147,6 @@ def bench_runs() -> pd.DataFrame:
     seconds = seconds.where(metric != "user_output_speed", 1 / value)
     single_user = own["load"].fillna("").str.startswith("API, 1 user")
     layered = own["framework"] == "llama.cpp"
-    by_token = layered & (own["batch_or_concurrency"] == 1) & (metric == "latency")
     rows = pd.DataFrame(
         {
             "source": own["source"],
@@ -169,22 +168,23 @@ def bench_runs() -> pd.DataFrame:
             "ttft_s": np.nan,
         }
     )
-    reasons = [
-        (
-            own["parallelism"].fillna("").str.contains("EP"),
-            "prefill and decode on separate chips, batch not stated",
-        ),
+    rows["unusable"] = _first_reason(rows, _bench_reasons(own, rows))
+    rows.loc[_does_not_scale(rows), "unusable"] = "several chips take twice as long as one or more"
+    return _without_copies(rows)
+
+
+def _bench_reasons(own: pd.DataFrame, rows: pd.DataFrame) -> list[Reason]:
+    apart = own["parallelism"].fillna("").str.contains("EP")
+    by_token = (own["framework"] == "llama.cpp") & (own["metric"] == "latency")
+    by_token &= own["batch_or_concurrency"] == 1
+    no_length = rows["input_len"].isna() | rows["output_len"].isna()
+    return [
+        (apart, "prefill and decode on separate chips, batch not stated"),
         (by_token, "prompt read token by token"),
         (own["n_chips"].isna(), "number of chips not stated"),
         (rows["batch"].isna(), "sequences at once not stated"),
-        (
-            rows["input_len"].isna() | rows["output_len"].isna(),
-            "prompt or answer length not stated",
-        ),
+        (no_length, "prompt or answer length not stated"),
     ]
-    rows["unusable"] = _first_reason(rows, reasons)
-    rows.loc[_does_not_scale(rows), "unusable"] = "several chips take twice as long as one or more"
-    return _without_copies(rows)
 
 
 BROKEN_SCALING = 2.0
@@ -257,16 +257,14 @@ def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:
     return found
 
 
-def _first_reason(rows: pd.DataFrame, reasons: list) -> pd.Series:
-    found = pd.Series("", index=rows.index)
+def _first_reason(rows: pd.DataFrame, own: list[Reason]) -> pd.Series:
+    """The first of the reasons of its source, or of those that any source can have, for each row."""
     common = [
         (rows["model"].isna(), "architecture not in the models table"),
         (rows["chip"].isna(), "chip not in the chips table"),
         (rows["precision"].isna(), "number format not stated"),
     ]
-    for mask, words in [*reasons, *common]:
-        found = found.where((found != "") | ~mask.fillna(False).astype(bool), words)
-    return found
+    return reasons.first(rows.index, [*own, *common])
 
 
 def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
@@ -317,13 +315,9 @@ def _under_their_conditions(rows: pd.DataFrame) -> pd.DataFrame:
 
 def usable_rows() -> pd.DataFrame:
     """The rows a prediction can be compared with."""
-    rows = all_rows()
-    return rows[rows["unusable"] == ""].drop(columns="unusable").reset_index(drop=True)
+    return reasons.usable(all_rows())
 
 
 def left_out() -> pd.DataFrame:
     """How many rows of each source cannot be used, by reason."""
-    rows = all_rows()
-    dropped = rows[rows["unusable"] != ""]
-    counts = dropped.groupby(["source", "unusable"]).size().rename("rows").reset_index()
-    return counts.rename(columns={"unusable": "reason"})
+    return reasons.left_out(all_rows())

@@ -101,7 +101,7 @@ def configurations() -> pd.DataFrame:
     frame = _with_shape(frame)
     frame = _with_plan(frame)
     frame["step_seconds"] = _step_seconds(frame)
-    frame["reason"] = unusable_training.reasons(frame, _models(frame), _plans(frame))
+    frame["reason"] = unusable_training.why(frame, _models(frame), _plans(frame))
     return frame
 
 

@@ -21,7 +21,7 @@ from training_moat.calibrate import (
 from training_moat.calibrate.refit import UNSEEN_COLUMNS, UNSEEN_TABLE, interval_kinds
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import Unpublished, unknown
 from training_moat.core.training_step import model_flops_per_step
 from training_moat.predict import training_constants
 
@@ -280,7 +280,7 @@ def peers() -> pd.DataFrame:
 def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
     """The usable runs of these sources and chips (all where a list is empty).
 
-    Raises `InputError` for a source without usable runs and for a choice that leaves nothing.
+    Raises `InputError` for a source without usable runs, `Unpublished` for a choice that leaves nothing.
     """
     frame = rows()
     known = sorted(frame["source"].unique())
@@ -292,9 +292,8 @@ def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
         frame["source"].isin(sources or known) & frame["chip_id"].isin(ids or frame["chip_id"])
     ]
     if kept.empty:
-        raise InputError(
-            "parameters sources and chips: no measured run has both; see the table of the validation chapter"
-        )
+        asked = ", ".join([*ids, *sources])
+        raise Unpublished(f"{asked}: no measured run that the model can be asked about")
     return kept.reset_index(drop=True)
 
 

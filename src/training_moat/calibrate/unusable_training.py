@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from training_moat.calibrate import reasons
+from training_moat.calibrate.reasons import Reason
 from training_moat.core.plan import Plan, layers_fit_pipeline
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer, derived_params
@@ -17,70 +19,74 @@ MAX_RATE_MISMATCH = 0.15
 """A row whose printed step time and printed FLOP rate disagree by more is not used."""
 
 
-def reasons(frame: pd.DataFrame, model: Transformer, plan: Plan) -> pd.Series:
+ONLY_PERCENTAGES = ("epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom")
+"""Sources that print a percentage of the peak, and no time."""
+
+
+def why(frame: pd.DataFrame, model: Transformer, plan: Plan) -> pd.Series:
     """Why each configuration cannot be used; empty where it can. `model` and `plan` are its columns as arrays."""
-    reason = pd.Series("", index=frame.index)
+    every = [
+        *_of_the_run(frame),
+        *_of_what_is_stated(frame, model),
+        *_of_the_plan(frame, model, plan),
+    ]
+    return reasons.first(frame.index, every)
 
-    def mark(condition: pd.Series, text: str) -> None:
-        reason[(reason == "") & condition.fillna(False).astype(bool)] = text
 
+def _of_the_run(frame: pd.DataFrame) -> list[Reason]:
+    """What the source says of the run that sets it apart."""
     notes = frame["notes"].fillna("")
-    mark(
-        frame["source"].isin(
-            ["epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "maxtext_custom"]
-        ),
-        "only a percentage of peak is printed",
-    )
-    mark(
-        notes.str.contains(r"padded\) expert matmul|dense matmul, capacity"),
-        "experts are padded to a capacity, which the model does not compute",
-    )
-    mark(
-        notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune"),
-        "fine-tuning, not pre-training",
-    )
-    mark(
-        notes.str.contains("ablation step of run"), "a step on the way to a run that is used itself"
-    )
-    mark(
-        notes.str.contains("method: FSDP;") & frame["tp"].gt(1),
-        "how the experts are cut under full sharding is not stated",
-    )
-    mark(
-        frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1),
-        "fully sharded, but the micro-batch is not stated",
-    )
-    unstated = notes.str.contains("interleaving of the pipeline not stated")
-    mark(unstated | _interleaving_unknown(frame), "the pipeline's interleaving is not stated")
-    mark(
+    padded = notes.str.contains(r"padded\) expert matmul|dense matmul, capacity")
+    tuned = notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune")
+    cut = notes.str.contains("method: FSDP;") & frame["tp"].gt(1)
+    sharded = frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1)
+    interleaved = notes.str.contains("interleaving of the pipeline not stated")
+    interleaved |= _interleaving_unknown(frame)
+    limited, relative = (
         notes.str.contains("power-limited GPUs"),
-        "the chips' power was limited by an amount not stated",
-    )
-    mark(
         notes.str.contains("use only relative"),
-        "the source's rates contradict each other; relative use only",
     )
-    mark(notes.str.contains("unreliable"), "the source's layer count is unreliable")
-    mark(frame["chip_id"].isna(), "the chip is not in the table")
-    mark(frame["format"].isna(), "the matmul format is not stated")
-    mark(
-        frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna(),
-        "the model's shape is not published",
-    )
-    mark(_param_mismatch(frame, model), "shape and stated size disagree")
-    mark(frame["seq_len"].isna(), "the sequence length is not stated")
-    mark(frame["step_seconds"].isna(), "neither a time nor a batch to turn a rate into one")
-    mark(~frame["plan_stated"], "the parallel layout is not stated")
-    mark(
-        frame["dp"].lt(1) | (frame["dp"] % 1).ne(0),
-        "the stated layout does not multiply to the chips",
-    )
-    mark(
-        ~pd.Series(layers_fit_pipeline(model, plan), index=frame.index),
-        "the pipeline has more stages than the model layers",
-    )
-    mark(_rate_mismatch(frame), "step time and printed FLOP rate disagree")
-    return reason
+    return [
+        (frame["source"].isin(ONLY_PERCENTAGES), "only a percentage of peak is printed"),
+        (padded, "experts are padded to a capacity, which the model does not compute"),
+        (tuned, "fine-tuning, not pre-training"),
+        (
+            notes.str.contains("ablation step of run"),
+            "a step on the way to a run that is used itself",
+        ),
+        (cut, "how the experts are cut under full sharding is not stated"),
+        (sharded, "fully sharded, but the micro-batch is not stated"),
+        (interleaved, "the pipeline's interleaving is not stated"),
+        (limited, "the chips' power was limited by an amount not stated"),
+        (relative, "the source's rates contradict each other; relative use only"),
+        (notes.str.contains("unreliable"), "the source's layer count is unreliable"),
+    ]
+
+
+def _of_what_is_stated(frame: pd.DataFrame, model: Transformer) -> list[Reason]:
+    """What a source leaves out, or has otherwise a second time."""
+    shapeless = frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna()
+    timeless = frame["step_seconds"].isna()
+    return [
+        (frame["chip_id"].isna(), "the chip is not in the table"),
+        (frame["format"].isna(), "the matmul format is not stated"),
+        (shapeless, "the model's shape is not published"),
+        (_param_mismatch(frame, model), "shape and stated size disagree"),
+        (frame["seq_len"].isna(), "the sequence length is not stated"),
+        (timeless, "neither a time nor a batch to turn a rate into one"),
+    ]
+
+
+def _of_the_plan(frame: pd.DataFrame, model: Transformer, plan: Plan) -> list[Reason]:
+    """What is wrong with the layout, or with the rate under it."""
+    odd = frame["dp"].lt(1) | (frame["dp"] % 1).ne(0)
+    too_long = ~pd.Series(layers_fit_pipeline(model, plan), index=frame.index)
+    return [
+        (~frame["plan_stated"], "the parallel layout is not stated"),
+        (odd, "the stated layout does not multiply to the chips"),
+        (too_long, "the pipeline has more stages than the model layers"),
+        (_rate_mismatch(frame), "step time and printed FLOP rate disagree"),
+    ]
 
 
 def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:

@@ -12,13 +12,17 @@ from training_moat.claims.base import RANGE_KINDS, Evidence, Measured, measure, 
 from training_moat.claims.grading import GRADES, RULE, SAYS
 from training_moat.claims.judging import (
     Finding,
+    evaluate,
+    judge,
+    problems,
+    under_codings,
+    under_sets,
+)
+from training_moat.claims.telling import (
     as_of,
     counts,
     deciding_title,
-    evaluate,
-    judge,
     predictions,
-    problems,
     relative,
     rows_behind,
     shown,
@@ -27,8 +31,6 @@ from training_moat.claims.judging import (
     supported,
     table,
     tally,
-    under_codings,
-    under_sets,
     verdict_table,
 )
 

@@ -154,6 +154,13 @@ def distinct_others(domains: Number, copies: Number) -> Number:
     return (domains - 1) * (1 - (1 - 1 / domains) ** copies)
 
 
+def first_copies(ranks: Number, copies: Number) -> Number:
+    """Share of an all-to-all's parts for other members that are no second copy of what the same member is sent."""
+    whole = maximum(copies, 1)
+    apart = distinct_others(ranks, whole) / maximum(whole * (1 - 1 / ranks), 1e-30)
+    return where(ranks > 1, minimum(apart, 1.0), 1.0)
+
+
 def hierarchical_all_to_all(
     message_bytes: Number,
     ranks: Number,
@@ -167,12 +174,12 @@ def hierarchical_all_to_all(
     links, side by side; the slower of the two decides.
 
     `copies`: how many of the message's parts are the same data for random members (a token for several experts). A
-    domain is sent such data once and spreads it inside (DeepSeek-AI 2024, section 3.2.2). `places`: at how many places such
-    parts are chosen, where they keep together (default: `copies`).
+    domain is sent such data once and spreads it inside, a member once as well (DeepSeek-AI 2024, section 3.2.2). `places`:
+    at how many places such parts are chosen, where they keep together (default: `copies`).
     """
     local = minimum(maximum(ranks_per_domain, 1), ranks)
-    inside = all_to_all(message_bytes * local / ranks, local, inner)
     whole = maximum(copies, 1)
+    inside = all_to_all(message_bytes * first_copies(ranks, whole) * local / ranks, local, inner)
     choices = whole if places is None else minimum(maximum(places, 1), whole)
     leaving = message_bytes / whole * distinct_others(ranks / local, choices)
     wire = leaving / group_bytes_per_s(outer, ranks)

@@ -203,7 +203,8 @@ def sent_bytes(message: Message, scaleup: Fabric) -> tuple[Number, Number]:
         sent = where(ranks > 1, size, 0.0)
         return where(local > 1, sent, 0.0), where(local > 1, 0.0, sent)
     if message.collective == "all_to_all":
-        inside = collectives.all_to_all(size * local / ranks, local, _PLAIN)
+        first = collectives.first_copies(ranks, message.copies)
+        inside = collectives.all_to_all(size * first * local / ranks, local, _PLAIN)
         places = maximum(_places(message, domains), 1)
         beyond = size / maximum(message.copies, 1) * collectives.distinct_others(domains, places)
         return inside, where(domains > 1, beyond, 0.0)
