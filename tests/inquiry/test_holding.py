@@ -41,28 +41,32 @@ def test_training_is_what_predict_says_on_that_many_chips_and_on_half_of_them(ve
     common = {"model": MODEL, "seq_len": 8192, "global_batch": 1024, "optimizer": "adamw"}
     held = verdicts[verdicts["training"] == "holds"]
     told = [any(map(chips.chip(name).peak_flops.get, holding.WIDE)) for name in held.index]
-    for name, count in held.loc[told, "training_chips"].items():
-        (answer,) = training.predict([common | {"chip": name, "chips": int(count)}])
+    needed = held.loc[told, "training_chips"].astype(int)
+    asked = [common | {"chip": name, "chips": count} for name, count in needed.items()]
+    for one, answer in zip(asked, training.predict(asked), strict=True):
         if not answer["fits"]:  # the open search shares out less than it could: the plan is pinned
             shared = {"tp": 8, "pp": 1, "micro_batch": 1, "zero_stage": 3, "recompute": "full"}
-            (answer,) = training.predict([common | {"chip": name, "chips": int(count)} | shared])
-        assert answer["ok"] and answer["fits"], name
-        if count > 1:
-            (half,) = training.predict([common | {"chip": name, "chips": int(count) // 2}])
-            assert not (half["ok"] and half["fits"]), name
+            (answer,) = training.predict([one | shared])
+        assert answer["ok"] and answer["fits"], one["chip"]
+    fewer = [one | {"chips": one["chips"] // 2} for one in asked if one["chips"] > 1]
+    assert fewer
+    for one, half in zip(fewer, training.predict(fewer), strict=True):
+        assert not (half["ok"] and half["fits"]), one["chip"]
 
 
 def test_serving_is_what_predict_says_with_the_chips_left_open(verdicts) -> None:
     common = {"model": MODEL, "batch": 32, "input_len": 8191, "output_len": 1}
     answers = serving.predict([common | {"chip": name} for name in verdicts.index])
+    pinned = []
     for (name, row), answer in zip(verdicts.iterrows(), answers, strict=True):
         holds = answer["ok"] and answer["fits"]
         assert (row["serving"] == "holds") == holds, name
         if holds:
             assert row["serving_chips"] == answer["plan"]["chips"], name
-            pinned = common | {"chip": name, "chips": answer["plan"]["chips"]}
-            (again,) = serving.predict([pinned])
-            assert again["fits"], name
+            pinned.append(common | {"chip": name, "chips": answer["plan"]["chips"]})
+    assert pinned
+    for one, again in zip(pinned, serving.predict(pinned), strict=True):
+        assert again["fits"], one["chip"]
 
 
 def test_nobody_is_said_to_hold_a_job_on_more_chips_than_any_system_has(verdicts) -> None:
