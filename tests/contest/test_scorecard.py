@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -316,4 +317,27 @@ def test_what_decides_in_words_covers_every_startup_that_is_behind():
     assert words.startswith("for ") and "by memory" in words and "by number formats" in words
     assert (f"the other {len(behind) - len(decided)} needed" in words) == (
         len(decided) < len(behind)
+    )
+
+
+def test_every_gate_has_words_for_a_title():
+    assert tuple(scorecard.STOPPED) == scorecard.GATES
+
+
+def test_a_machine_that_serves_one_user_is_called_the_wrong_one():
+    frame = pd.DataFrame({"name": ["one", "two", "three"], "batch": [1, 64, 4]})
+    assert serving_costs.strained_words(frame).startswith(" one and three keep")
+    assert serving_costs.strained_words(frame[frame["batch"] > 8]) == ""
+
+
+def test_a_cause_that_decides_beside_another_is_told_so():
+    alone = SimpleNamespace(name="alone", closed=lambda group: float(group == "memory"))
+    both = SimpleNamespace(
+        name="both", closed=lambda group: {"memory": 0.6, "software": 0.9}.get(group, 0.0)
+    )
+    known = {"needed": 0.5, "value": 1.0, "low": 0.5, "high": 1.0, "no": (), "without": ()}
+    memory = deciding.Decision("memory", yes=("alone", "both"), **known)
+    assert "for both another quality" in deciding.shared([memory], [alone, both])
+    assert (
+        deciding.shared([memory], [alone, SimpleNamespace(name="both", closed=alone.closed)]) == ""
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from training_moat.calibrate import fit_collectives, serving_errors
@@ -96,3 +97,11 @@ def test_every_chip_may_be_asked_with_an_endless_network(network) -> None:
 def test_a_readers_own_rate_beyond_all_bounds_is_asked_with_the_largest() -> None:
     run = networking.case("llama3.1-8b", "h100-sxm", 64, 8192, 64, scaleup_gb_per_s=1e9)
     assert networking.over_bandwidth(run, "scaleup", (1, 2))["speed"].min() > 0.999
+
+
+def test_a_ceiling_far_above_the_published_speed_is_said_to_say_nothing() -> None:
+    speeds = pd.DataFrame(
+        {"chip": ["far", "near"], "measured": [10.0, 10.0], "ceiling": [2e4, 40.0]}
+    )
+    assert neighbours.unread_words(speeds).startswith("For far, which keep")
+    assert neighbours.unread_words(speeds[speeds["chip"] == "near"]) == ""

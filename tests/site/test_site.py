@@ -45,6 +45,13 @@ PRINTED = """() => {
 }"""
 HIDDEN_COLUMNS = """() => [...document.querySelectorAll('.moat-scroll')]
     .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.getAttribute('aria-label'))"""
+CROWDED = r"""() => [...document.querySelectorAll('.moat-chart')].filter(chart => [...chart.querySelectorAll('.role-axis-label')].some(axis => {
+    const upright = [...axis.querySelectorAll('text')].filter(word => word.textContent && !/rotate\((?!0\))/.test(word.getAttribute('transform')) && getComputedStyle(word).opacity !== '0');
+    const boxes = upright.map(word => word.getBoundingClientRect());
+    return boxes.some((one, place) => boxes.slice(place + 1).some(other => Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1
+        && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 3));
+})).map(chart => chart.id)"""
+"""Charts of which two labels of an axis lie on each other."""
 LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
 
 
@@ -62,6 +69,7 @@ def seen(browser, address):
                 titles=visit.tab.locator(".bd-article h1").count(),
                 overflow=visit.overflow(),
                 hidden_columns=visit.tab.evaluate(HIDDEN_COLUMNS),
+                crowded=visit.tab.evaluate(CROWDED),
                 twins_hidden=visit.tab.evaluate(HIDDEN),
                 links=visit.tab.evaluate(LINKS),
                 loaded={request.removeprefix(address).split("?")[0] for request in visit.loaded},
@@ -86,6 +94,7 @@ def test_a_page_loads_without_a_network_and_draws_every_chart(seen, page):
         assert chart["inner"] <= chart["width"] + 2, chart
     assert found.overflow <= 0 and found.narrow_overflow <= 0
     assert found.hidden_columns == [], "these tables go on behind the edge of a desk's window"
+    assert found.crowded == [], "labels of these charts lie on each other"
     assert found.twins_hidden, "the PNG twins are for paper only"
 
 
@@ -179,6 +188,16 @@ def test_the_site_says_what_it_is(built):
     assert (built / "404.html").is_file() and (built / "robots.txt").is_file()
     assert (built / "index.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert list(built.rglob("*.map")) == []
+
+
+def test_charts_follow_the_width_of_their_column(browser, address):
+    with Visit(browser, address, NOTEBOOKS[0], 1280) as visit:
+        visit.charts("light")
+        visit.tab.evaluate("document.querySelector('.moat-chart').style.width = '300px'")
+        visit.tab.wait_for_function(
+            "document.querySelector('.moat-chart svg').getBoundingClientRect().width <= 302"
+            " && document.querySelector('.moat-chart').dataset.width === '300'"
+        )
 
 
 def test_charts_follow_the_theme_switch(browser, address):

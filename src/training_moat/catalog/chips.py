@@ -63,6 +63,15 @@ def row(chip_id: str) -> Mapping[str, Any]:
     return _records().get(chip_id, {})
 
 
+def multiplies_floats(chip: Chip) -> bool:
+    """Whether any published peak is of a floating-point format; a four-bit one of a chip that lacks FP8 is of integers that
+    share an exponent."""
+    if any(chip.peak_flops.get(name) for name in ("bf16", "fp16", "fp8")):
+        return True
+    lacks = str(row(chip.id).get("formats_not_supported"))
+    return bool(chip.peak_flops.get("fp4")) and "fp8" not in lacks
+
+
 def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
     """A chip from a mapping with the table's columns, `base` naming a chip whose values it keeps elsewhere.
 

@@ -7,14 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog.relatives import link_at, rates, taken
-from training_moat.contest.chip_factors import (
-    WIDE,
-    WidePeak,
-    likely_wide_peak,
-    multiplies_floats,
-    wide_format,
-)
+from training_moat.contest.chip_factors import WIDE, WidePeak, likely_wide_peak, wide_format
 from training_moat.core import tiers
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, TERA
@@ -54,7 +49,7 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     full = chip
     for _, kind, _, put in filled:
         full = put(full, taken(chip, kind)[0])
-    if wide_format(chip) is not None or not multiplies_floats(chip):
+    if wide_format(chip) is not None or not chip_catalog.multiplies_floats(chip):
         return full, tuple(_assumption(full, *one) for one in filled)
     likely = likely_wide_peak(chip)
     full = _with_wide(full, likely.middle)

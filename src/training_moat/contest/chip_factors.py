@@ -100,15 +100,6 @@ def wide_peak(chip: Chip) -> float:
     return chip.peak_flops[own] if own is not None else likely_wide_peak(chip).middle
 
 
-def multiplies_floats(chip: Chip) -> bool:
-    """Whether any published peak is of a floating-point format; a four-bit one of a chip that lacks FP8 is of integers that
-    share an exponent."""
-    if wide_format(chip) or chip.peak_flops.get("fp8"):
-        return True
-    lacks = str(chip_catalog.row(chip.id).get("formats_not_supported"))
-    return bool(chip.peak_flops.get("fp4")) and "fp8" not in lacks
-
-
 def training_formats(chip: Chip) -> tuple[str, ...]:
     """Formats in which a chip can train: its 16-bit one, and FP8 where the table or the scenario says it trains in it."""
     own = wide_format(chip)

@@ -95,3 +95,20 @@ def in_full(found: Sequence[Split]) -> str:
     others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
     needed = either([*others, "several things at once"])
     return f"{told(causes)}; the other {len(left)} needed {needed}" if left else told(causes)
+
+
+def shared(found: Sequence[Decision], splits: Sequence[Split]) -> str:
+    """For whom a cause that decides is not the only way: some group of factors closes as much or more. A sentence, blank
+    where every decision stands alone."""
+    named = [(one, name) for one in found for name in one.yes]
+    known = {one.name: one for one in splits}
+    other = {
+        name
+        for one, name in named
+        for group in GROUPS
+        if group != one.group and known[name].closed(group) >= known[name].closed(one.group)
+    }
+    if not other:
+        return ""
+    told = listed([name for name in known if name in other])
+    return f" A cause that decides need not be the only one: for {told} another quality mended alone would close as much or more."

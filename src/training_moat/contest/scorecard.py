@@ -27,6 +27,12 @@ GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
 links that join that many; an end within the days allowed; training software from the maker; a cluster of that size that
 exists or a maker who sells it."""
 
+STOPPED = {
+    "formats": "lack a number format", "holds": "cannot hold it", "exchanges": "cannot exchange it",
+    "in time": "are too slow", "software": "lack software", "bought": "were never built so large",
+}  # fmt: skip
+"""What stops a chip at each gate, in the words of a title."""
+
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 NO_TRAINING_SOFTWARE = r"\(inference\)|^none|not CUDA"
 """Words of the table's software column that claim no training."""
@@ -268,7 +274,7 @@ def _time_gate(
         return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
     key = (repr(chip), repr(job), repr(tuple(formats)))
     (days,) = remembered("days", key, lambda: [best_plan.fastest_days(chip, job, formats)])
-    why = f"{days:,.0f} days at best, even on as many chips as the largest machine on record"
+    why = f"{days:,.0f} days on as many chips as the largest machine on record"
     return Gate("in time", NO, days / max_days, why)
 
 

@@ -14,6 +14,7 @@ from training_moat.contest import chip_hours
 from training_moat.core.machine import Chip
 from training_moat.core.units import SECONDS_PER_HOUR
 from training_moat.inquiry.wording import counted, digits
+from training_moat.inquiry.wording import listed as in_words
 from training_moat.predict import serving
 
 COUNTS = tuple(2**power for power in range(10))
@@ -184,4 +185,19 @@ def market_words(title: str, served: pd.DataFrame, hosts: pd.DataFrame) -> str:
     return (
         f"{words} Of the {counted(len(priced), 'chip')} of the table with a price, {below} can do it for no more than the "
         f"middle host asks; the cheapest is {cheapest['name']}, at {digits(cheapest['usd_per_mtok'])} USD."
+    )
+
+
+FEW = 8
+"""Users at once below which a machine of many chips serves nobody's business."""
+
+
+def strained_words(served: pd.DataFrame) -> str:
+    """Of the costs that were found (`costs`), those of machines that keep the speed for a few users only, in a sentence."""
+    few = served[served["batch"] < FEW]
+    if few.empty:
+        return ""
+    return (
+        f" {in_words(list(few['name']))} {'keeps' if len(few) == 1 else 'keep'} that speed for fewer than {FEW} users at once: "
+        "the price beside it is that of the wrong machine, which nobody would pay."
     )

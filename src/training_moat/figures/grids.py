@@ -40,11 +40,13 @@ def heatmap(
     middle: float | None = None,
     x_sort: Any = None,
     colors: dict[str, str] | None = None,
+    value_format: str | None = None,
 ) -> alt.LayerChart:
     """Coloured cells of `value` over two categories.
 
     value may be a number (a colour ramp; `middle` for a ramp that diverges around that value) or a
-    category (company, verdict or palette colours, with a legend).
+    category (company, verdict or palette colours, with a legend, in the order of `colors` where these are given).
+    value_format: how the legend of a ramp writes its numbers.
     """
     data = parts.tidy(frame, x, y, value, label)
     columns, rows = parts.ordered(data, x, x, x_sort), parts.ordered(data, y, y, None)
@@ -56,7 +58,10 @@ def heatmap(
     text = parts.nominal(alt.Text, label or value)
     if pd.api.types.is_numeric_dtype(data[value]):
         ramp, dark = _ramp(value, *parts.bounds(data[value], False, value), middle)
-        legend = alt.Legend(title=value_title, titleLimit=320, gradientLength=160, tickCount=3)
+        form = {"format": value_format} if value_format else {}
+        legend = alt.Legend(
+            title=value_title, titleLimit=320, gradientLength=160, tickCount=3, **form
+        )
         paint = {"color": parts.number(alt.Color, value, scale=ramp, legend=legend)}
         ink = alt.condition(dark, ink, alt.value("#1d232a"))
         text = text if label else parts.number(alt.Text, value, format=label_format)

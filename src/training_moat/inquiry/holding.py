@@ -18,7 +18,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
 from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_memory
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
-from training_moat.core.units import BYTES_PER_VALUE, GB, GIB, MIB
+from training_moat.core.units import BYTES_PER_VALUE, GB, GIB, MIB, TERA
 from training_moat.core.workload import Transformer, params
 from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import serving, serving_formats, side_by_side, training
@@ -59,7 +59,7 @@ def verdicts(
 
     `sequences` is the training batch, `batch` the sequences served at once, both of `seq_len` tokens. What is None is
     chosen chip by chip (the widest format up to 16 bits, the best sharing out), and so is `least` recomputation. Verdicts
-    are holds, no, or unknown with the missing datum; nothing is assumed for blanks.
+    are holds, no, or unknown with the missing datum; nothing that bears on what a chip holds is assumed for blanks.
     """
     known = chip_catalog.all_chips()
     wanted = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
@@ -109,10 +109,26 @@ def counts(chip: Chip, least: float = 1.0) -> Iterator[int]:
 
 def _no_wide_rate(chip: Chip) -> str:
     """What is missing of a chip whose maker gives no rate of sixteen bits, in words; blank where it is known."""
-    if any(chip.peak_flops.get(name) for name in WIDE):
+    if _has_wide_rate(chip):
         return ""
     known = [name.upper() for name, peak in chip.peak_flops.items() if peak]
     return f"rate in sixteen bits not published{f' (only {listed(known)})' if known else ''}"
+
+
+def _has_wide_rate(chip: Chip) -> bool:
+    return any(chip.peak_flops.get(name) for name in WIDE)
+
+
+def _asked(chip: Chip) -> str | dict[str, object]:
+    """The chip as the training predictions are asked about it. What it holds is no matter of its speed, so a chip whose
+    maker gives a narrower floating-point rate alone is asked with that many operations fewer as the bits are more."""
+    if _has_wide_rate(chip) or not chip_catalog.multiplies_floats(chip):
+        return chip.id
+    known = {bits: chip.peak_flops.get(f"fp{bits}") for bits in (8, 4)}
+    return {
+        "base": chip.id,
+        "bf16_tflops": max(bits * (rate or 0) for bits, rate in known.items()) / 16 / TERA,
+    }
 
 
 def _least_chips(chip: Chip, model: Transformer, optimizer: str) -> float:
@@ -127,14 +143,16 @@ Verdict = tuple[str, float, str]
 
 def _training_verdict(chip: Chip, question: dict) -> Generator[list[dict], list[dict], Verdict]:
     """A chip's verdict, asked of the training predictions at growing numbers of chips."""
-    gap = tiers.missing(chip, "training") or _no_wide_rate(chip)
+    asked = _asked(chip)
+    gap = tiers.missing(chip, "training") or (_no_wide_rate(chip) if asked == chip.id else "")
     if gap:
         return "unknown", np.nan, f"Missing datum: {gap}."
+    question = question | {"chip": asked}
     shape = model_catalog.model(question["model"])
     least = _least_chips(chip, shape, question["optimizer"])
     error, last = "", None
     for count in counts(chip, least):
-        (answer,) = yield [question | {"chip": chip.id, "chips": count}]
+        (answer,) = yield [question | {"chips": count}]
         if not answer["ok"]:
             error = answer["error"]
         elif answer["fits"]:
@@ -169,9 +187,7 @@ def _leanest(
 ) -> Generator[list[dict], list[dict], tuple[dict, int] | None]:
     """The answer that needs least memory on `count` chips when everything is shared out; a plan that fits comes first.
     None where no layout of so many chips exists."""
-    asked = [
-        question | {"chip": chip.id, "chips": count} | plan for plan in shared_out(shape, count)
-    ]
+    asked = [question | {"chips": count} | plan for plan in shared_out(shape, count)]
     found = [answer for answer in (yield asked) if answer["ok"]]
     if not found:
         return None

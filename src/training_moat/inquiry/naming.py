@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from training_moat.catalog import chips, models
+from training_moat.catalog import chips, models, tables
 
 CHIP_COLUMNS, MODEL_COLUMNS = ("chip", "chip_id"), ("model", "model_id")
 """Columns that hold ids of the tables of chips and of models."""
@@ -79,3 +79,9 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
         if column in frame
     }
     return frame.assign(**found)
+
+
+def titled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the title of each source in place of its key."""
+    titles = tables.load("sources").set_index("key")["title"]
+    return frame.assign(source=frame["source"].map(titles).fillna(frame["source"]))

@@ -16,6 +16,8 @@ from training_moat.core.machine import Chip, Link
 from training_moat.core.messages import ACTIVATION_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer, active_params
+from training_moat.inquiry import naming
+from training_moat.inquiry.wording import listed
 from training_moat.predict import engines, serving_batch, serving_constants
 
 SEQUENCES_PER_CHIP, SEQUENCE = 16, 1024
@@ -112,7 +114,7 @@ def _sent_per_token(
 def natural_experiment() -> pd.DataFrame:
     """Inferentia2 and Trainium1, the same models and loads: measured and predicted milliseconds per token.
 
-    Columns: job (in words), model, precision, input_len, output_len, batch, chip, chips, measured_ms, predicted_ms, chip_ms (measured times
+    Columns: job (in words), model, precision, input_len, output_len, batch, chip, name, chips, measured_ms, predicted_ms, chip_ms (measured times
     chips: the chip-time one token takes).
     """
     rows = serving_errors.rows()
@@ -124,9 +126,35 @@ def natural_experiment() -> pd.DataFrame:
     words = (
         whole["batch"] + " users, " + whole["input_len"] + " in, " + whole["output_len"] + " out"
     )
-    shown["job"] = shown["model"] + ", " + words
-    columns = ["job", *keys, "chip", "chips", "measured_ms", "predicted_ms", "chip_ms", "source"]
+    shown["job"] = shown["model"].map(naming.name_of) + ", " + words
+    shown["name"] = shown["chip"].map(naming.name_of)
+    columns = [
+        "job",
+        *keys,
+        "chip",
+        "name",
+        "chips",
+        "measured_ms",
+        "predicted_ms",
+        "chip_ms",
+        "source",
+    ]
     return shown.sort_values([*keys, "chip"], kind="stable")[columns]
+
+
+FAR_ABOVE = 100
+"""A ceiling so many times the published speed says that reading the weights is not what takes the time."""
+
+
+def unread_words(speeds: pd.DataFrame) -> str:
+    """Whose ceiling (`single_user_speeds`) lies so far above the published speed that it says nothing, in a sentence."""
+    far = speeds[speeds["ceiling"] > FAR_ABOVE * speeds["measured"]]
+    if far.empty:
+        return ""
+    return (
+        f"For {listed(sorted(set(far['chip'])))}, which keep the weights on the chip, the ceiling lies more than {FAR_ABOVE} times "
+        "above what they publish: reading weights is not what takes their time."
+    )
 
 
 def single_user_speeds() -> pd.DataFrame:
