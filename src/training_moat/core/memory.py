@@ -323,7 +323,9 @@ def training_memory(
     residual = where(autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
     activations = held_activation_bytes(
         model, plan, input_bytes, activation_factor, spare_layers, residual
-    ) + where(kept_kv, kept_kv_bytes(model, plan), 0.0)
+    )
+    if some(kept_kv):
+        activations = activations + where(kept_kv, kept_kv_bytes(model, plan), 0.0)
     frozen = plan.lora_rank > 0
     weight = where(frozen, WEIGHT_BYTES, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES))
     whole = params_per_stage(model, plan)
