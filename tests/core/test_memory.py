@@ -129,6 +129,35 @@ def test_runs_in_8_bits_keep_cast_inputs():
     assert saved == pytest.approx(tokens * (2 * model.hidden + model.ffn))
 
 
+def recomputed():
+    """Llama 2 7B's layers with a large vocabulary, 4 sequences of 4,096 tokens, sharded in full over 8, all recomputed."""
+    model = Transformer("7B", 32, 4096, 32, 32, 128, 11008, 128000, gated_ffn=1)
+    plan = Plan(4096, 32, 4, dp=8, zero_stage=3, recompute=2, flash_attention=1)
+    return training_memory(model, plan, master_is_weight=1), plan, model
+
+
+def test_under_autocast_alone_the_stream_and_the_gathered_layers_are_fp32():
+    """By hand, 2 bytes more a value: 16,384 tokens x 4,096 x 32 layers' inputs, and two gathered layers of
+    4 x 4,096^2 + 3 x 4,096 x 11,008 weights with two norms of 4,096. Nothing that is sharded changes."""
+    plain, plan, model = recomputed()
+    cast = training_memory(model, plan, master_is_weight=1, autocast=1)
+    assert cast.activations - plain.activations == pytest.approx(2 * 16384 * 4096 * 32)
+    layer = 4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096
+    assert cast.workspace - plain.workspace == pytest.approx(2 * 2 * layer, rel=1e-3)
+    for name in ("weights", "gradients", "optimizer"):
+        assert getattr(cast, name) == getattr(plain, name)
+
+
+def test_keys_and_values_that_outlive_the_forward_pass():
+    """By hand: 16,384 tokens x 32 layers x 2 x 4,096 values in 2 bytes; nothing more where the backward pass keeps them
+    anyway, because no layer is recomputed."""
+    plain, plan, model = recomputed()
+    held = training_memory(model, plan, master_is_weight=1, kept_kv=1)
+    assert held.total - plain.total == pytest.approx(16384 * 32 * 2 * 4096 * 2)
+    whole = replace(plan, recompute=0)
+    assert training_memory(model, whole, kept_kv=1).total == training_memory(model, whole).total
+
+
 def test_few_micro_batches_fill_no_pipeline():
     model, plan = gpt("175B")
     short = replace(plan, global_batch=2, virtual_stages=1)

@@ -14,7 +14,12 @@ from training_moat.calibrate.measured_training import (
     rows_of,
 )
 from training_moat.calibrate.measured_training import usable as runs
-from training_moat.core.memory import TrainingMemory, optimizer_bytes, training_memory
+from training_moat.core.memory import (
+    FP32_GRADIENT_BYTES,
+    TrainingMemory,
+    optimizer_bytes,
+    training_memory,
+)
 from training_moat.core.tiers import USABLE_SHARE
 from training_moat.core.units import GB
 from training_moat.predict import software
@@ -55,13 +60,20 @@ def measured_bytes(rows: Rows) -> np.ndarray:
 
 def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0) -> TrainingMemory:
     """The model's memory per chip for every row."""
-    gradient = gradient_bytes(rows.frame)
+    autocast, kept_kv = (
+        pd.to_numeric(rows.frame[name]).fillna(0).to_numpy(float)
+        for name in ("autocast", "kept_kv")
+    )
+    # A parameter under autocast alone is FP32, and so is its gradient.
+    gradient = np.where(autocast > 0, FP32_GRADIENT_BYTES, gradient_bytes(rows.frame))
     kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     own = rows.frame["label"].map(software.all_software())
     sharded, masters, factor, spare = (
         own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
         for name in ("fully_sharded", "master_weights", "activation_factor", "spare_layers")
     )
+    # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it.
+    alone = np.maximum(sharded, autocast * (rows.plan.zero_stage >= 3)) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
     return training_memory(
         rows.model,
@@ -71,9 +83,11 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
         reserve_bytes,
         reserve_share,
         kept,
-        sharded * masters,
+        alone,
         factor,
         spare,
+        autocast,
+        kept_kv,
     )
 
 

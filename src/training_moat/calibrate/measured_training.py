@@ -180,6 +180,8 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "tied_embeddings",
         "accumulates",
         "rate_counts",
+        "autocast",
+        "kept_kv",
     ]
     joined = frame.join(general[columns], on="source")
     usual = joined["source"].map(general["recompute"])

@@ -27,11 +27,19 @@ from training_moat.core.workload import (
     embedding_params,
     expert_params,
     expert_params_total,
+    kv_values_per_token,
     lora_params,
     params,
 )
 
 WEIGHT_BYTES = 2.0
+RESIDUAL_BYTES = 2.0
+"""A value of the stream between layers: 16 bits."""
+AUTOCAST_BYTES = 4.0
+"""Of that stream, and of a gathered weight, where `torch.autocast` alone lowers the precision: parameters are FP32, and so is
+what an embedding looks up in them and what is added to it (PyTorch, Automatic Mixed Precision: op eligibility). The cache of
+casts holds no copy of sharded weights: it takes leaves that require a gradient and are no views (PyTorch, autocast_mode.cpp),
+and FSDP computes with views of what it gathered."""
 MASTER_BYTES = 4.0
 FP32_GRADIENT_BYTES = 4.0
 """Gradients accumulated in FP32, as Megatron-Core does for BF16 runs."""
@@ -121,19 +129,25 @@ def _state_bytes(
 
 
 def layer_activation_bytes(
-    model: Transformer, plan: Plan, recompute: Number, input_bytes: Number = 2.0
+    model: Transformer,
+    plan: Plan,
+    recompute: Number,
+    input_bytes: Number = 2.0,
+    residual_bytes: Number = RESIDUAL_BYTES,
 ) -> Number:
     """Activations one layer keeps for the backward pass of one micro-batch, per chip.
 
     `recompute` is given apart from the plan's own level because a fully recomputed layer needs the room
     of an unrecomputed one while it is being redone. `input_bytes`: what a matmul's kept input takes per value;
-    runs in 8 bits keep it as cast (Micikevicius et al. 2022; NVIDIA Transformer Engine).
+    runs in 8 bits keep it as cast (Micikevicius et al. 2022; NVIDIA Transformer Engine). `residual_bytes`: a value of
+    the stream that the layer and its two norms read.
     """
     tokens = plan.micro_batch * plan.seq_len / plan.cp
     dropout = where(plan.flash_attention > 0, 0.0, 1.0)
     shares = where(plan.sequence_parallel > 0, plan.tp, 1)
     light = logical_and(recompute == 1, plan.flash_attention > 0)
-    replicated = (4 + where(light, 1, 2) * input_bytes + 2 * dropout) * model.hidden / shares
+    norms = 2 * residual_bytes + where(light, 1, 2) * input_bytes
+    replicated = (norms + 2 * dropout) * model.hidden / shares
     projections = 2 * _projected_width(model, light)
     scores = where(plan.flash_attention > 0, 0.0, 5.0 * model.heads * plan.seq_len)
     scores = where(recompute >= 1, 0.0, scores)
@@ -141,7 +155,8 @@ def layer_activation_bytes(
         model, plan, input_bytes, light
     )
     # Fully recomputed layers keep their input, which sequence parallelism has already split.
-    return where(recompute >= 2, tokens * 2 * model.hidden / shares, tokens * (replicated + split))
+    kept_input = tokens * residual_bytes * model.hidden / shares
+    return where(recompute >= 2, kept_input, tokens * (replicated + split))
 
 
 def _projected_width(model: Transformer, light: Number) -> Number:
@@ -191,14 +206,29 @@ def logit_bytes(model: Transformer, plan: Plan, eager: Number = 0) -> Number:
     return (6 + apart + where(eager > 0, 2, 0)) * tokens * model.vocab / plan.tp
 
 
+def kept_kv_bytes(model: Transformer, plan: Plan) -> Number:
+    """Keys and values of one micro-batch, all layers of a stage, in 16 bits: Hugging Face's models return them unless told
+    not to (`use_cache`), and what the caller holds outlives a forward pass whose layers are recomputed
+    (llama-cookbook, pull request 165)."""
+    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    share = stage_layers(model, plan) / model.layers / plan.tp
+    return where(plan.recompute >= 2, 2.0 * tokens * kv_values_per_token(model) * share, 0.0)
+
+
 def activation_bytes(
-    model: Transformer, plan: Plan, input_bytes: Number = 2.0, factor: Number = 1.0
+    model: Transformer,
+    plan: Plan,
+    input_bytes: Number = 2.0,
+    factor: Number = 1.0,
+    residual_bytes: Number = RESIDUAL_BYTES,
 ) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits. `factor`:
-    what layers that are not recomputed keep against a stack whose operations are fused."""
-    whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, input_bytes)
+    what layers that are not recomputed keep against a stack whose operations are fused; `residual_bytes`: see
+    `layer_activation_bytes`."""
+    widths = (input_bytes, residual_bytes)
+    whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, *widths)
     if some(plan.recompute):
-        lightest = layer_activation_bytes(model, plan, plan.recompute, input_bytes)
+        lightest = layer_activation_bytes(model, plan, plan.recompute, *widths)
         lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
     kept = where(
         plan.recompute >= 2,
@@ -221,12 +251,14 @@ def held_activation_bytes(
     input_bytes: Number = 2.0,
     factor: Number = 1.0,
     spare_layers: Number = 0.0,
+    residual_bytes: Number = RESIDUAL_BYTES,
 ) -> Number:
     """Activations on the fullest chip with what the stack holds beyond those under way; see `training_memory`."""
-    held = activation_bytes(model, plan, input_bytes, factor)
+    held = activation_bytes(model, plan, input_bytes, factor, residual_bytes)
     if not some(spare_layers):
         return held
-    spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, input_bytes)
+    layer = layer_activation_bytes(model, plan, plan.recompute, input_bytes, residual_bytes)
+    spare = spare_layers * layer
     head = where(spare_layers > 0, WEIGHT_BYTES * model.vocab * model.hidden / plan.tp, 0.0)
     return held + spare + head
 
@@ -246,14 +278,16 @@ def least_recompute_share(
     return minimum(maximum(ceil(share * own - 1e-9), 1) / own, 1.0)
 
 
-def gathered_weight_bytes(model: Transformer, plan: Plan) -> Number:
+def gathered_weight_bytes(
+    model: Transformer, plan: Plan, weight_bytes: Number = WEIGHT_BYTES
+) -> Number:
     """Weights a ZeRO-3 chip has unsharded at once: the layer at work and the one fetched ahead; inside a pipeline the whole
     stage's, with the gradients that add up over its micro-batches (torchtitan, docs/fsdp.md: no resharding there)."""
     layer = (params(model) - expert_params_total(model) - embedding_params(model)) / model.layers
     experts = model.experts * expert_params(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
-    gathered = 2 * WEIGHT_BYTES * (layer / plan.tp + experts)
+    gathered = 2 * weight_bytes * (layer / plan.tp + experts)
     dense, expert = params_per_stage(model, plan)
-    whole = (WEIGHT_BYTES + FP32_GRADIENT_BYTES) * (dense + expert)
+    whole = (weight_bytes + FP32_GRADIENT_BYTES) * (dense + expert)
     fetched = logical_or(plan.zero_stage >= 3, plan.offload >= 2)
     return where(logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0))
 
@@ -269,6 +303,8 @@ def training_memory(
     master_is_weight: Number = 0,
     activation_factor: Number = 1.0,
     spare_layers: Number = 0.0,
+    autocast: Number = 0,
+    kept_kv: Number = 0,
 ) -> TrainingMemory:
     """Bytes per chip to train `model` under `plan`.
 
@@ -277,12 +313,19 @@ def training_memory(
     only stored copy, cast layer by layer as they are used (PyTorch FSDP, JAX), instead of living beside a 16-bit one.
     `activation_factor`: what a stack keeps of its activations against the count of one whose operations are fused;
     `spare_layers`: layers' activations that it holds beyond those under way, as stacks on Transformer Engine do, which also
-    make the output head's weight gradient in 16 bits before they add it up. `reserve_bytes` is what the runtime takes
+    make the output head's weight gradient in 16 bits before they add it up. `autocast` (0 or 1): FP32 parameters under
+    `torch.autocast` and no mixed precision of the sharding, so that layers are gathered in FP32 and read an FP32 stream;
+    `kept_kv` (0 or 1): see `kept_kv_bytes`. `reserve_bytes` is what the runtime takes
     whatever the plan (contexts, communication buffers), `reserve_share` the allocator's loss as a share of the
     activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded takes no
     room on the chip.
     """
-    activations = held_activation_bytes(model, plan, input_bytes, activation_factor, spare_layers)
+    residual = where(autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
+    activations = held_activation_bytes(
+        model, plan, input_bytes, activation_factor, spare_layers, residual
+    )
+    if some(kept_kv):
+        activations = activations + where(kept_kv, kept_kv_bytes(model, plan), 0.0)
     frozen = plan.lora_rank > 0
     weight = where(frozen, WEIGHT_BYTES, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES))
     whole = params_per_stage(model, plan)
@@ -295,6 +338,7 @@ def training_memory(
         gradients=here * _state_bytes(plan, trained, gradient_bytes, 2),
         optimizer=states_here * _state_bytes(plan, trained, maximum(states, 0.0), 1),
         activations=activations,
-        workspace=reserve + gathered_weight_bytes(model, plan),
+        workspace=reserve
+        + gathered_weight_bytes(model, plan, where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES)),
         reserve=reserve,
     )
