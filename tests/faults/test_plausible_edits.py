@@ -95,6 +95,7 @@ EDITS = [
     (plausible_twice.strays, "training_measurements", "T03855", "source", "mlperf_train"),
     (plausible_twice.strays, "prices", "P249", "source", "epoch_hardware_prices"),
     (plausible_twice.alike, "memory_measurements", "M0022", "chip_id", "v100"),
+    (plausible_twice.alike, "models", "megatron-310b", "vocab", 15200),
     (plausible_twice.alike, "serving_measurements", "I00145", "framework", "tgi"),
     (plausible_words.link_words, "chips", "trainium2", "scaleup_gb_per_s_per_direction", 1280.0),
     (plausible_words.link_words, "chips", "a10", "scaleup_gb_per_s_per_direction", 64.0),

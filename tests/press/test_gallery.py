@@ -84,7 +84,7 @@ def test_numbers_are_named_in_words_and_every_one_that_a_chapter_records_has_som
                     if ast.unparse(call.func) == "figures.sentence"
                     for keyword in call.keywords
                 }
-    assert asked == set(recorded.WORDS) - {recorded.ANSWER}
+    assert asked == set(recorded.meanings()) - {recorded.ANSWER}
     assert recorded.words("training_gb") == "memory to train the model (GB)"
 
 

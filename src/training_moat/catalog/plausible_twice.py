@@ -39,7 +39,7 @@ ALIKE = {
     "collective_measurements": ("chip_id", "collective", "fabric"),
     "prices": ("date", "chip_id", "organisation", "category", "unit"),
     "chips": ("vendor",),
-    "models": ("organisation",),
+    "models": ("organisation", "vocab", "max_seq_len"),
 }
 """Columns in which a row that differs from all others of its source is mostly a slip."""
 
@@ -124,7 +124,7 @@ def alike(sheet: Sheet) -> Iterator[Problem]:
     """A row that differs in one trait from all others of its source, which are all the same in it."""
     own = sheet.frame["source"].fillna("")
     for column in ALIKE[sheet.name]:
-        told = sheet.frame[column].fillna("")
+        told = sheet.frame[column].astype(object).fillna("")
         same = told.groupby([own, told]).transform("size")
         rows = told.groupby(own).transform("size")
         kinds = told.groupby(own).transform("nunique")

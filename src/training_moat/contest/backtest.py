@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from training_moat.contest import chip_hours, record_runs, reference_jobs, score
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB
+from training_moat.inquiry import chronicle
 
 YEARS = tuple(range(2018, 2027))
 MID_YEAR = "07-01"
@@ -30,24 +30,6 @@ LEAST_FLOP = 1e23
 """Runs counted as frontier training: about the size of GPT-3 and above."""
 
 INCUMBENT = "NVIDIA"
-GIANTS = (INCUMBENT, "AMD", "AWS", "Google", "Huawei", "Intel", "Meta", "Microsoft")
-"""Makers that are no startups."""
-
-VENDOR_WORDS = {
-    "Google": "TPU",
-    "AWS": "Trainium|Inferentia",
-    "Huawei": "Ascend|Huawei",
-    "AMD": r"\bAMD\b|Instinct|MI250|MI300|MI325|MI355",
-    "Cerebras": r"Cerebras|CS-[123]|WSE",
-    "SambaNova": "SambaNova|SN10|SN30|SN40",
-    "Graphcore": "Graphcore|IPU|Bow",
-    "Intel": "Gaudi|Habana|Ponte Vecchio|Intel",
-    "Tenstorrent": "Tenstorrent",
-    "Cambricon": "Cambricon|MLU",
-    "NVIDIA": "NVIDIA|A100|H100|H800|H200|V100|B200|GB200|B300",
-}
-"""Whose chip a run's hardware names; the first match counts."""
-
 
 OUTCOMES = {
     (True, True): "hit",
@@ -71,11 +53,6 @@ class Offer:
     hbm_gb: float
 
 
-def vendor_of(words: object) -> str | None:
-    """The maker that a run's hardware names, or None."""
-    return next((name for name, rule in VENDOR_WORDS.items() if re.search(rule, str(words))), None)
-
-
 def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     """Training runs on record of at least that size. Columns: year, vendor, model, organisation, training_flop, own, source.
 
@@ -89,7 +66,7 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     columns = ["date", "model", "organisation", "hardware", "training_flop", "own", "source"]
     frame = pd.concat([part[columns] for part in parts], ignore_index=True)
     year = frame["date"].str[:4].astype(int)
-    frame = frame.assign(vendor=frame["hardware"].map(vendor_of), year=year)
+    frame = frame.assign(vendor=chronicle.maker_of(frame["hardware"]), year=year)
     frame = frame.dropna(subset=["vendor", "training_flop"])
     frame = frame[(frame["training_flop"] >= least_flop) & frame["year"].isin(YEARS)]
     return frame.drop_duplicates("model").reset_index(drop=True)
@@ -165,7 +142,9 @@ def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
 
 def startups(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows whose maker is a startup: a company of the table of startup events."""
-    named = set(tables.load("startup_events")["company"]) - set(GIANTS)
+    makers = chronicle.makers()
+    settled = makers.loc[makers["kind"] != "startup", "maker"]
+    named = set(tables.load("startup_events")["company"]) - set(settled)
     return frame[frame["vendor"].isin(named)].reset_index(drop=True)
 
 

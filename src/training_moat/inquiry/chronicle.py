@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
@@ -45,6 +44,18 @@ def of_makers(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     return first.isin(list(names))
 
 
+def maker_of(hardware: pd.Series, read: Table = tables.load) -> pd.Series:
+    """The first maker whose words (table chip_makers) stand in what a run says of its hardware, others before Nvidia where
+    it names several; blank where none do."""
+    words = {row.maker: row.words.replace(";", "|") for row in makers(read).itertuples()}
+    words[INCUMBENT] = words.pop(INCUMBENT)  # last: a run on two makers' chips counts for the other
+    found = pd.Series(None, index=hardware.index, dtype=object)
+    for maker, pattern in words.items():
+        named = hardware.str.contains(pattern, case=False, regex=True).fillna(False).astype(bool)
+        found[named & found.isna()] = maker
+    return found
+
+
 def startups(read: Table = tables.load) -> list[str]:
     """Makers that are startups."""
     frame = makers(read)
@@ -80,8 +91,7 @@ def runs(read: Table = tables.load) -> pd.DataFrame:
     """Every known training run with named hardware: model, organisation, date, training_flop, hardware, kind,
     vendor_own_run (yes, no or blank), maker, maker_kind, link, source, confirmed, table, row_id.
 
-    `maker` is the first maker of chips.csv's makers whose words stand in `hardware`, other makers before
-    Nvidia where a run names several; "not named" where none does.
+    `maker` is that of `maker_of`; "not named" where there is none.
     """
     noted, more = read("training_runs"), read("runs_non_nvidia")
     more = more[~more["same_as"].fillna("").str.contains(r"\bR\d") & ~more["kind"].isin(NO_RUN)]
@@ -90,15 +100,8 @@ def runs(read: Table = tables.load) -> pd.DataFrame:
         ignore_index=True,
     )
     frame = frame[frame["hardware"].notna() & frame["confirmed"].isin(CONFIRMED)]
-    table = makers(read)
-    words = {row.maker: row.words.replace(";", "|") for row in table.itertuples()}
-    words[INCUMBENT] = words.pop(INCUMBENT)  # last: a run on two makers' chips counts for the other
-    hits = [
-        frame["hardware"].str.contains(pattern, case=False, regex=True)
-        for pattern in words.values()
-    ]
-    maker = np.select(hits, list(words), default="not named")
-    kind = pd.Series(maker, frame.index).map(table["kind"]).fillna("not named")
+    maker = maker_of(frame["hardware"], read).fillna("not named")
+    kind = maker.map(makers(read)["kind"]).fillna("not named")
     frame = frame.assign(maker=maker, maker_kind=kind.where(maker != INCUMBENT, "Nvidia"))
     return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
 

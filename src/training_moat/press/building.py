@@ -15,6 +15,9 @@ from training_moat.press.scenarios import Request, frozen, request
 from training_moat.press.workspace import workspace
 
 _TRIES = 3
+LONGEST_FIRST = ("verdict", "scorecard", "market", "validation")
+"""Chapters that start first: the last to end decides when all are done, and those that search what others then find
+(verdict: the mixtures of every challenger) must not keep these waiting."""
 
 
 def executed(
@@ -52,10 +55,16 @@ def executed(
             note = (touched, job.strict, prose[job.chapter])
             caching.store(job.name, keys[job.name], now, job.target, *note)
 
-    failures = execute_all(missing, keep)
+    failures = execute_all(sorted(missing, key=_turn), keep)
     if failures and caching.run_state() == before:
         raise combined(failures)
     return {job.name: job.target for job in jobs}
+
+
+def _turn(job: Job) -> int:
+    """When a job starts: the longest first, the others in their order."""
+    first = job.name in LONGEST_FIRST
+    return LONGEST_FIRST.index(job.name) if first else len(LONGEST_FIRST)
 
 
 def further_copies(folder: Path) -> dict[str, Path]:

@@ -72,6 +72,7 @@ def book_files() -> list[Path]:
     return [
         *(path for path in around if path.is_file()),
         *CHAPTERS.glob("pages.yml"),
+        *CHAPTERS.glob("recorded.yml"),
         ROOT / "_config.yml",
         ROOT / "_toc.yml",
     ]
