@@ -111,7 +111,8 @@ def smallest(
 ) -> list[list[Change]]:
     """For every quality the smallest factor with which the job takes at most so many chip-hours, smallest first; of each of
     the goals. The qualities are searched side by side, and what one goal has asked the others know."""
-    narrow, known = with_fp8(chip), {}
+    narrow = with_fp8(chip)
+    known: dict[str, dict[float, float]] = {}
     found = []
     for most in goals:
         names, searches = list(CHANGES), []
