@@ -164,6 +164,14 @@ def test_a_mark_opens_the_source_of_its_row(browser, address):
         assert asked.startswith("http") and asked in listed
 
 
+def test_a_link_to_a_source_opens_the_list_of_its_kind(browser, address):
+    with Visit(browser, address, "chapters/references.html#source-brown2020", 1280) as visit:
+        shown = visit.tab.locator("#source-brown2020")
+        shown.wait_for(state="visible")
+        assert visit.tab.locator("details[open]").count() == 1
+        assert visit.tab.evaluate("document.documentElement.scrollHeight") < 15_000
+
+
 def test_a_search_finds_places(browser, address):
     with Visit(browser, address, "search.html?q=how+many+chips+hold", 1280) as visit:
         first = visit.tab.locator("#search-results li a")

@@ -35,10 +35,25 @@ def _source_item(row: Any) -> str:
 
 
 def sources_list(only: Container[str] | None = None) -> str:
-    """Every source, or some by their keys, as a list item that figures and tables link to."""
-    rows = tables.load("sources").sort_values("key", kind="stable").itertuples(index=False)
-    items = "\n".join(_source_item(row) for row in rows if only is None or row.key in only)
+    """Some sources by their keys, or all of them folded away by kind, as list items that figures and tables link to."""
+    rows = tables.load("sources").sort_values("key", kind="stable")
+    if only is not None:
+        return _items(rows[[key in only for key in rows["key"]]])
+    kinds = tables.load("source_kinds")
+    return "\n".join(_of_kind(row, rows[rows["kind"] == row.kind]) for row in kinds.itertuples())
+
+
+def _items(rows: pd.DataFrame) -> str:
+    items = "\n".join(_source_item(row) for row in rows.itertuples(index=False))
     return f'<ul class="moat-references">\n{items}\n</ul>'
+
+
+def _of_kind(kind: Any, rows: pd.DataFrame) -> str:
+    """A kind's sources behind one line: a link to one of them opens it, and printing opens all."""
+    if rows.empty:
+        return ""
+    head = f"<strong>{_known(kind.kind)}</strong> ({len(rows)}): {_known(kind.meaning)}"
+    return f'<details class="toggle-details">\n<summary><span>{head}</span></summary>\n{_items(rows)}\n</details>'
 
 
 def name_sources(notebook: Any, where: str) -> list[str]:
