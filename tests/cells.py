@@ -17,14 +17,13 @@ from training_moat.press.folders import CHAPTERS
 
 @dataclass(frozen=True)
 class Cell:
-    """A code cell: what it needs from the cells before it, what it sets, and which of that a later cell needs."""
+    """A code cell: what it needs from the cells before it, and what it sets."""
 
     id: str
     sets_parameters: bool
     source: str
     needs: frozenset[str]
     sets: frozenset[str]
-    hands_on: frozenset[str]
 
     def run(self, space: dict[str, Any]) -> Any:
         """Execute the cell; returns the value of its last expression, None where it ends in a statement."""
@@ -36,26 +35,32 @@ class Cell:
 
 
 def names(node: ast.AST) -> tuple[set[str], set[str]]:
-    """Names that code reads, and names that it sets or changes a part of (`frame["x"] = ...` does both)."""
+    """Names that code reads, and names that it sets or changes a part of (`frame["x"] = ...` does both).
+
+    What a comprehension counts through is its own.
+    """
     read, written = set(), set()
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name):
-            (read if isinstance(part.ctx, ast.Load) else written).add(part.id)
-        elif isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name):
-            read.add(part.target.id)
-        elif isinstance(part, (ast.Subscript, ast.Attribute)) and not isinstance(
-            part.ctx, ast.Load
-        ):
-            while isinstance(part, (ast.Subscript, ast.Attribute)):
-                part = part.value
-            written |= {part.id} if isinstance(part, ast.Name) else set()
-        elif isinstance(part, ast.alias):
-            written.add((part.asname or part.name).split(".")[0])
+    for part in ast.iter_child_nodes(node):
+        inner_read, inner_written = names(part)
+        read |= inner_read
+        written |= inner_written
+    if isinstance(node, ast.Name):
+        (read if isinstance(node.ctx, ast.Load) else written).add(node.id)
+    elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        read.add(node.target.id)
+    elif isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+        while isinstance(node, (ast.Subscript, ast.Attribute)):
+            node = node.value
+        written |= {node.id} if isinstance(node, ast.Name) else set()
+    elif isinstance(node, ast.alias):
+        written.add((node.asname or node.name).split(".")[0])
+    elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        return read - written, set()
     return read, written
 
 
-def flow(source: str) -> tuple[set[str], set[str], set[str]]:
-    """Names that code reads before it has set them, all names that it sets, and those that it sets in any case."""
+def flow(source: str) -> tuple[set[str], set[str]]:
+    """Names that code reads before it has set them in any case, and all names that it sets."""
     needs, sets, certain = set(), set(), set()
     for statement in ast.parse(source).body:
         read, written = names(statement)
@@ -65,7 +70,7 @@ def flow(source: str) -> tuple[set[str], set[str], set[str]]:
             whole = {part.id for target in statement.targets for part in ast.walk(target)
                      if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}  # fmt: skip
             certain |= whole
-    return needs, sets, certain
+    return needs, sets
 
 
 @cache
@@ -75,28 +80,35 @@ def code(chapter: str) -> tuple[Cell, ...]:
     check = f'parameters.check("{chapter}"'
     page = nbformat.read(CHAPTERS / f"{chapter}.ipynb", as_version=4)
     found: list[Cell] = []
-    later: set[str] = set()
-    for cell in reversed([cell for cell in page.cells if cell.cell_type == "code"]):
+    for cell in [cell for cell in page.cells if cell.cell_type == "code"]:
         source = cell.source.replace(f"{check})", f"{check}, {own})")
-        needs, sets, certain = flow(source)
+        needs, sets = flow(source)
         if "globals" in needs:  # a cell that asks for them all
             needs |= set(parameters.schema(chapter))
         tagged = "parameters" in notebooks.tags(cell)
-        hands_on = frozenset(sets & later)
-        found.append(Cell(cell.id, tagged, source, frozenset(needs), frozenset(sets), hands_on))
-        later = (later - certain) | needs
-    return tuple(reversed(found))
+        found.append(Cell(cell.id, tagged, source, frozenset(needs), frozenset(sets)))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A chapter that was run with its defaults: its names at the end, and what each cell gave its own names."""
+
+    space: dict[str, Any]
+    given: dict[str, dict[str, Any]]
 
 
 @cache
-def run_once(chapter: str, **settings: Any) -> dict[str, Any]:
-    """Every name of a chapter that was run with its defaults but for these settings."""
+def run_once(chapter: str, **settings: Any) -> Base:
+    """A chapter that was run with its defaults but for these settings."""
     space: dict[str, Any] = {}
+    given = {}
     for cell in code(chapter):
         cell.run(space)
         if cell.sets_parameters:
             space.update(settings)
-    return space
+        given[cell.id] = {name: space[name] for name in cell.sets if name in space}
+    return Base(space, given)
 
 
 def touched(
@@ -104,14 +116,19 @@ def touched(
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """The cells that other settings reach, each with the names to run it in; the others ran once for all.
 
-    A cell is reached that needs a name which differs, or that sets one which a later cell needs.
+    A cell is reached that needs a name which differs. Any other would do what it did: its names get the values
+    that it gave them.
     always: settings of every run, the one that others are compared with included.
     """
-    space = dict(run_once(chapter, **always))
+    base = run_once(chapter, **always)
+    space = dict(base.space)
     changed = {name for name, value in settings.items() if value != space[name]}
     for cell in code(chapter):
         if cell.sets_parameters:
             space.update(settings)
-        elif changed & (cell.needs | cell.hands_on):
+        elif changed & cell.needs:
             yield cell, space
             changed |= cell.sets
+        else:
+            space.update(base.given[cell.id])
+            changed -= cell.sets

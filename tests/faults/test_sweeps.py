@@ -1,5 +1,6 @@
 """Sweeps that are killed: what was computed is used, nothing is lost or doubled, and no process stays behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from training_moat import cli
 from training_moat.press import sweep_points, sweep_spec, sweeping
 from training_moat.press.sweep_points import ERROR, LOST, POINT
 
@@ -20,7 +22,7 @@ title: many small questions
 level: training
 base: {{model: llama3.1-8b, chip: h100-sxm, tp: 2, pp: 1, micro_batch: 1, chips: 8}}
 grid:
-  seq_len: {list(range(1024, 1024 + 2 * 1250, 2))}
+  seq_len: {list(range(1024, 1024 + 2 * 950, 2))}
   global_batch: {list(range(32, 544, 32))}
   precision: [bf16, fp8]
 """
@@ -28,15 +30,28 @@ grid:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The sweep's file, and its table from a run that nobody disturbed."""
+    """The sweep's file, and its table from a run that nobody disturbed: block by block in this process."""
     folder = tmp_path_factory.mktemp("whole")
     spec = folder / "s.yaml"
     spec.write_text(SPEC)
-    finish(begin(spec, folder / "t.parquet"))
-    return spec, pd.read_parquet(folder / "t.parquet")
+    out = folder / "t.parquet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, "_client", lambda *_: contextlib.nullcontext())
+        patch.setattr(sweeping, "_compute", here)
+        assert cli.main(["sweep", str(spec), "--out", str(out)]) == 0
+    return spec, pd.read_parquet(out)
 
 
-def begin(spec, out):
+def here(sweep, missing, target, environment, *_):
+    """Compute a sweep without workers."""
+    folder = sweeping._parts(target)
+    folder.mkdir()
+    for number, block in enumerate(sweeping._blocks(sweep, missing)):
+        found = sweep_points.results(sweep, block)
+        sweeping._write(found, folder / f"{number:08d}.parquet", {"environment": environment})
+
+
+def begin(spec, out, workers=2):
     """Start the command in a process of its own."""
     call = [
         sys.executable,
@@ -47,7 +62,7 @@ def begin(spec, out):
         "--out",
         out,
         "--workers",
-        "2",
+        workers,
     ]
     return subprocess.Popen(
         list(map(str, call)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -88,7 +103,7 @@ def test_a_sweep_killed_half_way_computes_only_what_is_missing(whole, tmp_path):
     assert 0 < stored < len(table)
     _, alive = psutil.wait_procs(below, timeout=60)
     assert alive == [], "its workers end with it"
-    assert f"{len(table) - stored:,} computed now" in finish(begin(spec, out))
+    assert f"{len(table) - stored:,} computed now" in finish(begin(spec, out, 1))
     same(pd.read_parquet(out), table)
     assert not sweeping._parts(out).exists()
 
@@ -117,5 +132,5 @@ def test_points_whose_process_died_are_computed_by_the_next_run(whole, tmp_path)
     told = [name for name in table if name not in sweep.fields]
     made = sweeping._manifest(sweep, sweep_points.environment(), told, 10)
     sweeping._write(pa.Table.from_pandas(damaged, preserve_index=False), out, made)
-    assert " 10 computed now" in finish(begin(spec, out))
+    assert " 10 computed now" in finish(begin(spec, out, 1))
     same(pd.read_parquet(out), table)

@@ -72,7 +72,7 @@ def test_networking_with_two_kinds_of_chip(chip, heard):
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", [chip for chip in CHIPS if chip not in QUICK])
 def test_networking_with_each_chip(chip, heard):
-    if chip == cells.run_once("networking")["chip"]:
+    if chip == cells.run_once("networking").space["chip"]:
         pytest.skip("the page as it is stored, which every chapter's own test runs")
     check(told("networking", heard, chip=chip))
 
@@ -94,3 +94,29 @@ def test_precision_with_each_chip(chip, heard):
 
 def test_precision_on_one_chip_and_one_format(heard):
     check(told("precision", heard, chip_count=1, formats=["int8"]))
+
+
+@pytest.mark.parametrize(("chapter", "settings"), [
+    ("history", {"companies": ["Etched"]}), ("switching", {"port_months": 0}),
+], ids=str)  # fmt: skip
+def test_a_run_of_the_cells_reached_says_what_a_whole_run_says(chapter, settings, heard):
+    """And the cells that are not reached say in a whole run what they say with the defaults."""
+
+    def said(settings):
+        space, found = {}, {}
+        for cell in cells.code(chapter):
+            heard.clear()
+            cell.run(space)
+            if cell.sets_parameters:
+                space.update(settings)
+            found[cell.id] = list(heard)
+        return found
+
+    whole = said(settings)
+    reached = {}
+    for cell, space in cells.touched(chapter, settings):
+        heard.clear()
+        cell.run(space)
+        reached[cell.id] = list(heard)
+    assert 0 < len(reached) < len(whole)
+    assert said({}) | reached == whole

@@ -80,16 +80,19 @@ def test_no_partial_file_is_left(quick):
 
 @pytest.fixture
 def tiny(monkeypatch):
+    """A design of seconds, its runs in a thread: `quick` starts the processes."""
     design = Design(
         seeds=(1, 2),
         steps=2,
         transfer_recipes=("fp32",),
+        ported_recipes=("fp8_fnuz_ported",),
         log2_rates=(-8.0,),
         low_log2_rates=(-13.0,),
         log2_loss_scales=(0.0,),
         range_seeds=1,
     )
     monkeypatch.setattr(experiment, "QUICK", design)
+    monkeypatch.setattr(experiment, "_pool", lambda workers: ThreadPoolExecutor(1))
     return design
 
 
