@@ -108,8 +108,8 @@ def test_what_was_left_out_is_weighed_by_rows() -> None:
     assert (table["error"] > serving_errors.overall()["predicted"]).all()
     assert table["coverage"].between(0.86, 0.97).all() and (table["coverage_of_rows"] > 0.86).all()
     # As they were when the constants were last fitted, and half a point more.
-    assert table.loc["model", "error"] < 0.167 and table.loc["chip", "error"] < 0.180
-    assert table.loc["source", "error"] < 0.291 and table.loc["family", "error"] < 0.319
+    assert table.loc["model", "error"] < 0.158 and table.loc["chip", "error"] < 0.176
+    assert table.loc["source", "error"] < 0.267 and table.loc["family", "error"] < 0.296
 
 
 def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
@@ -184,7 +184,7 @@ def test_prompts_that_pass_faster_than_the_chip_multiplies_are_no_evidence(rows)
     assert not fit_serving.prompts_beat_the_matmuls(slower).any()
 
 
-def test_a_first_start_is_not_timed_as_service() -> None:
+def test_a_first_start_or_a_disturbance_is_not_timed_as_service() -> None:
     everything = measured_serving.all_rows()
     warming = everything["unusable"] == "longer than with more sequences at once"
     assert warming.sum() > 10

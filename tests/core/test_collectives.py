@@ -111,6 +111,20 @@ def test_a_token_is_sent_once_to_a_machine_that_holds_several_of_its_experts() -
     ) == pytest.approx(naive)
 
 
+def test_a_token_is_sent_once_to_a_chip_that_holds_several_of_its_experts() -> None:
+    """Counted by drawing: which of 8 chips eight choices hit, one of them the sender's own."""
+    drawn = np.random.default_rng(1).integers(0, 8, (20_000, 8))
+    others = [len(set(row) - {0}) for row in drawn.tolist()]
+    sent = (drawn != 0).sum(axis=1)
+    assert collectives.first_copies(8, 8) == pytest.approx(
+        np.mean(others) / np.mean(sent), rel=0.01
+    )
+    assert collectives.first_copies(8, 1) == collectives.first_copies(1, 8) == 1.0
+    once = collectives.hierarchical_all_to_all(1e9, 8, 8, NVLINK, NETWORK, copies=8)
+    every = collectives.hierarchical_all_to_all(1e9, 8, 8, NVLINK, NETWORK)
+    assert once == pytest.approx(collectives.first_copies(8, 8) * every, rel=0.01)
+
+
 def test_unknown_topology_is_one_sentence() -> None:
     with pytest.raises(InputError, match="did you mean 'torus3d'"):
         Fabric(1e9, 1e-6, topology="torus3")

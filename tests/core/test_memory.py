@@ -156,6 +156,9 @@ def test_keys_and_values_that_outlive_the_forward_pass():
     assert held.total - plain.total == pytest.approx(16384 * 32 * 2 * 4096 * 2)
     whole = replace(plan, recompute=0)
     assert training_memory(model, whole, kept_kv=1).total == training_memory(model, whole).total
+    half = replace(plan, recompute_share=0.5)
+    more = training_memory(model, half, kept_kv=1).total - training_memory(model, half).total
+    assert more == pytest.approx(16384 * 16 * 2 * 4096 * 2)
 
 
 def test_few_micro_batches_fill_no_pipeline():

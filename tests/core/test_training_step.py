@@ -132,7 +132,7 @@ def test_zero_3_moves_half_as_much_again():
 
 
 def test_experts_exchange_four_times_a_layer():
-    """Lepikhin et al. 2020: to the experts and back, forward and backward; a chip with two of a token's experts gets it once."""
+    """Lepikhin et al. 2020: to the experts and back, forward and backward. DeepSeek-AI 2024: once to a chip with several of them."""
     plan = Plan(4096, 8, dp=8, ep=8)
     step = step_time(MIXTRAL, plan, H100, replace(REAL, overlap_expert=0.0))
     one = collectives.hierarchical_all_to_all(2 * 4096 * 2 * 4096, 8, 8, NVLINK, ETHERNET, copies=2)

@@ -146,6 +146,7 @@ EDITS = [
         "eetimes_groq_demos_fast_llms_4",
     ),
     (plausible_words.source_names, "chips", "gc200", "source", "hmc_rtx4090"),
+    (plausible_words.source_names, "chips", "gc200", "source", "usage_ai_trainium"),
 ]
 
 

@@ -229,12 +229,12 @@ def _falls_with_load(rows: pd.DataFrame) -> pd.Series:
 
 
 WARMING = 1.2
-"""How many times as long as with more sequences at once a token may take before a run counts as warming up."""
+"""How many times as long as with more sequences at once a token may take before a run counts as disturbed."""
 
 
 def _slower_than_more(rows: pd.DataFrame) -> pd.Series:
     """Runs that take longer for a token than the same deployment with more sequences at once, which can only take longer:
-    they time a first start as well."""
+    a first start was timed with them, as series that fall from their first run on show, or something else disturbed them."""
     usable = rows[rows["unusable"] == ""].sort_values("batch", kind="stable")
     same = [name for name in rows.columns if name not in ("batch", "seconds_per_token", "ttft_s", "unusable")]  # fmt: skip
     least = usable.groupby([*same, "batch"])["seconds_per_token"].min().rename("seconds")

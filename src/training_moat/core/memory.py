@@ -207,12 +207,13 @@ def logit_bytes(model: Transformer, plan: Plan, eager: Number = 0) -> Number:
 
 
 def kept_kv_bytes(model: Transformer, plan: Plan) -> Number:
-    """Keys and values of one micro-batch, all layers of a stage, in 16 bits: Hugging Face's models return them unless told
+    """Keys and values of one micro-batch, all recomputed layers of a stage, in 16 bits: Hugging Face's models return them unless told
     not to (`use_cache`), and what the caller holds outlives a forward pass whose layers are recomputed
     (llama-cookbook, pull request 165)."""
     tokens = plan.micro_batch * plan.seq_len / plan.cp
-    share = stage_layers(model, plan) / model.layers / plan.tp
-    return where(plan.recompute >= 2, 2.0 * tokens * kv_values_per_token(model) * share, 0.0)
+    redone = where(plan.recompute >= 2, plan.recompute_share, 0.0)
+    share = redone * stage_layers(model, plan) / model.layers / plan.tp
+    return 2.0 * tokens * kv_values_per_token(model) * share
 
 
 def activation_bytes(
