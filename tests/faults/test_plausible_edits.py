@@ -202,6 +202,14 @@ def test_a_reason_in_the_notes_lets_an_outlier_stand(book):
     assert list(plausible_rates.rents(worse))
 
 
+def test_a_run_of_eight_months_stands_where_its_row_says_so_of_its_hours(book):
+    broken, _ = edited(book, "training_runs", "R024", "training_hours", 6960.0)
+    for words, said in (("checked:", True), ("checked training_hours:", False)):
+        noted, _ = edited(broken, "training_runs", "R024", "notes", f"{words} as its maker writes")
+        found = plausible_numbers.training_hours(noted)
+        assert any(one.column == "training_hours" for one in found) == said
+
+
 @pytest.mark.parametrize(
     ("date", "start", "end"),
     [
