@@ -349,6 +349,13 @@ def test_a_diverging_grid_has_no_third_hue_and_its_long_labels_stand_on_lines():
     assert "split" in axis["labelExpr"] and axis["labelPadding"] > 2 * 13
 
 
+def test_a_reference_line_beyond_the_data_lies_on_the_axis():
+    """A chip that offers less than the curve's first point was marked outside the picture."""
+    look = {"x_title": "x", "y_title": "y", "title": "t"}
+    chart = figures.lines(FRAME, x="low", y="high", reference_x=(0.2, "offered"), **look)
+    assert chart.to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0.2, 3.0]
+
+
 def test_a_chart_with_a_wrong_part_is_refused_as_it_is_published():
     chart = alt.Chart(FRAME).mark_bar().encode(x=alt.X("hbm_gb:Q", bin="wrong"))
     with pytest.raises(SchemaValidationError, match="'wrong' is an invalid value for `bin`"):

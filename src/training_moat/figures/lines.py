@@ -25,12 +25,12 @@ def _crowded(ends: pd.DataFrame, y: str, low: float, high: float, log: bool) -> 
 
 
 def _along(
-    data: pd.DataFrame, x: str, title: str, log: bool, form: str | None
+    data: pd.DataFrame, x: str, title: str, log: bool, form: str | None, reference: Any = None
 ) -> tuple[alt.X, tuple[float, float, bool] | None]:
-    """The x axis, and where it is no date, its ends and whether it is logarithmic."""
+    """The x axis with its reference lines on it, and where it is no date, its ends and whether it is logarithmic."""
     if pd.api.types.is_datetime64_any_dtype(data[x]):
         return parts.dated(x, title), None
-    ends = parts.bounds(data[x], log, x)
+    ends = parts.bounds([*data[x], *(value for value, _ in parts.pairs(reference))], log, x)
     reach = alt.Scale(domain=list(ends), nice=False, **({"type": "log"} if log else {}))
     axis = parts.axis(title, *ends, log, form, ends, grid=False)
     return parts.number(alt.X, x, scale=reach, axis=axis), (*ends, log)
@@ -92,7 +92,7 @@ def lines(
     heights += [] if loose is None else [loose[y]]
     low, high = parts.bounds(pd.concat(heights), log_y, y)
     wide = data[[x]] if loose is None else pd.concat([data[[x]], loose[[x]]], ignore_index=True)
-    along, span = _along(wide, x, x_title, log_x, x_format)
+    along, span = _along(wide, x, x_title, log_x, x_format, reference_x)
     upward = parts.measured(y_title, low, high, log_y, y_format, y_domain, zero)
     up = parts.number(alt.Y, y, **upward)
     base = alt.Chart(data).encode(x=along)

@@ -81,6 +81,11 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**found)
 
 
+def makers(ids: pd.Series) -> pd.Series:
+    """The maker of each chip id; blank where the catalog has no such chip."""
+    return ids.map({name: one.vendor for name, one in chips.all_chips().items()})
+
+
 def titled(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the title of each source in place of its key."""
     titles = tables.load("sources").set_index("key")["title"]

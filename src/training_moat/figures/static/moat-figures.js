@@ -45,7 +45,19 @@
       y.axis = Object.assign({}, y.axis, { labelExpr: "split(replace(datum.label, regexp('" + piece + "', 'g'), '$1\\n'), '\\n')" });
       if (typeof copy.height === "number") copy.height = Math.max(copy.height, y.sort.length * (15 * lines + 4));
     });
+    encodings(copy).forEach(function (encoding) { if (encoding.x) tilted(encoding.x, encoding.y, width); });
     return copy;
+  }
+
+  // Heads of columns too narrow for them stand at a slant.
+  function tilted(x, y, width) {
+    if (x.type !== "nominal" || !x.sort || !x.axis || x.axis.orient !== "top" || x.axis.labelAngle !== 0) return;
+    const beside = Math.min(width * 0.4, longest((y && y.sort) || []) * 6.5);
+    const words = x.axis.labelExpr ? x.sort.join(" ").split(" ") : x.sort;
+    if (longest(words) * 6.5 <= (width - beside) / x.sort.length) return;
+    x.axis = Object.assign({}, x.axis, { labelAngle: -60 });
+    delete x.axis.labelExpr;
+    delete x.axis.labelPadding;
   }
 
   function unfolded(spec, width) {
