@@ -185,6 +185,19 @@ def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
     assert time.process_time() - start < 10
 
 
+@pytest.mark.parametrize(
+    "table",
+    ["prices", "training_costs", "chip_counts", "packaging_supply", "switching_assumptions"],
+)
+def test_a_split_is_made_anew_when_a_table_it_rests_on_changes(table, monkeypatch):
+    before, state = counterfactual.split("mi250x"), tables.state
+    assert counterfactual.split("mi250x") is before
+    monkeypatch.setattr(tables, "state", lambda name: (*state(name), name == table))
+    again = counterfactual.split("mi250x")
+    monkeypatch.setattr(tables, "state", lambda name: (*state(name), False))
+    assert counterfactual.split("mi250x") is not again
+
+
 def test_the_largest_run_of_a_day_has_the_most_operations_whatever_its_kind():
     days = {"2021-06": "gpt3-175b", "2023-12": "palm-540b", "2025-07": "llama3.1-405b"}
     for when, name in days.items():

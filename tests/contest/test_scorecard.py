@@ -325,9 +325,13 @@ def test_every_gate_has_words_for_a_title():
 
 
 def test_a_machine_that_serves_one_user_is_called_the_wrong_one():
-    frame = pd.DataFrame({"name": ["one", "two", "three"], "batch": [1, 64, 4]})
+    batches = {"name": ["one", "two", "three"], "batch": [1, 64, 4]}
+    frame = pd.DataFrame(batches | {"usd_per_mtok": [900.0, 1.0, 80.0]})
     assert serving_costs.strained_words(frame).startswith(" one and three keep")
     assert serving_costs.strained_words(frame[frame["batch"] > 8]) == ""
+    # Where a chip has no price, none stands beside it.
+    unpriced = frame.assign(usd_per_mtok=[np.nan, 1.0, 80.0])
+    assert serving_costs.strained_words(unpriced).startswith(" three keeps")
 
 
 def test_a_cause_that_decides_beside_another_is_told_so():

@@ -146,6 +146,7 @@ EDITS = [
         "eetimes_groq_demos_fast_llms_4",
     ),
     (plausible_words.source_names, "chips", "gc200", "source", "hmc_rtx4090"),
+    (plausible_words.source_names, "chips", "gc200", "source", "usage_ai_trainium"),
 ]
 
 
@@ -199,6 +200,14 @@ def test_a_reason_in_the_notes_lets_an_outlier_stand(book):
     assert list(plausible_rates.rents(noted)) == []
     worse, _ = edited(noted, "prices", "P123", "value", lambda price: 10 * price)
     assert list(plausible_rates.rents(worse))
+
+
+def test_a_run_of_eight_months_stands_where_its_row_says_so_of_its_hours(book):
+    broken, _ = edited(book, "training_runs", "R024", "training_hours", 6960.0)
+    for words, said in (("checked:", True), ("checked training_hours:", False)):
+        noted, _ = edited(broken, "training_runs", "R024", "notes", f"{words} as its maker writes")
+        found = plausible_numbers.training_hours(noted)
+        assert any(one.column == "training_hours" for one in found) == said
 
 
 @pytest.mark.parametrize(

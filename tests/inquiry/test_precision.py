@@ -23,12 +23,14 @@ def test_a_known_pair(pairs):
     assert row["speedup"] == pytest.approx(same["bf16"] / same["fp8"], rel=0.01)
 
 
-def test_pairs_are_unique_and_below_the_peak(pairs):
+def test_pairs_are_unique_and_hardly_any_passes_the_peak(pairs):
     keys = ["source", "model", "chip_id", "chips", "format"]
     assert len(pairs) >= 60
     assert not pairs.duplicated([*keys, "speedup"]).any()
     assert (pairs["peak_ratio"] >= 2 - 0.01).all()
-    assert (pairs["speedup"] < pairs["peak_ratio"]).all()
+    # Grouped products that only eight bits had fused kernels for gained 2.2 times (BioNeMo's Mixtral on B300).
+    above = pairs.loc[pairs["speedup"] >= pairs["peak_ratio"], "source"]
+    assert set(above) <= {"bionemo_mixtral"} and len(above) <= 1
     assert pairs[["speedup", "peak_ratio", "realised", "source"]].notna().all(axis=None)
 
 

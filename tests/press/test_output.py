@@ -76,11 +76,40 @@ def test_files_and_impossible_names_are_refused(tmp_path):
     refused("a\0b", "null")
 
 
-def test_a_site_of_an_early_edition_gives_way_in_the_standard_place_only(tmp_path):
-    (tmp_path / "_static").mkdir()
-    (tmp_path / "_static" / "moat-figures.js").write_text("")
-    assert output.site_folder(tmp_path, standard=True) == tmp_path
-    refused(tmp_path, "was not written by")
+def early(folder):
+    (folder / "_static").mkdir(parents=True)
+    (folder / "_static" / "moat-figures.js").write_text("early")
+    return folder
+
+
+def patched(folder):
+    """A site of ours in which somebody tried out another script."""
+    (site(folder, **{"page.html": "b"}) / "moat-figures.js").write_text("another")
+    return folder
+
+
+def half_written(folder):
+    """A site of ours that a killed build by hand was writing over."""
+    (site(folder) / "index.html").write_text("new")
+    return folder
+
+
+def of_somebody_else(folder):
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    return folder
+
+
+@pytest.mark.parametrize("make", [early, patched, half_written, of_somebody_else])
+def test_the_standard_place_gives_way_and_all_that_stood_there_is_kept(make, tmp_path, capsys):
+    target = make(tmp_path / "html")
+    before = {path.relative_to(target): path.read_bytes() for path in output._files(target)}
+    refused(target, "was not written by")
+    assert output.site_folder(target, standard=True) == target
+    output.put_site(site(tmp_path / "made", key="new"), target)
+    kept = tmp_path / "html.kept-1"
+    assert {path.relative_to(kept): path.read_bytes() for path in output._files(kept)} == before
+    assert output.is_whole(target, "new") and str(kept) in capsys.readouterr().err
 
 
 def test_a_site_takes_the_place_of_the_old_one_and_leaves_nothing(tmp_path):

@@ -144,7 +144,7 @@ def event_words(sheet: Sheet) -> Iterator[Problem]:
 @check()
 def source_names(book: Book) -> Iterator[Problem]:
     """Rows on a maker or its chip all of whose sources are named after other makers."""
-    if not {"sources", "chips"} <= set(book):
+    if not {"sources", "chips", "chip_makers"} <= set(book):
         return
     makers = _makers(book)
     sources = book["sources"].frame
@@ -163,20 +163,21 @@ def source_names(book: Book) -> Iterator[Problem]:
 
 
 def _makers(book: Book) -> dict[str, set[str]]:
-    """The makers that a name or a word stands for: their own names, their families of chips, and the chips' numbers."""
-    found: dict[str, set[str]] = {}
+    """The makers that a name or a word stands for: as table chip_makers says, and by their chips' families and numbers."""
+    stands = [
+        (row.maker, [row.maker, *row.words.split(descriptor.SEPARATOR)])
+        for row in book["chip_makers"].frame.itertuples()
+    ]
     for row in book["chips"].frame.itertuples():
-        own = _plain(row.vendor)
-        words = [word for word in _plain(row.family).split() if word not in own.split()]
+        words = [
+            word for word in _plain(row.family).split() if word not in _plain(row.vendor).split()
+        ]
         words += [word for word in _plain(f"{row.name} {row.id}").split() if _NUMBERED.search(word)]
-        for word in (own, *words):
-            found.setdefault(word, set()).add(own)
-    if "startup_events" in book:
-        events = book["startup_events"].frame
-        known = ~events["event_type"].isin(["benchmark", "analysis"])
-        for companies in events.loc[known, "company"]:
-            for own in map(_plain, companies.split("/")):
-                found.setdefault(own, set()).add(own)
+        stands.append((row.vendor, [row.vendor, *words]))
+    found: dict[str, set[str]] = {}
+    for maker, words in stands:
+        for word in map(_plain, words):
+            found.setdefault(word, set()).add(_plain(maker))
     return {word: them for word, them in found.items() if len(word) > 2}
 
 

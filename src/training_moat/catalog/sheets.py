@@ -17,6 +17,9 @@ from training_moat.catalog.problems import Problem
 CHECKED = r"\bchecked(?: {column})?:"
 """What the notes of a row say before the reason why an outlier (of one column, where named) stands."""
 
+NAMED = r"\bchecked {column}:"
+"""The same where only words on this column excuse it: its rows often have a reason for another one."""
+
 _DATE = re.compile(r"(\d{4})(?:-(?:(\d{2})(?:-(\d{2}))?|Q(\d)|H(\d)|(end)))?$")
 
 
@@ -44,9 +47,12 @@ class Sheet:
             return pd.Series("", index=self.frame.index)
         return self.frame["notes"].fillna("").astype(str)
 
-    def flagged(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
-        """A problem at `column` for every row where `wrong` holds and the notes do not say why it stands."""
-        said = self.notes().str.contains(CHECKED.format(column=column))
+    def flagged(
+        self, wrong: pd.Series, column: str, expected: str, named: bool = False
+    ) -> Iterator[Problem]:
+        """A problem at `column` for every row where `wrong` holds and the notes do not say why it stands; `named`: they have
+        to name the column."""
+        said = self.notes().str.contains((NAMED if named else CHECKED).format(column=column))
         yield from self.refused(wrong.fillna(False).astype(bool) & ~said, column, expected)
 
     def refused(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:

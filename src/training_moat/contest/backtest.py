@@ -88,7 +88,7 @@ def offered_in(year: int) -> list[Chip]:
     return found
 
 
-@tables.kept("chips", "models", "prices", "calibration_training")
+@tables.kept(*reference_jobs.COST_TABLES)
 def offers() -> list[Offer]:
     """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
     found: list[Offer] = []

@@ -186,7 +186,7 @@ def _basis(found: Worth) -> str:
     return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
 
 
-@tables.kept(*reference_jobs.COST_TABLES, size=128)
+@tables.kept(*reference_jobs.COST_TABLES, *uptime_supply.TABLES, size=128)
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
     chip = chip_catalog.chip(chip_id)

@@ -274,7 +274,7 @@ def _time_gate(
         return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
     key = (repr(chip), repr(job), repr(tuple(formats)))
     (days,) = remembered("days", key, lambda: [best_plan.fastest_days(chip, job, formats)])
-    why = f"{days:,.0f} days on as many chips as the largest machine on record"
+    why = f"{days:,.0f} days at best, on no more chips than the largest machine on record"
     return Gate("in time", NO, days / max_days, why)
 
 

@@ -193,11 +193,11 @@ FEW = 8
 
 
 def strained_words(served: pd.DataFrame) -> str:
-    """Of the costs that were found (`costs`), those of machines that keep the speed for a few users only, in a sentence."""
-    few = served[served["batch"] < FEW]
+    """Of the costs that were found (`costs`), the prices of machines that keep the speed for a few users only, in a sentence."""
+    few = served[(served["batch"] < FEW) & served["usd_per_mtok"].notna()]
     if few.empty:
         return ""
     return (
         f" {in_words(list(few['name']))} {'keeps' if len(few) == 1 else 'keep'} that speed for fewer than {FEW} users at once: "
-        "the price beside it is that of the wrong machine, which nobody would pay."
+        f"the price beside {'it' if len(few) == 1 else 'each'} is that of the wrong machine, which nobody would pay."
     )

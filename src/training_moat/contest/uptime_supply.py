@@ -28,6 +28,9 @@ from training_moat.inquiry import switching
 from training_moat.inquiry.uncertainty import Uncertain
 from training_moat.inquiry.wording import percent
 
+TABLES = ("training_costs", "chip_counts", "packaging_supply", "switching_assumptions")
+"""Tables that uptime and supply rest on, besides those of chips."""
+
 LAST_QUARTER = 10
 """Month in which the last quarter of a year begins."""
 

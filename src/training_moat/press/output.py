@@ -36,7 +36,9 @@ _EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE of renameat2, AT_FDCWD
 def site_folder(name: str | Path, standard: bool = False) -> Path:
     """Where a site may be put: nothing there, an empty folder, or a site of ours as we left it.
 
-    standard: the book's own place, where a site of an edition without markers gives way, too.
+    standard: the book's own place, which nobody chose: whatever stands there gives way, and `put_site`
+    keeps it beside the new site unless it is a site of ours as we left it (pages that somebody
+    changed, a build by hand that was killed, an edition without markers).
     Raises InputError, before anything is done, for any other place.
     """
     place = plain_place(name)
@@ -46,8 +48,7 @@ def site_folder(name: str | Path, standard: bool = False) -> Path:
             raise InputError(
                 f"--out {place}: holds {words}, and a site replaces its folder; give another."
             )
-    early = standard and not marker(place) and (place / "_static" / "moat-figures.js").is_file()
-    if place.is_dir() and not early and (stray := foreign(place)):
+    if place.is_dir() and not standard and (stray := foreign(place)):
         raise InputError(
             f"--out {place}: '{stray}' in it was not written by `moat build`; give an empty folder."
         )
@@ -165,7 +166,7 @@ def is_whole(folder: Path, key: str) -> bool:
 def put_site(made: Path, target: Path) -> None:
     """Put a finished site in the place of the old one, in one step; the old one is then removed.
 
-    A file of somebody else that has come there in the meantime keeps the old folder, renamed.
+    A file there that is not as we wrote it keeps the old folder, renamed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with own_folder(target.parent, f".{target.name}.moat-") as beside:
@@ -181,7 +182,8 @@ def put_site(made: Path, target: Path) -> None:
             )
             os.rename(fresh, kept)
             print(
-                f"'{stray}' was not written by `moat build` and is kept in {kept}", file=sys.stderr
+                f"'{stray}' was not as `moat build` writes it; the folder that held it is now {kept}",
+                file=sys.stderr,
             )
 
 

@@ -53,9 +53,7 @@ def _of_kind(kind: Any, rows: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     head = f"<strong>{_known(kind.kind)}</strong> ({len(rows)}): {_known(kind.meaning)}"
-    return (
-        f'<details class="toggle-details">\n<summary><span>{head}</span></summary>\n{_items(rows)}\n</details>'
-    )
+    return f'<details class="toggle-details">\n<summary><span>{head}</span></summary>\n{_items(rows)}\n</details>'
 
 
 def name_sources(notebook: Any, where: str) -> list[str]:
