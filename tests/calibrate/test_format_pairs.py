@@ -5,13 +5,12 @@ import numpy as np
 from training_moat.calibrate import format_pairs
 
 
-def test_dense_gains_by_source_are_met_within_an_eighth():
+def test_dense_gains_by_source_are_met_within_a_tenth():
     table = format_pairs.by_source(format_pairs.pairs())
     dense = table[table["kind"] == "dense runs on Nvidia chips"]
     assert len(dense) >= 5 and (dense["pairs"] > 0).all()
     error = np.abs(dense["predicted"] / dense["measured"] - 1)
-    # The fastest run of each format may come of two compilers, where a source tried several.
-    assert error.mean() < 0.05 and error.max() < 0.12
+    assert error.mean() < 0.05 and error.max() < 0.1
 
 
 def test_experts_gains_are_met_in_the_middle():
