@@ -159,14 +159,3 @@ def with_tensors_counted(whole: pd.DataFrame | None = None) -> Rows:
     reason = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
     own = frame["peak_allocated"].notna() & (reason == "") & ~frame["source"].isin(lock_box())
     return rows_of(frame[own].reset_index(drop=True))
-
-
-def leave_one_size_out(rows: Rows) -> np.ndarray:
-    """Relative errors when the constants are fitted without the row's own model size (there is one source)."""
-    sizes, measured = rows.frame["params_b"], measured_bytes(rows)
-    errors = np.empty(len(measured))
-    for size in sizes.unique():
-        held = (sizes == size).to_numpy()
-        reserve = fit_reserve(rows.take(~held))
-        errors[held] = predicted(rows.take(held), *reserve).total / measured[held] - 1
-    return errors
