@@ -112,20 +112,19 @@ def smallest(
     """For every quality the smallest factor with which the job takes at most so many chip-hours, smallest first; of each of
     the goals. The qualities are searched side by side, and what one goal has asked the others know."""
     narrow = with_fp8(chip)
-    known: dict[str, dict[float, float]] = {}
+    eight_bits = None if narrow is None else chip_hours(narrow, job, max_days)
+    known: dict[str, dict[float, float]] = {what: {} for what in CHANGES}
     found = []
     for most in goals:
-        names, searches = list(CHANGES), []
-        for what, change in CHANGES.items():
-            tried = _Tried(partial(change, chip), job, max_days, known.setdefault(what, {}))
-            searches.append(_least_factor(tried, most))
-        if narrow is not None:
-            names.append("FP8 units at twice the rate")
-            searches.append(_hours(narrow, job, max_days))
+        searches = [
+            _least_factor(_Tried(partial(change, chip), job, max_days, known[what]), most)
+            for what, change in CHANGES.items()
+        ]
         factors = best_plan.together(searches)
-        if narrow is not None:
-            factors[-1] = 1.0 if factors[-1] <= most else np.inf
-        changes = [Change(what, factor) for what, factor in zip(names, factors, strict=True)]
+        changes = [Change(what, factor) for what, factor in zip(CHANGES, factors, strict=True)]
+        if eight_bits is not None:
+            reached = 1.0 if eight_bits <= most else np.inf
+            changes.append(Change("FP8 units at twice the rate", reached))
         found.append(sorted(changes, key=lambda change: (change.factor, change.what)))
     return found
 
