@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ def _usual(value: pd.Series) -> pd.Series:
 def _size(of: Numbers, column: str) -> pd.Series:
     """What a memory of at least 10 GB is beyond whole halves of a GB: mostly GiB that were converted."""
     return (of(column) % 0.5).where(of(column) >= 10)
+
+
+def _remainder(column: str, of: Numbers) -> pd.Series:
+    """What a width is beyond a multiple of 64."""
+    return of(column) % 64
 
 
 class Bounds(NamedTuple):
@@ -71,7 +77,7 @@ BOUNDS = {
     "chip_memories": Bounds("chips", "hbm_gb", lambda of: _size(of, "hbm_gb"), 0, 0, "the capacity in GB as it is sold"),
     "old_memories": Bounds("hardware_history", "memory_gb", lambda of: _size(of, "memory_gb"), 0, 0,
         "the capacity in GB as it is sold"),
-    **{f"{name}_widths": Bounds("models", name, lambda of, name=name: of(name) % 64, 0, 0, MULTIPLE.format(64))
+    **{f"{name}_widths": Bounds("models", name, partial(_remainder, name), 0, 0, MULTIPLE.format(64))
        for name in ("hidden", "ffn", "expert_ffn")},
     "vocabularies": Bounds("models", "vocab", lambda of: of("vocab").mask(of("vocab").isin(TOKENIZERS)) % 16, 0, 0,
         MULTIPLE.format(16)),
