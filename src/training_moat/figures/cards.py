@@ -8,23 +8,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from training_moat.core.errors import InputError
-from training_moat.figures import parts, publishing, theme
+from training_moat.figures import offline, parts, publishing, theme
 
 # Runs inside its own figure; without scripts all cards stay visible and the menus do nothing.
-_SCRIPT = """(function () {
-  var box = document.currentScript.closest("figure"), cards = box.querySelectorAll("details.moat-card"), menus = box.querySelectorAll("select");
-  function show() {
-    var shown = 0;
-    cards.forEach(function (card) {
-      var fits = Array.prototype.every.call(menus, function (menu) { return !menu.value || card.getAttribute("data-" + menu.name) === menu.value; });
-      card.hidden = !fits;
-      shown += fits ? 1 : 0;
-    });
-    box.querySelector(".moat-count").textContent = shown + " of " + cards.length + " shown";
-  }
-  menus.forEach(function (menu) { menu.addEventListener("change", show); });
-  show();
-})();"""
+_SCRIPT = (offline.STATIC / "moat-cards.js").read_text(encoding="utf-8").strip()
 
 
 @parts.or_nothing
