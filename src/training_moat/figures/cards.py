@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from training_moat.core.errors import InputError
-from training_moat.figures import markup, offline, parts, publishing, theme
+from training_moat.figures import offline, parts, publishing, templating, theme
 
 # Runs inside its own figure; without scripts all cards stay visible and the menus do nothing.
 _SCRIPT = Markup((offline.STATIC / "moat-cards.js").read_text(encoding="utf-8").strip())
@@ -44,7 +44,7 @@ def cards(
             f"cards: no colour for badge '{unpainted[0]}'; expected one of {', '.join(paint)}."
         )
     number = publishing.number_of("Table", caption)
-    page = markup.page(
+    page = templating.page(
         "cards.html", number=number, rows=data.to_dict("records"), heading=heading, badge=badge, filters=filters,
         lines=lines, link=link, sources=sources, paint=paint, script=_SCRIPT, cell=publishing.cell,
         cited=publishing.source_line,

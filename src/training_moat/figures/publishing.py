@@ -18,7 +18,7 @@ from IPython.display import display
 from markupsafe import Markup
 
 from training_moat.core.errors import InputError
-from training_moat.figures import markup, offline, parts
+from training_moat.figures import offline, parts, templating
 from training_moat.figures.theme import VERDICT_COLOURS
 
 _MARKS = re.compile(r"[\\`*_\[\]<>|#~!&]")
@@ -67,7 +67,7 @@ def source_line(source: str | Sequence[str]) -> Markup:
     keys = [source] if isinstance(source, str) else list(dict.fromkeys(source))
     if not keys:
         raise InputError("figure: source is empty; expected one or more keys of data/sources.csv.")
-    return markup.page("sources.html", keys=keys, references=REFERENCES, quote=quote)
+    return templating.page("sources.html", keys=keys, references=REFERENCES, quote=quote)
 
 
 def caption_line(
@@ -154,7 +154,7 @@ def publish(
     display(picture, raw=True)
     drawn = offline.to_text({key: value for key, value in spec.items() if key != "title"})
     told = {"number": number, "title": spec.get("title"), "mark": mark, "alt": alt, "below": below}
-    page = markup.page("figure.html", drawn=Markup(drawn), **told)
+    page = templating.page("figure.html", drawn=Markup(drawn), **told)
     return Output({"text/html": page, "text/plain": f"Figure {number}. {caption}"})
 
 
@@ -216,7 +216,7 @@ def table(
     always = stacked and width > _WIDE_WIDTH  # cards even where the margin is free
     shape = " moat-stack" if stacked else " moat-tall" if tall else ""
     shape += " moat-fold" if stacked and not always else ""
-    page = markup.page(
+    page = templating.page(
         "table.html", number=number, caption=caption, shape=shape, labelled=stacked, cells=cells,
         place="full-width" if wide and not always else "moat-column", columns=list(zip(names, kinds)),
         below=caption_line("Table", number, caption, source, rows_of(frame)),

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from training_moat.figures.markup import templates
+from training_moat.figures.templating import templates
 
 _BOLD, _SLANTED = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"\*([^*]+)\*")
 page = templates("press")
