@@ -50,4 +50,4 @@ def cards(
         cited=publishing.source_line,
         caption=publishing.caption_line("Table", number, caption, source, publishing.rows_of(data)),
     )  # fmt: skip
-    return publishing.Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
+    return publishing.Output({"text/html": str(page), "text/plain": f"Table {number}. {caption}"})

@@ -155,7 +155,7 @@ def publish(
     drawn = offline.to_text({key: value for key, value in spec.items() if key != "title"})
     told = {"number": number, "title": spec.get("title"), "mark": mark, "alt": alt, "below": below}
     page = templating.page("figure.html", drawn=Markup(drawn), **told)
-    return Output({"text/html": page, "text/plain": f"Figure {number}. {caption}"})
+    return Output({"text/html": str(page), "text/plain": f"Figure {number}. {caption}"})
 
 
 def cell(value: Any, form: str | None = None) -> Markup:
@@ -221,7 +221,7 @@ def table(
         place="full-width" if wide and not always else "moat-column", columns=list(zip(names, kinds)),
         below=caption_line("Table", number, caption, source, rows_of(frame)),
     )  # fmt: skip
-    return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
+    return Output({"text/html": str(page), "text/plain": f"Table {number}. {caption}"})
 
 
 _SHOWN_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")

@@ -12,8 +12,12 @@ from markupsafe import Markup
 from training_moat.figures.templating import templates
 
 _BOLD, _SLANTED = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"\*([^*]+)\*")
-page = templates("press")
-"""A template of this room, filled."""
+_filled = templates("press")
+
+
+def page(template: str, **values: Any) -> str:
+    """A template of this room, filled."""
+    return str(_filled(template, **values))
 
 
 def sentence(text: str) -> Markup:
@@ -31,4 +35,4 @@ def table(
     head: Sequence[str], rows: Iterable[Iterable[object]], label: str, roomy: Sequence[str] = ()
 ) -> Markup:
     """A table in a container of its own that scrolls on a narrow screen. roomy: columns of running text, which get room."""
-    return page("table.html", head=head, rows=rows, label=label, roomy=roomy)
+    return _filled("table.html", head=head, rows=rows, label=label, roomy=roomy)
