@@ -77,18 +77,15 @@ def name_of(word: str) -> str:
 
 def named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with chips and models by name wherever such a column holds an id; other words stay as they are."""
-    found = {
-        column: frame[column]
-        .map({name: one.name for name, one in known.items()})
-        .fillna(frame[column])
-        for columns, known in (
-            (CHIP_COLUMNS, chips.all_chips()),
-            (MODEL_COLUMNS, models.all_models()),
-        )
-        for column in columns
+    known = dict.fromkeys(CHIP_COLUMNS, chips.all_chips) | dict.fromkeys(
+        MODEL_COLUMNS, models.all_models
+    )
+    names = {
+        column: {key: one.name for key, one in of().items()}
+        for column, of in known.items()
         if column in frame
     }
-    return frame.assign(**found)
+    return frame.assign(**{c: frame[c].map(own).fillna(frame[c]) for c, own in names.items()})
 
 
 def makers(ids: pd.Series) -> pd.Series:
