@@ -99,7 +99,8 @@ def offers() -> list[Offer]:
         best: dict[str, Offer] = {}
         for chip in offered_in(year):
             offer = _offer(year, chip, job, rival, base)
-            if offer.vendor not in best or offer.gap < best[offer.vendor].gap:
+            # Of chips none of which can, the newest stands for its maker.
+            if offer.vendor not in best or offer.gap <= best[offer.vendor].gap:
                 best[offer.vendor] = offer
         found += [best[name] for name in sorted(best)]
     return found
