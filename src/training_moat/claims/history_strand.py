@@ -53,8 +53,9 @@ def event_share(evidence: Evidence, direction: str, **which: str) -> Measured:
     """Share of a company's events that point to a direction. The events on record are a sample of what the
     company said, so the share has an interval."""
     frame = events(evidence, **which)
-    found = share(frame, points(frame, direction), "", sampled=True)
-    return replace(found, rows=rows_of(frame))
+    pointing = points(frame, direction)
+    found = share(frame, pointing, "", sampled=True)
+    return replace(found, rows=rows_of(frame), note=f"{pointing.sum()} of {len(frame)} events")
 
 
 @measure("event_count")

@@ -221,8 +221,9 @@ def offers() -> pd.DataFrame:
     """Peak BF16 performance per dollar of challengers over Nvidia's chip of their day.
 
     One row per challenger and kind of price: purchase (prices of sale, not of used chips), ownership (hyperscaler's
-    cost per hour) and rent. For the first two Nvidia's chip of the day is the newest that was not cut down for export;
-    for rent it is the best value among Nvidia quotes of the same term and half year, against the challenger's best.
+    cost per hour) and rent. Nvidia's chips are those with HBM. For the first two its chip of the day is the newest that
+    was not cut down for export; for rent it is the best value among Nvidia quotes of the same term and half year,
+    against the challenger's best.
     Columns: chip, vendor, basis, date, against, advantage, source.
     """
     bought = _by_table("price_usd", "purchase")
@@ -235,6 +236,7 @@ def _training_chips() -> pd.DataFrame:
     chips = tables.load("chips").set_index("id")
     chips = chips.assign(tflops=chips["bf16_tflops"].fillna(chips["fp16_tflops"]))
     meant = (chips["supports_training"] != "no") & ~chips["name"].str.contains("China")
+    meant &= (chips["vendor"] != INCUMBENT) | (chips["hbm_gb"] > 0)
     chips = chips[meant & chips["tflops"].notna() & chips["available"].notna()]
     return chips.assign(day=chips["available"].map(day))
 
