@@ -23,14 +23,8 @@ NAMES = (
 """Columns of words, of what they mean, and the columns within which the same words mean the same."""
 
 BLOCKS = (
-    "training_measurements",
-    "serving_measurements",
-    "memory_measurements",
-    "collective_measurements",
-    "scaling_measurements",
-    "training_costs",
-    "chips",
-    "models",
+    *("training_measurements", "serving_measurements", "memory_measurements"),
+    *("collective_measurements", "scaling_measurements", "training_costs", "chips", "models"),
 )
 """Tables whose rows stand source by source."""
 

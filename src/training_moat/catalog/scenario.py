@@ -99,13 +99,11 @@ def _checked(path: Path) -> Scenario:
                 raise unknown("key", str(key), KEYS, where=path.name)
     rows = {kind: _entries(kind, content.get(kind) or {}, document) for kind in KINDS}
     parameters = content.get("parameters") or {}
-    if not isinstance(parameters, dict) or not all(
-        isinstance(item, dict) for item in parameters.values()
-    ):
+    items = parameters.values() if isinstance(parameters, dict) else [None]
+    if not all(isinstance(item, dict) for item in items):
+        expected = "expected a mapping from chapter to its parameters"
         with document.at("parameters"):
-            raise InputError(
-                f"{path.name}, parameters: expected a mapping from chapter to its parameters"
-            )
+            raise InputError(f"{path.name}, parameters: {expected}")
     title, description = (_words(key, document) for key in ("title", "description"))
     return Scenario(path, title, description, parameters, rows, document)
 
@@ -175,10 +173,8 @@ def _entries(kind: str, content: Any, document: yaml_files.Document) -> pd.DataF
         try:
             finish(name)
         except InputError as error:  # of this entry, or of one that it starts from
-            own_name, column = (
-                re.search(rf"{kind} '([^']*)'", str(error)),
-                _COLUMN.search(str(error)),
-            )
+            own_name = re.search(rf"{kind} '([^']*)'", str(error))
+            column = _COLUMN.search(str(error))
             key = place.get(own_name[1] if own_name else name, place[name])
             with document.at(kind, key, *(column.groups() if column else ())):
                 raise
@@ -188,9 +184,8 @@ def _entries(kind: str, content: Any, document: yaml_files.Document) -> pd.DataF
 def _over(table: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
     """`table` with rows in place of, or after, its own."""
     kept = table[~table["id"].isin(added["id"])]
-    return pd.concat(
-        [kept, added.astype(kept.dtypes.to_dict(), errors="ignore")], ignore_index=True
-    )
+    typed_alike = added.astype(kept.dtypes.to_dict(), errors="ignore")
+    return pd.concat([kept, typed_alike], ignore_index=True)
 
 
 def completed(
@@ -232,13 +227,10 @@ class _Rows(NamedTuple):
 
 
 def _rows(table: pd.DataFrame) -> _Rows:
+    inherited = table.drop(columns=list(NOT_INHERITED))
     values = {
-        row["id"]: {
-            key: value
-            for key, value in row.items()
-            if key not in NOT_INHERITED and not pd.isna(value)
-        }
-        for row in table.to_dict("records")
+        row["id"]: {key: value for key, value in row.items() if not pd.isna(value)}
+        for row in inherited.to_dict("records")
     }
     return _Rows(spelling.ids_by_spelling(table), values)
 

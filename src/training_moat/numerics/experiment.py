@@ -92,10 +92,8 @@ def run(
     rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
     seconds = time.monotonic() - started
     machine = {"processor": processor(), "workers": workers}
-    said = _manifest(form, design, fingerprint, len(missing), seconds) | {
-        "machine": machine,
-        "probe_sha256": _probe_of_workers(),
-    }
+    said = _manifest(form, design, fingerprint, len(missing), seconds)
+    said |= {"machine": machine, "probe_sha256": _probe_of_workers()}
     write_text(out / TABLE, _as_csv(rows))
     said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
     write_text(out / MANIFEST, json.dumps(said, indent=2) + "\n")

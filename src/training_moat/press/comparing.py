@@ -189,21 +189,14 @@ def said(value: Any) -> str:
 
 def record(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON."""
-    return {
-        "first": found.names[0],
-        "second": found.names[1],
-        "same": found.same,
-        "changes": [vars(change) for change in found.changes],
-        "figures": [
-            {
-                "chapter": chapter,
-                "first": one.title if one else None,
-                "second": other.title if other else None,
-            }
-            for chapter, pairs in found.figures.items()
-            for one, other in pairs
-        ],
-    }
+    told = dict(zip(("first", "second"), found.names)) | {"same": found.same}
+    titles = [
+        (chapter, *(one and one.title for one in pair))
+        for chapter, pairs in found.figures.items()
+        for pair in pairs
+    ]
+    figures = [dict(zip(("chapter", "first", "second"), each)) for each in titles]
+    return told | {"changes": [vars(one) for one in found.changes], "figures": figures}
 
 
 def page(found: Comparison) -> str:
