@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,10 @@ import pandas as pd
 from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, unknown
+from training_moat.core.surroundings import environment
+
+VARIABLE = "MOAT_SCENARIO"
+"""Environment variable that names the scenario in force."""
 
 KINDS = ("chips", "models")
 """Tables that a scenario may add to."""
@@ -61,13 +66,27 @@ class Scenario:
 
 def named() -> str | None:
     """The scenario in force as it was named, or None."""
-    return os.environ.get("MOAT_SCENARIO")
+    return os.environ.get(VARIABLE)
 
 
 def active_path() -> Path | None:
     """The scenario file that `MOAT_SCENARIO` names, or None."""
     given = named()
     return Path(given).resolve() if given else None
+
+
+def variables(path: str | Path | None) -> dict[str, str]:
+    """The environment in which a process sees a scenario; none for no scenario."""
+    return {} if path is None else {VARIABLE: str(Path(path).resolve())}
+
+
+@contextmanager
+def laid_over(path: str | Path | None) -> Iterator[None]:
+    """See a scenario's chips and models while the block runs. Raises InputError for a bad file."""
+    if path is not None:
+        load(path)
+    with environment(variables(path)):
+        yield
 
 
 def active() -> Scenario | None:

@@ -23,7 +23,6 @@ from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
 from training_moat.press import comparing, folders, markup, recorded
 from training_moat.press.folders import ROOT
-from training_moat.press.scenarios import Request, overlaid
 
 FOLDER = ROOT / "scenarios"
 CHAPTERS = (
@@ -112,8 +111,8 @@ def _verdicts(path: Path) -> list[dict[str, str]]:
     from training_moat import claims  # a second of imports, which showing the records needs not
 
     sides = []
-    for wanted in (Request(), Request(scenario=path)):
-        with overlaid(wanted):
+    for laid_over in (None, path):
+        with scenarios.laid_over(laid_over):
             sides.append(claims.verdict_table().set_index("argument"))
     before, now = sides
     rows = []
