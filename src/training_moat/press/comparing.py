@@ -133,17 +133,11 @@ def _compared(
                 same += 1
             else:
                 changes.append(Change(chapter, what, old, new, _ratio(old, new)))
-        moved = _figures(one.figures, other.figures)
+        pairs_of = zip_longest(one.figures, other.figures)
+        moved = [(old, new) for old, new in pairs_of if old != new]
         if moved:
             figures[chapter] = moved
     return Comparison(names, tuple(changes), same, figures)
-
-
-def _figures(
-    first: Sequence[Figure], second: Sequence[Figure]
-) -> list[tuple[Figure | None, Figure | None]]:
-    """Figures that differ, by their place in the chapter."""
-    return [(one, other) for one, other in zip_longest(first, second) if one != other]
 
 
 def _ratio(old: Any, new: Any) -> float | None:

@@ -205,7 +205,7 @@ def title_and_body(name: str) -> tuple[str, str]:
         "scenario.html", name=name, title=title, found=found, verdicts=verdicts,
         description=scenario.description[:1].upper() + scenario.description[1:],
         changed=markup.table(("what", "is now"), changed(name), "what changed"),
-        spaced=_spaced, words=recorded.words, sentence=markup.sentence, said=comparing.said, own_ids=_own_ids,
+        words=recorded.words, sentence=markup.sentence, said=comparing.said, own_ids=_own_ids,
     )  # fmt: skip
     return title, body
 
@@ -224,10 +224,6 @@ def _verdict_table(verdicts: Sequence[dict[str, str]]) -> str:
 
 def _same(row: dict[str, str]) -> bool:
     return all(row[f"first_{what}"] == row[f"second_{what}"] for what in ("grade", "number"))
-
-
-def _spaced(chapter: str) -> str:
-    return chapter.replace("_", " ")
 
 
 def _own_ids(drawn: str, number: int) -> Markup:
