@@ -91,7 +91,7 @@ SPEC = {
 }
 DRAW = (
     "from training_moat.figures import offline\nimport hashlib\n"
-    f"print(hashlib.sha256(offline.to_png({SPEC})).hexdigest())"
+    f"print(hashlib.sha256(offline.ordered_png({SPEC})).hexdigest())"
 )
 DIE_WITH_HALF_AN_ORDER = (
     "from training_moat.press import forking\nfrom training_moat.figures import drawing\nimport os\n"
