@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from training_moat.press import standalone
 from training_moat.press.verbs import _scenario
 
 
@@ -19,5 +18,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run one chapter and print the two files written."""
-    for path in standalone.run(options.chapter, options.parameter, options.scenario, options.out):
+    from training_moat.press import forking
+
+    with forking.begun(options.chapter):
+        from training_moat.press import standalone  # while the other process imports what draws
+
+        made = standalone.run(options.chapter, options.parameter, options.scenario, options.out)
+    for path in made:
         print(path)
