@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from training_moat.press import forking
 from training_moat.press.verbs import _scenario
 
 
@@ -18,8 +19,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run one chapter and print the two files written."""
-    from training_moat.press import forking
-
     with forking.begun(options.chapter):
         from training_moat.press import standalone  # while the other process imports what draws
 
