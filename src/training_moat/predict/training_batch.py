@@ -141,9 +141,8 @@ class Said:
         held, chips = tables.held[:, setting].copy(), rows.chips[part]
         # Stacks that step in the backward pass keep no gradients while one chip has them all.
         held[:2] = np.where((held[2] > 0) & (chips == 1), 0.0, held[:2])
-        held[-1] /= chips
         self.held = [_plainly(column) for column in held]
-        """What software and format keep in memory, and the room of a chip."""
+        """What software and format keep in memory, and the room of a chip and its store."""
         kind = tables.kind[setting]
         node, efficiency = (
             mapped(record, lambda column: _plainly(column[kind]))
@@ -287,27 +286,26 @@ class Plans:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
         open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
         may be, and room for that share more."""
-        _, _, _, reserve, slack, kept, _, _, factor, spare, space, streamed, store = self._held
-        room = tiers.Room(space * (1 + margin), streamed, store * (1 + margin))
+        _, _, _, reserve, slack, kept, _, _, factor, spare, space, store = self._held
+        room = tiers.Room(space * (1 + margin), store * (1 + margin))
         open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
             before = self.memory()
-            own, rest = _kinds(before)[0], before.workspace - before.reserve
+            rest = before.total - before.activations - before.reserve
 
-            def decisive(trial: Plan) -> Any:
+            def held(trial: Plan) -> Any:
                 # All but the activations, and the reserve that is a share of them, is as it was.
-                held = held_activation_bytes(self.model, trial, kept, factor, spare)
-                return room.decisive(own, held + (reserve + slack * held + rest))
+                own = held_activation_bytes(self.model, trial, kept, factor, spare)
+                return own + (reserve + slack * own + rest)
 
-            least = least_recompute_share(self.model, self.plan, decisive, room.space)
+            least = least_recompute_share(self.model, self.plan, held, room.space)
             share = np.where(open_, least, self.plan.recompute_share)
             self.plan = replace(self.plan, recompute_share=share)
         memory = self.memory()
-        kinds = _kinds(memory)
-        needed = room.decisive(*kinds)
         found = np.empty((len(WEIGHED), self.count))
-        short = (needed - room.space) / ((1 + slack) * memory.activations)
-        lines = (needed, room.holds(*kinds), self.plan.recompute_share, short)
+        fits = room.holds(memory.total, memory.stored)
+        short = (memory.total - room.space) / ((1 + slack) * memory.activations)
+        lines = (memory.total, fits, self.plan.recompute_share, short)
         for line, values in zip(found, lines, strict=True):
             line[:] = values
         return found
@@ -372,12 +370,6 @@ layers that are recomputed, and what it lacks of that room as a share of its act
 def _plainly(column: np.ndarray) -> Any:
     """A column, or its one value where all are the same."""
     return column[0] if len(column) and (column == column[0]).all() else column
-
-
-def _kinds(memory: TrainingMemory) -> tuple[Any, Any]:
-    """(states, activations with the workspace) of runs."""
-    states = memory.weights + memory.gradients + memory.optimizer
-    return states, memory.activations + memory.workspace
 
 
 def mapped(record: Any, change: Any) -> Any:
