@@ -226,11 +226,8 @@ class Shown:
     exchanged_again: Number = 0.0
 
 
-def shown_seconds(
-    model: Transformer, plan: Plan, node: Node, eff: Efficiency, redone: bool
-) -> Shown:
-    """What `Shown` tells of a plan's layers: what the chip does, and the share of its exchanges that cannot hide. `redone`:
-    whether to work out what recomputation adds; else that is none."""
+def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Shown:
+    """What `Shown` tells of a plan's layers: what the chip does, and the share of its exchanges that cannot hide."""
     near = replace(node, weight_bytes_per_s=0.0)
 
     def layer_seconds(level: float) -> Number:
@@ -245,7 +242,7 @@ def shown_seconds(
     once = layer_seconds(0.0)
     product, softmax = vocabulary_seconds(model, plan, near, eff)
     head = product / eff.matmul_software + softmax / eff.software
-    return Shown(once, layer_seconds(2.0) - once if redone else 0.0, head)
+    return Shown(once, layer_seconds(2.0) - once, head)
 
 
 def shown_exchange_seconds(
@@ -260,14 +257,17 @@ def shown_exchange_seconds(
     return where(fully, 0.0, whole), where(fully, whole, 0.0)
 
 
-def least_step_seconds(model: Transformer, plan: Plan, eff: Efficiency, shown: Shown) -> Number:
+def least_step_seconds(
+    model: Transformer, plan: Plan, eff: Efficiency, shown: Shown, interleaved: Number | None = None
+) -> Number:
     """A bound below `step_time`, worked out in a few operations: layers, head and exchanges that take what is `shown`, the
-    bubble and the stragglers that go with the former."""
+    bubble and the stragglers that go with the former. With `interleaved`, a bound for as many virtual stages as well."""
     batches = plan.micro_batches
     layer = shown.layer + plan.recomputed_layers * shown.again
     mean = (model.layers * layer + shown.head) / plan.pp
     busy = batches * maximum(stage_layers(model, plan) * layer, mean)
-    busy = busy * (1 + eff.bubble * (plan.pp - 1) / (plan.virtual_stages * batches))
+    virtual_stages = plan.virtual_stages if interleaved is None else interleaved
+    busy = busy * (1 + eff.bubble * (plan.pp - 1) / (virtual_stages * batches))
     busy = busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
     return busy + shown.exchanged + batches * shown.exchanged_again
 
