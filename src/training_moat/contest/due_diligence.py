@@ -182,7 +182,8 @@ def _hourly_ratio(found: Report) -> float:
 
 
 def _qualities(chip: Chip) -> Mapping[str, float]:
-    home = tiers.home(chip, "training")[-1]
+    streamed = "training" in chip.streamed
+    home = tiers.working(chip, "training") if streamed else tiers.home(chip, "training")[-1]
     return {
         "tflops": wide_peak(chip) / TERA,
         "memory_gb": home.capacity_bytes / GIB,
