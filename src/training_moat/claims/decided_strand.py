@@ -23,7 +23,10 @@ def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured
     if told.value is None:
         return NOTHING
     others = counted(len(told.no), "other")
+    young = deciding.decision(group, deciding.of_startups(found), float(share))
     note = f"{group} decides for {listed(told.yes)}, not for {others} behind"
+    if behind := len(young.yes) + len(young.no):
+        note += f"; of {counted(behind, 'chip')} of startups among them for {len(young.yes)}"
     return _told(found, told.value, told.low, told.high, note)
 
 
