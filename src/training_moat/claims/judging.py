@@ -91,6 +91,7 @@ def _rank(test: Test) -> tuple[bool, float]:
 
 
 def run(declared: Mapping[str, Any], evidence: Evidence) -> Test:
+    """Measure and grade one row of data/claim_tests.csv."""
     found = measured(str(declared["measure"]), declared["arguments"], evidence)
     lenient, middle, strict = (float(declared[name]) for name in ("lenient", "threshold", "strict"))
     limits = Thresholds(lenient, middle, strict, more=declared["comparison"] == ">=")
