@@ -365,10 +365,10 @@ def interval(
 
 
 class Scatter(NamedTuple):
-    """Scatters of log errors: of whole sources about the model, of models within a source, of one model's runs."""
+    """Scatters of log errors: of whole machines about the model, of settings on one machine, of runs of one setting."""
 
     between: float
-    model: float
+    setting: float
     run: float
 
 
