@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -53,7 +52,7 @@ def _fair_constant(aside: Rows) -> np.ndarray:
 
 
 def _inside_stored(
-    frame: pd.DataFrame, constants: training_constants.Constants, width: Sequence[float]
+    frame: pd.DataFrame, constants: training_constants.Constants, width: np.ndarray
 ) -> np.ndarray:
     """By row, whether it lies inside its interval, of which own runs leave the share `width` in logarithms."""
     inside = []
@@ -92,6 +91,7 @@ def worth_of_own_runs() -> pd.DataFrame:
         said = [say(points[:, [run]]) for run in judged.index]
         moved = judged["unseen_source_s"] * [shift.factor for shift in said]
         judged = judged.assign(predicted_s=moved)
+        left = np.array([shift.width for shift in said])
         records.append(
             {
                 "source": source,
@@ -100,7 +100,7 @@ def worth_of_own_runs() -> pd.DataFrame:
                 "runs": len(judged),
                 "without": judged["unseen_source_error"].abs().mean(),
                 "with_two": (moved / judged["measured_s"] - 1).abs().mean(),
-                "inside": _inside_stored(judged, constants, [one.width for one in said]).mean(),
+                "inside": _inside_stored(judged, constants, left).mean(),
             }
         )
     order = ["interval_kind", "source", "chip_id"]
