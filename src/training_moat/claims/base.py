@@ -151,11 +151,17 @@ def keys(frame: pd.DataFrame, table: str, column: str | None = None) -> tuple[st
 
 
 def counted(
-    frame: pd.DataFrame, table: str, value: float | None = None, note: str = ""
+    frame: pd.DataFrame,
+    table: str,
+    value: float | None = None,
+    note: str = "",
+    key: str | None = None,
+    **more: Any,
 ) -> Measured:
-    """The number of rows (or a value computed from them), with the rows and their sources."""
+    """The number of rows (or a value computed from them), with the rows and their sources. key: the column that names a row.
+    more: range, kind and chance of the value."""
     number = float(len(frame)) if value is None else value
-    return Measured(number, rows=keys(frame, table), sources=cited(frame), note=note)
+    return Measured(number, rows=keys(frame, table, key), sources=cited(frame), note=note, **more)
 
 
 def jeffreys(passed: float, rows: float) -> tuple[float, float]:

@@ -83,12 +83,8 @@ def predictions(evidence: Evidence | None = None) -> pd.DataFrame:
 
 def _other_sets(finding: Finding) -> str:
     found = {name: regraded(finding, name).grade for name in ("lenient", "strict")}
-    told = [
-        f"{grade} with the {name} thresholds"
-        for name, grade in found.items()
-        if grade != finding.grade
-    ]
-    return listed(told)
+    other = {name: grade for name, grade in found.items() if grade != finding.grade}
+    return listed([f"{grade} with the {name} thresholds" for name, grade in other.items()])
 
 
 def counts(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
@@ -120,19 +116,9 @@ def relative(findings: dict[str, Finding] | None = None, argument: str = "") -> 
             ends = [value, *(end / limit if test.limits.more else limit / end for end in known)]
             role = "deciding" if test.deciding else "beside"
             label = f"{claim} {test.name.replace('_', ' ')}{'*' if test.deciding else ''}"
-            rows.append(
-                (
-                    claim,
-                    one.argument,
-                    label,
-                    test.question,
-                    value,
-                    min(ends),
-                    max(ends),
-                    test.grade,
-                    role,
-                )
-            )
+            low, high = min(ends), max(ends)
+            told = (claim, one.argument, label, test.question, value, low, high, test.grade, role)
+            rows.append(told)
     columns = ["claim", "argument", "label", "question", "value", "low", "high", "grade", "role"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -94,7 +94,7 @@ def in_full(found: Sequence[Split]) -> str:
     left = [one.name for one in found if one.behind and one.name not in named]
     others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
     needed = either([*others, "several things at once"])
-    return f"{told(causes)}; the other {len(left)} needed {needed}" if left else told(causes)
+    return f"{told(causes)}. The other {len(left)} needed {needed}" if left else told(causes)
 
 
 def shared(found: Sequence[Decision], splits: Sequence[Split]) -> str:

@@ -62,6 +62,17 @@ def _hidden(communication: Number, computation: Number, overlap: Number) -> Numb
     return minimum(overlap * communication, computation)
 
 
+def _exposed(
+    part: dict[str, Number], cover: Number, eff: Efficiency
+) -> list[tuple[Number, Number]]:
+    """Seconds of tensor-parallel and of expert-parallel collectives that the step waits for, and that hide. They share the
+    computation they hide behind, and the launches beyond it (`cover`): what covers one cannot cover another."""
+    tensor, expert = part["tensor_parallel"], part["expert_parallel"]
+    first = _hidden(tensor, cover, eff.overlap_tensor)
+    second = _hidden(expert, cover - first, eff.overlap_expert)
+    return [(tensor - first, first), (expert - second, second)]
+
+
 def _optimizer_seconds(
     model: Transformer, plan: Plan, node: Node, eff: Efficiency, state_bytes: Number
 ) -> Number:
@@ -142,14 +153,8 @@ def step_time(
     launches = batches * layers * layer.launches
     sent = exchange.messages(model, plan)
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
-    # Collectives share the computation they hide behind, and the launches beyond it: what covers one cannot cover another.
     cover = batches * layers * layer.compute + launches
-    tensor_hidden = _hidden(part["tensor_parallel"], cover, eff.overlap_tensor)
-    expert_hidden = _hidden(part["expert_parallel"], cover - tensor_hidden, eff.overlap_expert)
-    tensor, expert = (
-        part["tensor_parallel"] - tensor_hidden,
-        part["expert_parallel"] - expert_hidden,
-    )
+    (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, eff)
     one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
     # What a layer waits for its collectives counts where stages are balanced, as its work does.
     one_layer = one_layer + (tensor + expert) / (batches * layers)
@@ -163,10 +168,8 @@ def step_time(
     bubble = eff.bubble * (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
-    data = part["data_parallel"]
-    data = data - _hidden(
-        data, where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind, eff.overlap_data
-    )
+    behind = where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind
+    data = part["data_parallel"] - _hidden(part["data_parallel"], behind, eff.overlap_data)
     other = (
         _optimizer_seconds(model, plan, node, eff, optimizer_bytes(optimizer))
         + _fetch_seconds(model, plan, node)

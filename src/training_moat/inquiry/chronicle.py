@@ -127,8 +127,7 @@ def by_year(frame: pd.DataFrame, least_flop: float) -> pd.DataFrame:
     """Runs of at least a size by year and kind of maker. Columns: year, maker_kind, runs."""
     large = frame[frame["training_flop"] >= least_flop]
     large = large.assign(year=large["date"].str[:4])
-    found = large.groupby(["year", "maker_kind"]).size().rename("runs")
-    return found.reset_index()
+    return large.groupby(["year", "maker_kind"]).size().rename("runs").reset_index()
 
 
 def entry_shares(suite: str, least: float = 0.02) -> pd.DataFrame:

@@ -206,45 +206,8 @@ def record(found: Comparison) -> dict[str, Any]:
     }
 
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }
-.pair > div { border: 1px solid #8884; padding: 0 .8rem .8rem; overflow-wrap: anywhere; }
-img { max-width: 100%; background: #fff; } h3 small, .name { color: #767b85; }
-"""
-
-
 def page(found: Comparison) -> str:
     """The comparison as one page that needs no other file: statements and figures side by side."""
-    first, second = (html.escape(name) for name in found.names)
-    parts = [
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{first} and {second}</title>',
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>',
-        f"<h1>{first} and {second}</h1><p>{len(found.changes)} statements differ, {found.same} are the same.</p>",
-    ]
-    for chapter, changes, figures in by_chapter(found):
-        parts.append(f"<h2>{html.escape(chapter)}</h2>")
-        for change in changes:
-            times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
-            parts.append(f"<h3>{html.escape(recorded.words(change.what))}{times}</h3>")
-            sides = [markup.sentence(said(value)) for value in (change.first, change.second)]
-            parts.append(_pair(found.names, *sides))
-        for one, other in figures:
-            parts.append(_pair(found.names, _drawn(one), _drawn(other)))
-    return "\n".join([*parts, "</body></html>\n"])
-
-
-def _pair(names: tuple[str, str], first: str, second: str) -> str:
-    cells = zip(names, (first, second), strict=True)
-    inner = "".join(
-        f'<div><p class="name">{html.escape(name)}</p>{body}</div>' for name, body in cells
-    )
-    return f'<div class="pair">{inner}</div>'
-
-
-def _drawn(figure: Figure | None) -> str:
-    if figure is None:
-        return "<p>no such figure</p>"
-    words = html.escape(figure.title, quote=True)
-    return f'<p>{words}</p><img alt="{words}" src="data:image/png;base64,{figure.png.strip()}">'
+    told = {"names": found.names, "changes": found.changes, "same": found.same}
+    calls = {"words": recorded.words, "said": said, "sentence": markup.sentence}
+    return markup.page("compared.html", **told, **calls, chapters=by_chapter(found))
