@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import sys
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 the work failed, 2 the call or its input is wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        gc.set_threshold(50_000)  # imports make a million objects and hardly any garbage
         parser = _parser()
         if not given:
             parser.print_help()

@@ -11,6 +11,7 @@ import pytest
 
 from training_moat.catalog import chips, tables
 from training_moat.catalog.dates import day
+from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import (
     best_plan,
     chip_hours,
@@ -23,7 +24,7 @@ from training_moat.contest import (
     serving_costs,
 )
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import training_formats, wide_peak
+from training_moat.contest.chip_factors import training_formats
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.workload import active_params

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +22,8 @@ NAMES = (
 """Columns of words, of what they mean, and the columns within which the same words mean the same."""
 
 BLOCKS = (
-    "training_measurements",
-    "serving_measurements",
-    "memory_measurements",
-    "collective_measurements",
-    "scaling_measurements",
-    "training_costs",
-    "chips",
-    "models",
+    *("training_measurements", "serving_measurements", "memory_measurements"),
+    *("collective_measurements", "scaling_measurements", "training_costs", "chips", "models"),
 )
 """Tables whose rows stand source by source."""
 
@@ -123,15 +116,11 @@ def eight_bits(sheet: Sheet) -> Iterator[Problem]:
 def counted_weights(sheet: Sheet) -> Iterator[Problem]:
     """Models whose published weights are not those of their shape."""
     published = sheet.numbers("params_b")
-    counted = [_weights_b(row) for row in sheet.frame.to_dict("records")]
+    shapes = (models.build(row) for row in sheet.frame.to_dict("records"))
+    counted = [float(derived_params(shape)) / 1e9 for shape in shapes]
     most = sheet.frame["params_basis"].map(MOST_OFF)
     wrong = (pd.Series(counted, index=published.index) / published - 1).abs() > most
     yield from sheet.flagged(wrong, "params_b", "about the weights that its shape has")
-
-
-def _weights_b(row: dict[str, Any]) -> float:
-    """Weights of a model as its shape has them, in billions."""
-    return float(derived_params(models.build(row))) / 1e9
 
 
 @check("gpu_clusters")

@@ -42,24 +42,12 @@ COMPUTED = ("latency", "total_throughput_in_plus_out")
 
 _RUN = ("n_chips", "active_params_b", "params_b")
 _CHIP = (
-    "hbm_tb_per_s",
-    "hbm_gb",
-    "tdp_w",
-    "bf16_tflops",
-    "sram_mb",
+    *("hbm_tb_per_s", "hbm_gb", "tdp_w", "bf16_tflops", "sram_mb"),
     "scaleup_gb_per_s_per_direction",
 )
 _HISTORY = (
-    *(
-        "memory_tb_per_s",
-        "memory_gb",
-        "tdp_w",
-        "bf16_tflops",
-        "fp32_tflops",
-        "fp8_tflops",
-        "int8_tops",
-    ),
-    "intranode_gb_per_s_both_directions",
+    *("memory_tb_per_s", "memory_gb", "tdp_w", "bf16_tflops", "fp32_tflops", "fp8_tflops"),
+    *("int8_tops", "intranode_gb_per_s_both_directions"),
 )
 FITS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], float], ...] = (
     ("training_measurements", ("source", "metric"), "value",

@@ -12,17 +12,13 @@ from training_moat.core.errors import unknown
 from training_moat.inquiry.wording import counted, listed
 
 
-def _splits(chips: str) -> list[Split]:
-    return counterfactual.splits(chips.split(",") if chips else None)
-
-
 def _rows(found: list[Split]) -> tuple[str, ...]:
     named = [f"chips:{one.chip}" for one in found]
     return tuple(dict.fromkeys([*named, *(f"reference_jobs:{one.job}" for one in found)]))
 
 
 def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured:
-    found = _splits(chips)
+    found = counterfactual.splits(chips.split(",") if chips else None)
     told = evidence.hook("decision", deciding.decision)(group, found, float(share))
     if told.value is None:
         return NOTHING

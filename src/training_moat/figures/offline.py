@@ -121,14 +121,9 @@ def draw_with(painter: drawing.Painter) -> None:
     _draw = painter.order
 
 
-def to_png(spec: dict[str, Any]) -> bytes:
-    """The chart as a small PNG on white, title included, for paper and for viewers without scripts."""
-    made = ordered_png(spec)
-    return made.picture() if isinstance(made, drawing.Coming) else made
-
-
 def ordered_png(spec: dict[str, Any]) -> bytes | drawing.Coming:
-    """As `to_png`, but on its way where another process draws."""
+    """The chart as a small PNG on white, title included, for paper and for viewers without scripts; on its way where another
+    process draws."""
     page = json.loads(json.dumps(spec))
     if page.get("width") == "container":
         page["width"] = PNG_WIDTH - 170

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import yaml
 
 _THEME = yaml.safe_load(
@@ -52,12 +51,6 @@ def is_pale(colour: str) -> bool:
 
 PALE = 0.4
 """Luminance above which dark ink has the better contrast by far."""
-
-
-def colour_scale(values: Iterable[Any], given: Mapping[str, str] | None = None) -> alt.Scale:
-    """Altair scale with this book's colour for each value; `given` overrides some, and its order is the legend's."""
-    table = colours(values, given)
-    return alt.Scale(domain=list(table), range=list(table.values()))
 
 
 def config(mode: str = "light") -> dict[str, Any]:

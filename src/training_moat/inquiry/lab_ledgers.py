@@ -89,17 +89,10 @@ def machines(known_by: str | None = None, table: Table = tables.load) -> pd.Data
     found = frame["inference_share"].astype(float)
     bound = frame["row_id"] == "S18"
     year = frame["period"].str.extract(r"(?:\d{4}-)?(\d{4})", expand=False).astype(int)
-    return pd.DataFrame(
-        {
-            "organisation": frame["row_id"].map(MACHINES),
-            "year": year,
-            "period": frame["period"],
-            "low": found.where(~bound, 0.0),
-            "share": found.where(~bound),
-            "high": found,
-            "kind": "machines",
-        }
-    ).reset_index(drop=True)
+    names = frame["row_id"].map(MACHINES)
+    ends = {"low": found.where(~bound, 0.0), "share": found.where(~bound), "high": found}
+    told = {"organisation": names, "year": year, "period": frame["period"]}
+    return pd.DataFrame(told | ends).assign(kind="machines").reset_index(drop=True)
 
 
 def _share_of(

@@ -177,15 +177,8 @@ def format_table(names: Sequence[str]) -> pd.DataFrame:
         if name not in known:
             raise unknown("number format", name, known, "chapter 'precision', parameter 'formats'")
         one = known[name]
-        records.append(
-            {
-                "format": one.title,
-                "bits": one.bits,
-                "largest": one.max_finite,
-                "smallest_normal": one.min_normal,
-                "smallest": one.min_subnormal,
-                "binades": one.binades,
-                "steps_per_binade": 2 ** getattr(one, "fraction_bits", 0),
-            }
-        )
-    return pd.DataFrame(records)
+        steps = 2 ** getattr(one, "fraction_bits", 0)
+        limits = (one.bits, one.max_finite, one.min_normal, one.min_subnormal, one.binades, steps)
+        records.append((one.title, *limits))
+    columns = ["format", "bits", "largest", "smallest_normal", "smallest", "binades"]
+    return pd.DataFrame(records, columns=[*columns, "steps_per_binade"])

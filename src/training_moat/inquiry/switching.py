@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import betaincinv
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, unknown
-from training_moat.inquiry.uncertainty import Draws, Uncertain, of_row, sample, tornado
+from training_moat.inquiry.uncertainty import Draws, Uncertain, jeffreys, of_row, sample, tornado
 
 MONTHS_PER_YEAR = 12
 MILLION = 1e6
@@ -211,10 +210,7 @@ def track_record() -> pd.DataFrame:
 
 def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
     """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
-    lost = int(record["given_up"].sum())
-    shape = (lost + 0.5, len(record) - lost + 0.5)
-    low, middle, high = map(float, betaincinv(*shape, [0.05, 0.5, 0.95]))
-    return low, middle, high
+    return jeffreys(int(record["given_up"].sum()), len(record))
 
 
 def offers() -> pd.DataFrame:

@@ -106,9 +106,14 @@ def build(options: argparse.Namespace) -> None:
     ),
 )
 def run(options: argparse.Namespace) -> None:
-    from training_moat.press import standalone
+    from training_moat.press import forking
 
-    for path in standalone.run(options.chapter, options.parameter, options.scenario, options.out):
+    with forking.begun(options.chapter):
+        from training_moat.press import standalone  # while the other process imports what draws
+
+        asked = options.chapter, options.parameter, options.scenario, options.out
+        made = standalone.run(*asked)
+    for path in made:
         print(path)
 
 

@@ -133,17 +133,11 @@ def _compared(
                 same += 1
             else:
                 changes.append(Change(chapter, what, old, new, _ratio(old, new)))
-        moved = _figures(one.figures, other.figures)
+        pairs_of = zip_longest(one.figures, other.figures)
+        moved = [(old, new) for old, new in pairs_of if old != new]
         if moved:
             figures[chapter] = moved
     return Comparison(names, tuple(changes), same, figures)
-
-
-def _figures(
-    first: Sequence[Figure], second: Sequence[Figure]
-) -> list[tuple[Figure | None, Figure | None]]:
-    """Figures that differ, by their place in the chapter."""
-    return [(one, other) for one, other in zip_longest(first, second) if one != other]
 
 
 def _ratio(old: Any, new: Any) -> float | None:
@@ -189,21 +183,14 @@ def said(value: Any) -> str:
 
 def record(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON."""
-    return {
-        "first": found.names[0],
-        "second": found.names[1],
-        "same": found.same,
-        "changes": [vars(change) for change in found.changes],
-        "figures": [
-            {
-                "chapter": chapter,
-                "first": one.title if one else None,
-                "second": other.title if other else None,
-            }
-            for chapter, pairs in found.figures.items()
-            for one, other in pairs
-        ],
-    }
+    told = dict(zip(("first", "second"), found.names)) | {"same": found.same}
+    titles = [
+        (chapter, *(one and one.title for one in pair))
+        for chapter, pairs in found.figures.items()
+        for pair in pairs
+    ]
+    figures = [dict(zip(("chapter", "first", "second"), each)) for each in titles]
+    return told | {"changes": [vars(one) for one in found.changes], "figures": figures}
 
 
 def page(found: Comparison) -> str:

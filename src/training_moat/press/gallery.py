@@ -23,7 +23,6 @@ from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
 from training_moat.press import comparing, folders, markup, recorded
 from training_moat.press.folders import ROOT
-from training_moat.press.scenarios import Request, overlaid
 
 FOLDER = ROOT / "scenarios"
 CHAPTERS = (
@@ -112,8 +111,8 @@ def _verdicts(path: Path) -> list[dict[str, str]]:
     from training_moat import claims  # a second of imports, which showing the records needs not
 
     sides = []
-    for wanted in (Request(), Request(scenario=path)):
-        with overlaid(wanted):
+    for laid_over in (None, path):
+        with scenarios.laid_over(laid_over):
             sides.append(claims.verdict_table().set_index("argument"))
     before, now = sides
     rows = []
@@ -206,7 +205,7 @@ def title_and_body(name: str) -> tuple[str, str]:
         "scenario.html", name=name, title=title, found=found, verdicts=verdicts,
         description=scenario.description[:1].upper() + scenario.description[1:],
         changed=markup.table(("what", "is now"), changed(name), "what changed"),
-        spaced=_spaced, words=recorded.words, sentence=markup.sentence, said=comparing.said, own_ids=_own_ids,
+        words=recorded.words, sentence=markup.sentence, said=comparing.said, own_ids=_own_ids,
     )  # fmt: skip
     return title, body
 
@@ -225,10 +224,6 @@ def _verdict_table(verdicts: Sequence[dict[str, str]]) -> str:
 
 def _same(row: dict[str, str]) -> bool:
     return all(row[f"first_{what}"] == row[f"second_{what}"] for what in ("grade", "number"))
-
-
-def _spaced(chapter: str) -> str:
-    return chapter.replace("_", " ")
 
 
 def _own_ids(drawn: str, number: int) -> Markup:

@@ -15,19 +15,8 @@ from training_moat.press import markup
 from training_moat.press.folders import PACKAGE
 
 ORDER = (
-    "workload",
-    "plan",
-    "memory",
-    "tiers",
-    "collectives",
-    "fabrics",
-    "layer_step",
-    "training_step",
-    "serving_memory",
-    "serving_step",
-    "formats",
-    "lifecycle",
-    "breakeven",
+    *("workload", "plan", "memory", "tiers", "collectives", "fabrics", "layer_step"),
+    *("training_step", "serving_memory", "serving_step", "formats", "lifecycle", "breakeven"),
 )
 """Modules of core that hold equations, in the order in which a step is put together."""
 
@@ -68,8 +57,9 @@ def page() -> str:
         path = PACKAGE / "core" / f"{name}.py"
         told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         modules.append((name, _paragraphs(told), public_functions(path)))
-    return markup.page("model.html", modules=modules, signature=_signature, meaning=_meaning)
-
-
-def _meaning(function: ast.FunctionDef) -> Markup:
-    return _paragraphs(ast.get_docstring(function) or "")
+    return markup.page(
+        "model.html",
+        modules=modules,
+        signature=_signature,
+        meaning=lambda of: _paragraphs(ast.get_docstring(of) or ""),
+    )

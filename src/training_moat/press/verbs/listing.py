@@ -6,9 +6,8 @@ import argparse
 
 import pandas as pd
 
-from training_moat.catalog import tables
+from training_moat.catalog import scenario, tables
 from training_moat.core.errors import InputError
-from training_moat.press.verbs import scenario_option
 
 MAKER = {"chips": "vendor", "models": "organisation"}
 COLUMNS = {
@@ -20,7 +19,7 @@ COLUMNS = {
 
 def listed(options: argparse.Namespace, table: str) -> None:
     """Print the rows whose id, name or maker contains the pattern, the scenario's included."""
-    with scenario_option.laid_over(options):
+    with scenario.laid_over(options.scenario):
         frame = tables.load(table)
     show(frame, options.pattern, ["id", MAKER[table], "name"], COLUMNS[table].split())
 

@@ -16,10 +16,9 @@ from typing import Any
 
 import orjson
 
-from training_moat.catalog import files
+from training_moat.catalog import files, scenario
 from training_moat.core.errors import InputError, one_line
 from training_moat.predict import answers
-from training_moat.press.verbs import scenario_option
 
 _BATCH = 4000
 """Lines that are answered together: many share what is looked up for them."""
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     # Answers hold no circles: looking for some takes a sixth of the time.
     gc.disable()
     try:
-        with scenario_option.laid_over(options):
+        with scenario.laid_over(options.scenario):
             exact = _LONG_NUMBER.search(text) is not None
             return _answer(text.split("\n"), _KINDS[options.kind], exact)
     finally:

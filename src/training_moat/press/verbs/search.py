@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from training_moat.catalog import chips
+from training_moat.catalog import chips, scenario
 from training_moat.core.errors import InputError
 from training_moat.core.units import GIB
-from training_moat.press.verbs import scenario_option
 
 COLUMNS = (
     *("tp", "pp", "cp", "dp", "ep", "micro_batch", "virtual_stages", "zero_stage"),
@@ -25,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--top is {options.top}; expected 1 or more")
     names = ("model", "chip", "chips", "seq_len", "global_batch", "precision", "software")
     request = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    with scenario_option.laid_over(options):
+    with scenario.laid_over(options.scenario):
         if options.software is not None:
             software.known_name(options.software)
         found = training.search(request, options.top)
@@ -51,16 +50,9 @@ def _capacity_gib(chip: str) -> float:
 def _cells(answer: dict[str, Any]) -> list[Any]:
     plan = [answer["plan"].get(name) for name in COLUMNS]
     ends = f"{answer['step_time_s_p05']:.3g}-{answer['step_time_s_p95']:.3g}"
-    return [
-        *plan,
-        answer["step_time_s"],
-        ends,
-        answer["tokens_per_s"],
-        answer["mfu"],
-        answer["memory_gib"]["total"],
-        answer["fits"],
-        answer["calibration"],
-    ]
+    rates = (answer["step_time_s"], ends, answer["tokens_per_s"], answer["mfu"])
+    memory = answer["memory_gib"]["total"]
+    return [*plan, *rates, memory, answer["fits"], answer["calibration"]]
 
 
 def _shown(value: Any) -> str:
