@@ -138,3 +138,16 @@ def test_notes_say_how_experts_are_cut_and_how_much_is_recomputed():
     assert list(measured_training._expert_tensor(frame)) == [4, 2, 8, 0, 0]
     shared = FRAME["notes"].str.contains("share recomputed 0.63", na=False)
     assert shared.any() and (FRAME.loc[shared, "recompute_share"] == 0.63).all()
+
+
+def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach():
+    frame = measured_training.usable().frame
+    told = frame.assign(notes=frame["notes"].fillna(""))
+    deep = told["notes"].str.contains("DeepEP|HybridEP")
+    assert deep.any() and (told["dispatch_once"][deep] == 1).all()
+    assert (told["dispatch_once"][told["label"] == "megatron-bridge"] == 1).all()
+    assert (told["dispatch_once"][told["source"] == "moe_folding"] == 0).all()
+    assert (told["dispatch_once"][told["notes"].str.contains("own all-to-all")] == 0).all()
+    timed = frame["matmul_flops"] > 0
+    assert set(frame["source"][timed]) == {"simumax_b200", "simumax_b200_dense"}
+    assert (frame["matmul_flops"][timed] < 0.6 * 2250e12).all()

@@ -98,3 +98,15 @@ def test_a_dense_model_waits_for_no_gradients_of_experts():
     sent = messages.messages(LLAMA_70B, plan)
     waits = {name: float(messages.seconds(one, slow, slow)) for name, one in sent.items()}
     assert waits["expert_gradients"] == 0.0 < waits["dense_gradients"]
+
+
+def test_a_plain_dispatcher_sends_every_copy_of_a_token():
+    """Two experts a token over eight members: (n - 1) / n of all copies leave a chip; of tokens sent once to a member, as
+    many as two random choices hit other members, by hand 7 (1 - (7/8)^2) of 16."""
+    plan = Plan(4096, 64, dp=8, ep=8)
+    plain = messages.messages(MIXTRAL, replace(plan, dispatch_once=0))["exchange"]
+    once = messages.messages(MIXTRAL, plan)["exchange"]
+    every = 2 * 4096 * 2 * MIXTRAL.hidden
+    assert messages.sent_bytes(plain, BYTE_A_SECOND)[0] == pytest.approx(every * 7 / 8)
+    few = every * 7 * (1 - (7 / 8) ** 2) / 2
+    assert messages.sent_bytes(once, BYTE_A_SECOND)[0] == pytest.approx(few)

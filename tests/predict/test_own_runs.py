@@ -1,9 +1,12 @@
 """What a caller's own runs and own matmul rate are worth."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from training_moat.core.plan import Plan
 from training_moat.predict import own_runs, training
 from training_moat.predict.training_constants import Scatter
 
@@ -21,32 +24,48 @@ def width(answer):
     return math.log(answer["step_time_s_p95"] / answer["step_time_s_p05"])
 
 
-SCATTER = Scatter(between=0.1, model=0.06, run=0.05)
+SCATTER = Scatter(between=0.1, setting=0.06, run=0.05)
+HERE, AWAY = np.zeros((2, 1)), np.array([[1.0], [2.0]])
 
 
-def test_the_shift_of_one_models_runs_is_the_shrunk_mean_of_a_random_effect():
-    """Laird and Ware 1982: weight tau^2 / (tau^2 + sigma^2 / n), tau all that runs of one model share."""
-    found = own_runs.shift([0.2, 0.1], ["a", "a"], "a", SCATTER)
+def said(errors, *told):
+    return own_runs.shift(errors, np.hstack(told), HERE, SCATTER)
+
+
+def test_the_shift_of_runs_of_one_setting_is_the_shrunk_mean_of_a_random_effect():
+    """Laird and Ware 1982: weight tau^2 / (tau^2 + sigma^2 / n), tau all that runs of one setting share."""
+    found = said([0.2, 0.1], HERE, HERE)
     shared = 0.1**2 + 0.06**2
     weight = shared / (shared + 0.05**2 / 2)
     assert math.log(found.factor) == pytest.approx(weight * 0.15)
     left = shared * (1 - weight) + 0.05**2
     assert found.width == pytest.approx(math.sqrt(left / (shared + 0.05**2)))
-    assert own_runs.shift([], [], "a", SCATTER) == own_runs.Shift(1.0, 1.0)
+    assert own_runs.shift([], HERE[:, :0], HERE, SCATTER) == own_runs.Shift(1.0, 1.0)
 
 
-def test_runs_of_another_model_say_less_and_an_odd_one_little_more():
-    """By hand for one run: between^2 / (between^2 + model^2 + run^2), its error taken as 1.5 scatters at most."""
-    whole = 0.1**2 + 0.06**2 + 0.05**2
-    one = own_runs.shift([0.05], ["b"], "a", SCATTER)
-    assert math.log(one.factor) == pytest.approx(0.05 * 0.1**2 / whole)
-    odd = own_runs.shift([1.1], ["b"], "a", SCATTER)
-    assert math.log(odd.factor) == pytest.approx(1.5 * 0.1**2 / math.sqrt(whole))
-    own = own_runs.shift([1.1], ["a"], "a", SCATTER)
-    assert math.log(own.factor) == pytest.approx(1.1 * (0.1**2 + 0.06**2) / whole)
-    two = own_runs.shift([0.05, 0.05], ["b", "c"], "a", SCATTER)
-    assert own_runs.shift([0.05] * 2, ["b"] * 2, "a", SCATTER).factor < two.factor
+def test_runs_of_another_setting_say_less_and_an_odd_one_little_more():
+    """By hand for one run at distance d: what both settings share over the whole variance, its error taken as 1.5 scatters
+    at most as far as the settings differ."""
+    whole, alike = 0.1**2 + 0.06**2 + 0.05**2, math.exp(-0.5 * (1 + 4))
+    shared = (0.1**2 + 0.06**2 * alike) / whole
+    one = said([0.05], AWAY)
+    assert math.log(one.factor) == pytest.approx(0.05 * shared)
+    reach = 1.5 * math.sqrt(whole)
+    believed = reach + alike * (1.1 - reach)
+    assert math.log(said([1.1], AWAY).factor) == pytest.approx(believed * shared)
+    assert math.log(said([1.1], HERE).factor) == pytest.approx(1.1 * (0.1**2 + 0.06**2) / whole)
+    two = said([0.05, 0.05], AWAY, -AWAY)
+    assert said([0.05, 0.05], AWAY, AWAY).factor < two.factor
     assert two.width < one.width < 1
+
+
+def test_settings_lie_as_many_units_apart_as_their_sizes_have_doublings():
+    model = training.parse(CASE).model
+    plan = Plan(seq_len=4096, global_batch=512, dp=32, tp=2)
+    longer = replace(plan, seq_len=8 * 4096, recompute=2)
+    apart = own_runs.settings(model, longer, 1.0) - own_runs.settings(model, plan, 2.0)
+    # Sequence and tokens of a micro-batch eight times as long, every layer recomputed, half the bits.
+    assert sorted(apart[:, 0]) == pytest.approx([-1 / 3, 0, 0, 0, 0, 0, 0, 1, 1, 1])
 
 
 def test_own_runs_move_the_prediction_and_narrow_its_interval():

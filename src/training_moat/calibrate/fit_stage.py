@@ -16,7 +16,7 @@ from training_moat.core.training_step import StepTime, step_time
 from training_moat.predict import training_constants as known
 from training_moat.predict.software import find
 from training_moat.predict.training_constants import Constants, Kind
-from training_moat.predict.training_tables import stack_records
+from training_moat.predict.training_tables import efficiency_of, on_own_machine, stack_records
 
 DIFFERENCE = 1e-6
 """Step in the logarithm of a constant for its finite differences."""
@@ -34,7 +34,7 @@ LONGEST_STEP = 0.5
 class Group:
     """Rows whose chips share the shape of their networks: timed in one call.
 
-    `kinds` are the distinct (chip, format, software, release date), `which` the kind of every row.
+    `kinds` are the distinct (chip, format, software, own matmul rate, release date), `which` the kind of every row.
     """
 
     index: np.ndarray
@@ -51,7 +51,7 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         date if experts > 0 else None
         for date, experts in zip(rows.frame["released"], rows.frame["experts"], strict=True)
     ]
-    columns = [rows.frame[name] for name in ("chip_id", "format", "label")]
+    columns = [rows.frame[name] for name in ("chip_id", "format", "label", "matmul_flops")]
     labels = list(zip(*columns, dates, strict=True))
     chips = chip_catalog.all_chips()
     plain = known.with_plain_links(constants)
@@ -70,7 +70,8 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         mask[index] = True
         node = stack_records([nodes[label] for label in distinct], which)
         kinds = [
-            known.kind(chips[chip], name, find(label), date) for chip, name, label, date in distinct
+            on_own_machine(known.kind(chips[chip], name, find(label), date), matmul)
+            for chip, name, label, matmul, date in distinct
         ]
         found.append(Group(index, rows.take(mask), node, kinds, which))
     return found
@@ -87,7 +88,7 @@ def predict_rows(
 
 
 def _group_step(group: Group, constants: Constants) -> StepTime:
-    each = [known.efficiency(constants, kind) for kind in group.kinds]
+    each = [efficiency_of(constants, kind) for kind in group.kinds]
     node = known.with_efficiencies(group.node, constants)
     return step_time(group.rows.model, group.rows.plan, node, stack_records(each, group.which))
 

@@ -79,15 +79,11 @@ def parameter_keys(rows: Rows, broad: Mapping[str, set[str]] | None = None) -> l
         for name in GENERIC_PRIORS
         if STAGE_OF_CONSTANT.get(name, 1) in stage
     ]
-    family, width = families(rows.frame), widths(rows.frame)
-    for name in sorted(family.unique()):
+    for name in sorted(families(rows.frame).unique()):
         keys += [
             ("family", name, "matmul"),
             ("family", name, "attention"),
             ("family", name, "memory"),
-        ]
-        keys += [
-            ("family", name, f"matmul_{item}") for item in sorted(width[family == name].unique())
         ]
     keys += [("chip", name, "matmul") for name in sorted(frame["chip_id"].unique())]
     return keys + _software_keys(frame, stage, broad)

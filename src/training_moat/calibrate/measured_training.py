@@ -24,7 +24,8 @@ from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import BYTES_PER_VALUE, TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token
-from training_moat.predict import software
+from training_moat.predict import attainable, software
+from training_moat.predict.attainable import UNIT_WIDTHS, machines
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
@@ -155,6 +156,7 @@ def _state() -> tuple:
         "training_measurements",
         "training_stacks",
         software.TABLE,
+        attainable.TABLE,
         "models",
         "chips",
         "lock_box",
@@ -200,6 +202,9 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     joined["stack"] = [one.stack if one else None for one in found]
     joined["label"] = [one.name if one else None for one in found]
     joined["released"] = joined["date"].map(_year)
+    timed, width = machines(), joined["format"].map(UNIT_WIDTHS)
+    places = zip(joined["source"], joined["chip_id"], width, strict=True)
+    joined["matmul_flops"] = [timed.get(place, 0.0) for place in places]
     return joined
 
 
@@ -298,6 +303,10 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
             else 2.0
             for label, precision in zip(frame["label"], frame["format"], strict=True)
         ]
+    stated = frame["notes"].fillna("").str
+    once = frame["label"].map({name: one.dispatch_once for name, one in stacks.items()})
+    once = once.mask(stated.contains("DeepEP|HybridEP"), 1.0)
+    frame["dispatch_once"] = once.mask(stated.contains("(?:NCCL|own) all-to-all"), 0.0).fillna(0.0)
     return frame
 
 
@@ -327,6 +336,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
         "seq_len",
         "gradient_bytes",
         "dispatch_bytes",
+        "dispatch_once",
         "expert_tp",
         "global_batch",
         "dp",

@@ -15,6 +15,7 @@ from training_moat.calibrate import (
     goodput,
     measured_memory,
     measured_training,
+    own_machines,
     source_intervals,
 )
 from training_moat.calibrate.leaving_out import leave_out
@@ -45,15 +46,21 @@ def interval_kinds(frame: pd.DataFrame) -> pd.Series:
 
 
 def intervals(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:
-    """Rows of the calibration table on how far a new source may be off (see `source_intervals`)."""
+    """Rows of the calibration table on how far a new source may be off, and what own runs say of it (see
+    `source_intervals`, `own_machines`)."""
     frame = rows.frame
     errors = {
         level: pd.Series(np.log(rows.measured_seconds / seconds), index=frame.index)
         for level, seconds in predictions.items()
     }
-    known = source_intervals.supported(frame, fit_training.widths(frame))
-    found = source_intervals.scatters(frame, interval_kinds(frame), known, errors)
-    return source_intervals.records(found, date)
+    known, kinds = (
+        source_intervals.supported(frame, fit_training.widths(frame)),
+        interval_kinds(frame),
+    )
+    found = source_intervals.scatters(frame, kinds, known, errors)
+    own = own_machines.records(errors["measured"], kinds, frame, own_machines.settings(rows))
+    told = [source_intervals.records(found, date), pd.DataFrame(own).assign(date=date)]
+    return pd.concat(told, ignore_index=True)
 
 
 def _memory_records(date: str) -> pd.DataFrame:

@@ -33,12 +33,11 @@ LEAST_SOURCES = 3
 @dataclass(frozen=True)
 class Scatter:
     """Log errors (measured over predicted) of sources never fitted to: their middle, the scatter of sources, that of runs
-    within one (root mean square over sources) and of one model's runs there, and how many of each."""
+    within one (root mean square over sources), and how many of each."""
 
     middle: float
     between: float
     within: float
-    run: float
     rows: int
     sources: int
 
@@ -51,46 +50,20 @@ class Scatter:
         return min(self.middle - reach, 0.0), max(self.middle + reach, 0.0)
 
     @property
-    def model(self) -> float:
-        """Scatter of models within a source."""
-        return float(np.sqrt(self.within**2 - self.run**2))
-
-    @property
     def width(self) -> float:
         """Logarithm of the ratio of the bounds."""
         return self.bounds[1] - self.bounds[0]
 
 
-def scatter(errors: pd.Series, sources: pd.Series, models: pd.Series | None = None) -> Scatter:
+def scatter(errors: pd.Series, sources: pd.Series) -> Scatter:
     """The scatter of log errors, every source with the same weight (moments: Laird and Ware 1982; a source's own error is
     the median of its runs')."""
-    values, (numbers,) = errors.to_numpy(float), _numbered(sources)
-    means, variances = _median_and_variance(values, numbers)
+    means, variances = _median_and_variance(errors.to_numpy(float), pd.factorize(sources)[0])
     middle = float(np.median(means))
     spread = float(np.sqrt(np.mean((means - middle) ** 2) * len(means) / max(len(means) - 1, 1)))
     within = _root_mean(variances)
-    between, inside_one = max(spread, LEAST_SCATTER), max(within, LEAST_SCATTER)
-    run = inside_one if models is None else _of_one_model(values, sources, models)
-    run = min(max(run, LEAST_SCATTER), inside_one)
-    return Scatter(middle, between, inside_one, run, len(errors), len(means))
-
-
-def _of_one_model(values: np.ndarray, sources: pd.Series, models: pd.Series) -> float:
-    """Scatter of one model's runs in one source: root mean square over sources with several."""
-    named = models.notna().to_numpy()
-    source, model = _numbered(sources[named], models[named])
-    pairs, group = np.unique(source * (model.max(initial=0) + 1) + model, return_inverse=True)
-    variances = _median_and_variance(values[named], group)[1]
-    own = pairs // (model.max(initial=0) + 1)
-    several = np.isfinite(variances)
-    runs = np.bincount(own[several])
-    sums = np.bincount(own[several], variances[several])
-    return _root_mean(sums[runs > 0] / runs[runs > 0])
-
-
-def _numbered(*columns: pd.Series) -> list[np.ndarray]:
-    """Names as numbers from zero on."""
-    return [pd.factorize(column)[0] for column in columns]
+    between, inside = max(spread, LEAST_SCATTER), max(within, LEAST_SCATTER)
+    return Scatter(middle, between, inside, len(errors), len(means))
 
 
 def _median_and_variance(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,14 +114,13 @@ def scatters(
         }
         for level, parts in chosen.items():
             groups = [
-                scatter(values, frame["source"][values.index], frame["model"][values.index])
+                scatter(values, frame["source"][values.index])
                 for values in (series[mask].dropna() for series, mask in parts)
                 if frame["source"][values.index].nunique() >= LEAST_SOURCES
             ]
             fallback = errors["measured"][own].dropna()
             if not groups and len(fallback):
-                few = frame.loc[fallback.index]
-                groups = [scatter(fallback, few["source"], few["model"])]
+                groups = [scatter(fallback, frame["source"][fallback.index])]
             if groups:
                 found[level, kind] = max(groups, key=lambda one: one.width)
     return found
@@ -185,16 +157,13 @@ def inside_of_others(
 
 
 def records(found: dict[tuple[str, str], Scatter], date: str) -> pd.DataFrame:
-    """Rows of the calibration table: the ends of each interval, and the scatters that own runs are weighed by."""
+    """Rows of the calibration table: the ends of each interval."""
     rows: list[dict[str, Any]] = []
     for kind in sorted({kind for _, kind in found}):
         for level, ends in bounds(found, kind).items():
             one = found[level, kind]
             for name, value in zip(("p05", "p95"), ends, strict=True):
                 rows.append(_record("interval", level, f"{kind}_{name}", float(np.exp(value)), one))
-        one = found["measured", kind]
-        for part in ("between", "model", "run"):
-            rows.append(_record("scatter", part, kind, getattr(one, part), one))
     return pd.DataFrame(rows).assign(date=date)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from training_moat.calibrate import fit_stage, measured_training
+from training_moat.calibrate import fit_stage, measured_training, own_machines, source_intervals
 from training_moat.calibrate.fit_training import widths
 from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.refit import interval_kinds
@@ -34,7 +34,7 @@ def lock_box() -> pd.DataFrame:
     frame["interval_kind"] = interval_kinds(frame)
     frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
     frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
-    frame["inside"] = _inside_stored(frame, constants)
+    frame["inside"] = _inside_stored(frame, constants, np.ones(len(frame)))
     columns = ["source", "model", "chip_id", "format", "kind", "interval_kind", "measured_s"]
     return frame[[*columns, "predicted_s", "error", "constant_error", "inside"]]
 
@@ -51,14 +51,17 @@ def _fair_constant(aside: Rows) -> np.ndarray:
     return flops / (aside.frame["chips"].to_numpy(float) * peak * own)
 
 
-def _inside_stored(frame: pd.DataFrame, constants: training_constants.Constants) -> np.ndarray:
+def _inside_stored(
+    frame: pd.DataFrame, constants: training_constants.Constants, width: np.ndarray
+) -> np.ndarray:
+    """By row, whether it lies inside its interval, of which own runs leave the share `width` in logarithms."""
     inside = []
-    for row in frame.itertuples():
+    for row, left in zip(frame.itertuples(), width, strict=True):
         chip, experts = chip_catalog.chip(row.chip_id), row.experts > 0
         ran = software.find(row.label)
         level = training_constants.level(constants, chip, row.format, experts, ran)
         low, high = training_constants.interval(constants, level, chip.family, experts)
-        inside.append(low <= row.measured_s / row.predicted_s <= high)
+        inside.append(low**left <= row.measured_s / row.predicted_s <= high**left)
     return np.array(inside, bool)
 
 
@@ -72,34 +75,36 @@ def worth_of_own_runs() -> pd.DataFrame:
     """How much two own runs help: each source and chip with enough runs, predicted without its source, then again after
     its first two runs (in the tables' order) were told; the others are judged.
 
-    Columns: source, chip_id, kind, runs, without, with_two (mean absolute errors, as shares).
+    Columns: source, chip_id, interval_kind, runs, without, with_two (mean absolute errors, as shares), inside (share of
+    runs in the interval that the two leave).
     """
     frame, constants = rows(), training_constants.load()
     frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"])
+    points = own_machines.settings(measured_training.usable())
     records = []
-    for (source, chip, kind), group in frame.groupby(["source", "chip_id", "kind"]):
+    for (source, chip, kind), group in frame.groupby(["source", "chip_id", "interval_kind"]):
         if len(group) < LEAST_RUNS:
             continue
         told, judged = group.iloc[:ANCHORS], group.iloc[ANCHORS:]
-        spread = training_constants.scatter(constants, group["family"].iloc[0], kind != "dense")
-        say = partial(own_runs.shift, list(told["log"]), list(told["model"]), scatter=spread)
-        moved = judged["model"].map(lambda name, say=say: say(asked=name).factor)
-        plain = np.exp(-judged["log"])
+        spread = training_constants.scatter(constants, group["family"].iloc[0], kind == "moe")
+        say = partial(own_runs.shift, told["log"], points[:, told.index], scatter=spread)
+        said = [say(points[:, [run]]) for run in judged.index]
+        moved = judged["unseen_source_s"] * [shift.factor for shift in said]
+        judged = judged.assign(predicted_s=moved)
+        left = np.array([shift.width for shift in said])
         records.append(
             {
                 "source": source,
                 "chip_id": chip,
-                "kind": kind,
+                "interval_kind": kind,
                 "runs": len(judged),
-                "without": float(np.abs(plain - 1).mean()),
-                "with_two": float(np.abs(moved * plain - 1).mean()),
+                "without": judged["unseen_source_error"].abs().mean(),
+                "with_two": (moved / judged["measured_s"] - 1).abs().mean(),
+                "inside": _inside_stored(judged, constants, left).mean(),
             }
         )
-    return (
-        pd.DataFrame(records)
-        .sort_values(["kind", "source", "chip_id"], kind="stable")
-        .reset_index(drop=True)
-    )
+    order = ["interval_kind", "source", "chip_id"]
+    return pd.DataFrame(records).sort_values(order, kind="stable").reset_index(drop=True)
 
 
 def by_group(aside: pd.DataFrame) -> pd.DataFrame:
@@ -137,16 +142,16 @@ def chance_of_as_few(aside: pd.DataFrame) -> float:
     """How often a lot of as many sources with as many runs each would show as few runs inside, were the 90% interval right.
 
     A source's runs share what it errs by, so that a lot of few sources says less than its number of runs: errors are drawn
-    as a source's own and a run's own, with the scatters of the calibration table.
+    as a source's own and a run's own, with the scatters of the sources in the fit.
     """
-    constants, draw = training_constants.load(), np.random.default_rng(1)
+    known, draw = rows(), np.random.default_rng(1)
+    errors = np.log(known["measured_s"] / known["unseen_source_s"])
     inside = np.zeros(LOTS)
     for (_, kind), group in aside.groupby(["source", "interval_kind"]):
-        between, model, run = (
-            constants.values["scatter", part, kind] for part in training_constants.Scatter._fields
-        )
-        within = np.hypot(model, run)
-        reach = ndtri((1 + COVERAGE) / 2) * np.hypot(between, within)
-        own = draw.normal(0, between, (LOTS, 1)) + draw.normal(0, within, (LOTS, len(group)))
-        inside += (np.abs(own) <= reach).sum(axis=1)
+        own = known["interval_kind"] == kind
+        spread = source_intervals.scatter(errors[own], known["source"][own])
+        reach = ndtri((1 + COVERAGE) / 2) * np.hypot(spread.between, spread.within)
+        shared = draw.normal(0, spread.between, (LOTS, 1))
+        drawn = shared + draw.normal(0, spread.within, (LOTS, len(group)))
+        inside += (np.abs(drawn) <= reach).sum(axis=1)
     return float(np.mean(inside / len(aside) <= aside["inside"].mean()))

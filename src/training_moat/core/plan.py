@@ -28,9 +28,11 @@ class Plan:
     `RECOMPUTE_LEVELS`; under full recomputation `recompute_share` is the share of the layers that are recomputed
     (NeMo's `recompute_num_layers`). `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
     expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
-    gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts. `lora_rank` above zero trains adapters of that rank alone; `offload` is a level of
-    `OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which
-    sends every chip the layer at work and steps the optimizer itself; such chips are replicas of one another alone.
+    gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
+    token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes. `lora_rank` above zero
+    trains adapters of that rank alone; `offload` is a level of `OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and
+    optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
+    itself; such chips are replicas of one another alone.
     """
 
     seq_len: Number
@@ -50,6 +52,7 @@ class Plan:
     expert_tp: Number = 0
     gradient_bytes: Number = 2.0
     dispatch_bytes: Number = 2.0
+    dispatch_once: Number = 1
     lora_rank: Number = 0
     offload: Number = 0
     streamed: Number = 0

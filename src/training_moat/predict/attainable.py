@@ -55,6 +55,17 @@ def attainable(chip: Chip, precision: str) -> Attainable:
     return Attainable(median(everywhere) if everywhere else USUAL, "all")
 
 
+def machines() -> dict[tuple[str, str, str], float]:
+    """The rate that the large matmuls of a source's own machine reach, in FLOP/s, by source, chip and format width: of the
+    sources that timed them."""
+    frame = tables.load(TABLE)
+    return {
+        (source, row.chip_id, UNIT_WIDTHS[row.format]): row.tflops_per_chip * TERA
+        for row in frame[frame["format"].isin(UNIT_WIDTHS)].itertuples()
+        for source in row.source.split(";")
+    }
+
+
 def measured_families() -> set[str]:
     """Families with at least one measured matmul."""
     return {

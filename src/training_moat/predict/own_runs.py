@@ -1,14 +1,14 @@
 """The asker's own runs as evidence: how far the model is off on their machine, and how much that says about the next run.
 
-Runs of one cluster share an error (clocks, power limits, tuning), runs of one model on it share more (its layout, its
-kernels), and each has one of its own. The log errors of own runs are draws of three random effects, with the scatters of
-clusters about the model, `between`, of models within a cluster, `model`, and of one model's runs, `run`:
+Runs of one cluster share an error (clocks, power limits, tuning), runs whose settings are alike share more (the same
+kernels, the same exchanges), and each has one of its own. The log errors of own runs are draws of three random effects,
+with the scatters of clusters about the model, `between`, of settings within a cluster, `setting`, and of a run, `run`:
 
-    cov(e_i, e_j) = between^2 + model^2 [same model] + run^2 [i = j]
+    cov(e_i, e_j) = between^2 + setting^2 exp(-d_ij^2 / 2) + run^2 [i = j]
 
-The shift of the next run is its mean given the own runs' errors, and what is left of its variance follows (a random
-effect shrunk to its mean: Laird and Ware 1982). An error of another model is believed up to `FAR` scatters only: a run
-that went wrong for reasons of its own says little of the next model's.
+where d is the distance of two settings (`settings`; a Gaussian process: Rasmussen and Williams 2006, section 2.2). The
+shift of the next run is its mean given the own runs' errors, and what is left of its variance follows. An error beyond
+`FAR` scatters counts as far as the settings are alike: a run that went wrong for reasons of its own says little of others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from training_moat.core.elementwise import Number
 from training_moat.core.errors import InputError
+from training_moat.core.messages import micro_tokens
+from training_moat.core.plan import Plan
+from training_moat.core.workload import Transformer
 from training_moat.predict import requests
 from training_moat.predict.training_constants import Scatter
 from training_moat.predict.training_plans import FIELDS, TrainingCase, parse
@@ -35,8 +39,36 @@ OWN_FIELDS = tuple(
 
 
 FAR = 1.5
-"""Scatters beyond which the error of a run of another model counts no further (the bound that Huber 1964 gives robust
+"""Scatters beyond which the error of a run counts no further for another (the bound that Huber 1964 gives robust
 means)."""
+DOUBLINGS = 3.0
+"""How many doublings of one of a setting's sizes set two runs one unit of distance apart: about where the errors of runs on
+one machine are likeliest; from two to four they hardly say."""
+
+
+def settings(model: Transformer, plan: Plan, value_bytes: Number) -> np.ndarray:
+    """What may make two runs on one machine err differently, a line for each: coordinates between which distances count.
+    Recomputing all layers lies one unit from recomputing none."""
+    sizes = (
+        model.layers * model.hidden**2,
+        plan.seq_len,
+        micro_tokens(plan),
+        plan.tp,
+        plan.pp,
+        plan.ep,
+        plan.chips,
+        plan.micro_batches,
+        value_bytes,
+    )
+    lines = [np.log2(np.asarray(size, float)) / DOUBLINGS for size in sizes]
+    lines.append(np.asarray(plan.recomputed_layers, float))
+    return np.array(np.broadcast_arrays(*lines)).reshape(len(lines), -1)
+
+
+def alike(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """By pair of settings, the share of the errors of settings that both have: one where they are the same."""
+    apart = some[:, :, None] - others[:, None, :]
+    return np.exp(-0.5 * (apart**2).sum(axis=0))
 
 
 @dataclass(frozen=True)
@@ -83,17 +115,18 @@ def _anchor(
     return parsed, seconds
 
 
-def shift(errors: Sequence[float], models: Sequence[str], asked: str, scatter: Scatter) -> Shift:
-    """What own runs of these models, with these logarithms of measured over predicted seconds, say of a run of `asked`."""
-    if not errors:
+def shift(errors: Sequence[float], told: np.ndarray, asked: np.ndarray, scatter: Scatter) -> Shift:
+    """What own runs with these `settings`, and these logarithms of measured over predicted seconds, say of another."""
+    if not len(errors):
         return Shift()
-    names = np.asarray(models, object)
-    between, model, run = (part**2 for part in scatter)
-    whole, same = between + model + run, names == asked
+    between, setting, run = (part**2 for part in scatter)
+    whole = between + setting + run
     reach = FAR * math.sqrt(whole)
-    told = np.where(same, errors, np.clip(errors, -reach, reach))
-    shared = between + model * same
-    among = between + model * (names[:, None] == names) + run * np.eye(len(names))
+    close = alike(told, asked)[:, 0]
+    shared = between + setting * close
+    among = between + setting * alike(told, told) + run * np.eye(len(errors))
     weights = np.linalg.solve(among, shared)
     left = whole - float(weights @ shared)
-    return Shift(math.exp(float(weights @ told)), math.sqrt(left / whole))
+    believed = np.clip(errors, -reach, reach)
+    believed = believed + close * (errors - believed)
+    return Shift(math.exp(float(weights @ believed)), math.sqrt(left / whole))

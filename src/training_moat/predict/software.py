@@ -41,7 +41,8 @@ class Software:
 
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
-    backward; `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own.
+    backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
+    `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Software:
     dispatch_bytes: float
     bubble: float
     grouped_experts: float
+    dispatch_once: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -87,6 +89,7 @@ def _all(state: tuple) -> dict[str, Software]:
         "dispatch_bytes": 2.0,
         "bubble": 1.0,
         "grouped_experts": 0.0,
+        "dispatch_once": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):

@@ -11,6 +11,7 @@ import numpy as np
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 from training_moat.core.training_step import step_bytes
+from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import (
     own_runs,
     plan_search,
@@ -70,9 +71,12 @@ def one_by_one(
         else:
             cases[place], runs[place] = case, own
     if cases:
-        shifts = [_shift(cases[place], own, constants) for place, own in runs.items()]
         every = list(cases.values())
         best = plan_search.best(training_batch.rows_of(every, constants))
+        shifts = [
+            _shift(case, best.at(slice(index, index + 1)), runs[place], constants)
+            for index, (place, case) in enumerate(cases.items())
+        ]
         found.update(zip(cases, _told(every, best, constants, shifts), strict=True))
     return found
 
@@ -86,9 +90,12 @@ def _refusal(request: Any, error: Exception) -> dict[str, Any]:
 
 
 def _shift(
-    case: TrainingCase, own: Sequence[tuple[TrainingCase, float]], constants: Constants
+    case: TrainingCase,
+    plan: Evaluated,
+    own: Sequence[tuple[TrainingCase, float]],
+    constants: Constants,
 ) -> Shift:
-    """What a case's own runs say, each against the model's prediction of it."""
+    """What a case's own runs say of its plan, each against the model's prediction of it."""
     if not own:
         return training_answers.NO_SHIFT
     best = plan_search.best(training_batch.rows_of([run for run, _ in own], constants))
@@ -96,9 +103,13 @@ def _shift(
         math.log(seconds / predicted)
         for (_, seconds), predicted in zip(own, best.step.total.tolist(), strict=True)
     ]
-    models = [run.model.name for run, _ in own]
+    told = [_setting(run, best.at(slice(i, i + 1))) for i, (run, _) in enumerate(own)]
     scatter = known.scatter(constants, case.chip.family, case.model.experts > 0)
-    return own_runs.shift(errors, models, case.model.name, scatter)
+    return own_runs.shift(errors, np.hstack(told), _setting(case, plan), scatter)
+
+
+def _setting(case: TrainingCase, found: Evaluated) -> np.ndarray:
+    return own_runs.settings(case.model, found.plan, BYTES_PER_VALUE[case.precision])
 
 
 def _told(

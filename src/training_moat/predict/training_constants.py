@@ -152,13 +152,13 @@ def _named_twice(constants: Constants, software: Software | None, experts: bool)
     return constants.values.get(("support", software.name, support_name(SOFTWARE, experts)), 0) >= 2
 
 
-SHARPNESS, LINK_SHARPNESS = 32.0, 8.0
-"""How abruptly a share, and a link's rate in training, meets its limit."""
+SHARPNESS = 32.0
+"""How abruptly a share, or a link's rate in training, meets its limit."""
 
 
-def below(value: float, most: float, sharpness: float = SHARPNESS) -> float:
+def below(value: float, most: float) -> float:
     """The smaller of the two, without the kink that would leave a fit at the limit without a slope (a smooth minimum)."""
-    return value * (1.0 + (value / most) ** sharpness) ** (-1.0 / sharpness)
+    return value * (1.0 + (value / most) ** SHARPNESS) ** (-1.0 / SHARPNESS)
 
 
 def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
@@ -169,7 +169,6 @@ def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
         kind.top.share
         * generic(f"matmul_{kind.width}")
         * factor("family", family, "matmul")
-        * factor("family", family, f"matmul_{kind.width}")
         * factor("chip", kind.chip.id, "matmul")
     )
     ceiling = kind.top.share if kind.top.basis in ("chip", "own") else 1.0
@@ -300,7 +299,7 @@ def _scaled(fabric: Fabric, factor: float) -> Fabric:
     inside a step the exchanges of many layers follow each other closely, which collectives timed one by one do not."""
     if factor == 1.0:
         return fabric
-    return replace(fabric, efficiency=below(fabric.efficiency * factor, 1.0, LINK_SHARPNESS))
+    return replace(fabric, efficiency=below(fabric.efficiency * factor, 1.0))
 
 
 def _scaleup_constant(topology: str) -> str:
@@ -370,10 +369,10 @@ def interval(
 
 
 class Scatter(NamedTuple):
-    """Scatters of log errors: of whole sources about the model, of models within a source, of one model's runs."""
+    """Scatters of log errors: of whole machines about the model, of settings on one machine, of runs of one setting."""
 
     between: float
-    model: float
+    setting: float
     run: float
 
 

@@ -375,6 +375,7 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
         expert_tp=float(case.expert_tp or 0),
         gradient_bytes=stacks.wire_bytes(case.software, case.precision),
         dispatch_bytes=stacks.dispatch_bytes(case.software, case.precision),
+        dispatch_once=case.software.dispatch_once,
         lora_rank=float(case.lora_rank),
         offload=float(case.offload),
         streamed=float(case.streamed),

@@ -70,6 +70,7 @@ SETTLED = (
     "expert_tp",
     "gradient_bytes",
     "dispatch_bytes",
+    "dispatch_once",
     "lora_rank",
     "offload",
     "recompute_share",
@@ -92,6 +93,7 @@ def _asked(setting: Setting) -> tuple[Any, ...]:
         setting.expert_tp or 0,
         stacks.wire_bytes(setting.software, setting.precision),
         stacks.dispatch_bytes(setting.software, setting.precision),
+        setting.software.dispatch_once,
         setting.lora_rank,
         setting.offload,
         1.0 if setting.recompute_share is None else setting.recompute_share,
@@ -121,10 +123,15 @@ def _held(setting: Setting, constants: Constants) -> tuple[Any, ...]:
 def kind_of(setting: Setting) -> Kind:
     """The kind of run that a setting is, with the asker's own matmul rate where one is given."""
     found = known.kind(setting.chip, setting.precision, setting.software, setting.released)
-    if setting.matmul_flops is None:
+    return on_own_machine(found, setting.matmul_flops or 0.0)
+
+
+def on_own_machine(found: Kind, matmul_flops: float) -> Kind:
+    """A kind of run on a machine whose own large matmuls reach that rate, in FLOP/s (zero: not known)."""
+    if not matmul_flops:
         return found
-    peak = setting.chip.peak_flops[setting.chip.compute_format(setting.precision)]
-    return replace(found, top=Attainable(setting.matmul_flops / peak, "own", found.top.share))
+    peak = found.chip.peak_flops[found.chip.compute_format(found.precision)]
+    return replace(found, top=Attainable(matmul_flops / peak, "own", found.top.share))
 
 
 def efficiency_of(constants: Constants, kind: Kind) -> Efficiency:

@@ -1,0 +1,77 @@
+"""The scatters by which a caller's own runs are weighed (`own_runs`), from the errors on sources left out of the fit.
+
+They are those under which the errors of all machines, a source's runs on one chip each, are likeliest. Machines differ in
+how much they scatter, so their errors follow a multivariate t distribution (Lange, Little and Taylor 1989); a machine
+counts with the square root of its runs, as in the fit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from training_moat.calibrate.measured_training import Rows
+from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.predict import own_runs
+from training_moat.predict.training_constants import Scatter
+
+FREEDOM = 4.0
+"""Degrees of freedom of the t distribution (Lange, Little and Taylor 1989 take four for robust fits)."""
+USUAL, SHARE_OF_PRIOR = 0.08, 0.1
+"""What each scatter is expected to be, and how much a doubling away from it weighs."""
+MOST_RUNS = 30
+"""Runs of one machine that are looked at: every second, third and so on of more."""
+
+
+def settings(rows: Rows) -> np.ndarray:
+    """The settings of all runs (see `own_runs.settings`)."""
+    return own_runs.settings(rows.model, rows.plan, rows.frame["format"].map(BYTES_PER_VALUE))
+
+
+def scatter(errors: pd.Series, frame: pd.DataFrame, points: np.ndarray) -> Scatter:
+    """The likeliest scatters of the log errors of some runs: `frame` tells their source and chip, `points` the settings of
+    all runs, whose places are the index of `errors`."""
+    from scipy.optimize import minimize  # slow to import, and only fits need it
+
+    machines = []
+    for _, own in errors.groupby([frame["source"], frame["chip_id"]]):
+        some = own[:: math.ceil(len(own) / MOST_RUNS)]
+        at = points[:, some.index]
+        machines.append((some.to_numpy(float), own_runs.alike(at, at)))
+
+    def unlikely(logs: np.ndarray) -> float:
+        between, setting, run = np.exp(2 * logs)
+        total = SHARE_OF_PRIOR * float(((logs - math.log(USUAL)) ** 2).sum())
+        for own, alike in machines:
+            size = len(own)
+            root = np.linalg.cholesky(between + setting * alike + run * np.eye(size))
+            scaled = np.linalg.solve(root, own)
+            far = (FREEDOM + size) / 2 * math.log1p(float(scaled @ scaled) / FREEDOM)
+            total += (far + float(np.log(np.diag(root)).sum())) / math.sqrt(size)
+        return total
+
+    found = minimize(unlikely, np.full(len(Scatter._fields), math.log(USUAL)), method="L-BFGS-B")
+    return Scatter(*np.exp(found.x).tolist())
+
+
+def records(errors: pd.Series, kinds: pd.Series, frame: pd.DataFrame, points: np.ndarray) -> list:
+    """Rows of the calibration table: the scatters by kind of run."""
+    rows = []
+    for kind in sorted(set(kinds)):
+        own = errors[kinds == kind].dropna()
+        told = scatter(own, frame.loc[own.index], points)
+        for part, value in told._asdict().items():
+            rows.append(
+                {
+                    "level": "scatter",
+                    "key": part,
+                    "constant": kind,
+                    "value": float(f"{value:.6g}"),
+                    "rows": len(own),
+                    "sources": frame["source"][own.index].nunique(),
+                    "basis": "errors on sources left out of the fit",
+                }
+            )
+    return rows
