@@ -239,4 +239,4 @@ def _finish(app: Any, error: Exception | None) -> None:
     listed = notebooks.toc_pages()
     finishing.finish(site, listed, app.config.html_title, listed[0])
     site_index.index(site)
-    output.mark(site, "", leave_out=app.moat_foreign)
+    output.mark(site, leave_out=app.moat_foreign)
