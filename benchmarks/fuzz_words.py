@@ -34,8 +34,8 @@ SPEC = "level: training\nbase: {model: llama3.1-8b, chip: h100-sxm, chips: 8}\n"
 def places() -> tuple[tuple[str, str | None], ...]:
     """Every verb with each of its options that take a word, and once for a word by itself; first as the verb."""
     found: list[tuple[str, str | None]] = [("", None)]
-    for verb in cli.available():
-        parser = cli._parser(verb)
+    for verb in cli.VERBS:
+        parser = cli._parser()
         verbs = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
         options = [a for a in verbs.choices[verb]._actions if a.option_strings and a.nargs != 0]
         found += [(verb, None), *((verb, option.option_strings[-1]) for option in options)]

@@ -1,45 +1,20 @@
-"""The command `moat`: its verbs, thin. Each imports what it needs only when it runs."""
+"""The command `moat`: reads the call, and says in one sentence what is wrong with it."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import gc
 import os
 import re
 import sys
 from collections.abc import Sequence
 from errno import ENAMETOOLONG, ENOENT
-from importlib.util import find_spec
 from typing import NoReturn
 
 from training_moat import __version__
 from training_moat.core.errors import InputError, nearest, one_line
+from training_moat.press.commands import VERBS
 from training_moat.press.failures import WorkFailed
-
-VERBS = {
-    "new": "unpack the book into a folder, to change it and run it again",
-    "build": "build the book: every chapter, then the site",
-    "run": "run one chapter to an executed notebook and a standalone page",
-    "params": "list a chapter's parameters",
-    "refresh": "re-execute chapters and store the outputs that tests compare",
-    "check": "validate every data table, source and scenario",
-    "chips": "list the chips that the tables hold",
-    "models": "list the models that the tables hold",
-    "predict": "predict training steps or serving, JSON lines in and out",
-    "compare": "set two scenarios of the book side by side",
-    "gallery": "run the book under the ready-made scenarios and keep what differs",
-    "sweep": "compute many points of the model or of a chapter on Dask, into one table",
-    "search": "find the fastest plans that fit",
-    "validate": "compare predictions with published measurements",
-    "experiment": "run the low-precision training experiment",
-    "calibrate": "fit the model's constants on the measurements",
-}
-"""Verb and what it does. A verb lives in press/verbs/<verb>.py, with `add` and `run`."""
-
-
-NEEDS = {"predict": "training_moat.predict.answers"}
-"""Modules without which a verb is not offered."""
-
 
 PLAIN = (
     (r"argument ([^:]*): invalid int value: (.*)", "{0} {1}: expected a whole number."),
@@ -84,18 +59,8 @@ class Parser(argparse.ArgumentParser):
         return message
 
 
-def available() -> list[str]:
-    """Verbs whose module is part of this installation."""
-    return [
-        verb
-        for verb in VERBS
-        if find_spec(f"training_moat.press.verbs.{verb}") is not None
-        and (verb not in NEEDS or find_spec(NEEDS[verb]) is not None)
-    ]
-
-
-def _parser(verb: str | None) -> Parser:
-    """Parser of the whole command; only the verb that is called imports its module."""
+def _parser() -> Parser:
+    """Parser of the whole command."""
     parser = Parser(
         prog="moat",
         description="The Training Moat: who can train AI models, and why.",
@@ -103,25 +68,18 @@ def _parser(verb: str | None) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"moat {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, required=True)
-    for name in available():
-        child = verbs.add_parser(
-            name, help=VERBS[name], description=VERBS[name].capitalize() + ".", allow_abbrev=False
-        )
-        if name == verb:
-            importlib.import_module(f"training_moat.press.verbs.{name}").add(child)
+    for name, verb in VERBS.items():
+        said = verb.help.capitalize() + "."
+        verb.declare(verbs.add_parser(name, help=verb.help, description=said, allow_abbrev=False))
     return parser
-
-
-def _called(arguments: Sequence[str]) -> str | None:
-    return next((word for word in arguments if not word.startswith("-")), None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 the work failed, 2 the call or its input is wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        verb = _called(given)
-        parser = _parser(verb)
+        gc.set_threshold(50_000)  # imports make a million objects and hardly any garbage
+        parser = _parser()
         if not given:
             parser.print_help()
             return 0
@@ -136,9 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if action.option_strings and getattr(options, action.dest, None) == "":
                 # What an unset variable of a shell leaves behind an option.
                 child.error(f"{action.option_strings[-1]} is empty; expected a value.")
-        return (
-            importlib.import_module(f"training_moat.press.verbs.{options.verb}").run(options) or 0
-        )
+        return VERBS[options.verb].run(options) or 0
     except InputError as error:
         print(f"moat: {error}", file=sys.stderr)
         return 2

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from training_moat.catalog import chips, tables
+from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import counterfactual, dossiers, due_diligence
-from training_moat.contest.chip_factors import wide_peak
 from training_moat.press import page_sets
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from training_moat.catalog import chips, tables
 from training_moat.catalog.dates import day
+from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import (
     best_plan,
     chip_hours,
@@ -23,7 +24,7 @@ from training_moat.contest import (
     serving_costs,
 )
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import training_formats, wide_peak
+from training_moat.contest.chip_factors import training_formats
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.workload import active_params
@@ -315,7 +316,7 @@ def test_what_decides_in_words_covers_every_startup_that_is_behind():
     assert behind and all(chips.chip(one.chip).vendor not in ("NVIDIA", "AMD") for one in young)
     decided = {one.name for one in behind for name in deciding.CAUSES if one.decides(name)}
     assert words.startswith("for ") and "by memory" in words and "by number formats" in words
-    assert (f"the other {len(behind) - len(decided)} needed" in words) == (
+    assert (f"The other {len(behind) - len(decided)} needed" in words) == (
         len(decided) < len(behind)
     )
 

@@ -316,3 +316,17 @@ def test_scalar_and_array_plans_agree(model, rows):
         one = training_memory(model, row, "muon", 2.0, 1e9, 0.2)
         for name, value in vars(one).items():
             assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(value)
+
+
+def test_a_store_outside_the_chips_holds_the_states_once_for_all_of_them():
+    model = gpt("175B")[0]
+    whole = params(model)
+    for replicas in (1, 64, 2048):
+        plan = Plan(SEQUENCE, 4096, dp=replicas, zero_stage=1, recompute=2, streamed=1)
+        held = training_memory(model, plan, "adamw")
+        assert held.stored == pytest.approx(whole * (2 + 4 + 12))
+        assert held.weights == held.gradients == held.optimizer == 0
+        layer = 2.0 * (whole - embedding_params(model)) / model.layers
+        assert 0 < held.workspace <= 1.001 * max(layer, 2.0 * model.vocab * model.hidden)
+        assert held.total == held.activations + held.workspace
+    assert training_memory(model, replace(plan, streamed=0), "adamw").stored == 0

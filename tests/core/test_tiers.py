@@ -51,12 +51,11 @@ def test_streamed_weights_share_one_store_and_leave_the_chip_to_the_activations(
         streamed=frozenset({"training"}),
     )
     share = tiers.USABLE_SHARE["training"]
-    assert tiers.fits(99.9 * share, 39.9 * share, wafer, "training", 10)
-    assert not tiers.fits(101.0 * share, 39.9 * share, wafer, "training", 10)
-    assert not tiers.fits(1.0, 41.0 * share, wafer, "training", 1)
+    room = tiers.room_for(wafer, "training")
+    assert room.holds(39.9 * share, 999.0 * share) and not room.holds(39.9 * share, 1001.0 * share)
+    assert not room.holds(41.0 * share, 1.0)
     assert tiers.working(wafer, "training").name == "sram"
-    held = tiers.fits(np.array([1.0, 1.0]), np.array([38.0, 41.0]), wafer, "training", 1)
-    assert held.tolist() == [True, False]
+    assert room.holds(np.array([38.0, 41.0]), np.array([1.0, 1.0])).tolist() == [True, False]
 
 
 def test_no_system_is_larger_than_the_largest_that_exists() -> None:

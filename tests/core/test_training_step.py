@@ -406,3 +406,54 @@ def test_offloaded_states_wait_for_the_host():
     states = step_time(LLAMA_70B, replace(plan, offload=1), H100, REAL).other
     everything = step_time(LLAMA_70B, replace(plan, offload=2), H100, REAL).other
     assert here < states < everything
+
+
+WAFER = replace(
+    H100,
+    peak_flops=12.5e15,
+    wide_peak_flops=12.5e15,
+    memory_bytes_per_s=21e15,
+    weight_bytes_per_s=150e9,
+)
+STREAMED = Plan(8192, 4096, dp=64, zero_stage=0, recompute=2, streamed=1)
+
+
+def waited(plan, node=WAFER):
+    return step_time(LLAMA_70B, plan, node, PERFECT).data_parallel
+
+
+def test_weights_stream_once_a_pass_of_every_micro_batch_behind_the_work():
+    """Forward, forward again and backward wait for 2 bytes a weight each, less what they compute meanwhile."""
+    small = replace(STREAMED, micro_batch=1)
+    step = step_time(LLAMA_70B, small, WAFER, PERFECT)
+    weights = 2 * params_per_stage(LLAMA_70B, small)[0]
+    one = (step.compute + step.memory_bound) / small.micro_batches / 4
+    stream = weights / 150e9
+    expected = 2 * max(stream - one, 0) + max(stream - 2 * one, 0)
+    turning = 2 * weights / LLAMA_70B.layers / 150e9
+    assert expected > 0 and step.data_parallel == pytest.approx(64 * expected + turning)
+
+
+def test_a_micro_batch_that_works_longer_than_its_weights_stream_waits_for_none():
+    large = replace(STREAMED, micro_batch=64)
+    assert waited(large) < 0.01 * waited(replace(STREAMED, micro_batch=1))
+    assert waited(replace(STREAMED, micro_batch=1)) > 1.9 * waited(replace(STREAMED, micro_batch=2))
+
+
+def test_more_systems_with_as_many_more_sequences_wait_no_longer():
+    """One broadcast serves all of them, and the network adds their gradients up on the way."""
+    more = replace(STREAMED, dp=512, global_batch=8 * 4096)
+    assert waited(more) == pytest.approx(waited(STREAMED))
+    assert waited(STREAMED, replace(WAFER, weight_bytes_per_s=300e9)) < waited(STREAMED)
+    assert step_bytes(LLAMA_70B, STREAMED, FAST)["data_parallel"] == pytest.approx(
+        2.0 * params_per_stage(LLAMA_70B, STREAMED)[0] * STREAMED.micro_batches
+    )
+
+
+def test_the_store_steps_the_optimizer_and_frozen_weights_send_adapters_gradients_alone():
+    step = step_time(LLAMA_70B, STREAMED, WAFER, PERFECT)
+    assert step.other == step_time(LLAMA_70B, STREAMED, WAFER, PERFECT, "sgd").other
+    adapted = replace(STREAMED, lora_rank=16)
+    assert waited(replace(adapted, gradient_bytes=4.0)) < waited(
+        replace(STREAMED, gradient_bytes=4.0)
+    )

@@ -11,6 +11,7 @@ from training_moat.catalog import (
     descriptor,
     files,
     paths,
+    plausible_bounds,
     plausible_numbers,
     plausible_pairs,
     plausible_rates,
@@ -18,6 +19,7 @@ from training_moat.catalog import (
     plausible_twice,
     plausible_words,
 )
+from training_moat.catalog.plausible_bounds import CHECKS
 from training_moat.catalog.sheets import Sheet, checks_of, span
 
 
@@ -47,20 +49,20 @@ EDITS = [
     (plausible_rows.chip_sources, "chips", "b200", "source_network", None),
     (plausible_rows.future_dates, "chips", "b200", "announced", "2032"),
     (plausible_rows.chip_dates, "chips", "gaudi2", "available", "2019"),
-    (plausible_rates.chip_prices, "chips", "b200", "price_usd", lambda price: 10 * price),
-    (plausible_rates.chip_prices, "chips", "gc200", "tdp_w", 1800.0),
+    (CHECKS["prices"], "chips", "b200", "price_usd", lambda price: 10 * price),
+    (CHECKS["power"], "chips", "gc200", "tdp_w", 1800.0),
     (plausible_numbers.measured_maxima, "matmul_maxima", "MX046", "tflops", lambda n: 10 * n),
     (plausible_numbers.links, "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
     (plausible_numbers.training_shares, "training_measurements", "T00153", "value", 9340.0),
-    (plausible_numbers.large_runs, "training_runs", "R073", "training_flop", 1.1e22),
+    (CHECKS["large_runs"], "training_runs", "R073", "training_flop", 1.1e22),
     (plausible_words.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
     (plausible_rates.rents, "prices", "P123", "value", lambda price: 10 * price),
     (plausible_rates.token_prices, "prices", "P199", "value", lambda price: price / 10),
     (plausible_rows.statement_dates, "market_splits", "S02", "date", "2012"),
-    (plausible_numbers.split_ratios, "market_splits", "S02", "inference_to_training_ratio", 5.3),
+    (CHECKS["split_ratios"], "market_splits", "S02", "inference_to_training_ratio", 5.3),
     (plausible_words.stated_tokens, "tokens_served", "T02", "tokens_per_day", lambda n: n * 10),
     (plausible_numbers.training_flop, "training_runs", "R010", "training_flop", lambda n: n / 10),
-    (plausible_numbers.training_hours, "training_runs", "R002", "chips", 102),
+    (CHECKS["chip_hours"], "training_runs", "R002", "chips", 102),
     (plausible_numbers.serving_rates, "serving_measurements", None, "value", lambda n: n / 10),
     (plausible_numbers.memory_units, "memory_measurements", "M0022", "value", 37.0),
     (plausible_numbers.collective_rates, "collective_measurements", "C00002", "time_us", 4.68),
@@ -72,7 +74,7 @@ EDITS = [
     (plausible_rows.addresses, "sources", "deepgemm", "url", None),
     (plausible_pairs.names, "training_measurements", "T00001", "chip_id", "a100-40"),
     (plausible_pairs.blocks, "training_measurements", "T00003", "source", "dgxc_h100"),
-    (plausible_pairs.shares, "mlperf_submissions", "L001", "entry_share", 0.5597),
+    (CHECKS["entry_shares"], "mlperf_submissions", "L001", "entry_share", 0.5597),
     (
         plausible_pairs.whole_markets,
         "market_splits",
@@ -80,8 +82,8 @@ EDITS = [
         "inference_share",
         lambda share: share + 0.2,
     ),
-    (plausible_pairs.whole_memories, "chips", "h200", "hbm_gb", 131.3),
-    (plausible_pairs.widths, "models", "gpt3-175b", "hidden", 12828),
+    (CHECKS["chip_memories"], "chips", "h200", "hbm_gb", 131.3),
+    (CHECKS["hidden_widths"], "models", "gpt3-175b", "hidden", 12828),
     (plausible_pairs.counted_weights, "models", "gpt3-175b", "layers", 69),
     (plausible_pairs.clusters, "gpu_clusters", "G002", "power_mw", lambda power: power / 10),
     (plausible_pairs.formats, "chips", "h100-sxm", "fp16_tflops", 898.4),
@@ -97,14 +99,14 @@ EDITS = [
     (plausible_words.link_words, "chips", "a10", "scaleup_gb_per_s_per_direction", 64.0),
     (plausible_words.link_words, "chips", "gaudi3", "scaleup_gb_per_s_per_direction", 262.5),
     (plausible_words.link_words, "chips", "mi300x", "scaleup_gb_per_s_per_direction", 896.0),
-    (plausible_twice.link_ratios, "chips", "h200", "scaleout_gbit_per_s_per_chip", 50.0),
+    (CHECKS["chip_links"], "chips", "h200", "scaleout_gbit_per_s_per_chip", 50.0),
     (plausible_twice.narrower, "chips", "h200", "fp8_tflops", 989.4 * 1.5),
     (plausible_twice.siblings, "hardware_history", "H116", "tdp_w", 350.0),
-    (plausible_twice.bits, "number_formats", "Q23", "exponent_bits", 3.0),
+    (CHECKS["bits"], "number_formats", "Q23", "exponent_bits", 3.0),
     (plausible_twice.active_weights, "models", "mixtral-8x7b", "active_params_b", 32.0),
-    (plausible_twice.sparsity, "training_runs", "R108", "params_b", 14800.0),
+    (CHECKS["sparsity"], "training_runs", "R108", "params_b", 14800.0),
     (plausible_twice.bus_over_algorithm, "collective_measurements", "C00060", "algbw_gb_per_s", 8),
-    (plausible_twice.ranks, "memory_measurements", "M0021", "n_chips", 20),
+    (CHECKS["ranks"], "memory_measurements", "M0021", "n_chips", 20),
     (plausible_words.noted_bounds, "accelerator_spend", "X20", "value", 500.0),
     (plausible_words.noted_bounds, "lab_ledgers", "L27", "value", 0.01422),
     (plausible_twice.twins, "accelerator_spend", "X16", "value", 50.0),
@@ -116,14 +118,14 @@ EDITS = [
     (plausible_rows.chip_dates, "chips", "h800", "available", "2026"),
     (plausible_rows.statement_dates, "models", "bert-large", "released", "2015-10"),
     (plausible_rows.statement_dates, "models", "maxtext-52b", "released", "2026-11"),
-    (plausible_pairs.widths, "models", "nemotron4-15b", "ffn", 25476),
-    (plausible_pairs.widths, "models", "glm-4.7", "vocab", 151525),
+    (CHECKS["ffn_widths"], "models", "nemotron4-15b", "ffn", 25476),
+    (CHECKS["vocabularies"], "models", "glm-4.7", "vocab", 151525),
     (plausible_pairs.stacks, "chips", "rubin", "hbm_gb", 0.0),
     (plausible_pairs.stacks, "chips", "wormhole", "hbm_gb", 94.0),
     (plausible_pairs.eight_bits, "hardware_history", "H009", "bf16_tflops", 4619.2),
-    (plausible_rates.chip_prices, "chips", "mi355x", "cloud_usd_per_h", 21.0),
+    (CHECKS["rents"], "chips", "mi355x", "cloud_usd_per_h", 21.0),
     (plausible_rates.uses_of_the_peak, "training_measurements", "T03800", "value", 3.8),
-    (plausible_numbers.training_hours, "training_runs", "R024", "training_hours", 6960.0),
+    (CHECKS["training_hours"], "training_runs", "R024", "training_hours", 6960.0),
     (plausible_twice.ledger_counts, "lab_ledgers", "L14", "value", 1.156),
     (plausible_twice.ledger_counts, "lab_ledgers", "L03", "value", 0.047),
     (plausible_twice.message_times, "collective_measurements", "C00834", "time_us", 15.21),
@@ -142,13 +144,17 @@ EDITS = [
         "eetimes_groq_demos_fast_llms_4",
     ),
     (plausible_words.source_names, "chips", "gc200", "source", "hmc_rtx4090"),
+    (CHECKS["system_shares"], "mlperf_submissions", "L001", "systems", lambda n: n + 1),
+    (CHECKS["old_memories"], "hardware_history", "H116", "memory_gb", 25.8),
+    (CHECKS["expert_ffn_widths"], "models", "mixtral-8x7b", "expert_ffn", 14366),
+    (CHECKS["old_links"], "hardware_history", "H116", "internode_gbit_per_s", 1e6),
     (plausible_words.source_names, "chips", "gc200", "source", "usage_ai_trainium"),
 ]
 
 
 def test_every_check_of_pairs_has_a_slip():
     slipped = {check for check, *_ in EDITS}
-    rooms = (plausible_pairs, plausible_twice, plausible_words)
+    rooms = (plausible_bounds, plausible_pairs, plausible_twice, plausible_words)
     assert slipped >= {check for room in rooms for check in checks_of(room)}
 
 
@@ -202,7 +208,7 @@ def test_a_run_of_eight_months_stands_where_its_row_says_so_of_its_hours(book):
     broken, _ = edited(book, "training_runs", "R024", "training_hours", 6960.0)
     for words, said in (("checked:", True), ("checked training_hours:", False)):
         noted, _ = edited(broken, "training_runs", "R024", "notes", f"{words} as its maker writes")
-        found = plausible_numbers.training_hours(noted)
+        found = CHECKS["training_hours"](noted)
         assert any(one.column == "training_hours" for one in found) == said
 
 

@@ -226,7 +226,7 @@ def test_a_table_a_little_too_wide_takes_the_margin_beside_the_page(silent):
 
 
 def test_verdicts_in_tables_carry_their_colour():
-    style = (offline._STATIC / offline.STYLE).read_text(encoding="utf-8")
+    style = (offline.STATIC / offline.STYLE).read_text(encoding="utf-8")
     for verdict, colour in theme.VERDICT_COLOURS.items():
         assert f".moat-{verdict.replace(' ', '-')}::before {{ color: {colour}; }}" in style
 

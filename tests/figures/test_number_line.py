@@ -33,7 +33,7 @@ def test_slider_and_axis_are_fixed_by_the_data():
     assert (slider["bind"]["min"], slider["bind"]["max"], slider["value"]) == (-1, 1, 0)
     domains = {tuple(layer["encoding"]["x"]["scale"]["domain"]) for layer in spec["layer"]}
     assert len(domains) == 1 and next(iter(domains))[0] == -8
-    assert len(offline.to_png(spec)) > 1000
+    assert len(offline.ordered_png(spec)) > 1000
 
 
 def test_missing_column_is_one_sentence():

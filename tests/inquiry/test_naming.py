@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from training_moat.catalog import tables
 from training_moat.inquiry import naming
 
 
@@ -22,3 +23,23 @@ def test_a_printed_table_has_words_for_columns_and_engines():
     assert shown.iloc[0].tolist() == ["H100 SXM5", "vLLM, early 2025", 1.0]
     names = [naming.engine_name(key) for key in ("trt-llm-2026", "cerebras-2024", "llama.cpp")]
     assert names == ["TensorRT-LLM, 2026", "Cerebras, 2024", "llama.cpp"]
+
+
+def test_sources_are_shown_by_their_titles():
+    titles = tables.load("sources").set_index("key")["title"]
+    shown = naming.readable(pd.DataFrame({"source": ["korthikanti2022_t5", "of nobody"]}))
+    assert shown["source"].tolist() == [titles["korthikanti2022_t5"], "of nobody"]
+
+
+def test_labels_of_a_chart_carry_titles_that_do_not_read_alike():
+    keys = tables.load("sources")["key"]
+    labels = naming.source_labels(pd.concat([keys, keys + " (experts)"], ignore_index=True))
+    plain, experts = labels.iloc[: len(keys)], labels.iloc[len(keys) :]
+    assert (experts.to_numpy() == (plain + " (experts)").to_numpy()).all()
+    titles = keys.map(tables.load("sources").set_index("key")["title"])
+    assert plain.nunique() == titles.nunique() and not set(plain) & set(keys)
+
+
+def test_every_link_that_exchanges_were_timed_on_has_a_name():
+    fabrics = tables.load("calibration_collectives")["fabric"].unique()
+    assert set(naming.FABRICS) == set(fabrics)

@@ -134,6 +134,8 @@ def test_offers_by_hand():
 def test_offers_leave_out_chips_not_sold_and_cut_down_for_export():
     offers = switching.offers()
     assert not offers["against"].str.contains("China").any()
+    chips = tables.load("chips").set_index("name")
+    assert (chips.loc[offers["against"], "hbm_gb"] > 0).all()
     assert not ((offers["chip"] == "TPU7x Ironwood") & (offers["basis"] == "purchase")).any()
     assert (offers["advantage"] > 0).all()
 

@@ -131,3 +131,17 @@ def test_every_layout_is_possible_and_there_is_none_twice(model, chip, chips, se
 @pytest.mark.parametrize("chips", [7, 11, 13])
 def test_awkward_numbers_of_chips_still_get_data_parallelism(chips):
     assert has(layouts(GPT3, NODE_OF_8, chips, 2048, chips, {}), tp=1, pp=1, dp=chips)
+
+
+def test_chips_that_stream_their_weights_are_replicas_alone():
+    wafer = replace(LONE, homes={"training": ("ddr",)}, streamed=frozenset({"training"}))
+    found = planning.layouts(LLAMA_405B, wafer, 64, 8192, 2048, {})
+    each = dict(zip(planning.LAYOUT, found, strict=True))
+    for name in ("tp", "pp", "cp", "ep", "virtual_stages"):
+        assert set(each[name]) == {1}
+    assert set(each["dp"]) == {64} and set(each["zero_stage"]) == {0}
+    assert set(each["micro_batch"]) == {1, 2, 4, 8, 16, 32}
+    rules = impossible(LLAMA_405B, Plan(8192, 2048, pp=2, dp=32, streamed=1))
+    assert [text for broken, text in rules if broken] == [
+        "chips that stream their weights share the batch alone: tp, pp, cp and ep must be 1"
+    ]

@@ -239,6 +239,7 @@ def test_reserves_by_stack():
         STORED.generic("reserve_bytes_fused"),
         0.0,
     )
+    assert training_constants.reserve(STORED, stacks.find("csoft"), streamed=True) == (0.0, 0.0)
 
 
 def test_intervals_bracket_one_and_widen():

@@ -105,7 +105,9 @@ SPEC = {
 }
 DRAW = (
     "from training_moat.figures import offline\nimport hashlib\n"
-    f"print(hashlib.sha256(offline.to_png({SPEC})).hexdigest())"
+    f"made = offline.ordered_png({SPEC})\n"
+    "made = made if isinstance(made, bytes) else made.picture()\n"
+    "print(hashlib.sha256(made).hexdigest())"
 )
 DIE_WITH_HALF_AN_ORDER = (
     "from training_moat.press import forking\nfrom training_moat.figures import drawing\nimport os\n"

@@ -5,8 +5,7 @@ import warnings
 import pytest
 
 from training_moat.contest import counterfactual
-from training_moat.core.errors import InputError, Unpublished, answered
-from training_moat.core.errors import LeftOut as LeftOutWarning
+from training_moat.core.errors import InputError, LeftOutWarning, Unpublished, answered
 from training_moat.press import forking
 from training_moat.press.left_out import LeftOut
 from training_moat.press.running import Job, execute

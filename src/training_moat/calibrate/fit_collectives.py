@@ -51,13 +51,8 @@ def line_rate(fabric: str) -> float:
 
 
 def _fabric(name: str, constants: dict[str, float]) -> Fabric:
-    domain = 8 if name in TOPOLOGY else 1e9
-    return Fabric(
-        bytes_per_s=line_rate(name),
-        domain_chips=domain,
-        topology=TOPOLOGY.get(name, "fat_tree"),
-        **constants,
-    )
+    domain, topology = (8, TOPOLOGY[name]) if name in TOPOLOGY else (1e9, "fat_tree")
+    return Fabric(line_rate(name), domain_chips=domain, topology=topology, **constants)
 
 
 def _predicted(rows: pd.DataFrame, inner: Fabric, outer: Fabric | None) -> np.ndarray:
@@ -91,9 +86,8 @@ def fit_fabric(rows: pd.DataFrame, name: str, inner: Fabric | None = None) -> di
 
     def residuals(logs: np.ndarray) -> np.ndarray:
         fabric = _fabric(name, _unpacked(logs, name))
-        found = _predicted(
-            rows, fabric if inner is None else inner, None if inner is None else fabric
-        )
+        networks = (fabric, None) if inner is None else (inner, fabric)
+        found = _predicted(rows, *networks)
         return np.append(weight * np.log(found / measured), 0.05 * (logs - start))
 
     from scipy.optimize import least_squares  # slow to import, and only fits need it
@@ -116,14 +110,12 @@ def fit(rows: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
 def predict_rows(rows: pd.DataFrame, constants: dict[str, dict[str, float]]) -> pd.DataFrame:
     """The rows with `predicted` seconds; fabrics without constants take the generic ones."""
     parts = []
-    for (scaleup, scaleout), group in rows.fillna({"scaleout": ""}).groupby(
-        ["scaleup", "scaleout"]
-    ):
-        inner = _fabric(scaleup, constants.get(scaleup) or generic(constants))
+    known = rows.fillna({"scaleout": ""})
+    for names, group in known.groupby(["scaleup", "scaleout"]):
+        usual = [constants.get(name) or generic(constants) for name in names]
+        inner = _fabric(names[0], usual[0])
+        outer = _fabric(names[1], usual[1]) if names[1] else None
         crossing = group["nodes"] > 1
-        outer = (
-            _fabric(scaleout, constants.get(scaleout) or generic(constants)) if scaleout else None
-        )
         for mask, network in ((~crossing, None), (crossing, outer)):
             if mask.any():
                 parts.append(group[mask].assign(predicted=_predicted(group[mask], inner, network)))
@@ -142,10 +134,8 @@ def errors(rows: pd.DataFrame | None = None, constants: dict | None = None) -> p
 
 def by_kind(found: pd.DataFrame) -> pd.Series:
     """Mean error by collective, from the rows of `errors`."""
-    weighed = (
-        found.assign(total=found["mape"] * found["rows"]).groupby("kind")[["total", "rows"]].sum()
-    )
-    return weighed["total"] / weighed["rows"]
+    total = (found["mape"] * found["rows"]).groupby(found["kind"]).sum()
+    return total / found.groupby("kind")["rows"].sum()
 
 
 def fit_without_each_source(rows: pd.DataFrame) -> pd.DataFrame:
@@ -166,9 +156,9 @@ def held_out_errors() -> pd.DataFrame:
     """The stored result of `fit_without_each_source`, as of the last calibration."""
     frame = tables.load(TABLE)
     frame = frame[frame["constant"].isin(HELD_OUT)]
-    return frame.assign(mape=frame["value"], seen_elsewhere=frame["constant"] == HELD_OUT[0])[
-        ["source", "fabric", "mape", "rows", "seen_elsewhere"]
-    ].reset_index(drop=True)
+    frame = frame.assign(mape=frame["value"], seen_elsewhere=frame["constant"] == HELD_OUT[0])
+    columns = ["source", "fabric", "mape", "rows", "seen_elsewhere"]
+    return frame[columns].reset_index(drop=True)
 
 
 def table(date: str) -> pd.DataFrame:
@@ -180,31 +170,12 @@ def table(date: str) -> pd.DataFrame:
     for name, values in constants.items():
         used = rows[((rows["scaleup"] == name) & (rows["nodes"] == 1)) | (rows["scaleout"] == name)]
         large = residual[(residual["fabric"] == name) & residual["large"]]
-        mape = float(np.average(large["mape"], weights=large["rows"]))
-        for key in CONSTANTS:
-            records.append(
-                {
-                    "fabric": name,
-                    "constant": key,
-                    "value": float(f"{values[key]:.4g}"),
-                    "rows": len(used),
-                    "mape_large": round(mape, 4),
-                    "source": ";".join(sorted(used["source"].unique())),
-                    "date": date,
-                    "confirmed": "yes",
-                }
-            )
+        mape = round(float(np.average(large["mape"], weights=large["rows"])), 4)
+        sources = ";".join(sorted(used["source"].unique()))
+        told = [(key, float(f"{values[key]:.4g}")) for key in CONSTANTS]
+        records += [(name, key, value, len(used), mape, sources) for key, value in told]
     for row in fit_without_each_source(rows).itertuples():
-        records.append(
-            {
-                "fabric": row.fabric,
-                "constant": HELD_OUT[0 if row.seen_elsewhere else 1],
-                "value": round(row.mape, 4),
-                "rows": row.rows,
-                "mape_large": round(row.mape, 4),
-                "source": row.source,
-                "date": date,
-                "confirmed": "yes",
-            }
-        )
-    return pd.DataFrame(records)
+        what, error = HELD_OUT[0 if row.seen_elsewhere else 1], round(row.mape, 4)
+        records.append((row.fabric, what, error, row.rows, error, row.source))
+    columns = ["fabric", "constant", "value", "rows", "mape_large", "source"]
+    return pd.DataFrame(records, columns=columns).assign(date=date, confirmed="yes")

@@ -116,33 +116,32 @@ def weight_read_s(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np
     return seconds
 
 
-def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
+def beats_the_data_sheet(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np.ndarray:
     """Rows faster than reading weights and cache at the full published bandwidth: unit or format not as stated."""
-    too_fast = weight_read_s(rows) > rows["seconds_per_token"].to_numpy()
+    too_fast = weight_read_s(rows, prepared) > rows["seconds_per_token"].to_numpy()
     return too_fast & ~rows["software"].isin(SPECULATIVE).to_numpy()
 
 
-def prompts_beat_the_matmuls(rows: pd.DataFrame) -> np.ndarray:
+def prompts_beat_the_matmuls(rows: pd.DataFrame, _: list[Batch] | None = None) -> np.ndarray:
     """Rows of deployments where some run passes its prompts faster than the chip's largest matmuls (table matmul_maxima)
     would multiply them: their prompts were cached, or did not all pass while their clients waited."""
-    asked = questions(rows)
-    needed = np.array(
-        [
-            one.batch * one.input_len * layer_matmul_flops_per_token(one.model)
-            / (one.plan.chips * _largest_matmul_flops(one))
-            for one in asked
-        ]
-    )  # fmt: skip
+    sizes = (rows[name] for name in ("tp", "pp", "dp", "ep", "expert_tp"))
+    work = {name: layer_matmul_flops_per_token(models.model(name)) for name in set(rows["model"])}
+    units = list(zip(rows["chip"], rows["precision"], strict=True))
+    rate = {unit: _largest_matmul_flops(*unit) for unit in set(units)}
+    needed = rows["batch"] * rows["input_len"] * rows["model"].map(work)
+    needed = needed / (serving_step.ServingPlan(*sizes).chips * [rate[unit] for unit in units])
     taken = rows["seconds_per_token"] * rows["output_len"]
     taken = taken.where(rows["kind"] == "request", taken + rows["ttft_s"].fillna(np.inf))
     key = [rows[name] for name in ("source", "model", "chip", "software", "precision")]
-    return pd.Series(needed > taken, index=rows.index).groupby(key).transform("any").to_numpy()
+    return (needed > taken).groupby(key).transform("any").to_numpy()
 
 
-def _largest_matmul_flops(question: Question) -> float:
-    """Multiplications and additions a second of a large matmul on the question's chip."""
-    used = serving_formats.multiplied_in(question.chip, question.precision)
-    return question.chip.peak_flops[used] * attainable(question.chip, used).share
+def _largest_matmul_flops(chip_id: str, precision: str) -> float:
+    """Multiplications and additions a second of a large matmul on a chip."""
+    chip = chips.chip(chip_id)
+    used = serving_formats.multiplied_in(chip, precision)
+    return chip.peak_flops[used] * attainable(chip, used).share
 
 
 IMPOSSIBLE = {
@@ -152,11 +151,15 @@ IMPOSSIBLE = {
 """What physics forbids, by the reason that is given."""
 
 
+def forbidden(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np.ndarray:
+    """Where measured rows are what physics forbids."""
+    return np.any([found(rows, prepared) for found in IMPOSSIBLE.values()], axis=0)
+
+
 def usable_rows() -> pd.DataFrame:
     """The measured rows that physics allows."""
     rows = measured_serving.usable_rows()
-    forbidden = np.any([found(rows) for found in IMPOSSIBLE.values()], axis=0)
-    return rows[~forbidden].reset_index(drop=True)
+    return rows[~forbidden(rows)].reset_index(drop=True)
 
 
 def row_weights(rows: pd.DataFrame) -> np.ndarray:

@@ -32,6 +32,13 @@ FORMAT = {"groq": "int8", "sambanova": "fp8", "d-matrix": "int8"}
 NEVER_DRAFTED = ("cerebras-2024",)
 """Engines whose rows count only where their source says that no smaller model drafts."""
 
+COLLECTED = {
+    "chip_id": "chip", "model_id": "model", "format": "precision", "batch_or_concurrency": "batch",
+    "value": "tokens_per_s_user",
+}  # fmt: skip
+KEPT = ("input_len", "output_len", "source", "date")
+"""Columns of serving_measurements that go by other names here, and those that do not."""
+
 FIELDS = {"input_len": PROMPT, "output_len": ANSWER, "batch": 1.0}
 
 
@@ -44,9 +51,8 @@ def is_makers(frame: pd.DataFrame) -> pd.Series:
 
 def _published() -> pd.DataFrame:
     frame = tables.load("serving_published")
-    return frame.rename(columns={"chip_id": "chip", "model_id": "model"}).assign(
-        seconds_per_token=1 / frame["tokens_per_s_user"]
-    )
+    frame = frame.rename(columns={"chip_id": "chip", "model_id": "model"})
+    return frame.assign(seconds_per_token=1 / frame["tokens_per_s_user"])
 
 
 def _collected(published: pd.DataFrame) -> pd.DataFrame:
@@ -56,23 +62,13 @@ def _collected(published: pd.DataFrame) -> pd.DataFrame:
     family = own["chip_id"].map(lambda name: chips.chip(name).family)
     stated = published.dropna(subset=["chips"]).groupby(["chip", "model"])["chips"].first()
     pairs = pd.MultiIndex.from_arrays([own["chip_id"], own["model_id"]])
-    return pd.DataFrame(
-        {
-            "row_id": own["row_id"],
-            "chip": own["chip_id"],
-            "model": own["model_id"],
-            "software": family.map(ENGINE_OF_FAMILY),
-            "chips": own["n_chips"].fillna(pd.Series(stated.reindex(pairs).to_numpy(), own.index)),
-            "precision": own["format"],
-            "batch": own["batch_or_concurrency"],
-            "input_len": own["input_len"],
-            "output_len": own["output_len"],
-            "speculative": "no",
-            "seconds_per_token": 1 / own["value"],
-            "tokens_per_s_user": own["value"],
-            "source": own["source"],
-            "date": own["date"],
-        }
+    counted = own["n_chips"].fillna(pd.Series(stated.reindex(pairs).to_numpy(), own.index))
+    found = own[["row_id", *COLLECTED, *KEPT]].rename(columns=COLLECTED)
+    return found.assign(
+        software=family.map(ENGINE_OF_FAMILY),
+        chips=counted,
+        speculative="no",
+        seconds_per_token=1 / own["value"],
     )
 
 

@@ -75,20 +75,9 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it.
     alone = np.maximum(sharded, autocast * (rows.plan.zero_stage >= 3)) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
-    return training_memory(
-        rows.model,
-        rows.plan,
-        states,
-        gradient,
-        reserve_bytes,
-        reserve_share,
-        kept,
-        alone,
-        factor,
-        spare,
-        autocast,
-        kept_kv,
-    )
+    runtime = (reserve_bytes, reserve_share)
+    stack = (kept, alone, factor, spare, autocast, kept_kv)
+    return training_memory(rows.model, rows.plan, states, gradient, *runtime, *stack)
 
 
 def fit_reserve(rows: Rows) -> tuple[float, float]:
@@ -101,9 +90,8 @@ def fit_reserve(rows: Rows) -> tuple[float, float]:
     def residuals(values: np.ndarray) -> np.ndarray:
         return (plain.total + values[0] * GB + values[1] * plain.activations) / measured - 1
 
-    found = least_squares(
-        residuals, [5.0, 0.1], bounds=([0, 0], np.inf), loss="soft_l1", f_scale=0.05
-    ).x
+    robust = {"bounds": ([0, 0], np.inf), "loss": "soft_l1", "f_scale": 0.05}
+    found = least_squares(residuals, [5.0, 0.1], **robust).x
     return float(found[0] * GB), float(found[1])
 
 
@@ -130,18 +118,12 @@ def comparison(constants: Constants) -> pd.DataFrame:
     seen to hold; `allocated`, the tensors alone, as the framework counts them."""
     whole = configurations()
     rows = usable(whole)
-    total = predicted(
-        rows, constants.generic("reserve_bytes"), constants.generic("reserve_share")
-    ).total
+    reserve = (constants.generic("reserve_bytes"), constants.generic("reserve_share"))
     tensors = with_tensors_counted(whole)
+    counted = tensors.frame["peak_allocated"].to_numpy(float)
     parts = [
-        (rows, "peak", measured_bytes(rows) / GB, total / GB),
-        (
-            tensors,
-            "allocated",
-            tensors.frame["peak_allocated"].to_numpy(float),
-            predicted(tensors).allocated / GB,
-        ),
+        (rows, "peak", measured_bytes(rows) / GB, predicted(rows, *reserve).total / GB),
+        (tensors, "allocated", counted, predicted(tensors).allocated / GB),
     ]
     frames = [
         part.frame[SHOWN].assign(reading=name, measured_gb=measured, predicted_gb=found)

@@ -17,28 +17,26 @@ from training_moat.predict import engines
 from training_moat.predict.serving_constants import KV_PRECISION, lineage
 
 COLUMNS = (
-    "source",
-    "model",
-    "chip",
-    "software",
-    "precision",
-    "batch",
-    "input_len",
-    "output_len",
-    "tp",
-    "pp",
-    "dp",
-    "ep",
-    "expert_tp",
-    "drafted",
-    "kind",
-    "seconds_per_token",
-    "ttft_s",
-    "unusable",
+    *("source", "model", "chip", "software", "precision", "batch", "input_len", "output_len"),
+    *(
+        "tp",
+        "pp",
+        "dp",
+        "ep",
+        "expert_tp",
+        "drafted",
+        "kind",
+        "seconds_per_token",
+        "ttft_s",
+        "unusable",
+    ),
 )
 """Columns of the cleaned rows; `unusable` is blank or the reason. `all_rows` adds `kv_precision` and `attention`, the formats
 of the cache and, where it is not that of the maker's checkpoint, of the attention's weights, and `copies`, one where a
 batch is made of copies of one prompt."""
+
+FORMAT_COLUMNS = {"kv_precision": "kv_precision", "attention_precision": "attention"}
+"""Columns of serving_conditions with formats, and what they are called here."""
 
 FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
 """Formats of the tables that the model has another name for."""
@@ -138,9 +136,8 @@ def bench_runs() -> pd.DataFrame:
     time, and several chips hold successive layers.
     """
     frame = tables.load("serving_measurements")
-    own = frame[
-        frame["metric"].isin(["latency", "tpot_p50", "decode_latency", "user_output_speed"])
-    ]
+    times = ["latency", "tpot_p50", "decode_latency", "user_output_speed"]
+    own = frame[frame["metric"].isin(times)]
     own = own[~measured_makers.is_makers(own)]
     metric, value = own["metric"], own["value"]
     seconds = (value / own["output_len"]).where(metric == "latency", value / 1e3)
@@ -214,15 +211,13 @@ def _falls_with_load(rows: pd.DataFrame) -> pd.Series:
     loads: serving more can only take longer, so that something else decides its times."""
     deployment = ["source", "model", "chip", "software"]
     layout = ["precision", "input_len", "output_len", "tp", "pp", "dp", "ep", "drafted", "kind"]
-    usable = rows[rows["unusable"] == ""].sort_values(
-        [*deployment, *layout, "batch"], kind="stable"
-    )
+    usable = rows[rows["unusable"] == ""]
+    usable = usable.sort_values([*deployment, *layout, "batch"], kind="stable")
     logs = np.log(usable[["batch", "seconds_per_token"]])
     steps = logs - logs.groupby([usable[name] for name in (*deployment, *layout)]).shift()
     steps = steps[steps["batch"] > 0]
-    slope = (steps["seconds_per_token"] / steps["batch"]).groupby(
-        [usable.loc[steps.index, name] for name in deployment]
-    )
+    own = [usable.loc[steps.index, name] for name in deployment]
+    slope = (steps["seconds_per_token"] / steps["batch"]).groupby(own)
     middle = slope.median()[slope.size() >= 5].rename("slope")
     found = rows[deployment].merge(middle, left_on=deployment, right_index=True, how="left")
     return (found["slope"] < FALLING) & (rows["unusable"] == "")
@@ -240,10 +235,11 @@ def _slower_than_more(rows: pd.DataFrame) -> pd.Series:
     least = usable.groupby([*same, "batch"])["seconds_per_token"].min().rename("seconds")
     fewer = least.groupby(level=list(range(len(same)))).shift(-1)
     fewer = fewer.iloc[::-1].groupby(level=list(range(len(same)))).cummin().iloc[::-1]
-    more = usable[[*same, "batch"]].merge(
-        fewer, left_on=[*same, "batch"], right_index=True, how="left"
-    )["seconds"]
-    return (usable["seconds_per_token"] > WARMING * more).reindex(rows.index, fill_value=False)
+    key = [*same, "batch"]
+    more = usable[key].merge(fewer, left_on=key, right_index=True, how="left")
+    return (usable["seconds_per_token"] > WARMING * more["seconds"]).reindex(
+        rows.index, fill_value=False
+    )
 
 
 def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:
@@ -269,11 +265,8 @@ def _first_reason(rows: pd.DataFrame, own: list[Reason]) -> pd.Series:
 
 def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
     """Mark repeats of one measurement (the same run exported twice) unusable."""
-    key = [
-        name
-        for name in COLUMNS
-        if name not in ("ttft_s", "unusable", "seconds_per_token", "source")
-    ]
+    other = ("ttft_s", "unusable", "seconds_per_token", "source")
+    key = [name for name in COLUMNS if name not in other]
     shown = rows.assign(rounded=(rows["seconds_per_token"] * 1e5).round())
     copies = shown.duplicated([*key, "rounded"], keep="first") & (rows["unusable"] == "")
     rows.loc[copies, "unusable"] = "the same run exported twice"
@@ -284,9 +277,8 @@ def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]
     rows = pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
-    found = _under_their_conditions(
-        rows.assign(kv_precision=KV_PRECISION, attention="", copies=0.0)
-    )
+    usual = {"kv_precision": KV_PRECISION, "attention": "", "copies": 0.0}
+    found = _under_their_conditions(rows.assign(**usual))
     found.loc[_slower_than_more(found), "unusable"] = "longer than with more sequences at once"
     return found
 
@@ -300,10 +292,7 @@ def _under_their_conditions(rows: pd.DataFrame) -> pd.DataFrame:
         for column, values in named.items():
             if pd.notna(told[column]):
                 holds &= values == told[column]
-        for column, field in (
-            ("kv_precision", "kv_precision"),
-            ("attention_precision", "attention"),
-        ):
+        for column, field in FORMAT_COLUMNS.items():
             if pd.notna(told[column]):
                 rows.loc[holds, field] = told[column]
         if pd.notna(told["mean_length_share"]):

@@ -338,6 +338,10 @@ def _plans(frame: pd.DataFrame) -> Plan:
     )
     columns = {name: frame[name].to_numpy(float) for name in names}
     columns |= {name: np.zeros(len(frame)) for name in ("lora_rank", "offload")}
+    streamed = [
+        name for name, chip in chip_catalog.all_chips().items() if "training" in chip.streamed
+    ]
+    columns["streamed"] = frame["chip_id"].isin(streamed).to_numpy(float)
     return Plan(**columns, recompute=frame["recompute_level"].fillna(0).to_numpy(float))
 
 

@@ -37,14 +37,16 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _rows(state: tuple) -> pd.DataFrame:
-    rows = fit_serving.usable_rows()
-    rows["family"] = rows["chip"].map(lambda name: chips.chip(name).family)
+    rows = measured_serving.usable_rows()
+    rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})
     prepared = batches(fit_serving.questions(rows))
     rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(
         rows, serving_constants.stored(), prepared
     )
     rows["data_sheet"] = fit_serving.predict(rows, DATA_SHEET, prepared)
     ideal = fit_serving.weight_read_s(rows, prepared)
+    allowed = ~fit_serving.forbidden(rows, prepared)
+    rows, ideal = rows[allowed].reset_index(drop=True), ideal[allowed]
     rows["half_bandwidth"] = ideal / 0.5
     rows["other_sources_median"] = left_out_median(rows, ideal)
     for name in ("predicted", "data_sheet", "half_bandwidth", "other_sources_median"):

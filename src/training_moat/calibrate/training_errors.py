@@ -28,18 +28,8 @@ from training_moat.predict import training_constants
 VERSION_SPREAD = 1.15
 """One configuration measured this many times faster in another release is marked as such."""
 CASE = [
-    "chip_id",
-    "model",
-    "format",
-    "chips",
-    "seq_len",
-    "global_batch",
-    "micro_batch",
-    "tp",
-    "pp",
-    "cp",
-    "ep",
-    "virtual_stages",
+    *("chip_id", "model", "format", "chips", "seq_len", "global_batch", "micro_batch"),
+    *("tp", "pp", "cp", "ep", "virtual_stages"),
 ]
 """What makes two rows the same configuration of different releases."""
 ERROR_COLUMNS = {
@@ -60,11 +50,8 @@ KINDS = {
 
 def rows() -> pd.DataFrame:
     """Every usable run: measured and predicted seconds, errors as shares, baselines, and what it ran on."""
-    state = tuple(
-        tables.state(name)
-        for name in ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
-    )
-    return _rows(state).copy()
+    names = ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+    return _rows(tuple(map(tables.state, names))).copy()
 
 
 @lru_cache(maxsize=2)
@@ -151,10 +138,8 @@ def coverage(by_support: bool = True) -> pd.DataFrame:
     """
     frame = rows()
     values = training_constants.load().values
-    errors = {
-        level: np.log(frame["measured_s"] / frame[f"unseen_{name}_s"])
-        for level, name in UNSEEN_COLUMNS.items()
-    }
+    unseen = {level: frame[f"unseen_{name}_s"] for level, name in UNSEEN_COLUMNS.items()}
+    errors = {level: np.log(frame["measured_s"] / seconds) for level, seconds in unseen.items()}
     known = source_intervals.supported(frame, fit_training.widths(frame))
     inside = source_intervals.inside_of_others(frame, frame["interval_kind"], known, errors)
     level = np.where(known, "measured", "family") if by_support else "all"
@@ -163,40 +148,21 @@ def coverage(by_support: bool = True) -> pd.DataFrame:
         held = inside[group.index].dropna()
         by_source = held.groupby(group["source"][held.index]).mean()
         ends = [values.get(("interval", name, f"{kind}_{end}"), np.nan) for end in ("p05", "p95")]
-        records.append(
-            {
-                "interval_kind": kind,
-                "level": name,
-                "rows": len(held),
-                "sources": len(by_source),
-                "coverage": float(held.mean()),
-                "coverage_by_source": float(by_source.mean()),
-                "low": ends[0],
-                "high": ends[1],
-            }
-        )
+        counts = {"rows": len(held), "sources": len(by_source)}
+        means = {"coverage": float(held.mean()), "coverage_by_source": float(by_source.mean())}
+        record = {"interval_kind": kind, "level": name} | counts | means
+        records.append(record | {"low": ends[0], "high": ends[1]})
     return pd.DataFrame(records)
 
 
-def worst(count: int = 10) -> pd.DataFrame:
-    """The rows predicted worst by fits that never saw their source, with what the tables say of the reason."""
+def worst() -> pd.DataFrame:
+    """The ten rows predicted worst by fits that never saw their source, with what the tables say of the reason."""
     frame = rows()
     frame["remark"] = _remarks(frame)
-    order = (
-        frame["unseen_source_error"].abs().sort_values(ascending=False, kind="stable").index[:count]
-    )
-    columns = [
-        "source",
-        "model",
-        "chip_id",
-        "format",
-        "chips",
-        "measured_s",
-        "unseen_source_s",
-        "unseen_source_error",
-        "remark",
-    ]
-    return frame.loc[order, columns].reset_index(drop=True)
+    off = frame["unseen_source_error"].abs().sort_values(ascending=False, kind="stable")
+    columns = ["source", "model", "chip_id", "format", "chips", "measured_s"]
+    columns += ["unseen_source_s", "unseen_source_error", "remark"]
+    return frame.loc[off.index[:10], columns].reset_index(drop=True)
 
 
 def _remarks(frame: pd.DataFrame) -> pd.Series:
@@ -205,13 +171,11 @@ def _remarks(frame: pd.DataFrame) -> pd.Series:
     fastest = frame.groupby(CASE, dropna=False)["measured_s"].transform("min")
     spread = frame["measured_s"] / fastest
     tokens = frame["micro_batch"] * frame["seq_len"] / frame["cp"]
+    few = (frame["experts"] > 0) & (tokens <= 4096)
     rules = [
         (spread > VERSION_SPREAD, "the same configuration ran faster in another release"),
         (frame["model"].str.contains("tokendrop"), "drops tokens beyond an expert's capacity"),
-        (
-            (frame["experts"] > 0) & (tokens <= 4096),
-            "few tokens per expert: bound by routing and kernel launches",
-        ),
+        (few, "few tokens per expert: bound by routing and kernel launches"),
         (frame["chips"] >= 4096, "thousands of chips: few sequences each"),
         (frame["experts"] > 0, "mixture of experts: load balance and kernels differ by release"),
         (frame["seq_len"] <= 512, "short sequences"),
@@ -226,13 +190,8 @@ def unused() -> pd.DataFrame:
     """Configurations that cannot be compared, counted by reason and source."""
     frame = measured_training.configurations()
     frame = frame[frame["reason"] != ""]
-    return (
-        frame.groupby(["reason", "source"])
-        .size()
-        .rename("rows")
-        .reset_index()
-        .sort_values("rows", ascending=False, kind="stable")
-    )
+    counts = frame.groupby(["reason", "source"]).size().rename("rows").reset_index()
+    return counts.sort_values("rows", ascending=False, kind="stable")
 
 
 def memory_rows() -> pd.DataFrame:
@@ -256,23 +215,15 @@ def peers() -> pd.DataFrame:
     """
     frame = tables.load("peer_errors")
     others = frame[frame["system"] != OWN]
-    name = others["system"] + others["version"].map(
-        lambda version: f" {version}" if isinstance(version, str) and version else ""
-    )
-    shown = pd.DataFrame(
-        {
-            "system": name,
-            "table": others["rows"].map(lambda label: CLASSIC_TABLES[label][1]),
-            "percent": 100 * others["mape"],
-        }
-    )
+    version = others["version"].fillna("").astype(str)
+    name = others["system"] + version.where(version == "", " " + version)
+    title = others["rows"].map({label: title for label, (_, title) in CLASSIC_TABLES.items()})
+    shown = pd.DataFrame({"system": name, "table": title, "percent": 100 * others["mape"]})
+    columns = {"this book": "error", "this book, source left out": "unseen_source_error"}
     own = [
         {"system": label, "table": title, "percent": 100 * mape(source, column)}
         for source, title in CLASSIC_TABLES.values()
-        for label, column in (
-            ("this book", "error"),
-            ("this book, source left out", "unseen_source_error"),
-        )
+        for label, column in columns.items()
     ]
     return pd.concat([shown, pd.DataFrame(own)], ignore_index=True)
 
@@ -288,9 +239,8 @@ def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
         if source not in known:
             raise unknown("source", source, known, where="parameter sources")
     ids = [chip_catalog.resolve(chip) for chip in chips]
-    kept = frame[
-        frame["source"].isin(sources or known) & frame["chip_id"].isin(ids or frame["chip_id"])
-    ]
+    kept = frame[frame["source"].isin(sources or known)]
+    kept = kept[kept["chip_id"].isin(ids or kept["chip_id"])]
     if kept.empty:
         asked = ", ".join([*ids, *sources])
         raise Unpublished(f"{asked}: no measured run that the model can be asked about")
@@ -300,36 +250,26 @@ def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
 def errors_by_source(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean absolute error per source, kind and yardstick, in percent, long: label, yardstick, percent, rows."""
     label = frame["source"] + np.where(frame["kind"] == "dense", "", " (experts)")
-    errors = (
-        frame[list(ERROR_COLUMNS)].abs().rename(columns=ERROR_COLUMNS).groupby(label).mean() * 100
-    )
+    errors = frame[list(ERROR_COLUMNS)].abs().rename(columns=ERROR_COLUMNS)
+    means = (100 * errors.groupby(label).mean()).reset_index(names="label")
     counts = frame.groupby(label).size().rename("rows")
-    tall = errors.reset_index(names="label").melt(
-        "label", var_name="yardstick", value_name="percent"
-    )
+    tall = means.melt("label", var_name="yardstick", value_name="percent")
     return tall.join(counts, on="label").dropna()
 
 
 def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean absolute error per chip and kind in percent: as fitted, and when the chip or its family was left out."""
-    columns = {
-        "error": "all sources fitted",
-        "unseen_source_error": "source left out",
-        "unseen_chip_error": "chip left out",
-        "unseen_family_error": "family left out",
-    }
+    columns = {name: words for name, words in ERROR_COLUMNS.items() if name != "constant_error"}
+    columns["unseen_family_error"] = "family left out"
     groups = frame.groupby(["chip_id", "kind"])
-    table = (
-        groups[list(columns)].agg(lambda errors: 100 * errors.abs().mean()).rename(columns=columns)
-    )
-    return (
-        table.join(groups.size().rename("rows"))
-        .reset_index()
-        .sort_values(["kind", "rows"], ascending=[True, False], kind="stable")
-    )
+    table = groups[list(columns)].agg(lambda errors: 100 * errors.abs().mean())
+    found = table.rename(columns=columns).join(groups.size().rename("rows")).reset_index()
+    return found.sort_values(["kind", "rows"], ascending=[True, False], kind="stable")
 
 
-def ladder(source: str = "mcore_gb200_dsv3") -> pd.Series:
-    """Step seconds of one run as its software was improved, in the source's order: the steps and the run itself."""
+def ladder() -> pd.Series:
+    """Step seconds of one run (DeepSeek-V3 on GB200) as its software was improved, in the source's order: the steps and
+    the run itself."""
     frame = measured_training.configurations()
-    return frame.loc[frame["source"] == source, "step_seconds"].dropna().reset_index(drop=True)
+    own = frame.loc[frame["source"] == "mcore_gb200_dsv3", "step_seconds"]
+    return own.dropna().reset_index(drop=True)

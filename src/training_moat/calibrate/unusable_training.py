@@ -25,11 +25,7 @@ ONLY_PERCENTAGES = ("epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "ma
 
 def why(frame: pd.DataFrame, model: Transformer, plan: Plan) -> pd.Series:
     """Why each configuration cannot be used; empty where it can. `model` and `plan` are its columns as arrays."""
-    every = [
-        *_of_the_run(frame),
-        *_of_what_is_stated(frame, model),
-        *_of_the_plan(frame, model, plan),
-    ]
+    every = _of_the_run(frame) + _of_what_is_stated(frame, model) + _of_the_plan(frame, model, plan)
     return reasons.first(frame.index, every)
 
 
@@ -42,18 +38,14 @@ def _of_the_run(frame: pd.DataFrame) -> list[Reason]:
     sharded = frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1)
     interleaved = notes.str.contains("interleaving of the pipeline not stated")
     interleaved |= _interleaving_unknown(frame)
-    limited, relative = (
-        notes.str.contains("power-limited GPUs"),
-        notes.str.contains("use only relative"),
-    )
+    limited = notes.str.contains("power-limited GPUs")
+    relative = notes.str.contains("use only relative")
+    step = notes.str.contains("ablation step of run")
     return [
         (frame["source"].isin(ONLY_PERCENTAGES), "only a percentage of peak is printed"),
         (padded, "experts are padded to a capacity, which the model does not compute"),
         (tuned, "fine-tuning, not pre-training"),
-        (
-            notes.str.contains("ablation step of run"),
-            "a step on the way to a run that is used itself",
-        ),
+        (step, "a step on the way to a run that is used itself"),
         (cut, "how the experts are cut under full sharding is not stated"),
         (sharded, "fully sharded, but the micro-batch is not stated"),
         (interleaved, "the pipeline's interleaving is not stated"),
@@ -113,11 +105,5 @@ def _rate_mismatch(frame: pd.DataFrame) -> pd.Series:
 def _narayanan_flops(frame: pd.DataFrame) -> pd.Series:
     """FLOPs of a step as Narayanan et al. 2021 count them (equation 3: recomputation included)."""
     s, h, layers, vocab = frame["seq_len"], frame["hidden"], frame["layers"], frame["vocab"]
-    return (
-        96
-        * frame["global_batch"]
-        * s
-        * layers
-        * h**2
-        * (1 + s / (6 * h) + vocab / (16 * layers * h))
-    )
+    extra = 1 + s / (6 * h) + vocab / (16 * layers * h)
+    return 96 * frame["global_batch"] * s * layers * h**2 * extra

@@ -66,30 +66,22 @@ def _descriptor_problems() -> list[Problem]:
     described = {item["path"] for item in descriptor.package()["resources"]}
     for path in sorted(paths.data_folder().glob("*.csv")):
         if path.name not in described:
-            problems.append(
-                Problem(
-                    f"data/{path.name}", None, None, None, "a description in data/datapackage.json"
-                )
-            )
+            expected = "a description in data/datapackage.json"
+            problems.append(Problem(f"data/{path.name}", None, None, None, expected))
     for name in descriptor.table_names():
         columns = {item["name"]: item for item in descriptor.fields(name)}
         place = f"table {name}"
         for column, item in columns.items():
             if item["type"] in descriptor.NUMERIC and not item.get("unit"):
-                problems.append(
-                    Problem(label, place, column, None, "a unit ('1' for a plain number)")
-                )
+                expected = "a unit ('1' for a plain number)"
+                problems.append(Problem(label, place, column, None, expected))
             if not item.get("description"):
                 problems.append(Problem(label, place, column, None, "a description"))
         rules = columns.get("source", {}).get("constraints", {})
-        if (
-            name not in SOURCELESS
-            and not descriptor.derived_from(name)
-            and not rules.get("required")
-        ):
-            expected = (
-                "a required column 'source', or the tables it is computed from under 'derivedFrom'"
-            )
+        needs = name not in SOURCELESS and not descriptor.derived_from(name)
+        if needs and not rules.get("required"):
+            expected = "a required column 'source', or the tables it is computed from under"
+            expected += " 'derivedFrom'"
             problems.append(Problem(label, place, "source", None, expected))
         for origin in descriptor.derived_from(name):
             if origin not in descriptor.table_names():
@@ -139,19 +131,13 @@ def _spelling_problems(name: str, inspection: files.Inspection) -> list[Problem]
     frame, label = inspection.frame, f"data/{files.path_of(name).name}"
     owners: dict[str, str] = {}
     problems = []
-    for line, (row_id, aliases) in zip(
-        inspection.lines, zip(frame["id"], frame["aliases"], strict=True), strict=True
-    ):
-        names = [
-            row_id,
-            *(aliases.split(spelling.ALIAS_SEPARATOR) if isinstance(aliases, str) else ()),
-        ]
-        for alias in names:
+    rows = zip(inspection.lines, frame["id"], frame["aliases"].fillna(""), strict=True)
+    for line, row_id, aliases in rows:
+        for alias in filter(None, [row_id, *aliases.split(spelling.ALIAS_SEPARATOR)]):
             owner = owners.setdefault(spelling.normal(alias), row_id)
             if owner != row_id:
-                problems.append(
-                    Problem(label, line, "aliases", alias, f"a spelling that {owner} does not have")
-                )
+                expected = f"a spelling that {owner} does not have"
+                problems.append(Problem(label, line, "aliases", alias, expected))
     return problems
 
 

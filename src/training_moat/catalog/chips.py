@@ -82,11 +82,8 @@ def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
 
 def build(row: Row) -> Chip:
     """A core chip from one typed row of the table."""
-    peaks = {
-        name: float(row[column]) * TERA
-        for name, column in PEAK_COLUMNS.items()
-        if pd.notna(row[column])
-    }
+    known = {name: row[column] for name, column in PEAK_COLUMNS.items()}
+    peaks = {name: float(value) * TERA for name, value in known.items() if pd.notna(value)}
     return Chip(
         id=row["id"],
         name=row["name"],
@@ -143,12 +140,10 @@ def _homes() -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, list[str]
     homes: dict[str, dict[str, tuple[str, ...]]] = {}
     streamed: dict[str, list[str]] = {}
     use = tables.load("memory_use")
-    for family, job, home, flows in zip(
-        use["family"], use["job"], use["home"], use["streamed"], strict=True
-    ):
-        homes.setdefault(family, {})[job] = tuple(home.split(descriptor.SEPARATOR))
-        if flows == "yes":
-            streamed.setdefault(family, []).append(job)
+    for row in use.itertuples():
+        homes.setdefault(row.family, {})[row.job] = tuple(row.home.split(descriptor.SEPARATOR))
+        if row.streamed == "yes":
+            streamed.setdefault(row.family, []).append(row.job)
     return homes, streamed
 
 
@@ -196,9 +191,8 @@ def _scaleout(row: Row) -> Link | None:
     rate = _rate(row["scaleout_gbit_per_s_per_chip"], GBIT)
     if rate is None:
         return None
-    return Link(
-        rate, step_latency_s("scaleout"), None, _optional(row["scaleout_topology"]) or "fat_tree"
-    )
+    topology = _optional(row["scaleout_topology"]) or "fat_tree"
+    return Link(rate, step_latency_s("scaleout"), None, topology)
 
 
 def step_latency_s(link: str) -> float:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from training_moat.catalog import descriptor, schemas
@@ -109,17 +108,18 @@ def inspect(name: str) -> Inspection:
     header, records, lines, problems = _whole_lines(path, label)
     if problems:
         return Inspection(problems=problems)
-    cells = pd.DataFrame(records, columns=header, dtype="str").replace("", np.nan)
+    cells = pd.DataFrame(records, columns=header, dtype="str")
     frame, problems = schemas.parse(name, cells, label, lines)
     return Inspection(frame, lines, problems)
 
 
 def _whole_lines(
     path: Path, label: str
-) -> tuple[list[str], list[list[str]], list[int], list[Problem]]:
+) -> tuple[list[str], list[list[str | None]], list[int], list[Problem]]:
     """Header, records, the line each record ends on, and every line that is not a record of that header."""
     problems: list[Problem] = []
-    records, lines = [], []
+    records: list[list[str | None]] = []
+    lines = []
     try:
         text = text_of(path, label)
     except InputError as error:
@@ -129,7 +129,7 @@ def _whole_lines(
         header = next(reader, [])
         for record in reader:
             if len(record) == len(header):
-                records.append(record)
+                records.append([cell or None for cell in record])
                 lines.append(reader.line_num)
                 continue
             expected = f"{len(header)} fields, found {len(record)} (a comma inside a field needs quotes around it)"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, models, tables
@@ -79,17 +77,12 @@ def _cited(frame: pd.DataFrame) -> pd.Series:
 def columns() -> pd.DataFrame:
     """Every column of every table: table, column, unit, meaning."""
     rows = [
-        (name, field["name"], _unit(field), field["description"])
+        (name, field["name"], field.get("unit", "1"), field["description"])
         for name in tables.names()
         for field in descriptor.fields(name)
     ]
-    return pd.DataFrame(rows, columns=["table", "column", "unit", "meaning"])
-
-
-def _unit(field: dict[str, Any]) -> str:
-    """The unit of a column, blank for a pure number."""
-    unit = field.get("unit", "")
-    return "" if unit == "1" else unit
+    frame = pd.DataFrame(rows, columns=["table", "column", "unit", "meaning"])
+    return frame.assign(unit=frame["unit"].replace("1", ""))  # blank for a pure number
 
 
 def confirmation() -> pd.DataFrame:

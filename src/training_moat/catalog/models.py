@@ -8,15 +8,9 @@ from typing import Any
 import pandas as pd
 
 from training_moat.catalog import scenario, spelling, tables
+from training_moat.catalog.shape_gaps import SIZES
 from training_moat.core.errors import unknown
 from training_moat.core.workload import Transformer
-
-SIZES = tuple(
-    name
-    for name in Transformer.__dataclass_fields__
-    if name not in ("name", "params_given", "active_params_given")
-)
-"""Columns that become the transformer's sizes."""
 
 BILLION = 1e9
 

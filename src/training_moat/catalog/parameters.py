@@ -231,14 +231,14 @@ def convert_all(chapter: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown_name(chapter: str, name: str, known: Mapping[str, Parameter]) -> InputError:
+    where = f"chapter '{chapter}'"
     if not known:
-        return InputError(
-            f"chapter '{chapter}': unknown parameter '{name}'; the chapter has no parameters."
-        )
+        said = f"unknown parameter '{name}'; the chapter has no parameters."
+        return InputError(f"{where}: {said}")
     for parameter in known.values():
         if name == parameter.was:
-            return InputError(f"chapter '{chapter}': '{name}' is called '{parameter.name}' now.")
-    return unknown("parameter", name, known, f"chapter '{chapter}'")
+            return InputError(f"{where}: '{name}' is called '{parameter.name}' now.")
+    return unknown("parameter", name, known, where)
 
 
 def _injected_names(history: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training_moat.catalog import (
+    plausible_bounds,
     plausible_numbers,
     plausible_pairs,
     plausible_rates,
@@ -17,6 +18,7 @@ from training_moat.catalog.sheets import Book, Sheet, checks_of
 ROOMS = (
     plausible_rows,
     plausible_pairs,
+    plausible_bounds,
     plausible_numbers,
     plausible_rates,
     plausible_twice,

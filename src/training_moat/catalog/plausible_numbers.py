@@ -8,20 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog.plausible_bounds import sixteen_bit_peak
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Sheet, check, check_each
 
 FLOP_FACTOR = 2
 """Most by which training FLOP may differ from 6 x parameters x tokens without a word on it."""
 
-LEAST_FLOP = 5e22
-"""Least training FLOP of the runs in training_runs.csv."""
-
 USES = (0.08, 0.75)
 """Least and most use of the peak that FLOP over chip hours may come to without a word on it."""
-
-MOST_HOURS = 4400
-"""Longest training of one model without a word on it, in hours: half a year."""
 
 SAME = 0.02
 """Most by which two statements of one figure may differ (rounding)."""
@@ -108,26 +103,6 @@ def training_flop(sheet: Sheet) -> Iterator[Problem]:
         yield sheet.problem(position, "training_flop", expected)
 
 
-@check("training_runs")
-def large_runs(sheet: Sheet) -> Iterator[Problem]:
-    """Small runs in the table of large ones."""
-    small = sheet.numbers("training_flop") < LEAST_FLOP
-    expected = f"at least {LEAST_FLOP:.0e}: this table is of large runs"
-    yield from sheet.flagged(small, "training_flop", expected)
-
-
-@check_each("training_runs", "runs_non_nvidia")
-def training_hours(sheet: Sheet) -> Iterator[Problem]:
-    """Chip hours that are not chips times hours, and runs that lasted too long."""
-    hours = sheet.numbers("training_hours")
-    ratio = sheet.numbers("chip_hours") / (sheet.numbers("chips") * hours)
-    wrong = (ratio < 0.8) | (ratio > 1.25)
-    expected = "the chips times the hours, or 'checked:' in notes"
-    yield from sheet.flagged(wrong, "chip_hours", expected)
-    expected = f"at most {MOST_HOURS}, or 'checked training_hours:' in notes"
-    yield from sheet.flagged(hours > MOST_HOURS, "training_hours", expected, named=True)
-
-
 @check_each("training_runs", "runs_non_nvidia", beside="chips")
 def uses_of_chips(runs: Sheet, chips: Sheet) -> Iterator[Problem]:
     """Runs that used too little or too much of the peak."""
@@ -148,11 +123,6 @@ def bus_factors(sheet: Sheet) -> pd.Series:
         for kind, ranks in pairs
     ]
     return pd.Series(factors, index=sheet.frame.index)
-
-
-def sixteen_bit_peak(chips: Sheet) -> pd.Series:
-    """Dense peak of each chip in sixteen bits, TFLOP/s, of either format."""
-    return chips.numbers("bf16_tflops").fillna(chips.numbers("fp16_tflops"))
 
 
 @check("collective_measurements")
@@ -218,17 +188,6 @@ def memory_units(sheet: Sheet) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "value_gb", "the value in its own unit, converted")
 
 
-@check("market_splits")
-def split_ratios(sheet: Sheet) -> Iterator[Problem]:
-    """Ratios of inference to training that the shares contradict."""
-    training, inference = sheet.numbers("training_share"), sheet.numbers("inference_share")
-    ratio = sheet.numbers("inference_to_training_ratio")
-    wrong = (ratio / (inference / training) - 1).abs() > EXACT
-    yield from sheet.flagged(
-        wrong & (training > 0), "inference_to_training_ratio", "share over share"
-    )
-
-
 @check("chips", "chip_units")
 def chip_units(chips: Sheet, units: Sheet) -> Iterator[Problem]:
     """Peaks and on-chip memories that units times clock, or units times their memory, contradict."""
@@ -280,7 +239,7 @@ def second_places(chips: Sheet, history: Sheet) -> Iterator[Problem]:
 @check("chips")
 def family_ratios(chips: Sheet) -> Iterator[Problem]:
     """Peaks in eight bits over those in sixteen that differ from what the chip's whole family has."""
-    sixteen = sixteen_bit_peak(chips)
+    sixteen = sixteen_bit_peak(chips.numbers)
     for column in ("fp8_tflops", "int8_tops"):
         ratio = chips.numbers(column) / sixteen
         wrong = pd.Series(False, index=ratio.index)

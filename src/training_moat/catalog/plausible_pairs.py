@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,39 +22,13 @@ NAMES = (
 """Columns of words, of what they mean, and the columns within which the same words mean the same."""
 
 BLOCKS = (
-    "training_measurements",
-    "serving_measurements",
-    "memory_measurements",
-    "collective_measurements",
-    "scaling_measurements",
-    "training_costs",
-    "chips",
-    "models",
+    *("training_measurements", "serving_measurements", "memory_measurements"),
+    *("collective_measurements", "scaling_measurements", "training_costs", "chips", "models"),
 )
 """Tables whose rows stand source by source."""
 
-PARTS = (
-    ("entry_share", "result_entries", "round_total_entries"),
-    ("system_share", "systems", "round_total_systems"),
-)
-"""Shares of a round of MLPerf, and the columns that they are the ratio of."""
-
-MEMORY_COLUMNS = {"chips": "hbm_gb", "hardware_history": "memory_gb"}
-"""Tables of chips, and their column of the size of the memory."""
-
-ROUNDED = 1e-4
-"""Most by which a share of four digits may differ from its ratio."""
-
 WHOLE = 0.011
 """Most by which the shares of one market may miss one (rounding to percents)."""
-
-HALF = 0.5
-"""What memories of at least `LARGE_GB` are whole numbers of, in GB: one that is not was converted."""
-
-LARGE_GB = 10
-
-WIDTH = 64
-"""What the width of a model's layers is a multiple of."""
 
 MOST_OFF = {"shape": 0.035, "published": 0.1}
 """Most by which a model's weights may differ from those of its shape, by what its row says of them."""
@@ -74,12 +47,6 @@ FORMATS = (("fp16_tflops", "bf16_tflops", (1.0,)), ("tf32_tflops", "bf16_tflops"
 
 SAME_UNITS = (0.4, 2.5)
 """Ratios of two peaks between which they come from the same units, and are one of `FORMATS`."""
-
-TOKENIZERS = (30522, 50257, 100277)
-"""Vocabularies of an odd number of words that models kept: those of BERT, GPT-2 and GPT-4."""
-
-TOKENS = 16
-"""What every other vocabulary is a multiple of."""
 
 WHOLE_BYTES = (2, 0.12, 0.1)
 """Rate in eight bits over that in sixteen where the table of chips has no second figure: how many times, how far from it,
@@ -117,15 +84,6 @@ def blocks(sheet: Sheet) -> Iterator[Problem]:
         yield sheet.problem(position, "source", expected)
 
 
-@check("mlperf_submissions")
-def shares(sheet: Sheet) -> Iterator[Problem]:
-    """Shares that are not the part over the whole."""
-    for share, part, whole in PARTS:
-        ratio = sheet.numbers(part) / sheet.numbers(whole)
-        wrong = (sheet.numbers(share) - ratio).abs() > ROUNDED
-        yield from sheet.flagged(wrong, share, f"{part} over {whole}")
-
-
 @check("market_splits")
 def whole_markets(sheet: Sheet) -> Iterator[Problem]:
     """Shares of one market that are more than it."""
@@ -135,26 +93,6 @@ def whole_markets(sheet: Sheet) -> Iterator[Problem]:
     told = sheet.numbers("inference_to_training_ratio").notna()
     wrong = ((whole - 1).abs() > WHOLE) & ~(told & (whole < 1))
     yield from sheet.flagged(wrong, "inference_share", "shares that make one")
-
-
-@check_each(*MEMORY_COLUMNS)
-def whole_memories(sheet: Sheet) -> Iterator[Problem]:
-    """Large memories that are no whole number of gigabytes: mostly GiB that were converted."""
-    column = MEMORY_COLUMNS[sheet.name]
-    size = sheet.numbers(column)
-    wrong = (size >= LARGE_GB) & (size % HALF != 0)
-    yield from sheet.flagged(wrong, column, "the capacity in GB as it is sold")
-
-
-@check("models")
-def widths(sheet: Sheet) -> Iterator[Problem]:
-    """Models whose layers are of a width that no one chooses."""
-    for column in ("hidden", "ffn", "expert_ffn"):
-        wrong = sheet.numbers(column) % WIDTH > 0
-        yield from sheet.flagged(wrong, column, f"a multiple of {WIDTH}, or 'checked:' in notes")
-    words = sheet.numbers("vocab")
-    wrong = (words % TOKENS > 0) & ~words.isin(TOKENIZERS)
-    yield from sheet.flagged(wrong, "vocab", f"a multiple of {TOKENS}, or 'checked:' in notes")
 
 
 @check("chips")
@@ -178,15 +116,11 @@ def eight_bits(sheet: Sheet) -> Iterator[Problem]:
 def counted_weights(sheet: Sheet) -> Iterator[Problem]:
     """Models whose published weights are not those of their shape."""
     published = sheet.numbers("params_b")
-    counted = [_weights_b(row) for row in sheet.frame.to_dict("records")]
+    shapes = (models.build(row) for row in sheet.frame.to_dict("records"))
+    counted = [float(derived_params(shape)) / 1e9 for shape in shapes]
     most = sheet.frame["params_basis"].map(MOST_OFF)
     wrong = (pd.Series(counted, index=published.index) / published - 1).abs() > most
     yield from sheet.flagged(wrong, "params_b", "about the weights that its shape has")
-
-
-def _weights_b(row: dict[str, Any]) -> float:
-    """Weights of a model as its shape has them, in billions."""
-    return float(derived_params(models.build(row))) / 1e9
 
 
 @check("gpu_clusters")

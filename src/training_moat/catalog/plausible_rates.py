@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from training_moat.catalog.plausible_numbers import sixteen_bit_peak
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check
 
@@ -20,17 +19,8 @@ RENT_AT_ALL = 8
 RENT_SLACK = 2
 """Most by which a chip's rent may lie below the least, or above the median, of the price list without a word on it."""
 
-RENT_FOR_PEAK = 3
-"""Most by which a chip's rent for its peak may differ from the median of all chips."""
-
 IN_A_SOURCE = (0.12, 5)
 """Least and most of a use of the peak over the median of those that one source gives."""
-
-PRICE_FACTOR = 5
-"""Most by which a chip's price for its peak may differ from the median of all chips without a word on it."""
-
-POWER_FACTOR = 4
-"""Most by which a chip's power for its peak may differ from the median of all chips without a word on it."""
 
 OUTPUT_OVER_INPUT = (1, 8)
 """Least and most of a token price for output over that for input."""
@@ -52,24 +42,12 @@ COMPUTED = ("latency", "total_throughput_in_plus_out")
 
 _RUN = ("n_chips", "active_params_b", "params_b")
 _CHIP = (
-    "hbm_tb_per_s",
-    "hbm_gb",
-    "tdp_w",
-    "bf16_tflops",
-    "sram_mb",
+    *("hbm_tb_per_s", "hbm_gb", "tdp_w", "bf16_tflops", "sram_mb"),
     "scaleup_gb_per_s_per_direction",
 )
 _HISTORY = (
-    *(
-        "memory_tb_per_s",
-        "memory_gb",
-        "tdp_w",
-        "bf16_tflops",
-        "fp32_tflops",
-        "fp8_tflops",
-        "int8_tops",
-    ),
-    "intranode_gb_per_s_both_directions",
+    *("memory_tb_per_s", "memory_gb", "tdp_w", "bf16_tflops", "fp32_tflops", "fp8_tflops"),
+    *("int8_tops", "intranode_gb_per_s_both_directions"),
 )
 FITS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], float], ...] = (
     ("training_measurements", ("source", "metric"), "value",
@@ -123,29 +101,6 @@ def token_prices(sheet: Sheet) -> Iterator[Problem]:
     for position in pairs["position"][((ratio < least) | (ratio > most)) & ~noted]:
         expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
         yield sheet.problem(int(position), "value", expected)
-
-
-@check("chips")
-def chip_prices(chips: Sheet) -> Iterator[Problem]:
-    """Prices and power of chips far from those of others for their peak, and rents far from those of the price list."""
-    peak = sixteen_bit_peak(chips)
-    ratio = chips.numbers("price_usd") / peak
-    ratio = ratio / ratio.median()
-    wrong = (ratio > PRICE_FACTOR) | (ratio < 1 / PRICE_FACTOR)
-    expected = f"within {PRICE_FACTOR} times the usual price of a TFLOP/s, or 'checked:' in notes"
-    yield from chips.flagged(wrong, "price_usd", expected)
-    rent = chips.numbers("cloud_usd_per_h") / peak
-    rent = rent / rent.median()
-    wrong = (rent > RENT_FOR_PEAK) | (rent < 1 / RENT_FOR_PEAK)
-    expected = f"within {RENT_FOR_PEAK} times the usual rent of a TFLOP/s"
-    yield from chips.refused(wrong, "cloud_usd_per_h", expected)
-    power = chips.numbers("tdp_w") / peak.fillna(chips.numbers("int8_tops") / 2)
-    power = power / power.median()
-    wrong = (power > POWER_FACTOR) | (power < 1 / POWER_FACTOR)
-    expected = (
-        f"within {POWER_FACTOR} times the usual power of a TFLOP/s, or 'checked tdp_w:' in notes"
-    )
-    yield from chips.flagged(wrong, "tdp_w", expected)
 
 
 @check("chips", "prices")

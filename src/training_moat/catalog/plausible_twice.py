@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import models
-from training_moat.catalog.plausible_numbers import ROUNDED, SAME, bus_factors, sixteen_bit_peak
+from training_moat.catalog.plausible_bounds import sixteen_bit_peak
+from training_moat.catalog.plausible_numbers import ROUNDED, SAME, bus_factors
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check, check_each, starts
 from training_moat.core.workload import derived_active_params
@@ -46,21 +47,11 @@ ALIKE = {
 FEW = 3
 """Least rows of a source that are a custom."""
 
-IN_OVER_OUT = {
-    "chips": ("scaleup_gb_per_s_per_direction", "scaleout_gbit_per_s_per_chip", 8, 3, 52),
-    "hardware_history": ("intranode_gb_per_s_both_directions", "internode_gbit_per_s", 4, 1.2, 13),
-}
-"""By table: links inside a server, links between servers, how many bits of one direction the former count as one, and
-least and most of what the former carry over the latter."""
-
 NARROWER = ((1, 0.002), (2, 0.065), (4, 0.12))
 """How many times its rate in sixteen bits a chip reaches in eight, and how far from it."""
 
 MOST_OFF_ACTIVE = 0.16
 """Most by which a model's active weights may differ from those of its shape."""
-
-MOST_SPARSE = 64
-"""Most by which a model's parameters exceed those that are active."""
 
 FALLS = 0.6
 """Least of the time of either of two smaller messages that a collective takes."""
@@ -133,19 +124,10 @@ def alike(sheet: Sheet) -> Iterator[Problem]:
         yield from sheet.flagged(wrong, column, expected)
 
 
-@check_each(*IN_OVER_OUT)
-def link_ratios(sheet: Sheet) -> Iterator[Problem]:
-    """Links inside a server that carry too much or too little for those between servers: bits for bytes."""
-    inside, between, bits, least, most = IN_OVER_OUT[sheet.name]
-    ratio = sheet.numbers(inside) * bits / sheet.numbers(between)
-    expected = f"{least} to {most} times what {between} has, or 'checked:' in notes"
-    yield from sheet.flagged((ratio < least) | (ratio > most), inside, expected)
-
-
 @check("chips")
 def narrower(chips: Sheet) -> Iterator[Problem]:
     """Peaks in eight bits that are no whole multiple of the peak in sixteen."""
-    sixteen = sixteen_bit_peak(chips)
+    sixteen = sixteen_bit_peak(chips.numbers)
     for column in ("fp8_tflops", "int8_tops"):
         ratio = chips.numbers(column) / sixteen
         fits = [(ratio / times - 1).abs() <= off for times, off in NARROWER]
@@ -170,16 +152,6 @@ def siblings(sheet: Sheet) -> Iterator[Problem]:
         yield from sheet.flagged(wrong & value.notna(), column, expected)
 
 
-@check("number_formats")
-def bits(sheet: Sheet) -> Iterator[Problem]:
-    """Number formats whose sign, exponent and mantissa do not add up to their bits."""
-    exponent, mantissa = sheet.numbers("exponent_bits"), sheet.numbers("mantissa_bits")
-    wrong = (1 + exponent + mantissa != sheet.numbers("bits")) & exponent.notna() & (mantissa > 0)
-    yield from sheet.flagged(
-        wrong, "exponent_bits", "one bit of sign, and the bits of the mantissa"
-    )
-
-
 @check("models")
 def active_weights(sheet: Sheet) -> Iterator[Problem]:
     """Models whose active weights are not those of their shape."""
@@ -192,14 +164,6 @@ def active_weights(sheet: Sheet) -> Iterator[Problem]:
     yield from sheet.flagged(wrong, "active_params_b", "about the active weights of its shape")
 
 
-@check("training_runs")
-def sparsity(sheet: Sheet) -> Iterator[Problem]:
-    """Runs of models of which too small a share is active: mostly another column's figure."""
-    ratio = sheet.numbers("params_b") / sheet.numbers("active_params_b")
-    expected = f"1 to {MOST_SPARSE} times the active parameters"
-    yield from sheet.flagged((ratio < 1) | (ratio > MOST_SPARSE), "params_b", expected)
-
-
 @check("collective_measurements")
 def bus_over_algorithm(sheet: Sheet) -> Iterator[Problem]:
     """Bandwidths of a collective whose ratio is not that of so many ranks."""
@@ -210,15 +174,6 @@ def bus_over_algorithm(sheet: Sheet) -> Iterator[Problem]:
     yield from sheet.flagged(
         wrong, "algbw_gb_per_s", "busbw_gb_per_s by the factor of so many ranks"
     )
-
-
-@check("memory_measurements")
-def ranks(sheet: Sheet) -> Iterator[Problem]:
-    """Measured runs whose chips are not the product of the ways in which they were cut."""
-    ways = sheet.numbers("tp") * sheet.numbers("pp") * sheet.numbers("dp")
-    ways *= sheet.numbers("cp").fillna(1)
-    wrong = ways.notna() & (sheet.numbers("n_chips") != ways)
-    yield from sheet.flagged(wrong, "n_chips", "tp x pp x dp x cp, or 'checked:' in notes")
 
 
 @check("accelerator_spend", "prices")

@@ -5,19 +5,23 @@ One rule for every model that meets such a chip, so that no page assumes another
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
 
 from training_moat.catalog import chips, tables
+from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Link
 
 ENDS = (0.1, 0.9)
-"""Quantiles of the chips table between which a missing rate is taken to lie."""
+"""Quantiles of the chips table between which a missing rate, or a ratio of rates, is taken to lie."""
 
 SAME_GENERATION_YEARS = 2
 """Years between chips of one architecture that still share their links; makers bring new ones about every two."""
+
+WIDE = ("bf16", "fp16")
+"""Formats of 16 bits that training multiplies in, best first."""
 
 LINKS = {"scaleup": "switched", "scaleout": "fat_tree"}
 """Kinds of links, and the topology of one of which nothing is published."""
@@ -68,3 +72,45 @@ def link_at(chip: Chip, kind: str, bytes_per_s: float) -> Link:
 def joined(chip: Chip) -> Chip:
     """The chip with a scale-up link, the published or the likely one."""
     return chip if chip.scaleup is not None else replace(chip, scaleup=link(chip, "scaleup"))
+
+
+def wide_format(chip: Chip) -> str | None:
+    """The 16-bit format a chip trains in, or None."""
+    return next((name for name in WIDE if chip.peak_flops.get(name)), None)
+
+
+@tables.kept("chips", size=16)
+def _narrow_ratios(name: str) -> tuple[float, float, float]:
+    ratios = sorted(
+        chip.peak_flops[name] / chip.peak_flops[wide]
+        for chip in chips.all_chips().values()
+        if chip.peak_flops.get(name) and (wide := wide_format(chip))
+    )
+    low, high = np.quantile(ratios, ENDS)
+    return float(low), ratios[len(ratios) // 2], float(high)
+
+
+@dataclass(frozen=True)
+class WidePeak:
+    """Dense FLOP/s in 16 bits as taken from a narrower format, with the ends of its range."""
+
+    source: str
+    low: float
+    middle: float
+    high: float
+
+
+def likely_wide_peak(chip: Chip) -> WidePeak:
+    """The 16-bit peak of a chip that publishes only a narrower one: that peak over the ratio usual in the chips table.
+    Unpublished where no peak is."""
+    for name in ("fp8", "int8", "fp4"):
+        if peak := chip.peak_flops.get(name):
+            low, middle, high = _narrow_ratios(name)
+            return WidePeak(name, peak / high, peak / middle, peak / low)
+    raise Unpublished(f"chip {chip.id}: no peak published in any format that a matmul could use")
+
+
+def wide_peak(chip: Chip) -> float:
+    """Dense FLOP/s of the 16-bit format, the published one or the likely one. Unpublished where no peak is."""
+    own = wide_format(chip)
+    return chip.peak_flops[own] if own is not None else likely_wide_peak(chip).middle

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,10 @@ import pandas as pd
 from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, unknown
+from training_moat.core.surroundings import environment
+
+VARIABLE = "MOAT_SCENARIO"
+"""Environment variable that names the scenario in force."""
 
 KINDS = ("chips", "models")
 """Tables that a scenario may add to."""
@@ -61,13 +66,27 @@ class Scenario:
 
 def named() -> str | None:
     """The scenario in force as it was named, or None."""
-    return os.environ.get("MOAT_SCENARIO")
+    return os.environ.get(VARIABLE)
 
 
 def active_path() -> Path | None:
     """The scenario file that `MOAT_SCENARIO` names, or None."""
     given = named()
     return Path(given).resolve() if given else None
+
+
+def variables(path: str | Path | None) -> dict[str, str]:
+    """The environment in which a process sees a scenario; none for no scenario."""
+    return {} if path is None else {VARIABLE: str(Path(path).resolve())}
+
+
+@contextmanager
+def laid_over(path: str | Path | None) -> Iterator[None]:
+    """See a scenario's chips and models while the block runs. Raises InputError for a bad file."""
+    if path is not None:
+        load(path)
+    with environment(variables(path)):
+        yield
 
 
 def active() -> Scenario | None:
@@ -99,13 +118,11 @@ def _checked(path: Path) -> Scenario:
                 raise unknown("key", str(key), KEYS, where=path.name)
     rows = {kind: _entries(kind, content.get(kind) or {}, document) for kind in KINDS}
     parameters = content.get("parameters") or {}
-    if not isinstance(parameters, dict) or not all(
-        isinstance(item, dict) for item in parameters.values()
-    ):
+    items = parameters.values() if isinstance(parameters, dict) else [None]
+    if not all(isinstance(item, dict) for item in items):
+        expected = "expected a mapping from chapter to its parameters"
         with document.at("parameters"):
-            raise InputError(
-                f"{path.name}, parameters: expected a mapping from chapter to its parameters"
-            )
+            raise InputError(f"{path.name}, parameters: {expected}")
     title, description = (_words(key, document) for key in ("title", "description"))
     return Scenario(path, title, description, parameters, rows, document)
 
@@ -175,10 +192,8 @@ def _entries(kind: str, content: Any, document: yaml_files.Document) -> pd.DataF
         try:
             finish(name)
         except InputError as error:  # of this entry, or of one that it starts from
-            own_name, column = (
-                re.search(rf"{kind} '([^']*)'", str(error)),
-                _COLUMN.search(str(error)),
-            )
+            own_name = re.search(rf"{kind} '([^']*)'", str(error))
+            column = _COLUMN.search(str(error))
             key = place.get(own_name[1] if own_name else name, place[name])
             with document.at(kind, key, *(column.groups() if column else ())):
                 raise
@@ -188,9 +203,8 @@ def _entries(kind: str, content: Any, document: yaml_files.Document) -> pd.DataF
 def _over(table: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
     """`table` with rows in place of, or after, its own."""
     kept = table[~table["id"].isin(added["id"])]
-    return pd.concat(
-        [kept, added.astype(kept.dtypes.to_dict(), errors="ignore")], ignore_index=True
-    )
+    typed_alike = added.astype(kept.dtypes.to_dict(), errors="ignore")
+    return pd.concat([kept, typed_alike], ignore_index=True)
 
 
 def completed(
@@ -232,13 +246,10 @@ class _Rows(NamedTuple):
 
 
 def _rows(table: pd.DataFrame) -> _Rows:
+    inherited = table.drop(columns=list(NOT_INHERITED))
     values = {
-        row["id"]: {
-            key: value
-            for key, value in row.items()
-            if key not in NOT_INHERITED and not pd.isna(value)
-        }
-        for row in table.to_dict("records")
+        row["id"]: {key: value for key, value in row.items() if not pd.isna(value)}
+        for row in inherited.to_dict("records")
     }
     return _Rows(spelling.ids_by_spelling(table), values)
 

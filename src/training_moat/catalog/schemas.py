@@ -170,11 +170,9 @@ def _failures(
             said = "a value no other row has"
             found += [(place, field, said) for place, value in enumerate(own) if times[value] > 1]
         for said, passes in column.checks:
-            found += [
-                (place, field, said)
-                for place, value in enumerate(own)
-                if value == value and not passes(value)
-            ]
+            wrong = {value for value in set(own) if not (_blank(value) or passes(value))}
+            if wrong:
+                found += [(place, field, said) for place, value in enumerate(own) if value in wrong]
     return sorted(found, key=lambda failure: failure[0])
 
 

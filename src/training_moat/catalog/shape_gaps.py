@@ -22,7 +22,12 @@ SWIGLU_WIDTH = 8 / 3
 PLAIN_WIDTH = 4
 """Inner width of a plain block over the hidden size (Vaswani et al. 2017)."""
 
-UNCOUNTED = ("name", "params_given", "active_params_given")
+SIZES = [
+    name
+    for name in Transformer.__dataclass_fields__
+    if name not in ("name", "params_given", "active_params_given")
+]
+"""Sizes of a transformer, which are columns of the table of models, too."""
 
 
 def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -44,31 +49,29 @@ def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"{where}, column {key}: '{value}' is wrong; expected no true or false here"
             )
     sizes = {key: value for key, value in record.items() if value is not None}
-    for key, value in guessed(sizes, where, GPT_VOCABULARY).items():
-        sizes.setdefault(key, value)
+    sizes = guessed(sizes, where, GPT_VOCABULARY) | sizes
+    sizes |= {name: _number(sizes[name], name, where) for name in SIZES if name in sizes}
     sizes.setdefault("kv_heads", sizes["heads"])
     sizes.setdefault("vocab", GPT_VOCABULARY)
     sizes.setdefault("attention", attention_kind(sizes))
     if sizes.get("kv_lora_rank"):
-        _fill_latent(sizes, where)
-    sizes.setdefault(
-        "head_dim", max(1, _number(sizes, "hidden", where) // _number(sizes, "heads", where))
-    )
+        _fill_latent(sizes)
+    sizes.setdefault("head_dim", max(1, sizes["hidden"] // sizes["heads"]))
     for name in ("experts", "experts_per_token", "shared_experts"):
         sizes.setdefault(name, 0)
     _reject_contradictions(sizes, where)
     sizes.setdefault("params_basis", "published" if "params_b" in sizes else "shape")
-    return _nearest_to_count(sizes, where)
+    return _nearest_to_count(sizes)
 
 
 def _reject_contradictions(sizes: Mapping[str, Any], where: str) -> None:
     """InputError where one size rules another out."""
-    heads, kv_heads = _number(sizes, "heads", where), _number(sizes, "kv_heads", where)
+    heads, kv_heads = sizes["heads"], sizes["kv_heads"]
     if kv_heads > 0 and heads % kv_heads:
         raise InputError(
             f"{where}: {heads:g} heads and {kv_heads:g} kv_heads; expected kv_heads that divide the heads"
         )
-    experts, used = _number(sizes, "experts", where), _number(sizes, "experts_per_token", where)
+    experts, used = sizes["experts"], sizes["experts_per_token"]
     if used > experts:
         raise InputError(
             f"{where}: experts_per_token is {used:g}; expected at most experts, {experts:g}"
@@ -84,71 +87,57 @@ def attention_kind(sizes: Mapping[str, Any]) -> str:
     return "mqa" if sizes["kv_heads"] == 1 else "gqa"
 
 
-def _fill_latent(sizes: dict[str, Any], where: str) -> None:
+def _fill_latent(sizes: dict[str, Any]) -> None:
     """Head sizes of latent attention: DeepSeek-V2's (2024, section 3.1.2) where they are not given."""
     sizes.setdefault("qk_rope_head_dim", 64)
     sizes.setdefault("qk_nope_head_dim", 128)
     sizes.setdefault("v_head_dim", sizes["qk_nope_head_dim"])
-    sizes.setdefault(
-        "head_dim",
-        _number(sizes, "qk_nope_head_dim", where) + _number(sizes, "qk_rope_head_dim", where),
-    )
+    sizes.setdefault("head_dim", sizes["qk_nope_head_dim"] + sizes["qk_rope_head_dim"])
 
 
-def _nearest_to_count(sizes: dict[str, Any], where: str) -> dict[str, Any]:
+def _nearest_to_count(sizes: dict[str, Any]) -> dict[str, Any]:
     """Settle the open yes-or-no questions so that the counted weights come nearest to `params_b`."""
-    choices = [
-        [sizes[name]] if name in sizes else [0, 1] for name in ("gated_ffn", "tied_embeddings")
-    ]
-    candidates = [_with_widths(sizes, gated, tied, where) for gated, tied in product(*choices)]
+    choices = [[sizes[name]] if name in sizes else [0, 1] for name in YES_OR_NO]
+    candidates = [_with_widths(sizes, gated, tied) for gated, tied in product(*choices)]
     if sizes.get("params_b") is None:
         if "gated_ffn" not in sizes:
-            gated = int(sizes.get("ffn") != PLAIN_WIDTH * _number(sizes, "hidden", where))
+            gated = int(sizes.get("ffn") != PLAIN_WIDTH * sizes["hidden"])
             candidates = [item for item in candidates if item["gated_ffn"] == gated]
         return candidates[0]
-    wanted = _number(sizes, "params_b", where) * 1e9
-    if _number(sizes, "experts", where) and "dense_layers" not in sizes:
-        candidates = [_with_dense_layers(item, wanted, where) for item in candidates]
-    return min(candidates, key=lambda item: abs(counted_params(item, where) - wanted))
+    wanted = float(sizes["params_b"]) * 1e9
+    if sizes["experts"] and "dense_layers" not in sizes:
+        candidates = [_with_dense_layers(item, wanted) for item in candidates]
+    return min(candidates, key=lambda item: abs(counted_params(item) - wanted))
 
 
-def _with_dense_layers(sizes: dict[str, Any], wanted: float, where: str) -> dict[str, Any]:
+def _with_dense_layers(sizes: dict[str, Any], wanted: float) -> dict[str, Any]:
     """As many of the first layers dense as bring the count to `wanted`, where experts in all of them exceed it."""
-    whole = counted_params(sizes, where)
-    layers = _number(sizes, "layers", where)
-    one_less = counted_params({**sizes, "dense_layers": 1}, where)
+    whole, layers = counted_params(sizes), sizes["layers"]
+    one_less = counted_params({**sizes, "dense_layers": 1})
     if whole <= wanted or layers < 2 or one_less >= whole:
         return sizes
     dense = min(round((whole - wanted) / (whole - one_less)), int(layers) - 1)
     return {**sizes, "dense_layers": dense}
 
 
-def _with_widths(sizes: dict[str, Any], gated: int, tied: int, where: str) -> dict[str, Any]:
+def _with_widths(sizes: dict[str, Any], gated: int, tied: int) -> dict[str, Any]:
     """One candidate: the customary block width where none is given, and the experts' width."""
-    customary = round((SWIGLU_WIDTH if gated else PLAIN_WIDTH) * _number(sizes, "hidden", where))
-    complete = {
-        "ffn": sizes.get("expert_ffn") or customary,
-        **sizes,
-        "gated_ffn": gated,
-        "tied_embeddings": tied,
-    }
-    if _number(complete, "experts", where):
+    width = round((SWIGLU_WIDTH if gated else PLAIN_WIDTH) * sizes["hidden"])
+    known = {"ffn": sizes.get("expert_ffn") or width, **sizes}
+    complete = known | {"gated_ffn": gated, "tied_embeddings": tied}
+    if complete["experts"]:
         complete.setdefault("expert_ffn", complete["ffn"])
         complete.setdefault("dense_layers", 0)
     return complete
 
 
-def counted_params(sizes: Mapping[str, Any], where: str) -> float:
+def counted_params(sizes: Mapping[str, Any]) -> float:
     """All weights of a complete shape."""
-    names = [name for name in Transformer.__dataclass_fields__ if name not in UNCOUNTED]
-    return derived_params(
-        Transformer(name="", **{name: _number(sizes, name, where) for name in names})
-    )
+    return derived_params(Transformer(name="", **{name: sizes.get(name, 0) for name in SIZES}))
 
 
-def _number(sizes: Mapping[str, Any], name: str, where: str) -> float:
-    value = sizes.get(name) or 0
+def _number(value: Any, name: str, where: str) -> float:
     try:
-        return float(value) if not isinstance(value, int) else value
+        return value if isinstance(value, int) else float(value)
     except (TypeError, ValueError):
         raise InputError(f"{where}, column {name}: '{value}' is wrong; expected a number") from None

@@ -20,7 +20,9 @@ CHECKED = r"\bchecked(?: {column})?:"
 NAMED = r"\bchecked {column}:"
 """The same where only words on this column excuse it: its rows often have a reason for another one."""
 
-_DATE = re.compile(r"(\d{4})(?:-(?:(\d{2})(?:-(\d{2}))?|Q(\d)|H(\d)|(end)))?$")
+_DATE = re.compile(
+    r"(?P<year>\d{4})(?:-(?:(?P<month>\d\d)(?:-(?P<day>\d\d))?|Q(?P<quarter>\d)|H(?P<half>\d)|(?P<end>end)))?$"
+)
 
 
 @dataclass(frozen=True)
@@ -128,18 +130,14 @@ def span(date: object) -> tuple[float, float]:
     found = _DATE.match(date) if isinstance(date, str) else None
     if found is None:
         return np.nan, np.nan
-    year, month, day, quarter, half, end = found.groups()
-    if month:
-        start = int(year) + (int(month) - 1) / 12
-        if day:
-            start += (int(day) - 1) / 365
-            return start, start + 1 / 365
-        return start, start + 1 / 12
-    if quarter:
-        return int(year) + (int(quarter) - 1) / 4, int(year) + int(quarter) / 4
-    if half:
-        return int(year) + (int(half) - 1) / 2, int(year) + int(half) / 2
-    return (int(year) + 1.0, int(year) + 1.0) if end else (float(year), int(year) + 1.0)
+    year, end = int(found["year"]), found["end"]
+    if found["day"]:
+        start = year + (int(found["month"]) - 1) / 12 + (int(found["day"]) - 1) / 365
+        return start, start + 1 / 365
+    for part, parts in (("month", 12), ("quarter", 4), ("half", 2)):
+        if found[part]:
+            return year + (int(found[part]) - 1) / parts, year + int(found[part]) / parts
+    return (year + 1.0 if end else float(year)), year + 1.0
 
 
 def starts(dates: pd.Series) -> pd.Series:

@@ -1,6 +1,6 @@
 """The article, claim by claim: every quantity measured from the tables and the model, every grade by one rule."""
 
-from training_moat.claims import (  # noqa: F401  (they register measures)
+from training_moat.claims import (  # they register measures
     decided_strand,
     history_strand,
     market_strand,
@@ -33,33 +33,3 @@ from training_moat.claims.telling import (
     tally,
     verdict_table,
 )
-
-__all__ = [
-    "GRADES",
-    "RANGE_KINDS",
-    "RULE",
-    "SAYS",
-    "Evidence",
-    "Finding",
-    "Measured",
-    "as_of",
-    "counts",
-    "deciding_title",
-    "evaluate",
-    "judge",
-    "measure",
-    "measure_names",
-    "predictions",
-    "problems",
-    "relative",
-    "rows_behind",
-    "shown",
-    "sided",
-    "sources",
-    "supported",
-    "table",
-    "tally",
-    "under_codings",
-    "under_sets",
-    "verdict_table",
-]

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
-from scipy.special import betaincinv
 
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.workload import Transformer
+from training_moat.inquiry.uncertainty import jeffreys
 
 RANGE_KINDS = (
     "Monte Carlo, 5 to 95%",
@@ -151,17 +151,17 @@ def keys(frame: pd.DataFrame, table: str, column: str | None = None) -> tuple[st
 
 
 def counted(
-    frame: pd.DataFrame, table: str, value: float | None = None, note: str = ""
+    frame: pd.DataFrame,
+    table: str,
+    value: float | None = None,
+    note: str = "",
+    key: str | None = None,
+    **more: Any,
 ) -> Measured:
-    """The number of rows (or a value computed from them), with the rows and their sources."""
+    """The number of rows (or a value computed from them), with the rows and their sources. key: the column that names a row.
+    more: range, kind and chance of the value."""
     number = float(len(frame)) if value is None else value
-    return Measured(number, rows=keys(frame, table), sources=cited(frame), note=note)
-
-
-def jeffreys(passed: float, rows: float) -> tuple[float, float]:
-    """90% interval of a share (Jeffreys prior: Brown, Cai and DasGupta 2001)."""
-    low, high = (float(betaincinv(passed + 0.5, rows - passed + 0.5, q)) for q in (0.05, 0.95))
-    return low, high
+    return Measured(number, rows=keys(frame, table, key), sources=cited(frame), note=note, **more)
 
 
 def share(
@@ -185,5 +185,5 @@ def share(
     if not sampled:
         return found
     effective = float(weight.sum() ** 2 / (weight**2).sum())
-    low, high = jeffreys(value * effective, effective)
+    low, _, high = jeffreys(value * effective, effective)
     return replace(found, low=low, high=high, kind="interval of a share, 90%")

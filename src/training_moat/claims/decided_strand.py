@@ -11,12 +11,6 @@ from training_moat.contest.counterfactual import DECIDES, Split
 from training_moat.core.errors import unknown
 from training_moat.inquiry.wording import counted, listed
 
-MONTE_CARLO = "Monte Carlo, 5 to 95%"
-
-
-def _splits(chips: str) -> list[Split]:
-    return counterfactual.splits(chips.split(",") if chips else None)
-
 
 def _rows(found: list[Split]) -> tuple[str, ...]:
     named = [f"chips:{one.chip}" for one in found]
@@ -24,22 +18,18 @@ def _rows(found: list[Split]) -> tuple[str, ...]:
 
 
 def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured:
-    found = _splits(chips)
+    found = counterfactual.splits(chips.split(",") if chips else None)
     told = evidence.hook("decision", deciding.decision)(group, found, float(share))
     if told.value is None:
         return NOTHING
-    note = (
-        f"{group} decides for {listed(told.yes)}, not for {counted(len(told.no), 'other')} behind"
-    )
-    return Measured(
-        told.value,
-        told.low,
-        told.high,
-        rows=_rows(found),
-        sources=counterfactual.sources(found),
-        note=note,
-        kind=MONTE_CARLO,
-    )
+    others = counted(len(told.no), "other")
+    note = f"{group} decides for {listed(told.yes)}, not for {others} behind"
+    return _told(found, told.value, told.low, told.high, note)
+
+
+def _told(found: list[Split], value: float, low: float, high: float, note: str) -> Measured:
+    cited = counterfactual.sources(found)
+    return Measured(value, low, high, None, _rows(found), cited, note, "Monte Carlo, 5 to 95%")
 
 
 @measure("counterfactual_memory")
@@ -76,13 +66,4 @@ def part_of_the_protagonist(
     low, high = np.quantile(parts[gaps > 0] / gaps[gaps > 0], (0.05, 0.95))
     value = float(one.table["shapley"].iloc[positions].sum() / np.log(one.gap))
     note = f"{one.name} against {one.yardstick_name} on {one.job_title}, in {one.unit}"
-    cited = counterfactual.sources([one])
-    return Measured(
-        value,
-        min(float(low), value),
-        max(float(high), value),
-        rows=_rows([one]),
-        sources=cited,
-        note=note,
-        kind=MONTE_CARLO,
-    )
+    return _told([one], value, min(float(low), value), max(float(high), value), note)

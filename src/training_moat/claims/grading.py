@@ -30,15 +30,15 @@ LIKELY = 2 / 3
 """A modelled chance from which on, or up to one minus which, a wide range still leans to one side."""
 
 RULE = (
-    "Each claim has one deciding quantity, chosen for what the claim says, with the reason given, and held "
-    "against three thresholds: a lenient one, ours, and a strict one. A claim is *strongly supported* when the "
-    "central value passes even the strict threshold and the whole range passes ours, and *strongly against* "
-    "when the central value misses even the lenient threshold and the whole range misses ours. It *leans* to a "
-    "side when the central value lies there by our threshold and no end of the range goes past the far one (the "
-    "lenient for support, the strict against), or when the model gives that side at least two chances in three. "
-    "Otherwise it is *mixed*. Where there is no evidence it is *open*. Other quantities that bear on the claim "
-    "are shown with their weights; they can soften a strong grade to a leaning one, when at least half of their "
-    "weight lies on the other side, and never turn it."
+    "Each claim has one deciding quantity, chosen for what the claim says, with the reason given. It is held against "
+    "three thresholds: a lenient one, ours, and a strict one. A claim is *strongly supported* when the central value "
+    "passes even the strict threshold and the whole range passes ours. It is *strongly against* when the central "
+    "value misses even the lenient threshold and the whole range misses ours. It *leans* to a side when the central "
+    "value lies there by our threshold, and one of two things holds: no end of the range goes past the far threshold "
+    "(the lenient one for support, the strict one against), or the model gives that side at least two chances in "
+    "three. Otherwise it is *mixed*; where there is no evidence it is *open*.\n\n"
+    "Other quantities that bear on the claim are shown with their weights. They can soften a strong grade to a leaning "
+    "one, when at least half of their weight lies on the other side. They never turn it."
 )
 
 

@@ -40,8 +40,7 @@ def rows_of(frame: pd.DataFrame) -> tuple[str, ...]:
 
 def told(frame: pd.DataFrame, value: float | None = None, note: str = "") -> Measured:
     """The number of some events, or a value computed from them, with their rows and sources."""
-    number = float(len(frame)) if value is None else value
-    return Measured(number, rows=rows_of(frame), sources=cited(frame), note=note)
+    return replace(counted(frame, "", value, note), rows=rows_of(frame))
 
 
 def points(frame: pd.DataFrame, direction: str) -> pd.Series:
@@ -54,8 +53,9 @@ def event_share(evidence: Evidence, direction: str, **which: str) -> Measured:
     """Share of a company's events that point to a direction. The events on record are a sample of what the
     company said, so the share has an interval."""
     frame = events(evidence, **which)
-    found = share(frame, points(frame, direction), "", sampled=True)
-    return replace(found, rows=rows_of(frame))
+    pointing = points(frame, direction)
+    found = share(frame, pointing, "", sampled=True)
+    return replace(found, rows=rows_of(frame), note=f"{pointing.sum()} of {len(frame)} events")
 
 
 @measure("event_count")
@@ -147,10 +147,8 @@ def weaker_latest_share(evidence: Evidence) -> Measured:
 def revenue_share(evidence: Evidence) -> Measured:
     """Nvidia's lowest published share of AI accelerators."""
     frame = evidence.table("prices")
-    frame = frame[
-        (frame["category"] == "market_share") & frame["item"].str.contains("Nvidia share")
-    ]
-    frame = frame[~frame["item"].str.contains("only")]
+    frame = frame[frame["category"] == "market_share"]
+    frame = frame[frame["item"].str.contains("Nvidia share") & ~frame["item"].str.contains("only")]
     return counted(frame, "prices", float(frame["value"].min()) / 100) if len(frame) else NOTHING
 
 
@@ -165,9 +163,8 @@ def others_do_both(evidence: Evidence) -> Measured:
     trained = set(runs["vendor"].dropna()) - {"NVIDIA"}
     both = {one for one in trained if serving["vendor"].str.contains(one, regex=False).any()}
     used = runs[runs["vendor"].isin(both)]
-    return Measured(
-        float(len(both)), rows=keys(used, "training_runs"), sources=cited(used, serving)
-    )
+    rows = keys(used, "training_runs")
+    return Measured(float(len(both)), rows=rows, sources=cited(used, serving))
 
 
 def startup_vendors(evidence: Evidence) -> list[str]:
@@ -220,9 +217,5 @@ def organisations_elsewhere(evidence: Evidence, since: str) -> Measured:
     runs = runs[elsewhere & (runs["vendor_own_run"] == "no")]
     who = runs["organisation"].str.replace(r"\s*\(.*", "", regex=True)
     names = ", ".join(dict.fromkeys(who))
-    return Measured(
-        float(who.nunique()),
-        rows=tuple(runs["table"] + ":" + runs["row_id"]),
-        sources=cited(runs),
-        note=names,
-    )
+    rows = tuple(runs["table"] + ":" + runs["row_id"])
+    return Measured(float(who.nunique()), rows=rows, sources=cited(runs), note=names)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import Evidence, Measured, counted, keys, measure
+from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure
 from training_moat.core import lifecycle
 from training_moat.inquiry import market, market_evidence, market_share, uncertainty
 
 HALF_YEAR_DAYS = market_evidence.HALF_YEAR_DAYS
-
-
-YEAR = market_share.LAST_KNOWN
+YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
 
@@ -76,11 +76,8 @@ def _disclosed(evidence: Evidence) -> market_evidence.WorkedExample:
 def _disclosed_rows(evidence: Evidence, value: float) -> Measured:
     runs, days = evidence.table("training_runs"), evidence.table("disclosed_service")
     runs = runs[runs["model"].isin(days["model"])]
-    return Measured(
-        value,
-        rows=keys(days, "disclosed_service", "service") + keys(runs, "training_runs"),
-        sources=cited(days, runs),
-    )
+    rows = keys(days, "disclosed_service", "service") + keys(runs, "training_runs")
+    return Measured(value, rows=rows, sources=cited(days, runs))
 
 
 @measure("many_inferences")
@@ -96,14 +93,8 @@ def final_runs_in_research(evidence: Evidence) -> Measured:
     frame = evidence.table("market_splits")
     frame = frame[frame["definition"] == "final runs within R&D compute"]
     values = frame["training_share"]
-    return Measured(
-        float(values.median()),
-        float(values.min()),
-        float(values.max()),
-        rows=keys(frame, "market_splits"),
-        sources=cited(frame),
-        kind="range of sources",
-    )
+    low, middle, high = float(values.min()), float(values.median()), float(values.max())
+    return counted(frame, "market_splits", middle, low=low, high=high, kind=SOURCES)
 
 
 @measure("one_answer")
@@ -125,15 +116,9 @@ def modelled_days(evidence: Evidence) -> Measured:
     days = lifecycle.break_even_days(market.life_of(case.drawn), "final_run", "dollars")
     found = uncertainty.summary(days)
     frame = evidence.table("assumptions")
-    return Measured(
-        found.median,
-        found.p05,
-        found.p95,
-        float(np.mean(days <= HALF_YEAR_DAYS)),
-        keys(frame, "assumptions", "name"),
-        cited(frame),
-        kind="Monte Carlo, 5 to 95%",
-    )
+    chance = float(np.mean(days <= HALF_YEAR_DAYS))
+    ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": "Monte Carlo, 5 to 95%"}
+    return counted(frame, "assumptions", found.median, key="name", probability=chance, **ends)
 
 
 def _splits_counting(evidence: Evidence, definition: str) -> pd.DataFrame:
@@ -162,15 +147,10 @@ def dwarfs_per_lab(evidence: Evidence) -> Measured:
     frame = _splits_counting(evidence, "all_rnd")
     frame = frame[frame["organisation"] == "OpenAI"].sort_values("date", kind="stable")
     ratio = frame["inference_to_training_ratio"]
-    return Measured(
-        float(ratio.iloc[-1]) if len(frame) else None,
-        ratio.min(),
-        ratio.max(),
-        rows=keys(frame, "market_splits"),
-        sources=cited(frame),
-        note="OpenAI",
-        kind="range of sources",
-    )
+    if frame.empty:
+        return NOTHING
+    now, low, high = float(ratio.iloc[-1]), ratio.min(), ratio.max()
+    return counted(frame, "market_splits", now, "OpenAI", low=low, high=high, kind=SOURCES)
 
 
 @measure("lever")
@@ -178,11 +158,7 @@ def custom_lever(evidence: Evidence) -> Measured:
     """Times by which training grows if the largest assumed part of it were custom models (95th percentile)."""
     frame = evidence.table("assumptions")
     row = frame[frame["name"] == "custom_share"]
-    return Measured(
-        1.0 / (1.0 - float(row["p95"].iloc[0])),
-        rows=keys(row, "assumptions", "name"),
-        sources=cited(row),
-    )
+    return counted(row, "assumptions", 1.0 / (1.0 - float(row["p95"].iloc[0])), key="name")
 
 
 @measure("trainers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -31,11 +32,11 @@ def chip(evidence: Evidence, name: str) -> pd.Series:
     return evidence.row("chips", name, "id")
 
 
-def of_chips(evidence: Evidence, value: float | None, *names: str, note: str = "") -> Measured:
+def of_chips(evidence: Evidence, value: float, *names: str, **more: Any) -> Measured:
     """A quantity computed from the memory columns of some chips."""
     frame = evidence.table("chips")
     frame = frame[frame["id"].isin(names)].assign(source=frame["source_memory"])
-    return counted(frame, "chips", value, note) if value is not None else NOTHING
+    return counted(frame, "chips", value, **more)
 
 
 def of_model(evidence: Evidence, value: float) -> Measured:
@@ -141,8 +142,7 @@ def disk_cache(evidence: Evidence) -> Measured:
     """Share of the input tokens of the disclosed service that came from a disk cache."""
     frame = evidence.table("disclosed_service")
     value = float((frame["cached_input_tokens"] / frame["input_tokens"]).iloc[0])
-    rows = keys(frame, "disclosed_service", "service")
-    return Measured(value, rows=rows, sources=cited(frame))
+    return counted(frame, "disclosed_service", value, key="service")
 
 
 @measure("state_fits")
@@ -163,9 +163,8 @@ def more_hbm_races(evidence: Evidence) -> Measured:
     if frame.empty:
         return NOTHING
     speed = frame.groupby("chip_id")["speed"].median()
-    rows = tuple(
-        f"training_measurements:{row}" for row in [*frame["row_id"], *frame["rival_row_id"]]
-    )
+    run = [*frame["row_id"], *frame["rival_row_id"]]
+    rows = (f"training_measurements:{row}" for row in run)
     return Measured(
         float(speed.median()), float(frame["speed"].min()), float(frame["speed"].max()),
         rows=tuple(dict.fromkeys(rows)), sources=tuple(dict.fromkeys(frame["source"])),
@@ -212,8 +211,8 @@ def hbm_bandwidth_over(evidence: Evidence, own: str) -> Measured:
     ends = [row[name] for name in ("hbm_tb_per_s_low", "hbm_tb_per_s_high")]
     middle = float(row["hbm_tb_per_s"])
     low, high = (float(end if pd.notna(end) else middle) / nvidia for end in ends)
-    found = of_chips(evidence, middle / nvidia, own, REFERENCE_CHIP, note=row["name"])
-    return replace(found, low=low, high=high, kind="range of sources")
+    more = {"note": row["name"], "low": low, "high": high, "kind": "range of sources"}
+    return of_chips(evidence, middle / nvidia, own, REFERENCE_CHIP, **more)
 
 
 @measure("matched_startups")

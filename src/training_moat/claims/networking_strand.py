@@ -39,11 +39,8 @@ def gradient_traffic(evidence: Evidence, replicas: str) -> Measured:
 @measure("traffic_growth")
 def traffic_growth(evidence: Evidence, small: str, large: str) -> Measured:
     """Volume of exchange: bytes each chip sends in a large cluster over those in a small one."""
-    traffic = evidence.hook("gradient_traffic", sent_in_ring)
-    value = traffic(float(large)) / traffic(float(small))
-    return Measured(
-        value, sources=("thakur2005",), note="every chip that trains by data parallelism"
-    )
+    few, many = (gradient_traffic(evidence, count) for count in (small, large))
+    return replace(few, value=many.number / few.number)
 
 
 @measure("beyond_the_next")
@@ -93,10 +90,8 @@ def startup_layouts(evidence: Evidence) -> Measured:
 def expert_group(evidence: Evidence) -> Measured:
     """Chips that exchange with one another when DeepSeek decodes."""
     frame = evidence.table("disclosed_service")
-    rows = keys(frame, "disclosed_service", "service")
-    return Measured(
-        float(frame["decode_expert_group_chips"].iloc[0]), rows=rows, sources=cited(frame)
-    )
+    value = float(frame["decode_expert_group_chips"].iloc[0])
+    return counted(frame, "disclosed_service", value, key="service")
 
 
 def link_per_flop(frame: pd.DataFrame) -> pd.Series:
@@ -116,18 +111,18 @@ def startup_links(evidence: Evidence) -> Measured:
     if own.empty:
         return NOTHING
     ratio = own["link"] / link_per_flop(frame[frame["id"] == REFERENCE_CHIP]).iloc[0]
-    found = counted(own, "chips", float(ratio.median()), ", ".join(own["name"]))
-    return replace(found, low=float(ratio.min()), high=float(ratio.max()), kind="range of cases")
+    low, middle, high = float(ratio.min()), float(ratio.median()), float(ratio.max())
+    names, kind = ", ".join(own["name"]), "range of cases"
+    return counted(own, "chips", middle, names, low=low, high=high, kind=kind)
 
 
 @measure("startups_that_serve")
 def startups_that_serve(evidence: Evidence) -> Measured:
     """Startups with a confirmed inference service or deal."""
     frame = events(evidence, "startups")
-    sold = frame["event_type"].isin(["launch", "pivot", "deal"]) & (
-        frame["direction"] == "inference"
-    )
-    frame = frame[sold & frame["company"].isin(startup_vendors(evidence))]
+    frame = frame[frame["event_type"].isin(["launch", "pivot", "deal"])]
+    frame = frame[frame["direction"] == "inference"]
+    frame = frame[frame["company"].isin(startup_vendors(evidence))]
     return told(frame, float(frame["company"].nunique()))
 
 
@@ -157,13 +152,9 @@ def measured_scaling(evidence: Evidence, vendor: str) -> Measured:
     last = frame.sort_values(["n_chips", "row_id"], kind="stable").groupby("family_id").tail(1)
     if last.empty:
         return NOTHING
-    low, middle, high = (
-        float(np.percentile(last["efficiency_vs_smallest"], q)) for q in (5, 50, 95)
-    )
-    found = counted(
-        last, "scaling_measurements", middle, f"{vendor} clusters that published scaling"
-    )
-    return replace(found, low=low, high=high, kind="5 to 95% of cases")
+    low, middle, high = map(float, np.percentile(last["efficiency_vs_smallest"], (5, 50, 95)))
+    note, kind = f"{vendor} clusters that published scaling", "5 to 95% of cases"
+    return counted(last, "scaling_measurements", middle, note, low=low, high=high, kind=kind)
 
 
 @measure("gradient_wait")

@@ -15,7 +15,7 @@ from training_moat.inquiry import durations, low_precision_record, uncertainty
 from training_moat.inquiry.switching import move
 from training_moat.numerics import analysis
 
-GPT4 = "GPT-4 (Mar 2023)"
+GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
 
 
 def record(evidence: Evidence) -> pd.DataFrame:
@@ -104,10 +104,8 @@ def months_to_move(evidence: Evidence, kind: str) -> Measured:
     if frame.empty:
         return NOTHING
     low, middle, high = durations.median_months(frame["low_months"], frame["high_months"])
-    found = counted(
-        frame, "move_durations", middle, f"{len(frame)} moves of {kind} with a dated port"
-    )
-    return replace(found, low=low, high=high, kind="posterior, 5 to 95%")
+    note = f"{len(frame)} moves of {kind} with a dated port"
+    return counted(frame, "move_durations", middle, note, low=low, high=high, kind=POSTERIOR)
 
 
 @measure("months_ratio")
@@ -118,8 +116,7 @@ def months_ratio(evidence: Evidence) -> Measured:
     if any(frame.empty for frame in both):
         return NOTHING
     low, middle, high = durations.median_ratio(*both)
-    found = counted(pd.concat(both), "move_durations", middle)
-    return replace(found, low=low, high=high, kind="posterior, 5 to 95%")
+    return counted(pd.concat(both), "move_durations", middle, low=low, high=high, kind=POSTERIOR)
 
 
 @measure("delay_cost")

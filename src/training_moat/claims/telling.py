@@ -63,13 +63,13 @@ def table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def predictions(evidence: Evidence | None = None) -> pd.DataFrame:
+def predictions() -> pd.DataFrame:
     """What the article implies about the time after it, scored by the same rule.
 
     Columns: prediction, title, implied, quantity, number, range (with its kind), threshold, grade, who (rows
     or names it rests on), flips, sources.
     """
-    evidence, rows = evidence or Evidence(), []
+    evidence, rows = Evidence(), []
     for record in evidence.table("article_predictions").to_dict("records"):
         test = run(record, evidence)
         rows.append({
@@ -83,12 +83,8 @@ def predictions(evidence: Evidence | None = None) -> pd.DataFrame:
 
 def _other_sets(finding: Finding) -> str:
     found = {name: regraded(finding, name).grade for name in ("lenient", "strict")}
-    told = [
-        f"{grade} with the {name} thresholds"
-        for name, grade in found.items()
-        if grade != finding.grade
-    ]
-    return listed(told)
+    other = {name: grade for name, grade in found.items() if grade != finding.grade}
+    return listed([f"{grade} with the {name} thresholds" for name, grade in other.items()])
 
 
 def counts(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
@@ -120,19 +116,9 @@ def relative(findings: dict[str, Finding] | None = None, argument: str = "") -> 
             ends = [value, *(end / limit if test.limits.more else limit / end for end in known)]
             role = "deciding" if test.deciding else "beside"
             label = f"{claim} {test.name.replace('_', ' ')}{'*' if test.deciding else ''}"
-            rows.append(
-                (
-                    claim,
-                    one.argument,
-                    label,
-                    test.question,
-                    value,
-                    min(ends),
-                    max(ends),
-                    test.grade,
-                    role,
-                )
-            )
+            low, high = min(ends), max(ends)
+            told = (claim, one.argument, label, test.question, value, low, high, test.grade, role)
+            rows.append(told)
     columns = ["claim", "argument", "label", "question", "value", "low", "high", "grade", "role"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -159,14 +145,18 @@ def rows_behind(finding: Finding, evidence: Evidence | None = None) -> pd.DataFr
     return frame.assign(confirmed=[known[pair] for pair in pairs])
 
 
-def evidence_words(finding: Finding, evidence: Evidence | None = None, names_shown: int = 6) -> str:
+NAMES_SHOWN = 6
+"""Most rows of a table that are named one by one."""
+
+
+def evidence_words(finding: Finding, evidence: Evidence | None = None) -> str:
     """What a finding rests on: rows by table, and how many were not read in their own source."""
     rows = rows_behind(finding, evidence)
     if rows.empty:
         return "The model and its published formulas alone."
     told = []
     for name, group in rows.groupby("table", sort=False):
-        names = f" ({', '.join(group['row'])})" if len(group) <= names_shown else ""
+        names = f" ({', '.join(group['row'])})" if len(group) <= NAMES_SHOWN else ""
         told.append(f"{len(group)} of {name.replace('_', ' ')}{names}")
     weak = int((rows["confirmed"] != "yes").sum())
     tail = f"{weak} of these rows partly confirmed or second-hand" if weak else "all confirmed"

@@ -59,10 +59,8 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     `own`: whether the chip's maker ran it itself. A model counts once.
     """
     other = record_runs.on_other_chips()
-    parts = [
-        tables.load("training_runs").assign(own=False),
-        other.assign(own=other["vendor_own_run"] == "yes"),
-    ]
+    others = other.assign(own=other["vendor_own_run"] == "yes")
+    parts = [tables.load("training_runs").assign(own=False), others]
     columns = ["date", "model", "organisation", "hardware", "training_flop", "own", "source"]
     frame = pd.concat([part[columns] for part in parts], ignore_index=True)
     year = frame["date"].str[:4].astype(int)
@@ -99,7 +97,8 @@ def offers() -> list[Offer]:
         best: dict[str, Offer] = {}
         for chip in offered_in(year):
             offer = _offer(year, chip, job, rival, base)
-            if offer.vendor not in best or offer.gap < best[offer.vendor].gap:
+            # Of chips none of which can, the newest stands for its maker.
+            if offer.vendor not in best or offer.gap <= best[offer.vendor].gap:
                 best[offer.vendor] = offer
         found += [best[name] for name in sorted(best)]
     return found

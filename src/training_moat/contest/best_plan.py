@@ -108,7 +108,8 @@ def case_of(chip: Chip, job: Job, count: int, precision: str, **plan: Any) -> Tr
     """Every plan tried for a job on `count` of a chip, or with some of the `plan` settled; None where no plan divides."""
     domain = chip.scaleup.domain_chips if chip.scaleup else 0.0
     # Of the formats only FP16 changes what is tried: its runs are older than fused attention.
-    settings = (chip.family, chip.vendor, precision == "fp16", *plan.items())
+    streamed = "training" in chip.streamed
+    settings = (chip.family, chip.vendor, streamed, precision == "fp16", *plan.items())
     key = (tables.state("models"), job, count, domain, *settings)
     if key not in _CASES:
         if len(_CASES) >= _KEPT:

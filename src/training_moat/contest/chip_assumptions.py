@@ -8,8 +8,15 @@ from functools import partial
 from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog.relatives import link_at, rates, taken
-from training_moat.contest.chip_factors import WIDE, WidePeak, likely_wide_peak, wide_format
+from training_moat.catalog.relatives import (
+    WIDE,
+    WidePeak,
+    likely_wide_peak,
+    link_at,
+    rates,
+    taken,
+    wide_format,
+)
 from training_moat.core import tiers
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, TERA

@@ -10,12 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import tables
+from training_moat.catalog.relatives import wide_format, wide_peak
 from training_moat.core import tiers
-from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Tier
 
 FACTORS = (
@@ -47,57 +44,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """The article's arguments and what else could decide, as sets of factors."""
 
-WIDE = ("bf16", "fp16")
-"""Formats of 16 bits that training multiplies in, best first."""
-
 JOB = "training"
 """The job whose memory is mixed."""
-
-
-def wide_format(chip: Chip) -> str | None:
-    """The 16-bit format a chip trains in, or None."""
-    return next((name for name in WIDE if chip.peak_flops.get(name)), None)
-
-
-@tables.kept("chips", size=16)
-def _narrow_ratios(name: str) -> tuple[float, float, float]:
-    ratios = sorted(
-        chip.peak_flops[name] / chip.peak_flops[wide]
-        for chip in chip_catalog.all_chips().values()
-        if chip.peak_flops.get(name) and (wide := wide_format(chip))
-    )
-    low, high = np.quantile(ratios, RATIO_ENDS)
-    return float(low), ratios[len(ratios) // 2], float(high)
-
-
-RATIO_ENDS = (0.1, 0.9)
-"""Quantiles of the chips table between which the ratio of a narrow peak to the 16-bit one is taken to lie."""
-
-
-@dataclass(frozen=True)
-class WidePeak:
-    """Dense FLOP/s in 16 bits as taken from a narrower format, with the ends of its range."""
-
-    source: str
-    low: float
-    middle: float
-    high: float
-
-
-def likely_wide_peak(chip: Chip) -> WidePeak:
-    """The 16-bit peak of a chip that publishes only a narrower one: that peak over the ratio usual in the chips table.
-    Unpublished where no peak is."""
-    for name in ("fp8", "int8", "fp4"):
-        if peak := chip.peak_flops.get(name):
-            low, middle, high = _narrow_ratios(name)
-            return WidePeak(name, peak / high, peak / middle, peak / low)
-    raise Unpublished(f"chip {chip.id}: no peak published in any format that a matmul could use")
-
-
-def wide_peak(chip: Chip) -> float:
-    """Dense FLOP/s of the 16-bit format, the published one or the likely one. Unpublished where no peak is."""
-    own = wide_format(chip)
-    return chip.peak_flops[own] if own is not None else likely_wide_peak(chip).middle
 
 
 def training_formats(chip: Chip) -> tuple[str, ...]:

@@ -151,15 +151,9 @@ def quotes() -> pd.DataFrame:
     frame = tables.load("prices")
     frame = frame[(frame["category"] == "cloud_chip_hour") & frame["chip_id"].notna()]
     frame = frame[frame["term"].isin(TERMS) & frame["date"].notna()]
-    return pd.DataFrame(
-        {
-            "chip_id": frame["chip_id"],
-            "kind": frame["term"].map(TERMS),
-            "day": frame["date"].map(day),
-            "usd": frame["value"],
-            "source": frame["source"],
-        }
-    ).reset_index(drop=True)
+    found = frame.assign(kind=frame["term"].map(TERMS), day=frame["date"].map(day))
+    found = found.rename(columns={"value": "usd"})[["chip_id", "kind", "day", "usd", "source"]]
+    return found.reset_index(drop=True)
 
 
 @tables.kept("prices")
@@ -220,15 +214,16 @@ def _own_figure(chip: Chip) -> HourlyPrice | None:
     return _without_power(chip, chip.cloud_usd_per_h, **ends, basis=RENT, when="own figure")
 
 
-def _both(
-    own: HourlyPrice | None, other: HourlyPrice | None
-) -> list[tuple[HourlyPrice, HourlyPrice]]:
+Pair = tuple[HourlyPrice, HourlyPrice]
+
+
+def _both(own: HourlyPrice | None, other: HourlyPrice | None) -> list[Pair]:
     """The pair where both are known."""
     return [] if own is None or other is None else [(own, other)]
 
 
-def _rents(chip: Chip, other: Chip) -> list[tuple[HourlyPrice, HourlyPrice]]:
-    pairs = []
+def _rents(chip: Chip, other: Chip) -> list[Pair]:
+    pairs: list[Pair] = []
     for kind in dict.fromkeys(TERMS.values()):
         when = _first_common(chip, other, kind)
         if when is not None:
@@ -236,7 +231,7 @@ def _rents(chip: Chip, other: Chip) -> list[tuple[HourlyPrice, HourlyPrice]]:
     return pairs
 
 
-def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
+def pair(chip: Chip, other: Chip) -> Pair | None:
     """Hourly prices of two chips known in the same way and of the same day, or None.
 
     A rent quoted for both around the challenger's launch, more than once for each, comes first, then the price of sale,
@@ -244,11 +239,8 @@ def pair(chip: Chip, other: Chip) -> tuple[HourlyPrice, HourlyPrice] | None:
     """
     rents = _rents(chip, other)
     first = start(chip)
-    early = [
-        both
-        for both in rents
-        if day(both[0].when) - first <= AT_LAUNCH and min(one.quotes for one in both) > 1
-    ]
+    firm = [both for both in rents if min(one.quotes for one in both) > 1]
+    early = [both for both in firm if day(both[0].when) - first <= AT_LAUNCH]
     bought = _both(purchase(chip), purchase(other))
     owned = _both(ownership(chip), ownership(other))
     return next(iter([*early, *bought, *owned, *rents]), None)

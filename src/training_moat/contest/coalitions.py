@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from training_moat.catalog.relatives import wide_format
 from training_moat.contest import best_plan, chip_hours, reference_jobs, uptime_supply
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import FACTORS, wide_format
+from training_moat.contest.chip_factors import FACTORS
 from training_moat.contest.chip_hours import HourlyPrice
 from training_moat.contest.coalition_search import COALITIONS, search
 from training_moat.contest.reference_jobs import Job

@@ -130,24 +130,15 @@ def shares(found: Worth, draws: Mapping[str, np.ndarray] | None = None) -> np.nd
 def split_of(found: Worth) -> Split:
     """The gap and its parts with their intervals."""
     middle, told = found.log_cost()[0], found.log_cost(drawn(found))
-    everything = len(middle) - 1
+    all_ = len(middle) - 1
     parts, drawn_parts = shares(found)[0], -shapley.values(told)
-    gap = told[:, 0] - told[:, everything]
-    rows = []
-    for position, name in enumerate(FACTORS):
-        bit = 1 << position
-        low, high = np.quantile(drawn_parts[:, position], (0.05, 0.95))
-        rows.append(
-            {
-                "factor": name,
-                "fix": float(np.exp(middle[bit] - middle[everything])),
-                "loss": float(np.exp(middle[everything ^ bit] - middle[everything])),
-                "shapley": float(parts[position]),
-                "shapley_low": float(low),
-                "shapley_high": float(high),
-                "times": float(np.exp(parts[position])),
-            }
-        )
+    gap = told[:, 0] - told[:, all_]
+    bits = 1 << np.arange(len(FACTORS))
+    part_low, part_high = np.quantile(drawn_parts, (0.05, 0.95), axis=0)
+    left = {"fix": middle[bits] - middle[all_], "loss": middle[all_ ^ bits] - middle[all_]}
+    columns = {name: np.exp(value) for name, value in left.items()}
+    columns |= {"shapley": parts, "shapley_low": part_low, "shapley_high": part_high}
+    table = pd.DataFrame({"factor": list(FACTORS)} | columns | {"times": np.exp(parts)})
     closed = {group: _closed(told, gap, names) for group, names in GROUPS.items()}
     ends = np.exp(np.quantile(gap, (0.05, 0.95)))
     return Split(
@@ -162,10 +153,10 @@ def split_of(found: Worth) -> Split:
         assumed=found.assumed,
         possible=found.possible,
         chips=found.chips,
-        gap=float(np.exp(middle[0] - middle[everything])),
+        gap=float(np.exp(middle[0] - middle[all_])),
         low=float(ends[0]),
         high=float(ends[1]),
-        table=pd.DataFrame(rows),
+        table=table,
         worth=middle,
         drawn_shapley=drawn_parts,
         drawn_closed=closed,
@@ -223,26 +214,30 @@ def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
 
 def overview(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger: gap with its interval and the share of it that each group alone closes."""
-    return pd.DataFrame(
-        [
-            {
-                "chip": one.chip,
-                "name": one.name,
-                "yardstick": one.yardstick_name,
-                "job": one.job_title,
-                "unit": one.unit,
-                "basis": one.basis,
-                "possible": one.possible,
-                "behind": one.behind,
-                "gap": one.gap,
-                "low": one.low,
-                "high": one.high,
-                "together": " and ".join(one.together()),
-            }
-            | {group: one.closed(group) for group in GROUPS}
-            for one in found
-        ]
+    told = (
+        "chip",
+        "name",
+        "yardstick",
+        "job",
+        "unit",
+        "basis",
+        "possible",
+        "behind",
+        "gap",
+        "low",
+        "high",
     )
+    rows = [
+        {name: getattr(one, NAMED.get(name, name)) for name in told}
+        | {"together": " and ".join(one.together())}
+        | {group: one.closed(group) for group in GROUPS}
+        for one in found
+    ]
+    return pd.DataFrame(rows)
+
+
+NAMED = {"yardstick": "yardstick_name", "job": "job_title"}
+"""Fields of a split that tables show by name."""
 
 
 def parts(one: Split) -> pd.DataFrame:
@@ -277,23 +272,30 @@ def weighs_most(found: pd.DataFrame, possible: bool = True) -> str:
 def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:
     """What each challenger offered: chip, name, date, against, job, unit, basis, advantage, low, high."""
     known = chip_catalog.all_chips()
-    return pd.DataFrame(
-        [
-            {
-                "chip": one.chip,
-                "name": one.name,
-                "date": reference_jobs.launched(known[one.chip]),
-                "against": one.yardstick_name,
-                "job": one.job_title,
-                "unit": one.unit,
-                "basis": one.basis,
-                "advantage": 1 / one.gap,
-                "low": 1 / one.high,
-                "high": 1 / one.low,
-            }
-            for one in splits(chips)
-        ]
-    )
+    rows = [
+        (
+            one.chip,
+            one.name,
+            reference_jobs.launched(known[one.chip]),
+            one.yardstick_name,
+            one.job_title,
+        )
+        + (one.unit, one.basis, 1 / one.gap, 1 / one.high, 1 / one.low)
+        for one in splits(chips)
+    ]
+    columns = [
+        "chip",
+        "name",
+        "date",
+        "against",
+        "job",
+        "unit",
+        "basis",
+        "advantage",
+        "low",
+        "high",
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def sources(found: Sequence[Split]) -> tuple[str, ...]:

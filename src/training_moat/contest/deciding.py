@@ -65,9 +65,9 @@ def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarra
     return np.where(counts > 0, (behind & closed).sum(axis=0) / np.maximum(counts, 1), np.nan)
 
 
-def decisions(found: Sequence[Split], needed: float = DECIDES) -> list[Decision]:
+def decisions(found: Sequence[Split]) -> list[Decision]:
     """One decision per group of factors."""
-    return [decision(group, found, needed) for group in GROUPS]
+    return [decision(group, found) for group in GROUPS]
 
 
 def of_startups(found: Sequence[Split]) -> list[Split]:
@@ -78,12 +78,8 @@ def of_startups(found: Sequence[Split]) -> list[Split]:
 
 def told(found: Sequence[Decision]) -> str:
     """For how many each group decides, inside a sentence: "for 4 by memory, for none by the network and ..."."""
-    return listed(
-        [
-            f"for {len(one.yes) or 'none'} by {CAUSE_WORDS.get(one.group, one.group)}"
-            for one in found
-        ]
-    )
+    words = {one.group: CAUSE_WORDS.get(one.group, one.group) for one in found}
+    return listed([f"for {len(one.yes) or 'none'} by {words[one.group]}" for one in found])
 
 
 def in_full(found: Sequence[Split]) -> str:
@@ -94,7 +90,7 @@ def in_full(found: Sequence[Split]) -> str:
     left = [one.name for one in found if one.behind and one.name not in named]
     others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
     needed = either([*others, "several things at once"])
-    return f"{told(causes)}; the other {len(left)} needed {needed}" if left else told(causes)
+    return f"{told(causes)}. The other {len(left)} needed {needed}" if left else told(causes)
 
 
 def shared(found: Sequence[Decision], splits: Sequence[Split]) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 from training_moat.calibrate import measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
+from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import record_runs
-from training_moat.contest.chip_factors import wide_peak
 from training_moat.contest.counterfactual import GROUPS, OF_DRAWS, Split
 from training_moat.core.machine import Chip
 from training_moat.core.units import TERA

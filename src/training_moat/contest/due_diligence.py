@@ -10,6 +10,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import scenario, tables
+from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import (
     chip_hours,
     coalitions,
@@ -23,7 +24,7 @@ from training_moat.contest import (
 )
 from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import training_formats, wide_peak
+from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.counterfactual import OF_DRAWS, Split, split_of
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.scorecard import Card
@@ -181,7 +182,8 @@ def _hourly_ratio(found: Report) -> float:
 
 
 def _qualities(chip: Chip) -> Mapping[str, float]:
-    home = tiers.home(chip, "training")[-1]
+    streamed = "training" in chip.streamed
+    home = tiers.working(chip, "training") if streamed else tiers.home(chip, "training")[-1]
     return {
         "tflops": wide_peak(chip) / TERA,
         "memory_gb": home.capacity_bytes / GIB,

@@ -22,26 +22,15 @@ def against_published() -> pd.DataFrame:
     for row in whole.to_dict("records"):
         others = whole[whole["source"] != row["source"]]
         least, most = goodput.hours_range(others)
-        hours, low, high = (
-            row[name] / goodput.middle(others) for name in ("ideal_hours", "low", "high")
-        )
+        share = goodput.middle(others)
+        hours, low, high = (row[name] / share for name in ("ideal_hours", "low", "high"))
         low, high = min(low, hours * least), max(high, hours * most)
-        rows.append(
-            {
-                "model": model_catalog.model(row["model_id"]).name,
-                "chip": chip_catalog.chip(row["chip_id"]).name,
-                "chips": row["chips"],
-                "tokens_b": row["tokens_b"],
-                "published": row["hours"],
-                "predicted": hours,
-                "low": low,
-                "high": high,
-                "error": hours / row["hours"] - 1,
-                "inside": bool(low <= row["hours"] <= high),
-                "source": row["source"],
-            }
-        )
-    return pd.DataFrame(rows)
+        names = model_catalog.model(row["model_id"]).name, chip_catalog.chip(row["chip_id"]).name
+        inside = bool(low <= row["hours"] <= high)
+        told = (row["chips"], row["tokens_b"], row["hours"], hours, low, high)
+        rows.append((*names, *told, hours / row["hours"] - 1, inside, row["source"]))
+    columns = ["model", "chip", "chips", "tokens_b", "published", "predicted", "low", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "error", "inside", "source"])
 
 
 def mean_error(found: pd.DataFrame) -> float:

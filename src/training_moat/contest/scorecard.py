@@ -10,10 +10,11 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.catalog.relatives import wide_format
 from training_moat.contest import best_plan, chip_hours, record_runs, reference_jobs
 from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import training_formats, wide_format
+from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
@@ -105,7 +106,10 @@ class Card:
         if self.run is None:
             return next((gate.why for gate in self.gates if gate.passed == NO), "")
         parts = self.run.answer["seconds"]
-        return PART_WORDS[max(parts, key=lambda name: (parts[name], name == "compute", name))]
+        largest = max(parts, key=lambda name: (parts[name], name == "compute", name))
+        if largest == "data_parallel" and "training" in self.chip.streamed:
+            return "waiting for streamed weights"
+        return PART_WORDS[largest]
 
     @property
     def stops_at(self) -> str:

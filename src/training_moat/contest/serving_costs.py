@@ -4,6 +4,7 @@ ask for it."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -57,9 +58,8 @@ def costs(
     known = chip_catalog.all_chips()
     names = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
     common = {"model": model, "input_len": input_len, "output_len": output_len}
-    left = [
-        (name, count, form) for name in names for form in _formats(known[name]) for count in COUNTS
-    ]
+    forms = [(name, form) for name in names for form in _formats(known[name])]
+    left = [(name, count, form) for name, form in forms for count in COUNTS]
     rows: list[tuple[_Tried, int, dict]] = []
     for batch in BATCHES:
         # More sequences at once are never faster for each, so that what fails is not asked again.
@@ -89,11 +89,8 @@ def _finer(
     largest: dict[_Tried, int], speed: float, common: dict
 ) -> list[tuple[_Tried, int, dict]]:
     """Batches between the largest that keeps the speed and the next one tried, halved towards the largest of all."""
-    ends = {
-        tried: (batch, BATCHES[BATCHES.index(batch) + 1])
-        for tried, batch in largest.items()
-        if batch < BATCHES[-1]
-    }
+    further = dict(pairwise(BATCHES))
+    ends = {one: (batch, further[batch]) for one, batch in largest.items() if batch in further}
     rows = []
     for _ in range(HALVINGS):
         middle = {tried: round(np.sqrt(low * high)) for tried, (low, high) in ends.items()}
@@ -118,14 +115,11 @@ def _keeping(
         | ({} if form is None else {"precision": form})
         for (name, count, form), batch in tried
     ]
-    return [
-        (one, batch, told)
-        for (one, batch), told in zip(tried, serving.predict(asked), strict=True)
-        if told["ok"]
-        and told["fits"]
-        and 1 / told["tpot_s"] >= speed
-        and told["ttft_s"] <= common["output_len"] * told["tpot_s"]
-    ]
+    longest = common["output_len"]
+    told = [(*one, answer) for one, answer in zip(tried, serving.predict(asked), strict=True)]
+    told = [one for one in told if one[2]["ok"] and one[2]["fits"]]
+    quick = [one for one in told if 1 / one[2]["tpot_s"] >= speed]
+    return [one for one in quick if one[2]["ttft_s"] <= longest * one[2]["tpot_s"]]
 
 
 def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[str, object]:
@@ -135,21 +129,12 @@ def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[s
     slow, fast = (told[end] / told["tpot_s"] for end in ("tpot_s_p95", "tpot_s_p05"))
     usd = np.nan if price is None else hours * price.usd
     low, high = (np.nan, np.nan) if price is None else (price.low, price.high)
-    return {
-        "chip": name,
-        "name": chip.name,
-        "vendor": chip.vendor,
-        "chips": told["plan"]["chips"],
-        "batch": batch,
-        "format": told["plan"]["precision"],
-        "tokens_per_s_per_user": 1 / told["tpot_s"],
-        "usd_per_mtok": usd,
-        "usd_low": usd * np.exp(-np.hypot(np.log(fast), np.log(low))),
-        "usd_high": usd * np.exp(np.hypot(np.log(slow), np.log(high))),
-        "chip_hours_per_mtok": hours,
-        "engine": told["plan"]["software"],
-        "knowledge": told["calibration"],
-    }
+    low_usd = usd * np.exp(-np.hypot(np.log(fast), np.log(low)))
+    high_usd = usd * np.exp(np.hypot(np.log(slow), np.log(high)))
+    plan = told["plan"]
+    asked = (name, chip.name, chip.vendor, plan["chips"], batch, plan["precision"])
+    costs = (1 / told["tpot_s"], usd, low_usd, high_usd, hours)
+    return dict(zip(COLUMNS, (*asked, *costs, plan["software"], told["calibration"]), strict=True))
 
 
 def listed(model: str, input_len: int = 1024, output_len: int = 1024) -> pd.DataFrame:

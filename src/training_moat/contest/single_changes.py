@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from training_moat.catalog.relatives import wide_format
 from training_moat.contest import best_plan
 from training_moat.contest.best_plan import Asking
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import JOB, training_formats, wide_format
+from training_moat.contest.chip_factors import JOB, training_formats
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.remembered import remembered
 from training_moat.core import tiers

@@ -77,9 +77,8 @@ def goodput(chip: Chip, yardstick: Chip) -> tuple[Level, Level]:
         return _level(usual, *shares.loc[chip.id]), _level(usual, *shares.loc[yardstick.id])
     low, high = goodputs()["share"].quantile([0.05, 0.95])
     silent = chip.name if chip.id not in shares.index else yardstick.name
-    words = (
-        f"the goodput of long runs on {silent} is not published: the usual one is taken for both"
-    )
+    words = f"the goodput of long runs on {silent} is not published"
+    words += ": the usual one is taken for both"
     return replace(_level(usual, low, usual, high), words=words), Level(1.0, 1.0, 1.0)
 
 

@@ -40,12 +40,12 @@ class Unpublished(InputError):
     """A number that the answer needs and that nobody has published: a reader's page leaves out what depends on it."""
 
 
-class LeftOut(UserWarning):
+class LeftOutWarning(UserWarning):
     """One of several asked about that has no answer, because nobody has published a number that it needs."""
 
 
 def answered(ask: Callable[[str], T], names: Iterable[str]) -> list[T]:
-    """The answers for those of many names that have one, in their order; warns (`LeftOut`) of each that lacks a number
+    """The answers for those of many names that have one, in their order; warns (`LeftOutWarning`) of each that lacks a number
     which nobody has published. Unpublished where all do."""
     found, lacking = [], []
     for name in names:
@@ -56,7 +56,7 @@ def answered(ask: Callable[[str], T], names: Iterable[str]) -> list[T]:
     if lacking and not found:
         raise Unpublished("; ".join(lacking))
     for sentence in lacking:
-        warnings.warn(sentence, LeftOut, stacklevel=3)
+        warnings.warn(sentence, LeftOutWarning, stacklevel=3)
     return found
 
 

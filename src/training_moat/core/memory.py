@@ -69,7 +69,7 @@ def optimizer_bytes(optimizer: str | Number, master_weights: bool = True) -> Num
 @dataclass(frozen=True)
 class TrainingMemory:
     """Bytes one chip holds, by kind. `reserve` is the part of the workspace that the runtime takes beside the tensors:
-    contexts, communication buffers, the allocator's slack."""
+    contexts, communication buffers, the allocator's slack. `stored`: what a store outside all chips holds, counted once."""
 
     weights: Number
     gradients: Number
@@ -77,6 +77,7 @@ class TrainingMemory:
     activations: Number
     workspace: Number
     reserve: Number = 0.0
+    stored: Number = 0.0
 
     @property
     def total(self) -> Number:
@@ -290,7 +291,23 @@ def gathered_weight_bytes(
     dense, expert = params_per_stage(model, plan)
     whole = (weight_bytes + FP32_GRADIENT_BYTES) * (dense + expert)
     fetched = logical_or(plan.zero_stage >= 3, plan.offload >= 2)
-    return where(logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0))
+    sharded = where(
+        logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0)
+    )
+    if not some(plan.streamed):
+        return sharded
+    return where(plan.streamed > 0, _layer_at_work(model, plan, gathered / 2), sharded)
+
+
+def _layer_at_work(model: Transformer, plan: Plan, layer: Number) -> Number:
+    """Weights that a chip has aboard to which they are streamed: one `layer`, or the output head, whichever takes more with
+    the activations made beside it, of which `activation_bytes` counts the larger (Cerebras documentation, Weight Streaming
+    Execution: the weights of one layer must fit)."""
+    kept = layer_activation_bytes(model, plan, plan.recompute)
+    redone = layer_activation_bytes(model, plan, 0 * plan.recompute) - kept
+    beyond = logit_bytes(model, plan) - where(plan.recomputed_layers > 0, redone, 0)
+    head = WEIGHT_BYTES * model.vocab * model.hidden
+    return maximum(layer - maximum(beyond, 0.0), head + minimum(beyond, 0.0))
 
 
 def training_memory(
@@ -318,8 +335,8 @@ def training_memory(
     `torch.autocast` and no mixed precision of the sharding, so that layers are gathered in FP32 and read an FP32 stream;
     `kept_kv` (0 or 1): see `kept_kv_bytes`. `reserve_bytes` is what the runtime takes
     whatever the plan (contexts, communication buffers), `reserve_share` the allocator's loss as a share of the
-    activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded takes no
-    room on the chip.
+    activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded or
+    streamed takes no room on the chip.
     """
     residual = where(autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
     activations = held_activation_bytes(
@@ -332,14 +349,18 @@ def training_memory(
     whole = params_per_stage(model, plan)
     trained = trained_params_per_stage(model, plan)
     states = optimizer_bytes(optimizer) - where(master_is_weight, MASTER_BYTES, 0)
-    here, states_here = where(plan.offload >= 2, 0.0, 1.0), where(plan.offload >= 1, 0.0, 1.0)
+    states = maximum(states, 0.0)
+    aboard = where(plan.streamed > 0, 0.0, 1.0)
+    here, states_here = (where(plan.offload >= least, 0.0, aboard) for least in (2, 1))
+    outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
     reserve = reserve_bytes + reserve_share * activations
     return TrainingMemory(
         weights=here * _state_bytes(plan, whole, weight, 3),
         gradients=here * _state_bytes(plan, trained, gradient_bytes, 2),
-        optimizer=states_here * _state_bytes(plan, trained, maximum(states, 0.0), 1),
+        optimizer=states_here * _state_bytes(plan, trained, states, 1),
         activations=activations,
         workspace=reserve
         + gathered_weight_bytes(model, plan, where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES)),
         reserve=reserve,
+        stored=(1 - aboard) * outside,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training_moat.core import collectives
-from training_moat.core.elementwise import Number, logical_and, maximum, minimum, where
+from training_moat.core.elementwise import Number, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.memory import expert_data_ranks, params_per_stage
 from training_moat.core.plan import Plan, stage_layers
@@ -32,7 +32,7 @@ _PLAIN = Fabric(bytes_per_s=1.0, step_latency_s=0.0)
 class Message:
     """One collective as one chip takes part in it.
 
-    `kind` is one of `KINDS`, `collective` one of all_reduce, all_gather, all_to_all, send_recv. `bytes` follows the
+    `kind` is one of `KINDS`, `collective` one of all_reduce, all_gather, all_to_all, send_recv, store. `bytes` follows the
     convention of `core.collectives`. The group has `ranks` members, neighbours `spacing` chips apart. `times` it runs
     per step. `copies`: how many of an all-to-all's parts are the same data for different members; where those members lie
     in `groups` equal groups, `visited` is in how many at most.
@@ -131,7 +131,8 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
 
     Up to ZeRO-2 the gradients are reduced once a step and, where the optimizer is sharded, the weights gathered: as much
     as an all-reduce of the mean of the two widths. Under ZeRO-3 the weights are gathered twice and the gradients
-    scattered once for every micro-batch. Adapters alone are reduced where only they are trained.
+    scattered once for every micro-batch. Adapters alone are reduced where only they are trained. Where weights stream from
+    a store, each micro-batch's gradients go there once, and the network adds them up on the way (Cerebras, SwarmX).
     """
     dense, expert = params_per_stage(model, plan)
     adapters = lora_params(model, plan.lora_rank) / (plan.pp * plan.tp)
@@ -140,8 +141,13 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     back = where(plan.zero_stage >= 1, WEIGHT_BYTES, plan.gradient_bytes)
     width = (plan.gradient_bytes + back) / 2
     fully = plan.zero_stage >= 3
-    once, each = where(fully, 0.0, 1.0), where(fully, plan.micro_batches, 0.0)
+    among = where(plan.streamed > 0, 0.0, 1.0)
+    once, each = where(fully, 0.0, among), where(fully, plan.micro_batches * among, 0.0)
     found: dict[str, Message] = {}
+    if some(plan.streamed):
+        sent = plan.gradient_bytes * (trained + trained_expert)
+        times = (1 - among) * plan.micro_batches
+        found["stored_gradients"] = Message("data_parallel", "store", sent, 1, 1, times)
     groups = (
         ("dense", dense, trained, plan.dp * plan.cp, plan.tp),
         (
@@ -179,7 +185,8 @@ def _places(message: Message, domains: Number) -> Number:
 
 
 def seconds(message: Message, scaleup: Fabric, scaleout: Fabric) -> Number:
-    """Seconds that one run of the message takes."""
+    """Seconds that one run of the message takes (what goes to a store is timed with what comes from it,
+    `training_step.streaming_seconds`)."""
     local = neighbours(message, scaleup)
     if message.collective == "send_recv":
         near = collectives.send_recv(message.bytes, scaleup)
@@ -197,6 +204,8 @@ def seconds(message: Message, scaleup: Fabric, scaleout: Fabric) -> Number:
 def sent_bytes(message: Message, scaleup: Fabric) -> tuple[Number, Number]:
     """Bytes that one chip sends in one run of the message: (inside its scale-up domain, beyond it)."""
     size, ranks = message.bytes, message.ranks
+    if message.collective == "store":
+        return 0.0, size
     local = neighbours(message, scaleup)
     domains = ranks / local
     if message.collective == "send_recv":

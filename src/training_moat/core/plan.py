@@ -29,7 +29,8 @@ class Plan:
     (NeMo's `recompute_num_layers`). `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
     expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
     gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts. `lora_rank` above zero trains adapters of that rank alone; `offload` is a level of
-    `OFFLOAD_LEVELS`.
+    `OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which
+    sends every chip the layer at work and steps the optimizer itself; such chips are replicas of one another alone.
     """
 
     seq_len: Number
@@ -51,6 +52,7 @@ class Plan:
     dispatch_bytes: Number = 2.0
     lora_rank: Number = 0
     offload: Number = 0
+    streamed: Number = 0
 
     @cached_property
     def expert_tensor(self) -> Number:
@@ -118,6 +120,10 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
         (
             where(layers_fit_pipeline(model, plan), False, True),
             "pp x virtual_stages is above the number of layers",
+        ),
+        (
+            logical_and(plan.streamed > 0, plan.tp * plan.pp * plan.cp * maximum(plan.ep, 1) > 1),
+            "chips that stream their weights share the batch alone: tp, pp, cp and ep must be 1",
         ),
         (model.heads % plan.tp != 0, "the attention heads do not divide over tp"),
         (

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, logical_and, maximum, minimum, where
+from training_moat.core.elementwise import Number, logical_and, maximum, minimum
 from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Tier
 
@@ -109,37 +109,23 @@ def capacity_bytes(chip: Chip, job: str) -> float:
 
 @dataclass(frozen=True)
 class Room:
-    """What one chip offers a job, in bytes; every field may be an array.
-
-    `space` is what decides; `streamed`: 1 where weights come in from a `store` that all chips share and the activations
-    have the space for themselves, else 0 and an endless store.
-    """
+    """What a job is offered, in bytes; every field may be an array: the `space` of one chip, and the `store` that all
+    chips share where weights stream in from one (else endless)."""
 
     space: Number
-    streamed: Number
     store: Number
 
-    def decisive(self, states: Number, activations: Number) -> Number:
-        """The bytes that compete for the space: `states` (weights, gradients, optimizer) and `activations` (with
-        workspace and caches), or the activations alone where the states are outside."""
-        return activations + where(self.streamed > 0, 0.0, states)
-
-    def holds(self, states: Number, activations: Number) -> Number:
-        """Whether a job fits that keeps so much on each chip."""
-        return logical_and(self.decisive(states, activations) <= self.space, states <= self.store)
+    def holds(self, aboard: Number, stored: Number) -> Number:
+        """Whether a job fits that keeps so much on each chip, and so much once for all of them in the store."""
+        return logical_and(aboard <= self.space, stored <= self.store)
 
 
-def room_for(chip: Chip, job: str, chips: Number = 1) -> Room:
-    """What each of `chips` chips offers a job. InputError names the datum that is missing."""
+def room_for(chip: Chip, job: str) -> Room:
+    """What a chip and its store offer a job. InputError names the datum that is missing."""
     whole = capacity_bytes(chip, job)
     if job in chip.streamed:
-        return Room(float(room([working(chip, job)], job)), 1.0, whole / chips)
-    return Room(whole, 0.0, float("inf"))
-
-
-def fits(states: Number, activations: Number, chip: Chip, job: str, chips: Number = 1) -> Number:
-    """Whether a job fits that keeps `states` and `activations` on each of `chips` chips, in bytes."""
-    return room_for(chip, job, chips).holds(states, activations)
+        return Room(float(room([working(chip, job)], job)), whole)
+    return Room(whole, float("inf"))
 
 
 def system_limit(chip: Chip) -> float:

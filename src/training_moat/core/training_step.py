@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from training_moat.core import messages as exchange
-from training_moat.core.elementwise import Number, log2, maximum, minimum, some, where
+from training_moat.core.elementwise import Number, log2, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import Efficiency, Node, layer_time, vocabulary_seconds
 from training_moat.core.memory import (
@@ -62,11 +62,23 @@ def _hidden(communication: Number, computation: Number, overlap: Number) -> Numb
     return minimum(overlap * communication, computation)
 
 
+def _exposed(
+    part: dict[str, Number], cover: Number, eff: Efficiency
+) -> list[tuple[Number, Number]]:
+    """Seconds of tensor-parallel and of expert-parallel collectives that the step waits for, and that hide. They share the
+    computation they hide behind, and the launches beyond it (`cover`): what covers one cannot cover another."""
+    tensor, expert = part["tensor_parallel"], part["expert_parallel"]
+    first = _hidden(tensor, cover, eff.overlap_tensor)
+    second = _hidden(expert, cover - first, eff.overlap_expert)
+    return [(tensor - first, first), (expert - second, second)]
+
+
 def _optimizer_seconds(
     model: Transformer, plan: Plan, node: Node, eff: Efficiency, state_bytes: Number
 ) -> Number:
     """One pass over gradients, states and weights at the sustained memory bandwidth, or the host's where they live there:
-    then gradients go out and weights come back over the host's link as well."""
+    then gradients go out and weights come back over the host's link as well. A store outside all chips steps by itself, as
+    the gradients come in (Cerebras, MemoryX)."""
     dense, expert = trained_params_per_stage(model, plan)
     sharded = plan.zero_stage >= 1
     own = dense / where(sharded, plan.dp * plan.cp, 1)
@@ -76,7 +88,7 @@ def _optimizer_seconds(
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
     on_chip = traffic * own / (home * eff.memory)
     on_host = (traffic + moved) * own / node.host_bytes_per_s
-    return where(plan.offload >= 1, on_host, on_chip)
+    return where(plan.offload >= 1, on_host, where(plan.streamed > 0, 0.0, on_chip))
 
 
 def _fetch_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
@@ -120,10 +132,33 @@ def _head_share(model: Transformer, plan: Plan, layer_s: Number, head_s: Number)
 
 
 def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
-    """The node with its weights in the fast tier, where they take no more than half of it."""
+    """The node with its weights in the fast tier, where they take no more than half of it or come in while it works
+    (`streaming_seconds`)."""
     own = exchange.WEIGHT_BYTES * sum(params_per_stage(model, plan))
-    streams = where(own > node.near_bytes / 2, node.weight_bytes_per_s, 0.0)
-    return replace(node, weight_bytes_per_s=streams)
+    far = logical_and(own > node.near_bytes / 2, plan.streamed <= 0)
+    return replace(node, weight_bytes_per_s=where(far, node.weight_bytes_per_s, 0.0))
+
+
+def streaming_seconds(model: Transformer, plan: Plan, node: Node, working: Number) -> Number:
+    r"""Seconds of a step in which chips wait for weights from the store that all share, `working` of one micro-batch.
+
+    Every micro-batch, the store sends every weight once for the forward pass, once for the backward pass and once more for
+    layers that are recomputed; while the backward pass takes them in, gradients go out in the other direction. Layers come
+    in while the one before computes (Cerebras, MemoryX), so that only what takes longer than the work shows:
+    $t = \max(W/b - f, 0)(1 + r) + \max(\max(W, G)/b - (n - 1)f, 0)$ with f the work of one of n products. Between two
+    steps nothing does: the first layer waits for its own gradient, out and back.
+    """
+    if not some(plan.streamed):
+        return 0.0
+    rate = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
+    every, trained = sum(params_per_stage(model, plan)), sum(trained_params_per_stage(model, plan))
+    weights, gradients = exchange.WEIGHT_BYTES * every, plan.gradient_bytes * trained
+    again, passes = plan.recomputed_layers, where(plan.lora_rank > 0, 2, 3)
+    one = working / (passes + again)
+    forward = maximum(weights / rate - one, 0.0) * (1 + again)
+    backward = maximum(maximum(weights, gradients) / rate - (passes - 1) * one, 0.0)
+    turning = (weights + gradients) / model.layers / rate
+    return where(plan.streamed > 0, plan.micro_batches * (forward + backward) + turning, 0.0)
 
 
 def step_time(
@@ -135,21 +170,15 @@ def step_time(
     """
     layers, batches = stage_layers(model, plan), plan.micro_batches
     stack = 1 / eff.software
-    node = _with_resident_weights(model, plan, node)
+    cluster, node = node, _with_resident_weights(model, plan, node)
     layer = layer_time(model, plan, node, eff)
     vocabulary, softmax = vocabulary_seconds(model, plan, node, eff)
     head_compute, head_traffic = vocabulary / eff.matmul_software, stack * softmax
     launches = batches * layers * layer.launches
     sent = exchange.messages(model, plan)
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
-    # Collectives share the computation they hide behind, and the launches beyond it: what covers one cannot cover another.
     cover = batches * layers * layer.compute + launches
-    tensor_hidden = _hidden(part["tensor_parallel"], cover, eff.overlap_tensor)
-    expert_hidden = _hidden(part["expert_parallel"], cover - tensor_hidden, eff.overlap_expert)
-    tensor, expert = (
-        part["tensor_parallel"] - tensor_hidden,
-        part["expert_parallel"] - expert_hidden,
-    )
+    (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, eff)
     one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
     # What a layer waits for its collectives counts where stages are balanced, as its work does.
     one_layer = one_layer + (tensor + expert) / (batches * layers)
@@ -163,10 +192,9 @@ def step_time(
     bubble = eff.bubble * (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
-    data = part["data_parallel"]
-    data = data - _hidden(
-        data, where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind, eff.overlap_data
-    )
+    behind = where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind
+    data = part["data_parallel"] - _hidden(part["data_parallel"], behind, eff.overlap_data)
+    data = data + streaming_seconds(model, plan, cluster, busy / batches)
     other = (
         _optimizer_seconds(model, plan, node, eff, optimizer_bytes(optimizer))
         + _fetch_seconds(model, plan, node)
@@ -198,11 +226,8 @@ class Shown:
     exchanged_again: Number = 0.0
 
 
-def shown_seconds(
-    model: Transformer, plan: Plan, node: Node, eff: Efficiency, redone: bool
-) -> Shown:
-    """What `Shown` tells of a plan's layers: what the chip does, and the share of its exchanges that cannot hide. `redone`:
-    whether to work out what recomputation adds; else that is none."""
+def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Shown:
+    """What `Shown` tells of a plan's layers: what the chip does, and the share of its exchanges that cannot hide."""
     near = replace(node, weight_bytes_per_s=0.0)
 
     def layer_seconds(level: float) -> Number:
@@ -217,7 +242,7 @@ def shown_seconds(
     once = layer_seconds(0.0)
     product, softmax = vocabulary_seconds(model, plan, near, eff)
     head = product / eff.matmul_software + softmax / eff.software
-    return Shown(once, layer_seconds(2.0) - once if redone else 0.0, head)
+    return Shown(once, layer_seconds(2.0) - once, head)
 
 
 def shown_exchange_seconds(
@@ -232,14 +257,17 @@ def shown_exchange_seconds(
     return where(fully, 0.0, whole), where(fully, whole, 0.0)
 
 
-def least_step_seconds(model: Transformer, plan: Plan, eff: Efficiency, shown: Shown) -> Number:
+def least_step_seconds(
+    model: Transformer, plan: Plan, eff: Efficiency, shown: Shown, interleaved: Number | None = None
+) -> Number:
     """A bound below `step_time`, worked out in a few operations: layers, head and exchanges that take what is `shown`, the
-    bubble and the stragglers that go with the former."""
+    bubble and the stragglers that go with the former. With `interleaved`, a bound for as many virtual stages as well."""
     batches = plan.micro_batches
     layer = shown.layer + plan.recomputed_layers * shown.again
     mean = (model.layers * layer + shown.head) / plan.pp
     busy = batches * maximum(stage_layers(model, plan) * layer, mean)
-    busy = busy * (1 + eff.bubble * (plan.pp - 1) / (plan.virtual_stages * batches))
+    virtual_stages = plan.virtual_stages if interleaved is None else interleaved
+    busy = busy * (1 + eff.bubble * (plan.pp - 1) / (virtual_stages * batches))
     busy = busy * (1 + _straggling_factor(plan, eff)) + eff.step_seconds / eff.software
     return busy + shown.exchanged + batches * shown.exchanged_again
 

@@ -9,25 +9,3 @@ from training_moat.figures.number_line import number_line
 from training_moat.figures.points import points, ranges
 from training_moat.figures.publishing import plain, publish, sentence, table
 from training_moat.figures.shares import scaled_shares
-from training_moat.figures.theme import COMPANY_COLOURS, VERDICT_COLOURS
-
-__all__ = [
-    "COMPANY_COLOURS",
-    "VERDICT_COLOURS",
-    "bars",
-    "cards",
-    "expect",
-    "heatmap",
-    "lines",
-    "number_line",
-    "plain",
-    "points",
-    "publish",
-    "ranges",
-    "scaled_shares",
-    "sentence",
-    "stacked_bars",
-    "table",
-    "timeline",
-    "tornado",
-]

@@ -17,11 +17,12 @@ def _ends(data: pd.DataFrame, x: str, y: str, series: str) -> pd.DataFrame:
     return data.dropna(subset=[y]).sort_values(x, kind="stable").groupby(series, sort=False).tail(1)
 
 
-def _crowded(ends: pd.DataFrame, y: str, low: float, high: float, log: bool) -> bool:
+def _crowded(ends: pd.DataFrame, y: str, span: tuple[float, float, bool]) -> bool:
     """Whether two line ends lie so close that their names would overlap."""
+    low, high, log = span
     place = np.sort(np.log10(ends[y].to_numpy(float)) if log else ends[y].to_numpy(float))
-    span = np.log10(high / low) if log else high - low
-    return len(place) > 1 and span > 0 and float(np.diff(place).min()) < 0.07 * span
+    reach = np.log10(high / low) if log else high - low
+    return len(place) > 1 and reach > 0 and float(np.diff(place).min()) < 0.07 * reach
 
 
 def _along(
@@ -36,10 +37,15 @@ def _along(
     return parts.number(alt.X, x, scale=reach, axis=axis), (*ends, log)
 
 
-def _names(ends: pd.DataFrame, series: str) -> alt.Chart:
-    """The name of every series over its last point."""
+def _told_apart(
+    data: pd.DataFrame, x: str, y: str, series: str, span: tuple[float, float, bool]
+) -> tuple[dict[str, Any], list[alt.Chart]]:
+    """Colours of the series, and their names: over the last point of each, or in a legend where ends crowd."""
+    ends = _ends(data, x, y, series)
+    crowded = _crowded(ends, y, span)
     mark = alt.Chart(ends).mark_text(align="right", baseline="bottom", dy=-6, fontWeight=600)
-    return mark.encode(text=parts.nominal(alt.Text, series))
+    names = [] if crowded else [mark.encode(text=parts.nominal(alt.Text, series))]
+    return parts.paint(series, data[series], legend=crowded), names
 
 
 def _area(base: alt.Chart, band: tuple[str, str], upward: dict[str, Any]) -> alt.Chart:
@@ -88,27 +94,19 @@ def lines(
     """
     data = parts.tidy(frame, x, y, series, *(band or ()))
     loose = None if marked is None or marked.empty else parts.tidy(marked, x, y)
-    heights = [data[column] for column in (y, *(band or ()))]
-    heights += [] if loose is None else [loose[y]]
-    low, high = parts.bounds(pd.concat(heights), log_y, y)
-    wide = data[[x]] if loose is None else pd.concat([data[[x]], loose[[x]]], ignore_index=True)
-    along, span = _along(wide, x, x_title, log_x, x_format, reference_x)
+    every = data if loose is None else pd.concat([data, loose], ignore_index=True)
+    low, high = parts.bounds(every[[y, *(band or ())]].to_numpy(float).ravel(), log_y, y)
+    along, span = _along(every, x, x_title, log_x, x_format, reference_x)
     upward = parts.measured(y_title, low, high, log_y, y_format, y_domain, zero)
     up = parts.number(alt.Y, y, **upward)
     base = alt.Chart(data).encode(x=along)
-    paint: dict[str, Any] = {}
-    names: list[alt.Chart] = []
-    if series:
-        ends = _ends(data, x, y, series)
-        crowded = _crowded(ends, y, low, high, log_y)
-        paint = parts.paint(series, data[series], legend=crowded)
-        names = [] if crowded else [_names(ends, series).encode(x=along, y=up, **paint)]
+    paint, names = _told_apart(data, x, y, series, (low, high, log_y)) if series else ({}, [])
     shape = ({"interpolate": "step-after"} if step else {}) | ({"point": True} if points else {})
     layers = [
         *([_area(base, band, upward).encode(**paint)] if band else []),
         base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data), **paint),
         *([] if loose is None else [_dots(loose).encode(x=along, y=up)]),
-        *names,
+        *(name.encode(x=along, y=up, **paint) for name in names),
         *parts.reference_lines(reference, "y"),
         *parts.reference_lines(reference_x, "x", span),
     ]

@@ -37,23 +37,18 @@ def number_line(
     ticks = list(range(int(domain[0]), int(domain[1]) + 1, 8))
     axis = alt.Axis(title=x_title, values=ticks, grid=False)
     y = parts.categories("format", rows)
-    span = alt.Chart(marks.drop_duplicates("format")).mark_rule(
-        strokeWidth=2, opacity=0.35, color=theme.MUTED
-    )
+    rule = {"strokeWidth": 2, "opacity": 0.35, "color": theme.MUTED}
+    span = alt.Chart(marks.drop_duplicates("format")).mark_rule(**rule)
     numbers = alt.Chart(marks).mark_tick(thickness=1.2, size=16, opacity=0.8, color=theme.ACCENT)
-    tensor = (
-        alt.Chart(pd.DataFrame({"low": [body[0]], "high": [body[1]]}))
-        .transform_calculate(left="datum.low + tensor", right="datum.high + tensor")
-        .mark_rect(opacity=0.22, color=theme.PALETTE[1])
-    )
-    words = (
-        alt.Chart(losses)
-        .transform_filter("datum['log2_scale'] == tensor")
-        .transform_calculate(
-            words="format(datum['error_percent'], '.2~r') + '%'", end=str(domain[1] + room * 0.08)
-        )
-        .mark_text(align="left", baseline="middle")
-    )
+    ends = {"left": "datum.low + tensor", "right": "datum.high + tensor"}
+    moved = alt.Chart(pd.DataFrame({"low": [body[0]], "high": [body[1]]}))
+    tensor = moved.transform_calculate(**ends).mark_rect(opacity=0.22, color=theme.PALETTE[1])
+    told = {
+        "words": "format(datum['error_percent'], '.2~r') + '%'",
+        "end": str(domain[1] + room * 0.08),
+    }
+    now = alt.Chart(losses).transform_filter("datum['log2_scale'] == tensor")
+    words = now.transform_calculate(**told).mark_text(align="left", baseline="middle")
     layers = [
         tensor.encode(x=alt.X("left:Q", scale=along), x2="right:Q"),
         span.encode(x=parts.number(alt.X, "log2_smallest", scale=along), x2="log2_largest", y=y),

@@ -31,7 +31,7 @@ PNG_WIDTH = 640
 SCRIPT, STYLE, BUNDLE = "moat-figures.js", "moat-figures.css", "vega-bundle.js"
 # What could end or hide a script element from inside, beside "</".
 _ENDS = re.compile(r"<(!--|script)", re.I)
-_STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
 # Properties of a Vega-Lite specification that hold code, and the numbers in that code.
 _EXPRESSIONS = ("test", "expr", "labelExpr", "filter", "calculate")
 _QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
@@ -121,14 +121,9 @@ def draw_with(painter: drawing.Painter) -> None:
     _draw = painter.order
 
 
-def to_png(spec: dict[str, Any]) -> bytes:
-    """The chart as a small PNG on white, title included, for paper and for viewers without scripts."""
-    made = ordered_png(spec)
-    return made.picture() if isinstance(made, drawing.Coming) else made
-
-
 def ordered_png(spec: dict[str, Any]) -> bytes | drawing.Coming:
-    """As `to_png`, but on its way where another process draws."""
+    """The chart as a small PNG on white, title included, for paper and for viewers without scripts; on its way where another
+    process draws."""
     page = json.loads(json.dumps(spec))
     if page.get("width") == "container":
         page["width"] = PNG_WIDTH - 170
@@ -151,10 +146,10 @@ def write_assets(folder: Path) -> list[Path]:
         text = vl_convert.javascript_bundle(vl_version=drawing.VEGALITE)  # type: ignore[call-arg]  # the stub lags
         write_text(bundle, "(function(){\n" + text + "\n})();\n")
     themes = {mode: theme.config(mode) for mode in ("light", "dark")}
-    script = (_STATIC / SCRIPT).read_text(encoding="utf-8")
+    script = (STATIC / SCRIPT).read_text(encoding="utf-8")
     script = script.replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
     write_text(folder / SCRIPT, script)
-    write_text(folder / STYLE, (_STATIC / STYLE).read_text(encoding="utf-8"))
+    write_text(folder / STYLE, (STATIC / STYLE).read_text(encoding="utf-8"))
     return [bundle, folder / SCRIPT, folder / STYLE]
 
 

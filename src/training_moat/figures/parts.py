@@ -99,7 +99,8 @@ def paint(
     if column is None:
         return {"color": alt.value(theme.ACCENT)}
     shown = alt.Legend(title=None) if legend else None
-    palette = theme.colour_scale(values, colors)
+    painted = theme.colours(values, colors)
+    palette = alt.Scale(domain=list(painted), range=list(painted.values()))
     return {"color": nominal(alt.Color, column, scale=palette, legend=shown, **options)}
 
 

@@ -23,6 +23,16 @@ def _both(least: float, most: float, log: bool) -> list[float]:
     return [least / 1.3, most * 1.3] if log else [min(least, 0.0), most * 1.05]
 
 
+def _across(
+    data: pd.DataFrame, x: str, title: str, log: bool, ends: tuple[float, float], domain: Any
+) -> tuple[alt.X, tuple[float, float, bool] | None]:
+    """The x axis, and where it is no date, its ends and whether it is logarithmic."""
+    if pd.api.types.is_datetime64_any_dtype(data[x]):
+        return parts.dated(x, title), None
+    measured = parts.measured(title, *ends, log, None, domain)
+    return parts.number(alt.X, x, **measured), (*(domain or ends), log)
+
+
 @parts.or_nothing
 def points(
     frame: pd.DataFrame,
@@ -65,17 +75,12 @@ def points(
         order = parts.ordered(data, y, x, sort)
         height = parts.band_height(len(order))
         up = parts.categories(y, order, y_title, grid=True)
-    along, span = parts.dated(x, x_title), None
-    if not dates:
-        across = parts.measured(x_title, left, right, log_x, None, x_domain)
-        along, span = parts.number(alt.X, x, **across), (*(x_domain or (left, right)), log_x)
+    along, span = _across(data, x, x_title, log_x, (left, right), x_domain)
     paint = parts.paint(color, data[color] if color else (), legend=legend and color != y)
     dots = alt.Chart(data).encode(x=along, y=up).mark_point(opacity=0.9)
-    layers += [
-        dots.encode(tooltip=parts.tooltips(data, tooltip), **paint),
-        *parts.reference_lines(reference, "y"),
-        *parts.reference_lines(reference_x, "x", span),
-    ]
+    layers.append(dots.encode(tooltip=parts.tooltips(data, tooltip), **paint))
+    layers += parts.reference_lines(reference, "y")
+    layers += parts.reference_lines(reference_x, "x", span)
     return parts.layered(layers, title, height)
 
 

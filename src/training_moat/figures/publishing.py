@@ -15,9 +15,10 @@ from urllib.parse import quote
 import altair as alt
 import pandas as pd
 from IPython.display import display
+from markupsafe import Markup
 
 from training_moat.core.errors import InputError
-from training_moat.figures import offline, parts
+from training_moat.figures import offline, parts, templating
 from training_moat.figures.theme import VERDICT_COLOURS
 
 _MARKS = re.compile(r"[\\`*_\[\]<>|#~!&]")
@@ -61,18 +62,12 @@ def required(kind: str, **given: str) -> None:
             raise InputError(f"{kind}: {name} is empty; expected a sentence for the reader.")
 
 
-def source_line(source: str | Sequence[str]) -> str:
+def source_line(source: str | Sequence[str]) -> Markup:
     """The sources of a figure or table as links to the page of references; many of them are folded."""
     keys = [source] if isinstance(source, str) else list(dict.fromkeys(source))
     if not keys:
         raise InputError("figure: source is empty; expected one or more keys of data/sources.csv.")
-    links = [
-        f'<a class="moat-source" href="{REFERENCES}#source-{quote(key)}">{html.escape(key)}</a>'
-        for key in keys
-    ]
-    if len(keys) > 3:
-        return f'<details class="moat-sources"><summary>{len(keys)} sources</summary>{"; ".join(links)}</details>'
-    return f'<span class="moat-sources">Source{"s" if len(keys) > 1 else ""}: {"; ".join(links)}</span>'
+    return templating.page("sources.html", keys=keys, references=REFERENCES, quote=quote)
 
 
 def caption_line(
@@ -81,24 +76,22 @@ def caption_line(
     caption: str,
     source: str | Sequence[str],
     rows: Sequence[dict[str, Any]],
-) -> str:
+) -> Markup:
     """What stands below a figure or above a table: number, caption, sources and the rows behind it."""
-    return (
-        f"<figcaption><strong>{kind} {number}.</strong> {html.escape(caption)} {source_line(source)} "
-        f"{_csv_link(rows, f'{kind.lower()}-{number}')}</figcaption>"
-    )
+    name, address = f"{kind.lower()}-{number}.csv", _csv_address(rows)
+    told = f"<figcaption><strong>{kind} {number}.</strong> {html.escape(caption)} {source_line(source)} "
+    link = f'<a class="moat-download" download="{name}" href="{address}">Data (CSV)</a>'
+    return Markup(f"{told}{link}</figcaption>")
 
 
-def _csv_link(rows: Sequence[dict[str, Any]], name: str) -> str:
+def _csv_address(rows: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
     columns = list(dict.fromkeys(key for row in rows for key in row if not key.startswith("_")))
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _safe(value) for key, value in row.items()} for row in rows)
-    address = "data:text/csv;charset=utf-8," + quote(text.getvalue(), safe=",:;/()+ ").replace(
-        " ", "%20"
-    )
-    return f'<a class="moat-download" download="{html.escape(name)}.csv" href="{address}">Data (CSV)</a>'
+    content = quote(text.getvalue(), safe=",:;/()+ ").replace(" ", "%20")
+    return f"data:text/csv;charset=utf-8,{content}"
 
 
 def _safe(value: Any) -> Any:
@@ -153,44 +146,38 @@ def publish(
         return _nothing(caption)
     number = number_of("Figure", caption)
     spec = offline.specification(chart)
-    title = spec.get("title")
     sets = list(spec.get("datasets", {}).values())
     rows = rows_of(data) if data is not None else max(sets, key=len, default=[])
     below = caption_line("Figure", number, caption, source, rows)
     mark = f"vis-{number}-{offline.digest(spec)}"
-    words = html.escape(alt, quote=True)
     picture = {"image/png": offline.ordered_png(spec), "text/plain": alt}
     display(picture, raw=True)
-    drawn = {key: value for key, value in spec.items() if key != "title"}
-    heading = f'<p class="moat-title">{html.escape(title)}</p>\n' if isinstance(title, str) else ""
-    page = (
-        f'<figure class="moat-figure" id="figure-{number}">\n{heading}'
-        f'<div class="moat-chart" id="{mark}" role="img" aria-label="{words}"></div>\n'
-        f'<script type="application/json" data-chart="{mark}">{offline.to_text(drawn)}</script>\n'
-        f"{below}\n</figure>"
-    )
-    return Output({"text/html": page, "text/plain": f"Figure {number}. {caption}"})
+    drawn = offline.to_text({key: value for key, value in spec.items() if key != "title"})
+    told = {"number": number, "title": spec.get("title"), "mark": mark, "alt": alt, "below": below}
+    page = templating.page("figure.html", drawn=Markup(drawn), **told)
+    return Output({"text/html": str(page), "text/plain": f"Figure {number}. {caption}"})
 
 
-def cell(value: Any, form: str | None) -> str:
+def cell(value: Any, form: str | None = None) -> Markup:
     """A value as a cell of HTML: numbers in `form` or with three digits, links and verdicts as such, blank for missing."""
     if value is None or (not isinstance(value, str) and pd.isna(value)):
-        return ""
+        return Markup("")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return Markup("yes" if value else "no")
     if isinstance(value, pd.Timestamp):
-        return value.strftime("%Y-%m-%d")
+        return Markup(value.strftime("%Y-%m-%d"))
     if isinstance(value, (int, float)) or hasattr(value, "item"):
         number = _plain(value)
         whole = "," if isinstance(number, int) else ",.0f" if abs(number) >= 1000 else ".3g"
-        return format(number, form or whole)
+        return Markup(format(number, form or whole))
     text = str(value)
     if text in VERDICT_COLOURS:
-        return f'<strong class="moat-verdict moat-{text.replace(" ", "-")}">{text}</strong>'
+        return Markup(f'<strong class="moat-verdict moat-{text.replace(" ", "-")}">{text}</strong>')
     if text.startswith(("https://", "http://", "../data/")):
         shown = html.escape(text.removeprefix("../data/").split("//", 1)[-1].rstrip("/"))
-        return f'<a href="{html.escape(text, quote=True)}">{shown if len(shown) < 40 else shown[:37] + "..."}</a>'
-    return html.escape(text)
+        shown = shown if len(shown) < 40 else shown[:37] + "..."
+        return Markup(f'<a href="{html.escape(text)}">{shown}</a>')
+    return Markup(html.escape(text))
 
 
 def table(
@@ -229,50 +216,32 @@ def table(
     always = stacked and width > _WIDE_WIDTH  # cards even where the margin is free
     shape = " moat-stack" if stacked else " moat-tall" if tall else ""
     shape += " moat-fold" if stacked and not always else ""
-    page = (
-        f'<div class="{"full-width" if wide and not always else "moat-column"}">\n'
-        f'<figure class="moat-table" id="table-{number}">\n'
-        f"{caption_line('Table', number, caption, source, rows_of(frame))}\n"
-        f'<div class="moat-scroll{shape}" tabindex="0" role="region" aria-label="{html.escape(caption, quote=True)}">\n'
-        f"{_grid(names, kinds, cells, stacked)}\n</div>\n</figure>\n</div>"
-    )
-    return Output({"text/html": page, "text/plain": f"Table {number}. {caption}"})
-
-
-def _grid(names: list[str], kinds: list[str], cells: list[list[str]], labelled: bool) -> str:
-    """Head and body of a table; `labelled`: each cell knows its column's name, for cards of one row each."""
-    head = "".join(
-        f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(names, kinds)
-    )
-    labels = [
-        f' data-label="{html.escape(name, quote=True)}"' if labelled else "" for name in names
-    ]
-    lines = [
-        "".join(f"<td{kind}{label}>{cell}</td>" for kind, label, cell in zip(kinds, labels, row))
-        for row in cells
-    ]
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    page = templating.page(
+        "table.html", number=number, caption=caption, shape=shape, labelled=stacked, cells=cells,
+        place="full-width" if wide and not always else "moat-column", columns=list(zip(names, kinds)),
+        below=caption_line("Table", number, caption, source, rows_of(frame)),
+    )  # fmt: skip
+    return Output({"text/html": str(page), "text/plain": f"Table {number}. {caption}"})
 
 
 _SHOWN_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
 
 
-def _column_class(column: pd.Series, cells: list[str]) -> str:
+def _column_class(column: pd.Series, cells: list[Markup]) -> Markup:
     """Class of a column: numbers stand to the right, those rounded to words too; running text gets room."""
     if parts.is_number(column) or (
         any(cells) and all(_SHOWN_NUMBER.fullmatch(cell) for cell in cells if cell)
     ):
-        return ' class="number"'
-    return ' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else ""
+        return Markup(' class="number"')
+    return Markup(' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else "")
 
 
 def _shown(cell: str) -> str:
     """The text of a cell that a reader sees."""
-    return html.unescape(re.sub(r"<[^>]*>", "", cell))
+    return html.unescape(re.sub(r"<[^>]*>", "", str(cell)))
 
 
-def _width(names: list[str], cells: list[list[str]]) -> float:
+def _width(names: list[str], cells: list[list[Markup]]) -> float:
     """Pixels that a table needs to be read in one glance: running text wrapped at 24 characters, the range behind a
     number below it."""
     most = [

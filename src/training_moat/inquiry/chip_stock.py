@@ -57,12 +57,9 @@ def sold(table: Table = tables.load) -> pd.DataFrame:
     frame = frame[frame["year"].isin(YEARS)]
     captive = frame["manufacturer"].isin(CAPTIVE)
     units = frame["h100_equivalents_median"]
-    found = pd.DataFrame(
-        {
-            "merchant": units[~captive].groupby(frame["year"]).sum(),
-            "captive": units[captive].groupby(frame["year"]).sum(),
-        }
-    ).fillna(0.0)
+    sides = {"merchant": units[~captive], "captive": units[captive]}
+    summed = {side: own.groupby(frame["year"]).sum() for side, own in sides.items()}
+    found = pd.DataFrame(summed).fillna(0.0)
     found["stock"] = (found["merchant"] + found["captive"]).cumsum()
     return found.reset_index()
 
@@ -117,9 +114,8 @@ def tokens_of(which: int, table: Table = tables.load) -> float:
     served = table("tokens_served")
     served = served[(served["organisation"] == "World") & (served["basis"] == "estimate")]
     served = served[served["date"].str[:4].astype(int) == which]
-    return (
-        float(served["tokens_per_day"].iloc[-1]) * lifecycle.DAYS_PER_YEAR if len(served) else 0.0
-    )
+    per_day = float(served["tokens_per_day"].iloc[-1]) if len(served) else 0.0
+    return per_day * lifecycle.DAYS_PER_YEAR
 
 
 def explained(draws: int, seed: int = 0) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from training_moat.core.errors import unknown
 ARTICLE = "2025-05"
 """Month of the article; SambaNova turned the month before."""
 INCUMBENT = "NVIDIA"
+LEAST_ENTRIES = 0.02
 CONFIRMED = ("yes", "partly", "secondary")
 NO_RUN = ("benchmark", "validation")
 """Kinds of rows in the table of runs that are no training of a model of its own."""
@@ -127,19 +128,22 @@ def by_year(frame: pd.DataFrame, least_flop: float) -> pd.DataFrame:
     """Runs of at least a size by year and kind of maker. Columns: year, maker_kind, runs."""
     large = frame[frame["training_flop"] >= least_flop]
     large = large.assign(year=large["date"].str[:4])
-    found = large.groupby(["year", "maker_kind"]).size().rename("runs")
-    return found.reset_index()
+    return large.groupby(["year", "maker_kind"]).size().rename("runs").reset_index()
 
 
-def entry_shares(suite: str, least: float = 0.02) -> pd.DataFrame:
-    """Share of MLPerf entries by vendor and round; vendors that never reach `least` are put together.
+def entry_shares(suite: str) -> pd.DataFrame:
+    """Share of MLPerf entries by vendor and round; vendors that never reach `LEAST_ENTRIES` are put together.
 
     Columns: round, day, vendor, share, source.
     """
     frame = tables.load("mlperf_submissions")
     frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
     largest = frame.groupby("vendor")["entry_share"].transform("max")
-    name = frame["vendor"].where(largest >= least, "others").str.replace(r"\s*\(.*", "", regex=True)
+    name = (
+        frame["vendor"]
+        .where(largest >= LEAST_ENTRIES, "others")
+        .str.replace(r"\s*\(.*", "", regex=True)
+    )
     frame = frame.assign(vendor=name, day=frame["date"].map(day))
     keys = ["round", "day", "vendor"]
     found = frame.groupby(keys, as_index=False).agg(

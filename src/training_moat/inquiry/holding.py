@@ -13,6 +13,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
+from training_moat.catalog import relatives
 from training_moat.core import serving_memory, serving_step, tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
@@ -120,15 +121,11 @@ def _has_wide_rate(chip: Chip) -> bool:
 
 
 def _asked(chip: Chip) -> str | dict[str, object]:
-    """The chip as the training predictions are asked about it. What it holds is no matter of its speed, so a chip whose
-    maker gives a narrower floating-point rate alone is asked with that many operations fewer as the bits are more."""
+    """The chip as the training predictions are asked about it: one whose maker gives a narrower floating-point rate alone
+    with the likely one of sixteen bits (what it holds is no matter of its speed)."""
     if _has_wide_rate(chip) or not chip_catalog.multiplies_floats(chip):
         return chip.id
-    known = {bits: chip.peak_flops.get(f"fp{bits}") for bits in (8, 4)}
-    return {
-        "base": chip.id,
-        "bf16_tflops": max(bits * (rate or 0) for bits, rate in known.items()) / 16 / TERA,
-    }
+    return {"base": chip.id, "bf16_tflops": relatives.likely_wide_peak(chip).middle / TERA}
 
 
 def _least_chips(chip: Chip, model: Transformer, optimizer: str) -> float:

@@ -10,6 +10,7 @@ those that do (`pooling`), weighted by the chips they use.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
 
 import numpy as np
@@ -20,12 +21,6 @@ from training_moat.catalog.tables import Table
 from training_moat.inquiry import pooling
 from training_moat.inquiry.wording import between, percent
 
-RESEARCH = {
-    "final_runs": "the final runs of released models",
-    "rnd_compute": "all computing for research and training",
-    "rnd_expense": "all research, salaries included",
-}
-"""What may stand against inference in a ledger, narrowest first."""
 COUNT = "rnd_compute"
 """The count of the market: what a lab buys chips for."""
 BOOKS = ("OpenAI", "Anthropic")
@@ -49,28 +44,27 @@ def ledger(known_by: str | None = None, table: Table = tables.load) -> pd.DataFr
     return frame[~passed].reset_index(drop=True)
 
 
-class _Reports:
-    """Every report of a ledger's bills, found by lab, year and item."""
+Reports = dict[tuple[str, int, str], np.ndarray]
+"""The figures of every bill of a ledger, report by report, by lab, year and item."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        bills = frame.groupby(["organisation", "year", "item"], sort=False)["value"]
-        self._values = {key: values.to_numpy(float) for key, values in bills}
 
-    def of(self, lab: str, year: int, item: str) -> np.ndarray:
-        """The figures of one bill, none where no report has it."""
-        return self._values.get((lab, year, item), np.empty(0))
+def _reports(frame: pd.DataFrame) -> Reports:
+    bills = frame.groupby(["organisation", "year", "item"], sort=False)["value"]
+    found: Reports = defaultdict(lambda: np.empty(0))
+    return found | {key: values.to_numpy(float) for key, values in bills}
 
 
 def shares(
     research: str = COUNT, known_by: str | None = None, table: Table = tables.load
 ) -> pd.DataFrame:
-    """Inference's share in every lab and year whose books allow one, against a count of `RESEARCH`.
+    """Inference's share in every lab and year whose books allow one, against a count of research: the final runs (`final_runs`), all computing
+    (`rnd_compute`) or all of it, salaries included (`rnd_expense`).
 
     Columns: organisation, year, period, low, share, high (low and high are the range of the reports; 0
     where only an upper bound is known, share then blank), kind (books, plan).
     """
     frame = ledger(known_by, table)
-    reports, rows = _Reports(frame), []
+    reports, rows = _reports(frame), []
     for (lab, year), rows_of in frame.groupby(["organisation", "year"], sort=True):
         found = _share_of(reports, str(lab), int(year), research)
         if found is not None:
@@ -95,25 +89,18 @@ def machines(known_by: str | None = None, table: Table = tables.load) -> pd.Data
     found = frame["inference_share"].astype(float)
     bound = frame["row_id"] == "S18"
     year = frame["period"].str.extract(r"(?:\d{4}-)?(\d{4})", expand=False).astype(int)
-    return pd.DataFrame(
-        {
-            "organisation": frame["row_id"].map(MACHINES),
-            "year": year,
-            "period": frame["period"],
-            "low": found.where(~bound, 0.0),
-            "share": found.where(~bound),
-            "high": found,
-            "kind": "machines",
-        }
-    ).reset_index(drop=True)
+    names = frame["row_id"].map(MACHINES)
+    ends = {"low": found.where(~bound, 0.0), "share": found.where(~bound), "high": found}
+    told = {"organisation": names, "year": year, "period": frame["period"]}
+    return pd.DataFrame(told | ends).assign(kind="machines").reset_index(drop=True)
 
 
 def _share_of(
-    reports: _Reports, lab: str, year: int, research: str
+    reports: Reports, lab: str, year: int, research: str
 ) -> tuple[float, float, float] | None:
     """(low, share, high) of one lab and year, or None where a side is missing."""
-    serving, other = (reports.of(lab, year, item) for item in ("inference_compute", research))
-    total, training = (reports.of(lab, year, item) for item in ("all_compute", "training_compute"))
+    serving, other = (reports[lab, year, item] for item in ("inference_compute", research))
+    total, training = (reports[lab, year, item] for item in ("all_compute", "training_compute"))
     if research == COUNT and len(total) and len(other) and not len(serving):
         rest = float(total[0] - other[0]) / float(total[0])
         return rest, rest, rest
@@ -122,7 +109,7 @@ def _share_of(
     if not len(other):
         return None
     if not len(serving):
-        cost = reports.of(lab, year, "cost_of_revenue")
+        cost = reports[lab, year, "cost_of_revenue"]
         return (0.0, np.nan, _part(cost[0], other[0])) if len(cost) else None
     low, high = _part(serving.min(), other.max()), _part(serving.max(), other.min())
     if research == COUNT and len(total):
@@ -134,6 +121,7 @@ def _part(serving: float, other: float) -> float:
     return float(serving / (serving + other))
 
 
+@lru_cache(maxsize=16)
 def pooled(
     without: str | None = None,
     known_by: str | None = None,
@@ -144,19 +132,6 @@ def pooled(
 
     without: leave that lab out, for a test on it.
     """
-    if table is tables.load:
-        return _pooled(without, known_by, seed)
-    return _fit(without, known_by, seed, table)
-
-
-@lru_cache(maxsize=16)
-def _pooled(without: str | None, known_by: str | None, seed: int) -> pooling.Pooled | None:
-    return _fit(without, known_by, seed, tables.load)
-
-
-def _fit(
-    without: str | None, known_by: str | None, seed: int, table: Table
-) -> pooling.Pooled | None:
     frame = pd.concat([shares(COUNT, known_by, table), machines(known_by, table)])
     frame = frame[(frame["organisation"] != without) & (frame["kind"] != PLAN)]
     # Four years of unlike labs show no trend of their own: all count for one year.
@@ -171,14 +146,14 @@ def disclosed(
     lowest and its highest report. None where no lab of `BOOKS` has any. The plan for five years together
     stands for each of its later years."""
     year = PLAN_ROW_YEAR if year in PLANNED else year
-    reports, rng = _Reports(ledger(None, table)), np.random.default_rng([seed, year, 2])
+    reports, rng = _reports(ledger(None, table)), np.random.default_rng([seed, year, 2])
     serving = research = np.zeros(draws)
     for lab in BOOKS:
         found = _share_of(reports, lab, year, COUNT)
         if found is None:
             continue
-        total = reports.of(lab, year, "all_compute")
-        other = reports.of(lab, year, COUNT)
+        total = reports[lab, year, "all_compute"]
+        other = reports[lab, year, COUNT]
         size = float(total.max()) if len(total) else float(other[0]) / (1 - found[1])
         share = rng.uniform(found[0], found[2], draws)
         serving, research = serving + size * share, research + size * (1 - share)
@@ -205,10 +180,10 @@ def labs(year: int, draws: int, seed: int = 0, table: Table = tables.load) -> np
     return weight * known + (1 - weight) * rest
 
 
-def contrasts(table: Table = tables.load) -> pd.DataFrame:
+def contrasts() -> pd.DataFrame:
     """How far one change of counting moves the share inside one lab. Columns: change, where, before, after."""
     wide, narrow, expense = (
-        shares(item, None, table).set_index(["organisation", "year"])
+        shares(item).set_index(["organisation", "year"])
         for item in (COUNT, "final_runs", "rnd_expense")
     )
     first, last = ("OpenAI", 2024), ("OpenAI", 2025)
@@ -233,32 +208,21 @@ def overview() -> pd.DataFrame:
         f"at most {percent(row.high)}" if np.isnan(row.share) else between(row.low, row.high)
         for row in frame.itertuples()
     ]
-    return pd.DataFrame(
-        {
-            "lab": frame["organisation"],
-            "period": frame["period"],
-            "share of inference": words,
-            "told in": frame["kind"].map(told),
-        }
-    ).reset_index(drop=True)
+    shown = {"share of inference": words, "told in": frame["kind"].map(told)}
+    found = frame.rename(columns={"organisation": "lab"})[["lab", "period"]].assign(**shown)
+    return found.reset_index(drop=True)
 
 
 def moves() -> pd.DataFrame:
     """The contrasts for a chart: change (with where), low, high, after."""
     frame = contrasts()
     ends = frame[["before", "after"]]
-    return pd.DataFrame(
-        {
-            "change": frame["change"] + " (" + frame["where"] + ")",
-            "before": frame["before"],
-            "after": frame["after"],
-            "low": ends.min(axis=1),
-            "high": ends.max(axis=1),
-        }
-    )
+    change = frame["change"] + " (" + frame["where"] + ")"
+    found = pd.concat([change.rename("change"), ends], axis=1)
+    return found.assign(low=ends.min(axis=1), high=ends.max(axis=1))
 
 
-def growth(item: str, lab: str = "OpenAI", first: int = 2024, last: int = 2025) -> float:
-    """Times by which a bill of a lab grew between two years, by the figures the ledger takes first."""
-    reports = _Reports(ledger())
-    return float(reports.of(lab, last, item)[0] / reports.of(lab, first, item)[0])
+def growth(item: str) -> float:
+    """Times by which a bill of OpenAI grew from 2024 to 2025, by the figures the ledger takes first."""
+    reports = _reports(ledger())
+    return float(reports["OpenAI", 2025, item][0] / reports["OpenAI", 2024, item][0])

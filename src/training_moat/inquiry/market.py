@@ -7,8 +7,8 @@ the ranges of data/assumptions.csv. A reader may set any input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -112,12 +112,9 @@ def _known(name: str, value: float, unit: str) -> Uncertain:
 
 def _deepseek(table: Table) -> dict[str, Uncertain]:
     day = market_evidence.deepseek(table)
+    served_t = day.tokens_per_day * lifecycle.DAYS_PER_YEAR / 1e12
     known = [
-        _known(
-            "served_tokens_t",
-            day.tokens_per_day * lifecycle.DAYS_PER_YEAR / 1e12,
-            "trillion tokens",
-        ),
+        _known("served_tokens_t", served_t, "trillion tokens"),
         _known("life_months", MONTHS, "months"),
         _known("final_run_flop", day.training_flop, "FLOP"),
         _known("active_params_b", day.active_params / 1e9, "billion parameters"),
@@ -235,28 +232,24 @@ def every_count(case: Case) -> pd.DataFrame:
         for unit in lifecycle.UNITS:
             found = case.counted(definition, unit).answer()
             words = {"definition": DEFINITION_WORDS[definition], "unit": UNIT_WORDS[unit]}
-            share = {"p05": found.share.p05, "median": found.share.median, "p95": found.share.p95}
             chances = {"probability_ten": found.ten.value, "probability_larger": found.larger.value}
-            rows.append({**words, **share, "ratio": found.ratio.median, **chances})
+            rows.append(words | asdict(found.share) | {"ratio": found.ratio.median} | chances)
     return pd.DataFrame(rows)
 
 
 def tornado(case: Case) -> pd.DataFrame:
     """How far each input alone moves inference's share; `title` names the input for a reader."""
-    return titled(uncertainty.tornado(_share(case), case.inputs), case)
+
+    def share(draws: Draws) -> np.ndarray:
+        ratio = case.ratio(draws)
+        return ratio / (1 + ratio)
+
+    return titled(uncertainty.tornado(share, case.inputs), case)
 
 
 def causes(case: Case, draws: int = 1024) -> pd.DataFrame:
     """Sobol indices of the logarithm of the ratio: which ignorance makes the range so wide."""
     return titled(uncertainty.sobol_indices(case.ratio, case.inputs, draws, case.seed), case)
-
-
-def _share(case: Case) -> Callable[[Draws], np.ndarray]:
-    def share(draws: Draws) -> np.ndarray:
-        ratio = case.ratio(draws)
-        return ratio / (1 + ratio)
-
-    return share
 
 
 def titled(table: pd.DataFrame, case: Case) -> pd.DataFrame:
@@ -274,12 +267,9 @@ def break_even(case: Case) -> pd.DataFrame:
     rows = []
     for definition in lifecycle.DEFINITIONS:
         days = lifecycle.break_even_days(life, definition, case.unit)
-        found = uncertainty.summary(days)
-        row = {
-            "definition": DEFINITION_WORDS[definition],
-            "within_life": np.mean(days <= life.life_days),
-        }
-        rows.append(row | {"p05": found.p05, "median": found.median, "p95": found.p95})
+        within = {"within_life": np.mean(days <= life.life_days)}
+        row = {"definition": DEFINITION_WORDS[definition]} | within
+        rows.append(row | asdict(uncertainty.summary(days)))
     return pd.DataFrame(rows)
 
 

@@ -7,6 +7,7 @@ share of ten elevenths.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -96,13 +97,8 @@ def _chances(found: np.ndarray) -> dict[str, float]:
 @lru_cache(maxsize=4)
 def _by_year(seed: int) -> pd.DataFrame:
     told = [share(year, way, seed) for year in YEARS for way in KINDS]
-    return pd.DataFrame(
-        [
-            asdict(one) | {"status": "forecast" if one.forecast else "estimate"}
-            for one in told
-            if one is not None
-        ]
-    )
+    frame = pd.DataFrame([asdict(one) for one in told if one is not None])
+    return frame.assign(status=np.where(frame["year"] > LAST_KNOWN, "forecast", "estimate"))
 
 
 def by_year(seed: int = 0) -> pd.DataFrame:
@@ -112,15 +108,8 @@ def by_year(seed: int = 0) -> pd.DataFrame:
 
 def verdict(probability: float) -> str:
     """A chance as the answer to a question: yes and no from nine in ten on, probably from two in three."""
-    for least, word in (
-        (0.9, "yes"),
-        (2 / 3, "probably"),
-        (1 / 3, "too close to call"),
-        (0.1, "probably not"),
-    ):
-        if probability >= least:
-            return word
-    return "no"
+    words = ("no", "probably not", "too close to call", "probably", "yes")
+    return words[bisect_right((0.1, 1 / 3, 2 / 3, 0.9), probability)]
 
 
 def overview(seed: int = 0) -> pd.DataFrame:
@@ -158,9 +147,8 @@ def variants(year: int, seed: int = 0) -> pd.DataFrame:
     """
     ways = {way: draws_of(year, way, seed) for way in (STATEMENTS, BOOKS, CHIPS)}
     known = {way: found for way, found in ways.items() if found is not None}
-    cases: dict[str, np.ndarray | None] = {
-        "all ways together": np.concatenate(list(known.values()))
-    }
+    cases: dict[str, np.ndarray | None] = {}
+    cases["all ways together"] = np.concatenate(list(known.values()))
     for way in known:
         rest = [found for other, found in known.items() if other != way]
         cases |= {f"without {way}": np.concatenate(rest)} if rest else {}
@@ -168,17 +156,11 @@ def variants(year: int, seed: int = 0) -> pd.DataFrame:
     cases["labs with books alone"] = lab_ledgers.disclosed(year, DRAWS, seed)
     if CHIPS in known:
         stock = chip_stock.year(year, DRAWS, seed)
-        cases |= {
-            "all untraced chips train": stock.serving,
-            "all untraced chips serve": stock.ceiling,
-        }
-    return pd.DataFrame(
-        [
-            {"choice": choice, **ends_and_middle(found), **_chances(found)}
-            for choice, found in cases.items()
-            if found is not None
-        ]
-    )
+        cases["all untraced chips train"] = stock.serving
+        cases["all untraced chips serve"] = stock.ceiling
+    told = {choice: found for choice, found in cases.items() if found is not None}
+    rows = [{"choice": c, **ends_and_middle(found), **_chances(found)} for c, found in told.items()]
+    return pd.DataFrame(rows)
 
 
 def variants_shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -297,15 +279,7 @@ def miss(test: pd.DataFrame) -> float:
 
 def back_test_shown(test: pd.DataFrame) -> pd.DataFrame:
     """A back-test in words, for a table."""
-    rows = list(test.itertuples())
-    return pd.DataFrame(
-        {
-            "year": test["year"].astype(str),
-            "known by": test["known_by"],
-            "way": test["way"],
-            "statements": test["statements"],
-            "said (5 to 95%)": _ranges(test),
-            "the books": [between(r.book_low, r.book_high) for r in rows],
-            "inside": test["inside"],
-        }
-    )
+    books = [between(row.book_low, row.book_high) for row in test.itertuples()]
+    words = {"year": test["year"].astype(str), "said (5 to 95%)": _ranges(test), "the books": books}
+    columns = ["year", "known by", "way", "statements", "said (5 to 95%)", "the books", "inside"]
+    return test.rename(columns={"known_by": "known by"}).assign(**words)[columns]

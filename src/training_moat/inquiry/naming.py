@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 import pandas as pd
 
@@ -36,6 +37,12 @@ ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "trt-llm": "TensorRT-LLM", "deeps
            "neuronx": "NeuronX", "sambaflow": "SambaFlow", "sambanova": "SambaNova", "cerebras": "Cerebras",
            "groq": "Groq", "d-matrix": "d-Matrix"}  # fmt: skip
 """Serving engines and makers' services by their keys."""
+FABRICS = {"efa-p4de": "EFA of A100 servers", "efa-p5": "EFA of H100 servers", "efa-p6": "EFA of B200 servers",
+           "nvlink3": "NVLink 3 (A100)", "nvlink4": "NVLink 4 (H100, H200)", "nvlink5": "NVLink 5 (B200)",
+           "pcie5": "PCIe 5 (RTX PRO 6000)", "xgmi": "Infinity Fabric (MI300X)"}  # fmt: skip
+"""Links on which exchanges were timed; EFA is Amazon's network between servers."""
+SHORT_TITLE = 48
+"""Characters of a source's title that a chart has room for."""
 RELEASE = re.compile(r"-((?:early-)?20\d\d)$")
 """The time of a release at the end of an engine's key."""
 
@@ -47,8 +54,11 @@ def engine_name(key: str) -> str:
 
 
 def readable(frame: pd.DataFrame, **headings: str) -> pd.DataFrame:
-    """A frame as a page prints it: chips, models and engines by name, columns in words (`headings` overrule the usual)."""
+    """A frame as a page prints it: chips, models, engines and sources by name, columns in words (`headings` overrule the
+    usual)."""
     shown = named(frame)
+    if "source" in shown:
+        shown = titled(shown)
     if "software" in shown:
         shown = shown.assign(software=shown["software"].map(engine_name))
     return shown.rename(columns=HEADINGS | headings)
@@ -67,18 +77,15 @@ def name_of(word: str) -> str:
 
 def named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with chips and models by name wherever such a column holds an id; other words stay as they are."""
-    found = {
-        column: frame[column]
-        .map({name: one.name for name, one in known.items()})
-        .fillna(frame[column])
-        for columns, known in (
-            (CHIP_COLUMNS, chips.all_chips()),
-            (MODEL_COLUMNS, models.all_models()),
-        )
-        for column in columns
+    known = dict.fromkeys(CHIP_COLUMNS, chips.all_chips) | dict.fromkeys(
+        MODEL_COLUMNS, models.all_models
+    )
+    names = {
+        column: {key: one.name for key, one in of().items()}
+        for column, of in known.items()
         if column in frame
     }
-    return frame.assign(**found)
+    return frame.assign(**{c: frame[c].map(own).fillna(frame[c]) for c, own in names.items()})
 
 
 def makers(ids: pd.Series) -> pd.Series:
@@ -86,7 +93,23 @@ def makers(ids: pd.Series) -> pd.Series:
     return ids.map({name: one.vendor for name, one in chips.all_chips().items()})
 
 
+def _titles() -> pd.Series:
+    return tables.load("sources").set_index("key")["title"]
+
+
 def titled(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the title of each source in place of its key."""
-    titles = tables.load("sources").set_index("key")["title"]
-    return frame.assign(source=frame["source"].map(titles).fillna(frame["source"]))
+    return frame.assign(source=frame["source"].map(_titles()).fillna(frame["source"]))
+
+
+def source_labels(labels: pd.Series) -> pd.Series:
+    """Labels of a chart that begin with the key of a source, with its title in the key's place.
+
+    A title is cut at `SHORT_TITLE` characters, unless another one would then read alike.
+    """
+    keys, rest = labels.str.split(" ", n=1).str[0], labels.str.extract(r"^\S+( .*)?$")[0]
+    full = keys.map(_titles()).fillna(keys)
+    short = full.map(lambda title: textwrap.shorten(title, SHORT_TITLE, placeholder=" …"))
+    told = pd.DataFrame({"key": keys, "short": short}).drop_duplicates()["short"]
+    twice = set(told[told.duplicated(keep=False)])
+    return short.mask(short.isin(twice), full) + rest.fillna("")

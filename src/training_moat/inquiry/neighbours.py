@@ -12,7 +12,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import relatives
 from training_moat.core import serving_step as serving_model
-from training_moat.core.machine import Chip, Link
+from training_moat.core.machine import Chip
 from training_moat.core.messages import ACTIVATION_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer, active_params
@@ -29,8 +29,7 @@ NEIGHBOUR, SWITCHED = "ring", "switched"
 def _with_network(chip: Chip, topology: str) -> Chip:
     link = relatives.link(chip, "scaleup")
     return replace(
-        chip,
-        scaleup=Link(link.bytes_per_s, link.latency_s, max(link.domain_chips or 0, 64), topology),
+        chip, scaleup=replace(link, domain_chips=max(link.domain_chips or 0, 64), topology=topology)
     )
 
 
@@ -123,10 +122,9 @@ def natural_experiment() -> pd.DataFrame:
     both = rows.groupby(keys)["chip"].transform("nunique") == 2
     shown = rows[both].assign(chips=rows["tp"], chip_ms=rows["measured_ms"] * rows["tp"])
     whole = shown[["batch", "input_len", "output_len"]].astype(int).astype(str)
-    words = (
-        whole["batch"] + " users, " + whole["input_len"] + " in, " + whole["output_len"] + " out"
-    )
-    shown["job"] = shown["model"].map(naming.name_of) + ", " + words
+    load = whole["input_len"] + " in, " + whole["output_len"] + " out"
+    users = shown["model"].map(naming.name_of) + ", " + whole["batch"] + " users, "
+    shown["job"] = users + load
     shown["name"] = shown["chip"].map(naming.name_of)
     columns = [
         "job",

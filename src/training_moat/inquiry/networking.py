@@ -194,24 +194,9 @@ def needed_for(curve: pd.DataFrame) -> float:
 
 
 LARGE_CHIPS = (
-    "a100-80",
-    "h100-sxm",
-    "h800",
-    "b200",
-    "gb200",
-    "mi300x",
-    "mi355x",
-    "tpu-v5p",
-    "tpu-v7",
-    "trainium1",
-    "trainium2",
-    "gaudi2",
-    "gaudi3",
-    "ascend-910b",
-    "ascend-910c",
-    "blackhole",
-    "wormhole",
-    "bow-ipu",
+    *("a100-80", "h100-sxm", "h800", "b200", "gb200", "mi300x", "mi355x", "tpu-v5p", "tpu-v7"),
+    *("trainium1", "trainium2", "gaudi2", "gaudi3", "ascend-910b", "ascend-910c", "blackhole"),
+    *("wormhole", "bow-ipu"),
 )
 """Chips with a published peak and scale-up link whose need for bandwidth is compared."""
 
@@ -265,18 +250,13 @@ def scaling() -> pd.DataFrame:
     joined = joined[joined.groupby("family_id")["n_chips"].transform("size") >= LEAST_SIZES]
     work = joined["global_batch"] * joined["seq_len"] / joined["n_chips"]
     speeds = {name: work / joined[name] for name in ("step_seconds", "predicted_s")}
-    rises = {
-        name: speed / speed.groupby(joined["family_id"]).transform("first")
+    first = {
+        name: speed.groupby(joined["family_id"]).transform("first")
         for name, speed in speeds.items()
     }
-    return pd.DataFrame(
-        {
-            "family": joined["family_id"],
-            "chip": joined["chip_id"],
-            "model": joined["model"],
-            "chips": joined["n_chips"],
-            "measured": rises["step_seconds"],
-            "predicted": rises["predicted_s"],
-            "source": joined["source"],
-        }
-    ).reset_index(drop=True)
+    rises = {name: speed / first[name] for name, speed in speeds.items()}
+    told = {"measured": rises["step_seconds"], "predicted": rises["predicted_s"]}
+    names = {"family_id": "family", "chip_id": "chip", "n_chips": "chips"}
+    columns = ["family", "chip", "model", "chips", "measured", "predicted", "source"]
+    found = joined.drop(columns=["chip", "chips"], errors="ignore").rename(columns=names)
+    return found.assign(**told)[columns].reset_index(drop=True)

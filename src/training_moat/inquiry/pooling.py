@@ -71,19 +71,14 @@ def fit(frame: pd.DataFrame, groups: Sequence[str], seed: int = 0) -> Pooled:
     design, blocks = _design(frame, groups)
     state = _Sampler(design, blocks, low, high, rng)
     kept = [state.step() for _ in range(BURN_IN + KEPT)][BURN_IN:]
-    coefficients = np.array([draw[0] for draw in kept])
+    drawn = np.array([draw[0] for draw in kept])
     spreads = np.sqrt(np.array([draw[1] for draw in kept]))
-    return Pooled(
-        coefficients[:, 0],
-        coefficients[:, 1],
-        {
-            name: pd.DataFrame(coefficients[:, block], columns=members)
-            for name, (block, members) in blocks.items()
-        },
-        {name: spreads[:, place] for place, name in enumerate(blocks)},
-        spreads[:, -1],
-        seed,
-    )
+    effects = {
+        name: pd.DataFrame(drawn[:, own], columns=members)
+        for name, (own, members) in blocks.items()
+    }
+    spread = {name: spreads[:, place] for place, name in enumerate(blocks)}
+    return Pooled(drawn[:, 0], drawn[:, 1], effects, spread, spreads[:, -1], seed)
 
 
 def _design(

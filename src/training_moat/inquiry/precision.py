@@ -7,19 +7,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from training_moat.catalog import tables
+from training_moat.catalog import chips, tables
 from training_moat.core import formats
 from training_moat.core.errors import unknown
 from training_moat.inquiry import low_precision_record, naming
 
 PEAK_COLUMN = {
-    "fp16": "fp16_tflops",
-    "bf16": "bf16_tflops",
-    "fp8": "fp8_tflops",
-    "mxfp8": "fp8_tflops",
-    "nvfp4": "fp4_tflops",
-    "mxfp4": "fp4_tflops",
-    "fp4": "fp4_tflops",
+    **{name: chips.PEAK_COLUMNS[name] for name in ("fp16", "bf16", "fp8", "fp4")},
+    **{"mxfp8": "fp8_tflops", "nvfp4": "fp4_tflops", "mxfp4": "fp4_tflops"},
 }
 """Column of the chips table with the peak of each format as measurements name it."""
 
@@ -29,22 +24,8 @@ PUBLISHED_HOPPER_ERROR = 0.02
 _SPEED = "tokens_per_s_per_chip"
 _OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
 _SAME_PLAN = [
-    "source",
-    "model",
-    "layers",
-    "chip_id",
-    "n_chips",
-    "seq_len",
-    "global_batch",
-    "micro_batch",
-    "tp",
-    "pp",
-    "dp",
-    "ep",
-    "cp",
-    "vp_stages",
-    "zero_fsdp",
-    "recompute",
+    *("source", "model", "layers", "chip_id", "n_chips", "seq_len", "global_batch", "micro_batch"),
+    *("tp", "pp", "dp", "ep", "cp", "vp_stages", "zero_fsdp", "recompute"),
 ]
 
 
@@ -66,11 +47,9 @@ def measured_pairs() -> pd.DataFrame:
     pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median()
     # The same plan tells more than each format's own.
     pairs = pairs.sort_values("plan", ascending=False, kind="stable").drop_duplicates(known)
-    chips = tables.load("chips").set_index("id")
-    peaks = [
-        chips.loc[row.chip_id, PEAK_COLUMN[row.format]] / chips.loc[row.chip_id, "bf16_tflops"]
-        for row in pairs.itertuples()
-    ]
+    peak = chips.frame().set_index("id")
+    rows = zip(pairs["chip_id"], pairs["format"].map(PEAK_COLUMN))
+    peaks = [peak.loc[name, column] / peak.loc[name, "bf16_tflops"] for name, column in rows]
     pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
     pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
     ids = runs.dropna(subset="model_id").groupby("model")["model_id"].first()
@@ -178,10 +157,10 @@ def vendors_by_year(first: int, last: int) -> pd.DataFrame:
 
     Columns: year, format, vendors.
     """
-    chips = tables.load("chips")
-    chips = chips[(chips["supports_training"] != "no") & chips["available"].notna()]
-    since = chips["available"].str[:4].astype(int)
-    makers = {name: chips["vendor"].where(chips[PEAK_COLUMN[name]].notna()) for name in PEAK_COLUMN}
+    frame = chips.frame()
+    frame = frame[(frame["supports_training"] != "no") & frame["available"].notna()]
+    since = frame["available"].str[:4].astype(int)
+    makers = {name: frame["vendor"].where(frame[PEAK_COLUMN[name]].notna()) for name in PEAK_COLUMN}
     records = [
         (year, name, makers[name][since <= year].nunique())
         for year in range(first, last + 1)
@@ -198,15 +177,8 @@ def format_table(names: Sequence[str]) -> pd.DataFrame:
         if name not in known:
             raise unknown("number format", name, known, "chapter 'precision', parameter 'formats'")
         one = known[name]
-        records.append(
-            {
-                "format": one.title,
-                "bits": one.bits,
-                "largest": one.max_finite,
-                "smallest_normal": one.min_normal,
-                "smallest": one.min_subnormal,
-                "binades": one.binades,
-                "steps_per_binade": 2 ** getattr(one, "fraction_bits", 0),
-            }
-        )
-    return pd.DataFrame(records)
+        steps = 2 ** getattr(one, "fraction_bits", 0)
+        limits = (one.bits, one.max_finite, one.min_normal, one.min_subnormal, one.binades, steps)
+        records.append((one.title, *limits))
+    columns = ["format", "bits", "largest", "smallest_normal", "smallest", "binades"]
+    return pd.DataFrame(records, columns=[*columns, "steps_per_binade"])

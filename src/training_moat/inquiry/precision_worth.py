@@ -13,15 +13,7 @@ SEQUENCE = 8192
 SECONDS_PER_DAY, SECONDS_PER_HOUR = 86_400, 3_600
 FORMATS = ("bf16", "fp8", "fp4")
 COLUMNS = [
-    "chip",
-    "format",
-    "name",
-    "vendor",
-    "days",
-    "days_p05",
-    "days_p95",
-    "musd",
-    "calibration",
+    *("chip", "format", "name", "vendor", "days", "days_p05", "days_p95", "musd", "calibration")
 ]
 
 

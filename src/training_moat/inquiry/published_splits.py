@@ -31,11 +31,8 @@ def splits(table: Table = tables.load) -> pd.DataFrame:
 
     Statements without any bound and unconfirmed ones are left out.
     """
-    classes = (
-        table("split_classes")
-        .set_index("split")
-        .drop(columns=["source", "confirmed", "date", "notes"])
-    )
+    classes = table("split_classes").set_index("split")
+    classes = classes.drop(columns=["source", "confirmed", "date", "notes"])
     frame = table("market_splits").drop(columns="definition").join(classes, on="row_id")
     # Of training and inference together: a budget may hold other things too.
     share = _share(frame["inference_to_training_ratio"]).fillna(frame["inference_share"])
@@ -65,23 +62,16 @@ def market_statements(known_by: str | None = None, table: Table = tables.load) -
         # A date known to the year or month counts as its last day.
         last_day = frame["date"] + frame["date"].str.len().map({4: "-12-31", 7: "-31", 10: ""})
         frame = frame[last_day < known_by]
-    return frame.assign(kind_of_house=frame["house"], house=frame["publisher"]).reset_index(
-        drop=True
-    )
+    frame = frame.assign(kind_of_house=frame["house"], house=frame["publisher"])
+    return frame.reset_index(drop=True)
 
 
+@lru_cache(maxsize=16)
 def pooled(
     known_by: str | None = None, seed: int = 0, table: Table = tables.load
 ) -> pooling.Pooled:
     """The statements on the market, pooled with house and measure as random effects."""
-    if table is tables.load:
-        return _pooled(known_by, seed)
     return pooling.fit(market_statements(known_by, table), GROUPS, seed)
-
-
-@lru_cache(maxsize=16)
-def _pooled(known_by: str | None, seed: int) -> pooling.Pooled:
-    return pooling.fit(market_statements(known_by), GROUPS, seed)
 
 
 def effects(found: pooling.Pooled) -> pd.DataFrame:
@@ -103,26 +93,16 @@ def shown() -> pd.DataFrame:
     (estimate or forecast), source."""
     frame = market_statements().sort_values(["year", "publisher", "row_id"], kind="stable")
     year = frame["year"].astype(int).astype(str)
-    short = frame["publisher"].replace(
-        {"China National Data Administration": "China's data office"}
-    )
-    name = short + ", " + year + ": " + frame["measure"]
-    twice = name.duplicated(keep="first")
-    name = name.where(~twice, name + ", again")
-    middle = ((frame["low"] + frame["high"]) / 2).where(
-        frame["statement"] != "at least", frame["low"]
-    )
-    return pd.DataFrame(
-        {
-            "statement": name,
-            "low": frame["low"],
-            "middle": middle.where(frame["statement"] != "at most", frame["high"]),
-            "high": frame["high"],
-            "says": frame["statement"],
-            "made": frame["kind"].replace({"disclosure": "estimate"}),
-            "source": frame["source"],
-        }
-    ).reset_index(drop=True)
+    short = {"China National Data Administration": "China's data office"}
+    name = frame["publisher"].replace(short) + ", " + year + ": " + frame["measure"]
+    name = name.where(~name.duplicated(keep="first"), name + ", again")
+    said = frame["statement"]
+    middle = ((frame["low"] + frame["high"]) / 2).where(said != "at least", frame["low"])
+    middle = middle.where(said != "at most", frame["high"])
+    made = frame["kind"].replace({"disclosure": "estimate"})
+    found = frame.assign(statement=name, middle=middle, says=said, made=made)
+    columns = ["statement", "low", "middle", "high", "says", "made", "source"]
+    return found[columns].reset_index(drop=True)
 
 
 def points_a_year(found: pooling.Pooled) -> float:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import betaincinv
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, unknown
-from training_moat.inquiry.uncertainty import Draws, Uncertain, of_row, sample, tornado
+from training_moat.inquiry.uncertainty import Draws, Uncertain, jeffreys, of_row, sample, tornado
 
 MONTHS_PER_YEAR = 12
 MILLION = 1e6
@@ -23,13 +22,8 @@ RENT_WINDOW_DAYS = 200
 """Two rents are of the same day when they are quoted within half a year or so."""
 
 PARAMETERS = (
-    "horizon_years",
-    "port_months",
-    "port_cost_musd",
-    "delay_months",
-    "delay_value",
-    "failure_probability",
-    "realised_share",
+    *("horizon_years", "port_months", "port_cost_musd", "delay_months", "delay_value"),
+    *("failure_probability", "realised_share"),
 )
 """Inputs whose median the chapter's reader may move."""
 
@@ -156,19 +150,13 @@ def by_delay(
     """
     centre = {item.name: item.median for item in inputs(medians)}
     grid = [(delay, value) for delay in delays_months for value in values]
-    found = [
-        float(
-            core.breakeven_advantage(
-                move(centre | {"delay_months": delay, "delay_value": value}, yearly_spend_musd)
-            )
-        )
-        for delay, value in grid
-    ]
-    table = pd.DataFrame(grid, columns=["delay_months", "delay_value"]).assign(breakeven=found)
-    return table.assign(
-        band=table["breakeven"].map(band),
-        shown=[NEVER if np.isinf(value) else f"{value:.2g}" for value in found],
+    moves = (
+        move(centre | {"delay_months": d, "delay_value": v}, yearly_spend_musd) for d, v in grid
     )
+    found = [float(core.breakeven_advantage(one)) for one in moves]
+    table = pd.DataFrame(grid, columns=["delay_months", "delay_value"]).assign(breakeven=found)
+    shown = [NEVER if np.isinf(value) else f"{value:.2g}" for value in found]
+    return table.assign(band=table["breakeven"].map(band), shown=shown)
 
 
 def band(breakeven_advantage: float) -> str:
@@ -211,42 +199,27 @@ def track_record() -> pd.DataFrame:
     """
     cases = tables.load("switching_cases")
     cases = cases[cases["confirmed"] != "no"]
-    moved = cases[
-        cases["workload_kind"].isin(["training", "both"])
-        & cases["from_hardware"].notna()
-        & (cases["from_hardware"] != "(none)")
-        & cases["to_hardware"].str.contains(_CHALLENGERS, na=False)
-    ]
+    moved = cases[cases["workload_kind"].isin(["training", "both"])]
+    moved = moved[moved["from_hardware"].fillna("(none)") != "(none)"]
+    moved = moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
     moved = moved.assign(given_up=moved["outcome"].str.contains(_GIVEN_UP))
-    columns = [
-        "date",
-        "organisation",
-        "from_hardware",
-        "to_hardware",
-        "outcome",
-        "per_chip_speed_low",
-        "per_chip_speed_high",
-        "given_up",
-        "source",
-        "confirmed",
-    ]
+    columns = ["date", "organisation", "from_hardware", "to_hardware", "outcome"]
+    columns += ["per_chip_speed_low", "per_chip_speed_high", "given_up", "source", "confirmed"]
     return moved.sort_values(["date", "row_id"], kind="stable")[columns].reset_index(drop=True)
 
 
 def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
     """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
-    lost = int(record["given_up"].sum())
-    shape = (lost + 0.5, len(record) - lost + 0.5)
-    low, middle, high = map(float, betaincinv(*shape, [0.05, 0.5, 0.95]))
-    return low, middle, high
+    return jeffreys(int(record["given_up"].sum()), len(record))
 
 
 def offers() -> pd.DataFrame:
     """Peak BF16 performance per dollar of challengers over Nvidia's chip of their day.
 
     One row per challenger and kind of price: purchase (prices of sale, not of used chips), ownership (hyperscaler's
-    cost per hour) and rent. For the first two Nvidia's chip of the day is the newest that was not cut down for export;
-    for rent it is the best value among Nvidia quotes of the same term and half year, against the challenger's best.
+    cost per hour) and rent. Nvidia's chips are those with HBM. For the first two its chip of the day is the newest that
+    was not cut down for export; for rent it is the best value among Nvidia quotes of the same term and half year,
+    against the challenger's best.
     Columns: chip, vendor, basis, date, against, advantage, source.
     """
     bought = _by_table("price_usd", "purchase")
@@ -259,6 +232,7 @@ def _training_chips() -> pd.DataFrame:
     chips = tables.load("chips").set_index("id")
     chips = chips.assign(tflops=chips["bf16_tflops"].fillna(chips["fp16_tflops"]))
     meant = (chips["supports_training"] != "no") & ~chips["name"].str.contains("China")
+    meant &= (chips["vendor"] != INCUMBENT) | (chips["hbm_gb"] > 0)
     chips = chips[meant & chips["tflops"].notna() & chips["available"].notna()]
     return chips.assign(day=chips["available"].map(day))
 
@@ -293,15 +267,10 @@ def _by_table(column: str, basis: str) -> list[dict[str, Any]]:
 
 def _by_rent() -> list[dict[str, Any]]:
     chips, prices = _training_chips(), tables.load("prices")
-    quotes = prices[
-        (prices["category"] == "cloud_chip_hour")
-        & prices["chip_id"].isin(chips.index)
-        & (prices["term"] != "TCO")
-    ]
-    quotes = quotes.assign(day=quotes["date"].map(day)).join(
-        chips[["name", "vendor", "tflops", "day"]].rename(columns={"day": "launch"}), on="chip_id"
-    )
-    quotes = quotes.assign(per_dollar=quotes["tflops"] / quotes["value"])
+    quotes = prices[(prices["category"] == "cloud_chip_hour") & (prices["term"] != "TCO")]
+    quotes = quotes.join(chips[["name", "vendor", "tflops"]], on="chip_id", how="inner")
+    per_dollar = quotes["tflops"] / quotes["value"]
+    quotes = quotes.assign(day=quotes["date"].map(day), per_dollar=per_dollar)
     quotes = quotes.sort_values("per_dollar", kind="stable")
     own, others = quotes[quotes["vendor"] == INCUMBENT], quotes[quotes["vendor"] != INCUMBENT]
     found = []

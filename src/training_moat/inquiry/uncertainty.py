@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit, ndtri
+from scipy.special import betaincinv, expit, logit, ndtri
 
 from training_moat.core.errors import InputError
 
@@ -202,6 +202,13 @@ def summary(values: np.ndarray) -> Summary:
     if values.size == 0 or np.isnan(values).any():
         raise InputError("uncertainty: the draws are empty or contain undefined values")
     return Summary(*percentiles(values))
+
+
+def jeffreys(passed: float, rows: float) -> tuple[float, float, float]:
+    """5th, 50th and 95th percentile of a share of which `passed` of `rows` are known (Jeffreys prior: Brown, Cai and
+    DasGupta 2001)."""
+    low, middle, high = map(float, betaincinv(passed + 0.5, rows - passed + 0.5, [0.05, 0.5, 0.95]))
+    return low, middle, high
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,11 +92,9 @@ def run(
     rows = [done[item.key] for item in sorted(design.runs(), key=_table_order)]
     seconds = time.monotonic() - started
     machine = {"processor": processor(), "workers": workers}
-    said = _manifest(form, design, fingerprint, len(missing), seconds) | {
-        "machine": machine,
-        "probe_sha256": _probe_of_workers(),
-    }
-    write_text(out / TABLE, _as_csv(rows))
+    said = _manifest(form, design, fingerprint, len(missing), seconds)
+    said |= {"machine": machine, "probe_sha256": _probe_of_workers()}
+    write_text(out / TABLE, "".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows]))
     said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
     write_text(out / MANIFEST, json.dumps(said, indent=2) + "\n")
     partial.unlink()
@@ -234,10 +232,6 @@ def _key_of(row: list[str]) -> tuple:
 def _table_order(item: Run) -> tuple:
     *first, scale, _ = item.key
     return (*first, scale or 0.0)
-
-
-def _as_csv(rows: list[list[str]]) -> str:
-    return "".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows])
 
 
 def _fingerprint(design: Design) -> str:

@@ -45,21 +45,12 @@ MATRIX_UNITS = {
         MatrixUnit("ampere_bf16", "A100", "NVIDIA", "bf16", 8, 24),
         MatrixUnit("hopper_bf16", "H100, H800", "NVIDIA", "bf16", 16, 25),
         MatrixUnit("hopper_fp8", "H100, H800 (fast accumulation)", "NVIDIA", "e4m3fn", 32, 13, 13),
-        MatrixUnit(
-            "hopper_fp8_promoted",
-            "H100, H800 (promoted every 128)",
-            "NVIDIA",
-            "e4m3fn",
-            32,
-            13,
-            13,
-            128,
-        ),
+        MatrixUnit("hopper_fp8_promoted", "H100, H800 (promoted every 128)", "NVIDIA", "e4m3fn", 32, 13, 13, 128),
         MatrixUnit("blackwell_fp8", "B200", "NVIDIA", "e4m3fn", 32, 25),
         MatrixUnit("cdna3_bf16", "MI300X", "AMD", "bf16", 8, 24),
         MatrixUnit("cdna3_fp8", "MI300X", "AMD", "e4m3fnuz", 16, 24),
     )
-}
+}  # fmt: skip
 """Modelled matrix units, by name."""
 
 

@@ -15,10 +15,13 @@ from dataclasses import replace
 import numpy as np
 
 from training_moat.core import training_step as model_of_step
-from training_moat.predict.planning import LAYOUT
+from training_moat.predict.planning import LAYOUT, MAX_VIRTUAL_STAGES
 from training_moat.predict.selecting import lowest
 from training_moat.predict.training_batch import (
     LEVEL,
+    ROUNDING,
+    SIZES,
+    VIRTUAL,
     WEIGHED,
     Evaluated,
     Plans,
@@ -34,21 +37,19 @@ NEARLY_SMALLEST = 1.15
 """Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""
 PLANS_AT_ONCE = 131_072
 """Plans in one sweep: enough for what a sweep costs however few they are to be little of it."""
-FEW, MANY = 64, 256
+FEW, MANY = 48, 192
 """Layouts of a row, of those that promise most, whose plans are tried before the others, and again where none of them
 fits."""
-TIMED = 16
-"""Plans of a row that are timed of those that are tried."""
 USUALLY_WEIGHED = 192
 """Plans of a row that are weighed, of however many, as a rule."""
 WORTH_CHOOSING = 16_384
 """Plans in a sweep from which on it pays to leave some out."""
-ROUNDING = 1e-9
-"""Share by which arithmetic may be off."""
 ENOUGH_OF_A_MODEL = 4_096
 """Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
 
-_MICRO, _VIRTUAL = LAYOUT.index("micro_batch"), LAYOUT.index("virtual_stages")
+FITS = WEIGHED.index("fits")
+_MICRO = LAYOUT.index("micro_batch")
+_KIND = [*SIZES, _MICRO]
 _ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
 """What tells the groups of a block apart."""
 
@@ -64,7 +65,8 @@ def best(rows: Rows) -> Evaluated:
 def candidates(case: TrainingCase, constants: Constants) -> Evaluated:
     """The plans of one case that fit, fastest first; where none does, those that need hardly more than the smallest, which
     is first."""
-    sweep = _Sweep(Plans.of(rows_of([case], constants), np.array([0])), thin=False)
+    plans = Plans.bare(rows_of([case], constants), np.array([0])).written_out()
+    sweep = _Sweep(plans, plans.weighed())
     seconds, room = sweep.step.total, sweep.room
     fit = sweep.fits.any()
     return sweep.evaluated(np.lexsort((room, seconds) if fit else (seconds, room)))
@@ -90,7 +92,7 @@ def _parts(rows: Rows) -> Iterator[np.ndarray]:
 def _best(rows: Rows, part: np.ndarray) -> Evaluated:
     """The best plan of each of some rows."""
     if rows.counts[part].sum() < WORTH_CHOOSING:
-        sweep = _Sweep(Plans.of(rows, part))
+        sweep = _Sweep(*_weighed_thinly(Plans.bare(rows, part)))
     else:
         sweep = _promising_first(rows, part)
     return sweep.evaluated(sweep.fastest())
@@ -99,19 +101,55 @@ def _best(rows: Rows, part: np.ndarray) -> Evaluated:
 def _promising_first(rows: Rows, part: np.ndarray) -> _Sweep:
     """Some rows' plans that may be the best: those that promise most are tried; where some of them fit, all that promise as
     much as the fastest of them are swept, else all that may fit."""
-    bare = Plans.bare(rows, part)
-    bare = bare.keep(_small_enough(bare))
-    least, fastest = bare.least(), np.full(len(part), np.inf)
+    layouts = {id(rows.layouts[index]): rows.layouts[index] for index in part.tolist()}
+    folded = {key: _folded(one) for key, one in layouts.items()}
+    own = [folded[id(rows.layouts[index])] for index in part.tolist()]
+    counts = np.array([len(degrees) for _, degrees in own])
+    bare = Plans(rows, part, np.concatenate([columns for columns, _ in own], axis=1), counts)
+    degrees = np.concatenate([each for _, each in own])
+    small = _small_enough(bare)
+    bare, degrees = bare.keep(small), degrees[small]
+    bare.show()
+    most = np.maximum(_MOST[degrees], bare.layouts[VIRTUAL])
+    least, fastest = bare.least(most), np.full(len(part), np.inf)
     for few in (FEW, MANY):
         open_ = np.isinf(fastest)
         if not open_.any():
             break
-        tried = lowest(least, bare.counts, few) & open_[bare.owner]
-        sweep = _Sweep(bare.written_out(tried, open_), few=TIMED)
+        tried = np.flatnonzero(lowest(least, bare.counts, few) & open_[bare.owner])
+        sweep = _Sweep(*_weighed_thinly(bare.at(tried, most[tried]).only(open_)))
         best_ = sweep.fastest()
         fastest[open_] = np.where(sweep.fits[best_], sweep.step.total[best_], np.inf)
-    worth = np.logical_not(least * (1 - ROUNDING) > fastest[bare.owner])
-    return _Sweep(bare.written_out(worth), fastest=fastest)
+    worth = np.flatnonzero(np.logical_not(least * (1 - ROUNDING) > fastest[bare.owner]))
+    place, degree = np.nonzero(_DEGREES[degrees[worth]])
+    plans = bare.at(worth[place], degree)
+    plans = plans.keep(plans.fast_enough(fastest))
+    return _Sweep(*_weighed_thinly(plans, fastest))
+
+
+_DEGREES = (
+    np.arange(2 ** (MAX_VIRTUAL_STAGES + 1))[:, None] >> np.arange(MAX_VIRTUAL_STAGES + 1)
+) & 1
+"""Which degrees of interleaving are in each set of them, a number whose bits they are; zero says a layout's own."""
+_DEGREES[0, 0] = 1
+_MOST = (_DEGREES * np.arange(MAX_VIRTUAL_STAGES + 1)).max(axis=1)
+
+
+def _folded(layouts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the layouts without those that differ from one of them by more interleaving alone, the set of degrees for which each
+    of them stands): those of the same parallel sizes and micro-batch follow one another, degree by degree."""
+    degree, sizes, rest = layouts[VIRTUAL], layouts[_KIND], layouts[_ALIKE]
+    if degree.max() <= MAX_VIRTUAL_STAGES:
+        new = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
+        starts = np.append(0, np.flatnonzero(new) + 1)
+        counts = np.diff(np.append(starts, len(degree)))
+        sets = np.bitwise_or.reduceat(1 << degree.astype(int), starts)
+        first, several = degree == 1, _DEGREES[sets].sum(axis=1)
+        whole = np.add.reduceat(first, starts, dtype=int) * several == counts
+        same = np.add.reduceat(rest, starts, axis=1)
+        if whole.all() and (np.add.reduceat(rest * first, starts, axis=1) * several == same).all():
+            return layouts[:, first], np.repeat(sets, counts)[first]
+    return layouts, np.zeros(len(degree), int)
 
 
 def _small_enough(bare: Plans) -> np.ndarray:
@@ -119,7 +157,7 @@ def _small_enough(bare: Plans) -> np.ndarray:
     those whose smallest is nearly as small as the row's."""
     columns, starts = bare.layouts, np.cumsum(bare.counts) - bare.counts
     first = np.ones(bare.count, bool)
-    for line in (_MICRO, _VIRTUAL):
+    for line in (_MICRO, VIRTUAL):
         first &= columns[line] == np.minimum.reduceat(columns[line], starts)[bare.owner]
     own = bare.keep(first)
     levels = [bare.rows.levels[index] for index in bare.part.tolist()]
@@ -128,7 +166,7 @@ def _small_enough(bare: Plans) -> np.ndarray:
     own = Plans(own.rows, own.part, np.vstack([own.layouts[:LEVEL], most]), own.counts)
     weighed = own.weighed(ROUNDING)
     room, may_fit = np.full(bare.count, np.inf), np.zeros(bare.count, bool)
-    room[first], may_fit[first] = weighed[0], weighed[WEIGHED.index("fits")] > 0
+    room[first], may_fit[first] = weighed[0], weighed[FITS] > 0
     smallest = _of_their_groups(bare, first)
     known = smallest >= 0
     fits = np.logical_not(known) | may_fit[smallest]
@@ -152,25 +190,12 @@ def _of_their_groups(bare: Plans, first: np.ndarray) -> np.ndarray:
 
 
 class _Sweep:
-    """Some rows' plans weighed; of each row those worth timing are kept, and timed. `fastest`: seconds of a plan of each row
-    that fits, slower than which none need be timed; `few`: how many of a row are timed at most, those that promise most."""
+    """Some rows' plans as they were weighed; of each row those worth timing are kept, and timed."""
 
-    def __init__(
-        self,
-        whole: Plans,
-        thin: bool = True,
-        fastest: np.ndarray | None = None,
-        few: int | None = None,
-    ) -> None:
-        held = _weighed_thinly(whole) if thin else whole.weighed()
+    def __init__(self, whole: Plans, held: np.ndarray) -> None:
         self._keep(whole, held, _promising(whole, held))
-        if fastest is not None:
-            slow = self.plans.least() * (1 - ROUNDING) > fastest[self.plans.owner]
-            self._keep(self.plans, self.held, np.logical_not(slow))
-        if few is not None:
-            self._keep(self.plans, self.held, lowest(self.plans.least(), self.plans.counts, few))
         self.step = self.plans.timed()
-        self.room, self.fits = self.held[0], self.held[WEIGHED.index("fits")] > 0
+        self.room, self.fits = self.held[0], self.held[FITS] > 0
 
     def _keep(self, whole: Plans, held: np.ndarray, kept: np.ndarray) -> None:
         self.plans, self.held = whole.keep(kept), held[:, kept]
@@ -199,23 +224,37 @@ class _Sweep:
         return mapped(whole, lambda column: np.broadcast_to(column, plans.count)[index])
 
 
-def _weighed_thinly(whole: Plans) -> np.ndarray:
-    """As `Plans.weighed`, but a plan that recomputes is weighed only where the same one without would not fit: doing
-    layers again takes time. Unweighed plans need endless room."""
-    level = whole.layouts[LEVEL]
-    first = np.logical_not(np.logical_and(whole.asked("free_level"), level > 0))
-    if first.all():
-        return whole.weighed()
-    found = np.full((len(WEIGHED), whole.count), np.inf)
-    fits = found[WEIGHED.index("fits")]
-    fits[:] = 0.0
-    found[:, first] = whole.keep(first).weighed()
-    # Levels that are free vary fastest, from none on.
-    without = fits[np.flatnonzero(first)[np.cumsum(first) - 1]] > 0
-    second = np.logical_not(np.logical_or(first, without))
-    if second.any():
-        found[:, second] = whole.keep(second).weighed()
-    return found
+def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Plans, np.ndarray]:
+    """(plans of bare layouts, what they hold): one that recomputes is among them only where the same one without would not
+    fit, as doing layers again takes time. `fastest`: seconds of a plan of each row that fits; of those that take longer
+    for what they have to recompute at least only some are there."""
+    held, more = bare.weighed(), (bare.rows.turns[bare.part] - 1)[bare.owner]
+    again = (more > 0) & (held[FITS] == 0)
+    if not again.any():
+        return bare, held
+    levels = bare.keep(again).written_out(but=1)
+    if fastest is not None:
+        share = np.repeat(_least_share(bare, held)[again], more[again])
+        share = np.where(levels.asked("open_share"), share, levels.plan.recompute_share)
+        levels.plan = replace(levels.plan, recompute_share=share)
+        levels = levels.keep(levels.fast_enough(fastest))
+    weighed = levels.weighed()
+    if fastest is not None:
+        kept = levels.fast_enough(fastest)
+        levels, weighed = levels.keep(kept), weighed[:, kept]
+    some = np.zeros(len(bare.part), bool)
+    for plans, known in ((bare, held), (levels, weighed)):
+        some[plans.owner[known[FITS] > 0]] = True
+    kept = (held[FITS] > 0) | ~some[bare.owner]
+    plans, order = bare.keep(kept).beside(levels)
+    return plans, np.concatenate([held[:, kept], weighed], axis=1)[:, order]
+
+
+def _least_share(bare: Plans, held: np.ndarray) -> np.ndarray:
+    """The share of the layers that has to be recomputed for plans to fit, at least: no layer gives more room than it keeps,
+    and what a stack holds of `spare` layers goes with the first."""
+    spare = bare.spare_share()
+    return np.clip((held[WEIGHED.index("short")] - spare) / (1 - spare), 0.0, 1.0)
 
 
 def _promising(whole: Plans, held: np.ndarray) -> np.ndarray:
@@ -223,7 +262,7 @@ def _promising(whole: Plans, held: np.ndarray) -> np.ndarray:
     counts, owner = whole.counts, whole.owner
     if (counts == 1).all():
         return np.ones(whole.count, bool)
-    room, fits = held[0], held[WEIGHED.index("fits")] > 0
+    room, fits = held[0], held[FITS] > 0
     starts = np.cumsum(counts) - counts
     some = np.logical_or.reduceat(fits, starts)[owner]
     smallest = np.minimum.reduceat(room, starts)[owner]

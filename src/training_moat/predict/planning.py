@@ -16,6 +16,12 @@ from training_moat.core.workload import Transformer
 MAX_TENSOR_PARALLEL = 64
 MAX_PIPELINE_STAGES = 256
 MAX_MICRO_BATCH = 16
+MAX_STREAMED_BATCH = 1024
+"""The same where weights stream in: the larger a micro-batch, the fewer times they come (Argonne's log of Llama 2 7B on a
+CS-2: compiled with all of its 99 sequences at once)."""
+REPLICAS = {"tp": 1, "pp": 1, "cp": 1, "virtual_stages": 1, "zero_stage": 0, "ep": 1}
+"""What is left free of a layout on chips that stream their weights is this: each is a copy of every other (Cerebras
+documentation, Wafer-Scale Cluster)."""
 MAX_VIRTUAL_STAGES = 8
 MAX_CONTEXT_PARALLEL = 16
 CONTEXT_SHARE = 4096
@@ -119,16 +125,20 @@ def layouts(
 
     `fixed` holds the settings the caller has chosen (None or absent: free). `fully_sharded` stacks shard the weights
     over all replicas unless told otherwise (inside a pipeline, where they would be gathered for every micro-batch,
-    gradients and optimizer states only). Whether a layout fits in memory and how long
+    gradients and optimizer states only). Chips that stream their weights from one store are replicas alone. Whether a layout fits in memory and how long
     it takes is for the caller to compute.
     """
     shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
+    streamed = "training" in chip.streamed
     domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
+    if streamed:
+        fixed = REPLICAS | {name: size for name, size in fixed.items() if size is not None}
     settings = tuple([fixed.get(name) for name in LAYOUT])
     # What is remembered goes by the sizes that may be tried: many domains and lengths leave the same ones.
     tensor = _tensor_options(shape.heads, chips, domain)
     context = _context_options(chips, seq_len)
-    return _layouts(shape, tensor, context, chips, global_batch, settings, fully_sharded)
+    largest = MAX_STREAMED_BATCH if streamed else MAX_MICRO_BATCH
+    return _layouts(shape, tensor, context, chips, global_batch, settings, fully_sharded, largest)
 
 
 def named(layouts: np.ndarray) -> list[dict[str, int]]:
@@ -145,6 +155,7 @@ def _layouts(
     global_batch: int,
     fixed: Fixed,
     fully_sharded: bool,
+    largest: int,
 ) -> np.ndarray:
     sizes: list[tuple[int, int, int, int]] = []
     rest: list[np.ndarray] = []
@@ -156,7 +167,8 @@ def _layouts(
                     continue
                 zero = _zero_options(pp, dp, fully_sharded)
                 expert = _choices(fixed[7], _expert_options(shape.experts, tp * cp * dp))
-                rest.append(_rest(shape, pp, global_batch // dp, zero, tuple(expert), fixed[4:]))
+                sequences = global_batch // dp
+                rest.append(_rest(shape, pp, sequences, zero, tuple(expert), fixed[4:], largest))
                 sizes.append((tp, pp, cp, dp))
     if not sizes:
         return np.empty((len(LAYOUT), 0))
@@ -175,10 +187,11 @@ def _rest(
     zero: tuple[int, ...],
     expert: tuple[int, ...],
     fixed: Fixed,
+    largest: int,
 ) -> np.ndarray:
     """The lines of `LAYOUT` from the micro-batch on, of all layouts with these parallel sizes, `sequences` for each
     replica."""
-    micro = _choices(fixed[0], divisors(sequences, MAX_MICRO_BATCH))
+    micro = _choices(fixed[0], divisors(sequences, largest))
     stages = _choices(fixed[2], zero)
     recompute = _choices(fixed[4], levels(shape.experts))
     found = [

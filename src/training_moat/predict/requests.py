@@ -16,17 +16,7 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", 
 """Matmul formats a case may name."""
 
 COMMON_FIELDS = (
-    "id",
-    "model",
-    "chip",
-    "chips",
-    "tp",
-    "pp",
-    "dp",
-    "ep",
-    "cp",
-    "precision",
-    "software",
+    *("id", "model", "chip", "chips", "tp", "pp", "dp", "ep", "cp", "precision", "software"),
 )
 """Fields that training and serving cases share."""
 
@@ -188,9 +178,5 @@ def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
                 return name, []
         return chip.compute_format("bf16"), []
     used = chip.compute_format(wanted)
-    notes = (
-        []
-        if used == wanted
-        else [f"{chip.id} has no published {wanted} peak; {used} units stand in"]
-    )
-    return wanted, notes
+    note = f"{chip.id} has no published {wanted} peak; {used} units stand in"
+    return wanted, [] if used == wanted else [note]

@@ -36,20 +36,9 @@ class Evaluated:
 
 
 def _questions(case: ServingCase) -> list[Question]:
-    return [
-        Question(
-            case.model,
-            case.chip,
-            case.software,
-            case.precision,
-            case.kv_precision,
-            case.batch,
-            case.input_len,
-            case.output_len,
-            plan,
-        )
-        for plan in case.plans
-    ]
+    asked = (case.model, case.chip, case.software, case.precision, case.kv_precision)
+    load = (case.batch, case.input_len, case.output_len)
+    return [Question(*asked, *load, plan) for plan in case.plans]
 
 
 def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
@@ -147,12 +136,15 @@ def answer(
     known_as = constants.level(case.chip.id, case.chip.family, case.software)
     low, high = constants.interval(known_as)
     plan = case.plans[index]
-    price = case.price_usd_per_chip_hour
-    cost = (
-        {}
-        if price is None
-        else {"usd_per_m_output_tokens": usd_per_m_tokens(price, plan.chips, time["tokens_per_s"])}
-    )
+    tokens_per_s = time["tokens_per_s"]
+    cost = {}
+    if (price := case.price_usd_per_chip_hour) is not None:
+        cost["usd_per_m_output_tokens"] = usd_per_m_tokens(price, plan.chips, tokens_per_s)
+    causes = ("weights", "kv_cache", "communication", "overhead")
+    sizes = {
+        name: int(getattr(plan, name)) for name in ("chips", "tp", "pp", "dp", "ep", "expert_tp")
+    }
+    asked = ("batch", "input_len", "output_len")
     return {
         "id": case.id,
         "ok": True,
@@ -160,33 +152,17 @@ def answer(
         "tpot_s": time["tpot_s"],
         "tpot_s_p05": time["tpot_s"] * low,
         "tpot_s_p95": time["tpot_s"] * high,
-        "tokens_per_s": time["tokens_per_s"],
-        "tokens_per_s_per_chip": time["tokens_per_s"] / plan.chips,
+        "tokens_per_s": tokens_per_s,
+        "tokens_per_s_per_chip": tokens_per_s / plan.chips,
         **cost,
         "memory_gib": memory,
         "fits": bool(found.fits[index]),
-        "seconds": {
-            "weights": time["weights"],
-            "kv_cache": time["kv_cache"],
-            "communication": time["communication"],
-            "overhead": time["overhead"],
-            "prefill_of_others": time["prefill_wait_s"],
-        },
-        "plan": {
-            "chips": int(plan.chips),
-            "tp": int(plan.tp),
-            "pp": int(plan.pp),
-            "dp": int(plan.dp),
-            "ep": int(plan.ep),
-            "expert_tp": int(plan.expert_tp),
-            "cp": 1,
-            "precision": case.precision,
-            "kv_precision": case.kv_precision,
-            "software": label(case.software),
-            "batch": case.batch,
-            "input_len": case.input_len,
-            "output_len": case.output_len,
-        },
+        "seconds": {name: time[name] for name in causes}
+        | {"prefill_of_others": time["prefill_wait_s"]},
+        "plan": sizes
+        | {"cp": 1, "precision": case.precision, "kv_precision": case.kv_precision}
+        | {"software": label(case.software)}
+        | {name: getattr(case, name) for name in asked},
         "calibration": known_as,
         "notes": case.notes + _notes(case, found, index, memory["total"], time["running"]),
     }

@@ -203,12 +203,17 @@ def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
 
 def _stacked_tiers(questions: Sequence[Question], groups: list[np.ndarray]) -> tuple[Tier, ...]:
     """The tiers that each question uses, fastest first, as arrays: the large slow one only under plans that need it."""
-    deepest = max(len(home(questions[where[0]].chip, "serving")) for where in groups)
+    known = {id(q.chip): q.chip for q in questions}
+    homes = {key: (home(chip, "serving"), faster_tiers(chip)) for key, chip in known.items()}
+    deepest = max(len(whole) for whole, _ in homes.values())
     sizes, rates = (np.zeros((deepest, len(questions))) for _ in range(2))
     for where in groups:
         first = questions[where[0]]
-        slow = spilling(first, [questions[i].plan for i in where])
-        for some, tiers in ((slow, home(first.chip, "serving")), (~slow, faster_tiers(first.chip))):
+        whole, faster = homes[id(first.chip)]
+        slow = np.zeros(len(where), bool)
+        if len(faster) < len(whole):
+            slow = spilling(first, [questions[i].plan for i in where])
+        for some, tiers in ((slow, whole), (~slow, faster)):
             for level in range(deepest):
                 tier = tiers[min(level, len(tiers) - 1)]
                 sizes[level, where[some]] = tier.capacity_bytes if level < len(tiers) else 0.0

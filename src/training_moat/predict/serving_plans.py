@@ -18,12 +18,7 @@ from training_moat.predict.serving_constants import Constants
 
 FIELDS = (
     *requests.COMMON_FIELDS,
-    "batch",
-    "input_len",
-    "output_len",
-    "kv_precision",
-    "expert_tp",
-    "price_usd_per_chip_hour",
+    *("batch", "input_len", "output_len", "kv_precision", "expert_tp", "price_usd_per_chip_hour"),
 )
 """Fields a serving request may have."""
 
@@ -76,16 +71,11 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         "input_len": requests.whole(request, "input_len", high=MAX_TOKENS) or 1024,
         "output_len": requests.whole(request, "output_len", high=MAX_TOKENS) or 1024,
     }
-    software, more = engine(
-        request.get("software"), chip, constants, release_of(request.get("model"))
-    )
-    job = serving_formats.job(
-        model,
-        precision,
-        kv_precision,
-        **numbers,
-        prefill_chunk=serving_batch.prefill_chunk(model, chip),
-    )
+    released = release_of(request.get("model"))
+    software, more = engine(request.get("software"), chip, constants, released)
+    chunk = serving_batch.prefill_chunk(model, chip)
+    job = serving_formats.job(model, precision, kv_precision, **numbers, prefill_chunk=chunk)
+    price = requests.number(request, "price_usd_per_chip_hour", 0.0, 1e6, above=True)
     return ServingCase(
         request.get("id"),
         model,
@@ -95,9 +85,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         software,
         **numbers,
         plans=candidate_plans(request, model, chip, job),
-        price_usd_per_chip_hour=requests.number(
-            request, "price_usd_per_chip_hour", 0.0, 1e6, above=True
-        ),
+        price_usd_per_chip_hour=price,
         notes=requests.model_notes(request) + _head_note(request, model) + notes + more,
     )
 
@@ -244,12 +232,9 @@ def _stages(
         copies = [count // dp for dp in divisors(count)]
         deepest = [(size, divisors(size, int(model.layers))[-1]) for size in copies]
         return [(size // pp, pp) for size, pp in deepest]
+    fixed = given["pp"]
     tensor = [given["tp"]] if given["tp"] else divisors(count)
-    return [
-        (tp, pp)
-        for tp in tensor
-        for pp in ([given["pp"]] if given["pp"] else divisors(count // tp))
-    ]
+    return [(tp, pp) for tp in tensor for pp in ([fixed] if fixed else divisors(count // tp))]
 
 
 def _expert_sizes(

@@ -315,7 +315,7 @@ class _Remarks:
         self.undated = undated & mixed
         said = self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
         self.said = said.tolist()
-        self.offered: dict[tuple[int, float], float] = {}
+        self.offered: dict[int, float] = {}
 
     def __call__(self, index: int, moved: Shift) -> list[str]:
         notes = self._of(index) if self.said[index] else []
@@ -327,9 +327,9 @@ class _Remarks:
         rows, notes = self.rows, []
         chip = rows.tables.settings[rows.setting[index]].chip
         if not self.fits[index]:
-            key = int(rows.setting[index]), float(rows.chips[index])
+            key = int(rows.setting[index])
             if key not in self.offered:
-                self.offered[key] = tiers.room_for(chip, "training", key[1]).space / GIB
+                self.offered[key] = tiers.room_for(chip, "training").space / GIB
             capacity = self.offered[key]
             only = rows.counts[index] == 1
             which = "the plan" if only else "no plan fits; one of the smallest"

@@ -21,6 +21,7 @@ from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.memory import (
     TrainingMemory,
     held_activation_bytes,
+    layers_in_flight,
     least_recompute_share,
     training_memory,
 )
@@ -33,7 +34,9 @@ from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
 
-LEVEL = LAYOUT.index("recompute")
+ROUNDING = 1e-9
+"""Share by which arithmetic may be off."""
+LEVEL, VIRTUAL = LAYOUT.index("recompute"), LAYOUT.index("virtual_stages")
 SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp")]
 """Lines that tell a row's parallel sizes apart: the data parallel one follows from them."""
 
@@ -138,9 +141,8 @@ class Said:
         held, chips = tables.held[:, setting].copy(), rows.chips[part]
         # Stacks that step in the backward pass keep no gradients while one chip has them all.
         held[:2] = np.where((held[2] > 0) & (chips == 1), 0.0, held[:2])
-        held[-1] /= chips
         self.held = [_plainly(column) for column in held]
-        """What software and format keep in memory, and the room of a chip."""
+        """What software and format keep in memory, and the room of a chip and its store."""
         kind = tables.kind[setting]
         node, efficiency = (
             mapped(record, lambda column: _plainly(column[kind]))
@@ -165,18 +167,14 @@ class Plans:
         layouts: np.ndarray,
         counts: np.ndarray,
         said: Said | None = None,
+        shown: model_of_step.Shown | None = None,
     ) -> None:
         self.rows, self.part = rows, part
-        self.layouts, self.counts = layouts, counts
+        self.layouts, self.counts, self.shown = layouts, counts, shown
         self.said = said or Said(rows, part)
         sizes = {name: self.each(value) for name, value in self.said.model.items()}
         self.model = Transformer(name="many", **sizes)
         self.plan = self._plan()
-
-    @classmethod
-    def of(cls, rows: Rows, part: np.ndarray) -> Plans:
-        """All candidates of some rows."""
-        return cls.bare(rows, part).written_out()
 
     @classmethod
     def bare(cls, rows: Rows, part: np.ndarray) -> Plans:
@@ -185,21 +183,42 @@ class Plans:
         counts = np.array([layouts.shape[1] for layouts in own])
         return cls(rows, part, np.concatenate(own, axis=1), counts)
 
-    def written_out(self, which: Any = slice(None), rows: Any = slice(None)) -> Plans:
-        """The plans of some of these bare layouts, all of them of some of the rows: each with every level that is free."""
-        columns, turns = self.layouts[:, which], self.rows.turns[self.part]
-        counts = np.bincount(self.owner[which], minlength=len(turns))
-        if turns.max() > 1:
-            each = np.repeat(turns, counts)
-            columns = np.repeat(columns, each, axis=1)
-            table = np.full((len(turns), turns.max()), np.nan)
-            for row, index in enumerate(self.part.tolist()):
-                table[row, : len(self.rows.levels[index])] = self.rows.levels[index]
-            counts = counts * turns
-            place = np.arange(columns.shape[1]) - np.repeat(np.cumsum(each) - each, each)
-            level = table[np.repeat(np.arange(len(turns)), counts), place]
-            np.copyto(columns[LEVEL], level, where=np.logical_not(np.isnan(level)))
-        return Plans(self.rows, self.part[rows], columns, counts[rows])
+    def written_out(self, but: int = 0) -> Plans:
+        """The plans of these bare layouts: each with every level that is free, `but` for so many of the first ones."""
+        turns = np.maximum(self.rows.turns[self.part] - but, 0)
+        each = np.repeat(turns, self.counts)
+        found = self.at(np.repeat(np.arange(self.count), each))
+        table = np.full((len(turns), max(turns.max(), 1)), np.nan)
+        for row, index in enumerate(self.part.tolist()):
+            own = self.rows.levels[index][but:]
+            table[row, : len(own)] = own
+        turn = np.arange(found.count) - np.repeat(np.cumsum(each) - each, each)
+        level = table[found.owner, turn]
+        np.copyto(found.layouts[LEVEL], level, where=np.logical_not(np.isnan(level)))
+        return Plans(self.rows, self.part, found.layouts, found.counts, self.said, found.shown)
+
+    def beside(self, others: Plans) -> tuple[Plans, np.ndarray]:
+        """(these plans and others of the same rows, row by row; where each of them stood among these and then those)."""
+        order = np.argsort(np.concatenate([self.owner, others.owner]), kind="stable")
+        layouts = np.concatenate([self.layouts, others.layouts], axis=1)[:, order]
+        counts = self.counts + others.counts
+        return Plans(self.rows, self.part, layouts, counts, self.said), order
+
+    def only(self, rows: np.ndarray) -> Plans:
+        """The plans of those rows alone that have some."""
+        if rows.all():
+            return self
+        part, counts = self.part[rows], self.counts[rows]
+        return Plans(self.rows, part, self.layouts, counts, None, self.shown)
+
+    def at(self, place: np.ndarray, degree: np.ndarray | None = None) -> Plans:
+        """Plans by where they stand, in the order of their rows; with so many virtual stages, or their own where 0."""
+        layouts = self.layouts[:, place]
+        if degree is not None:
+            np.copyto(layouts[VIRTUAL], degree, where=degree > 0)
+        counts = np.bincount(self.owner[place], minlength=len(self.counts))
+        shown = self.shown and mapped(self.shown, lambda column: column[place])
+        return Plans(self.rows, self.part, layouts, counts, self.said, shown)
 
     def keep(self, kept: np.ndarray) -> Plans:
         """Some of the candidates."""
@@ -207,7 +226,8 @@ class Plans:
             return self
         counts = np.bincount(self.owner[kept], minlength=len(self.counts))
         layouts = np.compress(kept, self.layouts, axis=1)
-        return Plans(self.rows, self.part, layouts, counts, self.said)
+        shown = self.shown and mapped(self.shown, lambda column: np.compress(kept, column))
+        return Plans(self.rows, self.part, layouts, counts, self.said, shown)
 
     @cached_property
     def owner(self) -> np.ndarray:
@@ -266,27 +286,34 @@ class Plans:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
         open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
         may be, and room for that share more."""
-        _, _, _, reserve, slack, kept, _, _, factor, spare, space, streamed, store = self._held
-        room = tiers.Room(space * (1 + margin), streamed, store * (1 + margin))
+        _, _, _, reserve, slack, kept, _, _, factor, spare, space, store = self._held
+        room = tiers.Room(space * (1 + margin), store * (1 + margin))
         open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
             before = self.memory()
-            own, rest = _kinds(before)[0], before.workspace - before.reserve
+            rest = before.total - before.activations - before.reserve
 
-            def decisive(trial: Plan) -> Any:
+            def held(trial: Plan) -> Any:
                 # All but the activations, and the reserve that is a share of them, is as it was.
-                held = held_activation_bytes(self.model, trial, kept, factor, spare)
-                return room.decisive(own, held + (reserve + slack * held + rest))
+                own = held_activation_bytes(self.model, trial, kept, factor, spare)
+                return own + (reserve + slack * own + rest)
 
-            least = least_recompute_share(self.model, self.plan, decisive, room.space)
+            least = least_recompute_share(self.model, self.plan, held, room.space)
             share = np.where(open_, least, self.plan.recompute_share)
             self.plan = replace(self.plan, recompute_share=share)
-        kinds = _kinds(self.memory())
+        memory = self.memory()
         found = np.empty((len(WEIGHED), self.count))
-        lines = (room.decisive(*kinds), room.holds(*kinds), self.plan.recompute_share)
+        fits = room.holds(memory.total, memory.stored)
+        short = (memory.total - room.space) / ((1 + slack) * memory.activations)
+        lines = (memory.total, fits, self.plan.recompute_share, short)
         for line, values in zip(found, lines, strict=True):
             line[:] = values
         return found
+
+    def spare_share(self) -> Any:
+        """What of a plan's activations is those of spare layers, at most."""
+        spare = self._held[9]
+        return spare / (spare + layers_in_flight(self.model, self.plan))
 
     def machine(self) -> tuple[Node, Efficiency]:
         """Chip and constants of each plan."""
@@ -298,8 +325,8 @@ class Plans:
         step = model_of_step.step_time(self.model, self.plan, *self.machine(), states)
         return mapped(step, lambda column: np.broadcast_to(column, self.count))
 
-    def least(self) -> np.ndarray:
-        """Seconds that a step of each plan takes at least: few plans of many differ in what a layer does, or in what replicas
+    def show(self) -> None:
+        """Work out what a step of each plan shows at least: few plans of many differ in what a layer does, or in what replicas
         exchange."""
         said = (self.rows.model, self.rows.setting, self.rows.seq_len)
         alike = np.unique([line[self.part] for line in said], axis=1, return_inverse=True)[1]
@@ -308,12 +335,24 @@ class Plans:
         if np.any(self.model.experts):
             kinds += [plan.ep, plan.expert_tensor]
         first, which = distinct(kinds)
-        one, redone = self.keep(first), bool(np.any(plan.recompute >= 2))
-        shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine(), redone)
+        one = self.keep(first)
+        shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine())
         shown = mapped(shown, lambda column: np.broadcast_to(column, one.count)[which])
         once, again = self._exchanged()
-        shown = replace(shown, exchanged=once, exchanged_again=again)
-        return model_of_step.least_step_seconds(self.model, plan, self.machine()[1], shown)
+        self.shown = replace(shown, exchanged=once, exchanged_again=again)
+
+    def least(self, degrees: Any = None) -> np.ndarray:
+        """Seconds that a step of each plan takes at least, as it is `shown`; `degrees`: the most virtual stages that a plan
+        stands for, whose own are the fewest."""
+        assert self.shown is not None  # `show` worked it out, here or where these plans came from
+        efficiency = mapped(self.said.efficiency, self.each)
+        return model_of_step.least_step_seconds(
+            self.model, self.plan, efficiency, self.shown, degrees
+        )
+
+    def fast_enough(self, fastest: np.ndarray) -> np.ndarray:
+        """Which plans may be as fast as the `fastest` known of their rows."""
+        return np.logical_not(self.least() * (1 - ROUNDING) > fastest[self.owner])
 
     def _exchanged(self) -> np.ndarray:
         """What `training_step.shown_exchange_seconds` gives of each plan."""
@@ -323,20 +362,14 @@ class Plans:
         return np.array([np.broadcast_to(part, one.count) for part in shown])[:, which]
 
 
-WEIGHED = ("room", "fits", "recompute_share")
-"""What is known of a plan once it is weighed: the bytes that decide whether it fits, whether it does, and the share of its
-layers that are recomputed."""
+WEIGHED = ("room", "fits", "recompute_share", "short")
+"""What is known of a plan once it is weighed: the bytes that decide whether it fits, whether it does, the share of its
+layers that are recomputed, and what it lacks of that room as a share of its activations."""
 
 
 def _plainly(column: np.ndarray) -> Any:
     """A column, or its one value where all are the same."""
     return column[0] if len(column) and (column == column[0]).all() else column
-
-
-def _kinds(memory: TrainingMemory) -> tuple[Any, Any]:
-    """(states, activations with the workspace) of runs."""
-    states = memory.weights + memory.gradients + memory.optimizer
-    return states, memory.activations + memory.workspace
 
 
 def mapped(record: Any, change: Any) -> Any:

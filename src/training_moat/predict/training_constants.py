@@ -243,8 +243,13 @@ def kept_input_bytes(precision: str) -> float:
     return min(2.0, BYTES_PER_VALUE[precision])
 
 
-def reserve(constants: Constants, software: Software) -> tuple[float, float]:
-    """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds."""
+def reserve(
+    constants: Constants, software: Software, streamed: bool = False
+) -> tuple[float, float]:
+    """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds: contexts and buffers of
+    GPUs, of which a chip with `streamed` weights, which has no memory but its cores', has none."""
+    if streamed:
+        return 0.0, 0.0
     if software.stack in UNFUSED_STACKS:
         return constants.generic("reserve_bytes"), constants.generic("reserve_share")
     return constants.generic("reserve_bytes_fused"), 0.0

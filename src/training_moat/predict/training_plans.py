@@ -48,6 +48,7 @@ CUSTOMARY_BATCH_TOKENS = 4 * 2**20
 """Tokens per step where no batch is given: GPT-3 used 3.2 million (Brown et al. 2020, table 2.1), Llama 2 and 3
 four (Touvron et al. 2023, section 2.2)."""
 CUSTOMARY_SEQUENCE = 4096
+STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 MISSPELT = 0.75
 """Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
@@ -102,6 +103,11 @@ class Setting:
     def stack(self) -> str:
         """The calibrated software stack that runs the case."""
         return self.software.stack
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the chip's weights stream in from a store outside all chips."""
+        return "training" in self.chip.streamed
 
     @property
     def state_bytes(self) -> float:
@@ -190,6 +196,8 @@ def settle(case: Mapping[str, Any]) -> Setting:
         notes=notes + unknown,
     )
     _read_states(case, setting)
+    if setting.streamed:
+        setting.notes.append(STORE_NOTE)
     setting.matmul_flops = _matmul_flops(case, setting)
     _settle_for_old_stacks(setting)
     _settle_selective(setting)
@@ -369,6 +377,7 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
         dispatch_bytes=stacks.dispatch_bytes(case.software, case.precision),
         lora_rank=float(case.lora_rank),
         offload=float(case.offload),
+        streamed=float(case.streamed),
         **columns,
     )
 
@@ -388,7 +397,7 @@ def _why_none(case: TrainingCase, found: np.ndarray) -> str:
     known = next(broken, None)
     free_sizes = (sizes["tp"] is None or sizes["pp"] is None) and sizes["dp"] is None
     if known and not (free_sizes and "global_batch" in known and sizes["micro_batch"] is None):
-        return f"no plan is possible: {known}"
+        return f"{f'chip {case.chip.id}' if case.streamed else 'no plan is possible'}: {known}"
     return (
         f"no plan divides {case.chips} chips, {case.model.layers:.0f} layers and {case.global_batch} sequences; "
         "chips must be tp x pp x dp x cp, pp at most the layers and global_batch a multiple of dp"

@@ -73,6 +73,7 @@ SETTLED = (
     "lora_rank",
     "offload",
     "recompute_share",
+    "streamed",
 )
 """Fields of a plan that its setting says."""
 
@@ -94,6 +95,7 @@ def _asked(setting: Setting) -> tuple[Any, ...]:
         setting.lora_rank,
         setting.offload,
         1.0 if setting.recompute_share is None else setting.recompute_share,
+        setting.streamed,
         setting.recompute is None,
         setting.recompute is None and setting.recompute_share is None,
     )
@@ -106,7 +108,7 @@ def _held(setting: Setting, constants: Constants) -> tuple[Any, ...]:
         stacks.gradient_bytes(own, precision, 0),
         stacks.gradient_bytes(own, precision, 2),
         own.states_in_backward,
-        *known.reserve(constants, own),
+        *known.reserve(constants, own, setting.streamed),
         known.kept_input_bytes(precision),
         own.fully_sharded and setting.master_weights and not setting.lora_rank,
         setting.state_bytes,

@@ -133,17 +133,11 @@ def _compared(
                 same += 1
             else:
                 changes.append(Change(chapter, what, old, new, _ratio(old, new)))
-        moved = _figures(one.figures, other.figures)
+        pairs_of = zip_longest(one.figures, other.figures)
+        moved = [(old, new) for old, new in pairs_of if old != new]
         if moved:
             figures[chapter] = moved
     return Comparison(names, tuple(changes), same, figures)
-
-
-def _figures(
-    first: Sequence[Figure], second: Sequence[Figure]
-) -> list[tuple[Figure | None, Figure | None]]:
-    """Figures that differ, by their place in the chapter."""
-    return [(one, other) for one, other in zip_longest(first, second) if one != other]
 
 
 def _ratio(old: Any, new: Any) -> float | None:
@@ -189,62 +183,18 @@ def said(value: Any) -> str:
 
 def record(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON."""
-    return {
-        "first": found.names[0],
-        "second": found.names[1],
-        "same": found.same,
-        "changes": [vars(change) for change in found.changes],
-        "figures": [
-            {
-                "chapter": chapter,
-                "first": one.title if one else None,
-                "second": other.title if other else None,
-            }
-            for chapter, pairs in found.figures.items()
-            for one, other in pairs
-        ],
-    }
-
-
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }
-.pair > div { border: 1px solid #8884; padding: 0 .8rem .8rem; overflow-wrap: anywhere; }
-img { max-width: 100%; background: #fff; } h3 small, .name { color: #767b85; }
-"""
+    told = dict(zip(("first", "second"), found.names)) | {"same": found.same}
+    titles = [
+        (chapter, *(one and one.title for one in pair))
+        for chapter, pairs in found.figures.items()
+        for pair in pairs
+    ]
+    figures = [dict(zip(("chapter", "first", "second"), each)) for each in titles]
+    return told | {"changes": [vars(one) for one in found.changes], "figures": figures}
 
 
 def page(found: Comparison) -> str:
     """The comparison as one page that needs no other file: statements and figures side by side."""
-    first, second = (html.escape(name) for name in found.names)
-    parts = [
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{first} and {second}</title>',
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>',
-        f"<h1>{first} and {second}</h1><p>{len(found.changes)} statements differ, {found.same} are the same.</p>",
-    ]
-    for chapter, changes, figures in by_chapter(found):
-        parts.append(f"<h2>{html.escape(chapter)}</h2>")
-        for change in changes:
-            times = f" <small>x {change.ratio:.3g}</small>" if change.ratio is not None else ""
-            parts.append(f"<h3>{html.escape(recorded.words(change.what))}{times}</h3>")
-            sides = [markup.sentence(said(value)) for value in (change.first, change.second)]
-            parts.append(_pair(found.names, *sides))
-        for one, other in figures:
-            parts.append(_pair(found.names, _drawn(one), _drawn(other)))
-    return "\n".join([*parts, "</body></html>\n"])
-
-
-def _pair(names: tuple[str, str], first: str, second: str) -> str:
-    cells = zip(names, (first, second), strict=True)
-    inner = "".join(
-        f'<div><p class="name">{html.escape(name)}</p>{body}</div>' for name, body in cells
-    )
-    return f'<div class="pair">{inner}</div>'
-
-
-def _drawn(figure: Figure | None) -> str:
-    if figure is None:
-        return "<p>no such figure</p>"
-    words = html.escape(figure.title, quote=True)
-    return f'<p>{words}</p><img alt="{words}" src="data:image/png;base64,{figure.png.strip()}">'
+    told = {"names": found.names, "changes": found.changes, "same": found.same}
+    calls = {"words": recorded.words, "said": said, "sentence": markup.sentence}
+    return markup.page("compared.html", **told, **calls, chapters=by_chapter(found))

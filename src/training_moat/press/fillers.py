@@ -7,7 +7,7 @@ import re
 from training_moat.catalog import parameters
 from training_moat.core.errors import unknown
 from training_moat.press import model_page, notebooks, pages, sweep_costs
-from training_moat.press.markup import plain_table, spelled
+from training_moat.press.markup import spelled, table
 
 _MARKER = re.compile(r"<!-- fill: ([a-z ]+) -->")
 
@@ -21,7 +21,7 @@ def parameters_tables() -> str:
             continue
         cells = (row.values() for row in rows)
         label = f"parameters of {chapter}"
-        shown = plain_table(list(rows[0]), cells, label, roomy=("meaning", "allowed"))
+        shown = table(list(rows[0]), cells, label, roomy=("meaning", "allowed"))
         parts.append(
             f'<h3 id="parameters-{chapter}">{chapter}</h3>\n<div class="full-width">{shown}</div>'
         )

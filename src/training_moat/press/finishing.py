@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from training_moat.press import markup
+
 ADDRESS = "MOAT_SITE_URL"
 """Environment variable with the address at which the site will be published, where that is known."""
 
@@ -81,20 +83,9 @@ def first_words(body: str) -> str:
 
 def head(title: str, body: str, name: str, site: str) -> str:
     """Tags that tell others what a page is: description, Open Graph, its canonical address where known."""
-    words = html.escape(first_words(body), quote=True)
-    shown = html.escape(html.unescape(re.sub(r"<[^>]*>", "", title)), quote=True)
-    tags = [
-        f'<meta name="description" content="{words}" />' if words else "",
-        f'<meta property="og:title" content="{shown}" />',
-        f'<meta property="og:description" content="{words}" />' if words else "",
-        '<meta property="og:type" content="article" />',
-        f'<meta property="og:site_name" content="{html.escape(site, quote=True)}" />',
-    ]
-    if address():
-        where = html.escape(f"{address()}{name}.html", quote=True)
-        tags.append(f'<meta property="og:url" content="{where}" />')
-        tags.append(f'<link rel="canonical" href="{where}" />')
-    return "\n".join(filter(None, tags)) + "\n"
+    shown = html.unescape(re.sub(r"<[^>]*>", "", title))
+    where = f"{address()}{name}.html" if address() else ""
+    return markup.page("head.html", title=shown, words=first_words(body), site=site, where=where)
 
 
 def finish(site: Path, pages: Iterable[str], title: str, first: str) -> None:
@@ -109,30 +100,6 @@ def finish(site: Path, pages: Iterable[str], title: str, first: str) -> None:
     for name in _UNUSED:
         unused = site / "_static" / name
         shutil.rmtree(unused) if unused.is_dir() else unused.unlink(missing_ok=True)
-    for name, text in _extras(list(pages), title, first).items():
-        (site / name).write_text(text, encoding="utf-8")
-
-
-def _extras(pages: list[str], title: str, first: str) -> dict[str, str]:
-    """Files that machines look for: the entrance, the page for wrong addresses, the list of pages."""
-    name, start = html.escape(title), html.escape(f"{address()}{first}.html", quote=True)
-    root = html.escape(address() or "./", quote=True)
-    page_ = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-    files = {
-        "index.html": f'{page_}<title>{name}</title>\n<meta http-equiv="Refresh" content="0; url={first}.html">'
-        f'</head>\n<body><p><a href="{first}.html">{name}</a></p></body></html>\n',
-        "404.html": f'{page_}<title>No such page: {name}</title>\n<meta name="viewport" content="width=device-width">'
-        f'</head>\n<body><h1>There is no such page</h1>\n<p><a href="{start}">{name} begins here.</a> '
-        f'<a href="{root}search.html">Search it.</a></p></body></html>\n',
-        "robots.txt": "User-agent: *\nAllow: /\n",
-    }
-    if address():
-        places = "\n".join(
-            f"<url><loc>{html.escape(address() + each)}.html</loc></url>" for each in pages
-        )
-        files["sitemap.xml"] = (
-            '<?xml version="1.0" encoding="utf-8"?>\n'
-            f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{places}\n</urlset>\n'
-        )
-        files["robots.txt"] += f"Sitemap: {address()}sitemap.xml\n"
-    return files
+    known = {"title": title, "first": first, "pages": list(pages), "address": address()}
+    for name in ("index.html", "404.html", "robots.txt", *(("sitemap.xml",) if address() else ())):
+        (site / name).write_text(markup.page(name, **known), encoding="utf-8")

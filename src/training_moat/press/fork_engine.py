@@ -19,8 +19,6 @@ class ForkingEngine(Engine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
         """Execute the manager's notebook; its cells get outputs, counts and papermill's marks."""
-        draws = any("figures.publish(" in cell.source for cell in nb_man.nb.cells)
-        forking.preload(forking.PRELOADED if forking.has_run() else forking.NEEDED, draws)
         done, failed, touched = forking.execute_in_fork(nb_man.nb)
         nb_man.nb.metadata[forking.TOUCHED] = touched
         for cell in nb_man.nb.cells:

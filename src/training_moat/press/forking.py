@@ -11,6 +11,7 @@ papermill: papermill loads its engines while it is itself being imported.
 
 from __future__ import annotations
 
+import ast
 import base64
 import gc
 import importlib
@@ -19,8 +20,8 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pandas as pd
@@ -33,6 +34,7 @@ from training_moat.core import lifetime
 from training_moat.core.errors import InputError
 from training_moat.figures import offline
 from training_moat.figures.drawing import Coming, Painter
+from training_moat.press import notebooks
 from training_moat.press.left_out import LeftOut
 
 NAME = "moat-fork"
@@ -65,11 +67,6 @@ def possible() -> bool:
 _painter: Painter | None = None
 _asked: set[str] = set()
 _runs = 0
-
-
-def has_run() -> bool:
-    """Whether this process has run a notebook already: then it will run more."""
-    return _runs > 0
 
 
 def preload(modules: Sequence[str] = PRELOADED, draws: bool = True) -> None:
@@ -236,11 +233,12 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
     return done, failed
 
 
-def _child(notebook: NotebookNode, pipe: int) -> None:
-    """Run the notebook and send the result and the tables it asked for; never returns."""
+def _child(ordered: Callable[[], NotebookNode], pipe: int) -> None:
+    """Run the notebook that is `ordered` and send the result and the tables it asked for; never returns."""
     status = 1
     try:
         lifetime.end_with_parent()
+        notebook = ordered()
         if _painter is not None:
             offline.draw_with(_painter)
         # A run during which a table was written is not kept, and asks for their state some ten thousand times.
@@ -256,21 +254,93 @@ def _child(notebook: NotebookNode, pipe: int) -> None:
         os._exit(status)
 
 
-def execute_in_fork(
-    notebook: NotebookNode,
-) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None, list[str]]:
-    """`run_cells` in a forked child, and the tables' files it asked for. Raises RuntimeError where it died."""
-    global _runs
-    _runs += 1
-    _read_ahead(sorted(_asked))
+def _forked(ordered: Callable[[], NotebookNode], unheard: int | None = None) -> tuple[int, int]:
+    """(a child that runs what is `ordered`, the pipe with its answer). `unheard`: a pipe that is not the child's."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(read)
-        _child(notebook, write)
+        if unheard is not None:
+            os.close(unheard)
+        _child(ordered, write)
     os.close(write)
+    return child, read
+
+
+_begun: tuple[int, int, int] | None = None
+"""A child that gets ready, the pipe with its answer, and the one on which its order goes."""
+
+
+@contextmanager
+def begun(chapter: str) -> Iterator[None]:
+    """While the block runs, the next notebook to be executed is this chapter's: a child already imports what it will need,
+    beside what this process still has to do before there is something to execute."""
+    global _begun
+    if not possible():
+        yield
+        return
+    heard, told = os.pipe()
+    _begun = (*_forked(lambda: _get_ready(chapter, heard), told), told)
+    os.close(heard)
+    try:
+        yield
+    finally:
+        if _begun is not None:
+            child, *pipes = _begun
+            _begun = None
+            for pipe in pipes:
+                os.close(pipe)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _get_ready(chapter: str, heard: int) -> NotebookNode:
+    """Import what a chapter's code imports, then wait for its notebook and surroundings; without an order nothing is run."""
+    preload(NEEDED)
+    with suppress(Exception):  # what is wrong with the chapter is for the one who asked to say
+        source = notebooks.read(notebooks.chapter_file(chapter))
+        code = [ast.parse(cell.source).body for cell in source.cells if cell.cell_type == "code"]
+        imports = [
+            line for cell in code for line in cell if type(line) in (ast.Import, ast.ImportFrom)
+        ]
+        exec(compile(ast.Module(imports, []), chapter, "exec"), {})  # noqa: S102
+    with os.fdopen(heard, "rb") as pipe:
+        order = pipe.read()
+    if not order:
+        os._exit(0)
+    folder, surroundings, notebook = pickle.loads(order)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(surroundings)
+    return notebook
+
+
+def _started(notebook: NotebookNode) -> tuple[int, int]:
+    """(the child that runs a notebook, the pipe with its answer): the one that got ready for it, or a new one."""
+    global _begun
+    if _begun is None:
+        return _forked(lambda: notebook)
+    child, read, told = _begun
+    _begun = None
+    with os.fdopen(told, "wb") as pipe:
+        pickle.dump((os.getcwd(), dict(os.environ), notebook), pipe)
+    return child, read
+
+
+def execute_in_fork(
+    notebook: NotebookNode,
+) -> tuple[list[dict[str, Any]], tuple[int, str, str] | None, list[str]]:
+    """`run_cells` in a forked child, and the tables' files it asked for. Raises RuntimeError where it died."""
+    global _runs
+    if _begun is None:
+        # The tables that each run has asked for are read once, here.
+        draws = any("figures.publish(" in cell.source for cell in notebook.cells)
+        preload(PRELOADED if _runs else NEEDED, draws)
+        _read_ahead(sorted(_asked))
+    _runs += 1
+    child, read = _started(notebook)
     try:
         with os.fdopen(read, "rb") as pipe:
             sent = pipe.read()

@@ -7,7 +7,6 @@ its scenario's file; a record of another edition of the file is not shown.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +14,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import unknown
 from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
-from training_moat.press import comparing, folders, recorded
+from training_moat.press import comparing, folders, markup, recorded
 from training_moat.press.folders import ROOT
-from training_moat.press.markup import plain_table, sentence, table
-from training_moat.press.scenarios import Request, overlaid
 
 FOLDER = ROOT / "scenarios"
 CHAPTERS = (
@@ -31,10 +30,6 @@ CHAPTERS = (
 )  # fmt: skip
 """Chapters that a page of the gallery compares; of a scenario that lays nothing over the tables, those it names."""
 
-UNMOVED = (
-    "The verdicts rest on the tables. This scenario sets parameters of chapters and lays nothing over "
-    "the tables, so that no verdict can move."
-)
 MOST_FIGURES = 6
 """Figures that a page draws, of those whose finding moved; the others are named."""
 
@@ -116,8 +111,8 @@ def _verdicts(path: Path) -> list[dict[str, str]]:
     from training_moat import claims  # a second of imports, which showing the records needs not
 
     sides = []
-    for wanted in (Request(), Request(scenario=path)):
-        with overlaid(wanted):
+    for laid_over in (None, path):
+        with scenarios.laid_over(laid_over):
             sides.append(claims.verdict_table().set_index("argument"))
     before, now = sides
     rows = []
@@ -205,85 +200,35 @@ def title_and_body(name: str) -> tuple[str, str]:
     """A scenario's page: its title as text, its content as HTML."""
     scenario, found = loaded(name), record(name)
     title = scenario.title or name
-    parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        f'<p class="moat-above">A page of the <a href="gallery.html">gallery</a>. '
-        f"{html.escape(scenario.description[:1].upper() + scenario.description[1:])}.</p>",
-        "<h2>What changed</h2>",
-        plain_table(("what", "is now"), changed(name), "what changed"),
-        f"<p>Run it: <code>moat build --scenario scenarios/{name}.yaml --out mine/{name}</code></p>",
-    ]
-    if found is None:
-        parts.append(f"<p>It has not been run yet: <code>moat gallery {name}</code>.</p>")
-    else:
-        parts += _then_and_now(found)
-    return title, "\n".join(parts)
+    verdicts = found and found["verdicts"] and _verdict_table(found["verdicts"])
+    body = markup.page(
+        "scenario.html", name=name, title=title, found=found, verdicts=verdicts,
+        description=scenario.description[:1].upper() + scenario.description[1:],
+        changed=markup.table(("what", "is now"), changed(name), "what changed"),
+        words=recorded.words, sentence=markup.sentence, said=comparing.said, own_ids=_own_ids,
+    )  # fmt: skip
+    return title, body
 
 
-def _then_and_now(found: dict[str, Any]) -> list[str]:
-    """What a record tells: verdicts, statements and figures in the book and under the scenario."""
-    parts = [
-        "<h2>The verdicts, then and now</h2>",
-        plain_table(
-            ("argument", "decided by", "in the book", "here"), _verdict_rows(found), "the verdicts"
-        )
-        if found["verdicts"]
-        else f"<p>{UNMOVED}</p>",
-        "<h2>What the chapters say, then and now</h2>",
-        f"<p>{len(found['changes'])} statements differ, {found['same']} are the same. Where the scenario looks at a chip, the "
-        "book looks at the same one here, or at the one that it starts from.</p>",
-        *(_change(each) for each in found["changes"]),
-    ]
-    if found["drawn"]:
-        parts.append("<h2>Figures whose finding moved</h2>")
-        parts += [_figure(i, each) for i, each in enumerate(found["drawn"])]
-    quiet = len(found["figures"]) - len(found["drawn"])
-    if quiet:
-        more = "more figure is" if quiet == 1 else "more figures are"
-        parts.append(f"<p>{quiet} {more} drawn with other numbers.</p>")
-    return parts
-
-
-def _verdict_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [
+def _verdict_table(verdicts: Sequence[dict[str, str]]) -> str:
+    rows = [
         (
-            row["title"],
-            row["quantity"],
-            f"{row['first_number']}: {row['first_grade']}",
+            *(row["title"], row["quantity"], f"{row['first_number']}: {row['first_grade']}"),
             "the same" if _same(row) else f"{row['second_number']}: {row['second_grade']}",
         )
-        for row in found["verdicts"]
+        for row in verdicts
     ]
+    head = ("argument", "decided by", "in the book", "here")
+    return markup.table(head, rows, "the verdicts")
 
 
 def _same(row: dict[str, str]) -> bool:
     return all(row[f"first_{what}"] == row[f"second_{what}"] for what in ("grade", "number"))
 
 
-def _change(change: dict[str, Any]) -> str:
-    """One statement in the book and under the scenario."""
-    times = f" <small>(x {change['ratio']:.3g})</small>" if change["ratio"] is not None else ""
-    chapter = html.escape(change["chapter"].replace("_", " "))
-    what = html.escape(recorded.words(change["what"]))
-    sides = "".join(
-        f"<dt>{where}</dt><dd>{sentence(comparing.said(change[key]))}</dd>"
-        for where, key in (("In the book", "first"), ("Here", "second"))
-    )
-    return f'<h3>{chapter}: {what}{times}</h3>\n<dl class="moat-sides">{sides}</dl>'
-
-
-def _figure(number: int, moved: dict[str, str]) -> str:
-    """A figure as it is under the scenario, below what it said in the book; its ids are its own."""
-    drawn = _own_ids(moved["drawn"], number)
-    before = html.escape(moved["first"])
-    return (
-        f'<p>Chapter <a href="{moved["chapter"]}.html">{html.escape(moved["chapter"].replace("_", " "))}</a>, '
-        f"in the book: {before}</p>\n{drawn}"
-    )
-
-
-def _own_ids(drawn: str, number: int) -> str:
-    return re.sub(r'(id="|data-chart=")(?!moat-)', rf"\g<1>told-{number}-", drawn)
+def _own_ids(drawn: str, number: int) -> Markup:
+    """A figure's HTML with ids of its own."""
+    return Markup(re.sub(r'(id="|data-chart=")(?!moat-)', rf"\g<1>told-{number}-", drawn))
 
 
 def index() -> str:
@@ -296,7 +241,7 @@ def index() -> str:
             count = sum(not _same(row) for row in found["verdicts"])
             moved = f"{count} of {len(found['verdicts'])}" if found["verdicts"] else "none can"
             differ = str(len(found["changes"]))
-        link = f'<a href="scenario-{name}.html">{html.escape(scenario.title or name)}</a>'
-        rows.append([link, html.escape(scenario.description), moved, differ])
+        link = Markup('<a href="scenario-{}.html">{}</a>').format(name, scenario.title or name)
+        rows.append([link, scenario.description, moved, differ])
     words = ("scenario", "what changes", "deciding numbers moved", "statements that differ")
-    return table(words, rows, "scenarios")
+    return markup.table(words, rows, "scenarios")

@@ -23,11 +23,13 @@ class LeftOut:
 
     def listen(self) -> None:
         """From now on hear what the code leaves out of several; in the book's own runs that is an error."""
-        warnings.simplefilter("error" if os.environ.get(STRICT) else "always", errors.LeftOut)
+        warnings.simplefilter(
+            "error" if os.environ.get(STRICT) else "always", errors.LeftOutWarning
+        )
         plain = warnings.showwarning
 
         def hear(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if not issubclass(category, errors.LeftOut):
+            if not issubclass(category, errors.LeftOutWarning):
                 plain(message, category, *where, **more)
             elif (sentence := str(message)) not in self.without:
                 self.without.add(sentence)

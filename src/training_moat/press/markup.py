@@ -1,4 +1,4 @@
-"""Pieces of HTML that several pages are made of."""
+"""HTML that pages are made of."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
+from training_moat.figures.templating import templates
+
 _BOLD, _SLANTED = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"\*([^*]+)\*")
+_filled = templates("press")
 
 
-def sentence(text: str) -> str:
+def page(template: str, **values: Any) -> str:
+    """A template of this room, filled."""
+    return str(_filled(template, **values))
+
+
+def sentence(text: str) -> Markup:
     """A sentence of a chapter as HTML: text, but for what it prints in bold or slanted."""
-    return _SLANTED.sub(r"<em>\1</em>", _BOLD.sub(r"<strong>\1</strong>", html.escape(text)))
+    bold = _BOLD.sub(r"<strong>\1</strong>", html.escape(text))
+    return Markup(_SLANTED.sub(r"<em>\1</em>", bold))
 
 
 def spelled(value: Any, between: str = ",") -> str:
@@ -20,27 +31,8 @@ def spelled(value: Any, between: str = ",") -> str:
     return between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def plain_table(
-    head: Sequence[str], rows: Iterable[Iterable[object]], label: str, roomy: Sequence[str] = ()
-) -> str:
-    """A table whose cells are text, in a container of its own that scrolls on a narrow screen.
-
-    roomy: columns of running text, which get room.
-    """
-    return table(head, [[html.escape(str(cell)) for cell in row] for row in rows], label, roomy)
-
-
 def table(
-    head: Sequence[str], rows: Iterable[Iterable[str]], label: str, roomy: Sequence[str] = ()
-) -> str:
-    """The same, of cells that are HTML already."""
-    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
-    opened = ['<td class="words">' if name in roomy else "<td>" for name in head]
-    cells = "\n".join(
-        f"<tr>{''.join(f'{begin}{cell}</td>' for begin, cell in zip(opened, row))}</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="moat-scroll" tabindex="0" role="region" aria-label="{html.escape(label, quote=True)}">'
-        f"<table><thead><tr>{top}</tr></thead><tbody>\n{cells}\n</tbody></table></div>"
-    )
+    head: Sequence[str], rows: Iterable[Iterable[object]], label: str, roomy: Sequence[str] = ()
+) -> Markup:
+    """A table in a container of its own that scrolls on a narrow screen. roomy: columns of running text, which get room."""
+    return _filled("table.html", head=head, rows=rows, label=label, roomy=roomy)

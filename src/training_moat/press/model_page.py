@@ -9,29 +9,21 @@ import re
 import textwrap
 from pathlib import Path
 
+from markupsafe import Markup
+
+from training_moat.press import markup
 from training_moat.press.folders import PACKAGE
 
 ORDER = (
-    "workload",
-    "plan",
-    "memory",
-    "tiers",
-    "collectives",
-    "fabrics",
-    "layer_step",
-    "training_step",
-    "serving_memory",
-    "serving_step",
-    "formats",
-    "lifecycle",
-    "breakeven",
+    *("workload", "plan", "memory", "tiers", "collectives", "fabrics", "layer_step"),
+    *("training_step", "serving_memory", "serving_step", "formats", "lifecycle", "breakeven"),
 )
 """Modules of core that hold equations, in the order in which a step is put together."""
 
 _CODE = re.compile(r"`([^`]+)`")
 
 
-def _paragraphs(docstring: str) -> str:
+def _paragraphs(docstring: str) -> Markup:
     """A docstring as HTML: indented blocks are equations, back-quoted words code."""
     parts = []
     for block in re.split(r"\n\s*\n", inspect.cleandoc(docstring)):
@@ -40,7 +32,7 @@ def _paragraphs(docstring: str) -> str:
         else:
             words = html.escape(" ".join(block.split()), quote=False)
             parts.append("<p>" + _CODE.sub(r"<code>\1</code>", words) + "</p>")
-    return "\n".join(parts)
+    return Markup("\n".join(parts))
 
 
 def _signature(function: ast.FunctionDef) -> str:
@@ -60,17 +52,14 @@ def public_functions(path: Path) -> list[ast.FunctionDef]:
 
 def page() -> str:
     """Every equation of the model by module: what it means, its parts and its source."""
-    parts = []
+    modules = []
     for name in ORDER:
         path = PACKAGE / "core" / f"{name}.py"
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        title = name.replace("_", " ").capitalize()
-        parts.append(f'<section id="core-{name}"><h2>{title}</h2>')
-        parts.append(_paragraphs(ast.get_docstring(tree) or ""))
-        entries = [
-            f'<dt id="core-{name}-{function.name}"><code>{html.escape(_signature(function))}</code></dt>'
-            f"<dd>{_paragraphs(ast.get_docstring(function) or '')}</dd>"
-            for function in public_functions(path)
-        ]
-        parts.append(f'<dl class="moat-model">{"".join(entries)}</dl></section>')
-    return "\n".join(parts)
+        told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        modules.append((name, _paragraphs(told), public_functions(path)))
+    return markup.page(
+        "model.html",
+        modules=modules,
+        signature=_signature,
+        meaning=lambda of: _paragraphs(ast.get_docstring(of) or ""),
+    )

@@ -12,48 +12,21 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.core.errors import unknown
 from training_moat.figures import publishing
-from training_moat.press import notebooks
+from training_moat.press import markup, notebooks
 from training_moat.press.failures import WorkFailed
 
 _NUMBERED = re.compile(r"<strong>(Figure|Table) (\d+)\.</strong>")
 _LINK = re.compile(r'(<a class="moat-source" href="[^"#]*#source-([^"]+)")>([^<]*)</a>')
 
 
-def _known(value: Any) -> str:
-    return "" if pd.isna(value) else html.escape(str(value))
-
-
-def _source_item(row: Any) -> str:
-    words = [
-        f'<a href="{html.escape(row.url, quote=True)}">{_known(row.title)}</a>'
-        if pd.notna(row.url)
-        else _known(row.title)
-    ]
-    words += [text for text in (_known(row.publisher), _known(row.published)) if text]
-    seen = f", read {_known(row.accessed)}" if pd.notna(row.accessed) else ""
-    return f'<li id="source-{html.escape(row.key)}"><code>{html.escape(row.key)}</code> {". ".join(words)} ({_known(row.kind)}{seen}).</li>'
-
-
 def sources_list(only: Container[str] | None = None) -> str:
     """Some sources by their keys, or all of them folded away by kind, as list items that figures and tables link to."""
-    rows = tables.load("sources").sort_values("key", kind="stable")
+    rows = tables.load("sources").fillna("").sort_values("key", kind="stable")
+    kinds = [(kind, rows["kind"] == kind.kind) for kind in tables.load("source_kinds").itertuples()]
     if only is not None:
-        return _items(rows[[key in only for key in rows["key"]]])
-    kinds = tables.load("source_kinds")
-    return "\n".join(_of_kind(row, rows[rows["kind"] == row.kind]) for row in kinds.itertuples())
-
-
-def _items(rows: pd.DataFrame) -> str:
-    items = "\n".join(_source_item(row) for row in rows.itertuples(index=False))
-    return f'<ul class="moat-references">\n{items}\n</ul>'
-
-
-def _of_kind(kind: Any, rows: pd.DataFrame) -> str:
-    """A kind's sources behind one line: a link to one of them opens it, and printing opens all."""
-    if rows.empty:
-        return ""
-    head = f"<strong>{_known(kind.kind)}</strong> ({len(rows)}): {_known(kind.meaning)}"
-    return f'<details class="toggle-details">\n<summary><span>{head}</span></summary>\n{_items(rows)}\n</details>'
+        kinds = [(None, rows["key"].isin([key for key in rows["key"] if key in only]))]
+    told = [(kind, list(rows[own].itertuples(index=False))) for kind, own in kinds if own.any()]
+    return markup.page("references.html", kinds=told)
 
 
 def name_sources(notebook: Any, where: str) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from training_moat.catalog import files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import InputError, unknown
-from training_moat.core.surroundings import environment
 from training_moat.press import notebooks
 from training_moat.press.folders import ROOT
 
@@ -51,7 +49,7 @@ class Request:
     @property
     def environment(self) -> dict[str, str]:
         """Environment that makes the kernels see the scenario's chips and models."""
-        return {"MOAT_SCENARIO": str(self.scenario.resolve())} if self.scenario else {}
+        return scenarios.variables(self.scenario)
 
     @property
     def rows(self) -> dict[str, str]:
@@ -109,9 +107,8 @@ def request(chapters: list[str], given: Iterable[str], scenario: str | None) -> 
     by_chapter: dict[str, dict[str, Any]] = {chapter: {} for chapter in chapters}
     # Kernels would see a scenario that the environment names: then it is this request's, too.
     path = Path(scenario) if scenario else scenarios.active_path()
-    result = Request({}, path)
     own = _split(chapters, pairs(given))
-    with overlaid(result):
+    with scenarios.laid_over(path):
         if path is not None:
             for chapter, values in _of_file(path, own).items():
                 if chapter in by_chapter:
@@ -164,10 +161,3 @@ def problems() -> list[str]:
         except InputError as error:
             found.append(f"scenarios/{path.name}: {error}")
     return found
-
-
-@contextmanager
-def overlaid(wanted: Request) -> Iterator[None]:
-    """Let this process, too, see the scenario's chips and models while the block runs."""
-    with environment(wanted.environment):
-        yield

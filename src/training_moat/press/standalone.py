@@ -12,22 +12,17 @@ from typing import Any
 
 import nbformat
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from training_moat.core.whole_files import write_text
 from training_moat.figures import offline, publishing
-from training_moat.press import edition, equations, notebooks, output, pages
+from training_moat.press import edition, equations, markup, notebooks, output, pages
 from training_moat.press.folders import BUILD
 from training_moat.press.running import Job, execute
 from training_moat.press.scenarios import Request, frozen, request
 from training_moat.press.workspace import workspace
 
 _TITLE = re.compile(r"^# .*$", re.M)
-_STYLE = """
-:root { color-scheme: light dark; --pst-color-text-muted: #666; --pst-color-border: #8886; --pst-color-background: Canvas; }
-body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1rem; }
-details { margin: 0.6rem 0; font-size: 0.85rem; } pre { overflow-x: auto; padding: 0.6rem; border: 1px solid #8884; }
-summary { cursor: pointer; color: #767b85; } img { max-width: 100%; }
-"""
 
 
 def run(
@@ -78,15 +73,12 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
         for path in offline.write_assets(BUILD / f"assets-{offline.bundle_version()}")
     }
     words = edition.of(wanted).words(chapter) or "run with its defaults"
-    name = html.escape(" | ".join(filter(None, [title(notebook) or chapter, wanted.title])))
-    return (
-        f'<!doctype html>\n<html lang="en" data-theme="auto"><head><meta charset="utf-8">\n'
-        f'<meta name="generator" content="The Training Moat, {output.UNSEALED}">\n<title>{name}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}{assets[offline.STYLE]}</style></head>\n'
-        f"<body><p><small>The Training Moat, chapter {html.escape(chapter)}. {html.escape(words)}</small></p>\n"
-        + shown
-        + f"\n<script>{_inert(assets[offline.BUNDLE])}</script>\n<script>{_inert(assets[offline.SCRIPT])}</script></body></html>\n"
-    )
+    scripts = [Markup(_inert(assets[name])) for name in (offline.BUNDLE, offline.SCRIPT)]
+    return markup.page(
+        "standalone.html", seal=output.UNSEALED, chapter=chapter, words=words, scripts=scripts,
+        name=" | ".join(filter(None, [title(notebook) or chapter, wanted.title])),
+        style=Markup(assets[offline.STYLE]), shown=Markup(shown),
+    )  # fmt: skip
 
 
 _UNSHOWN = {"remove-cell", "parameters", "injected-parameters"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from training_moat.press import markup
 from training_moat.press.folders import ROOT
-from training_moat.press.markup import plain_table
 
 MEASURED = ROOT / "benchmarks" / "costs.csv"
 """What `python -m benchmarks.costs --store` has measured."""
@@ -37,7 +37,7 @@ def table() -> str:
         for row in found.itertuples()
     ]
     head = ("work", "by", "CPU seconds each", "times less than the row it is set against")
-    return plain_table(head, rows, "what a point costs")
+    return markup.table(head, rows, "what a point costs")
 
 
 def sizes() -> str:
@@ -54,7 +54,7 @@ def sizes() -> str:
         for count in counts
     ]
     head = ("sweep", "core-hours", *(f"on {workers} workers" for workers in WORKERS))
-    return plain_table(head, rows, "hours that sweeps take")
+    return markup.table(head, rows, "hours that sweeps take")
 
 
 def hours(count: int, cpu_s: float) -> float:

@@ -1,1 +1,1 @@
-"""One module per verb of the command `moat`: `add` declares its arguments, `run` does it."""
+"""What longer verbs of the command `moat` do (`press.commands` has them all)."""

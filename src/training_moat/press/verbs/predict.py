@@ -16,10 +16,9 @@ from typing import Any
 
 import orjson
 
-from training_moat.catalog import files
+from training_moat.catalog import files, scenario
 from training_moat.core.errors import InputError, one_line
 from training_moat.predict import answers
-from training_moat.press.verbs import _scenario
 
 _BATCH = 4000
 """Lines that are answered together: many share what is looked up for them."""
@@ -27,20 +26,6 @@ _LONG_NUMBER = re.compile(r"\d{19}")
 """Digits that the fast reader may round."""
 Predictor = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 _KINDS: dict[str, Predictor] = {"training": answers.training, "serving": answers.serving}
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.epilog = """example: echo '{"id": 1, "model": "llama3.1-405b", "chip": "h100-sxm", "chips": 16384}' | moat predict training"""
-    parser.add_argument("kind", metavar="training|serving", help="what to predict")
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        nargs="?",
-        default="-",
-        help="JSON lines, one case each (default: standard input)",
-    )
-    _scenario.add(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     # Answers hold no circles: looking for some takes a sixth of the time.
     gc.disable()
     try:
-        with _scenario.laid_over(options):
+        with scenario.laid_over(options.scenario):
             exact = _LONG_NUMBER.search(text) is not None
             return _answer(text.split("\n"), _KINDS[options.kind], exact)
     finally:

@@ -5,30 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from training_moat.catalog import chips
+from training_moat.catalog import chips, scenario
 from training_moat.core.errors import InputError
 from training_moat.core.units import GIB
-from training_moat.press.verbs import _scenario
 
 COLUMNS = (
     *("tp", "pp", "cp", "dp", "ep", "micro_batch", "virtual_stages", "zero_stage"),
     *("recompute", "recompute_share"),
 )
 _ANSWERS = ("step_s", "90%_range", "tokens_per_s", "mfu", "memory_gib", "fits", "calibration")
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.epilog = "example: moat search --model gpt3-175b --chip a100-80 --chips 4096 --seq-len 2048 --global-batch 4096"
-    parser.add_argument("--model", required=True, help="a name from `moat models`")
-    parser.add_argument("--chip", required=True, help="an id from `moat chips`")
-    parser.add_argument("--chips", type=int, required=True, help="how many")
-    parser.add_argument("--seq-len", type=int, help="tokens per sequence")
-    parser.add_argument("--global-batch", type=int, help="sequences per step")
-    parser.add_argument("--precision", help="matmul format, such as bf16 or fp8")
-    parser.add_argument("--software", help="software stack, such as nemo or fsdp")
-    parser.add_argument("--top", type=int, default=10, help="how many plans (default: 10)")
-    _scenario.add(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--top is {options.top}; expected 1 or more")
     names = ("model", "chip", "chips", "seq_len", "global_batch", "precision", "software")
     request = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    with _scenario.laid_over(options):
+    with scenario.laid_over(options.scenario):
         if options.software is not None:
             software.known_name(options.software)
         found = training.search(request, options.top)
@@ -65,16 +50,9 @@ def _capacity_gib(chip: str) -> float:
 def _cells(answer: dict[str, Any]) -> list[Any]:
     plan = [answer["plan"].get(name) for name in COLUMNS]
     ends = f"{answer['step_time_s_p05']:.3g}-{answer['step_time_s_p95']:.3g}"
-    return [
-        *plan,
-        answer["step_time_s"],
-        ends,
-        answer["tokens_per_s"],
-        answer["mfu"],
-        answer["memory_gib"]["total"],
-        answer["fits"],
-        answer["calibration"],
-    ]
+    rates = (answer["step_time_s"], ends, answer["tokens_per_s"], answer["mfu"])
+    memory = answer["memory_gib"]["total"]
+    return [*plan, *rates, memory, answer["fits"], answer["calibration"]]
 
 
 def _shown(value: Any) -> str:

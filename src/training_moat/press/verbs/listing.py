@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 import pandas as pd
 
+from training_moat.catalog import scenario, tables
 from training_moat.core.errors import InputError
-from training_moat.press.verbs import _scenario
+
+MAKER = {"chips": "vendor", "models": "organisation"}
+COLUMNS = {
+    "chips": "id vendor name announced bf16_tflops fp8_tflops hbm_gb hbm_tb_per_s sram_mb supports_training",
+    "models": "id name organisation released layers hidden experts params_b active_params_b",
+}
+"""Columns of each table that are printed."""
 
 
-def offer(parser: argparse.ArgumentParser, example: str) -> None:
-    """Declare the arguments of a verb that lists a table."""
-    parser.epilog = f"example: {example}"
-    parser.add_argument(
-        "pattern", metavar="PATTERN", nargs="?", default="", help="part of an id, a name or a maker"
-    )
-    _scenario.add(parser)
-
-
-def listed(
-    options: argparse.Namespace, table: Callable[[], pd.DataFrame], who: str, columns: list[str]
-) -> None:
-    """Print the rows whose id, name or maker (the column `who`) contains the pattern, the scenario's included."""
-    with _scenario.laid_over(options):
-        frame = table()
-    kept = [column for column in columns if column in frame]
-    show(frame, options.pattern, ["id", who, "name"], kept)
+def listed(options: argparse.Namespace, table: str) -> None:
+    """Print the rows whose id, name or maker contains the pattern, the scenario's included."""
+    with scenario.laid_over(options.scenario):
+        frame = tables.load(table)
+    show(frame, options.pattern, ["id", MAKER[table], "name"], COLUMNS[table].split())
 
 
 def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[str]) -> None:
