@@ -92,7 +92,7 @@ def test_plain_papermill_converts_what_its_command_line_gives_as_text(small_book
     ("name", "value", "expected"),
     [
         ("chipz", "sn40l", "unknown parameter 'chipz'; did you mean 'chips'?"),
-        ("seq_len", "4.5", "expected a whole number (tokens), got 4.5."),
+        ("seq_len", 4.5, "expected a whole number (tokens), got 4.5."),
     ],
 )
 def test_plain_papermill_fails_with_the_same_sentence(name, value, expected, small_book, tmp_path):
