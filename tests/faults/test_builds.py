@@ -302,6 +302,7 @@ def main():
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         root = make(Path(folder) / "book")
+        assert pairs or moat("build", root=root).returncode == 0
         for number in range(pairs):
             gap = (0, 0.5, 1, 2, 4, 8)[number % 6]
             mine = Path(folder) / f"pair-{number}"
