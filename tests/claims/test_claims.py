@@ -191,6 +191,12 @@ def test_every_range_says_what_kind_it_is(findings):
                 assert found.low <= found.high
 
 
+def test_a_share_of_events_tells_its_counts():
+    found = base.measured("event_share", "direction=inference;company=SambaNova", Evidence())
+    passed, cases = map(int, re.fullmatch(r"(\d+) of (\d+) events", found.note).groups())
+    assert cases == len(found.rows) and found.value == pytest.approx(passed / cases)
+
+
 def test_at_most_a_fifth_is_mixed_and_never_because_tests_disagree(findings):
     mixed = [one for one in findings.values() if one.grade == "mixed"]
     assert len(mixed) <= len(findings) / 5

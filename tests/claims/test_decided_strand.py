@@ -23,6 +23,13 @@ def test_a_measure_is_a_share_with_its_range_and_names(measure):
     assert {f"chips:{name}" for name in CHIPS.split(",")} <= set(found.rows)
 
 
+def test_a_note_counts_the_startups_apart():
+    """Groq, Graphcore and Cerebras are startups, Huawei is none."""
+    note = decided.memory_decides(Evidence(), chips=CHIPS).note
+    assert "of 3 chips of startups among them for " in note
+    assert "startups" not in decided.memory_decides(Evidence(), chips="ascend-910b").note
+
+
 def test_memory_decides_for_the_chip_that_has_none():
     found = decided.memory_decides(Evidence(), chips="groq-lpu-v1")
     assert found.value == 1 and "Groq" in found.note.split(", not for")[0]

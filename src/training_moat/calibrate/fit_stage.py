@@ -93,6 +93,7 @@ def _group_step(group: Group, constants: Constants) -> StepTime:
 
 
 def as_constants(values: Mapping[Key, float]) -> Constants:
+    """The constants by key. A generic share of a published rate (`SHARES`) is one at the most."""
     capped = {
         key: min(value, 1.0) if key[2] in SHARES and key[0] == "generic" else value
         for key, value in values.items()

@@ -21,7 +21,7 @@ from training_moat.calibrate import (
 from training_moat.calibrate.refit import UNSEEN_COLUMNS, UNSEEN_TABLE, interval_kinds
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.core.errors import Unpublished, unknown
+from training_moat.core.errors import Unpublished, require_known
 from training_moat.core.training_step import model_flops_per_step
 from training_moat.predict import training_constants
 
@@ -236,8 +236,7 @@ def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
     frame = rows()
     known = sorted(frame["source"].unique())
     for source in sources:
-        if source not in known:
-            raise unknown("source", source, known, where="parameter sources")
+        require_known("source", source, known, "parameter sources")
     ids = [chip_catalog.resolve(chip) for chip in chips]
     kept = frame[frame["source"].isin(sources or known)]
     kept = kept[kept["chip_id"].isin(ids or kept["chip_id"])]

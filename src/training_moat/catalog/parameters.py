@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.catalog import chips, models, paths, yaml_files
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
 _KEYS = {"type", "unit", "range", "choices", "optional", "meaning", "was"}
@@ -83,8 +83,7 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
     if not isinstance(entry, Mapping) or not {"type", "meaning"} <= set(entry):
         raise InputError(f"{where}: expected at least 'type' and 'meaning'.")
     for key in entry:
-        if key not in _KEYS:
-            raise unknown("key", str(key), _KEYS, where)
+        require_known("key", key, _KEYS, where)
     kind = entry["type"]
     if kind not in _WORDS and kind not in _LISTS:
         raise unknown("type", str(kind), [*_WORDS, *_LISTS], where)
@@ -114,8 +113,7 @@ def chapters() -> list[str]:
 def schema(chapter: str) -> dict[str, Parameter]:
     """The parameters of one chapter by name. Raises InputError for an unknown chapter."""
     known = _schemas()
-    if chapter not in known:
-        raise unknown("chapter", chapter, known)
+    require_known("chapter", chapter, known)
     return known[chapter]
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
 from training_moat.catalog.problems import Problem
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.core.surroundings import environment
 
 VARIABLE = "MOAT_SCENARIO"
@@ -346,8 +346,7 @@ def _refuse(problems: list[Problem], sources: Iterable[str], where: str, labels:
     known = set(files.read("sources")["key"])
     for label, cell in zip(labels, sources, strict=True):
         for key in cell.split(descriptor.SEPARATOR):
-            if key not in known:
-                raise unknown("source", key, known, where=f"{where}, {label}, column source")
+            require_known("source", key, known, f"{where}, {label}, column source")
 
 
 def _text(value: Any) -> str | None:

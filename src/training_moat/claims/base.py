@@ -15,7 +15,7 @@ import pandas as pd
 
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.core.workload import Transformer
 from training_moat.inquiry.uncertainty import jeffreys
 
@@ -138,8 +138,7 @@ def measure_names() -> set[str]:
 
 def measured(name: str, arguments: str | None, evidence: Evidence) -> Measured:
     """Measure one quantity; `arguments` as "name=value;name=value"."""
-    if name not in _MEASURES:
-        raise unknown("measure", name, _MEASURES, "data/claim_tests.csv")
+    require_known("measure", name, _MEASURES, "data/claim_tests.csv")
     told = str(arguments).split(";") if isinstance(arguments, str) and arguments else []
     return _MEASURES[name](evidence, **dict(item.split("=", 1) for item in told))
 

@@ -8,7 +8,7 @@ from training_moat.claims.base import NOTHING, Evidence, Measured, measure
 from training_moat.contest import counterfactual, deciding
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
-from training_moat.core.errors import unknown
+from training_moat.core.errors import require_known
 from training_moat.inquiry.wording import counted, listed
 
 
@@ -23,7 +23,10 @@ def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured
     if told.value is None:
         return NOTHING
     others = counted(len(told.no), "other")
+    young = deciding.decision(group, deciding.of_startups(found), float(share))
     note = f"{group} decides for {listed(told.yes)}, not for {others} behind"
+    if behind := len(young.yes) + len(young.no):
+        note += f"; of {counted(behind, 'chip')} of startups among them for {len(young.yes)}"
     return _told(found, told.value, told.low, told.high, note)
 
 
@@ -56,8 +59,7 @@ def part_of_the_protagonist(
     evidence: Evidence, factor: str = "memory", chip: str = "sn40l"
 ) -> Measured:
     """Part of one chip's gap, as a logarithm, that a group of factors explains: its Shapley share over the whole."""
-    if factor not in GROUPS:
-        raise unknown("group of factors", factor, GROUPS, "counterfactual_protagonist")
+    require_known("group of factors", factor, GROUPS, "counterfactual_protagonist")
     one = counterfactual.split(chip)
     if one.gap <= 1:
         return NOTHING

@@ -14,7 +14,7 @@ from training_moat.catalog import tables
 from training_moat.claims import grading
 from training_moat.claims.base import Evidence, measure_names, measured
 from training_moat.claims.grading import Test, Thresholds
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ class Finding:
 def judge(claim_id: str, evidence: Evidence) -> Finding:
     """Measure every quantity that bears on one claim and grade it."""
     claims = evidence.table("claims").set_index("claim")
-    if claim_id not in claims.index:
-        raise unknown("claim", claim_id, claims.index, "data/claims.csv")
+    require_known("claim", claim_id, claims.index, "data/claims.csv")
     row, declared = claims.loc[claim_id], evidence.table("claim_tests")
     records = declared[declared["claim"] == claim_id].to_dict("records")
     tests = sorted((run(record, evidence) for record in records), key=_rank)
@@ -92,6 +91,7 @@ def _rank(test: Test) -> tuple[bool, float]:
 
 
 def run(declared: Mapping[str, Any], evidence: Evidence) -> Test:
+    """Measure and grade one row of data/claim_tests.csv."""
     found = measured(str(declared["measure"]), declared["arguments"], evidence)
     lenient, middle, strict = (float(declared[name]) for name in ("lenient", "threshold", "strict"))
     limits = Thresholds(lenient, middle, strict, more=declared["comparison"] == ">=")
@@ -111,8 +111,7 @@ def evaluate(evidence: Evidence | None = None, only: Iterable[str] = ()) -> dict
     evidence = evidence or Evidence()
     known = list(evidence.table("claims")["claim"])
     for claim in only:
-        if claim not in known:
-            raise unknown("claim", claim, known)
+        require_known("claim", claim, known)
     wanted = set(only) or set(known)
     return {claim: judge(claim, evidence) for claim in known if claim in wanted}
 

@@ -12,7 +12,7 @@ from training_moat.claims import grading
 from training_moat.claims.base import KEY_COLUMNS, Evidence
 from training_moat.claims.grading import Test
 from training_moat.claims.judging import Finding, evaluate, regraded, run
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry.uncertainty import Probability
 from training_moat.inquiry.wording import band, listed, lowered
 
@@ -189,8 +189,7 @@ def verdict_table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
 
 def _named_test(findings: dict[str, Finding], name: str) -> Test:
     claim, _, wanted = name.partition(":")
-    if claim not in findings:
-        raise unknown("claim", claim, findings, "data/arguments.csv")
+    require_known("claim", claim, findings, "data/arguments.csv")
     for test in findings[claim].tests:
         if test.name == wanted:
             return test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,9 @@ SHEET = {
 }
 """Columns of the chips table that a data sheet shows, by the column that cites their sources."""
 
+CHECKED = r"checked \w+: "
+"""How a note begins that says why a number which looks wrong is right; readers need the reason alone."""
+
 INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
 """FLOP per byte at which a roofline is drawn."""
 
@@ -69,7 +73,7 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
             guessed = column == "price_usd" and "estimate" in str(row["price_note"])
             said = "no" if guessed or column in doubtful else str(row["confirmed"])
             source = row[cites] if isinstance(row[cites], str) else row["source"]
-            name = naming.column_words(column, words[column])
+            name = naming.column_words(column, words[column], "training" in chip.streamed)
             unit = units.get(column, "")
             found.append((name, value, unit, " to ".join(known), said, source))
     told = ["quantity", "value", "unit", "range", "confirmed", "source"]
@@ -86,20 +90,21 @@ def conflicts(chip: Chip) -> pd.DataFrame:
     row = chip_catalog.row(chip.id)
     told = []
     if isinstance(row["notes"], str):
-        told.append(("sources disagree", row["notes"], row["source"]))
+        notes = re.sub(CHECKED, "", row["notes"])
+        told.append(("sources disagree", notes, row["source"]))
     changed = tables.load("corrections")
     changed = changed[(changed["table"] == "chips") & (changed["row"] == chip.id)]
     words = _described()
     told += [
-        (_changed(one, words.get(one["column"], one["column"])), one["reason"], one["source"])
+        (_changed(one, words.get(one["column"], one["column"]), chip), one["reason"], one["source"])
         for one in changed.to_dict("records")
     ]
     return pd.DataFrame(told, columns=["what", "resolved", "source"])
 
 
-def _changed(one: Mapping[str, Any], described: str) -> str:
+def _changed(one: Mapping[str, Any], described: str, chip: Chip) -> str:
     """Which value was replaced, in words."""
-    name = naming.column_words(one["column"], described)
+    name = naming.column_words(one["column"], described, "training" in chip.streamed)
     if pd.isna(one["now"]):
         return f"{name}, {one['was']} is not used"
     if one["now"] == one["was"]:

@@ -11,7 +11,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog.dates import day
-from training_moat.core.errors import InputError, Unpublished, unknown
+from training_moat.core.errors import InputError, Unpublished, require_known
 from training_moat.core.machine import Chip
 from training_moat.core.workload import Transformer, active_params
 
@@ -102,8 +102,7 @@ def jobs() -> dict[str, Job]:
 def job(name: str) -> Job:
     """One reference job. Raises InputError with the nearest name for an unknown one."""
     known = jobs()
-    if name not in known:
-        raise unknown("reference job", name, known)
+    require_known("reference job", name, known)
     return known[name]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -87,3 +87,9 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Inpu
         shown = ", ".join(sorted(known)[:8])
         hint = f"expected one of: {shown}{', ...' if len(known) > 8 else ''}."
     return InputError(f"{place}unknown {kind} '{name}'; {hint}")
+
+
+def require_known(kind: str, name: object, known: Collection[Any], where: str = "") -> None:
+    """Raise the error of `unknown` where a name is not among `known`."""
+    if name not in known:
+        raise unknown(kind, str(name), map(str, known), where)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from training_moat.core.elementwise import Number, ceil, log, maximum, minimum, where
-from training_moat.core.errors import unknown
+from training_moat.core.errors import require_known
 from training_moat.core.machine import Link
 
 TORUS_AXES = {"torus2d": 2, "torus3d": 3}
@@ -53,8 +53,7 @@ class Fabric:
     in_network_efficiency: Number = 0.0
 
     def __post_init__(self) -> None:
-        if self.topology not in HOPS:
-            raise unknown("topology", self.topology, HOPS)
+        require_known("topology", self.topology, HOPS)
 
 
 def from_link(link: Link, **constants: Number) -> Fabric:

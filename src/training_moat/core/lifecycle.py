@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from training_moat.core.elementwise import Number, all_true, exp, log, maximum, where
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.core.units import SECONDS_PER_HOUR
 
 DEFINITIONS = ("final_run", "all_training", "all_rnd")
@@ -142,8 +142,7 @@ def in_unit(
 ) -> Number:
     """Express FLOP in a unit of `UNITS`: as they are, as chip-hours at `mfu` of `peak_flops`, or
     as the price of those hours."""
-    if unit not in UNITS:
-        raise unknown("unit", unit, UNITS, "lifecycle")
+    require_known("unit", unit, UNITS, "lifecycle")
     if unit == "flop":
         return flop
     chip_hours = flop / (mfu * peak_flops * SECONDS_PER_HOUR)
@@ -156,8 +155,7 @@ def training_cost(life: Lifecycle, definition: str, unit: str) -> Number:
     The multipliers of post-training and R&D are measured in spending; the same factor is applied
     to FLOP, which takes the research fleet to be as well used as the final run.
     """
-    if definition not in DEFINITIONS:
-        raise unknown("definition", definition, DEFINITIONS, "lifecycle")
+    require_known("definition", definition, DEFINITIONS, "lifecycle")
     flop = training_flop(life.active_params, life.training_tokens) / (1.0 - life.custom_share)
     if definition == "all_training":
         flop = flop * life.post_training_multiplier

@@ -9,7 +9,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
 from training_moat.catalog.tables import Table
-from training_moat.core.errors import unknown
+from training_moat.core.errors import require_known
 
 ARTICLE = "2025-05"
 """Month of the article; SambaNova turned the month before."""
@@ -71,8 +71,7 @@ def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.Data
     """
     known = makers()["maker"].tolist()
     for name in companies:
-        if name not in known:
-            raise unknown("company", name, known, "chapter 'history', parameter 'companies'")
+        require_known("company", name, known, "chapter 'history', parameter 'companies'")
     frame = events()
     frame = frame[of_makers(frame, companies or known) & frame["direction"].isin(DIRECTIONS)]
     frame = in_years(frame, first_year, last_year)

@@ -18,7 +18,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.tables import Table
 from training_moat.core import lifecycle
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.core.units import TERA
 from training_moat.inquiry import chip_stock, market_evidence, uncertainty
 from training_moat.inquiry.uncertainty import Draws, Probability, Summary, Uncertain
@@ -71,15 +71,13 @@ def assumptions() -> pd.DataFrame:
 def assumed(name: str, frame: pd.DataFrame | None = None) -> Uncertain:
     """One uncertain input of data/assumptions.csv."""
     frame = assumptions() if frame is None else frame
-    if name not in frame.index:
-        raise unknown("assumption", name, frame.index, "data/assumptions.csv")
+    require_known("assumption", name, frame.index, "data/assumptions.csv")
     return uncertainty.of_row(frame.loc[name])
 
 
 def own(lab: str, table: Table = tables.load) -> dict[str, Uncertain]:
     """What a lab of `LABS` has told about itself, as inputs (a known number has no range)."""
-    if lab not in LABS:
-        raise unknown("lab", lab, LABS, "market")
+    require_known("lab", lab, LABS, "market")
     if lab == "deepseek":
         return _deepseek(table)
     if lab == "world":
@@ -135,8 +133,7 @@ def inputs(
     ones to another median and keeps their relative spread."""
     medians = dict(medians or {})
     for name in medians:
-        if name not in FIELDS:
-            raise unknown("market input", name, FIELDS)
+        require_known("market input", name, FIELDS)
     told = own(lab, table)
     found = [told[name] if name in told else assumed(name, frame) for name in FIELDS]
     return [item.centred(medians[item.name]) if item.name in medians else item for item in found]
@@ -188,10 +185,8 @@ class Case:
         )
 
     def __post_init__(self) -> None:
-        if self.definition not in lifecycle.DEFINITIONS:
-            raise unknown("definition", self.definition, lifecycle.DEFINITIONS, "market")
-        if self.unit not in lifecycle.UNITS:
-            raise unknown("unit", self.unit, lifecycle.UNITS, "market")
+        require_known("definition", self.definition, lifecycle.DEFINITIONS, "market")
+        require_known("unit", self.unit, lifecycle.UNITS, "market")
 
     @cached_property
     def inputs(self) -> list[Uncertain]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.catalog import chips, tables
 from training_moat.core import formats
-from training_moat.core.errors import unknown
+from training_moat.core.errors import require_known
 from training_moat.inquiry import low_precision_record, naming
 
 PEAK_COLUMN = {
@@ -174,8 +174,7 @@ def format_table(names: Sequence[str]) -> pd.DataFrame:
     known = formats.ELEMENT_FORMATS
     records = []
     for name in names:
-        if name not in known:
-            raise unknown("number format", name, known, "chapter 'precision', parameter 'formats'")
+        require_known("number format", name, known, "chapter 'precision', parameter 'formats'")
         one = known[name]
         steps = 2 ** getattr(one, "fraction_bits", 0)
         limits = (one.bits, one.max_finite, one.min_normal, one.min_subnormal, one.binades, steps)

@@ -12,7 +12,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry.uncertainty import Draws, Uncertain, jeffreys, of_row, sample, tornado
 
 MONTHS_PER_YEAR = 12
@@ -56,8 +56,7 @@ def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]
     frame = assumptions()
     moved = {name: value for name, value in (medians or {}).items() if value is not None}
     for name in moved:
-        if name not in frame.index:
-            raise unknown("switching input", name, frame.index)
+        require_known("switching input", name, frame.index)
     found = [of_row(row) for _, row in frame.iterrows()]
     return [item.centred(moved[item.name]) if item.name in moved else item for item in found]
 

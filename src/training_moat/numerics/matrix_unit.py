@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.core.formats import FLOAT_FORMATS, FloatFormat, element
 from training_moat.numerics.rounding import round_nearest
 from training_moat.numerics.scaling import largest, per_tensor, rounding, tensor_scale
@@ -56,8 +56,7 @@ MATRIX_UNITS = {
 
 def matrix_unit(name: str) -> MatrixUnit:
     """The matrix unit called `name`."""
-    if name not in MATRIX_UNITS:
-        raise unknown("matrix unit", name, MATRIX_UNITS)
+    require_known("matrix unit", name, MATRIX_UNITS)
     return MATRIX_UNITS[name]
 
 

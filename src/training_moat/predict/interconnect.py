@@ -47,6 +47,7 @@ def _stored_state(state: tuple) -> dict[str, dict[str, float]]:
 
 
 def stored() -> dict[str, dict[str, float]]:
+    """The fitted constants of the table, by fabric and name."""
     return _stored_state(tables.state(TABLE))
 
 

@@ -48,17 +48,18 @@ ENOUGH_OF_A_MODEL = 4_096
 """Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
 
 FITS = WEIGHED.index("fits")
-_MICRO = LAYOUT.index("micro_batch")
-_KIND = [*SIZES, _MICRO]
 _ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
 """What tells the groups of a block apart."""
+_MICRO = LAYOUT.index("micro_batch")
+_KIND = [*SIZES, _MICRO]
 
 
 def best(rows: Rows) -> Evaluated:
     """The best plan of every row, in the order of the rows: the fastest that fits; where none does, the fastest of those
     that need hardly more than the smallest."""
     parts = list(_parts(rows))
-    found = joined([_best(rows, part) for part in parts])
+    folded: _Folded = {}
+    found = joined([_best(rows, part, folded) for part in parts])
     return found.at(np.argsort(np.concatenate(parts), kind="stable"))
 
 
@@ -89,21 +90,27 @@ def _parts(rows: Rows) -> Iterator[np.ndarray]:
         yield order[start:]
 
 
-def _best(rows: Rows, part: np.ndarray) -> Evaluated:
+_Folded = dict[int, tuple[np.ndarray, np.ndarray]]
+"""What `_fold` gives of the layouts of rows, many of which have the same ones."""
+
+
+def _best(rows: Rows, part: np.ndarray, folded: _Folded) -> Evaluated:
     """The best plan of each of some rows."""
     if rows.counts[part].sum() < WORTH_CHOOSING:
         sweep = _Sweep(*_weighed_thinly(Plans.bare(rows, part)))
     else:
-        sweep = _promising_first(rows, part)
+        sweep = _promising_first(rows, part, folded)
     return sweep.evaluated(sweep.fastest())
 
 
-def _promising_first(rows: Rows, part: np.ndarray) -> _Sweep:
+def _promising_first(rows: Rows, part: np.ndarray, folded: _Folded) -> _Sweep:
     """Some rows' plans that may be the best: those that promise most are tried; where some of them fit, all that promise as
     much as the fastest of them are swept, else all that may fit."""
-    layouts = {id(rows.layouts[index]): rows.layouts[index] for index in part.tolist()}
-    folded = {key: _folded(one) for key, one in layouts.items()}
-    own = [folded[id(rows.layouts[index])] for index in part.tolist()]
+    layouts = [rows.layouts[index] for index in part.tolist()]
+    for one in layouts:
+        if id(one) not in folded:
+            folded[id(one)] = _fold(one)
+    own = [folded[id(one)] for one in layouts]
     counts = np.array([len(degrees) for _, degrees in own])
     bare = Plans(rows, part, np.concatenate([columns for columns, _ in own], axis=1), counts)
     degrees = np.concatenate([each for _, each in own])
@@ -135,10 +142,10 @@ _DEGREES[0, 0] = 1
 _MOST = (_DEGREES * np.arange(MAX_VIRTUAL_STAGES + 1)).max(axis=1)
 
 
-def _folded(layouts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fold(layouts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(the layouts without those that differ from one of them by more interleaving alone, the set of degrees for which each
     of them stands): those of the same parallel sizes and micro-batch follow one another, degree by degree."""
-    degree, sizes, rest = layouts[VIRTUAL], layouts[_KIND], layouts[_ALIKE]
+    degree, sizes, rest = layouts[VIRTUAL], layouts[_KIND], layouts[_ALIKE].sum(axis=0)
     if degree.max() <= MAX_VIRTUAL_STAGES:
         new = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
         starts = np.append(0, np.flatnonzero(new) + 1)
@@ -146,8 +153,8 @@ def _folded(layouts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         sets = np.bitwise_or.reduceat(1 << degree.astype(int), starts)
         first, several = degree == 1, _DEGREES[sets].sum(axis=1)
         whole = np.add.reduceat(first, starts, dtype=int) * several == counts
-        same = np.add.reduceat(rest, starts, axis=1)
-        if whole.all() and (np.add.reduceat(rest * first, starts, axis=1) * several == same).all():
+        same = np.add.reduceat(rest * first, starts) * several == np.add.reduceat(rest, starts)
+        if whole.all() and same.all():
             return layouts[:, first], np.repeat(sets, counts)[first]
     return layouts, np.zeros(len(degree), int)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from training_moat.catalog import parameters
-from training_moat.core.errors import unknown
+from training_moat.core.errors import require_known
 from training_moat.press import model_page, notebooks, pages, sweep_costs
 from training_moat.press.markup import spelled, table
 
@@ -71,8 +71,7 @@ def fill(text: str) -> str:
     """Replace `<!-- fill: sources -->`, `parameters` and `rule` in a page by what tables and code say."""
 
     def put(match: re.Match[str]) -> str:
-        if match[1] not in _FILLERS:
-            raise unknown("page filler", match[1], _FILLERS)
+        require_known("page filler", match[1], _FILLERS)
         return _FILLERS[match[1]]()
 
     return _MARKER.sub(put, text)

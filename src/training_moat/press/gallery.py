@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
-from training_moat.core.errors import unknown
+from training_moat.core.errors import require_known
 from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
 from training_moat.press import comparing, folders, markup, recorded
@@ -41,8 +41,7 @@ def names() -> list[str]:
 
 def path_of(name: str) -> Path:
     """A scenario's file. Raises InputError with the nearest name when there is none."""
-    if name not in names():
-        raise unknown("scenario", name, names(), "gallery")
+    require_known("scenario", name, names(), "gallery")
     return FOLDER / f"{name}.yaml"
 
 

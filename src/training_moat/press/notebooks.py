@@ -11,7 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from training_moat.catalog import parameters, yaml_files
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.core.whole_files import beside
 from training_moat.press.failures import WorkFailed
 from training_moat.press.folders import CHAPTERS, ROOT
@@ -62,8 +62,7 @@ def chapter_names() -> list[str]:
 def chapter_file(name: str) -> Path:
     """Notebook of a chapter. Raises InputError with the nearest name when there is none."""
     names = chapter_names()
-    if name not in names:
-        raise unknown("chapter", name, names)
+    require_known("chapter", name, names)
     return CHAPTERS / f"{name}.ipynb"
 
 

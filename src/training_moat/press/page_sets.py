@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.catalog import parameters, yaml_files
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.press import notebooks
 from training_moat.press.folders import CHAPTERS
 from training_moat.press.markup import spelled
@@ -58,8 +58,7 @@ def further_pages() -> list[Page]:
     known, found = notebooks.chapter_names(), []
     for chapter, listed in document.content.items():
         with document.at(chapter):
-            if chapter not in known:
-                raise unknown("chapter", str(chapter), known, FILE.name)
+            require_known("chapter", chapter, known, FILE.name)
             if not isinstance(listed, dict):
                 raise InputError(
                     f"{FILE.name}, {chapter}: expected a mapping from page to parameters"

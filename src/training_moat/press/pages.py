@@ -29,12 +29,17 @@ def sources_list(only: Container[str] | None = None) -> str:
     return markup.page("references.html", kinds=told)
 
 
+@tables.kept("sources")
+def _sources() -> dict[Any, dict[Any, Any]]:
+    return tables.load("sources").set_index("key").to_dict("index")
+
+
 def name_sources(notebook: Any, where: str) -> list[str]:
     """Show each source link under a readable name, with a way to the source itself beside it.
 
     Returns the keys of all sources named. Raises WorkFailed for an unknown key.
     """
-    sources = tables.load("sources").set_index("key").to_dict("index")
+    sources = _sources()
     named: dict[str, None] = {}
 
     def put(match: re.Match[str]) -> str:

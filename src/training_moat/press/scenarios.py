@@ -9,7 +9,7 @@ from typing import Any
 
 from training_moat.catalog import files, parameters
 from training_moat.catalog import scenario as scenarios
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.press import notebooks
 from training_moat.press.folders import ROOT
 
@@ -81,8 +81,7 @@ def _split(chapter_or_all: list[str], given: Mapping[str, str]) -> dict[str, dic
     for name, value in given.items():
         chapter, dot, own = name.partition(".")
         if dot and len(chapter_or_all) > 1:
-            if chapter not in chapter_or_all:
-                raise unknown("chapter", chapter, chapter_or_all, f"-p {name}")
+            require_known("chapter", chapter, chapter_or_all, f"-p {name}")
             result.setdefault(chapter, {})[own] = value
             continue
         takers = [each for each in chapter_or_all if name in parameters.schema(each)]
@@ -128,8 +127,7 @@ def _of_file(path: Path, replaced: Mapping[str, Mapping[str, Any]]) -> dict[str,
     loaded = scenarios.load(path)
     for chapter, values in loaded.parameters.items():
         with loaded.document.at("parameters", chapter):
-            if chapter not in known:
-                raise unknown("chapter", str(chapter), known, f"{path}, parameters")
+            require_known("chapter", chapter, known, f"{path}, parameters")
         found[chapter] = {}
         for name, value in values.items():
             if name in replaced.get(chapter, ()):

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import html
 import json
+import multiprocessing
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from training_moat.core import lifetime
 from training_moat.figures import offline
 from training_moat.press import (
     caching,
@@ -27,6 +31,7 @@ from training_moat.press import (
     fillers,
     finishing,
     folders,
+    forking,
     notebooks,
     output,
     page_sets,
@@ -61,6 +66,7 @@ def setup(app: Any) -> dict[str, bool]:
         "config-inited": _prepare,
         "builder-inited": _begin,
         "env-get-outdated": _outdated,
+        "env-before-read-docs": _ahead,
         "env-updated": _updated,
         "source-read": _read,
         "html-collect-pages": _further,
@@ -148,6 +154,7 @@ def _shown(app: Any, env: Any) -> dict[str, str]:
 def _updated(app: Any, env: Any) -> list[str]:
     """Pages to be written again: every one where titles, headings or what links point at has changed, as all pages show
     the book's contents and link to one another."""
+    app.parallel = os.cpu_count() or 1  # pages are read in their order, and written side by side
     known = env.get_domain("std").data
     formulas = env.get_domain("math").data["objects"]
     outline = [
@@ -177,9 +184,8 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
     source[0] = nbformat.writes(notebook)
 
 
-def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """The pages that are no files of the book, as far as they have changed: further runs of chapters, and the gallery's
-    scenarios. All of them are found by the search, for which their words are kept."""
+def _makers(app: Any) -> dict[str, Callable[[], tuple[str, str]]]:
+    """What makes title and body of each page that is no file of the book."""
     from training_moat.press import gallery  # it compares runs, which only its pages need
 
     makers: dict[str, Callable[[], tuple[str, str]]] = {}
@@ -188,11 +194,25 @@ def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
         makers[page.name] = partial(page_sets.title_and_body, page, copy)
     if (CHAPTERS / "gallery.md").is_file():
         makers |= {f"scenario-{n}": partial(gallery.title_and_body, n) for n in gallery.names()}
+    return makers
+
+
+def _ahead(app: Any, *_: Any) -> None:
+    """Render the pages that are no files of the book in another process, while this one reads those that are."""
+    stale = {name: make for name, make in _makers(app).items() if _stale(app, name)}
+    context, begin = multiprocessing.get_context("fork"), lifetime.end_with_parent
+    pool = ProcessPoolExecutor(1, context, begin) if stale and forking.possible() else None
+    app.moat_ahead = {name: pool.submit(make) for name, make in stale.items()} if pool else {}
+
+
+def _further(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """The pages that are no files of the book, as far as they have changed: further runs of chapters, and the gallery's
+    scenarios. All of them are found by the search, for which their words are kept."""
     kept, said = Path(app.doctreedir, "further.json"), {}
     known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    for name, make in makers.items():
+    for name, make in _makers(app).items():
         if name not in known or _stale(app, name):
-            title, body = make()
+            title, body = app.moat_ahead[name].result() if name in app.moat_ahead else make()
             known[name] = [title, searching.words(body)]
             yield _made(name, title, body)
         said[name] = known[name]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from training_moat.catalog import parameters, yaml_files
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.inquiry.uncertainty import Uncertain, sample
 from training_moat.predict.coded import ABSENT, Coded, one_by_one
 from training_moat.press import notebooks
@@ -160,8 +160,7 @@ def load(path: str | Path) -> Sweep:
                 raise unknown("key", str(key), KEYS, path.name)
     draw = _mapping(content, "draw", path.name)
     for key in draw:
-        if key not in _DRAW_KEYS:
-            raise unknown("key", str(key), _DRAW_KEYS, f"{path.name}, draw")
+        require_known("key", key, _DRAW_KEYS, f"{path.name}, draw")
     values = _mapping(draw, "values", f"{path.name}, draw")
     sweep = Sweep(
         title=str(content.get("title") or path.stem),
@@ -198,8 +197,7 @@ def _plain(value: Any, where: str) -> Any:
 
 def _level(given: Any, where: str) -> str:
     known = [*MODEL_LEVELS, *notebooks.chapter_names()]
-    if given not in known:
-        raise unknown("level", str(given), known, where)
+    require_known("level", given, known, where)
     return given
 
 
@@ -283,8 +281,7 @@ def _check(sweep: Sweep, where: str) -> None:
         return
     known = _request_fields(sweep.level)
     for name in sweep.fields:
-        if name not in known:
-            raise unknown("field", name, known, f"{where}, {sweep.level}")
+        require_known("field", name, known, f"{where}, {sweep.level}")
 
 
 def _corners(sweep: Sweep, most: int = 200) -> list[int]:
