@@ -71,10 +71,11 @@ def setup(app: Any) -> dict[str, bool]:
         "source-read": _read,
         "html-collect-pages": _further,
         "html-page-context": _scripts,
-        "build-finished": _finish,
     }
     for event, step in steps.items():
         app.connect(event, step)
+    # After the theme's own last steps, which write files that the marker names.
+    app.connect("build-finished", _finish, priority=900)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
