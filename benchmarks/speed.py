@@ -27,7 +27,7 @@ class Size:
     singles: int = 2000
     batches: tuple[int, ...] = (100_000, 1_000_000)
     lines: int = 40_000
-    free_lines: int = 2304
+    free_lines: int = 20_000
     peer_plans: int = 300
 
 
