@@ -1,5 +1,6 @@
 """Test configuration: notebooks count as slow tests, and what takes longest starts first."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -14,6 +15,8 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Chapters run with their defaults here: a finding that no longer holds fails.
 os.environ["MOAT_STRICT"] = "1"
+# Modules and thousands of tests stay to the end: looking through them for garbage again and again is a tenth of the time.
+gc.disable()
 
 
 LONGEST_FIRST = ("tests/faults/test_builds", "tests/notebooks", "tests/faults", "chapters/")
@@ -40,6 +43,13 @@ def compare_with_the_build(notebook):
 
     if notebook.path.stem not in replay.IN_KERNELS:
         notebook.setup = setup
+
+
+def pytest_collection_finish():
+    """All that is there by now stays; look for garbage among what comes, and not after every 700 objects."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config, items):

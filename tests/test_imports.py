@@ -5,8 +5,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "training_moat"
 LAYERS = ("core", "catalog", "predict", "calibrate", "inquiry", "contest", "claims", "press", "cli")
@@ -44,46 +42,40 @@ def rooms(names: list[str]) -> set[str]:
     return {part[1] for part in parts if part[1] in MAY_IMPORT}
 
 
+def tree(path: Path) -> ast.AST:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def modules() -> list[Path]:
     return sorted(
         path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem == "cli"
     )
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_downwards_only(path):
-    relative = path.relative_to(PACKAGE)
-    room = relative.parts[0].removesuffix(".py")
-    package = ("training_moat", *relative.parts[:-1])
-    names = imported(ast.parse(path.read_text(encoding="utf-8")), package)
-    assert rooms(names) - {room} <= MAY_IMPORT[room]
+def test_modules_import_downwards_only():
+    upwards = {}
+    for path in modules():
+        relative = path.relative_to(PACKAGE)
+        room = relative.parts[0].removesuffix(".py")
+        names = imported(tree(path), ("training_moat", *relative.parts[:-1]))
+        upwards[str(relative)] = rooms(names) - {room} - MAY_IMPORT[room]
+    assert upwards and {path: found for path, found in upwards.items() if found} == {}
 
 
-@pytest.mark.parametrize(
-    "path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.name
-)
-def test_core_is_standard_library_only(path):
-    outside = (
-        {
-            name.split(".")[0]
-            for name in imported(
-                ast.parse(path.read_text(encoding="utf-8")), ("training_moat", "core")
-            )
-        }
-        - set(sys.stdlib_module_names)
-        - {"training_moat"}
-    )
-    assert outside <= ({"numpy"} if path == NUMPY_GATE else set())
+def test_core_is_standard_library_only():
+    known = {*sys.stdlib_module_names, "training_moat"}
+    for path in sorted((PACKAGE / "core").rglob("*.py")):
+        names = imported(tree(path), ("training_moat", "core"))
+        outside = {name.split(".")[0] for name in names} - known
+        assert outside <= ({"numpy"} if path == NUMPY_GATE else set()), path
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "chapters").glob("*.ipynb")), ids=lambda path: path.stem
-)
-def test_a_chapter_imports_what_asks_and_shows(path):
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    allowed = NOTEBOOKS_MAY_IMPORT | ({"numerics"} if path.stem in NUMERICS_CHAPTERS else set())
-    assert rooms(imported(ast.parse(code))) <= allowed
+def test_chapters_import_what_asks_and_shows():
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        allowed = NOTEBOOKS_MAY_IMPORT | ({"numerics"} if path.stem in NUMERICS_CHAPTERS else set())
+        assert rooms(imported(ast.parse(code))) <= allowed, path
 
 
 def test_only_catalog_reads_the_tables():

@@ -5,6 +5,7 @@ refused as bad input; a YAML tag that would run code leaves no trace of having r
 """
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,9 @@ def values():
             yield "scenario", f"parameters: {{{chapter}: {{{name}: {wrong}}}}}"
 
 
-CASES = [*yaml_files(), *values()]
+@cache
+def cases():
+    return [*yaml_files(), *values()]
 
 
 def refused(kind, path):
@@ -118,7 +121,7 @@ def sentence(caught):
 
 
 def test_there_are_enough_of_them():
-    assert len(CASES) >= 200
+    assert len(cases()) >= 200
 
 
 @pytest.mark.slow
@@ -128,7 +131,7 @@ def test_each_is_refused_in_one_sentence_and_nothing_runs(tmp_path, monkeypatch)
     path = tmp_path / "pages.yml"
     monkeypatch.setattr(page_sets, "FILE", path)
     taken = []
-    for kind, text in CASES:
+    for kind, text in cases():
         path.unlink(missing_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
         try:

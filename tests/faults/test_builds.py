@@ -15,10 +15,11 @@ import hostile
 import nbformat
 import pytest
 from browsing import served
-from calling import environment, moat, one_sentence
+from calling import environment, moat, moat_each, one_sentence
 from small_book import change, make
 
-from training_moat.press.output import is_sealed
+from training_moat.press import notebooks
+from training_moat.press.output import MARKER, is_sealed
 
 pytestmark = pytest.mark.slow
 SECRET = "Quagga 9000"
@@ -30,6 +31,7 @@ SCENARIO = {
     "parameters": {"bars": {"chips": ["quagga", *hostile.CHIPS], "note": hostile.NAMES["tag"]}},
 }
 
+PUBLIC = "https://github.com/someone/moat"
 WORDS = nbformat.v4.new_markdown_cell("Words to be found.", id="words")
 
 
@@ -70,7 +72,7 @@ def end_of(root, seconds=30):
 
 def litter(root):
     """What builds leave besides the caches, the site, the log and the figures' scripts."""
-    known = {"executed", "html", "pages", "sphinx.log", "work"}
+    known = {"executed", "html", "made", "pages", "sphinx.log", "work"}
     build = root / "_build"
     left = [
         path.name
@@ -135,13 +137,20 @@ def check_own(public, private):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def public():
+    """The repository that these books are published from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOAT_REPOSITORY", PUBLIC + "/")
+        yield
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """A book of our own with its outputs stored, after a build that was killed at work."""
+    """A book of our own, after a build that was killed at work."""
     root = make(tmp_path_factory.mktemp("builds") / "book")
     assert kill_at(root, 2)
     end_of(root)
-    assert moat("refresh", root=root).returncode == 0
     return root
 
 
@@ -166,73 +175,83 @@ def test_a_page_of_the_private_site_runs_nothing(name, browser, both):
     assert SCENARIO["title"] in words, "the banner shows the title as text"
 
 
+@pytest.mark.parametrize("chapter", ["bars", "verdict"])
+def test_each_chapter_of_a_public_book_opens_on_binder_and_colab(chapter, both):
+    pages = both[0] / "chapters"
+    text, file = (
+        (pages / f"{chapter}.html").read_text(encoding="utf-8"),
+        f"chapters/{chapter}.ipynb",
+    )
+    assert f"https://mybinder.org/v2/gh/someone/moat/main?urlpath=lab/tree/{file}" in text
+    assert f"https://colab.research.google.com/github/someone/moat/blob/main/{file}" in text
+    assert f'href="{PUBLIC}"' in text
+    assert "mybinder" not in (pages / "references.html").read_text(encoding="utf-8")
+
+
 def executed(root):
     return {path.name: path.stat().st_ino for path in (root / "_build" / "executed").glob("*.run")}
 
 
-def test_nothing_has_changed_is_said_of_a_whole_site_only(book, both):
+def test_nothing_has_changed_is_said_of_a_site_as_it_is(book, both):
     public, _ = both
     copies, stamp = executed(book), (public / "index.html").stat().st_mtime_ns
     again = moat("build", root=book)
     assert again.returncode == 0 and "nothing has changed" in again.stderr
+    assert again.stdout.strip() == (public / "index.html").as_uri()
     assert executed(book) == copies and (public / "index.html").stat().st_mtime_ns == stamp
-    before = files(public)
-    (public / "index.html").unlink()
-    repaired = moat("build", root=book)
-    assert repaired.returncode == 0 and files(public) == before
-    assert repaired.stdout.strip() == (public / "index.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def reworded(book, both):
+    """The site after words were added to a page, its title was changed and a file of the site was lost."""
+    path = book / "chapters" / "bars.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(WORDS)
+    notebook.cells[0].source = "# Other bars"
+    nbformat.write(notebook, path)
+    (both[0] / "index.html").unlink()
+    done = moat("build", root=book)
+    assert done.returncode == 0 and "chapters:" not in done.stderr, "words run no chapter again"
+    return files(both[0])
+
+
+def test_what_has_not_changed_is_left(book, reworded):
+    assert b"Words to be found" in reworded["chapters/bars.html"]
+    assert "0 added, 2 changed" in (book / "_build" / "sphinx.log").read_text()
+    assert b"Other bars" in reworded["chapters/references.html"], "every page lists all titles"
+    assert "index.html" in reworded, "what is missing comes back"
 
 
 def test_jupyter_book_by_hand_elsewhere_gives_the_same_site_from_stored_outputs(
-    book, both, tmp_path
+    book, reworded, tmp_path
 ):
+    """And a site of which some pages were left is that of a fresh build."""
     other = tmp_path / "deeper" / "copy"
     shutil.copytree(book, other, ignore=shutil.ignore_patterns("_build"))
+    for path in (other / "chapters").glob("*.ipynb"):  # as `moat refresh` stores outputs
+        run = nbformat.reads(reworded[f"_sources/chapters/{path.name}"].decode(), as_version=4)
+        notebooks.write(notebooks.normalised(run), path)
     command = "from jupyter_book.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", command, "build", ".", "-W", "--keep-going"],
         cwd=other, env=environment(other), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    one, two = files(both[0]), files(other / "_build" / "html")
-    machine = {
-        ".moat-site",
-        ".buildinfo",
-    }  # a key, and a hash of paths that `moat build` leaves out
-    assert one.keys() - machine == two.keys() - machine
-    stored = {name for name in one if name.startswith("_sources/") and name.endswith(".ipynb")}
-    assert [name for name in sorted(one.keys() - machine - stored) if one[name] != two[name]] == []
+    made = files(other / "_build" / "html")
+    paths = {".buildinfo"}  # a hash of paths that `moat build` leaves out
+    assert reworded.keys() == made.keys() - paths
+    stored = {name for name in made if name.startswith("_sources/") and name.endswith(".ipynb")}
+    differ = {name for name in reworded if reworded[name] != made[name]}
+    assert differ - stored <= {MARKER}
+    told, here = (json.loads(site[MARKER])["files"] for site in (reworded, made))
+    assert {name for name in told if told[name] != here[name]} <= stored
+    assert here.keys() - told.keys() == paths
 
 
-def reworded(root, change):
-    """Change a chapter's cells and build."""
-    path = root / "chapters" / "bars.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    change(notebook.cells)
-    nbformat.write(notebook, path)
-    done = moat("build", root=root)
-    assert done.returncode == 0 and "chapters:" not in done.stderr, "words run no chapter again"
-    return files(root / "_build" / "html")
-
-
-def test_what_has_not_changed_is_left_and_the_site_is_that_of_a_fresh_build(book, both):
-    before = reworded(book, lambda cells: cells.append(WORDS))
-    said = (book / "_build" / "sphinx.log").read_text()
-    assert b"Words to be found" in before["chapters/bars.html"] and "0 added, 2 changed" in said
-    after = reworded(book, lambda cells: cells[0].update(source="# Other bars"))
-    assert b"Other bars" in after["chapters/references.html"], "every page lists all titles"
-    shutil.rmtree(book / "_build" / "pages")
-    script = book / "_build" / "html" / "_static" / "moat-figures.js"
-    script.write_text("of another edition")
-    done = moat("build", root=book)
-    assert done.returncode == 0, "the book's own place never has to be cleared by hand"
-    assert files(book / "_build" / "html") == after
-    kept = book / "_build" / "html.kept-1"
-    assert str(kept) in done.stderr
-    assert (kept / "_static" / script.name).read_text() == "of another edition"
-
-
-def test_a_failing_chapter_leaves_the_site_and_a_changed_table_runs_every_chapter_again(book, both):
+def test_a_failing_chapter_leaves_the_site_and_a_changed_table_runs_every_chapter_again(
+    book, both, reworded
+):
+    """The book's own place never has to be cleared by hand: what somebody changed there is kept beside it."""
     index = both[0] / "index.html"
     page = index.parent / "chapters" / "bars.html"
     references = (page.parent / "references.html").read_text(encoding="utf-8")
@@ -253,21 +272,26 @@ def test_a_failing_chapter_leaves_the_site_and_a_changed_table_runs_every_chapte
     path.write_text(notebook, encoding="utf-8")
 
     change(book / "data" / "chips.csv", "H100 SXM", "H100 SXM renamed")
+    script = index.parent / "_static" / "moat-figures.js"
+    script.write_text("of another edition")
     changed = moat("build", root=book)
     assert changed.returncode == 0, changed.stderr
     fresh = {name.split("-")[0] for name in executed(book).keys() - copies.keys()}
     assert fresh == {"bars", "verdict"}, "a changed table makes every chapter run again"
     assert not [left for left in (book / "_build").iterdir() if left.name.startswith(".html")]
+    kept = book / "_build" / "html.kept-1"
+    assert str(kept) in changed.stderr and script.read_text() != "of another edition"
+    assert (kept / "_static" / script.name).read_text() == "of another edition"
 
 
 def test_a_folder_with_somebody_elses_file_is_refused_before_any_work(book, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "thesis.txt").write_text("years of work")
-    for place in ("site", ".", book.parent):
-        done = moat("build", "--out", place, root=book, cwd=tmp_path)
+    places = ["site", ".", str(book.parent)]
+    for done in moat_each([(tmp_path, ["build", "--out", place]) for place in places], book):
         one_sentence(done)
+        assert "chapters:" not in done.stderr
     assert (tmp_path / "site" / "thesis.txt").read_text() == "years of work"
-    assert "chapters:" not in done.stderr
 
 
 def main():
@@ -278,6 +302,7 @@ def main():
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         root = make(Path(folder) / "book")
+        assert pairs or moat("build", root=root).returncode == 0
         for number in range(pairs):
             gap = (0, 0.5, 1, 2, 4, 8)[number % 6]
             mine = Path(folder) / f"pair-{number}"

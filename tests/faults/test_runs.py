@@ -8,6 +8,8 @@ import sys
 import nbformat
 import pytest
 from calling import moat
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
 from small_book import change
 
 pytestmark = pytest.mark.slow
@@ -90,13 +92,18 @@ def test_plain_papermill_converts_what_its_command_line_gives_as_text(small_book
     ("name", "value", "expected"),
     [
         ("chipz", "sn40l", "unknown parameter 'chipz'; did you mean 'chips'?"),
-        ("seq_len", "4.5", "expected a whole number (tokens), got 4.5."),
+        ("seq_len", 4.5, "expected a whole number (tokens), got 4.5."),
     ],
 )
 def test_plain_papermill_fails_with_the_same_sentence(name, value, expected, small_book, tmp_path):
-    done = papermill(small_book, tmp_path / "out.ipynb", "-p", name, value)
-    assert done.returncode != 0
-    assert "InputError: chapter 'bars'" in done.stderr and expected in done.stderr
+    folder = small_book / "chapters"
+    with pytest.raises(PapermillExecutionError) as caught:
+        execute_notebook(
+            str(folder / "bars.ipynb"), str(tmp_path / "out.ipynb"), parameters={name: value},
+            cwd=str(folder), progress_bar=False,
+        )  # fmt: skip
+    assert caught.value.ename == "InputError"
+    assert caught.value.evalue.startswith("chapter 'bars'") and expected in caught.value.evalue
 
 
 def test_refresh_stores_what_a_second_refresh_finds_unchanged(small_book):

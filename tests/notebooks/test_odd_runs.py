@@ -18,16 +18,19 @@ CHIPS = tables.load("chips")["id"].tolist()
 
 
 @pytest.fixture
-def heard(monkeypatch):
-    """Sentences, titles, captions and alternative texts of the chapters that a test runs."""
-    words = []
+def heard(monkeypatch, request):
+    """Sentences, titles, captions and alternative texts of the chapters that a test runs.
+
+    The quick tests hold their charts against Vega-Lite's schema; another chip in the same chart changes its data alone.
+    """
+    words, quick = [], request.node.get_closest_marker("slow") is None
     monkeypatch.delenv("MOAT_STRICT", raising=False)
     monkeypatch.setattr(figures, "sentence", lambda text, **_: words.append(text))
     monkeypatch.setattr(
         figures,
         "publish",
         lambda chart, *, caption, alt, **_: words.extend(
-            [caption, alt, chart.to_dict().get("title")]
+            [caption, alt, chart.to_dict(validate=quick).get("title")]
         ),
     )
     return words

@@ -9,11 +9,18 @@ from training_moat.core.errors import InputError
 from training_moat.press import folders, output
 
 
+@pytest.fixture(autouse=True)
+def notes(tmp_path_factory, monkeypatch):
+    """Notes of these tests alone."""
+    monkeypatch.setattr(output, "NOTES", tmp_path_factory.mktemp("notes"))
+
+
 def site(folder, key="k", **files):
     folder.mkdir(parents=True)
     for name, text in ({"index.html": "a"} | files).items():
         (folder / name).write_text(text)
-    output.mark(folder, key)
+    output.mark(folder)
+    output.note(folder, key)
     return folder
 
 
@@ -106,7 +113,7 @@ def test_the_standard_place_gives_way_and_all_that_stood_there_is_kept(make, tmp
     before = {path.relative_to(target): path.read_bytes() for path in output._files(target)}
     refused(target, "was not written by")
     assert output.site_folder(target, standard=True) == target
-    output.put_site(site(tmp_path / "made", key="new"), target)
+    output.put_site(site(tmp_path / "made"), target, "new")
     kept = tmp_path / "html.kept-1"
     assert {path.relative_to(kept): path.read_bytes() for path in output._files(kept)} == before
     assert output.is_whole(target, "new") and str(kept) in capsys.readouterr().err
@@ -114,8 +121,8 @@ def test_the_standard_place_gives_way_and_all_that_stood_there_is_kept(make, tmp
 
 def test_a_site_takes_the_place_of_the_old_one_and_leaves_nothing(tmp_path):
     target = site(tmp_path / "site[1]", old="x")
-    made = site(tmp_path / "made", key="new", other="y")
-    output.put_site(made, target)
+    made = site(tmp_path / "made", other="y")
+    output.put_site(made, target, "new")
     assert sorted(path.name for path in target.iterdir()) == [".moat-site", "index.html", "other"]
     assert output.is_whole(target, "new") and not output.is_whole(target, "k")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "site[1]"]
@@ -123,20 +130,34 @@ def test_a_site_takes_the_place_of_the_old_one_and_leaves_nothing(tmp_path):
     assert not output.is_whole(target, "new")
 
 
+def test_what_made_a_site_is_known_and_is_not_in_it(tmp_path):
+    """Another Python makes another key, and the same site of it, byte for byte."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    output.put_site(site(tmp_path / "made"), one, "of Python 3.11")
+    output.put_site(tmp_path / "made", two, "of Python 3.12")
+    assert output.is_whole(one, "of Python 3.11") and not output.is_whole(one, "of Python 3.12")
+    assert output.is_whole(two, "of Python 3.12")
+    assert (one / output.MARKER).read_bytes() == (two / output.MARKER).read_bytes()
+    (two / "late.html").write_text("new")
+    output.mark(two)
+    assert not output.is_whole(two, "of Python 3.12"), "the note is of the site as it was put there"
+
+
 @pytest.mark.parametrize("exchange", [True, False])
 def test_a_file_that_came_at_the_last_moment_is_kept(exchange, tmp_path, monkeypatch, capsys):
     if not exchange:
         monkeypatch.setattr(output.ctypes, "CDLL", lambda *_, **__: object())
-    target, made = site(tmp_path / "site"), site(tmp_path / "made", key="new")
+    target, made = site(tmp_path / "site"), site(tmp_path / "made")
     (target / "late.txt").write_text("mine")
-    output.put_site(made, target)
+    output.put_site(made, target, "new")
     assert output.is_whole(target, "new")
     assert (tmp_path / "site.kept-1" / "late.txt").read_text() == "mine"
     assert "late.txt" in capsys.readouterr().err
 
 
 def test_a_site_moved_aside_by_a_killed_build_comes_back(tmp_path):
-    aside = site(tmp_path / ".site.moat-0123456789ab" / "old")
+    aside = tmp_path / ".site.moat-0123456789ab" / "old"
+    os.renames(site(tmp_path / "site"), aside)
     assert output.site_folder(tmp_path / "site") == tmp_path / "site"
     assert output.is_whole(tmp_path / "site", "k") and not aside.exists()
 

@@ -103,10 +103,10 @@ def build(given: Iterable[str] = (), scenario: str | None = None, out: str | Non
                 with shelf.place(around, folder) as place:
                     made = site.render(copies, wanted, folder, place)
                     if _state() == before:
-                        output.mark(made, key)
+                        output.mark(made)
                         place.settle()
                         output.site_folder(target, standard=out is None)
-                        output.put_site(made, target)
+                        output.put_site(made, target, key)
                         return target / "index.html"
             print("a file changed during the build; building again", file=sys.stderr)
     raise WorkFailed("files were written during each of three builds; the site is as it was.")

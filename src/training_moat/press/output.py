@@ -2,6 +2,8 @@
 
 A site carries a marker that names every file of it with its digest; a page or notebook of `moat
 run` carries its own digest. What has another file in it, or was changed since, is not ours.
+What a site was made from and with (the key: Python and libraries count) is noted beside the caches and not
+in it, so that the same commit gives the same site whatever made it.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from training_moat.core.errors import InputError
-from training_moat.press.folders import CHAPTERS, ROOT, digest
+from training_moat.core.whole_files import write_text
+from training_moat.press.folders import BUILD, CHAPTERS, ROOT, digest
 from training_moat.press.workspace import own_folder
 
 MARKER = ".moat-site"
-"""File of every site we build: its key, and the digest of each of its files."""
+"""File of every site we build: the digest of each of its files."""
+NOTES = BUILD / "made"
+"""A note for each place that a site was put in: its key, and the digest of its marker."""
 
 _SEAL = re.compile(r"moat-seal:([0-9a-f]{64})")
 UNSEALED = "moat-seal:" + "0" * 64
@@ -129,12 +134,12 @@ def marker(folder: Path) -> dict:
     return said if isinstance(said, dict) and isinstance(said.get("files"), dict) else {}
 
 
-def mark(folder: Path, key: str, leave_out: Collection[str] = ()) -> None:
+def mark(folder: Path, leave_out: Collection[str] = ()) -> None:
     """Write a site's marker; `leave_out` names files that were there before and are not ours."""
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     ours = found.keys() - {MARKER, *leave_out}
     files = {name: digest(found[name]) for name in sorted(ours) if found[name].is_file()}
-    text = json.dumps({"site": "The Training Moat", "key": key, "files": files}, indent=0)
+    text = json.dumps({"site": "The Training Moat", "files": files}, indent=0)
     (folder / MARKER).write_text(text + "\n", encoding="utf-8")
 
 
@@ -153,18 +158,29 @@ def foreign(folder: Path) -> str | None:
     return next(all_foreign(folder), None)
 
 
+def _note(folder: Path) -> Path:
+    return NOTES / hashlib.sha256(os.path.abspath(folder).encode()).hexdigest()[:16]
+
+
+def note(folder: Path, key: str) -> None:
+    """Remember of which key the site in a folder is."""
+    write_text(_note(folder), f"{key} {digest(folder / MARKER)}")
+
+
 def is_whole(folder: Path, key: str) -> bool:
     """Whether the folder holds the site of this key, every file as it was written."""
-    said = marker(folder)
+    said, noted = marker(folder), _note(folder)
     return (
-        said.get("key") == key
+        bool(said)
+        and noted.is_file()
+        and noted.read_text(encoding="utf-8") == f"{key} {digest(folder / MARKER)}"
         and foreign(folder) is None
         and all((folder / name).is_file() for name in said["files"])
     )
 
 
-def put_site(made: Path, target: Path) -> None:
-    """Put a finished site in the place of the old one, in one step; the old one is then removed.
+def put_site(made: Path, target: Path, key: str) -> None:
+    """Put a finished site in the place of the old one, in one step, and note its key; the old one is then removed.
 
     A file there that is not as we wrote it keeps the old folder, renamed.
     """
@@ -174,6 +190,7 @@ def put_site(made: Path, target: Path) -> None:
         shutil.copytree(made, fresh)
         os.chmod(fresh, 0o755)
         _swap(fresh, target)
+        note(target, key)
         if fresh.is_dir() and (stray := foreign(fresh)):
             kept = next(
                 place

@@ -71,10 +71,11 @@ def setup(app: Any) -> dict[str, bool]:
         "source-read": _read,
         "html-collect-pages": _further,
         "html-page-context": _scripts,
-        "build-finished": _finish,
     }
     for event, step in steps.items():
         app.connect(event, step)
+    # After the theme's own last steps, which write files that the marker names.
+    app.connect("build-finished", _finish, priority=900)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
@@ -259,4 +260,4 @@ def _finish(app: Any, error: Exception | None) -> None:
     listed = notebooks.toc_pages()
     finishing.finish(site, listed, app.config.html_title, listed[0])
     site_index.index(site)
-    output.mark(site, "", leave_out=app.moat_foreign)
+    output.mark(site, leave_out=app.moat_foreign)
