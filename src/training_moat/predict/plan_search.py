@@ -3,8 +3,8 @@
 Three bounds leave plans out, none of which changes an answer. A group of plans with the same parallel sizes holds least
 with its smallest micro-batch, no interleaving and most recomputation: where that one does not fit, none of them does. A
 step takes no less than what its layers and its output head show (`training_step.least_step_seconds`): what that puts
-behind a plan that fits is not weighed. And what has to recompute to fit is not timed where its layers done again put it
-behind.
+behind a plan that fits is not weighed; layouts that differ by their interleaving alone have one such bound. And what has
+to recompute to fit is not weighed, and not timed, where its layers done again put it behind.
 """
 
 from __future__ import annotations
