@@ -55,7 +55,7 @@ def read(path: Path, keys: Sequence[str]) -> Document:
         tree = loader.get_single_node()
         if tree is not None and _size(tree, {}) > MOST_VALUES:
             raise InputError(f"{path.name}: stands for more than {MOST_VALUES:,} values")
-        content = yaml.safe_load(text)
+        content = None if tree is None else loader.construct_document(tree)
         str(content)  # a whole number of thousands of digits has no text
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
