@@ -143,7 +143,7 @@ def test_chips_that_stream_their_weights_are_replicas_alone():
     assert set(each["micro_batch"]) == {1, 2, 4, 8, 16, 32}
     rules = impossible(LLAMA_405B, Plan(8192, 2048, pp=2, dp=32, streamed=1))
     assert [text for broken, text in rules if broken] == [
-        "chips that stream their weights share the batch alone: tp, pp, cp, ep and expert_tp must be 1"
+        "chips that stream their weights share the batch alone: tp, pp, cp and ep must be 1"
     ]
 
 

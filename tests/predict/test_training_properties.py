@@ -71,7 +71,7 @@ def test_most_valid_cases_are_answered_and_refusals_are_one_sentence(answered):
     for case, answer in refused:
         # What a vendor keeps back, and what a chip that streams its weights cannot cut, are the only reasons.
         assert answer["error"].startswith(f"chip {case['chip']}"), (case, answer)
-        reasons = ("published", "tp, pp, cp, ep and expert_tp must be 1")
+        reasons = ("published", "tp, pp, cp and ep must be 1")
         assert any(reason in answer["error"] for reason in reasons), answer
         assert len(answer["error"]) <= 400, answer
 
