@@ -15,7 +15,7 @@ from training_moat.core import tiers
 from training_moat.core.workload import params
 from training_moat.figures import offline, publishing
 from training_moat.inquiry import holding
-from training_moat.predict import serving, training
+from training_moat.predict import requests, serving, training
 
 MODEL = "llama3.1-70b"
 
@@ -197,3 +197,14 @@ def test_the_chapter_runs_with_odd_values(monkeypatch) -> None:
     odd = {"chips": ["sn40l", "h200"], "batch": 2048, "seq_len": 1_048_576, "optimizer": "sgd"}
     odd |= {"precision": "int4", "recompute": "none", "zero_stage": 3}
     assert not [words for words in run_chapter(monkeypatch, **odd) if BROKEN.search(words)]
+
+
+def test_a_store_that_is_short_is_what_fails() -> None:
+    """70.6 billion weights, their gradients and AdamW's states at 2 + 2 + 12 bytes each: 1,051 GiB."""
+    asked = {"base": "wse-3", "ddr_gb": 300}
+    told = training.predict([{"model": MODEL, "chip": asked, "chips": 16}])[0]
+    wafer = requests.chip_of({"chip": asked})
+    why = holding._short_words(wafer, "training", (told, 16), 1.0)
+    assert why.startswith("The outside store fails: the job needs 1,100 GB of it, of the 2")
+    long = training.predict([{"model": MODEL, "chip": "wse-3", "chips": 16, "seq_len": 10**6}])[0]
+    assert holding._short_words(chips.chip("wse-3"), "training", (long, 16), 1.0).startswith("SRAM")

@@ -236,8 +236,11 @@ def _short_words(chip: Chip, job: str, last: tuple[dict, int] | None, least: flo
     has = tiers.capacity_bytes(chip, job) / GIB
     needs = answer["memory_gib"].get("allocated", answer["memory_gib"]["total"])
     if job in chip.streamed:
+        room, stored = tiers.room_for(chip, job), answer["store_gib"]
+        if stored > room.store / GIB:
+            return f"The outside store fails: the job needs {digits(stored)} GB of it, of the {digits(room.store / GIB)} it has."
         words = tiers.TIER_WORDS[tiers.working(chip, job).name]
-        has = tiers.room([tiers.working(chip, job)], job) / GIB
+        has = room.space / GIB
         needs = answer["memory_gib"]["activations"] + answer["memory_gib"]["workspace"]
     spread = f"{words} fails: spread over {counted(count, 'chip')} the job needs {digits(needs)} GB a chip"
     if needs < has:
