@@ -73,5 +73,5 @@ def _logged() -> str:
     return (
         f"Its maker says that activations stay on the wafer, and the model follows. A public log says that more may have room: "
         f"a {chip.name} took {counted(batch, 'sequence')} of {row['model']} through in one pass, of which, at {LOGGED_LENGTH:,} "
-        f"tokens each, the leanest plan of this model fills {digits(needs / has)} times its SRAM. The truth lies between the two times."
+        f"tokens each, the leanest plan of this model fills {digits(needs / has)} times its SRAM. If so, a step takes less than the model says."
     )

@@ -1,0 +1,48 @@
+"""The scatters by which own runs are weighed, from errors whose scatters are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training_moat.calibrate import own_machines
+
+MACHINES, RUNS = 60, 12
+PAIRS = RUNS // 2
+
+
+def drawn(between, setting, run):
+    """Errors of machines on which every two runs have the same setting, far from all others (by source and chip)."""
+    draw = np.random.default_rng(7)
+    machine = np.repeat(draw.normal(0, between, MACHINES), RUNS)
+    place = np.repeat(draw.normal(0, setting, MACHINES * PAIRS), 2)
+    errors = pd.Series(machine + place + draw.normal(0, run, MACHINES * RUNS))
+    of_machine = np.repeat(np.arange(MACHINES), RUNS)
+    frame = pd.DataFrame({"source": of_machine // 2, "chip_id": of_machine % 2})
+    points = np.repeat(np.arange(MACHINES * PAIRS), 2)[None, :] * 10.0
+    return errors, frame, points
+
+
+@pytest.mark.parametrize("known", [(0.3, 0.1, 0.03), (0.05, 0.3, 0.1), (0.1, 0.05, 0.3)])
+def test_the_scatters_that_made_the_errors_are_found(known):
+    found = own_machines.scatter(*drawn(*known))
+    # A t distribution takes the scale of errors that have no odd machine among them a little smaller.
+    assert np.argsort(found).tolist() == np.argsort(known).tolist()
+    largest = int(np.argmax(known))
+    assert found[largest] == pytest.approx(known[largest], rel=0.25)
+
+
+def test_one_odd_machine_hardly_moves_them():
+    errors, frame, points = drawn(0.1, 0.05, 0.03)
+    plain = own_machines.scatter(errors, frame, points)
+    odd = own_machines.scatter(errors.where(errors.index >= RUNS, errors + 3.0), frame, points)
+    assert plain.between < odd.between < 1.3 * plain.between
+
+
+def test_rows_of_the_table_name_each_scatter_of_each_kind():
+    errors, frame, points = drawn(0.1, 0.05, 0.03)
+    kinds = pd.Series(np.where(frame["source"] < 10, "dense", "moe"))
+    rows = own_machines.records(errors, kinds, frame, points)
+    assert [(row["constant"], row["key"]) for row in rows] == [
+        (kind, part) for kind in ("dense", "moe") for part in ("between", "setting", "run")
+    ]
+    assert {row["sources"] for row in rows} == {10, 20} and rows[0]["rows"] == 20 * RUNS
