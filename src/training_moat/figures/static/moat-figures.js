@@ -68,9 +68,9 @@
   // Per cent in narrow cells stand in small print without their sign, which the legend shows.
   function small(view) {
     const text = (view.encoding || {}).text;
-    if (!text || !/%$/.test(text.format || "")) return;
+    if (!text || !text.field || text.format) return;
     const value = "datum[" + JSON.stringify(text.field.replace(/\\/g, "")) + "]";
-    view.mark = Object.assign({}, view.mark, { fontSize: 9, text: { expr: "format(100 * " + value + ", '.0f')" } });
+    view.mark = Object.assign({}, view.mark, { fontSize: 9, text: { expr: "replace(" + value + ", '%', '')" } });
     delete view.encoding.text;
   }
 
