@@ -79,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 the work failed, 2 the call or its input is wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        # Chapters run side by side, and their products are small: threads would wait for each other.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         gc.set_threshold(50_000)  # imports make a million objects and hardly any garbage
         atexit.register(gc.freeze)  # nor is there any worth a fifth of a second at the end
         parser = _parser()

@@ -100,6 +100,7 @@ def answers(
     figures = _Figures.of(rows, found, constants, shifts)
     remarks = _Remarks(rows, found, figures.total_gib)
     sensible, fits = figures.sensible().tolist(), found.fits.tolist()
+    stored = np.broadcast_to(found.memory.stored / GIB, len(rows)).tolist()
     columns = zip(figures.each(), _plans(rows, found), strict=True)
     for index, ((speed, held, parts), plan) in enumerate(columns):
         identity, moved = asked.ids[index], shifts[index]
@@ -112,6 +113,7 @@ def answers(
             "ok": True,
             **speed,
             "memory_gib": held,
+            **({"store_gib": stored[index]} if stored[index] else {}),
             "fits": fits[index],
             "seconds": parts,
             "plan": plan,
