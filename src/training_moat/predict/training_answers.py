@@ -317,7 +317,8 @@ class _Remarks:
         self.undated = undated & mixed
         said = self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
         self.said = said.tolist()
-        self.offered: dict[int, float] = {}
+        self.stored = np.broadcast_to(found.memory.stored, len(rows))
+        self.offered: dict[int, tiers.Room] = {}
 
     def __call__(self, index: int, moved: Shift) -> list[str]:
         notes = self._of(index) if self.said[index] else []
@@ -331,12 +332,15 @@ class _Remarks:
         if not self.fits[index]:
             key = int(rows.setting[index])
             if key not in self.offered:
-                self.offered[key] = tiers.room_for(chip, "training").space / GIB
-            capacity = self.offered[key]
+                self.offered[key] = tiers.room_for(chip, "training")
+            room, stored = self.offered[key], self.stored[index]
             only = rows.counts[index] == 1
             which = "the plan" if only else "no plan fits; one of the smallest"
             need = f"{which} needs {self.total_gib[index]:.1f} GiB a chip"
-            offer = f"{chip.id} offers {capacity:.1f} GiB"
+            offer = f"{chip.id} offers {room.space / GIB:.1f} GiB"
+            if stored > room.store:
+                need = f"{which} needs {stored / GIB:.1f} GiB of the store outside the chips"
+                offer = f"which offers {room.store / GIB:.1f} GiB"
             notes.append(f"{need}, {offer}; the time is hypothetical")
         if self.unlinked[index]:
             notes.append(
