@@ -178,7 +178,8 @@ def absurd(kind: str, answer: dict[str, Any]) -> Iterator[str]:
     parts = [v for k, v in held.items() if k not in ("total", "allocated", "reserved")]
     if not math.isclose(sum(parts), held["total"], rel_tol=1e-6):
         yield "the memory does not add up"
-    if held["weights"] <= 0 and answer["plan"].get("offload") != "all":
+    outside = answer["plan"].get("offload") == "all" or answer.get("store_gib", 0) > 0
+    if held["weights"] <= 0 and not outside:
         yield "no weights"
 
 

@@ -106,8 +106,8 @@ def free_requests(count: int) -> list[dict[str, Any]]:
     mix = product(
         ("llama3.1-8b", "llama3.1-70b", "gpt3-175b", "mixtral-8x7b", "qwen3-32b", "llama3.1-405b"),
         ("a100-80", "h100-sxm", "h200", "b200", "mi300x", "tpu-v5p", "trainium2", "gaudi3"),
-        (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048),
-        (2048, 4096, 8192, 16384),
+        (32, 64, 128, 256, 512, 1024, 2048, 4096),
+        (1024, 2048, 4096, 8192, 16384, 32768),
         (512, 768, 1024, 1280, 1536, 1792, 2048, 3072, 4096),
     )
     names = ("model", "chip", "chips", "seq_len", "global_batch")

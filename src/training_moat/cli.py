@@ -86,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed by the caller (`moat run memory >&-`)
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
+        # Chapters run side by side, and their products are small: threads would wait for each other.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         gc.set_threshold(50_000)  # imports make a million objects and hardly any garbage
         atexit.register(gc.freeze)  # nor is there any worth a fifth of a second at the end
         parser = _parser()

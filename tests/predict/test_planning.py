@@ -145,3 +145,13 @@ def test_chips_that_stream_their_weights_are_replicas_alone():
     assert [text for broken, text in rules if broken] == [
         "chips that stream their weights share the batch alone: tp, pp, cp and ep must be 1"
     ]
+
+
+def test_chips_that_stream_their_weights_share_no_expert():
+    mixed, plan = (
+        replace(LLAMA_405B, experts=8, experts_per_token=2, expert_ffn=LLAMA_405B.ffn),
+        Plan(8192, 2048, dp=64, streamed=1),
+    )
+    for size in (1, 2):
+        broken = [text for rule, text in impossible(mixed, replace(plan, expert_tp=size)) if rule]
+        assert any("expert_tp must be 1" in text for text in broken) == (size > 1)

@@ -315,3 +315,10 @@ def test_wafers_keep_activations_in_sram_and_stream_their_weights():
 def test_an_unbounded_scale_up_link_stays_so():
     endless = replace(H100, scaleup=Link(1e11, 1e-6, None))
     assert training_constants.scaleup(STORED, endless).domain_chips == 1e9
+
+
+def test_the_rate_of_a_machine_is_that_of_the_format_it_was_timed_in():
+    timed = attainable.machines()
+    assert timed["xzwgit_flops_bench", "rtx-4090", "fp8"] == pytest.approx(354.31e12)
+    assert timed["xzwgit_flops_bench", "rtx-4090", "int8"] == pytest.approx(676e12)
+    assert timed["simumax_b200_dense", "b200", "bf16"] == timed["simumax_b200", "b200", "bf16"]

@@ -171,3 +171,11 @@ def test_the_fast_writer_and_reader_lose_nothing():
     assert text.isascii()
     text, ok = predict._encoded({"id": 1}, {"id": 1, "ok": True, "x": float("nan")})
     assert not ok and json.loads(text)["error"].startswith("has no finite answer")
+
+
+def test_how_experts_are_cut_is_checked_where_nothing_else_is_settled():
+    """Three chips share no expert of a group of sixteen, and a dense model has none to share."""
+    run = {"model": "mixtral-8x7b", "chip": "h100-sxm", "chips": 64, "expert_tp": 3}
+    many = training.predict([run] * 2 + [run | {"model": "llama3-8b"}])
+    assert many == [training.predict([one])[0] for one in (run, run, run | {"model": "llama3-8b"})]
+    assert not any(answer["ok"] for answer in many)

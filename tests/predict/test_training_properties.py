@@ -109,6 +109,7 @@ def test_weights_agree_with_the_count_of_parameters(answered):
             assert answer["memory_gib"]["weights"] <= whole * (1 + 1e-9), case
             if "training" in chip_catalog.chip(case["chip"]).streamed:
                 assert answer["memory_gib"]["weights"] == 0, case
+                assert answer["store_gib"] >= 0.499 * whole, case
                 continue
             held = answer["memory_gib"]["weights"] * case["chips"]
             assert held >= 0.499 * whole * (1 - 1e-9), case

@@ -1,8 +1,12 @@
 """Notebooks in forks: the outputs of a kernel, errors with their cell, and no trace of one run in the next."""
 
+import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import papermill
@@ -182,3 +186,33 @@ def test_tables_read_ahead_do_not_count_as_asked_for():
 def test_a_process_that_dies_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="process died"):
         executed(["import os; os._exit(3)"], tmp_path, forking.NAME)
+
+
+WORKED_AHEAD = """
+import json, os, shutil, sys
+from pathlib import Path
+from nbformat.v4 import new_code_cell, new_notebook
+from training_moat.catalog import tables
+from training_moat.press import forking
+tables.LONG_S = 0
+cell = new_code_cell("from training_moat.contest import chip_hours\\nlen(chip_hours.sellers('on-demand'))")
+def run():
+    done, failed, touched = forking.execute_in_fork(new_notebook(cells=[cell]))
+    assert failed is None, failed
+    times = {function.__name__: count for (function, _), count in forking._worked.items()}
+    return done[0]["outputs"][0].data["text/plain"], touched, times["sellers"]
+runs = [run() for _ in range(4)]
+os.utime(Path(os.environ["MOAT_ROOT"]) / "data/prices.csv")
+print(json.dumps([*runs, run()]))
+"""
+
+
+def test_what_two_runs_worked_out_the_next_one_finds_until_a_table_changes(tmp_path):
+    shutil.copytree(Path(__file__).parents[2] / "data", tmp_path / "data")
+    run = subprocess.run(
+        [sys.executable, "-c", WORKED_AHEAD], check=True, timeout=120, capture_output=True,
+        env=os.environ | {"MOAT_ROOT": str(tmp_path)},
+    )  # fmt: skip
+    runs = json.loads(run.stdout)
+    assert [times for _, _, times in runs] == [1, 2, 3, 3, 1]
+    assert all(found[:2] == runs[0][:2] for found in runs) and "prices.csv" in runs[0][1]

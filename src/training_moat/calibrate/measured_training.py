@@ -25,7 +25,6 @@ from training_moat.core.training_step import hardware_flops_per_step, model_flop
 from training_moat.core.units import BYTES_PER_VALUE, TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token
 from training_moat.predict import attainable, software
-from training_moat.predict.attainable import UNIT_WIDTHS, machines
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
@@ -202,8 +201,8 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     joined["stack"] = [one.stack if one else None for one in found]
     joined["label"] = [one.name if one else None for one in found]
     joined["released"] = joined["date"].map(_year)
-    timed, width = machines(), joined["format"].map(UNIT_WIDTHS)
-    places = zip(joined["source"], joined["chip_id"], width, strict=True)
+    timed = attainable.machines()
+    places = zip(joined["source"], joined["chip_id"], joined["format"], strict=True)
     joined["matmul_flops"] = [timed.get(place, 0.0) for place in places]
     return joined
 

@@ -68,6 +68,18 @@ def untouched() -> Iterator[None]:
         TOUCHED.intersection_update(before)
 
 
+@contextmanager
+def counted() -> Iterator[set[str]]:
+    """The files of the tables that the block asks for, known at its end; they count as `TOUCHED` as ever."""
+    before, own = set(TOUCHED), set[str]()
+    TOUCHED.clear()
+    try:
+        yield own
+    finally:
+        own.update(TOUCHED)
+        TOUCHED.update(before)
+
+
 def path_of(name: str) -> Path:
     """The file of one table, which from now on counts as `TOUCHED`."""
     file = descriptor.resource(name)["path"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
@@ -74,21 +75,36 @@ def _state(name: str) -> _State:
     return path, _changed(path), over, _changed(over)
 
 
+LONG_S = 0.02
+"""Seconds from which on it is worth knowing, for the processes to come, that something was worked out."""
+LONG: set[tuple[Callable, tuple]] = set()
+"""What this process has worked out in such a time: functions under `kept` and what they were given."""
+
+
 def kept(
     *names: str, size: int = 8
 ) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
     """Decorator: keep the last `size` results of a function for as long as these tables, and the active scenario, are as
-    they were. Whoever asks gets the same object, not to be changed; arguments have to be hashable."""
+    they were. Whoever asks gets the same object, not to be changed; arguments have to be hashable. What takes long is
+    noted in `LONG`."""
 
     def decorated(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
         @lru_cache(maxsize=size)
-        def under(states: tuple, *given: Any, **named: Any) -> _Found:
-            return function(*given, **named)
+        def under(states: tuple, *given: Any, **named: Any) -> tuple[_Found, set[str]]:
+            begun = time.perf_counter()
+            with files.counted() as touched:
+                found = function(*given, **named)
+            if time.perf_counter() - begun > LONG_S and not named:
+                LONG.add((asked, given))
+            return found, touched
 
         @wraps(function)
         def asked(*given: _Given.args, **named: _Given.kwargs) -> _Found:
-            return under(tuple(map(state, names)), *given, **named)  # type: ignore[arg-type]
+            found, touched = under(tuple(map(state, names)), *given, **named)  # type: ignore[arg-type]
+            files.TOUCHED.update(touched)
+            return found
 
+        asked.forget = under.cache_clear  # type: ignore[attr-defined]
         return asked
 
     return decorated

@@ -128,6 +128,10 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
             logical_and(plan.streamed > 0, plan.tp * plan.pp * plan.cp * maximum(plan.ep, 1) > 1),
             "chips that stream their weights share the batch alone: tp, pp, cp and ep must be 1",
         ),
+        (
+            logical_and(plan.streamed > 0, plan.expert_tensor > 1),
+            "chips that stream their weights cut no experts: expert_tp must be 1",
+        ),
         (model.heads % plan.tp != 0, "the attention heads do not divide over tp"),
         (
             plan.global_batch < plan.dp * plan.micro_batch,

@@ -36,7 +36,8 @@ class _Answer(TypedDict, total=False):
 
 
 class TrainingAnswer(_Answer, total=False):
-    """One training step. `run_days`, `chip_hours`, `goodput` come with `tokens_b`, `cost_usd` with a price."""
+    """One training step. `run_days`, `chip_hours`, `goodput` come with `tokens_b`, `cost_usd` with a price; `store_gib`, what
+    one store outside all chips holds for them, where their weights stream in from it."""
 
     step_time_s: float
     step_time_s_p05: float
@@ -49,6 +50,7 @@ class TrainingAnswer(_Answer, total=False):
     chip_hours: float
     goodput: float
     cost_usd: float
+    store_gib: float
 
 
 class ServingAnswer(_Answer, total=False):

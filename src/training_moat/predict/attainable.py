@@ -56,12 +56,11 @@ def attainable(chip: Chip, precision: str) -> Attainable:
 
 
 def machines() -> dict[tuple[str, str, str], float]:
-    """The rate that the large matmuls of a source's own machine reach, in FLOP/s, by source, chip and format width: of the
+    """The rate that the large matmuls of a source's own machine reach, in FLOP/s, by source, chip and format: of the
     sources that timed them."""
-    frame = tables.load(TABLE)
     return {
-        (source, row.chip_id, UNIT_WIDTHS[row.format]): row.tflops_per_chip * TERA
-        for row in frame[frame["format"].isin(UNIT_WIDTHS)].itertuples()
+        (source, row.chip_id, row.format): row.tflops_per_chip * TERA
+        for row in tables.load(TABLE).itertuples()
         for source in row.source.split(";")
     }
 

@@ -100,6 +100,7 @@ def answers(
     figures = _Figures.of(rows, found, constants, shifts)
     remarks = _Remarks(rows, found, figures.total_gib)
     sensible, fits = figures.sensible().tolist(), found.fits.tolist()
+    stored = np.broadcast_to(found.memory.stored / GIB, len(rows)).tolist()
     columns = zip(figures.each(), _plans(rows, found), strict=True)
     for index, ((speed, held, parts), plan) in enumerate(columns):
         identity, moved = asked.ids[index], shifts[index]
@@ -112,6 +113,7 @@ def answers(
             "ok": True,
             **speed,
             "memory_gib": held,
+            **({"store_gib": stored[index]} if stored[index] else {}),
             "fits": fits[index],
             "seconds": parts,
             "plan": plan,
@@ -315,7 +317,8 @@ class _Remarks:
         self.undated = undated & mixed
         said = self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
         self.said = said.tolist()
-        self.offered: dict[int, float] = {}
+        self.stored = np.broadcast_to(found.memory.stored, len(rows))
+        self.offered: dict[int, tiers.Room] = {}
 
     def __call__(self, index: int, moved: Shift) -> list[str]:
         notes = self._of(index) if self.said[index] else []
@@ -329,12 +332,15 @@ class _Remarks:
         if not self.fits[index]:
             key = int(rows.setting[index])
             if key not in self.offered:
-                self.offered[key] = tiers.room_for(chip, "training").space / GIB
-            capacity = self.offered[key]
+                self.offered[key] = tiers.room_for(chip, "training")
+            room, stored = self.offered[key], self.stored[index]
             only = rows.counts[index] == 1
             which = "the plan" if only else "no plan fits; one of the smallest"
             need = f"{which} needs {self.total_gib[index]:.1f} GiB a chip"
-            offer = f"{chip.id} offers {capacity:.1f} GiB"
+            offer = f"{chip.id} offers {room.space / GIB:.1f} GiB"
+            if stored > room.store:
+                need = f"{which} needs {stored / GIB:.1f} GiB of the store outside the chips"
+                offer = f"which offers {room.store / GIB:.1f} GiB"
             notes.append(f"{need}, {offer}; the time is hypothetical")
         if self.unlinked[index]:
             notes.append(

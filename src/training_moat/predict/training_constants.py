@@ -307,9 +307,9 @@ def _scaleup_constant(topology: str) -> str:
 
 
 def memory_bandwidth(chip: Chip) -> float:
-    """Bytes per second of the tier that keeps activations: HBM, or the fastest where there is none (wafers and dataflow
-    chips keep them in SRAM). Raises `InputError` where no bandwidth is published."""
-    hbm = chip.tier("hbm")
+    """Bytes per second of the tier that keeps activations: HBM, or the fastest where there is none or weights are streamed
+    past it (wafers keep them in SRAM). Raises `InputError` where no bandwidth is published."""
+    hbm = None if "training" in chip.streamed else chip.tier("hbm")
     if hbm is not None and hbm.bytes_per_s:
         return float(hbm.bytes_per_s)
     known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
@@ -328,7 +328,8 @@ def near_capacity(chip: Chip) -> float:
 
 def weight_bandwidth(chip: Chip) -> float:
     """Bytes per second of the tier that weights stream from, where it is not the one that keeps activations; else zero."""
-    rate = chip.main_memory.bytes_per_s
+    store = "training" in chip.streamed and tiers.home(chip, "training")[-1]
+    rate = (store or chip.main_memory).bytes_per_s
     return float(rate) if rate and rate < memory_bandwidth(chip) else 0.0
 
 

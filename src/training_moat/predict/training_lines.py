@@ -229,6 +229,9 @@ def _rows(
     # Sizes that are none of any machine run over; they are not within bounds and stay out.
     with np.errstate(invalid="ignore", over="ignore"):
         good &= _settle_chips(numbers)
+    # What is told of a stage on chips whose store has all states is told one by one.
+    streamed = np.array([one.streamed for one in tables.settings], bool)[setting]
+    good &= ~(streamed & (numbers["zero_stage"] > 0))
     numbers = {name: column[good] for name, column in numbers.items()}
     index, model, setting = np.flatnonzero(good), model[good], setting[good]
     _assume(numbers)
@@ -298,7 +301,7 @@ def _layouts(
     numbers: dict[str, np.ndarray], tables: Tables, model: np.ndarray, setting: np.ndarray
 ) -> tuple[list[np.ndarray], list[tuple[int, ...]], np.ndarray]:
     """(every row's layouts, the levels of recomputation that each stands for, whether the request settles any of their
-    numbers)."""
+    numbers, or how experts are cut)."""
     given = ~np.isnan([numbers[name] for name in SIZES])
     levels = [one.recompute for one in tables.settings]
     settled = np.array([level is not None for level in levels], bool)[setting]
@@ -320,7 +323,8 @@ def _layouts(
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
         layouts[place] = planning.layouts(shape, one.chip, chips, seq_len, batch, fixed, sharded)
-    return layouts, turned, np.asarray(given.any(axis=0))
+    cut = np.array([one.expert_tp is not None for one in tables.settings], bool)[setting]
+    return layouts, turned, given.any(axis=0) | cut
 
 
 def _pin(

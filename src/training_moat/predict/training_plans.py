@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.core.memory import OPTIMIZER_BYTES, optimizer_bytes
@@ -49,6 +50,7 @@ CUSTOMARY_BATCH_TOKENS = 4 * 2**20
 four (Touvron et al. 2023, section 2.2)."""
 CUSTOMARY_SEQUENCE = 4096
 STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
+IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothing in training"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 MISSPELT = 0.75
 """Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
@@ -156,6 +158,9 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
         costs=costs(case),
         layouts=np.empty((len(planning.LAYOUT), 0)),
     )
+    if parsed.streamed:
+        parsed.notes = [*parsed.notes, *_moot("zero_stage", sizes["zero_stage"])]
+        sizes["zero_stage"] = 0
     _page_states(case, parsed)
     if not parsed.global_batch:
         own = customary_batch(chips, parsed.seq_len, sizes["dp"], sizes["micro_batch"])
@@ -196,8 +201,6 @@ def settle(case: Mapping[str, Any]) -> Setting:
         notes=notes + unknown,
     )
     _read_states(case, setting)
-    if setting.streamed:
-        setting.notes.append(STORE_NOTE)
     setting.matmul_flops = _matmul_flops(case, setting)
     _settle_for_old_stacks(setting)
     _settle_selective(setting)
@@ -229,14 +232,24 @@ def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
         setting.notes.append(f"{setting.software.name} keeps no FP32 copy of the weights")
     word = requests.choice(case, "offload", (*OFFLOAD_LEVELS, "cpu"))
     setting.offload = OFFLOAD_LEVELS["all" if word == "cpu" else word or "none"]
-    if setting.offload:
+    if setting.streamed:
+        setting.notes += [STORE_NOTE, *_moot("offload", setting.offload and word)]
+        if setting.chip.tier("hbm") and "hbm" not in tiers.home_names(setting.chip, "training"):
+            setting.notes.append(IDLE_NOTE)
+        setting.offload = 0
+    elif setting.offload:
         setting.notes.append(HOST_NOTE)
+
+
+def _moot(asked: str, value: Any) -> list[str]:
+    """A note on a field that says where states are to be, on chips whose store has them all."""
+    return [f"{asked} {value} changes nothing: the store has all states"] if value else []
 
 
 def _page_states(case: Mapping[str, Any], parsed: TrainingCase) -> None:
     """On one chip, a stack that steps in the backward pass pages 8-bit states to the host unless told otherwise."""
     paged = parsed.software.states_in_backward and parsed.optimizer == "adam8bit"
-    if case.get("offload") is None and paged and parsed.chips == 1:
+    if case.get("offload") is None and paged and parsed.chips == 1 and not parsed.streamed:
         parsed.offload = OFFLOAD_LEVELS["optimizer"]
         paging = "8-bit states are paged to the host, as the stack's own recipe does"
         parsed.notes = [*parsed.notes, paging, HOST_NOTE]
