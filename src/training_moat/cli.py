@@ -22,6 +22,10 @@ PLAIN = (
     (r"argument ([^:]*): expected one argument", "{0}: a value is missing; see `{prog} --help`."),
     (r"argument ([^:]*): ignored explicit argument (.*)", "{0} takes no value, got {1}."),
     (r"the following arguments are required: (.*)", "missing: {0}; see `{prog} --help`."),
+    (
+        r"argument ([^:]*): not allowed with argument (.*)",
+        "{0} and {1} exclude each other; give one.",
+    ),
     (r"unrecognized arguments: (.*)", "'{0}' is one word too many; see `{prog} --help`."),
 )
 """Messages of `argparse`, and what is said in their place."""
@@ -68,9 +72,9 @@ def _parser() -> Parser:
         epilog="example: moat run memory --out mine",
     )
     parser.add_argument("--version", action="version", version=f"moat {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
     for name, verb in VERBS.items():
-        said = verb.help.capitalize() + "."
+        said = f"{verb.help[0].upper()}{verb.help[1:]}."
         verb.declare(verbs.add_parser(name, help=verb.help, description=said, allow_abbrev=False))
     return parser
 
@@ -78,6 +82,9 @@ def _parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 the work failed, 2 the call or its input is wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller (`moat run memory >&-`)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         # Chapters run side by side, and their products are small: threads would wait for each other.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -91,9 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         children = next(
             action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
         )
-        child = children.choices[options.verb]
+        child = children.choices[options.verb] if options.verb else parser
         if stray:
             child.error(f"unrecognized arguments: {stray[0]}")
+        if not options.verb:
+            parser.error("the following arguments are required: VERB")
         for action in child._actions:
             if action.option_strings and getattr(options, action.dest, None) == "":
                 # What an unset variable of a shell leaves behind an option.

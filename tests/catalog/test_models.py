@@ -127,7 +127,16 @@ def test_naming_a_base_alone_is_the_base():
             {"layers": True, "hidden": 64, "heads": 8},
             "column layers: expected a whole number from 1",
         ),
-        ({"params_b": float("nan")}, "column params_b: 'nan' is wrong; expected a number above 0"),
+        (
+            {"experts": float("nan"), "experts_per_token": 2, "params_b": 7},
+            "column experts: 'nan' is wrong; expected a whole number from 0",
+        ),
+        ({"kv_heads": 10**400}, "column kv_heads: '1000000"),
+        ({"params_b": 10**400}, "column params_b: '1000000"),
+        (
+            {"params_b": float("nan")},
+            "column params_b: 'nan' is wrong; expected a number in billion",
+        ),
         (
             {"params_b": 8, "active_params_b": 9},
             "active_params_b is 9; expected at most params_b, 8",

@@ -105,3 +105,11 @@ def test_flips_show_digits_until_value_and_limit_differ():
         flip(near).words()
         == "Number of things: 10.04 things now; no longer supported if below 10 things."
     )
+
+
+def test_a_limit_of_zero_is_said_as_none():
+    limits = Thresholds(1, 0, 0, more=False)
+    assert limits.words("startups") == "none"
+    turn = flip(a_test(Measured(4), limits))
+    assert turn.words() == "Number of things: 4 things now; no longer against if none."
+    assert Thresholds(3, 2, 1, more=False).words("startups") == "at most 2 startups"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.catalog import chips
+from training_moat.catalog import chips, parameters
 from training_moat.contest import backtest, reference_jobs
 from training_moat.inquiry import chronicle
 
@@ -41,6 +41,12 @@ def test_runs_are_counted_once_and_by_size():
     assert not found["model"].duplicated().any()
     assert (found["training_flop"] >= 1e23).all()
     assert len(backtest.runs(1e25)) < len(found)
+
+
+def test_the_largest_size_that_may_be_asked_for_has_a_run():
+    largest = parameters.schema("backtest")["least_flop"].high
+    assert len(backtest.runs(largest)) >= 1
+    assert backtest.by_year(largest)["runs"].sum() == len(backtest.runs(largest))
 
 
 def test_an_outcome_follows_from_forecast_and_fact():

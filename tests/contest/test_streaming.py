@@ -1,29 +1,32 @@
-"""What a chip's page says of weights that stream in: figures of the predictions it tells of."""
+"""What a wafer's page says of the weights that it streams."""
+
+from types import SimpleNamespace
+
+import pytest
 
 from training_moat.catalog import chips
-from training_moat.contest import due_diligence, reference_jobs, streaming
-from training_moat.inquiry.wording import digits, percent
-from training_moat.predict import training
-
-WAFER = chips.chip("wse-3")
+from training_moat.contest import reference_jobs, streaming
 
 
-def test_what_waits_is_the_predictions_own_and_room_for_the_batch_saves_time():
-    job = reference_jobs.job(streaming.LARGE)
-    found = training.predict([job.request(WAFER, 16)])[0]
-    told = streaming._step(WAFER, job, 16)
-    if found["fits"]:
-        waited = percent(found["seconds"]["data_parallel"] / found["step_time_s"])
-        assert f"takes {digits(found['step_time_s'])} s, of which {waited} wait" in told
-    else:
-        assert "finds no room" in told and digits(found["memory_gib"]["total"]) in told
+def said(chip, job):
+    return streaming.words(
+        SimpleNamespace(chip=chips.chip(chip), job=reference_jobs.job(job))
+    ).split(" On ")
+
+
+def test_a_batch_that_passes_at_once_is_not_called_cut_for_want_of_room():
+    """One micro-batch is the whole share of the batch: room would only spare what is made again."""
+    _, whole, cut = said("wse-3", "llama2-70b")
+    assert "1 micro-batch of " in whole and "its whole share of the batch" in whole
+    assert "activations that are now made again" in whole and "room for." not in whole
+    assert "8 micro-batches of " in cut and "all that its SRAM has room for" in cut
+
+
+@pytest.mark.parametrize("chip", ["h100-sxm", "groq-lpu-v1"])
+def test_chips_that_keep_their_weights_have_no_such_words(chip):
+    assert said(chip, "llama2-70b") == [""]
 
 
 def test_a_log_that_asks_for_more_room_than_the_model_knows_is_told():
     told = streaming._logged()
     assert "CS-2" in told and "99 sequences" in told and "2,048 tokens" in told
-
-
-def test_other_chips_have_no_such_words():
-    report = due_diligence.report("h100-sxm")
-    assert streaming.words(report) == ""

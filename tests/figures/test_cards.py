@@ -46,6 +46,17 @@ def test_text_is_escaped_and_blank_lines_left_out():
     assert page.count("<dt>Found</dt>") == 1
 
 
+def test_a_menu_may_be_of_any_column_and_a_card_lack_what_others_have():
+    frame = FRAME.rename(columns={"argument": "of v. 2"})
+    frame.loc[1, ["page", "keys"]] = None
+    page = figures.cards(
+        frame, heading="title", badge="verdict", filters={"of v. 2": "Argument"}, lines={}, link="page", sources="keys",
+        caption="All claims, by a column with a dot.", source="kaplan2020",
+    ).forms["text/html"]  # fmt: skip
+    assert page.count("Where it is shown") == 1, "a card without a place or source has no link"
+    assert '<option value="market">market</option><option value="memory">memory</option>' in page
+
+
 def test_nothing_is_loaded_from_elsewhere_and_the_output_is_the_same_twice():
     page = drawn()
     assert "http" not in page.replace("http://www.w3.org", "")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -20,7 +21,7 @@ def site(folder, key="k", **files):
     for name, text in ({"index.html": "a"} | files).items():
         (folder / name).write_text(text)
     output.mark(folder)
-    output.note(folder, key)
+    output.note(folder, key, folder)
     return folder
 
 
@@ -141,6 +142,28 @@ def test_what_made_a_site_is_known_and_is_not_in_it(tmp_path):
     (two / "late.html").write_text("new")
     output.mark(two)
     assert not output.is_whole(two, "of Python 3.12"), "the note is of the site as it was put there"
+
+
+def test_the_site_of_another_build_is_not_taken_for_ours(tmp_path, monkeypatch):
+    swap, other = output._swap, site(tmp_path / "other", page="b")
+
+    def overtaken(fresh, target):
+        swap(fresh, target)
+        shutil.rmtree(target)
+        shutil.copytree(other, target)
+
+    monkeypatch.setattr(output, "_swap", overtaken)
+    output.put_site(site(tmp_path / "made"), tmp_path / "site", "ours")
+    assert not output.is_whole(tmp_path / "site", "ours")
+
+
+def test_somebody_elses_file_is_kept_where_no_note_can_be_written(tmp_path, monkeypatch):
+    target, made = site(tmp_path / "site"), site(tmp_path / "made")
+    (target / "late.txt").write_text("mine")
+    monkeypatch.setattr(output, "NOTES", target / "index.html")
+    with pytest.raises(OSError):
+        output.put_site(made, target, "new")
+    assert (tmp_path / "site.kept-1" / "late.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("exchange", [True, False])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
+from math import isfinite
 from typing import Any
 
+from training_moat.catalog import descriptor
 from training_moat.catalog.customary_shape import guessed
 from training_moat.core.errors import InputError
 from training_moat.core.workload import Transformer, derived_params
@@ -49,8 +51,9 @@ def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"{where}, column {key}: '{value}' is wrong; expected no true or false here"
             )
     sizes = {key: value for key, value in record.items() if value is not None}
+    numbers = (*SIZES, "params_b", "active_params_b")
+    sizes |= {name: _number(sizes[name], name, where) for name in numbers if name in sizes}
     sizes = guessed(sizes, where, GPT_VOCABULARY) | sizes
-    sizes |= {name: _number(sizes[name], name, where) for name in SIZES if name in sizes}
     sizes.setdefault("kv_heads", sizes["heads"])
     sizes.setdefault("vocab", GPT_VOCABULARY)
     sizes.setdefault("attention", attention_kind(sizes))
@@ -138,6 +141,11 @@ def counted_params(sizes: Mapping[str, Any]) -> float:
 
 def _number(value: Any, name: str, where: str) -> float:
     try:
-        return value if isinstance(value, int) else float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}, column {name}: '{value}' is wrong; expected a number") from None
+        number = value if isinstance(value, int) else float(value)
+        if isfinite(number):
+            return number
+    except (TypeError, ValueError, OverflowError):  # the last: a whole number beyond every float
+        pass
+    field = next(item for item in descriptor.fields("models") if item["name"] == name)
+    expected = descriptor.expectation(field)
+    raise InputError(f"{where}, column {name}: '{value!s:.60}' is wrong; expected {expected}")

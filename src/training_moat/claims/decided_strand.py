@@ -26,7 +26,8 @@ def _decided(evidence: Evidence, group: str, share: str, chips: str) -> Measured
     young = deciding.decision(group, deciding.of_startups(found), float(share))
     note = f"{group} decides for {listed(told.yes)}, not for {others} behind"
     if behind := len(young.yes) + len(young.no):
-        note += f"; of {counted(behind, 'chip')} of startups among them for {len(young.yes)}"
+        decided = len(young.yes) or "none"
+        note += f"; of {counted(behind, 'chip')} of startups among them for {decided}"
     return _told(found, told.value, told.low, told.high, note)
 
 

@@ -41,6 +41,13 @@ RULE = (
     "one, when at least half of their weight lies on the other side. They never turn it."
 )
 
+BELOW, ABOVE, OR_MORE, OR_LESS = "below {}", "above {}", "at least {}", "at most {}"
+
+
+def _limit(relation: str, value: float, told: str) -> str:
+    """A side of a limit in words: "at most 2 startups"; none at all where it is at most zero."""
+    return "none" if relation == OR_LESS and not value else relation.format(told)
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -63,7 +70,7 @@ class Thresholds:
 
     def words(self, unit: str) -> str:
         """Ours as a condition in words."""
-        return f"at {'least' if self.more else 'most'} {amount(self.ours, unit, 4)}"
+        return _limit(OR_MORE if self.more else OR_LESS, self.ours, amount(self.ours, unit, 4))
 
 
 def _ends(measured: Measured, more: bool) -> tuple[float, float]:
@@ -138,9 +145,6 @@ def softened(found: str, others: Iterable[Test]) -> str:
     return found
 
 
-BELOW, ABOVE, OR_MORE, OR_LESS = "below {}", "above {}", "at least {}", "at most {}"
-
-
 @dataclass(frozen=True, slots=True)
 class Flip:
     """What would turn a grade: the quantity, its value now, the value that turns it, and where it goes."""
@@ -168,7 +172,7 @@ class Flip:
             now, needed = "unknown", amount(self.needed, self.unit, 4)
         else:
             now, needed = apart(self.now, self.needed, self.unit)
-        limit = self.relation.format(needed)
+        limit = _limit(self.relation, self.needed, needed)
         subject = f"{self.part}{lowered(self.question)}" if self.part else self.question
         return f"{subject}: {now} now; {lowered(self.becomes)} if {limit}."
 

@@ -130,9 +130,8 @@ def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     frame = frame.merge(counted, how="left", on=["year", "vendor"])
     frame["runs"] = frame["runs"].fillna(0).astype(int)
     total = frame.groupby("year")["runs"].transform("sum")
-    if (total > 0).any():
-        frame, total = frame[total > 0].reset_index(drop=True), total[total > 0]
-    frame["share"] = frame["runs"].to_numpy() / total.clip(lower=1).to_numpy()
+    frame, total = frame[total > 0].reset_index(drop=True), total[total > 0]
+    frame["share"] = frame["runs"].to_numpy() / total.to_numpy()
     frame["competitive"] = (frame["gap"] <= COMPETITIVE) & (frame["stops_at"] == "")
     frame["used"] = frame["runs"] > 0
     pairs = zip(frame["competitive"], frame["used"], strict=True)

@@ -38,7 +38,7 @@ def words(found: Report) -> str:
     steps = " ".join(_step(chip, job, count) for job in jobs)
     return (
         f"{chip.name} keeps no weights: each pass of each micro-batch streams all of them in from the store through a port of "
-        f"{port} GB/s, while the layer before computes. {steps} {_logged()}"
+        f"{port} GB/s, while the layer before computes. Several of them share out the batch and nothing else. {steps} {_logged()}"
     )
 
 
@@ -54,10 +54,14 @@ def _step(chip: Chip, job: Job, count: int) -> str:
     sizes = settled["plan"]
     whole = sizes["global_batch"] // sizes["dp"]
     roomy = training.predict([job.request(chip, count, micro_batch=whole, recompute="none")])[0]
+    passes = whole // sizes["micro_batch"]
+    share = f"{counted(passes, 'micro-batch', 'micro-batches')} of {sizes['micro_batch'] * job.seq_len:,} tokens a chip"
+    room = "all that its SRAM has room for" if passes > 1 else "its whole share of the batch"
+    more = "all activations at once" if passes > 1 else "activations that are now made again"
     return (
-        f"{where} takes {digits(seconds)} s, of which {percent(waited / seconds)} wait for {digits(WEIGHT_BYTES * params(job.model) / GB)} GB "
-        f"of weights: {counted(whole // sizes['micro_batch'], 'micro-batch', 'micro-batches')} of {sizes['micro_batch'] * job.seq_len:,} tokens, all that "
-        f"its SRAM has room for. With room for the activations of the whole batch it would take {digits(roomy['step_time_s'])} s."
+        f"{where} takes {digits(seconds)} s, of which {percent(waited / seconds)} wait for weights, "
+        f"{digits(WEIGHT_BYTES * params(job.model) / GB)} GB a pass: {share}, {room}. With room for {more} it would take "
+        f"{digits(roomy['step_time_s'])} s."
     )
 
 
@@ -72,6 +76,6 @@ def _logged() -> str:
     has = tiers.room_for(chip, JOB).space / GIB
     return (
         f"Its maker says that activations stay on the wafer, and the model follows. A public log says that more may have room: "
-        f"a {chip.name} took {counted(batch, 'sequence')} of {row['model']} through in one pass, of which, at {LOGGED_LENGTH:,} "
-        f"tokens each, the leanest plan of this model fills {digits(needs / has)} times its SRAM. If so, a step takes less than the model says."
+        f"a {chip.name} took {counted(batch, 'sequence')} of {row['model']} through in one pass. At {LOGGED_LENGTH:,} tokens each, "
+        f"the leanest plan of this model would need {digits(needs / has)} times its SRAM for them. If so, a step takes less than the model says."
     )

@@ -47,7 +47,7 @@ def cards(
     page = templating.page(
         "cards.html", number=number, rows=data.to_dict("records"), heading=heading, badge=badge, filters=filters,
         lines=lines, link=link, sources=sources, paint=paint, script=_SCRIPT, cell=publishing.cell,
-        cited=publishing.source_line,
+        cited=publishing.source_line, choices={name: list(dict.fromkeys(data[name])) for name in filters},
         caption=publishing.caption_line("Table", number, caption, source, publishing.rows_of(data)),
     )  # fmt: skip
     return publishing.Output({"text/html": str(page), "text/plain": f"Table {number}. {caption}"})

@@ -162,9 +162,9 @@ def _note(folder: Path) -> Path:
     return NOTES / hashlib.sha256(os.path.abspath(folder).encode()).hexdigest()[:16]
 
 
-def note(folder: Path, key: str) -> None:
-    """Remember of which key the site in a folder is."""
-    write_text(_note(folder), f"{key} {digest(folder / MARKER)}")
+def note(target: Path, key: str, made: Path) -> None:
+    """Remember that what was put in the place of `target` is the site `made`, of this key."""
+    write_text(_note(target), f"{key} {digest(made / MARKER)}")
 
 
 def is_whole(folder: Path, key: str) -> bool:
@@ -190,7 +190,6 @@ def put_site(made: Path, target: Path, key: str) -> None:
         shutil.copytree(made, fresh)
         os.chmod(fresh, 0o755)
         _swap(fresh, target)
-        note(target, key)
         if fresh.is_dir() and (stray := foreign(fresh)):
             kept = next(
                 place
@@ -202,6 +201,7 @@ def put_site(made: Path, target: Path, key: str) -> None:
                 f"'{stray}' was not as `moat build` writes it; the folder that held it is now {kept}",
                 file=sys.stderr,
             )
+    note(target, key, made)  # of `made`: another build may have put its own site there by now
 
 
 def _swap(fresh: Path, target: Path) -> None:

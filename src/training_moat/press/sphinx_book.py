@@ -155,7 +155,8 @@ def _shown(app: Any, env: Any) -> dict[str, str]:
 def _updated(app: Any, env: Any) -> list[str]:
     """Pages to be written again: every one where titles, headings or what links point at has changed, as all pages show
     the book's contents and link to one another."""
-    app.parallel = os.cpu_count() or 1  # pages are read in their order, and written side by side
+    if forking.possible():  # pages are read in their order, and written side by side
+        app.parallel = os.cpu_count() or 1
     known = env.get_domain("std").data
     formulas = env.get_domain("math").data["objects"]
     outline = [

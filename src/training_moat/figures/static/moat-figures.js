@@ -45,19 +45,33 @@
       y.axis = Object.assign({}, y.axis, { labelExpr: "split(replace(datum.label, regexp('" + piece + "', 'g'), '$1\\n'), '\\n')" });
       if (typeof copy.height === "number") copy.height = Math.max(copy.height, y.sort.length * (15 * lines + 4));
     });
-    encodings(copy).forEach(function (encoding) { if (encoding.x) tilted(encoding.x, encoding.y, width); });
+    [copy].concat(copy.layer || []).forEach(function (view) {
+      const encoding = view.encoding || {};
+      if (encoding.x && tilted(encoding.x, encoding.y, width)) small(view);
+    });
     return copy;
   }
 
-  // Heads of columns too narrow for them stand at a slant.
+  // Heads of columns too narrow for them stand on end: whether the columns are too narrow for per cent, too.
   function tilted(x, y, width) {
-    if (x.type !== "nominal" || !x.sort || !x.axis || x.axis.orient !== "top" || x.axis.labelAngle !== 0) return;
+    if (x.type !== "nominal" || !x.sort || !x.axis || x.axis.orient !== "top" || x.axis.labelAngle !== 0) return false;
     const beside = Math.min(width * 0.4, longest((y && y.sort) || []) * 6.5);
     const words = x.axis.labelExpr ? x.sort.join(" ").split(" ") : x.sort;
-    if (longest(words) * 6.5 <= (width - beside) / x.sort.length) return;
-    x.axis = Object.assign({}, x.axis, { labelAngle: -60 });
+    const cell = (width - beside) / x.sort.length;
+    if (longest(words) * 6.5 <= cell) return false;
+    x.axis = Object.assign({}, x.axis, { labelAngle: -90 });
     delete x.axis.labelExpr;
     delete x.axis.labelPadding;
+    return cell < 36;
+  }
+
+  // Per cent in narrow cells stand in small print without their sign, which the legend shows.
+  function small(view) {
+    const text = (view.encoding || {}).text;
+    if (!text || !text.field || text.format) return;
+    const value = "datum[" + JSON.stringify(text.field.replace(/\\/g, "")) + "]";
+    view.mark = Object.assign({}, view.mark, { fontSize: 9, text: { expr: "replace(" + value + ", '%', '')" } });
+    delete view.encoding.text;
   }
 
   function unfolded(spec, width) {

@@ -1,0 +1,49 @@
+"""Calls that are wrong before any verb begins, and what each verb says of itself."""
+
+import sys
+
+import pytest
+
+from training_moat import cli
+from training_moat.press.commands import VERBS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--verison"], "moat: unknown option '--verison'; did you mean '--version'?"),
+        (["--root", "x"], "moat: unknown verb 'x'; expected one of: new, build"),
+        (["-x"], "moat: unknown option '-x'; see `moat --help`."),
+        (["rnu"], "moat: unknown verb 'rnu'; did you mean 'run'?"),
+        (["run"], "moat run: missing: CHAPTER; see `moat run --help`."),
+        (["run", "memory", "--ot", "x"], "moat run: unknown option '--ot'; did you mean '--out'?"),
+        (["run", "memory", "--out="], "moat run: --out is empty; expected a value."),
+        (["run", "memory", "more"], "moat run: 'more' is one word too many"),
+        (
+            ["experiment", "low-precision", "--quick", "--manifest", "m"],
+            "moat experiment: --manifest and --quick exclude each other; give one.",
+        ),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(arguments, says, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    shown = capsys.readouterr()
+    assert caught.value.code == 2 and not shown.out
+    assert shown.err.startswith(says) and shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_says_what_it_does_in_its_own_words(verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([verb, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code == 0
+    assert VERBS[verb].help[1:] + "." in shown, "names such as JSON and Dask keep their capitals"
+
+
+def test_a_closed_output_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert cli.main(["chips", "cerebras"]) == 0
+    assert sys.stdout.writable() and sys.stderr.writable()
