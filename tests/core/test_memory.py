@@ -330,3 +330,26 @@ def test_a_store_outside_the_chips_holds_the_states_once_for_all_of_them():
         assert 0 < held.workspace <= 1.001 * max(layer, 2.0 * model.vocab * model.hidden)
         assert held.total == held.activations + held.workspace
     assert training_memory(model, replace(plan, streamed=0), "adamw").stored == 0
+
+
+@pytest.mark.parametrize("sequences", [1, 64])
+@pytest.mark.parametrize("input_bytes", [1.0, 2.0])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("factor", [1.0, 1.3])
+def test_of_streamed_weights_a_chip_has_the_layer_or_the_head_at_work(
+    sequences, input_bytes, share, factor
+):
+    """Layers' kept activations, and the larger of a layer made again with its weights and the logits with the head's."""
+    model = gpt("175B")[0]
+    level = 2 if share else 0
+    plan = Plan(
+        128, 4096, micro_batch=sequences, recompute=level, recompute_share=share, streamed=1
+    )
+    held = training_memory(model, plan, input_bytes=input_bytes, activation_factor=factor)
+    whole, light = (layer_activation_bytes(model, plan, one, input_bytes) for one in (0, 2))
+    kept = model.layers * (share * light + (1 - share) * whole * factor)
+    layer = 2 * (params(model) - embedding_params(model)) / model.layers
+    redone = whole * factor - light if share else 0
+    logits = memory.logit_bytes(model, plan, factor > 1)
+    head = 2 * model.vocab * model.hidden
+    assert held.total == pytest.approx(kept + max(redone + layer, logits + head))

@@ -457,3 +457,11 @@ def test_the_store_steps_the_optimizer_and_frozen_weights_send_adapters_gradient
     assert waited(replace(adapted, gradient_bytes=4.0)) < waited(
         replace(STREAMED, gradient_bytes=4.0)
     )
+
+
+def test_frozen_weights_hide_their_stream_behind_two_products_not_three():
+    small = replace(STREAMED, micro_batch=1, lora_rank=16)
+    step = step_time(LLAMA_70B, small, WAFER, PERFECT)
+    stream = 2 * params_per_stage(LLAMA_70B, small)[0] / 150e9
+    one = (step.compute + step.memory_bound) / small.micro_batches / 3
+    assert step.data_parallel == pytest.approx(64 * 3 * (stream - one), rel=1e-3)

@@ -227,6 +227,18 @@ def activation_bytes(
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits. `factor`:
     what layers that are not recomputed keep against a stack whose operations are fused; `residual_bytes`: see
     `layer_activation_bytes`."""
+    kept, redone, logits = _layer_and_head(model, plan, input_bytes, factor, residual_bytes)
+    first = layers_in_flight(model, plan) * kept + where(
+        plan.pp > 1, redone, maximum(redone, logits)
+    )
+    last = stage_layers(model, plan) * kept + maximum(redone, logits)
+    return maximum(first, last)
+
+
+def _layer_and_head(
+    model: Transformer, plan: Plan, input_bytes: Number, factor: Number, residual_bytes: Number
+) -> tuple[Number, Number, Number]:
+    """Bytes that the mean layer keeps, those of a layer being made again, and those of the logits."""
     widths = (input_bytes, residual_bytes)
     whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, *widths)
     if some(plan.recompute):
@@ -239,12 +251,7 @@ def activation_bytes(
     )
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
-    logits = logit_bytes(model, plan, where(factor > 1, 1, 0))
-    first = layers_in_flight(model, plan) * kept + where(
-        plan.pp > 1, redone, maximum(redone, logits)
-    )
-    last = stage_layers(model, plan) * kept + maximum(redone, logits)
-    return maximum(first, last)
+    return kept, redone, logit_bytes(model, plan, where(factor > 1, 1, 0))
 
 
 def held_activation_bytes(
@@ -281,7 +288,12 @@ def least_recompute_share(
 
 
 def gathered_weight_bytes(
-    model: Transformer, plan: Plan, weight_bytes: Number = WEIGHT_BYTES
+    model: Transformer,
+    plan: Plan,
+    weight_bytes: Number = WEIGHT_BYTES,
+    input_bytes: Number = 2.0,
+    factor: Number = 1.0,
+    residual_bytes: Number = RESIDUAL_BYTES,
 ) -> Number:
     """Weights a ZeRO-3 chip has unsharded at once: the layer at work and the one fetched ahead; inside a pipeline the whole
     stage's, with the gradients that add up over its micro-batches (torchtitan, docs/fsdp.md: no resharding there)."""
@@ -296,16 +308,15 @@ def gathered_weight_bytes(
     )
     if not some(plan.streamed):
         return sharded
-    return where(plan.streamed > 0, _layer_at_work(model, plan, gathered / 2), sharded)
+    beside = _layer_and_head(model, plan, input_bytes, factor, residual_bytes)[1:]
+    return where(plan.streamed > 0, _layer_at_work(model, gathered / 2, *beside), sharded)
 
 
-def _layer_at_work(model: Transformer, plan: Plan, layer: Number) -> Number:
+def _layer_at_work(model: Transformer, layer: Number, redone: Number, logits: Number) -> Number:
     """Weights that a chip has aboard to which they are streamed: one `layer`, or the output head, whichever takes more with
     the activations made beside it, of which `activation_bytes` counts the larger (Cerebras documentation, Weight Streaming
     Execution: the weights of one layer must fit)."""
-    kept = layer_activation_bytes(model, plan, plan.recompute)
-    redone = layer_activation_bytes(model, plan, 0 * plan.recompute) - kept
-    beyond = logit_bytes(model, plan) - where(plan.recomputed_layers > 0, redone, 0)
+    beyond = logits - redone
     head = WEIGHT_BYTES * model.vocab * model.hidden
     return maximum(layer - maximum(beyond, 0.0), head + minimum(beyond, 0.0))
 
@@ -354,13 +365,14 @@ def training_memory(
     here, states_here = (where(plan.offload >= least, 0.0, aboard) for least in (2, 1))
     outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
     reserve = reserve_bytes + reserve_share * activations
+    wide = where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
+    widths = (input_bytes, activation_factor, residual)
     return TrainingMemory(
         weights=here * _state_bytes(plan, whole, weight, 3),
         gradients=here * _state_bytes(plan, trained, gradient_bytes, 2),
         optimizer=states_here * _state_bytes(plan, trained, states, 1),
         activations=activations,
-        workspace=reserve
-        + gathered_weight_bytes(model, plan, where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES)),
+        workspace=reserve + gathered_weight_bytes(model, plan, wide, *widths),
         reserve=reserve,
         stored=(1 - aboard) * outside,
     )
