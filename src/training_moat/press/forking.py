@@ -344,8 +344,13 @@ def _started(notebook: NotebookNode) -> tuple[int, int]:
         return _forked(lambda: notebook)
     child, read, told = _begun
     _begun = None
-    with os.fdopen(told, "wb") as pipe:
-        pickle.dump((os.getcwd(), dict(os.environ), notebook), pipe)
+    try:
+        with os.fdopen(told, "wb") as pipe:
+            pickle.dump((os.getcwd(), dict(os.environ), notebook), pipe)
+    except BrokenPipeError:  # it died while it got ready
+        os.close(read)
+        os.waitpid(child, 0)
+        return _forked(lambda: notebook)
     return child, read
 
 
