@@ -190,10 +190,9 @@ def test_a_process_that_dies_is_an_error(tmp_path):
 
 def test_a_child_that_dies_while_it_gets_ready_is_replaced():
     with forking.begun("history"):
-        child, read, _ = forking._begun
+        child, _, _ = forking._begun
         os.kill(child, signal.SIGKILL)
-        while os.read(read, 1):  # its end
-            pass
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         done, failed, _ = forking.execute_in_fork(new_notebook(cells=[new_code_cell("6 * 7")]))
     assert failed is None and done[0]["outputs"][0].data["text/plain"] == "42"
     assert forking._begun is None

@@ -344,13 +344,12 @@ def _started(notebook: NotebookNode) -> tuple[int, int]:
         return _forked(lambda: notebook)
     child, read, told = _begun
     _begun = None
-    try:
-        with os.fdopen(told, "wb") as pipe:
-            pickle.dump((os.getcwd(), dict(os.environ), notebook), pipe)
-    except BrokenPipeError:  # it died while it got ready
+    if os.waitpid(child, os.WNOHANG) != (0, 0):  # it died while it got ready
         os.close(read)
-        os.waitpid(child, 0)
+        os.close(told)
         return _forked(lambda: notebook)
+    with os.fdopen(told, "wb") as pipe:
+        pickle.dump((os.getcwd(), dict(os.environ), notebook), pipe)
     return child, read
 
 
