@@ -6,6 +6,8 @@ import pytest
 
 from training_moat.catalog import chips
 from training_moat.contest import reference_jobs, streaming
+from training_moat.inquiry.wording import digits
+from training_moat.predict import training
 
 
 def said(chip, job):
@@ -30,3 +32,12 @@ def test_chips_that_keep_their_weights_have_no_such_words(chip):
 def test_a_log_that_asks_for_more_room_than_the_model_knows_is_told():
     told = streaming._logged()
     assert "CS-2" in told and "99 sequences" in told and "2,048 tokens" in told
+
+
+def test_what_finds_no_room_says_how_much_one_sequence_needs_in_the_answers_unit():
+    chip, job = chips.chip("wse-2"), reference_jobs.job(streaming.LARGE)
+    found = training.predict([job.request(chip, 1)])[0]
+    assert not found["fits"]
+    assert f"needs {digits(found['memory_gib']['total'])} GiB aboard" in streaming._step(
+        chip, job, 1
+    )

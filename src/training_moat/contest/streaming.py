@@ -49,7 +49,7 @@ def _step(chip: Chip, job: Job, count: int) -> str:
         return ""
     where = f"On {counted(count, 'chip')} a step of {job.named}"
     if not settled["fits"]:
-        return f"{where} finds no room: one sequence needs {digits(settled['memory_gib']['total'])} GB aboard."
+        return f"{where} finds no room: one sequence needs {digits(settled['memory_gib']['total'])} GiB aboard."
     seconds, waited = settled["step_time_s"], settled["seconds"]["data_parallel"]
     sizes = settled["plan"]
     whole = sizes["global_batch"] // sizes["dp"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.press.failures import WorkFailed
 
 Argument: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
@@ -302,8 +302,7 @@ _GROUPS = ("source", "chip_id", "family", "kind", "format", "stack")
 def validate(options: argparse.Namespace) -> None:
     from training_moat.calibrate import training_errors
 
-    if options.by not in _GROUPS:
-        raise unknown("group", options.by, _GROUPS, where="--by")
+    require_known("group", options.by, _GROUPS, "--by")
     by = [options.by] if options.by == "kind" else [options.by, "kind"]
     table = training_errors.accuracy(by)
     shares = table.columns.difference([*by, "rows"])
@@ -349,8 +348,7 @@ def experiment(options: argparse.Namespace) -> None:
 
     from training_moat.numerics import analysis, experiment
 
-    if options.name != "low-precision":
-        raise unknown("experiment", options.name, ("low-precision",))
+    require_known("experiment", options.name, ("low-precision",))
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
     seeds = None if options.seeds is None else _seeds(options.seeds)
