@@ -1,6 +1,5 @@
 """Sweeps that are killed: what was computed is used, nothing is lost or doubled, and no process stays behind."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 import pytest
+import swept_here
 
 from training_moat import cli
 from training_moat.press import sweep_points, sweep_spec, sweeping
@@ -35,24 +35,14 @@ def whole(tmp_path_factory):
     spec = folder / "s.yaml"
     spec.write_text(SPEC)
     out = folder / "t.parquet"
-    swept_here(spec, out)
+    sweep_here(spec, out)
     return spec, pd.read_parquet(out)
 
 
-def swept_here(spec, out):
+def sweep_here(spec, out):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "_client", lambda *_: contextlib.nullcontext())
-        patch.setattr(sweeping, "_compute", here)
+        swept_here.put_in_place(patch)
         assert cli.main(["sweep", str(spec), "--out", str(out)]) == 0
-
-
-def here(sweep, missing, target, environment, *_):
-    """Compute a sweep without workers."""
-    folder = sweeping._parts(target)
-    folder.mkdir()
-    for number, block in enumerate(sweeping._blocks(sweep, missing)):
-        found = sweep_points.results(sweep, block)
-        sweeping._write(found, folder / f"{number:08d}.parquet", {"environment": environment})
 
 
 def begin(spec, out, workers=2):
@@ -136,6 +126,6 @@ def test_points_whose_process_died_are_computed_by_the_next_run(whole, tmp_path,
     told = [name for name in table if name not in sweep.fields]
     made = sweeping._manifest(sweep, sweep_points.environment(), told, 10)
     sweeping._write(pa.Table.from_pandas(damaged, preserve_index=False), out, made)
-    swept_here(spec, out)
+    sweep_here(spec, out)
     assert " 10 computed now" in capsys.readouterr().err
     same(pd.read_parquet(out), table)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import swept_here
 
 from training_moat.core.errors import InputError
 from training_moat.predict import answer_tables, asking, training
@@ -35,24 +36,8 @@ def whole(text):
 
 @pytest.fixture
 def here(monkeypatch):
-    """Sweeps in this process: what Dask does is another test's matter."""
-
-    def compute(sweep, missing, target, environment, client, keep):
-        folder = sweeping._parts(target)
-        folder.mkdir(exist_ok=True)
-        for block in sweeping._blocks(sweep, missing):
-            table = sweep_points.results(sweep, block, keep)
-            number = len(list(folder.glob("*.parquet")))
-            sweeping._write(table, folder / f"{number:08d}.parquet", {"environment": environment})
-
-    from contextlib import contextmanager
-
-    @contextmanager
-    def nobody(*_):
-        yield None
-
-    monkeypatch.setattr(sweeping, "_client", nobody)
-    monkeypatch.setattr(sweeping, "_compute", compute)
+    """Sweeps in this process."""
+    swept_here.put_in_place(monkeypatch)
 
 
 def test_points_cross_grid_list_and_draws(tmp_path):
@@ -270,15 +255,45 @@ class Worker:
         return Later(id(arguments[1]), call(*arguments))
 
 
+class Queue(list):
+    """Futures in the order in which they were handed out, with those that come while one looks."""
+
+    def __init__(self, loop):
+        super().__init__()
+
+    def add(self, future):
+        self.append(future)
+
+
+def test_results_that_went_with_a_worker_are_computed_again(tmp_path, monkeypatch):
+    import distributed
+    from distributed.client import FutureCancelledError
+
+    class Forgetful(Worker):
+        """The first block's results are gone when they are fetched."""
+
+        lost = 0
+
+        def submit(self, *arguments, **options):
+            future = super().submit(*arguments, **options)
+            if not self.lost:
+                self.lost += 1
+                future.result = lambda: (_ for _ in ()).throw(FutureCancelledError("k", "gone"))
+            return future
+
+    monkeypatch.setattr(distributed, "as_completed", Queue)
+    monkeypatch.setitem(sweeping.BLOCK, "training", 1)
+    sweep, worker = sweep_spec.load(written(tmp_path, whole(SPEC))), Forgetful()
+    out = tmp_path / "t.parquet"
+    sweeping._compute(sweep, np.arange(2), out, "e", worker, None)
+    assert worker.lost == 1
+    assert [part.name for part in sorted(sweeping._parts(out).iterdir())] == [
+        "00000000.parquet", "00000001.parquet",
+    ]  # fmt: skip
+
+
 def test_a_block_is_not_kept_when_a_table_was_written_meanwhile(tmp_path, monkeypatch):
     import distributed
-
-    class Queue(list):
-        def __init__(self, loop):
-            super().__init__()
-
-        def add(self, future):
-            self.append(future)
 
     monkeypatch.setattr(distributed, "as_completed", Queue)
     sweep = sweep_spec.load(written(tmp_path, whole(SPEC)))

@@ -12,8 +12,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -209,34 +211,40 @@ def _compute(
     futures = as_completed(loop=client.loop)
     asked: dict[Any, tuple[int, np.ndarray]] = {}
 
-    def hand_out() -> None:
-        for number, block in waiting:
-            future = client.submit(sweep_points.results, shared, block, keep, pure=False, retries=2)
-            asked[future.key] = number, block
-            futures.add(future)
-            return
+    def hand_out(number: int, block: np.ndarray) -> None:
+        future = client.submit(sweep_points.results, shared, block, keep, pure=False, retries=2)
+        asked[future.key] = number, block
+        futures.add(future)
 
-    for _ in range(ahead):
-        hand_out()
+    for one in islice(waiting, ahead):
+        hand_out(*one)
     with tqdm(total=len(missing), desc=sweep.title, unit="point", file=sys.stderr) as bar:
         for future in futures:
             number, block = asked.pop(future.key)
             table = _collected(future, sweep, block)
+            if table is None:
+                hand_out(number, block)
+                continue
             # Else nobody knows which edition of a file this block was computed with.
             if caching.run_state() != state:
                 raise WorkFailed("sweep: source or tables were written meanwhile; run it again.")
             # Numbered as they were handed out: the parts in turn are then the table in its order.
             _write(table, folder / f"{number:08d}.parquet", {"environment": environment}, "lz4")
             future.release()
-            hand_out()
+            for one in islice(waiting, 1):
+                hand_out(*one)
             bar.update(len(block))
 
 
-def _collected(future: Any, sweep: Sweep, block: np.ndarray) -> pa.Table:
-    """A block's results; where the worker failed, its points with that sentence."""
-    error = future.exception()
-    if error is None:
-        return future.result()
+def _collected(future: Any, sweep: Sweep, block: np.ndarray) -> pa.Table | None:
+    """A block's results; where the worker failed, its points with that sentence. None where they were there and went with a
+    worker that died before they were fetched."""
+    try:
+        error = future.exception()
+        if error is None:
+            return future.result()
+    except CancelledError:
+        return None
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         raise WorkFailed(f"sweep: {error}")
     said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
