@@ -14,8 +14,8 @@ from training_moat.contest import best_plan
 from training_moat.contest.chip_assumptions import Assumption
 from training_moat.contest.chip_factors import MACHINE_FACTORS, mixed, training_formats
 from training_moat.contest.reference_jobs import Job
-from training_moat.contest.remembered import remembered
 from training_moat.core.machine import Chip
+from training_moat.predict import side_by_side
 
 COALITIONS = 1 << len(MACHINE_FACTORS)
 
@@ -35,10 +35,8 @@ def search(
     chip: Chip, yardstick: Chip, job: Job, assumed: Sequence[Assumption], max_days: float
 ) -> Searched:
     """The searches of one chip against one yardstick, from disk where they were done before."""
-    told = (repr(chip), repr(yardstick), repr(job), repr(assumed), max_days)
-    found = np.array(
-        remembered("coalitions", told, lambda: _all(chip, yardstick, job, assumed, max_days))
-    )
+    asked = (chip, yardstick, job, assumed, max_days)
+    found = np.array(best_plan.kept("coalitions", [asked], _all)[0])
     hours, rest = found[:COALITIONS], found[COALITIONS + 2 :]
     own, other = found[COALITIONS : COALITIONS + 2]
     return Searched(hours, float(own), float(other), tuple(zip(rest[::2], rest[1::2], strict=True)))
@@ -46,7 +44,7 @@ def search(
 
 def _all(
     chip: Chip, yardstick: Chip, job: Job, assumed: Sequence[Assumption], max_days: float
-) -> list[float]:
+) -> best_plan.Asking:
     own, other = training_formats(chip), training_formats(yardstick)
     searches = []
     for mask in range(COALITIONS):
@@ -54,7 +52,7 @@ def _all(
         tried = other if "precision" in taken else own
         searches.append((mixed(chip, yardstick, taken), tried))
     searches += [(end, own) for one in assumed for end in (one.low, one.high)]
-    found = best_plan.together(
+    found = yield from side_by_side.beside(
         [best_plan.searched(machine, job, formats, max_days) for machine, formats in searches]
     )
     # Endless, on no chips, where there is none.

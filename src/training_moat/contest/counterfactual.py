@@ -199,16 +199,20 @@ def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
 
     Only chips whose job of the day is not the largest run are listed.
     """
-    rows = []
+    listed, asked = [], []
     for one in found:
         chip, rival = chip_catalog.chip(one.chip), chip_catalog.chip(one.yardstick)
         usual = reference_jobs.job(one.job)
         largest = reference_jobs.largest_of_day(reference_jobs.launched(chip))
-        if largest == usual or not one.possible:
-            continue
-        kept = single_changes.kept_hours
-        here, there = (kept(chip, job) / kept(rival, job) for job in (usual, largest))
-        rows.append((one.name, largest.title, one.gap, one.gap * there / here))
+        if largest != usual and one.possible:
+            listed.append((one, largest.title))
+            asked += [(machine, job) for job in (usual, largest) for machine in (chip, rival)]
+    hours = np.reshape(single_changes.kept_hours(asked), (-1, 2, 2))
+    times = (hours[:, :, 0] / hours[:, :, 1]).tolist()
+    rows = [
+        (one.name, title, one.gap, one.gap * there / here)
+        for (one, title), (here, there) in zip(listed, times, strict=True)
+    ]
     return pd.DataFrame(rows, columns=["name", "job", "gap", "largest"])
 
 
