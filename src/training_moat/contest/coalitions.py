@@ -5,7 +5,7 @@ The plan depends on the six factors of the machine alone, so that 64 searches (c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,9 +80,10 @@ class Worth:
             base = base + own
             changes += [other - own for other, _ in others]
             taken += [which for _, which in others]
-        cost = np.array(changes).T @ np.array(taken, float) + base[:, None]
+        cost = np.array(changes).T @ np.array(taken, float)
+        cost += base[:, None]
         cost += np.log(np.where(done, hours, 1.0))
-        return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
+        return cost if done.all() else np.where(done, cost, cost[:, -1:] + np.log(CEILING))
 
     def _ends(self, told: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Factors on the cost, by name: the chip's own and the yardstick's of each draw."""
@@ -125,13 +126,19 @@ DRAWN = (
 and supply, as factors on the cost."""
 
 
+def search_all(asked: Iterable[tuple[Chip, Chip, Job]]) -> None:
+    """Search side by side what `worth` asks for of many chips, yardsticks and jobs, within the usual days."""
+    full = [(*completed(chip), yardstick, job) for chip, yardstick, job in asked]
+    search([(own, rival, job, assumed, best_plan.MAX_DAYS) for own, assumed, rival, job in full])
+
+
 def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
     """The best plan of a job for every coalition of the machine's factors.
 
     Raises InputError where the yardstick itself cannot do the job.
     """
     full, assumed = completed(chip)
-    found = search(full, yardstick, job, assumed, max_days)
+    (found,) = search([(full, yardstick, job, assumed, max_days)])
     if not np.isfinite(found.hours[-1]):
         raise InputError(
             f"{yardstick.id} cannot do {job.title} within {max_days:g} days; expected a chip that can as the yardstick"

@@ -14,6 +14,7 @@ counted in chip-days, and price and power have no share.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,8 +26,10 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
-from training_moat.contest.coalitions import Worth, drawn, worth
-from training_moat.core.errors import answered
+from training_moat.contest.coalitions import Worth, drawn, search_all, worth
+from training_moat.contest.reference_jobs import Job
+from training_moat.core.errors import InputError, answered
+from training_moat.core.machine import Chip
 from training_moat.inquiry.wording import between, digits, listed
 
 LIKELY = 2 / 3
@@ -180,17 +183,33 @@ def _basis(found: Worth) -> str:
 @tables.kept(*reference_jobs.COST_TABLES, *uptime_supply.TABLES, size=128)
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
+    return split_of(worth(*_compared(chip_id, job, yardstick)))
+
+
+def _compared(
+    chip_id: str, job: str | None, yardstick: str | None = None
+) -> tuple[Chip, Chip, Job]:
     chip = chip_catalog.chip(chip_id)
     start = reference_jobs.launched(chip)
     asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
     rival = reference_jobs.yardstick(start) if yardstick is None else chip_catalog.chip(yardstick)
-    return split_of(worth(chip, rival, asked))
+    return chip, rival, asked
 
 
 def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[Split]:
     """The gaps of many challengers, in the order given (default: all, oldest first), each on the job of its day or on one;
     without those of which an unpublished number is needed (`answered`)."""
-    return answered(lambda name: split(name, job), challengers() if chips is None else chips)
+    names = challengers() if chips is None else chips
+    _search_all(tuple(names), job)
+    return answered(lambda name: split(name, job), names)
+
+
+@tables.kept(*reference_jobs.COST_TABLES)
+def _search_all(names: tuple[str, ...], job: str | None) -> None:
+    with suppress(
+        InputError
+    ):  # where one lacks something, each is searched alone and says what it lacks
+        search_all([_compared(name, job) for name in names])
 
 
 def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
