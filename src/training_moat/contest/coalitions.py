@@ -60,7 +60,12 @@ class Worth:
         return bool(np.isfinite(self.chip_hours[0]))
 
     def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-        """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws).
+        """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws)."""
+        drawn_, coalitions = self.terms(draws)
+        return drawn_ @ coalitions
+
+    def terms(self, draws: Mapping[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The same as two factors of a matrix product: terms by draws, and which of them goes into which coalition.
 
         Errors of the model belong to the software a machine runs, errors of a price to the price.
         """
@@ -68,8 +73,8 @@ class Worth:
         masks = np.arange(1 << len(FACTORS))
         hours = self.chip_hours[masks % COALITIONS]
         done = np.isfinite(hours)
-        # Every factor adds one of two logarithms: one product of matrices gives all draws of all coalitions. As changes
-        # from the chip's own, so that where both are the same nothing changes, to the last bit.
+        # Every factor adds one of two logarithms: as changes from the chip's own, so that where both are the same nothing
+        # changes, to the last bit.
         base, changes, taken = np.zeros_like(told["model"]), [], []
         for name, (own, other) in self._ends(told).items():
             base = base + np.log(own)
@@ -80,10 +85,11 @@ class Worth:
             base = base + own
             changes += [other - own for other, _ in others]
             taken += [which for _, which in others]
-        cost = np.array(changes).T @ np.array(taken, float)
-        cost += base[:, None]
-        cost += np.log(np.where(done, hours, 1.0))
-        return cost if done.all() else np.where(done, cost, cost[:, -1:] + np.log(CEILING))
+        every = np.ones(len(masks))
+        into = np.array([*taken, every, np.log(np.where(done, hours, 1.0))], float)
+        into[:, ~done] = into[:, -1:]
+        into[-1, ~done] += np.log(CEILING)
+        return np.array([*changes, base, np.ones_like(base)]).T, into
 
     def _ends(self, told: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Factors on the cost, by name: the chip's own and the yardstick's of each draw."""

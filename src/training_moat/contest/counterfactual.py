@@ -125,24 +125,23 @@ def challengers() -> list[str]:
     return sorted(named, key=lambda name: (reference_jobs.launched(known[name]), name))
 
 
-def shares(found: Worth, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-    """Shapley parts of the logarithm of the gap, one column per factor; positive where the challenger is worse."""
-    return -shapley.values(found.log_cost(draws))
-
-
 def split_of(found: Worth) -> Split:
     """The gap and its parts with their intervals."""
-    middle, told = found.log_cost()[0], found.log_cost(drawn(found))
+    middle, (told, into) = found.log_cost()[0], found.terms(drawn(found))
     all_ = len(middle) - 1
-    parts, drawn_parts = shares(found)[0], -shapley.values(told)
-    gap = told[:, 0] - told[:, all_]
+    # Parts are positive where the challenger is worse. They are linear in what the coalitions are worth.
+    parts, drawn_parts = -shapley.values(middle), told @ -shapley.values(into)
+    bare, whole, *grouped = (told @ into[:, [0, all_, *map(_bit, GROUPS.values())]]).T
+    gap = bare - whole
     bits = 1 << np.arange(len(FACTORS))
     part_low, part_high = np.quantile(drawn_parts, (0.05, 0.95), axis=0)
     left = {"fix": middle[bits] - middle[all_], "loss": middle[all_ ^ bits] - middle[all_]}
     columns = {name: np.exp(value) for name, value in left.items()}
     columns |= {"shapley": parts, "shapley_low": part_low, "shapley_high": part_high}
     table = pd.DataFrame({"factor": list(FACTORS)} | columns | {"times": np.exp(parts)})
-    closed = {group: _closed(told, gap, names) for group, names in GROUPS.items()}
+    # Share of each drawn gap that a group of factors alone closes (nothing where there is no gap).
+    some = np.where(gap > 0, gap, np.inf)
+    closed = {group: (bare - one) / some for group, one in zip(GROUPS, grouped, strict=True)}
     ends = np.exp(np.quantile(gap, (0.05, 0.95)))
     return Split(
         chip=found.chip.id,
@@ -164,12 +163,6 @@ def split_of(found: Worth) -> Split:
         drawn_shapley=drawn_parts,
         drawn_closed=closed,
     )
-
-
-def _closed(told: np.ndarray, gap: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Share of each drawn gap that a group of factors alone closes (nothing where there is no gap)."""
-    gained = told[:, 0] - told[:, _bit(names)]
-    return np.where(gap > 0, gained / np.where(gap > 0, gap, 1.0), 0.0)
 
 
 def _basis(found: Worth) -> str:
