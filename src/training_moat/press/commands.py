@@ -225,11 +225,14 @@ def predict(options: argparse.Namespace) -> int:
 )
 def compare(options: argparse.Namespace) -> None:
     from training_moat.core.whole_files import write_text
-    from training_moat.press import comparing
+    from training_moat.press import comparing, output
 
     target = Path(options.out) if options.out else None
-    if target is not None and (target.suffix != ".html" or target.is_dir()):
-        raise InputError(f"--out {target}: expected a file that ends in .html")
+    if target is not None:
+        if target.suffix != ".html" or target.is_dir():
+            raise InputError(f"--out {target}: expected a file that ends in .html")
+        place = output.plain_place(target.parent, f"--out {target}")
+        output.refuse_read_only(place, f"--out {target}")
     chapters = [name.strip() for name in (options.chapters or "").split(",") if name.strip()]
     found = comparing.compare(options.first, options.second, chapters)
     if target is not None:
@@ -347,8 +350,10 @@ def experiment(options: argparse.Namespace) -> None:
     import pandas as pd
 
     from training_moat.numerics import analysis, experiment
+    from training_moat.press import output
 
     require_known("experiment", options.name, ("low-precision",))
+    output.refuse_read_only(options.out.absolute())
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
     seeds = None if options.seeds is None else _seeds(options.seeds)
@@ -381,8 +386,7 @@ def calibrate(options: argparse.Namespace) -> None:
 
     from training_moat.calibrate import refit
 
-    if options.kind not in refit.KINDS:
-        raise InputError(f"calibrate '{options.kind}': expected one of: {', '.join(refit.KINDS)}.")
+    require_known("kind", options.kind, refit.KINDS, "calibrate")
     takes = "fitting, and fitting again without each source, chip and family; this takes minutes"
     print(takes, file=sys.stderr)
     changed = refit.refit(options.kind, date.today().isoformat())
