@@ -31,8 +31,8 @@ from training_moat.contest.scorecard import Card
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.core.units import GB, GIB, TERA
-from training_moat.inquiry import switching
+from training_moat.core.units import GB, TERA
+from training_moat.inquiry import holding, switching
 from training_moat.inquiry.wording import chance, counted, digits, in_brackets, percent
 
 PROTAGONIST = "sn40l"
@@ -85,7 +85,7 @@ def reject_impossible(chip: Chip) -> None:
     seconds = home.capacity_bytes / home.bytes_per_s
     if seconds < SHORTEST_SWEEP_S:
         raise InputError(
-            f"chip {chip.id}: its {home.name} of {digits(home.capacity_bytes / GIB, 4)} GB would be read whole in "
+            f"chip {chip.id}: its {home.name} of {holding.size_words(home)} would be read whole in "
             f"{seconds:.1e} s; expected a bandwidth that a memory of this size can have"
         )
     if chip.price_usd is not None and chip.price_usd <= 0:
@@ -186,7 +186,7 @@ def _qualities(chip: Chip) -> Mapping[str, float]:
     home = tiers.working(chip, "training") if streamed else tiers.home(chip, "training")[-1]
     return {
         "tflops": wide_peak(chip) / TERA,
-        "memory_gb": home.capacity_bytes / GIB,
+        "memory_gb": holding.size_gb(home),
         "memory_gb_per_s": (home.bytes_per_s or np.nan) / GB,
         "link_gb_per_s": (chip.scaleup.bytes_per_s if chip.scaleup else np.nan) / GB,
         "watts": chip.tdp_w or np.nan,
