@@ -68,7 +68,14 @@ def test_a_place_that_takes_no_file_is_refused_before_the_work(arguments, capsys
     assert not shown.out and shown.err.endswith("nothing can be written in /proc.\n")
 
 
-@pytest.mark.parametrize("arguments", [["predict", "trainng"], ["calibrate", "trainng"]])
-def test_a_misspelt_kind_is_guessed(arguments, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["predict", "trainng"], "training"),
+        (["calibrate", "trainng"], "training"),
+        (["run", "chapters/two_chips.ipynb"], "two_chips"),
+    ],
+)
+def test_a_misspelt_kind_is_guessed(arguments, meant, capsys):
     assert cli.main(arguments) == 2
-    assert capsys.readouterr().err.endswith("did you mean 'training'?\n")
+    assert capsys.readouterr().err.endswith(f"did you mean '{meant}'?\n")
