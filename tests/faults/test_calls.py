@@ -79,3 +79,11 @@ def test_a_place_that_takes_no_file_is_refused_before_the_work(arguments, capsys
 def test_a_misspelt_kind_is_guessed(arguments, meant, capsys):
     assert cli.main(arguments) == 2
     assert capsys.readouterr().err.endswith(f"did you mean '{meant}'?\n")
+
+
+@pytest.mark.parametrize(
+    "verb", [["sweep", "none.yaml", "--out", "x.parquet"], ["experiment", "low-precision"]]
+)
+def test_no_work_is_done_by_no_workers(verb, capsys):
+    assert cli.main([*verb, "--workers", "0"]) == 2
+    assert "--workers 0: expected a whole number above 0" in capsys.readouterr().err

@@ -169,7 +169,7 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
     reached = single_changes.smallest(full, found.job, list(goals.values()), max_days)
     for goal, changes in zip(goals, reached, strict=True):
         rows += [(goal, one.what, one.factor) for one in changes]
-    if found.split.gap > 1 and found.split.unit == "USD" and found.split.possible:
+    if found.split.gap > 1 and found.split.unit == "dollars" and found.split.possible:
         rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))
     frame = pd.DataFrame(rows, columns=["goal", "change", "factor"])
     return frame.sort_values(["goal", "factor", "change"], kind="stable", ignore_index=True)
@@ -258,7 +258,7 @@ def answer(found: Report) -> str:
         f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}**"
         f"{in_brackets(gap.low, gap.high, OF_DRAWS)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
     )
-    if unit == "USD":
+    if unit == "dollars":
         return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
     return (
         f"{done}with no price known for both, the chip would have to cost at most {percent(price_to_pay(found))} of what "

@@ -265,6 +265,7 @@ def gallery(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     from training_moat.press import sweeping
 
+    _require_workers(options)
     given = (options.spec, options.out, options.workers, options.scheduler, options.notebooks)
     done = sweeping.run(*given)
     said = f"{done.points:,} points, {done.computed:,} computed now, {done.failed:,} failed"
@@ -354,8 +355,7 @@ def experiment(options: argparse.Namespace) -> None:
 
     require_known("experiment", options.name, ("low-precision",))
     output.refuse_read_only(options.out.absolute())
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
+    _require_workers(options)
     seeds = None if options.seeds is None else _seeds(options.seeds)
     table = experiment.run(options.quick, options.out, seeds, options.workers, options.manifest)
     for row in analysis.verdicts(pd.read_csv(table)).itertuples():
@@ -363,6 +363,11 @@ def experiment(options: argparse.Namespace) -> None:
         shown = "" if pd.isna(row.number) else found
         print(f"{row.hypothesis} {row.verdict:12} {row.claim}{shown}")
     print(table)
+
+
+def _require_workers(options: argparse.Namespace) -> None:
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
 
 
 def _seeds(text: str) -> list[int]:
