@@ -78,7 +78,7 @@ def test_an_estimated_price_is_not_called_confirmed_and_no_number_has_an_exponen
 
 def test_a_replaced_value_is_told_in_words():
     told = " ".join(dossiers.conflicts(chips.chip("sn50"))["what"])
-    assert "nan" not in told and "tdp_w" not in told and "1250 is not used" in told
+    assert "nan" not in told and "tdp_w" not in told and "1,250 is not used" in told
 
 
 def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():
