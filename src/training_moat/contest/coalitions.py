@@ -52,7 +52,7 @@ class Worth:
     @property
     def unit(self) -> str:
         """What the gap is counted in."""
-        return "USD" if self.prices else "chip-days"
+        return "dollars" if self.prices else "chip-days"
 
     @property
     def possible(self) -> bool:
