@@ -30,7 +30,7 @@ from training_moat.predict import (
     training_batch,
     training_constants,
 )
-from training_moat.predict.planning import LAYOUT
+from training_moat.predict.planning import MICRO
 from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_plans import TrainingCase, parse
@@ -57,8 +57,9 @@ CLEARLY_FASTER = 1.5
 PATIENCE = 1
 """Further count tried once chip-hours rise."""
 
-THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2), 2, (0, 2)
-"""Settings tried for models with experts, whose plans are many: interleaving, the largest micro-batch, recomputation."""
+THIN_DEGREES, THIN_MICRO, THIN_RECOMPUTE = 0b110, 2, (0, 2)
+"""Settings tried for models with experts, whose plans are many: a set of degrees of interleaving
+(`planning.DEGREES`), the largest micro-batch, recomputation."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def _parsed(
     except InputError:
         return None
     if job.model.experts and not plan:
-        each = dict(zip(LAYOUT, case.layouts, strict=True))
-        thin = np.isin(each["virtual_stages"], THIN_VIRTUAL) & (each["micro_batch"] <= THIN_MICRO)
-        case.layouts = case.layouts[:, thin & np.isin(each["recompute"], THIN_RECOMPUTE)]
+        case.layouts = case.layouts[:, case.layouts[MICRO] <= THIN_MICRO]
+        case.layouts[-1] = case.layouts[-1].astype(int) & THIN_DEGREES
+        case.levels = tuple(level for level in case.levels if level in THIN_RECOMPUTE)
     return case if case.layouts.shape[1] else None
 
 

@@ -15,14 +15,11 @@ from dataclasses import replace
 import numpy as np
 
 from training_moat.core import training_step as model_of_step
-from training_moat.predict.planning import DEGREES, MAX_VIRTUAL_STAGES
+from training_moat.predict.planning import DEGREES, LEVEL, MAX_VIRTUAL_STAGES, MICRO, VIRTUAL
 from training_moat.predict.selecting import lowest
 from training_moat.predict.training_batch import (
     ALIKE,
-    LEVEL,
-    MICRO,
     ROUNDING,
-    VIRTUAL,
     WEIGHED,
     Evaluated,
     Plans,

@@ -28,7 +28,7 @@ from training_moat.core.memory import (
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
-from training_moat.predict.planning import DEGREES, LAYOUT, MAX_VIRTUAL_STAGES
+from training_moat.predict.planning import DEGREES, LAYOUT, LEVEL, VIRTUAL
 from training_moat.predict.selecting import distinct
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
@@ -36,14 +36,10 @@ from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
 
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
-WORTH_FOLDING = 16
-"""Layouts of a row from which on it pays to look for those that are alike."""
-LEVEL, VIRTUAL = LAYOUT.index("recompute"), LAYOUT.index("virtual_stages")
 SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp")]
 """Lines that tell a row's parallel sizes apart: the data parallel one follows from them."""
 ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
 """Lines that tell the layouts of one kind apart, their interleaving aside."""
-MICRO = LAYOUT.index("micro_batch")
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,6 @@ def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
     models = list({id(case.model): case.model for case in cases}.values())
     number = {id(model): index for index, model in enumerate(models)}
     chips, seq_len, batch = np.array([(c.chips, c.seq_len, c.global_batch) for c in cases], float).T
-    levels = [_turned_levels(case) for case in cases]
     return Rows(
         Tables(models, cases, constants),
         np.array([number[id(case.model)] for case in cases], int),
@@ -91,36 +86,9 @@ def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
         chips,
         seq_len,
         batch,
-        [_fold(case.layouts[:, :: len(own) or 1]) for case, own in zip(cases, levels, strict=True)],
-        levels,
+        [case.layouts for case in cases],
+        [case.levels for case in cases],
     )
-
-
-def _turned_levels(case: TrainingCase) -> tuple[int, ...]:
-    """The levels of recomputation that a case's layouts go through in turn; none where they do not."""
-    levels = tuple(np.unique(case.layouts[LEVEL]).astype(int).tolist())
-    if case.recompute is not None or case.layouts.shape[1] % (len(levels) or 1):
-        return ()
-    turns = case.layouts[LEVEL].reshape(-1, len(levels)) == levels
-    rest = np.delete(case.layouts, LEVEL, axis=0).reshape(len(LAYOUT) - 1, -1, len(levels))
-    return levels if turns.all() and (rest == rest[:, :, :1]).all() else ()
-
-
-def _fold(layouts: np.ndarray) -> np.ndarray:
-    """The layouts without those that differ from one of them by more interleaving alone, and a line with the set of degrees
-    for which each of them stands: those of the same parallel sizes and micro-batch follow one another, degree by degree."""
-    degree, sizes, rest = layouts[VIRTUAL], layouts[[*SIZES, MICRO]], layouts[ALIKE].sum(axis=0)
-    if len(degree) >= WORTH_FOLDING and degree.max() <= MAX_VIRTUAL_STAGES:
-        new = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
-        starts = np.append(0, np.flatnonzero(new) + 1)
-        counts = np.diff(np.append(starts, len(degree)))
-        sets = np.bitwise_or.reduceat(1 << degree.astype(int), starts)
-        first, several = degree == 1, DEGREES[sets].sum(axis=1)
-        whole = np.add.reduceat(first, starts, dtype=int) * several == counts
-        same = np.add.reduceat(rest * first, starts) * several == np.add.reduceat(rest, starts)
-        if whole.all() and same.all():
-            return np.vstack([layouts, np.repeat(sets, counts)])[:, first]
-    return np.vstack([layouts, np.zeros(len(degree))])
 
 
 @dataclass(frozen=True)

@@ -323,7 +323,7 @@ def _layouts(
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
         about = (one.chip, chips, seq_len, batch, fixed, sharded)
-        layouts[place] = planning.layouts(shape, *about, folded=True)
+        layouts[place] = planning.layouts(shape, *about)
     cut = np.array([one.expert_tp is not None for one in tables.settings], bool)[setting]
     return layouts, turned, given.any(axis=0) | cut
 

@@ -123,8 +123,8 @@ class Setting:
 
 @dataclass(kw_only=True)
 class TrainingCase(Setting):
-    """One parsed request. `sizes` holds the layout's numbers that it settles, `layouts` the candidates: an array with the
-    lines of `planning.LAYOUT` and a column each."""
+    """One parsed request. `sizes` holds the layout's numbers that it settles, `layouts` the candidates as `planning.layouts`
+    gives them, each with every one of the `levels` of recomputation, or its own where there are none."""
 
     id: Any
     model: Transformer
@@ -134,11 +134,12 @@ class TrainingCase(Setting):
     sizes: dict[str, int | None]
     costs: Costs
     layouts: np.ndarray
+    levels: tuple[int, ...]
 
     @property
     def plans(self) -> list[dict[str, int]]:
         """The candidate layouts one by one."""
-        return planning.named(self.layouts)
+        return planning.named(self.layouts, self.levels)
 
 
 def parse(case: Mapping[str, Any]) -> TrainingCase:
@@ -160,7 +161,8 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
         global_batch=requests.whole(case, "global_batch") or 0,
         sizes=sizes,
         costs=costs(case),
-        layouts=np.empty((len(planning.LAYOUT), 0)),
+        layouts=np.empty(0),
+        levels=planning.levels(model.experts) if setting.recompute is None else (),
     )
     if parsed.streamed:
         parsed.notes = [*parsed.notes, *_moot("zero_stage", sizes["zero_stage"])]
@@ -381,7 +383,7 @@ def _candidates(case: TrainingCase) -> np.ndarray:
 
 def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
     """Candidate layouts as one plan whose fields are arrays."""
-    columns = dict(zip(planning.LAYOUT, layouts, strict=True))
+    columns = dict(zip(planning.LAYOUT, layouts, strict=False))
     wanted = case.sequence_parallel
     parallel = (columns["tp"] > 1) if wanted is None else np.full(layouts.shape[1], wanted)
     return Plan(
