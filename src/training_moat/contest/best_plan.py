@@ -23,17 +23,12 @@ from training_moat.core.tiers import LARGEST_SYSTEM
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.inquiry import holding
-from training_moat.predict import (
-    plan_search,
-    side_by_side,
-    training,
-    training_batch,
-    training_constants,
-)
+from training_moat.predict import plan_search, side_by_side, training, training_constants
 from training_moat.predict.planning import MICRO
 from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_plans import TrainingCase, parse
+from training_moat.predict.training_tables import rows_of
 
 MAX_DAYS = 100.0
 """Longest run that counts as doing the job: four of five runs in the table training_runs took less, and GPT-4 is
@@ -136,7 +131,7 @@ def _evaluated(cases: Sequence[TrainingCase]) -> list[Found]:
     """The best plan of each case, all of them worked out together."""
     if not cases:
         return []
-    best = plan_search.best(training_batch.rows_of(cases, training_constants.load()))
+    best = plan_search.best(rows_of(cases, training_constants.load()))
     columns = zip(best.step.total.tolist(), best.fits.tolist(), cases, strict=True)
     return [
         Found(step_s, fits, case, best.at(slice(place, place + 1)))

@@ -23,13 +23,12 @@ from training_moat.predict.training_batch import (
     WEIGHED,
     Evaluated,
     Plans,
-    Rows,
     joined,
     mapped,
-    rows_of,
 )
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
+from training_moat.predict.training_tables import Rows, rows_of
 
 NEARLY_SMALLEST = 1.15
 """Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""

@@ -30,9 +30,7 @@ from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import DEGREES, LAYOUT, LEVEL, VIRTUAL
 from training_moat.predict.selecting import distinct
-from training_moat.predict.training_constants import Constants
-from training_moat.predict.training_plans import TrainingCase
-from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
+from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Rows
 
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
@@ -40,55 +38,6 @@ SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp")]
 """Lines that tell a row's parallel sizes apart: the data parallel one follows from them."""
 ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
 """Lines that tell the layouts of one kind apart, their interleaving aside."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Runs to be predicted: row i is the model `tables.models[model[i]]` under `tables.settings[setting[i]]`, and the columns
-    of `layouts[i]` are its candidates (lines as in `LAYOUT`, then the set of `planning.DEGREES` of interleaving for which one
-    stands), each with every one of `levels[i]` of recomputation, or with its own where there are none."""
-
-    tables: Tables
-    model: np.ndarray
-    setting: np.ndarray
-    chips: np.ndarray
-    seq_len: np.ndarray
-    global_batch: np.ndarray
-    layouts: Sequence[np.ndarray]
-    levels: Sequence[tuple[int, ...]]
-
-    def __len__(self) -> int:
-        return len(self.layouts)
-
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """Candidates of every row."""
-        ends = np.cumsum([layouts.shape[1] for layouts in self.layouts])
-        degrees = np.concatenate([layouts[-1] for layouts in self.layouts]).astype(int)
-        each = np.cumsum(DEGREES.sum(axis=1)[degrees])
-        return np.diff(each[ends - 1], prepend=0) * self.turns
-
-    @cached_property
-    def turns(self) -> np.ndarray:
-        """How many candidates each layout of a row stands for."""
-        return np.array([len(levels) or 1 for levels in self.levels], int)
-
-
-def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
-    """Parsed cases as rows."""
-    models = list({id(case.model): case.model for case in cases}.values())
-    number = {id(model): index for index, model in enumerate(models)}
-    chips, seq_len, batch = np.array([(c.chips, c.seq_len, c.global_batch) for c in cases], float).T
-    return Rows(
-        Tables(models, cases, constants),
-        np.array([number[id(case.model)] for case in cases], int),
-        np.arange(len(cases)),
-        chips,
-        seq_len,
-        batch,
-        [case.layouts for case in cases],
-        [case.levels for case in cases],
-    )
 
 
 @dataclass(frozen=True)
