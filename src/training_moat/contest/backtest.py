@@ -117,7 +117,7 @@ def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Off
     hbm = chip.tier("hbm")
     vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
     size = 0.0 if hbm is None else float(hbm.capacity_bytes) / GIB
-    unit = "USD" if prices else "chip-days"
+    unit = "dollars" if prices else "chip-days"
     return Offer(year, vendor, chip.name, hours * ratio / base, unit, stops, size)
 
 

@@ -52,7 +52,7 @@ class Worth:
     @property
     def unit(self) -> str:
         """What the gap is counted in."""
-        return "USD" if self.prices else "chip-days"
+        return "dollars" if self.prices else "chip-days"
 
     @property
     def possible(self) -> bool:
@@ -157,7 +157,7 @@ def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX
     (found,) = search([(full, yardstick, job, assumed, max_days)])
     if not np.isfinite(found.hours[-1]):
         raise InputError(
-            f"{yardstick.id} cannot do {job.title} within {max_days:g} days; expected a chip that can as the yardstick"
+            f"{yardstick.id} cannot do {job.title} in time (max_days {max_days:g}); expected a chip that can as the yardstick"
         )
     ends = [
         (one.factor, end) for one, both in zip(assumed, found.ends, strict=True) for end in both
