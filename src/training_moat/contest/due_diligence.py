@@ -114,6 +114,7 @@ def report(
     asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
     yardstick = reference_jobs.yardstick(start)
     split = split_of(coalitions.worth(chip, yardstick, asked, max_days))
+    scorecard.search([(chip, asked), (yardstick, asked)], max_days)
     card = scorecard.card(chip, asked, max_days)
     rival = scorecard.card(yardstick, asked, max_days)
     told = (*undated, *split.assumed, *_blanks(chip, card))
@@ -234,8 +235,10 @@ def jobs(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
     Columns: job, chips, days, days_low, days_high, musd, musd_low, musd_high, limit, yardstick_days, yardstick_musd,
     yardstick_chips.
     """
-    rows = []
-    for one in reference_jobs.jobs().values():
+    rows, every = [], reference_jobs.jobs().values()
+    pair = found.chip, found.rival.chip
+    scorecard.search([(chip, one) for one in every for chip in pair], max_days)
+    for one in every:
         own = scorecard.table([scorecard.card(found.chip, one, max_days)]).iloc[0]
         rival = scorecard.table([scorecard.card(found.rival.chip, one, max_days)]).iloc[0]
         kept = ("chips", "days", "days_low", "days_high", "musd", "musd_low", "musd_high", "limit")
