@@ -163,7 +163,8 @@ def rows_of(frame: pd.DataFrame) -> Rows:
 def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
     stacks = tables.load("training_stacks")
-    general = stacks[stacks["row_contains"].isna()].set_index("training_source")
+    special = stacks["row_contains"].notna()
+    general = stacks[~special].reset_index().set_index("training_source")["index"]
     columns = [
         "software",
         "flash_attention",
@@ -175,16 +176,14 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "autocast",
         "kept_kv",
     ]
-    joined = frame.join(general[columns], on="source")
-    usual = joined["source"].map(general["recompute"])
-    text = joined["model"].fillna("") + " " + joined["table_ref"].fillna("")
-    for _, row in stacks[stacks["row_contains"].notna()].iterrows():
-        chosen = (joined["source"] == row["training_source"]) & text.str.contains(
-            row["row_contains"], regex=False
-        )
-        joined.loc[chosen, columns] = row[columns].to_numpy()
-        usual[chosen] = row["recompute"]
-    joined["recompute"] = joined["recompute"].fillna(usual)
+    place = frame["source"].map(general)
+    text = frame["model"].fillna("") + " " + frame["table_ref"].fillna("")
+    for row in stacks[special].itertuples():
+        own = text[frame["source"] == row.training_source]
+        place[own.index[own.str.contains(row.row_contains, regex=False)]] = row.Index
+    told = stacks.reindex(place).set_axis(frame.index)
+    joined = frame.join(told[columns])
+    joined["recompute"] = joined["recompute"].fillna(told["recompute"])
     found = [
         software.find(name, bool(flash)) if isinstance(name, str) else None
         for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
@@ -211,19 +210,22 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
     """The row's own sizes; the models table fills the rest (head width, experts, latent attention)."""
     architectures = model_catalog.all_models()
     identity = frame["model_id"].where(
-        frame["model_id"].notna(), frame["model"].map(model_catalog.find)
+        frame["model_id"].notna(),
+        frame["model"].map({name: model_catalog.find(name) for name in frame["model"].unique()}),
     )
+    place = pd.Index(list(architectures)).get_indexer(identity)
     fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
     has_experts = frame["experts"].fillna(0).gt(0).to_numpy()
     for name in (*SHAPE, *fields):
         own = frame[name].astype(float) if name in SHAPE else pd.Series(np.nan, index=frame.index)
-        table = identity.map({known: getattr(m, name) for known, m in architectures.items()})
+        sizes = [getattr(known, name) for known in architectures.values()]
+        table = pd.Series(np.array([*sizes, None], float)[place], index=frame.index)
         trusted = (
             has_experts & table.notna()
             if name in ("ffn", "experts", "experts_per_token")
             else own.isna()
         )
-        frame[name] = own.where(~np.asarray(trusted, bool), table.astype(float))
+        frame[name] = own.where(~np.asarray(trusted, bool), table)
     frame["tied_embeddings"] = _tied(
         frame, identity.map({known: m.tied_embeddings for known, m in architectures.items()})
     )
