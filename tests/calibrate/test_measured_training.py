@@ -86,7 +86,7 @@ def test_no_row_beats_its_chip():
         / ROWS.frame["chips"]
         / peak
     )
-    assert mfu.max() < 0.9 and mfu.min() > 0.01
+    assert mfu.max() < 0.9 and mfu.min() > 0.005
 
 
 def test_reasons_name_the_real_obstacle():
@@ -145,9 +145,10 @@ def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach()
     told = frame.assign(notes=frame["notes"].fillna(""))
     deep = told["notes"].str.contains("DeepEP|HybridEP")
     assert deep.any() and (told["dispatch_once"][deep] == 1).all()
-    assert (told["dispatch_once"][told["label"] == "megatron-bridge"] == 1).all()
+    plain = told["notes"].str.contains("(?:NCCL|own) all-to-all")
+    assert (told["dispatch_once"][(told["label"] == "megatron-bridge") & ~plain] == 1).all()
+    assert plain.any() and (told["dispatch_once"][plain] == 0).all()
     assert (told["dispatch_once"][told["source"] == "moe_folding"] == 0).all()
-    assert (told["dispatch_once"][told["notes"].str.contains("own all-to-all")] == 0).all()
     timed = frame["matmul_flops"] > 0
     assert set(frame["source"][timed]) == {"simumax_b200", "simumax_b200_dense"}
     assert (frame["matmul_flops"][timed] < 0.6 * 2250e12).all()
