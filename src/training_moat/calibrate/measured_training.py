@@ -313,6 +313,9 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     once = frame["label"].map({name: one.dispatch_once for name, one in stacks.items()})
     once = once.mask(stated.contains("DeepEP|HybridEP"), 1.0)
     frame["dispatch_once"] = once.mask(stated.contains("(?:NCCL|own) all-to-all"), 0.0).fillna(0.0)
+    # Offloaded to the host: the optimizer's states alone, or the weights as well.
+    states = stated.contains("optimizer states offloaded").astype(float)
+    frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
     return frame
 
 
@@ -350,10 +353,11 @@ def _plans(frame: pd.DataFrame) -> Plan:
         "sequence_parallel",
         "flash_attention",
         "recompute_share",
+        "offload",
         *PLAN,
     )
     columns = {name: frame[name].to_numpy(float) for name in names}
-    columns |= {name: np.zeros(len(frame)) for name in ("lora_rank", "offload")}
+    columns["lora_rank"] = np.zeros(len(frame))
     streamed = [
         name for name, chip in chip_catalog.all_chips().items() if "training" in chip.streamed
     ]
