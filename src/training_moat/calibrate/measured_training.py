@@ -290,6 +290,12 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
     frame["recompute_share"] = redone.fillna(stated).fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    _say_what_travels(frame, stacks)
+    return frame
+
+
+def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software]) -> None:
+    """Bytes of a gradient and of a routed token's value on the wire, and whether a token goes once to several experts."""
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
         ("dispatch_bytes", software.dispatch_bytes),
@@ -307,7 +313,6 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     # Offloaded to the host: the optimizer's states alone, or the weights as well.
     states = stated.contains("optimizer states offloaded").astype(float)
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
-    return frame
 
 
 def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
