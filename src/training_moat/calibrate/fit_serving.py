@@ -62,7 +62,8 @@ STEP = 1e-4
 SPREAD = 0.2 / ROBUST_SCALE
 """Scatter of the rows' logarithms: those farther off than 0.2 count less."""
 STEPS = 100
-LEAST_DAMPING, DAMPINGS = 1e-2, 10
+LEAST_DAMPING, FREE, DAMPINGS = 1e-2, 0.1, 10
+"""Damping in units of the priors' own curvature: the least, up to which a step counts as free, and how often a step is tried."""
 LARGEST_STEP = 0.7
 """No step of the search moves a constant by more, in logarithms."""
 SETTLED = 3e-5
@@ -284,9 +285,12 @@ class Problem:
         here, moved = self.errors(logs), self._errors(self.moves @ logs + steps, self.repeated)
         return here, (moved - here).T / STEP
 
-    def downhill(self, logs: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(gradient of the cost, its curvature as Gauss and Newton take it: outliers reweighted, Holland and Welsch 1977)."""
-        error, slopes = self.slopes(logs)
+    def downhill(
+        self, logs: np.ndarray, kept: np.ndarray, known: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(gradient of the cost, its curvature as Gauss and Newton take it: outliers reweighted, Holland and Welsch 1977);
+        `known` are the slopes where they were worked out before."""
+        error, slopes = known or self.slopes(logs)
         far = self._from_priors(logs)
         pull = ROBUST_SCALE / self.width * robust_weight(far)
         gradient, curvature = pull * far, np.diag(pull * ROBUST_SCALE / self.width)
@@ -301,13 +305,19 @@ class Problem:
             )
         return gradient, curvature
 
-    def solve(self, start: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    def solve(
+        self,
+        start: np.ndarray,
+        kept: np.ndarray,
+        known: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
         """The logarithms that explain the rows `kept` and the priors best, beginning at `start`: steps by the curvature,
-        damped as far as it takes (Levenberg 1944; Marquardt 1963), until one gains nothing to speak of."""
+        damped as far as it takes (Levenberg 1944; Marquardt 1963), until they gain nothing to speak of; `known` are
+        the slopes at the start."""
         logs, cost, damping, idle = start, self.cost(start, kept), LEAST_DAMPING, 0
         stiffness = np.diag((ROBUST_SCALE / self.width) ** 2)
         for _ in range(STEPS):
-            gradient, curvature = self.downhill(logs, kept)
+            gradient, curvature = self.downhill(logs, kept, known)
             for _ in range(DAMPINGS):
                 step = -np.linalg.solve(curvature + damping * stiffness, gradient)
                 moved = logs + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
@@ -317,10 +327,11 @@ class Problem:
                 damping *= 4
             else:
                 break
-            # One small gain may be a kink's: two end the search.
-            idle = idle + 1 if cost - found < SETTLED * cost else 0
-            logs, cost, damping = moved, found, max(damping / 3, LEAST_DAMPING)
-            if idle == 2:
+            # The small gain of a much damped step may be a kink's: two of them end the search.
+            small = cost - found < SETTLED * cost
+            idle = (idle + (1 if damping > FREE else 2)) * small
+            logs, cost, damping, known = moved, found, max(damping / 3, LEAST_DAMPING), None
+            if idle >= 2:
                 break
         return logs
 

@@ -53,12 +53,14 @@ def held_out(problem: Problem, fitted: np.ndarray) -> pd.DataFrame:
     `serving_constants.known_as`) and `predicted`.
     """
     rows, parts = problem.rows, []
+    # The rows that are left do not feel the constants that go back to their priors.
+    known = problem.slopes(fitted)
     for name, mask in splits(rows).items():
         if mask.all():
             continue
         spoken = problem.moves[np.unique(problem.pair[~mask])].any(axis=(0, 1))
         start = np.where(spoken, fitted, problem.middle)
-        error = problem.errors(problem.solve(start, np.tile(~mask, 2)))[: len(rows)]
+        error = problem.errors(problem.solve(start, np.tile(~mask, 2), known))[: len(rows)]
         left = rows.assign(predicted=rows["seconds_per_token"] * np.exp(error))[mask]
         parts.append(left.assign(held=name, level=support(rows[~mask], left)))
     return pd.concat(parts, ignore_index=True)
