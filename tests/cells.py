@@ -10,7 +10,7 @@ from typing import Any
 
 import nbformat
 
-from training_moat.catalog import parameters
+from training_moat.catalog import parameters, tables
 from training_moat.press import notebooks
 from training_moat.press.folders import CHAPTERS
 
@@ -30,8 +30,9 @@ class Cell:
         *before, last = ast.parse(self.source).body
         if not isinstance(last, ast.Expr):
             before, last = [*before, last], None
-        exec(compile(ast.Module(before, []), self.id, "exec"), space)  # noqa: S102
-        return last and eval(compile(ast.Expression(last.value), self.id, "eval"), space)  # noqa: S307
+        with tables.steady():
+            exec(compile(ast.Module(before, []), self.id, "exec"), space)  # noqa: S102
+            return last and eval(compile(ast.Expression(last.value), self.id, "eval"), space)  # noqa: S307
 
 
 def names(node: ast.AST) -> tuple[set[str], set[str]]:

@@ -79,6 +79,14 @@ def _parser() -> Parser:
     return parser
 
 
+def _doubt(path: str) -> None:
+    """Say on standard error which numbers of a scenario may be of another unit than their column's."""
+    from training_moat.catalog import unlikely
+
+    for doubt in unlikely.doubts(path):
+        print(f"moat: {doubt}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 the work failed, 2 the call or its input is wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -107,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if action.option_strings and getattr(options, action.dest, None) == "":
                 # What an unset variable of a shell leaves behind an option.
                 child.error(f"{action.option_strings[-1]} is empty; expected a value.")
+        if getattr(options, "scenario", None):
+            _doubt(options.scenario)
         return VERBS[options.verb].run(options) or 0
     except InputError as error:
         print(f"moat: {error}", file=sys.stderr)

@@ -115,6 +115,7 @@ def test_naming_a_base_alone_is_the_base():
             {"layers": 2, "hidden": 64, "heads": 0},
             "column heads: '0' is wrong; expected a whole number above 0",
         ),
+        ({"layers": 2, "hidden": 64, "heads": 9}, "expected heads that divide it, or head_dim"),
         (
             {"layers": 2, "hidden": 64, "heads": 8, "kv_heads": 3},
             "8 heads and 3 kv_heads; expected kv_heads that divide the heads",

@@ -33,6 +33,15 @@ def test_a_roofline_rises_to_the_peak_and_no_further():
     assert lines.groupby("tier")["tflops"].apply(lambda one: one.is_monotonic_increasing).all()
 
 
+def test_a_wafers_weights_come_from_an_outside_store_and_what_differs_is_told_in_sentences():
+    wafer = chips.chip("wse-2")
+    assert set(dossiers.roofline(wafer)["tier"]) == {"SRAM, 40 GB", "outside store, 2,400,000 GB"}
+    disputed = dossiers.conflicts(wafer)
+    assert disputed["what"].iloc[1].endswith("7,500 and not 62,500")
+    notes = disputed["resolved"].iloc[0]
+    assert ";" not in notes and "checked" not in notes and ". The price is of a whole" in notes
+
+
 def test_history_is_the_makers_own_and_in_order():
     found = dossiers.history(chips.chip("sn40l"))
     assert len(found) > 3 and found["date"].is_monotonic_increasing
@@ -69,7 +78,7 @@ def test_an_estimated_price_is_not_called_confirmed_and_no_number_has_an_exponen
 
 def test_a_replaced_value_is_told_in_words():
     told = " ".join(dossiers.conflicts(chips.chip("sn50"))["what"])
-    assert "nan" not in told and "tdp_w" not in told and "1250 is not used" in told
+    assert "nan" not in told and "tdp_w" not in told and "1,250 is not used" in told
 
 
 def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():

@@ -1,11 +1,13 @@
 """Calls that are wrong before any verb begins, and what each verb says of itself."""
 
+import os
 import sys
 
 import pytest
 
 from training_moat import cli
 from training_moat.press.commands import VERBS
+from training_moat.press.folders import ROOT
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,41 @@ def test_a_closed_output_is_no_error(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     assert cli.main(["chips", "cerebras"]) == 0
     assert sys.stdout.writable() and sys.stderr.writable()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no such file system here")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "default", "groq-with-hbm", "--out", "/proc/moat.html"],
+        ["sweep", str(ROOT / "sweeps" / "chips-and-clusters.yaml"), "--out", "/proc/moat.parquet"],
+        ["experiment", "low-precision", "--quick", "--out", "/proc/moat"],
+        ["run", "two_chips", "--out", "/proc/moat"],
+        ["new", "/proc/moat"],
+    ],
+)
+def test_a_place_that_takes_no_file_is_refused_before_the_work(arguments, capsys):
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert not shown.out and shown.err.endswith("nothing can be written in /proc.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["predict", "trainng"], "training"),
+        (["calibrate", "trainng"], "training"),
+        (["run", "chapters/two_chips.ipynb"], "two_chips"),
+    ],
+)
+def test_a_misspelt_kind_is_guessed(arguments, meant, capsys):
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err.endswith(f"did you mean '{meant}'?\n")
+
+
+@pytest.mark.parametrize(
+    "verb", [["sweep", "none.yaml", "--out", "x.parquet"], ["experiment", "low-precision"]]
+)
+def test_no_work_is_done_by_no_workers(verb, capsys):
+    assert cli.main([*verb, "--workers", "0"]) == 2
+    assert "--workers 0: expected a whole number above 0" in capsys.readouterr().err

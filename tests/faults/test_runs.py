@@ -2,32 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import nbformat
 import pytest
-from calling import moat
+from calling import moat, python
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from small_book import change
 
 pytestmark = pytest.mark.slow
-
-
-def papermill(root, out, *parameters):
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "bars.ipynb",
-        str(out),
-        "--no-progress-bar",
-        *parameters,
-    ]
-    return subprocess.run(
-        command, cwd=root / "chapters", capture_output=True, text=True, check=False, timeout=300
-    )
 
 
 def printed(path):
@@ -83,9 +66,11 @@ def test_a_failing_cell_is_named_and_leaves_no_file(small_book, tmp_path):
 
 
 def test_plain_papermill_converts_what_its_command_line_gives_as_text(small_book, tmp_path):
-    done = papermill(small_book, tmp_path / "out.ipynb", "-p", "chips", "sn40l")
+    made = tmp_path / "out.ipynb"
+    call = ["bars.ipynb", made, "--no-progress-bar", "-p", "chips", "sn40l"]
+    done = python("-m", "papermill", *call, cwd=small_book / "chapters")
     assert done.returncode == 0, done.stderr
-    assert "chips is ['sn40l']" in printed(tmp_path / "out.ipynb")
+    assert "chips is ['sn40l']" in printed(made)
 
 
 @pytest.mark.parametrize(

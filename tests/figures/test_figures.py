@@ -225,6 +225,11 @@ def test_a_table_a_little_too_wide_takes_the_margin_beside_the_page(silent):
     assert ["moat-fold" in page for page in shown] == [False, True, False]
 
 
+def test_a_long_address_is_cut_between_letters_not_inside_one():
+    shown = publishing._shown(publishing.cell("https://example.org/" + "a" * 24 + "&b=" + "c" * 20))
+    assert shown == "example.org/" + "a" * 24 + "&..."
+
+
 def test_verdicts_in_tables_carry_their_colour():
     style = (offline.STATIC / offline.STYLE).read_text(encoding="utf-8")
     for verdict, colour in theme.VERDICT_COLOURS.items():

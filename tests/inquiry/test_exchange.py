@@ -42,6 +42,9 @@ def test_a_constant_wins_where_the_prediction_is_noise():
 def test_an_amount_needed_is_said_in_every_case():
     curve = pd.DataFrame({"factor": [0.5, 1.0], "rate": [50.0, 100.0], "speed": [0.5, 0.6]})
     assert networking.amount_needed(70.0, curve, "GB/s") == "70 GB/s (it has 100)"
+    wide = curve.assign(speed=[0.95, 1.0])
+    least = networking.needed_for(wide)
+    assert networking.amount_needed(least, wide, "GB/s") == "at most 50 GB/s (it has 100)"
     assert (
         networking.amount_needed(float("nan"), curve, "GB/s")
         == "more than 8 times the 100 GB/s it has"

@@ -136,6 +136,7 @@ def test_one_chip_alone_has_words_for_everything(name: str) -> None:
     assert holding.on_one_chip(chips.chip(name))
     assert "SRAM of 520 MB" in holding.on_one_chip(chips.chip("sn40l"))
     assert "SRAM of 44 GB" in holding.on_one_chip(chips.chip("wse-3"))
+    assert holding.size_gb(chips.chip("wse-3").tiers[0]) == 44
 
 
 def test_smaller_optimizers_need_no_more_chips() -> None:

@@ -59,6 +59,12 @@ def test_a_table_of_cases_gives_a_row_each_and_a_bad_one_its_sentence():
     assert len(predict.services([SERVED, SERVED])) == 2
 
 
+def test_a_table_of_refused_cases_alone_has_the_columns_that_a_page_names():
+    refused = predict.services([SERVED | {"chip": "corsair", "precision": "bf16"}])
+    columns = ["tpot_s", "fits", "plan.software"]
+    assert refused["error"].iloc[0] and refused[columns].isna().all(axis=None)
+
+
 def test_plans_come_fastest_first():
     plans = predict.fastest_plans("llama3.1-70b", "h100-sxm", 64, top=5)
     assert len(plans) == 5 and plans["step_time_s"].is_monotonic_increasing

@@ -64,7 +64,7 @@ def test_a_whole_run_costs_its_hours():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("goodput", 0), ("goodput", 1.5), ("tokens_b", -1), ("price_usd_per_chip_hour", "x"), ("lora_rank", -1),
+    [("goodput", 0), ("goodput", 1.5), ("tokens_b", -1), ("tokens_b", 15_000_000_000_000), ("price_usd_per_chip_hour", "x"), ("lora_rank", -1),
      ("offload", "disk"), ("released", "soon"), ("matmul_tflops", 0), ("expert_tp", 2)],
 )  # fmt: skip
 def test_wrong_values_are_one_sentence(field, value):

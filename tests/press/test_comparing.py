@@ -51,3 +51,5 @@ def test_an_unknown_scenario_is_one_sentence():
         comparing.scenario_path("defualt")
     with pytest.raises(InputError, match="there is no scenario file"):
         comparing.scenario_path("nowhere.yaml")
+    with pytest.raises(InputError, match="there is no scenario file"):
+        comparing.scenario_path("nowhere.json")

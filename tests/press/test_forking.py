@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from calling import python
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
@@ -43,6 +44,13 @@ def executed(cells, folder, engine, **parameters):
         kernel_name="python3", cwd=str(folder),
     )  # fmt: skip
     return nbformat.read(target, 4)
+
+
+def answer(script, **settings):
+    """What code prints in a process of its own."""
+    done = python("-c", script, **settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def outputs(notebook):
@@ -123,8 +131,7 @@ DIE_WITH_HALF_AN_ORDER = (
 @pytest.fixture(scope="module")
 def drawn_alone():
     """The digest of a picture, drawn by a process that has no other draw for it."""
-    run = subprocess.run([sys.executable, "-c", DRAW], check=True, timeout=120, capture_output=True)
-    return run.stdout.decode()
+    return answer(DRAW)
 
 
 def drawn(folder):
@@ -150,10 +157,7 @@ def test_a_run_draws_itself_where_the_drawing_process_is_gone(drawn_alone):
         f"cell = new_code_cell({DRAW!r})\n"
         "print(forking.execute_in_fork(new_notebook(cells=[cell]))[0][0]['outputs'][0].text, end='')"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], check=True, timeout=120, capture_output=True
-    )
-    assert run.stdout.decode() == drawn_alone
+    assert answer(script) == drawn_alone
 
 
 def test_a_process_of_one_run_loads_what_every_chapter_needs_and_the_rest_for_the_second():
@@ -169,10 +173,7 @@ def test_a_process_of_one_run_loads_what_every_chapter_needs_and_the_rest_for_th
         "    loaded.append('training_moat.claims' in sys.modules)\n"
         "print(loaded, book.cells[0].outputs[0].data)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], check=True, timeout=120, capture_output=True
-    )
-    assert run.stdout.decode() == "[False, True] {'text/plain': '1'}\n"
+    assert answer(script) == "[False, True] {'text/plain': '1'}\n"
 
 
 def test_tables_read_ahead_do_not_count_as_asked_for():
@@ -180,7 +181,7 @@ def test_tables_read_ahead_do_not_count_as_asked_for():
         "from training_moat.press import forking\nfrom training_moat.catalog import files\n"
         "forking._read_ahead(['chips.csv'])\nassert not files.TOUCHED and files._read.cache_info().currsize"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    answer(script)
 
 
 def test_a_process_that_dies_is_an_error(tmp_path):
@@ -219,10 +220,6 @@ print(json.dumps([*runs, run()]))
 
 def test_what_two_runs_worked_out_the_next_one_finds_until_a_table_changes(tmp_path):
     shutil.copytree(Path(__file__).parents[2] / "data", tmp_path / "data")
-    run = subprocess.run(
-        [sys.executable, "-c", WORKED_AHEAD], check=True, timeout=120, capture_output=True,
-        env=os.environ | {"MOAT_ROOT": str(tmp_path)},
-    )  # fmt: skip
-    runs = json.loads(run.stdout)
+    runs = json.loads(answer(WORKED_AHEAD, root=tmp_path))
     assert [times for _, _, times in runs] == [1, 2, 3, 3, 1]
     assert all(found[:2] == runs[0][:2] for found in runs) and "prices.csv" in runs[0][1]

@@ -211,3 +211,8 @@ def test_pages_do_not_replace_the_chapters_or_a_link(tmp_path, monkeypatch):
 def test_a_place_where_nothing_can_be_written_is_refused_at_once(tmp_path):
     tmp_path.chmod(0o500)
     refused(tmp_path / "site", "nothing can be written")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no such file system here")
+def test_a_file_system_that_takes_no_folder_is_refused_at_once():
+    refused("/proc/moat-site", "nothing can be written in /proc")

@@ -74,7 +74,7 @@ def test_the_command_answers_training_and_says_what_is_wrong():
 
 
 def test_a_wrong_call_is_one_sentence(tmp_path):
-    assert "expected 'training' or 'serving'" in one_sentence(moat("predict", "trainng"))
+    assert "did you mean 'training'?" in one_sentence(moat("predict", "trainng"))
     assert "no file" in one_sentence(moat("predict", "serving", tmp_path / "none.jsonl"))
 
 

@@ -131,9 +131,20 @@ def lock_box() -> frozenset[str]:
     return frozenset(tables.load("lock_box")["source"])
 
 
+@tables.kept(
+    "training_measurements",
+    "training_stacks",
+    software.TABLE,
+    attainable.TABLE,
+    "models",
+    "chips",
+    "lock_box",
+)
 def usable() -> Rows:
     """The configurations the model can be compared with and fitted to, as arrays; not those of the lock-box."""
-    return _usable(_state())
+    frame = configurations()
+    own = ~frame["source"].isin(lock_box()) & (frame["reason"] == "")
+    return rows_of(frame[own].reset_index(drop=True))
 
 
 def put_aside() -> Rows:
@@ -141,26 +152,6 @@ def put_aside() -> Rows:
     frame = configurations()
     own = frame["source"].isin(lock_box()) & (frame["reason"] == "")
     return rows_of(frame[own].reset_index(drop=True))
-
-
-@lru_cache(maxsize=2)
-def _usable(state: tuple) -> Rows:
-    frame = configurations()
-    own = ~frame["source"].isin(lock_box()) & (frame["reason"] == "")
-    return rows_of(frame[own].reset_index(drop=True))
-
-
-def _state() -> tuple:
-    names = (
-        "training_measurements",
-        "training_stacks",
-        software.TABLE,
-        attainable.TABLE,
-        "models",
-        "chips",
-        "lock_box",
-    )
-    return tuple(tables.state(name) for name in names)
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:

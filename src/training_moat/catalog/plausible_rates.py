@@ -185,6 +185,6 @@ def _design(rows: pd.DataFrame, numbers: tuple[str, ...], words: tuple[str, ...]
         if value.notna().any() and value.nunique() > 1:
             columns += [value.fillna(value.median()).to_numpy(), value.isna().to_numpy(float)]
     for name in words:
-        marks = pd.get_dummies(rows[name].fillna("-")).iloc[:, 1:]
-        columns += [marks[word].to_numpy(float) for word in marks]
+        place, known = pd.factorize(rows[name].fillna("-"), sort=True)
+        columns += [(place == word).astype(float) for word in range(1, len(known))]
     return np.column_stack(columns)

@@ -59,12 +59,23 @@ def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     sizes.setdefault("attention", attention_kind(sizes))
     if sizes.get("kv_lora_rank"):
         _fill_latent(sizes)
+    if record.get("heads") and record.get("hidden") and "head_dim" not in sizes:
+        _reject_split_heads(sizes, where)
     sizes.setdefault("head_dim", max(1, sizes["hidden"] // sizes["heads"]))
     for name in ("experts", "experts_per_token", "shared_experts"):
         sizes.setdefault(name, 0)
     _reject_contradictions(sizes, where)
     sizes.setdefault("params_basis", "published" if "params_b" in sizes else "shape")
     return _nearest_to_count(sizes)
+
+
+def _reject_split_heads(sizes: Mapping[str, Any], where: str) -> None:
+    """InputError where the heads do not share out the hidden size."""
+    hidden, heads = sizes["hidden"], sizes["heads"]
+    if hidden % heads:
+        raise InputError(
+            f"{where}: hidden is {hidden:g} and heads {heads:g}; expected heads that divide it, or head_dim"
+        )
 
 
 def _reject_contradictions(sizes: Mapping[str, Any], where: str) -> None:

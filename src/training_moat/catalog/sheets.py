@@ -54,8 +54,13 @@ class Sheet:
     ) -> Iterator[Problem]:
         """A problem at `column` for every row where `wrong` holds and the notes do not say why it stands; `named`: they have
         to name the column."""
-        said = self.notes().str.contains((NAMED if named else CHECKED).format(column=column))
-        yield from self.refused(wrong.fillna(False).astype(bool) & ~said, column, expected)
+        wrong = wrong.fillna(False).astype(bool)
+        words = self.notes()[wrong].str.contains(
+            (NAMED if named else CHECKED).format(column=column)
+        )
+        yield from self.refused(
+            wrong & ~words.reindex(wrong.index, fill_value=False), column, expected
+        )
 
     def refused(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
         """A problem at `column` for every row where `wrong` holds, whatever the notes say."""

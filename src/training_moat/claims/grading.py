@@ -34,9 +34,9 @@ RULE = (
     "three thresholds: a lenient one, ours, and a strict one. A claim is *strongly supported* when the central value "
     "passes even the strict threshold and the whole range passes ours. It is *strongly against* when the central "
     "value misses even the lenient threshold and the whole range misses ours.\n\n"
-    "It *leans* to a side when the central value lies there by our threshold, and one of two things holds: no end of "
-    "the range goes past the far threshold (the lenient one for support, the strict one against), or the model gives "
-    "that side at least two chances in three. Otherwise it is *mixed*; where there is no evidence it is *open*.\n\n"
+    "It *leans* to a side when the central value lies there by our threshold, and one of two things holds. Either no "
+    "end of the range goes past the far threshold (the lenient one for support, the strict one against), or the model "
+    "gives that side at least two chances in three. Otherwise it is *mixed*. Where there is no evidence it is *open*.\n\n"
     "Other quantities that bear on the claim are shown with their weights. They can soften a strong grade to a leaning "
     "one, when at least half of their weight lies on the other side. They never turn it."
 )

@@ -90,13 +90,16 @@ def offered_in(year: int) -> list[Chip]:
 def offers() -> list[Offer]:
     """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
     found: list[Offer] = []
-    for year in YEARS:
-        day = pd.Timestamp(f"{year}-{MID_YEAR}")
-        job, rival = reference_jobs.of_day(day), reference_jobs.yardstick(day)
-        base = single_changes.kept_hours(rival, job)
+    days = [pd.Timestamp(f"{year}-{MID_YEAR}") for year in YEARS]
+    chips = [[reference_jobs.yardstick(day), *offered_in(day.year)] for day in days]
+    jobs = [reference_jobs.of_day(day) for day in days]
+    asked = [(chip, job) for own, job in zip(chips, jobs, strict=True) for chip in own]
+    hours = iter(single_changes.kept_hours(asked))
+    for year, (rival, *own) in zip(YEARS, chips, strict=True):
+        base = next(hours)
         best: dict[str, Offer] = {}
-        for chip in offered_in(year):
-            offer = _offer(year, chip, job, rival, base)
+        for chip in own:
+            offer = _offer(year, chip, rival, next(hours), base)
             # Of chips none of which can, the newest stands for its maker.
             if offer.vendor not in best or offer.gap <= best[offer.vendor].gap:
                 best[offer.vendor] = offer
@@ -104,8 +107,7 @@ def offers() -> list[Offer]:
     return found
 
 
-def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: float) -> Offer:
-    hours = single_changes.kept_hours(chip, job)
+def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Offer:
     own = chip.id == rival.id
     prices = None if own else chip_hours.pair(chip, rival)
     ratio = 1.0 if prices is None else prices[0].usd / prices[1].usd
@@ -115,7 +117,7 @@ def _offer(year: int, chip: Chip, job: reference_jobs.Job, rival: Chip, base: fl
     hbm = chip.tier("hbm")
     vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
     size = 0.0 if hbm is None else float(hbm.capacity_bytes) / GIB
-    unit = "USD" if prices else "chip-days"
+    unit = "dollars" if prices else "chip-days"
     return Offer(year, vendor, chip.name, hours * ratio / base, unit, stops, size)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from training_moat.catalog import tables
 from training_moat.contest.reference_jobs import Job
+from training_moat.contest.remembered import remembered
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.tiers import LARGEST_SYSTEM
@@ -125,6 +126,11 @@ def together(searches: Sequence[Asking]) -> list[Any]:
         return side_by_side.run(searches, _evaluated)
 
 
+def kept(name: str, asked: Sequence[tuple], search: Callable[..., Asking]) -> list[list[float]]:
+    """The numbers that a search finds of each of many things `asked`: those that are not on disk, side by side."""
+    return remembered(name, asked, lambda missing: together([search(*one) for one in missing]))
+
+
 def _evaluated(cases: Sequence[TrainingCase]) -> list[Found]:
     """The best plan of each case, all of them worked out together."""
     if not cases:
@@ -167,11 +173,13 @@ def _any_way(chip: Chip, job: Job, count: int, precision: str) -> Asking:
     return found
 
 
-def fastest_days(chip: Chip, job: Job, precisions: Sequence[str]) -> float:
+def fastest_days(chip: Chip, job: Job, precisions: Sequence[str]) -> Asking:
     """Days of the fastest run over all numbers of chips tried; endless where none holds the job."""
-    found = together([_any_way(chip, job, count, name) for count in COUNTS for name in precisions])
+    found = yield from side_by_side.beside(
+        [_any_way(chip, job, count, name) for count in COUNTS for name in precisions]
+    )
     days = [days_of(job, one.case.global_batch, one.step_s) for one in found if one is not None]
-    return min(days, default=np.inf)
+    return [min(days, default=np.inf)]
 
 
 def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
@@ -214,12 +222,10 @@ def searched(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = 
     return usual
 
 
-def on_unbuilt(
-    chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS
-) -> int | None:
-    """The number of chips, larger than any machine on record, on which the job would end in time; None where there is none."""
-    (found,) = together([_cheapest(chip, job, precisions, max_days, at, UNBUILT)])
-    return None if found is None else found[1]
+def on_unbuilt(chip: Chip, job: Job, precisions: Sequence[str], max_days: float) -> Asking:
+    """The number of chips, larger than any machine on record, on which the job would end in time; 0 where there is none."""
+    found = yield from _cheapest(chip, job, precisions, max_days, at, UNBUILT)
+    return [0 if found is None else found[1]]
 
 
 def _cheapest(
@@ -283,6 +289,18 @@ def fewest(
     """The fewest chips (of the numbers tried) that hold the job, whatever time it takes: with the usual plans, and where
     none of them fits with everything shared out."""
     return together([_fewest(chip, job, precisions, searches)])[0]
+
+
+def cheapest_and_fewest(chip: Chip, job: Job, precisions: Sequence[str], max_days: float) -> Asking:
+    """What `cheapest` and `fewest` find: chip-hours, chips and place of the format, and the fewest chips; 0 where there is
+    none."""
+    usual = (
+        searched(chip, job, precisions, max_days),
+        _fewest(chip, job, precisions, (at, shared_out)),
+    )
+    best, least = yield from side_by_side.beside(usual)
+    hours, count, name = best or (0.0, 0, precisions[0])
+    return [hours, count, precisions.index(name), least or 0]
 
 
 def _fewest(chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search]) -> Asking:

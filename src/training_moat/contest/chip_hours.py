@@ -173,10 +173,11 @@ def sellers(kind: str) -> tuple[float, float]:
     ninety-fifth percentile over all quotes of that kind that have company."""
     found, ratios = quotes(), []
     for _, own in found[found["kind"] == kind].groupby("chip_id", sort=True):
-        for row in own.itertuples():
-            near = own.loc[(own["day"] - row.day).abs() <= SAME_DAY, "usd"]
+        days, usd = own["day"].to_numpy(), own["usd"].to_numpy(float)
+        for at, one in zip(days, usd, strict=True):
+            near = usd[np.abs(days - at) <= SAME_DAY]
             if len(near) >= COMPANY:
-                ratios.append(row.usd / near.median())
+                ratios.append(one / np.median(near))
     if not ratios:
         return 1 / spread(), spread()
     low, high = np.quantile(ratios, (0.05, 0.95))

@@ -14,8 +14,8 @@ from training_moat.contest import best_plan
 from training_moat.contest.chip_assumptions import Assumption
 from training_moat.contest.chip_factors import MACHINE_FACTORS, mixed, training_formats
 from training_moat.contest.reference_jobs import Job
-from training_moat.contest.remembered import remembered
 from training_moat.core.machine import Chip
+from training_moat.predict import side_by_side
 
 COALITIONS = 1 << len(MACHINE_FACTORS)
 
@@ -31,14 +31,13 @@ class Searched:
     ends: tuple[tuple[float, float], ...]
 
 
-def search(
-    chip: Chip, yardstick: Chip, job: Job, assumed: Sequence[Assumption], max_days: float
-) -> Searched:
-    """The searches of one chip against one yardstick, from disk where they were done before."""
-    told = (repr(chip), repr(yardstick), repr(job), repr(assumed), max_days)
-    found = np.array(
-        remembered("coalitions", told, lambda: _all(chip, yardstick, job, assumed, max_days))
-    )
+def search(asked: Sequence[tuple[Chip, Chip, Job, Sequence[Assumption], float]]) -> list[Searched]:
+    """The searches of chips against yardsticks on jobs, each with what is assumed of the chip and the most days, from disk
+    where they were done before."""
+    return [_told(np.array(found)) for found in best_plan.kept("coalitions", asked, _all)]
+
+
+def _told(found: np.ndarray) -> Searched:
     hours, rest = found[:COALITIONS], found[COALITIONS + 2 :]
     own, other = found[COALITIONS : COALITIONS + 2]
     return Searched(hours, float(own), float(other), tuple(zip(rest[::2], rest[1::2], strict=True)))
@@ -46,17 +45,25 @@ def search(
 
 def _all(
     chip: Chip, yardstick: Chip, job: Job, assumed: Sequence[Assumption], max_days: float
-) -> list[float]:
+) -> best_plan.Asking:
     own, other = training_formats(chip), training_formats(yardstick)
-    searches = []
+    searches: list[tuple[Chip, tuple[str, ...]]] = []
     for mask in range(COALITIONS):
         taken = [name for bit, name in enumerate(MACHINE_FACTORS) if mask >> bit & 1]
         tried = other if "precision" in taken else own
         searches.append((mixed(chip, yardstick, taken), tried))
     searches += [(end, own) for one in assumed for end in (one.low, one.high)]
-    found = best_plan.together(
-        [best_plan.searched(machine, job, formats, max_days) for machine, formats in searches]
+    # Mixtures are often the same machine, where chip and yardstick have a quality in common.
+    names = [repr(one) for one in searches]
+    different = dict(zip(names, searches, strict=True))
+    told = yield from side_by_side.beside(
+        [
+            best_plan.searched(machine, job, formats, max_days)
+            for machine, formats in different.values()
+        ]
     )
+    by_name = dict(zip(different, told, strict=True))
+    found = [by_name[name] for name in names]
     # Endless, on no chips, where there is none.
     hours, chips = zip(*[(np.inf, 0.0) if one is None else one[:2] for one in found], strict=True)
     return [*hours[:COALITIONS], chips[0], chips[COALITIONS - 1], *hours[COALITIONS:]]

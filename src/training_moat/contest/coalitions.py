@@ -5,7 +5,7 @@ The plan depends on the six factors of the machine alone, so that 64 searches (c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,7 +52,7 @@ class Worth:
     @property
     def unit(self) -> str:
         """What the gap is counted in."""
-        return "USD" if self.prices else "chip-days"
+        return "dollars" if self.prices else "chip-days"
 
     @property
     def possible(self) -> bool:
@@ -60,7 +60,12 @@ class Worth:
         return bool(np.isfinite(self.chip_hours[0]))
 
     def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-        """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws).
+        """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws)."""
+        drawn_, coalitions = self.terms(draws)
+        return drawn_ @ coalitions
+
+    def terms(self, draws: Mapping[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The same as two factors of a matrix product: terms by draws, and which of them goes into which coalition.
 
         Errors of the model belong to the software a machine runs, errors of a price to the price.
         """
@@ -68,8 +73,8 @@ class Worth:
         masks = np.arange(1 << len(FACTORS))
         hours = self.chip_hours[masks % COALITIONS]
         done = np.isfinite(hours)
-        # Every factor adds one of two logarithms: one product of matrices gives all draws of all coalitions. As changes
-        # from the chip's own, so that where both are the same nothing changes, to the last bit.
+        # Every factor adds one of two logarithms: as changes from the chip's own, so that where both are the same nothing
+        # changes, to the last bit.
         base, changes, taken = np.zeros_like(told["model"]), [], []
         for name, (own, other) in self._ends(told).items():
             base = base + np.log(own)
@@ -80,9 +85,11 @@ class Worth:
             base = base + own
             changes += [other - own for other, _ in others]
             taken += [which for _, which in others]
-        cost = np.array(changes).T @ np.array(taken, float) + base[:, None]
-        cost += np.log(np.where(done, hours, 1.0))
-        return np.where(done, cost, cost[:, -1:] + np.log(CEILING))
+        every = np.ones(len(masks))
+        into = np.array([*taken, every, np.log(np.where(done, hours, 1.0))], float)
+        into[:, ~done] = into[:, -1:]
+        into[-1, ~done] += np.log(CEILING)
+        return np.array([*changes, base, np.ones_like(base)]).T, into
 
     def _ends(self, told: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Factors on the cost, by name: the chip's own and the yardstick's of each draw."""
@@ -125,16 +132,22 @@ DRAWN = (
 and supply, as factors on the cost."""
 
 
+def search_all(asked: Iterable[tuple[Chip, Chip, Job]]) -> None:
+    """Search side by side what `worth` asks for of many chips, yardsticks and jobs, within the usual days."""
+    full = [(*completed(chip), yardstick, job) for chip, yardstick, job in asked]
+    search([(own, rival, job, assumed, best_plan.MAX_DAYS) for own, assumed, rival, job in full])
+
+
 def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
     """The best plan of a job for every coalition of the machine's factors.
 
     Raises InputError where the yardstick itself cannot do the job.
     """
     full, assumed = completed(chip)
-    found = search(full, yardstick, job, assumed, max_days)
+    (found,) = search([(full, yardstick, job, assumed, max_days)])
     if not np.isfinite(found.hours[-1]):
         raise InputError(
-            f"{yardstick.id} cannot do {job.title} within {max_days:g} days; expected a chip that can as the yardstick"
+            f"{yardstick.id} cannot do {job.title} in time (max_days {max_days:g}); expected a chip that can as the yardstick"
         )
     ends = [
         (one.factor, end) for one, both in zip(assumed, found.ends, strict=True) for end in both

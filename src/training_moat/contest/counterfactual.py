@@ -14,6 +14,7 @@ counted in chip-days, and price and power have no share.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,8 +26,10 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import FACTORS, GROUPS
-from training_moat.contest.coalitions import Worth, drawn, worth
-from training_moat.core.errors import answered
+from training_moat.contest.coalitions import Worth, drawn, search_all, worth
+from training_moat.contest.reference_jobs import Job
+from training_moat.core.errors import InputError, answered
+from training_moat.core.machine import Chip
 from training_moat.inquiry.wording import between, digits, listed
 
 LIKELY = 2 / 3
@@ -122,24 +125,23 @@ def challengers() -> list[str]:
     return sorted(named, key=lambda name: (reference_jobs.launched(known[name]), name))
 
 
-def shares(found: Worth, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-    """Shapley parts of the logarithm of the gap, one column per factor; positive where the challenger is worse."""
-    return -shapley.values(found.log_cost(draws))
-
-
 def split_of(found: Worth) -> Split:
     """The gap and its parts with their intervals."""
-    middle, told = found.log_cost()[0], found.log_cost(drawn(found))
+    middle, (told, into) = found.log_cost()[0], found.terms(drawn(found))
     all_ = len(middle) - 1
-    parts, drawn_parts = shares(found)[0], -shapley.values(told)
-    gap = told[:, 0] - told[:, all_]
+    # Parts are positive where the challenger is worse. They are linear in what the coalitions are worth.
+    parts, drawn_parts = -shapley.values(middle), told @ -shapley.values(into)
+    bare, whole, *grouped = (told @ into[:, [0, all_, *map(_bit, GROUPS.values())]]).T
+    gap = bare - whole
     bits = 1 << np.arange(len(FACTORS))
     part_low, part_high = np.quantile(drawn_parts, (0.05, 0.95), axis=0)
     left = {"fix": middle[bits] - middle[all_], "loss": middle[all_ ^ bits] - middle[all_]}
     columns = {name: np.exp(value) for name, value in left.items()}
     columns |= {"shapley": parts, "shapley_low": part_low, "shapley_high": part_high}
     table = pd.DataFrame({"factor": list(FACTORS)} | columns | {"times": np.exp(parts)})
-    closed = {group: _closed(told, gap, names) for group, names in GROUPS.items()}
+    # Share of each drawn gap that a group of factors alone closes (nothing where there is no gap).
+    some = np.where(gap > 0, gap, np.inf)
+    closed = {group: (bare - one) / some for group, one in zip(GROUPS, grouped, strict=True)}
     ends = np.exp(np.quantile(gap, (0.05, 0.95)))
     return Split(
         chip=found.chip.id,
@@ -163,12 +165,6 @@ def split_of(found: Worth) -> Split:
     )
 
 
-def _closed(told: np.ndarray, gap: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Share of each drawn gap that a group of factors alone closes (nothing where there is no gap)."""
-    gained = told[:, 0] - told[:, _bit(names)]
-    return np.where(gap > 0, gained / np.where(gap > 0, gap, 1.0), 0.0)
-
-
 def _basis(found: Worth) -> str:
     if found.prices is None:
         return "chip time: no price is known in the same way for both"
@@ -180,17 +176,33 @@ def _basis(found: Worth) -> str:
 @tables.kept(*reference_jobs.COST_TABLES, *uptime_supply.TABLES, size=128)
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
+    return split_of(worth(*_compared(chip_id, job, yardstick)))
+
+
+def _compared(
+    chip_id: str, job: str | None, yardstick: str | None = None
+) -> tuple[Chip, Chip, Job]:
     chip = chip_catalog.chip(chip_id)
     start = reference_jobs.launched(chip)
     asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
     rival = reference_jobs.yardstick(start) if yardstick is None else chip_catalog.chip(yardstick)
-    return split_of(worth(chip, rival, asked))
+    return chip, rival, asked
 
 
 def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[Split]:
     """The gaps of many challengers, in the order given (default: all, oldest first), each on the job of its day or on one;
     without those of which an unpublished number is needed (`answered`)."""
-    return answered(lambda name: split(name, job), challengers() if chips is None else chips)
+    names = challengers() if chips is None else chips
+    _search_all(tuple(names), job)
+    return answered(lambda name: split(name, job), names)
+
+
+@tables.kept(*reference_jobs.COST_TABLES)
+def _search_all(names: tuple[str, ...], job: str | None) -> None:
+    with suppress(
+        InputError
+    ):  # where one lacks something, each is searched alone and says what it lacks
+        search_all([_compared(name, job) for name in names])
 
 
 def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
@@ -199,16 +211,20 @@ def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
 
     Only chips whose job of the day is not the largest run are listed.
     """
-    rows = []
+    listed, asked = [], []
     for one in found:
         chip, rival = chip_catalog.chip(one.chip), chip_catalog.chip(one.yardstick)
         usual = reference_jobs.job(one.job)
         largest = reference_jobs.largest_of_day(reference_jobs.launched(chip))
-        if largest == usual or not one.possible:
-            continue
-        kept = single_changes.kept_hours
-        here, there = (kept(chip, job) / kept(rival, job) for job in (usual, largest))
-        rows.append((one.name, largest.title, one.gap, one.gap * there / here))
+        if largest != usual and one.possible:
+            listed.append((one, largest.title))
+            asked += [(machine, job) for job in (usual, largest) for machine in (chip, rival)]
+    hours = np.reshape(single_changes.kept_hours(asked), (-1, 2, 2))
+    times = (hours[:, :, 0] / hours[:, :, 1]).tolist()
+    rows = [
+        (one.name, title, one.gap, one.gap * there / here)
+        for (one, title), (here, there) in zip(listed, times, strict=True)
+    ]
     return pd.DataFrame(rows, columns=["name", "job", "gap", "largest"])
 
 

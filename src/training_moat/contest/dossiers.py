@@ -51,6 +51,8 @@ SHEET = {
 
 CHECKED = r"checked \w+: "
 """How a note begins that says why a number which looks wrong is right; readers need the reason alone."""
+_CLAUSES = re.compile(r";\s+(?![^()]*\))")
+"""What parts a note's clauses; not within brackets."""
 
 INTENSITIES = tuple(float(value) for value in np.logspace(-1, 5, 49))
 """FLOP per byte at which a roofline is drawn."""
@@ -90,7 +92,8 @@ def conflicts(chip: Chip) -> pd.DataFrame:
     row = chip_catalog.row(chip.id)
     told = []
     if isinstance(row["notes"], str):
-        notes = re.sub(CHECKED, "", row["notes"])
+        first, *others = _CLAUSES.split(re.sub(CHECKED, "", row["notes"]))
+        notes = ". ".join([first, *(f"{clause[0].upper()}{clause[1:]}" for clause in others)])
         told.append(("sources disagree", notes, row["source"]))
     changed = tables.load("corrections")
     changed = changed[(changed["table"] == "chips") & (changed["row"] == chip.id)]
@@ -105,11 +108,18 @@ def conflicts(chip: Chip) -> pd.DataFrame:
 def _changed(one: Mapping[str, Any], described: str, chip: Chip) -> str:
     """Which value was replaced, in words."""
     name = naming.column_words(one["column"], described, "training" in chip.streamed)
+    was, now = (_shown(one[key]) for key in ("was", "now"))
     if pd.isna(one["now"]):
-        return f"{name}, {one['was']} is not used"
+        return f"{name}, {was} is not used"
     if one["now"] == one["was"]:
-        return f"{name}, {one['now']}"
-    return f"{name}, {one['now']} and not {one['was']}"
+        return f"{name}, {now}"
+    return f"{name}, {now} and not {was}"
+
+
+def _shown(value: Any) -> str:
+    """A cell of the table of corrections for readers: a number with its thousands parted."""
+    number = pd.to_numeric(value, errors="coerce")
+    return str(value) if pd.isna(number) else digits(number, 7)
 
 
 def roofline(chip: Chip) -> pd.DataFrame:
@@ -123,7 +133,9 @@ def roofline(chip: Chip) -> pd.DataFrame:
     drawn = (*INTENSITIES, farthest) if farthest > INTENSITIES[-1] else INTENSITIES
     for tier in chip.tiers:
         if tier.bytes_per_s:
-            told = f"{tier.name.upper()}, {holding.size_words(tier)}"
+            outside = tier.name == "ddr" and "training" in chip.streamed
+            kind = "outside store" if outside else tier.name.upper()
+            told = f"{kind}, {holding.size_words(tier)}"
             rows += [(told, one, min(peak, one * tier.bytes_per_s) / TERA) for one in drawn]
     return pd.DataFrame(rows, columns=["tier", "flop_per_byte", "tflops"])
 

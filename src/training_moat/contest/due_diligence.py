@@ -31,8 +31,8 @@ from training_moat.contest.scorecard import Card
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.core.units import GB, GIB, TERA
-from training_moat.inquiry import switching
+from training_moat.core.units import GB, TERA
+from training_moat.inquiry import holding, switching
 from training_moat.inquiry.wording import chance, counted, digits, in_brackets, percent
 
 PROTAGONIST = "sn40l"
@@ -85,7 +85,7 @@ def reject_impossible(chip: Chip) -> None:
     seconds = home.capacity_bytes / home.bytes_per_s
     if seconds < SHORTEST_SWEEP_S:
         raise InputError(
-            f"chip {chip.id}: its {home.name} of {digits(home.capacity_bytes / GIB, 4)} GB would be read whole in "
+            f"chip {chip.id}: its {home.name} of {holding.size_words(home)} would be read whole in "
             f"{seconds:.1e} s; expected a bandwidth that a memory of this size can have"
         )
     if chip.price_usd is not None and chip.price_usd <= 0:
@@ -114,6 +114,7 @@ def report(
     asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
     yardstick = reference_jobs.yardstick(start)
     split = split_of(coalitions.worth(chip, yardstick, asked, max_days))
+    scorecard.search([(chip, asked), (yardstick, asked)], max_days)
     card = scorecard.card(chip, asked, max_days)
     rival = scorecard.card(yardstick, asked, max_days)
     told = (*undated, *split.assumed, *_blanks(chip, card))
@@ -169,7 +170,7 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
     reached = single_changes.smallest(full, found.job, list(goals.values()), max_days)
     for goal, changes in zip(goals, reached, strict=True):
         rows += [(goal, one.what, one.factor) for one in changes]
-    if found.split.gap > 1 and found.split.unit == "USD" and found.split.possible:
+    if found.split.gap > 1 and found.split.unit == "dollars" and found.split.possible:
         rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))
     frame = pd.DataFrame(rows, columns=["goal", "change", "factor"])
     return frame.sort_values(["goal", "factor", "change"], kind="stable", ignore_index=True)
@@ -186,7 +187,7 @@ def _qualities(chip: Chip) -> Mapping[str, float]:
     home = tiers.working(chip, "training") if streamed else tiers.home(chip, "training")[-1]
     return {
         "tflops": wide_peak(chip) / TERA,
-        "memory_gb": home.capacity_bytes / GIB,
+        "memory_gb": holding.size_gb(home),
         "memory_gb_per_s": (home.bytes_per_s or np.nan) / GB,
         "link_gb_per_s": (chip.scaleup.bytes_per_s if chip.scaleup else np.nan) / GB,
         "watts": chip.tdp_w or np.nan,
@@ -234,8 +235,10 @@ def jobs(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
     Columns: job, chips, days, days_low, days_high, musd, musd_low, musd_high, limit, yardstick_days, yardstick_musd,
     yardstick_chips.
     """
-    rows = []
-    for one in reference_jobs.jobs().values():
+    rows, every = [], reference_jobs.jobs().values()
+    pair = found.chip, found.rival.chip
+    scorecard.search([(chip, one) for one in every for chip in pair], max_days)
+    for one in every:
         own = scorecard.table([scorecard.card(found.chip, one, max_days)]).iloc[0]
         rival = scorecard.table([scorecard.card(found.rival.chip, one, max_days)]).iloc[0]
         kept = ("chips", "days", "days_low", "days_high", "musd", "musd_low", "musd_high", "limit")
@@ -258,7 +261,7 @@ def answer(found: Report) -> str:
         f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}**"
         f"{in_brackets(gap.low, gap.high, OF_DRAWS)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
     )
-    if unit == "USD":
+    if unit == "dollars":
         return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
     return (
         f"{done}with no price known for both, the chip would have to cost at most {percent(price_to_pay(found))} of what "

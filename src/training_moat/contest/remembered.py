@@ -61,23 +61,35 @@ def _fingerprint(root: Path) -> str:
 
 
 def remembered(
-    name: str, key: Sequence[object], compute: Callable[[], Sequence[float]]
-) -> list[float]:
-    """The numbers that `compute` gives for `key`, from disk where they were computed with the same code and tables.
+    name: str, asked: Sequence[tuple], compute: Callable[[list[tuple]], Sequence[Sequence[float]]]
+) -> list[list[float]]:
+    """The numbers that searches find, each told by what is `asked` of it: from disk where they were found with the same code
+    and tables; `compute` finds those of all others at once.
 
     Chapters run side by side and ask for the same searches: one computes, the others wait for it.
     """
     # What is taken from disk rests on every table that the search could read.
     table_files.TOUCHED.update(table.name for table in _tables(paths.data_folder()))
-    text = json.dumps([name, [str(part) for part in key], _fingerprint(paths.root())])
-    file = folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-    with _alone(file.with_suffix(".lock")):
-        with contextlib.suppress(OSError, ValueError):
-            return [float(value) for value in json.loads(file.read_text(encoding="utf-8"))]
-        found = [float(value) for value in compute()]
-        with contextlib.suppress(OSError):
-            write_text(file, json.dumps(found))
-        return found
+    files = [_file(name, one) for one in asked]
+    found: dict[Path, list[float]] = {}
+    with contextlib.ExitStack() as alone:
+        for file in sorted(set(files)):  # in one order, so that no two wait for each other
+            alone.enter_context(_alone(file.with_suffix(".lock")))
+            with contextlib.suppress(OSError, ValueError):
+                known = json.loads(file.read_text(encoding="utf-8"))
+                found[file] = [float(value) for value in known]
+        missing = {file: one for file, one in zip(files, asked, strict=True) if file not in found}
+        fresh = compute(list(missing.values())) if missing else []
+        for file, numbers in zip(missing, fresh, strict=True):
+            found[file] = [float(value) for value in numbers]
+            with contextlib.suppress(OSError):
+                write_text(file, json.dumps(found[file]))
+    return [found[file] for file in files]
+
+
+def _file(name: str, asked: tuple) -> Path:
+    text = json.dumps([name, [repr(part) for part in asked], _fingerprint(paths.root())])
+    return folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
 
 @contextlib.contextmanager

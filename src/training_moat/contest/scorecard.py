@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.reference_jobs import Job
-from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
@@ -250,17 +250,35 @@ def _searched(
     chip: Chip, job: Job, formats: Sequence[str], max_days: float
 ) -> tuple[tuple[float, int, str] | None, int | None]:
     """The cheapest run and the fewest chips that hold the job, from disk where they were searched before."""
-
-    def compute() -> list[float]:
-        best = best_plan.cheapest(chip, job, formats, max_days)
-        told = (0.0, 0, formats[0]) if best is None else best
-        fewest = best_plan.fewest(chip, job, formats) or 0
-        return [told[0], told[1], formats.index(told[2]), fewest]
-
-    key = (repr(chip), repr(job), repr(tuple(formats)), max_days)
-    hours, count, place, fewest = remembered("card", key, compute)
+    ((hours, count, place, fewest),) = _kept_runs([(chip, job, tuple(formats), max_days)])
     best = (hours, int(count), formats[int(place)]) if count else None
     return best, int(fewest) or None
+
+
+def _kept_runs(asked: Sequence[_Asked]) -> list[list[float]]:
+    return best_plan.kept("card", asked, best_plan.cheapest_and_fewest)
+
+
+def _kept_days(asked: Sequence[_Asked]) -> list[list[float]]:
+    return best_plan.kept("days", [one[:3] for one in asked], best_plan.fastest_days)
+
+
+_Asked = tuple[Chip, Job, tuple[str, ...], float]
+"""A chip with what is missing filled in, a job, the formats to train in, and the days allowed."""
+
+
+def search(asked: Iterable[tuple[Chip, Job]], max_days: float = MAX_DAYS) -> None:
+    """Find what the cards of chips on jobs ask for, side by side; `card` then has it on disk."""
+    full = []
+    for chip, job in asked:
+        with suppress(InputError):  # what a chip lacks is for its card to say
+            own = completed(chip)[0]
+            formats = training_formats(own)
+            for name in formats:
+                training_constants.node(training_constants.load(), own, name)
+            full += [(own, job, formats, max_days)] if formats else []
+    found = zip(full, _kept_runs(full), strict=True)
+    _kept_days([one for one, (_, count, _, fewest) in found if fewest and not count])
 
 
 def _time_gate(
@@ -276,8 +294,7 @@ def _time_gate(
     if fewest is None:
         why = "nothing holds it" if formats else "it has no format to train in"
         return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
-    key = (repr(chip), repr(job), repr(tuple(formats)))
-    (days,) = remembered("days", key, lambda: [best_plan.fastest_days(chip, job, formats)])
+    ((days,),) = _kept_days([(chip, job, tuple(formats), max_days)])
     why = f"{days:,.0f} days at best, on no more chips than the largest machine on record"
     return Gate("in time", NO, days / max_days, why)
 
@@ -296,10 +313,8 @@ def stopped_by_size(found: Sequence[Card], max_days: float = MAX_DAYS) -> pd.Dat
 def _unbuilt(chip: Chip, job: Job, max_days: float) -> int:
     full = completed(chip)[0]
     formats = training_formats(full)
-    key = (repr(full), repr(job), repr(formats), max_days)
-    (count,) = remembered(
-        "unbuilt", key, lambda: [best_plan.on_unbuilt(full, job, formats, max_days) or 0]
-    )
+    asked = (full, job, formats, max_days)
+    ((count,),) = best_plan.kept("unbuilt", [asked], best_plan.on_unbuilt)
     return int(count)
 
 
@@ -322,8 +337,9 @@ def _all(
 ) -> tuple[tuple[Card, ...], tuple[tuple[str, str, str], ...]]:
     known = chip_catalog.all_chips()
     asked, found, missing = reference_jobs.job(job), [], []
-    for name in known if chips is None else chips:
-        chip = chip_catalog.chip(name)
+    named = [chip_catalog.chip(name) for name in (known if chips is None else chips)]
+    search([(chip, asked) for chip in named], max_days)
+    for chip in named:
         try:
             found.append(card(chip, asked, max_days))
         except InputError as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,7 +14,6 @@ from training_moat.contest.best_plan import Asking
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import JOB, training_formats
 from training_moat.contest.reference_jobs import Job
-from training_moat.contest.remembered import remembered
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Link, Tier
@@ -88,23 +87,22 @@ class Change:
 
 def chip_hours(chip: Chip, job: Job, max_days: float) -> float:
     """Chip-hours of the job, endless where the chip cannot do it."""
-    return best_plan.together([_hours(chip, job, max_days)])[0]
+    return best_plan.together([_hours(chip, job, max_days)])[0][0]
 
 
 def _hours(chip: Chip, job: Job, max_days: float) -> Asking:
     try:
         found = yield from best_plan.searched(chip, job, training_formats(chip), max_days)
     except InputError:
-        return np.inf
-    return np.inf if found is None else found[0]
+        return [np.inf]
+    return [np.inf if found is None else found[0]]
 
 
-def kept_hours(chip: Chip, job: Job) -> float:
-    """Chip-hours of the job on a chip with what is missing filled in, within the usual days, from disk where they were
+def kept_hours(asked: Iterable[tuple[Chip, Job]]) -> list[float]:
+    """Chip-hours of jobs on chips with what is missing filled in, within the usual days, from disk where they were
     searched before."""
-    full = completed(chip)[0]
-    key = (repr(full), repr(job), best_plan.MAX_DAYS)
-    return remembered("hours", key, lambda: [chip_hours(full, job, best_plan.MAX_DAYS)])[0]
+    full = [(completed(chip)[0], job, best_plan.MAX_DAYS) for chip, job in asked]
+    return [hours for (hours,) in best_plan.kept("hours", full, _hours)]
 
 
 def smallest(
@@ -141,7 +139,8 @@ class _Tried:
 
     def hours(self, factor: float) -> Asking:
         if factor not in self.known:
-            self.known[factor] = yield from _hours(self.changed(factor), self.job, self.max_days)
+            changed = self.changed(factor)
+            (self.known[factor],) = yield from _hours(changed, self.job, self.max_days)
         return self.known[factor]
 
 

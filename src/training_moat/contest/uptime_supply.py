@@ -65,13 +65,18 @@ def goodputs() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["chip_id", "run", "share", "source"])
 
 
+@tables.kept("training_costs", "chips")
+def _goodputs_by_chip() -> pd.DataFrame:
+    return goodputs().groupby("chip_id")["share"].agg(["min", "median", "max"])
+
+
 def goodput(chip: Chip, yardstick: Chip) -> tuple[Level, Level]:
     """The hours of a run on a chip and on the yardstick over those of the usual run, by the published shares.
 
     Only where both are published do they differ: the troubles of the operator who told are not an advantage of whoever
     keeps silent. Else both are the usual, and the chip's range is that of all published shares.
     """
-    shares = goodputs().groupby("chip_id")["share"].agg(["min", "median", "max"])
+    shares = _goodputs_by_chip()
     usual = float(goodputs()["share"].median())
     if {chip.id, yardstick.id} <= set(shares.index):
         return _level(usual, *shares.loc[chip.id]), _level(usual, *shares.loc[yardstick.id])

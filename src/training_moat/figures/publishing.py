@@ -174,9 +174,9 @@ def cell(value: Any, form: str | None = None) -> Markup:
     if text in VERDICT_COLOURS:
         return Markup(f'<strong class="moat-verdict moat-{text.replace(" ", "-")}">{text}</strong>')
     if text.startswith(("https://", "http://", "../data/")):
-        shown = html.escape(text.removeprefix("../data/").split("//", 1)[-1].rstrip("/"))
+        shown = text.removeprefix("../data/").split("//", 1)[-1].rstrip("/")
         shown = shown if len(shown) < 40 else shown[:37] + "..."
-        return Markup(f'<a href="{html.escape(text)}">{shown}</a>')
+        return Markup(f'<a href="{html.escape(text)}">{html.escape(shown)}</a>')
     return Markup(html.escape(text))
 
 

@@ -93,7 +93,7 @@ def _fed_from(chip: Chip, precision: str | None) -> dict[str, object]:
     tier = tiers.faster_tiers(chip)[0]
     return {
         "tier": tiers.TIER_WORDS[tier.name],
-        "tier_gb": tier.capacity_bytes / GIB,
+        "tier_gb": size_gb(tier),
         "tier_gb_per_s": (tier.bytes_per_s or np.nan) / GB,
         "tokens_to_feed": tokens_to_feed(chip, precision),
     }
@@ -362,12 +362,18 @@ def every_verdict(found: pd.DataFrame) -> pd.DataFrame:
     return shown.set_axis(["chip", "training", "why", "serving", "why (serving)"], axis=1)
 
 
+def size_gb(tier: Tier) -> float:
+    """Size of a memory (GB) as its maker counts it: megabytes on the chip, of which a thousand are a gigabyte; gigabytes
+    beside it."""
+    return tier.capacity_bytes / (1000 * MIB if tier.name == "sram" else GIB)
+
+
 def size_words(tier: Tier) -> str:
-    """Size of a memory as its maker counts it: megabytes on the chip, of which a thousand are a gigabyte; gigabytes beside it."""
+    """The same in words."""
+    gb = size_gb(tier)
     if tier.name != "sram":
-        return f"{digits(tier.capacity_bytes / GIB, 4)} GB"
-    mb = tier.capacity_bytes / MIB
-    return f"{digits(mb, 3)} MB" if mb < 1000 else f"{digits(mb / 1000, 3)} GB"
+        return f"{digits(gb, 4)} GB"
+    return f"{digits(1000 * gb, 3)} MB" if gb < 1 else f"{digits(gb, 3)} GB"
 
 
 def on_one_chip(chip: Chip) -> str:

@@ -19,8 +19,8 @@ from training_moat.predict import training, training_constants
 
 FACTORS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 """Multiples of a chip's own bandwidth that are tried."""
-FAR_FACTORS = (*FACTORS, *(2.0**power for power in range(4, 13)))
-"""The same as far up as a chip can be short of: where a need is sought, not drawn."""
+FAR_FACTORS = tuple(2.0**power for power in range(-12, 13))
+"""The same as far down and up as a chip can have too much or too little: where a need is sought, not drawn."""
 TARGET = 0.9
 """Share of the speed with an endless network that counts as enough."""
 ENDLESS = 1e4
@@ -151,7 +151,8 @@ def amount_needed(needed: float, curve: pd.DataFrame, unit: str) -> str:
     own = float(curve.loc[curve["factor"] == 1, "rate"].iloc[0])
     if np.isnan(needed):
         return f"more than {digits(max(FACTORS))} times the {digits(own)} {unit} it has"
-    return f"{digits(needed)} {unit} (it has {digits(own)})"
+    most = "at most " if needed <= curve["rate"].min() else ""  # no thinner network was tried
+    return f"{most}{digits(needed)} {unit} (it has {digits(own)})"
 
 
 def largest(families: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.linalg.lapack import dpotrf, dtrtrs
 from scipy.special import expit, logit, ndtr, ndtri
 
 from training_moat.core.errors import InputError
@@ -98,24 +99,27 @@ class _Sampler:
     """One chain: coefficients given the shares, spreads given the coefficients, hidden shares given both."""
 
     def __init__(self, design, blocks, low, high, rng) -> None:
-        self.design, self.rng, self.low, self.high = design, rng, low, high
+        self.design, self.gram, self.rng = design, design.T @ design, rng
         self.blocks = [block for block, _ in blocks.values()]
+        self.precision = np.zeros(design.shape[1])
+        self.precision[:2] = 1 / PRIOR_LEVEL**2, 1 / PRIOR_SLOPE**2
         self.hidden = low < high
+        self.ends = low[self.hidden], high[self.hidden]
         inside = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
         both = self.hidden & np.isfinite(low) & np.isfinite(high)
         self.share = np.where(both, (inside + np.where(both, high, 0.0)) / 2, inside)
         self.variance = np.full(len(self.blocks) + 1, SPREAD_SCALE**2)
 
     def step(self) -> tuple[np.ndarray, np.ndarray]:
-        precision = np.zeros(self.design.shape[1])
-        precision[:2] = 1 / PRIOR_LEVEL**2, 1 / PRIOR_SLOPE**2
         for block, variance in zip(self.blocks, self.variance, strict=False):
-            precision[block] = 1 / variance
-        gram = self.design.T @ self.design / self.variance[-1] + np.diag(precision)
-        root = np.linalg.cholesky(gram)
-        mean = np.linalg.solve(gram, self.design.T @ self.share / self.variance[-1])
-        draw = np.linalg.solve(root.T, self.rng.standard_normal(len(mean)))
-        coefficients = mean + draw
+            self.precision[block] = 1 / variance
+        gram = self.gram / self.variance[-1]
+        gram.flat[:: len(gram) + 1] += self.precision
+        root, _ = dpotrf(gram, lower=1, clean=1)
+        half, _ = dtrtrs(root, self.share @ self.design / self.variance[-1], lower=1)
+        # The mean, root^-T half, and a draw with the covariance root^-T root^-1 around it.
+        normal = self.rng.standard_normal(len(half))
+        coefficients, _ = dtrtrs(root, half + normal, lower=1, trans=1)
         fitted = self.design @ coefficients
         self.variance = np.array(
             [self._variance(coefficients[block]) for block in self.blocks]
@@ -132,6 +136,6 @@ class _Sampler:
     def _hide(self, fitted: np.ndarray, noise: float) -> None:
         """Draw each hidden share from the normal distribution cut at its bounds."""
         middle = fitted[self.hidden]
-        first, last = (ndtr((end[self.hidden] - middle) / noise) for end in (self.low, self.high))
+        first, last = (ndtr((end - middle) / noise) for end in self.ends)
         place = first + (last - first) * self.rng.random(len(middle))
         self.share[self.hidden] = middle + noise * ndtri(np.clip(place, 1e-12, 1 - 1e-12))

@@ -44,13 +44,14 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     Columns a, b, c (loss = a x^2 + b x + c, x the log2 rate from the grid's centre), indexed by recipe and seed. A
     recipe with a diverged run in a seed has blanks there.
     """
-    records = {}
-    for key, group in _study(runs, "transfer").groupby(["recipe", "seed"], sort=True):
-        rates = group["log2_learning_rate"] - REFERENCE_LOG2_RATE
-        lost = group["diverged"].any()
-        records[key] = (np.nan,) * 3 if lost else np.polyfit(rates, group["val_loss_nats"], 2)
-    table = pd.DataFrame.from_dict(records, orient="index", columns=["a", "b", "c"])
-    return table.set_index(pd.MultiIndex.from_tuples(table.index, names=["recipe", "seed"]))
+    chosen = _study(runs, "transfer")
+    losses = chosen.assign(loss=chosen["val_loss_nats"].mask(chosen["diverged"])).pivot(
+        index="log2_learning_rate", columns=["recipe", "seed"], values="loss"
+    )
+    whole = losses.dropna(axis="columns").sort_index(axis="columns")
+    fits = np.polyfit(whole.index - REFERENCE_LOG2_RATE, whole.to_numpy(), 2)
+    table = pd.DataFrame(fits.T, index=whole.columns, columns=["a", "b", "c"])
+    return table.reindex(losses.columns.sort_values())
 
 
 def best_rates(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:

@@ -30,7 +30,6 @@ class _Answer(TypedDict, total=False):
     memory_gib: dict[str, float]
     fits: bool
     seconds: dict[str, float]
-    plan: dict[str, Any]
     calibration: str
     notes: list[str]
 
@@ -39,6 +38,7 @@ class TrainingAnswer(_Answer, total=False):
     """One training step. `run_days`, `chip_hours`, `goodput` come with `tokens_b`, `cost_usd` with a price; `store_gib`, what
     one store outside all chips holds for them, where their weights stream in from it."""
 
+    plan: dict[str, Any]
     step_time_s: float
     step_time_s_p05: float
     step_time_s_p95: float
@@ -53,9 +53,28 @@ class TrainingAnswer(_Answer, total=False):
     store_gib: float
 
 
+class ServingPlan(TypedDict, total=False):
+    """How a service is laid out: chips, degrees of parallelism, formats, engine, load and lengths in tokens."""
+
+    chips: int
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+    expert_tp: int
+    cp: int
+    precision: str
+    kv_precision: str
+    software: str
+    batch: int
+    input_len: int
+    output_len: int
+
+
 class ServingAnswer(_Answer, total=False):
     """Serving at a steady number of concurrent sequences. `usd_per_m_output_tokens` comes with a price."""
 
+    plan: ServingPlan
     ttft_s: float
     tpot_s: float
     tpot_s_p05: float
@@ -191,4 +210,6 @@ def _table(cases: Cases, predicted: Callable[..., list[dict[str, Any]]]) -> pd.D
     table = asked[[name for name in asked if name not in answered]].join(answered)
     shape = TrainingAnswer if predicted is answers.training else ServingAnswer
     whole = [name for name in shape.__annotations__ if name not in _NESTED]
+    if shape is ServingAnswer:
+        whole += [f"plan.{name}" for name in ServingPlan.__annotations__]
     return table.reindex(columns=[*table, *(name for name in whole if name not in table)])

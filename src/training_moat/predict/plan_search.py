@@ -15,12 +15,13 @@ from dataclasses import replace
 import numpy as np
 
 from training_moat.core import training_step as model_of_step
-from training_moat.predict.planning import LAYOUT, MAX_VIRTUAL_STAGES
+from training_moat.predict.planning import DEGREES, MAX_VIRTUAL_STAGES
 from training_moat.predict.selecting import lowest
 from training_moat.predict.training_batch import (
+    ALIKE,
     LEVEL,
+    MICRO,
     ROUNDING,
-    SIZES,
     VIRTUAL,
     WEIGHED,
     Evaluated,
@@ -48,18 +49,15 @@ ENOUGH_OF_A_MODEL = 4_096
 """Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
 
 FITS = WEIGHED.index("fits")
-_ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
-"""What tells the groups of a block apart."""
-_MICRO = LAYOUT.index("micro_batch")
-_KIND = [*SIZES, _MICRO]
+_MOST = (DEGREES * np.arange(MAX_VIRTUAL_STAGES + 1)).max(axis=1)
+"""The highest degree in each set of them."""
 
 
 def best(rows: Rows) -> Evaluated:
     """The best plan of every row, in the order of the rows: the fastest that fits; where none does, the fastest of those
     that need hardly more than the smallest."""
     parts = list(_parts(rows))
-    folded: _Folded = {}
-    found = joined([_best(rows, part, folded) for part in parts])
+    found = joined([_best(rows, part) for part in parts])
     return found.at(np.argsort(np.concatenate(parts), kind="stable"))
 
 
@@ -90,30 +88,19 @@ def _parts(rows: Rows) -> Iterator[np.ndarray]:
         yield order[start:]
 
 
-_Folded = dict[int, tuple[np.ndarray, np.ndarray]]
-"""What `_fold` gives of the layouts of rows, many of which have the same ones."""
-
-
-def _best(rows: Rows, part: np.ndarray, folded: _Folded) -> Evaluated:
+def _best(rows: Rows, part: np.ndarray) -> Evaluated:
     """The best plan of each of some rows."""
     if rows.counts[part].sum() < WORTH_CHOOSING:
         sweep = _Sweep(*_weighed_thinly(Plans.bare(rows, part)))
     else:
-        sweep = _promising_first(rows, part, folded)
+        sweep = _promising_first(rows, part)
     return sweep.evaluated(sweep.fastest())
 
 
-def _promising_first(rows: Rows, part: np.ndarray, folded: _Folded) -> _Sweep:
+def _promising_first(rows: Rows, part: np.ndarray) -> _Sweep:
     """Some rows' plans that may be the best: those that promise most are tried; where some of them fit, all that promise as
     much as the fastest of them are swept, else all that may fit."""
-    layouts = [rows.layouts[index] for index in part.tolist()]
-    for one in layouts:
-        if id(one) not in folded:
-            folded[id(one)] = _fold(one)
-    own = [folded[id(one)] for one in layouts]
-    counts = np.array([len(degrees) for _, degrees in own])
-    bare = Plans(rows, part, np.concatenate([columns for columns, _ in own], axis=1), counts)
-    degrees = np.concatenate([each for _, each in own])
+    bare, degrees = Plans.folded(rows, part)
     small = _small_enough(bare)
     bare, degrees = bare.keep(small), degrees[small]
     bare.show()
@@ -128,35 +115,10 @@ def _promising_first(rows: Rows, part: np.ndarray, folded: _Folded) -> _Sweep:
         best_ = sweep.fastest()
         fastest[open_] = np.where(sweep.fits[best_], sweep.step.total[best_], np.inf)
     worth = np.flatnonzero(np.logical_not(least * (1 - ROUNDING) > fastest[bare.owner]))
-    place, degree = np.nonzero(_DEGREES[degrees[worth]])
+    place, degree = np.nonzero(DEGREES[degrees[worth]])
     plans = bare.at(worth[place], degree)
     plans = plans.keep(plans.fast_enough(fastest))
     return _Sweep(*_weighed_thinly(plans, fastest))
-
-
-_DEGREES = (
-    np.arange(2 ** (MAX_VIRTUAL_STAGES + 1))[:, None] >> np.arange(MAX_VIRTUAL_STAGES + 1)
-) & 1
-"""Which degrees of interleaving are in each set of them, a number whose bits they are; zero says a layout's own."""
-_DEGREES[0, 0] = 1
-_MOST = (_DEGREES * np.arange(MAX_VIRTUAL_STAGES + 1)).max(axis=1)
-
-
-def _fold(layouts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the layouts without those that differ from one of them by more interleaving alone, the set of degrees for which each
-    of them stands): those of the same parallel sizes and micro-batch follow one another, degree by degree."""
-    degree, sizes, rest = layouts[VIRTUAL], layouts[_KIND], layouts[_ALIKE].sum(axis=0)
-    if degree.max() <= MAX_VIRTUAL_STAGES:
-        new = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
-        starts = np.append(0, np.flatnonzero(new) + 1)
-        counts = np.diff(np.append(starts, len(degree)))
-        sets = np.bitwise_or.reduceat(1 << degree.astype(int), starts)
-        first, several = degree == 1, _DEGREES[sets].sum(axis=1)
-        whole = np.add.reduceat(first, starts, dtype=int) * several == counts
-        same = np.add.reduceat(rest * first, starts) * several == np.add.reduceat(rest, starts)
-        if whole.all() and same.all():
-            return layouts[:, first], np.repeat(sets, counts)[first]
-    return layouts, np.zeros(len(degree), int)
 
 
 def _small_enough(bare: Plans) -> np.ndarray:
@@ -164,7 +126,7 @@ def _small_enough(bare: Plans) -> np.ndarray:
     those whose smallest is nearly as small as the row's."""
     columns, starts = bare.layouts, np.cumsum(bare.counts) - bare.counts
     first = np.ones(bare.count, bool)
-    for line in (_MICRO, VIRTUAL):
+    for line in (MICRO, VIRTUAL):
         first &= columns[line] == np.minimum.reduceat(columns[line], starts)[bare.owner]
     own = bare.keep(first)
     levels = [bare.rows.levels[index] for index in bare.part.tolist()]
@@ -176,11 +138,11 @@ def _small_enough(bare: Plans) -> np.ndarray:
     room[first], may_fit[first] = weighed[0], weighed[FITS] > 0
     smallest = _of_their_groups(bare, first)
     known = smallest >= 0
-    fits = np.logical_not(known) | may_fit[smallest]
+    fits = known & may_fit[smallest]
     near = NEARLY_SMALLEST * (1 + ROUNDING) * np.minimum.reduceat(room, starts)
-    far = known & (room[smallest] > near[bare.owner])
-    some = np.logical_or.reduceat(fits, starts)
-    return np.where(some[bare.owner], fits, np.logical_not(far))
+    far = room[smallest] > near[bare.owner]
+    some = np.logical_or.reduceat(fits, starts)[bare.owner]
+    return np.logical_not(known) | np.where(some, fits, np.logical_not(far))
 
 
 def _of_their_groups(bare: Plans, first: np.ndarray) -> np.ndarray:
@@ -191,7 +153,7 @@ def _of_their_groups(bare: Plans, first: np.ndarray) -> np.ndarray:
     turn = np.bincount(block[first], minlength=block[-1] + 1)[block]
     found = start + (np.arange(len(block)) - start) % np.maximum(turn, 1)
     alike = first[found] & (start + turn > found)
-    for line in _ALIKE:
+    for line in ALIKE:
         alike &= columns[line] == columns[line][found]
     return np.where(alike, found, -1)
 
@@ -205,7 +167,7 @@ class _Sweep:
         self.room, self.fits = self.held[0], self.held[FITS] > 0
 
     def _keep(self, whole: Plans, held: np.ndarray, kept: np.ndarray) -> None:
-        self.plans, self.held = whole.keep(kept), held[:, kept]
+        self.plans, self.held = whole.keep(kept), np.compress(kept, held, axis=1)
         if np.any(whole.asked("open_share")):
             share = self.held[WEIGHED.index("recompute_share")]
             self.plans.plan = replace(self.plans.plan, recompute_share=share)
@@ -248,13 +210,14 @@ def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Pla
     weighed = levels.weighed()
     if fastest is not None:
         kept = levels.fast_enough(fastest)
-        levels, weighed = levels.keep(kept), weighed[:, kept]
+        levels, weighed = levels.keep(kept), np.compress(kept, weighed, axis=1)
     some = np.zeros(len(bare.part), bool)
     for plans, known in ((bare, held), (levels, weighed)):
         some[plans.owner[known[FITS] > 0]] = True
     kept = (held[FITS] > 0) | ~some[bare.owner]
     plans, order = bare.keep(kept).beside(levels)
-    return plans, np.concatenate([held[:, kept], weighed], axis=1)[:, order]
+    both = [np.compress(kept, held, axis=1), weighed]
+    return plans, np.take(np.concatenate(both, axis=1), order, axis=1)
 
 
 def _least_share(bare: Plans, held: np.ndarray) -> np.ndarray:

@@ -29,6 +29,11 @@ CONTEXT_SHARE = 4096
 8,192 tokens in two: NVIDIA's DGX Cloud recipes for Llama 3.1 405B)."""
 LAYOUT = ("tp", "pp", "cp", "dp", "micro_batch", "virtual_stages", "zero_stage", "ep", "recompute")
 """What a layout settles: the lines of the arrays that `layouts` gives, one column a layout."""
+DEGREES = (
+    np.arange(2 ** (MAX_VIRTUAL_STAGES + 1))[:, None] >> np.arange(MAX_VIRTUAL_STAGES + 1)
+) & 1
+"""Which degrees of interleaving are in each set of them, a number whose bits they are; zero says a layout's own."""
+DEGREES[0, 0] = 1
 KEPT = 8192
 """Arrays of layouts that are remembered: requests of one kind ask for the same ones."""
 
@@ -119,6 +124,7 @@ def layouts(
     global_batch: int,
     fixed: Mapping[str, int | None],
     fully_sharded: bool = False,
+    folded: bool = False,
 ) -> np.ndarray:
     """Every combination of parallel sizes, micro-batch, interleaving, ZeRO stage and recomputation that divides: an array
     with the lines of `LAYOUT` and a column for each layout, not to be written to.
@@ -126,7 +132,8 @@ def layouts(
     `fixed` holds the settings the caller has chosen (None or absent: free). `fully_sharded` stacks shard the weights
     over all replicas unless told otherwise (inside a pipeline, where they would be gathered for every micro-batch,
     gradients and optimizer states only). Chips that stream their weights from one store are replicas alone. Whether a layout fits in memory and how long
-    it takes is for the caller to compute.
+    it takes is for the caller to compute. `folded`: layouts that differ by their interleaving alone are one column, and one
+    more line has the set of its degrees (`DEGREES`).
     """
     shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
     streamed = "training" in chip.streamed
@@ -138,7 +145,8 @@ def layouts(
     tensor = _tensor_options(shape.heads, chips, domain)
     context = _context_options(chips, seq_len)
     largest = MAX_STREAMED_BATCH if streamed else MAX_MICRO_BATCH
-    return _layouts(shape, tensor, context, chips, global_batch, settings, fully_sharded, largest)
+    common = (tensor, context, chips, global_batch, settings, fully_sharded, largest, folded)
+    return _layouts(shape, *common)
 
 
 def named(layouts: np.ndarray) -> list[dict[str, int]]:
@@ -147,33 +155,43 @@ def named(layouts: np.ndarray) -> list[dict[str, int]]:
 
 
 @lru_cache(KEPT)
+def _sizes(
+    shape: Shape, tensor: tuple[int, ...], context: tuple[int, ...], chips: int, fixed: Fixed
+) -> list[tuple[int, int, int, int]]:
+    """Tensor, pipeline, context and data parallel sizes that make up the chips."""
+    pipeline = _choices(fixed[1], _pipeline_options(shape, chips))
+    every = product(_choices(fixed[0], tensor), pipeline, _choices(fixed[2], context))
+    found = [(tp, pp, cp, *divmod(chips, tp * pp * cp)) for tp, pp, cp in every]
+    return [one[:4] for one in found if not one[4] and fixed[3] in (None, one[3])]
+
+
+@lru_cache(KEPT)
 def _layouts(
     shape: Shape,
     tensor: tuple[int, ...],
     context: tuple[int, ...],
     chips: int,
-    global_batch: int,
+    batch: int,
     fixed: Fixed,
     fully_sharded: bool,
     largest: int,
+    folded: bool,
 ) -> np.ndarray:
-    sizes: list[tuple[int, int, int, int]] = []
-    rest: list[np.ndarray] = []
-    for tp in _choices(fixed[0], tensor):
-        for pp in _choices(fixed[1], _pipeline_options(shape, chips)):
-            for cp in _choices(fixed[2], context):
-                dp, left = divmod(chips, tp * pp * cp)
-                if left or fixed[3] not in (None, dp) or global_batch % dp:
-                    continue
-                zero = _zero_options(pp, dp, fully_sharded)
-                expert = _choices(fixed[7], _expert_options(shape.experts, tp * cp * dp))
-                sequences = global_batch // dp
-                rest.append(_rest(shape, pp, sequences, zero, tuple(expert), fixed[4:], largest))
-                sizes.append((tp, pp, cp, dp))
+    rests: dict[tuple[int, int], np.ndarray] = {}
+    sizes = [one for one in _sizes(shape, tensor, context, chips, fixed) if not batch % one[3]]
+    for _, pp, _, dp in sizes:
+        # With so many stages and replicas, what is left for the other two sizes is the same.
+        if (pp, dp) not in rests:
+            zero = _zero_options(pp, dp, fully_sharded)
+            expert = _choices(fixed[7], _expert_options(shape.experts, chips // pp))
+            common = (batch // dp, zero, tuple(expert), fixed[4:], largest, folded)
+            rests[pp, dp] = _rest(shape, pp, *common)
+    lines = len(LAYOUT) + folded
     if not sizes:
-        return np.empty((len(LAYOUT), 0))
+        return np.empty((lines, 0))
+    rest = [rests[pp, dp] for _, pp, _, dp in sizes]
     counts = [part.shape[1] for part in rest]
-    found = np.empty((len(LAYOUT), sum(counts)))
+    found = np.empty((lines, sum(counts)))
     np.concatenate(rest, axis=1, out=found[4:])
     found[:4] = np.repeat(np.array(sizes, float).T, counts, axis=1)
     return found
@@ -188,21 +206,19 @@ def _rest(
     expert: tuple[int, ...],
     fixed: Fixed,
     largest: int,
+    folded: bool,
 ) -> np.ndarray:
-    """The lines of `LAYOUT` from the micro-batch on, of all layouts with these parallel sizes, `sequences` for each
-    replica."""
+    """The lines of `LAYOUT` from the micro-batch on, and that of a `folded` layout's degrees, of all layouts with these
+    parallel sizes, `sequences` for each replica."""
     micro = _choices(fixed[0], divisors(sequences, largest))
     stages = _choices(fixed[2], zero)
     recompute = _choices(fixed[4], levels(shape.experts))
-    found = [
-        (size, *others)
-        for size in micro
-        if sequences % size == 0
-        for others in product(
-            _choices(fixed[1], _virtual_options(shape, pp, sequences // size)),
-            stages,
-            expert,
-            recompute,
-        )
-    ]
-    return np.array(found, float).reshape(-1, len(LAYOUT) - 4).T
+    found: list[tuple[int, ...]] = []
+    for size in micro:
+        if sequences % size:
+            continue
+        degrees = _choices(fixed[1], _virtual_options(shape, pp, sequences // size))
+        alike = sum(1 << degree for degree in degrees) if fixed[1] is None else 0
+        others = product(degrees[:1] if folded else degrees, stages, expert, recompute)
+        found += [(size, *each, alike) for each in others]
+    return np.array(found, float).reshape(-1, len(LAYOUT) - 3).T[: len(LAYOUT) - 4 + folded]

@@ -77,7 +77,7 @@ def number(
         return None
     if not _is_number(value) or not low <= value <= high or (above and value == low):
         least = f"above {low:g}" if above else f"from {low:g}"
-        most = "" if high >= 1e30 else f" to {high:g}"
+        most = "" if high >= 1e30 else f" to {high:,.10g}"
         raise InputError(f"{key} is {shown(value)}; expected a number {least}{most}")
     return float(value)
 

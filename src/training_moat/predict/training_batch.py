@@ -28,7 +28,7 @@ from training_moat.core.memory import (
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
-from training_moat.predict.planning import LAYOUT
+from training_moat.predict.planning import DEGREES, LAYOUT, MAX_VIRTUAL_STAGES
 from training_moat.predict.selecting import distinct
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
@@ -36,16 +36,21 @@ from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
 
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
+WORTH_FOLDING = 16
+"""Layouts of a row from which on it pays to look for those that are alike."""
 LEVEL, VIRTUAL = LAYOUT.index("recompute"), LAYOUT.index("virtual_stages")
 SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp")]
 """Lines that tell a row's parallel sizes apart: the data parallel one follows from them."""
+ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
+"""Lines that tell the layouts of one kind apart, their interleaving aside."""
+MICRO = LAYOUT.index("micro_batch")
 
 
 @dataclass(frozen=True)
 class Rows:
     """Runs to be predicted: row i is the model `tables.models[model[i]]` under `tables.settings[setting[i]]`, and the columns
-    of `layouts[i]` are its candidates (lines as in `LAYOUT`), each with every one of `levels[i]` of recomputation, or with
-    its own where there are none."""
+    of `layouts[i]` are its candidates (lines as in `LAYOUT`, then the set of `planning.DEGREES` of interleaving for which one
+    stands), each with every one of `levels[i]` of recomputation, or with its own where there are none."""
 
     tables: Tables
     model: np.ndarray
@@ -62,7 +67,10 @@ class Rows:
     @cached_property
     def counts(self) -> np.ndarray:
         """Candidates of every row."""
-        return np.array([layouts.shape[1] for layouts in self.layouts], int) * self.turns
+        ends = np.cumsum([layouts.shape[1] for layouts in self.layouts])
+        degrees = np.concatenate([layouts[-1] for layouts in self.layouts]).astype(int)
+        each = np.cumsum(DEGREES.sum(axis=1)[degrees])
+        return np.diff(each[ends - 1], prepend=0) * self.turns
 
     @cached_property
     def turns(self) -> np.ndarray:
@@ -83,7 +91,7 @@ def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
         chips,
         seq_len,
         batch,
-        [case.layouts[:, :: len(own) or 1] for case, own in zip(cases, levels, strict=True)],
+        [_fold(case.layouts[:, :: len(own) or 1]) for case, own in zip(cases, levels, strict=True)],
         levels,
     )
 
@@ -96,6 +104,23 @@ def _turned_levels(case: TrainingCase) -> tuple[int, ...]:
     turns = case.layouts[LEVEL].reshape(-1, len(levels)) == levels
     rest = np.delete(case.layouts, LEVEL, axis=0).reshape(len(LAYOUT) - 1, -1, len(levels))
     return levels if turns.all() and (rest == rest[:, :, :1]).all() else ()
+
+
+def _fold(layouts: np.ndarray) -> np.ndarray:
+    """The layouts without those that differ from one of them by more interleaving alone, and a line with the set of degrees
+    for which each of them stands: those of the same parallel sizes and micro-batch follow one another, degree by degree."""
+    degree, sizes, rest = layouts[VIRTUAL], layouts[[*SIZES, MICRO]], layouts[ALIKE].sum(axis=0)
+    if len(degree) >= WORTH_FOLDING and degree.max() <= MAX_VIRTUAL_STAGES:
+        new = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
+        starts = np.append(0, np.flatnonzero(new) + 1)
+        counts = np.diff(np.append(starts, len(degree)))
+        sets = np.bitwise_or.reduceat(1 << degree.astype(int), starts)
+        first, several = degree == 1, DEGREES[sets].sum(axis=1)
+        whole = np.add.reduceat(first, starts, dtype=int) * several == counts
+        same = np.add.reduceat(rest * first, starts) * several == np.add.reduceat(rest, starts)
+        if whole.all() and same.all():
+            return np.vstack([layouts, np.repeat(sets, counts)])[:, first]
+    return np.vstack([layouts, np.zeros(len(degree))])
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,7 @@ class Evaluated:
 
 def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
     """Of each of some rows the layouts that break no rule (`plan.impossible`), whatever they recompute."""
-    plans = Plans.bare(rows, part)
+    plans, _ = Plans.folded(rows, part)
     broken = np.zeros(plans.count, bool)
     for rule, _ in impossible(plans.model, plans.plan):
         broken |= np.asarray(rule, bool)
@@ -177,11 +202,18 @@ class Plans:
         self.plan = self._plan()
 
     @classmethod
-    def bare(cls, rows: Rows, part: np.ndarray) -> Plans:
-        """The layouts of some rows as they stand, free levels of recomputation at the first."""
+    def folded(cls, rows: Rows, part: np.ndarray) -> tuple[Plans, np.ndarray]:
+        """(the layouts of some rows as they stand, free levels of recomputation at the first, the set of degrees of each)."""
         own = [rows.layouts[index] for index in part.tolist()]
         counts = np.array([layouts.shape[1] for layouts in own])
-        return cls(rows, part, np.concatenate(own, axis=1), counts)
+        *layouts, degrees = lines = np.concatenate(own, axis=1)
+        return cls(rows, part, lines[: len(layouts)], counts), degrees.astype(int)
+
+    @classmethod
+    def bare(cls, rows: Rows, part: np.ndarray) -> Plans:
+        """The layouts of some rows with every degree of interleaving, free levels of recomputation at the first."""
+        plans, degrees = cls.folded(rows, part)
+        return plans.at(*np.nonzero(DEGREES[degrees])) if degrees.any() else plans
 
     def written_out(self, but: int = 0) -> Plans:
         """The plans of these bare layouts: each with every level that is free, `but` for so many of the first ones."""
@@ -200,7 +232,8 @@ class Plans:
     def beside(self, others: Plans) -> tuple[Plans, np.ndarray]:
         """(these plans and others of the same rows, row by row; where each of them stood among these and then those)."""
         order = np.argsort(np.concatenate([self.owner, others.owner]), kind="stable")
-        layouts = np.concatenate([self.layouts, others.layouts], axis=1)[:, order]
+        both = np.concatenate([self.layouts, others.layouts], axis=1)
+        layouts = np.take(both, order, axis=1)
         counts = self.counts + others.counts
         return Plans(self.rows, self.part, layouts, counts, self.said), order
 
@@ -213,11 +246,11 @@ class Plans:
 
     def at(self, place: np.ndarray, degree: np.ndarray | None = None) -> Plans:
         """Plans by where they stand, in the order of their rows; with so many virtual stages, or their own where 0."""
-        layouts = self.layouts[:, place]
+        layouts = np.take(self.layouts, place, axis=1)
         if degree is not None:
             np.copyto(layouts[VIRTUAL], degree, where=degree > 0)
         counts = np.bincount(self.owner[place], minlength=len(self.counts))
-        shown = self.shown and mapped(self.shown, lambda column: column[place])
+        shown = self.shown and mapped(self.shown, lambda column: np.take(column, place))
         return Plans(self.rows, self.part, layouts, counts, self.said, shown)
 
     def keep(self, kept: np.ndarray) -> Plans:
@@ -337,7 +370,7 @@ class Plans:
         first, which = distinct(kinds)
         one = self.keep(first)
         shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine())
-        shown = mapped(shown, lambda column: np.broadcast_to(column, one.count)[which])
+        shown = mapped(shown, lambda column: np.take(np.broadcast_to(column, one.count), which))
         once, again = self._exchanged()
         self.shown = replace(shown, exchanged=once, exchanged_again=again)
 
@@ -359,7 +392,8 @@ class Plans:
         first, which = distinct([self.block, self.plan.zero_stage, self.plan.ep])
         one = self.keep(first)
         shown = model_of_step.shown_exchange_seconds(one.model, one.plan, *one.machine())
-        return np.array([np.broadcast_to(part, one.count) for part in shown])[:, which]
+        each = np.array([np.broadcast_to(part, one.count) for part in shown])
+        return np.take(each, which, axis=1)
 
 
 WEIGHED = ("room", "fits", "recompute_share", "short")
@@ -369,7 +403,9 @@ layers that are recomputed, and what it lacks of that room as a share of its act
 
 def _plainly(column: np.ndarray) -> Any:
     """A column, or its one value where all are the same."""
-    return column[0] if len(column) and (column == column[0]).all() else column
+    if not len(column) or column[0] != column[-1]:
+        return column
+    return column[0] if (column == column[0]).all() else column
 
 
 def mapped(record: Any, change: Any) -> Any:

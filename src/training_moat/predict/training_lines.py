@@ -322,7 +322,8 @@ def _layouts(
         fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute or 0}
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
-        layouts[place] = planning.layouts(shape, one.chip, chips, seq_len, batch, fixed, sharded)
+        about = (one.chip, chips, seq_len, batch, fixed, sharded)
+        layouts[place] = planning.layouts(shape, *about, folded=True)
     cut = np.array([one.expert_tp is not None for one in tables.settings], bool)[setting]
     return layouts, turned, given.any(axis=0) | cut
 
@@ -332,7 +333,7 @@ def _pin(
 ) -> None:
     """The one layout of each of the rows that settle all of it, or none where it does not divide the batch."""
     named = numbers | {"recompute": level}
-    table = np.array([named[name][places] for name in planning.LAYOUT])
+    table = np.array([*(named[name][places] for name in planning.LAYOUT), np.zeros(len(places))])
     tp, pp, cp, dp, micro_batch = table[:5]
     dp[:] = numbers["chips"][places] // (tp * pp * cp)
     batch = numbers["global_batch"][places]

@@ -62,6 +62,10 @@ WHOLE = ("chips", *SIZES, "seq_len", "global_batch")
 """The whole numbers of a case."""
 
 
+MOST_TOKENS_B = 1e7
+"""Tokens of the longest run (billions): hundreds of times the longest on record, and less than any count of tokens by ones."""
+
+
 class Costs(NamedTuple):
     """What a request says of a whole run's costs."""
 
@@ -74,7 +78,7 @@ def costs(case: Mapping[str, Any]) -> Costs:
     """What a request says of costs. Raises `InputError` in one sentence."""
     return Costs(
         requests.number(case, "price_usd_per_chip_hour"),
-        requests.number(case, "tokens_b", above=True),
+        requests.number(case, "tokens_b", 0.0, MOST_TOKENS_B, above=True),
         requests.number(case, "goodput", 0.0, 1.0, above=True),
     )
 

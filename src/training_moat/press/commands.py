@@ -225,11 +225,14 @@ def predict(options: argparse.Namespace) -> int:
 )
 def compare(options: argparse.Namespace) -> None:
     from training_moat.core.whole_files import write_text
-    from training_moat.press import comparing
+    from training_moat.press import comparing, output
 
     target = Path(options.out) if options.out else None
-    if target is not None and (target.suffix != ".html" or target.is_dir()):
-        raise InputError(f"--out {target}: expected a file that ends in .html")
+    if target is not None:
+        if target.suffix != ".html" or target.is_dir():
+            raise InputError(f"--out {target}: expected a file that ends in .html")
+        place = output.plain_place(target.parent, f"--out {target}")
+        output.refuse_read_only(place, f"--out {target}")
     chapters = [name.strip() for name in (options.chapters or "").split(",") if name.strip()]
     found = comparing.compare(options.first, options.second, chapters)
     if target is not None:
@@ -262,6 +265,7 @@ def gallery(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     from training_moat.press import sweeping
 
+    _require_workers(options)
     given = (options.spec, options.out, options.workers, options.scheduler, options.notebooks)
     done = sweeping.run(*given)
     said = f"{done.points:,} points, {done.computed:,} computed now, {done.failed:,} failed"
@@ -347,10 +351,11 @@ def experiment(options: argparse.Namespace) -> None:
     import pandas as pd
 
     from training_moat.numerics import analysis, experiment
+    from training_moat.press import output
 
     require_known("experiment", options.name, ("low-precision",))
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
+    output.refuse_read_only(options.out.absolute())
+    _require_workers(options)
     seeds = None if options.seeds is None else _seeds(options.seeds)
     table = experiment.run(options.quick, options.out, seeds, options.workers, options.manifest)
     for row in analysis.verdicts(pd.read_csv(table)).itertuples():
@@ -358,6 +363,11 @@ def experiment(options: argparse.Namespace) -> None:
         shown = "" if pd.isna(row.number) else found
         print(f"{row.hypothesis} {row.verdict:12} {row.claim}{shown}")
     print(table)
+
+
+def _require_workers(options: argparse.Namespace) -> None:
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
 
 
 def _seeds(text: str) -> list[int]:
@@ -381,8 +391,7 @@ def calibrate(options: argparse.Namespace) -> None:
 
     from training_moat.calibrate import refit
 
-    if options.kind not in refit.KINDS:
-        raise InputError(f"calibrate '{options.kind}': expected one of: {', '.join(refit.KINDS)}.")
+    require_known("kind", options.kind, refit.KINDS, "calibrate")
     takes = "fitting, and fitting again without each source, chip and family; this takes minutes"
     print(takes, file=sys.stderr)
     changed = refit.refit(options.kind, date.today().isoformat())

@@ -63,7 +63,7 @@ def scenario_path(name: str) -> Path | None:
     """The scenario file of a name: a path, a file of scenarios/, or "default" for none at all."""
     if name == DEFAULT:
         return None
-    if Path(name).suffix in (".yaml", ".yml"):
+    if Path(name).suffix in (".yaml", ".yml", ".json"):
         if not Path(name).is_file():
             raise InputError(f"compare: there is no scenario file '{name}'")
         return Path(name)

@@ -62,6 +62,8 @@ def chapter_names() -> list[str]:
 def chapter_file(name: str) -> Path:
     """Notebook of a chapter. Raises InputError with the nearest name when there is none."""
     names = chapter_names()
+    if name not in names and Path(name).stem in names:  # the notebook's file was given
+        raise InputError(f"unknown chapter '{name}'; did you mean '{Path(name).stem}'?")
     require_known("chapter", name, names)
     return CHAPTERS / f"{name}.ipynb"
 

@@ -17,6 +17,7 @@ import re
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -112,8 +113,11 @@ def plain_place(name: str | Path | None, asked: str = "") -> Path:
 def refuse_read_only(place: Path, asked: str = "") -> None:
     """Find out now, not after the work, whether anything can be written there."""
     stands = next(folder for folder in (place, *place.parents) if folder.is_dir())
-    if not os.access(stands, os.W_OK | os.X_OK):
-        raise InputError(f"{asked or f'--out {place}'}: nothing can be written in {stands}.")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".moat-", dir=stands))  # the permissions alone do not tell
+    except OSError:
+        said = f"{asked or f'--out {place}'}: nothing can be written in {stands}."
+        raise InputError(said) from None
 
 
 def _files(folder: Path) -> Iterator[Path]:

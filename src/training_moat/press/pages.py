@@ -21,17 +21,19 @@ _LINK = re.compile(r'(<a class="moat-source" href="[^"#]*#source-([^"]+)")>([^<]
 
 def sources_list(only: Container[str] | None = None) -> str:
     """Some sources by their keys, or all of them folded away by kind, as list items that figures and tables link to."""
-    rows = tables.load("sources").fillna("").sort_values("key", kind="stable")
+    rows = tables.load("sources").astype(object).sort_values("key", kind="stable")
     kinds = [(kind, rows["kind"] == kind.kind) for kind in tables.load("source_kinds").itertuples()]
     if only is not None:
-        kinds = [(None, rows["key"].isin([key for key in rows["key"] if key in only]))]
-    told = [(kind, list(rows[own].itertuples(index=False))) for kind, own in kinds if own.any()]
+        kinds = [(None, rows["key"].map(lambda key: key in only))]
+    shown = [(kind, rows[own].fillna("")) for kind, own in kinds if own.any()]
+    told = [(kind, list(own.itertuples(index=False))) for kind, own in shown]
     return markup.page("references.html", kinds=told)
 
 
 @tables.kept("sources")
-def _sources() -> dict[Any, dict[Any, Any]]:
-    return tables.load("sources").set_index("key").to_dict("index")
+def _sources() -> dict[str, Any]:
+    rows = tables.load("sources")[["key", "title", "publisher", "url"]].astype(object)
+    return {row.key: row for row in rows.itertuples(index=False)}
 
 
 def name_sources(notebook: Any, where: str) -> list[str]:
@@ -48,12 +50,12 @@ def name_sources(notebook: Any, where: str) -> list[str]:
             raise WorkFailed(str(unknown("source", key, list(sources), where)))
         named[key] = None
         row = sources[key]
-        full = f"{row['title']}{', ' + str(row['publisher']) if pd.notna(row['publisher']) else ''}"
+        full = f"{row.title}{', ' + str(row.publisher) if pd.notna(row.publisher) else ''}"
         short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + "…"
         title = html.escape(full, quote=True)
         outside = ""
-        if pd.notna(row["url"]):
-            address = html.escape(row["url"], quote=True)
+        if pd.notna(row.url):
+            address = html.escape(row.url, quote=True)
             outside = f'<a class="moat-outside" href="{address}" title="{title}" aria-label="open {title}">↗</a>'
         return f'{match[1]} title="{title}">{html.escape(short)}</a>{outside}'
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from training_moat.core.errors import InputError
 from training_moat.core.whole_files import beside
-from training_moat.press import caching, sweep_points, sweep_spec
+from training_moat.press import caching, output, sweep_points, sweep_spec
 from training_moat.press.failures import WorkFailed
 from training_moat.press.sweep_points import ERROR, LOST, POINT, as_text
 from training_moat.press.sweep_spec import Sweep
@@ -83,6 +83,7 @@ def _check_target(target: Path) -> None:
         raise InputError(f"--out {target}: expected a file in a folder that exists")
     if target.exists() and not _manifest_of(target):
         raise InputError(f"--out {target}: this file is no sweep's table; it is left as it is")
+    output.refuse_read_only(target.resolve().parent, f"--out {target}")
 
 
 def _manifest_of(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from training_moat.catalog import files, scenario
-from training_moat.core.errors import InputError, one_line
+from training_moat.core.errors import InputError, one_line, require_known
 from training_moat.predict import answers
 
 _BATCH = 4000
@@ -30,8 +30,7 @@ _KINDS: dict[str, Predictor] = {"training": answers.training, "serving": answers
 
 def run(options: argparse.Namespace) -> int:
     """Answer every case on one line, in order; returns 1 when any line was bad."""
-    if options.kind not in _KINDS:
-        raise InputError(f"predict '{options.kind}': expected 'training' or 'serving'.")
+    require_known("kind", options.kind, _KINDS, "predict")
     if options.file == "-":
         if sys.stdin is None:
             raise InputError("predict: standard input is closed; give JSON lines there, or a file.")

@@ -1,0 +1,38 @@
+"""A number of a user's chip beyond all others is doubted on standard error, and answered all the same."""
+
+import pytest
+
+from training_moat import cli
+from training_moat.catalog import unlikely
+from training_moat.press.folders import ROOT
+
+MINE = "title: t\nchips:\n  mine: {base: h100-sxm, %s}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("hbm_tb_per_s: 3350", "hbm_tb_per_s: 3,350 TB/s is 144 times the most of any chip"),
+        ("price_usd: 25", "price_usd: 25 USD is 0.0"),
+        ("hbm_gb: 192000", "hbm_gb: 192,000 GB is "),
+    ],
+)
+def test_another_unit_is_doubted(given, says, tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE % given)
+    assert cli.main(["chips", "mine", "--scenario", str(path)]) == 0
+    shown = capsys.readouterr()
+    assert says in shown.err and shown.err.count("\n") == 1 and "mine" in shown.out
+
+
+def test_a_chip_like_others_is_not(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE % "hbm_gb: 0, hbm_tb_per_s: 12, price_usd: null")
+    assert unlikely.doubts(path) == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "scenarios").glob("*.y*ml")), ids=lambda one: one.stem
+)
+def test_no_ready_made_scenario_is_doubted(path):
+    assert unlikely.doubts(path) == []
