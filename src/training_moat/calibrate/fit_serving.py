@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -66,7 +67,7 @@ LEAST_DAMPING, FREE, DAMPINGS = 1e-2, 0.1, 10
 """Damping in units of the priors' own curvature: the least, up to which a step counts as free, and how often a step is tried."""
 LARGEST_STEP = 0.7
 """No step of the search moves a constant by more, in logarithms."""
-SETTLED = 3e-5
+SETTLED = 1e-5
 """Share of the cost below which a step's gain ends the search."""
 
 
@@ -108,11 +109,19 @@ def predict_both(
     seconds, first = np.zeros(len(rows)), np.zeros(len(rows))
     whole_request = (rows["kind"] == "request").to_numpy()
     for batch in prepared:
-        told = evaluate(batch, constants.resolve(batch.families, batch.engines))
-        request = batch.job.batch / told.tokens_per_s
-        seconds[batch.positions] = np.where(whole_request[batch.positions], request, told.tpot_s)
-        first[batch.positions] = told.ttft_s
+        values = constants.resolve(batch.families, batch.engines)
+        told = _told(batch, whole_request, values)
+        seconds[batch.positions], first[batch.positions] = told
     return seconds, first
+
+
+def _told(
+    batch: Batch, whole_request: np.ndarray, values: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(seconds per output token, seconds to the first token) of a batch of rows, of which some time whole requests."""
+    told = evaluate(batch, values)
+    request = batch.job.batch / told.tokens_per_s
+    return np.where(whole_request[batch.positions], request, told.tpot_s), np.asarray(told.ttft_s)
 
 
 def weight_read_s(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np.ndarray:
@@ -228,7 +237,7 @@ class Problem:
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows, self.prepared = rows, batches(questions(rows))
         self.repeated = [_repeated(batch, len(START)) for batch in self.prepared]
-        self.whole = (rows["kind"] == "request").to_numpy()
+        self.whole_request = (rows["kind"] == "request").to_numpy()
         family = {name: chips.chip(name).family for name in rows["chip"].unique()}
         pairs = list(zip(rows["chip"].map(family), rows["software"], strict=True))
         known = sorted(set(pairs))
@@ -248,7 +257,8 @@ class Problem:
 
     def about(self, key: Key) -> np.ndarray:
         """Positions of the rows that a constant moves."""
-        return np.flatnonzero(self.moves[:, :, self.keys.index(key)].any(axis=1)[self.pair])
+        moved = np.asarray(self.moves[:, :, self.keys.index(key)].any(axis=1))
+        return np.flatnonzero(moved[self.pair])
 
     def _errors(self, own: np.ndarray, prepared: list[Batch]) -> np.ndarray:
         """Logarithms of predicted over measured seconds per token, then to the first token (zero where not measured), by
@@ -257,12 +267,9 @@ class Problem:
         told = np.zeros((2, len(own), len(self.rows)))
         for batch, once in zip(prepared, self.prepared, strict=True):
             constants = values[:, self.pair[once.positions]].transpose(2, 0, 1)
-            found = evaluate(batch, {n: v.ravel() for n, v in zip(START, constants, strict=True)})
-            whole = np.where(
-                self.whole[batch.positions], batch.job.batch / found.tokens_per_s, found.tpot_s
-            )
-            shape = (len(own), -1)
-            told[:, :, once.positions] = whole.reshape(shape), found.ttft_s.reshape(shape)
+            flat = {name: one.ravel() for name, one in zip(START, constants, strict=True)}
+            found = np.stack(_told(batch, self.whole_request, flat))
+            told[:, :, once.positions] = found.reshape(2, len(own), -1)
         return np.nan_to_num(np.log(np.concatenate(told, axis=1)) - self.measured)
 
     def errors(self, logs: np.ndarray) -> np.ndarray:
@@ -310,10 +317,11 @@ class Problem:
         start: np.ndarray,
         kept: np.ndarray,
         known: tuple[np.ndarray, np.ndarray] | None = None,
+        settled: float = SETTLED,
     ) -> np.ndarray:
         """The logarithms that explain the rows `kept` and the priors best, beginning at `start`: steps by the curvature,
         damped as far as it takes (Levenberg 1944; Marquardt 1963), until they gain nothing to speak of; `known` are
-        the slopes at the start."""
+        the slopes at the start, `settled` the share of the cost that does not count as one."""
         logs, cost, damping, idle = start, self.cost(start, kept), LEAST_DAMPING, 0
         stiffness = np.diag((ROBUST_SCALE / self.width) ** 2)
         for _ in range(STEPS):
@@ -328,7 +336,7 @@ class Problem:
             else:
                 break
             # The small gain of a much damped step may be a kink's: two of them end the search.
-            small = cost - found < SETTLED * cost
+            small = cost - found < settled * cost
             idle = (idle + (1 if damping > FREE else 2)) * small
             logs, cost, damping, known = moved, found, max(damping / 3, LEAST_DAMPING), None
             if idle >= 2:

@@ -13,6 +13,8 @@ from training_moat.predict.serving_constants import known_as
 
 MANY_ROWS = 150
 """Rows from which on a model is held out in turn."""
+SETTLED = 1e-4
+"""Share of the cost below which a step's gain ends a search without some rows."""
 COVERAGE = 0.90
 """Share of what nobody has seen that an interval is meant to hold."""
 
@@ -60,7 +62,8 @@ def held_out(problem: Problem, fitted: np.ndarray) -> pd.DataFrame:
             continue
         spoken = problem.moves[np.unique(problem.pair[~mask])].any(axis=(0, 1))
         start = np.where(spoken, fitted, problem.middle)
-        error = problem.errors(problem.solve(start, np.tile(~mask, 2), known))[: len(rows)]
+        without = problem.solve(start, np.tile(~mask, 2), known, SETTLED)
+        error = problem.errors(without)[: len(rows)]
         left = rows.assign(predicted=rows["seconds_per_token"] * np.exp(error))[mask]
         parts.append(left.assign(held=name, level=support(rows[~mask], left)))
     return pd.concat(parts, ignore_index=True)
