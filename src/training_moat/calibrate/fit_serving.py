@@ -27,7 +27,6 @@ from training_moat.predict.serving_constants import (
     SPECULATIVE,
     START,
     Constants,
-    held,
     maker,
     speaking,
 )
@@ -263,7 +262,7 @@ class Problem:
     def _errors(self, own: np.ndarray, prepared: list[Batch]) -> np.ndarray:
         """Logarithms of predicted over measured seconds per token, then to the first token (zero where not measured), by
         the logarithms of each pair's constants, in as many versions (the first axis) as the rows are `prepared` in."""
-        values = held(np.exp(own), LIMIT)
+        values = np.minimum(np.exp(own), LIMIT)
         told = np.zeros((2, len(own), len(self.rows)))
         for batch, once in zip(prepared, self.prepared, strict=True):
             constants = values[:, self.pair[once.positions]].transpose(2, 0, 1)

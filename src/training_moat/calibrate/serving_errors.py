@@ -15,11 +15,10 @@ from training_moat.predict.serving_constants import SHARES, START, Constants
 
 DATA_SHEET = Constants(
     {("generic", "all", name): value for name, value in START.items()}
-    | {("generic", "all", name): 10.0 for name in SHARES}
+    | {("generic", "all", name): 1.0 for name in SHARES}
     | {("generic", "all", "kv_reread"): 0.0}
 )
-"""Every efficiency far beyond its limit, one, so that it is held there and all rates are the data sheet's; overheads typical
-of any engine."""
+"""Every efficiency at one, so that all rates are the data sheet's; overheads typical of any engine."""
 
 
 def _errors(measured: pd.Series, predicted: np.ndarray) -> np.ndarray:

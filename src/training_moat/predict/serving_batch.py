@@ -14,7 +14,6 @@ from training_moat.core.machine import Chip, Tier
 from training_moat.core.tiers import faster_tiers, home, room
 from training_moat.core.workload import Transformer
 from training_moat.predict import interconnect, serving_formats, sustained
-from training_moat.predict.serving_constants import held
 
 ACTIVATION_SHARE = 0.02
 SMALLEST_CHUNK = 128.0
@@ -290,7 +289,7 @@ def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.Ser
         scaleup=replace(batch.scaleup, launch_s=values["exchange_s"]),
         server=replace(batch.server, launch_s=values["exchange_s"]),
         scaleout=batch.scaleout,
-        bandwidth_efficiency=held(values["bandwidth_efficiency"], batch.bandwidth_cap),
+        bandwidth_efficiency=np.minimum(values["bandwidth_efficiency"], batch.bandwidth_cap),
         matmul_efficiency=values["matmul_efficiency"],
     )
     software = serving_step.Software(

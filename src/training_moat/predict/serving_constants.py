@@ -138,16 +138,6 @@ def maker(family: str) -> str:
     return family.split("-")[0]
 
 
-SHARPNESS = 8
-"""How sharply a constant bends below its limit."""
-
-
-def held(value: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Values held below their limits by a smooth bend, so that a fit feels a limit before and behind it: at the limit itself
-    8% below it, from a third beyond it on within 1%."""
-    return value * (1.0 + (value / limit) ** SHARPNESS) ** (-1.0 / SHARPNESS)
-
-
 @lru_cache(maxsize=1024)
 def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
     """The factors, by (level, key, constant), whose product is each constant of an engine on a chip family."""
@@ -204,7 +194,7 @@ class Constants:
         place = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
         where = np.array([place[pair] for pair in pairs])
         table = np.array([self._of_pair(*pair) for pair in place])
-        return dict(zip(START, held(table, LIMIT)[where].T, strict=True))
+        return dict(zip(START, np.minimum(table, LIMIT)[where].T, strict=True))
 
     def _of_pair(self, family: str, engine: str) -> list[float]:
         return [
