@@ -19,7 +19,7 @@ import numpy as np
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
 from training_moat.core.training_step import step_time
 from training_moat.core.workload import params
-from training_moat.predict import training, training_plans
+from training_moat.predict import planning, training, training_plans
 from training_moat.predict import training_constants as known
 
 from .peers.environment import ONE_THREAD
@@ -47,7 +47,7 @@ class Search:
         self.efficiency = known.efficiency(
             constants, known.kind(case.chip, case.precision, case.software, case.released)
         )
-        self.plan = training_plans.plan(case, case.layouts)
+        self.plan = training_plans.plan(case, planning.written_out(case.layouts, case.levels))
 
     def best(self) -> dict[str, Any]:
         """The whole search as a caller asks for it: parse, list, time, weigh, sort, answer."""

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from training_moat.catalog import chips, models, scenario, tables
+from training_moat.catalog import chips, models, scenario, tables, yaml_files
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 
@@ -181,3 +181,14 @@ def test_an_error_ends_with_its_line_and_column(tmp_path):
     path.write_text("title: x\nchips:\n  b: {base: a}\n  a:\n    base: mi300x\n    hbm_gb: much\n")
     with pytest.raises(InputError, match=r"\(line 6, column 5\)$"):
         scenario.load(path)
+
+
+def test_an_error_of_a_table_keeps_its_own_place():
+    document = yaml_files.Document("mine.yaml", {"chips": {}}, {("chips",): (2, 1)})
+    with (
+        pytest.raises(InputError, match=r"expected that \(line 2, column 1\)$"),
+        document.at("chips"),
+    ):
+        raise InputError("mine.yaml, chips: expected that")
+    with pytest.raises(InputError, match="line 32: wrong$"), document.at("chips"):
+        raise InputError("data/chips.csv, line 32: wrong")

@@ -21,7 +21,9 @@ LLAMA_405B = LLAMA[405.9e9]
 
 
 def layouts(*run):
-    return planning.named(planning.layouts(*run))
+    model, *_, fixed = run
+    levels = () if "recompute" in fixed else planning.levels(model.experts)
+    return planning.named(planning.layouts(*run), levels)
 
 
 def has(found, **sizes):
@@ -135,7 +137,7 @@ def test_awkward_numbers_of_chips_still_get_data_parallelism(chips):
 
 def test_chips_that_stream_their_weights_are_replicas_alone():
     wafer = replace(LONE, homes={"training": ("ddr",)}, streamed=frozenset({"training"}))
-    found = planning.layouts(LLAMA_405B, wafer, 64, 8192, 2048, {})
+    found = planning.written_out(planning.layouts(LLAMA_405B, wafer, 64, 8192, 2048, {}))
     each = dict(zip(planning.LAYOUT, found, strict=True))
     for name in ("tp", "pp", "cp", "ep", "virtual_stages"):
         assert set(each[name]) == {1}

@@ -283,6 +283,12 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
     frame["recompute_share"] = redone.fillna(stated).fillna(1.0)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    _say_what_travels(frame, stacks)
+    return frame
+
+
+def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software]) -> None:
+    """Bytes of a gradient and of a routed token's value on the wire, and whether a token goes once to several experts."""
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
         ("dispatch_bytes", software.dispatch_bytes),
@@ -297,7 +303,6 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     once = frame["label"].map({name: one.dispatch_once for name, one in stacks.items()})
     once = once.mask(stated.contains("DeepEP|HybridEP"), 1.0)
     frame["dispatch_once"] = once.mask(stated.contains("(?:NCCL|own) all-to-all"), 0.0).fillna(0.0)
-    return frame
 
 
 def _expert_tensor(frame: pd.DataFrame) -> pd.Series:

@@ -23,7 +23,7 @@ def doubts(path: str | Path) -> list[str]:
     bodies = given if isinstance(given, dict) else {body["id"]: body for body in given}
     told = []
     for row in own.to_dict("records"):
-        for column in units.keys() & bodies[row["id"]].keys():
+        for column in (name for name in units if name in bodies[row["id"]]):
             known = pd.to_numeric(table[column], errors="coerce")
             least, most = known[known > 0].min(), known.max()
             value = row[column]
@@ -34,4 +34,4 @@ def doubts(path: str | Path) -> list[str]:
                     f"{found.path.name}, chips '{row['id']}', column {column}: {value:,.10g} {units[column]} is "
                     f"{beyond if value > most else short} of any chip in the tables; is the unit right?"
                 )
-    return sorted(told)
+    return told

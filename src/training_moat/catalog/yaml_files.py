@@ -35,10 +35,12 @@ class Document:
 
     @contextmanager
     def at(self, *keys: object) -> Iterator[None]:
-        """Errors of bad input inside the block end with the place of this key."""
+        """Errors of bad input inside the block end with the place of this key; those of a data table name their own."""
         try:
             yield
         except InputError as error:
+            if str(error).startswith("data/"):
+                raise
             raise InputError(f"{str(error).removesuffix('.')} ({self.place(*keys)})") from None
 
 

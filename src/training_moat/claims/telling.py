@@ -164,7 +164,8 @@ def evidence_words(finding: Finding, evidence: Evidence | None = None) -> str:
 
 
 def verdict_table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
-    """The four arguments, for the first page: each is graded by its deciding test, as a claim is.
+    """The four arguments, for the first page: each is graded by its deciding test, and softened by its
+    key tests as a claim is by its own.
 
     Columns: argument, title, article_says, question, quantity, number, range (with its kind), threshold,
     chance, grade, says (what the grade says), decides_for, flips, beside (the key tests in words, a list),

@@ -23,17 +23,12 @@ from training_moat.core.tiers import LARGEST_SYSTEM
 from training_moat.core.units import SECONDS_PER_DAY
 from training_moat.core.workload import active_params, params
 from training_moat.inquiry import holding
-from training_moat.predict import (
-    plan_search,
-    side_by_side,
-    training,
-    training_batch,
-    training_constants,
-)
-from training_moat.predict.planning import LAYOUT
+from training_moat.predict import plan_search, side_by_side, training, training_constants
+from training_moat.predict.planning import MICRO
 from training_moat.predict.run_costs import usual_goodput
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_plans import TrainingCase, parse
+from training_moat.predict.training_tables import rows_of
 
 MAX_DAYS = 100.0
 """Longest run that counts as doing the job: four of five runs in the table training_runs took less, and GPT-4 is
@@ -57,8 +52,9 @@ CLEARLY_FASTER = 1.5
 PATIENCE = 1
 """Further count tried once chip-hours rise."""
 
-THIN_VIRTUAL, THIN_MICRO, THIN_RECOMPUTE = (1, 2), 2, (0, 2)
-"""Settings tried for models with experts, whose plans are many: interleaving, the largest micro-batch, recomputation."""
+THIN_DEGREES, THIN_MICRO, THIN_RECOMPUTE = 0b110, 2, (0, 2)
+"""Settings tried for models with experts, whose plans are many: a set of degrees of interleaving
+(`planning.DEGREES`), the largest micro-batch, recomputation."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +95,9 @@ def _parsed(
     except InputError:
         return None
     if job.model.experts and not plan:
-        each = dict(zip(LAYOUT, case.layouts, strict=True))
-        thin = np.isin(each["virtual_stages"], THIN_VIRTUAL) & (each["micro_batch"] <= THIN_MICRO)
-        case.layouts = case.layouts[:, thin & np.isin(each["recompute"], THIN_RECOMPUTE)]
+        case.layouts = case.layouts[:, case.layouts[MICRO] <= THIN_MICRO]
+        case.layouts[-1] = case.layouts[-1].astype(int) & THIN_DEGREES
+        case.levels = tuple(level for level in case.levels if level in THIN_RECOMPUTE)
     return case if case.layouts.shape[1] else None
 
 
@@ -135,7 +131,7 @@ def _evaluated(cases: Sequence[TrainingCase]) -> list[Found]:
     """The best plan of each case, all of them worked out together."""
     if not cases:
         return []
-    best = plan_search.best(training_batch.rows_of(cases, training_constants.load()))
+    best = plan_search.best(rows_of(cases, training_constants.load()))
     columns = zip(best.step.total.tolist(), best.fits.tolist(), cases, strict=True)
     return [
         Found(step_s, fits, case, best.at(slice(place, place + 1)))

@@ -13,7 +13,7 @@ import numpy as np
 from training_moat.catalog.relatives import wide_format
 from training_moat.contest import best_plan, chip_hours, reference_jobs, uptime_supply
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import FACTORS
+from training_moat.contest.chip_factors import FACTORS, MACHINE_FACTORS
 from training_moat.contest.chip_hours import HourlyPrice
 from training_moat.contest.coalition_search import COALITIONS, search
 from training_moat.contest.reference_jobs import Job
@@ -61,18 +61,31 @@ class Worth:
 
     def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws)."""
-        drawn_, coalitions = self.terms(draws)
-        return drawn_ @ coalitions
+        told, into = self._terms(draws)
+        cost = told[:, :-2] @ into[:-2]
+        for term in (-2, -1):  # what all coalitions have comes last, so that ties stay ties
+            cost += told[:, term, None] * into[term]
+        return np.where(self._done, cost, cost[:, -1:] + np.log(CEILING))
 
-    def terms(self, draws: Mapping[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The same as two factors of a matrix product: terms by draws, and which of them goes into which coalition.
+    def terms(self, draws: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The same as two factors of a matrix product: terms by draws, and which of them goes into which coalition."""
+        told, into = self._terms(draws)
+        into[:, ~self._done] = into[:, -1:]
+        into[-1, ~self._done] += np.log(CEILING)
+        return told, into
+
+    @property
+    def _done(self) -> np.ndarray:
+        return np.isfinite(np.tile(self.chip_hours, 1 << len(FACTORS) - len(MACHINE_FACTORS)))
+
+    def _terms(self, draws: Mapping[str, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Without the ceiling on what cannot be done.
 
         Errors of the model belong to the software a machine runs, errors of a price to the price.
         """
         told = draws or {name: np.ones(1) for name in DRAWN}
         masks = np.arange(1 << len(FACTORS))
         hours = self.chip_hours[masks % COALITIONS]
-        done = np.isfinite(hours)
         # Every factor adds one of two logarithms: as changes from the chip's own, so that where both are the same nothing
         # changes, to the last bit.
         base, changes, taken = np.zeros_like(told["model"]), [], []
@@ -85,11 +98,8 @@ class Worth:
             base = base + own
             changes += [other - own for other, _ in others]
             taken += [which for _, which in others]
-        every = np.ones(len(masks))
-        into = np.array([*taken, every, np.log(np.where(done, hours, 1.0))], float)
-        into[:, ~done] = into[:, -1:]
-        into[-1, ~done] += np.log(CEILING)
-        return np.array([*changes, base, np.ones_like(base)]).T, into
+        into = [*taken, np.ones(len(masks)), np.log(np.where(self._done, hours, 1.0))]
+        return np.array([*changes, base, np.ones_like(base)]).T, np.array(into, float)
 
     def _ends(self, told: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Factors on the cost, by name: the chip's own and the yardstick's of each draw."""

@@ -321,6 +321,15 @@ def _layer_at_work(model: Transformer, layer: Number, redone: Number, logits: Nu
     return maximum(layer - maximum(beyond, 0.0), head + minimum(beyond, 0.0))
 
 
+def _bytes_a_weight(
+    plan: Plan, optimizer: str | Number, master_is_weight: Number
+) -> tuple[Number, Number]:
+    """Bytes of a stored weight, and of the optimizer's states of a trained one."""
+    stored = where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES)
+    states = optimizer_bytes(optimizer) - where(master_is_weight, MASTER_BYTES, 0)
+    return where(plan.lora_rank > 0, WEIGHT_BYTES, stored), maximum(states, 0.0)
+
+
 def training_memory(
     model: Transformer,
     plan: Plan,
@@ -344,10 +353,9 @@ def training_memory(
     `spare_layers`: layers' activations that it holds beyond those under way, as stacks on Transformer Engine do, which also
     make the output head's weight gradient in 16 bits before they add it up. `autocast` (0 or 1): FP32 parameters under
     `torch.autocast` and no mixed precision of the sharding, so that layers are gathered in FP32 and read an FP32 stream;
-    `kept_kv` (0 or 1): see `kept_kv_bytes`. `reserve_bytes` is what the runtime takes
-    whatever the plan (contexts, communication buffers), `reserve_share` the allocator's loss as a share of the
-    activations; both are calibrated. Under adapters only they have gradients and states; what is offloaded or
-    streamed takes no room on the chip.
+    `kept_kv` (0 or 1): see `kept_kv_bytes`. `reserve_bytes` is what the runtime takes whatever the plan (contexts,
+    communication buffers), `reserve_share` the allocator's loss as a share of the activations; both are calibrated. Under
+    adapters only they have gradients and states; what is offloaded or streamed takes no room on the chip.
     """
     residual = where(autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
     activations = held_activation_bytes(
@@ -355,24 +363,20 @@ def training_memory(
     )
     if some(kept_kv):
         activations = activations + where(kept_kv, kept_kv_bytes(model, plan), 0.0)
-    frozen = plan.lora_rank > 0
-    weight = where(frozen, WEIGHT_BYTES, where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES))
+    weight, states = _bytes_a_weight(plan, optimizer, master_is_weight)
     whole = params_per_stage(model, plan)
     trained = trained_params_per_stage(model, plan)
-    states = optimizer_bytes(optimizer) - where(master_is_weight, MASTER_BYTES, 0)
-    states = maximum(states, 0.0)
     aboard = where(plan.streamed > 0, 0.0, 1.0)
     here, states_here = (where(plan.offload >= least, 0.0, aboard) for least in (2, 1))
     outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
     reserve = reserve_bytes + reserve_share * activations
-    wide = where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
-    widths = (input_bytes, activation_factor, residual)
+    widths = (where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES), input_bytes, activation_factor)
     return TrainingMemory(
         weights=here * _state_bytes(plan, whole, weight, 3),
         gradients=here * _state_bytes(plan, trained, gradient_bytes, 2),
         optimizer=states_here * _state_bytes(plan, trained, states, 1),
         activations=activations,
-        workspace=reserve + gathered_weight_bytes(model, plan, wide, *widths),
+        workspace=reserve + gathered_weight_bytes(model, plan, *widths, residual),
         reserve=reserve,
         stored=(1 - aboard) * outside,
     )

@@ -142,6 +142,17 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
             "global_batch is not a multiple of dp x micro_batch",
         ),
         (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
+        *_broken_by_experts(model, plan),
+        (
+            logical_and(plan.virtual_stages > 1, plan.pp == 1),
+            "virtual_stages above 1 needs pp above 1",
+        ),
+    ]
+
+
+def _broken_by_experts(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
+    ranks = plan.tp * plan.cp * plan.dp
+    return [
         (
             logical_and(plan.ep > 1, 0 * plan.ep + model.experts == 0),
             "ep above 1 needs a model with experts",
@@ -150,23 +161,13 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
             logical_and(plan.ep > 1, model.experts % plan.ep != 0),
             "the experts do not divide over ep",
         ),
+        (logical_and(plan.ep > 1, ranks % plan.ep != 0), "ep does not divide tp x cp x dp"),
         (
-            logical_and(plan.ep > 1, (plan.tp * plan.cp * plan.dp) % plan.ep != 0),
-            "ep does not divide tp x cp x dp",
-        ),
-        (
-            logical_and(
-                model.experts > 0,
-                (plan.tp * plan.cp * plan.dp) % (maximum(plan.ep, 1) * plan.expert_tensor) != 0,
-            ),
+            logical_and(model.experts > 0, ranks % (maximum(plan.ep, 1) * plan.expert_tensor) != 0),
             "ep x expert_tp does not divide tp x cp x dp",
         ),
         (
             logical_and(plan.expert_tp > 1, 0 * plan.expert_tp + model.experts == 0),
             "expert_tp above 1 needs a model with experts",
-        ),
-        (
-            logical_and(plan.virtual_stages > 1, plan.pp == 1),
-            "virtual_stages above 1 needs pp above 1",
         ),
     ]

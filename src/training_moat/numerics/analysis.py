@@ -45,13 +45,15 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     recipe with a diverged run in a seed has blanks there.
     """
     chosen = _study(runs, "transfer")
-    losses = chosen.assign(loss=chosen["val_loss_nats"].mask(chosen["diverged"])).pivot(
-        index="log2_learning_rate", columns=["recipe", "seed"], values="loss"
+    losses = (
+        chosen.assign(loss=chosen["val_loss_nats"].mask(chosen["diverged"]))
+        .pivot(index="log2_learning_rate", columns=["recipe", "seed"], values="loss")
+        .sort_index(axis="columns", kind="stable")
     )
-    whole = losses.dropna(axis="columns").sort_index(axis="columns")
+    whole = losses.dropna(axis="columns")
     fits = np.polyfit(whole.index - REFERENCE_LOG2_RATE, whole.to_numpy(), 2)
     table = pd.DataFrame(fits.T, index=whole.columns, columns=["a", "b", "c"])
-    return table.reindex(losses.columns.sort_values())
+    return table.reindex(losses.columns)
 
 
 def best_rates(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:

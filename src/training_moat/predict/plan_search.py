@@ -15,24 +15,20 @@ from dataclasses import replace
 import numpy as np
 
 from training_moat.core import training_step as model_of_step
-from training_moat.predict.planning import DEGREES, MAX_VIRTUAL_STAGES
+from training_moat.predict.planning import DEGREES, LEVEL, MAX_VIRTUAL_STAGES, MICRO, VIRTUAL
 from training_moat.predict.selecting import lowest
 from training_moat.predict.training_batch import (
     ALIKE,
-    LEVEL,
-    MICRO,
     ROUNDING,
-    VIRTUAL,
     WEIGHED,
     Evaluated,
     Plans,
-    Rows,
     joined,
     mapped,
-    rows_of,
 )
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
+from training_moat.predict.training_tables import Rows, rows_of
 
 NEARLY_SMALLEST = 1.15
 """Memory over the smallest plan's up to which a plan that does not fit is still preferred for its speed."""

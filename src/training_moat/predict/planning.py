@@ -29,6 +29,9 @@ CONTEXT_SHARE = 4096
 8,192 tokens in two: NVIDIA's DGX Cloud recipes for Llama 3.1 405B)."""
 LAYOUT = ("tp", "pp", "cp", "dp", "micro_batch", "virtual_stages", "zero_stage", "ep", "recompute")
 """What a layout settles: the lines of the arrays that `layouts` gives, one column a layout."""
+LEVEL, VIRTUAL, MICRO = (
+    LAYOUT.index(name) for name in ("recompute", "virtual_stages", "micro_batch")
+)
 DEGREES = (
     np.arange(2 ** (MAX_VIRTUAL_STAGES + 1))[:, None] >> np.arange(MAX_VIRTUAL_STAGES + 1)
 ) & 1
@@ -124,16 +127,15 @@ def layouts(
     global_batch: int,
     fixed: Mapping[str, int | None],
     fully_sharded: bool = False,
-    folded: bool = False,
 ) -> np.ndarray:
-    """Every combination of parallel sizes, micro-batch, interleaving, ZeRO stage and recomputation that divides: an array
-    with the lines of `LAYOUT` and a column for each layout, not to be written to.
+    """Every combination of parallel sizes, micro-batch, interleaving and ZeRO stage that divides: an array not to be written
+    to, with the lines of `LAYOUT` and a column for all that differ by their interleaving alone; one more line has the set of
+    its degrees (`DEGREES`). What recomputes is as `fixed`, or nothing; `written_out` gives each its levels and degrees.
 
     `fixed` holds the settings the caller has chosen (None or absent: free). `fully_sharded` stacks shard the weights
     over all replicas unless told otherwise (inside a pipeline, where they would be gathered for every micro-batch,
-    gradients and optimizer states only). Chips that stream their weights from one store are replicas alone. Whether a layout fits in memory and how long
-    it takes is for the caller to compute. `folded`: layouts that differ by their interleaving alone are one column, and one
-    more line has the set of its degrees (`DEGREES`).
+    gradients and optimizer states only). Chips that stream their weights from one store are replicas alone. Whether a layout
+    fits in memory and how long it takes is for the caller to compute.
     """
     shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
     streamed = "training" in chip.streamed
@@ -145,13 +147,25 @@ def layouts(
     tensor = _tensor_options(shape.heads, chips, domain)
     context = _context_options(chips, seq_len)
     largest = MAX_STREAMED_BATCH if streamed else MAX_MICRO_BATCH
-    common = (tensor, context, chips, global_batch, settings, fully_sharded, largest, folded)
+    common = (tensor, context, chips, global_batch, settings, fully_sharded, largest)
     return _layouts(shape, *common)
 
 
-def named(layouts: np.ndarray) -> list[dict[str, int]]:
-    """Layouts one by one."""
-    return [dict(zip(LAYOUT, map(int, column), strict=True)) for column in layouts.T]
+def written_out(layouts: np.ndarray, levels: Sequence[int] = ()) -> np.ndarray:
+    """Such layouts one a column, each with every degree of its set and every one of the `levels` of recomputation, if any."""
+    place, degree = np.nonzero(DEGREES[layouts[-1].astype(int)])
+    found = layouts[:-1, place]
+    np.copyto(found[VIRTUAL], degree, where=degree > 0)
+    if levels:
+        found = np.repeat(found, len(levels), axis=1)
+        found[LEVEL] = np.tile(levels, len(place))
+    return found
+
+
+def named(layouts: np.ndarray, levels: Sequence[int] = ()) -> list[dict[str, int]]:
+    """Layouts `written_out`, one by one."""
+    columns = written_out(layouts, levels).T
+    return [dict(zip(LAYOUT, map(int, column), strict=True)) for column in columns]
 
 
 @lru_cache(KEPT)
@@ -175,7 +189,6 @@ def _layouts(
     fixed: Fixed,
     fully_sharded: bool,
     largest: int,
-    folded: bool,
 ) -> np.ndarray:
     rests: dict[tuple[int, int], np.ndarray] = {}
     sizes = [one for one in _sizes(shape, tensor, context, chips, fixed) if not batch % one[3]]
@@ -184,14 +197,13 @@ def _layouts(
         if (pp, dp) not in rests:
             zero = _zero_options(pp, dp, fully_sharded)
             expert = _choices(fixed[7], _expert_options(shape.experts, chips // pp))
-            common = (batch // dp, zero, tuple(expert), fixed[4:], largest, folded)
+            common = (batch // dp, zero, tuple(expert), fixed[4:], largest)
             rests[pp, dp] = _rest(shape, pp, *common)
-    lines = len(LAYOUT) + folded
     if not sizes:
-        return np.empty((lines, 0))
+        return np.empty((len(LAYOUT) + 1, 0))
     rest = [rests[pp, dp] for _, pp, _, dp in sizes]
     counts = [part.shape[1] for part in rest]
-    found = np.empty((lines, sum(counts)))
+    found = np.empty((len(LAYOUT) + 1, sum(counts)))
     np.concatenate(rest, axis=1, out=found[4:])
     found[:4] = np.repeat(np.array(sizes, float).T, counts, axis=1)
     return found
@@ -206,19 +218,17 @@ def _rest(
     expert: tuple[int, ...],
     fixed: Fixed,
     largest: int,
-    folded: bool,
 ) -> np.ndarray:
-    """The lines of `LAYOUT` from the micro-batch on, and that of a `folded` layout's degrees, of all layouts with these
-    parallel sizes, `sequences` for each replica."""
+    """The lines of `LAYOUT` from the micro-batch on, and that of degrees, of all layouts with these parallel sizes,
+    `sequences` for each replica."""
     micro = _choices(fixed[0], divisors(sequences, largest))
     stages = _choices(fixed[2], zero)
-    recompute = _choices(fixed[4], levels(shape.experts))
     found: list[tuple[int, ...]] = []
     for size in micro:
         if sequences % size:
             continue
         degrees = _choices(fixed[1], _virtual_options(shape, pp, sequences // size))
         alike = sum(1 << degree for degree in degrees) if fixed[1] is None else 0
-        others = product(degrees[:1] if folded else degrees, stages, expert, recompute)
-        found += [(size, *each, alike) for each in others]
-    return np.array(found, float).reshape(-1, len(LAYOUT) - 3).T[: len(LAYOUT) - 4 + folded]
+        others = product(degrees[:1], stages, expert)
+        found += [(size, *each, fixed[4] or 0, alike) for each in others]
+    return np.array(found, float).reshape(-1, len(LAYOUT) - 3).T

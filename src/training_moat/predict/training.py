@@ -12,19 +12,14 @@ from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 from training_moat.core.training_step import step_bytes
 from training_moat.core.units import BYTES_PER_VALUE
-from training_moat.predict import (
-    own_runs,
-    plan_search,
-    training_answers,
-    training_batch,
-    training_lines,
-)
+from training_moat.predict import own_runs, plan_search, training_answers, training_lines
 from training_moat.predict import training_constants as known
 from training_moat.predict.own_runs import Shift
 from training_moat.predict.training_answers import Asked
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase, parse
+from training_moat.predict.training_tables import rows_of
 
 LONGEST_ERROR = 400
 """Characters of an error sentence."""
@@ -72,7 +67,7 @@ def one_by_one(
             cases[place], runs[place] = case, own
     if cases:
         every = list(cases.values())
-        best = plan_search.best(training_batch.rows_of(every, constants))
+        best = plan_search.best(rows_of(every, constants))
         shifts = [
             _shift(case, best.at(slice(index, index + 1)), runs[place], constants)
             for index, (place, case) in enumerate(cases.items())
@@ -98,7 +93,7 @@ def _shift(
     """What a case's own runs say of its plan, each against the model's prediction of it."""
     if not own:
         return training_answers.NO_SHIFT
-    best = plan_search.best(training_batch.rows_of([run for run, _ in own], constants))
+    best = plan_search.best(rows_of([run for run, _ in own], constants))
     errors = [
         math.log(seconds / predicted)
         for (_, seconds), predicted in zip(own, best.step.total.tolist(), strict=True)
@@ -119,7 +114,7 @@ def _told(
     shifts: Sequence[Shift] | None = None,
 ) -> list[dict[str, Any]]:
     """The contract's answers for one evaluated plan of each case."""
-    rows = training_batch.rows_of(cases, constants)
+    rows = rows_of(cases, constants)
     asked = Asked(
         [case.id for case in cases],
         [case.notes for case in cases],
@@ -158,6 +153,6 @@ def sent_bytes(request: Mapping[str, Any]) -> dict[str, float]:
     constants = known.load()
     case = parse(request)
     known.reject_silent_chip(constants, case.chip, case.precision)
-    best = plan_search.best(training_batch.rows_of([case], constants))
+    best = plan_search.best(rows_of([case], constants))
     sent = step_bytes(case.model, best.plan, known.scaleup(constants, case.chip))
     return {kind: float(np.ravel(size)[0]) for kind, size in sent.items()}

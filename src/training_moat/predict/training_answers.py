@@ -17,9 +17,11 @@ from training_moat.core.workload import Transformer
 from training_moat.predict import training_constants as known
 from training_moat.predict.own_runs import Shift
 from training_moat.predict.run_costs import run_costs
-from training_moat.predict.training_batch import Evaluated, Rows
+from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
-from training_moat.predict.training_plans import Costs, Setting
+from training_moat.predict.training_plans import Costs
+from training_moat.predict.training_settings import Setting
+from training_moat.predict.training_tables import Rows
 
 LEVEL_NAMES = {code: word for word, code in RECOMPUTE_LEVELS.items()}
 OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}

@@ -28,99 +28,16 @@ from training_moat.core.memory import (
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
-from training_moat.predict.planning import DEGREES, LAYOUT, MAX_VIRTUAL_STAGES
+from training_moat.predict.planning import DEGREES, LAYOUT, LEVEL, VIRTUAL
 from training_moat.predict.selecting import distinct
-from training_moat.predict.training_constants import Constants
-from training_moat.predict.training_plans import TrainingCase
-from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Tables
+from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Rows
 
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
-WORTH_FOLDING = 16
-"""Layouts of a row from which on it pays to look for those that are alike."""
-LEVEL, VIRTUAL = LAYOUT.index("recompute"), LAYOUT.index("virtual_stages")
 SIZES = [LAYOUT.index(name) for name in ("tp", "pp", "cp")]
 """Lines that tell a row's parallel sizes apart: the data parallel one follows from them."""
 ALIKE = [LAYOUT.index(name) for name in ("zero_stage", "ep", "recompute")]
 """Lines that tell the layouts of one kind apart, their interleaving aside."""
-MICRO = LAYOUT.index("micro_batch")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Runs to be predicted: row i is the model `tables.models[model[i]]` under `tables.settings[setting[i]]`, and the columns
-    of `layouts[i]` are its candidates (lines as in `LAYOUT`, then the set of `planning.DEGREES` of interleaving for which one
-    stands), each with every one of `levels[i]` of recomputation, or with its own where there are none."""
-
-    tables: Tables
-    model: np.ndarray
-    setting: np.ndarray
-    chips: np.ndarray
-    seq_len: np.ndarray
-    global_batch: np.ndarray
-    layouts: Sequence[np.ndarray]
-    levels: Sequence[tuple[int, ...]]
-
-    def __len__(self) -> int:
-        return len(self.layouts)
-
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """Candidates of every row."""
-        ends = np.cumsum([layouts.shape[1] for layouts in self.layouts])
-        degrees = np.concatenate([layouts[-1] for layouts in self.layouts]).astype(int)
-        each = np.cumsum(DEGREES.sum(axis=1)[degrees])
-        return np.diff(each[ends - 1], prepend=0) * self.turns
-
-    @cached_property
-    def turns(self) -> np.ndarray:
-        """How many candidates each layout of a row stands for."""
-        return np.array([len(levels) or 1 for levels in self.levels], int)
-
-
-def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
-    """Parsed cases as rows."""
-    models = list({id(case.model): case.model for case in cases}.values())
-    number = {id(model): index for index, model in enumerate(models)}
-    chips, seq_len, batch = np.array([(c.chips, c.seq_len, c.global_batch) for c in cases], float).T
-    levels = [_turned_levels(case) for case in cases]
-    return Rows(
-        Tables(models, cases, constants),
-        np.array([number[id(case.model)] for case in cases], int),
-        np.arange(len(cases)),
-        chips,
-        seq_len,
-        batch,
-        [_fold(case.layouts[:, :: len(own) or 1]) for case, own in zip(cases, levels, strict=True)],
-        levels,
-    )
-
-
-def _turned_levels(case: TrainingCase) -> tuple[int, ...]:
-    """The levels of recomputation that a case's layouts go through in turn; none where they do not."""
-    levels = tuple(np.unique(case.layouts[LEVEL]).astype(int).tolist())
-    if case.recompute is not None or case.layouts.shape[1] % (len(levels) or 1):
-        return ()
-    turns = case.layouts[LEVEL].reshape(-1, len(levels)) == levels
-    rest = np.delete(case.layouts, LEVEL, axis=0).reshape(len(LAYOUT) - 1, -1, len(levels))
-    return levels if turns.all() and (rest == rest[:, :, :1]).all() else ()
-
-
-def _fold(layouts: np.ndarray) -> np.ndarray:
-    """The layouts without those that differ from one of them by more interleaving alone, and a line with the set of degrees
-    for which each of them stands: those of the same parallel sizes and micro-batch follow one another, degree by degree."""
-    degree, sizes, rest = layouts[VIRTUAL], layouts[[*SIZES, MICRO]], layouts[ALIKE].sum(axis=0)
-    if len(degree) >= WORTH_FOLDING and degree.max() <= MAX_VIRTUAL_STAGES:
-        new = (sizes[:, 1:] != sizes[:, :-1]).any(axis=0)
-        starts = np.append(0, np.flatnonzero(new) + 1)
-        counts = np.diff(np.append(starts, len(degree)))
-        sets = np.bitwise_or.reduceat(1 << degree.astype(int), starts)
-        first, several = degree == 1, DEGREES[sets].sum(axis=1)
-        whole = np.add.reduceat(first, starts, dtype=int) * several == counts
-        same = np.add.reduceat(rest * first, starts) * several == np.add.reduceat(rest, starts)
-        if whole.all() and same.all():
-            return np.vstack([layouts, np.repeat(sets, counts)])[:, first]
-    return np.vstack([layouts, np.zeros(len(degree))])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Many requests read at once: words once for all requests that share them, whole numbers as columns.
 
-What a request says is its model, its setting (`training_plans.Setting`: words and fractions) and whole numbers. Each
+What a request says is its model, its setting (`training_settings.Setting`: words and fractions) and whole numbers. Each
 distinct model and setting is read once by the functions that read a single request; the numbers of all are checked
 together. Requests that this finds anything unusual in are left to be read one by one: those give the error, or the answer.
 """
@@ -16,15 +16,14 @@ import numpy as np
 import orjson
 
 from training_moat.core.errors import InputError
-from training_moat.predict import planning, training_batch, training_plans
+from training_moat.predict import planning, training_batch, training_plans, training_settings
 from training_moat.predict import requests as reading
 from training_moat.predict import training_constants as known
 from training_moat.predict.coded import ABSENT, Asked, Coded, one_by_one
 from training_moat.predict.selecting import distinct
-from training_moat.predict.training_batch import Rows
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, WHOLE, Costs
-from training_moat.predict.training_tables import Tables
+from training_moat.predict.training_tables import Rows, Tables
 
 _NOT_SETTLING = {"id", "model", *WHOLE, *Costs._fields}
 """Fields that are no part of a setting."""
@@ -115,7 +114,7 @@ class _Kinds(NamedTuple):
     """The distinct models, each with its notes, and settings of requests, and which of them each has."""
 
     models: Sequence[tuple[Any, list[str]]]
-    settings: Sequence[training_plans.Setting]
+    settings: Sequence[training_settings.Setting]
     model: np.ndarray
     setting: np.ndarray
 
@@ -148,9 +147,9 @@ def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
 
 def _setting(
     said: Mapping[str, Any], constants: Constants, sound: set[tuple[int, str]]
-) -> training_plans.Setting:
+) -> training_settings.Setting:
     """A setting whose chip, one of `sound` for its format, has all that a step time needs."""
-    setting = training_plans.settle(said)
+    setting = training_settings.settle(said)
     key = id(setting.chip), setting.precision
     if key not in sound:
         known.reject_silent_chip(constants, setting.chip, setting.precision)
@@ -197,7 +196,7 @@ def _shared_notes(
     rows: Rows,
     unsaid: Mapping[str, np.ndarray],
     models: Sequence[tuple[Any, list[str]]],
-    settings: Sequence[training_plans.Setting],
+    settings: Sequence[training_settings.Setting],
 ) -> list[list[str]]:
     """Notes on what was assumed for each row: one list for all that share it."""
     batch = np.where(unsaid["global_batch"], rows.global_batch, 0.0)
@@ -323,7 +322,7 @@ def _layouts(
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
         about = (one.chip, chips, seq_len, batch, fixed, sharded)
-        layouts[place] = planning.layouts(shape, *about, folded=True)
+        layouts[place] = planning.layouts(shape, *about)
     cut = np.array([one.expert_tp is not None for one in tables.settings], bool)[setting]
     return layouts, turned, given.any(axis=0) | cut
 

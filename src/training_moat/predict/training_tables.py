@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import Attainable
+from training_moat.predict.planning import DEGREES
 from training_moat.predict.training_constants import Constants, Kind
-from training_moat.predict.training_plans import Setting
+from training_moat.predict.training_plans import TrainingCase
+from training_moat.predict.training_settings import Setting
 
 MODEL_FIELDS = tuple(f.name for f in fields(Transformer) if f.name != "name")
 
@@ -53,6 +56,55 @@ class Tables:
             name: np.array([getattr(model, name) for model in models], float)
             for name in MODEL_FIELDS
         }
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Runs to be predicted: row i is the model `tables.models[model[i]]` under `tables.settings[setting[i]]`, and the columns
+    of `layouts[i]` are its candidates (lines as in `LAYOUT`, then the set of `planning.DEGREES` of interleaving for which one
+    stands), each with every one of `levels[i]` of recomputation, or with its own where there are none."""
+
+    tables: Tables
+    model: np.ndarray
+    setting: np.ndarray
+    chips: np.ndarray
+    seq_len: np.ndarray
+    global_batch: np.ndarray
+    layouts: Sequence[np.ndarray]
+    levels: Sequence[tuple[int, ...]]
+
+    def __len__(self) -> int:
+        return len(self.layouts)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Candidates of every row."""
+        ends = np.cumsum([layouts.shape[1] for layouts in self.layouts])
+        degrees = np.concatenate([layouts[-1] for layouts in self.layouts]).astype(int)
+        each = np.cumsum(DEGREES.sum(axis=1)[degrees])
+        return np.diff(each[ends - 1], prepend=0) * self.turns
+
+    @cached_property
+    def turns(self) -> np.ndarray:
+        """How many candidates each layout of a row stands for."""
+        return np.array([len(levels) or 1 for levels in self.levels], int)
+
+
+def rows_of(cases: Sequence[TrainingCase], constants: Constants) -> Rows:
+    """Parsed cases as rows."""
+    models = list({id(case.model): case.model for case in cases}.values())
+    number = {id(model): index for index, model in enumerate(models)}
+    chips, seq_len, batch = np.array([(c.chips, c.seq_len, c.global_batch) for c in cases], float).T
+    return Rows(
+        Tables(models, cases, constants),
+        np.array([number[id(case.model)] for case in cases], int),
+        np.arange(len(cases)),
+        chips,
+        seq_len,
+        batch,
+        [case.layouts for case in cases],
+        [case.levels for case in cases],
+    )
 
 
 def _key(setting: Setting) -> tuple:

@@ -1,0 +1,196 @@
+"""What the words and fractions of a training request settle: chip, format, software, and what it keeps where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from training_moat.core import tiers
+from training_moat.core.errors import InputError, nearest
+from training_moat.core.machine import Chip
+from training_moat.core.memory import OPTIMIZER_BYTES, optimizer_bytes
+from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS
+from training_moat.core.units import TERA
+from training_moat.predict import requests
+from training_moat.predict import software as stacks
+from training_moat.predict.software import Software
+
+STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
+IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothing in training"
+HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
+MISSPELT = 0.75
+"""Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
+
+
+@dataclass(kw_only=True)
+class Setting:
+    """What a request's words and fractions settle, its model and whole numbers apart. `recompute` and `offload` are
+    levels, `recompute` None where it is free; `released` is the software's date as a year with its fraction,
+    `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s."""
+
+    chip: Chip
+    precision: str
+    software: Software
+    flash_attention: bool
+    optimizer: str
+    master_weights: bool
+    sequence_parallel: bool | None
+    recompute: int | None
+    recompute_share: float | None
+    expert_tp: int | None
+    lora_rank: int
+    offload: int
+    released: float | None = None
+    matmul_flops: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def stack(self) -> str:
+        """The calibrated software stack that runs the case."""
+        return self.software.stack
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the chip's weights stream in from a store outside all chips."""
+        return "training" in self.chip.streamed
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of optimizer state per trained weight."""
+        return optimizer_bytes(self.optimizer, self.master_weights)
+
+
+def settle(case: Mapping[str, Any]) -> Setting:
+    """What a request's words and fractions say. Raises `InputError` in one sentence."""
+    chip = requests.chip_of(case)
+    _reject_dead_links(chip)
+    precision, notes = requests.precision_of(case, chip)
+    name, unknown = _software(case)
+    flash = _flash(case, chip, precision, name)
+    word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
+    setting = Setting(
+        chip=chip,
+        precision=precision,
+        software=stacks.find(name or stacks.default_name(chip), flash),
+        flash_attention=flash,
+        optimizer=requests.choice(case, "optimizer", tuple(OPTIMIZER_BYTES)) or "adamw",
+        master_weights=True,
+        sequence_parallel=requests.flag(case, "sequence_parallel"),
+        recompute=None if word is None else RECOMPUTE_LEVELS[word],
+        recompute_share=requests.share(case, "recompute_share"),
+        expert_tp=requests.whole(case, "expert_tp"),
+        lora_rank=requests.whole(case, "lora_rank", 0) or 0,
+        offload=0,
+        released=_released(case),
+        notes=notes + unknown,
+    )
+    _read_states(case, setting)
+    setting.matmul_flops = _matmul_flops(case, setting)
+    _settle_for_old_stacks(setting)
+    _settle_selective(setting)
+    return setting
+
+
+def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
+    """Which copies of the weights and states are kept, and where."""
+    given = requests.flag(case, "master_weights")
+    setting.master_weights = setting.software.master_weights if given is None else given
+    if given is None and not setting.master_weights:
+        setting.notes.append(f"{setting.software.name} keeps no FP32 copy of the weights")
+    word = requests.choice(case, "offload", (*OFFLOAD_LEVELS, "cpu"))
+    setting.offload = OFFLOAD_LEVELS["all" if word == "cpu" else word or "none"]
+    if setting.streamed:
+        setting.notes += [STORE_NOTE, *moot("offload", setting.offload and word)]
+        if setting.chip.tier("hbm") and "hbm" not in tiers.home_names(setting.chip, "training"):
+            setting.notes.append(IDLE_NOTE)
+        setting.offload = 0
+    elif setting.offload:
+        setting.notes.append(HOST_NOTE)
+
+
+def moot(asked: str, value: Any) -> list[str]:
+    """A note on a field that says where states are to be, on chips whose store has them all."""
+    return [f"{asked} {value} changes nothing: the store has all states"] if value else []
+
+
+def _matmul_flops(case: Mapping[str, Any], setting: Setting) -> float | None:
+    """What the asker knows of the machine's matmuls, in FLOP/s."""
+    given = requests.number(case, "matmul_tflops", above=True)
+    if given is None:
+        return None
+    peak = setting.chip.peak_flops[setting.chip.compute_format(setting.precision)]
+    if given * TERA > peak:
+        raise InputError(
+            f"matmul_tflops is {given:g}; expected at most the chip's peak, {peak / TERA:g}"
+        )
+    return given * TERA
+
+
+def _released(case: Mapping[str, Any]) -> float | None:
+    """The software's date as a year with its fraction: 2026-04, 2026-04-20 or a year."""
+    value = case.get("released")
+    if value is None:
+        return None
+    found = re.fullmatch(r"(20\d\d)(?:-(\d\d))?(?:-\d\d)?", str(value)[:20])
+    if isinstance(value, bool) or not found or not 1 <= int(found.group(2) or 1) <= 12:
+        raise InputError(f"released is {requests.shown(value)}; expected a date such as 2026-04")
+    month = found.group(2)
+    return int(found.group(1)) + ((int(month) - 0.5) / 12 if month else 0.5)
+
+
+def _settle_for_old_stacks(setting: Setting) -> None:
+    """What stacks of before fused attention could not do is off unless the case asks for it."""
+    if setting.flash_attention:
+        return
+    if setting.sequence_parallel is None and setting.stack in stacks.UNFUSED_STACKS:
+        setting.sequence_parallel = False
+    if setting.recompute is None:
+        setting.recompute = RECOMPUTE_LEVELS["full"]
+        setting.notes.append(
+            "recompute not given; full assumed, as stacks without fused attention ran"
+        )
+
+
+def _settle_selective(setting: Setting) -> None:
+    """Some stacks mean whole layers by selective recomputation."""
+    share = setting.software.selective_share
+    if share is not None and setting.recompute == RECOMPUTE_LEVELS["selective"]:
+        setting.recompute, setting.recompute_share = RECOMPUTE_LEVELS["full"], share
+        setting.notes.append(
+            f"selective recomputation in this stack redoes {share:.0%} of the layers"
+        )
+
+
+def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """The stack's name and what to note: one that nobody has measured is `other`, one that looks misspelt is an error."""
+    given = case.get("software")
+    known = tuple(stacks.all_software())
+    if not isinstance(given, str) or given.lower() in known or nearest(given, known, MISSPELT):
+        return requests.choice(case, "software", known), []
+    shown = requests.shown(given)
+    return "other", [f"software {shown} is not among the measured stacks; taken as other"]
+
+
+def _reject_dead_links(chip: Chip) -> None:
+    for name, link in (("scale-up", chip.scaleup), ("scale-out", chip.scaleout)):
+        if link is not None and link.bytes_per_s <= 0:
+            raise InputError(
+                f"chip {chip.id}: its {name} bandwidth is 0; expected more, or no value where there is no such link"
+            )
+
+
+def _flash(case: Mapping[str, Any], chip: Chip, precision: str, software: str | None) -> bool:
+    """Fused attention unless the case says otherwise or its date speaks against it (FlashAttention: Dao et al., May
+    2022): Volta has no such kernels (Dao 2023 supports Ampere and later), Megatron's FP16 runs and DeepSpeed's and Pax's
+    runs on Ampere date from before it."""
+    given = requests.flag(case, "flash_attention")
+    if given is not None:
+        return given
+    stack = stacks.all_software()[software].stack if software else None
+    on_ampere = stack == "deepspeed" or software == "paxml"
+    old = (stack == "megatron-core" and precision == "fp16") or (
+        on_ampere and chip.family == "nvidia-ampere"
+    )
+    return not (old or chip.family == "nvidia-volta")
