@@ -23,7 +23,7 @@ from training_moat.core.memory import least_recompute_share, training_memory
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import BYTES_PER_VALUE, TERA
-from training_moat.core.workload import Transformer, attention_score_flops_per_token
+from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
 from training_moat.predict import attainable, software
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
@@ -163,7 +163,8 @@ def rows_of(frame: pd.DataFrame) -> Rows:
 def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
     stacks = tables.load("training_stacks")
-    general = stacks[stacks["row_contains"].isna()].set_index("training_source")
+    special = stacks["row_contains"].notna()
+    general = stacks[~special].reset_index().set_index("training_source")["index"]
     columns = [
         "software",
         "flash_attention",
@@ -175,16 +176,14 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "autocast",
         "kept_kv",
     ]
-    joined = frame.join(general[columns], on="source")
-    usual = joined["source"].map(general["recompute"])
-    text = joined["model"].fillna("") + " " + joined["table_ref"].fillna("")
-    for _, row in stacks[stacks["row_contains"].notna()].iterrows():
-        chosen = (joined["source"] == row["training_source"]) & text.str.contains(
-            row["row_contains"], regex=False
-        )
-        joined.loc[chosen, columns] = row[columns].to_numpy()
-        usual[chosen] = row["recompute"]
-    joined["recompute"] = joined["recompute"].fillna(usual)
+    place = frame["source"].map(general)
+    text = frame["model"].fillna("") + " " + frame["table_ref"].fillna("")
+    for row in stacks[special].itertuples():
+        own = text[frame["source"] == row.training_source]
+        place[own.index[own.str.contains(row.row_contains, regex=False)]] = row.Index
+    told = stacks.reindex(place).set_axis(frame.index)
+    joined = frame.join(told[columns])
+    joined["recompute"] = joined["recompute"].fillna(told["recompute"])
     found = [
         software.find(name, bool(flash)) if isinstance(name, str) else None
         for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
@@ -211,37 +210,47 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
     """The row's own sizes; the models table fills the rest (head width, experts, latent attention)."""
     architectures = model_catalog.all_models()
     identity = frame["model_id"].where(
-        frame["model_id"].notna(), frame["model"].map(model_catalog.find)
+        frame["model_id"].notna(),
+        frame["model"].map({name: model_catalog.find(name) for name in frame["model"].unique()}),
     )
+    place = pd.Index(list(architectures)).get_indexer(identity)
     fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
+    stated_tie = frame["tied_embeddings"]
     has_experts = frame["experts"].fillna(0).gt(0).to_numpy()
     for name in (*SHAPE, *fields):
         own = frame[name].astype(float) if name in SHAPE else pd.Series(np.nan, index=frame.index)
-        table = identity.map({known: getattr(m, name) for known, m in architectures.items()})
+        sizes = [getattr(known, name) for known in architectures.values()]
+        table = pd.Series(np.array([*sizes, None], float)[place], index=frame.index)
         trusted = (
             has_experts & table.notna()
             if name in ("ffn", "experts", "experts_per_token")
             else own.isna()
         )
-        frame[name] = own.where(~np.asarray(trusted, bool), table.astype(float))
-    frame["tied_embeddings"] = _tied(
-        frame, identity.map({known: m.tied_embeddings for known, m in architectures.items()})
-    )
+        frame[name] = own.where(~np.asarray(trusted, bool), table)
+    frame["tied_embeddings"] = _tied(stated_tie, frame["tied_embeddings"])
     frame["kv_heads"] = frame["kv_heads"].fillna(frame["heads"])
     frame["head_dim"] = frame["head_dim"].fillna(frame["hidden"] / frame["heads"])
     frame["ffn"] = frame["ffn"].fillna(4 * frame["hidden"])
     frame["dense_layers"] = np.minimum(frame["dense_layers"].fillna(0), frame["layers"].fillna(0))
     for name in (*fields, "experts", "experts_per_token"):
         frame[name] = frame[name].fillna(0).astype(float)
+    unknown = identity.isna() & (_off_count(frame, 1.0) < _off_count(frame, 0.0))
+    frame["gated_ffn"] = frame["gated_ffn"].mask(unknown, 1.0)
     # A truncated proxy of a published model is not that model's size.
     frame[["params_given", "active_params_given"]] = 0.0
     return frame
 
 
-def _tied(frame: pd.DataFrame, table: pd.Series) -> pd.Series:
+def _off_count(frame: pd.DataFrame, gated: float) -> pd.Series:
+    """How far the count of a model's weights is from the stated one, its feed-forward blocks `gated` or not."""
+    counted = derived_params(_models(frame.assign(gated_ffn=gated)))
+    return pd.Series(np.abs(np.log(counted / (frame["params_b"] * 1e9))), index=frame.index)
+
+
+def _tied(stated: pd.Series, table: pd.Series) -> pd.Series:
     """Whether the output head is the embedding: as the row says, else as the models table does."""
-    stated = pd.to_numeric(frame["tied_embeddings"], errors="coerce")
-    return table.where(stated.isna(), stated).fillna(0).astype(float)
+    said = pd.to_numeric(stated, errors="coerce")
+    return table.where(said.isna(), said).fillna(0).astype(float)
 
 
 def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
@@ -303,6 +312,9 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     once = frame["label"].map({name: one.dispatch_once for name, one in stacks.items()})
     once = once.mask(stated.contains("DeepEP|HybridEP"), 1.0)
     frame["dispatch_once"] = once.mask(stated.contains("(?:NCCL|own) all-to-all"), 0.0).fillna(0.0)
+    # Offloaded to the host: the optimizer's states alone, or the weights as well.
+    states = stated.contains("optimizer states offloaded").astype(float)
+    frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
 
 
 def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
@@ -339,10 +351,11 @@ def _plans(frame: pd.DataFrame) -> Plan:
         "sequence_parallel",
         "flash_attention",
         "recompute_share",
+        "offload",
         *PLAN,
     )
     columns = {name: frame[name].to_numpy(float) for name in names}
-    columns |= {name: np.zeros(len(frame)) for name in ("lora_rank", "offload")}
+    columns["lora_rank"] = np.zeros(len(frame))
     streamed = [
         name for name, chip in chip_catalog.all_chips().items() if "training" in chip.streamed
     ]

@@ -69,12 +69,18 @@ class Run:
 
 
 class Found(NamedTuple):
-    """Seconds a step of a case's best plan, whether it fits, the case and its evaluation."""
+    """Seconds a step of a case's best plan, whether it fits, the case, and its `place` in what was evaluated with it."""
 
     step_s: float
     fits: bool
     case: TrainingCase
-    evaluated: Evaluated
+    together: Evaluated
+    place: int
+
+    @property
+    def evaluated(self) -> Evaluated:
+        """The case's own best plan."""
+        return self.together.at(slice(self.place, self.place + 1))
 
 
 Asking = Generator[list[TrainingCase], list[Found], Any]
@@ -133,10 +139,7 @@ def _evaluated(cases: Sequence[TrainingCase]) -> list[Found]:
         return []
     best = plan_search.best(rows_of(cases, training_constants.load()))
     columns = zip(best.step.total.tolist(), best.fits.tolist(), cases, strict=True)
-    return [
-        Found(step_s, fits, case, best.at(slice(place, place + 1)))
-        for place, (step_s, fits, case) in enumerate(columns)
-    ]
+    return [Found(*told, best, place) for place, told in enumerate(columns)]
 
 
 def at(chip: Chip, job: Job, count: int, precision: str) -> Asking:
@@ -189,15 +192,18 @@ def days_of(job: Job, global_batch: int, step_s: float) -> float:
     return job.tokens / (global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / usual_goodput()
 
 
-def _least_days(chip: Chip, job: Job, count: int) -> float:
-    """Days at the peak of the fastest format: a bound that no plan beats."""
-    flop = 6 * active_params(job.model) * job.tokens
-    return flop / (max(chip.peak_flops.values()) * count) / SECONDS_PER_DAY
+def _could_do(chip: Chip, job: Job, counts: Sequence[int], max_days: float) -> list[int]:
+    """The numbers of chips that could hold the job and end in time at the peak of the fastest format: bounds that no plan
+    beats."""
+    flop, peak = 6 * active_params(job.model) * job.tokens, max(chip.peak_flops.values())
+    days = {count: flop / (peak * count) / SECONDS_PER_DAY for count in counts}
+    return [count for count in _could_hold(chip, job, counts) if days[count] <= max_days]
 
 
-def _could_hold(chip: Chip, job: Job, count: int) -> bool:
+def _could_hold(chip: Chip, job: Job, counts: Sequence[int]) -> list[int]:
     capacity = sum(tier.capacity_bytes for tier in chip.tiers)
-    return count * capacity >= LEAST_BYTES_PER_PARAM * params(job.model)
+    least = LEAST_BYTES_PER_PARAM * params(job.model)
+    return [count for count in counts if count * capacity >= least]
 
 
 def cheapest(
@@ -234,9 +240,7 @@ def _cheapest(
 ) -> Asking:
     best: tuple[float, int, str] | None = None
     worse = 0
-    for count in counts:
-        if _least_days(chip, job, count) > max_days or not _could_hold(chip, job, count):
-            continue
+    for count in _could_do(chip, job, counts, max_days):
         now = yield from _fewest_hours(chip, job, count, precisions, max_days, search)
         if now is None:
             continue
@@ -301,9 +305,7 @@ def cheapest_and_fewest(chip: Chip, job: Job, precisions: Sequence[str], max_day
 
 def _fewest(chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search]) -> Asking:
     for search in searches:
-        for count in COUNTS:
-            if not _could_hold(chip, job, count):
-                continue
+        for count in _could_hold(chip, job, COUNTS):
             for name in precisions:
                 found = yield from search(chip, job, count, name)
                 if found is not None and found.fits:

@@ -31,19 +31,18 @@ def pairs(
     best = rows.drop_duplicates(["model", "chip_id", "n_chips"])
     best = best.assign(round=best["table_ref"].str.extract(r"results_(v[\d.]+)")[0])
     known = (tables.load("chips") if chips is None else chips).set_index("id")
-    found, against = [], rivals()
-    for own in best[best["chip_id"].isin(against)].itertuples():
-        same = (best["model"] == own.model) & (best["n_chips"] == own.n_chips)
-        for rival in best[same & (best["chip_id"] == against[own.chip_id])].itertuples():
-            found.append({
-                "task": own.model.removesuffix(" (MLPerf)"), "chips": int(own.n_chips), "chip_id": own.chip_id,
-                "chip": known.loc[own.chip_id, "name"], "minutes": own.value,
-                "rival": known.loc[rival.chip_id, "name"], "rival_minutes": rival.value,
-                "speed": rival.value / own.value, "hbm_gb": known.loc[own.chip_id, "hbm_gb"],
-                "rival_hbm_gb": known.loc[rival.chip_id, "hbm_gb"], "round": own.round,
-                "rival_round": rival.round, "row_id": own.row_id, "rival_row_id": rival.row_id,
-                "source": own.source,
-            })  # fmt: skip
-    return pd.DataFrame(found).sort_values(
-        ["task", "chips", "chip_id"], ignore_index=True, kind="stable"
-    )
+    against = best["chip_id"].map(rivals())
+    raced = best.assign(against=against)[against.notna() & best["n_chips"].notna()]
+    own = ["model", "n_chips", "against"]
+    their = ["model", "n_chips", "chip_id"]
+    both = raced.merge(best, left_on=own, right_on=their, suffixes=("", "_rival"))
+    chip, rival = (known.loc[both[name]] for name in ("chip_id", "chip_id_rival"))
+    found = pd.DataFrame({
+        "task": both["model"].str.removesuffix(" (MLPerf)"), "chips": both["n_chips"].astype(int),
+        "chip_id": both["chip_id"], "chip": chip["name"].array, "minutes": both["value"],
+        "rival": rival["name"].array, "rival_minutes": both["value_rival"],
+        "speed": both["value_rival"] / both["value"], "hbm_gb": chip["hbm_gb"].array,
+        "rival_hbm_gb": rival["hbm_gb"].array, "round": both["round"], "rival_round": both["round_rival"],
+        "row_id": both["row_id"], "rival_row_id": both["row_id_rival"], "source": both["source"],
+    })  # fmt: skip
+    return found.sort_values(["task", "chips", "chip_id"], ignore_index=True, kind="stable")

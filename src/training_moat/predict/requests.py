@@ -8,6 +8,7 @@ from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
+from training_moat.catalog import unlikely
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
 from training_moat.core.workload import Transformer, weights_problem
@@ -148,6 +149,13 @@ def model_notes(case: Mapping[str, Any]) -> list[str]:
     record = case.get("model")
     guessed = model_catalog.assumed(record) if isinstance(record, Mapping) else []
     return [f"model: {', '.join(guessed)} assumed, as customary for its size"] if guessed else []
+
+
+def chip_notes(case: Mapping[str, Any]) -> list[str]:
+    """What is doubted of a chip given as an object, as notes for the answer."""
+    record = case.get("chip")
+    doubted = unlikely.of_chip(record) if isinstance(record, Mapping) else []
+    return [f"chip, {doubt}" for doubt in doubted]
 
 
 def chip_of(case: Mapping[str, Any]) -> Chip:
