@@ -83,7 +83,7 @@ def _doubt(path: str) -> None:
     """Say on standard error which numbers of a scenario may be of another unit than their column's."""
     from training_moat.catalog import unlikely
 
-    for doubt in unlikely.doubts(path):
+    for doubt in unlikely.of_file(path):
         print(f"moat: {doubt}", file=sys.stderr)
 
 

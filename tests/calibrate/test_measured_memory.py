@@ -19,7 +19,7 @@ from training_moat.core.units import GB, GIB
 from training_moat.predict import training_constants
 
 STORED = training_constants.load()
-PUBLISHED = 0.05
+PUBLISHED = 0.053
 """Mean error allowed on measured peaks."""
 
 SHAPES = {

@@ -86,7 +86,7 @@ def test_no_row_beats_its_chip():
         / ROWS.frame["chips"]
         / peak
     )
-    assert mfu.max() < 0.9 and mfu.min() > 0.01
+    assert mfu.max() < 0.9 and mfu.min() > 0.005
 
 
 def test_reasons_name_the_real_obstacle():
@@ -145,9 +145,33 @@ def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach()
     told = frame.assign(notes=frame["notes"].fillna(""))
     deep = told["notes"].str.contains("DeepEP|HybridEP")
     assert deep.any() and (told["dispatch_once"][deep] == 1).all()
-    assert (told["dispatch_once"][told["label"] == "megatron-bridge"] == 1).all()
+    plain = told["notes"].str.contains("(?:NCCL|own) all-to-all")
+    assert (told["dispatch_once"][(told["label"] == "megatron-bridge") & ~plain] == 1).all()
+    assert plain.any() and (told["dispatch_once"][plain] == 0).all()
     assert (told["dispatch_once"][told["source"] == "moe_folding"] == 0).all()
-    assert (told["dispatch_once"][told["notes"].str.contains("own all-to-all")] == 0).all()
     timed = frame["matmul_flops"] > 0
     assert set(frame["source"][timed]) == {"simumax_b200", "simumax_b200_dense"}
     assert (frame["matmul_flops"][timed] < 0.6 * 2250e12).all()
+
+
+def test_a_model_of_no_table_is_gated_where_its_count_says_so():
+    assert set(of("swiss_megatron_gh200")["gated_ffn"]) == {1.0}
+    assert set(of("bloom_prequel")["gated_ffn"]) == {0.0}
+
+
+def test_ties_are_as_the_source_states_them_else_as_the_models_table():
+    assert set(of("bloom_prequel")["tied_embeddings"]) == {1.0}
+    long = of("trl_long_context").groupby("model_id")["tied_embeddings"].first()
+    assert long["qwen3-0.6b"] == 1 and long["qwen3-8b"] == 0
+
+
+def test_offloaded_states_and_weights_are_read_from_the_notes():
+    told = of("alst_2025").set_index("config_id")["offload"]
+    assert told["alst_2025-0001"] == 1 and told["alst_2025-0007"] == 2
+    assert (ROWS.frame["offload"][ROWS.frame["source"] != "alst_2025"] == 0).all()
+
+
+def test_runs_on_a_chip_made_for_one_buyer_are_not_taken_for_the_sold_one():
+    assert set(of("torchtitan_h100_2412")["chip_id"]) == {"h100-hbm2e"}
+    eager = of("torchtitan_h100_2412")["table_ref"].str.contains("eager")
+    assert set(of("torchtitan_h100_2412")["label"][eager]) == {"pytorch-eager"}

@@ -4,6 +4,7 @@ import pytest
 
 from training_moat import cli
 from training_moat.catalog import unlikely
+from training_moat.predict import answers
 from training_moat.press.folders import ROOT
 
 MINE = "title: t\nchips:\n  mine: {base: h100-sxm, %s}\n"
@@ -28,11 +29,21 @@ def test_another_unit_is_doubted(given, says, tmp_path, capsys):
 def test_a_chip_like_others_is_not(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(MINE % "hbm_gb: 0, hbm_tb_per_s: 12, price_usd: null")
-    assert unlikely.doubts(path) == []
+    assert unlikely.of_file(path) == []
 
 
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "scenarios").glob("*.y*ml")), ids=lambda one: one.stem
 )
 def test_no_ready_made_scenario_is_doubted(path):
-    assert unlikely.doubts(path) == []
+    assert unlikely.of_file(path) == []
+
+
+@pytest.mark.parametrize("kind", ["training", "serving"])
+def test_an_answer_doubts_the_chip_it_was_asked_about(kind):
+    case = {"model": "llama3.1-8b", "chips": 8, "chip": {"base": "h100-sxm", "hbm_tb_per_s": 3350}}
+    case |= {"batch": 8} if kind == "serving" else {}
+    plain = case | {"chip": {"base": "h100-sxm", "hbm_tb_per_s": 3.35}}
+    doubted, usual = getattr(answers, kind)([case, plain])
+    assert doubted["ok"] and any("is the unit right?" in note for note in doubted["notes"])
+    assert not any("unit right" in note for note in usual["notes"])

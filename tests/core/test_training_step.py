@@ -10,7 +10,13 @@ from published_shapes import DEEPSEEK_V3, LLAMA, MIXTRAL
 
 from training_moat.core import collectives, training_step
 from training_moat.core.fabrics import Fabric
-from training_moat.core.layer_step import LARGE_PRODUCT, Efficiency, Node, matmul_seconds
+from training_moat.core.layer_step import (
+    LARGE_PRODUCT,
+    Efficiency,
+    Node,
+    elementwise_bytes,
+    matmul_seconds,
+)
 from training_moat.core.memory import params_per_stage
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import StepTime, step_bytes, step_time
@@ -465,3 +471,13 @@ def test_frozen_weights_hide_their_stream_behind_two_products_not_three():
     stream = 2 * params_per_stage(LLAMA_70B, small)[0] / 150e9
     one = (step.compute + step.memory_bound) / small.micro_batches / 3
     assert step.data_parallel == pytest.approx(64 * 3 * (stream - one), rel=1e-3)
+
+
+def test_only_gated_models_turn_queries_and_keys_by_position():
+    """Llama's and later shapes do; GPT-3's, BLOOM's and MPT's learn positions or bias the scores."""
+    plan = Plan(2048, 8)
+    gated = replace(GPT_175B, gated_ffn=1)
+    turned = 8 * 128 * 2 * 96 * 2048
+    wider = 2 * GPT_175B.ffn * 2048
+    more = elementwise_bytes(gated, plan) - elementwise_bytes(GPT_175B, plan)
+    assert more == pytest.approx(turned + wider)

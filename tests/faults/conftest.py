@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 
 import pytest
 
@@ -12,30 +13,47 @@ KEPT = ("sources", "chips", "models", "link_latencies", "prices")
 """Tables of the copy: enough for every kind of fault, few enough to be fast."""
 
 
-@pytest.fixture
-def project(tmp_path):
+def project_in(folder):
     """A folder with the kept tables, their part of the descriptor and an empty scenarios folder."""
-    data = tmp_path / "data"
+    data = folder / "data"
     data.mkdir()
-    (tmp_path / "scenarios").mkdir()
+    (folder / "scenarios").mkdir()
     package = json.loads((paths.data_folder() / "datapackage.json").read_text(encoding="utf-8"))
     package["resources"] = [item for item in package["resources"] if item["name"] in KEPT]
     (data / "datapackage.json").write_text(json.dumps(package), encoding="utf-8")
     for item in package["resources"]:
         shutil.copy(paths.data_folder() / item["path"], data / item["path"])
-    return tmp_path
+    return folder
+
+
+def put(project, table, line, column, value):
+    """Put a value into one cell of the copy (the header is line 1)."""
+    path = project / "data" / f"{table}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    rows[line - 1][rows[0].index(column)] = value
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+@pytest.fixture
+def project(tmp_path):
+    return project_in(tmp_path)
 
 
 @pytest.fixture
 def break_cell(project):
-    """A function that puts a value into one cell of the copy (the header is line 1)."""
+    return partial(put, project)
 
-    def change(table, line, column, value):
-        path = project / "data" / f"{table}.csv"
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        rows[line - 1][rows[0].index(column)] = value
-        with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
 
-    return change
+@pytest.fixture(scope="module")
+def with_broken_cells(tmp_path_factory):
+    """A function that makes a copy in which many cells are broken at once."""
+
+    def make(cells):
+        folder = project_in(tmp_path_factory.mktemp("broken"))
+        for cell in cells:
+            put(folder, *cell)
+        return folder
+
+    return make

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import machines
 
-QUICKEST = ("history", "data")
+QUICKEST = ("history", "two_chips")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from training_moat.catalog import tables
 from training_moat.predict import serving
 
 REPORTS = json.loads((Path(__file__).parent / "fixtures" / "serving_reports.json").read_text())
@@ -61,3 +62,15 @@ def test_a_hybrid_model_caches_only_where_it_attends():
     assert hybrid["memory_gib"]["kv_cache"] == pytest.approx(1.5, rel=0.05)
     assert whole["memory_gib"]["kv_cache"] == pytest.approx(6.0, rel=0.05)
     assert hybrid["tpot_s"] < whole["tpot_s"]
+
+
+def test_a_service_over_many_machines_is_slower_in_the_model_as_the_page_on_method_says() -> None:
+    """DeepSeek's day (table disclosed_service) against the model's fastest service on as many chips as decode one group
+    of experts there. Who mends the model tells the page anew."""
+    day = tables.load("disclosed_service").set_index("service").loc["deepseek-2025-02"]
+    seconds, chips = 3600 * day["hours"], day["mean_nodes"] * day["chips_per_node"]
+    group = {"model": "deepseek-v3", "chip": "h800", "precision": "fp8", "chips": 128}
+    lengths = {"input_len": int(day["mean_kv_tokens"]), "output_len": 1000}
+    asked = [group | lengths | {"batch": 2**n} for n in range(6, 14)]
+    fastest = max(one["tokens_per_s_per_chip"] for one in serving.predict(asked) if one["ok"])
+    assert day["output_tokens"] / seconds / chips > 2.5 * fastest

@@ -322,3 +322,31 @@ def test_the_rate_of_a_machine_is_that_of_the_format_it_was_timed_in():
     assert timed["xzwgit_flops_bench", "rtx-4090", "fp8"] == pytest.approx(354.31e12)
     assert timed["xzwgit_flops_bench", "rtx-4090", "int8"] == pytest.approx(676e12)
     assert timed["simumax_b200_dense", "b200", "bf16"] == timed["simumax_b200", "b200", "bf16"]
+
+
+def test_tritons_first_attention_is_slower_than_the_second_version():
+    kinds = [
+        training_constants.kind(H100, "bf16", stacks.find(name))
+        for name in ("llm-foundry", "composer")
+    ]
+    first, second = (training_constants.efficiency(STORED, kind).attention for kind in kinds)
+    assert first == pytest.approx(second / 1.8, rel=1e-3)
+
+
+def test_fused_attention_exceeds_half_of_peak_but_not_what_the_best_kernels_reach():
+    kind = training_constants.kind(H100, "bf16", stacks.find("megatron-core"))
+    share = training_constants.efficiency(STORED, kind).attention
+    assert 0.5 < share <= training_constants.HIGHEST_ATTENTION
+    fast = {("generic", "all", "attention"): 5.0}
+    most = training_constants.efficiency(Constants({**STORED.values, **fast}), kind).attention
+    assert most == pytest.approx(training_constants.HIGHEST_ATTENTION, rel=1e-3)
+
+
+def test_a_fused_loss_moves_fewer_bytes():
+    fused, plain = (
+        training_constants.efficiency(
+            STORED, training_constants.kind(H100, "bf16", stacks.find(name))
+        ).logit_bytes
+        for name in ("nemo", "megatron-core")
+    )
+    assert fused < plain / 2

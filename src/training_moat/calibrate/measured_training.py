@@ -23,7 +23,7 @@ from training_moat.core.memory import least_recompute_share, training_memory
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import BYTES_PER_VALUE, TERA
-from training_moat.core.workload import Transformer, attention_score_flops_per_token
+from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
 from training_moat.predict import attainable, software
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
@@ -215,6 +215,7 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
     )
     place = pd.Index(list(architectures)).get_indexer(identity)
     fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
+    stated_tie = frame["tied_embeddings"]
     has_experts = frame["experts"].fillna(0).gt(0).to_numpy()
     for name in (*SHAPE, *fields):
         own = frame[name].astype(float) if name in SHAPE else pd.Series(np.nan, index=frame.index)
@@ -226,24 +227,30 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
             else own.isna()
         )
         frame[name] = own.where(~np.asarray(trusted, bool), table)
-    frame["tied_embeddings"] = _tied(
-        frame, identity.map({known: m.tied_embeddings for known, m in architectures.items()})
-    )
+    frame["tied_embeddings"] = _tied(stated_tie, frame["tied_embeddings"])
     frame["kv_heads"] = frame["kv_heads"].fillna(frame["heads"])
     frame["head_dim"] = frame["head_dim"].fillna(frame["hidden"] / frame["heads"])
     frame["ffn"] = frame["ffn"].fillna(4 * frame["hidden"])
     frame["dense_layers"] = np.minimum(frame["dense_layers"].fillna(0), frame["layers"].fillna(0))
     for name in (*fields, "experts", "experts_per_token"):
         frame[name] = frame[name].fillna(0).astype(float)
+    unknown = identity.isna() & (_off_count(frame, 1.0) < _off_count(frame, 0.0))
+    frame["gated_ffn"] = frame["gated_ffn"].mask(unknown, 1.0)
     # A truncated proxy of a published model is not that model's size.
     frame[["params_given", "active_params_given"]] = 0.0
     return frame
 
 
-def _tied(frame: pd.DataFrame, table: pd.Series) -> pd.Series:
+def _off_count(frame: pd.DataFrame, gated: float) -> pd.Series:
+    """How far the count of a model's weights is from the stated one, its feed-forward blocks `gated` or not."""
+    counted = derived_params(_models(frame.assign(gated_ffn=gated)))
+    return pd.Series(np.abs(np.log(counted / (frame["params_b"] * 1e9))), index=frame.index)
+
+
+def _tied(stated: pd.Series, table: pd.Series) -> pd.Series:
     """Whether the output head is the embedding: as the row says, else as the models table does."""
-    stated = pd.to_numeric(frame["tied_embeddings"], errors="coerce")
-    return table.where(stated.isna(), stated).fillna(0).astype(float)
+    said = pd.to_numeric(stated, errors="coerce")
+    return table.where(said.isna(), said).fillna(0).astype(float)
 
 
 def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
@@ -305,6 +312,9 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     once = frame["label"].map({name: one.dispatch_once for name, one in stacks.items()})
     once = once.mask(stated.contains("DeepEP|HybridEP"), 1.0)
     frame["dispatch_once"] = once.mask(stated.contains("(?:NCCL|own) all-to-all"), 0.0).fillna(0.0)
+    # Offloaded to the host: the optimizer's states alone, or the weights as well.
+    states = stated.contains("optimizer states offloaded").astype(float)
+    frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
 
 
 def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
@@ -341,10 +351,11 @@ def _plans(frame: pd.DataFrame) -> Plan:
         "sequence_parallel",
         "flash_attention",
         "recompute_share",
+        "offload",
         *PLAN,
     )
     columns = {name: frame[name].to_numpy(float) for name in names}
-    columns |= {name: np.zeros(len(frame)) for name in ("lora_rank", "offload")}
+    columns["lora_rank"] = np.zeros(len(frame))
     streamed = [
         name for name, chip in chip_catalog.all_chips().items() if "training" in chip.streamed
     ]

@@ -129,6 +129,17 @@ def dense_nvidia() -> pd.DataFrame:
     return frame[frame["interval_kind"] == "dense"]
 
 
+@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+def _inside() -> tuple[pd.Series, pd.Series]:
+    """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
+    frame = rows()
+    unseen = {level: frame[f"unseen_{name}_s"] for level, name in UNSEEN_COLUMNS.items()}
+    errors = {level: np.log(frame["measured_s"] / seconds) for level, seconds in unseen.items()}
+    known = source_intervals.supported(frame, fit_training.widths(frame))
+    kinds = frame["interval_kind"]
+    return known, source_intervals.inside_of_others(frame, kinds, known, errors)
+
+
 def coverage(by_support: bool = True) -> pd.DataFrame:
     """Share of runs inside the 90% interval, by kind of run and support, when neither the constants nor the interval saw
     the source.
@@ -136,12 +147,8 @@ def coverage(by_support: bool = True) -> pd.DataFrame:
     Columns: interval_kind, level (`all` where not split `by_support`), rows, sources, coverage, coverage_by_source (every
     source with the same weight), low, high (the stored interval's factors, blank for `all`).
     """
-    frame = rows()
-    values = training_constants.load().values
-    unseen = {level: frame[f"unseen_{name}_s"] for level, name in UNSEEN_COLUMNS.items()}
-    errors = {level: np.log(frame["measured_s"] / seconds) for level, seconds in unseen.items()}
-    known = source_intervals.supported(frame, fit_training.widths(frame))
-    inside = source_intervals.inside_of_others(frame, frame["interval_kind"], known, errors)
+    frame, values = rows(), training_constants.load().values
+    known, inside = _inside()
     level = np.where(known, "measured", "family") if by_support else "all"
     records = []
     for (kind, name), group in frame.assign(level=level).groupby(["interval_kind", "level"]):

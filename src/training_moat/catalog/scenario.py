@@ -110,12 +110,8 @@ def _load(path: Path, modified_ns: int) -> Scenario:
 
 
 def _checked(path: Path) -> Scenario:
-    document = yaml_files.read(path, KEYS)
+    document = yaml_files.read_known(path, KEYS)
     content = document.content
-    for key in content:
-        if key not in KEYS:
-            with document.at(key):
-                raise unknown("key", str(key), KEYS, where=path.name)
     rows = {kind: _entries(kind, content.get(kind) or {}, document) for kind in KINDS}
     parameters = content.get("parameters") or {}
     items = parameters.values() if isinstance(parameters, dict) else [None]

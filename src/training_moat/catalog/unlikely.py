@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,26 +15,48 @@ FAR = 10
 """Times the most, or a part of the least, that any chip of the table has."""
 
 
-def doubts(path: str | Path) -> list[str]:
-    """A sentence for every number of a scenario's chips that is `FAR` beyond those of the table; zeros are none.
-
-    Raises InputError where the file is wrong.
-    """
-    found, units = scenario.load(path), tables.units("chips")
-    own, table = found.rows["chips"], files.read("chips")
+def of_file(path: str | Path) -> list[str]:
+    """A sentence for every number of a scenario's chips that is `FAR` beyond those of the table. Raises InputError where
+    the file is wrong."""
+    found = scenario.load(path)
     given = found.document.content.get("chips") or {}
     bodies = given if isinstance(given, dict) else {body["id"]: body for body in given}
+    own = found.rows["chips"].set_index("id")
+    told = [
+        (name, doubt)
+        for name, body in bodies.items()
+        for doubt in of_chip(
+            {column: own.loc[str(name), column] for column in body if column in own}
+        )
+    ]
+    return [f"{found.path.name}, chips '{name}', {doubt}" for name, doubt in told]
+
+
+def of_chip(record: Mapping[str, Any]) -> list[str]:
+    """The same for a chip's record, in the order of the table's columns. Zeros, and what is no number, are not doubted."""
+    changed = files.path_of("chips").stat().st_mtime_ns
     told = []
-    for row in own.to_dict("records"):
-        for column in (name for name in units if name in bodies[row["id"]]):
-            known = pd.to_numeric(table[column], errors="coerce")
-            least, most = known[known > 0].min(), known.max()
-            value = row[column]
-            if most * FAR < value or 0 < value < least / FAR:
-                beyond = f"{value / most:,.0f} times the most"
-                short = f"{value / least:.2g} times the least"
-                told.append(
-                    f"{found.path.name}, chips '{row['id']}', column {column}: {value:,.10g} {units[column]} is "
-                    f"{beyond if value > most else short} of any chip in the tables; is the unit right?"
-                )
+    for column, (unit, least, most) in _ends(changed).items():
+        value = record.get(column)
+        if not isinstance(value, (int, float)) or not value > 0:
+            continue
+        if value > most * FAR:
+            beyond = f"{value / most:,.0f} times the most"
+        elif value < least / FAR:
+            beyond = f"{value / least:.2g} times the least"
+        else:
+            continue
+        told.append(
+            f"column {column}: {value:,.10g} {unit} is {beyond} of any chip in the tables; is the unit right?"
+        )
     return told
+
+
+@lru_cache(maxsize=4)
+def _ends(modified_ns: int) -> dict[str, tuple[str, float, float]]:
+    """Unit, least (zeros apart) and most of every numeric column of the table of chips."""
+    table, found = files.read("chips"), {}
+    for column, unit in tables.units("chips").items():
+        known = pd.to_numeric(table[column], errors="coerce")
+        found[column] = unit, float(known[known > 0].min()), float(known.max())
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from training_moat.catalog import files
-from training_moat.core.errors import InputError
+from training_moat.core.errors import InputError, unknown
 
 MOST_VALUES = 20_000
 """Values that a file may stand for once its aliases are followed."""
@@ -77,6 +77,16 @@ def read(path: Path, keys: Sequence[str]) -> Document:
     if not isinstance(content, dict):
         raise InputError(f"{path.name}: expected a mapping with keys such as {', '.join(keys)}")
     return Document(path.name, content, dict(_marks(tree, ())))
+
+
+def read_known(path: Path, keys: Sequence[str]) -> Document:
+    """As `read`, of a file that may have no other keys than these."""
+    document = read(path, keys)
+    for key in document.content:
+        if key not in keys:
+            with document.at(key):
+                raise unknown("key", str(key), keys, where=path.name)
+    return document
 
 
 def _size(node: yaml.Node, known: dict[int, float]) -> float:

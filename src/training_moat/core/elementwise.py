@@ -40,7 +40,7 @@ def maximum(a: Number, b: Number) -> Number:
 def where(condition: Number, yes: Number, no: Number) -> Number:
     """`yes` where the condition holds, else `no`; both are evaluated by the caller. Of a plain condition one of the two as
     it is."""
-    if _is_array(condition):
+    if isinstance(condition, _Array):
         return _np.where(condition, yes, no)
     return yes if condition else no
 

@@ -32,8 +32,9 @@ CAST_BYTES_PER_VALUE = 4.0
 """Casting to 8 bits reads two bytes and writes the value and its transpose (Micikevicius et al. 2022)."""
 NORM_SHARE = 0.5
 """Share of a layer's element-wise traffic in the norms and activation functions that light recomputation repeats."""
-LOGIT_BYTES_PER_VALUE = 24.0
-"""Traffic per logit: product out, FP32 copy, softmax in and out, gradient in and out."""
+LOGIT_BYTES, FUSED_LOGIT_BYTES = 24.0, 10.0
+"""Traffic per logit: product out, FP32 copy, softmax in and out, gradient in and out; where softmax and loss are one kernel,
+the product out, read forward and backward, the gradient out and in, all in 16 bits."""
 
 HOST_BYTES_PER_S = 25e9
 """Sustained rate between a chip and its host, and of the host's own pass over offloaded states, per chip: four fifths of
@@ -78,7 +79,7 @@ class Efficiency:
     fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, host, unfused attention) are against
     the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
     expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
-    leaves of the bubble of one forward, one backward.
+    leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
     """
 
     matmul: Number
@@ -99,6 +100,7 @@ class Efficiency:
     matmul_software: Number = 1.0
     straggling: Number = 0.0
     bubble: Number = 1.0
+    logit_bytes: Number = LOGIT_BYTES
 
 
 def matmul_seconds(
@@ -222,7 +224,8 @@ def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
     moe_share = model.moe_layers / model.layers
     visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
     width = (1 - moe_share) * model.ffn + moe_share * visited
-    rotary = 8 * model.head_dim * (model.heads + model.kv_heads)
+    # Models of before gated blocks (GPT-3's, BLOOM's, MPT's shape) add positions to their input or to the scores.
+    rotary = model.gated_ffn * 8 * model.head_dim * (model.heads + model.kv_heads)
     # Permute, sort after the exchange, unpermute and combine: each reads and writes every routed token.
     permuted = moe_share * 16 * model.experts_per_token * h
     return m * (replicated + ((4 + 2 * model.gated_ffn) * width + rotary + permuted) / plan.tp)
@@ -249,7 +252,7 @@ def vocabulary_seconds(
     m = micro_tokens(plan)
     columns = model.vocab / plan.tp
     product = matmul_seconds(m, model.hidden, columns, node.wide_peak_flops, 2.0, node, eff)
-    softmax = LOGIT_BYTES_PER_VALUE * m * columns / (node.memory_bytes_per_s * eff.memory)
+    softmax = eff.logit_bytes * m * columns / (node.memory_bytes_per_s * eff.memory)
     return where(plan.lora_rank > 0, 2, 3) * product, softmax
 
 

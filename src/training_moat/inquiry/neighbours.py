@@ -151,7 +151,7 @@ def unread_words(speeds: pd.DataFrame) -> str:
         return ""
     return (
         f"For {listed(sorted(set(far['chip'])))}, which keep the weights on the chip, the ceiling lies more than {FAR_ABOVE} times "
-        "above what they publish: reading weights is not what takes their time."
+        "above what they publish. Reading weights is not what takes their time."
     )
 
 

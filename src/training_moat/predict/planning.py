@@ -32,11 +32,10 @@ LAYOUT = ("tp", "pp", "cp", "dp", "micro_batch", "virtual_stages", "zero_stage",
 LEVEL, VIRTUAL, MICRO = (
     LAYOUT.index(name) for name in ("recompute", "virtual_stages", "micro_batch")
 )
-DEGREES = (
-    np.arange(2 ** (MAX_VIRTUAL_STAGES + 1))[:, None] >> np.arange(MAX_VIRTUAL_STAGES + 1)
-) & 1
+_BITS = np.arange(MAX_VIRTUAL_STAGES + 1)
+DEGREES = (np.arange(2 ** len(_BITS))[:, None] >> _BITS & 1).astype(bool)
 """Which degrees of interleaving are in each set of them, a number whose bits they are; zero says a layout's own."""
-DEGREES[0, 0] = 1
+DEGREES[0, 0] = True
 KEPT = 8192
 """Arrays of layouts that are remembered: requests of one kind ask for the same ones."""
 

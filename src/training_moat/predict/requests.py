@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
+from training_moat.catalog import unlikely
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
 from training_moat.core.workload import Transformer, weights_problem
@@ -118,18 +119,29 @@ def choice(case: Mapping[str, Any], key: str, options: tuple[str, ...]) -> str |
     return value.lower()
 
 
+def _entry(
+    case: Mapping[str, Any],
+    kind: str,
+    word: str,
+    named: Callable[[str], Any],
+    recorded: Callable[[Mapping[str, Any]], Any],
+) -> Any:
+    """What a case says of one thing of a kind that has a table: by a word of that table, or by an object of its columns."""
+    wanted = case.get(kind)
+    if isinstance(wanted, str):
+        return named(wanted)
+    if isinstance(wanted, Mapping):
+        return recorded(plain_record(wanted, kind))
+    if wanted is None:
+        columns = "fields" if kind == "model" else "columns"
+        expected = f"{word} from `moat {kind}s` or an object with its {columns}"
+        raise InputError(f"{kind} is missing; expected {expected}")
+    raise InputError(f"{kind} is {shown(wanted)}; expected {word} or an object")
+
+
 def model_of(case: Mapping[str, Any]) -> Transformer:
     """The case's model: a name from the models table, or an object of its fields."""
-    wanted = case.get("model")
-    if wanted is None:
-        raise InputError(
-            "model is missing; expected a name from `moat models` or an object with its fields"
-        )
-    if isinstance(wanted, str):
-        return model_catalog.model(wanted)
-    if isinstance(wanted, Mapping):
-        return model_catalog.from_record(plain_record(wanted, "model"))
-    raise InputError(f"model is {shown(wanted)}; expected a name or an object")
+    return _entry(case, "model", "a name", model_catalog.model, model_catalog.from_record)
 
 
 def model_notes(case: Mapping[str, Any]) -> list[str]:
@@ -139,20 +151,18 @@ def model_notes(case: Mapping[str, Any]) -> list[str]:
     return [f"model: {', '.join(guessed)} assumed, as customary for its size"] if guessed else []
 
 
+def chip_notes(case: Mapping[str, Any]) -> list[str]:
+    """What is doubted of a chip given as an object, as notes for the answer."""
+    record = case.get("chip")
+    doubted = unlikely.of_chip(record) if isinstance(record, Mapping) else []
+    return [f"chip, {doubt}" for doubt in doubted]
+
+
 def chip_of(case: Mapping[str, Any]) -> Chip:
     """The case's chip: an id from the chips table, an object of its columns, optionally with a `base`, or a `Chip`."""
-    wanted = case.get("chip")
-    if isinstance(wanted, Chip):
+    if isinstance(wanted := case.get("chip"), Chip):
         return wanted
-    if wanted is None:
-        raise InputError(
-            "chip is missing; expected an id from `moat chips` or an object with its columns"
-        )
-    if isinstance(wanted, str):
-        return chip_catalog.chip(wanted)
-    if isinstance(wanted, Mapping):
-        return chip_catalog.from_record(plain_record(wanted, "chip"), "chip")
-    raise InputError(f"chip is {shown(wanted)}; expected an id or an object")
+    return _entry(case, "chip", "an id", chip_catalog.chip, chip_catalog.from_record)
 
 
 def weights_agree(model: Transformer) -> Transformer:

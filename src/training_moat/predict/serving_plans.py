@@ -86,7 +86,11 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         **numbers,
         plans=candidate_plans(request, model, chip, job),
         price_usd_per_chip_hour=price,
-        notes=requests.model_notes(request) + _head_note(request, model) + notes + more,
+        notes=requests.model_notes(request)
+        + requests.chip_notes(request)
+        + _head_note(request, model)
+        + notes
+        + more,
     )
 
 

@@ -16,6 +16,8 @@ REFERENCE_STACK = "megatron-core"
 REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
 """Stacks that share its factors: Megatron-Core of 2023 differed in its attention kernels, that of the containers of June
 2026 and later in its expert layers (fused grouped products, whole layers captured as graphs)."""
+BEFORE_2 = 2
+"""A stack's `ported_attention` where its kernel is the first FlashAttention's version in Triton."""
 UNFUSED = {"megatron-core": "megatron-2021"}
 """Stacks that were another program before fused attention."""
 UNFUSED_STACKS = ("megatron-2021", "deepspeed")
@@ -42,7 +44,8 @@ class Software:
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
-    `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own.
+    `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
+    `fused_loss`: 1 where softmax and loss are.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Software:
     bubble: float
     grouped_experts: float
     dispatch_once: float
+    fused_loss: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -90,6 +94,7 @@ def _all(state: tuple) -> dict[str, Software]:
         "bubble": 1.0,
         "grouped_experts": 0.0,
         "dispatch_once": 0.0,
+        "fused_loss": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):

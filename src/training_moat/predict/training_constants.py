@@ -16,12 +16,13 @@ from training_moat.catalog import relatives, tables
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
-from training_moat.core.layer_step import Efficiency, Node
+from training_moat.core.layer_step import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency, Node
 from training_moat.core.machine import Chip
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
 from training_moat.predict.attainable import UNIT_WIDTHS, Attainable, attainable
 from training_moat.predict.software import (
+    BEFORE_2,
     REFERENCE_KERNELS,
     REFERENCE_STACK,
     UNFUSED_STACKS,
@@ -49,9 +50,11 @@ PORTED_ATTENTION_ON = ("nvidia-hopper", "nvidia-blackwell")
 """Families where FlashAttention-2, written for Ampere, falls short: 35% of an H100's peak against 75% for kernels that use
 Hopper's instructions (Shah et al. 2024, section 1; PyTorch prefers it there although cuDNN's is 1.7 to 2.3 times as fast:
 Hugging Face transformers, pull request 48163)."""
-HIGHEST_ATTENTION = 0.5
-"""Attention at full count is twice what a fused kernel computes under the causal mask: at half of peak it reaches, by
-that count, all of it."""
+BEFORE_FLASH_ATTENTION_2 = 1 / 1.8
+"""Speed of the first FlashAttention's version in Triton against FlashAttention-2: 1.3 to 2.5 times slower (Dao 2023, section
+4.1), in the middle of their logarithms 1.8."""
+HIGHEST_ATTENTION = 0.75
+"""Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
 EARLIEST, LATEST = 2023.0, 2027.0
 """Release dates beyond which the experts' progress is not extrapolated."""
 
@@ -183,6 +186,8 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
     attention = generic("attention") * factor("family", chip.family, "attention")
     if software.ported_attention and chip.family in PORTED_ATTENTION_ON:
         attention *= generic("attention_ported")
+    if software.ported_attention == BEFORE_2:
+        attention *= BEFORE_FLASH_ATTENTION_2
     if software.stack == "megatron-2023" and chip.family == "nvidia-hopper":
         attention *= ATTENTION_BEFORE_CUDNN_9
     ported = generic("ported") if software.ported_to(chip) else 1.0
@@ -212,6 +217,7 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         matmul_software=matmul_software,
         straggling=generic("straggling"),
         bubble=software.bubble,
+        logit_bytes=FUSED_LOGIT_BYTES if software.fused_loss else LOGIT_BYTES,
     )
 
 

@@ -67,9 +67,7 @@ class _Distinct:
 
 def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
     """Read what can be read together; None where nothing can."""
-    models = _Distinct(training_plans.shape)
-    sound: set[tuple[int, str]] = set()
-    settings = _Distinct(lambda said: _setting(said, constants, sound))
+    models, settings = _readers(constants)
     settling: dict[tuple[str, ...], tuple[str, ...] | None] = {}
     found: list[tuple[int, int, int]] = []
     costs: dict[int, Costs] = {}
@@ -145,6 +143,12 @@ def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
     return tuple(name for name in names if name not in _NOT_SETTLING)
 
 
+def _readers(constants: Constants) -> tuple[_Distinct, _Distinct]:
+    """What reads models, and what reads settings, each distinct one once."""
+    sound: set[tuple[int, str]] = set()
+    return _Distinct(training_plans.shape), _Distinct(lambda said: _setting(said, constants, sound))
+
+
 def _setting(
     said: Mapping[str, Any], constants: Constants, sound: set[tuple[int, str]]
 ) -> training_settings.Setting:
@@ -164,9 +168,7 @@ def read_columns(asked: Asked, count: int, constants: Constants) -> Lines | None
     settling = _settling(tuple(asked))
     if settling is None or not COST_NAMES.isdisjoint(asked):
         return None
-    models = _Distinct(training_plans.shape)
-    sound: set[tuple[int, str]] = set()
-    settings = _Distinct(lambda said: _setting(said, constants, sound))
+    models, settings = _readers(constants)
     words = {name: asked[name] for name in ("model", *settling)}
     first, kind = distinct([codes - ABSENT for _, codes in words.values()])
     alike = {name: field.at(first) for name, field in words.items()}

@@ -84,7 +84,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         lora_rank=requests.whole(case, "lora_rank", 0) or 0,
         offload=0,
         released=_released(case),
-        notes=notes + unknown,
+        notes=requests.chip_notes(case) + notes + unknown,
     )
     _read_states(case, setting)
     setting.matmul_flops = _matmul_flops(case, setting)

@@ -318,7 +318,10 @@ def validate(options: argparse.Namespace) -> None:
     print(f"\npeak memory: {off:.1f}% over {len(memory)} measured runs")
     for row in training_errors.coverage(by_support=False).itertuples():
         kind, held = training_errors.KINDS[row.interval_kind], f"{100 * row.coverage:.0f}%"
-        print(f"90% interval, {kind}: holds {held} of {row.rows} runs of sources left out")
+        alike = (
+            f"{100 * row.coverage_by_source:.0f}% with each of {row.sources} sources counted once"
+        )
+        print(f"90% interval, {kind}: holds {held} of {row.rows} runs of sources left out, {alike}")
     unused = int(training_errors.unused()["rows"].sum())
     print(f"not usable: {unused} configurations (see the validation chapter)")
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from training_moat.catalog import parameters, yaml_files
-from training_moat.core.errors import InputError, require_known, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry.uncertainty import Uncertain, sample
 from training_moat.predict.coded import ABSENT, Coded, one_by_one
 from training_moat.press import notebooks
@@ -152,12 +152,8 @@ def load(path: str | Path) -> Sweep:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"sweep '{path}': no such file")
-    document = yaml_files.read(path, KEYS)
+    document = yaml_files.read_known(path, KEYS)
     content = document.content
-    for key in content:
-        if key not in KEYS:
-            with document.at(key):
-                raise unknown("key", str(key), KEYS, path.name)
     draw = _mapping(content, "draw", path.name)
     for key in draw:
         require_known("key", key, _DRAW_KEYS, f"{path.name}, draw")
