@@ -208,9 +208,42 @@ def test_copied_prompts_take_the_same_experts(rows) -> None:
     assert fit_serving.predict(dense, serving_constants.stored()) == pytest.approx(same)
 
 
+@pytest.fixture(scope="module")
+def problem(rows):
+    few = rows[(rows["chip"] == "a100-40") & rows["model"].str.startswith("llama")].iloc[::2]
+    return fit_serving.Problem(few.reset_index(drop=True))
+
+
 def test_a_maker_speaks_where_it_has_several_families(rows) -> None:
-    moved = fit_serving.groups(rows)
-    makers = {key for level, key in moved if level == "maker"}
+    problem = fit_serving.Problem(rows.drop_duplicates(["chip", "software"], ignore_index=True))
+    makers = {key for level, key, _ in problem.keys if level == "maker"}
     assert {"nvidia", "amd"} <= makers and not makers & {"groq", "sambanova", "cerebras"}
-    families = rows["chip"].map(lambda name: chips.chip(name).family)
-    assert len(moved["maker", "nvidia"]) == families.str.startswith("nvidia-").sum()
+    families = problem.rows["chip"].map(lambda name: chips.chip(name).family)
+    about = problem.about(("maker", "nvidia", "host"))
+    assert len(about) == families.str.startswith("nvidia-").sum()
+
+
+def test_every_constant_is_felt_by_the_rows_it_moves(problem) -> None:
+    """Old releases have the factors of their engine too: the slopes that the fit uses are those of its cost."""
+    all_rows = np.ones(2 * len(problem.rows))
+    assert {"vllm", "vllm-2024"} <= {key for level, key, _ in problem.keys if level == "software"}
+    start = problem.middle + 0.1 * problem.width
+    gradient, curvature = problem.downhill(start, all_rows)
+    for place in range(0, len(problem.keys), 7):
+        step = np.zeros(len(start))
+        step[place] = 1e-5
+        ends = [problem.cost(start + sign * step, all_rows) for sign in (1, -1)]
+        slope = (ends[0] - ends[1]) / 2e-5
+        assert slope == pytest.approx(gradient[place], rel=0.03, abs=0.3), problem.keys[place]
+    assert np.linalg.eigvalsh(curvature).min() > 0
+
+
+def test_a_fit_ends_at_the_same_place_from_another_start(problem) -> None:
+    all_rows = np.ones(2 * len(problem.rows))
+    cold = problem.solve(problem.middle, all_rows)
+    away = np.where(np.arange(len(cold)) % 2, 1, -1) * problem.width / 2
+    warm = problem.solve(cold + away, all_rows)
+    assert problem.cost(warm, all_rows) == pytest.approx(problem.cost(cold, all_rows), rel=0.01)
+    assert np.abs(problem.errors(warm) - problem.errors(cold)).mean() < 0.01
+    again = problem.solve(cold, all_rows)
+    assert np.abs(problem.errors(again) - problem.errors(cold)).mean() < 0.003

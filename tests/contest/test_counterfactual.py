@@ -191,11 +191,11 @@ def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
     ["prices", "training_costs", "chip_counts", "packaging_supply", "switching_assumptions"],
 )
 def test_a_split_is_made_anew_when_a_table_it_rests_on_changes(table, monkeypatch):
-    before, state = counterfactual.split("mi250x"), tables.state
+    before, state = counterfactual.split("mi250x"), tables._state
     assert counterfactual.split("mi250x") is before
-    monkeypatch.setattr(tables, "state", lambda name: (*state(name), name == table))
+    monkeypatch.setattr(tables, "_state", lambda name: (*state(name), name == table))
     again = counterfactual.split("mi250x")
-    monkeypatch.setattr(tables, "state", lambda name: (*state(name), False))
+    monkeypatch.setattr(tables, "_state", lambda name: (*state(name), False))
     assert counterfactual.split("mi250x") is not again
 
 

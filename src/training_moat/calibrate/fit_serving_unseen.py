@@ -6,22 +6,15 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import fit_serving
-from training_moat.calibrate.fit_serving import STEP, Problem
+from training_moat.calibrate.fit_serving import Problem
 from training_moat.catalog import chips
 from training_moat.predict.serving_constants import LEVELS as KNOWLEDGE
-from training_moat.predict.serving_constants import Constants, known_as
+from training_moat.predict.serving_constants import known_as
 
 MANY_ROWS = 150
 """Rows from which on a model is held out in turn."""
-LEAVING_STEPS = 9
-"""Steps by which a fit is moved off the rows held out."""
-REFRESHED_SHARE, REFRESHED_EVERY = 0.1, 3
-"""Share of the rows from which on the slopes are computed anew on the way, and after how many steps."""
-SETTLED = 1e-3
-"""Steps that move no constant by more, in logarithms, are the last."""
-DAMPINGS = (0.0, 0.1, 1.0, 10.0)
-LARGEST_STEP = 0.7
-"""No step moves a constant by more, in logarithms."""
+SETTLED = 1e-4
+"""Share of the cost below which a step's gain ends a search without some rows."""
 COVERAGE = 0.90
 """Share of what nobody has seen that an interval is meant to hold."""
 
@@ -54,69 +47,25 @@ def support(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
     ]
 
 
-class _Leaving:
-    """Fits that never saw some rows, found from the full fit in a few steps: the slopes of the rows that stay are those
-    of the full fit (Gauss-Newton with a frozen Jacobian), only the residuals and the priors are evaluated anew."""
-
-    def __init__(self, rows: pd.DataFrame, constants: Constants) -> None:
-        self.problem = Problem(rows)
-        self.logs = np.log([constants.values.get(key, 1.0) for key in self.problem.keys])
-        self.slopes = self.problem.jacobian(self.logs)[: 2 * len(rows)]
-        self.curvature = self.slopes.T @ self.slopes
-
-    def _cost(self, logs: np.ndarray, kept: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        rows, priors = (self.problem.row_residuals(logs)[kept], self.problem.prior_residuals(logs))
-        return float(rows @ rows + priors @ priors), rows, priors
-
-    def without(self, mask: np.ndarray) -> Constants:
-        """The constants fitted to the rows outside `mask`."""
-        kept, left = np.tile(~mask, 2), self.slopes[np.tile(mask, 2)]
-        slopes = self.slopes[kept]
-        curvature = self.curvature - left.T @ left
-        # What no row is left to speak of goes back to its prior.
-        logs = np.where(np.any(slopes != 0, axis=0), self.logs, self.problem.start)
-        for step in range(LEAVING_STEPS):
-            if step and step % REFRESHED_EVERY == 0 and mask.mean() > REFRESHED_SHARE:
-                slopes = self.problem.jacobian(logs)[: 2 * len(mask)][kept]
-                curvature = slopes.T @ slopes
-            moved = self._stepped(logs, kept, slopes, curvature)
-            done = np.abs(moved - logs).max() < SETTLED
-            logs = moved
-            if done:
-                break
-        return Constants(dict(zip(self.problem.keys, np.exp(logs), strict=True)))
-
-    def _stepped(
-        self, logs: np.ndarray, kept: np.ndarray, slopes: np.ndarray, curvature: np.ndarray
-    ) -> np.ndarray:
-        """One step downhill, damped as far as it takes (Levenberg 1944; Marquardt 1963)."""
-        cost, rows, priors = self._cost(logs, kept)
-        pull = (self.problem.prior_residuals(logs + STEP) - priors) / STEP
-        curvature = curvature + np.diag(pull**2 + STEP)
-        downhill = -(slopes.T @ rows + pull * priors)
-        for damping in DAMPINGS:
-            damped = curvature + damping * np.diag(np.diag(curvature))
-            move = np.clip(np.linalg.solve(damped, downhill), -LARGEST_STEP, LARGEST_STEP)
-            if self._cost(logs + move, kept)[0] < cost:
-                return logs + move
-        return logs
-
-
-def held_out(rows: pd.DataFrame, constants: Constants) -> pd.DataFrame:
-    """Each row predicted by constants fitted without its source, its chip, its chip family, its model.
+def held_out(problem: Problem, fitted: np.ndarray) -> pd.DataFrame:
+    """Each row predicted by constants fitted without its source, its chip, its chip family, its model; the searches begin
+    at the fit to all rows, but what no row is left to speak of at its prior.
 
     Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew, as in
     `serving_constants.known_as`) and `predicted`.
     """
-    leaving = _Leaving(rows, constants)
-    parts = []
+    rows, parts = problem.rows, []
+    # The rows that are left do not feel the constants that go back to their priors.
+    known = problem.slopes(fitted)
     for name, mask in splits(rows).items():
         if mask.all():
             continue
-        left = rows[mask].reset_index(drop=True)
-        level = support(rows[~mask], left)
-        seconds = fit_serving.predict(left, leaving.without(mask))
-        parts.append(left.assign(held=name, level=level, predicted=seconds))
+        spoken = problem.moves[np.unique(problem.pair[~mask])].any(axis=(0, 1))
+        start = np.where(spoken, fitted, problem.middle)
+        without = problem.solve(start, np.tile(~mask, 2), known, SETTLED)
+        error = problem.errors(without)[: len(rows)]
+        left = rows.assign(predicted=rows["seconds_per_token"] * np.exp(error))[mask]
+        parts.append(left.assign(held=name, level=support(rows[~mask], left)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -167,25 +116,22 @@ def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["held", "rows", "mape", "coverage"])
 
 
-def table(date: str, start: Constants | None = None) -> pd.DataFrame:
-    """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual.
-
-    `start` warm-starts the fit, for a refit after few rows have changed.
-    """
-    rows = fit_serving.usable_rows()
-    constants = fit_serving.fit(rows, start)
-    error = (fit_serving.predict(rows, constants) / rows["seconds_per_token"] - 1).abs()
-    about = {("generic", "all"): np.arange(len(rows))} | fit_serving.groups(rows)
+def table(date: str) -> pd.DataFrame:
+    """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual."""
+    problem = Problem(fit_serving.usable_rows())
+    rows = problem.rows
+    fitted = problem.solve(problem.middle, np.ones(2 * len(rows)))
+    error = pd.Series(np.exp(problem.errors(fitted)[: len(rows)]) - 1).abs()
     records = []
-    for (level, key, name), value in constants.values.items():
-        used = about[level, key]
-        records.append(_record(level, key, name, value, rows.iloc[used], error.iloc[used], date))
+    for key, value in problem.constants(fitted).values.items():
+        used = problem.about(key)
+        records.append(_record(*key, value, rows.iloc[used], error.iloc[used], date))
     for (chip, engine), group in rows.groupby(["chip", "software"]):
         for name, count in (("rows", len(group)), ("sources", group["source"].nunique())):
             records.append(
                 _record("pair", f"{chip}/{engine}", name, count, group, error[group.index], date)
             )
-    tested = held_out(rows, constants)
+    tested = held_out(problem, fitted)
     wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
     for level, row in intervals(tested).iterrows():
         used = tested["level"] == level

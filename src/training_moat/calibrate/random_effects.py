@@ -52,8 +52,13 @@ def robust(scaled: np.ndarray) -> np.ndarray:
     )
 
 
+def robust_weight(scaled: np.ndarray) -> np.ndarray:
+    """What a residual's pull toward zero is multiplied by: one near zero, less and less beyond ROBUST_SCALE."""
+    return 1 / np.sqrt(1 + (scaled / ROBUST_SCALE) ** 2)
+
+
 def robust_slope(scaled: np.ndarray) -> np.ndarray:
     """Derivative of `robust`."""
     near = np.abs(scaled) < 1e-6
     safe = np.where(near, 1.0, scaled)
-    return np.where(near, 1.0, safe / np.sqrt(1 + (safe / ROBUST_SCALE) ** 2) / robust(safe))
+    return np.where(near, 1.0, safe * robust_weight(safe) / robust(safe))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import prod
 
 import numpy as np
 
@@ -65,6 +66,9 @@ SHARES = (
 
 LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0, "acceptance": 0.95}
 """What no constant may exceed: drafting has yielded four to five tokens a pass at best (Li et al. 2024, EAGLE-2)."""
+
+LIMIT = np.array([LIMITS.get(name, np.inf) for name in START])
+"""The same, one for each constant."""
 
 FIXED = ("tokens_per_step",)
 """Constants whose generic value is known and not fitted: without speculative decoding a pass yields one token."""
@@ -134,6 +138,27 @@ def maker(family: str) -> str:
     return family.split("-")[0]
 
 
+@lru_cache(maxsize=1024)
+def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
+    """The factors, by (level, key, constant), whose product is each constant of an engine on a chip family."""
+    base, era = lineage(engine)
+    own = [engine] if era else []
+    chip = [("maker", maker(family)), ("family", family)]
+    software = [("software", name) for name in (base, *own)] + [("era", era)] * bool(era)
+    port = [("port", f"{family}/{name}") for name in (base, *own)]
+    host = [(*where, "host") for where in (*chip, *port)]
+    return {
+        name: [
+            ("generic", "all", name),
+            *((*where, name) for where in chip if name in OF_FAMILY),
+            *((*where, name) for where in software if name in OF_ENGINE),
+            *((*where, name) for where in port if name in OF_PAIR),
+            *(host if name in HOST_BOUND else ()),
+        ]
+        for name in START
+    }
+
+
 LEVELS = ("measured", "family", "generic")
 """How well the constants know a chip and engine, best first."""
 
@@ -163,52 +188,19 @@ class Constants:
 
     values: Mapping[tuple[str, str, str], float]
 
-    def factor(self, level: str, keys: Sequence[str], name: str) -> np.ndarray:
-        """The factor of each key, one where none was fitted."""
-        known = {key: self.values.get((level, key, name), 1.0) for key in set(keys)}
-        return np.array([known[key] for key in keys])
-
     def resolve(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
-        """Every constant as an array for these chip families and engines; shares are held at one."""
+        """Every constant as an array for these chip families and engines; none exceeds its limit."""
         pairs = list(zip(families, engines, strict=True))
         place = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
         where = np.array([place[pair] for pair in pairs])
-        found = self._resolved(*zip(*place, strict=True))
-        return {name: values[where] for name, values in found.items()}
+        table = np.array([self._of_pair(*pair) for pair in place])
+        return dict(zip(START, np.minimum(table, LIMIT)[where].T, strict=True))
 
-    def _resolved(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
-        """`resolve` for few pairs, each of them once."""
-        bases, eras = zip(*(lineage(engine) for engine in engines))
-        own = [engine if era else "" for engine, era in zip(engines, eras)]
-
-        def software(name: str) -> np.ndarray:
-            old = self.factor("era", eras, name) * self.factor("software", own, name)
-            return self.factor("software", bases, name) * old
-
-        def port(name: str) -> np.ndarray:
-            current = [f"{family}/{base}" for family, base in zip(families, bases)]
-            old = [f"{family}/{engine}" for family, engine in zip(families, own)]
-            return self.factor("port", current, name) * self.factor("port", old, name)
-
-        makers = [maker(family) for family in families]
-
-        def chip(name: str) -> np.ndarray:
-            return self.factor("maker", makers, name) * self.factor("family", families, name)
-
-        host = chip("host") * port("host")
-        found = {}
-        for name in START:
-            value = np.full(len(families), self.values.get(("generic", "all", name), START[name]))
-            if name in OF_FAMILY:
-                value = value * chip(name)
-            if name in OF_ENGINE:
-                value = value * software(name)
-            if name in OF_PAIR:
-                value = value * port(name)
-            if name in HOST_BOUND:
-                value = value * host
-            found[name] = np.minimum(value, LIMITS.get(name, np.inf))
-        return found
+    def _of_pair(self, family: str, engine: str) -> list[float]:
+        return [
+            prod(self.values.get(key, START[name] if key[0] == "generic" else 1.0) for key in keys)
+            for name, keys in speaking(family, engine).items()
+        ]
 
     def keys(self, level: str) -> set[str]:
         """Chip families or engines that have factors of their own."""
