@@ -90,12 +90,10 @@ def test_twice_the_price_is_a_gap_of_price_alone(a100, job):
 def test_all_factors_taken_is_the_other_chip(a100, job):
     own = chips.chip("mi250x")
     whole = mixed(own, a100, MACHINE_FACTORS)
-    assert best_plan.cheapest(whole, job, training_formats(a100)) == best_plan.cheapest(
-        a100, job, training_formats(a100)
-    )
-    assert best_plan.cheapest(
-        mixed(own, a100, ()), job, training_formats(own)
-    ) == best_plan.cheapest(own, job, training_formats(own))
+    asked = [(whole, a100), (a100, a100), (mixed(own, a100, ()), own), (own, own)]
+    searches = [best_plan.cheapest(chip, job, training_formats(like)) for chip, like in asked]
+    mixture, rival, unmixed, alone = best_plan.together(searches)
+    assert mixture == rival != alone == unmixed
 
 
 def test_a_machine_that_cannot_do_the_job_is_at_the_ceiling_and_memory_is_named(a100, job):
@@ -181,7 +179,8 @@ def test_a_chip_with_no_published_goodput_gets_the_usual_one_and_says_so(a100):
 @pytest.mark.slow
 def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
     start = time.process_time()
-    coalition_search._all(chips.chip("bow-ipu"), a100, job, (), best_plan.MAX_DAYS)
+    search = coalition_search._all(chips.chip("bow-ipu"), a100, job, (), best_plan.MAX_DAYS)
+    best_plan.together([search])
     assert time.process_time() - start < 10
 
 

@@ -44,7 +44,7 @@ def units(name: str) -> dict[str, str]:
 
 
 _State = tuple[str, int, str, int]
-_steady: dict[tuple[tuple[str, ...], str | None], tuple[_State, ...]] | None = None
+_steady: dict[tuple[str, str | None], _State] | None = None
 
 
 @contextmanager
@@ -61,15 +61,11 @@ def steady() -> Iterator[None]:
 
 def state(name: str) -> _State:
     """What a table's content depends on: its file and the active scenario's, with their times of change."""
-    return _states((name,))[0]
-
-
-def _states(names: tuple[str, ...]) -> tuple[_State, ...]:
     if _steady is None:
-        return tuple(map(_state, names))
-    key = names, scenario.named()
+        return _state(name)
+    key = name, scenario.named()
     if key not in _steady:
-        _steady[key] = tuple(map(_state, names))
+        _steady[key] = _state(name)
     return _steady[key]
 
 
@@ -104,7 +100,7 @@ def kept(
 
         @wraps(function)
         def asked(*given: _Given.args, **named: _Given.kwargs) -> _Found:
-            found, touched = under(_states(names), *given, **named)  # type: ignore[arg-type]
+            found, touched = under(tuple(map(state, names)), *given, **named)  # type: ignore[arg-type]
             files.TOUCHED.update(touched)
             return found
 

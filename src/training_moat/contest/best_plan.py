@@ -206,20 +206,13 @@ def _could_hold(chip: Chip, job: Job, counts: Sequence[int]) -> list[int]:
     return [count for count in counts if count * capacity >= least]
 
 
-def cheapest(
-    chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS
-) -> tuple[float, int, str] | None:
+def cheapest(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS) -> Asking:
     """(chip-hours, chips, format) of the run with the fewest chip-hours that ends within `max_days`; None where none
-    fits or none is fast enough."""
-    return together([searched(chip, job, precisions, max_days)])[0]
-
-
-def searched(chip: Chip, job: Job, precisions: Sequence[str], max_days: float = MAX_DAYS) -> Asking:
-    """The search of `cheapest`; without formats there is none to find."""
+    fits or none is fast enough, or there are no formats."""
     if not precisions:
         return None
     usual = yield from _cheapest(chip, job, precisions, max_days, at)
-    if usual is None and (yield from _fewest(chip, job, precisions, (at,))) is None:
+    if usual is None and (yield from fewest(chip, job, precisions, (at,))) is None:
         return (yield from _cheapest(chip, job, precisions, max_days, shared_out))
     return usual
 
@@ -283,27 +276,20 @@ def run(chip: Chip, job: Job, count: int, precision: str) -> Run | None:
     return _run(job, count, precision, found.step_s, found.case, found.evaluated)
 
 
-def fewest(
-    chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search] = (at, shared_out)
-) -> int | None:
-    """The fewest chips (of the numbers tried) that hold the job, whatever time it takes: with the usual plans, and where
-    none of them fits with everything shared out."""
-    return together([_fewest(chip, job, precisions, searches)])[0]
-
-
 def cheapest_and_fewest(chip: Chip, job: Job, precisions: Sequence[str], max_days: float) -> Asking:
     """What `cheapest` and `fewest` find: chip-hours, chips and place of the format, and the fewest chips; 0 where there is
     none."""
-    usual = (
-        searched(chip, job, precisions, max_days),
-        _fewest(chip, job, precisions, (at, shared_out)),
-    )
-    best, least = yield from side_by_side.beside(usual)
+    both = cheapest(chip, job, precisions, max_days), fewest(chip, job, precisions)
+    best, least = yield from side_by_side.beside(both)
     hours, count, name = best or (0.0, 0, precisions[0])
     return [hours, count, precisions.index(name), least or 0]
 
 
-def _fewest(chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search]) -> Asking:
+def fewest(
+    chip: Chip, job: Job, precisions: Sequence[str], searches: Sequence[Search] = (at, shared_out)
+) -> Asking:
+    """The fewest chips (of the numbers tried) that hold the job, whatever time it takes: with the usual plans, and where
+    none of them fits with everything shared out."""
     for search in searches:
         for count in _could_hold(chip, job, COUNTS):
             for name in precisions:

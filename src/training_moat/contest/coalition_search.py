@@ -58,7 +58,7 @@ def _all(
     different = dict(zip(names, searches, strict=True))
     told = yield from side_by_side.beside(
         [
-            best_plan.searched(machine, job, formats, max_days)
+            best_plan.cheapest(machine, job, formats, max_days)
             for machine, formats in different.values()
         ]
     )

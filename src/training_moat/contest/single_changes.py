@@ -92,7 +92,7 @@ def chip_hours(chip: Chip, job: Job, max_days: float) -> float:
 
 def _hours(chip: Chip, job: Job, max_days: float) -> Asking:
     try:
-        found = yield from best_plan.searched(chip, job, training_formats(chip), max_days)
+        found = yield from best_plan.cheapest(chip, job, training_formats(chip), max_days)
     except InputError:
         return [np.inf]
     return [np.inf if found is None else found[0]]
