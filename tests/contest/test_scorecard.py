@@ -317,6 +317,8 @@ def test_what_decides_in_words_covers_every_startup_that_is_behind():
     assert behind and all(chips.chip(one.chip).vendor not in ("NVIDIA", "AMD") for one in young)
     decided = {one.name for one in behind for name in deciding.CAUSES if one.decides(name)}
     assert words.startswith("for ") and "by memory" in words and "by number formats" in words
+    counted = [one.name for one in behind for name in deciding.CAUSES if one.decides(name)]
+    assert all(name in words for name in decided if counted.count(name) > 1), "counted twice"
     assert (f"The other {len(behind) - len(decided)} needed" in words) == (
         len(decided) < len(behind)
     )

@@ -90,7 +90,11 @@ def in_full(found: Sequence[Split]) -> str:
     left = [one.name for one in found if one.behind and one.name not in named]
     others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
     needed = either([*others, "several things at once"])
-    return f"{told(causes)}. The other {len(left)} needed {needed}" if left else told(causes)
+    twice = [
+        chip for one in causes for chip in one.yes if sum(chip in other.yes for other in causes) > 1
+    ]
+    said = f"{told(causes)}{f' ({listed(list(dict.fromkeys(twice)))} by more than one)' if twice else ''}"
+    return f"{said}. The other {len(left)} needed {needed}" if left else said
 
 
 def shared(found: Sequence[Decision], splits: Sequence[Split]) -> str:
