@@ -221,10 +221,8 @@ def test_mixtures_of_experts_have_wider_intervals():
         one(chips=64, global_batch=512),
         one(chips=64, global_batch=512, model="mixtral-8x7b"),
     )
-    assert (
-        mixture["step_time_s_p95"] / mixture["step_time_s"]
-        > dense["step_time_s_p95"] / dense["step_time_s"]
-    )
+    wide, narrow = (one["step_time_s_p95"] / one["step_time_s_p05"] for one in (mixture, dense))
+    assert wide > narrow
 
 
 def test_a_missing_scale_out_link_is_said():
