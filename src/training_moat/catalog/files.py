@@ -31,6 +31,10 @@ class Inspection:
     problems: list[Problem] = field(default_factory=list)
 
 
+class TableError(InputError):
+    """An error of a data table, whose sentence names the file and the line: no other place is its own."""
+
+
 def text_of(path: Path, label: str) -> str:
     """The text of a file: UTF-8 with or without a mark, UTF-16 with one. Raises InputError for anything else."""
     try:
@@ -88,10 +92,10 @@ def path_of(name: str) -> Path:
 
 
 def read(name: str) -> pd.DataFrame:
-    """The validated table as it stands in its file; InputError with the first problem when it is bad."""
+    """The validated table as it stands in its file; TableError with the first problem when it is bad."""
     path = path_of(name)
     if not path.is_file():
-        raise InputError(f"data/{path.name}: the file is missing; datapackage.json names it")
+        raise TableError(f"data/{path.name}: the file is missing; datapackage.json names it")
     return _read(name, path, path.stat().st_mtime_ns)
 
 
@@ -105,7 +109,7 @@ def _read(name: str, path: Path, modified_ns: int) -> pd.DataFrame:
             if len(found.problems) > 1
             else ""
         )
-        raise InputError(f"{found.problems[0]}{more}")
+        raise TableError(f"{found.problems[0]}{more}")
     return found.frame
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ def of_file(path: str | Path) -> list[str]:
 
 def of_chip(record: Mapping[str, Any]) -> list[str]:
     """The same for a chip's record, in the order of the table's columns. Zeros, and what is no number, are not doubted."""
-    changed = files.path_of("chips").stat().st_mtime_ns
     told = []
-    for column, (unit, least, most) in _ends(changed).items():
+    for column, (unit, least, most) in _ends().items():
         value = record.get(column)
         if not isinstance(value, (int, float)) or not value > 0:
             continue
@@ -52,8 +50,8 @@ def of_chip(record: Mapping[str, Any]) -> list[str]:
     return told
 
 
-@lru_cache(maxsize=4)
-def _ends(modified_ns: int) -> dict[str, tuple[str, float, float]]:
+@tables.kept("chips")
+def _ends() -> dict[str, tuple[str, float, float]]:
     """Unit, least (zeros apart) and most of every numeric column of the table of chips."""
     table, found = files.read("chips"), {}
     for column, unit in tables.units("chips").items():

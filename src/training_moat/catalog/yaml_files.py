@@ -38,9 +38,9 @@ class Document:
         """Errors of bad input inside the block end with the place of this key; those of a data table name their own."""
         try:
             yield
+        except files.TableError:
+            raise
         except InputError as error:
-            if str(error).startswith("data/"):
-                raise
             raise InputError(f"{str(error).removesuffix('.')} ({self.place(*keys)})") from None
 
 
