@@ -17,8 +17,8 @@ import pandas as pd
 
 from training_moat.calibrate import unusable_training
 from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
-from training_moat.catalog import tables
 from training_moat.core.memory import least_recompute_share, training_memory
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
@@ -200,10 +200,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
 def _year(date: object) -> float:
     """A date as a year with its fraction; whole years count as their middle, blanks as the middle of all releases."""
     found = re.match(r"(\d{4})(?:-(\d{2}))?", str(date))
-    if not found:
-        return 2025.5
-    month = found.group(2)
-    return int(found.group(1)) + ((int(month) - 0.5) / 12 if month else 0.5)
+    return dates.in_years(*found.groups()) if found else 2025.5
 
 
 def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:

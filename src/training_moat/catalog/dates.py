@@ -13,3 +13,8 @@ def day(text: str) -> pd.Timestamp:
     year, _, rest = str(text).partition("-")
     month = FIRST_MONTHS.get(rest)
     return pd.Timestamp(f"{year}-{month:02d}-01") if month else pd.Timestamp(text)
+
+
+def in_years(year: str, month: str | None) -> float:
+    """The middle of a month, or of a whole year, as a year with its fraction."""
+    return int(year) + ((int(month) - 0.5) / 12 if month else 0.5)

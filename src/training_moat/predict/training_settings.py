@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from training_moat.catalog import dates
 from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
@@ -136,8 +137,7 @@ def _released(case: Mapping[str, Any]) -> float | None:
     found = re.fullmatch(r"(20\d\d)(?:-(\d\d))?(?:-\d\d)?", str(value)[:20])
     if isinstance(value, bool) or not found or not 1 <= int(found.group(2) or 1) <= 12:
         raise InputError(f"released is {requests.shown(value)}; expected a date such as 2026-04")
-    month = found.group(2)
-    return int(found.group(1)) + ((int(month) - 0.5) / 12 if month else 0.5)
+    return dates.in_years(*found.groups())
 
 
 def _settle_for_old_stacks(setting: Setting) -> None:
