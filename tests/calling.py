@@ -69,6 +69,7 @@ def _door():
         [sys.executable, "-c", _READY, str(theirs.fileno())], pass_fds=[theirs.fileno()]
     )
     theirs.close()
+    ours.settimeout(600)
     return ours
 
 
