@@ -144,6 +144,16 @@ def test_letters_of_no_known_width_are_one_sentence(encoding, tmp_path, capsys):
     assert "expected UTF-8 text (byte" in said.err
 
 
+def test_a_zero_in_a_line_costs_one_line(tmp_path, capsys):
+    path = tmp_path / "cases.jsonl"
+    path.write_text(f'{{"id": "\0"}}\n{json.dumps(CASE)}', encoding="utf-8")
+    assert cli.main(["predict", "training", str(path)]) == 1
+    assert [json.loads(line)["ok"] for line in capsys.readouterr().out.splitlines()] == [
+        False,
+        True,
+    ]
+
+
 def test_a_pipe_with_a_name_is_read_as_a_file(tmp_path, capsys):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

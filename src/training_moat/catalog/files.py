@@ -52,9 +52,8 @@ def decoded(content: bytes, label: str) -> str:
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = content.decode("utf-16" if marked else "utf-8-sig")
-        wrong = (
-            content.find(0) if "\0" in text else None
-        )  # UTF-16 without a mark, UTF-32, no text at all
+        # UTF-16 without a mark and UTF-32 pass for one of these, full of zeros; one here or there is a line's own fault.
+        wrong = content.find(0) if content.count(0) > len(content) / 4 and "\0" in text else None
     except UnicodeDecodeError as error:
         wrong = error.start
     if wrong is None:
