@@ -218,13 +218,6 @@ class Probability:
     value: float
     error: float
 
-    def percent(self) -> str:
-        """The probability for a sentence: whole percents, never a false 0 or 100."""
-        share = self.value * 100
-        if share < 1:
-            return "under 1%"
-        return "over 99%" if share > 99 else f"{share:.0f}%"
-
 
 def probability_above(
     model: Model, inputs: Sequence[Uncertain], threshold: float, draws: int = 100_000, seed: int = 0
