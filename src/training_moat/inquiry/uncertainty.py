@@ -1,7 +1,7 @@
 """Honest uncertainty: inputs as distributions, answers as ranges, probabilities and their causes.
 
 An uncertain input is three numbers, its 5th percentile, median and 95th percentile, with bounds
-where nature sets them. Draws come from a scrambled Sobol sequence (Owen 1998; scipy.stats.qmc), so
+where nature sets them. Draws come from a scrambled Sobol sequence (Owen 1998; `sobol`), so
 a hundred thousand of them take a fraction of a second and repeat exactly under a seed. Which input
 matters is told by Sobol indices (Sobol 2001, Saltelli et al. 2010; SALib) and by a tornado.
 """
@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.special import betaincinv, expit, logit, ndtri
 
 from training_moat.core.errors import InputError
+from training_moat.inquiry import sobol
 
 Draws = Mapping[str, np.ndarray]
 Model = Callable[[Draws], np.ndarray]
@@ -158,11 +159,8 @@ def sample(
     by_name = named(inputs)
     if not isinstance(draws, (int, np.integer)) or isinstance(draws, bool) or draws < 1:
         raise InputError(f"uncertainty: draws must be a whole number above 0, got {draws!r}")
-    from scipy.stats import qmc  # a second to import, and only draws need it
-
-    sequence = qmc.Sobol(d=len(by_name), scramble=True, rng=np.random.default_rng(seed))
-    points = sequence.random_base2(max(0, math.ceil(math.log2(draws))))[:draws]
-    return _through_quantiles(by_name, points)
+    points = sobol.points(len(by_name), max(0, math.ceil(math.log2(draws))), seed)
+    return _through_quantiles(by_name, points[:draws])
 
 
 def _through_quantiles(
@@ -226,17 +224,19 @@ class Probability:
         return "over 99%" if share > 99 else f"{share:.0f}%"
 
 
-def probability_above(
-    model: Model, inputs: Sequence[Uncertain], threshold: float, draws: int = 100_000, seed: int = 0
-) -> Probability:
-    """Probability that the model's answer reaches `threshold`.
-
-    The draws are split over independently scrambled sequences; the spread of their answers is the
-    sampling error (the standard error of the mean, Owen's randomised quasi-Monte Carlo).
-    """
+def replicates(inputs: Sequence[Uncertain], draws: int, seed: int) -> list[dict[str, np.ndarray]]:
+    """The draws of a probability, split over independently scrambled sequences."""
     seeds = np.random.SeedSequence(seed).generate_state(REPLICATES)
-    each = max(1, draws // REPLICATES)
-    shares = [float(np.mean(model(sample(inputs, each, int(one))) >= threshold)) for one in seeds]
+    return [sample(inputs, max(1, draws // REPLICATES), int(one)) for one in seeds]
+
+
+def chance(answers: Sequence[np.ndarray], threshold: float) -> Probability:
+    """Probability that a model's answer reaches `threshold`, from its answers to `replicates`.
+
+    The spread between them is the sampling error (the standard error of the mean, Owen's randomised
+    quasi-Monte Carlo).
+    """
+    shares = [float(np.mean(answer >= threshold)) for answer in answers]
     error = float(np.std(shares, ddof=1) / math.sqrt(REPLICATES))
     return Probability(float(np.mean(shares)), error)
 
