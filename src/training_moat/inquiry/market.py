@@ -198,21 +198,29 @@ class Case:
         """The joint draws of all inputs, which are independent but for what a lab told of itself."""
         return uncertainty.sample(self.inputs, self.draws, self.seed)
 
+    @cached_property
+    def lives(self) -> list[lifecycle.Lifecycle]:
+        """The lifecycle model under the draws, then under each of the replicates that tell a chance."""
+        split = uncertainty.replicates(self.inputs, self.draws, self.seed)
+        return [life_of(draws) for draws in (self.drawn, *split)]
+
     def ratio(self, draws: Draws) -> np.ndarray:
         """Inference over training for every draw."""
         return lifecycle.inference_ratio(life_of(draws), self.definition, self.unit)
 
     def counted(self, definition: str, unit: str) -> Case:
-        """The same inputs under another definition and unit."""
-        return replace(self, definition=definition, unit=unit)
+        """The same inputs, and draws where they are there, under another definition and unit."""
+        other = replace(self, definition=definition, unit=unit)
+        shared = ("inputs", "drawn", "lives")
+        vars(other).update({name: vars(self)[name] for name in shared if name in vars(self)})
+        return other
 
     def answer(self) -> Answer:
         """The distribution of the ratio and the chances of one and ten."""
-        above = [
-            uncertainty.probability_above(self.ratio, self.inputs, level, self.draws, self.seed)
-            for level in (TEN, 1.0)
-        ]
-        ratio = self.ratio(self.drawn)
+        ratio, *split = (
+            lifecycle.inference_ratio(life, self.definition, self.unit) for life in self.lives
+        )
+        above = [uncertainty.chance(split, level) for level in (TEN, 1.0)]
         return Answer(uncertainty.summary(ratio), uncertainty.summary(ratio / (1 + ratio)), *above)
 
 
@@ -225,7 +233,8 @@ def every_count(case: Case) -> pd.DataFrame:
     rows = []
     for definition in lifecycle.DEFINITIONS:
         for unit in lifecycle.UNITS:
-            found = case.counted(definition, unit).answer()
+            case = case.counted(definition, unit)  # with the draws of the one before
+            found = case.answer()
             words = {"definition": DEFINITION_WORDS[definition], "unit": UNIT_WORDS[unit]}
             chances = {"probability_ten": found.ten.value, "probability_larger": found.larger.value}
             rows.append(words | asdict(found.share) | {"ratio": found.ratio.median} | chances)

@@ -36,6 +36,11 @@ KINDS = {
     TOGETHER: "equal mixture of the ways",
 }
 """What the interval of each way is; every one runs from the 5th to the 95th percentile."""
+TABLES = (
+    *("assumptions", "chip_counts", "chips", "lab_ledgers", "market_splits", "split_classes"),
+    *("tokens_served", "training_runs"),
+)
+"""What the three ways rest on."""
 REPORTED = {2024: "2024-10-09", 2025: "2026-02-20"}
 """Days on which OpenAI's own figures for a year became known."""
 
@@ -59,6 +64,7 @@ class Share:
         return self.year > LAST_KNOWN
 
 
+@tables.kept(*TABLES, size=64)
 def draws_of(year: int, way: str, seed: int = 0, table: Table = tables.load) -> np.ndarray | None:
     """Draws of the share by one way; None where the way says nothing of the year."""
     if way == STATEMENTS:
