@@ -224,9 +224,9 @@ def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
         share = parts["value"] / [
             of.get(key, np.nan) for key in zip(parts["organisation"], parts["period"])
         ]
-        for at in parts["position"][(share < least) | (share > most)]:
-            expected = f"{least} to {most} times {whole} of the same time"
-            yield sheet.problem(int(at), "value", expected)
+        wrong = (share < least) | (share > most)
+        expected = f"{least} to {most} times {whole} of the same time"
+        yield from sheet.at(parts["position"][wrong], "value", expected)
 
 
 @check("lab_ledgers")
@@ -239,9 +239,10 @@ def ledger_growth(sheet: Sheet) -> Iterator[Problem]:
     pairs = yearly.merge(last, on=["organisation", "item", "year"], suffixes=("", "_before"))
     ratio = pairs["value"] / pairs["value_before"]
     least, most = LEDGER_GROWTH
-    for position in pairs["position"][(ratio < least) | (ratio > most)]:
-        expected = f"{least} to {most} times the year before"
-        yield sheet.problem(int(position), "value", expected)
+    wrong = (ratio < least) | (ratio > most)
+    yield from sheet.at(
+        pairs["position"][wrong], "value", f"{least} to {most} times the year before"
+    )
 
 
 @check("collective_measurements")
