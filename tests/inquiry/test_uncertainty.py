@@ -12,7 +12,8 @@ from scipy.stats import norm
 from training_moat.core.errors import InputError
 from training_moat.inquiry.uncertainty import (
     Uncertain,
-    probability_above,
+    chance,
+    replicates,
     sample,
     sobol_indices,
     summary,
@@ -79,9 +80,8 @@ def test_probability_agrees_with_the_closed_form_and_is_stable():
     b = Uncertain("b", math.exp(-2), 1.0, math.exp(2), "")
     width = math.hypot(1, 2) / norm.ppf(0.95)
     exact = norm.sf(math.log(3.0) / width)
-    found = [
-        probability_above(lambda d: d["a"] * d["b"], [a, b], 3.0, seed=seed) for seed in range(5)
-    ]
+    split = [replicates([a, b], 100_000, seed) for seed in range(5)]
+    found = [chance([d["a"] * d["b"] for d in own], 3.0) for own in split]
     assert all(p.value == pytest.approx(exact, abs=0.002) for p in found)
     assert max(p.value for p in found) - min(p.value for p in found) < 0.01
     assert all(0 < p.error < 0.005 for p in found)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 COVERAGE = 0.90
 """Share of unseen runs that the prediction interval is meant to hold."""
@@ -44,6 +43,8 @@ class Scatter:
     @property
     def bounds(self) -> tuple[float, float]:
         """Logarithms of the factors that bound `COVERAGE` of a new source's runs."""
+        from scipy.special import stdtrit  # slow to import, and only fits need it
+
         spread = np.sqrt(self.between**2 * (1 + 1 / self.sources) + self.within**2)
         reach = float(stdtrit(max(self.sources - 1, 1), (1 + COVERAGE) / 2) * spread)
         # Never away from the prediction itself.

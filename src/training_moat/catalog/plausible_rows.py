@@ -43,12 +43,6 @@ YEARS_RETOLD = {
 }
 """Tables whose rows date from the time of their source, and the most years by which a row may lie before it."""
 
-YEARS_TO_RELEASE = 0.75
-"""Most years between a training run and the release of its model."""
-
-SAME_SIZE = 0.05
-"""Most by which two statements of a model's parameters may differ."""
-
 YEARS_AHEAD = 0.75
 """Most years by which the date of a row may lie after its source was published."""
 
@@ -168,18 +162,6 @@ def _published(sources: pd.DataFrame) -> Callable[[str], tuple[float, float]]:
         return min(known, default=np.nan), float(np.max([last[key] for key in cited]))
 
     return of
-
-
-@check("training_runs", "models")
-def run_models(runs: Sheet, models: Sheet) -> Iterator[Problem]:
-    """Training runs long before or after their model was released, or of another size than it."""
-    known = models.frame.set_index("id")
-    since = starts(runs.frame["date"]) - runs.frame["model_id"].map(starts(known["released"]))
-    expected = f"a date within {YEARS_TO_RELEASE:g} years of its model's release"
-    yield from runs.flagged(since.abs() > YEARS_TO_RELEASE, "date", expected)
-    size = runs.numbers("params_b") / runs.frame["model_id"].map(known["params_b"])
-    wrong = (size - 1).abs() > SAME_SIZE
-    yield from runs.flagged(wrong, "params_b", "the parameters of its model in models.csv")
 
 
 @check()

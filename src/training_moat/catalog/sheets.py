@@ -37,11 +37,15 @@ class Sheet:
         """Whether the table has all of these columns."""
         return set(columns) <= set(self.frame.columns)
 
-    def numbers(self, column: str) -> pd.Series:
+    def __getitem__(self, column: str) -> pd.Series:
         """A column as numbers, blank where it is absent."""
         if column not in self.frame:
             return pd.Series(np.nan, index=self.frame.index)
         return pd.to_numeric(self.frame[column], errors="coerce")
+
+    def of_chip(self, chips: Sheet, figure: pd.Series) -> pd.Series:
+        """A figure of the table of chips for the chip of each row."""
+        return self.frame["chip_id"].map(dict(zip(chips.frame["id"], figure, strict=True)))
 
     def notes(self) -> pd.Series:
         """Remarks of every row, empty where it has none."""

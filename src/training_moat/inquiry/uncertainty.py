@@ -218,25 +218,20 @@ class Probability:
     value: float
     error: float
 
-    def percent(self) -> str:
-        """The probability for a sentence: whole percents, never a false 0 or 100."""
-        share = self.value * 100
-        if share < 1:
-            return "under 1%"
-        return "over 99%" if share > 99 else f"{share:.0f}%"
 
-
-def probability_above(
-    model: Model, inputs: Sequence[Uncertain], threshold: float, draws: int = 100_000, seed: int = 0
-) -> Probability:
-    """Probability that the model's answer reaches `threshold`.
-
-    The draws are split over independently scrambled sequences; the spread of their answers is the
-    sampling error (the standard error of the mean, Owen's randomised quasi-Monte Carlo).
-    """
+def replicates(inputs: Sequence[Uncertain], draws: int, seed: int) -> list[dict[str, np.ndarray]]:
+    """The draws of a probability, split over independently scrambled sequences."""
     seeds = np.random.SeedSequence(seed).generate_state(REPLICATES)
-    each = max(1, draws // REPLICATES)
-    shares = [float(np.mean(model(sample(inputs, each, int(one))) >= threshold)) for one in seeds]
+    return [sample(inputs, max(1, draws // REPLICATES), int(one)) for one in seeds]
+
+
+def chance(answers: Sequence[np.ndarray], threshold: float) -> Probability:
+    """Probability that a model's answer reaches `threshold`, from its answers to `replicates`.
+
+    The spread between them is the sampling error (the standard error of the mean, Owen's randomised
+    quasi-Monte Carlo).
+    """
+    shares = [float(np.mean(answer >= threshold)) for answer in answers]
     error = float(np.std(shares, ddof=1) / math.sqrt(REPLICATES))
     return Probability(float(np.mean(shares)), error)
 

@@ -55,7 +55,6 @@ PRELOADED = (
     "training_moat.calibrate.training_errors",
     "training_moat.calibrate.serving_errors",
     "training_moat.predict.answers",
-    "scipy.stats.qmc",
 )
 """And what many do: a process that runs several of them imports it once."""
 
@@ -72,17 +71,26 @@ _stand: tuple | None = None
 _runs = 0
 
 
-def preload(modules: Sequence[str] = PRELOADED, draws: bool = True) -> None:
-    """Import what the notebooks will import, once, before the first fork, and have a process that draws, which gets
-    ready at once where the first one `draws`."""
-    global _painter
+def load(modules: Sequence[str] = PRELOADED) -> None:
+    """Import what the notebooks will import, once, before the first fork."""
     for name in modules:
         importlib.import_module(name)
     to_values(pd.DataFrame({"x": [1.0]}))  # loads what Altair reads tables with
+
+
+def keep() -> None:
+    """What is there by now stays: a fork's own collector would copy every page that it looks at."""
+    gc.collect()
+    gc.freeze()
+
+
+def preload(modules: Sequence[str] = PRELOADED, draws: bool = True) -> None:
+    """`load`, and have a process that draws, which gets ready at once where the first notebook `draws`."""
+    global _painter
+    load(modules)
     if _painter is None:
         _painter = Painter(draws)
-        gc.collect()
-        gc.freeze()  # a fork's own collector would copy every page that it looks at
+        keep()
 
 
 def _read_ahead(asked: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -121,11 +122,7 @@ def execute_all(
         return []
     workers = min(len(jobs), os.cpu_count() or 1)
     failures: dict[str, WorkFailed] = {}
-    spawn = multiprocessing.get_context("spawn")
-    started = (os.getpid(), len(jobs) > workers)
-    with ProcessPoolExecutor(
-        workers, mp_context=spawn, initializer=_start, initargs=started
-    ) as pool:
+    with _pool(workers, len(jobs) > workers) as pool:
         waiting = {pool.submit(execute, job): job for job in jobs}
         with tqdm(total=len(jobs), desc="chapters", unit="chapter", file=sys.stderr) as bar:
             for future in as_completed(waiting):
@@ -143,14 +140,32 @@ def execute_all(
     return [failures[job.name] for job in jobs if job.name in failures]
 
 
-def _start(parent: int, several: bool) -> None:
-    """Begin a worker's process, which ends with `parent`. several: it will run more than one chapter."""
-    lifetime.follow(parent)
-    if several:
-        from training_moat.press import forking
+def _pool(workers: int, several: bool) -> ProcessPoolExecutor:
+    """Processes that run chapters, forks of this one where it can fork: what they import is imported once, here. several:
+    they will run more than one chapter each."""
+    from training_moat.press import forking
 
-        if forking.possible():
-            forking.preload()
+    if not forking.possible() or threading.active_count() > 1:  # a fork has one thread alone
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(workers, spawn, _start, (os.getpid(), several))
+    import papermill  # noqa: F401
+
+    forking.load(forking.PRELOADED if several else forking.NEEDED)
+    forking.keep()
+    fork = multiprocessing.get_context("fork")
+    return ProcessPoolExecutor(workers, fork, _start, (0, several))
+
+
+def _start(parent: int, several: bool) -> None:
+    """Begin a worker's process, which ends with `parent`, or where that is 0 with the process that it is a fork of."""
+    from training_moat.press import forking
+
+    if parent:
+        lifetime.follow(parent)
+    else:
+        lifetime.end_with_parent()
+    if several and forking.possible():
+        forking.preload()
 
 
 def combined(failures: Sequence[WorkFailed]) -> WorkFailed:
