@@ -13,7 +13,6 @@ from training_moat.catalog import (
     paths,
     plausible_bounds,
     plausible_numbers,
-    plausible_pairs,
     plausible_rates,
     plausible_rows,
     plausible_twice,
@@ -51,12 +50,12 @@ EDITS = [
     (plausible_rows.chip_dates, "chips", "gaudi2", "available", "2019"),
     (CHECKS["prices"], "chips", "b200", "price_usd", lambda price: 10 * price),
     (CHECKS["power"], "chips", "gc200", "tdp_w", 1800.0),
-    (plausible_numbers.measured_maxima, "matmul_maxima", "MX046", "tflops", lambda n: 10 * n),
-    (plausible_numbers.links, "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
-    (plausible_numbers.training_shares, "training_measurements", "T00153", "value", 9340.0),
+    (plausible_numbers.measured_dies, "matmul_maxima", "MX046", "tflops", lambda n: 10 * n),
+    (CHECKS["links"], "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
+    (CHECKS["training_shares"], "training_measurements", "T00153", "value", 9340.0),
     (CHECKS["large_runs"], "training_runs", "R073", "training_flop", 1.1e22),
     (plausible_words.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
-    (plausible_rates.rents, "prices", "P123", "value", lambda price: 10 * price),
+    (CHECKS["listed_rents"], "prices", "P123", "value", lambda price: 10 * price),
     (plausible_rates.token_prices, "prices", "P199", "value", lambda price: price / 10),
     (plausible_rows.statement_dates, "market_splits", "S02", "date", "2012"),
     (CHECKS["split_ratios"], "market_splits", "S02", "inference_to_training_ratio", 5.3),
@@ -64,29 +63,23 @@ EDITS = [
     (plausible_numbers.training_flop, "training_runs", "R010", "training_flop", lambda n: n / 10),
     (CHECKS["chip_hours"], "training_runs", "R002", "chips", 102),
     (plausible_numbers.serving_rates, "serving_measurements", None, "value", lambda n: n / 10),
-    (plausible_numbers.memory_units, "memory_measurements", "M0022", "value", 37.0),
-    (plausible_numbers.collective_rates, "collective_measurements", "C00002", "time_us", 4.68),
-    (plausible_numbers.measured_maxima, "matmul_maxima", "MX004", "tflops", lambda n: 10 * n),
-    (plausible_rates.spend_growth, "accelerator_spend", "X12", "value", lambda n: n * 10),
+    (CHECKS["memory_units"], "memory_measurements", "M0022", "value", 37.0),
+    (CHECKS["bus_rates"], "collective_measurements", "C00002", "time_us", 4.68),
+    (CHECKS["measured_matmuls"], "matmul_maxima", "MX004", "tflops", lambda n: 10 * n),
+    (CHECKS["spend_growth"], "accelerator_spend", "X12", "value", lambda n: n * 10),
     (plausible_rates.fitted_rates, "training_measurements", "T02000", "value", lambda n: n / 10),
     (plausible_rows.opening_words, "low_precision_runs", "N24", "bearing", "against"),
     (plausible_rows.second_codes, "startup_events", "E50", "direction", "inference"),
     (plausible_rows.addresses, "sources", "deepgemm", "url", None),
-    (plausible_pairs.names, "training_measurements", "T00001", "chip_id", "a100-40"),
-    (plausible_pairs.blocks, "training_measurements", "T00003", "source", "dgxc_h100"),
+    (plausible_twice.names, "training_measurements", "T00001", "chip_id", "a100-40"),
+    (plausible_twice.blocks, "training_measurements", "T00003", "source", "dgxc_h100"),
     (CHECKS["entry_shares"], "mlperf_submissions", "L001", "entry_share", 0.5597),
-    (
-        plausible_pairs.whole_markets,
-        "market_splits",
-        "S02",
-        "inference_share",
-        lambda share: share + 0.2,
-    ),
+    (CHECKS["whole_markets"], "market_splits", "S02", "inference_share", lambda share: share + 0.2),
     (CHECKS["chip_memories"], "chips", "h200", "hbm_gb", 131.3),
     (CHECKS["hidden_widths"], "models", "gpt3-175b", "hidden", 12828),
-    (plausible_pairs.counted_weights, "models", "gpt3-175b", "layers", 69),
-    (plausible_pairs.clusters, "gpu_clusters", "G002", "power_mw", lambda power: power / 10),
-    (plausible_pairs.formats, "chips", "h100-sxm", "fp16_tflops", 898.4),
+    (CHECKS["counted_weights"], "models", "gpt3-175b", "layers", 69),
+    (CHECKS["cluster_outliers"], "gpu_clusters", "G002", "power_mw", lambda power: power / 10),
+    (CHECKS["fp16_peaks"], "chips", "h100-sxm", "fp16_tflops", 898.4),
     (plausible_twice.order, "training_runs", "R058", "date", "2014-01-01"),
     (plausible_twice.order, "hardware_history", "H022", "released", "2021-03-14"),
     (plausible_twice.order, "models", "mpt-350m", "released", "2026-05"),
@@ -103,9 +96,9 @@ EDITS = [
     (plausible_twice.narrower, "chips", "h200", "fp8_tflops", 989.4 * 1.5),
     (plausible_twice.siblings, "hardware_history", "H116", "tdp_w", 350.0),
     (CHECKS["bits"], "number_formats", "Q23", "exponent_bits", 3.0),
-    (plausible_twice.active_weights, "models", "mixtral-8x7b", "active_params_b", 32.0),
+    (CHECKS["active_weights"], "models", "mixtral-8x7b", "active_params_b", 32.0),
     (CHECKS["sparsity"], "training_runs", "R108", "params_b", 14800.0),
-    (plausible_twice.bus_over_algorithm, "collective_measurements", "C00060", "algbw_gb_per_s", 8),
+    (CHECKS["bus_over_algorithm"], "collective_measurements", "C00060", "algbw_gb_per_s", 8),
     (CHECKS["ranks"], "memory_measurements", "M0021", "n_chips", 20),
     (plausible_words.noted_bounds, "accelerator_spend", "X20", "value", 500.0),
     (plausible_words.noted_bounds, "lab_ledgers", "L27", "value", 0.01422),
@@ -120,11 +113,11 @@ EDITS = [
     (plausible_rows.statement_dates, "models", "maxtext-52b", "released", "2026-11"),
     (CHECKS["ffn_widths"], "models", "nemotron4-15b", "ffn", 25476),
     (CHECKS["vocabularies"], "models", "glm-4.7", "vocab", 151525),
-    (plausible_pairs.stacks, "chips", "rubin", "hbm_gb", 0.0),
-    (plausible_pairs.stacks, "chips", "wormhole", "hbm_gb", 94.0),
-    (plausible_pairs.eight_bits, "hardware_history", "H009", "bf16_tflops", 4619.2),
+    (CHECKS["stacks"], "chips", "rubin", "hbm_gb", 0.0),
+    (CHECKS["stacks"], "chips", "wormhole", "hbm_gb", 94.0),
+    (CHECKS["eight_bits"], "hardware_history", "H009", "bf16_tflops", 4619.2),
     (CHECKS["rents"], "chips", "mi355x", "cloud_usd_per_h", 21.0),
-    (plausible_rates.uses_of_the_peak, "training_measurements", "T03800", "value", 3.8),
+    (CHECKS["uses_of_the_peak"], "training_measurements", "T03800", "value", 3.8),
     (CHECKS["training_hours"], "training_runs", "R024", "training_hours", 6960.0),
     (plausible_twice.ledger_counts, "lab_ledgers", "L14", "value", 1.156),
     (plausible_twice.ledger_counts, "lab_ledgers", "L03", "value", 0.047),
@@ -144,6 +137,21 @@ EDITS = [
         "eetimes_groq_demos_fast_llms_4",
     ),
     (plausible_words.source_names, "chips", "gc200", "source", "hmc_rtx4090"),
+    (CHECKS["uses_of_chips"], "training_runs", "R007", "training_flop", lambda n: n * 100),
+    (
+        CHECKS["measured_bandwidths"],
+        "memory_bandwidth_measured",
+        "MB001",
+        "gb_per_s",
+        lambda n: n * 10,
+    ),
+    (CHECKS["algorithm_rates"], "collective_measurements", "C00004", "algbw_gb_per_s", 2),
+    (CHECKS["tf32_peaks"], "chips", "h100-sxm", "tf32_tflops", 449.4),
+    (CHECKS["run_sizes"], "training_runs", "R007", "params_b", lambda n: n * 2),
+    (CHECKS["run_dates"], "training_runs", "R007", "date", "2012"),
+    (CHECKS["cluster_power"], "gpu_clusters", "G002", "power_mw", lambda power: power * 99),
+    (CHECKS["rents_at_all"], "prices", "P123", "value", lambda price: 20 * price),
+    (CHECKS["chip_rents"], "chips", "h100-sxm", "cloud_usd_per_h", lambda rent: rent * 10),
     (CHECKS["system_shares"], "mlperf_submissions", "L001", "systems", lambda n: n + 1),
     (CHECKS["old_memories"], "hardware_history", "H116", "memory_gb", 25.8),
     (CHECKS["expert_ffn_widths"], "models", "mixtral-8x7b", "expert_ffn", 14366),
@@ -154,7 +162,7 @@ EDITS = [
 
 def test_every_check_of_pairs_has_a_slip():
     slipped = {check for check, *_ in EDITS}
-    rooms = (plausible_bounds, plausible_pairs, plausible_twice, plausible_words)
+    rooms = (plausible_bounds, plausible_twice, plausible_words)
     assert slipped >= {check for room in rooms for check in checks_of(room)}
 
 
@@ -196,12 +204,12 @@ def test_a_stored_result_with_swapped_digits_is_said(tmp_path):
 
 def test_a_reason_in_the_notes_lets_an_outlier_stand(book):
     broken, _ = edited(book, "prices", "P123", "value", lambda price: 20 * price)
-    assert list(plausible_rates.rents(broken))
+    assert list(CHECKS["listed_rents"](broken))
     broken, _ = edited(book, "prices", "P123", "value", lambda price: 2 * price)
     noted, _ = edited(broken, "prices", "P123", "notes", "checked: a mistake of the seller")
-    assert list(plausible_rates.rents(noted)) == []
+    assert list(CHECKS["listed_rents"](noted)) == []
     worse, _ = edited(noted, "prices", "P123", "value", lambda price: 10 * price)
-    assert list(plausible_rates.rents(worse))
+    assert list(CHECKS["rents_at_all"](worse))
 
 
 def test_a_run_of_eight_months_stands_where_its_row_says_so_of_its_hours(book):

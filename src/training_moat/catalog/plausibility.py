@@ -5,7 +5,6 @@ from __future__ import annotations
 from training_moat.catalog import (
     plausible_bounds,
     plausible_numbers,
-    plausible_pairs,
     plausible_rates,
     plausible_rows,
     plausible_twice,
@@ -17,7 +16,6 @@ from training_moat.catalog.sheets import Book, Sheet, checks_of
 
 ROOMS = (
     plausible_rows,
-    plausible_pairs,
     plausible_bounds,
     plausible_numbers,
     plausible_rates,

@@ -10,26 +10,8 @@ import pandas as pd
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check
 
-RENT_FACTOR = 3
-"""Most by which a rent may differ from the median of its chip without a word on it."""
-
-RENT_AT_ALL = 8
-"""Most by which it may differ whatever the notes say."""
-
-RENT_SLACK = 2
-"""Most by which a chip's rent may lie below the least, or above the median, of the price list without a word on it."""
-
-IN_A_SOURCE = (0.12, 5)
-"""Least and most of a use of the peak over the median of those that one source gives."""
-
 OUTPUT_OVER_INPUT = (1, 8)
 """Least and most of a token price for output over that for input."""
-
-YEARLY_GROWTH = (1.05, 4)
-"""Least and most by which sales of AI chips, as one house counts them, have grown or are expected to grow in a year."""
-
-FEW = 3
-"""Least rows of a kind that make a median."""
 
 MANY = 12
 """Least rows of a kind that make a fit."""
@@ -71,23 +53,6 @@ most it may be off its fit: somewhat more than any row is."""
 
 
 @check("prices")
-def rents(sheet: Sheet) -> Iterator[Problem]:
-    """Rents far from the median of their chip."""
-    hourly = sheet.frame["category"] == "cloud_chip_hour"
-    kind = sheet.frame["chip_id"].fillna(sheet.frame["item"]).where(hourly)
-    value = sheet.numbers("value")
-    by_kind = value.groupby(kind)
-    ratio = value / by_kind.transform("median")
-    wrong = (by_kind.transform("size") >= FEW) & ((ratio > RENT_FACTOR) | (ratio < 1 / RENT_FACTOR))
-    expected = f"within {RENT_FACTOR} times the median of its chip, or 'checked:' in notes"
-    yield from sheet.flagged(wrong, "value", expected)
-    # What a note excuses has its bounds, too.
-    far = (ratio > RENT_AT_ALL) | (ratio < 1 / RENT_AT_ALL)
-    expected = f"within {RENT_AT_ALL} times the median of its chip"
-    yield from sheet.refused(far & (by_kind.transform("size") >= FEW), "value", expected)
-
-
-@check("prices")
 def token_prices(sheet: Sheet) -> Iterator[Problem]:
     """Prices of output tokens that do not go with those of input tokens."""
     rows = sheet.frame.assign(position=range(len(sheet.frame)))
@@ -98,48 +63,9 @@ def token_prices(sheet: Sheet) -> Iterator[Problem]:
     ratio = pairs["value"] / pairs["value_input"]
     least, most = OUTPUT_OVER_INPUT
     noted = pairs["notes"].fillna("").str.contains("checked:")
-    for position in pairs["position"][((ratio < least) | (ratio > most)) & ~noted]:
-        expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
-        yield sheet.problem(int(position), "value", expected)
-
-
-@check("chips", "prices")
-def chip_rents(chips: Sheet, prices: Sheet) -> Iterator[Problem]:
-    """Rents of chips that are not about those of the price list."""
-    rent = prices.numbers("value").where(prices.frame["category"] == "cloud_chip_hour")
-    by_chip = rent.groupby(prices.frame["chip_id"])
-    least, most = (chips.frame["id"].map(end) for end in (by_chip.min(), by_chip.median()))
-    value = chips.numbers("cloud_usd_per_h")
-    wrong = (value < least / RENT_SLACK) | (value > most * RENT_SLACK)
-    expected = "a rent about as those of the chip in prices.csv, or 'checked:' in notes"
-    yield from chips.flagged(wrong, "cloud_usd_per_h", expected)
-
-
-@check("training_measurements")
-def uses_of_the_peak(sheet: Sheet) -> Iterator[Problem]:
-    """Uses of the peak far from the others that the same source gives."""
-    metric = sheet.frame["metric"]
-    use = metric.isin(["mfu", "hfu", "pct_peak_hw"]) | metric.str.endswith("tflops_per_gpu")
-    value = sheet.numbers("value").where(use)
-    own = value.groupby([sheet.frame["source"], metric])
-    ratio = value / own.transform("median")
-    least, most = IN_A_SOURCE
-    wrong = ((ratio < least) | (ratio > most)) & (own.transform("size") >= FEW)
-    expected = "about what its source has for other runs, or 'checked:' in notes"
-    yield from sheet.flagged(wrong, "value", expected)
-
-
-@check("accelerator_spend")
-def spend_growth(sheet: Sheet) -> Iterator[Problem]:
-    """Sales of AI chips that fall, or leap, from one year that a house gives to its next."""
-    rows = sheet.frame.sort_values("year", kind="stable")
-    series = rows.groupby(["organisation", "item"])
-    since = series["year"].diff()
-    grown = (rows["value"] / series["value"].shift()) ** (1 / since.where(since > 0))
-    least, most = YEARLY_GROWTH
-    wrong = ((grown < least) | (grown > most)).reindex(sheet.frame.index)
-    expected = f"{least} to {most} times the year before, as the same house counts it, or 'checked:' in notes"
-    yield from sheet.flagged(wrong, "value", expected)
+    wrong = ((ratio < least) | (ratio > most)) & ~noted
+    expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
+    yield from sheet.at(pairs["position"][wrong], "value", expected)
 
 
 @check()
@@ -159,7 +85,7 @@ def _left_out(
 ) -> pd.Series:
     """Logarithm of each value over what the fit to the others of its kind says."""
     off = pd.Series(np.nan, index=sheet.frame.index)
-    values = sheet.numbers(column)
+    values = sheet[column]
     if "metric" in sheet.frame:
         values = values.mask(sheet.frame["metric"].isin(COMPUTED))
     known = sheet.frame[values > 0]

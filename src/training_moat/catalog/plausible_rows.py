@@ -43,12 +43,6 @@ YEARS_RETOLD = {
 }
 """Tables whose rows date from the time of their source, and the most years by which a row may lie before it."""
 
-YEARS_TO_RELEASE = 0.75
-"""Most years between a training run and the release of its model."""
-
-SAME_SIZE = 0.05
-"""Most by which two statements of a model's parameters may differ."""
-
 YEARS_AHEAD = 0.75
 """Most years by which the date of a row may lie after its source was published."""
 
@@ -75,6 +69,48 @@ CHIP_SOURCES = {
 
 BEARINGS = ("supports", "against", "both", "neutral")
 """Words of the column `bearing` with which a reading may open."""
+
+ENDS = (
+    ("_low", "", "_high"),
+    ("_p05", "_median", "_p95"),
+    ("p05", "median", "p95"),
+    ("p05", "value", "p95"),
+    ("low", "value", "high"),
+)
+"""Endings of columns that hold the low end, the middle and the high end of one number."""
+
+
+@check()
+def ordered_ends(book: Book) -> Iterator[Problem]:
+    """Rows whose low end lies above the middle or the high end below it."""
+    for sheet in book.values():
+        pairs = [
+            pair
+            for low, middle, high in _ranges(list(sheet.frame.columns))
+            for pair in ((low, middle), (middle, high), (low, high))
+        ]
+        for lower, upper in dict.fromkeys(pairs):
+            above = sheet[lower] > sheet[upper]
+            for position in above.to_numpy().nonzero()[0]:
+                limit = f"{sheet.frame[upper].iloc[position]:g}"
+                yield sheet.problem(position, lower, f"at most the {limit} in column {upper}")
+
+
+def _ranges(columns: list[str]) -> list[tuple[str, str, str]]:
+    """Triples of columns that hold the two ends and the middle of one number; each may be absent."""
+    found = []
+    for low, middle, high in ENDS:
+        stems = {
+            column.removesuffix(end)
+            for column in columns
+            for end in (low, high)
+            if column.endswith(end)
+        }
+        if low.startswith("_"):
+            found += [(stem + low, stem + middle, stem + high) for stem in sorted(stems)]
+        elif {low, high} & set(columns):
+            found.append((low, middle, high))
+    return found
 
 
 @check()
@@ -168,18 +204,6 @@ def _published(sources: pd.DataFrame) -> Callable[[str], tuple[float, float]]:
         return min(known, default=np.nan), float(np.max([last[key] for key in cited]))
 
     return of
-
-
-@check("training_runs", "models")
-def run_models(runs: Sheet, models: Sheet) -> Iterator[Problem]:
-    """Training runs long before or after their model was released, or of another size than it."""
-    known = models.frame.set_index("id")
-    since = starts(runs.frame["date"]) - runs.frame["model_id"].map(starts(known["released"]))
-    expected = f"a date within {YEARS_TO_RELEASE:g} years of its model's release"
-    yield from runs.flagged(since.abs() > YEARS_TO_RELEASE, "date", expected)
-    size = runs.numbers("params_b") / runs.frame["model_id"].map(known["params_b"])
-    wrong = (size - 1).abs() > SAME_SIZE
-    yield from runs.flagged(wrong, "params_b", "the parameters of its model in models.csv")
 
 
 @check()

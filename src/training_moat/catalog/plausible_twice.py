@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
-from training_moat.catalog import models
 from training_moat.catalog.plausible_bounds import sixteen_bit_peak
-from training_moat.catalog.plausible_numbers import ROUNDED, SAME, bus_factors
+from training_moat.catalog.plausible_numbers import SAME
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check, check_each, starts
-from training_moat.core.workload import derived_active_params
+
+NAMES = (
+    ("chip", "chip_id", ()),
+    ("hardware", "chip_id", ()),
+    ("item", "chip_id", ("source",)),
+    ("model", "model_id", ()),
+    ("precision", "format", ("source",)),
+)
+"""Columns of words, of what they mean, and the columns within which the same words mean the same."""
+
+BLOCKS = (
+    *("training_measurements", "serving_measurements", "memory_measurements"),
+    *("collective_measurements", "scaling_measurements", "training_costs", "chips", "models"),
+)
+"""Tables whose rows stand source by source."""
 
 ORDERED = (
     ("training_runs", "date", "source"),
@@ -50,9 +62,6 @@ FEW = 3
 NARROWER = ((1, 0.002), (2, 0.065), (4, 0.12))
 """How many times its rate in sixteen bits a chip reaches in eight, and how far from it."""
 
-MOST_OFF_ACTIVE = 0.16
-"""Most by which a model's active weights may differ from those of its shape."""
-
 FALLS = 0.6
 """Least of the time of either of two smaller messages that a collective takes."""
 
@@ -79,6 +88,34 @@ LEDGER_GROWTH = (0.7, 8)
 
 LEDGER_SPREAD = 4
 """Most by which a count of an item in a year may differ from the median of the others."""
+
+
+@check()
+def names(book: Book) -> Iterator[Problem]:
+    """Words that mean another chip, model or format than the same words do in the other rows."""
+    for sheet in book.values():
+        for words, meant, within in NAMES:
+            if not sheet.has(words, meant, *within):
+                continue
+            keys = [sheet.frame[name] for name in (*within, words)]
+            told = sheet.frame[meant].fillna("")
+            times = told.groupby([*keys, told]).transform("size")
+            ranked = told.iloc[np.lexsort((told.rank(method="dense"), times.fillna(0)))]
+            usual = ranked.groupby(keys).transform("last").sort_index(kind="stable")
+            named = sheet.frame[words].notna() & usual.notna()
+            for position in (named & (told != usual)).to_numpy().nonzero()[0]:
+                said = usual.iloc[position] or "a blank"
+                yield sheet.problem(position, meant, f"{said}, as in the other rows of these words")
+
+
+@check_each(*BLOCKS)
+def blocks(sheet: Sheet) -> Iterator[Problem]:
+    """A row of another source in the midst of a block of rows of one."""
+    own = sheet.frame["source"].fillna("")
+    before, after = own.shift(1), own.shift(-1)
+    for position in ((before == after) & (own != before)).to_numpy().nonzero()[0]:
+        expected = f"{before.iloc[position]}, as in the rows before and after"
+        yield sheet.problem(position, "source", expected)
 
 
 @check()
@@ -127,9 +164,9 @@ def alike(sheet: Sheet) -> Iterator[Problem]:
 @check("chips")
 def narrower(chips: Sheet) -> Iterator[Problem]:
     """Peaks in eight bits that are no whole multiple of the peak in sixteen."""
-    sixteen = sixteen_bit_peak(chips.numbers)
+    sixteen = sixteen_bit_peak(chips)
     for column in ("fp8_tflops", "int8_tops"):
-        ratio = chips.numbers(column) / sixteen
+        ratio = chips[column] / sixteen
         fits = [(ratio / times - 1).abs() <= off for times, off in NARROWER]
         # Units for whole numbers are left out of some chips; those for eight bits are no slower anywhere.
         wrong = ((ratio > 1) | (column == "fp8_tflops")) & ratio.notna() & ~np.any(fits, axis=0)
@@ -145,35 +182,11 @@ def siblings(sheet: Sheet) -> Iterator[Problem]:
         *("bf16_tflops", "fp8_tflops", "int8_tops", "tdp_w", "process_nm"),
         *("intranode_gb_per_s_both_directions", "internode_gbit_per_s"),
     ):
-        value = sheet.numbers(column)
+        value = sheet[column]
         by_product = value.groupby(product)
         wrong = (by_product.transform("max") / by_product.transform("min") - 1).abs() > SAME
         expected = "the figure of the same product with another size of memory"
         yield from sheet.flagged(wrong & value.notna(), column, expected)
-
-
-@check("models")
-def active_weights(sheet: Sheet) -> Iterator[Problem]:
-    """Models whose active weights are not those of their shape."""
-    told = sheet.numbers("active_params_b")
-    counted = [
-        float(derived_active_params(models.build(row))) / 1e9 if has else np.nan
-        for row, has in zip(sheet.frame.to_dict("records"), told.notna(), strict=True)
-    ]
-    wrong = (told / pd.Series(counted, index=told.index) - 1).abs() > MOST_OFF_ACTIVE
-    yield from sheet.flagged(wrong, "active_params_b", "about the active weights of its shape")
-
-
-@check("collective_measurements")
-def bus_over_algorithm(sheet: Sheet) -> Iterator[Problem]:
-    """Bandwidths of a collective whose ratio is not that of so many ranks."""
-    bus, algorithm = sheet.numbers("busbw_gb_per_s"), sheet.numbers("algbw_gb_per_s")
-    wrong = ((bus / (algorithm * bus_factors(sheet)) - 1).abs() > ROUNDED) & (
-        np.maximum(bus, algorithm) >= 1
-    )
-    yield from sheet.flagged(
-        wrong, "algbw_gb_per_s", "busbw_gb_per_s by the factor of so many ranks"
-    )
 
 
 @check("accelerator_spend", "prices")
@@ -211,9 +224,9 @@ def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
         share = parts["value"] / [
             of.get(key, np.nan) for key in zip(parts["organisation"], parts["period"])
         ]
-        for at in parts["position"][(share < least) | (share > most)]:
-            expected = f"{least} to {most} times {whole} of the same time"
-            yield sheet.problem(int(at), "value", expected)
+        wrong = (share < least) | (share > most)
+        expected = f"{least} to {most} times {whole} of the same time"
+        yield from sheet.at(parts["position"][wrong], "value", expected)
 
 
 @check("lab_ledgers")
@@ -226,15 +239,16 @@ def ledger_growth(sheet: Sheet) -> Iterator[Problem]:
     pairs = yearly.merge(last, on=["organisation", "item", "year"], suffixes=("", "_before"))
     ratio = pairs["value"] / pairs["value_before"]
     least, most = LEDGER_GROWTH
-    for position in pairs["position"][(ratio < least) | (ratio > most)]:
-        expected = f"{least} to {most} times the year before"
-        yield sheet.problem(int(position), "value", expected)
+    wrong = (ratio < least) | (ratio > most)
+    yield from sheet.at(
+        pairs["position"][wrong], "value", f"{least} to {most} times the year before"
+    )
 
 
 @check("collective_measurements")
 def message_times(sheet: Sheet) -> Iterator[Problem]:
     """Collectives that take far less time than both of the next smaller messages of the same series."""
-    rows = sheet.frame.assign(size=sheet.numbers("msg_bytes"), time=sheet.numbers("time_us"))
+    rows = sheet.frame.assign(size=sheet["msg_bytes"], time=sheet["time_us"])
     rows = rows.reset_index(drop=True).sort_values("size", kind="stable")
     own = rows.groupby([rows[name].astype(str) for name in SERIES], sort=False)["time"]
     smaller = np.minimum(own.shift(1), own.shift(2))

@@ -63,7 +63,7 @@ _NUMBERS = {"two": 2, "three": 3, "four": 4}
 def stated_tokens(sheet: Sheet) -> Iterator[Problem]:
     """Tokens a day that are not what the source's words come to."""
     for position, words in enumerate(sheet.frame["stated"].fillna("")):
-        told, found = sheet.numbers("tokens_per_day").iloc[position], _RANGE.search(words)
+        told, found = sheet["tokens_per_day"].iloc[position], _RANGE.search(words)
         if found and not float(found[1]) <= told / 1e12 <= float(found[2]):
             yield sheet.problem(position, "tokens_per_day", f"{found[0]}, as in '{words}'")
         stated = np.nan if found else _stated(words)
@@ -85,7 +85,7 @@ def _stated(words: str) -> float:
 def link_words(chips: Sheet) -> Iterator[Problem]:
     """Links of chips that are not what the words of the same row come to."""
     words = chips.frame["scaleup_definition"].fillna("").map(_one_way)
-    told = chips.numbers("scaleup_gb_per_s_per_direction")
+    told = chips["scaleup_gb_per_s_per_direction"]
     wrong = (told / words - 1).abs() > SAME
     expected = "what the words of scaleup_definition come to, or 'checked:' in notes"
     yield from chips.flagged(wrong, "scaleup_gb_per_s_per_direction", expected)
@@ -110,10 +110,7 @@ def _one_way(words: str) -> float:
 @check_each("accelerator_spend", "lab_ledgers")
 def noted_bounds(sheet: Sheet) -> Iterator[Problem]:
     """Amounts that the bound in their own notes contradicts."""
-    value, share = (
-        sheet.numbers("value"),
-        sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float),
-    )
+    value, share = (sheet["value"], sheet.notes().str.extract(r"^(\d+)% of ([\d.]+)").astype(float))
     told = value / (share[0] / 100 * share[1])
     wrong = (told - 1).abs() > SAME
     yield from sheet.flagged(wrong, "value", "the share of the sum that its notes name")

@@ -56,6 +56,10 @@ class Scenario:
     rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     document: yaml_files.Document = field(default_factory=lambda: yaml_files.Document(""))
 
+    def bodies(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """The columns that the file gives for each entry of one kind, by its id."""
+        return _bodies(kind, self.document.content.get(kind) or {}, self.document.name)
+
     def overlay(self, kind: str, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame` with this scenario's entries in place of, or after, its own."""
         added = self.rows.get(kind)

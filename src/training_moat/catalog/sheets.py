@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from types import ModuleType
@@ -37,11 +37,15 @@ class Sheet:
         """Whether the table has all of these columns."""
         return set(columns) <= set(self.frame.columns)
 
-    def numbers(self, column: str) -> pd.Series:
+    def __getitem__(self, column: str) -> pd.Series:
         """A column as numbers, blank where it is absent."""
         if column not in self.frame:
             return pd.Series(np.nan, index=self.frame.index)
         return pd.to_numeric(self.frame[column], errors="coerce")
+
+    def of_chip(self, chips: Sheet, figure: pd.Series) -> pd.Series:
+        """A figure of the table of chips for the chip of each row."""
+        return self.frame["chip_id"].map(dict(zip(chips.frame["id"], figure, strict=True)))
 
     def notes(self) -> pd.Series:
         """Remarks of every row, empty where it has none."""
@@ -64,8 +68,12 @@ class Sheet:
 
     def refused(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
         """A problem at `column` for every row where `wrong` holds, whatever the notes say."""
-        for position in wrong.to_numpy().nonzero()[0]:
-            yield self.problem(position, column, expected)
+        yield from self.at(wrong.to_numpy().nonzero()[0], column, expected)
+
+    def at(self, positions: Iterable[int], column: str, expected: str) -> Iterator[Problem]:
+        """A problem at `column` of each of these rows."""
+        for position in positions:
+            yield self.problem(int(position), column, expected)
 
     def problem(self, position: int, column: str, expected: str) -> Problem:
         """A problem of the cell in one row."""

@@ -143,15 +143,19 @@ def measured(name: str, arguments: str | None, evidence: Evidence) -> Measured:
     return _MEASURES[name](evidence, **dict(item.split("=", 1) for item in told))
 
 
-def keys(frame: pd.DataFrame, table: str, column: str | None = None) -> tuple[str, ...]:
-    """The rows of a frame as table:key; the key column is `row_id`, or `id` where there is none."""
+def keys(
+    frame: pd.DataFrame, table: str | None = None, column: str | None = None
+) -> tuple[str, ...]:
+    """The rows of a frame as table:key, of the table that its own column `table` names where none is given; the key column
+    is `row_id`, or `id` where there is none."""
+    told = frame.assign(table=table) if table else frame
     column = column or ("row_id" if "row_id" in frame else "id")
-    return tuple(f"{table}:{key}" for key in frame[column])
+    return tuple(f"{name}:{key}" for name, key in zip(told["table"], told[column], strict=True))
 
 
 def counted(
     frame: pd.DataFrame,
-    table: str,
+    table: str | None = None,
     value: float | None = None,
     note: str = "",
     key: str | None = None,
@@ -166,7 +170,7 @@ def counted(
 def share(
     frame: pd.DataFrame,
     condition: pd.Series,
-    table: str,
+    table: str | None = None,
     sampled: bool = False,
     weights: pd.Series | None = None,
 ) -> Measured:
@@ -180,7 +184,7 @@ def share(
         return NOTHING
     weight = pd.Series(1.0, frame.index) if weights is None else weights
     value = float((weight * condition).sum() / weight.sum())
-    found = Measured(value, rows=keys(frame, table) if table else (), sources=cited(frame))
+    found = Measured(value, rows=keys(frame, table), sources=cited(frame))
     if not sampled:
         return found
     effective = float(weight.sum() ** 2 / (weight**2).sum())

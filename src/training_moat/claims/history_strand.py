@@ -28,19 +28,10 @@ def events(
     else:
         frame = frame[frame["company"].str.startswith(company)]
     frame = frame[(frame["date"] >= since) & (frame["date"] < before)]
+    later = frame["row_id"].str.startswith("H")
+    frame = frame.assign(table=later.map({True: "history_events", False: "startup_events"}))
     wanted = STATEMENTS if kinds == "statements" else (kinds,)
     return frame[frame["event_type"].isin(wanted)] if kinds else frame
-
-
-def rows_of(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The rows of events as table:key; later events stand in a table of their own."""
-    later = frame["row_id"].str.startswith("H")
-    return tuple(later.map({True: "history_events:", False: "startup_events:"}) + frame["row_id"])
-
-
-def told(frame: pd.DataFrame, value: float | None = None, note: str = "") -> Measured:
-    """The number of some events, or a value computed from them, with their rows and sources."""
-    return replace(counted(frame, "", value, note), rows=rows_of(frame))
 
 
 def points(frame: pd.DataFrame, direction: str) -> pd.Series:
@@ -54,15 +45,15 @@ def event_share(evidence: Evidence, direction: str, **which: str) -> Measured:
     company said, so the share has an interval."""
     frame = events(evidence, **which)
     pointing = points(frame, direction)
-    found = share(frame, pointing, "", sampled=True)
-    return replace(found, rows=rows_of(frame), note=f"{pointing.sum()} of {len(frame)} events")
+    found = share(frame, pointing, sampled=True)
+    return replace(found, note=f"{pointing.sum()} of {len(frame)} events")
 
 
 @measure("event_count")
 def event_count(evidence: Evidence, direction: str, **which: str) -> Measured:
     """Number of a company's events that point to a direction."""
     frame = events(evidence, **which)
-    return told(frame[points(frame, direction)])
+    return counted(frame[points(frame, direction)])
 
 
 @measure("event_sources")
@@ -70,7 +61,7 @@ def event_sources(evidence: Evidence, direction: str, **which: str) -> Measured:
     """Number of sources that report a company's events of a direction."""
     frame = events(evidence, **which)
     frame = frame[points(frame, direction)]
-    return told(frame, float(len(cited(frame))))
+    return counted(frame, value=float(len(cited(frame))))
 
 
 @measure("companies_training")
@@ -78,7 +69,7 @@ def companies_training(evidence: Evidence, besides: str, **which: str) -> Measur
     """Startups other than one with a confirmed step in training."""
     frame = events(evidence, "startups", kinds="statements", **which)
     frame = frame[points(frame, "training") & ~frame["company"].str.startswith(besides)]
-    return told(frame, float(frame["company"].nunique()))
+    return counted(frame, value=float(frame["company"].nunique()))
 
 
 @measure("reasons_given")
@@ -86,7 +77,8 @@ def reasons_given(evidence: Evidence, said: str) -> Measured:
     """Startups on record that gave one of the article's reasons for leaving training aside, found by words."""
     frame = events(evidence, "startups")
     frame = frame[frame["event"].str.contains(said)]
-    return told(frame, float(frame["company"].nunique()), "startups that said why")
+    companies = float(frame["company"].nunique())
+    return counted(frame, value=companies, note="startups that said why")
 
 
 def raised_musd(text: str) -> float | None:
@@ -107,7 +99,7 @@ def funding_rank(evidence: Evidence, company: str, before: str) -> Measured:
     frame = frame[frame["event_type"].isin(["funding", "acquisition"])]
     frame = frame.assign(sum_musd=frame["event"].map(raised_musd)).dropna(subset="sum_musd")
     best = frame.groupby("company")["sum_musd"].max().rank(ascending=False)
-    return told(frame, float(best[company])) if company in best else NOTHING
+    return counted(frame, value=float(best[company])) if company in best else NOTHING
 
 
 @measure("laid_off")
@@ -116,7 +108,7 @@ def laid_off(evidence: Evidence, company: str, **which: str) -> Measured:
     frame = events(evidence, company, kinds="layoff", **which)
     found = [re.search(r"(\d+) of ~?(\d+)", text) for text in frame["event"]]
     shares = [int(one[1]) / int(one[2]) for one in found if one]
-    return told(frame, shares[0]) if shares else NOTHING
+    return counted(frame, value=shares[0]) if shares else NOTHING
 
 
 def nvidia_rounds(evidence: Evidence, suite: str) -> pd.DataFrame:
@@ -183,7 +175,7 @@ def largest_startup_run(evidence: Evidence, since: str = "") -> Measured:
     largest = float(own["training_flop"].max()) if len(own) else 0.0
     told = f"; the largest is {own['model'].iloc[0]} on {own['maker'].iloc[0]}" if len(own) else ""
     return Measured(
-        largest / float(runs["training_flop"].max()), rows=tuple(top["table"] + ":" + top["row_id"]),
+        largest / float(runs["training_flop"].max()), rows=keys(top),
         sources=cited(top), note=f"every startup with a known run{told}",
     )  # fmt: skip
 
@@ -217,5 +209,4 @@ def organisations_elsewhere(evidence: Evidence, since: str) -> Measured:
     runs = runs[elsewhere & (runs["vendor_own_run"] == "no")]
     who = runs["organisation"].str.replace(r"\s*\(.*", "", regex=True)
     names = ", ".join(dict.fromkeys(who))
-    rows = tuple(runs["table"] + ":" + runs["row_id"])
-    return Measured(float(who.nunique()), rows=rows, sources=cited(runs), note=names)
+    return counted(runs, value=float(who.nunique()), note=names)

@@ -130,12 +130,11 @@ def regraded(finding: Finding, thresholds: str) -> Finding:
     return replace(finding, tests=tuple(tests))
 
 
-def under_sets(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
+def under_sets(findings: dict[str, Finding]) -> pd.DataFrame:
     """The grade of every claim under the lenient thresholds, ours and the strict ones.
 
     Columns: claim, title, lenient, ours, strict, moves (whether the side changes: for, against, neither).
     """
-    findings = evaluate() if findings is None else findings
     rows = []
     for claim, one in findings.items():
         grades = {name: regraded(one, name).grade for name in grading.SETS}

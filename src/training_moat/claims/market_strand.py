@@ -18,31 +18,21 @@ YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
 
-def _market(evidence: Evidence, threshold: float) -> Measured:
-    """Inference over training in the AI computing of the last known year, all ways together."""
+@measure("market_ratio")
+def market_ratio(evidence: Evidence, threshold: str) -> Measured:
+    """Inference over training in the AI computing of the last known year, all ways together, and the chance that it reaches
+    a threshold."""
     table = evidence.table if evidence.replaced else tables.load
     draws = market_share.all_draws(YEAR, table=table)
     ratio = draws / (1 - draws)
     low, middle, high = uncertainty.percentiles(ratio)
     frames = {name: evidence.table(name) for name in MARKET_TABLES}
     rows = [keys(frames[name], name) for name in ("market_splits", "lab_ledgers")]
-    chance = float(np.mean(ratio >= threshold))
+    chance = float(np.mean(ratio >= float(threshold)))
     note = f"the whole market, AI computing of {YEAR}"
     kind = "Monte Carlo, 5 to 95%"
     sources = cited(*frames.values())
     return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, kind)
-
-
-@measure("model_ten")
-def inference_is_ten_times(evidence: Evidence) -> Measured:
-    """Inference over training in the market, and the chance that it is ten times."""
-    return _market(evidence, market.TEN)
-
-
-@measure("larger")
-def inference_is_larger(evidence: Evidence) -> Measured:
-    """The same ratio, and the chance that inference is the larger."""
-    return _market(evidence, 1.0)
 
 
 def analysts(evidence: Evidence) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
-from training_moat.claims.history_strand import events, startup_vendors, told
+from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.core.memory import (
     FP32_GRADIENT_BYTES,
     OPTIMIZER_BYTES,
@@ -97,9 +97,8 @@ def runs_with_memory(evidence: Evidence, column: str) -> Measured:
     """Share of known training runs whose chips have a kind of memory."""
     chips = evidence.table("chips").set_index("id")
     runs = chronicle.runs(evidence.table).dropna(subset="chip_id")
-    found = share(runs, runs["chip_id"].map(chips[column]) > 0, "", sampled=True)
-    rows = tuple(runs["table"] + ":" + runs["row_id"])
-    return replace(found, rows=rows, note="chips of known training runs")
+    found = share(runs, runs["chip_id"].map(chips[column]) > 0, sampled=True)
+    return replace(found, note="chips of known training runs")
 
 
 @measure("without_hbm")
@@ -118,7 +117,7 @@ def supply_reports(evidence: Evidence) -> Measured:
     words = frame["event"] + " " + frame["notes"].fillna("")
     pattern = "shortage|refus|unable|could not|allocation"
     frame = frame[words.str.contains("HBM") & words.str.contains(pattern, case=False)]
-    return told(frame) if len(frame) else NOTHING
+    return counted(frame) if len(frame) else NOTHING
 
 
 @measure("dram_over")

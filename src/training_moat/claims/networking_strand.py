@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
-from training_moat.claims.history_strand import events, startup_vendors, told
+from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.claims.memory_strand import REFERENCE_CHIP, chip, of_model
 from training_moat.core.collectives import all_reduce_wire_s
 from training_moat.core.errors import InputError
@@ -67,9 +67,8 @@ def gpu_layouts(evidence: Evidence) -> Measured:
     chips and Trainium in benchmarks."""
     tables = evidence.table("serving_measurements"), evidence.table("serving_inferencex")
     frame = layouts.measured(*tables)
-    found = share(frame, frame["pure"], "", sampled=True)
-    rows = tuple(frame["table"] + ":" + frame["row_id"])
-    return replace(found, rows=rows, note="graphics chips and Trainium in benchmarks")
+    found = share(frame, frame["pure"], sampled=True)
+    return replace(found, note="graphics chips and Trainium in benchmarks")
 
 
 @measure("startup_layouts")
@@ -123,7 +122,7 @@ def startups_that_serve(evidence: Evidence) -> Measured:
     frame = frame[frame["event_type"].isin(["launch", "pivot", "deal"])]
     frame = frame[frame["direction"] == "inference"]
     frame = frame[frame["company"].isin(startup_vendors(evidence))]
-    return told(frame, float(frame["company"].nunique()))
+    return counted(frame, value=float(frame["company"].nunique()))
 
 
 def years_between(first: str, last: str) -> float:

@@ -83,18 +83,12 @@ def moves(evidence: Evidence, kind: str) -> pd.DataFrame:
     return frame[(frame["workload_kind"] == kind) & (frame["confirmed"] != "no")]
 
 
-@measure("moves_in_trouble")
-def moves_in_trouble(evidence: Evidence, kind: str) -> Measured:
-    """Share of the documented moves of one kind of work whose outcome or quality speaks of trouble."""
+@measure("moves_by_trouble")
+def moves_by_trouble(evidence: Evidence, kind: str, trouble: str) -> Measured:
+    """Share of the documented moves of one kind of work whose outcome or quality speaks of trouble ("yes"), or of none."""
     frame = moves(evidence, kind)
-    return share(frame, durations.troubled(frame), "switching_cases", sampled=True)
-
-
-@measure("moves_without_trouble")
-def moves_without_trouble(evidence: Evidence, kind: str) -> Measured:
-    """Share of the documented moves that went without it."""
-    frame = moves(evidence, kind)
-    return share(frame, ~durations.troubled(frame), "switching_cases", sampled=True)
+    wanted = durations.troubled(frame) == (trouble == "yes")
+    return share(frame, wanted, "switching_cases", sampled=True)
 
 
 @measure("months_to_move")

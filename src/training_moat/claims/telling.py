@@ -13,7 +13,7 @@ from training_moat.claims.base import KEY_COLUMNS, Evidence
 from training_moat.claims.grading import Test
 from training_moat.claims.judging import Finding, evaluate, regraded, run
 from training_moat.core.errors import InputError, require_known
-from training_moat.inquiry.uncertainty import Probability
+from training_moat.inquiry import wording
 from training_moat.inquiry.wording import band, listed, lowered
 
 
@@ -35,17 +35,16 @@ def beside(test: Test) -> str:
 def chance(test: Test) -> str:
     """The modelled chance of reaching our threshold, in words; blank where none is modelled."""
     found = test.measured.probability
-    return "" if found is None else Probability(found, 0.0).percent()
+    return "" if found is None else wording.chance(found)
 
 
-def table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
+def table(findings: dict[str, Finding]) -> pd.DataFrame:
     """One row per claim for readers.
 
     Columns: claim, argument, title, paraphrase, grade, quantity, value, range (with its kind), threshold,
     chance, why (this quantity), reason (of the threshold), flips, beside_1 to beside_N (the other tests),
     sets (grades that other thresholds give, where they differ), evidence (rows in words), sources, link.
     """
-    findings = evaluate() if findings is None else findings
     evidence, most = Evidence(), max(len(one.tests) for one in findings.values()) - 1
     rows = []
     for claim, one in findings.items():
@@ -87,23 +86,21 @@ def _other_sets(finding: Finding) -> str:
     return listed([f"{grade} with the {name} thresholds" for name, grade in other.items()])
 
 
-def counts(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
+def counts(findings: dict[str, Finding]) -> pd.DataFrame:
     """Number of claims by argument and grade. Columns: argument, grade, claims."""
-    findings = evaluate() if findings is None else findings
     frame = pd.DataFrame([{"argument": f.argument, "grade": f.grade} for f in findings.values()])
     frame["grade"] = pd.Categorical(frame["grade"], grading.GRADES)
     found = frame.groupby(["argument", "grade"], observed=False, sort=False).size()
     return found.rename("claims").reset_index().astype({"grade": str})
 
 
-def relative(findings: dict[str, Finding] | None = None, argument: str = "") -> pd.DataFrame:
+def relative(findings: dict[str, Finding], argument: str = "") -> pd.DataFrame:
     """Every test's value over its threshold, oriented so that above 1 passes; tests whose threshold or value
     is zero, endless or unknown are left out.
 
     Columns: claim, argument, label (claim and test in words), question, value, low, high, grade, role
     (deciding or beside).
     """
-    findings = evaluate() if findings is None else findings
     rows = []
     for claim, one in findings.items():
         for test in one.tests:

@@ -76,25 +76,32 @@ def of_startups(found: Sequence[Split]) -> list[Split]:
     return [one for one in found if chip_catalog.chip(one.chip).vendor in makers]
 
 
-def told(found: Sequence[Decision]) -> str:
-    """For how many each group decides, inside a sentence: "for 4 by memory, for none by the network and ..."."""
-    words = {one.group: CAUSE_WORDS.get(one.group, one.group) for one in found}
-    return listed([f"for {len(one.yes) or 'none'} by {words[one.group]}" for one in found])
-
-
 def in_full(found: Sequence[Split]) -> str:
-    """For how many each cause of the article decides, and what the others would have needed, inside a sentence."""
+    """For how many each cause of the article decides, every chip counted once, and what the others would have needed:
+    "for 3 by memory, for 1 (X) by memory or the network, each alone. The other 7 needed ...", inside a sentence."""
     known = {one.group: one for one in decisions(found)}
-    causes = [known[name] for name in CAUSES]
-    named = {chip for one in causes for chip in one.yes}
-    left = [one.name for one in found if one.behind and one.name not in named]
+    by_chip = {
+        one.name: tuple(name for name in CAUSES if one.name in known[name].yes) for one in found
+    }
+    left = [one.name for one in found if one.behind and not by_chip[one.name]]
+    single = [
+        f"for {sum(causes == (name,) for causes in by_chip.values()) or 'none'} by {words}"
+        for name, words in CAUSE_WORDS.items()
+    ]
+    several = [
+        f"for {len(chips)} ({listed(chips)}) by {either([CAUSE_WORDS[name] for name in causes])}, each alone"
+        for causes in dict.fromkeys(by_chip.values())
+        if len(causes) > 1 and (chips := [chip for chip in by_chip if by_chip[chip] == causes])
+    ]
     others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
     needed = either([*others, "several things at once"])
-    twice = [
-        chip for one in causes for chip in one.yes if sum(chip in other.yes for other in causes) > 1
-    ]
-    said = f"{told(causes)}{f' ({listed(list(dict.fromkeys(twice)))} by more than one)' if twice else ''}"
+    said = listed([*single, *several])
     return f"{said}. The other {len(left)} needed {needed}" if left else said
+
+
+def makers(found: Sequence[Split]) -> list[str]:
+    """Who makes the chips, each maker once."""
+    return list(dict.fromkeys(chip_catalog.chip(one.chip).vendor for one in found))
 
 
 def shared(found: Sequence[Decision], splits: Sequence[Split]) -> str:

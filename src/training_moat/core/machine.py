@@ -101,5 +101,5 @@ class Chip:
         has = f"only for {others}" if others else "for no format"
         raise InputError(
             f"chip {self.id} has a published peak {has}, none that can stand in for {wanted};"
-            f" expected one, such as bf16_tflops in a chip object with 'base': '{self.id}'"
+            f" expected one, such as bf16_tflops in a chip object (its 'base' gives what it leaves out)"
         )

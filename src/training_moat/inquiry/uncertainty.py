@@ -1,7 +1,7 @@
 """Honest uncertainty: inputs as distributions, answers as ranges, probabilities and their causes.
 
 An uncertain input is three numbers, its 5th percentile, median and 95th percentile, with bounds
-where nature sets them. Draws come from a scrambled Sobol sequence (Owen 1998; `sobol`), so
+where nature sets them. Draws come from a scrambled Sobol sequence (Owen 1998; scipy.stats.qmc), so
 a hundred thousand of them take a fraction of a second and repeat exactly under a seed. Which input
 matters is told by Sobol indices (Sobol 2001, Saltelli et al. 2010; SALib) and by a tornado.
 """
@@ -18,7 +18,6 @@ import pandas as pd
 from scipy.special import betaincinv, expit, logit, ndtri
 
 from training_moat.core.errors import InputError
-from training_moat.inquiry import sobol
 
 Draws = Mapping[str, np.ndarray]
 Model = Callable[[Draws], np.ndarray]
@@ -159,8 +158,11 @@ def sample(
     by_name = named(inputs)
     if not isinstance(draws, (int, np.integer)) or isinstance(draws, bool) or draws < 1:
         raise InputError(f"uncertainty: draws must be a whole number above 0, got {draws!r}")
-    points = sobol.points(len(by_name), max(0, math.ceil(math.log2(draws))), seed)
-    return _through_quantiles(by_name, points[:draws])
+    from scipy.stats import qmc  # a second to import, and only draws need it
+
+    sequence = qmc.Sobol(d=len(by_name), scramble=True, rng=np.random.default_rng(seed))
+    points = sequence.random_base2(max(0, math.ceil(math.log2(draws))))[:draws]
+    return _through_quantiles(by_name, points)
 
 
 def _through_quantiles(
@@ -215,13 +217,6 @@ class Probability:
 
     value: float
     error: float
-
-    def percent(self) -> str:
-        """The probability for a sentence: whole percents, never a false 0 or 100."""
-        share = self.value * 100
-        if share < 1:
-            return "under 1%"
-        return "over 99%" if share > 99 else f"{share:.0f}%"
 
 
 def replicates(inputs: Sequence[Uncertain], draws: int, seed: int) -> list[dict[str, np.ndarray]]:
