@@ -7,14 +7,13 @@ import pandas as pd
 
 from training_moat.calibrate import fit_serving
 from training_moat.calibrate.fit_serving import Problem
+from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.catalog import chips
 from training_moat.predict.serving_constants import LEVELS as KNOWLEDGE
 from training_moat.predict.serving_constants import known_as
 
 MANY_ROWS = 150
 """Rows from which on a model is held out in turn."""
-COVERAGE = 0.90
-"""Share of what nobody has seen that an interval is meant to hold."""
 
 
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:

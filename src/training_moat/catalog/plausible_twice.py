@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from training_moat.catalog.plausible_bounds import sixteen_bit_peak
+from training_moat.catalog.plausible_bounds import FEW, sixteen_bit_peak
 from training_moat.catalog.plausible_numbers import SAME
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check, check_each, starts
@@ -55,9 +55,6 @@ ALIKE = {
     "models": ("organisation", "vocab", "max_seq_len"),
 }
 """Columns in which a row that differs from all others of its source is mostly a slip."""
-
-FEW = 3
-"""Least rows of a source that are a custom."""
 
 NARROWER = ((1, 0.002), (2, 0.065), (4, 0.12))
 """How many times its rate in sixteen bits a chip reaches in eight, and how far from it."""

@@ -18,6 +18,7 @@ import pandas as pd
 from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, require_known, unknown
+from training_moat.core.machine import UNNAMED
 from training_moat.core.surroundings import environment
 
 VARIABLE = "MOAT_SCENARIO"
@@ -223,8 +224,8 @@ def completed(
             raise InputError(f"{where}, column {key}: expected {wanted}, got {value!r:.60}")
     rows = _standing(kind, *_state(kind)) if table is None else _rows(table)
     own = {key: value for key, value in record.items() if key != "base" and value is not None}
-    name = str(own.get("name") or own.get("id") or "custom")
-    entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "custom")
+    name = str(own.get("name") or own.get("id") or UNNAMED)
+    entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or UNNAMED)
     base = _base(kind, record, where, rows)
     complete: dict[str, Any]
     if base is None:

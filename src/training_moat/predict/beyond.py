@@ -15,16 +15,6 @@ def apart(more: float, less: float) -> tuple[str, str]:
     return next(pair for pair in pairs if pair[0] != pair[1] or len(pair[0]) > _MOST_DECIMALS)
 
 
-def of_memory(needs_gib: float, offered_gib: float, sole: bool, where: str, offerer: str) -> str:
-    """Of a plan that does not fit: the GiB that it needs `where` and those that `offerer` has.
-
-    sole: whether it is the plan asked for, not the best of several.
-    """
-    which = "the plan" if sole else "no plan fits; one of the smallest"
-    needs, offered = apart(needs_gib, offered_gib)
-    return f"{which} needs {needs} GiB {where}, {offerer} offers {offered} GiB; the time is hypothetical"
-
-
 def of_system(chip: Chip, count: float) -> list[str]:
     """Of more chips than any system of this kind joins: a sentence, or none."""
     most = system_limit(chip)

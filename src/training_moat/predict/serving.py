@@ -175,8 +175,11 @@ def _notes(
     notes = []
     if not found.fits[index]:
         capacity = room(home(case.chip, "serving"), "serving") / GIB
-        sole = len(case.plans) == 1
-        notes.append(beyond.of_memory(total_gib, capacity, sole, "a chip", case.chip.id))
+        which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
+        needs, offered = beyond.apart(total_gib, capacity)
+        notes.append(
+            f"{which} needs {needs} GiB a chip, {case.chip.id} has room for {offered}; the time is hypothetical"
+        )
     elif running < case.batch - 0.5:
         notes.append(
             f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"

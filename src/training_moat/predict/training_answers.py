@@ -341,12 +341,15 @@ class _Remarks:
             if key not in self.offered:
                 self.offered[key] = tiers.room_for(chip, "training")
             room, stored = self.offered[key], self.stored[index]
-            short = (self.total_gib[index], room.space / GIB)
-            told = ("a chip", chip.id)
+            only = rows.counts[index] == 1
+            which = "the plan" if only else "no plan fits; one of the smallest"
+            lacks, has = beyond.apart(self.total_gib[index], room.space / GIB)
+            need, offer = f"{lacks} GiB a chip", f"{chip.id} offers {has} GiB"
             if stored > room.store:
-                short = (stored / GIB, room.store / GIB)
-                told = ("of the store outside the chips", "which")
-            notes.append(beyond.of_memory(*short, rows.counts[index] == 1, *told))
+                lacks, has = beyond.apart(stored / GIB, room.store / GIB)
+                need = f"{lacks} GiB of the store outside the chips"
+                offer = f"which offers {has} GiB"
+            notes.append(f"{which} needs {need}, {offer}; the time is hypothetical")
         if self.beyond[index]:
             notes += beyond.of_system(chip, rows.chips[index])
         if self.unlinked[index]:
