@@ -141,14 +141,6 @@ def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     return frame.assign(outcome=[OUTCOMES[pair] for pair in pairs])
 
 
-def startups(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose maker is a startup: a company of the table of startup events."""
-    makers = chronicle.makers()
-    settled = makers.loc[makers["kind"] != "startup", "maker"]
-    named = set(tables.load("startup_events")["company"]) - set(settled)
-    return frame[frame["vendor"].isin(named)].reset_index(drop=True)
-
-
 Rule = Callable[[pd.DataFrame], pd.Series]
 
 RULES: dict[str, tuple[Rule, Rule]] = {
