@@ -13,7 +13,7 @@ from training_moat.calibrate import (
     serving_errors,
 )
 from training_moat.catalog import chips, tables
-from training_moat.predict import serving_constants
+from training_moat.predict import serving_constants, serving_formats
 from training_moat.predict.serving_constants import START, Constants
 
 
@@ -247,3 +247,23 @@ def test_a_fit_ends_at_the_same_place_from_another_start(problem) -> None:
     assert np.abs(problem.errors(warm) - problem.errors(cold)).mean() < 0.01
     again = problem.solve(cold, all_rows)
     assert np.abs(problem.errors(again) - problem.errors(cold)).mean() < 0.003
+
+
+def test_integer_weights_of_four_bits_are_weights_alone(rows) -> None:
+    """Kimi K2's released weights are packed integers that engines widen to 16 bits before they multiply; a chip with
+    four-bit units does not multiply them there."""
+    packed = rows[rows["precision"] == "int4"]
+    assert {"kimi-k2"} <= set(packed["model"]) and {"h200", "b200", "mi350x"} <= set(packed["chip"])
+    same = packed[packed["chip"] == "b200"].head(4)
+    found = fit_serving.predict(same, serving_constants.stored())
+    assert (fit_serving.predict(same.assign(precision="nvfp4"), serving_constants.stored()) < found).all()  # fmt: skip
+    (question,) = fit_serving.questions(same.head(1))
+    assert serving_formats.multiplied_in(question.chip, "int4") == "bf16"
+    assert serving_formats.attention_format(question.model, "int4") == "bf16"
+
+
+def test_wide_groups_decode_about_twice_as_fast_as_the_page_on_method_says() -> None:
+    """Their requests charged to every copy's scheduler made them ten times too slow."""
+    found = serving_errors.decoding()
+    assert len(found) == len(tables.load("serving_decoding"))
+    assert found["ratio"].between(1.4, 2.6).all()

@@ -99,6 +99,18 @@ def test_one_domain_is_the_plain_collective_and_two_are_slower() -> None:
         assert staged(2.0**28, 16, 8, NVLINK, NETWORK) > alone
 
 
+def test_a_ring_over_meshes_carries_the_whole_tensor_past_every_card() -> None:
+    """Two domains of eight: 15/16 of the tensor leave each, not the half that a switch's shares come to."""
+    mesh = Fabric(NVLINK.bytes_per_s, 0.0, topology="mesh", domain_chips=8)
+    slow = Fabric(1e9, 0.0)
+    for staged in (collectives.hierarchical_all_reduce, collectives.hierarchical_all_gather):
+        through = staged(1e10, 16, 8, NVLINK, slow) / staged(1e10, 16, 8, mesh, slow)
+        assert 1 / through == pytest.approx(15 / 8, rel=0.03)
+        # Nothing of it inside one domain, and little over many.
+        assert staged(1e10, 8, 8, mesh, slow) == staged(1e10, 8, 8, mesh, NVLINK)
+    assert collectives.round_all_chips(8 * 64, 64, mesh) == pytest.approx(1, abs=0.02)
+
+
 def test_a_token_is_sent_once_to_a_machine_that_holds_several_of_its_experts() -> None:
     """Two choices among two machines: the other one is hit with probability 3/4, not reached by one copy on average."""
     assert collectives.distinct_others(2, 1) == pytest.approx(0.5)

@@ -63,6 +63,20 @@ def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pa
     assert step_time(LLAMA_70B, fused, IDEAL, PERFECT).total == pytest.approx(expected / 1e15)
 
 
+def test_gaps_between_kernels_do_not_grow_with_how_slow_the_kernels_are():
+    plan = Plan(4096, 8)
+
+    def gaps(share):
+        own = replace(REAL, software=share, straggling=0.0)
+        with_gaps = step_time(LLAMA_70B, plan, H100, replace(own, layer_seconds=1e-3))
+        return (
+            with_gaps.other
+            - step_time(LLAMA_70B, plan, H100, replace(own, layer_seconds=0.0)).other
+        )
+
+    assert gaps(0.3) == pytest.approx(gaps(1.0)) == pytest.approx(8 * 80 * 3 * 1e-3)
+
+
 def test_a_fused_attention_kernel_is_as_fast_in_any_stack():
     """At a million tokens nearly all of a step is attention, and no slow stack around it makes a library's kernel slower."""
     plan = Plan(2**20, 1, cp=8, recompute=2)

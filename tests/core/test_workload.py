@@ -195,3 +195,11 @@ def test_kinds_of_layers_cannot_be_more_than_the_layers():
     assert said == [
         "windowed_layers, chunked_layers and linear_layers are together more than layers"
     ]
+
+
+def test_a_model_without_experts_is_told_nothing_of_them():
+    dense = Transformer("any", 32, 4096, 32, 32, 128, 16384, 32000, params_given=1e6)
+    mixed = replace(dense, experts=8, experts_per_token=2, expert_ffn=16384)
+    for model, expected in ((dense, "smaller vocab"), (mixed, "dense_layers")):
+        text = next(text for broken, text in workload.weights_problem(model) if broken)
+        assert expected in text and ("experts" in text) == (model is mixed)

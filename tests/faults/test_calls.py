@@ -87,3 +87,5 @@ def test_a_misspelt_kind_is_guessed(arguments, meant, capsys):
 def test_no_work_is_done_by_no_workers(verb, capsys):
     assert cli.main([*verb, "--workers", "0"]) == 2
     assert "--workers 0: expected a whole number above 0" in capsys.readouterr().err
+    assert cli.main([*verb, "--workers", "100000"]) == 2
+    assert "on each core of this machine" in capsys.readouterr().err

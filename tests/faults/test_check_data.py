@@ -1,11 +1,11 @@
 """`moat check` names file, line and column of whatever is wrong with the data."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from training_moat.catalog import checking, files, tables
+from training_moat.catalog import checking, files, plausible_rows, tables
+from training_moat.catalog.sheets import Sheet
 from training_moat.core.errors import InputError
 
 
@@ -141,7 +141,8 @@ def test_a_middle_below_its_low_end_is_said_once():
     found = files.inspect("lab_ledgers")
     row = found.frame.index[found.frame["row_id"] == "L30"][0]
     edited = found.frame.assign(p05=found.frame["p05"].mask(found.frame.index == row, 120_000.0))
-    (said,) = checking._order_problems("lab_ledgers", replace(found, frame=edited))
+    sheet = Sheet("lab_ledgers", edited, found.lines)
+    (said,) = plausible_rows.ordered_ends({"lab_ledgers": sheet})
     assert "column p05: '120000' is wrong; expected at most the 102535 in column value" in str(said)
 
 

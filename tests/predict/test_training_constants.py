@@ -135,10 +135,16 @@ def test_software_names_map_to_calibrated_stacks():
 
 
 def test_a_name_stands_about_its_class_and_an_unmeasured_one_at_it():
-    """Partial pooling: a name's factor multiplies its class's; names without runs take the class's alone."""
+    """Partial pooling: a name's factor multiplies its class's; names without runs take the class's alone.
+
+    That was 0.69 while the gaps between kernels were divided by it. Of the kernels themselves compiled stacks run as
+    fast as the best one, so that what is common to all others is about one, and what runs one operation at a time half.
+    """
     speed = training_constants.stack_speed
     assert speed(STORED, stacks.find("megatron-core")) == 1.0
-    assert speed(STORED, stacks.find("other")) == STORED.generic("other_stack") < 1.0
+    assert speed(STORED, stacks.find("other")) == STORED.generic("other_stack")
+    assert STORED.generic("other_stack") == pytest.approx(1.0, abs=0.05)
+    assert speed(STORED, stacks.find("pytorch-eager")) < 0.6
     values = {("stack", "fsdp", "kernels"): 1.5, ("software", "torchtitan", "kernels"): 1.1}
     known = Constants({**STORED.values, **values})
     common = STORED.generic("other_stack")

@@ -49,7 +49,13 @@ FAULTS = [
         {"dp": 8, "global_batch": 12},
         "no plan is possible: global_batch is not a multiple of dp x micro_batch",
     ),
-    ({"micro_batch": 7}, "global_batch is not a multiple of dp x micro_batch"),
+    (
+        {"micro_batch": 3, "global_batch": 8},
+        "8 sequences in micro-batches of 3; chips must be tp x pp x dp x cp, pp at most the layers"
+        " and global_batch a multiple of dp x micro_batch",
+    ),
+    ({"lora_rank": 4097}, "lora_rank is above the model's hidden size"),
+    ({"micro_batch": 7}, "128 sequences in micro-batches of 7; chips must be"),
     ({"chips": 11, "global_batch": 12}, "no plan divides 11 chips, 32 layers and 12 sequences"),
     ({"chips": 24, "seq_len": 8192, "cp": 3, "dp": 8}, "seq_len is not a multiple of cp"),
     ({"virtual_stages": 2, "pp": 1}, "virtual_stages above 1 needs pp above 1"),

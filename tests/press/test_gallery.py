@@ -99,6 +99,9 @@ def test_the_book_is_looked_at_with_the_chips_of_the_scenario(folder):
     assert told == ["networking.chip=h100-sxm", "your_chip.chip=h100-sxm"]
     (folder / "mine.yaml").write_text("chips: {new: {bf16_tflops: 1, hbm_gb: 1}}\n")
     assert gallery.same_chips(gallery.loaded("mine"), asked) == []
+    # Entries may also be a list.
+    (folder / "mine.yaml").write_text("chips: [{id: own, base: h100-sxm, hbm_gb: 1}]\n")
+    assert gallery.same_chips(gallery.loaded("mine"), asked) == ["your_chip.chip=h100-sxm"]
 
 
 def test_a_scenario_and_its_record_are_read_once(folder, monkeypatch):

@@ -1,6 +1,8 @@
 """JSON lines in, JSON lines out: same order, a bad line answered in its place, the rest still run."""
 
 import json
+import os
+import threading
 
 import pytest
 from calling import moat, one_sentence
@@ -34,7 +36,7 @@ def test_lines_keep_their_order_and_bad_ones_their_place():
         parsed[1:5],
         [
             "line 3: not valid JSON",
-            "line 4: expected a JSON object, got list",
+            "line 4: expected a JSON object, got a list",
             "line 5: not valid JSON (NaN",
             "line 6",
         ],
@@ -130,6 +132,56 @@ def test_files_of_other_editors_are_read(encoding, tmp_path, capsys):
     path.write_bytes(b'{"id": "gr\xf6\xdfer"}')
     assert cli.main(["predict", "training", str(path)]) == 2
     assert "expected UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32"])
+def test_letters_of_no_known_width_are_one_sentence(encoding, tmp_path, capsys):
+    path = tmp_path / "cases.jsonl"
+    path.write_text(json.dumps(CASE), encoding=encoding)
+    assert cli.main(["predict", "training", str(path)]) == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1
+    assert "expected UTF-8 text (byte" in said.err
+
+
+def test_a_zero_in_a_line_costs_one_line(tmp_path, capsys):
+    path = tmp_path / "cases.jsonl"
+    path.write_text(f'{{"id": "\0"}}\n{json.dumps(CASE)}', encoding="utf-8")
+    assert cli.main(["predict", "training", str(path)]) == 1
+    assert [json.loads(line)["ok"] for line in capsys.readouterr().out.splitlines()] == [
+        False,
+        True,
+    ]
+
+
+def test_a_pipe_with_a_name_is_read_as_a_file(tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(json.dumps(CASE),), daemon=True)
+    writer.start()
+    assert cli.main(["predict", "training", str(pipe)]) == 0
+    writer.join(10)
+    assert json.loads(capsys.readouterr().out)["ok"]
+    assert cli.main(["predict", "training", str(tmp_path)]) == 2
+    assert "there is no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ('{"id": 1, "chips": 8, "chips" : 16}', "chips"),
+        ('{"id": 1, "chip": {"base": "h100-sxm", "hbm_gb": 80, "hbm_gb": 90}}', "hbm_gb"),
+        ('{"id": 1, "anchors": [{"chips": 8, "chips": 8}]}', "chips"),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused(line, name):
+    (case,) = predict.parse([line])
+    assert f"'{name}' is there twice; expected each once" in case["_bad"]["error"]
+
+
+def test_a_colon_in_a_name_is_no_field():
+    (case,) = predict.parse(['{"id": "a: b", "chips": 8}'])
+    assert case == {"id": "a: b", "chips": 8}
 
 
 def test_verbs_that_look_at_the_tables_take_a_scenario(tmp_path, capsys):

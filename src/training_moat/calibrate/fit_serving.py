@@ -316,11 +316,10 @@ class Problem:
         start: np.ndarray,
         kept: np.ndarray,
         known: tuple[np.ndarray, np.ndarray] | None = None,
-        settled: float = SETTLED,
     ) -> np.ndarray:
         """The logarithms that explain the rows `kept` and the priors best, beginning at `start`: steps by the curvature,
         damped as far as it takes (Levenberg 1944; Marquardt 1963), until they gain nothing to speak of; `known` are
-        the slopes at the start, `settled` the share of the cost that does not count as one."""
+        the slopes at the start."""
         logs, cost, damping, idle = start, self.cost(start, kept), LEAST_DAMPING, 0
         stiffness = np.diag((ROBUST_SCALE / self.width) ** 2)
         for _ in range(STEPS):
@@ -335,7 +334,7 @@ class Problem:
             else:
                 break
             # The small gain of a much damped step may be a kink's: two of them end the search.
-            small = cost - found < settled * cost
+            small = cost - found < SETTLED * cost
             idle = (idle + (1 if damping > FREE else 2)) * small
             logs, cost, damping, known = moved, found, max(damping / 3, LEAST_DAMPING), None
             if idle >= 2:

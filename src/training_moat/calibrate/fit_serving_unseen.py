@@ -7,16 +7,13 @@ import pandas as pd
 
 from training_moat.calibrate import fit_serving
 from training_moat.calibrate.fit_serving import Problem
+from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.catalog import chips
 from training_moat.predict.serving_constants import LEVELS as KNOWLEDGE
 from training_moat.predict.serving_constants import known_as
 
 MANY_ROWS = 150
 """Rows from which on a model is held out in turn."""
-SETTLED = 1e-4
-"""Share of the cost below which a step's gain ends a search without some rows."""
-COVERAGE = 0.90
-"""Share of what nobody has seen that an interval is meant to hold."""
 
 
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -49,7 +46,7 @@ def support(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
 
 def held_out(problem: Problem, fitted: np.ndarray) -> pd.DataFrame:
     """Each row predicted by constants fitted without its source, its chip, its chip family, its model; the searches begin
-    at the fit to all rows, but what no row is left to speak of at its prior.
+    at the fit to all rows, but what no row is left to speak of at its prior, and go on until they have settled like that fit.
 
     Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew, as in
     `serving_constants.known_as`) and `predicted`.
@@ -62,7 +59,7 @@ def held_out(problem: Problem, fitted: np.ndarray) -> pd.DataFrame:
             continue
         spoken = problem.moves[np.unique(problem.pair[~mask])].any(axis=(0, 1))
         start = np.where(spoken, fitted, problem.middle)
-        without = problem.solve(start, np.tile(~mask, 2), known, SETTLED)
+        without = problem.solve(start, np.tile(~mask, 2), known)
         error = problem.errors(without)[: len(rows)]
         left = rows.assign(predicted=rows["seconds_per_token"] * np.exp(error))[mask]
         parts.append(left.assign(held=name, level=support(rows[~mask], left)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +34,7 @@ LONGEST_STEP = 0.5
 class Group:
     """Rows whose chips share the shape of their networks: timed in one call.
 
-    `kinds` are the distinct (chip, format, software, own matmul rate, release date), `which` the kind of every row.
+    `kinds` are the distinct (chip, format, software, own matmul rate, own network, release date), `which` the kind of every row.
     """
 
     index: np.ndarray
@@ -51,11 +51,14 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         date if experts > 0 else None
         for date, experts in zip(rows.frame["released"], rows.frame["experts"], strict=True)
     ]
-    columns = [rows.frame[name] for name in ("chip_id", "format", "label", "matmul_flops")]
-    labels = list(zip(*columns, dates, strict=True))
+    names = ("chip_id", "format", "label", "matmul_flops", "network_bytes_per_s")
+    labels = list(zip(*(rows.frame[name] for name in names), dates, strict=True))
     chips = chip_catalog.all_chips()
     plain = known.with_plain_links(constants)
-    nodes = {label: known.node(plain, chips[label[0]], label[1]) for label in set(labels)}
+    nodes = {
+        label: on_own_network(known.node(plain, chips[label[0]], label[1]), label[4])
+        for label in set(labels)
+    }
     shape = [
         f"{nodes[label].scaleup.topology}/{nodes[label].scaleout.topology}" for label in labels
     ]
@@ -71,10 +74,18 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         node = stack_records([nodes[label] for label in distinct], which)
         kinds = [
             on_own_machine(known.kind(chips[chip], name, find(label), date), matmul)
-            for chip, name, label, matmul, date in distinct
+            for chip, name, label, matmul, _, date in distinct
         ]
         found.append(Group(index, rows.take(mask), node, kinds, which))
     return found
+
+
+def on_own_network(node: Node, bytes_per_s: float) -> Node:
+    """A node of a cluster whose network gives each chip that rate, in bytes per second (zero: what the chip is usually sold
+    with)."""
+    if not bytes_per_s:
+        return node
+    return replace(node, scaleout=replace(node.scaleout, bytes_per_s=bytes_per_s))
 
 
 def predict_rows(

@@ -33,8 +33,6 @@ MOSTLY = 0.8
 """Share of a stack's dense runs beyond which it belongs to the chips they ran on."""
 DEFAULT_RELEASE = 2025.5
 """Year that stands for the middle of the releases where no run trained experts."""
-DIFFERENCE = 1e-6
-"""Step in the logarithm of a constant for its finite differences."""
 
 
 @dataclass(frozen=True)

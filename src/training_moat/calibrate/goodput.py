@@ -13,7 +13,7 @@ from training_moat.calibrate import source_intervals
 from training_moat.catalog import tables
 from training_moat.predict import training
 
-HOURS = {"training": 1, "pretraining": 1}
+HOURS = ("training", "pretraining")
 """Quantities of the costs table that are the chip-hours of a whole run."""
 CUSTOMARY_CHIPS = 1024
 """Chips where a source does not say how many: hours hardly depend on them."""

@@ -38,7 +38,7 @@ batch is made of copies of one prompt."""
 FORMAT_COLUMNS = {"kv_precision": "kv_precision", "attention_precision": "attention"}
 """Columns of serving_conditions with formats, and what they are called here."""
 
-FORMATS = {"fp4": "nvfp4", "int4": "mxfp4"}
+FORMATS = {"fp4": "nvfp4"}
 """Formats of the tables that the model has another name for."""
 
 SOFTWARE = {

@@ -134,6 +134,7 @@ def lock_box() -> frozenset[str]:
 @tables.kept(
     "training_measurements",
     "training_stacks",
+    "training_networks",
     software.TABLE,
     attainable.TABLE,
     "models",
@@ -194,7 +195,15 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     timed = attainable.machines()
     places = zip(joined["source"], joined["chip_id"], joined["format"], strict=True)
     joined["matmul_flops"] = [timed.get(place, 0.0) for place in places]
+    joined["network_bytes_per_s"] = joined["source"].map(_networks()).fillna(0.0)
     return joined
+
+
+def _networks() -> dict[str, float]:
+    """Bytes per second and chip of the network of a source's own machines: of the sources that state it."""
+    table = tables.load("training_networks")
+    shares = table["gbit_per_s"] * chip_catalog.GBIT / table["chips"]
+    return dict(zip(table["training_source"], shares, strict=True))
 
 
 def _year(date: object) -> float:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import fit_serving, measured_makers, measured_serving
-from training_moat.catalog import chips, tables
-from training_moat.predict import serving, serving_constants
-from training_moat.predict.serving_batch import batches
-from training_moat.predict.serving_constants import SHARES, START, Constants
+from training_moat.catalog import chips, models, tables
+from training_moat.core.serving_step import ServingPlan
+from training_moat.predict import engines, serving, serving_constants
+from training_moat.predict.serving_batch import Question, batches, evaluate
+from training_moat.predict.serving_constants import KV_PRECISION, SHARES, START, Constants, stored
 
 DATA_SHEET = Constants(
     {("generic", "all", name): value for name, value in START.items()}
@@ -40,9 +42,7 @@ def _rows(state: tuple) -> pd.DataFrame:
     rows = measured_serving.usable_rows()
     rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})
     prepared = batches(fit_serving.questions(rows))
-    rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(
-        rows, serving_constants.stored(), prepared
-    )
+    rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(rows, stored(), prepared)
     rows["data_sheet"] = fit_serving.predict(rows, DATA_SHEET, prepared)
     ideal = fit_serving.weight_read_s(rows, prepared)
     allowed = ~fit_serving.forbidden(rows, prepared)
@@ -221,3 +221,45 @@ def makers() -> pd.DataFrame:
     found.insert(8, "inside", inside.map({True: "yes", False: "no"}))
     keys = ["chip", "model", "published", "source"]
     return found.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def decoding() -> pd.DataFrame:
+    """Published decoding rates of wide groups (table serving_decoding) beside the model's decode step, which no constant
+    was fitted to: prompts are read on other chips.
+
+    Columns: chip, model, software, chips, per chip (sequences), published and predicted (tokens per second and chip),
+    ratio (published over predicted), source, date.
+    """
+    table = tables.load("serving_decoding")
+    asked = [_decoding_question(row) for row in table.itertuples()]
+    predicted = np.zeros(len(table))
+    for batch in batches(asked):
+        step = evaluate(batch, stored().resolve(batch.families, batch.engines)).step
+        copies = batch.plan.dp
+        predicted[batch.positions] = batch.job.batch / copies / step.total
+    found = pd.DataFrame(
+        {
+            "chip": table["chip_id"],
+            "model": table["model_id"],
+            "software": table["software"],
+            "chips": table["chips"].astype(int),
+            "per chip": table["batch_per_chip"].astype(int),
+            "published": table["tokens_per_s_chip"],
+            "predicted": predicted,
+            "source": table["source"].str.split(";").str[0],
+            "date": table["date"],
+        }
+    )
+    found.insert(7, "ratio", found["published"] / found["predicted"])
+    return found
+
+
+def _decoding_question(row: Any) -> Question:
+    """A row of serving_decoding as a question: a copy of the attention on every chip, all of which share one set of
+    experts; what was not stated about drafting is taken as none."""
+    plan = ServingPlan(dp=row.chips, ep=row.chips)
+    chip = chips.chip(row.chip_id)
+    software, _ = engines.engine(row.software, chip, stored())
+    asked = (models.model(row.model_id), chip, software, row.precision, KV_PRECISION)
+    load = (row.batch_per_chip * row.chips, row.kv_tokens - 1, 2.0)
+    return Question(*asked, *load, plan, drafted=np.nan_to_num(row.drafted))

@@ -18,6 +18,7 @@ from training_moat.calibrate import (
     measured_training,
     source_intervals,
 )
+from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.refit import UNSEEN_COLUMNS, UNSEEN_TABLE, interval_kinds
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
@@ -57,9 +58,7 @@ def rows() -> pd.DataFrame:
 @lru_cache(maxsize=2)
 def _rows(state: tuple) -> pd.DataFrame:
     measured = measured_training.usable()
-    frame = measured.frame.copy()
-    frame["measured_s"] = measured.measured_seconds
-    frame["predicted_s"] = fit_stage.predict_rows(measured, training_constants.load())
+    frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
     frame["generation"] = (
         frame["family"]
@@ -68,23 +67,36 @@ def _rows(state: tuple) -> pd.DataFrame:
         .str.replace("cdna", "CDNA ")
         .str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
     )
-    frame["interval_kind"] = interval_kinds(frame)
-    frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
     unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
     for name in ("source", "chip", "family"):
         frame[f"unseen_{name}_s"] = frame["config_id"].map(unseen[f"without_{name}_s"])
         frame[f"unseen_{name}_error"] = frame[f"unseen_{name}_s"] / frame["measured_s"] - 1
+    return _with_baselines(frame, ideal_seconds(measured))
+
+
+def beside_prediction(runs: Rows) -> pd.DataFrame:
+    """Runs with `measured_s`, `predicted_s` by the stored constants, `error` (as a share), and their kind."""
+    frame = runs.frame.copy()
+    frame["measured_s"] = runs.measured_seconds
+    frame["predicted_s"] = fit_stage.predict_rows(runs, training_constants.load())
     frame["error"] = frame["predicted_s"] / frame["measured_s"] - 1
-    flops = model_flops_per_step(measured.model, measured.plan)
-    return _with_baselines(frame, flops)
+    frame["interval_kind"] = interval_kinds(frame)
+    frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
+    return frame
 
 
-def _with_baselines(frame: pd.DataFrame, flops: np.ndarray) -> pd.DataFrame:
+def ideal_seconds(runs: Rows) -> np.ndarray:
+    """Seconds a step takes at the peak of the units that each run's format runs on."""
+    chips = [chip_catalog.chip(name) for name in runs.frame["chip_id"]]
+    formats = zip(chips, runs.frame["format"], strict=True)
+    peak = np.array([chip.peak_flops[chip.compute_format(name)] for chip, name in formats])
+    flops = model_flops_per_step(runs.model, runs.plan)
+    return flops / (runs.frame["chips"].to_numpy(float) * peak)
+
+
+def _with_baselines(frame: pd.DataFrame, ideal: np.ndarray) -> pd.DataFrame:
     """Utilisation of the run's own peak, and the fair constant: for every width of matmuls the middle utilisation of all
     other sources' runs. A constant fitted to the row's own source would be no prediction, one for all widths no rival."""
-    pairs = zip(frame["chip_id"], frame["format"], strict=True)
-    peak = np.array([own_peak(chip, name) for chip, name in pairs])
-    ideal = flops / (frame["chips"] * peak)
     width = fit_training.widths(frame).str[0]
     frame["mfu"] = ideal / frame["measured_s"]
     constant = pd.Series(np.nan, index=frame.index)
@@ -95,12 +107,6 @@ def _with_baselines(frame: pd.DataFrame, flops: np.ndarray) -> pd.DataFrame:
     frame["constant_s"] = ideal / constant
     frame["constant_error"] = frame["constant_s"] / frame["measured_s"] - 1
     return frame
-
-
-def own_peak(chip_id: str, precision: str) -> float:
-    """Peak FLOP/s of the units that a format runs on."""
-    chip = chip_catalog.chip(chip_id)
-    return chip.peak_flops[chip.compute_format(precision)]
 
 
 def accuracy(by: list[str]) -> pd.DataFrame:

@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from training_moat.calibrate import fit_stage, measured_training, own_machines, source_intervals
+from training_moat.calibrate import measured_training, own_machines, source_intervals
 from training_moat.calibrate.fit_training import widths
 from training_moat.calibrate.measured_training import Rows
-from training_moat.calibrate.refit import interval_kinds
 from training_moat.calibrate.source_intervals import COVERAGE
-from training_moat.calibrate.training_errors import own_peak, rows
+from training_moat.calibrate.training_errors import beside_prediction, ideal_seconds, rows
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.core.training_step import model_flops_per_step
 from training_moat.predict import own_runs, software, training_constants
 
 
@@ -26,15 +24,9 @@ def lock_box() -> pd.DataFrame:
     Columns: source, model, chip_id, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
     """
     aside = measured_training.put_aside()
-    constants = training_constants.load()
-    frame = aside.frame.copy()
-    frame["measured_s"] = aside.measured_seconds
-    frame["predicted_s"] = fit_stage.predict_rows(aside, constants)
-    frame["error"] = frame["predicted_s"] / frame["measured_s"] - 1
-    frame["interval_kind"] = interval_kinds(frame)
-    frame["kind"] = np.where(frame["experts"] > 0, "mixture of experts", "dense")
+    frame = beside_prediction(aside)
     frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
-    frame["inside"] = _inside_stored(frame, constants, np.ones(len(frame)))
+    frame["inside"] = _inside_stored(frame, training_constants.load(), np.ones(len(frame)))
     columns = ["source", "model", "chip_id", "format", "kind", "interval_kind", "measured_s"]
     return frame[[*columns, "predicted_s", "error", "constant_error", "inside"]]
 
@@ -44,11 +36,8 @@ def _fair_constant(aside: Rows) -> np.ndarray:
     known = rows()
     width = widths(known).str[0]
     middle = known["mfu"].groupby(width).median()
-    pairs = zip(aside.frame["chip_id"], aside.frame["format"], strict=True)
-    peak = np.array([own_peak(chip, name) for chip, name in pairs])
-    flops = model_flops_per_step(aside.model, aside.plan)
     own = widths(aside.frame).str[0].map(middle).to_numpy(float)
-    return flops / (aside.frame["chips"].to_numpy(float) * peak * own)
+    return ideal_seconds(aside) / own
 
 
 def _inside_stored(

@@ -11,15 +11,6 @@ from training_moat.core.errors import InputError
 SOURCELESS = ("sources", "source_kinds", "coding_rules")
 """Tables whose rows need no source: the sources themselves, their kinds, and rules of this project."""
 
-ENDS = (
-    ("_low", "", "_high"),
-    ("_p05", "_median", "_p95"),
-    ("p05", "median", "p95"),
-    ("p05", "value", "p95"),
-    ("low", "value", "high"),
-)
-"""Endings of columns that hold the low end, the middle and the high end of one number."""
-
 
 def run(root: str | Path | None = None) -> list[Problem]:
     """All problems of the data tables and scenarios under `root` (default: the project's), in file order.
@@ -54,7 +45,7 @@ def _keys(found: dict[str, files.Inspection]) -> dict[str, set[str]]:
 def _row_problems(
     name: str, inspection: files.Inspection, keys: dict[str, set[str]]
 ) -> list[Problem]:
-    problems = files.key_problems(name, inspection, keys) + _order_problems(name, inspection)
+    problems = files.key_problems(name, inspection, keys)
     if name in scenario.KINDS:
         problems += _spelling_problems(name, inspection)
     return problems
@@ -87,43 +78,6 @@ def _descriptor_problems() -> list[Problem]:
             if origin not in descriptor.table_names():
                 problems.append(Problem(label, place, "derivedFrom", origin, "the name of a table"))
     return problems
-
-
-def _order_problems(name: str, inspection: files.Inspection) -> list[Problem]:
-    """Rows whose low end lies above the middle or the high end below it."""
-    frame, label = inspection.frame, f"data/{files.path_of(name).name}"
-    problems = []
-    pairs = [
-        pair
-        for low, middle, high in _ranges(list(frame.columns))
-        for pair in ((low, middle), (middle, high), (low, high))
-    ]
-    for lower, upper in dict.fromkeys(pairs):
-        if lower not in frame.columns or upper not in frame.columns:
-            continue
-        for position in (frame[lower] > frame[upper]).to_numpy().nonzero()[0]:
-            limit = f"{frame[upper].iloc[position]:g}"
-            value = f"{frame[lower].iloc[position]:g}"
-            expected = f"at most the {limit} in column {upper}"
-            problems.append(Problem(label, inspection.lines[position], lower, value, expected))
-    return problems
-
-
-def _ranges(columns: list[str]) -> list[tuple[str, str, str]]:
-    """Triples of columns that hold the two ends and the middle of one number; each may be absent."""
-    found = []
-    for low, middle, high in ENDS:
-        stems = {
-            column.removesuffix(end)
-            for column in columns
-            for end in (low, high)
-            if column.endswith(end)
-        }
-        if low.startswith("_"):
-            found += [(stem + low, stem + middle, stem + high) for stem in sorted(stems)]
-        elif {low, high} & set(columns):
-            found.append((low, middle, high))
-    return found
 
 
 def _spelling_problems(name: str, inspection: files.Inspection) -> list[Problem]:

@@ -51,11 +51,14 @@ def decoded(content: bytes, label: str) -> str:
     """The text of a file's bytes; see `text_of`."""
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode("utf-16" if marked else "utf-8-sig")
+        text = content.decode("utf-16" if marked else "utf-8-sig")
+        # UTF-16 without a mark and UTF-32 pass for one of these, full of zeros; one here or there is a line's own fault.
+        wrong = content.find(0) if content.count(0) > len(content) / 4 and "\0" in text else None
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{label}: expected UTF-8 text (byte {error.start} is not), or UTF-16 with a mark"
-        ) from None
+        wrong = error.start
+    if wrong is None:
+        return text
+    raise InputError(f"{label}: expected UTF-8 text (byte {wrong} is not), or UTF-16 with a mark")
 
 
 TOUCHED: set[str] = set()

@@ -20,7 +20,7 @@ TOKENIZERS = (30522, 50257, 100277)
 """Vocabularies of an odd number of words that models kept: those of BERT, GPT-2 and GPT-4."""
 
 FEW = 3
-"""Least rows of a kind that make a median."""
+"""Least rows of a kind, or of a source, that make a custom."""
 
 GIGABYTES = {"GB": 1.0, "MB": 1e-3, "GiB": 2**30 / 1e9, "MiB": 2**20 / 1e9, "TB": 1e3}
 """Units of memory."""

@@ -75,9 +75,8 @@ def serving_rates(sheet: Sheet) -> Iterator[Problem]:
     )
     requests = pair["value"] * pair["value_latency"] / tokens
     wrong = ((requests / batch - 1).abs() > SAME) & ((requests - 1).abs() > SAME)
-    for position in pair["position"][wrong & batch.notna()]:
-        expected = "the tokens of its batch over the latency of the same set-up"
-        yield sheet.problem(int(position), "value", expected)
+    expected = "the tokens of its batch over the latency of the same set-up"
+    yield from sheet.at(pair["position"][wrong & batch.notna()], "value", expected)
 
 
 @check("chips", "chip_units")

@@ -63,9 +63,9 @@ def token_prices(sheet: Sheet) -> Iterator[Problem]:
     ratio = pairs["value"] / pairs["value_input"]
     least, most = OUTPUT_OVER_INPUT
     noted = pairs["notes"].fillna("").str.contains("checked:")
-    for position in pairs["position"][((ratio < least) | (ratio > most)) & ~noted]:
-        expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
-        yield sheet.problem(int(position), "value", expected)
+    wrong = ((ratio < least) | (ratio > most)) & ~noted
+    expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
+    yield from sheet.at(pairs["position"][wrong], "value", expected)
 
 
 @check()

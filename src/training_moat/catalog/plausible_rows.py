@@ -70,6 +70,48 @@ CHIP_SOURCES = {
 BEARINGS = ("supports", "against", "both", "neutral")
 """Words of the column `bearing` with which a reading may open."""
 
+ENDS = (
+    ("_low", "", "_high"),
+    ("_p05", "_median", "_p95"),
+    ("p05", "median", "p95"),
+    ("p05", "value", "p95"),
+    ("low", "value", "high"),
+)
+"""Endings of columns that hold the low end, the middle and the high end of one number."""
+
+
+@check()
+def ordered_ends(book: Book) -> Iterator[Problem]:
+    """Rows whose low end lies above the middle or the high end below it."""
+    for sheet in book.values():
+        pairs = [
+            pair
+            for low, middle, high in _ranges(list(sheet.frame.columns))
+            for pair in ((low, middle), (middle, high), (low, high))
+        ]
+        for lower, upper in dict.fromkeys(pairs):
+            above = sheet[lower] > sheet[upper]
+            for position in above.to_numpy().nonzero()[0]:
+                limit = f"{sheet.frame[upper].iloc[position]:g}"
+                yield sheet.problem(position, lower, f"at most the {limit} in column {upper}")
+
+
+def _ranges(columns: list[str]) -> list[tuple[str, str, str]]:
+    """Triples of columns that hold the two ends and the middle of one number; each may be absent."""
+    found = []
+    for low, middle, high in ENDS:
+        stems = {
+            column.removesuffix(end)
+            for column in columns
+            for end in (low, high)
+            if column.endswith(end)
+        }
+        if low.startswith("_"):
+            found += [(stem + low, stem + middle, stem + high) for stem in sorted(stems)]
+        elif {low, high} & set(columns):
+            found.append((low, middle, high))
+    return found
+
 
 @check()
 def future_dates(book: Book) -> Iterator[Problem]:

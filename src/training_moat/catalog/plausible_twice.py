@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from training_moat.catalog.plausible_bounds import sixteen_bit_peak
+from training_moat.catalog.plausible_bounds import FEW, sixteen_bit_peak
 from training_moat.catalog.plausible_numbers import SAME
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check, check_each, starts
@@ -55,9 +55,6 @@ ALIKE = {
     "models": ("organisation", "vocab", "max_seq_len"),
 }
 """Columns in which a row that differs from all others of its source is mostly a slip."""
-
-FEW = 3
-"""Least rows of a source that are a custom."""
 
 NARROWER = ((1, 0.002), (2, 0.065), (4, 0.12))
 """How many times its rate in sixteen bits a chip reaches in eight, and how far from it."""
@@ -224,9 +221,9 @@ def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
         share = parts["value"] / [
             of.get(key, np.nan) for key in zip(parts["organisation"], parts["period"])
         ]
-        for at in parts["position"][(share < least) | (share > most)]:
-            expected = f"{least} to {most} times {whole} of the same time"
-            yield sheet.problem(int(at), "value", expected)
+        wrong = (share < least) | (share > most)
+        expected = f"{least} to {most} times {whole} of the same time"
+        yield from sheet.at(parts["position"][wrong], "value", expected)
 
 
 @check("lab_ledgers")
@@ -239,9 +236,10 @@ def ledger_growth(sheet: Sheet) -> Iterator[Problem]:
     pairs = yearly.merge(last, on=["organisation", "item", "year"], suffixes=("", "_before"))
     ratio = pairs["value"] / pairs["value_before"]
     least, most = LEDGER_GROWTH
-    for position in pairs["position"][(ratio < least) | (ratio > most)]:
-        expected = f"{least} to {most} times the year before"
-        yield sheet.problem(int(position), "value", expected)
+    wrong = (ratio < least) | (ratio > most)
+    yield from sheet.at(
+        pairs["position"][wrong], "value", f"{least} to {most} times the year before"
+    )
 
 
 @check("collective_measurements")

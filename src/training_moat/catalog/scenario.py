@@ -18,6 +18,7 @@ import pandas as pd
 from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, require_known, unknown
+from training_moat.core.machine import UNNAMED
 from training_moat.core.surroundings import environment
 
 VARIABLE = "MOAT_SCENARIO"
@@ -55,6 +56,10 @@ class Scenario:
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     document: yaml_files.Document = field(default_factory=lambda: yaml_files.Document(""))
+
+    def bodies(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """The columns that the file gives for each entry of one kind, by its id."""
+        return _bodies(kind, self.document.content.get(kind) or {}, self.document.name)
 
     def overlay(self, kind: str, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame` with this scenario's entries in place of, or after, its own."""
@@ -219,8 +224,8 @@ def completed(
             raise InputError(f"{where}, column {key}: expected {wanted}, got {value!r:.60}")
     rows = _standing(kind, *_state(kind)) if table is None else _rows(table)
     own = {key: value for key, value in record.items() if key != "base" and value is not None}
-    name = str(own.get("name") or own.get("id") or "custom")
-    entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "custom")
+    name = str(own.get("name") or own.get("id") or UNNAMED)
+    entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or UNNAMED)
     base = _base(kind, record, where, rows)
     complete: dict[str, Any]
     if base is None:

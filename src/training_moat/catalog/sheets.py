@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from types import ModuleType
@@ -68,8 +68,12 @@ class Sheet:
 
     def refused(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
         """A problem at `column` for every row where `wrong` holds, whatever the notes say."""
-        for position in wrong.to_numpy().nonzero()[0]:
-            yield self.problem(position, column, expected)
+        yield from self.at(wrong.to_numpy().nonzero()[0], column, expected)
+
+    def at(self, positions: Iterable[int], column: str, expected: str) -> Iterator[Problem]:
+        """A problem at `column` of each of these rows."""
+        for position in positions:
+            yield self.problem(int(position), column, expected)
 
     def problem(self, position: int, column: str, expected: str) -> Problem:
         """A problem of the cell in one row."""

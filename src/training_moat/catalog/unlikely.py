@@ -18,15 +18,11 @@ def of_file(path: str | Path) -> list[str]:
     """A sentence for every number of a scenario's chips that is `FAR` beyond those of the table. Raises InputError where
     the file is wrong."""
     found = scenario.load(path)
-    given = found.document.content.get("chips") or {}
-    bodies = given if isinstance(given, dict) else {body["id"]: body for body in given}
     own = found.rows["chips"].set_index("id")
     told = [
         (name, doubt)
-        for name, body in bodies.items()
-        for doubt in of_chip(
-            {column: own.loc[str(name), column] for column in body if column in own}
-        )
+        for name, body in found.bodies("chips").items()
+        for doubt in of_chip({column: own.loc[name, column] for column in body if column in own})
     ]
     return [f"{found.path.name}, chips '{name}', {doubt}" for name, doubt in told]
 

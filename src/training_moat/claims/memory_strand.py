@@ -20,9 +20,9 @@ from training_moat.core.plan import Plan
 from training_moat.core.units import GB
 from training_moat.core.workload import kv_values_per_token, params
 from training_moat.inquiry import chronicle, races
+from training_moat.inquiry.chip_stock import REFERENCE_CHIP
 
 REFERENCE_MODEL = "llama3.1-70b"
-REFERENCE_CHIP = "h100-sxm"
 SERVING_BYTES = {"fp8": 1.0, "bf16": 2.0}
 """Bytes of a served weight: what most models of 2025 ship, and the classic."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import files, tables
-from training_moat.contest import chip_hours, record_runs, reference_jobs, scorecard, single_changes
+from training_moat.catalog import tables
+from training_moat.contest import chip_hours, reference_jobs, scorecard, single_changes
+from training_moat.contest.uptime_supply import hbm_gb
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.core.units import GIB
 from training_moat.inquiry import chronicle
+from training_moat.inquiry.chronicle import INCUMBENT
 
 YEARS = tuple(range(2018, 2027))
 MID_YEAR = "07-01"
@@ -28,8 +30,6 @@ their own (the model's range on chips without measured runs is about as wide).""
 
 LEAST_FLOP = 1e23
 """Runs counted as frontier training: about the size of GPT-3 and above."""
-
-INCUMBENT = "NVIDIA"
 
 OUTCOMES = {
     (True, True): "hit",
@@ -58,7 +58,7 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
 
     `own`: whether the chip's maker ran it itself. A model counts once.
     """
-    other = record_runs.on_other_chips()
+    other = chronicle.pretraining_elsewhere()
     others = other.assign(own=other["vendor_own_run"] == "yes")
     parts = [tables.load("training_runs").assign(own=False), others]
     columns = ["date", "model", "organisation", "hardware", "training_flop", "own", "source"]
@@ -73,7 +73,6 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
 def offered_in(year: int) -> list[Chip]:
     """Chips of the table that could be had in the middle of a year and are not much older."""
     day = pd.Timestamp(f"{year}-{MID_YEAR}")
-    listed = set(files.read("chips")["id"])
     found = []
     for chip in chip_catalog.all_chips().values():
         try:
@@ -81,7 +80,11 @@ def offered_in(year: int) -> list[Chip]:
         except InputError:
             continue
         recent = day - pd.DateOffset(years=NOT_OLDER) <= start <= day
-        if recent and chip.id in listed and chip.id not in reference_jobs.CUT_FOR_EXPORT:
+        if (
+            recent
+            and chip.id in reference_jobs.listed()
+            and chip.id not in reference_jobs.CUT_FOR_EXPORT
+        ):
             found.append(chip)
     return found
 
@@ -114,11 +117,9 @@ def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Off
     shut = scorecard.software_gate(chip)
     stops = "software" if shut.passed == scorecard.NO else ""
     stops = stops if np.isfinite(hours) else "doing it in time"
-    hbm = chip.tier("hbm")
     vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
-    size = 0.0 if hbm is None else float(hbm.capacity_bytes) / GIB
     unit = "dollars" if prices else "chip-days"
-    return Offer(year, vendor, chip.name, hours * ratio / base, unit, stops, size)
+    return Offer(year, vendor, chip.name, hours * ratio / base, unit, stops, hbm_gb(chip))
 
 
 def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
@@ -148,14 +149,24 @@ def startups(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["vendor"].isin(named)].reset_index(drop=True)
 
 
-RULES = {
-    "the model": lambda frame: (
-        -np.log(frame["gap"].clip(upper=1e6)) - 10.0 * (frame["stops_at"] != "")
+Rule = Callable[[pd.DataFrame], pd.Series]
+
+RULES: dict[str, tuple[Rule, Rule]] = {
+    "the model": (
+        lambda frame: -np.log(frame["gap"].clip(upper=1e6)) - 10.0 * (frame["stops_at"] != ""),
+        lambda frame: frame["competitive"],
     ),
-    "Nvidia always": lambda frame: (frame["vendor"] == INCUMBENT).astype(float),
-    "largest HBM": lambda frame: frame["hbm_gb"],
+    "Nvidia always": (
+        lambda frame: (frame["vendor"] == INCUMBENT).astype(float),
+        lambda frame: frame["vendor"] == INCUMBENT,
+    ),
+    "largest HBM": (
+        lambda frame: frame["hbm_gb"],
+        lambda frame: frame["hbm_gb"] == frame.groupby("year")["hbm_gb"].transform("max"),
+    ),
 }
-"""Scores of a maker in a year, higher for who should train more: the model's, and two rules that need no model."""
+"""The model's rule and two that need no model: the score of a maker in a year, higher for who should train more, and whether
+it is said to train."""
 
 
 def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
@@ -165,13 +176,14 @@ def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
     Columns: rule, correlation, low, high (90% by drawing years anew), right (share of makers and years called rightly).
     """
     rows = []
-    for rule, score in RULES.items():
+    for rule, (score, said) in RULES.items():
         ranked = frame.assign(score=score(frame))
         ranked["score"] = ranked.groupby("year")["score"].rank()
         ranked["truth"] = ranked.groupby("year")["share"].rank()
         middle = _rank_correlation(ranked[["score", "truth"]].to_numpy())
         low, high = _resampled(ranked)
-        rows.append((rule, middle, low, high, _right(rule, frame)))
+        right = float((said(frame) == frame["used"]).mean())
+        rows.append((rule, middle, low, high, right))
     return pd.DataFrame(rows, columns=["rule", "correlation", "low", "high", "right"])
 
 
@@ -189,14 +201,3 @@ def _resampled(ranked: pd.DataFrame) -> tuple[float, float]:
         found.append(_rank_correlation(np.concatenate([years[year] for year in chosen])))
     low, high = np.nanquantile(found, (0.05, 0.95))
     return float(low), float(high)
-
-
-def _right(rule: str, frame: pd.DataFrame) -> float:
-    """Share of makers and years for which a rule says rightly whether they trained: the best HBM of a year for the third."""
-    if rule == "the model":
-        said = frame["competitive"]
-    elif rule == "Nvidia always":
-        said = frame["vendor"] == INCUMBENT
-    else:
-        said = frame["hbm_gb"] == frame.groupby("year")["hbm_gb"].transform("max")
-    return float((said == frame["used"]).mean())

@@ -22,15 +22,15 @@ from training_moat.catalog import tables
 from training_moat.catalog.dates import day
 from training_moat.contest.reference_jobs import start
 from training_moat.core.machine import Chip
+from training_moat.inquiry.chip_stock import HOURS_PER_YEAR
+from training_moat.inquiry.switching import RENT_WINDOW_DAYS
 from training_moat.inquiry.uncertainty import Uncertain, of_row
 
-HOURS_PER_YEAR = 8766.0
 RENT, OWNERSHIP, PURCHASE = "rent", "cost of ownership", "purchase"
 TERMS = {"on-demand": "on-demand", "on-demand list": "on-demand", "3-year commit": "3-year commit"}
 """Terms of a rent that are compared, each with its own kind."""
 
-SAME_DAY = pd.Timedelta(days=200)
-"""Two rents are of the same day when they are quoted within half a year or so."""
+SAME_DAY = pd.Timedelta(days=RENT_WINDOW_DAYS)
 
 AT_LAUNCH = pd.Timedelta(days=550)
 """A rent speaks for a chip's launch when it was quoted within a year and a half of it."""

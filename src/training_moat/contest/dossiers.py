@@ -13,11 +13,10 @@ from training_moat.calibrate import measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
 from training_moat.catalog.relatives import wide_peak
-from training_moat.contest import record_runs
 from training_moat.contest.counterfactual import GROUPS, OF_DRAWS, Split
 from training_moat.core.machine import Chip
 from training_moat.core.units import TERA
-from training_moat.inquiry import holding, naming
+from training_moat.inquiry import chronicle, holding, naming
 from training_moat.inquiry.wording import digits, in_brackets
 
 SHEET = {
@@ -200,7 +199,7 @@ def trained_on(chip: Chip) -> pd.DataFrame:
 
     Columns: model, organisation, date, chips, training_flop, confirmed, source.
     """
-    parts = [tables.load("training_runs"), record_runs.on_other_chips()]
+    parts = [tables.load("training_runs"), chronicle.pretraining_elsewhere()]
     columns = ["model", "organisation", "date", "chips", "training_flop", "confirmed", "source"]
     found = pd.concat(
         [part[(part["chip_id"] == chip.id) & (part["confirmed"] != "no")] for part in parts]

@@ -12,7 +12,7 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.relatives import wide_format
-from training_moat.contest import best_plan, chip_hours, record_runs, reference_jobs
+from training_moat.contest import best_plan, chip_hours, reference_jobs
 from training_moat.contest.best_plan import MAX_DAYS, Run
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
@@ -20,6 +20,7 @@ from training_moat.contest.reference_jobs import Job
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
+from training_moat.inquiry import chronicle
 from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import training_constants
 
@@ -156,7 +157,7 @@ def _installed(chip: Chip) -> float:
     parts = [
         clusters[clusters["status"] == "existing"],
         tables.load("training_runs"),
-        record_runs.on_other_chips(),
+        chronicle.pretraining_elsewhere(),
     ]
     found = [size for part in parts for size in part.loc[part["chip_id"] == chip.id, "chips"]]
     return float(np.nanmax([0.0, *found]))

@@ -16,8 +16,9 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.contest import counterfactual, record_runs
+from training_moat.contest import counterfactual
 from training_moat.contest.counterfactual import Split
+from training_moat.inquiry import chronicle
 from training_moat.inquiry.switching import Breakeven
 
 LIKELY = 0.5
@@ -39,7 +40,7 @@ def trained_on() -> pd.DataFrame:
 
     A model of unknown size counts: the largest are those whose size nobody publishes.
     """
-    frame = record_runs.on_other_chips().dropna(subset="chip_id")
+    frame = chronicle.pretraining_elsewhere().dropna(subset="chip_id")
     large = ~(frame["training_flop"] < LEAST_FLOP)
     frame = frame[(frame["confirmed"] != "no") & large]
     frame = frame.drop_duplicates(["chip_id", "model"])

@@ -115,6 +115,15 @@ def _two_levels(
     return inner_s + outer_s - minimum(inner_wire_s, outer_wire_s)
 
 
+def round_all_chips(ranks: Number, domains: Number, inner: Fabric) -> Number:
+    """How much more leaves a domain without a switch than between domains need be exchanged: its chips lie on one ring with
+    all others, which carries (n-1)/n of the tensor past every chip, not (d-1)/d of it (Jeaugey 2019: NCCL's rings and trees)."""
+    if inner.topology != "mesh":
+        return 1.0
+    between = (domains - 1) / maximum(domains, 1)
+    return where(domains > 1, (1 - 1 / maximum(ranks, 1)) / maximum(between, _TINY), 1.0)
+
+
 def hierarchical_all_reduce(
     message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
 ) -> Number:
@@ -125,7 +134,7 @@ def hierarchical_all_reduce(
     """
     local = minimum(maximum(ranks_per_domain, 1), ranks)
     domains = ranks / local
-    share = message_bytes / local
+    share = message_bytes / local * round_all_chips(ranks, domains, inner)
     return _two_levels(
         all_reduce(message_bytes, local, inner),
         all_reduce_wire_s(message_bytes, local, inner),
@@ -140,7 +149,7 @@ def hierarchical_all_gather(
     """All-gather over several domains: the shares cross between domains, then spread inside."""
     local = minimum(maximum(ranks_per_domain, 1), ranks)
     domains = ranks / local
-    share = message_bytes / local
+    share = message_bytes / local * round_all_chips(ranks, domains, inner)
     return _two_levels(
         all_gather(message_bytes, local, inner),
         _share_wire_s(message_bytes, local, inner) / inner.efficiency,

@@ -74,9 +74,9 @@ class Efficiency:
     the data sheet's memory bandwidth that streams sustain. `reread`: how often a matmul moves each operand
     (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
     grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
-    that hides behind computation. `layer_seconds`: fixed cost per layer and pass (launches, host), and
+    that hides behind computation. `layer_seconds`: fixed cost per layer and pass (gaps between kernels), and
     `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
-    fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, host, unfused attention) are against
+    fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against
     the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
     expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
     leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
@@ -309,7 +309,8 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     # A fused attention kernel is the same library's whatever the stack around it.
     kernel = where(plan.flash_attention > 0, 1.0, stack)
     compute = matmul / eff.matmul_software + kernel * (1 + unfused_again + core_back) * core
-    traffic, overhead = stack * traffic, stack * (3 + again) * fused * eff.layer_seconds
+    # Gaps between kernels are the chip's and its host's: a stack whose kernels are slower has no longer ones.
+    traffic, overhead = stack * traffic, (3 + again) * fused * eff.layer_seconds
     launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)
     return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
 

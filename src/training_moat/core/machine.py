@@ -27,6 +27,9 @@ FORMAT_FALLBACKS = {
 }
 """Where a chip has no units for a format, the formats it would compute in instead, best first."""
 
+UNNAMED = "custom"
+"""The id of a chip, or of a model, that somebody describes without naming it: of no table."""
+
 
 @dataclass(frozen=True)
 class Tier:
@@ -99,7 +102,8 @@ class Chip:
                 return name
         others = ", ".join(name for name, peak in self.peak_flops.items() if peak)
         has = f"only for {others}" if others else "for no format"
+        based = "" if self.id == UNNAMED else f" with 'base': '{self.id}'"
         raise InputError(
             f"chip {self.id} has a published peak {has}, none that can stand in for {wanted};"
-            f" expected one, such as bf16_tflops in a chip object with 'base': '{self.id}'"
+            f" expected one, such as bf16_tflops in a chip object{based}"
         )

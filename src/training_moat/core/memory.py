@@ -111,9 +111,14 @@ def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     return dense, experts * share / (maximum(plan.ep, 1) * plan.expert_tensor)
 
 
-def trained_params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
-    """Those of `params_per_stage` that are trained: all, or the adapters alone where the plan has a `lora_rank`."""
-    dense, expert = params_per_stage(model, plan)
+def trained_params_per_stage(
+    model: Transformer, plan: Plan, every: tuple[Number, Number] | None = None
+) -> tuple[Number, Number]:
+    """Those of `every`, what `params_per_stage` gives, that are trained: all, or the adapters alone where the plan has a
+    `lora_rank`."""
+    dense, expert = every or params_per_stage(model, plan)
+    if not some(plan.lora_rank):
+        return dense, expert
     adapters = lora_params(model, plan.lora_rank) * stage_layers(model, plan) / model.layers
     adapted = plan.lora_rank > 0
     return where(adapted, adapters / plan.tp, dense), where(adapted, 0.0, expert)
@@ -290,17 +295,19 @@ def least_recompute_share(
 def gathered_weight_bytes(
     model: Transformer,
     plan: Plan,
+    every: tuple[Number, Number],
     weight_bytes: Number = WEIGHT_BYTES,
     input_bytes: Number = 2.0,
     factor: Number = 1.0,
     residual_bytes: Number = RESIDUAL_BYTES,
 ) -> Number:
-    """Weights a ZeRO-3 chip has unsharded at once: the layer at work and the one fetched ahead; inside a pipeline the whole
-    stage's, with the gradients that add up over its micro-batches (torchtitan, docs/fsdp.md: no resharding there)."""
+    """Weights a ZeRO-3 chip has unsharded at once, of `every` that `params_per_stage` gives: the layer at work and the one
+    fetched ahead; inside a pipeline the whole stage's, with the gradients that add up over its micro-batches (torchtitan,
+    docs/fsdp.md: no resharding there)."""
     layer = (params(model) - expert_params_total(model) - embedding_params(model)) / model.layers
     experts = model.experts * expert_params(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
     gathered = 2 * weight_bytes * (layer / plan.tp + experts)
-    dense, expert = params_per_stage(model, plan)
+    dense, expert = every
     whole = (weight_bytes + FP32_GRADIENT_BYTES) * (dense + expert)
     fetched = logical_or(plan.zero_stage >= 3, plan.offload >= 2)
     sharded = where(
@@ -365,7 +372,7 @@ def training_memory(
         activations = activations + where(kept_kv, kept_kv_bytes(model, plan), 0.0)
     weight, states = _bytes_a_weight(plan, optimizer, master_is_weight)
     whole = params_per_stage(model, plan)
-    trained = trained_params_per_stage(model, plan)
+    trained = trained_params_per_stage(model, plan, whole)
     aboard = where(plan.streamed > 0, 0.0, 1.0)
     here, states_here = (where(plan.offload >= least, 0.0, aboard) for least in (2, 1))
     outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
@@ -376,7 +383,7 @@ def training_memory(
         gradients=here * _state_bytes(plan, trained, gradient_bytes, 2),
         optimizer=states_here * _state_bytes(plan, trained, states, 1),
         activations=activations,
-        workspace=reserve + gathered_weight_bytes(model, plan, *widths, residual),
+        workspace=reserve + gathered_weight_bytes(model, plan, whole, *widths, residual),
         reserve=reserve,
         stored=(1 - aboard) * outside,
     )

@@ -218,4 +218,5 @@ def sent_bytes(message: Message, scaleup: Fabric) -> tuple[Number, Number]:
         beyond = size / maximum(message.copies, 1) * collectives.distinct_others(domains, places)
         return inside, where(domains > 1, beyond, 0.0)
     whole = collectives.all_reduce if message.collective == "all_reduce" else collectives.all_gather
-    return whole(size, local, _PLAIN), whole(size / local, domains, _PLAIN)
+    leaving = size / local * collectives.round_all_chips(ranks, domains, scaleup)
+    return whole(size, local, _PLAIN), whole(leaving, domains, _PLAIN)

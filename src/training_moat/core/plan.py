@@ -142,6 +142,7 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
             "global_batch is not a multiple of dp x micro_batch",
         ),
         (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
+        (plan.lora_rank > model.hidden, "lora_rank is above the model's hidden size"),
         *_broken_by_experts(model, plan),
         (
             logical_and(plan.virtual_stages > 1, plan.pp == 1),

@@ -17,7 +17,17 @@ from training_moat.core.collectives import (
     hierarchical_all_to_all,
     send_recv,
 )
-from training_moat.core.elementwise import Number, ceil, maximum, minimum, power, where
+from training_moat.core.elementwise import (
+    Number,
+    ceil,
+    exp,
+    log,
+    maximum,
+    minimum,
+    power,
+    sqrt,
+    where,
+)
 from training_moat.core.serving_memory import (
     WIDE_BYTES,
     Job,
@@ -46,7 +56,7 @@ class Software:
     """What the serving engine adds to the hardware's time.
 
     Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per
-    step (scheduling, sampling), per sequence in a step, and per prefill pass; `expert_group_s` per expert of a layer that a chip
+    step (scheduling, sampling), per sequence that a copy's own scheduler has in a step, and per prefill pass; `expert_group_s` per expert of a layer that a chip
     holds a share of (sorting tokens by expert, one group of a grouped matmul each); `cast_s` per layer where inputs are cast
     to a narrow format first. `kv_efficiency` and
     `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
@@ -121,6 +131,19 @@ def touched_experts(model: Transformer, tokens: Number) -> Number:
     return model.experts * (1 - power(1 - share, tokens))
 
 
+def fullest(mean: Number, places: Number, largest: Number) -> Number:
+    """Expected count at the fullest of `places` places among which things fall by chance, `mean` at each and no more than
+    `largest` at one.
+
+    The mean and as many standard deviations as the largest of so many normal draws lies off, sqrt(2 ln places) (David and
+    Nagaraja 2003, section 10.5); where things are few, the chance that there is one at all.
+    """
+    deviation = sqrt(mean * maximum(1 - mean / maximum(largest, 1e-9), 0.0))
+    reach = mean + deviation * sqrt(2 * log(maximum(places, 1)))
+    most = maximum(minimum(mean * places, reach), 1 - exp(-mean * places))
+    return minimum(maximum(most, mean), largest)
+
+
 def _matmul_s(
     weights: Number, tokens: Number, byte_s: Number, bytes_each: Number, flops: Number
 ) -> Number:
@@ -170,12 +193,16 @@ def expert_layer_s(
     tokens: Number,
     byte_s: Number,
 ) -> Number:
-    """One layer's routed experts on one chip for `tokens` tokens pooled over the chips that share them."""
+    """One layer's routed experts for `tokens` tokens pooled over the chips that share them: on the chip that tokens chose
+    most, for which the others wait."""
     size = expert_params(model) / plan.expert_tp
     choices = 1 + maximum(tokens - 1, 0.0) * software.routing_spread * (1 - job.copies)
-    touched = touched_experts(model, choices) / plan.ep
+    own = maximum(model.experts, 1) / plan.ep
+    touched = fullest(touched_experts(model, choices) / plan.ep, plan.ep, own)
     read = touched * size * job.ffn_weight_bytes * byte_s
-    rows = tokens * model.experts_per_token / plan.ep + touched * software.expert_rows
+    drawn = maximum(choices * model.experts_per_token / plan.ep, 1e-9)
+    uneven = fullest(drawn, plan.ep, drawn * plan.ep) / drawn
+    rows = tokens * model.experts_per_token / plan.ep * uneven + touched * software.expert_rows
     flops = 2 * size * rows
     return maximum(read, flops / (m.ffn_flops * m.matmul_efficiency * software.expert_efficiency))
 
@@ -272,7 +299,7 @@ def decode_step(
         + model.moe_layers
         * (software.expert_layer_s + model.experts / plan.ep * software.expert_group_s)
         + where(model.kv_lora_rank > 0, model.layers, 0.0) * software.latent_layer_s
-        + batch * verified * software.sequence_s
+        + maximum(batch / plan.dp, 1.0) * verified * software.sequence_s
     )
     per_token = 1.0 / (software.tokens_per_step * accepted_tokens(job, software))
     layered = per_token * drafting
@@ -328,6 +355,15 @@ def others_prefill_s(
     return maximum(others * one_prefill - saved, 0.0)
 
 
+def coupled_prefills(job: Job, plan: ServingPlan, software: Software, running: Number) -> Number:
+    """How many times its own prefill passes a copy stands still for, where copies share experts and move in step: for every
+    copy's, but those that fall on one step pass together."""
+    passes = running / (plan.dp * plan.pp) * ceil(job.input_len / job.prefill_chunk)
+    per_step = maximum(passes / job.output_len, 1e-9)
+    met = fullest(per_step, plan.dp, per_step * plan.dp) / per_step
+    return power(met, software.copy_coupling)
+
+
 def serve(
     model: Transformer, job: Job, plan: ServingPlan, m: ServingMachine, software: Software
 ) -> ServingTime:
@@ -341,7 +377,9 @@ def serve(
     running = running_batch(job, plan, m, held)
     step = decode_step(model, job, plan, m, software, running, where_)
     one_prefill = prefill_s(model, job, plan, m, software, where_)
-    coupled = where(plan.expert_chips > plan.tp, power(plan.dp, software.copy_coupling), 1.0)
+    coupled = where(
+        plan.expert_chips > plan.tp, coupled_prefills(job, plan, software, running), 1.0
+    )
     others = maximum(running / (plan.dp * plan.pp) * coupled - 1, 0.0)
     met = others_prefill_s(job, software, step, one_prefill, others)
     wait = software.prefill_share * met / job.output_len

@@ -134,6 +134,8 @@ def _head_share(model: Transformer, plan: Plan, layer_s: Number, head_s: Number)
 def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
     """The node with its weights in the fast tier, where they take no more than half of it or come in while it works
     (`streaming_seconds`)."""
+    if not some(node.weight_bytes_per_s):
+        return node
     own = exchange.WEIGHT_BYTES * sum(params_per_stage(model, plan))
     far = logical_and(own > node.near_bytes / 2, plan.streamed <= 0)
     return replace(node, weight_bytes_per_s=where(far, node.weight_bytes_per_s, 0.0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, maximum, minimum, where
+from training_moat.core.elementwise import Number, maximum, minimum, some, where
 
 
 @dataclass(frozen=True)
@@ -201,11 +201,14 @@ def weights_problem(model: Transformer) -> list[tuple[Number, str]]:
     A given `params_b` wins over the count from the shape, so that it must leave room for what the shape says outright.
     """
     beside = params(model) - expert_params_total(model) - embedding_params(model)
+    held, mended = "the embedding alone holds", "a smaller vocab"
+    if some(model.experts):
+        held = "the routed experts and the embedding alone hold"
+        mended = "fewer layers with experts (dense_layers)"
     return [
         (
             beside <= 0,
-            "the routed experts and the embedding alone hold as many weights as params_b says in all;"
-            " expected a larger params_b, or fewer layers with experts (dense_layers)",
+            f"{held} as many weights as params_b says in all; expected a larger params_b, or {mended}",
         ),
         (
             model.active_params_given > 1.001 * params(model),

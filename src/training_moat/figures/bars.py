@@ -34,8 +34,7 @@ def bars(
     that spans many powers of ten belongs into `points(..., log_x=True)`: a bar must start at zero.
     """
     data = parts.tidy(frame, value, category, color)
-    marks = [at for at, _ in parts.pairs(reference)]
-    low, high = parts.bounds([*data[value], *marks], False, value)
+    low, high = parts.bounds(data[value], False, value, reference)
     order = parts.ordered(data, category, value, sort)
     least = min(low, 0.0)
     room = (high - least) * LABEL_SHARE

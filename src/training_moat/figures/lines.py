@@ -31,7 +31,7 @@ def _along(
     """The x axis with its reference lines on it, and where it is no date, its ends and whether it is logarithmic."""
     if pd.api.types.is_datetime64_any_dtype(data[x]):
         return parts.dated(x, title), None
-    ends = parts.bounds([*data[x], *(value for value, _ in parts.pairs(reference))], log, x)
+    ends = parts.bounds(data[x], log, x, reference)
     reach = alt.Scale(domain=list(ends), nice=False, **({"type": "log"} if log else {}))
     axis = parts.axis(title, *ends, log, form, ends, grid=False)
     return parts.number(alt.X, x, scale=reach, axis=axis), (*ends, log)

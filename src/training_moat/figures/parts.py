@@ -114,9 +114,12 @@ def decades(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(first, last + 1, step)]
 
 
-def bounds(values: Iterable[float], log: bool, where: str) -> tuple[float, float]:
-    """Smallest and largest finite value; on a log axis everything must be above zero."""
-    finite = [float(value) for value in values if pd.notna(value) and math.isfinite(value)]
+def bounds(
+    values: Iterable[float], log: bool, where: str, reference: Any = None
+) -> tuple[float, float]:
+    """Smallest and largest finite value, reference lines included; on a log axis everything must be above zero."""
+    shown = [*values, *(at for at, _ in pairs(reference))]
+    finite = [float(value) for value in shown if pd.notna(value) and math.isfinite(value)]
     if not finite:
         raise InputError(f"figure: column '{where}' has no number to draw.")
     if log and min(finite) <= 0:

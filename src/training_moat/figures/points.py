@@ -60,13 +60,11 @@ def points(
     """
     data = parts.tidy(frame, x, y, color)
     dates = pd.api.types.is_datetime64_any_dtype(data[x])
-    marks = [value for value, _ in parts.pairs(reference_x)]
-    left, right = (0.0, 1.0) if dates else parts.bounds([*data[x], *marks], log_x, x)
+    left, right = (0.0, 1.0) if dates else parts.bounds(data[x], log_x, x, reference_x)
     layers: list[alt.Chart] = []
     if pd.api.types.is_numeric_dtype(data[y]):
         height = 340
-        levels = [value for value, _ in parts.pairs(reference)]
-        low, high = parts.bounds([*data[y], *levels], log_y, y)
+        low, high = parts.bounds(data[y], log_y, y, reference)
         if diagonal:
             x_domain = y_domain = _both(min(left, low), max(right, high), log_x)
             layers.append(_diagonal(x_domain))
@@ -106,8 +104,7 @@ def ranges(
     For 90% ranges (5th to 95th percentile) and for lower and upper bounds.
     """
     data = parts.tidy(frame, category, low, high, mid, color)
-    marks = [value for value, _ in parts.pairs(reference)]
-    left, right = parts.bounds([*data[low], *data[high], *marks], log, low)
+    left, right = parts.bounds([*data[low], *data[high]], log, low, reference)
     order = parts.ordered(data, category, mid, sort)
     along = parts.measured(value_title, left, right, log, value_format, domain)
     paint = parts.paint(color, data[color] if color else (), legend=color not in (None, category))

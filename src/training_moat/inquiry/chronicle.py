@@ -106,6 +106,12 @@ def runs(read: Table = tables.load) -> pd.DataFrame:
     return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
 
 
+def pretraining_elsewhere() -> pd.DataFrame:
+    """Runs that trained a model from the start on other chips than Nvidia's: those rows of the table runs_non_nvidia."""
+    frame = tables.load("runs_non_nvidia")
+    return frame[frame["kind"].fillna("").str.contains("pretraining")]
+
+
 def over_thresholds(frame: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
     """How many runs of at least each size there are, by kind of maker.
 

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.tables import Table
 from training_moat.core import lifecycle
-from training_moat.core.errors import InputError, require_known
+from training_moat.core.errors import require_known
 from training_moat.core.units import TERA
 from training_moat.inquiry import chip_stock, market_evidence, uncertainty
 from training_moat.inquiry.uncertainty import Draws, Probability, Summary, Uncertain
@@ -75,31 +74,31 @@ def assumed(name: str, frame: pd.DataFrame | None = None) -> Uncertain:
     return uncertainty.of_row(frame.loc[name])
 
 
-def own(lab: str, table: Table = tables.load) -> dict[str, Uncertain]:
+def own(lab: str) -> dict[str, Uncertain]:
     """What a lab of `LABS` has told about itself, as inputs (a known number has no range)."""
     require_known("lab", lab, LABS, "market")
     if lab == "deepseek":
-        return _deepseek(table)
+        return _deepseek()
     if lab == "world":
-        tokens = chip_stock.tokens_of(YEAR, table)
+        tokens = chip_stock.tokens_of(YEAR)
         low, middle, high = tokens, tokens, tokens
-        flop = chip_stock.known_runs(YEAR, table)
+        flop = chip_stock.known_runs(YEAR)
     else:
-        served = table("tokens_served").set_index("row_id")["tokens_per_day"]
-        chat = assumed(CHATGPT, table("assumptions").set_index("name", drop=False))
+        served = tables.load("tokens_served").set_index("row_id")["tokens_per_day"]
+        chat = assumed(CHATGPT)
         api = float(served[OPENAI_API])
         low, middle, high = (
             (api + 1e12 * end) * lifecycle.DAYS_PER_YEAR
             for end in (chat.p05, chat.median, chat.p95)
         )
-        flop = market_evidence.runs_of("OpenAI", YEAR, table)
+        flop = market_evidence.runs_of("OpenAI", YEAR)
     known = [
         Uncertain("served_tokens_t", low / 1e12, middle / 1e12, high / 1e12, "trillion tokens"),
         _known("life_months", MONTHS, "months"),
         _known("final_run_flop", flop, "FLOP"),
     ]
     if lab == "openai":
-        share = table("market_splits").set_index("row_id").loc["S19", "training_share"]
+        share = tables.load("market_splits").set_index("row_id").loc["S19", "training_share"]
         known.append(_known("rnd_multiplier", 1.0 / float(share), "times"))
     return {item.name: item for item in known}
 
@@ -108,8 +107,8 @@ def _known(name: str, value: float, unit: str) -> Uncertain:
     return Uncertain(name, value, value, value, unit)
 
 
-def _deepseek(table: Table) -> dict[str, Uncertain]:
-    day = market_evidence.deepseek(table)
+def _deepseek() -> dict[str, Uncertain]:
+    day = market_evidence.deepseek()
     served_t = day.tokens_per_day * lifecycle.DAYS_PER_YEAR / 1e12
     known = [
         _known("served_tokens_t", served_t, "trillion tokens"),
@@ -127,14 +126,13 @@ def inputs(
     lab: str = "openai",
     medians: Mapping[str, float] | None = None,
     frame: pd.DataFrame | None = None,
-    table: Table = tables.load,
 ) -> list[Uncertain]:
     """The inputs of a lab: its own where it told them, else the assumed ranges. `medians` moves the named
     ones to another median and keeps their relative spread."""
     medians = dict(medians or {})
     for name in medians:
         require_known("market input", name, FIELDS)
-    told = own(lab, table)
+    told = own(lab)
     found = [told[name] if name in told else assumed(name, frame) for name in FIELDS]
     return [item.centred(medians[item.name]) if item.name in medians else item for item in found]
 
@@ -277,13 +275,11 @@ def break_even(case: Case) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tokens_for_ten(case: Case, ratio: float = TEN) -> Summary:
-    """Tokens a day that the lab must serve, research unchanged, for inference to be `ratio` times
+def tokens_for_ten(case: Case) -> Summary:
+    """Tokens a day that the lab must serve, research unchanged, for inference to be ten times
     training, over those it serves today (1 is today's volume)."""
-    if ratio <= 0:
-        raise InputError(f"market: the ratio to reach must be above 0, got {ratio:g}")
     life = life_of(case.drawn)
-    needed = lifecycle.tokens_for_ratio(life, ratio, case.definition, case.unit)
+    needed = lifecycle.tokens_for_ratio(life, TEN, case.definition, case.unit)
     return uncertainty.summary(needed / np.maximum(life.served_tokens, 1.0))
 
 

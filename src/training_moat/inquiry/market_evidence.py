@@ -127,9 +127,9 @@ def training_growth() -> float:
     return (last / first) ** (1.0 / 2)
 
 
-def runs_of(organisation: str, year: int, table: Table = tables.load) -> float:
+def runs_of(organisation: str, year: int) -> float:
     """FLOP of one lab's runs of a year that have an estimate."""
-    runs = chip_stock.notable_runs(table)
+    runs = chip_stock.notable_runs()
     mask = (runs["organisation"] == organisation) & runs["date"].str.startswith(str(year))
     return float(runs[mask]["training_flop"].sum())
 

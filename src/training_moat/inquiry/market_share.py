@@ -83,15 +83,11 @@ def all_draws(year: int, seed: int = 0, table: Table = tables.load) -> np.ndarra
     return np.concatenate([one for one in found if one is not None])
 
 
-def share(
-    year: int, way: str = TOGETHER, seed: int = 0, table: Table = tables.load
-) -> Share | None:
+def share(year: int, way: str = TOGETHER, seed: int = 0) -> Share | None:
     """The share of inference in a year by one way, or by all together; None where unknown."""
-    found = draws_of(year, way, seed, table)
-    return None if found is None else _told(year, way, found)
-
-
-def _told(year: int, way: str, found: np.ndarray) -> Share:
+    found = draws_of(year, way, seed)
+    if found is None:
+        return None
     return Share(year, way, **ends_and_middle(found), **_chances(found))
 
 
@@ -270,11 +266,6 @@ def growth_to(target: float, seed: int = 0) -> float:
     """Times by which serving must grow against training, from the middle of all ways together, to take
     the share `target`."""
     return odds(target) / odds(percentiles(all_draws(LAST_KNOWN, seed))[1])
-
-
-def points(logits: np.ndarray) -> float:
-    """A spread in logits (the middle of its draws) as percentage points at a share of one half."""
-    return float(100 * (1 / (1 + np.exp(-np.median(logits))) - HALF))
 
 
 def miss(test: pd.DataFrame) -> float:

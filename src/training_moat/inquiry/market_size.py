@@ -12,20 +12,19 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.tables import Table
 from training_moat.inquiry import chip_stock, market_share
 from training_moat.inquiry.uncertainty import percentiles
 from training_moat.inquiry.wording import between, digits, percent
 
 
-def sales(table: Table = tables.load) -> pd.DataFrame:
+def sales() -> pd.DataFrame:
     """Sales of AI accelerators by year: the makers' own added up and every house's figure. A forecast that
     the makers' own sales of its year have passed is left out.
 
     Columns: year, low, middle, high (billions of dollars: lowest, median and highest of them), figures
     (how many), status (estimate, forecast).
     """
-    frame = table("accelerator_spend")
+    frame = tables.load("accelerator_spend")
     makers = frame[frame["route"].isin(["merchant", "captive"])]
     networking = makers["item"] == "data-centre revenue"
     own = makers[~networking].groupby("year")["value"].sum()
@@ -38,25 +37,25 @@ def sales(table: Table = tables.load) -> pd.DataFrame:
     return found.assign(status=np.where(known, "estimate", "forecast"))
 
 
-def captive_share(table: Table = tables.load) -> pd.DataFrame:
+def captive_share() -> pd.DataFrame:
     """Share of each year's new computing that captive chips bring. Columns: year, captive."""
-    found = chip_stock.sold(table)
+    found = chip_stock.sold()
     share = found["captive"] / (found["captive"] + found["merchant"])
     return pd.DataFrame({"year": found["year"], "captive": share})
 
 
-def parts(seed: int = 0, table: Table = tables.load) -> pd.DataFrame:
+def parts(seed: int = 0) -> pd.DataFrame:
     """Every year's sales divided by use and by who may sell it.
 
     Columns: year, status, sales, inference, addressable (billions of dollars at the middle), and the
     5th and 95th percentile of the last two (sales drawn evenly between the lowest and the highest
     figure, the share from all ways together). Years after the last count of chips keep its captive share.
     """
-    captive = captive_share(table).set_index("year")["captive"]
+    captive = captive_share().set_index("year")["captive"]
     rows = []
-    for year in sales(table).itertuples():
+    for year in sales().itertuples():
         rng = np.random.default_rng([seed, year.year, 4])
-        used = market_share.all_draws(year.year, seed, table)
+        used = market_share.all_draws(year.year, seed)
         spend = rng.uniform(year.low, year.high, len(used))
         merchant = 1 - captive[min(year.year, int(captive.index.max()))]
         row = {"year": year.year, "status": year.status, "sales": year.middle}

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.core.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from training_moat.predict import training
 
 SEQUENCE = 8192
-SECONDS_PER_DAY, SECONDS_PER_HOUR = 86_400, 3_600
 FORMATS = ("bf16", "fp8", "fp4")
 COLUMNS = [
     *("chip", "format", "name", "vendor", "days", "days_p05", "days_p95", "musd", "calibration")

@@ -74,6 +74,16 @@ def pooled(
     return pooling.fit(market_statements(known_by, table), GROUPS, seed)
 
 
+def points(logits: np.ndarray | pd.Series) -> np.ndarray:
+    """A change in logits as percentage points at a share of one half."""
+    return 100 * (expit(logits) - 0.5)
+
+
+def middle_points(logits: np.ndarray) -> float:
+    """`points` of the middle of draws."""
+    return float(points(np.median(logits)))
+
+
 def effects(found: pooling.Pooled) -> pd.DataFrame:
     """How far each house and each measure stands from the average, in points of a share of one half.
 
@@ -82,8 +92,8 @@ def effects(found: pooling.Pooled) -> pd.DataFrame:
     rows = []
     for group, draws in found.effects.items():
         for member in draws.columns:
-            points = 100 * (1 / (1 + np.exp(-draws[member])) - 0.5)
-            rows.append({"group": group, "member": member} | ends_and_middle(points))
+            at_half = points(draws[member])
+            rows.append({"group": group, "member": member} | ends_and_middle(at_half))
     return pd.DataFrame(rows)
 
 
@@ -103,11 +113,6 @@ def shown() -> pd.DataFrame:
     found = frame.assign(statement=name, middle=middle, says=said, made=made)
     columns = ["statement", "low", "middle", "high", "says", "made", "source"]
     return found[columns].reset_index(drop=True)
-
-
-def points_a_year(found: pooling.Pooled) -> float:
-    """How fast the average share moves, in percentage points a year at a share of one half."""
-    return float(100 * (expit(np.median(found.slope)) - 0.5))
 
 
 def title(frame: pd.DataFrame) -> str:

@@ -13,11 +13,11 @@ from training_moat.catalog import tables
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, require_known
+from training_moat.inquiry.chronicle import INCUMBENT
 from training_moat.inquiry.uncertainty import Draws, Uncertain, jeffreys, of_row, sample, tornado
 
 MONTHS_PER_YEAR = 12
 MILLION = 1e6
-INCUMBENT = "NVIDIA"
 RENT_WINDOW_DAYS = 200
 """Two rents are of the same day when they are quoted within half a year or so."""
 

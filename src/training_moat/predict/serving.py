@@ -13,8 +13,9 @@ from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingMemory
 from training_moat.core.serving_step import ServingTime
-from training_moat.core.tiers import home, room, system_limit
+from training_moat.core.tiers import home, room
 from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
+from training_moat.predict import beyond
 from training_moat.predict import serving_constants as known
 from training_moat.predict.engines import NO_ENGINE, label
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate, spills
@@ -175,8 +176,9 @@ def _notes(
     if not found.fits[index]:
         capacity = room(home(case.chip, "serving"), "serving") / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
+        needs, offered = beyond.apart(total_gib, capacity)
         notes.append(
-            f"{which} needs {total_gib:.1f} GiB a chip, {case.chip.id} has room for {capacity:.1f}; the time is hypothetical"
+            f"{which} needs {needs} GiB a chip, {case.chip.id} has room for {offered}; the time is hypothetical"
         )
     elif running < case.batch - 0.5:
         notes.append(
@@ -191,10 +193,7 @@ def _notes(
         notes.append(
             f"{case.chip.id} publishes no link bandwidth; {relatives.taken(case.chip, 'scaleup')[1]} is assumed"
         )
-    if case.plans[index].chips > system_limit(case.chip):
-        notes.append(
-            f"no system of more than {system_limit(case.chip):,.0f} {case.chip.id} is known; {case.plans[index].chips:,} were asked for"
-        )
+    notes += beyond.of_system(case.chip, case.plans[index].chips)
     if case.software == NO_ENGINE and not case.notes:
         notes.append(
             f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"

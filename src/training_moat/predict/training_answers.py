@@ -14,6 +14,7 @@ from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS, stage_laye
 from training_moat.core.training_step import StepTime
 from training_moat.core.units import GIB, TERA
 from training_moat.core.workload import Transformer
+from training_moat.predict import beyond
 from training_moat.predict import training_constants as known
 from training_moat.predict.own_runs import Shift
 from training_moat.predict.run_costs import run_costs
@@ -317,7 +318,11 @@ class _Remarks:
         undated = np.array([one.released is None for one in settings], bool)[rows.setting]
         mixed = np.array([model.experts > 0 for model in rows.tables.models], bool)[rows.model]
         self.undated = undated & mixed
-        said = self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
+        most = np.array([tiers.system_limit(one.chip) for one in settings], float)
+        self.beyond = rows.chips > most[rows.setting]
+        said = (
+            self.beyond | self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
+        )
         self.said = said.tolist()
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
@@ -338,12 +343,15 @@ class _Remarks:
             room, stored = self.offered[key], self.stored[index]
             only = rows.counts[index] == 1
             which = "the plan" if only else "no plan fits; one of the smallest"
-            need = f"{which} needs {self.total_gib[index]:.1f} GiB a chip"
-            offer = f"{chip.id} offers {room.space / GIB:.1f} GiB"
+            lacks, has = beyond.apart(self.total_gib[index], room.space / GIB)
+            need, offer = f"{lacks} GiB a chip", f"{chip.id} offers {has} GiB"
             if stored > room.store:
-                need = f"{which} needs {stored / GIB:.1f} GiB of the store outside the chips"
-                offer = f"which offers {room.store / GIB:.1f} GiB"
-            notes.append(f"{need}, {offer}; the time is hypothetical")
+                lacks, has = beyond.apart(stored / GIB, room.store / GIB)
+                need = f"{lacks} GiB of the store outside the chips"
+                offer = f"which offers {has} GiB"
+            notes.append(f"{which} needs {need}, {offer}; the time is hypothetical")
+        if self.beyond[index]:
+            notes += beyond.of_system(chip, rows.chips[index])
         if self.unlinked[index]:
             notes.append(
                 f"{chip.id} publishes no scale-out link; the chips table's median rate is assumed"

@@ -231,12 +231,15 @@ def _why_none(case: TrainingCase, found: np.ndarray) -> str:
         asked["recompute"] = case.recompute or 0
         found = np.array([[asked[name]] for name in planning.LAYOUT], float)
     rules = impossible(case.model, plan(case, found))
-    broken = (text for broken, text in rules if np.broadcast_to(broken, found.shape[1])[0])
-    known = next(broken, None)
+    broken = np.array([np.broadcast_to(rule, found.shape[1]) for rule, _ in rules], bool)
+    nearest = broken[:, broken.sum(axis=0).argmin()]
+    known = next((text for rule, (_, text) in zip(nearest, rules, strict=True) if rule), None)
     free_sizes = (sizes["tp"] is None or sizes["pp"] is None) and sizes["dp"] is None
-    if known and not (free_sizes and "global_batch" in known and sizes["micro_batch"] is None):
+    if known and not (free_sizes and "global_batch" in known):
         return f"{f'chip {case.chip.id}' if case.streamed else 'no plan is possible'}: {known}"
+    size = sizes["micro_batch"]
+    batches, times = (f" in micro-batches of {size}", " x micro_batch") if size else ("", "")
     return (
-        f"no plan divides {case.chips} chips, {case.model.layers:.0f} layers and {case.global_batch} sequences; "
-        "chips must be tp x pp x dp x cp, pp at most the layers and global_batch a multiple of dp"
+        f"no plan divides {case.chips} chips, {case.model.layers:.0f} layers and {case.global_batch} sequences{batches}; chips must"
+        f" be tp x pp x dp x cp, pp at most the layers and global_batch a multiple of dp{times}"
     )

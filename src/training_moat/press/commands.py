@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from training_moat.core.errors import InputError, require_known
+from training_moat.press import workers
 from training_moat.press.failures import WorkFailed
 
 Argument: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
@@ -265,7 +266,7 @@ def gallery(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     from training_moat.press import sweeping
 
-    _require_workers(options)
+    workers.require(options.workers)
     given = (options.spec, options.out, options.workers, options.scheduler, options.notebooks)
     done = sweeping.run(*given)
     said = f"{done.points:,} points, {done.computed:,} computed now, {done.failed:,} failed"
@@ -358,7 +359,7 @@ def experiment(options: argparse.Namespace) -> None:
 
     require_known("experiment", options.name, ("low-precision",))
     output.refuse_read_only(options.out.absolute())
-    _require_workers(options)
+    workers.require(options.workers)
     seeds = None if options.seeds is None else _seeds(options.seeds)
     table = experiment.run(options.quick, options.out, seeds, options.workers, options.manifest)
     for row in analysis.verdicts(pd.read_csv(table)).itertuples():
@@ -366,11 +367,6 @@ def experiment(options: argparse.Namespace) -> None:
         shown = "" if pd.isna(row.number) else found
         print(f"{row.hypothesis} {row.verdict:12} {row.claim}{shown}")
     print(table)
-
-
-def _require_workers(options: argparse.Namespace) -> None:
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"--workers {options.workers}: expected a whole number above 0.")
 
 
 def _seeds(text: str) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from training_moat.core.errors import InputError, nearest
 from training_moat.press import building, markup, notebooks, recorded, sweep_points
-from training_moat.press.folders import ROOT
+from training_moat.press.folders import SCENARIOS
 from training_moat.press.scenarios import frozen, request
 from training_moat.press.workspace import workspace
 
@@ -67,7 +67,7 @@ def scenario_path(name: str) -> Path | None:
         if not Path(name).is_file():
             raise InputError(f"compare: there is no scenario file '{name}'")
         return Path(name)
-    known = {path.stem: path for path in sorted((ROOT / "scenarios").glob("*.y*ml"))}
+    known = {path.stem: path for path in sorted(SCENARIOS.glob("*.y*ml"))}
     if name not in known:
         guess = nearest(name, [*known, DEFAULT])
         said = f"did you mean '{guess}'?" if guess else f"expected {DEFAULT} or a YAML file."

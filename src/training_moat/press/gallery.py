@@ -22,9 +22,8 @@ from training_moat.core.errors import require_known
 from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
 from training_moat.press import comparing, folders, markup, recorded
-from training_moat.press.folders import ROOT
 
-FOLDER = ROOT / "scenarios"
+FOLDER = folders.SCENARIOS
 CHAPTERS = (
     "market", "memory", "networking", "precision", "switching", "scorecard", "your_chip",
 )  # fmt: skip
@@ -82,7 +81,7 @@ def same_chips(scenario: scenarios.Scenario, chapters: Sequence[str]) -> list[st
     Another chip than the book's own would differ by itself, whatever the scenario changes. A chip that the
     scenario brings is looked at as the one that it starts from.
     """
-    own, bases = scenario.rows.get("chips"), scenario.document.content.get("chips", {})
+    own, bases = scenario.rows.get("chips"), scenario.bodies("chips")
     asked = {chapter: dict(scenario.parameters.get(chapter, {})) for chapter in chapters}
     if "your_chip" in asked and own is not None and len(own):
         asked["your_chip"].setdefault("chip", str(own.iloc[0]["id"]))
@@ -155,14 +154,12 @@ def loaded(name: str) -> scenarios.Scenario:
 
 def changed(name: str) -> list[tuple[str, str]]:
     """What a scenario changes, one line each: what, in the words of its table or chapter, and the value it gives it."""
-    lines = []
-    for kind, bodies in loaded(name).document.content.items():
-        if kind in scenarios.KINDS:
-            entries = bodies.items() if isinstance(bodies, dict) else ((b["id"], b) for b in bodies)
-            for entry, columns in entries:
-                what = columns.get("name") or naming.name_of(entry)
-                lines.append((what, "; ".join(_columns(kind, columns))))
-    for chapter, values in loaded(name).parameters.items():
+    lines, scenario = [], loaded(name)
+    for kind in (key for key in scenario.document.content if key in scenarios.KINDS):
+        for entry, columns in scenario.bodies(kind).items():
+            what = columns.get("name") or naming.name_of(entry)
+            lines.append((what, "; ".join(_columns(kind, columns))))
+    for chapter, values in scenario.parameters.items():
         known = parameters.schema(chapter)
         for parameter, value in values.items():
             what = re.split(r"[:;]", known[parameter].meaning)[0].rstrip(".")

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +20,30 @@ from training_moat.press.failures import WorkFailed
 DIED = "its process ended without an answer"
 
 
-class Kitchen:
-    """The process as its worker sees it; it is started when the first run is asked for."""
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[str] | None = None
-
-    def run(self, chapter: str, parameters: Mapping[str, Any], target: Path) -> str:
-        """Execute a chapter to `target`; returns the sentence of its failure, or nothing."""
-        if self.process is None or self.process.poll() is not None:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "training_moat.press.kitchen"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        order = {"chapter": chapter, "parameters": dict(parameters), "target": str(target)}
-        try:
-            told, heard = self.process.stdin, self.process.stdout
-            assert told is not None and heard is not None  # both are pipes
-            told.write(json.dumps(order) + "\n")
-            told.flush()
-            answer = heard.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            return f"chapter '{chapter}': {DIED}"
-        return json.loads(answer)
+_process: subprocess.Popen[str] | None = None
+"""The process as its worker sees it; it is started when the first run is asked for."""
 
 
-@cache
-def own() -> Kitchen:
-    """The kitchen of this process."""
-    return Kitchen()
+def run(chapter: str, parameters: Mapping[str, Any], target: Path) -> str:
+    """Execute a chapter to `target`; returns the sentence of its failure, or nothing."""
+    global _process
+    if _process is None or _process.poll() is not None:
+        _process = subprocess.Popen(
+            [sys.executable, "-m", "training_moat.press.kitchen"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    order = {"chapter": chapter, "parameters": dict(parameters), "target": str(target)}
+    try:
+        told, heard = _process.stdin, _process.stdout
+        assert told is not None and heard is not None  # both are pipes
+        told.write(json.dumps(order) + "\n")
+        told.flush()
+        answer = heard.readline()
+    except BrokenPipeError:
+        answer = ""
+    return json.loads(answer) if answer else f"chapter '{chapter}': {DIED}"
 
 
 def serve() -> None:

@@ -95,9 +95,7 @@ def title_and_body(page: Page, copy: Path | None) -> tuple[str, str]:
     head = f'<h1>{html.escape(title)}</h1>\n<p class="moat-above">A page of the chapter {up}.</p>'
     if copy is None:
         return title, f"{head}\n<p>{_unrun(page)}</p>"
-    notebook = pages.page_copy(notebooks.read(copy))
-    pages.name_sources(notebook, f"chapters/{page.name}.ipynb")
-    pages.name_figures(notebook, page.name)
+    notebook, _ = pages.prepared(notebooks.read(copy), page.name)
     return title, f"{head}\n{standalone.body(notebook, headless=True)}"
 
 

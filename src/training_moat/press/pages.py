@@ -103,6 +103,15 @@ def _shown(cell: Any, number: int) -> list[str]:
     return sorted({*notebooks.tags(cell), "remove-cell" if preparation else "hide-input"})
 
 
+def prepared(notebook: Any, name: str) -> tuple[Any, list[str]]:
+    """A notebook as the page of this name shows it, and the keys of the sources that it cites. Raises WorkFailed for an
+    unknown key."""
+    shown = page_copy(notebook)
+    sources = name_sources(shown, f"chapters/{name}.ipynb")
+    name_figures(shown, name)
+    return shown, sources
+
+
 def page_copy(notebook: Any) -> Any:
     """A notebook as its page shows it: code folded, the first computed sentences, up to the next prose, marked as the
     answer."""

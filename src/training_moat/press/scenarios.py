@@ -11,7 +11,7 @@ from training_moat.catalog import files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.press import notebooks
-from training_moat.press.folders import ROOT
+from training_moat.press.folders import SCENARIOS
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def frozen(wanted: Request, folder: Path) -> Request:
 def problems() -> list[str]:
     """Scenario files whose parameters do not fit the chapters, one sentence each."""
     found = []
-    for path in sorted((ROOT / "scenarios").glob("*.y*ml")):
+    for path in sorted(SCENARIOS.glob("*.y*ml")):
         try:
             request(notebooks.chapter_names(), (), str(path))
         except InputError as error:

@@ -180,9 +180,7 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
         return
     copy = edition.current().copy_of(path.stem)
     text = copy.read_text(encoding="utf-8") if copy is not None else source[0]
-    notebook = pages.page_copy(nbformat.reads(text, as_version=4))
-    pages.name_sources(notebook, f"chapters/{path.name}")
-    pages.name_figures(notebook, path.stem)
+    notebook, _ = pages.prepared(nbformat.reads(text, as_version=4), path.stem)
     source[0] = nbformat.writes(notebook)
 
 

@@ -63,9 +63,7 @@ def _plain(value: Any) -> Any:
 
 def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> str:
     """The executed notebook as one self-contained page: text, folded code, figures, no other file needed."""
-    notebook = pages.page_copy(notebook)
-    sources = pages.name_sources(notebook, f"chapters/{chapter}.ipynb")
-    pages.name_figures(notebook, chapter)
+    notebook, sources = pages.prepared(notebook, chapter)
     shown = "\n".join([body(notebook), pages.cited(sources)])
     shown = shown.replace(f'href="{publishing.REFERENCES}#', 'href="#')
     assets = {

@@ -98,7 +98,7 @@ def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[s
     """One run of a chapter: what it recorded, or the sentence of its failure."""
     with tempfile.TemporaryDirectory(prefix="moat-") as scratch:
         target = Path(keep or scratch).resolve() / f"{chapter}-{digest(point)}.ipynb"
-        error = kitchen.own().run(chapter, point, target)
+        error = kitchen.run(chapter, point, target)
         error = LOST + error if error.endswith(kitchen.DIED) else error
         return {ERROR: error} if error else {ERROR: "", **records(notebooks.read(target))}
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import pandas as pd
-
 from training_moat.catalog import scenario, tables
 from training_moat.core.errors import InputError
 
@@ -18,19 +16,16 @@ COLUMNS = {
 
 
 def listed(options: argparse.Namespace, table: str) -> None:
-    """Print the rows whose id, name or maker contains the pattern, the scenario's included."""
+    """Print the rows whose id, name or maker contains the pattern, the scenario's included, one a line; a blank cell is
+    unknown. Raises InputError when none does."""
     with scenario.laid_over(options.scenario):
         frame = tables.load(table)
-    show(frame, options.pattern, ["id", MAKER[table], "name"], COLUMNS[table].split())
-
-
-def show(frame: pd.DataFrame, pattern: str, searched: list[str], columns: list[str]) -> None:
-    """Print the rows that contain the pattern, one a line; a blank cell is unknown. Raises InputError when none does."""
-    text = frame[searched].astype(str).agg(" ".join, axis=1).str.lower()
+    columns = COLUMNS[table].split()
+    text = frame[["id", MAKER[table], "name"]].astype(str).agg(" ".join, axis=1).str.lower()
     # Not by pandas, whose strings refuse what a terminal sends of another encoding.
-    found = frame[[pattern.lower() in row for row in text]]
+    found = frame[[options.pattern.lower() in row for row in text]]
     if found.empty:
-        said = f"nothing in the table contains '{pattern}'"
+        said = f"nothing in the table contains '{options.pattern}'"
         raise InputError(f"{said}; leave the pattern out to see all {len(frame)}.")
     cells = found[columns].astype(object).where(found[columns].notna(), "").map(_shown)
     rows = [columns, *cells.itertuples(index=False, name=None)]
