@@ -55,7 +55,14 @@ def chip(name: str) -> Chip:
 @tables.kept("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
 def all_chips() -> dict[str, Chip]:
     """All chips by id, the active scenario's included, in table order."""
-    return {name: build(row) for name, row in _records().items()}
+    bases = scenario.bases("chips")
+    return {name: build(row, _origin(bases, name)) for name, row in _records().items()}
+
+
+def _origin(bases: Mapping[str, str], name: str) -> str:
+    """The chip at the end of a line of chips made from one another; blank for one made from none."""
+    base = bases.get(name, "")
+    return _origin(bases, base) or base if base else ""
 
 
 def row(chip_id: str) -> Mapping[str, Any]:
@@ -68,7 +75,7 @@ def multiplies_floats(chip: Chip) -> bool:
     share an exponent."""
     if any(chip.peak_flops.get(name) for name in ("bf16", "fp16", "fp8")):
         return True
-    lacks = str(row(chip.id).get("formats_not_supported"))
+    lacks = str(row(chip.measured_as).get("formats_not_supported"))
     return bool(chip.peak_flops.get("fp4")) and "fp8" not in lacks
 
 
@@ -77,11 +84,12 @@ def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
 
     Raises InputError for unknown columns, unknown bases and values outside the table's schema.
     """
-    return build(scenario.entry("chips", record, where))
+    row, base = scenario.entry("chips", record, where), scenario.base_of("chips", record, where)
+    return build(row, all_chips()[base].measured_as if base and base != row["id"] else "")
 
 
-def build(row: Row) -> Chip:
-    """A core chip from one typed row of the table."""
+def build(row: Row, variant_of: str = "") -> Chip:
+    """A core chip from one typed row of the table, of a user's chip with the id of the one that it was made from."""
     known = {name: row[column] for name, column in PEAK_COLUMNS.items()}
     peaks = {name: float(value) * TERA for name, value in known.items() if pd.notna(value)}
     return Chip(
@@ -99,11 +107,12 @@ def build(row: Row) -> Chip:
         supports_training=TRAINS[row["supports_training"]],
         family=row["family"],
         notes=tuple(filter(None, [_optional(row["notes"])])),
-        **_use(row),
+        variant_of=variant_of,
+        **_use(row, variant_of or row["id"]),
     )
 
 
-def _use(row: Row) -> dict[str, Any]:
+def _use(row: Row, known_as: str) -> dict[str, Any]:
     """How the maker uses the chip's tiers, and how many chips one system joins."""
     homes, streamed = _homes()
     family = row["family"]
@@ -118,9 +127,9 @@ def _use(row: Row) -> dict[str, Any]:
     return {
         "homes": dict(own),
         "streamed": flows,
-        "largest_system": _systems().get(row["id"]),
+        "largest_system": _systems().get(known_as),
         "domain_chips": _optional(row["scaleup_domain_chips"]),
-        "host": _hosts().get(row["id"]),
+        "host": _hosts().get(known_as),
     }
 
 

@@ -63,7 +63,7 @@ def link(chip: Chip, kind: str) -> Link:
 def link_at(chip: Chip, kind: str, bytes_per_s: float) -> Link:
     """A link of an assumed rate between the number of chips, and of the shape, that the chips table has for the chip; of
     the usual shape where it has none."""
-    shape = chips.row(chip.id).get(f"{kind}_topology")
+    shape = chips.row(chip.measured_as).get(f"{kind}_topology")
     topology = shape if isinstance(shape, str) else LINKS[kind]
     domain = chip.domain_chips if kind == "scaleup" else None
     return Link(bytes_per_s, chips.step_latency_s(kind), domain, topology)

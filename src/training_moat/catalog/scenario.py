@@ -309,6 +309,20 @@ def _recount(own: Mapping[str, Any], base: str | None) -> dict[str, Any]:
     return {"params_basis": "shape", "params_b": None, "active_params_b": None}
 
 
+def base_of(kind: str, record: Mapping[str, Any], where: str) -> str | None:
+    """The id of the row that a user's entry starts from, or None. Raises InputError for an unknown base."""
+    return _base(kind, record, where, _standing(kind, *_state(kind)))
+
+
+def bases(kind: str) -> dict[str, str]:
+    """The ids that entries of the active scenario start from, by their own; those that start from another one."""
+    found = active()
+    if found is None:
+        return {}
+    starts = {name: base_of(kind, body, name) for name, body in found.bodies(kind).items()}
+    return {name: base for name, base in starts.items() if base is not None and base != name}
+
+
 def entry(kind: str, record: Mapping[str, Any], where: str) -> pd.Series:
     """One user's entry as a complete, typed row of the table. The same entry is checked once."""
     text = json.dumps(record, sort_keys=True, default=str)

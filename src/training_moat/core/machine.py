@@ -81,6 +81,13 @@ class Chip:
     """Chips of one scale-up domain, also where its bandwidth is not published."""
     host: Link | None = None
     """The bus of its server where that joins more chips than `scaleup` does (pairs of bridged cards)."""
+    variant_of: str = ""
+    """Id of the chip that a user's chip was made from, whose measurements speak for it; blank where it was from none."""
+
+    @property
+    def measured_as(self) -> str:
+        """Id under which measurements of the chip stand."""
+        return self.variant_of or self.id
 
     def tier(self, name: str) -> Tier | None:
         """The tier of that name, or None where the chip lacks it."""

@@ -45,8 +45,8 @@ def attainable(chip: Chip, precision: str) -> Attainable:
     """What a large matmul in a format reaches on a chip, as a share of the peak (at most one)."""
     width = UNIT_WIDTHS[precision]
     shares = _shares((tables.state(TABLE), tables.state("chips")))
-    if (chip.id, width) in shares:
-        return Attainable(shares[chip.id, width], "chip")
+    if (chip.measured_as, width) in shares:
+        return Attainable(shares[chip.measured_as, width], "chip")
     families = _families((tables.state(TABLE), tables.state("chips")))
     for key in ((chip.family, width), (chip.family, "16")):
         if chip.family and key in families:

@@ -160,7 +160,7 @@ def usual_engine(chip: Chip, constants: Constants) -> str:
 
 def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
     """Engines measured on the chip, with the number of rows; where there are none, on chips of its family."""
-    own = constants.pairs_of(chip.id)
+    own = constants.pairs_of(chip.measured_as)
     if own:
         return own
     found: dict[str, int] = {}

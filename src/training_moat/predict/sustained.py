@@ -23,7 +23,7 @@ def bandwidth_share(chip: Chip) -> float:
     if faster_tiers(chip)[0].name == "sram":
         return 1.0
     own, family = _shares(tables.state(TABLE), tables.state("chips"))
-    return own.get(chip.id) or family.get(chip.family) or UNMEASURED_SHARE
+    return own.get(chip.measured_as) or family.get(chip.family) or UNMEASURED_SHARE
 
 
 @lru_cache(maxsize=4)

@@ -172,7 +172,7 @@ def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
         kind.top.share
         * generic(f"matmul_{kind.width}")
         * factor("family", family, "matmul")
-        * factor("chip", kind.chip.id, "matmul")
+        * factor("chip", kind.chip.measured_as, "matmul")
     )
     ceiling = kind.top.share if kind.top.basis in ("chip", "own") else 1.0
     return below(share, ceiling), ceiling
