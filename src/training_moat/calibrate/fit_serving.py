@@ -291,12 +291,10 @@ class Problem:
         here, moved = self.errors(logs), self._errors(self.moves @ logs + steps, self.repeated)
         return here, (moved - here).T / STEP
 
-    def downhill(
-        self, logs: np.ndarray, kept: np.ndarray, known: tuple[np.ndarray, np.ndarray] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(gradient of the cost, its curvature as Gauss and Newton take it: outliers reweighted, Holland and Welsch 1977);
-        `known` are the slopes where they were worked out before."""
-        error, slopes = known or self.slopes(logs)
+    def downhill(self, logs: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(gradient of the cost, its curvature as Gauss and Newton take it: outliers reweighted, Holland and Welsch
+        1977)."""
+        error, slopes = self.slopes(logs)
         far = self._from_priors(logs)
         pull = ROBUST_SCALE / self.width * robust_weight(far)
         gradient, curvature = pull * far, np.diag(pull * ROBUST_SCALE / self.width)
@@ -311,19 +309,17 @@ class Problem:
             )
         return gradient, curvature
 
-    def solve(
-        self,
-        start: np.ndarray,
-        kept: np.ndarray,
-        known: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> np.ndarray:
+    def solve(self, start: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """The logarithms that explain the rows `kept` and the priors best, beginning at `start`: steps by the curvature,
-        damped as far as it takes (Levenberg 1944; Marquardt 1963), until they gain nothing to speak of; `known` are
-        the slopes at the start."""
+        damped as far as it takes (Levenberg 1944; Marquardt 1963), until they gain nothing to speak of.
+
+        There are many minima of about one cost. A search that begins at another fit may end in one that it owes to rows
+        which are not kept, so what is told of such rows begins at the priors, `middle`.
+        """
         logs, cost, damping, idle = start, self.cost(start, kept), LEAST_DAMPING, 0
         stiffness = np.diag((ROBUST_SCALE / self.width) ** 2)
         for _ in range(STEPS):
-            gradient, curvature = self.downhill(logs, kept, known)
+            gradient, curvature = self.downhill(logs, kept)
             for _ in range(DAMPINGS):
                 step = -np.linalg.solve(curvature + damping * stiffness, gradient)
                 moved = logs + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
@@ -336,7 +332,7 @@ class Problem:
             # The small gain of a much damped step may be a kink's: two of them end the search.
             small = cost - found < SETTLED * cost
             idle = (idle + (1 if damping > FREE else 2)) * small
-            logs, cost, damping, known = moved, found, max(damping / 3, LEAST_DAMPING), None
+            logs, cost, damping = moved, found, max(damping / 3, LEAST_DAMPING)
             if idle >= 2:
                 break
         return logs

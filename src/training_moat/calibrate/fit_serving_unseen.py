@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import pandas as pd
 
@@ -44,26 +47,36 @@ def support(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
     ]
 
 
-def held_out(problem: Problem, fitted: np.ndarray) -> pd.DataFrame:
-    """Each row predicted by constants fitted without its source, its chip, its chip family, its model; the searches begin
-    at the fit to all rows, but what no row is left to speak of at its prior, and go on until they have settled like that fit.
+def held_out(problem: Problem) -> pd.DataFrame:
+    """Each row predicted by constants fitted without its source, its chip, its chip family, its model; every search begins
+    at the priors, like that of the fit.
 
     Columns: those of `rows`, `held` (what was left out), `level` (what the fit still knew, as in
     `serving_constants.known_as`) and `predicted`.
     """
     rows, parts = problem.rows, []
-    # The rows that are left do not feel the constants that go back to their priors.
-    known = problem.slopes(fitted)
-    for name, mask in splits(rows).items():
-        if mask.all():
-            continue
-        spoken = problem.moves[np.unique(problem.pair[~mask])].any(axis=(0, 1))
-        start = np.where(spoken, fitted, problem.middle)
-        without = problem.solve(start, np.tile(~mask, 2), known)
-        error = problem.errors(without)[: len(rows)]
-        left = rows.assign(predicted=rows["seconds_per_token"] * np.exp(error))[mask]
-        parts.append(left.assign(held=name, level=support(rows[~mask], left)))
+    left = {name: mask for name, mask in splits(rows).items() if not mask.all()}
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_begin, initargs=(rows,)) as pool:
+        errors = pool.map(_unseen, left.values())
+    for (name, mask), error in zip(left.items(), errors, strict=True):
+        own = rows[mask].assign(predicted=rows.loc[mask, "seconds_per_token"] * np.exp(error))
+        parts.append(own.assign(held=name, level=support(rows[~mask], own)))
     return pd.concat(parts, ignore_index=True)
+
+
+_OWN: list[Problem] = []
+"""The problem of a process that searches, made once."""
+
+
+def _begin(rows: pd.DataFrame) -> None:
+    _OWN[:] = [Problem(rows)]
+
+
+def _unseen(mask: np.ndarray) -> np.ndarray:
+    """Logarithms of predicted over measured for the rows of a mask, by constants that never saw them."""
+    (problem,) = _OWN
+    without = problem.solve(problem.middle, np.tile(~mask, 2))
+    return problem.errors(without)[: len(problem.rows)][mask]
 
 
 def intervals(tested: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +141,7 @@ def table(date: str) -> pd.DataFrame:
             records.append(
                 _record("pair", f"{chip}/{engine}", name, count, group, error[group.index], date)
             )
-    tested = held_out(problem, fitted)
+    tested = held_out(problem)
     wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
     for level, row in intervals(tested).iterrows():
         used = tested["level"] == level
