@@ -1,0 +1,37 @@
+"""The model's word on the audited races: how fast each pair of entries should have been."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import models as model_catalog
+from training_moat.catalog import tables
+from training_moat.contest.chip_factors import training_formats
+from training_moat.predict import fastest_plans
+
+
+def predicted_speeds(pairs: pd.DataFrame) -> np.ndarray:
+    """Speed of each chip over its rival's by the model, for the pairs of `races.pairs`.
+
+    Sequences a second at the length and batch of the chip's own entry over those of the rival's, each with the fastest
+    plan and in the fastest format that the chip trains in. NaN where the task trains adapters (LoRA), whose rank the table
+    does not tell, or where an entry does not tell its batch.
+    """
+    rows = tables.load("training_measurements").set_index("row_id")
+    known = pairs[["row_id", "rival_row_id"]].map(lambda name: _sequences_per_s(rows.loc[name]))
+    return (known["row_id"] / known["rival_row_id"]).to_numpy(float)
+
+
+def _sequences_per_s(entry: pd.Series) -> float:
+    told = entry["model_id"] in model_catalog.all_models() and "LoRA" not in entry["model"]
+    if not told or pd.isna(entry["global_batch"]) or pd.isna(entry["seq_len"]):
+        return np.nan
+    name, chip = str(entry["model_id"]), chip_catalog.chip(str(entry["chip_id"]))
+    asked = {"seq_len": int(entry["seq_len"]), "global_batch": int(entry["global_batch"]), "top": 1}
+    steps = [
+        fastest_plans(name, chip, int(entry["n_chips"]), precision=form, **asked)["step_time_s"]
+        for form in training_formats(chip)
+    ]
+    return float(entry["global_batch"]) / min((float(step.min()) for step in steps), default=np.nan)
