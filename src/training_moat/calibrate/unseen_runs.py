@@ -113,13 +113,13 @@ def by_group(aside: pd.DataFrame) -> pd.DataFrame:
 def blind() -> pd.DataFrame:
     """Runs of sources found after a fit, as its constants predicted them, beside what was measured.
 
-    Columns: source, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
+    Columns: source, kind, interval_kind, measured_s, predicted_s, error, date (of the prediction), constant_error, inside.
     """
     known = rows()[["config_id", "kind", "interval_kind", "constant_error"]]
     found = tables.load("training_blind").merge(known, on="config_id", validate="one_to_one")
     found["error"] = found["predicted_s"] / found["measured_s"] - 1
     found["inside"] = found["measured_s"].between(found["p05_s"], found["p95_s"])
-    columns = ["source", "kind", "interval_kind", "measured_s", "predicted_s", "error"]
+    columns = ["source", "kind", "interval_kind", "measured_s", "predicted_s", "error", "date"]
     return found[[*columns, "constant_error", "inside"]]
 
 
