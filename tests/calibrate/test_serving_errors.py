@@ -107,9 +107,10 @@ def test_what_was_left_out_is_weighed_by_rows() -> None:
     assert set(table.index) == {"source", "chip", "family", "model"}
     assert (table["error"] > serving_errors.overall()["predicted"]).all()
     assert table["coverage"].between(0.86, 0.97).all() and (table["coverage_of_rows"] > 0.86).all()
-    # As they were when the constants were last fitted, and half a point more.
-    assert table.loc["model", "error"] < 0.158 and table.loc["chip", "error"] < 0.176
-    assert table.loc["source", "error"] < 0.267 and table.loc["family", "error"] < 0.296
+    # As they were when the constants were last fitted, and half a point more: 15, 17, 26 and 29% while the searches began
+    # at the fit to all rows, which had seen what they left out.
+    assert table.loc["model", "error"] < 0.179 and table.loc["chip", "error"] < 0.205
+    assert table.loc["source", "error"] < 0.327 and table.loc["family", "error"] < 0.362
 
 
 def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
