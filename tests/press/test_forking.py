@@ -51,6 +51,19 @@ def answer(script, **settings):
     return done.stdout
 
 
+def test_figures_are_counted_anew_in_every_run(tmp_path):
+    """Whatever the process has published that a run is a fork of."""
+    from training_moat.figures import publishing
+
+    publishing.number_of("Figure", "one of this process")
+    cells = [
+        "",
+        "from training_moat.figures import publishing; publishing.number_of('Figure', 'x')",
+    ]
+    made = executed(cells, tmp_path, forking.NAME)
+    assert made.cells[-1].outputs[0]["data"]["text/plain"] == "1"
+
+
 def outputs(notebook):
     return [
         (cell.execution_count, [dict(output) for output in cell.outputs])

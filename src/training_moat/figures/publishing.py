@@ -55,6 +55,12 @@ def number_of(kind: str, caption: str) -> int:
     return known.setdefault(caption, len(known) + 1)
 
 
+def begin_numbers() -> None:
+    """A notebook begins: its first figure and table are number one, whatever this process published before."""
+    for known in _numbers.values():
+        known.clear()
+
+
 def required(kind: str, **given: str) -> None:
     """Raise InputError where a sentence for the reader is missing."""
     for name, text in given.items():

@@ -33,7 +33,7 @@ from nbformat.v4 import new_output
 from training_moat.catalog import descriptor, files, tables
 from training_moat.core import lifetime
 from training_moat.core.errors import InputError
-from training_moat.figures import offline
+from training_moat.figures import offline, publishing
 from training_moat.figures.drawing import Coming, Painter
 from training_moat.press import notebooks
 from training_moat.press.left_out import LeftOut
@@ -55,6 +55,7 @@ PRELOADED = (
     "training_moat.calibrate.training_errors",
     "training_moat.calibrate.serving_errors",
     "training_moat.predict.answers",
+    "scipy.stats.qmc",
 )
 """And what many do: a process that runs several of them imports it once."""
 
@@ -235,6 +236,7 @@ def run_cells(notebook: NotebookNode) -> tuple[list[dict[str, Any]], tuple[int, 
     needs is not published (`LeftOut`). What a cell left out of several is said behind its outputs.
     """
     recorder, left_out = _Recorder(), LeftOut()
+    publishing.begin_numbers()
     shell = _shell(recorder)
     left_out.listen()
     sys.stdout, sys.stderr = _Stream(recorder, "stdout"), _Stream(recorder, "stderr")
