@@ -102,6 +102,19 @@ def test_few_sources_widen_an_interval() -> None:
         assert ends["p95"] == pytest.approx(upper) and ends["p05"] == pytest.approx(1 / upper)
 
 
+@pytest.mark.slow
+def test_what_is_left_out_is_predicted_from_the_priors_in_processes_of_their_own(rows) -> None:
+    few = rows.groupby(["source", "chip"]).head(2)
+    few = few[few["source"].isin(["argonne_llm_inference_bench", "lmdeploy_a100_fp16"])]
+    problem = fit_serving.Problem(few.reset_index(drop=True))
+    found = fit_serving_unseen.held_out(problem)
+    name, mask = next(iter(fit_serving_unseen.splits(problem.rows).items()))
+    without = problem.solve(problem.middle, np.tile(~mask, 2))
+    predicted = problem.rows["seconds_per_token"] * np.exp(problem.errors(without)[: len(mask)])
+    own = found[found["held"] == name]
+    assert own["predicted"].to_numpy() == pytest.approx(predicted[mask].to_numpy(), rel=1e-9)
+
+
 def test_what_was_left_out_is_weighed_by_rows() -> None:
     table = serving_errors.unseen()
     assert set(table.index) == {"source", "chip", "family", "model"}

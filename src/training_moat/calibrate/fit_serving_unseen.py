@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 
@@ -12,6 +13,7 @@ from training_moat.calibrate import fit_serving
 from training_moat.calibrate.fit_serving import Problem
 from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.catalog import chips
+from training_moat.core import lifetime
 from training_moat.predict.serving_constants import LEVELS as KNOWLEDGE
 from training_moat.predict.serving_constants import known_as
 
@@ -56,7 +58,8 @@ def held_out(problem: Problem) -> pd.DataFrame:
     """
     rows, parts = problem.rows, []
     left = {name: mask for name, mask in splits(rows).items() if not mask.all()}
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_begin, initargs=(rows,)) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), spawn, _begin, (os.getpid(), rows)) as pool:
         errors = pool.map(_unseen, left.values())
     for (name, mask), error in zip(left.items(), errors, strict=True):
         own = rows[mask].assign(predicted=rows.loc[mask, "seconds_per_token"] * np.exp(error))
@@ -68,7 +71,9 @@ _OWN: list[Problem] = []
 """The problem of a process that searches, made once."""
 
 
-def _begin(rows: pd.DataFrame) -> None:
+def _begin(parent: int, rows: pd.DataFrame) -> None:
+    """Make the problem of a process that ends with `parent`."""
+    lifetime.follow(parent)
     _OWN[:] = [Problem(rows)]
 
 
