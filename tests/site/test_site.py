@@ -52,6 +52,9 @@ CROWDED = r"""() => [...document.querySelectorAll('.moat-chart')].filter(chart =
         && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 3));
 })).map(chart => chart.id)"""
 """Charts of which two labels of an axis lie on each other."""
+SHORTENED = """[...document.querySelectorAll('.role-axis-title text, .role-legend-label text')]
+    .map(words => words.textContent).filter(words => words.endsWith('…'))"""
+"""Titles of axes and names of colours that a narrow chart cuts."""
 LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.href)"
 
 
@@ -105,6 +108,7 @@ def test_a_page_fits_a_phone_in_the_dark(browser, address, page):
         assert visit.troubles == []
         assert visit.overflow() <= 0
         assert all(chart["inner"] <= chart["width"] + 2 for chart in charts), charts
+        assert visit.tab.evaluate(SHORTENED) == []
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
