@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from training_moat.core.errors import InputError, require_known
-from training_moat.press import workers
 from training_moat.press.failures import WorkFailed
 
 Argument: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
@@ -264,9 +263,10 @@ def gallery(options: argparse.Namespace) -> None:
     argument("--notebooks", metavar="DIR", help="keep a chapter's executed notebooks"),
 )
 def sweep(options: argparse.Namespace) -> None:
+    from training_moat.core import processes
     from training_moat.press import sweeping
 
-    workers.require(options.workers)
+    processes.require_count(options.workers)
     given = (options.spec, options.out, options.workers, options.scheduler, options.notebooks)
     done = sweeping.run(*given)
     said = f"{done.points:,} points, {done.computed:,} computed now, {done.failed:,} failed"
@@ -354,12 +354,13 @@ _OUT = Path("_build") / "experiment"
 def experiment(options: argparse.Namespace) -> None:
     import pandas as pd
 
+    from training_moat.core import processes
     from training_moat.numerics import analysis, experiment
     from training_moat.press import output
 
     require_known("experiment", options.name, ("low-precision",))
     output.refuse_read_only(options.out.absolute())
-    workers.require(options.workers)
+    processes.require_count(options.workers)
     seeds = None if options.seeds is None else _seeds(options.seeds)
     table = experiment.run(options.quick, options.out, seeds, options.workers, options.manifest)
     for row in analysis.verdicts(pd.read_csv(table)).itertuples():

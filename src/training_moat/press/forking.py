@@ -31,7 +31,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from training_moat.catalog import descriptor, files, tables
-from training_moat.core import lifetime
+from training_moat.core import processes
 from training_moat.core.errors import InputError
 from training_moat.figures import offline, publishing
 from training_moat.figures.drawing import Coming, Painter
@@ -266,7 +266,7 @@ def _child(ordered: Callable[[], NotebookNode], pipe: int) -> None:
     """Run the notebook that is `ordered` and send the result and the tables it asked for; never returns."""
     status = 1
     try:
-        lifetime.end_with_parent()
+        processes.end_with_parent()
         notebook = ordered()
         if _painter is not None:
             offline.draw_with(_painter)
