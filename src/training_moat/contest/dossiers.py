@@ -234,7 +234,7 @@ BADGE_COLOURS = {
 
 def cards(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger for a card: heading, badge, gap, job, decides, assumed, vendor, sources."""
-    known, rows = chip_catalog.all_chips(), []
+    rows = []
     for one in found:
         decides = [group for group in GROUPS if one.decides(group)]
         together = " and ".join(one.together()) or "nothing: it is not behind"
@@ -242,7 +242,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
             {
                 "heading": one.name,
                 "badge": badge(one),
-                "vendor": known[one.chip].vendor,
+                "vendor": one.chip.vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
                 else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, OF_DRAWS)}",
@@ -251,7 +251,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "decides": " or ".join(decides) or "no single quality",
                 "together": together,
                 "assumed": ". ".join(f"{words[0].upper()}{words[1:]}" for words in one.assumed),
-                "sources": chip_catalog.row(one.chip)["source"],
+                "sources": chip_catalog.row(one.chip.id)["source"],
             }
         )
     return pd.DataFrame(rows)
