@@ -177,7 +177,7 @@ def _columns(kind: str, columns: Mapping[str, Any]) -> list[str]:
     for column, value in columns.items():
         field = fields.get(column, {"description": "starts from"})
         unit = "" if value is None else field.get("unit", "")
-        what = naming.column_words(column, field["description"])
+        what = naming.column_words(field)
         told += [f"{what} {_value(value)} {unit}".rstrip()] if column != "name" else []
     return told
 
