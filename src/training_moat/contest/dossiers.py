@@ -221,16 +221,6 @@ def badge(split: Split) -> str:
     return "likely behind" if split.behind else "open"
 
 
-BADGE_COLOURS = {
-    "cannot": "#7a1f1f",
-    "behind": "#c0392b",
-    "likely behind": "#b9770e",
-    "open": "#7a8591",
-    "ahead": "#0f8b6d",
-}
-"""Colour of each badge."""
-
-
 def cards(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger for a card: heading, badge, gap, job, decides, assumed, vendor, sources."""
     rows = []
