@@ -276,8 +276,14 @@ def test_integer_weights_of_four_bits_are_weights_alone(rows) -> None:
     assert serving_formats.attention_format(question.model, "int4") == "bf16"
 
 
-def test_wide_groups_decode_about_twice_as_fast_as_the_page_on_method_says() -> None:
-    """Their requests charged to every copy's scheduler made them ten times too slow."""
+def test_wide_groups_decode_as_published_where_engines_and_network_are_known() -> None:
+    """Groups over InfiniBand were 1.7 to 2.1 times as fast as the model while it let every exchange wait, in 16 bits and with
+    the latencies of other networks; their requests charged to every copy's scheduler had made them ten times too slow.
+    What is left on the two machines of one bus is not their exchange: nobody else timed them."""
     found = serving_errors.decoding()
     assert len(found) == len(tables.load("serving_decoding"))
-    assert found["ratio"].between(1.4, 2.6).all()
+    across = found["across servers"] == "yes"
+    assert set(found.loc[across, "chip"]) == {"h100-sxm", "h800", "h200"}
+    assert found.loc[across, "ratio"].between(0.75, 1.3).all()
+    assert found.loc[across, "ratio"].median() < 1.25
+    assert found.loc[~across, "ratio"].between(1.3, 2).all()

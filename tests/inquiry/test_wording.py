@@ -45,7 +45,7 @@ def test_percent_counts_and_lists():
         (0.456, "share", "46%"),
         (1.0, "events", "1 event"),
         (1.0, "entries", "1 entry"),
-        (1.0, "times", "1 times"),
+        (1.0, "times", "1.0 times"),
         (3.0, "rank", "rank 3"),
         (1.1e-10, "times", "1.1e-10 times"),
         (1.008e25, "FLOP", "1e25 FLOP"),

@@ -18,7 +18,7 @@ CAUSE_WORDS = {"memory": "memory", "network": "the network", "precision": "numbe
 CAUSES = tuple(CAUSE_WORDS)
 
 OTHERS = {
-    "compute": "faster arithmetic", "software": "better software", "goodput": "fewer failures",
+    "compute": "faster arithmetic", "software": "better software", "uptime": "fewer failures",
     "supply": "a larger share of scarce parts", "price and power": "a lower price",
 }  # fmt: skip
 """What a chip would have needed where another group of factors decides, in words."""

@@ -74,7 +74,9 @@ def amount(value: float | None, unit: str = "", significant: int = 2) -> str:
         text = _power_of_ten(value, significant)
     else:
         text = digits(value, max(significant, 4) if float(value).is_integer() else significant)
-    if value == 1 and unit.endswith("s") and unit != "times":
+    if value == 1 and unit == "times":
+        text = "1.0"  # "1 times" is no English
+    elif value == 1 and unit.endswith("s"):
         unit = f"{unit[:-3]}y" if unit.endswith("ies") else unit[:-1]
     return f"rank {text}" if unit == "rank" else f"{text} {unit}".rstrip()
 

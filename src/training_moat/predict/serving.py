@@ -39,7 +39,7 @@ class Evaluated:
 def _questions(case: ServingCase) -> list[Question]:
     asked = (case.model, case.chip, case.software, case.precision, case.kv_precision)
     load = (case.batch, case.input_len, case.output_len)
-    return [Question(*asked, *load, plan) for plan in case.plans]
+    return [Question(*asked, *load, plan, exchange=case.exchange) for plan in case.plans]
 
 
 def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
@@ -162,11 +162,17 @@ def answer(
         | {"prefill_of_others": time["prefill_wait_s"]},
         "plan": sizes
         | {"cp": 1, "precision": case.precision, "kv_precision": case.kv_precision}
-        | {"software": label(case.software)}
+        | {"software": _label(case)}
         | {name: getattr(case, name) for name in asked},
         "calibration": known_as,
         "notes": case.notes + _notes(case, found, index, memory["total"], time["running"]),
     }
+
+
+def _label(case: ServingCase) -> str:
+    """How a plan names its engine so that asking with it again means the same one."""
+    unfitted = case.software == NO_ENGINE and case.exchange is not None
+    return case.exchange.engine if unfitted and case.exchange else label(case.software)
 
 
 def _notes(

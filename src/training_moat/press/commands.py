@@ -25,7 +25,8 @@ def new(options: argparse.Namespace) -> None:
 
     place = unpacking.unpack(options.folder)
     print(place)
-    then = f"cd {shlex.quote(str(place))} && moat build"
+    here = str(place) == os.getcwd()
+    then = "moat build" if here else f"cd {shlex.quote(str(place))} && moat build"
     print(f"change what you like there, then: {then}", file=sys.stderr)
 
 
