@@ -127,7 +127,10 @@ def test_other_source_or_data_compute_everything_anew(tmp_path, here, monkeypatc
             "level: training\ngrid: {chips: {from: -1.0e+308, to: 1.0e+308, steps: 2}}",
             "as far apart",
         ),
-        (f"level: training\ngrid: {{chips: {{from: 1{'0' * 400}, to: 1, steps: 2}}}}", "outside its range"),
+        (
+            f"level: training\ngrid: {{chips: {{from: 1{'0' * 400}, to: 1, steps: 2}}}}",
+            "outside its range",
+        ),
         ("level: training\nbase: {model: 2024-01-01}", "base.model: expected words and numbers"),
         ("level: training\nlist: [{chips: !!set {a}}]", "list.chips: expected words and numbers"),
         ("level: training\ndraw: {count: 3}", "draw.values: expected at least one name"),
