@@ -1,7 +1,7 @@
 """A chip with some of its qualities taken from another: what the counterfactual asks the model about.
 
 Ten qualities make a chip's cost of a job. Six are the machine's and are mixed here into one `Chip`, so that the model
-answers for it as for any other; goodput, supply, price and power are multiplied in afterwards.
+answers for it as for any other; uptime, supply, price and power are multiplied in afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FACTORS = (
     "network",
     "precision",
     "software",
-    "goodput",
+    "uptime",
     "supply",
     "price",
     "power",
@@ -38,7 +38,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "network": ("network",),
     "precision": ("precision",),
     "software": ("software",),
-    "goodput": ("goodput",),
+    "uptime": ("uptime",),
     "supply": ("supply",),
     "price and power": ("price", "power"),
 }
