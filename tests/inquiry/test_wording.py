@@ -14,7 +14,7 @@ from training_moat.inquiry import wording
         (0.598, "0.60"),
         (4.0, "4"),
         (99.6, "100"),
-        (3.8e-7, "3.8 × 10⁻⁷"),
+        (3.8e-7, "3.8e-7"),
         (float("inf"), "without limit"),
         (float("nan"), "unknown"),
     ],

@@ -21,6 +21,8 @@ def test_an_engine_that_hides_its_exchange_decodes_faster() -> None:
     assert known["seconds"]["communication"] < 0.2 * unknown["seconds"]["communication"]
     assert known["tpot_s"] < 0.8 * unknown["tpot_s"]
     assert known["seconds"]["weights"] >= unknown["seconds"]["weights"]
+    assert any("1.03 bytes to the experts" in note for note in known["notes"])
+    assert not any("to the experts" in note for note in unknown["notes"])
 
 
 def test_tokens_travel_in_eight_bits_only_where_experts_multiply_in_eight() -> None:
@@ -75,3 +77,24 @@ def test_kernels_speak_for_no_other_network() -> None:
     assert ours.bytes_per_s == own.bytes_per_s and ours.launch_s < own.launch_s / 5
     without = {n: c for n, c in interconnect.stored().items() if n not in interconnect.KERNELS}
     assert interconnect.generic(without) == interconnect.generic(interconnect.stored())
+
+
+def test_halves_in_turns_pay_where_sglang_says() -> None:
+    """SGLang on 72 H100, prompts of 2,000 tokens: a loss at 32 tokens a chip, nothing to speak of up to somewhere between 64
+    and 128, a quarter at 256."""
+    chip, model = chips.chip("h100-sxm"), models.model("deepseek-v3")
+    whole = expert_exchange.of_engine("sglang", "sglang", chip)
+    assert whole is not None
+
+    def step_s(per_chip: int, exchange: expert_exchange.ExpertExchange) -> float:
+        load = (72.0 * per_chip, 1999.0, 2.0, ServingPlan(dp=72, ep=72))
+        asked = serving_batch.Question(model, chip, "sglang", "fp8", "bf16", *load)
+        (batch,) = serving_batch.batches([replace(asked, exchange=exchange)])
+        constants = serving.known.stored().resolve(batch.families, batch.engines)
+        return float(serving_batch.evaluate(batch, constants).step.total[0])
+
+    once = replace(whole, micro_batches=1.0)
+    gain = {n: step_s(n, once) / step_s(n, whole) - 1 for n in (32, 64, 256)}
+    assert gain[32] == pytest.approx(0, abs=1e-9)
+    assert gain[64] < 0.05
+    assert 0.1 < gain[256] < 0.4

@@ -13,7 +13,13 @@ from training_moat.calibrate import fit_serving, measured_makers, measured_servi
 from training_moat.catalog import chips, models, tables
 from training_moat.core.serving_step import ServingPlan
 from training_moat.predict import engines, expert_exchange, serving, serving_constants
-from training_moat.predict.serving_batch import Question, batches, evaluate, networks
+from training_moat.predict.serving_batch import (
+    Question,
+    accepted_tokens,
+    batches,
+    evaluate,
+    networks,
+)
 from training_moat.predict.serving_constants import KV_PRECISION, SHARES, START, Constants, stored
 
 DATA_SHEET = Constants(
@@ -237,9 +243,11 @@ def decoding() -> pd.DataFrame:
     asked = [_decoding_question(row) for row in table.itertuples()]
     predicted = np.zeros(len(table))
     for batch in batches(asked):
-        step = evaluate(batch, stored().resolve(batch.families, batch.engines)).step
-        copies = batch.plan.dp
-        predicted[batch.positions] = batch.job.batch / copies / step.total
+        values = stored().resolve(batch.families, batch.engines)
+        per_chip = batch.job.batch / batch.plan.dp
+        told = table["tokens_per_pass"].to_numpy()[batch.positions] / accepted_tokens(batch, values)
+        seconds = evaluate(batch, values).step.total
+        predicted[batch.positions] = per_chip / seconds * np.where(np.isnan(told), 1.0, told)
     found = pd.DataFrame(
         {
             "chip": table["chip_id"],

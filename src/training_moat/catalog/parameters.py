@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.catalog import chips, models, paths, yaml_files
+from training_moat.core import numbers
 from training_moat.core.errors import InputError, require_known, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
@@ -117,23 +117,10 @@ def schema(chapter: str) -> dict[str, Parameter]:
     return known[chapter]
 
 
-def _shown(value: Any) -> str:
-    return "none" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _numeric(kind: type[int] | type[float]) -> Callable[[Parameter, Any], Any]:
-    allowed = (int,) if kind is int else (int, float)
-
+def _numeric(whole: bool) -> Callable[[Parameter, Any], Any]:
     def convert(parameter: Parameter, value: Any) -> int | float:
-        if isinstance(value, str):
-            try:
-                value = kind(value.replace("_", ""))
-            except ValueError:
-                raise _wrong(parameter, value) from None
-        endless = isinstance(value, float) and not math.isfinite(value)
-        if isinstance(value, bool) or not isinstance(value, allowed) or endless:
-            raise _wrong(parameter, value)
-        return _in_range(parameter, value)
+        ends = parameter.low, parameter.high
+        return numbers.given(value, parameter.where, whole, *ends, parameter.unit)
 
     return convert
 
@@ -169,8 +156,8 @@ def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str
 
 
 _CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
-    "integer": _numeric(int),
-    "number": _numeric(float),
+    "integer": _numeric(whole=True),
+    "number": _numeric(whole=False),
     "boolean": _boolean,
     "text": _text,
     "choice": _choice,
@@ -182,16 +169,7 @@ _CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
 def _wrong(parameter: Parameter, value: Any) -> InputError:
     unit = f" ({parameter.unit})" if parameter.unit else ""
     item = _WORDS[_LISTS.get(parameter.type, parameter.type)]
-    return InputError(f"{parameter.where}: expected {item}{unit}, got {_shown(value)}.")
-
-
-def _in_range(parameter: Parameter, value: Any) -> Any:
-    if parameter.low is not None and not parameter.low <= value <= parameter.high:
-        unit = f" {parameter.unit}" if parameter.unit else ""
-        raise InputError(
-            f"{parameter.where}: {value} is outside its range, {parameter.low} to {parameter.high}{unit}."
-        )
-    return value
+    return InputError(f"{parameter.where}: expected {item}{unit}, got {numbers.shown(value)}.")
 
 
 def convert(parameter: Parameter, value: Any) -> Any:
@@ -210,11 +188,11 @@ def convert(parameter: Parameter, value: Any) -> Any:
         return _CONVERT[parameter.type](parameter, value)
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif numbers.is_number(value):
         value = [value]
     if not isinstance(value, (list, tuple)) or not (value or parameter.optional):
         raise InputError(
-            f"{parameter.where}: expected a list with at least one entry, got {_shown(value)}."
+            f"{parameter.where}: expected a list with at least one entry, got {numbers.shown(value)}."
         )
     return [_CONVERT[item](parameter, entry) for entry in value]
 

@@ -59,6 +59,15 @@ class Worth:
         """Whether the challenger can do the job at all."""
         return bool(np.isfinite(self.chip_hours[0]))
 
+    @property
+    def basis(self) -> str:
+        """How the price of both is known."""
+        if self.prices is None:
+            return "chip time: no price is known in the same way for both"
+        own, other = self.prices
+        same = own.when == other.when
+        return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
+
     def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws)."""
         told, into = self._terms(draws)

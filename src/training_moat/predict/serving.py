@@ -18,7 +18,14 @@ from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
 from training_moat.predict import beyond
 from training_moat.predict import serving_constants as known
 from training_moat.predict.engines import NO_ENGINE, label
-from training_moat.predict.serving_batch import Batch, Question, batches, evaluate, spills
+from training_moat.predict.serving_batch import (
+    Batch,
+    Question,
+    batches,
+    evaluate,
+    exchange_of,
+    spills,
+)
 from training_moat.predict.serving_plans import ServingCase, parse
 
 LONGEST_S = 1e9
@@ -199,12 +206,22 @@ def _notes(
         notes.append(
             f"{case.chip.id} publishes no link bandwidth; {relatives.taken(case.chip, 'scaleup')[1]} is assumed"
         )
-    notes += beyond.of_system(case.chip, case.plans[index].chips)
+    notes += _exchange_notes(case, index) + beyond.of_system(case.chip, case.plans[index].chips)
     if case.software == NO_ENGINE and not case.notes:
         notes.append(
             f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
         )
     return notes
+
+
+def _exchange_notes(case: ServingCase, index: int) -> list[str]:
+    """What is taken of an engine's exchange of tokens, where a plan spreads experts so widely."""
+    exchange = exchange_of(_questions(case)[index])
+    if exchange is None:
+        return []
+    told = f"a value takes {exchange.sent_bytes:g} bytes to the experts and {exchange.returned_bytes:g} back"
+    turns = ", and half of a batch computes while the other's tokens travel where that is faster"
+    return [f"{exchange.engine}: {told}" + turns * (exchange.micro_batches > 1)]
 
 
 def _sequences(number: float) -> str:

@@ -297,6 +297,18 @@ def batches(questions: Sequence[Question]) -> list[Batch]:
     ]
 
 
+def software_of(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.Software:
+    """The engines of a batch, with constants as arrays."""
+    names = serving_step.Software.__dataclass_fields__
+    fitted = {name: values[name] for name in names if name in values}
+    return serving_step.Software(**fitted, exchange=batch.exchange)
+
+
+def accepted_tokens(batch: Batch, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Tokens that a pass yields on average for each sequence of a batch (`serving_step.accepted_tokens`)."""
+    return np.asarray(serving_step.accepted_tokens(batch.job, software_of(batch, values)))
+
+
 def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.ServingTime:
     """Predict one batch with constants as arrays (`serving_constants.Constants.resolve`)."""
     narrow = np.where(batch.narrow, values["narrow_efficiency"], 1.0)
@@ -312,6 +324,5 @@ def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.Ser
         bandwidth_efficiency=np.minimum(values["bandwidth_efficiency"], batch.bandwidth_cap),
         matmul_efficiency=values["matmul_efficiency"],
     )
-    fitted = {name: values[name] for name in serving_step.Software.__dataclass_fields__ if name in values}  # fmt: skip
-    software = serving_step.Software(**fitted, exchange=batch.exchange)
+    software = software_of(batch, values)
     return serving_step.serve(batch.model, batch.job, batch.plan, machine, software)

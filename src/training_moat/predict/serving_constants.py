@@ -241,13 +241,9 @@ class Constants:
         return self.values["interval", level, "p05"], self.values["interval", level, "p95"]
 
 
-@lru_cache(maxsize=4)
-def _stored(state: tuple) -> Constants:
+@tables.kept(TABLE)
+def stored() -> Constants:
+    """The constants of data/calibration_serving.csv."""
     frame = tables.load(TABLE)
     keys = zip(frame["level"], frame["key"], frame["constant"])
     return Constants(dict(zip(keys, frame["value"].astype(float))))
-
-
-def stored() -> Constants:
-    """The constants of data/calibration_serving.csv."""
-    return _stored(tables.state(TABLE))
