@@ -15,23 +15,6 @@ from training_moat.catalog.relatives import wide_format, wide_peak
 from training_moat.core import tiers
 from training_moat.core.machine import Chip, Tier
 
-FACTORS = (
-    "compute",
-    "memory capacity",
-    "memory bandwidth",
-    "network",
-    "precision",
-    "software",
-    "uptime",
-    "supply",
-    "price",
-    "power",
-)
-"""The qualities a gap is split into, in the order of a coalition's bits."""
-
-MACHINE_FACTORS = FACTORS[:6]
-"""Those that change what the machine does; the others change what it costs."""
-
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "compute": ("compute",),
     "memory": ("memory capacity", "memory bandwidth"),
@@ -43,6 +26,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "price and power": ("price", "power"),
 }
 """The article's arguments and what else could decide, as sets of factors."""
+
+FACTORS = tuple(name for group in GROUPS.values() for name in group)
+"""The qualities a gap is split into, in the order of a coalition's bits."""
+
+MACHINE_FACTORS = FACTORS[:6]
+"""Those that change what the machine does; the others change what it costs."""
 
 JOB = "training"
 """The job whose memory is mixed."""

@@ -24,16 +24,15 @@ from training_moat.inquiry import chronicle
 from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import training_constants
 
-GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
-"""What must be true before cost matters: number formats to train in; memory that holds the job on some number of chips;
-links that join that many; an end within the days allowed; training software from the maker; a cluster of that size that
-exists or a maker who sells it."""
-
 STOPPED = {
     "formats": "lack a number format", "holds": "cannot hold it", "exchanges": "cannot exchange it",
     "in time": "are too slow", "software": "lack software", "bought": "were never built so large",
 }  # fmt: skip
-"""What stops a chip at each gate, in the words of a title."""
+"""What must be true before cost matters, and what stops a chip there in the words of a title: number formats to train in;
+memory that holds the job on some number of chips; links that join that many; an end within the days allowed; training
+software from the maker; a cluster of that size that exists or a maker who sells it."""
+
+GATES = tuple(STOPPED)
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 NO_TRAINING_SOFTWARE = r"\(inference\)|^none|not CUDA"

@@ -8,24 +8,12 @@ from statistics import median
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.machine import Chip
-from training_moat.core.units import TERA
+from training_moat.core.units import NUMBER_FORMATS, TERA
 
 TABLE = "matmul_maxima"
 USUAL = 0.75
 """Share of peak where no chip's matmuls in a format's width were measured."""
-UNIT_WIDTHS = {
-    "fp32": "16",
-    "tf32": "16",
-    "fp16": "16",
-    "bf16": "16",
-    "fp6": "8",
-    "fp8": "8",
-    "int8": "8",
-    "mxfp8": "8",
-    "fp4": "4",
-    "nvfp4": "4",
-    "mxfp4": "4",
-}
+UNIT_WIDTHS = {name: one.width for name, one in NUMBER_FORMATS.items() if one.width}
 """Formats whose matmuls reach about the same share of their peaks."""
 
 
