@@ -244,7 +244,7 @@ def _short_words(chip: Chip, job: str, last: tuple[dict, int] | None, least: flo
         needs = answer["memory_gib"]["activations"] + answer["memory_gib"]["workspace"]
     spread = f"{words} fails: spread over {counted(count, 'chip')} the job needs {digits(needs)} GB a chip"
     if needs < has:
-        return f"{spread} of the {digits(has)} one has, which leaves less than its software takes."
+        return f"{spread} of the {digits(has)} that data may fill on one, which leaves less than its software takes."
     return (
         f"{spread}, {digits(needs / has)} times what one has, before anything its software takes."
     )

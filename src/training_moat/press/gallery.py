@@ -22,6 +22,7 @@ from training_moat.core.errors import require_known
 from training_moat.core.numbers import is_number
 from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
+from training_moat.inquiry.wording import amount
 from training_moat.press import comparing, folders, markup, pages, recorded
 
 FOLDER = folders.SCENARIOS
@@ -166,7 +167,8 @@ def changed(name: str) -> list[tuple[str, str]]:
             what = re.split(r"[:;]", known[parameter].meaning)[0].rstrip(".")
             unit = known[parameter].unit.removeprefix("share")
             where = f"{_titled(chapter)}: {what}"
-            lines.append((where, f"{_value(value)} {unit}".rstrip()))
+            told = amount(value, unit) if unit == "times" else f"{_value(value)} {unit}".rstrip()
+            lines.append((where, told))
     return lines
 
 

@@ -31,12 +31,14 @@ def words(name: str) -> str:
 
 
 def sides(name: str, first: Any, second: Any) -> tuple[str, str]:
-    """Two values of what is recorded under a name, in words: a share in per cent, numbers with two digits or with as many
-    more as it takes to tell them apart."""
+    """Two values of what is recorded under a name, in words: a share in per cent with two digits, numbers with three, and
+    both with as many more as it takes to tell them apart."""
     if not all(_is_number(one) for one in (first, second)):
         return _words(first), _words(second)
     unit = "share" if meanings().get(name, "").endswith(SHARE) else ""
-    told = [[amount(float(one), unit, n) for one in (first, second)] for n in range(2, 7)]
+    told = [
+        [amount(float(one), unit, n) for one in (first, second)] for n in range(2 if unit else 3, 7)
+    ]
     one, other = next((pair for pair in told if pair[0] != pair[1]), told[-1])
     return one, other
 
