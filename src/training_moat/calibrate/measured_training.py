@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -80,8 +79,8 @@ def _at(record: Record, mask: np.ndarray) -> Record:
     )
 
 
-@lru_cache(maxsize=2)
-def _configurations(state: tuple) -> pd.DataFrame:
+@tables.kept("training_measurements")
+def _configurations() -> pd.DataFrame:
     table = tables.load("training_measurements").rename(columns=COLUMNS)
     first = table.groupby("config_id", sort=False).first()
     values = table.assign(
@@ -93,7 +92,7 @@ def _configurations(state: tuple) -> pd.DataFrame:
 
 def configurations() -> pd.DataFrame:
     """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
-    frame = _configurations(tables.state("training_measurements")).copy()
+    frame = _configurations().copy()
     trial = frame["precision"] == "bf16/fp16"
     sixteen = np.where(frame["date"] < BLOOM_BF16_SINCE, "fp16", "bf16")
     frame["format"] = frame["format"].where(~trial, sixteen)
