@@ -98,12 +98,12 @@ def multiplies_floats(chip: Chip) -> bool:
     return bool(chip.peak_flops.get("fp4")) and "fp8" not in lacks
 
 
-def from_record(record: Mapping[str, Any], where: str = "chip") -> Chip:
+def from_record(record: Mapping[str, Any]) -> Chip:
     """A chip from a mapping with the table's columns, `base` naming a chip whose values it keeps elsewhere.
 
     Raises InputError for unknown columns, unknown bases and values outside the table's schema.
     """
-    row, base = scenario.entry("chips", record, where), scenario.base_of("chips", record, where)
+    row, base = scenario.entry("chips", record, "chip"), scenario.base_of("chips", record, "chip")
     return build(row, all_chips()[base].measured_as if base and base != row["id"] else "")
 
 
