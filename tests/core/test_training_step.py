@@ -63,6 +63,17 @@ def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pa
     assert step_time(LLAMA_70B, fused, IDEAL, PERFECT).total == pytest.approx(expected / 1e15)
 
 
+def test_attention_that_is_kept_is_not_done_again():
+    """Of a layer recomputed in full all but the forward pass of fused attention, half of its scores, is."""
+    plan = Plan(4096, 8, zero_stage=0, recompute=2)
+    again, kept = (
+        step_time(LLAMA_70B, replace(plan, attention_kept=flag), IDEAL, PERFECT).total
+        for flag in (0, 1)
+    )
+    scores = 2 * 80 * 4096 * 64 * 256 * plan.tokens_per_step
+    assert again - kept == pytest.approx(scores / 2 / 1e15)
+
+
 def test_gaps_between_kernels_do_not_grow_with_how_slow_the_kernels_are():
     plan = Plan(4096, 8)
 

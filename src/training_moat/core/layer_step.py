@@ -293,8 +293,10 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     # when recomputed.
     again = plan.recomputed_layers
     products = where(plan.lora_rank > 0, 2, 3) + again
-    unfused_again = where(
-        logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute
+    core_again = where(
+        logical_or(plan.flash_attention > 0, plan.recompute >= 2),
+        again * where(plan.attention_kept > 0, 0.0, 1.0),
+        plan.recompute,
     )
     core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
     stack = 1 / eff.software
@@ -304,11 +306,11 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
         + (2 + again) * casts
-        + (1 + unfused_again + core_backward) * core_traffic
+        + (1 + core_again + core_backward) * core_traffic
     )
     # A fused attention kernel is the same library's whatever the stack around it.
     kernel = where(plan.flash_attention > 0, 1.0, stack)
-    compute = matmul / eff.matmul_software + kernel * (1 + unfused_again + core_back) * core
+    compute = matmul / eff.matmul_software + kernel * (1 + core_again + core_back) * core
     # Gaps between kernels are the chip's and its host's: a stack whose kernels are slower has no longer ones.
     traffic, overhead = stack * traffic, (3 + again) * fused * eff.layer_seconds
     launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)

@@ -298,6 +298,6 @@ def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
     core's forward when selective (Korthikanti et al. 2022, equations 7 and 8)."""
     tokens = plan.tokens_per_step
     score = attention_score_flops_per_token(model, plan.seq_len)
-    layered = layer_matmul_flops_per_token(model) + score
+    layered = layer_matmul_flops_per_token(model) + where(plan.attention_kept > 0, 0.0, score)
     extra = plan.recomputed_layers * layered + where(plan.recompute == 1, score, 0.0)
     return model_flops_per_step(model, plan) + tokens * extra
