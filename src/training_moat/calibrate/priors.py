@@ -25,6 +25,7 @@ GENERIC_PRIORS: dict[str, tuple[float, float, str]] = {
     "layer_seconds": (2e-5, 1.0, "a dozen kernel launches of a few microseconds"),
     "expert_yearly": (1.15, 0.10, "experts' kernels improve: one source halved its step in half a year, others hardly moved"),
     "expert_layer_seconds": (5e-4, 1.0, "routing and its host synchronisation"),
+    "peer_seconds": (1.5e-5, 1.0, "an exchange of 128 tokens over EFA: 155 to 397 us beyond its bytes for 8 to 24 members on other machines (README of UCCL-EP, low-latency kernels on p6-b200)"),
     "step_seconds": (5e-3, 1.0, "data loading, logging, gradient norm"),
     "scaleup": (1.0, 0.30, "collectives inside a step against those timed alone"),
     "scaleup_torus": (1.0, 0.30, "the same on rings and tori, whose rings XLA keeps busy"),
@@ -80,6 +81,7 @@ STAGE_OF_CONSTANT = {
     "expert_call_seconds": 3,
     "expert_yearly": 3,
     "exposed_expert": 3,
+    "peer_seconds": 3,
 }
 """Generic constants that are set later than in the first stage: those that only its rows feel."""
 
