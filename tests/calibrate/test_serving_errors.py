@@ -276,8 +276,31 @@ def test_integer_weights_of_four_bits_are_weights_alone(rows) -> None:
     assert serving_formats.attention_format(question.model, "int4") == "bf16"
 
 
-def test_wide_groups_decode_about_twice_as_fast_as_the_page_on_method_says() -> None:
-    """Their requests charged to every copy's scheduler made them ten times too slow."""
+def test_wide_groups_decode_as_published_where_engines_and_network_are_known() -> None:
+    """Groups over InfiniBand were 1.7 to 2.1 times as fast as the model while it let every exchange wait, in 16 bits and with
+    the latencies of other networks; their requests charged to every copy's scheduler had made them ten times too slow.
+
+    What is left is not their exchange: nobody else timed the two machines of one bus so, and H20 multiplies a sixth as fast
+    as the chips of its family whose share of the peak it is given, as the page on method says.
+    """
     found = serving_errors.decoding()
     assert len(found) == len(tables.load("serving_decoding"))
-    assert found["ratio"].between(1.4, 2.6).all()
+    across, slow = found["across servers"] == "yes", found["chip"] == "h20"
+    assert set(found.loc[across & ~slow, "chip"]) == {"h100-sxm", "h800", "h200"}
+    assert found.loc[across & ~slow, "ratio"].between(0.75, 1.3).all()
+    assert 1 < found.loc[across & ~slow, "ratio"].median() < 1.25
+    assert found.loc[slow, "ratio"].between(1.5, 2.4).all()
+    assert found.loc[~across, "ratio"].between(1.3, 2).all()
+
+
+def test_tokens_a_pass_yields_are_taken_as_told() -> None:
+    """CloudMatrix accepts 70% of one drafted token, the ranks of H20 more than 90%; the model's own is in between."""
+    table = tables.load("serving_decoding")
+    found, told = serving_errors.decoding(), table["tokens_per_pass"]
+    assert (told.dropna() <= 1 + table["drafted"][told.notna()]).all()
+    untold = table.assign(tokens_per_pass=np.nan)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(serving_errors.tables, "load", lambda name: untold)
+        own = serving_errors.decoding()["predicted"]
+    moved = found["predicted"] / own
+    assert moved[told.isna()].eq(1).all() and (moved[told.notna()] > 1).all()

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from training_moat.catalog.dates import day
+from training_moat.catalog.dates import day, span
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,18 @@ from training_moat.catalog.dates import day
 )
 def test_the_first_day_of_what_is_written(text, first):
     assert day(text) == pd.Timestamp(first)
+
+
+@pytest.mark.parametrize(
+    ("date", "start", "end"),
+    [
+        ("2024", 2024, 2025),
+        ("2024-07", 2024.5, 2024.5 + 1 / 12),
+        ("2024-Q3", 2024.5, 2024.75),
+        ("2024-H2", 2024.5, 2025),
+        ("2024-end", 2025, 2025),
+        ("2024-01-01", 2024, 2024 + 1 / 365),
+    ],
+)
+def test_a_date_is_a_span_of_years(date, start, end):
+    assert span(date) == pytest.approx((start, end))

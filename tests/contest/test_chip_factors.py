@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from training_moat.catalog import chips, relatives
 from training_moat.contest import chip_assumptions
+from training_moat.core.units import GB
 
 
 def test_a_link_is_taken_from_the_same_architecture_where_it_publishes_one():
@@ -32,3 +35,14 @@ def test_without_a_relative_the_median_of_the_table_stands_in():
     assert low < middle < high
     rate, words = relatives.taken(lonely, "hbm")
     assert rate == relatives.rates("hbm")[1] and words == "the median of the chips table"
+
+
+def test_the_slow_end_of_an_unpublished_link_is_that_of_its_range():
+    """Only a chip of which the number that its links join is known, and their rate is not, has one."""
+    (low,) = (
+        one.low.scaleup.bytes_per_s / GB
+        for one in chip_assumptions.completed(chips.chip("sn40l"))[1]
+        if "link" in one.words
+    )
+    assert chip_assumptions.slow_link_gb_per_s(chips.chip("sn40l")) == pytest.approx(low)
+    assert chip_assumptions.slow_link_gb_per_s(chips.chip("h100-sxm")) is None

@@ -137,14 +137,14 @@ def test_what_is_uncertain_is_drawn_independently(a100, job):
     assert np.abs(together).max() < 0.05
 
 
-def test_a_run_lost_half_its_time_is_a_gap_of_goodput_alone(a100, job):
+def test_a_run_lost_half_its_time_is_a_gap_of_uptime_alone(a100, job):
     found = coalitions.worth(a100, a100, job)
-    usual = found.levels["goodput"][0]
+    usual = found.levels["uptime"][0]
     half = replace(usual, times=2 * usual.times)
-    split = counterfactual.split_of(replace(found, levels={"goodput": (half, usual)}))
+    split = counterfactual.split_of(replace(found, levels={"uptime": (half, usual)}))
     table = split.table.set_index("factor")["shapley"]
-    assert table["goodput"] == pytest.approx(np.log(2)) and split.decides("goodput")
-    assert table.drop("goodput").abs().max() == pytest.approx(0.0, abs=1e-12)
+    assert table["uptime"] == pytest.approx(np.log(2)) and split.decides("uptime")
+    assert table.drop("uptime").abs().max() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_small_share_of_the_scarce_parts_costs_time_and_no_hbm_none(mi250x):
@@ -168,11 +168,11 @@ def test_parts_that_cannot_be_told_apart_are_named_together():
     assert counterfactual.weighs_most(ahead) == "nothing adds to the cost"
 
 
-def test_a_chip_with_no_published_goodput_gets_the_usual_one_and_says_so(a100):
-    silent, yardstick = uptime_supply.goodput(chips.chip("sn40l"), a100)
+def test_a_chip_with_no_published_uptime_gets_the_usual_one_and_says_so(a100):
+    silent, yardstick = uptime_supply.uptime(chips.chip("sn40l"), a100)
     assert silent.times == yardstick.times == 1.0
-    assert silent.low < 1 < silent.high and "goodput" in silent.words
-    told = uptime_supply.goodput(chips.chip("tpu-v4"), a100)
+    assert silent.low < 1 < silent.high and "uptime" in silent.words
+    told = uptime_supply.uptime(chips.chip("tpu-v4"), a100)
     assert told[0].times < told[1].times and not told[0].words
 
 

@@ -9,6 +9,7 @@ import pytest
 from training_moat.catalog import chips, tables
 from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import counterfactual, dossiers, due_diligence
+from training_moat.figures import theme
 from training_moat.press import page_sets
 
 
@@ -91,7 +92,7 @@ def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():
     assert sum(word in ("cannot", "behind", "likely behind") for word in badges) == sum(
         one.behind for one in found
     )
-    assert set(dossiers.cards(found)["badge"]) <= set(dossiers.BADGE_COLOURS)
+    assert set(dossiers.cards(found)["badge"]) <= set(theme.SCALES["standing"])
 
 
 def test_every_measured_run_is_a_point_of_the_roofline():

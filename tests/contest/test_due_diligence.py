@@ -103,7 +103,7 @@ def test_the_share_of_scarce_parts_is_told_for_a_maker_the_table_does_not_name(r
     unknown, named = (reports(name).assumed for name in ("blanks", "weak-network"))
     assert sum("share of the scarce parts Own gets is not published" in one for one in unknown) == 1
     assert not any("scarce parts" in one for one in named)
-    assert any("goodput" in one for one in unknown)
+    assert any("uptime" in one for one in unknown)
     # Without such memory it waits for none, so that nothing is assumed.
     assert not any("scarce parts" in one for one in reports("sram-only").assumed)
 

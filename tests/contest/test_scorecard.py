@@ -315,7 +315,7 @@ def test_an_assumed_rate_widens_and_moves_with_the_narrow_one():
 def test_what_decides_in_words_covers_every_startup_that_is_behind():
     young = deciding.of_startups(counterfactual.splits())
     behind, words = [one for one in young if one.behind], deciding.in_full(young)
-    assert behind and all(chips.chip(one.chip).vendor not in ("NVIDIA", "AMD") for one in young)
+    assert behind and all(one.chip.vendor not in ("NVIDIA", "AMD") for one in young)
     decided = {
         one.name: [name for name in deciding.CAUSES if one.decides(name)]
         for one in behind

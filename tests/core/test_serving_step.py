@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from published_shapes import DEEPSEEK_V3, LLAMA
 
-from training_moat.core import serving_memory, serving_step
+from training_moat.core import routing, serving_memory, serving_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.machine import Tier
 from training_moat.core.tiers import place
@@ -49,8 +49,8 @@ def test_latent_attention_is_not_cut_by_tensor_parallelism_and_grouped_heads_are
 
 
 def test_one_token_touches_its_experts_and_many_touch_all() -> None:
-    assert serving_step.touched_experts(DEEPSEEK_V3, 1) == pytest.approx(8)
-    assert serving_step.touched_experts(DEEPSEEK_V3, 4096) == pytest.approx(256, rel=1e-3)
+    assert routing.touched_experts(DEEPSEEK_V3, 1) == pytest.approx(8)
+    assert routing.touched_experts(DEEPSEEK_V3, 4096) == pytest.approx(256, rel=1e-3)
 
 
 def test_copies_of_one_prompt_read_the_experts_of_one_token() -> None:
@@ -305,9 +305,9 @@ def test_every_copy_schedules_its_own_sequences() -> None:
 def test_the_fullest_place_is_as_full_as_chance_makes_it(mean: float, places: int) -> None:
     """Against a million draws, within a quarter."""
     drawn = np.random.default_rng(1).poisson(mean, (20_000, places)).max(axis=1).mean()
-    found = serving_step.fullest(mean, places, mean * places)
+    found = routing.fullest(mean, places, mean * places)
     assert found == pytest.approx(drawn, rel=0.25)
-    assert serving_step.fullest(mean, 1, mean) == pytest.approx(mean)
+    assert routing.fullest(mean, 1, mean) == pytest.approx(mean)
 
 
 def test_the_chip_whose_experts_are_chosen_most_decides() -> None:

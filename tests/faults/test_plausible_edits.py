@@ -19,7 +19,7 @@ from training_moat.catalog import (
     plausible_words,
 )
 from training_moat.catalog.plausible_bounds import CHECKS
-from training_moat.catalog.sheets import Sheet, checks_of, span
+from training_moat.catalog.sheets import Sheet, checks_of
 
 
 @pytest.fixture(scope="module")
@@ -218,18 +218,3 @@ def test_a_run_of_eight_months_stands_where_its_row_says_so_of_its_hours(book):
         noted, _ = edited(broken, "training_runs", "R024", "notes", f"{words} as its maker writes")
         found = CHECKS["training_hours"](noted)
         assert any(one.column == "training_hours" for one in found) == said
-
-
-@pytest.mark.parametrize(
-    ("date", "start", "end"),
-    [
-        ("2024", 2024, 2025),
-        ("2024-07", 2024.5, 2024.5 + 1 / 12),
-        ("2024-Q3", 2024.5, 2024.75),
-        ("2024-H2", 2024.5, 2025),
-        ("2024-end", 2025, 2025),
-        ("2024-01-01", 2024, 2024 + 1 / 365),
-    ],
-)
-def test_a_date_is_a_span_of_years(date, start, end):
-    assert span(date) == pytest.approx((start, end))

@@ -28,72 +28,52 @@ FRAME = pd.DataFrame(
         "verdict": ["supported", "open", "partly"],
     }
 )
+AXES = {"title": "t", "x_title": "a", "y_title": "b"}
+VALUE = {"title": "t", "value_title": "x"}
+TWICE = pd.concat([FRAME, FRAME.assign(low=FRAME["low"] + 1)])
+PLACES = {"x": "low", "y": "high"} | AXES
+OF_CHIPS = {"value": "hbm_gb", "category": "chip"} | VALUE
+GRID = {"x": "chip", "y": "company"} | VALUE
+ENDS = {"low": "low", "high": "high"} | VALUE
 CHARTS = {
-    "bars": lambda: figures.bars(
-        FRAME, value="hbm_gb", category="chip", color="company", title="t", value_title="GB"
-    ),
-    "stacked_bars": lambda: figures.stacked_bars(
-        FRAME, value="hbm_gb", category="chip", part="company", title="t", value_title="GB"
-    ),
-    "lines": lambda: figures.lines(
-        pd.concat([FRAME, FRAME.assign(low=FRAME["low"] + 1)]),
-        x="low",
-        y="high",
-        series="company",
-        title="t",
-        x_title="a",
-        y_title="b",
-        band=("low", "high"),
-    ),
+    "bars": lambda: figures.bars(FRAME, color="company", **OF_CHIPS),
+    "stacked_bars": lambda: figures.stacked_bars(FRAME, part="company", **OF_CHIPS),
+    "lines": lambda: figures.lines(TWICE, series="company", band=("low", "high"), **PLACES),
     "dates": lambda: figures.lines(
-        FRAME,
-        x="day",
-        y="high",
-        title="t",
-        x_title="a",
-        y_title="b",
-        log_y=True,
-        reference=(3, "three"),
+        FRAME, **PLACES | {"x": "day"}, log_y=True, reference=(3, "three")
     ),
     "points": lambda: figures.points(
-        FRAME,
-        x="low",
-        y="high",
-        color="company",
-        title="t",
-        x_title="a",
-        y_title="b",
-        diagonal=True,
-        log_x=True,
-        log_y=True,
+        FRAME, color="company", diagonal=True, log_x=True, log_y=True, **PLACES
     ),
     "dots": lambda: figures.points(
         FRAME, x="hbm_gb", y="chip", color="company", title="t", x_title="a", log_x=True
     ),
     "ranges": lambda: figures.ranges(
-        FRAME,
-        category="chip",
-        low="low",
-        high="high",
-        mid="low",
-        title="t",
-        value_title="x",
-        color="company",
-        reference=[(2, "two")],
+        FRAME, category="chip", mid="low", color="company", reference=[(2, "two")], **ENDS
     ),
-    "heatmap": lambda: figures.heatmap(
-        FRAME, x="chip", y="company", value="high", title="t", value_title="x"
-    ),
-    "verdicts": lambda: figures.heatmap(
-        FRAME, x="chip", y="company", value="verdict", title="t", value_title="x"
-    ),
+    "heatmap": lambda: figures.heatmap(FRAME, value="high", **GRID),
+    "verdicts": lambda: figures.heatmap(FRAME, value="verdict", **GRID),
     "timeline": lambda: figures.timeline(
         FRAME, start="day", lane="company", color="company", title="t", x_title="a"
     ),
-    "tornado": lambda: figures.tornado(
-        FRAME, name="chip", low="low", high="high", base=3, title="t", value_title="x"
-    ),
+    "tornado": lambda: figures.tornado(FRAME, name="chip", base=3, **ENDS),
 }
+
+
+def page_of(chart, caption="c", alt="a", source="k"):
+    """A chart as its page shows it."""
+    shown = figures.publish(chart, caption=caption, alt=alt, source=source)
+    return shown.forms["text/html"]
+
+
+def page_of_table(frame, caption="c"):
+    """A table as its page shows it."""
+    return figures.table(frame, caption=caption, source="k").forms["text/html"]
+
+
+def axis_of(chart, channel):
+    """How the first layer of a chart is drawn along a channel."""
+    return chart.to_dict()["layer"][0]["encoding"][channel]
 
 
 @pytest.fixture
@@ -112,12 +92,7 @@ def embedded(page):
 
 @pytest.mark.parametrize("kind", CHARTS)
 def test_publishing_twice_gives_the_same_text_and_a_picture(kind, silent):
-    pages = [
-        figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms[
-            "text/html"
-        ]
-        for _ in range(2)
-    ]
+    pages = [page_of(CHARTS[kind]()) for _ in range(2)]
     assert pages[0] == pages[1]
     spec = embedded(pages[0])
     assert spec["width"] == "container" and spec["datasets"]
@@ -127,49 +102,34 @@ def test_publishing_twice_gives_the_same_text_and_a_picture(kind, silent):
 
 @pytest.mark.parametrize("kind", CHARTS)
 def test_a_page_names_no_other_host(kind, silent):
-    page = figures.publish(CHARTS[kind](), caption=kind, alt="what is seen", source="a").forms[
-        "text/html"
-    ]
-    assert not re.search(r"https?://", page)
+    assert not re.search(r"https?://", page_of(CHARTS[kind]()))
 
 
 def test_alt_text_and_caption_are_escaped_and_required(silent):
-    page = figures.publish(
-        CHARTS["bars"](), caption="a < b & c", alt='says "x" <b>', source=("k1", "k2")
-    ).forms["text/html"]
+    page = page_of(CHARTS["bars"](), "a < b & c", 'says "x" <b>', ("k1", "k2"))
     assert 'aria-label="says &quot;x&quot; &lt;b&gt;"' in page and "a &lt; b &amp; c" in page
     assert page.count('class="moat-source"') == 2
     for missing in ({"alt": " "}, {"caption": ""}, {"source": ()}):
         with pytest.raises(InputError):
-            figures.publish(
-                CHARTS["bars"](), **({"caption": "c", "alt": "a", "source": "k"} | missing)
-            )
+            page_of(CHARTS["bars"](), **missing)
 
 
 def test_text_in_the_data_cannot_end_the_script(silent):
     evil = FRAME.assign(chip=["</script><b>", "x", "y"])
-    page = figures.publish(
-        figures.bars(evil, value="hbm_gb", category="chip", title="t", value_title="v"),
-        caption="c",
-        alt="a",
-        source="k",
-    ).forms["text/html"]
+    page = page_of(figures.bars(evil, **OF_CHIPS))
     assert page.count("</script>") == 1
     assert any(row["chip"] == "</script><b>" for row in embedded(page)["datasets"]["data0"])
 
 
 def test_figures_are_numbered_in_order_and_keep_their_number(silent):
-    texts = [
-        figures.publish(CHARTS["bars"](), caption=caption, alt="a", source="k").forms["text/html"]
-        for caption in ("one", "two", "one")
-    ]
+    texts = [page_of(CHARTS["bars"](), caption) for caption in ("one", "two", "one")]
     assert [re.search(r"Figure (\d+)", text)[1] for text in texts] == ["1", "2", "1"]
 
 
 def test_the_csv_link_holds_the_data(silent):
     from urllib.parse import unquote
 
-    page = figures.publish(CHARTS["bars"](), caption="c", alt="a", source="k").forms["text/html"]
+    page = page_of(CHARTS["bars"]())
     text = unquote(re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', page)[1])
     frame = pd.read_csv(io.StringIO(text))
     assert list(frame["chip"]) == list(FRAME["chip"]) and frame["hbm_gb"][0] == 80.123
@@ -184,43 +144,29 @@ def test_a_table_marks_numbers_blanks_and_flags(silent, monkeypatch):
             "page": ["https://example.org/x", ""],
         }
     )
-    page = figures.table(frame, caption="c", source="k").forms["text/html"]
-    assert (
-        "a&lt;b" in page
-        and '<td class="number">1,234</td>' in page
-        and '<td class="number"></td>' in page
-    )
+    page = page_of_table(frame)
+    assert "a&lt;b" in page and '<td class="number">1,234</td>' in page
+    assert '<td class="number"></td>' in page
     assert "<td>yes</td>" in page and '<a href="https://example.org/x">example.org/x</a>' in page
     assert 'class="moat-scroll"' in page and '<th scope="col"' in page
     monkeypatch.setenv("MOAT_STRICT", "1")
     with pytest.raises(InputError):
-        figures.table(frame.head(0), caption="c", source="k")
+        page_of_table(frame.head(0))
 
 
 def test_a_wide_table_of_words_becomes_cards_and_a_narrow_one_does_not(silent):
     words = "a sentence that is long enough to wrap"
     wide = pd.DataFrame({f"column {number}": [words] for number in range(6)})
-    assert "moat-stack" in figures.table(wide, caption="c", source="k").forms["text/html"]
-    assert (
-        'data-label="column 3"' in figures.table(wide, caption="c", source="k").forms["text/html"]
-    )
-    assert (
-        "moat-stack"
-        not in figures.table(wide.iloc[:, :2], caption="d", source="k").forms["text/html"]
-    )
-    assert (
-        "moat-stack"
-        not in figures.table(pd.concat([wide] * 20), caption="e", source="k").forms["text/html"]
-    )
+    page = page_of_table(wide)
+    assert "moat-stack" in page and 'data-label="column 3"' in page
+    assert "moat-stack" not in page_of_table(wide.iloc[:, :2], "d")
+    assert "moat-stack" not in page_of_table(pd.concat([wide] * 20), "e")
 
 
 def test_a_table_a_little_too_wide_takes_the_margin_beside_the_page(silent):
     words = "a sentence that is long enough to wrap"
     frame = pd.DataFrame({f"column {number}": [words] for number in range(6)})
-    shown = [
-        figures.table(frame.iloc[:, :columns], caption=str(columns), source="k").forms["text/html"]
-        for columns in (3, 4, 6)
-    ]
+    shown = [page_of_table(frame.iloc[:, :columns], str(columns)) for columns in (3, 4, 6)]
     assert ["full-width" in page for page in shown] == [False, True, False]
     assert ["moat-fold" in page for page in shown] == [False, True, False]
 
@@ -248,31 +194,17 @@ def test_dollars_in_a_sentence_never_become_formulas():
 
 
 def test_bars_start_at_zero_and_log_axes_refuse_zero():
-    spec = CHARTS["bars"]().to_dict()
-    assert spec["layer"][0]["encoding"]["x"]["scale"]["domain"][0] == 0
+    assert axis_of(CHARTS["bars"](), "x")["scale"]["domain"][0] == 0
     with pytest.raises(InputError, match="log axis"):
-        figures.points(
-            FRAME.assign(low=0.0),
-            x="low",
-            y="high",
-            title="t",
-            x_title="a",
-            y_title="b",
-            log_x=True,
-        )
+        figures.points(FRAME.assign(low=0.0), log_x=True, **PLACES)
 
 
 @pytest.mark.parametrize("domain", [None, (60, 4000), (30, 150)])
 def test_ticks_of_a_log_axis_lie_inside_its_domain(domain):
     frame = pd.DataFrame({"a": [70.0, 2000.0], "b": [1.0, 2.0]})
-    spec = figures.points(
-        frame, x="a", y="b", title="t", x_title="a", y_title="b", log_x=True, x_domain=domain
-    ).to_dict()
-    x = spec["layer"][0]["encoding"]["x"]
-    low, high = x["scale"]["domain"]
-    assert len(x["axis"]["values"]) >= 2 and all(
-        low <= tick <= high for tick in x["axis"]["values"]
-    )
+    x = axis_of(figures.points(frame, x="a", y="b", log_x=True, x_domain=domain, **AXES), "x")
+    (low, high), ticks = x["scale"]["domain"], x["axis"]["values"]
+    assert len(ticks) >= 2 and all(low <= tick <= high for tick in ticks)
 
 
 def test_a_log_axis_too_short_for_round_ticks_leaves_them_to_the_renderer():
@@ -282,7 +214,7 @@ def test_a_log_axis_too_short_for_round_ticks_leaves_them_to_the_renderer():
 
 def test_a_misspelt_column_names_the_nearest():
     with pytest.raises(InputError, match="did you mean 'hbm_gb'"):
-        figures.bars(FRAME, value="hmb_gb", category="chip", title="t", value_title="GB")
+        figures.bars(FRAME, **OF_CHIPS | {"value": "hmb_gb"})
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300))
@@ -323,42 +255,31 @@ def test_no_two_values_share_a_colour_and_legends_run_by_rank():
     assert list(grades) == ["leans supported", "mixed", "strongly against", "open"]
     given = {"small": "#0f8b6d", "beyond": "#c0392b", "never": "#7a8591"}
     frame = pd.DataFrame({"x": ["1", "2", "3"], "y": "a", "band": ["never", "small", "beyond"]})
-    chart = figures.heatmap(
-        frame, x="x", y="y", value="band", title="t", value_title="v", colors=given
-    )
-    assert chart.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"] == list(given)
+    chart = figures.heatmap(frame, x="x", y="y", value="band", colors=given, **VALUE)
+    assert axis_of(chart, "color")["scale"]["domain"] == list(given)
 
 
 def test_the_parts_of_a_bar_stand_as_in_the_legend():
     frame = pd.DataFrame({"year": "2025", "maker": ["Google", "NVIDIA"], "runs": [1, 2]})
-    chart = figures.stacked_bars(
-        frame, value="runs", category="year", part="maker", title="t", value_title="runs"
-    )
-    assert chart.to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"] == [
-        "Google",
-        "NVIDIA",
-    ]
+    chart = figures.stacked_bars(frame, value="runs", category="year", part="maker", **VALUE)
+    assert axis_of(chart, "color")["scale"]["domain"] == ["Google", "NVIDIA"]
 
 
 def test_a_diverging_grid_has_no_third_hue_and_its_long_labels_stand_on_lines():
     frame = pd.DataFrame(
         {"x": ["compute", "price and power"], "y": ["a", "a"], "value": [-0.5, 0.9]}
     )
-    chart = figures.heatmap(
-        frame, x="x", y="y", value="value", middle=0.0, title="t", value_title="v"
-    )
-    cells = chart.to_dict()["layer"][0]["encoding"]
-    scale = cells["color"]["scale"]
+    chart = figures.heatmap(frame, x="x", y="y", value="value", middle=0.0, **VALUE)
+    scale = axis_of(chart, "color")["scale"]
     assert scale["interpolate"] == "rgb" and len(scale["domain"]) == len(scale["range"]) == 5
-    axis = cells["x"]["axis"]
+    axis = axis_of(chart, "x")["axis"]
     assert "split" in axis["labelExpr"] and axis["labelPadding"] > 2 * 13
 
 
 def test_a_reference_line_beyond_the_data_lies_on_the_axis():
     """A chip that offers less than the curve's first point was marked outside the picture."""
-    look = {"x_title": "x", "y_title": "y", "title": "t"}
-    chart = figures.lines(FRAME, x="low", y="high", reference_x=(0.2, "offered"), **look)
-    assert chart.to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0.2, 3.0]
+    chart = figures.lines(FRAME, reference_x=(0.2, "offered"), **PLACES)
+    assert axis_of(chart, "x")["scale"]["domain"] == [0.2, 3.0]
 
 
 def test_a_chart_with_a_wrong_part_is_refused_as_it_is_published():
@@ -386,27 +307,15 @@ def test_a_picture_keeps_the_colours_of_its_few_dots():
 def test_loose_points_lie_inside_the_axes_and_a_tenth_is_no_hundred_milli():
     frame = pd.DataFrame({"x": [0.1, 1e5], "y": [1.0, 2.0], "s": ["a", "a"]})
     loose = pd.DataFrame({"x": [4e6], "y": [1.5]})
-    chart = figures.lines(
-        frame,
-        x="x",
-        y="y",
-        series="s",
-        title="t",
-        x_title="x",
-        y_title="y",
-        log_x=True,
-        marked=loose,
-    )
-    along = chart.to_dict()["layer"][0]["encoding"]["x"]
+    chart = figures.lines(frame, x="x", y="y", series="s", log_x=True, marked=loose, **AXES)
+    along = axis_of(chart, "x")
     assert along["scale"]["domain"][1] >= 4e6 and "'~g'" in along["axis"]["labelExpr"]
 
 
 def test_words_on_pale_cells_are_dark():
     frame = pd.DataFrame({"x": ["1", "2"], "y": ["a", "a"], "kind": ["hit", "left out"]})
     shades = {"hit": "#0f8b6d", "left out": "#c9ced4"}
-    chart = figures.heatmap(
-        frame, x="x", y="y", value="kind", title="t", value_title="v", colors=shades
-    )
+    chart = figures.heatmap(frame, x="x", y="y", value="kind", colors=shades, **VALUE)
     ink = chart.to_dict()["layer"][1]["encoding"]["color"]
     assert ink["condition"]["test"]["oneOf"] == ["left out"]
     assert ink["condition"]["value"] != ink["value"] == "#ffffff"

@@ -117,3 +117,12 @@ def test_a_checkout_unpacks_itself_into_an_empty_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "book").iterdir()} == set(PARTS)
     assert [path.name for path in tmp_path.iterdir()] == ["book"]
+
+
+def test_the_working_folder_is_filled_and_stays_the_one_that_a_shell_stands_in(tmp_path):
+    stands = tmp_path.stat().st_ino
+    assert "the folder has no name" in one_sentence(moat("new", "", cwd=tmp_path))
+    done = moat("new", ".", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr.endswith("then: moat build\n"), done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == set(PARTS)
+    assert tmp_path.stat().st_ino == stands

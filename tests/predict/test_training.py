@@ -12,6 +12,7 @@ from training_moat.core import training_step as model_of_step
 from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan
 from training_moat.predict import software, training, training_constants
+from training_moat.predict.training_plans import SIZES
 
 CASE = {
     "id": 7,
@@ -82,20 +83,7 @@ def test_an_answer_has_every_field_of_the_contract():
 
 def test_absent_settings_are_chosen_and_reported():
     """Null and absent are the same; the choice, given back as a request, gets the same answer."""
-    nulls = dict.fromkeys(
-        (
-            "tp",
-            "pp",
-            "dp",
-            "ep",
-            "cp",
-            "precision",
-            "software",
-            "micro_batch",
-            "recompute",
-            "zero_stage",
-        )
-    )
+    nulls = dict.fromkeys((*SIZES, "precision", "software", "recompute"))
     answer = one()
     assert one(**nulls) == answer
     chosen = {
@@ -108,32 +96,10 @@ def test_absent_settings_are_chosen_and_reported():
 
 
 def test_given_settings_are_kept():
-    answer = training.predict([FULL | {"recompute": "full", "zero_stage": 3, "micro_batch": 2}])[0]
-    kept = {
-        key: answer["plan"][key]
-        for key in (
-            "tp",
-            "pp",
-            "dp",
-            "cp",
-            "ep",
-            "micro_batch",
-            "zero_stage",
-            "recompute",
-            "sequence_parallel",
-        )
-    }
-    assert kept == {
-        "tp": 2,
-        "pp": 1,
-        "dp": 4,
-        "cp": 1,
-        "ep": 1,
-        "micro_batch": 2,
-        "zero_stage": 3,
-        "recompute": "full",
-        "sequence_parallel": True,
-    }
+    asked = FULL | {"recompute": "full", "zero_stage": 3, "micro_batch": 2}
+    answer = training.predict([asked])[0]
+    settings = (*SIZES, "recompute", "sequence_parallel")
+    assert [answer["plan"][key] for key in settings] == [asked[key] for key in settings]
     assert answer["hfu"] > answer["mfu"]
 
 
@@ -254,16 +220,8 @@ def test_search_raises_for_a_bad_request_and_marks_what_does_not_fit():
 def test_gpt3_on_4096_a100s_is_laid_out_as_published_runs_are():
     """Narayanan et al. 2021 and Korthikanti et al. 2022 ran it with tensor 8 inside the node and pipelines of 8 to 16;
     MLPerf's and DGX Cloud's recipes with tensor 4."""
-    best = training.search(
-        {
-            "model": "gpt3-175b",
-            "chip": "a100-80",
-            "chips": 4096,
-            "seq_len": 2048,
-            "global_batch": 4096,
-        },
-        top=10,
-    )
+    case = {"model": "gpt3-175b", "chip": "a100-80", "chips": 4096}
+    best = training.search(case | {"seq_len": 2048, "global_batch": 4096}, top=10)
     assert any(
         answer["plan"]["tp"] in (4, 8) and 4 <= answer["plan"]["pp"] <= 16 for answer in best[:3]
     )
@@ -364,17 +322,7 @@ def test_any_request_is_answered_completely_or_with_one_sentence(request):
     answer = training.predict([request])[0]
     if answer["ok"]:
         assert_complete(answer | {"id": 0})
-        for name in (
-            "tp",
-            "pp",
-            "dp",
-            "cp",
-            "ep",
-            "micro_batch",
-            "virtual_stages",
-            "zero_stage",
-            "recompute",
-        ):
+        for name in (*SIZES, "recompute"):
             assert request.get(name) in (None, answer["plan"][name])
     else:
         assert answer["error"] and "\n" not in answer["error"]
@@ -389,22 +337,7 @@ junk = st.one_of(
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
 )
-KEYS = (
-    "model",
-    "chip",
-    "chips",
-    "tp",
-    "dp",
-    "ep",
-    "precision",
-    "software",
-    "seq_len",
-    "global_batch",
-    "recompute",
-    "zero_stage",
-    "sequence_parallel",
-    "id",
-)
+KEYS = (*FULL, "id")
 
 
 @settings(max_examples=100, deadline=None)

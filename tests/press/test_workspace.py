@@ -22,8 +22,8 @@ with workspace.own_folder(Path(sys.argv[1]), ".a[b].") as folder:
 """
 FOLLOWED = """
 import os, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import sys, time; from training_moat.core import lifetime;"
-    "lifetime.follow(int(sys.argv[1])); print('ready', flush=True); time.sleep(60)", str(os.getpid())], stdout=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-c", "import sys, time; from training_moat.core import processes;"
+    "processes.follow(int(sys.argv[1])); print('ready', flush=True); time.sleep(60)", str(os.getpid())], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
 time.sleep(60)

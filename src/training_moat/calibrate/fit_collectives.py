@@ -10,7 +10,7 @@ from training_moat.catalog import chips, tables
 from training_moat.core import collectives as model
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import Fabric
-from training_moat.predict.interconnect import CONSTANTS, TABLE, TOPOLOGY, generic, stored
+from training_moat.predict.interconnect import CONSTANTS, KERNELS, TABLE, TOPOLOGY, generic, stored
 
 START = (0.75, 1.0e-6, 8.0e-6, 0.25, 3.0e-6, 1.0e-5, 0.65)
 """Where the fit starts; typical of NCCL on any of the fabrics."""
@@ -28,9 +28,11 @@ LINE_RATE: dict[str, float | str] = {
     "efa-p4de": 6.25e9,
     "efa-p5": 50e9,
     "efa-p6": 50e9,
+    "deepep-ib": 50e9,
 }
 """Bytes per second and direction of one chip's share: from the chips table, or the cluster's own statement
-(four 100 Gbit/s adapters for eight chips, and one of 400 Gbit/s for each chip)."""
+(four 100 Gbit/s adapters for eight chips, and one of 400 Gbit/s for each chip). H800 stands under H100 here, whose links are
+wider: their part of an exchange between servers passes beside the network's, which is slower on both."""
 
 FUSED = ("nvlink4", "nvlink5")
 """Fabrics whose switch adds up on the way (NVLink SHARP from the third NVSwitch generation on)."""
@@ -72,6 +74,8 @@ def _unpacked(logs: np.ndarray, name: str) -> dict[str, float]:
     values = dict(zip(CONSTANTS, np.exp(logs)))
     if name not in FUSED:
         values["in_network_efficiency"] = 0.0
+    if name in KERNELS:  # One way of moving data, timed with large messages.
+        values["eager_efficiency"] = 0.0
     return values
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 import pandas as pd
 
@@ -13,7 +9,7 @@ from training_moat.calibrate import fit_serving
 from training_moat.calibrate.fit_serving import Problem
 from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.catalog import chips
-from training_moat.core import lifetime
+from training_moat.core import processes
 from training_moat.predict.serving_constants import LEVELS as KNOWLEDGE
 from training_moat.predict.serving_constants import known_as
 
@@ -58,8 +54,7 @@ def held_out(problem: Problem) -> pd.DataFrame:
     """
     rows, parts = problem.rows, []
     left = {name: mask for name, mask in splits(rows).items() if not mask.all()}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), spawn, _begin, (os.getpid(), rows)) as pool:
+    with processes.pool(None, _begin, rows) as pool:
         errors = pool.map(_unseen, left.values())
     for (name, mask), error in zip(left.items(), errors, strict=True):
         own = rows[mask].assign(predicted=rows.loc[mask, "seconds_per_token"] * np.exp(error))
@@ -71,9 +66,8 @@ _OWN: list[Problem] = []
 """The problem of a process that searches, made once."""
 
 
-def _begin(parent: int, rows: pd.DataFrame) -> None:
-    """Make the problem of a process that ends with `parent`."""
-    lifetime.follow(parent)
+def _begin(rows: pd.DataFrame) -> None:
+    """Make the problem of a process that searches."""
     _OWN[:] = [Problem(rows)]
 
 

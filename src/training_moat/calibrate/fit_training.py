@@ -19,6 +19,7 @@ from training_moat.calibrate.fit_stage import Stage, as_constants
 from training_moat.calibrate.measured_training import Rows, families
 from training_moat.calibrate.priors import GENERIC_PRIORS, STAGE_OF_CONSTANT, THIN_STACK, Key, prior
 from training_moat.calibrate.random_effects import Split
+from training_moat.calibrate.stored_rows import stored_row
 from training_moat.catalog import chips as chip_catalog
 from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK
 from training_moat.predict.training_constants import SOFTWARE, Constants, support_name, width_of
@@ -191,42 +192,19 @@ def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.
     """The fit as the rows of `data/calibration_training.csv`."""
     records: list[dict[str, Any]] = []
     for key in fitted.keys:
-        level, name, constant = key
-        prior, width = fitted.prior[key]
-        count, sources = fitted.support[key]
-        records.append(
-            {
-                "level": level,
-                "key": name,
-                "constant": constant,
-                "value": float(f"{fitted.constants.values[key]:.6g}"),
-                "prior": prior,
-                "prior_log_sd": width,
-                "rows": count,
-                "sources": sources,
-                "basis": GENERIC_PRIORS[constant][2]
-                if level == "generic"
-                else "shrunk towards its class",
-                "date": date,
-            }
-        )
-    records.append(
-        {
-            "level": "generic",
-            "key": "all",
-            "constant": "expert_year",
-            "value": fitted.constants.generic("expert_year"),
-            "rows": int((rows.frame["experts"] > 0).sum()),
-            "sources": int(rows.frame.loc[rows.frame["experts"] > 0, "source"].nunique()),
-            "basis": "the middle of the releases that trained experts",
-            "date": date,
-        }
-    )
-    tables = [pd.DataFrame(records), support_table(rows, date), intervals.assign(date=date)]
-    return pd.concat(tables, ignore_index=True)
+        level, _, constant = key
+        basis = GENERIC_PRIORS[constant][2] if level == "generic" else "shrunk towards its class"
+        value, support = fitted.constants.values[key], fitted.support[key]
+        records.append(stored_row(key, value, *support, basis, fitted.prior[key]))
+    year, own = ("generic", "all", "expert_year"), rows.frame[rows.frame["experts"] > 0]
+    basis = "the middle of the releases that trained experts"
+    value = fitted.constants.generic("expert_year")
+    records.append(stored_row(year, value, len(own), own["source"].nunique(), basis))
+    told = [pd.DataFrame(records), support_table(rows), intervals]
+    return pd.concat(told, ignore_index=True).assign(date=date)
 
 
-def support_table(rows: Rows, date: str) -> pd.DataFrame:
+def support_table(rows: Rows) -> pd.DataFrame:
     """How many sources speak for each chip and family, by width of the matmuls and dense or with experts, and for each
     name of software, dense or with experts."""
     frame = rows.frame.assign(family=families(rows.frame), width=widths(rows.frame))
@@ -239,17 +217,8 @@ def support_table(rows: Rows, date: str) -> pd.DataFrame:
         (key, support_name(SOFTWARE, mixed), group)
         for (key, mixed), group in frame.groupby(["label", experts])
     ]
-    records = [
-        {
-            "level": "support",
-            "key": key,
-            "constant": name,
-            "value": group["source"].nunique(),
-            "rows": len(group),
-            "sources": group["source"].nunique(),
-            "basis": "sources with usable runs",
-            "date": date,
-        }
-        for key, name, group in groups
-    ]
+    records = []
+    for key, name, group in groups:
+        place, sources = ("support", key, name), group["source"].nunique()
+        records.append(stored_row(place, sources, len(group), sources, "sources with usable runs"))
     return pd.DataFrame(records)

@@ -13,6 +13,7 @@ FABRIC_BY_CHIP = {
     "A100": "nvlink3",
     "H100": "nvlink4",
     "H200": "nvlink4",
+    "H800": "nvlink4",
     "B200": "nvlink5",
     "MI300X": "xgmi",
     "RTX PRO 6000": "pcie5",
@@ -24,8 +25,9 @@ FABRIC_BY_CLUSTER = {
     "NVLink4 + EFA 3200Gbps": "efa-p5",
     "NVLink4 + EFA": "efa-p5",
     "NVLink 5 intra + EFA v4 8x50GB/s inter": "efa-p6",
+    "CX7 400Gb/s IB pure RDMA": "deepep-ib",
 }
-"""Scale-out fabric of the measurements that cross nodes."""
+"""Scale-out fabric of the measurements that cross nodes, or the kernels that were timed on it."""
 
 KINDS = {
     "all_reduce": "all_reduce",
@@ -33,6 +35,8 @@ KINDS = {
     "reduce_scatter": "reduce_scatter",
     "alltoall": "all_to_all",
     "all_to_all": "all_to_all",
+    "moe_dispatch_low_latency": "all_to_all",
+    "moe_combine_low_latency": "all_to_all",
 }
 """Collectives the model has a formula for, as tables write them."""
 
@@ -56,7 +60,7 @@ def all_rows() -> pd.DataFrame:
     """Every row: source, kind, scaleup, scaleout, ranks, nodes, message_bytes, seconds, large, unusable.
 
     Where a source gives bus bandwidth only, the time follows from its definition (nccl-tests,
-    PERFORMANCE.md): the bytes a link carries, over the time.
+    PERFORMANCE.md): the bytes a link carries, over the time. Exchanges of experts print all bytes sent over the time instead.
     """
     raw = tables.load("collective_measurements").rename(columns=COLUMNS)
     kind = raw["collective"].map(KINDS)
@@ -66,6 +70,8 @@ def all_rows() -> pd.DataFrame:
         passes * (ranks - 1) / ranks * raw["message_bytes"] / (raw["bus_gb_per_s"] * 1e9)
     )
     nodes = raw["nodes"].fillna(1).astype(float)
+    experts = raw["collective"].str.startswith("moe_")
+    sent = raw["bus_gb_per_s"] * 1e9 * raw["time_us"] * 1e-6
     rows = pd.DataFrame(
         {
             "source": raw["source"],
@@ -74,7 +80,7 @@ def all_rows() -> pd.DataFrame:
             "scaleout": raw["fabric"].map(FABRIC_BY_CLUSTER),
             "ranks": ranks,
             "nodes": nodes,
-            "message_bytes": raw["message_bytes"].astype(float),
+            "message_bytes": raw["message_bytes"].astype(float).where(~experts, sent),
             "seconds": (raw["time_us"] * 1e-6).fillna(from_bandwidth),
         }
     )
@@ -84,6 +90,10 @@ def all_rows() -> pd.DataFrame:
         (rows["message_bytes"].isna() | rows["seconds"].isna(), "size or time not stated"),
         (rows["scaleup"].isna(), "fabric not stated"),
         ((nodes > 1) & rows["scaleout"].isna(), "network between the nodes not stated"),
+        (
+            experts & (nodes == 1),
+            "expert exchange inside a server: links not told from the network",
+        ),
     ]
     return rows.assign(unusable=reasons.first(rows.index, why))
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate.measured_training import Rows
+from training_moat.calibrate.stored_rows import stored_row
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import own_runs
 from training_moat.predict.training_constants import Scatter
@@ -63,15 +64,7 @@ def records(errors: pd.Series, kinds: pd.Series, frame: pd.DataFrame, points: np
         own = errors[kinds == kind].dropna()
         told = scatter(own, frame.loc[own.index], points)
         for part, value in told._asdict().items():
-            rows.append(
-                {
-                    "level": "scatter",
-                    "key": part,
-                    "constant": kind,
-                    "value": float(f"{value:.6g}"),
-                    "rows": len(own),
-                    "sources": frame["source"][own.index].nunique(),
-                    "basis": "errors on sources left out of the fit",
-                }
-            )
+            place, sources = ("scatter", part, kind), frame["source"][own.index].nunique()
+            basis = "errors on sources left out of the fit"
+            rows.append(stored_row(place, value, len(own), sources, basis))
     return rows

@@ -20,6 +20,7 @@ from training_moat.calibrate import (
 )
 from training_moat.calibrate.leaving_out import leave_out
 from training_moat.calibrate.measured_training import Rows, families
+from training_moat.calibrate.stored_rows import stored_row
 from training_moat.catalog import paths, tables
 from training_moat.core.whole_files import beside
 from training_moat.predict import serving_constants, training_constants
@@ -45,7 +46,7 @@ def interval_kinds(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(kinds, index=frame.index)
 
 
-def intervals(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.DataFrame:
+def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
     """Rows of the calibration table on how far a new source may be off, and what own runs say of it (see
     `source_intervals`, `own_machines`)."""
     frame = rows.frame
@@ -59,7 +60,7 @@ def intervals(rows: Rows, predictions: dict[str, np.ndarray], date: str) -> pd.D
     )
     found = source_intervals.scatters(frame, kinds, known, errors)
     own = own_machines.records(errors["measured"], kinds, frame, own_machines.settings(rows))
-    told = [source_intervals.records(found, date), pd.DataFrame(own).assign(date=date)]
+    told = [source_intervals.records(found), pd.DataFrame(own)]
     return pd.concat(told, ignore_index=True)
 
 
@@ -70,33 +71,15 @@ def _memory_records(date: str) -> pd.DataFrame:
         "contexts, communication buffers and fragments, whatever the plan",
         "allocator's loss on activations",
     )
-    records = [
-        {
-            "level": "generic",
-            "key": "all",
-            "constant": name,
-            "value": float(f"{value:.6g}"),
-            "rows": len(rows.frame),
-            "sources": int(rows.frame["source"].nunique()),
-            "basis": basis,
-            "date": date,
-        }
-        for name, value, basis in zip(names, measured_memory.fit_reserve(rows), bases, strict=True)
-    ]
     ran = measured_memory.runs_that_fit()
-    records.append(
-        {
-            "level": "generic",
-            "key": "all",
-            "constant": "reserve_bytes_fused",
-            "value": float(f"{measured_memory.fit_fused_reserve(ran):.6g}"),
-            "rows": len(ran.frame),
-            "sources": int(ran.frame["source"].nunique()),
-            "basis": "the most that lets 95% of runs with fused attention fit the chips they ran on",
-            "date": date,
-        }
-    )
-    return pd.DataFrame(records)
+    told = [*zip(names, measured_memory.fit_reserve(rows), bases, (rows, rows), strict=True)]
+    most = "the most that lets 95% of runs with fused attention fit the chips they ran on"
+    told.append(("reserve_bytes_fused", measured_memory.fit_fused_reserve(ran), most, ran))
+    records = []
+    for name, value, basis, of in told:
+        support = len(of.frame), of.frame["source"].nunique()
+        records.append(stored_row(("generic", "all", name), value, *support, basis))
+    return pd.DataFrame(records).assign(date=date)
 
 
 def training_tables(date: str) -> dict[str, pd.DataFrame]:
@@ -111,7 +94,7 @@ def tables_of(
     rows: Rows, fitted: fit_training.Fit, unseen: dict[str, np.ndarray], date: str
 ) -> dict[str, pd.DataFrame]:
     """What is stored of a fit and of the predictions without each source, chip and family."""
-    table = fit_training.as_table(fitted, rows, intervals(rows, unseen, date), date)
+    table = fit_training.as_table(fitted, rows, intervals(rows, unseen), date)
     table = pd.concat([table, _memory_records(date)], ignore_index=True)
     return {training_constants.TABLE: table, UNSEEN_TABLE: unseen_table(rows, unseen, date)}
 

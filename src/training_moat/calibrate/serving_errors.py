@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +12,14 @@ import pandas as pd
 from training_moat.calibrate import fit_serving, measured_makers, measured_serving
 from training_moat.catalog import chips, models, tables
 from training_moat.core.serving_step import ServingPlan
-from training_moat.predict import engines, serving, serving_constants
-from training_moat.predict.serving_batch import Question, batches, evaluate
+from training_moat.predict import engines, expert_exchange, serving, serving_constants
+from training_moat.predict.serving_batch import (
+    Question,
+    accepted_tokens,
+    batches,
+    evaluate,
+    networks,
+)
 from training_moat.predict.serving_constants import KV_PRECISION, SHARES, START, Constants, stored
 
 DATA_SHEET = Constants(
@@ -228,15 +235,19 @@ def decoding() -> pd.DataFrame:
     was fitted to: prompts are read on other chips.
 
     Columns: chip, model, software, chips, per chip (sequences), published and predicted (tokens per second and chip),
-    ratio (published over predicted), source, date.
+    ratio (published over predicted), across servers (whether the group is larger than what a chip's own links join), source,
+    date.
     """
-    table = tables.load("serving_decoding")
+    blank = {"kv_precision": "", "attention_precision": ""}
+    table = tables.load("serving_decoding").fillna(blank)
     asked = [_decoding_question(row) for row in table.itertuples()]
     predicted = np.zeros(len(table))
     for batch in batches(asked):
-        step = evaluate(batch, stored().resolve(batch.families, batch.engines)).step
-        copies = batch.plan.dp
-        predicted[batch.positions] = batch.job.batch / copies / step.total
+        values = stored().resolve(batch.families, batch.engines)
+        per_chip = batch.job.batch / batch.plan.dp
+        told = table["tokens_per_pass"].to_numpy()[batch.positions] / accepted_tokens(batch, values)
+        seconds = evaluate(batch, values).step.total
+        predicted[batch.positions] = per_chip / seconds * np.where(np.isnan(told), 1.0, told)
     found = pd.DataFrame(
         {
             "chip": table["chip_id"],
@@ -251,6 +262,8 @@ def decoding() -> pd.DataFrame:
         }
     )
     found.insert(7, "ratio", found["published"] / found["predicted"])
+    joined = [networks(question.chip).scaleup.domain_chips for question in asked]
+    found.insert(8, "across servers", np.where(table["chips"] > joined, "yes", "no"))
     return found
 
 
@@ -260,6 +273,11 @@ def _decoding_question(row: Any) -> Question:
     plan = ServingPlan(dp=row.chips, ep=row.chips)
     chip = chips.chip(row.chip_id)
     software, _ = engines.engine(row.software, chip, stored())
-    asked = (models.model(row.model_id), chip, software, row.precision, KV_PRECISION)
+    cache, attention = row.kv_precision or KV_PRECISION, row.attention_precision
+    asked = (models.model(row.model_id), chip, software, row.precision, cache)
     load = (row.batch_per_chip * row.chips, row.kv_tokens - 1, 2.0)
-    return Question(*asked, *load, plan, drafted=np.nan_to_num(row.drafted))
+    exchange = expert_exchange.of_engine(row.software, software, chip)
+    if exchange and row.micro_batches > 0:
+        exchange = replace(exchange, micro_batches=row.micro_batches)
+    drafted = np.nan_to_num(row.drafted)
+    return Question(*asked, *load, plan, attention, drafted, exchange=exchange)

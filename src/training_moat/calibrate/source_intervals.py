@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training_moat.calibrate.stored_rows import stored_row
+
 COVERAGE = 0.90
 """Share of unseen runs that the prediction interval is meant to hold."""
 LEAST_SCATTER = 0.02
@@ -157,24 +159,14 @@ def inside_of_others(
     return inside
 
 
-def records(found: dict[tuple[str, str], Scatter], date: str) -> pd.DataFrame:
+def records(found: dict[tuple[str, str], Scatter]) -> pd.DataFrame:
     """Rows of the calibration table: the ends of each interval."""
     rows: list[dict[str, Any]] = []
     for kind in sorted({kind for _, kind in found}):
         for level, ends in bounds(found, kind).items():
             one = found[level, kind]
             for name, value in zip(("p05", "p95"), ends, strict=True):
-                rows.append(_record("interval", level, f"{kind}_{name}", float(np.exp(value)), one))
-    return pd.DataFrame(rows).assign(date=date)
-
-
-def _record(level: str, key: str, constant: str, value: float, one: Scatter) -> dict[str, Any]:
-    return {
-        "level": level,
-        "key": key,
-        "constant": constant,
-        "value": float(f"{value:.6g}"),
-        "rows": one.rows,
-        "sources": one.sources,
-        "basis": "errors on sources, chips or families left out of the fit",
-    }
+                place = ("interval", level, f"{kind}_{name}")
+                basis = "errors on sources, chips or families left out of the fit"
+                rows.append(stored_row(place, float(np.exp(value)), one.rows, one.sources, basis))
+    return pd.DataFrame(rows)

@@ -6,8 +6,6 @@ that never saw the source, and with a fit that never saw the chip; and beside th
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import pandas as pd
 
@@ -51,12 +49,11 @@ KINDS = {
 
 def rows() -> pd.DataFrame:
     """Every usable run: measured and predicted seconds, errors as shares, baselines, and what it ran on."""
-    names = ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
-    return _rows(tuple(map(tables.state, names))).copy()
+    return _rows().copy()
 
 
-@lru_cache(maxsize=2)
-def _rows(state: tuple) -> pd.DataFrame:
+@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+def _rows() -> pd.DataFrame:
     measured = measured_training.usable()
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)

@@ -1,8 +1,9 @@
 """What every table is: `data/datapackage.json`, the one place that names columns, types and units.
 
-The file is a Frictionless data package. Four properties go beyond that standard: a field's `unit`; `keysOf`,
+The file is a Frictionless data package. Five properties go beyond that standard: a field's `unit`; `keysOf`,
 the table whose key the cell holds (several keys are separated by ";"); `listOf`, the words a ";"-separated
-cell may hold; and a table's `derivedFrom`, the tables it is computed from, where its rows name no source.
+cell may hold; `titleStreamed`, its title where a chip streams its weights from a store outside; and a table's
+`derivedFrom`, the tables it is computed from, where its rows name no source.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,20 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.catalog import chips, models, paths, yaml_files
+from training_moat.core import numbers
 from training_moat.core.errors import InputError, require_known, unknown
 
 SCHEMA_FILE = Path("chapters") / "parameters.yml"
 _KEYS = {"type", "unit", "range", "choices", "optional", "meaning", "was"}
 _LISTS = {f"{item}s": item for item in ("chip", "model", "number", "integer", "text", "choice")}
-_WORDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "text": "words",
-    "choice": "one of its choices",
-    "chip": "a chip id",
-    "model": "a model name",
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Parameter:
         if self.low is not None and self.high is not None:
             years = self.unit in ("", "year") and 1900 < self.low < self.high < 2100
             return f"{self.low} to {self.high}" if years else f"{self.low:,} to {self.high:,}"
-        item = _WORDS[_LISTS.get(self.type, self.type)]
+        item = _KINDS[_LISTS.get(self.type, self.type)][0]
         return f"list of {self.type}" if self.type in _LISTS else item
 
     @property
@@ -85,8 +76,8 @@ def _read(chapter: str, name: str, entry: Any) -> Parameter:
     for key in entry:
         require_known("key", key, _KEYS, where)
     kind = entry["type"]
-    if kind not in _WORDS and kind not in _LISTS:
-        raise unknown("type", str(kind), [*_WORDS, *_LISTS], where)
+    if kind not in _KINDS and kind not in _LISTS:
+        raise unknown("type", str(kind), [*_KINDS, *_LISTS], where)
     if kind in ("choice", "choices") and not entry.get("choices"):
         raise InputError(f"{where}: type '{kind}' needs a list 'choices'.")
     low, high = entry.get("range", (None, None))
@@ -117,23 +108,10 @@ def schema(chapter: str) -> dict[str, Parameter]:
     return known[chapter]
 
 
-def _shown(value: Any) -> str:
-    return "none" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _numeric(kind: type[int] | type[float]) -> Callable[[Parameter, Any], Any]:
-    allowed = (int,) if kind is int else (int, float)
-
+def _numeric(whole: bool) -> Callable[[Parameter, Any], Any]:
     def convert(parameter: Parameter, value: Any) -> int | float:
-        if isinstance(value, str):
-            try:
-                value = kind(value.replace("_", ""))
-            except ValueError:
-                raise _wrong(parameter, value) from None
-        endless = isinstance(value, float) and not math.isfinite(value)
-        if isinstance(value, bool) or not isinstance(value, allowed) or endless:
-            raise _wrong(parameter, value)
-        return _in_range(parameter, value)
+        ends = parameter.low, parameter.high
+        return numbers.given(value, parameter.where, whole, *ends, parameter.unit)
 
     return convert
 
@@ -168,30 +146,22 @@ def _named(resolve: Callable[[str, str], str]) -> Callable[[Parameter, Any], str
     return convert
 
 
-_CONVERT: dict[str, Callable[[Parameter, Any], Any]] = {
-    "integer": _numeric(int),
-    "number": _numeric(float),
-    "boolean": _boolean,
-    "text": _text,
-    "choice": _choice,
-    "chip": _named(chips.resolve),
-    "model": _named(models.resolve),
+_KINDS: dict[str, tuple[str, Callable[[Parameter, Any], Any]]] = {
+    "integer": ("a whole number", _numeric(whole=True)),
+    "number": ("a number", _numeric(whole=False)),
+    "boolean": ("true or false", _boolean),
+    "text": ("words", _text),
+    "choice": ("one of its choices", _choice),
+    "chip": ("a chip id", _named(chips.resolve)),
+    "model": ("a model name", _named(models.resolve)),
 }
+"""Types of a value: in words, and what checks and converts one."""
 
 
 def _wrong(parameter: Parameter, value: Any) -> InputError:
     unit = f" ({parameter.unit})" if parameter.unit else ""
-    item = _WORDS[_LISTS.get(parameter.type, parameter.type)]
-    return InputError(f"{parameter.where}: expected {item}{unit}, got {_shown(value)}.")
-
-
-def _in_range(parameter: Parameter, value: Any) -> Any:
-    if parameter.low is not None and not parameter.low <= value <= parameter.high:
-        unit = f" {parameter.unit}" if parameter.unit else ""
-        raise InputError(
-            f"{parameter.where}: {value} is outside its range, {parameter.low} to {parameter.high}{unit}."
-        )
-    return value
+    item = _KINDS[_LISTS.get(parameter.type, parameter.type)][0]
+    return InputError(f"{parameter.where}: expected {item}{unit}, got {numbers.shown(value)}.")
 
 
 def convert(parameter: Parameter, value: Any) -> Any:
@@ -207,16 +177,16 @@ def convert(parameter: Parameter, value: Any) -> Any:
         raise _wrong(parameter, value)
     item = _LISTS.get(parameter.type)
     if item is None:
-        return _CONVERT[parameter.type](parameter, value)
+        return _KINDS[parameter.type][1](parameter, value)
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif numbers.is_number(value):
         value = [value]
     if not isinstance(value, (list, tuple)) or not (value or parameter.optional):
         raise InputError(
-            f"{parameter.where}: expected a list with at least one entry, got {_shown(value)}."
+            f"{parameter.where}: expected a list with at least one entry, got {numbers.shown(value)}."
         )
-    return [_CONVERT[item](parameter, entry) for entry in value]
+    return [_KINDS[item][1](parameter, entry) for entry in value]
 
 
 def convert_all(chapter: str, given: Mapping[str, Any]) -> dict[str, Any]:

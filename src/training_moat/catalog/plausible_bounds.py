@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import models
+from training_moat.catalog.dates import starts
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Check, Sheet, check_each, starts
+from training_moat.catalog.sheets import Check, Sheet, check_each
 from training_moat.core.workload import Transformer, derived_active_params, derived_params
 
 TOKENIZERS = (30522, 50257, 100277)

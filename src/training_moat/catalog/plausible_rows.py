@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import descriptor, paths
+from training_moat.catalog.dates import ends, starts
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet, check, check_each, ends, starts
+from training_moat.catalog.sheets import Book, Sheet, check, check_each
 
 DATES = ("date", "published", "accessed", "announced", "released")
 """Columns of dates of things that have happened."""

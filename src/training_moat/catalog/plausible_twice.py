@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from training_moat.catalog.dates import starts
 from training_moat.catalog.plausible_bounds import FEW, sixteen_bit_peak
 from training_moat.catalog.plausible_numbers import SAME
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet, check, check_each, starts
+from training_moat.catalog.sheets import Book, Sheet, check, check_each
 
 NAMES = (
     ("chip", "chip_id", ()),

@@ -1,11 +1,10 @@
-"""Tables as the checks of plausibility see them: cells with the lines they stand on, and dates as spans of years."""
+"""Tables as the checks of plausibility see them: cells with the lines they stand on."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import wraps
 from types import ModuleType
 
 import numpy as np
@@ -19,10 +18,6 @@ CHECKED = r"\bchecked(?: {column})?:"
 
 NAMED = r"\bchecked {column}:"
 """The same where only words on this column excuse it: its rows often have a reason for another one."""
-
-_DATE = re.compile(
-    r"(?P<year>\d{4})(?:-(?:(?P<month>\d\d)(?:-(?P<day>\d\d))?|Q(?P<quarter>\d)|H(?P<half>\d)|(?P<end>end)))?$"
-)
 
 
 @dataclass(frozen=True)
@@ -135,29 +130,3 @@ def check_each(
         return checked
 
     return decorated
-
-
-@lru_cache(maxsize=8192)
-def span(date: object) -> tuple[float, float]:
-    """First and last moment of a date in years; NaN where there is none."""
-    found = _DATE.match(date) if isinstance(date, str) else None
-    if found is None:
-        return np.nan, np.nan
-    year, end = int(found["year"]), found["end"]
-    if found["day"]:
-        start = year + (int(found["month"]) - 1) / 12 + (int(found["day"]) - 1) / 365
-        return start, start + 1 / 365
-    for part, parts in (("month", 12), ("quarter", 4), ("half", 2)):
-        if found[part]:
-            return year + (int(found[part]) - 1) / parts, year + int(found[part]) / parts
-    return (year + 1.0 if end else float(year)), year + 1.0
-
-
-def starts(dates: pd.Series) -> pd.Series:
-    """First moments of dates, in years."""
-    return dates.map(lambda date: span(date)[0]).astype(float)
-
-
-def ends(dates: pd.Series) -> pd.Series:
-    """Last moments of dates, in years."""
-    return dates.map(lambda date: span(date)[1]).astype(float)

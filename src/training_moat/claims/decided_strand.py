@@ -29,7 +29,10 @@ def group_decides(
         decided = len(young.yes) or "none"
         note += f"; of {counted(behind, 'chip')} of startups among them for {decided}"
     rows = dict.fromkeys(
-        [*(f"chips:{one.chip}" for one in found), *(f"reference_jobs:{one.job}" for one in found)]
+        [
+            *(f"chips:{one.chip.id}" for one in found),
+            *(f"reference_jobs:{one.job.job}" for one in found),
+        ]
     )
     cited = counterfactual.sources(found)
     kind = "Monte Carlo, 5 to 95%"

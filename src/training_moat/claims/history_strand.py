@@ -167,7 +167,7 @@ def startup_vendors(evidence: Evidence) -> list[str]:
 
 @measure("largest_startup_run")
 def largest_startup_run(evidence: Evidence, since: str = "") -> Measured:
-    """Training compute of the largest known run on a startup's chips over that of the largest known run."""
+    """Training compute of the largest known run on a startup's chips over that of the largest known run on named chips."""
     runs = chronicle.runs(evidence.table).dropna(subset="training_flop")
     runs = runs[runs["date"] >= since]
     own = runs[runs["maker_kind"] == "startup"].nlargest(3, "training_flop")

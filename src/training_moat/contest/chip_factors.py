@@ -1,7 +1,7 @@
 """A chip with some of its qualities taken from another: what the counterfactual asks the model about.
 
 Ten qualities make a chip's cost of a job. Six are the machine's and are mixed here into one `Chip`, so that the model
-answers for it as for any other; goodput, supply, price and power are multiplied in afterwards.
+answers for it as for any other; uptime, supply, price and power are multiplied in afterwards.
 """
 
 from __future__ import annotations
@@ -15,34 +15,23 @@ from training_moat.catalog.relatives import wide_format, wide_peak
 from training_moat.core import tiers
 from training_moat.core.machine import Chip, Tier
 
-FACTORS = (
-    "compute",
-    "memory capacity",
-    "memory bandwidth",
-    "network",
-    "precision",
-    "software",
-    "goodput",
-    "supply",
-    "price",
-    "power",
-)
-"""The qualities a gap is split into, in the order of a coalition's bits."""
-
-MACHINE_FACTORS = FACTORS[:6]
-"""Those that change what the machine does; the others change what it costs."""
-
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "compute": ("compute",),
     "memory": ("memory capacity", "memory bandwidth"),
     "network": ("network",),
     "precision": ("precision",),
     "software": ("software",),
-    "goodput": ("goodput",),
+    "uptime": ("uptime",),
     "supply": ("supply",),
     "price and power": ("price", "power"),
 }
 """The article's arguments and what else could decide, as sets of factors."""
+
+FACTORS = tuple(name for group in GROUPS.values() for name in group)
+"""The qualities a gap is split into, in the order of a coalition's bits."""
+
+MACHINE_FACTORS = FACTORS[:6]
+"""Those that change what the machine does; the others change what it costs."""
 
 JOB = "training"
 """The job whose memory is mixed."""

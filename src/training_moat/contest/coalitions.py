@@ -59,6 +59,15 @@ class Worth:
         """Whether the challenger can do the job at all."""
         return bool(np.isfinite(self.chip_hours[0]))
 
+    @property
+    def basis(self) -> str:
+        """How the price of both is known."""
+        if self.prices is None:
+            return "chip time: no price is known in the same way for both"
+        own, other = self.prices
+        same = own.when == other.when
+        return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
+
     def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws)."""
         told, into = self._terms(draws)
@@ -131,14 +140,14 @@ def _taken(masks: np.ndarray, name: str) -> np.ndarray:
 ASSUMED = ("compute", "memory bandwidth", "network")
 """Factors of which something may have to be assumed."""
 
-OUTSIDE = ("goodput", "supply")
+OUTSIDE = ("uptime", "supply")
 """Factors outside the machine that are known, or not, for both chips."""
 
 DRAWN = (
     *("model", "yardstick", "price", "yardstick price", *ASSUMED),
     *(f"{whose}{name}" for name in OUTSIDE for whose in ("", "yardstick ")),
 )
-"""What is drawn: the errors of both predictions and of both prices, what was assumed, and what is not known of goodput
+"""What is drawn: the errors of both predictions and of both prices, what was assumed, and what is not known of uptime
 and supply, as factors on the cost."""
 
 
@@ -166,7 +175,7 @@ def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX
     year = reference_jobs.start(chip).year
     needed = found.yardstick_chips * uptime_supply.hbm_gb(yardstick)
     levels = {
-        "goodput": uptime_supply.goodput(full, yardstick),
+        "uptime": uptime_supply.uptime(full, yardstick),
         "supply": (
             uptime_supply.supply(full, needed, year),
             uptime_supply.supply(yardstick, needed, year),

@@ -45,26 +45,15 @@ OF_DRAWS = "90% of the draws: "
 """What kind of range stands in brackets behind a gap."""
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, kw_only=True)
+class Split(Worth):
     """A gap and its parts. `gap` is the challenger's cost over the yardstick's, `low` and `high` bound 90% of the draws.
 
-    `chips` counts those of the challenger's best run, `worth` is the logarithm of the cost by coalition. `table` has one row per factor: `fix` is the gap that is left when only this factor is brought to the yardstick's
+    `worth` is the logarithm of the cost by coalition. `table` has one row per factor: `fix` is the gap that is left when only this factor is brought to the yardstick's
     level, `loss` the gap that opens when the yardstick loses only this one, `shapley` its part of the logarithm of the
     gap with `shapley_low` and `shapley_high`, `times` the same as a factor on the cost.
     """
 
-    chip: str
-    name: str
-    yardstick: str
-    yardstick_name: str
-    job: str
-    job_title: str
-    unit: str
-    basis: str
-    assumed: tuple[str, ...]
-    possible: bool
-    chips: float
     gap: float
     low: float
     high: float
@@ -72,6 +61,21 @@ class Split:
     worth: np.ndarray
     drawn_shapley: np.ndarray
     drawn_closed: Mapping[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """The challenger's name."""
+        return self.chip.name
+
+    @property
+    def yardstick_name(self) -> str:
+        """The name of the chip that it is held against."""
+        return self.yardstick.name
+
+    @property
+    def job_title(self) -> str:
+        """What is trained, in words."""
+        return self.job.title
 
     def closed(self, group: str) -> float:
         """Share of the logarithm of the gap that bringing a group of factors alone to the yardstick's level closes;
@@ -144,17 +148,7 @@ def split_of(found: Worth) -> Split:
     closed = {group: (bare - one) / some for group, one in zip(GROUPS, grouped, strict=True)}
     ends = np.exp(np.quantile(gap, (0.05, 0.95)))
     return Split(
-        chip=found.chip.id,
-        name=found.chip.name,
-        yardstick=found.yardstick.id,
-        yardstick_name=found.yardstick.name,
-        job=found.job.job,
-        job_title=found.job.title,
-        unit=found.unit,
-        basis=_basis(found),
-        assumed=found.assumed,
-        possible=found.possible,
-        chips=found.chips,
+        **vars(found),
         gap=float(np.exp(middle[0] - middle[all_])),
         low=float(ends[0]),
         high=float(ends[1]),
@@ -163,14 +157,6 @@ def split_of(found: Worth) -> Split:
         drawn_shapley=drawn_parts,
         drawn_closed=closed,
     )
-
-
-def _basis(found: Worth) -> str:
-    if found.prices is None:
-        return "chip time: no price is known in the same way for both"
-    own, other = found.prices
-    same = own.when == other.when
-    return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
 
 
 @tables.kept(*reference_jobs.COST_TABLES, *uptime_supply.TABLES, size=128)
@@ -213,12 +199,12 @@ def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
     """
     listed, asked = [], []
     for one in found:
-        chip, rival = chip_catalog.chip(one.chip), chip_catalog.chip(one.yardstick)
-        usual = reference_jobs.job(one.job)
+        chip = chip_catalog.chip(one.chip.id)
         largest = reference_jobs.largest_of_day(reference_jobs.launched(chip))
-        if largest != usual and one.possible:
+        if largest != one.job and one.possible:
             listed.append((one, largest.title))
-            asked += [(machine, job) for job in (usual, largest) for machine in (chip, rival)]
+            pair = chip, one.yardstick
+            asked += [(machine, job) for job in (one.job, largest) for machine in pair]
     hours = np.reshape(single_changes.kept_hours(asked), (-1, 2, 2))
     times = (hours[:, :, 0] / hours[:, :, 1]).tolist()
     rows = [
@@ -230,30 +216,16 @@ def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
 
 def overview(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger: gap with its interval and the share of it that each group alone closes."""
-    told = (
-        "chip",
-        "name",
-        "yardstick",
-        "job",
-        "unit",
-        "basis",
-        "possible",
-        "behind",
-        "gap",
-        "low",
-        "high",
-    )
     rows = [
-        {name: getattr(one, NAMED.get(name, name)) for name in told}
+        {"chip": one.chip.id, "name": one.name}
+        | {"yardstick": one.yardstick_name, "job": one.job_title, "unit": one.unit}
+        | {"basis": one.basis, "possible": one.possible, "behind": one.behind}
+        | {"gap": one.gap, "low": one.low, "high": one.high}
         | {"together": " and ".join(one.together())}
         | {group: one.closed(group) for group in GROUPS}
         for one in found
     ]
     return pd.DataFrame(rows)
-
-
-NAMED = {"yardstick": "yardstick_name", "job": "job_title"}
-"""Fields of a split that tables show by name."""
 
 
 def parts(one: Split) -> pd.DataFrame:
@@ -287,37 +259,18 @@ def weighs_most(found: pd.DataFrame, possible: bool = True) -> str:
 
 def offers(chips: Sequence[str] | None = None) -> pd.DataFrame:
     """What each challenger offered: chip, name, date, against, job, unit, basis, advantage, low, high."""
-    known = chip_catalog.all_chips()
-    rows = [
-        (
-            one.chip,
-            one.name,
-            reference_jobs.launched(known[one.chip]),
-            one.yardstick_name,
-            one.job_title,
-        )
-        + (one.unit, one.basis, 1 / one.gap, 1 / one.high, 1 / one.low)
-        for one in splits(chips)
-    ]
-    columns = [
-        "chip",
-        "name",
-        "date",
-        "against",
-        "job",
-        "unit",
-        "basis",
-        "advantage",
-        "low",
-        "high",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    found = splits(chips)
+    frame = overview(found).rename(columns={"yardstick": "against"})
+    dates = [reference_jobs.launched(one.chip) for one in found]
+    turned = {"advantage": 1 / frame["gap"], "low": 1 / frame["high"], "high": 1 / frame["low"]}
+    told = ["chip", "name", "date", "against", "job", "unit", "basis", *turned]
+    return frame.assign(date=dates, **turned)[told]
 
 
 def sources(found: Sequence[Split]) -> tuple[str, ...]:
     """Source keys behind the chips, jobs and prices of some splits."""
     frame = chip_catalog.frame()
-    used = {one.chip for one in found} | {one.yardstick for one in found}
+    used = {chip.id for one in found for chip in (one.chip, one.yardstick)}
     rows = frame[frame["id"].isin(used)]
     columns = [name for name in frame.columns if name == "source" or name.startswith("source_")]
     keys = [key for column in columns for key in cited(rows, column=column)]

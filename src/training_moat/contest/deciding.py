@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training_moat.catalog import chips as chip_catalog
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, Split
 from training_moat.inquiry import chronicle
@@ -19,7 +18,7 @@ CAUSE_WORDS = {"memory": "memory", "network": "the network", "precision": "numbe
 CAUSES = tuple(CAUSE_WORDS)
 
 OTHERS = {
-    "compute": "faster arithmetic", "software": "better software", "goodput": "fewer failures",
+    "compute": "faster arithmetic", "software": "better software", "uptime": "fewer failures",
     "supply": "a larger share of scarce parts", "price and power": "a lower price",
 }  # fmt: skip
 """What a chip would have needed where another group of factors decides, in words."""
@@ -73,7 +72,7 @@ def decisions(found: Sequence[Split]) -> list[Decision]:
 def of_startups(found: Sequence[Split]) -> list[Split]:
     """The challengers whose maker is a startup."""
     makers = set(chronicle.startups())
-    return [one for one in found if chip_catalog.chip(one.chip).vendor in makers]
+    return [one for one in found if one.chip.vendor in makers]
 
 
 def in_full(found: Sequence[Split]) -> str:
@@ -101,7 +100,7 @@ def in_full(found: Sequence[Split]) -> str:
 
 def makers(found: Sequence[Split]) -> list[str]:
     """Who makes the chips, each maker once."""
-    return list(dict.fromkeys(chip_catalog.chip(one.chip).vendor for one in found))
+    return list(dict.fromkeys(one.chip.vendor for one in found))
 
 
 def shared(found: Sequence[Decision], splits: Sequence[Split]) -> str:

@@ -61,7 +61,7 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
     """The chip's published numbers. Columns: quantity, value, unit, range (where sources differ), confirmed, source."""
     row = chip_catalog.row(chip.id)
     units = tables.units("chips")
-    words = _described()
+    fields = _fields()
     doubtful = set(str(row["unconfirmed_fields"]).split(";"))
     found = []
     for cites, columns in SHEET.items():
@@ -74,16 +74,16 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
             guessed = column == "price_usd" and "estimate" in str(row["price_note"])
             said = "no" if guessed or column in doubtful else str(row["confirmed"])
             source = row[cites] if isinstance(row[cites], str) else row["source"]
-            name = naming.column_words(column, words[column], "training" in chip.streamed)
+            name = naming.column_words(fields[column], "training" in chip.streamed)
             unit = units.get(column, "")
             found.append((name, value, unit, " to ".join(known), said, source))
     told = ["quantity", "value", "unit", "range", "confirmed", "source"]
     return pd.DataFrame(found, columns=told)
 
 
-def _described() -> dict[str, str]:
+def _fields() -> dict[str, dict[str, Any]]:
     """What the data package says of each column of the chips table."""
-    return {field["name"]: field["description"] for field in descriptor.fields("chips")}
+    return {field["name"]: field for field in descriptor.fields("chips")}
 
 
 def conflicts(chip: Chip) -> pd.DataFrame:
@@ -96,17 +96,16 @@ def conflicts(chip: Chip) -> pd.DataFrame:
         told.append(("sources disagree", notes, row["source"]))
     changed = tables.load("corrections")
     changed = changed[(changed["table"] == "chips") & (changed["row"] == chip.id)]
-    words = _described()
     told += [
-        (_changed(one, words.get(one["column"], one["column"]), chip), one["reason"], one["source"])
-        for one in changed.to_dict("records")
+        (_changed(one, chip), one["reason"], one["source"]) for one in changed.to_dict("records")
     ]
     return pd.DataFrame(told, columns=["what", "resolved", "source"])
 
 
-def _changed(one: Mapping[str, Any], described: str, chip: Chip) -> str:
+def _changed(one: Mapping[str, Any], chip: Chip) -> str:
     """Which value was replaced, in words."""
-    name = naming.column_words(one["column"], described, "training" in chip.streamed)
+    field = _fields().get(one["column"], {"description": one["column"]})
+    name = naming.column_words(field, "training" in chip.streamed)
     was, now = (_shown(one[key]) for key in ("was", "now"))
     if pd.isna(one["now"]):
         return f"{name}, {was} is not used"
@@ -222,19 +221,9 @@ def badge(split: Split) -> str:
     return "likely behind" if split.behind else "open"
 
 
-BADGE_COLOURS = {
-    "cannot": "#7a1f1f",
-    "behind": "#c0392b",
-    "likely behind": "#b9770e",
-    "open": "#7a8591",
-    "ahead": "#0f8b6d",
-}
-"""Colour of each badge."""
-
-
 def cards(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger for a card: heading, badge, gap, job, decides, assumed, vendor, sources."""
-    known, rows = chip_catalog.all_chips(), []
+    rows = []
     for one in found:
         decides = [group for group in GROUPS if one.decides(group)]
         together = " and ".join(one.together()) or "nothing: it is not behind"
@@ -242,7 +231,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
             {
                 "heading": one.name,
                 "badge": badge(one),
-                "vendor": known[one.chip].vendor,
+                "vendor": one.chip.vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
                 else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, OF_DRAWS)}",
@@ -251,7 +240,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "decides": " or ".join(decides) or "no single quality",
                 "together": together,
                 "assumed": ". ".join(f"{words[0].upper()}{words[1:]}" for words in one.assumed),
-                "sources": chip_catalog.row(one.chip)["source"],
+                "sources": chip_catalog.row(one.chip.id)["source"],
             }
         )
     return pd.DataFrame(rows)

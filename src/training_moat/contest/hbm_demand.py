@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from training_moat.catalog import chips as chip_catalog
 from training_moat.contest import reference_jobs
 from training_moat.contest.counterfactual import Split
 from training_moat.contest.uptime_supply import hbm_gb, hbm_of, share_of
@@ -23,13 +22,13 @@ def demand(found: Sequence[Split]) -> pd.DataFrame:
     Columns: chip, name, year, hbm_gb, chips, run_share, business_share, maker_share (shares; blank where the chip has no
     HBM or cannot do the job; the last is what its maker gets of the scarce parts).
     """
-    known, rows = chip_catalog.all_chips(), []
+    rows = []
     for one in found:
-        chip = known[one.chip]
+        chip = one.chip
         size, year = hbm_gb(chip), reference_jobs.launched(chip).year
         per_chip = size / hbm_of(year) if size else np.nan
         count = one.chips or np.nan
         shares = (count * per_chip, BUSINESS_CHIPS * per_chip, share_of(chip))
-        rows.append((one.chip, one.name, year, size, count, *shares))
+        rows.append((chip.id, chip.name, year, size, count, *shares))
     columns = ["chip", "name", "year", "hbm_gb", "chips", "run_share", "business_share"]
     return pd.DataFrame(rows, columns=[*columns, "maker_share"])

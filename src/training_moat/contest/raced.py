@@ -16,20 +16,23 @@ def predicted_speeds(pairs: pd.DataFrame) -> np.ndarray:
     """Speed of each chip over its rival's by the model, for the pairs of `races.pairs`.
 
     Sequences a second at the length and batch of the chip's own entry over those of the rival's, each with the fastest
-    plan and in the fastest format that the chip trains in. NaN where the task trains adapters (LoRA), whose rank the table
-    does not tell, or where an entry does not tell its batch.
+    plan and in the fastest format that the chip trains in. A task that trains adapters (LoRA) is asked with the rank that
+    its benchmark sets (table benchmark_adapters). NaN where an entry does not tell its batch.
     """
     rows = tables.load("training_measurements").set_index("row_id")
+    ranks = tables.load("benchmark_adapters").set_index("model")["lora_rank"]
+    rows = rows.assign(lora_rank=rows["model"].map(ranks).fillna(0))
     known = pairs[["row_id", "rival_row_id"]].map(lambda name: _sequences_per_s(rows.loc[name]))
     return (known["row_id"] / known["rival_row_id"]).to_numpy(float)
 
 
 def _sequences_per_s(entry: pd.Series) -> float:
-    told = entry["model_id"] in model_catalog.all_models() and "LoRA" not in entry["model"]
+    told = entry["model_id"] in model_catalog.all_models()
     if not told or pd.isna(entry["global_batch"]) or pd.isna(entry["seq_len"]):
         return np.nan
     name, chip = str(entry["model_id"]), chip_catalog.chip(str(entry["chip_id"]))
-    asked = {"seq_len": int(entry["seq_len"]), "global_batch": int(entry["global_batch"]), "top": 1}
+    whole = ("seq_len", "global_batch", "lora_rank")
+    asked = {field: int(entry[field]) for field in whole} | {"top": 1}
     steps = [
         fastest_plans(name, chip, int(entry["n_chips"]), precision=form, **asked)["step_time_s"]
         for form in training_formats(chip)

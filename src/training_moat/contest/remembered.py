@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 import training_moat
 from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
+from training_moat.core import file_locks
 from training_moat.core.whole_files import write_text
 
 CODE = (
@@ -98,8 +98,7 @@ def _alone(lock: Path) -> Iterator[None]:
     handle = None
     with contextlib.suppress(OSError):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle = file_locks.held(lock)
     try:
         yield
     finally:

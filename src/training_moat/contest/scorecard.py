@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,16 +24,15 @@ from training_moat.inquiry import chronicle
 from training_moat.inquiry.wording import counted, digits, listed
 from training_moat.predict import training_constants
 
-GATES = ("formats", "holds", "exchanges", "in time", "software", "bought")
-"""What must be true before cost matters: number formats to train in; memory that holds the job on some number of chips;
-links that join that many; an end within the days allowed; training software from the maker; a cluster of that size that
-exists or a maker who sells it."""
-
 STOPPED = {
     "formats": "lack a number format", "holds": "cannot hold it", "exchanges": "cannot exchange it",
     "in time": "are too slow", "software": "lack software", "bought": "were never built so large",
 }  # fmt: skip
-"""What stops a chip at each gate, in the words of a title."""
+"""What must be true before cost matters, and what stops a chip there in the words of a title: number formats to train in;
+memory that holds the job on some number of chips; links that join that many; an end within the days allowed; training
+software from the maker; a cluster of that size that exists or a maker who sells it."""
+
+GATES = tuple(STOPPED)
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 NO_TRAINING_SOFTWARE = r"\(inference\)|^none|not CUDA"
@@ -350,40 +349,33 @@ def _all(
 
 def table(found: Sequence[Card]) -> pd.DataFrame:
     """The results as one row per chip, cheapest first, then by days, those stopped last."""
-    frame = pd.DataFrame([_row(one) for one in found], columns=[*_COLUMNS, *GATES])
+    told = {name: [tell(one) for one in found] for name, tell in _COLUMNS.items()}
+    passed = [{gate.name: gate.passed for gate in one.gates} for one in found]
+    frame = pd.DataFrame(told).join(pd.DataFrame(passed, columns=list(GATES)))
     return frame.sort_values(
         ["musd", "chip_days", "chip"], na_position="last", ignore_index=True, kind="stable"
     )
 
 
-_COLUMNS = (
-    *("chip", "name", "vendor", "fewest", "chips", "format", "days", "days_low", "days_high"),
-    *("chip_days", "mfu", "mwh", "musd", "musd_low", "musd_high", "price", "limit"),
-    *("knowledge", "stops_at"),
-)
-
-
-def _row(one: Card) -> Mapping[str, object]:
-    run, low_high = one.run, one.usd_range
-    ends = (np.nan, np.nan) if run is None else tuple(run.days * end for end in one.interval)
-    return {
-        "chip": one.chip.id,
-        "name": one.chip.name,
-        "vendor": one.chip.vendor,
-        "fewest": np.nan if one.fewest is None else one.fewest,
-        "chips": np.nan if run is None else run.chips,
-        "format": "" if run is None else run.precision,
-        "days": np.nan if run is None else run.days,
-        "days_low": ends[0],
-        "days_high": ends[1],
-        "chip_days": np.nan if run is None else run.chip_hours / 24,
-        "mfu": np.nan if run is None else run.answer["mfu"],
-        "mwh": np.nan if one.energy_mwh is None else one.energy_mwh,
-        "musd": np.nan if one.usd is None else one.usd / 1e6,
-        "musd_low": np.nan if low_high is None else low_high[0] / 1e6,
-        "musd_high": np.nan if low_high is None else low_high[1] / 1e6,
-        "price": "" if one.price is None else f"{one.price.basis}, {one.price.when}",
-        "limit": one.limit,
-        "knowledge": one.level,
-        "stops_at": one.stops_at,
-    } | {gate.name: gate.passed for gate in one.gates}
+_COLUMNS: dict[str, Callable[[Card], object]] = {
+    "chip": lambda one: one.chip.id,
+    "name": lambda one: one.chip.name,
+    "vendor": lambda one: one.chip.vendor,
+    "fewest": lambda one: np.nan if one.fewest is None else one.fewest,
+    "chips": lambda one: one.run.chips if one.run else np.nan,
+    "format": lambda one: one.run.precision if one.run else "",
+    "days": lambda one: one.run.days if one.run else np.nan,
+    "days_low": lambda one: one.run.days * one.interval[0] if one.run else np.nan,
+    "days_high": lambda one: one.run.days * one.interval[1] if one.run else np.nan,
+    "chip_days": lambda one: one.run.chip_hours / 24 if one.run else np.nan,
+    "mfu": lambda one: one.run.answer["mfu"] if one.run else np.nan,
+    "mwh": lambda one: np.nan if one.energy_mwh is None else one.energy_mwh,
+    "musd": lambda one: np.nan if one.usd is None else one.usd / 1e6,
+    "musd_low": lambda one: one.usd_range[0] / 1e6 if one.usd_range else np.nan,
+    "musd_high": lambda one: one.usd_range[1] / 1e6 if one.usd_range else np.nan,
+    "price": lambda one: f"{one.price.basis}, {one.price.when}" if one.price else "",
+    "limit": lambda one: one.limit,
+    "knowledge": lambda one: one.level,
+    "stops_at": lambda one: one.stops_at,
+}
+"""Columns of `table` besides the gates."""

@@ -1,6 +1,6 @@
 r"""Two causes outside the machine: the share of a run's time that trains, and the wait for scarce parts.
 
-A run's hours grow as one over its goodput. A maker who gets the share $s$ of the year's high-bandwidth memory $H$ waits
+A run's hours grow as one over its uptime. A maker who gets the share $s$ of the year's high-bandwidth memory $H$ waits
 for the $G$ gigabytes that the run takes on the yardstick; a buyer to whom a year's delay is worth $v$ years of training
 spend pays
 
@@ -52,7 +52,7 @@ class Level:
 
 
 @tables.kept("training_costs", "chips")
-def goodputs() -> pd.DataFrame:
+def uptimes() -> pd.DataFrame:
     """Published shares of a long run's time that trained, by chip. Columns: chip_id, chip, run, share, source."""
     frame = tables.load("training_costs")
     frame = frame[frame["category"] == "goodput"]
@@ -66,23 +66,23 @@ def goodputs() -> pd.DataFrame:
 
 
 @tables.kept("training_costs", "chips")
-def _goodputs_by_chip() -> pd.DataFrame:
-    return goodputs().groupby("chip_id")["share"].agg(["min", "median", "max"])
+def _uptimes_by_chip() -> pd.DataFrame:
+    return uptimes().groupby("chip_id")["share"].agg(["min", "median", "max"])
 
 
-def goodput(chip: Chip, yardstick: Chip) -> tuple[Level, Level]:
+def uptime(chip: Chip, yardstick: Chip) -> tuple[Level, Level]:
     """The hours of a run on a chip and on the yardstick over those of the usual run, by the published shares.
 
     Only where both are published do they differ: the troubles of the operator who told are not an advantage of whoever
     keeps silent. Else both are the usual, and the chip's range is that of all published shares.
     """
-    shares = _goodputs_by_chip()
-    usual = float(goodputs()["share"].median())
+    shares = _uptimes_by_chip()
+    usual = float(uptimes()["share"].median())
     if {chip.id, yardstick.id} <= set(shares.index):
         return _level(usual, *shares.loc[chip.id]), _level(usual, *shares.loc[yardstick.id])
-    low, high = goodputs()["share"].quantile([0.05, 0.95])
+    low, high = uptimes()["share"].quantile([0.05, 0.95])
     silent = chip.name if chip.id not in shares.index else yardstick.name
-    words = f"the goodput of long runs on {silent} is not published"
+    words = f"the uptime of long runs on {silent} is not published"
     words += ": the usual one is taken for both"
     return replace(_level(usual, low, usual, high), words=words), Level(1.0, 1.0, 1.0)
 
@@ -167,8 +167,8 @@ def supply(chip: Chip, needed_gb: float, year: int) -> Level:
 
 
 def sources() -> tuple[str, ...]:
-    """Source keys behind goodput and supply."""
+    """Source keys behind uptime and supply."""
     shares = tables.load("packaging_supply").query("quantity == 'share of capacity'")
     counts = tables.load("chip_counts")
-    keys = [*goodputs()["source"], *cited(shares), *cited(counts)]
+    keys = [*uptimes()["source"], *cited(shares), *cited(counts)]
     return tuple(dict.fromkeys(keys))

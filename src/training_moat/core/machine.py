@@ -11,22 +11,9 @@ from dataclasses import dataclass, field
 
 from training_moat.core.elementwise import Number
 from training_moat.core.errors import InputError
+from training_moat.core.units import NUMBER_FORMATS
 
-FORMAT_FALLBACKS = {
-    "fp8": ("bf16", "fp16", "tf32", "fp32"),
-    "mxfp8": ("fp8", "bf16", "fp16", "tf32", "fp32"),
-    "nvfp4": ("fp4", "mxfp4", "fp8", "bf16", "fp16", "tf32", "fp32"),
-    "mxfp4": ("fp4", "fp8", "bf16", "fp16", "tf32", "fp32"),
-    "fp4": ("fp8", "bf16", "fp16", "tf32", "fp32"),
-    "int8": ("fp8", "bf16", "fp16", "tf32", "fp32"),
-    "int4": ("int8", "fp8", "bf16", "fp16", "tf32", "fp32"),
-    "bf16": ("fp16", "tf32", "fp32"),
-    "fp16": ("bf16", "tf32", "fp32"),
-    "tf32": ("fp32",),
-    "fp32": ("tf32",),
-}
-"""Where a chip has no units for a format, the formats it would compute in instead, best first."""
-
+_INSTEAD = {name: one.instead.split() for name, one in NUMBER_FORMATS.items()}
 UNNAMED = "custom"
 """The id of a chip, or of a model, that somebody describes without naming it: of no table."""
 
@@ -104,7 +91,7 @@ class Chip:
 
     def compute_format(self, wanted: str) -> str:
         """The format this chip multiplies in when asked for `wanted` (itself, or the best fallback)."""
-        for name in (wanted, *FORMAT_FALLBACKS.get(wanted, ())):
+        for name in (wanted, *_INSTEAD.get(wanted, ())):
             if self.peak_flops.get(name):
                 return name
         others = ", ".join(name for name, peak in self.peak_flops.items() if peak)

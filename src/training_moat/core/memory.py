@@ -33,6 +33,7 @@ from training_moat.core.workload import (
 )
 
 WEIGHT_BYTES = 2.0
+"""A weight as it is held and gathered: 16 bits."""
 RESIDUAL_BYTES = 2.0
 """A value of the stream between layers: 16 bits."""
 AUTOCAST_BYTES = 4.0

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from training_moat.core import collectives
 from training_moat.core.elementwise import Number, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.memory import expert_data_ranks, params_per_stage
+from training_moat.core.memory import WEIGHT_BYTES, expert_data_ranks, params_per_stage
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import Transformer, lora_params
 
 ACTIVATION_BYTES = 2.0
 """Activations and their gradients travel in 16 bits."""
-WEIGHT_BYTES = 2.0
-"""Weights are gathered in 16 bits."""
 
 KINDS = ("tensor_parallel", "pipeline", "data_parallel", "expert_parallel")
 """What is exchanged, named as the parts of a step's time."""

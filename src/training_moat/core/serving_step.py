@@ -9,25 +9,11 @@ Every numeric field may be an array; all arrays of one call have one length, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from training_moat.core.collectives import (
-    direct_all_reduce,
-    hierarchical_all_reduce,
-    hierarchical_all_to_all,
-    send_recv,
-)
-from training_moat.core.elementwise import (
-    Number,
-    ceil,
-    exp,
-    log,
-    maximum,
-    minimum,
-    power,
-    sqrt,
-    where,
-)
+from training_moat.core.elementwise import Number, ceil, maximum, minimum, power, where
+from training_moat.core.routing import fullest, touched_experts
+from training_moat.core.serving_exchange import Exchange, exchange_s, exposed_s, sums_s
 from training_moat.core.serving_memory import (
     WIDE_BYTES,
     Job,
@@ -93,6 +79,8 @@ class Software:
     time that drafting takes."""
     acceptance: Number = 0.0
     """Share of drafted tokens (`Job.drafted`) that the model accepts, each given that those before it were."""
+    exchange: Exchange | None = None
+    """How tokens travel to experts that copies share; None: in 16 bits, and every pass waits for it."""
 
 
 @dataclass(frozen=True)
@@ -123,25 +111,6 @@ class ServingTime:
     prefill_wait_s: Number
     prefill_s: Number
     step: StepSeconds
-
-
-def touched_experts(model: Transformer, tokens: Number) -> Number:
-    """Experts of a layer that at least one of `tokens` tokens is routed to, routing taken as uniform."""
-    share = minimum(model.experts_per_token / maximum(model.experts, 1), 1.0)
-    return model.experts * (1 - power(1 - share, tokens))
-
-
-def fullest(mean: Number, places: Number, largest: Number) -> Number:
-    """Expected count at the fullest of `places` places among which things fall by chance, `mean` at each and no more than
-    `largest` at one.
-
-    The mean and as many standard deviations as the largest of so many normal draws lies off, sqrt(2 ln places) (David and
-    Nagaraja 2003, section 10.5); where things are few, the chance that there is one at all.
-    """
-    deviation = sqrt(mean * maximum(1 - mean / maximum(largest, 1e-9), 0.0))
-    reach = mean + deviation * sqrt(2 * log(maximum(places, 1)))
-    most = maximum(minimum(mean * places, reach), 1 - exp(-mean * places))
-    return minimum(maximum(most, mean), largest)
 
 
 def _matmul_s(
@@ -207,6 +176,20 @@ def expert_layer_s(
     return maximum(read, flops / (m.ffn_flops * m.matmul_efficiency * software.expert_efficiency))
 
 
+def attention_weights_s(
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    tokens: Number,
+    byte_s: Number,
+) -> Number:
+    """Seconds one chip spends on the attention's weight matrices of all layers, as `matmuls_s` counts them."""
+    flops = m.attention_flops * m.matmul_efficiency
+    params = attention_params(model) / plan.tp
+    return model.layers * _matmul_s(params, tokens, byte_s, job.attention_weight_bytes, flops)
+
+
 def matmuls_s(
     model: Transformer,
     job: Job,
@@ -218,14 +201,9 @@ def matmuls_s(
 ) -> Number:
     """Seconds one chip spends on the weight matrices of all layers and the output projection, for `tokens`
     tokens of its copy; `byte_s` is the sustained cost of reading one byte of weights."""
-    attention_flops, ffn_flops = (
-        m.attention_flops * m.matmul_efficiency,
-        m.ffn_flops * m.matmul_efficiency,
-    )
+    ffn_flops = m.ffn_flops * m.matmul_efficiency
     share = 1.0 / plan.tp
-    attention = _matmul_s(
-        attention_params(model) * share, tokens, byte_s, job.attention_weight_bytes, attention_flops
-    )
+    attention = attention_weights_s(model, job, plan, m, tokens, byte_s)
     dense = _matmul_s(
         dense_ffn_params(model) * share, tokens, byte_s, job.ffn_weight_bytes, ffn_flops
     )
@@ -233,42 +211,10 @@ def matmuls_s(
     shared = _matmul_s(shared_params, tokens, byte_s, job.ffn_weight_bytes, ffn_flops)
     pooled = tokens * maximum(plan.expert_chips * share, 1.0)
     routed = expert_layer_s(model, job, plan, m, software, pooled, byte_s)
-    head = _matmul_s(
-        model.vocab * model.hidden * share, tokens, byte_s, WIDE_BYTES, attention_flops
-    )
+    head_flops = m.attention_flops * m.matmul_efficiency
+    head = _matmul_s(model.vocab * model.hidden * share, tokens, byte_s, WIDE_BYTES, head_flops)
     moe = model.moe_layers
-    return model.layers * attention + (model.layers - moe) * dense + moe * (shared + routed) + head
-
-
-def communication_s(
-    model: Transformer, plan: ServingPlan, m: ServingMachine, tokens: Number
-) -> Number:
-    """Seconds of exchanges in one pass of `tokens` tokens through all layers of one copy.
-
-    Tensor parallelism sums partial results twice a layer (Shoeybi et al. 2019, section 3). Experts shared by
-    several attention copies take an all-to-all to the experts and one back instead of the second sum. A pipeline hands
-    over inside a server as long as its stages find room there, else from server to server.
-    """
-    size = tokens * model.hidden * WIDE_BYTES
-    domain = m.scaleup.domain_chips
-    staged = hierarchical_all_reduce(size, plan.tp, minimum(plan.tp, domain), m.scaleup, m.scaleout)
-    per_sum = staged
-    if m.scaleup.topology != "host":
-        # Engines keep their own kernels off the bus of a server, which all ranks at once would choke.
-        direct = direct_all_reduce(size, plan.tp, m.scaleup)
-        per_sum = where(plan.tp <= domain, minimum(staged, direct), staged)
-    pooled = plan.expert_chips
-    routed = size * minimum(maximum(model.experts_per_token, 1), pooled) / plan.tp
-    exchange = hierarchical_all_to_all(
-        routed, pooled, minimum(pooled, domain), m.scaleup, m.scaleout
-    )
-    exchanged = where(pooled > plan.tp, model.moe_layers, 0.0)
-    stage = maximum(plan.tp, pooled)
-    leaving = minimum(plan.pp - 1, ceil(plan.pp * stage / m.server.domain_chips) - 1)
-    hops = (plan.pp - 1 - leaving) * send_recv(size, m.server) + leaving * send_recv(
-        size, m.scaleout
-    )
-    return (2 * model.layers - exchanged) * per_sum + exchanged * 2 * exchange + hops
+    return attention + (model.layers - moe) * dense + moe * (shared + routed) + head
 
 
 def decode_step(
@@ -284,32 +230,62 @@ def decode_step(
 
     A pipeline works on `pp` groups of sequences at a time: a token passes all stages with its group, which has
     one sequence at least. With speculative decoding one pass verifies several tokens of each sequence, whose
-    weights and cache it reads once.
+    weights and cache it reads once. An engine that can work a batch off in parts, each computing while another's tokens
+    travel, does so where that is faster.
     """
-    sequences = maximum(batch / (plan.dp * plan.pp), 1.0)
+    asked = (model, job, plan, m, software, batch, where_)
+    at_once = _step_in_parts(*asked, 1.0)
+    if software.exchange is None:
+        return at_once
+    in_turns = _step_in_parts(*asked, software.exchange.micro_batches)
+    faster = in_turns.total < at_once.total
+    chosen = {
+        cause.name: where(faster, getattr(in_turns, cause.name), getattr(at_once, cause.name))
+        for cause in fields(StepSeconds)
+    }
+    return StepSeconds(**chosen)
+
+
+def _step_in_parts(
+    model: Transformer,
+    job: Job,
+    plan: ServingPlan,
+    m: ServingMachine,
+    software: Software,
+    batch: Number,
+    where_: Placement,
+    parts: Number,
+) -> StepSeconds:
+    """A decode step whose sequences are worked off in `parts`: each reads the weights and starts the kernels anew, and its
+    tokens travel to their experts and back beside another's attention (DeepSeek-V3 2024, section 3.4.2)."""
+    sequences = maximum(batch / (plan.dp * plan.pp * parts), 1.0)
     verified = software.tokens_per_step + job.drafted
     tokens = sequences * verified
     # A draft is one layer more for every token it proposes.
     drafting = 1.0 + job.drafted / model.layers
     weight_byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
     cache_byte_s = where_.seconds_per_byte["kv_cache"] / m.bandwidth_efficiency
-    overhead = (
-        software.step_s
-        + model.layers * drafting * (software.layer_s + job.casts * software.cast_s)
-        + model.moe_layers
-        * (software.expert_layer_s + model.experts / plan.ep * software.expert_group_s)
+    attention_launches = (
+        model.layers * drafting * (software.layer_s + job.casts * software.cast_s)
         + where(model.kv_lora_rank > 0, model.layers, 0.0) * software.latent_layer_s
-        + maximum(batch / plan.dp, 1.0) * verified * software.sequence_s
     )
+    launches = attention_launches + model.moe_layers * (
+        software.expert_layer_s + model.experts / plan.ep * software.expert_group_s
+    )
+    scheduling = software.step_s + maximum(batch / plan.dp, 1.0) * verified * software.sequence_s
     per_token = 1.0 / (software.tokens_per_step * accepted_tokens(job, software))
-    layered = per_token * drafting
-    return StepSeconds(
-        layered * matmuls_s(model, job, plan, m, software, tokens, weight_byte_s),
-        layered
-        * attention_core_s(model, job, plan, m, software, sequences, cache_byte_s, verified),
-        layered * communication_s(model, plan, m, tokens),
-        per_token * overhead,
+    layered = parts * per_token * drafting
+    weights = layered * matmuls_s(model, job, plan, m, software, tokens, weight_byte_s)
+    cache = layered * attention_core_s(
+        model, job, plan, m, software, sequences, cache_byte_s, verified
     )
+    started = parts * per_token * launches
+    attention = layered * attention_weights_s(model, job, plan, m, tokens, weight_byte_s)
+    beside = attention + cache + parts * per_token * attention_launches
+    exchange = layered * exchange_s(model, plan, m, tokens, software.exchange)
+    exposed = exposed_s(exchange, beside, parts)
+    sums = layered * sums_s(model, plan, m, tokens)
+    return StepSeconds(weights, cache, sums + exposed, started + per_token * scheduling)
 
 
 def accepted_tokens(job: Job, software: Software) -> Number:
@@ -327,19 +303,30 @@ def prefill_s(
     software: Software,
     where_: Placement,
 ) -> Number:
-    """Seconds to process one prompt on an otherwise idle copy, pass by pass."""
+    """Seconds to process one prompt on an otherwise idle copy, pass by pass, each in parts where that is faster: one part's
+    exchange runs beside another's products (DeepSeek-V3 2024, section 3.4.1)."""
     byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
     passes = ceil(job.input_len / job.prefill_chunk)
     tokens = job.input_len / passes
     width = model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     scores = 2 * model.layers * job.input_len * attended_tokens(model, job.input_len / 2) * width
     scores = scores + job.input_len * state_flops_per_token(model) / plan.tp
-    one_pass = (
-        matmuls_s(model, job, plan, m, software, tokens, byte_s)
-        + communication_s(model, plan, m, tokens)
-        + software.prefill_pass_s
-    )
-    return passes * one_pass + scores / (m.score_flops * software.score_efficiency)
+
+    def one_pass(parts: Number) -> Number:
+        each = tokens / parts
+        products = parts * matmuls_s(model, job, plan, m, software, each, byte_s)
+        exchange = parts * exchange_s(model, plan, m, each, software.exchange)
+        return (
+            products
+            + parts * sums_s(model, plan, m, each)
+            + exposed_s(exchange, products, parts)
+            + software.prefill_pass_s
+        )
+
+    fastest = one_pass(1.0)
+    if software.exchange is not None:
+        fastest = minimum(fastest, one_pass(software.exchange.micro_batches))
+    return passes * fastest + scores / (m.score_flops * software.score_efficiency)
 
 
 def others_prefill_s(

@@ -14,6 +14,7 @@ from training_moat.core.elementwise import Number, log2, logical_and, maximum, m
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import Efficiency, Node, layer_time, vocabulary_seconds
 from training_moat.core.memory import (
+    WEIGHT_BYTES,
     expert_data_ranks,
     optimizer_bytes,
     params_per_stage,
@@ -84,7 +85,7 @@ def _optimizer_seconds(
     own = dense / where(sharded, plan.dp * plan.cp, 1)
     own = own + expert / where(sharded, expert_data_ranks(plan), 1)
     traffic = 2 * state_bytes + 4 + 2
-    moved = 2 * exchange.WEIGHT_BYTES
+    moved = 2 * WEIGHT_BYTES
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
     on_chip = traffic * own / (home * eff.memory)
     on_host = (traffic + moved) * own / node.host_bytes_per_s
@@ -101,9 +102,7 @@ def _fetch_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
     own = dense / where(sharded, plan.dp * plan.cp, 1)
     own = own + expert / where(sharded, expert_data_ranks(plan), 1)
     passes = (exchange.passes(plan) + 1) * plan.micro_batches
-    return where(
-        plan.offload >= 2, passes * exchange.WEIGHT_BYTES * own / node.host_bytes_per_s, 0.0
-    )
+    return where(plan.offload >= 2, passes * WEIGHT_BYTES * own / node.host_bytes_per_s, 0.0)
 
 
 def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:
@@ -146,7 +145,7 @@ def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
     (`streaming_seconds`)."""
     if not some(node.weight_bytes_per_s):
         return node
-    own = exchange.WEIGHT_BYTES * sum(params_per_stage(model, plan))
+    own = WEIGHT_BYTES * sum(params_per_stage(model, plan))
     far = logical_and(own > node.near_bytes / 2, plan.streamed <= 0)
     return replace(node, weight_bytes_per_s=where(far, node.weight_bytes_per_s, 0.0))
 
@@ -164,7 +163,7 @@ def streaming_seconds(model: Transformer, plan: Plan, node: Node, working: Numbe
         return 0.0
     rate = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
     every, trained = sum(params_per_stage(model, plan)), sum(trained_params_per_stage(model, plan))
-    weights, gradients = exchange.WEIGHT_BYTES * every, plan.gradient_bytes * trained
+    weights, gradients = WEIGHT_BYTES * every, plan.gradient_bytes * trained
     again, passes = plan.recomputed_layers, where(plan.lora_rank > 0, 2, 3)
     one = working / (passes + again)
     forward = maximum(weights / rate - one, 0.0) * (1 + again)

@@ -54,7 +54,7 @@ def heatmap(
     side = parts.nominal(alt.X, x, sort=columns, axis=top)
     down = parts.categories(y, rows, y_title)
     base = alt.Chart(data).encode(x=side, y=down, tooltip=parts.tooltips(data))
-    ink = alt.value("#ffffff")
+    ink = alt.value(theme.ON_DARK)
     text = parts.nominal(alt.Text, label or value)
     if pd.api.types.is_numeric_dtype(data[value]):
         ramp, dark = _ramp(value, *parts.bounds(data[value], False, value), middle)
@@ -63,14 +63,14 @@ def heatmap(
             title=value_title, titleLimit=320, gradientLength=160, tickCount=3, **form
         )
         paint = {"color": parts.number(alt.Color, value, scale=ramp, legend=legend)}
-        ink = alt.condition(dark, ink, alt.value("#1d232a"))
+        ink = alt.condition(dark, ink, alt.value(theme.ON_PALE))
         text = text if label else parts.number(alt.Text, value, format=label_format)
     else:
         paint = parts.paint(value, data[value], colors)
         pale = [name for name, colour in (colors or {}).items() if theme.is_pale(colour)]
         if pale:
             on_pale = alt.FieldOneOfPredicate(field=parts.field(value), oneOf=pale)
-            ink = alt.condition(on_pale, alt.value("#1d232a"), ink)
+            ink = alt.condition(on_pale, alt.value(theme.ON_PALE), ink)
     layers = [base.mark_rect(stroke="#88888833").encode(**paint)]
     layers += [base.mark_text(fontSize=11).encode(text=text, color=ink)] if show_labels else []
     return parts.layered(layers, title, parts.band_height(len(rows), row=28, room=0))

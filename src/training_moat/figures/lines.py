@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from training_moat.figures import parts
+from training_moat.figures import parts, theme
 
 
 def _ends(data: pd.DataFrame, x: str, y: str, series: str) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def _area(base: alt.Chart, band: tuple[str, str], upward: dict[str, Any]) -> alt
 
 def _dots(loose: pd.DataFrame) -> alt.Chart:
     """Points that belong to no line."""
-    dots = alt.Chart(loose).mark_point(filled=True, size=36, opacity=0.75, color="#7a8591")
+    dots = alt.Chart(loose).mark_point(filled=True, size=36, opacity=0.75, color=theme.LOOSE)
     return dots.encode(tooltip=parts.tooltips(loose))
 
 

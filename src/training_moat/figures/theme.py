@@ -20,9 +20,12 @@ COMPANY_COLOURS: dict[str, str] = _THEME["companies"]
 """One colour per company, kept through the whole book."""
 VERDICT_COLOURS: dict[str, str] = _THEME["verdicts"]
 """One colour per grade of a claim, and per verdict of the experiment, kept through the whole book."""
+SCALES: dict[str, dict[str, str]] = _THEME["scales"]
+"""Colours of words that belong together, by what they are about: a chip's standing, what a report finds, ..."""
 PALETTE: list[str] = _THEME["palette"]
-"""Colours for anything that is neither a company nor a verdict, in order of use."""
-ACCENT, MUTED = _THEME["accent"], _THEME["muted"]
+"""Colours for anything else, in order of use."""
+ACCENT, MUTED, LOOSE = _THEME["accent"], _THEME["muted"], _THEME["loose"]
+ON_DARK, ON_PALE = _THEME["inks"]
 SEQUENTIAL, DIVERGING = _THEME["sequential"], _THEME["diverging"]
 
 

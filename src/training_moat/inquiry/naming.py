@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -11,23 +13,6 @@ from training_moat.catalog import chips, models, tables
 
 CHIP_COLUMNS, MODEL_COLUMNS = ("chip", "chip_id"), ("model", "model_id")
 """Columns that hold ids of the tables of chips and of models."""
-
-LABELS = {
-    "hbm_gb": "High-bandwidth memory (HBM)",
-    "ddr_gb": "DDR or LPDDR",
-    "ddr_gb_per_s": "Bandwidth of the DDR or LPDDR",
-    "supports_training": "Offered by its maker for training",
-}
-"""Names of columns whose description in the data package is too long, or leans on its neighbour, for a data sheet."""
-
-STREAMED_LABELS = {
-    "ddr_gb": "Outside store of weights, for a whole cluster",
-    "ddr_gb_per_s": "Port through which weights come from that store",
-    "tdp_w": "Thermal design power of its system",
-    "price_usd": "Price of one system",
-    "price_usd_low": "Low end of the price of a system",
-}
-"""The same of chips that stream their weights from a store outside."""
 
 HEADINGS = {
     "chip_id": "chip", "model_id": "model", "interval_kind": "kind of run", "level": "support",
@@ -46,8 +31,9 @@ ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "trt-llm": "TensorRT-LLM", "deeps
 """Serving engines and makers' services by their keys."""
 FABRICS = {"efa-p4de": "EFA of A100 servers", "efa-p5": "EFA of H100 servers", "efa-p6": "EFA of B200 servers",
            "nvlink3": "NVLink 3 (A100)", "nvlink4": "NVLink 4 (H100, H200)", "nvlink5": "NVLink 5 (B200)",
-           "pcie5": "PCIe 5 (RTX PRO 6000)", "xgmi": "Infinity Fabric (MI300X)"}  # fmt: skip
-"""Links on which exchanges were timed; EFA is Amazon's network between servers."""
+           "deepep-ib": "DeepEP over InfiniBand (H800)", "pcie5": "PCIe 5 (RTX PRO 6000)",
+           "xgmi": "Infinity Fabric (MI300X)"}  # fmt: skip
+"""Links on which exchanges were timed; EFA is Amazon's network between servers, DeepEP an exchange of experts of its own."""
 SHORT_TITLE = 48
 """Characters of a source's title that a chart has room for."""
 RELEASE = re.compile(r"-((?:early-)?20\d\d)$")
@@ -71,11 +57,11 @@ def readable(frame: pd.DataFrame, **headings: str) -> pd.DataFrame:
     return shown.rename(columns=HEADINGS | headings)
 
 
-def column_words(column: str, described: str, streamed: bool = False) -> str:
-    """A column of the chips table in few words. described: what the data package says of it; streamed: whether the chip's
-    weights come from a store outside."""
-    labels = LABELS | (STREAMED_LABELS if streamed else {})
-    return labels.get(column, described.split(".")[0].split("(")[0].split(",")[0].strip())
+def column_words(field: Mapping[str, Any], streamed: bool = False) -> str:
+    """A column of a table in few words: its title, where the data package has one, else how its description begins.
+    streamed: whether the chip's weights come from a store outside."""
+    title = (streamed and field.get("titleStreamed")) or field.get("title")
+    return title or re.split(r"[.(,]", field["description"])[0].strip()
 
 
 def name_of(word: str) -> str:

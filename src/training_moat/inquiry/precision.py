@@ -112,18 +112,13 @@ def counted_runs() -> pd.DataFrame:
 
 def readings(record: pd.DataFrame) -> pd.DataFrame:
     """The counts of `low_precision_record.lockin` as one row per width and reading: width, reading, reports."""
-    names = dict(zip(("supports", "both", "neutral", "against"), READING_COLOURS, strict=True))
+    names = dict(zip(("supports", "both", "neutral", "against"), READINGS, strict=True))
     long = record.rename(columns=names).melt("width", list(names.values()), "reading", "reports")
     return long.astype({"width": str, "reading": str})
 
 
-READING_COLOURS = {
-    "tied to the chip": "#c0392b",
-    "both": "#d98200",
-    "neither": "#7a8591",
-    "free of it": "#0f8b6d",
-}
-"""Colours of what a report finds."""
+READINGS = ("tied to the chip", "both", "neither", "free of it")
+"""What a report finds."""
 
 
 def reports(bearing: str, widths: Sequence[str] = low_precision_record.WIDTHS) -> pd.DataFrame:

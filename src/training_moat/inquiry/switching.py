@@ -29,13 +29,6 @@ PARAMETERS = (
 
 BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
 NEVER = "never"
-BAND_COLOURS = {
-    "small": "#0f8b6d",
-    "clear": "#3d7dd8",
-    "remarkable": "#d98200",
-    "beyond": "#c0392b",
-    NEVER: "#7a8591",
-}
 """Words for a break-even advantage below 1.25, 2 and 4 times, beyond, and where none is enough."""
 
 OFFERED = (1.5, 2.0, 3.0, 5.0)

@@ -8,26 +8,29 @@ from decimal import Decimal
 
 SMALLEST_READ = 1e-6
 """Below it nobody counts the noughts of a decimal fraction."""
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def digits(value: float | None, significant: int = 2) -> str:
     """A number with that many significant digits, without an exponent: 1234.5 is "1,200", 3.98 is "4.0".
 
     A number that is whole, or short, by itself stays so: 4 is "4"; one too small to be read so is
-    written with a power of ten: "3.8 × 10⁻⁷".
+    written with a power of ten: "3.8e-7".
     """
     if value is None or math.isnan(value):
         return "unknown"
     if math.isinf(value):
         return "without limit"
     if 0 < abs(value) < SMALLEST_READ:
-        mantissa, power = f"{value:.{significant - 1}e}".split("e")
-        return f"{mantissa} × 10{str(int(power)).translate(_RAISED)}"
+        return _power_of_ten(value, significant)
     rounded = f"{value:.{significant}g}"
     if not math.isclose(float(rounded), value, rel_tol=1e-9):
         rounded = f"{value:#.{significant}g}"
     return f"{Decimal(rounded):,f}"
+
+
+def _power_of_ten(value: float, significant: int) -> str:
+    mantissa, power = f"{value:.{significant - 1}e}".split("e")
+    return f"{float(mantissa):g}e{int(power)}"
 
 
 def percent(share: float | None) -> str:
@@ -68,11 +71,12 @@ def amount(value: float | None, unit: str = "", significant: int = 2) -> str:
     if unit == "share":
         return f"{digits(100 * value, significant)}%"
     if value and not 1e-3 <= abs(value) < 1e7:
-        mantissa, power = f"{value:.{significant - 1}e}".split("e")
-        text = f"{float(mantissa):g}e{int(power)}"
+        text = _power_of_ten(value, significant)
     else:
         text = digits(value, max(significant, 4) if float(value).is_integer() else significant)
-    if value == 1 and unit.endswith("s") and unit != "times":
+    if value == 1 and unit == "times":
+        text = "1.0"  # "1 times" is no English
+    elif value == 1 and unit.endswith("s"):
         unit = f"{unit[:-3]}y" if unit.endswith("ies") else unit[:-1]
     return f"rank {text}" if unit == "rank" else f"{text} {unit}".rstrip()
 

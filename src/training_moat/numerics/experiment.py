@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import platform
 import time
@@ -23,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 import training_moat
-from training_moat.core import lifetime
+from training_moat.core import processes
 from training_moat.core.errors import InputError
 from training_moat.core.surroundings import environment
 from training_moat.core.whole_files import write_text
@@ -174,12 +173,7 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that do their linear algebra on one thread each and end with this one."""
-    spawn = multiprocessing.get_context("spawn")
-    own = (os.getpid(),)
-    with (
-        environment(_WORKER_VARIABLES),
-        ProcessPoolExecutor(workers, spawn, initializer=lifetime.follow, initargs=own) as pool,
-    ):
+    with environment(_WORKER_VARIABLES), processes.pool(workers) as pool:
         yield pool
 
 

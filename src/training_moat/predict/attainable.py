@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import median
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.machine import Chip
-from training_moat.core.units import TERA
+from training_moat.core.units import NUMBER_FORMATS, TERA
 
 TABLE = "matmul_maxima"
 USUAL = 0.75
 """Share of peak where no chip's matmuls in a format's width were measured."""
-UNIT_WIDTHS = {
-    "fp32": "16",
-    "tf32": "16",
-    "fp16": "16",
-    "bf16": "16",
-    "fp6": "8",
-    "fp8": "8",
-    "int8": "8",
-    "mxfp8": "8",
-    "fp4": "4",
-    "nvfp4": "4",
-    "mxfp4": "4",
-}
+UNIT_WIDTHS = {name: one.width for name, one in NUMBER_FORMATS.items() if one.width}
 """Formats whose matmuls reach about the same share of their peaks."""
 
 
@@ -44,10 +31,10 @@ class Attainable:
 def attainable(chip: Chip, precision: str) -> Attainable:
     """What a large matmul in a format reaches on a chip, as a share of the peak (at most one)."""
     width = UNIT_WIDTHS[precision]
-    shares = _shares((tables.state(TABLE), tables.state("chips")))
+    shares = _shares()
     if (chip.measured_as, width) in shares:
         return Attainable(shares[chip.measured_as, width], "chip")
-    families = _families((tables.state(TABLE), tables.state("chips")))
+    families = _families()
     for key in ((chip.family, width), (chip.family, "16")):
         if chip.family and key in families:
             return Attainable(families[key], "family")
@@ -67,13 +54,11 @@ def machines() -> dict[tuple[str, str, str], float]:
 
 def measured_families() -> set[str]:
     """Families with at least one measured matmul."""
-    return {
-        family for family, _ in _families((tables.state(TABLE), tables.state("chips"))) if family
-    }
+    return {family for family, _ in _families() if family}
 
 
-@lru_cache(maxsize=4)
-def _shares(state: tuple) -> dict[tuple[str, str], float]:
+@tables.kept(TABLE, "chips")
+def _shares() -> dict[tuple[str, str], float]:
     """The best measured share of peak by chip and width; cards that boost above their nominal clock count as one."""
     frame = tables.load(TABLE)
     lower_end = frame["notes"].fillna("").str.contains("lower end")
@@ -96,10 +81,10 @@ def _shares(state: tuple) -> dict[tuple[str, str], float]:
     return found
 
 
-@lru_cache(maxsize=4)
-def _families(state: tuple) -> dict[tuple[str, str], float]:
+@tables.kept(TABLE, "chips")
+def _families() -> dict[tuple[str, str], float]:
     known = chip_catalog.all_chips()
     lists: dict[tuple[str, str], list[float]] = {}
-    for (chip, width), share in _shares(state).items():
+    for (chip, width), share in _shares().items():
         lists.setdefault((known[chip].family, width), []).append(share)
     return {key: median(values) for key, values in lists.items()}

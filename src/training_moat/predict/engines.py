@@ -59,6 +59,7 @@ UNMEASURED_ENGINES = (
     "hf",
     "transformers",
     "deepseek",
+    "cloudmatrix-infer",
 )
 """Engines without measurements of their own: the generic overheads stand in."""
 

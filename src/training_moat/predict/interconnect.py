@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,9 @@ TOPOLOGY = {
     "pcie5": "host",
 }
 """Topology of the fabrics inside a server; the others are fat trees."""
+
+KERNELS = ("deepep-ib",)
+"""Measured constants of an engine's own kernels on a network, which speak for no other exchange."""
 
 HOST = "pcie5"
 """Measured fabric that stands for the bus of a server, whatever its generation."""
@@ -89,6 +94,12 @@ def scaleout_link(link: Link) -> Fabric:
     return from_link(link, **_stored_generic(tables.state(TABLE), True))
 
 
+def by_kernels(fabric: Fabric, kernels: str) -> Fabric:
+    """A network as kernels use it that were timed on one like it (`KERNELS`): its own links with their constants."""
+    constants: dict[str, Any] = dict(stored()[kernels])
+    return replace(fabric, **constants)
+
+
 @lru_cache(maxsize=4)
 def _stored_generic(state: tuple, scaleout_only: bool) -> dict[str, float]:
     known = stored().items()
@@ -96,8 +107,8 @@ def _stored_generic(state: tuple, scaleout_only: bool) -> dict[str, float]:
 
 
 def generic(constants: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Constants for a fabric nobody measured: the median over the measured ones but the bus of a server, no reduction in
-    the switch."""
-    networks = [one for name, one in constants.items() if name != HOST]
+    """Constants for a fabric nobody measured: the median over the measured ones but the bus of a server and kernels of
+    engines, no reduction in the switch."""
+    networks = [one for name, one in constants.items() if name not in (HOST, *KERNELS)]
     values = {key: float(np.median([one[key] for one in networks])) for key in CONSTANTS}
     return {**values, "in_network_efficiency": 0.0}

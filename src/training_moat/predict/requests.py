@@ -11,6 +11,7 @@ from training_moat.catalog import models as model_catalog
 from training_moat.catalog import unlikely
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
+from training_moat.core.numbers import is_number
 from training_moat.core.workload import Transformer, weights_problem
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", "int8")
@@ -45,8 +46,7 @@ def shown(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return plain and value == value and -1e30 < value < 1e30
+    return is_number(value) and value == value and -1e30 < value < 1e30
 
 
 def whole(

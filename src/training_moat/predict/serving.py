@@ -18,7 +18,14 @@ from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
 from training_moat.predict import beyond
 from training_moat.predict import serving_constants as known
 from training_moat.predict.engines import NO_ENGINE, label
-from training_moat.predict.serving_batch import Batch, Question, batches, evaluate, spills
+from training_moat.predict.serving_batch import (
+    Batch,
+    Question,
+    batches,
+    evaluate,
+    exchange_of,
+    spills,
+)
 from training_moat.predict.serving_plans import ServingCase, parse
 
 LONGEST_S = 1e9
@@ -39,7 +46,7 @@ class Evaluated:
 def _questions(case: ServingCase) -> list[Question]:
     asked = (case.model, case.chip, case.software, case.precision, case.kv_precision)
     load = (case.batch, case.input_len, case.output_len)
-    return [Question(*asked, *load, plan) for plan in case.plans]
+    return [Question(*asked, *load, plan, exchange=case.exchange) for plan in case.plans]
 
 
 def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
@@ -162,11 +169,17 @@ def answer(
         | {"prefill_of_others": time["prefill_wait_s"]},
         "plan": sizes
         | {"cp": 1, "precision": case.precision, "kv_precision": case.kv_precision}
-        | {"software": label(case.software)}
+        | {"software": _label(case)}
         | {name: getattr(case, name) for name in asked},
         "calibration": known_as,
         "notes": case.notes + _notes(case, found, index, memory["total"], time["running"]),
     }
+
+
+def _label(case: ServingCase) -> str:
+    """How a plan names its engine so that asking with it again means the same one."""
+    unfitted = case.software == NO_ENGINE and case.exchange is not None
+    return case.exchange.engine if unfitted and case.exchange else label(case.software)
 
 
 def _notes(
@@ -193,12 +206,22 @@ def _notes(
         notes.append(
             f"{case.chip.id} publishes no link bandwidth; {relatives.taken(case.chip, 'scaleup')[1]} is assumed"
         )
-    notes += beyond.of_system(case.chip, case.plans[index].chips)
+    notes += _exchange_notes(case, index) + beyond.of_system(case.chip, case.plans[index].chips)
     if case.software == NO_ENGINE and not case.notes:
         notes.append(
             f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
         )
     return notes
+
+
+def _exchange_notes(case: ServingCase, index: int) -> list[str]:
+    """What is taken of an engine's exchange of tokens, where a plan spreads experts so widely."""
+    exchange = exchange_of(_questions(case)[index])
+    if exchange is None:
+        return []
+    told = f"a value takes {exchange.sent_bytes:g} bytes to the experts and {exchange.returned_bytes:g} back"
+    turns = ", and half of a batch computes while the other's tokens travel where that is faster"
+    return [f"{exchange.engine}: {told}" + turns * (exchange.micro_batches > 1)]
 
 
 def _sequences(number: float) -> str:

@@ -11,9 +11,11 @@ from training_moat.catalog import relatives
 from training_moat.core import serving_memory, serving_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.machine import Chip, Tier
+from training_moat.core.serving_exchange import Exchange
 from training_moat.core.tiers import faster_tiers, home, room
 from training_moat.core.workload import Transformer
-from training_moat.predict import interconnect, serving_formats, sustained
+from training_moat.predict import expert_exchange, interconnect, serving_formats, sustained
+from training_moat.predict.expert_exchange import ExpertExchange
 
 ACTIVATION_SHARE = 0.02
 SMALLEST_CHUNK = 128.0
@@ -40,6 +42,8 @@ class Question:
     """Tokens that the model's own draft layer proposes before each pass."""
     copies: float = 0.0
     """One where all sequences are copies of one prompt."""
+    exchange: ExpertExchange | None = None
+    """How the engine sends tokens to experts on many chips, where that is known."""
 
 
 def prefill_chunk(model: Transformer, chip: Chip) -> float:
@@ -68,6 +72,16 @@ def job_of(question: Question) -> serving_step.Job:
     used = serving_formats.multiplied_in(question.chip, question.precision)
     casts = float(used in serving_formats.CAST)
     return replace(job, casts=casts, drafted=question.drafted, copies=question.copies)
+
+
+def exchange_of(question: Question) -> ExpertExchange | None:
+    """The engine's exchange where a question's plan spreads experts so widely. Tokens travel in 8 bits only where the
+    experts multiply in as few, since they are cast for that anyway."""
+    exchange = question.exchange
+    if exchange is None or not exchange.takes(question.plan):
+        return None
+    cast = job_of(question).casts > 0
+    return exchange if cast else replace(exchange, sent_bytes=serving_memory.WIDE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,7 @@ class Batch:
     scaleup: Fabric
     server: Fabric
     scaleout: Fabric
+    exchange: Exchange | None
     families: list[str]
     engines: list[str]
     positions: np.ndarray
@@ -254,6 +269,11 @@ def _batch(
         scaleup=_stacked_fabric([three[0] for three in fabrics]),
         server=_stacked_fabric([three[1] for three in fabrics]),
         scaleout=_stacked_fabric([three[2] for three in fabrics]),
+        exchange=expert_exchange.stacked(
+            [exchange_of(question) for question in questions],
+            [three[2] for three in fabrics],
+            _stacked_fabric,
+        ),
         families=[q.chip.family for q in questions],
         engines=[q.software for q in questions],
         positions=np.array(positions),
@@ -277,6 +297,18 @@ def batches(questions: Sequence[Question]) -> list[Batch]:
     ]
 
 
+def software_of(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.Software:
+    """The engines of a batch, with constants as arrays."""
+    names = serving_step.Software.__dataclass_fields__
+    fitted = {name: values[name] for name in names if name in values}
+    return serving_step.Software(**fitted, exchange=batch.exchange)
+
+
+def accepted_tokens(batch: Batch, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Tokens that a pass yields on average for each sequence of a batch (`serving_step.accepted_tokens`)."""
+    return np.asarray(serving_step.accepted_tokens(batch.job, software_of(batch, values)))
+
+
 def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.ServingTime:
     """Predict one batch with constants as arrays (`serving_constants.Constants.resolve`)."""
     narrow = np.where(batch.narrow, values["narrow_efficiency"], 1.0)
@@ -292,7 +324,5 @@ def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.Ser
         bandwidth_efficiency=np.minimum(values["bandwidth_efficiency"], batch.bandwidth_cap),
         matmul_efficiency=values["matmul_efficiency"],
     )
-    software = serving_step.Software(
-        **{name: values[name] for name in serving_step.Software.__dataclass_fields__}
-    )
+    software = software_of(batch, values)
     return serving_step.serve(batch.model, batch.job, batch.plan, machine, software)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,49 +21,49 @@ TABLE = "calibration_serving"
 KV_PRECISION = "bf16"
 """Engines keep the cache in 16 bit unless told otherwise."""
 
-START = {
-    "bandwidth_efficiency": 0.75,
-    "matmul_efficiency": 0.5,
-    "narrow_efficiency": 0.7,
-    "bytewide_efficiency": 0.9,
-    "expert_efficiency": 0.5,
-    "expert_rows": 24.0,
-    "score_efficiency": 0.4,
-    "kv_efficiency": 0.8,
-    "kv_reread": 0.15,
-    "prefill_share": 0.85,
-    "mixed": 0.6,
-    "copy_coupling": 0.6,
-    "layer_s": 1e-5,
-    "expert_layer_s": 2e-5,
-    "expert_group_s": 2e-7,
-    "latent_layer_s": 2e-5,
-    "step_s": 8e-4,
-    "sequence_s": 1.2e-5,
-    "prefill_pass_s": 3e-3,
-    "exchange_s": 8e-6,
-    "first_token_s": 0.03,
-    "cast_s": 4e-6,
-    "routing_spread": 0.7,
-    "tokens_per_step": 1.0,
-    "acceptance": 0.7,
-}
-"""Every constant and the value from which the fit starts: round numbers, set after a first look at the rows."""
 
-SHARES = (
-    "bandwidth_efficiency",
-    "matmul_efficiency",
-    "narrow_efficiency",
-    "bytewide_efficiency",
-    "expert_efficiency",
-    "score_efficiency",
-    "kv_efficiency",
-    "kv_reread",
-    "routing_spread",
-    "prefill_share",
-    "mixed",
-)
-"""Constants that cannot exceed one."""
+class Constant(NamedTuple):
+    """A constant: the value from which the fit starts (a round number, set after a first look at the rows), whether it is a
+    `share`, which cannot exceed one, has a factor per engine, and is an overhead that the `host` factor multiplies."""
+
+    start: float
+    share: bool = False
+    of_engine: bool = False
+    host_bound: bool = False
+
+
+CONSTANTS = {
+    "bandwidth_efficiency": Constant(0.75, share=True, of_engine=True),
+    "matmul_efficiency": Constant(0.5, share=True, of_engine=True),
+    "narrow_efficiency": Constant(0.7, share=True),
+    "bytewide_efficiency": Constant(0.9, share=True),
+    "expert_efficiency": Constant(0.5, share=True),
+    "expert_rows": Constant(24.0),
+    "score_efficiency": Constant(0.4, share=True, of_engine=True),
+    "kv_efficiency": Constant(0.8, share=True, of_engine=True),
+    "kv_reread": Constant(0.15, share=True, of_engine=True),
+    "prefill_share": Constant(0.85, share=True, of_engine=True),
+    "mixed": Constant(0.6, share=True, of_engine=True),
+    "copy_coupling": Constant(0.6),
+    "layer_s": Constant(1e-5, of_engine=True, host_bound=True),
+    "expert_layer_s": Constant(2e-5, of_engine=True, host_bound=True),
+    "expert_group_s": Constant(2e-7, host_bound=True),
+    "latent_layer_s": Constant(2e-5, of_engine=True, host_bound=True),
+    "step_s": Constant(8e-4, of_engine=True, host_bound=True),
+    "sequence_s": Constant(1.2e-5, of_engine=True, host_bound=True),
+    "prefill_pass_s": Constant(3e-3, of_engine=True, host_bound=True),
+    "exchange_s": Constant(8e-6, of_engine=True),
+    "first_token_s": Constant(0.03, of_engine=True),
+    "cast_s": Constant(4e-6, of_engine=True, host_bound=True),
+    "routing_spread": Constant(0.7, share=True),
+    "tokens_per_step": Constant(1.0, of_engine=True),
+    "acceptance": Constant(0.7),
+}
+"""Every constant."""
+
+START = {name: one.start for name, one in CONSTANTS.items()}
+SHARES = tuple(name for name, one in CONSTANTS.items() if one.share)
+"""The same by name: where the fit starts, and what cannot exceed one."""
 
 LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0, "acceptance": 0.95}
 """What no constant may exceed: drafting has yielded four to five tokens a pass at best (Li et al. 2024, EAGLE-2)."""
@@ -83,40 +84,6 @@ OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
 OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
 """Constants with a factor per chip family and engine together: how far this engine's kernels for this family
 had come when they were measured."""
-
-OF_ENGINE = (
-    "bandwidth_efficiency",
-    "matmul_efficiency",
-    "score_efficiency",
-    "kv_efficiency",
-    "kv_reread",
-    "prefill_share",
-    "mixed",
-    "layer_s",
-    "expert_layer_s",
-    "latent_layer_s",
-    "step_s",
-    "sequence_s",
-    "prefill_pass_s",
-    "exchange_s",
-    "first_token_s",
-    "cast_s",
-    "tokens_per_step",
-)
-"""Constants with a factor per engine."""
-
-HOST_BOUND = (
-    "layer_s",
-    "expert_layer_s",
-    "expert_group_s",
-    "latent_layer_s",
-    "step_s",
-    "sequence_s",
-    "prefill_pass_s",
-    "cast_s",
-)
-"""Overheads the `host` factor multiplies."""
-
 
 ERAS = ("2024", "early-2025")
 """Old releases that are calibrated apart from an engine's current ones: those of 2024 and of the first half of 2025."""
@@ -151,9 +118,9 @@ def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
         name: [
             ("generic", "all", name),
             *((*where, name) for where in chip if name in OF_FAMILY),
-            *((*where, name) for where in software if name in OF_ENGINE),
+            *((*where, name) for where in software if CONSTANTS[name].of_engine),
             *((*where, name) for where in port if name in OF_PAIR),
-            *(host if name in HOST_BOUND else ()),
+            *(host if CONSTANTS[name].host_bound else ()),
         ]
         for name in START
     }
@@ -241,13 +208,9 @@ class Constants:
         return self.values["interval", level, "p05"], self.values["interval", level, "p95"]
 
 
-@lru_cache(maxsize=4)
-def _stored(state: tuple) -> Constants:
+@tables.kept(TABLE)
+def stored() -> Constants:
+    """The constants of data/calibration_serving.csv."""
     frame = tables.load(TABLE)
     keys = zip(frame["level"], frame["key"], frame["constant"])
     return Constants(dict(zip(keys, frame["value"].astype(float))))
-
-
-def stored() -> Constants:
-    """The constants of data/calibration_serving.csv."""
-    return _stored(tables.state(TABLE))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import tables
@@ -56,7 +55,7 @@ def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
 
 def attention_format(model: Transformer, precision: str) -> str:
     """Format of the attention weights when the feed-forward weights are in `precision`."""
-    partly = _partly(tables.state("checkpoints")).get((model.name, precision))
+    partly = _partly().get((model.name, precision))
     if partly:
         return partly[0]
     return "bf16" if precision in NARROW and model.experts > 0 else precision
@@ -64,12 +63,12 @@ def attention_format(model: Transformer, precision: str) -> str:
 
 def wide_ffn_layers(model: Transformer, precision: str) -> float:
     """Layers whose feed-forward weights the checkpoint keeps in the attention's format."""
-    partly = _partly(tables.state("checkpoints")).get((model.name, precision))
+    partly = _partly().get((model.name, precision))
     return partly[1] if partly else 0.0
 
 
-@lru_cache(maxsize=4)
-def _partly(state: tuple) -> dict[tuple[str, str], tuple[str, float]]:
+@tables.kept("checkpoints", "models")
+def _partly() -> dict[tuple[str, str], tuple[str, float]]:
     """Partly quantised checkpoints by model (id and name) and format."""
     rows = tables.load("checkpoints")
     names = tables.load("models").set_index("id")["name"]

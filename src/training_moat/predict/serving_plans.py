@@ -12,8 +12,15 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.tiers import faster_tiers, home, room, system_limit
 from training_moat.core.workload import Transformer
-from training_moat.predict import planning, requests, serving_batch, serving_formats
+from training_moat.predict import (
+    expert_exchange,
+    planning,
+    requests,
+    serving_batch,
+    serving_formats,
+)
 from training_moat.predict.engines import engine, release_of
+from training_moat.predict.expert_exchange import ExpertExchange
 from training_moat.predict.serving_constants import Constants
 
 FIELDS = (
@@ -52,6 +59,7 @@ class ServingCase:
     output_len: int
     plans: list[serving_step.ServingPlan]
     price_usd_per_chip_hour: float | None = None
+    exchange: ExpertExchange | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -86,6 +94,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         **numbers,
         plans=candidate_plans(request, model, chip, job),
         price_usd_per_chip_hour=price,
+        exchange=expert_exchange.of_engine(request.get("software"), software, chip),
         notes=requests.model_notes(request)
         + requests.chip_notes(request)
         + _head_note(request, model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from training_moat.catalog import tables
 from training_moat.core.errors import unknown
@@ -77,13 +76,9 @@ class Software:
         return self.stack in PYTORCH_STACKS and not chip.family.startswith("nvidia")
 
 
+@tables.kept(TABLE)
 def all_software() -> dict[str, Software]:
     """Every name of the table and its stack."""
-    return _all(tables.state(TABLE))
-
-
-@lru_cache(maxsize=2)
-def _all(state: tuple) -> dict[str, Software]:
     numbers = {
         "hides_expert": 0.0,
         "gradient_bytes_sharded": None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.machine import Chip
@@ -22,12 +20,12 @@ def bandwidth_share(chip: Chip) -> float:
     else on its family; all of it where that memory is on the chip."""
     if faster_tiers(chip)[0].name == "sram":
         return 1.0
-    own, family = _shares(tables.state(TABLE), tables.state("chips"))
+    own, family = _shares()
     return own.get(chip.measured_as) or family.get(chip.family) or UNMEASURED_SHARE
 
 
-@lru_cache(maxsize=4)
-def _shares(*states: tuple) -> tuple[dict[str, float], dict[str, float]]:
+@tables.kept(TABLE, "chips")
+def _shares() -> tuple[dict[str, float], dict[str, float]]:
     """Best measured share by chip and by family."""
     own: dict[str, float] = {}
     family: dict[str, float] = {}

@@ -20,7 +20,7 @@ from training_moat.predict.own_runs import Shift
 from training_moat.predict.run_costs import run_costs
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
-from training_moat.predict.training_plans import Costs
+from training_moat.predict.training_plans import SIZES, Costs
 from training_moat.predict.training_settings import Setting
 from training_moat.predict.training_tables import Rows
 
@@ -40,7 +40,6 @@ SPEEDS = (
     "mfu",
     "hfu",
 )
-SIZES = ("tp", "pp", "dp", "ep", "cp", "micro_batch", "virtual_stages", "zero_stage")
 NO_SHIFT = Shift()
 """What no own runs say."""
 LONGEST_STEP = 1e9

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 from training_moat.catalog import relatives, tables
@@ -82,13 +82,9 @@ class Constants:
         return (level, key) in self._named
 
 
+@tables.kept(TABLE)
 def load() -> Constants:
     """The stored constants."""
-    return _load(tables.state(TABLE))
-
-
-@lru_cache(maxsize=4)
-def _load(state: tuple) -> Constants:
     frame = tables.load(TABLE)
     keys = zip(frame["level"], frame["key"], frame["constant"], strict=True)
     return Constants(dict(zip(keys, frame["value"].astype(float), strict=True)))

@@ -7,67 +7,12 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
 
 from training_moat.core.errors import InputError, require_known
-from training_moat.press import workers
+from training_moat.press.declaring import VERBS as VERBS
+from training_moat.press.declaring import argument, chapter_options, scenario, verb
 from training_moat.press.failures import WorkFailed
-
-Argument: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
-"""An argument as `argparse` wants it: its names, and what it is."""
-Run: TypeAlias = Callable[[argparse.Namespace], int | None]
-
-
-class Verb(NamedTuple):
-    """A verb: what it does, an example, its arguments (a list of them: at most one may be given) and its function."""
-
-    help: str
-    example: str
-    arguments: tuple[Argument | list[Argument], ...]
-    run: Run
-
-    def declare(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the arguments."""
-        parser.epilog = f"example: {self.example}"
-        for item in self.arguments:
-            group = parser.add_mutually_exclusive_group() if isinstance(item, list) else parser
-            for names, what in item if isinstance(item, list) else [item]:
-                group.add_argument(*names, **what)
-
-
-VERBS: dict[str, Verb] = {}
-"""Every verb by its word, in the order in which the command lists them."""
-
-
-def argument(*names: str, **what: Any) -> Argument:
-    """An argument of a verb."""
-    return names, what
-
-
-def verb(help: str, example: str, *arguments: Argument | list[Argument]) -> Callable[[Run], Run]:
-    """Decorator: the function is what the verb of its name does; returns the exit status where that is not 0."""
-
-    def register(run: Run) -> Run:
-        VERBS[run.__name__] = Verb(help, example, arguments, run)
-        return run
-
-    return register
-
-
-def _scenario(what: str = "chips and models of your own") -> Argument:
-    return argument("--scenario", metavar="FILE", help=f"YAML with {what}")
-
-
-def _chapter_options(where: str, out: str) -> tuple[Argument, ...]:
-    """Options of verbs that run chapters: their parameters (`where` to read of them), scenario and target."""
-    given: dict[str, Any] = {"metavar": "NAME=VALUE", "action": "append", "default": []}
-    return (
-        argument("-p", "--parameter", help=where, **given),
-        _scenario("chips, models and parameters"),
-        argument("--out", metavar="DIR", help=out),
-    )
 
 
 @verb(
@@ -80,14 +25,15 @@ def new(options: argparse.Namespace) -> None:
 
     place = unpacking.unpack(options.folder)
     print(place)
-    then = f"cd {shlex.quote(str(place))} && moat build"
+    here = str(place) == os.getcwd()
+    then = "moat build" if here else f"cd {shlex.quote(str(place))} && moat build"
     print(f"change what you like there, then: {then}", file=sys.stderr)
 
 
 @verb(
     "build the book: every chapter, then the site",
     "moat build -p chips=sn40l --out mine/site",
-    *_chapter_options(
+    *chapter_options(
         "for every chapter that has it; CHAPTER.NAME=VALUE for one",
         "where the site goes (default: _build/html)",
     ),
@@ -102,7 +48,7 @@ def build(options: argparse.Namespace) -> None:
     "run one chapter to an executed notebook and a standalone page",
     "moat run memory -p chips=sn40l --out mine",
     argument("chapter", metavar="CHAPTER"),
-    *_chapter_options(
+    *chapter_options(
         "see `moat params CHAPTER`", "where the notebook and the page go (default: here)"
     ),
 )
@@ -179,7 +125,7 @@ def check(options: argparse.Namespace) -> None:
 
 _LISTED = (
     argument("pattern", metavar="PATTERN", nargs="?", default="", help="part of an id, a name or a maker"),
-    _scenario(),
+    scenario(),
 )  # fmt: skip
 
 
@@ -205,7 +151,7 @@ def models(options: argparse.Namespace) -> None:
         "file", metavar="FILE", nargs="?", default="-",
         help="JSON lines, one case each (default: standard input)",
     ),
-    _scenario(),
+    scenario(),
 )  # fmt: skip
 def predict(options: argparse.Namespace) -> int:
     from training_moat.press.verbs import predict
@@ -264,9 +210,10 @@ def gallery(options: argparse.Namespace) -> None:
     argument("--notebooks", metavar="DIR", help="keep a chapter's executed notebooks"),
 )
 def sweep(options: argparse.Namespace) -> None:
+    from training_moat.core import processes
     from training_moat.press import sweeping
 
-    workers.require(options.workers)
+    processes.require_count(options.workers)
     given = (options.spec, options.out, options.workers, options.scheduler, options.notebooks)
     done = sweeping.run(*given)
     said = f"{done.points:,} points, {done.computed:,} computed now, {done.failed:,} failed"
@@ -285,7 +232,7 @@ def sweep(options: argparse.Namespace) -> None:
     argument("--precision", help="matmul format, such as bf16 or fp8"),
     argument("--software", help="software stack, such as nemo or fsdp"),
     argument("--top", type=int, default=10, help="how many plans (default: 10)"),
-    _scenario(),
+    scenario(),
 )
 def search(options: argparse.Namespace) -> int:
     from training_moat.press.verbs import search
@@ -354,12 +301,13 @@ _OUT = Path("_build") / "experiment"
 def experiment(options: argparse.Namespace) -> None:
     import pandas as pd
 
+    from training_moat.core import processes
     from training_moat.numerics import analysis, experiment
     from training_moat.press import output
 
     require_known("experiment", options.name, ("low-precision",))
     output.refuse_read_only(options.out.absolute())
-    workers.require(options.workers)
+    processes.require_count(options.workers)
     seeds = None if options.seeds is None else _seeds(options.seeds)
     table = experiment.run(options.quick, options.out, seeds, options.workers, options.manifest)
     for row in analysis.verdicts(pd.read_csv(table)).itertuples():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training_moat.core.errors import InputError, nearest
+from training_moat.core.numbers import is_number
 from training_moat.press import building, markup, notebooks, recorded, sweep_points
 from training_moat.press.folders import SCENARIOS
 from training_moat.press.scenarios import frozen, request
@@ -141,8 +142,7 @@ def _compared(
 
 
 def _ratio(old: Any, new: Any) -> float | None:
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (old, new))
-    return new / old if numbers and old else None
+    return new / old if is_number(old) and is_number(new) and old else None
 
 
 def by_chapter(

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
 from training_moat.core.errors import require_known
+from training_moat.core.numbers import is_number
 from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
 from training_moat.press import comparing, folders, markup, recorded
@@ -176,7 +177,7 @@ def _columns(kind: str, columns: Mapping[str, Any]) -> list[str]:
     for column, value in columns.items():
         field = fields.get(column, {"description": "starts from"})
         unit = "" if value is None else field.get("unit", "")
-        what = naming.column_words(column, field["description"])
+        what = naming.column_words(field)
         told += [f"{what} {_value(value)} {unit}".rstrip()] if column != "name" else []
     return told
 
@@ -187,7 +188,7 @@ def _value(value: Any) -> str:
         return "unknown"
     if isinstance(value, list):
         return ", ".join(map(_value, value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if is_number(value):
         return f"{value:,}"
     return naming.name_of(str(value))
 

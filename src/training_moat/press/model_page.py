@@ -16,7 +16,8 @@ from training_moat.press.folders import PACKAGE
 
 ORDER = (
     *("workload", "plan", "memory", "tiers", "collectives", "fabrics", "layer_step"),
-    *("training_step", "serving_memory", "serving_step", "formats", "lifecycle", "breakeven"),
+    *("training_step", "serving_memory", "routing", "serving_exchange", "serving_step"),
+    *("formats", "lifecycle", "breakeven"),
 )
 """Modules of core that hold equations, in the order in which a step is put together."""
 

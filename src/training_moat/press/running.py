@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training_moat.core import lifetime
+from training_moat.core import processes
 from training_moat.core.surroundings import environment
 from training_moat.press import notebooks
 from training_moat.press.failures import WorkFailed
@@ -146,24 +145,18 @@ def _pool(workers: int, several: bool) -> ProcessPoolExecutor:
     from training_moat.press import forking
 
     if not forking.possible() or threading.active_count() > 1:  # a fork has one thread alone
-        spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(workers, spawn, _start, (os.getpid(), several))
+        return processes.pool(workers, _start, several)
     import papermill  # noqa: F401
 
     forking.load(forking.PRELOADED if several else forking.NEEDED)
     forking.keep()
-    fork = multiprocessing.get_context("fork")
-    return ProcessPoolExecutor(workers, fork, _start, (0, several))
+    return processes.pool(workers, _start, several, fork=True)
 
 
-def _start(parent: int, several: bool) -> None:
-    """Begin a worker's process, which ends with `parent`, or where that is 0 with the process that it is a fork of."""
+def _start(several: bool) -> None:
+    """Begin a worker's process."""
     from training_moat.press import forking
 
-    if parent:
-        lifetime.follow(parent)
-    else:
-        lifetime.end_with_parent()
     if several and forking.possible():
         forking.preload()
 

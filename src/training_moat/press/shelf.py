@@ -7,7 +7,6 @@ through: one that was killed, or that something went wrong in, leaves none that 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from training_moat.core import file_locks
 from training_moat.press.folders import BUILD, ROOT
 
 SHELF = BUILD / "pages"
@@ -60,13 +60,7 @@ def place(key: str, work: Path) -> Iterator[Place]:
 
 def _locked(kept: Path) -> int | None:
     """The folder's lock, held, which goes with the last process that holds it; None while another build does."""
-    handle = os.open(kept.with_name(kept.name + _LOCK), os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
+    return file_locks.held(kept.with_name(kept.name + _LOCK), wait=False)
 
 
 def _forget_others(own: Path) -> None:

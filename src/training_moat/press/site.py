@@ -26,7 +26,7 @@ _ATTRIBUTE = re.compile(
 _PICTURE = re.compile(rb"_images/([^\"'?#]+)")
 # Sphinx in a process that ends with ours.
 _SPHINX = (
-    "import sys; from training_moat.core import lifetime; lifetime.follow(int(sys.argv.pop(1)));"
+    "import sys; from training_moat.core import processes; processes.follow(int(sys.argv.pop(1)));"
     "from jupyter_book.cli.main import main; main()"
 )
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import html
 import json
-import multiprocessing
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from training_moat.core import lifetime
+from training_moat.core import processes
 from training_moat.figures import offline
 from training_moat.press import (
     caching,
@@ -200,8 +198,7 @@ def _makers(app: Any) -> dict[str, Callable[[], tuple[str, str]]]:
 def _ahead(app: Any, *_: Any) -> None:
     """Render the pages that are no files of the book in another process, while this one reads those that are."""
     stale = {name: make for name, make in _makers(app).items() if _stale(app, name)}
-    context, begin = multiprocessing.get_context("fork"), lifetime.end_with_parent
-    pool = ProcessPoolExecutor(1, context, begin) if stale and forking.possible() else None
+    pool = processes.pool(1, fork=True) if stale and forking.possible() else None
     app.moat_ahead = {name: pool.submit(make) for name, make in stale.items()} if pool else {}
 
 

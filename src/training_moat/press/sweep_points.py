@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from training_moat.core.numbers import is_number
 from training_moat.predict.coded import ABSENT, Coded
 from training_moat.press import caching, kitchen, notebooks
 from training_moat.press.sweep_spec import Sweep, digest
@@ -117,6 +118,5 @@ def records(notebook: notebooks.NotebookNode) -> dict[str, Any]:
                 continue
             found.setdefault("answer", output["data"]["text/plain"])
             for name, value in kept.items():
-                is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-                found[name] = value if not is_number or math.isfinite(value) else None
+                found[name] = value if not is_number(value) or math.isfinite(value) else None
     return found

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from training_moat.catalog import parameters, yaml_files
+from training_moat.core import numbers
 from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry.uncertainty import Uncertain, sample
 from training_moat.predict.coded import ABSENT, Coded, one_by_one
@@ -168,8 +169,8 @@ def load(path: str | Path) -> Sweep:
         },
         rows=_rows(content.get("list"), path.name),
         draws=tuple(_uncertain(n, entry, path.name) for n, entry in values.items()),
-        draw_count=_whole(draw.get("count", 1), f"{path.name}, draw.count", 1) if draw else 1,
-        seed=_whole(draw.get("seed", 0), f"{path.name}, draw.seed", 0),
+        draw_count=numbers.given(draw.get("count", 1), f"{path.name}, draw.count", True, 1),
+        seed=numbers.given(draw.get("seed", 0), f"{path.name}, draw.seed", True, 0),
     )
     _check(sweep, path.name)
     return sweep
@@ -210,7 +211,7 @@ def _range(entry: Mapping[str, Any], where: str) -> tuple[float, ...]:
     if not {"from", "to", "steps"} <= set(entry) <= {"from", "to", "steps", "log"}:
         raise InputError(f"{where}: expected from, to, steps and perhaps log: true")
     low, high = (_number(entry[key], f"{where}.{key}") for key in ("from", "to"))
-    steps = _whole(entry["steps"], f"{where}.steps", 2, MOST_STEPS)
+    steps = numbers.given(entry["steps"], f"{where}.steps", True, 2, MOST_STEPS)
     if not isinstance(entry.get("log", False), bool):
         raise InputError(f"{where}.log: expected true or false, got {str(entry['log'])[:40]!r}")
     if not math.isfinite(high - low):
@@ -245,22 +246,8 @@ def _uncertain(name: str, entry: Any, where: str) -> Uncertain:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"{where}: expected a number, got {str(value)[:40]!r}")
-    if not -sys.float_info.max <= value <= sys.float_info.max:
-        raise InputError(f"{where}: expected a number that is not as large")
-    return float(value)
-
-
-def _whole(value: Any, where: str, least: int, most: int | None = None) -> int:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or not least <= value <= (most or value)
-    ):
-        known = f"{least}" if most is None else f"{least} to {most:,}"
-        raise InputError(f"{where}: expected a whole number from {known}, got {str(value)[:40]!r}")
-    return value
+    most = sys.float_info.max
+    return float(numbers.given(value, where, False, -most, most))
 
 
 def _check(sweep: Sweep, where: str) -> None:

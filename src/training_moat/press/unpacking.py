@@ -29,15 +29,26 @@ def unpack(name: str) -> Path:
                 shutil.copytree(part, copy, ignore=hidden, copy_function=shutil.copyfile)
             else:
                 shutil.copyfile(part, copy)
-        try:
-            os.rename(fresh, place)
-        except OSError:
-            raise InputError(f"new {name}: something has come there meanwhile.") from None
+        _into_place(fresh, place, name)
     return place
+
+
+def _into_place(fresh: Path, place: Path, name: str) -> None:
+    """Put the whole folder there, by its parts into the working folder: a shell that stands in it stays."""
+    try:
+        if place != Path.cwd():
+            os.rename(fresh, place)
+            return
+        for part in fresh.iterdir():
+            os.rename(part, place / part.name)
+    except OSError:
+        raise InputError(f"new {name}: something has come there meanwhile.") from None
 
 
 def _free(name: str) -> Path:
     """The absolute path, if a folder may be made there or an empty one stands there."""
+    if not name:
+        raise InputError("new: the folder has no name; `.` is the one you are in.")
     if not name.isprintable():
         raise InputError(f"new {name}: expected a name of letters that can be read.")
     place = output.plain_place(name, f"new {name}")

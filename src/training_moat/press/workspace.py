@@ -7,15 +7,15 @@ so whoever starts next can tell what is left over from what is in use.
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from training_moat.core import file_locks
 from training_moat.press.folders import BUILD
 
 WORK = BUILD / "work"
@@ -47,18 +47,18 @@ def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _lock_path(folder).unlink(missing_ok=True)
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def _lock_path(folder: Path) -> Path:
     return folder.with_name(folder.name + _LOCK)
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path) -> int | None:
     """Create the folder's lock already held: it gets the name that a sweeper looks for only then."""
     hidden = folder.with_name(f".{folder.name}.new")
-    handle = os.open(hidden, os.O_CREAT | os.O_RDWR, 0o644)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    handle = file_locks.held(hidden)
     os.rename(hidden, _lock_path(folder))
     return handle
 
@@ -67,18 +67,12 @@ def sweep(parent: Path, prefix: str) -> None:
     """Remove folders of `own_folder` whose process is gone."""
     names = f"{glob.escape(prefix)}{_RANDOM}"
     for lock in parent.glob(f"{names}{_LOCK}"):
-        try:
-            handle = os.open(lock, os.O_RDWR)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.with_name(lock.name.removesuffix(_LOCK)), ignore_errors=True)
-            lock.unlink(missing_ok=True)
-        except OSError:  # its process lives
-            continue
-        finally:
-            os.close(handle)
+        with suppress(OSError):
+            handle = file_locks.held(lock, wait=False)
+            if handle is not None:  # else its process lives
+                shutil.rmtree(lock.with_name(lock.name.removesuffix(_LOCK)), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+                os.close(handle)
     for folder in parent.glob(names):
         if folder.is_dir() and not folder.is_symlink() and not _lock_path(folder).exists():
             shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ import argparse
 
 from training_moat.catalog import scenario, tables
 from training_moat.core.errors import InputError
+from training_moat.core.numbers import is_number
 
 MAKER = {"chips": "vendor", "models": "organisation"}
 COLUMNS = {
@@ -35,5 +36,4 @@ def listed(options: argparse.Namespace, table: str) -> None:
 
 
 def _shown(value: object) -> str:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return f"{value:,.6g}" if number else str(value)
+    return f"{value:,.6g}" if is_number(value) else str(value)

@@ -1,0 +1,78 @@
+"""Helper processes: how many, how they begin, and that they end with the process that started them, however that ended."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from training_moat.core.errors import InputError
+
+_POLL_S = 0.3
+MOST_A_CORE = 8
+"""Processes on a core beyond which starting them is all that a machine does."""
+
+
+def require_count(count: int | None) -> None:
+    """Refuse a number of processes that does no work, or does nothing but start them."""
+    most = MOST_A_CORE * (os.cpu_count() or 1)
+    if count is not None and count < 1:
+        raise InputError(f"--workers {count}: expected a whole number above 0.")
+    if count is not None and count > most:
+        share = f"{MOST_A_CORE} on each core of this machine"
+        raise InputError(f"--workers {count}: expected at most {most}, {share}.")
+
+
+def pool(
+    count: int | None, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False
+) -> ProcessPoolExecutor:
+    """`count` processes (None: one a core) that end with this one, each of which calls `begin` with what is `given` first.
+    fork: forks of this process rather than new ones, which have what it imported."""
+    context = multiprocessing.get_context("fork" if fork else "spawn")
+    parent = 0 if fork else os.getpid()
+    return ProcessPoolExecutor(count, context, _begin, (parent, begin, *given))
+
+
+def _begin(parent: int, begin: Callable[..., None] | None, *given: Any) -> None:
+    """Begin a process, which ends with `parent`, or where that is 0 with the process that it is a fork of."""
+    if parent:
+        follow(parent)
+    else:
+        end_with_parent()
+    if begin is not None:
+        begin(*given)
+
+
+def follow(parent: int) -> None:
+    """End this process as soon as `parent`, the process that started it, is gone.
+
+    A killed parent runs no clean-up, so its helpers have to look for themselves: a helper whose
+    parent has died is handed to another process, and its parent's number changes. Kernels do the
+    same for the worker that started them (ipykernel's parent poller).
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="follow-parent").start()
+
+
+def end_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends; elsewhere nothing happens.
+
+    For a process just forked, which may not start a thread to `follow` its parent.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
