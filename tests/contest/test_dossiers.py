@@ -8,7 +8,7 @@ import pytest
 
 from training_moat.catalog import chips, tables
 from training_moat.catalog.relatives import wide_peak
-from training_moat.contest import counterfactual, dossiers, due_diligence
+from training_moat.contest import counterfactual, dossiers, due_diligence, winners
 from training_moat.figures import theme
 from training_moat.press import page_sets
 
@@ -133,3 +133,11 @@ def test_a_roofline_reaches_as_far_as_the_runs_on_it():
     for name in ("wse-3", "sn40l"):
         runs, line = dossiers.measured(chips.chip(name)), dossiers.roofline(chips.chip(name))
         assert runs.empty or line["flop_per_byte"].max() >= runs["flop_per_byte"].max()
+
+
+def test_a_run_that_stands_in_two_tables_is_told_once():
+    """The paper on ZAYA1 and its row among the notable runs were two models on the chip's page and one in the chapter on switching."""
+    found = dossiers.trained_on(chips.chip("mi300x"))
+    counts = winners.trained_on().loc["mi300x"]
+    large = found[~(found["training_flop"] < winners.LEAST_FLOP)]
+    assert len(large) == counts["others"] + counts["own"]

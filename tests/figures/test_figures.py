@@ -319,3 +319,33 @@ def test_words_on_pale_cells_are_dark():
     ink = chart.to_dict()["layer"][1]["encoding"]["color"]
     assert ink["condition"]["test"]["oneOf"] == ["left out"]
     assert ink["condition"]["value"] != ink["value"] == "#ffffff"
+
+
+def named(*ends):
+    """Texts of a chart of lines that end at these heights, one that falls to it from above and others that rise."""
+    rows = [
+        {"x": at, "y": value, "s": f"a series {number}"}
+        for number, values in enumerate(ends)
+        for at, value in zip((1.0, 8.0, 10.0), values)
+    ]
+    look = {"x_title": "x", "y_title": "y", "title": "t"}
+    spec = figures.lines(pd.DataFrame(rows), x="x", y="y", series="s", **look).to_dict()
+    marks = [layer["mark"] for layer in spec["layer"] if layer["mark"]["type"] == "text"]
+    legend = spec["layer"][0]["encoding"]["color"]["legend"]
+    return [mark["baseline"] for mark in marks], legend is not None
+
+
+def test_a_name_at_the_end_of_a_line_lies_on_no_line():
+    """The name of a line that fell to its end was struck through by it on a phone."""
+    assert named((0.0, 4.0, 10.0), (0.0, 0.0, 0.0)) == (["bottom"], False)
+    assert named((10.0,) * 3, (9.0, 8.0, 5.0), (0.0,) * 3) == (["bottom", "top"], False)
+    assert named((10.0,) * 3, (9.7,) * 3, (9.4,) * 3, (0.0,) * 3) == ([], True)
+
+
+def test_a_point_beyond_the_asked_axis_widens_it():
+    """A gain of more than the axis asked for was drawn at its end, as if it had been that."""
+    look = {"x_title": "x", "title": "t", "x_domain": [0.5, 2.0]}
+    along = figures.points(FRAME, x="high", y="chip", **look).to_dict()["layer"][-1]["encoding"][
+        "x"
+    ]
+    assert along["scale"]["domain"] == [0.5, float(FRAME["high"].max())]

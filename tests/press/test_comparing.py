@@ -4,7 +4,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from training_moat.core.errors import InputError
-from training_moat.press import comparing
+from training_moat.press import comparing, recorded
 
 
 def notebook(answer, title, **numbers):
@@ -53,3 +53,12 @@ def test_an_unknown_scenario_is_one_sentence():
         comparing.scenario_path("nowhere.yaml")
     with pytest.raises(InputError, match="there is no scenario file"):
         comparing.scenario_path("nowhere.json")
+
+
+def test_shares_are_told_in_per_cent_and_numbers_with_digits_enough_to_tell_them_apart():
+    assert recorded.sides("optimizer_share", 0.6014, 0.5814) == ("60%", "58%")
+    assert recorded.sides("sent_gb", 853.94, 49.4) == ("850", "49")
+    assert recorded.sides("step_s", 1.2341, 1.2302) == ("1.234", "1.230")
+    assert recorded.sides("training_chips", 69, 70) == ("69", "70")
+    assert recorded.sides("answer", "a", None) == ("a", "nothing")
+    assert recorded.words("optimizer_share").endswith("that the optimizer keeps")

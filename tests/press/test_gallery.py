@@ -61,9 +61,13 @@ def test_the_page_shows_what_changed_then_and_now_and_names_are_text(folder):
     title, body = gallery.title_and_body("mine")
     assert title == "Mine <i>" and "<i>" not in body and "<b>" not in body
     assert "<dd><strong>a</strong></dd>" in body
-    assert "SN40L" in body and "High-bandwidth memory (HBM) unknown" in body and "(x 1.5)" in body
+    assert (
+        "SN40L" in body
+        and "High-bandwidth memory (HBM) left blank" in body
+        and "(1.5 times)" in body
+    )
     assert "hbm_gb" not in body and "total gb" in body  # a name that no chapter of the book records
-    assert "memory: The chip looked at closely</td><td>SN40L RDU (Cerulean)</td>" in body
+    assert "Memory: The chip looked at closely</td><td>SN40L RDU (Cerulean)</td>" in body
     assert "1: mixed" in body and "2: open" in body and body.count("<td>the same</td>") == 1
     assert 'id="told-0-vis-1"' in body and 'data-chart="told-0-vis-1"' in body
     assert "old &amp; finding" in body and "1 more figure is" in body

@@ -194,11 +194,14 @@ def _same_day(one: str, other: str) -> bool:
 
 
 def trained_on(chip: Chip) -> pd.DataFrame:
-    """Models on record that were trained on the chip, the largest first, those of unknown size by date.
+    """Models on record that were trained on the chip, the largest first, those of unknown size by date; a run that stands
+    in both tables of runs once, as in that of runs on other chips than Nvidia's.
 
     Columns: model, organisation, date, chips, training_flop, confirmed, source.
     """
-    parts = [tables.load("training_runs"), chronicle.pretraining_elsewhere()]
+    noted, elsewhere = tables.load("training_runs"), chronicle.pretraining_elsewhere()
+    same = set(elsewhere["same_as"].fillna("").str.split(";").explode().str.strip())
+    parts = [noted[~noted["row_id"].isin(same)], elsewhere]
     columns = ["model", "organisation", "date", "chips", "training_flop", "confirmed", "source"]
     found = pd.concat(
         [part[(part["chip_id"] == chip.id) & (part["confirmed"] != "no")] for part in parts]

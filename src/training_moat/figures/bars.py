@@ -23,7 +23,7 @@ def bars(
     title: str,
     value_title: str,
     color: str | None = None,
-    label_format: str = ",.3~g",
+    label_format: str = ",.2~r",
     sort: Any = "-value",
     reference: Any = None,
 ) -> alt.LayerChart:

@@ -17,12 +17,65 @@ def _ends(data: pd.DataFrame, x: str, y: str, series: str) -> pd.DataFrame:
     return data.dropna(subset=[y]).sort_values(x, kind="stable").groupby(series, sort=False).tail(1)
 
 
-def _crowded(ends: pd.DataFrame, y: str, span: tuple[float, float, bool]) -> bool:
-    """Whether two line ends lie so close that their names would overlap."""
-    low, high, log = span
-    place = np.sort(np.log10(ends[y].to_numpy(float)) if log else ends[y].to_numpy(float))
-    reach = np.log10(high / low) if log else high - low
-    return len(place) > 1 and reach > 0 and float(np.diff(place).min()) < 0.07 * reach
+PHONE = 300.0
+"""Width (and the usual height) of the plot on a phone, where names take the largest part of it, in pixels."""
+
+LETTER, LINE, GAP = 6.6, 13.0, 6.0
+"""Width and height of a name's letters, and how far it stands from its point, in pixels."""
+
+
+def _sides(
+    data: pd.DataFrame, ends: pd.DataFrame, x: str, y: str, series: str, logs: tuple[bool, bool]
+) -> dict[str, str] | None:
+    """On which side of its line's end, `top` or `bottom`, each name stands free of all lines and of the other names on a
+    phone; None where one stands free on neither."""
+    across, down = (_pixels(data[name], log) for name, log in ((x, logs[0]), (y, logs[1])))
+    down = PHONE - down
+    own = data[series].astype(str)
+    paths = []
+    for name in own.unique():
+        order = np.argsort(across[own == name], kind="stable")
+        paths.append((across[own == name][order], down[own == name][order]))
+    boxes: list[tuple[float, float]] = []
+    found: dict[str, str] = {}
+    for index, name in zip(ends.index, ends[series].astype(str), strict=True):
+        place = data.index.get_loc(index)
+        near = np.linspace(max(0.0, across[place] - LETTER * len(name)), across[place] - 2, 24)
+        tops = {"top": down[place] - GAP - LINE, "bottom": down[place] + GAP}
+        free = (side for side, top in tops.items() if _is_free(top, near, paths, boxes))
+        side = next(free, None)
+        if side is None:
+            return None
+        found[name] = side
+        boxes.append((tops[side], tops[side] + LINE))
+    return found
+
+
+def _pixels(values: pd.Series, log: bool) -> np.ndarray:
+    """Where values lie on an axis of a phone."""
+    told = values.astype("int64") if pd.api.types.is_datetime64_any_dtype(values) else values
+    place = told.to_numpy(float)
+    place = np.log10(place) if log else place
+    low, high = np.nanmin(place), np.nanmax(place)
+    return np.asarray(PHONE * (place - low) / (high - low or 1.0))
+
+
+def _is_free(
+    top: float,
+    near: np.ndarray,
+    paths: Sequence[tuple[np.ndarray, np.ndarray]],
+    boxes: Sequence[tuple[float, float]],
+) -> bool:
+    """Whether no line and no other name lies where a name would stand."""
+    if top < -GAP - LINE or top + LINE > PHONE:
+        return False
+    if any(top < low and high < top + LINE for high, low in boxes):
+        return False
+    for across, down in paths:
+        here = np.interp(near, across, down, left=np.nan, right=np.nan)
+        if ((here > top) & (here < top + LINE)).any():
+            return False
+    return True
 
 
 def _along(
@@ -38,14 +91,19 @@ def _along(
 
 
 def _told_apart(
-    data: pd.DataFrame, x: str, y: str, series: str, span: tuple[float, float, bool]
+    data: pd.DataFrame, x: str, y: str, series: str, logs: tuple[bool, bool]
 ) -> tuple[dict[str, Any], list[alt.Chart]]:
-    """Colours of the series, and their names: over the last point of each, or in a legend where ends crowd."""
-    ends = _ends(data, x, y, series)
-    crowded = _crowded(ends, y, span)
-    mark = alt.Chart(ends).mark_text(align="right", baseline="bottom", dy=-6, fontWeight=600)
-    names = [] if crowded else [mark.encode(text=parts.nominal(alt.Text, series))]
-    return parts.paint(series, data[series], legend=crowded), names
+    """Colours of the series, and their names: beside the last point of each, or in a legend where one would lie on a
+    line."""
+    drawn = data.dropna(subset=[y]).reset_index(drop=True)
+    ends = _ends(drawn, x, y, series)
+    sides = _sides(drawn, ends, x, y, series, logs)
+    names = []
+    for side, baseline, away in (("top", "bottom", -GAP), ("bottom", "top", GAP)):
+        here = ends[[(sides or {}).get(name) == side for name in ends[series].astype(str)]]
+        mark = alt.Chart(here).mark_text(align="right", baseline=baseline, dy=away, fontWeight=600)
+        names += [mark.encode(text=parts.nominal(alt.Text, series))] if len(here) else []
+    return parts.paint(series, data[series], legend=sides is None), names
 
 
 def _area(base: alt.Chart, band: tuple[str, str], upward: dict[str, Any]) -> alt.Chart:
@@ -100,7 +158,7 @@ def lines(
     upward = parts.measured(y_title, low, high, log_y, y_format, y_domain, zero)
     up = parts.number(alt.Y, y, **upward)
     base = alt.Chart(data).encode(x=along)
-    paint, names = _told_apart(data, x, y, series, (low, high, log_y)) if series else ({}, [])
+    paint, names = _told_apart(data, x, y, series, (log_x, log_y)) if series else ({}, [])
     shape = ({"interpolate": "step-after"} if step else {}) | ({"point": True} if points else {})
     layers = [
         *([_area(base, band, upward).encode(**paint)] if band else []),

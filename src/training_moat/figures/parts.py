@@ -163,10 +163,11 @@ def measured(
     domain: Sequence[float] | None = None,
     zero: bool = False,
 ) -> dict[str, Any]:
-    """`scale` and `axis` of a quantity that runs from low to high; `domain` fixes it, `zero` starts it at zero."""
+    """`scale` and `axis` of a quantity that runs from low to high; `domain` widens it, `zero` starts it at zero."""
     if domain is not None:
+        domain = [min(domain[0], low), max(domain[1], high)]
         kind = "log" if log else "linear"
-        scale = alt.Scale(type=kind, domain=list(domain), nice=False, clamp=True)
+        scale = alt.Scale(type=kind, domain=domain, nice=False, clamp=True)
     elif log:
         scale = alt.Scale(type="log", domain=[low / 1.25, high * 1.25], nice=False)
     else:

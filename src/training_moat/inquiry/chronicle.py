@@ -14,7 +14,7 @@ from training_moat.core.errors import require_known
 ARTICLE = "2025-05"
 """Month of the article; SambaNova turned the month before."""
 INCUMBENT = "NVIDIA"
-LEAST_ENTRIES = 0.02
+LEAST_ENTRIES = 0.03
 CONFIRMED = ("yes", "partly", "secondary")
 NO_RUN = ("benchmark", "validation")
 """Kinds of rows in the table of runs that are no training of a model of its own."""

@@ -163,22 +163,15 @@ def lines(found: Comparison) -> list[str]:
     for chapter, changes, figures in by_chapter(found):
         shown.append(chapter)
         for change in changes:
-            times = f"  (x {change.ratio:.3g})" if change.ratio is not None else ""
+            times = f"  ({change.ratio:.3g} times)" if change.ratio is not None else ""
             shown.append(f"  {recorded.words(change.what)}{times}")
-            shown.append(f"    {first}: {said(change.first)}")
-            shown.append(f"    {second}: {said(change.second)}")
+            then, now = recorded.sides(change.what, change.first, change.second)
+            shown += [f"    {first}: {then}", f"    {second}: {now}"]
         for one, other in figures:
             shown.append(f"  figure: {one.title if one else 'none'}")
             shown.append(f"      now: {other.title if other else 'none'}")
     shown.append(f"{len(found.changes)} statements changed, {found.same} are the same")
     return shown
-
-
-def said(value: Any) -> str:
-    """A value of a comparison in words."""
-    if value is None:
-        return "nothing"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def record(found: Comparison) -> dict[str, Any]:
@@ -196,5 +189,5 @@ def record(found: Comparison) -> dict[str, Any]:
 def page(found: Comparison) -> str:
     """The comparison as one page that needs no other file: statements and figures side by side."""
     told = {"names": found.names, "changes": found.changes, "same": found.same}
-    calls = {"words": recorded.words, "said": said, "sentence": markup.sentence}
+    calls = {"words": recorded.words, "sides": recorded.sides, "sentence": markup.sentence}
     return markup.page("compared.html", **told, **calls, chapters=by_chapter(found))

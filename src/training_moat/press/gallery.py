@@ -22,7 +22,7 @@ from training_moat.core.errors import require_known
 from training_moat.core.numbers import is_number
 from training_moat.core.whole_files import write_text
 from training_moat.inquiry import naming
-from training_moat.press import comparing, folders, markup, recorded
+from training_moat.press import comparing, folders, markup, pages, recorded
 
 FOLDER = folders.SCENARIOS
 CHAPTERS = (
@@ -165,7 +165,7 @@ def changed(name: str) -> list[tuple[str, str]]:
         for parameter, value in values.items():
             what = re.split(r"[:;]", known[parameter].meaning)[0].rstrip(".")
             unit = known[parameter].unit.removeprefix("share")
-            where = f"{chapter.replace('_', ' ')}: {what}"
+            where = f"{_titled(chapter)}: {what}"
             lines.append((where, f"{_value(value)} {unit}".rstrip()))
     return lines
 
@@ -185,7 +185,7 @@ def _columns(kind: str, columns: Mapping[str, Any]) -> list[str]:
 def _value(value: Any) -> str:
     """A value in words: chips and models by name, large numbers with commas."""
     if value is None:
-        return "unknown"
+        return "left blank"
     if isinstance(value, list):
         return ", ".join(map(_value, value))
     if is_number(value):
@@ -202,7 +202,8 @@ def title_and_body(name: str) -> tuple[str, str]:
         "scenario.html", name=name, title=title, found=found, verdicts=verdicts,
         description=scenario.description[:1].upper() + scenario.description[1:],
         changed=markup.table(("what", "is now"), changed(name), "what changed"),
-        words=recorded.words, sentence=markup.sentence, said=comparing.said, own_ids=_own_ids,
+        words=recorded.words, sentence=markup.sentence, sides=recorded.sides, own_ids=_own_ids,
+        titled=_titled,
     )  # fmt: skip
     return title, body
 
@@ -223,8 +224,14 @@ def _same(row: dict[str, str]) -> bool:
     return all(row[f"first_{what}"] == row[f"second_{what}"] for what in ("grade", "number"))
 
 
+def _titled(chapter: str) -> str:
+    """A chapter's name as a heading: "Your chip"."""
+    return chapter.replace("_", " ").capitalize()
+
+
 def _own_ids(drawn: str, number: int) -> Markup:
-    """A figure's HTML with ids of its own."""
+    """A figure's HTML with ids of its own and its sources by name."""
+    drawn = pages.named(drawn, "scenarios/told")[0]
     return Markup(re.sub(r'(id="|data-chart=")(?!moat-)', rf"\g<1>told-{number}-", drawn))
 
 

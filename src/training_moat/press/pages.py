@@ -37,18 +37,29 @@ def _sources() -> dict[str, Any]:
 
 
 def name_sources(notebook: Any, where: str) -> list[str]:
-    """Show each source link under a readable name, with a way to the source itself beside it.
+    """Show each source link of a notebook under a readable name; the keys of all sources named (`named`)."""
+    keys: dict[str, None] = {}
 
-    Returns the keys of all sources named. Raises WorkFailed for an unknown key.
-    """
+    def put(page: str) -> str:
+        page, found = named(page, where)
+        keys.update(dict.fromkeys(found))
+        return page
+
+    _in_html(notebook, put)
+    return list(keys)
+
+
+def named(page: str, where: str) -> tuple[str, list[str]]:
+    """HTML with each source link under a readable name and a way to the source itself beside it, and the keys of the
+    sources. Raises WorkFailed for an unknown key."""
     sources = _sources()
-    named: dict[str, None] = {}
+    keys: dict[str, None] = {}
 
     def put(match: re.Match[str]) -> str:
         key = html.unescape(match[2])
         if key not in sources:
             raise WorkFailed(str(unknown("source", key, list(sources), where)))
-        named[key] = None
+        keys[key] = None
         row = sources[key]
         full = f"{row.title}{', ' + str(row.publisher) if pd.notna(row.publisher) else ''}"
         short = full if len(full) <= 48 else full[:46].rsplit(" ", 1)[0] + "…"
@@ -59,8 +70,7 @@ def name_sources(notebook: Any, where: str) -> list[str]:
             outside = f'<a class="moat-outside" href="{address}" title="{title}" aria-label="open {title}">↗</a>'
         return f'{match[1]} title="{title}">{html.escape(short)}</a>{outside}'
 
-    _in_html(notebook, lambda page: _LINK.sub(put, page))
-    return list(named)
+    return _LINK.sub(put, page), list(keys)
 
 
 def _in_html(notebook: Any, change: Callable[[str], str]) -> None:
