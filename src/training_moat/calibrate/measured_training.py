@@ -42,6 +42,7 @@ RECOMPUTE = {
     "selective+SP": 1,
     "qkv_proj_offloaded": 0,
     "full": 2,
+    "full but attention": 2,
     "full-ish (remat)": 2,
 }
 BLOOM_BF16_SINCE = "2022-02-28"
@@ -290,6 +291,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
+    frame["attention_kept"] = frame["recompute"].eq("full but attention").astype(float)
     stacks = software.all_software()
     shares = {name: one.selective_share for name, one in stacks.items()}
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
@@ -356,6 +358,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
         "sequence_parallel",
         "flash_attention",
         "recompute_share",
+        "attention_kept",
         "offload",
         *PLAN,
     )

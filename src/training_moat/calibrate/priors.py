@@ -38,6 +38,7 @@ GENERIC_PRIORS = {
     "layer_seconds": Prior(2e-5, 1.0, "a dozen kernel launches of a few microseconds"),
     "expert_yearly": Prior(1.15, 0.10, "experts' kernels improve: one source halved its step in half a year, others hardly moved", stage=3),
     "expert_layer_seconds": Prior(5e-4, 1.0, "routing and its host synchronisation", stage=3),
+    "peer_seconds": Prior(1.5e-5, 1.0, "an exchange of 128 tokens over EFA: 155 to 397 us beyond its bytes for 8 to 24 members on other machines (README of UCCL-EP, low-latency kernels on p6-b200)", stage=3),
     "step_seconds": Prior(5e-3, 1.0, "data loading, logging, gradient norm"),
     "scaleup": Prior(1.0, 0.30, "collectives inside a step against those timed alone"),
     "scaleup_torus": Prior(1.0, 0.30, "the same on rings and tori, whose rings XLA keeps busy", stage=2),
