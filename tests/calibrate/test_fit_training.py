@@ -105,7 +105,7 @@ def test_stored_constants_are_those_of_the_fit():
 
 
 def test_every_generic_constant_has_a_prior_and_a_reason():
-    for name, (median, width, why) in priors.GENERIC_PRIORS.items():
+    for name, (median, width, why, *_) in priors.GENERIC_PRIORS.items():
         assert median > 0 and 0 < width <= 1 and len(why) > 10
         # No constant was pulled further than four prior widths.
         assert abs(np.log(STORED.generic(name) / median)) < 4 * width

@@ -143,6 +143,12 @@ def test_notes_say_how_experts_are_cut_and_how_much_is_recomputed():
     assert shared.any() and (FRAME.loc[shared, "recompute_share"] == 0.63).all()
 
 
+def test_sources_that_keep_the_attention_of_recomputed_layers_are_told_apart():
+    kept = FRAME[FRAME["attention_kept"] > 0]
+    assert set(kept["source"]) == {"tpu_recipes_ironwood", "tpu_recipes_longctx", "whale_dsv3_v5p"}
+    assert kept["recompute_level"].eq(2).all()
+
+
 def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach():
     frame = measured_training.usable().frame
     told = frame.assign(notes=frame["notes"].fillna(""))

@@ -99,7 +99,6 @@ def decided_for_most(group, found, share):
 
 
 TEN_TIMES = assumption(served_tokens_t=(200_000.0, 400_000.0, 800_000.0))
-NO_RUN_ON_STARTUPS = without("hardware", "Cerebras|SambaNova|Groq|Graphcore")
 
 OPPOSITE = {
     "C01": (-1, altered(startup_events=where("row_id", "E50", direction="both"))),

@@ -12,7 +12,7 @@ from published_shapes import gpt as shape_of_gpt
 from training_moat.core import memory
 from training_moat.core.memory import layer_activation_bytes, training_memory
 from training_moat.core.plan import Plan
-from training_moat.core.workload import Transformer, embedding_params, params
+from training_moat.core.workload import Transformer, embedding_params, expert_params_total, params
 
 GPT = {
     # Korthikanti et al. 2022, table 3: heads, hidden, layers, tensor, pipeline, interleaving, global and micro batch.
@@ -110,6 +110,28 @@ def test_light_recomputation_of_latent_attention_keeps_the_latents_alone():
     attention = 2 * (128 * (192 + 192 + 128) - (1536 + 512 + 64))
     width = (3 * 18432 + 58 * 9 * 2048) / 61
     assert saved / 4096 == pytest.approx(attention + 2 * width + 2 * 7168)
+
+
+def test_recomputed_layers_that_keep_their_attention_hold_its_output():
+    model, plan = gpt("22B")
+    plan = replace(plan, flash_attention=1)
+    redone, kept = (
+        layer_activation_bytes(model, replace(plan, attention_kept=flag), 2) for flag in (0, 1)
+    )
+    tokens = SEQUENCE * plan.micro_batch
+    assert kept - redone == pytest.approx(2 * tokens * model.hidden / plan.tp)
+
+
+@pytest.mark.parametrize(
+    ("dense", "layers", "pp", "held"),
+    [(1, 4, 2, 2 / 3), (3, 61, 4, 16 / 58), (24, 48, 4, 1 / 4), (1, 4, 1, 1), (0, 4, 2, 1 / 2)],
+)
+def test_the_fullest_stage_holds_layers_with_experts_alone(dense, layers, pp, held):
+    """Dense layers come first; where as many layers are dense as not they alternate, and stages hold equal shares."""
+    model = replace(DEEPSEEK_V3, layers=layers, dense_layers=dense, params_given=0)
+    plan = Plan(4096, 64, 1, pp=pp, dp=8, ep=8)
+    experts = memory.params_per_stage(model, plan)[1]
+    assert experts == pytest.approx(held * expert_params_total(model) / 8)
 
 
 def test_fully_sharded_stacks_store_the_weights_once():

@@ -16,6 +16,7 @@ from training_moat.core.layer_step import (
     Node,
     elementwise_bytes,
     matmul_seconds,
+    permuted_bytes,
 )
 from training_moat.core.memory import params_per_stage
 from training_moat.core.plan import Plan
@@ -61,6 +62,17 @@ def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pa
     scores = 2 * 80 * 4096 * 64 * 256 * fused.tokens_per_step
     expected = training_step.model_flops_per_step(LLAMA_70B, fused) - 3 * scores + 3.5 / 2 * scores
     assert step_time(LLAMA_70B, fused, IDEAL, PERFECT).total == pytest.approx(expected / 1e15)
+
+
+def test_attention_that_is_kept_is_not_done_again():
+    """Of a layer recomputed in full all but the forward pass of fused attention, half of its scores, is."""
+    plan = Plan(4096, 8, zero_stage=0, recompute=2)
+    again, kept = (
+        step_time(LLAMA_70B, replace(plan, attention_kept=flag), IDEAL, PERFECT).total
+        for flag in (0, 1)
+    )
+    scores = 2 * 80 * 4096 * 64 * 256 * plan.tokens_per_step
+    assert again - kept == pytest.approx(scores / 2 / 1e15)
 
 
 def test_gaps_between_kernels_do_not_grow_with_how_slow_the_kernels_are():
@@ -216,6 +228,38 @@ def test_launches_of_experts_run_beside_the_chips_work():
     alone = 3 * 32 * 1.0 * plan.micro_batches
     assert 0 < few - without < 0.1 * 3 * 32 * 1e-4 * plan.micro_batches
     assert alone < many < alone + without
+
+
+@pytest.mark.parametrize(
+    ("ep", "once", "values"),
+    [
+        (1, 0, 2 * 3),  # read once, two copies written; read twice, summed into one
+        (4, 0, 2 * 3 + 4 * 2),  # and sorted by local expert after the exchange, and back
+        (8, 0, 2 * 3),  # one expert a chip: nothing to sort
+        (4, 1, 2 * (2 + 4 * (1 - 0.75**2))),  # one copy for each chip that a token visits
+    ],
+)
+def test_routed_tokens_are_moved_as_their_dispatcher_does(ep, once, values):
+    plan = Plan(4096, 8, dp=8, ep=ep, dispatch_once=once)
+    moved = permuted_bytes(MIXTRAL, plan)
+    assert moved == pytest.approx(2 * values * 4096 * MIXTRAL.hidden)
+    assert permuted_bytes(LLAMA_70B, plan) == 0
+
+
+def test_messages_that_the_host_posts_wait_for_each_member_on_another_machine():
+    plan = Plan(4096, 64, dp=16, ep=8)
+    wide = replace(plan, ep=16)
+    model = replace(MIXTRAL, experts=16)
+
+    def waiting(own):
+        posted, plain = (
+            step_time(model, own, H100, replace(REAL, overlap_expert=0.0, peer_seconds=seconds))
+            for seconds in (1e-5, 0.0)
+        )
+        return posted.expert_parallel - plain.expert_parallel
+
+    assert waiting(plan) == 0
+    assert waiting(wide) == pytest.approx(4 * 4 * model.layers * 8 * 1e-5)
 
 
 def test_biases_slow_experts_and_nothing_else():

@@ -348,6 +348,16 @@ def test_fused_attention_exceeds_half_of_peak_but_not_what_the_best_kernels_reac
     assert most == pytest.approx(training_constants.HIGHEST_ATTENTION, rel=1e-3)
 
 
+def test_only_stacks_whose_network_takes_no_messages_from_a_gpu_wait_for_the_host():
+    posted, plain = (
+        training_constants.efficiency(
+            STORED, training_constants.kind(H100, "bf16", stacks.find(name))
+        ).peer_seconds
+        for name in ("megatron-bridge-efa", "megatron-bridge")
+    )
+    assert posted == STORED.generic("peer_seconds") > 0 == plain
+
+
 def test_a_fused_loss_moves_fewer_bytes():
     fused, plain = (
         training_constants.efficiency(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -43,6 +42,7 @@ RECOMPUTE = {
     "selective+SP": 1,
     "qkv_proj_offloaded": 0,
     "full": 2,
+    "full but attention": 2,
     "full-ish (remat)": 2,
 }
 BLOOM_BF16_SINCE = "2022-02-28"
@@ -80,8 +80,8 @@ def _at(record: Record, mask: np.ndarray) -> Record:
     )
 
 
-@lru_cache(maxsize=2)
-def _configurations(state: tuple) -> pd.DataFrame:
+@tables.kept("training_measurements")
+def _configurations() -> pd.DataFrame:
     table = tables.load("training_measurements").rename(columns=COLUMNS)
     first = table.groupby("config_id", sort=False).first()
     values = table.assign(
@@ -93,7 +93,7 @@ def _configurations(state: tuple) -> pd.DataFrame:
 
 def configurations() -> pd.DataFrame:
     """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
-    frame = _configurations(tables.state("training_measurements")).copy()
+    frame = _configurations().copy()
     trial = frame["precision"] == "bf16/fp16"
     sixteen = np.where(frame["date"] < BLOOM_BF16_SINCE, "fp16", "bf16")
     frame["format"] = frame["format"].where(~trial, sixteen)
@@ -291,6 +291,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
+    frame["attention_kept"] = frame["recompute"].eq("full but attention").astype(float)
     stacks = software.all_software()
     shares = {name: one.selective_share for name, one in stacks.items()}
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
@@ -357,6 +358,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
         "sequence_parallel",
         "flash_attention",
         "recompute_share",
+        "attention_kept",
         "offload",
         *PLAN,
     )

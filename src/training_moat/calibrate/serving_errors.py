@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,8 +43,8 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
     return predicted
 
 
-@lru_cache(maxsize=2)
-def _rows(state: tuple) -> pd.DataFrame:
+@tables.kept(serving_constants.TABLE)
+def _rows() -> pd.DataFrame:
     rows = measured_serving.usable_rows()
     rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})
     prepared = batches(fit_serving.questions(rows))
@@ -65,7 +64,7 @@ def _rows(state: tuple) -> pd.DataFrame:
 
 def rows() -> pd.DataFrame:
     """The usable measured rows with the model's prediction, the baselines' and their relative errors."""
-    return _rows(tables.state(serving_constants.TABLE)).copy()
+    return _rows().copy()
 
 
 def accuracy(by: list[str]) -> pd.DataFrame:

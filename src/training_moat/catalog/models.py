@@ -44,7 +44,7 @@ def all_models() -> dict[str, Transformer]:
     return {row["id"]: build(row) for _, row in frame().iterrows()}
 
 
-def from_record(record: Mapping[str, Any], where: str = "model") -> Transformer:
+def from_record(record: Mapping[str, Any]) -> Transformer:
     """An architecture from a mapping with the table's columns.
 
     `base` names a model whose values it keeps elsewhere. Without one, sizes that follow from the others may
@@ -53,7 +53,7 @@ def from_record(record: Mapping[str, Any], where: str = "model") -> Transformer:
     """
     if record.get("params_b") is not None and record.get("params_basis") is None:
         record = {**record, "params_basis": "published"}
-    return build(scenario.entry("models", record, where))
+    return build(scenario.entry("models", record, "model"))
 
 
 def assumed(record: Mapping[str, Any]) -> list[str]:

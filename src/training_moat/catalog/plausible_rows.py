@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import descriptor, paths
+from training_moat.catalog.chips import SOURCES_OF
 from training_moat.catalog.dates import ends, starts
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check, check_each
@@ -55,18 +56,6 @@ COPIES = ("serving_inferencex", "training_left_out")
 
 NUMBERING = ("row_id", "config_id")
 """Columns that number rows and say nothing of their content."""
-
-CHIP_SOURCES = {
-    "source_memory": ("hbm_gb", "hbm_tb_per_s", "sram_mb", "sram_tb_per_s", "ddr_gb"),
-    "source_network": (
-        "scaleup_gb_per_s_per_direction",
-        "scaleup_domain_chips",
-        "scaleout_gbit_per_s_per_chip",
-    ),
-    "source_power": ("tdp_w",),
-    "source_price": ("price_usd", "cloud_usd_per_h", "tco_hyperscaler_usd_per_h"),
-}
-"""Columns of sources in chips.csv, and the figures that each answers for."""
 
 BEARINGS = ("supports", "against", "both", "neutral")
 """Words of the column `bearing` with which a reading may open."""
@@ -254,9 +243,10 @@ def readings(book: Book) -> Iterator[Problem]:
 def chip_sources(chips: Sheet) -> Iterator[Problem]:
     """Figures of a chip whose column of sources is blank, unless the row calls them unconfirmed."""
     doubted = chips.frame["unconfirmed_fields"].fillna("").str.split(descriptor.SEPARATOR)
-    for column, figures in CHIP_SOURCES.items():
+    for column in ("source_memory", "source_network", "source_power", "source_price"):
         for position in chips.frame[column].isna().to_numpy().nonzero()[0]:
             row = chips.frame.iloc[position]
+            figures = [name for name in SOURCES_OF[column] if not isinstance(row[name], str)]
             told = [name for name in figures if not pd.isna(row[name]) and row[name] != 0]
             open_ = [name for name in told if name not in doubted.iloc[position]]
             if open_:

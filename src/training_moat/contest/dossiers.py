@@ -19,34 +19,14 @@ from training_moat.core.units import TERA
 from training_moat.inquiry import chronicle, holding, naming
 from training_moat.inquiry.wording import digits, in_brackets
 
-SHEET = {
-    "source": (
-        "bf16_tflops",
-        "fp16_tflops",
-        "fp8_tflops",
-        "fp4_tflops",
-        "int8_tops",
-        "process_node",
-    ),
-    "source_memory": (
-        "sram_mb",
-        "sram_tb_per_s",
-        "hbm_gb",
-        "hbm_tb_per_s",
-        "ddr_gb",
-        "ddr_gb_per_s",
-    ),
-    "source_network": (
-        "scaleup_gb_per_s_per_direction",
-        "scaleup_domain_chips",
-        "scaleout_gbit_per_s_per_chip",
-        "topology",
-    ),
-    "source_power": ("tdp_w",),
-    "source_price": ("price_usd", "price_note"),
-    "source_training": ("supports_training", "training_claim", "training_software"),
-}
-"""Columns of the chips table that a data sheet shows, by the column that cites their sources."""
+SHEET = (
+    *("bf16_tflops", "fp16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops", "process_node"),
+    *("sram_mb", "sram_tb_per_s", "hbm_gb", "hbm_tb_per_s", "ddr_gb", "ddr_gb_per_s"),
+    *("scaleup_gb_per_s_per_direction", "scaleup_domain_chips", "scaleout_gbit_per_s_per_chip"),
+    *("topology", "tdp_w", "price_usd", "price_note"),
+    *("supports_training", "training_claim", "training_software"),
+)
+"""Columns of the chips table that a data sheet shows."""
 
 CHECKED = r"checked \w+: "
 """How a note begins that says why a number which looks wrong is right; readers need the reason alone."""
@@ -63,20 +43,18 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
     units = tables.units("chips")
     fields = _fields()
     doubtful = set(str(row["unconfirmed_fields"]).split(";"))
+    cites = {name: cited for cited, names in chip_catalog.SOURCES_OF.items() for name in names}
     found = []
-    for cites, columns in SHEET.items():
-        for column in columns:
-            if pd.isna(row[column]):
-                continue
-            ends = [row.get(f"{column}_{end}") for end in ("low", "high")]
-            known = [digits(end, 6) for end in ends if end is not None and not pd.isna(end)]
-            value = row[column] if isinstance(row[column], str) else digits(row[column], 6)
-            guessed = column == "price_usd" and "estimate" in str(row["price_note"])
-            said = "no" if guessed or column in doubtful else str(row["confirmed"])
-            source = row[cites] if isinstance(row[cites], str) else row["source"]
-            name = naming.column_words(fields[column], "training" in chip.streamed)
-            unit = units.get(column, "")
-            found.append((name, value, unit, " to ".join(known), said, source))
+    for column in (name for name in SHEET if not pd.isna(row[name])):
+        ends = [row.get(f"{column}_{end}") for end in ("low", "high")]
+        known = [digits(end, 6) for end in ends if end is not None and not pd.isna(end)]
+        value = row[column] if isinstance(row[column], str) else digits(row[column], 6)
+        guessed = column == "price_usd" and "estimate" in str(row["price_note"])
+        said = "no" if guessed or column in doubtful else str(row["confirmed"])
+        source = row.get(cites.get(column, "source"))
+        source = source if isinstance(source, str) else row["source"]
+        name = naming.column_words(fields[column], "training" in chip.streamed)
+        found.append((name, value, units.get(column, ""), " to ".join(known), said, source))
     told = ["quantity", "value", "unit", "range", "confirmed", "source"]
     return pd.DataFrame(found, columns=told)
 

@@ -13,17 +13,17 @@ LONGEST = 270
 """Characters of the longest sentence; the command puts its name before it and stays below 300."""
 
 
-def one_line(text: object, longest: int = LONGEST) -> str:
+def one_line(text: object) -> str:
     """Text as one line of bounded length: of more, the beginning and the end stay."""
     words = str(text)
-    if len(words) > 100 * longest:  # what was pasted is not gone through to its end
-        words = words[: 50 * longest] + words[-50 * longest :]
+    if len(words) > 100 * LONGEST:  # what was pasted is not gone through to its end
+        words = words[: 50 * LONGEST] + words[-50 * LONGEST :]
     line = " ".join(words.split())
     line = "".join(letter if letter.isprintable() else "?" for letter in line)
-    if len(line) <= longest:
+    if len(line) <= LONGEST:
         return line
-    end = longest * 2 // 5
-    return f"{line[: longest - end - 5]} ... {line[-end:]}"
+    end = LONGEST * 2 // 5
+    return f"{line[: LONGEST - end - 5]} ... {line[-end:]}"
 
 
 class InputError(ValueError):

@@ -30,6 +30,8 @@ UNFUSED_BACKWARD_BYTES_PER_SCORE = 15.0
 """The same for the backward pass: the score gradients pass dropout and softmax and feed two products."""
 CAST_BYTES_PER_VALUE = 4.0
 """Casting to 8 bits reads two bytes and writes the value and its transpose (Micikevicius et al. 2022)."""
+PERMUTED_BYTES = 2.0
+"""A value of a routed token as it is moved: 16 bits."""
 NORM_SHARE = 0.5
 """Share of a layer's element-wise traffic in the norms and activation functions that light recomputation repeats."""
 LOGIT_BYTES, FUSED_LOGIT_BYTES = 24.0, 10.0
@@ -78,7 +80,8 @@ class Efficiency:
     `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
     fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against
     the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
-    expert layers are. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
+    expert layers are. `peer_seconds`: what an expert exchange waits for each member in another domain, where
+    messages go through the host. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
     leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
     """
 
@@ -95,6 +98,7 @@ class Efficiency:
     expert_layer_seconds: Number = 0.0
     expert_call_seconds: Number = 0.0
     expert_software: Number = 1.0
+    peer_seconds: Number = 0.0
     step_seconds: Number = 0.0
     software: Number = 1.0
     matmul_software: Number = 1.0
@@ -117,16 +121,23 @@ def matmul_seconds(
     taking the larger, makes utilisation fall smoothly for small shapes, as measured tile and wave quantisation does
     (Williams et al. 2009; NVIDIA matmul guide)."""
     flops = 2 * rows * inner * columns
-    streams = value_bytes * rows * inner + 2 * rows * columns
-    weights = value_bytes * inner * columns
-    slow = node.weight_bytes_per_s
-    source = where(slow > 0, slow, node.memory_bytes_per_s)
     computing = flops / (peak * eff.matmul)
-    moving = streams / node.memory_bytes_per_s + weights / source
+    moving = _moving_seconds(rows, inner, columns, value_bytes, node)
     large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
     reread = eff.reread / eff.memory
     # Never less than the traffic alone: where memory is that slow, the large product's rate is memory's.
     return maximum(computing + reread * maximum(moving - large, 0.0), reread * moving)
+
+
+def _moving_seconds(
+    rows: Number, inner: Number, columns: Number, value_bytes: Number, node: Node
+) -> Number:
+    """A product's operands and 16-bit result once over the memory's bus, weights from where they lie."""
+    streams = value_bytes * rows * inner + 2 * rows * columns
+    weights = value_bytes * inner * columns
+    slow = node.weight_bytes_per_s
+    source = where(slow > 0, slow, node.memory_bytes_per_s)
+    return streams / node.memory_bytes_per_s + weights / source
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
@@ -164,6 +175,22 @@ def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency)
     return where(kv > 0, queries + keys_values, 0.0)
 
 
+def _grouped_seconds(
+    rows: Number,
+    inner: Number,
+    columns: Number,
+    peak: Number,
+    value_bytes: Number,
+    node: Node,
+    eff: Efficiency,
+) -> Number:
+    """One of many products that follow one another: while it computes, the operands of the next come in, so that the longer
+    of the two decides (Williams et al. 2009), smoothly, as experts are not equally full (root of the sum of squares)."""
+    moving = eff.reread / eff.memory * _moving_seconds(rows, inner, columns, value_bytes, node)
+    computing = 2 * rows * inner * columns / (peak * eff.matmul)
+    return (computing**2 + moving**2) ** 0.5
+
+
 def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward matmuls of the routed experts in the mean layer: every local expert works on its own few rows."""
     if not some(model.moe_layers):
@@ -175,7 +202,7 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     rows = micro_tokens(plan) * groups * split / plan.tp * model.experts_per_token / experts
     width = maximum(model.expert_ffn, 1e-9) / split
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
-    one = matmul_seconds(
+    one = _grouped_seconds(
         rows,
         model.hidden,
         (1 + model.gated_ffn) * width,
@@ -184,7 +211,7 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
         node,
         eff,
     )
-    two = matmul_seconds(rows, width, model.hidden, node.peak_flops, node.value_bytes, node, eff)
+    two = _grouped_seconds(rows, width, model.hidden, node.peak_flops, node.value_bytes, node, eff)
     return model.moe_layers / model.layers * local * (one + two) / rate
 
 
@@ -217,8 +244,7 @@ def _attention_seconds(
 
 
 def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
-    """Forward traffic of one layer's norms, residuals, activation functions, position codes and, for 8-bit
-    matmuls and mixtures of experts, of the casts and the permutations, for one micro-batch."""
+    """Forward traffic of one layer's norms, residuals, activation functions and position codes, for one micro-batch."""
     m, h = micro_tokens(plan), model.hidden
     replicated = 20 * h / where(plan.sequence_parallel > 0, plan.tp, 1)
     moe_share = model.moe_layers / model.layers
@@ -226,9 +252,28 @@ def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
     width = (1 - moe_share) * model.ffn + moe_share * visited
     # Models of before gated blocks (GPT-3's, BLOOM's, MPT's shape) add positions to their input or to the scores.
     rotary = model.gated_ffn * 8 * model.head_dim * (model.heads + model.kv_heads)
-    # Permute, sort after the exchange, unpermute and combine: each reads and writes every routed token.
-    permuted = moe_share * 16 * model.experts_per_token * h
-    return m * (replicated + ((4 + 2 * model.gated_ffn) * width + rotary + permuted) / plan.tp)
+    return m * (replicated + ((4 + 2 * model.gated_ffn) * width + rotary) / plan.tp)
+
+
+def permuted_bytes(model: Transformer, plan: Plan) -> Number:
+    """Forward traffic in which one layer's routed tokens are put into the experts' order and back, in 16 bits, for one
+    micro-batch (Liu et al. 2025; Megatron-Core's token dispatchers).
+
+    Of k experts a token visits, permuting reads it once and writes k copies; what comes back is read k times and summed
+    into one. An all-to-all among several groups sorts the copies it brings by local expert and back, each with a read and
+    a write. A dispatcher that sends a token once to a chip permutes what arrives: one copy for each chip that it visits."""
+    if not some(model.moe_layers):
+        return 0.0
+    visited, groups = model.experts_per_token, maximum(plan.ep, 1)
+    sorted_again = logical_and(groups > 1, model.experts > groups)
+    chips = groups * (1 - (1 - 1 / groups) ** visited)
+    values = where(
+        plan.dispatch_once > 0,
+        2 * (visited + chips),
+        2 * (visited + 1) + where(sorted_again, 4 * visited, 0),
+    )
+    share = model.moe_layers / model.layers
+    return share * PERMUTED_BYTES * micro_tokens(plan) * values * model.hidden / plan.tp
 
 
 def _cast_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
@@ -287,14 +332,18 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     moe_share = model.moe_layers / model.layers
     # Stacks that fuse the experts' products also fuse the operations around them.
     fused = 1 - moe_share + moe_share / eff.expert_software
-    streams = fused * elementwise_bytes(model, plan) / (node.memory_bytes_per_s * eff.memory)
+    sustained = node.memory_bytes_per_s * eff.memory
+    streams = fused * elementwise_bytes(model, plan) / sustained
+    permuting = fused * permuted_bytes(model, plan) / sustained
     casts = fused * _cast_seconds(model, plan, node, eff)
     # Passes over a layer: one forward, two forward-equivalents backward (one where the weights are frozen), one more
     # when recomputed.
     again = plan.recomputed_layers
     products = where(plan.lora_rank > 0, 2, 3) + again
-    unfused_again = where(
-        logical_or(plan.flash_attention > 0, plan.recompute >= 2), again, plan.recompute
+    core_again = where(
+        logical_or(plan.flash_attention > 0, plan.recompute >= 2),
+        again * where(plan.attention_kept > 0, 0.0, 1.0),
+        plan.recompute,
     )
     core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
     stack = 1 / eff.software
@@ -303,12 +352,12 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
-        + (2 + again) * casts
-        + (1 + unfused_again + core_backward) * core_traffic
+        + (2 + again) * (casts + permuting)
+        + (1 + core_again + core_backward) * core_traffic
     )
     # A fused attention kernel is the same library's whatever the stack around it.
     kernel = where(plan.flash_attention > 0, 1.0, stack)
-    compute = matmul / eff.matmul_software + kernel * (1 + unfused_again + core_back) * core
+    compute = matmul / eff.matmul_software + kernel * (1 + core_again + core_back) * core
     # Gaps between kernels are the chip's and its host's: a stack whose kernels are slower has no longer ones.
     traffic, overhead = stack * traffic, (3 + again) * fused * eff.layer_seconds
     launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)

@@ -107,8 +107,10 @@ def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     embedding = where(plan.pp > 1, model.vocab * model.hidden, embedding_params(model))
     layers = stage_layers(model, plan)
     dense = (layered * layers / model.layers + embedding) / plan.tp
-    with_experts = minimum(layers / maximum(model.moe_layers, 1), 1)
-    share = where(layers == model.layers / plan.pp, 1 / plan.pp, with_experts)
+    # Few dense layers come first (DeepSeek-AI 2024), so that all layers of later stages have experts; many alternate with
+    # those that have them (Lepikhin et al. 2020; Llama 4 Maverick).
+    after_dense = minimum(layers / maximum(model.moe_layers, 1), 1)
+    share = where(2 * model.dense_layers < model.layers, after_dense, layers / model.layers)
     return dense, experts * share / (maximum(plan.ep, 1) * plan.expert_tensor)
 
 
@@ -166,6 +168,9 @@ def layer_activation_bytes(
     )
     # Fully recomputed layers keep their input, which sequence parallelism has already split.
     kept_input = tokens * residual_bytes * model.hidden / shares
+    if some(plan.attention_kept):
+        attention = 2.0 * tokens * model.heads * model.value_dim / plan.tp
+        kept_input = kept_input + where(plan.attention_kept > 0, attention, 0.0)
     return where(recompute >= 2, kept_input, tokens * (replicated + split))
 
 

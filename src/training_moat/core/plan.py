@@ -26,7 +26,8 @@ class Plan:
     groups lie inside tp x cp x dp. `micro_batch` counts sequences one replica holds at once, `global_batch`
     sequences per step. `virtual_stages` above one interleaves the pipeline. `recompute` is a level of
     `RECOMPUTE_LEVELS`; under full recomputation `recompute_share` is the share of the layers that are recomputed
-    (NeMo's `recompute_num_layers`). `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
+    (NeMo's `recompute_num_layers`); `attention_kept` is 1 where these keep what their fused attention gave, which is then not
+    done again (`context` of MaxText's policies, whose kernel keeps its logarithms of sums with it). `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
     expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
     gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
     token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes. `lora_rank` above zero
@@ -56,6 +57,7 @@ class Plan:
     lora_rank: Number = 0
     offload: Number = 0
     streamed: Number = 0
+    attention_kept: Number = 0
 
     @cached_property
     def expert_tensor(self) -> Number:

@@ -121,6 +121,16 @@ def _exchange_seconds(sent: dict[str, Message], node: Node, kind: str) -> Number
     )
 
 
+def _posting_seconds(sent: dict[str, Message], node: Node, eff: Efficiency) -> Number:
+    """Seconds per step in which messages to experts in other domains are posted: where the network takes none from a GPU, a
+    thread of the host sends one after another (Mao et al. 2025, UCCL-EP, section 3)."""
+    if not some(eff.peer_seconds):
+        return 0.0
+    message = sent["exchange"]
+    far = message.ranks - exchange.neighbours(message, node.scaleup)
+    return message.times * eff.peer_seconds * where(message.ranks > 1, far, 0.0)
+
+
 def _head_share(model: Transformer, plan: Plan, layer_s: Number, head_s: Number) -> Number:
     """Share of the output head's time that the fullest stage bears on top of its layers.
 
@@ -178,6 +188,7 @@ def step_time(
     launches = batches * layers * layer.launches
     sent = exchange.messages(model, plan)
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
+    part["expert_parallel"] = part["expert_parallel"] + _posting_seconds(sent, node, eff)
     cover = batches * layers * layer.compute + launches
     (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, eff)
     one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
@@ -297,6 +308,6 @@ def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
     core's forward when selective (Korthikanti et al. 2022, equations 7 and 8)."""
     tokens = plan.tokens_per_step
     score = attention_score_flops_per_token(model, plan.seq_len)
-    layered = layer_matmul_flops_per_token(model) + score
+    layered = layer_matmul_flops_per_token(model) + where(plan.attention_kept > 0, 0.0, score)
     extra = plan.recomputed_layers * layered + where(plan.recompute == 1, score, 0.0)
     return model_flops_per_step(model, plan) + tokens * extra

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
@@ -138,11 +137,11 @@ def release_of(model: Any) -> str:
     """When a named model was published, as text; empty where that is not known."""
     if not isinstance(model, str):
         return ""
-    return _releases(tables.state("models")).get(model_catalog.resolve(model), "")
+    return _releases().get(model_catalog.resolve(model), "")
 
 
-@lru_cache(maxsize=4)
-def _releases(state: tuple) -> dict[str, str]:
+@tables.kept("models")
+def _releases() -> dict[str, str]:
     table = model_catalog.frame()[["id", "released"]].dropna()
     return dict(zip(table["id"], table["released"].astype(str)))
 

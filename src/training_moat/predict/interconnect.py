@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,19 +40,15 @@ HOST = "pcie5"
 """Measured fabric that stands for the bus of a server, whatever its generation."""
 
 
-@lru_cache(maxsize=1)
-def _stored_state(state: tuple) -> dict[str, dict[str, float]]:
+@tables.kept(TABLE)
+def stored() -> dict[str, dict[str, float]]:
+    """The fitted constants of the table, by fabric and name."""
     frame = tables.load(TABLE)
     frame = frame[frame["constant"].isin(CONSTANTS)]
     return {
         name: dict(zip(group["constant"], group["value"]))
         for name, group in frame.groupby("fabric")
     }
-
-
-def stored() -> dict[str, dict[str, float]]:
-    """The fitted constants of the table, by fabric and name."""
-    return _stored_state(tables.state(TABLE))
 
 
 FABRIC_OF_FAMILY = {
@@ -76,7 +71,7 @@ def scaleup_fabric(chip: Chip) -> Fabric | None:
     if chip.scaleup.topology == "host":
         return host_fabric(chip.scaleup)
     own = stored().get(FABRIC_OF_FAMILY.get(chip.family, ""))
-    return from_link(chip.scaleup, **(own or _stored_generic(tables.state(TABLE), False)))
+    return from_link(chip.scaleup, **(own or _stored_generic(False)))
 
 
 def host_fabric(link: Link) -> Fabric:
@@ -91,7 +86,7 @@ def scaleout_fabric(chip: Chip) -> Fabric | None:
 
 def scaleout_link(link: Link) -> Fabric:
     """A scale-out link with the median constants of the measured scale-out networks."""
-    return from_link(link, **_stored_generic(tables.state(TABLE), True))
+    return from_link(link, **_stored_generic(True))
 
 
 def by_kernels(fabric: Fabric, kernels: str) -> Fabric:
@@ -100,8 +95,8 @@ def by_kernels(fabric: Fabric, kernels: str) -> Fabric:
     return replace(fabric, **constants)
 
 
-@lru_cache(maxsize=4)
-def _stored_generic(state: tuple, scaleout_only: bool) -> dict[str, float]:
+@tables.kept(TABLE)
+def _stored_generic(scaleout_only: bool) -> dict[str, float]:
     known = stored().items()
     return generic({name: one for name, one in known if not (scaleout_only and name in TOPOLOGY)})
 

@@ -44,7 +44,8 @@ class Software:
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
-    `fused_loss`: 1 where softmax and loss are.
+    `fused_loss`: 1 where softmax and loss are; `posted_by_host`: 1 where messages to experts on other machines go through
+    threads of the host, as the network takes none from a GPU.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Software:
     grouped_experts: float
     dispatch_once: float
     fused_loss: float
+    posted_by_host: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -90,6 +92,7 @@ def all_software() -> dict[str, Software]:
         "grouped_experts": 0.0,
         "dispatch_once": 0.0,
         "fused_loss": 0.0,
+        "posted_by_host": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):

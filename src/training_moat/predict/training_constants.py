@@ -208,6 +208,7 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         * (1.0 - software.grouped_experts)
         * generic("expert_call_seconds"),
         expert_software=expert,
+        peer_seconds=software.posted_by_host * generic("peer_seconds"),
         step_seconds=generic("step_seconds"),
         software=ported * stack_speed(constants, software),
         matmul_software=matmul_software,
