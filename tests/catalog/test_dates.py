@@ -1,9 +1,11 @@
 """Dates of the tables: a year, a half, a quarter, a month or a day, each by its first day."""
 
+import math
+
 import pandas as pd
 import pytest
 
-from training_moat.catalog.dates import day, span
+from training_moat.catalog.dates import day, middle, span
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,16 @@ def test_the_first_day_of_what_is_written(text, first):
 )
 def test_a_date_is_a_span_of_years(date, start, end):
     assert span(date) == pytest.approx((start, end))
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [
+        ("2024", 2024.5),
+        ("2024-07", 2024 + 6.5 / 12),
+        ("2024-07-30", 2024 + 6.5 / 12),
+        ("2024-Q1", 2024.5),
+    ],
+)
+def test_the_middle_of_a_month_or_of_a_year(date, year):
+    assert middle(date) == year and math.isnan(middle(None))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate.fit_stage import Stage, as_constants
-from training_moat.calibrate.measured_training import Rows, families
+from training_moat.calibrate.measured_training import MIDDLE_RELEASE, Rows, families
 from training_moat.calibrate.priors import GENERIC_PRIORS, THIN_STACK, Key, prior
 from training_moat.calibrate.random_effects import Split
 from training_moat.calibrate.stored_rows import stored_row
@@ -32,8 +32,6 @@ SOURCE_NOISE = {1: 0.06, 2: 0.12, 3: 0.17}
 sources left out show (`scatter` in the calibration table)."""
 MOSTLY = 0.8
 """Share of a stack's dense runs beyond which it belongs to the chips they ran on."""
-DEFAULT_RELEASE = 2025.5
-"""Year that stands for the middle of the releases where no run trained experts."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def _middle_release(rows: Rows) -> float:
     """The date in the middle of the releases that trained experts, every source with the same weight."""
     own = rows.frame[rows.frame["experts"] > 0]
     if own.empty:
-        return DEFAULT_RELEASE
+        return MIDDLE_RELEASE
     return round(float(own.groupby("source")["released"].median().median()), 2)
 
 

@@ -27,6 +27,8 @@ from training_moat.predict import attainable, software
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
+OF_THE_RUN = ("recompute", "lora_rank", "streamed")
+"""Parts of a plan that are no column of a measured run."""
 COLUMNS = {
     "moe_experts": "experts",
     "moe_topk": "experts_per_token",
@@ -45,6 +47,8 @@ RECOMPUTE = {
     "full but attention": 2,
     "full-ish (remat)": 2,
 }
+MIDDLE_RELEASE = 2025.5
+"""The middle of all releases, for runs without a date."""
 BLOOM_BF16_SINCE = "2022-02-28"
 """BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
 
@@ -191,7 +195,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     joined["stack"] = [one.stack if one else None for one in found]
     joined["label"] = [one.name if one else None for one in found]
-    joined["released"] = joined["date"].map(_year)
+    joined["released"] = joined["date"].map(dates.middle).fillna(MIDDLE_RELEASE)
     timed = attainable.machines()
     places = zip(joined["source"], joined["chip_id"], joined["format"], strict=True)
     joined["matmul_flops"] = [timed.get(place, 0.0) for place in places]
@@ -204,12 +208,6 @@ def _networks() -> dict[str, float]:
     table = tables.load("training_networks")
     shares = table["gbit_per_s"] * chip_catalog.GBIT / table["chips"]
     return dict(zip(table["training_source"], shares, strict=True))
-
-
-def _year(date: object) -> float:
-    """A date as a year with its fraction; whole years count as their middle, blanks as the middle of all releases."""
-    found = re.match(r"(\d{4})(?:-(\d{2}))?", str(date))
-    return dates.in_years(*found.groups()) if found else 2025.5
 
 
 def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
@@ -346,23 +344,8 @@ def _models(frame: pd.DataFrame) -> Transformer:
 
 
 def _plans(frame: pd.DataFrame) -> Plan:
-    names = (
-        "seq_len",
-        "gradient_bytes",
-        "dispatch_bytes",
-        "dispatch_once",
-        "expert_tp",
-        "global_batch",
-        "dp",
-        "zero_stage",
-        "sequence_parallel",
-        "flash_attention",
-        "recompute_share",
-        "attention_kept",
-        "offload",
-        *PLAN,
-    )
-    columns = {name: frame[name].to_numpy(float) for name in names}
+    own = [name for name in Plan.__dataclass_fields__ if name not in OF_THE_RUN]
+    columns = {name: frame[name].to_numpy(float) for name in own}
     columns["lora_rank"] = np.zeros(len(frame))
     streamed = [
         name for name, chip in chip_catalog.all_chips().items() if "training" in chip.streamed

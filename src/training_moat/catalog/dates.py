@@ -60,6 +60,10 @@ def ends(dates: pd.Series) -> pd.Series:
     return dates.map(lambda date: span(date)[1]).astype(float)
 
 
-def in_years(year: str, month: str | None) -> float:
-    """The middle of a month, or of a whole year, as a year with its fraction."""
-    return int(year) + ((int(month) - 0.5) / 12 if month else 0.5)
+def middle(date: object) -> float:
+    """The middle of a date's month, or of its year where it has none, as a year with its fraction; NaN where there is no date."""
+    read = _read(date)
+    if read is None:
+        return np.nan
+    year, month, _, months = read
+    return year + ((month - 0.5) / 12 if months == 1 else 0.5)

@@ -134,10 +134,10 @@ def _released(case: Mapping[str, Any]) -> float | None:
     value = case.get("released")
     if value is None:
         return None
-    found = re.fullmatch(r"(20\d\d)(?:-(\d\d))?(?:-\d\d)?", str(value)[:20])
-    if isinstance(value, bool) or not found or not 1 <= int(found.group(2) or 1) <= 12:
+    found = re.fullmatch(r"20\d\d(?:-(\d\d))?(?:-\d\d)?", str(value)[:20])
+    if isinstance(value, bool) or not found or not 1 <= int(found[1] or 1) <= 12:
         raise InputError(f"released is {requests.shown(value)}; expected a date such as 2026-04")
-    return dates.in_years(*found.groups())
+    return dates.middle(found[0])
 
 
 def _settle_for_old_stacks(setting: Setting) -> None:
