@@ -190,6 +190,10 @@ def trained_on(chip: Chip) -> pd.DataFrame:
     return found.drop_duplicates("model").reset_index(drop=True)
 
 
+NOTHING = "nothing: it is not behind"
+"""What a card says where there is no gap to close."""
+
+
 def badge(split: Split) -> str:
     """How a challenger stands: cannot, behind or ahead where the whole range says so, likely behind in two of three draws,
     open otherwise."""
@@ -207,7 +211,8 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
     rows = []
     for one in found:
         decides = [group for group in GROUPS if one.decides(group)]
-        together = " and ".join(one.together()) or "nothing: it is not behind"
+        fewest = " and ".join(one.together())
+        alone = "no single quality" if fewest else NOTHING
         rows.append(
             {
                 "heading": one.name,
@@ -218,8 +223,8 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, OF_DRAWS)}",
                 "job": one.job_title,
                 "basis": one.basis if one.possible else "",
-                "decides": " or ".join(decides) or "no single quality",
-                "together": together,
+                "decides": " or ".join(decides) or alone,
+                "together": fewest or NOTHING,
                 "assumed": ". ".join(f"{words[0].upper()}{words[1:]}" for words in one.assumed),
                 "sources": chip_catalog.row(one.chip.id)["source"],
             }
