@@ -107,7 +107,7 @@ KINDS: dict[str, tuple[tuple[str, str, CHANGE], ...]] = {
     "another chip's figure": over({"chips": (
         "sram_mb", "hbm_gb", "hbm_tb_per_s", "bf16_tflops", "fp8_tflops", "tdp_w",
     )}, another),
-    "a source gone": over({"chips": tuple(plausible_rows.CHIP_SOURCES)}, gone),
+    "a source gone": over({"chips": plausible_rows.NEEDED_SOURCES}, gone),
     "another's source": over({name: ("source",) for name in (
         *MEASURED, "collective_measurements", "prices", "chips", "models", "startup_events",
     )}, another),

@@ -57,6 +57,9 @@ COPIES = ("serving_inferencex", "training_left_out")
 NUMBERING = ("row_id", "config_id")
 """Columns that number rows and say nothing of their content."""
 
+NEEDED_SOURCES = ("source_memory", "source_network", "source_power", "source_price")
+"""Columns of chips.csv that may be blank only where the figures they answer for are blank or unconfirmed."""
+
 BEARINGS = ("supports", "against", "both", "neutral")
 """Words of the column `bearing` with which a reading may open."""
 
@@ -243,7 +246,7 @@ def readings(book: Book) -> Iterator[Problem]:
 def chip_sources(chips: Sheet) -> Iterator[Problem]:
     """Figures of a chip whose column of sources is blank, unless the row calls them unconfirmed."""
     doubted = chips.frame["unconfirmed_fields"].fillna("").str.split(descriptor.SEPARATOR)
-    for column in ("source_memory", "source_network", "source_power", "source_price"):
+    for column in NEEDED_SOURCES:
         for position in chips.frame[column].isna().to_numpy().nonzero()[0]:
             row = chips.frame.iloc[position]
             figures = [name for name in SOURCES_OF[column] if not isinstance(row[name], str)]
