@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,14 +44,14 @@ class ExpertExchange:
 def of_engine(asked: Any, calibrated: str, chip: Chip) -> ExpertExchange | None:
     """The exchange of an engine on a chip: by its `calibrated` name, or as a caller `asked` where it has no constants of its
     own; None where nothing is known of it on chips of that maker."""
-    known = _all(tables.state(TABLE))
+    known = _all()
     spoken = asked.strip().lower() if isinstance(asked, str) else ""
     found = known.get(calibrated) or known.get(spoken)
     return found if found and found.chip_maker == maker(chip.family) else None
 
 
-@lru_cache(maxsize=2)
-def _all(state: tuple) -> dict[str, ExpertExchange]:
+@tables.kept(TABLE)
+def _all() -> dict[str, ExpertExchange]:
     frame = tables.load(TABLE).fillna({"kernels": ""})
     columns = list(ExpertExchange.__dataclass_fields__)
     return {row["engine"]: ExpertExchange(**row) for row in frame[columns].to_dict("records")}

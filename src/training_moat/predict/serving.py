@@ -11,7 +11,7 @@ import numpy as np
 from training_moat.catalog import relatives
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
-from training_moat.core.serving_memory import ServingMemory
+from training_moat.core.serving_memory import ServingMemory, ServingPlan
 from training_moat.core.serving_step import ServingTime
 from training_moat.core.tiers import home, room
 from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
@@ -43,10 +43,10 @@ class Evaluated:
     order: np.ndarray
 
 
-def _questions(case: ServingCase) -> list[Question]:
+def _question(case: ServingCase, plan: ServingPlan) -> Question:
     asked = (case.model, case.chip, case.software, case.precision, case.kv_precision)
     load = (case.batch, case.input_len, case.output_len)
-    return [Question(*asked, *load, plan, exchange=case.exchange) for plan in case.plans]
+    return Question(*asked, *load, plan, exchange=case.exchange)
 
 
 def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
@@ -63,7 +63,7 @@ def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray
 
 def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) -> list[Evaluated]:
     """Evaluate every plan of every case in a few array sweeps."""
-    asked = [question for case in wanted for question in _questions(case)]
+    asked = [_question(case, plan) for case in wanted for plan in case.plans]
     names = ("ttft_s", "tpot_s", "tokens_per_s", "running", "prefill_wait_s")
     parts = ("weights", "kv_cache", "communication", "overhead")
     columns = {name: np.zeros(len(asked)) for name in (*names, *parts)}
@@ -178,8 +178,9 @@ def answer(
 
 def _label(case: ServingCase) -> str:
     """How a plan names its engine so that asking with it again means the same one."""
-    unfitted = case.software == NO_ENGINE and case.exchange is not None
-    return case.exchange.engine if unfitted and case.exchange else label(case.software)
+    if case.exchange is not None and case.software == NO_ENGINE:
+        return case.exchange.engine
+    return label(case.software)
 
 
 def _notes(
@@ -197,7 +198,7 @@ def _notes(
         notes.append(
             f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"
         )
-    if spills(_questions(case)[index]):
+    if spills(_question(case, case.plans[index])):
         slow = (home(case.chip, "serving")[-1].bytes_per_s or np.nan) / GB
         notes.append(
             f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s"
@@ -216,7 +217,7 @@ def _notes(
 
 def _exchange_notes(case: ServingCase, index: int) -> list[str]:
     """What is taken of an engine's exchange of tokens, where a plan spreads experts so widely."""
-    exchange = exchange_of(_questions(case)[index])
+    exchange = exchange_of(_question(case, case.plans[index]))
     if exchange is None:
         return []
     told = f"a value takes {exchange.sent_bytes:g} bytes to the experts and {exchange.returned_bytes:g} back"
