@@ -101,6 +101,46 @@ def test_runs_of_the_manifest_made_again_are_the_stored_rows(name, here):
     np.testing.assert_allclose(again, stored, rtol=0, atol=0 if same else SPREAD_NATS)
 
 
+@pytest.fixture(scope="module", params=SEEDS)
+def runs(request):
+    return tables.load(request.param)
+
+
+def test_precision_costs_loss_in_the_known_order(runs):
+    at_centre = (
+        runs.query("study == 'transfer' and log2_learning_rate == -8")
+        .groupby("recipe")["val_loss_nats"]
+        .mean()
+    )
+    assert abs(at_centre["bf16_mixed"] - at_centre["fp32"]) < 0.02
+    assert abs(at_centre["fp8_fnuz"] - at_centre["fp32"]) < 0.1
+    assert at_centre["mxfp4"] < at_centre["fp32"] + 0.3
+    assert (at_centre < 3.2).all()
+
+
+def test_loss_scale_windows(runs):
+    borne = analysis.windows(runs, margin_nats=0.1).groupby("recipe")["borne"]
+    tried = borne.size()
+    for recipe in ("bf16_mixed", "fp8_current"):
+        assert borne.sum()[recipe] == tried[recipe]
+    for recipe in ("fp16_mixed", "fp8_unscaled"):
+        assert 0 < borne.sum()[recipe] < tried[recipe]
+
+
+def test_stochastic_rounding_equals_fp32_weights_within_its_bound_and_nearest_does_not(runs):
+    nats = analysis.low_rate(runs).groupby("recipe")["nats"]
+    limits = Thresholds()
+    assert nats.apply(lambda one: abs(one).max())["bf16_weights_stochastic"] < limits.little_nats
+    assert nats.min()["bf16_weights_nearest"] > limits.much_nats
+
+
+def test_ported_constant_is_a_cliff_without_saturation(runs):
+    table = analysis.ported(runs).set_index("recipe")
+    assert table.loc["fp8_fnuz_ported_nan", "diverged"] == 1
+    assert table.loc["fp8_fnuz_ported", "diverged"] == 0
+    assert table.loc["fp8_fnuz_ported", "nats"] < 0.15
+
+
 def test_the_replication_agrees_verdict_by_verdict():
     judged = analysis.side_by_side(*(tables.load(name) for name in SEEDS))
     print(judged[["hypothesis", "first", "second", "together"]].to_string())

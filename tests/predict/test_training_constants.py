@@ -330,12 +330,15 @@ def test_the_rate_of_a_machine_is_that_of_the_format_it_was_timed_in():
     assert timed["simumax_b200_dense", "b200", "bf16"] == timed["simumax_b200", "b200", "bf16"]
 
 
+def under(name):
+    """Efficiencies of a stack on H100 in BF16, by the stored constants."""
+    return training_constants.efficiency(
+        STORED, training_constants.kind(H100, "bf16", stacks.find(name))
+    )
+
+
 def test_tritons_first_attention_is_slower_than_the_second_version():
-    kinds = [
-        training_constants.kind(H100, "bf16", stacks.find(name))
-        for name in ("llm-foundry", "composer")
-    ]
-    first, second = (training_constants.efficiency(STORED, kind).attention for kind in kinds)
+    first, second = (under(name).attention for name in ("llm-foundry", "composer"))
     assert first == pytest.approx(second / 1.8, rel=1e-3)
 
 
@@ -349,20 +352,11 @@ def test_fused_attention_exceeds_half_of_peak_but_not_what_the_best_kernels_reac
 
 
 def test_only_stacks_whose_network_takes_no_messages_from_a_gpu_wait_for_the_host():
-    posted, plain = (
-        training_constants.efficiency(
-            STORED, training_constants.kind(H100, "bf16", stacks.find(name))
-        ).peer_seconds
-        for name in ("megatron-bridge-efa", "megatron-bridge")
-    )
+    names = ("megatron-bridge-efa", "megatron-bridge")
+    posted, plain = (under(name).peer_seconds for name in names)
     assert posted == STORED.generic("peer_seconds") > 0 == plain
 
 
 def test_a_fused_loss_moves_fewer_bytes():
-    fused, plain = (
-        training_constants.efficiency(
-            STORED, training_constants.kind(H100, "bf16", stacks.find(name))
-        ).logit_bytes
-        for name in ("nemo", "megatron-core")
-    )
+    fused, plain = (under(name).logit_bytes for name in ("nemo", "megatron-core"))
     assert fused < plain / 2
