@@ -67,16 +67,6 @@ class Split(Worth):
         """The challenger's name."""
         return self.chip.name
 
-    @property
-    def yardstick_name(self) -> str:
-        """The name of the chip that it is held against."""
-        return self.yardstick.name
-
-    @property
-    def job_title(self) -> str:
-        """What is trained, in words."""
-        return self.job.title
-
     def closed(self, group: str) -> float:
         """Share of the logarithm of the gap that bringing a group of factors alone to the yardstick's level closes;
         undefined where there is no gap."""
@@ -218,7 +208,7 @@ def overview(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger: gap with its interval and the share of it that each group alone closes."""
     rows = [
         {"chip": one.chip.id, "name": one.name}
-        | {"yardstick": one.yardstick_name, "job": one.job_title, "unit": one.unit}
+        | {"yardstick": one.yardstick.name, "job": one.job.title, "unit": one.unit}
         | {"basis": one.basis, "possible": one.possible, "behind": one.behind}
         | {"gap": one.gap, "low": one.low, "high": one.high}
         | {"together": " and ".join(one.together())}

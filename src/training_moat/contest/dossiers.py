@@ -220,8 +220,8 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": one.chip.vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, OF_DRAWS)}",
-                "job": one.job_title,
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick.name}{in_brackets(one.low, one.high, OF_DRAWS)}",
+                "job": one.job.title,
                 "basis": one.basis if one.possible else "",
                 "decides": " or ".join(decides) or alone,
                 "together": fewest or NOTHING,

@@ -113,7 +113,7 @@ def _verdicts(path: Path) -> list[dict[str, str]]:
     sides = []
     for laid_over in (None, path):
         with scenarios.laid_over(laid_over):
-            sides.append(claims.verdict_table().set_index("argument"))
+            sides.append(claims.verdict_table(claims.evaluate()).set_index("argument"))
     before, now = sides
     rows = []
     for each in before.index:
