@@ -361,3 +361,12 @@ def test_the_answer_is_the_models_step_time():
         ),
     )
     assert training.predict([FULL])[0]["step_time_s"] == pytest.approx(step.total)
+
+
+def test_a_share_of_the_peak_that_counts_what_is_masked_says_so():
+    """Sources count the scores of attention in full; at a million tokens that is nearly all there is."""
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 64, "global_batch": 64}
+    short, long = training.predict([case, {**case, "seq_len": 10_000_000}])
+    assert long["hfu"] > 0.9 > short["hfu"]
+    told = [any("masked half" in note for note in one["notes"]) for one in (short, long)]
+    assert told == [False, True]
