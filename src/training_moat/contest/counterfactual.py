@@ -70,16 +70,6 @@ class Split(Worth):
         """The challenger's name."""
         return self.chip.name
 
-    @property
-    def yardstick_name(self) -> str:
-        """The name of the chip that it is held against."""
-        return self.yardstick.name
-
-    @property
-    def job_title(self) -> str:
-        """What is trained, in words."""
-        return self.job.title
-
     def closed(self, *groups: str) -> float:
         """Share of the logarithm of the gap that bringing groups of factors, and no others, to the yardstick's level closes
         (`ARTICLE`: those of the article's causes that close most); undefined where there is no gap."""
@@ -132,8 +122,7 @@ SOME_CAUSES = [one for size in (1, 2, 3) for one in combinations(CAUSES, size)]
 
 def half_closes(one: Split) -> str:
     """What closes half of a gap, in words: "software or memory, each alone", "memory and software together, or memory and
-    compute"; blank
-    where there is no gap."""
+    compute"; blank where there is no gap."""
     ways = one.ways()
     if not ways:
         return ""
@@ -244,7 +233,7 @@ def overview(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger: gap with its interval and the share of it that each group alone closes."""
     rows = [
         {"chip": one.chip.id, "name": one.name}
-        | {"yardstick": one.yardstick_name, "job": one.job_title, "unit": one.unit}
+        | {"yardstick": one.yardstick.name, "job": one.job.title, "unit": one.unit}
         | {"basis": one.basis, "possible": one.possible, "behind": one.behind}
         | {"gap": one.gap, "low": one.low, "high": one.high}
         | {"half": half_closes(one)}

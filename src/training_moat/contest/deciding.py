@@ -105,7 +105,7 @@ def needs(found: Sequence[Split]) -> pd.DataFrame:
     rows = [
         (
             one.name,
-            one.yardstick_name,
+            one.yardstick.name,
             _gap(one, 0.0),
             _gap(one, one.closed(ARTICLE)),
             half_closes(one),

@@ -217,8 +217,8 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": one.chip.vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, OF_DRAWS)}",
-                "job": one.job_title,
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick.name}{in_brackets(one.low, one.high, OF_DRAWS)}",
+                "job": one.job.title,
                 "basis": one.basis if one.possible else "",
                 "half": half_closes(one) or NOTHING,
                 "assumed": ". ".join(f"{words[0].upper()}{words[1:]}" for words in one.assumed),

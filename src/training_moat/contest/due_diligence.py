@@ -145,7 +145,7 @@ def gates(found: Report) -> pd.DataFrame:
     rows = [(gate.name, gate.passed, gate.distance, gate.why) for gate in found.card.gates]
     pays = "yes" if found.split.gap <= 1 else "no"
     split = found.split
-    why = f"{digits(split.gap)} times the {split.unit} of {split.yardstick_name} ({split.basis})"
+    why = f"{digits(split.gap)} times the {split.unit} of {split.yardstick.name} ({split.basis})"
     if not split.possible:
         why = "it cannot do the job at any cost"
     rows.append(("as cheap as Nvidia's", pays, split.gap if split.possible else np.nan, why))
@@ -258,14 +258,14 @@ def answer(found: Report) -> str:
         where = "" if shut is None else f": it stops at the gate *{shut.name}* ({shut.why})"
         return f"**{name} cannot train {found.job.named}** within the days allowed{where}."
     done = (
-        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}**"
+        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick.name}**"
         f"{in_brackets(gap.low, gap.high, OF_DRAWS)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
     )
     if unit == "dollars":
         return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
     return (
         f"{done}with no price known for both, the chip would have to cost at most {percent(price_to_pay(found))} of what "
-        f"{gap.yardstick_name} costs per chip and hour."
+        f"{gap.yardstick.name} costs per chip and hour."
     )
 
 

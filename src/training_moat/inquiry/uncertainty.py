@@ -243,8 +243,7 @@ def sobol_indices(
     ratio, whose tail would drown the rest.
 
     draws: size of the base sample, a power of two; the model is called on draws x (inputs + 2) points.
-    Columns: name, first, first_error, total, total_error (errors are 95% half-widths). A known input
-    has indices of zero. Sorted by total. Source: Saltelli et al. 2010, as in SALib.
+    Columns: name, first, total. A known input has indices of zero. Sorted by total. Source: Saltelli et al. 2010, as in SALib.
     """
     from SALib.analyze import sobol as analyse
     from SALib.sample import sobol as saltelli
@@ -267,8 +266,7 @@ def sobol_indices(
     with warnings.catch_warnings():  # SALib divides by a resample's variance, harmless when small
         warnings.simplefilter("ignore", RuntimeWarning)
         found = analyse.analyze(problem, np.log(answer), calc_second_order=False, seed=seed)
-    told = {"first": "S1", "first_error": "S1_conf", "total": "ST", "total_error": "ST_conf"}
-    table = pd.DataFrame({name: found[key] for name, key in told.items()}, index=list(moving))
+    table = pd.DataFrame({"first": found["S1"], "total": found["ST"]}, index=list(moving))
     table = table.reindex([*moving, *still], fill_value=0.0).rename_axis("name").reset_index()
     return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
 
