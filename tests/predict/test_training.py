@@ -191,9 +191,15 @@ def test_mixtures_of_experts_have_wider_intervals():
     assert wide > narrow
 
 
-def test_a_missing_scale_out_link_is_said():
+def test_missing_links_are_said():
     notes = one(chip="sn40l", chips=64)["notes"]
     assert any("sn40l publishes no scale-out link" in note for note in notes)
+    assert any("sn40l publishes no scale-up link" in note for note in notes)
+    for joined in (one(chip="h100-sxm", chips=64), one(chip="sn40l", chips=1)):
+        assert not any("scale-up" in note for note in joined["notes"])
+    between_servers = {"id": "mine", "base": "sn40l", "scaleout_gbit_per_s_per_chip": 400}
+    notes = one(chip=between_servers, chips=64)["notes"]
+    assert ["no scale-up link" in note for note in notes if "link" in note] == [True]
 
 
 def test_search_lists_the_fastest_first_and_agrees_with_predict():

@@ -315,6 +315,8 @@ class _Remarks:
         settings = rows.tables.settings
         alone = np.array([_alone(one) for one in settings], float)[rows.setting]
         self.unlinked = rows.chips > alone
+        bare = np.array([one.chip.scaleup is None for one in settings], bool)[rows.setting]
+        self.unjoined = bare & (rows.chips > 1)
         unmeasured = [one.stack == "other" and one.software.name == "other" for one in settings]
         self.unmeasured = np.array(unmeasured, bool)[rows.setting]
         undated = np.array([one.released is None for one in settings], bool)[rows.setting]
@@ -322,8 +324,8 @@ class _Remarks:
         self.undated = undated & mixed
         most = np.array([tiers.system_limit(one.chip) for one in settings], float)
         self.beyond = rows.chips > most[rows.setting]
-        said = self.beyond | self.uneven | self.unlinked | self.unmeasured | self.undated
-        self.said = (said | self.masked | ~self.fits).tolist()
+        said = self.beyond | self.uneven | self.unjoined | self.unlinked | self.unmeasured
+        self.said = (said | self.undated | self.masked | ~self.fits).tolist()
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
 
@@ -352,6 +354,11 @@ class _Remarks:
             notes.append(f"{which} needs {need}, {offer}; the time is hypothetical")
         if self.beyond[index]:
             notes += beyond.of_system(chip, rows.chips[index])
+        if self.unjoined[index]:
+            notes.append(
+                f"{chip.id} publishes no scale-up link; its chips are taken to talk over their"
+                " scale-out network alone"
+            )
         if self.unlinked[index]:
             notes.append(
                 f"{chip.id} publishes no scale-out link; the chips table's median rate is assumed"
