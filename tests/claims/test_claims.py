@@ -252,6 +252,16 @@ def test_the_second_reading_is_of_cells_that_exist_and_turns_few_claims(findings
     assert coded["turns"].sum() <= len(coded) / 10
 
 
+def test_the_claims_that_do_not_hold_are_told_worst_first_and_none_is_left_out(findings):
+    failing = claims.not_supported(findings)
+    kept = set(claims.supported(findings))
+    assert set(failing["claim"]) == set(findings) - kept and not failing["claim"].duplicated().any()
+    order = ("strongly against", "leans against", "mixed", "open")
+    places = [order.index(grade) for grade in failing["grade"]]
+    assert places == sorted(places) and set(places) >= {0, 1}
+    assert failing[["paraphrase", "quantity", "number"]].map(bool).all().all()
+
+
 def test_the_first_page_reads_the_same_findings(findings):
     table = claims.verdict_table(findings)
     assert table["argument"].tolist() == ["market", "memory", "networking", "precision"]

@@ -25,6 +25,13 @@ def made_statements(rng, count=60, level=0.3, slope=0.2, house=0.5, noise=0.4):
     return frame.assign(high=frame["low"])
 
 
+@pytest.fixture
+def short_chain(monkeypatch):
+    """A quarter of the draws: enough for a mean and a nine-in-ten interval of one fit."""
+    monkeypatch.setattr(pooling, "BURN_IN", 200)
+    monkeypatch.setattr(pooling, "KEPT", 1000)
+
+
 def test_pooling_finds_what_statements_were_made_from():
     found = pooling.fit(made_statements(np.random.default_rng(5), 120), ("house",))
     low, high = np.percentile(found.slope, (2.5, 97.5))
@@ -34,7 +41,7 @@ def test_pooling_finds_what_statements_were_made_from():
     assert 0.3 < np.median(found.noise) < 0.5
 
 
-def test_nine_of_ten_new_statements_fall_into_the_prediction_interval():
+def test_nine_of_ten_new_statements_fall_into_the_prediction_interval(short_chain):
     inside = []
     for seed in range(12):
         rng = np.random.default_rng(100 + seed)
@@ -45,7 +52,7 @@ def test_nine_of_ten_new_statements_fall_into_the_prediction_interval():
     assert 0.82 < np.mean(inside) < 0.98
 
 
-def test_a_bound_counts_as_a_bound_and_not_as_its_number():
+def test_a_bound_counts_as_a_bound_and_not_as_its_number(short_chain):
     frame = made_statements(np.random.default_rng(1), 12, level=0.0, slope=0.0)
     at_least = pd.DataFrame({"year": 2025, "house": "new", "low": [0.8] * 6, "high": 1.0})
     plain = pooling.fit(frame, ("house",)).average(2025).mean()
@@ -57,7 +64,7 @@ def test_a_bound_counts_as_a_bound_and_not_as_its_number():
     )
 
 
-def test_open_sides_and_an_empty_table():
+def test_open_sides_and_an_empty_table(short_chain):
     wide = pd.DataFrame({"year": [2025], "house": ["h"], "low": [0.0], "high": [1.0]})
     found = pooling.fit(wide, ("house",)).next_statement(2025)
     assert np.isfinite(found).all() and found.min() > 0 and found.max() < 1
@@ -65,7 +72,7 @@ def test_open_sides_and_an_empty_table():
         pooling.fit(wide.iloc[:0], ("house",))
 
 
-def test_the_same_seed_gives_the_same_draws():
+def test_the_same_seed_gives_the_same_draws(short_chain):
     frame = made_statements(np.random.default_rng(2), 10)
     first, again, other = (pooling.fit(frame, ("house",), seed).level for seed in (3, 3, 4))
     assert (first == again).all() and not (first == other).all()

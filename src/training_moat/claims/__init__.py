@@ -22,6 +22,7 @@ from training_moat.claims.telling import (
     as_of,
     counts,
     deciding_title,
+    not_supported,
     predictions,
     relative,
     rows_behind,

@@ -212,6 +212,22 @@ def supported(findings: dict[str, Finding]) -> list[str]:
     return [claim for claim, one in findings.items() if grading.side(one.grade) > 0]
 
 
+def not_supported(findings: dict[str, Finding]) -> pd.DataFrame:
+    """The other claims: those that the evidence is strongly against first, those that it cannot decide last.
+
+    Columns: claim, paraphrase, quantity, number, range (with its kind), grade.
+    """
+    frame = table(findings).rename(columns={"value": "number"})
+    order = {grade: place for place, grade in enumerate(NOT_SUPPORTED)}
+    frame = frame[frame["grade"].isin(order)]
+    frame = frame.sort_values("grade", key=lambda grade: grade.map(order), kind="stable")
+    return frame[["claim", "paraphrase", "quantity", "number", "range", "grade"]]
+
+
+NOT_SUPPORTED = (grading.STRONGLY_AGAINST, grading.AGAINST, grading.MIXED, grading.OPEN)
+"""Grades of claims that the evidence does not support, the worst first."""
+
+
 def sided(table: pd.DataFrame) -> tuple[str, str, str]:
     """The titles of `verdict_table` that the evidence supports, is against, and leaves undecided, in words."""
     sides = table["grade"].map(grading.side)
@@ -228,7 +244,7 @@ def as_of() -> str:
 WORDS = {
     "argument": "strand", "title": "argument", "article_says": "the article says", "number": "found",
     "quantity": "what decides it", "range": "range and its kind", "threshold": "it would hold if it is",
-    "decides_for": "speaks for", "flips": "what would turn the grade",
+    "paraphrase": "the article says, in our words", "decides_for": "speaks for", "flips": "what would turn the grade",
 }  # fmt: skip
 """What the columns of `verdict_table` are called in a table for readers."""
 
