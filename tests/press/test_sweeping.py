@@ -67,10 +67,10 @@ def test_the_table_is_the_model_s_answers_and_a_bad_point_has_its_sentence(tmp_p
     table = pd.read_parquet(out)
     assert (done.points, done.computed, done.failed) == (9, 9, 3)
     assert table[table["chip"] == "nochip"][ERROR].str.contains("unknown chip 'nochip'").all()
-    from training_moat.predict import answers
+    from training_moat.predict import training
 
     asked = sweep_spec.load(spec).point(1)
-    assert table["step_time_s"][1] == answers.training([asked])[0]["step_time_s"]
+    assert table["step_time_s"][1] == training.predict([asked])[0]["step_time_s"]
     assert not sweeping._parts(out).exists()
 
 

@@ -13,7 +13,6 @@ from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
 from training_moat.core import lifecycle
 from training_moat.inquiry import market, market_evidence, market_share, uncertainty
 
-HALF_YEAR_DAYS = market_evidence.HALF_YEAR_DAYS
 YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
@@ -58,10 +57,6 @@ def analysts_at_ten() -> Measured:
     return counted(frame, "market_splits", float(houses))
 
 
-def _disclosed() -> market_evidence.WorkedExample:
-    return market_evidence.deepseek()
-
-
 def _disclosed_rows(value: float) -> Measured:
     runs, days = tables.load("training_runs"), tables.load("disclosed_service")
     runs = runs[runs["model"].isin(days["model"])]
@@ -72,8 +67,10 @@ def _disclosed_rows(value: float) -> Measured:
 @measure("many_inferences")
 def tokens_per_training_token() -> Measured:
     """Tokens that DeepSeek serves in half a year for each token of its training."""
-    day = _disclosed()
-    return _disclosed_rows(day.tokens_per_day * HALF_YEAR_DAYS / day.training_tokens)
+    day = market_evidence.deepseek()
+    return _disclosed_rows(
+        day.tokens_per_day * market_evidence.HALF_YEAR_DAYS / day.training_tokens
+    )
 
 
 @measure("trained_once")
@@ -89,13 +86,13 @@ def final_runs_in_research() -> Measured:
 @measure("one_answer")
 def one_answer() -> Measured:
     """FLOP of an answer of the usual length over those of the model's training (DeepSeek)."""
-    return _disclosed_rows(_disclosed().flop_per_answer_share)
+    return _disclosed_rows(market_evidence.deepseek().flop_per_answer_share)
 
 
 @measure("disclosed_days")
 def disclosed_days() -> Measured:
     """Days of service until its chip-hours are those of the final run (DeepSeek)."""
-    return _disclosed_rows(_disclosed().days_chip_hours)
+    return _disclosed_rows(market_evidence.deepseek().days_chip_hours)
 
 
 @measure("modelled_days")
@@ -105,7 +102,7 @@ def modelled_days() -> Measured:
     days = lifecycle.break_even_days(life, "final_run", "dollars")
     found = uncertainty.summary(days)
     frame = tables.load("assumptions")
-    chance = float(np.mean(days <= HALF_YEAR_DAYS))
+    chance = float(np.mean(days <= market_evidence.HALF_YEAR_DAYS))
     ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": "Monte Carlo, 5 to 95%"}
     return counted(frame, "assumptions", found.median, key="name", probability=chance, **ends)
 

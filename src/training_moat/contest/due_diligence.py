@@ -163,7 +163,7 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
         goals["do the job in time"] = np.finfo(float).max
     if found.split.gap > 1:
         ratio = found.split.gap if found.split.possible else coalitions.CEILING
-        per_hour = _hourly_ratio(found)
+        per_hour = chip_hours.ratio(chip_hours.pair(found.chip, found.rival.chip))
         allowed = found.rival.run.chip_hours / per_hour if found.rival.run else ratio
         goals["cost no more than Nvidia's"] = allowed
     rows = []
@@ -174,12 +174,6 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
         rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))
     frame = pd.DataFrame(rows, columns=["goal", "change", "factor"])
     return frame.sort_values(["goal", "factor", "change"], kind="stable", ignore_index=True)
-
-
-def _hourly_ratio(found: Report) -> float:
-    """The chip's hourly price over the yardstick's, one where they are not known in the same way."""
-    prices = chip_hours.pair(found.chip, found.rival.chip)
-    return 1.0 if prices is None else prices[0].usd / prices[1].usd
 
 
 def _qualities(chip: Chip) -> Mapping[str, float]:

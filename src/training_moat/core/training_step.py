@@ -12,11 +12,17 @@ from dataclasses import dataclass, replace
 from training_moat.core import messages as exchange
 from training_moat.core.elementwise import Number, log2, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.layer_step import Efficiency, Node, layer_time, vocabulary_seconds
+from training_moat.core.layer_step import (
+    Efficiency,
+    Node,
+    fullest_load,
+    layer_time,
+    vocabulary_seconds,
+)
 from training_moat.core.memory import (
     WEIGHT_BYTES,
-    expert_data_ranks,
     optimizer_bytes,
+    own_share,
     params_per_stage,
     trained_params_per_stage,
 )
@@ -63,14 +69,20 @@ def _hidden(communication: Number, computation: Number, overlap: Number) -> Numb
     return minimum(overlap * communication, computation)
 
 
+def _expert_overlap(plan: Plan, eff: Efficiency) -> Number:
+    """Share of an exchange between experts that may hide: most of it where the schedule sees to it."""
+    scheduled = maximum(eff.overlap_scheduled, eff.overlap_expert)
+    return where(plan.overlapped_exchange > 0, scheduled, eff.overlap_expert)
+
+
 def _exposed(
-    part: dict[str, Number], cover: Number, eff: Efficiency
+    part: dict[str, Number], cover: Number, plan: Plan, eff: Efficiency
 ) -> list[tuple[Number, Number]]:
     """Seconds of tensor-parallel and of expert-parallel collectives that the step waits for, and that hide. They share the
     computation they hide behind, and the launches beyond it (`cover`): what covers one cannot cover another."""
     tensor, expert = part["tensor_parallel"], part["expert_parallel"]
     first = _hidden(tensor, cover, eff.overlap_tensor)
-    second = _hidden(expert, cover - first, eff.overlap_expert)
+    second = _hidden(expert, cover - first, _expert_overlap(plan, eff))
     return [(tensor - first, first), (expert - second, second)]
 
 
@@ -80,10 +92,7 @@ def _optimizer_seconds(
     """One pass over gradients, states and weights at the sustained memory bandwidth, or the host's where they live there:
     then gradients go out and weights come back over the host's link as well. A store outside all chips steps by itself, as
     the gradients come in (Cerebras, MemoryX)."""
-    dense, expert = trained_params_per_stage(model, plan)
-    sharded = plan.zero_stage >= 1
-    own = dense / where(sharded, plan.dp * plan.cp, 1)
-    own = own + expert / where(sharded, expert_data_ranks(plan), 1)
+    own = own_share(plan, trained_params_per_stage(model, plan), 1)
     traffic = 2 * state_bytes + 4 + 2
     moved = 2 * WEIGHT_BYTES
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
@@ -97,10 +106,7 @@ def _fetch_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
     the gradients there (Rajbhandari et al. 2021, section 6)."""
     if not some(plan.offload >= 2):
         return 0.0
-    dense, expert = params_per_stage(model, plan)
-    sharded = plan.zero_stage >= 3
-    own = dense / where(sharded, plan.dp * plan.cp, 1)
-    own = own + expert / where(sharded, expert_data_ranks(plan), 1)
+    own = own_share(plan, params_per_stage(model, plan), 3)
     passes = (exchange.passes(plan) + 1) * plan.micro_batches
     return where(plan.offload >= 2, passes * WEIGHT_BYTES * own / node.host_bytes_per_s, 0.0)
 
@@ -188,9 +194,10 @@ def step_time(
     launches = batches * layers * layer.launches
     sent = exchange.messages(model, plan)
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
+    part["expert_parallel"] = part["expert_parallel"] * fullest_load(plan, eff)
     part["expert_parallel"] = part["expert_parallel"] + _posting_seconds(sent, node, eff)
     cover = batches * layers * layer.compute + launches
-    (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, eff)
+    (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, plan, eff)
     one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
     # What a layer waits for its collectives counts where stages are balanced, as its work does.
     one_layer = one_layer + (tensor + expert) / (batches * layers)
@@ -248,7 +255,8 @@ def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -
         each = stage_layers(model, own) * own.micro_batches
         sent = exchange.messages(model, own)
         tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
-        expert = _exchange_seconds(sent, node, "expert_parallel") * (1 - eff.overlap_expert)
+        expert = _exchange_seconds(sent, node, "expert_parallel") * fullest_load(plan, eff)
+        expert = expert * (1 - _expert_overlap(plan, eff))
         return layer.compute + layer.traffic + layer.overhead + (tensor + expert) / each
 
     once = layer_seconds(0.0)

@@ -130,8 +130,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
 
 def shape(case: Mapping[str, Any]) -> tuple[Transformer, list[str]]:
     """A request's model, and notes on what had to be assumed of it."""
-    model = requests.weights_agree(requests.model_of(case))
-    return model, requests.model_notes(case)
+    return requests.model_of(case), requests.model_notes(case)
 
 
 def assumed_numbers(case: Mapping[str, Any], global_batch: int) -> list[str]:
@@ -213,6 +212,7 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
         gradient_bytes=stacks.wire_bytes(case.software, case.precision),
         dispatch_bytes=stacks.dispatch_bytes(case.software, case.precision),
         dispatch_once=case.software.dispatch_once,
+        permutes_in_flight=case.software.permutes_in_flight,
         lora_rank=float(case.lora_rank),
         offload=float(case.offload),
         streamed=float(case.streamed),
