@@ -237,6 +237,25 @@ def test_a_maker_speaks_where_it_has_several_families(rows) -> None:
     assert len(about) == families.str.startswith("nvidia-").sum()
 
 
+def test_a_class_speaks_for_makers_of_whom_nothing_was_timed(rows) -> None:
+    """Ports share what they are slower by, dataflow machines what they need no host for; Nvidia's chips have no class."""
+    assert serving_constants.class_of("amd-cdna3", "vllm-2024") == "ported"
+    assert serving_constants.class_of("aws-neuron", "neuronx") == "ported"
+    assert serving_constants.class_of("sambanova-rdu", "sambaflow") == "compiled"
+    assert serving_constants.class_of("nvidia-hopper", "vllm") == ""
+    stored = serving_constants.stored()
+    ports = {key for key in stored.values if key[:2] == ("class", "ported")}
+    assert {name for _, _, name in ports} == set(serving_constants.OF_FAMILY)
+    slow, fast = (stored.values["class", kind, "host"] for kind in ("ported", "compiled"))
+    assert slow > 1.5 > 0.7 > fast
+    new, known = stored.resolve(["new-maker", "nvidia-new"], ["vllm", "vllm"])["layer_s"]
+    assert new > 1.5 * known
+    few = rows.drop_duplicates(["chip", "software"], ignore_index=True)
+    about = fit_serving.Problem(few).about(("class", "ported", "host"))
+    assert set(few.loc[about, "chip"]) >= {"mi300x", "gaudi3", "trainium2", "wormhole"}
+    assert not set(few.loc[about, "chip"]) & {"h100-sxm", "groq-lpu-v1", "wse-3"}
+
+
 def test_every_constant_is_felt_by_the_rows_it_moves(problem) -> None:
     """Old releases have the factors of their engine too: the slopes that the fit uses are those of its cost."""
     all_rows = np.ones(2 * len(problem.rows))

@@ -1,7 +1,7 @@
 """The constants of serving: what they are, where they start, and which of them speak for a chip and an engine.
 
-A constant is a generic value times the factors of the chip's maker and of its family, the factor of the engine, and that
-of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
+A constant is a generic value times the factors of the chip's class, of its maker and of its family, the factor of the engine,
+and that of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ SPECULATIVE = ("cerebras", "sambanova")
 read the weights once a token."""
 
 OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
-"""Constants with a factor per maker and per chip family; `host` multiplies every overhead of the engine."""
+"""Constants with a factor per class, maker and chip family; `host` multiplies every overhead of the engine."""
 
 OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
 """Constants with a factor per chip family and engine together: how far this engine's kernels for this family
@@ -90,6 +90,14 @@ ERAS = ("2024", "early-2025")
 
 OF_MAKERS = ("cerebras-2024", "cerebras", "groq", "sambanova", "d-matrix")
 """The makers' own services: the best known engine of their chips. Their releases share nothing with other engines'."""
+
+
+COMPILED = (*OF_MAKERS, "sambaflow")
+"""Engines of dataflow machines, whose compilers lay a model out as a whole: no host starts kernels one by one (Abts et al.
+2022; Prabhakar et al. 2024)."""
+
+GPU_MAKER = "nvidia"
+"""The maker for whose chips engines are written first."""
 
 
 def lineage(engine: str) -> tuple[str, str]:
@@ -105,12 +113,22 @@ def maker(family: str) -> str:
     return family.split("-")[0]
 
 
+def class_of(family: str, engine: str) -> str:
+    """What an engine on a chip family has in common with others by whom it was written for: `compiled` for whole machines
+    by their maker's compiler, `ported` to the chips of other makers than Nvidia, blank on those that engines are written
+    for first, which the generic values describe."""
+    if engine in COMPILED:
+        return "compiled"
+    return "" if maker(family) == GPU_MAKER else "ported"
+
+
 @lru_cache(maxsize=1024)
 def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
     """The factors, by (level, key, constant), whose product is each constant of an engine on a chip family."""
     base, era = lineage(engine)
     own = [engine] if era else []
-    chip = [("maker", maker(family)), ("family", family)]
+    kind = class_of(family, engine)
+    chip = [("class", kind)] * bool(kind) + [("maker", maker(family)), ("family", family)]
     software = [("software", name) for name in (base, *own)] + [("era", era)] * bool(era)
     port = [("port", f"{family}/{name}") for name in (base, *own)]
     host = [(*where, "host") for where in (*chip, *port)]
@@ -143,10 +161,11 @@ def known_as(sources: int, family: bool, engine: bool) -> str:
 
 @dataclass(frozen=True)
 class Constants:
-    """Values by (level, key, constant); levels are generic, maker, family, software, port (a family and an engine) and era
-    (old releases of all engines).
+    """Values by (level, key, constant); levels are generic, class, maker, family, software, port (a family and an engine)
+    and era (old releases of all engines).
 
-    What all families of a maker share speaks for its next one, of which nothing has been timed.
+    What all families of a maker share speaks for its next one, of which nothing has been timed, and what all makers of a
+    class share for a new maker.
 
     An old release has the factors of its engine, of its era and of its own, each held to one: what it shares with the
     current release and with other engines of its time is learned from all of them, and a chip on which only the old
