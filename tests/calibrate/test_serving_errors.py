@@ -13,6 +13,7 @@ from training_moat.calibrate import (
     serving_errors,
 )
 from training_moat.catalog import chips, tables
+from training_moat.catalog.dates import span
 from training_moat.predict import serving_constants, serving_formats
 from training_moat.predict.serving_constants import START, Constants
 
@@ -256,6 +257,20 @@ def test_a_class_speaks_for_makers_of_whom_nothing_was_timed(rows) -> None:
     assert not set(few.loc[about, "chip"]) & {"h100-sxm", "groq-lpu-v1", "wse-3"}
 
 
+def test_chips_that_came_later_start_kernels_sooner() -> None:
+    """Overheads fall by a share a year; what has no date is taken as of the year of which they are told."""
+    families = ["nvidia-blackwell", "nvidia-ampere", "nobody"]
+    alone = Constants({serving_constants.YEARLY: 0.9})
+    found = alone.resolve(families, ["vllm"] * 3)
+    newer, older, undated = found["layer_s"]
+    announced = tables.load("chips").set_index("id")["announced"]
+    years = span(announced["b200"])[0] - span(announced["a100-40"])[0]
+    assert newer / older == pytest.approx(0.9**years, rel=0.05)
+    assert newer < undated == START["layer_s"] < older
+    assert len(set(found["bandwidth_efficiency"])) == 1
+    assert 0.8 < serving_constants.stored().values[serving_constants.YEARLY] < 0.97
+
+
 def test_every_constant_is_felt_by_the_rows_it_moves(problem) -> None:
     """Old releases have the factors of their engine too: the slopes that the fit uses are those of its cost."""
     all_rows = np.ones(2 * len(problem.rows))
@@ -309,7 +324,8 @@ def test_wide_groups_decode_as_published_where_engines_and_network_are_known() -
     assert found.loc[across & ~slow, "ratio"].between(0.75, 1.3).all()
     assert 1 < found.loc[across & ~slow, "ratio"].median() < 1.25
     assert found.loc[slow, "ratio"].between(1.5, 2.4).all()
-    assert found.loc[~across, "ratio"].between(1.3, 2).all()
+    # Two at most before ports to other makers' chips were told apart: Huawei's own engine is charged what they share.
+    assert found.loc[~across, "ratio"].between(1.3, 2.2).all()
 
 
 def test_tokens_a_pass_yields_are_taken_as_told() -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training_moat.catalog import tables
+from training_moat.catalog.dates import span
 
 TABLE = "calibration_serving"
 
@@ -81,6 +82,13 @@ read the weights once a token."""
 OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
 """Constants with a factor per class, maker and chip family; `host` multiplies every overhead of the engine."""
 
+YEARLY = ("generic", "all", "host_yearly")
+"""What every overhead is multiplied by for each year that a chip family came after `SINCE`: newer chips and their hosts start
+kernels sooner."""
+
+SINCE = 2022.0
+"""The year, Hopper's, of which overheads are told."""
+
 OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
 """Constants with a factor per chip family and engine together: how far this engine's kernels for this family
 had come when they were measured."""
@@ -122,16 +130,31 @@ def class_of(family: str, engine: str) -> str:
     return "" if maker(family) == GPU_MAKER else "ported"
 
 
+@tables.kept("chips")
+def _years() -> dict[str, float]:
+    """Years after `SINCE` in which the first chip of each family was announced."""
+    chips = tables.load("chips")
+    starts = chips["announced"].map(lambda date: span(date)[0]).groupby(chips["family"]).min()
+    return (starts.dropna() - SINCE).to_dict()
+
+
+def power_of(key: tuple[str, str, str], family: str) -> float:
+    """How often a factor counts in the constants of a chip family: once, what is told by the year as often as years passed.
+    A family without a date is taken as of `SINCE`."""
+    return _years().get(family, 0.0) if key == YEARLY else 1.0
+
+
 @lru_cache(maxsize=1024)
 def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
-    """The factors, by (level, key, constant), whose product is each constant of an engine on a chip family."""
+    """The factors, by (level, key, constant), whose product, each to its power (`power_of`), is each constant of an engine on
+    a chip family."""
     base, era = lineage(engine)
     own = [engine] if era else []
     kind = class_of(family, engine)
     chip = [("class", kind)] * bool(kind) + [("maker", maker(family)), ("family", family)]
     software = [("software", name) for name in (base, *own)] + [("era", era)] * bool(era)
     port = [("port", f"{family}/{name}") for name in (base, *own)]
-    host = [(*where, "host") for where in (*chip, *port)]
+    host = [YEARLY, *((*where, "host") for where in (*chip, *port))]
     return {
         name: [
             ("generic", "all", name),
@@ -184,8 +207,12 @@ class Constants:
 
     def _of_pair(self, family: str, engine: str) -> list[float]:
         return [
-            prod(self.values.get(key, START[name] if key[0] == "generic" else 1.0) for key in keys)
-            for name, keys in speaking(family, engine).items()
+            prod(
+                self.values.get(key, START.get(key[2], 1.0) if key[0] == "generic" else 1.0)
+                ** power_of(key, family)
+                for key in keys
+            )
+            for keys in speaking(family, engine).values()
         ]
 
     def keys(self, level: str) -> set[str]:
