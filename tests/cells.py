@@ -93,23 +93,24 @@ def code(chapter: str) -> tuple[Cell, ...]:
 
 @dataclass(frozen=True)
 class Base:
-    """A chapter that was run with its defaults: its names at the end, and what each cell gave its own names."""
+    """A chapter that was run with its defaults: its names at the end, and what each cell gave its own names and showed."""
 
     space: dict[str, Any]
     given: dict[str, dict[str, Any]]
+    shown: dict[str, Any]
 
 
 @cache
 def run_once(chapter: str, **settings: Any) -> Base:
     """A chapter that was run with its defaults but for these settings."""
     space: dict[str, Any] = {}
-    given = {}
+    given, shown = {}, {}
     for cell in code(chapter):
-        cell.run(space)
+        shown[cell.id] = cell.run(space)
         if cell.sets_parameters:
             space.update(settings)
         given[cell.id] = {name: space[name] for name in cell.sets if name in space}
-    return Base(space, given)
+    return Base(space, given, shown)
 
 
 def touched(

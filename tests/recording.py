@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from training_moat.predict import answers
+from training_moat.predict import serving, training
 
 STORE = Path(__file__).parent / "predict" / "fixtures" / "recorded_requests.jsonl.gz"
 DIGITS = 4
@@ -24,7 +24,7 @@ TOLERANCE = 6e-4
 DERIVED = {"tokens_per_s", "tokens_per_s_per_chip", "model_tflops_per_chip", "mfu", "hfu", "notes"}
 DERIVED |= {"hardware_tflops_per_chip", "id"}
 """What of an answer is not kept: it follows from the rest."""
-KINDS = {"training": answers.training, "serving": answers.serving}
+KINDS = {"training": training.predict, "serving": serving.predict}
 
 
 def short(value: Any) -> Any:

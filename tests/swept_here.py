@@ -9,9 +9,9 @@ def compute(sweep, missing, target, environment, client=None, keep=None):
     """As `sweeping._compute`, without a client."""
     folder = sweeping._parts(target)
     folder.mkdir(exist_ok=True)
-    for block in sweeping._blocks(sweep, missing):
+    taken = 1 + max((int(part.stem) for part in folder.glob("[0-9]*.parquet")), default=-1)
+    for number, block in enumerate(sweeping._blocks(sweep, missing), taken):
         table = sweep_points.results(sweep, block, keep)
-        number = len(list(folder.glob("*.parquet")))
         sweeping._write(table, folder / f"{number:08d}.parquet", {"environment": environment})
 
 

@@ -69,6 +69,17 @@ def test_a_caller_cannot_spoil_the_next_callers_table():
     assert "spoilt" not in set(tables.load("chips")["name"])
 
 
+def test_a_replaced_table_is_seen_by_all_readers_and_by_no_one_later():
+    before, own = models.all_models()["gpt3-175b"], tables.load("models")
+    with tables.steady(), tables.replaced(models=own.assign(layers=3)):
+        assert models.all_models()["gpt3-175b"].layers == 3
+        with tables.replaced(models=own.assign(layers=2), chips=tables.load("chips").head(1)):
+            assert models.all_models()["gpt3-175b"].layers == 2 and len(chips.all_chips()) == 1
+        assert models.all_models()["gpt3-175b"].layers == 3 and len(chips.all_chips()) > 1
+        assert models.all_models()["gpt3-175b"] != before
+    assert models.all_models()["gpt3-175b"] is before
+
+
 def test_unknown_table_names_the_nearest():
     with pytest.raises(InputError, match="unknown table 'chip'; did you mean 'chips'"):
         tables.load("chip")

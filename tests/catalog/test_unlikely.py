@@ -4,7 +4,7 @@ import pytest
 
 from training_moat import cli
 from training_moat.catalog import unlikely
-from training_moat.predict import answers
+from training_moat.predict import serving, training
 from training_moat.press.folders import ROOT
 
 MINE = "title: t\nchips:\n  mine: {base: h100-sxm, %s}\n"
@@ -39,11 +39,11 @@ def test_no_ready_made_scenario_is_doubted(path):
     assert unlikely.of_file(path) == []
 
 
-@pytest.mark.parametrize("kind", ["training", "serving"])
+@pytest.mark.parametrize("kind", [training, serving])
 def test_an_answer_doubts_the_chip_it_was_asked_about(kind):
     case = {"model": "llama3.1-8b", "chips": 8, "chip": {"base": "h100-sxm", "hbm_tb_per_s": 3350}}
-    case |= {"batch": 8} if kind == "serving" else {}
+    case |= {"batch": 8} if kind is serving else {}
     plain = case | {"chip": {"base": "h100-sxm", "hbm_tb_per_s": 3.35}}
-    doubted, usual = getattr(answers, kind)([case, plain])
+    doubted, usual = kind.predict([case, plain])
     assert doubted["ok"] and any("is the unit right?" in note for note in doubted["notes"])
     assert not any("unit right" in note for note in usual["notes"])

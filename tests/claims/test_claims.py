@@ -2,6 +2,7 @@
 
 import json
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,7 +10,16 @@ import pytest
 from training_moat import claims
 from training_moat.catalog import tables
 from training_moat.catalog.paths import root
-from training_moat.claims import Evidence, base, grading, judge, telling
+from training_moat.claims import (
+    base,
+    grading,
+    judge,
+    judging,
+    memory_strand,
+    networking_strand,
+    telling,
+)
+from training_moat.contest import deciding
 from training_moat.contest.deciding import Decision
 from training_moat.core.errors import InputError
 
@@ -18,15 +28,15 @@ CLAIMS = tables.load("claims")["claim"].tolist()
 
 
 def altered(**changes):
-    """Makes evidence in which each named table went through a function that changes it."""
-    return lambda: Evidence(
-        replaced={name: change(tables.load(name)) for name, change in changes.items()}
+    """Evidence in which each named table went through a function that changes it."""
+    return lambda: tables.replaced(
+        **{name: change(tables.load(name)) for name, change in changes.items()}
     )
 
 
-def hooked(**pieces):
-    """Makes evidence in which pieces of the model are replaced."""
-    return lambda: Evidence(hooks=pieces)
+def hooked(module, **pieces):
+    """A model of which pieces that a strand uses are replaced."""
+    return lambda: mock.patch.multiple(module, **pieces)
 
 
 def where(column, value, /, **new):
@@ -77,12 +87,6 @@ def assumption(**rows):
     return change
 
 
-def predicted(data_parallel):
-    return lambda requests: [
-        {"ok": True, "step_time_s": 10.0, "seconds": {"data_parallel": data_parallel}}
-    ]
-
-
 def bearing(width_words, value):
     def change(frame):
         rows = frame["format_forward"].str.contains(width_words, na=False) & frame["bearing"].isin(
@@ -116,16 +120,16 @@ OPPOSITE = {
     "C11": (-1, altered(disclosed_service=scaled("mean_nodes", 0.01))),
     "C12": (1, altered(market_splits=where("organisation", "OpenAI", inference_to_training_ratio=9.0))),
     "C13": (-1, altered(assumptions=assumption(custom_share=(0.001, 0.002, 0.003)))),
-    "C14": (-1, hooked(optimizer_bytes={"adamw": -4.0})),
-    "C15": (-1, hooked(optimizer_bytes={"adamw": -4.0})),
-    "C16": (1, hooked(decision=decided_for_most)),
+    "C14": (-1, hooked(memory_strand, OPTIMIZER_BYTES={"adamw": -4.0})),
+    "C15": (-1, hooked(memory_strand, OPTIMIZER_BYTES={"adamw": -4.0})),
+    "C16": (1, hooked(deciding, decision=decided_for_most)),
     "C17": (1, altered(startup_events=where(
         "company", "Groq", event="Refused an allocation of HBM", notes=""))),
     "C18": (-1, altered(chips=where("id", "groq-lpu-v1", hbm_gb=96.0))),
     "C19": (1, altered(models=where("id", "llama3.1-70b", ffn=10_000_000.0))),
-    "C20": (1, hooked(gradient_traffic=lambda replicas: replicas - 1.0)),
+    "C20": (1, hooked(networking_strand, sent_in_ring=lambda replicas: replicas - 1.0)),
     "C21": (1, altered(serving_layouts=column("layout", "pipeline"))),
-    "C22": (1, hooked(decision=decided_for_most)),
+    "C22": (1, hooked(deciding, decision=decided_for_most)),
     "C23": (-1, altered(mlperf_submissions=where("row_id", "L001", entry_share=0.1))),
     "C24": (-1, altered(mlperf_submissions=lambda frame: frame.assign(
         entry_share=np.where(frame["vendor"] == "NVIDIA", 0.2, frame["entry_share"])))),
@@ -161,7 +165,8 @@ def test_every_claim_has_an_opposite():
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_the_opposite_data_turn_the_grade(claim, findings):
     side, evidence = OPPOSITE[claim]
-    turned = judge(claim, evidence())
+    with evidence():
+        turned = judge(claim)
     before = findings[claim].grade
     assert grading.side(turned.grade) == side != grading.side(before), (
         f"{claim} is {before}; OPPOSITE should turn it to the other side ({side}), its data make it {turned.grade}"
@@ -191,7 +196,7 @@ def test_every_range_says_what_kind_it_is(findings):
 
 
 def test_a_share_of_events_tells_its_counts():
-    found = base.measured("event_share", "direction=inference;company=SambaNova", Evidence())
+    found = base.measured("event_share", "direction=inference;company=SambaNova")
     passed, cases = map(int, re.fullmatch(r"(\d+) of (\d+) events", found.note).groups())
     assert cases == len(found.rows) and found.value == pytest.approx(passed / cases)
 
@@ -228,21 +233,33 @@ def test_a_second_reading_replaces_the_cells_it_names():
         .head(0)[[]]
         .assign(**{**told, "first": ["supports"], "second": ["against"], "rule": ["r"]})
     )
-    first, second = Evidence(), Evidence(replaced={base.CODING: coding}, coding="second")
-    assert first.row("low_precision_runs", "N24", "row_id")["bearing"] == "supports"
-    assert second.row("low_precision_runs", "N24", "row_id")["bearing"] == "against"
-    assert (
-        judge("C29", second).deciding.measured.value < judge("C29", first).deciding.measured.value
-    )
+    first = judge("C29")
+    with tables.replaced(second_coding=coding):
+        again = judging.second_reading()
+    assert list(again) == ["low_precision_runs"]
+    assert base.row_of("low_precision_runs", "N24", "row_id")["bearing"] == "supports"
+    with tables.replaced(**again):
+        assert base.row_of("low_precision_runs", "N24", "row_id")["bearing"] == "against"
+        assert judge("C29").deciding.measured.value < first.deciding.measured.value
 
 
-def test_the_second_reading_is_of_cells_that_exist_and_turns_few_claims():
+def test_the_second_reading_is_of_cells_that_exist_and_turns_few_claims(findings):
     cells = tables.load("second_coding")
     for name, group in cells.groupby("table"):
         assert set(group["coded_row"]) <= set(tables.load(name)["row_id"]), name
-    coded = claims.under_codings()
+    coded = claims.under_codings(findings)
     assert coded["claim"].tolist() == CLAIMS and coded["turns"].le(coded["moves"]).all()
     assert coded["turns"].sum() <= len(coded) / 10
+
+
+def test_the_claims_that_do_not_hold_are_told_worst_first_and_none_is_left_out(findings):
+    failing = claims.not_supported(findings)
+    kept = set(claims.supported(findings))
+    assert set(failing["claim"]) == set(findings) - kept and not failing["claim"].duplicated().any()
+    order = ("strongly against", "leans against", "mixed", "open")
+    places = [order.index(grade) for grade in failing["grade"]]
+    assert places == sorted(places) and set(places) >= {0, 1}
+    assert failing[["paraphrase", "quantity", "number"]].map(bool).all().all()
 
 
 def test_the_first_page_reads_the_same_findings(findings):
@@ -276,11 +293,15 @@ def test_tables_for_readers(findings):
 
 def test_bad_questions_get_one_sentence():
     with pytest.raises(InputError, match="unknown claim 'C99'"):
-        claims.evaluate(only=["C99"])
-    with pytest.raises(InputError, match="unknown measure"):
-        judge("C10", altered(claim_tests=where("claim", "C10", measure="one_anser"))())
-    with pytest.raises(InputError, match="exactly one deciding"):
-        judge("C10", altered(claim_tests=without("claim", "C10"))())
+        judge("C99")
+    wrong = altered(claim_tests=where("claim", "C10", measure="one_anser"))
+    with wrong(), pytest.raises(InputError, match="unknown measure"):
+        judge("C10")
+    with (
+        altered(claim_tests=without("claim", "C10"))(),
+        pytest.raises(InputError, match="exactly one deciding"),
+    ):
+        judge("C10")
 
 
 def test_every_claim_links_to_a_section_that_exists():

@@ -105,14 +105,15 @@ def test_a_machine_that_cannot_do_the_job_is_at_the_ceiling_and_memory_is_named(
     split = counterfactual.split_of(coalitions.worth(tiny, a100, job))
     assert not split.possible
     assert split.gap == pytest.approx(coalitions.CEILING)
-    assert split.decides("memory") and split.together() == ("memory",)
+    assert split.decides("memory") and ("memory",) in split.ways()
 
 
 def test_a_factor_decides_only_where_there_is_a_gap(a100, job):
     better = with_links(a100, 10.0)
     split = counterfactual.split_of(coalitions.worth(better, a100, job))
     assert split.gap < 1
-    assert not any(split.decides(group) for group in GROUPS) and split.together() == ()
+    assert not any(split.decides(group) for group in GROUPS) and split.ways() == []
+    assert counterfactual.half_closes(split) == ""
 
 
 def test_what_is_not_published_is_said_and_widens(a100, job):

@@ -145,6 +145,5 @@ def test_a_run_that_stands_in_two_tables_is_told_once():
 
 def test_a_card_of_a_chip_that_is_not_behind_says_that_nothing_decides():
     cards = dossiers.cards(counterfactual.splits(["mi300x", "sn40l"])).set_index("heading")
-    told = cards.loc["Instinct MI300X", ["decides", "together"]]
-    assert set(told) == {dossiers.NOTHING}
+    assert cards.loc["Instinct MI300X", "half"] == dossiers.NOTHING
     assert dossiers.NOTHING not in set(cards.loc["SN40L RDU (Cerulean)"])

@@ -25,11 +25,12 @@ from training_moat.contest import (
     serving_costs,
 )
 from training_moat.contest.chip_assumptions import completed
-from training_moat.contest.chip_factors import training_formats
+from training_moat.contest.chip_factors import GROUPS, training_formats
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.workload import active_params
 from training_moat.inquiry import holding
+from training_moat.inquiry.wording import digits
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +330,39 @@ def test_what_decides_in_words_covers_every_startup_that_is_behind():
     assert (f"The other {len(behind) - len(decided)} needed" in words) == (
         len(decided) < len(behind)
     )
+
+
+def test_the_shortest_ways_to_half_of_a_gap_are_all_told_and_no_shorter_one_exists():
+    found = {one.name: one for one in counterfactual.splits() if one.behind}
+    for one in found.values():
+        ways = one.ways()
+        assert ways and all(one.closed(*way) >= counterfactual.DECIDES for way in ways)
+        assert sorted(ways, key=lambda way: -one.closed(*way)) == ways
+        singles = {name for name in GROUPS if one.decides(name)}
+        assert singles == ({name for (name,) in ways} if len(ways[0]) == 1 else set())
+        words = counterfactual.half_closes(one)
+        assert all(name in words for way in ways for name in way)
+    assert any(len(one.ways()) > 1 and len(one.ways()[0]) == 2 for one in found.values())
+
+
+def test_the_articles_causes_are_mended_where_that_helps_and_close_no_less_than_any_of_them():
+    young = [one for one in deciding.of_startups(counterfactual.splits()) if one.behind]
+    for one in young:
+        together = one.closed(counterfactual.ARTICLE)
+        assert together >= max(one.closed(name) for name in deciding.CAUSES)
+        assert together >= one.closed(*deciding.CAUSES)
+        drawn = one.drawn_closed[counterfactual.ARTICLE]
+        assert (drawn >= one.drawn_closed["memory"] - 1e-12).all()
+    told = deciding.decision(counterfactual.ARTICLE, young)
+    assert told.low <= told.value <= told.high
+    table = deciding.needs(young).set_index("chip")
+    assert list(table.index) == [one.name for one in young]
+    for one in young:
+        left = table.loc[one.name, "left"]
+        closed = one.closed(counterfactual.ARTICLE)
+        assert left == (
+            "cannot" if not one.possible and closed <= 0 else digits(one.gap ** (1 - closed))
+        )
 
 
 def test_every_gate_has_words_for_a_title():

@@ -203,17 +203,16 @@ def test_arrays_answer_as_numbers_do(batch: list[int], length: int, tp: int, dp:
 def test_a_request_meets_every_other_prefill_once() -> None:
     """Before its first token or while it decodes: what a client does not wait for in one it waits for in the other."""
     job, plan = serving_step.Job(64, 2048, 128), serving_step.ServingPlan(tp=4, expert_tp=4)
-    told = [
-        serving_step.serve(
-            LLAMA_70B, job, plan, machine(hbm_gb=600), serving_step.Software(prefill_share=share)
-        )
-        for share in (0.0, 0.4, 1.0)
-    ]
+    asked = (LLAMA_70B, job, plan, machine(hbm_gb=600))
+    stacks = [serving_step.Software(prefill_share=share) for share in (0.0, 0.4, 1.0)]
+    told = [serving_step.serve(*asked, stack) for stack in stacks]
     assert told[0].ttft_s > told[1].ttft_s > told[2].ttft_s
     assert told[0].tpot_s < told[1].tpot_s < told[2].tpot_s
     assert [one.tokens_per_s for one in told] == pytest.approx([told[0].tokens_per_s] * 3)
     whole = told[0].ttft_s + 128 * told[0].tpot_s
-    assert whole == pytest.approx(told[0].step.total * 129 + 64 * told[0].prefill_s)
+    where = serving_step.placement(serving_step.memory(LLAMA_70B, job, plan), asked[-1])
+    prefill_s = serving_step.prefill_s(*asked, stacks[0], where)
+    assert whole == pytest.approx(told[0].step.total * 129 + 64 * prefill_s)
 
 
 def test_a_pass_that_mixes_prompts_and_answers_saves_a_step_but_not_the_cache() -> None:

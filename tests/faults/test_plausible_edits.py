@@ -15,6 +15,7 @@ from training_moat.catalog import (
     plausible_numbers,
     plausible_rates,
     plausible_rows,
+    plausible_runs,
     plausible_twice,
     plausible_words,
 )
@@ -157,12 +158,21 @@ EDITS = [
     (CHECKS["expert_ffn_widths"], "models", "mixtral-8x7b", "expert_ffn", 14366),
     (CHECKS["old_links"], "hardware_history", "H116", "internode_gbit_per_s", 1e6),
     (plausible_words.source_names, "chips", "gc200", "source", "usage_ai_trainium"),
+    (plausible_runs.work_over_peak, "training_measurements", "T04903", "value", 49716.0),
+    (plausible_runs.work_over_peak, "training_measurements", "T04583", "value", 73202.74),
+    (plausible_runs.work_of_its_kind, "training_measurements", "T00182", "value", lambda n: 10 * n),
+    (plausible_runs.two_rates, "training_measurements", "T04585", "value", 75.25393),
+    (plausible_runs.printed_rates, "training_measurements", "T03899", "value", 6.94),
+    (plausible_runs.tokens_a_weight, "training_runs", "R114", "training_tokens_b", 30000.0),
+    (plausible_runs.named_sizes, "runs_non_nvidia", "X044", "params_b", 25.06),
+    (plausible_runs.told_chips, "memory_measurements", "M0187", "n_chips", 7),
+    (plausible_numbers.second_places, "hardware_history", "H054", "memory_gb", 0.247),
 ]
 
 
 def test_every_check_of_pairs_has_a_slip():
     slipped = {check for check, *_ in EDITS}
-    rooms = (plausible_bounds, plausible_twice, plausible_words)
+    rooms = (plausible_bounds, plausible_runs, plausible_twice, plausible_words)
     assert slipped >= {check for room in rooms for check in checks_of(room)}
 
 

@@ -35,14 +35,10 @@ def test_a_run_stands_once_and_knows_its_maker(runs):
 
 
 def test_a_run_on_two_makers_chips_counts_for_the_other():
-    table = {
-        name: tables.load(name) for name in ("training_runs", "runs_non_nvidia", "chip_makers")
-    }
-    table["runs_non_nvidia"] = table["runs_non_nvidia"].head(0)
-    table["training_runs"] = (
-        table["training_runs"].head(1).assign(hardware="NVIDIA A100,AMD MI250X")
-    )
-    assert chronicle.runs(table.__getitem__)["maker"].tolist() == ["AMD"]
+    one = tables.load("training_runs").head(1).assign(hardware="NVIDIA A100,AMD MI250X")
+    none = tables.load("runs_non_nvidia").head(0)
+    with tables.replaced(training_runs=one, runs_non_nvidia=none):
+        assert chronicle.runs()["maker"].tolist() == ["AMD"]
 
 
 def test_fewer_runs_lie_above_a_higher_threshold(runs):

@@ -84,9 +84,9 @@ def test_an_analysts_median_moves_the_answer():
 
 def test_impossible_questions_are_refused():
     with pytest.raises(InputError, match="did you mean 'cache_share'"):
-        market.inputs(medians={"cache_shares": 0.5})
+        market.inputs("openai", {"cache_shares": 0.5})
     with pytest.raises(InputError, match="outside its bounds"):
-        market.inputs(medians={"cache_share": 1.5})
+        market.inputs("openai", {"cache_share": 1.5})
     with pytest.raises(InputError, match="did you mean 'all_rnd'"):
         market.Case(definition="all_rd")
     with pytest.raises(InputError, match="unknown unit"):
@@ -98,7 +98,7 @@ def test_impossible_questions_are_refused():
 
 
 def test_sobol_indices_add_up_and_rank_like_the_tornado(case):
-    causes = market.causes(case, draws=512)
+    causes = market.causes(case)
     assert causes["first"].sum() == pytest.approx(1.0, abs=0.1)  # nearly a product
     assert causes.name[0] == market.tornado(case).name[0] == "active_params_b"
     known = causes.set_index("name").total[["final_run_flop", "life_months", "rollout_share"]]

@@ -77,4 +77,6 @@ def test_pairs_and_claims_are_labelled_for_readers():
     pairs = precision.measured_pairs()
     assert pairs["shown_model"].nunique() < pairs["model"].nunique()
     assert not pairs["shown_chip"].isin(set(pairs["chip_id"])).any()
-    assert precision.published_speedups()["run"].str.len().max() <= precision.LABEL
+    runs = precision.published_speedups()["run"]
+    assert runs.str.len().max() <= precision.LABEL
+    assert not runs.str.contains(r"…|\(", regex=True).any(), "every label is whole"

@@ -9,16 +9,16 @@ from calling import environment
 
 from training_moat import chips, models, predict
 from training_moat.core.errors import InputError
-from training_moat.predict import answers
+from training_moat.predict import serving, training
 
 CASE = {"model": "llama3.1-70b", "chip": "h100-sxm", "chips": 64, "tp": 8, "seq_len": 4096}
 SERVED = {"model": "llama3.1-70b", "chip": "h100-sxm", "chips": 8, "batch": 32}
 
 
 def test_a_call_gives_the_answer_of_the_command():
-    told = answers.training([CASE])[0]
+    told = training.predict([CASE])[0]
     assert predict.training_step(**CASE) == {k: v for k, v in told.items() if k not in ("id", "ok")}
-    told = answers.serving([SERVED])[0]
+    told = serving.predict([SERVED])[0]
     assert predict.service(**SERVED) == {k: v for k, v in told.items() if k not in ("id", "ok")}
 
 

@@ -8,14 +8,14 @@ DIGEST = "704e2925d60f06844288014c1d87b01c0bd4dcc2d030170e1fe424ce9a3e9206"
 
 
 @pytest.mark.parametrize(
-    "part",
-    [slice(0, None, 8), pytest.param(slice(None), marks=pytest.mark.slow)],
-    ids=["one in eight", "all"],
+    "places",
+    [range(1), pytest.param(range(1, 8), marks=pytest.mark.slow)],
+    ids=["one in eight", "the others"],
 )
-def test_recorded_requests_are_answered_as_before(part):
+def test_recorded_requests_are_answered_as_before(places):
     records = recording.recorded()
     assert recording.digest(records) == DIGEST and len(records) == 2000
-    chosen = records[part]
+    chosen = [record for place, record in enumerate(records) if place % 8 in places]
     wrong = [
         (before["request"], list(recording.moved(before["answer"], now["answer"])))
         for before, now in zip(chosen, recording.answered(chosen), strict=True)

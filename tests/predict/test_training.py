@@ -191,9 +191,15 @@ def test_mixtures_of_experts_have_wider_intervals():
     assert wide > narrow
 
 
-def test_a_missing_scale_out_link_is_said():
+def test_missing_links_are_said():
     notes = one(chip="sn40l", chips=64)["notes"]
     assert any("sn40l publishes no scale-out link" in note for note in notes)
+    assert any("sn40l publishes no scale-up link" in note for note in notes)
+    for joined in (one(chip="h100-sxm", chips=64), one(chip="sn40l", chips=1)):
+        assert not any("scale-up" in note for note in joined["notes"])
+    between_servers = {"id": "mine", "base": "sn40l", "scaleout_gbit_per_s_per_chip": 400}
+    notes = one(chip=between_servers, chips=64)["notes"]
+    assert ["no scale-up link" in note for note in notes if "link" in note] == [True]
 
 
 def test_search_lists_the_fastest_first_and_agrees_with_predict():
@@ -361,3 +367,12 @@ def test_the_answer_is_the_models_step_time():
         ),
     )
     assert training.predict([FULL])[0]["step_time_s"] == pytest.approx(step.total)
+
+
+def test_a_share_of_the_peak_that_counts_what_is_masked_says_so():
+    """Sources count the scores of attention in full; at a million tokens that is nearly all there is."""
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 64, "global_batch": 64}
+    short, long = training.predict([case, {**case, "seq_len": 10_000_000}])
+    assert long["hfu"] > 0.9 > short["hfu"]
+    told = [any("masked half" in note for note in one["notes"]) for one in (short, long)]
+    assert told == [False, True]

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from training_moat.catalog import chips, models
-from training_moat.predict import training, training_constants
+from training_moat.predict import training, training_constants, training_lines
 from training_moat.press.verbs import predict
 
 DEAD_LINK = {"base": "h100-sxm", "scaleup_gb_per_s_per_direction": 0}
@@ -179,3 +179,12 @@ def test_how_experts_are_cut_is_checked_where_nothing_else_is_settled():
     many = training.predict([run] * 2 + [run | {"model": "llama3-8b"}])
     assert many == [training.predict([one])[0] for one in (run, run, run | {"model": "llama3-8b"})]
     assert not any(answer["ok"] for answer in many)
+
+
+def test_a_chip_of_ones_own_is_not_taken_for_another_that_had_its_place_in_memory(monkeypatch):
+    """As where the first request is done with, and the second one's chip is put where the first one's was."""
+    monkeypatch.setattr(training_lines, "id", lambda _: 0, raising=False)
+    plan = {"model": "llama3.1-8b", "chips": 8, "tp": 1, "pp": 1, "dp": 8, "precision": "fp16"}
+    chips = [{"base": "h100-sxm", "id": "mine"}, {"base": "wse-3t", "id": "yours"}]
+    sound, silent = training.predict([{**plan, "chip": chip} for chip in chips])
+    assert sound["ok"] and silent["error"].startswith("chip yours: size of its outside store")

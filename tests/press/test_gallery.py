@@ -19,7 +19,8 @@ FOUND = {
     "drawn": [
         {
             "chapter": "memory", "first": "old & finding", "second": "new",
-            "drawn": '<figure id="figure-1"><div id="vis-1"></div><script data-chart="vis-1"></script></figure>',
+            "drawn": '<figure id="figure-7"><div id="vis-1"></div><script data-chart="vis-1"></script>'
+            '<figcaption><strong>Figure 7.</strong> <a download="figure-7.csv"></a></figcaption></figure>',
         }
     ],
     "verdicts": [
@@ -69,7 +70,9 @@ def test_the_page_shows_what_changed_then_and_now_and_names_are_text(folder):
     assert "hbm_gb" not in body and "total gb" in body  # a name that no chapter of the book records
     assert "Memory: The chip looked at closely</td><td>SN40L RDU (Cerulean)</td>" in body
     assert "1: mixed" in body and "2: open" in body and body.count("<td>the same</td>") == 1
-    assert 'id="told-0-vis-1"' in body and 'data-chart="told-0-vis-1"' in body
+    assert 'id="told-1-vis-1"' in body and 'data-chart="told-1-vis-1"' in body
+    assert "<strong>Figure 1.</strong>" in body and 'download="figure-1.csv"' in body
+    assert "Figure 7" not in body, "a figure has the number of its place here, not of its chapter"
     assert "old &amp; finding" in body and "1 more figure is" in body
     assert "<td>1 of 2</td><td>2</td>" in gallery.index()
 

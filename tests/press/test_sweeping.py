@@ -1,13 +1,12 @@
 """Sweeps: each point once, in the order of the file, whatever was computed before; bad files one sentence."""
 
 import hashlib
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import swept_here
+from calling import moat
 
 from training_moat.core.errors import InputError
 from training_moat.predict import answer_tables, asking, training
@@ -68,10 +67,10 @@ def test_the_table_is_the_model_s_answers_and_a_bad_point_has_its_sentence(tmp_p
     table = pd.read_parquet(out)
     assert (done.points, done.computed, done.failed) == (9, 9, 3)
     assert table[table["chip"] == "nochip"][ERROR].str.contains("unknown chip 'nochip'").all()
-    from training_moat.predict import answers
+    from training_moat.predict import training
 
     asked = sweep_spec.load(spec).point(1)
-    assert table["step_time_s"][1] == answers.training([asked])[0]["step_time_s"]
+    assert table["step_time_s"][1] == training.predict([asked])[0]["step_time_s"]
     assert not sweeping._parts(out).exists()
 
 
@@ -165,11 +164,11 @@ def test_a_cluster_started_elsewhere_gives_the_same_table(tmp_path, here):
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     ) as cluster:
         out = tmp_path / "cluster.parquet"
-        call = [sys.executable, "-m", "training_moat.cli", "sweep", spec, "--out", str(out)]
-        subprocess.run([*call, "--scheduler", cluster.scheduler_address], check=True, timeout=120)
+        done = moat("sweep", spec, "--out", out, "--scheduler", cluster.scheduler_address)
+        assert done.returncode == 0, done.stderr
     pd.testing.assert_frame_equal(pd.read_parquet(alone), pd.read_parquet(out))
 
 

@@ -147,8 +147,9 @@ def inside_of_others(
     inside = pd.Series(np.nan, index=frame.index)
     for source in sorted(frame["source"].unique()):
         own = frame["source"] == source
-        rest = {level: series[~own] for level, series in errors.items()}
-        found = scatters(frame[~own], kinds[~own], known[~own], rest)
+        others = ~own & kinds.isin(set(kinds[own]))  # of the kinds that are asked
+        rest = {level: series[others] for level, series in errors.items()}
+        found = scatters(frame[others], kinds[others], known[others], rest)
         for kind in sorted(set(kinds[own])):
             if ("measured", kind) not in found:
                 continue

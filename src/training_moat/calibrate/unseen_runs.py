@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -44,14 +44,17 @@ def _inside_stored(
     frame: pd.DataFrame, constants: training_constants.Constants, width: np.ndarray
 ) -> np.ndarray:
     """By row, whether it lies inside its interval, of which own runs leave the share `width` in logarithms."""
-    inside = []
-    for row, left in zip(frame.itertuples(), width, strict=True):
-        chip, experts = chip_catalog.chip(row.chip_id), row.experts > 0
-        ran = software.find(row.label)
-        level = training_constants.level(constants, chip, row.format, experts, ran)
-        low, high = training_constants.interval(constants, level, chip.family, experts)
-        inside.append(low**left <= row.measured_s / row.predicted_s <= high**left)
-    return np.array(inside, bool)
+
+    @cache
+    def ends(chip_id: str, label: str, form: str, experts: bool) -> tuple[float, float]:
+        chip = chip_catalog.chip(chip_id)
+        level = training_constants.level(constants, chip, form, experts, software.find(label))
+        return training_constants.interval(constants, level, chip.family, experts)
+
+    columns = (frame["chip_id"], frame["label"], frame["format"], frame["experts"] > 0)
+    low, high = np.array([ends(*kind) for kind in zip(*columns)]).reshape(-1, 2).T
+    ratio = (frame["measured_s"] / frame["predicted_s"]).to_numpy(float)
+    return (low**width <= ratio) & (ratio <= high**width)
 
 
 ANCHORS = 2
@@ -76,7 +79,7 @@ def worth_of_own_runs() -> pd.DataFrame:
             continue
         told, judged = group.iloc[:ANCHORS], group.iloc[ANCHORS:]
         spread = training_constants.scatter(constants, group["family"].iloc[0], kind == "moe")
-        say = partial(own_runs.shift, told["log"], points[:, told.index], scatter=spread)
+        say = partial(own_runs.shift, told["log"].to_numpy(), points[:, told.index], scatter=spread)
         said = [say(points[:, [run]]) for run in judged.index]
         moved = judged["unseen_source_s"] * [shift.factor for shift in said]
         judged = judged.assign(predicted_s=moved)

@@ -16,6 +16,8 @@ from training_moat.core.errors import InputError
 DENSE_LAYER, ATTENTION = 12, 4
 """Weights over hidden^2 of a whole dense layer and of its attention alone."""
 
+GPT_VOCABULARY = 50304
+"""Vocabulary assumed where none is given: GPT-2's 50,257 (Radford et al. 2019) padded to a multiple of 128."""
 ASPECT = 128
 """Hidden size over layers of GPT-3, width of its heads, and the multiple that hidden sizes are rounded to."""
 
@@ -33,7 +35,7 @@ DENSE_SHARE = 0.9
 """A model that uses this share of its weights for every token is no mixture of experts."""
 
 
-def guessed(record: Mapping[str, Any], where: str, vocabulary: int) -> dict[str, Any]:
+def guessed(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Values for sizes missing from `record`: layers, hidden, heads, and the experts' where active weights tell.
 
     Raises InputError where no count of weights (`params_b`, in billions) tells them.
@@ -53,7 +55,7 @@ def guessed(record: Mapping[str, Any], where: str, vocabulary: int) -> dict[str,
     layers, hidden = _positive(record, "layers", where), _positive(record, "hidden", where)
     if total and active and (layers is None or hidden is None):
         experts = _experts(record, where, total, active)
-        vocab = _positive(record, "vocab", where) or vocabulary
+        vocab = _positive(record, "vocab", where) or GPT_VOCABULARY
         body = max(active - experts.pop("weights_b"), active / 10) * 1e9
         per_layer = ATTENTION if experts else DENSE_LAYER
         layers = layers or _depth(hidden, body, vocab, per_layer)

@@ -7,6 +7,7 @@ from training_moat.catalog import (
     plausible_numbers,
     plausible_rates,
     plausible_rows,
+    plausible_runs,
     plausible_twice,
     plausible_words,
 )
@@ -19,6 +20,7 @@ ROOMS = (
     plausible_bounds,
     plausible_numbers,
     plausible_rates,
+    plausible_runs,
     plausible_twice,
     plausible_words,
 )

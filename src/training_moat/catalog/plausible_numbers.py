@@ -108,10 +108,18 @@ def _against(
         yield sheet.problem(position, column, f"about {second:.4g}, from {how} in chip_units.csv")
 
 
+def _largest_gb(chips: Sheet) -> pd.Series:
+    """Stacked memory of each chip, GB; that on the chip where it has no other."""
+    stacks = chips["hbm_gb"].where(chips["hbm_gb"] > 0)
+    alone = (chips["sram_mb"] / 1e3).where(chips["ddr_gb"].fillna(0) == 0)
+    return stacks.fillna(alone)
+
+
 @check("chips", "hardware_history")
 def second_places(chips: Sheet, history: Sheet) -> Iterator[Problem]:
     """Figures of a chip that hardware_history.csv has otherwise, unless the chip's notes say so."""
     place = {key: position for position, key in enumerate(chips.frame["id"])}
+    largest = {"hbm_gb": _largest_gb(chips)}
     noted = chips.notes().str.extract(r"(Epoch AI:.*)")[0].fillna("")
     for theirs, ours, factor in SECOND_PLACES:
         values = history[theirs]
@@ -121,7 +129,7 @@ def second_places(chips: Sheet, history: Sheet) -> Iterator[Problem]:
                 continue
             if {f"{value:g}", f"{value * factor:g}"} & set(_WORD.findall(noted.iloc[position])):
                 continue
-            mine = chips[ours].iloc[position]
+            mine = largest.get(ours, chips[ours]).iloc[position]
             if mine > 0 and abs(mine / value - 1) > SAME:
                 expected = f"{value:g}, as in hardware_history.csv, or that figure after 'Epoch AI:' in notes"
                 yield chips.problem(position, ours, expected)

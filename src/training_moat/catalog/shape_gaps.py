@@ -8,15 +8,13 @@ from math import isfinite
 from typing import Any
 
 from training_moat.catalog import descriptor
-from training_moat.catalog.customary_shape import guessed
+from training_moat.catalog.customary_shape import GPT_VOCABULARY, guessed
 from training_moat.core.errors import InputError
 from training_moat.core.workload import Transformer, derived_params
 
 YES_OR_NO = ("gated_ffn", "tied_embeddings")
 """Columns that may be true or false."""
 
-GPT_VOCABULARY = 50304
-"""Vocabulary assumed where none is given: GPT-2's 50,257 (Radford et al. 2019) padded to a multiple of 128."""
 
 SWIGLU_WIDTH = 8 / 3
 """Inner width of a gated block over the hidden size that keeps the weights of a plain one (Shazeer 2020)."""
@@ -53,7 +51,7 @@ def filled(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     sizes = {key: value for key, value in record.items() if value is not None}
     numbers = (*SIZES, "params_b", "active_params_b")
     sizes |= {name: _number(sizes[name], name, where) for name in numbers if name in sizes}
-    sizes = guessed(sizes, where, GPT_VOCABULARY) | sizes
+    sizes = guessed(sizes, where) | sizes
     sizes.setdefault("kv_heads", sizes["heads"])
     sizes.setdefault("vocab", GPT_VOCABULARY)
     sizes.setdefault("attention", attention_kind(sizes))

@@ -7,14 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
+from itertools import count
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, scenario
-
-Table = Callable[[str], pd.DataFrame]
-"""Where tables come from: `load`, or altered evidence for a judgement on it."""
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -31,11 +29,30 @@ def load(name: str) -> pd.DataFrame:
     `chips` and `models` include what the active scenario (`MOAT_SCENARIO`) adds or overrides. Raises
     InputError for an unknown name and for a bad file, with its line and column.
     """
+    if name in _replaced:
+        return _replaced[name][1].copy()
     frame = files.read(name)
     active = scenario.active() if name in scenario.KINDS else None
     if active is not None:
         frame = active.overlay(name, frame)
     return frame.copy()
+
+
+_replaced: dict[str, tuple[int, pd.DataFrame]] = {}
+_numbers = count(1)
+
+
+@contextmanager
+def replaced(**frames: pd.DataFrame) -> Iterator[None]:
+    """Take these frames for the tables of their names while the block runs, for a judgement on altered evidence; what is
+    worked out from them is kept apart."""
+    global _replaced
+    before, number = _replaced, next(_numbers)
+    _replaced = before | {name: (number, frame) for name, frame in frames.items()}
+    try:
+        yield
+    finally:
+        _replaced = before
 
 
 def units(name: str) -> dict[str, str]:
@@ -60,7 +77,10 @@ def steady() -> Iterator[None]:
 
 
 def state(name: str) -> _State:
-    """What a table's content depends on: its file and the active scenario's, with their times of change."""
+    """What a table's content depends on: its file and the active scenario's, with their times of change; of a replaced one
+    the replacement's number."""
+    if name in _replaced:
+        return "", _replaced[name][0], "", 0
     if _steady is None:
         return _state(name)
     key = name, scenario.named()

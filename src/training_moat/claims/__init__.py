@@ -8,7 +8,7 @@ from training_moat.claims import (  # they register measures
     networking_strand,
     precision_strand,
 )
-from training_moat.claims.base import RANGE_KINDS, Evidence, Measured, measure, measure_names
+from training_moat.claims.base import RANGE_KINDS, Measured, measure, measure_names
 from training_moat.claims.grading import GRADES, RULE, SAYS
 from training_moat.claims.judging import (
     Finding,
@@ -22,6 +22,7 @@ from training_moat.claims.telling import (
     as_of,
     counts,
     deciding_title,
+    not_supported,
     predictions,
     relative,
     rows_behind,

@@ -1,4 +1,4 @@
-"""How a claim is measured: evidence, measured quantities and the functions that find them.
+"""How a claim is measured: measured quantities and the functions that find them.
 
 data/claims.csv says what the article claims; data/claim_tests.csv names the measures that bear on it, with
 their arguments and thresholds. The functions registered with `@measure` compute the quantities from the
@@ -7,16 +7,15 @@ tables and the model; nothing here knows how a verdict should come out (`grading
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from training_moat.catalog import models, tables
+from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.core.errors import InputError, require_known, unknown
-from training_moat.core.workload import Transformer
 from training_moat.inquiry.uncertainty import jeffreys
 
 RANGE_KINDS = (
@@ -30,64 +29,22 @@ RANGE_KINDS = (
 )
 """What a printed range may be."""
 
-CODING = "second_coding"
 KEY_COLUMNS = ("row_id", "id", "name", "service", "key", "job")
 """Columns that may name the rows of a table, in the order in which they are looked for."""
 
 
-@dataclass
-class Evidence:
-    """The tables a judgement reads. A test may replace some to see a verdict turn.
+def row_of(name: str, key: str, column: str) -> pd.Series:
+    """The row of a table that has `key`; an error with the nearest key when there is none."""
+    frame = tables.load(name)
+    found = frame[frame[column] == key]
+    if found.empty:
+        raise unknown(f"{name} row", key, frame[column].astype(str))
+    return found.iloc[0]
 
-    replaced: table name to frame, instead of the file of that name.
-    coding: "second" puts the second reading of coded cells (data/second_coding.csv) in place of the first.
-    hooks: name to a piece of the model, instead of the model's own.
-    """
 
-    replaced: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    coding: str = "first"
-    hooks: Mapping[str, Any] = field(default_factory=dict)
-    _kept: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
-
-    def table(self, name: str) -> pd.DataFrame:
-        """One table, replaced or read."""
-        if name in self.replaced:
-            return self.replaced[name]
-        if name not in self._kept:
-            self._kept[name] = self._coded(name, tables.load(name))
-        return self._kept[name]
-
-    def _coded(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
-        if self.coding == "first" or name == CODING:
-            return frame
-        coded = self.table(CODING)
-        for row in coded[
-            (coded["table"] == name) & coded["column"].isin(frame.columns)
-        ].itertuples():
-            key = next(column for column in KEY_COLUMNS if column in frame)
-            frame.loc[frame[key] == row.coded_row, row.column] = row.second
-        return frame
-
-    def hook(self, name: str, own: Any) -> Any:
-        """A piece of the model: the replacement of that name, or the model's own."""
-        return self.hooks.get(name, own)
-
-    def model(self, name: str) -> Transformer:
-        """One architecture of the models table, replaced or read."""
-        if "models" in self.replaced:
-            row = self.row("models", name, "id").dropna()
-            return models.from_record(
-                {"base": name, **{key: row[key] for key in models.SIZES if key in row}}
-            )
-        return models.model(name)
-
-    def row(self, name: str, key: str, column: str) -> pd.Series:
-        """The row of a table that has `key`; an error with the nearest key when there is none."""
-        frame = self.table(name)
-        found = frame[frame[column] == key]
-        if found.empty:
-            raise unknown(f"{name} row", key, frame[column].astype(str))
-        return found.iloc[0]
+def key_column(frame: pd.DataFrame) -> str:
+    """The column that names the rows of a table."""
+    return next(column for column in KEY_COLUMNS if column in frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +77,7 @@ _MEASURES: dict[str, Measure] = {}
 
 def measure(name: str) -> Callable[[Measure], Measure]:
     """Register a function that measures a quantity, under the name by which data/claim_tests.csv asks for it.
-    The function takes the evidence and the row's arguments, as text."""
+    The function takes the row's arguments, as text."""
 
     def register(function: Measure) -> Measure:
         if name in _MEASURES:
@@ -136,11 +93,11 @@ def measure_names() -> set[str]:
     return set(_MEASURES)
 
 
-def measured(name: str, arguments: str | None, evidence: Evidence) -> Measured:
+def measured(name: str, arguments: str | None) -> Measured:
     """Measure one quantity; `arguments` as "name=value;name=value"."""
     require_known("measure", name, _MEASURES, "data/claim_tests.csv")
     told = str(arguments).split(";") if isinstance(arguments, str) and arguments else []
-    return _MEASURES[name](evidence, **dict(item.split("=", 1) for item in told))
+    return _MEASURES[name](**dict(item.split("=", 1) for item in told))
 
 
 def keys(

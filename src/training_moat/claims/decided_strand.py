@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training_moat.claims.base import NOTHING, Evidence, Measured, measure
+from training_moat.claims.base import NOTHING, Measured, measure
 from training_moat.contest import counterfactual, deciding
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES
@@ -11,15 +11,13 @@ from training_moat.inquiry.wording import counted, listed
 
 
 @measure("counterfactual")
-def group_decides(
-    evidence: Evidence, group: str, share: str = str(DECIDES), chips: str = ""
-) -> Measured:
+def group_decides(group: str, share: str = str(DECIDES), chips: str = "") -> Measured:
     """Share of the challengers likely behind Nvidia's chip of their day for which bringing one group of factors alone
     (memory: its size and its speed; the network; the formats that a chip trains in) to that chip's level closes at
     least `share` of the logarithm of the gap in cost."""
     require_known("group of factors", group, GROUPS, "counterfactual")
     found = counterfactual.splits(chips.split(",") if chips else None)
-    told = evidence.hook("decision", deciding.decision)(group, found, float(share))
+    told = deciding.decision(group, found, float(share))
     if told.value is None:
         return NOTHING
     others = counted(len(told.no), "other")

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
 from training_moat.inquiry import chronicle
 
 TRAINS = ("training", "both")
@@ -17,14 +18,14 @@ STATEMENTS = ("launch", "claim", "positioning", "benchmark", "pivot", "deploymen
 
 
 def events(
-    evidence: Evidence, company: str = "", since: str = "", before: str = "9999", kinds: str = ""
+    company: str = "", since: str = "", before: str = "9999", kinds: str = ""
 ) -> pd.DataFrame:
     """Events of companies whose name begins with `company`, from `since` up to but not including `before`
     (dates compare as text, so "2025" covers the whole year before "2026"). kinds: one event type, or
     "statements"; company: "startups" for all of them."""
-    frame = chronicle.events(evidence.table)
+    frame = chronicle.events()
     if company == "startups":
-        frame = frame[chronicle.of_makers(frame, chronicle.startups(evidence.table))]
+        frame = frame[chronicle.of_makers(frame, chronicle.startups())]
     else:
         frame = frame[frame["company"].str.startswith(company)]
     frame = frame[(frame["date"] >= since) & (frame["date"] < before)]
@@ -40,42 +41,42 @@ def points(frame: pd.DataFrame, direction: str) -> pd.Series:
 
 
 @measure("event_share")
-def event_share(evidence: Evidence, direction: str, **which: str) -> Measured:
+def event_share(direction: str, **which: str) -> Measured:
     """Share of a company's events that point to a direction. The events on record are a sample of what the
     company said, so the share has an interval."""
-    frame = events(evidence, **which)
+    frame = events(**which)
     pointing = points(frame, direction)
     found = share(frame, pointing, sampled=True)
     return replace(found, note=f"{pointing.sum()} of {len(frame)} events")
 
 
 @measure("event_count")
-def event_count(evidence: Evidence, direction: str, **which: str) -> Measured:
+def event_count(direction: str, **which: str) -> Measured:
     """Number of a company's events that point to a direction."""
-    frame = events(evidence, **which)
+    frame = events(**which)
     return counted(frame[points(frame, direction)])
 
 
 @measure("event_sources")
-def event_sources(evidence: Evidence, direction: str, **which: str) -> Measured:
+def event_sources(direction: str, **which: str) -> Measured:
     """Number of sources that report a company's events of a direction."""
-    frame = events(evidence, **which)
+    frame = events(**which)
     frame = frame[points(frame, direction)]
     return counted(frame, value=float(len(cited(frame))))
 
 
 @measure("companies_training")
-def companies_training(evidence: Evidence, besides: str, **which: str) -> Measured:
+def companies_training(besides: str, **which: str) -> Measured:
     """Startups other than one with a confirmed step in training."""
-    frame = events(evidence, "startups", kinds="statements", **which)
+    frame = events("startups", kinds="statements", **which)
     frame = frame[points(frame, "training") & ~frame["company"].str.startswith(besides)]
     return counted(frame, value=float(frame["company"].nunique()))
 
 
 @measure("reasons_given")
-def reasons_given(evidence: Evidence, said: str) -> Measured:
+def reasons_given(said: str) -> Measured:
     """Startups on record that gave one of the article's reasons for leaving training aside, found by words."""
-    frame = events(evidence, "startups")
+    frame = events("startups")
     frame = frame[frame["event"].str.contains(said)]
     companies = float(frame["company"].nunique())
     return counted(frame, value=companies, note="startups that said why")
@@ -93,9 +94,9 @@ def raised_musd(text: str) -> float | None:
 
 
 @measure("funding_rank")
-def funding_rank(evidence: Evidence, company: str, before: str) -> Measured:
+def funding_rank(company: str, before: str) -> Measured:
     """Rank of a startup by the largest sum that its events name before a date."""
-    frame = events(evidence, "startups", before=before)
+    frame = events("startups", before=before)
     frame = frame[frame["event_type"].isin(["funding", "acquisition"])]
     frame = frame.assign(sum_musd=frame["event"].map(raised_musd)).dropna(subset="sum_musd")
     best = frame.groupby("company")["sum_musd"].max().rank(ascending=False)
@@ -103,54 +104,54 @@ def funding_rank(evidence: Evidence, company: str, before: str) -> Measured:
 
 
 @measure("laid_off")
-def laid_off(evidence: Evidence, company: str, **which: str) -> Measured:
+def laid_off(company: str, **which: str) -> Measured:
     """Share of its staff that a company laid off, from "77 of ~500" in the event."""
-    frame = events(evidence, company, kinds="layoff", **which)
+    frame = events(company, kinds="layoff", **which)
     found = [re.search(r"(\d+) of ~?(\d+)", text) for text in frame["event"]]
     shares = [int(one[1]) / int(one[2]) for one in found if one]
     return counted(frame, value=shares[0]) if shares else NOTHING
 
 
-def nvidia_rounds(evidence: Evidence, suite: str) -> pd.DataFrame:
+def nvidia_rounds(suite: str) -> pd.DataFrame:
     """Nvidia's row of every MLPerf round of a suite with a split by vendor, oldest first. The first inference
     round had no datacentre division; its proxy is not fully confirmed and left out."""
-    frame = evidence.table("mlperf_submissions")
+    frame = tables.load("mlperf_submissions")
     frame = frame[(frame["confirmed"] == "yes") & frame["suite"].str.startswith(suite)]
     return frame[frame["vendor"] == "NVIDIA"].sort_values("date", kind="stable")
 
 
 @measure("smallest_entry_share")
-def smallest_entry_share(evidence: Evidence, suite: str, since: str = "") -> Measured:
+def smallest_entry_share(suite: str, since: str = "") -> Measured:
     """Nvidia's smallest share of the entries over the rounds of a suite since a date."""
-    frame = nvidia_rounds(evidence, suite)
+    frame = nvidia_rounds(suite)
     frame = frame[frame["date"] >= since]
     return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
 
 
 @measure("weaker_latest_share")
-def weaker_latest_share(evidence: Evidence) -> Measured:
+def weaker_latest_share() -> Measured:
     """Nvidia's share of entries in the one of the latest training and inference rounds where it is smaller."""
-    latest = [nvidia_rounds(evidence, suite).tail(1) for suite in ("training", "inference")]
+    latest = [nvidia_rounds(suite).tail(1) for suite in ("training", "inference")]
     frame = pd.concat(latest)
     return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
 
 
 @measure("revenue_share")
-def revenue_share(evidence: Evidence) -> Measured:
+def revenue_share() -> Measured:
     """Nvidia's lowest published share of AI accelerators."""
-    frame = evidence.table("prices")
+    frame = tables.load("prices")
     frame = frame[frame["category"] == "market_share"]
     frame = frame[frame["item"].str.contains("Nvidia share") & ~frame["item"].str.contains("only")]
     return counted(frame, "prices", float(frame["value"].min()) / 100) if len(frame) else NOTHING
 
 
 @measure("others_do_both")
-def others_do_both(evidence: Evidence) -> Measured:
+def others_do_both() -> Measured:
     """Vendors other than Nvidia whose chips trained a notable model and serve in MLPerf."""
-    vendors = evidence.table("chips").set_index("id")["vendor"]
-    runs = evidence.table("training_runs").dropna(subset="chip_id")
+    vendors = tables.load("chips").set_index("id")["vendor"]
+    runs = tables.load("training_runs").dropna(subset="chip_id")
     runs = runs.assign(vendor=runs["chip_id"].map(vendors))
-    serving = evidence.table("mlperf_submissions")
+    serving = tables.load("mlperf_submissions")
     serving = serving[serving["suite"].str.startswith("inference")]
     trained = set(runs["vendor"].dropna()) - {"NVIDIA"}
     both = {one for one in trained if serving["vendor"].str.contains(one, regex=False).any()}
@@ -159,16 +160,16 @@ def others_do_both(evidence: Evidence) -> Measured:
     return Measured(float(len(both)), rows=rows, sources=cited(used, serving))
 
 
-def startup_vendors(evidence: Evidence) -> list[str]:
+def startup_vendors() -> list[str]:
     """Startups that have a chip in the chips table."""
-    vendors = set(evidence.table("chips")["vendor"])
-    return sorted(vendors & set(chronicle.startups(evidence.table)))
+    vendors = set(tables.load("chips")["vendor"])
+    return sorted(vendors & set(chronicle.startups()))
 
 
 @measure("largest_startup_run")
-def largest_startup_run(evidence: Evidence, since: str = "") -> Measured:
+def largest_startup_run(since: str = "") -> Measured:
     """Training compute of the largest known run on a startup's chips over that of the largest known run on named chips."""
-    runs = chronicle.runs(evidence.table).dropna(subset="training_flop")
+    runs = chronicle.runs().dropna(subset="training_flop")
     runs = runs[runs["date"] >= since]
     own = runs[runs["maker_kind"] == "startup"].nlargest(3, "training_flop")
     top = pd.concat([runs.nlargest(1, "training_flop"), own])
@@ -181,30 +182,30 @@ def largest_startup_run(evidence: Evidence, since: str = "") -> Measured:
 
 
 @measure("startups_in_mlperf")
-def startups_in_mlperf(evidence: Evidence, suite: str) -> Measured:
+def startups_in_mlperf(suite: str) -> Measured:
     """Startups among the accelerator vendors of the latest round of a suite that tells them apart."""
-    frame = evidence.table("mlperf_submissions")
+    frame = tables.load("mlperf_submissions")
     frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
     latest = frame[frame["date"] == frame["date"].max()]
-    names = [name.lower() for name in startup_vendors(evidence)]
+    names = [name.lower() for name in startup_vendors()]
     found = [vendor for vendor in latest["vendor"] if any(name in vendor.lower() for name in names)]
     return counted(latest, "mlperf_submissions", float(len(found)))
 
 
 @measure("vendor_entries")
-def vendor_entries(evidence: Evidence, suite: str, vendor: str) -> Measured:
+def vendor_entries(suite: str, vendor: str) -> Measured:
     """A vendor's entries over all rounds of a suite."""
-    frame = evidence.table("mlperf_submissions")
+    frame = tables.load("mlperf_submissions")
     frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
     own = frame[frame["vendor"].str.contains(vendor, case=False)]
     return counted(frame, "mlperf_submissions", float(own["result_entries"].sum()))
 
 
 @measure("organisations_elsewhere")
-def organisations_elsewhere(evidence: Evidence, since: str) -> Measured:
+def organisations_elsewhere(since: str) -> Measured:
     """Organisations that published a training run since a date on chips of another maker than Nvidia, and
     make none themselves."""
-    runs = chronicle.runs(evidence.table)
+    runs = chronicle.runs()
     elsewhere = (runs["maker"] != chronicle.INCUMBENT) & (runs["date"] >= since)
     runs = runs[elsewhere & (runs["vendor_own_run"] == "no")]
     who = runs["organisation"].str.replace(r"\s*\(.*", "", regex=True)

@@ -3,16 +3,15 @@ thresholds or readings. How findings are laid out for readers: `telling`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.claims import grading
-from training_moat.claims.base import Evidence, measure_names, measured
+from training_moat.claims.base import key_column, measure_names, measured
 from training_moat.claims.grading import Test, Thresholds
 from training_moat.core.errors import InputError, require_known, unknown
 
@@ -55,13 +54,13 @@ class Finding:
         return tuple(dict.fromkeys(key for test in self.tests for key in test.measured.rows))
 
 
-def judge(claim_id: str, evidence: Evidence) -> Finding:
+def judge(claim_id: str) -> Finding:
     """Measure every quantity that bears on one claim and grade it."""
-    claims = evidence.table("claims").set_index("claim")
+    claims = tables.load("claims").set_index("claim")
     require_known("claim", claim_id, claims.index, "data/claims.csv")
-    row, declared = claims.loc[claim_id], evidence.table("claim_tests")
+    row, declared = claims.loc[claim_id], tables.load("claim_tests")
     records = declared[declared["claim"] == claim_id].to_dict("records")
-    tests = sorted((run(record, evidence) for record in records), key=_rank)
+    tests = sorted((run(record) for record in records), key=_rank)
     if sum(test.deciding for test in tests) != 1:
         raise InputError(f"data/claim_tests.csv: claim {claim_id} needs exactly one deciding test")
     argument, title, said = (str(row[name]) for name in ("argument", "title", "paraphrase"))
@@ -90,9 +89,9 @@ def _rank(test: Test) -> tuple[bool, float]:
     return not test.deciding, -test.weight
 
 
-def run(declared: Mapping[str, Any], evidence: Evidence) -> Test:
+def run(declared: Mapping[str, Any]) -> Test:
     """Measure and grade one row of data/claim_tests.csv."""
-    found = measured(str(declared["measure"]), declared["arguments"], evidence)
+    found = measured(str(declared["measure"]), declared["arguments"])
     lenient, middle, strict = (float(declared[name]) for name in ("lenient", "threshold", "strict"))
     limits = Thresholds(lenient, middle, strict, more=declared["comparison"] == ">=")
     return Test(
@@ -103,22 +102,9 @@ def run(declared: Mapping[str, Any], evidence: Evidence) -> Test:
     )  # fmt: skip
 
 
-def evaluate(evidence: Evidence | None = None, only: Iterable[str] = ()) -> dict[str, Finding]:
-    """Judge every claim (or those of `only`), by its number. With the tables as they stand the findings of
-    all claims are kept for the process."""
-    if evidence is None and not only:
-        return dict(_all_findings(tuple(map(tables.state, tables.names()))))
-    evidence = evidence or Evidence()
-    known = list(evidence.table("claims")["claim"])
-    for claim in only:
-        require_known("claim", claim, known)
-    wanted = set(only) or set(known)
-    return {claim: judge(claim, evidence) for claim in known if claim in wanted}
-
-
-@lru_cache(maxsize=2)
-def _all_findings(state: tuple) -> dict[str, Finding]:
-    return evaluate(Evidence())
+def evaluate() -> dict[str, Finding]:
+    """Judge every claim, by its number."""
+    return {claim: judge(claim) for claim in tables.load("claims")["claim"]}
 
 
 def regraded(finding: Finding, thresholds: str) -> Finding:
@@ -143,13 +129,25 @@ def under_sets(findings: dict[str, Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def under_codings() -> pd.DataFrame:
+def second_reading() -> dict[str, pd.DataFrame]:
+    """The tables with coded cells, each with the second reading of those (data/second_coding.csv) in place of the first."""
+    found = {}
+    for name, coded in tables.load("second_coding").groupby("table"):
+        frame = tables.load(str(name))
+        for cell in coded.itertuples():
+            frame.loc[frame[key_column(frame)] == cell.coded_row, cell.column] = cell.second
+        found[str(name)] = frame
+    return found
+
+
+def under_codings(findings: dict[str, Finding]) -> pd.DataFrame:
     """The grade of every claim under the first and the second reading of the coded cells.
 
     Columns: claim, title, first, second, moves (another grade), turns (another side).
     """
-    first, second = evaluate(), evaluate(Evidence(coding="second"))
-    rows = [(claim, one.title, one.grade, second[claim].grade) for claim, one in first.items()]
+    with tables.replaced(**second_reading()):
+        second = evaluate()
+    rows = [(claim, one.title, one.grade, second[claim].grade) for claim, one in findings.items()]
     frame = pd.DataFrame(rows, columns=["claim", "title", "first", "second"])
     sides = frame[["first", "second"]].map(grading.side)
     return frame.assign(

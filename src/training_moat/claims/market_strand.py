@@ -9,24 +9,22 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
 from training_moat.core import lifecycle
 from training_moat.inquiry import market, market_evidence, market_share, uncertainty
 
-HALF_YEAR_DAYS = market_evidence.HALF_YEAR_DAYS
 YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
 
 @measure("market_ratio")
-def market_ratio(evidence: Evidence, threshold: str) -> Measured:
+def market_ratio(threshold: str) -> Measured:
     """Inference over training in the AI computing of the last known year, all ways together, and the chance that it reaches
     a threshold."""
-    table = evidence.table if evidence.replaced else tables.load
-    draws = market_share.all_draws(YEAR, table=table)
+    draws = market_share.all_draws(YEAR)
     ratio = draws / (1 - draws)
     low, middle, high = uncertainty.percentiles(ratio)
-    frames = {name: evidence.table(name) for name in MARKET_TABLES}
+    frames = {name: tables.load(name) for name in MARKET_TABLES}
     rows = [keys(frames[name], name) for name in ("market_splits", "lab_ledgers")]
     chance = float(np.mean(ratio >= float(threshold)))
     note = f"the whole market, AI computing of {YEAR}"
@@ -35,52 +33,50 @@ def market_ratio(evidence: Evidence, threshold: str) -> Measured:
     return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, kind)
 
 
-def analysts(evidence: Evidence) -> pd.DataFrame:
+def analysts() -> pd.DataFrame:
     """Splits with a ratio by named research houses; `upper` is the most each statement allows."""
-    classes = evidence.table("split_classes").set_index("split")
-    frame = evidence.table("market_splits").join(classes[["house", "ratio_high"]], on="row_id")
+    classes = tables.load("split_classes").set_index("split")
+    frame = tables.load("market_splits").join(classes[["house", "ratio_high"]], on="row_id")
     frame = frame[(frame["house"] == "analyst") & (frame["confirmed"] != "no")]
     ratio = pd.to_numeric(frame["inference_to_training_ratio"])
     return frame.assign(upper=np.fmax(ratio, frame["ratio_high"])).dropna(subset="upper")
 
 
 @measure("highest_analyst")
-def highest_analyst(evidence: Evidence) -> Measured:
+def highest_analyst() -> Measured:
     """The highest ratio of inference to training that a research house names."""
-    frame = analysts(evidence)
+    frame = analysts()
     return counted(frame.nlargest(3, "upper"), "market_splits", float(frame["upper"].max()))
 
 
 @measure("analysts_at_ten")
-def analysts_at_ten(evidence: Evidence) -> Measured:
+def analysts_at_ten() -> Measured:
     """Research houses that name ten times or more."""
-    frame = analysts(evidence)
+    frame = analysts()
     houses = frame[frame["upper"] >= market.TEN]["organisation"].nunique()
     return counted(frame, "market_splits", float(houses))
 
 
-def _disclosed(evidence: Evidence) -> market_evidence.WorkedExample:
-    return market_evidence.deepseek(evidence.table)
-
-
-def _disclosed_rows(evidence: Evidence, value: float) -> Measured:
-    runs, days = evidence.table("training_runs"), evidence.table("disclosed_service")
+def _disclosed_rows(value: float) -> Measured:
+    runs, days = tables.load("training_runs"), tables.load("disclosed_service")
     runs = runs[runs["model"].isin(days["model"])]
     rows = keys(days, "disclosed_service", "service") + keys(runs, "training_runs")
     return Measured(value, rows=rows, sources=cited(days, runs))
 
 
 @measure("many_inferences")
-def tokens_per_training_token(evidence: Evidence) -> Measured:
+def tokens_per_training_token() -> Measured:
     """Tokens that DeepSeek serves in half a year for each token of its training."""
-    day = _disclosed(evidence)
-    return _disclosed_rows(evidence, day.tokens_per_day * HALF_YEAR_DAYS / day.training_tokens)
+    day = market_evidence.deepseek()
+    return _disclosed_rows(
+        day.tokens_per_day * market_evidence.HALF_YEAR_DAYS / day.training_tokens
+    )
 
 
 @measure("trained_once")
-def final_runs_in_research(evidence: Evidence) -> Measured:
+def final_runs_in_research() -> Measured:
     """Share of the computing for research that final runs take, by what labs have told."""
-    frame = evidence.table("market_splits")
+    frame = tables.load("market_splits")
     frame = frame[frame["definition"] == "final runs within R&D compute"]
     values = frame["training_share"]
     low, middle, high = float(values.min()), float(values.median()), float(values.max())
@@ -88,35 +84,35 @@ def final_runs_in_research(evidence: Evidence) -> Measured:
 
 
 @measure("one_answer")
-def one_answer(evidence: Evidence) -> Measured:
+def one_answer() -> Measured:
     """FLOP of an answer of the usual length over those of the model's training (DeepSeek)."""
-    return _disclosed_rows(evidence, _disclosed(evidence).flop_per_answer_share)
+    return _disclosed_rows(market_evidence.deepseek().flop_per_answer_share)
 
 
 @measure("disclosed_days")
-def disclosed_days(evidence: Evidence) -> Measured:
+def disclosed_days() -> Measured:
     """Days of service until its chip-hours are those of the final run (DeepSeek)."""
-    return _disclosed_rows(evidence, _disclosed(evidence).days_chip_hours)
+    return _disclosed_rows(market_evidence.deepseek().days_chip_hours)
 
 
 @measure("modelled_days")
-def modelled_days(evidence: Evidence) -> Measured:
+def modelled_days() -> Measured:
     """The same days in dollars by the lifecycle model for the assumed lab, and the chance that half a year is enough."""
-    case = market.Case(frame=evidence.table("assumptions").set_index("name", drop=False))
-    days = lifecycle.break_even_days(market.life_of(case.drawn), "final_run", "dollars")
+    life = market.life_of(market.Case().drawn)
+    days = lifecycle.break_even_days(life, "final_run", "dollars")
     found = uncertainty.summary(days)
-    frame = evidence.table("assumptions")
-    chance = float(np.mean(days <= HALF_YEAR_DAYS))
+    frame = tables.load("assumptions")
+    chance = float(np.mean(days <= market_evidence.HALF_YEAR_DAYS))
     ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": "Monte Carlo, 5 to 95%"}
     return counted(frame, "assumptions", found.median, key="name", probability=chance, **ends)
 
 
-def _splits_counting(evidence: Evidence, definition: str) -> pd.DataFrame:
-    classes = evidence.table("split_classes")
+def _splits_counting(definition: str) -> pd.DataFrame:
+    classes = tables.load("split_classes")
     rows = classes[
         (classes["definition"] == definition) & classes["house"].isin(["operator", "analyst"])
     ]
-    frame = evidence.table("market_splits")
+    frame = tables.load("market_splits")
     frame = frame[
         frame["row_id"].isin(rows["split"]) & frame["inference_to_training_ratio"].notna()
     ]
@@ -124,17 +120,17 @@ def _splits_counting(evidence: Evidence, definition: str) -> pd.DataFrame:
 
 
 @measure("per_model")
-def dwarfs_per_model(evidence: Evidence) -> Measured:
+def dwarfs_per_model() -> Measured:
     """Highest published ratio of inference to the training of models, without research."""
-    frame = _splits_counting(evidence, "all_training")
+    frame = _splits_counting("all_training")
     top = frame.nlargest(1, "inference_to_training_ratio")
     return counted(top, "market_splits", float(frame["inference_to_training_ratio"].max()))
 
 
 @measure("per_lab")
-def dwarfs_per_lab(evidence: Evidence) -> Measured:
+def dwarfs_per_lab() -> Measured:
     """OpenAI's inference over all its research computing, the latest figure with the range of all."""
-    frame = _splits_counting(evidence, "all_rnd")
+    frame = _splits_counting("all_rnd")
     frame = frame[frame["organisation"] == "OpenAI"].sort_values("date", kind="stable")
     ratio = frame["inference_to_training_ratio"]
     if frame.empty:
@@ -144,17 +140,17 @@ def dwarfs_per_lab(evidence: Evidence) -> Measured:
 
 
 @measure("lever")
-def custom_lever(evidence: Evidence) -> Measured:
+def custom_lever() -> Measured:
     """Times by which training grows if the largest assumed part of it were custom models (95th percentile)."""
-    frame = evidence.table("assumptions")
+    frame = tables.load("assumptions")
     row = frame[frame["name"] == "custom_share"]
     return counted(row, "assumptions", 1.0 / (1.0 - float(row["p95"].iloc[0])), key="name")
 
 
 @measure("trainers")
-def growth_of_trainers(evidence: Evidence) -> Measured:
+def growth_of_trainers() -> Measured:
     """Growth from 2021 to 2024 of the organisations that trained a large model."""
-    frame = evidence.table("custom_models")
+    frame = tables.load("custom_models")
     frame = frame[frame["quantity"] == "organisations with such a model"].set_index(
         "date", drop=False
     )
@@ -163,18 +159,18 @@ def growth_of_trainers(evidence: Evidence) -> Measured:
 
 
 @measure("finetunes_in_production")
-def finetunes_in_production(evidence: Evidence) -> Measured:
+def finetunes_in_production() -> Measured:
     """Share of deployments in production that use fine-tuning."""
-    frame = evidence.table("custom_models")
+    frame = tables.load("custom_models")
     frame = frame[frame["quantity"].str.contains("deployments in production using fine-tuning")]
     value = float(frame["value"].iloc[0]) / 100 if len(frame) else None
     return counted(frame, "custom_models", value)
 
 
 @measure("finetune_compute")
-def finetune_compute(evidence: Evidence) -> Measured:
+def finetune_compute() -> Measured:
     """FLOP of a year of public fine-tunes over those of a year of known training runs, a generous bound."""
-    found = market_evidence.finetuning(evidence.table)
-    frame = evidence.table("custom_models")
+    found = market_evidence.finetuning()
+    frame = tables.load("custom_models")
     frame = frame[frame["row_id"].isin(["M03", "M05", "M12", "M14"])]
     return counted(frame, "custom_models", found.share)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.core.memory import (
     FP32_GRADIENT_BYTES,
@@ -27,21 +28,21 @@ SERVING_BYTES = {"fp8": 1.0, "bf16": 2.0}
 """Bytes of a served weight: what most models of 2025 ship, and the classic."""
 
 
-def chip(evidence: Evidence, name: str) -> pd.Series:
+def chip(name: str) -> pd.Series:
     """One row of the chips table."""
-    return evidence.row("chips", name, "id")
+    return row_of("chips", name, "id")
 
 
-def of_chips(evidence: Evidence, value: float, *names: str, **more: Any) -> Measured:
+def of_chips(value: float, *names: str, **more: Any) -> Measured:
     """A quantity computed from the memory columns of some chips."""
-    frame = evidence.table("chips")
+    frame = tables.load("chips")
     frame = frame[frame["id"].isin(names)].assign(source=frame["source_memory"])
     return counted(frame, "chips", value, **more)
 
 
-def of_model(evidence: Evidence, value: float) -> Measured:
+def of_model(value: float) -> Measured:
     """A quantity computed from the reference model's shape."""
-    frame = evidence.table("models")
+    frame = tables.load("models")
     frame = frame[frame["id"] == REFERENCE_MODEL]
     sources = (*cited(frame), "korthikanti2022")
     note = f"{frame['name'].iloc[0]} on any chip"
@@ -49,11 +50,12 @@ def of_model(evidence: Evidence, value: float) -> Measured:
 
 
 @measure("state_ratio")
-def state_ratio(evidence: Evidence) -> Measured:
+def state_ratio() -> Measured:
     """Bytes of weights, gradients and optimizer per weight in training over bytes per served weight: AdamW
     against BF16; the range runs over all optimizers of the model and over BF16 and FP8 serving."""
-    optimizers = evidence.hook("optimizer_bytes", OPTIMIZER_BYTES)
-    held = {name: WEIGHT_BYTES + FP32_GRADIENT_BYTES + more for name, more in optimizers.items()}
+    held = {
+        name: WEIGHT_BYTES + FP32_GRADIENT_BYTES + more for name, more in OPTIMIZER_BYTES.items()
+    }
     low, high = (
         min(held.values()) / SERVING_BYTES["bf16"],
         max(held.values()) / SERVING_BYTES["fp8"],
@@ -66,9 +68,9 @@ def state_ratio(evidence: Evidence) -> Measured:
 
 
 @measure("serving_state")
-def serving_state(evidence: Evidence) -> Measured:
+def serving_state() -> Measured:
     """Bytes of model state in serving for each byte in training."""
-    found = state_ratio(evidence)
+    found = state_ratio()
     low, high = sorted(1 / end for end in (found.low, found.high) if end)
     return Measured(
         1 / found.number, low, high,
@@ -77,43 +79,43 @@ def serving_state(evidence: Evidence) -> Measured:
 
 
 @measure("activations")
-def activations(evidence: Evidence) -> Measured:
+def activations() -> Measured:
     """Activations kept for one sequence of 8,192 tokens over the weights."""
-    model = evidence.model(REFERENCE_MODEL)
+    model = models.model(REFERENCE_MODEL)
     kept = activation_bytes(model, Plan(seq_len=8192, global_batch=1))
-    return of_model(evidence, kept / (WEIGHT_BYTES * params(model)))
+    return of_model(kept / (WEIGHT_BYTES * params(model)))
 
 
 @measure("kv_cache")
-def kv_cache(evidence: Evidence, users: str, tokens: str) -> Measured:
+def kv_cache(users: str, tokens: str) -> Measured:
     """KV cache of some users' conversations over the weights."""
-    model = evidence.model(REFERENCE_MODEL)
+    model = models.model(REFERENCE_MODEL)
     kept = kv_values_per_token(model) * WEIGHT_BYTES * float(users) * float(tokens)
-    return of_model(evidence, kept / (WEIGHT_BYTES * params(model)))
+    return of_model(kept / (WEIGHT_BYTES * params(model)))
 
 
 @measure("runs_with_memory")
-def runs_with_memory(evidence: Evidence, column: str) -> Measured:
+def runs_with_memory(column: str) -> Measured:
     """Share of known training runs whose chips have a kind of memory."""
-    chips = evidence.table("chips").set_index("id")
-    runs = chronicle.runs(evidence.table).dropna(subset="chip_id")
+    chips = tables.load("chips").set_index("id")
+    runs = chronicle.runs().dropna(subset="chip_id")
     found = share(runs, runs["chip_id"].map(chips[column]) > 0, sampled=True)
     return replace(found, note="chips of known training runs")
 
 
 @measure("without_hbm")
-def without_hbm(evidence: Evidence, who: str) -> Measured:
+def without_hbm(who: str) -> Measured:
     """Share of the chips of startups (or of the others) that have no HBM."""
-    frame = evidence.table("chips").dropna(subset="hbm_gb")
-    frame = frame[frame["vendor"].isin(startup_vendors(evidence)) == (who == "startups")]
+    frame = tables.load("chips").dropna(subset="hbm_gb")
+    frame = frame[frame["vendor"].isin(startup_vendors()) == (who == "startups")]
     return share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] == 0, "chips")
 
 
 @measure("supply_reports")
-def supply_reports(evidence: Evidence) -> Measured:
+def supply_reports() -> Measured:
     """Reports of a startup that was refused HBM or could not integrate it. No report in the table is no
     evidence, not evidence of none."""
-    frame = events(evidence, "startups")
+    frame = events("startups")
     words = frame["event"] + " " + frame["notes"].fillna("")
     pattern = "shortage|refus|unable|could not|allocation"
     frame = frame[words.str.contains("HBM") & words.str.contains(pattern, case=False)]
@@ -121,43 +123,43 @@ def supply_reports(evidence: Evidence) -> Measured:
 
 
 @measure("dram_over")
-def dram_over(evidence: Evidence, own: str) -> Measured:
+def dram_over(own: str) -> Measured:
     """A chip's HBM and DDR over the HBM of an H100."""
-    row, nvidia = chip(evidence, own), chip(evidence, REFERENCE_CHIP)
+    row, nvidia = chip(own), chip(REFERENCE_CHIP)
     dram = row[["hbm_gb", "ddr_gb"]].astype(float).sum()
-    return of_chips(evidence, dram / float(nvidia["hbm_gb"]), own, REFERENCE_CHIP, note=row["name"])
+    return of_chips(dram / float(nvidia["hbm_gb"]), own, REFERENCE_CHIP, note=row["name"])
 
 
 @measure("ddr_bandwidth_over")
-def ddr_bandwidth_over(evidence: Evidence, own: str) -> Measured:
+def ddr_bandwidth_over(own: str) -> Measured:
     """A chip's DDR bandwidth over the HBM bandwidth of an H100."""
-    row, nvidia = chip(evidence, own), chip(evidence, REFERENCE_CHIP)
+    row, nvidia = chip(own), chip(REFERENCE_CHIP)
     value = float(row["ddr_gb_per_s"]) / (float(nvidia["hbm_tb_per_s"]) * 1000)
-    return of_chips(evidence, value, own, REFERENCE_CHIP, note=row["name"])
+    return of_chips(value, own, REFERENCE_CHIP, note=row["name"])
 
 
 @measure("disk_cache")
-def disk_cache(evidence: Evidence) -> Measured:
+def disk_cache() -> Measured:
     """Share of the input tokens of the disclosed service that came from a disk cache."""
-    frame = evidence.table("disclosed_service")
+    frame = tables.load("disclosed_service")
     value = float((frame["cached_input_tokens"] / frame["input_tokens"]).iloc[0])
     return counted(frame, "disclosed_service", value, key="service")
 
 
 @measure("state_fits")
-def state_fits(evidence: Evidence, chips: str) -> Measured:
+def state_fits(chips: str) -> Measured:
     """Training state of the reference model shared over some H100 chips, over the HBM of one."""
     held = WEIGHT_BYTES + FP32_GRADIENT_BYTES + OPTIMIZER_BYTES["adamw"]
-    state = params(evidence.model(REFERENCE_MODEL)) * held / int(chips)
-    hbm_bytes = float(chip(evidence, REFERENCE_CHIP)["hbm_gb"]) * GB
-    return of_chips(evidence, state / hbm_bytes, REFERENCE_CHIP, note=f"{chips} H100")
+    state = params(models.model(REFERENCE_MODEL)) * held / int(chips)
+    hbm_bytes = float(chip(REFERENCE_CHIP)["hbm_gb"]) * GB
+    return of_chips(state / hbm_bytes, REFERENCE_CHIP, note=f"{chips} H100")
 
 
 @measure("more_hbm_races")
-def more_hbm_races(evidence: Evidence) -> Measured:
+def more_hbm_races() -> Measured:
     """Speed of the chip with more HBM over Nvidia's chip of its day, in every audited MLPerf race of the two
     over the same task with as many chips."""
-    frame = races.pairs(evidence.table("training_measurements"), evidence.table("chips"))
+    frame = races.pairs()
     frame = frame[frame["hbm_gb"] > frame["rival_hbm_gb"]]
     if frame.empty:
         return NOTHING
@@ -171,32 +173,32 @@ def more_hbm_races(evidence: Evidence) -> Measured:
     )  # fmt: skip
 
 
-def _for_training(evidence: Evidence, vendor: str) -> pd.DataFrame:
-    frame = evidence.table("chips")
+def _for_training(vendor: str) -> pd.DataFrame:
+    frame = tables.load("chips")
     sold = frame["supports_training"].isin(["yes", "withdrawn"])
     return frame[(frame["vendor"] == vendor) & sold]
 
 
 @measure("training_chips_with_hbm")
-def training_chips_with_hbm(evidence: Evidence, vendor: str) -> Measured:
+def training_chips_with_hbm(vendor: str) -> Measured:
     """Share of the chips a vendor sold for training that have HBM."""
-    frame = _for_training(evidence, vendor)
+    frame = _for_training(vendor)
     return share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] > 0, "chips")
 
 
 @measure("newest_hbm")
-def newest_hbm(evidence: Evidence, vendor: str, before: str) -> Measured:
+def newest_hbm(vendor: str, before: str) -> Measured:
     """HBM of a vendor's newest chip on sale at a date."""
-    frame = evidence.table("chips")
+    frame = tables.load("chips")
     frame = frame[(frame["vendor"] == vendor) & (frame["available"] < before)]
     frame = frame.sort_values("available", kind="stable").tail(1)
-    return of_chips(evidence, float(frame["hbm_gb"].iloc[0]), *frame["id"])
+    return of_chips(float(frame["hbm_gb"].iloc[0]), *frame["id"])
 
 
 @measure("point_to_point")
-def point_to_point(evidence: Evidence, vendor: str) -> Measured:
+def point_to_point(vendor: str) -> Measured:
     """Share of a vendor's training chips described with a point-to-point network."""
-    frame = _for_training(evidence, vendor)
+    frame = _for_training(vendor)
     linked = (
         frame["topology"].fillna("").str.contains("point-to-point|P2P|peer-to-peer", case=False)
     )
@@ -204,22 +206,22 @@ def point_to_point(evidence: Evidence, vendor: str) -> Measured:
 
 
 @measure("hbm_bandwidth_over")
-def hbm_bandwidth_over(evidence: Evidence, own: str) -> Measured:
+def hbm_bandwidth_over(own: str) -> Measured:
     """A chip's HBM bandwidth over the H100's; the range is that of its sources."""
-    row, nvidia = chip(evidence, own), float(chip(evidence, REFERENCE_CHIP)["hbm_tb_per_s"])
+    row, nvidia = chip(own), float(chip(REFERENCE_CHIP)["hbm_tb_per_s"])
     ends = [row[name] for name in ("hbm_tb_per_s_low", "hbm_tb_per_s_high")]
     middle = float(row["hbm_tb_per_s"])
     low, high = (float(end if pd.notna(end) else middle) / nvidia for end in ends)
     more = {"note": row["name"], "low": low, "high": high, "kind": "range of sources"}
-    return of_chips(evidence, middle / nvidia, own, REFERENCE_CHIP, **more)
+    return of_chips(middle / nvidia, own, REFERENCE_CHIP, **more)
 
 
 @measure("matched_startups")
-def matched_startups(evidence: Evidence, share_of_h100: str) -> Measured:
+def matched_startups(share_of_h100: str) -> Measured:
     """Startups that sold a training chip with both the HBM bandwidth and the link bandwidth of an H100, or
     nearly, and trained no frontier model on it. None that matched is no evidence."""
-    frame, nvidia = evidence.table("chips"), chip(evidence, REFERENCE_CHIP)
-    frame = frame[frame["vendor"].isin(startup_vendors(evidence))]
+    frame, nvidia = tables.load("chips"), chip(REFERENCE_CHIP)
+    frame = frame[frame["vendor"].isin(startup_vendors())]
     for name in ("hbm_tb_per_s", "scaleup_gb_per_s_per_direction"):
         frame = frame[frame[name] >= float(share_of_h100) * float(nvidia[name])]
     frame = frame[frame["supports_training"].isin(["yes", "withdrawn"])]

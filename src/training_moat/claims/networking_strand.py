@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
 from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.claims.memory_strand import REFERENCE_CHIP, chip, of_model
 from training_moat.core.collectives import all_reduce_wire_s
@@ -29,53 +30,50 @@ def sent_in_ring(replicas: float) -> float:
 
 
 @measure("gradient_traffic")
-def gradient_traffic(evidence: Evidence, replicas: str) -> Measured:
+def gradient_traffic(replicas: str) -> Measured:
     """Kind of exchange: bytes of gradients each chip must send per byte of gradients it holds."""
-    traffic = evidence.hook("gradient_traffic", sent_in_ring)
     note = "every chip that trains by data parallelism"
-    return Measured(traffic(float(replicas)), sources=("thakur2005",), note=note)
+    return Measured(sent_in_ring(float(replicas)), sources=("thakur2005",), note=note)
 
 
 @measure("traffic_growth")
-def traffic_growth(evidence: Evidence, small: str, large: str) -> Measured:
+def traffic_growth(small: str, large: str) -> Measured:
     """Volume of exchange: bytes each chip sends in a large cluster over those in a small one."""
-    few, many = (gradient_traffic(evidence, count) for count in (small, large))
+    few, many = (gradient_traffic(count) for count in (small, large))
     return replace(few, value=many.number / few.number)
 
 
 @measure("beyond_the_next")
-def beyond_the_next(evidence: Evidence) -> Measured:
+def beyond_the_next() -> Measured:
     """Reach of exchange: share of the gradient bytes that a ring sends further than the next chip. None: each
     chip adds what it got and passes it on."""
-    reach = evidence.hook("ring_reach", 0.0)
-    return Measured(reach, sources=("thakur2005",), note="a ring of any size")
+    return Measured(0.0, sources=("thakur2005",), note="a ring of any size")
 
 
 @measure("pipeline_bytes")
-def pipeline_bytes(evidence: Evidence, chips: str) -> Measured:
+def pipeline_bytes(chips: str) -> Measured:
     """Bytes that some chips hand on as a pipeline over those they exchange as a tensor-parallel group: one
     activation at each border, against two sums of it per layer over every link (Shoeybi et al. 2019)."""
-    model, count = evidence.model("llama3.1-70b"), int(chips)
+    model, count = models.model("llama3.1-70b"), int(chips)
     handed, summed = count - 1, 2 * float(model.layers) * sent_in_ring(count)
-    found = of_model(evidence, handed / summed)
+    found = of_model(handed / summed)
     return replace(found, sources=(*found.sources, "shoeybi2019"))
 
 
 @measure("gpu_layouts")
-def gpu_layouts(evidence: Evidence) -> Measured:
+def gpu_layouts() -> Measured:
     """Share of measured ways to serve on several chips that are pure pipelines. Nearly all rows are graphics
     chips and Trainium in benchmarks."""
-    tables = evidence.table("serving_measurements"), evidence.table("serving_inferencex")
-    frame = layouts.measured(*tables)
+    frame = layouts.measured(*map(tables.load, ("serving_measurements", "serving_inferencex")))
     found = share(frame, frame["pure"], sampled=True)
     return replace(found, note="graphics chips and Trainium in benchmarks")
 
 
 @measure("startup_layouts")
-def startup_layouts(evidence: Evidence) -> Measured:
+def startup_layouts() -> Measured:
     """Share of startups with a published way to serve a large model over several chips whose chips hand their
     results to the next one only."""
-    frame = evidence.table("serving_layouts").dropna(subset="layout")
+    frame = tables.load("serving_layouts").dropna(subset="layout")
     pure = frame.groupby("vendor", sort=True)["layout"].agg(
         lambda kinds: (kinds == "pipeline").all()
     )
@@ -86,9 +84,9 @@ def startup_layouts(evidence: Evidence) -> Measured:
 
 
 @measure("expert_group")
-def expert_group(evidence: Evidence) -> Measured:
+def expert_group() -> Measured:
     """Chips that exchange with one another when DeepSeek decodes."""
-    frame = evidence.table("disclosed_service")
+    frame = tables.load("disclosed_service")
     value = float(frame["decode_expert_group_chips"].iloc[0])
     return counted(frame, "disclosed_service", value, key="service")
 
@@ -102,10 +100,10 @@ def link_per_flop(frame: pd.DataFrame) -> pd.Series:
 
 
 @measure("startup_links")
-def startup_links(evidence: Evidence) -> Measured:
+def startup_links() -> Measured:
     """Link bandwidth per 16-bit FLOP of startups' chips over the H100's: the median and the whole range."""
-    frame = evidence.table("chips")
-    own = frame[frame["vendor"].isin(startup_vendors(evidence))]
+    frame = tables.load("chips")
+    own = frame[frame["vendor"].isin(startup_vendors())]
     own = own.assign(link=link_per_flop(own), source=own["source_network"]).dropna(subset="link")
     if own.empty:
         return NOTHING
@@ -116,12 +114,12 @@ def startup_links(evidence: Evidence) -> Measured:
 
 
 @measure("startups_that_serve")
-def startups_that_serve(evidence: Evidence) -> Measured:
+def startups_that_serve() -> Measured:
     """Startups with a confirmed inference service or deal."""
-    frame = events(evidence, "startups")
+    frame = events("startups")
     frame = frame[frame["event_type"].isin(["launch", "pivot", "deal"])]
     frame = frame[frame["direction"] == "inference"]
-    frame = frame[frame["company"].isin(startup_vendors(evidence))]
+    frame = frame[frame["company"].isin(startup_vendors())]
     return counted(frame, value=float(frame["company"].nunique()))
 
 
@@ -132,20 +130,20 @@ def years_between(first: str, last: str) -> float:
 
 
 @measure("growth_a_year")
-def growth_a_year(evidence: Evidence, column: str, then: str, now: str) -> Measured:
+def growth_a_year(column: str, then: str, now: str) -> Measured:
     """Yearly growth of a column of the chips table between two chips."""
-    first, last = chip(evidence, then), chip(evidence, now)
+    first, last = chip(then), chip(now)
     years = years_between(str(first["announced"]), str(last["announced"]))
     value = float((last[column] / first[column]) ** (1 / years))
     return counted(pd.DataFrame([first, last]), "chips", value)
 
 
 @measure("measured_scaling")
-def measured_scaling(evidence: Evidence, vendor: str) -> Measured:
+def measured_scaling(vendor: str) -> Measured:
     """Throughput per chip at the largest scale over that at the smallest, in every weak-scaling family measured
     on a vendor's chips."""
-    makers = evidence.table("chips").set_index("id")["vendor"]
-    frame = evidence.table("scaling_measurements")
+    makers = tables.load("chips").set_index("id")["vendor"]
+    frame = tables.load("scaling_measurements")
     frame = frame[(frame["scaling"] == "weak") & frame["metric"].isin(RATES)]
     frame = frame[frame["chip_id"].map(makers) == vendor]
     last = frame.sort_values(["n_chips", "row_id"], kind="stable").groupby("family_id").tail(1)
@@ -157,17 +155,16 @@ def measured_scaling(evidence: Evidence, vendor: str) -> Measured:
 
 
 @measure("gradient_wait")
-def gradient_wait(evidence: Evidence) -> Measured:
+def gradient_wait() -> Measured:
     """Share of a modelled step in which chips wait for the exchange of gradients and weights between replicas,
     for the published run of Llama 3 405B (Dubey et al. 2024, table 4)."""
-    predict = evidence.hook("predict_training", training.predict)
-    answer = predict([{
+    answer = training.predict([{
         "id": "llama3", "model": "llama3.1-405b", "chip": REFERENCE_CHIP, "chips": 8192, "tp": 8, "pp": 16,
         "dp": 64, "seq_len": 8192, "global_batch": 2048, "precision": "bf16",
     }])[0]  # fmt: skip
     if not answer["ok"]:
         raise InputError(f"claims: {answer['error']}")
-    frame = evidence.table("chips")
+    frame = tables.load("chips")
     frame = frame[frame["id"] == REFERENCE_CHIP]
     return Measured(
         answer["seconds"]["data_parallel"] / answer["step_time_s"], rows=keys(frame, "chips"),

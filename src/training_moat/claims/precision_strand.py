@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import NOTHING, Evidence, Measured, counted, keys, measure, share
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.core import breakeven
 from training_moat.inquiry import durations, low_precision_record, uncertainty
 from training_moat.inquiry.switching import move
@@ -18,17 +19,17 @@ from training_moat.numerics import analysis
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
 
 
-def record(evidence: Evidence) -> pd.DataFrame:
+def record() -> pd.DataFrame:
     """Published low-precision training runs, one row a run, that may be counted."""
-    counting = evidence.table("low_precision_counting")
-    return low_precision_record.runs(evidence.table("low_precision_runs"), counting)
+    counting = tables.load("low_precision_counting")
+    return low_precision_record.runs(tables.load("low_precision_runs"), counting)
 
 
 @measure("tied")
-def tied(evidence: Evidence, width: str) -> Measured:
+def tied(width: str) -> Measured:
     """Share of the training runs of a width of format that take a side and find their recipe tied to one
     maker's numbers; each source has the same weight, however many runs it reports."""
-    frame = record(evidence)
+    frame = record()
     frame = frame[(frame["width"] == width) & frame["bearing"].isin(["supports", "against"])]
     found = share(
         frame, frame["bearing"] == "supports", "low_precision_runs",
@@ -38,27 +39,27 @@ def tied(evidence: Evidence, width: str) -> Measured:
 
 
 @measure("vendor_runs")
-def vendor_runs(evidence: Evidence, vendor: str) -> Measured:
+def vendor_runs(vendor: str) -> Measured:
     """Share of the published low-precision training runs that ran on a vendor's chips, by source."""
-    frame = record(evidence).dropna(subset="hardware_vendor")
+    frame = record().dropna(subset="hardware_vendor")
     on = frame["hardware_vendor"].str.contains(vendor)
     weights = low_precision_record.by_source(frame)
     return share(frame, on, "low_precision_runs", sampled=True, weights=weights)
 
 
 @measure("others_in_width")
-def others_in_width(evidence: Evidence, width: str, vendor: str, since: str) -> Measured:
+def others_in_width(width: str, vendor: str, since: str) -> Measured:
     """Training runs of a width of format since a date that ran on none of a vendor's chips."""
-    frame = record(evidence).dropna(subset=["hardware_vendor", "date"])
+    frame = record().dropna(subset=["hardware_vendor", "date"])
     frame = frame[(frame["width"] == width) & (frame["date"] >= since)]
     frame = frame[~frame["hardware_vendor"].str.contains(vendor)]
     return counted(frame, "low_precision_runs", note=", ".join(frame["organisation"]))
 
 
 @measure("formats_added")
-def formats_added(evidence: Evidence, vendor: str, since: str) -> Measured:
+def formats_added(vendor: str, since: str) -> Measured:
     """Formats of at most 16 bits that a vendor's chips multiply today and one of its older chips did not."""
-    frame = evidence.table("chips")
+    frame = tables.load("chips")
     frame = frame[frame["vendor"] == vendor].dropna(subset="formats_supported")
     held = {row.id: set(row.formats_supported.split(";")) for row in frame.itertuples()}
     later = set().union(*(kinds for name, kinds in held.items() if name != since))
@@ -67,9 +68,9 @@ def formats_added(evidence: Evidence, vendor: str, since: str) -> Measured:
 
 
 @measure("hypothesis")
-def hypothesis(evidence: Evidence, name: str) -> Measured:
+def hypothesis(name: str) -> Measured:
     """What the book's experiment measured for one of its hypotheses, over its margin, on all seeds."""
-    runs = [evidence.table(f"experiment_low_precision{part}") for part in ("", "_replication")]
+    runs = [tables.load(f"experiment_low_precision{part}") for part in ("", "_replication")]
     judged = analysis.verdicts(pd.concat(runs, ignore_index=True)).set_index("hypothesis").loc[name]
     return Measured(
         float(judged["number"] / judged["threshold"]), note="a model of a hundred thousand parameters",
@@ -77,24 +78,24 @@ def hypothesis(evidence: Evidence, name: str) -> Measured:
     )  # fmt: skip
 
 
-def moves(evidence: Evidence, kind: str) -> pd.DataFrame:
+def moves(kind: str) -> pd.DataFrame:
     """Documented moves of one kind of work between hardware of different vendors, doubtful ones left out."""
-    frame = evidence.table("switching_cases")
+    frame = tables.load("switching_cases")
     return frame[(frame["workload_kind"] == kind) & (frame["confirmed"] != "no")]
 
 
 @measure("moves_by_trouble")
-def moves_by_trouble(evidence: Evidence, kind: str, trouble: str) -> Measured:
+def moves_by_trouble(kind: str, trouble: str) -> Measured:
     """Share of the documented moves of one kind of work whose outcome or quality speaks of trouble ("yes"), or of none."""
-    frame = moves(evidence, kind)
+    frame = moves(kind)
     wanted = durations.troubled(frame) == (trouble == "yes")
     return share(frame, wanted, "switching_cases", sampled=True)
 
 
 @measure("months_to_move")
-def months_to_move(evidence: Evidence, kind: str) -> Measured:
+def months_to_move(kind: str) -> Measured:
     """Median months from start to a working port, moves without a number and unfinished ones as intervals."""
-    frame = durations.ports(evidence.table("move_durations"), kind)
+    frame = durations.ports(tables.load("move_durations"), kind)
     if frame.empty:
         return NOTHING
     low, middle, high = durations.median_months(frame["low_months"], frame["high_months"])
@@ -103,9 +104,9 @@ def months_to_move(evidence: Evidence, kind: str) -> Measured:
 
 
 @measure("months_ratio")
-def months_ratio(evidence: Evidence) -> Measured:
+def months_ratio() -> Measured:
     """Median months to move training over those to move inference."""
-    table = evidence.table("move_durations")
+    table = tables.load("move_durations")
     both = [durations.ports(table, kind) for kind in ("training", "inference")]
     if any(frame.empty for frame in both):
         return NOTHING
@@ -114,15 +115,15 @@ def months_ratio(evidence: Evidence) -> Measured:
 
 
 @measure("delay_cost")
-def delay_cost(evidence: Evidence) -> Measured:
+def delay_cost() -> Measured:
     """A year of OpenAI's R&D spending, times the shortest delay of a training move on record, over the cost of
     the run itself."""
-    splits = evidence.table("market_splits")
+    splits = tables.load("market_splits")
     lab = splits[splits["definition"] == "all R&D spend"]
     spent = re.search(r"R&D \$([\d.]+)B", str(lab["quantity"].iloc[0])) if len(lab) else None
-    late = evidence.table("move_durations")
+    late = tables.load("move_durations")
     late = late[late["kind"].isin(["delay", "unfinished"])].nsmallest(1, "low_months")
-    run = evidence.table("training_runs")
+    run = tables.load("training_runs")
     run = run[run["model"] == GPT4]
     if spent is None or late.empty or run.empty:
         return NOTHING
@@ -135,14 +136,14 @@ def delay_cost(evidence: Evidence) -> Measured:
 
 
 @measure("advantage_needed")
-def advantage_needed(evidence: Evidence, yearly_spend_musd: str) -> Measured:
+def advantage_needed(yearly_spend_musd: str) -> Measured:
     """Advantage on paper at which a move pays; in some draws no advantage is enough, so the upper end may be
     without limit."""
-    frame = evidence.table("switching_assumptions")
+    frame = tables.load("switching_assumptions")
     drawn = uncertainty.sample([uncertainty.of_row(row) for _, row in frame.iterrows()], 2**15)
     in_use = breakeven.breakeven_advantage(move(drawn, float(yearly_spend_musd)))
     needed = breakeven.paper_advantage(in_use, drawn["realised_share"])
-    ours = float(evidence.row("claim_tests", "advantage_needed", "measure")["threshold"])
+    ours = float(row_of("claim_tests", "advantage_needed", "measure")["threshold"])
     low, middle, high = (float(np.quantile(needed, q, method="higher")) for q in (0.05, 0.5, 0.95))
     return Measured(
         middle, low, high, float(np.mean(needed >= ours)), keys(frame, "switching_assumptions", "name"),

@@ -9,9 +9,9 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.claims import grading
-from training_moat.claims.base import KEY_COLUMNS, Evidence
+from training_moat.claims.base import key_column
 from training_moat.claims.grading import Test
-from training_moat.claims.judging import Finding, evaluate, regraded, run
+from training_moat.claims.judging import Finding, regraded, run
 from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry import wording
 from training_moat.inquiry.wording import band, listed, lowered
@@ -45,7 +45,7 @@ def table(findings: dict[str, Finding]) -> pd.DataFrame:
     chance, why (this quantity), reason (of the threshold), flips, beside_1 to beside_N (the other tests),
     sets (grades that other thresholds give, where they differ), evidence (rows in words), sources, link.
     """
-    evidence, most = Evidence(), max(len(one.tests) for one in findings.values()) - 1
+    most = max(len(one.tests) for one in findings.values()) - 1
     rows = []
     for claim, one in findings.items():
         test, anchor = one.deciding, f"#{one.section}" if one.section else ""
@@ -56,7 +56,7 @@ def table(findings: dict[str, Finding]) -> pd.DataFrame:
             "threshold": test.limits.words(test.unit), "chance": chance(test), "why": test.why,
             "reason": test.reason, "flips": one.flips,
             **{f"beside_{n + 1}": others[n] if n < len(others) else "" for n in range(most)},
-            "sets": _other_sets(one), "evidence": evidence_words(one, evidence),
+            "sets": _other_sets(one), "evidence": evidence_words(one),
             "sources": ";".join(one.sources), "link": f"{one.chapter}.html{anchor}",
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -68,9 +68,9 @@ def predictions() -> pd.DataFrame:
     Columns: prediction, title, implied, quantity, number, range (with its kind), threshold, grade, who (rows
     or names it rests on), flips, sources.
     """
-    evidence, rows = Evidence(), []
-    for record in evidence.table("article_predictions").to_dict("records"):
-        test = run(record, evidence)
+    rows = []
+    for record in tables.load("article_predictions").to_dict("records"):
+        test = run(record)
         rows.append({
             **{name: record[name] for name in ("prediction", "title", "implied")}, "quantity": test.question,
             "number": test.shown, "range": _range(test), "threshold": test.limits.words(test.unit),
@@ -126,14 +126,13 @@ def sources(findings: dict[str, Finding], argument: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for finding in own for key in finding.sources))
 
 
-def rows_behind(finding: Finding, evidence: Evidence | None = None) -> pd.DataFrame:
+def rows_behind(finding: Finding) -> pd.DataFrame:
     """The evidence rows a finding rests on. Columns: table, row, confirmed (as the table says)."""
-    evidence = evidence or Evidence()
     frame = pd.DataFrame([key.split(":", 1) for key in finding.rows], columns=["table", "row"])
     known: dict[tuple[str, str], Any] = {}
     for name in frame["table"].unique():
-        source = evidence.table(name)
-        column = next(one for one in KEY_COLUMNS if one in source)
+        source = tables.load(name)
+        column = key_column(source)
         known |= {
             (name, str(row)): word
             for row, word in zip(source[column], source["confirmed"], strict=True)
@@ -146,9 +145,9 @@ NAMES_SHOWN = 6
 """Most rows of a table that are named one by one."""
 
 
-def evidence_words(finding: Finding, evidence: Evidence | None = None) -> str:
+def evidence_words(finding: Finding) -> str:
     """What a finding rests on: rows by table, and how many were not read in their own source."""
-    rows = rows_behind(finding, evidence)
+    rows = rows_behind(finding)
     if rows.empty:
         return "The model and its published formulas alone."
     told = []
@@ -160,7 +159,7 @@ def evidence_words(finding: Finding, evidence: Evidence | None = None) -> str:
     return f"Rows: {', '.join(told)}; {tail}."
 
 
-def verdict_table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
+def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
     """The four arguments, for the first page: each is graded by its deciding test, and softened by its
     key tests as a claim is by its own.
 
@@ -168,7 +167,6 @@ def verdict_table(findings: dict[str, Finding] | None = None) -> pd.DataFrame:
     chance, grade, says (what the grade says), decides_for, flips, beside (the key tests in words, a list),
     sources, link.
     """
-    findings = evaluate() if findings is None else findings
     rows = []
     for row in tables.load("arguments").to_dict("records"):
         test = _named_test(findings, row["deciding_test"])
@@ -214,6 +212,22 @@ def supported(findings: dict[str, Finding]) -> list[str]:
     return [claim for claim, one in findings.items() if grading.side(one.grade) > 0]
 
 
+def not_supported(findings: dict[str, Finding]) -> pd.DataFrame:
+    """The other claims: those that the evidence is strongly against first, those that it cannot decide last.
+
+    Columns: claim, paraphrase, quantity, number, range (with its kind), grade.
+    """
+    frame = table(findings).rename(columns={"value": "number"})
+    order = {grade: place for place, grade in enumerate(NOT_SUPPORTED)}
+    frame = frame[frame["grade"].isin(order)]
+    frame = frame.sort_values("grade", key=lambda grade: grade.map(order), kind="stable")
+    return frame[["claim", "paraphrase", "quantity", "number", "range", "grade"]]
+
+
+NOT_SUPPORTED = (grading.STRONGLY_AGAINST, grading.AGAINST, grading.MIXED, grading.OPEN)
+"""Grades of claims that the evidence does not support, the worst first."""
+
+
 def sided(table: pd.DataFrame) -> tuple[str, str, str]:
     """The titles of `verdict_table` that the evidence supports, is against, and leaves undecided, in words."""
     sides = table["grade"].map(grading.side)
@@ -230,7 +244,7 @@ def as_of() -> str:
 WORDS = {
     "argument": "strand", "title": "argument", "article_says": "the article says", "number": "found",
     "quantity": "what decides it", "range": "range and its kind", "threshold": "it would hold if it is",
-    "decides_for": "speaks for", "flips": "what would turn the grade",
+    "paraphrase": "the article says, in our words", "decides_for": "speaks for", "flips": "what would turn the grade",
 }  # fmt: skip
 """What the columns of `verdict_table` are called in a table for readers."""
 

@@ -113,13 +113,14 @@ def offers() -> list[Offer]:
 def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Offer:
     own = chip.id == rival.id
     prices = None if own else chip_hours.pair(chip, rival)
-    ratio = 1.0 if prices is None else prices[0].usd / prices[1].usd
     shut = scorecard.software_gate(chip)
     stops = "software" if shut.passed == scorecard.NO else ""
     stops = stops if np.isfinite(hours) else "doing it in time"
     vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
     unit = "dollars" if prices else "chip-days"
-    return Offer(year, vendor, chip.name, hours * ratio / base, unit, stops, hbm_gb(chip))
+    return Offer(
+        year, vendor, chip.name, hours * chip_hours.ratio(prices) / base, unit, stops, hbm_gb(chip)
+    )
 
 
 def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:

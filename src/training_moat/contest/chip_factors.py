@@ -27,6 +27,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """The article's arguments and what else could decide, as sets of factors."""
 
+CAUSES = ("memory", "network", "precision")
+"""The groups that the article names as technical causes."""
+
 FACTORS = tuple(name for group in GROUPS.values() for name in group)
 """The qualities a gap is split into, in the order of a coalition's bits."""
 

@@ -247,6 +247,11 @@ def pair(chip: Chip, other: Chip) -> Pair | None:
     return next(iter([*early, *bought, *owned, *rents]), None)
 
 
+def ratio(both: Pair | None) -> float:
+    """The first one's hourly price over the other's, one where they are not known in the same way."""
+    return 1.0 if both is None else both[0].usd / both[1].usd
+
+
 def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:
     """One chip's hourly price around a day (default: its launch): a rent of that time, else the price of sale, the cost of
     ownership, or a rent of another time."""

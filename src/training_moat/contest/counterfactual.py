@@ -25,18 +25,21 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
-from training_moat.contest.chip_factors import FACTORS, GROUPS
+from training_moat.contest.chip_factors import CAUSES, FACTORS, GROUPS
 from training_moat.contest.coalitions import Worth, drawn, search_all, worth
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError, answered
 from training_moat.core.machine import Chip
-from training_moat.inquiry.wording import between, digits, listed
+from training_moat.inquiry.wording import between, digits, either, listed
 
 LIKELY = 2 / 3
 """A challenger is behind when it is in so many of the draws."""
 
 DECIDES = 0.5
 """A factor decides where bringing it alone to the yardstick's level closes at least so much of the logarithm of the gap."""
+
+ARTICLE = "the article's causes"
+"""Not one group: the three causes of the article, each mended where that helps."""
 
 NEARLY = 0.9
 """Parts that reach so much of the largest are named with it: the ranges of such parts cannot be told apart."""
@@ -67,23 +70,15 @@ class Split(Worth):
         """The challenger's name."""
         return self.chip.name
 
-    @property
-    def yardstick_name(self) -> str:
-        """The name of the chip that it is held against."""
-        return self.yardstick.name
-
-    @property
-    def job_title(self) -> str:
-        """What is trained, in words."""
-        return self.job.title
-
-    def closed(self, group: str) -> float:
-        """Share of the logarithm of the gap that bringing a group of factors alone to the yardstick's level closes;
-        undefined where there is no gap."""
+    def closed(self, *groups: str) -> float:
+        """Share of the logarithm of the gap that bringing groups of factors, and no others, to the yardstick's level closes
+        (`ARTICLE`: those of the article's causes that close most); undefined where there is no gap."""
         if self.gap <= 1:
             return np.nan
+        if groups == (ARTICLE,):
+            return max(self.closed(*some) for some in SOME_CAUSES)
         worth = self.worth
-        return float((worth[0] - worth[_bit(GROUPS[group])]) / (worth[0] - worth[-1]))
+        return float((worth[0] - worth[_groups_bit(groups)]) / (worth[0] - worth[-1]))
 
     def explained(self, group: str) -> tuple[float, float, float]:
         """(middle, low, high): factor on the cost that a group of factors explains, as the product of its Shapley parts."""
@@ -101,25 +96,42 @@ class Split(Worth):
         """Whether the group alone closes that share of the gap of a challenger that is likely behind."""
         return self.behind and self.closed(group) >= share
 
-    def together(self, share: float = DECIDES) -> tuple[str, ...]:
-        """The fewest groups of factors that together close that share of the gap (of several such sets the one that
-        closes most); none where there is no gap."""
+    def ways(self, share: float = DECIDES) -> list[tuple[str, ...]]:
+        """The smallest sets of groups of factors that together close that share of the gap, the one that closes most
+        first; none where there is no gap."""
         if self.gap <= 1:
-            return ()
-        worth = self.worth
-        gap = worth[0] - worth[-1]
-        for size in range(1, len(GROUPS) + 1):
-            sets = list(combinations(GROUPS, size))
-            names = [[name for group in one for name in GROUPS[group]] for one in sets]
-            closes = [float(worth[0] - worth[_bit(one)]) / gap for one in names]
-            best = int(np.argmax(closes))
-            if closes[best] >= share:
-                return sets[best]
-        return tuple(GROUPS)
+            return []
+        for size in range(1, len(GROUPS)):
+            closes = {one: self.closed(*one) for one in combinations(GROUPS, size)}
+            if enough := [one for one, closed in closes.items() if closed >= share]:
+                return sorted(enough, key=lambda one: -closes[one])
+        return [tuple(GROUPS)]
 
 
 def _bit(names: Collection[str]) -> int:
     return sum(1 << FACTORS.index(name) for name in names)
+
+
+def _groups_bit(groups: Collection[str]) -> int:
+    return _bit([name for group in groups for name in GROUPS[group]])
+
+
+SOME_CAUSES = [one for size in (1, 2, 3) for one in combinations(CAUSES, size)]
+"""Every choice among the article's causes."""
+
+
+def half_closes(one: Split) -> str:
+    """What closes half of a gap, in words: "software or memory, each alone", "memory and software together, or memory and
+    compute"; blank where there is no gap."""
+    ways = one.ways()
+    if not ways:
+        return ""
+    if len(ways[0]) == 1:
+        return (
+            f"{either([group for (group,) in ways])}{', each alone' if len(ways) > 1 else ' alone'}"
+        )
+    first, *others = map(listed, ways)
+    return f"{first} together{''.join([f', or {other}' for other in others])}"
 
 
 def challengers() -> list[str]:
@@ -135,7 +147,8 @@ def split_of(found: Worth) -> Split:
     all_ = len(middle) - 1
     # Parts are positive where the challenger is worse. They are linear in what the coalitions are worth.
     parts, drawn_parts = -shapley.values(middle), told @ -shapley.values(into)
-    bare, whole, *grouped = (told @ into[:, [0, all_, *map(_bit, GROUPS.values())]]).T
+    sets = [*[(group,) for group in GROUPS], *SOME_CAUSES]
+    bare, whole, *grouped = (told @ into[:, [0, all_, *map(_groups_bit, sets)]]).T
     gap = bare - whole
     bits = 1 << np.arange(len(FACTORS))
     part_low, part_high = np.quantile(drawn_parts, (0.05, 0.95), axis=0)
@@ -145,7 +158,9 @@ def split_of(found: Worth) -> Split:
     table = pd.DataFrame({"factor": list(FACTORS)} | columns | {"times": np.exp(parts)})
     # Share of each drawn gap that a group of factors alone closes (nothing where there is no gap).
     some = np.where(gap > 0, gap, np.inf)
-    closed = {group: (bare - one) / some for group, one in zip(GROUPS, grouped, strict=True)}
+    shares = dict(zip(sets, [(bare - one) / some for one in grouped], strict=True))
+    closed = {group: shares[group,] for group in GROUPS}
+    closed[ARTICLE] = np.max([shares[one] for one in SOME_CAUSES], axis=0)
     ends = np.exp(np.quantile(gap, (0.05, 0.95)))
     return Split(
         **vars(found),
@@ -218,10 +233,10 @@ def overview(found: Sequence[Split]) -> pd.DataFrame:
     """One row per challenger: gap with its interval and the share of it that each group alone closes."""
     rows = [
         {"chip": one.chip.id, "name": one.name}
-        | {"yardstick": one.yardstick_name, "job": one.job_title, "unit": one.unit}
+        | {"yardstick": one.yardstick.name, "job": one.job.title, "unit": one.unit}
         | {"basis": one.basis, "possible": one.possible, "behind": one.behind}
         | {"gap": one.gap, "low": one.low, "high": one.high}
-        | {"together": " and ".join(one.together())}
+        | {"half": half_closes(one)}
         | {group: one.closed(group) for group in GROUPS}
         for one in found
     ]

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from training_moat.contest.chip_factors import GROUPS
-from training_moat.contest.counterfactual import DECIDES, Split
+from training_moat.contest.chip_factors import CAUSES, GROUPS
+from training_moat.contest.counterfactual import ARTICLE, DECIDES, Split, half_closes
 from training_moat.inquiry import chronicle
-from training_moat.inquiry.wording import either, listed
+from training_moat.inquiry.wording import digits, either, listed
 
 CAUSE_WORDS = {"memory": "memory", "network": "the network", "precision": "number formats"}
 """The article's technical causes, by the group of factors, in words."""
-
-CAUSES = tuple(CAUSE_WORDS)
 
 OTHERS = {
     "compute": "faster arithmetic", "software": "better software", "uptime": "fewer failures",
@@ -26,7 +25,7 @@ OTHERS = {
 
 @dataclass(frozen=True)
 class Decision:
-    """For how many challengers that are likely behind a group of factors decides.
+    """For how many challengers that are likely behind a group of factors (or `ARTICLE`) decides.
 
     `value` is the share of them for which bringing only this group to the yardstick's level closes at least the share
     `needed` of the logarithm of the gap; `low` and `high` bound 90% of the draws. `yes`, `no` and `without` name the
@@ -96,6 +95,29 @@ def in_full(found: Sequence[Split]) -> str:
     needed = either([*others, "several things at once"])
     said = listed([*single, *several])
     return f"{said}. The other {len(left)} needed {needed}" if left else said
+
+
+def needs(found: Sequence[Split]) -> pd.DataFrame:
+    """What challengers that are likely behind would have needed: chip, against, gap, left (the gap that is left once the
+    article's three causes are mended, where that helps), half (what closes half of the gap), in words."""
+    behind = [one for one in found if one.behind]
+    columns = ["chip", "against", "gap", "left", "half"]
+    rows = [
+        (
+            one.name,
+            one.yardstick.name,
+            _gap(one, 0.0),
+            _gap(one, one.closed(ARTICLE)),
+            half_closes(one),
+        )
+        for one in behind
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _gap(one: Split, closed: float) -> str:
+    """The gap once a share of it is closed, as a number; that of a job that cannot be done is none."""
+    return "cannot" if not one.possible and closed <= 0 else digits(one.gap ** (1 - closed))
 
 
 def makers(found: Sequence[Split]) -> list[str]:

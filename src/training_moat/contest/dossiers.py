@@ -13,7 +13,7 @@ from training_moat.calibrate import measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
 from training_moat.catalog.relatives import wide_peak
-from training_moat.contest.counterfactual import GROUPS, OF_DRAWS, Split
+from training_moat.contest.counterfactual import OF_DRAWS, Split, half_closes
 from training_moat.core.machine import Chip
 from training_moat.core.units import TERA
 from training_moat.inquiry import chronicle, holding, naming
@@ -207,12 +207,9 @@ def badge(split: Split) -> str:
 
 
 def cards(found: Sequence[Split]) -> pd.DataFrame:
-    """One row per challenger for a card: heading, badge, gap, job, decides, assumed, vendor, sources."""
+    """One row per challenger for a card: heading, badge, gap, job, half (what closes half of it), assumed, vendor, sources."""
     rows = []
     for one in found:
-        decides = [group for group in GROUPS if one.decides(group)]
-        fewest = " and ".join(one.together())
-        alone = "no single quality" if fewest else NOTHING
         rows.append(
             {
                 "heading": one.name,
@@ -220,11 +217,10 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": one.chip.vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick_name}{in_brackets(one.low, one.high, OF_DRAWS)}",
-                "job": one.job_title,
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick.name}{in_brackets(one.low, one.high, OF_DRAWS)}",
+                "job": one.job.title,
                 "basis": one.basis if one.possible else "",
-                "decides": " or ".join(decides) or alone,
-                "together": fewest or NOTHING,
+                "half": half_closes(one) or NOTHING,
                 "assumed": ". ".join(f"{words[0].upper()}{words[1:]}" for words in one.assumed),
                 "sources": chip_catalog.row(one.chip.id)["source"],
             }

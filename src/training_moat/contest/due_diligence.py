@@ -145,7 +145,7 @@ def gates(found: Report) -> pd.DataFrame:
     rows = [(gate.name, gate.passed, gate.distance, gate.why) for gate in found.card.gates]
     pays = "yes" if found.split.gap <= 1 else "no"
     split = found.split
-    why = f"{digits(split.gap)} times the {split.unit} of {split.yardstick_name} ({split.basis})"
+    why = f"{digits(split.gap)} times the {split.unit} of {split.yardstick.name} ({split.basis})"
     if not split.possible:
         why = "it cannot do the job at any cost"
     rows.append(("as cheap as Nvidia's", pays, split.gap if split.possible else np.nan, why))
@@ -163,7 +163,7 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
         goals["do the job in time"] = np.finfo(float).max
     if found.split.gap > 1:
         ratio = found.split.gap if found.split.possible else coalitions.CEILING
-        per_hour = _hourly_ratio(found)
+        per_hour = chip_hours.ratio(chip_hours.pair(found.chip, found.rival.chip))
         allowed = found.rival.run.chip_hours / per_hour if found.rival.run else ratio
         goals["cost no more than Nvidia's"] = allowed
     rows = []
@@ -174,12 +174,6 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
         rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))
     frame = pd.DataFrame(rows, columns=["goal", "change", "factor"])
     return frame.sort_values(["goal", "factor", "change"], kind="stable", ignore_index=True)
-
-
-def _hourly_ratio(found: Report) -> float:
-    """The chip's hourly price over the yardstick's, one where they are not known in the same way."""
-    prices = chip_hours.pair(found.chip, found.rival.chip)
-    return 1.0 if prices is None else prices[0].usd / prices[1].usd
 
 
 def _qualities(chip: Chip) -> Mapping[str, float]:
@@ -258,14 +252,14 @@ def answer(found: Report) -> str:
         where = "" if shut is None else f": it stops at the gate *{shut.name}* ({shut.why})"
         return f"**{name} cannot train {found.job.named}** within the days allowed{where}."
     done = (
-        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick_name}**"
+        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick.name}**"
         f"{in_brackets(gap.low, gap.high, OF_DRAWS)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
     )
     if unit == "dollars":
         return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
     return (
         f"{done}with no price known for both, the chip would have to cost at most {percent(price_to_pay(found))} of what "
-        f"{gap.yardstick_name} costs per chip and hour."
+        f"{gap.yardstick.name} costs per chip and hour."
     )
 
 

@@ -22,9 +22,9 @@ Number = Any
 _Array = _np.ndarray if _np is not None else ()
 
 
-def _is_array(a: Number, b: Number = None, c: Number = None) -> bool:
+def _is_array(a: Number, b: Number = None) -> bool:
     # Written out: this is asked a hundred times for every step that is timed.
-    return isinstance(a, _Array) or isinstance(b, _Array) or isinstance(c, _Array)
+    return isinstance(a, _Array) or isinstance(b, _Array)
 
 
 def minimum(a: Number, b: Number) -> Number:

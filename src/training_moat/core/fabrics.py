@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from training_moat.core.elementwise import Number, ceil, log, maximum, minimum, where
+from training_moat.core.elementwise import Number, ceil, log, maximum, minimum
 from training_moat.core.errors import require_known
 from training_moat.core.machine import Link
 
@@ -99,7 +99,7 @@ def mean_hops(fabric: Fabric, ranks: Number) -> Number:
         return maximum(1.0, axes * side / 4.0)
     if fabric.topology in ("ring", "point_to_point"):
         return maximum(1.0, ranks / 4.0)
-    return where(ranks > 0, 1.0, 1.0)
+    return 1.0
 
 
 def diameter(fabric: Fabric, ranks: Number) -> Number:
@@ -110,4 +110,4 @@ def diameter(fabric: Fabric, ranks: Number) -> Number:
         return maximum(1.0, axes * maximum(ranks, 2) ** (1.0 / axes) / 2.0)
     if fabric.topology in ("ring", "point_to_point"):
         return maximum(1.0, ranks / 2.0)
-    return where(ranks > 0, 1.0, 1.0)
+    return 1.0

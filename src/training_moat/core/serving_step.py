@@ -101,15 +101,13 @@ class StepSeconds:
 @dataclass(frozen=True)
 class ServingTime:
     """What a client sees: seconds to the first token and per further token; output tokens per second of all
-    chips of the plan; sequences running at once; others' prefill in each token; one prompt's prefill on an
-    idle machine; the decode step behind it."""
+    chips of the plan; sequences running at once; others' prefill in each token; the decode step behind it."""
 
     ttft_s: Number
     tpot_s: Number
     tokens_per_s: Number
     running: Number
     prefill_wait_s: Number
-    prefill_s: Number
     step: StepSeconds
 
 
@@ -374,4 +372,4 @@ def serve(
     ttft = software.first_token_s + step.total + one_prefill + (1 - software.prefill_share) * met
     ttft = ttft + (job.batch / running - 1) * (ttft + job.output_len * tpot)
     rate = job.batch * job.output_len / (ttft + job.output_len * tpot)
-    return ServingTime(ttft, tpot, rate, running, wait, one_prefill, step)
+    return ServingTime(ttft, tpot, rate, running, wait, step)

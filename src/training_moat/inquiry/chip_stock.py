@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.tables import Table
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
 from training_moat.inquiry import uncertainty
@@ -49,10 +48,10 @@ class Stock:
         return 1 - self.training
 
 
-def sold(table: Table = tables.load) -> pd.DataFrame:
+def sold() -> pd.DataFrame:
     """H100-equivalents sold, by the end of each year since 2022 and in it. Columns: year, merchant,
     captive (in the year), stock (all so far)."""
-    frame = table("chip_counts")
+    frame = tables.load("chip_counts")
     frame = frame.assign(year=frame["end_date"].str[:4].astype(int))
     frame = frame[frame["year"].isin(YEARS)]
     captive = frame["manufacturer"].isin(CAPTIVE)
@@ -64,29 +63,27 @@ def sold(table: Table = tables.load) -> pd.DataFrame:
     return found.reset_index()
 
 
-def operational(table: Table = tables.load) -> uncertainty.Uncertain:
+def operational() -> uncertainty.Uncertain:
     """Share of the chips sold that run: from the lower of the two fleets with an estimate to the higher."""
-    frame = table("lab_ledgers")
+    frame = tables.load("lab_ledgers")
     frame = frame[frame["item"] == "operational_share"]
     middle = float(frame["value"].mean())
     low, high = float(frame["p05"].min()), float(frame["p95"].max())
     return uncertainty.Uncertain("operational_share", low, middle, high, "share", 0.0, 1.0)
 
 
-def year(which: int, draws: int, seed: int = 0, table: Table = tables.load) -> Stock:
+def year(which: int, draws: int, seed: int = 0) -> Stock:
     """The world's chips in a year of `YEARS`: what is explained, what is not."""
-    frame = table("assumptions").set_index("name", drop=False)
-    inputs = [uncertainty.of_row(frame.loc[name]) for name in INPUTS] + [operational(table)]
+    frame = tables.load("assumptions").set_index("name", drop=False)
+    inputs = [uncertainty.of_row(frame.loc[name]) for name in INPUTS] + [operational()]
     drawn = uncertainty.sample(inputs, draws, seed)
-    peak = float(table("chips").set_index("id").loc[REFERENCE_CHIP, "bf16_tflops"]) * TERA
-    stock = sold(table).set_index("year")["stock"]
+    peak = float(tables.load("chips").set_index("id").loc[REFERENCE_CHIP, "bf16_tflops"]) * TERA
+    stock = sold().set_index("year")["stock"]
     average = (float(stock.get(which - 1, 0.0)) + float(stock[which])) / 2
     hours = average * drawn["operational_share"] * HOURS_PER_YEAR
     per_hour = peak * SECONDS_PER_HOUR
-    training = (
-        known_runs(which, table) * drawn["rnd_multiplier"] / (drawn["mfu_training"] * per_hour)
-    )
-    tokens = tokens_of(which, table) * (1 - drawn["cache_share"])
+    training = known_runs(which) * drawn["rnd_multiplier"] / (drawn["mfu_training"] * per_hour)
+    tokens = tokens_of(which) * (1 - drawn["cache_share"])
     flop = tokens * lifecycle.forward_flop_per_token(1e9 * drawn["active_params_b"])
     serving = flop / (drawn["mfu_inference"] * per_hour)
     taken = np.maximum(1.0, (training + serving) / hours)
@@ -96,22 +93,22 @@ def year(which: int, draws: int, seed: int = 0, table: Table = tables.load) -> S
     return Stock(which, hours, training, serving, share)
 
 
-def notable_runs(table: Table = tables.load) -> pd.DataFrame:
+def notable_runs() -> pd.DataFrame:
     """Notable runs with an estimate of their FLOP; a later version of a model repeats the FLOP of its
     base and is counted once."""
-    runs = table("training_runs").dropna(subset="training_flop")
+    runs = tables.load("training_runs").dropna(subset="training_flop")
     return runs.drop_duplicates(["organisation", "training_flop"])
 
 
-def known_runs(which: int, table: Table = tables.load) -> float:
+def known_runs(which: int) -> float:
     """FLOP of all notable runs of a year."""
-    runs = notable_runs(table)
+    runs = notable_runs()
     return float(runs[runs["date"].str[:4].astype(int) == which]["training_flop"].sum())
 
 
-def tokens_of(which: int, table: Table = tables.load) -> float:
+def tokens_of(which: int) -> float:
     """Tokens served by the world in a year, at the daily rate of its last outside estimate; 0 without one."""
-    served = table("tokens_served")
+    served = tables.load("tokens_served")
     served = served[(served["organisation"] == "World") & (served["basis"] == "estimate")]
     served = served[served["date"].str[:4].astype(int) == which]
     per_day = float(served["tokens_per_day"].iloc[-1]) if len(served) else 0.0

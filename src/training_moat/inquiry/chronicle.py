@@ -8,7 +8,6 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import day
-from training_moat.catalog.tables import Table
 from training_moat.core.errors import require_known
 
 ARTICLE = "2025-05"
@@ -25,18 +24,18 @@ DIRECTIONS = {
 """Where an event points, in words; other events are left out."""
 
 
-def events(read: Table = tables.load) -> pd.DataFrame:
+def events() -> pd.DataFrame:
     """All dated events, oldest first; later reports of an event on record are left out."""
-    later = read("history_events")
+    later = tables.load("history_events")
     later = later[~later["extends"].fillna("").str.contains(r"\bE\d")]
-    frame = pd.concat([read("startup_events"), later], ignore_index=True)
+    frame = pd.concat([tables.load("startup_events"), later], ignore_index=True)
     frame = frame[frame["confirmed"].isin(CONFIRMED)]
     return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
 
 
-def makers(read: Table = tables.load) -> pd.DataFrame:
+def makers() -> pd.DataFrame:
     """The makers of chips by name: words, kind, region, sells."""
-    return read("chip_makers").set_index("maker", drop=False)
+    return tables.load("chip_makers").set_index("maker", drop=False)
 
 
 def of_makers(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
@@ -45,21 +44,21 @@ def of_makers(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     return first.isin(list(names))
 
 
-def maker_of(hardware: pd.Series, read: Table = tables.load) -> pd.Series:
+def maker_of(hardware: pd.Series) -> pd.Series:
     """The first maker whose words (table chip_makers) stand in what a run says of its hardware, others before Nvidia where
     it names several; blank where none do."""
-    words = {row.maker: row.words.replace(";", "|") for row in makers(read).itertuples()}
+    words = {row.maker: row.words.replace(";", "|") for row in makers().itertuples()}
     words[INCUMBENT] = words.pop(INCUMBENT)  # last: a run on two makers' chips counts for the other
     found = pd.Series(None, index=hardware.index, dtype=object)
     for maker, pattern in words.items():
-        named = hardware.str.contains(pattern, case=False, regex=True).fillna(False).astype(bool)
-        found[named & found.isna()] = maker
+        named = hardware.str.contains(pattern, case=False, na=False)
+        found = found.mask(named & found.isna(), maker)
     return found
 
 
-def startups(read: Table = tables.load) -> list[str]:
+def startups() -> list[str]:
     """Makers that are startups."""
-    frame = makers(read)
+    frame = makers()
     return frame.loc[frame["kind"] == "startup", "maker"].tolist()
 
 
@@ -87,21 +86,21 @@ def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFra
     return frame if chosen.empty else chosen
 
 
-def runs(read: Table = tables.load) -> pd.DataFrame:
+def runs() -> pd.DataFrame:
     """Every known training run with named hardware: model, organisation, date, training_flop, hardware, kind,
     vendor_own_run (yes, no or blank), maker, maker_kind, link, source, confirmed, table, row_id.
 
     `maker` is that of `maker_of`; "not named" where there is none.
     """
-    noted, more = read("training_runs"), read("runs_non_nvidia")
+    noted, more = tables.load("training_runs"), tables.load("runs_non_nvidia")
     more = more[~more["same_as"].fillna("").str.contains(r"\bR\d") & ~more["kind"].isin(NO_RUN)]
     frame = pd.concat(
         [noted.assign(table="training_runs"), more.assign(table="runs_non_nvidia")],
         ignore_index=True,
     )
     frame = frame[frame["hardware"].notna() & frame["confirmed"].isin(CONFIRMED)]
-    maker = maker_of(frame["hardware"], read).fillna("not named")
-    kind = maker.map(makers(read)["kind"]).fillna("not named")
+    maker = maker_of(frame["hardware"]).fillna("not named")
+    kind = maker.map(makers()["kind"]).fillna("not named")
     frame = frame.assign(maker=maker, maker_kind=kind.where(maker != INCUMBENT, "Nvidia"))
     return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
 

@@ -41,10 +41,8 @@ def posterior(low: pd.Series, high: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _quantiles(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order])
-    places = np.searchsorted(reached, [0.05, 0.5, 0.95])
-    low, middle, high = (float(values[order][min(place, len(values) - 1)]) for place in places)
+    ends = np.quantile(values, [0.05, 0.5, 0.95], weights=weights, method="inverted_cdf")
+    low, middle, high = map(float, ends)
     return low, middle, high
 
 

@@ -11,13 +11,11 @@ those that do (`pooling`), weighted by the chips they use.
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.tables import Table
 from training_moat.inquiry import pooling
 from training_moat.inquiry.wording import between, percent
 
@@ -32,10 +30,10 @@ PLANNED, PLAN_ROW_YEAR = range(2027, 2031), 2028
 """Years for which one cumulative plan is known, and the year it is filed under."""
 
 
-def ledger(known_by: str | None = None, table: Table = tables.load) -> pd.DataFrame:
+def ledger(known_by: str | None = None) -> pd.DataFrame:
     """Rows of lab_ledgers, plans left out where the year's own figure is known. known_by: only what had
     been published before that day."""
-    frame = table("lab_ledgers")
+    frame = tables.load("lab_ledgers")
     if known_by is not None:
         frame = frame[frame["published"] < known_by]
     key = ["organisation", "year", "item"]
@@ -54,16 +52,14 @@ def _reports(frame: pd.DataFrame) -> Reports:
     return found | {key: values.to_numpy(float) for key, values in bills}
 
 
-def shares(
-    research: str = COUNT, known_by: str | None = None, table: Table = tables.load
-) -> pd.DataFrame:
+def shares(research: str = COUNT, known_by: str | None = None) -> pd.DataFrame:
     """Inference's share in every lab and year whose books allow one, against a count of research: the final runs (`final_runs`), all computing
     (`rnd_compute`) or all of it, salaries included (`rnd_expense`).
 
     Columns: organisation, year, period, low, share, high (low and high are the range of the reports; 0
     where only an upper bound is known, share then blank), kind (books, plan).
     """
-    frame = ledger(known_by, table)
+    frame = ledger(known_by)
     reports, rows = _reports(frame), []
     for (lab, year), rows_of in frame.groupby(["organisation", "year"], sort=True):
         found = _share_of(reports, str(lab), int(year), research)
@@ -79,11 +75,11 @@ def shares(
     return pd.DataFrame(rows, columns=columns)
 
 
-def machines(known_by: str | None = None, table: Table = tables.load) -> pd.DataFrame:
+def machines(known_by: str | None = None) -> pd.DataFrame:
     """Splits that labs gave in energy, power or chips, in the columns of `shares`. What Meta calls
     experimentation counts as training; DeepSeek's chips leave its other research out, so its share is
     an upper bound."""
-    frame = table("market_splits").set_index("row_id").loc[list(MACHINES)].reset_index()
+    frame = tables.load("market_splits").set_index("row_id").loc[list(MACHINES)].reset_index()
     if known_by is not None:
         frame = frame[frame["date"] < known_by]
     found = frame["inference_share"].astype(float)
@@ -121,32 +117,27 @@ def _part(serving: float, other: float) -> float:
     return float(serving / (serving + other))
 
 
-@lru_cache(maxsize=16)
+@tables.kept("lab_ledgers", "market_splits", size=16)
 def pooled(
-    without: str | None = None,
-    known_by: str | None = None,
-    seed: int = 0,
-    table: Table = tables.load,
+    without: str | None = None, known_by: str | None = None, seed: int = 0
 ) -> pooling.Pooled | None:
     """The labs' shares pooled with the lab as a random effect; None where no lab is known.
 
     without: leave that lab out, for a test on it.
     """
-    frame = pd.concat([shares(COUNT, known_by, table), machines(known_by, table)])
+    frame = pd.concat([shares(COUNT, known_by), machines(known_by)])
     frame = frame[(frame["organisation"] != without) & (frame["kind"] != PLAN)]
     # Four years of unlike labs show no trend of their own: all count for one year.
     frame = frame.assign(year=pooling.ORIGIN_YEAR)
     return None if frame.empty else pooling.fit(frame, ("organisation",), seed)
 
 
-def disclosed(
-    year: int, draws: int, seed: int = 0, table: Table = tables.load
-) -> np.ndarray | None:
+def disclosed(year: int, draws: int, seed: int = 0) -> np.ndarray | None:
     """Share of the labs with books in a year, summed in dollars: every bill drawn evenly between its
     lowest and its highest report. None where no lab of `BOOKS` has any. The plan for five years together
     stands for each of its later years."""
     year = PLAN_ROW_YEAR if year in PLANNED else year
-    reports, rng = _reports(ledger(None, table)), np.random.default_rng([seed, year, 2])
+    reports, rng = _reports(ledger()), np.random.default_rng([seed, year, 2])
     serving = research = np.zeros(draws)
     for lab in BOOKS:
         found = _share_of(reports, lab, year, COUNT)
@@ -160,23 +151,23 @@ def disclosed(
     return None if not serving.any() else serving / (serving + research)
 
 
-def weight_of_books(year: int, table: Table = tables.load) -> float:
+def weight_of_books(year: int) -> float:
     """Share of the chips of the labs with known fleets that labs with books use, at the end of the year
     or of the last known one."""
-    frame = table("lab_ledgers")
+    frame = tables.load("lab_ledgers")
     frame = frame[(frame["item"] == "chips_in_use") & (frame["year"] >= 2024)]
     last = frame[frame["year"] == min(year, int(frame["year"].max()))]
     return float(last[last["organisation"].isin(BOOKS)]["value"].sum() / last["value"].sum())
 
 
-def labs(year: int, draws: int, seed: int = 0, table: Table = tables.load) -> np.ndarray | None:
+def labs(year: int, draws: int, seed: int = 0) -> np.ndarray | None:
     """Share of all frontier labs in a year: those with books as they say, the others drawn from the
     spread between labs; None where no books speak of the year."""
-    known, spread = disclosed(year, draws, seed, table), pooled(None, None, seed, table)
+    known, spread = disclosed(year, draws, seed), pooled(None, None, seed)
     if known is None or spread is None:
         return None
     rest = np.resize(spread.next_statement(pooling.ORIGIN_YEAR), draws)
-    weight = weight_of_books(year, table)
+    weight = weight_of_books(year)
     return weight * known + (1 - weight) * rest
 
 

@@ -67,9 +67,9 @@ def assumptions() -> pd.DataFrame:
     return tables.load("assumptions").set_index("name", drop=False)
 
 
-def assumed(name: str, frame: pd.DataFrame | None = None) -> Uncertain:
+def assumed(name: str) -> Uncertain:
     """One uncertain input of data/assumptions.csv."""
-    frame = assumptions() if frame is None else frame
+    frame = assumptions()
     require_known("assumption", name, frame.index, "data/assumptions.csv")
     return uncertainty.of_row(frame.loc[name])
 
@@ -122,18 +122,14 @@ def _deepseek() -> dict[str, Uncertain]:
     return {item.name: item for item in known}
 
 
-def inputs(
-    lab: str = "openai",
-    medians: Mapping[str, float] | None = None,
-    frame: pd.DataFrame | None = None,
-) -> list[Uncertain]:
+def inputs(lab: str, medians: Mapping[str, float] | None = None) -> list[Uncertain]:
     """The inputs of a lab: its own where it told them, else the assumed ranges. `medians` moves the named
     ones to another median and keeps their relative spread."""
     medians = dict(medians or {})
     for name in medians:
         require_known("market input", name, FIELDS)
     told = own(lab)
-    found = [told[name] if name in told else assumed(name, frame) for name in FIELDS]
+    found = [told[name] if name in told else assumed(name) for name in FIELDS]
     return [item.centred(medians[item.name]) if item.name in medians else item for item in found]
 
 
@@ -169,7 +165,6 @@ class Case:
     medians: Mapping[str, float] | None = None
     draws: int = 20_000
     seed: int = 0
-    frame: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, variables: Mapping[str, Any]) -> Case:
@@ -189,7 +184,7 @@ class Case:
     @cached_property
     def inputs(self) -> list[Uncertain]:
         """The uncertain inputs of this case."""
-        return inputs(self.lab, self.medians, self.frame)
+        return inputs(self.lab, self.medians)
 
     @cached_property
     def drawn(self) -> dict[str, np.ndarray]:
@@ -246,18 +241,17 @@ def tornado(case: Case) -> pd.DataFrame:
         ratio = case.ratio(draws)
         return ratio / (1 + ratio)
 
-    return titled(uncertainty.tornado(share, case.inputs), case)
+    return titled(uncertainty.tornado(share, case.inputs))
 
 
-def causes(case: Case, draws: int = 1024) -> pd.DataFrame:
+def causes(case: Case) -> pd.DataFrame:
     """Sobol indices of the logarithm of the ratio: which ignorance makes the range so wide."""
-    return titled(uncertainty.sobol_indices(case.ratio, case.inputs, draws, case.seed), case)
+    return titled(uncertainty.sobol_indices(case.ratio, case.inputs, 1024, case.seed))
 
 
-def titled(table: pd.DataFrame, case: Case) -> pd.DataFrame:
+def titled(table: pd.DataFrame) -> pd.DataFrame:
     """Add each input's title for readers."""
-    titles = (assumptions() if case.frame is None else case.frame)["title"]
-    return table.assign(title=table["name"].map(titles).fillna(FLOP_TITLE))
+    return table.assign(title=table["name"].map(assumptions()["title"]).fillna(FLOP_TITLE))
 
 
 def break_even(case: Case) -> pd.DataFrame:

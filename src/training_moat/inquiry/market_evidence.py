@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.tables import Table
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
 from training_moat.inquiry import chip_stock
@@ -46,15 +45,13 @@ class WorkedExample:
         )
 
 
-def deepseek(table: Table = tables.load) -> WorkedExample:
+def deepseek() -> WorkedExample:
     """Rebuild the break-even of DeepSeek-V3 from what it disclosed (arXiv 2412.19437, table 1;
     open-infra-index, day 6). The peak is the H800's dense BF16 rate for both sides.
-
-    table: where tables come from, for a judgement on altered evidence.
     """
-    day = table("disclosed_service").set_index("service").loc[DEEPSEEK_DAY]
-    run = table("training_runs").set_index("model").loc[day["model"]]
-    peak = float(table("chips").set_index("id").loc[day["chip_id"], "bf16_tflops"]) * TERA
+    day = tables.load("disclosed_service").set_index("service").loc[DEEPSEEK_DAY]
+    run = tables.load("training_runs").set_index("model").loc[day["model"]]
+    peak = float(tables.load("chips").set_index("id").loc[day["chip_id"], "bf16_tflops"]) * TERA
     per_day = 24.0 / float(day["hours"])
     hours = float(day["mean_nodes"] * day["chips_per_node"] * day["hours"]) * per_day
     tokens = float(day["input_tokens"] + day["output_tokens"])
@@ -149,18 +146,16 @@ class FineTuning:
         return self.flop / self.known_training_flop
 
 
-def finetuning(table: Table = tables.load) -> FineTuning:
+def finetuning() -> FineTuning:
     """A generous bound on cheap fine-tuning: one LoRA job (Hu et al. 2021) per model added to the Hugging
     Face hub in 2025, each as long as the dearest typical job on a price list, on an 8-billion model.
-
-    table: where tables come from, for a judgement on altered evidence.
     """
-    rows = table("custom_models").set_index("row_id")
+    rows = tables.load("custom_models").set_index("row_id")
     jobs = float(rows.loc["M05", "value"] - rows.loc["M03", "value"])
     tokens = float(rows.loc["M14", "value_high"] / rows.loc["M12", "value"]) * 1e6
-    params = float(table("models").set_index("id").loc["llama3.1-8b", "params_b"]) * 1e9
+    params = float(tables.load("models").set_index("id").loc["llama3.1-8b", "params_b"]) * 1e9
     flop = jobs * lifecycle.finetune_flop(params, tokens, frozen_base=True)
-    return FineTuning(jobs, tokens, flop, chip_stock.known_runs(2025, table))
+    return FineTuning(jobs, tokens, flop, chip_stock.known_runs(2025))
 
 
 def custom_models() -> pd.DataFrame:

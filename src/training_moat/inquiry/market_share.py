@@ -10,13 +10,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.tables import Table
 from training_moat.inquiry import chip_stock, lab_ledgers, market, pooling, published_splits
 from training_moat.inquiry.uncertainty import ends_and_middle, percentiles
 from training_moat.inquiry.wording import between, chance, percent
@@ -65,21 +63,21 @@ class Share:
 
 
 @tables.kept(*TABLES, size=64)
-def draws_of(year: int, way: str, seed: int = 0, table: Table = tables.load) -> np.ndarray | None:
+def draws_of(year: int, way: str, seed: int = 0) -> np.ndarray | None:
     """Draws of the share by one way; None where the way says nothing of the year."""
     if way == STATEMENTS:
-        return published_splits.pooled(None, seed, table).next_statement(year)
+        return published_splits.pooled(None, seed).next_statement(year)
     if way == BOOKS:
-        return lab_ledgers.labs(year, DRAWS, seed, table)
+        return lab_ledgers.labs(year, DRAWS, seed)
     if way == CHIPS:
         known = year in chip_stock.YEARS
-        return chip_stock.year(year, DRAWS, seed, table).share if known else None
-    return all_draws(year, seed, table)
+        return chip_stock.year(year, DRAWS, seed).share if known else None
+    return all_draws(year, seed)
 
 
-def all_draws(year: int, seed: int = 0, table: Table = tables.load) -> np.ndarray:
+def all_draws(year: int, seed: int = 0) -> np.ndarray:
     """Draws of the share by all ways together that say something of the year."""
-    found = [draws_of(year, one, seed, table) for one in (STATEMENTS, BOOKS, CHIPS)]
+    found = [draws_of(year, one, seed) for one in (STATEMENTS, BOOKS, CHIPS)]
     return np.concatenate([one for one in found if one is not None])
 
 
@@ -96,7 +94,7 @@ def _chances(found: np.ndarray) -> dict[str, float]:
     return {"larger": float(np.mean(found > HALF)), "ten": float(np.mean(found >= TEN_TIMES))}
 
 
-@lru_cache(maxsize=4)
+@tables.kept(*TABLES, size=4)
 def _by_year(seed: int) -> pd.DataFrame:
     told = [share(year, way, seed) for year in YEARS for way in KINDS]
     frame = pd.DataFrame([asdict(one) for one in told if one is not None])

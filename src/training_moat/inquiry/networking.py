@@ -209,16 +209,14 @@ SIMPLE = {"micro_batch": 1, "virtual_stages": 1, "zero_stage": 1}
 """Settings that are the same for all chips in the comparison."""
 
 
-def bandwidth_needs(
-    model: str, sequence: int, global_batch: int, chips: int, wanted: Sequence[str] = LARGE_CHIPS
-) -> pd.DataFrame:
-    """Scale-up bandwidth each chip needs for 90% of its speed with an endless one, beside what it has.
+def bandwidth_needs(model: str, sequence: int, global_batch: int, chips: int) -> pd.DataFrame:
+    """Scale-up bandwidth each of `LARGE_CHIPS` needs for 90% of its speed with an endless one, beside what it has.
 
     Columns: name, vendor, has, needs (GB/s per direction), surplus (has over needs). The layout is the fastest
     on the chip's own links and stays the same. Chips on which the model does not fit are left out.
     """
     rows = []
-    for name in wanted:
+    for name in LARGE_CHIPS:
         chip = chip_catalog.chip(name)
         (best,) = training.predict([case(model, name, chips, sequence, global_batch, **SIMPLE)])
         if not best["ok"] or not best["fits"]:

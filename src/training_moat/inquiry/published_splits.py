@@ -7,14 +7,11 @@ share stay apart.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
 from training_moat.catalog import tables
-from training_moat.catalog.tables import Table
 from training_moat.inquiry import pooling
 from training_moat.inquiry.uncertainty import ends_and_middle
 from training_moat.inquiry.wording import percent
@@ -24,16 +21,16 @@ UNPOOLED = ("blog", "article")
 """Kinds of publisher that are shown and not pooled: no method, no author; the claim under test."""
 
 
-def splits(table: Table = tables.load) -> pd.DataFrame:
+def splits() -> pd.DataFrame:
     """Every published split with what it counts, oldest first: market_splits with the columns of
     split_classes, and `low`, `high` (shares of inference: equal for a point, 0 or 1 for an open side),
     `who` (publisher and year), `statement` (point, range, at least, at most).
 
     Statements without any bound and unconfirmed ones are left out.
     """
-    classes = table("split_classes").set_index("split")
+    classes = tables.load("split_classes").set_index("split")
     classes = classes.drop(columns=["source", "confirmed", "date", "notes"])
-    frame = table("market_splits").drop(columns="definition").join(classes, on="row_id")
+    frame = tables.load("market_splits").drop(columns="definition").join(classes, on="row_id")
     # Of training and inference together: a budget may hold other things too.
     share = _share(frame["inference_to_training_ratio"]).fillna(frame["inference_share"])
     bounded = frame["ratio_low"].notna() | frame["ratio_high"].notna()
@@ -52,10 +49,10 @@ def _share(ratio: pd.Series) -> pd.Series:
     return ratio / (1 + ratio)
 
 
-def market_statements(known_by: str | None = None, table: Table = tables.load) -> pd.DataFrame:
+def market_statements(known_by: str | None = None) -> pd.DataFrame:
     """Statements on the whole market that name a year from 2022 on, by research houses, makers and
     governments. known_by: only those published before that day ("2024-10-09")."""
-    frame = splits(table)
+    frame = splits()
     frame = frame[(frame["scope"] == "market") & (frame["year"] >= 2022)]
     frame = frame[~frame["house"].isin(UNPOOLED) & frame["measure"].notna()]
     if known_by is not None:
@@ -66,12 +63,10 @@ def market_statements(known_by: str | None = None, table: Table = tables.load) -
     return frame.reset_index(drop=True)
 
 
-@lru_cache(maxsize=16)
-def pooled(
-    known_by: str | None = None, seed: int = 0, table: Table = tables.load
-) -> pooling.Pooled:
+@tables.kept("market_splits", "split_classes", size=16)
+def pooled(known_by: str | None = None, seed: int = 0) -> pooling.Pooled:
     """The statements on the market, pooled with house and measure as random effects."""
-    return pooling.fit(market_statements(known_by, table), GROUPS, seed)
+    return pooling.fit(market_statements(known_by), GROUPS, seed)
 
 
 def points(logits: np.ndarray | pd.Series) -> np.ndarray:

@@ -16,21 +16,19 @@ def rivals() -> dict[str, str]:
     return dict(zip(frame["chip_id"], frame["audited_rival"], strict=True))
 
 
-def pairs(
-    measurements: pd.DataFrame | None = None, chips: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def pairs() -> pd.DataFrame:
     """The best audited time of every task, chip and number of chips, beside the best on as many of Nvidia's
     chips of that day (`rivals`); all rounds count, since software of both improves.
 
     Columns: task, chips, chip_id, chip, minutes, rival, rival_minutes, speed (rival's time over the chip's),
     hbm_gb, rival_hbm_gb, round, rival_round, row_id, rival_row_id, source.
     """
-    rows = tables.load("training_measurements") if measurements is None else measurements
+    rows = tables.load("training_measurements")
     rows = rows[rows["metric"].eq("time_to_train") & rows["source"].eq(AUDITED)]
     rows = rows.sort_values(["value", "row_id"], kind="stable")
     best = rows.drop_duplicates(["model", "chip_id", "n_chips"])
     best = best.assign(round=best["table_ref"].str.extract(r"results_(v[\d.]+)")[0])
-    known = (tables.load("chips") if chips is None else chips).set_index("id")
+    known = tables.load("chips").set_index("id")
     against = best["chip_id"].map(rivals())
     raced = best.assign(against=against)[against.notna() & best["n_chips"].notna()]
     own = ["model", "n_chips", "against"]

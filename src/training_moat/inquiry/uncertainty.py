@@ -237,18 +237,13 @@ def chance(answers: Sequence[np.ndarray], threshold: float) -> Probability:
 
 
 def sobol_indices(
-    model: Model,
-    inputs: Sequence[Uncertain],
-    draws: int = 4096,
-    seed: int = 0,
-    logarithm: bool = True,
+    model: Model, inputs: Sequence[Uncertain], draws: int = 4096, seed: int = 0
 ) -> pd.DataFrame:
-    """Share of the answer's variance that each input causes, alone and with its interactions.
+    """Share of the variance of the answer's logarithm that each input causes, alone and with its interactions: the answer is a
+    ratio, whose tail would drown the rest.
 
     draws: size of the base sample, a power of two; the model is called on draws x (inputs + 2) points.
-    logarithm: analyse the logarithm of the answer, right for a ratio whose tail would drown the rest.
-    Columns: name, first, first_error, total, total_error (errors are 95% half-widths). A known input
-    has indices of zero. Sorted by total. Source: Saltelli et al. 2010, as in SALib.
+    Columns: name, first, total. A known input has indices of zero. Sorted by total. Source: Saltelli et al. 2010, as in SALib.
     """
     from SALib.analyze import sobol as analyse
     from SALib.sample import sobol as saltelli
@@ -266,15 +261,12 @@ def sobol_indices(
         name: np.full(len(points), item.median) for name, item in by_name.items() if item.fixed
     }
     answer = np.asarray(model(filled | still), dtype=float)
-    if logarithm:
-        if not (answer > 0).all():
-            raise InputError("uncertainty: the answer must be above 0 for indices of its logarithm")
-        answer = np.log(answer)
+    if not (answer > 0).all():
+        raise InputError("uncertainty: the answer must be above 0 for indices of its logarithm")
     with warnings.catch_warnings():  # SALib divides by a resample's variance, harmless when small
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = analyse.analyze(problem, answer, calc_second_order=False, seed=seed)
-    told = {"first": "S1", "first_error": "S1_conf", "total": "ST", "total_error": "ST_conf"}
-    table = pd.DataFrame({name: found[key] for name, key in told.items()}, index=list(moving))
+        found = analyse.analyze(problem, np.log(answer), calc_second_order=False, seed=seed)
+    table = pd.DataFrame({"first": found["S1"], "total": found["ST"]}, index=list(moving))
     table = table.reindex([*moving, *still], fill_value=0.0).rename_axis("name").reset_index()
     return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
 

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.predict import answers, asking, plan_search, training_answers, training_lines
+from training_moat.predict import asking, plan_search, training_answers, training_lines
 from training_moat.predict import training_constants as known
 from training_moat.predict.coded import Asked, one_by_one
+from training_moat.predict.serving import predict as predict_serving
+from training_moat.predict.training import predict as predict_training
 
 
 def training(asked: Asked, count: int) -> pd.DataFrame:
@@ -21,10 +23,10 @@ def training(asked: Asked, count: int) -> pd.DataFrame:
         constants = known.load()
         lines = training_lines.read_columns(asked, count, constants)
         if lines is None:
-            return pd.DataFrame(_one_by_one(answers.training, asked, range(count)))
+            return pd.DataFrame(_one_by_one(predict_training, asked, range(count)))
         best = plan_search.best(lines.rows)
         told, refused = training_answers.columns(lines.rows, best, lines.notes, constants)
-        rest = _one_by_one(answers.training, asked, lines.alone) if lines.alone else {}
+        rest = _one_by_one(predict_training, asked, lines.alone) if lines.alone else {}
     places = np.delete(lines.places, list(refused))
     bad = {int(lines.places[index]): said for index, said in refused.items()}
     parts = [
@@ -39,7 +41,7 @@ def training(asked: Asked, count: int) -> pd.DataFrame:
 
 def serving(asked: Asked, count: int) -> pd.DataFrame:
     """The same of `predict.serving`."""
-    return pd.DataFrame(_one_by_one(answers.serving, asked, range(count)))
+    return pd.DataFrame(_one_by_one(predict_serving, asked, range(count)))
 
 
 def _one_by_one(

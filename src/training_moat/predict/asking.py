@@ -14,8 +14,7 @@ import pandas as pd
 
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.predict import answers
-from training_moat.predict.training import search
+from training_moat.predict import serving, training
 
 Named = str | Mapping[str, Any]
 """A model's or chip's name in the tables, or an object of the table's columns (`base` names one to start from)."""
@@ -107,7 +106,7 @@ def training_step(
     )
     given |= dict(precision=precision, software=software, tokens_b=tokens_b)
     given |= dict(price_usd_per_chip_hour=price_usd_per_chip_hour)
-    return _only(answers.training([_case(given, plan)]))  # type: ignore[return-value]
+    return _only(training.predict([_case(given, plan)]))  # type: ignore[return-value]
 
 
 def service(
@@ -135,7 +134,7 @@ def service(
     )
     given |= dict(output_len=output_len, precision=precision, kv_precision=kv_precision)
     given |= dict(software=software, price_usd_per_chip_hour=price_usd_per_chip_hour)
-    return _only(answers.serving([_case(given, plan)]))  # type: ignore[return-value]
+    return _only(serving.predict([_case(given, plan)]))  # type: ignore[return-value]
 
 
 def fastest_plans(
@@ -148,7 +147,7 @@ def fastest_plans(
     """
     if top < 1:
         raise InputError(f"top is {top}; expected 1 or more")
-    found = search(_case(dict(model=model, chip=chip, chips=chips), fields), top)
+    found = training.search(_case(dict(model=model, chip=chip, chips=chips), fields), top)
     return pd.DataFrame(columns(found))
 
 
@@ -158,12 +157,12 @@ def training_steps(cases: Cases) -> pd.DataFrame:
     The fields asked with come first. A bad case fills `error` with its sentence and nothing else;
     what no case was told (`cost_usd` without a price) is a blank column.
     """
-    return _table(cases, answers.training)
+    return _table(cases, training.predict)
 
 
 def services(cases: Cases) -> pd.DataFrame:
     """The answer of `service` for each case, one a row; see `training_steps`."""
-    return _table(cases, answers.serving)
+    return _table(cases, serving.predict)
 
 
 def columns(found: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -208,7 +207,7 @@ def _table(cases: Cases, predicted: Callable[..., list[dict[str, Any]]]) -> pd.D
     answered = pd.DataFrame(columns(predicted([_case(record, {}) for record in records])))
     asked = pd.DataFrame(records)
     table = asked[[name for name in asked if name not in answered]].join(answered)
-    shape = TrainingAnswer if predicted is answers.training else ServingAnswer
+    shape = TrainingAnswer if predicted is training.predict else ServingAnswer
     whole = [name for name in shape.__annotations__ if name not in _NESTED]
     if shape is ServingAnswer:
         whole += [f"plan.{name}" for name in ServingPlan.__annotations__]

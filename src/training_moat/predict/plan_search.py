@@ -25,6 +25,7 @@ from training_moat.predict.training_batch import (
     Plans,
     joined,
     mapped,
+    taken,
 )
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
@@ -163,7 +164,7 @@ class _Sweep:
         self.room, self.fits = self.held[0], self.held[FITS] > 0
 
     def _keep(self, whole: Plans, held: np.ndarray, kept: np.ndarray) -> None:
-        self.plans, self.held = whole.keep(kept), np.compress(kept, held, axis=1)
+        self.plans, self.held = whole.keep(kept), taken(held, np.flatnonzero(kept))
         if np.any(whole.asked("open_share")):
             share = self.held[WEIGHED.index("recompute_share")]
             self.plans.plan = replace(self.plans.plan, recompute_share=share)
@@ -206,14 +207,14 @@ def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Pla
     weighed = levels.weighed()
     if fastest is not None:
         kept = levels.fast_enough(fastest)
-        levels, weighed = levels.keep(kept), np.compress(kept, weighed, axis=1)
+        levels, weighed = levels.keep(kept), taken(weighed, np.flatnonzero(kept))
     some = np.zeros(len(bare.part), bool)
     for plans, known in ((bare, held), (levels, weighed)):
         some[plans.owner[known[FITS] > 0]] = True
     kept = (held[FITS] > 0) | ~some[bare.owner]
     plans, order = bare.keep(kept).beside(levels)
-    both = [np.compress(kept, held, axis=1), weighed]
-    return plans, np.take(np.concatenate(both, axis=1), order, axis=1)
+    both = [taken(held, np.flatnonzero(kept)), weighed]
+    return plans, taken(np.concatenate(both, axis=1), order)
 
 
 def _least_share(bare: Plans, held: np.ndarray) -> np.ndarray:

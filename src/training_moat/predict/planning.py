@@ -52,6 +52,7 @@ class Shape(NamedTuple):
     dense_layers: float
 
 
+@lru_cache(KEPT)
 def divisors(total: int, limit: int | None = None) -> list[int]:
     """All divisors of `total` up to `limit`, ascending."""
     limit = limit or total

@@ -140,8 +140,12 @@ def _entry(
 
 
 def model_of(case: Mapping[str, Any]) -> Transformer:
-    """The case's model: a name from the models table, or an object of its fields."""
-    return _entry(case, "model", "a name", model_catalog.model, model_catalog.from_record)
+    """The case's model: a name from the models table, or an object of its fields whose counts do not contradict each other
+    (`workload.weights_problem`)."""
+    model = _entry(case, "model", "a name", model_catalog.model, model_catalog.from_record)
+    if text := _contradiction(model):
+        raise InputError(f"model {shown(model.name)}: {text}")
+    return model
 
 
 def model_notes(case: Mapping[str, Any]) -> list[str]:
@@ -163,14 +167,6 @@ def chip_of(case: Mapping[str, Any]) -> Chip:
     if isinstance(wanted := case.get("chip"), Chip):
         return wanted
     return _entry(case, "chip", "an id", chip_catalog.chip, chip_catalog.from_record)
-
-
-def weights_agree(model: Transformer) -> Transformer:
-    """The model, unless its counts contradict each other (`workload.weights_problem`)."""
-    text = _contradiction(model)
-    if text:
-        raise InputError(f"model {shown(model.name)}: {text}")
-    return model
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from training_moat.core import serving_step
@@ -68,7 +67,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     if not isinstance(request, Mapping):
         raise InputError("expected an object with the fields of a serving case")
     requests.reject_unknown_fields(request, FIELDS)
-    model = requests.weights_agree(requests.model_of(request))
+    model = requests.model_of(request)
     chip = requests.chip_of(request)
     precision, notes = serving_formats.precision_of(request, chip)
     kv_precision = requests.choice(request, "kv_precision", KV_PRECISIONS) or "bf16"
@@ -207,12 +206,6 @@ def _check(given: Mapping[str, int | None], model: Transformer, chip: Chip) -> N
         raise InputError(f"chips is {given['chips']}, which is not a multiple of {named}")
 
 
-@lru_cache(maxsize=4096)
-def divisors(total: int, limit: int | None = None) -> list[int]:
-    """All divisors of `total` up to `limit`, ascending; worked out once."""
-    return planning.divisors(total, limit)
-
-
 def _layouts(
     count: int, given: Mapping[str, int | None], model: Transformer, chip: Chip
 ) -> list[serving_step.ServingPlan]:
@@ -242,12 +235,14 @@ def _stages(
     """(tensor-parallel size, pipeline stages) to try. Chips that serve out of their own SRAM are a pipeline with as
     many stages as the layers allow, as their makers use them."""
     if is_pipelined(chip) and not given["tp"] and not given["pp"]:
-        copies = [count // dp for dp in divisors(count)]
-        deepest = [(size, divisors(size, int(model.layers))[-1]) for size in copies]
+        copies = [count // dp for dp in planning.divisors(count)]
+        deepest = [(size, planning.divisors(size, int(model.layers))[-1]) for size in copies]
         return [(size // pp, pp) for size, pp in deepest]
     fixed = given["pp"]
-    tensor = [given["tp"]] if given["tp"] else divisors(count)
-    return [(tp, pp) for tp in tensor for pp in ([fixed] if fixed else divisors(count // tp))]
+    tensor = [given["tp"]] if given["tp"] else planning.divisors(count)
+    return [
+        (tp, pp) for tp in tensor for pp in ([fixed] if fixed else planning.divisors(count // tp))
+    ]
 
 
 def _expert_sizes(

@@ -44,6 +44,8 @@ NO_SHIFT = Shift()
 """What no own runs say."""
 LONGEST_STEP = 1e9
 """Seconds of a step beyond which an answer is a slip of the question: thirty years."""
+MOST_WORKED = 0.75
+"""Share of the peak in FLOPs as sources count them, beyond which a chip works visibly less than is counted."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def answers(
     """The contract's answer for one evaluated plan of each row, or a refusal where it would be absurd."""
     shifts = asked.shifts or [NO_SHIFT] * len(rows)
     figures = _Figures.of(rows, found, constants, shifts)
-    remarks = _Remarks(rows, found, figures.total_gib)
+    remarks = _Remarks(rows, found, figures)
     sensible, fits = figures.sensible().tolist(), found.fits.tolist()
     stored = np.broadcast_to(found.memory.stored / GIB, len(rows)).tolist()
     columns = zip(figures.each(), _plans(rows, found), strict=True)
@@ -149,7 +151,7 @@ def columns(
         **dict(zip((f"seconds.{name}" for name in PARTS), figures.seconds, strict=True)),
         **{f"plan.{name}": values for name, values in plan.items() if set(values) != {None}},
         "calibration": figures.calibration,
-        "notes": _joined(notes, _Remarks(rows, found, figures.total_gib)),
+        "notes": _joined(notes, _Remarks(rows, found, figures)),
     }
     if sensible.all():
         return made, {}
@@ -304,14 +306,17 @@ def _words(setting: Setting) -> dict[str, Any]:
 class _Remarks:
     """Notes on what came out for a row."""
 
-    def __init__(self, rows: Rows, found: Evaluated, total_gib: np.ndarray) -> None:
-        self.rows, self.total_gib, self.fits = rows, total_gib, found.fits
+    def __init__(self, rows: Rows, found: Evaluated, figures: _Figures) -> None:
+        self.rows, self.total_gib, self.fits = rows, figures.total_gib, found.fits
+        self.masked = figures.speeds[SPEEDS.index("hfu")] > MOST_WORKED
         layers = np.array([model.layers for model in rows.tables.models], float)[rows.model]
         self.stage = stage_layers(Transformer("", layers, *[1] * 6), found.plan)
         self.uneven = self.stage > layers / found.plan.pp
         settings = rows.tables.settings
         alone = np.array([_alone(one) for one in settings], float)[rows.setting]
         self.unlinked = rows.chips > alone
+        bare = np.array([one.chip.scaleup is None for one in settings], bool)[rows.setting]
+        self.unjoined = bare & (rows.chips > 1)
         unmeasured = [one.stack == "other" and one.software.name == "other" for one in settings]
         self.unmeasured = np.array(unmeasured, bool)[rows.setting]
         undated = np.array([one.released is None for one in settings], bool)[rows.setting]
@@ -319,10 +324,8 @@ class _Remarks:
         self.undated = undated & mixed
         most = np.array([tiers.system_limit(one.chip) for one in settings], float)
         self.beyond = rows.chips > most[rows.setting]
-        said = (
-            self.beyond | self.uneven | self.unlinked | self.unmeasured | self.undated | ~self.fits
-        )
-        self.said = said.tolist()
+        said = self.beyond | self.uneven | self.unjoined | self.unlinked | self.unmeasured
+        self.said = (said | self.undated | self.masked | ~self.fits).tolist()
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
 
@@ -351,6 +354,11 @@ class _Remarks:
             notes.append(f"{which} needs {need}, {offer}; the time is hypothetical")
         if self.beyond[index]:
             notes += beyond.of_system(chip, rows.chips[index])
+        if self.unjoined[index]:
+            notes.append(
+                f"{chip.id} publishes no scale-up link; its chips are taken to talk over their"
+                " scale-out network alone"
+            )
         if self.unlinked[index]:
             notes.append(
                 f"{chip.id} publishes no scale-out link; the chips table's median rate is assumed"
@@ -363,6 +371,11 @@ class _Remarks:
         if self.uneven[index]:
             fullest = f"the fullest has {self.stage[index]:.0f}"
             notes.append(f"the layers do not divide over the stages: {fullest}, and decides")
+        if self.masked[index]:
+            notes.append(
+                "the scores of attention count in full, of which the masked half is not computed: more"
+                " of the peak is told than the chip works"
+            )
         if self.undated[index]:
             notes.append("released not given; the middle of the measured releases is assumed")
         return notes

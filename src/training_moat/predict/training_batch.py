@@ -150,7 +150,7 @@ class Plans:
         """(these plans and others of the same rows, row by row; where each of them stood among these and then those)."""
         order = np.argsort(np.concatenate([self.owner, others.owner]), kind="stable")
         both = np.concatenate([self.layouts, others.layouts], axis=1)
-        layouts = np.take(both, order, axis=1)
+        layouts = taken(both, order)
         counts = self.counts + others.counts
         return Plans(self.rows, self.part, layouts, counts, self.said), order
 
@@ -163,21 +163,16 @@ class Plans:
 
     def at(self, place: np.ndarray, degree: np.ndarray | None = None) -> Plans:
         """Plans by where they stand, in the order of their rows; with so many virtual stages, or their own where 0."""
-        layouts = np.take(self.layouts, place, axis=1)
+        layouts = taken(self.layouts, place)
         if degree is not None:
             np.copyto(layouts[VIRTUAL], degree, where=degree > 0)
         counts = np.bincount(self.owner[place], minlength=len(self.counts))
-        shown = self.shown and mapped(self.shown, lambda column: np.take(column, place))
+        shown = self.shown and mapped(self.shown, lambda column: taken(column, place))
         return Plans(self.rows, self.part, layouts, counts, self.said, shown)
 
     def keep(self, kept: np.ndarray) -> Plans:
         """Some of the candidates."""
-        if kept.all():
-            return self
-        counts = np.bincount(self.owner[kept], minlength=len(self.counts))
-        layouts = np.compress(kept, self.layouts, axis=1)
-        shown = self.shown and mapped(self.shown, lambda column: np.compress(kept, column))
-        return Plans(self.rows, self.part, layouts, counts, self.said, shown)
+        return self if kept.all() else self.at(np.flatnonzero(kept))
 
     @cached_property
     def owner(self) -> np.ndarray:
@@ -287,7 +282,7 @@ class Plans:
         first, which = distinct(kinds)
         one = self.keep(first)
         shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine())
-        shown = mapped(shown, lambda column: np.take(np.broadcast_to(column, one.count), which))
+        shown = mapped(shown, lambda column: taken(np.broadcast_to(column, one.count), which))
         once, again = self._exchanged()
         self.shown = replace(shown, exchanged=once, exchanged_again=again)
 
@@ -310,7 +305,7 @@ class Plans:
         one = self.keep(first)
         shown = model_of_step.shown_exchange_seconds(one.model, one.plan, *one.machine())
         each = np.array([np.broadcast_to(part, one.count) for part in shown])
-        return np.take(each, which, axis=1)
+        return taken(each, which)
 
 
 WEIGHED = ("room", "fits", "recompute_share", "short")
@@ -323,6 +318,12 @@ def _plainly(column: np.ndarray) -> Any:
     if not len(column) or column[0] != column[-1]:
         return column
     return column[0] if (column == column[0]).all() else column
+
+
+def taken(lines: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The numbers at some places of a line, or of every line of a table."""
+    # NumPy checks places for being too large in twice the time: here they never are.
+    return np.take(lines, place, axis=-1, mode="clip")
 
 
 def mapped(record: Any, change: Any) -> Any:

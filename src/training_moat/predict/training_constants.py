@@ -61,7 +61,7 @@ EARLIEST, LATEST = 2023.0, 2027.0
 
 @dataclass(frozen=True)
 class Constants:
-    """All constants by (level, key, name); `date` is the day of the fit."""
+    """All constants by (level, key, name)."""
 
     values: Mapping[tuple[str, str, str], float]
 

@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from training_moat.core.errors import InputError
+from training_moat.core.machine import Chip
 from training_moat.predict import planning, training_batch, training_plans, training_settings
 from training_moat.predict import requests as reading
 from training_moat.predict import training_constants as known
@@ -145,19 +146,22 @@ def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
 
 def _readers(constants: Constants) -> tuple[_Distinct, _Distinct]:
     """What reads models, and what reads settings, each distinct one once."""
-    sound: set[tuple[int, str]] = set()
+    sound: dict[tuple[int, str], Chip] = {}
     return _Distinct(training_plans.shape), _Distinct(lambda said: _setting(said, constants, sound))
 
 
 def _setting(
-    said: Mapping[str, Any], constants: Constants, sound: set[tuple[int, str]]
+    said: Mapping[str, Any], constants: Constants, sound: dict[tuple[int, str], Chip]
 ) -> training_settings.Setting:
-    """A setting whose chip, one of `sound` for its format, has all that a step time needs."""
+    """A setting whose chip, one of `sound` for its format, has all that a step time needs.
+
+    A chip of a request's own is gone with it, and another one may take its place in memory and its `id`.
+    """
     setting = training_settings.settle(said)
     key = id(setting.chip), setting.precision
-    if key not in sound:
+    if sound.get(key) is not setting.chip:
         known.reject_silent_chip(constants, setting.chip, setting.precision)
-        sound.add(key)
+        sound[key] = setting.chip
     if setting.software.states_in_backward:
         raise InputError("what such software keeps depends on the number of chips")
     return setting

@@ -52,7 +52,8 @@ PRELOADED = (
     "training_moat.claims",
     "training_moat.calibrate.training_errors",
     "training_moat.calibrate.serving_errors",
-    "training_moat.predict.answers",
+    "training_moat.predict.serving",
+    "training_moat.predict.training",
     "scipy.stats.qmc",
 )
 """And what many do: a process that runs several of them imports it once."""

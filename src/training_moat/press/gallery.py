@@ -113,7 +113,7 @@ def _verdicts(path: Path) -> list[dict[str, str]]:
     sides = []
     for laid_over in (None, path):
         with scenarios.laid_over(laid_over):
-            sides.append(claims.verdict_table().set_index("argument"))
+            sides.append(claims.verdict_table(claims.evaluate()).set_index("argument"))
     before, now = sides
     rows = []
     for each in before.index:
@@ -232,8 +232,13 @@ def _titled(chapter: str) -> str:
 
 
 def _own_ids(drawn: str, number: int) -> Markup:
-    """A figure's HTML with ids of its own and its sources by name."""
+    """A figure's HTML with ids of its own, numbered by its place on the page (from 1), and its sources by name.
+
+    Each was drawn in its own chapter and carries the number it has there.
+    """
     drawn = pages.named(drawn, "scenarios/told")[0]
+    drawn = re.sub(r"<strong>Figure \d+\.", f"<strong>Figure {number}.", drawn)
+    drawn = re.sub(r'download="figure-\d+', f'download="figure-{number}', drawn)
     return Markup(re.sub(r'(id="|data-chart=")(?!moat-)', rf"\g<1>told-{number}-", drawn))
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from training_moat.catalog import yaml_files
+from training_moat.core.numbers import is_number
 from training_moat.inquiry.wording import amount
 from training_moat.press.folders import CHAPTERS
 
@@ -33,7 +34,7 @@ def words(name: str) -> str:
 def sides(name: str, first: Any, second: Any) -> tuple[str, str]:
     """Two values of what is recorded under a name, in words: a share in per cent with two digits, numbers with three, and
     both with as many more as it takes to tell them apart."""
-    if not all(_is_number(one) for one in (first, second)):
+    if not all(is_number(one) for one in (first, second)):
         return _words(first), _words(second)
     unit = "share" if meanings().get(name, "").endswith(SHARE) else ""
     told = [
@@ -43,9 +44,5 @@ def sides(name: str, first: Any, second: Any) -> tuple[str, str]:
     return one, other
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _words(value: Any) -> str:
-    return "nothing" if value is None else amount(value) if _is_number(value) else str(value)
+    return "nothing" if value is None else amount(value) if is_number(value) else str(value)

@@ -21,15 +21,11 @@ from training_moat.press.folders import BUILD
 WORK = BUILD / "work"
 _LOCK = ".lock"
 _RANDOM = "?" * 12
-# Folders of earlier editions, which all builds shared and some left behind.
-_SHARED = ("staging", "book", "assets")
 
 
 @contextmanager
 def workspace() -> Iterator[Path]:
     """Yield a fresh folder of this process; it is gone afterwards, and so is what killed ones left."""
-    for old in (*map(BUILD.joinpath, _SHARED), *BUILD.glob(".html.*")):
-        shutil.rmtree(old, ignore_errors=True)
     with own_folder(WORK, "") as folder:
         yield folder
 

@@ -20,7 +20,7 @@ import orjson
 
 from training_moat.catalog import files, scenario
 from training_moat.core.errors import InputError, one_line, require_known
-from training_moat.predict import answers
+from training_moat.predict import serving, training
 
 _BATCH = 4000
 """Lines that are answered together: many share what is looked up for them."""
@@ -35,7 +35,7 @@ _KIND_OF = (
 _LONG_NUMBER = re.compile(r"\d{19}")
 """Digits that the fast reader may round."""
 Predictor = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
-_KINDS: dict[str, Predictor] = {"training": answers.training, "serving": answers.serving}
+_KINDS: dict[str, Predictor] = {"training": training.predict, "serving": serving.predict}
 
 
 def run(options: argparse.Namespace) -> int:
