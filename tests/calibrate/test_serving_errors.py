@@ -120,11 +120,12 @@ def test_what_was_left_out_is_weighed_by_rows() -> None:
     table = serving_errors.unseen()
     assert set(table.index) == {"source", "chip", "family", "model"}
     assert (table["error"] > serving_errors.overall()["predicted"]).all()
-    assert table["coverage"].between(0.86, 0.97).all() and (table["coverage_of_rows"] > 0.86).all()
-    # As they were when the constants were last fitted, and half a point more: 15, 17, 26 and 29% while the searches began
-    # at the fit to all rows, which had seen what they left out.
-    assert table.loc["model", "error"] < 0.179 and table.loc["chip", "error"] < 0.205
-    assert table.loc["source", "error"] < 0.327 and table.loc["family", "error"] < 0.362
+    # 0.98 since makers of a class speak for one another: models, the easiest to leave out, have the intervals of sources.
+    assert table["coverage"].between(0.86, 0.98).all() and (table["coverage_of_rows"] > 0.86).all()
+    # As they were when the constants were last fitted, and about half a point more: sources were at 32 and families at 36%
+    # while other makers' chips were expected to start kernels as soon as Nvidia's.
+    assert table.loc["model", "error"] < 0.179 and table.loc["chip", "error"] < 0.204
+    assert table.loc["source", "error"] < 0.306 and table.loc["family", "error"] < 0.267
 
 
 def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
@@ -292,7 +293,8 @@ def test_a_fit_ends_at_the_same_place_from_another_start(problem) -> None:
     away = np.where(np.arange(len(cold)) % 2, 1, -1) * problem.width / 2
     warm = problem.solve(cold + away, all_rows)
     assert problem.cost(warm, all_rows) == pytest.approx(problem.cost(cold, all_rows), rel=0.01)
-    assert np.abs(problem.errors(warm) - problem.errors(cold)).mean() < 0.01
+    # 0.01 before overheads fell by the year, which one family's rows cannot tell from its own factor: a flat direction more.
+    assert np.abs(problem.errors(warm) - problem.errors(cold)).mean() < 0.015
     again = problem.solve(cold, all_rows)
     assert np.abs(problem.errors(again) - problem.errors(cold)).mean() < 0.003
 
