@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.calibrate import measured_training
+from training_moat.calibrate import dispatchers, measured_training
 from training_moat.catalog import chips, tables
 from training_moat.core.training_step import model_flops_per_step
 from training_moat.core.workload import attention_score_flops_per_token
+from training_moat.predict import software
 
 FRAME = measured_training.configurations()
 ROWS = measured_training.usable()
@@ -161,6 +162,60 @@ def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach()
     timed = frame["matmul_flops"] > 0
     assert set(frame["source"][timed]) == {"simumax_b200", "simumax_b200_dense"}
     assert (frame["matmul_flops"][timed] < 0.6 * 2250e12).all()
+
+
+def test_recipes_say_what_rows_do_not_and_rows_override_them():
+    frame = measured_training.usable().frame
+    for line in tables.load(dispatchers.TABLE).itertuples():
+        assert dispatchers._covered(frame, line).any(), line
+    own = frame[(frame["source"] == "megatron_bridge") & (frame["model_id"] == "deepseek-v3")]
+    later = own["table_ref"].str.contains("26.04.01 NeMo") & (own["chip_id"] == "b200")
+    said = own[list(dispatchers.FIELDS)]
+    assert (said[later] == [1, 0, 1, 0]).all(axis=None) and later.sum() == 1
+    first = own["table_ref"].str.contains("26.04 NeMo")
+    assert first.sum() == 4 and (said[first] == [1, 1, 0, 0]).all(axis=None)
+    assert (said[own["table_ref"].str.contains("25.09 NeMo")] == [1, 0, 0, 0]).all(axis=None)
+    # A row's own words stand above what its stack usually does.
+    usual = frame[(frame["label"] == "megatron-2026") & (frame["permutes_in_flight"] == 1)].head(1)
+    other = dispatchers.told(usual.assign(notes="DeepEP"), software.all_software())
+    assert (other[["dispatch_once", "permutes_in_flight"]] == [1, 0]).all(axis=None)
+    aws = of("aws_ep_dispatchers")
+    beside = aws["notes"].str.contains("dispatch overlapped")
+    assert 0 < beside.sum() < len(aws) and (aws["overlapped_exchange"] == beside).all()
+
+
+def test_the_router_decides_unless_a_run_says_that_balance_was_forced():
+    uneven = of("moe_modelzoo").set_index("notes")["uneven_routing"]
+    assert (uneven[uneven.index.str.contains("forced balance")] == 0).all()
+    assert (uneven[~uneven.index.str.contains("forced balance")] == 1).all()
+    assert (of("deepseek_v3_run")["uneven_routing"] == 1).all()
+    assert (of("aws_ep_dispatchers")["uneven_routing"] == 0).all()
+    # On real data a card's run is balanced by nothing but its router, whatever the table says of the others.
+    cards = of("mbridge_cards")
+    real = cards["notes"].str.contains("natural routing")
+    assert 0 < real.sum() < len(cards) and (cards["uneven_routing"] == real).all()
+
+
+def test_every_line_on_some_rows_of_a_source_covers_a_row():
+    stacks = tables.load("training_stacks").dropna(subset=["row_contains"])
+    frame = tables.load("training_measurements")
+    text = (
+        frame["model"].fillna("")
+        + " "
+        + frame["table_ref"].fillna("")
+        + " "
+        + frame["chip_id"].fillna(frame["chip"]).fillna("")
+    )
+    for line in stacks.itertuples():
+        own = text[frame["source"] == line.training_source]
+        assert own.str.contains(line.row_contains, regex=False).any(), line
+
+
+def test_runs_over_efa_recompute_where_their_scripts_say_so():
+    large = of("aws_ep_dispatchers").query("model_id in ['deepseek-v3', 'kimi-k2']")
+    beside = large["overlapped_exchange"] > 0
+    assert (large.loc[~beside, "recompute_level"] == 2).all()
+    assert (large.loc[beside, "recompute_level"] == 0).all()
 
 
 def test_a_model_of_no_table_is_gated_where_its_count_says_so():

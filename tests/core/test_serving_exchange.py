@@ -29,7 +29,8 @@ def step(per_chip: float, exchange: Exchange | None, m: ServingMachine = MACHINE
     job = serving_step.Job(per_chip * 128, 4096, 2, 1.0, 1.0)
     where = serving_step.placement(serving_step.memory(DEEPSEEK_V3, job, WIDE), m)
     software = replace(FEW, exchange=exchange)
-    return serving_step.decode_step(DEEPSEEK_V3, job, WIDE, m, software, job.batch, where)
+    asked = serving_step.Service(DEEPSEEK_V3, job, WIDE, m, software)
+    return serving_step.decode_step(asked, job.batch, where)
 
 
 def test_a_token_takes_its_bytes_to_each_expert_and_back() -> None:
@@ -94,7 +95,8 @@ def test_prompts_are_read_beside_their_exchange_too() -> None:
 
     def seconds(exchange: Exchange | None) -> float:
         software = replace(FEW, exchange=exchange)
-        return serving_step.prefill_s(DEEPSEEK_V3, job, WIDE, MACHINE, software, where)
+        asked = serving_step.Service(DEEPSEEK_V3, job, WIDE, MACHINE, software)
+        return serving_step.prefill_s(asked, where)
 
     waits = exchange_s(DEEPSEEK_V3, WIDE, MACHINE, 4096)
     assert seconds(None) == pytest.approx(seconds(Exchange()))

@@ -118,11 +118,8 @@ def test_more_sram_never_slows_decoding(
     for size in (sram, sram * more):
         m = machine(hbm_gb=2000, sram_gb=size)
         where_ = serving_step.placement(serving_step.memory(model, job, plan), m)
-        steps.append(
-            serving_step.decode_step(
-                model, job, plan, m, serving_step.Software(), batch, where_
-            ).total
-        )
+        asked = serving_step.Service(model, job, plan, m, serving_step.Software())
+        steps.append(serving_step.decode_step(asked, batch, where_).total)
     assert steps[1] <= steps[0] * (1 + 1e-9)
 
 
@@ -211,7 +208,7 @@ def test_a_request_meets_every_other_prefill_once() -> None:
     assert [one.tokens_per_s for one in told] == pytest.approx([told[0].tokens_per_s] * 3)
     whole = told[0].ttft_s + 128 * told[0].tpot_s
     where = serving_step.placement(serving_step.memory(LLAMA_70B, job, plan), asked[-1])
-    prefill_s = serving_step.prefill_s(*asked, stacks[0], where)
+    prefill_s = serving_step.prefill_s(serving_step.Service(*asked, stacks[0]), where)
     assert whole == pytest.approx(told[0].step.total * 129 + 64 * prefill_s)
 
 
@@ -234,16 +231,11 @@ def test_a_pass_that_mixes_prompts_and_answers_saves_a_step_but_not_the_cache() 
 
 def test_products_of_experts_with_few_rows_fill_their_tiles() -> None:
     """2,048 tokens of eight experts each are 64 rows for each of 256 experts: tiles of 64 rows more double their work."""
-    plan, job, m = (
-        serving_step.ServingPlan(tp=8, expert_tp=8),
-        serving_step.Job(4, 1, 2, 1.0),
-        machine(hbm_gb=600),
-    )
+    plan, job = serving_step.ServingPlan(tp=8, expert_tp=8), serving_step.Job(4, 1, 2, 1.0)
+    stacks = [serving_step.Software(expert_rows=rows) for rows in (0.0, 64.0)]
+    asked = serving_step.Service(DEEPSEEK_V3, job, plan, machine(hbm_gb=600), stacks[0])
     exact, padded = (
-        serving_step.expert_layer_s(
-            DEEPSEEK_V3, job, plan, m, serving_step.Software(expert_rows=rows), 2048, 0.0
-        )
-        for rows in (0.0, 64.0)
+        serving_step.expert_layer_s(asked._replace(software=stack), 2048, 0.0) for stack in stacks
     )
     assert padded / exact == pytest.approx(2.0, rel=0.05)
 
@@ -316,9 +308,8 @@ def test_the_chip_whose_experts_are_chosen_most_decides() -> None:
     def seconds(tokens: float, groups: int) -> float:
         plan = serving_step.ServingPlan(tp=8, ep=groups, expert_tp=8 // groups)
         job = serving_step.Job(tokens, 1024, 512)
-        return serving_step.expert_layer_s(
-            DEEPSEEK_V3, job, plan, machine_, software, tokens, 1 / 3.35e12
-        )
+        asked = serving_step.Service(DEEPSEEK_V3, job, plan, machine_, software)
+        return serving_step.expert_layer_s(asked, tokens, 1 / 3.35e12)
 
     assert seconds(4, 8) > 1.5 * seconds(4, 1)
     assert seconds(100_000, 8) == pytest.approx(seconds(100_000, 1), rel=0.05)

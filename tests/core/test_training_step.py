@@ -244,6 +244,38 @@ def test_routed_tokens_are_moved_as_their_dispatcher_does(ep, once, values):
     moved = permuted_bytes(MIXTRAL, plan)
     assert moved == pytest.approx(2 * values * 4096 * MIXTRAL.hidden)
     assert permuted_bytes(LLAMA_70B, plan) == 0
+    # Kernels that order tokens as they send them leave nothing to move besides.
+    assert permuted_bytes(MIXTRAL, replace(plan, permutes_in_flight=1)) == 0
+
+
+def test_chips_wait_for_the_one_that_the_router_fills_most():
+    eff = replace(REAL, overlap_expert=0.0, peer_seconds=0.0)
+    spread = Plan(4096, 64, dp=8, ep=8, uneven_routing=1)
+    even = step_time(MIXTRAL, replace(spread, uneven_routing=0), H100, replace(eff, uneven=0.5))
+    assert even.total == step_time(MIXTRAL, spread, H100, eff).total
+    fuller = step_time(MIXTRAL, spread, H100, replace(eff, uneven=0.5))
+    assert fuller.expert_parallel == pytest.approx(1.5 * even.expert_parallel)
+    assert fuller.compute > even.compute
+    # Where every chip has all experts, none waits for another's.
+    whole = Plan(4096, 64, dp=8, ep=1, uneven_routing=1)
+    assert step_time(MIXTRAL, whole, H100, replace(eff, uneven=0.5)).total == (
+        step_time(MIXTRAL, whole, H100, eff).total
+    )
+
+
+def test_an_exchange_that_the_schedule_overlaps_shows_less_and_never_more():
+    plan = Plan(4096, 64, dp=16, ep=16)
+    model, eff = replace(MIXTRAL, experts=16), replace(REAL, overlap_expert=0.1)
+    usual, hidden = (
+        step_time(model, own, H100, replace(eff, overlap_scheduled=0.7))
+        for own in (plan, replace(plan, overlapped_exchange=1))
+    )
+    assert hidden.expert_parallel == pytest.approx(usual.expert_parallel * 0.3 / 0.9)
+    # A schedule that hides all by itself (DualPipe) is not slowed by the note.
+    whole = replace(eff, overlap_expert=1.0, overlap_scheduled=0.7)
+    assert step_time(model, replace(plan, overlapped_exchange=1), H100, whole).total == (
+        step_time(model, plan, H100, whole).total
+    )
 
 
 def test_messages_that_the_host_posts_wait_for_each_member_on_another_machine():

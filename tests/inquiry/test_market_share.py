@@ -269,3 +269,12 @@ def test_other_choices_move_the_larger_use_and_never_ten_times_but_in_the_dark()
     assert {"yes", "no", "too close to call"} <= verdicts
     early = market_share.variants(2022)
     assert "labs with books alone" not in set(early["choice"])
+
+
+def test_the_growth_of_a_bill_spans_all_reports_that_contradict_one_another():
+    frame = lab_ledgers.ledger().query("organisation == 'OpenAI' and item == 'inference_compute'")
+    bills = {year: rows["value"] for year, rows in frame.groupby("year")}
+    least, most = lab_ledgers.growth("inference_compute")
+    assert most == pytest.approx(bills[2025].max() / bills[2024].min())
+    assert least == pytest.approx(bills[2025].min() / bills[2024].max()) and least < most
+    assert lab_ledgers.growth("rnd_compute")[0] == lab_ledgers.growth("rnd_compute")[1]

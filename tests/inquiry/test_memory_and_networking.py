@@ -65,6 +65,10 @@ def test_a_published_speed_is_asked_on_the_same_machine_in_every_chapter() -> No
     keys = ["chip", "model", "measured", "source"]
     theirs = alone.rename(columns={"published": "measured"}).set_index(keys)["chips"].sort_index()
     assert found.set_index(keys)["chips"].sort_index().equals(theirs)
+    assert found["gaps"].str.contains("format|users at once|prompt").any(), (
+        "gaps are shown, in words"
+    )
+    assert not found["gaps"].str.contains("_|precision|batch").any()
     # 16 SN40L read 1.6 TB/s each; Llama 3.1 405B in sixteen bits is 811 GB: 31.6 tokens a second at most.
     own = found[(found["chip"] == "sn40l") & (found["model"] == "llama3.1-405b")]
     assert own["ceiling"].iloc[0] == pytest.approx(16 * 1.6e12 / 811.7e9, rel=0.01)

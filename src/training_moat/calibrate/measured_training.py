@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import unusable_training
+from training_moat.calibrate import dispatchers, unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -139,6 +139,7 @@ def lock_box() -> frozenset[str]:
     "training_measurements",
     "training_stacks",
     "training_networks",
+    dispatchers.TABLE,
     software.TABLE,
     attainable.TABLE,
     "models",
@@ -182,7 +183,8 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "kept_kv",
     ]
     place = frame["source"].map(general)
-    text = frame["model"].fillna("") + " " + frame["table_ref"].fillna("")
+    chip = frame["chip_id"].fillna(frame["chip"]).fillna("")
+    text = frame["model"].fillna("") + " " + frame["table_ref"].fillna("") + " " + chip
     for row in stacks[special].itertuples():
         own = text[frame["source"] == row.training_source]
         place[own.index[own.str.contains(row.row_contains, regex=False)]] = row.Index
@@ -302,7 +304,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software]) -> None:
-    """Bytes of a gradient and of a routed token's value on the wire, and whether a token goes once to several experts."""
+    """Bytes of a gradient and of a routed token's value on the wire, and what its dispatcher does."""
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
         ("dispatch_bytes", software.dispatch_bytes),
@@ -314,9 +316,7 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
             for label, precision in zip(frame["label"], frame["format"], strict=True)
         ]
     stated = frame["notes"].fillna("").str
-    once = frame["label"].map({name: one.dispatch_once for name, one in stacks.items()})
-    once = once.mask(stated.contains("DeepEP|HybridEP"), 1.0)
-    frame["dispatch_once"] = once.mask(stated.contains("(?:NCCL|own) all-to-all"), 0.0).fillna(0.0)
+    frame[[*dispatchers.FIELDS]] = dispatchers.told(frame, stacks)
     # Offloaded to the host: the optimizer's states alone, or the weights as well.
     states = stated.contains("optimizer states offloaded").astype(float)
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")

@@ -48,7 +48,9 @@ GENERIC_PRIORS = {
     "ported": Prior(0.70, 0.30, "PyTorch's own stack where it is a port: public PyTorch on MI300X against Nvidia's (SemiAnalysis 2024)", stage=2),
     "exposed_data": Prior(0.50, 0.50, "share of data-parallel traffic not hidden", share=True),
     "exposed_tensor": Prior(0.50, 0.50, "share of tensor-parallel traffic not hidden", share=True),
-    "exposed_expert": Prior(0.60, 0.50, "share of expert exchange not hidden; above one where chips wait for the fullest experts", stage=3),
+    "exposed_expert": Prior(0.60, 0.50, "share of expert exchange not hidden; above one where an exchange takes longer than its bytes", stage=3),
+    "exposed_scheduled": Prior(0.30, 0.50, "the same where the schedule runs one micro-batch's exchange beside another's computing: half of what shows otherwise", share=True, stage=3),
+    "uneven": Prior(0.30, 0.50, "how much fuller than the mean the fullest chip is where the router decides: steps 9 to 24% longer than with balance forced (Megatron MoE Model Zoo, Qwen3-235B-A22B on 256 H100)", stage=3),
 }  # fmt: skip
 """Priors of the generic constants."""
 

@@ -181,12 +181,18 @@ CHALLENGERS = ("cerebras-wse", "groq-lpu", "sambanova-rdu", "d-matrix-dimc", "te
 """Families whose published speeds are set beside the model one by one."""
 
 
+GAP_WORDS = {
+    "input_len": "prompt", "output_len": "answer", "batch": "users at once", "precision": "format",
+}  # fmt: skip
+"""What a published speed may leave unsaid, in a reader's words."""
+
+
 def makers() -> pd.DataFrame:
     """The challengers' published speeds beside the model, one by one.
 
     Columns: chip, model, chips, users (at once), published, predicted, low, high (tokens per second that one user sees,
-    with the 90% range), inside (whether the range holds the published speed), gaps (what the source does not state),
-    source, date.
+    with the 90% range), inside (whether the range holds the published speed), gaps (what the source does not state, in
+    words), source, date.
     """
     rows = measured_makers.rows()
     family = rows["chip"].map(lambda name: chips.chip(name).family)
@@ -218,7 +224,9 @@ def makers() -> pd.DataFrame:
             "predicted": 1 / told["tpot_s"],
             "low": 1 / told["tpot_s_p95"],
             "high": 1 / told["tpot_s_p05"],
-            "gaps": rows["assumed"].where(rows["unusable"] == "", rows["unusable"]),
+            "gaps": rows["assumed"]
+            .where(rows["unusable"] == "", rows["unusable"])
+            .replace(GAP_WORDS, regex=True),
             "source": rows["source"],
             "date": rows["date"],
         }

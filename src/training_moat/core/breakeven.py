@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, exp, log, maximum, where
+from training_moat.core.elementwise import Number, all_true, exp, log, maximum, where
 from training_moat.core.errors import InputError
 
 IMPOSSIBLE = float("inf")
@@ -64,7 +64,7 @@ class Move:
 
 
 def _require(holds: Number, name: str, expected: str) -> None:
-    if not (holds if isinstance(holds, bool) else bool(getattr(holds, "all", lambda: holds)())):
+    if not all_true(holds):
         raise InputError(f"{name}: expected a number {expected}.")
 
 

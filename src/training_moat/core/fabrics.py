@@ -93,21 +93,18 @@ def mean_hops(fabric: Fabric, ranks: Number) -> Number:
     One through a switch or a full mesh; a quarter of the ring per axis on tori and rings (Dally and
     Towles 2004, section 5.2), at least one.
     """
-    if fabric.topology in TORUS_AXES:
-        axes = spanned_axes(fabric, ranks)
-        side = maximum(ranks, 2) ** (1.0 / axes)
-        return maximum(1.0, axes * side / 4.0)
-    if fabric.topology in ("ring", "point_to_point"):
-        return maximum(1.0, ranks / 4.0)
-    return 1.0
+    return _links(fabric, ranks, 4.0)
 
 
 def diameter(fabric: Fabric, ranks: Number) -> Number:
     """Links a byte crosses on its way to the farthest member of the group: one through a switch or a full mesh,
     half of the ring per axis on tori and rings."""
+    return _links(fabric, ranks, 2.0)
+
+
+def _links(fabric: Fabric, ranks: Number, parts: float) -> Number:
+    """One of so many parts of the ring per axis, at least a link; one where there is no ring."""
     if fabric.topology in TORUS_AXES:
         axes = spanned_axes(fabric, ranks)
-        return maximum(1.0, axes * maximum(ranks, 2) ** (1.0 / axes) / 2.0)
-    if fabric.topology in ("ring", "point_to_point"):
-        return maximum(1.0, ranks / 2.0)
-    return 1.0
+        return maximum(1.0, axes * maximum(ranks, 2) ** (1.0 / axes) / parts)
+    return maximum(1.0, ranks / parts) if fabric.topology in ("ring", "point_to_point") else 1.0

@@ -75,8 +75,9 @@ class Efficiency:
     `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of
     the data sheet's memory bandwidth that streams sustain. `reread`: how often a matmul moves each operand
     (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
-    grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
-    that hides behind computation. `layer_seconds`: fixed cost per layer and pass (gaps between kernels), and
+    grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases; `uneven`: how much more than
+    the mean the fullest chip's experts get. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
+    that hides behind computation, `overlap_scheduled` of an exchange that the schedule runs beside another micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps between kernels), and
     `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
     fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against
     the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
@@ -91,9 +92,11 @@ class Efficiency:
     reread: Number = 1.0
     expert: Number = 1.0
     expert_biased: Number = 1.0
+    uneven: Number = 0.0
     overlap_data: Number = 0.9
     overlap_tensor: Number = 0.0
     overlap_expert: Number = 0.0
+    overlap_scheduled: Number = 0.0
     layer_seconds: Number = 0.0
     expert_layer_seconds: Number = 0.0
     expert_call_seconds: Number = 0.0
@@ -191,8 +194,16 @@ def _grouped_seconds(
     return (computing**2 + moving**2) ** 0.5
 
 
+def fullest_load(plan: Plan, eff: Efficiency) -> Number:
+    """Tokens at the chip whose experts the router fills most, over the mean chip's: where experts are spread over chips,
+    all wait for it."""
+    spread = logical_and(plan.ep > 1, plan.uneven_routing > 0)
+    return 1 + where(spread, eff.uneven, 0.0)
+
+
 def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
-    """Forward matmuls of the routed experts in the mean layer: every local expert works on its own few rows."""
+    """Forward matmuls of the routed experts in the mean layer at its fullest chip: every local expert works on its own few
+    rows."""
     if not some(model.moe_layers):
         return 0.0
     experts = maximum(model.experts, 1)
@@ -200,6 +211,7 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     local = experts / groups
     # The chips of a group that shares the experts bring the tokens of ep x expert_tp / tp tensor-parallel groups.
     rows = micro_tokens(plan) * groups * split / plan.tp * model.experts_per_token / experts
+    rows = rows * fullest_load(plan, eff)
     width = maximum(model.expert_ffn, 1e-9) / split
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
     one = _grouped_seconds(
@@ -261,7 +273,9 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
 
     Of k experts a token visits, permuting reads it once and writes k copies; what comes back is read k times and summed
     into one. An all-to-all among several groups sorts the copies it brings by local expert and back, each with a read and
-    a write. A dispatcher that sends a token once to a chip permutes what arrives: one copy for each chip that it visits."""
+    a write. A dispatcher that sends a token once to a chip permutes what arrives: one copy for each chip that it visits. One
+    whose kernels of dispatch and combine put tokens in order as they copy them moves nothing besides (HybridEP: NVIDIA 2026,
+    "DeepEP vs HybridEP", section 5.2)."""
     if not some(model.moe_layers):
         return 0.0
     visited, groups = model.experts_per_token, maximum(plan.ep, 1)
@@ -272,6 +286,7 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
         2 * (visited + chips),
         2 * (visited + 1) + where(sorted_again, 4 * visited, 0),
     )
+    values = where(plan.permutes_in_flight > 0, 0.0, values)
     share = model.moe_layers / model.layers
     return share * PERMUTED_BYTES * micro_tokens(plan) * values * model.hidden / plan.tp
 

@@ -57,7 +57,7 @@ class Chip:
     available: str | None = None
     supports_training: bool | None = None
     family: str = ""
-    notes: tuple[str, ...] = field(default_factory=tuple)
+    notes: tuple[str, ...] = ()
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Tiers that hold a job's data as the maker uses the chip, fastest first, by job."""
     streamed: frozenset[str] = frozenset()

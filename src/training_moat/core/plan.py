@@ -30,9 +30,12 @@ class Plan:
     done again (`context` of MaxText's policies, whose kernel keeps its logarithms of sums with it). `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
     expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
     gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
-    token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes. `lora_rank` above zero
-    trains adapters of that rank alone; `offload` is a level of `OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and
-    optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
+    token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes; `permutes_in_flight` is
+    1 where it is put into the experts' order on its way, `overlapped_exchange` where the exchange of one micro-batch runs
+    beside the computing of another (Megatron-Core's combined 1F1B). `uneven_routing` is 1 where nothing but the router decides
+    how many tokens an expert gets, 0 where all get about as many: forced to, what is beyond a share being dropped, or as
+    training has made the router even (DeepSeek-AI 2024, section 2.1.2). `lora_rank` above zero trains adapters of that rank
+    alone; `offload` is a level of `OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
     itself; such chips are replicas of one another alone.
     """
 
@@ -54,6 +57,9 @@ class Plan:
     gradient_bytes: Number = 2.0
     dispatch_bytes: Number = 2.0
     dispatch_once: Number = 1
+    permutes_in_flight: Number = 0
+    overlapped_exchange: Number = 0
+    uneven_routing: Number = 0
     lora_rank: Number = 0
     offload: Number = 0
     streamed: Number = 0

@@ -10,6 +10,7 @@ Every numeric field may be an array; all arrays of one call have one length, and
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from training_moat.core.elementwise import Number, ceil, maximum, minimum, power, where
 from training_moat.core.routing import fullest, touched_experts
@@ -111,6 +112,16 @@ class ServingTime:
     step: StepSeconds
 
 
+class Service(NamedTuple):
+    """What is asked about: a model under a load, laid out on chips, run by an engine."""
+
+    model: Transformer
+    job: Job
+    plan: ServingPlan
+    machine: ServingMachine
+    software: Software
+
+
 def _matmul_s(
     weights: Number, tokens: Number, byte_s: Number, bytes_each: Number, flops: Number
 ) -> Number:
@@ -119,20 +130,14 @@ def _matmul_s(
 
 
 def attention_core_s(
-    model: Transformer,
-    job: Job,
-    plan: ServingPlan,
-    m: ServingMachine,
-    software: Software,
-    tokens: Number,
-    byte_s: Number,
-    queries: Number = 1.0,
+    asked: Service, tokens: Number, byte_s: Number, queries: Number = 1.0
 ) -> Number:
     """One step's attention of `tokens` sequences over their cache, all layers: reading it or multiplying it by the
     `queries` tokens of each.
 
     Latent attention multiplies every head with the compressed vector (DeepSeek-V2 2024, section 2.1.2).
     """
+    model, job, plan, m, software = asked
     seen = attended_tokens(model, job.input_len + job.output_len / 2)
     groups = where(model.kv_lora_rank > 0, 1.0, model.heads / maximum(model.kv_heads, 1))
     reads = power(groups, software.kv_reread)
@@ -151,17 +156,10 @@ def attention_core_s(
     )
 
 
-def expert_layer_s(
-    model: Transformer,
-    job: Job,
-    plan: ServingPlan,
-    m: ServingMachine,
-    software: Software,
-    tokens: Number,
-    byte_s: Number,
-) -> Number:
+def expert_layer_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
     """One layer's routed experts for `tokens` tokens pooled over the chips that share them: on the chip that tokens chose
     most, for which the others wait."""
+    model, job, plan, m, software = asked
     size = expert_params(model) / plan.expert_tp
     choices = 1 + maximum(tokens - 1, 0.0) * software.routing_spread * (1 - job.copies)
     own = maximum(model.experts, 1) / plan.ep
@@ -174,56 +172,35 @@ def expert_layer_s(
     return maximum(read, flops / (m.ffn_flops * m.matmul_efficiency * software.expert_efficiency))
 
 
-def attention_weights_s(
-    model: Transformer,
-    job: Job,
-    plan: ServingPlan,
-    m: ServingMachine,
-    tokens: Number,
-    byte_s: Number,
-) -> Number:
+def attention_weights_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
     """Seconds one chip spends on the attention's weight matrices of all layers, as `matmuls_s` counts them."""
+    model, job, plan, m, _ = asked
     flops = m.attention_flops * m.matmul_efficiency
     params = attention_params(model) / plan.tp
     return model.layers * _matmul_s(params, tokens, byte_s, job.attention_weight_bytes, flops)
 
 
-def matmuls_s(
-    model: Transformer,
-    job: Job,
-    plan: ServingPlan,
-    m: ServingMachine,
-    software: Software,
-    tokens: Number,
-    byte_s: Number,
-) -> Number:
+def matmuls_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
     """Seconds one chip spends on the weight matrices of all layers and the output projection, for `tokens`
     tokens of its copy; `byte_s` is the sustained cost of reading one byte of weights."""
+    model, job, plan, m, _ = asked
     ffn_flops = m.ffn_flops * m.matmul_efficiency
     share = 1.0 / plan.tp
-    attention = attention_weights_s(model, job, plan, m, tokens, byte_s)
+    attention = attention_weights_s(asked, tokens, byte_s)
     dense = _matmul_s(
         dense_ffn_params(model) * share, tokens, byte_s, job.ffn_weight_bytes, ffn_flops
     )
     shared_params = model.shared_experts * expert_params(model) * share
     shared = _matmul_s(shared_params, tokens, byte_s, job.ffn_weight_bytes, ffn_flops)
     pooled = tokens * maximum(plan.expert_chips * share, 1.0)
-    routed = expert_layer_s(model, job, plan, m, software, pooled, byte_s)
+    routed = expert_layer_s(asked, pooled, byte_s)
     head_flops = m.attention_flops * m.matmul_efficiency
     head = _matmul_s(model.vocab * model.hidden * share, tokens, byte_s, WIDE_BYTES, head_flops)
     moe = model.moe_layers
     return attention + (model.layers - moe) * dense + moe * (shared + routed) + head
 
 
-def decode_step(
-    model: Transformer,
-    job: Job,
-    plan: ServingPlan,
-    m: ServingMachine,
-    software: Software,
-    batch: Number,
-    where_: Placement,
-) -> StepSeconds:
+def decode_step(asked: Service, batch: Number, where_: Placement) -> StepSeconds:
     """Seconds per token until every one of `batch` running sequences has its next one, by cause.
 
     A pipeline works on `pp` groups of sequences at a time: a token passes all stages with its group, which has
@@ -231,11 +208,10 @@ def decode_step(
     weights and cache it reads once. An engine that can work a batch off in parts, each computing while another's tokens
     travel, does so where that is faster.
     """
-    asked = (model, job, plan, m, software, batch, where_)
-    at_once = _step_in_parts(*asked, 1.0)
-    if software.exchange is None:
+    at_once, exchange = _step_in_parts(asked, batch, where_, 1.0), asked.software.exchange
+    if exchange is None:
         return at_once
-    in_turns = _step_in_parts(*asked, software.exchange.micro_batches)
+    in_turns = _step_in_parts(asked, batch, where_, exchange.micro_batches)
     faster = in_turns.total < at_once.total
     chosen = {
         cause.name: where(faster, getattr(in_turns, cause.name), getattr(at_once, cause.name))
@@ -244,18 +220,10 @@ def decode_step(
     return StepSeconds(**chosen)
 
 
-def _step_in_parts(
-    model: Transformer,
-    job: Job,
-    plan: ServingPlan,
-    m: ServingMachine,
-    software: Software,
-    batch: Number,
-    where_: Placement,
-    parts: Number,
-) -> StepSeconds:
+def _step_in_parts(asked: Service, batch: Number, where_: Placement, parts: Number) -> StepSeconds:
     """A decode step whose sequences are worked off in `parts`: each reads the weights and starts the kernels anew, and its
     tokens travel to their experts and back beside another's attention (DeepSeek-V3 2024, section 3.4.2)."""
+    model, job, plan, m, software = asked
     sequences = maximum(batch / (plan.dp * plan.pp * parts), 1.0)
     verified = software.tokens_per_step + job.drafted
     tokens = sequences * verified
@@ -273,12 +241,10 @@ def _step_in_parts(
     scheduling = software.step_s + maximum(batch / plan.dp, 1.0) * verified * software.sequence_s
     per_token = 1.0 / (software.tokens_per_step * accepted_tokens(job, software))
     layered = parts * per_token * drafting
-    weights = layered * matmuls_s(model, job, plan, m, software, tokens, weight_byte_s)
-    cache = layered * attention_core_s(
-        model, job, plan, m, software, sequences, cache_byte_s, verified
-    )
+    weights = layered * matmuls_s(asked, tokens, weight_byte_s)
+    cache = layered * attention_core_s(asked, sequences, cache_byte_s, verified)
     started = parts * per_token * launches
-    attention = layered * attention_weights_s(model, job, plan, m, tokens, weight_byte_s)
+    attention = layered * attention_weights_s(asked, tokens, weight_byte_s)
     beside = attention + cache + parts * per_token * attention_launches
     exchange = layered * exchange_s(model, plan, m, tokens, software.exchange)
     exposed = exposed_s(exchange, beside, parts)
@@ -293,16 +259,10 @@ def accepted_tokens(job: Job, software: Software) -> Number:
     return (1.0 - power(share, job.drafted + 1.0)) / (1.0 - share)
 
 
-def prefill_s(
-    model: Transformer,
-    job: Job,
-    plan: ServingPlan,
-    m: ServingMachine,
-    software: Software,
-    where_: Placement,
-) -> Number:
+def prefill_s(asked: Service, where_: Placement) -> Number:
     """Seconds to process one prompt on an otherwise idle copy, pass by pass, each in parts where that is faster: one part's
     exchange runs beside another's products (DeepSeek-V3 2024, section 3.4.1)."""
+    model, job, plan, m, software = asked
     byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
     passes = ceil(job.input_len / job.prefill_chunk)
     tokens = job.input_len / passes
@@ -312,7 +272,7 @@ def prefill_s(
 
     def one_pass(parts: Number) -> Number:
         each = tokens / parts
-        products = parts * matmuls_s(model, job, plan, m, software, each, byte_s)
+        products = parts * matmuls_s(asked, each, byte_s)
         exchange = parts * exchange_s(model, plan, m, each, software.exchange)
         return (
             products
@@ -357,11 +317,12 @@ def serve(
     A client's request meets the prefills of all others of its copy once: a part of them while it decodes, which lengthens
     its tokens, the rest before its first token. Clients beyond the running batch wait for whole requests.
     """
+    asked = Service(model, job, plan, m, software)
     held = memory(model, job, plan)
     where_ = placement(held, m)
     running = running_batch(job, plan, m, held)
-    step = decode_step(model, job, plan, m, software, running, where_)
-    one_prefill = prefill_s(model, job, plan, m, software, where_)
+    step = decode_step(asked, running, where_)
+    one_prefill = prefill_s(asked, where_)
     coupled = where(
         plan.expert_chips > plan.tp, coupled_prefills(job, plan, software, running), 1.0
     )

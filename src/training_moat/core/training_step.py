@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from training_moat.core import messages as exchange
 from training_moat.core.elementwise import Number, log2, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.layer_step import Efficiency, Node, layer_time, vocabulary_seconds
+from training_moat.core.layer_step import (
+    Efficiency,
+    Node,
+    fullest_load,
+    layer_time,
+    vocabulary_seconds,
+)
 from training_moat.core.memory import (
     WEIGHT_BYTES,
     expert_data_ranks,
@@ -63,14 +69,20 @@ def _hidden(communication: Number, computation: Number, overlap: Number) -> Numb
     return minimum(overlap * communication, computation)
 
 
+def _expert_overlap(plan: Plan, eff: Efficiency) -> Number:
+    """Share of an exchange between experts that may hide: most of it where the schedule sees to it."""
+    scheduled = maximum(eff.overlap_scheduled, eff.overlap_expert)
+    return where(plan.overlapped_exchange > 0, scheduled, eff.overlap_expert)
+
+
 def _exposed(
-    part: dict[str, Number], cover: Number, eff: Efficiency
+    part: dict[str, Number], cover: Number, plan: Plan, eff: Efficiency
 ) -> list[tuple[Number, Number]]:
     """Seconds of tensor-parallel and of expert-parallel collectives that the step waits for, and that hide. They share the
     computation they hide behind, and the launches beyond it (`cover`): what covers one cannot cover another."""
     tensor, expert = part["tensor_parallel"], part["expert_parallel"]
     first = _hidden(tensor, cover, eff.overlap_tensor)
-    second = _hidden(expert, cover - first, eff.overlap_expert)
+    second = _hidden(expert, cover - first, _expert_overlap(plan, eff))
     return [(tensor - first, first), (expert - second, second)]
 
 
@@ -188,9 +200,10 @@ def step_time(
     launches = batches * layers * layer.launches
     sent = exchange.messages(model, plan)
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
+    part["expert_parallel"] = part["expert_parallel"] * fullest_load(plan, eff)
     part["expert_parallel"] = part["expert_parallel"] + _posting_seconds(sent, node, eff)
     cover = batches * layers * layer.compute + launches
-    (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, eff)
+    (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, plan, eff)
     one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
     # What a layer waits for its collectives counts where stages are balanced, as its work does.
     one_layer = one_layer + (tensor + expert) / (batches * layers)
@@ -248,7 +261,8 @@ def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -
         each = stage_layers(model, own) * own.micro_batches
         sent = exchange.messages(model, own)
         tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
-        expert = _exchange_seconds(sent, node, "expert_parallel") * (1 - eff.overlap_expert)
+        expert = _exchange_seconds(sent, node, "expert_parallel") * fullest_load(plan, eff)
+        expert = expert * (1 - _expert_overlap(plan, eff))
         return layer.compute + layer.traffic + layer.overhead + (tensor + expert) / each
 
     once = layer_seconds(0.0)

@@ -213,7 +213,9 @@ def moves() -> pd.DataFrame:
     return found.assign(low=ends.min(axis=1), high=ends.max(axis=1))
 
 
-def growth(item: str) -> float:
-    """Times by which a bill of OpenAI grew from 2024 to 2025, by the figures the ledger takes first."""
+def growth(item: str) -> tuple[float, float]:
+    """Least and most times by which a bill of OpenAI grew from 2024 to 2025, over all reports of either year: they
+    contradict one another, and no two years were reported on by the same hand throughout."""
     reports = _reports(ledger())
-    return float(reports["OpenAI", 2025, item][0] / reports["OpenAI", 2024, item][0])
+    before, after = reports["OpenAI", 2024, item], reports["OpenAI", 2025, item]
+    return float(after.min() / before.max()), float(after.max() / before.min())

@@ -160,7 +160,7 @@ def single_user_speeds() -> pd.DataFrame:
     ceiling of its memory. Chips and formats that a source leaves open are filled as in `measured_makers`.
 
     Columns: chip, model, measured, predicted, ceiling (tokens/s if the weights are read once per token at the
-    published bandwidth and nothing else takes time), chips, source.
+    published bandwidth and nothing else takes time), chips, gaps (what the source does not state), source.
     """
     told = serving_errors.makers()
     told = told[told["users"] == 1]
@@ -171,7 +171,7 @@ def single_user_speeds() -> pd.DataFrame:
     read = [_read_per_token(row.model, row.precision) for row in frame.itertuples()]
     frame = frame.assign(ceiling=frame["chips"] * rates / read)
     frame = frame.rename(columns={"published": "measured"})
-    return frame[["chip", "model", "measured", "predicted", "ceiling", "chips", "source"]]
+    return frame[["chip", "model", "measured", "predicted", "ceiling", "chips", "gaps", "source"]]
 
 
 def _fast_rate(chip: Chip) -> float:

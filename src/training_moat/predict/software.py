@@ -43,6 +43,7 @@ class Software:
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
+    `permutes_in_flight`: 1 where tokens are put into the experts' order on their way;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
     `fused_loss`: 1 where softmax and loss are; `posted_by_host`: 1 where messages to experts on other machines go through
     threads of the host, as the network takes none from a GPU.
@@ -68,6 +69,7 @@ class Software:
     bubble: float
     grouped_experts: float
     dispatch_once: float
+    permutes_in_flight: float
     fused_loss: float
     posted_by_host: float
 
@@ -91,6 +93,7 @@ def all_software() -> dict[str, Software]:
         "bubble": 1.0,
         "grouped_experts": 0.0,
         "dispatch_once": 0.0,
+        "permutes_in_flight": 0.0,
         "fused_loss": 0.0,
         "posted_by_host": 0.0,
     }

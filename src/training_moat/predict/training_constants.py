@@ -200,8 +200,10 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         expert_biased=generic("expert_biased"),
         overlap_data=software.hides_data * (1 - generic("exposed_data")),
         overlap_tensor=software.hides_tensor * (1 - generic("exposed_tensor")),
-        # Above one, an exchange takes longer than its bytes: chips wait for the fullest experts.
+        # Above one, an exchange takes longer than its bytes.
         overlap_expert=software.hides_expert or 1 - generic("exposed_expert"),
+        overlap_scheduled=1 - generic("exposed_scheduled"),
+        uneven=generic("uneven"),
         layer_seconds=launched * generic("layer_seconds"),
         expert_layer_seconds=launched * generic("expert_layer_seconds"),
         expert_call_seconds=launched

@@ -212,6 +212,7 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
         gradient_bytes=stacks.wire_bytes(case.software, case.precision),
         dispatch_bytes=stacks.dispatch_bytes(case.software, case.precision),
         dispatch_once=case.software.dispatch_once,
+        permutes_in_flight=case.software.permutes_in_flight,
         lora_rank=float(case.lora_rank),
         offload=float(case.offload),
         streamed=float(case.streamed),

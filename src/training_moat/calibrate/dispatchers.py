@@ -1,0 +1,73 @@
+"""Which software sent each measured run's tokens to their experts, and how evenly: as the row says, else as the recipe that
+was published for it does (table training_dispatchers), else as its stack usually does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from training_moat.catalog import tables
+from training_moat.predict.software import Software
+
+TABLE = "training_dispatchers"
+
+KINDS = {"all-to-all": (0.0, 0.0), "deepep": (1.0, 0.0), "hybridep": (1.0, 1.0)}
+"""By dispatcher: whether a token goes once to a chip with several of its experts, and whether it is put into the experts'
+order on its way."""
+SAID = {"DeepEP": "deepep", "HybridEP": "hybridep", "(?:NCCL|own) all-to-all": "all-to-all"}
+"""How a row's notes name a dispatcher."""
+OVERLAPPED = "dispatch overlapped|exchange between experts overlapped|1F1B (?:expert )?(?:all-to-all )?overlap(?: on|;|$)"
+"""How a row's notes say that one micro-batch's exchange runs beside another's computing."""
+SEPARATE = "dispatch not overlapped|1F1B overlap off|no all-to-all overlap"
+"""How they say that none does."""
+BALANCED = (
+    "forced balance|force-balanced|forced to balance|balanced by force|balanced routing|spread evenly"
+    "|random routing|capacity factor|fixed capacity|expert's capacity"
+)
+"""How they say that experts get equal shares of the tokens."""
+UNEVEN = "natural routing"
+"""How they say that the router decides, as it does where nothing is said."""
+
+FIELDS = ("dispatch_once", "permutes_in_flight", "overlapped_exchange", "uneven_routing")
+"""What a plan says of its dispatcher, in the order of `told`'s columns."""
+
+
+def told(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.DataFrame:
+    """The columns `FIELDS` of measured runs, which have a `label` of software, a `source`, their `table_ref`, a `model_id`,
+    a `chip_id` and `notes`."""
+    usual = {name: (one.dispatch_once, one.permutes_in_flight) for name, one in stacks.items()}
+    found = pd.DataFrame(
+        [(*usual.get(label, (0.0, 0.0)), 0.0, 1.0) for label in frame["label"]], frame.index, FIELDS
+    )
+    for line in tables.load(TABLE).itertuples():
+        own = _covered(frame, line)
+        if isinstance(line.dispatcher, str):
+            found.loc[own, list(FIELDS[:2])] = KINDS[line.dispatcher]
+        if line.overlapped == line.overlapped:
+            found.loc[own, FIELDS[2]] = float(line.overlapped)
+        if line.balanced == line.balanced:
+            found.loc[own, FIELDS[3]] = 1 - float(line.balanced)
+    notes = frame["notes"].fillna("").str
+    for words, kind in SAID.items():
+        found.loc[notes.contains(words), list(FIELDS[:2])] = KINDS[kind]
+    found.loc[notes.contains(OVERLAPPED), FIELDS[2]] = 1.0
+    found.loc[notes.contains(SEPARATE), FIELDS[2]] = 0.0
+    found.loc[notes.contains(BALANCED), FIELDS[3]] = 0.0
+    found.loc[notes.contains(UNEVEN), FIELDS[3]] = 1.0
+    return found
+
+
+def _covered(frame: pd.DataFrame, line: Any) -> pd.Series:
+    """The runs that a line of the table speaks of."""
+    own = frame["source"] == line.training_source
+    for asked, column in (("models", "model_id"), ("chips", "chip_id")):
+        names = getattr(line, asked)
+        if isinstance(names, str):
+            own &= frame[column].isin(names.split(";"))
+    if isinstance(line.releases, str):
+        # As sources write a container's release: "26.04 NeMo Container", beside "26.04.01 NeMo Container".
+        words = "|".join(rf"\b{re.escape(one)} NeMo" for one in line.releases.split(";"))
+        own &= frame["table_ref"].fillna("").str.contains(words)
+    return own
