@@ -124,15 +124,17 @@ def nvidia_rounds(suite: str) -> pd.DataFrame:
 def smallest_entry_share(suite: str, since: str = "") -> Measured:
     """Nvidia's smallest share of the entries over the rounds of a suite since a date."""
     frame = nvidia_rounds(suite)
-    frame = frame[frame["date"] >= since]
-    return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
+    return _smallest_share(frame[frame["date"] >= since])
 
 
 @measure("weaker_latest_share")
 def weaker_latest_share() -> Measured:
     """Nvidia's share of entries in the one of the latest training and inference rounds where it is smaller."""
     latest = [nvidia_rounds(suite).tail(1) for suite in ("training", "inference")]
-    frame = pd.concat(latest)
+    return _smallest_share(pd.concat(latest))
+
+
+def _smallest_share(frame: pd.DataFrame) -> Measured:
     return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
 
 
@@ -184,8 +186,7 @@ def largest_startup_run(since: str = "") -> Measured:
 @measure("startups_in_mlperf")
 def startups_in_mlperf(suite: str) -> Measured:
     """Startups among the accelerator vendors of the latest round of a suite that tells them apart."""
-    frame = tables.load("mlperf_submissions")
-    frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
+    frame = chronicle.entries(suite)
     latest = frame[frame["date"] == frame["date"].max()]
     names = [name.lower() for name in startup_vendors()]
     found = [vendor for vendor in latest["vendor"] if any(name in vendor.lower() for name in names)]
@@ -195,8 +196,7 @@ def startups_in_mlperf(suite: str) -> Measured:
 @measure("vendor_entries")
 def vendor_entries(suite: str, vendor: str) -> Measured:
     """A vendor's entries over all rounds of a suite."""
-    frame = tables.load("mlperf_submissions")
-    frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
+    frame = chronicle.entries(suite)
     own = frame[frame["vendor"].str.contains(vendor, case=False)]
     return counted(frame, "mlperf_submissions", float(own["result_entries"].sum()))
 

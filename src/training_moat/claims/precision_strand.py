@@ -12,24 +12,18 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.core import breakeven
-from training_moat.inquiry import durations, low_precision_record, uncertainty
+from training_moat.inquiry import durations, low_precision_record, precision, uncertainty
 from training_moat.inquiry.switching import move
 from training_moat.numerics import analysis
 
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
 
 
-def record() -> pd.DataFrame:
-    """Published low-precision training runs, one row a run, that may be counted."""
-    counting = tables.load("low_precision_counting")
-    return low_precision_record.runs(tables.load("low_precision_runs"), counting)
-
-
 @measure("tied")
 def tied(width: str) -> Measured:
     """Share of the training runs of a width of format that take a side and find their recipe tied to one
     maker's numbers; each source has the same weight, however many runs it reports."""
-    frame = record()
+    frame = precision.counted_runs()
     frame = frame[(frame["width"] == width) & frame["bearing"].isin(["supports", "against"])]
     found = share(
         frame, frame["bearing"] == "supports", "low_precision_runs",
@@ -41,7 +35,7 @@ def tied(width: str) -> Measured:
 @measure("vendor_runs")
 def vendor_runs(vendor: str) -> Measured:
     """Share of the published low-precision training runs that ran on a vendor's chips, by source."""
-    frame = record().dropna(subset="hardware_vendor")
+    frame = precision.counted_runs().dropna(subset="hardware_vendor")
     on = frame["hardware_vendor"].str.contains(vendor)
     weights = low_precision_record.by_source(frame)
     return share(frame, on, "low_precision_runs", sampled=True, weights=weights)
@@ -50,7 +44,7 @@ def vendor_runs(vendor: str) -> Measured:
 @measure("others_in_width")
 def others_in_width(width: str, vendor: str, since: str) -> Measured:
     """Training runs of a width of format since a date that ran on none of a vendor's chips."""
-    frame = record().dropna(subset=["hardware_vendor", "date"])
+    frame = precision.counted_runs().dropna(subset=["hardware_vendor", "date"])
     frame = frame[(frame["width"] == width) & (frame["date"] >= since)]
     frame = frame[~frame["hardware_vendor"].str.contains(vendor)]
     return counted(frame, "low_precision_runs", note=", ".join(frame["organisation"]))

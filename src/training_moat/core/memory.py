@@ -127,14 +127,13 @@ def trained_params_per_stage(
     return where(adapted, adapters / plan.tp, dense), where(adapted, 0.0, expert)
 
 
-def _state_bytes(
-    plan: Plan, weights: tuple[Number, Number], bytes_each: Number, first_sharding_stage: int
-) -> Number:
+def own_share(plan: Plan, weights: tuple[Number, Number], first_sharding_stage: int) -> Number:
+    """Weights, dense and expert, that one chip holds where that stage of ZeRO and those above share them out."""
     dense, expert = weights
     sharded = plan.zero_stage >= first_sharding_stage
     dense_ranks = where(sharded, plan.dp * plan.cp, 1)
     expert_ranks = where(sharded, expert_data_ranks(plan), 1)
-    return bytes_each * (dense / dense_ranks + expert / expert_ranks)
+    return dense / dense_ranks + expert / expert_ranks
 
 
 def layer_activation_bytes(
@@ -388,9 +387,9 @@ def training_memory(
     reserve = reserve_bytes + reserve_share * activations
     widths = (where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES), input_bytes, activation_factor)
     return TrainingMemory(
-        weights=here * _state_bytes(plan, whole, weight, 3),
-        gradients=here * _state_bytes(plan, trained, gradient_bytes, 2),
-        optimizer=states_here * _state_bytes(plan, trained, states, 1),
+        weights=here * (weight * own_share(plan, whole, 3)),
+        gradients=here * (gradient_bytes * own_share(plan, trained, 2)),
+        optimizer=states_here * (states * own_share(plan, trained, 1)),
         activations=activations,
         workspace=reserve + gathered_weight_bytes(model, plan, whole, *widths, residual),
         reserve=reserve,

@@ -21,8 +21,8 @@ from training_moat.core.layer_step import (
 )
 from training_moat.core.memory import (
     WEIGHT_BYTES,
-    expert_data_ranks,
     optimizer_bytes,
+    own_share,
     params_per_stage,
     trained_params_per_stage,
 )
@@ -92,10 +92,7 @@ def _optimizer_seconds(
     """One pass over gradients, states and weights at the sustained memory bandwidth, or the host's where they live there:
     then gradients go out and weights come back over the host's link as well. A store outside all chips steps by itself, as
     the gradients come in (Cerebras, MemoryX)."""
-    dense, expert = trained_params_per_stage(model, plan)
-    sharded = plan.zero_stage >= 1
-    own = dense / where(sharded, plan.dp * plan.cp, 1)
-    own = own + expert / where(sharded, expert_data_ranks(plan), 1)
+    own = own_share(plan, trained_params_per_stage(model, plan), 1)
     traffic = 2 * state_bytes + 4 + 2
     moved = 2 * WEIGHT_BYTES
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
@@ -109,10 +106,7 @@ def _fetch_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
     the gradients there (Rajbhandari et al. 2021, section 6)."""
     if not some(plan.offload >= 2):
         return 0.0
-    dense, expert = params_per_stage(model, plan)
-    sharded = plan.zero_stage >= 3
-    own = dense / where(sharded, plan.dp * plan.cp, 1)
-    own = own + expert / where(sharded, expert_data_ranks(plan), 1)
+    own = own_share(plan, params_per_stage(model, plan), 3)
     passes = (exchange.passes(plan) + 1) * plan.micro_batches
     return where(plan.offload >= 2, passes * WEIGHT_BYTES * own / node.host_bytes_per_s, 0.0)
 

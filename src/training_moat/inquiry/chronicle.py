@@ -135,13 +135,18 @@ def by_year(frame: pd.DataFrame, least_flop: float) -> pd.DataFrame:
     return large.groupby(["year", "maker_kind"]).size().rename("runs").reset_index()
 
 
+def entries(suite: str) -> pd.DataFrame:
+    """The rows of the rounds of a suite of MLPerf that tell vendors' entries apart."""
+    frame = tables.load("mlperf_submissions")
+    return frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
+
+
 def entry_shares(suite: str) -> pd.DataFrame:
     """Share of MLPerf entries by vendor and round; vendors that never reach `LEAST_ENTRIES` are put together.
 
     Columns: round, day, vendor, share, source.
     """
-    frame = tables.load("mlperf_submissions")
-    frame = frame[frame["suite"].str.startswith(suite) & frame["entry_share"].notna()]
+    frame = entries(suite)
     largest = frame.groupby("vendor")["entry_share"].transform("max")
     name = (
         frame["vendor"]

@@ -137,9 +137,7 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
 
     Where nothing fits, the answer for the one that needs least memory, marked `fits: false`.
     """
-    constants = known.load()
-    case = parse(request)
-    known.reject_silent_chip(constants, case.chip, case.precision)
+    case, constants = _case(request)
     found = plan_search.candidates(case, constants)
     count = min(top, max(1, int(found.fits.sum())))
     told = _told([case] * count, found.at(slice(count)), constants)
@@ -148,11 +146,15 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     return [each for each in told if each["ok"]]
 
 
+def _case(request: Mapping[str, Any]) -> tuple[TrainingCase, Constants]:
+    case, constants = parse(request), known.load()
+    known.reject_silent_chip(constants, case.chip, case.precision)
+    return case, constants
+
+
 def sent_bytes(request: Mapping[str, Any]) -> dict[str, float]:
     """Bytes that one chip sends in a step of a request's best plan, by kind of exchange. Raises `InputError`."""
-    constants = known.load()
-    case = parse(request)
-    known.reject_silent_chip(constants, case.chip, case.precision)
+    case, constants = _case(request)
     best = plan_search.best(rows_of([case], constants))
     sent = step_bytes(case.model, best.plan, known.scaleup(constants, case.chip))
     return {kind: float(np.ravel(size)[0]) for kind, size in sent.items()}
