@@ -19,7 +19,7 @@ from training_moat.catalog import (
     plausible_twice,
     plausible_words,
 )
-from training_moat.catalog.plausible_bounds import CHECKS
+from training_moat.catalog.plausible_bounds import CHECKS, OLD_LINKS
 from training_moat.catalog.sheets import Sheet, checks_of
 
 
@@ -41,6 +41,7 @@ def edited(book, table, row, column, value):
     return {**book, table: Sheet(table, frame, sheet.lines)}, sheet.lines[position]
 
 
+OLD_LINK = OLD_LINKS[0]
 EDITS = [
     (plausible_numbers.chip_units, "chips", "h100-sxm", "sram_mb", 126.0),
     (plausible_numbers.chip_units, "chips", "mi300x", "bf16_tflops", lambda peak: 2 * peak),
@@ -167,6 +168,8 @@ EDITS = [
     (plausible_runs.named_sizes, "runs_non_nvidia", "X044", "params_b", 25.06),
     (plausible_runs.told_chips, "memory_measurements", "M0187", "n_chips", 7),
     (plausible_numbers.second_places, "hardware_history", "H054", "memory_gb", 0.247),
+    (plausible_numbers.second_places, "hardware_history", "H071", OLD_LINK, lambda rate: 2 * rate),
+    (CHECKS["whole_chips"], "training_runs", "R094", "chips", 12.8),
 ]
 
 

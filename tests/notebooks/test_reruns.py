@@ -11,10 +11,10 @@ from training_moat.press import forking
 ODD = (
     Rerun("memory", {"chips": ["corsair"]}),
     Rerun("validation", {"chips": ["gc200"]}),
-    Rerun("market", {"definition": "all_rnd"}),
     Rerun("history", {"from_year": 2030}),
 )
-"""One of each kind of fault that was found: nothing to compare, one row, another side, nothing at all."""
+"""One of each kind of fault that was found: nothing to compare, one row, nothing at all. Other sides of a question are
+`test_market_runs`'s."""
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ MADE_AGAIN = {
         ("ported", "fp8_fnuz_ported_nan"),
         ("low_rate", "bf16_weights_stochastic"),
     ),
-    "experiment_low_precision_replication": (("transfer", "fp8_fnuz"), ("transfer", "mxfp4")),
+    "experiment_low_precision_replication": (("transfer", "mxfp4"),),
 }
 """Studies and recipes of which one run each is made anew: what they share is all of the arithmetic, in seconds."""
 SPREAD_NATS = 0.06

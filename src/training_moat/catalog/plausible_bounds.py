@@ -227,6 +227,8 @@ MULTIPLE = "a multiple of {}, or 'checked:' in notes"
 BOUNDS = {
     "large_runs": Bounds("training_runs", "training_flop", lambda of: of["training_flop"], 5e22, inf,
         "at least 5e+22: this table is of large runs"),
+    "whole_chips": Bounds("training_runs runs_non_nvidia gpu_clusters", "chips", lambda of: of["chips"] % 1, 0, 0,
+        "a whole number", excused=False),
     "chip_hours": Bounds("training_runs runs_non_nvidia", "chip_hours",
         lambda of: of["chip_hours"] / (of["chips"] * of["training_hours"]), 0.8, 1.25,
         "the chips times the hours, or 'checked:' in notes"),

@@ -84,33 +84,43 @@ def _left_out(
     sheet: Sheet, kind: list[str], column: str, numbers: tuple[str, ...], words: tuple[str, ...]
 ) -> pd.Series:
     """Logarithm of each value over what the fit to the others of its kind says."""
-    off = pd.Series(np.nan, index=sheet.frame.index)
+    frame = sheet.frame
+    off = np.full(len(frame), np.nan)
     values = sheet[column]
-    if "metric" in sheet.frame:
-        values = values.mask(sheet.frame["metric"].isin(COMPUTED))
-    known = sheet.frame[values > 0]
-    for _, rows in known.groupby(kind, dropna=False) if kind else [((), known)]:
+    if "metric" in frame:
+        values = values.mask(frame["metric"].isin(COMPUTED))
+    told = _logarithms(values)
+    sizes = [_logarithms(sheet[name]) for name in numbers]
+    names = [pd.factorize(frame[name].fillna("-"), sort=True)[0] for name in words]
+    known = np.isfinite(told)
+    kinds = frame.groupby(kind, dropna=False).ngroup().to_numpy() if kind else np.zeros(len(frame))
+    for one in np.unique(kinds[known]):
+        rows = np.flatnonzero(known & (kinds == one))
         if len(rows) < MANY:
             continue
-        design = _design(rows, numbers, words)
-        told = np.log(values[rows.index].to_numpy())
+        design = _design([size[rows] for size in sizes], [name[rows] for name in names])
         normal = design.T @ design + DAMPING * np.eye(design.shape[1])
         normal[0, 0] -= DAMPING
         solved = np.linalg.solve(normal, design.T)
         lever = np.einsum("ij,ji->i", design, solved)
-        off[rows.index] = (told - design @ (solved @ told)) / np.maximum(1 - lever, 0.2)
-    return off
+        own = told[rows]
+        off[rows] = (own - design @ (solved @ own)) / np.maximum(1 - lever, 0.2)
+    return pd.Series(off, index=frame.index)
 
 
-def _design(rows: pd.DataFrame, numbers: tuple[str, ...], words: tuple[str, ...]) -> np.ndarray:
-    """A constant, logarithms of numbers (with a mark where blank), and one column per word."""
-    columns = [np.ones(len(rows))]
-    for name in numbers:
-        value = pd.to_numeric(rows[name], errors="coerce")
-        value = np.log(value.where(value > 0))
-        if value.notna().any() and value.nunique() > 1:
-            columns += [value.fillna(value.median()).to_numpy(), value.isna().to_numpy(float)]
-    for name in words:
-        place, known = pd.factorize(rows[name].fillna("-"), sort=True)
-        columns += [(place == word).astype(float) for word in range(1, len(known))]
+def _logarithms(values: pd.Series) -> np.ndarray:
+    """Logarithms of positive values, NaN for others."""
+    plain = values.to_numpy(float, na_value=np.nan)
+    return np.log(np.where(plain > 0, plain, np.nan))
+
+
+def _design(sizes: list[np.ndarray], names: list[np.ndarray]) -> np.ndarray:
+    """A constant, logarithms of numbers (with a mark where blank), and one column per word but the first."""
+    columns = [np.ones(len((sizes + names)[0]))]
+    for size in sizes:
+        blank = np.isnan(size)
+        if len(np.unique(size[~blank])) > 1:
+            columns += [np.where(blank, np.median(size[~blank]), size), blank.astype(float)]
+    for name in names:
+        columns += [(name == word).astype(float) for word in np.unique(name)[1:]]
     return np.column_stack(columns)
