@@ -376,3 +376,17 @@ def test_a_share_of_the_peak_that_counts_what_is_masked_says_so():
     assert long["hfu"] > 0.9 > short["hfu"]
     told = [any("masked half" in note for note in one["notes"]) for one in (short, long)]
     assert told == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("chip", "based"),
+    [
+        ("mythic-m1076", "a chip object with 'base': 'mythic-m1076'"),
+        ({"base": "mythic-m1076", "id": "mine"}, "a chip object with 'base': 'mythic-m1076'"),
+        ({"name": "mine"}, "a chip object"),
+    ],
+)
+def test_a_chip_without_a_peak_says_where_one_can_be_given(chip, based):
+    """A chip of one's own stands in no table that another could start from."""
+    (answer,) = training.predict([{"model": "llama3.1-8b", "chip": chip, "chips": 8}])
+    assert answer["error"].endswith(f"expected one, such as bf16_tflops in {based}")
