@@ -37,7 +37,7 @@ assert list(np.argsort([1, 1, 0])) == [2, 1, 0]
 
 def test_an_output_that_is_not_stored_is_shown():
     def page(*outputs):
-        return new_notebook(cells=[new_code_cell("x", outputs=outputs)])
+        return new_notebook(cells=[new_code_cell("x", outputs=list(outputs))])
 
     told = new_output("display_data", data={"text/markdown": "A sentence."})
     (row,) = machines._compared("history", page(), page(told))
