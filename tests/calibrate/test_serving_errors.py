@@ -13,6 +13,7 @@ from training_moat.calibrate import (
     serving_errors,
 )
 from training_moat.catalog import chips, tables
+from training_moat.catalog.dates import span
 from training_moat.predict import serving_constants, serving_formats
 from training_moat.predict.serving_constants import START, Constants
 
@@ -119,11 +120,12 @@ def test_what_was_left_out_is_weighed_by_rows() -> None:
     table = serving_errors.unseen()
     assert set(table.index) == {"source", "chip", "family", "model"}
     assert (table["error"] > serving_errors.overall()["predicted"]).all()
-    assert table["coverage"].between(0.86, 0.97).all() and (table["coverage_of_rows"] > 0.86).all()
-    # As they were when the constants were last fitted, and half a point more: 15, 17, 26 and 29% while the searches began
-    # at the fit to all rows, which had seen what they left out.
-    assert table.loc["model", "error"] < 0.179 and table.loc["chip", "error"] < 0.205
-    assert table.loc["source", "error"] < 0.327 and table.loc["family", "error"] < 0.362
+    # 0.98 since makers of a class speak for one another: models, the easiest to leave out, have the intervals of sources.
+    assert table["coverage"].between(0.86, 0.98).all() and (table["coverage_of_rows"] > 0.86).all()
+    # As they were when the constants were last fitted, and about half a point more: sources were at 32 and families at 36%
+    # while other makers' chips were expected to start kernels as soon as Nvidia's.
+    assert table.loc["model", "error"] < 0.179 and table.loc["chip", "error"] < 0.204
+    assert table.loc["source", "error"] < 0.306 and table.loc["family", "error"] < 0.267
 
 
 def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
@@ -237,6 +239,39 @@ def test_a_maker_speaks_where_it_has_several_families(rows) -> None:
     assert len(about) == families.str.startswith("nvidia-").sum()
 
 
+def test_a_class_speaks_for_makers_of_whom_nothing_was_timed(rows) -> None:
+    """Ports share what they are slower by, dataflow machines what they need no host for; Nvidia's chips have no class."""
+    assert serving_constants.class_of("amd-cdna3", "vllm-2024") == "ported"
+    assert serving_constants.class_of("aws-neuron", "neuronx") == "ported"
+    assert serving_constants.class_of("sambanova-rdu", "sambaflow") == "compiled"
+    assert serving_constants.class_of("nvidia-hopper", "vllm") == ""
+    stored = serving_constants.stored()
+    ports = {key for key in stored.values if key[:2] == ("class", "ported")}
+    assert {name for _, _, name in ports} == set(serving_constants.OF_FAMILY)
+    slow, fast = (stored.values["class", kind, "host"] for kind in ("ported", "compiled"))
+    assert slow > 1.5 > 0.7 > fast
+    new, known = stored.resolve(["new-maker", "nvidia-new"], ["vllm", "vllm"])["layer_s"]
+    assert new > 1.5 * known
+    few = rows.drop_duplicates(["chip", "software"], ignore_index=True)
+    about = fit_serving.Problem(few).about(("class", "ported", "host"))
+    assert set(few.loc[about, "chip"]) >= {"mi300x", "gaudi3", "trainium2", "wormhole"}
+    assert not set(few.loc[about, "chip"]) & {"h100-sxm", "groq-lpu-v1", "wse-3"}
+
+
+def test_chips_that_came_later_start_kernels_sooner() -> None:
+    """Overheads fall by a share a year; what has no date is taken as of the year of which they are told."""
+    families = ["nvidia-blackwell", "nvidia-ampere", "nobody"]
+    alone = Constants({serving_constants.YEARLY: 0.9})
+    found = alone.resolve(families, ["vllm"] * 3)
+    newer, older, undated = found["layer_s"]
+    announced = tables.load("chips").set_index("id")["announced"]
+    years = span(announced["b200"])[0] - span(announced["a100-40"])[0]
+    assert newer / older == pytest.approx(0.9**years, rel=0.05)
+    assert newer < undated == START["layer_s"] < older
+    assert len(set(found["bandwidth_efficiency"])) == 1
+    assert 0.8 < serving_constants.stored().values[serving_constants.YEARLY] < 0.97
+
+
 def test_every_constant_is_felt_by_the_rows_it_moves(problem) -> None:
     """Old releases have the factors of their engine too: the slopes that the fit uses are those of its cost."""
     all_rows = np.ones(2 * len(problem.rows))
@@ -258,7 +293,8 @@ def test_a_fit_ends_at_the_same_place_from_another_start(problem) -> None:
     away = np.where(np.arange(len(cold)) % 2, 1, -1) * problem.width / 2
     warm = problem.solve(cold + away, all_rows)
     assert problem.cost(warm, all_rows) == pytest.approx(problem.cost(cold, all_rows), rel=0.01)
-    assert np.abs(problem.errors(warm) - problem.errors(cold)).mean() < 0.01
+    # 0.01 before overheads fell by the year, which one family's rows cannot tell from its own factor: a flat direction more.
+    assert np.abs(problem.errors(warm) - problem.errors(cold)).mean() < 0.015
     again = problem.solve(cold, all_rows)
     assert np.abs(problem.errors(again) - problem.errors(cold)).mean() < 0.003
 
@@ -290,7 +326,8 @@ def test_wide_groups_decode_as_published_where_engines_and_network_are_known() -
     assert found.loc[across & ~slow, "ratio"].between(0.75, 1.3).all()
     assert 1 < found.loc[across & ~slow, "ratio"].median() < 1.25
     assert found.loc[slow, "ratio"].between(1.5, 2.4).all()
-    assert found.loc[~across, "ratio"].between(1.3, 2).all()
+    # Two at most before ports to other makers' chips were told apart: Huawei's own engine is charged what they share.
+    assert found.loc[~across, "ratio"].between(1.3, 2.2).all()
 
 
 def test_tokens_a_pass_yields_are_taken_as_told() -> None:

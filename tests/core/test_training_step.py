@@ -107,12 +107,12 @@ def test_a_fused_attention_kernel_is_as_fast_in_any_stack():
 def test_one_matmul_is_its_flops_plus_its_traffic():
     """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth, less what a product of
     side 8,192 moves for as many FLOPs: its rate holds that already."""
-    found = matmul_seconds(4096, 8192, 1024, 989e12, 2.0, H100, replace(REAL, reread=1.0))
+    found = matmul_seconds(4096, 8192, 1024, H100, replace(REAL, reread=1.0))
     flops, values = 2 * 4096 * 8192 * 1024, 4096 * 8192 + 8192 * 1024 + 4096 * 1024
     side = LARGE_PRODUCT
     beyond = 2 * values - flops * 3 * 2 * side**2 / (2 * side**3)
     assert found == pytest.approx(flops / (0.75 * 989e12) + beyond / (0.8 * 3.35e12))
-    large = matmul_seconds(side, side, side, 989e12, 2.0, H100, REAL)
+    large = matmul_seconds(side, side, side, H100, REAL)
     assert large == pytest.approx(2 * side**3 / (0.75 * 989e12))
 
 

@@ -26,8 +26,10 @@ from training_moat.predict.serving_constants import (
     SHARES,
     SPECULATIVE,
     START,
+    YEARLY,
     Constants,
     maker,
+    power_of,
     speaking,
 )
 
@@ -43,8 +45,9 @@ FACTOR_SPREAD = {
     "prefill_share": 0.09,
     "mixed": 0.4,
     "tokens_per_step": 0.24,
+    YEARLY[2]: 0.1,
 }
-"""Prior standard deviation of a factor of a maker, family, engine, era or port about one; overheads vary more. Rows of one source
+"""Prior standard deviation of a factor of a class, maker, family, engine, era or port about one; overheads vary more. Rows of one source
 share its peculiarities, so that thousands of them must not move a factor as thousands of sources would: the smaller of
 the scales tried (1 and 0.6 times 0.1, 0.15, 0.4 and 0.3) predicts sources, chips and models that were left out better."""
 
@@ -191,7 +194,7 @@ def row_weights(rows: pd.DataFrame) -> np.ndarray:
 def _fitted(told: list[dict[str, list[Key]]], families: set[str]) -> list[Key]:
     """The constants that the fit sets: the generic ones, then the factors of what was timed."""
     of_maker = Counter(map(maker, families))
-    order = {name: place for place, name in enumerate((*START, "host"))}
+    order = {name: place for place, name in enumerate((*START, "host", YEARLY[2]))}
 
     def is_fitted(key: Key) -> bool:
         level, owner, name = key
@@ -205,10 +208,11 @@ def _fitted(told: list[dict[str, list[Key]]], families: set[str]) -> list[Key]:
 
 def _priors(keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
     """Median and standard deviation of the constants' logarithms before any row is looked at."""
-    middle = [np.log(START[name]) if level == "generic" else 0.0 for level, _, name in keys]
+    told = [level == "generic" and name in START for level, _, name in keys]
+    middle = [np.log(START[key[2]]) if own else 0.0 for own, key in zip(told, keys, strict=True)]
     width = [
-        GENERIC_SPREAD if level == "generic" else FACTOR_SPREAD.get(name, OVERHEAD_SPREAD)
-        for level, _, name in keys
+        GENERIC_SPREAD if own else FACTOR_SPREAD.get(key[2], OVERHEAD_SPREAD)
+        for own, key in zip(told, keys, strict=True)
     ]
     return np.array(middle), np.array(width)
 
@@ -244,7 +248,13 @@ class Problem:
         told = [speaking(*pair) for pair in known]
         self.keys = _fitted(told, {family for family, _ in known})
         self.moves = np.array(
-            [[[key in keys for key in self.keys] for keys in one.values()] for one in told], float
+            [
+                [
+                    [(key in keys) * power_of(key, pair[0]) for key in self.keys]
+                    for keys in one.values()
+                ]
+                for pair, one in zip(known, told, strict=True)
+            ]
         )
         self.middle, self.width = _priors(self.keys)
         self.measured = np.log(np.concatenate([rows["seconds_per_token"], rows["ttft_s"]]))

@@ -77,11 +77,6 @@ class Found(NamedTuple):
     together: Evaluated
     place: int
 
-    @property
-    def evaluated(self) -> Evaluated:
-        """The case's own best plan."""
-        return self.together.at(slice(self.place, self.place + 1))
-
 
 Asking = Generator[list[TrainingCase], list[Found], Any]
 """A search that asks for the best plans of some cases after others; what it returns it has found."""
@@ -181,12 +176,6 @@ def fastest_days(chip: Chip, job: Job, precisions: Sequence[str]) -> Asking:
     return [min(days, default=np.inf)]
 
 
-def _run(job: Job, count: int, precision: str, step_s: float, case: Any, found: Any) -> Run:
-    days = days_of(job, case.global_batch, step_s)
-    told = training.answer(case, found, 0, training_constants.load())
-    return Run(count, days, 24 * days * count, precision, told)
-
-
 def days_of(job: Job, global_batch: int, step_s: float) -> float:
     """Days of the whole run at a step time, the time lost to failures included."""
     return job.tokens / (global_batch * job.seq_len) * step_s / SECONDS_PER_DAY / usual_goodput()
@@ -273,7 +262,9 @@ def run(chip: Chip, job: Job, count: int, precision: str) -> Run | None:
     (found,) = together([_any_way(chip, job, count, precision)])
     if found is None:
         return None
-    return _run(job, count, precision, found.step_s, found.case, found.evaluated)
+    days = days_of(job, found.case.global_batch, found.step_s)
+    told = training.answer(found.case, found.together, found.place, training_constants.load())
+    return Run(count, days, 24 * days * count, precision, told)
 
 
 def cheapest_and_fewest(chip: Chip, job: Job, precisions: Sequence[str], max_days: float) -> Asking:

@@ -20,12 +20,6 @@ UNSIGNED_ZERO = "fnuz"  # no infinity, no negative zero; the code of negative ze
 ALL_NUMBERS = "none"  # every code is a number
 
 
-def _require_code(form: FloatFormat | IntegerFormat, code: int) -> None:
-    most = (1 << form.bits) - 1
-    if not 0 <= code <= most:
-        raise InputError(f"code {code} is not one of {form.name}: expected 0 to {most}.")
-
-
 @dataclass(frozen=True)
 class FloatFormat:
     """A binary floating-point format: sign, exponent, fraction, and what it does with its special codes."""
@@ -87,7 +81,10 @@ class FloatFormat:
 
     def value(self, code: int) -> float:
         """The number that `code` stands for (NaN and infinity included)."""
-        _require_code(self, code)
+        if not 0 <= code < 1 << self.bits:
+            raise InputError(
+                f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}."
+            )
         sign = -1.0 if code >> (self.bits - 1) else 1.0
         magnitude = code & ((1 << (self.bits - 1)) - 1)
         exponent, fraction = (
@@ -169,7 +166,10 @@ class IntegerFormat:
 
     def value(self, code: int) -> float:
         """The number that the two's-complement `code` stands for."""
-        _require_code(self, code)
+        if not 0 <= code < 1 << self.bits:
+            raise InputError(
+                f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}."
+            )
         return float(code - (1 << self.bits) if code >> (self.bits - 1) else code)
 
     def values(self) -> Iterator[float]:

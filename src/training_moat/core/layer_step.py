@@ -111,18 +111,13 @@ class Efficiency:
 
 
 def matmul_seconds(
-    rows: Number,
-    inner: Number,
-    columns: Number,
-    peak: Number,
-    value_bytes: Number,
-    node: Node,
-    eff: Efficiency,
+    rows: Number, inner: Number, columns: Number, node: Node, eff: Efficiency, wide: bool = False
 ) -> Number:
     """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands' and result's
     traffic beyond that of a large product, in which the measured rate holds it already. Adding the two, rather than
     taking the larger, makes utilisation fall smoothly for small shapes, as measured tile and wave quantisation does
-    (Williams et al. 2009; NVIDIA matmul guide)."""
+    (Williams et al. 2009; NVIDIA matmul guide). `wide`: in the 16-bit format that the run keeps for some."""
+    peak, value_bytes = (node.wide_peak_flops, 2.0) if wide else (node.peak_flops, node.value_bytes)
     flops = 2 * rows * inner * columns
     computing = flops / (peak * eff.matmul)
     moving = _moving_seconds(rows, inner, columns, value_bytes, node)
@@ -145,17 +140,17 @@ def _moving_seconds(
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward weight matmuls of the mean layer, one micro-batch, without experts."""
-    m, h, peak, size = micro_tokens(plan), model.hidden, node.peak_flops, node.value_bytes
+    m, h = micro_tokens(plan), model.hidden
     output = model.heads * model.value_dim / plan.tp
     entering = (attention_params(model) - model.heads * model.value_dim * h) / h / plan.tp
     moe_share = model.moe_layers / model.layers
     shared = model.shared_experts * model.expert_ffn
     width = maximum((1 - moe_share) * model.ffn + moe_share * shared, 1e-9) / plan.tp
     return (
-        matmul_seconds(m, h, entering, peak, size, node, eff)
-        + matmul_seconds(m, output, h, peak, size, node, eff)
-        + matmul_seconds(m, h, (1 + model.gated_ffn) * width, peak, size, node, eff)
-        + matmul_seconds(m, width, h, peak, size, node, eff)
+        matmul_seconds(m, h, entering, node, eff)
+        + matmul_seconds(m, output, h, node, eff)
+        + matmul_seconds(m, h, (1 + model.gated_ffn) * width, node, eff)
+        + matmul_seconds(m, width, h, node, eff)
     )
 
 
@@ -164,33 +159,20 @@ def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency)
     if not some(model.kv_lora_rank):
         return 0.0
     m, q, kv = micro_tokens(plan), model.q_lora_rank, model.kv_lora_rank
-    queries = matmul_seconds(
-        m,
-        q,
-        model.heads * model.query_key_dim / plan.tp,
-        node.peak_flops,
-        node.value_bytes,
-        node,
-        eff,
-    )
+    queries = matmul_seconds(m, q, model.heads * model.query_key_dim / plan.tp, node, eff)
     widths = model.heads * (model.qk_nope_head_dim + model.value_dim) / plan.tp
-    keys_values = matmul_seconds(m, kv, widths, node.peak_flops, node.value_bytes, node, eff)
+    keys_values = matmul_seconds(m, kv, widths, node, eff)
     return where(kv > 0, queries + keys_values, 0.0)
 
 
 def _grouped_seconds(
-    rows: Number,
-    inner: Number,
-    columns: Number,
-    peak: Number,
-    value_bytes: Number,
-    node: Node,
-    eff: Efficiency,
+    rows: Number, inner: Number, columns: Number, node: Node, eff: Efficiency
 ) -> Number:
     """One of many products that follow one another: while it computes, the operands of the next come in, so that the longer
     of the two decides (Williams et al. 2009), smoothly, as experts are not equally full (root of the sum of squares)."""
-    moving = eff.reread / eff.memory * _moving_seconds(rows, inner, columns, value_bytes, node)
-    computing = 2 * rows * inner * columns / (peak * eff.matmul)
+    moving = _moving_seconds(rows, inner, columns, node.value_bytes, node)
+    moving = eff.reread / eff.memory * moving
+    computing = 2 * rows * inner * columns / (node.peak_flops * eff.matmul)
     return (computing**2 + moving**2) ** 0.5
 
 
@@ -214,16 +196,8 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     rows = rows * fullest_load(plan, eff)
     width = maximum(model.expert_ffn, 1e-9) / split
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
-    one = _grouped_seconds(
-        rows,
-        model.hidden,
-        (1 + model.gated_ffn) * width,
-        node.peak_flops,
-        node.value_bytes,
-        node,
-        eff,
-    )
-    two = _grouped_seconds(rows, width, model.hidden, node.peak_flops, node.value_bytes, node, eff)
+    one = _grouped_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node, eff)
+    two = _grouped_seconds(rows, width, model.hidden, node, eff)
     return model.moe_layers / model.layers * local * (one + two) / rate
 
 
@@ -255,16 +229,20 @@ def _attention_seconds(
     return where(is_fused, fused, plain), where(is_fused, 0.0, traffic), backward_traffic
 
 
+def _visited_width(model: Transformer) -> Number:
+    """Inner width of the feed-forward blocks that a token visits in the mean layer."""
+    moe_share = model.moe_layers / model.layers
+    visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
+    return (1 - moe_share) * model.ffn + moe_share * visited
+
+
 def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
     """Forward traffic of one layer's norms, residuals, activation functions and position codes, for one micro-batch."""
     m, h = micro_tokens(plan), model.hidden
     replicated = 20 * h / where(plan.sequence_parallel > 0, plan.tp, 1)
-    moe_share = model.moe_layers / model.layers
-    visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
-    width = (1 - moe_share) * model.ffn + moe_share * visited
     # Models of before gated blocks (GPT-3's, BLOOM's, MPT's shape) add positions to their input or to the scores.
     rotary = model.gated_ffn * 8 * model.head_dim * (model.heads + model.kv_heads)
-    return m * (replicated + ((4 + 2 * model.gated_ffn) * width + rotary) / plan.tp)
+    return m * (replicated + ((4 + 2 * model.gated_ffn) * _visited_width(model) + rotary) / plan.tp)
 
 
 def permuted_bytes(model: Transformer, plan: Plan) -> Number:
@@ -296,11 +274,10 @@ def _cast_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -
     if not some(node.value_bytes < 2):
         return 0.0
     moe_share = model.moe_layers / model.layers
-    visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
     inputs = (
         2 + moe_share * model.experts_per_token
     ) * model.hidden + model.heads * model.value_dim / plan.tp
-    inputs = inputs + ((1 - moe_share) * model.ffn + moe_share * visited) / plan.tp
+    inputs = inputs + _visited_width(model) / plan.tp
     traffic = CAST_BYTES_PER_VALUE * micro_tokens(plan) * inputs
     return where(node.value_bytes < 2, traffic / (node.memory_bytes_per_s * eff.memory), 0.0)
 
@@ -311,7 +288,7 @@ def vocabulary_seconds(
     """Output projection forward and backward, and the softmax over the vocabulary, one micro-batch."""
     m = micro_tokens(plan)
     columns = model.vocab / plan.tp
-    product = matmul_seconds(m, model.hidden, columns, node.wide_peak_flops, 2.0, node, eff)
+    product = matmul_seconds(m, model.hidden, columns, node, eff, wide=True)
     softmax = eff.logit_bytes * m * columns / (node.memory_bytes_per_s * eff.memory)
     return where(plan.lora_rank > 0, 2, 3) * product, softmax
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from training_moat.core.elementwise import (
     Number,
@@ -89,6 +90,19 @@ class TrainingMemory:
     def allocated(self) -> Number:
         """Bytes of tensors alone, as frameworks report their peak ("max allocated")."""
         return self.total - self.reserve
+
+
+class Kept(NamedTuple):
+    """In how many bytes a stack keeps a matmul's input and a value of the stream between layers, and the `factor` that its
+    layers keep, where they are not recomputed, against those of one whose operations are fused."""
+
+    input_bytes: Number = 2.0
+    factor: Number = 1.0
+    residual_bytes: Number = RESIDUAL_BYTES
+
+
+FUSED = Kept()
+"""What stacks with fused operations keep of 16-bit runs."""
 
 
 def expert_data_ranks(plan: Plan) -> Number:
@@ -230,57 +244,42 @@ def kept_kv_bytes(model: Transformer, plan: Plan) -> Number:
     return 2.0 * tokens * kv_values_per_token(model) * share
 
 
-def activation_bytes(
-    model: Transformer,
-    plan: Plan,
-    input_bytes: Number = 2.0,
-    factor: Number = 1.0,
-    residual_bytes: Number = RESIDUAL_BYTES,
-) -> Number:
-    """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits. `factor`:
-    what layers that are not recomputed keep against a stack whose operations are fused; `residual_bytes`: see
-    `layer_activation_bytes`."""
-    kept, redone, logits = _layer_and_head(model, plan, input_bytes, factor, residual_bytes)
-    first = layers_in_flight(model, plan) * kept + where(
+def activation_bytes(model: Transformer, plan: Plan, kept: Kept = FUSED) -> Number:
+    """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
+    layer, redone, logits = _layer_and_head(model, plan, kept)
+    first = layers_in_flight(model, plan) * layer + where(
         plan.pp > 1, redone, maximum(redone, logits)
     )
-    last = stage_layers(model, plan) * kept + maximum(redone, logits)
+    last = stage_layers(model, plan) * layer + maximum(redone, logits)
     return maximum(first, last)
 
 
-def _layer_and_head(
-    model: Transformer, plan: Plan, input_bytes: Number, factor: Number, residual_bytes: Number
-) -> tuple[Number, Number, Number]:
+def _layer_and_head(model: Transformer, plan: Plan, kept: Kept) -> tuple[Number, Number, Number]:
     """Bytes that the mean layer keeps, those of a layer being made again, and those of the logits."""
-    widths = (input_bytes, residual_bytes)
+    factor, widths = kept.factor, (kept.input_bytes, kept.residual_bytes)
     whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, *widths)
     if some(plan.recompute):
         lightest = layer_activation_bytes(model, plan, plan.recompute, *widths)
         lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
-    kept = where(
+    layer = where(
         plan.recompute >= 2,
         plan.recompute_share * lightest + (1 - plan.recompute_share) * whole,
         lightest,
     )
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
-    return kept, redone, logit_bytes(model, plan, where(factor > 1, 1, 0))
+    return layer, redone, logit_bytes(model, plan, where(factor > 1, 1, 0))
 
 
 def held_activation_bytes(
-    model: Transformer,
-    plan: Plan,
-    input_bytes: Number = 2.0,
-    factor: Number = 1.0,
-    spare_layers: Number = 0.0,
-    residual_bytes: Number = RESIDUAL_BYTES,
+    model: Transformer, plan: Plan, kept: Kept, spare_layers: Number
 ) -> Number:
     """Activations on the fullest chip with what the stack holds beyond those under way; see `training_memory`."""
-    held = activation_bytes(model, plan, input_bytes, factor, residual_bytes)
+    held = activation_bytes(model, plan, kept)
     if not some(spare_layers):
         return held
-    layer = layer_activation_bytes(model, plan, plan.recompute, input_bytes, residual_bytes)
-    spare = spare_layers * layer
+    widths = (kept.input_bytes, kept.residual_bytes)
+    spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, *widths)
     head = where(spare_layers > 0, WEIGHT_BYTES * model.vocab * model.hidden / plan.tp, 0.0)
     return held + spare + head
 
@@ -301,13 +300,7 @@ def least_recompute_share(
 
 
 def gathered_weight_bytes(
-    model: Transformer,
-    plan: Plan,
-    every: tuple[Number, Number],
-    weight_bytes: Number = WEIGHT_BYTES,
-    input_bytes: Number = 2.0,
-    factor: Number = 1.0,
-    residual_bytes: Number = RESIDUAL_BYTES,
+    model: Transformer, plan: Plan, every: tuple[Number, Number], weight_bytes: Number, kept: Kept
 ) -> Number:
     """Weights a ZeRO-3 chip has unsharded at once, of `every` that `params_per_stage` gives: the layer at work and the one
     fetched ahead; inside a pipeline the whole stage's, with the gradients that add up over its micro-batches (torchtitan,
@@ -323,7 +316,7 @@ def gathered_weight_bytes(
     )
     if not some(plan.streamed):
         return sharded
-    beside = _layer_and_head(model, plan, input_bytes, factor, residual_bytes)[1:]
+    beside = _layer_and_head(model, plan, kept)[1:]
     return where(plan.streamed > 0, _layer_at_work(model, gathered / 2, *beside), sharded)
 
 
@@ -373,9 +366,8 @@ def training_memory(
     adapters only they have gradients and states; what is offloaded or streamed takes no room on the chip.
     """
     residual = where(autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
-    activations = held_activation_bytes(
-        model, plan, input_bytes, activation_factor, spare_layers, residual
-    )
+    kept = Kept(input_bytes, activation_factor, residual)
+    activations = held_activation_bytes(model, plan, kept, spare_layers)
     if some(kept_kv):
         activations = activations + where(kept_kv, kept_kv_bytes(model, plan), 0.0)
     weight, states = _bytes_a_weight(plan, optimizer, master_is_weight)
@@ -385,13 +377,13 @@ def training_memory(
     here, states_here = (where(plan.offload >= least, 0.0, aboard) for least in (2, 1))
     outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
     reserve = reserve_bytes + reserve_share * activations
-    widths = (where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES), input_bytes, activation_factor)
+    gathered = where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
     return TrainingMemory(
         weights=here * (weight * own_share(plan, whole, 3)),
         gradients=here * (gradient_bytes * own_share(plan, trained, 2)),
         optimizer=states_here * (states * own_share(plan, trained, 1)),
         activations=activations,
-        workspace=reserve + gathered_weight_bytes(model, plan, whole, *widths, residual),
+        workspace=reserve + gathered_weight_bytes(model, plan, whole, gathered, kept),
         reserve=reserve,
         stored=(1 - aboard) * outside,
     )

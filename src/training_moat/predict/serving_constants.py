@@ -1,7 +1,7 @@
 """The constants of serving: what they are, where they start, and which of them speak for a chip and an engine.
 
-A constant is a generic value times the factors of the chip's maker and of its family, the factor of the engine, and that
-of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
+A constant is a generic value times the factors of the chip's class, of its maker and of its family, the factor of the engine,
+and that of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training_moat.catalog import tables
+from training_moat.catalog.dates import span
 
 TABLE = "calibration_serving"
 
@@ -79,7 +80,14 @@ SPECULATIVE = ("cerebras", "sambanova")
 read the weights once a token."""
 
 OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
-"""Constants with a factor per maker and per chip family; `host` multiplies every overhead of the engine."""
+"""Constants with a factor per class, maker and chip family; `host` multiplies every overhead of the engine."""
+
+YEARLY = ("generic", "all", "host_yearly")
+"""What every overhead is multiplied by for each year that a chip family came after `SINCE`: newer chips and their hosts start
+kernels sooner."""
+
+SINCE = 2022.0
+"""The year, Hopper's, of which overheads are told."""
 
 OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
 """Constants with a factor per chip family and engine together: how far this engine's kernels for this family
@@ -90,6 +98,14 @@ ERAS = ("2024", "early-2025")
 
 OF_MAKERS = ("cerebras-2024", "cerebras", "groq", "sambanova", "d-matrix")
 """The makers' own services: the best known engine of their chips. Their releases share nothing with other engines'."""
+
+
+COMPILED = (*OF_MAKERS, "sambaflow")
+"""Engines of dataflow machines, whose compilers lay a model out as a whole: no host starts kernels one by one (Abts et al.
+2022; Prabhakar et al. 2024)."""
+
+GPU_MAKER = "nvidia"
+"""The maker for whose chips engines are written first."""
 
 
 def lineage(engine: str) -> tuple[str, str]:
@@ -105,15 +121,40 @@ def maker(family: str) -> str:
     return family.split("-")[0]
 
 
+def class_of(family: str, engine: str) -> str:
+    """What an engine on a chip family has in common with others by whom it was written for: `compiled` for whole machines
+    by their maker's compiler, `ported` to the chips of other makers than Nvidia, blank on those that engines are written
+    for first, which the generic values describe."""
+    if engine in COMPILED:
+        return "compiled"
+    return "" if maker(family) == GPU_MAKER else "ported"
+
+
+@tables.kept("chips")
+def _years() -> dict[str, float]:
+    """Years after `SINCE` in which the first chip of each family was announced."""
+    chips = tables.load("chips")
+    starts = chips["announced"].map(lambda date: span(date)[0]).groupby(chips["family"]).min()
+    return (starts.dropna() - SINCE).to_dict()
+
+
+def power_of(key: tuple[str, str, str], family: str) -> float:
+    """How often a factor counts in the constants of a chip family: once, what is told by the year as often as years passed.
+    A family without a date is taken as of `SINCE`."""
+    return _years().get(family, 0.0) if key == YEARLY else 1.0
+
+
 @lru_cache(maxsize=1024)
 def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
-    """The factors, by (level, key, constant), whose product is each constant of an engine on a chip family."""
+    """The factors, by (level, key, constant), whose product, each to its power (`power_of`), is each constant of an engine on
+    a chip family."""
     base, era = lineage(engine)
     own = [engine] if era else []
-    chip = [("maker", maker(family)), ("family", family)]
+    kind = class_of(family, engine)
+    chip = [("class", kind)] * bool(kind) + [("maker", maker(family)), ("family", family)]
     software = [("software", name) for name in (base, *own)] + [("era", era)] * bool(era)
     port = [("port", f"{family}/{name}") for name in (base, *own)]
-    host = [(*where, "host") for where in (*chip, *port)]
+    host = [YEARLY, *((*where, "host") for where in (*chip, *port))]
     return {
         name: [
             ("generic", "all", name),
@@ -143,10 +184,11 @@ def known_as(sources: int, family: bool, engine: bool) -> str:
 
 @dataclass(frozen=True)
 class Constants:
-    """Values by (level, key, constant); levels are generic, maker, family, software, port (a family and an engine) and era
-    (old releases of all engines).
+    """Values by (level, key, constant); levels are generic, class, maker, family, software, port (a family and an engine)
+    and era (old releases of all engines).
 
-    What all families of a maker share speaks for its next one, of which nothing has been timed.
+    What all families of a maker share speaks for its next one, of which nothing has been timed, and what all makers of a
+    class share for a new maker.
 
     An old release has the factors of its engine, of its era and of its own, each held to one: what it shares with the
     current release and with other engines of its time is learned from all of them, and a chip on which only the old
@@ -165,8 +207,12 @@ class Constants:
 
     def _of_pair(self, family: str, engine: str) -> list[float]:
         return [
-            prod(self.values.get(key, START[name] if key[0] == "generic" else 1.0) for key in keys)
-            for name, keys in speaking(family, engine).items()
+            prod(
+                self.values.get(key, START.get(key[2], 1.0) if key[0] == "generic" else 1.0)
+                ** power_of(key, family)
+                for key in keys
+            )
+            for keys in speaking(family, engine).values()
         ]
 
     def keys(self, level: str) -> set[str]:

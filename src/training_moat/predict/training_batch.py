@@ -19,6 +19,7 @@ from training_moat.core import training_step as model_of_step
 from training_moat.core.elementwise import where
 from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.memory import (
+    Kept,
     TrainingMemory,
     held_activation_bytes,
     layers_in_flight,
@@ -240,7 +241,7 @@ class Plans:
 
             def held(trial: Plan) -> Any:
                 # All but the activations, and the reserve that is a share of them, is as it was.
-                own = held_activation_bytes(self.model, trial, kept, factor, spare)
+                own = held_activation_bytes(self.model, trial, Kept(kept, factor), spare)
                 return own + (reserve + slack * own + rest)
 
             least = least_recompute_share(self.model, self.plan, held, room.space)

@@ -92,10 +92,18 @@
     if (!source || !width) return;
     holder.dataset.width = width;
     const spec = wrapped(unfolded(JSON.parse(source.textContent), width), width);
+    // The renderer writes a label of its own over the finding; who hears the page is to be told the finding.
+    const finding = holder.dataset.finding = holder.dataset.finding || holder.getAttribute("aria-label");
     const now = mode();
     vegaEmbed(holder, spec, {
       mode: "vega-lite", actions: false, renderer: "svg", config: fitted(themes[now], spec, width), tooltip: { theme: now },
-    }).then(function (made) { lead(holder, made.view); holder.dataset.drawn = now; offer(holder); })
+    }).then(function (made) {
+      holder.setAttribute("role", "img");
+      holder.setAttribute("aria-label", finding);
+      lead(holder, made.view);
+      holder.dataset.drawn = now;
+      offer(holder);
+    })
       .catch(function (error) { console.error("figure " + holder.id + ": " + error); });
   }
 
@@ -163,6 +171,10 @@
   function start() {
     if (typeof vegaEmbed === "undefined") return;
     root.classList.add("moat-live");
+    // The theme's buttons beside code have a picture and no name.
+    addEventListener("load", function () {
+      document.querySelectorAll("button.copybtn").forEach(function (button) { button.setAttribute("aria-label", "Copy the code"); });
+    });
     drawAll();
     new MutationObserver(drawAll).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
