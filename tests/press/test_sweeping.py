@@ -205,7 +205,13 @@ draw: {count: 2, seed: 3, values: {matmul_tflops: {p05: 100, median: 300, p95: 9
 """
 
 
-@pytest.mark.parametrize("text", [MIXED, whole(SPEC), MIXED.replace("micro_batch", "tokens_b")])
+STREAMED = MIXED.replace("a100-80", "wse-2")
+"""With a chip whose weights lie in a store outside."""
+
+
+@pytest.mark.parametrize(
+    "text", [MIXED, whole(SPEC), MIXED.replace("micro_batch", "tokens_b"), STREAMED]
+)
 def test_columns_are_answered_as_the_points_are_one_by_one(tmp_path, text):
     sweep = sweep_spec.load(written(tmp_path, text))
     every = np.arange(len(sweep))

@@ -151,8 +151,13 @@ def model_of(case: Mapping[str, Any]) -> Transformer:
 def model_notes(case: Mapping[str, Any]) -> list[str]:
     """What had to be assumed about a model given as an object, as notes for the answer."""
     record = case.get("model")
-    guessed = model_catalog.assumed(record) if isinstance(record, Mapping) else []
-    return [f"model: {', '.join(guessed)} assumed, as customary for its size"] if guessed else []
+    if not isinstance(record, Mapping):
+        return []
+    guessed = model_catalog.assumed(record)
+    notes = [f"model: {', '.join(guessed)} assumed, as customary for its size"] if guessed else []
+    if record.get("active_params_b") and not model_of(case).active_params_given:
+        notes.append("model: active_params_b is left out, the shape is counted; give params_b too")
+    return notes
 
 
 def chip_notes(case: Mapping[str, Any]) -> list[str]:
