@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,8 @@ def _compared(chapter: str, stored: Any, fresh: Any) -> list[dict[str, Any]]:
     rows = []
     for index, (old, new) in enumerate(zip(stored.cells, fresh.cells, strict=True)):
         if old.cell_type == "code" and _texts(old) != _texts(new):
-            pairs = zip(_texts(old), _texts(new), strict=False)
-            one, other = next(((a, b) for a, b in pairs if a != b), ("", ""))
+            pairs = zip_longest(_texts(old), _texts(new), fillvalue="")
+            one, other = next((a, b) for a, b in pairs if a != b)
             at = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), 0)
             what = f"stored {one[max(0, at - 30) : at + 40]!r}, here {other[max(0, at - 30) : at + 40]!r}"
             rows.append({"chapter": chapter, "cell": index, "what": what})

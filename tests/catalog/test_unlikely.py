@@ -47,3 +47,19 @@ def test_an_answer_doubts_the_chip_it_was_asked_about(kind):
     doubted, usual = kind.predict([case, plain])
     assert doubted["ok"] and any("is the unit right?" in note for note in doubted["notes"])
     assert not any("unit right" in note for note in usual["notes"])
+
+
+@pytest.mark.parametrize("kind", [training, serving])
+def test_a_memory_whose_rate_nobody_says_is_said_to_be_left_out(kind):
+    """Beside the memory on the chip that its base has; the base's own rate is one."""
+    case = {"model": "llama3.1-8b", "chips": 8}
+    bare, rated, based = kind.predict(
+        [
+            case | {"chip": {"base": "groq-lpu-v1", "hbm_gb": 96}},
+            case | {"chip": {"base": "groq-lpu-v1", "hbm_gb": 96, "hbm_tb_per_s": 3}},
+            case | {"chip": {"base": "h100-sxm", "hbm_gb": 96}},
+        ]
+    )
+    left = "chip, column hbm_gb: a memory without hbm_tb_per_s is left out"
+    assert left in bare["notes"] and not bare["fits"] and rated["fits"]
+    assert left not in rated["notes"] + based["notes"]

@@ -1,6 +1,7 @@
 """Another processor's BLAS, sorting network and order of ties give the outputs that are stored."""
 
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from benchmarks import machines
 
@@ -32,3 +33,13 @@ assert list(frame.sort_values("a", kind="stable")["b"]) == [3, 1, 2]
 assert list(np.argsort([1, 1, 0])) == [2, 1, 0]
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_output_that_is_not_stored_is_shown():
+    def page(*outputs):
+        return new_notebook(cells=[new_code_cell("x", outputs=list(outputs))])
+
+    told = new_output("display_data", data={"text/markdown": "A sentence."})
+    (row,) = machines._compared("history", page(), page(told))
+    assert row["what"] == "stored '', here 'A sentence.'"
+    assert machines._compared("history", page(told), page(told)) == []

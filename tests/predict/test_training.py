@@ -376,3 +376,36 @@ def test_a_share_of_the_peak_that_counts_what_is_masked_says_so():
     assert long["hfu"] > 0.9 > short["hfu"]
     told = [any("masked half" in note for note in one["notes"]) for one in (short, long)]
     assert told == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("chip", "based"),
+    [
+        ("mythic-m1076", "a chip object with 'base': 'mythic-m1076'"),
+        ({"base": "mythic-m1076", "id": "mine"}, "a chip object with 'base': 'mythic-m1076'"),
+        ({"name": "mine"}, "a chip object"),
+    ],
+)
+def test_a_chip_without_a_peak_says_where_one_can_be_given(chip, based):
+    """A chip of one's own stands in no table that another could start from."""
+    (answer,) = training.predict([{"model": "llama3.1-8b", "chip": chip, "chips": 8}])
+    assert answer["error"].endswith(f"expected one, such as bf16_tflops in {based}")
+
+
+@pytest.mark.parametrize("level", ["none", "selective", "full"])
+def test_a_share_of_recomputation_that_nothing_takes_is_said(level):
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8, "recompute": level}
+    plain, shared = training.predict([case, {**case, "recompute_share": 0.5}])
+    told = any("recompute_share changes nothing" in note for note in shared["notes"])
+    assert told == (level != "full") and told == (plain["step_time_s"] == shared["step_time_s"])
+
+
+@pytest.mark.parametrize(("active", "fits"), [(46, False), (4, False), (12.9, True)])
+def test_active_weights_are_held_against_the_experts_that_a_token_visits(active, fits):
+    model = {"base": "mixtral-8x7b", "active_params_b": active}
+    case = {"chip": "h100-sxm", "chips": 64}
+    whole, alone = training.predict(
+        [{**case, "model": {**model, "params_b": 46.7}}, {**case, "model": model}]
+    )
+    assert whole["ok"] == fits and (fits or "what a token visits" in whole["error"])
+    assert any("active_params_b is left out" in note for note in alone["notes"])

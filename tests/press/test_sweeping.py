@@ -8,6 +8,7 @@ import pytest
 import swept_here
 from calling import moat
 
+from training_moat import cli
 from training_moat.core.errors import InputError
 from training_moat.predict import answer_tables, asking, training
 from training_moat.press import caching, sweep_points, sweep_spec, sweeping
@@ -204,7 +205,13 @@ draw: {count: 2, seed: 3, values: {matmul_tflops: {p05: 100, median: 300, p95: 9
 """
 
 
-@pytest.mark.parametrize("text", [MIXED, whole(SPEC), MIXED.replace("micro_batch", "tokens_b")])
+STREAMED = MIXED.replace("a100-80", "wse-2")
+"""With a chip whose weights lie in a store outside."""
+
+
+@pytest.mark.parametrize(
+    "text", [MIXED, whole(SPEC), MIXED.replace("micro_batch", "tokens_b"), STREAMED]
+)
 def test_columns_are_answered_as_the_points_are_one_by_one(tmp_path, text):
     sweep = sweep_spec.load(written(tmp_path, text))
     every = np.arange(len(sweep))
@@ -307,3 +314,10 @@ def test_a_block_is_not_kept_when_a_table_was_written_meanwhile(tmp_path, monkey
     with pytest.raises(sweeping.WorkFailed, match="written meanwhile"):
         sweeping._compute(sweep, np.arange(2, 4), out, "e", Worker(), None)
     assert len(list(sweeping._parts(out).iterdir())) == 1
+
+
+def test_the_command_says_why_the_first_point_failed(tmp_path, here, capsys):
+    spec = written(tmp_path, whole(SPEC) + "  precision: [bf16, fp7]\n")
+    assert cli.main(["sweep", spec, "--out", str(tmp_path / "t.parquet")]) == 0
+    told = capsys.readouterr().err
+    assert "6 failed, the first: unknown precision 'fp7'; did you mean 'fp8'?" in told

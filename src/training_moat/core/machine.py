@@ -96,7 +96,8 @@ class Chip:
                 return name
         others = ", ".join(name for name, peak in self.peak_flops.items() if peak)
         has = f"only for {others}" if others else "for no format"
-        based = "" if self.id == UNNAMED else f" with 'base': '{self.id}'"
+        own = UNNAMED in (self.id, self.family)  # stands in no table that others could start from
+        based = "" if own else f" with 'base': '{self.variant_of or self.id}'"
         raise InputError(
             f"chip {self.id} has a published peak {has}, none that can stand in for {wanted};"
             f" expected one, such as bf16_tflops in a chip object{based}"

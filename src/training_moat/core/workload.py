@@ -201,6 +201,8 @@ def weights_problem(model: Transformer) -> list[tuple[Number, str]]:
     A given `params_b` wins over the count from the shape, so that it must leave room for what the shape says outright.
     """
     beside = params(model) - expert_params_total(model) - embedding_params(model)
+    active, counted = model.active_params_given, derived_active_params(model)
+    odd = (active > PLAUSIBLE_COUNT * counted) | (PLAUSIBLE_COUNT * active < counted)
     held, mended = "the embedding alone holds", "a smaller vocab"
     if some(model.experts):
         held = "the routed experts and the embedding alone hold"
@@ -213,6 +215,10 @@ def weights_problem(model: Transformer) -> list[tuple[Number, str]]:
         (
             model.active_params_given > 1.001 * params(model),
             "active_params_b is above params_b; expected at most the whole count",
+        ),
+        (
+            (active > 0) & odd,
+            f"active_params_b is more than {PLAUSIBLE_COUNT} times from what a token visits by the shape; expected a count that fits it",
         ),
         (
             params(model) > PLAUSIBLE_COUNT * derived_params(model),

@@ -151,15 +151,39 @@ def model_of(case: Mapping[str, Any]) -> Transformer:
 def model_notes(case: Mapping[str, Any]) -> list[str]:
     """What had to be assumed about a model given as an object, as notes for the answer."""
     record = case.get("model")
-    guessed = model_catalog.assumed(record) if isinstance(record, Mapping) else []
-    return [f"model: {', '.join(guessed)} assumed, as customary for its size"] if guessed else []
+    if not isinstance(record, Mapping):
+        return []
+    guessed = model_catalog.assumed(record)
+    notes = [f"model: {', '.join(guessed)} assumed, as customary for its size"] if guessed else []
+    if record.get("active_params_b") and not model_of(case).active_params_given:
+        notes.append("model: active_params_b is left out, the shape is counted; give params_b too")
+    return notes
 
 
 def chip_notes(case: Mapping[str, Any]) -> list[str]:
     """What is doubted of a chip given as an object, as notes for the answer."""
     record = case.get("chip")
-    doubted = unlikely.of_chip(record) if isinstance(record, Mapping) else []
-    return [f"chip, {doubt}" for doubt in doubted]
+    if not isinstance(record, Mapping):
+        return []
+    return [f"chip, {doubt}" for doubt in (*unlikely.of_chip(record), *_unrated(record))]
+
+
+RATES = (("hbm", "hbm_gb", "hbm_tb_per_s"), ("ddr", "ddr_gb", "ddr_gb_per_s"))
+"""Memories that a chip object may add to those of its base: tier, size and rate."""
+
+
+def _unrated(record: Mapping[str, Any]) -> list[str]:
+    """Memories that a chip is given and that no job can use, since nobody says how fast they are."""
+    added = [(name, size, rate) for name, size, rate in RATES if record.get(size)]
+    if all(record.get(rate) for _, _, rate in added):
+        return []
+    chip = chip_catalog.from_record(record)
+    tiers = [(chip.tier(name), size, rate) for name, size, rate in added]
+    return [
+        f"column {size}: a memory without {rate} is left out"
+        for tier, size, rate in tiers
+        if tier and not tier.bytes_per_s
+    ]
 
 
 def chip_of(case: Mapping[str, Any]) -> Chip:

@@ -143,10 +143,12 @@ def columns(
     the refusals by their rows, which the columns leave out."""
     figures = _Figures.of(rows, found, constants, [NO_SHIFT] * len(rows))
     sensible, plan = figures.sensible(), _plan_columns(rows, found)
+    stored = np.broadcast_to(found.memory.stored / GIB, len(rows))
     made: dict[str, Any] = {
         "error": [""] * len(rows),
         **dict(zip(SPEEDS, figures.speeds, strict=True)),
         **dict(zip((f"memory_gib.{name}" for name in MEMORY), figures.memory, strict=True)),
+        **({"store_gib": np.where(stored > 0, stored, np.nan)} if np.any(stored) else {}),
         "fits": found.fits,
         **dict(zip((f"seconds.{name}" for name in PARTS), figures.seconds, strict=True)),
         **{f"plan.{name}": values for name, values in plan.items() if set(values) != {None}},

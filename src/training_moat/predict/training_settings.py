@@ -90,6 +90,8 @@ def settle(case: Mapping[str, Any]) -> Setting:
     _read_states(case, setting)
     setting.matmul_flops = _matmul_flops(case, setting)
     _settle_for_old_stacks(setting)
+    if setting.recompute_share and setting.recompute not in (None, RECOMPUTE_LEVELS["full"]):
+        setting.notes.append("recompute_share changes nothing: it is one of full recomputation")
     _settle_selective(setting)
     return setting
 

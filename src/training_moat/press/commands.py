@@ -217,7 +217,7 @@ def sweep(options: argparse.Namespace) -> None:
     given = (options.spec, options.out, options.workers, options.scheduler, options.notebooks)
     done = sweeping.run(*given)
     said = f"{done.points:,} points, {done.computed:,} computed now, {done.failed:,} failed"
-    print(said, file=sys.stderr)
+    print(said + (f", the first: {done.why}" if done.failed else ""), file=sys.stderr)
     print(done.path)
 
 

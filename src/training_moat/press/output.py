@@ -106,7 +106,7 @@ def plain_place(name: str | Path | None, asked: str = "") -> Path:
         raise InputError(f"{asked}: this is a link; give the folder itself.")
     stands = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
     if not stands.is_dir():
-        raise InputError(f"{asked}: {stands} is a file; expected a folder.")
+        raise InputError(f"{asked}: {stands.name} is a file; expected a folder.")
     return place
 
 

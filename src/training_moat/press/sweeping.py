@@ -41,12 +41,13 @@ MANIFEST = b"moat_sweep"
 
 @dataclass(frozen=True)
 class Done:
-    """A finished sweep: its table, how many points it holds, computed now, and failed."""
+    """A finished sweep: its table, how many points it holds, computed now, and failed, and why the first of them did."""
 
     path: Path
     points: int
     computed: int
     failed: int
+    why: str
 
 
 def run(
@@ -66,10 +67,12 @@ def run(
         known = _known(target, environment, lost=True)
     table = _ordered(sweep, order, known)
     told = known.column_names
-    failed = pc.sum(pc.not_equal(table[ERROR], "")).as_py()
+    said = table[ERROR].filter(pc.not_equal(table[ERROR], ""))
+    failed = len(said)
     _write(table, target, _manifest(sweep, environment, told, failed))
     shutil.rmtree(_parts(target), ignore_errors=True)
-    return Done(target, len(table), len(missing), failed)
+    why = said[0].as_py() if failed else ""
+    return Done(target, len(table), len(missing), failed, why)
 
 
 def _parts(target: Path) -> Path:
