@@ -12,8 +12,9 @@ ODD = (
     Rerun("memory", {"chips": ["corsair"]}),
     Rerun("validation", {"chips": ["gc200"]}),
     Rerun("history", {"from_year": 2030}),
+    Rerun("scorecard", {"chips": ["wse-3t"]}),
 )
-"""One of each kind of fault that was found: nothing to compare, one row, nothing at all. Other sides of a question are
+"""One of each kind of fault that was found: nothing to compare, one row, nothing at all, no price. Other sides of a question are
 `test_market_runs`'s."""
 
 

@@ -57,8 +57,8 @@ def tiny(monkeypatch):
     return TINY
 
 
-def test_an_interrupted_run_continues_where_it_stopped(tiny, tmp_path, monkeypatch):
-    whole = experiment.run(quick=True, out=tmp_path / "whole").read_text()
+def test_an_interrupted_run_continues_where_it_stopped(tiny, quick, tmp_path, monkeypatch):
+    whole = (quick / experiment.TABLE).read_text()
     finished = experiment._results
 
     def stop_after_five(missing, *rest):
@@ -118,9 +118,8 @@ def test_full_design_pairs_every_recipe_with_every_seed():
     assert set(LOW_RATE_RECIPES) <= {run.recipe for run in FULL.runs()}
 
 
-def test_a_manifest_runs_again_to_the_same_table_and_with_other_seeds(tiny, tmp_path):
-    first = experiment.run(quick=True, out=tmp_path / "first")
-    manifest = first.with_name(experiment.MANIFEST)
+def test_a_manifest_runs_again_to_the_same_table_and_with_other_seeds(tiny, quick, tmp_path):
+    first, manifest = quick / experiment.TABLE, quick / experiment.MANIFEST
     assert experiment.stored_design(manifest) == ("quick", tiny)
     again = experiment.run(quick=False, out=tmp_path / "again", manifest=manifest)
     assert again.read_text() == first.read_text()

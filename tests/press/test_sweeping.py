@@ -249,6 +249,13 @@ class Later:
         pass
 
 
+class Held:
+    """What a client has handed to its workers."""
+
+    def __init__(self, value):
+        self.value, self.status = value, "finished"
+
+
 class Worker:
     """A client that computes in this process."""
 
@@ -258,10 +265,10 @@ class Worker:
         return {"workers": {"one": {}}}
 
     def scatter(self, value, broadcast):
-        return value
+        return Held(value)
 
-    def submit(self, call, *arguments, **_):
-        return Later(id(arguments[1]), call(*arguments))
+    def submit(self, call, shared, *arguments, **_):
+        return Later(id(arguments[0]), call(shared.value, *arguments))
 
 
 class Queue(list):
@@ -321,3 +328,34 @@ def test_the_command_says_why_the_first_point_failed(tmp_path, here, capsys):
     assert cli.main(["sweep", spec, "--out", str(tmp_path / "t.parquet")]) == 0
     told = capsys.readouterr().err
     assert "6 failed, the first: unknown precision 'fp7'; did you mean 'fp8'?" in told
+
+
+def test_a_sweep_that_went_with_its_worker_is_handed_out_again(tmp_path, monkeypatch):
+    """Else each block would be cancelled for want of it, and handed out, without end."""
+    import distributed
+    from distributed.client import FutureCancelledError
+
+    class Bereft(Worker):
+        """What was handed out first is gone when the first block asks for it."""
+
+        handed, asked = 0, 0
+
+        def scatter(self, value, broadcast):
+            self.handed += 1
+            return super().scatter(value, broadcast)
+
+        def submit(self, call, shared, *arguments, **options):
+            self.asked += 1
+            assert self.asked < 10, "handed out without end"
+            if self.handed > 1:
+                return super().submit(call, shared, *arguments, **options)
+            shared.status = "lost"
+            future = Later(id(arguments[0]), None)
+            future.exception = lambda: (_ for _ in ()).throw(FutureCancelledError("k", "gone"))
+            return future
+
+    monkeypatch.setattr(distributed, "as_completed", Queue)
+    monkeypatch.setitem(sweeping.BLOCK, "training", 1)
+    sweep, worker = sweep_spec.load(written(tmp_path, whole(SPEC))), Bereft()
+    sweeping._compute(sweep, np.arange(2), tmp_path / "t.parquet", "e", worker, None)
+    assert worker.handed == 2

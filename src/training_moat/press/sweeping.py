@@ -227,6 +227,8 @@ def _compute(
             number, block = asked.pop(future.key)
             table = _collected(future, sweep, block)
             if table is None:
+                if shared.status != "finished":  # the sweep itself went with the worker
+                    shared = client.scatter(sweep, broadcast=True)
                 hand_out(number, block)
                 continue
             # Else nobody knows which edition of a file this block was computed with.
