@@ -369,6 +369,14 @@ def test_the_answer_is_the_models_step_time():
     assert training.predict([FULL])[0]["step_time_s"] == pytest.approx(step.total)
 
 
+def test_an_even_share_of_the_tokens_is_said_where_experts_are_spread():
+    case = {"model": "mixtral-8x7b", "chip": "h100-sxm", "chips": 64, "seq_len": 4096}
+    asked = [case | {"ep": 8}, case | {"ep": 1}, case | {"model": "llama3.1-8b"}]
+    told = [one["notes"] for one in training.predict(asked)]
+    said = [any("equal shares of the tokens" in note for note in notes) for notes in told]
+    assert said == [True, False, False]
+
+
 def test_a_share_of_the_peak_that_counts_what_is_masked_says_so():
     """Sources count the scores of attention in full; at a million tokens that is nearly all there is."""
     case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 64, "global_batch": 64}

@@ -43,11 +43,11 @@ def told(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.DataFrame:
     )
     for line in tables.load(TABLE).itertuples():
         own = _covered(frame, line)
-        if isinstance(line.dispatcher, str):
+        if pd.notna(line.dispatcher):
             found.loc[own, list(FIELDS[:2])] = KINDS[line.dispatcher]
-        if line.overlapped == line.overlapped:
+        if pd.notna(line.overlapped):
             found.loc[own, FIELDS[2]] = float(line.overlapped)
-        if line.balanced == line.balanced:
+        if pd.notna(line.balanced):
             found.loc[own, FIELDS[3]] = 1 - float(line.balanced)
     notes = frame["notes"].fillna("").str
     for words, kind in SAID.items():

@@ -324,10 +324,11 @@ class _Remarks:
         undated = np.array([one.released is None for one in settings], bool)[rows.setting]
         mixed = np.array([model.experts > 0 for model in rows.tables.models], bool)[rows.model]
         self.undated = undated & mixed
+        self.evened = mixed & (found.plan.ep > 1)
         most = np.array([tiers.system_limit(one.chip) for one in settings], float)
         self.beyond = rows.chips > most[rows.setting]
         said = self.beyond | self.uneven | self.unjoined | self.unlinked | self.unmeasured
-        self.said = (said | self.undated | self.masked | ~self.fits).tolist()
+        self.said = (said | self.undated | self.evened | self.masked | ~self.fits).tolist()
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
 
@@ -378,6 +379,8 @@ class _Remarks:
                 "the scores of attention count in full, of which the masked half is not computed: more"
                 " of the peak is told than the chip works"
             )
+        if self.evened[index]:
+            notes.append("every chip's experts are taken to get equal shares of the tokens")
         if self.undated[index]:
             notes.append("released not given; the middle of the measured releases is assumed")
         return notes
