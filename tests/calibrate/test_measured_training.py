@@ -199,13 +199,7 @@ def test_the_router_decides_unless_a_run_says_that_balance_was_forced():
 def test_every_line_on_some_rows_of_a_source_covers_a_row():
     stacks = tables.load("training_stacks").dropna(subset=["row_contains"])
     frame = tables.load("training_measurements")
-    text = (
-        frame["model"].fillna("")
-        + " "
-        + frame["table_ref"].fillna("")
-        + " "
-        + frame["chip_id"].fillna(frame["chip"]).fillna("")
-    )
+    text = measured_training.words(frame)
     for line in stacks.itertuples():
         own = text[frame["source"] == line.training_source]
         assert own.str.contains(line.row_contains, regex=False).any(), line

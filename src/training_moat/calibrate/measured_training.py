@@ -166,6 +166,13 @@ def rows_of(frame: pd.DataFrame) -> Rows:
     return Rows(frame, rows.model, _settle_recomputation(rows))
 
 
+def words(frame: pd.DataFrame) -> pd.Series:
+    """What a line of `training_stacks` on some rows of a source (`row_contains`) is looked for in: a run's model, its place
+    in the source and its chip."""
+    chip = frame["chip_id"].fillna(frame["chip"]).fillna("")
+    return frame["model"].fillna("") + " " + frame["table_ref"].fillna("") + " " + chip
+
+
 def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     """What the sources' software did, where their tables do not say it row by row (table training_stacks)."""
     stacks = tables.load("training_stacks")
@@ -183,8 +190,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "kept_kv",
     ]
     place = frame["source"].map(general)
-    chip = frame["chip_id"].fillna(frame["chip"]).fillna("")
-    text = frame["model"].fillna("") + " " + frame["table_ref"].fillna("") + " " + chip
+    text = words(frame)
     for row in stacks[special].itertuples():
         own = text[frame["source"] == row.training_source]
         place[own.index[own.str.contains(row.row_contains, regex=False)]] = row.Index

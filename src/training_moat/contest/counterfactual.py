@@ -127,11 +127,10 @@ def half_closes(one: Split) -> str:
     if not ways:
         return ""
     if len(ways[0]) == 1:
-        return (
-            f"{either([group for (group,) in ways])}{', each alone' if len(ways) > 1 else ' alone'}"
-        )
+        alone = [group for (group,) in ways]
+        return f"{alone[0]} alone" if len(alone) == 1 else f"{either(alone)}, each alone"
     first, *others = map(listed, ways)
-    return f"{first} together{''.join([f', or {other}' for other in others])}"
+    return ", or ".join([f"{first} together", *others])
 
 
 def challengers() -> list[str]:

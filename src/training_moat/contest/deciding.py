@@ -100,18 +100,12 @@ def in_full(found: Sequence[Split]) -> str:
 def needs(found: Sequence[Split]) -> pd.DataFrame:
     """What challengers that are likely behind would have needed: chip, against, gap, left (the gap that is left once the
     article's three causes are mended, where that helps), half (what closes half of the gap), in words."""
-    behind = [one for one in found if one.behind]
     columns = ["chip", "against", "gap", "left", "half"]
-    rows = [
-        (
-            one.name,
-            one.yardstick.name,
-            _gap(one, 0.0),
-            _gap(one, one.closed(ARTICLE)),
-            half_closes(one),
-        )
-        for one in behind
-    ]
+    rows = []
+    for one in found:
+        if one.behind:
+            gap, left = _gap(one, 0.0), _gap(one, one.closed(ARTICLE))
+            rows.append((one.name, one.yardstick.name, gap, left, half_closes(one)))
     return pd.DataFrame(rows, columns=columns)
 
 
