@@ -12,7 +12,8 @@ from scipy.special import stdtrit
 
 from training_moat.core.errors import InputError
 from training_moat.core.formats import ELEMENT_FORMATS, SCALED_FORMATS
-from training_moat.numerics.design import PORTED_RECIPES, REFERENCE_LOG2_RATE, Thresholds
+from training_moat.numerics.design import PORTED_RECIPES, Thresholds
+from training_moat.numerics.design_larger import UNITS
 from training_moat.numerics.recipes import recipe
 
 REFERENCE = "bf16_mixed"
@@ -24,6 +25,7 @@ LABELS = {
     "fp16_mixed": "FP16 (V100)",
     "fp8_delayed": "FP8 delayed (H100)",
     "fp8_current": "FP8 current (H100, TPU7x)",
+    "fp8_units": "FP8 on the units (H100)",
     "fp8_fnuz": "FP8 FNUZ (MI300X)",
     "fp8_fnuz_ported": "FNUZ with Hopper's constant, saturating",
     "fp8_fnuz_ported_nan": "FNUZ with Hopper's constant",
@@ -51,7 +53,7 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
         .sort_index(axis="columns", kind="stable")
     )
     whole = losses.dropna(axis="columns")
-    fits = np.polyfit(whole.index - REFERENCE_LOG2_RATE, whole.to_numpy(), 2)
+    fits = np.polyfit(whole.index - _centre(chosen), whole.to_numpy(), 2)
     table = pd.DataFrame(fits.T, index=whole.columns, columns=["a", "b", "c"])
     return table.reindex(losses.columns)
 
@@ -63,7 +65,8 @@ def best_rates(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
     The best rate never lies outside the grid.
     """
     fits = curves(runs)
-    grid = _study(runs, "transfer")["log2_learning_rate"] - REFERENCE_LOG2_RATE
+    chosen = _study(runs, "transfer")
+    grid = chosen["log2_learning_rate"] - _centre(chosen)
     ends = (float(grid.min()), float(grid.max()))
     whole, left_out = {}, {}
     for name, part in fits.groupby(level="recipe"):
@@ -72,6 +75,11 @@ def best_rates(runs: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
         others = (np.delete(curve, place, axis=0) for place in range(len(curve)))
         left_out[name] = {seed: _lowest(rest, ends) for seed, rest in zip(seeds, others)}
     return pd.Series(whole), pd.DataFrame(left_out).T
+
+
+def _centre(runs: pd.DataFrame) -> float:
+    """log2 of the learning rate in the middle of the grid."""
+    return float(runs["log2_learning_rate"].agg(["min", "max"]).mean())
 
 
 def _lowest(curves: np.ndarray, ends: tuple[float, float]) -> float:
@@ -185,7 +193,7 @@ def ported(runs: pd.DataFrame) -> pd.DataFrame:
 
 def bits(name: str) -> int:
     """Width of the numbers that a recipe's matrix units multiply in the forward pass."""
-    operand = recipe(name).forward
+    operand = recipe(UNITS.get(name, name)).forward
     shared = SCALED_FORMATS.get(operand)
     return shared.element.bits if shared else ELEMENT_FORMATS[operand].bits
 
@@ -208,18 +216,13 @@ def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def verdicts(runs: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> pd.DataFrame:
+def verdicts(
+    runs: pd.DataFrame,
+    thresholds: Thresholds = Thresholds(),
+    hypotheses: tuple[str, ...] = tuple(f"H{number}" for number in range(1, 8)),
+) -> pd.DataFrame:
     """Every hypothesis with its verdict (supported, contradicted, open), the number it rests on and the threshold."""
-    judged = [
-        _optimum_stays,
-        _rate_transfers,
-        _precision_orders,
-        _windows_differ,
-        _low_rates_need_care,
-        _ported_constant,
-        _nearest_serves,
-    ]
-    records = [(f"H{number}", *judge(runs, thresholds)) for number, judge in enumerate(judged, 1)]
+    records = [(name, *_JUDGES[name](runs, thresholds)) for name in hypotheses]
     columns = ["hypothesis", "claim", "verdict", "number", "threshold", "unit"]
     return pd.DataFrame(records, columns=columns)
 
@@ -317,6 +320,29 @@ def _nearest_serves(runs: pd.DataFrame, limits: Thresholds) -> tuple:
         return (claim, "open", np.nan, margin, "nats (high end)")
     low, high = table.loc["nvfp4_nearest", ["low", "high"]]
     return (claim, _three_way(high < margin, low > margin), high, margin, "nats (high end)")
+
+
+def _units_end_alike(runs: pd.DataFrame, limits: Thresholds) -> tuple:
+    means = _mean_over_rates(runs, "transfer")
+    apart = [_paired(means, own).set_index("recipe").loc[units] for units, own in UNITS.items()]
+    table, margin = pd.DataFrame(apart), limits.little_nats
+    return (
+        "FP8 on the real matrix units ends like emulated FP8",
+        _equivalence(table, margin), table[["low", "high"]].abs().max(axis=None), margin,
+        "nats apart, farther end",
+    )  # fmt: skip
+
+
+_JUDGES = {
+    "H1": _optimum_stays,
+    "H2": _rate_transfers,
+    "H3": _precision_orders,
+    "H4": _windows_differ,
+    "H5": _low_rates_need_care,
+    "H6": _ported_constant,
+    "H7": _nearest_serves,
+    "H8": _units_end_alike,
+}
 
 
 def _study(runs: pd.DataFrame, name: str) -> pd.DataFrame:

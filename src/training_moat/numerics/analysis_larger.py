@@ -1,0 +1,94 @@
+"""Reads the table of the larger experiment by the rules that `design_larger` fixed before it was run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from training_moat.numerics import analysis, corpus
+from training_moat.numerics.design import Thresholds
+from training_moat.numerics.design_larger import LARGER, LargerDesign, Placed, placed
+from training_moat.numerics.gpt import Shape
+
+HYPOTHESES = ("H1", "H2", "H3", "H6", "H7", "H8")
+FRONTIER_PARAMETERS = 175e9  # GPT-3, as far as the straight line through two sizes is drawn
+
+
+def yardstick(runs: pd.DataFrame, design: LargerDesign = LARGER) -> Placed:
+    """Grid and margins that the pilot's rows give."""
+    pilot = runs[runs["study"] == "pilot"]
+    losses = pilot["val_loss_nats"].mask(pilot["diverged"].astype(str).str.lower() == "true")
+    means = losses.groupby(pilot["log2_learning_rate"]).agg(lambda part: part.mean(skipna=False))
+    return placed(means.to_dict(), design)
+
+
+def complete(runs: pd.DataFrame, design: LargerDesign = LARGER) -> pd.DataFrame:
+    """The runs that are judged: those of seeds that have every arm at every rate."""
+    runs = runs[runs["study"] != "pilot"]
+    whole = len(design.studies()) * len(design.offsets)
+    counts = runs.groupby("seed").size()
+    return runs[runs["seed"].isin(counts.index[counts == whole])].reset_index(drop=True)
+
+
+def verdicts(runs: pd.DataFrame, design: LargerDesign = LARGER) -> pd.DataFrame:
+    """Verdicts on the hypotheses that the larger form asks; columns as of `analysis.verdicts`."""
+    table = analysis.verdicts(
+        complete(runs, design), yardstick(runs, design).thresholds, HYPOTHESES
+    )
+    if complete(runs, design)["seed"].nunique() < design.fewest_seeds:
+        table = table.assign(verdict="open")
+    return table
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a learning rate tuned under another recipe costs at one size, over the yardstick of that size.
+
+    worst: mean of the worst pair; low: lower end of its interval; high: highest upper end of any pair. `whole` says
+    whether every recipe could be judged: one that loses a run has no curve.
+    """
+
+    parameters: int
+    worst: float
+    low: float
+    high: float
+    whole: bool
+
+
+def carried(runs: pd.DataFrame, shape: Shape, thresholds: Thresholds) -> Carried:
+    """`Carried` of one size, from its runs, its network and its margins."""
+    table = analysis.transfer(runs)
+    known = table.dropna()
+    worst = known.loc[known["nats"].idxmax()]
+    ends = np.array([worst["nats"], worst["low"], known["high"].max()]) / thresholds.little_nats
+    return Carried(shape.parameters, *map(float, ends), whole=len(known) == len(table))
+
+
+def carried_small(runs: pd.DataFrame) -> Carried:
+    """`Carried` of the NumPy experiment."""
+    return carried(runs, Shape(corpus.load().vocab), Thresholds())
+
+
+def carried_larger(runs: pd.DataFrame, design: LargerDesign = LARGER) -> Carried:
+    """`Carried` of the larger form."""
+    return carried(complete(runs, design), design.shape, yardstick(runs, design).thresholds)
+
+
+def at_frontier(small: Carried, larger: Carried) -> float:
+    """What a straight line through both sizes' worst pairs, in the logarithm of the parameters, gives at GPT-3's size."""
+    sizes = np.log10([small.parameters, larger.parameters, FRONTIER_PARAMETERS])
+    slope = (larger.worst - small.worst) / (sizes[1] - sizes[0])
+    return float(larger.worst + slope * (sizes[2] - sizes[1]))
+
+
+def both_sizes(small: Carried, larger: Carried) -> tuple[float | None, float, float]:
+    """The deciding quantity of the claim on low precision: value, low and high end (see `design_larger`).
+
+    The value is None, which leaves the claim open, when a recipe could not be judged at the larger size and no pair
+    of the others reaches the yardstick.
+    """
+    ends = (small.low, small.high, larger.low, larger.high, at_frontier(small, larger))
+    value = larger.worst if larger.whole or larger.worst >= 1 else None
+    return value, min(ends), max(ends)
