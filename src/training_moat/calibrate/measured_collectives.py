@@ -8,7 +8,7 @@ import pandas as pd
 from training_moat.calibrate import reasons
 from training_moat.catalog import tables
 from training_moat.core.units import MIB
-from training_moat.predict import interconnect
+from training_moat.predict.interconnect import FABRICS
 
 KINDS = {
     "all_reduce": "all_reduce",
@@ -40,7 +40,7 @@ def all_rows() -> pd.DataFrame:
     PERFORMANCE.md): the bytes a link carries, over the time. Exchanges of experts print all bytes sent over the time instead.
     """
     raw = tables.load("collective_measurements").rename(columns=COLUMNS)
-    by_chip = interconnect.listed("chips")
+    by_chip = tables.listed(FABRICS, "chips")
     kind = raw["collective"].map(KINDS)
     ranks = raw["ranks"].astype(float)
     passes = np.where(kind == "all_reduce", 2.0, 1.0)
@@ -55,7 +55,7 @@ def all_rows() -> pd.DataFrame:
             "source": raw["source"],
             "kind": kind,
             "scaleup": raw["chip"].str.extract(f"({'|'.join(by_chip)})")[0].map(by_chip),
-            "scaleout": raw["fabric"].map(interconnect.listed("networks")),
+            "scaleout": raw["fabric"].map(tables.listed(FABRICS, "networks")),
             "ranks": ranks,
             "nodes": nodes,
             "message_bytes": raw["message_bytes"].astype(float).where(~experts, sent),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_moat.catalog import descriptor, tables
+from training_moat.catalog import tables
 from training_moat.core.fabrics import Fabric, from_link
 from training_moat.core.machine import Chip, Link
 
@@ -38,12 +38,6 @@ def measured() -> pd.DataFrame:
     return tables.load(FABRICS).set_index("fabric")
 
 
-def listed(column: str) -> dict[str, str]:
-    """The fabric of each word that a column of the table lists."""
-    words = measured()[column].dropna().str.split(descriptor.SEPARATOR).explode()
-    return {word: str(fabric) for fabric, word in words.items()}
-
-
 @tables.kept(TABLE)
 def stored() -> dict[str, dict[str, float]]:
     """The fitted constants of the table, by fabric and name."""
@@ -58,7 +52,9 @@ def stored() -> dict[str, dict[str, float]]:
 @tables.kept(FABRICS, TABLE)
 def _of_family() -> dict[str, dict[str, float]]:
     """The constants that stand for a chip family's scale-up network: its own, or the maker's nearest generation's."""
-    return {family: stored()[fabric] for family, fabric in listed("families").items()}
+    return {
+        family: stored()[fabric] for family, fabric in tables.listed(FABRICS, "families").items()
+    }
 
 
 def scaleup_fabric(chip: Chip) -> Fabric | None:
