@@ -179,6 +179,15 @@ def test_a_missing_column_and_one_too_many(project):
     assert any("line 1, column latency_us: expected this column" in text for text in found)
 
 
+def test_a_column_that_is_there_twice(project):
+    path = project / "data" / "link_latencies.csv"
+    first, *others = path.read_text(encoding="utf-8").splitlines()
+    lines = [f"{first},latency_us", *(f"{line},1" for line in others)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (found,) = sentences(project)
+    assert "line 1: 'latency_us' is wrong; expected each column once" in found
+
+
 def test_a_missing_file(project):
     (project / "data" / "link_latencies.csv").unlink()
     assert sentences(project) == [

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -125,19 +126,21 @@ def inspect(name: str) -> Inspection:
             problems=[Problem(label, None, None, None, "this file; datapackage.json names it")]
         )
     header, records, lines, problems = _whole_lines(path, label)
+    problems = problems or schemas.header_problems(name, header, label)
     if problems:
         return Inspection(problems=problems)
-    cells = pd.DataFrame(records, columns=header, dtype="str")
+    flat = [*chain.from_iterable(records)]
+    cells = {key: flat[place :: len(header)] for place, key in enumerate(header)}
     frame, problems = schemas.parse(name, cells, label, lines)
     return Inspection(frame, lines, problems)
 
 
 def _whole_lines(
     path: Path, label: str
-) -> tuple[list[str], list[list[str | None]], list[int], list[Problem]]:
+) -> tuple[list[str], list[list[str]], list[int], list[Problem]]:
     """Header, records, the line each record ends on, and every line that is not a record of that header."""
     problems: list[Problem] = []
-    records: list[list[str | None]] = []
+    records: list[list[str]] = []
     lines = []
     try:
         text = text_of(path, label)
@@ -148,7 +151,7 @@ def _whole_lines(
         header = next(reader, [])
         for record in reader:
             if len(record) == len(header):
-                records.append([cell or None for cell in record])
+                records.append(record)
                 lines.append(reader.line_num)
                 continue
             expected = f"{len(header)} fields, found {len(record)} (a comma inside a field needs quotes around it)"

@@ -342,8 +342,7 @@ def _entry(
 
 def typed(kind: str, records: list[dict[str, Any]], where: str, labels: list[str]) -> pd.DataFrame:
     """Complete entries as a typed frame, checked by the table's own schema."""
-    cells = pd.DataFrame(_texts(kind, records), dtype="str")
-    frame, problems = schemas.parse(kind, cells, where, labels)
+    frame, problems = schemas.parse(kind, _texts(kind, records), where, labels)
     _refuse(problems, frame["source"], where, labels)
     return frame
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice
 from operator import ge, le
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,8 +18,8 @@ from training_moat.catalog import descriptor
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import nearest
 
-Cells: TypeAlias = pd.DataFrame
-"""A frame of text as it stands in a file; blank cells are missing."""
+Cells: TypeAlias = Mapping[str, Sequence[str | None]]
+"""Columns of text as they stand in a file; blank cells are empty or None."""
 
 
 LARGEST_WHOLE = 2**53
@@ -78,32 +77,29 @@ def parse(
     `rows` names each row in messages (line numbers, or entry names). Returns the typed frame and all
     problems; the frame is only to be used when there are none.
     """
-    problems = _header_problems(name, cells, file)
-    if problems:
-        return cells, problems
-    columns = _columns(name, descriptor.stamp())
-    values, problems = checked(
-        name, {str(key): own.tolist() for key, own in cells.items()}, file, rows
-    )
+    values, problems = checked(name, cells, file, rows)
     typed = {
         column.field["name"]: _array(column, values[column.field["name"]])
-        if column.numeric
-        else cells[column.field["name"]]
-        for column in columns
+        for column in _columns(name, descriptor.stamp())
     }
-    return pd.DataFrame(typed, index=cells.index), problems
+    return pd.DataFrame(typed), problems
 
 
 def checked(
-    name: str, cells: Mapping[str, list[Any]], file: str, rows: Sequence[int | str]
+    name: str, cells: Cells, file: str, rows: Sequence[int | str]
 ) -> tuple[dict[str, list[Any]], list[Problem]]:
     """`parse` of columns of text: each column's values, numbers where it holds some, NaN where it is blank."""
     problems: list[Problem] = []
     columns = _columns(name, descriptor.stamp())
-    texts = {column.field["name"]: _texts(cells[column.field["name"]]) for column in columns}
-    values = texts | _numbers(
-        {c.field["name"]: texts[c.field["name"]] for c in columns if c.numeric}
-    )
+    texts = {
+        column.field["name"]: [cell or np.nan for cell in cells[column.field["name"]]]
+        for column in columns
+    }
+    numeric = [column.field for column in columns if column.numeric]
+    read = _numbers({text for field in numeric for text in texts[field["name"]]})
+    values = texts | {
+        field["name"]: [read[text] for text in texts[field["name"]]] for field in numeric
+    }
     seen: set[tuple[int, str]] = set()
 
     def wrong(position: int, field: dict[str, Any], said: str, hinted: bool = True) -> None:
@@ -116,20 +112,14 @@ def checked(
         hint = _hint(field, value) if hinted and value is not None else None
         problems.append(Problem(file, rows[position], field["name"], value, said, hint))
 
-    for column in columns:
-        if column.numeric:
-            own = zip(texts[column.field["name"]], values[column.field["name"]], strict=True)
-            for position, (text, value) in enumerate(own):
-                if value != value and text == text:
-                    wrong(position, column.field, descriptor.expectation(column.field), False)
+    unread = {text for text, value in read.items() if _blank(value) and not _blank(text)}
+    for field in numeric if unread else ():
+        for position, text in enumerate(texts[field["name"]]):
+            if text in unread:
+                wrong(position, field, descriptor.expectation(field), False)
     for position, field, said in _failures(columns, descriptor.primary_key(name), values):
         wrong(position, field, said)
     return values, problems
-
-
-def _texts(cells: list[Any]) -> list[Any]:
-    """The text of cells, NaN for each blank one."""
-    return [np.nan if text is None else text for text in cells]
 
 
 def _blank(value: Any) -> bool:
@@ -137,18 +127,17 @@ def _blank(value: Any) -> bool:
     return bool(value != value)
 
 
-def _numbers(texts: dict[str, list[Any]]) -> dict[str, list[float]]:
-    """Columns of text as numbers, what is none as NaN: all read at once, as each reading has its price."""
-    every = pd.to_numeric(
-        np.array([text for column in texts.values() for text in column], object), errors="coerce"
-    ).astype(float)
+def _numbers(texts: set[Any]) -> dict[Any, float]:
+    """Each text as a number, what is none as NaN: all read at once, as each reading has its price."""
+    every = pd.to_numeric(np.array([*texts], object), errors="coerce").astype(float)
     every[np.isinf(every)] = np.nan
-    numbers = iter(every.tolist())
-    return {name: list(islice(numbers, len(column))) for name, column in texts.items()}
+    return dict(zip(texts, every.tolist(), strict=True))
 
 
-def _array(column: _Column, values: list[float]) -> np.ndarray:
-    """A numeric column, of whole numbers where it is meant to hold some and has no blank."""
+def _array(column: _Column, values: list[Any]) -> Any:
+    """A column of text, or of numbers: of whole ones where it is meant to hold some and has no blank."""
+    if not column.numeric:
+        return pd.array(values, dtype="str")
     found = np.array(values, float)
     whole = column.field["type"] == "integer" and (found % 1 == 0).all()
     whole = whole and (np.abs(found) <= LARGEST_WHOLE).all()
@@ -164,13 +153,13 @@ def _failures(
         field, own = column.field, values[column.field["name"]]
         if column.required:
             said = "a value, the cell is blank"
-            found += [(place, field, said) for place, value in enumerate(own) if _blank(value)]
+            found += [(place, field, said) for place, value in enumerate(own) if value != value]
         if field["name"] == key:
             times = Counter(own)
             said = "a value no other row has"
             found += [(place, field, said) for place, value in enumerate(own) if times[value] > 1]
         for said, passes in column.checks:
-            wrong = {value for value in set(own) if not (_blank(value) or passes(value))}
+            wrong = {value for value in set(own) if value == value and not passes(value)}
             if wrong:
                 found += [(place, field, said) for place, value in enumerate(own) if value in wrong]
     return sorted(found, key=lambda failure: failure[0])
@@ -182,20 +171,16 @@ def _hint(field: dict[str, Any], value: str) -> str | None:
     return nearest(value, [str(word) for word in words]) if words else None
 
 
-def _header_problems(name: str, cells: Cells, file: str) -> list[Problem]:
+def header_problems(name: str, header: Sequence[str], file: str) -> list[Problem]:
+    """What is wrong with the columns of a table's file."""
     wanted = [field["name"] for field in descriptor.fields(name)]
+    only, once = "only the columns that datapackage.json names", "each column once"
     problems = [
-        Problem(
-            file,
-            1,
-            None,
-            column,
-            "only the columns that datapackage.json names",
-            nearest(column, wanted),
-        )
-        for column in cells.columns
+        Problem(file, 1, None, column, only, nearest(column, wanted))
+        for column in header
         if column not in wanted
     ]
-    missing = [column for column in wanted if column not in cells.columns]
+    missing = [column for column in wanted if column not in header]
     problems += [Problem(file, 1, column, None, "this column in the header") for column in missing]
-    return problems
+    twice = [column for column, times in Counter(header).items() if times > 1]
+    return problems + [Problem(file, 1, None, column, once) for column in twice]

@@ -1,0 +1,397 @@
+"""Trains every model of `runs.csv` for a few steps on one GPU and writes down what a step takes.
+
+    python experiments/training_steps/steps.py OUTDIR            # one GPU with 80 GB; about three minutes
+    python experiments/training_steps/steps.py OUTDIR --small    # tiny models through the same code, in half a minute
+
+Writes OUTDIR/steps.csv, a row as soon as it is measured, and OUTDIR/kernels.csv (see `kernels.py`). Rows that are there
+already are not measured again, so that a broken run can be taken up. Models are those of Hugging Face's transformers with
+random weights; a step is forward, backward and AdamW's update of one fixed batch. Needs PyTorch, transformers and peft.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import gc
+import math
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+STARTED = time.time()
+
+import torch  # noqa: E402  (the clock starts before slow imports)
+from torch.nn import functional as F  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
+from transformers import __version__ as transformers_version  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+HERE = Path(__file__).parent
+GIB = 2**30
+WARM_UP, FEWEST, MOST = 3, 5, 20
+"""Steps before the clock, and timed steps of a run."""
+TIMED_S = 1.5
+"""Seconds that a run's timed steps may take before they are the fewest."""
+LONGEST_RUN_S = 45
+"""Seconds after which a run is given up."""
+SPARE_S = 8
+"""A run is not begun when fewer seconds are left of the budget."""
+BROKEN = 3
+"""Exit status where the GPU's context is lost: the next process takes up what is left."""
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+COLUMNS = (
+    *("run_id", "status", "step_s", "step_s_min", "step_s_max", "steps", "tokens_per_s"),
+    *("allocated_gib", "reserved_gib", "device_used_gib", "allocated_before_gib", "parameters"),
+    *("loss", "build_s", "warm_up_s", "device", "software", "date", "notes"),
+)
+Run = Mapping[str, str]
+
+
+def runs(small: bool) -> list[dict[str, str]]:
+    """The runs in the order in which they are measured; `small`: one of every kind, with tiny models."""
+    with (HERE / "runs.csv").open(newline="") as file:
+        every = list(csv.DictReader(file))
+    if not small:
+        return every
+    keys = ("architecture", "recompute", "weights", "lora_rank", "expert_products")
+    kinds = {
+        "compiled" if run["compiled"] == "1" else tuple(run[key] for key in keys): run
+        for run in every
+    }
+    accumulated = [run for run in every if run["global_batch"] != run["micro_batch"]]
+    return [run | _tiny(run) for run in [*kinds.values(), *accumulated]]
+
+
+def _tiny(run: Run) -> dict[str, str]:
+    """The sizes of a run that only shows that its code works."""
+    sizes = {"layers": 2, "hidden": 256, "heads": 4, "kv_heads": 2, "head_dim": 64, "ffn": 512}
+    sizes |= {"vocab": 2048, "seq_len": 256, "micro_batch": 2}
+    sizes["global_batch"] = 2 * int(run["global_batch"]) // int(run["micro_batch"])
+    if int(run["experts"]):
+        sizes |= {"experts": 8, "experts_per_token": 2, "expert_ffn": 128}
+    return {name: str(size) for name, size in sizes.items()}
+
+
+def configuration(run: Run) -> dict[str, object]:
+    """The run's shape in the words of its architecture in transformers."""
+    size = {name: int(run[name]) for name in ("layers", "hidden", "heads", "kv_heads", "head_dim")}
+    size |= {name: int(run[name]) for name in ("ffn", "vocab", "seq_len", "experts", "expert_ffn")}
+    common = {
+        "vocab_size": size["vocab"],
+        "use_cache": False,
+        "tie_word_embeddings": run["tied_embeddings"] == "1",
+        "pad_token_id": None,
+    }
+    if run["architecture"] == "gpt2":
+        silent = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+        shape = {"n_layer": size["layers"], "n_embd": size["hidden"], "n_head": size["heads"]}
+        return common | shape | silent | {"n_inner": size["ffn"], "n_positions": size["seq_len"]}
+    common |= {
+        "num_hidden_layers": size["layers"],
+        "hidden_size": size["hidden"],
+        "num_attention_heads": size["heads"],
+        "num_key_value_heads": size["kv_heads"],
+        "intermediate_size": size["ffn"],
+        "max_position_embeddings": size["seq_len"],
+    }
+    if run["architecture"] in ("llama", "qwen3", "qwen3_moe"):
+        common["head_dim"] = size["head_dim"]
+    if size["experts"]:
+        width = (
+            "moe_intermediate_size" if run["architecture"] == "qwen3_moe" else "intermediate_size"
+        )
+        common |= {"num_experts": size["experts"], width: size["expert_ffn"]}
+        common["num_experts_per_tok"] = int(run["experts_per_token"])
+    return common
+
+
+def build(run: Run, device: torch.device) -> torch.nn.Module:
+    """The run's model with random weights on the device, ready to train."""
+    config = AutoConfig.for_model(run["architecture"], **configuration(run))
+    chosen: dict[str, object] = {"attn_implementation": "sdpa", "dtype": TYPES[run["weights"]]}
+    if run["expert_products"]:
+        loop = run["expert_products"] == "loop"
+        chosen["experts_implementation"] = "eager" if loop else "grouped_mm"
+    with device:
+        model = AutoModelForCausalLM.from_config(config, **chosen)
+    if int(run["lora_rank"]):
+        from peft import LoraConfig, get_peft_model  # slow to import, and only adapters need it
+
+        adapters = LoraConfig(
+            r=int(run["lora_rank"]), target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        model = get_peft_model(model, adapters)
+    model = model.to(device).train()
+    if run["recompute"] == "full":
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if run["compiled"] == "1":
+        inner = model.transformer.h if run["architecture"] == "gpt2" else model.model.layers
+        for layer in inner:
+            layer.compile()
+    return model
+
+
+def _next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+def loss_of(run: Run) -> Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]:
+    """The loss as the run's software makes it: by transformers, or compiled as torchtitan does."""
+    if run["compiled"] != "1":
+        return lambda model, tokens: model(input_ids=tokens, labels=tokens, use_cache=False).loss
+    compiled = torch.compile(_next_token_loss)
+
+    def loss(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+        targets = F.pad(tokens[:, 1:], (0, 1), value=-100)
+        return compiled(model(input_ids=tokens, use_cache=False).logits, targets)
+
+    return loss
+
+
+def stepper(run: Run, model: torch.nn.Module, device: torch.device) -> Callable[[], torch.Tensor]:
+    """What does one step of the run and gives its loss."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    adam = torch.optim.AdamW(trained, lr=1e-5, fused=True)
+    shape = int(run["micro_batch"]), int(run["seq_len"])
+    tokens = torch.randint(int(run["vocab"]), shape, device=device)
+    passes = int(run["global_batch"]) // int(run["micro_batch"])
+    # Adapters are FP32 beside a 16-bit base, so that they need autocast as FP32 weights do.
+    mixed = run["weights"] == "fp32" or int(run["lora_rank"]) > 0
+    loss_function = loss_of(run)
+
+    def step() -> torch.Tensor:
+        total = torch.zeros((), device=device)
+        for _ in range(passes):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+                loss = loss_function(model, tokens) / passes
+            loss.backward()
+            total += loss.detach()
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+        return total
+
+    return step
+
+
+class Clock:
+    """Times between marks: by the GPU's own clock where there is one, so that steps need not wait for one another."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.cuda = device.type == "cuda"
+        self.marks: list = []
+
+    def mark(self) -> None:
+        """Remember the moment, on the GPU the one at which all work given to it so far is done."""
+        if not self.cuda:
+            self.marks.append(time.perf_counter())
+            return
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        self.marks.append(event)
+
+    def seconds(self) -> list[float]:
+        """Seconds between each mark and the next."""
+        pairs = list(zip(self.marks[:-1], self.marks[1:]))
+        if not self.cuda:
+            return [after - before for before, after in pairs]
+        torch.cuda.synchronize()
+        return [before.elapsed_time(after) / 1e3 for before, after in pairs]
+
+
+def settle(device: torch.device) -> None:
+    """Wait until all work is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(run: Run, device: torch.device, quick: bool) -> dict[str, object]:
+    """Build the run's model, warm up, time steps, read the memory."""
+    torch.manual_seed(1)
+    before = allocated(device)
+    began = time.perf_counter()
+    model = build(run, device)
+    step = stepper(run, model, device)
+    settle(device)
+    built = time.perf_counter()
+    for _ in range(WARM_UP):
+        last = time.perf_counter()
+        step()
+        settle(device)
+    warm = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    count = FEWEST if quick else min(MOST, max(FEWEST, int(TIMED_S / (warm - last))))
+    clock = Clock(device)
+    clock.mark()
+    for _ in range(count):
+        loss = step()
+        clock.mark()
+    found = clock.seconds()
+    middle = statistics.median(found)
+    tokens = int(run["global_batch"]) * int(run["seq_len"])
+    return {
+        "status": "ok" if math.isfinite(loss.item()) else "loss not finite",
+        "step_s": f"{middle:.6g}",
+        "step_s_min": f"{min(found):.6g}",
+        "step_s_max": f"{max(found):.6g}",
+        "steps": count,
+        "tokens_per_s": f"{tokens / middle:.6g}",
+        **memory(device),
+        "allocated_before_gib": f"{before:.3f}",
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "loss": f"{loss.item():.4f}",
+        "build_s": f"{built - began:.2f}",
+        "warm_up_s": f"{warm - built:.2f}",
+        "notes": _graphs(run),
+    }
+
+
+def _graphs(run: Run) -> str:
+    """How often the compiler made a graph: two where every layer shares one and the loss has the other."""
+    if run["compiled"] != "1":
+        return ""
+    return f"{torch._dynamo.utils.counters['stats']['unique_graphs']} compiled graphs"
+
+
+def allocated(device: torch.device) -> float:
+    """GiB of tensors on the GPU now; zero without one."""
+    return torch.cuda.memory_allocated() / GIB if device.type == "cuda" else 0.0
+
+
+def memory(device: torch.device) -> dict[str, str]:
+    """The peaks since they were last forgotten, in GiB: tensors, what the allocator held for them, and all that the card had
+    in use, the CUDA context included; nothing without a GPU."""
+    if device.type != "cuda":
+        return {}
+    free, whole = torch.cuda.mem_get_info()
+    return {
+        "allocated_gib": f"{torch.cuda.max_memory_allocated() / GIB:.3f}",
+        "reserved_gib": f"{torch.cuda.max_memory_reserved() / GIB:.3f}",
+        "device_used_gib": f"{(whole - free) / GIB:.3f}",
+    }
+
+
+@contextlib.contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise `TimeoutError` in a block that takes longer."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"given up after {seconds} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def measured(run: Run, device: torch.device, quick: bool) -> dict[str, object]:
+    """The run's row, whatever happens to it."""
+    try:
+        with at_most(LONGEST_RUN_S):
+            return timed(run, device, quick)
+    except torch.OutOfMemoryError as error:
+        return {"status": "out of memory", "notes": _first_line(error)}
+    except Exception as error:
+        return {"status": "failed", "notes": f"{type(error).__name__}: {_first_line(error)}"}
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:300]
+
+
+def let_go(device: torch.device) -> bool:
+    """Free what the last run held; False where the GPU's context is lost."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    gc.collect()
+    if device.type != "cuda":
+        return True
+    try:
+        torch.cuda.synchronize()
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+    except RuntimeError:
+        return False
+    return True
+
+
+class Table:
+    """A table that grows on disk row by row; `known` are the keys of the rows that it holds already."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], key: str) -> None:
+        self.path, self.columns = path, columns
+        if not path.exists():
+            self._append(dict(zip(columns, columns)))
+        with path.open(newline="") as file:
+            self.known = {row[key] for row in csv.DictReader(file)}
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Append a row and have it on disk at once."""
+        self._append(row)
+        told = ("step_s", "allocated_gib", "reserved_gib", "rate", "unit", "notes")
+        shown = " ".join(f"{name}={row[name]}" for name in told if row.get(name))
+        first = " ".join(str(row.get(name, "")) for name in self.columns[:2])
+        print(f"{time.time() - STARTED:6.1f} s  {first}  {shown}", file=sys.stderr, flush=True)
+
+    def _append(self, row: Mapping[str, object]) -> None:
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+
+
+def all_runs(table: Table, device: torch.device, small: bool, until: float) -> int:
+    """Measure what the table lacks until the time is up; the exit status."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    fixed = {
+        "device": name,
+        "software": f"PyTorch {torch.__version__}, transformers {transformers_version}",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    for run in runs(small):
+        if run["run_id"] in table.known:
+            continue
+        if time.time() > until - SPARE_S:
+            print(f"steps: no time for {run['run_id']}", file=sys.stderr, flush=True)
+            continue
+        table.add({"run_id": run["run_id"]} | measured(run, device, small) | fixed)
+        if not let_go(device):
+            return BROKEN
+    return 0
+
+
+def main() -> int:
+    """Measure all runs, then the kernels, each until its time is up."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("outdir", type=Path)
+    parser.add_argument("--small", action="store_true", help="only show that the code works")
+    parser.add_argument("--budget-seconds", type=float, default=200, help="all together")
+    parser.add_argument("--kernel-seconds", type=float, default=30, help="of them for kernels")
+    parser.add_argument("--began", type=float, default=STARTED, help="when the budget began (Unix)")
+    parser.add_argument("--device", default="cuda")
+    asked = parser.parse_args()
+    if asked.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("steps: no GPU is visible to PyTorch; run on a machine that has one.")
+    logging.set_verbosity_error()
+    asked.outdir.mkdir(parents=True, exist_ok=True)
+    device, end = torch.device(asked.device), asked.began + asked.budget_seconds
+    steps = Table(asked.outdir / "steps.csv", COLUMNS, "run_id")
+    status = all_runs(steps, device, asked.small, end - asked.kernel_seconds)
+    if status == 0 and asked.kernel_seconds > 0:
+        import kernels
+
+        with torch.no_grad():
+            table = Table(asked.outdir / "kernels.csv", kernels.COLUMNS, "kernel_id")
+            kernels.measure(table, device, asked.small, end)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
