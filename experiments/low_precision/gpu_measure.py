@@ -38,7 +38,7 @@ except ImportError:
 from training_moat.numerics.matrix_unit import dot, matrix_unit
 
 COLUMNS = (
-    "machine", "part", "operand", "setting", "size", "seed", "quantity", "value", "unit", "source", "confirmed",
+    "machine", "part", "operand", "setting", "size", "quantity", "value", "unit", "source", "confirmed",
     "date", "notes",
 )  # fmt: skip
 SOURCE = "gpu_measurements"
@@ -63,7 +63,7 @@ def modelled_unit(device: torch.device, operand: str, fast: bool) -> str | None:
     if device.type != "cuda":
         return hopper  # only to show that the script runs
     if torch.version.hip:
-        return f"cdna3_{operand}" if FNUZ else None
+        return {"bf16": "cdna3_bf16", "fp8": "cdna3_fp8"}[operand] if FNUZ else None
     major, _ = torch.cuda.get_device_capability(device)
     if major == 9:
         return hopper
