@@ -44,6 +44,7 @@ FUSED_MAY_BE_APART = 1e-2  # relative; a step of BF16, as sums are taken in anot
 COMPILED_WHEN_SMALL = ("bf16_mixed", "fp8_units", "nvfp4")  # the small form compiles few
 NEVER_COMPILED = ("fp8_fnuz_ported_nan",)  # its runs are over after a step or two
 WARM_UP_STEPS = 3
+RESET_SECONDS = 0.3  # first weights and text of an arm, at most
 LOST_CHECK_STEPS = 50
 
 
@@ -135,10 +136,10 @@ class Program:
         FUSED["on"] = False  # evaluation happens once
         held_out = runs.validation(*self.corpus.validation(self.design.shape.context))
         self._write(self.rows(study, name, seed, log2_rates, runs, held_out))
-        self.took[name] = time.monotonic() - began
+        self.took[name] = time.monotonic() - began - ready
         shown = " ".join(f"{loss:.4f}" for loss in held_out)
         line = f"{self.elapsed:6.1f} s  {study:8} {name:24} seed {seed}  {shown}  "
-        print(f"{line}({ready:.1f} + {self.took[name] - ready:.1f} s)", flush=True)
+        print(f"{line}({ready:.1f} + {self.took[name]:.1f} s)", flush=True)
         return held_out
 
     def rows(
@@ -177,11 +178,13 @@ class Program:
         centre = self.pilot()
         grid = [centre + step for step in self.design.offsets]
         for seed in self.design.seeds:
-            for study, name in self.design.studies():
-                if self.elapsed + self.took.get(name, 0) > self.budget:
-                    print(f"budget of {self.budget:g} s used up", flush=True)
-                    return
+            whole = sum(self.took.values()) + len(self.took) * RESET_SECONDS
+            arms = [] if self.elapsed + whole > self.budget else self.design.studies()
+            for study, name in arms:
                 self.train(study, name, seed, grid)
+            if not arms:  # a seed that is cut short would not be judged
+                print(f"budget of {self.budget:g} s: no time for seed {seed}", flush=True)
+                return
 
     def manifest(self, machine: str, differs: float) -> None:
         """Write what tells this call from others."""

@@ -224,4 +224,4 @@ def test_a_budget_that_is_used_up_leaves_the_rows_so_far(tmp_path):
     command += ["--budget-seconds", "0", "--out", str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     rows = pd.read_csv(tmp_path / "experiment_low_precision_larger.csv")
-    assert set(rows["study"]) == {"pilot"} and "used up" in done.stdout
+    assert set(rows["study"]) == {"pilot"} and "no time for seed" in done.stdout
