@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from training_moat import claims
 from training_moat.catalog import tables
+from training_moat.claims import grading
 from training_moat.claims.base import measured
 from training_moat.numerics import analysis, analysis_larger
 from training_moat.numerics.design_larger import LARGER
@@ -79,3 +81,18 @@ def test_a_rate_tuned_elsewhere_costs_far_less_than_the_yardstick_at_both_sizes(
     found = measured("carried_over", "")
     assert found.value == pytest.approx(large.worst) and found.value < 0.05
     assert found.low < 0 < found.high < 0.1
+
+
+def test_the_claim_is_graded_as_the_design_said_and_its_range_can_be_drawn_on_an_axis_of_ratios():
+    """Strongly against: worst pair below 0.667, the whole range below 1, most of the weight beside it not for it."""
+    finding = claims.judge("C29")
+    assert (finding.deciding.name, finding.grade) == ("carried_over", grading.STRONGLY_AGAINST)
+    weights = {test.name: test.weight for test in finding.tests[1:]}
+    kept = {"fp8": 1, "fp16": 0.25, "bf16": 0.25, "fp4": 0.25, "counterfactual_precision": 0.75}
+    assert weights == kept
+    drawn = claims.relative({"C29": finding}).set_index("label")
+    assert (drawn["low"] > 0).all()
+    assert (
+        tables.load("arguments").set_index("argument")["deciding_test"]["precision"]
+        == "C29:carried_over"
+    )

@@ -14,7 +14,7 @@ from training_moat.claims.base import NOTHING, Measured, counted, keys, measure,
 from training_moat.core import breakeven
 from training_moat.inquiry import durations, low_precision_record, precision, uncertainty
 from training_moat.inquiry.switching import move
-from training_moat.numerics import analysis, analysis_larger
+from training_moat.numerics import analysis_larger
 
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
 
@@ -59,17 +59,6 @@ def formats_added(vendor: str, since: str) -> Measured:
     later = set().union(*(kinds for name, kinds in held.items() if name != since))
     narrow = {"fp16", "bf16", "fp8", "fp6", "fp4"}
     return counted(frame, "chips", float(len((later - held[since]) & narrow)))
-
-
-@measure("hypothesis")
-def hypothesis(name: str) -> Measured:
-    """What the book's experiment measured for one of its hypotheses, over its margin, on all seeds."""
-    runs = [tables.load(f"experiment_low_precision{part}") for part in ("", "_replication")]
-    judged = analysis.verdicts(pd.concat(runs, ignore_index=True)).set_index("hypothesis").loc[name]
-    return Measured(
-        float(judged["number"] / judged["threshold"]), note="a model of a hundred thousand parameters",
-        sources=("experiment_low_precision",),
-    )  # fmt: skip
 
 
 @measure("carried_over")
