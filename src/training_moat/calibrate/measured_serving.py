@@ -275,6 +275,14 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
 
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
+    return _all_rows().copy()
+
+
+@tables.kept(
+    "serving_measurements", "serving_inferencex", "serving_published", "serving_conditions",
+    "serving_drafting", "checkpoints", "models", "chips",
+)  # fmt: skip
+def _all_rows() -> pd.DataFrame:
     makers = measured_makers.rows()[list(COLUMNS)]
     rows = pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
     usual = {"kv_precision": KV_PRECISION, "attention": "", "copies": 0.0}
