@@ -273,16 +273,12 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[list(COLUMNS)].reset_index(drop=True)
 
 
-def all_rows() -> pd.DataFrame:
-    """Every measured serving row of the data tables in the common shape."""
-    return _all_rows().copy()
-
-
 @tables.kept(
     "serving_measurements", "serving_inferencex", "serving_published", "serving_conditions",
-    "serving_drafting", "checkpoints", "models", "chips",
+    "serving_drafting", "checkpoints", "models", "chips", copied=True,
 )  # fmt: skip
-def _all_rows() -> pd.DataFrame:
+def all_rows() -> pd.DataFrame:
+    """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]
     rows = pd.concat([cluster_runs(), bench_runs(), makers], ignore_index=True)
     usual = {"kv_precision": KV_PRECISION, "attention": "", "copies": 0.0}

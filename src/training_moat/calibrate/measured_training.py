@@ -108,13 +108,9 @@ def _wide() -> pd.DataFrame:
     return first.drop(columns=["metric", "value", "unit"]).join(wide).reset_index()
 
 
+@tables.kept(*TABLES, copied=True)
 def configurations() -> pd.DataFrame:
     """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
-    return _configurations().copy()
-
-
-@tables.kept(*TABLES)
-def _configurations() -> pd.DataFrame:
     frame = _wide()
     trial = frame["precision"] == "bf16/fp16"
     sixteen = np.where(frame["date"] < BLOOM_BF16_SINCE, "fp16", "bf16")

@@ -119,11 +119,11 @@ LONG: set[tuple[Callable, tuple]] = set()
 
 
 def kept(
-    *names: str, size: int = 8
+    *names: str, size: int = 8, copied: bool = False
 ) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
     """Decorator: keep the last `size` results of a function for as long as these tables, and the active scenario, are as
-    they were. Whoever asks gets the same object, not to be changed; arguments have to be hashable. What takes long is
-    noted in `LONG`."""
+    they were. Whoever asks gets the same object, not to be changed, or of a frame a copy (`copied`); arguments have to be
+    hashable. What takes long is noted in `LONG`."""
 
     def decorated(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
         @lru_cache(maxsize=size)
@@ -139,7 +139,7 @@ def kept(
         def asked(*given: _Given.args, **named: _Given.kwargs) -> _Found:
             found, touched = under(_states(names), *given, **named)  # type: ignore[arg-type]
             files.TOUCHED.update(touched)
-            return found
+            return found.copy() if copied else found  # type: ignore[attr-defined]
 
         asked.forget = under.cache_clear  # type: ignore[attr-defined]
         return asked
