@@ -77,7 +77,8 @@ def test_a_kept_frame_is_each_callers_own():
         made.append(tables.load("chips"))
         return made[-1]
 
-    frame()["id"] = "spoilt"
+    own = frame()
+    own["id"] = "spoilt"
     assert frame()["id"].ne("spoilt").all() and len(made) == 1
 
 
