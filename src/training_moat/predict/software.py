@@ -46,7 +46,7 @@ class Software:
     `permutes_in_flight`: 1 where tokens are put into the experts' order on their way;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
     `fused_loss`: 1 where softmax and loss are; `posted_by_host`: 1 where messages to experts on other machines go through
-    threads of the host, as the network takes none from a GPU.
+    threads of the host, as the network takes none from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Software:
     permutes_in_flight: float
     fused_loss: float
     posted_by_host: float
+    torch_native: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -96,6 +97,7 @@ def all_software() -> dict[str, Software]:
         "permutes_in_flight": 0.0,
         "fused_loss": 0.0,
         "posted_by_host": 0.0,
+        "torch_native": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
