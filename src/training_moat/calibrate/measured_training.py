@@ -197,13 +197,14 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     told = stacks.reindex(place).set_axis(frame.index)
     joined = frame.join(told[columns])
     joined["recompute"] = joined["recompute"].fillna(told["recompute"])
+    joined["released"] = joined["date"].map(dates.middle).fillna(MIDDLE_RELEASE)
+    asked = zip(joined["software"], joined["flash_attention"], joined["released"], strict=True)
     found = [
-        software.find(name, bool(flash)) if isinstance(name, str) else None
-        for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
+        software.find(name, bool(flash), released) if isinstance(name, str) else None
+        for name, flash, released in asked
     ]
     joined["stack"] = [one.stack if one else None for one in found]
     joined["label"] = [one.name if one else None for one in found]
-    joined["released"] = joined["date"].map(dates.middle).fillna(MIDDLE_RELEASE)
     timed = attainable.machines()
     places = zip(joined["source"], joined["chip_id"], joined["format"], strict=True)
     joined["matmul_flops"] = [timed.get(place, 0.0) for place in places]

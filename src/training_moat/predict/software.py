@@ -19,6 +19,9 @@ BEFORE_2 = 2
 """A stack's `ported_attention` where its kernel is the first FlashAttention's version in Triton."""
 UNFUSED = {"megatron-core": "megatron-2021"}
 """Stacks that were another program before fused attention."""
+FUSED_SINCE = 2023.0
+"""The year from which these stacks have fused attention (FlashAttention is of May 2022: Dao et al. 2022): a later run whose
+scores are written out all the same, as a chip or a library lacks the kernel, is otherwise the stack of its day."""
 UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 """Stacks of before fused attention. Their runs had no sequence parallelism and recomputed whole layers (Narayanan et al.
 2021, section 3.5; both came with Korthikanti et al. 2022)."""
@@ -117,11 +120,16 @@ def known_name(name: str) -> str:
     return name.lower()
 
 
-def find(name: str | None, flash_attention: bool = True) -> Software:
-    """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off."""
+def find(
+    name: str | None, flash_attention: bool = True, released: float | None = None
+) -> Software:
+    """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off
+    and nothing says that it was `released` later."""
     known = all_software()
     found = known[(name or REFERENCE_STACK).lower()]
-    return found if flash_attention else known[UNFUSED.get(found.stack, found.name)]
+    if flash_attention or (released is not None and released >= FUSED_SINCE):
+        return found
+    return known[UNFUSED.get(found.stack, found.name)]
 
 
 def default_name(chip: Chip) -> str:
