@@ -56,6 +56,32 @@ def test_an_ideal_chip_runs_the_hardware_flops_when_all_is_recomputed():
     )
 
 
+def test_recomputation_that_stops_early_leaves_the_last_product_out():
+    """Its backward pass needs what enters it, not what leaves it; nothing is left out where nothing is recomputed."""
+    plan = Plan(4096, 8, flash_attention=0, zero_stage=0, recompute=2)
+    whole = step_time(LLAMA_70B, plan, IDEAL, PERFECT).total
+    early = step_time(LLAMA_70B, replace(plan, stops_early=2), IDEAL, PERFECT).total
+    down = 2 * 8 * 4096 * LLAMA_70B.ffn * LLAMA_70B.hidden * LLAMA_70B.layers / 1e15
+    assert whole - early == pytest.approx(down)
+    assert step_time(LLAMA_70B, replace(plan, stops_early=1), IDEAL, PERFECT).total == whole
+    kept = replace(plan, recompute=0)
+    never = step_time(LLAMA_70B, kept, IDEAL, PERFECT)
+    assert step_time(LLAMA_70B, replace(kept, stops_early=2), IDEAL, PERFECT) == never
+
+
+def test_recomputation_that_stops_early_moves_no_expert_results_back():
+    """Of permuting there and back, six passes become five; of experts' two products, the second is not done again."""
+    plan = Plan(4096, 64, dp=8, ep=8, recompute=2)
+    slow = replace(IDEAL, memory_bytes_per_s=1e12)
+    times = [
+        step_time(MIXTRAL, replace(plan, stops_early=level), slow, PERFECT) for level in (0, 1, 2)
+    ]
+    moved = permuted_bytes(MIXTRAL, plan) / 2 / 1e12 * MIXTRAL.layers * plan.micro_batches
+    assert times[0].memory_bound - times[1].memory_bound == pytest.approx(moved)
+    assert times[1].memory_bound == pytest.approx(times[2].memory_bound)
+    assert times[0].compute == times[1].compute > times[2].compute
+
+
 def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pass():
     """Dao 2023, section 3.1: half the scores; the backward pass costs 2.5 forward passes instead of 2."""
     fused = Plan(4096, 8, zero_stage=0)

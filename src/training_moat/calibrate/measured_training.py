@@ -311,7 +311,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software]) -> None:
-    """Bytes of a gradient and of a routed token's value on the wire, and what its dispatcher does."""
+    """Bytes of a gradient and of a routed token's value on the wire, what its dispatcher does and recomputation leaves out."""
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
         ("dispatch_bytes", software.dispatch_bytes),
@@ -322,6 +322,8 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
             else 2.0
             for label, precision in zip(frame["label"], frame["format"], strict=True)
         ]
+    early = {name: one.stops_early for name, one in stacks.items()}
+    frame["stops_early"] = frame["label"].map(early).astype(float).fillna(0.0)
     stated = frame["notes"].fillna("").str
     frame[[*dispatchers.FIELDS]] = dispatchers.told(frame, stacks)
     # Offloaded to the host: the optimizer's states alone, or the weights as well.

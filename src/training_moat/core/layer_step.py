@@ -138,20 +138,31 @@ def _moving_seconds(
     return streams / node.memory_bytes_per_s + weights / source
 
 
+def _dense_width(model: Transformer, plan: Plan) -> Number:
+    """Inner width of the mean layer's feed-forward block, without routed experts, on one chip."""
+    moe_share = model.moe_layers / model.layers
+    shared = model.shared_experts * model.expert_ffn
+    return maximum((1 - moe_share) * model.ffn + moe_share * shared, 1e-9) / plan.tp
+
+
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward weight matmuls of the mean layer, one micro-batch, without experts."""
     m, h = micro_tokens(plan), model.hidden
     output = model.heads * model.value_dim / plan.tp
     entering = (attention_params(model) - model.heads * model.value_dim * h) / h / plan.tp
-    moe_share = model.moe_layers / model.layers
-    shared = model.shared_experts * model.expert_ffn
-    width = maximum((1 - moe_share) * model.ffn + moe_share * shared, 1e-9) / plan.tp
+    width = _dense_width(model, plan)
     return (
         matmul_seconds(m, h, entering, node, eff)
         + matmul_seconds(m, output, h, node, eff)
         + matmul_seconds(m, h, (1 + model.gated_ffn) * width, node, eff)
         + matmul_seconds(m, width, h, node, eff)
     )
+
+
+def _last_product_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Of the mean layer's forward products, those that end its feed-forward block or its experts."""
+    dense = matmul_seconds(micro_tokens(plan), _dense_width(model, plan), model.hidden, node, eff)
+    return dense + _expert_matmul_seconds(model, plan, node, eff)[1]
 
 
 def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
@@ -183,11 +194,13 @@ def fullest_load(plan: Plan, eff: Efficiency) -> Number:
     return 1 + where(spread, eff.uneven, 0.0)
 
 
-def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
-    """Forward matmuls of the routed experts in the mean layer at its fullest chip: every local expert works on its own few
-    rows."""
+def _expert_matmul_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency
+) -> tuple[Number, Number]:
+    """Forward matmuls of the routed experts in the mean layer at its fullest chip, the first and the last: every local
+    expert works on its own few rows."""
     if not some(model.moe_layers):
-        return 0.0
+        return 0.0, 0.0
     experts = maximum(model.experts, 1)
     groups, split = maximum(plan.ep, 1), plan.expert_tensor
     local = experts / groups
@@ -198,7 +211,8 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
     one = _grouped_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node, eff)
     two = _grouped_seconds(rows, width, model.hidden, node, eff)
-    return model.moe_layers / model.layers * local * (one + two) / rate
+    each = model.moe_layers / model.layers * local / rate
+    return each * one, each * two
 
 
 def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
@@ -317,9 +331,8 @@ class Layer:
 
 def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Layer:
     """The mean layer's seconds, forward, backward and, where asked, forward again."""
-    matmul = _dense_matmul_seconds(model, plan, node, eff) + _expert_matmul_seconds(
-        model, plan, node, eff
-    )
+    matmul = _dense_matmul_seconds(model, plan, node, eff)
+    matmul = matmul + sum(_expert_matmul_seconds(model, plan, node, eff))
     core, core_traffic, core_backward = _attention_seconds(model, plan, node, eff)
     moe_share = model.moe_layers / model.layers
     # Stacks that fuse the experts' products also fuse the operations around them.
@@ -341,10 +354,13 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     stack = 1 / eff.software
     light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
     matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
+    if some(plan.unfinished_layers):
+        matmul = matmul - plan.unfinished_layers * _last_product_seconds(model, plan, node, eff)
     matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
         + (2 + again) * (casts + permuting)
+        - plan.unreturned_layers * permuting / 2
         + (1 + core_again + core_backward) * core_traffic
     )
     # A fused attention kernel is the same library's whatever the stack around it.

@@ -48,7 +48,7 @@ class Software:
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
     `permutes_in_flight`: 1 where tokens are put into the experts' order on their way;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
-    `fused_loss`: 1 where softmax and loss are; `posted_by_host`: 1 where messages to experts on other machines go through
+    `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`); `posted_by_host`: 1 where messages to experts on other machines go through
     threads of the host, as the network takes none from a GPU.
     """
 
@@ -75,6 +75,7 @@ class Software:
     permutes_in_flight: float
     fused_loss: float
     posted_by_host: float
+    stops_early: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -99,6 +100,7 @@ def all_software() -> dict[str, Software]:
         "permutes_in_flight": 0.0,
         "fused_loss": 0.0,
         "posted_by_host": 0.0,
+        "stops_early": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
@@ -120,9 +122,7 @@ def known_name(name: str) -> str:
     return name.lower()
 
 
-def find(
-    name: str | None, flash_attention: bool = True, released: float | None = None
-) -> Software:
+def find(name: str | None, flash_attention: bool = True, released: float | None = None) -> Software:
     """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off
     and nothing says that it was `released` later."""
     known = all_software()
