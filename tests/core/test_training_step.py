@@ -56,6 +56,24 @@ def test_an_ideal_chip_runs_the_hardware_flops_when_all_is_recomputed():
     )
 
 
+def test_wide_heads_fill_a_wide_matrix_unit():
+    """Heads of 256 use twice the rows of a 256-wide unit that heads of 128 do, and no kernel goes beyond what the best reach;
+    elsewhere width makes no difference."""
+    narrow = Transformer("narrow", 32, 4096, 32, 8, 128, 14336, 128256, gated_ffn=1)
+    wide = replace(narrow, heads=16, kv_heads=4, head_dim=256)
+    plan = Plan(131072, 8)
+
+    def core(model, share, unit):
+        other = step_time(model, plan, IDEAL, replace(PERFECT, attention=1e30)).compute
+        eff = replace(PERFECT, attention=share, attention_unit=unit)
+        return step_time(model, plan, IDEAL, eff).compute - other
+
+    assert core(wide, 0.3, 0.0) == pytest.approx(core(narrow, 0.3, 0.0), rel=1e-6)
+    assert core(wide, 0.3, 256.0) == pytest.approx(core(narrow, 0.3, 256.0) / 2, rel=1e-6)
+    assert core(wide, 0.5, 256.0) == pytest.approx(core(narrow, 0.5, 256.0) * 0.5 / 0.75, rel=1e-6)
+    assert core(narrow, 0.5, 256.0) == core(narrow, 0.5, 0.0)
+
+
 def test_recomputation_that_stops_early_leaves_the_last_product_out():
     """Its backward pass needs what enters it, not what leaves it; nothing is left out where nothing is recomputed."""
     plan = Plan(4096, 8, flash_attention=0, zero_stage=0, recompute=2)

@@ -17,6 +17,7 @@ from training_moat.core.workload import (
     attended_tokens,
     attention_params,
     fused_attended_tokens,
+    heads_beside_usual,
     lora_params,
     state_flops_per_token,
 )
@@ -28,6 +29,8 @@ UNFUSED_FORWARD_BYTES_PER_SCORE = 11.0
 and a one-byte mask in dropout, read it for the product with the values (16-bit values; Dao et al. 2022, 3.1)."""
 UNFUSED_BACKWARD_BYTES_PER_SCORE = 15.0
 """The same for the backward pass: the score gradients pass dropout and softmax and feed two products."""
+HIGHEST_ATTENTION = 0.75
+"""Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
 CAST_BYTES_PER_VALUE = 4.0
 """Casting to 8 bits reads two bytes and writes the value and its transpose (Micikevicius et al. 2022)."""
 PERMUTED_BYTES = 2.0
@@ -72,18 +75,19 @@ class Node:
 class Efficiency:
     """The measured constants of a chip and its software.
 
-    `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of
-    the data sheet's memory bandwidth that streams sustain. `reread`: how often a matmul moves each operand
-    (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
-    grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases; `uneven`: how much more than
-    the mean the fullest chip's experts get. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
-    that hides behind computation, `overlap_scheduled` of an exchange that the schedule runs beside another micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps between kernels), and
-    `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
-    fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against
-    the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
-    expert layers are. `peer_seconds`: what an expert exchange waits for each member in another domain, where
-    messages go through the host. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
-    leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
+    `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of the data
+    sheet's memory bandwidth that streams sustain. `attention_unit`: width of a matrix unit that the usual heads do not
+    fill (zero: they do). `reread`: how often a matmul moves each operand (tiles fetch them anew, edges waste them).
+    `expert`: share of the dense matmul rate that grouped expert matmuls keep, `expert_biased`: share of that which is
+    left where they carry biases; `uneven`: how much more than the mean the fullest chip's experts get. `overlap_data`,
+    `overlap_tensor`, `overlap_expert`: share of those collectives that hides behind computation, `overlap_scheduled` of
+    an exchange that the schedule runs beside another micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps
+    between kernels), and `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it.
+    `step_seconds`: fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention)
+    are against the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how
+    fast its expert layers are. `peer_seconds`: what an expert exchange waits for each member in another domain, where
+    messages go through the host. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the
+    pipeline's schedule leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
     """
 
     matmul: Number
@@ -108,6 +112,7 @@ class Efficiency:
     straggling: Number = 0.0
     bubble: Number = 1.0
     logit_bytes: Number = LOGIT_BYTES
+    attention_unit: Number = 0.0
 
 
 def matmul_seconds(
@@ -234,7 +239,9 @@ def _attention_seconds(
     per_pair = 2 * m * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     visited = fused_attended_tokens(model, plan.seq_len)
     states = m * state_flops_per_token(model) / model.layers / plan.tp
-    fused = (per_pair * visited + states) / (node.wide_peak_flops * eff.attention)
+    share = eff.attention * heads_beside_usual(model, eff.attention_unit)
+    share = where(share > HIGHEST_ATTENTION, maximum(eff.attention, HIGHEST_ATTENTION), share)
+    fused = (per_pair * visited + states) / (node.wide_peak_flops * share)
     plain = (per_pair * context + states) / (node.wide_peak_flops * eff.matmul)
     scores = m * context * model.heads / plan.tp
     traffic = scores * UNFUSED_FORWARD_BYTES_PER_SCORE / (node.memory_bytes_per_s * eff.memory)
