@@ -5,11 +5,14 @@
 Needs PyTorch with a GPU that multiplies FP8 (Hopper, Ada, Blackwell; MI300X through ROCm). Writes one tidy table, a
 row per measured number, with the machine named. Parts:
 
+error      relative error of BF16 and FP8 products against their length, for operands around zero and of one sign,
+           beside what `numerics.matrix_unit` predicts for the same operands: the falsifiable check of these models
+copy       rate of copying memory on the device
 matmul     rate of square products in BF16 and FP8, with fast accumulation on and off
-error      relative error of FP8 products against their length, beside what `numerics.matrix_unit` predicts for the
-           same operands: the falsifiable check of the accumulation models
-step       a training step against an inference pass of the same model: time and peak memory
-transfer   learning-rate optimum under BF16 and under FP8, on a model a hundred times the size of the NumPy experiment
+step       a training step against an inference pass of the same model: time and peak memory; scaling to FP8 is plain
+           PyTorch, no fused kernel
+
+What recipes cost a model in training is the larger experiment's question (`larger.py`).
 """
 
 from __future__ import annotations
@@ -32,11 +35,10 @@ try:
 except ImportError:
     sys.exit("gpu_measure: PyTorch is missing; install it with `pip install torch==2.13.0`.")
 
-from training_moat.numerics import corpus
 from training_moat.numerics.matrix_unit import dot, matrix_unit
 
 COLUMNS = (
-    "machine", "part", "operand", "setting", "size", "seed", "quantity", "value", "unit", "source", "confirmed",
+    "machine", "part", "operand", "setting", "size", "quantity", "value", "unit", "source", "confirmed",
     "date", "notes",
 )  # fmt: skip
 SOURCE = "gpu_measurements"
@@ -50,20 +52,22 @@ E4M3, E5M2 = (
     if FNUZ
     else (torch.float8_e4m3fn, torch.float8_e5m2)
 )
+SAMPLED = 16  # rows and columns of a product that are set beside the model
 BATCHED = 10  # products launched between two readings of the clock, so that the launches are not what is timed
 Row = dict[str, object]
 
 
-def modelled_unit(device: torch.device, fast: bool) -> str | None:
-    """The model in `numerics.matrix_unit` of this GPU's FP8 accumulation; None where the book has none."""
+def modelled_unit(device: torch.device, operand: str, fast: bool) -> str | None:
+    """The model in `numerics.matrix_unit` of this GPU's accumulation; None where the book has none."""
+    hopper = "hopper_bf16" if operand == "bf16" else "hopper_fp8" if fast else "hopper_fp8_promoted"
     if device.type != "cuda":
-        return "hopper_fp8" if fast else "hopper_fp8_promoted"  # only to show that the script runs
+        return hopper  # only to show that the script runs
     if torch.version.hip:
-        return "cdna3_fp8" if FNUZ else None
+        return {"bf16": "cdna3_bf16", "fp8": "cdna3_fp8"}[operand] if FNUZ else None
     major, _ = torch.cuda.get_device_capability(device)
     if major == 9:
-        return "hopper_fp8" if fast else "hopper_fp8_promoted"
-    return "blackwell_fp8" if major == 10 else None
+        return hopper
+    return "blackwell_fp8" if major == 10 and operand == "fp8" else None
 
 
 def scaled(tensor: torch.Tensor, kind: torch.dtype = E4M3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,49 +143,80 @@ def matmul(device: torch.device, sizes: list[int], repeats: int) -> Iterator[Row
             }
 
 
+def copy(device: torch.device, mib: int, repeats: int) -> Iterator[Row]:
+    """Rate of copying memory on the device in GB/s, bytes read and bytes written both counted."""
+    here = torch.randint(256, (mib * 2**20,), dtype=torch.uint8, device=device)
+    there = torch.empty_like(here)
+    rate = 2 * here.numel() / seconds(lambda: there.copy_(here), device, repeats, BATCHED) / 1e9
+    yield {
+        "part": "copy", "operand": "bytes", "setting": "device to device", "size": here.numel(),
+        "quantity": "rate", "value": rate, "unit": "GB/s",
+    }  # fmt: skip
+
+
 def error(device: torch.device, lengths: list[int]) -> Iterator[Row]:
-    """Root mean square error of products of normal operands, relative to the exact ones; and the model's."""
-    rows = 32
-    for length in lengths:
-        generator = torch.Generator().manual_seed(length)
-        a, b = (scaled(torch.randn(rows, length, generator=generator))[0] for _ in range(2))
+    """Errors of products relative to the root mean square of the exact ones; and the model's, for the same operands.
+
+    Operands lie around zero, or are of one sign, where every cut goes the same way.
+    """
+    for operand in ("fp8", "bf16"):
+        for length in lengths:
+            for sign in ("centred", "positive"):
+                for fast in (True, False) if operand == "fp8" else (False,):
+                    yield from one_error(device, length, operand, sign, fast)
+
+
+def one_error(
+    device: torch.device, length: int, operand: str, sign: str, fast: bool
+) -> Iterator[Row]:
+    """Errors of one kind of product; `SAMPLED` squared sums of it are set beside the model."""
+    generator = torch.Generator().manual_seed(length)
+    drawn = [torch.randn(SAMPLED, length, generator=generator) for _ in range(2)]
+    drawn = [one.abs() for one in drawn] if sign == "positive" else drawn
+    kept = [scaled(one)[0] if operand == "fp8" else one.to(torch.bfloat16) for one in drawn]
+    a, b = (one.double() for one in kept)
+    exact = a @ b.t()
+    size = exact.square().mean().sqrt()
+    found = sums(device, *kept, fast).cpu().double()
+    unit = modelled_unit(device, operand, fast)
+    setting = {"fp8": "fast" if fast else "precise", "bf16": "default"}[operand]
+    common = {
+        "part": "error", "operand": operand, "setting": f"{setting}, {sign}", "size": length, "unit": "1",
+    }  # fmt: skip
+    kinds = {"measured": found}
+    if unit is not None:
+        left, right = a.repeat_interleave(SAMPLED, 0).numpy(), b.repeat(SAMPLED, 1).numpy()
+        modelled = torch.from_numpy(dot(left, right, matrix_unit(unit))).double()
+        kinds["modelled"] = modelled.reshape(SAMPLED, SAMPLED)
+        equal = (found == kinds["modelled"]).double().mean().item()
+        yield {**common, "quantity": "share_equal_to_the_model", "value": equal, "notes": unit}
+    for kind, values in kinds.items():
+        off = (values - exact).abs() / size
+        note = {"notes": unit} if kind == "modelled" else {}
+        rms = off.square().mean().sqrt().item()
+        yield {**common, "quantity": f"{kind}_rms_error", "value": rms, **note}
+        yield {**common, "quantity": f"{kind}_max_error", "value": off.max().item(), **note}
+
+
+def sums(device: torch.device, a: torch.Tensor, b: torch.Tensor, fast: bool) -> torch.Tensor:
+    """`a` times `b` transposed in FP32, as a corner of a product with more tiles than the chip has cores.
+
+    A small product with long sums would be cut along the sums, and its parts added by other means.
+    """
+    rows, columns = (4096, 2048) if device.type == "cuda" else (len(a), len(b))
+    wide = []
+    for side, count in ((a, rows), (b, columns)):
+        rest = torch.randn(count - len(side), side.shape[1], device=device).to(side.dtype)
+        bytes_ = [part.to(device).view(torch.uint8) for part in (side, rest)]
+        wide.append(torch.cat(bytes_).view(side.dtype))
+    if a.dtype != torch.bfloat16:
         one = torch.ones((), device=device)
-        a64, b64 = a.double(), b.double()
-        exact = a64 @ b64.t()
-        size = exact.square().mean().sqrt()
-        for fast in (True, False):
-            measured = (
-                fp8_product(a.to(device), b.to(device), one, one, fast, out=torch.float32)
-                .cpu()
-                .double()
-            )
-            common = {
-                "part": "error",
-                "operand": "fp8",
-                "setting": "fast" if fast else "precise",
-                "size": length,
-                "unit": "1",
-            }
-            off = (measured - exact).square().mean().sqrt() / size
-            yield {**common, "quantity": "measured_rms_error", "value": off.item()}
-            unit = modelled_unit(device, fast)
-            if unit is None:
-                continue
-            left, right = a64.repeat_interleave(rows, 0).numpy(), b64.repeat(rows, 1).numpy()
-            modelled = (
-                torch.from_numpy(dot(left, right, matrix_unit(unit))).double().reshape(rows, rows)
-            )
-            off, equal = (
-                (modelled - exact).square().mean().sqrt() / size,
-                (measured == modelled).double().mean(),
-            )
-            yield {**common, "quantity": "modelled_rms_error", "value": off.item(), "notes": unit}
-            yield {
-                **common,
-                "quantity": "share_equal_to_the_model",
-                "value": equal.item(),
-                "notes": unit,
-            }
+        return fp8_product(*wide, one, one, fast, out=torch.float32)[: len(a), : len(b)]
+    if device.type == "cuda":
+        product = torch.mm(wide[0], wide[1].t(), out_dtype=torch.float32)
+    else:
+        product = wide[0].float() @ wide[1].float().t()
+    return product[: len(a), : len(b)]
 
 
 class FP8Product(torch.autograd.Function):
@@ -340,79 +375,36 @@ def training(model: Model, tokens: torch.Tensor) -> Callable[[], None]:
     return work
 
 
-def transfer(
-    device: torch.device, width: int, layers: int, steps: int, rates: list[float], seeds: list[int]
-) -> Iterator[Row]:
-    """Validation loss over learning rates, BF16 and FP8, the same seeds and text for both."""
-    text, context, batch = corpus.load(), 256, 32
-    for fp8 in (False, True):
-        for rate in rates:
-            for seed in seeds:
-                torch.manual_seed(seed)
-                model = Model(text.vocab, width, layers, context, fp8).to(device)
-                value = train_once(model, text, 2.0**rate, seed, steps, batch, context, device)
-                setting = f"log2_learning_rate={rate:g}"
-                yield {
-                    "part": "transfer",
-                    "operand": "fp8" if fp8 else "bf16",
-                    "setting": setting,
-                    "size": steps,
-                    "seed": seed,
-                    "quantity": "val_loss",
-                    "value": value,
-                    "unit": "nats",
-                }
-
-
-def train_once(
-    model: Model,
-    text: corpus.Corpus,
-    rate: float,
-    seed: int,
-    steps: int,
-    batch: int,
-    context: int,
-    device: torch.device,
-) -> float:
-    """Train with warm-up and linear decay; the loss on the held-out text."""
-    import numpy as np
-
-    adam = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        adam, lambda done: min((done + 1) / (0.1 * steps), 1 - 0.9 * done / steps)
-    )
-    order = np.random.default_rng([seed, 2])
-    for _ in range(steps):
-        tokens, targets = (
-            torch.from_numpy(part).to(device) for part in text.batch(order, batch, context)
+def parts(small: bool, device: torch.device) -> dict[str, Iterator[Row]]:
+    """All parts, in the order in which they are measured."""
+    if small:
+        sizes = ([128, 1024], 1, 3, [128], (64, 2, 32, 3))
+    else:
+        sizes = (
+            [128, 512, 2048, 4096, 8192, 32768],
+            4096,
+            20,
+            [1024, 2048, 4096, 8192],
+            (2048, 8, 2048, 10),
         )
-        adam.zero_grad()
-        loss_of(model, tokens, targets).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        adam.step()
-        schedule.step()
-    with torch.no_grad():
-        tokens, targets = (torch.from_numpy(part).to(device) for part in text.validation(context))
-        return loss_of(model, tokens, targets).item()
+    lengths, mib, repeats, edges, shape = sizes
+    return {
+        "error": error(device, lengths),
+        "copy": copy(device, mib, repeats),
+        "matmul": matmul(device, edges, repeats),
+        "step": step(device, *shape),
+    }  # fmt: skip
 
 
 def measured(arguments: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    """All parts, one after the other."""
-    small = arguments.small
-    yield from matmul(device, [128] if small else [1024, 2048, 4096, 8192], 3 if small else 20)
-    yield from error(device, [128, 1024] if small else [128, 512, 2048, 8192, 32768])
-    yield from step(
-        device, 64 if small else 2048, 2 if small else 8, 32 if small else 2048, 3 if small else 10
-    )
-    rates = [-9.0, -8.0] if small else [-13.0, -12.0, -11.0, -10.0, -9.0]
-    yield from transfer(
-        device,
-        64 if small else 512,
-        1 if small else 4,
-        2 if small else 600,
-        rates,
-        [1] if small else [1, 2, 3],
-    )
+    """The rows of all parts; one that fails is told and does not stop the others."""
+    for name, rows in parts(arguments.small, device).items():
+        started = time.perf_counter()
+        try:
+            yield from rows
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            print(f"{name} failed: {str(error)[:500]}", file=sys.stderr)
+        print(f"{name}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -439,7 +431,7 @@ def main() -> None:
         )
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     fixed = {
-        "machine": f"{name}, PyTorch {torch.__version__}",
+        "machine": f"one {name}, PyTorch {torch.__version__.split('+')[0]}",
         "source": SOURCE,
         "confirmed": "yes",
         "date": date.today().isoformat(),
@@ -452,9 +444,10 @@ def main() -> None:
             if math.isfinite(row["value"]):
                 table.writerow(fixed | row | {"value": f"{row['value']:.6g}"})
             print(
-                f"{row['part']:9} {row['operand']:5} {row['setting']:26} {row['size']:6} {row['quantity']:26} {row['value']:.4g} {row['unit']}",
+                f"{row['part']:9} {row['operand']:5} {row['setting']:18} {row['size']:6} {row['quantity']:26} {row['value']:.4g} {row['unit']}",
                 file=sys.stderr,
             )
+            file.flush()
     os.replace(beside, arguments.out)
     print(arguments.out)
 

@@ -1,5 +1,7 @@
 """The fit: it recovers what made the data, follows its priors where nothing speaks, and is the stored one."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,12 +19,13 @@ from training_moat.predict import software, training_constants
 from training_moat.predict.training_constants import Constants
 
 STORED = training_constants.load()
-ROWS = measured_training.usable()
-FEW = ROWS.take(
-    (
-        ROWS.frame["source"].isin(["narayanan2021_t1", "korthikanti2022_t5", "mlperf_train"])
-    ).to_numpy()
-)
+used = measured_training.usable
+
+
+@cache
+def few():
+    sources = ["narayanan2021_t1", "korthikanti2022_t5", "mlperf_train"]
+    return used().take(used().frame["source"].isin(sources).to_numpy())
 
 
 def error(rows):
@@ -30,7 +33,7 @@ def error(rows):
 
 
 def of(source):
-    return ROWS.take((ROWS.frame["source"] == source).to_numpy())
+    return used().take((used().frame["source"] == source).to_numpy())
 
 
 @pytest.mark.parametrize(
@@ -44,13 +47,13 @@ def test_the_benchmark_tables_are_met_better_than_by_any_peer(source, bar):
 def test_dense_runs_are_met_within_eight_and_a_half_per_cent():
     """8.2 since fourteen sources more are fitted, of small models in plain PyTorch and of cards that eight chips share; 6.9
     with the 52 before them, whose own error went from 6.9 to 7.4 for it."""
-    dense = ROWS.take(fit_training.stages(ROWS) == 1)
+    dense = used().take(fit_training.stages(used()) == 1)
     assert error(dense).mean() < 0.085
 
 
 def test_a_source_that_states_its_own_network_is_timed_with_it():
     """Two nodes of eight V100 behind one card of 100 Gb/s each, against one such card for every chip."""
-    rows = ROWS.take((ROWS.frame["source"] == "dlperf_oneflow").to_numpy())
+    rows = used().take((used().frame["source"] == "dlperf_oneflow").to_numpy())
     assert set(rows.frame["network_bytes_per_s"]) == {100e9 / 8 / 8}
     usual = type(rows)(rows.frame.assign(network_bytes_per_s=0.0), rows.model, rows.plan)
     shared, own = (fit_stage.predict_rows(each, STORED) for each in (rows, usual))
@@ -62,39 +65,39 @@ def test_a_source_that_states_its_own_network_is_timed_with_it():
 
 def test_predictions_do_not_depend_on_how_rows_are_grouped():
     """Rows timed together by topology, and one by one."""
-    together = fit_stage.predict_rows(FEW, STORED)
-    for index in range(0, len(FEW.frame), 5):
-        alone = FEW.take(np.arange(len(FEW.frame)) == index)
+    together = fit_stage.predict_rows(few(), STORED)
+    for index in range(0, len(few().frame), 5):
+        alone = few().take(np.arange(len(few().frame)) == index)
         assert fit_stage.predict_rows(alone, STORED)[0] == pytest.approx(together[index])
 
 
 def test_no_source_decides_alone_and_none_is_lost():
-    weights = random_effects.row_weights(ROWS.frame["source"])
+    weights = random_effects.row_weights(used().frame["source"])
     assert weights.max() <= random_effects.MAX_WEIGHT and weights.min() > 0
-    squared = ROWS.frame.assign(weight=weights**2).groupby("source")["weight"].sum()
+    squared = used().frame.assign(weight=weights**2).groupby("source")["weight"].sum()
     assert squared.max() / squared.sum() < 0.25
 
 
 def test_parameters_speak_for_hardware_and_software_only():
-    keys = fit_training.parameter_keys(ROWS)
-    assert len(keys) == len(set(keys)) < 0.2 * len(ROWS.frame)
+    keys = fit_training.parameter_keys(used())
+    assert len(keys) == len(set(keys)) < 0.2 * len(used().frame)
     assert {level for level, _, _ in keys} == {"generic", "family", "chip", "stack", "software"}
     assert not any(name in (software.REFERENCE_STACK, "other") for _, name, _ in keys)
 
 
 def test_no_row_of_the_lock_box_is_fitted():
     aside = measured_training.lock_box()
-    assert aside and not set(ROWS.frame["source"]) & aside
+    assert aside and not set(used().frame["source"]) & aside
     assert set(measured_training.put_aside().frame["source"]) <= aside
 
 
 def test_a_step_on_the_way_to_a_run_is_no_run_of_its_own():
     """Nine ablation steps of one DeepSeek-V3 run on GB200: the last alone is used."""
-    assert (ROWS.frame["source"] == "mcore_gb200_dsv3").sum() == 1
+    assert (used().frame["source"] == "mcore_gb200_dsv3").sum() == 1
 
 
 def test_stored_constants_are_those_of_the_fit():
-    keys = set(fit_training.parameter_keys(ROWS))
+    keys = set(fit_training.parameter_keys(used()))
     stored = {
         key
         for key in STORED.values
@@ -113,41 +116,41 @@ def test_every_generic_constant_has_a_prior_and_a_reason():
 
 def test_a_fit_recovers_the_machine_that_made_the_data(monkeypatch):
     """Step times computed with known constants, fitted anew: predictions agree though no constant was shown."""
-    keys = fit_training.parameter_keys(FEW)
+    keys = fit_training.parameter_keys(few())
     truth = dict(STORED.values)
     truth["generic", "all", "matmul_16"] *= 0.9
-    made = fit_stage.predict_rows(FEW, Constants(truth))
-    frame = FEW.frame.assign(step_seconds=made)
-    synthetic = type(FEW)(frame, FEW.model, FEW.plan)
+    made = fit_stage.predict_rows(few(), Constants(truth))
+    frame = few().frame.assign(step_seconds=made)
+    synthetic = type(few())(frame, few().model, few().plan)
     monkeypatch.setattr(fit_training, "NOISE", dict.fromkeys(fit_training.NOISE, 0.01))
     monkeypatch.setattr(fit_training, "SOURCE_NOISE", dict.fromkeys(fit_training.NOISE, 0.005))
     fitted = fit_training.fit(synthetic)
     errors = np.abs(fit_stage.predict_rows(synthetic, fitted.constants) / made - 1)
     assert errors.mean() < 0.01
     assert set(keys) <= set(fitted.keys)
-    sixteen = FEW.frame["format"].isin(["fp16", "bf16"]).sum()
+    sixteen = few().frame["format"].isin(["fp16", "bf16"]).sum()
     assert (
         fitted.support["generic", "all", "matmul_16"][0]
         == sixteen
         < fitted.support["generic", "all", "memory"][0]
-        == len(FEW.frame)
+        == len(few().frame)
     )
 
 
 def test_each_stage_speaks_of_its_own_rows():
-    stage = fit_training.stages(ROWS)
+    stage = fit_training.stages(used())
     assert set(stage) == {1, 2, 3}
-    assert (ROWS.frame.loc[stage == 3, "experts"] > 0).all() and (
-        ROWS.frame.loc[stage < 3, "experts"] == 0
+    assert (used().frame.loc[stage == 3, "experts"] > 0).all() and (
+        used().frame.loc[stage < 3, "experts"] == 0
     ).all()
     # Without experts nothing can be said of them: those constants stay at their priors.
-    dense = fit_training.fit(FEW.take(fit_training.stages(FEW) < 3)).constants
+    dense = fit_training.fit(few().take(fit_training.stages(few()) < 3)).constants
     assert dense.generic("expert") == pytest.approx(priors.GENERIC_PRIORS["expert"][0])
 
 
 def test_dense_constants_do_not_move_with_experts():
     """Whatever the runs with experts took, the dense constants are the same."""
-    mixed = ROWS.take(ROWS.frame["source"].isin(["dgxc_h100", "megascale_moe"]).to_numpy())
+    mixed = used().take(used().frame["source"].isin(["dgxc_h100", "megascale_moe"]).to_numpy())
     slower = mixed.frame.assign(
         step_seconds=mixed.frame["step_seconds"] * np.where(mixed.frame["experts"] > 0, 2.0, 1.0)
     )
@@ -161,21 +164,21 @@ def test_dense_constants_do_not_move_with_experts():
 
 
 def test_the_jacobian_is_that_of_one_constant_at_a_time():
-    few = FEW.take(fit_training.stages(FEW) == 1)
-    keys = fit_training.parameter_keys(few)
+    dense = few().take(fit_training.stages(few()) == 1)
+    keys = fit_training.parameter_keys(dense)
     logs = np.log([STORED.values.get(key, 1.0) for key in keys])
-    prepared = fit_stage.groups(few, STORED)
+    prepared = fit_stage.groups(dense, STORED)
 
     def errors(at):
         return np.log(
             fit_stage.predict_rows(
-                few,
+                dense,
                 Constants({**STORED.values, **dict(zip(keys, np.exp(at), strict=True))}),
                 prepared,
             )
         )
 
-    fast = fit_stage._jacobian(errors, logs, fit_stage._owners(keys, few))
+    fast = fit_stage._jacobian(errors, logs, fit_stage._owners(keys, dense))
     for index in range(0, len(keys), 4):
         moved = logs.copy()
         moved[index] += fit_stage.DIFFERENCE
@@ -187,19 +190,19 @@ def test_the_jacobian_is_that_of_one_constant_at_a_time():
 def test_leaving_out_is_the_fit_without_the_left_out():
     """Steps that keep the slopes of the whole fit arrive where a fit without the source arrives, and no measured second of
     that source is looked at: doubling them changes nothing."""
-    fitted = fit_training.fit(FEW)
-    sources = FEW.frame["source"]
-    seconds = leaving_out.leave_out(FEW, sources, fitted)
+    fitted = fit_training.fit(few())
+    sources = few().frame["source"]
+    seconds = leaving_out.leave_out(few(), sources, fitted)
     held = (sources == "korthikanti2022_t5").to_numpy()
-    alone = fit_training.fit(FEW.take(~held)).constants
-    exact = fit_stage.predict_rows(FEW.take(held), alone)
+    alone = fit_training.fit(few().take(~held)).constants
+    exact = fit_stage.predict_rows(few().take(held), alone)
     assert np.abs(np.log(seconds[held] / exact)).max() < 0.02
     assert np.isfinite(seconds).all()
 
 
 def test_constants_without_a_large_part_are_searched_anew(monkeypatch):
     """They explain the other rows better than the whole fit's do, and better than steps with its slopes."""
-    stage = fit_training.fit(FEW).stages[0]
+    stage = fit_training.fit(few()).stages[0]
     left = (stage.rows.frame["source"] == "korthikanti2022_t5").to_numpy()
     gone = np.bincount(stage.split.cluster, weights=left) > 0
     slopes = stage.slopes(stage.solution)

@@ -1,5 +1,7 @@
 """The measured runs as the model's objects: counted, turned into seconds, and refused with a reason."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,25 +12,25 @@ from training_moat.core.training_step import model_flops_per_step
 from training_moat.core.workload import attention_score_flops_per_token
 from training_moat.predict import software
 
-FRAME = measured_training.configurations()
-ROWS = measured_training.usable()
+whole = cache(measured_training.configurations)
+used = measured_training.usable
 
 
 def row(config_id):
-    return FRAME.set_index("config_id").loc[config_id]
+    return whole().set_index("config_id").loc[config_id]
 
 
 def of(source):
-    return ROWS.frame[ROWS.frame["source"] == source]
+    return used().frame[used().frame["source"] == source]
 
 
 def test_every_configuration_is_used_or_has_a_reason():
     table = tables.load("training_measurements")
-    assert len(FRAME) == table["config_id"].nunique()
+    assert len(whole()) == table["config_id"].nunique()
     aside = len(measured_training.put_aside().frame)
-    assert (FRAME["reason"] == "").sum() == len(ROWS.frame) + aside
-    assert len(ROWS.frame) > 700 and ROWS.frame["source"].nunique() >= 11
-    assert FRAME.loc[FRAME["reason"] != "", "reason"].str.len().min() > 10
+    assert (whole()["reason"] == "").sum() == len(used().frame) + aside
+    assert len(used().frame) > 700 and used().frame["source"].nunique() >= 11
+    assert whole().loc[whole()["reason"] != "", "reason"].str.len().min() > 10
 
 
 def test_the_two_benchmark_tables_are_complete():
@@ -57,9 +59,9 @@ def test_korthikantis_seconds(model, recomputed, seconds):
 
 
 def test_usable_rows_are_complete_and_consistent():
-    plan, model = ROWS.plan, ROWS.model
-    assert np.isfinite(ROWS.measured_seconds).all() and (ROWS.measured_seconds > 0).all()
-    assert (plan.tp * plan.pp * plan.cp * plan.dp == ROWS.frame["chips"]).all()
+    plan, model = used().plan, used().model
+    assert np.isfinite(used().measured_seconds).all() and (used().measured_seconds > 0).all()
+    assert (plan.tp * plan.pp * plan.cp * plan.dp == used().frame["chips"]).all()
     for values in (
         model.layers,
         model.hidden,
@@ -71,7 +73,7 @@ def test_usable_rows_are_complete_and_consistent():
     ):
         assert (values > 0).all()
     assert set(plan.recompute) <= {0, 1, 2} and set(plan.zero_stage) <= {0, 1, 2, 3}
-    assert ROWS.frame["stack"].notna().all() and ROWS.frame["chip_id"].notna().all()
+    assert used().frame["stack"].notna().all() and used().frame["chip_id"].notna().all()
 
 
 def test_no_row_beats_its_chip():
@@ -79,26 +81,28 @@ def test_no_row_beats_its_chip():
 
     Of the attention scores the causal half is counted, which is all that a kernel need do.
     """
-    peaks = [chips.chip(chip).peak_flops for chip in ROWS.frame["chip_id"]]
+    peaks = [chips.chip(chip).peak_flops for chip in used().frame["chip_id"]]
     kinds = [
         chips.chip(chip).compute_format(name)
-        for chip, name in zip(ROWS.frame["chip_id"], ROWS.frame["format"], strict=True)
+        for chip, name in zip(used().frame["chip_id"], used().frame["format"], strict=True)
     ]
     peak = np.array([rates[kind] for rates, kind in zip(peaks, kinds, strict=True)])
-    scores = ROWS.plan.tokens_per_step * attention_score_flops_per_token(
-        ROWS.model, ROWS.plan.seq_len
+    scores = used().plan.tokens_per_step * attention_score_flops_per_token(
+        used().model, used().plan.seq_len
     )
-    least = model_flops_per_step(ROWS.model, ROWS.plan) - 1.5 * scores
-    mfu = least / ROWS.measured_seconds / ROWS.frame["chips"] / peak
+    least = model_flops_per_step(used().model, used().plan) - 1.5 * scores
+    mfu = least / used().measured_seconds / used().frame["chips"] / peak
     assert mfu.max() < 0.9 and mfu.min() > 0.005
 
 
 def test_reasons_name_the_real_obstacle():
-    reasons = FRAME[FRAME["reason"] != ""].groupby("source")["reason"].agg(set)
+    reasons = whole()[whole()["reason"] != ""].groupby("source")["reason"].agg(set)
     assert reasons["epoch_mfu"] == {"only a percentage of peak is printed"}
     assert (
-        FRAME.loc[
-            FRAME["chip_id"].isna() & (FRAME["reason"] != "only a percentage of peak is printed"),
+        whole()
+        .loc[
+            whole()["chip_id"].isna()
+            & (whole()["reason"] != "only a percentage of peak is printed"),
             "reason",
         ]
         .ne("")
@@ -108,7 +112,9 @@ def test_reasons_name_the_real_obstacle():
 
 def test_per_chip_rates_become_step_seconds():
     """tokens a step / (chips x tokens a second and chip)."""
-    rows = ROWS.frame[ROWS.frame["step_time"].isna() & ROWS.frame["tokens_per_s_per_chip"].notna()]
+    rows = used().frame[
+        used().frame["step_time"].isna() & used().frame["tokens_per_s_per_chip"].notna()
+    ]
     assert len(rows) > 100
     expected = (
         rows["global_batch"] * rows["seq_len"] / (rows["chips"] * rows["tokens_per_s_per_chip"])
@@ -117,16 +123,16 @@ def test_per_chip_rates_become_step_seconds():
 
 
 def test_unstated_recomputation_is_settled_by_memory():
-    unstated = ROWS.frame["recompute_level"].isna().to_numpy()
-    assert unstated.any() and set(ROWS.plan.recompute[unstated]) <= {0.0, 2.0}
+    unstated = used().frame["recompute_level"].isna().to_numpy()
+    assert unstated.any() and set(used().plan.recompute[unstated]) <= {0.0, 2.0}
 
 
 def test_taking_rows_keeps_them_aligned():
-    mask = (ROWS.frame["source"] == "mlperf_train").to_numpy()
-    taken = ROWS.take(mask)
+    mask = (used().frame["source"] == "mlperf_train").to_numpy()
+    taken = used().take(mask)
     assert len(taken.frame) == mask.sum() == len(taken.measured_seconds)
-    assert list(taken.plan.tp) == list(ROWS.plan.tp[mask]) and list(taken.model.layers) == list(
-        ROWS.model.layers[mask]
+    assert list(taken.plan.tp) == list(used().plan.tp[mask]) and list(taken.model.layers) == list(
+        used().model.layers[mask]
     )
 
 
@@ -140,12 +146,12 @@ def test_notes_say_how_experts_are_cut_and_how_much_is_recomputed():
     notes = pd.Series(["ETP4; x", "expert tensor parallel 2", "method: TP+EP+DP", "", None])
     frame = pd.DataFrame({"notes": notes, "tp": 8.0})
     assert list(measured_training._expert_tensor(frame)) == [4, 2, 8, 0, 0]
-    shared = FRAME["notes"].str.contains("share recomputed 0.63", na=False)
-    assert shared.any() and (FRAME.loc[shared, "recompute_share"] == 0.63).all()
+    shared = whole()["notes"].str.contains("share recomputed 0.63", na=False)
+    assert shared.any() and (whole().loc[shared, "recompute_share"] == 0.63).all()
 
 
 def test_sources_that_keep_the_attention_of_recomputed_layers_are_told_apart():
-    kept = FRAME[FRAME["attention_kept"] > 0]
+    kept = whole()[whole()["attention_kept"] > 0]
     assert set(kept["source"]) == {"tpu_recipes_ironwood", "tpu_recipes_longctx", "whale_dsv3_v5p"}
     assert kept["recompute_level"].eq(2).all()
 
@@ -226,7 +232,7 @@ def test_ties_are_as_the_source_states_them_else_as_the_models_table():
 def test_offloaded_states_and_weights_are_read_from_the_notes():
     told = of("alst_2025").set_index("config_id")["offload"]
     assert told["alst_2025-0001"] == 1 and told["alst_2025-0007"] == 2
-    assert (ROWS.frame["offload"][ROWS.frame["source"] != "alst_2025"] == 0).all()
+    assert (used().frame["offload"][used().frame["source"] != "alst_2025"] == 0).all()
 
 
 def test_runs_on_a_chip_made_for_one_buyer_are_not_taken_for_the_sold_one():

@@ -112,3 +112,9 @@ def test_mlperf_shares_follow_from_their_counts():
     assert (
         frame["entry_share"] - frame["result_entries"] / frame["round_total_entries"]
     ).abs().max() < 2e-3
+
+
+def test_a_key_is_one_column_whose_repetitions_are_refused():
+    for name in tables.names():
+        key = descriptor.primary_key(name)
+        assert key is None or tables.load(name)[key].is_unique

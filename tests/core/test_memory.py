@@ -10,7 +10,7 @@ from published_shapes import DEEPSEEK_V3
 from published_shapes import gpt as shape_of_gpt
 
 from training_moat.core import memory
-from training_moat.core.memory import layer_activation_bytes, training_memory
+from training_moat.core.memory import Kept, Reserve, layer_activation_bytes, training_memory
 from training_moat.core.plan import Plan
 from training_moat.core.workload import Transformer, embedding_params, expert_params_total, params
 
@@ -162,7 +162,7 @@ def test_under_autocast_alone_the_stream_and_the_gathered_layers_are_fp32():
     """By hand, 2 bytes more a value: 16,384 tokens x 4,096 x 32 layers' inputs, and two gathered layers of
     4 x 4,096^2 + 3 x 4,096 x 11,008 weights with two norms of 4,096. Nothing that is sharded changes."""
     plain, plan, model = recomputed()
-    cast = training_memory(model, plan, master_is_weight=1, autocast=1)
+    cast = training_memory(model, plan, master_is_weight=1, kept=Kept(autocast=1))
     assert cast.activations - plain.activations == pytest.approx(2 * 16384 * 4096 * 32)
     layer = 4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096
     assert cast.workspace - plain.workspace == pytest.approx(2 * 2 * layer, rel=1e-3)
@@ -174,12 +174,14 @@ def test_keys_and_values_that_outlive_the_forward_pass():
     """By hand: 16,384 tokens x 32 layers x 2 x 4,096 values in 2 bytes; nothing more where the backward pass keeps them
     anyway, because no layer is recomputed."""
     plain, plan, model = recomputed()
-    held = training_memory(model, plan, master_is_weight=1, kept_kv=1)
+    held = training_memory(model, plan, master_is_weight=1, kept=Kept(kv=1))
     assert held.total - plain.total == pytest.approx(16384 * 32 * 2 * 4096 * 2)
     whole = replace(plan, recompute=0)
-    assert training_memory(model, whole, kept_kv=1).total == training_memory(model, whole).total
+    assert (
+        training_memory(model, whole, kept=Kept(kv=1)).total == training_memory(model, whole).total
+    )
     half = replace(plan, recompute_share=0.5)
-    more = training_memory(model, half, kept_kv=1).total - training_memory(model, half).total
+    more = training_memory(model, half, kept=Kept(kv=1)).total - training_memory(model, half).total
     assert more == pytest.approx(16384 * 16 * 2 * 4096 * 2)
 
 
@@ -263,7 +265,7 @@ def test_reserves_are_added_as_told():
     model, plan = gpt("22B")
     plain, reserved = (
         training_memory(model, plan),
-        training_memory(model, plan, reserve_bytes=1e9, reserve_share=0.1),
+        training_memory(model, plan, reserve=Reserve(1e9, 0.1)),
     )
     assert reserved.total - plain.total == pytest.approx(1e9 + 0.1 * plain.activations)
 
@@ -286,7 +288,7 @@ layouts = st.builds(
 
 @given(shapes, layouts)
 def test_parts_add_up_and_none_is_negative(model, plan):
-    found = training_memory(model, plan, reserve_bytes=1e9, reserve_share=0.2)
+    found = training_memory(model, plan, reserve=Reserve(1e9, 0.2))
     parts = [value for name, value in vars(found).items() if name != "reserve"]
     assert found.total == pytest.approx(sum(parts)) and min(parts) >= 0
 
@@ -333,9 +335,9 @@ def test_scalar_and_array_plans_agree(model, rows):
             for name in rows[0].__dataclass_fields__
         }
     )
-    many = training_memory(model, together, "muon", 2.0, 1e9, 0.2)
+    many = training_memory(model, together, "muon", 2.0, Reserve(1e9, 0.2))
     for index, row in enumerate(rows):
-        one = training_memory(model, row, "muon", 2.0, 1e9, 0.2)
+        one = training_memory(model, row, "muon", 2.0, Reserve(1e9, 0.2))
         for name, value in vars(one).items():
             assert np.broadcast_to(getattr(many, name), len(rows))[index] == pytest.approx(value)
 
@@ -367,7 +369,7 @@ def test_of_streamed_weights_a_chip_has_the_layer_or_the_head_at_work(
     plan = Plan(
         128, 4096, micro_batch=sequences, recompute=level, recompute_share=share, streamed=1
     )
-    held = training_memory(model, plan, input_bytes=input_bytes, activation_factor=factor)
+    held = training_memory(model, plan, kept=Kept(input_bytes, factor))
     whole, light = (layer_activation_bytes(model, plan, one, input_bytes) for one in (0, 2))
     kept = model.layers * (share * light + (1 - share) * whole * factor)
     layer = 2 * (params(model) - embedding_params(model)) / model.layers

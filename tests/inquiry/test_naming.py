@@ -38,8 +38,3 @@ def test_labels_of_a_chart_carry_titles_that_do_not_read_alike():
     assert (experts.to_numpy() == (plain + " (experts)").to_numpy()).all()
     titles = keys.map(tables.load("sources").set_index("key")["title"])
     assert plain.nunique() == titles.nunique() and not set(plain) & set(keys)
-
-
-def test_every_link_that_exchanges_were_timed_on_has_a_name():
-    fabrics = tables.load("calibration_collectives")["fabric"].unique()
-    assert set(naming.FABRICS) == set(fabrics)

@@ -60,5 +60,5 @@ def test_small_form_runs_on_a_processor_and_measures_every_part(tmp_path):
     command = [sys.executable, str(SCRIPT), "--small", "--device", "cpu", "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True)
     rows = pd.read_csv(out)
-    assert set(rows["part"]) == {"matmul", "error", "step", "transfer"}
+    assert set(rows["part"]) == {"error", "copy", "matmul", "step"}
     assert rows["value"].notna().all() and rows["machine"].str.startswith("CPU").all()

@@ -10,7 +10,7 @@ from training_moat.catalog import chips, tables
 from training_moat.core import collectives as model
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import Fabric
-from training_moat.predict.interconnect import CONSTANTS, KERNELS, TABLE, TOPOLOGY, generic, stored
+from training_moat.predict.interconnect import BETWEEN, CONSTANTS, TABLE, generic, measured, stored
 
 START = (0.75, 1.0e-6, 8.0e-6, 0.25, 3.0e-6, 1.0e-5, 0.65)
 """Where the fit starts; typical of NCCL on any of the fabrics."""
@@ -19,41 +19,26 @@ HELD_OUT = ("held_out_mape", "held_out_mape_unseen_fabric")
 """Rows of the table that are no constants: the error on a source left out of the fit, its fabric measured
 by another source or by none."""
 
-LINE_RATE: dict[str, float | str] = {
-    "nvlink3": "a100-80",
-    "nvlink4": "h100-sxm",
-    "nvlink5": "b200",
-    "xgmi": "mi300x",
-    "pcie5": "rtx-5090",
-    "efa-p4de": 6.25e9,
-    "efa-p5": 50e9,
-    "efa-p6": 50e9,
-    "deepep-ib": 50e9,
-}
-"""Bytes per second and direction of one chip's share: from the chips table, or the cluster's own statement
-(four 100 Gbit/s adapters for eight chips, and one of 400 Gbit/s for each chip). H800 stands under H100 here, whose links are
-wider: their part of an exchange between servers passes beside the network's, which is slower on both."""
-
-FUSED = ("nvlink4", "nvlink5")
-"""Fabrics whose switch adds up on the way (NVLink SHARP from the third NVSwitch generation on)."""
-
 SMALL_WEIGHT = 0.3
 """Weight of messages below one MiB in the fit."""
 
 
 def line_rate(fabric: str) -> float:
     """Bytes per second and direction of one chip's links on a fabric."""
-    where = LINE_RATE[fabric]
-    if isinstance(where, float):
-        return where
-    link = chips.chip(where).scaleup
+    row = measured().loc[fabric]
+    if row["link_gb_per_s"] > 0:
+        return row["link_gb_per_s"] * 1e9
+    link = chips.chip(row["chip_id"]).scaleup
     if link is None:
-        raise InputError(f"{where} has no scale-up link; expected one for the fabric {fabric}")
+        raise InputError(
+            f"{row['chip_id']} has no scale-up link; expected one for the fabric {fabric}"
+        )
     return link.bytes_per_s
 
 
 def _fabric(name: str, constants: dict[str, float]) -> Fabric:
-    domain, topology = (8, TOPOLOGY[name]) if name in TOPOLOGY else (1e9, "fat_tree")
+    topology = measured().loc[name, "topology"]
+    domain = 1e9 if topology == BETWEEN else 8
     return Fabric(line_rate(name), domain_chips=domain, topology=topology, **constants)
 
 
@@ -72,9 +57,10 @@ def _predicted(rows: pd.DataFrame, inner: Fabric, outer: Fabric | None) -> np.nd
 
 def _unpacked(logs: np.ndarray, name: str) -> dict[str, float]:
     values = dict(zip(CONSTANTS, np.exp(logs)))
-    if name not in FUSED:
+    fabric = measured().loc[name]
+    if not fabric["in_network"]:
         values["in_network_efficiency"] = 0.0
-    if name in KERNELS:  # One way of moving data, timed with large messages.
+    if fabric["kernels"]:  # One way of moving data, timed with large messages.
         values["eager_efficiency"] = 0.0
     return values
 

@@ -8,26 +8,7 @@ import pandas as pd
 from training_moat.calibrate import reasons
 from training_moat.catalog import tables
 from training_moat.core.units import MIB
-
-FABRIC_BY_CHIP = {
-    "A100": "nvlink3",
-    "H100": "nvlink4",
-    "H200": "nvlink4",
-    "H800": "nvlink4",
-    "B200": "nvlink5",
-    "MI300X": "xgmi",
-    "RTX PRO 6000": "pcie5",
-}
-"""Scale-up fabric of the chips in the table (GB200 contains B200)."""
-
-FABRIC_BY_CLUSTER = {
-    "NVLink3 + EFA 400Gbps": "efa-p4de",
-    "NVLink4 + EFA 3200Gbps": "efa-p5",
-    "NVLink4 + EFA": "efa-p5",
-    "NVLink 5 intra + EFA v4 8x50GB/s inter": "efa-p6",
-    "CX7 400Gb/s IB pure RDMA": "deepep-ib",
-}
-"""Scale-out fabric of the measurements that cross nodes, or the kernels that were timed on it."""
+from training_moat.predict.interconnect import FABRICS
 
 KINDS = {
     "all_reduce": "all_reduce",
@@ -52,10 +33,6 @@ LARGE_BYTES = MIB
 """Messages from here on are judged; smaller ones are reported apart."""
 
 
-def _scaleup(chip: str) -> str | None:
-    return next((fabric for name, fabric in FABRIC_BY_CHIP.items() if name in chip), None)
-
-
 def all_rows() -> pd.DataFrame:
     """Every row: source, kind, scaleup, scaleout, ranks, nodes, message_bytes, seconds, large, unusable.
 
@@ -63,6 +40,7 @@ def all_rows() -> pd.DataFrame:
     PERFORMANCE.md): the bytes a link carries, over the time. Exchanges of experts print all bytes sent over the time instead.
     """
     raw = tables.load("collective_measurements").rename(columns=COLUMNS)
+    by_chip = tables.listed(FABRICS, "chips")
     kind = raw["collective"].map(KINDS)
     ranks = raw["ranks"].astype(float)
     passes = np.where(kind == "all_reduce", 2.0, 1.0)
@@ -76,8 +54,8 @@ def all_rows() -> pd.DataFrame:
         {
             "source": raw["source"],
             "kind": kind,
-            "scaleup": raw["chip"].map(_scaleup),
-            "scaleout": raw["fabric"].map(FABRIC_BY_CLUSTER),
+            "scaleup": raw["chip"].str.extract(f"({'|'.join(by_chip)})")[0].map(by_chip),
+            "scaleout": raw["fabric"].map(tables.listed(FABRICS, "networks")),
             "ranks": ranks,
             "nodes": nodes,
             "message_bytes": raw["message_bytes"].astype(float).where(~experts, sent),

@@ -16,6 +16,8 @@ from training_moat.calibrate.measured_training import (
 from training_moat.calibrate.measured_training import usable as runs
 from training_moat.core.memory import (
     FP32_GRADIENT_BYTES,
+    Kept,
+    Reserve,
     TrainingMemory,
     optimizer_bytes,
     training_memory,
@@ -66,7 +68,7 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     )
     # A parameter under autocast alone is FP32, and so is its gradient.
     gradient = np.where(autocast > 0, FP32_GRADIENT_BYTES, gradient_bytes(rows.frame))
-    kept = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
+    width = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     own = rows.frame["label"].map(software.all_software())
     sharded, masters, factor, spare = (
         own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
@@ -75,9 +77,9 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it.
     alone = np.maximum(sharded, autocast * (rows.plan.zero_stage >= 3)) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
-    runtime = (reserve_bytes, reserve_share)
-    stack = (kept, alone, factor, spare, autocast, kept_kv)
-    return training_memory(rows.model, rows.plan, states, gradient, *runtime, *stack)
+    kept = Kept(width, factor, spare, autocast, kept_kv)
+    reserve = Reserve(reserve_bytes, reserve_share)
+    return training_memory(rows.model, rows.plan, states, gradient, reserve, kept, alone)
 
 
 def fit_reserve(rows: Rows) -> tuple[float, float]:

@@ -59,10 +59,12 @@ def _of_what_is_stated(frame: pd.DataFrame, model: Transformer) -> list[Reason]:
     """What a source leaves out, or has otherwise a second time."""
     shapeless = frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna()
     timeless = frame["step_seconds"].isna()
+    widthless = frame["experts"].gt(0) & frame["expert_ffn"].eq(0)
     return [
         (frame["chip_id"].isna(), "the chip is not in the table"),
         (frame["format"].isna(), "the matmul format is not stated"),
         (shapeless, "the model's shape is not published"),
+        (widthless, "the experts' width is not published"),
         (_param_mismatch(frame, model), "shape and stated size disagree"),
         (frame["seq_len"].isna(), "the sequence length is not stated"),
         (timeless, "neither a time nor a batch to turn a rate into one"),

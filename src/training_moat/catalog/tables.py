@@ -38,6 +38,13 @@ def load(name: str) -> pd.DataFrame:
     return frame.copy()
 
 
+def listed(name: str, column: str) -> dict[str, str]:
+    """The key of a table's row by each word that one of its columns lists."""
+    words = load(name).set_index(descriptor.primary_key(name))[column].dropna()
+    apart = words.str.split(descriptor.SEPARATOR).explode()
+    return {word: str(key) for key, word in apart.items()}
+
+
 _replaced: dict[str, tuple[int, pd.DataFrame]] = {}
 _numbers = count(1)
 

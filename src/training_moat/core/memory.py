@@ -93,16 +93,40 @@ class TrainingMemory:
 
 
 class Kept(NamedTuple):
-    """In how many bytes a stack keeps a matmul's input and a value of the stream between layers, and the `factor` that its
-    layers keep, where they are not recomputed, against those of one whose operations are fused."""
+    """What a stack keeps of its activations.
+
+    `input_bytes`: a value of a matmul's kept input. `factor`: what its layers keep, where they are not recomputed, against
+    those of one whose operations are fused. `spare_layers`: layers' activations that it holds beyond those under way, as
+    stacks on Transformer Engine do, which also make the output head's weight gradient in 16 bits before they add it up.
+    `autocast` (0 or 1): FP32 parameters under `torch.autocast` and no mixed precision of the sharding, so that layers are
+    gathered in FP32 and read an FP32 stream; `kv` (0 or 1): see `kept_kv_bytes`.
+    """
 
     input_bytes: Number = 2.0
     factor: Number = 1.0
-    residual_bytes: Number = RESIDUAL_BYTES
+    spare_layers: Number = 0.0
+    autocast: Number = 0
+    kv: Number = 0
+
+    @property
+    def residual_bytes(self) -> Number:
+        """Bytes of a value of the stream between layers."""
+        return where(self.autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
 
 
 FUSED = Kept()
 """What stacks with fused operations keep of 16-bit runs."""
+
+
+class Reserve(NamedTuple):
+    """What the runtime takes whatever the plan (contexts, communication buffers), and what the allocator loses as a share of
+    the activations; both are calibrated."""
+
+    bytes: Number = 0.0
+    share: Number = 0.0
+
+
+NO_RESERVE = Reserve()
 
 
 def expert_data_ranks(plan: Plan) -> Number:
@@ -271,17 +295,17 @@ def _layer_and_head(model: Transformer, plan: Plan, kept: Kept) -> tuple[Number,
     return layer, redone, logit_bytes(model, plan, where(factor > 1, 1, 0))
 
 
-def held_activation_bytes(
-    model: Transformer, plan: Plan, kept: Kept, spare_layers: Number
-) -> Number:
-    """Activations on the fullest chip with what the stack holds beyond those under way; see `training_memory`."""
+def held_activation_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:
+    """Activations on the fullest chip with what the stack holds beyond those under way."""
     held = activation_bytes(model, plan, kept)
-    if not some(spare_layers):
-        return held
-    widths = (kept.input_bytes, kept.residual_bytes)
-    spare = spare_layers * layer_activation_bytes(model, plan, plan.recompute, *widths)
-    head = where(spare_layers > 0, WEIGHT_BYTES * model.vocab * model.hidden / plan.tp, 0.0)
-    return held + spare + head
+    if some(kept.spare_layers):
+        widths = (kept.input_bytes, kept.residual_bytes)
+        spare = kept.spare_layers * layer_activation_bytes(model, plan, plan.recompute, *widths)
+        head = WEIGHT_BYTES * model.vocab * model.hidden / plan.tp
+        held = held + spare + where(kept.spare_layers > 0, head, 0.0)
+    if some(kept.kv):
+        held = held + where(kept.kv, kept_kv_bytes(model, plan), 0.0)
+    return held
 
 
 def least_recompute_share(
@@ -343,47 +367,32 @@ def training_memory(
     plan: Plan,
     optimizer: str | Number = "adamw",
     gradient_bytes: Number = FP32_GRADIENT_BYTES,
-    reserve_bytes: Number = 0.0,
-    reserve_share: Number = 0.0,
-    input_bytes: Number = 2.0,
+    reserve: Reserve = NO_RESERVE,
+    kept: Kept = FUSED,
     master_is_weight: Number = 0,
-    activation_factor: Number = 1.0,
-    spare_layers: Number = 0.0,
-    autocast: Number = 0,
-    kept_kv: Number = 0,
 ) -> TrainingMemory:
     """Bytes per chip to train `model` under `plan`.
 
     `optimizer` is a name of `OPTIMIZER_BYTES` or the bytes of state per weight. `gradient_bytes` is what a weight's
-    gradient takes, `input_bytes` a value of a matmul's kept input. `master_is_weight` (0 or 1): the FP32 weights are the
-    only stored copy, cast layer by layer as they are used (PyTorch FSDP, JAX), instead of living beside a 16-bit one.
-    `activation_factor`: what a stack keeps of its activations against the count of one whose operations are fused;
-    `spare_layers`: layers' activations that it holds beyond those under way, as stacks on Transformer Engine do, which also
-    make the output head's weight gradient in 16 bits before they add it up. `autocast` (0 or 1): FP32 parameters under
-    `torch.autocast` and no mixed precision of the sharding, so that layers are gathered in FP32 and read an FP32 stream;
-    `kept_kv` (0 or 1): see `kept_kv_bytes`. `reserve_bytes` is what the runtime takes whatever the plan (contexts,
-    communication buffers), `reserve_share` the allocator's loss as a share of the activations; both are calibrated. Under
-    adapters only they have gradients and states; what is offloaded or streamed takes no room on the chip.
+    gradient takes. `master_is_weight` (0 or 1): the FP32 weights are the only stored copy, cast layer by layer as they are
+    used (PyTorch FSDP, JAX), instead of living beside a 16-bit one. Under adapters only they have gradients and states;
+    what is offloaded or streamed takes no room on the chip.
     """
-    residual = where(autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
-    kept = Kept(input_bytes, activation_factor, residual)
-    activations = held_activation_bytes(model, plan, kept, spare_layers)
-    if some(kept_kv):
-        activations = activations + where(kept_kv, kept_kv_bytes(model, plan), 0.0)
+    activations = held_activation_bytes(model, plan, kept)
     weight, states = _bytes_a_weight(plan, optimizer, master_is_weight)
     whole = params_per_stage(model, plan)
     trained = trained_params_per_stage(model, plan, whole)
     aboard = where(plan.streamed > 0, 0.0, 1.0)
     here, states_here = (where(plan.offload >= least, 0.0, aboard) for least in (2, 1))
     outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
-    reserve = reserve_bytes + reserve_share * activations
-    gathered = where(autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
+    reserved = reserve.bytes + reserve.share * activations
+    gathered = where(kept.autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
     return TrainingMemory(
         weights=here * (weight * own_share(plan, whole, 3)),
         gradients=here * (gradient_bytes * own_share(plan, trained, 2)),
         optimizer=states_here * (states * own_share(plan, trained, 1)),
         activations=activations,
-        workspace=reserve + gathered_weight_bytes(model, plan, whole, gathered, kept),
-        reserve=reserve,
+        workspace=reserved + gathered_weight_bytes(model, plan, whole, gathered, kept),
+        reserve=reserved,
         stored=(1 - aboard) * outside,
     )

@@ -25,15 +25,6 @@ HEADINGS = {
 }  # fmt: skip
 """Headings of printed tables by the column's name in code."""
 
-ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "trt-llm": "TensorRT-LLM", "deepspeed-mii": "DeepSpeed-MII",
-           "neuronx": "NeuronX", "sambaflow": "SambaFlow", "sambanova": "SambaNova", "cerebras": "Cerebras",
-           "groq": "Groq", "d-matrix": "d-Matrix"}  # fmt: skip
-"""Serving engines and makers' services by their keys."""
-FABRICS = {"efa-p4de": "EFA of A100 servers", "efa-p5": "EFA of H100 servers", "efa-p6": "EFA of B200 servers",
-           "nvlink3": "NVLink 3 (A100)", "nvlink4": "NVLink 4 (H100, H200)", "nvlink5": "NVLink 5 (B200)",
-           "deepep-ib": "DeepEP over InfiniBand (H800)", "pcie5": "PCIe 5 (RTX PRO 6000)",
-           "xgmi": "Infinity Fabric (MI300X)"}  # fmt: skip
-"""Links on which exchanges were timed; EFA is Amazon's network between servers, DeepEP an exchange of experts of its own."""
 SHORT_TITLE = 48
 """Characters of a source's title that a chart has room for."""
 RELEASE = re.compile(r"-((?:early-)?20\d\d)$")
@@ -43,7 +34,8 @@ RELEASE = re.compile(r"-((?:early-)?20\d\d)$")
 def engine_name(key: str) -> str:
     """A serving engine by name, with the time of its release where the key says one: "vLLM, early 2025"."""
     engine, *era = RELEASE.split(key)[:2]
-    return ", ".join([ENGINES.get(engine, engine), *(when.replace("-", " ") for when in era)])
+    names = tables.load("serving_software").set_index("engine")["name"]
+    return ", ".join([names.get(engine, engine), *(when.replace("-", " ") for when in era)])
 
 
 def readable(frame: pd.DataFrame, **headings: str) -> pd.DataFrame:

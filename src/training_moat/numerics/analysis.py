@@ -18,6 +18,8 @@ from training_moat.numerics.recipes import recipe
 
 REFERENCE = "bf16_mixed"
 EXACT = "fp32"
+HYPOTHESES = ("H1", "H2", "H3", "H4", "H5", "H6", "H7")
+"""What the NumPy experiment asks; the larger form asks others (`analysis_larger`)."""
 
 LABELS = {
     "fp32": "FP32",
@@ -219,7 +221,7 @@ def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 def verdicts(
     runs: pd.DataFrame,
     thresholds: Thresholds = Thresholds(),
-    hypotheses: tuple[str, ...] = tuple(f"H{number}" for number in range(1, 8)),
+    hypotheses: tuple[str, ...] = HYPOTHESES,
 ) -> pd.DataFrame:
     """Every hypothesis with its verdict (supported, contradicted, open), the number it rests on and the threshold."""
     records = [(name, *_JUDGES[name](runs, thresholds)) for name in hypotheses]

@@ -63,7 +63,8 @@ def carried(runs: pd.DataFrame, shape: Shape, thresholds: Thresholds) -> Carried
     known = table.dropna()
     worst = known.loc[known["nats"].idxmax()]
     ends = np.array([worst["nats"], worst["low"], known["high"].max()]) / thresholds.little_nats
-    return Carried(shape.parameters, *map(float, ends), whole=len(known) == len(table))
+    mean, low, high = map(float, ends)
+    return Carried(shape.parameters, mean, low, high, len(known) == len(table))
 
 
 def carried_small(runs: pd.DataFrame) -> Carried:

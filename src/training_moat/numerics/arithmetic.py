@@ -34,7 +34,7 @@ class Arithmetic:
         self._held = element(recipe.held)
         self._weights = element(recipe.weights)
         self._delayed: dict[str, DelayedScale] = {}
-        self._rotation = _hadamard(recipe.hadamard, self._rng) if recipe.hadamard else None
+        self._rotation = hadamard(recipe.hadamard, self._rng) if recipe.hadamard else None
 
     def hold(self, array: np.ndarray) -> np.ndarray:
         """The array as the recipe keeps it between operations; a 16-bit overflow is an infinity, as on hardware."""
@@ -109,7 +109,7 @@ class Arithmetic:
         return (self._rotation @ array.reshape(-1, size, array.shape[-1])).reshape(array.shape)
 
 
-def _hadamard(size: int, rng: np.random.Generator) -> np.ndarray:
+def hadamard(size: int, rng: np.random.Generator) -> np.ndarray:
     """Orthonormal Hadamard matrix with random column signs (arXiv 2509.25149, appendix C)."""
     matrix = np.ones((1, 1), dtype=np.float32)
     while len(matrix) < size:

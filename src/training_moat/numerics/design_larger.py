@@ -1,7 +1,7 @@
 """What the larger form of the low-precision experiment runs and how it is judged: fixed before it was run.
 
 The NumPy experiment (`design`) is small: a hundred thousand parameters, fifty thousand characters. This form trains a
-model more than a hundred times as large on twenty times as much text, on one GPU with FP8 matrix units, under the same
+model more than a hundred times as large on sixteen times as much text, on one GPU with FP8 matrix units, under the same
 recipes (`recipes`) and the same rules of rounding, and asks whether the answers stay. `experiments/low_precision/larger.py`
 runs it; its functions of rounding agree bit for bit with those of `rounding` and `scaling`.
 
@@ -79,7 +79,7 @@ class LargerDesign:
 
     shape: Shape = SHAPE
     sequences: int = 16  # of `shape.context` bytes, a step
-    steps: int = 500
+    steps: int = 400
     pilot_seeds: tuple[int, ...] = (911, 912)
     pilot_log2_rates: tuple[float, ...] = (
         -12.0, -11.25, -10.5, -9.75, -9.0, -8.25, -7.5, -6.75, -6.0,

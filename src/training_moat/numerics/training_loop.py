@@ -54,6 +54,15 @@ class LossScale:
             self.value, self._clean_steps = self.value * 2, 0
 
 
+def scheduled(peak_rate: float, step: int, steps: int) -> float:
+    """Learning rate at a step counted from zero: a linear rise, then a linear decay."""
+    warmup = max(1, round(WARMUP_SHARE * steps))
+    if step < warmup:
+        return peak_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return peak_rate * (1 - (1 - FINAL_RATE_SHARE) * progress)
+
+
 class Adam:
     """Adam with clipping and a linear schedule; moments in FP32, weights kept as the recipe says."""
 
@@ -65,11 +74,7 @@ class Adam:
 
     def rate(self, step: int) -> float:
         """Learning rate at a step counted from zero."""
-        warmup = max(1, round(WARMUP_SHARE * self._steps))
-        if step < warmup:
-            return self._peak_rate * (step + 1) / warmup
-        progress = (step - warmup) / max(1, self._steps - warmup)
-        return self._peak_rate * (1 - (1 - FINAL_RATE_SHARE) * progress)
+        return scheduled(self._peak_rate, step, self._steps)
 
     def update(self, step: int, gradient: np.ndarray, arithmetic: Arithmetic) -> None:
         """Apply one gradient."""

@@ -12,36 +12,7 @@ from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.predict.serving_constants import ERAS, OF_MAKERS, Constants, lineage
 
-ENGINES = {
-    "tensorrt-llm": "trt-llm",
-    "tensorrtllm": "trt-llm",
-    "trtllm": "trt-llm",
-    "trt": "trt-llm",
-    "trt-llm": "trt-llm",
-    "vllm": "vllm",
-    "sglang": "sglang",
-    "llama.cpp": "llama.cpp",
-    "llamacpp": "llama.cpp",
-    "deepspeed-mii": "deepspeed-mii",
-    "mii": "deepspeed-mii",
-    "deepspeed": "deepspeed-mii",
-    "deepspeed-fastgen": "deepspeed-mii",
-    "neuronx": "neuronx",
-    "neuron": "neuronx",
-    "transformers-neuronx": "neuronx",
-    "nxd": "neuronx",
-    "sambaflow": "sambaflow",
-    "sambanova": "sambanova",
-    "sambacloud": "sambanova",
-    "cerebras": "cerebras",
-    "groq": "groq",
-    "groqcloud": "groq",
-    "lmdeploy": "lmdeploy",
-    "turbomind": "lmdeploy",
-    "d-matrix": "d-matrix",
-    "dmatrix": "d-matrix",
-}
-"""Names a caller may use, and the calibrated engine that stands for them."""
+TABLE = "serving_software"
 
 UNMEASURED_ENGINES = (
     "tgi",
@@ -84,6 +55,12 @@ NOT_USUAL = ("llama.cpp", "lmdeploy")
 """Engines that nobody means who names none."""
 
 
+@tables.kept(TABLE)
+def spellings() -> dict[str, str]:
+    """Names a caller may use, and the calibrated engine that stands for them."""
+    return tables.listed(TABLE, "spellings")
+
+
 def of_release(base: str, version: Any) -> str:
     """The calibrated engine of a release such as "0.8.3": `base` itself where the version is current or not known."""
     number = tuple(int(part) for part in re.findall(r"\d+", str(version or ""))[:3])
@@ -107,11 +84,12 @@ def engine(
     if not isinstance(name, str):
         raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
     spoken = name.strip().lower()
-    named = [key for key in ENGINES if re.search(rf"(?<![a-z]){re.escape(key)}(?![a-z])", spoken)]
+    known = spellings()
+    named = [key for key in known if re.search(rf"(?<![a-z]){re.escape(key)}(?![a-z])", spoken)]
     if not named:
         return _unmeasured(name)
     key = max(named, key=len)
-    base = ENGINES[key]
+    base = known[key]
     if spoken in {f"{base}-{era}" for era in ERAS}:
         return spoken, []
     version = re.findall(r"\d+", spoken.split(key, 1)[1])
@@ -172,7 +150,7 @@ def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
 
 
 def _unmeasured(name: str) -> tuple[str, list[str]]:
-    known = (*ENGINES, *UNMEASURED_ENGINES)
+    known = (*spellings(), *UNMEASURED_ENGINES)
     close = nearest(name, known)
     if (
         name.lower() not in UNMEASURED_ENGINES

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.core.fabrics import Fabric, from_link
@@ -24,20 +25,17 @@ CONSTANTS = (
 )
 """Fields of `Fabric` that measurements set."""
 
-TOPOLOGY = {
-    "nvlink3": "switched",
-    "nvlink4": "switched",
-    "nvlink5": "switched",
-    "xgmi": "mesh",
-    "pcie5": "host",
-}
-"""Topology of the fabrics inside a server; the others are fat trees."""
+FABRICS = "measured_fabrics"
+BETWEEN = "fat_tree"
+"""Topology of a network between servers."""
+BUS = "host"
+"""Topology of the bus of a server: the measured one stands for it, whatever its generation."""
 
-KERNELS = ("deepep-ib",)
-"""Measured constants of an engine's own kernels on a network, which speak for no other exchange."""
 
-HOST = "pcie5"
-"""Measured fabric that stands for the bus of a server, whatever its generation."""
+@tables.kept(FABRICS)
+def measured() -> pd.DataFrame:
+    """The measured fabrics by their keys."""
+    return tables.load(FABRICS).set_index("fabric")
 
 
 @tables.kept(TABLE)
@@ -51,17 +49,12 @@ def stored() -> dict[str, dict[str, float]]:
     }
 
 
-FABRIC_OF_FAMILY = {
-    "nvidia-volta": "nvlink3",
-    "nvidia-ampere": "nvlink3",
-    "nvidia-hopper": "nvlink4",
-    "nvidia-blackwell": "nvlink5",
-    "nvidia-rubin": "nvlink5",
-    "amd-cdna2": "xgmi",
-    "amd-cdna3": "xgmi",
-    "amd-cdna4": "xgmi",
-}
-"""Measured scale-up fabric that stands for a chip family: its own, or the vendor's nearest generation."""
+@tables.kept(FABRICS, TABLE)
+def _of_family() -> dict[str, dict[str, float]]:
+    """The constants that stand for a chip family's scale-up network: its own, or the maker's nearest generation's."""
+    return {
+        family: stored()[fabric] for family, fabric in tables.listed(FABRICS, "families").items()
+    }
 
 
 def scaleup_fabric(chip: Chip) -> Fabric | None:
@@ -70,13 +63,18 @@ def scaleup_fabric(chip: Chip) -> Fabric | None:
         return None
     if chip.scaleup.topology == "host":
         return host_fabric(chip.scaleup)
-    own = stored().get(FABRIC_OF_FAMILY.get(chip.family, ""))
-    return from_link(chip.scaleup, **(own or _stored_generic(False)))
+    return from_link(chip.scaleup, **(_of_family().get(chip.family) or _stored_generic(False)))
 
 
 def host_fabric(link: Link) -> Fabric:
     """The bus of a server with the constants of the measured one."""
-    return from_link(link, **stored()[HOST])
+    return from_link(link, **_of_bus())
+
+
+@tables.kept(FABRICS, TABLE)
+def _of_bus() -> dict[str, float]:
+    known = measured()
+    return stored()[known.index[known["topology"] == BUS][0]]
 
 
 def scaleout_fabric(chip: Chip) -> Fabric | None:
@@ -90,20 +88,22 @@ def scaleout_link(link: Link) -> Fabric:
 
 
 def by_kernels(fabric: Fabric, kernels: str) -> Fabric:
-    """A network as kernels use it that were timed on one like it (`KERNELS`): its own links with their constants."""
+    """A network as kernels use it that were timed on one like it: its own links with their constants."""
     constants: dict[str, Any] = dict(stored()[kernels])
     return replace(fabric, **constants)
 
 
-@tables.kept(TABLE)
+@tables.kept(FABRICS, TABLE)
 def _stored_generic(scaleout_only: bool) -> dict[str, float]:
-    known = stored().items()
-    return generic({name: one for name, one in known if not (scaleout_only and name in TOPOLOGY)})
+    between = measured()["topology"] == BETWEEN
+    return generic({n: one for n, one in stored().items() if between[n] or not scaleout_only})
 
 
 def generic(constants: dict[str, dict[str, float]]) -> dict[str, float]:
     """Constants for a fabric nobody measured: the median over the measured ones but the bus of a server and kernels of
     engines, no reduction in the switch."""
-    networks = [one for name, one in constants.items() if name not in (HOST, *KERNELS)]
+    known = measured()
+    apart = (known["topology"] == BUS) | (known["kernels"] == 1)
+    networks = [one for name, one in constants.items() if not apart[name]]
     values = {key: float(np.median([one[key] for one in networks])) for key in CONSTANTS}
     return {**values, "in_network_efficiency": 0.0}

@@ -20,6 +20,7 @@ from training_moat.core.elementwise import where
 from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.memory import (
     Kept,
+    Reserve,
     TrainingMemory,
     held_activation_bytes,
     layers_in_flight,
@@ -222,17 +223,16 @@ class Plans:
 
     def memory(self) -> TrainingMemory:
         """What each plan holds, as much recomputed as it says."""
-        whole, sharded, _, reserve, slack, kept, master, states, factor, spare, *_ = self._held
+        whole, sharded, _, reserve, slack, width, master, states, factor, spare, *_ = self._held
         gradient = where(self.plan.zero_stage >= 2, sharded, whole)
-        return training_memory(
-            self.model, self.plan, states, gradient, reserve, slack, kept, master, factor, spare
-        )
+        taken, kept = Reserve(reserve, slack), Kept(width, factor, spare)
+        return training_memory(self.model, self.plan, states, gradient, taken, kept, master)
 
     def weighed(self, margin: float = 0.0) -> np.ndarray:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
         open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
         may be, and room for that share more."""
-        _, _, _, reserve, slack, kept, _, _, factor, spare, space, store = self._held
+        _, _, _, reserve, slack, width, _, _, factor, spare, space, store = self._held
         room = tiers.Room(space * (1 + margin), store * (1 + margin))
         open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
@@ -241,7 +241,7 @@ class Plans:
 
             def held(trial: Plan) -> Any:
                 # All but the activations, and the reserve that is a share of them, is as it was.
-                own = held_activation_bytes(self.model, trial, Kept(kept, factor), spare)
+                own = held_activation_bytes(self.model, trial, Kept(width, factor, spare))
                 return own + (reserve + slack * own + rest)
 
             least = least_recompute_share(self.model, self.plan, held, room.space)
