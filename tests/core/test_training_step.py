@@ -120,7 +120,7 @@ def test_attention_that_is_kept_is_not_done_again():
 
 
 def test_gaps_between_kernels_do_not_grow_with_how_slow_the_kernels_are():
-    plan = Plan(4096, 8)
+    plan = Plan(4096, 8, dp=8)
 
     def gaps(share):
         own = replace(REAL, software=share, straggling=0.0)
@@ -130,7 +130,24 @@ def test_gaps_between_kernels_do_not_grow_with_how_slow_the_kernels_are():
             - step_time(LLAMA_70B, plan, H100, replace(own, layer_seconds=0.0)).other
         )
 
-    assert gaps(0.3) == pytest.approx(gaps(1.0)) == pytest.approx(8 * 80 * 3 * 1e-3)
+    assert gaps(0.3) == pytest.approx(gaps(1.0)) == pytest.approx(80 * 3 * 1e-3)
+
+
+def test_one_chip_waits_for_its_host_only_where_that_takes_longer():
+    """Its host launches the next kernels while it works; little work hides little of the gaps."""
+
+    def shown(plan, seconds):
+        eff = replace(PERFECT, layer_seconds=seconds)
+        return step_time(LLAMA_70B, plan, IDEAL, eff).other - never(plan)
+
+    def never(plan):
+        return step_time(LLAMA_70B, plan, IDEAL, PERFECT).other
+
+    large = Plan(8192, 8, micro_batch=8)
+    assert shown(large, 1e-3) < 0.01 * 80 * 3e-3
+    small = Plan(1, 1)
+    assert shown(small, 1.0) == pytest.approx(80 * 3, rel=1e-3)
+    assert shown(replace(large, dp=8, micro_batch=1), 1e-3) == pytest.approx(80 * 3e-3)
 
 
 def test_a_fused_attention_kernel_is_as_fast_in_any_stack():

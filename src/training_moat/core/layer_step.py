@@ -373,10 +373,17 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     # A fused attention kernel is the same library's whatever the stack around it.
     kernel = where(plan.flash_attention > 0, 1.0, stack)
     compute = matmul / eff.matmul_software + kernel * (1 + core_again + core_back) * core
-    # Gaps between kernels are the chip's and its host's: a stack whose kernels are slower has no longer ones.
-    traffic, overhead = stack * traffic, (3 + again) * fused * eff.layer_seconds
+    traffic = stack * traffic
+    overhead = _gap_seconds(plan, (3 + again) * fused * eff.layer_seconds, compute + traffic)
     launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)
     return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
+
+
+def _gap_seconds(plan: Plan, gaps: Number, working: Number) -> Number:
+    """What a step shows of the gaps between a layer's kernels, which are the chip's and its host's: a stack whose kernels are
+    slower has no longer ones. Chips that work together wait for one another's at every exchange; one by itself waits only
+    where its host takes longer to launch the work than it does."""
+    return where(plan.alone, _beyond(gaps, working), gaps)
 
 
 def _beyond(launches: Number, working: Number) -> Number:

@@ -103,6 +103,11 @@ class Plan:
         return where(self.recompute >= 2, self.recompute_share, 0.0)
 
     @property
+    def alone(self) -> Number:
+        """Whether one chip does it all."""
+        return self.tp * self.pp * self.dp * self.cp <= 1
+
+    @property
     def unreturned_layers(self) -> Number:
         """Share of the layers that are done again but for the way of the experts' results back to their tokens."""
         return where(self.stops_early >= 1, self.recomputed_layers, 0.0)

@@ -257,7 +257,9 @@ def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -
         tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
         expert = _exchange_seconds(sent, node, "expert_parallel") * fullest_load(plan, eff)
         expert = expert * (1 - _expert_overlap(plan, eff))
-        return layer.compute + layer.traffic + layer.overhead + (tensor + expert) / each
+        # What one chip waits for its host does not grow evenly with the share of its layers that are recomputed.
+        gaps = where(own.alone, 0.0, layer.overhead)
+        return layer.compute + layer.traffic + gaps + (tensor + expert) / each
 
     once = layer_seconds(0.0)
     product, softmax = vocabulary_seconds(model, plan, near, eff)
