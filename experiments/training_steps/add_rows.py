@@ -3,8 +3,9 @@
     python experiments/training_steps/add_rows.py OUTDIR/steps.csv
 
 Appends the runs that ended well to `training_measurements`, their memory to `memory_measurements`, their predictions to
-`training_blind`, how they ran to `training_stacks`, and the source to `lock_box`, so that no fit sees them. A run that did not
-fit, or failed, is named and enters no table. Nothing is written where the source has rows already.
+`training_blind`, and how they ran to `training_stacks`. What was predicted stays in `training_blind`, whatever a later fit
+says of the runs. A run that did not fit, or failed, is named and enters no table. Nothing is written where the source has
+rows already.
 """
 
 from __future__ import annotations
@@ -31,10 +32,27 @@ STACKS = {
     "litgpt-eager": "PyTorch and transformers, nothing compiled: weights, gradients and AdamW's states in BF16",
 }
 """What ran under each name of software."""
-NOTES = {"gpt2-one-sequence": "checked: 512 tokens a step are too few to keep the chip busy"}
+TAKEN = {
+    "pytorch-eager": "transformers-autocast",
+    "pytorch": "transformers-compiled",
+    "litgpt-eager": "transformers",
+}
+"""The table's names for what ran, of which there were none when the runs were predicted: cuDNN's attention, checkpoints that
+stop early, grouped products of experts."""
+LOOP = "in a loop"
+"""How a run says that every expert's products are launched by themselves, as none of these do."""
+NOTES = {
+    "gpt2-one-sequence": "checked: 512 tokens a step are too few to keep the chip busy",
+    "olmoe-loop": "checked: experts in a loop, six times slower than the same model with grouped products",
+    "qwen30b-moe-grouped": "checked: 4 of the model's 48 layers",
+    "olmoe-grouped": "checked: grouped products, six times faster than the same model with a loop",
+}
 """Notes on runs that are far from the source's others."""
-CUT = {"Qwen3 30B-A3B, 4 of 48 layers": "qwen3-30b-a3b"}
-"""Models of the book's table of which a run has some layers."""
+NAMES = {
+    "GPT-2 small": ("GPT-2 124M", "gpt2-124m"),
+    "Qwen3 30B-A3B, 4 of 48 layers": ("Qwen3 30B-A3B", "qwen3-30b-a3b"),
+}
+"""Models that the book's table has under another name, or whole where the run has some of their layers."""
 Row = dict[str, object]
 
 
@@ -48,17 +66,20 @@ def words(run: Mapping[str, str]) -> str:
     """What decides how a run is read: the software asked for, and whether the output head is the embedding."""
     tied = "tied" if run["tied_embeddings"] == "1" else "own output head"
     adapters = "adapters on a BF16 base, " if run["lora_rank"] != "0" else ""
-    return f"{adapters}{run['software']}, {tied}"
+    grouped = "grouped products, " if run["expert_products"] == "grouped" else ""
+    return f"{adapters}{grouped}{run['software']}, {tied}"
 
 
 def spelled(run: Mapping[str, str]) -> str:
     """The run in words for readers: its batch, and what is special about it."""
     passes = int(run["global_batch"]) // int(run["micro_batch"])
+    _, _, cut = run["model"].partition(", ")
     said = {
+        cut: cut,
         f"{run['micro_batch']} x {int(run['seq_len']):,} tokens": True,
         f"{passes} passes a step": passes > 1,
         "layers recomputed": run["recompute"] == "full",
-        f"experts' products {'in a loop' if run['expert_products'] == 'loop' else 'grouped'}": run[
+        f"experts' products {_launched(run) or 'grouped'}": run[
             "expert_products"
         ],
         "adapters": run["lora_rank"] != "0",
@@ -71,14 +92,19 @@ def place(run: Mapping[str, str]) -> str:
     return f"{run['run_id']}: {spelled(run)}; {words(run)}"
 
 
+def _named(run: Mapping[str, str]) -> Row:
+    """The run's model as the tables call it."""
+    name, identity = NAMES.get(run["model"], (run["model"].partition(", ")[0], run["model_id"]))
+    return {"model": name, "model_id": identity}
+
+
 def training_rows(run: Mapping[str, str], found: Mapping[str, str], config: str) -> Iterator[Row]:
     """The run's rows of `training_measurements`, without their numbers."""
     experts = run["experts"] != "0"
     lora = f"LoRA of rank {run['lora_rank']}" if run["lora_rank"] != "0" else ""
     common: Row = {
         "config_id": config,
-        "model": run["model"],
-        "model_id": CUT.get(run["model"], run["model_id"]),
+        **_named(run),
         "params_b": round(int(found["parameters"]) / 1e9, 4),
         **{name: run[name] for name in ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab")},
         "moe_experts": run["experts"] if experts else "",
@@ -108,11 +134,12 @@ def _gb(gib: str) -> str:
 
 def memory_rows(run: Mapping[str, str], found: Mapping[str, str], config: str) -> Iterator[Row]:
     """The run's rows of `memory_measurements`, without their numbers."""
+    note = NOTES.get(run["run_id"])
     lora = run["lora_rank"] != "0"
     for metric, column in READINGS.items():
         yield {
-            **{name: run[name] for name in ("model", "seq_len", "recompute")},
-            "model_id": CUT.get(run["model"], run["model_id"]),
+            **_named(run),
+            **{name: run[name] for name in ("seq_len", "recompute")},
             **{name: run[name] for name in ("global_batch", "micro_batch")},
             "params_b": round(int(found["parameters"]) / 1e9, 4),
             "workload": "finetune" if lora else "pretraining",
@@ -130,7 +157,7 @@ def memory_rows(run: Mapping[str, str], found: Mapping[str, str], config: str) -
             "table_ref": place(run),
             "date": found["date"],
             "confirmed": "yes",
-            "notes": f"linked config_id={config}",
+            "notes": f"linked config_id={config}" + (f"; {note}" if note else ""),
         }
 
 
@@ -145,13 +172,17 @@ def blind_row(told: Mapping[str, str], found: Mapping[str, str], config: str) ->
     }
 
 
+def _launched(run: Mapping[str, str]) -> str:
+    return LOOP if run["expert_products"] == "loop" else ""
+
+
 def stack_rows(runs: Iterable[Mapping[str, str]]) -> Iterator[Row]:
     """Lines of `training_stacks`, one for each kind of run."""
-    for run in {words(run): run for run in runs}.values():
+    for run in {_launched(run) + words(run): run for run in runs}.values():
         yield {
             "training_source": SOURCE,
-            "row_contains": f"; {words(run)}",
-            "software": run["software"],
+            "row_contains": f"{_launched(run)}; {words(run)}",
+            "software": run["software"] if _launched(run) else TAKEN[run["software"]],
             **{"flash_attention": 1, "zero_stage": 0, "sequence_parallel": 0, "accumulates": 1},
             "tied_embeddings": run["tied_embeddings"],
             "basis": STACKS[run["software"]],
@@ -159,13 +190,6 @@ def stack_rows(runs: Iterable[Mapping[str, str]]) -> Iterator[Row]:
             "confirmed": "yes",
             "autocast": 1 if run["weights"] == "fp32" else "",
         }
-
-
-def box_row() -> Row:
-    """The source's line of `lock_box`."""
-    chosen = "predicted before it was measured (experiments/training_steps)"
-    note = "no lot: every run of the source is put aside, since all were predicted first"
-    return {"source": SOURCE, "chosen_by": chosen, "note": note}
 
 
 def appended(path: Path, rows: Iterable[Row]) -> str:
@@ -198,7 +222,6 @@ def entered(measured: list[dict[str, str]], data: Path = DATA) -> dict[Path, str
                 blind_row(told[run["run_id"]], found, config) for run, found, config in each
             ],
             "training_stacks": stack_rows(run for run, _, _ in each),
-            "lock_box": [box_row()],
         }.items()
     }
 
@@ -210,7 +233,7 @@ def main() -> None:
     )
     parser.add_argument("measured", type=Path, help="steps.csv of run.sh")
     measured = read(parser.parse_args().measured)
-    if any(row["source"] == SOURCE for row in read(DATA / "lock_box.csv")):
+    if any(row["source"] == SOURCE for row in read(DATA / "training_blind.csv")):
         sys.exit(f"add_rows: {SOURCE} has rows already; take them out of the tables first.")
     for path, text in entered(measured).items():
         write_text(path, text)

@@ -50,7 +50,7 @@ def measured(add_rows):
 def texts(add_rows, measured, tmp_path_factory):
     """The tables' new texts by name, over tables that do not have the source yet."""
     folder = tmp_path_factory.mktemp("data")
-    for name in (*CHANGED, "lock_box"):
+    for name in CHANGED:
         lines = (ROOT / "data" / f"{name}.csv").read_text().splitlines(keepends=True)
         kept = [line for line in lines if add_rows.SOURCE not in line]
         (folder / f"{name}.csv").write_text("".join(kept))
@@ -83,16 +83,18 @@ def test_rows_are_numbered_on_and_what_stood_there_stands(texts, frames):
 def test_foretold_runs_stand_beside_what_was_stored_of_them(frames, measured):
     with tables.replaced(**frames):
         told = unseen_runs.foretold()
-        usable, aside = measured_training.usable(), measured_training.put_aside()
-        lots, blind = unseen_runs.lock_box(), unseen_runs.blind()
+        usable, aside = measured_training.usable().frame, measured_training.put_aside().frame
+        blind = unseen_runs.blind()
     assert len(told) == len(measured) - 1
     assert told["error"].to_numpy() == pytest.approx(1 / SLOWER - 1, abs=1e-4)
     assert told["inside"].all() and told["memory_error"].abs().max() < 0.001
     assert told["run"].str.contains(" tokens").all()
     assert told["measured_gb"].max() < 80 * GIB / GB
     source = "book_h100_steps"
-    assert source not in set(usable.frame["source"]) and source in set(aside.frame["source"])
-    assert source not in set(lots["source"]) and source not in set(blind["source"])
+    assert source in set(usable["source"]) and source not in set(aside["source"])
+    assert source not in set(blind["source"])
+    fitted = usable[usable["source"] == source]
+    assert not fitted["table_ref"].str.contains("adapters|in a loop").any()
 
 
 def test_of_adapters_and_experts_without_a_width_there_is_no_constant(frames):
@@ -106,7 +108,11 @@ def test_every_kind_of_run_has_its_stack(frames):
     with tables.replaced(**frames):
         every = measured_training.configurations()
     own = every[every["source"] == "book_h100_steps"].set_index("table_ref")
-    assert set(own["label"]) == {"pytorch-eager", "pytorch", "litgpt-eager"}
+    assert set(own["label"]) == {"pytorch-eager", "pytorch", "litgpt-eager", "transformers"}
+    assert (
+        own.index.str.contains("products grouped").tolist()
+        == (own["label"] == "transformers").tolist()
+    )
     compiled = own.index.str.contains("compiled")
     assert (own.loc[compiled, "label"] == "pytorch").all()
     assert (own["tied_embeddings"] == own.index.str.endswith(", tied")).all()

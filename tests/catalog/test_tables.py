@@ -69,6 +69,19 @@ def test_a_caller_cannot_spoil_the_next_callers_table():
     assert "spoilt" not in set(tables.load("chips")["name"])
 
 
+def test_a_kept_frame_is_each_callers_own():
+    made = []
+
+    @tables.kept("chips", copied=True)
+    def frame():
+        made.append(tables.load("chips"))
+        return made[-1]
+
+    own = frame()
+    own["id"] = "spoilt"
+    assert frame()["id"].ne("spoilt").all() and len(made) == 1
+
+
 def test_a_replaced_table_is_seen_by_all_readers_and_by_no_one_later():
     before, own = models.all_models()["gpt3-175b"], tables.load("models")
     with tables.steady(), tables.replaced(models=own.assign(layers=3)):

@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.claims.base import Measured
+from training_moat.catalog import tables
+from training_moat.claims.base import Measured, measured
 from training_moat.claims.grading import LEANS, MIXED, STRONGLY_AGAINST, Thresholds, grade
 from training_moat.numerics import analysis_larger
 from training_moat.numerics.analysis_larger import Carried
 from training_moat.numerics.design_larger import LARGER, placed
+
+LARGER_TABLE = "experiment_low_precision_larger"
 
 
 def bowl(rate, bend=0.05, best=-9.0):
@@ -106,3 +109,11 @@ def test_a_recipe_without_a_curve_leaves_the_claim_open_unless_others_decide_it(
     lost = Carried(10_000_000, 0.2, 0.1, 0.3, False)
     assert analysis_larger.both_sizes(SMALL, lost)[0] is None
     assert analysis_larger.both_sizes(SMALL, dataclasses.replace(lost, worst=1.1))[0] == 1.1
+
+
+def test_the_claim_is_measured_at_both_sizes_and_open_without_the_larger():
+    assert measured("carried_over", "").value is None or len(tables.load(LARGER_TABLE))
+    runs = made_up(moved=0.8)
+    with tables.replaced(**{LARGER_TABLE: runs}):
+        found = measured("carried_over", "")
+    assert found.low < 0.1 < found.value < found.high and "13 million" in found.note

@@ -39,7 +39,17 @@ def test_models_it_names_are_those_of_the_book():
 
 def test_what_is_stored_was_measured_on_a_named_gpu():
     rows = tables.load("gpu_measurements")
-    assert not rows["machine"].astype("string").str.startswith("CPU").any()
+    assert set(rows["machine"]) == {"one NVIDIA H100 80GB HBM3, PyTorch 2.11.0"}
+    assert set(rows["part"]) == {"error", "copy", "matmul", "step"}
+
+
+def test_every_stored_sum_is_the_one_that_the_model_of_the_matrix_unit_gives():
+    rows = tables.load("gpu_measurements").query("part == 'error'")
+    assert (rows.loc[rows["quantity"] == "share_equal_to_the_model", "value"] == 1).all()
+    found = rows.pivot(index=["operand", "setting", "size"], columns="quantity", values="value")
+    for kind in ("rms", "max"):
+        assert (found[f"measured_{kind}_error"] == found[f"modelled_{kind}_error"]).all()
+    assert set(rows["notes"].dropna()) == {"hopper_fp8", "hopper_fp8_promoted", "hopper_bf16"}
 
 
 @pytest.mark.skipif(HAS_TORCH, reason="PyTorch is installed")

@@ -31,6 +31,15 @@ def test_equal_settings_tell_the_same():
     assert "tell the same" in comparing.lines(found)[0]
 
 
+def test_a_setting_beside_itself_runs_nothing(monkeypatch):
+    monkeypatch.setattr(comparing.building, "executed", None)
+    found = comparing.compare("default", "default")
+    assert "tell the same" in comparing.lines(found)[0] and comparing.record(found)["same"] is None
+    assert "All statements are the same" in comparing.page(found)
+    with pytest.raises(InputError, match="did you mean 'memory'"):
+        comparing.compare("default", "default", ["memry"])
+
+
 def test_what_differs_is_named_with_its_ratio():
     found = compared(notebook("a", "t", x=2.0, y=1), notebook("b", "u", x=3.0, y=1))
     assert [(c.what, c.ratio) for c in found.changes] == [("answer", None), ("x", 1.5)]

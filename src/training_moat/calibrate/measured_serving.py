@@ -273,6 +273,10 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[list(COLUMNS)].reset_index(drop=True)
 
 
+@tables.kept(
+    "serving_measurements", "serving_inferencex", "serving_published", "serving_conditions",
+    "serving_drafting", "checkpoints", "models", "chips", copied=True,
+)  # fmt: skip
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]

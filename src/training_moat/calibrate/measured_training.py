@@ -84,8 +84,21 @@ def _at(record: Record, mask: np.ndarray) -> Record:
     )
 
 
-@tables.kept("training_measurements")
-def _configurations() -> pd.DataFrame:
+TABLES = (
+    "training_measurements",
+    "training_stacks",
+    "training_networks",
+    dispatchers.TABLE,
+    software.TABLE,
+    attainable.TABLE,
+    "models",
+    "chips",
+    "lock_box",
+)
+"""What the configurations, and which of them can be used, depend on."""
+
+
+def _wide() -> pd.DataFrame:
     table = tables.load("training_measurements").rename(columns=COLUMNS)
     first = table.groupby("config_id", sort=False).first()
     values = table.assign(
@@ -95,9 +108,10 @@ def _configurations() -> pd.DataFrame:
     return first.drop(columns=["metric", "value", "unit"]).join(wide).reset_index()
 
 
+@tables.kept(*TABLES, copied=True)
 def configurations() -> pd.DataFrame:
     """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
-    frame = _configurations().copy()
+    frame = _wide()
     trial = frame["precision"] == "bf16/fp16"
     sixteen = np.where(frame["date"] < BLOOM_BF16_SINCE, "fp16", "bf16")
     frame["format"] = frame["format"].where(~trial, sixteen)
@@ -135,17 +149,7 @@ def lock_box() -> frozenset[str]:
     return frozenset(tables.load("lock_box")["source"])
 
 
-@tables.kept(
-    "training_measurements",
-    "training_stacks",
-    "training_networks",
-    dispatchers.TABLE,
-    software.TABLE,
-    attainable.TABLE,
-    "models",
-    "chips",
-    "lock_box",
-)
+@tables.kept(*TABLES)
 def usable() -> Rows:
     """The configurations the model can be compared with and fitted to, as arrays; not those of the lock-box."""
     frame = configurations()

@@ -23,9 +23,7 @@ def lock_box() -> pd.DataFrame:
 
     Columns: source, model, chip_id, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
     """
-    lots = tables.load("lock_box").dropna(subset="seed")["source"]
     aside = measured_training.put_aside()
-    aside = aside.take(aside.frame["source"].isin(lots).to_numpy())
     frame = beside_prediction(aside)
     frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
     frame["inside"] = _inside_stored(frame, training_constants.load(), np.ones(len(frame)))
@@ -34,8 +32,9 @@ def lock_box() -> pd.DataFrame:
 
 
 def _fair_constant(aside: Rows) -> np.ndarray:
-    """Seconds by the middle utilisation of all runs of the same width that are not put aside."""
+    """Seconds by the middle utilisation of all runs of the same width, of other sources, that are not put aside."""
     known = rows()
+    known = known[~known["source"].isin(aside.frame["source"])]
     width = widths(known).str[0]
     middle = known["mfu"].groupby(width).median()
     own = widths(aside.frame).str[0].map(middle).to_numpy(float)
@@ -116,29 +115,36 @@ def by_group(aside: pd.DataFrame) -> pd.DataFrame:
 
 
 def blind() -> pd.DataFrame:
-    """Runs of sources found after a fit, as its constants predicted them, beside what was measured.
+    """Runs of sources found after a fit, as its constants predicted them, beside what was measured. Those of this project,
+    which nobody had measured when they were predicted, are told apart (`foretold`).
 
     Columns: source, kind, interval_kind, measured_s, predicted_s, error, date (of the prediction), constant_error, inside.
     """
     known = rows()[["config_id", "kind", "interval_kind", "constant_error"]]
-    found = tables.load("training_blind").merge(known, on="config_id", validate="one_to_one")
+    others = tables.load("training_blind")
+    others = others[~others["source"].isin(_own_experiments())]
+    found = others.merge(known, on="config_id", validate="one_to_one")
     found["error"] = found["predicted_s"] / found["measured_s"] - 1
     found["inside"] = found["measured_s"].between(found["p05_s"], found["p95_s"])
     columns = ["source", "kind", "interval_kind", "measured_s", "predicted_s", "error", "date"]
     return found[[*columns, "constant_error", "inside"]]
 
 
+def _own_experiments() -> pd.Series:
+    """Keys of the sources that are measurements of this project."""
+    known = tables.load("sources")
+    return known.loc[known["kind"] == "experiment", "key"]
+
+
 def foretold() -> pd.DataFrame:
-    """Runs of this project that were predicted before anybody measured them, put aside whole: as stored before, beside what was
-    measured since. Of a run that the tables cannot judge (adapters, say) there is no constant error.
+    """Runs of this project that were predicted before anybody measured them: as stored before, whatever a later fit says of
+    them, beside what was measured since. Of a run that the tables cannot judge (adapters, say) there is no constant error.
 
     Columns: config_id, model, run (in words), label (the software asked for), measured_s, predicted_s, p05_s, p95_s, error,
     constant_error, inside, measured_gb, allocated_gb (the tensors' peak as predicted), memory_error.
     """
-    box = tables.load("lock_box")
-    named = box.loc[box["seed"].isna(), "source"]
     every = measured_training.configurations()
-    own = every[every["source"].isin(named)].reset_index(drop=True)
+    own = every[every["source"].isin(_own_experiments())].reset_index(drop=True)
     whole = (own["reason"] == "").to_numpy()
     own["fair_s"] = np.nan
     if whole.any():
@@ -146,6 +152,7 @@ def foretold() -> pd.DataFrame:
             measured_training.rows_of(own[whole].reset_index(drop=True))
         )
     own["run"] = own["table_ref"].str.extract(r": (.*);", expand=False)
+    own["label"] = own["table_ref"].str.extract(r"([\w-]+), (?:tied|own)", expand=False)
     columns = ["config_id", "model", "run", "label", "peak_allocated", "fair_s"]
     found = tables.load("training_blind").merge(own[columns], on="config_id", validate="one_to_one")
     found = found.rename(columns={"peak_allocated": "measured_gb"})

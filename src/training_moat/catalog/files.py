@@ -100,13 +100,7 @@ def read(name: str) -> pd.DataFrame:
     path = path_of(name)
     if not path.is_file():
         raise TableError(f"data/{path.name}: the file is missing; datapackage.json names it")
-    return _read(name, path, path.stat().st_mtime_ns)
-
-
-# Well above the number of tables: reading all of them in turn would else find none of them again.
-@lru_cache(maxsize=512)
-def _read(name: str, path: Path, modified_ns: int) -> pd.DataFrame:
-    found = inspect(name)
+    found = _read(name, path, path.stat().st_mtime_ns, descriptor.stamp())
     if found.problems:
         more = (
             f" (and {len(found.problems) - 1} more; run `moat check`)"
@@ -125,6 +119,13 @@ def inspect(name: str) -> Inspection:
         return Inspection(
             problems=[Problem(label, None, None, None, "this file; datapackage.json names it")]
         )
+    return _read(name, path, path.stat().st_mtime_ns, descriptor.stamp())
+
+
+# Well above the number of tables: reading all of them in turn would else find none of them again.
+@lru_cache(maxsize=512)
+def _read(name: str, path: Path, modified_ns: int, described: tuple[Path, int]) -> Inspection:
+    label = f"data/{path.name}"
     header, records, lines, problems = _whole_lines(path, label)
     problems = problems or schemas.header_problems(name, header, label)
     if problems:

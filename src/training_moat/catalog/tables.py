@@ -68,7 +68,7 @@ def units(name: str) -> dict[str, str]:
 
 
 _State = tuple[str, int, str, int]
-_steady: dict[tuple[str, str | None], _State] | None = None
+_steady: dict[tuple[str | tuple[str, ...], str | None], Any] | None = None
 
 
 @contextmanager
@@ -96,6 +96,16 @@ def state(name: str) -> _State:
     return _steady[key]
 
 
+def _states(names: tuple[str, ...]) -> tuple[_State, ...]:
+    """The state of each of some tables; found together, as asking for one at a time takes most of an answer's look-ups."""
+    if _steady is None or _replaced:
+        return tuple(map(state, names))
+    key = names, scenario.named()
+    if key not in _steady:
+        _steady[key] = tuple(map(state, names))
+    return _steady[key]
+
+
 def _state(name: str) -> _State:
     overlaid = scenario.active_path()
     path, over = str(files.path_of(name)), "" if overlaid is None else str(overlaid)
@@ -109,11 +119,11 @@ LONG: set[tuple[Callable, tuple]] = set()
 
 
 def kept(
-    *names: str, size: int = 8
+    *names: str, size: int = 8, copied: bool = False
 ) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
     """Decorator: keep the last `size` results of a function for as long as these tables, and the active scenario, are as
-    they were. Whoever asks gets the same object, not to be changed; arguments have to be hashable. What takes long is
-    noted in `LONG`."""
+    they were. Whoever asks gets the same object, not to be changed, or of a frame a copy (`copied`); arguments have to be
+    hashable. What takes long is noted in `LONG`."""
 
     def decorated(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
         @lru_cache(maxsize=size)
@@ -127,9 +137,9 @@ def kept(
 
         @wraps(function)
         def asked(*given: _Given.args, **named: _Given.kwargs) -> _Found:
-            found, touched = under(tuple(map(state, names)), *given, **named)  # type: ignore[arg-type]
+            found, touched = under(_states(names), *given, **named)  # type: ignore[arg-type]
             files.TOUCHED.update(touched)
-            return found
+            return found.copy() if copied else found  # type: ignore[attr-defined]
 
         asked.forget = under.cache_clear  # type: ignore[attr-defined]
         return asked

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from training_moat.catalog import tables
+from training_moat.catalog import files, tables
 from training_moat.claims import grading
 from training_moat.claims.base import key_column, measure_names, measured
 from training_moat.claims.grading import Test, Thresholds
@@ -18,7 +18,8 @@ from training_moat.core.errors import InputError, require_known, unknown
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim with its grade and everything that bears on it; the deciding test comes first."""
+    """A claim with its grade and everything that bears on it; the deciding test comes first. asked: files of the tables that
+    it asked for."""
 
     claim_id: str
     argument: str
@@ -27,6 +28,7 @@ class Finding:
     tests: tuple[Test, ...]
     chapter: str
     section: str
+    asked: frozenset[str] = frozenset()
 
     @property
     def deciding(self) -> Test:
@@ -60,13 +62,15 @@ def judge(claim_id: str) -> Finding:
     require_known("claim", claim_id, claims.index, "data/claims.csv")
     row, declared = claims.loc[claim_id], tables.load("claim_tests")
     records = declared[declared["claim"] == claim_id].to_dict("records")
-    tests = sorted((run(record) for record in records), key=_rank)
+    with files.counted() as asked:
+        tests = sorted((run(record) for record in records), key=_rank)
     if sum(test.deciding for test in tests) != 1:
         raise InputError(f"data/claim_tests.csv: claim {claim_id} needs exactly one deciding test")
     argument, title, said = (str(row[name]) for name in ("argument", "title", "paraphrase"))
     return Finding(
-        claim_id, argument, title, said, tuple(tests), str(row.chapter), str(row.section)
-    )
+        claim_id, argument, title, said, tuple(tests), str(row.chapter), str(row.section),
+        frozenset(asked),
+    )  # fmt: skip
 
 
 def problems() -> list[str]:
@@ -145,9 +149,14 @@ def under_codings(findings: dict[str, Finding]) -> pd.DataFrame:
 
     Columns: claim, title, first, second, moves (another grade), turns (another side).
     """
-    with tables.replaced(**second_reading()):
-        second = evaluate()
-    rows = [(claim, one.title, one.grade, second[claim].grade) for claim, one in findings.items()]
+    read = second_reading()
+    changed = {files.path_of(name).name for name in read}
+    with tables.replaced(**read):
+        # One that asked for none of these tables is as it was.
+        rows = [
+            (claim, one.title, one.grade, (judge(claim) if one.asked & changed else one).grade)
+            for claim, one in findings.items()
+        ]
     frame = pd.DataFrame(rows, columns=["claim", "title", "first", "second"])
     sides = frame[["first", "second"]].map(grading.side)
     return frame.assign(

@@ -14,7 +14,7 @@ from training_moat.claims.base import NOTHING, Measured, counted, keys, measure,
 from training_moat.core import breakeven
 from training_moat.inquiry import durations, low_precision_record, precision, uncertainty
 from training_moat.inquiry.switching import move
-from training_moat.numerics import analysis
+from training_moat.numerics import analysis_larger
 
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
 
@@ -61,15 +61,22 @@ def formats_added(vendor: str, since: str) -> Measured:
     return counted(frame, "chips", float(len((later - held[since]) & narrow)))
 
 
-@measure("hypothesis")
-def hypothesis(name: str) -> Measured:
-    """What the book's experiment measured for one of its hypotheses, over its margin, on all seeds."""
-    runs = [tables.load(f"experiment_low_precision{part}") for part in ("", "_replication")]
-    judged = analysis.verdicts(pd.concat(runs, ignore_index=True)).set_index("hypothesis").loc[name]
-    return Measured(
-        float(judged["number"] / judged["threshold"]), note="a model of a hundred thousand parameters",
-        sources=("experiment_low_precision",),
-    )  # fmt: skip
+@measure("carried_over")
+def carried_over() -> Measured:
+    """Loss added by a learning rate tuned under another recipe, over what a rate one octave off costs BF16: the worst
+    pair at the larger of two sizes. The range is fixed in `numerics.design_larger`."""
+    names = [f"experiment_low_precision{part}" for part in ("", "_replication", "_larger")]
+    first, second, larger = (tables.load(name) for name in names)
+    if larger.empty:
+        return NOTHING
+    small = analysis_larger.carried_small(pd.concat([first, second], ignore_index=True))
+    large = analysis_larger.carried_larger(larger)
+    value, low, high = analysis_larger.both_sizes(small, large)
+    if value is None:
+        return NOTHING
+    note = f"models of {large.parameters / 1e6:.0f} million parameters and less, drawn on to the size of GPT-3"
+    sources = ("experiment_low_precision_larger", "experiment_low_precision")
+    return Measured(value, low, high, sources=sources, note=note, kind="range of cases")
 
 
 def moves(kind: str) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def counts(findings: dict[str, Finding]) -> pd.DataFrame:
 
 def relative(findings: dict[str, Finding], argument: str = "") -> pd.DataFrame:
     """Every test's value over its threshold, oriented so that above 1 passes; tests whose threshold or value
-    is zero, endless or unknown are left out.
+    is zero, endless or unknown are left out. An end at or below zero has no place on an axis of ratios and is left out.
 
     Columns: claim, argument, label (claim and test in words), question, value, low, high, grade, role
     (deciding or beside).
@@ -108,7 +108,7 @@ def relative(findings: dict[str, Finding], argument: str = "") -> pd.DataFrame:
             if value is None or (argument and one.argument != argument):
                 continue
             known = [
-                end for end in (test.measured.low, test.measured.high) if end and math.isfinite(end)
+                end for end in (test.measured.low, test.measured.high) if end and 0 < end < math.inf
             ]
             ends = [value, *(end / limit if test.limits.more else limit / end for end in known)]
             role = "deciding" if test.deciding else "beside"

@@ -53,6 +53,7 @@ class Offer:
     hbm_gb: float
 
 
+@tables.kept("training_runs", "runs_non_nvidia", "chip_makers", copied=True)
 def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     """Training runs on record of at least that size. Columns: year, vendor, model, organisation, training_flop, own, source.
 

@@ -52,11 +52,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settings by name, what they changed in the book, and how much they have in common."""
+    """Two settings by name, what they changed in the book, and how many statements they have in common (None: all)."""
 
     names: tuple[str, str]
     changes: tuple[Change, ...]
-    same: int
+    same: int | None
     figures: dict[str, list[tuple[Figure | None, Figure | None]]] = field(default_factory=dict)
 
 
@@ -97,7 +97,8 @@ def told(notebook: notebooks.NotebookNode) -> Told:
 def compare(
     first: str, second: str, chapters: Sequence[str] = (), given: Sequence[str] = ()
 ) -> Comparison:
-    """Run the book under two settings (what is cached is not run again) and compare what it says.
+    """Run the book under two settings (what is cached is not run again, one setting twice not at all) and compare what it
+    says.
 
     given: `name=value` pairs for the first setting, such as the chip that the second looks at. Raises
     InputError for an unknown scenario or chapter, WorkFailed where a chapter fails.
@@ -110,6 +111,8 @@ def compare(
         request(names, own, str(path) if path else None)
         for own, path in zip((given, ()), paths, strict=True)
     ]
+    if wanted[0] == wanted[1]:
+        return Comparison((first, second), (), None)
     sides: list[dict[str, Told]] = []
     with workspace() as work:
         for number, asked in enumerate(wanted):
