@@ -79,9 +79,7 @@ def spelled(run: Mapping[str, str]) -> str:
         f"{run['micro_batch']} x {int(run['seq_len']):,} tokens": True,
         f"{passes} passes a step": passes > 1,
         "layers recomputed": run["recompute"] == "full",
-        f"experts' products {_launched(run) or 'grouped'}": run[
-            "expert_products"
-        ],
+        f"experts' products {_launched(run) or 'grouped'}": run["expert_products"],
         "adapters": run["lora_rank"] != "0",
     }
     return ", ".join(part for part, holds in said.items() if holds)
