@@ -62,10 +62,12 @@ OPTIMIZER_BYTES = {
 
 def optimizer_bytes(optimizer: str | Number, master_weights: bool = True) -> Number:
     """Bytes of state per trained weight of an optimizer by name (or as given, in bytes), the FP32 copy of the weights
-    included unless `master_weights` is false (pure 16-bit training)."""
+    included unless `master_weights` is false: then moments have the weights' own type (PyTorch, optim/adamw.py)."""
     if not isinstance(optimizer, str):
         return optimizer
-    return OPTIMIZER_BYTES[optimizer] - (0.0 if master_weights else MASTER_BYTES)
+    narrow = not master_weights and optimizer != "adam8bit"  # whose moments are bytes anyway
+    moments = (OPTIMIZER_BYTES[optimizer] - MASTER_BYTES) * (0.5 if narrow else 1.0)
+    return moments + MASTER_BYTES * master_weights
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ def _optimizer_seconds(
     then gradients go out and weights come back over the host's link as well. A store outside all chips steps by itself, as
     the gradients come in (Cerebras, MemoryX)."""
     own = own_share(plan, trained_params_per_stage(model, plan), 1)
+    # Beside the states FP32 gradients in and 16-bit weights out; without masters 16-bit gradients in, weights in and out.
     traffic = 2 * state_bytes + 4 + 2
     moved = 2 * WEIGHT_BYTES
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
