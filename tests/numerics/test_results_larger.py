@@ -6,6 +6,7 @@ import itertools
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from training_moat import claims
@@ -96,3 +97,19 @@ def test_the_claim_is_graded_as_the_design_said_and_its_range_can_be_drawn_on_an
         tables.load("arguments").set_index("argument")["deciding_test"]["precision"]
         == "C29:carried_over"
     )
+
+
+def test_both_sizes_stand_side_by_side(runs):
+    small = pd.concat(
+        [tables.load(f"experiment_low_precision{part}") for part in ("", "_replication")],
+        ignore_index=True,
+    )
+    both = analysis_larger.verdicts_at_both(small, runs).set_index("hypothesis")
+    assert both["larger"].isna().sum() == 2 and both.index[both["small"].isna()].tolist() == ["H8"]
+    assert both.loc["H2", "larger_times"] == pytest.approx(0.0054514 / 0.13, rel=1e-3)
+    cost = analysis_larger.dearest_at_both(small, runs)
+    assert cost.groupby("model", sort=False).size().tolist() == [10, 10]
+    worst = cost.groupby("model", sort=False)["times"].max().tolist()
+    sizes = analysis_larger.carried_small(small), analysis_larger.carried_larger(runs)
+    assert worst == pytest.approx([one.worst for one in sizes])
+    assert (cost["recipe"] != cost["tuned_on"]).all()

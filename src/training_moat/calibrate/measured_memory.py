@@ -19,9 +19,9 @@ from training_moat.core.memory import (
     Kept,
     Reserve,
     TrainingMemory,
-    optimizer_bytes,
     training_memory,
 )
+from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.tiers import USABLE_SHARE
 from training_moat.core.units import GB
 from training_moat.predict import software
@@ -70,14 +70,24 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     gradient = np.where(autocast > 0, FP32_GRADIENT_BYTES, gradient_bytes(rows.frame))
     width = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     own = rows.frame["label"].map(software.all_software())
-    sharded, masters, factor, spare = (
+    sharded, masters, factor, spare, native = (
         own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
-        for name in ("fully_sharded", "master_weights", "activation_factor", "spare_layers")
+        for name in (
+            "fully_sharded",
+            "master_weights",
+            "activation_factor",
+            "spare_layers",
+            "torch_native",
+        )
     )
-    # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it.
-    alone = np.maximum(sharded, autocast * (rows.plan.zero_stage >= 3)) * masters
+    # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it, until the
+    # backward pass of layers that are recomputed.
+    uncached = np.maximum(
+        autocast * (rows.plan.zero_stage >= 3), native * (rows.plan.recompute >= 2)
+    )
+    alone = np.maximum(sharded, uncached) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
-    kept = Kept(width, factor, spare, autocast, kept_kv)
+    kept = Kept(width, factor, spare, autocast, kept_kv, native)
     reserve = Reserve(reserve_bytes, reserve_share)
     return training_memory(rows.model, rows.plan, states, gradient, reserve, kept, alone)
 

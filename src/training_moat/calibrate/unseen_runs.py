@@ -140,7 +140,7 @@ def foretold() -> pd.DataFrame:
     """Runs of this project that were predicted before anybody measured them: as stored before, whatever a later fit says of
     them, beside what was measured since. Of a run that the tables cannot judge (adapters, say) there is no constant error.
 
-    Columns: config_id, model, run (in words), label (the software asked for), measured_s, predicted_s, p05_s, p95_s, error,
+    Columns: config_id, model, run (in words), kind, label (the software asked for), measured_s, predicted_s, p05_s, p95_s, error,
     constant_error, inside, measured_gb, allocated_gb (the tensors' peak as predicted), memory_error.
     """
     every = measured_training.configurations()
@@ -153,7 +153,9 @@ def foretold() -> pd.DataFrame:
         )
     own["run"] = own["table_ref"].str.extract(r": (.*);", expand=False)
     own["label"] = own["table_ref"].str.extract(r"([\w-]+), (?:tied|own)", expand=False)
-    columns = ["config_id", "model", "run", "label", "peak_allocated", "fair_s"]
+    mixed, tuned = own["experts"] > 0, own["run"].str.contains("adapters")
+    own["kind"] = np.select([mixed, tuned], ["mixture of experts", "adapters"], "dense")
+    columns = ["config_id", "model", "run", "kind", "label", "peak_allocated", "fair_s"]
     found = tables.load("training_blind").merge(own[columns], on="config_id", validate="one_to_one")
     found = found.rename(columns={"peak_allocated": "measured_gb"})
     found["error"] = found["predicted_s"] / found["measured_s"] - 1

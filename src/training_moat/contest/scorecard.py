@@ -135,14 +135,13 @@ def largest_known(chip: Chip) -> Machine | None:
     """
     owners = tables.load("chip_counts")
     owners = owners[(owners["chip_id"] == chip.id) & (owners["owner"] != UNNAMED_OWNERS)]
-    run, taken = _installed(chip), float(np.nanmax([0.0, *owners["units_median"]]))
-    measured = tables.load("training_measurements")
-    tested = measured.loc[measured["chip_id"] == chip.id, "n_chips"]
+    run, tested = (float(most.get(chip.id, 0.0)) for most in (_installed(), _tested()))
+    taken = float(np.nanmax([0.0, *owners["units_median"]]))
     sold = chip.domain_chips or 0 if chip.available else 0
     sizes = [
         (run, "the largest on record has {} chips"),
         (taken, "one owner took up about {} in a quarter"),
-        (float(np.nanmax([0.0, *tested])), "the largest on record has {} chips"),
+        (tested, "the largest on record has {} chips"),
         (sold, "the largest on record is its maker's system of {} chips"),
     ]
     size, words = max(sizes, key=lambda one: one[0])
@@ -150,16 +149,24 @@ def largest_known(chip: Chip) -> Machine | None:
     return Machine(int(size), words.format(told), bool(run or taken)) if size else None
 
 
-def _installed(chip: Chip) -> float:
-    """Chips of the largest cluster, or of the largest run that trained a model; zero where none is on record."""
+@tables.kept("gpu_clusters", "training_runs", "runs_non_nvidia")
+def _installed() -> pd.Series:
+    """Chips of the largest cluster, or of the largest run that trained a model, by the chip's id."""
     clusters = tables.load("gpu_clusters")
     parts = [
         clusters[clusters["status"] == "existing"],
         tables.load("training_runs"),
         chronicle.pretraining_elsewhere(),
     ]
-    found = [size for part in parts for size in part.loc[part["chip_id"] == chip.id, "chips"]]
-    return float(np.nanmax([0.0, *found]))
+    known = pd.concat([part[["chip_id", "chips"]] for part in parts]).dropna()
+    return known.groupby("chip_id")["chips"].max()
+
+
+@tables.kept("training_measurements")
+def _tested() -> pd.Series:
+    """Chips of the largest measured step, by the chip's id."""
+    measured = tables.load("training_measurements").dropna(subset=["chip_id", "n_chips"])
+    return measured.groupby("chip_id")["n_chips"].max()
 
 
 def software_gate(chip: Chip) -> Gate:

@@ -11,7 +11,7 @@ from training_moat.contest.due_diligence import Report
 from training_moat.contest.reference_jobs import Job
 from training_moat.core import tiers
 from training_moat.core.machine import Chip
-from training_moat.core.memory import WEIGHT_BYTES
+from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.units import GB, GIB
 from training_moat.core.workload import params
 from training_moat.inquiry.wording import counted, digits, percent

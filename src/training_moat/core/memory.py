@@ -22,19 +22,23 @@ from training_moat.core.elementwise import (
     some,
     where,
 )
+from training_moat.core.optimizer_states import (
+    MASTER_BYTES,
+    WEIGHT_BYTES,
+    gradients_at_peak,
+    optimizer_bytes,
+)
+from training_moat.core.output_head import kept_output_bytes, logit_bytes
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
     Transformer,
     embedding_params,
     expert_params,
     expert_params_total,
-    kv_values_per_token,
     lora_params,
     params,
 )
 
-WEIGHT_BYTES = 2.0
-"""A weight as it is held and gathered: 16 bits."""
 RESIDUAL_BYTES = 2.0
 """A value of the stream between layers: 16 bits."""
 AUTOCAST_BYTES = 4.0
@@ -42,38 +46,15 @@ AUTOCAST_BYTES = 4.0
 what an embedding looks up in them and what is added to it (PyTorch, Automatic Mixed Precision: op eligibility). The cache of
 casts holds no copy of sharded weights: it takes leaves that require a gradient and are no views (PyTorch, autocast_mode.cpp),
 and FSDP computes with views of what it gathered."""
-MASTER_BYTES = 4.0
 FP32_GRADIENT_BYTES = 4.0
 """Gradients accumulated in FP32, as Megatron-Core does for BF16 runs."""
-
-OPTIMIZER_BYTES = {
-    "sgd": 8.0,
-    "adam": 12.0,
-    "adamw": 12.0,
-    "nadam": 12.0,
-    "adam8bit": 6.0,
-    "adafactor": 4.0,
-    "muon": 8.0,
-}
-"""Bytes of optimizer state per weight, FP32 master copy included: momentum for SGD and Muon (Jordan et al.
-2024), two moments for Adam (Kingma and Ba 2015) and NAdam (Dozat 2016), one byte a moment for 8-bit Adam
-(Dettmers et al. 2022), factored moments, negligible, for Adafactor (Shazeer and Stern 2018)."""
-
-
-def optimizer_bytes(optimizer: str | Number, master_weights: bool = True) -> Number:
-    """Bytes of state per trained weight of an optimizer by name (or as given, in bytes), the FP32 copy of the weights
-    included unless `master_weights` is false: then moments have the weights' own type (PyTorch, optim/adamw.py)."""
-    if not isinstance(optimizer, str):
-        return optimizer
-    narrow = not master_weights and optimizer != "adam8bit"  # whose moments are bytes anyway
-    moments = (OPTIMIZER_BYTES[optimizer] - MASTER_BYTES) * (0.5 if narrow else 1.0)
-    return moments + MASTER_BYTES * master_weights
 
 
 @dataclass(frozen=True)
 class TrainingMemory:
     """Bytes one chip holds, by kind. `reserve` is the part of the workspace that the runtime takes beside the tensors:
-    contexts, communication buffers, the allocator's slack. `stored`: what a store outside all chips holds, counted once."""
+    contexts, communication buffers, the allocator's slack. `stored`: what a store outside all chips holds, counted once.
+    `gradients` are those that stand at the peak, `gradients_made` all of them once the backward pass is done."""
 
     weights: Number
     gradients: Number
@@ -82,6 +63,7 @@ class TrainingMemory:
     workspace: Number
     reserve: Number = 0.0
     stored: Number = 0.0
+    gradients_made: Number = 0.0
 
     @property
     def total(self) -> Number:
@@ -101,7 +83,8 @@ class Kept(NamedTuple):
     those of one whose operations are fused. `spare_layers`: layers' activations that it holds beyond those under way, as
     stacks on Transformer Engine do, which also make the output head's weight gradient in 16 bits before they add it up.
     `autocast` (0 or 1): FP32 parameters under `torch.autocast` and no mixed precision of the sharding, so that layers are
-    gathered in FP32 and read an FP32 stream; `kv` (0 or 1): see `kept_kv_bytes`.
+    gathered in FP32 and read an FP32 stream; `kv` (0 or 1): see `kept_output_bytes`; `torch_native` (0 or 1): optimizer and
+    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`.
     """
 
     input_bytes: Number = 2.0
@@ -109,6 +92,7 @@ class Kept(NamedTuple):
     spare_layers: Number = 0.0
     autocast: Number = 0
     kv: Number = 0
+    torch_native: Number = 0
 
     @property
     def residual_bytes(self) -> Number:
@@ -251,25 +235,6 @@ def layers_in_flight(model: Transformer, plan: Plan) -> Number:
     return stage_layers(model, plan) * waiting * interleaving
 
 
-def logit_bytes(model: Transformer, plan: Plan, eager: Number = 0) -> Number:
-    """Logits of one micro-batch: the 16-bit product and its FP32 copy, over which stacks with fused kernels write
-    the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32, and
-    stacks that run operation by operation (`eager`) its 16-bit cast as well."""
-    tokens = plan.micro_batch * plan.seq_len / plan.cp
-    apart = where(logical_or(plan.flash_attention <= 0, eager > 0), 4, 0)
-    return (6 + apart + where(eager > 0, 2, 0)) * tokens * model.vocab / plan.tp
-
-
-def kept_kv_bytes(model: Transformer, plan: Plan) -> Number:
-    """Keys and values of one micro-batch, all recomputed layers of a stage, in 16 bits: Hugging Face's models return them unless told
-    not to (`use_cache`), and what the caller holds outlives a forward pass whose layers are recomputed
-    (llama-cookbook, pull request 165)."""
-    tokens = plan.micro_batch * plan.seq_len / plan.cp
-    redone = where(plan.recompute >= 2, plan.recompute_share, 0.0)
-    share = redone * stage_layers(model, plan) / model.layers / plan.tp
-    return 2.0 * tokens * kv_values_per_token(model) * share
-
-
 def activation_bytes(model: Transformer, plan: Plan, kept: Kept = FUSED) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
     layer, redone, logits = _layer_and_head(model, plan, kept)
@@ -294,7 +259,7 @@ def _layer_and_head(model: Transformer, plan: Plan, kept: Kept) -> tuple[Number,
     )
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
-    return layer, redone, logit_bytes(model, plan, where(factor > 1, 1, 0))
+    return layer, redone, logit_bytes(model, plan, where(factor > 1, 1, 0), kept.torch_native)
 
 
 def held_activation_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:
@@ -306,7 +271,7 @@ def held_activation_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:
         head = WEIGHT_BYTES * model.vocab * model.hidden / plan.tp
         held = held + spare + where(kept.spare_layers > 0, head, 0.0)
     if some(kept.kv):
-        held = held + where(kept.kv, kept_kv_bytes(model, plan), 0.0)
+        held = held + where(kept.kv, kept_output_bytes(model, plan), 0.0)
     return held
 
 
@@ -330,13 +295,18 @@ def gathered_weight_bytes(
 ) -> Number:
     """Weights a ZeRO-3 chip has unsharded at once, of `every` that `params_per_stage` gives: the layer at work and the one
     fetched ahead; inside a pipeline the whole stage's, with the gradients that add up over its micro-batches (torchtitan,
-    docs/fsdp.md: no resharding there)."""
+    docs/fsdp.md: no resharding there). PyTorch's FSDP keeps its outermost unit, the embeddings and the head, gathered from
+    the forward pass on (PyTorch, `fully_shard`: `reshard_after_forward`)."""
     layer = (params(model) - expert_params_total(model) - embedding_params(model)) / model.layers
     experts = model.experts * expert_params(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
     gathered = 2 * weight_bytes * (layer / plan.tp + experts)
     dense, expert = every
     whole = (weight_bytes + FP32_GRADIENT_BYTES) * (dense + expert)
     fetched = logical_or(plan.zero_stage >= 3, plan.offload >= 2)
+    if some(kept.torch_native):
+        root = weight_bytes * embedding_params(model) / plan.tp
+        rooted = logical_and(kept.torch_native > 0, plan.zero_stage >= 3)
+        gathered = gathered + where(rooted, root, 0.0)
     sharded = where(
         logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0)
     )
@@ -353,6 +323,17 @@ def _layer_at_work(model: Transformer, layer: Number, redone: Number, logits: Nu
     beyond = logits - redone
     head = WEIGHT_BYTES * model.vocab * model.hidden
     return maximum(layer - maximum(beyond, 0.0), head + minimum(beyond, 0.0))
+
+
+def _weights_held(plan: Plan, every: tuple[Number, Number], weight: Number, kept: Kept) -> Number:
+    """Bytes of `every` weight that a chip holds throughout. Under ZeRO-2 PyTorch's FSDP has them gathered in 16 bits from the
+    forward pass to the end of the backward one, beside its share of those stored (`SHARD_GRAD_OP`)."""
+    held = weight * own_share(plan, every, 3)
+    if not some(kept.torch_native):
+        return held
+    between = logical_and(plan.zero_stage == 2, plan.dp * plan.cp > 1)
+    beside = weight * own_share(plan, every, 2) + WEIGHT_BYTES * sum(every)
+    return where(logical_and(kept.torch_native > 0, between), beside, held)
 
 
 def _bytes_a_weight(
@@ -389,12 +370,14 @@ def training_memory(
     outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
     reserved = reserve.bytes + reserve.share * activations
     gathered = where(kept.autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
+    made = here * (gradient_bytes * own_share(plan, trained, 2))
     return TrainingMemory(
-        weights=here * (weight * own_share(plan, whole, 3)),
-        gradients=here * (gradient_bytes * own_share(plan, trained, 2)),
+        weights=here * _weights_held(plan, whole, weight, kept),
+        gradients=gradients_at_peak(made, activations, plan, kept.torch_native),
         optimizer=states_here * (states * own_share(plan, trained, 1)),
         activations=activations,
         workspace=reserved + gathered_weight_bytes(model, plan, whole, gathered, kept),
         reserve=reserved,
         stored=(1 - aboard) * outside,
+        gradients_made=made,
     )

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from training_moat.core import collectives
 from training_moat.core.elementwise import Number, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.memory import WEIGHT_BYTES, expert_data_ranks, params_per_stage
+from training_moat.core.memory import expert_data_ranks, params_per_stage
+from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import Transformer, lora_params
 

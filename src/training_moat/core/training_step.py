@@ -19,14 +19,9 @@ from training_moat.core.layer_step import (
     layer_time,
     vocabulary_seconds,
 )
-from training_moat.core.memory import (
-    WEIGHT_BYTES,
-    optimizer_bytes,
-    own_share,
-    params_per_stage,
-    trained_params_per_stage,
-)
+from training_moat.core.memory import own_share, params_per_stage, trained_params_per_stage
 from training_moat.core.messages import Message
+from training_moat.core.optimizer_states import WEIGHT_BYTES, optimizer_bytes
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
     Transformer,
@@ -184,7 +179,7 @@ def step_time(
 ) -> StepTime:
     """Seconds of one training step of `model` under `plan` on `node` chips, by part.
 
-    `optimizer` is a name of `memory.OPTIMIZER_BYTES` or the bytes of state per weight.
+    `optimizer` is a name of `optimizer_states.OPTIMIZER_BYTES` or the bytes of state per weight.
     """
     layers, batches = stage_layers(model, plan), plan.micro_batches
     stack = 1 / eff.software

@@ -17,7 +17,8 @@ from training_moat.catalog import relatives
 from training_moat.core import serving_memory, serving_step, tiers
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Tier
-from training_moat.core.memory import OPTIMIZER_BYTES, WEIGHT_BYTES, training_memory
+from training_moat.core.memory import training_memory
+from training_moat.core.optimizer_states import OPTIMIZER_BYTES, WEIGHT_BYTES
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
 from training_moat.core.units import BYTES_PER_VALUE, GB, GIB, MIB, TERA
 from training_moat.core.workload import Transformer, params

@@ -77,6 +77,53 @@ def carried_larger(runs: pd.DataFrame, design: LargerDesign = LARGER) -> Carried
     return carried(complete(runs, design), design.shape, yardstick(runs, design).thresholds)
 
 
+def dearest(runs: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
+    """What each recipe loses with the rate that serves it worst of those tuned under another, over the yardstick.
+
+    Columns: recipe, tuned_on, times, low, high.
+    """
+    table = analysis.transfer(runs).query("tuned_on != trained_with").dropna()
+    worst = table.loc[table.groupby("trained_with", sort=False)["nats"].idxmax()]
+    over = (worst[["nats", "low", "high"]] / thresholds.little_nats).rename(
+        columns={"nats": "times"}
+    )
+    return worst[["trained_with", "tuned_on"]].rename(columns={"trained_with": "recipe"}).join(over)
+
+
+def dearest_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
+    """`dearest` of the NumPy experiment and of the larger form; column `model` says which, in words."""
+    sizes = Shape(corpus.load().vocab).parameters, LARGER.shape.parameters
+    whole = complete(larger)
+    tables = dearest(small, Thresholds()), dearest(whole, yardstick(larger).thresholds)
+    named = (
+        f"{sizes[0] / 1e3:.0f} thousand parameters",
+        f"{sizes[1] / 1e6:.0f} million parameters",
+    )
+    parts = [table.assign(model=name) for table, name in zip(tables, named, strict=True)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def verdicts_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
+    """Every hypothesis at both sizes; blank where a size does not ask it.
+
+    Columns: hypothesis, claim, and for each size its verdict (small, larger), the number over the margin
+    (small_times, larger_times), and at the larger size the margin itself (threshold, unit).
+    """
+    first, second = (
+        table.set_index("hypothesis").assign(times=table.eval("number / threshold").to_numpy())
+        for table in (analysis.verdicts(small), verdicts(larger))
+    )
+    names = sorted(set(first.index) | set(second.index))
+    first, second = first.reindex(names), second.reindex(names)
+    columns = {
+        "claim": first["claim"].fillna(second["claim"]),
+        "small": first["verdict"], "small_times": first["times"],
+        "larger": second["verdict"], "larger_times": second["times"],
+        "threshold": second["threshold"], "unit": second["unit"],
+    }  # fmt: skip
+    return pd.DataFrame(columns).rename_axis("hypothesis").reset_index()
+
+
 def at_frontier(small: Carried, larger: Carried) -> float:
     """What a straight line through both sizes' worst pairs, in the logarithm of the parameters, gives at GPT-3's size."""
     sizes = np.log10([small.parameters, larger.parameters, FRONTIER_PARAMETERS])

@@ -48,8 +48,9 @@ class Software:
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
     `permutes_in_flight`: 1 where tokens are put into the experts' order on their way;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
-    `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`); `posted_by_host`: 1 where messages to experts on other machines go through
-    threads of the host, as the network takes none from a GPU.
+    `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
+    `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
+    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Software:
     permutes_in_flight: float
     fused_loss: float
     posted_by_host: float
+    torch_native: float
     stops_early: float
 
     def ported_to(self, chip: Chip) -> bool:
@@ -100,6 +102,7 @@ def all_software() -> dict[str, Software]:
         "permutes_in_flight": 0.0,
         "fused_loss": 0.0,
         "posted_by_host": 0.0,
+        "torch_native": 0.0,
         "stops_early": 0.0,
     }
     found = {}

@@ -27,6 +27,7 @@ from training_moat.core.memory import (
     least_recompute_share,
     training_memory,
 )
+from training_moat.core.optimizer_states import gradients_at_peak
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
@@ -223,26 +224,36 @@ class Plans:
 
     def memory(self) -> TrainingMemory:
         """What each plan holds, as much recomputed as it says."""
-        whole, sharded, _, reserve, slack, width, master, states, factor, spare, *_ = self._held
+        whole, sharded, _, reserve, slack, _, master, states, *_, uncached, _, _ = self._held
         gradient = where(self.plan.zero_stage >= 2, sharded, whole)
-        taken, kept = Reserve(reserve, slack), Kept(width, factor, spare)
-        return training_memory(self.model, self.plan, states, gradient, taken, kept, master)
+        # Autocast caches no 16-bit copy of the weights for the backward pass of layers that are recomputed.
+        alone = where(self.plan.recompute >= 2, np.maximum(master, uncached), master)
+        taken = Reserve(reserve, slack)
+        return training_memory(self.model, self.plan, states, gradient, taken, self._kept, alone)
+
+    @property
+    def _kept(self) -> Kept:
+        """What the stack of each plan keeps of its activations."""
+        width, _, _, factor, spare, native = self._held[5:11]
+        return Kept(width, factor, spare, torch_native=native)
 
     def weighed(self, margin: float = 0.0) -> np.ndarray:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
         open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
         may be, and room for that share more."""
-        _, _, _, reserve, slack, width, _, _, factor, spare, space, store = self._held
+        reserve, slack, space, store = *self._held[3:5], *self._held[-2:]
         room = tiers.Room(space * (1 + margin), store * (1 + margin))
         open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
             before = self.memory()
-            rest = before.total - before.activations - before.reserve
+            rest = before.total - before.activations - before.reserve - before.gradients
+            made, kept = before.gradients_made, self._kept
 
             def held(trial: Plan) -> Any:
                 # All but the activations, and the reserve that is a share of them, is as it was.
-                own = held_activation_bytes(self.model, trial, Kept(width, factor, spare))
-                return own + (reserve + slack * own + rest)
+                own = held_activation_bytes(self.model, trial, kept)
+                beside = gradients_at_peak(made, own, trial, kept.torch_native)
+                return own + (reserve + slack * own + rest) + beside
 
             least = least_recompute_share(self.model, self.plan, held, room.space)
             share = np.where(open_, least, self.plan.recompute_share)

@@ -11,7 +11,7 @@ from training_moat.catalog import dates
 from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
-from training_moat.core.memory import OPTIMIZER_BYTES, optimizer_bytes
+from training_moat.core.optimizer_states import OPTIMIZER_BYTES, optimizer_bytes
 from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
 from training_moat.predict import requests

@@ -172,6 +172,8 @@ def _held(setting: Setting, constants: Constants) -> tuple[Any, ...]:
         setting.state_bytes,
         own.activation_factor,
         own.spare_layers,
+        own.torch_native,
+        own.torch_native and setting.master_weights and not setting.lora_rank,
         *astuple(tiers.room_for(setting.chip, "training")),
     )
 

@@ -1,0 +1,52 @@
+"""What an optimizer keeps of every weight it trains, in bytes, and when its gradients stand beside the activations."""
+
+from __future__ import annotations
+
+from training_moat.core.elementwise import Number, logical_and, maximum, some, where
+from training_moat.core.plan import Plan
+
+WEIGHT_BYTES = 2.0
+"""A weight as it is held and gathered: 16 bits."""
+MASTER_BYTES = 4.0
+
+OPTIMIZER_BYTES = {
+    "sgd": 8.0,
+    "adam": 12.0,
+    "adamw": 12.0,
+    "nadam": 12.0,
+    "adam8bit": 6.0,
+    "adafactor": 4.0,
+    "muon": 8.0,
+}
+"""Bytes of optimizer state per weight, FP32 master copy included: momentum for SGD and Muon (Jordan et al.
+2024), two moments for Adam (Kingma and Ba 2015) and NAdam (Dozat 2016), one byte a moment for 8-bit Adam
+(Dettmers et al. 2022), factored moments, negligible, for Adafactor (Shazeer and Stern 2018)."""
+
+BYTE_MOMENTS = ("adam8bit",)
+"""Optimizers whose moments take one byte whatever type the weights have."""
+
+
+def optimizer_bytes(optimizer: str | Number, master_weights: bool = True) -> Number:
+    """Bytes of state per trained weight of an optimizer by name (or as given, in bytes), the FP32 copy of the weights
+    included unless `master_weights` is false: in pure 16-bit training the moments have the weights' own type (PyTorch,
+    optim/adamw.py: `torch.zeros_like` of the parameter), and those of 8-bit Adam have their single byte."""
+    if not isinstance(optimizer, str):
+        return optimizer
+    whole = OPTIMIZER_BYTES[optimizer]
+    if master_weights:
+        return whole
+    moments = whole - MASTER_BYTES
+    return moments if optimizer in BYTE_MOMENTS else moments * WEIGHT_BYTES / MASTER_BYTES
+
+
+def gradients_at_peak(
+    made: Number, activations: Number, plan: Plan, torch_native: Number
+) -> Number:
+    """Of all gradients that a step has `made`, the bytes that stand at its peak: all, where they have buffers of their own or
+    add up over several passes. PyTorch's optimizers (`torch_native`, 0 or 1) let them go after each step (`zero_grad`,
+    `set_to_none`), so that there are none when the activations are most; gradients come as those go, layer by layer, and
+    the peak is the larger of the two."""
+    if not some(torch_native):
+        return made
+    anew = logical_and(torch_native > 0, plan.micro_batches <= 1)
+    return where(anew, maximum(made - activations, 0.0), made)

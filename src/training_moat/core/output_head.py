@@ -1,0 +1,34 @@
+"""What the output head leaves in memory: logits, their gradients, and what the caller of a model holds of its answer."""
+
+from __future__ import annotations
+
+from training_moat.core.elementwise import Number, logical_and, logical_or, where
+from training_moat.core.plan import Plan, stage_layers
+from training_moat.core.workload import Transformer, kv_values_per_token
+
+
+def logit_bytes(
+    model: Transformer, plan: Plan, eager: Number = 0, torch_native: Number = 0
+) -> Number:
+    """Logits of one micro-batch: the 16-bit product and its FP32 copy, over which stacks with fused kernels write
+    the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32, and
+    stacks that run operation by operation (`eager`) its 16-bit cast as well: 12 bytes, as transformers' loss holds the
+    softmax, its gradient and that of the logits in FP32. Where the vocabulary is split, PyTorch's own loss
+    (`torch_native`) takes the exponentials apart, in FP32 (torch.distributed.tensor.parallel, loss.py).
+    """
+    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    apart = where(logical_or(plan.flash_attention <= 0, eager > 0), 4, 0)
+    split = logical_and(logical_and(eager > 0, torch_native > 0), plan.tp > 1)
+    width = 6 + apart + where(eager > 0, 2, 0) + where(split, 4, 0)
+    return width * tokens * model.vocab / plan.tp
+
+
+def kept_output_bytes(model: Transformer, plan: Plan) -> Number:
+    """What the caller of one of Hugging Face's models holds while the backward pass runs: the logits, in FP32 (transformers 4.28
+    to 4.44), and of recomputed layers keys and values in 16 bits, which it gets unless it says not to (`use_cache`;
+    llama-cookbook, pull request 165). One micro-batch, one stage."""
+    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    redone = where(plan.recompute >= 2, plan.recompute_share, 0.0)
+    share = redone * stage_layers(model, plan) / model.layers / plan.tp
+    logits = 4.0 * tokens * model.vocab / plan.tp
+    return 2.0 * tokens * kv_values_per_token(model) * share + logits
