@@ -106,20 +106,21 @@ def dearest_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
 def verdicts_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
     """Every hypothesis at both sizes; blank where a size does not ask it.
 
-    Columns: hypothesis, claim, and for each size its verdict (small, larger), the number over the margin
-    (small_times, larger_times), and at the larger size the margin itself (threshold, unit).
+    Columns: hypothesis, claim, and for each size its verdict (small, larger) and the number over its margin
+    (small_times, larger_times); margin: that of the larger size in words, such as "0.13 nats".
     """
     first, second = (
         table.set_index("hypothesis").assign(times=table.eval("number / threshold").to_numpy())
         for table in (analysis.verdicts(small), verdicts(larger))
     )
+    units = second["unit"].str.split(r"\W").str[0].replace("octaves", "octave")  # its margin is one
     names = sorted(set(first.index) | set(second.index))
     first, second = first.reindex(names), second.reindex(names)
     columns = {
         "claim": first["claim"].fillna(second["claim"]),
         "small": first["verdict"], "small_times": first["times"],
         "larger": second["verdict"], "larger_times": second["times"],
-        "threshold": second["threshold"], "unit": second["unit"],
+        "margin": second["threshold"].map("{:g} ".format) + units.reindex(names),
     }  # fmt: skip
     return pd.DataFrame(columns).rename_axis("hypothesis").reset_index()
 
