@@ -357,10 +357,16 @@ def _refuse(problems: list[Problem], sources: Iterable[str], where: str, labels:
     """Raise InputError for the first thing that the table could not hold, an unknown source included."""
     if problems:
         raise InputError(str(problems[0]))
-    known = set(files.read("sources")["key"])
+    path = files.path_of("sources")
+    known = _source_keys(path, path.stat().st_mtime_ns if path.is_file() else 0)
     for label, cell in zip(labels, sources, strict=True):
         for key in cell.split(descriptor.SEPARATOR):
             require_known("source", key, known, f"{where}, {label}, column source")
+
+
+@lru_cache(maxsize=8)
+def _source_keys(path: Path, modified_ns: int) -> frozenset[str]:
+    return frozenset(files.read("sources")["key"])
 
 
 def _text(value: Any) -> str | None:
