@@ -11,6 +11,7 @@ import pytest
 from training_moat.core.errors import InputError
 from training_moat.numerics import experiment
 from training_moat.numerics.design import FULL, LOW_RATE_RECIPES, Design
+from training_moat.numerics.recipes import RECIPES
 
 TINY = Design(
     seeds=(1, 2),
@@ -109,6 +110,19 @@ def test_an_interruption_does_not_wait_for_runs_that_have_not_begun(tiny, monkey
 def test_partial_results_of_another_design_are_not_used(tiny):
     longer = dataclasses.replace(tiny, steps=3)
     assert experiment._fingerprint(tiny) != experiment._fingerprint(longer)
+
+
+def test_fingerprint_follows_what_a_recipe_computes(tiny, monkeypatch):
+    """Of every recipe of the design, and not the letters of the code."""
+    first = experiment._fingerprint(tiny)
+    for name in {run.recipe for run in tiny.runs()}:
+        with monkeypatch.context() as patch:
+            patch.setattr(experiment, "_probe_of_workers", experiment.probe)
+            own = experiment._fingerprint(tiny)
+            changed = dataclasses.replace(RECIPES[name], held="fp16", weights="bf16")
+            patch.setitem(RECIPES, name, changed)
+            assert experiment._fingerprint(tiny) != own
+    assert experiment._fingerprint(tiny) == first
 
 
 def test_full_design_pairs_every_recipe_with_every_seed():

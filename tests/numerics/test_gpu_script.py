@@ -71,4 +71,4 @@ def test_small_form_runs_on_a_processor_and_measures_every_part(tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     rows = pd.read_csv(out)
     assert set(rows["part"]) == {"error", "copy", "matmul", "step"}
-    assert rows["value"].notna().all() and rows["machine"].str.startswith("CPU").all()
+    assert rows["value"].notna().all() and rows["machine"].str.startswith("one CPU, PyTorch").all()

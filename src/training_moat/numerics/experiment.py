@@ -46,6 +46,7 @@ COLUMNS = (
     "study", "recipe", "seed", "log2_learning_rate", "log2_loss_scale", "steps", "initial_loss_nats",
     "train_loss_nats", "val_loss_nats", "skipped_steps", "diverged", "source", "confirmed", "date",
 )  # fmt: skip
+PROBED = ("fp32", "mxfp4")  # plain arithmetic, and all that rounding and scaling do
 _WORKER_VARIABLES = {
     **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     # glibc: keep freed memory instead of handing it back and faulting it in again hundreds of times a step
@@ -65,7 +66,7 @@ def run(
 
     The design is the full or the quick one, or that of an earlier run's `manifest`; `seeds` replaces its seeds. An
     interrupted call leaves a partial table in `out`, which the next call with the same code, design and seeds
-    continues. Returns the path of the table.
+    on the same machine continues. Returns the path of the table.
     """
     form, design = ("quick", QUICK) if quick else ("full", FULL)
     if manifest is not None:
@@ -74,11 +75,11 @@ def run(
     if seeds is not None:
         design = dataclasses.replace(design, seeds=_checked(seeds, form))
     workers = workers or min(2, os.cpu_count() or 1)
-    fingerprint = _fingerprint(design)
-    _refuse_foreign(out, fingerprint)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: this is a file; expected a folder.")
     out.mkdir(parents=True, exist_ok=True)
+    fingerprint = _fingerprint(design)
+    _refuse_foreign(out, fingerprint)
     partial = out / f".{SOURCE}.{fingerprint[:12]}.partial.csv"
     started = time.monotonic()
     done = _read_partial(partial)
@@ -149,7 +150,7 @@ def _refuse_foreign(out: Path, fingerprint: str) -> None:
         same = False
     if not same:
         raise InputError(
-            f"--out {out}: holds the results of another design or code; move them or give another folder."
+            f"--out {out}: holds the results of another design, code or machine; move them or give another folder."
         )
 
 
@@ -229,21 +230,14 @@ def _table_order(item: Run) -> tuple:
 
 
 def _fingerprint(design: Design) -> str:
-    """Hash of everything that decides a result: code of the runs, the runs themselves, the text, NumPy."""
-    digest = hashlib.sha256()
-    package = Path(training_moat.__file__).parent
-    for name in _DECIDING_CODE:
-        digest.update((package / name).read_bytes())
-    digest.update(
-        json.dumps([[item.key for item in design.runs()], corpus.SHA256, np.__version__]).encode()
-    )
-    return digest.hexdigest()
+    """Hash of everything that decides a result: the runs, the text, and what the first steps of each recipe give here.
 
-
-_DECIDING_CODE = (
-    "core/formats.py", "numerics/arithmetic.py", "numerics/corpus.py", "numerics/gpt.py", "numerics/recipes.py",
-    "numerics/rounding.py", "numerics/scaling.py", "numerics/training_loop.py",
-)  # fmt: skip
+    The code enters by what it computes and not by its letters: a comment or another name for a thing changes no result.
+    """
+    names = tuple(sorted({item.recipe for item in design.runs()}))
+    keys = [item.key for item in design.runs()]
+    told = json.dumps([keys, corpus.SHA256, _probe_of_workers(names)])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def processor() -> str:
@@ -254,25 +248,25 @@ def processor() -> str:
     return f"{platform.machine()}, {models[0] if models else platform.processor()}"
 
 
-def probe() -> str:
-    """Digest of a few steps of training, to the last bit: where it is the same, so is every result.
+def probe(names: Iterable[str] = PROBED) -> str:
+    """Digest of a few steps of training under these recipes, to the last bit: where it is the same, so is every result.
 
     The order in which a processor sums decides the last digits of a loss. That order follows from the
     kernel that the linear algebra picks, its number of threads and NumPy's use of vector instructions;
     processors of one name differ in it.
     """
     losses = []
-    for name in ("fp32", "mxfp4"):
+    for name in names:
         outcome = train(recipe(name), -8.0, 1, 3, corpus.load())
         losses += [outcome.initial_loss.hex(), outcome.train_loss.hex(), outcome.val_loss.hex()]
     return hashlib.sha256(" ".join(losses).encode()).hexdigest()
 
 
 @cache
-def _probe_of_workers() -> str:
+def _probe_of_workers(names: tuple[str, ...] = PROBED) -> str:
     """The probe as the runs themselves were made: on one thread."""
     with _pool(1) as pool:
-        return pool.submit(probe).result()
+        return pool.submit(probe, names).result()
 
 
 def _processor_seconds() -> float:

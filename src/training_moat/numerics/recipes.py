@@ -21,7 +21,6 @@ class Recipe:
     """How one training run treats its numbers."""
 
     name: str
-    hardware: str
     forward: str = "fp32"  # operands of the linear layers, forward
     backward: str = "fp32"  # incoming gradients of the linear layers
     held: str = "fp32"  # every other tensor, and the linear layers' results
@@ -54,51 +53,24 @@ _PURE_BF16: dict[str, Any] = {"forward": "bf16", "backward": "bf16", "weights": 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("fp32", "reference"),
-        Recipe("bf16_mixed", "A100, H100, TPU, MI300X", forward="bf16", backward="bf16", **_BF16),
-        Recipe(
-            "fp16_mixed",
-            "V100",
-            forward="fp16",
-            backward="fp16",
-            held="fp16",
-            saturate=False,
-            loss_scale="dynamic",
-        ),
-        Recipe("fp8_delayed", "H100 (Transformer Engine)", scaling=DELAYED, **_FP8),
-        Recipe("fp8_current", "H100, TPU7x, Gaudi 3", scaling=CURRENT, **_FP8),
-        Recipe("fp8_fnuz", "MI300X, its own constants", **_FNUZ),
-        Recipe("fp8_fnuz_ported", "MI300X, Hopper's constant 448, saturating", **_PORTED),
-        Recipe(
-            "fp8_fnuz_ported_nan",
-            "MI300X, Hopper's constant 448, no saturation",
-            saturate=False,
-            **_PORTED,
-        ),
-        Recipe("fp8_unscaled", "FP8 cast without any scale (broken on purpose)", **_FP8),
-        Recipe(
-            "mxfp8",
-            "B200, MI355X, Trainium3",
-            "mxfp8_e4m3",
-            "mxfp8_e4m3",
-            scaling=MICROSCALED,
-            **_BF16,
-        ),
-        Recipe("mxfp4", "MI355X, B200", "mxfp4", "mxfp4", hadamard=32, **_FP4_STABLE),
-        Recipe("nvfp4", "B200", "nvfp4", "nvfp4", hadamard=16, **_FP4_STABLE),
-        Recipe(
-            "nvfp4_nearest",
-            "B200 without stochastic rounding",
-            "nvfp4",
-            "nvfp4",
-            scaling=MICROSCALED,
-            **_BF16,
-        ),
-        Recipe("bf16_weights_stochastic", "SN40L, Trainium", stochastic_weights=True, **_PURE_BF16),
-        Recipe("bf16_weights_nearest", "BF16 weights, no stochastic rounding", **_PURE_BF16),
+        Recipe("fp32"),
+        Recipe("bf16_mixed", forward="bf16", backward="bf16", **_BF16),
+        Recipe("fp16_mixed", "fp16", "fp16", "fp16", saturate=False, loss_scale="dynamic"),
+        Recipe("fp8_delayed", scaling=DELAYED, **_FP8),
+        Recipe("fp8_current", scaling=CURRENT, **_FP8),
+        Recipe("fp8_fnuz", **_FNUZ),
+        Recipe("fp8_fnuz_ported", **_PORTED),
+        Recipe("fp8_fnuz_ported_nan", saturate=False, **_PORTED),
+        Recipe("fp8_unscaled", **_FP8),  # broken on purpose
+        Recipe("mxfp8", "mxfp8_e4m3", "mxfp8_e4m3", scaling=MICROSCALED, **_BF16),
+        Recipe("mxfp4", "mxfp4", "mxfp4", hadamard=32, **_FP4_STABLE),
+        Recipe("nvfp4", "nvfp4", "nvfp4", hadamard=16, **_FP4_STABLE),
+        Recipe("nvfp4_nearest", "nvfp4", "nvfp4", scaling=MICROSCALED, **_BF16),
+        Recipe("bf16_weights_stochastic", stochastic_weights=True, **_PURE_BF16),
+        Recipe("bf16_weights_nearest", **_PURE_BF16),
     )
 }
-"""Every recipe of the experiment, by name."""
+"""Every recipe of the experiment, by name; the chips that impose each stand with the readers' names (`analysis.LABELS`)."""
 
 
 def recipe(name: str) -> Recipe:

@@ -19,6 +19,9 @@ BEFORE_2 = 2
 """A stack's `ported_attention` where its kernel is the first FlashAttention's version in Triton."""
 UNFUSED = {"megatron-core": "megatron-2021"}
 """Stacks that were another program before fused attention."""
+FUSED_SINCE = 2023.0
+"""The year from which these stacks have fused attention (FlashAttention is of May 2022: Dao et al. 2022): a later run whose
+scores are written out all the same, as a chip or a library lacks the kernel, is otherwise the stack of its day."""
 UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 """Stacks of before fused attention. Their runs had no sequence parallelism and recomputed whole layers (Narayanan et al.
 2021, section 3.5; both came with Korthikanti et al. 2022)."""
@@ -45,8 +48,9 @@ class Software:
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
     `permutes_in_flight`: 1 where tokens are put into the experts' order on their way;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
-    `fused_loss`: 1 where softmax and loss are; `posted_by_host`: 1 where messages to experts on other machines go through
-    threads of the host, as the network takes none from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
+    `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
+    `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
+    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Software:
     fused_loss: float
     posted_by_host: float
     torch_native: float
+    stops_early: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -98,6 +103,7 @@ def all_software() -> dict[str, Software]:
         "fused_loss": 0.0,
         "posted_by_host": 0.0,
         "torch_native": 0.0,
+        "stops_early": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
@@ -119,11 +125,14 @@ def known_name(name: str) -> str:
     return name.lower()
 
 
-def find(name: str | None, flash_attention: bool = True) -> Software:
-    """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off."""
+def find(name: str | None, flash_attention: bool = True, released: float | None = None) -> Software:
+    """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off
+    and nothing says that it was `released` later."""
     known = all_software()
     found = known[(name or REFERENCE_STACK).lower()]
-    return found if flash_attention else known[UNFUSED.get(found.stack, found.name)]
+    if flash_attention or (released is not None and released >= FUSED_SINCE):
+        return found
+    return known[UNFUSED.get(found.stack, found.name)]
 
 
 def default_name(chip: Chip) -> str:
