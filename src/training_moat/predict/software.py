@@ -38,10 +38,15 @@ STACK_OF_VENDOR = {
 }
 """Vendors whose chips run a stack of their own."""
 
+DISPATCHERS = {"all-to-all": (0.0, 0.0), "deepep": (1.0, 0.0), "hybridep": (1.0, 1.0)}
+"""By dispatcher: whether a token goes once to a chip with several of its experts, and whether it is put into the experts'
+order on its way."""
+
 
 @dataclass(frozen=True)
 class Software:
-    """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1.
+    """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1, the dispatcher by
+    what it does.
 
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
@@ -98,8 +103,6 @@ def all_software() -> dict[str, Software]:
         "dispatch_bytes": 2.0,
         "bubble": 1.0,
         "grouped_experts": 0.0,
-        "dispatch_once": 0.0,
-        "permutes_in_flight": 0.0,
         "fused_loss": 0.0,
         "posted_by_host": 0.0,
         "torch_native": 0.0,
@@ -107,6 +110,8 @@ def all_software() -> dict[str, Software]:
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
+        sends = DISPATCHERS.get(row["dispatcher"], DISPATCHERS["all-to-all"])
+        row["dispatch_once"], row["permutes_in_flight"] = sends
         values = {name: row[name] for name in Software.__dataclass_fields__}
         for name, default in numbers.items():
             values[name] = default if values[name] != values[name] else values[name]
