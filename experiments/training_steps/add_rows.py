@@ -32,8 +32,15 @@ STACKS = {
     "litgpt-eager": "PyTorch and transformers, nothing compiled: weights, gradients and AdamW's states in BF16",
 }
 """What ran under each name of software."""
-GROUPED = "transformers"
-"""Software whose experts' products are grouped, which no name of the table was when the runs were predicted."""
+TAKEN = {
+    "pytorch-eager": "transformers-autocast",
+    "pytorch": "transformers-compiled",
+    "litgpt-eager": "transformers",
+}
+"""The table's names for what ran, of which there were none when the runs were predicted: cuDNN's attention, checkpoints that
+stop early, grouped products of experts."""
+LOOP = "in a loop"
+"""How a run says that every expert's products are launched by themselves, as none of these do."""
 NOTES = {
     "gpt2-one-sequence": "checked: 512 tokens a step are too few to keep the chip busy",
     "olmoe-loop": "checked: experts in a loop, six times slower than the same model with grouped products",
@@ -72,9 +79,7 @@ def spelled(run: Mapping[str, str]) -> str:
         f"{run['micro_batch']} x {int(run['seq_len']):,} tokens": True,
         f"{passes} passes a step": passes > 1,
         "layers recomputed": run["recompute"] == "full",
-        f"experts' products {'in a loop' if run['expert_products'] == 'loop' else 'grouped'}": run[
-            "expert_products"
-        ],
+        f"experts' products {_launched(run) or 'grouped'}": run["expert_products"],
         "adapters": run["lora_rank"] != "0",
     }
     return ", ".join(part for part, holds in said.items() if holds)
@@ -165,13 +170,17 @@ def blind_row(told: Mapping[str, str], found: Mapping[str, str], config: str) ->
     }
 
 
+def _launched(run: Mapping[str, str]) -> str:
+    return LOOP if run["expert_products"] == "loop" else ""
+
+
 def stack_rows(runs: Iterable[Mapping[str, str]]) -> Iterator[Row]:
     """Lines of `training_stacks`, one for each kind of run."""
-    for run in {words(run): run for run in runs}.values():
+    for run in {_launched(run) + words(run): run for run in runs}.values():
         yield {
             "training_source": SOURCE,
-            "row_contains": f"; {words(run)}",
-            "software": GROUPED if run["expert_products"] == "grouped" else run["software"],
+            "row_contains": f"{_launched(run)}; {words(run)}",
+            "software": run["software"] if _launched(run) else TAKEN[run["software"]],
             **{"flash_attention": 1, "zero_stage": 0, "sequence_parallel": 0, "accumulates": 1},
             "tied_embeddings": run["tied_embeddings"],
             "basis": STACKS[run["software"]],

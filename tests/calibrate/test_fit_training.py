@@ -63,6 +63,15 @@ def test_a_source_that_states_its_own_network_is_timed_with_it():
     assert shared[inside] == pytest.approx(own[inside])
 
 
+def test_the_optimizer_moves_the_states_that_the_stack_keeps():
+    """Runs in pure 16 bits have no FP32 copy of the weights to read and write, and moments of 16 bits."""
+    masters = {name: one.master_weights for name, one in software.all_software().items()}
+    for group in fit_stage.groups(of("book_h100_steps"), STORED):
+        kept = group.rows.frame["label"].map(masters)
+        assert set(kept) == {True, False}
+        assert list(group.state_bytes) == [12.0 if own else 4.0 for own in kept]
+
+
 def test_predictions_do_not_depend_on_how_rows_are_grouped():
     """Rows timed together by topology, and one by one."""
     together = fit_stage.predict_rows(few(), STORED)

@@ -52,6 +52,22 @@ def test_bytes_on_the_wire_are_the_textbook_counts():
     assert sent["data_parallel"] == pytest.approx(2 * 1 / 2 * 2 * own)
 
 
+def test_recomputation_that_stops_early_sends_less():
+    """Of six exchanges with experts one, the way back of the pass that is done again; of a dense layer's six sums, one."""
+    experts = Plan(4096, 64, dp=8, ep=8, recompute=2)
+    dense = Plan(4096, 64, tp=8, recompute=2)
+
+    def sent(model, plan, kind, level):
+        return step_bytes(model, replace(plan, stops_early=level), BYTE_A_SECOND)[kind]
+
+    whole = sent(MIXTRAL, experts, "expert_parallel", 0)
+    assert sent(MIXTRAL, experts, "expert_parallel", 1) == pytest.approx(5 / 6 * whole)
+    assert sent(MIXTRAL, experts, "expert_parallel", 2) == pytest.approx(5 / 6 * whole)
+    whole = sent(LLAMA_70B, dense, "tensor_parallel", 0)
+    assert sent(LLAMA_70B, dense, "tensor_parallel", 1) == whole
+    assert sent(LLAMA_70B, dense, "tensor_parallel", 2) == pytest.approx(5 / 6 * whole)
+
+
 def test_wider_gradients_cost_more_on_the_wire():
     plan = Plan(4096, 64, tp=8, dp=8, zero_stage=1)
     wide = step_bytes(LLAMA_70B, replace(plan, gradient_bytes=4.0), BYTE_A_SECOND)

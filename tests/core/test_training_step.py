@@ -56,6 +56,50 @@ def test_an_ideal_chip_runs_the_hardware_flops_when_all_is_recomputed():
     )
 
 
+def test_wide_heads_fill_a_wide_matrix_unit():
+    """Heads of 256 use twice the rows of a 256-wide unit that heads of 128 do, and no kernel goes beyond what the best reach;
+    elsewhere width makes no difference."""
+    narrow = Transformer("narrow", 32, 4096, 32, 8, 128, 14336, 128256, gated_ffn=1)
+    wide = replace(narrow, heads=16, kv_heads=4, head_dim=256)
+    plan = Plan(131072, 8)
+
+    def core(model, share, unit):
+        other = step_time(model, plan, IDEAL, replace(PERFECT, attention=1e30)).compute
+        eff = replace(PERFECT, attention=share, attention_unit=unit)
+        return step_time(model, plan, IDEAL, eff).compute - other
+
+    assert core(wide, 0.3, 0.0) == pytest.approx(core(narrow, 0.3, 0.0), rel=1e-6)
+    assert core(wide, 0.3, 256.0) == pytest.approx(core(narrow, 0.3, 256.0) / 2, rel=1e-6)
+    assert core(wide, 0.5, 256.0) == pytest.approx(core(narrow, 0.5, 256.0) * 0.5 / 0.75, rel=1e-6)
+    assert core(narrow, 0.5, 256.0) == core(narrow, 0.5, 0.0)
+
+
+def test_recomputation_that_stops_early_leaves_the_last_product_out():
+    """Its backward pass needs what enters it, not what leaves it; nothing is left out where nothing is recomputed."""
+    plan = Plan(4096, 8, flash_attention=0, zero_stage=0, recompute=2)
+    whole = step_time(LLAMA_70B, plan, IDEAL, PERFECT).total
+    early = step_time(LLAMA_70B, replace(plan, stops_early=2), IDEAL, PERFECT).total
+    down = 2 * 8 * 4096 * LLAMA_70B.ffn * LLAMA_70B.hidden * LLAMA_70B.layers / 1e15
+    assert whole - early == pytest.approx(down)
+    assert step_time(LLAMA_70B, replace(plan, stops_early=1), IDEAL, PERFECT).total == whole
+    kept = replace(plan, recompute=0)
+    never = step_time(LLAMA_70B, kept, IDEAL, PERFECT)
+    assert step_time(LLAMA_70B, replace(kept, stops_early=2), IDEAL, PERFECT) == never
+
+
+def test_recomputation_that_stops_early_moves_no_expert_results_back():
+    """Of permuting there and back, six passes become five; of experts' two products, the second is not done again."""
+    plan = Plan(4096, 64, dp=8, ep=8, recompute=2)
+    slow = replace(IDEAL, memory_bytes_per_s=1e12)
+    times = [
+        step_time(MIXTRAL, replace(plan, stops_early=level), slow, PERFECT) for level in (0, 1, 2)
+    ]
+    moved = permuted_bytes(MIXTRAL, plan) / 2 / 1e12 * MIXTRAL.layers * plan.micro_batches
+    assert times[0].memory_bound - times[1].memory_bound == pytest.approx(moved)
+    assert times[1].memory_bound == pytest.approx(times[2].memory_bound)
+    assert times[0].compute == times[1].compute > times[2].compute
+
+
 def test_fused_attention_skips_the_masked_half_and_recomputes_in_the_backward_pass():
     """Dao 2023, section 3.1: half the scores; the backward pass costs 2.5 forward passes instead of 2."""
     fused = Plan(4096, 8, zero_stage=0)
@@ -76,7 +120,7 @@ def test_attention_that_is_kept_is_not_done_again():
 
 
 def test_gaps_between_kernels_do_not_grow_with_how_slow_the_kernels_are():
-    plan = Plan(4096, 8)
+    plan = Plan(4096, 8, dp=8)
 
     def gaps(share):
         own = replace(REAL, software=share, straggling=0.0)
@@ -86,7 +130,24 @@ def test_gaps_between_kernels_do_not_grow_with_how_slow_the_kernels_are():
             - step_time(LLAMA_70B, plan, H100, replace(own, layer_seconds=0.0)).other
         )
 
-    assert gaps(0.3) == pytest.approx(gaps(1.0)) == pytest.approx(8 * 80 * 3 * 1e-3)
+    assert gaps(0.3) == pytest.approx(gaps(1.0)) == pytest.approx(80 * 3 * 1e-3)
+
+
+def test_one_chip_waits_for_its_host_only_where_that_takes_longer():
+    """Its host launches the next kernels while it works; little work hides little of the gaps."""
+
+    def shown(plan, seconds):
+        eff = replace(PERFECT, layer_seconds=seconds)
+        return step_time(LLAMA_70B, plan, IDEAL, eff).other - never(plan)
+
+    def never(plan):
+        return step_time(LLAMA_70B, plan, IDEAL, PERFECT).other
+
+    large = Plan(8192, 8, micro_batch=8)
+    assert shown(large, 1e-3) < 0.01 * 80 * 3e-3
+    small = Plan(1, 1)
+    assert shown(small, 1.0) == pytest.approx(80 * 3, rel=1e-3)
+    assert shown(replace(large, dp=8, micro_batch=1), 1e-3) == pytest.approx(80 * 3e-3)
 
 
 def test_a_fused_attention_kernel_is_as_fast_in_any_stack():

@@ -9,13 +9,10 @@ from typing import Any
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.predict.software import Software
+from training_moat.predict.software import DISPATCHERS, Software
 
 TABLE = "training_dispatchers"
 
-KINDS = {"all-to-all": (0.0, 0.0), "deepep": (1.0, 0.0), "hybridep": (1.0, 1.0)}
-"""By dispatcher: whether a token goes once to a chip with several of its experts, and whether it is put into the experts'
-order on its way."""
 SAID = {"DeepEP": "deepep", "HybridEP": "hybridep", "(?:NCCL|own) all-to-all": "all-to-all"}
 """How a row's notes name a dispatcher."""
 OVERLAPPED = "dispatch overlapped|exchange between experts overlapped|1F1B (?:expert )?(?:all-to-all )?overlap(?: on|;|$)"
@@ -44,14 +41,14 @@ def told(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.DataFrame:
     for line in tables.load(TABLE).itertuples():
         own = _covered(frame, line)
         if pd.notna(line.dispatcher):
-            found.loc[own, list(FIELDS[:2])] = KINDS[line.dispatcher]
+            found.loc[own, list(FIELDS[:2])] = DISPATCHERS[line.dispatcher]
         if pd.notna(line.overlapped):
             found.loc[own, FIELDS[2]] = float(line.overlapped)
         if pd.notna(line.balanced):
             found.loc[own, FIELDS[3]] = 1 - float(line.balanced)
     notes = frame["notes"].fillna("").str
     for words, kind in SAID.items():
-        found.loc[notes.contains(words), list(FIELDS[:2])] = KINDS[kind]
+        found.loc[notes.contains(words), list(FIELDS[:2])] = DISPATCHERS[kind]
     found.loc[notes.contains(OVERLAPPED), FIELDS[2]] = 1.0
     found.loc[notes.contains(SEPARATE), FIELDS[2]] = 0.0
     found.loc[notes.contains(BALANCED), FIELDS[3]] = 0.0

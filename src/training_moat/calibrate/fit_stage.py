@@ -12,6 +12,7 @@ from training_moat.calibrate.priors import SHARES, Key, prior
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.layer_step import Node
+from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.training_step import StepTime, step_time
 from training_moat.predict import training_constants as known
 from training_moat.predict.software import find
@@ -42,6 +43,12 @@ class Group:
     node: Node
     kinds: list[Kind]
     which: np.ndarray
+
+    @property
+    def state_bytes(self) -> np.ndarray:
+        """Bytes of AdamW's states per weight of every row, as its software keeps them."""
+        masters = [kind.software.master_weights for kind in self.kinds]
+        return np.array([optimizer_bytes("adamw", each) for each in masters])[self.which]
 
 
 def groups(rows: Rows, constants: Constants) -> list[Group]:
@@ -101,7 +108,8 @@ def predict_rows(
 def _group_step(group: Group, constants: Constants) -> StepTime:
     each = [efficiency_of(constants, kind) for kind in group.kinds]
     node = known.with_efficiencies(group.node, constants)
-    return step_time(group.rows.model, group.rows.plan, node, stack_records(each, group.which))
+    eff = stack_records(each, group.which)
+    return step_time(group.rows.model, group.rows.plan, node, eff, group.state_bytes)
 
 
 def as_constants(values: Mapping[Key, float]) -> Constants:

@@ -201,13 +201,14 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     told = stacks.reindex(place).set_axis(frame.index)
     joined = frame.join(told[columns])
     joined["recompute"] = joined["recompute"].fillna(told["recompute"])
+    joined["released"] = joined["date"].map(dates.middle).fillna(MIDDLE_RELEASE)
+    asked = zip(joined["software"], joined["flash_attention"], joined["released"], strict=True)
     found = [
-        software.find(name, bool(flash)) if isinstance(name, str) else None
-        for name, flash in zip(joined["software"], joined["flash_attention"], strict=True)
+        software.find(name, bool(flash), released) if isinstance(name, str) else None
+        for name, flash, released in asked
     ]
     joined["stack"] = [one.stack if one else None for one in found]
     joined["label"] = [one.name if one else None for one in found]
-    joined["released"] = joined["date"].map(dates.middle).fillna(MIDDLE_RELEASE)
     timed = attainable.machines()
     places = zip(joined["source"], joined["chip_id"], joined["format"], strict=True)
     joined["matmul_flops"] = [timed.get(place, 0.0) for place in places]
@@ -314,7 +315,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software]) -> None:
-    """Bytes of a gradient and of a routed token's value on the wire, and what its dispatcher does."""
+    """Bytes of a gradient and of a routed token's value on the wire, what its dispatcher does and recomputation leaves out."""
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
         ("dispatch_bytes", software.dispatch_bytes),
@@ -325,6 +326,8 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
             else 2.0
             for label, precision in zip(frame["label"], frame["format"], strict=True)
         ]
+    early = {name: one.stops_early for name, one in stacks.items()}
+    frame["stops_early"] = frame["label"].map(early).astype(float).fillna(0.0)
     stated = frame["notes"].fillna("").str
     frame[[*dispatchers.FIELDS]] = dispatchers.told(frame, stacks)
     # Offloaded to the host: the optimizer's states alone, or the weights as well.

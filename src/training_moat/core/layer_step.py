@@ -17,6 +17,7 @@ from training_moat.core.workload import (
     attended_tokens,
     attention_params,
     fused_attended_tokens,
+    heads_beside_usual,
     lora_params,
     state_flops_per_token,
 )
@@ -28,6 +29,8 @@ UNFUSED_FORWARD_BYTES_PER_SCORE = 11.0
 and a one-byte mask in dropout, read it for the product with the values (16-bit values; Dao et al. 2022, 3.1)."""
 UNFUSED_BACKWARD_BYTES_PER_SCORE = 15.0
 """The same for the backward pass: the score gradients pass dropout and softmax and feed two products."""
+HIGHEST_ATTENTION = 0.75
+"""Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
 CAST_BYTES_PER_VALUE = 4.0
 """Casting to 8 bits reads two bytes and writes the value and its transpose (Micikevicius et al. 2022)."""
 PERMUTED_BYTES = 2.0
@@ -72,18 +75,19 @@ class Node:
 class Efficiency:
     """The measured constants of a chip and its software.
 
-    `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of
-    the data sheet's memory bandwidth that streams sustain. `reread`: how often a matmul moves each operand
-    (tiles fetch them anew, edges waste them). `expert`: share of the dense matmul rate that
-    grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases; `uneven`: how much more than
-    the mean the fullest chip's experts get. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those collectives
-    that hides behind computation, `overlap_scheduled` of an exchange that the schedule runs beside another micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps between kernels), and
-    `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it. `step_seconds`:
-    fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against
-    the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its
-    expert layers are. `peer_seconds`: what an expert exchange waits for each member in another domain, where
-    messages go through the host. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule
-    leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
+    `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of the data
+    sheet's memory bandwidth that streams sustain. `attention_unit`: width of a matrix unit that the usual heads do not
+    fill (zero: they do). `reread`: how often a matmul moves each operand (tiles fetch them anew, edges waste them).
+    `expert`: share of the dense matmul rate that grouped expert matmuls keep, `expert_biased`: share of that which is
+    left where they carry biases; `uneven`: how much more than the mean the fullest chip's experts get. `overlap_data`,
+    `overlap_tensor`, `overlap_expert`: share of those collectives that hides behind computation, `overlap_scheduled` of
+    an exchange that the schedule runs beside another micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps
+    between kernels), and `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it.
+    `step_seconds`: fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention)
+    are against the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how
+    fast its expert layers are. `peer_seconds`: what an expert exchange waits for each member in another domain, where
+    messages go through the host. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the
+    pipeline's schedule leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
     """
 
     matmul: Number
@@ -108,6 +112,7 @@ class Efficiency:
     straggling: Number = 0.0
     bubble: Number = 1.0
     logit_bytes: Number = LOGIT_BYTES
+    attention_unit: Number = 0.0
 
 
 def matmul_seconds(
@@ -138,20 +143,31 @@ def _moving_seconds(
     return streams / node.memory_bytes_per_s + weights / source
 
 
+def _dense_width(model: Transformer, plan: Plan) -> Number:
+    """Inner width of the mean layer's feed-forward block, without routed experts, on one chip."""
+    moe_share = model.moe_layers / model.layers
+    shared = model.shared_experts * model.expert_ffn
+    return maximum((1 - moe_share) * model.ffn + moe_share * shared, 1e-9) / plan.tp
+
+
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward weight matmuls of the mean layer, one micro-batch, without experts."""
     m, h = micro_tokens(plan), model.hidden
     output = model.heads * model.value_dim / plan.tp
     entering = (attention_params(model) - model.heads * model.value_dim * h) / h / plan.tp
-    moe_share = model.moe_layers / model.layers
-    shared = model.shared_experts * model.expert_ffn
-    width = maximum((1 - moe_share) * model.ffn + moe_share * shared, 1e-9) / plan.tp
+    width = _dense_width(model, plan)
     return (
         matmul_seconds(m, h, entering, node, eff)
         + matmul_seconds(m, output, h, node, eff)
         + matmul_seconds(m, h, (1 + model.gated_ffn) * width, node, eff)
         + matmul_seconds(m, width, h, node, eff)
     )
+
+
+def _last_product_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """Of the mean layer's forward products, those that end its feed-forward block or its experts."""
+    dense = matmul_seconds(micro_tokens(plan), _dense_width(model, plan), model.hidden, node, eff)
+    return dense + _expert_matmul_seconds(model, plan, node, eff)[1]
 
 
 def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
@@ -183,11 +199,13 @@ def fullest_load(plan: Plan, eff: Efficiency) -> Number:
     return 1 + where(spread, eff.uneven, 0.0)
 
 
-def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
-    """Forward matmuls of the routed experts in the mean layer at its fullest chip: every local expert works on its own few
-    rows."""
+def _expert_matmul_seconds(
+    model: Transformer, plan: Plan, node: Node, eff: Efficiency
+) -> tuple[Number, Number]:
+    """Forward matmuls of the routed experts in the mean layer at its fullest chip, the first and the last: every local
+    expert works on its own few rows."""
     if not some(model.moe_layers):
-        return 0.0
+        return 0.0, 0.0
     experts = maximum(model.experts, 1)
     groups, split = maximum(plan.ep, 1), plan.expert_tensor
     local = experts / groups
@@ -198,7 +216,8 @@ def _expert_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effi
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
     one = _grouped_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node, eff)
     two = _grouped_seconds(rows, width, model.hidden, node, eff)
-    return model.moe_layers / model.layers * local * (one + two) / rate
+    each = model.moe_layers / model.layers * local / rate
+    return each * one, each * two
 
 
 def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
@@ -220,7 +239,9 @@ def _attention_seconds(
     per_pair = 2 * m * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     visited = fused_attended_tokens(model, plan.seq_len)
     states = m * state_flops_per_token(model) / model.layers / plan.tp
-    fused = (per_pair * visited + states) / (node.wide_peak_flops * eff.attention)
+    share = eff.attention * heads_beside_usual(model, eff.attention_unit)
+    share = where(share > HIGHEST_ATTENTION, maximum(eff.attention, HIGHEST_ATTENTION), share)
+    fused = (per_pair * visited + states) / (node.wide_peak_flops * share)
     plain = (per_pair * context + states) / (node.wide_peak_flops * eff.matmul)
     scores = m * context * model.heads / plan.tp
     traffic = scores * UNFUSED_FORWARD_BYTES_PER_SCORE / (node.memory_bytes_per_s * eff.memory)
@@ -317,9 +338,8 @@ class Layer:
 
 def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Layer:
     """The mean layer's seconds, forward, backward and, where asked, forward again."""
-    matmul = _dense_matmul_seconds(model, plan, node, eff) + _expert_matmul_seconds(
-        model, plan, node, eff
-    )
+    matmul = _dense_matmul_seconds(model, plan, node, eff)
+    matmul = matmul + sum(_expert_matmul_seconds(model, plan, node, eff))
     core, core_traffic, core_backward = _attention_seconds(model, plan, node, eff)
     moe_share = model.moe_layers / model.layers
     # Stacks that fuse the experts' products also fuse the operations around them.
@@ -341,19 +361,29 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     stack = 1 / eff.software
     light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
     matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
+    if some(plan.unfinished_layers):
+        matmul = matmul - plan.unfinished_layers * _last_product_seconds(model, plan, node, eff)
     matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
         + (2 + again) * (casts + permuting)
+        - plan.unreturned_layers * permuting / 2
         + (1 + core_again + core_backward) * core_traffic
     )
     # A fused attention kernel is the same library's whatever the stack around it.
     kernel = where(plan.flash_attention > 0, 1.0, stack)
     compute = matmul / eff.matmul_software + kernel * (1 + core_again + core_back) * core
-    # Gaps between kernels are the chip's and its host's: a stack whose kernels are slower has no longer ones.
-    traffic, overhead = stack * traffic, (3 + again) * fused * eff.layer_seconds
+    traffic = stack * traffic
+    overhead = _gap_seconds(plan, (3 + again) * fused * eff.layer_seconds, compute + traffic)
     launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)
     return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
+
+
+def _gap_seconds(plan: Plan, gaps: Number, working: Number) -> Number:
+    """What a step shows of the gaps between a layer's kernels, which are the chip's and its host's: a stack whose kernels are
+    slower has no longer ones. Chips that work together wait for one another's at every exchange; one by itself waits only
+    where its host takes longer to launch the work than it does."""
+    return where(plan.alone, _beyond(gaps, working), gaps)
 
 
 def _beyond(launches: Number, working: Number) -> Number:

@@ -62,18 +62,19 @@ def messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     """Every message of a step by name. `times` counts those of the fullest pipeline stage's chips."""
     layers = stage_layers(model, plan) * plan.micro_batches
     return {
-        **_layer_messages(model, plan, layers * passes(plan)),
-        **_expert_messages(model, plan, layers * passes(plan)),
+        **_layer_messages(model, plan, layers),
+        **_expert_messages(model, plan, layers),
         "stage": _stage_message(model, plan),
         **_data_messages(model, plan),
     }
 
 
-def _layer_messages(model: Transformer, plan: Plan, times: Number) -> dict[str, Message]:
+def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str, Message]:
     """Sums of the activations after attention and after the feed-forward block (Shoeybi et al. 2019, section 3), and
     the keys and values that context parallelism hands round (Liu et al. 2023). Layers of experts without a dense block
-    sum once: what cuts their experts is counted with the experts."""
-    m = micro_tokens(plan)
+    sum once: what cuts their experts is counted with the experts. A layer done again but for its last product leaves the
+    sum after that out."""
+    m, each = micro_tokens(plan), passes(plan)
     moe_share = model.moe_layers / model.layers
     summed_twice = 1 - moe_share * where(model.shared_experts > 0, 0.0, 1.0)
     kv_width = where(
@@ -81,18 +82,17 @@ def _layer_messages(model: Transformer, plan: Plan, times: Number) -> dict[str, 
     )
     ring = 2 * ACTIVATION_BYTES * m * plan.cp * kv_width / plan.tp
     hidden = ACTIVATION_BYTES * m * model.hidden
+    sums = each + (each - plan.unfinished_layers) * summed_twice
     return {
-        "tensor": Message(
-            "tensor_parallel", "all_reduce", hidden, plan.tp, 1, times * (1 + summed_twice)
-        ),
-        "context": Message("tensor_parallel", "all_gather", ring, plan.cp, plan.tp, times),
+        "tensor": Message("tensor_parallel", "all_reduce", hidden, plan.tp, 1, layers * sums),
+        "context": Message("tensor_parallel", "all_gather", ring, plan.cp, plan.tp, layers * each),
     }
 
 
-def _expert_messages(model: Transformer, plan: Plan, times: Number) -> dict[str, Message]:
+def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str, Message]:
     """Tokens to their experts and back (Lepikhin et al. 2020); where experts are cut, their routed tokens are gathered
     over the chips that share them and the results summed (Megatron-Core's expert tensor parallelism)."""
-    moe = model.moe_layers / model.layers
+    moe, each = model.moe_layers / model.layers, passes(plan)
     groups, cut = maximum(plan.ep, 1), plan.expert_tensor
     # Ranks of a tensor-parallel group each send their share of the tokens.
     sent = micro_tokens(plan) * model.experts_per_token * model.hidden / plan.tp
@@ -106,12 +106,14 @@ def _expert_messages(model: Transformer, plan: Plan, times: Number) -> dict[str,
             exchanged,
             groups,
             cut,
-            times * moe * 2,
+            layers * moe * (2 * each - plan.unreturned_layers),
             where(plan.dispatch_once > 0, model.experts_per_token, 1),
             model.routing_groups,
             model.routed_groups,
         ),
-        "cut_experts": Message("expert_parallel", "all_reduce", routed * cut, cut, 1, times * moe),
+        "cut_experts": Message(
+            "expert_parallel", "all_reduce", routed * cut, cut, 1, layers * moe * each
+        ),
     }
 
 

@@ -13,6 +13,12 @@ RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
 2022) or, where fused attention keeps nothing there, norms, activation functions and latent attention's up-projections
 (DeepSeek-AI 2024, section 3.2.3; Megatron-Core's `recompute_modules`)."""
 
+STOPS_EARLY = {"never": 0, "return": 1, "product": 2}
+"""What a layer that is recomputed leaves out, as its backward pass needs nothing of it: nothing; what brings the experts'
+results back to their tokens; its last product as well. PyTorch's non-reentrant checkpoints end as soon as all is there that
+the backward pass asked to keep (torch.utils.checkpoint, set_checkpoint_early_stop), compilers drop what nobody reads; a
+product that keeps its operands only once it is done (a custom function, as in Transformer Engine) is done again."""
+
 OFFLOAD_LEVELS = {"none": 0, "optimizer": 1, "all": 2}
 """What lives in the host's memory instead of the chip's: nothing; the optimizer's states and step (Ren et al. 2021,
 ZeRO-Offload); weights and gradients too, fetched layer by layer (Rajbhandari et al. 2021, ZeRO-Infinity)."""
@@ -27,7 +33,8 @@ class Plan:
     sequences per step. `virtual_stages` above one interleaves the pipeline. `recompute` is a level of
     `RECOMPUTE_LEVELS`; under full recomputation `recompute_share` is the share of the layers that are recomputed
     (NeMo's `recompute_num_layers`); `attention_kept` is 1 where these keep what their fused attention gave, which is then not
-    done again (`context` of MaxText's policies, whose kernel keeps its logarithms of sums with it). `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
+    done again (`context` of MaxText's policies, whose kernel keeps its logarithms of sums with it); `stops_early` is a level of
+    `STOPS_EARLY`. `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
     expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
     gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
     token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes; `permutes_in_flight` is
@@ -64,6 +71,7 @@ class Plan:
     offload: Number = 0
     streamed: Number = 0
     attention_kept: Number = 0
+    stops_early: Number = 0
 
     @cached_property
     def expert_tensor(self) -> Number:
@@ -93,6 +101,21 @@ class Plan:
     def recomputed_layers(self) -> Number:
         """Share of the layers whose whole forward pass is done again."""
         return where(self.recompute >= 2, self.recompute_share, 0.0)
+
+    @property
+    def alone(self) -> Number:
+        """Whether one chip does it all."""
+        return self.tp * self.pp * self.dp * self.cp <= 1
+
+    @property
+    def unreturned_layers(self) -> Number:
+        """Share of the layers that are done again but for the way of the experts' results back to their tokens."""
+        return where(self.stops_early >= 1, self.recomputed_layers, 0.0)
+
+    @property
+    def unfinished_layers(self) -> Number:
+        """Share of the layers that are done again but for their last product."""
+        return where(self.stops_early >= 2, self.recomputed_layers, 0.0)
 
 
 def _divides(divisor: Number, total: Number) -> Number:

@@ -88,6 +88,7 @@ def _optimizer_seconds(
     then gradients go out and weights come back over the host's link as well. A store outside all chips steps by itself, as
     the gradients come in (Cerebras, MemoryX)."""
     own = own_share(plan, trained_params_per_stage(model, plan), 1)
+    # Beside the states FP32 gradients in and 16-bit weights out; without masters 16-bit gradients in, weights in and out.
     traffic = 2 * state_bytes + 4 + 2
     moved = 2 * WEIGHT_BYTES
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
@@ -252,7 +253,9 @@ def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -
         tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
         expert = _exchange_seconds(sent, node, "expert_parallel") * fullest_load(plan, eff)
         expert = expert * (1 - _expert_overlap(plan, eff))
-        return layer.compute + layer.traffic + layer.overhead + (tensor + expert) / each
+        # What one chip waits for its host does not grow evenly with the share of its layers that are recomputed.
+        gaps = where(own.alone, 0.0, layer.overhead)
+        return layer.compute + layer.traffic + gaps + (tensor + expert) / each
 
     once = layer_seconds(0.0)
     product, softmax = vocabulary_seconds(model, plan, near, eff)

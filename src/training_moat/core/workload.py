@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from training_moat.core.elementwise import Number, maximum, minimum, some, where
 
+USUAL_HEAD = 128
+"""Width of most models' heads, for which the share of peak that fused attention reaches is told."""
+
 
 @dataclass(frozen=True)
 class Transformer:
@@ -295,6 +298,16 @@ def fused_attended_tokens(model: Transformer, context: Number) -> Number:
     windowed = minimum(model.attention_window + model.attention_sinks + FUSED_TILE, causal)
     chunked = minimum(model.attention_chunk, context) / 2
     return whole * causal + window * windowed + chunk * chunked
+
+
+def heads_beside_usual(model: Transformer, unit: Number) -> Number:
+    """How much of a matrix unit of that width the model's heads fill, against the usual ones (`USUAL_HEAD`; one where the unit
+    is 0, not known to be wider): their width is the inner dimension of the scores' product and a side of the values'."""
+    if not some(unit):
+        return 1.0
+    width = where(unit > 0, unit, USUAL_HEAD)
+    filled = minimum(model.query_key_dim, width) / minimum(USUAL_HEAD, width)
+    return where(unit > 0, filled, 1.0)
 
 
 def attention_score_flops_per_token(model: Transformer, context: Number) -> Number:

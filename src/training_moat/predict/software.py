@@ -19,6 +19,9 @@ BEFORE_2 = 2
 """A stack's `ported_attention` where its kernel is the first FlashAttention's version in Triton."""
 UNFUSED = {"megatron-core": "megatron-2021"}
 """Stacks that were another program before fused attention."""
+FUSED_SINCE = 2023.0
+"""The year from which these stacks have fused attention (FlashAttention is of May 2022: Dao et al. 2022): a later run whose
+scores are written out all the same, as a chip or a library lacks the kernel, is otherwise the stack of its day."""
 UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 """Stacks of before fused attention. Their runs had no sequence parallelism and recomputed whole layers (Narayanan et al.
 2021, section 3.5; both came with Korthikanti et al. 2022)."""
@@ -35,18 +38,24 @@ STACK_OF_VENDOR = {
 }
 """Vendors whose chips run a stack of their own."""
 
+DISPATCHERS = {"all-to-all": (0.0, 0.0), "deepep": (1.0, 0.0), "hybridep": (1.0, 1.0)}
+"""By dispatcher: whether a token goes once to a chip with several of its experts, and whether it is put into the experts'
+order on its way."""
+
 
 @dataclass(frozen=True)
 class Software:
-    """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1.
+    """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1, the dispatcher by
+    what it does.
 
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
     `permutes_in_flight`: 1 where tokens are put into the experts' order on their way;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
-    `fused_loss`: 1 where softmax and loss are; `posted_by_host`: 1 where messages to experts on other machines go through
-    threads of the host, as the network takes none from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
+    `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
+    `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
+    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
     """
 
     name: str
@@ -73,6 +82,7 @@ class Software:
     fused_loss: float
     posted_by_host: float
     torch_native: float
+    stops_early: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -93,14 +103,15 @@ def all_software() -> dict[str, Software]:
         "dispatch_bytes": 2.0,
         "bubble": 1.0,
         "grouped_experts": 0.0,
-        "dispatch_once": 0.0,
-        "permutes_in_flight": 0.0,
         "fused_loss": 0.0,
         "posted_by_host": 0.0,
         "torch_native": 0.0,
+        "stops_early": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
+        sends = DISPATCHERS.get(row["dispatcher"], DISPATCHERS["all-to-all"])
+        row["dispatch_once"], row["permutes_in_flight"] = sends
         values = {name: row[name] for name in Software.__dataclass_fields__}
         for name, default in numbers.items():
             values[name] = default if values[name] != values[name] else values[name]
@@ -119,11 +130,14 @@ def known_name(name: str) -> str:
     return name.lower()
 
 
-def find(name: str | None, flash_attention: bool = True) -> Software:
-    """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off."""
+def find(name: str | None, flash_attention: bool = True, released: float | None = None) -> Software:
+    """The stack of that name (None: Megatron-Core, the best measured), as it was before fused attention where that is off
+    and nothing says that it was `released` later."""
     known = all_software()
     found = known[(name or REFERENCE_STACK).lower()]
-    return found if flash_attention else known[UNFUSED.get(found.stack, found.name)]
+    if flash_attention or (released is not None and released >= FUSED_SINCE):
+        return found
+    return known[UNFUSED.get(found.stack, found.name)]
 
 
 def default_name(chip: Chip) -> str:

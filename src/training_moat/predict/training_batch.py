@@ -289,6 +289,7 @@ class Plans:
         alike = np.unique([line[self.part] for line in said], axis=1, return_inverse=True)[1]
         plan = self.plan
         kinds = [np.repeat(alike.ravel(), self.counts), plan.tp, plan.cp, plan.micro_batch]
+        kinds.append(np.broadcast_to(plan.alone, self.count))
         if np.any(self.model.experts):
             kinds += [plan.ep, plan.expert_tensor]
         first, which = distinct(kinds)

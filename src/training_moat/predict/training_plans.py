@@ -213,6 +213,7 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
         dispatch_bytes=stacks.dispatch_bytes(case.software, case.precision),
         dispatch_once=case.software.dispatch_once,
         permutes_in_flight=case.software.permutes_in_flight,
+        stops_early=case.software.stops_early,
         lora_rank=float(case.lora_rank),
         offload=float(case.offload),
         streamed=float(case.streamed),
