@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training_moat.catalog import chips, models
+from training_moat.catalog import chips
 from training_moat.core import training_step as model_of_step
 from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan
-from training_moat.core.workload import attention_score_flops_per_token, training_flops_per_token
 from training_moat.predict import software, training, training_constants
 from training_moat.predict.training_plans import SIZES
 
@@ -166,17 +165,12 @@ def test_every_chip_answers_or_names_what_its_vendor_keeps_back(chip):
 @pytest.mark.parametrize("chip", MEASURED)
 @pytest.mark.parametrize("model", ["gpt-j-6b", "llama3.1-405b", "mixtral-8x22b"])
 def test_no_measured_chip_exceeds_its_peak(chip, model):
-    """Counted as it computes: both utilisations count the masked half of the scores, which fused kernels skip."""
-    shape = models.model(model)
     grid = [
         {"model": model, "chip": chip, "chips": 64, "seq_len": s, "global_batch": 512, "precision": precision, "recompute": recompute}
         for s in (512, 65536) for precision in ("bf16", "fp8") for recompute in ("none", "full")
     ]  # fmt: skip
-    for asked, answer in zip(grid, training.predict(grid), strict=True):
-        seq_len = asked["seq_len"]
-        whole = training_flops_per_token(shape, seq_len)
-        masked = 1.5 * attention_score_flops_per_token(shape, seq_len) / whole * answer["mfu"]
-        assert 0 < answer["mfu"] <= answer["hfu"] < 1 + masked
+    for answer in training.predict(grid):
+        assert 0 < answer["mfu"] <= answer["hfu"] < 1
 
 
 def test_calibration_levels_widen_the_interval():

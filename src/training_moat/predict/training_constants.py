@@ -16,13 +16,7 @@ from training_moat.catalog import relatives, tables
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
-from training_moat.core.layer_step import (
-    FUSED_LOGIT_BYTES,
-    HIGHEST_ATTENTION,
-    LOGIT_BYTES,
-    Efficiency,
-    Node,
-)
+from training_moat.core.layer_step import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency, Node
 from training_moat.core.machine import Chip
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
@@ -59,6 +53,8 @@ Hugging Face transformers, pull request 48163)."""
 BEFORE_FLASH_ATTENTION_2 = 1 / 1.8
 """Speed of the first FlashAttention's version in Triton against FlashAttention-2: 1.3 to 2.5 times slower (Dao 2023, section
 4.1), in the middle of their logarithms 1.8."""
+HIGHEST_ATTENTION = 0.75
+"""Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
 WIDE_UNITS = {"tpu-v6e": 256.0, "tpu-v7": 256.0}
 """Chips whose matrix units are wider than the usual heads: 256 by 256 on TPU v6e (Cloud TPU documentation) and on the
 generation after it, 128 by 128 before."""
