@@ -377,6 +377,22 @@ def test_an_even_share_of_the_tokens_is_said_where_experts_are_spread():
     assert said == [True, False, False]
 
 
+def test_gradients_that_do_not_stand_at_the_peak_are_told():
+    """PyTorch lets them go after each step; with several passes they add up beside the activations."""
+    small = {"chips": 1, "seq_len": 2048, "model": "llama3.2-3b", "software": "transformers"}
+    once, several, megatron = (
+        one(**small | {"global_batch": 2, "micro_batch": 2}),
+        one(**small | {"global_batch": 2, "micro_batch": 1}),
+        one(**small | {"global_batch": 2, "micro_batch": 2, "software": "megatron-core"}),
+    )
+    told = [
+        any("gradients are let go" in note for note in a["notes"])
+        for a in (once, several, megatron)
+    ]
+    assert told == [True, False, False]
+    assert once["memory_gib"]["gradients"] == 0 < several["memory_gib"]["gradients"]
+
+
 def test_a_share_of_the_peak_that_counts_what_is_masked_says_so():
     """Sources count the scores of attention in full; at a million tokens that is nearly all there is."""
     case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 64, "global_batch": 64}

@@ -327,8 +327,11 @@ class _Remarks:
         self.evened = mixed & (found.plan.ep > 1)
         most = np.array([tiers.system_limit(one.chip) for one in settings], float)
         self.beyond = rows.chips > most[rows.setting]
+        kept, made = found.memory.gradients, found.memory.gradients_made
+        self.freed = np.broadcast_to(kept < made, len(rows))
         said = self.beyond | self.uneven | self.unjoined | self.unlinked | self.unmeasured
-        self.said = (said | self.undated | self.evened | self.masked | ~self.fits).tolist()
+        said |= self.undated | self.evened | self.masked | self.freed
+        self.said = (said | ~self.fits).tolist()
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
 
@@ -379,6 +382,8 @@ class _Remarks:
                 "the scores of attention count in full, of which the masked half is not computed: more"
                 " of the peak is told than the chip works"
             )
+        if self.freed[index]:
+            notes.append("gradients are let go after each step: none stand beside all activations")
         if self.evened[index]:
             notes.append("every chip's experts are taken to get equal shares of the tokens")
         if self.undated[index]:
