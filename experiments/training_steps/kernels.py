@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -69,23 +70,9 @@ def products(scale: int) -> Iterator[Kernel]:
     for rows, inner, columns in PRODUCTS:
         m, k, n = (max(size // scale, 16) for size in (rows, inner, columns))
         flops = 2.0 * m * k * n
-        sizes = (m, k, n, 1)
-        yield Kernel(
-            "product",
-            "forward",
-            sizes,
-            flops,
-            "TFLOP/s",
-            lambda at, m=m, k=k, n=n: _product(at, m, k, n),
-        )
-        yield Kernel(
-            "product",
-            "weight gradient",
-            sizes,
-            flops,
-            "TFLOP/s",
-            lambda at, m=m, k=k, n=n: _gradient(at, m, k, n),
-        )
+        for setting, prepare in (("forward", _product), ("weight gradient", _gradient)):
+            made = partial(prepare, m=m, k=k, n=n)
+            yield Kernel("product", setting, (m, k, n, 1), flops, "TFLOP/s", made)
 
 
 def _product(device: torch.device, m: int, k: int, n: int) -> Callable[[], object]:
@@ -114,16 +101,9 @@ def grouped(scale: int) -> Iterator[Kernel]:
                 rows, h, w = tokens * copies // scale, hidden // scale, width // scale
                 name = "uneven" if uneven else "equal"
                 for k, n in ((h, 2 * w), (w, h)):
-                    yield Kernel(
-                        "grouped product",
-                        name,
-                        (rows, k, n, experts),
-                        2.0 * rows * k * n,
-                        "TFLOP/s",
-                        lambda at, r=rows, k=k, n=n, e=experts, u=uneven: _grouped(
-                            at, r, k, n, e, u
-                        ),
-                    )
+                    sizes, work = (rows, k, n, experts), 2.0 * rows * k * n
+                    made = partial(_grouped, rows=rows, k=k, n=n, experts=experts, uneven=uneven)
+                    yield Kernel("grouped product", name, sizes, work, "TFLOP/s", made)
 
 
 def _grouped(
@@ -140,23 +120,11 @@ def permuting(scale: int) -> Iterator[Kernel]:
     """Copying tokens into the experts' order, and adding what comes back."""
     for tokens, copies, hidden in PERMUTED:
         t, h = tokens // scale, hidden // scale
-        sizes = (t, copies, h, 1)
-        yield Kernel(
-            "permute",
-            "gather",
-            sizes,
-            4.0 * t * copies * h,
-            "GB/s",
-            lambda at, t=t, c=copies, h=h: _gather(at, t, c, h),
-        )
-        yield Kernel(
-            "permute",
-            "add back",
-            sizes,
-            2.0 * t * (3 * copies) * h,
-            "GB/s",
-            lambda at, t=t, c=copies, h=h: _add_back(at, t, c, h),
-        )
+        moved = 2.0 * t * copies * h
+        # A row is read and written; what is added to is read as well.
+        for setting, times, prepare in (("gather", 2, _gather), ("add back", 3, _add_back)):
+            made = partial(prepare, tokens=t, copies=copies, hidden=h)
+            yield Kernel("permute", setting, (t, copies, h, 1), times * moved, "GB/s", made)
 
 
 def _order(device: torch.device, tokens: int, copies: int) -> torch.Tensor:

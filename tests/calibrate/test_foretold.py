@@ -1,11 +1,11 @@
 """Runs predicted before they were measured: how a measurement enters the tables, and what it is compared with."""
 
-import importlib.util
 import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import scripts
 
 from training_moat.calibrate import measured_training, unseen_runs
 from training_moat.catalog import tables
@@ -21,10 +21,7 @@ LARGE = "qwen7b-bf16-full"
 
 @pytest.fixture(scope="module")
 def add_rows():
-    found = importlib.util.spec_from_file_location("add_rows", FOLDER / "add_rows.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return scripts.loaded(FOLDER / "add_rows.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """The power script: what the seen seeds say about how often two sets would disagree."""
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import scripts
 
 from training_moat.numerics.design import FULL, SEEN_SEEDS
 
@@ -15,10 +15,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "low_precision" /
 
 @pytest.fixture(scope="module")
 def power():
-    spec = importlib.util.spec_from_file_location("power", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.loaded(SCRIPT)
 
 
 def test_it_rests_on_the_seen_seeds_only(power):

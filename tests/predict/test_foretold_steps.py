@@ -1,13 +1,13 @@
 """The runs of `experiments/training_steps` are described in full, and every one has a prediction."""
 
 import ast
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import scripts
 
 from training_moat.catalog import models
 from training_moat.predict import training
@@ -19,10 +19,7 @@ PREDICTED = pd.read_csv(FOLDER / "predicted.csv")
 
 @pytest.fixture(scope="module")
 def script():
-    found = importlib.util.spec_from_file_location("predict_steps", FOLDER / "predict.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return scripts.loaded(FOLDER / "predict.py")
 
 
 def test_every_run_has_one_prediction_with_its_interval_around_it():

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, logical_and, logical_or, maximum, some, where
+from training_moat.core.elementwise import (
+    Number,
+    logical_and,
+    logical_or,
+    maximum,
+    minimum,
+    some,
+    where,
+)
 from training_moat.core.fabrics import Fabric
 from training_moat.core.messages import micro_tokens
 from training_moat.core.plan import Plan
@@ -166,12 +174,6 @@ def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Effic
     )
 
 
-def _last_product_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
-    """Of the mean layer's forward products, those that end its feed-forward block or its experts."""
-    dense = matmul_seconds(micro_tokens(plan), _dense_width(model, plan), model.hidden, node, eff)
-    return dense + _expert_matmul_seconds(model, plan, node, eff)[1]
-
-
 def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward up-projections of latent attention (none for others), one layer and micro-batch."""
     if not some(model.kv_lora_rank):
@@ -241,9 +243,8 @@ def _attention_seconds(
     per_pair = 2 * m * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     visited = fused_attended_tokens(model, plan.seq_len)
     states = m * state_flops_per_token(model) / model.layers / plan.tp
-    share = eff.attention * heads_beside_usual(model, eff.attention_unit)
     highest = maximum(eff.attention, HIGHEST_WIDE_ATTENTION)
-    share = where(share > highest, highest, share)
+    share = minimum(eff.attention * heads_beside_usual(model, eff.attention_unit), highest)
     fused = (per_pair * visited + states) / (node.wide_peak_flops * share)
     plain = (per_pair * context + states) / (node.wide_peak_flops * eff.matmul)
     scores = m * context * model.heads / plan.tp
@@ -341,8 +342,8 @@ class Layer:
 
 def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Layer:
     """The mean layer's seconds, forward, backward and, where asked, forward again."""
-    matmul = _dense_matmul_seconds(model, plan, node, eff)
-    matmul = matmul + sum(_expert_matmul_seconds(model, plan, node, eff))
+    experts = _expert_matmul_seconds(model, plan, node, eff)
+    matmul = _dense_matmul_seconds(model, plan, node, eff) + sum(experts)
     core, core_traffic, core_backward = _attention_seconds(model, plan, node, eff)
     moe_share = model.moe_layers / model.layers
     # Stacks that fuse the experts' products also fuse the operations around them.
@@ -365,7 +366,9 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
     matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
     if some(plan.unfinished_layers):
-        matmul = matmul - plan.unfinished_layers * _last_product_seconds(model, plan, node, eff)
+        # The products that end a feed-forward block and its experts.
+        size = micro_tokens(plan), _dense_width(model, plan), model.hidden
+        matmul = matmul - plan.unfinished_layers * (matmul_seconds(*size, node, eff) + experts[1])
     matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
     traffic = (
         (3 + again + light * NORM_SHARE) * streams

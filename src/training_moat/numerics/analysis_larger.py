@@ -34,10 +34,9 @@ def complete(runs: pd.DataFrame, design: LargerDesign = LARGER) -> pd.DataFrame:
 
 def verdicts(runs: pd.DataFrame, design: LargerDesign = LARGER) -> pd.DataFrame:
     """Verdicts on the hypotheses that the larger form asks; columns as of `analysis.verdicts`."""
-    table = analysis.verdicts(
-        complete(runs, design), yardstick(runs, design).thresholds, HYPOTHESES
-    )
-    if complete(runs, design)["seed"].nunique() < design.fewest_seeds:
+    judged = complete(runs, design)
+    table = analysis.verdicts(judged, yardstick(runs, design).thresholds, HYPOTHESES)
+    if judged["seed"].nunique() < design.fewest_seeds:
         table = table.assign(verdict="open")
     return table
 

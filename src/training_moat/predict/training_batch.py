@@ -33,7 +33,7 @@ from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import DEGREES, LAYOUT, LEVEL, VIRTUAL
 from training_moat.predict.selecting import distinct
-from training_moat.predict.training_tables import SETTLED, STATE_BYTES, Rows
+from training_moat.predict.training_tables import SETTLED, Held, Rows
 
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
@@ -83,10 +83,12 @@ class Said:
         self.asked = {name: _plainly(column[setting]) for name, column in tables.asked.items()}
         self.seq_len = _plainly(rows.seq_len[part])
         self.global_batch = _plainly(rows.global_batch[part])
-        held, chips = tables.held[:, setting].copy(), rows.chips[part]
+        held, chips = Held(*(column[setting] for column in tables.held)), rows.chips[part]
         # Stacks that step in the backward pass keep no gradients while one chip has them all.
-        held[:2] = np.where((held[2] > 0) & (chips == 1), 0.0, held[:2])
-        self.held = [_plainly(column) for column in held]
+        none = (held.in_backward > 0) & (chips == 1)
+        gradient, sharded = (np.where(none, 0.0, column) for column in held[:2])
+        held = held._replace(gradient=gradient, sharded_gradient=sharded)
+        self.held = Held(*map(_plainly, held))
         """What software and format keep in memory, and the room of a chip and its store."""
         kind = tables.kind[setting]
         node, efficiency = (
@@ -218,31 +220,34 @@ class Plans:
         )
 
     @cached_property
-    def _held(self) -> list[Any]:
+    def _held(self) -> Held:
         """What software and format keep in memory, and the room of a chip, for each plan."""
-        return [self.each(said) for said in self.said.held]
+        return Held(*map(self.each, self.said.held))
 
     def memory(self) -> TrainingMemory:
         """What each plan holds, as much recomputed as it says."""
-        whole, sharded, _, reserve, slack, _, master, states, *_, uncached, _, _ = self._held
-        gradient = where(self.plan.zero_stage >= 2, sharded, whole)
+        held, plan = self._held, self.plan
+        gradient = where(plan.zero_stage >= 2, held.sharded_gradient, held.gradient)
         # Autocast caches no 16-bit copy of the weights for the backward pass of layers that are recomputed.
-        alone = where(self.plan.recompute >= 2, np.maximum(master, uncached), master)
-        taken = Reserve(reserve, slack)
-        return training_memory(self.model, self.plan, states, gradient, taken, self._kept, alone)
+        alone = held.master_is_weight
+        alone = where(plan.recompute >= 2, np.maximum(alone, held.uncached_master), alone)
+        reserve = Reserve(held.reserve_bytes, held.reserve_share)
+        return training_memory(self.model, plan, held.states, gradient, reserve, self._kept, alone)
 
     @property
     def _kept(self) -> Kept:
         """What the stack of each plan keeps of its activations."""
-        width, _, _, factor, spare, native = self._held[5:11]
-        return Kept(width, factor, spare, torch_native=native)
+        held = self._held
+        return Kept(
+            held.input_bytes, held.factor, held.spare_layers, torch_native=held.torch_native
+        )
 
     def weighed(self, margin: float = 0.0) -> np.ndarray:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
         open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
         may be, and room for that share more."""
-        reserve, slack, space, store = *self._held[3:5], *self._held[-2:]
-        room = tiers.Room(space * (1 + margin), store * (1 + margin))
+        reserve, slack = self._held.reserve_bytes, self._held.reserve_share
+        room = tiers.Room(self._held.space * (1 + margin), self._held.store * (1 + margin))
         open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
             before = self.memory()
@@ -269,7 +274,7 @@ class Plans:
 
     def spare_share(self) -> Any:
         """What of a plan's activations is those of spare layers, at most."""
-        spare = self._held[9]
+        spare = self._held.spare_layers
         return spare / (spare + layers_in_flight(self.model, self.plan))
 
     def machine(self) -> tuple[Node, Efficiency]:
@@ -278,8 +283,7 @@ class Plans:
 
     def timed(self) -> StepTime:
         """Seconds of a step of each plan."""
-        states = self._held[STATE_BYTES]
-        step = model_of_step.step_time(self.model, self.plan, *self.machine(), states)
+        step = model_of_step.step_time(self.model, self.plan, *self.machine(), self._held.states)
         return mapped(step, lambda column: np.broadcast_to(column, self.count))
 
     def show(self) -> None:

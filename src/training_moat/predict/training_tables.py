@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Tables:
         """A number for the topologies of a setting's chip: those of a sweep are the same."""
         asked = np.array([_asked(one) for one in settings], float).T
         self.asked = dict(zip(ASKED, asked, strict=True))
-        self.held = np.array([_held(one, constants) for one in settings], float).T
+        self.held = Held(*np.array([_held(one, constants) for one in settings], float).T)
         self.shapes = {
             name: np.array([getattr(model, name) for model in models], float)
             for name in MODEL_FIELDS
@@ -135,8 +135,31 @@ SETTLED = (
 ASKED = ("sequence_parallel", *SETTLED, "free_level", "open_share")
 """What a setting says of a plan: fields of `Plan`, sequence parallelism -1 where it goes with tensor parallelism; whether
 the level of recomputation is free, and the share of layers with it."""
-STATE_BYTES = 7
-"""Line of `Tables.held` with the optimizer's bytes per trained weight."""
+
+
+class Held(NamedTuple):
+    """What a setting's software and format keep in memory, and the room of one chip.
+
+    In bytes per weight: `gradient`, and `sharded_gradient` from ZeRO-2 on; `states`, the optimizer's. `in_backward`: the
+    optimizer steps inside the backward pass. `reserve_bytes` and `reserve_share`: see `core.memory.Reserve`; `input_bytes`,
+    `factor`, `spare_layers`, `torch_native`: see `core.memory.Kept`. `master_is_weight`: see `training_memory`;
+    `uncached_master`: the same of layers that are recomputed. `space` and `store`: see `tiers.Room`.
+    """
+
+    gradient: Any
+    sharded_gradient: Any
+    in_backward: Any
+    reserve_bytes: Any
+    reserve_share: Any
+    input_bytes: Any
+    master_is_weight: Any
+    states: Any
+    factor: Any
+    spare_layers: Any
+    torch_native: Any
+    uncached_master: Any
+    space: Any
+    store: Any
 
 
 def _asked(setting: Setting) -> tuple[Any, ...]:
@@ -159,10 +182,9 @@ def _asked(setting: Setting) -> tuple[Any, ...]:
     )
 
 
-def _held(setting: Setting, constants: Constants) -> tuple[Any, ...]:
-    """What a setting's software and format keep in memory, and the room of one chip."""
+def _held(setting: Setting, constants: Constants) -> Held:
     own, precision = setting.software, setting.precision
-    return (
+    return Held(
         stacks.gradient_bytes(own, precision, 0),
         stacks.gradient_bytes(own, precision, 2),
         own.states_in_backward,
