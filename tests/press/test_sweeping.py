@@ -9,6 +9,7 @@ import swept_here
 from calling import moat
 
 from training_moat import cli
+from training_moat.core import file_locks
 from training_moat.core.errors import InputError
 from training_moat.predict import answer_tables, asking, training
 from training_moat.press import caching, sweep_points, sweep_spec, sweeping
@@ -156,6 +157,28 @@ def test_a_file_that_is_no_sweep_s_table_is_left_alone(tmp_path, here):
     with pytest.raises(InputError, match="left as it is"):
         sweeping.run(written(tmp_path, whole(SPEC)), str(foreign))
     assert foreign.read_bytes() == before
+
+
+def test_two_sweeps_do_not_write_one_table_at_once(tmp_path, here):
+    """Their blocks would have the same names, and the first to end would remove those of the other."""
+    spec, out = written(tmp_path, whole(SPEC)), tmp_path / "t.parquet"
+    with (
+        file_locks.alone(tmp_path / ".t.parquet.lock"),
+        pytest.raises(InputError, match="another sweep is writing this table"),
+    ):
+        sweeping.run(spec, str(out))
+    assert not out.exists() and not sweeping._parts(out).exists()
+    assert sweeping.run(spec, str(out)).computed == 6
+    assert {path.name for path in tmp_path.iterdir()} == {"s.yaml", "t.parquet"}
+
+
+def test_a_table_without_some_of_its_points_is_not_written(tmp_path, here, monkeypatch):
+    spec, out = written(tmp_path, whole(SPEC)), tmp_path / "t.parquet"
+    plain = sweeping._compute
+    monkeypatch.setattr(sweeping, "_compute", lambda s, missing, *a: plain(s, missing[1:], *a))
+    with pytest.raises(sweeping.WorkFailed, match="blocks were removed meanwhile"):
+        sweeping.run(spec, str(out))
+    assert not out.exists()
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from training_moat.core import file_locks
 from training_moat.core.errors import InputError
 from training_moat.core.whole_files import beside
 from training_moat.press import caching, output, sweep_points, sweep_spec
@@ -54,9 +55,21 @@ def run(
     spec: str, out: str, workers: int | None = None, scheduler: str | None = None,
     keep: str | None = None,
 ) -> Done:  # fmt: skip
-    """Compute a sweep's points and write its table. Raises InputError before anything runs."""
+    """Compute a sweep's points and write its table. Raises InputError before anything runs, also where another sweep is at
+    work on that table: its blocks would have the same places."""
     sweep, target = sweep_spec.load(spec), Path(out)
     _check_target(target)
+    with file_locks.alone(target.with_name(f".{target.name}.lock")) as free:
+        if not free:
+            said = "another sweep is writing this table; wait for its end or give another file."
+            raise InputError(f"--out {target}: {said}")
+        return _made(sweep, target, workers, scheduler, keep)
+
+
+def _made(
+    sweep: Sweep, target: Path, workers: int | None, scheduler: str | None, keep: str | None
+) -> Done:
+    """Compute what is missing of a sweep's points and write the table."""
     environment = sweep_points.environment()
     order = sweep_points.texts(sweep.digests())
     known = _known(target, environment)
@@ -259,8 +272,10 @@ def _collected(future: Any, sweep: Sweep, block: np.ndarray) -> pa.Table | None:
 
 def _ordered(sweep: Sweep, order: pa.Array, known: pa.Table) -> pa.Table:
     """The sweep's rows in the order of its points: digest, fields, error, results. What a point was told stands in place of
-    a field of the same name."""
+    a field of the same name. Raises WorkFailed where somebody has removed finished blocks meanwhile."""
     places = pc.index_in(order, value_set=known[POINT].combine_chunks())
+    if places.null_count:
+        raise WorkFailed("sweep: some finished blocks were removed meanwhile; run it again.")
     if not np.array_equal(places.to_numpy(zero_copy_only=False), np.arange(len(known))):
         known = known.take(places)
     asked = sweep_points.fields(sweep)
