@@ -107,7 +107,10 @@ def test_a_call_that_is_killed_while_it_writes_its_results_is_followed_by_anothe
             patch.setattr(experiment, "_one", None)  # nothing is run twice
             again = experiment.run(quick=True, out=out)
         assert again.read_bytes() == (quick / experiment.TABLE).read_bytes()
-        assert sorted(path.name for path in out.iterdir()) == [experiment.TABLE, experiment.MANIFEST]
+        assert sorted(path.name for path in out.iterdir()) == [
+            experiment.TABLE,
+            experiment.MANIFEST,
+        ]
 
 
 def test_two_calls_do_not_work_in_one_folder_at_once(tiny, tmp_path):

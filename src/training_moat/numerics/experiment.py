@@ -81,7 +81,9 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     with file_locks.alone(out / f".{SOURCE}.lock") as free:
         if not free:
-            said = "another call runs its experiment there; wait for its end or give another folder."
+            said = (
+                "another call runs its experiment there; wait for its end or give another folder."
+            )
             raise InputError(f"--out {out}: {said}")
         return _run(form, design, out, workers)
 

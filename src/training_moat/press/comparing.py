@@ -83,8 +83,8 @@ def told(notebook: notebooks.NotebookNode) -> Told:
     figures = []
     for cell in notebook.cells:
         png = ""
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {})
+        for shown in cell.get("outputs", ()):
+            data = shown.get("data", {})
             png = data.get("image/png", png)
             drawn = "".join(data.get("text/html", ""))
             title = _TITLE.search(drawn)
@@ -192,6 +192,7 @@ def record(found: Comparison) -> dict[str, Any]:
 def page(found: Comparison) -> str:
     """The comparison as one page that needs no other file: statements and figures side by side."""
     told = {"names": found.names, "changes": found.changes, "same": found.same}
-    told["seal"] = output.UNSEALED
     calls = {"words": recorded.words, "sides": recorded.sides, "sentence": markup.sentence}
-    return markup.page("compared.html", **told, **calls, chapters=by_chapter(found))
+    return markup.page(
+        "compared.html", seal=output.UNSEALED, **told, **calls, chapters=by_chapter(found)
+    )
