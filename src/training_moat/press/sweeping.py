@@ -38,6 +38,7 @@ CHAPTER_BLOCK = 4
 IN_FLIGHT = 3
 """Blocks per worker that are handed out ahead."""
 MANIFEST = b"moat_sweep"
+WRITTEN = "sweep: source or tables were written meanwhile; run it again."
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,15 @@ def _made(
     sweep: Sweep, target: Path, workers: int | None, scheduler: str | None, keep: str | None
 ) -> Done:
     """Compute what is missing of a sweep's points and write the table."""
+    stood = caching.run_state()
     environment = sweep_points.environment()
     order = sweep_points.texts(sweep.digests())
     known = _known(target, environment)
     missing = _missing(order, known)
     if len(missing):
         with _client(workers, scheduler, environment) as client:
+            if caching.run_state() != stood:
+                raise WorkFailed(WRITTEN)
             _compute(sweep, missing, target, environment, client, keep)
         known = _known(target, environment, lost=True)
     table = _ordered(sweep, order, known)
@@ -196,7 +200,7 @@ def _client(workers: int | None, scheduler: str | None, environment: str) -> Ite
 
 def _same_everywhere(client: Any, environment: str) -> None:
     """Refuse workers that would compute with other source or data."""
-    found = client.run(sweep_points.environment, on_error="return")
+    found = client.run(sweep_points.worker_environment, on_error="return")
     if not found:
         raise InputError("--scheduler: the cluster has no workers")
     for worker, there in found.items():
@@ -246,7 +250,7 @@ def _compute(
                 continue
             # Else nobody knows which edition of a file this block was computed with.
             if caching.run_state() != state:
-                raise WorkFailed("sweep: source or tables were written meanwhile; run it again.")
+                raise WorkFailed(WRITTEN)
             # Numbered as they were handed out: the parts in turn are then the table in its order.
             _write(table, folder / f"{number:08d}.parquet", {"environment": environment}, "lz4")
             future.release()
