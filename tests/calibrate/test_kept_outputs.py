@@ -31,4 +31,5 @@ def test_offloaded_projections_leave_the_rest_of_a_layer_to_be_done_again():
     runs = measured_training.configurations()
     runs = runs[(runs["source"] == "maxtext_tpu") & runs["recompute"].eq("qkv_proj_offloaded")]
     assert len(runs) == 6
-    assert runs["recompute_level"].eq(2).all() and runs["recompute_share"].between(0.5, 0.9).all()
+    # Their heads are together four times as wide as the model, so that the projections are most of a layer.
+    assert runs["recompute_level"].eq(2).all() and runs["recompute_share"].between(0.4, 0.9).all()
