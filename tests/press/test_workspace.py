@@ -73,3 +73,14 @@ def test_a_helper_ends_with_the_process_that_started_it():
             return
         time.sleep(0.1)
     pytest.fail("the helper lives on")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others are not asked")
+def test_a_fork_whose_parent_was_killed_before_it_could_ask_ends():
+    """Else it would wait for work that nobody can send."""
+    ask = "import sys; from training_moat.core import processes; processes.end_with_parent(int(sys.argv[1])); print(1)"
+    for parent, said in ((os.getpid(), "1\n"), (2**22, "")):
+        done = subprocess.run(
+            [sys.executable, "-c", ask, str(parent)], stdout=subprocess.PIPE, text=True, check=False
+        )
+        assert done.stdout == said
