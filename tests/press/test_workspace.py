@@ -48,6 +48,9 @@ def test_a_folder_is_gone_when_its_block_ends(tmp_path):
 def test_a_killed_process_leaves_what_the_next_one_sweeps(tmp_path):
     process, folder = started(HOLD, tmp_path)
     (tmp_path / ".a[b].of-somebody").mkdir()
+    for name in ("..a[b].0123456789ab.new", "..a[b].somebody.new"):  # a lock that had no name yet
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1, 1))
     workspace.sweep(tmp_path, ".a[b].")
     assert os.path.isfile(f"{folder}/file"), "in use"
     process.send_signal(signal.SIGKILL)
@@ -55,7 +58,10 @@ def test_a_killed_process_leaves_what_the_next_one_sweeps(tmp_path):
     assert os.path.isfile(f"{folder}/file")
     with workspace.own_folder(tmp_path, ".a[b]."):
         assert not os.path.exists(folder)
-    assert [path.name for path in tmp_path.iterdir()] == [".a[b].of-somebody"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ".a[b].of-somebody",
+        "..a[b].somebody.new",
+    }
 
 
 def test_a_helper_ends_with_the_process_that_started_it():
