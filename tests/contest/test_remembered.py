@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import training_moat
-from training_moat.catalog import chips
+from training_moat.catalog import chips, paths
 from training_moat.contest import (
     best_plan,
     coalitions,
@@ -37,6 +37,12 @@ def test_only_what_is_not_on_disk_is_computed_each_once_and_answers_keep_their_o
     assert computed == [[(1,), (2,)], [(3,)]]
     assert remembered.remembered("twice", [], doubled) == []
     assert len(list(empty.glob("*.json"))) == 3
+
+
+def test_an_installed_book_keeps_nothing_inside_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "CARRIED", paths.root())
+    assert remembered.folder().is_relative_to(tmp_path)
 
 
 def test_a_search_that_fails_leaves_nothing_on_disk(empty):

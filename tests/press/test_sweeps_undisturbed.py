@@ -5,7 +5,7 @@ import swept_here
 
 from training_moat.core import file_locks
 from training_moat.core.errors import InputError
-from training_moat.press import caching, sweep_points, sweeping
+from training_moat.press import caching, sweep_points, sweeping, workspace
 
 SPEC = """
 title: small
@@ -43,6 +43,19 @@ def test_a_table_without_some_of_its_points_is_not_written(spec, tmp_path, monke
     with pytest.raises(sweeping.WorkFailed, match="blocks were removed meanwhile"):
         sweeping.run(spec, str(out))
     assert not out.exists()
+
+
+def test_what_a_killed_worker_leaves_lies_where_the_next_one_sweeps(monkeypatch):
+    seen = []
+
+    def killed(chapter, point, target):
+        seen.append(target)
+        raise SystemExit
+
+    monkeypatch.setattr(sweep_points.kitchen, "run", killed)
+    with pytest.raises(SystemExit):
+        sweep_points._chapter("two_chips", {"chips": ["h100-sxm"]}, None)
+    assert seen[0].is_relative_to(workspace.WORK)
 
 
 def test_a_worker_that_may_know_an_older_edition_of_the_source_is_refused(monkeypatch):

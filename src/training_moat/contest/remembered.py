@@ -41,7 +41,7 @@ UNREAD = (
 
 def folder() -> Path:
     """Where results are kept."""
-    return paths.root() / "_build" / "remembered"
+    return paths.build_folder() / "remembered"
 
 
 @lru_cache(maxsize=4)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_LEFT_S = 60.0
+"""Seconds after which a file that its process was to hold, and nobody holds, was left by one that was killed."""
 
 
 def held(path: Path, wait: bool = True) -> int | None:
@@ -52,3 +56,15 @@ def _first(path: Path) -> tuple[int, bool]:
         os.close(
             handle
         )  # whoever held it has just removed it: this is no longer the file of that name
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove files of a folder that processes were to hold and that killed ones left."""
+    for left in folder.glob(pattern):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime < _LEFT_S:
+                continue  # its process may be about to hold it
+            handle = held(left, wait=False)
+            if handle is not None:
+                left.unlink(missing_ok=True)
+                os.close(handle)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from training_moat.core.numbers import is_number
 from training_moat.predict.coded import ABSENT, Coded
 from training_moat.press import caching, kitchen, notebooks
 from training_moat.press.sweep_spec import Sweep, digest
+from training_moat.press.workspace import workspace
 
 POINT = "point"
 """Column with the digest of a point's fields."""
@@ -105,8 +105,9 @@ def as_text(values: Iterable[Any]) -> list[str | None]:
 
 
 def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:
-    """One run of a chapter: what it recorded, or the sentence of its failure."""
-    with tempfile.TemporaryDirectory(prefix="moat-") as scratch:
+    """One run of a chapter: what it recorded, or the sentence of its failure. What a worker that is killed at it leaves, the
+    next one sweeps away."""
+    with workspace() as scratch:
         target = Path(keep or scratch).resolve() / f"{chapter}-{digest(point)}.ipynb"
         error = kitchen.run(chapter, point, target)
         error = LOST + error if error.endswith(kitchen.DIED) else error
