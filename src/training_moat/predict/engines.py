@@ -9,7 +9,7 @@ from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
-from training_moat.predict import serving_software as table
+from training_moat.predict import serving_software as software
 from training_moat.predict.serving_constants import Constants
 
 NEW_MODELS_SINCE, NEXT_YEAR = "2024-07", "2025"
@@ -38,16 +38,16 @@ def engine(
     if not isinstance(name, str):
         raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
     spoken = name.strip().lower()
-    word = table.spelled(spoken)
+    word = software.spelled(spoken)
     if word is None:
         return _unmeasured(name)
-    base = table.spellings()[word]
-    if spoken in {f"{base}-{era}" for era in table.ERAS}:
+    base = software.spellings()[word]
+    if spoken in {f"{base}-{era}" for era in software.ERAS}:
         return spoken, []
     version = spoken.split(word, 1)[1]
-    if table.numbers(version):
-        return table.of_release(base, version), []
-    eras = table.first_after()
+    if software.numbers(version):
+        return software.of_release(base, version), []
+    eras = software.first_after()
     if base in eras:
         old = f"{base}-2024"
         only_old = base not in measured and old in measured and released < NEXT_YEAR
@@ -61,7 +61,7 @@ def engine(
 
 def label(engine_name: str) -> str:
     """How a plan names an engine so that asking with it again means the same one."""
-    return f"{engine_name}-{CURRENT}" if engine_name in table.first_after() else engine_name
+    return f"{engine_name}-{CURRENT}" if engine_name in software.first_after() else engine_name
 
 
 def release_of(model: Any) -> str:
@@ -83,9 +83,13 @@ def usual_engine(chip: Chip, constants: Constants) -> str:
     usual: dict[str, tuple[bool, bool, int]] = {}
     for name, rows in measured_engines(chip, constants).items():
         if name not in NOT_USUAL:
-            current, era = table.lineage(name)
+            current, era = software.lineage(name)
             makers, new, counted = usual.get(current, (False, False, 0))
-            usual[current] = (makers or name in table.of_makers(), new or not era, counted + rows)
+            usual[current] = (
+                makers or name in software.of_makers(),
+                new or not era,
+                counted + rows,
+            )
     return max(usual, key=lambda name: (usual[name], name)) if usual else NO_ENGINE
 
 
@@ -103,8 +107,8 @@ def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
 
 
 def _unmeasured(name: str) -> tuple[str, list[str]]:
-    others = table.spellings(measured=False)
-    close = nearest(name, (*table.spellings(), *others))
+    others = software.spellings(measured=False)
+    close = nearest(name, (*software.spellings(), *others))
     spoken = name.lower()
     if (
         spoken not in others
