@@ -9,7 +9,7 @@ from training_moat.core.layer_step import Node
 from training_moat.predict.records import joined, mapped, stacked, stacked_once
 
 FABRIC = Fabric(bytes_per_s=2.0, step_latency_s=0.0, topology="switched")
-ONE = Node(1.0, 1.0, 2.0, 3.0, 3.0, 4.0, FABRIC, FABRIC)
+ONE = Node(1.0, 1.0, 2.0, 3.0, scaleup=FABRIC, scaleout=FABRIC)
 TWO = replace(ONE, peak_flops=5.0, scaleup=replace(FABRIC, bytes_per_s=7.0))
 
 

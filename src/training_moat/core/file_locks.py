@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -17,3 +19,36 @@ def held(path: Path, wait: bool = True) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Whether no other process is in such a block over the same lock file, which is gone after it. Where no lock can be had,
+    nobody is known to be."""
+    handle, free = _first(path)
+    try:
+        yield free
+    finally:
+        if free:
+            path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _first(path: Path) -> tuple[int, bool]:
+    """The open handle of a lock file, and whether nobody else holds it."""
+    while True:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return handle, False
+        except OSError:
+            return handle, True
+        try:
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle, True
+        except FileNotFoundError:
+            pass
+        os.close(
+            handle
+        )  # whoever held it has just removed it: this is no longer the file of that name

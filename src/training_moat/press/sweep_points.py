@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from training_moat.core.errors import InputError
 from training_moat.core.numbers import is_number
 from training_moat.predict.coded import ABSENT, Coded
 from training_moat.press import caching, kitchen, notebooks
@@ -28,6 +29,14 @@ LOST = "lost: "
 def environment() -> str:
     """What a point's result depends on besides its fields: source, tables, versions."""
     return caching.environment_key()
+
+
+def worker_environment() -> str:
+    """The same of a worker of a cluster. Raises InputError where it may have imported an older edition of the source than its
+    files hold now."""
+    if caching.code_is_older():
+        raise InputError("its source was written since it began; start it again")
+    return environment()
 
 
 def results(sweep: Sweep, indices: np.ndarray, keep: str | None = None) -> pa.Table:
