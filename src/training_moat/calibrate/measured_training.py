@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import dispatchers, unusable_training
+from training_moat.calibrate import dispatchers, open_settings, unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -165,7 +165,8 @@ def put_aside() -> Rows:
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:
-    """Configurations as arrays, recomputation settled where the source does not state it."""
+    """Usable configurations as arrays, settled where their sources leave settings open."""
+    frame = open_settings.settle(frame)
     rows = Rows(frame, _models(frame), _plans(frame))
     return Rows(frame, rows.model, _settle_recomputation(rows))
 
