@@ -173,6 +173,11 @@ def of_date(name: str, released: float | None) -> str:
     return next(fitting, name)
 
 
+def common_name(name: str) -> str:
+    """The name under which people know a version; the name itself where it is no version."""
+    return next((min(names) for names, _, _, own in _versions() if own == name), name)
+
+
 def default_name(chip: Chip) -> str:
     """The stack that a chip's published runs use, where the caller names none."""
     if chip.family.startswith("google"):
