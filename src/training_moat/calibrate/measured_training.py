@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import dispatchers, open_settings, unusable_training
+from training_moat.calibrate import dispatchers, kept_outputs, open_settings, unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -42,9 +42,10 @@ RECOMPUTE = {
     "minimal": 0,
     "selective": 1,
     "selective+SP": 1,
-    "qkv_proj_offloaded": 0,
+    "qkv_proj_offloaded": 2,
     "full": 2,
     "full but attention": 2,
+    "full but projections": 2,
     "full-ish (remat)": 2,
 }
 MIDDLE_RELEASE = 2025.5
@@ -309,7 +310,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
-    frame["recompute_share"] = redone.fillna(stated).fillna(1.0)
+    frame["recompute_share"] = redone.fillna(stated).fillna(kept_outputs.redone_share(frame))
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
     _say_what_travels(frame, stacks)
     return frame

@@ -180,16 +180,12 @@ def compare(options: argparse.Namespace) -> None:
     from training_moat.core.whole_files import write_text
     from training_moat.press import comparing, output
 
-    target = Path(options.out) if options.out else None
-    if target is not None:
-        if target.suffix != ".html" or target.is_dir():
-            raise InputError(f"--out {target}: expected a file that ends in .html")
-        place = output.plain_place(target.parent, f"--out {target}")
-        output.refuse_read_only(place, f"--out {target}")
+    if options.out:
+        output.page_file(options.out)
     chapters = [name.strip() for name in (options.chapters or "").split(",") if name.strip()]
     found = comparing.compare(options.first, options.second, chapters)
-    if target is not None:
-        write_text(target, comparing.page(found))
+    if options.out:
+        write_text(output.page_file(options.out), output.sealed(comparing.page(found)))
     as_json = json.dumps(comparing.record(found), indent=1) if options.json else ""
     print(as_json or "\n".join(comparing.lines(found)))
 
