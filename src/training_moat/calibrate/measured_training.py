@@ -8,8 +8,7 @@ formula is known. Percentages of peak are never used: their definitions differ b
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ from training_moat.core.training_step import hardware_flops_per_step, model_flop
 from training_moat.core.units import BYTES_PER_VALUE, TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
 from training_moat.predict import attainable, software
+from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
@@ -69,20 +69,8 @@ class Rows:
 
     def take(self, mask: np.ndarray) -> Rows:
         """The rows where `mask` holds."""
-        return Rows(
-            self.frame[mask].reset_index(drop=True), _at(self.model, mask), _at(self.plan, mask)
-        )
-
-
-Record = TypeVar("Record", Transformer, Plan)
-
-
-def _at(record: Record, mask: np.ndarray) -> Record:
-    """The record's fields where `mask` holds; a name stays whole."""
-    values = {item.name: getattr(record, item.name) for item in fields(record)}
-    return type(record)(
-        **{name: v if isinstance(v, str) else v[mask] for name, v in values.items()}
-    )
+        model, plan = (mapped(one, lambda column: column[mask]) for one in (self.model, self.plan))
+        return Rows(self.frame[mask].reset_index(drop=True), model, plan)
 
 
 TABLES = (
