@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import dispatchers, kept_outputs, unusable_training
+from training_moat.calibrate import dispatchers, kept_outputs, open_settings, unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -154,7 +154,8 @@ def put_aside() -> Rows:
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:
-    """Configurations as arrays, recomputation settled where the source does not state it."""
+    """Usable configurations as arrays, settled where their sources leave settings open."""
+    frame = open_settings.settle(frame)
     rows = Rows(frame, _models(frame), _plans(frame))
     return Rows(frame, rows.model, _settle_recomputation(rows))
 

@@ -11,32 +11,10 @@ import numpy as np
 from training_moat.core.errors import InputError
 from training_moat.core.plan import OFFLOAD_LEVELS, Plan, impossible
 from training_moat.core.workload import Transformer
-from training_moat.predict import planning, requests, training_settings
+from training_moat.predict import planning, request_fields, requests, training_settings
 from training_moat.predict.training_settings import Setting
 
-FIELDS = (
-    *requests.COMMON_FIELDS,
-    "seq_len",
-    "global_batch",
-    "micro_batch",
-    "virtual_stages",
-    "zero_stage",
-    "sequence_parallel",
-    "recompute",
-    "recompute_share",
-    "optimizer",
-    "master_weights",
-    "flash_attention",
-    "expert_tp",
-    "lora_rank",
-    "offload",
-    "released",
-    "matmul_tflops",
-    "anchors",
-    "price_usd_per_chip_hour",
-    "tokens_b",
-    "goodput",
-)
+FIELDS = (*request_fields.COMMON, *request_fields.TRAINING)
 """Fields of a training case."""
 
 CUSTOMARY_BATCH_TOKENS = 4 * 2**20
