@@ -73,8 +73,9 @@ def _collected(published: pd.DataFrame) -> pd.DataFrame:
 
 
 @tables.kept(
-    "serving_published", "serving_measurements", "checkpoints", "models", "chips", copied=True
-)
+    "serving_published", "serving_measurements", "checkpoints", "models", "chips", copied=True,
+    lasting=True,
+)  # fmt: skip
 def rows() -> pd.DataFrame:
     """Every maker's row: the columns of measured serving rows, and chips, tokens_per_s_user, assumed, date."""
     published = _published()
