@@ -16,17 +16,9 @@ import numpy as np
 
 from training_moat.core import training_step as model_of_step
 from training_moat.predict.planning import DEGREES, LEVEL, MAX_VIRTUAL_STAGES, MICRO, VIRTUAL
+from training_moat.predict.records import joined, mapped
 from training_moat.predict.selecting import lowest
-from training_moat.predict.training_batch import (
-    ALIKE,
-    ROUNDING,
-    WEIGHED,
-    Evaluated,
-    Plans,
-    joined,
-    mapped,
-    taken,
-)
+from training_moat.predict.training_batch import ALIKE, ROUNDING, WEIGHED, Evaluated, Plans, taken
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import Rows, rows_of

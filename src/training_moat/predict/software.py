@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from training_moat.catalog import tables
+from training_moat.catalog import dates, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 from training_moat.core.units import BYTES_PER_VALUE
@@ -17,8 +18,10 @@ REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
 2026 and later in its expert layers (fused grouped products, whole layers captured as graphs)."""
 BEFORE_2 = 2
 """A stack's `ported_attention` where its kernel is the first FlashAttention's version in Triton."""
-UNFUSED = {"megatron-core": "megatron-2021"}
+UNFUSED = dict.fromkeys(("megatron-core", "megatron-2023"), "megatron-2021")
 """Stacks that were another program before fused attention."""
+FLASH_SINCE = 2022 + 4 / 12
+"""May 2022: FlashAttention (Dao et al. 2022)."""
 FUSED_SINCE = 2023.0
 """The year from which these stacks have fused attention (FlashAttention is of May 2022: Dao et al. 2022): a later run whose
 scores are written out all the same, as a chip or a library lacks the kernel, is otherwise the stack of its day."""
@@ -55,7 +58,8 @@ class Software:
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
     `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
     `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
-    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
+    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its published runs
+    force equal shares of the tokens on the experts.
     """
 
     name: str
@@ -83,6 +87,7 @@ class Software:
     posted_by_host: float
     torch_native: float
     stops_early: float
+    balances_routing: float
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -107,6 +112,7 @@ def all_software() -> dict[str, Software]:
         "posted_by_host": 0.0,
         "torch_native": 0.0,
         "stops_early": 0.0,
+        "balances_routing": 0.0,
     }
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
@@ -138,6 +144,38 @@ def find(name: str | None, flash_attention: bool = True, released: float | None 
     if flash_attention or (released is not None and released >= FUSED_SINCE):
         return found
     return known[UNFUSED.get(found.stack, found.name)]
+
+
+@tables.kept(TABLE)
+def _versions() -> list[tuple[frozenset[str], float, float, str]]:
+    """(names that mean a version, years from which and before which they do, the version's own name)."""
+    frame = tables.load(TABLE)
+    frame = frame[frame["version_of"].notna()]
+    begins = frame["released_from"].map(_year, na_action="ignore").fillna(-math.inf)
+    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
+    names = frame["version_of"].str.split(";").map(frozenset)
+    return list(zip(names, begins, ends, frame["name"], strict=True))
+
+
+def _year(month: str) -> float:
+    """A month's first day as a year with its fraction."""
+    return dates.span(month)[0]
+
+
+def of_date(name: str, released: float | None) -> str:
+    """The name of the version that `name` meant when it was `released` (a year with its fraction; None: not known, and
+    the name itself)."""
+    if released is None:
+        return name
+    fitting = (
+        own for names, begin, end, own in _versions() if name in names and begin <= released < end
+    )
+    return next(fitting, name)
+
+
+def common_name(name: str) -> str:
+    """The name under which people know a version; the name itself where it is no version."""
+    return next((min(names) for names, _, _, own in _versions() if own == name), name)
 
 
 def default_name(chip: Chip) -> str:

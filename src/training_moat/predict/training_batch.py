@@ -7,7 +7,6 @@ once, and runs point at them. What all runs of a sweep share stays a plain numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +31,7 @@ from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import DEGREES, LAYOUT, LEVEL, VIRTUAL
+from training_moat.predict.records import mapped
 from training_moat.predict.selecting import distinct
 from training_moat.predict.training_tables import SETTLED, Held, Rows
 
@@ -341,28 +341,3 @@ def taken(lines: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The numbers at some places of a line, or of every line of a table."""
     # NumPy checks places for being too large in twice the time: here they never are.
     return np.take(lines, place, axis=-1, mode="clip")
-
-
-def mapped(record: Any, change: Any) -> Any:
-    """The same record with every number or array changed; words stay, records inside it are changed alike."""
-    found = {}
-    for name in record.__dataclass_fields__:
-        value = getattr(record, name)
-        if hasattr(value, "__dataclass_fields__"):
-            found[name] = mapped(value, change)
-        else:
-            found[name] = value if isinstance(value, str) else change(value)
-    return type(record)(**found)
-
-
-def joined(records: Sequence[Any]) -> Any:
-    """Records of arrays behind one another."""
-    first = records[0]
-    if len(records) == 1:
-        return first
-    found = {}
-    for name in first.__dataclass_fields__:
-        columns = [getattr(record, name) for record in records]
-        nested = hasattr(columns[0], "__dataclass_fields__")
-        found[name] = joined(columns) if nested else np.concatenate(columns)
-    return type(first)(**found)

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from training_moat.core import tiers
-from training_moat.core.fabrics import Fabric
 from training_moat.core.training_step import Efficiency
 from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import Attainable
 from training_moat.predict.planning import DEGREES
+from training_moat.predict.records import stacked
 from training_moat.predict.training_constants import Constants, Kind
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_settings import Setting
@@ -40,8 +40,8 @@ class Tables:
             for one in chosen
         }
         self.nodes = [nodes[id(one.chip), one.precision] for one in chosen]
-        self.node = _columns(self.nodes)
-        self.efficiency = _columns([efficiency_of(constants, kind_of(one)) for one in chosen])
+        self.node = stacked(self.nodes)
+        self.efficiency = stacked([efficiency_of(constants, kind_of(one)) for one in chosen])
         names = {
             (node.scaleup.topology, node.scaleout.topology): index
             for index, node in enumerate(self.nodes)
@@ -124,6 +124,8 @@ SETTLED = (
     "dispatch_bytes",
     "dispatch_once",
     "permutes_in_flight",
+    "overlapped_exchange",
+    "uneven_routing",
     "stops_early",
     "lora_rank",
     "offload",
@@ -170,8 +172,7 @@ def _asked(setting: Setting) -> tuple[Any, ...]:
         setting.expert_tp or 0,
         stacks.wire_bytes(setting.software, setting.precision),
         stacks.dispatch_bytes(setting.software, setting.precision),
-        setting.software.dispatch_once,
-        setting.software.permutes_in_flight,
+        *setting.exchange,
         setting.software.stops_early,
         setting.lora_rank,
         setting.offload,
@@ -221,22 +222,3 @@ def efficiency_of(constants: Constants, kind: Kind) -> Efficiency:
     if kind.top.basis != "own":
         return found
     return replace(found, attention=found.attention * min(kind.top.share / kind.top.usual, 1.0))
-
-
-def _columns(records: Sequence[Any]) -> Any:
-    """One record whose numeric fields are arrays with a value for each record."""
-    return stack_records(records, np.arange(len(records)))
-
-
-def stack_records(records: Sequence[Any], which: np.ndarray) -> Any:
-    """One record whose numeric fields are arrays, from one record per label and the label of every row."""
-    first = records[0]
-    columns: dict[str, Any] = {}
-    for name, value in vars(first).items():
-        if isinstance(value, str):
-            columns[name] = value
-        elif isinstance(value, Fabric):
-            columns[name] = stack_records([getattr(record, name) for record in records], which)
-        else:
-            columns[name] = np.array([getattr(record, name) for record in records], float)[which]
-    return type(first)(**columns)
