@@ -76,7 +76,7 @@ def carried_over() -> Measured:
         return NOTHING
     note = f"models of {large.parameters / 1e6:.0f} million parameters and less, drawn on to the size of GPT-3"
     sources = ("experiment_low_precision_larger", "experiment_low_precision")
-    return Measured(value, low, high, sources=sources, note=note, kind="range of cases")
+    return Measured(value, low, high, sources=sources, note=note, kind="ends of 90% intervals")
 
 
 def moves(kind: str) -> pd.DataFrame:
