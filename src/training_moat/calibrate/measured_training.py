@@ -8,13 +8,12 @@ formula is known. Percentages of peak are never used: their definitions differ b
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import dispatchers, unusable_training
+from training_moat.calibrate import dispatchers, kept_outputs, open_settings, unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -24,6 +23,7 @@ from training_moat.core.training_step import hardware_flops_per_step, model_flop
 from training_moat.core.units import BYTES_PER_VALUE, TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
 from training_moat.predict import attainable, software
+from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
@@ -42,9 +42,10 @@ RECOMPUTE = {
     "minimal": 0,
     "selective": 1,
     "selective+SP": 1,
-    "qkv_proj_offloaded": 0,
+    "qkv_proj_offloaded": 2,
     "full": 2,
     "full but attention": 2,
+    "full but projections": 2,
     "full-ish (remat)": 2,
 }
 MIDDLE_RELEASE = 2025.5
@@ -68,20 +69,8 @@ class Rows:
 
     def take(self, mask: np.ndarray) -> Rows:
         """The rows where `mask` holds."""
-        return Rows(
-            self.frame[mask].reset_index(drop=True), _at(self.model, mask), _at(self.plan, mask)
-        )
-
-
-Record = TypeVar("Record", Transformer, Plan)
-
-
-def _at(record: Record, mask: np.ndarray) -> Record:
-    """The record's fields where `mask` holds; a name stays whole."""
-    values = {item.name: getattr(record, item.name) for item in fields(record)}
-    return type(record)(
-        **{name: v if isinstance(v, str) else v[mask] for name, v in values.items()}
-    )
+        model, plan = (mapped(one, lambda column: column[mask]) for one in (self.model, self.plan))
+        return Rows(self.frame[mask].reset_index(drop=True), model, plan)
 
 
 TABLES = (
@@ -165,7 +154,8 @@ def put_aside() -> Rows:
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:
-    """Configurations as arrays, recomputation settled where the source does not state it."""
+    """Usable configurations as arrays, settled where their sources leave settings open."""
+    frame = open_settings.settle(frame)
     rows = Rows(frame, _models(frame), _plans(frame))
     return Rows(frame, rows.model, _settle_recomputation(rows))
 
@@ -308,7 +298,7 @@ def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
-    frame["recompute_share"] = redone.fillna(stated).fillna(1.0)
+    frame["recompute_share"] = redone.fillna(stated).fillna(kept_outputs.redone_share(frame))
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
     _say_what_travels(frame, stacks)
     return frame

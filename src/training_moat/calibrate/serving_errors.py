@@ -251,7 +251,7 @@ def decoding() -> pd.DataFrame:
     predicted = np.zeros(len(table))
     for batch in batches(asked):
         values = stored().resolve(batch.families, batch.engines)
-        per_chip = batch.job.batch / batch.plan.dp
+        per_chip = batch.load.job.batch / batch.plan.dp
         told = table["tokens_per_pass"].to_numpy()[batch.positions] / accepted_tokens(batch, values)
         seconds = evaluate(batch, values).step.total
         predicted[batch.positions] = per_chip / seconds * np.where(np.isnan(told), 1.0, told)

@@ -86,8 +86,8 @@ class Efficiency:
     """The measured constants of a chip and its software.
 
     `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of the data
-    sheet's memory bandwidth that streams sustain. `attention_unit`: width of a matrix unit that the usual heads do not
-    fill (zero: they do). `reread`: how often a matmul moves each operand (tiles fetch them anew, edges waste them).
+    sheet's memory bandwidth that streams sustain. `attention_unit`: width of a matrix unit, which heads may not fill
+    (zero: not known, taken as filled). `reread`: how often a matmul moves each operand (tiles fetch them anew, edges waste them).
     `expert`: share of the dense matmul rate that grouped expert matmuls keep, `expert_biased`: share of that which is
     left where they carry biases; `uneven`: how much more than the mean the fullest chip's experts get. `overlap_data`,
     `overlap_tensor`, `overlap_expert`: share of those collectives that hides behind computation, `overlap_scheduled` of

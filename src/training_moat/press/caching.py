@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from training_moat.core import editions
 from training_moat.press.folders import (
     BUILD,
     CHAPTERS,
@@ -57,6 +58,12 @@ def run_rooms() -> list[str]:
         for path in PACKAGE.iterdir()
         if path.is_dir() and path.name not in _NOT_RUN and any(path.glob("*.py"))
     )
+
+
+def code_is_older() -> bool:
+    """Whether the package's source was written since this process began: what it has imported may be an older edition, and
+    what that finds must not pass for the new one's."""
+    return editions.written_since_begun(PACKAGE.rglob("*.py"))
 
 
 def run_files() -> list[Path]:

@@ -140,11 +140,12 @@ def execute_all(
 
 
 def _pool(workers: int, several: bool) -> ProcessPoolExecutor:
-    """Processes that run chapters, forks of this one where it can fork: what they import is imported once, here. several:
-    they will run more than one chapter each."""
-    from training_moat.press import forking
+    """Processes that run chapters, forks of this one where it can fork and has imported what its files hold now: what they
+    import is imported once, here. several: they will run more than one chapter each."""
+    from training_moat.press import caching, forking
 
-    if not forking.possible() or threading.active_count() > 1:  # a fork has one thread alone
+    alone = threading.active_count() == 1  # all that a fork has of its threads
+    if not (forking.possible() and alone) or caching.code_is_older():
         return processes.pool(workers, _start, several)
     import papermill  # noqa: F401
 
