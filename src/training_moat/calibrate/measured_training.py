@@ -84,7 +84,7 @@ def _wide() -> pd.DataFrame:
     return first.drop(columns=["metric", "value", "unit"]).join(wide).reset_index()
 
 
-@tables.kept(*TABLES, copied=True)
+@tables.kept(*TABLES, copied=True, lasting=True)
 def configurations() -> pd.DataFrame:
     """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
     frame = _wide()
@@ -125,7 +125,7 @@ def lock_box() -> frozenset[str]:
     return frozenset(tables.load("lock_box")["source"])
 
 
-@tables.kept(*TABLES)
+@tables.kept(*TABLES, lasting=True)
 def usable() -> Rows:
     """The configurations the model can be compared with and fitted to, as arrays; not those of the lock-box."""
     frame = configurations()
