@@ -157,7 +157,7 @@ class _Sweep:
 
     def _keep(self, whole: Plans, held: np.ndarray, kept: np.ndarray) -> None:
         self.plans, self.held = whole.keep(kept), taken(held, np.flatnonzero(kept))
-        if np.any(whole.asked("open_share")):
+        if np.any(whole.open_share):
             share = self.held[WEIGHED.index("recompute_share")]
             self.plans.plan = replace(self.plans.plan, recompute_share=share)
 
@@ -193,7 +193,7 @@ def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Pla
     levels = bare.keep(again).written_out(but=1)
     if fastest is not None:
         share = np.repeat(_least_share(bare, held)[again], more[again])
-        share = np.where(levels.asked("open_share"), share, levels.plan.recompute_share)
+        share = np.where(levels.open_share, share, levels.plan.recompute_share)
         levels.plan = replace(levels.plan, recompute_share=share)
         levels = levels.keep(levels.fast_enough(fastest))
     weighed = levels.weighed()

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pandas as pd
+
 from training_moat.catalog import dates, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
@@ -67,26 +69,26 @@ class Software:
     whole_step: float
     hides_tensor: float
     hides_data: float
-    hides_expert: float
     ported_attention: float
     gradient_bytes: float
-    gradient_bytes_sharded: float
     gradient_wire_bytes: float
-    selective_share: float | None
-    master_weights: bool
-    states_in_backward: bool
-    activation_factor: float
-    spare_layers: float
-    dispatch_bytes: float
-    bubble: float
-    grouped_experts: float
-    dispatch_once: float
-    permutes_in_flight: float
-    fused_loss: float
-    posted_by_host: float
-    torch_native: float
-    stops_early: float
-    balances_routing: float
+    gradient_bytes_sharded: float | None = None
+    hides_expert: float = 0.0
+    selective_share: float | None = None
+    master_weights: bool = True
+    states_in_backward: bool = False
+    activation_factor: float = 1.0
+    spare_layers: float = 0.0
+    dispatch_bytes: float = 2.0
+    bubble: float = 1.0
+    grouped_experts: float = 0.0
+    dispatch_once: float = 0.0
+    permutes_in_flight: float = 0.0
+    fused_loss: float = 0.0
+    posted_by_host: float = 0.0
+    torch_native: float = 0.0
+    stops_early: float = 0.0
+    balances_routing: float = 0.0
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -95,36 +97,15 @@ class Software:
 
 @tables.kept(TABLE)
 def all_software() -> dict[str, Software]:
-    """Every name of the table and its stack."""
-    numbers = {
-        "hides_expert": 0.0,
-        "gradient_bytes_sharded": None,
-        "selective_share": None,
-        "master_weights": 1,
-        "states_in_backward": 0,
-        "activation_factor": 1.0,
-        "spare_layers": 0.0,
-        "dispatch_bytes": 2.0,
-        "bubble": 1.0,
-        "grouped_experts": 0.0,
-        "fused_loss": 0.0,
-        "posted_by_host": 0.0,
-        "torch_native": 0.0,
-        "stops_early": 0.0,
-        "balances_routing": 0.0,
-    }
+    """Every name of the table and its stack; where a cell is blank, what `Software` takes for usual."""
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
-        sends = DISPATCHERS.get(row["dispatcher"], DISPATCHERS["all-to-all"])
-        row["dispatch_once"], row["permutes_in_flight"] = sends
-        values = {name: row[name] for name in Software.__dataclass_fields__}
-        for name, default in numbers.items():
-            values[name] = default if values[name] != values[name] else values[name]
-        if values["gradient_bytes_sharded"] is None:
-            values["gradient_bytes_sharded"] = values["gradient_bytes"]
-        values["master_weights"] = bool(values["master_weights"])
-        values["states_in_backward"] = bool(values["states_in_backward"])
-        found[row["name"]] = Software(**values)
+        sends = zip(("dispatch_once", "permutes_in_flight"), DISPATCHERS.get(row["dispatcher"], ()))
+        told = {key: row[key] for key in Software.__dataclass_fields__.keys() & row.keys()}
+        told = {key: value for key, value in told.items() if not pd.isna(value)} | dict(sends)
+        for word in {"master_weights", "states_in_backward"} & told.keys():
+            told[word] = bool(told[word])
+        found[row["name"]] = Software(**told)
     return found
 
 
@@ -225,7 +206,8 @@ def gradient_bytes(software: Software, precision: str, zero_stage: float) -> flo
     """Bytes of gradient held per weight: 16 bits in FP16 runs, else as the stack keeps them."""
     if precision == "fp16":
         return 2.0
-    return software.gradient_bytes_sharded if zero_stage >= 2 else software.gradient_bytes
+    sharded = software.gradient_bytes_sharded if zero_stage >= 2 else None
+    return software.gradient_bytes if sharded is None else sharded
 
 
 def wire_bytes(software: Software, precision: str) -> float:

@@ -12,7 +12,6 @@ from training_moat.core.errors import InputError
 from training_moat.core.plan import OFFLOAD_LEVELS, Plan, impossible
 from training_moat.core.workload import Transformer
 from training_moat.predict import planning, request_fields, requests, training_settings
-from training_moat.predict import software as stacks
 from training_moat.predict.training_settings import Setting
 
 FIELDS = (*request_fields.COMMON, *request_fields.TRAINING)
@@ -185,18 +184,7 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
         seq_len=float(case.seq_len),
         global_batch=float(case.global_batch),
         sequence_parallel=parallel.astype(float),
-        flash_attention=float(case.flash_attention),
-        expert_tp=float(case.expert_tp or 0),
-        gradient_bytes=stacks.wire_bytes(case.software, case.precision),
-        dispatch_bytes=stacks.dispatch_bytes(case.software, case.precision),
-        dispatch_once=case.exchange.dispatch_once,
-        permutes_in_flight=case.exchange.permutes_in_flight,
-        overlapped_exchange=case.exchange.overlapped_exchange,
-        uneven_routing=case.exchange.uneven_routing,
-        stops_early=case.software.stops_early,
-        lora_rank=float(case.lora_rank),
-        offload=float(case.offload),
-        streamed=float(case.streamed),
+        **case.settled,
         **columns,
     )
 

@@ -74,6 +74,28 @@ class Setting:
         """Bytes of optimizer state per trained weight."""
         return optimizer_bytes(self.optimizer, self.master_weights)
 
+    @property
+    def settled(self) -> dict[str, float]:
+        """Fields of a `Plan` that it says, whatever the layout."""
+        own, share = self.software, self.recompute_share
+        return {
+            "flash_attention": float(self.flash_attention),
+            "expert_tp": float(self.expert_tp or 0),
+            "gradient_bytes": stacks.wire_bytes(own, self.precision),
+            "dispatch_bytes": stacks.dispatch_bytes(own, self.precision),
+            **self.exchange._asdict(),
+            "stops_early": own.stops_early,
+            "lora_rank": float(self.lora_rank),
+            "offload": float(self.offload),
+            "recompute_share": 1.0 if share is None else share,
+            "streamed": float(self.streamed),
+        }
+
+    @property
+    def open_share(self) -> bool:
+        """Whether the level of recomputation is free, and the share of layers with it."""
+        return self.recompute is None and self.recompute_share is None
+
 
 def settle(case: Mapping[str, Any]) -> Setting:
     """What a request's words and fractions say. Raises `InputError` in one sentence."""

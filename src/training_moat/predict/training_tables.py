@@ -49,8 +49,12 @@ class Tables:
         shape = [names[node.scaleup.topology, node.scaleout.topology] for node in self.nodes]
         self.topology = np.array(shape)[self.kind]
         """A number for the topologies of a setting's chip: those of a sweep are the same."""
-        asked = np.array([_asked(one) for one in settings], float).T
-        self.asked = dict(zip(ASKED, asked, strict=True))
+        settled = [one.settled for one in settings]
+        self.settled = {name: np.array([one[name] for one in settled]) for name in settled[0]}
+        parallel = [one.sequence_parallel for one in settings]
+        self.parallel = np.array([-1.0 if one is None else one for one in parallel])
+        """Sequence parallelism: -1 where it goes with tensor parallelism."""
+        self.open_share = np.array([one.open_share for one in settings])
         self.held = Held(*np.array([_held(one, constants) for one in settings], float).T)
         self.shapes = {
             name: np.array([getattr(model, name) for model in models], float)
@@ -117,28 +121,6 @@ def _key(setting: Setting) -> tuple:
     )
 
 
-SETTLED = (
-    "flash_attention",
-    "expert_tp",
-    "gradient_bytes",
-    "dispatch_bytes",
-    "dispatch_once",
-    "permutes_in_flight",
-    "overlapped_exchange",
-    "uneven_routing",
-    "stops_early",
-    "lora_rank",
-    "offload",
-    "recompute_share",
-    "streamed",
-)
-"""Fields of a plan that its setting says."""
-
-ASKED = ("sequence_parallel", *SETTLED, "free_level", "open_share")
-"""What a setting says of a plan: fields of `Plan`, sequence parallelism -1 where it goes with tensor parallelism; whether
-the level of recomputation is free, and the share of layers with it."""
-
-
 class Held(NamedTuple):
     """What a setting's software and format keep in memory, and the room of one chip.
 
@@ -162,25 +144,6 @@ class Held(NamedTuple):
     uncached_master: Any
     space: Any
     store: Any
-
-
-def _asked(setting: Setting) -> tuple[Any, ...]:
-    """What a setting says of a plan, as numbers."""
-    return (
-        -1 if setting.sequence_parallel is None else setting.sequence_parallel,
-        setting.flash_attention,
-        setting.expert_tp or 0,
-        stacks.wire_bytes(setting.software, setting.precision),
-        stacks.dispatch_bytes(setting.software, setting.precision),
-        *setting.exchange,
-        setting.software.stops_early,
-        setting.lora_rank,
-        setting.offload,
-        1.0 if setting.recompute_share is None else setting.recompute_share,
-        setting.streamed,
-        setting.recompute is None,
-        setting.recompute is None and setting.recompute_share is None,
-    )
 
 
 def _held(setting: Setting, constants: Constants) -> Held:
