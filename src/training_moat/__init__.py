@@ -14,6 +14,7 @@ Nothing is imported before it is asked for.
 from __future__ import annotations
 
 from importlib import import_module
+from time import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from training_moat.catalog import models as models
 
 __version__ = "0.4.0"
+
+BEGUN_S = time()
+"""When this process, or the one that it is a fork of, began to import the package: seconds since 1970."""
 
 _OFFERED = {
     "predict": "training_moat.predict",

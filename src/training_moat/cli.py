@@ -84,7 +84,7 @@ def _doubt(path: str) -> None:
     from training_moat.catalog import unlikely
 
     for doubt in unlikely.of_file(path):
-        print(f"moat: {doubt}", file=sys.stderr)
+        print(f"moat: {one_line(doubt)}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

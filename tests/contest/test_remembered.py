@@ -1,9 +1,14 @@
 """Searches kept on disk: many are asked for at once, those that are not there are found side by side, each once."""
 
+import ast
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from training_moat.catalog import chips
+import training_moat
+from training_moat.catalog import chips, paths
 from training_moat.contest import (
     best_plan,
     coalitions,
@@ -34,10 +39,47 @@ def test_only_what_is_not_on_disk_is_computed_each_once_and_answers_keep_their_o
     assert len(list(empty.glob("*.json"))) == 3
 
 
+def test_an_installed_book_keeps_nothing_inside_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "CARRIED", paths.root())
+    assert remembered.folder().is_relative_to(tmp_path)
+
+
 def test_a_search_that_fails_leaves_nothing_on_disk(empty):
     with pytest.raises(ZeroDivisionError):
         remembered.remembered("twice", [(1,)], lambda missing: 1 / 0)
     assert not list(empty.glob("*.json"))
+
+
+def test_what_may_come_of_an_older_edition_is_neither_kept_nor_taken(empty, tmp_path, monkeypatch):
+    """Else a table saved, or code, while a build runs would leave numbers under the name of what it was saved as."""
+    table, asked = tmp_path / "a.csv", [(1,), (2,), (1,)]
+    table.write_text("1")
+    monkeypatch.setattr(remembered, "_sources", lambda data: (table,))
+    begun_s = time.time() + 0.2
+    monkeypatch.setattr(training_moat, "BEGUN_S", begun_s)
+
+    def written_meanwhile(missing):
+        time.sleep(max(0.0, begun_s - time.time()))
+        table.write_text("2")
+        return [[float(number)] for (number,) in missing]
+
+    assert remembered.remembered("same", asked[:1], lambda missing: [[5.0]]) == [[5.0]]
+    assert remembered.remembered("same", asked, written_meanwhile) == [[5.0], [2.0], [5.0]]
+    assert remembered.remembered("same", asked, written_meanwhile) == [[1.0], [2.0], [1.0]]
+    assert len(list(empty.glob("*.json"))) == 1
+
+
+def test_the_code_of_every_search_decides_what_is_taken():
+    """`best_plan.kept` is given the function that searches: the module that it stands in is watched."""
+    rooms = Path(training_moat.__file__).parent
+    found = set()
+    for file in sorted((rooms / "contest").glob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "best_plan.kept":
+                search = ast.unparse(call.args[2])
+                found.add(f"contest/{search.split('.')[0] if '.' in search else file.stem}.py")
+    assert len(found) > 1 and found <= set(remembered.CODE)
 
 
 def test_searched_side_by_side_chips_get_what_each_gets_alone(empty):

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
+from training_moat.core import file_locks
 from training_moat.core.errors import InputError
+from training_moat.core.whole_files import write_text
 from training_moat.numerics import experiment
 from training_moat.numerics.design import FULL, LOW_RATE_RECIPES, Design
 from training_moat.numerics.recipes import RECIPES
@@ -71,7 +73,7 @@ def test_an_interrupted_run_continues_where_it_stopped(tiny, quick, tmp_path, mo
     monkeypatch.setattr(experiment, "_results", stop_after_five)
     with pytest.raises(KeyboardInterrupt):
         experiment.run(quick=True, out=tmp_path / "cut")
-    (partial,) = (tmp_path / "cut").iterdir()
+    (partial,) = (tmp_path / "cut").iterdir()  # and no lock
     with partial.open("a") as file:
         file.write("transfer,fp3")  # a line the interruption cut short
     asked = []
@@ -84,6 +86,40 @@ def test_an_interrupted_run_continues_where_it_stopped(tiny, quick, tmp_path, mo
     assert len(asked) == len(tiny.runs()) - 5
     assert again.read_text() == whole
     assert not partial.exists()
+
+
+def test_a_call_that_is_killed_while_it_writes_its_results_is_followed_by_another(
+    tiny, quick, tmp_path, monkeypatch
+):
+    """Of the two files the table comes last: alone it would be taken for another design's."""
+    for written in (0, 1):
+        out = tmp_path / str(written)
+        left = iter(range(written))
+
+        def killed(target, text, left=left):
+            next(left)
+            write_text(target, text)
+
+        with monkeypatch.context() as patch, pytest.raises(StopIteration):
+            patch.setattr(experiment, "write_text", killed)
+            experiment.run(quick=True, out=out)
+        with monkeypatch.context() as patch:
+            patch.setattr(experiment, "_one", None)  # nothing is run twice
+            again = experiment.run(quick=True, out=out)
+        assert again.read_bytes() == (quick / experiment.TABLE).read_bytes()
+        assert sorted(path.name for path in out.iterdir()) == [
+            experiment.TABLE,
+            experiment.MANIFEST,
+        ]
+
+
+def test_two_calls_do_not_work_in_one_folder_at_once(tiny, tmp_path):
+    with (
+        file_locks.alone(tmp_path / f".{experiment.SOURCE}.lock"),
+        pytest.raises(InputError, match="another call runs its experiment there"),
+    ):
+        experiment.run(quick=True, out=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interruption_does_not_wait_for_runs_that_have_not_begun(tiny, monkeypatch):

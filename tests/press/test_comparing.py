@@ -3,8 +3,9 @@
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from training_moat import cli
 from training_moat.core.errors import InputError
-from training_moat.press import comparing, recorded
+from training_moat.press import comparing, output, recorded
 
 
 def notebook(answer, title, **numbers):
@@ -38,6 +39,20 @@ def test_a_setting_beside_itself_runs_nothing(monkeypatch):
     assert "All statements are the same" in comparing.page(found)
     with pytest.raises(InputError, match="did you mean 'memory'"):
         comparing.compare("default", "default", ["memry"])
+
+
+def test_a_page_replaces_one_of_ours_and_nobody_else_s(tmp_path, capsys):
+    call = ["compare", "default", "default", "--out"]
+    ours, thesis = tmp_path / "ours.html", tmp_path / "thesis.html"
+    thesis.write_text("years of work")
+    for _ in range(2):
+        assert cli.main([*call, str(ours)]) == 0 and output.is_sealed(ours)
+    capsys.readouterr()
+    ours.write_text(ours.read_text().replace("All statements", "My statements"))
+    for file in (thesis, ours):
+        before = file.read_bytes()
+        assert cli.main([*call, str(file)]) == 2 and file.read_bytes() == before
+        assert "not as `moat compare` writes it" in capsys.readouterr().err
 
 
 def test_what_differs_is_named_with_its_ratio():

@@ -13,7 +13,7 @@ from calling import python
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from training_moat.press import forking
+from training_moat.press import caching, forking, running
 
 pytestmark = pytest.mark.skipif(not forking.possible(), reason="this system cannot fork")
 
@@ -215,7 +215,7 @@ import json, os, shutil, sys
 from pathlib import Path
 from nbformat.v4 import new_code_cell, new_notebook
 from training_moat.catalog import tables
-from training_moat.press import forking
+from training_moat.press import caching, forking, running
 tables.LONG_S = 0
 cell = new_code_cell("from training_moat.contest import chip_hours\\nlen(chip_hours.sellers('on-demand'))")
 def run():
@@ -234,3 +234,14 @@ def test_what_two_runs_worked_out_the_next_one_finds_until_a_table_changes(tmp_p
     runs = json.loads(answer(WORKED_AHEAD, root=tmp_path))
     assert [times for _, _, times in runs] == [1, 2, 3, 3, 1]
     assert all(found[:2] == runs[0][:2] for found in runs) and "prices.csv" in runs[0][1]
+
+
+def test_processes_are_forks_only_while_the_source_is_what_was_imported(monkeypatch):
+    """A build that begins again because code was written would run the old code under the new one's name."""
+    asked = []
+    monkeypatch.setattr(running.processes, "pool", lambda *_, fork=False: asked.append(fork))
+    monkeypatch.setattr(running.threading, "active_count", lambda: 1)
+    for older in (False, True):
+        monkeypatch.setattr(caching, "code_is_older", lambda older=older: older)
+        running._pool(1, False)
+    assert asked == [True, False]

@@ -1,11 +1,13 @@
 """The index of the plain search: pages that Sphinx did not read are in it, words that stand nowhere are not."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from sphinx.search import IndexBuilder, js_index
 
-from training_moat.press import searching
+from training_moat.press import searching, site_index, workspace
 
 
 def built(pages):
@@ -51,3 +53,19 @@ def test_words_that_stand_on_no_page_any_more_go(tmp_path):
     left = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
     assert left["docnames"] == ["chapters/two"]
     assert "stack" not in left["terms"] and [] not in left["terms"].values()
+
+
+def test_copies_of_pages_lie_where_the_next_build_sweeps_them(tmp_path, monkeypatch):
+    """A build that is killed at its index leaves nothing elsewhere."""
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "one.html").write_text("<p>words</p>")
+
+    def killed(call, **_):
+        folder = Path(call[call.index("--site") + 1])
+        assert folder.is_relative_to(workspace.WORK)
+        assert (folder / "chapters" / "one.html").read_text() == "<p>words</p>"
+        raise SystemExit
+
+    monkeypatch.setattr(site_index.subprocess, "run", killed)
+    with pytest.raises(SystemExit):
+        site_index.index(tmp_path)

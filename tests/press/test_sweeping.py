@@ -165,7 +165,7 @@ def test_a_cluster_started_elsewhere_gives_the_same_table(tmp_path, here):
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     ) as cluster:
         out = tmp_path / "cluster.parquet"
         done = moat("sweep", spec, "--out", out, "--scheduler", cluster.scheduler_address)

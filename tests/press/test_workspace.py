@@ -48,6 +48,9 @@ def test_a_folder_is_gone_when_its_block_ends(tmp_path):
 def test_a_killed_process_leaves_what_the_next_one_sweeps(tmp_path):
     process, folder = started(HOLD, tmp_path)
     (tmp_path / ".a[b].of-somebody").mkdir()
+    for name in ("..a[b].0123456789ab.new", "..a[b].somebody.new"):  # a lock that had no name yet
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1, 1))
     workspace.sweep(tmp_path, ".a[b].")
     assert os.path.isfile(f"{folder}/file"), "in use"
     process.send_signal(signal.SIGKILL)
@@ -55,7 +58,10 @@ def test_a_killed_process_leaves_what_the_next_one_sweeps(tmp_path):
     assert os.path.isfile(f"{folder}/file")
     with workspace.own_folder(tmp_path, ".a[b]."):
         assert not os.path.exists(folder)
-    assert [path.name for path in tmp_path.iterdir()] == [".a[b].of-somebody"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ".a[b].of-somebody",
+        "..a[b].somebody.new",
+    }
 
 
 def test_a_helper_ends_with_the_process_that_started_it():
@@ -73,3 +79,14 @@ def test_a_helper_ends_with_the_process_that_started_it():
             return
         time.sleep(0.1)
     pytest.fail("the helper lives on")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others are not asked")
+def test_a_fork_whose_parent_was_killed_before_it_could_ask_ends():
+    """Else it would wait for work that nobody can send."""
+    ask = "import sys; from training_moat.core import processes; processes.end_with_parent(int(sys.argv[1])); print(1)"
+    for parent, said in ((os.getpid(), "1\n"), (2**22, "")):
+        done = subprocess.run(
+            [sys.executable, "-c", ask, str(parent)], stdout=subprocess.PIPE, text=True, check=False
+        )
+        assert done.stdout == said

@@ -13,7 +13,7 @@ from pathlib import Path
 import training_moat
 from training_moat.catalog import files as table_files
 from training_moat.catalog import paths
-from training_moat.core import file_locks
+from training_moat.core import editions, file_locks
 from training_moat.core.whole_files import write_text
 
 CODE = (
@@ -27,6 +27,7 @@ CODE = (
     "contest/chip_factors.py",
     "contest/chip_assumptions.py",
     "contest/coalition_search.py",
+    "contest/single_changes.py",
 )
 """Rooms and modules of the package that a search depends on."""
 
@@ -40,7 +41,7 @@ UNREAD = (
 
 def folder() -> Path:
     """Where results are kept."""
-    return paths.root() / "_build" / "remembered"
+    return paths.build_folder() / "remembered"
 
 
 @lru_cache(maxsize=4)
@@ -50,14 +51,26 @@ def _tables(data: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=4)
-def _fingerprint(root: Path) -> str:
+def _sources(data: Path) -> tuple[Path, ...]:
+    """All files that decide what a search finds: of code, and of the tables in `data`."""
     package = Path(training_moat.__file__).parent
     parts = [sorted({package / part, *(package / part).rglob("*.py")}) for part in CODE]
-    files = [file for part in parts for file in part if file.is_file()]
+    return (*(file for part in parts for file in part if file.is_file()), *_tables(data))
+
+
+@lru_cache(maxsize=4)
+def _digest(files: tuple[Path, ...]) -> str:
     digest = hashlib.sha256()
-    for file in [*files, *_tables(paths.data_folder())]:
+    for file in files:
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _fingerprint() -> str | None:
+    """Digest of all that decides what a search finds. None where one of these files was written since this process began:
+    nobody can tell which edition of it a search here goes by."""
+    files = _sources(paths.data_folder())
+    return None if editions.written_since_begun(files) else _digest(files)
 
 
 def remembered(
@@ -66,29 +79,35 @@ def remembered(
     """The numbers that searches find, each told by what is `asked` of it: from disk where they were found with the same code
     and tables; `compute` finds those of all others at once.
 
-    Chapters run side by side and ask for the same searches: one computes, the others wait for it.
+    Chapters run side by side and ask for the same searches: one computes, the others wait for it. Where code or tables were
+    written since this process began, nothing is taken from disk and nothing is put there.
     """
     # What is taken from disk rests on every table that the search could read.
     table_files.TOUCHED.update(table.name for table in _tables(paths.data_folder()))
-    files = [_file(name, one) for one in asked]
+    mark = _fingerprint()
+    files = [_file(name, one, mark) for one in asked]
     found: dict[Path, list[float]] = {}
     with contextlib.ExitStack() as alone:
-        for file in sorted(set(files)):  # in one order, so that no two wait for each other
+        for file in sorted(
+            set(files) if mark else ()
+        ):  # in one order, so that no two wait for each other
             alone.enter_context(_alone(file.with_suffix(".lock")))
             with contextlib.suppress(OSError, ValueError):
                 known = json.loads(file.read_text(encoding="utf-8"))
                 found[file] = [float(value) for value in known]
         missing = {file: one for file, one in zip(files, asked, strict=True) if file not in found}
         fresh = compute(list(missing.values())) if missing else []
+        keep = mark is not None and _fingerprint() == mark
         for file, numbers in zip(missing, fresh, strict=True):
             found[file] = [float(value) for value in numbers]
-            with contextlib.suppress(OSError):
-                write_text(file, json.dumps(found[file]))
+            if keep:
+                with contextlib.suppress(OSError):
+                    write_text(file, json.dumps(found[file]))
     return [found[file] for file in files]
 
 
-def _file(name: str, asked: tuple) -> Path:
-    text = json.dumps([name, [repr(part) for part in asked], _fingerprint(paths.root())])
+def _file(name: str, asked: tuple, mark: str | None) -> Path:
+    text = json.dumps([name, [repr(part) for part in asked], mark])
     return folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
 

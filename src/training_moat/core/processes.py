@@ -37,16 +37,15 @@ def pool(
     """`count` processes (None: one a core) that end with this one, each of which calls `begin` with what is `given` first.
     fork: forks of this process rather than new ones, which have what it imported."""
     context = multiprocessing.get_context("fork" if fork else "spawn")
-    parent = 0 if fork else os.getpid()
-    return ProcessPoolExecutor(count, context, _begin, (parent, begin, *given))
+    return ProcessPoolExecutor(count, context, _begin, (os.getpid(), fork, begin, *given))
 
 
-def _begin(parent: int, begin: Callable[..., None] | None, *given: Any) -> None:
-    """Begin a process, which ends with `parent`, or where that is 0 with the process that it is a fork of."""
-    if parent:
-        follow(parent)
+def _begin(parent: int, fork: bool, begin: Callable[..., None] | None, *given: Any) -> None:
+    """Begin a process, a `fork` or a new one, which ends with `parent`."""
+    if fork:
+        end_with_parent(parent)
     else:
-        end_with_parent()
+        follow(parent)
     if begin is not None:
         begin(*given)
 
@@ -67,8 +66,9 @@ def follow(parent: int) -> None:
     threading.Thread(target=watch, daemon=True, name="follow-parent").start()
 
 
-def end_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends; elsewhere nothing happens.
+def end_with_parent(parent: int) -> None:
+    """Ask Linux to end this process when `parent` ends, and end it now where that has happened already; elsewhere nothing
+    happens.
 
     For a process just forked, which may not start a thread to `follow` its parent.
     """
@@ -76,3 +76,5 @@ def end_with_parent() -> None:
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it was killed before it could be asked for
+        os._exit(1)

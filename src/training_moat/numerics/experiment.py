@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 import training_moat
-from training_moat.core import processes
+from training_moat.core import file_locks, processes
 from training_moat.core.errors import InputError
 from training_moat.core.surroundings import environment
 from training_moat.core.whole_files import write_text
@@ -66,7 +66,8 @@ def run(
 
     The design is the full or the quick one, or that of an earlier run's `manifest`; `seeds` replaces its seeds. An
     interrupted call leaves a partial table in `out`, which the next call with the same code, design and seeds
-    on the same machine continues. Returns the path of the table.
+    on the same machine continues. Returns the path of the table. Raises InputError, before anything runs, for a bad
+    design and for a folder that another call works in or that holds other results.
     """
     form, design = ("quick", QUICK) if quick else ("full", FULL)
     if manifest is not None:
@@ -78,6 +79,17 @@ def run(
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: this is a file; expected a folder.")
     out.mkdir(parents=True, exist_ok=True)
+    with file_locks.alone(out / f".{SOURCE}.lock") as free:
+        if not free:
+            said = (
+                "another call runs its experiment there; wait for its end or give another folder."
+            )
+            raise InputError(f"--out {out}: {said}")
+        return _run(form, design, out, workers)
+
+
+def _run(form: str, design: Design, out: Path, workers: int) -> Path:
+    """Run what is still missing of a design in a folder that is this call's alone."""
     fingerprint = _fingerprint(design)
     _refuse_foreign(out, fingerprint)
     partial = out / f".{SOURCE}.{fingerprint[:12]}.partial.csv"
@@ -94,9 +106,11 @@ def run(
     machine = {"processor": processor(), "workers": workers}
     said = _manifest(form, design, fingerprint, len(missing), seconds)
     said |= {"machine": machine, "probe_sha256": _probe_of_workers()}
-    write_text(out / TABLE, "".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows]))
-    said["table_sha256"] = hashlib.sha256((out / TABLE).read_bytes()).hexdigest()
+    table = "".join(",".join(row) + "\n" for row in [list(COLUMNS), *rows])
+    said["table_sha256"] = hashlib.sha256(table.encode()).hexdigest()
+    # In this order: a table without its manifest is taken for somebody else's.
     write_text(out / MANIFEST, json.dumps(said, indent=2) + "\n")
+    write_text(out / TABLE, table)
     partial.unlink()
     return out / TABLE
 

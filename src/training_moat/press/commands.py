@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from training_moat.core.errors import InputError, require_known
+from training_moat.predict import request_fields
 from training_moat.press.declaring import VERBS as VERBS
 from training_moat.press.declaring import argument, chapter_options, scenario, verb
 from training_moat.press.failures import WorkFailed
@@ -152,6 +153,11 @@ def models(options: argparse.Namespace) -> None:
         help="JSON lines, one case each (default: standard input)",
     ),
     scenario(),
+    lists={
+        "fields of a case, of which model and chip, in training chips as well, must be there": request_fields.COMMON,
+        "more of a training case": request_fields.TRAINING,
+        "more of a serving case": request_fields.SERVING,
+    },
 )  # fmt: skip
 def predict(options: argparse.Namespace) -> int:
     from training_moat.press.verbs import predict
@@ -174,16 +180,12 @@ def compare(options: argparse.Namespace) -> None:
     from training_moat.core.whole_files import write_text
     from training_moat.press import comparing, output
 
-    target = Path(options.out) if options.out else None
-    if target is not None:
-        if target.suffix != ".html" or target.is_dir():
-            raise InputError(f"--out {target}: expected a file that ends in .html")
-        place = output.plain_place(target.parent, f"--out {target}")
-        output.refuse_read_only(place, f"--out {target}")
+    if options.out:
+        output.page_file(options.out)
     chapters = [name.strip() for name in (options.chapters or "").split(",") if name.strip()]
     found = comparing.compare(options.first, options.second, chapters)
-    if target is not None:
-        write_text(target, comparing.page(found))
+    if options.out:
+        write_text(output.page_file(options.out), output.sealed(comparing.page(found)))
     as_json = json.dumps(comparing.record(found), indent=1) if options.json else ""
     print(as_json or "\n".join(comparing.lines(found)))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.numbers import is_number
-from training_moat.press import building, markup, notebooks, recorded, sweep_points
+from training_moat.press import building, markup, notebooks, output, recorded, sweep_points
 from training_moat.press.folders import SCENARIOS
 from training_moat.press.scenarios import frozen, request
 from training_moat.press.workspace import workspace
@@ -83,8 +83,8 @@ def told(notebook: notebooks.NotebookNode) -> Told:
     figures = []
     for cell in notebook.cells:
         png = ""
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {})
+        for shown in cell.get("outputs", ()):
+            data = shown.get("data", {})
             png = data.get("image/png", png)
             drawn = "".join(data.get("text/html", ""))
             title = _TITLE.search(drawn)
@@ -193,4 +193,6 @@ def page(found: Comparison) -> str:
     """The comparison as one page that needs no other file: statements and figures side by side."""
     told = {"names": found.names, "changes": found.changes, "same": found.same}
     calls = {"words": recorded.words, "sides": recorded.sides, "sentence": markup.sentence}
-    return markup.page("compared.html", **told, **calls, chapters=by_chapter(found))
+    return markup.page(
+        "compared.html", seal=output.UNSEALED, **told, **calls, chapters=by_chapter(found)
+    )

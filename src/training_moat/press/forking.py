@@ -126,11 +126,11 @@ def rest() -> None:
         _painter = None
 
 
-def _child(ordered: Callable[[], NotebookNode], pipe: int) -> None:
+def _child(ordered: Callable[[], NotebookNode], pipe: int, parent: int) -> None:
     """Run the notebook that is `ordered` and send the result and the tables it asked for; never returns."""
     status = 1
     try:
-        processes.end_with_parent()
+        processes.end_with_parent(parent)
         notebook = ordered()
         if _painter is not None:
             offline.draw_with(_painter)
@@ -153,12 +153,13 @@ def _forked(ordered: Callable[[], NotebookNode], unheard: int | None = None) -> 
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(read)
         if unheard is not None:
             os.close(unheard)
-        _child(ordered, write)
+        _child(ordered, write, parent)
     os.close(write)
     return child, read
 

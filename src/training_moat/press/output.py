@@ -1,7 +1,7 @@
 """Where results may go: nothing is ever removed or replaced that we did not write ourselves.
 
 A site carries a marker that names every file of it with its digest; a page or notebook of `moat
-run` carries its own digest. What has another file in it, or was changed since, is not ours.
+run`, or page of `moat compare`, carries its own digest. What has another file in it, or was changed since, is not ours.
 What a site was made from and with (the key: Python and libraries count) is noted beside the caches and not
 in it, so that the same commit gives the same site whatever made it.
 """
@@ -79,6 +79,21 @@ def page_folder(name: str | Path | None, chapter: str) -> Path:
             )
     refuse_read_only(place)
     return folder
+
+
+def page_file(name: str | Path) -> Path:
+    """Where `moat compare` may put its page: nothing there, or a page of ours as we left it. Raises InputError for any other
+    place."""
+    target = Path(name)
+    if target.suffix != ".html" or target.is_dir():
+        raise InputError(f"--out {target}: expected a file that ends in .html")
+    place = plain_place(target.parent, f"--out {target}")
+    if os.path.lexists(target) and not is_sealed(target):
+        raise InputError(
+            f"--out {target}: this file is not as `moat compare` writes it; move it away or give another name."
+        )
+    refuse_read_only(place, f"--out {target}")
+    return target
 
 
 def _restore(place: Path) -> None:

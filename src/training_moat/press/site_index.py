@@ -6,10 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from training_moat.press.failures import WorkFailed
+from training_moat.press.workspace import workspace
 
 FOLDER = "pagefind"
 PAGES = "chapters/*.html"
@@ -32,12 +32,12 @@ def index(site: Path) -> None:
     """Index a finished site, further pages included. Raises WorkFailed where that fails."""
     target = site / FOLDER
     shutil.rmtree(target, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with workspace() as folder:  # a killed build leaves nothing that the next one does not sweep
         for page in site.glob(PAGES):
-            copy = Path(folder) / page.relative_to(site)
+            copy = folder / page.relative_to(site)
             copy.parent.mkdir(exist_ok=True)
             copy.write_text(_prepared(page), encoding="utf-8")
-        words = ["--site", folder, "--output-path", str(target), "--root-selector", ARTICLE]
+        words = ["--site", str(folder), "--output-path", str(target), "--root-selector", ARTICLE]
         words += [word for selector in LEFT_OUT for word in ("--exclude-selectors", selector)]
         done = subprocess.run(
             [sys.executable, "-m", "pagefind", "--quiet", *words],

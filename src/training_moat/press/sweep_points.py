@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from training_moat.core.errors import InputError
 from training_moat.core.numbers import is_number
 from training_moat.predict.coded import ABSENT, Coded
 from training_moat.press import caching, kitchen, notebooks
 from training_moat.press.sweep_spec import Sweep, digest
+from training_moat.press.workspace import workspace
 
 POINT = "point"
 """Column with the digest of a point's fields."""
@@ -28,6 +29,14 @@ LOST = "lost: "
 def environment() -> str:
     """What a point's result depends on besides its fields: source, tables, versions."""
     return caching.environment_key()
+
+
+def worker_environment() -> str:
+    """The same of a worker of a cluster. Raises InputError where it may have imported an older edition of the source than its
+    files hold now."""
+    if caching.code_is_older():
+        raise InputError("its source was written since it began; start it again")
+    return environment()
 
 
 def results(sweep: Sweep, indices: np.ndarray, keep: str | None = None) -> pa.Table:
@@ -96,8 +105,9 @@ def as_text(values: Iterable[Any]) -> list[str | None]:
 
 
 def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:
-    """One run of a chapter: what it recorded, or the sentence of its failure."""
-    with tempfile.TemporaryDirectory(prefix="moat-") as scratch:
+    """One run of a chapter: what it recorded, or the sentence of its failure. What a worker that is killed at it leaves, the
+    next one sweeps away."""
+    with workspace() as scratch:
         target = Path(keep or scratch).resolve() / f"{chapter}-{digest(point)}.ipynb"
         error = kitchen.run(chapter, point, target)
         error = LOST + error if error.endswith(kitchen.DIED) else error

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from training_moat.core import file_locks
 from training_moat.core.errors import InputError
 from training_moat.core.whole_files import beside
 from training_moat.press import caching, output, sweep_points, sweep_spec
@@ -37,6 +38,7 @@ CHAPTER_BLOCK = 4
 IN_FLIGHT = 3
 """Blocks per worker that are handed out ahead."""
 MANIFEST = b"moat_sweep"
+WRITTEN = "sweep: source or tables were written meanwhile; run it again."
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,30 @@ def run(
     spec: str, out: str, workers: int | None = None, scheduler: str | None = None,
     keep: str | None = None,
 ) -> Done:  # fmt: skip
-    """Compute a sweep's points and write its table. Raises InputError before anything runs."""
+    """Compute a sweep's points and write its table. Raises InputError before anything runs, also where another sweep is at
+    work on that table: its blocks would have the same places."""
     sweep, target = sweep_spec.load(spec), Path(out)
     _check_target(target)
+    with file_locks.alone(target.with_name(f".{target.name}.lock")) as free:
+        if not free:
+            said = "another sweep is writing this table; wait for its end or give another file."
+            raise InputError(f"--out {target}: {said}")
+        return _made(sweep, target, workers, scheduler, keep)
+
+
+def _made(
+    sweep: Sweep, target: Path, workers: int | None, scheduler: str | None, keep: str | None
+) -> Done:
+    """Compute what is missing of a sweep's points and write the table."""
+    stood = caching.run_state()
     environment = sweep_points.environment()
     order = sweep_points.texts(sweep.digests())
     known = _known(target, environment)
     missing = _missing(order, known)
     if len(missing):
         with _client(workers, scheduler, environment) as client:
+            if caching.run_state() != stood:
+                raise WorkFailed(WRITTEN)
             _compute(sweep, missing, target, environment, client, keep)
         known = _known(target, environment, lost=True)
     table = _ordered(sweep, order, known)
@@ -183,7 +200,7 @@ def _client(workers: int | None, scheduler: str | None, environment: str) -> Ite
 
 def _same_everywhere(client: Any, environment: str) -> None:
     """Refuse workers that would compute with other source or data."""
-    found = client.run(sweep_points.environment, on_error="return")
+    found = client.run(sweep_points.worker_environment, on_error="return")
     if not found:
         raise InputError("--scheduler: the cluster has no workers")
     for worker, there in found.items():
@@ -233,7 +250,7 @@ def _compute(
                 continue
             # Else nobody knows which edition of a file this block was computed with.
             if caching.run_state() != state:
-                raise WorkFailed("sweep: source or tables were written meanwhile; run it again.")
+                raise WorkFailed(WRITTEN)
             # Numbered as they were handed out: the parts in turn are then the table in its order.
             _write(table, folder / f"{number:08d}.parquet", {"environment": environment}, "lz4")
             future.release()
@@ -259,8 +276,10 @@ def _collected(future: Any, sweep: Sweep, block: np.ndarray) -> pa.Table | None:
 
 def _ordered(sweep: Sweep, order: pa.Array, known: pa.Table) -> pa.Table:
     """The sweep's rows in the order of its points: digest, fields, error, results. What a point was told stands in place of
-    a field of the same name."""
+    a field of the same name. Raises WorkFailed where somebody has removed finished blocks meanwhile."""
     places = pc.index_in(order, value_set=known[POINT].combine_chunks())
+    if places.null_count:
+        raise WorkFailed("sweep: some finished blocks were removed meanwhile; run it again.")
     if not np.array_equal(places.to_numpy(zero_copy_only=False), np.arange(len(known))):
         known = known.take(places)
     asked = sweep_points.fields(sweep)

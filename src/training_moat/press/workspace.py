@@ -19,7 +19,7 @@ from training_moat.core import file_locks
 from training_moat.press.folders import BUILD
 
 WORK = BUILD / "work"
-_LOCK = ".lock"
+_LOCK, _NEW = ".lock", ".new"
 _RANDOM = "?" * 12
 
 
@@ -53,7 +53,7 @@ def _lock_path(folder: Path) -> Path:
 
 def _locked(folder: Path) -> int | None:
     """Create the folder's lock already held: it gets the name that a sweeper looks for only then."""
-    hidden = folder.with_name(f".{folder.name}.new")
+    hidden = folder.with_name(f".{folder.name}{_NEW}")
     handle = file_locks.held(hidden)
     os.rename(hidden, _lock_path(folder))
     return handle
@@ -62,6 +62,7 @@ def _locked(folder: Path) -> int | None:
 def sweep(parent: Path, prefix: str) -> None:
     """Remove folders of `own_folder` whose process is gone."""
     names = f"{glob.escape(prefix)}{_RANDOM}"
+    file_locks.sweep(parent, f".{names}{_NEW}")
     for lock in parent.glob(f"{names}{_LOCK}"):
         with suppress(OSError):
             handle = file_locks.held(lock, wait=False)
