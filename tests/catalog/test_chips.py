@@ -107,6 +107,14 @@ def test_a_chip_of_your_own_keeps_the_rest_of_its_base():
     assert own.peak_flops == base.peak_flops
 
 
+def test_matrix_units_are_as_wide_as_the_table_says_also_on_a_chip_made_from_another():
+    assert chips.chip("tpu-v5p").matrix_unit == 128
+    assert chips.chip("tpu-v6e").matrix_unit == 256
+    assert chips.chip("h100-sxm").matrix_unit is None
+    own = chips.from_record({"id": "own", "base": "tpu-v6e", "matrix_unit_width": 128})
+    assert own.matrix_unit == 128
+
+
 def test_a_chip_without_a_base_has_only_what_it_says():
     own = chips.from_record({"name": "mine", "bf16_tflops": 500, "hbm_gb": 96, "hbm_tb_per_s": 3})
     assert own.peak_flops == {"bf16": 500e12}

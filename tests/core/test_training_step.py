@@ -12,13 +12,12 @@ from training_moat.core import collectives, training_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import (
     LARGE_PRODUCT,
-    Efficiency,
-    Node,
     elementwise_bytes,
     matmul_seconds,
     permuted_bytes,
 )
 from training_moat.core.memory import params_per_stage
+from training_moat.core.node import Efficiency, Node
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import StepTime, step_bytes, step_time
 from training_moat.core.workload import Transformer

@@ -12,7 +12,8 @@ from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingPlan
 from training_moat.predict import serving, serving_batch, serving_formats
 from training_moat.predict.engines import engine, usual_engine
-from training_moat.predict.serving_constants import LEVELS, START, Constants, lineage, stored
+from training_moat.predict.serving_constants import LEVELS, START, Constants, stored
+from training_moat.predict.serving_software import lineage, spellings
 
 CASE = {
     "id": "a",
@@ -205,6 +206,13 @@ def test_an_old_release_shares_its_engines_and_its_eras_factors() -> None:
     assert found["step_s"] == pytest.approx([2e-3 * 7, 2e-3 * 3 * 5 * 7 * 11, 1e-3 * 3])
     assert lineage("trt-llm-early-2025") == ("trt-llm", "early-2025")
     assert lineage("cerebras-2024") == ("cerebras-2024", "")
+
+
+def test_the_table_of_engines_says_which_the_constants_know() -> None:
+    assert set(spellings().values()) == {
+        lineage(name)[0] for name in stored().keys("software") - {"cerebras-2024"}
+    }
+    assert not set(spellings(measured=False)) & set(spellings())
 
 
 def test_what_a_makers_families_share_speaks_for_its_next_one() -> None:

@@ -122,7 +122,7 @@ def _told(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(seconds per output token, seconds to the first token) of a batch of rows, of which some time whole requests."""
     told = evaluate(batch, values)
-    request = batch.job.batch / told.tokens_per_s
+    request = batch.load.job.batch / told.tokens_per_s
     return np.where(whole_request[batch.positions], request, told.tpot_s), np.asarray(told.ttft_s)
 
 
@@ -131,7 +131,7 @@ def weight_read_s(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np
     seconds = np.zeros(len(rows))
     for batch in batches(questions(rows)) if prepared is None else prepared:
         size = len(batch.positions)
-        sheet = replace(batch, bandwidth_cap=np.full(size, np.inf))
+        sheet = replace(batch, load=replace(batch.load, bandwidth_cap=np.inf))
         step = evaluate(sheet, {name: np.full(size, value) for name, value in IDEAL.items()}).step
         seconds[batch.positions] = step.weights + step.kv_cache
     return seconds

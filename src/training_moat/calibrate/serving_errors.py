@@ -43,7 +43,7 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
     return predicted
 
 
-@tables.kept(serving_constants.TABLE)
+@tables.kept(serving_constants.TABLE, lasting=True)
 def _rows() -> pd.DataFrame:
     rows = measured_serving.usable_rows()
     rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})
@@ -251,7 +251,7 @@ def decoding() -> pd.DataFrame:
     predicted = np.zeros(len(table))
     for batch in batches(asked):
         values = stored().resolve(batch.families, batch.engines)
-        per_chip = batch.job.batch / batch.plan.dp
+        per_chip = batch.load.job.batch / batch.plan.dp
         told = table["tokens_per_pass"].to_numpy()[batch.positions] / accepted_tokens(batch, values)
         seconds = evaluate(batch, values).step.total
         predicted[batch.positions] = per_chip / seconds * np.where(np.isnan(told), 1.0, told)

@@ -125,6 +125,7 @@ def build(row: Row, variant_of: str = "") -> Chip:
         available=_optional(row["available"]),
         supports_training=TRAINS[row["supports_training"]],
         family=row["family"],
+        matrix_unit=_optional(row["matrix_unit_width"]),
         notes=tuple(filter(None, [_optional(row["notes"])])),
         variant_of=variant_of,
         **_use(row, variant_of or row["id"]),

@@ -13,7 +13,7 @@ from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.core import breakeven
 from training_moat.inquiry import durations, low_precision_record, precision, uncertainty
-from training_moat.inquiry.switching import move
+from training_moat.inquiry.switching import move, moves_away
 from training_moat.numerics import analysis_larger
 
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
@@ -76,7 +76,7 @@ def carried_over() -> Measured:
         return NOTHING
     note = f"models of {large.parameters / 1e6:.0f} million parameters and less, drawn on to the size of GPT-3"
     sources = ("experiment_low_precision_larger", "experiment_low_precision")
-    return Measured(value, low, high, sources=sources, note=note, kind="range of cases")
+    return Measured(value, low, high, sources=sources, note=note, kind="ends of 90% intervals")
 
 
 def moves(kind: str) -> pd.DataFrame:
@@ -91,6 +91,13 @@ def moves_by_trouble(kind: str, trouble: str) -> Measured:
     frame = moves(kind)
     wanted = durations.troubled(frame) == (trouble == "yes")
     return share(frame, wanted, "switching_cases", sampled=True)
+
+
+@measure("moves_away_in_trouble")
+def moves_away_in_trouble() -> Measured:
+    """Share of the documented moves of training away from Nvidia's chips whose outcome or quality speaks of trouble."""
+    frame = moves_away()
+    return share(frame, durations.troubled(frame), "switching_cases", sampled=True)
 
 
 @measure("months_to_move")

@@ -66,6 +66,8 @@ class Chip:
     """Most chips that the maker says one system joins."""
     domain_chips: float | None = None
     """Chips of one scale-up domain, also where its bandwidth is not published."""
+    matrix_unit: float | None = None
+    """Width of one of its square matrix units, where that is published."""
     host: Link | None = None
     """The bus of its server where that joins more chips than `scaleup` does (pairs of bridged cards)."""
     variant_of: str = ""

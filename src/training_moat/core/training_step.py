@@ -12,15 +12,10 @@ from dataclasses import dataclass, replace
 from training_moat.core import messages as exchange
 from training_moat.core.elementwise import Number, log2, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.layer_step import (
-    Efficiency,
-    Node,
-    fullest_load,
-    layer_time,
-    vocabulary_seconds,
-)
+from training_moat.core.layer_step import fullest_load, layer_time, vocabulary_seconds
 from training_moat.core.memory import own_share, params_per_stage, trained_params_per_stage
 from training_moat.core.messages import Message
+from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import WEIGHT_BYTES, optimizer_bytes
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (

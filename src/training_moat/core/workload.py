@@ -302,7 +302,7 @@ def fused_attended_tokens(model: Transformer, context: Number) -> Number:
 
 def heads_beside_usual(model: Transformer, unit: Number) -> Number:
     """How much of a matrix unit of that width the model's heads fill, against the usual ones (`USUAL_HEAD`; one where the unit
-    is 0, not known to be wider): their width is the inner dimension of the scores' product and a side of the values'."""
+    is 0, not known): their width is the inner dimension of the scores' product and a side of the values'."""
     if not some(unit):
         return 1.0
     width = where(unit > 0, unit, USUAL_HEAD)

@@ -16,17 +16,9 @@ import numpy as np
 
 from training_moat.core import training_step as model_of_step
 from training_moat.predict.planning import DEGREES, LEVEL, MAX_VIRTUAL_STAGES, MICRO, VIRTUAL
+from training_moat.predict.records import joined, mapped
 from training_moat.predict.selecting import lowest
-from training_moat.predict.training_batch import (
-    ALIKE,
-    ROUNDING,
-    WEIGHED,
-    Evaluated,
-    Plans,
-    joined,
-    mapped,
-    taken,
-)
+from training_moat.predict.training_batch import ALIKE, ROUNDING, WEIGHED, Evaluated, Plans, taken
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import Rows, rows_of
@@ -165,7 +157,7 @@ class _Sweep:
 
     def _keep(self, whole: Plans, held: np.ndarray, kept: np.ndarray) -> None:
         self.plans, self.held = whole.keep(kept), taken(held, np.flatnonzero(kept))
-        if np.any(whole.asked("open_share")):
+        if np.any(whole.open_share):
             share = self.held[WEIGHED.index("recompute_share")]
             self.plans.plan = replace(self.plans.plan, recompute_share=share)
 
@@ -201,7 +193,7 @@ def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Pla
     levels = bare.keep(again).written_out(but=1)
     if fastest is not None:
         share = np.repeat(_least_share(bare, held)[again], more[again])
-        share = np.where(levels.asked("open_share"), share, levels.plan.recompute_share)
+        share = np.where(levels.open_share, share, levels.plan.recompute_share)
         levels.plan = replace(levels.plan, recompute_share=share)
         levels = levels.keep(levels.fast_enough(fastest))
     weighed = levels.weighed()

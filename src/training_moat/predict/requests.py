@@ -17,11 +17,6 @@ from training_moat.core.workload import Transformer, weights_problem
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", "int8")
 """Matmul formats a case may name."""
 
-COMMON_FIELDS = (
-    *("id", "model", "chip", "chips", "tp", "pp", "dp", "ep", "cp", "precision", "software"),
-)
-"""Fields that training and serving cases share."""
-
 
 def reject_unknown_fields(case: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
     """Raise `InputError` for the first field of `case` that is not `allowed`, naming the nearest one."""

@@ -7,7 +7,6 @@ once, and runs point at them. What all runs of a sweep share stays a plain numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,6 @@ import numpy as np
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.elementwise import where
-from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.memory import (
     Kept,
     Reserve,
@@ -27,13 +25,15 @@ from training_moat.core.memory import (
     least_recompute_share,
     training_memory,
 )
+from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import gradients_at_peak
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import DEGREES, LAYOUT, LEVEL, VIRTUAL
+from training_moat.predict.records import mapped
 from training_moat.predict.selecting import distinct
-from training_moat.predict.training_tables import SETTLED, Held, Rows
+from training_moat.predict.training_tables import Held, Rows
 
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
@@ -80,7 +80,10 @@ class Said:
     def __init__(self, rows: Rows, part: np.ndarray) -> None:
         tables, model, setting = rows.tables, rows.model[part], rows.setting[part]
         self.model = {name: _plainly(column[model]) for name, column in tables.shapes.items()}
-        self.asked = {name: _plainly(column[setting]) for name, column in tables.asked.items()}
+        self.settled = {name: _plainly(column[setting]) for name, column in tables.settled.items()}
+        self.parallel, self.open_share = (
+            _plainly(column[setting]) for column in (tables.parallel, tables.open_share)
+        )
         self.seq_len = _plainly(rows.seq_len[part])
         self.global_batch = _plainly(rows.global_batch[part])
         held, chips = Held(*(column[setting] for column in tables.held)), rows.chips[part]
@@ -203,14 +206,15 @@ class Plans:
         """A value of each row as one of each plan; one alone stays as it is."""
         return np.repeat(said, self.counts) if np.ndim(said) else said
 
-    def asked(self, name: str) -> Any:
-        """What the settings say of each plan, by a name of `training_tables.ASKED`."""
-        return self.each(self.said.asked[name])
+    @property
+    def open_share(self) -> Any:
+        """Where the level of recomputation is free, and the share of layers with it."""
+        return self.each(self.said.open_share)
 
     def _plan(self) -> Plan:
         columns = dict(zip(LAYOUT, map(_plainly, self.layouts), strict=True))
-        settled = {name: self.asked(name) for name in SETTLED}
-        parallel = self.asked("sequence_parallel")
+        settled = {name: self.each(value) for name, value in self.said.settled.items()}
+        parallel = self.each(self.said.parallel)
         return Plan(
             seq_len=self.each(self.said.seq_len),
             global_batch=self.each(self.said.global_batch),
@@ -248,7 +252,7 @@ class Plans:
         may be, and room for that share more."""
         reserve, slack = self._held.reserve_bytes, self._held.reserve_share
         room = tiers.Room(self._held.space * (1 + margin), self._held.store * (1 + margin))
-        open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
+        open_ = np.logical_and(self.open_share * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
             before = self.memory()
             rest = before.total - before.activations - before.reserve - before.gradients
@@ -341,28 +345,3 @@ def taken(lines: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The numbers at some places of a line, or of every line of a table."""
     # NumPy checks places for being too large in twice the time: here they never are.
     return np.take(lines, place, axis=-1, mode="clip")
-
-
-def mapped(record: Any, change: Any) -> Any:
-    """The same record with every number or array changed; words stay, records inside it are changed alike."""
-    found = {}
-    for name in record.__dataclass_fields__:
-        value = getattr(record, name)
-        if hasattr(value, "__dataclass_fields__"):
-            found[name] = mapped(value, change)
-        else:
-            found[name] = value if isinstance(value, str) else change(value)
-    return type(record)(**found)
-
-
-def joined(records: Sequence[Any]) -> Any:
-    """Records of arrays behind one another."""
-    first = records[0]
-    if len(records) == 1:
-        return first
-    found = {}
-    for name in first.__dataclass_fields__:
-        columns = [getattr(record, name) for record in records]
-        nested = hasattr(columns[0], "__dataclass_fields__")
-        found[name] = joined(columns) if nested else np.concatenate(columns)
-    return type(first)(**found)

@@ -16,8 +16,8 @@ from training_moat.catalog import relatives, tables
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
-from training_moat.core.layer_step import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency, Node
 from training_moat.core.machine import Chip
+from training_moat.core.node import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency, Node
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
 from training_moat.predict.attainable import UNIT_WIDTHS, Attainable, attainable
@@ -55,9 +55,6 @@ BEFORE_FLASH_ATTENTION_2 = 1 / 1.8
 4.1), in the middle of their logarithms 1.8."""
 HIGHEST_ATTENTION = 0.75
 """Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
-WIDE_UNITS = {"tpu-v6e": 256.0, "tpu-v7": 256.0}
-"""Chips whose matrix units are wider than the usual heads: 256 by 256 on TPU v6e (Cloud TPU documentation) and on the
-generation after it, 128 by 128 before."""
 EARLIEST, LATEST = 2023.0, 2027.0
 """Release dates beyond which the experts' progress is not extrapolated."""
 
@@ -220,7 +217,7 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         straggling=generic("straggling"),
         bubble=software.bubble,
         logit_bytes=FUSED_LOGIT_BYTES if software.fused_loss else LOGIT_BYTES,
-        attention_unit=WIDE_UNITS.get(chip.measured_as, 0.0),
+        attention_unit=chip.matrix_unit or 0.0,
     )
 
 

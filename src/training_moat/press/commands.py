@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from training_moat.core.errors import InputError, require_known
+from training_moat.predict import request_fields
 from training_moat.press.declaring import VERBS as VERBS
 from training_moat.press.declaring import argument, chapter_options, scenario, verb
 from training_moat.press.failures import WorkFailed
@@ -152,6 +153,11 @@ def models(options: argparse.Namespace) -> None:
         help="JSON lines, one case each (default: standard input)",
     ),
     scenario(),
+    lists={
+        "fields of a case, of which model and chip, in training chips as well, must be there": request_fields.COMMON,
+        "more of a training case": request_fields.TRAINING,
+        "more of a serving case": request_fields.SERVING,
+    },
 )  # fmt: skip
 def predict(options: argparse.Namespace) -> int:
     from training_moat.press.verbs import predict
