@@ -111,7 +111,8 @@ def _waits_for_weights(
 
 def _fetch_seconds(model: Transformer, plan: Plan, node: Node, working: Number) -> Number:
     """Seconds of a step that offloaded weights, of which each chip fetches its shard from the host, and gradients sent
-    there keep it waiting, with `working` seconds of work a micro-batch (Rajbhandari et al. 2021, section 6)."""
+    there keep it waiting, with `working` seconds of a micro-batch's work that cover nothing else (Rajbhandari et al.
+    2021, section 6)."""
     if not some(plan.offload >= 2):
         return 0.0
     shard_s = (
@@ -214,11 +215,12 @@ def step_time(
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     behind = where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind
-    data = part["data_parallel"] - _hidden(part["data_parallel"], behind, eff.overlap_data)
+    data_hidden = _hidden(part["data_parallel"], behind, eff.overlap_data)
+    data = part["data_parallel"] - data_hidden
     data = data + streaming_seconds(model, plan, cluster, busy / batches)
     other = (
         _optimizer_seconds(model, plan, node, eff, optimizer_bytes(optimizer))
-        + _fetch_seconds(model, plan, node, busy / batches)
+        + _fetch_seconds(model, plan, node, (busy - data_hidden) / batches)
         + stack * eff.step_seconds
         + overhead
     )
