@@ -82,6 +82,7 @@ def _collected(published: pd.DataFrame) -> pd.DataFrame:
     "models",
     "chips",
     copied=True,
+    lasting=True,
 )
 def rows() -> pd.DataFrame:
     """Every maker's row: the columns of measured serving rows, and chips, tokens_per_s_user, assumed, date."""

@@ -269,6 +269,7 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
 @tables.kept(
     "serving_measurements", "serving_inferencex", "serving_published", "serving_conditions",
     "serving_drafting", serving_software.TABLE, "checkpoints", "models", "chips", copied=True,
+    lasting=True,
 )  # fmt: skip
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""

@@ -16,7 +16,6 @@ import numpy as np
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.elementwise import where
-from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.memory import (
     Kept,
     Reserve,
@@ -26,6 +25,7 @@ from training_moat.core.memory import (
     least_recompute_share,
     training_memory,
 )
+from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import gradients_at_peak
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
