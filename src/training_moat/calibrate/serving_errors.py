@@ -103,14 +103,14 @@ def unseen() -> pd.DataFrame:
     """Error and interval coverage on what was held out, by what was held out: source, chip, family, model.
 
     Columns: error (every row with the same weight), coverage (every source, chip, family or model with the same, as the
-    intervals are made), coverage_of_rows, rows, folds.
+    intervals are made), coverage_of_rows, rows.
     """
     found = held_out()
     by = found.groupby("what")
     weighed = found[["mape", "coverage"]].mul(found["rows"], axis=0).groupby(found["what"]).sum()
     rows = by["rows"].sum()
     table = weighed.div(rows, axis=0).set_axis(["error", "coverage_of_rows"], axis=1)
-    return table.assign(coverage=by["coverage"].mean(), rows=rows, folds=by.size())
+    return table.assign(coverage=by["coverage"].mean(), rows=rows)
 
 
 def first_seen() -> tuple[pd.DataFrame, dict[str, float]]:
