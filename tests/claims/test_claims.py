@@ -22,6 +22,7 @@ from training_moat.claims import (
 from training_moat.contest import deciding
 from training_moat.contest.deciding import Decision
 from training_moat.core.errors import InputError
+from training_moat.inquiry import switching
 
 CHAPTERS = root() / "chapters"
 CLAIMS = tables.load("claims")["claim"].tolist()
@@ -323,7 +324,6 @@ def test_bad_questions_get_one_sentence():
 
 def test_every_claim_links_to_a_section_that_exists():
     chapters = tables.load("claims")
-    assert chapters["section"].notna().all()
     for row in chapters.itertuples():
         page = json.loads((CHAPTERS / f"{row.chapter}.ipynb").read_text(encoding="utf-8"))
         cells = [
@@ -332,6 +332,12 @@ def test_every_claim_links_to_a_section_that_exists():
         headings = re.findall(r"^##+ (.+)$", "\n".join(cells), re.M)
         anchors = {re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") for heading in headings}
         assert row.section in anchors, f"{row.claim}: no section '{row.section}' in {row.chapter}"
+
+
+def test_the_risk_of_moving_is_counted_on_moves_away_from_nvidia(findings):
+    """The claim is about moving elsewhere: the moves are those of the chapter on switching, and no others."""
+    rows = findings["C30"].deciding.measured.rows
+    assert {row.partition(":")[2] for row in rows} == set(switching.moves_away()["row_id"])
 
 
 def test_a_finding_tells_its_rows_and_which_are_second_hand(findings):

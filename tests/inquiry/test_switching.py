@@ -121,6 +121,16 @@ def test_track_record_holds_moves_away_from_nvidia_only():
     assert record["source"].notna().all()
 
 
+def test_a_failing_node_or_a_way_to_nvidia_is_no_trouble_of_a_move_away():
+    """Nodes fail on any chips, and who came from TPUs to Nvidia's did not move elsewhere; both counted as failed moves."""
+    cases = tables.load("switching_cases").set_index("row_id")
+    troubled = durations.troubled(cases)
+    assert not troubled[["W30", "W31"]].any() and troubled[["W01", "W02", "W09"]].all()
+    away = switching.moves_away()
+    assert set(away["organisation"]) == set(switching.track_record()["organisation"])
+    assert away.loc[durations.troubled(away), "row_id"].tolist() == ["W01", "W09"]
+
+
 def test_offers_by_hand():
     """MI300X against H100 by price of sale: data/chips.csv."""
     chips = tables.load("chips").set_index("id")

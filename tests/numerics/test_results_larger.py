@@ -84,6 +84,27 @@ def test_a_rate_tuned_elsewhere_costs_far_less_than_the_yardstick_at_both_sizes(
     assert found.low < 0 < found.high < 0.1
 
 
+def test_what_the_costs_are_read_from_is_coarse(runs):
+    """Every recipe is best at the same rate of those tried, so no cost was measured: it is read from parabolas, and the
+    losses lie further from these than the cost is."""
+    judged = analysis_larger.complete(runs)
+    beside = analysis_larger.beside_parabola(judged)
+    assert set(beside.index) == set(LARGER.transfer_recipes)
+    assert set(beside["log2_rate"]) == {-10.5}
+    fitted = analysis.curves(judged).groupby("recipe")[["a", "b", "c"]].mean()
+    losses = judged[judged["study"] == "transfer"].groupby(["recipe", "log2_learning_rate"])
+    for (recipe, rate), loss in losses["val_loss_nats"].mean().items():
+        a, b, c = fitted.loc[recipe]
+        x = rate + 10.5
+        assert abs(a * x**2 + b * x + c - loss) <= beside.loc[recipe, "miss_nats"] + 1e-9
+    assert (
+        analysis.transfer(judged)["nats"].max()
+        < beside["miss_nats"].min()
+        < beside["miss_nats"].max()
+        < 0.05
+    )
+
+
 def test_the_claim_is_graded_as_the_design_said_and_its_range_can_be_drawn_on_an_axis_of_ratios():
     """Strongly against: worst pair below 0.667, the whole range below 1, most of the weight beside it not for it."""
     finding = claims.judge("C29")

@@ -12,7 +12,8 @@ from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingPlan
 from training_moat.predict import serving, serving_batch, serving_formats
 from training_moat.predict.engines import engine, usual_engine
-from training_moat.predict.serving_constants import LEVELS, START, Constants, lineage, stored
+from training_moat.predict.serving_constants import LEVELS, START, Constants, stored
+from training_moat.predict.serving_software import lineage, spellings
 
 CASE = {
     "id": "a",
@@ -66,7 +67,7 @@ def test_the_answer_has_the_contracts_fields() -> None:
     [({"batch": 0}, "batch is 0"), ({"input_len": -5}, "input_len is -5"), ({"output_len": 1.5}, "output_len is 1.5"),
      ({"tp": 3, "chips": 3}, "does not divide the 64 attention heads"), ({"precision": "fp7"}, "unknown precision 'fp7'"),
      ({"chip": "h100sxm5x"}, "unknown chip"), ({"model": "lama3.1-70b"}, "did you mean"), ({"ep": 4}, "has no experts"),
-     ({"chips": 6}, "not a multiple of tp 4"), ({"batchsize": 3}, "unknown field 'batchsize'"), ({"cp": 2}, "cp is not modelled"),
+     ({"chips": 6}, "not a multiple of tp 4"), ({"batchsize": 3}, "unknown field 'batchsize'"), ({"prompt_tokens": 3}, "did you mean 'input_len'?"), ({"cp": 2}, "cp is not modelled"),
      ({"software": "vlllm"}, "did you mean 'vllm'"), ({"chip": None}, "chip is missing"), ({"pp": 200, "chips": 800}, "only 80 layers"),
      ({"chip": "mythic-m1076"}, "mythic-m1076"), ({"batch": float("nan")}, "batch is nan"), ({"kv_precision": "fp3"}, "kv_precision")],
 )  # fmt: skip
@@ -205,6 +206,13 @@ def test_an_old_release_shares_its_engines_and_its_eras_factors() -> None:
     assert found["step_s"] == pytest.approx([2e-3 * 7, 2e-3 * 3 * 5 * 7 * 11, 1e-3 * 3])
     assert lineage("trt-llm-early-2025") == ("trt-llm", "early-2025")
     assert lineage("cerebras-2024") == ("cerebras-2024", "")
+
+
+def test_the_table_of_engines_says_which_the_constants_know() -> None:
+    assert set(spellings().values()) == {
+        lineage(name)[0] for name in stored().keys("software") - {"cerebras-2024"}
+    }
+    assert not set(spellings(measured=False)) & set(spellings())
 
 
 def test_what_a_makers_families_share_speaks_for_its_next_one() -> None:

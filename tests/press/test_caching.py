@@ -221,3 +221,26 @@ def test_words_do_not_run_a_chapter_again(copy):
     notebook["cells"][0]["source"] = "# Another question"
     (copy / "chapters/c.ipynb").write_text(json.dumps(notebook))
     assert key() == before and caching.prose_key("c") != prose
+
+
+def test_what_runs_found_lies_by_all_that_it_could_rest_on(copy, monkeypatch):
+    monkeypatch.setattr(caching, "FOUND", copy / "found")
+    first = caching.found_folder(caching.inputs({}))
+    assert first == caching.found_folder(caching.inputs({}))
+    assert first != caching.found_folder(caching.inputs({"chips.csv": "id\nmine\n"}))
+    (copy / "data/chips.csv").write_text("id\nb\n")
+    assert first != caching.found_folder(caching.inputs({}))
+
+
+def test_of_what_runs_found_the_newest_folders_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(caching, "FOUND", tmp_path / "found")
+    for number in range(6):
+        left = tmp_path / f"left-{number}"
+        left.mkdir()
+        (left / "one").write_text(str(number))
+        folder = caching.FOUND / str(number)
+        caching.keep_found(left, folder)
+        os.utime(folder, (number, number))
+    caching.keep_found(tmp_path / "left nothing", caching.FOUND / "7")
+    assert {path.name for path in caching.FOUND.iterdir()} == {"2", "3", "4", "5"}
+    assert (caching.FOUND / "5" / "one").read_text() == "5"

@@ -210,7 +210,6 @@ def test_verbs_that_look_at_the_tables_take_a_scenario(tmp_path, capsys):
         ["run", "memory", "-p", "y\n" * 900],
         ["build", "--scenario", "z/" * 900],
         ["build", "--out", "z" * 5000],
-        ["check", "--root", "q" * 5000],
         ["search", "--model", "m" * 5000, "--chip", "h100-sxm", "--chips", "8"],
         ["search", "--model", "m", "--chip", "h100-sxm", "--chips", "9" * 5000],
         ["predict", "training", "q" * 5000],

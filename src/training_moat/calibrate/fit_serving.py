@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from training_moat.core import serving_step
 from training_moat.core.workload import layer_matmul_flops_per_token
 from training_moat.predict import serving_formats
 from training_moat.predict.attainable import attainable
+from training_moat.predict.records import mapped
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
     FIXED,
@@ -122,7 +122,7 @@ def _told(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(seconds per output token, seconds to the first token) of a batch of rows, of which some time whole requests."""
     told = evaluate(batch, values)
-    request = batch.job.batch / told.tokens_per_s
+    request = batch.load.job.batch / told.tokens_per_s
     return np.where(whole_request[batch.positions], request, told.tpot_s), np.asarray(told.ttft_s)
 
 
@@ -131,7 +131,7 @@ def weight_read_s(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np
     seconds = np.zeros(len(rows))
     for batch in batches(questions(rows)) if prepared is None else prepared:
         size = len(batch.positions)
-        sheet = replace(batch, bandwidth_cap=np.full(size, np.inf))
+        sheet = replace(batch, load=replace(batch.load, bandwidth_cap=np.inf))
         step = evaluate(sheet, {name: np.full(size, value) for name, value in IDEAL.items()}).step
         seconds[batch.positions] = step.weights + step.kv_cache
     return seconds
@@ -217,17 +217,11 @@ def _priors(keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(middle), np.array(width)
 
 
-def _repeated(part: Any, times: int) -> Any:
-    """A batch, or a part of one, with its questions that many times in a row, to be asked with so many sets of constants in
-    one call."""
-    if isinstance(part, np.ndarray):
-        return np.tile(part, times)
-    if isinstance(part, tuple):
-        return tuple(_repeated(one, times) for one in part)
-    if not is_dataclass(part) or isinstance(part, type):
-        return part
-    inner = {field.name: _repeated(getattr(part, field.name), times) for field in fields(part)}
-    return replace(part, **inner)
+def _repeated(batch: Batch, times: int) -> Batch:
+    """A batch with its questions that many times in a row, to be asked with so many sets of constants in one call."""
+    return mapped(
+        batch, lambda part: np.tile(part, times) if isinstance(part, np.ndarray) else part
+    )
 
 
 class Problem:

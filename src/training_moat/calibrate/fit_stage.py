@@ -11,13 +11,14 @@ from training_moat.calibrate.measured_training import Rows, families
 from training_moat.calibrate.priors import SHARES, Key, prior
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
-from training_moat.core.layer_step import Node
+from training_moat.core.node import Node
 from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.training_step import StepTime, step_time
 from training_moat.predict import training_constants as known
+from training_moat.predict.records import stacked
 from training_moat.predict.software import find
 from training_moat.predict.training_constants import Constants, Kind
-from training_moat.predict.training_tables import efficiency_of, on_own_machine, stack_records
+from training_moat.predict.training_tables import efficiency_of, on_own_machine
 
 DIFFERENCE = 1e-6
 """Step in the logarithm of a constant for its finite differences."""
@@ -78,7 +79,7 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
         which = np.array([number[label] for label in own])
         mask = np.zeros(len(labels), bool)
         mask[index] = True
-        node = stack_records([nodes[label] for label in distinct], which)
+        node = stacked([nodes[label] for label in distinct], which)
         kinds = [
             on_own_machine(known.kind(chips[chip], name, find(label), date), matmul)
             for chip, name, label, matmul, _, date in distinct
@@ -108,7 +109,7 @@ def predict_rows(
 def _group_step(group: Group, constants: Constants) -> StepTime:
     each = [efficiency_of(constants, kind) for kind in group.kinds]
     node = known.with_efficiencies(group.node, constants)
-    eff = stack_records(each, group.which)
+    eff = stacked(each, group.which)
     return step_time(group.rows.model, group.rows.plan, node, eff, group.state_bytes)
 
 

@@ -12,15 +12,13 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips, models, tables
-from training_moat.predict import serving_batch, serving_constants, serving_formats, serving_plans
-
-ENGINE_OF_FAMILY = {
-    "cerebras-wse": "cerebras-2024",
-    "groq-lpu": "groq",
-    "sambanova-rdu": "sambanova",
-    "d-matrix-dimc": "d-matrix",
-}
-"""The maker's own service of a chip family in serving_measurements (Cerebras's at its launch)."""
+from training_moat.predict import (
+    serving_batch,
+    serving_constants,
+    serving_formats,
+    serving_plans,
+    serving_software,
+)
 
 PROMPT, ANSWER = 1000.0, 300.0
 """Tokens taken where a source states none: a medium prompt and a short answer. One user's speed hardly depends on
@@ -45,7 +43,7 @@ FIELDS = {"input_len": PROMPT, "output_len": ANSWER, "batch": 1.0}
 def is_makers(frame: pd.DataFrame) -> pd.Series:
     """Rows of serving_measurements that are a maker's published speed of its own machine."""
     families = {name: chip.family for name, chip in chips.all_chips().items()}
-    own = frame["chip_id"].map(families).isin(list(ENGINE_OF_FAMILY))
+    own = frame["chip_id"].map(families).isin(list(serving_software.services()))
     return own & (frame["metric"] == "user_output_speed")
 
 
@@ -60,12 +58,16 @@ def _collected(published: pd.DataFrame) -> pd.DataFrame:
     frame = tables.load("serving_measurements")
     own = frame[is_makers(frame)]
     family = own["chip_id"].map(lambda name: chips.chip(name).family)
+    services = serving_software.services()
     stated = published.dropna(subset=["chips"]).groupby(["chip", "model"])["chips"].first()
     pairs = pd.MultiIndex.from_arrays([own["chip_id"], own["model_id"]])
     counted = own["n_chips"].fillna(pd.Series(stated.reindex(pairs).to_numpy(), own.index))
     found = own[["row_id", *COLLECTED, *KEPT]].rename(columns=COLLECTED)
     return found.assign(
-        software=family.map(ENGINE_OF_FAMILY),
+        software=[
+            serving_software.of_release(services[name], when)
+            for name, when in zip(family, own["date"], strict=True)
+        ],
         chips=counted,
         speculative="no",
         seconds_per_token=1 / own["value"],
@@ -73,7 +75,14 @@ def _collected(published: pd.DataFrame) -> pd.DataFrame:
 
 
 @tables.kept(
-    "serving_published", "serving_measurements", "checkpoints", "models", "chips", copied=True
+    "serving_published",
+    "serving_measurements",
+    serving_software.TABLE,
+    "checkpoints",
+    "models",
+    "chips",
+    copied=True,
+    lasting=True,
 )
 def rows() -> pd.DataFrame:
     """Every maker's row: the columns of measured serving rows, and chips, tokens_per_s_user, assumed, date."""

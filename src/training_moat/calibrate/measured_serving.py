@@ -13,8 +13,8 @@ import pandas as pd
 from training_moat.calibrate import measured_makers, reasons
 from training_moat.calibrate.reasons import Reason
 from training_moat.catalog import tables
-from training_moat.predict import engines
-from training_moat.predict.serving_constants import KV_PRECISION, lineage
+from training_moat.predict import serving_software
+from training_moat.predict.serving_constants import KV_PRECISION
 
 COLUMNS = (
     *("source", "model", "chip", "software", "precision", "batch", "input_len", "output_len"),
@@ -41,19 +41,6 @@ FORMAT_COLUMNS = {"kv_precision": "kv_precision", "attention_precision": "attent
 FORMATS = {"fp4": "nvfp4"}
 """Formats of the tables that the model has another name for."""
 
-SOFTWARE = {
-    "trtllm": "trt-llm",
-    "TensorRT-LLM": "trt-llm",
-    "vLLM": "vllm",
-    "Deepspeed-MII": "deepspeed-mii",
-    "FasterTransformer": "fastertransformer",
-    "lmdeploy": "lmdeploy",
-    "Transformers NeuronX 2.18.0": "neuronx",
-    "Transformers NeuronX 2.18.1": "neuronx",
-    "Optimum Neuron vLLM": "neuronx",
-}
-"""How sources write an engine, and the family the model calibrates."""
-
 CHIPS = {"Nvidia A100 GPU": "a100-40", "Nvidia H100 GPU": "h100-sxm", "AMD MI250 GPU": "mi250x"}
 """Chips of LLM-Inference-Bench (Chitty-Venkata et al. 2024, table 2) by the nearest row of the chips table: 40 GB
 A100, H100 SXM; the MI250 differs from the MI250X in its clock by a few percent."""
@@ -70,7 +57,7 @@ def cluster_runs() -> pd.DataFrame:
             "model": frame["model_id"],
             "chip": frame["chip_id"],
             "software": [
-                engines.of_release(SOFTWARE.get(name, name), version)
+                serving_software.of_release(_engine(name), version)
                 for name, version in zip(frame["backend"], frame["backend_version"].fillna(""))
             ],
             "precision": frame["precision"]
@@ -246,11 +233,17 @@ def _of_its_time(framework: pd.Series, date: pd.Series) -> list[str]:
     """The calibrated engine of each row: by its version where it is stated, else by the date of the measurement."""
     found = []
     for written, when in zip(framework.fillna(""), date.astype(str).str.slice(0, 7)):
-        name, _, version = written.partition(" ")
-        base = SOFTWARE.get(written, SOFTWARE.get(name, written))
-        old = when <= OLD_ENGINE_UNTIL and "2024" in engines.FIRST_AFTER.get(base, {})
-        found.append(f"{base}-2024" if old else engines.of_release(base, version))
+        base = _engine(written)
+        old = when <= OLD_ENGINE_UNTIL and "2024" in serving_software.first_after().get(base, {})
+        version = written.partition(" ")[2]
+        found.append(f"{base}-2024" if old else serving_software.of_release(base, version))
     return found
+
+
+def _engine(written: str) -> str:
+    """The measured engine that a source's words name, else its own words."""
+    word = serving_software.spelled(written)
+    return serving_software.spellings()[word] if word else written
 
 
 def _first_reason(rows: pd.DataFrame, own: list[Reason]) -> pd.Series:
@@ -275,7 +268,8 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
 
 @tables.kept(
     "serving_measurements", "serving_inferencex", "serving_published", "serving_conditions",
-    "serving_drafting", "checkpoints", "models", "chips", copied=True,
+    "serving_drafting", serving_software.TABLE, "checkpoints", "models", "chips", copied=True,
+    lasting=True,
 )  # fmt: skip
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
@@ -289,7 +283,7 @@ def all_rows() -> pd.DataFrame:
 
 def _under_their_conditions(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with the formats and the mean lengths that their sources tell (table serving_conditions)."""
-    base = rows["software"].fillna("").map(lambda name: lineage(name)[0])
+    base = rows["software"].fillna("").map(lambda name: serving_software.lineage(name)[0])
     named = {"backend": base, "model_id": rows["model"], "chip_id": rows["chip"]}
     for told in tables.load("serving_conditions").to_dict("records"):
         holds = rows["source"] == told["source"]

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from training_moat.predict.attainable import measured_families
+from training_moat.predict.training_constants import Constants
 
 Key = tuple[str, str, str]
 """(level, key, name) of a constant, such as ("family", "nvidia-hopper", "attention")."""
@@ -75,6 +76,22 @@ THIN_STACK = 3
 """Sources below which a class of stacks has no factor of its own: its names stand about `other`."""
 SHARES = tuple(name for name, one in GENERIC_PRIORS.items() if one.share)
 """Generic constants that cannot exceed one."""
+
+
+EXPECTED_OUTSIDE = {
+    "expert_year": 2025.5,
+    "reserve_bytes": 0.0,
+    "reserve_bytes_fused": 0.0,
+    "reserve_share": 0.0,
+}
+"""Constants that have no prior, where no run has been looked at: the middle of the releases, and nothing kept in memory
+beside what a plan says."""
+
+
+def expected() -> Constants:
+    """All constants as expected before any run is looked at."""
+    known = {name: one.median for name, one in GENERIC_PRIORS.items()} | EXPECTED_OUTSIDE
+    return Constants({("generic", "all", name): value for name, value in known.items()})
 
 
 def prior(key: Key) -> tuple[float, float]:

@@ -43,7 +43,7 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
     return predicted
 
 
-@tables.kept(serving_constants.TABLE)
+@tables.kept(serving_constants.TABLE, lasting=True)
 def _rows() -> pd.DataFrame:
     rows = measured_serving.usable_rows()
     rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})
@@ -103,14 +103,14 @@ def unseen() -> pd.DataFrame:
     """Error and interval coverage on what was held out, by what was held out: source, chip, family, model.
 
     Columns: error (every row with the same weight), coverage (every source, chip, family or model with the same, as the
-    intervals are made), coverage_of_rows, rows, folds.
+    intervals are made), coverage_of_rows, rows.
     """
     found = held_out()
     by = found.groupby("what")
     weighed = found[["mape", "coverage"]].mul(found["rows"], axis=0).groupby(found["what"]).sum()
     rows = by["rows"].sum()
     table = weighed.div(rows, axis=0).set_axis(["error", "coverage_of_rows"], axis=1)
-    return table.assign(coverage=by["coverage"].mean(), rows=rows, folds=by.size())
+    return table.assign(coverage=by["coverage"].mean(), rows=rows)
 
 
 def first_seen() -> tuple[pd.DataFrame, dict[str, float]]:
@@ -251,7 +251,7 @@ def decoding() -> pd.DataFrame:
     predicted = np.zeros(len(table))
     for batch in batches(asked):
         values = stored().resolve(batch.families, batch.engines)
-        per_chip = batch.job.batch / batch.plan.dp
+        per_chip = batch.load.job.batch / batch.plan.dp
         told = table["tokens_per_pass"].to_numpy()[batch.positions] / accepted_tokens(batch, values)
         seconds = evaluate(batch, values).step.total
         predicted[batch.positions] = per_chip / seconds * np.where(np.isnan(told), 1.0, told)

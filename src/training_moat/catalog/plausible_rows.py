@@ -275,6 +275,16 @@ def second_codes(book: Book) -> Iterator[Problem]:
             yield sheet.problem(position, column, expected)
 
 
+@check("chips", "chip_makers")
+def chip_makers(chips: Sheet, makers: Sheet) -> Iterator[Problem]:
+    """Chips of makers without a row of their own: pages that count startups' chips would pass them over."""
+    wrong = ~chips.frame["vendor"].isin(makers.frame["maker"])
+    expected = (
+        "a maker of chip_makers.csv, where a new one is told to be a startup or not: add its row"
+    )
+    yield from chips.refused(wrong, "vendor", expected)
+
+
 @check("low_precision_runs")
 def opening_words(sheet: Sheet) -> Iterator[Problem]:
     """Readings that open with another word than the column `bearing` has."""

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, scenario
+from training_moat.catalog import lasting as lasting_results
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -119,20 +120,26 @@ LONG: set[tuple[Callable, tuple]] = set()
 
 
 def kept(
-    *names: str, size: int = 8, copied: bool = False
+    *names: str, size: int = 8, copied: bool = False, lasting: bool = False
 ) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
     """Decorator: keep the last `size` results of a function for as long as these tables, and the active scenario, are as
     they were. Whoever asks gets the same object, not to be changed, or of a frame a copy (`copied`); arguments have to be
-    hashable. What takes long is noted in `LONG`."""
+    hashable. What takes long is noted in `LONG`; what takes tenths of a second may outlast the process (`lasting`)."""
 
     def decorated(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
         @lru_cache(maxsize=size)
         def under(states: tuple, *given: Any, **named: Any) -> tuple[_Found, set[str]]:
+            apart = not lasting or bool(named or _replaced)
+            known = None if apart else lasting_results.recalled(function, given)
+            if known is not None:
+                return known
             begun = time.perf_counter()
             with files.counted() as touched:
                 found = function(*given, **named)
             if time.perf_counter() - begun > LONG_S and not named:
                 LONG.add((asked, given))
+            if not apart:
+                lasting_results.leave(function, given, (found, touched))
             return found, touched
 
         @wraps(function)

@@ -24,6 +24,7 @@ RANGE_KINDS = (
     "interval of a share, 90%",
     "prediction interval, 90%",
     "range of cases",
+    "ends of 90% intervals",
     "range of sources",
     "5 to 95% of cases",
 )

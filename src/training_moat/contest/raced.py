@@ -8,6 +8,7 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
+from training_moat.contest import reference_jobs
 from training_moat.contest.chip_factors import training_formats
 from training_moat.predict import fastest_plans
 
@@ -19,11 +20,18 @@ def predicted_speeds(pairs: pd.DataFrame) -> np.ndarray:
     plan and in the fastest format that the chip trains in. A task that trains adapters (LoRA) is asked with the rank that
     its benchmark sets (table benchmark_adapters). NaN where an entry does not tell its batch.
     """
+    return np.array(_ratios(tuple(pairs["row_id"]), tuple(pairs["rival_row_id"])))
+
+
+@tables.kept(
+    *reference_jobs.COST_TABLES, "training_measurements", "benchmark_adapters", lasting=True
+)
+def _ratios(entries: tuple[str, ...], rivals: tuple[str, ...]) -> list[float]:
     rows = tables.load("training_measurements").set_index("row_id")
     ranks = tables.load("benchmark_adapters").set_index("model")["lora_rank"]
     rows = rows.assign(lora_rank=rows["model"].map(ranks).fillna(0))
-    known = pairs[["row_id", "rival_row_id"]].map(lambda name: _sequences_per_s(rows.loc[name]))
-    return (known["row_id"] / known["rival_row_id"]).to_numpy(float)
+    speed = {name: _sequences_per_s(rows.loc[name]) for name in {*entries, *rivals}}
+    return [speed[one] / speed[rival] for one, rival in zip(entries, rivals)]
 
 
 def _sequences_per_s(entry: pd.Series) -> float:

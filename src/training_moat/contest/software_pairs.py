@@ -90,6 +90,6 @@ def same_stack_later() -> pd.DataFrame:
 
 
 def middle_and_ends(values: pd.Series) -> tuple[float, float, float]:
-    """Median, fifth and ninety-fifth percentile: the range of cases."""
+    """Median, fifth and ninety-fifth percentile: 5 to 95% of cases, which leaves out the farthest of many."""
     low, middle, high = percentiles(values.to_numpy(float))
     return middle, low, high

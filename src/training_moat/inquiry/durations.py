@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-TROUBLE = r"fail|bug|segfault|behind|mismatch|impossible|no successful|regret|revert"
-"""Words in a case's outcome or quality that mean it did not go smoothly."""
+TROUBLE = r"\bfail(?:s|ed)?\b|bug|segfault|behind|mismatch|impossible|no successful|regret|revert"
+"""Words in a case's outcome or quality that mean it did not go smoothly. The failure of a node is none: nodes fail on whatever
+chips, moved or not."""
 _MEDIANS = np.exp(np.linspace(np.log(0.1), np.log(120.0), 241))
 _SPREADS = np.linspace(0.3, 2.5, 45)
 

@@ -183,17 +183,22 @@ def what_matters(
     return table.assign(title=table["name"].map(assumptions()["title"]))
 
 
-def track_record() -> pd.DataFrame:
-    """Moves of training from Nvidia's chips to others on record, oldest first, doubtful ones left out.
-
-    Columns: date, organisation, from_hardware, to_hardware, outcome, per_chip_speed_low,
-    per_chip_speed_high, given_up, source, confirmed.
-    """
+def moves_away() -> pd.DataFrame:
+    """Moves of training from Nvidia's chips to others on record, doubtful ones left out: rows of `switching_cases`."""
     cases = tables.load("switching_cases")
     cases = cases[cases["confirmed"] != "no"]
     moved = cases[cases["workload_kind"].isin(["training", "both"])]
     moved = moved[moved["from_hardware"].fillna("(none)") != "(none)"]
-    moved = moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
+    return moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
+
+
+def track_record() -> pd.DataFrame:
+    """`moves_away`, oldest first.
+
+    Columns: date, organisation, from_hardware, to_hardware, outcome, per_chip_speed_low,
+    per_chip_speed_high, given_up, source, confirmed.
+    """
+    moved = moves_away()
     moved = moved.assign(given_up=moved["outcome"].str.contains(_GIVEN_UP))
     columns = ["date", "organisation", "from_hardware", "to_hardware", "outcome"]
     columns += ["per_chip_speed_low", "per_chip_speed_high", "given_up", "source", "confirmed"]

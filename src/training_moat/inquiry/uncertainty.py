@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaincinv, expit, logit, ndtri
 
+from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 
 Draws = Mapping[str, np.ndarray]
@@ -158,11 +159,17 @@ def sample(
     by_name = named(inputs)
     if not isinstance(draws, (int, np.integer)) or isinstance(draws, bool) or draws < 1:
         raise InputError(f"uncertainty: draws must be a whole number above 0, got {draws!r}")
+    points = _points(len(by_name), max(0, math.ceil(math.log2(draws))), seed)[:draws]
+    return _through_quantiles(by_name, points)
+
+
+@tables.kept(size=1, lasting=True)
+def _points(dimensions: int, power: int, seed: int) -> np.ndarray:
+    """2 to this power points of a scrambled Sobol sequence."""
     from scipy.stats import qmc  # a second to import, and only draws need it
 
-    sequence = qmc.Sobol(d=len(by_name), scramble=True, rng=np.random.default_rng(seed))
-    points = sequence.random_base2(max(0, math.ceil(math.log2(draws))))[:draws]
-    return _through_quantiles(by_name, points)
+    sequence = qmc.Sobol(d=dimensions, scramble=True, rng=np.random.default_rng(seed))
+    return sequence.random_base2(power)
 
 
 def _through_quantiles(

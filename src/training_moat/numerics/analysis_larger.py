@@ -102,6 +102,21 @@ def dearest_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def beside_parabola(runs: pd.DataFrame) -> pd.DataFrame:
+    """What stands behind `analysis.transfer`, which reads its costs from parabolas: by recipe the tried rate of the lowest
+    mean loss over seeds (log2_rate), and how far the farthest mean loss lies from the parabola through all (miss_nats).
+    """
+    judged = runs[runs["study"] == "transfer"]
+    losses = judged.pivot_table(
+        index="log2_learning_rate", columns="recipe", values="val_loss_nats", sort=False
+    ).sort_index()
+    octaves = losses.index.to_numpy(float) - losses.index.to_numpy(float).mean()
+    powers = np.vander(octaves, 3)
+    fitted = powers @ np.linalg.lstsq(powers, losses.to_numpy(), rcond=None)[0]
+    miss = (losses - fitted).abs().max()
+    return pd.DataFrame({"log2_rate": losses.idxmin(), "miss_nats": miss}).rename_axis("recipe")
+
+
 def verdicts_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
     """Every hypothesis at both sizes; blank where a size does not ask it.
 

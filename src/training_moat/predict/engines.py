@@ -1,8 +1,7 @@
-"""Serving engines: what callers call them, which calibrated engine stands for a name, and the usual one of a chip."""
+"""Serving engines: which calibrated engine stands for a caller's name, and the usual one of a chip."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
@@ -10,38 +9,8 @@ from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
-from training_moat.predict.serving_constants import ERAS, OF_MAKERS, Constants, lineage
-
-TABLE = "serving_software"
-
-UNMEASURED_ENGINES = (
-    "tgi",
-    "jetstream",
-    "maxtext",
-    "optimum-habana",
-    "habana",
-    "mindie",
-    "rtp-llm",
-    "dynamo",
-    "fastertransformer",
-    "mlc-llm",
-    "openvino",
-    "hf",
-    "transformers",
-    "deepseek",
-    "cloudmatrix-infer",
-)
-"""Engines without measurements of their own: the generic overheads stand in."""
-
-FIRST_AFTER: dict[str, dict[str, tuple[int, ...]]] = {
-    "vllm": {"2024": (0, 7), "early-2025": (0, 9)},
-    "trt-llm": {"2024": (0, 16), "early-2025": (0, 20)},
-    "sglang": {"2024": (0, 4), "early-2025": (0, 4, 7)},
-    "cerebras": {"2024": (2024, 10)},
-}
-"""First release of each engine after an era (Cerebras: year and month): earlier ones are calibrated apart, with its name.
-vLLM was rewritten between 0.7 and 0.9; the kernels for latent attention and many experts came with the releases of the
-first half of 2025."""
+from training_moat.predict import serving_software as software
+from training_moat.predict.serving_constants import Constants
 
 NEW_MODELS_SINCE, NEXT_YEAR = "2024-07", "2025"
 """Models from here on are not among the measurements of the older engines; and the year after those."""
@@ -53,21 +22,6 @@ NO_ENGINE = "generic"
 
 NOT_USUAL = ("llama.cpp", "lmdeploy")
 """Engines that nobody means who names none."""
-
-
-@tables.kept(TABLE)
-def spellings() -> dict[str, str]:
-    """Names a caller may use, and the calibrated engine that stands for them."""
-    return tables.listed(TABLE, "spellings")
-
-
-def of_release(base: str, version: Any) -> str:
-    """The calibrated engine of a release such as "0.8.3": `base` itself where the version is current or not known."""
-    number = tuple(int(part) for part in re.findall(r"\d+", str(version or ""))[:3])
-    for era, first in FIRST_AFTER.get(base, {}).items():
-        if number and (number < first or str(number[0]) == era > str(first[0])):
-            return f"{base}-{era}"
-    return base
 
 
 def engine(
@@ -84,22 +38,21 @@ def engine(
     if not isinstance(name, str):
         raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
     spoken = name.strip().lower()
-    known = spellings()
-    named = [key for key in known if re.search(rf"(?<![a-z]){re.escape(key)}(?![a-z])", spoken)]
-    if not named:
+    word = software.spelled(spoken)
+    if word is None:
         return _unmeasured(name)
-    key = max(named, key=len)
-    base = known[key]
-    if spoken in {f"{base}-{era}" for era in ERAS}:
+    base = software.spellings()[word]
+    if spoken in {f"{base}-{era}" for era in software.ERAS}:
         return spoken, []
-    version = re.findall(r"\d+", spoken.split(key, 1)[1])
-    old = f"{base}-2024"
-    if version:
-        return of_release(base, ".".join(version)), []
-    if base in FIRST_AFTER:
+    version = spoken.split(word, 1)[1]
+    if software.numbers(version):
+        return software.of_release(base, version), []
+    eras = software.first_after()
+    if base in eras:
+        old = f"{base}-2024"
         only_old = base not in measured and old in measured and released < NEXT_YEAR
         if only_old or "" < released < NEW_MODELS_SINCE:
-            first = ".".join(map(str, FIRST_AFTER[base]["2024"]))
+            first = ".".join(map(str, eras[base]["2024"]))
             return old, [
                 f"{base} is taken as the releases before {first}, as measured with such models; name a release for another"
             ]
@@ -108,7 +61,7 @@ def engine(
 
 def label(engine_name: str) -> str:
     """How a plan names an engine so that asking with it again means the same one."""
-    return f"{engine_name}-{CURRENT}" if engine_name in FIRST_AFTER else engine_name
+    return f"{engine_name}-{CURRENT}" if engine_name in software.first_after() else engine_name
 
 
 def release_of(model: Any) -> str:
@@ -130,9 +83,13 @@ def usual_engine(chip: Chip, constants: Constants) -> str:
     usual: dict[str, tuple[bool, bool, int]] = {}
     for name, rows in measured_engines(chip, constants).items():
         if name not in NOT_USUAL:
-            current, era = lineage(name)
+            current, era = software.lineage(name)
             makers, new, counted = usual.get(current, (False, False, 0))
-            usual[current] = (makers or name in OF_MAKERS, new or not era, counted + rows)
+            usual[current] = (
+                makers or name in software.of_makers(),
+                new or not era,
+                counted + rows,
+            )
     return max(usual, key=lambda name: (usual[name], name)) if usual else NO_ENGINE
 
 
@@ -150,13 +107,14 @@ def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
 
 
 def _unmeasured(name: str) -> tuple[str, list[str]]:
-    known = (*spellings(), *UNMEASURED_ENGINES)
-    close = nearest(name, known)
+    others = software.spellings(measured=False)
+    close = nearest(name, (*software.spellings(), *others))
+    spoken = name.lower()
     if (
-        name.lower() not in UNMEASURED_ENGINES
+        spoken not in others
         and close
         and abs(len(close) - len(name)) < 2
-        and name.lower()[:2] == close[:2]
+        and spoken[:2] == close[:2]
     ):
         raise InputError(f"software is '{name}'; did you mean '{close}'?")
     return NO_ENGINE, [f"no measurements of the engine {name}; typical overheads stand in"]

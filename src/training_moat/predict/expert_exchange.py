@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from training_moat.core.machine import Chip
 from training_moat.core.serving_exchange import Exchange
 from training_moat.core.serving_memory import ServingPlan
 from training_moat.predict import interconnect
+from training_moat.predict.records import stacked_once
 from training_moat.predict.serving_constants import maker
 
 TABLE = "serving_engines"
@@ -57,11 +57,9 @@ def _all() -> dict[str, ExpertExchange]:
     return {row["engine"]: ExpertExchange(**row) for row in frame[columns].to_dict("records")}
 
 
-def stacked(
-    exchanges: list[ExpertExchange | None], own: list[Fabric], stack: Callable[..., Fabric]
-) -> Exchange | None:
+def stacked(exchanges: list[ExpertExchange | None], own: list[Fabric]) -> Exchange | None:
     """The exchanges of many questions, each beside its `own` network between servers, as one of arrays; None where no
-    question has one. `stack` makes one fabric of many."""
+    question has one."""
     if not any(exchanges):
         return None
     usual = Exchange()
@@ -76,4 +74,4 @@ def stacked(
         if key not in used:
             used[key] = interconnect.by_kernels(fabric, key[1]) if key[1] else fabric
         between.append(used[key])
-    return Exchange(**columns, between=stack(between))
+    return Exchange(**columns, between=stacked_once(between))

@@ -51,13 +51,13 @@ def _question(case: ServingCase, plan: ServingPlan) -> Question:
 
 def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
     """(memory with the running sequences, whether weights and one sequence per copy fit)."""
-    asked = model_of_serving.memory(batch.model, batch.job, batch.plan)
+    asked = model_of_serving.memory(batch.model, batch.load.job, batch.plan)
     copies = batch.plan.dp
     share = np.maximum(np.ceil(told.running / copies), 1) / np.maximum(
-        np.ceil(batch.job.batch / copies), 1
+        np.ceil(batch.load.job.batch / copies), 1
     )
     running = ServingMemory(asked.weights, asked.kv_cache * share, asked.activations)
-    one = asked.kv_cache / np.maximum(np.ceil(batch.job.batch / copies), 1)
+    one = asked.kv_cache / np.maximum(np.ceil(batch.load.job.batch / copies), 1)
     return running, asked.weights + asked.activations + one <= room(batch.tiers, "serving")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from training_moat.core.tiers import faster_tiers, home, room
 from training_moat.core.workload import Transformer
 from training_moat.predict import expert_exchange, interconnect, serving_formats, sustained
 from training_moat.predict.expert_exchange import ExpertExchange
+from training_moat.predict.records import stacked_once
 
 ACTIVATION_SHARE = 0.02
 SMALLEST_CHUNK = 128.0
@@ -115,20 +116,29 @@ def networks(chip: Chip) -> Networks:
 
 
 @dataclass(frozen=True)
+class Load:
+    """What questions that differ in their plan alone share: the job, the peaks that its products and scores are multiplied
+    at, whether the units and their operands are narrow, and what memory sustains at most."""
+
+    job: serving_step.Job
+    ffn_flops: float
+    attention_flops: float
+    score_flops: float
+    narrow: bool
+    bytewide_ffn: bool
+    bytewide_attention: bool
+    bandwidth_cap: float
+
+
+@dataclass(frozen=True)
 class Batch:
     """Questions as arrays. `scaleup`, `server` and `scaleout` have array fields but one topology each, so
     that one batch holds one set of topologies; `families` and `engines` are indices for the constants."""
 
     model: Transformer
-    job: serving_step.Job
+    load: Load
     plan: serving_step.ServingPlan
     tiers: tuple[Tier, ...]
-    ffn_flops: np.ndarray
-    attention_flops: np.ndarray
-    score_flops: np.ndarray
-    narrow: np.ndarray
-    bytewide: np.ndarray
-    bandwidth_cap: np.ndarray
     scaleup: Fabric
     server: Fabric
     scaleout: Fabric
@@ -136,16 +146,6 @@ class Batch:
     families: list[str]
     engines: list[str]
     positions: np.ndarray
-
-
-def _stack(items: Sequence, kind: type, skip: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Fields of many records as arrays; records that are one object are read once."""
-    names = [field.name for field in fields(kind) if field.name not in skip]
-    unique = {id(item): item for item in items}
-    place = {key: index for index, key in enumerate(unique)}
-    where = np.array([place[id(item)] for item in items])
-    values = {name: [float(getattr(item, name)) for item in unique.values()] for name in names}
-    return {name: np.array(column)[where] for name, column in values.items()}
 
 
 def held_bytes(
@@ -157,7 +157,7 @@ def held_bytes(
     """Bytes one chip holds under each plan: weights, activations and the cache of one sequence a copy, or of `all`."""
     if not plans:
         return np.zeros(0)
-    laid_out = serving_step.ServingPlan(**_stack(plans, serving_step.ServingPlan))
+    laid_out = stacked_once(plans)
     if sequences == "one":
         job = replace(job, batch=laid_out.dp)
     return np.asarray(serving_step.memory(model, job, laid_out).total)
@@ -176,32 +176,20 @@ def spills(question: Question) -> bool:
     return bool(spilling(question, [question.plan])[0])
 
 
-@dataclass(frozen=True)
-class _Load:
-    """What questions that differ in their plan alone share."""
-
-    job: serving_step.Job
-    ffn_flops: float
-    attention_flops: float
-    score_flops: float
-    narrow: bool
-    bytewide: tuple[bool, bool]
-    bandwidth_cap: float
-
-
-def _load(question: Question) -> _Load:
+def _load(question: Question) -> Load:
     chip, precision = question.chip, question.precision
     used = serving_formats.multiplied_in(chip, precision)
     attention = question.attention or serving_formats.attention_format(question.model, precision)
     same = attention == precision
     wide = used if same else serving_formats.attention_units(chip, attention, precision)
-    return _Load(
+    return Load(
         job_of(question),
         chip.peak_flops[used],
         chip.peak_flops[wide],
         chip.peak_flops[serving_formats.attention_units(chip, question.kv_precision, precision)],
         used in serving_formats.NARROW,
-        (used in serving_formats.BYTEWIDE, wide in serving_formats.BYTEWIDE),
+        used in serving_formats.BYTEWIDE,
+        wide in serving_formats.BYTEWIDE,
         sustained.bandwidth_share(chip),
     )
 
@@ -236,47 +224,28 @@ def _stacked_tiers(questions: Sequence[Question], groups: list[np.ndarray]) -> t
     return tuple(Tier(f"tier {level}", sizes[level], rates[level]) for level in range(deepest))
 
 
-def _stacked_fabric(fabrics: Sequence[Fabric]) -> Fabric:
-    return Fabric(topology=fabrics[0].topology, **_stack(fabrics, Fabric, skip=("topology",)))
-
-
 def _batch(
     questions: Sequence[Question],
     fabrics: Sequence[tuple[Fabric, Fabric, Fabric]],
     positions: list[int],
 ) -> Batch:
     groups = _alike(questions)
-    loads: list[_Load] = [None] * len(questions)  # type: ignore[list-item]
+    loads: dict[int, Load] = {}
     for where in groups:
-        shared = _load(questions[where[0]])
-        for position in where:
-            loads[position] = shared
+        loads |= dict.fromkeys(where.tolist(), _load(questions[where[0]]))
+    scaleup, server, scaleout = map(stacked_once, zip(*fabrics, strict=True))
     return Batch(
-        model=Transformer(
-            name="batch", **_stack([q.model for q in questions], Transformer, ("name",))
-        ),
-        job=serving_step.Job(**_stack([load.job for load in loads], serving_step.Job)),
-        plan=serving_step.ServingPlan(
-            **_stack([q.plan for q in questions], serving_step.ServingPlan)
-        ),
-        tiers=_stacked_tiers(questions, groups),
-        ffn_flops=np.array([load.ffn_flops for load in loads]),
-        attention_flops=np.array([load.attention_flops for load in loads]),
-        score_flops=np.array([load.score_flops for load in loads]),
-        narrow=np.array([load.narrow for load in loads]),
-        bytewide=np.array([load.bytewide for load in loads]).T,
-        bandwidth_cap=np.array([load.bandwidth_cap for load in loads]),
-        scaleup=_stacked_fabric([three[0] for three in fabrics]),
-        server=_stacked_fabric([three[1] for three in fabrics]),
-        scaleout=_stacked_fabric([three[2] for three in fabrics]),
-        exchange=expert_exchange.stacked(
-            [exchange_of(question) for question in questions],
-            [three[2] for three in fabrics],
-            _stacked_fabric,
-        ),
-        families=[q.chip.family for q in questions],
-        engines=[q.software for q in questions],
-        positions=np.array(positions),
+        stacked_once([q.model for q in questions]),
+        stacked_once([loads[place] for place in range(len(questions))]),
+        stacked_once([q.plan for q in questions]),
+        _stacked_tiers(questions, groups),
+        scaleup,
+        server,
+        scaleout,
+        expert_exchange.stacked([*map(exchange_of, questions)], [own[2] for own in fabrics]),
+        [q.chip.family for q in questions],
+        [q.software for q in questions],
+        np.array(positions),
     )
 
 
@@ -306,23 +275,25 @@ def software_of(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.
 
 def accepted_tokens(batch: Batch, values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Tokens that a pass yields on average for each sequence of a batch (`serving_step.accepted_tokens`)."""
-    return np.asarray(serving_step.accepted_tokens(batch.job, software_of(batch, values)))
+    return np.asarray(serving_step.accepted_tokens(batch.load.job, software_of(batch, values)))
 
 
 def evaluate(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.ServingTime:
     """Predict one batch with constants as arrays (`serving_constants.Constants.resolve`)."""
-    narrow = np.where(batch.narrow, values["narrow_efficiency"], 1.0)
-    ffn, attention = np.where(batch.bytewide, values["bytewide_efficiency"], 1.0)
+    narrow = np.where(batch.load.narrow, values["narrow_efficiency"], 1.0)
+    bytewide = values["bytewide_efficiency"]
+    ffn = np.where(batch.load.bytewide_ffn, bytewide, 1.0)
+    attention = np.where(batch.load.bytewide_attention, bytewide, 1.0)
     machine = serving_step.ServingMachine(
-        ffn_flops=batch.ffn_flops * narrow * ffn,
-        attention_flops=batch.attention_flops * attention,
-        score_flops=batch.score_flops,
+        ffn_flops=batch.load.ffn_flops * narrow * ffn,
+        attention_flops=batch.load.attention_flops * attention,
+        score_flops=batch.load.score_flops,
         tiers=batch.tiers,
         scaleup=replace(batch.scaleup, launch_s=values["exchange_s"]),
         server=replace(batch.server, launch_s=values["exchange_s"]),
         scaleout=batch.scaleout,
-        bandwidth_efficiency=np.minimum(values["bandwidth_efficiency"], batch.bandwidth_cap),
+        bandwidth_efficiency=np.minimum(values["bandwidth_efficiency"], batch.load.bandwidth_cap),
         matmul_efficiency=values["matmul_efficiency"],
     )
     software = software_of(batch, values)
-    return serving_step.serve(batch.model, batch.job, batch.plan, machine, software)
+    return serving_step.serve(batch.model, batch.load.job, batch.plan, machine, software)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import prod
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from training_moat.catalog import tables
 from training_moat.catalog.dates import span
+from training_moat.predict import serving_software
 
 TABLE = "calibration_serving"
 
@@ -93,27 +94,8 @@ OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
 """Constants with a factor per chip family and engine together: how far this engine's kernels for this family
 had come when they were measured."""
 
-ERAS = ("2024", "early-2025")
-"""Old releases that are calibrated apart from an engine's current ones: those of 2024 and of the first half of 2025."""
-
-OF_MAKERS = ("cerebras-2024", "cerebras", "groq", "sambanova", "d-matrix")
-"""The makers' own services: the best known engine of their chips. Their releases share nothing with other engines'."""
-
-
-COMPILED = (*OF_MAKERS, "sambaflow")
-"""Engines of dataflow machines, whose compilers lay a model out as a whole: no host starts kernels one by one (Abts et al.
-2022; Prabhakar et al. 2024)."""
-
 GPU_MAKER = "nvidia"
 """The maker for whose chips engines are written first."""
-
-
-def lineage(engine: str) -> tuple[str, str]:
-    """(engine, era of its release) of a calibrated engine: `vllm-2024` is ("vllm", "2024"), `vllm` ("vllm", "")."""
-    for era in ERAS:
-        if engine.endswith(f"-{era}") and engine not in OF_MAKERS:
-            return engine.removesuffix(f"-{era}"), era
-    return engine, ""
 
 
 def maker(family: str) -> str:
@@ -125,7 +107,7 @@ def class_of(family: str, engine: str) -> str:
     """What an engine on a chip family has in common with others by whom it was written for: `compiled` for whole machines
     by their maker's compiler, `ported` to the chips of other makers than Nvidia, blank on those that engines are written
     for first, which the generic values describe."""
-    if engine in COMPILED:
+    if engine in serving_software.compiled():
         return "compiled"
     return "" if maker(family) == GPU_MAKER else "ported"
 
@@ -144,11 +126,11 @@ def power_of(key: tuple[str, str, str], family: str) -> float:
     return _years().get(family, 0.0) if key == YEARLY else 1.0
 
 
-@lru_cache(maxsize=1024)
+@tables.kept(serving_software.TABLE, size=1024)
 def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
     """The factors, by (level, key, constant), whose product, each to its power (`power_of`), is each constant of an engine on
     a chip family."""
-    base, era = lineage(engine)
+    base, era = serving_software.lineage(engine)
     own = [engine] if era else []
     kind = class_of(family, engine)
     chip = [("class", kind)] * bool(kind) + [("maker", maker(family)), ("family", family)]

@@ -14,6 +14,7 @@ from training_moat.core.workload import Transformer
 from training_moat.predict import (
     expert_exchange,
     planning,
+    request_fields,
     requests,
     serving_batch,
     serving_formats,
@@ -22,10 +23,7 @@ from training_moat.predict.engines import engine, release_of
 from training_moat.predict.expert_exchange import ExpertExchange
 from training_moat.predict.serving_constants import Constants
 
-FIELDS = (
-    *requests.COMMON_FIELDS,
-    *("batch", "input_len", "output_len", "kv_precision", "expert_tp", "price_usd_per_chip_hour"),
-)
+FIELDS = (*request_fields.COMMON, *request_fields.SERVING)
 """Fields a serving request may have."""
 
 KV_PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4")

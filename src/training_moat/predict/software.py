@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from training_moat.catalog import tables
+import pandas as pd
+
+from training_moat.catalog import dates, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 from training_moat.core.units import BYTES_PER_VALUE
 
-TABLE = "software_stacks"
+TABLE, WRITTEN_OUT = "software_stacks", "attention_written_out"
 REFERENCE_STACK = "megatron-core"
 """The stack whose factors are one: the best measured."""
 REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
@@ -17,7 +21,7 @@ REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
 2026 and later in its expert layers (fused grouped products, whole layers captured as graphs)."""
 BEFORE_2 = 2
 """A stack's `ported_attention` where its kernel is the first FlashAttention's version in Triton."""
-UNFUSED = {"megatron-core": "megatron-2021"}
+UNFUSED = dict.fromkeys(("megatron-core", "megatron-2023"), "megatron-2021")
 """Stacks that were another program before fused attention."""
 FUSED_SINCE = 2023.0
 """The year from which these stacks have fused attention (FlashAttention is of May 2022: Dao et al. 2022): a later run whose
@@ -55,7 +59,8 @@ class Software:
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
     `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
     `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
-    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own.
+    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its published runs
+    force equal shares of the tokens on the experts.
     """
 
     name: str
@@ -64,25 +69,26 @@ class Software:
     whole_step: float
     hides_tensor: float
     hides_data: float
-    hides_expert: float
     ported_attention: float
     gradient_bytes: float
-    gradient_bytes_sharded: float
     gradient_wire_bytes: float
-    selective_share: float | None
-    master_weights: bool
-    states_in_backward: bool
-    activation_factor: float
-    spare_layers: float
-    dispatch_bytes: float
-    bubble: float
-    grouped_experts: float
-    dispatch_once: float
-    permutes_in_flight: float
-    fused_loss: float
-    posted_by_host: float
-    torch_native: float
-    stops_early: float
+    gradient_bytes_sharded: float | None = None
+    hides_expert: float = 0.0
+    selective_share: float | None = None
+    master_weights: bool = True
+    states_in_backward: bool = False
+    activation_factor: float = 1.0
+    spare_layers: float = 0.0
+    dispatch_bytes: float = 2.0
+    bubble: float = 1.0
+    grouped_experts: float = 0.0
+    dispatch_once: float = 0.0
+    permutes_in_flight: float = 0.0
+    fused_loss: float = 0.0
+    posted_by_host: float = 0.0
+    torch_native: float = 0.0
+    stops_early: float = 0.0
+    balances_routing: float = 0.0
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -91,35 +97,15 @@ class Software:
 
 @tables.kept(TABLE)
 def all_software() -> dict[str, Software]:
-    """Every name of the table and its stack."""
-    numbers = {
-        "hides_expert": 0.0,
-        "gradient_bytes_sharded": None,
-        "selective_share": None,
-        "master_weights": 1,
-        "states_in_backward": 0,
-        "activation_factor": 1.0,
-        "spare_layers": 0.0,
-        "dispatch_bytes": 2.0,
-        "bubble": 1.0,
-        "grouped_experts": 0.0,
-        "fused_loss": 0.0,
-        "posted_by_host": 0.0,
-        "torch_native": 0.0,
-        "stops_early": 0.0,
-    }
+    """Every name of the table and its stack; where a cell is blank, what `Software` takes for usual."""
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
-        sends = DISPATCHERS.get(row["dispatcher"], DISPATCHERS["all-to-all"])
-        row["dispatch_once"], row["permutes_in_flight"] = sends
-        values = {name: row[name] for name in Software.__dataclass_fields__}
-        for name, default in numbers.items():
-            values[name] = default if values[name] != values[name] else values[name]
-        if values["gradient_bytes_sharded"] is None:
-            values["gradient_bytes_sharded"] = values["gradient_bytes"]
-        values["master_weights"] = bool(values["master_weights"])
-        values["states_in_backward"] = bool(values["states_in_backward"])
-        found[row["name"]] = Software(**values)
+        sends = zip(("dispatch_once", "permutes_in_flight"), DISPATCHERS.get(row["dispatcher"], ()))
+        told = {key: row[key] for key in Software.__dataclass_fields__.keys() & row.keys()}
+        told = {key: value for key, value in told.items() if not pd.isna(value)} | dict(sends)
+        for word in {"master_weights", "states_in_backward"} & told.keys():
+            told[word] = bool(told[word])
+        found[row["name"]] = Software(**told)
     return found
 
 
@@ -140,6 +126,73 @@ def find(name: str | None, flash_attention: bool = True, released: float | None 
     return known[UNFUSED.get(found.stack, found.name)]
 
 
+class _Version(NamedTuple):
+    """Which software a name means: `own`, where any of `names` is asked for on a chip of the family (empty: any) and dates
+    from `begin` on and before `end` (years)."""
+
+    names: frozenset[str]
+    family: str
+    begin: float
+    end: float
+    own: str
+
+
+@tables.kept(TABLE)
+def _versions() -> list[_Version]:
+    frame = tables.load(TABLE)
+    frame = frame[frame["version_of"].notna()].fillna({"version_family": ""})
+    begins = frame["released_from"].map(_year, na_action="ignore").fillna(-math.inf)
+    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
+    names = frame["version_of"].str.split(";").map(frozenset)
+    columns = (names, frame["version_family"], begins, ends, frame["name"])
+    return [_Version(*row) for row in zip(*columns, strict=True)]
+
+
+def _year(month: str) -> float:
+    """A month's first day as a year with its fraction."""
+    return dates.span(month)[0]
+
+
+def of_date(name: str, chip: Chip, released: float | None) -> str:
+    """The name of the version that `name` meant on a chip when it was `released` (a year with its fraction; None: not
+    known, and the name itself)."""
+    if released is None:
+        return name
+    fitting = (
+        one.own
+        for one in _versions()
+        if name in one.names and one.family in ("", chip.family) and one.begin <= released < one.end
+    )
+    return next(fitting, name)
+
+
+@tables.kept(WRITTEN_OUT)
+def _written_out() -> list[tuple[str, str, str, float]]:
+    """(software or stack, family, precision, year before which) of the table; empty: any."""
+    frame = tables.load(WRITTEN_OUT).fillna({"software": "", "family": "", "precision": ""})
+    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
+    return list(zip(frame["software"], frame["family"], frame["precision"], ends, strict=True))
+
+
+def fuses_attention(name: str | None, chip: Chip, precision: str, released: float | None) -> bool:
+    """Whether runs of that software on a chip have fused attention kernels as a rule (table attention_written_out).
+    Software without a date is taken as its measured runs were, so that what holds of all software by date alone is left;
+    where none is named the best is meant, which is not Megatron of before fused attention."""
+    usual = name or default_name(chip)
+    names = ("", usual, all_software()[usual].stack) if name or usual != REFERENCE_STACK else ("",)
+    for software, family, form, end in _written_out():
+        dated = released < end if released is not None else bool(software or family)
+        own = software in names and family in ("", chip.family)
+        if dated and own and form in ("", precision):
+            return False
+    return True
+
+
+def common_name(name: str) -> str:
+    """The name under which people know a version; the name itself where it is no version."""
+    return next((min(one.names) for one in _versions() if one.own == name), name)
+
+
 def default_name(chip: Chip) -> str:
     """The stack that a chip's published runs use, where the caller names none."""
     if chip.family.startswith("google"):
@@ -153,7 +206,8 @@ def gradient_bytes(software: Software, precision: str, zero_stage: float) -> flo
     """Bytes of gradient held per weight: 16 bits in FP16 runs, else as the stack keeps them."""
     if precision == "fp16":
         return 2.0
-    return software.gradient_bytes_sharded if zero_stage >= 2 else software.gradient_bytes
+    sharded = software.gradient_bytes_sharded if zero_stage >= 2 else None
+    return software.gradient_bytes if sharded is None else sharded
 
 
 def wire_bytes(software: Software, precision: str) -> float:

@@ -300,9 +300,14 @@ def _words(setting: Setting) -> dict[str, Any]:
         "optimizer": setting.optimizer,
         "master_weights": setting.master_weights,
         "flash_attention": setting.flash_attention,
+        "dispatcher": setting.dispatcher,
         "lora_rank": setting.lora_rank or None,
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
     }
+
+
+BALANCED_NOTE = "every chip's experts are taken to get equal shares of the tokens"
+ROUTED_NOTE = "the router is taken to decide how many tokens each chip's experts get, unevenly"
 
 
 class _Remarks:
@@ -324,13 +329,14 @@ class _Remarks:
         undated = np.array([one.released is None for one in settings], bool)[rows.setting]
         mixed = np.array([model.experts > 0 for model in rows.tables.models], bool)[rows.model]
         self.undated = undated & mixed
-        self.evened = mixed & (found.plan.ep > 1)
+        self.spread = mixed & (found.plan.ep > 1)
+        self.routed = np.broadcast_to(found.plan.uneven_routing > 0, len(rows))
         most = np.array([tiers.system_limit(one.chip) for one in settings], float)
         self.beyond = rows.chips > most[rows.setting]
         kept, made = found.memory.gradients, found.memory.gradients_made
         self.freed = np.broadcast_to(kept < made, len(rows))
         said = self.beyond | self.uneven | self.unjoined | self.unlinked | self.unmeasured
-        said |= self.undated | self.evened | self.masked | self.freed
+        said |= self.undated | self.spread | self.masked | self.freed
         self.said = (said | ~self.fits).tolist()
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
@@ -384,8 +390,8 @@ class _Remarks:
             )
         if self.freed[index]:
             notes.append("gradients are let go after each step: none stand beside all activations")
-        if self.evened[index]:
-            notes.append("every chip's experts are taken to get equal shares of the tokens")
+        if self.spread[index]:
+            notes.append(ROUTED_NOTE if self.routed[index] else BALANCED_NOTE)
         if self.undated[index]:
             notes.append("released not given; the middle of the measured releases is assumed")
         return notes

@@ -7,17 +7,15 @@ once, and runs point at them. What all runs of a sweep share stays a plain numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
 from training_moat.core.elementwise import where
-from training_moat.core.layer_step import Efficiency, Node
 from training_moat.core.memory import (
     Kept,
     Reserve,
@@ -27,13 +25,15 @@ from training_moat.core.memory import (
     least_recompute_share,
     training_memory,
 )
+from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import gradients_at_peak
 from training_moat.core.plan import Plan, impossible
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict.planning import DEGREES, LAYOUT, LEVEL, VIRTUAL
+from training_moat.predict.records import mapped
 from training_moat.predict.selecting import distinct
-from training_moat.predict.training_tables import SETTLED, Held, Rows
+from training_moat.predict.training_tables import Held, Rows
 
 ROUNDING = 1e-9
 """Share by which arithmetic may be off."""
@@ -74,13 +74,34 @@ def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+class Weighed(NamedTuple):
+    """What is known of plans once they are weighed: the bytes that decide whether each fits (`room`), whether it does, the
+    share of its layers that are recomputed, and what it is `short` of that room as a share of its activations."""
+
+    room: np.ndarray
+    fits: np.ndarray
+    recompute_share: np.ndarray
+    short: np.ndarray
+
+    def at(self, place: np.ndarray) -> Weighed:
+        """The same of some of the plans, by where they stand."""
+        return Weighed(*(taken(column, place) for column in self))
+
+    def beside(self, others: Weighed) -> Weighed:
+        """The same of these plans and then of others."""
+        return Weighed(*map(np.concatenate, zip(self, others, strict=True)))
+
+
 class Said:
     """What some rows say of every plan of theirs: a value of each row, or one alone where all say the same."""
 
     def __init__(self, rows: Rows, part: np.ndarray) -> None:
         tables, model, setting = rows.tables, rows.model[part], rows.setting[part]
         self.model = {name: _plainly(column[model]) for name, column in tables.shapes.items()}
-        self.asked = {name: _plainly(column[setting]) for name, column in tables.asked.items()}
+        self.settled = {name: _plainly(column[setting]) for name, column in tables.settled.items()}
+        self.parallel, self.open_share = (
+            _plainly(column[setting]) for column in (tables.parallel, tables.open_share)
+        )
         self.seq_len = _plainly(rows.seq_len[part])
         self.global_batch = _plainly(rows.global_batch[part])
         held, chips = Held(*(column[setting] for column in tables.held)), rows.chips[part]
@@ -203,14 +224,15 @@ class Plans:
         """A value of each row as one of each plan; one alone stays as it is."""
         return np.repeat(said, self.counts) if np.ndim(said) else said
 
-    def asked(self, name: str) -> Any:
-        """What the settings say of each plan, by a name of `training_tables.ASKED`."""
-        return self.each(self.said.asked[name])
+    @property
+    def open_share(self) -> Any:
+        """Where the level of recomputation is free, and the share of layers with it."""
+        return self.each(self.said.open_share)
 
     def _plan(self) -> Plan:
         columns = dict(zip(LAYOUT, map(_plainly, self.layouts), strict=True))
-        settled = {name: self.asked(name) for name in SETTLED}
-        parallel = self.asked("sequence_parallel")
+        settled = {name: self.each(value) for name, value in self.said.settled.items()}
+        parallel = self.each(self.said.parallel)
         return Plan(
             seq_len=self.each(self.said.seq_len),
             global_batch=self.each(self.said.global_batch),
@@ -242,13 +264,12 @@ class Plans:
             held.input_bytes, held.factor, held.spare_layers, torch_native=held.torch_native
         )
 
-    def weighed(self, margin: float = 0.0) -> np.ndarray:
+    def weighed(self, margin: float = 0.0) -> Weighed:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
-        open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
-        may be, and room for that share more."""
+        open. With a `margin`, what they hold at least: as many layers recomputed as may be, and room for that share more."""
         reserve, slack = self._held.reserve_bytes, self._held.reserve_share
         room = tiers.Room(self._held.space * (1 + margin), self._held.store * (1 + margin))
-        open_ = np.logical_and(self.asked("open_share") * (margin == 0), self.plan.recompute >= 2)
+        open_ = np.logical_and(self.open_share * (margin == 0), self.plan.recompute >= 2)
         if open_.any():
             before = self.memory()
             rest = before.total - before.activations - before.reserve - before.gradients
@@ -264,13 +285,10 @@ class Plans:
             share = np.where(open_, least, self.plan.recompute_share)
             self.plan = replace(self.plan, recompute_share=share)
         memory = self.memory()
-        found = np.empty((len(WEIGHED), self.count))
         fits = room.holds(memory.total, memory.stored)
         short = (memory.total - room.space) / ((1 + slack) * memory.activations)
-        lines = (memory.total, fits, self.plan.recompute_share, short)
-        for line, values in zip(found, lines, strict=True):
-            line[:] = values
-        return found
+        told = (memory.total, fits, self.plan.recompute_share, short)
+        return Weighed(*(np.broadcast_to(column, self.count) for column in told))
 
     def spare_share(self) -> Any:
         """What of a plan's activations is those of spare layers, at most."""
@@ -325,11 +343,6 @@ class Plans:
         return taken(each, which)
 
 
-WEIGHED = ("room", "fits", "recompute_share", "short")
-"""What is known of a plan once it is weighed: the bytes that decide whether it fits, whether it does, the share of its
-layers that are recomputed, and what it lacks of that room as a share of its activations."""
-
-
 def _plainly(column: np.ndarray) -> Any:
     """A column, or its one value where all are the same."""
     if not len(column) or column[0] != column[-1]:
@@ -341,28 +354,3 @@ def taken(lines: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The numbers at some places of a line, or of every line of a table."""
     # NumPy checks places for being too large in twice the time: here they never are.
     return np.take(lines, place, axis=-1, mode="clip")
-
-
-def mapped(record: Any, change: Any) -> Any:
-    """The same record with every number or array changed; words stay, records inside it are changed alike."""
-    found = {}
-    for name in record.__dataclass_fields__:
-        value = getattr(record, name)
-        if hasattr(value, "__dataclass_fields__"):
-            found[name] = mapped(value, change)
-        else:
-            found[name] = value if isinstance(value, str) else change(value)
-    return type(record)(**found)
-
-
-def joined(records: Sequence[Any]) -> Any:
-    """Records of arrays behind one another."""
-    first = records[0]
-    if len(records) == 1:
-        return first
-    found = {}
-    for name in first.__dataclass_fields__:
-        columns = [getattr(record, name) for record in records]
-        nested = hasattr(columns[0], "__dataclass_fields__")
-        found[name] = joined(columns) if nested else np.concatenate(columns)
-    return type(first)(**found)

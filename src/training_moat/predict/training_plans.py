@@ -11,33 +11,10 @@ import numpy as np
 from training_moat.core.errors import InputError
 from training_moat.core.plan import OFFLOAD_LEVELS, Plan, impossible
 from training_moat.core.workload import Transformer
-from training_moat.predict import planning, requests, training_settings
-from training_moat.predict import software as stacks
+from training_moat.predict import planning, request_fields, requests, training_settings
 from training_moat.predict.training_settings import Setting
 
-FIELDS = (
-    *requests.COMMON_FIELDS,
-    "seq_len",
-    "global_batch",
-    "micro_batch",
-    "virtual_stages",
-    "zero_stage",
-    "sequence_parallel",
-    "recompute",
-    "recompute_share",
-    "optimizer",
-    "master_weights",
-    "flash_attention",
-    "expert_tp",
-    "lora_rank",
-    "offload",
-    "released",
-    "matmul_tflops",
-    "anchors",
-    "price_usd_per_chip_hour",
-    "tokens_b",
-    "goodput",
-)
+FIELDS = (*request_fields.COMMON, *request_fields.TRAINING)
 """Fields of a training case."""
 
 CUSTOMARY_BATCH_TOKENS = 4 * 2**20
@@ -207,16 +184,7 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
         seq_len=float(case.seq_len),
         global_batch=float(case.global_batch),
         sequence_parallel=parallel.astype(float),
-        flash_attention=float(case.flash_attention),
-        expert_tp=float(case.expert_tp or 0),
-        gradient_bytes=stacks.wire_bytes(case.software, case.precision),
-        dispatch_bytes=stacks.dispatch_bytes(case.software, case.precision),
-        dispatch_once=case.software.dispatch_once,
-        permutes_in_flight=case.software.permutes_in_flight,
-        stops_early=case.software.stops_early,
-        lora_rank=float(case.lora_rank),
-        offload=float(case.offload),
-        streamed=float(case.streamed),
+        **case.settled,
         **columns,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from training_moat.catalog import dates
 from training_moat.core import tiers
@@ -25,11 +25,21 @@ MISSPELT = 0.75
 """Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
 
 
+class TokenExchange(NamedTuple):
+    """How tokens get to their experts: fields of `core.plan.Plan`."""
+
+    dispatch_once: float
+    permutes_in_flight: float
+    overlapped_exchange: float
+    uneven_routing: float
+
+
 @dataclass(kw_only=True)
 class Setting:
     """What a request's words and fractions settle, its model and whole numbers apart. `recompute` and `offload` are
     levels, `recompute` None where it is free; `released` is the software's date as a year with its fraction,
-    `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s."""
+    `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s; `dispatcher` is named where the
+    request names one."""
 
     chip: Chip
     precision: str
@@ -41,6 +51,8 @@ class Setting:
     recompute: int | None
     recompute_share: float | None
     expert_tp: int | None
+    exchange: TokenExchange
+    dispatcher: str | None
     lora_rank: int
     offload: int
     released: float | None = None
@@ -62,19 +74,47 @@ class Setting:
         """Bytes of optimizer state per trained weight."""
         return optimizer_bytes(self.optimizer, self.master_weights)
 
+    @property
+    def settled(self) -> dict[str, float]:
+        """Fields of a `Plan` that it says, whatever the layout."""
+        own, share = self.software, self.recompute_share
+        return {
+            "flash_attention": float(self.flash_attention),
+            "expert_tp": float(self.expert_tp or 0),
+            "gradient_bytes": stacks.wire_bytes(own, self.precision),
+            "dispatch_bytes": stacks.dispatch_bytes(own, self.precision),
+            **self.exchange._asdict(),
+            "stops_early": own.stops_early,
+            "lora_rank": float(self.lora_rank),
+            "offload": float(self.offload),
+            "recompute_share": 1.0 if share is None else share,
+            "streamed": float(self.streamed),
+        }
+
+    @property
+    def open_share(self) -> bool:
+        """Whether the level of recomputation is free, and the share of layers with it."""
+        return self.recompute is None and self.recompute_share is None
+
 
 def settle(case: Mapping[str, Any]) -> Setting:
     """What a request's words and fractions say. Raises `InputError` in one sentence."""
     chip = requests.chip_of(case)
     _reject_dead_links(chip)
     precision, notes = requests.precision_of(case, chip)
+    released = _released(case)
     name, unknown = _software(case)
-    flash = _flash(case, chip, precision, name)
+    flash = requests.flag(case, "flash_attention")
+    if flash is None:
+        flash = stacks.fuses_attention(name, chip, precision, released)
+    usual = name or stacks.default_name(chip)
+    software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
+    dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
     word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
     setting = Setting(
         chip=chip,
         precision=precision,
-        software=stacks.find(name or stacks.default_name(chip), flash),
+        software=software,
         flash_attention=flash,
         optimizer=requests.choice(case, "optimizer", tuple(OPTIMIZER_BYTES)) or "adamw",
         master_weights=True,
@@ -82,9 +122,11 @@ def settle(case: Mapping[str, Any]) -> Setting:
         recompute=None if word is None else RECOMPUTE_LEVELS[word],
         recompute_share=requests.share(case, "recompute_share"),
         expert_tp=requests.whole(case, "expert_tp"),
+        exchange=_exchange(case, software, dispatcher),
+        dispatcher=dispatcher,
         lora_rank=requests.whole(case, "lora_rank", 0) or 0,
         offload=0,
-        released=_released(case),
+        released=released,
         notes=requests.chip_notes(case) + notes + unknown,
     )
     _read_states(case, setting)
@@ -94,6 +136,17 @@ def settle(case: Mapping[str, Any]) -> Setting:
         setting.notes.append("recompute_share changes nothing: it is one of full recomputation")
     _settle_selective(setting)
     return setting
+
+
+def _exchange(case: Mapping[str, Any], software: Software, dispatcher: str | None) -> TokenExchange:
+    """How tokens get to their experts: as the case says, else as the published runs of its software."""
+    usual = (software.dispatch_once, software.permutes_in_flight)
+    balanced = requests.flag(case, "balanced_routing")
+    return TokenExchange(
+        *(stacks.DISPATCHERS[dispatcher] if dispatcher else usual),
+        overlapped_exchange=float(requests.flag(case, "overlapped_exchange") or False),
+        uneven_routing=float(not (software.balances_routing if balanced is None else balanced)),
+    )
 
 
 def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
@@ -181,18 +234,3 @@ def _reject_dead_links(chip: Chip) -> None:
             raise InputError(
                 f"chip {chip.id}: its {name} bandwidth is 0; expected more, or no value where there is no such link"
             )
-
-
-def _flash(case: Mapping[str, Any], chip: Chip, precision: str, software: str | None) -> bool:
-    """Fused attention unless the case says otherwise or its date speaks against it (FlashAttention: Dao et al., May
-    2022): Volta has no such kernels (Dao 2023 supports Ampere and later), Megatron's FP16 runs and DeepSpeed's and Pax's
-    runs on Ampere date from before it."""
-    given = requests.flag(case, "flash_attention")
-    if given is not None:
-        return given
-    stack = stacks.all_software()[software].stack if software else None
-    on_ampere = stack == "deepspeed" or software == "paxml"
-    old = (stack == "megatron-core" and precision == "fp16") or (
-        on_ampere and chip.family == "nvidia-ampere"
-    )
-    return not (old or chip.family == "nvidia-volta")

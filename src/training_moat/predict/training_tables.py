@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from training_moat.core import tiers
-from training_moat.core.fabrics import Fabric
-from training_moat.core.training_step import Efficiency
+from training_moat.core.node import Efficiency
 from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import Attainable
 from training_moat.predict.planning import DEGREES
+from training_moat.predict.records import stacked
 from training_moat.predict.training_constants import Constants, Kind
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_settings import Setting
@@ -40,8 +40,8 @@ class Tables:
             for one in chosen
         }
         self.nodes = [nodes[id(one.chip), one.precision] for one in chosen]
-        self.node = _columns(self.nodes)
-        self.efficiency = _columns([efficiency_of(constants, kind_of(one)) for one in chosen])
+        self.node = stacked(self.nodes)
+        self.efficiency = stacked([efficiency_of(constants, kind_of(one)) for one in chosen])
         names = {
             (node.scaleup.topology, node.scaleout.topology): index
             for index, node in enumerate(self.nodes)
@@ -49,8 +49,12 @@ class Tables:
         shape = [names[node.scaleup.topology, node.scaleout.topology] for node in self.nodes]
         self.topology = np.array(shape)[self.kind]
         """A number for the topologies of a setting's chip: those of a sweep are the same."""
-        asked = np.array([_asked(one) for one in settings], float).T
-        self.asked = dict(zip(ASKED, asked, strict=True))
+        settled = [one.settled for one in settings]
+        self.settled = {name: np.array([one[name] for one in settled]) for name in settled[0]}
+        parallel = [one.sequence_parallel for one in settings]
+        self.parallel = np.array([-1.0 if one is None else one for one in parallel])
+        """Sequence parallelism: -1 where it goes with tensor parallelism."""
+        self.open_share = np.array([one.open_share for one in settings])
         self.held = Held(*np.array([_held(one, constants) for one in settings], float).T)
         self.shapes = {
             name: np.array([getattr(model, name) for model in models], float)
@@ -117,26 +121,6 @@ def _key(setting: Setting) -> tuple:
     )
 
 
-SETTLED = (
-    "flash_attention",
-    "expert_tp",
-    "gradient_bytes",
-    "dispatch_bytes",
-    "dispatch_once",
-    "permutes_in_flight",
-    "stops_early",
-    "lora_rank",
-    "offload",
-    "recompute_share",
-    "streamed",
-)
-"""Fields of a plan that its setting says."""
-
-ASKED = ("sequence_parallel", *SETTLED, "free_level", "open_share")
-"""What a setting says of a plan: fields of `Plan`, sequence parallelism -1 where it goes with tensor parallelism; whether
-the level of recomputation is free, and the share of layers with it."""
-
-
 class Held(NamedTuple):
     """What a setting's software and format keep in memory, and the room of one chip.
 
@@ -160,26 +144,6 @@ class Held(NamedTuple):
     uncached_master: Any
     space: Any
     store: Any
-
-
-def _asked(setting: Setting) -> tuple[Any, ...]:
-    """What a setting says of a plan, as numbers."""
-    return (
-        -1 if setting.sequence_parallel is None else setting.sequence_parallel,
-        setting.flash_attention,
-        setting.expert_tp or 0,
-        stacks.wire_bytes(setting.software, setting.precision),
-        stacks.dispatch_bytes(setting.software, setting.precision),
-        setting.software.dispatch_once,
-        setting.software.permutes_in_flight,
-        setting.software.stops_early,
-        setting.lora_rank,
-        setting.offload,
-        1.0 if setting.recompute_share is None else setting.recompute_share,
-        setting.streamed,
-        setting.recompute is None,
-        setting.recompute is None and setting.recompute_share is None,
-    )
 
 
 def _held(setting: Setting, constants: Constants) -> Held:
@@ -221,22 +185,3 @@ def efficiency_of(constants: Constants, kind: Kind) -> Efficiency:
     if kind.top.basis != "own":
         return found
     return replace(found, attention=found.attention * min(kind.top.share / kind.top.usual, 1.0))
-
-
-def _columns(records: Sequence[Any]) -> Any:
-    """One record whose numeric fields are arrays with a value for each record."""
-    return stack_records(records, np.arange(len(records)))
-
-
-def stack_records(records: Sequence[Any], which: np.ndarray) -> Any:
-    """One record whose numeric fields are arrays, from one record per label and the label of every row."""
-    first = records[0]
-    columns: dict[str, Any] = {}
-    for name, value in vars(first).items():
-        if isinstance(value, str):
-            columns[name] = value
-        elif isinstance(value, Fabric):
-            columns[name] = stack_records([getattr(record, name) for record in records], which)
-        else:
-            columns[name] = np.array([getattr(record, name) for record in records], float)[which]
-    return type(first)(**columns)

@@ -31,15 +31,17 @@ def executed(
     """
     before = caching.run_state()
     now = caching.inputs(wanted.rows)
+    found = caching.found_folder(now)
     keys, missing = {}, []
     jobs = [
-        Job(chapter, folder / f"{chapter}.ipynb", values, wanted.environment)
+        Job(chapter, folder / f"{chapter}.ipynb", values, wanted.environment, found)
         for chapter, values in wanted.by_chapter.items()
         if chapters
     ]
     for page in pages:
         values = {**wanted.by_chapter[page.chapter], **page.parameters}
-        jobs.append(Job(page.chapter, folder / f"{page.name}.ipynb", values, wanted.environment))
+        target = folder / f"{page.name}.ipynb"
+        jobs.append(Job(page.chapter, target, values, wanted.environment, found))
     prose = {name: caching.prose_key(name) for name in {job.chapter for job in jobs}}
     for job in jobs:
         keys[job.name] = caching.chapter_key(job.chapter, job.parameters, now.shared)
@@ -54,6 +56,7 @@ def executed(
         if caching.run_state() == before:
             note = (touched, job.strict, prose[job.chapter])
             caching.store(job.name, keys[job.name], now, job.target, *note)
+            caching.keep_found(job.left, found)
 
     failures = execute_all(sorted(missing, key=_turn), keep)
     if failures and caching.run_state() == before:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -30,10 +32,13 @@ from training_moat.press.folders import (
 )
 
 CACHE = BUILD / "executed"
+FOUND = BUILD / "found"
+"""What runs worked out on their way (`catalog.lasting`), a folder for all that they could depend on."""
 # Rooms that build pages but change no number of a notebook.
 _NOT_RUN = ("press",)
 _LIBRARIES = ("altair", "numpy", "pandas", "papermill", "scipy", "vl-convert-python")
 _KEEP = 12
+_KEEP_FOUND = 4
 
 
 def digest_files(files: Iterable[Path], root: Path = ROOT) -> str:
@@ -237,6 +242,26 @@ def store(
     CACHE.mkdir(parents=True, exist_ok=True)
     os.replace(copy, CACHE / f"{name}-{key[:16]}-{_digest(content)}.run")
     forget_others(name)
+
+
+def found_folder(now: Inputs) -> Path:
+    """Where lies what runs found from these inputs."""
+    return FOUND / digest_of([now.shared, now.state(None)])[:16]
+
+
+def keep_found(left: Path, folder: Path) -> None:
+    """Put what a run left to what others found before; the newest folders stay (scenarios alternate). Where the disk
+    refuses, later runs work it out again."""
+    with suppress(OSError):
+        if not left.is_dir():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in left.iterdir():
+            os.replace(file, folder / file.name)
+        os.utime(folder)
+        others = sorted(FOUND.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for old in others[_KEEP_FOUND:]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def forget_others(name: str, keep: int = _KEEP) -> None:

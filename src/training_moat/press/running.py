@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training_moat.catalog import lasting
 from training_moat.core import processes
 from training_moat.core.surroundings import environment
 from training_moat.press import notebooks
@@ -31,11 +32,18 @@ class Job:
     target: Path
     parameters: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    found: Path | None = None
+    """Folder of what other runs found from the same inputs (`catalog.lasting`)."""
 
     @property
     def name(self) -> str:
         """What tells it from other jobs, which may run the same chapter."""
         return self.target.stem
+
+    @property
+    def left(self) -> Path:
+        """Where it leaves what later runs need not work out again."""
+        return self.target.with_suffix(".left")
 
     @property
     def strict(self) -> bool:
@@ -81,6 +89,9 @@ def execute(job: Job) -> list[str] | None:
     runtime = job.target.parent / "runtime"
     strict = "1" if job.strict else ""
     given = {"JUPYTER_RUNTIME_DIR": str(runtime), "MOAT_ROOT": str(ROOT), "MOAT_STRICT": strict}
+    given[lasting.FOUND], given[lasting.LEFT] = (
+        (str(job.found), str(job.left)) if job.found else ("", "")
+    )
     try:
         with environment(given | dict(job.environment)):
             papermill.execute_notebook(

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from training_moat.core.whole_files import write_text
 from training_moat.figures import offline, publishing
-from training_moat.press import edition, equations, markup, notebooks, output, pages
+from training_moat.press import caching, edition, equations, markup, notebooks, output, pages
 from training_moat.press.folders import BUILD
 from training_moat.press.running import Job, execute
 from training_moat.press.scenarios import Request, frozen, request
@@ -39,8 +39,11 @@ def run(
     with workspace() as work:
         wanted = frozen(asked, work)
         values = wanted.by_chapter[chapter]
-        job = Job(chapter, work / f"{chapter}.ipynb", values, wanted.environment)
+        before, found = caching.run_state(), caching.found_folder(caching.inputs(wanted.rows))
+        job = Job(chapter, work / f"{chapter}.ipynb", values, wanted.environment, found)
         execute(job)
+        if caching.run_state() == before:
+            caching.keep_found(job.left, found)
         notebook = notebooks.read(job.target)
         texts = {f"{chapter}.ipynb": _sealable(notebook, chapter, wanted)}
         texts[f"{chapter}.html"] = render(notebook, chapter, wanted)

@@ -1,0 +1,74 @@
+"""The fields of a request, and what each says. This module imports nothing, so that help is quick."""
+
+from __future__ import annotations
+
+COMMON = {
+    "id": "anything; the answer repeats it",
+    "model": "a name from `moat models`, or an object: layers, hidden, heads, kv_heads, head_dim, ffn, vocab, ..., params_b",
+    "chip": 'an id from `moat chips`, or an object of that table\'s columns; {"base": ID, ...} changes some',
+    "chips": "how many",
+    "tp": "tensor-parallel size; left out, as all of a layout: the fastest that fits",
+    "pp": "pipeline stages",
+    "dp": "data-parallel size",
+    "ep": "chips over which experts are spread",
+    "cp": "context-parallel size",
+    "precision": "format of the products: bf16, fp16, fp8, mxfp8, nvfp4, mxfp4, int8, ...",
+    "software": "the stack or engine; left out: the best known for the chip",
+}
+"""Fields that training and serving share."""
+
+TRAINING = {
+    "seq_len": "tokens a sequence",
+    "global_batch": "sequences a step",
+    "micro_batch": "sequences a chip takes at once",
+    "virtual_stages": "interleaved stages a chip",
+    "zero_stage": "0 to 3: what replicas share out of optimizer, gradients and weights",
+    "sequence_parallel": "true or false",
+    "recompute": "none, selective or full",
+    "recompute_share": "share of the layers with full recomputation, 0 to 1",
+    "optimizer": "adamw, adam8bit, ...",
+    "master_weights": "false: no FP32 copy of the weights",
+    "flash_attention": "false: attention's scores are written out",
+    "expert_tp": "chips that share an expert",
+    "dispatcher": "how tokens get to experts: all-to-all, deepep or hybridep; left out: as the software's published runs",
+    "overlapped_exchange": "true: one micro-batch's exchange between experts runs beside another's computing",
+    "balanced_routing": "true: experts get equal shares of the tokens; false: the router decides; left out: as the software's published runs",
+    "lora_rank": "train adapters of this rank alone",
+    "offload": "to the host: none, optimizer or all",
+    "released": "date of the software, such as 2026-04: it chooses the version of a name, and kernels improve",
+    "matmul_tflops": "what a large product reaches on your machine, in 1e12 FLOP/s",
+    "anchors": "own runs: objects with the fields of a case and measured_step_s",
+    "price_usd_per_chip_hour": "adds cost_usd",
+    "tokens_b": "tokens of the whole run, in 1e9",
+    "goodput": "share of the hours that goes into steps, 0 to 1; left out: as whole published runs",
+}
+"""Further fields of a training request."""
+
+SERVING = {
+    "batch": "sequences served at once",
+    "input_len": "tokens of a prompt",
+    "output_len": "tokens of an answer",
+    "kv_precision": "format of the cached keys and values",
+    "expert_tp": "chips that share an expert",
+    "price_usd_per_chip_hour": "adds usd_per_m_output_tokens",
+}
+"""Further fields of a serving request."""
+
+ELSEWHERE = {
+    "gpus": "chips",
+    "n_chips": "chips",
+    "num_gpus": "chips",
+    "gpu": "chip",
+    "hardware": "chip",
+    "sequence_length": "seq_len",
+    "context_length": "seq_len",
+    "dtype": "precision",
+    "framework": "software",
+    "engine": "software",
+    "prompt_tokens": "input_len",
+    "input_tokens": "input_len",
+    "output_tokens": "output_len",
+    "concurrency": "batch",
+    "users": "batch",
+}
+"""What other tools and engines call a field, where the name alone does not lead to it."""

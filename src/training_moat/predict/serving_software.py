@@ -1,0 +1,89 @@
+"""Serving software (table serving_software): how callers and sources spell an engine, and its releases that are calibrated apart."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from training_moat.catalog import tables
+from training_moat.catalog.descriptor import SEPARATOR
+
+TABLE = "serving_software"
+
+ERAS = ("2024", "early-2025")
+"""Old releases that are calibrated apart from an engine's current ones: those of 2024 and of the first half of 2025."""
+
+
+@tables.kept(TABLE, size=2)
+def spellings(measured: bool = True) -> dict[str, str]:
+    """Words that name an engine, and the engine: of those that were measured, or of those that were not."""
+    table = tables.load(TABLE)
+    own = table[(table["measured"] == "yes") == measured]
+    named = zip(own["engine"], own["spellings"], strict=True)
+    return {word: engine for engine, words in named for word in words.split(SEPARATOR)}
+
+
+def spelled(text: str) -> str | None:
+    """The word of the table by which a text names a measured engine: the longest there is; None where it names none."""
+    spoken = text.lower()
+    found = [
+        word for word in spellings() if re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", spoken)
+    ]
+    return max(found, key=len, default=None)
+
+
+@tables.kept(TABLE)
+def first_after() -> dict[str, dict[str, tuple[int, ...]]]:
+    """First release of each engine after an era (of a maker's service year and month): earlier ones are calibrated apart,
+    with the era behind the engine's name."""
+    table = tables.load(TABLE).set_index("engine")
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for era in ERAS:
+        for engine, release in table[f"after_{era.replace('-', '_')}"].dropna().items():
+            found.setdefault(str(engine), {})[era] = numbers(release)
+    return found
+
+
+def numbers(release: Any) -> tuple[int, ...]:
+    """The numbers of a release such as "0.8.3", three at most; none where it is not known."""
+    return tuple(int(part) for part in re.findall(r"\d+", str(release or ""))[:3])
+
+
+def of_release(base: str, release: Any) -> str:
+    """The calibrated engine of a release: `base` itself where that is current or not known."""
+    number = numbers(release)
+    for era, first in first_after().get(base, {}).items():
+        if number and (number < first or str(number[0]) == era > str(first[0])):
+            return f"{base}-{era}"
+    return base
+
+
+@tables.kept(TABLE)
+def services() -> dict[str, str]:
+    """The makers' own services by the chip family that each runs on: the best known engine of those chips."""
+    own = tables.load(TABLE).query("kind == 'service'")
+    return dict(zip(own["family"], own["engine"], strict=True))
+
+
+@tables.kept(TABLE)
+def of_makers() -> frozenset[str]:
+    """The makers' own services under their calibrated names. Their releases share nothing with other engines'."""
+    current = set(services().values())
+    return frozenset(
+        current | {f"{name}-{era}" for name in current for era in first_after().get(name, {})}
+    )
+
+
+@tables.kept(TABLE)
+def compiled() -> frozenset[str]:
+    """Engines of dataflow machines, whose compilers lay a model out as a whole: no host starts kernels one by one (Abts et
+    al. 2022; Prabhakar et al. 2024)."""
+    return of_makers() | set(tables.load(TABLE).query("kind == 'compiler'")["engine"])
+
+
+def lineage(engine: str) -> tuple[str, str]:
+    """(engine, era of its release) of a calibrated engine: `vllm-2024` is ("vllm", "2024"), `vllm` ("vllm", "")."""
+    for era in ERAS:
+        if engine.endswith(f"-{era}") and engine not in of_makers():
+            return engine.removesuffix(f"-{era}"), era
+    return engine, ""

@@ -1,0 +1,103 @@
+"""What a request says of its software: its date chooses the version, its dispatcher how tokens travel."""
+
+import pytest
+
+from training_moat.predict import software, training
+
+MIXTURE = {
+    "model": "deepseek-v3", "chip": "h100-sxm", "chips": 1024, "tp": 2, "pp": 8, "dp": 64, "ep": 64,
+    "micro_batch": 1, "seq_len": 4096, "global_batch": 8192, "precision": "bf16", "software": "megatron",
+}  # fmt: skip
+
+
+def step(**said):
+    answer = training.predict([MIXTURE | said])[0]
+    assert answer["ok"], answer.get("error")
+    return answer["step_time_s"]
+
+
+@pytest.mark.parametrize(
+    ("name", "released", "version"),
+    [
+        ("nemo", "2026-07", "nemo-2026"),
+        ("megatron-bridge", "2026-06", "nemo-2026"),
+        ("megatron-bridge", "2026-05", "megatron-bridge"),
+        ("nemo", "2025", "nemo"),
+        ("nemo", "2023-11", "nemo-2023"),
+        ("nemo", None, "nemo"),
+        ("megatron", "2021-08", "megatron-2021"),
+        ("maxtext", "2023-01", "maxtext"),
+    ],
+)
+def test_the_date_of_the_software_chooses_its_version(name, released, version):
+    case = MIXTURE | {"model": "llama2-7b", "ep": 1, "software": name, "released": released}
+    assert training.predict([case])[0]["plan"]["software"] == version
+
+
+def test_every_version_goes_by_the_name_that_people_use():
+    for one in software._versions():
+        assert {one.own, *one.names} <= set(software.all_software())
+        assert one.begin < one.end
+        assert software.common_name(one.own) in one.names
+    assert software.common_name("maxtext") == "maxtext"
+
+
+def test_nothing_of_before_flash_attention_is_fused():
+    old = MIXTURE | {"model": "llama2-7b", "ep": 1, "precision": "bf16", "released": "2022-02"}
+    assert training.predict([old])[0]["plan"]["flash_attention"] is False
+    assert training.predict([old | {"released": "2022-06"}])[0]["plan"]["flash_attention"] is True
+
+
+def test_a_dispatcher_that_sends_less_and_hides_more_is_no_slower():
+    assert step(dispatcher="hybridep") <= step(dispatcher="deepep") < step(dispatcher="all-to-all")
+    assert step(dispatcher="all-to-all") == step()
+    assert step(overlapped_exchange=True) < step(overlapped_exchange=False) == step()
+    assert step(balanced_routing=False) > step(balanced_routing=True) == step()
+
+
+def test_routing_is_as_even_as_the_published_runs_of_the_software_have_it():
+    jax = {"software": "maxtext", "chip": "tpu-v5p", "tp": 1, "pp": 1, "dp": 1024}
+    assert step(**jax) == step(**jax, balanced_routing=False) > step(**jax, balanced_routing=True)
+
+
+def test_notes_say_how_even_the_routing_is_taken_to_be():
+    for balanced, words in ((True, "equal shares"), (False, "unevenly")):
+        answer = training.predict([MIXTURE | {"balanced_routing": balanced}])[0]
+        assert any(words in note for note in answer["notes"])
+    assert (
+        training.predict([MIXTURE | {"dispatcher": "deepep"}])[0]["plan"]["dispatcher"] == "deepep"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"dispatcher": "deepp"}, "unknown dispatcher 'deepp'; did you mean 'deepep'?"),
+        ({"balanced_routing": "mostly"}, "balanced_routing is 'mostly'; expected true or false"),
+    ],
+)
+def test_a_bad_word_on_the_exchange_is_one_sentence(said, sentence):
+    assert training.predict([MIXTURE | said])[0]["error"] == sentence
+
+
+@pytest.mark.parametrize(
+    ("software", "chip", "released", "fused"),
+    [
+        ("megatron", "a100-80", None, False),
+        ("megatron", "a100-80", "2024-05", True),
+        ("megatron-deepspeed", "a100-80", "2022-02", False),
+        ("deepspeed", "a100-80", "2023-12", True),
+        ("megatron-deepspeed", "mi250x", "2024-04", False),
+        ("paxml", "h100-sxm", "2023-10", False),
+        ("torchtitan", "ponte-vecchio", "2026-04", False),
+        ("torchtitan", "ponte-vecchio", "2026-06", True),
+        ("torchtitan", "h100-sxm", None, True),
+        ("fsdp", "v100", None, False),
+    ],
+)
+def test_attention_is_fused_where_the_software_had_kernels_for_the_chip(
+    software, chip, released, fused
+):
+    case = {"model": "llama2-7b", "chips": 64, "precision": "fp16", "seq_len": 4096}
+    case |= {"chip": chip, "software": software, "released": released}
+    assert training.predict([case])[0]["plan"]["flash_attention"] is fused
