@@ -240,3 +240,10 @@ def test_runs_on_a_chip_made_for_one_buyer_are_not_taken_for_the_sold_one():
     assert set(of("torchtitan_h100_2412")["chip_id"]) == {"h100-hbm2e"}
     eager = of("torchtitan_h100_2412")["table_ref"].str.contains("eager")
     assert set(of("torchtitan_h100_2412")["label"][eager]) == {"pytorch-eager"}
+
+
+def test_attention_in_blocks_that_no_kernel_fuses_is_put_aside():
+    every = whole()
+    told = every[every["source"] == "marinfold_h100"].set_index("config_id")["reason"]
+    assert (told.drop("marinfold_h100-0004") == "").all()
+    assert "not fused" in told["marinfold_h100-0004"]
