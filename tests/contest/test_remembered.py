@@ -39,6 +39,19 @@ def test_only_what_is_not_on_disk_is_computed_each_once_and_answers_keep_their_o
     assert len(list(empty.glob("*.json"))) == 3
 
 
+def test_the_oldest_results_are_forgotten_with_their_locks(empty, monkeypatch):
+    monkeypatch.setattr(remembered, "MOST_KEPT", 2)
+    for number in range(4):
+        remembered.remembered("same", [(number,)], lambda missing: [[1.0]])
+    assert len(list(empty.glob("*.json"))) == len(list(empty.glob("*.lock"))) == 2
+    computed = []
+    for number in (3, 2, 0):
+        remembered.remembered(
+            "same", [(number,)], lambda missing: computed.extend(missing) or [[1.0]]
+        )
+    assert computed == [(0,)]
+
+
 def test_an_installed_book_keeps_nothing_inside_the_package(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(paths, "CARRIED", paths.root())

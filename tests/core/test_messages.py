@@ -8,7 +8,7 @@ from published_shapes import MIXTRAL
 
 from training_moat.core import messages
 from training_moat.core.fabrics import Fabric
-from training_moat.core.layer_step import Efficiency, Node
+from training_moat.core.node import Efficiency, Node
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import step_bytes, step_time
 from training_moat.core.workload import Transformer, params

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from training_moat.core.fabrics import Fabric
-from training_moat.core.layer_step import Node
+from training_moat.core.node import Node
 from training_moat.predict.records import joined, mapped, stacked, stacked_once
 
 FABRIC = Fabric(bytes_per_s=2.0, step_latency_s=0.0, topology="switched")

@@ -35,10 +35,10 @@ def test_the_date_of_the_software_chooses_its_version(name, released, version):
 
 
 def test_every_version_goes_by_the_name_that_people_use():
-    for names, begin, end, own in software._versions():
-        assert own in software.all_software() and names <= set(software.all_software())
-        assert begin < end
-        assert software.common_name(own) in names
+    for one in software._versions():
+        assert {one.own, *one.names} <= set(software.all_software())
+        assert one.begin < one.end
+        assert software.common_name(one.own) in one.names
     assert software.common_name("maxtext") == "maxtext"
 
 
@@ -78,3 +78,26 @@ def test_notes_say_how_even_the_routing_is_taken_to_be():
 )
 def test_a_bad_word_on_the_exchange_is_one_sentence(said, sentence):
     assert training.predict([MIXTURE | said])[0]["error"] == sentence
+
+
+@pytest.mark.parametrize(
+    ("software", "chip", "released", "fused"),
+    [
+        ("megatron", "a100-80", None, False),
+        ("megatron", "a100-80", "2024-05", True),
+        ("megatron-deepspeed", "a100-80", "2022-02", False),
+        ("deepspeed", "a100-80", "2023-12", True),
+        ("megatron-deepspeed", "mi250x", "2024-04", False),
+        ("paxml", "h100-sxm", "2023-10", False),
+        ("torchtitan", "ponte-vecchio", "2026-04", False),
+        ("torchtitan", "ponte-vecchio", "2026-06", True),
+        ("torchtitan", "h100-sxm", None, True),
+        ("fsdp", "v100", None, False),
+    ],
+)
+def test_attention_is_fused_where_the_software_had_kernels_for_the_chip(
+    software, chip, released, fused
+):
+    case = {"model": "llama2-7b", "chips": 64, "precision": "fp16", "seq_len": 4096}
+    case |= {"chip": chip, "software": software, "released": released}
+    assert training.predict([case])[0]["plan"]["flash_attention"] is fused

@@ -43,3 +43,14 @@ def test_a_chapter_edited_while_it_runs_keeps_the_edit(chapter, monkeypatch):
     with pytest.raises(WorkFailed, match="'memory' changed while it was executed"):
         refreshing.refresh()
     assert nbformat.read(chapter, 4).cells[0].source == "2 + 2"
+
+
+def test_outputs_of_nobody_knows_which_edition_are_told(chapter, monkeypatch, tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("1")
+    monkeypatch.setattr(refreshing.caching, "run_files", lambda: [chapter, table])
+    _run(monkeypatch)
+    assert len(refreshing.refresh()) == 1, "the chapter's own file is written"
+    _run(monkeypatch, lambda: table.write_text("2"))
+    with pytest.raises(WorkFailed, match="written while the chapters ran"):
+        refreshing.refresh()

@@ -24,6 +24,8 @@ def errors() -> pd.DataFrame:
     it does with all that is known: no fit without each source is kept.
     """
     known = training_errors.rows()
+    # Nine trials of BLOOM's team split a width that their heads do not divide, which no request can say.
+    known = known[known["head_dim"] % 1 == 0]
     unseen = known["unseen_source_s"] / known["predicted_s"]
     asked = [run_requests.plain(row) for row in known.to_dict("records")]
     found = {"everything": known["unseen_source_error"].abs()}
@@ -31,7 +33,7 @@ def errors() -> pd.DataFrame:
         told = training.predict(
             [{key: said for key, said in one.items() if key not in left_out} for one in asked]
         )
-        seconds = pd.Series([one.get("step_time_s") for one in told], known.index, float)
+        seconds = pd.Series([one["step_time_s"] for one in told], known.index)
         found[name] = (seconds * unseen / known["measured_s"] - 1).abs()
     groups = pd.DataFrame(found).groupby(known["interval_kind"])
     return groups.size().rename("runs").to_frame().join(groups.mean()).reset_index()

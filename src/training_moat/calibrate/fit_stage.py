@@ -11,7 +11,7 @@ from training_moat.calibrate.measured_training import Rows, families
 from training_moat.calibrate.priors import SHARES, Key, prior
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
-from training_moat.core.layer_step import Node
+from training_moat.core.node import Node
 from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.training_step import StepTime, step_time
 from training_moat.predict import training_constants as known

@@ -7,26 +7,24 @@ formula is known. Percentages of peak are never used: their definitions differ b
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import dispatchers, kept_outputs, open_settings, unusable_training
+from training_moat.calibrate import dispatchers, open_settings, told_plans, unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
 from training_moat.core.memory import least_recompute_share, training_memory
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
-from training_moat.core.units import BYTES_PER_VALUE, TERA
+from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
 from training_moat.predict import attainable, software
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
-PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
 OF_THE_RUN = ("recompute", "lora_rank", "streamed")
 """Parts of a plan that are no column of a measured run."""
 COLUMNS = {
@@ -37,17 +35,6 @@ COLUMNS = {
     "zero_fsdp": "sharding",
 }
 """Columns of the measurement table that go by other names in the model."""
-RECOMPUTE = {
-    "none": 0,
-    "minimal": 0,
-    "selective": 1,
-    "selective+SP": 1,
-    "qkv_proj_offloaded": 2,
-    "full": 2,
-    "full but attention": 2,
-    "full but projections": 2,
-    "full-ish (remat)": 2,
-}
 MIDDLE_RELEASE = 2025.5
 """The middle of all releases, for runs without a date."""
 BLOOM_BF16_SINCE = "2022-02-28"
@@ -106,7 +93,7 @@ def configurations() -> pd.DataFrame:
     frame["format"] = frame["format"].where(~trial, sixteen)
     frame = _with_stack(frame)
     frame = _with_shape(frame)
-    frame = _with_plan(frame)
+    frame = told_plans.with_plan(frame)
     frame["step_seconds"] = _step_seconds(frame)
     frame["reason"] = unusable_training.why(frame, _models(frame), _plans(frame))
     return frame
@@ -258,87 +245,6 @@ def _tied(stated: pd.Series, table: pd.Series) -> pd.Series:
     """Whether the output head is the embedding: as the row says, else as the models table does."""
     said = pd.to_numeric(stated, errors="coerce")
     return table.where(said.isna(), said).fillna(0).astype(float)
-
-
-def _with_plan(frame: pd.DataFrame) -> pd.DataFrame:
-    frame["seq_len"] = frame["seq_len"].fillna(frame["notes"].map(_sequence_in_recipe))
-    per_chip = frame["source"].eq("maxtext_tpu")
-    frame.loc[per_chip, "global_batch"] = frame["micro_batch"] * frame["chips"]
-    derived = (
-        frame["tokens_per_s_per_chip"] * frame["step_time"] * frame["chips"] / frame["seq_len"]
-    )
-    frame["global_batch"] = frame["global_batch"].fillna(derived.round())
-    sharding = frame["sharding"].fillna("")
-    stage = pd.to_numeric(frame["zero_stage"], errors="coerce").fillna(1)
-    stage = stage.mask(sharding.str.contains("FSDP|FULL_SHARD"), 3).mask(
-        sharding.eq("SHARD_GRAD_OP"), 2
-    )
-    frame["zero_stage"] = stage.mask(sharding.eq("ZeRO-1"), 1).mask(sharding.eq("ZeRO-0"), 0)
-    sharded = frame["zero_stage"].eq(3)
-    # Fully sharded runs that state no other parallelism have none; data parallelism needs none when it fits.
-    frame["plan_stated"] = frame["tp"].notna() | sharded | frame["chips"].le(8)
-    frame["micro_batch_blank"] = frame["micro_batch"].isna()
-    frame["interleaving_blank"] = frame["virtual_stages"].isna()
-    for name in PLAN[:-1]:
-        frame[name] = frame[name].fillna(1.0).astype(float)
-    frame["expert_tp"] = _expert_tensor(frame)
-    frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
-    per_replica = frame["global_batch"] / frame["dp"]
-    # MaxText states sequences per chip and step. Where a source accumulates no gradients, all go through at once.
-    stated_whole = frame["micro_batch"].mask(per_chip, per_replica)
-    one_pass = pd.to_numeric(frame["accumulates"], errors="coerce").eq(0)
-    frame["micro_batch"] = stated_whole.fillna(per_replica.where(one_pass, 1.0)).astype(float)
-    parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0)
-    stated = frame["recompute"].fillna("").str.contains("SP")
-    frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
-    frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
-    frame["attention_kept"] = frame["recompute"].eq("full but attention").astype(float)
-    stacks = software.all_software()
-    shares = {name: one.selective_share for name, one in stacks.items()}
-    redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
-    frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
-    stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
-    frame["recompute_share"] = redone.fillna(stated).fillna(kept_outputs.redone_share(frame))
-    frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
-    _say_what_travels(frame, stacks)
-    return frame
-
-
-def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software]) -> None:
-    """Bytes of a gradient and of a routed token's value on the wire, what its dispatcher does and recomputation leaves out."""
-    for name, taken in (
-        ("gradient_bytes", software.wire_bytes),
-        ("dispatch_bytes", software.dispatch_bytes),
-    ):
-        frame[name] = [
-            taken(stacks[label], precision)
-            if label in stacks and precision in BYTES_PER_VALUE
-            else 2.0
-            for label, precision in zip(frame["label"], frame["format"], strict=True)
-        ]
-    early = {name: one.stops_early for name, one in stacks.items()}
-    frame["stops_early"] = frame["label"].map(early).astype(float).fillna(0.0)
-    stated = frame["notes"].fillna("").str
-    frame[[*dispatchers.FIELDS]] = dispatchers.told(frame, stacks)
-    # Offloaded to the host: the optimizer's states alone, or the weights as well.
-    states = stated.contains("optimizer states offloaded").astype(float)
-    frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
-
-
-def _expert_tensor(frame: pd.DataFrame) -> pd.Series:
-    """Chips that share an expert, where the notes say so (0: the stack's default). Without parallel folding Megatron-Core
-    cuts experts as it cuts the rest (Liu et al. 2025, section 3)."""
-    notes = frame["notes"].fillna("")
-    stated = notes.str.extract(r"(?:expert tensor parallel |ETP)(\d+)", expand=False).astype(float)
-    coupled = notes.str.contains(r"method: (?:MCore|TP\+EP\+DP)")
-    whole = notes.str.contains(r"method: (?:Folding|FSDP\+EP)")
-    return stated.fillna(frame["tp"].where(coupled)).mask(stated.isna() & whole, 1.0).fillna(0.0)
-
-
-def _sequence_in_recipe(notes: object) -> float:
-    """The sequence length a recipe carries in its name, such as llama3_1_70b_8192_bs2."""
-    found = re.search(r"model_name=\w*?_(2048|4096|8192|16384|32768)(?:_|;|$)", str(notes))
-    return float(found.group(1)) if found else np.nan
 
 
 def _models(frame: pd.DataFrame) -> Transformer:

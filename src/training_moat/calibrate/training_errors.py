@@ -57,13 +57,6 @@ def _rows() -> pd.DataFrame:
     measured = measured_training.usable()
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
-    frame["generation"] = (
-        frame["family"]
-        .str.partition("-")[2]
-        .str.replace("tpu", "TPU")
-        .str.replace("cdna", "CDNA ")
-        .str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
-    )
     unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
     for name in ("source", "chip", "family"):
         frame[f"unseen_{name}_s"] = frame["config_id"].map(unseen[f"without_{name}_s"])

@@ -22,6 +22,7 @@ CODE = (
     "catalog/chips.py",
     "catalog/models.py",
     "catalog/relatives.py",
+    "catalog/scenario.py",
     "inquiry/holding.py",
     "contest/best_plan.py",
     "contest/chip_factors.py",
@@ -37,6 +38,9 @@ UNREAD = (
     *("startup_events", "switching_assumptions", "switching_cases"),
 )
 """Tables that no search reads: how claims are judged, what happened, what is multiplied in afterwards."""
+
+MOST_KEPT = 5000
+"""Results that are kept, the newest: those of about a dozen editions of code and tables."""
 
 
 def folder() -> Path:
@@ -103,7 +107,20 @@ def remembered(
             if keep:
                 with contextlib.suppress(OSError):
                     write_text(file, json.dumps(found[file]))
+    if missing and keep:
+        _forget_oldest()
     return [found[file] for file in files]
+
+
+def _forget_oldest() -> None:
+    """Remove the oldest results beyond `MOST_KEPT`, with their locks: whoever still waits for one computes it himself."""
+    kept = list(folder().glob("*.json"))
+    if len(kept) <= MOST_KEPT:
+        return
+    with contextlib.suppress(OSError):  # another process forgets them, too
+        for old in sorted(kept, key=lambda file: file.stat().st_mtime_ns)[:-MOST_KEPT]:
+            old.unlink(missing_ok=True)
+            old.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _file(name: str, asked: tuple, mark: str | None) -> Path:

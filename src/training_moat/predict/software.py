@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 from training_moat.core.units import BYTES_PER_VALUE
 
-TABLE = "software_stacks"
+TABLE, WRITTEN_OUT = "software_stacks", "attention_written_out"
 REFERENCE_STACK = "megatron-core"
 """The stack whose factors are one: the best measured."""
 REFERENCE_KERNELS = (REFERENCE_STACK, "megatron-2023", "megatron-2026")
@@ -22,8 +23,6 @@ BEFORE_2 = 2
 """A stack's `ported_attention` where its kernel is the first FlashAttention's version in Triton."""
 UNFUSED = dict.fromkeys(("megatron-core", "megatron-2023"), "megatron-2021")
 """Stacks that were another program before fused attention."""
-FLASH_SINCE = 2022 + 4 / 12
-"""May 2022: FlashAttention (Dao et al. 2022)."""
 FUSED_SINCE = 2023.0
 """The year from which these stacks have fused attention (FlashAttention is of May 2022: Dao et al. 2022): a later run whose
 scores are written out all the same, as a chip or a library lacks the kernel, is otherwise the stack of its day."""
@@ -127,15 +126,26 @@ def find(name: str | None, flash_attention: bool = True, released: float | None 
     return known[UNFUSED.get(found.stack, found.name)]
 
 
+class _Version(NamedTuple):
+    """Which software a name means: `own`, where any of `names` is asked for on a chip of the family (empty: any) and dates
+    from `begin` on and before `end` (years)."""
+
+    names: frozenset[str]
+    family: str
+    begin: float
+    end: float
+    own: str
+
+
 @tables.kept(TABLE)
-def _versions() -> list[tuple[frozenset[str], float, float, str]]:
-    """(names that mean a version, years from which and before which they do, the version's own name)."""
+def _versions() -> list[_Version]:
     frame = tables.load(TABLE)
-    frame = frame[frame["version_of"].notna()]
+    frame = frame[frame["version_of"].notna()].fillna({"version_family": ""})
     begins = frame["released_from"].map(_year, na_action="ignore").fillna(-math.inf)
     ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
     names = frame["version_of"].str.split(";").map(frozenset)
-    return list(zip(names, begins, ends, frame["name"], strict=True))
+    columns = (names, frame["version_family"], begins, ends, frame["name"])
+    return [_Version(*row) for row in zip(*columns, strict=True)]
 
 
 def _year(month: str) -> float:
@@ -143,20 +153,44 @@ def _year(month: str) -> float:
     return dates.span(month)[0]
 
 
-def of_date(name: str, released: float | None) -> str:
-    """The name of the version that `name` meant when it was `released` (a year with its fraction; None: not known, and
-    the name itself)."""
+def of_date(name: str, chip: Chip, released: float | None) -> str:
+    """The name of the version that `name` meant on a chip when it was `released` (a year with its fraction; None: not
+    known, and the name itself)."""
     if released is None:
         return name
     fitting = (
-        own for names, begin, end, own in _versions() if name in names and begin <= released < end
+        one.own
+        for one in _versions()
+        if name in one.names and one.family in ("", chip.family) and one.begin <= released < one.end
     )
     return next(fitting, name)
 
 
+@tables.kept(WRITTEN_OUT)
+def _written_out() -> list[tuple[str, str, str, float]]:
+    """(software or stack, family, precision, year before which) of the table; empty: any."""
+    frame = tables.load(WRITTEN_OUT).fillna({"software": "", "family": "", "precision": ""})
+    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
+    return list(zip(frame["software"], frame["family"], frame["precision"], ends, strict=True))
+
+
+def fuses_attention(name: str | None, chip: Chip, precision: str, released: float | None) -> bool:
+    """Whether runs of that software on a chip have fused attention kernels as a rule (table attention_written_out).
+    Software without a date is taken as its measured runs were, so that what holds of all software by date alone is left;
+    where none is named the best is meant, which is not Megatron of before fused attention."""
+    usual = name or default_name(chip)
+    names = ("", usual, all_software()[usual].stack) if name or usual != REFERENCE_STACK else ("",)
+    for software, family, form, end in _written_out():
+        dated = released < end if released is not None else bool(software or family)
+        own = software in names and family in ("", chip.family)
+        if dated and own and form in ("", precision):
+            return False
+    return True
+
+
 def common_name(name: str) -> str:
     """The name under which people know a version; the name itself where it is no version."""
-    return next((min(names) for names, _, _, own in _versions() if own == name), name)
+    return next((min(one.names) for one in _versions() if one.own == name), name)
 
 
 def default_name(chip: Chip) -> str:

@@ -16,8 +16,8 @@ from training_moat.catalog import relatives, tables
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
-from training_moat.core.layer_step import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency, Node
 from training_moat.core.machine import Chip
+from training_moat.core.node import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency, Node
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
 from training_moat.predict.attainable import UNIT_WIDTHS, Attainable, attainable

@@ -104,10 +104,11 @@ def settle(case: Mapping[str, Any]) -> Setting:
     precision, notes = requests.precision_of(case, chip)
     released = _released(case)
     name, unknown = _software(case)
-    flash = _flash(case, chip, precision, name, released)
-    software = stacks.find(
-        stacks.of_date(name or stacks.default_name(chip), released), flash, released
-    )
+    flash = requests.flag(case, "flash_attention")
+    if flash is None:
+        flash = stacks.fuses_attention(name, chip, precision, released)
+    usual = name or stacks.default_name(chip)
+    software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
     word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
     setting = Setting(
@@ -196,9 +197,9 @@ def _released(case: Mapping[str, Any]) -> float | None:
 
 def _settle_for_old_stacks(setting: Setting) -> None:
     """What stacks of before fused attention could not do is off unless the case asks for it."""
-    if setting.flash_attention or setting.stack not in stacks.UNFUSED_STACKS:
+    if setting.flash_attention:
         return
-    if setting.sequence_parallel is None:
+    if setting.sequence_parallel is None and setting.stack in stacks.UNFUSED_STACKS:
         setting.sequence_parallel = False
     if setting.recompute is None:
         setting.recompute = RECOMPUTE_LEVELS["full"]
@@ -233,26 +234,3 @@ def _reject_dead_links(chip: Chip) -> None:
             raise InputError(
                 f"chip {chip.id}: its {name} bandwidth is 0; expected more, or no value where there is no such link"
             )
-
-
-def _flash(
-    case: Mapping[str, Any],
-    chip: Chip,
-    precision: str,
-    software: str | None,
-    released: float | None,
-) -> bool:
-    """Fused attention unless the case says otherwise or its date speaks against it (FlashAttention: Dao et al., May
-    2022): Volta has no such kernels (Dao 2023 supports Ampere and later), Megatron's FP16 runs and DeepSpeed's and Pax's
-    runs on Ampere date from before it."""
-    given = requests.flag(case, "flash_attention")
-    if given is not None:
-        return given
-    if released is not None and released < stacks.FLASH_SINCE:
-        return False
-    stack = stacks.all_software()[software].stack if software else None
-    on_ampere = stack == "deepspeed" or software == "paxml"
-    old = (stack == "megatron-core" and precision == "fp16") or (
-        on_ampere and chip.family == "nvidia-ampere"
-    )
-    return not (old or chip.family == "nvidia-volta")

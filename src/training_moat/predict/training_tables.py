@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from training_moat.core import tiers
-from training_moat.core.training_step import Efficiency
+from training_moat.core.node import Efficiency
 from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known
