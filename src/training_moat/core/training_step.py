@@ -317,6 +317,12 @@ def model_flops_per_step(model: Transformer, plan: Plan) -> Number:
     return plan.tokens_per_step * training_flops_per_token(model, plan.seq_len, plan.lora_rank)
 
 
+def masked_flops_per_step(model: Transformer, plan: Plan) -> Number:
+    """FLOPs of a step, among `model_flops_per_step`, that fused attention leaves out: the masked half of its scores."""
+    scores = plan.tokens_per_step * attention_score_flops_per_token(model, plan.seq_len)
+    return where(plan.flash_attention > 0, 1.5 * scores, 0.0)
+
+
 def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
     """Matmul FLOPs of a step with recomputation: a third of the layers' on top when full, the attention
     core's forward when selective (Korthikanti et al. 2022, equations 7 and 8)."""

@@ -177,7 +177,8 @@ class _Sweep:
         plans = self.plans
         flops = model_of_step.model_flops_per_step(plans.model, plans.plan)
         hardware = model_of_step.hardware_flops_per_step(plans.model, plans.plan)
-        whole = Evaluated(plans.plan, self.step, plans.memory(), self.fits, flops, hardware)
+        masked = model_of_step.masked_flops_per_step(plans.model, plans.plan)
+        whole = Evaluated(plans.plan, self.step, plans.memory(), self.fits, flops, masked, hardware)
         return mapped(whole, lambda column: np.broadcast_to(column, plans.count)[index])
 
 

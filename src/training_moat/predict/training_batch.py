@@ -52,6 +52,7 @@ class Evaluated:
     memory: TrainingMemory
     fits: np.ndarray
     model_flops: np.ndarray
+    masked_flops: np.ndarray
     hardware_flops: np.ndarray
 
     def at(self, which: Any) -> Evaluated:
