@@ -5,13 +5,13 @@ import contextlib
 from training_moat.press import sweep_points, sweeping
 
 
-def compute(sweep, missing, target, environment, client=None, keep=None):
+def compute(sweep, missing, target, environment, client=None):
     """As `sweeping._compute`, without a client."""
     folder = sweeping._parts(target)
     folder.mkdir(exist_ok=True)
     taken = 1 + max((int(part.stem) for part in folder.glob("[0-9]*.parquet")), default=-1)
     for number, block in enumerate(sweeping._blocks(sweep, missing), taken):
-        table = sweep_points.results(sweep, block, keep)
+        table = sweep_points.results(sweep, block)
         sweeping._write(table, folder / f"{number:08d}.parquet", {"environment": environment})
 
 

@@ -131,3 +131,18 @@ def test_a_key_is_one_column_whose_repetitions_are_refused():
     for name in tables.names():
         key = descriptor.primary_key(name)
         assert key is None or tables.load(name)[key].is_unique
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "training_measurements",
+        "memory_measurements",
+        "serving_measurements",
+        "scaling_measurements",
+    ],
+)
+def test_what_was_measured_is_told_in_words_that_the_model_reads(name):
+    """A metric of another name would pass for a run without a time or a rate; the words are those that the rows use."""
+    field = next(field for field in descriptor.fields(name) if field["name"] == "metric")
+    assert set(field["constraints"]["enum"]) == set(tables.load(name)["metric"])

@@ -186,6 +186,9 @@ def test_chunks_and_sinks_bound_what_a_layer_sees(layers, expected, visited):
     model = Transformer("any", 48, 5120, 40, 8, 128, 16384, 202048, **layers)
     assert workload.attended_tokens(model, 32768) == pytest.approx(expected)
     assert workload.fused_attended_tokens(model, 32768) == pytest.approx(visited)
+    windowed = model.windowed_layers / model.layers
+    wider = workload.fused_attended_tokens(model, 32768, 512) - visited
+    assert wider == pytest.approx(windowed * (512 - 128))
     assert workload.attended_tokens(model, 512) == 512
 
 

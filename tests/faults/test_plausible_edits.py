@@ -51,6 +51,7 @@ EDITS = [
     (plausible_rows.future_dates, "chips", "b200", "announced", "2032"),
     (plausible_rows.chip_dates, "chips", "gaudi2", "available", "2019"),
     (plausible_rows.chip_makers, "chips", "gaudi2", "vendor", "Acme"),
+    (plausible_rows.challengers, "challengers", "gaudi2", "chip_id", "gaudi"),
     (CHECKS["prices"], "chips", "b200", "price_usd", lambda price: 10 * price),
     (CHECKS["power"], "chips", "gc200", "tdp_w", 1800.0),
     (plausible_numbers.measured_dies, "matmul_maxima", "MX046", "tflops", lambda n: 10 * n),

@@ -67,7 +67,7 @@ def test_the_answer_has_the_contracts_fields() -> None:
     [({"batch": 0}, "batch is 0"), ({"input_len": -5}, "input_len is -5"), ({"output_len": 1.5}, "output_len is 1.5"),
      ({"tp": 3, "chips": 3}, "does not divide the 64 attention heads"), ({"precision": "fp7"}, "unknown precision 'fp7'"),
      ({"chip": "h100sxm5x"}, "unknown chip"), ({"model": "lama3.1-70b"}, "did you mean"), ({"ep": 4}, "has no experts"),
-     ({"chips": 6}, "not a multiple of tp 4"), ({"batchsize": 3}, "unknown field 'batchsize'"), ({"cp": 2}, "cp is not modelled"),
+     ({"chips": 6}, "not a multiple of tp 4"), ({"batchsize": 3}, "unknown field 'batchsize'"), ({"prompt_tokens": 3}, "did you mean 'input_len'?"), ({"cp": 2}, "cp is not modelled"),
      ({"software": "vlllm"}, "did you mean 'vllm'"), ({"chip": None}, "chip is missing"), ({"pp": 200, "chips": 800}, "only 80 layers"),
      ({"chip": "mythic-m1076"}, "mythic-m1076"), ({"batch": float("nan")}, "batch is nan"), ({"kv_precision": "fp3"}, "kv_precision")],
 )  # fmt: skip

@@ -94,6 +94,20 @@ def test_measured_rates_are_the_tables():
     assert attainable.attainable(mine, "bf16").basis == "family"
 
 
+def test_a_card_above_the_clock_of_its_data_sheet_multiplies_as_measured_and_its_relatives_do_not():
+    card, relative = chips.chip("rtx-4090"), chips.chip("l40s")
+    for precision, tflops in (("bf16", 179.2), ("fp8", 354.31)):
+        own = attainable.attainable(card, precision)
+        assert own.share * card.peak_flops[precision] == pytest.approx(tflops * 1e12)
+    assert attainable.attainable(relative, "fp8") == attainable.Attainable(1.0, "family")
+
+
+def test_products_summed_in_sixteen_bits_say_nothing_of_training():
+    """The RTX 5090 measures 774 TFLOP/s in FP8 where sums stay in FP16, beside a peak of 419 in FP32."""
+    card = chips.chip("rtx-5090")
+    assert attainable.attainable(card, "fp8").share * card.peak_flops["fp8"] <= 419e12
+
+
 def test_levels_say_how_well_a_run_is_known():
     """`measured` needs two sources on the chip itself, in that width, dense or with experts as asked."""
     lonely = {**STORED.values, ("support", "h100-sxm", "dense_16"): 1.0}

@@ -81,6 +81,9 @@ FAULTS = [
     # Names.
     ({"foo": 1, "chips": 8}, "unknown field 'foo'"),
     ({"chps": 8}, "unknown field 'chps'; did you mean 'chips'?"),
+    ({"n_gpus": 8}, "unknown field 'n_gpus'"),
+    ({"gpus": 8}, "unknown field 'gpus'; did you mean 'chips'?"),
+    ({"dtype": "bf16"}, "unknown field 'dtype'; did you mean 'precision'?"),
     ({"model": "lama3.1-8b"}, "unknown model 'lama3.1-8b'; did you mean 'llama3.1-8b'?"),
     ({"model": None}, "model is missing; expected a name from `moat models`"),
     ({"model": 3}, "model is 3; expected a name or an object"),

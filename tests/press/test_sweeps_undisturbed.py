@@ -57,7 +57,7 @@ def test_what_a_killed_worker_leaves_lies_where_the_next_one_sweeps(monkeypatch)
 
     monkeypatch.setattr(sweep_points.kitchen, "run", killed)
     with pytest.raises(SystemExit):
-        sweep_points._chapter("two_chips", {"chips": ["h100-sxm"]}, None)
+        sweep_points._chapter("two_chips", {"chips": ["h100-sxm"]})
     assert seen[0].is_relative_to(workspace.WORK)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from training_moat.core import serving_step
 from training_moat.core.workload import layer_matmul_flops_per_token
 from training_moat.predict import serving_formats
 from training_moat.predict.attainable import attainable
+from training_moat.predict.records import mapped
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
     FIXED,
@@ -217,17 +217,11 @@ def _priors(keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(middle), np.array(width)
 
 
-def _repeated(part: Any, times: int) -> Any:
-    """A batch, or a part of one, with its questions that many times in a row, to be asked with so many sets of constants in
-    one call."""
-    if isinstance(part, np.ndarray):
-        return np.tile(part, times)
-    if isinstance(part, tuple):
-        return tuple(_repeated(one, times) for one in part)
-    if not is_dataclass(part) or isinstance(part, type):
-        return part
-    inner = {field.name: _repeated(getattr(part, field.name), times) for field in fields(part)}
-    return replace(part, **inner)
+def _repeated(batch: Batch, times: int) -> Batch:
+    """A batch with its questions that many times in a row, to be asked with so many sets of constants in one call."""
+    return mapped(
+        batch, lambda part: np.tile(part, times) if isinstance(part, np.ndarray) else part
+    )
 
 
 class Problem:

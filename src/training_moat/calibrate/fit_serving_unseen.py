@@ -7,6 +7,7 @@ import pandas as pd
 
 from training_moat.calibrate import fit_serving
 from training_moat.calibrate.fit_serving import Problem
+from training_moat.calibrate.priors import Key
 from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.catalog import chips
 from training_moat.core import processes
@@ -128,48 +129,29 @@ def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
 def table(date: str) -> pd.DataFrame:
     """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual."""
     problem = Problem(fit_serving.usable_rows())
-    rows = problem.rows
-    fitted = problem.solve(problem.middle, np.ones(2 * len(rows)))
-    error = pd.Series(np.exp(problem.errors(fitted)[: len(rows)]) - 1).abs()
-    records = []
-    for key, value in problem.constants(fitted).values.items():
-        used = problem.about(key)
-        records.append(_record(*key, value, rows.iloc[used], error.iloc[used], date))
-    for (chip, engine), group in rows.groupby(["chip", "software"]):
-        for name, count in (("rows", len(group)), ("sources", group["source"].nunique())):
-            records.append(
-                _record("pair", f"{chip}/{engine}", name, count, group, error[group.index], date)
-            )
+    fitted = problem.solve(problem.middle, np.ones(2 * len(problem.rows)))
+    rows = problem.rows.assign(off=np.exp(problem.errors(fitted)[: len(problem.rows)]) - 1)
+    values = problem.constants(fitted).values
+    records = [_record(key, value, rows.iloc[problem.about(key)]) for key, value in values.items()]
+    for pair, own in rows.groupby(["chip", "software"]):
+        for name, count in (("rows", len(own)), ("sources", own["source"].nunique())):
+            records.append(_record(("pair", "/".join(pair), name), count, own))
     tested = held_out(problem)
-    wrong = (tested["predicted"] / tested["seconds_per_token"] - 1).abs()
-    for level, row in intervals(tested).iterrows():
-        used = tested["level"] == level
-        for name in ("p05", "p95"):
-            records.append(
-                _record("interval", level, name, row[name], tested[used], wrong[used], date)
-            )
-    for row in held_out_errors(tested).itertuples():
-        used = tested["held"] == row.held
-        for name in ("mape", "coverage"):
-            records.append(
-                _record(
-                    "held_out", row.held, name, getattr(row, name), tested[used], wrong[used], date
-                )
-            )
-    return pd.DataFrame(records)
+    tested = tested.assign(off=tested["predicted"] / tested["seconds_per_token"] - 1)
+    for column, found in (
+        ("level", intervals(tested)),
+        ("held", held_out_errors(tested).set_index("held")[["mape", "coverage"]]),
+    ):
+        level = "interval" if column == "level" else "held_out"
+        for key, told in found.iterrows():
+            own = tested[tested[column] == key]
+            records += [_record((level, str(key), name), told[name], own) for name in found]
+    return pd.DataFrame(records).assign(date=date, confirmed="yes")
 
 
-def _record(
-    level: str, key: str, name: str, value: float, rows: pd.DataFrame, error: pd.Series, date: str
-) -> dict[str, object]:
-    return {
-        "level": level,
-        "key": key,
-        "constant": name,
-        "value": float(f"{value:.4g}"),
-        "rows": len(rows),
-        "mape": round(float(error.mean()), 4),
-        "source": ";".join(sorted(set(rows["source"]))),
-        "date": date,
-        "confirmed": "yes",
-    }
+def _record(place: Key, value: float, rows: pd.DataFrame) -> dict[str, object]:
+    """A constant at its `place`, and how far `off` the rows are that it rests on."""
+    told: dict[str, object] = dict(zip(("level", "key", "constant"), place, strict=True))
+    told |= {"value": float(f"{value:.4g}"), "rows": len(rows)}
+    error = round(float(rows["off"].abs().mean()), 4)
+    return told | {"mape": error, "source": ";".join(sorted(set(rows["source"])))}

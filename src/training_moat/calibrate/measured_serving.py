@@ -18,18 +18,8 @@ from training_moat.predict.serving_constants import KV_PRECISION
 
 COLUMNS = (
     *("source", "model", "chip", "software", "precision", "batch", "input_len", "output_len"),
-    *(
-        "tp",
-        "pp",
-        "dp",
-        "ep",
-        "expert_tp",
-        "drafted",
-        "kind",
-        "seconds_per_token",
-        "ttft_s",
-        "unusable",
-    ),
+    *("tp", "pp", "dp", "ep", "expert_tp", "drafted", "kind", "seconds_per_token", "ttft_s"),
+    "unusable",
 )
 """Columns of the cleaned rows; `unusable` is blank or the reason. `all_rows` adds `kv_precision` and `attention`, the formats
 of the cache and, where it is not that of the maker's checkpoint, of the attention's weights, and `copies`, one where a
@@ -49,29 +39,21 @@ A100, H100 SXM; the MI250 differs from the MI250X in its clock by a few percent.
 def cluster_runs() -> pd.DataFrame:
     """Rows of the InferenceX table (served models, closed loop of clients) in the common shape."""
     frame = tables.load("serving_inferencex")
-    sizes = _cluster_sizes(frame)
-    by_name = np.where(frame["model_path"].str.contains("FP8"), "fp8", "bf16")
-    rows = pd.DataFrame(
-        {
-            "source": frame["source"],
-            "model": frame["model_id"],
-            "chip": frame["chip_id"],
-            "software": [
-                serving_software.of_release(_engine(name), version)
-                for name, version in zip(frame["backend"], frame["backend_version"].fillna(""))
-            ],
-            "precision": frame["precision"]
-            .replace(FORMATS)
-            .fillna(pd.Series(by_name, index=frame.index)),
-            "batch": frame["stated_concurrency"].fillna(frame["concurrency"]),
-            "input_len": frame["input_len"],
-            "output_len": frame["output_len"],
-            **sizes,
-            "drafted": frame["row_id"].map(_drafted()).fillna(0.0),
-            "kind": "tpot",
-            "seconds_per_token": frame["tpot_ms"] / 1e3,
-            "ttft_s": frame["ttft_ms"] / 1e3,
-        }
+    by_name = frame["model_path"].str.contains("FP8").map({True: "fp8", False: "bf16"})
+    versions = zip(frame["backend"], frame["backend_version"].fillna(""), strict=True)
+    rows = frame.assign(
+        model=frame["model_id"],
+        chip=frame["chip_id"],
+        software=[
+            serving_software.of_release(_engine(name), release) for name, release in versions
+        ],
+        precision=frame["precision"].replace(FORMATS).fillna(by_name),
+        batch=frame["stated_concurrency"].fillna(frame["concurrency"]),
+        **_cluster_sizes(frame),
+        drafted=frame["row_id"].map(_drafted()).fillna(0.0),
+        kind="tpot",
+        seconds_per_token=frame["tpot_ms"] / 1e3,
+        ttft_s=frame["ttft_ms"] / 1e3,
     )
     rows["unusable"] = _first_reason(rows, _cluster_reasons(frame, rows))
     rows = _without_copies(rows)
@@ -131,26 +113,19 @@ def bench_runs() -> pd.DataFrame:
     seconds = seconds.where(metric != "user_output_speed", 1 / value)
     single_user = own["load"].fillna("").str.startswith("API, 1 user")
     layered = own["framework"] == "llama.cpp"
-    rows = pd.DataFrame(
-        {
-            "source": own["source"],
-            "model": own["model_id"],
-            "chip": own["chip_id"].fillna(own["chip"].map(CHIPS)),
-            "software": _of_its_time(own["framework"], own["date"]),
-            "precision": own["format"].replace(FORMATS),
-            "batch": own["batch_or_concurrency"].where(~(single_user | layered), 1),
-            "input_len": own["input_len"],
-            "output_len": own["output_len"],
-            "tp": own["n_chips"].where(~layered, 1),
-            "pp": own["n_chips"].where(layered, 1),
-            "dp": 1.0,
-            "ep": 1.0,
-            "expert_tp": own["n_chips"].where(~layered, 1),
-            "drafted": 0.0,
-            "kind": np.where(metric == "latency", "request", "tpot"),
-            "seconds_per_token": seconds,
-            "ttft_s": np.nan,
-        }
+    side_by_side = own["n_chips"].where(~layered, 1)
+    rows = own.assign(
+        model=own["model_id"],
+        chip=own["chip_id"].fillna(own["chip"].map(CHIPS)),
+        software=_of_its_time(own["framework"], own["date"]),
+        precision=own["format"].replace(FORMATS),
+        batch=own["batch_or_concurrency"].where(~(single_user | layered), 1),
+        **{"tp": side_by_side, "pp": own["n_chips"].where(layered, 1), "dp": 1.0, "ep": 1.0},
+        expert_tp=side_by_side,
+        drafted=0.0,
+        kind=np.where(metric == "latency", "request", "tpot"),
+        seconds_per_token=seconds,
+        ttft_s=np.nan,
     )
     rows["unusable"] = _first_reason(rows, _bench_reasons(own, rows))
     rows.loc[_does_not_scale(rows), "unusable"] = "several chips take twice as long as one or more"

@@ -103,14 +103,14 @@ def unseen() -> pd.DataFrame:
     """Error and interval coverage on what was held out, by what was held out: source, chip, family, model.
 
     Columns: error (every row with the same weight), coverage (every source, chip, family or model with the same, as the
-    intervals are made), coverage_of_rows, rows, folds.
+    intervals are made), coverage_of_rows, rows.
     """
     found = held_out()
     by = found.groupby("what")
     weighed = found[["mape", "coverage"]].mul(found["rows"], axis=0).groupby(found["what"]).sum()
     rows = by["rows"].sum()
     table = weighed.div(rows, axis=0).set_axis(["error", "coverage_of_rows"], axis=1)
-    return table.assign(coverage=by["coverage"].mean(), rows=rows, folds=by.size())
+    return table.assign(coverage=by["coverage"].mean(), rows=rows)
 
 
 def first_seen() -> tuple[pd.DataFrame, dict[str, float]]:
@@ -197,44 +197,20 @@ def makers() -> pd.DataFrame:
     rows = measured_makers.rows()
     family = rows["chip"].map(lambda name: chips.chip(name).family)
     rows = rows[family.isin(CHALLENGERS)].reset_index(drop=True)
-    asked = [
-        {
-            "model": row.model,
-            "chip": row.chip,
-            "chips": int(row.total_chips),
-            "tp": int(row.tp),
-            "pp": int(row.pp),
-            "dp": int(row.dp),
-            "precision": row.precision,
-            "software": row.software,
-            "batch": int(row.batch),
-            "input_len": int(row.input_len),
-            "output_len": int(row.output_len),
-        }
-        for row in rows.itertuples()
-    ]
+    whole = ["chips", "tp", "pp", "dp", "batch", "input_len", "output_len"]
+    rows = rows.assign(chips=rows["total_chips"]).astype(dict.fromkeys(whole, int))
+    asked = rows[["model", "chip", "precision", "software", *whole]].to_dict("records")
     told = pd.DataFrame(serving.predict(asked))
-    found = pd.DataFrame(
-        {
-            "chip": rows["chip"],
-            "model": rows["model"],
-            "chips": rows["total_chips"].astype(int),
-            "users": rows["batch"].astype(int),
-            "published": rows["tokens_per_s_user"],
-            "predicted": 1 / told["tpot_s"],
-            "low": 1 / told["tpot_s_p95"],
-            "high": 1 / told["tpot_s_p05"],
-            "gaps": rows["assumed"]
-            .where(rows["unusable"] == "", rows["unusable"])
-            .replace(GAP_WORDS, regex=True),
-            "source": rows["source"],
-            "date": rows["date"],
-        }
-    )
-    inside = (found["published"] >= found["low"]) & (found["published"] <= found["high"])
-    found.insert(8, "inside", inside.map({True: "yes", False: "no"}))
+    found = rows.rename(columns={"batch": "users", "tokens_per_s_user": "published"})
+    ends = {"predicted": "tpot_s", "low": "tpot_s_p95", "high": "tpot_s_p05"}
+    found = found.assign(**{name: 1 / told[seconds] for name, seconds in ends.items()})
+    inside = found["published"].between(found["low"], found["high"])
+    gaps = rows["assumed"].where(rows["unusable"] == "", rows["unusable"])
+    found["inside"] = inside.map({True: "yes", False: "no"})
+    found["gaps"] = gaps.replace(GAP_WORDS, regex=True)
+    columns = ["chip", "model", "chips", "users", "published", *ends, "inside", "gaps", "source"]
     keys = ["chip", "model", "published", "source"]
-    return found.sort_values(keys, kind="stable", ignore_index=True)
+    return found[[*columns, "date"]].sort_values(keys, kind="stable", ignore_index=True)
 
 
 def decoding() -> pd.DataFrame:
@@ -255,23 +231,15 @@ def decoding() -> pd.DataFrame:
         told = table["tokens_per_pass"].to_numpy()[batch.positions] / accepted_tokens(batch, values)
         seconds = evaluate(batch, values).step.total
         predicted[batch.positions] = per_chip / seconds * np.where(np.isnan(told), 1.0, told)
-    found = pd.DataFrame(
-        {
-            "chip": table["chip_id"],
-            "model": table["model_id"],
-            "software": table["software"],
-            "chips": table["chips"].astype(int),
-            "per chip": table["batch_per_chip"].astype(int),
-            "published": table["tokens_per_s_chip"],
-            "predicted": predicted,
-            "source": table["source"].str.split(";").str[0],
-            "date": table["date"],
-        }
-    )
-    found.insert(7, "ratio", found["published"] / found["predicted"])
+    names = {"chip_id": "chip", "model_id": "model", "batch_per_chip": "per chip"}
+    found = table.rename(columns=names | {"tokens_per_s_chip": "published"})
+    found = found.astype({"chips": int, "per chip": int}).assign(predicted=predicted)
+    found["ratio"] = found["published"] / found["predicted"]
     joined = [networks(question.chip).scaleup.domain_chips for question in asked]
-    found.insert(8, "across servers", np.where(table["chips"] > joined, "yes", "no"))
-    return found
+    found["across servers"] = np.where(found["chips"] > joined, "yes", "no")
+    found["source"] = found["source"].str.split(";").str[0]
+    columns = ["chip", "model", "software", "chips", "per chip", "published", "predicted", "ratio"]
+    return found[[*columns, "across servers", "source", "date"]]
 
 
 def _decoding_question(row: Any) -> Question:

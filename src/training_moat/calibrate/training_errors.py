@@ -52,18 +52,11 @@ def rows() -> pd.DataFrame:
     return _rows().copy()
 
 
-@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE, lasting=True)
 def _rows() -> pd.DataFrame:
     measured = measured_training.usable()
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
-    frame["generation"] = (
-        frame["family"]
-        .str.partition("-")[2]
-        .str.replace("tpu", "TPU")
-        .str.replace("cdna", "CDNA ")
-        .str.replace(r"^[a-z]", lambda found: found[0].upper(), regex=True)
-    )
     unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
     for name in ("source", "chip", "family"):
         frame[f"unseen_{name}_s"] = frame["config_id"].map(unseen[f"without_{name}_s"])
@@ -132,7 +125,7 @@ def dense_nvidia() -> pd.DataFrame:
     return frame[frame["interval_kind"] == "dense"]
 
 
-@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE, lasting=True)
 def _inside() -> tuple[pd.Series, pd.Series]:
     """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
     frame = rows()

@@ -11,9 +11,8 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
-from training_moat.core import breakeven
-from training_moat.inquiry import durations, low_precision_record, precision, uncertainty
-from training_moat.inquiry.switching import move, moves_away
+from training_moat.inquiry import durations, low_precision_record, precision
+from training_moat.inquiry.switching import breakeven, moves_away
 from training_moat.numerics import analysis_larger
 
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
@@ -147,13 +146,10 @@ def delay_cost() -> Measured:
 def advantage_needed(yearly_spend_musd: str) -> Measured:
     """Advantage on paper at which a move pays; in some draws no advantage is enough, so the upper end may be
     without limit."""
-    frame = tables.load("switching_assumptions")
-    drawn = uncertainty.sample([uncertainty.of_row(row) for _, row in frame.iterrows()], 2**15)
-    in_use = breakeven.breakeven_advantage(move(drawn, float(yearly_spend_musd)))
-    needed = breakeven.paper_advantage(in_use, drawn["realised_share"])
+    bar, frame = breakeven(float(yearly_spend_musd)), tables.load("switching_assumptions")
     ours = float(row_of("claim_tests", "advantage_needed", "measure")["threshold"])
-    low, middle, high = (float(np.quantile(needed, q, method="higher")) for q in (0.05, 0.5, 0.95))
+    low, middle, high = bar.quantiles_on_paper
     return Measured(
-        middle, low, high, float(np.mean(needed >= ours)), keys(frame, "switching_assumptions", "name"),
+        middle, low, high, float(np.mean(bar.on_paper >= ours)), keys(frame, "switching_assumptions", "name"),
         cited(frame), f"a buyer of {float(yearly_spend_musd):,.0f} million dollars a year", "Monte Carlo, 5 to 95%",
     )  # fmt: skip

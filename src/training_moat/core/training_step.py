@@ -92,14 +92,34 @@ def _optimizer_seconds(
     return where(plan.offload >= 1, on_host, where(plan.streamed > 0, 0.0, on_chip))
 
 
-def _fetch_seconds(model: Transformer, plan: Plan, node: Node) -> Number:
-    """Fetching offloaded weights from the host, each chip its shard, for every pass of every micro-batch, and sending
-    the gradients there (Rajbhandari et al. 2021, section 6)."""
+def _waits_for_weights(
+    plan: Plan, weights_s: Number, gradients_s: Number, working: Number
+) -> Number:
+    r"""Seconds of a micro-batch, whose work takes `working`, in which a chip waits for weights that live elsewhere and take
+    `weights_s` to come in, their gradients `gradients_s` to go out.
+
+    Weights come once for the forward pass, once for the backward pass and once more for layers that are recomputed; while
+    the backward pass takes them in, gradients go out in the other direction. Layers come in while the one before computes
+    (Rajbhandari et al. 2021, ZeRO-Infinity, section 6.2; Cerebras, MemoryX), so that only what takes longer than the work
+    shows: $t = \max(W - f, 0)(1 + r) + \max(\max(W, G) - (n - 1)f, 0)$ with f the work of one of n products.
+    """
+    again, passes = plan.recomputed_layers, where(plan.lora_rank > 0, 2, 3)
+    one = working / (passes + again)
+    forward = maximum(weights_s - one, 0.0) * (1 + again)
+    return forward + maximum(maximum(weights_s, gradients_s) - (passes - 1) * one, 0.0)
+
+
+def _fetch_seconds(model: Transformer, plan: Plan, node: Node, working: Number) -> Number:
+    """Seconds of a step that offloaded weights, of which each chip fetches its shard from the host, and gradients sent
+    there keep it waiting, with `working` seconds of a micro-batch's work that cover nothing else (Rajbhandari et al.
+    2021, section 6)."""
     if not some(plan.offload >= 2):
         return 0.0
-    own = own_share(plan, params_per_stage(model, plan), 3)
-    passes = (exchange.passes(plan) + 1) * plan.micro_batches
-    return where(plan.offload >= 2, passes * WEIGHT_BYTES * own / node.host_bytes_per_s, 0.0)
+    shard_s = (
+        WEIGHT_BYTES * own_share(plan, params_per_stage(model, plan), 3) / node.host_bytes_per_s
+    )
+    waits = plan.micro_batches * _waits_for_weights(plan, shard_s, shard_s, working)
+    return where(plan.offload >= 2, waits, 0.0)
 
 
 def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:
@@ -148,25 +168,17 @@ def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
 
 
 def streaming_seconds(model: Transformer, plan: Plan, node: Node, working: Number) -> Number:
-    r"""Seconds of a step in which chips wait for weights from the store that all share, `working` of one micro-batch.
-
-    Every micro-batch, the store sends every weight once for the forward pass, once for the backward pass and once more for
-    layers that are recomputed; while the backward pass takes them in, gradients go out in the other direction. Layers come
-    in while the one before computes (Cerebras, MemoryX), so that only what takes longer than the work shows:
-    $t = \max(W/b - f, 0)(1 + r) + \max(\max(W, G)/b - (n - 1)f, 0)$ with f the work of one of n products. Between two
-    steps nothing does: the first layer waits for its own gradient, out and back.
-    """
+    """Seconds of a step in which chips wait for weights from the store that all share, `working` of one micro-batch: what
+    `_waits_for_weights` says of every micro-batch. Between two steps nothing hides: the first layer waits for its own
+    gradient, out and back."""
     if not some(plan.streamed):
         return 0.0
     rate = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
     every, trained = sum(params_per_stage(model, plan)), sum(trained_params_per_stage(model, plan))
     weights, gradients = WEIGHT_BYTES * every, plan.gradient_bytes * trained
-    again, passes = plan.recomputed_layers, where(plan.lora_rank > 0, 2, 3)
-    one = working / (passes + again)
-    forward = maximum(weights / rate - one, 0.0) * (1 + again)
-    backward = maximum(maximum(weights, gradients) / rate - (passes - 1) * one, 0.0)
+    waits = plan.micro_batches * _waits_for_weights(plan, weights / rate, gradients / rate, working)
     turning = (weights + gradients) / model.layers / rate
-    return where(plan.streamed > 0, plan.micro_batches * (forward + backward) + turning, 0.0)
+    return where(plan.streamed > 0, waits + turning, 0.0)
 
 
 def step_time(
@@ -203,11 +215,12 @@ def step_time(
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
     # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
     behind = where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind
-    data = part["data_parallel"] - _hidden(part["data_parallel"], behind, eff.overlap_data)
+    data_hidden = _hidden(part["data_parallel"], behind, eff.overlap_data)
+    data = part["data_parallel"] - data_hidden
     data = data + streaming_seconds(model, plan, cluster, busy / batches)
     other = (
         _optimizer_seconds(model, plan, node, eff, optimizer_bytes(optimizer))
-        + _fetch_seconds(model, plan, node)
+        + _fetch_seconds(model, plan, node, (busy - data_hidden) / batches)
         + stack * eff.step_seconds
         + overhead
     )
@@ -302,6 +315,12 @@ def step_bytes(model: Transformer, plan: Plan, scaleup: Fabric) -> dict[str, Num
 def model_flops_per_step(model: Transformer, plan: Plan) -> Number:
     """Matmul FLOPs of a step without recomputation, causal attention at full cost."""
     return plan.tokens_per_step * training_flops_per_token(model, plan.seq_len, plan.lora_rank)
+
+
+def masked_flops_per_step(model: Transformer, plan: Plan) -> Number:
+    """FLOPs of a step, among `model_flops_per_step`, that fused attention leaves out: the masked half of its scores."""
+    scores = plan.tokens_per_step * attention_score_flops_per_token(model, plan.seq_len)
+    return where(plan.flash_attention > 0, 1.5 * scores, 0.0)
 
 
 def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:

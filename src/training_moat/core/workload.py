@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, maximum, minimum, some, where
+from training_moat.core.elementwise import Number, ceil, maximum, minimum, some, where
 
 USUAL_HEAD = 128
 """Width of most models' heads, for which the share of peak that fused attention reaches is told."""
+WIDEST_UNIT = 256
+"""Side of the widest matrix units (TPU v6e, TPU7x; table chips), for which that share is told where a unit's width is known."""
 
 
 @dataclass(frozen=True)
@@ -288,26 +290,30 @@ def attended_tokens(model: Transformer, context: Number) -> Number:
 
 FUSED_TILE = 128
 """Tokens of keys that fused attention kernels fetch at once (Dao 2023, section 3.3): a window is rounded up to tiles."""
+SPLASH_TILE = 512
+"""The same of the kernels for systolic matrix units, TPUs': MaxText's default, which its recipes raise (`sa_block_kv`)."""
 
 
-def fused_attended_tokens(model: Transformer, context: Number) -> Number:
+def fused_attended_tokens(model: Transformer, context: Number, tile: Number = FUSED_TILE) -> Number:
     """Mean number of past tokens that a fused kernel visits per query and layer: half of the context, or chunk, under the
     causal mask; in windowed layers the window and the tile it is cut by, never more than that half."""
     whole, window, chunk = _kinds_of_layers(model)
     causal = context / 2
-    windowed = minimum(model.attention_window + model.attention_sinks + FUSED_TILE, causal)
+    windowed = minimum(model.attention_window + model.attention_sinks + tile, causal)
     chunked = minimum(model.attention_chunk, context) / 2
     return whole * causal + window * windowed + chunk * chunked
 
 
 def heads_beside_usual(model: Transformer, unit: Number) -> Number:
-    """How much of a matrix unit of that width the model's heads fill, against the usual ones (`USUAL_HEAD`; one where the unit
-    is 0, not known): their width is the inner dimension of the scores' product and a side of the values'."""
+    """How much of matrix units of that width the model's heads fill, against the usual heads in the widest units (`USUAL_HEAD`,
+    `WIDEST_UNIT`; one where the unit is 0, not known): the width of queries and keys is the inner dimension of one of
+    attention's two products, that of values a side of the other, and what they leave of the last unit stands idle."""
     if not some(unit):
         return 1.0
-    width = where(unit > 0, unit, USUAL_HEAD)
-    filled = minimum(model.query_key_dim, width) / minimum(USUAL_HEAD, width)
-    return where(unit > 0, filled, 1.0)
+    width = where(unit > 0, unit, WIDEST_UNIT)
+    taken = ceil(model.query_key_dim / width) + ceil(model.value_dim / width)
+    filled = (model.query_key_dim + model.value_dim) / (taken * width)
+    return where(unit > 0, filled / (USUAL_HEAD / WIDEST_UNIT), 1.0)
 
 
 def attention_score_flops_per_token(model: Transformer, context: Number) -> Number:

@@ -103,18 +103,16 @@ def token_history() -> pd.DataFrame:
 def token_growth() -> pd.DataFrame:
     """Growth per year of every published series with at least half a year between its ends.
 
-    Columns: series, first, last (dates), tokens_per_day_first, tokens_per_day_last, growth_per_year.
+    Columns: series, first, last (dates), growth_per_year.
     """
     rows = []
     for series, group in token_history().groupby("series", sort=False):
         first, last = group.iloc[0], group.iloc[-1]
         days = (last.day - first.day).days
         if days >= HALF_YEAR_DAYS - 3:
-            ends = first.tokens_per_day, last.tokens_per_day
-            growth = float(lifecycle.annual_growth(*ends, days))
-            rows.append((series, first.day, last.day, *ends, growth))
-    columns = ["series", "first", "last", "tokens_per_day_first", "tokens_per_day_last"]
-    found = pd.DataFrame(rows, columns=[*columns, "growth_per_year"])
+            growth = lifecycle.annual_growth(first.tokens_per_day, last.tokens_per_day, days)
+            rows.append((series, first.day, last.day, float(growth)))
+    found = pd.DataFrame(rows, columns=["series", "first", "last", "growth_per_year"])
     return found.sort_values("growth_per_year", ascending=False, ignore_index=True, kind="stable")
 
 

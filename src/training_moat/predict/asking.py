@@ -101,12 +101,7 @@ def training_step(
     whole run in 1e9 tokens. plan: `tp`, `pp`, `dp`, `ep`, `cp`, `micro_batch`, `recompute`, ...
     (`moat predict training` has the list). Raises InputError for a name, size or field that is none.
     """
-    given: dict[str, Any] = dict(
-        model=model, chip=chip, chips=chips, seq_len=seq_len, global_batch=global_batch
-    )
-    given |= dict(precision=precision, software=software, tokens_b=tokens_b)
-    given |= dict(price_usd_per_chip_hour=price_usd_per_chip_hour)
-    return _only(training.predict([_case(given, plan)]))  # type: ignore[return-value]
+    return _only(training.predict([_asked(locals())]))  # type: ignore[return-value]
 
 
 def service(
@@ -129,12 +124,7 @@ def service(
     `tpot_s` is the time per output token that a client sees, `ttft_s` the time to the first.
     Raises InputError for a name, size or field that is none.
     """
-    given: dict[str, Any] = dict(
-        model=model, chip=chip, chips=chips, batch=batch, input_len=input_len
-    )
-    given |= dict(output_len=output_len, precision=precision, kv_precision=kv_precision)
-    given |= dict(software=software, price_usd_per_chip_hour=price_usd_per_chip_hour)
-    return _only(serving.predict([_case(given, plan)]))  # type: ignore[return-value]
+    return _only(serving.predict([_asked(locals())]))  # type: ignore[return-value]
 
 
 def fastest_plans(
@@ -147,7 +137,8 @@ def fastest_plans(
     """
     if top < 1:
         raise InputError(f"top is {top}; expected 1 or more")
-    found = training.search(_case(dict(model=model, chip=chip, chips=chips), fields), top)
+    case = _case({"model": model, "chip": chip, "chips": chips, **fields})
+    found = training.search(case, top)
     return pd.DataFrame(columns(found))
 
 
@@ -187,8 +178,14 @@ def columns(found: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return made
 
 
-def _case(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**given, **more}.items() if value is not None}
+def _asked(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a call was given as one case, the fields of its `plan` among the others."""
+    plan = arguments.pop("plan")
+    return _case({**arguments, **plan})
+
+
+def _case(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _only(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -204,7 +201,7 @@ def _table(cases: Cases, predicted: Callable[..., list[dict[str, Any]]]) -> pd.D
         records = cases.astype(object).where(cases.notna(), None).to_dict("records")
     else:
         records = [dict(case) for case in cases]
-    answered = pd.DataFrame(columns(predicted([_case(record, {}) for record in records])))
+    answered = pd.DataFrame(columns(predicted([_case(record) for record in records])))
     asked = pd.DataFrame(records)
     table = asked[[name for name in asked if name not in answered]].join(answered)
     shape = TrainingAnswer if predicted is training.predict else ServingAnswer

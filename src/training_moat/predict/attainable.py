@@ -29,7 +29,8 @@ class Attainable:
 
 
 def attainable(chip: Chip, precision: str) -> Attainable:
-    """What a large matmul in a format reaches on a chip, as a share of the peak (at most one)."""
+    """What a large matmul in a format reaches on a chip, as a share of the peak: above one on cards that run above the
+    clock of their data sheet."""
     width = UNIT_WIDTHS[precision]
     shares = _shares()
     if (chip.measured_as, width) in shares:
@@ -59,10 +60,10 @@ def measured_families() -> set[str]:
 
 @tables.kept(TABLE, "chips")
 def _shares() -> dict[tuple[str, str], float]:
-    """The best measured share of peak by chip and width; cards that boost above their nominal clock count as one."""
+    """The best measured share of peak by chip and width, where products are summed in FP32, as training does."""
     frame = tables.load(TABLE)
-    lower_end = frame["notes"].fillna("").str.contains("lower end")
-    frame = frame[frame["confirmed"].isin(("yes", "partly")) & ~lower_end]
+    other = frame["notes"].fillna("").str.contains("lower end|sum in FP16")
+    frame = frame[frame["confirmed"].isin(("yes", "partly")) & ~other]
     known = chip_catalog.all_chips()
     found: dict[tuple[str, str], float] = {}
     for row in frame.to_dict("records"):
@@ -77,14 +78,15 @@ def _shares() -> dict[tuple[str, str], float]:
         if not peak or name in ("tf32", "int8"):
             continue
         key = chip.id, UNIT_WIDTHS[name]
-        found[key] = max(found.get(key, 0.0), min(row["tflops_per_chip"] * TERA / peak, 1.0))
+        found[key] = max(found.get(key, 0.0), row["tflops_per_chip"] * TERA / peak)
     return found
 
 
 @tables.kept(TABLE, "chips")
 def _families() -> dict[tuple[str, str], float]:
+    """The median of a family's shares by its name and width; one card's higher clock is none of its relatives'."""
     known = chip_catalog.all_chips()
     lists: dict[tuple[str, str], list[float]] = {}
     for (chip, width), share in _shares().items():
-        lists.setdefault((known[chip].family, width), []).append(share)
+        lists.setdefault((known[chip].family, width), []).append(min(share, 1.0))
     return {key: median(values) for key, values in lists.items()}

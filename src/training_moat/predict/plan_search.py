@@ -18,7 +18,7 @@ from training_moat.core import training_step as model_of_step
 from training_moat.predict.planning import DEGREES, LEVEL, MAX_VIRTUAL_STAGES, MICRO, VIRTUAL
 from training_moat.predict.records import joined, mapped
 from training_moat.predict.selecting import lowest
-from training_moat.predict.training_batch import ALIKE, ROUNDING, WEIGHED, Evaluated, Plans, taken
+from training_moat.predict.training_batch import ALIKE, ROUNDING, Evaluated, Plans, Weighed
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_tables import Rows, rows_of
@@ -37,7 +37,6 @@ WORTH_CHOOSING = 16_384
 ENOUGH_OF_A_MODEL = 4_096
 """Plans of one model that make a sweep of their own: its sizes are plain numbers then."""
 
-FITS = WEIGHED.index("fits")
 _MOST = (DEGREES * np.arange(MAX_VIRTUAL_STAGES + 1)).max(axis=1)
 """The highest degree in each set of them."""
 
@@ -124,7 +123,7 @@ def _small_enough(bare: Plans) -> np.ndarray:
     own = Plans(own.rows, own.part, np.vstack([own.layouts[:LEVEL], most]), own.counts)
     weighed = own.weighed(ROUNDING)
     room, may_fit = np.full(bare.count, np.inf), np.zeros(bare.count, bool)
-    room[first], may_fit[first] = weighed[0], weighed[FITS] > 0
+    room[first], may_fit[first] = weighed.room, weighed.fits
     smallest = _of_their_groups(bare, first)
     known = smallest >= 0
     fits = known & may_fit[smallest]
@@ -150,15 +149,15 @@ def _of_their_groups(bare: Plans, first: np.ndarray) -> np.ndarray:
 class _Sweep:
     """Some rows' plans as they were weighed; of each row those worth timing are kept, and timed."""
 
-    def __init__(self, whole: Plans, held: np.ndarray) -> None:
+    def __init__(self, whole: Plans, held: Weighed) -> None:
         self._keep(whole, held, _promising(whole, held))
         self.step = self.plans.timed()
-        self.room, self.fits = self.held[0], self.held[FITS] > 0
+        self.room, self.fits = self.held.room, self.held.fits
 
-    def _keep(self, whole: Plans, held: np.ndarray, kept: np.ndarray) -> None:
-        self.plans, self.held = whole.keep(kept), taken(held, np.flatnonzero(kept))
+    def _keep(self, whole: Plans, held: Weighed, kept: np.ndarray) -> None:
+        self.plans, self.held = whole.keep(kept), held.at(np.flatnonzero(kept))
         if np.any(whole.open_share):
-            share = self.held[WEIGHED.index("recompute_share")]
+            share = self.held.recompute_share
             self.plans.plan = replace(self.plans.plan, recompute_share=share)
 
     def fastest(self) -> np.ndarray:
@@ -178,16 +177,17 @@ class _Sweep:
         plans = self.plans
         flops = model_of_step.model_flops_per_step(plans.model, plans.plan)
         hardware = model_of_step.hardware_flops_per_step(plans.model, plans.plan)
-        whole = Evaluated(plans.plan, self.step, plans.memory(), self.fits, flops, hardware)
+        masked = model_of_step.masked_flops_per_step(plans.model, plans.plan)
+        whole = Evaluated(plans.plan, self.step, plans.memory(), self.fits, flops, masked, hardware)
         return mapped(whole, lambda column: np.broadcast_to(column, plans.count)[index])
 
 
-def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Plans, np.ndarray]:
+def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Plans, Weighed]:
     """(plans of bare layouts, what they hold): one that recomputes is among them only where the same one without would not
     fit, as doing layers again takes time. `fastest`: seconds of a plan of each row that fits; of those that take longer
     for what they have to recompute at least only some are there."""
     held, more = bare.weighed(), (bare.rows.turns[bare.part] - 1)[bare.owner]
-    again = (more > 0) & (held[FITS] == 0)
+    again = (more > 0) & ~held.fits
     if not again.any():
         return bare, held
     levels = bare.keep(again).written_out(but=1)
@@ -199,29 +199,28 @@ def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Pla
     weighed = levels.weighed()
     if fastest is not None:
         kept = levels.fast_enough(fastest)
-        levels, weighed = levels.keep(kept), taken(weighed, np.flatnonzero(kept))
+        levels, weighed = levels.keep(kept), weighed.at(np.flatnonzero(kept))
     some = np.zeros(len(bare.part), bool)
     for plans, known in ((bare, held), (levels, weighed)):
-        some[plans.owner[known[FITS] > 0]] = True
-    kept = (held[FITS] > 0) | ~some[bare.owner]
+        some[plans.owner[known.fits]] = True
+    kept = held.fits | ~some[bare.owner]
     plans, order = bare.keep(kept).beside(levels)
-    both = [taken(held, np.flatnonzero(kept)), weighed]
-    return plans, taken(np.concatenate(both, axis=1), order)
+    return plans, held.at(np.flatnonzero(kept)).beside(weighed).at(order)
 
 
-def _least_share(bare: Plans, held: np.ndarray) -> np.ndarray:
+def _least_share(bare: Plans, held: Weighed) -> np.ndarray:
     """The share of the layers that has to be recomputed for plans to fit, at least: no layer gives more room than it keeps,
     and what a stack holds of `spare` layers goes with the first."""
     spare = bare.spare_share()
-    return np.clip((held[WEIGHED.index("short")] - spare) / (1 - spare), 0.0, 1.0)
+    return np.clip((held.short - spare) / (1 - spare), 0.0, 1.0)
 
 
-def _promising(whole: Plans, held: np.ndarray) -> np.ndarray:
+def _promising(whole: Plans, held: Weighed) -> np.ndarray:
     """Where plans fit or, in rows where none does, are nearly as small as the smallest."""
     counts, owner = whole.counts, whole.owner
     if (counts == 1).all():
         return np.ones(whole.count, bool)
-    room, fits = held[0], held[FITS] > 0
+    room, fits = held.room, held.fits
     starts = np.cumsum(counts) - counts
     some = np.logical_or.reduceat(fits, starts)[owner]
     smallest = np.minimum.reduceat(room, starts)[owner]

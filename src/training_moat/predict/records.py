@@ -24,6 +24,8 @@ def mapped(record: Any, change: Callable[[Any], Any]) -> Any:
         value = getattr(record, name)
         if is_record(value):
             found[name] = mapped(value, change)
+        elif isinstance(value, tuple):
+            found[name] = tuple(mapped(one, change) for one in value)
         else:
             found[name] = value if isinstance(value, str) else change(value)
     return type(record)(**found)

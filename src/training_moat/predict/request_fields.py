@@ -53,3 +53,22 @@ SERVING = {
     "price_usd_per_chip_hour": "adds usd_per_m_output_tokens",
 }
 """Further fields of a serving request."""
+
+ELSEWHERE = {
+    "gpus": "chips",
+    "n_chips": "chips",
+    "num_gpus": "chips",
+    "gpu": "chip",
+    "hardware": "chip",
+    "sequence_length": "seq_len",
+    "context_length": "seq_len",
+    "dtype": "precision",
+    "framework": "software",
+    "engine": "software",
+    "prompt_tokens": "input_len",
+    "input_tokens": "input_len",
+    "output_tokens": "output_len",
+    "concurrency": "batch",
+    "users": "batch",
+}
+"""What other tools and engines call a field, where the name alone does not lead to it."""

@@ -13,6 +13,7 @@ from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
 from training_moat.core.numbers import is_number
 from training_moat.core.workload import Transformer, weights_problem
+from training_moat.predict import request_fields
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", "int8")
 """Matmul formats a case may name."""
@@ -22,6 +23,9 @@ def reject_unknown_fields(case: Mapping[str, Any], allowed: tuple[str, ...]) -> 
     """Raise `InputError` for the first field of `case` that is not `allowed`, naming the nearest one."""
     for key in case:
         if key not in allowed:
+            other = request_fields.ELSEWHERE.get(str(key).lower())
+            if other in allowed:
+                raise InputError(f"unknown field '{key}'; did you mean '{other}'?")
             raise unknown("field", str(key), allowed)
 
 

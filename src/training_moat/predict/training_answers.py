@@ -61,13 +61,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Figures:
-    """What is said of every row in numbers: columns in the order of `SPEEDS`, `MEMORY` and `PARTS`, and how well the
-    constants know it."""
+    """What is said of every row in numbers: columns in the order of `SPEEDS`, `MEMORY` and `PARTS`, how well the constants
+    know it, and the share of the peak that it needs without the masked scores, which count in the speeds."""
 
     speeds: list[np.ndarray]
     memory: list[np.ndarray]
     seconds: list[np.ndarray]
     calibration: list[str]
+    worked: np.ndarray
 
     @classmethod
     def of(
@@ -78,7 +79,8 @@ class _Figures:
         seconds = _seconds(found, np.array([shift.factor for shift in shifts]))
         width = np.array([shift.width for shift in shifts])
         speeds = _speeds(rows, found, sum(seconds), low**width, high**width)
-        return cls(speeds, _memory(found), seconds, calibration)
+        worked = speeds[SPEEDS.index("mfu")] * (1 - found.masked_flops / found.model_flops)
+        return cls(speeds, _memory(found), seconds, calibration, worked)
 
     @property
     def total_gib(self) -> np.ndarray:
@@ -87,7 +89,7 @@ class _Figures:
 
     def sensible(self) -> np.ndarray:
         """Where the figures can be said; where not, `_absurd` says why."""
-        return _sensible(self.speeds, self.memory, self.seconds)
+        return _sensible(self.speeds, self.memory, self.seconds) & (self.worked <= 1)
 
     def each(self) -> Iterator[tuple[dict[str, float], ...]]:
         """(speeds, memory, seconds) of each row by their names."""
@@ -227,11 +229,11 @@ def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarra
 
 
 def _sensible(*groups: list[np.ndarray]) -> np.ndarray:
-    """Where every number is finite and none negative, the step is no slip and no faster than the chip's peak."""
+    """Where every number is finite and none negative, and the step is no slip."""
     numbers = np.array([column for group in groups for column in group])
     speeds = dict(zip(SPEEDS, numbers, strict=False))
     fine = (np.isfinite(numbers) & (numbers >= 0)).all(axis=0) & (speeds["step_time_s"] > 0)
-    return fine & (speeds["step_time_s"] <= LONGEST_STEP) & (speeds["mfu"] <= 1)
+    return fine & (speeds["step_time_s"] <= LONGEST_STEP)
 
 
 def _absurd(

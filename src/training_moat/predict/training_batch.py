@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class Evaluated:
     memory: TrainingMemory
     fits: np.ndarray
     model_flops: np.ndarray
+    masked_flops: np.ndarray
     hardware_flops: np.ndarray
 
     def at(self, which: Any) -> Evaluated:
@@ -72,6 +73,24 @@ def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
         rows.layouts[index][:, ~wrong] if wrong.any() else rows.layouts[index]
         for index, wrong in zip(part.tolist(), own, strict=True)
     ]
+
+
+class Weighed(NamedTuple):
+    """What is known of plans once they are weighed: the bytes that decide whether each fits (`room`), whether it does, the
+    share of its layers that are recomputed, and what it is `short` of that room as a share of its activations."""
+
+    room: np.ndarray
+    fits: np.ndarray
+    recompute_share: np.ndarray
+    short: np.ndarray
+
+    def at(self, place: np.ndarray) -> Weighed:
+        """The same of some of the plans, by where they stand."""
+        return Weighed(*(taken(column, place) for column in self))
+
+    def beside(self, others: Weighed) -> Weighed:
+        """The same of these plans and then of others."""
+        return Weighed(*map(np.concatenate, zip(self, others, strict=True)))
 
 
 class Said:
@@ -246,10 +265,9 @@ class Plans:
             held.input_bytes, held.factor, held.spare_layers, torch_native=held.torch_native
         )
 
-    def weighed(self, margin: float = 0.0) -> np.ndarray:
+    def weighed(self, margin: float = 0.0) -> Weighed:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
-        open: an array with the lines of `WEIGHED`. With a `margin`, what they hold at least: as many layers recomputed as
-        may be, and room for that share more."""
+        open. With a `margin`, what they hold at least: as many layers recomputed as may be, and room for that share more."""
         reserve, slack = self._held.reserve_bytes, self._held.reserve_share
         room = tiers.Room(self._held.space * (1 + margin), self._held.store * (1 + margin))
         open_ = np.logical_and(self.open_share * (margin == 0), self.plan.recompute >= 2)
@@ -268,13 +286,10 @@ class Plans:
             share = np.where(open_, least, self.plan.recompute_share)
             self.plan = replace(self.plan, recompute_share=share)
         memory = self.memory()
-        found = np.empty((len(WEIGHED), self.count))
         fits = room.holds(memory.total, memory.stored)
         short = (memory.total - room.space) / ((1 + slack) * memory.activations)
-        lines = (memory.total, fits, self.plan.recompute_share, short)
-        for line, values in zip(found, lines, strict=True):
-            line[:] = values
-        return found
+        told = (memory.total, fits, self.plan.recompute_share, short)
+        return Weighed(*(np.broadcast_to(column, self.count) for column in told))
 
     def spare_share(self) -> Any:
         """What of a plan's activations is those of spare layers, at most."""
@@ -327,11 +342,6 @@ class Plans:
         shown = model_of_step.shown_exchange_seconds(one.model, one.plan, *one.machine())
         each = np.array([np.broadcast_to(part, one.count) for part in shown])
         return taken(each, which)
-
-
-WEIGHED = ("room", "fits", "recompute_share", "short")
-"""What is known of a plan once it is weighed: the bytes that decide whether it fits, whether it does, the share of its
-layers that are recomputed, and what it lacks of that room as a share of its activations."""
 
 
 def _plainly(column: np.ndarray) -> Any:

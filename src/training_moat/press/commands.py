@@ -96,21 +96,13 @@ def refresh(options: argparse.Namespace) -> None:
         print(line)
 
 
-@verb(
-    "validate every data table, source and scenario",
-    "moat check",
-    argument(
-        "--root", metavar="DIR", help="folder with data/ and scenarios/ (default: the book's)"
-    ),
-)
+@verb("validate every data table, source and scenario", "moat check")
 def check(options: argparse.Namespace) -> None:
-    from training_moat.catalog import checking, inventory, paths
+    from training_moat.catalog import checking, inventory
     from training_moat.press import scenarios
 
-    if options.root is not None and not os.path.isfile(os.path.join(options.root, paths.MARK)):
-        raise InputError(f"--root {options.root}: expected a folder with {paths.MARK.as_posix()}.")
-    problems = [str(problem) for problem in checking.run(options.root)]
-    if not problems and options.root is None:
+    problems = [str(problem) for problem in checking.run()]
+    if not problems:
         from training_moat import claims
 
         problems = scenarios.problems() + claims.problems()
@@ -119,8 +111,7 @@ def check(options: argparse.Namespace) -> None:
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise WorkFailed(f"{count} in tables and scenarios")
-    with paths.at(options.root):
-        tables = inventory.overview()
+    tables = inventory.overview()
     print(f"{len(tables)} tables with {tables['rows'].sum():,} rows are right")
 
 
@@ -209,15 +200,13 @@ def gallery(options: argparse.Namespace) -> None:
     argument("--out", metavar="FILE.parquet", required=True, help="the table to write"),
     argument("--workers", metavar="N", type=int, help="processes (default: one a core)"),
     argument("--scheduler", metavar="tcp://HOST:PORT", help="a running Dask cluster"),
-    argument("--notebooks", metavar="DIR", help="keep a chapter's executed notebooks"),
 )
 def sweep(options: argparse.Namespace) -> None:
     from training_moat.core import processes
     from training_moat.press import sweeping
 
     processes.require_count(options.workers)
-    given = (options.spec, options.out, options.workers, options.scheduler, options.notebooks)
-    done = sweeping.run(*given)
+    done = sweeping.run(options.spec, options.out, options.workers, options.scheduler)
     said = f"{done.points:,} points, {done.computed:,} computed now, {done.failed:,} failed"
     print(said + (f", the first: {done.why}" if done.failed else ""), file=sys.stderr)
     print(done.path)

@@ -15,7 +15,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.numbers import is_number
 from training_moat.predict.coded import ABSENT, Coded
 from training_moat.press import caching, kitchen, notebooks
-from training_moat.press.sweep_spec import Sweep, digest
+from training_moat.press.sweep_spec import Sweep
 from training_moat.press.workspace import workspace
 
 POINT = "point"
@@ -39,15 +39,10 @@ def worker_environment() -> str:
     return environment()
 
 
-def results(sweep: Sweep, indices: np.ndarray, keep: str | None = None) -> pa.Table:
-    """Results of some points in their order, beside their digests; a failed one has its sentence.
-
-    keep: folder for the executed notebooks of a chapter's points; None keeps none.
-    """
+def results(sweep: Sweep, indices: np.ndarray) -> pa.Table:
+    """Results of some points in their order, beside their digests; a failed one has its sentence."""
     if sweep.is_chapter:
-        found = pd.DataFrame(
-            [_chapter(sweep.level, point, keep) for point in sweep.points(indices)]
-        )
+        found = pd.DataFrame([_chapter(sweep.level, point) for point in sweep.points(indices)])
         found = found.drop(columns=[name for name in sweep.fields if name in found])
     else:
         from training_moat.predict import answer_tables
@@ -104,11 +99,11 @@ def as_text(values: Iterable[Any]) -> list[str | None]:
     return [None if value is None or value != value else str(value) for value in values]
 
 
-def _chapter(chapter: str, point: Mapping[str, Any], keep: str | None) -> dict[str, Any]:
+def _chapter(chapter: str, point: Mapping[str, Any]) -> dict[str, Any]:
     """One run of a chapter: what it recorded, or the sentence of its failure. What a worker that is killed at it leaves, the
     next one sweeps away."""
     with workspace() as scratch:
-        target = Path(keep or scratch).resolve() / f"{chapter}-{digest(point)}.ipynb"
+        target = Path(scratch).resolve() / f"{chapter}.ipynb"
         error = kitchen.run(chapter, point, target)
         error = LOST + error if error.endswith(kitchen.DIED) else error
         return {ERROR: error} if error else {ERROR: "", **records(notebooks.read(target))}

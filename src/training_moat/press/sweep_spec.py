@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ MODEL_LEVELS = ("training", "serving")
 _DRAW_KEYS = ("count", "seed", "values")
 _BOUNDS = ("p05", "median", "p95", "low", "high")
 MOST_POINTS = 100_000_000
+MOST_CHECKED = 200
+"""Points of a chapter's sweep that are checked before any runs."""
 MOST_STEPS = 1_000_000
 """Values of one range, which are all held at once."""
 
@@ -108,7 +109,8 @@ class Sweep:
         return one_by_one(self.columns(indices), len(indices))
 
     def digests(self, indices: np.ndarray | None = None) -> np.ndarray:
-        """`digest` of some points, or of all, in their order."""
+        """What identifies some points, or all, in whatever file and place they stand: the sum of the hashes of the fields of each
+        as JSON, in their order."""
         which = np.arange(len(self)) if indices is None else indices
         total = np.zeros((len(which), len(_LANES)), np.uint64)
         for name, (values, codes) in self.columns(which).items():
@@ -116,12 +118,6 @@ class Sweep:
             own = [_lanes(name, values[code]) if code != ABSENT else [0, 0] for code in used]
             total += np.array(own, np.uint64)[place]
         return _written(total)
-
-
-def digest(point: Mapping[str, Any]) -> str:
-    """What identifies a point, in whatever file and place it stands: the sum of the hashes of its fields as JSON."""
-    total = np.array([_lanes(name, value) for name, value in point.items()], np.uint64)
-    return str(_written(total.sum(axis=0, dtype=np.uint64)[None])[0], "ascii")
 
 
 _LANES = (8, 4)
@@ -267,10 +263,10 @@ def _check(sweep: Sweep, where: str) -> None:
         require_known("field", name, known, f"{where}, {sweep.level}")
 
 
-def _corners(sweep: Sweep, most: int = 200) -> list[int]:
-    """Points that between them hold every value of grid and list once, as far as `most` reaches."""
-    step = max(1, len(sweep) // most)
-    return list(islice(range(0, len(sweep), step), most))
+def _corners(sweep: Sweep) -> list[int]:
+    """Points that between them hold every value of grid and list once, as far as `MOST_CHECKED` reaches."""
+    step = max(1, len(sweep) // MOST_CHECKED)
+    return list(range(0, len(sweep), step))[:MOST_CHECKED]
 
 
 def _request_fields(level: str) -> tuple[str, ...]:

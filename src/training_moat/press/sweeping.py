@@ -52,10 +52,7 @@ class Done:
     why: str
 
 
-def run(
-    spec: str, out: str, workers: int | None = None, scheduler: str | None = None,
-    keep: str | None = None,
-) -> Done:  # fmt: skip
+def run(spec: str, out: str, workers: int | None = None, scheduler: str | None = None) -> Done:
     """Compute a sweep's points and write its table. Raises InputError before anything runs, also where another sweep is at
     work on that table: its blocks would have the same places."""
     sweep, target = sweep_spec.load(spec), Path(out)
@@ -64,12 +61,10 @@ def run(
         if not free:
             said = "another sweep is writing this table; wait for its end or give another file."
             raise InputError(f"--out {target}: {said}")
-        return _made(sweep, target, workers, scheduler, keep)
+        return _made(sweep, target, workers, scheduler)
 
 
-def _made(
-    sweep: Sweep, target: Path, workers: int | None, scheduler: str | None, keep: str | None
-) -> Done:
+def _made(sweep: Sweep, target: Path, workers: int | None, scheduler: str | None) -> Done:
     """Compute what is missing of a sweep's points and write the table."""
     stood = caching.run_state()
     environment = sweep_points.environment()
@@ -80,7 +75,7 @@ def _made(
         with _client(workers, scheduler, environment) as client:
             if caching.run_state() != stood:
                 raise WorkFailed(WRITTEN)
-            _compute(sweep, missing, target, environment, client, keep)
+            _compute(sweep, missing, target, environment, client)
         known = _known(target, environment, lost=True)
     table = _ordered(sweep, order, known)
     told = known.column_names
@@ -218,7 +213,7 @@ def _blocks(sweep: Sweep, missing: np.ndarray) -> list[np.ndarray]:
 
 
 def _compute(
-    sweep: Sweep, missing: np.ndarray, target: Path, environment: str, client: Any, keep: str | None
+    sweep: Sweep, missing: np.ndarray, target: Path, environment: str, client: Any
 ) -> None:
     """Hand blocks to the workers, a few ahead of them, and store each as it comes back."""
     from distributed import as_completed
@@ -234,7 +229,7 @@ def _compute(
     asked: dict[Any, tuple[int, np.ndarray]] = {}
 
     def hand_out(number: int, block: np.ndarray) -> None:
-        future = client.submit(sweep_points.results, shared, block, keep, pure=False, retries=2)
+        future = client.submit(sweep_points.results, shared, block, pure=False, retries=2)
         asked[future.key] = number, block
         futures.add(future)
 
