@@ -19,7 +19,7 @@ import nbformat
 
 from training_moat.press import caching
 
-IN_KERNELS = ("history",)
+IN_KERNELS = ("two_chips",)
 """Chapters that a real kernel executes every time: what forks give is what kernels give."""
 
 

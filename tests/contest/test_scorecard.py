@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.catalog import chips, tables
+from training_moat.catalog import chips, scenario, tables
 from training_moat.catalog.dates import day
 from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import (
@@ -151,6 +151,19 @@ def test_formats_follow_the_table_and_the_makers_words():
     assert training_formats(chips.chip("a100-80")) == ("bf16",)
     assert training_formats(chips.chip("corsair")) == ()
     assert wide_peak(chips.chip("groq-3-lpu")) < chips.chip("groq-3-lpu").peak_flops["fp8"]
+
+
+def test_a_chip_that_is_given_eight_bits_trains_in_them_whatever_its_base_was_said_to_do(tmp_path):
+    """The words on SN40L name sixteen bits alone; an SN40L with FP8 kept them, and gained nothing."""
+    assert training_formats(chips.chip("sn40l")) == ("bf16",)
+    path = tmp_path / "mine.yaml"
+    path.write_text("chips: {sn40l: {fp8_tflops: 1276}, wider: {base: sn40l, hbm_gb: 128}}")
+    with scenario.laid_over(path):
+        assert training_formats(chips.chip("sn40l")) == ("bf16", "fp8")
+        assert training_formats(chips.chip("wider")) == ("bf16", "fp8")
+    path.write_text("chips: {wider: {base: sn40l, hbm_gb: 128}}")
+    with scenario.laid_over(path):
+        assert training_formats(chips.chip("wider")) == ("bf16",)
 
 
 def test_an_sram_chip_stops_where_memory_does_and_a_gpu_passes(job):
@@ -390,3 +403,14 @@ def test_a_cause_that_decides_beside_another_is_told_so():
     assert (
         deciding.shared([memory], [alone, SimpleNamespace(name="both", closed=alone.closed)]) == ""
     )
+
+
+def test_an_old_list_is_told_from_todays():
+    """Three of the hosts of the largest Llama are on the list of 2024 alone; all were said to ask today."""
+    hosts = serving_costs.listed("llama3.1-405b")
+    assert (hosts["date"] < hosts["date"].max()).sum() == 3
+    nothing = pd.DataFrame({"usd_per_mtok": []})
+    words = serving_costs.market_words("Llama 3.1 405B", nothing, hosts)
+    assert "3 of them had it on an older list alone, of 2024-12" in words
+    today = hosts[hosts["date"] == hosts["date"].max()]
+    assert "older" not in serving_costs.market_words("Llama 3.1 405B", nothing, today)

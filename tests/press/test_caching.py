@@ -242,5 +242,5 @@ def test_of_what_runs_found_the_newest_folders_stay(tmp_path, monkeypatch):
         caching.keep_found(left, folder)
         os.utime(folder, (number, number))
     caching.keep_found(tmp_path / "left nothing", caching.FOUND / "7")
-    assert {path.name for path in caching.FOUND.iterdir()} == {"2", "3", "4", "5"}
+    assert {path.name for path in caching.FOUND.iterdir()} == {"3", "4", "5"}
     assert (caching.FOUND / "5" / "one").read_text() == "5"

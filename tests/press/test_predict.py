@@ -196,7 +196,10 @@ def test_verbs_that_look_at_the_tables_take_a_scenario(tmp_path, capsys):
     assert cli.main([*search, "1024", *given]) == 0
     assert "90%_range" in capsys.readouterr().out.splitlines()[0]
     assert cli.main([*search, "8", *given]) == 1
-    assert capsys.readouterr().out.startswith("nothing fits: the least found is ")
+    said = capsys.readouterr().out
+    assert said.startswith("nothing fits: the least found is ")
+    offered = said.splitlines()[0].split(" of ")[1].split()[0]
+    assert f"falcon-1 offers {offered} GiB" in said, "first line and note give one room"
     assert cli.main(["chips", "falcon"]) == 2, "the scenario is not left behind"
 
 

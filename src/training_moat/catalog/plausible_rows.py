@@ -73,20 +73,17 @@ ENDS = (
 """Endings of columns that hold the low end, the middle and the high end of one number."""
 
 
-@check()
-def ordered_ends(book: Book) -> Iterator[Problem]:
+@check_each()
+def ordered_ends(sheet: Sheet) -> Iterator[Problem]:
     """Rows whose low end lies above the middle or the high end below it."""
-    for sheet in book.values():
-        pairs = [
-            pair
-            for low, middle, high in _ranges(list(sheet.frame.columns))
-            for pair in ((low, middle), (middle, high), (low, high))
-        ]
-        for lower, upper in dict.fromkeys(pairs):
-            above = sheet[lower] > sheet[upper]
-            for position in above.to_numpy().nonzero()[0]:
-                limit = f"{sheet.frame[upper].iloc[position]:g}"
-                yield sheet.problem(position, lower, f"at most the {limit} in column {upper}")
+    pairs = [
+        pair
+        for low, middle, high in _ranges(list(sheet.frame.columns))
+        for pair in ((low, middle), (middle, high), (low, high))
+    ]
+    for lower, upper in dict.fromkeys(pairs):
+        expected = sheet[upper].map(f"at most the {{:g}} in column {upper}".format)
+        yield from sheet.refused(sheet[lower] > sheet[upper], lower, expected)
 
 
 def _ranges(columns: list[str]) -> list[tuple[str, str, str]]:
@@ -106,18 +103,14 @@ def _ranges(columns: list[str]) -> list[tuple[str, str, str]]:
     return found
 
 
-@check()
-def future_dates(book: Book) -> Iterator[Problem]:
+@check_each(beside="sources")
+def future_dates(sheet: Sheet, sources: Sheet) -> Iterator[Problem]:
     """Dates after the day the newest source was read."""
-    if "sources" not in book:
-        return
-    read = book["sources"].frame["accessed"].dropna()
-    today = ends(read).max()
-    for sheet in book.values():
-        for column in (name for name in DATES if sheet.has(name)):
-            late = starts(sheet.frame[column]) > today
-            expected = f"a date no later than {read.max()}, when the newest source was read"
-            yield from sheet.flagged(late, column, expected)
+    read = sources.frame["accessed"].dropna()
+    expected = f"a date no later than {read.max()}, when the newest source was read"
+    for column in filter(sheet.has, DATES):
+        late = starts(sheet.frame[column]) > ends(read).max()
+        yield from sheet.flagged(late, column, expected)
 
 
 @check("chips")
@@ -129,16 +122,12 @@ def chip_dates(chips: Sheet) -> Iterator[Problem]:
     yield from chips.flagged(wrong, "available", expected)
 
 
-@check()
-def early_dates(book: Book) -> Iterator[Problem]:
+@check_each(beside="chips")
+def early_dates(sheet: Sheet, chips: Sheet) -> Iterator[Problem]:
     """Chips measured before they were announced."""
-    if "chips" not in book:
-        return
-    born = _announced(book["chips"])
-    for sheet in book.values():
-        if sheet.has("chip_id", "date"):
-            early = ends(sheet.frame["date"]) < sheet.frame["chip_id"].map(born)
-            yield from sheet.flagged(early, "date", "a date after its chip was announced")
+    if sheet.has("chip_id", "date"):
+        early = ends(sheet.frame["date"]) < sheet.frame["chip_id"].map(_announced(chips))
+        yield from sheet.flagged(early, "date", "a date after its chip was announced")
 
 
 def _announced(chips: Sheet) -> dict[str, float]:
@@ -199,22 +188,21 @@ def _published(sources: pd.DataFrame) -> Callable[[str], tuple[float, float]]:
     return of
 
 
-@check()
-def copies(book: Book) -> Iterator[Problem]:
+@check_each()
+def copies(sheet: Sheet) -> Iterator[Problem]:
     """Rows that repeat an earlier one under another number."""
-    for name, sheet in book.items():
-        if name in COPIES or descriptor.derived_from(name) or len(sheet.frame) < 2:
-            continue
-        told = [column for column in sheet.frame if column not in NUMBERING]
-        if len(told) == len(sheet.frame.columns):
-            continue
-        first: dict[tuple, int] = {}
-        rows = sheet.frame[told].astype(object).where(sheet.frame[told].notna(), None)
-        for position, content in enumerate(rows.itertuples(index=False, name=None)):
-            earlier = first.setdefault(content, position)
-            if earlier != position:
-                expected = f"a row that differs from line {sheet.lines[earlier]}"
-                yield sheet.problem(position, sheet.frame.columns[0], expected)
+    if sheet.name in COPIES or descriptor.derived_from(sheet.name):
+        return
+    told = [column for column in sheet.frame if column not in NUMBERING]
+    if len(told) == len(sheet.frame.columns):
+        return
+    first: dict[tuple, int] = {}
+    rows = sheet.frame[told].astype(object).where(sheet.frame[told].notna(), None)
+    for position, content in enumerate(rows.itertuples(index=False, name=None)):
+        earlier = first.setdefault(content, position)
+        if earlier != position:
+            expected = f"a row that differs from line {sheet.lines[earlier]}"
+            yield sheet.problem(position, sheet.frame.columns[0], expected)
 
 
 @check("sources", "source_kinds")
@@ -270,9 +258,8 @@ def second_codes(book: Book) -> Iterator[Problem]:
         first = dict(zip(rows["coded_row"], rows["first"], strict=True))
         theirs = sheet.frame["row_id"].map(first)
         wrong = theirs.notna() & (theirs != sheet.frame[column])
-        for position in wrong.to_numpy().nonzero()[0]:
-            expected = f"'{theirs.iloc[position]}', the first code in second_coding.csv"
-            yield sheet.problem(position, column, expected)
+        expected = theirs.map("'{}', the first code in second_coding.csv".format)
+        yield from sheet.refused(wrong, column, expected)
 
 
 @check("chips", "chip_makers")
@@ -283,6 +270,18 @@ def chip_makers(chips: Sheet, makers: Sheet) -> Iterator[Problem]:
         "a maker of chip_makers.csv, where a new one is told to be a startup or not: add its row"
     )
     yield from chips.refused(wrong, "vendor", expected)
+
+
+@check("chips", "challengers")
+def challengers(chips: Sheet, rivals: Sheet) -> Iterator[Problem]:
+    """Chips of other makers than Nvidia that were offered for training, and of which nobody says whether they are compared."""
+    offered = chips.frame["supports_training"].isin(["yes", "withdrawn"])
+    offered &= chips.frame["vendor"] != "NVIDIA"
+    wrong = offered & ~chips.frame["id"].isin(rivals.frame["chip_id"])
+    expected = (
+        "a chip of challengers.csv, since it was offered for training: add its row, compared or not"
+    )
+    yield from chips.refused(wrong, "id", expected)
 
 
 @check("low_precision_runs")

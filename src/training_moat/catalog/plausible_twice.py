@@ -88,22 +88,22 @@ LEDGER_SPREAD = 4
 """Most by which a count of an item in a year may differ from the median of the others."""
 
 
-@check()
-def names(book: Book) -> Iterator[Problem]:
+@check_each()
+def names(sheet: Sheet) -> Iterator[Problem]:
     """Words that mean another chip, model or format than the same words do in the other rows."""
-    for sheet in book.values():
-        for words, meant, within in NAMES:
-            if not sheet.has(words, meant, *within):
-                continue
-            keys = [sheet.frame[name] for name in (*within, words)]
-            told = sheet.frame[meant].fillna("")
-            times = told.groupby([*keys, told]).transform("size")
-            ranked = told.iloc[np.lexsort((told.rank(method="dense"), times.fillna(0)))]
-            usual = ranked.groupby(keys).transform("last").sort_index(kind="stable")
-            named = sheet.frame[words].notna() & usual.notna()
-            for position in (named & (told != usual)).to_numpy().nonzero()[0]:
-                said = usual.iloc[position] or "a blank"
-                yield sheet.problem(position, meant, f"{said}, as in the other rows of these words")
+    for words, meant, within in NAMES:
+        if not sheet.has(words, meant, *within):
+            continue
+        keys = [sheet.frame[name] for name in (*within, words)]
+        told = sheet.frame[meant].fillna("")
+        times = told.groupby([*keys, told]).transform("size")
+        ranked = told.iloc[np.lexsort((told.rank(method="dense"), times.fillna(0)))]
+        usual = ranked.groupby(keys).transform("last").sort_index(kind="stable")
+        wrong = sheet.frame[words].notna() & usual.notna() & (told != usual)
+        expected = usual.replace("", "a blank").map(
+            "{}, as in the other rows of these words".format
+        )
+        yield from sheet.refused(wrong, meant, expected)
 
 
 @check_each(*BLOCKS)
@@ -111,9 +111,8 @@ def blocks(sheet: Sheet) -> Iterator[Problem]:
     """A row of another source in the midst of a block of rows of one."""
     own = sheet.frame["source"].fillna("")
     before, after = own.shift(1), own.shift(-1)
-    for position in ((before == after) & (own != before)).to_numpy().nonzero()[0]:
-        expected = f"{before.iloc[position]}, as in the rows before and after"
-        yield sheet.problem(position, "source", expected)
+    expected = before.map("{}, as in the rows before and after".format)
+    yield from sheet.refused((before == after) & (own != before), "source", expected)
 
 
 @check()

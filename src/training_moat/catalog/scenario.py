@@ -43,6 +43,8 @@ LONGEST_CELL = 1_000
 _COLUMN = re.compile(r", (?:column )?(\w+): ")
 NOT_INHERITED = ("aliases",)
 """Columns of a base that name the base itself."""
+TOLD_ANEW = {"fp8_tflops": "lowprec_training_formats"}
+"""Columns whose own value says more than the base's words in another: who gives a chip a rate in FP8 lets it train in FP8."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,8 @@ def completed(
     if base is None:
         complete = {**DEFAULTS[kind], "name": name}
     else:
-        inherited = rows.values[base]
+        outdated = {words for column, words in TOLD_ANEW.items() if column in own}
+        inherited = {key: one for key, one in rows.values[base].items() if key not in outdated}
         complete = {**inherited} if base == entry_id else {**inherited, "name": name}
     complete = {**complete, "source": "scenario", "confirmed": "no", **own, "id": entry_id}
     if kind == "models":

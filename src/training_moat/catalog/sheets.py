@@ -49,7 +49,7 @@ class Sheet:
         return self.frame["notes"].fillna("").astype(str)
 
     def flagged(
-        self, wrong: pd.Series, column: str, expected: str, named: bool = False
+        self, wrong: pd.Series, column: str, expected: str | pd.Series, named: bool = False
     ) -> Iterator[Problem]:
         """A problem at `column` for every row where `wrong` holds and the notes do not say why it stands; `named`: they have
         to name the column."""
@@ -61,9 +61,13 @@ class Sheet:
             wrong & ~words.reindex(wrong.index, fill_value=False), column, expected
         )
 
-    def refused(self, wrong: pd.Series, column: str, expected: str) -> Iterator[Problem]:
-        """A problem at `column` for every row where `wrong` holds, whatever the notes say."""
-        yield from self.at(wrong.to_numpy().nonzero()[0], column, expected)
+    def refused(
+        self, wrong: pd.Series, column: str, expected: str | pd.Series
+    ) -> Iterator[Problem]:
+        """A problem at `column` for every row where `wrong` holds, whatever the notes say; `expected` may be each row's own."""
+        for position in wrong.to_numpy().nonzero()[0]:
+            own = expected if isinstance(expected, str) else expected.iloc[position]
+            yield self.problem(int(position), column, own)
 
     def at(self, positions: Iterable[int], column: str, expected: str) -> Iterator[Problem]:
         """A problem at `column` of each of these rows."""
@@ -116,14 +120,15 @@ def check(*tables: str) -> Callable[[Callable[..., Iterator[Problem]]], Check]:
 def check_each(
     *tables: str, beside: str | None = None
 ) -> Callable[[Callable[..., Iterator[Problem]]], Check]:
-    """Decorator: a check of each of these tables by itself, or with another `beside` it, without which nothing is said."""
+    """Decorator: a check of each of these tables, of all where none is named, by itself, or with another `beside` it,
+    without which nothing is said."""
 
     def decorated(function: Callable[..., Iterator[Problem]]) -> Check:
         @check()
         @wraps(function)
         def checked(book: Book) -> Iterator[Problem]:
             others = [] if beside is None else [book.get(beside)]
-            for name in tables:
+            for name in tables or book:
                 if name in book and None not in others:
                     yield from function(book[name], *others)
 

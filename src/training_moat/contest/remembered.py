@@ -22,6 +22,7 @@ CODE = (
     "catalog/chips.py",
     "catalog/models.py",
     "catalog/relatives.py",
+    "catalog/scenario.py",
     "inquiry/holding.py",
     "contest/best_plan.py",
     "contest/chip_factors.py",

@@ -38,7 +38,7 @@ FOUND = BUILD / "found"
 _NOT_RUN = ("press",)
 _LIBRARIES = ("altair", "numpy", "pandas", "papermill", "scipy", "vl-convert-python")
 _KEEP = 12
-_KEEP_FOUND = 4
+_KEEP_FOUND = 3
 
 
 def digest_files(files: Iterable[Path], root: Path = ROOT) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import gc
 import importlib
+import json
 import os
 import pickle
 import signal
@@ -193,10 +194,14 @@ def begun(chapter: str) -> Iterator[None]:
 
 def _get_ready(chapter: str, heard: int) -> NotebookNode:
     """Import what a chapter's code imports, then wait for its notebook and surroundings; without an order nothing is run."""
-    preload(NEEDED)
+    global _painter
+    load(NEEDED)
+    _painter = Painter()
+    gc.freeze()  # uncollected: this process forks no others, and looking for garbage takes longer than there is any
     with suppress(Exception):  # what is wrong with the chapter is for the one who asked to say
-        source = notebooks.read(notebooks.chapter_file(chapter))
-        code = [ast.parse(cell.source).body for cell in source.cells if cell.cell_type == "code"]
+        cells = json.loads(notebooks.chapter_file(chapter).read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        code = [ast.parse(source).body for source in sources]
         imports = [
             line for cell in code for line in cell if type(line) in (ast.Import, ast.ImportFrom)
         ]

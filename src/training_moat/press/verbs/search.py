@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from training_moat.catalog import chips, scenario
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.units import GIB
 
@@ -32,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     fits = bool(found) and found[0]["fits"]
     if not fits:
         least = min(answer["memory_gib"]["total"] for answer in found)
-        print(f"nothing fits: the least found is {least:,.4g} GiB a chip, of {capacity:,.4g} GiB")
+        offered = f"of {capacity:,.4g} GiB that training may fill"
+        print(f"nothing fits: the least found is {least:,.4g} GiB a chip, {offered}")
     rows = [[*COLUMNS, *_ANSWERS], *([_shown(value) for value in _cells(each)] for each in found)]
     width = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
@@ -43,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _capacity_gib(chip: str) -> float:
-    """What the chip's tiers hold together, in GiB."""
-    return sum(tier.capacity_bytes for tier in chips.chip(chip).tiers) / GIB
+    """What training may fill of the chip's memory, in GiB: what the answers' notes say that it offers."""
+    return tiers.room_for(chips.chip(chip), "training").space / GIB
 
 
 def _cells(answer: dict[str, Any]) -> list[Any]:
