@@ -167,6 +167,7 @@ EDITS = [
     (plausible_runs.two_rates, "training_measurements", "T04585", "value", 75.25393),
     (plausible_runs.printed_rates, "training_measurements", "T03899", "value", 6.94),
     (plausible_runs.tokens_a_weight, "training_runs", "R114", "training_tokens_b", 30000.0),
+    (plausible_runs.told_tokens, "runs_non_nvidia", "X025", "training_flop", 6.5e22),
     (plausible_runs.named_sizes, "runs_non_nvidia", "X044", "params_b", 25.06),
     (plausible_runs.told_chips, "memory_measurements", "M0187", "n_chips", 7),
     (plausible_numbers.second_places, "hardware_history", "H054", "memory_gb", 0.247),
