@@ -152,7 +152,13 @@ def test_notes_say_how_experts_are_cut_and_how_much_is_recomputed():
 
 def test_sources_that_keep_the_attention_of_recomputed_layers_are_told_apart():
     kept = whole()[whole()["attention_kept"] > 0]
-    assert set(kept["source"]) == {"tpu_recipes_ironwood", "tpu_recipes_longctx", "tpu_recipes_longctx_v5p", "tpu_recipes_v6e_v5p", "whale_dsv3_v5p"}
+    assert set(kept["source"]) == {
+        "tpu_recipes_ironwood",
+        "tpu_recipes_longctx",
+        "tpu_recipes_longctx_v5p",
+        "tpu_recipes_v6e_v5p",
+        "whale_dsv3_v5p",
+    }
     assert kept["recompute_level"].eq(2).all()
 
 

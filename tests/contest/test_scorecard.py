@@ -403,3 +403,14 @@ def test_a_cause_that_decides_beside_another_is_told_so():
     assert (
         deciding.shared([memory], [alone, SimpleNamespace(name="both", closed=alone.closed)]) == ""
     )
+
+
+def test_an_old_list_is_told_from_todays():
+    """Three of the hosts of the largest Llama are on the list of 2024 alone; all were said to ask today."""
+    hosts = serving_costs.listed("llama3.1-405b")
+    assert (hosts["date"] < hosts["date"].max()).sum() == 3
+    nothing = pd.DataFrame({"usd_per_mtok": []})
+    words = serving_costs.market_words("Llama 3.1 405B", nothing, hosts)
+    assert "3 of them had it on an older list alone, of 2024-12" in words
+    today = hosts[hosts["date"] == hosts["date"].max()]
+    assert "older" not in serving_costs.market_words("Llama 3.1 405B", nothing, today)

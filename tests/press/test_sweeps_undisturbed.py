@@ -1,5 +1,8 @@
 """Sweeps that something else could disturb: another sweep, blocks that are gone, source written meanwhile."""
 
+import contextlib
+import socket
+
 import pytest
 import swept_here
 
@@ -82,3 +85,14 @@ def test_source_written_while_the_workers_start_is_not_taken_for_the_older(
     with pytest.raises(sweeping.WorkFailed, match="written meanwhile"):
         sweeping.run(spec, str(tmp_path / "t.parquet"))
     assert not sweeping._parts(tmp_path / "t.parquet").exists()
+
+
+@pytest.mark.slow
+def test_a_second_sweep_at_once_is_told_nothing_of_ports(recwarn):
+    """Dask's own port, taken by another sweep or by anybody else."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # it is taken already
+            held.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        with sweeping._client(1, None, "e") as client:
+            assert client.scheduler_info()["workers"]
+    assert not [str(one.message) for one in recwarn if "Port" in str(one.message)]

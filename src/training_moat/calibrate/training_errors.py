@@ -52,7 +52,7 @@ def rows() -> pd.DataFrame:
     return _rows().copy()
 
 
-@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE, lasting=True)
 def _rows() -> pd.DataFrame:
     measured = measured_training.usable()
     frame = beside_prediction(measured)
@@ -125,7 +125,7 @@ def dense_nvidia() -> pd.DataFrame:
     return frame[frame["interval_kind"] == "dense"]
 
 
-@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE, lasting=True)
 def _inside() -> tuple[pd.Series, pd.Series]:
     """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
     frame = rows()

@@ -272,6 +272,18 @@ def chip_makers(chips: Sheet, makers: Sheet) -> Iterator[Problem]:
     yield from chips.refused(wrong, "vendor", expected)
 
 
+@check("chips", "challengers")
+def challengers(chips: Sheet, rivals: Sheet) -> Iterator[Problem]:
+    """Chips of other makers than Nvidia that were offered for training, and of which nobody says whether they are compared."""
+    offered = chips.frame["supports_training"].isin(["yes", "withdrawn"])
+    offered &= chips.frame["vendor"] != "NVIDIA"
+    wrong = offered & ~chips.frame["id"].isin(rivals.frame["chip_id"])
+    expected = (
+        "a chip of challengers.csv, since it was offered for training: add its row, compared or not"
+    )
+    yield from chips.refused(wrong, "id", expected)
+
+
 @check("low_precision_runs")
 def opening_words(sheet: Sheet) -> Iterator[Problem]:
     """Readings that open with another word than the column `bearing` has."""

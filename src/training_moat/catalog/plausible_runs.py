@@ -30,10 +30,14 @@ ROUNDED = 0.03
 TOKENS_A_WEIGHT = (0.6, 1200)
 """Least and most tokens that one active weight was trained on, where only two of weights, tokens and FLOP are told."""
 
+TOLD_TOKENS = (0.33, 3.0)
+"""Least and most of a run's FLOP over 6 x parameters x the tokens that its notes tell."""
+
 SIZE = (0.65, 1.5)
 """Least and most of the parameters over the round number in a model's name."""
 
 _SIZE = r"(?<![A-Za-z\d.×x-])(\d+(?:\.\d+)?) ?[Bb](?![\w]|-\d+E)"
+_TOKENS = r"([\d.]+) ?([BT]|billion|trillion) tokens"
 _CHIPS = r"\bon (\d+) GPUs?\b"
 
 
@@ -126,6 +130,20 @@ def tokens_a_weight(of: Sheet) -> Iterator[Problem]:
     expected = f"FLOP / 6 as {least:g} to {most:g} tokens a weight give it, or 'checked:' in notes"
     for ratio, column in ((by_weights, "params_b"), (by_tokens, "training_tokens_b")):
         yield from of.flagged(_outside(ratio, TOKENS_A_WEIGHT), column, expected)
+
+
+@check_each("runs_non_nvidia")
+def told_tokens(of: Sheet) -> Iterator[Problem]:
+    """FLOP far from what the parameters, and tokens that the notes alone tell, come to. Where a model is trained further, its
+    FLOP may count what came before."""
+    told = of.notes().str.extract(_TOKENS)
+    scale = told[1].str[0].str.lower().map({"b": 1e9, "t": 1e12})
+    tokens = pd.to_numeric(told[0].str.rstrip("."), errors="coerce") * scale
+    weights = of["active_params_b"].fillna(of["params_b"]) * 1e9
+    ratio = of["training_flop"] / (6 * weights * tokens.where(of["training_tokens_b"].isna()))
+    further = of.notes().str.contains("continu|fine-tun", case=False)
+    expected = "about 6 x parameters x the tokens in notes, or 'checked:' there"
+    yield from of.flagged(_outside(ratio.mask(further), TOLD_TOKENS), "training_flop", expected)
 
 
 @check_each("training_runs", "runs_non_nvidia", "training_measurements", "memory_measurements")

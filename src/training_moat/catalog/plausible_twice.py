@@ -100,7 +100,9 @@ def names(sheet: Sheet) -> Iterator[Problem]:
         ranked = told.iloc[np.lexsort((told.rank(method="dense"), times.fillna(0)))]
         usual = ranked.groupby(keys).transform("last").sort_index(kind="stable")
         wrong = sheet.frame[words].notna() & usual.notna() & (told != usual)
-        expected = usual.replace("", "a blank").map("{}, as in the other rows of these words".format)
+        expected = usual.replace("", "a blank").map(
+            "{}, as in the other rows of these words".format
+        )
         yield from sheet.refused(wrong, meant, expected)
 
 

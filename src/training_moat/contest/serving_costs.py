@@ -158,10 +158,15 @@ def market_words(title: str, served: pd.DataFrame, hosts: pd.DataFrame) -> str:
     if hosts.empty:
         return f"No host on our list offers {title}, so that no market price stands beside these costs."
     asked, priced = hosts["usd_per_mtok"], served.dropna(subset="usd_per_mtok")
+    last = hosts["date"].max()
+    gone = int((hosts["date"] < last).sum())
+    then = (
+        f"; {gone} of them had it on an older list alone, of {hosts['date'].min()}" if gone else ""
+    )
     words = (
         f"For a million answered tokens and prompts as long, {counted(len(hosts), 'host')} on our list "
         f"{'asks' if len(hosts) == 1 else 'ask'} **{digits(asked.median())} USD** in the middle, {digits(asked.min())} "
-        f"({hosts['host'].iloc[0]}) to {digits(asked.max())} ({hosts['host'].iloc[-1]})."
+        f"({hosts['host'].iloc[0]}) to {digits(asked.max())} ({hosts['host'].iloc[-1]}), by lists of {last}{then}."
     )
     if priced.empty:
         return words

@@ -85,7 +85,7 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Inpu
         hint = LISTED[kind]
     else:
         shown = ", ".join(sorted(known)[:8])
-        hint = f"expected one of: {shown}{', ...' if len(known) > 8 else ''}."
+        hint = f"expected one of: {shown}{', ...' if len(known) > 8 else '.'}"
     return InputError(f"{place}unknown {kind} '{name}'; {hint}")
 
 

@@ -118,7 +118,7 @@ def _part(serving: float, other: float) -> float:
     return float(serving / (serving + other))
 
 
-@tables.kept("lab_ledgers", "market_splits", size=16)
+@tables.kept("lab_ledgers", "market_splits", size=16, lasting=True)
 def pooled(
     without: str | None = None, known_by: str | None = None, seed: int = 0
 ) -> pooling.Pooled | None:

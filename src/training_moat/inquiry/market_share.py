@@ -62,7 +62,7 @@ class Share:
         return self.year > LAST_KNOWN
 
 
-@tables.kept(*TABLES, size=64)
+@tables.kept(*TABLES, size=64, lasting=True)
 def draws_of(year: int, way: str, seed: int = 0) -> np.ndarray | None:
     """Draws of the share by one way; None where the way says nothing of the year."""
     if way == STATEMENTS:
@@ -94,7 +94,7 @@ def _chances(found: np.ndarray) -> dict[str, float]:
     return {"larger": float(np.mean(found > HALF)), "ten": float(np.mean(found >= TEN_TIMES))}
 
 
-@tables.kept(*TABLES, size=4)
+@tables.kept(*TABLES, size=4, lasting=True)
 def _by_year(seed: int) -> pd.DataFrame:
     told = [share(year, way, seed) for year in YEARS for way in KINDS]
     frame = pd.DataFrame([asdict(one) for one in told if one is not None])

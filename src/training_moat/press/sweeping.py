@@ -188,7 +188,8 @@ def _client(workers: int | None, scheduler: str | None, environment: str) -> Ite
     count = workers or os.cpu_count() or 1
     with LocalCluster(
         n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-        silence_logs=logging.CRITICAL,
+        # Any free port: of the usual one a second sweep at once would be told that it is taken.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"}, silence_logs=logging.CRITICAL,
     ) as cluster, Client(cluster) as client:  # fmt: skip
         yield client
 
