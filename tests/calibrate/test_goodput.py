@@ -6,6 +6,7 @@ import pytest
 
 from training_moat.calibrate import goodput
 from training_moat.contest import published_costs
+from training_moat.predict import training_plans
 
 
 def test_a_whole_run_is_asked_with_its_owners_batch_format_and_stack():
@@ -15,7 +16,7 @@ def test_a_whole_run_is_asked_with_its_owners_batch_format_and_stack():
     assert asked["global_batch"] == 15_360 and asked["precision"] == "fp8"
     assert asked["software"] == "hai-llm" and asked["chips"] == 2048
     silent = goodput.request(rows[rows["model_id"] == "llama3.1-8b"].iloc[0].to_dict())
-    assert silent["global_batch"] * silent["seq_len"] == goodput.CUSTOMARY_BATCH
+    assert silent["global_batch"] * silent["seq_len"] == training_plans.CUSTOMARY_BATCH_TOKENS
 
 
 def test_deepseeks_hours_are_explained():

@@ -12,13 +12,12 @@ import pandas as pd
 from training_moat.calibrate import source_intervals
 from training_moat.catalog import tables
 from training_moat.predict import training
+from training_moat.predict.training_plans import CUSTOMARY_BATCH_TOKENS
 
 HOURS = ("training", "pretraining")
 """Quantities of the costs table that are the chip-hours of a whole run."""
 CUSTOMARY_CHIPS = 1024
 """Chips where a source does not say how many: hours hardly depend on them."""
-CUSTOMARY_BATCH = 4 * 2**20
-"""Tokens per step where a source does not say (Touvron et al. 2023, table 2: 4 million)."""
 
 
 def published() -> pd.DataFrame:
@@ -35,7 +34,7 @@ def request(run: Mapping[str, Any]) -> dict[str, Any]:
     stack), with the fastest plan, since few say how they laid it out."""
     own = tables.load("whole_runs").set_index("model_id").loc[run["model_id"]].dropna()
     chips = int(run["n_chips"]) if run["n_chips"] == run["n_chips"] else _chips_of(run["model_id"])
-    batch = own.get("batch_tokens", CUSTOMARY_BATCH)
+    batch = own.get("batch_tokens", CUSTOMARY_BATCH_TOKENS)
     said = {name: own[name] for name in ("precision", "software", "released") if name in own}
     return {
         "model": run["model_id"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, models, tables
+from training_moat.core.units import BILLION
 from training_moat.core.workload import derived_params
 
 KINDS_OF_STRENGTH = {
@@ -134,7 +135,7 @@ def counted_weights() -> pd.DataFrame:
     frame = files.read("models")
     sure = (frame["confirmed"] == "yes") & frame["params_b"].notna()
     frame = frame[sure & (frame["params_basis"] == "shape")].reset_index(drop=True)
-    counted = [derived_params(models.model(row_id)) / models.BILLION for row_id in frame["id"]]
+    counted = [derived_params(models.model(row_id)) / BILLION for row_id in frame["id"]]
     told = {"name": frame["name"], "published_b": frame["params_b"], "counted_b": counted}
     return pd.DataFrame(told).assign(error=counted / frame["params_b"] - 1)
 

@@ -10,9 +10,8 @@ import pandas as pd
 from training_moat.catalog import scenario, spelling, tables
 from training_moat.catalog.shape_gaps import SIZES
 from training_moat.core.errors import unknown
+from training_moat.core.units import BILLION
 from training_moat.core.workload import Transformer
-
-BILLION = 1e9
 
 
 def frame() -> pd.DataFrame:

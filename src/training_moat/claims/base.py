@@ -76,17 +76,13 @@ Measure = Callable[..., Measured]
 _MEASURES: dict[str, Measure] = {}
 
 
-def measure(name: str) -> Callable[[Measure], Measure]:
-    """Register a function that measures a quantity, under the name by which data/claim_tests.csv asks for it.
-    The function takes the row's arguments, as text."""
-
-    def register(function: Measure) -> Measure:
-        if name in _MEASURES:
-            raise InputError(f"claims: the measure {name} is defined twice")
-        _MEASURES[name] = function
-        return function
-
-    return register
+def measure(function: Measure) -> Measure:
+    """Register a function that measures a quantity: data/claim_tests.csv asks for it by its name and gives it arguments, as
+    text."""
+    if function.__name__ in _MEASURES:
+        raise InputError(f"claims: the measure {function.__name__} is defined twice")
+    _MEASURES[function.__name__] = function
+    return function
 
 
 def measure_names() -> set[str]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from training_moat.claims.base import NOTHING, Measured, measure
-from training_moat.contest import counterfactual, deciding
+from training_moat.contest import deciding
 from training_moat.contest.chip_factors import GROUPS
-from training_moat.contest.counterfactual import DECIDES
+from training_moat.contest.counterfactual import DECIDES, sources, splits
 from training_moat.core.errors import require_known
 from training_moat.inquiry.wording import counted, listed
 
 
-@measure("counterfactual")
-def group_decides(group: str, share: str = str(DECIDES), chips: str = "") -> Measured:
+@measure
+def counterfactual(group: str, share: str = str(DECIDES), chips: str = "") -> Measured:
     """Share of the challengers likely behind Nvidia's chip of their day for which bringing one group of factors alone
     (memory: its size and its speed; the network; the formats that a chip trains in) to that chip's level closes at
     least `share` of the logarithm of the gap in cost."""
     require_known("group of factors", group, GROUPS, "counterfactual")
-    found = counterfactual.splits(chips.split(",") if chips else None)
+    found = splits(chips.split(",") if chips else None)
     told = deciding.decision(group, found, float(share))
     if told.value is None:
         return NOTHING
@@ -32,6 +32,6 @@ def group_decides(group: str, share: str = str(DECIDES), chips: str = "") -> Mea
             *(f"reference_jobs:{one.job.job}" for one in found),
         ]
     )
-    cited = counterfactual.sources(found)
+    cited = sources(found)
     kind = "Monte Carlo, 5 to 95%"
     return Measured(told.value, told.low, told.high, None, tuple(rows), cited, note, kind)

@@ -40,7 +40,7 @@ def points(frame: pd.DataFrame, direction: str) -> pd.Series:
     return frame["direction"].isin(TRAINS if direction == "training" else (direction,))
 
 
-@measure("event_share")
+@measure
 def event_share(direction: str, **which: str) -> Measured:
     """Share of a company's events that point to a direction. The events on record are a sample of what the
     company said, so the share has an interval."""
@@ -50,14 +50,14 @@ def event_share(direction: str, **which: str) -> Measured:
     return replace(found, note=f"{pointing.sum()} of {len(frame)} events")
 
 
-@measure("event_count")
+@measure
 def event_count(direction: str, **which: str) -> Measured:
     """Number of a company's events that point to a direction."""
     frame = events(**which)
     return counted(frame[points(frame, direction)])
 
 
-@measure("event_sources")
+@measure
 def event_sources(direction: str, **which: str) -> Measured:
     """Number of sources that report a company's events of a direction."""
     frame = events(**which)
@@ -65,7 +65,7 @@ def event_sources(direction: str, **which: str) -> Measured:
     return counted(frame, value=float(len(cited(frame))))
 
 
-@measure("companies_training")
+@measure
 def companies_training(besides: str, **which: str) -> Measured:
     """Startups other than one with a confirmed step in training."""
     frame = events("startups", kinds="statements", **which)
@@ -73,7 +73,7 @@ def companies_training(besides: str, **which: str) -> Measured:
     return counted(frame, value=float(frame["company"].nunique()))
 
 
-@measure("reasons_given")
+@measure
 def reasons_given(said: str) -> Measured:
     """Startups on record that gave one of the article's reasons for leaving training aside, found by words."""
     frame = events("startups")
@@ -93,7 +93,7 @@ def raised_musd(text: str) -> float | None:
     return float(number) * (1000 if unit == "B" else 1)
 
 
-@measure("funding_rank")
+@measure
 def funding_rank(company: str, before: str) -> Measured:
     """Rank of a startup by the largest sum that its events name before a date."""
     frame = events("startups", before=before)
@@ -103,7 +103,7 @@ def funding_rank(company: str, before: str) -> Measured:
     return counted(frame, value=float(best[company])) if company in best else NOTHING
 
 
-@measure("laid_off")
+@measure
 def laid_off(company: str, **which: str) -> Measured:
     """Share of its staff that a company laid off, from "77 of ~500" in the event."""
     frame = events(company, kinds="layoff", **which)
@@ -120,14 +120,14 @@ def nvidia_rounds(suite: str) -> pd.DataFrame:
     return frame[frame["vendor"] == "NVIDIA"].sort_values("date", kind="stable")
 
 
-@measure("smallest_entry_share")
+@measure
 def smallest_entry_share(suite: str, since: str = "") -> Measured:
     """Nvidia's smallest share of the entries over the rounds of a suite since a date."""
     frame = nvidia_rounds(suite)
     return _smallest_share(frame[frame["date"] >= since])
 
 
-@measure("weaker_latest_share")
+@measure
 def weaker_latest_share() -> Measured:
     """Nvidia's share of entries in the one of the latest training and inference rounds where it is smaller."""
     latest = [nvidia_rounds(suite).tail(1) for suite in ("training", "inference")]
@@ -138,7 +138,7 @@ def _smallest_share(frame: pd.DataFrame) -> Measured:
     return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
 
 
-@measure("revenue_share")
+@measure
 def revenue_share() -> Measured:
     """Nvidia's lowest published share of AI accelerators."""
     frame = tables.load("prices")
@@ -147,7 +147,7 @@ def revenue_share() -> Measured:
     return counted(frame, "prices", float(frame["value"].min()) / 100) if len(frame) else NOTHING
 
 
-@measure("others_do_both")
+@measure
 def others_do_both() -> Measured:
     """Vendors other than Nvidia whose chips trained a notable model and serve in MLPerf."""
     vendors = tables.load("chips").set_index("id")["vendor"]
@@ -168,7 +168,7 @@ def startup_vendors() -> list[str]:
     return sorted(vendors & set(chronicle.startups()))
 
 
-@measure("largest_startup_run")
+@measure
 def largest_startup_run(since: str = "") -> Measured:
     """Training compute of the largest known run on a startup's chips over that of the largest known run on named chips."""
     runs = chronicle.runs().dropna(subset="training_flop")
@@ -183,7 +183,7 @@ def largest_startup_run(since: str = "") -> Measured:
     )  # fmt: skip
 
 
-@measure("startups_in_mlperf")
+@measure
 def startups_in_mlperf(suite: str) -> Measured:
     """Startups among the accelerator vendors of the latest round of a suite that tells them apart."""
     frame = chronicle.entries(suite)
@@ -193,7 +193,7 @@ def startups_in_mlperf(suite: str) -> Measured:
     return counted(latest, "mlperf_submissions", float(len(found)))
 
 
-@measure("vendor_entries")
+@measure
 def vendor_entries(suite: str, vendor: str) -> Measured:
     """A vendor's entries over all rounds of a suite."""
     frame = chronicle.entries(suite)
@@ -201,7 +201,7 @@ def vendor_entries(suite: str, vendor: str) -> Measured:
     return counted(frame, "mlperf_submissions", float(own["result_entries"].sum()))
 
 
-@measure("organisations_elsewhere")
+@measure
 def organisations_elsewhere(since: str) -> Measured:
     """Organisations that published a training run since a date on chips of another maker than Nvidia, and
     make none themselves."""

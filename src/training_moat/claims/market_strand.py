@@ -17,7 +17,7 @@ YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
 
-@measure("market_ratio")
+@measure
 def market_ratio(threshold: str) -> Measured:
     """Inference over training in the AI computing of the last known year, all ways together, and the chance that it reaches
     a threshold."""
@@ -42,14 +42,14 @@ def analysts() -> pd.DataFrame:
     return frame.assign(upper=np.fmax(ratio, frame["ratio_high"])).dropna(subset="upper")
 
 
-@measure("highest_analyst")
+@measure
 def highest_analyst() -> Measured:
     """The highest ratio of inference to training that a research house names."""
     frame = analysts()
     return counted(frame.nlargest(3, "upper"), "market_splits", float(frame["upper"].max()))
 
 
-@measure("analysts_at_ten")
+@measure
 def analysts_at_ten() -> Measured:
     """Research houses that name ten times or more."""
     frame = analysts()
@@ -64,8 +64,8 @@ def _disclosed_rows(value: float) -> Measured:
     return Measured(value, rows=rows, sources=cited(days, runs))
 
 
-@measure("many_inferences")
-def tokens_per_training_token() -> Measured:
+@measure
+def many_inferences() -> Measured:
     """Tokens that DeepSeek serves in half a year for each token of its training."""
     day = market_evidence.deepseek()
     return _disclosed_rows(
@@ -73,8 +73,8 @@ def tokens_per_training_token() -> Measured:
     )
 
 
-@measure("trained_once")
-def final_runs_in_research() -> Measured:
+@measure
+def trained_once() -> Measured:
     """Share of the computing for research that final runs take, by what labs have told."""
     frame = tables.load("market_splits")
     frame = frame[frame["definition"] == "final runs within R&D compute"]
@@ -83,19 +83,19 @@ def final_runs_in_research() -> Measured:
     return counted(frame, "market_splits", middle, low=low, high=high, kind=SOURCES)
 
 
-@measure("one_answer")
+@measure
 def one_answer() -> Measured:
     """FLOP of an answer of the usual length over those of the model's training (DeepSeek)."""
     return _disclosed_rows(market_evidence.deepseek().flop_per_answer_share)
 
 
-@measure("disclosed_days")
+@measure
 def disclosed_days() -> Measured:
     """Days of service until its chip-hours are those of the final run (DeepSeek)."""
     return _disclosed_rows(market_evidence.deepseek().days_chip_hours)
 
 
-@measure("modelled_days")
+@measure
 def modelled_days() -> Measured:
     """The same days in dollars by the lifecycle model for the assumed lab, and the chance that half a year is enough."""
     life = market.life_of(market.Case().drawn)
@@ -119,16 +119,16 @@ def _splits_counting(definition: str) -> pd.DataFrame:
     return frame[frame["confirmed"] != "no"]
 
 
-@measure("per_model")
-def dwarfs_per_model() -> Measured:
+@measure
+def per_model() -> Measured:
     """Highest published ratio of inference to the training of models, without research."""
     frame = _splits_counting("all_training")
     top = frame.nlargest(1, "inference_to_training_ratio")
     return counted(top, "market_splits", float(frame["inference_to_training_ratio"].max()))
 
 
-@measure("per_lab")
-def dwarfs_per_lab() -> Measured:
+@measure
+def per_lab() -> Measured:
     """OpenAI's inference over all its research computing, the latest figure with the range of all."""
     frame = _splits_counting("all_rnd")
     frame = frame[frame["organisation"] == "OpenAI"].sort_values("date", kind="stable")
@@ -139,16 +139,16 @@ def dwarfs_per_lab() -> Measured:
     return counted(frame, "market_splits", now, "OpenAI", low=low, high=high, kind=SOURCES)
 
 
-@measure("lever")
-def custom_lever() -> Measured:
+@measure
+def lever() -> Measured:
     """Times by which training grows if the largest assumed part of it were custom models (95th percentile)."""
     frame = tables.load("assumptions")
     row = frame[frame["name"] == "custom_share"]
     return counted(row, "assumptions", 1.0 / (1.0 - float(row["p95"].iloc[0])), key="name")
 
 
-@measure("trainers")
-def growth_of_trainers() -> Measured:
+@measure
+def trainers() -> Measured:
     """Growth from 2021 to 2024 of the organisations that trained a large model."""
     frame = tables.load("custom_models")
     frame = frame[frame["quantity"] == "organisations with such a model"].set_index(
@@ -158,7 +158,7 @@ def growth_of_trainers() -> Measured:
     return counted(frame, "custom_models", last / first)
 
 
-@measure("finetunes_in_production")
+@measure
 def finetunes_in_production() -> Measured:
     """Share of deployments in production that use fine-tuning."""
     frame = tables.load("custom_models")
@@ -167,7 +167,7 @@ def finetunes_in_production() -> Measured:
     return counted(frame, "custom_models", value)
 
 
-@measure("finetune_compute")
+@measure
 def finetune_compute() -> Measured:
     """FLOP of a year of public fine-tunes over those of a year of known training runs, a generous bound."""
     found = market_evidence.finetuning()

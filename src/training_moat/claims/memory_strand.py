@@ -45,7 +45,7 @@ def of_model(value: float) -> Measured:
     return Measured(value, rows=keys(frame, "models"), sources=sources, note=note)
 
 
-@measure("state_ratio")
+@measure
 def state_ratio() -> Measured:
     """Bytes of weights, gradients and optimizer per weight in training over bytes per served weight: AdamW
     against BF16; the range runs over all optimizers of the model and over BF16 and FP8 serving."""
@@ -63,18 +63,15 @@ def state_ratio() -> Measured:
     )  # fmt: skip
 
 
-@measure("serving_state")
+@measure
 def serving_state() -> Measured:
     """Bytes of model state in serving for each byte in training."""
     found = state_ratio()
     low, high = sorted(1 / end for end in (found.low, found.high) if end)
-    return Measured(
-        1 / found.number, low, high,
-        sources=found.sources, note=found.note, kind=found.kind,
-    )  # fmt: skip
+    return replace(found, value=1 / found.number, low=low, high=high)
 
 
-@measure("activations")
+@measure
 def activations() -> Measured:
     """Activations kept for one sequence of 8,192 tokens over the weights."""
     model = models.model(REFERENCE_MODEL)
@@ -82,7 +79,7 @@ def activations() -> Measured:
     return of_model(kept / (WEIGHT_BYTES * params(model)))
 
 
-@measure("kv_cache")
+@measure
 def kv_cache(users: str, tokens: str) -> Measured:
     """KV cache of some users' conversations over the weights."""
     model = models.model(REFERENCE_MODEL)
@@ -90,7 +87,7 @@ def kv_cache(users: str, tokens: str) -> Measured:
     return of_model(kept / (WEIGHT_BYTES * params(model)))
 
 
-@measure("runs_with_memory")
+@measure
 def runs_with_memory(column: str) -> Measured:
     """Share of known training runs whose chips have a kind of memory."""
     chips = tables.load("chips").set_index("id")
@@ -99,7 +96,7 @@ def runs_with_memory(column: str) -> Measured:
     return replace(found, note="chips of known training runs")
 
 
-@measure("without_hbm")
+@measure
 def without_hbm(who: str) -> Measured:
     """Share of the chips of startups (or of the others) that have no HBM."""
     frame = tables.load("chips").dropna(subset="hbm_gb")
@@ -107,7 +104,7 @@ def without_hbm(who: str) -> Measured:
     return share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] == 0, "chips")
 
 
-@measure("supply_reports")
+@measure
 def supply_reports() -> Measured:
     """Reports of a startup that was refused HBM or could not integrate it. No report in the table is no
     evidence, not evidence of none."""
@@ -118,7 +115,7 @@ def supply_reports() -> Measured:
     return counted(frame) if len(frame) else NOTHING
 
 
-@measure("dram_over")
+@measure
 def dram_over(own: str) -> Measured:
     """A chip's HBM and DDR over the HBM of an H100."""
     row, nvidia = chip(own), chip(REFERENCE_CHIP)
@@ -126,7 +123,7 @@ def dram_over(own: str) -> Measured:
     return of_chips(dram / float(nvidia["hbm_gb"]), own, REFERENCE_CHIP, note=row["name"])
 
 
-@measure("ddr_bandwidth_over")
+@measure
 def ddr_bandwidth_over(own: str) -> Measured:
     """A chip's DDR bandwidth over the HBM bandwidth of an H100."""
     row, nvidia = chip(own), chip(REFERENCE_CHIP)
@@ -134,7 +131,7 @@ def ddr_bandwidth_over(own: str) -> Measured:
     return of_chips(value, own, REFERENCE_CHIP, note=row["name"])
 
 
-@measure("disk_cache")
+@measure
 def disk_cache() -> Measured:
     """Share of the input tokens of the disclosed service that came from a disk cache."""
     frame = tables.load("disclosed_service")
@@ -142,7 +139,7 @@ def disk_cache() -> Measured:
     return counted(frame, "disclosed_service", value, key="service")
 
 
-@measure("state_fits")
+@measure
 def state_fits(chips: str) -> Measured:
     """Training state of the reference model shared over some H100 chips, over the HBM of one."""
     held = WEIGHT_BYTES + FP32_GRADIENT_BYTES + OPTIMIZER_BYTES["adamw"]
@@ -151,7 +148,7 @@ def state_fits(chips: str) -> Measured:
     return of_chips(state / hbm_bytes, REFERENCE_CHIP, note=f"{chips} H100")
 
 
-@measure("more_hbm_races")
+@measure
 def more_hbm_races() -> Measured:
     """Speed of the chip with more HBM over Nvidia's chip of its day, in every audited MLPerf race of the two
     over the same task with as many chips."""
@@ -175,14 +172,14 @@ def _for_training(vendor: str) -> pd.DataFrame:
     return frame[(frame["vendor"] == vendor) & sold]
 
 
-@measure("training_chips_with_hbm")
+@measure
 def training_chips_with_hbm(vendor: str) -> Measured:
     """Share of the chips a vendor sold for training that have HBM."""
     frame = _for_training(vendor)
     return share(frame.assign(source=frame["source_memory"]), frame["hbm_gb"] > 0, "chips")
 
 
-@measure("newest_hbm")
+@measure
 def newest_hbm(vendor: str, before: str) -> Measured:
     """HBM of a vendor's newest chip on sale at a date."""
     frame = tables.load("chips")
@@ -191,7 +188,7 @@ def newest_hbm(vendor: str, before: str) -> Measured:
     return of_chips(float(frame["hbm_gb"].iloc[0]), *frame["id"])
 
 
-@measure("point_to_point")
+@measure
 def point_to_point(vendor: str) -> Measured:
     """Share of a vendor's training chips described with a point-to-point network."""
     frame = _for_training(vendor)
@@ -201,7 +198,7 @@ def point_to_point(vendor: str) -> Measured:
     return share(frame.assign(source=frame["source_network"]), linked, "chips")
 
 
-@measure("hbm_bandwidth_over")
+@measure
 def hbm_bandwidth_over(own: str) -> Measured:
     """A chip's HBM bandwidth over the H100's; the range is that of its sources."""
     row, nvidia = chip(own), float(chip(REFERENCE_CHIP)["hbm_tb_per_s"])
@@ -212,7 +209,7 @@ def hbm_bandwidth_over(own: str) -> Measured:
     return of_chips(middle / nvidia, own, REFERENCE_CHIP, **more)
 
 
-@measure("matched_startups")
+@measure
 def matched_startups(share_of_h100: str) -> Measured:
     """Startups that sold a training chip with both the HBM bandwidth and the link bandwidth of an H100, or
     nearly, and trained no frontier model on it. None that matched is no evidence."""

@@ -29,28 +29,28 @@ def sent_in_ring(replicas: float) -> float:
     return float(all_reduce_wire_s(1.0, replicas, PLAIN))
 
 
-@measure("gradient_traffic")
+@measure
 def gradient_traffic(replicas: str) -> Measured:
     """Kind of exchange: bytes of gradients each chip must send per byte of gradients it holds."""
     note = "every chip that trains by data parallelism"
     return Measured(sent_in_ring(float(replicas)), sources=("thakur2005",), note=note)
 
 
-@measure("traffic_growth")
+@measure
 def traffic_growth(small: str, large: str) -> Measured:
     """Volume of exchange: bytes each chip sends in a large cluster over those in a small one."""
     few, many = (gradient_traffic(count) for count in (small, large))
     return replace(few, value=many.number / few.number)
 
 
-@measure("beyond_the_next")
+@measure
 def beyond_the_next() -> Measured:
     """Reach of exchange: share of the gradient bytes that a ring sends further than the next chip. None: each
     chip adds what it got and passes it on."""
     return Measured(0.0, sources=("thakur2005",), note="a ring of any size")
 
 
-@measure("pipeline_bytes")
+@measure
 def pipeline_bytes(chips: str) -> Measured:
     """Bytes that some chips hand on as a pipeline over those they exchange as a tensor-parallel group: one
     activation at each border, against two sums of it per layer over every link (Shoeybi et al. 2019)."""
@@ -60,7 +60,7 @@ def pipeline_bytes(chips: str) -> Measured:
     return replace(found, sources=(*found.sources, "shoeybi2019"))
 
 
-@measure("gpu_layouts")
+@measure
 def gpu_layouts() -> Measured:
     """Share of measured ways to serve on several chips that are pure pipelines. Nearly all rows are graphics
     chips and Trainium in benchmarks."""
@@ -69,7 +69,7 @@ def gpu_layouts() -> Measured:
     return replace(found, note="graphics chips and Trainium in benchmarks")
 
 
-@measure("startup_layouts")
+@measure
 def startup_layouts() -> Measured:
     """Share of startups with a published way to serve a large model over several chips whose chips hand their
     results to the next one only."""
@@ -83,7 +83,7 @@ def startup_layouts() -> Measured:
     return replace(found, rows=keys(frame, "serving_layouts"), sources=cited(frame), note=note)
 
 
-@measure("expert_group")
+@measure
 def expert_group() -> Measured:
     """Chips that exchange with one another when DeepSeek decodes."""
     frame = tables.load("disclosed_service")
@@ -99,7 +99,7 @@ def link_per_flop(frame: pd.DataFrame) -> pd.Series:
     return link / frame["bf16_tflops"].fillna(frame["fp16_tflops"])
 
 
-@measure("startup_links")
+@measure
 def startup_links() -> Measured:
     """Link bandwidth per 16-bit FLOP of startups' chips over the H100's: the median and the whole range."""
     frame = tables.load("chips")
@@ -113,7 +113,7 @@ def startup_links() -> Measured:
     return counted(own, "chips", middle, names, low=low, high=high, kind=kind)
 
 
-@measure("startups_that_serve")
+@measure
 def startups_that_serve() -> Measured:
     """Startups with a confirmed inference service or deal."""
     frame = events("startups")
@@ -129,7 +129,7 @@ def years_between(first: str, last: str) -> float:
     return later - year + (at - month) / 12
 
 
-@measure("growth_a_year")
+@measure
 def growth_a_year(column: str, then: str, now: str) -> Measured:
     """Yearly growth of a column of the chips table between two chips."""
     first, last = chip(then), chip(now)
@@ -138,7 +138,7 @@ def growth_a_year(column: str, then: str, now: str) -> Measured:
     return counted(pd.DataFrame([first, last]), "chips", value)
 
 
-@measure("measured_scaling")
+@measure
 def measured_scaling(vendor: str) -> Measured:
     """Throughput per chip at the largest scale over that at the smallest, in every weak-scaling family measured
     on a vendor's chips."""
@@ -154,7 +154,7 @@ def measured_scaling(vendor: str) -> Measured:
     return counted(last, "scaling_measurements", middle, note, low=low, high=high, kind=kind)
 
 
-@measure("gradient_wait")
+@measure
 def gradient_wait() -> Measured:
     """Share of a modelled step in which chips wait for the exchange of gradients and weights between replicas,
     for the published run of Llama 3 405B (Dubey et al. 2024, table 4)."""

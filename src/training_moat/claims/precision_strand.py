@@ -18,7 +18,7 @@ from training_moat.numerics import analysis_larger
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
 
 
-@measure("tied")
+@measure
 def tied(width: str) -> Measured:
     """Share of the training runs of a width of format that take a side and find their recipe tied to one
     maker's numbers; each source has the same weight, however many runs it reports."""
@@ -31,7 +31,7 @@ def tied(width: str) -> Measured:
     return replace(found, note=f"published training runs in {width}")
 
 
-@measure("vendor_runs")
+@measure
 def vendor_runs(vendor: str) -> Measured:
     """Share of the published low-precision training runs that ran on a vendor's chips, by source."""
     frame = precision.counted_runs().dropna(subset="hardware_vendor")
@@ -40,7 +40,7 @@ def vendor_runs(vendor: str) -> Measured:
     return share(frame, on, "low_precision_runs", sampled=True, weights=weights)
 
 
-@measure("others_in_width")
+@measure
 def others_in_width(width: str, vendor: str, since: str) -> Measured:
     """Training runs of a width of format since a date that ran on none of a vendor's chips."""
     frame = precision.counted_runs().dropna(subset=["hardware_vendor", "date"])
@@ -49,7 +49,7 @@ def others_in_width(width: str, vendor: str, since: str) -> Measured:
     return counted(frame, "low_precision_runs", note=", ".join(frame["organisation"]))
 
 
-@measure("formats_added")
+@measure
 def formats_added(vendor: str, since: str) -> Measured:
     """Formats of at most 16 bits that a vendor's chips multiply today and one of its older chips did not."""
     frame = tables.load("chips")
@@ -60,7 +60,7 @@ def formats_added(vendor: str, since: str) -> Measured:
     return counted(frame, "chips", float(len((later - held[since]) & narrow)))
 
 
-@measure("carried_over")
+@measure
 def carried_over() -> Measured:
     """Loss added by a learning rate tuned under another recipe, over what a rate one octave off costs BF16: the worst
     pair at the larger of two sizes. The range is fixed in `numerics.design_larger`."""
@@ -84,7 +84,7 @@ def moves(kind: str) -> pd.DataFrame:
     return frame[(frame["workload_kind"] == kind) & (frame["confirmed"] != "no")]
 
 
-@measure("moves_by_trouble")
+@measure
 def moves_by_trouble(kind: str, trouble: str) -> Measured:
     """Share of the documented moves of one kind of work whose outcome or quality speaks of trouble ("yes"), or of none."""
     frame = moves(kind)
@@ -92,14 +92,14 @@ def moves_by_trouble(kind: str, trouble: str) -> Measured:
     return share(frame, wanted, "switching_cases", sampled=True)
 
 
-@measure("moves_away_in_trouble")
+@measure
 def moves_away_in_trouble() -> Measured:
     """Share of the documented moves of training away from Nvidia's chips whose outcome or quality speaks of trouble."""
     frame = moves_away()
     return share(frame, durations.troubled(frame), "switching_cases", sampled=True)
 
 
-@measure("months_to_move")
+@measure
 def months_to_move(kind: str) -> Measured:
     """Median months from start to a working port, moves without a number and unfinished ones as intervals."""
     frame = durations.ports(tables.load("move_durations"), kind)
@@ -110,7 +110,7 @@ def months_to_move(kind: str) -> Measured:
     return counted(frame, "move_durations", middle, note, low=low, high=high, kind=POSTERIOR)
 
 
-@measure("months_ratio")
+@measure
 def months_ratio() -> Measured:
     """Median months to move training over those to move inference."""
     table = tables.load("move_durations")
@@ -121,7 +121,7 @@ def months_ratio() -> Measured:
     return counted(pd.concat(both), "move_durations", middle, low=low, high=high, kind=POSTERIOR)
 
 
-@measure("delay_cost")
+@measure
 def delay_cost() -> Measured:
     """A year of OpenAI's R&D spending, times the shortest delay of a training move on record, over the cost of
     the run itself."""
@@ -142,7 +142,7 @@ def delay_cost() -> Measured:
     )  # fmt: skip
 
 
-@measure("advantage_needed")
+@measure
 def advantage_needed(yearly_spend_musd: str) -> Measured:
     """Advantage on paper at which a move pays; in some draws no advantage is enough, so the upper end may be
     without limit."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from training_moat.calibrate import measured_training
 from training_moat.catalog.dates import day
+from training_moat.core.lifecycle import DAYS_PER_YEAR
 from training_moat.inquiry.uncertainty import percentiles
 
 SAME = ["model_id", "chip_id", "seq_len", "format"]
@@ -78,7 +79,7 @@ def same_stack_later() -> pd.DataFrame:
     found = _pairs()
     found = found[(found["base_1"] == found["base_2"]) & (found["day_2"] - found["day_1"] >= LATER)]
     frame = found.rename(columns={f"{name}_1": name for name in SAME})
-    years = (found["day_2"] - found["day_1"]).dt.days / 365.25
+    years = (found["day_2"] - found["day_1"]).dt.days / DAYS_PER_YEAR
     frame = frame.assign(stack=found["base_1"], gain=found["rate_2"] / found["rate_1"], years=years)
     rows = [
         (key[0], key[1], key[3], key[4], float(part["gain"].median()), float(part["years"].median()), len(part),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 MB, GB, TB = 1e6, 1e9, 1e12
 MIB, GIB = 1024.0**2, 1024.0**3
-TERA = 1e12
+BILLION, TERA = 1e9, 1e12
 BITS_PER_BYTE = 8.0
 SECONDS_PER_HOUR, SECONDS_PER_DAY = 3600.0, 86400.0
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from training_moat.core.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from training_moat.core.units import BILLION, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from training_moat.predict import training_constants
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import Costs
 
-BILLION = 1e9
 ENDS = ("p05", "p95")
 
 
