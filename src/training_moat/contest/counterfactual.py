@@ -173,7 +173,7 @@ def split_of(found: Worth) -> Split:
     )
 
 
-@tables.kept(*reference_jobs.COST_TABLES, *uptime_supply.TABLES, size=128)
+@tables.kept(*reference_jobs.COST_TABLES, *uptime_supply.TABLES, size=128, lasting=True)
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
     return split_of(worth(*_compared(chip_id, job, yardstick)))
