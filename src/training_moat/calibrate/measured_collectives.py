@@ -50,19 +50,17 @@ def all_rows() -> pd.DataFrame:
     nodes = raw["nodes"].fillna(1).astype(float)
     experts = raw["collective"].str.startswith("moe_")
     sent = raw["bus_gb_per_s"] * 1e9 * raw["time_us"] * 1e-6
-    rows = pd.DataFrame(
-        {
-            "source": raw["source"],
-            "kind": kind,
-            "scaleup": raw["chip"].str.extract(f"({'|'.join(by_chip)})")[0].map(by_chip),
-            "scaleout": raw["fabric"].map(tables.listed(FABRICS, "networks")),
-            "ranks": ranks,
-            "nodes": nodes,
-            "message_bytes": raw["message_bytes"].astype(float).where(~experts, sent),
-            "seconds": (raw["time_us"] * 1e-6).fillna(from_bandwidth),
-        }
+    sizes = raw["message_bytes"].astype(float).where(~experts, sent)
+    rows = raw[["source"]].assign(
+        kind=kind,
+        scaleup=raw["chip"].str.extract(f"({'|'.join(by_chip)})")[0].map(by_chip),
+        scaleout=raw["fabric"].map(tables.listed(FABRICS, "networks")),
+        ranks=ranks,
+        nodes=nodes,
+        message_bytes=sizes,
+        seconds=(raw["time_us"] * 1e-6).fillna(from_bandwidth),
+        large=sizes >= LARGE_BYTES,
     )
-    rows["large"] = rows["message_bytes"] >= LARGE_BYTES
     why = [
         (kind.isna(), "expert exchange: bytes and layout of a library of its own"),
         (rows["message_bytes"].isna() | rows["seconds"].isna(), "size or time not stated"),

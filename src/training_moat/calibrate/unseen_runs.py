@@ -85,32 +85,20 @@ def worth_of_own_runs() -> pd.DataFrame:
         moved = judged["unseen_source_s"] * [shift.factor for shift in said]
         judged = judged.assign(predicted_s=moved)
         left = np.array([shift.width for shift in said])
-        records.append(
-            {
-                "source": source,
-                "chip_id": chip,
-                "interval_kind": kind,
-                "runs": len(judged),
-                "without": judged["unseen_source_error"].abs().mean(),
-                "with_two": (moved / judged["measured_s"] - 1).abs().mean(),
-                "inside": _inside_stored(judged, constants, left).mean(),
-            }
-        )
+        without = judged["unseen_source_error"].abs().mean()
+        with_two = (moved / judged["measured_s"] - 1).abs().mean()
+        inside = _inside_stored(judged, constants, left).mean()
+        records.append((source, chip, kind, len(judged), without, with_two, inside))
+    keys = ["source", "chip_id", "interval_kind"]
+    found = pd.DataFrame(records, columns=[*keys, "runs", "without", "with_two", "inside"])
     order = ["interval_kind", "source", "chip_id"]
-    return pd.DataFrame(records).sort_values(order, kind="stable").reset_index(drop=True)
+    return found.sort_values(order, kind="stable", ignore_index=True)
 
 
 def by_group(aside: pd.DataFrame) -> pd.DataFrame:
     """Unseen runs by source and kind of run. Columns: source, kind, runs, error, constant, inside (shares)."""
-    shares = pd.DataFrame(
-        {
-            "error": aside["error"].abs(),
-            "constant": aside["constant_error"].abs(),
-            "inside": aside["inside"].astype(float),
-        }
-    )
-    keys = [aside["source"], aside["kind"]]
-    groups = shares.groupby(keys)
+    shares = aside.assign(error=aside["error"].abs(), constant=aside["constant_error"].abs())
+    groups = shares.groupby(["source", "kind"])[["error", "constant", "inside"]]
     return groups.size().rename("runs").to_frame().join(groups.mean()).reset_index()
 
 
