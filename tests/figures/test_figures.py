@@ -349,3 +349,9 @@ def test_a_point_beyond_the_asked_axis_widens_it():
         "x"
     ]
     assert along["scale"]["domain"] == [0.5, float(FRAME["high"].max())]
+
+
+def test_paper_leaves_folded_code_out_on_a_page_of_its_own_too():
+    """The rule stands in the style that every page carries, not in the site's alone."""
+    style = (offline.STATIC / offline.STYLE).read_text(encoding="utf-8")
+    assert ".moat-code" in style.partition("@media print")[2]
