@@ -121,7 +121,7 @@ def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
 
 
 def lock_box() -> frozenset[str]:
-    """Sources that were put aside by lot before anything was fitted: no fit and no choice of structure sees them."""
+    """Sources that no fit sees: put aside by lot before anything was fitted, or found since the last fit, which they judge."""
     return frozenset(tables.load("lock_box")["source"])
 
 

@@ -23,12 +23,22 @@ def lock_box() -> pd.DataFrame:
 
     Columns: source, model, chip_id, kind, interval_kind, measured_s, predicted_s, error, constant_error, inside.
     """
-    aside = measured_training.put_aside()
-    frame = beside_prediction(aside)
-    frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
+    frame = _put_aside(by_lot=True)
     frame["inside"] = _inside_stored(frame, training_constants.load(), np.ones(len(frame)))
     columns = ["source", "model", "chip_id", "format", "kind", "interval_kind", "measured_s"]
     return frame[[*columns, "predicted_s", "error", "constant_error", "inside"]]
+
+
+def _put_aside(by_lot: bool) -> pd.DataFrame:
+    """Runs that no fit has seen beside their prediction and the fair constant: of sources put aside by lot, or of those found
+    since the last fit."""
+    drawn = tables.load("lock_box")
+    drawn = drawn.loc[drawn["chosen_by"].str.startswith("lot"), "source"]
+    aside = measured_training.put_aside()
+    aside = aside.take(aside.frame["source"].isin(drawn).to_numpy() == by_lot)
+    frame = beside_prediction(aside)
+    frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
+    return frame
 
 
 def _fair_constant(aside: Rows) -> np.ndarray:
@@ -108,7 +118,8 @@ def blind() -> pd.DataFrame:
 
     Columns: source, kind, interval_kind, measured_s, predicted_s, error, date (of the prediction), constant_error, inside.
     """
-    known = rows()[["config_id", "kind", "interval_kind", "constant_error"]]
+    columns = ["config_id", "kind", "interval_kind", "constant_error"]
+    known = pd.concat([rows()[columns], _put_aside(by_lot=False)[columns]])
     others = tables.load("training_blind")
     others = others[~others["source"].isin(_own_experiments())]
     found = others.merge(known, on="config_id", validate="one_to_one")
