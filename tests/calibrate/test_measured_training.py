@@ -177,9 +177,9 @@ def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach()
 
 
 def test_recipes_say_what_rows_do_not_and_rows_override_them():
-    frame = measured_training.usable().frame
+    frame, every = measured_training.usable().frame, whole()
     for line in tables.load(dispatchers.TABLE).itertuples():
-        assert dispatchers._covered(frame, line).any(), line
+        assert dispatchers._covered(every, line).any(), line
     own = frame[(frame["source"] == "megatron_bridge") & (frame["model_id"] == "deepseek-v3")]
     later = own["table_ref"].str.contains("26.04.01 NeMo") & (own["chip_id"] == "b200")
     said = own[list(dispatchers.FIELDS)]
@@ -238,7 +238,7 @@ def test_ties_are_as_the_source_states_them_else_as_the_models_table():
 def test_offloaded_states_and_weights_are_read_from_the_notes():
     told = of("alst_2025").set_index("config_id")["offload"]
     assert told["alst_2025-0001"] == 1 and told["alst_2025-0007"] == 2
-    lifted = used().frame[used().frame["offload"] > 0]
+    lifted = whole()[whole()["offload"] > 0]
     assert set(lifted["source"]) == {"alst_2025", "easycontext", "llmq_cards"}
 
 

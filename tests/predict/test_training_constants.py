@@ -157,7 +157,7 @@ def test_a_name_stands_about_its_class_and_an_unmeasured_one_at_it():
     speed = training_constants.stack_speed
     assert speed(STORED, stacks.find("megatron-core")) == 1.0
     assert speed(STORED, stacks.find("other")) == STORED.generic("other_stack")
-    assert STORED.generic("other_stack") == pytest.approx(1.0, abs=0.05)
+    assert STORED.generic("other_stack") == pytest.approx(1.0, abs=0.1)
     assert speed(STORED, stacks.find("pytorch-eager")) < 0.6
     values = {("stack", "fsdp", "kernels"): 1.5, ("software", "torchtitan", "kernels"): 1.1}
     known = Constants({**STORED.values, **values})
