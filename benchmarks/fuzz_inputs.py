@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from training_moat.catalog import chips, models, parameters
-from training_moat.predict import requests
+from training_moat.predict import request_fields, requests
 
 SPEC = "given.yaml"
 """Name of the scenario or sweep that a call reads."""
@@ -162,7 +162,8 @@ def broken_text(dice: random.Random, text: str) -> str:
 def bad_line(dice: random.Random, kind: str) -> str:
     """One line for `moat predict` that is not what it should be."""
     case = CASES[kind](dice)
-    known = [*requests.COMMON_FIELDS, "seq_len", "global_batch", "batch", "anchors", "released"]
+    own = request_fields.TRAINING if kind == "training" else request_fields.SERVING
+    known = [*request_fields.COMMON, *own]
     case |= {dice.choice(known): dice.choice(JUNK), "id": dice.choice(JUNK)}
     text = json.dumps(spoilt(dice, case))
     chance = dice.random()

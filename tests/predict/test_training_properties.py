@@ -55,6 +55,10 @@ def random_case(dice: random.Random, name: str, chip: str) -> dict:
         "optimizer": dice.choice(("adamw", "sgd", "adam8bit")), "master_weights": dice.choice((None, True, False)),
         "lora_rank": dice.choice((None, None, 8)), "offload": dice.choice((None, None, "optimizer", "all")),
         "flash_attention": dice.choice((None, True, False)),
+        "dispatcher": dice.choice((None, "all-to-all", "deepep", "hybridep")),
+        "overlapped_exchange": dice.choice((None, True, False)),
+        "balanced_routing": dice.choice((None, True, False)),
+        "released": dice.choice((None, "2021-06", "2024-02", "2026-07")),
     }  # fmt: skip
     return {key: value for key, value in case.items() if value is not None}
 

@@ -109,7 +109,7 @@ def beside_parabola(runs: pd.DataFrame) -> pd.DataFrame:
     judged = runs[runs["study"] == "transfer"]
     losses = judged.pivot_table(
         index="log2_learning_rate", columns="recipe", values="val_loss_nats", sort=False
-    ).sort_index()
+    ).sort_index(kind="stable")
     octaves = losses.index.to_numpy(float) - losses.index.to_numpy(float).mean()
     powers = np.vander(octaves, 3)
     fitted = powers @ np.linalg.lstsq(powers, losses.to_numpy(), rcond=None)[0]
