@@ -10,6 +10,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.predict.software import DISPATCHERS, Software
+from training_moat.predict.training_settings import TokenExchange
 
 TABLE = "training_dispatchers"
 
@@ -27,7 +28,7 @@ BALANCED = (
 UNEVEN = "natural routing"
 """How they say that the router decides, as it does where nothing is said."""
 
-FIELDS = ("dispatch_once", "permutes_in_flight", "overlapped_exchange", "uneven_routing")
+FIELDS = TokenExchange._fields
 """What a plan says of its dispatcher, in the order of `told`'s columns."""
 
 

@@ -16,8 +16,15 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate.fit_stage import Stage, as_constants
-from training_moat.calibrate.measured_training import MIDDLE_RELEASE, Rows, families
-from training_moat.calibrate.priors import GENERIC_PRIORS, THIN_STACK, Key, prior
+from training_moat.calibrate.measured_training import Rows, families
+from training_moat.calibrate.priors import (
+    GENERIC_PRIORS,
+    MIDDLE_RELEASE,
+    THIN_STACK,
+    Key,
+    medians,
+    prior,
+)
 from training_moat.calibrate.random_effects import Split
 from training_moat.calibrate.stored_rows import stored_row
 from training_moat.catalog import chips as chip_catalog
@@ -115,12 +122,9 @@ def fit(rows: Rows, start: Constants | None = None) -> Fit:
 
     `start` is where to begin (default: the priors). A constant set in one stage is fixed in the next.
     """
-    values = {
-        ("generic", "all", name): float(np.exp(prior(("generic", "all", name))[0]))
-        for name in GENERIC_PRIORS
-    }
+    values = medians()
+    order: list[Key] = list(values)
     values["generic", "all", "expert_year"] = _middle_release(rows)
-    order: list[Key] = [key for key in values if key[2] != "expert_year"]
     settled: set[Key] = set()
     solved: list[Stage] = []
     stage = stages(rows)

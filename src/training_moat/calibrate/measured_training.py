@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import dispatchers, open_settings, told_plans, unusable_training
+from training_moat.calibrate.priors import MIDDLE_RELEASE
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -21,7 +22,7 @@ from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
-from training_moat.predict import attainable, software
+from training_moat.predict import attainable, interconnect, software
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
@@ -35,8 +36,6 @@ COLUMNS = {
     "zero_fsdp": "sharding",
 }
 """Columns of the measurement table that go by other names in the model."""
-MIDDLE_RELEASE = 2025.5
-"""The middle of all releases, for runs without a date."""
 BLOOM_BF16_SINCE = "2022-02-28"
 """BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
 
@@ -67,11 +66,13 @@ TABLES = (
     dispatchers.TABLE,
     software.TABLE,
     attainable.TABLE,
+    interconnect.TABLE,
+    interconnect.FABRICS,
     "models",
     "chips",
     "lock_box",
 )
-"""What the configurations, and which of them can be used, depend on."""
+"""What the configurations, which of them can be used, and the plan of those that leave it open depend on."""
 
 
 def _wide() -> pd.DataFrame:
@@ -133,6 +134,7 @@ def usable() -> Rows:
     return rows_of(frame[own].reset_index(drop=True))
 
 
+@tables.kept(*TABLES)
 def put_aside() -> Rows:
     """The comparable configurations of the lock-box."""
     frame = configurations()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from training_moat.predict.attainable import measured_families
 from training_moat.predict.training_constants import Constants
 
@@ -78,8 +80,10 @@ SHARES = tuple(name for name, one in GENERIC_PRIORS.items() if one.share)
 """Generic constants that cannot exceed one."""
 
 
+MIDDLE_RELEASE = 2025.5
+"""The middle of all releases, for runs without a date."""
 EXPECTED_OUTSIDE = {
-    "expert_year": 2025.5,
+    "expert_year": MIDDLE_RELEASE,
     "reserve_bytes": 0.0,
     "reserve_bytes_fused": 0.0,
     "reserve_share": 0.0,
@@ -88,10 +92,16 @@ EXPECTED_OUTSIDE = {
 beside what a plan says."""
 
 
+def medians() -> dict[Key, float]:
+    """The generic constants' expected values."""
+    keys = [("generic", "all", name) for name in GENERIC_PRIORS]
+    return {key: float(np.exp(prior(key)[0])) for key in keys}
+
+
 def expected() -> Constants:
     """All constants as expected before any run is looked at."""
-    known = {name: one.median for name, one in GENERIC_PRIORS.items()} | EXPECTED_OUTSIDE
-    return Constants({("generic", "all", name): value for name, value in known.items()})
+    outside = {("generic", "all", name): value for name, value in EXPECTED_OUTSIDE.items()}
+    return Constants(medians() | outside)
 
 
 def prior(key: Key) -> tuple[float, float]:
