@@ -105,13 +105,27 @@ def dearest_by_model(small: pd.DataFrame, larger: Mapping[str, pd.DataFrame]) ->
     Column `model` says which, in words.
     """
     size = Shape(corpus.load().vocab).parameters
-    parts = [dearest(small, Thresholds()).assign(model=f"{size / 1e3:.0f} thousand parameters")]
+    own = dearest(small, Thresholds()).assign(model=f"{size / 1e3:.0f} thousand parameters")
+    return pd.concat([own, dearest_by_network(larger)], ignore_index=True)
+
+
+def dearest_by_network(larger: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """`dearest` of forms of the larger experiment; column `model` says which, in words."""
+    parts = []
     for name, runs in larger.items():
         form = EXPERIMENTS[name]
         table = dearest(complete(runs, form.design), yardstick(runs, form.design).thresholds)
-        size = form.design.shape.parameters
-        parts.append(table.assign(model=f"{size / 1e6:.0f} million parameters, {form.network}"))
+        millions = form.design.shape.parameters / 1e6
+        parts.append(table.assign(model=f"{millions:.0f} million parameters, {form.network}"))
     return pd.concat(parts, ignore_index=True)
+
+
+def lost(runs: pd.DataFrame, design: LargerDesign = LARGER) -> list[str]:
+    """Recipes that lost a run of a seed that is judged."""
+    judged = complete(runs, design)
+    return sorted(
+        judged.loc[judged["diverged"].astype(str).str.lower() == "true", "recipe"].unique()
+    )
 
 
 def beside_parabola(runs: pd.DataFrame) -> pd.DataFrame:
