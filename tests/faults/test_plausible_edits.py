@@ -61,6 +61,7 @@ EDITS = [
     (plausible_words.stated_tokens, "tokens_served", "T24", "tokens_per_day", lambda n: n * 10),
     (CHECKS["listed_rents"], "prices", "P123", "value", lambda price: 10 * price),
     (plausible_rates.token_prices, "prices", "P199", "value", lambda price: price / 10),
+    (plausible_rates.system_prices, "chips", "blackhole", "price_usd", 1399.0),
     (plausible_rows.statement_dates, "market_splits", "S02", "date", "2012"),
     (CHECKS["split_ratios"], "market_splits", "S02", "inference_to_training_ratio", 5.3),
     (plausible_words.stated_tokens, "tokens_served", "T02", "tokens_per_day", lambda n: n * 10),

@@ -22,6 +22,9 @@ DAMPING = 0.1
 COMPUTED = ("latency", "total_throughput_in_plus_out")
 """Metrics of which one is computed from the other (plausible_numbers): too wide for a fit."""
 
+OF_ITS_SYSTEM = 1.1
+"""Most by which a chip's price that covers its system may differ from its part of the largest one sold: prices are rounded."""
+
 _RUN = ("n_chips", "active_params_b", "params_b")
 _CHIP = (
     *("hbm_tb_per_s", "hbm_gb", "tdp_w", "bf16_tflops", "sram_mb"),
@@ -66,6 +69,20 @@ def token_prices(sheet: Sheet) -> Iterator[Problem]:
     wrong = ((ratio < least) | (ratio > most)) & ~noted
     expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
     yield from sheet.at(pairs["position"][wrong], "value", expected)
+
+
+@check("chips", "cost_scopes", "systems")
+def system_prices(chips: Sheet, scopes: Sheet, systems: Sheet) -> Iterator[Problem]:
+    """Prices said to cover a system, hosts and links included, that are not the chip's part of the largest one sold."""
+    part = systems["price_usd"] / systems["chips_per_system"]
+    sold = systems.frame.assign(part=part).dropna(subset="part")
+    largest = sold.sort_values("chips_per_system", kind="stable").groupby("chip_id")["part"].last()
+    whole = scopes.frame.loc[scopes.frame["price_covers"] == "system", "chip_id"]
+    names = chips.frame["id"]
+    due = names.map(largest).where(names.isin(whole)).astype(float)
+    wrong = (np.log(chips["price_usd"]) - np.log(due)).abs() > np.log(OF_ITS_SYSTEM)
+    expected = "the chip's part of its largest system in systems.csv, which cost_scopes.csv says it pays for"
+    yield from chips.refused(wrong, "price_usd", expected)
 
 
 @check()
