@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.cited import cited
+from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.inquiry import durations, low_precision_record, precision
 from training_moat.inquiry.switching import breakeven, moves_away
@@ -81,7 +81,7 @@ def carried_over() -> Measured:
 def moves(kind: str) -> pd.DataFrame:
     """Documented moves of one kind of work between hardware of different vendors, doubtful ones left out."""
     frame = tables.load("switching_cases")
-    return frame[(frame["workload_kind"] == kind) & (frame["confirmed"] != "no")]
+    return credible(frame[frame["workload_kind"] == kind])
 
 
 @measure

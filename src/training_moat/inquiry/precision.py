@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from training_moat.catalog import chips, tables
+from training_moat.catalog.cited import FIRST_HAND, credible
 from training_moat.core import formats
 from training_moat.core.errors import require_known
 from training_moat.inquiry import low_precision_record, naming
@@ -73,9 +74,7 @@ def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def published_speedups() -> pd.DataFrame:
     """End-to-end speed over 16 bits that published low-precision runs claim: run, organisation, vendor, low, high, source."""
     runs = tables.load("low_precision_runs")
-    runs = runs[
-        (runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])
-    ]
+    runs = runs[(runs["speedup_scope"] == "training step") & runs["confirmed"].isin(FIRST_HAND)]
     table = runs.assign(
         run=(runs["organisation"] + ", " + runs["run"]).map(_short),
         vendor=runs["hardware_vendor"].fillna("not stated"),
@@ -141,11 +140,11 @@ def seen_only_at_scale() -> pd.DataFrame:
 
     Columns: organisation, run, model_size, tokens, incidents, source, confirmed.
     """
-    runs = tables.load("low_precision_runs")
+    runs = credible(tables.load("low_precision_runs"))
     width = runs["format_forward"].map(low_precision_record.width)
     spoken = runs["incidents"].str.contains(r"\blong|compute scales", na=False)
     long = runs["incidents"].notna() & (runs["tokens"].notna() | spoken)
-    narrow = width.isin(["FP16", "8 bits", "4 bits"]) & (runs["confirmed"] != "no")
+    narrow = width.isin(["FP16", "8 bits", "4 bits"])
     return _told(runs[narrow & long], "model_size", "tokens", "incidents")
 
 

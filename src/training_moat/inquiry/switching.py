@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, require_known
@@ -185,8 +186,7 @@ def what_matters(
 
 def moves_away() -> pd.DataFrame:
     """Moves of training from Nvidia's chips to others on record, doubtful ones left out: rows of `switching_cases`."""
-    cases = tables.load("switching_cases")
-    cases = cases[cases["confirmed"] != "no"]
+    cases = credible(tables.load("switching_cases"))
     moved = cases[cases["workload_kind"].isin(["training", "both"])]
     moved = moved[moved["from_hardware"].fillna("(none)") != "(none)"]
     return moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
