@@ -119,7 +119,7 @@ def test_stored_constants_are_those_of_the_fit():
 
 
 def test_every_generic_constant_has_a_prior_and_a_reason():
-    for name, (median, width, why, *_) in priors.GENERIC_PRIORS.items():
+    for name, (median, width, why, *_) in priors.generic().items():
         assert median > 0 and 0 < width <= 1 and len(why) > 10
         # No constant was pulled further than four prior widths.
         assert abs(np.log(STORED.generic(name) / median)) < 4 * width
@@ -156,7 +156,7 @@ def test_each_stage_speaks_of_its_own_rows():
     ).all()
     # Without experts nothing can be said of them: those constants stay at their priors.
     dense = fit_training.fit(few().take(fit_training.stages(few()) < 3)).constants
-    assert dense.generic("expert") == pytest.approx(priors.GENERIC_PRIORS["expert"][0])
+    assert dense.generic("expert") == pytest.approx(priors.generic()["expert"].median)
 
 
 def test_dense_constants_do_not_move_with_experts():

@@ -8,7 +8,8 @@ from published_shapes import gpt
 
 from training_moat.calibrate import measured_memory
 from training_moat.catalog import chips, tables
-from training_moat.core.memory import activation_bytes, layer_activation_bytes, training_memory
+from training_moat.core.activations import activation_bytes, layer_activation_bytes
+from training_moat.core.memory import training_memory
 from training_moat.core.output_head import logit_bytes
 from training_moat.core.plan import Plan
 from training_moat.core.units import GB, GIB

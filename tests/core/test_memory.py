@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from published_shapes import DEEPSEEK_V3
 from published_shapes import gpt as shape_of_gpt
 
-from training_moat.core import memory
-from training_moat.core.memory import Kept, Reserve, layer_activation_bytes, training_memory
+from training_moat.core import activations, memory
+from training_moat.core.activations import Kept, layer_activation_bytes
+from training_moat.core.memory import Reserve, training_memory
 from training_moat.core.output_head import logit_bytes
 from training_moat.core.plan import Plan
 from training_moat.core.workload import Transformer, embedding_params, expert_params_total, params
@@ -76,7 +77,7 @@ def test_the_first_stage_holds_every_layer_once(name):
     model, plan = gpt(name)
     p, m = plan.pp, plan.virtual_stages
     expected = model.layers * (1 + (p - 1) / (p * m) if m > 1 else 1)
-    assert memory.layers_in_flight(model, plan) == pytest.approx(expected)
+    assert activations.layers_in_flight(model, plan) == pytest.approx(expected)
 
 
 def test_part_of_the_layers_recomputed_lies_between_none_and_all():
@@ -187,7 +188,7 @@ def test_keys_and_values_that_outlive_the_forward_pass():
 def test_few_micro_batches_fill_no_pipeline():
     model, plan = gpt("175B")
     short = replace(plan, global_batch=2, virtual_stages=1)
-    assert memory.layers_in_flight(model, short) == pytest.approx(96 / 8 * 2)
+    assert activations.layers_in_flight(model, short) == pytest.approx(96 / 8 * 2)
 
 
 def test_selective_recomputation_keeps_what_the_paper_says():

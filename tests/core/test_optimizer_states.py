@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from training_moat.catalog import models
-from training_moat.core.memory import Kept, training_memory
+from training_moat.core.activations import Kept
+from training_moat.core.memory import training_memory
 from training_moat.core.optimizer_states import OPTIMIZER_BYTES, optimizer_bytes
 from training_moat.core.output_head import logit_bytes
 from training_moat.core.plan import Plan

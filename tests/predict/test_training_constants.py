@@ -19,7 +19,7 @@ H100, TPU, SAMBANOVA = (chips.chip(name) for name in ("h100-sxm", "tpu-v5p", "sn
 
 def test_every_generic_constant_is_stored():
     names = {name for level, _, name in STORED.values if level == "generic"}
-    assert set(priors.GENERIC_PRIORS) <= names
+    assert set(priors.generic()) <= names
     assert {"reserve_bytes", "reserve_share", "reserve_bytes_fused"} <= names
 
 
@@ -31,7 +31,7 @@ def test_shares_are_shares_and_times_are_short():
         "matmul_4",
         "attention",
         "memory",
-        *priors.SHARES,
+        *(name for name, one in priors.generic().items() if one.share),
     ):
         assert 0 < STORED.generic(name) <= 1
     assert STORED.generic("layer_seconds") < 1e-3 and STORED.generic("step_seconds") < 0.1

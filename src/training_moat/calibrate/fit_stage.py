@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from training_moat.calibrate.measured_training import Rows, families
-from training_moat.calibrate.priors import SHARES, Key, prior
+from training_moat.calibrate.priors import Key, generic, prior
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.node import Node
@@ -114,12 +114,11 @@ def _group_step(group: Group, constants: Constants) -> StepTime:
 
 
 def as_constants(values: Mapping[Key, float]) -> Constants:
-    """The constants by key. A generic share of a published rate (`SHARES`) is one at the most."""
-    capped = {
-        key: min(value, 1.0) if key[2] in SHARES and key[0] == "generic" else value
-        for key, value in values.items()
-    }
-    return Constants(capped)
+    """The constants by key. A generic share of a published rate is one at the most."""
+    shares = {("generic", "all", name) for name, one in generic().items() if one.share}
+    return Constants(
+        {key: min(value, 1.0) if key in shares else value for key, value in values.items()}
+    )
 
 
 class Stage:

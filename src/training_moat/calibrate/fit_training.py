@@ -17,14 +17,7 @@ import pandas as pd
 
 from training_moat.calibrate.fit_stage import Stage, as_constants
 from training_moat.calibrate.measured_training import Rows, families
-from training_moat.calibrate.priors import (
-    GENERIC_PRIORS,
-    MIDDLE_RELEASE,
-    THIN_STACK,
-    Key,
-    medians,
-    prior,
-)
+from training_moat.calibrate.priors import MIDDLE_RELEASE, THIN_STACK, Key, generic, medians, prior
 from training_moat.calibrate.random_effects import Split
 from training_moat.calibrate.stored_rows import stored_row
 from training_moat.catalog import chips as chip_catalog
@@ -79,7 +72,7 @@ def parameter_keys(rows: Rows, broad: Mapping[str, set[str]] | None = None) -> l
     broad = broad_stacks(rows) if broad is None else broad
     frame, stage = rows.frame, stages(rows)
     keys: list[Key] = [
-        ("generic", "all", name) for name in GENERIC_PRIORS if GENERIC_PRIORS[name].stage in stage
+        ("generic", "all", name) for name, one in generic().items() if one.stage in stage
     ]
     for name in sorted(families(rows.frame).unique()):
         keys += [
@@ -182,7 +175,7 @@ def _support(keys: list[Key], rows: Rows) -> dict[Key, tuple[int, int]]:
         )
         if "_" in name and name.startswith("matmul_"):
             mask = mask & (width == name.removeprefix("matmul_"))
-        if name in GENERIC_PRIORS and GENERIC_PRIORS[name].stage == 3:  # experts
+        if name in generic() and generic()[name].stage == 3:  # experts
             mask = mask & (frame["experts"] > 0)
         found[level, key, name] = int(mask.sum()), int(frame.loc[mask, "source"].nunique())
     return found
@@ -193,7 +186,7 @@ def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.
     records: list[dict[str, Any]] = []
     for key in fitted.keys:
         level, _, constant = key
-        basis = GENERIC_PRIORS[constant].why if level == "generic" else "shrunk towards its class"
+        basis = generic()[constant].why if level == "generic" else "shrunk towards its class"
         value, support = fitted.constants.values[key], fitted.support[key]
         records.append(stored_row(key, value, *support, basis, fitted.prior[key]))
     year, own = ("generic", "all", "expert_year"), rows.frame[rows.frame["experts"] > 0]

@@ -14,13 +14,8 @@ from training_moat.calibrate.measured_training import (
     rows_of,
 )
 from training_moat.calibrate.measured_training import usable as runs
-from training_moat.core.memory import (
-    FP32_GRADIENT_BYTES,
-    Kept,
-    Reserve,
-    TrainingMemory,
-    training_memory,
-)
+from training_moat.core.activations import Kept
+from training_moat.core.memory import FP32_GRADIENT_BYTES, Reserve, TrainingMemory, training_memory
 from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.tiers import USABLE_SHARE
 from training_moat.core.units import GB

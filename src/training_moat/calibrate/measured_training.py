@@ -12,8 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import dispatchers, open_settings, told_plans, unusable_training
-from training_moat.calibrate.priors import MIDDLE_RELEASE
+from training_moat.calibrate import (
+    dispatchers,
+    open_settings,
+    priors,
+    told_plans,
+    unusable_training,
+)
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -64,6 +69,7 @@ TABLES = (
     "training_stacks",
     "training_networks",
     dispatchers.TABLE,
+    priors.TABLE,
     software.TABLE,
     attainable.TABLE,
     interconnect.TABLE,
@@ -180,7 +186,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     told = stacks.reindex(place).set_axis(frame.index)
     joined = frame.join(told[columns])
     joined["recompute"] = joined["recompute"].fillna(told["recompute"])
-    joined["released"] = joined["date"].map(dates.middle).fillna(MIDDLE_RELEASE)
+    joined["released"] = joined["date"].map(dates.middle).fillna(priors.MIDDLE_RELEASE)
     asked = zip(joined["software"], joined["flash_attention"], joined["released"], strict=True)
     found = [
         software.find(name, bool(flash), released) if isinstance(name, str) else None

@@ -37,11 +37,11 @@ def _put_aside(by_lot: bool) -> pd.DataFrame:
     aside = measured_training.put_aside()
     aside = aside.take(aside.frame["source"].isin(drawn).to_numpy() == by_lot)
     frame = beside_prediction(aside)
-    frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
+    frame["constant_error"] = fair_constant(aside) / frame["measured_s"] - 1
     return frame
 
 
-def _fair_constant(aside: Rows) -> np.ndarray:
+def fair_constant(aside: Rows) -> np.ndarray:
     """Seconds by the middle utilisation of all runs of the same width, of other sources, that are not put aside."""
     known = rows()
     known = known[~known["source"].isin(aside.frame["source"])]
@@ -147,7 +147,7 @@ def foretold() -> pd.DataFrame:
     whole = (own["reason"] == "").to_numpy()
     own["fair_s"] = np.nan
     if whole.any():
-        own.loc[whole, "fair_s"] = _fair_constant(
+        own.loc[whole, "fair_s"] = fair_constant(
             measured_training.rows_of(own[whole].reset_index(drop=True))
         )
     own["run"] = own["table_ref"].str.extract(r": (.*);", expand=False)

@@ -1,9 +1,10 @@
 """What every table is: `data/datapackage.json`, the one place that names columns, types and units.
 
-The file is a Frictionless data package. Five properties go beyond that standard: a field's `unit`; `keysOf`,
+The file is a Frictionless data package. Six properties go beyond that standard: a field's `unit`; `keysOf`,
 the table whose key the cell holds (several keys are separated by ";"); `listOf`, the words a ";"-separated
-cell may hold; `titleStreamed`, its title where a chip streams its weights from a store outside; and a table's
-`derivedFrom`, the tables it is computed from, where its rows name no source.
+cell may hold; `titleStreamed`, its title where a chip streams its weights from a store outside; a table's
+`derivedFrom`, the tables it is computed from, where its rows name no source; and its `yearsRetold`, the most years by which
+a row may lie before its source, where rows date from the time of their source.
 """
 
 from __future__ import annotations
@@ -75,6 +76,11 @@ def primary_key(name: str) -> str | None:
 def derived_from(name: str) -> list[str]:
     """The tables that a computed table comes from; empty for tables whose rows name their sources."""
     return resource(name).get("derivedFrom", [])
+
+
+def years_retold(name: str) -> float | None:
+    """The most years by which a row may lie before its source was published; None where rows do not date from its time."""
+    return resource(name).get("yearsRetold")
 
 
 def expectation(field: dict[str, Any]) -> str:

@@ -24,27 +24,6 @@ MOST_YEARS_TO_SALE = 2.4
 YEARS_UNSOLD = 3
 """Most years from the announcement of a chip without a date of sale to its release as others have it."""
 
-YEARS_RETOLD = {
-    "market_splits": 1,
-    "tokens_served": 1.3,
-    "low_precision_runs": 0.1,
-    "switching_cases": 3,
-    "chip_counts": 0.1,
-    "gpu_clusters": 0.1,
-    "memory_measurements": 0.1,
-    "serving_measurements": 0.1,
-    "collective_measurements": 0.1,
-    "training_measurements": 1.5,
-    "hbm_supply": 3,
-    "packaging_supply": 3,
-    "history_events": 1,
-    "runs_non_nvidia": 6.5,
-    "models": 2.3,
-    "startup_events": 6.5,
-    "training_runs": 7,
-}
-"""Tables whose rows date from the time of their source, and the most years by which a row may lie before it."""
-
 YEARS_AHEAD = 0.75
 """Most years by which the date of a row may lie after its source was published."""
 
@@ -152,14 +131,14 @@ def release_dates(chips: Sheet, history: Sheet) -> Iterator[Problem]:
     )
 
 
-@check_each(*YEARS_RETOLD, beside="sources")
+@check_each(beside="sources")
 def statement_dates(sheet: Sheet, sources: Sheet) -> Iterator[Problem]:
     """Statements long before their source, or after it was published."""
-    published, years = _published(sources.frame), YEARS_RETOLD[sheet.name]
-    shapes = sheet.name == "models"
+    years, shapes = descriptor.years_retold(sheet.name), sheet.name == "models"
     column = "released" if shapes else "date"
-    if not sheet.has(column, "source"):
+    if years is None or not sheet.has(column, "source"):
         return
+    published = _published(sources.frame)
     about = {keys: published(keys) for keys in sheet.frame["source"].dropna().unique()}
     first = sheet.frame["source"].map({keys: dates[0] for keys, dates in about.items()})
     last = sheet.frame["source"].map({keys: dates[1] for keys, dates in about.items()})

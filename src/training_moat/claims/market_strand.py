@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.cited import cited
+from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
 from training_moat.core import lifecycle
 from training_moat.inquiry import market, market_evidence, market_share, uncertainty
@@ -37,7 +37,7 @@ def analysts() -> pd.DataFrame:
     """Splits with a ratio by named research houses; `upper` is the most each statement allows."""
     classes = tables.load("split_classes").set_index("split")
     frame = tables.load("market_splits").join(classes[["house", "ratio_high"]], on="row_id")
-    frame = frame[(frame["house"] == "analyst") & (frame["confirmed"] != "no")]
+    frame = credible(frame[frame["house"] == "analyst"])
     ratio = pd.to_numeric(frame["inference_to_training_ratio"])
     return frame.assign(upper=np.fmax(ratio, frame["ratio_high"])).dropna(subset="upper")
 
@@ -116,7 +116,7 @@ def _splits_counting(definition: str) -> pd.DataFrame:
     frame = frame[
         frame["row_id"].isin(rows["split"]) & frame["inference_to_training_ratio"].notna()
     ]
-    return frame[frame["confirmed"] != "no"]
+    return credible(frame)
 
 
 @measure

@@ -11,7 +11,8 @@ from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.claims.history_strand import events, startup_vendors
-from training_moat.core.memory import FP32_GRADIENT_BYTES, activation_bytes
+from training_moat.core.activations import activation_bytes
+from training_moat.core.memory import FP32_GRADIENT_BYTES
 from training_moat.core.optimizer_states import OPTIMIZER_BYTES, WEIGHT_BYTES
 from training_moat.core.plan import Plan
 from training_moat.core.units import GB

@@ -81,11 +81,7 @@ def offered_in(year: int) -> list[Chip]:
         except InputError:
             continue
         recent = day - pd.DateOffset(years=NOT_OLDER) <= start <= day
-        if (
-            recent
-            and chip.id in reference_jobs.listed()
-            and chip.id not in reference_jobs.CUT_FOR_EXPORT
-        ):
+        if recent and chip.id in reference_jobs.listed() - reference_jobs.cut_for_export():
             found.append(chip)
     return found
 

@@ -12,6 +12,7 @@ import pandas as pd
 from training_moat.calibrate import measured_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
+from training_moat.catalog.cited import credible
 from training_moat.catalog.relatives import wide_peak
 from training_moat.contest.counterfactual import OF_DRAWS, Split, half_closes
 from training_moat.core.machine import Chip
@@ -181,9 +182,7 @@ def trained_on(chip: Chip) -> pd.DataFrame:
     same = set(elsewhere["same_as"].fillna("").str.split(";").explode().str.strip())
     parts = [noted[~noted["row_id"].isin(same)], elsewhere]
     columns = ["model", "organisation", "date", "chips", "training_flop", "confirmed", "source"]
-    found = pd.concat(
-        [part[(part["chip_id"] == chip.id) & (part["confirmed"] != "no")] for part in parts]
-    )
+    found = credible(pd.concat([part[part["chip_id"] == chip.id] for part in parts]))
     order = ["training_flop", "date", "model"]
     rising = [False, True, True]
     found = found[columns].sort_values(order, ascending=rising, kind="stable")

@@ -18,9 +18,6 @@ from training_moat.core.workload import Transformer, active_params
 YARDSTICK_FAMILIES = "nvidia-"
 """Families whose chips are the yardstick: Nvidia's own graphics processors (not the Groq design it licensed)."""
 
-CUT_FOR_EXPORT = ("h800", "h20")
-"""Nvidia's chips cut down for export: never the yardstick."""
-
 YARDSTICK_DOMAIN = 8
 """Chips that a yardstick's scale-up network joins at least: cards without one were not sold for training at scale."""
 
@@ -149,7 +146,7 @@ def yardstick(when: pd.Timestamp) -> Chip:
 
 def export_yardstick(when: pd.Timestamp) -> Chip:
     """The newest of Nvidia's chips cut for export that could be had on a day, or the first of all."""
-    cut = sorted((chip_catalog.chip(name) for name in CUT_FOR_EXPORT), key=launched)
+    cut = sorted((chip_catalog.chip(name) for name in sorted(cut_for_export())), key=launched)
     past = [chip for chip in cut if launched(chip) <= when]
     return (past or cut[:1])[-1]
 
@@ -160,10 +157,17 @@ def listed() -> frozenset[str]:
     return frozenset(files.read("chips")["id"])
 
 
+@tables.kept("chips")
+def cut_for_export() -> frozenset[str]:
+    """Ids of the chips of the table that are cut down for export: never the yardstick."""
+    chips = files.read("chips")
+    return frozenset(chips["id"][chips["cut_for_export"].notna()])
+
+
 def is_yardstick(chip: Chip) -> bool:
     """Whether a chip was Nvidia's own for training at scale: one of the table, whatever a scenario adds."""
     joined = chip.scaleup is not None and (chip.scaleup.domain_chips or 0) >= YARDSTICK_DOMAIN
-    sold = chip.id not in CUT_FOR_EXPORT and chip.id in listed()
+    sold = chip.id in listed() - cut_for_export()
     own = chip.family.startswith(YARDSTICK_FAMILIES) and sold
     return own and joined and bool(chip.supports_training and chip.available and chip.tier("hbm"))
 

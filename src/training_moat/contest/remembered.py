@@ -35,9 +35,9 @@ CODE = (
 UNREAD = (
     *("arguments", "claim_tests", "claims", "coding_rules", "corrections", "second_coding"),
     *("challengers", "history_events", "hbm_supply", "packaging_supply", "prices", "sources"),
-    *("startup_events", "switching_assumptions", "switching_cases"),
+    *("startup_events", "switching_assumptions", "switching_cases", "training_priors"),
 )
-"""Tables that no search reads: how claims are judged, what happened, what is multiplied in afterwards."""
+"""Tables that no search reads: how claims are judged, what happened, what is multiplied in afterwards, where fits begin."""
 
 MOST_KEPT = 5000
 """Results that are kept, the newest: those of about a dozen editions of code and tables."""

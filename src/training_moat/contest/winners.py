@@ -16,6 +16,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.catalog.cited import credible
 from training_moat.contest import counterfactual
 from training_moat.contest.counterfactual import Split
 from training_moat.inquiry import chronicle
@@ -40,9 +41,8 @@ def trained_on() -> pd.DataFrame:
 
     A model of unknown size counts: the largest are those whose size nobody publishes.
     """
-    frame = chronicle.pretraining_elsewhere().dropna(subset="chip_id")
-    large = ~(frame["training_flop"] < LEAST_FLOP)
-    frame = frame[(frame["confirmed"] != "no") & large]
+    frame = credible(chronicle.pretraining_elsewhere()).dropna(subset="chip_id")
+    frame = frame[~(frame["training_flop"] < LEAST_FLOP)]
     frame = frame.drop_duplicates(["chip_id", "model"])
     own = (frame["vendor_own_run"] == "yes").rename("own")
     counts = pd.crosstab(frame["chip_id"], own).reindex(columns=[False, True], fill_value=0)

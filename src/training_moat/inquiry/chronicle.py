@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core.errors import require_known
 
@@ -14,7 +15,6 @@ ARTICLE = "2025-05"
 """Month of the article; SambaNova turned the month before."""
 INCUMBENT = "NVIDIA"
 LEAST_ENTRIES = 0.03
-CONFIRMED = ("yes", "partly", "secondary")
 NO_RUN = ("benchmark", "validation")
 """Kinds of rows in the table of runs that are no training of a model of its own."""
 DIRECTIONS = {
@@ -28,8 +28,7 @@ def events() -> pd.DataFrame:
     """All dated events, oldest first; later reports of an event on record are left out."""
     later = tables.load("history_events")
     later = later[~later["extends"].fillna("").str.contains(r"\bE\d")]
-    frame = pd.concat([tables.load("startup_events"), later], ignore_index=True)
-    frame = frame[frame["confirmed"].isin(CONFIRMED)]
+    frame = credible(pd.concat([tables.load("startup_events"), later], ignore_index=True))
     return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
 
 
@@ -99,7 +98,7 @@ def runs() -> pd.DataFrame:
         [noted.assign(table="training_runs"), more.assign(table="runs_non_nvidia")],
         ignore_index=True,
     )
-    frame = frame[frame["hardware"].notna() & frame["confirmed"].isin(CONFIRMED)]
+    frame = credible(frame[frame["hardware"].notna()])
     maker = maker_of(frame["hardware"]).fillna("not named")
     kind = maker.map(makers()["kind"]).fillna("not named")
     frame = frame.assign(maker=maker, maker_kind=kind.where(maker != INCUMBENT, "Nvidia"))

@@ -7,6 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog.cited import credible
+
 _WIDTHS = (
     (
         "4 bits",
@@ -35,7 +37,7 @@ def runs(table: pd.DataFrame, counting: pd.DataFrame) -> pd.DataFrame:
     run, or repeat one, why they do not count. Adds the column `width`.
     """
     left_out = counting[counting["counts"] == "no"]["row"]
-    kept = table[~table["row_id"].isin(left_out) & (table["confirmed"] != "no")]
+    kept = credible(table[~table["row_id"].isin(left_out)])
     return kept.assign(width=kept["format_forward"].map(width))
 
 

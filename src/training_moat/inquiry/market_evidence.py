@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.cited import credible
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
 from training_moat.inquiry import chip_stock
@@ -161,8 +162,7 @@ def custom_models() -> pd.DataFrame:
 
     Columns: who, date, what, value, unit, source.
     """
-    frame = tables.load("custom_models")
-    frame = frame[frame["confirmed"] != "no"]
+    frame = credible(tables.load("custom_models"))
     value = [_spread(row.value, row.value_low, row.value_high) for row in frame.itertuples()]
     shown = frame.rename(columns={"organisation": "who", "quantity": "what"}).assign(value=value)
     columns = ["who", "date", "what", "value", "unit", "source"]

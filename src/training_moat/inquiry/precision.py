@@ -9,9 +9,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from training_moat.catalog import chips, tables
+from training_moat.catalog.cited import FIRST_HAND, credible
 from training_moat.core import formats
 from training_moat.core.errors import require_known
 from training_moat.inquiry import low_precision_record, naming
+from training_moat.numerics import analysis_larger
+from training_moat.numerics.design_second import EXPERIMENTS
 
 PEAK_COLUMN = {
     **{name: chips.PEAK_COLUMNS[name] for name in ("fp16", "bf16", "fp8", "fp4")},
@@ -73,9 +76,7 @@ def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def published_speedups() -> pd.DataFrame:
     """End-to-end speed over 16 bits that published low-precision runs claim: run, organisation, vendor, low, high, source."""
     runs = tables.load("low_precision_runs")
-    runs = runs[
-        (runs["speedup_scope"] == "training step") & runs["confirmed"].isin(["yes", "partly"])
-    ]
+    runs = runs[(runs["speedup_scope"] == "training step") & runs["confirmed"].isin(FIRST_HAND)]
     table = runs.assign(
         run=(runs["organisation"] + ", " + runs["run"]).map(_short),
         vendor=runs["hardware_vendor"].fillna("not stated"),
@@ -104,6 +105,22 @@ def by_source(pairs: pd.DataFrame) -> pd.DataFrame:
     found = pairs.groupby("source")["speedup"].agg(["size", "median"]).reset_index()
     found = found.set_axis(["source", "pairs", "speedup"], axis=1)
     return found.sort_values(["speedup", "source"], kind="stable", ignore_index=True)
+
+
+def small_runs() -> pd.DataFrame:
+    """Runs of the NumPy experiment, both sets of seeds."""
+    names = [f"experiment_low_precision{part}" for part in ("", "_replication")]
+    return pd.concat([tables.load(name) for name in names], ignore_index=True)
+
+
+def larger_runs() -> dict[str, pd.DataFrame]:
+    """Runs of each larger experiment that counts, pilot included, by its name in `design_second.EXPERIMENTS`."""
+    found = {name: tables.load(form.table) for name, form in EXPERIMENTS.items()}
+    return {
+        name: runs
+        for name, runs in found.items()
+        if analysis_larger.counts(runs, EXPERIMENTS[name].design)
+    }
 
 
 def counted_runs() -> pd.DataFrame:
@@ -141,11 +158,11 @@ def seen_only_at_scale() -> pd.DataFrame:
 
     Columns: organisation, run, model_size, tokens, incidents, source, confirmed.
     """
-    runs = tables.load("low_precision_runs")
+    runs = credible(tables.load("low_precision_runs"))
     width = runs["format_forward"].map(low_precision_record.width)
     spoken = runs["incidents"].str.contains(r"\blong|compute scales", na=False)
     long = runs["incidents"].notna() & (runs["tokens"].notna() | spoken)
-    narrow = width.isin(["FP16", "8 bits", "4 bits"]) & (runs["confirmed"] != "no")
+    narrow = width.isin(["FP16", "8 bits", "4 bits"])
     return _told(runs[narrow & long], "model_size", "tokens", "incidents")
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import expit
 
 from training_moat.catalog import tables
+from training_moat.catalog.cited import credible
 from training_moat.inquiry import pooling
 from training_moat.inquiry.uncertainty import ends_and_middle
 from training_moat.inquiry.wording import percent
@@ -37,7 +38,7 @@ def splits() -> pd.DataFrame:
     low = _share(frame["ratio_low"]).where(bounded, share).fillna(0.0)
     high = _share(frame["ratio_high"]).where(bounded, share).fillna(1.0)
     frame = frame.assign(low=low, high=high)
-    frame = frame[((low > 0) | (high < 1)) & (frame["confirmed"] != "no")]
+    frame = credible(frame[(low > 0) | (high < 1)])
     sides = [frame["low"] == frame["high"], frame["low"] == 0, frame["high"] == 1]
     kind = np.select(sides, ["point", "at most", "at least"], "range")
     publisher = frame["organisation"].str.partition(" (")[0]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.chips import covers_system
+from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, require_known
@@ -186,8 +187,7 @@ def what_matters(
 
 def moves_away() -> pd.DataFrame:
     """Moves of training from Nvidia's chips to others on record, doubtful ones left out: rows of `switching_cases`."""
-    cases = tables.load("switching_cases")
-    cases = cases[cases["confirmed"] != "no"]
+    cases = credible(tables.load("switching_cases"))
     moved = cases[cases["workload_kind"].isin(["training", "both"])]
     moved = moved[moved["from_hardware"].fillna("(none)") != "(none)"]
     return moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
@@ -215,9 +215,9 @@ def offers() -> pd.DataFrame:
     """Peak BF16 performance per dollar of challengers over Nvidia's chip of their day.
 
     One row per challenger and kind of price: purchase (prices of sale with the server, not of used chips), ownership
-    (hyperscaler's cost per hour) and rent. Nvidia's chips are those with HBM. For the first two its chip of the day is the newest that
-    was not cut down for export; for rent it is the best value among Nvidia quotes of the same term and half year,
-    against the challenger's best.
+    (hyperscaler's cost per hour) and rent. Nvidia's chips are those with HBM. For the first two its chip of the day is
+    the newest that was not cut down for export; for rent it is the best value among Nvidia quotes of the same term and
+    half year, against the challenger's best.
     Columns: chip, vendor, basis, date, against, advantage, source.
     """
     bought = _by_table("price_usd", "purchase")

@@ -7,6 +7,7 @@ from statistics import median
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.catalog.cited import FIRST_HAND
 from training_moat.core.machine import Chip
 from training_moat.core.units import NUMBER_FORMATS, TERA
 
@@ -63,7 +64,7 @@ def _shares() -> dict[tuple[str, str], float]:
     """The best measured share of peak by chip and width, where products are summed in FP32, as training does."""
     frame = tables.load(TABLE)
     other = frame["notes"].fillna("").str.contains("lower end|sum in FP16")
-    frame = frame[frame["confirmed"].isin(("yes", "partly")) & ~other]
+    frame = frame[frame["confirmed"].isin(FIRST_HAND) & ~other]
     known = chip_catalog.all_chips()
     found: dict[tuple[str, str], float] = {}
     for row in frame.to_dict("records"):

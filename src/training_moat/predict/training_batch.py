@@ -15,13 +15,11 @@ import numpy as np
 
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
+from training_moat.core.activations import Kept, held_activation_bytes, layers_in_flight
 from training_moat.core.elementwise import where
 from training_moat.core.memory import (
-    Kept,
     Reserve,
     TrainingMemory,
-    held_activation_bytes,
-    layers_in_flight,
     least_recompute_share,
     training_memory,
 )

@@ -1,0 +1,176 @@
+"""What a run keeps of its activations: for the backward pass, and while a layer is made again.
+
+Bytes follow Korthikanti et al. 2022 ("Reducing Activation Recomputation in Large Transformer Models"), equations 1 to 5,
+written for any feed-forward width, gated blocks and grouped-query attention. All answers are bytes on the fullest chip.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from training_moat.core.elementwise import (
+    Number,
+    logical_and,
+    logical_or,
+    maximum,
+    minimum,
+    some,
+    where,
+)
+from training_moat.core.optimizer_states import WEIGHT_BYTES
+from training_moat.core.output_head import kept_output_bytes, logit_bytes
+from training_moat.core.plan import Plan, stage_layers
+from training_moat.core.workload import Transformer
+
+RESIDUAL_BYTES = 2.0
+"""A value of the stream between layers: 16 bits."""
+AUTOCAST_BYTES = 4.0
+"""Of that stream, and of a gathered weight, where `torch.autocast` alone lowers the precision: parameters are FP32, and so is
+what an embedding looks up in them and what is added to it (PyTorch, Automatic Mixed Precision: op eligibility). The cache of
+casts holds no copy of sharded weights: it takes leaves that require a gradient and are no views (PyTorch, autocast_mode.cpp),
+and FSDP computes with views of what it gathered."""
+
+
+class Kept(NamedTuple):
+    """What a stack keeps of its activations.
+
+    `input_bytes`: a value of a matmul's kept input. `factor`: what its layers keep, where they are not recomputed, against
+    those of one whose operations are fused. `spare_layers`: layers' activations that it holds beyond those under way, as
+    stacks on Transformer Engine do, which also make the output head's weight gradient in 16 bits before they add it up.
+    `autocast` (0 or 1): FP32 parameters under `torch.autocast` and no mixed precision of the sharding, so that layers are
+    gathered in FP32 and read an FP32 stream; `kv` (0 or 1): see `kept_output_bytes`; `torch_native` (0 or 1): optimizer and
+    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`.
+    """
+
+    input_bytes: Number = 2.0
+    factor: Number = 1.0
+    spare_layers: Number = 0.0
+    autocast: Number = 0
+    kv: Number = 0
+    torch_native: Number = 0
+
+    @property
+    def residual_bytes(self) -> Number:
+        """Bytes of a value of the stream between layers."""
+        return where(self.autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
+
+
+FUSED = Kept()
+"""What stacks with fused operations keep of 16-bit runs."""
+
+
+def layer_activation_bytes(
+    model: Transformer,
+    plan: Plan,
+    recompute: Number,
+    input_bytes: Number = 2.0,
+    residual_bytes: Number = RESIDUAL_BYTES,
+) -> Number:
+    """Activations one layer keeps for the backward pass of one micro-batch, per chip.
+
+    `recompute` is given apart from the plan's own level because a fully recomputed layer needs the room
+    of an unrecomputed one while it is being redone. `input_bytes`: what a matmul's kept input takes per value;
+    runs in 8 bits keep it as cast (Micikevicius et al. 2022; NVIDIA Transformer Engine). `residual_bytes`: a value of
+    the stream that the layer and its two norms read.
+    """
+    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    # What drops out keeps its mask and its output beside the softmax; recipes with gated blocks, since LLaMA (Touvron et
+    # al. 2023), have none.
+    dropout = where(logical_or(plan.flash_attention > 0, model.gated_ffn > 0), 0.0, 1.0)
+    shares = where(plan.sequence_parallel > 0, plan.tp, 1)
+    light = logical_and(recompute == 1, plan.flash_attention > 0)
+    norms = 2 * residual_bytes + where(light, 1, 2) * input_bytes
+    replicated = (norms + 2 * dropout) * model.hidden / shares
+    projections = 2 * _projected_width(model, light)
+    kept_scores = (2.0 + 3.0 * dropout) * model.heads * plan.seq_len
+    scores = where(plan.flash_attention > 0, 0.0, kept_scores)
+    scores = where(recompute >= 1, 0.0, scores)
+    split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(
+        model, plan, input_bytes, light
+    )
+    # Fully recomputed layers keep their input, which sequence parallelism has already split.
+    kept_input = tokens * residual_bytes * model.hidden / shares
+    if some(plan.attention_kept):
+        attention = 2.0 * tokens * model.heads * model.value_dim / plan.tp
+        kept_input = kept_input + where(plan.attention_kept > 0, attention, 0.0)
+    return where(recompute >= 2, kept_input, tokens * (replicated + split))
+
+
+def _projected_width(model: Transformer, light: Number) -> Number:
+    """Values per token of queries, keys, values and the attention's output; of latent attention's the compressed ones
+    alone where the rest is made again (`light`)."""
+    keys_values = where(model.kv_lora_rank > 0, model.heads, model.kv_heads)
+    whole = model.heads * model.query_key_dim + keys_values * (
+        model.query_key_dim + model.value_dim
+    )
+    latent = model.q_lora_rank + model.kv_lora_rank + model.qk_rope_head_dim
+    return (
+        where(logical_and(light, model.kv_lora_rank > 0), latent, whole)
+        + model.heads * model.value_dim
+    )
+
+
+def _ffn_activation_bytes_per_token(
+    model: Transformer, plan: Plan, input_bytes: Number, light: Number
+) -> Number:
+    """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits; `light`: what the
+    activation function gives is made again."""
+    per_width = 2 + 2 * model.gated_ffn + where(light, 0, input_bytes)
+    dense = per_width * model.ffn / plan.tp
+    routed = per_width * model.expert_ffn + (2 + input_bytes) * model.hidden
+    shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
+    expert = model.experts_per_token * routed / plan.tp + shared
+    moe_share = model.moe_layers / model.layers
+    return (1 - moe_share) * dense + moe_share * expert
+
+
+def layers_in_flight(model: Transformer, plan: Plan) -> Number:
+    """Layer-activations alive at once on the first stage: one per layer and micro-batch under way
+    (1F1B: Narayanan et al. 2021, section 2.2; interleaving: Korthikanti et al. 2022, section 4.2.3)."""
+    waiting = minimum(plan.pp, maximum(plan.micro_batches, 1))
+    interleaving = where(
+        plan.virtual_stages > 1, 1 + (plan.pp - 1) / (plan.pp * plan.virtual_stages), 1
+    )
+    return stage_layers(model, plan) * waiting * interleaving
+
+
+def activation_bytes(model: Transformer, plan: Plan, kept: Kept = FUSED) -> Number:
+    """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
+    layer, redone, logits = layer_and_head_bytes(model, plan, kept)
+    first = layers_in_flight(model, plan) * layer + where(
+        plan.pp > 1, redone, maximum(redone, logits)
+    )
+    last = stage_layers(model, plan) * layer + maximum(redone, logits)
+    return maximum(first, last)
+
+
+def layer_and_head_bytes(
+    model: Transformer, plan: Plan, kept: Kept
+) -> tuple[Number, Number, Number]:
+    """Bytes that the mean layer keeps, those of a layer being made again, and those of the logits."""
+    factor, widths = kept.factor, (kept.input_bytes, kept.residual_bytes)
+    whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, *widths)
+    if some(plan.recompute):
+        lightest = layer_activation_bytes(model, plan, plan.recompute, *widths)
+        lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
+    layer = where(
+        plan.recompute >= 2,
+        plan.recompute_share * lightest + (1 - plan.recompute_share) * whole,
+        lightest,
+    )
+    # The layer being redone has its input kept already.
+    redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
+    return layer, redone, logit_bytes(model, plan, where(factor > 1, 1, 0), kept.torch_native)
+
+
+def held_activation_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:
+    """Activations on the fullest chip with what the stack holds beyond those under way."""
+    held = activation_bytes(model, plan, kept)
+    if some(kept.spare_layers):
+        widths = (kept.input_bytes, kept.residual_bytes)
+        spare = kept.spare_layers * layer_activation_bytes(model, plan, plan.recompute, *widths)
+        head = WEIGHT_BYTES * model.vocab * model.hidden / plan.tp
+        held = held + spare + where(kept.spare_layers > 0, head, 0.0)
+    if some(kept.kv):
+        held = held + where(kept.kv, kept_output_bytes(model, plan), 0.0)
+    return held
