@@ -150,7 +150,8 @@ OPPOSITE = {
     "C27": (1, altered(chips=where("vendor", "SambaNova", hbm_gb=64.0))),
     "C28": (-1, altered(chips=where("vendor", "NVIDIA", formats_supported="fp32"))),
     "C29": (1, altered(**{f"experiment_low_precision{part}": four_bits_elsewhere(bend)
-                          for part, bend in (("", 0.2), ("_replication", 0.2), ("_larger", 1.0))})),
+                          for part, bend in (("", 0.2), ("_replication", 0.2), ("_larger", 1.0),
+                                             ("_second", 1.0))})),
     "C30": (-1, altered(switching_cases=chained(
         where("workload_kind", "training", outcome="completed", quality=""),
         lambda frame: frame.loc[frame.index.repeat(5)]))),

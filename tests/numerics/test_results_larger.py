@@ -129,7 +129,7 @@ def test_both_sizes_stand_side_by_side(runs):
     assert both["larger"].isna().sum() == 2 and both.index[both["small"].isna()].tolist() == ["H8"]
     assert both.loc["H2", "larger_times"] == pytest.approx(0.0054514 / 0.13, rel=1e-3)
     assert both["margin"].dropna().unique().tolist() == ["1 octave", "0.13 nats", "0.26 nats"]
-    cost = analysis_larger.dearest_at_both(small, runs)
+    cost = analysis_larger.dearest_by_model(small, {"first": runs})
     assert cost.groupby("model", sort=False).size().tolist() == [10, 10]
     worst = cost.groupby("model", sort=False)["times"].max().tolist()
     sizes = analysis_larger.carried_small(small), analysis_larger.carried_larger(runs)

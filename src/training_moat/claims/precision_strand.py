@@ -14,6 +14,7 @@ from training_moat.claims.base import NOTHING, Measured, counted, keys, measure,
 from training_moat.inquiry import durations, low_precision_record, precision
 from training_moat.inquiry.switching import breakeven, moves_away
 from training_moat.numerics import analysis_larger
+from training_moat.numerics.design_second import EXPERIMENTS
 
 GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
 
@@ -63,18 +64,20 @@ def formats_added(vendor: str, since: str) -> Measured:
 @measure
 def carried_over() -> Measured:
     """Loss added by a learning rate tuned under another recipe, over what a rate one octave off costs BF16: the worst
-    pair at the larger of two sizes. The range is fixed in `numerics.design_larger`."""
-    names = [f"experiment_low_precision{part}" for part in ("", "_replication", "_larger")]
-    first, second, larger = (tables.load(name) for name in names)
-    if larger.empty:
+    pair of the larger networks. Value and range are fixed in `numerics.design_larger` and `design_second`."""
+    small, larger = precision.small_runs(), precision.larger_runs()
+    if "first" not in larger:
         return NOTHING
-    small = analysis_larger.carried_small(pd.concat([first, second], ignore_index=True))
-    large = analysis_larger.carried_larger(larger)
-    value, low, high = analysis_larger.both_sizes(small, large)
+    forms = {name: EXPERIMENTS[name] for name in larger}
+    sizes = [
+        analysis_larger.carried_larger(larger[name], form.design) for name, form in forms.items()
+    ]
+    value, low, high = analysis_larger.across(analysis_larger.carried_small(small), *sizes)
     if value is None:
         return NOTHING
-    note = f"models of {large.parameters / 1e6:.0f} million parameters and less, drawn on to the size of GPT-3"
-    sources = ("experiment_low_precision_larger", "experiment_low_precision")
+    millions = " and ".join(f"{size.parameters / 1e6:.0f}" for size in sizes)
+    note = f"models of {millions} million parameters and less, drawn on to the size of GPT-3"
+    sources = (*(form.table for form in forms.values()), "experiment_low_precision")
     return Measured(value, low, high, sources=sources, note=note, kind="ends of 90% intervals")
 
 
