@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +10,12 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
-from training_moat.inquiry import durations, low_precision_record, precision
+from training_moat.inquiry import durations, low_precision_record, move_bill, precision
 from training_moat.inquiry.switching import breakeven, moves_away
 from training_moat.numerics import analysis_larger
 from training_moat.numerics.design_second import EXPERIMENTS
 
-GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
+POSTERIOR = "posterior, 5 to 95%"
 
 
 @measure
@@ -125,23 +124,20 @@ def months_ratio() -> Measured:
 
 
 @measure
-def delay_cost() -> Measured:
-    """A year of OpenAI's R&D spending, times the shortest delay of a training move on record, over the cost of
-    the run itself."""
-    splits = tables.load("market_splits")
-    lab = splits[splits["definition"] == "all R&D spend"]
-    spent = re.search(r"R&D \$([\d.]+)B", str(lab["quantity"].iloc[0])) if len(lab) else None
-    late = tables.load("move_durations")
-    late = late[late["kind"].isin(["delay", "unfinished"])].nsmallest(1, "low_months")
-    run = tables.load("training_runs")
-    run = run[run["model"] == GPT4]
-    if spent is None or late.empty or run.empty:
+def bill_over_run(threshold: str) -> Measured:
+    """What a move would have cost the laboratory of GPT-4 in the year of its run, over what the run cost."""
+    if not move_bill.known():
         return NOTHING
-    spending_usd = float(spent[1]) * 1e9 * float(late["low_months"].iloc[0]) / 12
-    rows = (("market_splits", lab), ("move_durations", late), ("training_runs", run))
+    bill = move_bill.of_the_run()
+    low, middle, high = bill.quantiles
+    rows = tuple(
+        key
+        for name, frame in bill.rows.items()
+        for key in keys(frame, name, "name" if name == "switching_assumptions" else None)
+    )
     return Measured(
-        spending_usd / float(run["cost_usd_2023"].iloc[0]), sources=cited(lab, late, run),
-        rows=tuple(key for name, frame in rows for key in keys(frame, name)), note="a laboratory like OpenAI",
+        middle, low, high, bill.chance(float(threshold)), rows, cited(*bill.rows.values()),
+        f"{move_bill.LAB} as it was in {move_bill.YEAR}", "Monte Carlo, 5 to 95%",
     )  # fmt: skip
 
 
