@@ -130,8 +130,8 @@ DRAW = (
     "print(hashlib.sha256(made).hexdigest())"
 )
 DIE_WITH_HALF_AN_ORDER = (
-    "from training_moat.press import forking\nfrom training_moat.figures import drawing\nimport os\n"
-    "os.write(forking._painter.process.stdin.fileno(), drawing._SIZE.pack(1000) + b'half an order')\n"
+    "from training_moat.press import forking\nimport os, struct\n"
+    "os.write(forking._painter.line.fileno(), struct.pack('!i', 1000) + b'half an order')\n"
     "os._exit(3)"
 )
 
