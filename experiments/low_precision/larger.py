@@ -1,22 +1,24 @@
 """The larger form of the low-precision experiment, on one GPU with FP8 matrix units.
 
-    python experiments/low_precision/larger.py --out OUTDIR --budget-seconds 240
+    python experiments/low_precision/larger.py --design second --out OUTDIR --budget-seconds 400
 
-Needs PyTorch. What it runs and how it is judged was fixed before: `training_moat.numerics.design_larger`. Writes
-`experiment_low_precision_larger.csv`, a row per finished run, at once, and a manifest beside it. Seeds are outermost, so
-that a call that runs out of time leaves whole sets. `--small` runs a tiny network for a few steps, to show that
-everything works; its rows are no result.
+Needs PyTorch. What it runs and how it is judged was fixed before: `training_moat.numerics.design_larger` (`first`) and
+`design_second`. Writes the design's table, a row per finished run, at once, and a manifest beside it. Seeds are
+outermost, so that a call that runs out of time leaves whole sets. `--small` runs a tiny network for a few steps, to show
+that everything works; its rows are no result.
 """
 
 from __future__ import annotations
 
 import argparse
+import bz2
 import csv
 import dataclasses
 import hashlib
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -29,16 +31,17 @@ from torch_arithmetic import FUSED, WIDE, compared, wide_product
 from torch_model import Runs, far_apart
 
 from training_moat.numerics.corpus import Corpus
-from training_moat.numerics.design_larger import LARGER, SMALL, UNITS, LargerDesign, placed
+from training_moat.numerics.design_larger import UNITS, LargerDesign, placed
+from training_moat.numerics.design_second import EXPERIMENTS, NOVELS_SHA256, Experiment
+from training_moat.numerics.gpt import Shape
 from training_moat.numerics.recipes import recipe
 from training_moat.numerics.training_loop import DIVERGED_NATS
 
-NAME = "experiment_low_precision_larger"
 COLUMNS = (
     "study", "recipe", "seed", "log2_learning_rate", "log2_loss_scale", "steps", "initial_loss_nats",
     "train_loss_nats", "val_loss_nats", "skipped_steps", "diverged", "source", "confirmed", "date",
 )  # fmt: skip
-HELD_OUT_EVERY = 10  # of the files in the order of their names
+HELD_OUT_EVERY = 10  # of the files in the order of their names, or of the chapters
 FUSED_MAY_DIFFER = 1e-4  # share of numbers; above it nothing is compiled
 FUSED_MAY_BE_APART = 1e-2  # relative; a step of BF16, as sums are taken in another order
 COMPILED_WHEN_SMALL = ("bf16_mixed", "fp8_units", "nvfp4")  # the small form compiles few
@@ -48,19 +51,32 @@ RESET_SECONDS = 0.3  # first weights and text of an arm, at most
 LOST_CHECK_STEPS = 50
 
 
-def text() -> tuple[Corpus, dict]:
-    """The interpreter's own standard library, byte by byte, every tenth file held out; and what names it."""
+def library() -> tuple[list[bytes], bytes, dict]:
+    """The interpreter's own standard library, file by file, what joins its files, and what names it."""
     folder = Path(os.__file__).parent
     files = sorted(folder.glob("*.py"), key=lambda path: path.name)
-    raw = [path.read_bytes() for path in files]
-    held = b"\n".join(raw[::HELD_OUT_EVERY])
-    rest = [one for number, one in enumerate(raw) if number % HELD_OUT_EVERY]
-    train = b"\n".join(rest)
+    what = "Lib/*.py of the Python that ran it, in order of names, every tenth file held out (PSF License)"
+    said = {"what": what, "python": platform.python_version(), "files": len(files)}
+    return [path.read_bytes() for path in files], b"\n", said
+
+
+def novels() -> tuple[list[bytes], bytes, dict]:
+    """Two novels that come with this script, chapter by chapter, what joins the chapters, and what names them."""
+    whole = bz2.decompress(Path(__file__).with_name("novels.txt.bz2").read_bytes())
+    if hashlib.sha256(whole).hexdigest() != NOVELS_SHA256:
+        sys.exit("larger: novels.txt.bz2 is not the text that the design names; restore the file.")
+    chapters = re.split(rb"(?im)^(?=chapter (?:\d+|[ivxl]+)$)", whole)[1:]
+    what = "Pride and Prejudice, Emma (Jane Austen, public domain), every tenth chapter held out"
+    return chapters, b"", {"what": what, "chapters": len(chapters)}
+
+
+def text(name: str) -> tuple[Corpus, dict]:
+    """A text byte by byte, every tenth part held out; and what names it."""
+    raw, between, said = {"library": library, "novels": novels}[name]()
+    held = between.join(raw[::HELD_OUT_EVERY])
+    train = between.join(one for number, one in enumerate(raw) if number % HELD_OUT_EVERY)
     codes = (np.frombuffer(part, dtype=np.uint8) for part in (train, held))
-    said = {
-        "what": "Lib/*.py of the Python that ran it, in order of names, every tenth file held out (PSF License)",
-        "python": platform.python_version(),
-        "files": len(files),
+    said |= {
         "train_bytes": len(train),
         "held_out_bytes": len(held),
         "train_sha256": hashlib.sha256(train).hexdigest(),
@@ -73,17 +89,17 @@ class Program:
     """One call: the text, the time that is left, the arms captured so far, the table that grows."""
 
     def __init__(
-        self, design: LargerDesign, device: torch.device, out: Path, budget: float
+        self, form: Experiment, design: LargerDesign, device: torch.device, out: Path, budget: float
     ) -> None:
-        self.design, self.device, self.budget = design, device, budget
+        self.form, self.design, self.device, self.budget = form, design, device, budget
         self.started = time.monotonic()
-        self.corpus, self.said = text()
+        self.corpus, self.said = text(form.text)
         self.arms: dict[str, tuple[Runs, torch.cuda.CUDAGraph | None]] = {}
         self.took: dict[str, float] = {}
         self.compiled = False
         out.mkdir(parents=True, exist_ok=True)
         self.out = out
-        self.file = (out / f"{NAME}.csv").open("w", newline="")
+        self.file = (out / f"{form.table}.csv").open("w", newline="")
         self._write([COLUMNS])
 
     @property
@@ -122,7 +138,7 @@ class Program:
     def train(self, study: str, name: str, seed: int, log2_rates: Sequence[float]) -> np.ndarray:
         """Train the runs of a recipe side by side, write their rows; returns their held-out losses."""
         began = time.monotonic()
-        worth = name in COMPILED_WHEN_SMALL or self.design is LARGER
+        worth = name in COMPILED_WHEN_SMALL or self.design is self.form.design
         FUSED["on"] = self.compiled and worth and name not in NEVER_COMPILED
         runs = self.arm(name, log2_rates, seed)
         ready = time.monotonic() - began
@@ -156,7 +172,7 @@ class Program:
             shown = [f"{x:.5f}" if np.isfinite(x) else "" for x in (first, last[place], val)]
             found.append([
                 study, name, seed, repr(float(rate)), "", self.design.steps, *shown, int(skipped[place]),
-                str(bool(diverged)).lower(), NAME, "yes", date.today().isoformat(),
+                str(bool(diverged)).lower(), self.form.table, "yes", date.today().isoformat(),
             ])  # fmt: skip
         return found
 
@@ -189,8 +205,10 @@ class Program:
     def manifest(self, machine: str, differs: float) -> None:
         """Write what tells this call from others."""
         self.file.close()
+        table = self.out / f"{self.form.table}.csv"
         said = {
-            "table": f"{NAME}.csv",
+            "table": table.name,
+            "network": self.form.network,
             "machine": machine,
             "python": platform.python_version(),
             "numpy": np.__version__,
@@ -201,9 +219,9 @@ class Program:
             "compiled": self.compiled,
             "share_that_compiling_changes": differs,
             "design": dataclasses.asdict(self.design),
-            "table_sha256": hashlib.sha256((self.out / f"{NAME}.csv").read_bytes()).hexdigest(),
+            "table_sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
         }
-        (self.out / f"{NAME}.manifest.json").write_text(json.dumps(said, indent=2) + "\n")
+        table.with_suffix(".manifest.json").write_text(json.dumps(said, indent=2) + "\n")
 
 
 def captured(runs: Runs) -> torch.cuda.CUDAGraph:
@@ -222,7 +240,7 @@ def captured(runs: Runs) -> torch.cuda.CUDAGraph:
     return graph
 
 
-def settle(device: torch.device, eager: bool) -> float:
+def settle(shape: Shape, device: torch.device, eager: bool) -> float:
     """Set how products are computed; compile the elementwise parts if that changes nothing; share that it changes."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -243,7 +261,7 @@ def settle(device: torch.device, eager: bool) -> float:
     dynamo.config.specialize_int = dynamo.config.specialize_float = True  # formats are constants
     inductor.eager_numerics.division_rounding = True
     try:
-        differs, apart = compared(device), far_apart(device)
+        differs, apart = compared(device), far_apart(shape, device)
     except Exception as error:  # whatever a compiler says, the plain form runs
         print(f"nothing compiled: {type(error).__name__}: {str(error)[:300]}", flush=True)
         differs = apart = 1.0
@@ -271,6 +289,7 @@ def can_widen(device: torch.device) -> bool:
 def main() -> None:
     """Run the experiment and write its table and manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--design", choices=list(EXPERIMENTS), default="first")
     parser.add_argument("--out", type=Path, default=Path("again"))
     parser.add_argument("--budget-seconds", type=float, default=240.0)
     parser.add_argument("--device", default="cuda")
@@ -281,13 +300,14 @@ def main() -> None:
         sys.exit("larger: no GPU is visible to PyTorch; run on a machine that has one.")
     device = torch.device(arguments.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    design = SMALL if arguments.small else LARGER
-    program = Program(design, device, arguments.out, arguments.budget_seconds)
-    differs = settle(device, arguments.eager)
+    form = EXPERIMENTS[arguments.design]
+    design = form.small if arguments.small else form.design
+    program = Program(form, design, device, arguments.out, arguments.budget_seconds)
+    differs = settle(design.shape, device, arguments.eager)
     program.compiled = FUSED["on"]
     program.run()
     program.manifest(f"one {name}, PyTorch {torch.__version__.split('+')[0]}", differs)
-    print(arguments.out / f"{NAME}.csv")
+    print(arguments.out / f"{form.table}.csv")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The network of `training_moat.numerics.gpt` in PyTorch, several runs side by side, and one training step of it.
+"""Training a network of `torch_networks` in PyTorch, several runs side by side: their state and one step of it.
 
 Runs differ in their learning rate alone: they share the text, its order and the first weights. Side by side they fill a
 GPU that one of them would leave idle. The backward pass is PyTorch's; tensors between operations have the held type, so
-gradients are rounded where `gpt` rounds them.
+gradients are rounded where `training_moat.numerics.gpt` rounds them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch_arithmetic import Arithmetic, Linear, both_forms, fused
+from torch_arithmetic import Arithmetic, both_forms, fused
+from torch_networks import logits_of, parts
 from torch_rounding import dither, stochastic
 
 from training_moat.core.formats import element
@@ -31,55 +32,7 @@ from training_moat.numerics.training_loop import (
     scheduled,
 )
 
-_NORM_EPSILON = 1e-5
 _BF16 = element("bf16")
-
-
-class Embed(torch.autograd.Function):
-    """Rows of a table by token; the gradient as a product with ones and zeros, which adds in a fixed order."""
-
-    @staticmethod
-    def forward(ctx, table: Tensor, tokens: Tensor) -> Tensor:
-        """(runs, vocab, width) by (tokens,) to (runs, tokens, width)."""
-        ctx.save_for_backward(tokens)
-        ctx.vocab = table.shape[1]
-        return table[:, tokens]
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor):
-        """Sum of the gradients of each token's places."""
-        (tokens,) = ctx.saved_tensors
-        places = torch.arange(ctx.vocab, device=tokens.device)[:, None] == tokens
-        return torch.matmul(places.float(), gradient.float()), None
-
-
-@fused
-def norm(x: Tensor, gain: Tensor) -> Tensor:
-    """RMSNorm, computed in FP32 and rounded once."""
-    wide = x.float()
-    unit = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + _NORM_EPSILON)
-    return (unit * gain).to(x.dtype)
-
-
-@fused
-def swiglu(gate_up: Tensor) -> Tensor:
-    """SwiGLU, computed in FP32 and rounded once."""
-    gate, up = gate_up.float().chunk(2, dim=-1)
-    return (gate * torch.sigmoid(gate) * up).to(gate_up.dtype)
-
-
-def attention(qkv: Tensor, shape: Shape) -> Tensor:
-    """Causal attention; the fused kernel for 16 bits, written out for FP32 so that nothing is rounded on the way."""
-    runs, tokens, _ = qkv.shape
-    split = qkv.view(-1, shape.context, 3, shape.heads, shape.width // shape.heads)
-    q, k, v = split.permute(2, 0, 3, 1, 4)
-    if qkv.dtype == torch.float32:
-        scores = q @ k.transpose(-1, -2) * (shape.width // shape.heads) ** -0.5
-        future = torch.ones(shape.context, shape.context, device=qkv.device).triu(1)
-        mixed = torch.softmax(scores - 1e9 * future, -1) @ v
-    else:
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return mixed.transpose(1, 2).reshape(runs, tokens, shape.width)
 
 
 @fused
@@ -172,20 +125,7 @@ class Runs:
 
     def losses_of(self, weights: dict[str, Tensor], tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of every run in nats per token, through the recipe's own forward pass."""
-        a, shape = self.arithmetic, self.shape
-        spots = weights["positions"].repeat(1, len(tokens), 1)
-        x = (Embed.apply(weights["tokens"], tokens.reshape(-1)) + spots).to(a.held)
-        for layer in range(shape.layers):
-
-            def linear(inputs: Tensor, name: str, layer: int = layer) -> Tensor:
-                return Linear.apply(inputs, weights[f"{layer}.{name}"], a, f"{layer}.{name}")
-
-            normed = norm(x, weights[f"{layer}.norm1"][:, None])
-            x = x + linear(attention(linear(normed, "qkv"), shape), "out")
-            normed = norm(x, weights[f"{layer}.norm2"][:, None])
-            x = x + linear(swiglu(linear(normed, "gate_up")), "down")
-        normed = norm(x, weights["norm"][:, None])
-        logits = torch.bmm(normed, weights["head"].to(a.held)).float()
+        logits = logits_of(self.shape, weights, tokens, self.arithmetic)
         each = F.cross_entropy(
             logits.flatten(0, 1), targets.reshape(-1).repeat(self.count), reduction="none"
         )
@@ -253,15 +193,17 @@ class Runs:
             return self.losses_of(self.weights, *both).cpu().numpy()
 
 
-def far_apart(device: torch.device) -> float:
-    """Largest relative difference between the compiled and the plain form of the parts that are no quantisers."""
+def far_apart(shape: Shape, device: torch.device) -> float:
+    """Largest relative difference between the compiled and the plain form of a network's parts that are no quantisers."""
     torch.manual_seed(1)
     x = torch.randn(5, 32, 64, device=device).bfloat16().requires_grad_()
     gain = torch.ones(5, 1, 64, device=device, requires_grad=True)
+    bias = torch.zeros(5, 1, 64, device=device, requires_grad=True)
     apart = []
-    for work in (lambda: norm(x, gain), lambda: swiglu(x)):
+    for work in parts(shape, x, gain, bias):
+        pull = torch.randn_like(work(), dtype=torch.float32)  # of squares a norm takes out the rest
         plain, compiled = both_forms(
-            lambda work=work: torch.autograd.grad(work().square().sum(), x)
+            lambda work=work, pull=pull: torch.autograd.grad((work() * pull).sum(), x)
         )
         apart.append((plain - compiled).abs().max() / plain.abs().max())
 

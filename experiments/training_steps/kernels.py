@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -261,14 +261,24 @@ def _reading(call: Callable[[], object], device: torch.device, calls: int) -> fl
     return start.elapsed_time(end) / 1e3
 
 
-def measure(table: Any, device: torch.device, small: bool, until: float) -> None:
-    """Time every kernel that the table lacks until the time is up, a row each; `small`: an eighth of every size."""
+PARTS = (products, grouped, permuting, attention, streams)
+"""What makes the kernels of the first set."""
+
+
+def measure(
+    table: Any,
+    parts: Iterable[Callable[[int], Iterator[Kernel]]],
+    device: torch.device,
+    small: bool,
+    until: float,
+) -> None:
+    """Time every kernel of the parts that the table lacks until the time is up, a row each; `small`: an eighth of every
+    size."""
     scale = 8 if small else 1
     made_by = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "software": f"PyTorch {torch.__version__}",
     }
-    parts = (products, grouped, permuting, attention, streams)
     for kernel in (one for part in parts for one in part(scale)):
         sizes = dict(zip(("rows", "inner", "columns", "groups"), kernel.sizes))
         key = f"{kernel.part}, {kernel.setting}, {'x'.join(map(str, kernel.sizes))}"

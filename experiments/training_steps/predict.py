@@ -1,9 +1,11 @@
-"""Says what the model expects of every run of `runs.csv`, before any of them is measured.
+"""Says what the model expects of every run of a set, before any of them is measured.
 
-    python experiments/training_steps/predict.py
+    python experiments/training_steps/predict.py                # the second set, on every chip that may run it
+    python experiments/training_steps/predict.py --set first
 
-Writes `predicted.csv`: for every run the answer of `moat predict training` to the request that `request` makes of its
-row. The stored table was made and stored before the measurement, with the constants of the commit that holds it first: a
+Writes `predicted_second.csv` or `predicted.csv`: for every run the answer of `moat predict training` to the request that
+`request` makes of its row, and what the fair constant says, which is the middle utilisation of all measured runs whose products
+are as wide. The stored tables were made and stored before the measurement, with the constants of the commit that holds them: a
 checkout of that commit gives the same numbers again, a later one what the model has come to say since.
 """
 
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import measured_memory
+from training_moat.calibrate import measured_memory, unseen_runs
 from training_moat.calibrate.measured_training import Rows
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
 from training_moat.core.units import GIB
@@ -27,7 +29,13 @@ from training_moat.core.whole_files import write_text
 from training_moat.predict import requests, training
 
 HERE = Path(__file__).parent
-CHIP = "h100-sxm"
+FILES = {
+    "first": ("runs.csv", "predicted.csv"),
+    "second": ("runs_second.csv", "predicted_second.csv"),
+}
+"""Files of a set's runs and of what was predicted of them."""
+CHIPS = {"first": ("h100-sxm",), "second": ("h100-sxm", "h200")}
+"""Chips that a set is predicted on; the one that runs it is judged."""
 SHAPE = (
     *("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_ffn"),
     *("tied_embeddings", "experts", "experts_per_token", "expert_ffn"),
@@ -35,27 +43,27 @@ SHAPE = (
 """Columns of a run that say what its model is."""
 RELEASED = "2026-11"
 COLUMNS = (
-    *("run_id", "predicted_s", "p05_s", "p95_s", "allocated_gib", "reserved_gib"),
-    *("allocated_autocast_gib", "fits", "date"),
+    *("run_id", "chip_id", "predicted_s", "p05_s", "p95_s", "constant_s", "allocated_gib"),
+    *("reserved_gib", "allocated_autocast_gib", "fits", "date"),
 )
 
 
-def runs() -> list[dict[str, str]]:
+def runs(which: str) -> list[dict[str, str]]:
     """The runs in the order in which they are measured."""
-    with (HERE / "runs.csv").open(newline="") as file:
+    with (HERE / FILES[which][0]).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def request(run: Mapping[str, str]) -> dict[str, object]:
+def request(run: Mapping[str, str], chip: str) -> dict[str, object]:
     """What the model is asked: the run as anybody would describe it, one chip and no parallelism."""
     sizes = ("tp", "pp", "dp", "ep", "cp")
     asked: dict[str, object] = {
         "id": run["run_id"],
         "model": {"name": run["model"]} | {name: int(run[name]) for name in SHAPE},
-        "chip": CHIP,
+        "chip": chip,
         "chips": 1,
         **dict.fromkeys(sizes, 1),
-        "precision": "bf16",
+        "precision": run["precision"],
         "software": run["software"],
         "released": RELEASED,
         "zero_stage": 0,
@@ -64,14 +72,19 @@ def request(run: Mapping[str, str]) -> dict[str, object]:
     asked |= {name: int(run[name]) for name in ("seq_len", "micro_batch", "global_batch")}
     if int(run["lora_rank"]):
         asked["lora_rank"] = int(run["lora_rank"])
+    # Of software that is not known for it, a request says that there is no FP32 copy.
+    if (run["weights"], run["compiled"]) == ("bf16", "1"):
+        asked["master_weights"] = False
     return asked
 
 
-def autocast_gib(run: Mapping[str, str]) -> float:
-    """GiB of tensors that the model counts once it is told that FP32 weights run under autocast, which a request has no
-    word for and a measured row has."""
+def as_rows(run: Mapping[str, str], chip: str) -> Rows:
+    """The run as the measured rows are read, told that FP32 weights run under autocast, which a request has no word for."""
     frame = pd.DataFrame(
-        {"label": [run["software"]], "format": "bf16", "zero_stage": 0, "autocast": 1, "kept_kv": 0}
+        {
+            **{"label": [run["software"]], "format": run["precision"], "zero_stage": 0},
+            **{"autocast": 1, "kept_kv": 0, "chip_id": chip, "chips": 1, "source": ""},
+        }
     )
     sizes = {name: np.array([float(run[name])]) for name in ("seq_len", "micro_batch")}
     plan = Plan(
@@ -80,27 +93,42 @@ def autocast_gib(run: Mapping[str, str]) -> float:
         zero_stage=np.zeros(1),
         recompute=np.array([float(RECOMPUTE_LEVELS[run["recompute"]])]),
     )
-    rows = Rows(frame, requests.model_of(request(run)), plan)
-    return float(measured_memory.predicted(rows).allocated[0]) / GIB
+    return Rows(frame, requests.model_of(request(run, chip)), plan)
 
 
-def predicted() -> Iterator[dict[str, object]]:
-    """The table, run by run. Raises `SystemExit` where the model refuses one."""
-    every = runs()
-    for run, answer in zip(every, training.predict([request(run) for run in every]), strict=True):
+def autocast_gib(run: Mapping[str, str], chip: str) -> str:
+    """GiB of tensors that the model counts once it is told of autocast; nothing of weights in 16 bits or another
+    framework."""
+    if run["weights"] != "fp32" or run["framework"] != "pytorch":
+        return ""
+    return f"{float(measured_memory.predicted(as_rows(run, chip)).allocated[0]) / GIB:.2f}"
+
+
+def constant_s(run: Mapping[str, str], chip: str) -> str:
+    """Seconds by the fair constant; nothing of adapters, which it does not know."""
+    if int(run["lora_rank"]):
+        return ""
+    return f"{float(unseen_runs.fair_constant(as_rows(run, chip))[0]):.6g}"
+
+
+def predicted(which: str) -> Iterator[dict[str, object]]:
+    """The table, chip by chip and run by run. Raises `SystemExit` where the model refuses one."""
+    every = [(run, chip) for chip in CHIPS[which] for run in runs(which)]
+    asked = [request(run, chip) for run, chip in every]
+    for (run, chip), answer in zip(every, training.predict(asked), strict=True):
         if not answer["ok"]:
             sys.exit(f"predict: run {run['run_id']}: {answer['error']}")
         memory = answer["memory_gib"]
         yield {
             "run_id": run["run_id"],
+            "chip_id": chip,
             "predicted_s": f"{answer['step_time_s']:.6g}",
             "p05_s": f"{answer['step_time_s_p05']:.6g}",
             "p95_s": f"{answer['step_time_s_p95']:.6g}",
+            "constant_s": constant_s(run, chip),
             "allocated_gib": f"{memory['allocated']:.2f}",
             "reserved_gib": f"{memory['reserved']:.2f}",
-            "allocated_autocast_gib": f"{autocast_gib(run):.2f}"
-            if run["weights"] == "fp32"
-            else "",
+            "allocated_autocast_gib": autocast_gib(run, chip),
             "fits": "yes" if answer["fits"] else "no",
             "date": date.today().isoformat(),
         }
@@ -111,9 +139,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=HERE / "predicted.csv")
-    out = parser.parse_args().out
-    table = pd.DataFrame(predicted(), columns=list(COLUMNS))
+    parser.add_argument("--set", choices=sorted(FILES), default="second", help="which runs")
+    parser.add_argument("--out", type=Path, help="another file than the stored one")
+    given = parser.parse_args()
+    out = given.out or HERE / FILES[given.set][1]
+    table = pd.DataFrame(predicted(given.set), columns=list(COLUMNS))
     write_text(out, table.to_csv(index=False, lineterminator="\n"))
     print(out)
 

@@ -1,78 +1,61 @@
-"""Trains every model of `runs.csv` for a few steps on one GPU and writes down what a step takes.
+"""Trains every model of a set of runs for a few steps on one GPU and writes down what a step takes.
 
-    python experiments/training_steps/steps.py OUTDIR            # one GPU with 80 GB; about three minutes
-    python experiments/training_steps/steps.py OUTDIR --small    # tiny models through the same code, in half a minute
+    python experiments/training_steps/steps.py OUTDIR                # one GPU with 80 GB; about two minutes
+    python experiments/training_steps/steps.py OUTDIR --small        # tiny models through the same code, in half a minute
+    python experiments/training_steps/steps.py OUTDIR --set first    # the other set
 
-Writes OUTDIR/steps.csv, a row as soon as it is measured, and OUTDIR/kernels.csv (see `kernels.py`). Rows that are there
-already are not measured again, so that a broken run can be taken up. Models are those of Hugging Face's transformers with
-random weights; a step is forward, backward and AdamW's update of one fixed batch. Needs PyTorch, transformers and peft.
+Writes OUTDIR/steps.csv, a row as soon as it is measured, and OUTDIR/kernels.csv (see `kernels.py`, `small_kernels.py`). Rows
+that are there already are not measured again, so that a broken run can be taken up. Models are those of Hugging Face's
+transformers with random weights; a step is forward, backward and AdamW's update of one fixed batch. Needs PyTorch,
+transformers and, for adapters, peft. Runs of another framework are `jax_steps.py`'s.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import csv
 import gc
 import math
-import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-STARTED = time.time()
+from rows_on_disk import (
+    COLUMNS,
+    GIB,
+    LONGEST_RUN_S,
+    SETS,
+    SLOW_MACHINE,
+    STARTED,
+    WARM_UP,
+    Run,
+    Table,
+    at_most,
+    first_lines,
+    runs,
+    timed_steps,
+    waiting,
+)
 
-import torch  # noqa: E402  (the clock starts before slow imports)
-from torch.nn import functional as F  # noqa: E402
-from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
-from transformers import __version__ as transformers_version  # noqa: E402
-from transformers.utils import logging  # noqa: E402
+import fp8  # isort: skip  (the clock of the budget starts before slow imports)
+import torch  # isort: skip
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import __version__ as transformers_version
+from transformers.utils import logging
 
-HERE = Path(__file__).parent
-GIB = 2**30
-WARM_UP, FEWEST, MOST = 3, 5, 20
-"""Steps before the clock, and timed steps of a run."""
-TIMED_S = 1.5
-"""Seconds that a run's timed steps may take before they are the fewest."""
-LONGEST_RUN_S = 45
-"""Seconds after which a run is given up."""
-SPARE_S = 8
-"""A run is not begun when fewer seconds are left of the budget."""
 BROKEN = 3
 """Exit status where the GPU's context is lost: the next process takes up what is left."""
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-COLUMNS = (
-    *("run_id", "status", "step_s", "step_s_min", "step_s_max", "steps", "tokens_per_s"),
-    *("allocated_gib", "reserved_gib", "device_used_gib", "allocated_before_gib", "parameters"),
-    *("loss", "build_s", "warm_up_s", "device", "software", "date", "notes"),
-)
-Run = Mapping[str, str]
-
-
-def runs(small: bool) -> list[dict[str, str]]:
-    """The runs in the order in which they are measured; `small`: one of every kind, with tiny models."""
-    with (HERE / "runs.csv").open(newline="") as file:
-        every = list(csv.DictReader(file))
-    if not small:
-        return every
-    keys = ("architecture", "recompute", "weights", "lora_rank", "expert_products", "compiled")
-    # Compiling takes longest, and compiled layers that are recomputed go through all of it.
-    able = [run for run in every if run["compiled"] == "0" or run["recompute"] == "full"]
-    kinds = {tuple(run[key] for key in keys): run for run in able}
-    accumulated = [run for run in every if run["global_batch"] != run["micro_batch"]]
-    return [run | _tiny(run) for run in [*kinds.values(), *accumulated]]
-
-
-def _tiny(run: Run) -> dict[str, str]:
-    """The sizes of a run that only shows that its code works."""
-    sizes = {"layers": 2, "hidden": 256, "heads": 4, "kv_heads": 2, "head_dim": 64, "ffn": 512}
-    sizes |= {"vocab": 2048, "seq_len": 256, "micro_batch": 2}
-    sizes["global_batch"] = 2 * int(run["global_batch"]) // int(run["micro_batch"])
-    if int(run["experts"]):
-        sizes |= {"experts": 8, "experts_per_token": 2, "expert_ffn": 128}
-    return {name: str(size) for name, size in sizes.items()}
+OWN_HEADS = ("llama", "qwen3", "qwen3_moe", "gemma")
+"""Architectures whose heads have a width of their own."""
+EXPERT_WORDS = {
+    "qwen3_moe": ("num_experts", "moe_intermediate_size"),
+    "olmoe": ("num_experts", "intermediate_size"),
+    "mixtral": ("num_local_experts", "intermediate_size"),
+}
+"""What an architecture calls the number of its experts, and their width."""
 
 
 def configuration(run: Run) -> dict[str, object]:
@@ -97,13 +80,11 @@ def configuration(run: Run) -> dict[str, object]:
         "intermediate_size": size["ffn"],
         "max_position_embeddings": size["seq_len"],
     }
-    if run["architecture"] in ("llama", "qwen3", "qwen3_moe"):
+    if run["architecture"] in OWN_HEADS:
         common["head_dim"] = size["head_dim"]
     if size["experts"]:
-        width = (
-            "moe_intermediate_size" if run["architecture"] == "qwen3_moe" else "intermediate_size"
-        )
-        common |= {"num_experts": size["experts"], width: size["expert_ffn"]}
+        number, width = EXPERT_WORDS[run["architecture"]]
+        common |= {number: size["experts"], width: size["expert_ffn"]}
         common["num_experts_per_tok"] = int(run["experts_per_token"])
     return common
 
@@ -127,9 +108,11 @@ def build(run: Run, device: torch.device) -> torch.nn.Module:
     model = model.to(device).train()
     if run["recompute"] == "full":
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if run["compiled"] == "1":
+    if run["precision"] == "fp8" or run["compiled"] == "1":
         inner = model.transformer.h if run["architecture"] == "gpt2" else model.model.layers
-        for layer in inner:
+        if run["precision"] == "fp8":
+            fp8.convert(inner)
+        for layer in inner if run["compiled"] == "1" else ():
             layer.compile()
     return model
 
@@ -223,7 +206,7 @@ def timed(run: Run, device: torch.device, quick: bool) -> dict[str, object]:
     warm = time.perf_counter()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    count = FEWEST if quick else min(MOST, max(FEWEST, int(TIMED_S / (warm - last))))
+    count = timed_steps(warm - last, quick)
     clock = Clock(device)
     clock.mark()
     for _ in range(count):
@@ -274,35 +257,15 @@ def memory(device: torch.device) -> dict[str, str]:
     }
 
 
-@contextlib.contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """Raise `TimeoutError` in a block that takes longer."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"given up after {seconds} s")
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-
-
 def measured(run: Run, device: torch.device, quick: bool) -> dict[str, object]:
     """The run's row, whatever happens to it."""
     try:
-        with at_most(LONGEST_RUN_S):
+        with at_most(SLOW_MACHINE * LONGEST_RUN_S if quick else LONGEST_RUN_S):
             return timed(run, device, quick)
     except torch.OutOfMemoryError as error:
-        return {"status": "out of memory", "notes": _first_line(error)}
+        return {"status": "out of memory", "notes": first_lines(error)}
     except Exception as error:
-        return {"status": "failed", "notes": f"{type(error).__name__}: {_first_line(error)}"}
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines)[:300]
+        return {"status": "failed", "notes": f"{type(error).__name__}: {first_lines(error)}"}
 
 
 def let_go(device: torch.device) -> bool:
@@ -321,30 +284,9 @@ def let_go(device: torch.device) -> bool:
     return True
 
 
-class Table:
-    """A table that grows on disk row by row; `known` are the keys of the rows that it holds already."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...], key: str) -> None:
-        self.path, self.columns = path, columns
-        if not path.exists():
-            self._append(dict(zip(columns, columns)))
-        with path.open(newline="") as file:
-            self.known = {row[key] for row in csv.DictReader(file)}
-
-    def add(self, row: Mapping[str, object]) -> None:
-        """Append a row and have it on disk at once."""
-        self._append(row)
-        told = ("step_s", "allocated_gib", "reserved_gib", "rate", "unit", "notes")
-        shown = " ".join(f"{name}={row[name]}" for name in told if row.get(name))
-        first = " ".join(str(row.get(name, "")) for name in self.columns[:2])
-        print(f"{time.time() - STARTED:6.1f} s  {first}  {shown}", file=sys.stderr, flush=True)
-
-    def _append(self, row: Mapping[str, object]) -> None:
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-
-
-def all_runs(table: Table, device: torch.device, small: bool, until: float) -> int:
+def all_runs(
+    every: list[dict[str, str]], table: Table, device: torch.device, small: bool, until: float
+) -> int:
     """Measure what the table lacks until the time is up; the exit status."""
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     fixed = {
@@ -352,12 +294,7 @@ def all_runs(table: Table, device: torch.device, small: bool, until: float) -> i
         "software": f"PyTorch {torch.__version__}, transformers {transformers_version}",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    for run in runs(small):
-        if run["run_id"] in table.known:
-            continue
-        if time.time() > until - SPARE_S:
-            print(f"steps: no time for {run['run_id']}", file=sys.stderr, flush=True)
-            continue
+    for run in waiting(every, table, until):
         table.add({"run_id": run["run_id"]} | measured(run, device, small) | fixed)
         if not let_go(device):
             return BROKEN
@@ -370,6 +307,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("outdir", type=Path)
+    parser.add_argument("--set", choices=sorted(SETS), default="second", help="which runs")
     parser.add_argument("--small", action="store_true", help="only show that the code works")
     parser.add_argument("--budget-seconds", type=float, default=200, help="all together")
     parser.add_argument("--kernel-seconds", type=float, default=30, help="of them for kernels")
@@ -382,13 +320,16 @@ def main() -> int:
     asked.outdir.mkdir(parents=True, exist_ok=True)
     device, end = torch.device(asked.device), asked.began + asked.budget_seconds
     steps = Table(asked.outdir / "steps.csv", COLUMNS, "run_id")
-    status = all_runs(steps, device, asked.small, end - asked.kernel_seconds)
+    every = runs(asked.set, "pytorch", asked.small)
+    status = all_runs(every, steps, device, asked.small, end - asked.kernel_seconds)
     if status == 0 and asked.kernel_seconds > 0:
         import kernels
+        import small_kernels
 
+        parts = {"first": kernels.PARTS, "second": small_kernels.PARTS}[asked.set]
         with torch.no_grad():
             table = Table(asked.outdir / "kernels.csv", kernels.COLUMNS, "kernel_id")
-            kernels.measure(table, device, asked.small, end)
+            kernels.measure(table, parts, device, asked.small, end)
     return status
 
 

@@ -1,6 +1,7 @@
 """Runs predicted before they were measured: how a measurement enters the tables, and what it is compared with."""
 
 import io
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +15,12 @@ from training_moat.core.units import GB, GIB
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments" / "training_steps"
 CHANGED = ("training_measurements", "memory_measurements", "training_blind", "training_stacks")
+NEW_SOURCE = ("sources", "lock_box")
 SLOWER = 1.1
 """Times the predicted seconds that the made-up measurement takes."""
-LARGE = "qwen7b-bf16-full"
+LARGE = {"first": "qwen7b-bf16-full", "second": "qwen8b-bf16-full"}
+CARDS = {"first": "NVIDIA H100 80GB HBM3", "second": "NVIDIA H200"}
+SOURCES = {"first": "book_h100_steps", "second": "book_h200_steps_second"}
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +28,22 @@ def add_rows():
     return scripts.loaded(FOLDER / "add_rows.py")
 
 
-@pytest.fixture(scope="module")
-def measured(add_rows):
+def made_up(add_rows, which):
     """A measurement in which every run takes `SLOWER` times what was predicted, and the largest does not fit."""
-    told = add_rows.read(FOLDER / "predicted.csv")
+    told = add_rows.read(FOLDER / add_rows.SETS[which][1])
+    told = [
+        row for row in told if row.get("chip_id", "h100-sxm") == add_rows.CHIPS[CARDS[which]][0]
+    ]
     return [
         {
             "run_id": row["run_id"],
-            "status": "out of memory" if row["run_id"] == LARGE else "ok",
+            "status": "out of memory" if row["run_id"] == LARGE[which] else "ok",
             "step_s": str(SLOWER * float(row["predicted_s"])),
             "allocated_gib": row["allocated_gib"],
-            "reserved_gib": row["reserved_gib"],
-            "parameters": "1000000000",
+            "reserved_gib": "" if row["run_id"].endswith("-jax") else row["reserved_gib"],
+            "parameters": "30000000000" if "moe" in row["run_id"] else "1000000000",
+            "device": CARDS[which],
+            "software": "PyTorch 2.11.0",
             "date": "2026-11-27",
             "notes": "",
         }
@@ -44,14 +52,23 @@ def measured(add_rows):
 
 
 @pytest.fixture(scope="module")
+def measured(add_rows):
+    return {which: made_up(add_rows, which) for which in SOURCES}
+
+
+@pytest.fixture(scope="module")
 def texts(add_rows, measured, tmp_path_factory):
-    """The tables' new texts by name, over tables that do not have the source yet."""
+    """The tables' new texts by name, both sets over tables that have no experiment of the book's yet."""
     folder = tmp_path_factory.mktemp("data")
-    for name in CHANGED:
+    for name in CHANGED + NEW_SOURCE:
         lines = (ROOT / "data" / f"{name}.csv").read_text().splitlines(keepends=True)
-        kept = [line for line in lines if add_rows.SOURCE not in line]
+        own = r"^book_h\d+_steps_second," if name in NEW_SOURCE else r"\bbook_h\d+_steps"
+        kept = [line for line in lines if not re.search(own, line)]
         (folder / f"{name}.csv").write_text("".join(kept))
-    return {path.stem: text for path, text in add_rows.entered(measured, folder).items()}
+    for which, rows in measured.items():
+        for path, text in add_rows.entered(rows, which, folder).items():
+            path.write_text(text)
+    return {name: (folder / f"{name}.csv").read_text() for name in CHANGED + NEW_SOURCE}
 
 
 @pytest.fixture(scope="module")
@@ -65,39 +82,74 @@ def frames(texts):
     return found
 
 
-def test_rows_are_numbered_on_and_what_stood_there_stands(texts, frames):
-    for name, text in texts.items():
-        assert text.count("\n") > 10 and text.endswith("\n")
+@pytest.fixture(scope="module")
+def told(frames):
+    with tables.replaced(**frames):
+        return unseen_runs.foretold()
+
+
+@pytest.mark.parametrize("which", SOURCES)
+def test_rows_are_numbered_on_and_what_stood_there_stands(texts, frames, measured, which):
+    for name in CHANGED:
+        assert texts[name].count("\n") > 10 and texts[name].endswith("\n")
         if "row_id" in frames[name]:
             assert frames[name]["row_id"].is_unique
     rows = frames["training_measurements"]
-    own = rows[rows["source"] == "book_h100_steps"]
+    own = rows[rows["source"] == SOURCES[which]]
     assert set(own["metric"]) == {"step_time", "peak_allocated", "peak_reserved"}
-    assert own["config_id"].nunique() == len(pd.read_csv(FOLDER / "runs.csv")) - 1
-    assert not own["table_ref"].str.startswith(LARGE).any()
+    assert own["config_id"].nunique() == len(measured[which]) - 1
+    assert not own["table_ref"].str.startswith(LARGE[which]).any()
+    assert set(own["chip_id"]) == {"h100-sxm" if which == "first" else "h200"}
+    mixed = own[own["moe_experts"].notna()]
+    assert (mixed["active_params_b"] < mixed["params_b"]).all()
 
 
-def test_foretold_runs_stand_beside_what_was_stored_of_them(frames, measured):
+def test_foretold_runs_stand_beside_what_was_stored_of_them(frames, measured, told):
     with tables.replaced(**frames):
-        told = unseen_runs.foretold()
         usable, aside = measured_training.usable().frame, measured_training.put_aside().frame
         blind = unseen_runs.blind()
-    assert len(told) == len(measured) - 1
-    assert told["error"].to_numpy() == pytest.approx(1 / SLOWER - 1, abs=1e-4)
-    assert told["inside"].all() and told["memory_error"].abs().max() < 0.001
+    for number, (which, source) in enumerate(SOURCES.items(), 1):
+        own = told[told["set"] == number]
+        assert len(own) == len(measured[which]) - 1 and set(own["source"]) == {source}
+        assert own["error"].to_numpy() == pytest.approx(1 / SLOWER - 1, abs=1e-4)
+        assert own["inside"].all() and own["memory_error"].abs().max() < 0.001
+        assert source not in set(blind["source"])
     assert told["run"].str.contains(" tokens").all()
-    assert set(told["label"]) == {"pytorch-eager", "pytorch", "litgpt-eager"}
     assert told["measured_gb"].max() < 80 * GIB / GB
-    source = "book_h100_steps"
-    assert source in set(usable["source"]) and source not in set(aside["source"])
-    assert source not in set(blind["source"])
-    fitted = usable[usable["source"] == source]
+    first = "book_h100_steps"
+    assert first in set(usable["source"]) and first not in set(aside["source"])
+    fitted = usable[usable["source"] == first]
     assert not fitted["table_ref"].str.contains("adapters|in a loop").any()
 
 
-def test_of_adapters_and_experts_without_a_width_there_is_no_constant(frames):
+def test_a_new_set_judges_the_fit_until_the_next_one(frames):
     with tables.replaced(**frames):
-        told = unseen_runs.foretold()
+        usable, aside = measured_training.usable().frame, measured_training.put_aside().frame
+        drawn = unseen_runs.lock_box()
+    new = SOURCES["second"]
+    assert new in set(aside["source"]) and new not in set(usable["source"]) | set(drawn["source"])
+    own = aside[aside["source"] == new]
+    assert {"jax", "transformers-compiled-bf16"} < set(own["label"])
+    assert {"fp8", "bf16"} == set(own["format"])
+
+
+def test_sets_are_summed_up_by_what_was_asked_for(told):
+    found = unseen_runs.by_set(told)
+    assert found["runs"].sum() == len(told)
+    assert list(found["set"]) == sorted(found["set"]) and set(found["set"]) == {1, 2}
+    first = found[found["set"] == 1]
+    assert set(first["label"]) == {"pytorch-eager", "pytorch", "litgpt-eager"}
+    assert found["level"].to_numpy() == pytest.approx(1 / SLOWER, abs=1e-4)
+    assert (found["inside"] == 1).all()
+
+
+def test_rows_of_a_card_that_no_table_has_are_refused(add_rows, measured):
+    strange = [row | {"device": "NVIDIA A100"} for row in measured["second"]]
+    with pytest.raises(SystemExit, match="NVIDIA H200"):
+        add_rows.entered(strange)
+
+
+def test_of_adapters_and_experts_without_a_width_there_is_no_constant(told):
     tuned = told["run"].str.contains("adapters") | told["model"].str.startswith("OLMoE")
     assert tuned.any() and (told["constant_error"].isna() == tuned).all()
 

@@ -4,7 +4,6 @@ import json
 import re
 from unittest import mock
 
-import numpy as np
 import pytest
 
 from training_moat import claims
@@ -143,18 +142,18 @@ OPPOSITE = {
     "C21": (1, altered(serving_layouts=column("layout", "pipeline"))),
     "C22": (1, hooked(deciding, decision=decided_for_most)),
     "C23": (-1, altered(mlperf_submissions=where("row_id", "L001", entry_share=0.1))),
-    "C24": (-1, altered(mlperf_submissions=lambda frame: frame.assign(
-        entry_share=np.where(frame["vendor"] == "NVIDIA", 0.2, frame["entry_share"])))),
+    "C24": (-1, altered(mlperf_submissions=where("vendor", "NVIDIA", closed_benchmarks=2))),
     "C25": (-1, altered(chips=where("id", "b200", scaleup_gb_per_s_per_direction=160.0))),
     "C26": (-1, altered(chips=where("id", "h100-sxm", hbm_gb=20.0))),
     "C27": (1, altered(chips=where("vendor", "SambaNova", hbm_gb=64.0))),
     "C28": (-1, altered(chips=where("vendor", "NVIDIA", formats_supported="fp32"))),
     "C29": (1, altered(**{f"experiment_low_precision{part}": four_bits_elsewhere(bend)
-                          for part, bend in (("", 0.2), ("_replication", 0.2), ("_larger", 1.0))})),
+                          for part, bend in (("", 0.2), ("_replication", 0.2), ("_larger", 1.0),
+                                             ("_second", 1.0))})),
     "C30": (-1, altered(switching_cases=chained(
         where("workload_kind", "training", outcome="completed", quality=""),
         lambda frame: frame.loc[frame.index.repeat(5)]))),
-    "C31": (-1, altered(training_runs=where("model", "GPT-4 (Mar 2023)", cost_usd_2023=1e12))),
+    "C31": (1, altered(lab_ledgers=where("item", "all_expense", value=50.0))),
     "C32": (1, altered(chips=where(
         "vendor", "Tenstorrent", hbm_tb_per_s=4.0, scaleup_gb_per_s_per_direction=900.0))),
     "C33": (-1, altered(switching_assumptions=assumption(

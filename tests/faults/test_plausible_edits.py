@@ -158,6 +158,7 @@ EDITS = [
     (CHECKS["rents_at_all"], "prices", "P123", "value", lambda price: 20 * price),
     (CHECKS["chip_rents"], "chips", "h100-sxm", "cloud_usd_per_h", lambda rent: rent * 10),
     (CHECKS["system_shares"], "mlperf_submissions", "L001", "systems", lambda n: n + 1),
+    (CHECKS["benchmarks_run"], "mlperf_submissions", "L045", "closed_benchmarks", lambda n: n + 1),
     (CHECKS["old_memories"], "hardware_history", "H116", "memory_gb", 25.8),
     (CHECKS["expert_ffn_widths"], "models", "mixtral-8x7b", "expert_ffn", 14366),
     (CHECKS["old_links"], "hardware_history", "H116", "internode_gbit_per_s", 1e6),

@@ -132,13 +132,15 @@ def test_a_failing_node_or_a_way_to_nvidia_is_no_trouble_of_a_move_away():
 
 
 def test_offers_by_hand():
-    """MI300X against H100 by price of sale: data/chips.csv."""
+    """MI300X against H100 by price of sale, both of the chip alone, and MI355X against the GB300, whose price is a part of
+    a rack, so that a server has to be added to the other's: data/chips.csv, cost_scopes.csv and cost_assumptions.csv."""
     chips = tables.load("chips").set_index("id")
     value = chips["bf16_tflops"] / chips["price_usd"]
     offers = switching.offers().set_index(["chip", "basis"])["advantage"]
-    assert offers["Instinct MI300X", "purchase"] == pytest.approx(
-        value["mi300x"] / value["h100-sxm"]
-    )
+    alike = value["mi300x"] / value["h100-sxm"]
+    assert offers["Instinct MI300X", "purchase"] == pytest.approx(alike)
+    beside_a_rack = value["mi355x"] / value["gb300"] / 1.64
+    assert offers["Instinct MI355X", "purchase"] == pytest.approx(beside_a_rack)
 
 
 def test_offers_leave_out_chips_not_sold_and_cut_down_for_export():

@@ -1,5 +1,6 @@
 """The larger experiment's functions in PyTorch agree with those in NumPy bit for bit, its network with the NumPy network."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from training_moat.core.formats import FLOAT_FORMATS, SCALED_FORMATS, element, s
 from training_moat.numerics import rounding, scaling
 from training_moat.numerics.analysis import bits
 from training_moat.numerics.arithmetic import Arithmetic, hadamard
-from training_moat.numerics.design_larger import LARGER, SMALL, UNITS
+from training_moat.numerics.design_larger import LARGER, UNITS
+from training_moat.numerics.design_second import EXPERIMENTS, Gpt2Shape
 from training_moat.numerics.gpt import Network, Parameters, Shape, initialise
 from training_moat.numerics.recipes import recipe
 
@@ -133,9 +135,9 @@ def test_delayed_scales_look_back_as_far_and_are_one_a_run():
 ARMS = (*LARGER.transfer_recipes, *LARGER.ported_recipes)
 
 
-def placed(name, first, runs=2):
+def placed(name, first, runs=2, shape=TINY):
     made = torch_model.Runs(
-        recipe(UNITS.get(name, name)), TINY, [1e-3] * runs, 4, CPU, units=name in UNITS
+        recipe(UNITS.get(name, name)), shape, [1e-3] * runs, 4, CPU, units=name in UNITS
     )
     made.reset(3, np.zeros((4, 2, TINY.context + 1), np.int64))
     made.place(first)
@@ -200,6 +202,55 @@ def test_losses_and_gradients_are_those_of_the_numpy_network(name):
     assert apart < {32: 1e-5, 16: 0.03, 8: 0.25, 4: 0.7}[width], apart
 
 
+def by_plain_torch(shape, first, tokens, targets):
+    """Loss and gradients of the network like GPT-2, of PyTorch's own layers in FP64."""
+    w = {name: torch.from_numpy(first[name]).double().requires_grad_() for name in shape.tensors()}
+
+    def layer(function, x, name):
+        return function(x, w[name], w[f"{name}.bias"])
+
+    def norm(x, gain, bias):
+        return torch.nn.functional.layer_norm(x, (shape.width,), gain, bias)
+
+    def linear(x, weight, bias):
+        return torch.nn.functional.linear(x, weight.t(), bias)
+
+    x = w["tokens"][torch.from_numpy(tokens)] + w["positions"]
+    for at in range(shape.layers):
+        split = layer(linear, layer(norm, x, f"{at}.norm1"), f"{at}.qkv").chunk(3, dim=-1)
+        q, k, v = (one.unflatten(-1, (shape.heads, -1)).transpose(1, 2) for one in split)
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + layer(linear, mixed.transpose(1, 2).flatten(2), f"{at}.out")
+        raised = layer(linear, layer(norm, x, f"{at}.norm2"), f"{at}.up")
+        active = torch.nn.functional.gelu(raised, approximate="tanh")
+        x = x + layer(linear, active, f"{at}.down")
+    logits = layer(norm, x, "norm") @ w["tokens"].t()
+    flat = torch.from_numpy(targets).flatten()
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), flat)
+    return loss.item(), torch.autograd.grad(loss, list(w.values()))
+
+
+@pytest.mark.parametrize("name", LARGER.transfer_recipes)
+def test_the_network_like_gpt2_is_that_of_pytorchs_own_layers(name):
+    """FP32 but for the order of sums; short formats near it. Biases and gains are moved off zero and one."""
+    shape = Gpt2Shape(64, context=32, width=64, heads=4, layers=2, ffn=96)
+    rng = np.random.default_rng(1)
+    tokens, targets = rng.integers(0, shape.vocab, (2, 4, shape.context))
+    first = initialise(shape, 3)
+    assert not first["0.qkv.bias"].any() and (first["norm"] == 1).all()
+    first.vector[:] += 0.05 * rng.standard_normal(first.vector.size, dtype=np.float32)
+    loss, expected = by_plain_torch(shape, first, tokens, targets)
+    runs = placed(name, first, shape=shape)
+    found, ours = runs.gradients(torch.from_numpy(tokens), torch.from_numpy(targets))
+    flat = torch.cat([ours[part][0].flatten() for part in shape.tensors()])
+    exact = torch.cat([one.flatten() for one in expected])
+    apart = ((flat - exact).norm() / exact.norm()).item()
+    width = bits(name)
+    rtol = {32: 2e-6, 16: 2e-3, 8: 1e-2, 4: 5e-2}[width]
+    np.testing.assert_allclose(found.numpy(), loss, rtol=rtol)
+    assert apart < {32: 1e-5, 16: 0.05, 8: 0.25, 4: 0.7}[width], apart
+
+
 def test_draws_are_even_and_differ_from_step_to_step():
     keys = (torch.tensor([one], dtype=torch.int32) for one in (1, 2))
     one, other = (torch_rounding.evenly(1 << 16, key) for key in keys)
@@ -208,20 +259,26 @@ def test_draws_are_even_and_differ_from_step_to_step():
     assert abs(np.corrcoef(one[:-1].numpy(), one[1:].numpy())[0, 1]) < 0.02
 
 
-def test_small_form_runs_on_a_processor_every_arm_at_every_rate(tmp_path):
+def run(design, out, *more):
     command = [sys.executable, str(FOLDER / "larger.py"), "--small", "--device", "cpu"]
-    subprocess.run([*command, "--out", str(tmp_path)], check=True, capture_output=True)
-    rows = pd.read_csv(tmp_path / "experiment_low_precision_larger.csv")
+    command += ["--design", design, "--out", str(out), *more]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return pd.read_csv(out / f"{EXPERIMENTS[design].table}.csv"), done.stdout
+
+
+@pytest.mark.parametrize("design", list(EXPERIMENTS))
+def test_small_form_runs_on_a_processor_every_arm_at_every_rate(design, tmp_path):
+    rows, _ = run(design, tmp_path)
+    small = EXPERIMENTS[design].small
     judged = rows[rows["study"] != "pilot"]
-    assert len(judged) == len(SMALL.seeds) * len(SMALL.studies()) * len(SMALL.offsets)
+    assert len(judged) == len(small.seeds) * len(small.studies()) * len(small.offsets)
     lost = judged[judged["diverged"]]
     assert set(lost["recipe"]) == {"fp8_fnuz_ported_nan"}
-    assert (tmp_path / "experiment_low_precision_larger.manifest.json").exists()
+    made = json.loads((tmp_path / f"{EXPERIMENTS[design].table}.manifest.json").read_text())
+    assert made["network"] == EXPERIMENTS[design].network
+    assert made["text"]["train_bytes"] > 1_000_000
 
 
 def test_a_budget_that_is_used_up_leaves_the_rows_so_far(tmp_path):
-    command = [sys.executable, str(FOLDER / "larger.py"), "--small", "--device", "cpu"]
-    command += ["--budget-seconds", "0", "--out", str(tmp_path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    rows = pd.read_csv(tmp_path / "experiment_low_precision_larger.csv")
-    assert set(rows["study"]) == {"pilot"} and "no time for seed" in done.stdout
+    rows, said = run("second", tmp_path, "--budget-seconds", "0")
+    assert set(rows["study"]) == {"pilot"} and "no time for seed" in said

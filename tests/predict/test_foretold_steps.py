@@ -13,8 +13,16 @@ from training_moat.catalog import models
 from training_moat.predict import training
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "training_steps"
-RUNS = pd.read_csv(FOLDER / "runs.csv")
-PREDICTED = pd.read_csv(FOLDER / "predicted.csv")
+FIRST, SECOND = (pd.read_csv(FOLDER / name) for name in ("runs.csv", "runs_second.csv"))
+SETS = {"first": FIRST, "second": SECOND}
+PREDICTED = {
+    "first": pd.read_csv(FOLDER / "predicted.csv"),
+    "second": pd.read_csv(FOLDER / "predicted_second.csv"),
+}
+CASES = [
+    ("first", PREDICTED["first"]),
+    *(("second", rows) for _, rows in PREDICTED["second"].groupby("chip_id")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +30,32 @@ def script():
     return scripts.loaded(FOLDER / "predict.py")
 
 
-def test_every_run_has_one_prediction_with_its_interval_around_it():
-    assert list(PREDICTED["run_id"]) == list(RUNS["run_id"]) and RUNS["run_id"].is_unique
-    assert (PREDICTED["p05_s"] < PREDICTED["predicted_s"]).all()
-    assert (PREDICTED["predicted_s"] < PREDICTED["p95_s"]).all()
-    assert (PREDICTED["allocated_gib"] < PREDICTED["reserved_gib"]).all()
-    autocast = PREDICTED["allocated_autocast_gib"].notna()
-    assert (autocast == RUNS["weights"].eq("fp32")).all()
+@pytest.mark.parametrize(("which", "told"), CASES)
+def test_every_run_has_one_prediction_with_its_interval_around_it(which, told):
+    runs = SETS[which]
+    assert list(told["run_id"]) == list(runs["run_id"]) and runs["run_id"].is_unique
+    assert (told["p05_s"] < told["predicted_s"]).all()
+    assert (told["predicted_s"] < told["p95_s"]).all()
+    assert (told["allocated_gib"] < told["reserved_gib"]).all()
+    cast = runs["weights"].eq("fp32") & runs["framework"].eq("pytorch")
+    assert (told["allocated_autocast_gib"].notna().to_numpy() == cast).all()
+
+
+def test_the_second_set_repeats_no_run_of_the_first_and_goes_where_it_did_not():
+    sizes = ["model", "seq_len", "micro_batch", "recompute", "software"]
+    assert SECOND.merge(FIRST, on=sizes).empty
+    assert set(SECOND["framework"]) == {"pytorch", "jax"} and set(FIRST["framework"]) == {"pytorch"}
+    assert {"fp8", "bf16"} == set(SECOND["precision"]) and set(FIRST["precision"]) == {"bf16"}
+    told = PREDICTED["second"]
+    assert set(told["chip_id"]) == {"h100-sxm", "h200"}
+    tuned = told["run_id"].isin(SECOND.loc[SECOND["lora_rank"] > 0, "run_id"])
+    assert (told["constant_s"].isna() == tuned).all()
 
 
 def test_shapes_of_models_that_the_book_knows_are_the_books():
-    known = RUNS[RUNS["model_id"].notna() & ~RUNS["model"].str.contains(" of ")]
-    assert len(known) > 5
+    runs = pd.concat(SETS.values())
+    known = runs[runs["model_id"].notna() & ~runs["model"].str.contains(" of ")]
+    assert len(known) > 20
     for run in known.to_dict("records"):
         shape = models.model(run["model_id"])
         for name in ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab"):
@@ -42,9 +64,10 @@ def test_shapes_of_models_that_the_book_knows_are_the_books():
         assert run["tied_embeddings"] == shape.tied_embeddings
 
 
-def test_a_run_is_asked_as_it_is_measured(script):
-    runs = script.runs()
-    answers = training.predict([script.request(run) for run in runs])
+@pytest.mark.parametrize("which", SETS)
+def test_a_run_is_asked_as_it_is_measured(script, which):
+    runs = script.runs(which)
+    answers = training.predict([script.request(run, "h200") for run in runs])
     for run, answer in zip(runs, answers, strict=True):
         assert answer["ok"], (run["run_id"], answer.get("error"))
         plan = answer["plan"]
@@ -52,18 +75,20 @@ def test_a_run_is_asked_as_it_is_measured(script):
             assert plan[name] == int(run[name])
         assert (plan["recompute"], plan["software"]) == (run["recompute"], run["software"])
         assert plan.get("lora_rank", 0) == int(run["lora_rank"])
+        assert plan["precision"] == run["precision"]
 
 
 def test_the_table_it_writes_is_the_stored_one_in_form(tmp_path):
     out = tmp_path / "predicted.csv"
     subprocess.run([sys.executable, FOLDER / "predict.py", "--out", out], check=True)
-    now = pd.read_csv(out)
-    assert list(now.columns) == list(PREDICTED.columns)
-    assert list(now["run_id"]) == list(PREDICTED["run_id"])
+    now, stored = pd.read_csv(out), PREDICTED["second"]
+    assert list(now.columns) == list(stored.columns)
+    assert list(now["run_id"]) == list(stored["run_id"])
 
 
-def test_what_measures_takes_no_column_that_the_runs_do_not_have():
-    tree = ast.parse((FOLDER / "steps.py").read_text())
+@pytest.mark.parametrize("name", ["steps.py", "jax_steps.py"])
+def test_what_measures_takes_no_column_that_the_runs_do_not_have(name):
+    tree = ast.parse((FOLDER / name).read_text())
     asked = {
         node.slice.value
         for node in ast.walk(tree)
@@ -72,4 +97,5 @@ def test_what_measures_takes_no_column_that_the_runs_do_not_have():
         and node.value.id == "run"
         and isinstance(node.slice, ast.Constant)
     }
-    assert len(asked) > 10 and asked <= set(RUNS.columns)
+    assert len(asked) > 8 and asked <= set(FIRST.columns)
+    assert list(FIRST.columns) == list(SECOND.columns)

@@ -37,11 +37,11 @@ def _put_aside(by_lot: bool) -> pd.DataFrame:
     aside = measured_training.put_aside()
     aside = aside.take(aside.frame["source"].isin(drawn).to_numpy() == by_lot)
     frame = beside_prediction(aside)
-    frame["constant_error"] = _fair_constant(aside) / frame["measured_s"] - 1
+    frame["constant_error"] = fair_constant(aside) / frame["measured_s"] - 1
     return frame
 
 
-def _fair_constant(aside: Rows) -> np.ndarray:
+def fair_constant(aside: Rows) -> np.ndarray:
     """Seconds by the middle utilisation of all runs of the same width, of other sources, that are not put aside."""
     known = rows()
     known = known[~known["source"].isin(aside.frame["source"])]
@@ -139,29 +139,48 @@ def foretold() -> pd.DataFrame:
     """Runs of this project that were predicted before anybody measured them: as stored before, whatever a later fit says of
     them, beside what was measured since. Of a run that the tables cannot judge (adapters, say) there is no constant error.
 
-    Columns: config_id, model, run (in words), kind, label (the software asked for), measured_s, predicted_s, p05_s, p95_s, error,
-    constant_error, inside, measured_gb, allocated_gb (the tensors' peak as predicted), memory_error.
+    Columns: config_id, source, set (1 for the first one measured), chip_id, model, run (in words), kind, label (the software
+    asked for), measured_s, predicted_s, p05_s, p95_s, error, constant_error, inside, measured_gb, allocated_gb (the tensors' peak
+    as predicted), memory_error.
     """
     every = measured_training.configurations()
     own = every[every["source"].isin(_own_experiments())].reset_index(drop=True)
-    whole = (own["reason"] == "").to_numpy()
-    own["fair_s"] = np.nan
-    if whole.any():
-        own.loc[whole, "fair_s"] = _fair_constant(
-            measured_training.rows_of(own[whole].reset_index(drop=True))
-        )
+    own["fair_s"] = _fair_seconds(own)
     own["run"] = own["table_ref"].str.extract(r": (.*);", expand=False)
     own["label"] = own["table_ref"].str.extract(r"([\w-]+), (?:tied|own)", expand=False)
     mixed, tuned = own["experts"] > 0, own["run"].str.contains("adapters")
     own["kind"] = np.select([mixed, tuned], ["mixture of experts", "adapters"], "dense")
-    columns = ["config_id", "model", "run", "kind", "label", "peak_allocated", "fair_s"]
+    columns = ["config_id", "chip_id", "model", "run", "kind", "label", "peak_allocated", "fair_s"]
     found = tables.load("training_blind").merge(own[columns], on="config_id", validate="one_to_one")
+    found.insert(0, "set", pd.factorize(found["source"])[0] + 1)
     found = found.rename(columns={"peak_allocated": "measured_gb"})
     found["error"] = found["predicted_s"] / found["measured_s"] - 1
     found["constant_error"] = found.pop("fair_s") / found["measured_s"] - 1
     found["inside"] = found["measured_s"].between(found["p05_s"], found["p95_s"])
     found["memory_error"] = found["allocated_gb"] / found["measured_gb"] - 1
     return found
+
+
+def _fair_seconds(own: pd.DataFrame) -> np.ndarray:
+    """Seconds of configurations by the fair constant; unknown where the tables cannot judge one."""
+    seconds, whole = np.full(len(own), np.nan), (own["reason"] == "").to_numpy()
+    if whole.any():
+        judged = measured_training.rows_of(own[whole].reset_index(drop=True))
+        seconds[whole] = fair_constant(judged)
+    return seconds
+
+
+def by_set(told: pd.DataFrame) -> pd.DataFrame:
+    """Foretold runs by set, chip and software asked for. Columns: set, chip_id, label, runs, error, level (the middle
+    of predicted over measured), constant, inside, memory (middle absolute errors, as shares)."""
+    size = ("error", "constant_error", "memory_error")
+    shares = told.assign(**{name: told[name].abs() for name in size}, level=1 + told["error"])
+    groups = shares.groupby(["set", "chip_id", "label"], sort=False)
+    found = groups[["error", "level", "constant_error", "memory_error"]].median()
+    found.insert(0, "runs", groups.size())
+    found["inside"] = groups["inside"].mean()
+    names = {"constant_error": "constant", "memory_error": "memory"}
+    return found.rename(columns=names).reset_index()
 
 
 LOTS = 20_000

@@ -42,6 +42,19 @@ def frame() -> pd.DataFrame:
     return tables.load("chips")
 
 
+@tables.kept("cost_scopes")
+def _of_systems() -> dict[str, frozenset[str]]:
+    """Chips whose price, and whose power, in the table are those of a whole system."""
+    frame = tables.load("cost_scopes")
+    told = {what: frame[f"{what}_covers"] == "system" for what in ("price", "power")}
+    return {what: frozenset(frame.loc[whole, "chip_id"]) for what, whole in told.items()}
+
+
+def covers_system(chip_id: str, what: str) -> bool:
+    """Whether the table's "price" or "power" of a chip is its part of a whole system, not that of the chip alone."""
+    return chip_id in _of_systems()[what]
+
+
 def resolve(name: str, where: str = "") -> str:
     """The id that a name or any other spelling means; InputError with the nearest id otherwise."""
     return _resolve(str(name), where)

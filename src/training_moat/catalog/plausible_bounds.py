@@ -243,6 +243,8 @@ BOUNDS = {
     "system_shares": Bounds("mlperf_submissions", "system_share",
         lambda of: of["system_share"] - of["systems"] / of["round_total_systems"], -1e-4, 1e-4,
         "systems over round_total_systems"),
+    "benchmarks_run": Bounds("mlperf_submissions", "closed_benchmarks",
+        lambda of: of["round_closed_benchmarks"] - of["closed_benchmarks"], 0, inf, "at most round_closed_benchmarks"),
     "chip_memories": Bounds("chips", "hbm_gb", lambda of: _size(of, "hbm_gb"), 0, 0, "the capacity in GB as it is sold"),
     "old_memories": Bounds("hardware_history", "memory_gb", lambda of: _size(of, "memory_gb"), 0, 0,
         "the capacity in GB as it is sold"),

@@ -11,6 +11,7 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
 from training_moat.inquiry import chronicle
+from training_moat.inquiry.wording import listed
 
 TRAINS = ("training", "both")
 STATEMENTS = ("launch", "claim", "positioning", "benchmark", "pivot", "deployment", "training run")
@@ -127,11 +128,37 @@ def smallest_entry_share(suite: str, since: str = "") -> Measured:
     return _smallest_share(frame[frame["date"] >= since])
 
 
+def latest_rounds() -> pd.DataFrame:
+    """Every vendor's row of the latest training and inference rounds that tell vendors apart, with `run`: the share of the
+    closed division's models that its chips ran."""
+    frame = tables.load("mlperf_submissions")
+    last = pd.concat([nvidia_rounds(suite).tail(1) for suite in ("training", "inference")])
+    frame = frame.merge(last[["suite", "round"]], on=["suite", "round"])
+    return frame.assign(run=frame["closed_benchmarks"] / frame["round_closed_benchmarks"])
+
+
 @measure
-def weaker_latest_share() -> Measured:
-    """Nvidia's share of entries in the one of the latest training and inference rounds where it is smaller."""
-    latest = [nvidia_rounds(suite).tail(1) for suite in ("training", "inference")]
-    return _smallest_share(pd.concat(latest))
+def models_run() -> Measured:
+    """Share of the models of MLPerf that Nvidia's chips ran, in the one of the latest two rounds where it is smaller."""
+    frame = latest_rounds().query("vendor == 'NVIDIA'")
+    told = [
+        f"{row.closed_benchmarks:.0f} of {row.round_closed_benchmarks:.0f} in {row.suite} {row.round}"
+        for row in frame.itertuples()
+    ]
+    return counted(frame, "mlperf_submissions", float(frame["run"].min()), listed(told))
+
+
+@measure
+def models_run_by_others() -> Measured:
+    """Largest share of the models of either of these rounds that chips of one other maker ran."""
+    frame = latest_rounds().query("vendor != 'NVIDIA'")
+    best = frame.loc[frame["run"].idxmax()]
+    return counted(
+        frame,
+        "mlperf_submissions",
+        float(best["run"]),
+        f"{best['vendor']} in {best['suite']} {best['round']}",
+    )
 
 
 def _smallest_share(frame: pd.DataFrame) -> Measured:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +10,12 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
-from training_moat.inquiry import durations, low_precision_record, precision
+from training_moat.inquiry import durations, low_precision_record, move_bill, precision
 from training_moat.inquiry.switching import breakeven, moves_away
 from training_moat.numerics import analysis_larger
+from training_moat.numerics.design_second import EXPERIMENTS
 
-GPT4, POSTERIOR = "GPT-4 (Mar 2023)", "posterior, 5 to 95%"
+POSTERIOR = "posterior, 5 to 95%"
 
 
 @measure
@@ -63,18 +63,20 @@ def formats_added(vendor: str, since: str) -> Measured:
 @measure
 def carried_over() -> Measured:
     """Loss added by a learning rate tuned under another recipe, over what a rate one octave off costs BF16: the worst
-    pair at the larger of two sizes. The range is fixed in `numerics.design_larger`."""
-    names = [f"experiment_low_precision{part}" for part in ("", "_replication", "_larger")]
-    first, second, larger = (tables.load(name) for name in names)
-    if larger.empty:
+    pair of the larger networks. Value and range are fixed in `numerics.design_larger` and `design_second`."""
+    small, larger = precision.small_runs(), precision.larger_runs()
+    if "first" not in larger:
         return NOTHING
-    small = analysis_larger.carried_small(pd.concat([first, second], ignore_index=True))
-    large = analysis_larger.carried_larger(larger)
-    value, low, high = analysis_larger.both_sizes(small, large)
+    forms = {name: EXPERIMENTS[name] for name in larger}
+    sizes = [
+        analysis_larger.carried_larger(larger[name], form.design) for name, form in forms.items()
+    ]
+    value, low, high = analysis_larger.across(analysis_larger.carried_small(small), *sizes)
     if value is None:
         return NOTHING
-    note = f"models of {large.parameters / 1e6:.0f} million parameters and less, drawn on to the size of GPT-3"
-    sources = ("experiment_low_precision_larger", "experiment_low_precision")
+    millions = " and ".join(f"{size.parameters / 1e6:.0f}" for size in sizes)
+    note = f"models of {millions} million parameters and less, drawn on to the size of GPT-3"
+    sources = (*(form.table for form in forms.values()), "experiment_low_precision")
     return Measured(value, low, high, sources=sources, note=note, kind="ends of 90% intervals")
 
 
@@ -122,23 +124,20 @@ def months_ratio() -> Measured:
 
 
 @measure
-def delay_cost() -> Measured:
-    """A year of OpenAI's R&D spending, times the shortest delay of a training move on record, over the cost of
-    the run itself."""
-    splits = tables.load("market_splits")
-    lab = splits[splits["definition"] == "all R&D spend"]
-    spent = re.search(r"R&D \$([\d.]+)B", str(lab["quantity"].iloc[0])) if len(lab) else None
-    late = tables.load("move_durations")
-    late = late[late["kind"].isin(["delay", "unfinished"])].nsmallest(1, "low_months")
-    run = tables.load("training_runs")
-    run = run[run["model"] == GPT4]
-    if spent is None or late.empty or run.empty:
+def bill_over_run(threshold: str) -> Measured:
+    """What a move would have cost the laboratory of GPT-4 in the year of its run, over what the run cost."""
+    if not move_bill.known():
         return NOTHING
-    spending_usd = float(spent[1]) * 1e9 * float(late["low_months"].iloc[0]) / 12
-    rows = (("market_splits", lab), ("move_durations", late), ("training_runs", run))
+    bill = move_bill.of_the_run()
+    low, middle, high = bill.quantiles
+    rows = tuple(
+        key
+        for name, frame in bill.rows.items()
+        for key in keys(frame, name, "name" if name == "switching_assumptions" else None)
+    )
     return Measured(
-        spending_usd / float(run["cost_usd_2023"].iloc[0]), sources=cited(lab, late, run),
-        rows=tuple(key for name, frame in rows for key in keys(frame, name)), note="a laboratory like OpenAI",
+        middle, low, high, bill.chance(float(threshold)), rows, cited(*bill.rows.values()),
+        f"{move_bill.LAB} as it was in {move_bill.YEAR}", "Monte Carlo, 5 to 95%",
     )  # fmt: skip
 
 

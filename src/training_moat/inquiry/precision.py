@@ -13,6 +13,8 @@ from training_moat.catalog.cited import FIRST_HAND, credible
 from training_moat.core import formats
 from training_moat.core.errors import require_known
 from training_moat.inquiry import low_precision_record, naming
+from training_moat.numerics import analysis_larger
+from training_moat.numerics.design_second import EXPERIMENTS
 
 PEAK_COLUMN = {
     **{name: chips.PEAK_COLUMNS[name] for name in ("fp16", "bf16", "fp8", "fp4")},
@@ -103,6 +105,22 @@ def by_source(pairs: pd.DataFrame) -> pd.DataFrame:
     found = pairs.groupby("source")["speedup"].agg(["size", "median"]).reset_index()
     found = found.set_axis(["source", "pairs", "speedup"], axis=1)
     return found.sort_values(["speedup", "source"], kind="stable", ignore_index=True)
+
+
+def small_runs() -> pd.DataFrame:
+    """Runs of the NumPy experiment, both sets of seeds."""
+    names = [f"experiment_low_precision{part}" for part in ("", "_replication")]
+    return pd.concat([tables.load(name) for name in names], ignore_index=True)
+
+
+def larger_runs() -> dict[str, pd.DataFrame]:
+    """Runs of each larger experiment that counts, pilot included, by its name in `design_second.EXPERIMENTS`."""
+    found = {name: tables.load(form.table) for name, form in EXPERIMENTS.items()}
+    return {
+        name: runs
+        for name, runs in found.items()
+        if analysis_larger.counts(runs, EXPERIMENTS[name].design)
+    }
 
 
 def counted_runs() -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.catalog.chips import covers_system
 from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
@@ -213,10 +214,10 @@ def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
 def offers() -> pd.DataFrame:
     """Peak BF16 performance per dollar of challengers over Nvidia's chip of their day.
 
-    One row per challenger and kind of price: purchase (prices of sale, not of used chips), ownership (hyperscaler's
-    cost per hour) and rent. Nvidia's chips are those with HBM. For the first two its chip of the day is the newest that
-    was not cut down for export; for rent it is the best value among Nvidia quotes of the same term and half year,
-    against the challenger's best.
+    One row per challenger and kind of price: purchase (prices of sale with the server, not of used chips), ownership
+    (hyperscaler's cost per hour) and rent. Nvidia's chips are those with HBM. For the first two its chip of the day is
+    the newest that was not cut down for export; for rent it is the best value among Nvidia quotes of the same term and
+    half year, against the challenger's best.
     Columns: chip, vendor, basis, date, against, advantage, source.
     """
     bought = _by_table("price_usd", "purchase")
@@ -252,7 +253,8 @@ def _by_table(column: str, basis: str) -> list[dict[str, Any]]:
     chips = chips[chips[column].notna() & chips["source_price"].notna()]
     if column == "price_usd":
         chips = chips[~chips["price_note"].str.contains("not sold|used", na=False)]
-    chips = chips.assign(per_dollar=chips["tflops"] / chips[column])
+    dollars = chips[column] * (_with_server(chips.index) if column == "price_usd" else 1.0)
+    chips = chips.assign(per_dollar=chips["tflops"] / dollars)
     own, others = chips[chips["vendor"] == INCUMBENT], chips[chips["vendor"] != INCUMBENT]
     found = []
     for _, row in others.iterrows():
@@ -260,6 +262,12 @@ def _by_table(column: str, basis: str) -> list[dict[str, Any]]:
         if len(before):
             found.append(_offer(row, before.iloc[-1], basis, "source_price"))
     return found
+
+
+def _with_server(chip_ids: pd.Index) -> np.ndarray:
+    """What a chip with its part of a server costs over the price in the table: one where that is a system's already."""
+    overhead = tables.load("cost_assumptions").set_index("name").at["server_overhead", "median"]
+    return np.array([1.0 if covers_system(name, "price") else overhead for name in chip_ids])
 
 
 def _by_rent() -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
-"""Reads the table of the larger experiment by the rules that `design_larger` fixed before it was run."""
+"""Reads the tables of the larger experiment by the rules that `design_larger` and `design_second` fixed before they were
+run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 from training_moat.numerics import analysis, corpus
 from training_moat.numerics.design import Thresholds
 from training_moat.numerics.design_larger import LARGER, LargerDesign, Placed, placed
+from training_moat.numerics.design_second import EXPERIMENTS
 from training_moat.numerics.gpt import Shape
 
 HYPOTHESES = ("H1", "H2", "H3", "H6", "H7", "H8")
@@ -32,11 +35,16 @@ def complete(runs: pd.DataFrame, design: LargerDesign = LARGER) -> pd.DataFrame:
     return runs[runs["seed"].isin(counts.index[counts == whole])].reset_index(drop=True)
 
 
+def counts(runs: pd.DataFrame, design: LargerDesign = LARGER) -> bool:
+    """Whether enough seeds are whole."""
+    return complete(runs, design)["seed"].nunique() >= design.fewest_seeds
+
+
 def verdicts(runs: pd.DataFrame, design: LargerDesign = LARGER) -> pd.DataFrame:
     """Verdicts on the hypotheses that the larger form asks; columns as of `analysis.verdicts`."""
     judged = complete(runs, design)
     table = analysis.verdicts(judged, yardstick(runs, design).thresholds, HYPOTHESES)
-    if judged["seed"].nunique() < design.fewest_seeds:
+    if not counts(runs, design):
         table = table.assign(verdict="open")
     return table
 
@@ -60,6 +68,8 @@ def carried(runs: pd.DataFrame, shape: Shape, thresholds: Thresholds) -> Carried
     """`Carried` of one size, from its runs, its network and its margins."""
     table = analysis.transfer(runs)
     known = table.dropna()
+    if known.empty:
+        return Carried(shape.parameters, np.nan, np.nan, np.nan, False)
     worst = known.loc[known["nats"].idxmax()]
     ends = np.array([worst["nats"], worst["low"], known["high"].max()]) / thresholds.little_nats
     mean, low, high = map(float, ends)
@@ -72,7 +82,7 @@ def carried_small(runs: pd.DataFrame) -> Carried:
 
 
 def carried_larger(runs: pd.DataFrame, design: LargerDesign = LARGER) -> Carried:
-    """`Carried` of the larger form."""
+    """`Carried` of a larger form."""
     return carried(complete(runs, design), design.shape, yardstick(runs, design).thresholds)
 
 
@@ -89,17 +99,33 @@ def dearest(runs: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     return worst[["trained_with", "tuned_on"]].rename(columns={"trained_with": "recipe"}).join(over)
 
 
-def dearest_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
-    """`dearest` of the NumPy experiment and of the larger form; column `model` says which, in words."""
-    sizes = Shape(corpus.load().vocab).parameters, LARGER.shape.parameters
-    whole = complete(larger)
-    tables = dearest(small, Thresholds()), dearest(whole, yardstick(larger).thresholds)
-    named = (
-        f"{sizes[0] / 1e3:.0f} thousand parameters",
-        f"{sizes[1] / 1e6:.0f} million parameters",
-    )
-    parts = [table.assign(model=name) for table, name in zip(tables, named, strict=True)]
+def dearest_by_model(small: pd.DataFrame, larger: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """`dearest` of the NumPy experiment and of forms of the larger one (by their names in `EXPERIMENTS`).
+
+    Column `model` says which, in words.
+    """
+    size = Shape(corpus.load().vocab).parameters
+    own = dearest(small, Thresholds()).assign(model=f"{size / 1e3:.0f} thousand parameters")
+    return pd.concat([own, dearest_by_network(larger)], ignore_index=True)
+
+
+def dearest_by_network(larger: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """`dearest` of forms of the larger experiment; column `model` says which, in words."""
+    parts = []
+    for name, runs in larger.items():
+        form = EXPERIMENTS[name]
+        table = dearest(complete(runs, form.design), yardstick(runs, form.design).thresholds)
+        millions = form.design.shape.parameters / 1e6
+        parts.append(table.assign(model=f"{millions:.0f} million parameters, {form.network}"))
     return pd.concat(parts, ignore_index=True)
+
+
+def lost(runs: pd.DataFrame, design: LargerDesign = LARGER) -> list[str]:
+    """Recipes that lost a run of a seed that is judged."""
+    judged = complete(runs, design)
+    return sorted(
+        judged.loc[judged["diverged"].astype(str).str.lower() == "true", "recipe"].unique()
+    )
 
 
 def beside_parabola(runs: pd.DataFrame) -> pd.DataFrame:
@@ -139,6 +165,40 @@ def verdicts_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("hypothesis").reset_index()
 
 
+def replicated(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Every hypothesis of the larger form on both networks.
+
+    Columns: hypothesis, claim, for each network its verdict (first, second) and the number over its margin
+    (first_times, second_times), and replicated: yes, no, not settled; blank where the second does not count.
+    """
+    tables = [verdicts(first)]
+    design = EXPERIMENTS["second"].design
+    tables.append(verdicts(second, design) if counts(second, design) else tables[0].iloc[:0])
+    one, other = (
+        table.set_index("hypothesis").assign(times=table.eval("number / threshold").to_numpy())
+        for table in tables
+    )
+    found = one[["claim"]].assign(first=one["verdict"], first_times=one["times"])
+    found = found.join(other[["verdict", "times"]])
+    pairs = zip(found["first"], found["verdict"], strict=True)
+    found = found.assign(replicated=[_agree(*pair) for pair in pairs])
+    return found.rename(columns={"verdict": "second", "times": "second_times"}).reset_index()
+
+
+def _agree(first: str, second: object) -> str | None:
+    """Whether two verdicts replicate one another; None where there is no second."""
+    if not isinstance(second, str):
+        return None
+    both = {first, second}
+    return (
+        "yes"
+        if both == {"supported"}
+        else "no"
+        if "open" not in both and len(both) > 1
+        else "not settled"
+    )
+
+
 def at_frontier(small: Carried, larger: Carried) -> float:
     """What a straight line through both sizes' worst pairs, in the logarithm of the parameters, gives at GPT-3's size."""
     sizes = np.log10([small.parameters, larger.parameters, FRONTIER_PARAMETERS])
@@ -146,12 +206,17 @@ def at_frontier(small: Carried, larger: Carried) -> float:
     return float(larger.worst + slope * (sizes[2] - sizes[1]))
 
 
-def both_sizes(small: Carried, larger: Carried) -> tuple[float | None, float, float]:
-    """The deciding quantity of the claim on low precision: value, low and high end (see `design_larger`).
+def across(small: Carried, *larger: Carried) -> tuple[float | None, float, float]:
+    """The deciding quantity of the claim on low precision: value, low and high end.
 
-    The value is None, which leaves the claim open, when a recipe could not be judged at the larger size and no pair
-    of the others reaches the yardstick.
+    The value is that of the larger network whose worst pair costs most; the range takes in every experiment and the
+    lines from the small one through each larger (see `design_larger` and, for two networks, `design_second`). The value
+    is None, which leaves the claim open, when a recipe could not be judged on a larger network and no pair of the others
+    reaches the yardstick.
     """
-    ends = (small.low, small.high, larger.low, larger.high, at_frontier(small, larger))
-    value = larger.worst if larger.whole or larger.worst >= 1 else None
-    return value, min(ends), max(ends)
+    value = float(np.nanmax([one.worst for one in larger]))
+    ends = [small.low, small.high]
+    for one in larger:
+        ends += [one.low, one.high, at_frontier(small, one)]
+    judged = all(one.whole for one in larger) or value >= 1
+    return value if judged else None, float(np.nanmin(ends)), float(np.nanmax(ends))

@@ -66,10 +66,12 @@ class Parameters:
 
 
 def initialise(shape: Shape, seed: int) -> Parameters:
-    """Normal weights (GPT-2's 0.02-style scaling by fan-in), residual outputs shrunk with depth, unit gains."""
+    """Normal weights (GPT-2's 0.02-style scaling by fan-in), residual outputs shrunk with depth, unit gains, no biases."""
     rng = np.random.default_rng([seed, 0])
     parameters = Parameters(shape)
     for name, tensor in parameters.tensors.items():
+        if name.endswith("bias"):  # zero, as made
+            continue
         if "norm" in name:
             tensor[:] = 1.0
             continue
