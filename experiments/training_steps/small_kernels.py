@@ -161,5 +161,5 @@ def _eight(device: torch.device, m: int, k: int, fast: bool) -> Callable[[], obj
     )
 
 
-PARTS = (products, streams, eight_bits, optimizers, losses)
+PARTS = (streams, products, optimizers, losses, eight_bits)
 """What makes the kernels of the second set."""

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -99,3 +100,37 @@ def test_what_measures_takes_no_column_that_the_runs_do_not_have(name):
     }
     assert len(asked) > 8 and asked <= set(FIRST.columns)
     assert list(FIRST.columns) == list(SECOND.columns)
+
+
+@pytest.fixture(scope="module")
+def on_disk():
+    return scripts.loaded(FOLDER / "rows_on_disk.py")
+
+
+def test_every_run_is_measured_by_its_framework_and_every_kind_is_tried_small(on_disk):
+    for which, whole in SETS.items():
+        told = [run for one in ("pytorch", "jax") for run in on_disk.runs(which, one, False)]
+        assert sorted(run["run_id"] for run in told) == sorted(whole["run_id"])
+    small = on_disk.runs("second", "pytorch", True) + on_disk.runs("second", "jax", True)
+    for column in ("architecture", "framework", "precision", "recompute", "weights", "compiled"):
+        assert {run[column] for run in small} == set(SECOND[column].astype(str)), column
+    assert max(int(run["hidden"]) for run in small) < 500
+    assert any(int(run["global_batch"]) > int(run["micro_batch"]) for run in small)
+
+
+def test_rows_are_on_disk_at_once_and_are_not_measured_again(on_disk, tmp_path, capsys):
+    path, runs = tmp_path / "steps.csv", on_disk.runs("second", "pytorch", False)
+    table = on_disk.Table(path, on_disk.COLUMNS, "run_id")
+    table.add({"run_id": runs[0]["run_id"], "status": "ok"})
+    again = on_disk.Table(path, on_disk.COLUMNS, "run_id")
+    later = time.time() + 100
+    assert [run["run_id"] for run in on_disk.waiting(runs, again, later)] == [
+        run["run_id"] for run in runs[1:]
+    ]
+    assert list(on_disk.waiting(runs, again, time.time())) == []
+    assert f"no time for {runs[-1]['run_id']}" in capsys.readouterr().err
+
+
+def test_a_run_that_takes_too_long_is_given_up(on_disk):
+    with pytest.raises(TimeoutError, match="1 s"), on_disk.at_most(1):
+        time.sleep(5)
