@@ -15,7 +15,7 @@ from training_moat.calibrate import (
 from training_moat.catalog import chips, tables
 from training_moat.catalog.dates import span
 from training_moat.predict import serving_constants, serving_formats
-from training_moat.predict.serving_constants import START, Constants
+from training_moat.predict.serving_constants import Constants, factors, generic
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_fit_recovers_the_constants_that_made_the_data(rows) -> None:
         .reset_index(drop=True)
     )
     truth = Constants(
-        {("generic", "all", name): value for name, value in START.items()}
+        {("generic", "all", name): one.start for name, one in generic().items()}
         | {("family", "nvidia-hopper", "bandwidth_efficiency"): 1.2}
     )
     few["seconds_per_token"], few["ttft_s"] = fit_serving.predict_both(few, truth)
@@ -247,7 +247,11 @@ def test_a_class_speaks_for_makers_of_whom_nothing_was_timed(rows) -> None:
     assert serving_constants.class_of("nvidia-hopper", "vllm") == ""
     stored = serving_constants.stored()
     ports = {key for key in stored.values if key[:2] == ("class", "ported")}
-    assert {name for _, _, name in ports} == set(serving_constants.OF_FAMILY)
+    assert {name for _, _, name in ports} == {
+        name
+        for name, one in (generic() | {"host": factors()["host"]}).items()
+        if "family" in one.felt_by
+    }
     slow, fast = (stored.values["class", kind, "host"] for kind in ("ported", "compiled"))
     assert slow > 1.5 > 0.7 > fast
     new, known = stored.resolve(["new-maker", "nvidia-new"], ["vllm", "vllm"])["layer_s"]
@@ -267,7 +271,7 @@ def test_chips_that_came_later_start_kernels_sooner() -> None:
     announced = tables.load("chips").set_index("id")["announced"]
     years = span(announced["b200"])[0] - span(announced["a100-40"])[0]
     assert newer / older == pytest.approx(0.9**years, rel=0.05)
-    assert newer < undated == START["layer_s"] < older
+    assert newer < undated == generic()["layer_s"].start < older
     assert len(set(found["bandwidth_efficiency"])) == 1
     assert 0.8 < serving_constants.stored().values[serving_constants.YEARLY] < 0.97
 

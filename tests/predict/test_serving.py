@@ -12,7 +12,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingPlan
 from training_moat.predict import serving, serving_batch, serving_formats
 from training_moat.predict.engines import engine, usual_engine
-from training_moat.predict.serving_constants import LEVELS, START, Constants, stored
+from training_moat.predict.serving_constants import LEVELS, Constants, generic, stored
 from training_moat.predict.serving_software import lineage, spellings
 
 CASE = {
@@ -218,7 +218,7 @@ def test_the_table_of_engines_says_which_the_constants_know() -> None:
 def test_what_a_makers_families_share_speaks_for_its_next_one() -> None:
     values = {("maker", "nvidia", "host"): 0.5, ("family", "nvidia-hopper", "host"): 3.0}
     told = Constants(values).resolve(["nvidia-rubin", "nvidia-hopper", "amd-cdna4"], ["vllm"] * 3)
-    assert told["layer_s"] == pytest.approx(START["layer_s"] * np.array([0.5, 1.5, 1.0]))
+    assert told["layer_s"] == pytest.approx(generic()["layer_s"].start * np.array([0.5, 1.5, 1.0]))
     # A maker's factor alone is no family that was timed.
     assert Constants(values).level("rubin", "nvidia-rubin", "vllm") == "generic"
 

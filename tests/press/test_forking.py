@@ -1,10 +1,7 @@
 """Notebooks in forks: the outputs of a kernel, errors with their cell, and no trace of one run in the next."""
 
-import json
 import os
-import shutil
 import signal
-from pathlib import Path
 
 import nbformat
 import papermill
@@ -133,8 +130,8 @@ DRAW = (
     "print(hashlib.sha256(made).hexdigest())"
 )
 DIE_WITH_HALF_AN_ORDER = (
-    "from training_moat.press import forking\nfrom training_moat.figures import drawing\nimport os\n"
-    "os.write(forking._painter.process.stdin.fileno(), drawing._SIZE.pack(1000) + b'half an order')\n"
+    "from training_moat.press import forking\nimport os, struct\n"
+    "os.write(forking._painter.line.fileno(), struct.pack('!i', 1000) + b'half an order')\n"
     "os._exit(3)"
 )
 
@@ -208,32 +205,6 @@ def test_a_child_that_dies_while_it_gets_ready_is_replaced():
         done, failed, _ = forking.execute_in_fork(new_notebook(cells=[new_code_cell("6 * 7")]))
     assert failed is None and done[0]["outputs"][0].data["text/plain"] == "42"
     assert forking._begun is None
-
-
-WORKED_AHEAD = """
-import json, os, shutil, sys
-from pathlib import Path
-from nbformat.v4 import new_code_cell, new_notebook
-from training_moat.catalog import tables
-from training_moat.press import caching, forking, running
-tables.LONG_S = 0
-cell = new_code_cell("from training_moat.contest import chip_hours\\nlen(chip_hours.sellers('on-demand'))")
-def run():
-    done, failed, touched = forking.execute_in_fork(new_notebook(cells=[cell]))
-    assert failed is None, failed
-    times = {function.__name__: count for (function, _), count in forking._worked.items()}
-    return done[0]["outputs"][0].data["text/plain"], touched, times["sellers"]
-runs = [run() for _ in range(4)]
-os.utime(Path(os.environ["MOAT_ROOT"]) / "data/prices.csv")
-print(json.dumps([*runs, run()]))
-"""
-
-
-def test_what_two_runs_worked_out_the_next_one_finds_until_a_table_changes(tmp_path):
-    shutil.copytree(Path(__file__).parents[2] / "data", tmp_path / "data")
-    runs = json.loads(answer(WORKED_AHEAD, root=tmp_path))
-    assert [times for _, _, times in runs] == [1, 2, 3, 3, 1]
-    assert all(found[:2] == runs[0][:2] for found in runs) and "prices.csv" in runs[0][1]
 
 
 def test_processes_are_forks_only_while_the_source_is_what_was_imported(monkeypatch):

@@ -21,43 +21,16 @@ from training_moat.predict.records import mapped
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
     FIXED,
-    LIMIT,
-    LIMITS,
-    SHARES,
     SPECULATIVE,
-    START,
     YEARLY,
     Constants,
+    factors,
+    generic,
     maker,
     power_of,
     speaking,
 )
 
-GENERIC_SPREAD = 0.7
-"""Prior standard deviation (in logarithms) of a generic constant about its start."""
-
-FACTOR_SPREAD = {
-    "bandwidth_efficiency": 0.06,
-    "matmul_efficiency": 0.09,
-    "score_efficiency": 0.09,
-    "kv_efficiency": 0.09,
-    "kv_reread": 0.4,
-    "prefill_share": 0.09,
-    "mixed": 0.4,
-    "tokens_per_step": 0.24,
-    YEARLY[2]: 0.1,
-}
-"""Prior standard deviation of a factor of a class, maker, family, engine, era or port about one; overheads vary more. Rows of one source
-share its peculiarities, so that thousands of them must not move a factor as thousands of sources would: the smaller of
-the scales tried (1 and 0.6 times 0.1, 0.15, 0.4 and 0.3) predicts sources, chips and models that were left out better."""
-
-OVERHEAD_SPREAD = 0.18
-IDEAL = (
-    dict.fromkeys(START, 0.0)
-    | dict.fromkeys((*SHARES, *FIXED, "copy_coupling"), 1.0)
-    | {"kv_reread": 0.0, "acceptance": LIMITS["acceptance"]}
-)
-"""Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
 FIRST_TOKEN_WEIGHT = 0.15
 """Weight of times to first token beside times per token: they hold queueing the rows do not describe."""
 STEP = 1e-4
@@ -126,13 +99,22 @@ def _told(
     return np.where(whole_request[batch.positions], request, told.tpot_s), np.asarray(told.ttft_s)
 
 
+def _ideal() -> dict[str, float]:
+    """Constants of a machine that keeps its data sheet's promises with software that costs nothing."""
+    whole = {name: float(one.share or name in FIXED) for name, one in generic().items()}
+    reached = {"copy_coupling": 1.0, "kv_reread": 0.0, "acceptance": generic()["acceptance"].most}
+    return whole | reached
+
+
 def weight_read_s(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np.ndarray:
     """Seconds to read all touched weights and the cache once at the data sheet's bandwidth."""
     seconds = np.zeros(len(rows))
     for batch in batches(questions(rows)) if prepared is None else prepared:
         size = len(batch.positions)
         sheet = replace(batch, load=replace(batch.load, bandwidth_cap=np.inf))
-        step = evaluate(sheet, {name: np.full(size, value) for name, value in IDEAL.items()}).step
+        step = evaluate(
+            sheet, {name: np.full(size, value) for name, value in _ideal().items()}
+        ).step
         seconds[batch.positions] = step.weights + step.kv_cache
     return seconds
 
@@ -194,7 +176,7 @@ def row_weights(rows: pd.DataFrame) -> np.ndarray:
 def _fitted(told: list[dict[str, list[Key]]], families: set[str]) -> list[Key]:
     """The constants that the fit sets: the generic ones, then the factors of what was timed."""
     of_maker = Counter(map(maker, families))
-    order = {name: place for place, name in enumerate((*START, "host", YEARLY[2]))}
+    order = {name: place for place, name in enumerate(factors())}
 
     def is_fitted(key: Key) -> bool:
         level, owner, name = key
@@ -208,13 +190,10 @@ def _fitted(told: list[dict[str, list[Key]]], families: set[str]) -> list[Key]:
 
 def _priors(keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
     """Median and standard deviation of the constants' logarithms before any row is looked at."""
-    told = [level == "generic" and name in START for level, _, name in keys]
-    middle = [np.log(START[key[2]]) if own else 0.0 for own, key in zip(told, keys, strict=True)]
-    width = [
-        GENERIC_SPREAD if own else FACTOR_SPREAD.get(key[2], OVERHEAD_SPREAD)
-        for own, key in zip(told, keys, strict=True)
+    told = [
+        (generic() if key[0] == "generic" and key != YEARLY else factors())[key[2]] for key in keys
     ]
-    return np.array(middle), np.array(width)
+    return np.log([one.start for one in told]), np.array([one.log_sd for one in told])
 
 
 def _repeated(batch: Batch, times: int) -> Batch:
@@ -233,7 +212,7 @@ class Problem:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows, self.prepared = rows, batches(questions(rows))
-        self.repeated = [_repeated(batch, len(START)) for batch in self.prepared]
+        self.repeated = [_repeated(batch, len(generic())) for batch in self.prepared]
         self.whole_request = (rows["kind"] == "request").to_numpy()
         family = {name: chips.chip(name).family for name in rows["chip"].unique()}
         pairs = list(zip(rows["chip"].map(family), rows["software"], strict=True))
@@ -251,6 +230,7 @@ class Problem:
             ]
         )
         self.middle, self.width = _priors(self.keys)
+        self.most = np.array([one.most for one in generic().values()])
         self.measured = np.log(np.concatenate([rows["seconds_per_token"], rows["ttft_s"]]))
         self.weight = np.outer([1.0, FIRST_TOKEN_WEIGHT**2], row_weights(rows) ** 2).ravel()
 
@@ -266,11 +246,11 @@ class Problem:
     def _errors(self, own: np.ndarray, prepared: list[Batch]) -> np.ndarray:
         """Logarithms of predicted over measured seconds per token, then to the first token (zero where not measured), by
         the logarithms of each pair's constants, in as many versions (the first axis) as the rows are `prepared` in."""
-        values = np.minimum(np.exp(own), LIMIT)
+        values = np.minimum(np.exp(own), self.most)
         told = np.zeros((2, len(own), len(self.rows)))
         for batch, once in zip(prepared, self.prepared, strict=True):
             constants = values[:, self.pair[once.positions]].transpose(2, 0, 1)
-            flat = {name: one.ravel() for name, one in zip(START, constants, strict=True)}
+            flat = {name: one.ravel() for name, one in zip(generic(), constants, strict=True)}
             found = np.stack(_told(batch, self.whole_request, flat))
             told[:, :, once.positions] = found.reshape(2, len(own), -1)
         return np.nan_to_num(np.log(np.concatenate(told, axis=1)) - self.measured)
@@ -291,7 +271,7 @@ class Problem:
 
     def slopes(self, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The errors, and their forward differences by each of a row's constants."""
-        steps = STEP * np.eye(len(START))[:, None]
+        steps = STEP * np.eye(len(generic()))[:, None]
         here, moved = self.errors(logs), self._errors(self.moves @ logs + steps, self.repeated)
         return here, (moved - here).T / STEP
 

@@ -19,14 +19,15 @@ from training_moat.predict.serving_batch import (
     evaluate,
     networks,
 )
-from training_moat.predict.serving_constants import KV_PRECISION, SHARES, START, Constants, stored
+from training_moat.predict.serving_constants import KV_PRECISION, Constants, generic, stored
 
-DATA_SHEET = Constants(
-    {("generic", "all", name): value for name, value in START.items()}
-    | {("generic", "all", name): 1.0 for name in SHARES}
-    | {("generic", "all", "kv_reread"): 0.0}
-)
-"""Every efficiency at one, so that all rates are the data sheet's; overheads typical of any engine."""
+
+def _data_sheet() -> Constants:
+    """Every efficiency at one, so that all rates are the data sheet's; overheads typical of any engine."""
+    told = {name: 1.0 if one.share else one.start for name, one in generic().items()}
+    return Constants(
+        {("generic", "all", name): v for name, v in (told | {"kv_reread": 0.0}).items()}
+    )
 
 
 def _errors(measured: pd.Series, predicted: np.ndarray) -> np.ndarray:
@@ -43,13 +44,13 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
     return predicted
 
 
-@tables.kept(serving_constants.TABLE, lasting=True)
+@tables.kept(serving_constants.TABLE, serving_constants.PRIORS, lasting=True)
 def _rows() -> pd.DataFrame:
     rows = measured_serving.usable_rows()
     rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})
     prepared = batches(fit_serving.questions(rows))
     rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(rows, stored(), prepared)
-    rows["data_sheet"] = fit_serving.predict(rows, DATA_SHEET, prepared)
+    rows["data_sheet"] = fit_serving.predict(rows, _data_sheet(), prepared)
     ideal = fit_serving.weight_read_s(rows, prepared)
     allowed = ~fit_serving.forbidden(rows, prepared)
     rows, ideal = rows[allowed].reset_index(drop=True), ideal[allowed]

@@ -24,25 +24,6 @@ PEAK_COLUMNS = {
 }
 """Number format and the column of its dense peak."""
 
-SOURCES_OF = {
-    "source_memory": (
-        "hbm_gb",
-        "hbm_tb_per_s",
-        "sram_mb",
-        "sram_tb_per_s",
-        "ddr_gb",
-        "ddr_gb_per_s",
-    ),
-    "source_network": (
-        *("scaleup_gb_per_s_per_direction", "scaleup_domain_chips", "scaleout_gbit_per_s_per_chip"),
-        "topology",
-    ),
-    "source_power": ("tdp_w",),
-    "source_price": ("price_usd", "price_note", "cloud_usd_per_h", "tco_hyperscaler_usd_per_h"),
-    "source_training": ("supports_training", "training_claim", "training_software"),
-}
-"""Columns of sources, and the figures that each answers for; `source` answers for all others."""
-
 LINK_KIND = {"scaleup": "nvlink", "scaleout": "network", "host": "pcie"}
 """Which published step latency stands for each kind of link until one is calibrated."""
 

@@ -1,8 +1,8 @@
 """What every table is: `data/datapackage.json`, the one place that names columns, types and units.
 
-The file is a Frictionless data package. Six properties go beyond that standard: a field's `unit`; `keysOf`,
-the table whose key the cell holds (several keys are separated by ";"); `listOf`, the words a ";"-separated
-cell may hold; `titleStreamed`, its title where a chip streams its weights from a store outside; a table's
+The file is a Frictionless data package. Seven properties go beyond that standard: a field's `unit`; `sourcedBy`, the column
+that names the sources of its figures, where that is another than `source`; `keysOf`, the table whose key the cell holds
+(several keys are separated by ";"); `listOf`, the words a ";"-separated cell may hold; `titleStreamed`, its title where a chip streams its weights from a store outside; a table's
 `derivedFrom`, the tables it is computed from, where its rows name no source; and its `yearsRetold`, the most years by which
 a row may lie before its source, where rows date from the time of their source.
 """
@@ -71,6 +71,11 @@ def fields(name: str) -> list[dict[str, Any]]:
 def primary_key(name: str) -> str | None:
     """The column whose values name the rows, where the table has one."""
     return resource(name)["schema"].get("primaryKey")
+
+
+def sourced_by(name: str) -> dict[str, str]:
+    """The column of sources of every column of a table whose figures have another one than `source`."""
+    return {field["name"]: field["sourcedBy"] for field in fields(name) if "sourcedBy" in field}
 
 
 def derived_from(name: str) -> list[str]:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import descriptor, paths
-from training_moat.catalog.chips import SOURCES_OF
 from training_moat.catalog.dates import ends, starts
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Book, Sheet, check, check_each
@@ -213,10 +212,12 @@ def readings(book: Book) -> Iterator[Problem]:
 def chip_sources(chips: Sheet) -> Iterator[Problem]:
     """Figures of a chip whose column of sources is blank, unless the row calls them unconfirmed."""
     doubted = chips.frame["unconfirmed_fields"].fillna("").str.split(descriptor.SEPARATOR)
+    cites = descriptor.sourced_by("chips")
     for column in NEEDED_SOURCES:
         for position in chips.frame[column].isna().to_numpy().nonzero()[0]:
             row = chips.frame.iloc[position]
-            figures = [name for name in SOURCES_OF[column] if not isinstance(row[name], str)]
+            own = [name for name, cited in cites.items() if cited == column]
+            figures = [name for name in own if not isinstance(row[name], str)]
             told = [name for name in figures if not pd.isna(row[name]) and row[name] != 0]
             open_ = [name for name in told if name not in doubted.iloc[position]]
             if open_:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
@@ -113,18 +112,12 @@ def _state(name: str) -> _State:
     return path, _changed(path), over, _changed(over)
 
 
-LONG_S = 0.02
-"""Seconds from which on it is worth knowing, for the processes to come, that something was worked out."""
-LONG: set[tuple[Callable, tuple]] = set()
-"""What this process has worked out in such a time: functions under `kept` and what they were given."""
-
-
 def kept(
     *names: str, size: int = 8, copied: bool = False, lasting: bool = False
 ) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
     """Decorator: keep the last `size` results of a function for as long as these tables, and the active scenario, are as
     they were. Whoever asks gets the same object, not to be changed, or of a frame a copy (`copied`); arguments have to be
-    hashable. What takes long is noted in `LONG`; what takes tenths of a second may outlast the process (`lasting`)."""
+    hashable. What takes tenths of a second may outlast the process (`lasting`)."""
 
     def decorated(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
         @lru_cache(maxsize=size)
@@ -133,11 +126,8 @@ def kept(
             known = None if apart else lasting_results.recalled(function, given)
             if known is not None:
                 return known
-            begun = time.perf_counter()
             with files.counted() as touched:
                 found = function(*given, **named)
-            if time.perf_counter() - begun > LONG_S and not named:
-                LONG.add((asked, given))
             if not apart:
                 lasting_results.leave(function, given, (found, touched))
             return found, touched

@@ -44,7 +44,7 @@ def data_sheet(chip: Chip) -> pd.DataFrame:
     units = tables.units("chips")
     fields = _fields()
     doubtful = set(str(row["unconfirmed_fields"]).split(";"))
-    cites = {name: cited for cited, names in chip_catalog.SOURCES_OF.items() for name in names}
+    cites = descriptor.sourced_by("chips")
     found = []
     for column in (name for name in SHEET if not pd.isna(row[name])):
         ends = [row.get(f"{column}_{end}") for end in ("low", "high")]

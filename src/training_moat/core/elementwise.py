@@ -55,11 +55,6 @@ def ceil(value: Number) -> Number:
     return _np.ceil(value) if _is_array(value) else float(math.ceil(value))
 
 
-def floor(value: Number) -> Number:
-    """Round down to a whole number."""
-    return _np.floor(value) if _is_array(value) else float(math.floor(value))
-
-
 def sqrt(value: Number) -> Number:
     """Square root."""
     return _np.sqrt(value) if _is_array(value) else math.sqrt(value)

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import struct
 import subprocess
 import sys
 from contextlib import suppress
-from typing import BinaryIO, cast
+from multiprocessing.connection import Connection, Pipe
 
 import vl_convert
 from PIL import Image
@@ -23,7 +21,6 @@ VEGALITE = "6.4"
 COLOURS = 64
 """Colours that a picture keeps, chosen so that those of few dots are among them."""
 SOON = "soon"
-_SIZE = struct.Struct("<q")
 
 
 def draw(page: str) -> bytes:
@@ -53,13 +50,15 @@ class Painter:
 
     def __init__(self, soon: bool = True) -> None:
         """soon: whether there will be something to draw, so that it should get ready."""
+        self.line, its = Pipe()
         # Read as a plain file: the package around it would load what only makes specifications.
         self.process = subprocess.Popen(
-            [sys.executable, "-P", __file__, *([SOON] if soon else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
+            [sys.executable, "-P", __file__, str(its.fileno()), *([SOON] if soon else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[its.fileno()],
         )
+        its.close()
         self._open: Coming | None = None
 
     def order(self, page: str) -> Coming:
@@ -68,7 +67,7 @@ class Painter:
         self.settle()
         coming = Coming(self, page)
         try:
-            put(cast(BinaryIO, self.process.stdin), page.encode())
+            self.line.send_bytes(page.encode())
             self._open = coming
         except OSError:
             coming.made = draw(page)
@@ -79,51 +78,29 @@ class Painter:
         coming, self._open = self._open, None
         if coming is not None:
             try:
-                coming.made = take(cast(BinaryIO, self.process.stdout)) or draw(coming.page)
-            except OSError:
+                coming.made = self.line.recv_bytes() or draw(coming.page)
+            except (OSError, EOFError):
                 coming.made = draw(coming.page)
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self.process.kill()
-        self.process.communicate()
-
-
-def put(pipe: BinaryIO, content: bytes) -> None:
-    """Send so many bytes, and before them how many."""
-    whole = memoryview(_SIZE.pack(len(content)) + content)
-    while whole:
-        whole = whole[os.write(pipe.fileno(), whole) :]
-
-
-def take(pipe: BinaryIO) -> bytes:
-    """What was `put` next; nothing where the other side is gone."""
-    head = _exactly(pipe, _SIZE.size)
-    return _exactly(pipe, _SIZE.unpack(head)[0]) if head else b""
-
-
-def _exactly(pipe: BinaryIO, count: int) -> bytes:
-    parts = []
-    while count:
-        part = os.read(pipe.fileno(), count)
-        if not part:
-            return b""
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+        self.process.wait()
+        self.line.close()
 
 
 def serve() -> None:
     """Draw what is asked for until nobody can ask."""
     if SOON in sys.argv:  # a picture for nobody starts the library
         draw(json.dumps({"mark": "point", "data": {"values": []}}))
-    while page := take(sys.stdin.buffer):
+    line = Connection(int(sys.argv[1]))
+    while page := line.recv_bytes():
         picture = b""  # who asked draws it again, and says what is wrong
         with suppress(Exception):
             picture = draw(page.decode())
-        put(sys.stdout.buffer, picture)
+        line.send_bytes(picture)
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt, BrokenPipeError):
+    with suppress(KeyboardInterrupt, EOFError, OSError):
         serve()

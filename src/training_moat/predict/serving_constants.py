@@ -14,64 +14,48 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training_moat.catalog import tables
+from training_moat.catalog import descriptor, tables
 from training_moat.catalog.dates import span
 from training_moat.predict import serving_software
 
 TABLE = "calibration_serving"
+PRIORS = "serving_priors"
 
 KV_PRECISION = "bf16"
 """Engines keep the cache in 16 bit unless told otherwise."""
 
 
 class Constant(NamedTuple):
-    """A constant: the value from which the fit starts (a round number, set after a first look at the rows), whether it is a
-    `share`, which cannot exceed one, has a factor per engine, and is an overhead that the `host` factor multiplies."""
+    """What is expected of a constant: median, standard deviation of its logarithm, what it cannot exceed, whether it is a
+    `share`; and what has a factor on it, words of `felt_by` in the table."""
 
     start: float
-    share: bool = False
-    of_engine: bool = False
-    host_bound: bool = False
+    log_sd: float
+    most: float
+    share: bool
+    felt_by: frozenset[str]
 
 
-CONSTANTS = {
-    "bandwidth_efficiency": Constant(0.75, share=True, of_engine=True),
-    "matmul_efficiency": Constant(0.5, share=True, of_engine=True),
-    "narrow_efficiency": Constant(0.7, share=True),
-    "bytewide_efficiency": Constant(0.9, share=True),
-    "expert_efficiency": Constant(0.5, share=True),
-    "expert_rows": Constant(24.0),
-    "score_efficiency": Constant(0.4, share=True, of_engine=True),
-    "kv_efficiency": Constant(0.8, share=True, of_engine=True),
-    "kv_reread": Constant(0.15, share=True, of_engine=True),
-    "prefill_share": Constant(0.85, share=True, of_engine=True),
-    "mixed": Constant(0.6, share=True, of_engine=True),
-    "copy_coupling": Constant(0.6),
-    "layer_s": Constant(1e-5, of_engine=True, host_bound=True),
-    "expert_layer_s": Constant(2e-5, of_engine=True, host_bound=True),
-    "expert_group_s": Constant(2e-7, host_bound=True),
-    "latent_layer_s": Constant(2e-5, of_engine=True, host_bound=True),
-    "step_s": Constant(8e-4, of_engine=True, host_bound=True),
-    "sequence_s": Constant(1.2e-5, of_engine=True, host_bound=True),
-    "prefill_pass_s": Constant(3e-3, of_engine=True, host_bound=True),
-    "exchange_s": Constant(8e-6, of_engine=True),
-    "first_token_s": Constant(0.03, of_engine=True),
-    "cast_s": Constant(4e-6, of_engine=True, host_bound=True),
-    "routing_spread": Constant(0.7, share=True),
-    "tokens_per_step": Constant(1.0, of_engine=True),
-    "acceptance": Constant(0.7),
-}
-"""Every constant."""
+@tables.kept(PRIORS)
+def _expected() -> dict[str, dict[str, Constant]]:
+    """Every row of the table by level and constant, in its order."""
+    found: dict[str, dict[str, Constant]] = {}
+    for row in tables.load(PRIORS).fillna({"most": np.inf, "felt_by": ""}).itertuples():
+        told = row.expected, row.log_sd, row.most, row.share == "yes"
+        felt = frozenset(row.felt_by.split(descriptor.SEPARATOR))
+        found.setdefault(row.level, {})[row.constant] = Constant(*told, felt)
+    return found
 
-START = {name: one.start for name, one in CONSTANTS.items()}
-SHARES = tuple(name for name, one in CONSTANTS.items() if one.share)
-"""The same by name: where the fit starts, and what cannot exceed one."""
 
-LIMITS = dict.fromkeys(SHARES, 1.0) | {"tokens_per_step": 5.0, "acceptance": 0.95}
-"""What no constant may exceed: drafting has yielded four to five tokens a pass at best (Li et al. 2024, EAGLE-2)."""
+def generic() -> dict[str, Constant]:
+    """Every constant; its start is where the fit starts."""
+    return _expected()["generic"]
 
-LIMIT = np.array([LIMITS.get(name, np.inf) for name in START])
-"""The same, one for each constant."""
+
+def factors() -> dict[str, Constant]:
+    """The factors on each constant, that of the host and its yearly one, all of which start at one."""
+    return _expected()["factor"]
+
 
 FIXED = ("tokens_per_step",)
 """Constants whose generic value is known and not fitted: without speculative decoding a pass yields one token."""
@@ -80,19 +64,12 @@ SPECULATIVE = ("cerebras", "sambanova")
 """Engines with a fitted `tokens_per_step`: their makers publish speeds at which the data sheet's bandwidth could not
 read the weights once a token."""
 
-OF_FAMILY = ("bandwidth_efficiency", "matmul_efficiency", "exchange_s", "host")
-"""Constants with a factor per class, maker and chip family; `host` multiplies every overhead of the engine."""
-
 YEARLY = ("generic", "all", "host_yearly")
 """What every overhead is multiplied by for each year that a chip family came after `SINCE`: newer chips and their hosts start
 kernels sooner."""
 
 SINCE = 2022.0
 """The year, Hopper's, of which overheads are told."""
-
-OF_PAIR = ("matmul_efficiency", "kv_reread", "host")
-"""Constants with a factor per chip family and engine together: how far this engine's kernels for this family
-had come when they were measured."""
 
 GPU_MAKER = "nvidia"
 """The maker for whose chips engines are written first."""
@@ -126,7 +103,7 @@ def power_of(key: tuple[str, str, str], family: str) -> float:
     return _years().get(family, 0.0) if key == YEARLY else 1.0
 
 
-@tables.kept(serving_software.TABLE, size=1024)
+@tables.kept(serving_software.TABLE, PRIORS, size=1024)
 def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
     """The factors, by (level, key, constant), whose product, each to its power (`power_of`), is each constant of an engine on
     a chip family."""
@@ -136,16 +113,18 @@ def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
     chip = [("class", kind)] * bool(kind) + [("maker", maker(family)), ("family", family)]
     software = [("software", name) for name in (base, *own)] + [("era", era)] * bool(era)
     port = [("port", f"{family}/{name}") for name in (base, *own)]
-    host = [YEARLY, *((*where, "host") for where in (*chip, *port))]
+    felt_by_host = factors()["host"].felt_by
+    levels = {"family": chip, "engine": software, "port": port}
+    host = [YEARLY]
+    for what in ("family", "port"):
+        host += [(*where, "host") for where in levels[what] if what in felt_by_host]
     return {
         name: [
             ("generic", "all", name),
-            *((*where, name) for where in chip if name in OF_FAMILY),
-            *((*where, name) for where in software if CONSTANTS[name].of_engine),
-            *((*where, name) for where in port if name in OF_PAIR),
-            *(host if CONSTANTS[name].host_bound else ()),
+            *((*where, name) for what in levels if what in one.felt_by for where in levels[what]),
+            *(host if "host" in one.felt_by else ()),
         ]
-        for name in START
+        for name, one in generic().items()
     }
 
 
@@ -185,14 +164,14 @@ class Constants:
         place = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
         where = np.array([place[pair] for pair in pairs])
         table = np.array([self._of_pair(*pair) for pair in place])
-        return dict(zip(START, np.minimum(table, LIMIT)[where].T, strict=True))
+        most = [one.most for one in generic().values()]
+        return dict(zip(generic(), np.minimum(table, most)[where].T, strict=True))
 
     def _of_pair(self, family: str, engine: str) -> list[float]:
+        starts = {("generic", "all", name): one.start for name, one in generic().items()}
         return [
             prod(
-                self.values.get(key, START.get(key[2], 1.0) if key[0] == "generic" else 1.0)
-                ** power_of(key, family)
-                for key in keys
+                self.values.get(key, starts.get(key, 1.0)) ** power_of(key, family) for key in keys
             )
             for keys in speaking(family, engine).values()
         ]

@@ -20,7 +20,6 @@ import pickle
 import signal
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -67,8 +66,6 @@ def possible() -> bool:
 
 _painter: Painter | None = None
 _asked: set[str] = set()
-_worked: Counter[tuple[Any, tuple]] = Counter()
-_stand: tuple | None = None
 _runs = 0
 
 
@@ -103,22 +100,6 @@ def _read_ahead(asked: Sequence[str]) -> None:
                 files.read(paths[file])
 
 
-def _work_ahead() -> None:
-    """Work out here what two runs had to work out each for themselves, from tables and a scenario that are as they were for
-    both: the next one finds it."""
-    global _stand
-    with files.untouched(), tables.steady():
-        if _stand != (stand := tuple(map(tables.state, tables.names()))):
-            for function, _ in _worked:
-                function.forget()
-            _worked.clear()
-            _stand = stand
-        for function, given in [long for long, times in _worked.items() if times == 2]:
-            _worked[function, given] += 1
-            with suppress(InputError):
-                function(*given)
-
-
 def rest() -> None:
     """End the drawing process; the next `preload` starts another. A run that died may have left half an order with it."""
     global _painter
@@ -135,10 +116,9 @@ def _child(ordered: Callable[[], NotebookNode], pipe: int, parent: int) -> None:
         notebook = ordered()
         if _painter is not None:
             offline.draw_with(_painter)
-        tables.LONG.clear()
         # A run during which a table was written is not kept, and asks for their state some ten thousand times.
         with tables.steady():
-            result: Any = (*run_cells(notebook), sorted(files.TOUCHED), tables.LONG)
+            result: Any = (*run_cells(notebook), sorted(files.TOUCHED))
         status = 0
     except BaseException:
         result = traceback.format_exc()
@@ -243,7 +223,6 @@ def execute_in_fork(
         draws = any("figures.publish(" in cell.source for cell in notebook.cells)
         preload(PRELOADED if _runs else NEEDED, draws)
         _read_ahead(sorted(_asked))
-        _work_ahead()
     _runs += 1
     child, read = _started(notebook)
     try:
@@ -260,7 +239,6 @@ def execute_in_fork(
     if isinstance(result, str):
         rest()
         raise RuntimeError(f"the notebook's process died: {result.strip().splitlines()[-1]}")
-    done, failed, asked, long = result
+    done, failed, asked = result
     _asked.update(asked)
-    _worked.update(long)
     return done, failed, asked
