@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,6 @@ from training_moat.predict import serving, training
 
 _BATCH = 4000
 """Lines that are answered together: many share what is looked up for them."""
-_MALLOC = {-1: 2**31 - 1, -3: 2**25}
-"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h at their highest: bytes above which what is free at the heap's end goes
-back to the system, and above which a piece of memory is the system's own."""
 _KIND_OF = (
     {list: "a list", str: "text", type(None): "null"}
     | dict.fromkeys((int, float), "a number")
@@ -47,7 +42,6 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"predict {options.kind}: there is no file '{options.file}'.")
     else:
         text = files.text_of(Path(options.file), options.file)
-    _keep_freed_memory()
     collects = gc.isenabled()
     # Answers hold no circles: looking for some takes a sixth of the time.
     gc.disable()
@@ -57,14 +51,6 @@ def run(options: argparse.Namespace) -> int:
     finally:
         if collects:
             gc.enable()
-
-
-def _keep_freed_memory() -> None:
-    """Let arrays take the place of those before them, rather than pages come and go with each (a fifteenth of the time). Of
-    the GNU C library; others are left alone."""
-    with suppress(AttributeError, OSError, TypeError):
-        for parameter, most in _MALLOC.items():
-            ctypes.CDLL(None).mallopt(parameter, most)
 
 
 def _answer(lines: Iterable[str], predicted: Predictor) -> int:
