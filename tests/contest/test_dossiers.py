@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from training_moat.calibrate import measured_training
 from training_moat.catalog import chips, tables
 from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import counterfactual, dossiers, due_diligence, winners
@@ -105,6 +106,18 @@ def test_every_measured_run_is_a_point_of_the_roofline():
     )
     assert runs["tflops"].is_monotonic_decreasing
     assert dossiers.measured(chips.chip("sn50")).empty
+
+
+def test_a_chip_with_runs_that_are_not_shown_is_told_why():
+    """Three pages asked for a first step time while the tables held some that wait for a fit or lack something."""
+    shown = measured_training.usable().frame["chip_id"]
+    held = measured_training.configurations()["chip_id"].value_counts()
+    for name in set(held.index) & set(tables.load("challengers")["chip_id"]) - set(shown):
+        said = dossiers.unmeasured(chips.chip(name))
+        assert said.startswith(f"Of {held[name]} training run") and (
+            "wait" in said or "cannot" in said
+        )
+    assert dossiers.unmeasured(chips.chip("sn40l")).startswith("A single published step time")
 
 
 def test_challengers_have_pages_and_each_shows_its_own_chip():

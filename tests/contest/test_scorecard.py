@@ -126,6 +126,15 @@ def test_a_chip_that_is_not_sold_has_no_price_of_sale():
     assert chip_hours.purchase(chips.chip("tpu-v7")) is None
 
 
+def test_what_used_chips_cost_is_no_price_of_sale():
+    """The A100's price of 2026, second-hand, had stood beside what its rivals cost when they were new."""
+    table = tables.load("chips")
+    used = table["price_note"].where(table["id"] != "a100-80", "2026 refurb/used street range")
+    assert chip_hours.purchase(chips.chip("a100-80")) is not None
+    with tables.replaced(chips=table.assign(price_note=used)):
+        assert chip_hours.purchase(chips.chip("a100-80")) is None
+
+
 def test_a_rent_holds_its_power():
     found = chip_hours.rent(chips.chip("a100-80"), "on-demand", pd.Timestamp("2022-08-01"))
     assert 0 < found.power_usd < found.usd

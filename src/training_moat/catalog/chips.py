@@ -42,6 +42,12 @@ def frame() -> pd.DataFrame:
     return tables.load("chips")
 
 
+def not_as_new(price_note: object) -> bool:
+    """Whether a price of the table is not that of a new chip, by its note: nobody can buy the chip, so that the figure is its
+    owner's cost, or it is what used ones cost later."""
+    return any(word in str(price_note) for word in ("not sold", "used"))
+
+
 @tables.kept("cost_scopes")
 def _of_systems() -> dict[str, frozenset[str]]:
     """Chips whose price, and whose power, in the table are those of a whole system."""

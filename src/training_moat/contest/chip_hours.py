@@ -101,14 +101,10 @@ def spread() -> float:
     return float(ratio[ratio > 1].median())
 
 
-NOT_SOLD = "not sold"
-"""Words of the table's price note for chips that nobody can buy: the figure is their owner's cost."""
-
-
 def purchase(chip: Chip) -> HourlyPrice | None:
-    """The hourly price of a bought chip, or None where no price is known or the chip is not sold."""
+    """The hourly price of a bought chip, or None where no price is known, or none of a new chip."""
     row = chip_catalog.row(chip.id)
-    if not chip.price_usd or NOT_SOLD in str(row.get("price_note")):
+    if not chip.price_usd or chip_catalog.not_as_new(row.get("price_note")):
         return None
     low, high = (float(row.get(f"price_usd_{end}") or "nan") for end in ("low", "high"))
     own = low < high

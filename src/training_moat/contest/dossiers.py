@@ -18,7 +18,7 @@ from training_moat.contest.counterfactual import OF_DRAWS, Split, half_closes
 from training_moat.core.machine import Chip
 from training_moat.core.units import TERA
 from training_moat.inquiry import chronicle, holding, naming
-from training_moat.inquiry.wording import digits, in_brackets
+from training_moat.inquiry.wording import counted, digits, in_brackets
 
 SHEET = (
     *("bf16_tflops", "fp16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops", "process_node"),
@@ -139,6 +139,26 @@ def measured(chip: Chip) -> pd.DataFrame:
     rising = [False, True, True]
     told = told.dropna(subset=["tflops"])[columns]
     return told.sort_values(order, ascending=rising, ignore_index=True, kind="stable")
+
+
+def unmeasured(chip: Chip) -> str:
+    """Why no measured training run on a chip is shown: its runs wait for the next fit, or lack something; else what one
+    published step time would do. Two sentences at most."""
+    rows = measured_training.configurations()
+    rows = rows[rows["chip_id"] == chip.id]
+    if rows.empty:
+        return "A single published step time would put the first dot into the picture."
+    waiting = int(
+        ((rows["reason"] == "") & rows["source"].isin(measured_training.lock_box())).sum()
+    )
+    lacking = rows.loc[rows["reason"] != "", "reason"].value_counts()
+    parts = (
+        [f"{waiting} wait for the next fit, which they judge before they enter it"]
+        if waiting
+        else []
+    )
+    parts += [f"{count} cannot be used: {reason}" for reason, count in lacking.items()]
+    return f"Of {counted(len(rows), 'training run')} on it in the tables, {'; '.join(parts)}."
 
 
 def history(chip: Chip) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.chips import covers_system
+from training_moat.catalog.chips import covers_system, not_as_new
 from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
@@ -252,7 +252,7 @@ def _by_table(column: str, basis: str) -> list[dict[str, Any]]:
     chips = _training_chips()
     chips = chips[chips[column].notna() & chips["source_price"].notna()]
     if column == "price_usd":
-        chips = chips[~chips["price_note"].str.contains("not sold|used", na=False)]
+        chips = chips[~chips["price_note"].map(not_as_new)]
     dollars = chips[column] * (_with_server(chips.index) if column == "price_usd" else 1.0)
     chips = chips.assign(per_dollar=chips["tflops"] / dollars)
     own, others = chips[chips["vendor"] == INCUMBENT], chips[chips["vendor"] != INCUMBENT]
