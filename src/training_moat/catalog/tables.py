@@ -68,7 +68,7 @@ def units(name: str) -> dict[str, str]:
 
 
 _State = tuple[str, int, str, int]
-_steady: dict[tuple[str | tuple[str, ...], str | None], Any] | None = None
+_steady: dict[tuple[str, str | None], _State] | None = None
 
 
 @contextmanager
@@ -93,16 +93,6 @@ def state(name: str) -> _State:
     key = name, scenario.named()
     if key not in _steady:
         _steady[key] = _state(name)
-    return _steady[key]
-
-
-def _states(names: tuple[str, ...]) -> tuple[_State, ...]:
-    """The state of each of some tables; found together, as asking for one at a time takes most of an answer's look-ups."""
-    if _steady is None or _replaced:
-        return tuple(map(state, names))
-    key = names, scenario.named()
-    if key not in _steady:
-        _steady[key] = tuple(map(state, names))
     return _steady[key]
 
 
@@ -134,7 +124,7 @@ def kept(
 
         @wraps(function)
         def asked(*given: _Given.args, **named: _Given.kwargs) -> _Found:
-            found, touched = under(_states(names), *given, **named)  # type: ignore[arg-type]
+            found, touched = under(tuple(map(state, names)), *given, **named)  # type: ignore[arg-type]
             files.TOUCHED.update(touched)
             return found.copy() if copied else found  # type: ignore[attr-defined]
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,16 +21,11 @@ from training_moat.predict import serving, training
 
 _BATCH = 4000
 """Lines that are answered together: many share what is looked up for them."""
-_MALLOC = {-1: 2**31 - 1, -3: 2**25}
-"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h at their highest: bytes above which what is free at the heap's end goes
-back to the system, and above which a piece of memory is the system's own."""
 _KIND_OF = (
     {list: "a list", str: "text", type(None): "null"}
     | dict.fromkeys((int, float), "a number")
     | {bool: "true or false"}
 )
-_LONG_NUMBER = re.compile(r"\d{19}")
-"""Digits that the fast reader may round."""
 Predictor = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 _KINDS: dict[str, Predictor] = {"training": training.predict, "serving": serving.predict}
 
@@ -50,30 +42,20 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"predict {options.kind}: there is no file '{options.file}'.")
     else:
         text = files.text_of(Path(options.file), options.file)
-    _keep_freed_memory()
     collects = gc.isenabled()
     # Answers hold no circles: looking for some takes a sixth of the time.
     gc.disable()
     try:
         with scenario.laid_over(options.scenario):
-            exact = _LONG_NUMBER.search(text) is not None
-            return _answer(text.split("\n"), _KINDS[options.kind], exact)
+            return _answer(text.split("\n"), _KINDS[options.kind])
     finally:
         if collects:
             gc.enable()
 
 
-def _keep_freed_memory() -> None:
-    """Let arrays take the place of those before them, rather than pages come and go with each (a fifteenth of the time). Of
-    the GNU C library; others are left alone."""
-    with suppress(AttributeError, OSError, TypeError):
-        for parameter, most in _MALLOC.items():
-            ctypes.CDLL(None).mallopt(parameter, most)
-
-
-def _answer(lines: Iterable[str], predicted: Predictor, exact: bool = True) -> int:
+def _answer(lines: Iterable[str], predicted: Predictor) -> int:
     failed = False
-    cases = parse(lines, exact)
+    cases = parse(lines)
     while batch := list(islice(cases, _BATCH)):
         found = iter(_each([case for case in batch if "_bad" not in case], predicted))
         told = [_encoded(one, one.get("_bad") or next(found)) for one in batch]
@@ -121,16 +103,13 @@ def _plain_id(identity: Any) -> Any:
     return identity if isinstance(identity, (str, int, bool)) else None
 
 
-def parse(lines: Iterable[str], exact: bool = True) -> Iterator[dict[str, Any]]:
-    """Cases of JSON lines in order; a line that is none becomes `{"_bad": <its answer>}`. Blank lines do not count.
-
-    exact: whether there may be numbers of so many digits that the fast reader would round them.
-    """
+def parse(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Cases of JSON lines in order; a line that is none becomes `{"_bad": <its answer>}`. Blank lines do not count."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            case = _loaded(line, exact)
+            case = read(line)
         except (ValueError, RecursionError) as error:
             said = "nested too deeply" if isinstance(error, RecursionError) else error
             yield {"_bad": _error(None, f"line {number}: not valid JSON ({said}).")}
@@ -142,29 +121,6 @@ def parse(lines: Iterable[str], exact: bool = True) -> Iterator[dict[str, Any]]:
             yield {"_bad": _error(case.get("id"), f"line {number}: unknown field '_bad'.")}
         else:
             yield case
-
-
-def _loaded(line: str, exact: bool) -> Any:
-    """The value of a line of JSON; the slower reader says what is wrong, and keeps every digit."""
-    if not (exact and _LONG_NUMBER.search(line)):
-        try:
-            value = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            pass
-        else:
-            # The fast reader takes the last of two equal names in silence; where there are no more colons, there are none.
-            if line.count(":") == _names_in(value):
-                return value
-    return json.loads(
-        line, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_each_once
-    )
-
-
-def _names_in(value: Any) -> int:
-    """How many names the objects of a JSON value have, at every depth."""
-    if isinstance(value, dict):
-        return len(value) + sum(map(_names_in, value.values()))
-    return sum(map(_names_in, value)) if isinstance(value, list) else 0
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -185,6 +141,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is too large")
     return number
+
+
+read = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_each_once
+).decode
+"""The value of a line of JSON, every digit kept."""
 
 
 def _error(identity: Any, sentence: str) -> dict[str, Any]:
