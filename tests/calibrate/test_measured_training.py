@@ -253,3 +253,13 @@ def test_attention_in_blocks_that_no_kernel_fuses_is_put_aside():
     told = every[every["source"] == "marinfold_h100"].set_index("config_id")["reason"]
     assert (told.drop("marinfold_h100-0004") == "").all()
     assert "not fused" in told["marinfold_h100-0004"]
+
+
+def test_rows_of_a_source_whose_software_nobody_told_are_put_aside_with_that_reason():
+    """A new source without its line in training_stacks had ended `moat validate` in a traceback."""
+    source = used().frame.dropna(subset="step_time")["source"].iloc[0]
+    stacks = tables.load("training_stacks")
+    with tables.replaced(training_stacks=stacks[stacks["training_source"] != source]):
+        told = measured_training.configurations().query("source == @source")["reason"]
+        assert (told != "").all() and told.str.contains("software is not told").any()
+        assert source not in set(measured_training.usable().frame["source"])

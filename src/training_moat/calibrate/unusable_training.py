@@ -26,6 +26,7 @@ ONLY_PERCENTAGES = ("epoch_mfu", "palm2022", "palm2022_t3", "megascale2024", "ma
 def why(frame: pd.DataFrame, model: Transformer, plan: Plan) -> pd.Series:
     """Why each configuration cannot be used; empty where it can. `model` and `plan` are its columns as arrays."""
     every = _of_the_run(frame) + _of_what_is_stated(frame, model) + _of_the_plan(frame, model, plan)
+    every += [(frame["label"].isna(), "its software is not told in the table training_stacks")]
     return reasons.first(frame.index, every)
 
 
