@@ -129,7 +129,7 @@ OPPOSITE = {
         *(scaled(name, 0.01) for name in ("input_tokens", "output_tokens", "cached_input_tokens"))))),
     "C10": (-1, altered(disclosed_service=scaled("mean_kv_tokens", 1e9))),
     "C11": (-1, altered(disclosed_service=scaled("mean_nodes", 0.01))),
-    "C12": (1, altered(market_splits=where("organisation", "OpenAI", inference_to_training_ratio=9.0))),
+    "C12": (1, altered(lab_ledgers=where("item", "inference_compute", value=90.0))),
     "C13": (-1, altered(assumptions=assumption(custom_share=(0.001, 0.002, 0.003)))),
     "C14": (-1, hooked(memory_strand, OPTIMIZER_BYTES={"adamw": -4.0})),
     "C15": (-1, hooked(memory_strand, OPTIMIZER_BYTES={"adamw": -4.0})),
@@ -183,6 +183,18 @@ def test_the_opposite_data_turn_the_grade(claim, findings):
     assert grading.side(turned.grade) == side != grading.side(before), (
         f"{claim} is {before}; OPPOSITE should turn it to the other side ({side}), its data make it {turned.grade}"
     )
+
+
+def test_a_labs_ratio_counts_computing_alone():
+    """An expense with salaries and shares for staff had stood for R&D computing: 0.44 where the books say about one."""
+    found = base.measured("per_lab", "lab=OpenAI")
+    ledger = tables.load("lab_ledgers").query("organisation == 'OpenAI' and year == 2025")
+    served, research = (
+        ledger.loc[(ledger["item"] == item) & (ledger["kind"] != "plan"), "value"]
+        for item in ("inference_compute", "rnd_compute")
+    )
+    assert found.low == pytest.approx(served.min() / research.max())
+    assert found.high == pytest.approx(served.max() / research.min())
 
 
 def test_every_claim_has_one_deciding_test_with_its_reason_and_ordered_thresholds():

@@ -11,7 +11,7 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
 from training_moat.core import lifecycle
-from training_moat.inquiry import market, market_evidence, market_share, uncertainty
+from training_moat.inquiry import lab_ledgers, market, market_evidence, market_share, uncertainty
 
 YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
@@ -128,15 +128,21 @@ def per_model() -> Measured:
 
 
 @measure
-def per_lab() -> Measured:
-    """OpenAI's inference over all its research computing, the latest figure with the range of all."""
-    frame = _splits_counting("all_rnd")
-    frame = frame[frame["organisation"] == "OpenAI"].sort_values("date", kind="stable")
-    ratio = frame["inference_to_training_ratio"]
+def per_lab(lab: str) -> Measured:
+    """A lab's inference over all its research computing by its books of the latest year, with the range of the reports on
+    it; what salaries cost is not computing."""
+    frame = lab_ledgers.shares(lab_ledgers.COUNT)
+    frame = frame[(frame["organisation"] == lab) & (frame["kind"] == "books")].dropna(
+        subset="share"
+    )
     if frame.empty:
         return NOTHING
-    now, low, high = float(ratio.iloc[-1]), ratio.min(), ratio.max()
-    return counted(frame, "market_splits", now, "OpenAI", low=low, high=high, kind=SOURCES)
+    last = frame.sort_values("year", kind="stable").iloc[-1]
+    now, low, high = (float(last[name] / (1 - last[name])) for name in ("share", "low", "high"))
+    rows = lab_ledgers.ledger().query("organisation == @lab and year == @last.year")
+    rows = rows[rows["item"].isin(["inference_compute", lab_ledgers.COUNT])]
+    note = f"{lab} in {last['year']}"
+    return counted(rows, "lab_ledgers", now, note, low=low, high=high, kind=SOURCES)
 
 
 @measure
