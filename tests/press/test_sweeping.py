@@ -10,7 +10,7 @@ from calling import moat
 
 from training_moat import cli
 from training_moat.core.errors import InputError
-from training_moat.predict import answer_tables, asking, training
+from training_moat.predict import asking, training
 from training_moat.press import caching, sweep_points, sweep_spec, sweeping
 from training_moat.press.sweep_points import ERROR, POINT
 
@@ -218,13 +218,14 @@ STREAMED = MIXED.replace("a100-80", "wse-2")
 @pytest.mark.parametrize(
     "text", [MIXED, whole(SPEC), MIXED.replace("micro_batch", "tokens_b"), STREAMED]
 )
-def test_columns_are_answered_as_the_points_are_one_by_one(tmp_path, text):
+def test_points_of_a_sweep_get_what_each_gets_alone(tmp_path, text):
     sweep = sweep_spec.load(written(tmp_path, text))
     every = np.arange(len(sweep))
-    table = answer_tables.training(sweep.columns(every), len(sweep))
-    alone = pd.DataFrame(asking.columns(training.predict(sweep.points(every))))
+    table = sweep_points.results(sweep, every).to_pandas()
+    asked = [training.predict([point])[0] for point in sweep.points(every)]
+    alone = pd.DataFrame(asking.columns(asked))
     assert alone["error"].ne("").any() == ("nochip" in text) and alone["error"].eq("").any()
-    assert set(table) == set(alone)
+    assert set(table) == {sweep_points.POINT, *alone}
     blank = [one.astype(object).where(one.notna(), None) for one in (table[list(alone)], alone)]
     pd.testing.assert_frame_equal(*blank, check_exact=True)
 

@@ -138,53 +138,6 @@ def _expenses(
     return run_costs(costs, float(chips), speed["tokens_per_s"], speed["step_time_s"], constants)
 
 
-def columns(
-    rows: Rows, found: Evaluated, notes: Sequence[Sequence[str]], constants: Constants
-) -> tuple[dict[str, Any], dict[int, str]]:
-    """The contract's answers for one evaluated plan of each row as the columns of a table, nested ones as `plan.tp`, and
-    the refusals by their rows, which the columns leave out."""
-    figures = _Figures.of(rows, found, constants, [NO_SHIFT] * len(rows))
-    sensible, plan = figures.sensible(), _plan_columns(rows, found)
-    stored = np.broadcast_to(found.memory.stored / GIB, len(rows))
-    made: dict[str, Any] = {
-        "error": [""] * len(rows),
-        **dict(zip(SPEEDS, figures.speeds, strict=True)),
-        **dict(zip((f"memory_gib.{name}" for name in MEMORY), figures.memory, strict=True)),
-        **({"store_gib": np.where(stored > 0, stored, np.nan)} if np.any(stored) else {}),
-        "fits": found.fits,
-        **dict(zip((f"seconds.{name}" for name in PARTS), figures.seconds, strict=True)),
-        **{f"plan.{name}": values for name, values in plan.items() if set(values) != {None}},
-        "calibration": figures.calibration,
-        "notes": _joined(notes, _Remarks(rows, found, figures)),
-    }
-    if sensible.all():
-        return made, {}
-    refused = {
-        index: _absurd(parts, held, speed, NO_SHIFT)
-        for index, (speed, held, parts) in enumerate(figures.each())
-        if not sensible[index]
-    }
-    good = np.flatnonzero(sensible)
-    chosen = {
-        name: values[good] if isinstance(values, np.ndarray) else [values[i] for i in good.tolist()]
-        for name, values in made.items()
-    }
-    return chosen, refused
-
-
-def _joined(notes: Sequence[Sequence[str]], remarks: _Remarks) -> list[str]:
-    """The notes and remarks of each row as one text; rows that share their notes and say no more share it."""
-    joined: dict[int, str] = {}
-    texts = []
-    for index, (own, said) in enumerate(zip(notes, remarks.said, strict=True)):
-        if said:
-            texts.append("; ".join([*own, *remarks(index, NO_SHIFT)]))
-        else:
-            text = joined.get(id(own))
-            texts.append(joined.setdefault(id(own), "; ".join(own)) if text is None else text)
-    return texts
-
-
 def _seconds(found: Evaluated, factor: np.ndarray) -> list[np.ndarray]:
     return [getattr(found.step, name) * factor for name in PARTS]
 
@@ -251,8 +204,8 @@ def _absurd(
     return f"{reached}; expected {cause} that leave it below 1"
 
 
-def _plan_columns(rows: Rows, found: Evaluated) -> dict[str, list[Any]]:
-    """The settings of each row's plan, None where there is nothing to say of them."""
+def _plans(rows: Rows, found: Evaluated) -> Iterator[dict[str, Any]]:
+    """The settings of each row's plan, what there is to say of them."""
     plan = found.plan
     whole = [getattr(plan, name) for name in SIZES] + [rows.seq_len, rows.global_batch]
     named = zip((*SIZES, "seq_len", "global_batch"), np.array(whole).astype(int), strict=True)
@@ -264,7 +217,7 @@ def _plan_columns(rows: Rows, found: Evaluated) -> dict[str, list[Any]]:
         for name in words[0]
     }
     usual = {name: told.pop(name) for name in USUAL}
-    return {
+    columns = {
         **{name: column.tolist() for name, column in named},
         "sequence_parallel": plan.sequence_parallel.astype(bool).tolist(),
         "recompute": levels[plan.recompute.astype(int)].tolist(),
@@ -276,18 +229,13 @@ def _plan_columns(rows: Rows, found: Evaluated) -> dict[str, list[Any]]:
         ],
         **told,
     }
-
-
-def _plans(rows: Rows, found: Evaluated) -> Iterator[dict[str, Any]]:
-    """The settings of each row's plan, what there is to say of them."""
-    columns = _plan_columns(rows, found)
     silent = [name for name, values in columns.items() if None in values]
     for values in zip(*columns.values(), strict=True):
-        told = dict(zip(columns, values, strict=True))
+        said = dict(zip(columns, values, strict=True))
         for name in silent:
-            if told[name] is None:
-                del told[name]
-        yield told
+            if said[name] is None:
+                del said[name]
+        yield said
 
 
 USUAL = ("precision", "software", "optimizer", "master_weights", "flash_attention")

@@ -8,9 +8,9 @@ together. Requests that this finds anything unusual in are left to be read one b
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter, methodcaller
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -20,8 +20,6 @@ from training_moat.core.machine import Chip
 from training_moat.predict import planning, training_batch, training_plans, training_settings
 from training_moat.predict import requests as reading
 from training_moat.predict import training_constants as known
-from training_moat.predict.coded import ABSENT, Asked, Coded, one_by_one
-from training_moat.predict.selecting import distinct
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, WHOLE, Costs
 from training_moat.predict.training_tables import Rows, Tables
@@ -68,8 +66,35 @@ class _Distinct:
 
 def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
     """Read what can be read together; None where nothing can."""
-    models, settings = _readers(constants)
+    sound: dict[tuple[int, str], Chip] = {}
+    models = _Distinct(training_plans.shape)
+    settings = _Distinct(lambda said: _setting(said, constants, sound))
     settling: dict[tuple[str, ...], tuple[str, ...] | None] = {}
+    found, costs = _told(requests, models, settings, settling)
+    if not found:
+        return None
+    places, which, setting = np.array(found).T
+    chosen = [requests[place] for place in places.tolist()]
+    numbers = {name: _column(chosen, name, settling) for name in WHOLE}
+    tables = Tables([model for model, _ in models.items], settings.items, constants)
+    rows, good = _rows(numbers, tables, which, setting)
+    if not len(rows):
+        return None
+    taken = places[good].tolist()
+    unsaid = {name: np.isnan(numbers[name][good]) for name in ("seq_len", "global_batch")}
+    notes = _shared_notes(rows, unsaid, models.items, settings.items)
+    alone = np.delete(np.arange(len(requests)), taken).tolist()
+    return Lines(rows, places[good], notes, [costs.get(place) for place in taken], alone)
+
+
+def _told(
+    requests: Sequence[Any],
+    models: _Distinct,
+    settings: _Distinct,
+    settling: dict[tuple[str, ...], tuple[str, ...] | None],
+) -> tuple[list[tuple[int, int, int]], dict[int, Costs]]:
+    """(place, model and setting, by their numbers, of the requests whose words can be read together; costs by place).
+    `settling`: what of the fields of a request settles something, by all of them."""
     found: list[tuple[int, int, int]] = []
     costs: dict[int, Costs] = {}
     for place, request in enumerate(requests):
@@ -97,44 +122,7 @@ def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
         which = models(model_key, request)
         if setting != _ALONE and which != _ALONE:
             found.append((place, which, setting))
-    if not found:
-        return None
-    places, which, setting = np.array(found).T
-    chosen = [requests[place] for place in places.tolist()]
-    numbers = {name: _column(chosen, name, settling) for name in WHOLE}
-    kinds = _Kinds(models.items, settings.items, which, setting)
-    lines = _lines(kinds, numbers, places, len(requests), constants)
-    if lines is None:
-        return None
-    return replace(lines, costs=[costs.get(place) for place in lines.places.tolist()])
-
-
-class _Kinds(NamedTuple):
-    """The distinct models, each with its notes, and settings of requests, and which of them each has."""
-
-    models: Sequence[tuple[Any, list[str]]]
-    settings: Sequence[training_settings.Setting]
-    model: np.ndarray
-    setting: np.ndarray
-
-
-def _lines(
-    kinds: _Kinds,
-    numbers: dict[str, np.ndarray],
-    places: np.ndarray,
-    count: int,
-    constants: Constants,
-) -> Lines | None:
-    """The requests at `places` of `count` with these numbers, without costs of their own; None where none is good."""
-    tables = Tables([model for model, _ in kinds.models], kinds.settings, constants)
-    rows, good = _rows(numbers, tables, kinds.model, kinds.setting)
-    if not len(rows):
-        return None
-    taken = places[good]
-    unsaid = {name: np.isnan(numbers[name][good]) for name in ("seq_len", "global_batch")}
-    notes = _shared_notes(rows, unsaid, kinds.models, kinds.settings)
-    alone = np.delete(np.arange(count), taken).tolist()
-    return Lines(rows, taken, notes, [None] * len(taken), alone)
+    return found, costs
 
 
 def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -142,12 +130,6 @@ def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
     if "anchors" in names or "model" not in names or not set(names) <= set(training_plans.FIELDS):
         return None
     return tuple(name for name in names if name not in _NOT_SETTLING)
-
-
-def _readers(constants: Constants) -> tuple[_Distinct, _Distinct]:
-    """What reads models, and what reads settings, each distinct one once."""
-    sound: dict[tuple[int, str], Chip] = {}
-    return _Distinct(training_plans.shape), _Distinct(lambda said: _setting(said, constants, sound))
 
 
 def _setting(
@@ -165,37 +147,6 @@ def _setting(
     if setting.software.states_in_backward:
         raise InputError("what such software keeps depends on the number of chips")
     return setting
-
-
-def read_columns(asked: Asked, count: int, constants: Constants) -> Lines | None:
-    """As `read`, of requests column by column, without costs of their own; None where nothing can be read together."""
-    settling = _settling(tuple(asked))
-    if settling is None or not COST_NAMES.isdisjoint(asked):
-        return None
-    models, settings = _readers(constants)
-    words = {name: asked[name] for name in ("model", *settling)}
-    first, kind = distinct([codes - ABSENT for _, codes in words.values()])
-    alike = {name: field.at(first) for name, field in words.items()}
-    codes = np.array([own for _, own in alike.values()]).T.tolist()
-    found = [
-        (models(which, said), settings(tuple(rest), said))
-        for (which, *rest), said in zip(codes, one_by_one(alike, len(codes)), strict=True)
-    ]
-    which, setting = np.array(found).T[:, np.broadcast_to(kind, count)]
-    places = np.flatnonzero((which != _ALONE) & (setting != _ALONE))
-    if not len(places):
-        return None
-    numbers = {name: _coded(asked.get(name), name, places) for name in WHOLE}
-    kinds = _Kinds(models.items, settings.items, which[places], setting[places])
-    return _lines(kinds, numbers, places, count, constants)
-
-
-def _coded(field: Coded | None, name: str, places: np.ndarray) -> np.ndarray:
-    """As `_column`, of a field that is coded."""
-    if field is None:
-        return np.full(len(places), np.nan)
-    values = _column([{name: value} for value in field.values], name, [(name,)])
-    return np.append(values, np.nan)[field.codes[places]]
 
 
 def _shared_notes(

@@ -13,9 +13,8 @@ import pyarrow as pa
 
 from training_moat.core.errors import InputError
 from training_moat.core.numbers import is_number
-from training_moat.predict.coded import ABSENT, Coded
 from training_moat.press import caching, kitchen, notebooks
-from training_moat.press.sweep_spec import Sweep
+from training_moat.press.sweep_spec import ABSENT, Coded, Sweep
 from training_moat.press.workspace import workspace
 
 POINT = "point"
@@ -45,10 +44,10 @@ def results(sweep: Sweep, indices: np.ndarray) -> pa.Table:
         found = pd.DataFrame([_chapter(sweep.level, point) for point in sweep.points(indices)])
         found = found.drop(columns=[name for name in sweep.fields if name in found])
     else:
-        from training_moat.predict import answer_tables
+        from training_moat.predict import asking, serving, training
 
-        answered = answer_tables.training if sweep.level == "training" else answer_tables.serving
-        found = answered(sweep.columns(indices), len(indices))
+        predicted = training.predict if sweep.level == "training" else serving.predict
+        found = pd.DataFrame(asking.columns(predicted(sweep.points(indices))))
     table = pa.Table.from_pandas(_storable(found), preserve_index=False).replace_schema_metadata()
     return table.add_column(0, POINT, texts(sweep.digests(indices)))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from training_moat.catalog import parameters, yaml_files
 from training_moat.core import numbers
 from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry.uncertainty import Uncertain, sample
-from training_moat.predict.coded import ABSENT, Coded, one_by_one
 from training_moat.press import notebooks
 
 KEYS = ("title", "level", "base", "grid", "list", "draw")
@@ -30,6 +29,17 @@ MOST_CHECKED = 200
 """Points of a chapter's sweep that are checked before any runs."""
 MOST_STEPS = 1_000_000
 """Values of one range, which are all held at once."""
+
+
+ABSENT = -1
+"""Code of a field that a point leaves out."""
+
+
+class Coded(NamedTuple):
+    """A field of many points: its different values, and which of them each point has, `ABSENT` where none."""
+
+    values: list[Any]
+    codes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,12 @@ class Sweep:
 
     def points(self, indices: np.ndarray) -> list[dict[str, Any]]:
         """Fields of some points, one by one."""
-        return one_by_one(self.columns(indices), len(indices))
+        found: list[dict[str, Any]] = [{} for _ in indices]
+        for name, (values, codes) in self.columns(indices).items():
+            for point, code in zip(found, codes.tolist(), strict=True):
+                if code != ABSENT:
+                    point[name] = values[code]
+        return found
 
     def digests(self, indices: np.ndarray | None = None) -> np.ndarray:
         """What identifies some points, or all, in whatever file and place they stand: the sum of the hashes of the fields of each
