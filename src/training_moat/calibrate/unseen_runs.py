@@ -15,6 +15,7 @@ from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.calibrate.training_errors import beside_prediction, ideal_seconds, rows
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.core.errors import InputError
 from training_moat.predict import own_runs, software, training_constants
 
 
@@ -55,6 +56,15 @@ def _inside_stored(
     frame: pd.DataFrame, constants: training_constants.Constants, width: np.ndarray
 ) -> np.ndarray:
     """By row, whether it lies inside its interval, of which own runs leave the share `width` in logarithms."""
+    low, high = _ends(frame, constants)
+    ratio = (frame["measured_s"] / frame["predicted_s"]).to_numpy(float)
+    return (low**width <= ratio) & (ratio <= high**width)
+
+
+def _ends(
+    frame: pd.DataFrame, constants: training_constants.Constants
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of every row's interval, over its prediction."""
 
     @cache
     def ends(chip_id: str, label: str, form: str, experts: bool) -> tuple[float, float]:
@@ -64,8 +74,24 @@ def _inside_stored(
 
     columns = (frame["chip_id"], frame["label"], frame["format"], frame["experts"] > 0)
     low, high = np.array([ends(*kind) for kind in zip(*columns)]).reshape(-1, 2).T
-    ratio = (frame["measured_s"] / frame["predicted_s"]).to_numpy(float)
-    return (low**width <= ratio) & (ratio <= high**width)
+    return low, high
+
+
+def to_store(source: str, date: str) -> pd.DataFrame:
+    """What the constants say of the runs of a source that is in the lock-box, as rows of `training_blind`: who enters a new
+    source stores them before anything is fitted to it. Raises InputError for a source without such runs."""
+    aside = measured_training.put_aside()
+    own = aside.take((aside.frame["source"] == source).to_numpy())
+    if own.frame.empty:
+        raise InputError(
+            f"lock_box: no comparable run of the source '{source}'; expected one whose rows are in training_measurements "
+            "and whose line is in lock_box"
+        )
+    frame = beside_prediction(own)
+    low, high = _ends(frame, training_constants.load())
+    told = {"p05_s": frame["predicted_s"] * low, "p95_s": frame["predicted_s"] * high}
+    columns = ["config_id", "source", "measured_s", "predicted_s", "p05_s", "p95_s"]
+    return frame.assign(**told)[columns].assign(allocated_gb="", date=date)
 
 
 ANCHORS = 2
