@@ -185,6 +185,14 @@ def test_the_opposite_data_turn_the_grade(claim, findings):
     )
 
 
+def test_a_fleet_and_a_beginning_are_no_published_runs():
+    """Anthropic's fleet and Uber's beginning had counted as published runs on other makers' chips."""
+    found = base.measured("organisations_elsewhere", "since=2025-05")
+    names = found.note.split(", ")
+    assert found.value == len(names) and not {"Anthropic", "Uber"} & set(names)
+    assert {"Zyphra", "Meituan", "China Telecom"} <= set(names)
+
+
 def test_a_labs_ratio_counts_computing_alone():
     """An expense with salaries and shares for staff had stood for R&D computing: 0.44 where the books say about one."""
     found = base.measured("per_lab", "lab=OpenAI")

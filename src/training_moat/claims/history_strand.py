@@ -14,6 +14,8 @@ from training_moat.inquiry import chronicle
 from training_moat.inquiry.wording import listed
 
 TRAINS = ("training", "both")
+NO_PUBLISHED_RUN = ("started", "deployed")
+"""Outcomes of rows that tell of training on a chip and publish no run."""
 STATEMENTS = ("launch", "claim", "positioning", "benchmark", "pivot", "deployment", "training run")
 """Kinds of event in which a company itself says or shows what its chip is for."""
 
@@ -231,9 +233,10 @@ def vendor_entries(suite: str, vendor: str) -> Measured:
 @measure
 def organisations_elsewhere(since: str) -> Measured:
     """Organisations that published a training run since a date on chips of another maker than Nvidia, and
-    make none themselves."""
+    make none themselves; a fleet, or word that training has begun, is no run."""
     runs = chronicle.runs()
     elsewhere = (runs["maker"] != chronicle.INCUMBENT) & (runs["date"] >= since)
+    elsewhere &= ~runs["outcome"].isin(NO_PUBLISHED_RUN)
     runs = runs[elsewhere & (runs["vendor_own_run"] == "no")]
     who = runs["organisation"].str.replace(r"\s*\(.*", "", regex=True)
     names = ", ".join(dict.fromkeys(who))
