@@ -110,7 +110,7 @@ def purchase(chip: Chip) -> HourlyPrice | None:
     own = low < high
     ends = (low / chip.price_usd, high / chip.price_usd) if own else (1 / spread(), spread())
     sources = str(row.get("source_price") or "").split(";")
-    when = "launch" if chip.id in chip_catalog.all_chips() else "own figure"
+    when = "new" if chip.id in chip_catalog.all_chips() else "own figure"
     capital = capital_usd_per_h(chip, chip.price_usd)
     cited = tuple(key for key in sources if key and key != "nan")
     return HourlyPrice(capital, power_usd_per_h(chip), *ends, PURCHASE, when, cited)
