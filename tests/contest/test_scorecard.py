@@ -126,6 +126,17 @@ def test_a_chip_that_is_not_sold_has_no_price_of_sale():
     assert chip_hours.purchase(chips.chip("tpu-v7")) is None
 
 
+def test_a_variant_of_a_chip_priced_with_its_system_pays_for_no_second_server(tmp_path):
+    """A scenario's copy of GB200, whose price is a part of a rack, had been charged a server on top of it."""
+    path = tmp_path / "own.yaml"
+    path.write_text("chips: {same: {base: gb200}, dearer: {base: gb200, price_usd: 40000}}")
+    rack = chip_hours.purchase(chips.chip("gb200"))
+    with scenario.laid_over(path):
+        same, dearer = (chip_hours.purchase(chips.chip(name)) for name in ("same", "dearer"))
+    assert same.capital_usd == pytest.approx(rack.capital_usd)
+    assert dearer.capital_usd == pytest.approx(rack.capital_usd * 40_000 / 35_000)
+
+
 def test_what_used_chips_cost_is_no_price_of_sale():
     """The A100's price of 2026, second-hand, had stood beside what its rivals cost when they were new."""
     table = tables.load("chips")

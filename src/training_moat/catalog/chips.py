@@ -56,9 +56,10 @@ def _of_systems() -> dict[str, frozenset[str]]:
     return {what: frozenset(frame.loc[whole, "chip_id"]) for what, whole in told.items()}
 
 
-def covers_system(chip_id: str, what: str) -> bool:
-    """Whether the table's "price" or "power" of a chip is its part of a whole system, not that of the chip alone."""
-    return chip_id in _of_systems()[what]
+def covers_system(one: Chip, what: str) -> bool:
+    """Whether a chip's "price" or "power" is its part of a whole system, not that of the chip alone: as the table says of it,
+    or of the chip that a scenario's was made from."""
+    return (one.variant_of or one.id) in _of_systems()[what]
 
 
 def resolve(name: str, where: str = "") -> str:

@@ -76,7 +76,7 @@ def facility_watts(chip: Chip) -> float | None:
     if not chip.tdp_w:
         return None
     known = assumptions()
-    server = 1.0 if chip_catalog.covers_system(chip.id, "power") else known["power_per_tdp"].median
+    server = 1.0 if chip_catalog.covers_system(chip, "power") else known["power_per_tdp"].median
     return chip.tdp_w * server * known["load_share"].median * known["pue"].median
 
 
@@ -88,7 +88,7 @@ def power_usd_per_h(chip: Chip) -> float:
 def capital_usd_per_h(chip: Chip, price_usd: float) -> float:
     """Dollars per hour of a bought chip with its server and network over its busy life, power left out."""
     known = {name: item.median for name, item in assumptions().items()}
-    server = 1.0 if chip_catalog.covers_system(chip.id, "price") else known["server_overhead"]
+    server = 1.0 if chip_catalog.covers_system(chip, "price") else known["server_overhead"]
     hours = known["life_years"] * HOURS_PER_YEAR * known["busy_share"]
     return price_usd * server / (1 - known["network_share"]) / hours
 

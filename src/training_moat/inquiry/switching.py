@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.chips import covers_system, not_as_new
+from training_moat.catalog.chips import chip, covers_system, not_as_new
 from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
@@ -267,7 +267,7 @@ def _by_table(column: str, basis: str) -> list[dict[str, Any]]:
 def _with_server(chip_ids: pd.Index) -> np.ndarray:
     """What a chip with its part of a server costs over the price in the table: one where that is a system's already."""
     overhead = tables.load("cost_assumptions").set_index("name").at["server_overhead", "median"]
-    return np.array([1.0 if covers_system(name, "price") else overhead for name in chip_ids])
+    return np.array([1.0 if covers_system(chip(name), "price") else overhead for name in chip_ids])
 
 
 def _by_rent() -> list[dict[str, Any]]:
