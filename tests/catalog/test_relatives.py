@@ -49,3 +49,12 @@ def test_a_network_of_pcie_cards_is_no_faster_than_their_bus() -> None:
     assert found.scaleout.bytes_per_s <= found.server.bytes_per_s
     assert found.scaleout.bulk_step_latency_s > found.server.bulk_step_latency_s
     assert found.server == interconnect.host_fabric(l40s.scaleup)
+
+
+def test_a_network_assumed_from_relatives_is_no_faster_than_the_links_inside() -> None:
+    """Blackhole's ports between servers, once known, had given the older Wormhole three times its own cards' links."""
+    older, newer = chips.chip("wormhole"), chips.chip("blackhole")
+    assert newer.scaleout is not None and older.scaleup is not None and older.scaleout is None
+    rate, words = relatives.taken(older, "scaleout")
+    assert rate == older.scaleup.bytes_per_s < newer.scaleout.bytes_per_s
+    assert "inside" in words

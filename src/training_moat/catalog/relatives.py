@@ -40,13 +40,17 @@ def rates(kind: str) -> tuple[float, float, float]:
 
 def taken(chip: Chip, kind: str) -> tuple[float, str]:
     """The rate assumed for a chip (bytes per second) and what it is in words. For a link it is the median of those that
-    chips of its architecture publish which came within `SAME_GENERATION_YEARS` of it; else that of the whole table."""
+    chips of its architecture publish which came within `SAME_GENERATION_YEARS` of it, between systems at most what its own
+    link inside one carries; else that of the whole table."""
     year = _year(chip)
     others = [one for one in chips.all_chips().values() if one.family == chip.family]
     near = [one for one in others if abs(_year(one) - year) <= SAME_GENERATION_YEARS]
     links = [getattr(one, kind, None) for one in near]
     own = [link.bytes_per_s for link in links if link is not None]
     if own:
+        inside = chip.scaleup.bytes_per_s if kind == "scaleout" and chip.scaleup else float("inf")
+        if inside < median(own):
+            return inside, "that of its link inside a system"
         return float(median(own)), "the median of chips of its architecture and time"
     return rates(kind)[1], "the median of the chips table"
 
