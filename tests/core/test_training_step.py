@@ -11,7 +11,7 @@ from published_shapes import DEEPSEEK_V3, LLAMA, MIXTRAL
 from training_moat.core import collectives, training_step
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import (
-    LARGE_PRODUCT,
+    PRODUCT_STREAM,
     elementwise_bytes,
     matmul_seconds,
     permuted_bytes,
@@ -167,16 +167,36 @@ def test_a_fused_attention_kernel_is_as_fast_in_any_stack():
     assert slow > 3 * fast
 
 
-def test_one_matmul_is_its_flops_plus_its_traffic():
-    """2 m k n at 75% of peak, and (m k + k n + m n) values of two bytes at 80% of the bandwidth, less what a product of
-    side 8,192 moves for as many FLOPs: its rate holds that already."""
-    found = matmul_seconds(4096, 8192, 1024, H100, replace(REAL, reread=1.0))
-    flops, values = 2 * 4096 * 8192 * 1024, 4096 * 8192 + 8192 * 1024 + 4096 * 1024
-    side = LARGE_PRODUCT
-    beyond = 2 * values - flops * 3 * 2 * side**2 / (2 * side**3)
-    assert found == pytest.approx(flops / (0.75 * 989e12) + beyond / (0.8 * 3.35e12))
-    large = matmul_seconds(side, side, side, H100, REAL)
-    assert large == pytest.approx(2 * side**3 / (0.75 * 989e12))
+def test_scores_written_out_pass_memory_eleven_times_and_dropout_adds_a_share_and_its_mask():
+    """Forward four times and backward seven, two bytes each; models of before gated blocks drop shares out in both passes."""
+    plan = Plan(2048, 8, flash_attention=0, zero_stage=0)
+    scores = 8 * 2048 * 2048 * GPT_175B.heads * GPT_175B.layers
+    for model, moved in ((replace(GPT_175B, gated_ffn=1), 22.0), (GPT_175B, 32.0)):
+        both = [
+            step_time(replace(model, **more), plan, H100, replace(PERFECT, logit_bytes=0.0))
+            for more in (
+                {},
+                {"heads": 2 * model.heads, "kv_heads": 2 * model.heads, "head_dim": 64},
+            )
+        ]
+        # Twice the heads of half the width leave all as it is but the number of scores.
+        more = both[1].memory_bound - both[0].memory_bound
+        assert more == pytest.approx(moved * scores / H100.memory_bytes_per_s, rel=1e-6)
+
+
+def test_one_matmul_is_its_flops_beside_its_traffic():
+    """2 m (k + ramp) n at 75% of peak, and (m k + k n + m n) values of two bytes at what a copy reaches of the bandwidth: the
+    root of the sum of squares. Values of one byte leave a result's fixed work as it is."""
+    found = matmul_seconds(4096, 8192, 1024, H100, replace(REAL, ramp=100.0))
+    computing = 2 * 4096 * (8192 + 100) * 1024 / (0.75 * 989e12)
+    values = 4096 * 8192 + 8192 * 1024 + 4096 * 1024
+    moving = 2 * values / (PRODUCT_STREAM * 3.35e12)
+    assert found == pytest.approx((computing**2 + moving**2) ** 0.5)
+    narrow = replace(H100, peak_flops=2 * 989e12, value_bytes=1.0, memory_bytes_per_s=1e20)
+    assert matmul_seconds(4096, 8192, 1024, narrow, replace(REAL, ramp=100.0)) == pytest.approx(
+        (2 * 4096 * 8192 * 1024 / 2 + 2 * 4096 * 100 * 1024) / (0.75 * 989e12)
+    )
+    assert matmul_seconds(4096, 1e-9, 1024, narrow, replace(REAL, ramp=100.0)) < 1e-12
 
 
 @pytest.mark.parametrize("virtual", [1, 2, 4])
@@ -426,7 +446,7 @@ plans = st.builds(
 )  # fmt: skip
 share = st.floats(0.05, 1.0)
 efficiencies = st.builds(
-    Efficiency, matmul=share, attention=share, memory=share, reread=st.floats(0.3, 3), expert=share, overlap_data=st.floats(0, 1),
+    Efficiency, matmul=share, attention=share, memory=share, ramp=st.floats(0, 500), elementwise=st.floats(0.3, 3), expert=share, overlap_data=st.floats(0, 1),
     overlap_tensor=st.floats(0, 1), overlap_expert=st.floats(0, 1), layer_seconds=st.floats(0, 1e-3),
     expert_layer_seconds=st.floats(0, 1e-3), step_seconds=st.floats(0, 0.1), software=share, matmul_software=share,
     straggling=st.floats(0, 0.05),

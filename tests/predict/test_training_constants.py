@@ -108,6 +108,30 @@ def test_products_summed_in_sixteen_bits_say_nothing_of_training():
     assert attainable.attainable(card, "fp8").share * card.peak_flops["fp8"] <= 419e12
 
 
+def test_a_clock_that_runs_do_not_hold_and_a_kernel_that_no_compiler_makes_say_nothing_of_training():
+    """Ironwood reaches 97% of its peak with its clock locked (83% without); a kernel written by hand 83% on Trainium."""
+    found = attainable.attainable(chips.chip("tpu-v7"), "bf16")
+    assert (found.basis, found.share) == ("chip", pytest.approx(2 * 956.38 / 2307))
+    assert attainable.attainable(chips.chip("trainium1"), "bf16").basis == "all"
+
+
+def test_attention_is_held_back_by_what_holds_back_a_chips_products():
+    """Of the peak, large products in 16 bits reach 80% on an H100 and 60% on an MI300X, whatever the format of a run's own."""
+    mi300x, plain = chips.chip("mi300x"), {}
+    for chip in (H100, mi300x):
+        plain |= {("family", chip.family, "attention"): 1.0}
+    known = Constants({**STORED.values, **plain, ("generic", "all", "attention"): 0.5})
+    rates = {
+        (chip.id, form): training_constants.efficiency(known, kind(chip, form)).attention
+        for chip in (H100, mi300x)
+        for form in ("bf16", "fp8")
+    }
+    tops = {chip.id: attainable.attainable(chip, "bf16").share for chip in (H100, mi300x)}
+    assert tops["h100-sxm"] > 1.3 * tops["mi300x"]
+    for (name, _), rate in rates.items():
+        assert rate == pytest.approx(0.5 * tops[name] / 0.87), name
+
+
 def test_levels_say_how_well_a_run_is_known():
     """`measured` needs two sources on the chip itself, in that width, dense or with experts as asked."""
     lonely = {**STORED.values, ("support", "h100-sxm", "dense_16"): 1.0}
@@ -157,7 +181,7 @@ def test_a_name_stands_about_its_class_and_an_unmeasured_one_at_it():
     speed = training_constants.stack_speed
     assert speed(STORED, stacks.find("megatron-core")) == 1.0
     assert speed(STORED, stacks.find("other")) == STORED.generic("other_stack")
-    assert STORED.generic("other_stack") == pytest.approx(1.0, abs=0.1)
+    assert STORED.generic("other_stack") == pytest.approx(1.0, abs=0.15)
     assert speed(STORED, stacks.find("pytorch-eager")) < 0.6
     values = {("stack", "fsdp", "kernels"): 1.5, ("software", "torchtitan", "kernels"): 1.1}
     known = Constants({**STORED.values, **values})

@@ -34,11 +34,12 @@ from training_moat.core.workload import (
 
 FLASH_BACKWARD_RATIO = 2.5
 """Fused attention's backward pass does five matmuls to the forward pass's two (Dao 2023, section 3.1)."""
-UNFUSED_FORWARD_BYTES_PER_SCORE = 11.0
-"""Memory traffic of unfused attention per score: write it, read and write it in softmax, read it, write it
-and a one-byte mask in dropout, read it for the product with the values (16-bit values; Dao et al. 2022, 3.1)."""
-UNFUSED_BACKWARD_BYTES_PER_SCORE = 15.0
-"""The same for the backward pass: the score gradients pass dropout and softmax and feed two products."""
+UNFUSED_FORWARD_BYTES_PER_SCORE, UNFUSED_BACKWARD_BYTES_PER_SCORE = 8.0, 14.0
+"""Memory traffic of unfused attention per score, in 16 bits. Forward: the product writes it, softmax with its mask reads and writes
+it, the product with the values reads it. Backward: its gradient is written, softmax reads gradient and share and writes the
+score's, which two products read, and the product for the values' gradient reads the share (Dao et al. 2022, 3.1)."""
+DROPOUT_BYTES_PER_SCORE = 5.0
+"""What dropout of attention adds to each pass: a share read and written again, and a mask of one byte."""
 HIGHEST_WIDE_ATTENTION = 0.75
 """Share of peak, in what is computed, that heads which fill the matrix units are taken to reach at most where the usual ones
 reach less: what the best fused kernels do (Shah et al. 2024, abstract). Runs with 16 heads of 256 on TPU v5p show more: 70% of
@@ -49,25 +50,26 @@ PERMUTED_BYTES = 2.0
 """A value of a routed token as it is moved: 16 bits."""
 NORM_SHARE = 0.5
 """Share of a layer's element-wise traffic in the norms and activation functions that light recomputation repeats."""
-LARGE_PRODUCT = 8192
-"""Side of the product whose rate the constant `matmul` is: about where measured rates are highest (table matmul_maxima)."""
+PRODUCT_STREAM = 0.9
+"""Share of the data sheet's bandwidth at which products take in operands: what a plain copy reaches on an H100 and an H200
+(experiments/training_steps: 3.0 of 3.35 TB/s)."""
 
 
 def matmul_seconds(
     rows: Number, inner: Number, columns: Number, node: Node, eff: Efficiency, wide: bool = False
 ) -> Number:
-    """One (rows x inner) by (inner x columns) product: its FLOPs at the large-matmul rate plus its operands' and result's
-    traffic beyond that of a large product, in which the measured rate holds it already. Adding the two, rather than
-    taking the larger, makes utilisation fall smoothly for small shapes, as measured tile and wave quantisation does
-    (Williams et al. 2009; NVIDIA matmul guide). `wide`: in the 16-bit format that the run keeps for some."""
+    """One (rows x inner) by (inner x columns) product: the longer of computing and moving its operands and result decides,
+    smoothly, as the two overlap (root of the sum of squares; Williams et al. 2009). Beside the FLOPs of its inner width, each
+    element of the result costs `ramp` more of it: filling the matrix units, and writing the tile out. So described,
+    products of 512 to 16,384 a side on an H200 err by 4% in the mean with a ramp of their own, 5 to 8% with the one that training runs
+    give (experiments/training_steps/product_grid.py).
+    `wide`: in the 16-bit format that the run keeps for some."""
     peak, value_bytes = (node.wide_peak_flops, 2.0) if wide else (node.peak_flops, node.value_bytes)
-    flops = 2 * rows * inner * columns
-    computing = flops / (peak * eff.matmul)
-    moving = _moving_seconds(rows, inner, columns, value_bytes, node)
-    large = flops * (2 * value_bytes + 2) / (2 * LARGE_PRODUCT) / node.memory_bytes_per_s
-    reread = eff.reread / eff.memory
-    # Never less than the traffic alone: where memory is that slow, the large product's rate is memory's.
-    return maximum(computing + reread * maximum(moving - large, 0.0), reread * moving)
+    # A product that a model does not have (inner width near zero) has no result to write.
+    fixed = eff.ramp * 2 / value_bytes * minimum(inner, 1.0)
+    computing = 2 * rows * (inner + fixed) * columns / (peak * eff.matmul)
+    moving = _moving_seconds(rows, inner, columns, value_bytes, node) / PRODUCT_STREAM
+    return (computing**2 + moving**2) ** 0.5
 
 
 def _moving_seconds(
@@ -118,10 +120,7 @@ def _grouped_seconds(
 ) -> Number:
     """One of many products that follow one another: while it computes, the operands of the next come in, so that the longer
     of the two decides (Williams et al. 2009), smoothly, as experts are not equally full (root of the sum of squares)."""
-    moving = _moving_seconds(rows, inner, columns, node.value_bytes, node)
-    moving = eff.reread / eff.memory * moving
-    computing = 2 * rows * inner * columns / (node.peak_flops * eff.matmul)
-    return (computing**2 + moving**2) ** 0.5
+    return matmul_seconds(rows, inner, columns, node, eff)
 
 
 def fullest_load(plan: Plan, eff: Efficiency) -> Number:
@@ -177,9 +176,12 @@ def _attention_seconds(
     fused = (per_pair * visited + states) / (node.wide_peak_flops * share)
     plain = (per_pair * context + states) / (node.wide_peak_flops * eff.matmul)
     scores = m * context * model.heads / plan.tp
-    traffic = scores * UNFUSED_FORWARD_BYTES_PER_SCORE / (node.memory_bytes_per_s * eff.memory)
+    # Models of before gated blocks (GPT-3's shape) drop shares of attention out, Llama's and later ones none.
+    dropout = DROPOUT_BYTES_PER_SCORE * (1 - model.gated_ffn)
+    forward_bytes = UNFUSED_FORWARD_BYTES_PER_SCORE + dropout
+    traffic = scores * forward_bytes / (node.memory_bytes_per_s * eff.memory)
     is_fused = plan.flash_attention > 0
-    backward_traffic = UNFUSED_BACKWARD_BYTES_PER_SCORE / UNFUSED_FORWARD_BYTES_PER_SCORE
+    backward_traffic = (UNFUSED_BACKWARD_BYTES_PER_SCORE + dropout) / forward_bytes
     return where(is_fused, fused, plain), where(is_fused, 0.0, traffic), backward_traffic
 
 
@@ -278,7 +280,7 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     # Stacks that fuse the experts' products also fuse the operations around them.
     fused = 1 - moe_share + moe_share / eff.expert_software
     sustained = node.memory_bytes_per_s * eff.memory
-    streams = fused * elementwise_bytes(model, plan) / sustained
+    streams = fused * eff.elementwise * elementwise_bytes(model, plan) / sustained
     permuting = fused * permuted_bytes(model, plan) / sustained
     casts = fused * _cast_seconds(model, plan, node, eff)
     # Passes over a layer: one forward, two forward-equivalents backward (one where the weights are frozen), one more

@@ -39,6 +39,10 @@ yardstick between 0.03 and 0.2 nats; the worst pair below a fifth of it; no run 
 not saturate; four seeds whole in 400 seconds on an H100, five if the smaller network is as much faster as its numbers
 are fewer. Where a difference could come from: a mean that is subtracted cancels digits, and activations behind GELU reach
 far to one side of zero only, where SwiGLU's reach to both; sums of one sign are those that short additions cut most.
+
+History. Run once, on 27 November 2026: one NVIDIA H200 under PyTorch 2.11.0, 400 seconds allowed, pilot and three seeds whole,
+no time for a fourth. Everything above is as it was stored before. Found: a yardstick of 0.162 nats, all six hypotheses
+supported, a worst pair of 0.0068 of the yardstick; three seeds where four were expected.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ from training_moat.core.machine import Chip
 from training_moat.core.units import NUMBER_FORMATS, TERA
 
 TABLE = "matmul_maxima"
+UNLIKE_TRAINING = "lower end|sum in FP16|written by hand|clock locked"
+"""Words in a row's notes that keep it from standing for a run's products: timed with its host's dispatch, summed in 16 bits, by a
+kernel that the chip's compiler does not make, at a clock that training runs do not hold."""
 USUAL = 0.75
 """Share of peak where no chip's matmuls in a format's width were measured."""
 UNIT_WIDTHS = {name: one.width for name, one in NUMBER_FORMATS.items() if one.width}
@@ -61,10 +64,10 @@ def measured_families() -> set[str]:
 
 @tables.kept(TABLE, "chips")
 def _shares() -> dict[tuple[str, str], float]:
-    """The best measured share of peak by chip and width, where products are summed in FP32, as training does."""
+    """The best measured share of peak by chip and width, of products as training has them (`UNLIKE_TRAINING`)."""
     frame = tables.load(TABLE)
-    other = frame["notes"].fillna("").str.contains("lower end|sum in FP16")
-    frame = frame[frame["confirmed"].isin(FIRST_HAND) & ~other]
+    unlike = frame["notes"].fillna("").str.contains(UNLIKE_TRAINING)
+    frame = frame[frame["confirmed"].isin(FIRST_HAND) & ~unlike]
     known = chip_catalog.all_chips()
     found: dict[tuple[str, str], float] = {}
     for row in frame.to_dict("records"):

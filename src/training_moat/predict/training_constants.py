@@ -53,6 +53,9 @@ Hugging Face transformers, pull request 48163)."""
 BEFORE_FLASH_ATTENTION_2 = 1 / 1.8
 """Speed of the first FlashAttention's version in Triton against FlashAttention-2: 1.3 to 2.5 times slower (Dao 2023, section
 4.1), in the middle of their logarithms 1.8."""
+ATTENTION_MEASURED_AT = 0.87
+"""Share of the peak that an A100's large products reach (matmul_maxima), on which the expected rate of attention was measured:
+clocks and power that hold products back elsewhere hold attention back in the same measure."""
 HIGHEST_ATTENTION = 0.75
 """Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
 EARLIEST, LATEST = 2023.0, 2027.0
@@ -93,8 +96,8 @@ def load() -> Constants:
 @dataclass(frozen=True)
 class Kind:
     """What decides the measured constants of a run: chip, matmul format, software and its date (a year such as 2025.5;
-    None: the middle of the measured releases), and what follows from them: the matmuls' calibrated width and how much of
-    the peak the chip's large matmuls reach."""
+    None: the middle of the measured releases), and what follows from them: the matmuls' calibrated width, how much of the
+    peak the chip's large matmuls reach, and how much those in attention's 16 bits do."""
 
     chip: Chip
     precision: str
@@ -102,12 +105,19 @@ class Kind:
     released: float | None
     width: str
     top: Attainable
+    wide_share: float
 
 
 def kind(chip: Chip, precision: str, software: Software, released: float | None = None) -> Kind:
     """The kind of a run; looked up once, as tables are read for it."""
     top = attainable(chip, chip.compute_format(precision))
-    return Kind(chip, precision, software, released, width_of(chip, precision), top)
+    wide = attainable(chip, wide_format(chip)).share
+    return Kind(chip, precision, software, released, width_of(chip, precision), top, wide)
+
+
+def wide_format(chip: Chip) -> str:
+    """The 16-bit format that attention and the vocabulary layer keep on a chip."""
+    return "bf16" if chip.peak_flops.get("bf16") else chip.compute_format("fp16")
 
 
 def support(constants: Constants, chip: Chip, precision: str, experts: bool) -> tuple[int, int]:
@@ -179,7 +189,8 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
     generic, factor = constants.generic, constants.factor
     chip, software = kind.chip, kind.software
     matmul, ceiling = matmul_share(constants, kind)
-    attention = generic("attention") * factor("family", chip.family, "attention")
+    attention = generic("attention") * kind.wide_share / ATTENTION_MEASURED_AT
+    attention *= factor("family", chip.family, "attention")
     if software.ported_attention and chip.family in PORTED_ATTENTION_ON:
         attention *= generic("attention_ported")
     if software.ported_attention == BEFORE_2:
@@ -195,7 +206,8 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         matmul=below(matmul, ceiling / matmul_software),
         attention=below(attention * ported, HIGHEST_ATTENTION),
         memory=below(generic("memory") * factor("family", chip.family, "memory"), 1.0),
-        reread=generic("reread"),
+        ramp=generic("ramp"),
+        elementwise=generic("elementwise"),
         expert=below(generic("expert") * narrow, 1.0 / expert),
         expert_biased=generic("expert_biased"),
         overlap_data=software.hides_data * (1 - generic("exposed_data")),
@@ -266,11 +278,10 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
     Raises `InputError` when the chip's table lacks a peak or a memory bandwidth.
     """
     used = chip.compute_format(precision)
-    wide = "bf16" if chip.peak_flops.get("bf16") else chip.compute_format("fp16")
     return Node(
         peak_flops=chip.peak_flops[used],
         # Attention keeps 16 bits, but no more than the peak of the run's own format counts for utilisation.
-        wide_peak_flops=min(chip.peak_flops[wide], chip.peak_flops[used]),
+        wide_peak_flops=min(chip.peak_flops[wide_format(chip)], chip.peak_flops[used]),
         value_bytes=BYTES_PER_VALUE[precision],
         memory_bytes_per_s=memory_bandwidth(chip),
         weight_bytes_per_s=weight_bandwidth(chip),
