@@ -4,8 +4,15 @@ import warnings
 
 import pytest
 
-from training_moat.contest import counterfactual
-from training_moat.core.errors import InputError, LeftOutWarning, Unpublished, answered
+from training_moat.catalog import chips as catalog
+from training_moat.contest import coalitions, counterfactual, reference_jobs
+from training_moat.core.errors import (
+    Incomparable,
+    InputError,
+    LeftOutWarning,
+    Unpublished,
+    answered,
+)
 from training_moat.press import forking
 from training_moat.press.left_out import LeftOut
 from training_moat.press.running import Job, execute
@@ -64,6 +71,22 @@ def test_one_of_several_is_left_out_with_its_sentence():
     with pytest.raises(Unpublished, match="chip x: no peak published"):
         answered(halves, "x")
     assert answered(halves, "") == []
+
+
+def test_one_of_several_whose_yardstick_cannot_do_the_job_is_left_out(reader):
+    """A chip of the V100's day put through a run that no number of V100s ends in time: the page goes on with the others."""
+    chips, job = ["tpu-v3", "gaudi2"], reference_jobs.job("llama3.1-405b")
+    with pytest.raises(Incomparable, match="v100 cannot do Llama 3.1 405B in time"):
+        coalitions.worth(catalog.chip("tpu-v3"), catalog.chip("v100"), job)
+
+    def split(name):
+        if name == chips[0]:
+            raise Incomparable("v100 cannot do Llama 3.1 405B in time")
+        return name
+
+    with pytest.warns(LeftOutWarning, match="v100 cannot do"):
+        assert answered(split, chips) == ["gaudi2"]
+    assert "left out: v100 cannot do" in LeftOut().instead(Incomparable("v100 cannot do it"), CELL)
 
 
 @pytest.fixture()

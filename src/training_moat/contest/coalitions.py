@@ -18,7 +18,7 @@ from training_moat.contest.chip_hours import HourlyPrice
 from training_moat.contest.coalition_search import COALITIONS, search
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.uptime_supply import Level
-from training_moat.core.errors import InputError
+from training_moat.core.errors import Incomparable
 from training_moat.core.machine import Chip
 from training_moat.inquiry.uncertainty import Uncertain, sample
 from training_moat.predict import training_constants
@@ -160,12 +160,12 @@ def search_all(asked: Iterable[tuple[Chip, Chip, Job]]) -> None:
 def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX_DAYS) -> Worth:
     """The best plan of a job for every coalition of the machine's factors.
 
-    Raises InputError where the yardstick itself cannot do the job.
+    Raises Incomparable where the yardstick itself cannot do the job.
     """
     full, assumed = completed(chip)
     (found,) = search([(full, yardstick, job, assumed, max_days)])
     if not np.isfinite(found.hours[-1]):
-        raise InputError(
+        raise Incomparable(
             f"{yardstick.id} cannot do {job.title} in time (max_days {max_days:g}); expected a chip that can as the yardstick"
         )
     ends = [

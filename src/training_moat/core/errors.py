@@ -40,18 +40,23 @@ class Unpublished(InputError):
     """A number that the answer needs and that nobody has published: a reader's page leaves out what depends on it."""
 
 
+class Incomparable(InputError):
+    """A comparison whose yardstick itself cannot do what is compared: of several asked about, such a one is left out."""
+
+
 class LeftOutWarning(UserWarning):
-    """One of several asked about that has no answer, because nobody has published a number that it needs."""
+    """One of several asked about that has no answer, because nobody has published a number that it needs or its yardstick has
+    none."""
 
 
 def answered(ask: Callable[[str], T], names: Iterable[str]) -> list[T]:
     """The answers for those of many names that have one, in their order; warns (`LeftOutWarning`) of each that lacks a number
-    which nobody has published. Unpublished where all do."""
+    which nobody has published, or whose yardstick cannot do what is asked. Unpublished where all do."""
     found, lacking = [], []
     for name in names:
         try:
             found.append(ask(name))
-        except Unpublished as problem:
+        except (Unpublished, Incomparable) as problem:
             lacking.append(str(problem))
     if lacking and not found:
         raise Unpublished("; ".join(lacking))

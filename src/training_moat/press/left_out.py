@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 from training_moat.core import errors
-from training_moat.core.errors import Unpublished
+from training_moat.core.errors import Incomparable, Unpublished
 from training_moat.figures.parts import STRICT
 
 
@@ -47,7 +47,7 @@ class LeftOut:
         book's own runs at this one too."""
         if os.environ.get(STRICT):
             return ""
-        if isinstance(error, Unpublished):
+        if isinstance(error, Unpublished | Incomparable):
             words = f"*What stands here for other chips is left out: {error}.*"
         elif isinstance(error, NameError) and error.name in self.names:
             words = "*Left out for the same reason.*"
