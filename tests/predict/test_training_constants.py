@@ -9,7 +9,7 @@ from training_moat.catalog import chips, relatives, tables
 from training_moat.core import collectives
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Link, Tier
-from training_moat.predict import attainable, interconnect, training_constants
+from training_moat.predict import attainable, interconnect, training, training_constants
 from training_moat.predict import software as stacks
 from training_moat.predict.training_constants import Constants
 
@@ -398,3 +398,14 @@ def test_only_stacks_whose_network_takes_no_messages_from_a_gpu_wait_for_the_hos
 def test_a_fused_loss_moves_fewer_bytes():
     fused, plain = (under(name).logit_bytes for name in ("nemo", "megatron-core"))
     assert fused < plain / 2
+
+
+def test_a_card_that_runs_above_the_clock_of_its_sheet_is_told_no_more_than_what_its_products_reach():
+    """An RTX 5090's large products reach 1.21 times its data sheet's peak: of that sheet a well filled one would use more than all."""
+    asked = {"model": "flor-6.3b", "chip": "rtx-5090", "chips": 1, "global_batch": 512}
+    (answer,) = training.predict([asked])
+    sheet = chips.chip("rtx-5090").peak_flops["bf16"] / 1e12
+    assert answer["ok"] and answer["mfu"] < 0.9
+    assert answer["mfu"] == pytest.approx(
+        answer["model_tflops_per_chip"] / sheet / 1.2125, rel=0.01
+    )

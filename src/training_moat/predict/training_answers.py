@@ -16,6 +16,7 @@ from training_moat.core.units import GIB, TERA
 from training_moat.core.workload import Transformer
 from training_moat.predict import beyond
 from training_moat.predict import training_constants as known
+from training_moat.predict.attainable import attainable
 from training_moat.predict.own_runs import Shift
 from training_moat.predict.run_costs import run_costs
 from training_moat.predict.training_batch import Evaluated
@@ -152,9 +153,12 @@ def _memory(found: Evaluated) -> list[np.ndarray]:
 def _speeds(
     rows: Rows, found: Evaluated, total: Any, low: np.ndarray, high: np.ndarray
 ) -> list[np.ndarray]:
-    """As in `SPEEDS`."""
+    """As in `SPEEDS`. Utilisation is told of the data sheet's peak, or of what the chip's large products are measured to reach where
+    that is more, on cards that run above the clock of their sheet."""
     peaks = [
-        one.chip.peak_flops[one.chip.compute_format(one.precision)] for one in rows.tables.first
+        one.chip.peak_flops[one.chip.compute_format(one.precision)]
+        * max(1.0, attainable(one.chip, one.chip.compute_format(one.precision)).share)
+        for one in rows.tables.first
     ]
     peak = np.array(peaks, float)[rows.tables.kind[rows.setting]]
     with np.errstate(all="ignore"):
