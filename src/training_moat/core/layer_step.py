@@ -60,9 +60,9 @@ def matmul_seconds(
 ) -> Number:
     """One (rows x inner) by (inner x columns) product: the longer of computing and moving its operands and result decides,
     smoothly, as the two overlap (root of the sum of squares; Williams et al. 2009). Beside the FLOPs of its inner width, each
-    element of the result costs `ramp` more of it: filling the matrix units, and writing the tile out. So described,
-    products of 512 to 16,384 a side on an H200 err by 4% in the mean with a ramp of their own, 5 to 8% with the one that training runs
-    give (experiments/training_steps/product_grid.py).
+    element of the result costs `ramp` more of it: filling the matrix units, and writing the tile out. So described, products
+    of 512 to 16,384 a side are off by 5% in BF16 and 6% in FP8 in the mean on an H200 at the ramp expected of them, by 6 and 8%
+    at the one that training runs give (experiments/training_steps/product_grid.py).
     `wide`: in the 16-bit format that the run keeps for some."""
     peak, value_bytes = (node.wide_peak_flops, 2.0) if wide else (node.peak_flops, node.value_bytes)
     # A product that a model does not have (inner width near zero) has no result to write.
