@@ -110,6 +110,15 @@ def test_reasons_name_the_real_obstacle():
     )
 
 
+def test_a_stated_format_of_which_the_chip_has_no_peak_is_the_reason():
+    """Tenstorrent publishes Blackhole's rate in eight bits alone; nmoe says eight bits and leaves open in which products."""
+    reasons = measured_training.configurations().set_index("config_id")["reason"]
+    assert (
+        reasons["tt_train_pr44634-0001"] == "no peak of the chip in the run's format is published"
+    )
+    assert (reasons == "no peak of the chip in the run's format is published").sum() == 3
+
+
 def test_per_chip_rates_become_step_seconds():
     """tokens a step / (chips x tokens a second and chip)."""
     rows = used().frame[

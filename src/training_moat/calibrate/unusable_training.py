@@ -6,8 +6,9 @@ import pandas as pd
 
 from training_moat.calibrate import reasons
 from training_moat.calibrate.reasons import Reason
+from training_moat.catalog import chips as chip_catalog
 from training_moat.core.plan import Plan, layers_fit_pipeline
-from training_moat.core.units import TERA
+from training_moat.core.units import NUMBER_FORMATS, TERA
 from training_moat.core.workload import Transformer, derived_params
 from training_moat.predict import software
 
@@ -62,9 +63,11 @@ def _of_what_is_stated(frame: pd.DataFrame, model: Transformer) -> list[Reason]:
     """What a source leaves out, or has otherwise a second time."""
     shapeless = frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna()
     timeless = frame["step_seconds"].isna()
+    peakless = frame["format"].isna() & _without_peak(frame)
     widthless = frame["experts"].gt(0) & frame["expert_ffn"].eq(0)
     return [
         (frame["chip_id"].isna(), "the chip is not in the table"),
+        (peakless, "no peak of the chip in the run's format is published"),
         (frame["format"].isna(), "the matmul format is not stated"),
         (shapeless, "the model's shape is not published"),
         (widthless, "the experts' width is not published"),
@@ -84,6 +87,16 @@ def _of_the_plan(frame: pd.DataFrame, model: Transformer, plan: Plan) -> list[Re
         (too_long, "the pipeline has more stages than the model layers"),
         (_rate_mismatch(frame), "step time and printed FLOP rate disagree"),
     ]
+
+
+def _without_peak(frame: pd.DataFrame) -> pd.Series:
+    """Runs that state a format of which their chip's maker publishes no peak."""
+    named = frame["precision"].isin(NUMBER_FORMATS) & frame["chip_id"].notna()
+    own = frame.loc[named, ["chip_id", "precision"]].itertuples()
+    found = [
+        row.Index for row in own if row.precision not in chip_catalog.chip(row.chip_id).peak_flops
+    ]
+    return frame.index.to_series().isin(found)
 
 
 def _interleaving_unknown(frame: pd.DataFrame) -> pd.Series:
