@@ -115,14 +115,6 @@ def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency)
     return where(kv > 0, queries + keys_values, 0.0)
 
 
-def _grouped_seconds(
-    rows: Number, inner: Number, columns: Number, node: Node, eff: Efficiency
-) -> Number:
-    """One of many products that follow one another: while it computes, the operands of the next come in, so that the longer
-    of the two decides (Williams et al. 2009), smoothly, as experts are not equally full (root of the sum of squares)."""
-    return matmul_seconds(rows, inner, columns, node, eff)
-
-
 def fullest_load(plan: Plan, eff: Efficiency) -> Number:
     """Tokens at the chip whose experts the router fills most, over the mean chip's: where experts are spread over chips,
     all wait for it."""
@@ -145,8 +137,9 @@ def _expert_matmul_seconds(
     rows = rows * fullest_load(plan, eff)
     width = maximum(model.expert_ffn, 1e-9) / split
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
-    one = _grouped_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node, eff)
-    two = _grouped_seconds(rows, width, model.hidden, node, eff)
+    # While one expert's product computes, the operands of the next come in.
+    one = matmul_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node, eff)
+    two = matmul_seconds(rows, width, model.hidden, node, eff)
     each = model.moe_layers / model.layers * local / rate
     return each * one, each * two
 

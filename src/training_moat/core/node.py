@@ -47,9 +47,9 @@ class Efficiency:
 
     `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of the data
     sheet's memory bandwidth that streams sustain. `attention_unit`: width of a matrix unit, which heads may not fill
-    (zero: not known, taken as filled). `ramp`: inner width of a 16-bit
-    product that computes as long as its result's fixed work takes (filling the units, writing the tile out). `elementwise`: traffic of a layer's
-    norms, residuals and activation functions over the least that `layer_step.elementwise_bytes` counts.
+    (zero: not known, taken as filled). `ramp`: inner width of a 16-bit product that computes as long as its result's fixed work
+    takes (filling the units, writing the tile out). `elementwise`: traffic of a layer's norms, residuals and activation functions
+    over the least that `layer_step.elementwise_bytes` counts.
     `expert`: share of the dense matmul rate that grouped expert matmuls keep, `expert_biased`: share of that which is
     left where they carry biases; `uneven`: how much more than the mean the fullest chip's experts get. `overlap_data`,
     `overlap_tensor`, `overlap_expert`: share of those collectives that hides behind computation, `overlap_scheduled` of

@@ -155,11 +155,8 @@ def _speeds(
 ) -> list[np.ndarray]:
     """As in `SPEEDS`. Utilisation is told of the data sheet's peak, or of what the chip's large products are measured to reach where
     that is more, on cards that run above the clock of their sheet."""
-    peaks = [
-        one.chip.peak_flops[one.chip.compute_format(one.precision)]
-        * max(1.0, attainable(one.chip, one.chip.compute_format(one.precision)).share)
-        for one in rows.tables.first
-    ]
+    used = [(one.chip, one.chip.compute_format(one.precision)) for one in rows.tables.first]
+    peaks = [chip.peak_flops[form] * max(1.0, attainable(chip, form).share) for chip, form in used]
     peak = np.array(peaks, float)[rows.tables.kind[rows.setting]]
     with np.errstate(all="ignore"):
         tokens = rows.global_batch * rows.seq_len / total

@@ -111,13 +111,13 @@ class Kind:
 def kind(chip: Chip, precision: str, software: Software, released: float | None = None) -> Kind:
     """The kind of a run; looked up once, as tables are read for it."""
     top = attainable(chip, chip.compute_format(precision))
-    wide = attainable(chip, wide_format(chip)).share
+    wide = attainable(chip, kept_format(chip)).share
     return Kind(chip, precision, software, released, width_of(chip, precision), top, wide)
 
 
-def wide_format(chip: Chip) -> str:
-    """The 16-bit format that attention and the vocabulary layer keep on a chip."""
-    return "bf16" if chip.peak_flops.get("bf16") else chip.compute_format("fp16")
+def kept_format(chip: Chip) -> str:
+    """The 16-bit format that attention and the vocabulary layer keep on a chip, or what stands in for one there."""
+    return relatives.wide_format(chip) or chip.compute_format("fp16")
 
 
 def support(constants: Constants, chip: Chip, precision: str, experts: bool) -> tuple[int, int]:
@@ -281,7 +281,7 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
     return Node(
         peak_flops=chip.peak_flops[used],
         # Attention keeps 16 bits, but no more than the peak of the run's own format counts for utilisation.
-        wide_peak_flops=min(chip.peak_flops[wide_format(chip)], chip.peak_flops[used]),
+        wide_peak_flops=min(chip.peak_flops[kept_format(chip)], chip.peak_flops[used]),
         value_bytes=BYTES_PER_VALUE[precision],
         memory_bytes_per_s=memory_bandwidth(chip),
         weight_bytes_per_s=weight_bandwidth(chip),
