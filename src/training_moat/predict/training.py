@@ -112,7 +112,7 @@ def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constan
 
 
 def _setting(case: TrainingCase, found: Evaluated) -> np.ndarray:
-    return own_runs.settings(case.model, found.plan, BYTES_PER_VALUE[case.precision])
+    return own_runs.settings(case.model, found.plan, BYTES_PER_VALUE[case.precision], found.step)
 
 
 def _told(
@@ -149,8 +149,8 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     found = plan_search.candidates(case, constants)
     own = _own_runs(request, case, constants)
     count = min(top, max(1, int(found.fits.sum())))
-    each = [found.at(slice(index, index + 1)) for index in range(count)]
-    shifts = [_shift(case, plan, own, constants) for plan in each]
+    plans = [found.at(slice(index, index + 1)) for index in range(count)]
+    shifts = [_shift(case, plan, own, constants) for plan in plans]
     told = _told([case] * count, found.at(slice(count)), constants, shifts)
     if not told[0]["ok"]:
         raise InputError(told[0]["error"])
