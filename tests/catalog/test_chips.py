@@ -49,6 +49,16 @@ def test_main_memory_of_the_startups(chip_id, tier):
     assert (chip.tier("hbm") is None) == (tier != "hbm")
 
 
+def test_every_memory_beside_a_chip_has_its_kind():
+    frame = chips.frame()
+    assert frame.loc[frame["ddr_gb"] > 0, "ddr_type"].notna().all()
+    kinds = {
+        name: one.tier("ddr").word for name, one in chips.all_chips().items() if one.tier("ddr")
+    }
+    assert set(kinds.values()) == {"DDR", "LPDDR", "GDDR", "DRAM and flash"}
+    assert (kinds["rtx-4090"], kinds["gh200"], kinds["sn10"]) == ("GDDR", "LPDDR", "DDR")
+
+
 def test_inferentia2_and_trainium1_differ_in_the_network_only():
     one, other = chips.chip("inferentia2"), chips.chip("trainium1")
     assert one.peak_flops == other.peak_flops

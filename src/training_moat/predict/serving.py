@@ -199,9 +199,10 @@ def _notes(
             f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"
         )
     if spills(_question(case, case.plans[index])):
-        slow = (home(case.chip, "serving")[-1].bytes_per_s or np.nan) / GB
+        slow = home(case.chip, "serving")[-1]
+        rate = (slow.bytes_per_s or np.nan) / GB
         notes.append(
-            f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s DDR at {slow:,.0f} GB/s"
+            f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s {slow.word} at {rate:,.0f} GB/s"
         )
     if case.chip.scaleup is None and case.chip.scaleout is None and case.plans[index].chips > 1:
         notes.append(

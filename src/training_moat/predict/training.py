@@ -104,7 +104,7 @@ def _shift(
 
 
 def _setting(case: TrainingCase, found: Evaluated) -> np.ndarray:
-    return own_runs.settings(case.model, found.plan, BYTES_PER_VALUE[case.precision])
+    return own_runs.settings(case.model, found.plan, BYTES_PER_VALUE[case.precision], found.step)
 
 
 def _told(
