@@ -30,8 +30,10 @@ class TokenExchange(NamedTuple):
 
     dispatch_once: float
     permutes_in_flight: float
+    one_hot_dispatch: float
     overlapped_exchange: float
     uneven_routing: float
+    expert_capacity: float
 
 
 @dataclass(kw_only=True)
@@ -143,12 +145,13 @@ def settle(case: Mapping[str, Any]) -> Setting:
 
 def _exchange(case: Mapping[str, Any], software: Software, dispatcher: str | None) -> TokenExchange:
     """How tokens get to their experts: as the case says, else as the published runs of its software."""
-    usual = (software.dispatch_once, software.permutes_in_flight)
     balanced = requests.flag(case, "balanced_routing")
+    capacity = requests.number(case, "capacity_factor", above=True) or 0.0
     return TokenExchange(
-        *(stacks.DISPATCHERS[dispatcher] if dispatcher else usual),
+        *(stacks.DISPATCHERS[dispatcher] if dispatcher else software.sends(capacity > 0)),
         overlapped_exchange=float(requests.flag(case, "overlapped_exchange") or False),
         uneven_routing=float(not (software.balances_routing if balanced is None else balanced)),
+        expert_capacity=capacity,
     )
 
 
