@@ -16,7 +16,15 @@ from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry.chronicle import INCUMBENT
-from training_moat.inquiry.uncertainty import Draws, Uncertain, jeffreys, of_row, sample, tornado
+from training_moat.inquiry.uncertainty import (
+    Draws,
+    Percentiles,
+    Uncertain,
+    jeffreys,
+    of_row,
+    sample,
+    tornado,
+)
 
 MONTHS_PER_YEAR = 12
 MILLION = 1e6
@@ -206,8 +214,8 @@ def track_record() -> pd.DataFrame:
     return moved.sort_values(["date", "row_id"], kind="stable")[columns].reset_index(drop=True)
 
 
-def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
-    """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
+def failure_interval(record: pd.DataFrame) -> Percentiles:
+    """Three percentiles of the chance of giving up, from the record alone (Jeffreys prior)."""
     return jeffreys(int(record["given_up"].sum()), len(record))
 
 
