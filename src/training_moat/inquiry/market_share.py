@@ -94,16 +94,12 @@ def _chances(found: np.ndarray) -> dict[str, float]:
     return {"larger": float(np.mean(found > HALF)), "ten": float(np.mean(found >= TEN_TIMES))}
 
 
-@tables.kept(*TABLES, size=4, lasting=True)
-def _by_year(seed: int) -> pd.DataFrame:
+@tables.kept(*TABLES, size=4, copied=True, lasting=True)
+def by_year(seed: int = 0) -> pd.DataFrame:
+    """Every way and year. Columns: year, way, p05, median, p95 (shares), larger, ten (chances), status."""
     told = [share(year, way, seed) for year in YEARS for way in KINDS]
     frame = pd.DataFrame([asdict(one) for one in told if one is not None])
     return frame.assign(status=np.where(frame["year"] > LAST_KNOWN, "forecast", "estimate"))
-
-
-def by_year(seed: int = 0) -> pd.DataFrame:
-    """Every way and year. Columns: year, way, p05, median, p95 (shares), larger, ten (chances), status."""
-    return _by_year(seed).copy()
 
 
 def verdict(probability: float) -> str:
