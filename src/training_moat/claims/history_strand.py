@@ -131,11 +131,12 @@ def smallest_entry_share(suite: str, since: str = "") -> Measured:
 
 
 @measure
-def chosen_hardware(vendor: str) -> Measured:
-    """Share of the notable training runs with named chips that ran on a vendor's, where those who trained do not make the
-    chips themselves: only they chose."""
+def chosen_hardware(vendor: str, since: str = "") -> Measured:
+    """Share of the notable training runs since a date with named chips that ran on a vendor's, where those who trained do
+    not make the chips themselves: only they chose."""
     runs = chronicle.runs()
-    runs = runs[(runs["table"] == "training_runs") & ~chronicle.by_its_maker(runs)]
+    runs = runs[(runs["table"] == "training_runs") & (runs["date"] >= since)]
+    runs = runs[~chronicle.by_its_maker(runs)]
     on = runs["maker"] == vendor
     found = share(runs, on, sampled=True)
     years = runs["date"].str[:4]

@@ -11,20 +11,10 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
 from training_moat.core import lifecycle
-from training_moat.inquiry import (
-    chip_stock,
-    chronicle,
-    lab_ledgers,
-    market,
-    market_evidence,
-    market_share,
-    uncertainty,
-)
+from training_moat.inquiry import lab_ledgers, market, market_evidence, market_share, uncertainty
 from training_moat.inquiry.wording import digits, listed
 
 YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
-MANY_TRAIN = ("2023", "2024", "2025")
-"""Full years in which more than a few organisations published large runs."""
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
 
@@ -160,13 +150,10 @@ def per_lab(lab: str) -> Measured:
 def beyond_the_few(few: str) -> Measured:
     """Published training of all organisations over that of the `few` that train most, each year by itself: the median of the
     full years since 2023, with all of them as the range."""
-    runs = chip_stock.notable_runs()
-    runs = runs.assign(year=runs["date"].str[:4], house=chronicle.houses(runs["organisation"]))
-    runs = runs[runs["year"].isin(MANY_TRAIN)]
-    flop = runs.groupby(["year", "house"])["training_flop"].sum()
-    if flop.empty:
+    runs = market_evidence.many_train()
+    if runs.empty:
         return NOTHING
-    times = flop.groupby("year").apply(lambda one: one.sum() / one.nlargest(int(few)).sum())
+    times = market_evidence.over_the_few(int(few))
     note = listed([f"{digits(value, 3)} in {year}" for year, value in times.items()])
     ends = {"low": float(times.min()), "high": float(times.max()), "kind": "range of cases"}
     return counted(runs, "training_runs", float(times.median()), note, **ends)
