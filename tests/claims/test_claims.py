@@ -417,5 +417,5 @@ def test_a_grade_that_its_number_alone_does_not_give_is_explained(findings):
     told = telling.softened_words(found)
     differ = found[found["grade"] != found["alone"]]
     assert told.count("By its number alone") == len(differ)
-    assert all(f"would be *{alone}*" in told for alone in differ["alone"])
+    assert all(f"would be “{alone}”" in told for alone in differ["alone"])
     assert telling.softened_words(found.assign(alone=found["grade"])) == ""

@@ -189,7 +189,7 @@ def softened_words(table: pd.DataFrame) -> str:
     frame = table[table["grade"] != table["alone"]]
     sides = {1: "against the article", -1: "for the article"}
     told = [
-        f"By its number alone the grade of {lowered(row.title)} would be *{row.alone}*; it is *{row.grade}*, because at least half of the "
+        f"By its number alone the grade of {lowered(row.title)} would be “{row.alone}”; it is “{row.grade}”, because at least half of the "
         f"weight of what else bears on it speaks {sides[grading.side(row.alone)]}."
         for row in frame.itertuples()
     ]
