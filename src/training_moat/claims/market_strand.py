@@ -155,8 +155,10 @@ def beyond_the_few(few: str) -> Measured:
         return NOTHING
     times = market_evidence.over_the_few(int(few))
     note = listed([f"{digits(value, 3)} in {year}" for year, value in times.items()])
-    ends = {"low": float(times.min()), "high": float(times.max()), "kind": "range of cases"}
-    return counted(runs, "training_runs", float(times.median()), note, **ends)
+    ends: dict[str, Any] = {"low": float(times.min()), "high": float(times.max())}
+    return counted(
+        runs, "training_runs", float(times.median()), note, **ends, kind="range of cases"
+    )
 
 
 @measure
