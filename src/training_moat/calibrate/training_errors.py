@@ -48,16 +48,17 @@ KINDS = {
 
 
 def rows() -> pd.DataFrame:
-    """Every usable run: measured and predicted seconds, errors as shares, baselines, and what it ran on."""
+    """Every usable run that the stored fits met: measured and predicted seconds, errors as shares, baselines, and what it ran
+    on. Runs that can be compared since then are judged by the next fit."""
     return _rows().copy()
 
 
 @tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE, lasting=True)
 def _rows() -> pd.DataFrame:
-    measured = measured_training.usable()
+    measured, unseen = measured_training.usable(), tables.load(UNSEEN_TABLE).set_index("config_id")
+    measured = measured.take(measured.frame["config_id"].isin(unseen.index).to_numpy())
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
-    unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
     for name in ("source", "chip", "family"):
         frame[f"unseen_{name}_s"] = frame["config_id"].map(unseen[f"without_{name}_s"])
         frame[f"unseen_{name}_error"] = frame[f"unseen_{name}_s"] / frame["measured_s"] - 1
