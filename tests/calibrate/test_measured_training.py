@@ -192,10 +192,10 @@ def test_recipes_say_what_rows_do_not_and_rows_override_them():
     own = frame[(frame["source"] == "megatron_bridge") & (frame["model_id"] == "deepseek-v3")]
     later = own["table_ref"].str.contains("26.04.01 NeMo") & (own["chip_id"] == "b200")
     said = own[list(dispatchers.FIELDS)]
-    assert (said[later] == [1, 0, 1, 0]).all(axis=None) and later.sum() == 1
+    assert (said[later] == [1, 0, 0, 1, 0, 0]).all(axis=None) and later.sum() == 1
     first = own["table_ref"].str.contains("26.04 NeMo")
-    assert first.sum() == 4 and (said[first] == [1, 1, 0, 0]).all(axis=None)
-    assert (said[own["table_ref"].str.contains("25.09 NeMo")] == [1, 0, 0, 0]).all(axis=None)
+    assert first.sum() == 4 and (said[first] == [1, 1, 0, 0, 0, 0]).all(axis=None)
+    assert (said[own["table_ref"].str.contains("25.09 NeMo")] == [1, 0, 0, 0, 0, 0]).all(axis=None)
     # A row's own words stand above what its stack usually does.
     usual = frame[(frame["label"] == "megatron-2026") & (frame["permutes_in_flight"] == 1)].head(1)
     other = dispatchers.told(usual.assign(notes="DeepEP"), software.all_software())
@@ -215,6 +215,17 @@ def test_the_router_decides_unless_a_run_says_that_balance_was_forced():
     cards = of("mbridge_cards")
     real = cards["notes"].str.contains("natural routing")
     assert 0 < real.sum() < len(cards) and (cards["uneven_routing"] == real).all()
+
+
+def test_experts_are_padded_where_a_run_says_to_what():
+    padded = used().frame.query("expert_capacity > 0")
+    assert {1.0, 1.25, 2.0} <= set(padded["expert_capacity"]) and len(padded) > 40
+    assert (padded["uneven_routing"] == 0).all()
+    # MaxText has masks for it; Megatron-Core sorts its tokens as ever.
+    assert (padded["one_hot_dispatch"] == (padded["label"] == "maxtext")).all()
+    assert set(padded["label"]) == {"maxtext", "megatron"}
+    # Tokens dropped beyond a capacity do not say that the rest are padded to it.
+    assert (of("moe_folding")["expert_capacity"] == 0).all()
 
 
 def test_every_line_on_some_rows_of_a_source_covers_a_row():
@@ -248,7 +259,8 @@ def test_offloaded_states_and_weights_are_read_from_the_notes():
     told = of("alst_2025").set_index("config_id")["offload"]
     assert told["alst_2025-0001"] == 1 and told["alst_2025-0007"] == 2
     lifted = whole()[whole()["offload"] > 0]
-    assert set(lifted["source"]) == {"alst_2025", "easycontext", "llmq_cards"}
+    known = {"alst_2025", "easycontext", "llmq_cards", "torchtune_speed_2412"}
+    assert set(lifted["source"]) == known
 
 
 def test_runs_on_a_chip_made_for_one_buyer_are_not_taken_for_the_sold_one():

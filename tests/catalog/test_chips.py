@@ -29,6 +29,11 @@ def test_h100_as_in_its_data_sheet():
     assert h100.scaleout.bytes_per_s == 400e9 / 8
 
 
+@pytest.mark.parametrize("name", ["VR200", "VR200 NVL72", "R200", "Vera Rubin"])
+def test_rubin_goes_by_the_names_of_its_boards_and_racks(name):
+    assert chips.resolve(name) == "rubin"
+
+
 def test_rubin_takes_the_training_rate_and_gaudi3_the_shipped_one():
     assert chips.chip("rubin").peak_flops["fp4"] == 35 * PETA
     assert chips.chip("gaudi3").peak_flops["fp8"] == 1.677 * PETA
@@ -47,6 +52,16 @@ def test_main_memory_of_the_startups(chip_id, tier):
     chip = chips.chip(chip_id)
     assert chip.main_memory.name == tier
     assert (chip.tier("hbm") is None) == (tier != "hbm")
+
+
+def test_every_memory_beside_a_chip_has_its_kind():
+    frame = chips.frame()
+    assert frame.loc[frame["ddr_gb"] > 0, "ddr_type"].notna().all()
+    kinds = {
+        name: one.tier("ddr").word for name, one in chips.all_chips().items() if one.tier("ddr")
+    }
+    assert set(kinds.values()) == {"DDR", "LPDDR", "GDDR", "DRAM and flash"}
+    assert (kinds["rtx-4090"], kinds["gh200"], kinds["sn10"]) == ("GDDR", "LPDDR", "DDR")
 
 
 def test_inferentia2_and_trainium1_differ_in_the_network_only():

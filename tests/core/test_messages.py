@@ -126,3 +126,13 @@ def test_a_plain_dispatcher_sends_every_copy_of_a_token():
     assert messages.sent_bytes(plain, BYTE_A_SECOND)[0] == pytest.approx(every * 7 / 8)
     few = every * 7 * (1 - (7 / 8) ** 2) / 2
     assert messages.sent_bytes(once, BYTE_A_SECOND)[0] == pytest.approx(few)
+
+
+def test_what_is_padded_to_a_capacity_travels():
+    plan = Plan(4096, 64, dp=8, ep=8, recompute=2, stops_early=1)
+    usual = messages.messages(MIXTRAL, plan)["exchange"]
+    padded = messages.messages(MIXTRAL, replace(plan, expert_capacity=1.25))["exchange"]
+    assert padded.bytes == pytest.approx(1.25 * usual.bytes)
+    # The gradient of the mask that brings results back asks for them once more.
+    masked = messages.messages(MIXTRAL, replace(plan, one_hot_dispatch=1))["exchange"]
+    assert masked.times == pytest.approx(usual.times * 6 / 5)

@@ -89,6 +89,9 @@ def test_the_fullest_stage_rounds_its_share_up():
     assert stage_layers(replace(MODEL, layers=80), Plan(4096, 64, pp=32)) == 3
     assert stage_layers(replace(MODEL, layers=126), Plan(4096, 64, pp=16, virtual_stages=8)) == 8
     assert stage_layers(replace(MODEL, layers=96), Plan(4096, 64, pp=8, virtual_stages=3)) == 12
+    # Where rounding up would leave virtual stages empty, five layers beyond one each go to five of the stages.
+    assert stage_layers(replace(MODEL, layers=61), Plan(4096, 64, pp=8, virtual_stages=7)) == 8
+    assert stage_layers(replace(MODEL, layers=61), Plan(4096, 64, pp=2, virtual_stages=8)) == 32
 
 
 def test_derived_sizes():

@@ -331,6 +331,21 @@ def test_routed_tokens_are_moved_as_their_dispatcher_does(ep, once, values):
     assert permuted_bytes(MIXTRAL, replace(plan, permutes_in_flight=1)) == 0
 
 
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_one_hot_products_cost_what_the_masks_of_a_sequence_count(factor):
+    # A chip whose products cost their FLOPs alone.
+    eff = replace(REAL, ramp=0.0, memory=1.0, overlap_expert=0.0)
+    node = replace(H100, memory_bytes_per_s=1e30)
+    plan = Plan(4096, 64, dp=8, micro_batch=2, expert_capacity=factor)
+    masked = replace(plan, one_hot_dispatch=1)
+    whole, even = replace(eff, expert=1.0), replace(plan, permutes_in_flight=1)
+    own, usual = (step_time(MIXTRAL, one, node, whole).compute for one in (masked, even))
+    slots = factor * MIXTRAL.experts_per_token * 4096
+    flops = 5 * 2 * 4096 * slots * MIXTRAL.hidden  # to the experts and back, and three gradients
+    each = flops / (node.peak_flops * eff.matmul) / eff.matmul_software
+    assert own - usual == pytest.approx(8 * MIXTRAL.layers * each, rel=1e-6)
+
+
 def test_chips_wait_for_the_one_that_the_router_fills_most():
     eff = replace(REAL, overlap_expert=0.0, peer_seconds=0.0)
     spread = Plan(4096, 64, dp=8, ep=8, uneven_routing=1)

@@ -120,6 +120,8 @@ EDITS = [
     (CHECKS["vocabularies"], "models", "glm-4.7", "vocab", 151525),
     (CHECKS["stacks"], "chips", "rubin", "hbm_gb", 0.0),
     (CHECKS["stacks"], "chips", "wormhole", "hbm_gb", 94.0),
+    (CHECKS["boards"], "chips", "mtia-v1", "ddr_gb", 0.0),
+    (CHECKS["boards"], "chips", "h100-sxm", "ddr_gb", 80.0),
     (CHECKS["eight_bits"], "hardware_history", "H009", "bf16_tflops", 4619.2),
     (CHECKS["rents"], "chips", "mi355x", "cloud_usd_per_h", 21.0),
     (CHECKS["uses_of_the_peak"], "training_measurements", "T03800", "value", 3.8),

@@ -82,6 +82,17 @@ def test_the_challengers_hold_as_their_makers_use_them(verdicts) -> None:
     assert verdicts.loc["groq-lpu-v1", "training"] == "no"
 
 
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("sn10", "DDR"), ("mtia-v2", "LPDDR"), ("rtx-4090", "GDDR"), ("wormhole", "GDDR")],
+)
+def test_each_memory_goes_by_its_own_name(verdicts, name, word) -> None:
+    """Graphics memory and that of phones had been called DDR."""
+    assert f" {word} of " in verdicts.loc[name, "training_why"]
+    assert verdicts.loc[name, "tier"] == word
+    assert f"{word} of " in holding.on_one_chip(chips.chip(name))
+
+
 def test_a_failure_is_told_of_the_leanest_plan(verdicts) -> None:
     """Groq's first chip: 0.21 GiB of SRAM. With ZeRO 3, all activations made again and every matrix over 64
     chips, a chip of 8,192 holds a 8,192nd of the states (16 bytes a weight) and one sequence's layer inputs
@@ -91,7 +102,7 @@ def test_a_failure_is_told_of_the_leanest_plan(verdicts) -> None:
 
 
 def test_a_chip_with_a_slow_but_real_memory_holds_training_when_all_is_shared_out(verdicts) -> None:
-    """Grayskull: 8 GB of DDR a chip; 512 of them have three times the 1.1 TB of states. Graphcore's
+    """Grayskull: 8 GB of LPDDR a chip; 512 of them have three times the 1.1 TB of states. Graphcore's
     first chip, GC2, has 0.3 GB: its tensors would fit on 131,072, and nothing would be left for software."""
     assert verdicts.loc["gc2", "training"] == "no"
     assert "leaves less than its software takes" in verdicts.loc["gc2", "training_why"]

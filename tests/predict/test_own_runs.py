@@ -1,12 +1,13 @@
 """What a caller's own runs and own matmul rate are worth."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from training_moat.core.plan import Plan
+from training_moat.core.training_step import StepTime
 from training_moat.predict import own_runs, training
 from training_moat.predict.training_constants import Scatter
 
@@ -14,6 +15,11 @@ CASE = {
     "model": "llama3.1-8b", "chip": "h100-sxm", "chips": 64, "tp": 2, "pp": 1, "dp": 32, "seq_len": 4096,
     "micro_batch": 1, "global_batch": 512, "zero_stage": 1, "recompute": "none",
 }  # fmt: skip
+
+
+def spent(**parts):
+    """A step whose time goes into these parts."""
+    return StepTime(**{part.name: parts.get(part.name, 0.0) for part in fields(StepTime)})
 
 
 def ask(**changes):
@@ -63,9 +69,22 @@ def test_settings_lie_as_many_units_apart_as_their_sizes_have_doublings():
     model = training.parse(CASE).model
     plan = Plan(seq_len=4096, global_batch=512, dp=32, tp=2)
     longer = replace(plan, seq_len=8 * 4096, recompute=2)
-    apart = own_runs.settings(model, longer, 1.0) - own_runs.settings(model, plan, 2.0)
+    step = spent(compute=1.0)
+    apart = own_runs.settings(model, longer, 1.0, step) - own_runs.settings(model, plan, 2.0, step)
     # Sequence and tokens of a micro-batch eight times as long, every layer recomputed, half the bits.
-    assert sorted(apart[:, 0]) == pytest.approx([-1 / 3, 0, 0, 0, 0, 0, 0, 1, 1, 1])
+    assert sorted(apart[:, 0]) == pytest.approx([-1 / 3, *[0] * 14, 1, 1, 1])
+
+
+def test_runs_whose_time_goes_elsewhere_lie_apart_whatever_they_take():
+    model, plan = training.parse(CASE).model, Plan(seq_len=4096, global_batch=512, dp=32, tp=2)
+    half = spent(compute=1.0, tensor_parallel=1.0)
+    one, longer, other = (
+        own_runs.settings(model, plan, 2.0, step)
+        for step in (spent(compute=1.0), spent(compute=7.0), half)
+    )
+    assert own_runs.alike(one, longer) == pytest.approx(1.0)
+    # Half of the time in another part: that share by two of its coordinates, four units for the whole.
+    assert own_runs.alike(one, other) == pytest.approx(math.exp(-0.5 * 2 * 2.0**2))
 
 
 def test_own_runs_move_the_prediction_and_narrow_its_interval():
@@ -85,6 +104,11 @@ def test_an_anchor_may_be_another_run_on_the_same_chip():
     assert answer["ok"] and answer["step_time_s"] != ask()["step_time_s"]
 
 
+def test_a_search_counts_own_runs_as_a_single_prediction_does():
+    slow = [{**CASE, "measured_step_s": 1.3 * ask()["step_time_s"]}]
+    assert training.search(CASE | {"anchors": slow})[0] == ask(anchors=slow)
+
+
 @pytest.mark.parametrize(
     ("anchors", "sentence"),
     [
@@ -95,6 +119,11 @@ def test_an_anchor_may_be_another_run_on_the_same_chip():
         ([{"measured_step_s": 1, "chip": "a100-80", "chips": 8}], "anchor 1 ran on a100-80"),
         ([{"measured_step_s": 1, "speed": 2}], "anchor 1: unknown field 'speed'"),
         ([{"measured_step_s": 1, "anchors": []}], "anchor 1: unknown field 'anchors'"),
+        (
+            [{"measured_step_s": 1}, {"measured_step_s": 50_000}],
+            "anchor 2: measured_step_s is 50000",
+        ),
+        ([{"measured_step_s": 1e-4}], "expected the seconds of one step"),
         ([{"measured_step_s": 1}] * 99, "anchors holds 99 runs; expected at most 64"),
     ],
 )

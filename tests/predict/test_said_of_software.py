@@ -60,6 +60,15 @@ def test_routing_is_as_even_as_the_published_runs_of_the_software_have_it():
     assert step(**jax) == step(**jax, balanced_routing=False) > step(**jax, balanced_routing=True)
 
 
+def test_padding_to_a_capacity_is_work_and_masks_are_more():
+    assert step(capacity_factor=2) > step(capacity_factor=1) == step(balanced_routing=True)
+    assert step(capacity_factor=1, balanced_routing=False) == step(capacity_factor=1)
+    jax = {"software": "maxtext", "chip": "tpu-v5p", "tp": 1, "pp": 1, "dp": 1024}
+    padded = step(**jax, capacity_factor=1.25)
+    assert padded == step(**jax, capacity_factor=1.25, dispatcher="one-hot")
+    assert padded > step(**jax, capacity_factor=1.0, dispatcher="one-hot")
+
+
 def test_notes_say_how_even_the_routing_is_taken_to_be():
     for balanced, words in ((True, "equal shares"), (False, "unevenly")):
         answer = training.predict([MIXTURE | {"balanced_routing": balanced}])[0]
@@ -73,6 +82,7 @@ def test_notes_say_how_even_the_routing_is_taken_to_be():
     ("said", "sentence"),
     [
         ({"dispatcher": "deepp"}, "unknown dispatcher 'deepp'; did you mean 'deepep'?"),
+        ({"capacity_factor": 0}, "capacity_factor is 0; expected a number above 0"),
         ({"balanced_routing": "mostly"}, "balanced_routing is 'mostly'; expected true or false"),
     ],
 )

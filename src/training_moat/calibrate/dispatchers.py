@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.predict.software import DISPATCHERS, Software
+from training_moat.predict.software import DISPATCHERS, ONE_HOT_STACKS, SENDS, Software
 from training_moat.predict.training_settings import TokenExchange
 
 TABLE = "training_dispatchers"
@@ -28,6 +28,9 @@ BALANCED = (
 UNEVEN = "natural routing"
 """How they say that the router decides, as it does where nothing is said."""
 
+CAPACITY = r"capacity factor (\d+(?:\.\d+)?)"
+"""How they say to which multiple of its share of the tokens an expert is padded, or beyond which it drops them."""
+
 FIELDS = TokenExchange._fields
 """What a plan says of its dispatcher, in the order of `told`'s columns."""
 
@@ -35,26 +38,39 @@ FIELDS = TokenExchange._fields
 def told(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.DataFrame:
     """The columns `FIELDS` of measured runs, which have a `label` of software, a `source`, their `table_ref`, a `model_id`,
     a `chip_id` and `notes`."""
-    usual = {name: (one.dispatch_once, one.permutes_in_flight) for name, one in stacks.items()}
-    found = pd.DataFrame(
-        [(*usual.get(label, (0.0, 0.0)), 0.0, 1.0) for label in frame["label"]], frame.index, FIELDS
-    )
+    capacity = _capacity(frame, stacks)
+    sends, nobody = list(SENDS), (0.0,) * len(SENDS)
+    usual = [
+        stacks[label].sends(factor > 0) if label in stacks else nobody
+        for label, factor in zip(frame["label"], capacity, strict=True)
+    ]
+    found = pd.DataFrame(usual, frame.index, sends).assign(overlapped_exchange=0.0)
+    found = found.assign(uneven_routing=1.0, expert_capacity=capacity)[list(FIELDS)]
     for line in tables.load(TABLE).itertuples():
         own = _covered(frame, line)
         if pd.notna(line.dispatcher):
-            found.loc[own, list(FIELDS[:2])] = DISPATCHERS[line.dispatcher]
+            found.loc[own, sends] = DISPATCHERS[line.dispatcher]
         if pd.notna(line.overlapped):
-            found.loc[own, FIELDS[2]] = float(line.overlapped)
+            found.loc[own, "overlapped_exchange"] = float(line.overlapped)
         if pd.notna(line.balanced):
-            found.loc[own, FIELDS[3]] = 1 - float(line.balanced)
+            found.loc[own, "uneven_routing"] = 1 - float(line.balanced)
     notes = frame["notes"].fillna("").str
     for words, kind in SAID.items():
-        found.loc[notes.contains(words), list(FIELDS[:2])] = DISPATCHERS[kind]
-    found.loc[notes.contains(OVERLAPPED), FIELDS[2]] = 1.0
-    found.loc[notes.contains(SEPARATE), FIELDS[2]] = 0.0
-    found.loc[notes.contains(BALANCED), FIELDS[3]] = 0.0
-    found.loc[notes.contains(UNEVEN), FIELDS[3]] = 1.0
+        found.loc[notes.contains(words), sends] = DISPATCHERS[kind]
+    found.loc[notes.contains(OVERLAPPED), "overlapped_exchange"] = 1.0
+    found.loc[notes.contains(SEPARATE), "overlapped_exchange"] = 0.0
+    found.loc[notes.contains(BALANCED), "uneven_routing"] = 0.0
+    found.loc[notes.contains(UNEVEN), "uneven_routing"] = 1.0
     return found
+
+
+def _capacity(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.Series:
+    """What experts are padded to: where notes tell of a factor, and that they are padded or software that does no other way.
+    Megatron-Core drops tokens without padding what is left (`moe_pad_expert_input_to_capacity`, off unless it is asked for)."""
+    notes = frame["notes"].fillna("").str
+    own = {name for name, one in stacks.items() if one.stack in ONE_HOT_STACKS}
+    factor = notes.extract(CAPACITY, expand=False).astype(float)
+    return factor.where(notes.contains("padding|padded") | frame["label"].isin(own)).fillna(0.0)
 
 
 def _covered(frame: pd.DataFrame, line: Any) -> pd.Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -104,6 +104,16 @@ def predict_rows(
     for group in prepared or groups(rows, constants):
         seconds[group.index] = _group_step(group, constants).total
     return seconds
+
+
+def step_of_rows(rows: Rows, constants: Constants) -> StepTime:
+    """Predicted seconds of every row under `constants`, by part."""
+    parts = {part.name: np.empty(len(rows.frame)) for part in fields(StepTime)}
+    for group in groups(rows, constants):
+        step = _group_step(group, constants)
+        for name, seconds in parts.items():
+            seconds[group.index] = getattr(step, name)
+    return StepTime(**parts)
 
 
 def _group_step(group: Group, constants: Constants) -> StepTime:

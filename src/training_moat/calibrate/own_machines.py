@@ -12,11 +12,12 @@ import math
 import numpy as np
 import pandas as pd
 
+from training_moat.calibrate import fit_stage
 from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.stored_rows import stored_row
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import own_runs
-from training_moat.predict.training_constants import Scatter
+from training_moat.predict.training_constants import Constants, Scatter
 
 FREEDOM = 4.0
 """Degrees of freedom of the t distribution (Lange, Little and Taylor 1989 take four for robust fits)."""
@@ -26,9 +27,11 @@ MOST_RUNS = 30
 """Runs of one machine that are looked at: every second, third and so on of more."""
 
 
-def settings(rows: Rows) -> np.ndarray:
-    """The settings of all runs (see `own_runs.settings`)."""
-    return own_runs.settings(rows.model, rows.plan, rows.frame["format"].map(BYTES_PER_VALUE))
+def settings(rows: Rows, constants: Constants) -> np.ndarray:
+    """The settings of all runs (see `own_runs.settings`), their steps by these constants."""
+    value_bytes = rows.frame["format"].map(BYTES_PER_VALUE)
+    step = fit_stage.step_of_rows(rows, constants)
+    return own_runs.settings(rows.model, rows.plan, value_bytes, step)
 
 
 def scatter(errors: pd.Series, frame: pd.DataFrame, points: np.ndarray) -> Scatter:

@@ -46,7 +46,9 @@ def interval_kinds(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(kinds, index=frame.index)
 
 
-def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
+def intervals(
+    rows: Rows, predictions: dict[str, np.ndarray], constants: training_constants.Constants
+) -> pd.DataFrame:
     """Rows of the calibration table on how far a new source may be off, and what own runs say of it (see
     `source_intervals`, `own_machines`)."""
     frame = rows.frame
@@ -59,7 +61,8 @@ def intervals(rows: Rows, predictions: dict[str, np.ndarray]) -> pd.DataFrame:
         interval_kinds(frame),
     )
     found = source_intervals.scatters(frame, kinds, known, errors)
-    own = own_machines.records(errors["measured"], kinds, frame, own_machines.settings(rows))
+    points = own_machines.settings(rows, constants)
+    own = own_machines.records(errors["measured"], kinds, frame, points)
     told = [source_intervals.records(found), pd.DataFrame(own)]
     return pd.concat(told, ignore_index=True)
 
@@ -94,7 +97,7 @@ def tables_of(
     rows: Rows, fitted: fit_training.Fit, unseen: dict[str, np.ndarray], date: str
 ) -> dict[str, pd.DataFrame]:
     """What is stored of a fit and of the predictions without each source, chip and family."""
-    table = fit_training.as_table(fitted, rows, intervals(rows, unseen), date)
+    table = fit_training.as_table(fitted, rows, intervals(rows, unseen, fitted.constants), date)
     table = pd.concat([table, _memory_records(date)], ignore_index=True)
     return {training_constants.TABLE: table, UNSEEN_TABLE: unseen_table(rows, unseen, date)}
 

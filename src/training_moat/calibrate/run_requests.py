@@ -37,6 +37,7 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "micro_batch": None if open_batch else _whole(row["micro_batch"]),
         "virtual_stages": None if open_stages else _whole(row["virtual_stages"]),
         "recompute": None if level != level else LEVELS[int(level)],
+        "capacity_factor": row["expert_capacity"] or None,
         **{size: _whole(row[size]) for size in LAYOUT},
     }
 
@@ -58,7 +59,7 @@ def full(row: Mapping[str, Any]) -> dict[str, Any]:
         known["recompute_share"] = row["recompute_share"]
     if row["experts"]:
         known |= {
-            "dispatcher": DISPATCHER[row["dispatch_once"], row["permutes_in_flight"]],
+            "dispatcher": DISPATCHER[tuple(row[name] for name in software.SENDS)],
             "overlapped_exchange": bool(row["overlapped_exchange"]),
             "balanced_routing": not row["uneven_routing"],
         }

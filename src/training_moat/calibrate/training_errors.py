@@ -53,11 +53,12 @@ TABLES = ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
 
 @tables.kept(*TABLES, copied=True, lasting=True)
 def rows() -> pd.DataFrame:
-    """Every usable run: measured and predicted seconds, errors as shares, baselines, and what it ran on."""
-    measured = measured_training.usable()
+    """Every usable run that the stored fits met: measured and predicted seconds, errors as shares, baselines, and what it ran
+    on. Runs that can be compared since then are judged by the next fit."""
+    measured, unseen = measured_training.usable(), tables.load(UNSEEN_TABLE).set_index("config_id")
+    measured = measured.take(measured.frame["config_id"].isin(unseen.index).to_numpy())
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
-    unseen = tables.load(UNSEEN_TABLE).set_index("config_id")
     for name in ("source", "chip", "family"):
         frame[f"unseen_{name}_s"] = frame["config_id"].map(unseen[f"without_{name}_s"])
         frame[f"unseen_{name}_error"] = frame[f"unseen_{name}_s"] / frame["measured_s"] - 1

@@ -109,7 +109,7 @@ def worth_of_own_runs() -> pd.DataFrame:
     """
     frame, constants = rows(), training_constants.load()
     frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"])
-    points = own_machines.settings(measured_training.usable())
+    points = own_machines.settings(measured_training.usable(), constants)
     records = []
     for (source, chip, kind), group in frame.groupby(["source", "chip_id", "interval_kind"]):
         if len(group) < LEAST_RUNS:

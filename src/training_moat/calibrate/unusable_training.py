@@ -34,7 +34,6 @@ def why(frame: pd.DataFrame, model: Transformer, plan: Plan) -> pd.Series:
 def _of_the_run(frame: pd.DataFrame) -> list[Reason]:
     """What the source says of the run that sets it apart."""
     notes = frame["notes"].fillna("")
-    padded = notes.str.contains(r"padded\) expert matmul|dense matmul, capacity")
     tuned = notes.str.contains("LoRA|fine-tuning") | frame["model"].str.contains("LoRA|finetune")
     cut = notes.str.contains("method: FSDP;") & frame["tp"].gt(1)
     sharded = frame["zero_stage"].eq(3) & frame["micro_batch_blank"] & frame["accumulates"].eq(1)
@@ -46,7 +45,6 @@ def _of_the_run(frame: pd.DataFrame) -> list[Reason]:
     blocked = notes.str.contains("flash attention in plain JAX")
     return [
         (frame["source"].isin(ONLY_PERCENTAGES), "only a percentage of peak is printed"),
-        (padded, "experts are padded to a capacity, which the model does not compute"),
         (tuned, "fine-tuning, not pre-training"),
         (step, "a step on the way to a run that is used itself"),
         (blocked, "attention is cut into blocks but not fused, which the model does not compute"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -35,6 +36,9 @@ Row: TypeAlias = "pd.Series | Mapping[str, Any]"
 
 GBIT = 1e9 / BITS_PER_BYTE
 """Bytes in a gigabit."""
+
+_GENERATION = re.compile(r"\d+X?$")
+"""The end of the name of a kind of memory: GDDR6X is GDDR."""
 
 
 def frame() -> pd.DataFrame:
@@ -205,12 +209,13 @@ def _tiers(row: Row) -> tuple[Tier, ...]:
     Data sheets say GB and MB for capacities in powers of two: an "80 GB" H100 reports 79.6 GiB, an MI300X of
     "192 GB" 192.0 GiB. Bandwidths are decimal.
     """
+    beside = _GENERATION.sub("", _optional(row["ddr_type"]) or "")
     sizes = (
-        ("sram", _rate(row["sram_mb"], MIB), _rate(row["sram_tb_per_s"], TB)),
-        ("hbm", _rate(row["hbm_gb"], GIB), _rate(row["hbm_tb_per_s"], TB)),
-        ("ddr", _rate(row["ddr_gb"], GIB), _rate(row["ddr_gb_per_s"], GB)),
+        ("sram", _rate(row["sram_mb"], MIB), _rate(row["sram_tb_per_s"], TB), ""),
+        ("hbm", _rate(row["hbm_gb"], GIB), _rate(row["hbm_tb_per_s"], TB), ""),
+        ("ddr", _rate(row["ddr_gb"], GIB), _rate(row["ddr_gb_per_s"], GB), beside),
     )
-    return tuple(Tier(name, capacity, rate) for name, capacity, rate in sizes if capacity)
+    return tuple(Tier(name, size, rate, kind) for name, size, rate, kind in sizes if size)
 
 
 def _scaleup(row: Row) -> Link | None:

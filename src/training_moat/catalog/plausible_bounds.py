@@ -151,10 +151,10 @@ def _whole(of: Sheet) -> pd.Series:
     return whole.mask(of["inference_to_training_ratio"].notna() & (whole < 1))
 
 
-def _lone_stack(of: Sheet) -> pd.Series:
-    """One where a chip's stacked memory is not there together with its kind or its bandwidth."""
-    told = of.frame["hbm_type"].notna() | (of["hbm_tb_per_s"] > 0)
-    return ((of["hbm_gb"] > 0) != told).astype(float)
+def _lone_memory(of: Sheet, size: str, kind: str, rate: str) -> pd.Series:
+    """One where a chip's memory is not there together with its kind or its bandwidth."""
+    told = of.frame[kind].notna() | (of[rate] > 0)
+    return ((of[size] > 0) != told).astype(float)
 
 
 def _old_eight_bits(of: Sheet) -> pd.Series:
@@ -294,7 +294,10 @@ BOUNDS = {
         lambda of: of["value_gb"] / (of["value"] * of.frame["unit"].map(GIGABYTES)), 0.999, 1.001,
         "the value in its own unit, converted"),
     "whole_markets": Bounds("market_splits", "inference_share", _whole, 0.989, 1.011, "shares that make one"),
-    "stacks": Bounds("chips", "hbm_gb", _lone_stack, 0, 0, "a memory where a kind or a bandwidth of it is told"),
+    "stacks": Bounds("chips", "hbm_gb", lambda of: _lone_memory(of, "hbm_gb", "hbm_type", "hbm_tb_per_s"), 0, 0,
+        "a memory where a kind or a bandwidth of it is told"),
+    "boards": Bounds("chips", "ddr_gb", lambda of: _lone_memory(of, "ddr_gb", "ddr_type", "ddr_gb_per_s"), 0, 0,
+        "a memory where a kind or a bandwidth of it is told"),
     "eight_bits": Bounds("hardware_history", "bf16_tflops", _old_eight_bits, 1.76, 2.24,
         "half of int8_tops, or 'checked:' in notes"),
     "fp16_peaks": Bounds("chips", "fp16_tflops", lambda of: _same_units(of, "fp16_tflops", (1,)), 0, 0.03,

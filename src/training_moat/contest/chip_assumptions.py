@@ -44,7 +44,7 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     filled: list[tuple[str, str, str, Callable[[Chip, float], Chip]]] = []
     for tier in chip.tiers:
         if tier.name in tiers.home_names(chip, "training") and not tier.bytes_per_s:
-            words = f"the bandwidth of its {tiers.TIER_WORDS[tier.name]}"
+            words = f"the bandwidth of its {tier.word}"
             filled.append(("memory bandwidth", tier.name, words, partial(_put_memory, tier.name)))
     joined = chip.domain_chips or (chip.scaleup.domain_chips if chip.scaleup else None)
     if joined and _lacks_link(chip):

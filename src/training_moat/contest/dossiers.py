@@ -22,7 +22,8 @@ from training_moat.inquiry.wording import counted, digits, in_brackets
 
 SHEET = (
     *("bf16_tflops", "fp16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops", "process_node"),
-    *("sram_mb", "sram_tb_per_s", "hbm_gb", "hbm_tb_per_s", "ddr_gb", "ddr_gb_per_s"),
+    *("sram_mb", "sram_tb_per_s", "hbm_gb", "hbm_type", "hbm_tb_per_s"),
+    *("ddr_gb", "ddr_type", "ddr_gb_per_s"),
     *("scaleup_gb_per_s_per_direction", "scaleup_domain_chips", "scaleout_gbit_per_s_per_chip"),
     *("topology", "tdp_w", "price_usd", "price_note"),
     *("supports_training", "training_claim", "training_software"),
@@ -111,7 +112,7 @@ def roofline(chip: Chip) -> pd.DataFrame:
     for tier in chip.tiers:
         if tier.bytes_per_s:
             outside = tier.name == "ddr" and "training" in chip.streamed
-            kind = "outside store" if outside else tier.name.upper()
+            kind = "outside store" if outside else tier.word
             told = f"{kind}, {holding.size_words(tier)}"
             rows += [(told, one, min(peak, one * tier.bytes_per_s) / TERA) for one in drawn]
     return pd.DataFrame(rows, columns=["tier", "flop_per_byte", "tflops"])

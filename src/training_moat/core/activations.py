@@ -31,6 +31,11 @@ casts holds no copy of sharded weights: it takes leaves that require a gradient 
 and FSDP computes with views of what it gathered."""
 
 
+ONE_HOT_BYTES = 3.0
+"""Of a value of the masks that put one sequence's tokens into their experts' rows and back: one of 16 bits, one of a byte
+(MaxText, `generate_masks`)."""
+
+
 class Kept(NamedTuple):
     """What a stack keeps of its activations.
 
@@ -119,7 +124,10 @@ def _ffn_activation_bytes_per_token(
     dense = per_width * model.ffn / plan.tp
     routed = per_width * model.expert_ffn + (2 + input_bytes) * model.hidden
     shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
-    expert = model.experts_per_token * routed / plan.tp + shared
+    # Masks of 16 bits for the way back and of a byte for the way there.
+    masks = where(plan.one_hot_dispatch > 0, ONE_HOT_BYTES * plan.seq_len / plan.cp, 0.0)
+    copies = model.experts_per_token * plan.padded_copies
+    expert = copies * (routed / plan.tp + masks) + shared
     moe_share = model.moe_layers / model.layers
     return (1 - moe_share) * dense + moe_share * expert
 

@@ -119,6 +119,8 @@ def fullest_load(plan: Plan, eff: Efficiency) -> Number:
     """Tokens at the chip whose experts the router fills most, over the mean chip's: where experts are spread over chips,
     all wait for it."""
     spread = logical_and(plan.ep > 1, plan.uneven_routing > 0)
+    # Experts that are padded to a capacity all have as many rows.
+    spread = logical_and(spread, plan.expert_capacity <= 0)
     return 1 + where(spread, eff.uneven, 0.0)
 
 
@@ -134,14 +136,29 @@ def _expert_matmul_seconds(
     local = experts / groups
     # The chips of a group that shares the experts bring the tokens of ep x expert_tp / tp tensor-parallel groups.
     rows = micro_tokens(plan) * groups * split / plan.tp * model.experts_per_token / experts
-    rows = rows * fullest_load(plan, eff)
+    rows = rows * plan.padded_copies * fullest_load(plan, eff)
     width = maximum(model.expert_ffn, 1e-9) / split
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
+    # Equally many rows each make one batched product of the experts', which needs no kernels of their own.
+    rate = where(plan.one_hot_dispatch > 0, 1.0, rate)
     # While one expert's product computes, the operands of the next come in.
     one = matmul_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node, eff)
     two = matmul_seconds(rows, width, model.hidden, node, eff)
     each = model.moe_layers / model.layers * local / rate
     return each * one, each * two
+
+
+def _one_hot_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """One product of one layer and micro-batch that puts tokens into the experts' rows, or their results back, by a one-hot
+    mask (nothing for other dispatchers): of every sequence's S tokens to E experts of capacity C, S x E C x hidden, where E C is
+    the capacity factor times the copies of S tokens (Lepikhin et al. 2020, algorithm 2; MaxText, `dense_matmul`)."""
+    if not some(plan.one_hot_dispatch):
+        return 0.0
+    sequence = plan.seq_len / plan.cp
+    slots = sequence * model.experts_per_token * plan.padded_copies
+    one = matmul_seconds(maximum(slots, 1e-9), sequence, model.hidden / plan.tp, node, eff)
+    share = model.moe_layers / model.layers
+    return where(plan.one_hot_dispatch > 0, share * plan.micro_batch * one, 0.0)
 
 
 def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
@@ -202,10 +219,10 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
     into one. An all-to-all among several groups sorts the copies it brings by local expert and back, each with a read and
     a write. A dispatcher that sends a token once to a chip permutes what arrives: one copy for each chip that it visits. One
     whose kernels of dispatch and combine put tokens in order as they copy them moves nothing besides (HybridEP: NVIDIA 2026,
-    "DeepEP vs HybridEP", section 5.2)."""
+    "DeepEP vs HybridEP", section 5.2), and so do products with one-hot masks (`_one_hot_seconds`)."""
     if not some(model.moe_layers):
         return 0.0
-    visited, groups = model.experts_per_token, maximum(plan.ep, 1)
+    visited, groups = model.experts_per_token * plan.padded_copies, maximum(plan.ep, 1)
     sorted_again = logical_and(groups > 1, model.experts > groups)
     chips = groups * (1 - (1 - 1 / groups) ** visited)
     values = where(
@@ -213,7 +230,8 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
         2 * (visited + chips),
         2 * (visited + 1) + where(sorted_again, 4 * visited, 0),
     )
-    values = where(plan.permutes_in_flight > 0, 0.0, values)
+    kernels = logical_or(plan.permutes_in_flight > 0, plan.one_hot_dispatch > 0)
+    values = where(kernels, 0.0, values)
     share = model.moe_layers / model.layers
     return share * PERMUTED_BYTES * micro_tokens(plan) * values * model.hidden / plan.tp
 
@@ -292,7 +310,11 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     if some(plan.unfinished_layers):
         # The products that end a feed-forward block and its experts.
         size = micro_tokens(plan), _dense_width(model, plan), model.hidden
-        matmul = matmul - plan.unfinished_layers * (matmul_seconds(*size, node, eff) + experts[1])
+        last = where(plan.one_hot_dispatch > 0, 0.0, experts[1])
+        matmul = matmul - plan.unfinished_layers * (matmul_seconds(*size, node, eff) + last)
+    # There and back, with three gradients: of what went there, of what comes back and of its mask.
+    masked = 5 + 2 * again - plan.unreturned_layers
+    matmul = matmul + masked * _one_hot_seconds(model, plan, node, eff)
     matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
     traffic = (
         (3 + again + light * NORM_SHARE) * streams

@@ -20,11 +20,21 @@ UNNAMED = "custom"
 
 @dataclass(frozen=True)
 class Tier:
-    """One level of a chip's memory. `bytes_per_s` is None where the vendor publishes none."""
+    """One level of a chip's memory. `bytes_per_s` is None where the vendor publishes none.
+
+    `name` is its place (sram, hbm, or ddr for what stands beside the chip), `kind` what it is in a word where that is not
+    its place: LPDDR, GDDR.
+    """
 
     name: str
     capacity_bytes: Number
     bytes_per_s: Number | None = None
+    kind: str = ""
+
+    @property
+    def word(self) -> str:
+        """What it is, as sentences name it."""
+        return self.kind or self.name.upper()
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,12 @@ def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str,
 
 def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str, Message]:
     """Tokens to their experts and back (Lepikhin et al. 2020); where experts are cut, their routed tokens are gathered
-    over the chips that share them and the results summed (Megatron-Core's expert tensor parallelism)."""
+    over the chips that share them and the results summed (Megatron-Core's expert tensor parallelism). Padding travels too."""
     moe, each = model.moe_layers / model.layers, passes(plan)
     groups, cut = maximum(plan.ep, 1), plan.expert_tensor
     # Ranks of a tensor-parallel group each send their share of the tokens.
-    sent = micro_tokens(plan) * model.experts_per_token * model.hidden / plan.tp
+    copies = model.experts_per_token * plan.padded_copies
+    sent = micro_tokens(plan) * copies * model.hidden / plan.tp
     routed = ACTIVATION_BYTES * sent
     # Dispatch and the gradient's way there may be cast; what comes back is summed in 16 bits.
     exchanged = (plan.dispatch_bytes + ACTIVATION_BYTES) / 2 * sent
@@ -106,7 +107,7 @@ def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str
             exchanged,
             groups,
             cut,
-            layers * moe * (2 * each - plan.unreturned_layers),
+            layers * moe * (2 * each - plan.unreturned_copies),
             where(plan.dispatch_once > 0, model.experts_per_token, 1),
             model.routing_groups,
             model.routed_groups,

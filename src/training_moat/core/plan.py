@@ -41,7 +41,9 @@ class Plan:
     1 where it is put into the experts' order on its way, `overlapped_exchange` where the exchange of one micro-batch runs
     beside the computing of another (Megatron-Core's combined 1F1B). `uneven_routing` is 1 where nothing but the router decides
     how many tokens an expert gets, 0 where all get about as many: forced to, what is beyond a share being dropped, or as
-    training has made the router even (DeepSeek-AI 2024, section 2.1.2). `lora_rank` above zero trains adapters of that rank
+    training has made the router even (DeepSeek-AI 2024, section 2.1.2). `expert_capacity` above zero pads every expert's tokens
+    to that many times its equal share and drops what is beyond (Fedus et al. 2022, section 2.2); `one_hot_dispatch` is 1 where
+    they are put there and back by products with one-hot masks (Lepikhin et al. 2020, algorithm 2). `lora_rank` above zero trains adapters of that rank
     alone; `offload` is a level of `OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
     itself; such chips are replicas of one another alone.
     """
@@ -67,6 +69,8 @@ class Plan:
     permutes_in_flight: Number = 0
     overlapped_exchange: Number = 0
     uneven_routing: Number = 0
+    expert_capacity: Number = 0
+    one_hot_dispatch: Number = 0
     lora_rank: Number = 0
     offload: Number = 0
     streamed: Number = 0
@@ -103,6 +107,11 @@ class Plan:
         return where(self.recompute >= 2, self.recompute_share, 0.0)
 
     @property
+    def padded_copies(self) -> Number:
+        """Rows that experts work on over the copies of tokens routed to them: the capacity where they are padded to one."""
+        return where(self.expert_capacity > 0, self.expert_capacity, 1.0)
+
+    @property
     def alone(self) -> Number:
         """Whether one chip does it all."""
         return self.tp * self.pp * self.dp * self.cp <= 1
@@ -111,6 +120,11 @@ class Plan:
     def unreturned_layers(self) -> Number:
         """Share of the layers that are done again but for the way of the experts' results back to their tokens."""
         return where(self.stops_early >= STOPS_EARLY["return"], self.recomputed_layers, 0.0)
+
+    @property
+    def unreturned_copies(self) -> Number:
+        """The same of layers whose results need not come back: a product with a mask needs them, for the mask's gradient."""
+        return where(self.one_hot_dispatch > 0, 0.0, self.unreturned_layers)
 
     @property
     def unfinished_layers(self) -> Number:
@@ -130,9 +144,14 @@ def layers_fit_pipeline(model: Transformer, plan: Plan) -> Number:
 
 
 def stage_layers(model: Transformer, plan: Plan) -> Number:
-    """Layers on the fullest pipeline stage: each of its virtual stages rounds its share up (61 layers on 16 stages: 4)."""
-    share = model.layers / (plan.pp * plan.virtual_stages)
-    return plan.virtual_stages * ceil(share - 1e-9)
+    """Layers on the fullest pipeline stage: each of its virtual stages rounds its share up (61 layers on 16 stages: 4, the last
+    of them fewer). Where that would leave some without a layer, all have the share rounded down, and stages divide what is
+    left (61 layers on 8 x 7: 8 on the fullest)."""
+    places = plan.pp * plan.virtual_stages
+    share = ceil(model.layers / places - 1e-9)
+    each = model.layers // places
+    divided = plan.virtual_stages * each + ceil((model.layers - places * each) / plan.pp - 1e-9)
+    return where(share * (places - 1) < model.layers, plan.virtual_stages * share, divided)
 
 
 def layers_split_evenly(model: Transformer, plan: Plan) -> Number:

@@ -24,9 +24,6 @@ USABLE_SHARE = {"training": 0.97, "serving": 0.95}
 of 32 GB 31.75, and the driver's context takes some more before the first tensor; what the runtime takes is in the memory
 model. Serving leaves room for code, buffers and fragmentation (engines reserve five to ten percent by default)."""
 
-TIER_WORDS = {"sram": "SRAM", "hbm": "HBM", "ddr": "DDR"}
-"""Tiers as sentences name them."""
-
 LARGEST_SYSTEM = 200_000.0
 """Chips of the largest system that exists (xAI's Colossus, 2025; table gpu_clusters): no job is said to be held by
 more, whatever a network could join."""
@@ -67,7 +64,9 @@ def missing(chip: Chip, job: str) -> str:
     """The datum without which nothing can be said of a job's memory, or an empty string."""
     names = home_names(chip, job)
     wanted = [tier for tier in chip.tiers if tier.name in names]
-    where = "outside store" if job in chip.streamed else TIER_WORDS[names[-1]]
+    largest = chip.tier(names[-1])
+    word = largest.word if largest else names[-1].upper()
+    where = "outside store" if job in chip.streamed else word
     if not wanted:
         return f"size of its {where} not published" if chip.tiers else "memory size not published"
     if not any(tier.bytes_per_s for tier in wanted):

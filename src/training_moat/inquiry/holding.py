@@ -93,7 +93,7 @@ def _fed_from(chip: Chip, precision: str | None) -> dict[str, object]:
         return {"tier": "", "tier_gb": np.nan, "tier_gb_per_s": np.nan, "tokens_to_feed": np.nan}
     tier = tiers.faster_tiers(chip)[0]
     return {
-        "tier": tiers.TIER_WORDS[tier.name],
+        "tier": tier.word,
         "tier_gb": size_gb(tier),
         "tier_gb_per_s": (tier.bytes_per_s or np.nan) / GB,
         "tokens_to_feed": tokens_to_feed(chip, precision),
@@ -211,7 +211,7 @@ def home_words(chip: Chip, job: str, fast_alone: bool = True) -> str:
     used = (
         tiers.faster_tiers(chip, job) if fast_alone and job == "serving" else tiers.home(chip, job)
     )
-    return " and ".join(tiers.TIER_WORDS[tier.name] for tier in used)
+    return " and ".join(tier.word for tier in used)
 
 
 def _held_words(chip: Chip, job: str, count: int, fast_alone: bool = True) -> str:
@@ -219,7 +219,7 @@ def _held_words(chip: Chip, job: str, count: int, fast_alone: bool = True) -> st
     known = tiers.is_joined(chip, count)
     joined = "" if known else "; whether its network joins so many is not published"
     if job in chip.streamed:
-        aboard = tiers.TIER_WORDS[tiers.working(chip, job).name]
+        aboard = tiers.working(chip, job).word
         return f"An outside store holds the weights and streams them in; {aboard} of {on} holds the activations{joined}."
     return f"It fits into the {home_words(chip, job, fast_alone)} of {on}{joined}."
 
@@ -240,7 +240,7 @@ def _short_words(chip: Chip, job: str, last: tuple[dict, int] | None, least: flo
         room, stored = tiers.room_for(chip, job), answer["store_gib"]
         if stored > room.store / GIB:
             return f"The outside store fails: the job needs {digits(stored)} GB of it, of the {digits(room.store / GIB)} it has."
-        words = tiers.TIER_WORDS[tiers.working(chip, job).name]
+        words = tiers.working(chip, job).word
         has = room.space / GIB
         needs = answer["memory_gib"]["activations"] + answer["memory_gib"]["workspace"]
     spread = f"{words} fails: spread over {counted(count, 'chip')} the job needs {digits(needs)} GB a chip"
@@ -386,5 +386,5 @@ def on_one_chip(chip: Chip) -> str:
             if tier.bytes_per_s
             else "(bandwidth not published)"
         )
-        parts.append(f"{tiers.TIER_WORDS[tier.name]} of {size_words(tier)} {rate}")
+        parts.append(f"{tier.word} of {size_words(tier)} {rate}")
     return ", ".join(parts) or "no published memory"

@@ -6,8 +6,8 @@ with the scatters of clusters about the model, `between`, of settings within a c
 
     cov(e_i, e_j) = between^2 + setting^2 exp(-d_ij^2 / 2) + run^2 [i = j]
 
-where d is the distance of two settings (`settings`; a Gaussian process: Rasmussen and Williams 2006, section 2.2). The
-shift of the next run is its mean given the own runs' errors, and what is left of its variance follows. An error beyond
+where d is the distance of two settings (`settings`: sizes, layout, and into which parts the step's time goes; a Gaussian
+process: Rasmussen and Williams 2006, section 2.2). The shift of the next run is its mean given the own runs' errors, and what is left of its variance follows. An error beyond
 `FAR` scatters counts as far as the settings are alike: a run that went wrong for reasons of its own says little of others.
 """
 
@@ -24,6 +24,7 @@ from training_moat.core.elementwise import Number
 from training_moat.core.errors import InputError
 from training_moat.core.messages import micro_tokens
 from training_moat.core.plan import Plan
+from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
 from training_moat.predict import requests
 from training_moat.predict.training_constants import Scatter
@@ -41,14 +42,21 @@ OWN_FIELDS = tuple(
 FAR = 1.5
 """Scatters beyond which the error of a run counts no further for another (the bound that Huber 1964 gives robust
 means)."""
+SLIP = 50.0
+"""How many times the predicted seconds, or what part of them, no run takes: it is told in another unit."""
 DOUBLINGS = 3.0
 """How many doublings of one of a setting's sizes set two runs one unit of distance apart: about where the errors of runs on
 one machine are likeliest; from two to four they hardly say."""
 
 
-def settings(model: Transformer, plan: Plan, value_bytes: Number) -> np.ndarray:
+SHARES = 4.0
+"""Units of distance between a step that is all of one part and one without it: runs whose time goes into the same parts err
+alike. The errors of runs on one machine are likeliest at four to seven."""
+
+
+def settings(model: Transformer, plan: Plan, value_bytes: Number, step: StepTime) -> np.ndarray:
     """What may make two runs on one machine err differently, a line for each: coordinates between which distances count.
-    Recomputing all layers lies one unit from recomputing none."""
+    Recomputing all layers lies one unit from recomputing none. `step`: the predicted seconds by part."""
     sizes = (
         model.layers * model.hidden**2,
         plan.seq_len,
@@ -62,6 +70,8 @@ def settings(model: Transformer, plan: Plan, value_bytes: Number) -> np.ndarray:
     )
     lines = [np.log2(np.asarray(size, float)) / DOUBLINGS for size in sizes]
     lines.append(np.asarray(plan.recomputed_layers, float))
+    whole = np.asarray(step.total, float)
+    lines += [SHARES * np.asarray(seconds, float) / whole for seconds in vars(step).values()]
     return np.array(np.broadcast_arrays(*lines)).reshape(len(lines), -1)
 
 
@@ -113,6 +123,21 @@ def _anchor(
     if parsed.chip.id != case.chip.id:
         raise InputError(f"{where} ran on {parsed.chip.id}; expected a run on {case.chip.id}")
     return parsed, seconds
+
+
+def errors(measured: Sequence[float], predicted: Sequence[float]) -> list[float]:
+    """Logarithms of measured over predicted seconds. Raises `InputError` for a run so far off that its seconds are no
+    seconds of a step."""
+    found = []
+    for number, (seconds, expected) in enumerate(zip(measured, predicted, strict=True), 1):
+        off = seconds / expected
+        if not 1 / SLIP <= off <= SLIP:
+            raise InputError(
+                f"anchor {number}: measured_step_s is {seconds:g}, where {expected:.3g} s are predicted; "
+                "expected the seconds of one step, not milliseconds or hours"
+            )
+        found.append(math.log(off))
+    return found
 
 
 def shift(errors: Sequence[float], told: np.ndarray, asked: np.ndarray, scatter: Scatter) -> Shift:

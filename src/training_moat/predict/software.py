@@ -42,9 +42,19 @@ STACK_OF_VENDOR = {
 }
 """Vendors whose chips run a stack of their own."""
 
-DISPATCHERS = {"all-to-all": (0.0, 0.0), "deepep": (1.0, 0.0), "hybridep": (1.0, 1.0)}
-"""By dispatcher: whether a token goes once to a chip with several of its experts, and whether it is put into the experts'
-order on its way."""
+DISPATCHERS = {
+    "all-to-all": (0.0, 0.0, 0.0),
+    "deepep": (1.0, 0.0, 0.0),
+    "hybridep": (1.0, 1.0, 0.0),
+    "one-hot": (0.0, 0.0, 1.0),
+}
+"""By dispatcher: whether a token goes once to a chip with several of its experts, whether it is put into the experts' order
+on its way, and whether products with one-hot masks do that."""
+SENDS = ("dispatch_once", "permutes_in_flight", "one_hot_dispatch")
+"""The fields of a plan that a dispatcher decides, in the order of `DISPATCHERS`."""
+ONE_HOT_STACKS = ("maxtext",)
+"""Stacks that pad experts to a capacity by products with one-hot masks alone: MaxText's grouped products drop nothing, and its
+`capacity_factor` belongs to `dense_matmul` (layers/moe.py)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,8 @@ class Software:
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
     on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
     backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
-    `permutes_in_flight`: 1 where tokens are put into the experts' order on their way;
+    `permutes_in_flight`: 1 where tokens are put into the experts' order on their way; `one_hot_dispatch`: 1 where products with
+    one-hot masks put them there;
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
     `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
     `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
@@ -84,11 +95,18 @@ class Software:
     grouped_experts: float = 0.0
     dispatch_once: float = 0.0
     permutes_in_flight: float = 0.0
+    one_hot_dispatch: float = 0.0
     fused_loss: float = 0.0
     posted_by_host: float = 0.0
     torch_native: float = 0.0
     stops_early: float = 0.0
     balances_routing: float = 0.0
+
+    def sends(self, padded: bool) -> tuple[float, float, float]:
+        """What its usual dispatcher does (`SENDS`), where experts are `padded` to a capacity or not."""
+        if padded and self.stack in ONE_HOT_STACKS:
+            return DISPATCHERS["one-hot"]
+        return self.dispatch_once, self.permutes_in_flight, self.one_hot_dispatch
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -100,7 +118,7 @@ def all_software() -> dict[str, Software]:
     """Every name of the table and its stack; where a cell is blank, what `Software` takes for usual."""
     found = {}
     for row in tables.load(TABLE).to_dict("records"):
-        sends = zip(("dispatch_once", "permutes_in_flight"), DISPATCHERS.get(row["dispatcher"], ()))
+        sends = zip(SENDS, DISPATCHERS.get(row["dispatcher"], ()))
         told = {key: row[key] for key in Software.__dataclass_fields__.keys() & row.keys()}
         told = {key: value for key, value in told.items() if not pd.isna(value)} | dict(sends)
         for word in {"master_weights", "states_in_backward"} & told.keys():

@@ -252,6 +252,7 @@ def _words(setting: Setting) -> dict[str, Any]:
         "master_weights": setting.master_weights,
         "flash_attention": setting.flash_attention,
         "dispatcher": setting.dispatcher,
+        "capacity_factor": setting.exchange.expert_capacity or None,
         "lora_rank": setting.lora_rank or None,
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
     }

@@ -30,8 +30,10 @@ class TokenExchange(NamedTuple):
 
     dispatch_once: float
     permutes_in_flight: float
+    one_hot_dispatch: float
     overlapped_exchange: float
     uneven_routing: float
+    expert_capacity: float
 
 
 @dataclass(kw_only=True)
@@ -110,7 +112,10 @@ def settle(case: Mapping[str, Any]) -> Setting:
     usual = name or stacks.default_name(chip)
     software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
+    share = requests.share(case, "recompute_share")
     word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
+    if word is None and share is not None:  # the share is one of full recomputation
+        word = "full" if share else "none"
     setting = Setting(
         chip=chip,
         precision=precision,
@@ -120,7 +125,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         master_weights=True,
         sequence_parallel=requests.flag(case, "sequence_parallel"),
         recompute=None if word is None else RECOMPUTE_LEVELS[word],
-        recompute_share=requests.share(case, "recompute_share"),
+        recompute_share=share,
         expert_tp=requests.whole(case, "expert_tp"),
         exchange=_exchange(case, software, dispatcher),
         dispatcher=dispatcher,
@@ -140,12 +145,13 @@ def settle(case: Mapping[str, Any]) -> Setting:
 
 def _exchange(case: Mapping[str, Any], software: Software, dispatcher: str | None) -> TokenExchange:
     """How tokens get to their experts: as the case says, else as the published runs of its software."""
-    usual = (software.dispatch_once, software.permutes_in_flight)
     balanced = requests.flag(case, "balanced_routing")
+    capacity = requests.number(case, "capacity_factor", above=True) or 0.0
     return TokenExchange(
-        *(stacks.DISPATCHERS[dispatcher] if dispatcher else usual),
+        *(stacks.DISPATCHERS[dispatcher] if dispatcher else software.sends(capacity > 0)),
         overlapped_exchange=float(requests.flag(case, "overlapped_exchange") or False),
         uneven_routing=float(not (software.balances_routing if balanced is None else balanced)),
+        expert_capacity=capacity,
     )
 
 
@@ -191,7 +197,8 @@ def _released(case: Mapping[str, Any]) -> float | None:
         return None
     found = re.fullmatch(r"20\d\d(?:-(\d\d))?(?:-\d\d)?", str(value)[:20])
     if isinstance(value, bool) or not found or not 1 <= int(found[1] or 1) <= 12:
-        raise InputError(f"released is {requests.shown(value)}; expected a date such as 2026-04")
+        shown = requests.shown(value)
+        raise InputError(f"released is {shown}; expected a date from 2000 on, such as 2026-04")
     return dates.middle(found[0])
 
 
