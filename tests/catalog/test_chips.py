@@ -29,6 +29,11 @@ def test_h100_as_in_its_data_sheet():
     assert h100.scaleout.bytes_per_s == 400e9 / 8
 
 
+@pytest.mark.parametrize("name", ["VR200", "VR200 NVL72", "R200", "Vera Rubin"])
+def test_rubin_goes_by_the_names_of_its_boards_and_racks(name):
+    assert chips.resolve(name) == "rubin"
+
+
 def test_rubin_takes_the_training_rate_and_gaudi3_the_shipped_one():
     assert chips.chip("rubin").peak_flops["fp4"] == 35 * PETA
     assert chips.chip("gaudi3").peak_flops["fp8"] == 1.677 * PETA

@@ -32,6 +32,16 @@ def test_a_run_has_days_and_a_price_has_dollars():
     )
 
 
+def test_hours_that_cost_nothing_are_free_in_training_and_in_serving():
+    free = {"price_usd_per_chip_hour": 0}
+    step = predict.training_step("llama3.1-8b", "h100-sxm", 8, **free)
+    served = predict.service("llama3.1-8b", "h100-sxm", 8, **free)
+    assert step["cost_usd"] == served["usd_per_m_output_tokens"] == 0
+    for ask in (predict.training_step, predict.service):
+        with pytest.raises(InputError, match="a number from 0 to 1,000,000"):
+            ask("llama3.1-8b", "h100-sxm", 8, price_usd_per_chip_hour=2e6)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

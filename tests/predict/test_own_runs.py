@@ -104,6 +104,11 @@ def test_an_anchor_may_be_another_run_on_the_same_chip():
     assert answer["ok"] and answer["step_time_s"] != ask()["step_time_s"]
 
 
+def test_a_search_counts_own_runs_as_a_single_prediction_does():
+    slow = [{**CASE, "measured_step_s": 1.3 * ask()["step_time_s"]}]
+    assert training.search(CASE | {"anchors": slow})[0] == ask(anchors=slow)
+
+
 @pytest.mark.parametrize(
     ("anchors", "sentence"),
     [
@@ -114,6 +119,11 @@ def test_an_anchor_may_be_another_run_on_the_same_chip():
         ([{"measured_step_s": 1, "chip": "a100-80", "chips": 8}], "anchor 1 ran on a100-80"),
         ([{"measured_step_s": 1, "speed": 2}], "anchor 1: unknown field 'speed'"),
         ([{"measured_step_s": 1, "anchors": []}], "anchor 1: unknown field 'anchors'"),
+        (
+            [{"measured_step_s": 1}, {"measured_step_s": 50_000}],
+            "anchor 2: measured_step_s is 50000",
+        ),
+        ([{"measured_step_s": 1e-4}], "expected the seconds of one step"),
         ([{"measured_step_s": 1}] * 99, "anchors holds 99 runs; expected at most 64"),
     ],
 )

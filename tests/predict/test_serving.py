@@ -126,6 +126,25 @@ def test_reading_from_the_slow_tier_is_said() -> None:
     assert found["tpot_s"] > 5 * answer(**common, chips=4)["tpot_s"]
 
 
+def test_a_count_of_chips_that_layers_do_not_divide_is_cut_by_heads_too() -> None:
+    """576 Groq chips hold 32 layers of 32 heads as 18 stages of 32 chips, not as 32 stages of 18."""
+    case = {"model": "llama3.1-8b", "chip": "groq-lpu-v1", "chips": 576}
+    plan = serving.predict([case])[0]
+    assert plan["fits"] and (plan["plan"]["pp"], plan["plan"]["tp"]) == (18, 32)
+
+
+def test_a_makers_service_says_what_it_drafts_and_whose_chips_it_serves() -> None:
+    """Five tokens a pass are read faster than an H100's memory could read the weights for each."""
+    case = {"model": "llama3.1-8b", "chips": 1, "software": "sambanova"}
+    own, other = serving.predict([case | {"chip": "sn40l"}, case | {"chip": "h100-sxm"}])
+    assert all(
+        any("tokens, drafted and checked" in note for note in one["notes"]) for one in (own, other)
+    )
+    assert [
+        any("its maker's own chips" in note for note in one["notes"]) for one in (own, other)
+    ] == [False, True]
+
+
 def test_wafers_serve_from_their_own_memory_alone() -> None:
     one, many = (
         answer(chip="wse-3", chips=n, tp=None, software=None, precision=None) for n in (1, 4)

@@ -429,6 +429,14 @@ def test_a_share_of_recomputation_that_nothing_takes_is_said(level):
     assert told == (level != "full") and told == (plain["step_time_s"] == shared["step_time_s"])
 
 
+def test_a_share_of_recomputation_alone_is_one_of_full_recomputation():
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8}
+    asked = [{**case, "recompute_share": share} for share in (0.5, 0)]
+    plans = [answer["plan"] for answer in training.predict(asked)]
+    told = [(plan["recompute"], plan["recompute_share"]) for plan in plans]
+    assert told == [("full", 0.5), ("none", 0)]
+
+
 @pytest.mark.parametrize(("active", "fits"), [(46, False), (4, False), (12.9, True)])
 def test_active_weights_are_held_against_the_experts_that_a_token_visits(active, fits):
     model = {"base": "mixtral-8x7b", "active_params_b": active}

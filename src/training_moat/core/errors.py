@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
@@ -66,10 +67,19 @@ def answered(ask: Callable[[str], T], names: Iterable[str]) -> list[T]:
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """Return the known name most like `name`, ignoring case, or None when none is as like as `likeness` (0 to 1)."""
+    """Return the known name most like `name`, ignoring case, or None when none is as like as `likeness` (0 to 1).
+
+    Of names that are equally like, it is one of the same letters in another order: torus2d for "2D torus".
+    """
     by_lower = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=likeness)
-    return by_lower[found[0]] if found else None
+    word = name.lower()
+    found = difflib.get_close_matches(word, by_lower, n=3, cutoff=likeness)
+    if not found:
+        return None
+    best = difflib.SequenceMatcher(a=found[0], b=word).ratio()
+    alike = [each for each in found if difflib.SequenceMatcher(a=each, b=word).ratio() == best]
+    letters = Counter(word)
+    return by_lower[max(alike, key=lambda each: (letters & Counter(each)).total())]
 
 
 LISTED = {

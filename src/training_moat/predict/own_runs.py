@@ -42,6 +42,8 @@ OWN_FIELDS = tuple(
 FAR = 1.5
 """Scatters beyond which the error of a run counts no further for another (the bound that Huber 1964 gives robust
 means)."""
+SLIP = 50.0
+"""How many times the predicted seconds, or what part of them, no run takes: it is told in another unit."""
 DOUBLINGS = 3.0
 """How many doublings of one of a setting's sizes set two runs one unit of distance apart: about where the errors of runs on
 one machine are likeliest; from two to four they hardly say."""
@@ -121,6 +123,21 @@ def _anchor(
     if parsed.chip.id != case.chip.id:
         raise InputError(f"{where} ran on {parsed.chip.id}; expected a run on {case.chip.id}")
     return parsed, seconds
+
+
+def errors(measured: Sequence[float], predicted: Sequence[float]) -> list[float]:
+    """Logarithms of measured over predicted seconds. Raises `InputError` for a run so far off that its seconds are no
+    seconds of a step."""
+    found = []
+    for number, (seconds, expected) in enumerate(zip(measured, predicted, strict=True), 1):
+        off = seconds / expected
+        if not 1 / SLIP <= off <= SLIP:
+            raise InputError(
+                f"anchor {number}: measured_step_s is {seconds:g}, where {expected:.3g} s are predicted; "
+                "expected the seconds of one step, not milliseconds or hours"
+            )
+        found.append(math.log(off))
+    return found
 
 
 def shift(errors: Sequence[float], told: np.ndarray, asked: np.ndarray, scatter: Scatter) -> Shift:

@@ -87,6 +87,15 @@ def share(case: Mapping[str, Any], key: str) -> float | None:
     return number(case, key, 0.0, 1.0)
 
 
+MOST_USD_PER_CHIP_HOUR = 1e6
+"""No hour of a chip costs more: thousands of times the dearest system's."""
+
+
+def price(case: Mapping[str, Any]) -> float | None:
+    """Dollars that an hour of a chip costs, or None when absent or null; nothing where somebody gives it away."""
+    return number(case, "price_usd_per_chip_hour", 0.0, MOST_USD_PER_CHIP_HOUR)
+
+
 def plain_record(record: Mapping[str, Any], what: str) -> Mapping[str, Any]:
     """A model's or chip's object, when all its values are plain: texts, finite numbers, true or false, null."""
     for key, value in record.items():

@@ -15,7 +15,7 @@ from training_moat.core.serving_memory import ServingMemory, ServingPlan
 from training_moat.core.serving_step import ServingTime
 from training_moat.core.tiers import home, room
 from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
-from training_moat.predict import beyond
+from training_moat.predict import beyond, serving_software
 from training_moat.predict import serving_constants as known
 from training_moat.predict.engines import NO_ENGINE, label
 from training_moat.predict.serving_batch import (
@@ -172,7 +172,9 @@ def answer(
         | {"software": _label(case)}
         | {name: getattr(case, name) for name in asked},
         "calibration": known_as,
-        "notes": case.notes + _notes(case, found, index, memory["total"], time["running"]),
+        "notes": case.notes
+        + _service_notes(case, constants)
+        + _notes(case, found, index, memory["total"], time["running"]),
     }
 
 
@@ -213,6 +215,21 @@ def _notes(
         notes.append(
             f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
         )
+    return notes
+
+
+def _service_notes(case: ServingCase, constants: known.Constants) -> list[str]:
+    """What is taken of a maker's own service: that it drafts tokens, without which an answer may beat the data sheet's
+    bandwidth, and that it runs on another chip than its maker's."""
+    if case.software not in serving_software.of_makers():
+        return []
+    chip, name, notes = case.chip, case.software, []
+    own = [family for family, engine in serving_software.services().items() if engine in name]
+    if chip.family not in own:
+        notes.append(f"{name} serves its maker's own chips; {chip.id} is taken to be run likewise")
+    if name in known.SPECULATIVE:
+        tokens = constants.resolve([chip.family], [name])["tokens_per_step"].item()
+        notes.append(f"a pass of {name} is taken to yield {tokens:.1f} tokens, drafted and checked")
     return notes
 
 

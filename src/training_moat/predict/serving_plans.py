@@ -80,7 +80,6 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     software, more = engine(request.get("software"), chip, constants, released)
     chunk = serving_batch.prefill_chunk(model, chip)
     job = serving_formats.job(model, precision, kv_precision, **numbers, prefill_chunk=chunk)
-    price = requests.number(request, "price_usd_per_chip_hour", 0.0, 1e6, above=True)
     return ServingCase(
         request.get("id"),
         model,
@@ -90,7 +89,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         software,
         **numbers,
         plans=candidate_plans(request, model, chip, job),
-        price_usd_per_chip_hour=price,
+        price_usd_per_chip_hour=requests.price(request),
         exchange=expert_exchange.of_engine(request.get("software"), software, chip),
         notes=requests.model_notes(request)
         + requests.chip_notes(request)
@@ -231,11 +230,13 @@ def _stages(
     count: int, given: Mapping[str, int | None], model: Transformer, chip: Chip
 ) -> list[tuple[int, int]]:
     """(tensor-parallel size, pipeline stages) to try. Chips that serve out of their own SRAM are a pipeline with as
-    many stages as the layers allow, as their makers use them."""
+    many stages as layers and attention heads allow, as their makers use them."""
     if is_pipelined(chip) and not given["tp"] and not given["pp"]:
-        copies = [count // dp for dp in planning.divisors(count)]
-        deepest = [(size, planning.divisors(size, int(model.layers))[-1]) for size in copies]
-        return [(size // pp, pp) for size, pp in deepest]
+        deepest = []
+        for size in (count // dp for dp in planning.divisors(count)):
+            depths = planning.divisors(size, int(model.layers))[::-1]
+            deepest += [(size // pp, pp) for pp in depths if model.heads % (size // pp) == 0][:1]
+        return deepest
     fixed = given["pp"]
     tensor = [given["tp"]] if given["tp"] else planning.divisors(count)
     return [

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +22,13 @@ from training_moat.predict.training_tables import rows_of
 
 LONGEST_ERROR = 400
 """Characters of an error sentence."""
+
+
+class OwnRuns(NamedTuple):
+    """The asker's own runs: logarithms of measured over predicted seconds, and the setting of each."""
+
+    errors: list[float]
+    told: list[np.ndarray]
 
 
 def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -54,13 +60,13 @@ def one_by_one(
     """Answers by their places, each request read by itself."""
     found: dict[int, dict[str, Any]] = {}
     cases: dict[int, TrainingCase] = {}
-    runs: dict[int, list[tuple[TrainingCase, float]]] = {}
+    runs: dict[int, OwnRuns] = {}
     for place in places:
         request = requests[place]
         try:
             case = parse(request)
-            own = own_runs.anchors(request, case)
             known.reject_silent_chip(constants, case.chip, case.precision)
+            own = _own_runs(request, case, constants)
         except (InputError, OverflowError, RecursionError) as error:
             found[place] = _refusal(request, error)
         else:
@@ -84,23 +90,25 @@ def _refusal(request: Any, error: Exception) -> dict[str, Any]:
     return {"id": identity, "ok": False, "error": text[:LONGEST_ERROR]}
 
 
-def _shift(
-    case: TrainingCase,
-    plan: Evaluated,
-    own: Sequence[tuple[TrainingCase, float]],
-    constants: Constants,
-) -> Shift:
-    """What a case's own runs say of its plan, each against the model's prediction of it."""
-    if not own:
+def _shift(case: TrainingCase, plan: Evaluated, own: OwnRuns, constants: Constants) -> Shift:
+    """What a case's own runs say of its plan."""
+    if not own.errors:
         return training_answers.NO_SHIFT
-    best = plan_search.best(rows_of([run for run, _ in own], constants))
-    errors = [
-        math.log(seconds / predicted)
-        for (_, seconds), predicted in zip(own, best.step.total.tolist(), strict=True)
-    ]
-    told = [_setting(run, best.at(slice(i, i + 1))) for i, (run, _) in enumerate(own)]
     scatter = known.scatter(constants, case.chip.family, case.model.experts > 0)
-    return own_runs.shift(errors, np.hstack(told), _setting(case, plan), scatter)
+    return own_runs.shift(own.errors, np.hstack(own.told), _setting(case, plan), scatter)
+
+
+def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constants) -> OwnRuns:
+    """A request's own runs, each against the model's prediction of it. Raises `InputError` in one sentence."""
+    own = own_runs.anchors(request, case)
+    if not own:
+        return OwnRuns([], [])
+    best = plan_search.best(rows_of([run for run, _ in own], constants))
+    measured = [seconds for _, seconds in own]
+    errors = own_runs.errors(measured, best.step.total.tolist())
+    return OwnRuns(
+        errors, [_setting(run, best.at(slice(i, i + 1))) for i, (run, _) in enumerate(own)]
+    )
 
 
 def _setting(case: TrainingCase, found: Evaluated) -> np.ndarray:
@@ -139,8 +147,11 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     """
     case, constants = _case(request)
     found = plan_search.candidates(case, constants)
+    own = _own_runs(request, case, constants)
     count = min(top, max(1, int(found.fits.sum())))
-    told = _told([case] * count, found.at(slice(count)), constants)
+    plans = [found.at(slice(index, index + 1)) for index in range(count)]
+    shifts = [_shift(case, plan, own, constants) for plan in plans]
+    told = _told([case] * count, found.at(slice(count)), constants, shifts)
     if not told[0]["ok"]:
         raise InputError(told[0]["error"])
     return [each for each in told if each["ok"]]

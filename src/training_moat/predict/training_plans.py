@@ -44,7 +44,7 @@ class Costs(NamedTuple):
 def costs(case: Mapping[str, Any]) -> Costs:
     """What a request says of costs. Raises `InputError` in one sentence."""
     return Costs(
-        requests.number(case, "price_usd_per_chip_hour"),
+        requests.price(case),
         requests.number(case, "tokens_b", 0.0, MOST_TOKENS_B, above=True),
         requests.number(case, "goodput", 0.0, 1.0, above=True),
     )

@@ -112,7 +112,10 @@ def settle(case: Mapping[str, Any]) -> Setting:
     usual = name or stacks.default_name(chip)
     software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
+    share = requests.share(case, "recompute_share")
     word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
+    if word is None and share is not None:  # the share is one of full recomputation
+        word = "full" if share else "none"
     setting = Setting(
         chip=chip,
         precision=precision,
@@ -122,7 +125,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         master_weights=True,
         sequence_parallel=requests.flag(case, "sequence_parallel"),
         recompute=None if word is None else RECOMPUTE_LEVELS[word],
-        recompute_share=requests.share(case, "recompute_share"),
+        recompute_share=share,
         expert_tp=requests.whole(case, "expert_tp"),
         exchange=_exchange(case, software, chip, released, dispatcher),
         dispatcher=dispatcher,
@@ -201,7 +204,8 @@ def _released(case: Mapping[str, Any]) -> float | None:
         return None
     found = re.fullmatch(r"20\d\d(?:-(\d\d))?(?:-\d\d)?", str(value)[:20])
     if isinstance(value, bool) or not found or not 1 <= int(found[1] or 1) <= 12:
-        raise InputError(f"released is {requests.shown(value)}; expected a date such as 2026-04")
+        shown = requests.shown(value)
+        raise InputError(f"released is {shown}; expected a date from 2000 on, such as 2026-04")
     return dates.middle(found[0])
 
 
