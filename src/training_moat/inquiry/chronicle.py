@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -39,8 +40,12 @@ def makers() -> pd.DataFrame:
 
 def of_makers(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     """Whether each event is that of one of the makers: the first company it names."""
-    first = frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
-    return first.isin(list(names))
+    return first_company(frame).isin(list(names))
+
+
+def first_company(frame: pd.DataFrame) -> pd.Series:
+    """The first company that each event names."""
+    return frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
 
 
 def maker_of(hardware: pd.Series) -> pd.Series:
@@ -53,6 +58,28 @@ def maker_of(hardware: pd.Series) -> pd.Series:
         named = hardware.str.contains(pattern, case=False, na=False)
         found = found.mask(named & found.isna(), maker)
     return found
+
+
+def by_its_maker(frame: pd.DataFrame) -> pd.Series:
+    """Whether the maker of a run's chips is among those who trained, by the table chip_makers; it had no choice of chip.
+
+    frame: as `runs`.
+    """
+    words = makers()["trains_as"].dropna().str.replace(";", "|")
+    patterns = frame["maker"].map(words).fillna("$^")
+    found = [
+        bool(re.search(pattern, who))
+        for pattern, who in zip(patterns, frame["organisation"], strict=True)
+    ]
+    return pd.Series(found, index=frame.index, dtype=bool)
+
+
+def houses(organisation: pd.Series) -> pd.Series:
+    """The house that each run counts for: the first of those who trained, the laboratories of one maker of chips as one."""
+    first = organisation.str.split(r"[,;(]", regex=True).str[0].str.strip()
+    for maker, words in makers()["trains_as"].dropna().items():
+        first = first.mask(first.str.contains(words.replace(";", "|")), maker)
+    return first
 
 
 def startups() -> list[str]:
@@ -73,10 +100,8 @@ def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.Data
     frame = events()
     frame = frame[of_makers(frame, companies or known) & frame["direction"].isin(DIRECTIONS)]
     frame = in_years(frame, first_year, last_year)
-    maker = frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
-    return frame.assign(
-        maker=maker, day=frame["date"].map(day), points=frame["direction"].map(DIRECTIONS)
-    )
+    points = frame["direction"].map(DIRECTIONS)
+    return frame.assign(maker=first_company(frame), day=frame["date"].map(day), points=points)
 
 
 def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFrame:
