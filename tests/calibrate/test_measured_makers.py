@@ -21,6 +21,13 @@ def test_every_gap_is_named(makers) -> None:
     assert rows.loc["P09", "assumed"] == "" and rows.loc["P09", "tp"] == 4
 
 
+def test_two_speeds_of_one_machine_are_told_apart_by_drafting(makers) -> None:
+    """Four wafers serve one model at 450 and at 2,100 tokens a second; nothing in the table had said why."""
+    wafers = makers[(makers["chip"] == "wse-3") & (makers["model"] == "llama3.1-70b")]
+    fast = wafers["published"] > 1000
+    assert set(wafers.loc[fast, "drafts"]) == {"yes"} and set(wafers.loc[~fast, "drafts"]) == {"no"}
+
+
 def test_the_challengers_are_there(makers) -> None:
     assert {"wse-3", "sn40l", "groq-lpu-v1", "corsair", "wormhole", "blackhole"} <= set(
         makers["chip"]

@@ -51,7 +51,7 @@ def test_offers_are_those_of_the_counterfactual(found):
 def test_a_chip_that_cannot_do_the_job_should_not_have_won(found):
     row = found.set_index("chip").loc["groq-lpu-v1"]
     assert not row["expected"] and row["chance"] == pytest.approx(0.0)
-    assert row["outcome"] == "should not have paid; used by nobody else"
+    assert row["outcome"] == "should not have paid; no model of others on record"
 
 
 def test_only_runs_that_stand_and_are_whole_count():

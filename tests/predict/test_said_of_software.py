@@ -50,9 +50,41 @@ def test_nothing_of_before_flash_attention_is_fused():
 
 def test_a_dispatcher_that_sends_less_and_hides_more_is_no_slower():
     assert step(dispatcher="hybridep") <= step(dispatcher="deepep") < step(dispatcher="all-to-all")
-    assert step(dispatcher="all-to-all") == step()
+    assert step(dispatcher="deepep") == step()
     assert step(overlapped_exchange=True) < step(overlapped_exchange=False) == step()
     assert step(balanced_routing=False) > step(balanced_routing=True) == step()
+
+
+@pytest.mark.parametrize(
+    ("name", "chip", "released", "dispatcher"),
+    [
+        ("megatron", "h100-sxm", "2025-03", "all-to-all"),
+        ("megatron", "h100-sxm", "2025-08", "deepep"),
+        ("megatron-core", "gb200", "2025-08", "all-to-all"),
+        ("megatron", "gb200", "2026-03", "hybridep"),
+        ("megatron", "b200", None, "deepep"),
+        ("megatron", "gb300", None, "hybridep"),
+        ("megatron", "a100-80", None, "all-to-all"),
+        ("nemo", "h100-sxm", "2025-02", "all-to-all"),
+        ("nemo", "h100-sxm", "2025-09", "deepep"),
+        ("megatron-bridge", "gb200", "2025-09", "all-to-all"),
+        ("megatron-bridge", "gb300", "2026-03", "hybridep"),
+        ("megatron-bridge", "b200", "2026-03", "deepep"),
+        ("torchtitan", "h100-sxm", "2026-03", "all-to-all"),
+    ],
+)
+def test_who_names_no_dispatcher_gets_what_the_makers_advised_by_then(
+    name, chip, released, dispatcher
+):
+    said = {"software": name, "chip": chip, "released": released}
+    assert step(**said) == step(**said, dispatcher=dispatcher)
+    others = {"all-to-all", "deepep", "hybridep"} - {dispatcher}
+    assert all(step(**said) != step(**said, dispatcher=other) for other in others)
+
+
+def test_a_chip_made_from_another_has_its_dispatcher():
+    own = {"base": "gb200", "hbm_gb": 300}
+    assert step(chip=own, dispatcher="hybridep") == step(chip=own)
 
 
 def test_routing_is_as_even_as_the_published_runs_of_the_software_have_it():

@@ -191,8 +191,8 @@ GAP_WORDS = {
 def makers() -> pd.DataFrame:
     """The challengers' published speeds beside the model, one by one.
 
-    Columns: chip, model, chips, users (at once), published, predicted, low, high (tokens per second that one user sees,
-    with the 90% range), inside (whether the range holds the published speed), gaps (what the source does not state, in
+    Columns: chip, model, chips, users (at once), drafts (whether a small model proposed words: yes, no, unknown), published,
+    predicted, low, high (tokens per second that one user sees, with the 90% range), inside (whether the range holds the published speed), gaps (what the source does not state, in
     words), source, date.
     """
     rows = measured_makers.rows()
@@ -202,16 +202,17 @@ def makers() -> pd.DataFrame:
     rows = rows.assign(chips=rows["total_chips"]).astype(dict.fromkeys(whole, int))
     asked = rows[["model", "chip", "precision", "software", *whole]].to_dict("records")
     told = pd.DataFrame(serving.predict(asked))
-    found = rows.rename(columns={"batch": "users", "tokens_per_s_user": "published"})
+    names = {"batch": "users", "tokens_per_s_user": "published", "speculative": "drafts"}
+    found = rows.rename(columns=names)
     ends = {"predicted": "tpot_s", "low": "tpot_s_p95", "high": "tpot_s_p05"}
     found = found.assign(**{name: 1 / told[seconds] for name, seconds in ends.items()})
     inside = found["published"].between(found["low"], found["high"])
     gaps = rows["assumed"].where(rows["unusable"] == "", rows["unusable"])
     found["inside"] = inside.map({True: "yes", False: "no"})
     found["gaps"] = gaps.replace(GAP_WORDS, regex=True)
-    columns = ["chip", "model", "chips", "users", "published", *ends, "inside", "gaps", "source"]
+    columns = ["chip", "model", "chips", "users", "drafts", "published", *ends, "inside", "gaps"]
     keys = ["chip", "model", "published", "source"]
-    return found[[*columns, "date"]].sort_values(keys, kind="stable", ignore_index=True)
+    return found[[*columns, "source", "date"]].sort_values(keys, kind="stable", ignore_index=True)
 
 
 def decoding() -> pd.DataFrame:

@@ -28,6 +28,7 @@ from training_moat.claims.telling import (
     rows_behind,
     shown,
     sided,
+    softened_words,
     sources,
     supported,
     table,

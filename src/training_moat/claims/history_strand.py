@@ -10,7 +10,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
-from training_moat.inquiry import chronicle
+from training_moat.inquiry import chip_stock, chronicle
 from training_moat.inquiry.wording import listed
 
 TRAINS = ("training", "both")
@@ -128,6 +128,43 @@ def smallest_entry_share(suite: str, since: str = "") -> Measured:
     """Nvidia's smallest share of the entries over the rounds of a suite since a date."""
     frame = nvidia_rounds(suite)
     return _smallest_share(frame[frame["date"] >= since])
+
+
+@measure
+def chosen_hardware(vendor: str, since: str = "") -> Measured:
+    """Share of the notable training runs since a date with named chips that ran on a vendor's, where those who trained do
+    not make the chips themselves: only they chose."""
+    runs = chronicle.runs()
+    runs = runs[(runs["table"] == "training_runs") & (runs["date"] >= since)]
+    runs = runs[~chronicle.by_its_maker(runs)]
+    on = runs["maker"] == vendor
+    found = share(runs, on, sampled=True)
+    years = runs["date"].str[:4]
+    note = f"{on.sum()} of {len(runs)} runs, {years.min()} to {years.max()}" if len(runs) else ""
+    return replace(found, note=note)
+
+
+@measure
+def hardware_of_runs(vendor: str) -> Measured:
+    """The same share with the runs of the chips' own makers, who had no choice."""
+    runs = chronicle.runs()
+    runs = runs[runs["table"] == "training_runs"]
+    return share(runs, runs["maker"] == vendor, sampled=True)
+
+
+@measure
+def smallest_chip_share(vendor: str) -> Measured:
+    """A vendor's smallest share of the computing power in the AI chips sold in a year, of the years with a full count."""
+    frame = tables.load("chip_counts")
+    frame = frame.assign(year=frame["end_date"].str[:4].astype(int))
+    frame = frame[frame["year"].isin(chip_stock.YEARS)]
+    power = frame.pivot_table(
+        index="year", columns="manufacturer", values="h100_equivalents_median", aggfunc="sum"
+    )
+    if vendor not in power:
+        return NOTHING
+    shares = power[vendor] / power.sum(axis=1)
+    return counted(frame, "chip_counts", float(shares.min()), f"the year {shares.idxmin()}")
 
 
 def latest_rounds() -> pd.DataFrame:

@@ -12,6 +12,7 @@ from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
 from training_moat.core import lifecycle
 from training_moat.inquiry import lab_ledgers, market, market_evidence, market_share, uncertainty
+from training_moat.inquiry.wording import digits, listed
 
 YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
@@ -143,6 +144,21 @@ def per_lab(lab: str) -> Measured:
     rows = rows[rows["item"].isin(["inference_compute", lab_ledgers.COUNT])]
     note = f"{lab} in {last['year']}"
     return counted(rows, "lab_ledgers", now, note, low=low, high=high, kind=SOURCES)
+
+
+@measure
+def beyond_the_few(few: str) -> Measured:
+    """Published training of all organisations over that of the `few` that train most, each year by itself: the median of the
+    full years since 2023, with all of them as the range."""
+    runs = market_evidence.many_train()
+    if runs.empty:
+        return NOTHING
+    times = market_evidence.over_the_few(int(few))
+    note = listed([f"{digits(value, 3)} in {year}" for year, value in times.items()])
+    ends: dict[str, Any] = {"low": float(times.min()), "high": float(times.max())}
+    return counted(
+        runs, "training_runs", float(times.median()), note, **ends, kind="range of cases"
+    )
 
 
 @measure

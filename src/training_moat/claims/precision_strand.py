@@ -16,6 +16,8 @@ from training_moat.numerics import analysis_larger
 from training_moat.numerics.design_second import EXPERIMENTS
 
 POSTERIOR = "posterior, 5 to 95%"
+IMITATED = "simulated|emulated"
+"""How the hardware of a run says that a format was imitated in wider numbers."""
 
 
 @measure
@@ -42,10 +44,12 @@ def vendor_runs(vendor: str) -> Measured:
 
 @measure
 def others_in_width(width: str, vendor: str, since: str) -> Measured:
-    """Training runs of a width of format since a date that ran on none of a vendor's chips."""
+    """Training runs of a width of format since a date that ran on none of a vendor's chips. A run whose chip only
+    imitated the format shows what the arithmetic does, not that the chip has it."""
     frame = precision.counted_runs().dropna(subset=["hardware_vendor", "date"])
     frame = frame[(frame["width"] == width) & (frame["date"] >= since)]
     frame = frame[~frame["hardware_vendor"].str.contains(vendor)]
+    frame = frame[~frame["hardware"].fillna("").str.contains(IMITATED)]
     return counted(frame, "low_precision_runs", note=", ".join(frame["organisation"]))
 
 

@@ -164,7 +164,7 @@ def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
     key tests as a claim is by its own.
 
     Columns: argument, title, article_says, question, quantity, number, range (with its kind), threshold,
-    chance, grade, says (what the grade says), decides_for, flips, beside (the key tests in words, a list),
+    chance, grade, alone (what the number by itself would give), says (what the grade says), decides_for, flips, beside (the key tests in words, a list),
     sources, link.
     """
     rows = []
@@ -177,10 +177,23 @@ def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
             "argument": row["argument"], "title": row["title"], "article_says": row["article_says"],
             "question": row["question"], "quantity": test.question, "number": test.shown, "range": _range(test),
             "threshold": test.limits.words(test.unit), "chance": chance(test), "grade": verdict,
-            "says": grading.SAYS[verdict], "decides_for": test.measured.note, "flips": grading.flip(test).words(),
+            "alone": test.grade, "says": grading.SAYS[verdict], "decides_for": test.measured.note, "flips": grading.flip(test).words(),
             "beside": [beside(one) for one in others], "sources": ";".join(cited), "link": f"{row['chapter']}.html",
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def softened_words(table: pd.DataFrame) -> str:
+    """Which arguments of `verdict_table` have a softer grade than their deciding number alone would give, and why; blank
+    where none has."""
+    frame = table[table["grade"] != table["alone"]]
+    sides = {1: "against the article", -1: "for the article"}
+    told = [
+        f"By its number alone the grade of {lowered(row.title)} would be “{row.alone}”; it is “{row.grade}”, because at least half of the "
+        f"weight of what else bears on it speaks {sides[grading.side(row.alone)]}."
+        for row in frame.itertuples()
+    ]
+    return " ".join(told)
 
 
 def _named_test(findings: dict[str, Finding], name: str) -> Test:

@@ -7,7 +7,6 @@ import pandas as pd
 
 from training_moat.calibrate import goodput
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import models as model_catalog
 
 
 def against_published() -> pd.DataFrame:
@@ -25,7 +24,7 @@ def against_published() -> pd.DataFrame:
         share = goodput.middle(others)
         hours, low, high = (row[name] / share for name in ("ideal_hours", "low", "high"))
         low, high = min(low, hours * least), max(high, hours * most)
-        names = model_catalog.model(row["model_id"]).name, chip_catalog.chip(row["chip_id"]).name
+        names = row["model"], chip_catalog.chip(row["chip_id"]).name
         inside = bool(low <= row["hours"] <= high)
         told = (row["chips"], row["tokens_b"], row["hours"], hours, low, high)
         rows.append((*names, *told, hours / row["hours"] - 1, inside, row["source"]))

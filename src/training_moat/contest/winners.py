@@ -71,10 +71,10 @@ def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame
 
 
 OUTCOMES = {
-    (True, True): "should have paid; used by others",
-    (True, False): "should have paid; used by nobody else",
-    (False, True): "should not have paid; used by others all the same",
-    (False, False): "should not have paid; used by nobody else",
+    (True, True): "should have paid; others trained on it",
+    (True, False): "should have paid; no model of others on record",
+    (False, True): "should not have paid; others trained on it all the same",
+    (False, False): "should not have paid; no model of others on record",
 }
 """What came of an offer: whether a move should have paid, and whether anybody but the maker trained on the chip."""
 

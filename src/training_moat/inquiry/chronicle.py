@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -53,6 +54,28 @@ def maker_of(hardware: pd.Series) -> pd.Series:
         named = hardware.str.contains(pattern, case=False, na=False)
         found = found.mask(named & found.isna(), maker)
     return found
+
+
+def by_its_maker(frame: pd.DataFrame) -> pd.Series:
+    """Whether the maker of a run's chips is among those who trained, by the table chip_makers; it had no choice of chip.
+
+    frame: as `runs`.
+    """
+    words = makers()["trains_as"].dropna().str.replace(";", "|")
+    patterns = frame["maker"].map(words).fillna("$^")
+    found = [
+        bool(re.search(pattern, who))
+        for pattern, who in zip(patterns, frame["organisation"], strict=True)
+    ]
+    return pd.Series(found, index=frame.index, dtype=bool)
+
+
+def houses(organisation: pd.Series) -> pd.Series:
+    """The house that each run counts for: the first of those who trained, the laboratories of one maker of chips as one."""
+    first = organisation.str.split(r"[,;(]", regex=True).str[0].str.strip()
+    for maker, words in makers()["trains_as"].dropna().items():
+        first = first.mask(first.str.contains(words.replace(";", "|")), maker)
+    return first
 
 
 def startups() -> list[str]:

@@ -10,7 +10,7 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import credible
 from training_moat.core import lifecycle
 from training_moat.core.units import SECONDS_PER_HOUR, TERA
-from training_moat.inquiry import chip_stock
+from training_moat.inquiry import chip_stock, chronicle
 from training_moat.inquiry.wording import amount, between, digits
 
 HALF_YEAR_DAYS = 183.0
@@ -174,3 +174,20 @@ def _spread(value: float, low: float, high: float) -> str:
     if pd.notna(value):
         return amount(value, significant=4)
     return between(low, high, digits) if pd.notna(low) else f"below {digits(high)}"
+
+
+MANY_TRAIN = ("2023", "2024", "2025")
+"""Full years in which more than a few organisations published large runs."""
+
+
+def many_train() -> pd.DataFrame:
+    """Notable runs of these years, with `year` and `house`, the organisation that each counts for."""
+    runs = chip_stock.notable_runs()
+    runs = runs.assign(year=runs["date"].str[:4], house=chronicle.houses(runs["organisation"]))
+    return runs[runs["year"].isin(MANY_TRAIN)]
+
+
+def over_the_few(few: int) -> pd.Series:
+    """Published training (FLOP) of all organisations over that of the `few` that trained most, by year."""
+    flop = many_train().groupby(["year", "house"])["training_flop"].sum()
+    return flop.groupby("year").apply(lambda one: one.sum() / one.nlargest(few).sum())

@@ -102,12 +102,6 @@ class Software:
     stops_early: float = 0.0
     balances_routing: float = 0.0
 
-    def sends(self, padded: bool) -> tuple[float, float, float]:
-        """What its usual dispatcher does (`SENDS`), where experts are `padded` to a capacity or not."""
-        if padded and self.stack in ONE_HOT_STACKS:
-            return DISPATCHERS["one-hot"]
-        return self.dispatch_once, self.permutes_in_flight, self.one_hot_dispatch
-
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
         return self.stack in PYTORCH_STACKS and not chip.family.startswith("nvidia")
