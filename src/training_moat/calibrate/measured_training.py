@@ -109,16 +109,13 @@ def configurations() -> pd.DataFrame:
 
 def families(frame: pd.DataFrame) -> pd.Series:
     """Architecture family of every row's chip."""
-    return frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+    return chip_catalog.of_rows(frame["chip_id"]).map(lambda chip: chip.family)
 
 
 def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
     """Bytes that every row's chip holds."""
-    return (
-        frame["chip_id"]
-        .map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes)
-        .to_numpy(float)
-    )
+    known = chip_catalog.of_rows(frame["chip_id"])
+    return known.map(lambda chip: chip.main_memory.capacity_bytes).to_numpy(float)
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:

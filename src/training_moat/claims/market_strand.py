@@ -101,7 +101,7 @@ def modelled_days() -> Measured:
     """The same days in dollars by the lifecycle model for the assumed lab, and the chance that half a year is enough."""
     life = market.life_of(market.Case().drawn)
     days = lifecycle.break_even_days(life, "final_run", "dollars")
-    found = uncertainty.summary(days)
+    found = uncertainty.percentiles(days)
     frame = tables.load("assumptions")
     chance = float(np.mean(days <= market_evidence.HALF_YEAR_DAYS))
     ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": "Monte Carlo, 5 to 95%"}
