@@ -88,8 +88,6 @@ def reject_impossible(chip: Chip) -> None:
             f"chip {chip.id}: its {home.name} of {holding.size_words(home)} would be read whole in "
             f"{seconds:.1e} s; expected a bandwidth that a memory of this size can have"
         )
-    if chip.price_usd is not None and chip.price_usd <= 0:
-        raise InputError(f"chip {chip.id}: price_usd is {chip.price_usd:g}; expected more than 0")
 
 
 def _start(chip: Chip) -> tuple[pd.Timestamp, tuple[str, ...]]:
