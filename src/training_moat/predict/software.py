@@ -32,6 +32,9 @@ UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 PYTORCH_STACKS = ("fsdp", "pytorch-eager")
 """Stacks that run PyTorch's own compiler and sharding, which are tuned on Nvidia's chips; on other makers' GPUs they are ports
 (public PyTorch on MI300X against Nvidia's: SemiAnalysis 2024)."""
+SPLIT_STREAM_STACKS = ("maxtext", "pytorch-xla")
+"""Stacks whose layers pass on a stream that tensor parallelism has split, as sequence parallelism does elsewhere (MaxText,
+configs/base.yml: the embedding dimension of activations lies over the tensor axis)."""
 STACK_OF_VENDOR = {
     "huawei": "mindspeed",
     "amazon": "neuron",
