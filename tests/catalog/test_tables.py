@@ -22,11 +22,11 @@ def test_nothing_is_wrong():
 
 
 def test_tables_read_in_turn_are_found_again():
-    files._read.cache_clear()
+    files._read.kept.cache_clear()
     for _ in range(2):
         for name in tables.names():
             files.read(name)
-    assert files._read.cache_info().misses == len(tables.names())
+    assert files._read.kept.cache_info().misses == len(tables.names())
 
 
 def test_every_file_is_described_and_every_description_has_its_file():

@@ -79,9 +79,9 @@ def test_only_what_differs_has_a_share(a100, job):
 def test_twice_the_price_is_a_gap_of_price_alone(a100, job):
     dear = replace(a100, id="dear", price_usd=2 * a100.price_usd)
     found = coalitions.worth(a100, a100, job)
-    prices = chip_hours.purchase(a100), chip_hours.purchase(a100)
-    double = chip_hours.scaled(prices[0], 2.0)
-    split = counterfactual.split_of(replace(found, chip=dear, prices=(double, prices[1])))
+    price = chip_hours.purchase(a100)
+    double = replace(price, capital_usd=2 * price.capital_usd)
+    split = counterfactual.split_of(replace(found, chip=dear, prices=(double, price)))
     table = split.table.set_index("factor")
     assert table["shapley"].idxmax() == "price" and split.decides("price and power")
     assert table["shapley"].drop("price").abs().max() == pytest.approx(0.0, abs=1e-12)

@@ -10,6 +10,9 @@ MIXTURE = {
 }  # fmt: skip
 
 
+stacks = software.all_software()
+
+
 def step(**said):
     answer = training.predict([MIXTURE | said])[0]
     assert answer["ok"], answer.get("error")
@@ -50,9 +53,53 @@ def test_nothing_of_before_flash_attention_is_fused():
 
 def test_a_dispatcher_that_sends_less_and_hides_more_is_no_slower():
     assert step(dispatcher="hybridep") <= step(dispatcher="deepep") < step(dispatcher="all-to-all")
-    assert step(dispatcher="all-to-all") == step()
+    assert step(dispatcher="deepep") == step()
     assert step(overlapped_exchange=True) < step(overlapped_exchange=False) == step()
     assert step(balanced_routing=False) > step(balanced_routing=True) == step()
+
+
+@pytest.mark.parametrize(
+    ("name", "chip", "released", "dispatcher"),
+    [
+        ("megatron", "h100-sxm", "2025-03", "all-to-all"),
+        ("megatron", "h100-sxm", "2025-08", "deepep"),
+        ("megatron-core", "gb200", "2025-08", "all-to-all"),
+        ("megatron", "gb200", "2026-03", "hybridep"),
+        ("megatron", "b200", None, "deepep"),
+        ("megatron", "gb300", None, "hybridep"),
+        ("megatron", "a100-80", None, "all-to-all"),
+        ("nemo", "h100-sxm", "2025-02", "all-to-all"),
+        ("nemo", "h100-sxm", "2025-09", "deepep"),
+        ("megatron-bridge", "gb200", "2025-09", "all-to-all"),
+        ("megatron-bridge", "gb300", "2026-03", "hybridep"),
+        ("megatron-bridge", "b200", "2026-03", "deepep"),
+        ("torchtitan", "h100-sxm", "2026-03", "all-to-all"),
+    ],
+)
+def test_who_names_no_dispatcher_gets_what_the_makers_advised_by_then(
+    name, chip, released, dispatcher
+):
+    said = {"software": name, "chip": chip, "released": released}
+    assert step(**said) == step(**said, dispatcher=dispatcher)
+    others = {"all-to-all", "deepep", "hybridep"} - {dispatcher}
+    assert all(step(**said) != step(**said, dispatcher=other) for other in others)
+
+
+def test_only_who_compiles_nothing_waits_for_operations_on_split_tensors():
+    eager, compiled, own = (stacks[name] for name in ("pytorch-eager", "torchtitan", "nanotron"))
+    assert (eager.eager_tensors, compiled.eager_tensors, own.eager_tensors) == (1, 0, 0)
+    small = {
+        "model": "llama3.1-8b", "chip": "h200", "chips": 2, "dp": 1, "tp": 2, "pp": 1, "ep": 1, "seq_len": 2048,
+        "global_batch": 1, "software": "pytorch-eager", "recompute": "none", "zero_stage": 3,
+    }  # fmt: skip
+    split, whole = step(**small), step(**small | {"tp": 1, "dp": 2, "global_batch": 2})
+    assert split > 1.5 * whole
+    assert step(**small | {"software": "torchtitan"}) < split / 2
+
+
+def test_a_chip_made_from_another_has_its_dispatcher():
+    own = {"base": "gb200", "hbm_gb": 300}
+    assert step(chip=own, dispatcher="hybridep") == step(chip=own)
 
 
 def test_routing_is_as_even_as_the_published_runs_of_the_software_have_it():

@@ -187,7 +187,7 @@ def test_a_process_of_one_run_loads_what_every_chapter_needs_and_the_rest_for_th
 def test_tables_read_ahead_do_not_count_as_asked_for():
     script = (
         "from training_moat.press import forking\nfrom training_moat.catalog import files\n"
-        "forking._read_ahead(['chips.csv'])\nassert not files.TOUCHED and files._read.cache_info().currsize"
+        "forking._read_ahead(['chips.csv'])\nassert not files.TOUCHED and files._read.kept.cache_info().currsize"
     )
     answer(script)
 

@@ -8,13 +8,19 @@ from typing import Any
 
 import pandas as pd
 
+from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.predict import usual_dispatchers
 from training_moat.predict.software import DISPATCHERS, ONE_HOT_STACKS, SENDS, Software
 from training_moat.predict.training_settings import TokenExchange
 
 TABLE = "training_dispatchers"
 
-SAID = {"DeepEP": "deepep", "HybridEP": "hybridep", "(?:NCCL|own) all-to-all": "all-to-all"}
+SAID = {
+    "DeepEP": "deepep",
+    "HybridEP": "hybridep",
+    "(?:NCCL|own|ragged) all-to-all|all-to-all dispatcher": "all-to-all",
+}
 """How a row's notes name a dispatcher."""
 OVERLAPPED = "dispatch overlapped|exchange between experts overlapped|1F1B (?:expert )?(?:all-to-all )?overlap(?: on|;|$)"
 """How a row's notes say that one micro-batch's exchange runs beside another's computing."""
@@ -36,13 +42,16 @@ FIELDS = TokenExchange._fields
 
 
 def told(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.DataFrame:
-    """The columns `FIELDS` of measured runs, which have a `label` of software, a `source`, their `table_ref`, a `model_id`,
-    a `chip_id` and `notes`."""
-    capacity = _capacity(frame, stacks)
+    """The columns `FIELDS` of measured runs, which have a `label` of software and when it was `released`, a `source`, their
+    `table_ref`, a `model_id`, a `chip_id` and `notes`."""
+    capacity, chips = _capacity(frame, stacks), chip_catalog.all_chips()
     sends, nobody = list(SENDS), (0.0,) * len(SENDS)
+    ran = zip(frame["label"], frame["chip_id"], frame["released"], capacity > 0, strict=True)
     usual = [
-        stacks[label].sends(factor > 0) if label in stacks else nobody
-        for label, factor in zip(frame["label"], capacity, strict=True)
+        usual_dispatchers.sends(stacks[label], chips.get(chip), *rest)
+        if label in stacks
+        else nobody
+        for label, chip, *rest in ran
     ]
     found = pd.DataFrame(usual, frame.index, sends).assign(overlapped_exchange=0.0)
     found = found.assign(uneven_routing=1.0, expert_capacity=capacity)[list(FIELDS)]

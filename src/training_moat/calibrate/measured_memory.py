@@ -35,18 +35,16 @@ TIME_ONLY_REASONS = (
 """Reasons that spoil a row's time but not its memory reading."""
 
 
-def configurations_with_memory(whole: pd.DataFrame | None = None) -> pd.DataFrame:
-    """All configurations (`whole`, where they are at hand) with a measured peak, their `reason` emptied where only the time
-    is unusable."""
-    frame = configurations() if whole is None else whole
-    frame = frame[frame["peak_mem"].notna()].copy()
-    frame["reason"] = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
-    return frame.reset_index(drop=True)
+def with_reading(column: str) -> pd.DataFrame:
+    """All configurations with a reading of memory in a column, their `reason` emptied where only the time is unusable."""
+    frame = configurations()
+    reason = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
+    return frame.assign(reason=reason)[frame[column].notna()].reset_index(drop=True)
 
 
-def usable(whole: pd.DataFrame | None = None) -> Rows:
+def usable() -> Rows:
     """The runs whose measured peak the model can be compared with, of all configurations."""
-    frame = configurations_with_memory(whole)
+    frame = with_reading("peak_mem")
     return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
 
 
@@ -123,10 +121,9 @@ SHOWN = ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_bat
 def comparison(constants: Constants) -> pd.DataFrame:
     """Measured and predicted peak GB per chip, row by row, with the relative error. `reading`: `peak`, what the card was
     seen to hold; `allocated`, the tensors alone, as the framework counts them."""
-    whole = configurations()
-    rows = usable(whole)
+    rows = usable()
     reserve = (constants.generic("reserve_bytes"), constants.generic("reserve_share"))
-    tensors = with_tensors_counted(whole)
+    tensors = with_tensors_counted()
     counted = tensors.frame["peak_allocated"].to_numpy(float)
     parts = [
         (rows, "peak", measured_bytes(rows) / GB, predicted(rows, *reserve).total / GB),
@@ -141,10 +138,9 @@ def comparison(constants: Constants) -> pd.DataFrame:
     return frame
 
 
-def with_tensors_counted(whole: pd.DataFrame | None = None) -> Rows:
+def with_tensors_counted() -> Rows:
     """The runs whose framework printed the bytes of its tensors at their peak, of all configurations; not those of the
     lock-box."""
-    frame = configurations() if whole is None else whole
-    reason = frame["reason"].where(~frame["reason"].isin(TIME_ONLY_REASONS), "")
-    own = frame["peak_allocated"].notna() & (reason == "") & ~frame["source"].isin(lock_box())
+    frame = with_reading("peak_allocated")
+    own = (frame["reason"] == "") & ~frame["source"].isin(lock_box())
     return rows_of(frame[own].reset_index(drop=True))

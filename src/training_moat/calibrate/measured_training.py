@@ -27,7 +27,7 @@ from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
-from training_moat.predict import attainable, interconnect, software
+from training_moat.predict import attainable, interconnect, software, usual_dispatchers
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
@@ -71,6 +71,7 @@ TABLES = (
     dispatchers.TABLE,
     priors.TABLE,
     software.TABLE,
+    usual_dispatchers.TABLE,
     attainable.TABLE,
     interconnect.TABLE,
     interconnect.FABRICS,
@@ -108,16 +109,13 @@ def configurations() -> pd.DataFrame:
 
 def families(frame: pd.DataFrame) -> pd.Series:
     """Architecture family of every row's chip."""
-    return frame["chip_id"].map(lambda chip: chip_catalog.chip(chip).family)
+    return chip_catalog.of_rows(frame["chip_id"]).map(lambda chip: chip.family)
 
 
 def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
     """Bytes that every row's chip holds."""
-    return (
-        frame["chip_id"]
-        .map(lambda chip: chip_catalog.chip(chip).main_memory.capacity_bytes)
-        .to_numpy(float)
-    )
+    known = chip_catalog.of_rows(frame["chip_id"])
+    return known.map(lambda chip: chip.main_memory.capacity_bytes).to_numpy(float)
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:

@@ -47,16 +47,20 @@ KINDS = {
 """Kinds of runs whose errors are reported apart, in readers' words."""
 
 
+TABLES = ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
+"""What the comparison rests on."""
+
+
+def met() -> Rows:
+    """Every usable run that the stored fits met. Runs that can be compared since then are judged by the next fit."""
+    measured, unseen = measured_training.usable(), tables.load(UNSEEN_TABLE)
+    return measured.take(measured.frame["config_id"].isin(unseen["config_id"]).to_numpy())
+
+
+@tables.kept(*TABLES, copied=True, lasting=True)
 def rows() -> pd.DataFrame:
-    """Every usable run that the stored fits met: measured and predicted seconds, errors as shares, baselines, and what it ran
-    on. Runs that can be compared since then are judged by the next fit."""
-    return _rows().copy()
-
-
-@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE, lasting=True)
-def _rows() -> pd.DataFrame:
-    measured, unseen = measured_training.usable(), tables.load(UNSEEN_TABLE).set_index("config_id")
-    measured = measured.take(measured.frame["config_id"].isin(unseen.index).to_numpy())
+    """The runs `met`: measured and predicted seconds, errors as shares, baselines, and what each ran on."""
+    measured, unseen = met(), tables.load(UNSEEN_TABLE).set_index("config_id")
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
     for name in ("source", "chip", "family"):
@@ -78,7 +82,7 @@ def beside_prediction(runs: Rows) -> pd.DataFrame:
 
 def ideal_seconds(runs: Rows) -> np.ndarray:
     """Seconds a step takes at the peak of the units that each run's format runs on."""
-    chips = [chip_catalog.chip(name) for name in runs.frame["chip_id"]]
+    chips = chip_catalog.of_rows(runs.frame["chip_id"])
     formats = zip(chips, runs.frame["format"], strict=True)
     peak = np.array([chip.peak_flops[chip.compute_format(name)] for chip, name in formats])
     flops = model_flops_per_step(runs.model, runs.plan)
@@ -91,9 +95,9 @@ def _with_baselines(frame: pd.DataFrame, ideal: np.ndarray) -> pd.DataFrame:
     width = fit_training.widths(frame).str[0]
     frame["mfu"] = ideal / frame["measured_s"]
     constant = pd.Series(np.nan, index=frame.index)
-    for (source, own), group in frame.groupby(["source", width]):
-        others = frame[(frame["source"] != source) & (width == own)]
-        constant[group.index] = others["mfu"].median() if len(others) else frame["mfu"].median()
+    for (source, own), group in frame["mfu"].groupby([frame["source"], width]):
+        others = frame.loc[(frame["source"] != source) & (width == own), "mfu"]
+        constant[group.index] = others.median() if len(others) else frame["mfu"].median()
     frame["constant"] = constant
     frame["constant_s"] = ideal / constant
     frame["constant_error"] = frame["constant_s"] / frame["measured_s"] - 1
@@ -126,7 +130,7 @@ def dense_nvidia() -> pd.DataFrame:
     return frame[frame["interval_kind"] == "dense"]
 
 
-@tables.kept("training_measurements", training_constants.TABLE, UNSEEN_TABLE, lasting=True)
+@tables.kept(*TABLES, lasting=True)
 def _inside() -> tuple[pd.Series, pd.Series]:
     """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
     frame = rows()

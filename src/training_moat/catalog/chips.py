@@ -76,6 +76,11 @@ def chip(name: str) -> Chip:
     return all_chips()[resolve(name)]
 
 
+def of_rows(ids: pd.Series) -> pd.Series:
+    """The chip of every row of a column that names one; each is looked up once."""
+    return ids.map({name: chip(name) for name in ids.unique()})
+
+
 @tables.kept("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
 def all_chips() -> dict[str, Chip]:
     """All chips by id, the active scenario's included, in table order."""

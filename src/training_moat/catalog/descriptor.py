@@ -10,10 +10,10 @@ a row may lie before its source, where rows date from the time of their source.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from training_moat.catalog.kept_while import changed, kept_while
 from training_moat.catalog.paths import data_folder, inside
 from training_moat.core.errors import InputError, unknown
 
@@ -24,8 +24,8 @@ NUMERIC = ("number", "integer")
 """Field types that hold numbers."""
 
 
-@lru_cache(maxsize=8)
-def _read(path: Path, modified_ns: int) -> dict[str, Any]:
+@kept_while(changed)
+def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -34,15 +34,18 @@ def _read(path: Path, modified_ns: int) -> dict[str, Any]:
         ) from error
 
 
-def stamp() -> tuple[Path, int]:
-    """The descriptor's file and its time of change: what anything built from it depends on."""
-    path = inside(data_folder(), "datapackage.json")
-    return path, path.stat().st_mtime_ns
+def _file() -> Path:
+    return inside(data_folder(), "datapackage.json")
+
+
+def stamp(*_: object) -> tuple[Path, int]:
+    """The descriptor's file and its time of change: the state of anything built from it, whatever was asked."""
+    return _file(), changed(_file())
 
 
 def package() -> dict[str, Any]:
     """The whole descriptor."""
-    return _read(*stamp())
+    return _read(_file())
 
 
 def table_names() -> list[str]:
@@ -53,14 +56,14 @@ def table_names() -> list[str]:
 def resource(name: str) -> dict[str, Any]:
     """The description of one table; InputError with the nearest name when there is none."""
     try:
-        return _resources(*stamp())[name]
+        return _resources(_file())[name]
     except KeyError:
         raise unknown("table", name, table_names()) from None
 
 
-@lru_cache(maxsize=8)
-def _resources(path: Path, modified_ns: int) -> dict[str, dict[str, Any]]:
-    return {item["name"]: item for item in _read(path, modified_ns)["resources"]}
+@kept_while(changed)
+def _resources(path: Path) -> dict[str, dict[str, Any]]:
+    return {item["name"]: item for item in _read(path)["resources"]}
 
 
 def fields(name: str) -> list[dict[str, Any]]:

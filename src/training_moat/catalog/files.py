@@ -8,13 +8,13 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
 from training_moat.catalog import descriptor, schemas
+from training_moat.catalog.kept_while import changed, kept_while
 from training_moat.catalog.paths import data_folder, inside
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, nearest
@@ -100,7 +100,7 @@ def read(name: str) -> pd.DataFrame:
     path = path_of(name)
     if not path.is_file():
         raise TableError(f"data/{path.name}: the file is missing; datapackage.json names it")
-    found = _read(name, path, path.stat().st_mtime_ns, descriptor.stamp())
+    found = _read(name, path)
     if found.problems:
         more = (
             f" (and {len(found.problems) - 1} more; run `moat check`)"
@@ -119,12 +119,12 @@ def inspect(name: str) -> Inspection:
         return Inspection(
             problems=[Problem(label, None, None, None, "this file; datapackage.json names it")]
         )
-    return _read(name, path, path.stat().st_mtime_ns, descriptor.stamp())
+    return _read(name, path)
 
 
 # Well above the number of tables: reading all of them in turn would else find none of them again.
-@lru_cache(maxsize=512)
-def _read(name: str, path: Path, modified_ns: int, described: tuple[Path, int]) -> Inspection:
+@kept_while(lambda _, path: (changed(path), descriptor.stamp()), size=512)
+def _read(name: str, path: Path) -> Inspection:
     label = f"data/{path.name}"
     header, records, lines, problems = _whole_lines(path, label)
     problems = problems or schemas.header_problems(name, header, label)

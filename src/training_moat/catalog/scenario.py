@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from unicodedata import category
@@ -16,6 +15,7 @@ from unicodedata import category
 import pandas as pd
 
 from training_moat.catalog import descriptor, files, schemas, shape_gaps, spelling, yaml_files
+from training_moat.catalog.kept_while import changed, kept_while
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.core.machine import UNNAMED
@@ -107,11 +107,11 @@ def load(path: str | Path) -> Scenario:
     path = Path(path)
     if not os.path.isfile(path):
         raise InputError(f"scenario '{path}': no such file")
-    return _load(path, path.stat().st_mtime_ns)
+    return _load(path)
 
 
-@lru_cache(maxsize=32)
-def _load(path: Path, modified_ns: int) -> Scenario:
+@kept_while(changed, size=32)
+def _load(path: Path) -> Scenario:
     with files.untouched():  # what only checks the file is nothing that a result depends on
         return _checked(path)
 
@@ -224,7 +224,7 @@ def completed(
             raise unknown("column", str(key), [*columns, "base"], where=where)
         if wanted := _misfit(value, columns.get(key, columns["id"])):
             raise InputError(f"{where}, column {key}: expected {wanted}, got {value!r:.60}")
-    rows = _standing(kind, *_state(kind)) if table is None else _rows(table)
+    rows = _standing(kind) if table is None else _rows(table)
     own = {key: value for key, value in record.items() if key != "base" and value is not None}
     name = str(own.get("name") or own.get("id") or UNNAMED)
     entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or UNNAMED)
@@ -258,18 +258,17 @@ def _rows(table: pd.DataFrame) -> _Rows:
     return _Rows(spelling.ids_by_spelling(table), values)
 
 
-@lru_cache(maxsize=8)
-def _standing(kind: str, modified_ns: int, path: Path | None, changed_ns: int) -> _Rows:
+def _state(kind: str, *_: object) -> tuple[int, Path | None, int]:
+    """When a table was changed, the active scenario, and when that was."""
+    path = active_path()
+    return changed(files.path_of(kind)), path, changed(path)
+
+
+@kept_while(_state)
+def _standing(kind: str) -> _Rows:
     """The rows of a table as the active scenario leaves it."""
     table, laid_over = files.read(kind), active()
     return _rows(table if laid_over is None else laid_over.overlay(kind, table))
-
-
-def _state(kind: str) -> tuple[int, Path | None, int]:
-    """When the table was changed, the active scenario, and when that was."""
-    path = active_path()
-    changed = path.stat().st_mtime_ns if path is not None and path.is_file() else 0
-    return files.path_of(kind).stat().st_mtime_ns, path, changed
 
 
 def _misfit(value: Any, field: dict[str, Any]) -> str | None:
@@ -314,7 +313,7 @@ def _recount(own: Mapping[str, Any], base: str | None) -> dict[str, Any]:
 
 def base_of(kind: str, record: Mapping[str, Any], where: str) -> str | None:
     """The id of the row that a user's entry starts from, or None. Raises InputError for an unknown base."""
-    return _base(kind, record, where, _standing(kind, *_state(kind)))
+    return _base(kind, record, where, _standing(kind))
 
 
 def bases(kind: str) -> dict[str, str]:
@@ -329,13 +328,11 @@ def bases(kind: str) -> dict[str, str]:
 def entry(kind: str, record: Mapping[str, Any], where: str) -> pd.Series:
     """One user's entry as a complete, typed row of the table. The same entry is checked once."""
     text = json.dumps(record, sort_keys=True, default=str)
-    return _entry(kind, text, where, *_state(kind))
+    return _entry(kind, text, where)
 
 
-@lru_cache(maxsize=1024)
-def _entry(
-    kind: str, text: str, where: str, modified_ns: int, path: Path | None, changed_ns: int
-) -> pd.Series:
+@kept_while(_state, size=1024)
+def _entry(kind: str, text: str, where: str) -> pd.Series:
     complete = completed(kind, json.loads(text), where)
     labels = [complete["id"]]
     values, problems = schemas.checked(kind, _texts(kind, [complete]), where, labels)
@@ -360,15 +357,14 @@ def _refuse(problems: list[Problem], sources: Iterable[str], where: str, labels:
     """Raise InputError for the first thing that the table could not hold, an unknown source included."""
     if problems:
         raise InputError(str(problems[0]))
-    path = files.path_of("sources")
-    known = _source_keys(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    known = _source_keys(files.path_of("sources"))
     for label, cell in zip(labels, sources, strict=True):
         for key in cell.split(descriptor.SEPARATOR):
             require_known("source", key, known, f"{where}, {label}, column source")
 
 
-@lru_cache(maxsize=8)
-def _source_keys(path: Path, modified_ns: int) -> frozenset[str]:
+@kept_while(changed)
+def _source_keys(path: Path) -> frozenset[str]:
     return frozenset(files.read("sources")["key"])
 
 

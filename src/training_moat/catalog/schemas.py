@@ -6,15 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from operator import ge, le
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from training_moat.catalog import descriptor
+from training_moat.catalog.kept_while import kept_while
 from training_moat.catalog.problems import Problem
 from training_moat.core.errors import nearest
 
@@ -37,9 +37,9 @@ class _Column:
     checks: tuple[tuple[str, Callable[[Any], Any]], ...]
 
 
-@lru_cache(maxsize=512)
-def _columns(name: str, stamp: tuple[Path, int]) -> list[_Column]:
-    """The columns of a table. stamp: of the descriptor."""
+@kept_while(descriptor.stamp, size=512)
+def _columns(name: str) -> list[_Column]:
+    """The columns of a table."""
     return [
         _Column(
             field,
@@ -80,7 +80,7 @@ def parse(
     values, problems = checked(name, cells, file, rows)
     typed = {
         column.field["name"]: _array(column, values[column.field["name"]])
-        for column in _columns(name, descriptor.stamp())
+        for column in _columns(name)
     }
     return pd.DataFrame(typed), problems
 
@@ -90,7 +90,7 @@ def checked(
 ) -> tuple[dict[str, list[Any]], list[Problem]]:
     """`parse` of columns of text: each column's values, numbers where it holds some, NaN where it is blank."""
     problems: list[Problem] = []
-    columns = _columns(name, descriptor.stamp())
+    columns = _columns(name)
     texts = {
         column.field["name"]: [cell or np.nan for cell in cells[column.field["name"]]]
         for column in columns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
@@ -13,6 +12,7 @@ import pandas as pd
 
 from training_moat.catalog import descriptor, files, scenario
 from training_moat.catalog import lasting as lasting_results
+from training_moat.catalog.kept_while import changed
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -99,7 +99,7 @@ def state(name: str) -> _State:
 def _state(name: str) -> _State:
     overlaid = scenario.active_path()
     path, over = str(files.path_of(name)), "" if overlaid is None else str(overlaid)
-    return path, _changed(path), over, _changed(over)
+    return path, changed(path), over, changed(over)
 
 
 def kept(
@@ -132,11 +132,3 @@ def kept(
         return asked
 
     return decorated
-
-
-def _changed(path: str) -> int:
-    """Time of a file's change in ns; 0 where there is none."""
-    try:
-        return os.stat(path).st_mtime_ns if path else 0
-    except OSError:
-        return 0

@@ -142,5 +142,5 @@ def share(
     if not sampled:
         return found
     effective = float(weight.sum() ** 2 / (weight**2).sum())
-    low, _, high = jeffreys(value * effective, effective)
-    return replace(found, low=low, high=high, kind="interval of a share, 90%")
+    ends = jeffreys(value * effective, effective)
+    return replace(found, low=ends.p05, high=ends.p95, kind="interval of a share, 90%")

@@ -127,7 +127,8 @@ def nvidia_rounds(suite: str) -> pd.DataFrame:
 def smallest_entry_share(suite: str, since: str = "") -> Measured:
     """Nvidia's smallest share of the entries over the rounds of a suite since a date."""
     frame = nvidia_rounds(suite)
-    return _smallest_share(frame[frame["date"] >= since])
+    frame = frame[frame["date"] >= since]
+    return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
 
 
 @measure
@@ -198,10 +199,6 @@ def models_run_by_others() -> Measured:
         float(best["run"]),
         f"{best['vendor']} in {best['suite']} {best['round']}",
     )
-
-
-def _smallest_share(frame: pd.DataFrame) -> Measured:
-    return counted(frame, "mlperf_submissions", float(frame["entry_share"].min()))
 
 
 @measure

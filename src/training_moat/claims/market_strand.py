@@ -101,7 +101,7 @@ def modelled_days() -> Measured:
     """The same days in dollars by the lifecycle model for the assumed lab, and the chance that half a year is enough."""
     life = market.life_of(market.Case().drawn)
     days = lifecycle.break_even_days(life, "final_run", "dollars")
-    found = uncertainty.summary(days)
+    found = uncertainty.percentiles(days)
     frame = tables.load("assumptions")
     chance = float(np.mean(days <= market_evidence.HALF_YEAR_DAYS))
     ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": "Monte Carlo, 5 to 95%"}
@@ -155,8 +155,10 @@ def beyond_the_few(few: str) -> Measured:
         return NOTHING
     times = market_evidence.over_the_few(int(few))
     note = listed([f"{digits(value, 3)} in {year}" for year, value in times.items()])
-    ends = {"low": float(times.min()), "high": float(times.max()), "kind": "range of cases"}
-    return counted(runs, "training_runs", float(times.median()), note, **ends)
+    ends: dict[str, Any] = {"low": float(times.min()), "high": float(times.max())}
+    return counted(
+        runs, "training_runs", float(times.median()), note, **ends, kind="range of cases"
+    )
 
 
 @measure

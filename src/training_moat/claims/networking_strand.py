@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from training_moat.catalog import models, tables
@@ -17,6 +16,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.fabrics import Fabric
 from training_moat.core.units import BITS_PER_BYTE
 from training_moat.inquiry import layouts
+from training_moat.inquiry.uncertainty import percentiles
 from training_moat.predict import training
 
 PLAIN = Fabric(bytes_per_s=1.0, step_latency_s=0.0)
@@ -149,7 +149,7 @@ def measured_scaling(vendor: str) -> Measured:
     last = frame.sort_values(["n_chips", "row_id"], kind="stable").groupby("family_id").tail(1)
     if last.empty:
         return NOTHING
-    low, middle, high = map(float, np.percentile(last["efficiency_vs_smallest"], (5, 50, 95)))
+    low, middle, high = percentiles(last["efficiency_vs_smallest"])
     note, kind = f"{vendor} clusters that published scaling", "5 to 95% of cases"
     return counted(last, "scaling_measurements", middle, note, low=low, high=high, kind=kind)
 

@@ -11,7 +11,7 @@ cost_assumptions). A rent or a cost of ownership holds the power already; it is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -238,8 +238,8 @@ def ratio(both: Pair | None) -> float:
     return 1.0 if both is None else both[0].usd / both[1].usd
 
 
-def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:
-    """One chip's hourly price around a day (default: its launch): a rent of that time, else the price of sale, the cost of
+def hourly(chip: Chip, when: pd.Timestamp | None) -> HourlyPrice | None:
+    """One chip's hourly price around a day (None: its launch): a rent of that time, else the price of sale, the cost of
     ownership, or a rent of another time."""
     around = start(chip) if when is None else when
     rents = []
@@ -251,8 +251,3 @@ def hourly(chip: Chip, when: pd.Timestamp | None = None) -> HourlyPrice | None:
     near = [one for away, one in rents if away <= AT_LAUNCH]
     known = (*near, _own_figure(chip), purchase(chip), ownership(chip), *(one for _, one in rents))
     return next((one for one in known if one is not None), None)
-
-
-def scaled(price: HourlyPrice, factor: float) -> HourlyPrice:
-    """The same price with its capital part multiplied."""
-    return replace(price, capital_usd=price.capital_usd * factor)

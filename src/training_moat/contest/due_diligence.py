@@ -306,7 +306,7 @@ def serving(found: Report) -> str:
     names = list(dict.fromkeys([found.rival.chip.id, found.chip.id]))
     costs = serving_costs.costs(found.job.model_id, names).set_index("chip")["chip_hours_per_mtok"]
     told = [
-        f"{chip_catalog.chip(name).name} {digits(costs[name]) if name in costs.index else 'cannot at that speed'}"
+        f"{chip_catalog.chip(name).name} {digits(costs[name]) if name in costs.index else 'does not reach that speed by the middle estimate'}"
         for name in names
     ]
     return (

@@ -79,26 +79,26 @@ class Card:
     assumed: tuple[str, ...] = ()
 
     @property
-    def usd(self) -> float | None:
-        """Dollars of the whole run at the dated price, or None."""
-        if self.run is None or self.price is None:
-            return None
-        return self.run.chip_hours * self.price.usd
+    def chip_hours(self) -> float:
+        """Chip-hours of the whole run; nan without one."""
+        return self.run.chip_hours if self.run else np.nan
 
     @property
-    def usd_range(self) -> tuple[float, float] | None:
+    def usd(self) -> float:
+        """Dollars of the whole run at the dated price; nan without run or price."""
+        return self.chip_hours * (self.price.usd if self.price else np.nan)
+
+    @property
+    def usd_range(self) -> tuple[float, float]:
         """The dollars' 90% range: the model's error and the price's, taken as independent (root of squared logarithms)."""
-        if self.usd is None or self.price is None:
-            return None
-        ends = zip(self.interval, (self.price.low, self.price.high), strict=True)
-        low, high = (float(np.hypot(np.log(one), np.log(other))) for one, other in ends)
+        priced = (self.price.low, self.price.high) if self.price else (np.nan, np.nan)
+        low, high = np.hypot(np.log(self.interval), np.log(priced))
         return self.usd * float(np.exp(-low)), self.usd * float(np.exp(high))
 
     @property
-    def energy_mwh(self) -> float | None:
-        """Electricity of the run at the meter."""
-        watts = chip_hours.facility_watts(self.chip)
-        return None if self.run is None or watts is None else self.run.chip_hours * watts / 1e6
+    def energy_mwh(self) -> float:
+        """Electricity of the run at the meter; nan without a run, or where the chip's power is not published."""
+        return self.chip_hours * (chip_hours.facility_watts(self.chip) or np.nan) / 1e6
 
     @property
     def limit(self) -> str:
@@ -374,12 +374,12 @@ _COLUMNS: dict[str, Callable[[Card], object]] = {
     "days": lambda one: one.run.days if one.run else np.nan,
     "days_low": lambda one: one.run.days * one.interval[0] if one.run else np.nan,
     "days_high": lambda one: one.run.days * one.interval[1] if one.run else np.nan,
-    "chip_days": lambda one: one.run.chip_hours / 24 if one.run else np.nan,
+    "chip_days": lambda one: one.chip_hours / 24,
     "mfu": lambda one: one.run.answer["mfu"] if one.run else np.nan,
-    "mwh": lambda one: np.nan if one.energy_mwh is None else one.energy_mwh,
-    "musd": lambda one: np.nan if one.usd is None else one.usd / 1e6,
-    "musd_low": lambda one: one.usd_range[0] / 1e6 if one.usd_range else np.nan,
-    "musd_high": lambda one: one.usd_range[1] / 1e6 if one.usd_range else np.nan,
+    "mwh": lambda one: one.energy_mwh,
+    "musd": lambda one: one.usd / 1e6,
+    "musd_low": lambda one: one.usd_range[0] / 1e6,
+    "musd_high": lambda one: one.usd_range[1] / 1e6,
     "price": lambda one: f"{one.price.basis}, {one.price.when}" if one.price else "",
     "limit": lambda one: one.limit,
     "knowledge": lambda one: one.level,

@@ -121,7 +121,7 @@ class Plan:
     @property
     def unreturned_layers(self) -> Number:
         """Share of the layers that are done again but for the way of the experts' results back to their tokens."""
-        return where(self.stops_early >= 1, self.recomputed_layers, 0.0)
+        return where(self.stops_early >= STOPS_EARLY["return"], self.recomputed_layers, 0.0)
 
     @property
     def unreturned_copies(self) -> Number:
@@ -131,7 +131,7 @@ class Plan:
     @property
     def unfinished_layers(self) -> Number:
         """Share of the layers that are done again but for their last product."""
-        return where(self.stops_early >= 2, self.recomputed_layers, 0.0)
+        return where(self.stops_early >= STOPS_EARLY["product"], self.recomputed_layers, 0.0)
 
 
 def _divides(divisor: Number, total: Number) -> Number:

@@ -40,8 +40,12 @@ def makers() -> pd.DataFrame:
 
 def of_makers(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     """Whether each event is that of one of the makers: the first company it names."""
-    first = frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
-    return first.isin(list(names))
+    return first_company(frame).isin(list(names))
+
+
+def first_company(frame: pd.DataFrame) -> pd.Series:
+    """The first company that each event names."""
+    return frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
 
 
 def maker_of(hardware: pd.Series) -> pd.Series:
@@ -96,10 +100,8 @@ def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.Data
     frame = events()
     frame = frame[of_makers(frame, companies or known) & frame["direction"].isin(DIRECTIONS)]
     frame = in_years(frame, first_year, last_year)
-    maker = frame["company"].str.split(r"[/;]", regex=True).str[0].str.strip()
-    return frame.assign(
-        maker=maker, day=frame["date"].map(day), points=frame["direction"].map(DIRECTIONS)
-    )
+    points = frame["direction"].map(DIRECTIONS)
+    return frame.assign(maker=first_company(frame), day=frame["date"].map(day), points=points)
 
 
 def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFrame:

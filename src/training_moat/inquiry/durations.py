@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
+from training_moat.inquiry.uncertainty import Percentiles
+
 TROUBLE = r"\bfail(?:s|ed)?\b|bug|segfault|behind|mismatch|impossible|no successful|regret|revert"
 """Words in a case's outcome or quality that mean it did not go smoothly. The failure of a node is none: nodes fail on whatever
 chips, moved or not."""
@@ -41,21 +43,20 @@ def posterior(low: pd.Series, high: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return _MEDIANS, likelihood / likelihood.sum()
 
 
-def _quantiles(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+def _percentiles(values: np.ndarray, weights: np.ndarray) -> Percentiles:
     ends = np.quantile(values, [0.05, 0.5, 0.95], weights=weights, method="inverted_cdf")
-    low, middle, high = map(float, ends)
-    return low, middle, high
+    return Percentiles(*map(float, ends))
 
 
-def median_months(low: pd.Series, high: pd.Series) -> tuple[float, float, float]:
-    """5th, 50th and 95th percentile of the median duration."""
-    return _quantiles(*posterior(low, high))
+def median_months(low: pd.Series, high: pd.Series) -> Percentiles:
+    """Three percentiles of the median duration."""
+    return _percentiles(*posterior(low, high))
 
 
-def median_ratio(first: pd.DataFrame, second: pd.DataFrame) -> tuple[float, float, float]:
-    """5th, 50th and 95th percentile of one median duration over another."""
+def median_ratio(first: pd.DataFrame, second: pd.DataFrame) -> Percentiles:
+    """Three percentiles of one median duration over another."""
     (value, weight), (other, chance) = (
         posterior(frame["low_months"], frame["high_months"]) for frame in (first, second)
     )
     ratio, joint = value[:, None] / other[None, :], weight[:, None] * chance[None, :]
-    return _quantiles(ratio.ravel(), joint.ravel())
+    return _percentiles(ratio.ravel(), joint.ravel())

@@ -8,7 +8,7 @@ the ranges of data/assumptions.csv. A reader may set any input.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from training_moat.core import lifecycle
 from training_moat.core.errors import require_known
 from training_moat.core.units import TERA
 from training_moat.inquiry import chip_stock, market_evidence, uncertainty
-from training_moat.inquiry.uncertainty import Draws, Probability, Summary, Uncertain
+from training_moat.inquiry.uncertainty import Draws, Percentiles, Probability, Uncertain
 
 TEN = 10.0
 """The article's ratio: inference ten times training."""
@@ -149,8 +149,8 @@ def life_of(draws: Draws) -> lifecycle.Lifecycle:
 class Answer:
     """The ratio of inference to training and inference's share, and the chances of ten and of one."""
 
-    ratio: Summary
-    share: Summary
+    ratio: Percentiles
+    share: Percentiles
     ten: Probability
     larger: Probability
 
@@ -214,7 +214,9 @@ class Case:
             lifecycle.inference_ratio(life, self.definition, self.unit) for life in self.lives
         )
         above = [uncertainty.chance(split, level) for level in (TEN, 1.0)]
-        return Answer(uncertainty.summary(ratio), uncertainty.summary(ratio / (1 + ratio)), *above)
+        return Answer(
+            uncertainty.percentiles(ratio), uncertainty.percentiles(ratio / (1 + ratio)), *above
+        )
 
 
 def every_count(case: Case) -> pd.DataFrame:
@@ -228,9 +230,11 @@ def every_count(case: Case) -> pd.DataFrame:
         for unit in lifecycle.UNITS:
             case = case.counted(definition, unit)  # with the draws of the one before
             found = case.answer()
-            words = {"definition": DEFINITION_WORDS[definition], "unit": UNIT_WORDS[unit]}
-            chances = {"probability_ten": found.ten.value, "probability_larger": found.larger.value}
-            rows.append(words | asdict(found.share) | {"ratio": found.ratio.median} | chances)
+            rows.append({
+                "definition": DEFINITION_WORDS[definition], "unit": UNIT_WORDS[unit], **found.share._asdict(),
+                "ratio": found.ratio.median, "probability_ten": found.ten.value,
+                "probability_larger": found.larger.value,
+            })  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -265,22 +269,24 @@ def break_even(case: Case) -> pd.DataFrame:
         days = lifecycle.break_even_days(life, definition, case.unit)
         within = {"within_life": np.mean(days <= life.life_days)}
         row = {"definition": DEFINITION_WORDS[definition]} | within
-        rows.append(row | asdict(uncertainty.summary(days)))
+        rows.append(row | uncertainty.percentiles(days)._asdict())
     return pd.DataFrame(rows)
 
 
-def tokens_for_ten(case: Case) -> Summary:
+def tokens_for_ten(case: Case) -> Percentiles:
     """Tokens a day that the lab must serve, research unchanged, for inference to be ten times
     training, over those it serves today (1 is today's volume)."""
     life = life_of(case.drawn)
     needed = lifecycle.tokens_for_ratio(life, TEN, case.definition, case.unit)
-    return uncertainty.summary(needed / np.maximum(life.served_tokens, 1.0))
+    return uncertainty.percentiles(needed / np.maximum(life.served_tokens, 1.0))
 
 
-def rollouts(case: Case) -> tuple[Summary, Summary]:
+def rollouts(case: Case) -> tuple[Percentiles, Percentiles]:
     """Share of all work that an inference chip can do: serving alone, and with the samples that
     reinforcement learning generates inside training."""
     life = life_of(case.drawn)
     plain = lifecycle.inference_ratio(life, case.definition, case.unit)
     shaped = lifecycle.inference_shaped_ratio(life, case.definition, case.unit)
-    return uncertainty.summary(plain / (1 + plain)), uncertainty.summary(shaped / (1 + shaped))
+    return uncertainty.percentiles(plain / (1 + plain)), uncertainty.percentiles(
+        shaped / (1 + shaped)
+    )

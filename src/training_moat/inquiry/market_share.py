@@ -16,7 +16,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.inquiry import chip_stock, lab_ledgers, market, pooling, published_splits
-from training_moat.inquiry.uncertainty import ends_and_middle, percentiles
+from training_moat.inquiry.uncertainty import percentiles
 from training_moat.inquiry.wording import between, chance, percent
 
 DRAWS = 4000
@@ -86,7 +86,7 @@ def share(year: int, way: str = TOGETHER, seed: int = 0) -> Share | None:
     found = draws_of(year, way, seed)
     if found is None:
         return None
-    return Share(year, way, **ends_and_middle(found), **_chances(found))
+    return Share(year, way, **percentiles(found)._asdict(), **_chances(found))
 
 
 def _chances(found: np.ndarray) -> dict[str, float]:
@@ -94,16 +94,12 @@ def _chances(found: np.ndarray) -> dict[str, float]:
     return {"larger": float(np.mean(found > HALF)), "ten": float(np.mean(found >= TEN_TIMES))}
 
 
-@tables.kept(*TABLES, size=4, lasting=True)
-def _by_year(seed: int) -> pd.DataFrame:
+@tables.kept(*TABLES, size=4, copied=True, lasting=True)
+def by_year(seed: int = 0) -> pd.DataFrame:
+    """Every way and year. Columns: year, way, p05, median, p95 (shares), larger, ten (chances), status."""
     told = [share(year, way, seed) for year in YEARS for way in KINDS]
     frame = pd.DataFrame([asdict(one) for one in told if one is not None])
     return frame.assign(status=np.where(frame["year"] > LAST_KNOWN, "forecast", "estimate"))
-
-
-def by_year(seed: int = 0) -> pd.DataFrame:
-    """Every way and year. Columns: year, way, p05, median, p95 (shares), larger, ten (chances), status."""
-    return _by_year(seed).copy()
 
 
 def verdict(probability: float) -> str:
@@ -159,7 +155,10 @@ def variants(year: int, seed: int = 0) -> pd.DataFrame:
         cases["all untraced chips train"] = stock.serving
         cases["all untraced chips serve"] = stock.ceiling
     told = {choice: found for choice, found in cases.items() if found is not None}
-    rows = [{"choice": c, **ends_and_middle(found), **_chances(found)} for c, found in told.items()]
+    rows = [
+        {"choice": c, **percentiles(found)._asdict(), **_chances(found)}
+        for c, found in told.items()
+    ]
     return pd.DataFrame(rows)
 
 
@@ -188,7 +187,7 @@ def back_test(seed: int = 0) -> pd.DataFrame:
     for year, day in REPORTED.items():
         low, high = book_range(year)
         for way, count, found in _forecasts(year, day, seed):
-            said = ends_and_middle(found)
+            said = percentiles(found)._asdict()
             row = {"year": year, "known_by": day, "way": way, "statements": count} | said
             inside = said["p05"] <= low and high <= said["p95"]
             rows.append(row | {"book_low": low, "book_high": high, "inside": inside})
@@ -219,7 +218,7 @@ def with_custom(year: int, custom: Iterable[float], seed: int = 0) -> pd.DataFra
     for part in custom:
         left = found * (1 - part) / (1 - found * part)
         larger = _chances(left)["larger"]
-        rows.append({"custom": part} | ends_and_middle(left) | {"larger": larger})
+        rows.append({"custom": part} | percentiles(left)._asdict() | {"larger": larger})
     return pd.DataFrame(rows)
 
 

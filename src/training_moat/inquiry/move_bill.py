@@ -16,7 +16,7 @@ from training_moat.catalog import tables
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError
 from training_moat.inquiry import switching
-from training_moat.inquiry.uncertainty import sample
+from training_moat.inquiry.uncertainty import Percentiles, percentiles, sample
 
 LAB, YEAR, RUN, TRAINED = "OpenAI", 2022, "GPT-4", "GPT-4 (Mar 2023)"
 """The laboratory, the year in which it trained the model, and the model's names in the tables of costs and of runs."""
@@ -36,23 +36,18 @@ class MoveBill:
     rows: dict[str, pd.DataFrame]
 
     @property
-    def quantiles(self) -> tuple[float, float, float]:
-        """5th percentile, median and 95th percentile of the bill in times the run."""
-        return _quantiles(self.times)
+    def quantiles(self) -> Percentiles:
+        """Three percentiles of the bill in times the run."""
+        return percentiles(self.times)
 
     @property
-    def quantiles_usd(self) -> tuple[float, float, float]:
+    def quantiles_usd(self) -> Percentiles:
         """The same in dollars."""
-        return _quantiles(self.usd)
+        return percentiles(self.usd)
 
     def chance(self, times: float) -> float:
         """Share of the draws in which the bill is at least so many times the run."""
         return float(np.mean(self.times >= times))
-
-
-def _quantiles(values: np.ndarray) -> tuple[float, float, float]:
-    low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
-    return float(low), float(middle), float(high)
 
 
 def known() -> bool:

@@ -167,7 +167,7 @@ def single_user_speeds() -> pd.DataFrame:
     formats = measured_makers.rows().rename(columns={"tokens_per_s_user": "published"})
     keys = ["chip", "model", "published", "source"]
     frame = told.merge(formats[[*keys, "precision"]].drop_duplicates(keys), on=keys)
-    rates = frame["chip"].map(lambda name: _fast_rate(chip_catalog.chip(name)))
+    rates = chip_catalog.of_rows(frame["chip"]).map(_fast_rate)
     read = [_read_per_token(row.model, row.precision) for row in frame.itertuples()]
     frame = frame.assign(ceiling=frame["chips"] * rates / read)
     frame = frame.rename(columns={"published": "measured"})

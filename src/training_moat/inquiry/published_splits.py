@@ -14,7 +14,7 @@ from scipy.special import expit
 from training_moat.catalog import tables
 from training_moat.catalog.cited import credible
 from training_moat.inquiry import pooling
-from training_moat.inquiry.uncertainty import ends_and_middle
+from training_moat.inquiry.uncertainty import percentiles
 from training_moat.inquiry.wording import percent
 
 GROUPS = ("house", "measure")
@@ -89,7 +89,7 @@ def effects(found: pooling.Pooled) -> pd.DataFrame:
     for group, draws in found.effects.items():
         for member in draws.columns:
             at_half = points(draws[member])
-            rows.append({"group": group, "member": member} | ends_and_middle(at_half))
+            rows.append({"group": group, "member": member} | percentiles(at_half)._asdict())
     return pd.DataFrame(rows)
 
 

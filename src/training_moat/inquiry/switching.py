@@ -16,7 +16,15 @@ from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError, require_known
 from training_moat.inquiry.chronicle import INCUMBENT
-from training_moat.inquiry.uncertainty import Draws, Uncertain, jeffreys, of_row, sample, tornado
+from training_moat.inquiry.uncertainty import (
+    Draws,
+    Percentiles,
+    Uncertain,
+    jeffreys,
+    of_row,
+    sample,
+    tornado,
+)
 
 MONTHS_PER_YEAR = 12
 MILLION = 1e6
@@ -79,8 +87,8 @@ class Breakeven:
 
     in_use: np.ndarray
     on_paper: np.ndarray
-    quantiles_in_use: tuple[float, float, float]  # 5th, 50th, 95th percentile
-    quantiles_on_paper: tuple[float, float, float]
+    quantiles_in_use: Percentiles
+    quantiles_on_paper: Percentiles
     never: float  # share of the draws in which no advantage is enough
 
     def chance(self, paper_advantage: float) -> float:
@@ -101,14 +109,17 @@ def breakeven(
     in_use = core.breakeven_advantage(move(drawn, yearly_spend_musd))
     on_paper = core.paper_advantage(in_use, drawn["realised_share"])
     return Breakeven(
-        in_use, on_paper, _quantiles(in_use), _quantiles(on_paper), float(np.mean(np.isinf(in_use)))
+        in_use,
+        on_paper,
+        _percentiles(in_use),
+        _percentiles(on_paper),
+        float(np.mean(np.isinf(in_use))),
     )
 
 
-def _quantiles(values: np.ndarray) -> tuple[float, float, float]:
+def _percentiles(values: np.ndarray) -> Percentiles:
     """Percentiles that are draws themselves: no number can be interpolated towards infinity."""
-    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], method="higher")
-    return float(low), float(middle), float(high)
+    return Percentiles(*map(float, np.quantile(values, [0.05, 0.5, 0.95], method="higher")))
 
 
 def chance_curve(bar: Breakeven, highest: float = 5.0) -> pd.DataFrame:
@@ -206,8 +217,8 @@ def track_record() -> pd.DataFrame:
     return moved.sort_values(["date", "row_id"], kind="stable")[columns].reset_index(drop=True)
 
 
-def failure_interval(record: pd.DataFrame) -> tuple[float, float, float]:
-    """5th, 50th and 95th percentile of the chance of giving up, from the record alone (Jeffreys prior)."""
+def failure_interval(record: pd.DataFrame) -> Percentiles:
+    """Three percentiles of the chance of giving up, from the record alone (Jeffreys prior)."""
     return jeffreys(int(record["given_up"].sum()), len(record))
 
 

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -183,39 +184,27 @@ def _through_quantiles(
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A distribution in three numbers."""
+class Percentiles(NamedTuple):
+    """A distribution in three numbers: its 5th percentile, median and 95th percentile."""
 
     p05: float
     median: float
     p95: float
 
 
-def percentiles(draws: np.ndarray) -> tuple[float, float, float]:
-    """5th, 50th and 95th percentile of draws."""
-    low, middle, high = (float(value) for value in np.percentile(draws, (5, 50, 95)))
-    return low, middle, high
-
-
-def ends_and_middle(draws: np.ndarray) -> dict[str, float]:
-    """The same as columns p05, median and p95."""
-    return dict(zip(("p05", "median", "p95"), percentiles(draws), strict=True))
-
-
-def summary(values: np.ndarray) -> Summary:
-    """`percentiles` of draws. Raises InputError where they are empty or undefined."""
-    values = np.asarray(values, dtype=float)
+def percentiles(draws: np.ndarray) -> Percentiles:
+    """Three percentiles of draws. Raises InputError where they are empty or undefined."""
+    values = np.asarray(draws, dtype=float)
     if values.size == 0 or np.isnan(values).any():
         raise InputError("uncertainty: the draws are empty or contain undefined values")
-    return Summary(*percentiles(values))
+    return Percentiles(*map(float, np.percentile(values, (5, 50, 95))))
 
 
-def jeffreys(passed: float, rows: float) -> tuple[float, float, float]:
-    """5th, 50th and 95th percentile of a share of which `passed` of `rows` are known (Jeffreys prior: Brown, Cai and
+def jeffreys(passed: float, rows: float) -> Percentiles:
+    """Three percentiles of a share of which `passed` of `rows` are known (Jeffreys prior: Brown, Cai and
     DasGupta 2001)."""
-    low, middle, high = map(float, betaincinv(passed + 0.5, rows - passed + 0.5, [0.05, 0.5, 0.95]))
-    return low, middle, high
+    found = betaincinv(passed + 0.5, rows - passed + 0.5, [0.05, 0.5, 0.95])
+    return Percentiles(*map(float, found))
 
 
 @dataclass(frozen=True, slots=True)

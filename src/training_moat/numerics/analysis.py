@@ -353,7 +353,12 @@ def _study(runs: pd.DataFrame, name: str) -> pd.DataFrame:
         raise InputError(
             f"the table of runs has no study '{name}': expected the columns and studies of the experiment."
         )
-    return chosen.assign(diverged=chosen["diverged"].astype(str).str.lower().eq("true"))
+    return chosen.assign(diverged=diverged(chosen))
+
+
+def diverged(runs: pd.DataFrame) -> pd.Series:
+    """Which runs were lost, as truth values, whatever the file said them in."""
+    return runs["diverged"].astype(str).str.lower().eq("true")
 
 
 def _paired(table: pd.DataFrame, against: str) -> pd.DataFrame:

@@ -22,7 +22,7 @@ FRONTIER_PARAMETERS = 175e9  # GPT-3, as far as the straight line through two si
 def yardstick(runs: pd.DataFrame, design: LargerDesign = LARGER) -> Placed:
     """Grid and margins that the pilot's rows give."""
     pilot = runs[runs["study"] == "pilot"]
-    losses = pilot["val_loss_nats"].mask(pilot["diverged"].astype(str).str.lower() == "true")
+    losses = pilot["val_loss_nats"].mask(analysis.diverged(pilot))
     means = losses.groupby(pilot["log2_learning_rate"]).agg(lambda part: part.mean(skipna=False))
     return placed(means.to_dict(), design)
 
@@ -123,9 +123,7 @@ def dearest_by_network(larger: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def lost(runs: pd.DataFrame, design: LargerDesign = LARGER) -> list[str]:
     """Recipes that lost a run of a seed that is judged."""
     judged = complete(runs, design)
-    return sorted(
-        judged.loc[judged["diverged"].astype(str).str.lower() == "true", "recipe"].unique()
-    )
+    return sorted(judged.loc[analysis.diverged(judged), "recipe"].unique())
 
 
 def beside_parabola(runs: pd.DataFrame) -> pd.DataFrame:
@@ -149,10 +147,7 @@ def verdicts_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
     Columns: hypothesis, claim, and for each size its verdict (small, larger) and the number over its margin
     (small_times, larger_times); margin: that of the larger size in words, such as "0.13 nats".
     """
-    first, second = (
-        table.set_index("hypothesis").assign(times=table.eval("number / threshold").to_numpy())
-        for table in (analysis.verdicts(small), verdicts(larger))
-    )
+    first, second = _over_margin(analysis.verdicts(small)), _over_margin(verdicts(larger))
     units = second["unit"].str.split(r"\W").str[0].replace("octaves", "octave")  # its margin is one
     names = sorted(set(first.index) | set(second.index))
     first, second = first.reindex(names), second.reindex(names)
@@ -165,6 +160,11 @@ def verdicts_at_both(small: pd.DataFrame, larger: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("hypothesis").reset_index()
 
 
+def _over_margin(judged: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts by hypothesis, with `times`: the number over its margin."""
+    return judged.assign(times=judged["number"] / judged["threshold"]).set_index("hypothesis")
+
+
 def replicated(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Every hypothesis of the larger form on both networks.
 
@@ -174,10 +174,7 @@ def replicated(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     tables = [verdicts(first)]
     design = EXPERIMENTS["second"].design
     tables.append(verdicts(second, design) if counts(second, design) else tables[0].iloc[:0])
-    one, other = (
-        table.set_index("hypothesis").assign(times=table.eval("number / threshold").to_numpy())
-        for table in tables
-    )
+    one, other = map(_over_margin, tables)
     found = one[["claim"]].assign(first=one["verdict"], first_times=one["times"])
     found = found.join(other[["verdict", "times"]])
     pairs = zip(found["first"], found["verdict"], strict=True)

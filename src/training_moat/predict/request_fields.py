@@ -30,7 +30,7 @@ TRAINING = {
     "master_weights": "false: no FP32 copy of the weights",
     "flash_attention": "false: attention's scores are written out",
     "expert_tp": "chips that share an expert",
-    "dispatcher": "how tokens get to experts: all-to-all, deepep, hybridep or one-hot (products with masks); left out: as the software's published runs",
+    "dispatcher": "how tokens get to experts: all-to-all, deepep, hybridep or one-hot (products with masks); left out: as the software usually does on such a chip",
     "capacity_factor": "experts' tokens are padded to so many times their equal share, and dropped beyond; left out: as many as come",
     "overlapped_exchange": "true: one micro-batch's exchange between experts runs beside another's computing",
     "balanced_routing": "true: experts get equal shares of the tokens; false: the router decides; left out: as the software's published runs",

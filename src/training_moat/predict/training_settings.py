@@ -14,7 +14,7 @@ from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import OPTIMIZER_BYTES, optimizer_bytes
 from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
-from training_moat.predict import requests
+from training_moat.predict import requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
 
@@ -129,7 +129,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         recompute=None if word is None else RECOMPUTE_LEVELS[word],
         recompute_share=share,
         expert_tp=requests.whole(case, "expert_tp"),
-        exchange=_exchange(case, software, dispatcher),
+        exchange=_exchange(case, software, chip, released, dispatcher),
         dispatcher=dispatcher,
         lora_rank=requests.whole(case, "lora_rank", 0) or 0,
         offload=0,
@@ -145,12 +145,19 @@ def settle(case: Mapping[str, Any]) -> Setting:
     return setting
 
 
-def _exchange(case: Mapping[str, Any], software: Software, dispatcher: str | None) -> TokenExchange:
-    """How tokens get to their experts: as the case says, else as the published runs of its software."""
+def _exchange(
+    case: Mapping[str, Any],
+    software: Software,
+    chip: Chip,
+    released: float | None,
+    dispatcher: str | None,
+) -> TokenExchange:
+    """How tokens get to their experts: as the case says, else as its software usually does on such a chip."""
     balanced = requests.flag(case, "balanced_routing")
     capacity = requests.number(case, "capacity_factor", above=True) or 0.0
+    usual = usual_dispatchers.sends(software, chip, released, capacity > 0)
     return TokenExchange(
-        *(stacks.DISPATCHERS[dispatcher] if dispatcher else software.sends(capacity > 0)),
+        *(stacks.DISPATCHERS[dispatcher] if dispatcher else usual),
         overlapped_exchange=float(requests.flag(case, "overlapped_exchange") or False),
         uneven_routing=float(not (software.balances_routing if balanced is None else balanced)),
         expert_capacity=capacity,

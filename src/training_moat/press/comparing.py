@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from training_moat.core.errors import InputError, nearest
+from training_moat.core.errors import InputError, require_known
 from training_moat.core.numbers import is_number
 from training_moat.press import building, markup, notebooks, output, recorded, sweep_points
 from training_moat.press.folders import SCENARIOS
@@ -69,10 +69,7 @@ def scenario_path(name: str) -> Path | None:
             raise InputError(f"compare: there is no scenario file '{name}'")
         return Path(name)
     known = {path.stem: path for path in sorted(SCENARIOS.glob("*.y*ml"))}
-    if name not in known:
-        guess = nearest(name, [*known, DEFAULT])
-        said = f"did you mean '{guess}'?" if guess else f"expected {DEFAULT} or a YAML file."
-        raise InputError(f"compare: unknown scenario '{name}'; {said}")
+    require_known("scenario", name, [DEFAULT, *known], "compare")
     return known[name]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from markupsafe import Markup
 
 from training_moat.catalog import descriptor, files, parameters
 from training_moat.catalog import scenario as scenarios
+from training_moat.catalog.kept_while import changed as changed_ns
+from training_moat.catalog.kept_while import kept_while
 from training_moat.core.errors import require_known
 from training_moat.core.numbers import is_number
 from training_moat.core.whole_files import write_text
@@ -138,14 +139,14 @@ def store(which: Sequence[str] = ()) -> Iterator[str]:
 def record(name: str) -> dict[str, Any] | None:
     """A scenario's stored record; None where there is none of its file as it is now."""
     try:
-        found = _record(record_path(name), record_path(name).stat().st_mtime_ns)
+        found = _record(record_path(name))
     except (OSError, ValueError):
         return None
     return found if found.get("scenario") == digest(name) else None
 
 
-@lru_cache(maxsize=64)
-def _record(path: Path, changed_ns: int) -> dict[str, Any]:
+@kept_while(changed_ns, size=64)
+def _record(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 

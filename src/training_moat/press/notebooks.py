@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from training_moat.catalog import parameters, yaml_files
+from training_moat.catalog.kept_while import changed, kept_while
 from training_moat.core.errors import InputError, require_known
 from training_moat.core.whole_files import beside
 from training_moat.press.failures import WorkFailed
@@ -33,15 +33,15 @@ _KERNEL = {
 def toc_pages() -> list[str]:
     """Every page of the book, in reading order, as in _toc.yml (`chapters/verdict`, ...)."""
     path = ROOT / "_toc.yml"
-    pages = _listed(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    pages = _listed(path)
     for page in pages:
         if not any((ROOT / f"{page}{ending}").is_file() for ending in (".ipynb", ".md")):
             raise WorkFailed(f"_toc.yml: there is no {page}.ipynb and no {page}.md.")
     return list(pages)
 
 
-@lru_cache(maxsize=8)
-def _listed(path: Path, modified_ns: int) -> tuple[str, ...]:
+@kept_while(changed)
+def _listed(path: Path) -> tuple[str, ...]:
     """The pages that the table of contents lists; it is asked for dozens of times in a build."""
     toc = yaml_files.read(path, ("format", "root", "parts")).content
     try:
