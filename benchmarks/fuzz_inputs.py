@@ -13,6 +13,7 @@ import yaml
 
 from training_moat.catalog import chips, models, parameters
 from training_moat.predict import request_fields, requests
+from training_moat.predict import software as stacks
 
 SPEC = "given.yaml"
 """Name of the scenario or sweep that a call reads."""
@@ -41,6 +42,12 @@ JUNK: tuple[Any, ...] = (
 
 NUMBERS = (1, 2, 3, 7, 8, 64, 1000, 4096, 16384, 10**6)
 CHIP_COLUMNS = ("hbm_gb", "hbm_tb_per_s", "bf16_tflops", "scaleup_gb_per_s_per_direction", "tdp_w")
+BARE_COLUMNS = (
+    *CHIP_COLUMNS,
+    *("fp32_tflops", "fp16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops", "sram_mb", "sram_tb_per_s"),
+    *("ddr_gb", "ddr_gb_per_s", "scaleup_domain_chips", "scaleup_topology", "scaleout_gbit_per_s_per_chip"),
+)  # fmt: skip
+"""What a chip without a base may say of itself."""
 SHAPE = {"layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8, "ffn": 14336, "vocab": 128256}
 
 
@@ -59,21 +66,34 @@ class Call:
 
 
 def chip(dice: random.Random) -> Any:
-    """An id of the table, or now and then a chip of one's own."""
+    """An id of the table, or now and then a chip of one's own: a changed one, or one that says little of itself."""
     named = dice.choice(sorted(chips.all_chips()))
-    if dice.random() < 0.8:
+    chance = dice.random()
+    if chance < 0.7:
         return named
-    known = chips.frame().set_index("id").loc[named, list(CHIP_COLUMNS)].dropna()
-    changed = {column: float(value) * dice.choice((0.5, 2)) for column, value in known.items()}
+    columns = list(CHIP_COLUMNS if chance < 0.85 else BARE_COLUMNS)
+    known = chips.frame().set_index("id").loc[named, columns].dropna()
+    changed = {
+        column: value if isinstance(value, str) else float(value) * dice.choice((0.5, 1, 2))
+        for column, value in known.items()
+    }
     kept = dice.sample(sorted(changed), dice.randint(0, len(changed)))
-    return {"base": named, "id": "own", **{column: changed[column] for column in kept}}
+    based = {"base": named} if chance < 0.85 else {"name": "Own"}
+    return {**based, "id": "own", **{column: changed[column] for column in kept}}
 
 
 def model(dice: random.Random) -> Any:
-    """A name of the table, or now and then a shape of one's own."""
-    if dice.random() < 0.8:
+    """A name of the table, or now and then a shape of one's own: whole, changed, or known by its weights alone."""
+    chance = dice.random()
+    if chance < 0.8:
         return dice.choice(sorted(models.all_models()))
+    if chance < 0.85:
+        weights = dice.choice((0.3, 3, 30, 300, 3000))
+        return {"params_b": weights, **({"active_params_b": weights / 8} if chance < 0.83 else {})}
     scale = dice.choice((1, 2, 4))
+    if chance < 0.9:
+        named = dice.choice(sorted(models.all_models()))
+        return {"base": named, "id": "own", "layers": int(models.model(named).layers) * scale}
     own = {"name": "own", **SHAPE, "layers": SHAPE["layers"] * scale}
     if dice.random() < 0.3:
         own |= {"experts": 8, "experts_per_token": 2, "expert_ffn": 1024 * scale}
@@ -95,10 +115,45 @@ def training_case(dice: random.Random) -> dict[str, Any]:
         "pp": dice.choice((1, 2, 4)),
         "lora_rank": dice.choice((8, 64)),
         "offload": dice.choice(("none", "optimizer", "all")),
-        "price_usd_per_chip_hour": dice.choice((0.5, 3.0)),
+        "price_usd_per_chip_hour": dice.choice((0, 0.5, 3.0)),
         "tokens_b": dice.choice((1, 15_000)),
+        "goodput": dice.choice((0.1, 1)),
+        "software": dice.choice((*sorted(stacks.all_software()), "home-made")),
+        "released": dice.choice(("2021-06", "2024", "2026-07-01")),
+        "cp": dice.choice((1, 2, 16)),
+        "ep": dice.choice((1, 2, 8)),
+        "expert_tp": dice.choice((1, 2)),
+        "micro_batch": dice.choice((1, 4)),
+        "virtual_stages": dice.choice((1, 2)),
+        "recompute_share": dice.choice((0, 0.3, 1)),
+        "dispatcher": dice.choice(("all-to-all", "deepep", "hybridep")),
+        "matmul_tflops": dice.choice((1, 50, 400)),
     }
-    return case | {name: value for name, value in optional.items() if dice.random() < 0.25}
+    yes_or_no = (
+        "sequence_parallel",
+        "master_weights",
+        "flash_attention",
+        "overlapped_exchange",
+        "balanced_routing",
+    )
+    optional |= {name: dice.choice((True, False)) for name in yes_or_no}
+    case |= {name: value for name, value in optional.items() if dice.random() < 0.15}
+    if dice.random() < 0.1:
+        layout = {name: case[name] for name in ("chips", "tp", "pp") if name in case}
+        runs = ({}, layout, {**layout, "seq_len": 4096, "recompute": "full"})
+        seconds = (0.01, 1, 30, 1000)
+        case["anchors"] = [
+            {**dice.choice(runs), "measured_step_s": dice.choice(seconds)}
+            for _ in range(dice.randint(0, 3))
+        ]
+    return case
+
+
+ENGINES = (
+    *("vllm", "vllm 0.6.3", "sglang", "sglang-2026", "trt-llm", "tgi", "llama.cpp", "deepseek"),
+    *("cerebras", "groq", "sambanova", "d-matrix"),
+)
+"""Serving software: of eras, of releases, not measured, and of makers for their own chips alone."""
 
 
 def serving_case(dice: random.Random) -> dict[str, Any]:
@@ -111,8 +166,11 @@ def serving_case(dice: random.Random) -> dict[str, Any]:
         "output_len": dice.choice((1, 128, 1024, 8192)),
         "precision": dice.choice(requests.PRECISIONS),
         "kv_precision": dice.choice(("bf16", "fp8", "int4")),
-        "software": dice.choice(("vllm", "sglang", "trt-llm", "tgi", "llama.cpp")),
-        "price_usd_per_chip_hour": dice.choice((0.5, 12.0)),
+        "software": dice.choice(ENGINES),
+        "price_usd_per_chip_hour": dice.choice((0, 0.5, 12.0)),
+        "tp": dice.choice((1, 2, 8)),
+        "pp": dice.choice((1, 2, 8)),
+        "ep": dice.choice((1, 8)),
     }
     return case | {name: value for name, value in optional.items() if dice.random() < 0.5}
 
@@ -261,6 +319,10 @@ def sweep_call(dice: random.Random, bad: bool) -> Call:
         "base": base,
         "grid": {"chips": dice.sample(NUMBERS, dice.randint(1, 4))},
     }
+    for name, made in (("model", model), ("chip", chip)):
+        if dice.random() < 0.3:
+            content["grid"][name] = [made(dice) for _ in range(2)]
+            del base[name]
     if dice.random() < 0.4:
         low, high = sorted(dice.sample(NUMBERS, 2))
         content["grid"]["chips"] = {"from": low, "to": high, "steps": dice.randint(2, 9)}

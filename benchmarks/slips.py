@@ -1,6 +1,6 @@
 """Plausible slips in single cells of the data, drawn at random: how many does `moat check` say?
 
-    python -m benchmarks.slips --seed 7            one of each of the thirty kinds
+    python -m benchmarks.slips --seed 7            one of each of the thirty-six kinds
     python -m benchmarks.slips --seed 7 --each 20  twenty of each, and how many of a kind are caught
 
 A row a slip; exit status 1 when fewer than `LEAST` of 30 are caught.
@@ -84,6 +84,13 @@ LARGE = 400
 
 ASKED_BY_ALL = ("chips", "models", "sources")
 """Tables that the others are held against."""
+
+HELD_AGAINST = {
+    "training_priors": "calibration_training",
+    "training_networks": "training_measurements",
+    "training_dispatchers": "training_measurements",
+}
+"""The large table that a smaller one is held against."""
 
 COPY = "copied under a new number"
 """In place of a column: the whole row once more."""
@@ -185,11 +192,22 @@ KINDS: dict[str, tuple[tuple[str, str, CHANGE], ...]] = {
     "another chip measured": over({name: ("chip_id",) for name in (*MEASURED, "collective_measurements", "prices", "training_runs")}, another),
     "another model measured": over({name: ("model_id",) for name in MEASURED}, another),
     "another format": over({"training_measurements": ("format",), "serving_measurements": ("format",)}, another),
+    "an expectation": over({name: ("expected",) for name in ("training_priors", "serving_priors")}, times(10), times(0.1)),
+    "a fitted constant": over({"calibration_training": ("value",)}, times(10), times(0.1)),
+    "a stored prediction": (
+        *over({"training_blind": ("predicted_s",)}, times(10), times(0.1)),
+        *over({"training_left_out": ("without_source_s", "without_chip_s")}, times(10), times(0.1)),
+    ),
+    "a product's rate": over({"matmul_maxima": ("tflops",)}, times(10), times(0.1), times(0.5), swapped),
+    "what stands around chips": over({
+        "host_links": ("gb_per_s_per_direction",), "training_networks": ("gbit_per_s",), "memory_tiers": ("gb", "gb_per_s"),
+    }, times(10), times(0.1), times(8)),
+    "whose exchange": over({"training_dispatchers": ("training_source", "models")}, another),
     "a share": over({
         "market_splits": ("inference_share", "training_share"), "mlperf_submissions": ("entry_share", "system_share"),
     }, rest, times(0.1)),
 }  # fmt: skip
-"""What people get wrong, thirty kinds: tables and columns, and how."""
+"""What people get wrong, thirty-six kinds: tables and columns, and how."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +272,7 @@ def said(slip: Slip, found: dict[str, files.Inspection], edited: files.Inspectio
     """The first problem that the check has with a slip; empty where it has none."""
     large = {name for name, one in found.items() if len(one.frame) > LARGE} - {
         slip.table,
+        HELD_AGAINST.get(slip.table),
         *ASKED_BY_ALL,
     }
     kept = found.keys() - (set() if slip.table in ASKED_BY_ALL else large)

@@ -146,7 +146,7 @@ OPPOSITE = {
     "C24": (-1, altered(mlperf_submissions=where("vendor", "NVIDIA", closed_benchmarks=2))),
     "C25": (-1, altered(chips=where("id", "b200", scaleup_gb_per_s_per_direction=160.0))),
     "C26": (-1, altered(chips=where("id", "h100-sxm", hbm_gb=20.0))),
-    "C27": (1, altered(chips=where("vendor", "SambaNova", hbm_gb=64.0))),
+    "C27": (-1, altered(chips=where("vendor", "SambaNova", hbm_gb=0.0))),
     "C28": (-1, altered(chips=where("vendor", "NVIDIA", formats_supported="fp32"))),
     "C29": (1, altered(**{f"experiment_low_precision{part}": four_bits_elsewhere(bend)
                           for part, bend in (("", 0.2), ("_replication", 0.2), ("_larger", 1.0),

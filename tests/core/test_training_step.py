@@ -346,6 +346,22 @@ def test_one_hot_products_cost_what_the_masks_of_a_sequence_count(factor):
     assert own - usual == pytest.approx(8 * MIXTRAL.layers * each, rel=1e-6)
 
 
+def test_a_host_that_issues_operations_on_split_tensors_sets_the_pace_of_small_ones():
+    slow = replace(REAL, tensor_layer_seconds=0.05)
+    small, split = Plan(256, 8, dp=8, tp=1), Plan(256, 8, dp=4, tp=2)
+    usual, held = (step_time(LLAMA_70B, split, H100, one).total for one in (REAL, slow))
+    layers = 3 * LLAMA_70B.layers * split.micro_batches * 0.05
+    assert usual < 0.1 * layers < layers < held < 1.05 * layers
+    again = replace(split, recompute=2)
+    assert step_time(LLAMA_70B, again, H100, slow).total > 4 / 3 * layers
+    # Whole tensors are not concerned, and a chip that has more to do than its host hides it.
+    whole = [step_time(LLAMA_70B, small, H100, one).total for one in (REAL, slow)]
+    assert whole[0] == whole[1]
+    large = replace(split, seq_len=65536)
+    busy, beside = (step_time(LLAMA_70B, large, H100, one).total for one in (REAL, slow))
+    assert busy < beside < 1.05 * busy
+
+
 def test_chips_wait_for_the_one_that_the_router_fills_most():
     eff = replace(REAL, overlap_expert=0.0, peer_seconds=0.0)
     spread = Plan(4096, 64, dp=8, ep=8, uneven_routing=1)

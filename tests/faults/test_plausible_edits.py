@@ -12,6 +12,8 @@ from training_moat.catalog import (
     files,
     paths,
     plausible_bounds,
+    plausible_fits,
+    plausible_machines,
     plausible_numbers,
     plausible_rates,
     plausible_rows,
@@ -55,6 +57,53 @@ EDITS = [
     (CHECKS["prices"], "chips", "b200", "price_usd", lambda price: 10 * price),
     (CHECKS["power"], "chips", "gc200", "tdp_w", 1800.0),
     (plausible_numbers.measured_dies, "matmul_maxima", "MX046", "tflops", lambda n: 10 * n),
+    (plausible_fits.expectations, "training_priors", "generic", "expected", 1.95),
+    (plausible_fits.expectations, "serving_priors", "factor", "expected", 10.0),
+    (plausible_fits.expectations, "serving_priors", "factor", "share", "yes"),
+    (plausible_fits.expectations, "serving_priors", "generic", "most", None),
+    (plausible_fits.expected_of_fits, "training_priors", "generic", "log_sd", 0.5),
+    (plausible_fits.expected_of_fits, "training_priors", "generic", "expected", 0.095),
+    (plausible_fits.fitted_constants, "calibration_training", "generic", "value", 9.1),
+    (
+        plausible_fits.blind_predictions,
+        "training_blind",
+        "dlperf_oneflow-0009",
+        "predicted_s",
+        6.21194,
+    ),
+    (plausible_fits.blind_predictions, "training_blind", "dlperf_oneflow-0009", "measured_s", 60.0),
+    (
+        plausible_fits.predictions_without,
+        "training_left_out",
+        "narayanan2021_t1-0001",
+        "without_chip_s",
+        34.4,
+    ),
+    (plausible_machines.buses, "host_links", "h100-nvl", "gb_per_s_per_direction", 640.0),
+    (plausible_machines.slower_memories, "memory_tiers", "MT012", "gb", 2400.0),
+    (plausible_machines.slower_memories, "memory_tiers", "MT003", "gb_per_s", 20.0),
+    (plausible_machines.reading_times, "chips", "gb200", "ddr_gb", 2400.0),
+    (
+        plausible_machines.networks_of_runs,
+        "training_networks",
+        "bloom_prequel",
+        "gbit_per_s",
+        3200.0,
+    ),
+    (
+        plausible_machines.exchanges_of_runs,
+        "training_dispatchers",
+        "megatron_bridge",
+        "training_source",
+        "megatron",
+    ),
+    (
+        plausible_machines.exchanges_of_runs,
+        "training_dispatchers",
+        "megatron_bridge",
+        "models",
+        "deepseek-v4",
+    ),
     (CHECKS["links"], "collective_measurements", "C00224", "busbw_gb_per_s", 518.0),
     (CHECKS["training_shares"], "training_measurements", "T00153", "value", 9340.0),
     (CHECKS["large_runs"], "training_runs", "R073", "training_flop", 1.1e22),
@@ -182,7 +231,14 @@ EDITS = [
 
 def test_every_check_of_pairs_has_a_slip():
     slipped = {check for check, *_ in EDITS}
-    rooms = (plausible_bounds, plausible_runs, plausible_twice, plausible_words)
+    rooms = (
+        plausible_bounds,
+        plausible_fits,
+        plausible_machines,
+        plausible_runs,
+        plausible_twice,
+        plausible_words,
+    )
     assert slipped >= {check for room in rooms for check in checks_of(room)}
 
 

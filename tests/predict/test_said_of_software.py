@@ -10,6 +10,9 @@ MIXTURE = {
 }  # fmt: skip
 
 
+stacks = software.all_software()
+
+
 def step(**said):
     answer = training.predict([MIXTURE | said])[0]
     assert answer["ok"], answer.get("error")
@@ -80,6 +83,18 @@ def test_who_names_no_dispatcher_gets_what_the_makers_advised_by_then(
     assert step(**said) == step(**said, dispatcher=dispatcher)
     others = {"all-to-all", "deepep", "hybridep"} - {dispatcher}
     assert all(step(**said) != step(**said, dispatcher=other) for other in others)
+
+
+def test_only_who_compiles_nothing_waits_for_operations_on_split_tensors():
+    eager, compiled, own = (stacks[name] for name in ("pytorch-eager", "torchtitan", "nanotron"))
+    assert (eager.eager_tensors, compiled.eager_tensors, own.eager_tensors) == (1, 0, 0)
+    small = {
+        "model": "llama3.1-8b", "chip": "h200", "chips": 2, "dp": 1, "tp": 2, "pp": 1, "ep": 1, "seq_len": 2048,
+        "global_batch": 1, "software": "pytorch-eager", "recompute": "none", "zero_stage": 3,
+    }  # fmt: skip
+    split, whole = step(**small), step(**small | {"tp": 1, "dp": 2, "global_batch": 2})
+    assert split > 1.5 * whole
+    assert step(**small | {"software": "torchtitan"}) < split / 2
 
 
 def test_a_chip_made_from_another_has_its_dispatcher():

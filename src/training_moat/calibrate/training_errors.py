@@ -51,12 +51,16 @@ TABLES = ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
 """What the comparison rests on."""
 
 
+def met() -> Rows:
+    """Every usable run that the stored fits met. Runs that can be compared since then are judged by the next fit."""
+    measured, unseen = measured_training.usable(), tables.load(UNSEEN_TABLE)
+    return measured.take(measured.frame["config_id"].isin(unseen["config_id"]).to_numpy())
+
+
 @tables.kept(*TABLES, copied=True, lasting=True)
 def rows() -> pd.DataFrame:
-    """Every usable run that the stored fits met: measured and predicted seconds, errors as shares, baselines, and what it ran
-    on. Runs that can be compared since then are judged by the next fit."""
-    measured, unseen = measured_training.usable(), tables.load(UNSEEN_TABLE).set_index("config_id")
-    measured = measured.take(measured.frame["config_id"].isin(unseen.index).to_numpy())
+    """The runs `met`: measured and predicted seconds, errors as shares, baselines, and what each ran on."""
+    measured, unseen = met(), tables.load(UNSEEN_TABLE).set_index("config_id")
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
     for name in ("source", "chip", "family"):

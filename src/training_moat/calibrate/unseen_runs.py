@@ -12,7 +12,13 @@ from training_moat.calibrate import measured_training, own_machines, source_inte
 from training_moat.calibrate.fit_training import widths
 from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.source_intervals import COVERAGE
-from training_moat.calibrate.training_errors import TABLES, beside_prediction, ideal_seconds, rows
+from training_moat.calibrate.training_errors import (
+    TABLES,
+    beside_prediction,
+    ideal_seconds,
+    met,
+    rows,
+)
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
@@ -115,7 +121,7 @@ def worth_of_own_runs() -> pd.DataFrame:
     """
     frame, constants = rows(), training_constants.load()
     frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"])
-    points = own_machines.settings(measured_training.usable(), constants)
+    points = own_machines.settings(met(), constants)
     records = []
     for (source, chip, kind), group in frame.groupby(["source", "chip_id", "interval_kind"]):
         if len(group) < LEAST_RUNS:

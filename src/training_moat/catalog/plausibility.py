@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from training_moat.catalog import (
     plausible_bounds,
+    plausible_fits,
+    plausible_machines,
     plausible_numbers,
     plausible_rates,
     plausible_rows,
@@ -23,6 +25,8 @@ ROOMS = (
     plausible_runs,
     plausible_twice,
     plausible_words,
+    plausible_fits,
+    plausible_machines,
 )
 CHECKS = tuple(check for room in ROOMS for check in checks_of(room))
 """All checks. Each takes the tables by name and looks only at those that are there."""

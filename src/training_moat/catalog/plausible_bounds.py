@@ -69,7 +69,7 @@ def _usual(value: pd.Series) -> pd.Series:
     return value / value.median()
 
 
-def _over_median(value: pd.Series, kind: Any) -> pd.Series:
+def over_median(value: pd.Series, kind: Any) -> pd.Series:
     """Each value over the median of its kind, where `FEW` of the kind are known."""
     own = value.groupby(kind)
     return (value / own.transform("median")).where(own.transform("count") >= FEW)
@@ -184,7 +184,7 @@ def _cluster_kw(of: Sheet) -> pd.Series:
 def _over_usual_rent(of: Sheet) -> pd.Series:
     """Rents over the median of their chip."""
     hourly = of.frame["category"] == "cloud_chip_hour"
-    return _over_median(of["value"], of.frame["chip_id"].fillna(of.frame["item"]).where(hourly))
+    return over_median(of["value"], of.frame["chip_id"].fillna(of.frame["item"]).where(hourly))
 
 
 def _over_list(chips: Sheet, prices: Sheet) -> pd.Series:
@@ -276,7 +276,7 @@ BOUNDS = {
     "training_shares": Bounds("training_measurements", "value", _training_share, 0.01, 0.9,
         "1% to 90% of the chip's peak, or 'checked:' in notes", beside="chips"),
     "uses_of_the_peak": Bounds("training_measurements", "value",
-        lambda of: _over_median(_told_use(of), [of.frame["source"], of.frame["metric"]]), 0.12, 5,
+        lambda of: over_median(_told_use(of), [of.frame["source"], of.frame["metric"]]), 0.12, 5,
         "about what its source has for other runs, or 'checked:' in notes"),
     "measured_matmuls": Bounds("matmul_maxima", "tflops", _matmul_share, 0.25, 1.03,  # clocks above the data sheet's
         "25% to 103% of the chip's peak, or 'checked:' in notes", beside="chips"),
@@ -318,7 +318,7 @@ BOUNDS = {
         -0.75, 0.75, "a date within 0.75 years of its model's release", beside="models"),
     "cluster_power": Bounds("gpu_clusters", "power_mw", _cluster_kw, 0.2, 6, "the power that so many of its chip need"),
     "cluster_outliers": Bounds("gpu_clusters", "power_mw",
-        lambda of: _over_median(_cluster_kw(of), of.frame["chip_id"].fillna(of.frame["chip"])), 1 / 3, 3,
+        lambda of: over_median(_cluster_kw(of), of.frame["chip_id"].fillna(of.frame["chip"])), 1 / 3, 3,
         "the power that so many of its chip need"),
     "listed_rents": Bounds("prices", "value", _over_usual_rent, 1 / 3, 3,
         "within 3 times the median of its chip, or 'checked:' in notes"),

@@ -11,6 +11,20 @@ from training_moat.inquiry.wording import counted, listed
 
 
 @measure
+def best_startup_advantage() -> Measured:
+    """The largest advantage (Nvidia's cost over the chip's) that a startup's chip had on the job of its day, by the middle of
+    the model's range, with the range of that chip."""
+    found = [one for one in deciding.of_startups(splits()) if one.possible]
+    if not found:
+        return NOTHING
+    best = min(found, key=lambda one: one.gap)
+    rows = (f"chips:{best.chip.id}", f"reference_jobs:{best.job.job}")
+    note = f"{best.name} against {best.yardstick.name}, in {best.unit}"
+    ends, cited = (1 / best.high, 1 / best.low), sources([best])
+    return Measured(1 / best.gap, *ends, None, rows, cited, note, "Monte Carlo, 5 to 95%")
+
+
+@measure
 def counterfactual(group: str, share: str = str(DECIDES), chips: str = "") -> Measured:
     """Share of the challengers likely behind Nvidia's chip of their day for which bringing one group of factors alone
     (memory: its size and its speed; the network; the formats that a chip trains in) to that chip's level closes at

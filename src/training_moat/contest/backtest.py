@@ -42,11 +42,13 @@ OUTCOMES = {
 
 @dataclass(frozen=True)
 class Offer:
-    """The best offer of one maker in one year: its gap to the yardstick and the gate it stops at, if any."""
+    """The best offer of one maker in one year: its gap to the yardstick, Nvidia's chip `against`, and the gate it stops at, if
+    any."""
 
     year: int
     vendor: str
     chip: str
+    against: str
     gap: float
     unit: str
     stops_at: str
@@ -115,15 +117,14 @@ def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Off
     stops = stops if np.isfinite(hours) else "doing it in time"
     vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
     unit = "dollars" if prices else "chip-days"
-    return Offer(
-        year, vendor, chip.name, hours * chip_hours.ratio(prices) / base, unit, stops, hbm_gb(chip)
-    )
+    gap = hours * chip_hours.ratio(prices) / base
+    return Offer(year, vendor, chip.name, rival.name, gap, unit, stops, hbm_gb(chip))
 
 
 def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     """Predictions and facts, one row per maker and year, of the years with a run on record.
 
-    Columns: year, vendor, chip, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record), used,
+    Columns: year, vendor, chip, against, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record), used,
     share (of the year's runs), outcome (hit, miss, false alarm, rightly left out).
     """
     frame = pd.DataFrame([vars(one) for one in offers()])

@@ -274,7 +274,7 @@ def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
 @dataclass(frozen=True)
 class Layer:
     """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed, and
-    what the host's launches of experts add to the three."""
+    what the host's launches of experts and of operations on split tensors add to the three."""
 
     compute: Number
     traffic: Number
@@ -327,7 +327,8 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     compute = matmul / eff.matmul_software + kernel * (1 + core_again + core_back) * core
     traffic = stack * traffic
     overhead = _gap_seconds(plan, (3 + again) * fused * eff.layer_seconds, compute + traffic)
-    launches = stack * (3 + again) * _expert_overhead_seconds(model, plan, eff)
+    issued = where(plan.tp > 1, eff.tensor_layer_seconds, 0.0)
+    launches = (3 + again) * (stack * _expert_overhead_seconds(model, plan, eff) + issued)
     return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
 
 

@@ -55,7 +55,8 @@ class Efficiency:
     `overlap_tensor`, `overlap_expert`: share of those collectives that hides behind computation, `overlap_scheduled` of
     an exchange that the schedule runs beside another micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps
     between kernels), and `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it.
-    `step_seconds`: fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention)
+    `tensor_layer_seconds`: what the host takes for a layer and pass whose operations it issues one by one on tensors that are
+    split over chips. `step_seconds`: fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention)
     are against the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how
     fast its expert layers are. `peer_seconds`: what an expert exchange waits for each member in another domain, where
     messages go through the host. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the
@@ -77,6 +78,7 @@ class Efficiency:
     layer_seconds: Number = 0.0
     expert_layer_seconds: Number = 0.0
     expert_call_seconds: Number = 0.0
+    tensor_layer_seconds: Number = 0.0
     expert_software: Number = 1.0
     peer_seconds: Number = 0.0
     step_seconds: Number = 0.0

@@ -70,7 +70,8 @@ class Software:
     `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
     `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
     `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
-    from a GPU; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its published runs
+    from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's DTensor, whose operations Python issues one by one, as
+    nothing is compiled; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its published runs
     force equal shares of the tokens on the experts.
     """
 
@@ -98,6 +99,7 @@ class Software:
     one_hot_dispatch: float = 0.0
     fused_loss: float = 0.0
     posted_by_host: float = 0.0
+    eager_tensors: float = 0.0
     torch_native: float = 0.0
     stops_early: float = 0.0
     balances_routing: float = 0.0

@@ -221,6 +221,7 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         expert_call_seconds=launched
         * (1.0 - software.grouped_experts)
         * generic("expert_call_seconds"),
+        tensor_layer_seconds=software.eager_tensors * generic("tensor_layer_seconds"),
         expert_software=expert,
         peer_seconds=software.posted_by_host * generic("peer_seconds"),
         step_seconds=generic("step_seconds"),
