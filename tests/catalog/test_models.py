@@ -152,6 +152,39 @@ def test_naming_a_base_alone_is_the_base():
             {"layers": 2.5, "hidden": 5, "heads": 1},
             "column layers: '2.5' is wrong; expected a whole number",
         ),
+        (
+            {"base": "deepseek-v3", "dense_layers": 62},
+            "dense_layers is 62; expected at most layers, 61",
+        ),
+        (
+            {"base": "deepseek-v3", "expert_ffn": 0},
+            "expert_ffn is 0; expected the inner width of an",
+        ),
+        (
+            {"base": "deepseek-v3", "routing_groups": 7},
+            "expected a number that divides the experts",
+        ),
+        (
+            {"base": "deepseek-v3", "routed_groups": 9},
+            "routed_groups is 9; expected at most routing_g",
+        ),
+        (
+            {"base": "llama3.1-8b", "experts": 8},
+            "experts_per_token is 0; expected at least 1 of the",
+        ),
+        ({"base": "llama3.1-8b", "linear_layers": 8}, "linear_key_heads is 0; expected more, with"),
+        (
+            {"base": "llama3.1-8b", "full_attention_interval": 4},
+            "linear_key_heads is 0; expected more",
+        ),
+        (
+            {"base": "gemma3-12b", "attention_window": 0},
+            "attention_window is 0; expected more, with 40",
+        ),
+        (
+            {"base": "llama3.1-8b", "attention": "mla"},
+            "attention is mla; expected kv_lora_rank with it",
+        ),
         ({"layers": 2, "hiden": 5, "heads": 1}, "unknown column 'hiden'; did you mean 'hidden'"),
         ({"base": "lama3.1-8b"}, "unknown model 'lama3.1-8b'; did you mean 'llama3.1-8b'"),
     ],
