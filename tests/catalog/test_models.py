@@ -152,6 +152,34 @@ def test_naming_a_base_alone_is_the_base():
             {"layers": 2.5, "hidden": 5, "heads": 1},
             "column layers: '2.5' is wrong; expected a whole number",
         ),
+        (
+            {"base": "deepseek-v3", "dense_layers": 62},
+            "dense_layers is 62; expected at most layers, 61",
+        ),
+        (
+            {"base": "deepseek-v3", "expert_ffn": 0},
+            "expert_ffn is 0; expected the inner width of an",
+        ),
+        (
+            {"base": "deepseek-v3", "routing_groups": 7},
+            "expected a number that divides the experts",
+        ),
+        (
+            {"base": "deepseek-v3", "routed_groups": 9},
+            "routed_groups is 9; expected at most routing_g",
+        ),
+        (
+            {"base": "llama3.1-8b", "experts": 8},
+            "experts_per_token is 0; expected at least 1 of the",
+        ),
+        (
+            {"base": "gemma3-12b", "attention_window": 0},
+            "attention_window is 0; expected more, with 40",
+        ),
+        (
+            {"base": "llama3.1-8b", "attention": "mla"},
+            "attention is mla; expected kv_lora_rank with it",
+        ),
         ({"layers": 2, "hiden": 5, "heads": 1}, "unknown column 'hiden'; did you mean 'hidden'"),
         ({"base": "lama3.1-8b"}, "unknown model 'lama3.1-8b'; did you mean 'llama3.1-8b'"),
     ],
@@ -160,6 +188,14 @@ def test_bad_records_say_what_is_wrong(record, sentence):
     with pytest.raises(InputError) as caught:
         models.from_record(record)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("linear", [{"linear_layers": 24}, {"full_attention_interval": 4}])
+def test_linear_layers_without_sizes_have_the_models_own_heads(linear):
+    """As the data package says of blanks: a state for each of 32 heads, 128 by 128."""
+    model = models.from_record({"base": "llama3.1-8b"} | linear)
+    assert model.linear_layers == 24
+    assert workload.state_values(model) == 32 * 128 * 128
 
 
 @settings(deadline=None, max_examples=25)

@@ -76,6 +76,7 @@ BAD = {
     "chips: {a: {base: h100-sxm, hbm_gb: lots}}": "chips 'a', column hbm_gb: 'lots' is wrong; expected a number in GB",
     "chips: {a: {base: h100-sxm, tdp_w: -1}}": "column tdp_w: '-1' is wrong; expected a number in W from 0 to 10,000,000",
     "chips: {a: {base: h100-sxm, supports_training: yess}}": "expected one of yes, no, withdrawn; did you mean 'yes'",
+    "chips: {a: {base: h100-sxm, price_usd: 0}}": "column price_usd: '0' is wrong; expected a number in USD from 0.001",
     "chips: {a: {base: h100-sxm, scaleup_topology: 2D torus}}": "did you mean 'torus2d'",
     "chips: {a: {base: h100-sxm, source: stas}}": "unknown source 'stas'",
     "chips: 3": "expected a mapping from id to columns, or a list of entries with an id",

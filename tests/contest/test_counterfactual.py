@@ -223,3 +223,11 @@ def test_no_chip_offered_for_training_is_left_out_without_a_reason():
         assert reference_jobs.launched(chips.chip(name)) < first
     left = frame[(frame["compared"] == "no") & ~frame.index.isin(early)]
     assert left["reason"].str.len().min() > 10
+
+
+def test_a_range_up_to_what_cannot_be_done_is_told_in_words(mi250x):
+    """Wormhole's gap had ended at 1,200 times, a number that stands for draws in which it cannot do the job."""
+    split = replace(mi250x, low=7.5, high=1.2 * coalitions.CEILING)
+    told = counterfactual.told_range(split)
+    assert "7.5 upwards" in told and "cannot do the job" in told and "1,200" not in told
+    assert counterfactual.told_range(replace(split, high=26.0)).endswith("7.5 to 26)")

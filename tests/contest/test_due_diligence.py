@@ -25,7 +25,7 @@ CHIPS = {
     ),
     "no-memory": "vendor: Own\n    bf16_tflops: 900\n    available: 2023-11\n",
     "no-units": "vendor: Own\n    hbm_gb: 80\n    hbm_tb_per_s: 3.2\n    available: 2023-11\n",
-    "undated": "vendor: Own\n    bf16_tflops: 2000\n    hbm_gb: 192\n    hbm_tb_per_s: 6\n",
+    "undated": "name: Undated\n    bf16_tflops: 2000\n    hbm_gb: 192\n    hbm_tb_per_s: 6\n",
 }  # fmt: skip
 JOB = "llama2-70b"
 
@@ -103,6 +103,9 @@ def test_the_share_of_scarce_parts_is_told_for_a_maker_the_table_does_not_name(r
     unknown, named = (reports(name).assumed for name in ("blanks", "weak-network"))
     assert sum("share of the scarce parts Own gets is not published" in one for one in unknown) == 1
     assert not any("scarce parts" in one for one in named)
+    # A scenario need not say who makes its chip.
+    nobodys = reports("undated").assumed
+    assert sum("share of the scarce parts the maker of Undated gets" in one for one in nobodys) == 1
     assert any("uptime" in one for one in unknown)
     # Without such memory it waits for none, so that nothing is assumed.
     assert not any("scarce parts" in one for one in reports("sram-only").assumed)

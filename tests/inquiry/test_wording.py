@@ -77,3 +77,11 @@ def test_needs_and_lowered():
     assert wording.lowered("Share of it") == "share of it"
     assert wording.lowered("FLOP of it") == "FLOP of it"
     assert wording.lowered("Nvidia's share") == "Nvidia's share"
+
+
+@pytest.mark.parametrize(
+    ("musd", "words"),
+    [(40.0, "40 million dollars"), (1000.0, "1 billion dollars"), (2500.0, "2.5 billion dollars")],
+)
+def test_dollars(musd, words):
+    assert wording.dollars(musd) == words

@@ -91,6 +91,7 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     frame[[*dispatchers.FIELDS]] = dispatchers.told(frame, stacks)
     # Offloaded to the host: the optimizer's states alone, or the weights as well.
     states = stated.contains("optimizer states offloaded").astype(float)
+    frame["paged"] = 0.0
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from itertools import product
 from math import isfinite
 from typing import Any
@@ -88,6 +89,31 @@ def _reject_contradictions(sizes: Mapping[str, Any], where: str) -> None:
         raise InputError(
             f"{where}: experts_per_token is {used:g}; expected at most experts, {experts:g}"
         )
+    for key, wrong, expected in _odd_sizes(sizes):
+        if wrong:
+            value = sizes.get(key, 0)
+            said = value if isinstance(value, str) else f"{value:g}"
+            raise InputError(f"{where}: {key} is {said}; expected {expected}")
+
+
+def _odd_sizes(sizes: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """Columns that a part of the shape needs, or that lie within it: (column, whether it is wrong, what was expected)."""
+    size = defaultdict(int, {key: value for key, value in sizes.items() if value == value})
+    layers, experts = size["layers"], size["experts"]
+    groups = size["routing_groups"]
+    yield "dense_layers", size["dense_layers"] > layers, f"at most layers, {layers:g}"
+    yield "experts_per_token", experts > 0 == size["experts_per_token"], "at least 1 of the experts"
+    no_width = experts > 0 and sizes.get("expert_ffn") == 0
+    yield "expert_ffn", no_width, "the inner width of an expert, or none to have it derived"
+    yield "routing_groups", bool(groups and experts % groups), "a number that divides the experts"
+    yield "routed_groups", size["routed_groups"] > groups, f"at most routing_groups, {groups:g}"
+    for part, needed in (
+        ("windowed_layers", "attention_window"),
+        ("chunked_layers", "attention_chunk"),
+    ):
+        yield needed, size[part] > 0 == size[needed], f"more, with {size[part]:g} {part}"
+    latent = size["attention"] == "mla" and "kv_lora_rank" not in size
+    yield "attention", latent, "kv_lora_rank with it, or another kind"
 
 
 def attention_kind(sizes: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from training_moat.catalog.cited import cited, credible
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.inquiry import durations, low_precision_record, move_bill, precision
 from training_moat.inquiry.switching import breakeven, moves_away
+from training_moat.inquiry.wording import dollars
 from training_moat.numerics import analysis_larger
 from training_moat.numerics.design_second import EXPERIMENTS
 
@@ -154,5 +155,5 @@ def advantage_needed(yearly_spend_musd: str) -> Measured:
     low, middle, high = bar.quantiles_on_paper
     return Measured(
         middle, low, high, float(np.mean(bar.on_paper >= ours)), keys(frame, "switching_assumptions", "name"),
-        cited(frame), f"a buyer of {float(yearly_spend_musd):,.0f} million dollars a year", "Monte Carlo, 5 to 95%",
+        cited(frame), f"a buyer of {dollars(float(yearly_spend_musd))} a year", "Monte Carlo, 5 to 95%",
     )  # fmt: skip

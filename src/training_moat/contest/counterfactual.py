@@ -26,11 +26,11 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import CAUSES, FACTORS, GROUPS
-from training_moat.contest.coalitions import Worth, drawn, search_all, worth
+from training_moat.contest.coalitions import CEILING, Worth, drawn, search_all, worth
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError, answered
 from training_moat.core.machine import Chip
-from training_moat.inquiry.wording import between, digits, either, listed
+from training_moat.inquiry.wording import between, digits, either, in_brackets, listed
 
 LIKELY = 2 / 3
 """A challenger is behind when it is in so many of the draws."""
@@ -296,3 +296,11 @@ def sources(found: Sequence[Split]) -> tuple[str, ...]:
 def cost_rows() -> pd.DataFrame:
     """The inputs that turn a price into dollars per chip-hour, as rows of their table."""
     return tables.load("cost_assumptions")
+
+
+def told_range(one: Split) -> str:
+    """The range of a gap behind its middle, in brackets. Where its upper end is the ceiling, the job cannot be done in some of
+    the draws, and a number would say otherwise."""
+    if one.high < 0.99 * CEILING:
+        return in_brackets(one.low, one.high, OF_DRAWS)
+    return f" ({OF_DRAWS}{digits(one.low)} upwards, and in some it cannot do the job)"

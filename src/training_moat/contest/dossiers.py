@@ -14,11 +14,11 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
 from training_moat.catalog.cited import credible
 from training_moat.catalog.relatives import wide_peak
-from training_moat.contest.counterfactual import OF_DRAWS, Split, half_closes
+from training_moat.contest.counterfactual import Split, half_closes, told_range
 from training_moat.core.machine import Chip
 from training_moat.core.units import TERA
 from training_moat.inquiry import chronicle, holding, naming
-from training_moat.inquiry.wording import counted, digits, in_brackets
+from training_moat.inquiry.wording import counted, digits
 
 SHEET = (
     *("bf16_tflops", "fp16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops", "process_node"),
@@ -237,7 +237,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": one.chip.vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick.name}{in_brackets(one.low, one.high, OF_DRAWS)}",
+                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick.name}{told_range(one)}",
                 "job": one.job.title,
                 "basis": one.basis if one.possible else "",
                 "half": half_closes(one) or NOTHING,

@@ -25,7 +25,7 @@ from training_moat.contest import (
 from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
-from training_moat.contest.counterfactual import OF_DRAWS, Split, split_of
+from training_moat.contest.counterfactual import Split, split_of, told_range
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.scorecard import Card
 from training_moat.core import tiers
@@ -33,7 +33,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, TERA
 from training_moat.inquiry import holding, switching
-from training_moat.inquiry.wording import chance, counted, digits, in_brackets, percent
+from training_moat.inquiry.wording import chance, counted, digits, percent
 
 PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
@@ -88,8 +88,6 @@ def reject_impossible(chip: Chip) -> None:
             f"chip {chip.id}: its {home.name} of {holding.size_words(home)} would be read whole in "
             f"{seconds:.1e} s; expected a bandwidth that a memory of this size can have"
         )
-    if chip.price_usd is not None and chip.price_usd <= 0:
-        raise InputError(f"chip {chip.id}: price_usd is {chip.price_usd:g}; expected more than 0")
 
 
 def _start(chip: Chip) -> tuple[pd.Timestamp, tuple[str, ...]]:
@@ -253,7 +251,7 @@ def answer(found: Report) -> str:
         return f"**{name} cannot train {found.job.named}** within the days allowed{where}."
     done = (
         f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick.name}**"
-        f"{in_brackets(gap.low, gap.high, OF_DRAWS)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
+        f"{told_range(gap)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
     )
     if unit == "dollars":
         return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
@@ -296,7 +294,7 @@ def within_reach(found: Report) -> str:
     return (
         f"[Export rules]({address}) keep {found.rival.chip.name} out of {reference_jobs.EXPORT_REGION}, where {found.chip.vendor} sells. "
         f"Against {other.name}, which Nvidia cut for export ({reference_jobs.launched(other):%B %Y}), the chip takes "
-        f"**{digits(gap.gap)} times** the {gap.unit}{in_brackets(gap.low, gap.high, OF_DRAWS)}. Buyers there choose "
+        f"**{digits(gap.gap)} times** the {gap.unit}{told_range(gap)}. Buyers there choose "
         f"between that pair; the first comparison is about the machines."
     )
 

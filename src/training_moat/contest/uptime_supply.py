@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import tables
+from training_moat.catalog import scenario, tables
 from training_moat.catalog.cited import cited
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
@@ -152,6 +152,12 @@ def _delay_value() -> Uncertain:
     return {item.name: item for item in switching.inputs()}["delay_value"]
 
 
+def _maker(chip: Chip) -> str:
+    """A chip's maker as a sentence names it, also where a scenario leaves it out."""
+    unnamed = chip.vendor in ("", scenario.DEFAULTS["chips"]["vendor"])
+    return f"the maker of {chip.name}" if unnamed else chip.vendor
+
+
 def supply(chip: Chip, needed_gb: float, year: int) -> Level:
     """The cost of waiting for the memory of a run, as a factor on its bill."""
     years = wait_years(chip, needed_gb, year)
@@ -160,7 +166,7 @@ def supply(chip: Chip, needed_gb: float, year: int) -> Level:
     words = ""
     if years and _holder(chip) == NEWCOMERS:
         words = (
-            f"what share of the scarce parts {chip.vendor or 'its maker'} gets is not published: that of makers which "
+            f"what share of the scarce parts {_maker(chip)} gets is not published: that of makers which "
             f"the table does not name is taken, {percent(share_of(chip))} of advanced packaging"
         )
     return Level(times, low / times, high / times, words)

@@ -100,6 +100,12 @@ def band(low: float | None, high: float | None, unit: str = "") -> str:
     return f"{first.removesuffix(f' {unit}') if unit else first} to {amount(high, unit)}"
 
 
+def dollars(musd: float) -> str:
+    """A sum given in millions of dollars, in words: "40 million dollars", "1 billion dollars"."""
+    size, word = (musd / 1000, "billion") if musd >= 1000 else (musd, "million")
+    return f"{size:,.6g} {word} dollars"
+
+
 def in_brackets(low: float, high: float, kind: str = "") -> str:
     """A range behind its middle, after a word on what range it is: " (1.8 to 21)"; blank where both ends read alike."""
     first, last = digits(low), digits(high)

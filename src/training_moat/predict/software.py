@@ -59,6 +59,11 @@ ONE_HOT_STACKS = ("maxtext",)
 """Stacks that pad experts to a capacity by products with one-hot masks alone: MaxText's grouped products drop nothing, and its
 `capacity_factor` belongs to `dense_matmul` (layers/moe.py)."""
 
+WITHOUT_PIPELINES = ("levanter", "torchtune", "trl")
+"""Names of software that trains without pipeline parallelism: Levanter has full sharding and tensor parallelism (its
+README), torchtune too (its issue 2280), TRL data parallelism, ZeRO, full sharding and context parallelism (its documentation,
+Distributing Training)."""
+
 
 @dataclass(frozen=True)
 class Software:
@@ -106,6 +111,11 @@ class Software:
     torch_native: float = 0.0
     stops_early: float = 0.0
     balances_routing: float = 0.0
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether it can cut a model into stages."""
+        return self.name not in WITHOUT_PIPELINES
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
