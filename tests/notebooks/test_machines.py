@@ -5,13 +5,14 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from benchmarks import machines
 
-QUICKEST = ("history", "two_chips")
+QUICKEST = {"arithmetic": "two_chips", "order": "history"}
+"""The quickest chapter of those that add up much, and of those that sort much."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", machines.SHORT)
-def test_outputs_do_not_depend_on_the_machine(name):
-    assert machines.differences(name, QUICKEST) == []
+@pytest.mark.parametrize(("name", "what"), zip(machines.SHORT, QUICKEST, strict=True))
+def test_outputs_do_not_depend_on_the_machine(name, what):
+    assert machines.differences(name, [QUICKEST[what]]) == []
 
 
 def test_every_environment_is_tried_with_others():

@@ -5,9 +5,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from benchmarks import machines, reruns
 from benchmarks.reruns import Rerun
-from training_moat.catalog import lasting
 from training_moat.figures import offline
-from training_moat.press import caching, forking
+from training_moat.press import forking
 
 ODD = (
     Rerun("memory", {"chips": ["corsair"]}),
@@ -22,8 +21,6 @@ ODD = (
 @pytest.mark.slow
 @pytest.mark.parametrize("rerun", ODD, ids=str)
 def test_odd_re_runs_give_whole_pages(rerun, monkeypatch):
-    """With what the book's build found on its way, as `moat run` has it."""
-    monkeypatch.setenv(lasting.FOUND, str(caching.found_folder(caching.inputs())))
     monkeypatch.setattr(offline, "ordered_png", offline.ordered_png)  # set back afterwards
     forking.preload(draws=False)
     machines.draw_nothing()

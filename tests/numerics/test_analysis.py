@@ -66,7 +66,8 @@ def table(
 
 
 def verdict(runs, hypothesis):
-    return analysis.verdicts(runs).set_index("hypothesis").loc[hypothesis, "verdict"]
+    (found,) = analysis.verdicts(runs, hypotheses=(hypothesis,))["verdict"]
+    return found
 
 
 def test_best_rate_of_a_known_parabola():

@@ -54,11 +54,16 @@ def test_no_partial_file_is_left(quick):
     assert sorted(path.name for path in quick.iterdir()) == [experiment.TABLE, experiment.MANIFEST]
 
 
+trained = cache(lambda *run: train(*run, corpus.load()))
+"""What a run gives, worked out once for all tests of this process: what they ask is what becomes of it."""
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """The tiny design, its runs in a thread: `quick` starts the processes."""
     monkeypatch.setattr(experiment, "QUICK", TINY)
     monkeypatch.setattr(experiment, "_pool", lambda workers: ThreadPoolExecutor(1))
+    monkeypatch.setattr(experiment, "train", lambda *run: trained(*run[:-1]))
     return TINY
 
 
@@ -151,10 +156,8 @@ def test_partial_results_of_another_design_are_not_used(tiny):
 
 
 def test_fingerprint_follows_what_a_recipe_computes(tiny, monkeypatch):
-    """Of every recipe of the design, and not the letters of the code. What the probes repeat is trained once."""
+    """Of every recipe of the design, and not the letters of the code."""
     first = experiment._fingerprint(tiny)
-    trained = cache(lambda *run: train(*run, corpus.load()))
-    monkeypatch.setattr(experiment, "train", lambda *run: trained(*run[:-1]))
     for name in {run.recipe for run in tiny.runs()}:
         with monkeypatch.context() as patch:
             patch.setattr(experiment, "_probe_of_workers", experiment.probe)

@@ -1,5 +1,6 @@
-"""A wheel of the book, built once, and an empty environment that it is installed into."""
+"""Two releases of the book, and an empty environment that the wheel of one is installed into."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,11 +8,14 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import release
 
+from training_moat import __version__
 from training_moat.catalog.paths import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE_FROM = ("src", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", *PARTS)
+EPOCH = 1_700_000_000
 HIDDEN = shutil.ignore_patterns("*.egg-info", "__pycache__", ".ipynb_checkpoints")
 
 
@@ -27,21 +31,29 @@ def copied(folder):
 
 
 @pytest.fixture(scope="session")
-def checkout():
-    """A function that copies what a release is made from into a folder."""
-    return copied
+def releases(tmp_path_factory):
+    """Two releases of one source, from two folders of other names, rights and times."""
+    made = []
+    for number, mask in enumerate((0o022, 0o077)):
+        before = os.umask(mask)
+        try:
+            folder = tmp_path_factory.mktemp(f"place-{number}")
+            source, site = copied(folder / f"source-{number}"), folder / "site"
+            site.mkdir()
+            (site / "index.html").write_text("<!doctype html>")
+            for path in source.rglob("*"):
+                os.utime(path, (EPOCH + 1000 * number, EPOCH + 1000 * number))
+            release.pack(source, site, folder / "made", __version__, EPOCH)
+        finally:
+            os.umask(before)
+        made.append(folder / "made")
+    return made
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
+def wheel(releases):
     """The wheel's file."""
-    source, made = copied(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run(
-        [*command, "-w", made, source], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    (file,) = made.glob("*.whl")
+    (file,) = releases[0].glob("*.whl")
     return file
 
 

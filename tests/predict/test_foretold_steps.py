@@ -1,7 +1,6 @@
 """The runs of `experiments/training_steps` are described in full, and every one has a prediction."""
 
 import ast
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -79,9 +78,10 @@ def test_a_run_is_asked_as_it_is_measured(script, which):
         assert plan["precision"] == run["precision"]
 
 
-def test_the_table_it_writes_is_the_stored_one_in_form(tmp_path):
+def test_the_table_it_writes_is_the_stored_one_in_form(script, tmp_path, monkeypatch):
     out = tmp_path / "predicted.csv"
-    subprocess.run([sys.executable, FOLDER / "predict.py", "--out", out], check=True)
+    monkeypatch.setattr(sys, "argv", ["predict.py", "--out", str(out)])
+    script.main()
     now, stored = pd.read_csv(out), PREDICTED["second"]
     assert list(now.columns) == list(stored.columns)
     assert list(now["run_id"]) == list(stored["run_id"])

@@ -105,6 +105,25 @@ def test_open_settings_take_the_fastest_plan_that_fits() -> None:
     )
 
 
+def test_an_engine_that_cuts_by_layers_does_so_unless_told_otherwise() -> None:
+    """llama.cpp reads the layers of one chip after those of the other (llama_cpp_multi_gpu): four chips are no faster than
+    one."""
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "software": "llama.cpp", "batch": 1}
+    case |= {"input_len": 128, "output_len": 128}
+    asked = [{"chips": 1}, {"chips": 4}, {"chips": 4, "tp": 4}, {"model": "llama3.1-70b"}]
+    alone, open_, cut, fewest = serving.predict([case | sizes for sizes in asked])
+    assert [open_["plan"][name] for name in ("tp", "pp", "dp")] == [1, 4, 1]
+    assert open_["tpot_s"] >= alone["tpot_s"] > 1.5 * cut["tpot_s"]
+    assert any("successive layers" in note for note in open_["notes"])
+    assert not any("successive layers" in note for note in (*alone["notes"], *cut["notes"]))
+    assert fewest["plan"]["pp"] == fewest["plan"]["chips"] > 1 and fewest["fits"]
+    more_than_layers, other = serving.predict(
+        [case | {"chips": 128}, case | {"chips": 4, "software": "vllm"}]
+    )
+    assert more_than_layers["ok"] and more_than_layers["plan"]["tp"] == 1
+    assert other["plan"]["pp"] == 1
+
+
 def test_without_a_count_the_fewest_chips_that_fit_are_taken() -> None:
     found = answer(chips=None, tp=None, precision="bf16")
     assert found["fits"] and found["plan"]["chips"] == 2

@@ -12,7 +12,13 @@ from training_moat.calibrate import measured_training, own_machines, source_inte
 from training_moat.calibrate.fit_training import widths
 from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.source_intervals import COVERAGE
-from training_moat.calibrate.training_errors import beside_prediction, ideal_seconds, met, rows
+from training_moat.calibrate.training_errors import (
+    TABLES,
+    beside_prediction,
+    ideal_seconds,
+    met,
+    rows,
+)
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
@@ -44,12 +50,18 @@ def _put_aside(by_lot: bool) -> pd.DataFrame:
 
 def fair_constant(aside: Rows) -> np.ndarray:
     """Seconds by the middle utilisation of all runs of the same width, of other sources, that are not put aside."""
-    known = rows()
+    known = _utilisation()
     known = known[~known["source"].isin(aside.frame["source"])]
-    width = widths(known).str[0]
-    middle = known["mfu"].groupby(width).median()
+    middle = known.groupby("width")["mfu"].median()
     own = widths(aside.frame).str[0].map(middle).to_numpy(float)
     return ideal_seconds(aside) / own
+
+
+@tables.kept(*TABLES)
+def _utilisation() -> pd.DataFrame:
+    """Source, width of the products and utilisation of every run of `rows`."""
+    known = rows()
+    return known[["source", "mfu"]].assign(width=widths(known).str[0])
 
 
 def _inside_stored(

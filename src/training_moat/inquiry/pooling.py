@@ -138,4 +138,6 @@ class _Sampler:
         middle = fitted[self.hidden]
         first, last = (ndtr((end - middle) / noise) for end in self.ends)
         place = first + (last - first) * self.rng.random(len(middle))
-        self.share[self.hidden] = middle + noise * ndtri(np.clip(place, 1e-12, 1 - 1e-12))
+        self.share[self.hidden] = middle + noise * ndtri(
+            np.minimum(np.maximum(place, 1e-12), 1 - 1e-12)
+        )

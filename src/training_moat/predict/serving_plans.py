@@ -18,6 +18,7 @@ from training_moat.predict import (
     requests,
     serving_batch,
     serving_formats,
+    serving_software,
 )
 from training_moat.predict.engines import engine, release_of
 from training_moat.predict.expert_exchange import ExpertExchange
@@ -39,6 +40,9 @@ CHIP_COUNTS = sorted(
 )
 """Numbers of chips tried where the case names none: powers of two, and three and nine times those (racks of 72 chips,
 the 576 of a Groq system)."""
+
+
+LAYERED = "{} gives each chip successive layers unless it is told otherwise"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     software, more = engine(request.get("software"), chip, constants, released)
     chunk = serving_batch.prefill_chunk(model, chip)
     job = serving_formats.job(model, precision, kv_precision, **numbers, prefill_chunk=chunk)
+    layered = software in serving_software.cut_by_layers() and _lays_nothing_out(request)
+    plans = candidate_plans(request, model, chip, job, layered)
     return ServingCase(
         request.get("id"),
         model,
@@ -88,15 +94,22 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         kv_precision,
         software,
         **numbers,
-        plans=candidate_plans(request, model, chip, job),
+        plans=plans,
         price_usd_per_chip_hour=requests.price(request),
         exchange=expert_exchange.of_engine(request.get("software"), software, chip),
         notes=requests.model_notes(request)
         + requests.chip_notes(request)
         + _head_note(request, model)
         + notes
-        + more,
+        + more
+        + [LAYERED.format(software)] * (layered and plans[0].chips > 1),
     )
+
+
+def _lays_nothing_out(request: Mapping[str, Any]) -> bool:
+    """Whether a request on several chips, or on as many as it takes, says nothing of their layout."""
+    sizes = _sizes(request)
+    return sizes["chips"] != 1 and not any(sizes[key] for key in ("tp", "pp", "dp", "ep"))
 
 
 def _head_note(request: Mapping[str, Any], model: Transformer) -> list[str]:
@@ -118,14 +131,22 @@ def _sizes(request: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def candidate_plans(
-    request: Mapping[str, Any], model: Transformer, chip: Chip, job: serving_step.Job
+    request: Mapping[str, Any],
+    model: Transformer,
+    chip: Chip,
+    job: serving_step.Job,
+    layered: bool = False,
 ) -> list[serving_step.ServingPlan]:
     """Every layout the request leaves open, no more attention copies than sequences unless asked for; where it
-    leaves the number of chips open, on the fewest that hold the job. Raises `InputError` where what it fixes
-    contradicts the model or itself."""
+    leaves the number of chips open, on the fewest that hold the job. layered: each chip holds successive layers. Raises
+    `InputError` where what it fixes contradicts the model or itself."""
     given = _attention_copies_inside(_sizes(request), model)
     _check(given, model, chip)
-    if given["chips"] is None and given["tp"] is None:
+    open_size = given["chips"] is None and given["tp"] is None
+    if layered:
+        # More chips than layers hold the model more than once.
+        given |= {"tp": 1} | ({"dp": 1} if (given["chips"] or 1) <= model.layers else {})
+    if open_size:
         return _on_fewest_chips(given, model, chip, job)
     count = given["chips"] or _product(given)
     plans = _sensible(_layouts(count, given, model, chip), given, job)

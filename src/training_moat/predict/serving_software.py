@@ -81,6 +81,12 @@ def compiled() -> frozenset[str]:
     return of_makers() | set(tables.load(TABLE).query("kind == 'compiler'")["engine"])
 
 
+@tables.kept(TABLE)
+def cut_by_layers() -> frozenset[str]:
+    """Engines that give each of several chips successive layers unless they are told otherwise."""
+    return frozenset(tables.load(TABLE).query("cuts == 'layers'")["engine"])
+
+
 def lineage(engine: str) -> tuple[str, str]:
     """(engine, era of its release) of a calibrated engine: `vllm-2024` is ("vllm", "2024"), `vllm` ("vllm", "")."""
     for era in ERAS:
