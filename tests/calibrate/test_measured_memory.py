@@ -3,17 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from published_shapes import gpt
 
-from training_moat.calibrate import measured_memory
+from training_moat.calibrate import measured_memory, measured_training
 from training_moat.catalog import chips, tables
 from training_moat.core.activations import activation_bytes, layer_activation_bytes
 from training_moat.core.memory import training_memory
 from training_moat.core.output_head import logit_bytes
 from training_moat.core.plan import Plan
 from training_moat.core.units import GB, GIB
-from training_moat.predict import training_constants
+from training_moat.predict import software, training_constants
 
 STORED = training_constants.load()
 PUBLISHED = 0.053
@@ -174,3 +175,37 @@ def test_total_is_the_sum_for_every_row():
         found.weights + found.gradients + found.optimizer + found.activations + found.workspace
     )
     assert training_memory(*case("GPT 22B")).total > 0
+
+
+def test_most_runs_that_ran_have_room():
+    """What each asks for against its chip's room; and a stack that splits its stream asks for less than one that does not."""
+    found = measured_memory.filled(STORED)
+    assert np.isfinite(found["filled"]).all() and (found["filled"] > 0).all()
+    assert (found["filled"] <= 1).mean() > 0.8
+    alone = found[found["source"] == "maxtext_tpu"]
+    assert (alone["filled"] <= measured_memory.NEARLY).mean() > 0.7
+
+
+def test_room_by_stack_counts_runs_and_sources():
+    runs = pd.DataFrame(
+        {
+            "source": ["a", "a", "b", "c"],
+            "stack": ["x", "x", "x", "y"],
+            "filled": [0.5, 1.05, 1.2, 1.0],
+        }
+    )
+    found = measured_memory.room_by_stack(runs).set_index("stack")
+    assert found.loc["x"].tolist() == pytest.approx([3, 2, 1 / 3, 2 / 3])
+    assert found.loc["y"].tolist() == pytest.approx([1, 1, 1, 1])
+
+
+def test_what_source_code_says_of_states_and_gradients():
+    """InternEvo keeps gradients in the weights' own bits; ScaleTorch's optimizer steps on weights of 16 bits; MaxText's
+    lightest policy makes all but products again, and its stream is split over a tensor group."""
+    stacks = software.all_software()
+    assert stacks["internevo"].gradient_bytes == stacks["internevo"].gradient_wire_bytes == 2
+    assert stacks["scaletorch"].master_weights == 0
+    rows = measured_training.usable().frame
+    own = rows[rows["source"] == "maxtext_tpu"]
+    assert (own.loc[own["recompute"] == "minimal", "recompute_level"] == 1).all()
+    assert (own["sequence_parallel"] == (own["tp"] > 1)).all()

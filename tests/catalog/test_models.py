@@ -172,11 +172,6 @@ def test_naming_a_base_alone_is_the_base():
             {"base": "llama3.1-8b", "experts": 8},
             "experts_per_token is 0; expected at least 1 of the",
         ),
-        ({"base": "llama3.1-8b", "linear_layers": 8}, "linear_key_heads is 0; expected more, with"),
-        (
-            {"base": "llama3.1-8b", "full_attention_interval": 4},
-            "linear_key_heads is 0; expected more",
-        ),
         (
             {"base": "gemma3-12b", "attention_window": 0},
             "attention_window is 0; expected more, with 40",
@@ -193,6 +188,14 @@ def test_bad_records_say_what_is_wrong(record, sentence):
     with pytest.raises(InputError) as caught:
         models.from_record(record)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("linear", [{"linear_layers": 24}, {"full_attention_interval": 4}])
+def test_linear_layers_without_sizes_have_the_models_own_heads(linear):
+    """As the data package says of blanks: a state for each of 32 heads, 128 by 128."""
+    model = models.from_record({"base": "llama3.1-8b"} | linear)
+    assert model.linear_layers == 24
+    assert workload.state_values(model) == 32 * 128 * 128
 
 
 @settings(deadline=None, max_examples=25)

@@ -28,6 +28,9 @@ RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
 MISFITS = 0.05
 """Share of those runs that the fitted reserve may declare too large."""
 
+NEARLY = 1.1
+"""Bytes over a chip's room up to which a run is said to fit nearly."""
+
 TIME_ONLY_REASONS = (
     "step time and printed FLOP rate disagree",
     "neither a time nor a batch to turn a rate into one",
@@ -113,6 +116,29 @@ def fit_fused_reserve(rows: Rows) -> float:
     chips. Their authors chose the largest micro-batch that fits, so the bound is close."""
     room = USABLE_SHARE["training"] * capacity_bytes(rows.frame)
     return max(float(np.quantile(room - predicted(rows).total, MISFITS)), 0.0)
+
+
+def filled(constants: Constants) -> pd.DataFrame:
+    """Every comparable run of a stack, each of which ran and so had fitted, with what the model says of its room.
+
+    Columns: source, stack, `filled` (predicted bytes per chip, with what the runtime takes, over those a chip has for them).
+    """
+    rows = runs()
+    plain = predicted(rows)
+    reserves = [known.reserve(constants, software.find(name)) for name in rows.frame["label"]]
+    fixed, share = np.array(reserves, float).T
+    room = USABLE_SHARE["training"] * capacity_bytes(rows.frame)
+    need = plain.total + fixed + share * plain.activations
+    return rows.frame[["source", "stack"]].assign(filled=need / room)
+
+
+def room_by_stack(found: pd.DataFrame) -> pd.DataFrame:
+    """What `filled` says by class of software. Columns: stack, runs, sources, fits, nearly (shares of runs that the model
+    has room for, and for which it asks for at most a tenth more than there is)."""
+    told = found.assign(fits=found["filled"] <= 1, nearly=found["filled"] <= NEARLY)
+    groups = told.groupby("stack")
+    counts = groups["source"].agg(runs="size", sources="nunique")
+    return counts.join(groups[["fits", "nearly"]].mean()).reset_index()
 
 
 SHOWN = ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_batch", "format"]

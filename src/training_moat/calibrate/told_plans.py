@@ -14,7 +14,8 @@ from training_moat.predict import software
 PLAN = ("tp", "pp", "cp", "ep", "virtual_stages", "micro_batch")
 RECOMPUTE = {
     "none": 0,
-    "minimal": 0,
+    # MaxText: products with weights are kept, all else is made again (jax: checkpoint_dots_with_no_batch_dims).
+    "minimal": 1,
     "selective": 1,
     "selective+SP": 1,
     "qkv_proj_offloaded": 2,
@@ -54,12 +55,14 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated_whole = frame["micro_batch"].mask(per_chip, per_replica)
     one_pass = pd.to_numeric(frame["accumulates"], errors="coerce").eq(0)
     frame["micro_batch"] = stated_whole.fillna(per_replica.where(one_pass, 1.0)).astype(float)
+    stacks = software.all_software()
+    compiled = frame["label"].map({name: one.stack for name, one in stacks.items()})
     parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0)
+    parallel = parallel.mask(compiled.isin(software.SPLIT_STREAM_STACKS), 1.0)
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
     frame["attention_kept"] = frame["recompute"].eq("full but attention").astype(float)
-    stacks = software.all_software()
     shares = {name: one.selective_share for name, one in stacks.items()}
     redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
@@ -88,6 +91,7 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     frame[[*dispatchers.FIELDS]] = dispatchers.told(frame, stacks)
     # Offloaded to the host: the optimizer's states alone, or the weights as well.
     states = stated.contains("optimizer states offloaded").astype(float)
+    frame["paged"] = 0.0
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
 
 

@@ -96,10 +96,6 @@ def _reject_contradictions(sizes: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where}: {key} is {said}; expected {expected}")
 
 
-LINEAR_SIZES = ("linear_key_heads", "linear_key_dim", "linear_value_heads", "linear_value_dim")
-"""What a layer of linear attention needs (Yang et al. 2024)."""
-
-
 def _odd_sizes(sizes: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
     """Columns that a part of the shape needs, or that lie within it: (column, whether it is wrong, what was expected)."""
     size = defaultdict(int, {key: value for key, value in sizes.items() if value == value})
@@ -116,9 +112,6 @@ def _odd_sizes(sizes: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
         ("chunked_layers", "attention_chunk"),
     ):
         yield needed, size[part] > 0 == size[needed], f"more, with {size[part]:g} {part}"
-    linear = size["linear_layers"] > 0 or size["full_attention_interval"] > 1
-    for needed in LINEAR_SIZES:
-        yield needed, linear and not size[needed], "more, with layers of linear attention"
     latent = size["attention"] == "mla" and "kv_lora_rank" not in size
     yield "attention", latent, "kv_lora_rank with it, or another kind"
 

@@ -80,8 +80,9 @@ def _optimizer_seconds(
     model: Transformer, plan: Plan, node: Node, eff: Efficiency, state_bytes: Number
 ) -> Number:
     """One pass over gradients, states and weights at the sustained memory bandwidth, or the host's where they live there:
-    then gradients go out and weights come back over the host's link as well. A store outside all chips steps by itself, as
-    the gradients come in (Cerebras, MemoryX)."""
+    then gradients go out and weights come back over the host's link as well; where states are paged, these alone come in
+    and go out, and the chip steps them (Dettmers et al. 2023, section 3). A store outside all chips steps by itself, as the
+    gradients come in (Cerebras, MemoryX)."""
     own = own_share(plan, trained_params_per_stage(model, plan), 1)
     # Beside the states FP32 gradients in and 16-bit weights out; without masters 16-bit gradients in, weights in and out.
     traffic = 2 * state_bytes + 4 + 2
@@ -89,7 +90,9 @@ def _optimizer_seconds(
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
     on_chip = traffic * own / (home * eff.memory)
     on_host = (traffic + moved) * own / node.host_bytes_per_s
-    return where(plan.offload >= 1, on_host, where(plan.streamed > 0, 0.0, on_chip))
+    paged = on_chip + 2 * state_bytes * own / node.host_bytes_per_s
+    elsewhere = where(plan.paged > 0, paged, on_host)
+    return where(plan.offload >= 1, elsewhere, where(plan.streamed > 0, 0.0, on_chip))
 
 
 def _waits_for_weights(

@@ -73,3 +73,22 @@ ELSEWHERE = {
     "users": "batch",
 }
 """What other tools and engines call a field, where the name alone does not lead to it."""
+
+_FORMATS = {
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "half": "fp16",
+    "float32": "fp32",
+    "float8": "fp8",
+}
+_EIGHT_BIT = ("adamw_8bit", "adamw8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "pagedadamw8bit")
+SPELT = {
+    "precision": _FORMATS,
+    "kv_precision": _FORMATS,
+    "optimizer": {
+        "adamw_torch": "adamw",
+        "adamw_torch_fused": "adamw",
+        **dict.fromkeys(_EIGHT_BIT, "adam8bit"),
+    },
+}
+"""What PyTorch, torchtitan, torchtune, bitsandbytes and transformers call the words of a field, in small letters."""

@@ -15,6 +15,8 @@ from training_moat.core.numbers import is_number
 from training_moat.core.workload import Transformer, weights_problem
 from training_moat.predict import request_fields
 
+FROZEN_FORMATS = ("nf4", "int4", "4bit", "4-bit")
+"""Formats of weights that are kept and never multiplied (Dettmers et al. 2023, QLoRA, equation 5)."""
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", "int8")
 """Matmul formats a case may name."""
 
@@ -116,15 +118,17 @@ def flag(case: Mapping[str, Any], key: str) -> bool | None:
 
 
 def choice(case: Mapping[str, Any], key: str, options: tuple[str, ...]) -> str | None:
-    """The word under `key`, one of `options` whatever its case, or None when absent or null."""
+    """The word under `key`, one of `options` whatever its case, or as other tools spell it, or None when absent or null."""
     value = case.get(key)
     if value is None:
         return None
     if not isinstance(value, str):
         raise InputError(f"{key} is {shown(value)}; expected one of {', '.join(options)}")
-    if value.lower() not in options:
+    word = value.lower()
+    word = request_fields.SPELT.get(key, {}).get(word, word)
+    if word not in options:
         raise unknown(key, value, options)
-    return value.lower()
+    return word
 
 
 def _entry(
@@ -209,6 +213,12 @@ def _contradiction(model: Transformer) -> str:
 
 def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
     """(matmul format, notes): the one asked for, else 16 bits; a note where the chip lacks units for it."""
+    asked = case.get("precision")
+    if isinstance(asked, str) and asked.lower() in FROZEN_FORMATS:
+        raise InputError(
+            f"precision {asked} is a format of frozen weights (QLoRA), which no answer covers; expected that of the products, "
+            "which is bf16 as a rule"
+        )
     wanted = choice(case, "precision", PRECISIONS)
     if wanted is None:
         for name in ("bf16", "fp16", "fp32"):

@@ -32,6 +32,9 @@ UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 PYTORCH_STACKS = ("fsdp", "pytorch-eager")
 """Stacks that run PyTorch's own compiler and sharding, which are tuned on Nvidia's chips; on other makers' GPUs they are ports
 (public PyTorch on MI300X against Nvidia's: SemiAnalysis 2024)."""
+SPLIT_STREAM_STACKS = ("maxtext", "pytorch-xla")
+"""Stacks whose layers pass on a stream that tensor parallelism has split, as sequence parallelism does elsewhere (MaxText,
+configs/base.yml: the embedding dimension of activations lies over the tensor axis)."""
 STACK_OF_VENDOR = {
     "huawei": "mindspeed",
     "amazon": "neuron",
@@ -55,6 +58,11 @@ SENDS = ("dispatch_once", "permutes_in_flight", "one_hot_dispatch")
 ONE_HOT_STACKS = ("maxtext",)
 """Stacks that pad experts to a capacity by products with one-hot masks alone: MaxText's grouped products drop nothing, and its
 `capacity_factor` belongs to `dense_matmul` (layers/moe.py)."""
+
+WITHOUT_PIPELINES = ("levanter", "torchtune", "trl")
+"""Names of software that trains without pipeline parallelism: Levanter has full sharding and tensor parallelism (its
+README), torchtune too (its issue 2280), TRL data parallelism, ZeRO, full sharding and context parallelism (its documentation,
+Distributing Training)."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,11 @@ class Software:
     torch_native: float = 0.0
     stops_early: float = 0.0
     balances_routing: float = 0.0
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether it can cut a model into stages."""
+        return self.name not in WITHOUT_PIPELINES
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""

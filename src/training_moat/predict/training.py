@@ -11,7 +11,13 @@ from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 from training_moat.core.training_step import step_bytes
 from training_moat.core.units import BYTES_PER_VALUE
-from training_moat.predict import own_runs, plan_search, training_answers, training_lines
+from training_moat.predict import (
+    own_runs,
+    plan_search,
+    training_answers,
+    training_lines,
+    training_plans,
+)
 from training_moat.predict import training_constants as known
 from training_moat.predict.own_runs import Shift
 from training_moat.predict.training_answers import Asked
@@ -73,7 +79,7 @@ def one_by_one(
             cases[place], runs[place] = case, own
     if cases:
         every = list(cases.values())
-        best = plan_search.best(rows_of(every, constants))
+        best = _best(every, constants)
         shifts = [
             _shift(case, best.at(slice(index, index + 1)), runs[place], constants)
             for index, (place, case) in enumerate(cases.items())
@@ -103,7 +109,7 @@ def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constan
     own = own_runs.anchors(request, case)
     if not own:
         return OwnRuns([], [])
-    best = plan_search.best(rows_of([run for run, _ in own], constants))
+    best = _best([run for run, _ in own], constants)
     measured = [seconds for _, seconds in own]
     errors = own_runs.errors(measured, best.step.total.tolist())
     return OwnRuns(
@@ -160,7 +166,17 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
 def _case(request: Mapping[str, Any]) -> tuple[TrainingCase, Constants]:
     case, constants = parse(request), known.load()
     known.reject_silent_chip(constants, case.chip, case.precision)
+    _best([case], constants)
     return case, constants
+
+
+def _best(cases: Sequence[TrainingCase], constants: Constants) -> Evaluated:
+    """The best plan of each case; states page out of those of which no other plan fits."""
+    found = plan_search.best(rows_of(cases, constants))
+    short = [case for case, fits in zip(cases, found.fits, strict=True) if case.pages and not fits]
+    for case in short:
+        training_plans.page_states(case)
+    return plan_search.best(rows_of(cases, constants)) if short else found
 
 
 def sent_bytes(request: Mapping[str, Any]) -> dict[str, float]:

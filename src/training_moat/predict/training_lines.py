@@ -275,7 +275,8 @@ def _layouts(
         chips, seq_len, batch = (int(value) for value in own[:3])
         sizes = (None if value != value else int(value) for value in own[3:])
         one = tables.settings[setting[place]]
-        fixed = dict(zip(SIZES, sizes, strict=True)) | {"recompute": one.recompute or 0}
+        said = dict(zip(SIZES, sizes, strict=True))
+        fixed = training_plans.fixed(said, one.recompute or 0, one)
         sharded = bool(one.software.fully_sharded)
         shape = tables.models[model[place]]
         about = (one.chip, chips, seq_len, batch, fixed, sharded)

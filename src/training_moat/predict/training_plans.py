@@ -53,7 +53,8 @@ def costs(case: Mapping[str, Any]) -> Costs:
 @dataclass(kw_only=True)
 class TrainingCase(Setting):
     """One parsed request. `sizes` holds the layout's numbers that it settles, `layouts` the candidates as `planning.layouts`
-    gives them, each with every one of the `levels` of recomputation, or its own where there are none."""
+    gives them, each with every one of the `levels` of recomputation, or its own where there are none. `pages`: what does not
+    fit of its optimizer's states pages out to the host."""
 
     id: Any
     model: Transformer
@@ -64,6 +65,7 @@ class TrainingCase(Setting):
     costs: Costs
     layouts: np.ndarray
     levels: tuple[int, ...]
+    pages: bool = False
 
     @property
     def plans(self) -> list[dict[str, int]]:
@@ -96,7 +98,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
     if parsed.streamed:
         parsed.notes = [*parsed.notes, *training_settings.moot("zero_stage", sizes["zero_stage"])]
         sizes["zero_stage"] = 0
-    _page_states(case, parsed)
+    parsed.pages = case.get("offload") is None and _may_page(parsed)
     if not parsed.global_batch:
         own = customary_batch(chips, parsed.seq_len, sizes["dp"], sizes["micro_batch"])
         parsed.global_batch = own
@@ -127,13 +129,19 @@ def customary_batch(chips: int, seq_len: int, dp: int | None, micro_batch: int |
     return replicas * per_replica * (micro_batch or 1)
 
 
-def _page_states(case: Mapping[str, Any], parsed: TrainingCase) -> None:
-    """On one chip, a stack that steps in the backward pass pages 8-bit states to the host unless told otherwise."""
-    paged = parsed.software.states_in_backward and parsed.optimizer == "adam8bit"
-    if case.get("offload") is None and paged and parsed.chips == 1 and not parsed.streamed:
-        parsed.offload = OFFLOAD_LEVELS["optimizer"]
-        paging = "8-bit states are paged to the host, as the stack's own recipe does"
-        parsed.notes = [*parsed.notes, paging, training_settings.HOST_NOTE]
+def _may_page(case: TrainingCase) -> bool:
+    """Whether 8-bit states can page out: on one chip, of a stack that steps in the backward pass, whose recipes for cards too
+    small for the states have bitsandbytes' paged optimizers. Those move states "when GPU memory is exhausted", and not before
+    (bitsandbytes documentation, AdamW)."""
+    eight_bit = case.software.states_in_backward and case.optimizer == "adam8bit"
+    return eight_bit and case.chips == 1 and not case.streamed
+
+
+def page_states(case: TrainingCase) -> None:
+    """Let the states of a case that nothing else makes fit page out to the host."""
+    case.offload, case.paged, case.pages = OFFLOAD_LEVELS["optimizer"], True, False
+    paging = "8-bit states do not fit beside the rest and are paged to the host, as the stack's own recipe does"
+    case.notes = [*case.notes, paging, training_settings.HOST_NOTE]
 
 
 def _chips(case: Mapping[str, Any], given: Mapping[str, int | None]) -> int:
@@ -156,6 +164,14 @@ def _chips(case: Mapping[str, Any], given: Mapping[str, int | None]) -> int:
     return chips
 
 
+def fixed(
+    sizes: Mapping[str, int | None], recompute: int | None, setting: Setting
+) -> dict[str, int | None]:
+    """What is settled of a layout: what the request settles, and one stage where the software knows no other number."""
+    stages = {} if setting.software.pipelined or sizes["pp"] else {"pp": 1}
+    return {**sizes, **stages, "recompute": recompute}
+
+
 def _candidates(case: TrainingCase) -> np.ndarray:
     found = planning.layouts(
         case.model,
@@ -163,7 +179,7 @@ def _candidates(case: TrainingCase) -> np.ndarray:
         case.chips,
         case.seq_len,
         case.global_batch,
-        case.sizes | {"recompute": case.recompute},
+        fixed(case.sizes, case.recompute, case),
         bool(case.software.fully_sharded),
     )
     broken = np.zeros(found.shape[1], bool)

@@ -39,9 +39,9 @@ class TokenExchange(NamedTuple):
 @dataclass(kw_only=True)
 class Setting:
     """What a request's words and fractions settle, its model and whole numbers apart. `recompute` and `offload` are
-    levels, `recompute` None where it is free; `released` is the software's date as a year with its fraction,
-    `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s; `dispatcher` is named where the
-    request names one."""
+    levels, `recompute` None where it is free; `paged`: offloaded states come to the chip to be stepped; `released` is the
+    software's date as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in
+    FLOP/s; `dispatcher` is named where the request names one."""
 
     chip: Chip
     precision: str
@@ -57,6 +57,7 @@ class Setting:
     dispatcher: str | None
     lora_rank: int
     offload: int
+    paged: bool = False
     released: float | None = None
     matmul_flops: float | None = None
     notes: list[str] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Setting:
             "stops_early": own.stops_early,
             "lora_rank": float(self.lora_rank),
             "offload": float(self.offload),
+            "paged": float(self.paged),
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
         }
