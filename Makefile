@@ -27,7 +27,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 test: book check
 	$(BIN)/python -m pytest -n $(JOBS) $(SPREAD)
 
-# Without notebooks and browser: seconds, for work on the model.
+# Without notebooks and browser: minutes, for work on the model.
 test-fast: install
 	$(BIN)/python -m pytest -n $(JOBS) $(SPREAD) -m "not slow"
 

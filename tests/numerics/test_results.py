@@ -32,8 +32,8 @@ MADE_AGAIN = {
     ),
     "experiment_low_precision_replication": (("transfer", "bf16_mixed"),),
 }
-"""Studies and recipes of which one run each is made anew; the fingerprint holds the first steps of every recipe to the last
-bit."""
+"""Studies and recipes of which one run each is made anew: the plain arithmetic, and what only a whole run meets. What scaled
+formats do in a product is `test_training_loop`'s."""
 SPREAD_NATS = 0.06
 """Twice the largest difference between processors, kernels and threads that was seen (0.03 nats, in four bits)."""
 DIFFERENT = set()

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from training_moat.core.errors import InputError
+from training_moat.core.formats import scaled
 from training_moat.numerics import corpus, training_loop
 from training_moat.numerics.arithmetic import Arithmetic
 from training_moat.numerics.gpt import Network, Parameters, Shape, initialise
 from training_moat.numerics.recipes import RECIPES, recipe
+from training_moat.numerics.scaling import microscaled, rounding
 
 SHAPE = Shape(vocab=40, context=32, width=32, heads=2, layers=2, ffn=32)
 
@@ -92,6 +94,40 @@ def test_rotation_leaves_the_product_alone():
     x, g = (rng.standard_normal((64, 8)).astype(np.float32) for _ in range(2))
     turned = arithmetic._rotate(x).T @ arithmetic._rotate(g)
     assert np.allclose(turned, x.T @ g, atol=1e-4)
+
+
+@pytest.fixture
+def operands():
+    """Inputs, weights and an incoming gradient of a linear layer, as BF16 holds them."""
+    rng = np.random.default_rng(2)
+    shapes = ((64, 96), (96, 32), (64, 32))
+    made = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    return [Arithmetic(recipe("bf16_mixed"), 1).hold(array) for array in made]
+
+
+@pytest.mark.parametrize("name", ["mxfp8", "nvfp4_nearest"])
+def test_every_product_reads_operands_scaled_along_what_it_sums(name, operands):
+    one, arithmetic = recipe(name), Arithmetic(recipe(name), 1)
+    (x, w, g), hold = operands, arithmetic.hold
+
+    def cut(array, axis):
+        return microscaled(array, scaled(one.forward), rounding(), axis, one.scale_up)
+
+    out, saved = arithmetic.linear(x, w, "site")
+    by_inputs, by_weights = arithmetic.linear_backward(g, saved)
+    assert np.array_equal(out, hold(cut(x, 1) @ cut(w, 0)))
+    assert np.array_equal(by_inputs, hold(cut(g, 1) @ cut(w, 1).T))
+    assert np.array_equal(by_weights, hold(cut(x, 0).T @ cut(g, 0)))
+
+
+@pytest.mark.parametrize("name", ["mxfp4", "nvfp4"])
+def test_products_of_turned_operands_are_near_those_of_plain_ones(name, operands):
+    x, w, g = operands
+    arithmetic = Arithmetic(recipe(name), 1)
+    out, saved = arithmetic.linear(x, w, "site")
+    pairs = zip((out, *arithmetic.linear_backward(g, saved)), (x @ w, g @ w.T, x.T @ g))
+    off = [np.linalg.norm(found - exact) / np.linalg.norm(exact) for found, exact in pairs]
+    assert min(off) > 0.02 and max(off) < 0.4
 
 
 def test_dynamic_loss_scale_halves_on_overflow_and_doubles_after_clean_steps():

@@ -355,12 +355,9 @@ def scaleup(constants: Constants, chip: Chip) -> Fabric:
     """The fabric that joins a chip's neighbours; where none is published, its scale-out link does."""
     measured = interconnect.scaleup_fabric(chip)
     if chip.scaleup is None or measured is None:
-        return _lone(scaleout(constants, chip))
+        outer = scaleout(constants, chip)
+        return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
     return _scaled(measured, constants.generic(_scaleup_constant(chip.scaleup.topology)))
-
-
-def _lone(outer: Fabric) -> Fabric:
-    return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
 
 
 def scaleout(constants: Constants, chip: Chip) -> Fabric:
