@@ -7,8 +7,9 @@ with the scatters of clusters about the model, `between`, of settings within a c
     cov(e_i, e_j) = between^2 + setting^2 exp(-d_ij^2 / 2) + run^2 [i = j]
 
 where d is the distance of two settings (`settings`: sizes, layout, and into which parts the step's time goes; a Gaussian
-process: Rasmussen and Williams 2006, section 2.2). The shift of the next run is its mean given the own runs' errors, and what is left of its variance follows. An error beyond
-`FAR` scatters counts as far as the settings are alike: a run that went wrong for reasons of its own says little of others.
+process: Rasmussen and Williams 2006, section 2.2). The shift of the next run is its mean given the own runs' errors, and
+what is left of its variance follows. An error beyond `FAR` scatters counts as far as the settings are alike: a run that went
+wrong for reasons of its own says little of others.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ SLIP = 50.0
 DOUBLINGS = 3.0
 """How many doublings of one of a setting's sizes set two runs one unit of distance apart: about where the errors of runs on
 one machine are likeliest; from two to four they hardly say."""
-
-
 SHARES = 4.0
 """Units of distance between a step that is all of one part and one without it: runs whose time goes into the same parts err
 alike. The errors of runs on one machine are likeliest at four to seven."""

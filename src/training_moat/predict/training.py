@@ -166,7 +166,8 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
 def _case(request: Mapping[str, Any]) -> tuple[TrainingCase, Constants]:
     case, constants = parse(request), known.load()
     known.reject_silent_chip(constants, case.chip, case.precision)
-    _best([case], constants)
+    if case.pages:
+        _best([case], constants)
     return case, constants
 
 
