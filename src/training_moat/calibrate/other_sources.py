@@ -1,8 +1,8 @@
 """What a number that somebody else published is worth: runs of a model that another source trained as well, on the same chip,
 in the same format and at the same length, predicted by that other source's speed.
 
-It is what an asker without a model would look up, and it bounds what any model can reach that knows a run's settings alone:
-where two sources agree on all of them and still differ, the difference is their machines' and their hands'.
+It is what an asker without a model would look up. Moved from the others' settings to the run's own by the model, it says how
+far two sources lie apart beyond what the model tells of their settings.
 """
 
 from __future__ import annotations
