@@ -38,10 +38,10 @@ def test_the_date_of_the_software_chooses_its_version(name, released, version):
 
 
 def test_every_version_goes_by_the_name_that_people_use():
-    for one in software._versions():
-        assert {one.own, *one.names} <= set(software.all_software())
-        assert one.begin < one.end
-        assert software.common_name(one.own) in one.names
+    for reach, own in software._versions():
+        assert {own, *reach.names} <= set(software.all_software())
+        assert reach.begin < reach.end
+        assert software.common_name(own) in reach.names
     assert software.common_name("maxtext") == "maxtext"
 
 

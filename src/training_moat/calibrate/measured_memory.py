@@ -114,8 +114,12 @@ def runs_that_fit() -> Rows:
 def fit_fused_reserve(rows: Rows) -> float:
     """Reserve bytes for stacks with fused attention: the most that lets all but `MISFITS` of the runs fit their
     chips. Their authors chose the largest micro-batch that fits, so the bound is close."""
-    room = USABLE_SHARE["training"] * capacity_bytes(rows.frame)
-    return max(float(np.quantile(room - predicted(rows).total, MISFITS)), 0.0)
+    return max(float(np.quantile(_room_bytes(rows) - predicted(rows).total, MISFITS)), 0.0)
+
+
+def _room_bytes(rows: Rows) -> np.ndarray:
+    """Bytes of every row's chip that a run may take."""
+    return USABLE_SHARE["training"] * capacity_bytes(rows.frame)
 
 
 def filled(constants: Constants) -> pd.DataFrame:
@@ -127,9 +131,8 @@ def filled(constants: Constants) -> pd.DataFrame:
     plain = predicted(rows)
     reserves = [known.reserve(constants, software.find(name)) for name in rows.frame["label"]]
     fixed, share = np.array(reserves, float).T
-    room = USABLE_SHARE["training"] * capacity_bytes(rows.frame)
     need = plain.total + fixed + share * plain.activations
-    return rows.frame[["source", "stack"]].assign(filled=need / room)
+    return rows.frame[["source", "stack"]].assign(filled=need / _room_bytes(rows))
 
 
 def room_by_stack(found: pd.DataFrame) -> pd.DataFrame:

@@ -153,26 +153,35 @@ def find(name: str | None, flash_attention: bool = True, released: float | None 
     return known[UNFUSED.get(found.stack, found.name)]
 
 
-class _Version(NamedTuple):
-    """Which software a name means: `own`, where any of `names` is asked for on a chip of the family (empty: any) and dates
-    from `begin` on and before `end` (years)."""
+class Reach(NamedTuple):
+    """What a line of a table speaks of: software by any of its `names`, on chips of a family (empty: any), of dates from
+    `begin` on and before `end` (years)."""
 
     names: frozenset[str]
     family: str
     begin: float
     end: float
-    own: str
+
+    def covers(self, name: str, chip: Chip, released: float) -> bool:
+        """Whether it speaks of software of that name, `released` in that year, on a chip."""
+        own = name in self.names and self.family in ("", chip.family)
+        return own and self.begin <= released < self.end
+
+
+def reaches(frame: pd.DataFrame, names: str, family: str) -> list[Reach]:
+    """What every line speaks of; `names` and `family` are columns, beside `released_from` and `released_before`."""
+    begins = frame["released_from"].map(_year, na_action="ignore").fillna(-math.inf)
+    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
+    columns = (frame[names].str.split(";").map(frozenset), frame[family].fillna(""), begins, ends)
+    return [Reach(*row) for row in zip(*columns, strict=True)]
 
 
 @tables.kept(TABLE)
-def _versions() -> list[_Version]:
+def _versions() -> list[tuple[Reach, str]]:
+    """By version of some software: when its other names mean it, and its own."""
     frame = tables.load(TABLE)
-    frame = frame[frame["version_of"].notna()].fillna({"version_family": ""})
-    begins = frame["released_from"].map(_year, na_action="ignore").fillna(-math.inf)
-    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
-    names = frame["version_of"].str.split(";").map(frozenset)
-    columns = (names, frame["version_family"], begins, ends, frame["name"])
-    return [_Version(*row) for row in zip(*columns, strict=True)]
+    frame = frame[frame["version_of"].notna()]
+    return list(zip(reaches(frame, "version_of", "version_family"), frame["name"], strict=True))
 
 
 def _year(month: str) -> float:
@@ -185,11 +194,7 @@ def of_date(name: str, chip: Chip, released: float | None) -> str:
     known, and the name itself)."""
     if released is None:
         return name
-    fitting = (
-        one.own
-        for one in _versions()
-        if name in one.names and one.family in ("", chip.family) and one.begin <= released < one.end
-    )
+    fitting = (own for reach, own in _versions() if reach.covers(name, chip, released))
     return next(fitting, name)
 
 
@@ -217,7 +222,7 @@ def fuses_attention(name: str | None, chip: Chip, precision: str, released: floa
 
 def common_name(name: str) -> str:
     """The name under which people know a version; the name itself where it is no version."""
-    return next((min(one.names) for one in _versions() if one.own == name), name)
+    return next((min(reach.names) for reach, own in _versions() if own == name), name)
 
 
 def default_name(chip: Chip) -> str:
