@@ -43,6 +43,23 @@ def test_offloaded_states_take_no_room_but_time():
     assert any("host" in note for note in there["notes"])
 
 
+def test_activations_in_the_hosts_memory_make_room_for_longer_sequences():
+    long = {"seq_len": 131072, "zero_stage": 3, "recompute": "full", "global_batch": 8}
+    here, inputs, there = (
+        ask(**long, activation_offload=word) for word in ("none", "outputs", "all")
+    )
+    assert "activation_offload" not in here["plan"] and there["plan"]["activation_offload"] == "all"
+    held = [one["memory_gib"]["activations"] * GIB for one in (here, inputs, there)]
+    assert held[0] == held[1]
+    assert held[0] - held[2] == pytest.approx(30 * 2 * 131072 * 4096)
+    assert (
+        any("host" in note for note in there["notes"])
+        and there["step_time_s"] >= here["step_time_s"]
+    )
+    found = training.predict([CASE | {"activation_offload": "disk"}])[0]
+    assert not found["ok"] and "activation_offload" in found["error"]
+
+
 def test_states_without_an_fp32_copy():
     """Adam in 8 bits keeps two bytes a weight (Dettmers et al. 2022), six with an FP32 copy of the weight."""
     with_copy = ask(optimizer="adam8bit")["memory_gib"]["optimizer"]

@@ -54,6 +54,7 @@ def random_case(dice: random.Random, name: str, chip: str) -> dict:
         "recompute": dice.choice(("none", "selective", "full")), "software": dice.choice(SOFTWARE),
         "optimizer": dice.choice(("adamw", "sgd", "adam8bit")), "master_weights": dice.choice((None, True, False)),
         "lora_rank": dice.choice((None, None, 8)), "offload": dice.choice((None, None, "optimizer", "all")),
+        "activation_offload": dice.choice((None, None, None, "outputs", "all")),
         "flash_attention": dice.choice((None, True, False)),
         "dispatcher": dice.choice((None, "all-to-all", "deepep", "hybridep", "one-hot")),
         "capacity_factor": dice.choice((None, None, 1, 1.25)),

@@ -175,6 +175,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "rate_counts",
         "autocast",
         "kept_kv",
+        "activation_offload",
     ]
     place = frame["source"].map(general)
     text = words(frame)

@@ -36,6 +36,7 @@ TRAINING = {
     "balanced_routing": "true: experts get equal shares of the tokens; false: the router decides; left out: as the software's published runs",
     "lora_rank": "train adapters of this rank alone",
     "offload": "to the host: none, optimizer or all",
+    "activation_offload": "what layers keep for the backward pass, to the host: none, outputs (of products; layers' inputs stay) or all",
     "released": "date of the software, such as 2026-04: it chooses the version of a name, and kernels improve",
     "matmul_tflops": "what a large product reaches on your machine, in 1e12 FLOP/s",
     "anchors": "own runs: objects with the fields of a case and measured_step_s",
