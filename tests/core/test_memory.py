@@ -135,6 +135,21 @@ def test_activations_in_the_hosts_memory_leave_two_layers_or_the_inputs_on_the_c
     assert levels == pytest.approx([kept[0], kept[2]])
 
 
+def test_a_loss_in_chunks_holds_the_logits_of_one():
+    model, plan = shape_of_gpt(48, 4096, 32), Plan(4096, 8, dp=8, flash_attention=1, recompute=2)
+    whole, eighth = logit_bytes(model, plan), logit_bytes(model, plan, loss_chunks=8)
+    assert eighth == pytest.approx(whole / 8)
+    # Liger's are as many as make those of one as large as the hidden states, at 6 bytes a logit.
+    by_width = logit_bytes(model, plan, loss_chunks=1)
+    assert by_width == pytest.approx(6 * 4096 * model.hidden)
+    assert logit_bytes(model, plan, loss_chunks=np.array([0.0, 1.0])) == pytest.approx(
+        [whole, by_width]
+    )
+    long = replace(plan, seq_len=1 << 17, global_batch=8)
+    held = [activations.activation_bytes(model, long, Kept(loss_chunks=count)) for count in (0, 8)]
+    assert held[0] > held[1]
+
+
 def test_recomputed_layers_that_keep_some_outputs_hold_these_whatever_the_share_of_work():
     model, plan = shape_of_gpt(48, 4096, 32), Plan(4096, 8, dp=8, flash_attention=1, recompute=2)
     kept, more = (

@@ -56,6 +56,7 @@ def random_case(dice: random.Random, name: str, chip: str) -> dict:
         "lora_rank": dice.choice((None, None, 8)), "offload": dice.choice((None, None, "optimizer", "all")),
         "activation_offload": dice.choice((None, None, None, "outputs", "all")),
         "flash_attention": dice.choice((None, True, False)),
+        "chunked_loss": dice.choice((None, None, True, False)),
         "dispatcher": dice.choice((None, "all-to-all", "deepep", "hybridep", "one-hot")),
         "capacity_factor": dice.choice((None, None, 1, 1.25)),
         "overlapped_exchange": dice.choice((None, True, False)),

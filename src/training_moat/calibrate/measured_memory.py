@@ -80,7 +80,8 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     )
     alone = np.maximum(sharded, uncached) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
-    kept = Kept(width, factor, spare, autocast, kept_kv, native)
+    chunks = rows.frame["loss_chunks"].to_numpy(float)
+    kept = Kept(width, factor, spare, autocast, kept_kv, native, chunks)
     reserve = Reserve(reserve_bytes, reserve_share)
     return training_memory(rows.model, rows.plan, states, gradient, reserve, kept, alone)
 

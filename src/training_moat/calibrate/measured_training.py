@@ -176,6 +176,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "autocast",
         "kept_kv",
         "activation_offload",
+        "loss_chunks",
     ]
     place = frame["source"].map(general)
     text = words(frame)

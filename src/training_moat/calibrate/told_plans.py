@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import dispatchers, kept_outputs
+from training_moat.core.output_head import BY_WIDTH
 from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import software
@@ -29,6 +30,7 @@ RECOMPUTE = {
 ALL_AWAY = r"(?:layer inputs?|activation checkpoints|with activations)(?: and [\w ]+?)? offloaded"
 OUTPUTS_AWAY = r"(?:projections|products|what attention gave|attention output) offloaded"
 """What notes on a run say of activations in the host's memory."""
+EIGHT_CHUNKS = "(?:loss|output head) in eight chunks"
 
 
 def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
@@ -99,6 +101,10 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     frame["paged"] = 0.0
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
     frame["activation_offload"] = _activations_away(frame)
+    usual = frame["label"].map({name: one.loss_chunks for name, one in stacks.items()})
+    chunks = frame["loss_chunks"].astype(float).fillna(usual.astype(float)).fillna(0.0)
+    chunks = chunks.mask(stated.contains(EIGHT_CHUNKS), 8.0)
+    frame["loss_chunks"] = chunks.mask(stated.contains("tiled logits and loss"), BY_WIDTH)
 
 
 def _activations_away(frame: pd.DataFrame) -> pd.Series:

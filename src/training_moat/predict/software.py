@@ -73,7 +73,7 @@ class Software:
     from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's DTensor, whose operations Python issues one by one, as
     nothing is compiled; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its
     published runs force equal shares of the tokens on the experts; `pipelines`: 0 where it cannot cut a model into stages;
-    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split.
+    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split; `loss_chunks`: see `core.output_head`.
     """
 
     name: str
@@ -104,6 +104,7 @@ class Software:
     torch_native: float = 0.0
     stops_early: float = 0.0
     balances_routing: float = 0.0
+    loss_chunks: float = 0.0
     pipelines: float = 1.0
     splits_stream: float = 0.0
 

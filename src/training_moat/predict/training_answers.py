@@ -261,6 +261,7 @@ def _words(setting: Setting) -> dict[str, Any]:
         "capacity_factor": setting.exchange.expert_capacity or None,
         "lora_rank": setting.lora_rank or None,
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
+        "chunked_loss": setting.chunked_loss,
         "activation_offload": AWAY_NAMES.get(setting.activation_offload),
     }
 

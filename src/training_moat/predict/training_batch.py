@@ -260,7 +260,11 @@ class Plans:
         """What the stack of each plan keeps of its activations."""
         held = self._held
         return Kept(
-            held.input_bytes, held.factor, held.spare_layers, torch_native=held.torch_native
+            held.input_bytes,
+            held.factor,
+            held.spare_layers,
+            torch_native=held.torch_native,
+            loss_chunks=held.loss_chunks,
         )
 
     def weighed(self, margin: float = 0.0) -> Weighed:

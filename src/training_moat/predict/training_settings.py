@@ -40,7 +40,8 @@ class TokenExchange(NamedTuple):
 @dataclass(kw_only=True)
 class Setting:
     """What a request's words and fractions settle, its model and whole numbers apart. `recompute`, `offload` and
-    `activation_offload` are levels, `recompute` None where it is free; `paged`: offloaded states come to the chip to be stepped; `released` is the
+    `activation_offload` are levels, `recompute` None where it is free; `chunked_loss` is None where the software decides it;
+    `paged`: offloaded states come to the chip to be stepped; `released` is the
     software's date as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in
     FLOP/s; `dispatcher` is named where the request names one."""
 
@@ -59,6 +60,7 @@ class Setting:
     lora_rank: int
     offload: int
     activation_offload: int = 0
+    chunked_loss: bool | None = None
     paged: bool = False
     released: float | None = None
     matmul_flops: float | None = None
@@ -137,6 +139,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         lora_rank=requests.whole(case, "lora_rank", 0) or 0,
         offload=0,
         released=released,
+        chunked_loss=requests.flag(case, "chunked_loss"),
         notes=requests.chip_notes(case) + notes + unknown,
     )
     _read_states(case, setting)
