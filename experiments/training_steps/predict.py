@@ -1,9 +1,9 @@
 """Says what the model expects of every run of a set, before any of them is measured.
 
-    python experiments/training_steps/predict.py                # the second set, on every chip that may run it
+    python experiments/training_steps/predict.py                # the third set, on every chip that may run it
     python experiments/training_steps/predict.py --set first
 
-Writes `predicted_second.csv` or `predicted.csv`: for every run the answer of `moat predict training` to the request that
+Writes `predicted_third.csv`, `predicted_second.csv` or `predicted.csv`: for every run the answer of `moat predict training` to the request that
 `request` makes of its row, and what the fair constant says, which is the middle utilisation of all measured runs whose products
 are as wide. The stored tables were made and stored before the measurement, with the constants of the commit that holds them: a
 checkout of that commit gives the same numbers again, a later one what the model has come to say since.
@@ -32,15 +32,19 @@ HERE = Path(__file__).parent
 FILES = {
     "first": ("runs.csv", "predicted.csv"),
     "second": ("runs_second.csv", "predicted_second.csv"),
+    "third": ("runs_third.csv", "predicted_third.csv"),
 }
 """Files of a set's runs and of what was predicted of them."""
-CHIPS = {"first": ("h100-sxm",), "second": ("h100-sxm", "h200")}
+EITHER = ("h100-sxm", "h200")
+CHIPS = {"first": ("h100-sxm",), "second": EITHER, "third": EITHER}
 """Chips that a set is predicted on; the one that runs it is judged."""
 SHAPE = (
     *("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "gated_ffn"),
     *("tied_embeddings", "experts", "experts_per_token", "expert_ffn"),
 )
 """Columns of a run that say what its model is."""
+LATER = ("shared_experts", "attention_window", "windowed_layers")
+"""Further ones, which runs have from the third set on."""
 RELEASED = "2026-11"
 COLUMNS = (
     *("run_id", "chip_id", "predicted_s", "p05_s", "p95_s", "constant_s", "allocated_gib"),
@@ -57,9 +61,10 @@ def runs(which: str) -> list[dict[str, str]]:
 def request(run: Mapping[str, str], chip: str) -> dict[str, object]:
     """What the model is asked: the run as anybody would describe it, one chip and no parallelism."""
     sizes = ("tp", "pp", "dp", "ep", "cp")
+    shape = SHAPE + tuple(name for name in LATER if name in run)
     asked: dict[str, object] = {
         "id": run["run_id"],
-        "model": {"name": run["model"]} | {name: int(run[name]) for name in SHAPE},
+        "model": {"name": run["model"]} | {name: int(run[name]) for name in shape},
         "chip": chip,
         "chips": 1,
         **dict.fromkeys(sizes, 1),
@@ -75,6 +80,8 @@ def request(run: Mapping[str, str], chip: str) -> dict[str, object]:
     # Of software that is not known for it, a request says that there is no FP32 copy.
     if (run["weights"], run["compiled"]) == ("bf16", "1"):
         asked["master_weights"] = False
+    if "optimizer" in run:
+        asked["optimizer"] = run["optimizer"]
     return asked
 
 
@@ -97,9 +104,10 @@ def as_rows(run: Mapping[str, str], chip: str) -> Rows:
 
 
 def autocast_gib(run: Mapping[str, str], chip: str) -> str:
-    """GiB of tensors that the model counts once it is told of autocast; nothing of weights in 16 bits or another
-    framework."""
-    if run["weights"] != "fp32" or run["framework"] != "pytorch":
+    """GiB of tensors that the model counts once it is told of autocast; nothing of weights in 16 bits, of plain TF32, of
+    another optimizer than AdamW or another framework, which measured rows cannot be told of."""
+    cast = run["weights"] == "fp32" and run["precision"] != "tf32"
+    if not cast or run["framework"] != "pytorch" or run.get("optimizer", "adamw") != "adamw":
         return ""
     return f"{float(measured_memory.predicted(as_rows(run, chip)).allocated[0]) / GIB:.2f}"
 
@@ -139,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--set", choices=sorted(FILES), default="second", help="which runs")
+    parser.add_argument("--set", choices=sorted(FILES), default="third", help="which runs")
     parser.add_argument("--out", type=Path, help="another file than the stored one")
     given = parser.parse_args()
     out = given.out or HERE / FILES[given.set][1]

@@ -13,12 +13,14 @@ from pathlib import Path
 STARTED = time.time()
 HERE = Path(__file__).parent
 GIB = 2**30
-SETS = {"first": "runs.csv", "second": "runs_second.csv"}
+SETS = {"first": "runs.csv", "second": "runs_second.csv", "third": "runs_third.csv"}
 """Files of the runs, by the name of their set."""
 WARM_UP, FEWEST, MOST = 3, 5, 20
 """Steps before the clock, and timed steps of a run."""
 TIMED_S = 1.0
 """Seconds that a run's timed steps may take before they are the fewest; it was 1.5 when the first set was measured."""
+SLOW_STEP_S, FEWEST_SLOW, WARM_UP_SLOW = 1.5, 3, 2
+"""A step that takes longer, and how many of its kind are timed and warm up at least, from the third set on."""
 LONGEST_RUN_S = 45
 """Seconds after which a run is given up."""
 SLOW_MACHINE = 4
@@ -32,7 +34,7 @@ COLUMNS = (
 )
 KINDS = (
     *("architecture", "framework", "precision", "recompute", "weights", "lora_rank"),
-    *("expert_products", "compiled"),
+    *("expert_products", "compiled", "optimizer", "loop", "attention"),
 )
 """Columns of a run that choose the code that it goes through."""
 Run = Mapping[str, str]
@@ -50,7 +52,7 @@ def runs(which: str, framework: str, small: bool) -> list[dict[str, str]]:
         for run in every
         if run["compiled"] == "0" or run["recompute"] == "full" or framework != "pytorch"
     ]
-    kinds = {tuple(run[key] for key in KINDS): run for run in able}
+    kinds = {tuple(run.get(key) for key in KINDS): run for run in able}
     accumulated = [run for run in every if run["global_batch"] != run["micro_batch"]]
     chosen = {run["run_id"]: run for run in [*kinds.values(), *accumulated]}
     return [run | _tiny(run) for run in chosen.values()]
@@ -63,12 +65,21 @@ def _tiny(run: Run) -> dict[str, str]:
     sizes["global_batch"] = 2 * int(run["global_batch"]) // int(run["micro_batch"])
     if int(run["experts"]):
         sizes |= {"experts": 8, "experts_per_token": 2, "expert_ffn": 128}
+    if int(run.get("attention_window") or 0):
+        sizes |= {"attention_window": 128, "windowed_layers": 2}
     return {name: str(size) for name, size in sizes.items()}
 
 
 def timed_steps(seconds: float, quick: bool) -> int:
     """How many steps of this length are timed."""
+    if seconds > SLOW_STEP_S:
+        return FEWEST_SLOW
     return FEWEST if quick else min(MOST, max(FEWEST, int(TIMED_S / seconds)))
+
+
+def warm(done: int, seconds: float) -> bool:
+    """Whether so many steps, of which the last took so long, are enough to begin the clock."""
+    return done >= (WARM_UP_SLOW if seconds > SLOW_STEP_S else WARM_UP)
 
 
 @contextlib.contextmanager

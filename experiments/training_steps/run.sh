@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures a set's runs and kernels on one GPU: run.sh OUTDIR [--set first] [--small]
+# Measures a set's runs and kernels on one GPU: run.sh OUTDIR [--set NAME] [--small]
 # Environment: BUDGET_SECONDS for all (205), of which JAX_SECONDS for the runs under JAX (50) and KERNEL_SECONDS for kernels (20).
 # Taken up again in a new process where the GPU's context is lost on the way; rows are on disk as soon as they are known, and
 # what hangs is ended.

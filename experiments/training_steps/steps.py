@@ -28,7 +28,6 @@ from rows_on_disk import (
     SETS,
     SLOW_MACHINE,
     STARTED,
-    WARM_UP,
     Run,
     Table,
     at_most,
@@ -36,10 +35,12 @@ from rows_on_disk import (
     runs,
     timed_steps,
     waiting,
+    warm,
 )
 
 import fp8  # isort: skip  (the clock of the budget starts before slow imports)
 import torch  # isort: skip
+import training_loop
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers import __version__ as transformers_version
@@ -48,10 +49,11 @@ from transformers.utils import logging
 BROKEN = 3
 """Exit status where the GPU's context is lost: the next process takes up what is left."""
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-OWN_HEADS = ("llama", "qwen3", "qwen3_moe", "gemma")
+OWN_HEADS = ("llama", "mistral", "qwen3", "qwen3_moe", "gemma", "gemma3_text")
 """Architectures whose heads have a width of their own."""
 EXPERT_WORDS = {
     "qwen3_moe": ("num_experts", "moe_intermediate_size"),
+    "qwen2_moe": ("num_experts", "moe_intermediate_size"),
     "olmoe": ("num_experts", "intermediate_size"),
     "mixtral": ("num_local_experts", "intermediate_size"),
 }
@@ -86,13 +88,18 @@ def configuration(run: Run) -> dict[str, object]:
         number, width = EXPERT_WORDS[run["architecture"]]
         common |= {number: size["experts"], width: size["expert_ffn"]}
         common["num_experts_per_tok"] = int(run["experts_per_token"])
+    if shared := int(run.get("shared_experts") or 0):
+        common["shared_expert_intermediate_size"] = shared * size["expert_ffn"]
+    if window := int(run.get("attention_window") or 0):
+        common["sliding_window"] = window
     return common
 
 
 def build(run: Run, device: torch.device) -> torch.nn.Module:
     """The run's model with random weights on the device, ready to train."""
     config = AutoConfig.for_model(run["architecture"], **configuration(run))
-    chosen: dict[str, object] = {"attn_implementation": "sdpa", "dtype": TYPES[run["weights"]]}
+    kernel = run.get("attention") or "sdpa"
+    chosen: dict[str, object] = {"attn_implementation": kernel, "dtype": TYPES[run["weights"]]}
     if run["expert_products"]:
         loop = run["expert_products"] == "loop"
         chosen["experts_implementation"] = "eager" if loop else "grouped_mm"
@@ -106,8 +113,11 @@ def build(run: Run, device: torch.device) -> torch.nn.Module:
         )
         model = get_peft_model(model, adapters)
     model = model.to(device).train()
-    if run["recompute"] == "full":
+    if run["recompute"] != "none":
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    if run["recompute"] == "selective":  # every second layer is redone
+        for layer in model.model.layers[1::2]:
+            layer.gradient_checkpointing = False
     if run["precision"] == "fp8" or run["compiled"] == "1":
         inner = model.transformer.h if run["architecture"] == "gpt2" else model.model.layers
         if run["precision"] == "fp8":
@@ -136,24 +146,25 @@ def loss_of(run: Run) -> Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
 
 def stepper(run: Run, model: torch.nn.Module, device: torch.device) -> Callable[[], torch.Tensor]:
     """What does one step of the run and gives its loss."""
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    adam = torch.optim.AdamW(trained, lr=1e-5, fused=True)
+    update = training_loop.Update(run, model, device)
     shape = int(run["micro_batch"]), int(run["seq_len"])
     tokens = torch.randint(int(run["vocab"]), shape, device=device)
     passes = int(run["global_batch"]) // int(run["micro_batch"])
     # Adapters are FP32 beside a 16-bit base, so that they need autocast as FP32 weights do.
     mixed = run["weights"] == "fp32" or int(run["lora_rank"]) > 0
+    mixed = mixed and run["precision"] != "tf32"
+    sixteen = torch.float16 if run["precision"] == "fp16" else torch.bfloat16
+    torch.set_float32_matmul_precision("high" if run["precision"] == "tf32" else "highest")
     loss_function = loss_of(run)
 
     def step() -> torch.Tensor:
         total = torch.zeros((), device=device)
         for _ in range(passes):
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+            with torch.autocast(device.type, dtype=sixteen, enabled=mixed):
                 loss = loss_function(model, tokens) / passes
-            loss.backward()
+            update.backward(loss)
             total += loss.detach()
-        adam.step()
-        adam.zero_grad(set_to_none=True)
+        update.step()
         return total
 
     return step
@@ -199,14 +210,16 @@ def timed(run: Run, device: torch.device, quick: bool) -> dict[str, object]:
     step = stepper(run, model, device)
     settle(device)
     built = time.perf_counter()
-    for _ in range(WARM_UP):
+    done, took = 0, 0.0
+    while not warm(done, took):
         last = time.perf_counter()
         step()
         settle(device)
-    warm = time.perf_counter()
+        done, took = done + 1, time.perf_counter() - last
+    ready = time.perf_counter()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    count = timed_steps(warm - last, quick)
+    count = timed_steps(took, quick)
     clock = Clock(device)
     clock.mark()
     for _ in range(count):
@@ -227,7 +240,7 @@ def timed(run: Run, device: torch.device, quick: bool) -> dict[str, object]:
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "loss": f"{loss.item():.4f}",
         "build_s": f"{built - began:.2f}",
-        "warm_up_s": f"{warm - built:.2f}",
+        "warm_up_s": f"{ready - built:.2f}",
         "notes": _graphs(run),
     }
 
@@ -307,7 +320,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("outdir", type=Path)
-    parser.add_argument("--set", choices=sorted(SETS), default="second", help="which runs")
+    parser.add_argument("--set", choices=sorted(SETS), default="third", help="which runs")
     parser.add_argument("--small", action="store_true", help="only show that the code works")
     parser.add_argument("--budget-seconds", type=float, default=200, help="all together")
     parser.add_argument("--kernel-seconds", type=float, default=30, help="of them for kernels")
@@ -326,7 +339,7 @@ def main() -> int:
         import kernels
         import small_kernels
 
-        parts = {"first": kernels.PARTS, "second": small_kernels.PARTS}[asked.set]
+        parts = kernels.PARTS if asked.set == "first" else small_kernels.PARTS
         with torch.no_grad():
             table = Table(asked.outdir / "kernels.csv", kernels.COLUMNS, "kernel_id")
             kernels.measure(table, parts, device, asked.small, end)

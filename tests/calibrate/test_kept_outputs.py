@@ -27,6 +27,18 @@ def test_the_more_projections_are_kept_the_less_of_a_layer_is_done_again():
     assert share("full but projections") == pytest.approx(1 - 151 / 654, abs=1e-3)
 
 
+def test_kept_outputs_are_counted_by_their_widths():
+    def values(recompute, notes=""):
+        row = LAYER | {"recompute": recompute, "notes": notes}
+        return kept_outputs.values(pd.DataFrame([row]))[0]
+
+    assert values("full") == 0
+    assert values("qkv_proj_offloaded") == 8192 + 2 * 1024
+    assert values("full but projections") == 2 * 8192 + 2 * 1024
+    kept = "keeps the layer input, queries, keys, values and the attention result"
+    assert values("full but attention", kept) == 8192 + 2 * 1024
+
+
 def test_offloaded_projections_leave_the_rest_of_a_layer_to_be_done_again():
     runs = measured_training.configurations()
     runs = runs[(runs["source"] == "maxtext_tpu") & runs["recompute"].eq("qkv_proj_offloaded")]

@@ -183,7 +183,7 @@ def test_most_runs_that_ran_have_room():
     assert np.isfinite(found["filled"]).all() and (found["filled"] > 0).all()
     assert (found["filled"] <= 1).mean() > 0.8
     alone = found[found["source"] == "maxtext_tpu"]
-    assert (alone["filled"] <= measured_memory.NEARLY).mean() > 0.7
+    assert (alone["filled"] <= 1.1).mean() > 0.7
 
 
 def test_room_by_stack_counts_runs_and_sources():
@@ -195,8 +195,8 @@ def test_room_by_stack_counts_runs_and_sources():
         }
     )
     found = measured_memory.room_by_stack(runs).set_index("stack")
-    assert found.loc["x"].tolist() == pytest.approx([3, 2, 1 / 3, 2 / 3])
-    assert found.loc["y"].tolist() == pytest.approx([1, 1, 1, 1])
+    assert found.loc["x"].tolist() == pytest.approx([3, 2, 1 / 3])
+    assert found.loc["y"].tolist() == pytest.approx([1, 1, 1])
 
 
 def test_what_source_code_says_of_states_and_gradients():
@@ -205,6 +205,10 @@ def test_what_source_code_says_of_states_and_gradients():
     stacks = software.all_software()
     assert stacks["internevo"].gradient_bytes == stacks["internevo"].gradient_wire_bytes == 2
     assert stacks["scaletorch"].master_weights == 0
+    split = {name for name, one in stacks.items() if one.splits_stream}
+    assert split == {
+        name for name, one in stacks.items() if one.stack in ("maxtext", "pytorch-xla")
+    }
     rows = measured_training.usable().frame
     own = rows[rows["source"] == "maxtext_tpu"]
     assert (own.loc[own["recompute"] == "minimal", "recompute_level"] == 1).all()

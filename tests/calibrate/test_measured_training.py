@@ -270,6 +270,27 @@ def test_offloaded_states_and_weights_are_read_from_the_notes():
     assert set(lifted["source"]) == known
 
 
+def test_activations_on_the_host_are_read_from_the_notes_and_from_what_is_said_of_a_source():
+    told = whole().set_index("config_id")["activation_offload"]
+    assert [told[f"alst_2025-{run:04d}"] for run in (4, 5, 8, 10)] == [0, 2, 2, 2]
+    assert [told[f"tpu_recipes_longctx_v5p-{run:04d}"] for run in (1, 3, 5)] == [0, 1, 2]
+    assert [told[f"tpu_recipes_ironwood-{run:04d}"] for run in (1, 9, 11)] == [2, 2, 0]
+    assert [told[f"maxtext_tpu-{run:04d}"] for run in (571, 590)] == [0, 1]
+    # LLMQ's residuals are all of a layer only where the layer is run again as a whole.
+    assert [told[f"llmq_cards-{run:04d}"] for run in (14, 18, 20)] == [0, 0, 2]
+    assert set(of("pedia_qwen3_v7")["activation_offload"]) == {2.0}
+    assert set(of("dgxc_h100")["activation_offload"]) == {0.0}
+
+
+def test_losses_in_chunks_are_read_from_the_notes_the_source_and_the_software():
+    told = whole().set_index("config_id")["loss_chunks"]
+    assert [told[f"alst_2025-{run:04d}"] for run in (1, 2, 10)] == [0, 1, 1]
+    assert told["pith_train_79-0001"] == told["tpuchat-0001"] == 8
+    assert set(of("lab_h200")["loss_chunks"]) == {1.0}
+    assert [told[f"llmq_cards-{run:04d}"] for run in (1, 72)] == [0, 1]
+    assert set(of("dgxc_h100")["loss_chunks"]) == {0.0}
+
+
 def test_runs_on_a_chip_made_for_one_buyer_are_not_taken_for_the_sold_one():
     assert set(of("torchtitan_h100_2412")["chip_id"]) == {"h100-hbm2e"}
     eager = of("torchtitan_h100_2412")["table_ref"].str.contains("eager")

@@ -114,6 +114,52 @@ def test_light_recomputation_of_latent_attention_keeps_the_latents_alone():
     assert saved / 4096 == pytest.approx(attention + 2 * width + 2 * 7168)
 
 
+def test_activations_in_the_hosts_memory_leave_two_layers_or_the_inputs_on_the_chip():
+    model, plan = shape_of_gpt(48, 4096, 32), Plan(4096, 8, dp=8, flash_attention=1, recompute=2)
+    each = 2 * 4096 * 4096
+    kept = [
+        activations.activation_bytes(model, replace(plan, activation_offload=level))
+        for level in (0, 1, 2)
+    ]
+    assert kept[0] == kept[1]  # of a layer that is recomputed nothing is kept but its input
+    assert kept[0] - kept[2] == pytest.approx((48 - 2) * each)
+    whole, outputs, everything = (
+        activations.activation_bytes(model, replace(plan, recompute=0, activation_offload=level))
+        for level in (0, 1, 2)
+    )
+    assert outputs - everything == pytest.approx((48 - 2) * each)
+    layer = layer_activation_bytes(model, plan, 0)
+    assert whole - everything == pytest.approx((48 - 2) * layer)
+    both = np.array([0.0, 2.0])
+    levels = activations.activation_bytes(model, replace(plan, activation_offload=both))
+    assert levels == pytest.approx([kept[0], kept[2]])
+
+
+def test_a_loss_in_chunks_holds_the_logits_of_one():
+    model, plan = shape_of_gpt(48, 4096, 32), Plan(4096, 8, dp=8, flash_attention=1, recompute=2)
+    whole, eighth = logit_bytes(model, plan), logit_bytes(model, plan, loss_chunks=8)
+    assert eighth == pytest.approx(whole / 8)
+    # Liger's are as many as make those of one as large as the hidden states, at 6 bytes a logit.
+    by_width = logit_bytes(model, plan, loss_chunks=1)
+    assert by_width == pytest.approx(6 * 4096 * model.hidden)
+    assert logit_bytes(model, plan, loss_chunks=np.array([0.0, 1.0])) == pytest.approx(
+        [whole, by_width]
+    )
+    long = replace(plan, seq_len=1 << 17, global_batch=8)
+    held = [activations.activation_bytes(model, long, Kept(loss_chunks=count)) for count in (0, 8)]
+    assert held[0] > held[1]
+
+
+def test_recomputed_layers_that_keep_some_outputs_hold_these_whatever_the_share_of_work():
+    model, plan = shape_of_gpt(48, 4096, 32), Plan(4096, 8, dp=8, flash_attention=1, recompute=2)
+    kept, more = (
+        replace(plan, outputs_kept=3 * 4096.0, recompute_share=share) for share in (0.8, 0.5)
+    )
+    held = layer_activation_bytes(model, kept, 2)
+    assert held - layer_activation_bytes(model, plan, 2) == pytest.approx(2 * 4096 * 3 * 4096)
+    assert activations.activation_bytes(model, kept) == activations.activation_bytes(model, more)
+
+
 def test_recomputed_layers_that_keep_their_attention_hold_its_output():
     model, plan = gpt("22B")
     plan = replace(plan, flash_attention=1)

@@ -633,6 +633,27 @@ def test_offloaded_weights_come_in_while_the_layer_before_computes():
     assert 2.5 * shard < fetched(short) < 3 * shard
 
 
+def test_activations_go_to_the_host_and_back_behind_the_work():
+    model = replace(LLAMA_70B, vocab=1)
+    plan = Plan(4096, 8, dp=8, zero_stage=3, recompute=2)
+
+    def waited(own):
+        here, there = (
+            step_time(model, replace(own, activation_offload=level), H100, PERFECT).other
+            for level in (0, 2)
+        )
+        return there - here
+
+    assert waited(plan) == pytest.approx(0.0, abs=1e-9)
+    # On a link so slow that the work is nothing beside it: every layer's input out once and in once.
+    slow = replace(H100, host_bytes_per_s=1e6)
+    here = step_time(model, plan, slow, PERFECT)
+    there = step_time(model, replace(plan, activation_offload=2), slow, PERFECT)
+    bytes_ = 2 * 4096 * model.hidden * model.layers
+    work = here.compute + here.memory_bound
+    assert there.total - here.total == pytest.approx(2 * bytes_ / 1e6 - work, rel=1e-3)
+
+
 WAFER = replace(
     H100,
     peak_flops=12.5e15,

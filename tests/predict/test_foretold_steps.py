@@ -13,15 +13,22 @@ from training_moat.catalog import models
 from training_moat.predict import training
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "training_steps"
-FIRST, SECOND = (pd.read_csv(FOLDER / name) for name in ("runs.csv", "runs_second.csv"))
-SETS = {"first": FIRST, "second": SECOND}
+FIRST, SECOND, THIRD = (
+    pd.read_csv(FOLDER / name) for name in ("runs.csv", "runs_second.csv", "runs_third.csv")
+)
+SETS = {"first": FIRST, "second": SECOND, "third": THIRD}
 PREDICTED = {
     "first": pd.read_csv(FOLDER / "predicted.csv"),
     "second": pd.read_csv(FOLDER / "predicted_second.csv"),
+    "third": pd.read_csv(FOLDER / "predicted_third.csv"),
 }
 CASES = [
     ("first", PREDICTED["first"]),
-    *(("second", rows) for _, rows in PREDICTED["second"].groupby("chip_id")),
+    *(
+        (which, rows)
+        for which in ("second", "third")
+        for _, rows in PREDICTED[which].groupby("chip_id")
+    ),
 ]
 
 
@@ -38,6 +45,9 @@ def test_every_run_has_one_prediction_with_its_interval_around_it(which, told):
     assert (told["predicted_s"] < told["p95_s"]).all()
     assert (told["allocated_gib"] < told["reserved_gib"]).all()
     cast = runs["weights"].eq("fp32") & runs["framework"].eq("pytorch")
+    cast &= runs["precision"].ne("tf32")
+    if "optimizer" in runs:
+        cast &= runs["optimizer"].eq("adamw")
     assert (told["allocated_autocast_gib"].notna().to_numpy() == cast).all()
 
 
@@ -49,6 +59,18 @@ def test_the_second_set_repeats_no_run_of_the_first_and_goes_where_it_did_not():
     told = PREDICTED["second"]
     assert set(told["chip_id"]) == {"h100-sxm", "h200"}
     tuned = told["run_id"].isin(SECOND.loc[SECOND["lora_rank"] > 0, "run_id"])
+    assert (told["constant_s"].isna() == tuned).all()
+
+
+def test_the_third_set_repeats_none_and_goes_where_the_others_did_not():
+    sizes = ["model", "seq_len", "micro_batch", "recompute", "software"]
+    assert THIRD.merge(pd.concat([FIRST, SECOND]), on=sizes).empty
+    assert {"sgd", "muon", "adafactor", "adamw"} == set(THIRD["optimizer"])
+    assert {"bf16", "fp16", "tf32"} == set(THIRD["precision"])
+    assert "selective" in set(THIRD["recompute"]) and THIRD["seq_len"].max() == 65536
+    told = PREDICTED["third"]
+    assert set(told["chip_id"]) == {"h100-sxm", "h200"}
+    tuned = told["run_id"].isin(THIRD.loc[THIRD["lora_rank"] > 0, "run_id"])
     assert (told["constant_s"].isna() == tuned).all()
 
 
@@ -73,16 +95,20 @@ def test_a_run_is_asked_as_it_is_measured(script, which):
         plan = answer["plan"]
         for name in ("seq_len", "micro_batch", "global_batch"):
             assert plan[name] == int(run[name])
-        assert (plan["recompute"], plan["software"]) == (run["recompute"], run["software"])
+        assert plan["software"] == run["software"]
+        # PyTorch's selective recomputation redoes half of the layers in full, and the answer says so.
+        halved = plan["recompute"] == "full" and plan.get("recompute_share") == 0.5
+        assert ("selective" if halved else plan["recompute"]) == run["recompute"]
         assert plan.get("lora_rank", 0) == int(run["lora_rank"])
         assert plan["precision"] == run["precision"]
+        assert plan.get("optimizer", "adamw") == run.get("optimizer", "adamw")
 
 
 def test_the_table_it_writes_is_the_stored_one_in_form(script, tmp_path, monkeypatch):
     out = tmp_path / "predicted.csv"
     monkeypatch.setattr(sys, "argv", ["predict.py", "--out", str(out)])
     script.main()
-    now, stored = pd.read_csv(out), PREDICTED["second"]
+    now, stored = pd.read_csv(out), PREDICTED["third"]
     assert list(now.columns) == list(stored.columns)
     assert list(now["run_id"]) == list(stored["run_id"])
 
@@ -100,6 +126,7 @@ def test_what_measures_takes_no_column_that_the_runs_do_not_have(name):
     }
     assert len(asked) > 8 and asked <= set(FIRST.columns)
     assert list(FIRST.columns) == list(SECOND.columns)
+    assert list(THIRD.columns[: len(FIRST.columns)]) == list(FIRST.columns)
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +138,25 @@ def test_every_run_is_measured_by_its_framework_and_every_kind_is_tried_small(on
     for which, whole in SETS.items():
         told = [run for one in ("pytorch", "jax") for run in on_disk.runs(which, one, False)]
         assert sorted(run["run_id"] for run in told) == sorted(whole["run_id"])
-    small = on_disk.runs("second", "pytorch", True) + on_disk.runs("second", "jax", True)
-    for column in ("architecture", "framework", "precision", "recompute", "weights", "compiled"):
-        assert {run[column] for run in small} == set(SECOND[column].astype(str)), column
-    assert max(int(run["hidden"]) for run in small) < 500
-    assert any(int(run["global_batch"]) > int(run["micro_batch"]) for run in small)
+    for which in ("second", "third"):
+        small = on_disk.runs(which, "pytorch", True) + on_disk.runs(which, "jax", True)
+        for column in (*on_disk.KINDS[:5], "compiled", "optimizer"):
+            if column in SETS[which]:
+                kinds = {run[column] for run in small}
+                assert kinds == set(SETS[which][column].astype(str)), (which, column)
+        assert max(int(run["hidden"]) for run in small) < 500
+        assert any(int(run["global_batch"]) > int(run["micro_batch"]) for run in small)
+
+
+def test_long_steps_are_warmed_and_timed_fewer_times(on_disk):
+    assert on_disk.warm(3, 0.5) and not on_disk.warm(2, 0.5)
+    assert on_disk.warm(2, 4.0) and not on_disk.warm(1, 60.0) and not on_disk.warm(0, 0.0)
+    assert [on_disk.timed_steps(seconds, False) for seconds in (0.01, 0.1, 1.0, 4.0)] == [
+        20,
+        10,
+        5,
+        3,
+    ]
 
 
 def test_rows_are_on_disk_at_once_and_are_not_measured_again(on_disk, tmp_path, capsys):

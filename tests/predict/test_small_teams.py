@@ -43,6 +43,38 @@ def test_offloaded_states_take_no_room_but_time():
     assert any("host" in note for note in there["notes"])
 
 
+def test_activations_in_the_hosts_memory_make_room_for_longer_sequences():
+    long = {"seq_len": 131072, "zero_stage": 3, "recompute": "full", "global_batch": 8}
+    here, inputs, there = (
+        ask(**long, activation_offload=word) for word in ("none", "outputs", "all")
+    )
+    assert "activation_offload" not in here["plan"] and there["plan"]["activation_offload"] == "all"
+    held = [one["memory_gib"]["activations"] * GIB for one in (here, inputs, there)]
+    assert held[0] == held[1]
+    assert held[0] - held[2] == pytest.approx(30 * 2 * 131072 * 4096)
+    assert (
+        any("host" in note for note in there["notes"])
+        and there["step_time_s"] >= here["step_time_s"]
+    )
+    found = training.predict([CASE | {"activation_offload": "disk"}])[0]
+    assert not found["ok"] and "activation_offload" in found["error"]
+
+
+def test_a_chunked_loss_is_asked_for_or_the_softwares():
+    """TRL's loss is in chunks unless it is told otherwise, Accelerate's is whole."""
+    long = {"seq_len": 65536, "zero_stage": 3, "recompute": "full", "global_batch": 8}
+
+    def held(**said):
+        return ask(**long, **said)["memory_gib"]["activations"]
+
+    whole, chunked = (held(software="accelerate", chunked_loss=said) for said in (False, True))
+    assert whole == held(software="accelerate") > 2 * chunked
+    assert held(software="trl") == chunked == held(software="trl", chunked_loss=True)
+    assert held(software="trl", chunked_loss=False) == whole
+    assert ask(chunked_loss=True)["plan"]["chunked_loss"] is True
+    assert "chunked_loss" not in ask()["plan"]
+
+
 def test_states_without_an_fp32_copy():
     """Adam in 8 bits keeps two bytes a weight (Dettmers et al. 2022), six with an FP32 copy of the weight."""
     with_copy = ask(optimizer="adam8bit")["memory_gib"]["optimizer"]

@@ -22,6 +22,12 @@ def test_where_states_are_to_be_changes_nothing_and_is_said(asked):
     assert not any("changes nothing" in note for note in ask(offload="none", zero_stage=0)["notes"])
 
 
+def test_activations_stay_beside_the_cores_whatever_is_asked():
+    found = ask(activation_offload="all")
+    assert any(note.startswith("activation_offload all changes nothing") for note in found["notes"])
+    assert {**found, "notes": PLAIN["notes"]} == PLAIN
+
+
 def test_eight_bit_states_are_not_paged_out_of_a_store():
     one = ask(chips=1, software="torchtune", optimizer="adam8bit")
     assert one["ok"] and "offload" not in one["plan"]

@@ -37,6 +37,8 @@ ODD_VALUES = {
     "expert_tp": [2, 0],
     "lora_rank": [16, True, -1],
     "offload": ["optimizer", "cpu", "disk"],
+    "activation_offload": ["outputs", "all", "host"],
+    "chunked_loss": [True, 1, "yes"],
     "released": ["2026-04", "2026-13", 2025, True],
     "matmul_tflops": [500, 1e9, -1],
     "price_usd_per_chip_hour": [2.5, -1, "2"],

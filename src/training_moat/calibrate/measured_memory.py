@@ -28,9 +28,6 @@ RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
 MISFITS = 0.05
 """Share of those runs that the fitted reserve may declare too large."""
 
-NEARLY = 1.1
-"""Bytes over a chip's room up to which a run is said to fit nearly."""
-
 TIME_ONLY_REASONS = (
     "step time and printed FLOP rate disagree",
     "neither a time nor a batch to turn a rate into one",
@@ -83,7 +80,8 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     )
     alone = np.maximum(sharded, uncached) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
-    kept = Kept(width, factor, spare, autocast, kept_kv, native)
+    chunks = rows.frame["loss_chunks"].to_numpy(float)
+    kept = Kept(width, factor, spare, autocast, kept_kv, native, chunks)
     reserve = Reserve(reserve_bytes, reserve_share)
     return training_memory(rows.model, rows.plan, states, gradient, reserve, kept, alone)
 
@@ -136,12 +134,12 @@ def filled(constants: Constants) -> pd.DataFrame:
 
 
 def room_by_stack(found: pd.DataFrame) -> pd.DataFrame:
-    """What `filled` says by class of software. Columns: stack, runs, sources, fits, nearly (shares of runs that the model
-    has room for, and for which it asks for at most a tenth more than there is)."""
-    told = found.assign(fits=found["filled"] <= 1, nearly=found["filled"] <= NEARLY)
-    groups = told.groupby("stack")
-    counts = groups["source"].agg(runs="size", sources="nunique")
-    return counts.join(groups[["fits", "nearly"]].mean()).reset_index()
+    """What `filled` says by class of software. Columns: stack, runs, sources, `fits` (share of runs that the model has room
+    for)."""
+    groups = found.assign(fits=found["filled"] <= 1).groupby("stack")
+    return groups.agg(
+        runs=("source", "size"), sources=("source", "nunique"), fits=("fits", "mean")
+    ).reset_index()
 
 
 SHOWN = ["config_id", "source", "model", "chip_id", "tp", "pp", "dp", "micro_batch", "format"]

@@ -175,6 +175,8 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "rate_counts",
         "autocast",
         "kept_kv",
+        "activation_offload",
+        "loss_chunks",
     ]
     place = frame["source"].map(general)
     text = words(frame)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS
+from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer
 from training_moat.predict import software
@@ -16,12 +16,13 @@ NO_SIZES = ("name", "params_given", "active_params_given")
 """What of a model is not its shape."""
 LEVELS = {level: word for word, level in RECOMPUTE_LEVELS.items()}
 OFFLOADED = {level: word for word, level in OFFLOAD_LEVELS.items()}
+AWAY = {level: word for word, level in ACTIVATION_OFFLOAD_LEVELS.items()}
 DISPATCHER = {does: name for name, does in software.DISPATCHERS.items()}
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A usable run as somebody asks who has its description and no more: model, chips, layout and format, the software by
-    the name that people use, its date, and what is stated of micro-batch, interleaving and recomputation."""
+    the name that people use, its date, and what is stated of micro-batch, interleaving, recomputation and activations on the host."""
     sizes = [name for name in Transformer.__dataclass_fields__ if name not in NO_SIZES]
     shape = {size: _whole(row[size]) for size in sizes if row[size] or size == "gated_ffn"}
     level, name = row["recompute_level"], row["label"]
@@ -37,6 +38,7 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "micro_batch": None if open_batch else _whole(row["micro_batch"]),
         "virtual_stages": None if open_stages else _whole(row["virtual_stages"]),
         "recompute": None if level != level else LEVELS[int(level)],
+        "activation_offload": AWAY[int(row["activation_offload"])],
         "capacity_factor": row["expert_capacity"] or None,
         **{size: _whole(row[size]) for size in LAYOUT},
     }

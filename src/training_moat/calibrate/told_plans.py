@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import dispatchers, kept_outputs
+from training_moat.core.output_head import BY_WIDTH
+from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import software
 
@@ -24,6 +26,11 @@ RECOMPUTE = {
     "full but projections": 2,
     "full-ish (remat)": 2,
 }
+
+ALL_AWAY = r"(?:layer inputs?|activation checkpoints|with activations)(?: and [\w ]+?)? offloaded"
+OUTPUTS_AWAY = r"(?:projections|products|what attention gave|attention output) offloaded"
+"""What notes on a run say of activations in the host's memory."""
+EIGHT_CHUNKS = "(?:loss|output head) in eight chunks"
 
 
 def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
@@ -56,9 +63,8 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     one_pass = pd.to_numeric(frame["accumulates"], errors="coerce").eq(0)
     frame["micro_batch"] = stated_whole.fillna(per_replica.where(one_pass, 1.0)).astype(float)
     stacks = software.all_software()
-    compiled = frame["label"].map({name: one.stack for name, one in stacks.items()})
-    parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0)
-    parallel = parallel.mask(compiled.isin(software.SPLIT_STREAM_STACKS), 1.0)
+    split = frame["label"].isin([name for name, one in stacks.items() if one.splits_stream])
+    parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0).mask(split, 1.0)
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
@@ -68,6 +74,7 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
     frame["recompute_share"] = redone.fillna(stated).fillna(kept_outputs.redone_share(frame))
+    frame["outputs_kept"] = kept_outputs.values(frame)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
     _say_what_travels(frame, stacks)
     return frame
@@ -93,6 +100,27 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     states = stated.contains("optimizer states offloaded").astype(float)
     frame["paged"] = 0.0
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
+    frame["activation_offload"] = _activations_away(frame)
+    usual = frame["label"].map({name: one.loss_chunks for name, one in stacks.items()})
+    chunks = frame["loss_chunks"].astype(float).fillna(usual.astype(float)).fillna(0.0)
+    chunks = chunks.mask(stated.contains(EIGHT_CHUNKS), 8.0)
+    frame["loss_chunks"] = chunks.mask(stated.contains("tiled logits and loss"), BY_WIDTH)
+
+
+def _activations_away(frame: pd.DataFrame) -> pd.Series:
+    """What layers keep in the host's memory, as a level of `ACTIVATION_OFFLOAD_LEVELS`: by the run's own words, else by those
+    on its source. Where products' outputs alone are said to go, layers' inputs stay."""
+    notes = frame["notes"].fillna("")
+    told = notes.str.contains(OUTPUTS_AWAY) | frame["recompute"].eq(
+        kept_outputs.OFFLOADED_PROJECTIONS
+    )
+    word = (
+        frame["activation_offload"].mask(told, "outputs").mask(notes.str.contains(ALL_AWAY), "all")
+    )
+    # LLMQ's residuals are a block's inputs: all that it keeps where it is run again as a whole.
+    whole = frame["recompute"].eq("full") & ~notes.str.contains("share recomputed")
+    word = word.mask(whole & notes.str.contains("residuals (?:and gradients )?offloaded"), "all")
+    return word.map(ACTIVATION_OFFLOAD_LEVELS).fillna(0).astype(float)
 
 
 def _expert_tensor(frame: pd.DataFrame) -> pd.Series:

@@ -36,6 +36,11 @@ ONE_HOT_BYTES = 3.0
 (MaxText, `generate_masks`)."""
 
 
+IN_TRANSIT = 2
+"""Layers whose activations are on the chip although their place is the host's memory: the one at work, and the one on its
+way (torchtune and ALST copy them on a stream of their own beside the work)."""
+
+
 class Kept(NamedTuple):
     """What a stack keeps of its activations.
 
@@ -44,7 +49,7 @@ class Kept(NamedTuple):
     stacks on Transformer Engine do, which also make the output head's weight gradient in 16 bits before they add it up.
     `autocast` (0 or 1): FP32 parameters under `torch.autocast` and no mixed precision of the sharding, so that layers are
     gathered in FP32 and read an FP32 stream; `kv` (0 or 1): see `kept_output_bytes`; `torch_native` (0 or 1): optimizer and
-    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`.
+    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`; `loss_chunks`: see `logit_bytes`.
     """
 
     input_bytes: Number = 2.0
@@ -53,6 +58,7 @@ class Kept(NamedTuple):
     autocast: Number = 0
     kv: Number = 0
     torch_native: Number = 0
+    loss_chunks: Number = 0
 
     @property
     def residual_bytes(self) -> Number:
@@ -93,12 +99,20 @@ def layer_activation_bytes(
     split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(
         model, plan, input_bytes, light
     )
-    # Fully recomputed layers keep their input, which sequence parallelism has already split.
-    kept_input = tokens * residual_bytes * model.hidden / shares
+    kept_input = _input_bytes(model, plan, residual_bytes)
     if some(plan.attention_kept):
         attention = 2.0 * tokens * model.heads * model.value_dim / plan.tp
         kept_input = kept_input + where(plan.attention_kept > 0, attention, 0.0)
+    if some(plan.outputs_kept):
+        kept_input = kept_input + 2.0 * tokens * plan.outputs_kept / plan.tp
     return where(recompute >= 2, kept_input, tokens * (replicated + split))
+
+
+def _input_bytes(model: Transformer, plan: Plan, residual_bytes: Number) -> Number:
+    """Bytes of a layer's input, all that a fully recomputed one keeps; sequence parallelism has already split it."""
+    shares = where(plan.sequence_parallel > 0, plan.tp, 1)
+    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    return tokens * residual_bytes * model.hidden / shares
 
 
 def _projected_width(model: Transformer, light: Number) -> Number:
@@ -145,11 +159,30 @@ def layers_in_flight(model: Transformer, plan: Plan) -> Number:
 def activation_bytes(model: Transformer, plan: Plan, kept: Kept = FUSED) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
     layer, redone, logits = layer_and_head_bytes(model, plan, kept)
-    first = layers_in_flight(model, plan) * layer + where(
-        plan.pp > 1, redone, maximum(redone, logits)
-    )
-    last = stage_layers(model, plan) * layer + maximum(redone, logits)
+    away = offloaded_layer_bytes(model, plan, layer, kept.residual_bytes)
+    under_way, own = layers_in_flight(model, plan), stage_layers(model, plan)
+    first = _on_chip(under_way, layer, away) + where(plan.pp > 1, redone, maximum(redone, logits))
+    last = _on_chip(own, layer, away) + maximum(redone, logits)
     return maximum(first, last)
+
+
+def _on_chip(layers: Number, layer: Number, away: Number) -> Number:
+    """Bytes on the chip of the activations of so many layers, each of which keeps `layer` bytes and has `away` of them in the
+    host's memory."""
+    held = layers * layer
+    return held - maximum(layers - IN_TRANSIT, 0.0) * away if some(away) else held
+
+
+def offloaded_layer_bytes(
+    model: Transformer, plan: Plan, layer: Number, residual_bytes: Number = RESIDUAL_BYTES
+) -> Number:
+    """Of the bytes that a layer keeps, those that wait in the host's memory (`plan.activation_offload`)."""
+    if not some(plan.activation_offload):
+        return 0.0
+    outputs = maximum(layer - _input_bytes(model, plan, residual_bytes), 0.0)
+    return where(
+        plan.activation_offload >= 2, layer, where(plan.activation_offload > 0, outputs, 0.0)
+    )
 
 
 def layer_and_head_bytes(
@@ -161,14 +194,14 @@ def layer_and_head_bytes(
     if some(plan.recompute):
         lightest = layer_activation_bytes(model, plan, plan.recompute, *widths)
         lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
-    layer = where(
-        plan.recompute >= 2,
-        plan.recompute_share * lightest + (1 - plan.recompute_share) * whole,
-        lightest,
-    )
+    share = plan.recompute_share
+    if some(plan.outputs_kept):
+        share = where(plan.outputs_kept > 0, 1.0, share)
+    layer = where(plan.recompute >= 2, share * lightest + (1 - share) * whole, lightest)
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
-    return layer, redone, logit_bytes(model, plan, where(factor > 1, 1, 0), kept.torch_native)
+    eager = where(factor > 1, 1, 0)
+    return layer, redone, logit_bytes(model, plan, eager, kept.torch_native, kept.loss_chunks)
 
 
 def held_activation_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:

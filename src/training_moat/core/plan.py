@@ -23,6 +23,11 @@ OFFLOAD_LEVELS = {"none": 0, "optimizer": 1, "all": 2}
 """What lives in the host's memory instead of the chip's: nothing; the optimizer's states and step (Ren et al. 2021,
 ZeRO-Offload); weights and gradients too, fetched layer by layer (Rajbhandari et al. 2021, ZeRO-Infinity)."""
 
+ACTIVATION_OFFLOAD_LEVELS = {"none": 0, "outputs": 1, "all": 2}
+"""What of the activations that layers keep waits in the host's memory for the backward pass: nothing; what their products
+gave, their inputs not (AXLearn's `offload_dots_saveable`, MaxText's `qkv_proj_offloaded`); all of it (torchtune's
+`enable_activation_offloading`; MaxText's `decoder_layer_input: offload`)."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -33,7 +38,9 @@ class Plan:
     sequences per step. `virtual_stages` above one interleaves the pipeline. `recompute` is a level of
     `RECOMPUTE_LEVELS`; under full recomputation `recompute_share` is the share of the layers that are recomputed
     (NeMo's `recompute_num_layers`); `attention_kept` is 1 where these keep what their fused attention gave, which is then not
-    done again (`context` of MaxText's policies, whose kernel keeps its logarithms of sums with it); `stops_early` is a level of
+    done again (`context` of MaxText's policies, whose kernel keeps its logarithms of sums with it), `outputs_kept` the values a
+    token for which it is the outputs of some products that are kept, `recompute_share` then the share of the work that is left
+    to do again; `stops_early` is a level of
     `STOPS_EARLY`. `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
     expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
     gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
@@ -45,7 +52,7 @@ class Plan:
     to that many times its equal share and drops what is beyond (Fedus et al. 2022, section 2.2); `one_hot_dispatch` is 1 where
     they are put there and back by products with one-hot masks (Lepikhin et al. 2020, algorithm 2). `lora_rank` above zero trains adapters of that rank
     alone; `offload` is a level of `OFFLOAD_LEVELS`; `paged` is 1 where offloaded optimizer states come to the chip to be stepped
-    and go back, 0 where the host steps them. `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
+    and go back, 0 where the host steps them; `activation_offload` is a level of `ACTIVATION_OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
     itself; such chips are replicas of one another alone.
     """
 
@@ -76,7 +83,9 @@ class Plan:
     offload: Number = 0
     paged: Number = 0
     streamed: Number = 0
+    activation_offload: Number = 0
     attention_kept: Number = 0
+    outputs_kept: Number = 0
     stops_early: Number = 0
 
     @cached_property

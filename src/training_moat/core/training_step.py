@@ -10,6 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from training_moat.core import messages as exchange
+from training_moat.core.activations import (
+    RESIDUAL_BYTES,
+    Kept,
+    layer_and_head_bytes,
+    offloaded_layer_bytes,
+)
 from training_moat.core.elementwise import Number, log2, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import fullest_load, layer_time, vocabulary_seconds
@@ -96,33 +102,41 @@ def _optimizer_seconds(
 
 
 def _waits_for_weights(
-    plan: Plan, weights_s: Number, gradients_s: Number, working: Number
+    plan: Plan, weights_s: Number, gradients_s: Number, working: Number, kept_s: Number = 0.0
 ) -> Number:
     r"""Seconds of a micro-batch, whose work takes `working`, in which a chip waits for weights that live elsewhere and take
-    `weights_s` to come in, their gradients `gradients_s` to go out.
+    `weights_s` to come in, their gradients `gradients_s` to go out, activations `kept_s` either way.
 
     Weights come once for the forward pass, once for the backward pass and once more for layers that are recomputed; while
     the backward pass takes them in, gradients go out in the other direction. Layers come in while the one before computes
     (Rajbhandari et al. 2021, ZeRO-Infinity, section 6.2; Cerebras, MemoryX), so that only what takes longer than the work
-    shows: $t = \max(W - f, 0)(1 + r) + \max(\max(W, G) - (n - 1)f, 0)$ with f the work of one of n products.
+    shows: $t = \max(W - f, 0)(1 + r) + \max(\max(W, G) - (n - 1)f, 0)$ with f the work of one of n products. Activations that
+    wait elsewhere go out in the forward pass and come in from the time on that layers are done again, as far as the link is
+    not taken by weights then: of $A$ seconds $A - r \max(f - W, 0)$ are left for the backward pass.
     """
     again, passes = plan.recomputed_layers, where(plan.lora_rank > 0, 2, 3)
     one = working / (passes + again)
-    forward = maximum(weights_s - one, 0.0) * (1 + again)
-    return forward + maximum(maximum(weights_s, gradients_s) - (passes - 1) * one, 0.0)
+    redone = maximum(weights_s - one, 0.0) * again
+    forward = maximum(maximum(weights_s, kept_s) - one, 0.0)
+    left = maximum(kept_s - again * maximum(one - weights_s, 0.0), 0.0)
+    inward = maximum(weights_s + left, gradients_s)
+    return forward + redone + maximum(inward - (passes - 1) * one, 0.0)
 
 
 def _fetch_seconds(model: Transformer, plan: Plan, node: Node, working: Number) -> Number:
-    """Seconds of a step that offloaded weights, of which each chip fetches its shard from the host, and gradients sent
-    there keep it waiting, with `working` seconds of a micro-batch's work that cover nothing else (Rajbhandari et al.
-    2021, section 6)."""
-    if not some(plan.offload >= 2):
+    """Seconds of a step that offloaded weights, of which each chip fetches its shard from the host, gradients sent there
+    and activations that wait there keep it waiting, with `working` seconds of a micro-batch's work that cover nothing else
+    (Rajbhandari et al. 2021, section 6)."""
+    lifted = plan.offload >= 2
+    if not (some(lifted) or some(plan.activation_offload)):
         return 0.0
-    shard_s = (
-        WEIGHT_BYTES * own_share(plan, params_per_stage(model, plan), 3) / node.host_bytes_per_s
-    )
-    waits = plan.micro_batches * _waits_for_weights(plan, shard_s, shard_s, working)
-    return where(plan.offload >= 2, waits, 0.0)
+    own = where(lifted, own_share(plan, params_per_stage(model, plan), 3), 0.0)
+    shard_s = WEIGHT_BYTES * own / node.host_bytes_per_s
+    kept = Kept(minimum(node.value_bytes, RESIDUAL_BYTES))
+    away = offloaded_layer_bytes(model, plan, layer_and_head_bytes(model, plan, kept)[0])
+    moved_s = stage_layers(model, plan) * away / node.host_bytes_per_s
+    waits = _waits_for_weights(plan, shard_s, shard_s, working, moved_s)
+    return plan.micro_batches * waits
 
 
 def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:

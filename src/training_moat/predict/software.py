@@ -32,9 +32,6 @@ UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 PYTORCH_STACKS = ("fsdp", "pytorch-eager")
 """Stacks that run PyTorch's own compiler and sharding, which are tuned on Nvidia's chips; on other makers' GPUs they are ports
 (public PyTorch on MI300X against Nvidia's: SemiAnalysis 2024)."""
-SPLIT_STREAM_STACKS = ("maxtext", "pytorch-xla")
-"""Stacks whose layers pass on a stream that tensor parallelism has split, as sequence parallelism does elsewhere (MaxText,
-configs/base.yml: the embedding dimension of activations lies over the tensor axis)."""
 STACK_OF_VENDOR = {
     "huawei": "mindspeed",
     "amazon": "neuron",
@@ -59,11 +56,6 @@ ONE_HOT_STACKS = ("maxtext",)
 """Stacks that pad experts to a capacity by products with one-hot masks alone: MaxText's grouped products drop nothing, and its
 `capacity_factor` belongs to `dense_matmul` (layers/moe.py)."""
 
-WITHOUT_PIPELINES = ("levanter", "torchtune", "trl")
-"""Names of software that trains without pipeline parallelism: Levanter has full sharding and tensor parallelism (its
-README), torchtune too (its issue 2280), TRL data parallelism, ZeRO, full sharding and context parallelism (its documentation,
-Distributing Training)."""
-
 
 @dataclass(frozen=True)
 class Software:
@@ -79,8 +71,9 @@ class Software:
     `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
     `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
     from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's DTensor, whose operations Python issues one by one, as
-    nothing is compiled; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its published runs
-    force equal shares of the tokens on the experts.
+    nothing is compiled; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its
+    published runs force equal shares of the tokens on the experts; `pipelines`: 0 where it cannot cut a model into stages;
+    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split; `loss_chunks`: see `core.output_head`.
     """
 
     name: str
@@ -111,11 +104,9 @@ class Software:
     torch_native: float = 0.0
     stops_early: float = 0.0
     balances_routing: float = 0.0
-
-    @property
-    def pipelined(self) -> bool:
-        """Whether it can cut a model into stages."""
-        return self.name not in WITHOUT_PIPELINES
+    loss_chunks: float = 0.0
+    pipelines: float = 1.0
+    splits_stream: float = 0.0
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from training_moat.core import tiers
-from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS, stage_layers
+from training_moat.core.plan import (
+    ACTIVATION_OFFLOAD_LEVELS,
+    OFFLOAD_LEVELS,
+    RECOMPUTE_LEVELS,
+    stage_layers,
+)
 from training_moat.core.training_step import StepTime
 from training_moat.core.units import GIB, TERA
 from training_moat.core.workload import Transformer
@@ -27,6 +32,7 @@ from training_moat.predict.training_tables import Rows
 
 LEVEL_NAMES = {code: word for word, code in RECOMPUTE_LEVELS.items()}
 OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}
+AWAY_NAMES = {code: word for word, code in ACTIVATION_OFFLOAD_LEVELS.items() if code}
 PARTS = tuple(f.name for f in fields(StepTime))
 HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
 MEMORY = (*HELD, "total", "allocated", "reserved")
@@ -255,6 +261,8 @@ def _words(setting: Setting) -> dict[str, Any]:
         "capacity_factor": setting.exchange.expert_capacity or None,
         "lora_rank": setting.lora_rank or None,
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
+        "chunked_loss": setting.chunked_loss,
+        "activation_offload": AWAY_NAMES.get(setting.activation_offload),
     }
 
 

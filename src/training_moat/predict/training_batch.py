@@ -15,8 +15,8 @@ import numpy as np
 
 from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
-from training_moat.core.activations import Kept, held_activation_bytes, layers_in_flight
-from training_moat.core.elementwise import where
+from training_moat.core.activations import IN_TRANSIT, Kept, held_activation_bytes, layers_in_flight
+from training_moat.core.elementwise import some, where
 from training_moat.core.memory import (
     Reserve,
     TrainingMemory,
@@ -260,7 +260,11 @@ class Plans:
         """What the stack of each plan keeps of its activations."""
         held = self._held
         return Kept(
-            held.input_bytes, held.factor, held.spare_layers, torch_native=held.torch_native
+            held.input_bytes,
+            held.factor,
+            held.spare_layers,
+            torch_native=held.torch_native,
+            loss_chunks=held.loss_chunks,
         )
 
     def weighed(self, margin: float = 0.0) -> Weighed:
@@ -292,7 +296,10 @@ class Plans:
     def spare_share(self) -> Any:
         """What of a plan's activations is those of spare layers, at most."""
         spare = self._held.spare_layers
-        return spare / (spare + layers_in_flight(self.model, self.plan))
+        aboard = layers_in_flight(self.model, self.plan)
+        if some(self.plan.activation_offload):
+            aboard = where(self.plan.activation_offload > 0, np.minimum(aboard, IN_TRANSIT), aboard)
+        return spare / (spare + aboard)
 
     def machine(self) -> tuple[Node, Efficiency]:
         """Chip and constants of each plan."""

@@ -168,7 +168,7 @@ def fixed(
     sizes: Mapping[str, int | None], recompute: int | None, setting: Setting
 ) -> dict[str, int | None]:
     """What is settled of a layout: what the request settles, and one stage where the software knows no other number."""
-    stages = {} if setting.software.pipelined or sizes["pp"] else {"pp": 1}
+    stages = {} if setting.software.pipelines or sizes["pp"] else {"pp": 1}
     return {**sizes, **stages, "recompute": recompute}
 
 

@@ -12,7 +12,7 @@ from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import OPTIMIZER_BYTES, optimizer_bytes
-from training_moat.core.plan import OFFLOAD_LEVELS, RECOMPUTE_LEVELS
+from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
 from training_moat.predict import requests, usual_dispatchers
 from training_moat.predict import software as stacks
@@ -21,6 +21,7 @@ from training_moat.predict.software import Software
 STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
 IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothing in training"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
+NO_HOST = "activations of such chips stay beside their cores"
 MISSPELT = 0.75
 """Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
 
@@ -38,8 +39,9 @@ class TokenExchange(NamedTuple):
 
 @dataclass(kw_only=True)
 class Setting:
-    """What a request's words and fractions settle, its model and whole numbers apart. `recompute` and `offload` are
-    levels, `recompute` None where it is free; `paged`: offloaded states come to the chip to be stepped; `released` is the
+    """What a request's words and fractions settle, its model and whole numbers apart. `recompute`, `offload` and
+    `activation_offload` are levels, `recompute` None where it is free; `chunked_loss` is None where the software decides it;
+    `paged`: offloaded states come to the chip to be stepped; `released` is the
     software's date as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in
     FLOP/s; `dispatcher` is named where the request names one."""
 
@@ -57,6 +59,8 @@ class Setting:
     dispatcher: str | None
     lora_rank: int
     offload: int
+    activation_offload: int = 0
+    chunked_loss: bool | None = None
     paged: bool = False
     released: float | None = None
     matmul_flops: float | None = None
@@ -91,6 +95,7 @@ class Setting:
             "lora_rank": float(self.lora_rank),
             "offload": float(self.offload),
             "paged": float(self.paged),
+            "activation_offload": float(self.activation_offload),
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
         }
@@ -134,6 +139,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         lora_rank=requests.whole(case, "lora_rank", 0) or 0,
         offload=0,
         released=released,
+        chunked_loss=requests.flag(case, "chunked_loss"),
         notes=requests.chip_notes(case) + notes + unknown,
     )
     _read_states(case, setting)
@@ -172,18 +178,21 @@ def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
         setting.notes.append(f"{setting.software.name} keeps no FP32 copy of the weights")
     word = requests.choice(case, "offload", (*OFFLOAD_LEVELS, "cpu"))
     setting.offload = OFFLOAD_LEVELS["all" if word == "cpu" else word or "none"]
+    kept = requests.choice(case, "activation_offload", tuple(ACTIVATION_OFFLOAD_LEVELS))
+    setting.activation_offload = ACTIVATION_OFFLOAD_LEVELS[kept or "none"]
     if setting.streamed:
         setting.notes += [STORE_NOTE, *moot("offload", setting.offload and word)]
+        setting.notes += moot("activation_offload", setting.activation_offload and kept, NO_HOST)
         if setting.chip.tier("hbm") and "hbm" not in tiers.home_names(setting.chip, "training"):
             setting.notes.append(IDLE_NOTE)
-        setting.offload = 0
-    elif setting.offload:
+        setting.offload = setting.activation_offload = 0
+    elif setting.offload or setting.activation_offload:
         setting.notes.append(HOST_NOTE)
 
 
-def moot(asked: str, value: Any) -> list[str]:
-    """A note on a field that says where states are to be, on chips whose store has them all."""
-    return [f"{asked} {value} changes nothing: the store has all states"] if value else []
+def moot(asked: str, value: Any, why: str = "the store has all states") -> list[str]:
+    """A note on a field that says where states or activations are to be, on chips whose store has all states."""
+    return [f"{asked} {value} changes nothing: {why}"] if value else []
 
 
 def _matmul_flops(case: Mapping[str, Any], setting: Setting) -> float | None:
