@@ -10,15 +10,7 @@ import pytest
 from training_moat import claims
 from training_moat.catalog import tables
 from training_moat.catalog.paths import root
-from training_moat.claims import (
-    base,
-    grading,
-    judge,
-    judging,
-    memory_strand,
-    networking_strand,
-    telling,
-)
+from training_moat.claims import base, grading, judge, judging, memory_strand, telling
 from training_moat.contest import deciding
 from training_moat.contest.deciding import Decision
 from training_moat.core.errors import InputError
@@ -139,7 +131,7 @@ OPPOSITE = {
         "company", "Groq", event="Refused an allocation of HBM", notes=""))),
     "C18": (-1, altered(chips=where("id", "groq-lpu-v1", hbm_gb=96.0))),
     "C19": (1, altered(models=where("id", "llama3.1-70b", ffn=10_000_000.0))),
-    "C20": (1, hooked(networking_strand, sent_in_ring=lambda replicas: replicas - 1.0)),
+    "C20": (1, altered(chips=where("id", "h100-sxm", scaleup_gb_per_s_per_direction=12.0))),
     "C21": (1, altered(serving_layouts=column("layout", "pipeline"))),
     "C22": (1, hooked(deciding, decision=decided_for_most)),
     "C23": (-1, altered(training_runs=where("hardware", "NVIDIA", hardware="AMD Instinct MI300X"))),
