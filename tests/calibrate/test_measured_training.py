@@ -291,6 +291,15 @@ def test_losses_in_chunks_are_read_from_the_notes_the_source_and_the_software():
     assert set(of("dgxc_h100")["loss_chunks"]) == {0.0}
 
 
+def test_weights_gathered_in_eight_bits_are_those_of_runs_that_say_so_and_of_their_software():
+    told = whole().set_index("config_id")["gathered_bytes"]
+    assert [told[f"torchao_float8-{run:04d}"] for run in (1, 2, 3)] == [2, 1, 2]
+    assert told["torchtitan_h200_trainy-0001"] == 1 and told["mfsdp_v2_qwen3-0003"] < 1.1
+    assert set(of("torchtitan_h100_2412")["gathered_bytes"]) == {2.0}
+    bridge = of("megatron_bridge").groupby("format")["gathered_bytes"].max()
+    assert bridge["bf16"] == bridge["nvfp4"] == 2 and bridge["fp8"] == 1
+
+
 def test_runs_on_a_chip_made_for_one_buyer_are_not_taken_for_the_sold_one():
     assert set(of("torchtitan_h100_2412")["chip_id"]) == {"h100-hbm2e"}
     eager = of("torchtitan_h100_2412")["table_ref"].str.contains("eager")

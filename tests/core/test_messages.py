@@ -136,3 +136,23 @@ def test_what_is_padded_to_a_capacity_travels():
     # The gradient of the mask that brings results back asks for them once more.
     masked = messages.messages(MIXTRAL, replace(plan, one_hot_dispatch=1))["exchange"]
     assert masked.times == pytest.approx(usual.times * 6 / 5)
+
+
+def test_layers_gathered_in_eight_bits_send_half_and_their_embeddings_do_not():
+    model, plan = LLAMA_70B, Plan(8192, 64, dp=64, zero_stage=3)
+    wide, narrow = (
+        messages.messages(model, replace(plan, gathered_bytes=size)) for size in (2.0, 1.0)
+    )
+    embeddings = 2 * model.vocab * model.hidden
+    layers = params(model) - embeddings
+    assert wide["dense_weights"].bytes == pytest.approx(2 * (layers + embeddings))
+    assert narrow["dense_weights"].bytes == pytest.approx(layers + 2 * embeddings)
+    assert narrow["dense_scatter"].bytes == wide["dense_scatter"].bytes
+    # A reduction and a gathering once a step take the mean of the two widths.
+    once = replace(plan, zero_stage=1)
+    both = [messages.messages(model, replace(once, gathered_bytes=size)) for size in (2.0, 1.0)]
+    less = both[0]["dense_gradients"].bytes - both[1]["dense_gradients"].bytes
+    assert less == pytest.approx(layers / 2)
+    whole = replace(plan, zero_stage=0)
+    alike = [messages.messages(model, replace(whole, gathered_bytes=size)) for size in (2.0, 1.0)]
+    assert alike[0]["dense_gradients"].bytes == alike[1]["dense_gradients"].bytes

@@ -212,6 +212,29 @@ def test_a_request_meets_every_other_prefill_once() -> None:
     assert whole == pytest.approx(told[0].step.total * 129 + 64 * prefill_s)
 
 
+def test_prompts_that_fall_on_one_step_go_through_together() -> None:
+    """63 short prompts within a request of four steps are four passes, not 63: the weights are read four times."""
+    plan, m = serving_step.ServingPlan(tp=4, expert_tp=4), machine(hbm_gb=600)
+    stack = serving_step.Software(prefill_pass_s=0.01)
+
+    def waited(job: serving_step.Job, stack: serving_step.Software = stack) -> float:
+        told = serving_step.serve(LLAMA_70B, job, plan, m, stack)
+        return float(told.prefill_wait_s * job.output_len)
+
+    def one_prefill(job: serving_step.Job) -> float:
+        where = serving_step.placement(serving_step.memory(LLAMA_70B, job, plan), m)
+        asked = serving_step.Service(LLAMA_70B, job, plan, m, stack)
+        return float(serving_step.prefill_s(asked, where))
+
+    few, many = serving_step.Job(64, 16, 4), serving_step.Job(64, 16, 63)
+    assert waited(many) == pytest.approx(63 * one_prefill(many))
+    assert 4 * one_prefill(few) < waited(few) < 8 * one_prefill(few)
+    quick = replace(stack, prefill_pass_s=0.0)
+    assert waited(few) - waited(few, quick) == pytest.approx(4 * 0.01)
+    full = serving_step.Job(64, 8192, 4)
+    assert waited(full) == pytest.approx(63 * one_prefill(full))
+
+
 def test_a_pass_that_mixes_prompts_and_answers_saves_a_step_but_not_the_cache() -> None:
     job, plan = serving_step.Job(16, 4096, 512), serving_step.ServingPlan(tp=4, expert_tp=4)
     apart, mixed = (

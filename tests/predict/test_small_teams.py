@@ -75,6 +75,20 @@ def test_a_chunked_loss_is_asked_for_or_the_softwares():
     assert "chunked_loss" not in ask()["plan"]
 
 
+def test_weights_of_eight_bit_runs_may_be_gathered_in_eight_bits():
+    run = {"chips": 64, "dp": 64, "zero_stage": 3, "precision": "fp8", "software": "torchtitan"}
+    wide, narrow = (ask(**run, narrow_gather=said) for said in (False, True))
+    assert ask(**run)["seconds"] == wide["seconds"]
+    assert narrow["seconds"]["data_parallel"] < wide["seconds"]["data_parallel"]
+    assert narrow["plan"]["narrow_gather"] is True and "narrow_gather" not in ask(**run)["plan"]
+    same = [ask(**run | {"precision": "bf16"}, narrow_gather=said) for said in (False, True)]
+    assert same[0]["seconds"] == same[1]["seconds"]
+    # Megatron Bridge's recipes gather so unless they are told otherwise.
+    bridge = run | {"software": "megatron-bridge"}
+    usual, other = ask(**bridge), ask(**bridge, narrow_gather=False)
+    assert usual["seconds"]["data_parallel"] < other["seconds"]["data_parallel"]
+
+
 def test_states_without_an_fp32_copy():
     """Adam in 8 bits keeps two bytes a weight (Dettmers et al. 2022), six with an FP32 copy of the weight."""
     with_copy = ask(optimizer="adam8bit")["memory_gib"]["optimizer"]

@@ -39,6 +39,7 @@ ODD_VALUES = {
     "offload": ["optimizer", "cpu", "disk"],
     "activation_offload": ["outputs", "all", "host"],
     "chunked_loss": [True, 1, "yes"],
+    "narrow_gather": [True, 0, "fp8"],
     "released": ["2026-04", "2026-13", 2025, True],
     "matmul_tflops": [500, 1e9, -1],
     "price_usd_per_chip_hour": [2.5, -1, "2"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer
@@ -55,6 +56,7 @@ def full(row: Mapping[str, Any]) -> dict[str, Any]:
         "sequence_parallel": bool(row["sequence_parallel"]),
         "expert_tp": _whole(row["expert_tp"]) or None,
         "offload": OFFLOADED[int(row["offload"])],
+        "narrow_gather": row["gathered_bytes"] < WEIGHT_BYTES,
         "matmul_tflops": row["matmul_flops"] / TERA or None,
     }
     if row["recompute_level"] == RECOMPUTE_LEVELS["full"]:

@@ -92,6 +92,15 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
             else 2.0
             for label, precision in zip(frame["label"], frame["format"], strict=True)
         ]
+    words = [frame[name].fillna("") for name in ("precision", "table_ref", "notes")]
+    told = (words[0] + " " + words[1] + " " + words[2]).str.contains(
+        "float8 all-gather|gathered in MXFP8"
+    )
+    usual = frame["label"].map({name: one.gathers_narrow for name, one in stacks.items()}).gt(0)
+    frame["gathered_bytes"] = [
+        software.gathered_bytes(narrow, precision) if precision in BYTES_PER_VALUE else 2.0
+        for narrow, precision in zip(told | usual, frame["format"], strict=True)
+    ]
     early = {name: one.stops_early for name, one in stacks.items()}
     frame["stops_early"] = frame["label"].map(early).astype(float).fillna(0.0)
     stated = frame["notes"].fillna("").str

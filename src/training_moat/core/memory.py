@@ -97,14 +97,18 @@ def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     """
     experts = expert_params_total(model)
     layered = params(model) - experts - embedding_params(model)
-    embedding = where(plan.pp > 1, model.vocab * model.hidden, embedding_params(model))
     layers = stage_layers(model, plan)
-    dense = (layered * layers / model.layers + embedding) / plan.tp
+    dense = layered * layers / model.layers / plan.tp + embedding_per_stage(model, plan)
     # Few dense layers come first (DeepSeek-AI 2024), so that all layers of later stages have experts; many alternate with
     # those that have them (Lepikhin et al. 2020; Llama 4 Maverick).
     after_dense = minimum(layers / maximum(model.moe_layers, 1), 1)
     share = where(2 * model.dense_layers < model.layers, after_dense, layers / model.layers)
     return dense, experts * share / (maximum(plan.ep, 1) * plan.expert_tensor)
+
+
+def embedding_per_stage(model: Transformer, plan: Plan) -> Number:
+    """Weights of an embedding, or of both with the output head where one stage has both, on one chip."""
+    return where(plan.pp > 1, model.vocab * model.hidden, embedding_params(model)) / plan.tp
 
 
 def trained_params_per_stage(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from training_moat.core import collectives
 from training_moat.core.elementwise import Number, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.memory import expert_data_ranks, params_per_stage
+from training_moat.core.memory import embedding_per_stage, expert_data_ranks, params_per_stage
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import Transformer, lora_params
@@ -132,15 +132,19 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     """Gradients and weights among the replicas (Rajbhandari et al. 2020, section 7).
 
     Up to ZeRO-2 the gradients are reduced once a step and, where the optimizer is sharded, the weights gathered: as much
-    as an all-reduce of the mean of the two widths. Under ZeRO-3 the weights are gathered twice and the gradients
+    as an all-reduce of the mean of the two widths; embeddings and output head keep 16 bits where layers are gathered in fewer
+    (Megatron-Core, `fp8_param_gather`; torchao, `enable_fsdp_float8_all_gather`). Under ZeRO-3 the weights are gathered twice and the gradients
     scattered once for every micro-batch. Adapters alone are reduced where only they are trained. Where weights stream from
     a store, each micro-batch's gradients go there once, and the network adds them up on the way (Cerebras, SwarmX).
     """
     dense, expert = params_per_stage(model, plan)
+    narrow = WEIGHT_BYTES - plan.gathered_bytes
+    saved = narrow * maximum(dense - embedding_per_stage(model, plan), 0) if some(narrow) else 0.0
     adapters = lora_params(model, plan.lora_rank) / (plan.pp * plan.tp)
     trained = where(plan.lora_rank > 0, adapters, dense)
     trained_expert = where(plan.lora_rank > 0, 0.0, expert)
-    back = where(plan.zero_stage >= 1, WEIGHT_BYTES, plan.gradient_bytes)
+    sharded = plan.zero_stage >= 1
+    back = where(sharded, WEIGHT_BYTES, plan.gradient_bytes)
     width = (plan.gradient_bytes + back) / 2
     fully = plan.zero_stage >= 3
     among = where(plan.streamed > 0, 0.0, 1.0)
@@ -151,23 +155,23 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
         times = (1 - among) * plan.micro_batches
         found["stored_gradients"] = Message("data_parallel", "store", sent, 1, 1, times)
     groups = (
-        ("dense", dense, trained, plan.dp * plan.cp, plan.tp),
+        ("dense", dense, trained, saved, plan.dp * plan.cp, plan.tp),
         (
             "expert",
             expert,
             trained_expert,
+            narrow * expert,
             # A dense model has none to reduce, and no latency of reducing nothing.
             where(model.experts > 0, expert_data_ranks(plan), 1),
             maximum(plan.ep, 1) * plan.expert_tensor,
         ),
     )
-    for name, weights, moving, ranks, spacing in groups:
+    for name, weights, moving, less, ranks, spacing in groups:
         kind = "data_parallel"
-        found[f"{name}_gradients"] = Message(
-            kind, "all_reduce", width * moving, ranks, spacing, once
-        )
+        reduced = width * moving - where(sharded, less, 0.0) / 2
+        found[f"{name}_gradients"] = Message(kind, "all_reduce", reduced, ranks, spacing, once)
         found[f"{name}_weights"] = Message(
-            kind, "all_gather", WEIGHT_BYTES * weights, ranks, spacing, 2 * each
+            kind, "all_gather", WEIGHT_BYTES * weights - less, ranks, spacing, 2 * each
         )
         found[f"{name}_scatter"] = Message(
             kind, "all_gather", plan.gradient_bytes * moving, ranks, spacing, each

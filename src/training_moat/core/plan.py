@@ -43,7 +43,7 @@ class Plan:
     to do again; `stops_early` is a level of
     `STOPS_EARLY`. `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
     expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
-    gradient takes on the wire, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
+    gradient takes on the wire, `gathered_bytes` a weight of a layer that replicas gather, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
     token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes; `permutes_in_flight` is
     1 where it is put into the experts' order on its way, `overlapped_exchange` where the exchange of one micro-batch runs
     beside the computing of another (Megatron-Core's combined 1F1B). `uneven_routing` is 1 where nothing but the router decides
@@ -72,6 +72,7 @@ class Plan:
     flash_attention: Number = 1
     expert_tp: Number = 0
     gradient_bytes: Number = 2.0
+    gathered_bytes: Number = 2.0
     dispatch_bytes: Number = 2.0
     dispatch_once: Number = 1
     permutes_in_flight: Number = 0

@@ -260,17 +260,19 @@ def accepted_tokens(job: Job, software: Software) -> Number:
 
 
 def prefill_s(asked: Service, where_: Placement) -> Number:
-    """Seconds to process one prompt on an otherwise idle copy, pass by pass, each in parts where that is faster: one part's
-    exchange runs beside another's products (DeepSeek-V3 2024, section 3.4.1)."""
-    model, job, plan, m, software = asked
-    byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
+    """Seconds to process one prompt on an otherwise idle copy, pass by pass."""
+    job = asked.job
     passes = ceil(job.input_len / job.prefill_chunk)
-    tokens = job.input_len / passes
-    width = model.heads * (model.query_key_dim + model.value_dim) / plan.tp
-    scores = 2 * model.layers * job.input_len * attended_tokens(model, job.input_len / 2) * width
-    scores = scores + job.input_len * state_flops_per_token(model) / plan.tp
+    return passes * _prefill_pass_s(asked, where_, job.input_len / passes) + _scores_s(asked)
 
-    def one_pass(parts: Number) -> Number:
+
+def _prefill_pass_s(asked: Service, where_: Placement, tokens: Number) -> Number:
+    """Seconds of one pass of `tokens` prompt tokens but for attention's scores, in parts where that is faster: one part's
+    exchange runs beside another's products (DeepSeek-V3 2024, section 3.4.1)."""
+    model, _, plan, m, software = asked
+    byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
+
+    def in_parts(parts: Number) -> Number:
         each = tokens / parts
         products = parts * matmuls_s(asked, each, byte_s)
         exchange = parts * exchange_s(model, plan, m, each, software.exchange)
@@ -281,23 +283,39 @@ def prefill_s(asked: Service, where_: Placement) -> Number:
             + software.prefill_pass_s
         )
 
-    fastest = one_pass(1.0)
+    fastest = in_parts(1.0)
     if software.exchange is not None:
-        fastest = minimum(fastest, one_pass(software.exchange.micro_batches))
-    return passes * fastest + scores / (m.score_flops * software.score_efficiency)
+        fastest = minimum(fastest, in_parts(software.exchange.micro_batches))
+    return fastest
+
+
+def _scores_s(asked: Service) -> Number:
+    """Seconds of attention's scores and sums over the values of one whole prompt."""
+    model, job, plan, m, software = asked
+    width = model.heads * (model.query_key_dim + model.value_dim) / plan.tp
+    scores = 2 * model.layers * job.input_len * attended_tokens(model, job.input_len / 2) * width
+    scores = scores + job.input_len * state_flops_per_token(model) / plan.tp
+    return scores / (m.score_flops * software.score_efficiency)
 
 
 def others_prefill_s(
-    job: Job, software: Software, step: StepSeconds, one_prefill: Number, others: Number
+    asked: Service, where_: Placement, step: StepSeconds, others: Number
 ) -> Number:
     """Seconds by which the prefills of `others` prompts lengthen one client's request.
 
-    In a closed loop every other sequence of a copy passes one prefill while a client's own request passes through. A pass
-    that mixes prompt and running sequences also gives these their token: it saves a step less its reading of the cache.
+    In a closed loop every other sequence of a copy passes one prefill while a client's own request passes through. Where
+    more come than a request has steps, those that fall on one step go through together as far as a pass has room (Yu et
+    al. 2022, section 3; Agrawal et al. 2024, section 4). A pass that mixes prompt and running sequences also gives these
+    their token: it saves a step less its reading of the cache.
     """
-    passes = minimum(others * ceil(job.input_len / job.prefill_chunk), job.output_len)
-    saved = software.mixed * passes * (step.total - step.kv_cache)
-    return maximum(others * one_prefill - saved, 0.0)
+    job, software = asked.job, asked.software
+    alone = others * ceil(job.input_len / job.prefill_chunk)
+    passes = minimum(alone, maximum(job.output_len, others * job.input_len / job.prefill_chunk))
+    each = where(others > 0, others / maximum(passes, 1e-9), 1.0) * job.input_len
+    together = passes * _prefill_pass_s(asked, where_, each)
+    met = together + others * _scores_s(asked)
+    saved = software.mixed * minimum(alone, job.output_len) * (step.total - step.kv_cache)
+    return maximum(met - saved, 0.0)
 
 
 def coupled_prefills(job: Job, plan: ServingPlan, software: Software, running: Number) -> Number:
@@ -327,7 +345,7 @@ def serve(
         plan.expert_chips > plan.tp, coupled_prefills(job, plan, software, running), 1.0
     )
     others = maximum(running / (plan.dp * plan.pp) * coupled - 1, 0.0)
-    met = others_prefill_s(job, software, step, one_prefill, others)
+    met = others_prefill_s(asked, where_, step, others)
     wait = software.prefill_share * met / job.output_len
     tpot = step.total + wait
     ttft = software.first_token_s + step.total + one_prefill + (1 - software.prefill_share) * met

@@ -30,6 +30,7 @@ TRAINING = {
     "master_weights": "false: no FP32 copy of the weights",
     "flash_attention": "false: attention's scores are written out",
     "chunked_loss": "true: output head and loss take the tokens in chunks, so that the logits are never there as a whole; left out: as the software does",
+    "narrow_gather": "true: replicas gather the weights of 8-bit runs in 8 bits, not 16; left out: as the software does",
     "expert_tp": "chips that share an expert",
     "dispatcher": "how tokens get to experts: all-to-all, deepep, hybridep or one-hot (products with masks); left out: as the software usually does on such a chip",
     "capacity_factor": "experts' tokens are padded to so many times their equal share, and dropped beyond; left out: as many as come",

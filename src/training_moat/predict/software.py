@@ -11,6 +11,7 @@ import pandas as pd
 from training_moat.catalog import dates, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
+from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 
 TABLE, WRITTEN_OUT = "software_stacks", "attention_written_out"
@@ -73,7 +74,8 @@ class Software:
     from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's DTensor, whose operations Python issues one by one, as
     nothing is compiled; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its
     published runs force equal shares of the tokens on the experts; `pipelines`: 0 where it cannot cut a model into stages;
-    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split; `loss_chunks`: see `core.output_head`.
+    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split; `loss_chunks`: see `core.output_head`;
+    `gathers_narrow`: 1 where replicas gather weights of 8-bit runs in these 8 bits.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Software:
     stops_early: float = 0.0
     balances_routing: float = 0.0
     loss_chunks: float = 0.0
+    gathers_narrow: float = 0.0
     pipelines: float = 1.0
     splits_stream: float = 0.0
 
@@ -236,6 +239,12 @@ def gradient_bytes(software: Software, precision: str, zero_stage: float) -> flo
 def wire_bytes(software: Software, precision: str) -> float:
     """Bytes in which a gradient travels."""
     return 2.0 if precision == "fp16" else software.gradient_wire_bytes
+
+
+def gathered_bytes(narrow: bool | float, precision: str) -> float:
+    """Bytes of a weight that replicas gather: of 8-bit runs those bits where it goes `narrow`."""
+    own = BYTES_PER_VALUE[precision]
+    return own if narrow and 1 <= own < WEIGHT_BYTES else WEIGHT_BYTES
 
 
 def dispatch_bytes(software: Software, precision: str) -> float:

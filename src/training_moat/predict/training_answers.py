@@ -262,6 +262,7 @@ def _words(setting: Setting) -> dict[str, Any]:
         "lora_rank": setting.lora_rank or None,
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
         "chunked_loss": setting.chunked_loss,
+        "narrow_gather": setting.narrow_gather,
         "activation_offload": AWAY_NAMES.get(setting.activation_offload),
     }
 

@@ -40,7 +40,8 @@ class TokenExchange(NamedTuple):
 @dataclass(kw_only=True)
 class Setting:
     """What a request's words and fractions settle, its model and whole numbers apart. `recompute`, `offload` and
-    `activation_offload` are levels, `recompute` None where it is free; `chunked_loss` is None where the software decides it;
+    `activation_offload` are levels, `recompute` None where it is free; `chunked_loss` and `narrow_gather` are None where the software
+    decides them;
     `paged`: offloaded states come to the chip to be stepped; `released` is the
     software's date as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in
     FLOP/s; `dispatcher` is named where the request names one."""
@@ -61,6 +62,7 @@ class Setting:
     offload: int
     activation_offload: int = 0
     chunked_loss: bool | None = None
+    narrow_gather: bool | None = None
     paged: bool = False
     released: float | None = None
     matmul_flops: float | None = None
@@ -85,10 +87,12 @@ class Setting:
     def settled(self) -> dict[str, float]:
         """Fields of a `Plan` that it says, whatever the layout."""
         own, share = self.software, self.recompute_share
+        narrow = own.gathers_narrow if self.narrow_gather is None else self.narrow_gather
         return {
             "flash_attention": float(self.flash_attention),
             "expert_tp": float(self.expert_tp or 0),
             "gradient_bytes": stacks.wire_bytes(own, self.precision),
+            "gathered_bytes": stacks.gathered_bytes(narrow, self.precision),
             "dispatch_bytes": stacks.dispatch_bytes(own, self.precision),
             **self.exchange._asdict(),
             "stops_early": own.stops_early,
@@ -140,6 +144,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         offload=0,
         released=released,
         chunked_loss=requests.flag(case, "chunked_loss"),
+        narrow_gather=requests.flag(case, "narrow_gather"),
         notes=requests.chip_notes(case) + notes + unknown,
     )
     _read_states(case, setting)
