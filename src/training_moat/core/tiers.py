@@ -165,8 +165,9 @@ def host_bandwidth(chip: Chip) -> float | None:
     """Bytes per second of the memory of a processor that is the chip's own and joined to it more closely than by PCI Express
     (Grace's LPDDR behind NVLink-C2C), the slower of that memory and the link; None where there is none."""
     beside = chip.tier("ddr") if chip.tier("hbm") else None
-    own = beside is not None and beside.kind == "LPDDR"
-    return float(beside.bytes_per_s) if own and beside.bytes_per_s else None
+    if beside is None or beside.kind != "LPDDR" or not beside.bytes_per_s:
+        return None
+    return float(beside.bytes_per_s)
 
 
 def host_bytes_per_s(chip: Chip) -> float:
