@@ -213,3 +213,28 @@ def test_any_sizes_make_a_complete_model(layers, heads, head_dim, params_b):
     assert workload.derived_params(model) > 0
     if params_b is not None:
         assert workload.params(model) == pytest.approx(params_b * 1e9)
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("Qwen/Qwen2.5-7B-Instruct", 7.62),
+        ("gemma-2-9b", 9.24),
+        ("google/gemma-3-27b-it", 27.0),
+        ("phi-4", 14.7),
+        ("Phi-3", 3.82),
+        ("mistral-small", 23.6),
+        ("Mistral-Nemo-Instruct-2407", 12.2),
+        ("mistral-large", 123.0),
+        ("olmo-2-13b", 13.7),
+        ("meta-llama/Llama-3.2-1B", 1.24),
+        ("falcon-180b", 179.0),
+        ("gpt2-xl", 1.56),
+        ("qwen3-next", 80.0),
+        ("glm-4.5-air", 106.0),
+        ("Kimi-K2-Instruct", 1040.0),
+    ],
+)
+def test_names_of_widely_trained_models_lead_to_shapes_of_their_size(name, billions):
+    """The published counts of weights, which also tell whether input and output share their embedding."""
+    assert workload.params(models.model(name)) == pytest.approx(billions * 1e9, rel=0.01)
