@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from training_moat.catalog import models
 from training_moat.core.units import GB, GIB
 from training_moat.core.whole_files import write_text
 
@@ -183,7 +184,7 @@ def found_at(run: Mapping[str, str]) -> str:
 def _named(run: Mapping[str, str]) -> Row:
     """The run's model as the tables call it."""
     name, identity = NAMES.get(run["model"], (run["model"].partition(", ")[0], run["model_id"]))
-    return {"model": name, "model_id": identity}
+    return {"model": name, "model_id": identity or models.find(name) or ""}
 
 
 def training_rows(
