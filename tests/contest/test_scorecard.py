@@ -436,3 +436,12 @@ def test_an_old_list_is_told_from_todays():
     assert "3 of them had it on an older list alone, of 2024-12" in words
     today = hosts[hosts["date"] == hosts["date"].max()]
     assert "older" not in serving_costs.market_words("Llama 3.1 405B", nothing, today)
+
+
+def test_links_that_nobody_published_are_tried_at_the_slow_end_of_their_range():
+    found = counterfactual.splits(["sn40l", "bow-ipu"])
+    assumed, decided = deciding.slow_links(found)
+    assert assumed == (found[0].name,), "Graphcore publishes the rates of its links"
+    assert not decided and found[0].closed_with_slow_links() > found[0].closed("network")
+    slower = [replace(one, swing={**one.swing, "network": (1.0, 30.0)}) for one in found]
+    assert deciding.slow_links(slower)[1] == assumed

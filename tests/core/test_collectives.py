@@ -11,12 +11,15 @@ from training_moat.core import collectives
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import (
     HOPS,
+    SWITCHES,
     Fabric,
     diameter,
+    from_link,
     group_bytes_per_s,
     mean_hops,
     spanned_axes,
 )
+from training_moat.core.machine import Link
 
 KINDS = (
     collectives.all_reduce,
@@ -51,6 +54,13 @@ def test_a_switch_that_adds_up_carries_the_tensor_once() -> None:
     assert collectives.all_gather(1e12, 8, fused) == pytest.approx(
         collectives.all_gather(1e12, 8, PLAIN)
     )
+
+
+@pytest.mark.parametrize("topology", sorted(HOPS))
+def test_only_a_switch_adds_up_on_the_way(topology) -> None:
+    """A family's constants come from its switched machines; its bridges, meshes and rings have no switch."""
+    found = from_link(Link(100e9, 1e-6, topology=topology), in_network_efficiency=0.6)
+    assert (found.in_network_efficiency > 0) == (topology in SWITCHES)
 
 
 def test_the_latency_of_a_small_ring_is_its_steps() -> None:

@@ -21,6 +21,20 @@ def test_a_sum_over_a_group_needs_no_link_beyond_the_next_chip():
     assert table.loc["expert_parallel", "beyond"] == pytest.approx(61 / 63)
 
 
+def test_training_without_a_switch_costs_experts_more_and_more_with_thin_links():
+    dense = networking.without_switch(networking.case("llama3.1-70b", "h200", 256, 4096, 512))
+    experts = networking.without_switch(networking.case("deepseek-v3", "h200", 256, 4096, 2048))
+    assert dense["rate"].tolist() == [450, 225, 112.5, 56.25]
+    for found in (dense, experts):
+        assert found["lost"].is_monotonic_increasing and found["lost"].between(0, 1).all()
+    assert (experts["lost"] > dense["lost"]).all()
+    assert (dense["waits_near"] >= dense["waits_switched"]).all()
+
+
+def test_a_run_that_does_not_fit_is_compared_on_no_network():
+    assert networking.without_switch(networking.case("deepseek-v3", "h200", 2, 4096, 8)).empty
+
+
 @pytest.mark.parametrize("group", [1, 2, 3])
 def test_in_a_group_of_three_everybody_is_a_neighbour(group):
     assert kinds(ep=group)["beyond"].eq(0).all()

@@ -60,6 +60,29 @@ def test_activations_in_the_hosts_memory_make_room_for_longer_sequences():
     assert not found["ok"] and "activation_offload" in found["error"]
 
 
+def test_some_layers_activations_go_to_the_hosts_memory_over_the_chips_own_link():
+    run = {"chips": 64, "dp": 64, "zero_stage": 3, "model": "llama3.1-70b", "seq_len": 8192}
+    run |= {
+        "precision": "fp8",
+        "software": "megatron-bridge",
+        "micro_batch": 2,
+        "global_batch": 256,
+    }
+    here, half, there = (
+        ask(**run, chip="gb200", activation_offload_share=share) for share in (None, 0.5, 1)
+    )
+    assert half["plan"]["activation_offload_share"] == 0.5
+    assert half["plan"]["activation_offload"] == there["plan"]["activation_offload"] == "all"
+    assert "activation_offload_share" not in there["plan"] | here["plan"]
+    held = [one["memory_gib"]["activations"] for one in (here, half, there)]
+    assert held[0] > held[1] > held[2] and half["step_time_s"] == here["step_time_s"]
+    assert any("own processor" in note for note in half["notes"])
+    # Behind PCI Express the same traffic shows.
+    h100 = [ask(**run, chip="h100-sxm", activation_offload_share=share) for share in (0, 1)]
+    assert h100[1]["step_time_s"] > 1.5 * h100[0]["step_time_s"]
+    assert any("PCIe" in note for note in h100[1]["notes"])
+
+
 def test_a_chunked_loss_is_asked_for_or_the_softwares():
     """TRL's loss is in chunks unless it is told otherwise, Accelerate's is whole."""
     long = {"seq_len": 65536, "zero_stage": 3, "recompute": "full", "global_batch": 8}

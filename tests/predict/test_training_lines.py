@@ -38,6 +38,7 @@ ODD_VALUES = {
     "lora_rank": [16, True, -1],
     "offload": ["optimizer", "cpu", "disk"],
     "activation_offload": ["outputs", "all", "host"],
+    "activation_offload_share": [0.5, 2, "half"],
     "chunked_loss": [True, 1, "yes"],
     "narrow_gather": [True, 0, "fp8"],
     "released": ["2026-04", "2026-13", 2025, True],

@@ -40,6 +40,7 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "virtual_stages": None if open_stages else _whole(row["virtual_stages"]),
         "recompute": None if level != level else LEVELS[int(level)],
         "activation_offload": AWAY[int(row["activation_offload"])],
+        "activation_offload_share": row["activation_offload_share"],
         "capacity_factor": row["expert_capacity"] or None,
         **{size: _whole(row[size]) for size in LAYOUT},
     }

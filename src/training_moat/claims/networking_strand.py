@@ -11,11 +11,12 @@ from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
 from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.claims.memory_strand import REFERENCE_CHIP, chip, of_model
+from training_moat.contest import reference_jobs
 from training_moat.core.collectives import all_reduce_wire_s
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import Fabric
 from training_moat.core.units import BITS_PER_BYTE
-from training_moat.inquiry import layouts
+from training_moat.inquiry import layouts, networking
 from training_moat.inquiry.uncertainty import percentiles
 from training_moat.predict import training
 
@@ -48,6 +49,24 @@ def beyond_the_next() -> Measured:
     """Reach of exchange: share of the gradient bytes that a ring sends further than the next chip. None: each
     chip adds what it got and passes it on."""
     return Measured(0.0, sources=("thakur2005",), note="a ring of any size")
+
+
+@measure
+def lost_without_switch(job: str, chips: str) -> Measured:
+    """Share of its speed that a reference job loses on the reference chip where links reach the next chips alone, against
+    the same links behind one switch; the range runs down to an eighth of its links."""
+    asked = reference_jobs.job(job)
+    found = networking.without_switch(asked.request(REFERENCE_CHIP, int(chips)))
+    if found.empty:
+        return NOTHING
+    frame = tables.load("chips")
+    frame = frame[frame["id"] == REFERENCE_CHIP]
+    lost = found["lost"]
+    note = f"{asked.title} on {int(chips):,} {frame['name'].iloc[0]}, by the model"
+    return Measured(
+        float(lost.iloc[0]), float(lost.min()), float(lost.max()), kind="range of cases", note=note,
+        rows=keys(frame, "chips"), sources=(*cited(frame, column="source_network"), *asked.source),
+    )  # fmt: skip
 
 
 @measure

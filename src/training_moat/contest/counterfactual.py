@@ -26,7 +26,7 @@ from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
 from training_moat.contest.chip_factors import CAUSES, FACTORS, GROUPS
-from training_moat.contest.coalitions import CEILING, Worth, drawn, search_all, worth
+from training_moat.contest.coalitions import CEILING, DRAWN, Worth, drawn, search_all, worth
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError, answered
 from training_moat.core.machine import Chip
@@ -79,6 +79,16 @@ class Split(Worth):
             return max(self.closed(*some) for some in SOME_CAUSES)
         worth = self.worth
         return float((worth[0] - worth[_groups_bit(groups)]) / (worth[0] - worth[-1]))
+
+    def closed_with_slow_links(self) -> float:
+        """The share that bringing the network alone to the yardstick's level closes, with every rate of a link that nobody
+        published at the slow end of what was assumed; undefined where there is no gap."""
+        told = {name: np.ones(1) for name in DRAWN} | {
+            "network": np.array([self.swing["network"][1]])
+        }
+        worth = self.log_cost(told)[0]
+        gap = worth[0] - worth[-1]
+        return float((worth[0] - worth[_bit(["network"])]) / gap) if gap > 0 else np.nan
 
     def explained(self, group: str) -> tuple[float, float, float]:
         """(middle, low, high): factor on the cost that a group of factors explains, as the product of its Shapley parts."""

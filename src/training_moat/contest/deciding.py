@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog import chips as chip_catalog
+from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import CAUSES, GROUPS
 from training_moat.contest.counterfactual import ARTICLE, DECIDES, Split, half_closes
 from training_moat.inquiry import chronicle
@@ -66,6 +68,22 @@ def _drawn_share(group: str, found: Sequence[Split], needed: float) -> np.ndarra
 def decisions(found: Sequence[Split]) -> list[Decision]:
     """One decision per group of factors."""
     return [decision(group, found) for group in GROUPS]
+
+
+def slow_links(
+    found: Sequence[Split], needed: float = DECIDES
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(challengers that are likely behind of which a rate of a link is assumed, those of them for which the network would
+    decide with every such rate at the slow end of its range). A link that is taken to be as good as others' cannot decide
+    by itself, so that the count of `decision` must hold with slow ones too."""
+    assumed = [one for one in found if one.behind and _assumed_link(one)]
+    yes = tuple(one.name for one in assumed if one.closed_with_slow_links() >= needed)
+    return tuple(one.name for one in assumed), yes
+
+
+def _assumed_link(one: Split) -> bool:
+    _, assumed = completed(chip_catalog.chip(one.chip.id))
+    return any(each.factor == "network" for each in assumed)
 
 
 def of_startups(found: Sequence[Split]) -> list[Split]:

@@ -56,9 +56,14 @@ class Fabric:
         require_known("topology", self.topology, HOPS)
 
 
+SWITCHES = ("switched", "fat_tree", "dragonfly")
+"""Networks with switches, which can add up on the way."""
+
+
 def from_link(link: Link, **constants: Number) -> Fabric:
     """The fabric a chip's link makes, with calibrated `constants` (fields of `Fabric`) over the defaults,
-    which are the plain latency-bandwidth model at the link's full rate."""
+    which are the plain latency-bandwidth model at the link's full rate. Where no switch stands between the chips
+    none adds up, whatever the family's other machines do."""
     plain = Fabric(
         bytes_per_s=link.bytes_per_s,
         step_latency_s=link.latency_s,
@@ -66,7 +71,8 @@ def from_link(link: Link, **constants: Number) -> Fabric:
         domain_chips=link.domain_chips or 1e9,
         topology=link.topology if link.topology in HOPS else "switched",
     )
-    return replace(plain, **constants)
+    found = replace(plain, **constants)
+    return found if found.topology in SWITCHES else replace(found, in_network_efficiency=0.0)
 
 
 def group_bytes_per_s(fabric: Fabric, ranks: Number) -> Number:

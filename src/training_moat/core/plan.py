@@ -52,7 +52,8 @@ class Plan:
     to that many times its equal share and drops what is beyond (Fedus et al. 2022, section 2.2); `one_hot_dispatch` is 1 where
     they are put there and back by products with one-hot masks (Lepikhin et al. 2020, algorithm 2). `lora_rank` above zero trains adapters of that rank
     alone; `offload` is a level of `OFFLOAD_LEVELS`; `paged` is 1 where offloaded optimizer states come to the chip to be stepped
-    and go back, 0 where the host steps them; `activation_offload` is a level of `ACTIVATION_OFFLOAD_LEVELS`. `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
+    and go back, 0 where the host steps them; `activation_offload` is a level of `ACTIVATION_OFFLOAD_LEVELS`,
+    for a share of the layers (Megatron-Core's `cpu_offloading_num_layers`). `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
     itself; such chips are replicas of one another alone.
     """
 
@@ -85,6 +86,7 @@ class Plan:
     paged: Number = 0
     streamed: Number = 0
     activation_offload: Number = 0
+    activation_offload_share: Number = 1.0
     attention_kept: Number = 0
     outputs_kept: Number = 0
     stops_early: Number = 0

@@ -89,8 +89,7 @@ def over_bandwidth(
     Columns: factor, rate (in the chip table's unit), speed (share of the speed with an endless one). Empty for a
     chip without a published scale-out network; one without a scale-up bandwidth borrows its family's slowest.
     """
-    asked = request["chip"]
-    given = {"base": asked, "id": f"{asked}-varied"} if isinstance(asked, str) else asked
+    given = _varied(request)
     chip = chip_catalog.chip(given["base"])
     column, unit = RATES[which]
     link = getattr(chip, which)
@@ -106,6 +105,57 @@ def over_bandwidth(
         (factor, own * factor, one["tokens_per_s"] / best) for factor, one in zip(factors, found)
     ]
     return pd.DataFrame(rows, columns=["factor", "rate", "speed"])
+
+
+def _varied(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The chip of a request as columns over a chip of the table."""
+    asked = request["chip"]
+    return {"base": asked, "id": f"{asked}-varied"} if isinstance(asked, str) else dict(asked)
+
+
+SHAPES = {"switched": "switched", "near": "torus3d"}
+"""One network for all chips of a run: behind a switch, or with links to the next chips on three axes and none between
+others, as Google joins the chips of a pod."""
+THINNER = (1, 1 / 2, 1 / 4, 1 / 8)
+"""Multiples of a chip's own links at which the two are compared; an eighth is about what leads out of a box of H100."""
+
+
+def without_switch(request: Mapping[str, Any], factors: Sequence[float] = THINNER) -> pd.DataFrame:
+    """Training over links to the next chips alone against the same links behind a switch, the plan chosen anew for each.
+
+    All chips of the run lie in one network, at several rates of its links. Columns: rate (GB/s a chip and direction),
+    switched and near (seconds of a step), lost (share of the speed that is lost without the switch), waits_switched and
+    waits_near (shares of the step spent waiting for gradients and weights). Empty where the run cannot be told on the chip;
+    rates at which it does not fit are left out.
+    """
+    given = _varied(request)
+    column, unit = RATES["scaleup"]
+    own = float(
+        given.get(
+            column, relatives.link(chip_catalog.chip(given["base"]), "scaleup").bytes_per_s / unit
+        )
+    )
+    joined = {"scaleup_domain_chips": max(int(request["chips"]), 2)}
+    rates = [own * factor for factor in factors]
+    asked = [
+        {**request, "chip": {**given, **joined, column: rate, "scaleup_topology": shape}}
+        for rate in rates
+        for shape in SHAPES.values()
+    ]
+    found = training.predict(asked)
+    rows = [
+        (rate, *(one["step_time_s"] for one in pair), *map(_waits, pair))
+        for rate, pair in zip(rates, zip(found[::2], found[1::2], strict=True), strict=True)
+        if all(one["ok"] and one["fits"] for one in pair)
+    ]
+    columns = ["rate", *SHAPES, *(f"waits_{name}" for name in SHAPES)]
+    frame = pd.DataFrame(rows, columns=columns, dtype=float)
+    return frame.assign(lost=1 - frame["switched"] / frame["near"])
+
+
+def _waits(answer: Mapping[str, Any]) -> float:
+    """Share of a step in which chips wait for gradients and weights of other copies."""
+    return float(answer["seconds"]["data_parallel"] / answer["step_time_s"])
 
 
 def _largest(column: str) -> float:

@@ -29,6 +29,7 @@ TRAINING = {
     "optimizer": "adamw, adam8bit, ...",
     "master_weights": "false: no FP32 copy of the weights",
     "flash_attention": "false: attention's scores are written out",
+    "activation_offload_share": "share of the layers of which that is, 0 to 1; left out: all",
     "chunked_loss": "true: output head and loss take the tokens in chunks, so that the logits are never there as a whole; left out: as the software does",
     "narrow_gather": "true: replicas gather the weights of 8-bit runs in 8 bits, not 16; left out: as the software does",
     "expert_tp": "chips that share an expert",

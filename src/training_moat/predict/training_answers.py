@@ -264,7 +264,14 @@ def _words(setting: Setting) -> dict[str, Any]:
         "chunked_loss": setting.chunked_loss,
         "narrow_gather": setting.narrow_gather,
         "activation_offload": AWAY_NAMES.get(setting.activation_offload),
+        "activation_offload_share": _less_than_all(setting),
     }
+
+
+def _less_than_all(setting: Setting) -> float | None:
+    """The share of the layers whose activations wait in the host's memory, where it is neither none nor all."""
+    share = setting.activation_offload_share
+    return share if setting.activation_offload and share < 1 else None
 
 
 BALANCED_NOTE = "every chip's experts are taken to get equal shares of the tokens"

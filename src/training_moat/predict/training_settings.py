@@ -20,6 +20,7 @@ from training_moat.predict.software import Software
 
 STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
 IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothing in training"
+OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 NO_HOST = "activations of such chips stay beside their cores"
 MISSPELT = 0.75
@@ -61,6 +62,7 @@ class Setting:
     lora_rank: int
     offload: int
     activation_offload: int = 0
+    activation_offload_share: float = 1.0
     chunked_loss: bool | None = None
     narrow_gather: bool | None = None
     paged: bool = False
@@ -100,6 +102,7 @@ class Setting:
             "offload": float(self.offload),
             "paged": float(self.paged),
             "activation_offload": float(self.activation_offload),
+            "activation_offload_share": self.activation_offload_share,
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
         }
@@ -184,7 +187,11 @@ def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
     word = requests.choice(case, "offload", (*OFFLOAD_LEVELS, "cpu"))
     setting.offload = OFFLOAD_LEVELS["all" if word == "cpu" else word or "none"]
     kept = requests.choice(case, "activation_offload", tuple(ACTIVATION_OFFLOAD_LEVELS))
+    share = requests.share(case, "activation_offload_share")
+    if kept is None and share is not None:  # the share is one of all that they keep
+        kept = "all" if share else "none"
     setting.activation_offload = ACTIVATION_OFFLOAD_LEVELS[kept or "none"]
+    setting.activation_offload_share = 1.0 if share is None else share
     if setting.streamed:
         setting.notes += [STORE_NOTE, *moot("offload", setting.offload and word)]
         setting.notes += moot("activation_offload", setting.activation_offload and kept, NO_HOST)
@@ -192,7 +199,12 @@ def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
             setting.notes.append(IDLE_NOTE)
         setting.offload = setting.activation_offload = 0
     elif setting.offload or setting.activation_offload:
-        setting.notes.append(HOST_NOTE)
+        setting.notes.append(host_note(setting.chip))
+
+
+def host_note(chip: Chip) -> str:
+    """What is taken of the host's memory."""
+    return OWN_HOST_NOTE if tiers.host_bandwidth(chip) else HOST_NOTE
 
 
 def moot(asked: str, value: Any, why: str = "the store has all states") -> list[str]:
