@@ -339,3 +339,18 @@ def test_recipes_that_run_latent_projections_again_say_so_row_by_row():
     assert set(latent["recompute_level"]) == {1} and len(latent) == 24
     # The newest recipe for GB300 recomputes nothing.
     assert own.loc["megatron_bridge-0057", "recompute_level"] == 0
+
+
+def test_runs_in_sixteen_bits_alone_hold_no_master_copy_and_sixteen_bit_gradients():
+    """MaxText's Adam has the weights' own type, PyTorch's too (`torch.zeros_like` of the parameter)."""
+    every = whole()
+    told = every.set_index("config_id")["master_weights"]
+    assert set(of("amd_kimi_mi355x")["master_weights"]) == {0.0}
+    assert told["tpu_recipes_v6e_v5p-0641"] == 0 and told["tpu_recipes_v6e_v5p-0642"] == 1
+    own = of("lsai_flags_gh200").reset_index(drop=True)
+    assert set(own["master_weights"]) == {0.0}
+    assert set(measured_training.gradient_bytes(own)) == {2.0}
+    autocast = every[every["label"].eq("transformers-autocast") & every["format"].eq("bf16")]
+    autocast = autocast.reset_index(drop=True)
+    assert set(autocast["master_weights"]) == {1.0}
+    assert set(measured_training.gradient_bytes(autocast)) == {4.0}

@@ -23,6 +23,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
 from training_moat.core.memory import least_recompute_share, training_memory
+from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
@@ -119,10 +120,14 @@ def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
-    """Bytes of gradient held per weight of every row, by its format, software and sharding."""
+    """Bytes of gradient held per weight of every row, by its format, software and sharding; of weights that a run has in 16
+    bits alone, although its software usually does not, 16 bits as well."""
     known = software.all_software()
     kinds = frame[["label", "format", "zero_stage"]].itertuples(index=False)
-    return np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
+    usual = np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
+    masters = frame["label"].map({name: one.master_weights for name, one in known.items()})
+    bare = masters.astype(bool) & frame["master_weights"].eq(0)
+    return np.where(bare, np.minimum(usual, WEIGHT_BYTES), usual)
 
 
 def lock_box() -> frozenset[str]:
@@ -177,6 +182,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "kept_kv",
         "activation_offload",
         "loss_chunks",
+        "master_weights",
     ]
     place = frame["source"].map(general)
     text = words(frame)
