@@ -266,7 +266,13 @@ def test_offloaded_states_and_weights_are_read_from_the_notes():
     told = of("alst_2025").set_index("config_id")["offload"]
     assert told["alst_2025-0001"] == 1 and told["alst_2025-0007"] == 2
     lifted = whole()[whole()["offload"] > 0]
-    known = {"alst_2025", "easycontext", "llmq_cards", "torchtune_speed_2412"}
+    known = {
+        "alst_2025",
+        "deepspeed_a800_gist",
+        "easycontext",
+        "llmq_cards",
+        "torchtune_speed_2412",
+    }
     assert set(lifted["source"]) == known
 
 
@@ -279,6 +285,9 @@ def test_activations_on_the_host_are_read_from_the_notes_and_from_what_is_said_o
     # LLMQ's residuals are all of a layer only where the layer is run again as a whole.
     assert [told[f"llmq_cards-{run:04d}"] for run in (14, 18, 20)] == [0, 0, 2]
     assert set(of("pedia_qwen3_v7")["activation_offload"]) == {2.0}
+    some = whole().set_index("config_id")["activation_offload_share"]
+    assert some["megatron_bridge-0133"] == 0.5 and some["megatron_bridge-0130"] == 0.25
+    assert told["megatron_bridge-0133"] == 2 and some.drop(some[some < 1].index).eq(1).all()
     assert set(of("dgxc_h100")["activation_offload"]) == {0.0}
 
 
@@ -321,3 +330,27 @@ def test_rows_of_a_source_whose_software_nobody_told_are_put_aside_with_that_rea
         told = measured_training.configurations().query("source == @source")["reason"]
         assert (told != "").all() and told.str.contains("software is not told").any()
         assert source not in set(measured_training.usable().frame["source"])
+
+
+def test_recipes_that_run_latent_projections_again_say_so_row_by_row():
+    own = of("megatron_bridge").set_index("config_id")
+    latent = own[own["notes"].fillna("").str.contains("mla_up_proj")]
+    assert set(latent["model"].str.split(" ").str[0]) == {"DeepSeekV3", "Kimi_K2"}
+    assert set(latent["recompute_level"]) == {1} and len(latent) == 24
+    # The newest recipe for GB300 recomputes nothing.
+    assert own.loc["megatron_bridge-0057", "recompute_level"] == 0
+
+
+def test_runs_in_sixteen_bits_alone_hold_no_master_copy_and_sixteen_bit_gradients():
+    """MaxText's Adam has the weights' own type, PyTorch's too (`torch.zeros_like` of the parameter)."""
+    every = whole()
+    told = every.set_index("config_id")["master_weights"]
+    assert set(of("amd_kimi_mi355x")["master_weights"]) == {0.0}
+    assert told["tpu_recipes_v6e_v5p-0641"] == 0 and told["tpu_recipes_v6e_v5p-0642"] == 1
+    own = of("lsai_flags_gh200").reset_index(drop=True)
+    assert set(own["master_weights"]) == {0.0}
+    assert set(measured_training.gradient_bytes(own)) == {2.0}
+    autocast = every[every["label"].eq("transformers-autocast") & every["format"].eq("bf16")]
+    autocast = autocast.reset_index(drop=True)
+    assert set(autocast["master_weights"]) == {1.0}
+    assert set(measured_training.gradient_bytes(autocast)) == {4.0}

@@ -95,6 +95,24 @@ def test_a_chip_answers_to_the_names_that_people_use(said, chip_id):
     assert chips.resolve(said) == chip_id
 
 
+@pytest.mark.parametrize(
+    ("said", "chip_id"),
+    [
+        ("A100-80G", "a100-80"), ("A100 (40G)", "a100-40"), ("A100-PCIE-40G", "a100-pcie-40"), ("H100 80 GiB", "h100-sxm"),
+        ("H200 141GB", "h200"), ("H20-96G", "h20"), ("MI300X 192GB", "mi300x"), ("L40S 48GB", "l40s"),
+        ("RTX 4090 24G", "rtx-4090"), ("B200 180GB", "b200"), ("A800 80G", "a100-80"), ("Gaudi2 96GB", "gaudi2"),
+    ],
+)  # fmt: skip
+def test_the_size_of_a_chips_memory_may_stand_behind_its_name(said, chip_id):
+    assert chips.resolve(said) == chip_id
+
+
+@pytest.mark.parametrize("said", ["V100 16GB", "H20-141G", "H100 96GB", "A100 0GB", "80GB"])
+def test_a_size_that_is_not_the_chips_names_none(said):
+    with pytest.raises(InputError, match="unknown chip"):
+        chips.resolve(said)
+
+
 def test_a_makers_name_is_answered_with_its_chips():
     with pytest.raises(
         InputError, match="'cerebras' is a maker of chips; expected one of its own: wse-1"

@@ -135,6 +135,19 @@ def test_activations_in_the_hosts_memory_leave_two_layers_or_the_inputs_on_the_c
     assert levels == pytest.approx([kept[0], kept[2]])
 
 
+def test_activations_of_some_layers_may_be_in_the_hosts_memory():
+    model, plan = shape_of_gpt(48, 4096, 32), Plan(4096, 8, dp=8, flash_attention=1)
+    away = replace(plan, activation_offload=2)
+    none, half, whole = (
+        activations.activation_bytes(model, replace(away, activation_offload_share=share))
+        for share in (0.0, 0.5, 1.0)
+    )
+    layer = layer_activation_bytes(model, plan, 0)
+    assert none == activations.activation_bytes(model, plan)
+    assert none - half == pytest.approx((24 - 2) * layer)
+    assert none - whole == pytest.approx((48 - 2) * layer)
+
+
 def test_a_loss_in_chunks_holds_the_logits_of_one():
     model, plan = shape_of_gpt(48, 4096, 32), Plan(4096, 8, dp=8, flash_attention=1, recompute=2)
     whole, eighth = logit_bytes(model, plan), logit_bytes(model, plan, loss_chunks=8)

@@ -181,6 +181,17 @@ def test_more_precision_bytes_more_batch_and_longer_prompts_are_slower() -> None
     assert answer(input_len=8192)["tpot_s"] > base
 
 
+def test_weights_lie_in_the_makers_format_where_none_is_named() -> None:
+    """Tenstorrent's software keeps them in blocks of eight bits or fewer."""
+    plain = {"model": "llama3.1-8b", "chip": "wormhole", "chips": 1, "batch": 1}
+    told, narrow, wide = serving.predict(
+        [plain, plain | {"precision": "fp8"}, plain | {"precision": "bf16"}]
+    )
+    assert told["tpot_s"] == narrow["tpot_s"] < 0.75 * wide["tpot_s"]
+    assert told["notes"][0].startswith("Tenstorrent's software keeps weights in fp8")
+    assert not narrow["notes"] and told["plan"]["precision"] == "fp8"
+
+
 def test_engine_names_and_versions() -> None:
     chip, known = chips.chip("h100-sxm"), stored()
     assert engine("vLLM 0.4.2", chip, known)[0] == "vllm-2024"

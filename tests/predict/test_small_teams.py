@@ -4,7 +4,7 @@ import pytest
 
 from training_moat.catalog import models
 from training_moat.core.units import GIB
-from training_moat.core.workload import lora_params
+from training_moat.core.workload import lora_params, params
 from training_moat.predict import training
 
 CASE = {
@@ -35,6 +35,27 @@ def test_adapters_alone_have_gradients_and_states():
     assert adapted["plan"]["lora_rank"] == 16
 
 
+def test_frozen_layers_may_be_kept_in_four_bits():
+    """Dettmers et al. 2023: 4.127 bits a weight, written out in 16 bits for every product; embeddings stay as they are."""
+    alone = {"chips": 1, "dp": 1, "zero_stage": 0, "lora_rank": 16, "global_batch": 8}
+    wide, narrow = (ask(**alone, base_precision=word) for word in (None, "nf4"))
+    llama = models.model("llama3.1-8b")
+    layers = params(llama) - 2 * 128256 * 4096
+    saved = (wide["memory_gib"]["weights"] - narrow["memory_gib"]["weights"]) * GIB
+    assert saved == pytest.approx((2 - 4.127 / 8) * layers)
+    assert wide["memory_gib"]["optimizer"] == narrow["memory_gib"]["optimizer"]
+    more = narrow["step_time_s"] - wide["step_time_s"]
+    traffic = 8 * 2 * (2 + 4.127 / 8) * layers
+    assert traffic / 3.35e12 < more < 2 * traffic / 3.35e12
+    assert narrow["plan"]["base_precision"] == "nf4" and "base_precision" not in wide["plan"]
+    big = {**alone, "model": "llama3.1-70b", "chip": "h100-sxm", "recompute": "full"}
+    assert ask(**big, base_precision="nf4")["fits"] and not ask(**big)["fits"]
+    refused = training.predict([CASE | {"base_precision": "nf4"}])[0]
+    assert not refused["ok"] and "lora_rank" in refused["error"]
+    refused = training.predict([CASE | alone | {"base_precision": "nf5"}])[0]
+    assert not refused["ok"] and "nf4" in refused["error"]
+
+
 def test_offloaded_states_take_no_room_but_time():
     here, there, everything = ask(), ask(offload="optimizer"), ask(offload="all")
     assert there["memory_gib"]["optimizer"] == 0 < here["memory_gib"]["optimizer"]
@@ -58,6 +79,29 @@ def test_activations_in_the_hosts_memory_make_room_for_longer_sequences():
     )
     found = training.predict([CASE | {"activation_offload": "disk"}])[0]
     assert not found["ok"] and "activation_offload" in found["error"]
+
+
+def test_some_layers_activations_go_to_the_hosts_memory_over_the_chips_own_link():
+    run = {"chips": 64, "dp": 64, "zero_stage": 3, "model": "llama3.1-70b", "seq_len": 8192}
+    run |= {
+        "precision": "fp8",
+        "software": "megatron-bridge",
+        "micro_batch": 2,
+        "global_batch": 256,
+    }
+    here, half, there = (
+        ask(**run, chip="gb200", activation_offload_share=share) for share in (None, 0.5, 1)
+    )
+    assert half["plan"]["activation_offload_share"] == 0.5
+    assert half["plan"]["activation_offload"] == there["plan"]["activation_offload"] == "all"
+    assert "activation_offload_share" not in there["plan"] | here["plan"]
+    held = [one["memory_gib"]["activations"] for one in (here, half, there)]
+    assert held[0] > held[1] > held[2] and half["step_time_s"] == here["step_time_s"]
+    assert any("own processor" in note for note in half["notes"])
+    # Behind PCI Express the same traffic shows.
+    h100 = [ask(**run, chip="h100-sxm", activation_offload_share=share) for share in (0, 1)]
+    assert h100[1]["step_time_s"] > 1.5 * h100[0]["step_time_s"]
+    assert any("PCIe" in note for note in h100[1]["notes"])
 
 
 def test_a_chunked_loss_is_asked_for_or_the_softwares():

@@ -47,9 +47,9 @@ class Group:
 
     @property
     def state_bytes(self) -> np.ndarray:
-        """Bytes of AdamW's states per weight of every row, as its software keeps them."""
-        masters = [kind.software.master_weights for kind in self.kinds]
-        return np.array([optimizer_bytes("adamw", each) for each in masters])[self.which]
+        """Bytes of AdamW's states per weight of every row."""
+        bare, whole = (optimizer_bytes("adamw", masters) for masters in (False, True))
+        return np.where(self.rows.frame["master_weights"] > 0, whole, bare)
 
 
 def groups(rows: Rows, constants: Constants) -> list[Group]:

@@ -63,16 +63,11 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     gradient = np.where(autocast > 0, FP32_GRADIENT_BYTES, gradient_bytes(rows.frame))
     width = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     own = rows.frame["label"].map(software.all_software())
-    sharded, masters, factor, spare, native = (
+    sharded, factor, spare, native = (
         own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
-        for name in (
-            "fully_sharded",
-            "master_weights",
-            "activation_factor",
-            "spare_layers",
-            "torch_native",
-        )
+        for name in ("fully_sharded", "activation_factor", "spare_layers", "torch_native")
     )
+    masters = rows.frame["master_weights"].to_numpy(float)
     # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it, until the
     # backward pass of layers that are recomputed.
     uncached = np.maximum(

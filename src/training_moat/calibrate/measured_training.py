@@ -23,6 +23,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
 from training_moat.core.memory import least_recompute_share, training_memory
+from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
@@ -31,7 +32,7 @@ from training_moat.predict import attainable, interconnect, software, usual_disp
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
-OF_THE_RUN = ("recompute", "lora_rank", "streamed")
+OF_THE_RUN = ("recompute", "lora_rank", "base_bytes", "streamed")
 """Parts of a plan that are no column of a measured run."""
 COLUMNS = {
     "moe_experts": "experts",
@@ -119,10 +120,14 @@ def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
-    """Bytes of gradient held per weight of every row, by its format, software and sharding."""
+    """Bytes of gradient held per weight of every row, by its format, software and sharding; of weights that a run has in 16
+    bits alone, although its software usually does not, 16 bits as well."""
     known = software.all_software()
     kinds = frame[["label", "format", "zero_stage"]].itertuples(index=False)
-    return np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
+    usual = np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
+    masters = frame["label"].map({name: one.master_weights for name, one in known.items()})
+    bare = masters.astype(bool) & frame["master_weights"].eq(0)
+    return np.where(bare, np.minimum(usual, WEIGHT_BYTES), usual)
 
 
 def lock_box() -> frozenset[str]:
@@ -177,6 +182,7 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
         "kept_kv",
         "activation_offload",
         "loss_chunks",
+        "master_weights",
     ]
     place = frame["source"].map(general)
     text = words(frame)
@@ -264,6 +270,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
     own = [name for name in Plan.__dataclass_fields__ if name not in OF_THE_RUN]
     columns = {name: frame[name].to_numpy(float) for name in own}
     columns["lora_rank"] = np.zeros(len(frame))
+    columns["base_bytes"] = np.full(len(frame), WEIGHT_BYTES)
     streamed = [
         name for name, chip in chip_catalog.all_chips().items() if "training" in chip.streamed
     ]

@@ -23,7 +23,7 @@ DISPATCHER = {does: name for name, does in software.DISPATCHERS.items()}
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A usable run as somebody asks who has its description and no more: model, chips, layout and format, the software by
-    the name that people use, its date, and what is stated of micro-batch, interleaving, recomputation and activations on the host."""
+    the name that people use, its date, and what is stated of micro-batch, interleaving, recomputation, activations on the host and copies of the weights."""
     sizes = [name for name in Transformer.__dataclass_fields__ if name not in NO_SIZES]
     shape = {size: _whole(row[size]) for size in sizes if row[size] or size == "gated_ffn"}
     level, name = row["recompute_level"], row["label"]
@@ -39,7 +39,9 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "micro_batch": None if open_batch else _whole(row["micro_batch"]),
         "virtual_stages": None if open_stages else _whole(row["virtual_stages"]),
         "recompute": None if level != level else LEVELS[int(level)],
+        "master_weights": bool(row["master_weights"]),
         "activation_offload": AWAY[int(row["activation_offload"])],
+        "activation_offload_share": row["activation_offload_share"],
         "capacity_factor": row["expert_capacity"] or None,
         **{size: _whole(row[size]) for size in LAYOUT},
     }

@@ -30,6 +30,7 @@ RECOMPUTE = {
 ALL_AWAY = r"(?:layer inputs?|activation checkpoints|with activations)(?: and [\w ]+?)? offloaded"
 OUTPUTS_AWAY = r"(?:projections|products|what attention gave|attention output) offloaded"
 """What notes on a run say of activations in the host's memory."""
+SIXTEEN_BITS = "bf16 weights|weights in BF16|weights, gradients and (?:AdamW's )?states in BF16"
 EIGHT_CHUNKS = "(?:loss|output head) in eight chunks"
 
 
@@ -109,7 +110,12 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     states = stated.contains("optimizer states offloaded").astype(float)
     frame["paged"] = 0.0
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
-    frame["activation_offload"] = _activations_away(frame)
+    layers = stated.extract(r"activations of (\d+) layers offloaded", expand=False).astype(float)
+    frame["activation_offload_share"] = (layers / frame["layers"]).fillna(1.0)
+    usual = frame["label"].map({name: float(one.master_weights) for name, one in stacks.items()})
+    masters = frame["master_weights"].astype(float).fillna(usual).fillna(1.0)
+    frame["master_weights"] = masters.mask(stated.contains(SIXTEEN_BITS), 0.0)
+    frame["activation_offload"] = _activations_away(frame).mask(layers.notna(), 2.0)
     usual = frame["label"].map({name: one.loss_chunks for name, one in stacks.items()})
     chunks = frame["loss_chunks"].astype(float).fillna(usual.astype(float)).fillna(0.0)
     chunks = chunks.mask(stated.contains(EIGHT_CHUNKS), 8.0)

@@ -37,6 +37,13 @@ Row: TypeAlias = "pd.Series | Mapping[str, Any]"
 GBIT = 1e9 / BITS_PER_BYTE
 """Bytes in a gigabit."""
 
+_SIZED = re.compile(r"(?P<chip>.+?)[\s_(-]+(?P<gb>\d+)\s*G(?:i?B)?\)?", re.IGNORECASE)
+"""A chip's name with the size of its memory behind it: "A100-80G", "H200 141GB", "A100 (40G)"."""
+
+SAME_MEMORY = 0.1
+"""By how much of it a size behind a chip's name may differ from its row's: a B200 is said to have 180 GB where
+8 stand in a box and 192 GB on the chip; no chip of the table is sold with two sizes as near as that."""
+
 _GENERATION = re.compile(r"\d+X?$")
 """The end of the name of a kind of memory: GDDR6X is GDDR."""
 
@@ -256,10 +263,25 @@ def _records() -> dict[str, dict[str, Any]]:
 
 @tables.kept("chips", size=4096)
 def _resolve(name: str, where: str) -> str:
-    found = _spellings().get(spelling.normal(name))
+    found = _spellings().get(spelling.normal(name)) or _with_its_memory(name)
     if found is None:
         raise _of_maker(name, where) or spelling.unlisted("chip", name, _spellings(), where)
     return found
+
+
+def _with_its_memory(name: str) -> str | None:
+    """The chip of a name with the size of its own memory behind it, however the unit is written."""
+    said = _SIZED.fullmatch(name.strip())
+    if said is None:
+        return None
+    for plain in (f"{said['chip']} {said['gb']}GB", said["chip"]):
+        chip_id = _spellings().get(spelling.normal(plain))
+        if chip_id is None:
+            continue
+        own = [_records()[chip_id][column] for column in ("hbm_gb", "ddr_gb")]
+        if any(abs(float(said["gb"]) - size) <= SAME_MEMORY * size for size in own):
+            return chip_id
+    return None
 
 
 def _of_maker(name: str, where: str) -> InputError | None:

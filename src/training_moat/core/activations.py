@@ -161,16 +161,18 @@ def activation_bytes(model: Transformer, plan: Plan, kept: Kept = FUSED) -> Numb
     layer, redone, logits = layer_and_head_bytes(model, plan, kept)
     away = offloaded_layer_bytes(model, plan, layer, kept.residual_bytes)
     under_way, own = layers_in_flight(model, plan), stage_layers(model, plan)
-    first = _on_chip(under_way, layer, away) + where(plan.pp > 1, redone, maximum(redone, logits))
-    last = _on_chip(own, layer, away) + maximum(redone, logits)
+    share = plan.activation_offload_share
+    beside = where(plan.pp > 1, redone, maximum(redone, logits))
+    first = _on_chip(under_way, layer, away, share) + beside
+    last = _on_chip(own, layer, away, share) + maximum(redone, logits)
     return maximum(first, last)
 
 
-def _on_chip(layers: Number, layer: Number, away: Number) -> Number:
-    """Bytes on the chip of the activations of so many layers, each of which keeps `layer` bytes and has `away` of them in the
-    host's memory."""
+def _on_chip(layers: Number, layer: Number, away: Number, share: Number) -> Number:
+    """Bytes on the chip of the activations of so many layers, each of which keeps `layer` bytes; a `share` of them has `away`
+    of those in the host's memory."""
     held = layers * layer
-    return held - maximum(layers - IN_TRANSIT, 0.0) * away if some(away) else held
+    return held - maximum(share * layers - IN_TRANSIT, 0.0) * away if some(away) else held
 
 
 def offloaded_layer_bytes(

@@ -14,6 +14,8 @@ LOGIT_BYTES, FUSED_LOGIT_BYTES = 24.0, 10.0
 """Traffic per logit: product out, FP32 copy, softmax in and out, gradient in and out; where softmax and loss are one kernel,
 the product out, read forward and backward, the gradient out and in, all in 16 bits."""
 
+HOST_SHARE = 0.8
+"""Of a host's memory or its link, the share that transfers sustain: as of PCI Express."""
 HOST_BYTES_PER_S = 25e9
 """Sustained rate between a chip and its host, and of the host's own pass over offloaded states, per chip: four fifths of
 the 31.5 GB/s and direction of 16 lanes of PCI Express 4.0 (PCI-SIG 2017), where nothing better is known."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from training_moat.core.elementwise import Number, logical_and, maximum, minimum
 from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Tier
+from training_moat.core.node import HOST_BYTES_PER_S, HOST_SHARE
 
 USABLE_SHARE = {"training": 0.97, "serving": 0.95}
 """Share of a tier's nominal capacity that a job's data may fill. Training: a card of 80 GB offers 79.1 GiB of them, one
@@ -175,3 +176,18 @@ def place(wanted: Mapping[str, Number], tiers: Sequence[Tier], usable_share: Num
         overflow[kind] = left
         cost[kind] = (seconds + left / tiers[-1].bytes_per_s) / maximum(size, 1.0)
     return Placement(tuple(tier.name for tier in tiers), held, overflow, cost)
+
+
+def host_bandwidth(chip: Chip) -> float | None:
+    """Bytes per second of the memory of a processor that is the chip's own and joined to it more closely than by PCI Express
+    (Grace's LPDDR behind NVLink-C2C), the slower of that memory and the link; None where there is none."""
+    beside = chip.tier("ddr") if chip.tier("hbm") else None
+    if beside is None or beside.kind != "LPDDR" or not beside.bytes_per_s:
+        return None
+    return float(beside.bytes_per_s)
+
+
+def host_bytes_per_s(chip: Chip) -> float:
+    """Sustained rate between a chip and its host, in bytes per second."""
+    own = host_bandwidth(chip)
+    return HOST_SHARE * own if own else HOST_BYTES_PER_S

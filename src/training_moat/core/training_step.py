@@ -134,7 +134,8 @@ def _fetch_seconds(model: Transformer, plan: Plan, node: Node, working: Number) 
     shard_s = WEIGHT_BYTES * own / node.host_bytes_per_s
     kept = Kept(minimum(node.value_bytes, RESIDUAL_BYTES))
     away = offloaded_layer_bytes(model, plan, layer_and_head_bytes(model, plan, kept)[0])
-    moved_s = stage_layers(model, plan) * away / node.host_bytes_per_s
+    lifted_layers = plan.activation_offload_share * stage_layers(model, plan)
+    moved_s = lifted_layers * away / node.host_bytes_per_s
     waits = _waits_for_weights(plan, shard_s, shard_s, working, moved_s)
     return plan.micro_batches * waits
 

@@ -36,10 +36,13 @@ WIDEST_FIRST = ("bf16", "fp16", "fp32", "fp8", "int8", "mxfp4")
 
 
 def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
-    """(format of the weights, notes): the one asked for, else sixteen bits or the widest the chip has; a note where
-    other units stand in. InputError where no units could."""
+    """(format of the weights, notes): the one asked for, else that of the maker's own software, sixteen bits or the widest
+    the chip has; a note where other units stand in. InputError where no units could."""
     wanted = requests.choice(case, "precision", PRECISIONS)
     if wanted is None:
+        usual = _stored_in().get(chip.family)
+        if usual:
+            return usual, [f"{chip.vendor}'s software keeps weights in {usual}; that is taken"]
         for name in WIDEST_FIRST:
             if chip.peak_flops.get(name) or chip.peak_flops.get(name.removeprefix("mx")):
                 narrow = [f"{chip.id} publishes no 16-bit peak; {name} weights are taken"]
@@ -65,6 +68,13 @@ def wide_ffn_layers(model: Transformer, precision: str) -> float:
     """Layers whose feed-forward weights the checkpoint keeps in the attention's format."""
     partly = _partly().get((model.name, precision))
     return partly[1] if partly else 0.0
+
+
+@tables.kept("memory_use")
+def _stored_in() -> dict[str, str]:
+    """The format in which a maker's own software keeps served weights where none is asked for, by chip family."""
+    use = tables.load("memory_use").query("job == 'serving'").dropna(subset="stored_in")
+    return dict(zip(use["family"], use["stored_in"], strict=True))
 
 
 @tables.kept("checkpoints", "models")

@@ -298,7 +298,8 @@ class Plans:
         spare = self._held.spare_layers
         aboard = layers_in_flight(self.model, self.plan)
         if some(self.plan.activation_offload):
-            aboard = where(self.plan.activation_offload > 0, np.minimum(aboard, IN_TRANSIT), aboard)
+            few = np.minimum(aboard, IN_TRANSIT)
+            aboard = where(self.plan.activation_offload > 0, few, aboard)
         return spare / (spare + aboard)
 
     def machine(self) -> tuple[Node, Efficiency]:

@@ -289,6 +289,7 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
         near_bytes=near_capacity(chip),
         scaleup=scaleup(constants, chip),
         scaleout=scaleout(constants, chip),
+        host_bytes_per_s=tiers.host_bytes_per_s(chip),
     )
 
 

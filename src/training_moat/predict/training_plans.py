@@ -141,7 +141,7 @@ def page_states(case: TrainingCase) -> None:
     """Let the states of a case that nothing else makes fit page out to the host."""
     case.offload, case.paged, case.pages = OFFLOAD_LEVELS["optimizer"], True, False
     paging = "8-bit states do not fit beside the rest and are paged to the host, as the stack's own recipe does"
-    case.notes = [*case.notes, paging, training_settings.HOST_NOTE]
+    case.notes = [*case.notes, paging, training_settings.host_note(case.chip)]
 
 
 def _chips(case: Mapping[str, Any], given: Mapping[str, int | None]) -> int:
