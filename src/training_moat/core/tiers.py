@@ -75,11 +75,28 @@ def missing(chip: Chip, job: str) -> str:
     return ""
 
 
+COLUMNS = {
+    "sram": ("sram_mb", "sram_tb_per_s"),
+    "hbm": ("hbm_gb", "hbm_tb_per_s"),
+    "ddr": ("ddr_gb", "ddr_gb_per_s"),
+}
+"""Columns of a chip that tell a tier's size and bandwidth, for who describes a chip of their own."""
+
+
+def _column(chip: Chip, job: str) -> str:
+    """Where a chip of one's own would tell the datum that is missing, behind a sentence; blank where no column does."""
+    names = home_names(chip, job)
+    if not chip.tiers or job in chip.streamed or names[-1] not in COLUMNS:
+        return ""
+    size, rate = COLUMNS[names[-1]]
+    return f" (column {rate if any(tier.name in names for tier in chip.tiers) else size})"
+
+
 def home(chip: Chip, job: str) -> tuple[Tier, ...]:
     """The tiers that hold a job's data, fastest first. Unpublished names the datum that is missing."""
     gap = missing(chip, job)
     if gap:
-        raise Unpublished(f"chip {chip.id}: {gap}")
+        raise Unpublished(f"chip {chip.id}: {gap}{_column(chip, job)}")
     return tuple(tier for tier in usable_tiers(chip) if tier.name in home_names(chip, job))
 
 
