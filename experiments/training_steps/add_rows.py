@@ -1,6 +1,6 @@
 """Enters what `steps.py` measured into the book's tables, beside what was predicted.
 
-    python experiments/training_steps/add_rows.py OUTDIR/steps.csv                # the second set
+    python experiments/training_steps/add_rows.py OUTDIR/steps.csv                # the third set
     python experiments/training_steps/add_rows.py OUTDIR/steps.csv --set first
 
 Appends the runs that ended well to `training_measurements`, their memory to `memory_measurements`, what was predicted for the
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from training_moat.catalog import models
 from training_moat.core.units import GB, GIB
 from training_moat.core.whole_files import write_text
 
@@ -27,6 +28,7 @@ DATA = HERE.parents[1] / "data"
 SETS = {
     "first": ("runs.csv", "predicted.csv"),
     "second": ("runs_second.csv", "predicted_second.csv"),
+    "third": ("runs_third.csv", "predicted_third.csv"),
 }
 """Files of a set's runs and of what was predicted of them."""
 CHIPS = {
@@ -71,6 +73,13 @@ NOTES = {
     "qwen30b-moe-4x4096": "checked: 4 of the model's 48 layers",
     "smollm135m-short-steps": "checked: 512 tokens a step are too few to keep the chip busy",
     "qwen0.6b-32k-compiled-full": "checked: attention over 32,768 tokens is most of the work",
+    "tinyllama-64k-full": "checked: attention over 65,536 tokens is most of the work",
+    "qwen1.5-moe-6-layers": "checked: 6 of the model's 24 layers",
+    "mixtral-8x22b-2-layers": "checked: 2 of the model's 56 layers",
+    "qwen235b-2-layers": "checked: 2 of the model's 94 layers",
+    "llama405b-1-layer": "checked: 1 of the model's 126 layers",
+    "llama1b-128-tokens": "checked: 128 tokens a step are too few to keep the chip busy",
+    "gemma3-270m": "no column for heads of 256 of a model without a line",
 }
 """Notes on runs that are far from the source's others."""
 NAMES = {
@@ -78,8 +87,17 @@ NAMES = {
     "Qwen3 30B-A3B, 4 of 48 layers": ("Qwen3 30B-A3B", "qwen3-30b-a3b"),
     "Mixtral 8x7B, 2 of 32 layers": ("Mixtral 8x7B", "mixtral-8x7b"),
     "Llama 3.1 70B, 3 of 80 layers": ("Llama 3.1 70B", "llama3.1-70b"),
+    "Qwen1.5-MoE A2.7B, 6 of 24 layers": ("Qwen1.5-MoE A2.7B", "qwen1.5-moe-a2.7b"),
+    "Mixtral 8x22B, 2 of 56 layers": ("Mixtral 8x22B", "mixtral-8x22b"),
+    "Qwen3 235B-A22B, 2 of 94 layers": ("Qwen3 235B-A22B", "qwen3-235b-a22b"),
+    "Llama 3.1 405B, 1 of 126 layers": ("Llama 3.1 405B", "llama3.1-405b"),
 }
 """Models that the book's table has under another name, or whole where the run has some of their layers."""
+OPTIMIZERS = {"sgd": "SGD with momentum", "muon": "Muon", "adafactor": "Adafactor"}
+"""PyTorch's optimizers other than AdamW, in words."""
+UNTOLD = "no column for the optimizer, {}"
+"""Note on a run that the tables cannot tell from one with AdamW, and no fit takes."""
+PLAIN = "TF32 without autocast"
 Row = dict[str, object]
 
 
@@ -113,12 +131,24 @@ def software(run: Mapping[str, str]) -> str:
     return f"{run['software']}-bf16" if sixteen else run["software"]
 
 
+def optimizer(run: Mapping[str, str]) -> str:
+    """The run's optimizer in words, where it is not AdamW."""
+    return OPTIMIZERS.get(run.get("optimizer", ""), "")
+
+
+def note(run: Mapping[str, str]) -> str:
+    """What sets a run apart from the source's others, or from what the tables can say."""
+    lora = f"LoRA of rank {run['lora_rank']}" if run["lora_rank"] != "0" else ""
+    return UNTOLD.format(optimizer(run)) if optimizer(run) else NOTES.get(run["run_id"], lora)
+
+
 def words(run: Mapping[str, str]) -> str:
     """What decides how a run is read: the software, and whether the output head is the embedding."""
     tied = "tied" if run["tied_embeddings"] == "1" else "own output head"
     adapters = "adapters on a BF16 base, " if run["lora_rank"] != "0" else ""
     grouped = "grouped products, " if run["expert_products"] == "grouped" else ""
-    return f"{adapters}{grouped}{software(run)}, {tied}"
+    plain = f"{PLAIN}, " if run["precision"] == "tf32" else ""
+    return f"{adapters}{grouped}{plain}{software(run)}, {tied}"
 
 
 def spelled(run: Mapping[str, str]) -> str:
@@ -130,11 +160,20 @@ def spelled(run: Mapping[str, str]) -> str:
         f"{run['micro_batch']} x {int(run['seq_len']):,} tokens": True,
         f"{passes} passes a step": passes > 1,
         "layers recomputed": run["recompute"] == "full",
+        f"{_kept(run)} recomputed": run["recompute"] == "selective",
         f"experts' products {_launched(run) or 'grouped'}": run["expert_products"],
         "adapters": run["lora_rank"] != "0",
         "layers' products in eight bits": run["precision"] == "fp8",
+        "FP16": run["precision"] == "fp16",
+        "TF32": run["precision"] == "tf32",
+        optimizer(run): optimizer(run),
+        "gradients clipped": run.get("loop") == "trainer",
     }
     return ", ".join(part for part, holds in said.items() if holds)
+
+
+def _kept(run: Mapping[str, str]) -> str:
+    return "all but products" if run["framework"] == "jax" else "every second layer"
 
 
 def found_at(run: Mapping[str, str]) -> str:
@@ -145,7 +184,7 @@ def found_at(run: Mapping[str, str]) -> str:
 def _named(run: Mapping[str, str]) -> Row:
     """The run's model as the tables call it."""
     name, identity = NAMES.get(run["model"], (run["model"].partition(", ")[0], run["model_id"]))
-    return {"model": name, "model_id": identity}
+    return {"model": name, "model_id": identity or models.find(name) or ""}
 
 
 def training_rows(
@@ -153,7 +192,6 @@ def training_rows(
 ) -> Iterator[Row]:
     """The run's rows of `training_measurements`, without their numbers."""
     experts = run["experts"] != "0"
-    lora = f"LoRA of rank {run['lora_rank']}" if run["lora_rank"] != "0" else ""
     common: Row = {
         "config_id": config,
         **_named(run),
@@ -172,7 +210,7 @@ def training_rows(
         "table_ref": found_at(run),
         "date": found["date"],
         "confirmed": "yes",
-        "notes": NOTES.get(run["run_id"], lora),
+        "notes": note(run),
     }
     plain = {"derived": "no", "derivation": ""}
     yield common | plain | {"metric": "step_time", "value": found["step_s"], "unit": "s"}
@@ -202,8 +240,8 @@ def memory_rows(
     run: Mapping[str, str], found: Mapping[str, str], config: str, at: Place
 ) -> Iterator[Row]:
     """The run's rows of `memory_measurements`, without their numbers."""
-    note = NOTES.get(run["run_id"])
     lora = run["lora_rank"] != "0"
+    said = "" if lora else note(run)
     for metric, column in _read(found).items():
         yield {
             **_named(run),
@@ -225,7 +263,7 @@ def memory_rows(
             "table_ref": found_at(run),
             "date": found["date"],
             "confirmed": "yes",
-            "notes": f"linked config_id={config}" + (f"; {note}" if note else ""),
+            "notes": f"linked config_id={config}" + (f"; {said}" if said else ""),
         }
 
 
@@ -254,11 +292,18 @@ def stack_rows(runs: Iterable[Mapping[str, str]], at: Place) -> Iterator[Row]:
             "software": name if _launched(run) else TAKEN.get(name, name),
             **{"flash_attention": 1, "zero_stage": 0, "sequence_parallel": 0, "accumulates": 1},
             "tied_embeddings": run["tied_embeddings"],
-            "basis": STACKS[name],
+            "basis": STACKS[name].replace("under BF16 autocast", f"in {PLAIN}")
+            if run["precision"] == "tf32"
+            else STACKS[name],
             "source": at.source,
             "confirmed": "yes",
-            "autocast": 1 if run["weights"] == "fp32" and run["framework"] == "pytorch" else "",
+            "autocast": 1 if _cast(run) else "",
         }
+
+
+def _cast(run: Mapping[str, str]) -> bool:
+    whole = run["weights"] == "fp32" and run["framework"] == "pytorch"
+    return whole and run["precision"] != "tf32"
 
 
 def appended(path: Path, rows: Iterable[Row]) -> str:
@@ -297,12 +342,12 @@ def put_aside(at: Place) -> Row:
 
 
 def entered(
-    measured: list[dict[str, str]], which: str = "second", data: Path = DATA
+    measured: list[dict[str, str]], which: str = "third", data: Path = DATA
 ) -> dict[Path, str]:
     """Every table of the folder that changes, with its new text."""
     at = place_of(measured, which)
     runs, told = ({row["run_id"]: row for row in read(HERE / name)} for name in SETS[which])
-    if which == "second":
+    if which != "first":
         told = {
             row["run_id"]: row
             for row in read(HERE / SETS[which][1])
@@ -333,7 +378,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("measured", type=Path, help="steps.csv of run.sh")
-    parser.add_argument("--set", choices=sorted(SETS), default="second", help="which runs")
+    parser.add_argument("--set", choices=sorted(SETS), default="third", help="which runs")
     given = parser.parse_args()
     measured = read(given.measured)
     source = place_of(measured, given.set).source

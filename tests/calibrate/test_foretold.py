@@ -18,9 +18,17 @@ CHANGED = ("training_measurements", "memory_measurements", "training_blind", "tr
 NEW_SOURCE = ("sources", "lock_box")
 SLOWER = 1.1
 """Times the predicted seconds that the made-up measurement takes."""
-LARGE = {"first": "qwen7b-bf16-full", "second": "qwen8b-bf16-full"}
-CARDS = {"first": "NVIDIA H100 80GB HBM3", "second": "NVIDIA H200"}
-SOURCES = {"first": "book_h100_steps", "second": "book_h200_steps_second"}
+LARGE = {
+    "first": "qwen7b-bf16-full",
+    "second": "qwen8b-bf16-full",
+    "third": "mistral7b-window-16k-full",
+}
+CARDS = {"first": "NVIDIA H100 80GB HBM3", "second": "NVIDIA H200", "third": "NVIDIA H200"}
+SOURCES = {
+    "first": "book_h100_steps",
+    "second": "book_h200_steps_second",
+    "third": "book_h200_steps_third",
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +70,7 @@ def texts(add_rows, measured, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     for name in CHANGED + NEW_SOURCE:
         lines = (ROOT / "data" / f"{name}.csv").read_text().splitlines(keepends=True)
-        own = r"^book_h\d+_steps_second," if name in NEW_SOURCE else r"\bbook_h\d+_steps"
+        own = r"^book_h\d+_steps_(second|third)," if name in NEW_SOURCE else r"\bbook_h\d+_steps"
         kept = [line for line in lines if not re.search(own, line)]
         (folder / f"{name}.csv").write_text("".join(kept))
     for which, rows in measured.items():
@@ -136,7 +144,7 @@ def test_a_new_set_judges_the_fit_until_the_next_one(frames):
 def test_sets_are_summed_up_by_what_was_asked_for(told):
     found = unseen_runs.by_set(told)
     assert found["runs"].sum() == len(told)
-    assert list(found["set"]) == sorted(found["set"]) and set(found["set"]) == {1, 2}
+    assert list(found["set"]) == sorted(found["set"]) and set(found["set"]) == {1, 2, 3}
     first = found[found["set"] == 1]
     assert set(first["label"]) == {"pytorch-eager", "pytorch", "litgpt-eager"}
     assert found["level"].to_numpy() == pytest.approx(1 / SLOWER, abs=1e-4)
@@ -149,9 +157,29 @@ def test_rows_of_a_card_that_no_table_has_are_refused(add_rows, measured):
         add_rows.entered(strange)
 
 
-def test_of_adapters_and_experts_without_a_width_there_is_no_constant(told):
-    tuned = told["run"].str.contains("adapters") | told["model"].str.startswith("OLMoE")
+def test_of_what_the_tables_cannot_tell_there_is_no_constant(told):
+    """Adapters, experts without a width, other optimizers than AdamW, heads as wide as no column says."""
+    tuned = told["run"].str.contains("adapters|SGD|Muon|Adafactor")
+    tuned |= told["model"].str.contains("^OLMoE|^Mixture of|^Gemma 3 270M")
     assert tuned.any() and (told["constant_error"].isna() == tuned).all()
+
+
+def test_no_fit_takes_what_the_tables_cannot_tell(frames):
+    """Even once the third set has left the lock-box: SGD's, Muon's and Adafactor's steps would be read as AdamW's."""
+    source = SOURCES["third"]
+    box = frames["lock_box"]
+    with tables.replaced(**frames | {"lock_box": box[box["source"] != source]}):
+        fitted = measured_training.usable().frame
+    own = fitted[fitted["source"] == source]
+    named = own["table_ref"].str.partition(":")[0]
+    assert not set(named) & {"qwen0.6b-sgd", "qwen0.6b-muon", "qwen7b-adafactor", "gemma3-270m"}
+    assert not own["table_ref"].str.contains("adapters").any()
+    assert {"tinyllama-tf32", "llama1b-fp16", "qwen1.5b-trainer"} < set(named)
+    plain = own.set_index(named)
+    assert plain.loc["llama1b-fp16", "autocast"] == 1
+    assert (
+        plain["autocast"].isna()["tinyllama-tf32"] and plain["format"]["tinyllama-tf32"] == "tf32"
+    )
 
 
 def test_every_kind_of_run_has_its_stack(frames):

@@ -261,3 +261,15 @@ def test_a_tuned_release_has_the_sizes_of_its_model(said, model_id):
 def test_a_format_in_a_models_name_is_not_lost(said):
     with pytest.raises(InputError, match="unknown model"):
         models.resolve(said)
+
+
+def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
+    for name, expected in (
+        ("llama3.1", "did you mean 'llama3.1-8b', 'llama3.1-70b' or 'llama3.1-405b'?"),
+        ("gpt-4", "did you mean 'gpt4-report'?"),
+        ("gpt5", "did you mean 'gpt"),  # and not GPT 530B, whose number it would cut
+    ):
+        with pytest.raises(InputError) as problem:
+            models.resolve(name)
+        assert expected in str(problem.value)
+    assert models.resolve("gpt2") == "gpt2-124m"

@@ -43,11 +43,13 @@ def _of_the_run(frame: pd.DataFrame) -> list[Reason]:
     relative = notes.str.contains("use only relative")
     step = notes.str.contains("ablation step of run")
     blocked = notes.str.contains("flash attention in plain JAX")
+    untold = notes.str.contains("no column for")
     return [
         (frame["source"].isin(ONLY_PERCENTAGES), "only a percentage of peak is printed"),
         (tuned, "fine-tuning, not pre-training"),
         (step, "a step on the way to a run that is used itself"),
         (blocked, "attention is cut into blocks but not fused, which the model does not compute"),
+        (untold, "the tables have no column for what sets the run apart"),
         (cut, "how the experts are cut under full sharding is not stated"),
         (sharded, "fully sharded, but the micro-batch is not stated"),
         (interleaved, "the pipeline's interleaving is not stated"),

@@ -10,7 +10,6 @@ import pandas as pd
 
 from training_moat.catalog import scenario, spelling, tables
 from training_moat.catalog.shape_gaps import SIZES
-from training_moat.core.errors import unknown
 from training_moat.core.units import BILLION
 from training_moat.core.workload import Transformer
 
@@ -35,7 +34,7 @@ def resolve(name: str, where: str = "") -> str:
     """The id that a name or any other spelling means, or the name of a tuned release; InputError with the nearest id otherwise."""
     found = find(name) or _released(str(name))
     if found is None:
-        raise unknown("model", str(name), frame()["id"], where=where)
+        raise spelling.unlisted("model", str(name), _spellings(), where)
     return found
 
 
