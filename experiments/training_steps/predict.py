@@ -90,7 +90,7 @@ def as_rows(run: Mapping[str, str], chip: str) -> Rows:
     frame = pd.DataFrame(
         {
             **{"label": [run["software"]], "format": run["precision"], "zero_stage": 0},
-            **{"autocast": 1, "kept_kv": 0, "loss_chunks": 0, "source": ""},
+            **{"autocast": 1, "kept_kv": 0, "loss_chunks": 0, "master_weights": 1, "source": ""},
             **{"chip_id": chip, "chips": 1},
         }
     )
