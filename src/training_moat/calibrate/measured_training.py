@@ -32,7 +32,7 @@ from training_moat.predict import attainable, interconnect, software, usual_disp
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
-OF_THE_RUN = ("recompute", "lora_rank", "streamed")
+OF_THE_RUN = ("recompute", "lora_rank", "streamed", "orthogonal")
 """Parts of a plan that are no column of a measured run."""
 COLUMNS = {
     "moe_experts": "experts",

@@ -11,7 +11,7 @@ from training_moat.catalog import dates
 from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
-from training_moat.core.optimizer_states import OPTIMIZER_BYTES, optimizer_bytes
+from training_moat.core.optimizer_states import OPTIMIZER_BYTES, ORTHOGONAL, optimizer_bytes
 from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
 from training_moat.predict import requests, usual_dispatchers
@@ -105,6 +105,7 @@ class Setting:
             "activation_offload_share": self.activation_offload_share,
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
+            "orthogonal": float(self.optimizer in ORTHOGONAL),
         }
 
     @property
