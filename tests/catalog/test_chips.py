@@ -179,3 +179,21 @@ def _is_number(text: str) -> bool:
         return abs(float(text)) < float("inf")
     except ValueError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("h1000", "did you mean 'h100-sxm'"),
+        ("H-100 SXM5 80GB", "did you mean 'h100-sxm'"),
+        ("mi300", "did you mean 'mi300x'"),
+        ("trainium", "did you mean 'trainium1', 'trainium2' or 'trainium3'"),
+        ("Blackwell", "is a family of chips; expected one of its own: b200, gb200"),
+        ("", "`moat chips` lists them"),
+        ("falcon-1", "`moat chips` lists them"),
+    ],
+)
+def test_a_name_that_is_none_is_answered_with_what_it_may_mean(name, expected):
+    with pytest.raises(InputError) as problem:
+        chips.resolve(name)
+    assert expected in str(problem.value)

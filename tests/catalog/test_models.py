@@ -238,3 +238,15 @@ def test_any_sizes_make_a_complete_model(layers, heads, head_dim, params_b):
 def test_names_of_widely_trained_models_lead_to_shapes_of_their_size(name, billions):
     """The published counts of weights, which also tell whether input and output share their embedding."""
     assert workload.params(models.model(name)) == pytest.approx(billions * 1e9, rel=0.01)
+
+
+def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
+    for name, expected in (
+        ("llama3.1", "did you mean 'llama3.1-8b', 'llama3.1-70b' or 'llama3.1-405b'?"),
+        ("gpt-4", "did you mean 'gpt4-report'?"),
+        ("gpt5", "did you mean 'gpt"),  # and not GPT 530B, whose number it would cut
+    ):
+        with pytest.raises(InputError) as problem:
+            models.resolve(name)
+        assert expected in str(problem.value)
+    assert models.resolve("gpt2") == "gpt2-124m"

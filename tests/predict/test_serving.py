@@ -133,6 +133,9 @@ def test_without_a_count_the_fewest_chips_that_fit_are_taken() -> None:
 def test_what_does_not_fit_says_so_and_what_queues_too() -> None:
     full = answer(chips=1, tp=1, precision="bf16")
     assert not full["fits"] and any("hypothetical" in note for note in full["notes"])
+    assert not any("precision not given" in note for note in full["notes"])
+    open_ = answer(chips=1, tp=1, precision=None)
+    assert "precision not given; bf16 weights assumed" in open_["notes"]
     crowded = answer(batch=4000)
     assert crowded["fits"] and any("queue" in note for note in crowded["notes"])
     assert crowded["memory_gib"]["total"] < 80

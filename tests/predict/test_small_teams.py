@@ -4,7 +4,7 @@ import pytest
 
 from training_moat.catalog import models
 from training_moat.core.units import GIB
-from training_moat.core.workload import lora_params
+from training_moat.core.workload import lora_params, params
 from training_moat.predict import training
 
 CASE = {
@@ -33,6 +33,27 @@ def test_adapters_alone_have_gradients_and_states():
         whole["model_tflops_per_chip"] * whole["step_time_s"]
     )
     assert adapted["plan"]["lora_rank"] == 16
+
+
+def test_frozen_layers_may_be_kept_in_four_bits():
+    """Dettmers et al. 2023: 4.127 bits a weight, written out in 16 bits for every product; embeddings stay as they are."""
+    alone = {"chips": 1, "dp": 1, "zero_stage": 0, "lora_rank": 16, "global_batch": 8}
+    wide, narrow = (ask(**alone, base_precision=word) for word in (None, "nf4"))
+    llama = models.model("llama3.1-8b")
+    layers = params(llama) - 2 * 128256 * 4096
+    saved = (wide["memory_gib"]["weights"] - narrow["memory_gib"]["weights"]) * GIB
+    assert saved == pytest.approx((2 - 4.127 / 8) * layers)
+    assert wide["memory_gib"]["optimizer"] == narrow["memory_gib"]["optimizer"]
+    more = narrow["step_time_s"] - wide["step_time_s"]
+    traffic = 8 * 2 * (2 + 4.127 / 8) * layers
+    assert traffic / 3.35e12 < more < 2 * traffic / 3.35e12
+    assert narrow["plan"]["base_precision"] == "nf4" and "base_precision" not in wide["plan"]
+    big = {**alone, "model": "llama3.1-70b", "chip": "h100-sxm", "recompute": "full"}
+    assert ask(**big, base_precision="nf4")["fits"] and not ask(**big)["fits"]
+    refused = training.predict([CASE | {"base_precision": "nf4"}])[0]
+    assert not refused["ok"] and "lora_rank" in refused["error"]
+    refused = training.predict([CASE | alone | {"base_precision": "nf5"}])[0]
+    assert not refused["ok"] and "nf4" in refused["error"]
 
 
 def test_offloaded_states_take_no_room_but_time():

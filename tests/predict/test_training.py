@@ -157,7 +157,7 @@ def test_every_chip_answers_or_names_what_its_vendor_keeps_back(chip):
         assert_complete(answer | {"id": 0})
     else:
         error = answer["error"]
-        no_memory = error.startswith(f"chip {chip}: ") and error.endswith("not published")
+        no_memory = error.startswith(f"chip {chip}: ") and "not published" in error
         no_peak = error.startswith(f"chip {chip} has a published peak")
         assert (no_peak or no_memory) and "\n" not in error
 

@@ -36,6 +36,7 @@ ODD_VALUES = {
     "sequence_parallel": [True, 0],
     "expert_tp": [2, 0],
     "lora_rank": [16, True, -1],
+    "base_precision": ["nf4", "fp4", 4],
     "offload": ["optimizer", "cpu", "disk"],
     "activation_offload": ["outputs", "all", "host"],
     "activation_offload_share": [0.5, 2, "half"],

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from training_moat.catalog import descriptor, scenario, spelling, tables
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
 
@@ -265,7 +265,7 @@ def _records() -> dict[str, dict[str, Any]]:
 def _resolve(name: str, where: str) -> str:
     found = _spellings().get(spelling.normal(name)) or _with_its_memory(name)
     if found is None:
-        raise _of_maker(name, where) or unknown("chip", name, frame()["id"], where=where)
+        raise _of_maker(name, where) or spelling.unlisted("chip", name, _spellings(), where)
     return found
 
 
@@ -285,13 +285,19 @@ def _with_its_memory(name: str) -> str | None:
 
 
 def _of_maker(name: str, where: str) -> InputError | None:
-    """The error for a maker's name where a chip's is expected: it names the maker's chips."""
-    rows = frame()
-    own = rows[rows["vendor"].astype(str).map(spelling.normal) == spelling.normal(name)]
-    if own.empty:
-        return None
-    place, ids = f"{where}: " if where else "", ", ".join(own["id"])
-    return InputError(f"{place}'{name}' is a maker of chips; expected one of its own: {ids}")
+    """The error for the name of a maker or of a family ("Blackwell") where a chip's is expected: it names the chips."""
+    rows, asked = frame(), spelling.normal(name)
+    family = rows["family"].astype(str)
+    told = {
+        "a maker": rows["vendor"].astype(str).map(spelling.normal) == asked,
+        "a family": family.str.partition("-")[2].map(spelling.normal) == asked,
+    }
+    place = f"{where}: " if where else ""
+    for kind, own in told.items():
+        if asked and own.any():
+            ids = ", ".join(rows.loc[own, "id"])
+            return InputError(f"{place}'{name}' is {kind} of chips; expected one of its own: {ids}")
+    return None
 
 
 @tables.kept("chips")

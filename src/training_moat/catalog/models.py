@@ -9,7 +9,6 @@ import pandas as pd
 
 from training_moat.catalog import scenario, spelling, tables
 from training_moat.catalog.shape_gaps import SIZES
-from training_moat.core.errors import unknown
 from training_moat.core.units import BILLION
 from training_moat.core.workload import Transformer
 
@@ -23,7 +22,7 @@ def resolve(name: str, where: str = "") -> str:
     """The id that a name or any other spelling means; InputError with the nearest id otherwise."""
     found = find(name)
     if found is None:
-        raise unknown("model", str(name), frame()["id"], where=where)
+        raise spelling.unlisted("model", str(name), _spellings(), where)
     return found
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import pandas as pd
+
+from training_moat.core.errors import MANY, SHORTEST, InputError, nearest, unknown
 
 ALIAS_SEPARATOR = "|"
 """Between the spellings in an `aliases` cell (which may hold commas and semicolons)."""
@@ -24,3 +27,21 @@ def ids_by_spelling(frame: pd.DataFrame) -> dict[str, str]:
             for spelling in cell.split(ALIAS_SEPARATOR) if isinstance(cell, str) else ():
                 found.setdefault(normal(spelling), row_id)
     return found
+
+
+def unlisted(kind: str, name: str, spelled: Mapping[str, str], where: str = "") -> InputError:
+    """The error for a name that no spelling of a table means: it names the rows with a spelling that the name begins, else
+    the row whose spelling begins the name and is at least half of it ("H100" of "H-100 SXM5 80GB"), else the nearest."""
+    word = normal(name)
+    longer = dict.fromkeys(row for each, row in spelled.items() if _begins(word, each))
+    if len(word) >= SHORTEST and 0 < len(longer) <= MANY:
+        return unknown(kind, name, (), where, tuple(longer))
+    shorter = [each for each in spelled if word.startswith(each) and 2 * len(each) >= len(word)]
+    near = max(shorter, key=len) if shorter else nearest(word, spelled)
+    return unknown(kind, name, (), where, (spelled[near],) if near else ())
+
+
+def _begins(word: str, spelled: str) -> bool:
+    """Whether a word begins a longer spelling, no number cut short: "GPT-5" does not begin "GPT 530B"."""
+    rest = spelled.removeprefix(word)
+    return rest != spelled and not (word[-1:].isdigit() and rest[:1].isdigit())

@@ -80,12 +80,33 @@ def activations() -> Measured:
     return of_model(kept / (WEIGHT_BYTES * params(model)))
 
 
+COMMON_TEST = 0.1
+"""Share of the rows of InferenceX that a pair of lengths has at least to count as one of its tests."""
+
+
+def _tested_lengths() -> pd.Series:
+    """Mean tokens that a conversation keeps in the common tests of InferenceX: its prompt and half of its answer."""
+    frame = tables.load("serving_inferencex")
+    common = frame.groupby(["input_len", "output_len"]).filter(
+        lambda rows: len(rows) >= COMMON_TEST * len(frame)
+    )
+    return common["input_len"] + common["output_len"] / 2
+
+
 @measure
-def kv_cache(users: str, tokens: str) -> Measured:
-    """KV cache of some users' conversations over the weights."""
+def kv_cache(users: str) -> Measured:
+    """KV cache of some users' conversations over the weights: at the mean length that a service disclosed, and over the
+    lengths that the public benchmark tests."""
     model = models.model(REFERENCE_MODEL)
-    kept = kv_values_per_token(model) * WEIGHT_BYTES * float(users) * float(tokens)
-    return of_model(kept / (WEIGHT_BYTES * params(model)))
+    each = kv_values_per_token(model) * float(users) / params(model)
+    served, tested = tables.load("disclosed_service"), each * _tested_lengths()
+    middle = each * float(served["mean_kv_tokens"].iloc[0])
+    found = of_model(float(middle))
+    return replace(
+        found, low=float(tested.min()), high=float(tested.max()), kind="range of cases",
+        rows=(*found.rows, *keys(served, "disclosed_service", "service")),
+        sources=(*found.sources, *cited(served), "inferencex"),
+    )  # fmt: skip
 
 
 @measure

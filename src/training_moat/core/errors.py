@@ -82,6 +82,23 @@ def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | Non
     return by_lower[max(alike, key=lambda each: (letters & Counter(each)).total())]
 
 
+SHORTEST = 3
+"""Letters that a word has at least to be taken for the beginning or for a part of a longer name."""
+MANY = 3
+"""Names that a sentence guesses at most."""
+
+
+def longer(name: str, known: Collection[str]) -> list[str]:
+    """The known names that a word begins, or of which it is a whole part ("batch" of "global_batch"), ignoring case; none
+    where there are more than `MANY`."""
+    word = name.lower()
+    if len(word) < SHORTEST:
+        return []
+    found = [each for each in known if each.lower().startswith(word)]
+    found = found or [each for each in known if word in each.lower().split("_")]
+    return found if len(found) <= MANY else []
+
+
 LISTED = {
     kind: f"`moat {kind}s` lists them; one of your own comes from a scenario file."
     for kind in ("chip", "model")
@@ -89,13 +106,26 @@ LISTED = {
 """Where to look a name up, for kinds that are too many to name."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> InputError:
-    """Build the error for a name that is not among `known`: it names the nearest valid one."""
+def guesses(name: str, known: Collection[str]) -> list[str]:
+    """The known names that a name may mean: those that it begins or is a part of, else the nearest, else none."""
+    near = nearest(name, known)
+    return longer(name, known) or ([near] if near else [])
+
+
+def unknown(
+    kind: str,
+    name: str,
+    known: Iterable[str],
+    where: str = "",
+    meant: Collection[str] | None = None,
+) -> InputError:
+    """Build the error for a name that is not among `known`: it names the valid ones that it may mean (`guesses` unless the
+    caller knows better)."""
     known = list(known)
-    guess = nearest(str(name), known)
     place = f"{where}: " if where else ""
-    if guess:
-        hint = f"did you mean '{guess}'?"
+    if found := guesses(str(name), known) if meant is None else meant:
+        *others, last = (f"'{guess}'" for guess in found)
+        hint = f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
     elif kind in LISTED:
         hint = LISTED[kind]
     else:

@@ -19,6 +19,7 @@ from training_moat.core.elementwise import (
 )
 from training_moat.core.messages import micro_tokens
 from training_moat.core.node import Efficiency, Node
+from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan
 from training_moat.core.workload import (
     FUSED_TILE,
@@ -26,9 +27,12 @@ from training_moat.core.workload import (
     Transformer,
     attended_tokens,
     attention_params,
+    embedding_params,
+    expert_params_total,
     fused_attended_tokens,
     heads_beside_usual,
     lora_params,
+    params,
     state_flops_per_token,
 )
 
@@ -260,6 +264,19 @@ def vocabulary_seconds(
     return where(plan.lora_rank > 0, 2, 3) * product, softmax
 
 
+def _widening_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
+    """One pass's writing out in 16 bits of one layer's frozen weights, which are kept in fewer (Dettmers et al. 2023, section
+    3; bitsandbytes, `MatMul4Bit`): they are read and written once for every product."""
+    if not some(WEIGHT_BYTES - plan.base_bytes):
+        return 0.0
+    layered = params(model) - expert_params_total(model) - embedding_params(model)
+    experts = expert_params_total(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
+    weights = (layered / plan.tp + experts) / model.layers
+    moved = (plan.base_bytes + WEIGHT_BYTES) * weights
+    narrow = logical_and(plan.lora_rank > 0, plan.base_bytes < WEIGHT_BYTES)
+    return where(narrow, moved / (node.memory_bytes_per_s * eff.memory), 0.0)
+
+
 def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward and backward products of one layer's low-rank adapters, whose thin matrices are bound by memory."""
     if not some(plan.lora_rank):
@@ -319,6 +336,7 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
         + (2 + again) * (casts + permuting)
+        + (2 + again) * _widening_seconds(model, plan, node, eff)
         - plan.unreturned_layers * permuting / 2
         + (1 + core_again + core_backward) * core_traffic
     )

@@ -194,6 +194,15 @@ def _weights_held(plan: Plan, every: tuple[Number, Number], weight: Number, kept
     return where(logical_and(kept.torch_native > 0, between), beside, held)
 
 
+def _narrowed(model: Transformer, plan: Plan, every: tuple[Number, Number]) -> Number:
+    """Bytes by which frozen layers take less than 16 bits a weight on one chip; embeddings and output head keep those."""
+    if not some(WEIGHT_BYTES - plan.base_bytes):
+        return 0.0
+    dense, expert = every
+    layers = own_share(plan, (dense - embedding_per_stage(model, plan), expert), 3)
+    return where(plan.lora_rank > 0, (WEIGHT_BYTES - plan.base_bytes) * layers, 0.0)
+
+
 def _bytes_a_weight(
     plan: Plan, optimizer: str | Number, master_is_weight: Number
 ) -> tuple[Number, Number]:
@@ -229,8 +238,9 @@ def training_memory(
     reserved = reserve.bytes + reserve.share * activations
     gathered = where(kept.autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
     made = here * (gradient_bytes * own_share(plan, trained, 2))
+    held = _weights_held(plan, whole, weight, kept) - _narrowed(model, plan, whole)
     return TrainingMemory(
-        weights=here * _weights_held(plan, whole, weight, kept),
+        weights=here * held,
         gradients=gradients_at_peak(made, activations, plan, kept.torch_native),
         optimizer=states_here * (states * own_share(plan, trained, 1)),
         activations=activations,

@@ -8,6 +8,8 @@ from training_moat.core.plan import Plan
 WEIGHT_BYTES = 2.0
 """A weight as it is held and gathered: 16 bits."""
 MASTER_BYTES = 4.0
+NF4_BYTES = (4 + 0.127) / 8
+"""A frozen weight in four bits with its constants, themselves quantized (Dettmers et al. 2023, section 3)."""
 
 OPTIMIZER_BYTES = {
     "sgd": 8.0,

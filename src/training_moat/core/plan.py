@@ -51,7 +51,7 @@ class Plan:
     training has made the router even (DeepSeek-AI 2024, section 2.1.2). `expert_capacity` above zero pads every expert's tokens
     to that many times its equal share and drops what is beyond (Fedus et al. 2022, section 2.2); `one_hot_dispatch` is 1 where
     they are put there and back by products with one-hot masks (Lepikhin et al. 2020, algorithm 2). `lora_rank` above zero trains adapters of that rank
-    alone; `offload` is a level of `OFFLOAD_LEVELS`; `paged` is 1 where offloaded optimizer states come to the chip to be stepped
+    alone, beside frozen weights of which those of layers take `base_bytes` each (QLoRA: Dettmers et al. 2023); `offload` is a level of `OFFLOAD_LEVELS`; `paged` is 1 where offloaded optimizer states come to the chip to be stepped
     and go back, 0 where the host steps them; `activation_offload` is a level of `ACTIVATION_OFFLOAD_LEVELS`,
     for a share of the layers (Megatron-Core's `cpu_offloading_num_layers`). `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
     itself; such chips are replicas of one another alone. `orthogonal` is 1 where the optimizer makes every matrix's step
@@ -83,6 +83,7 @@ class Plan:
     expert_capacity: Number = 0
     one_hot_dispatch: Number = 0
     lora_rank: Number = 0
+    base_bytes: Number = 2.0
     offload: Number = 0
     paged: Number = 0
     streamed: Number = 0

@@ -75,11 +75,28 @@ def missing(chip: Chip, job: str) -> str:
     return ""
 
 
+COLUMNS = {
+    "sram": ("sram_mb", "sram_tb_per_s"),
+    "hbm": ("hbm_gb", "hbm_tb_per_s"),
+    "ddr": ("ddr_gb", "ddr_gb_per_s"),
+}
+"""Columns of a chip that tell a tier's size and bandwidth, for who describes a chip of their own."""
+
+
+def _column(chip: Chip, job: str) -> str:
+    """Where a chip of one's own would tell the datum that is missing, behind a sentence; blank where no column does."""
+    names = home_names(chip, job)
+    if not chip.tiers or job in chip.streamed or names[-1] not in COLUMNS:
+        return ""
+    size, rate = COLUMNS[names[-1]]
+    return f" (column {rate if any(tier.name in names for tier in chip.tiers) else size})"
+
+
 def home(chip: Chip, job: str) -> tuple[Tier, ...]:
     """The tiers that hold a job's data, fastest first. Unpublished names the datum that is missing."""
     gap = missing(chip, job)
     if gap:
-        raise Unpublished(f"chip {chip.id}: {gap}")
+        raise Unpublished(f"chip {chip.id}: {gap}{_column(chip, job)}")
     return tuple(tier for tier in usable_tiers(chip) if tier.name in home_names(chip, job))
 
 
@@ -165,8 +182,9 @@ def host_bandwidth(chip: Chip) -> float | None:
     """Bytes per second of the memory of a processor that is the chip's own and joined to it more closely than by PCI Express
     (Grace's LPDDR behind NVLink-C2C), the slower of that memory and the link; None where there is none."""
     beside = chip.tier("ddr") if chip.tier("hbm") else None
-    own = beside is not None and beside.kind == "LPDDR"
-    return float(beside.bytes_per_s) if own and beside.bytes_per_s else None
+    if beside is None or beside.kind != "LPDDR" or not beside.bytes_per_s:
+        return None
+    return float(beside.bytes_per_s)
 
 
 def host_bytes_per_s(chip: Chip) -> float:

@@ -38,6 +38,7 @@ TRAINING = {
     "overlapped_exchange": "true: one micro-batch's exchange between experts runs beside another's computing",
     "balanced_routing": "true: experts get equal shares of the tokens; false: the router decides; left out: as the software's published runs",
     "lora_rank": "train adapters of this rank alone",
+    "base_precision": "nf4: the frozen layers beside adapters are kept in 4 bits (QLoRA); left out: in 16",
     "offload": "to the host: none, optimizer or all",
     "activation_offload": "what layers keep for the backward pass, to the host: none, outputs (of products; layers' inputs stay) or all",
     "released": "date of the software, such as 2026-04: it chooses the version of a name, and kernels improve",

@@ -196,6 +196,8 @@ def _notes(
         notes.append(
             f"{which} needs {needs} GiB a chip, {case.chip.id} has room for {offered}; the time is hypothetical"
         )
+        if case.format_assumed:
+            notes.append(f"precision not given; {case.precision} weights assumed")
     elif running < case.batch - 0.5:
         notes.append(
             f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"

@@ -61,6 +61,7 @@ class ServingCase:
     plans: list[serving_step.ServingPlan]
     price_usd_per_chip_hour: float | None = None
     exchange: ExpertExchange | None = None
+    format_assumed: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -97,6 +98,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         plans=plans,
         price_usd_per_chip_hour=requests.price(request),
         exchange=expert_exchange.of_engine(request.get("software"), software, chip),
+        format_assumed=request.get("precision") is None,
         notes=requests.model_notes(request)
         + requests.chip_notes(request)
         + _head_note(request, model)

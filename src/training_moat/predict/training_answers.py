@@ -27,11 +27,12 @@ from training_moat.predict.run_costs import run_costs
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, Costs
-from training_moat.predict.training_settings import Setting
+from training_moat.predict.training_settings import BASE_BYTES, Setting
 from training_moat.predict.training_tables import Rows
 
 LEVEL_NAMES = {code: word for word, code in RECOMPUTE_LEVELS.items()}
 OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}
+BASE_NAMES = {size: word for word, size in BASE_BYTES.items()}
 AWAY_NAMES = {code: word for word, code in ACTIVATION_OFFLOAD_LEVELS.items() if code}
 PARTS = tuple(f.name for f in fields(StepTime))
 HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
@@ -260,6 +261,7 @@ def _words(setting: Setting) -> dict[str, Any]:
         "dispatcher": setting.dispatcher,
         "capacity_factor": setting.exchange.expert_capacity or None,
         "lora_rank": setting.lora_rank or None,
+        "base_precision": BASE_NAMES.get(setting.base_bytes),
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
         "chunked_loss": setting.chunked_loss,
         "narrow_gather": setting.narrow_gather,

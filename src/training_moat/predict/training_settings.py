@@ -11,7 +11,13 @@ from training_moat.catalog import dates
 from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
-from training_moat.core.optimizer_states import OPTIMIZER_BYTES, ORTHOGONAL, optimizer_bytes
+from training_moat.core.optimizer_states import (
+    NF4_BYTES,
+    OPTIMIZER_BYTES,
+    ORTHOGONAL,
+    WEIGHT_BYTES,
+    optimizer_bytes,
+)
 from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
 from training_moat.predict import requests, usual_dispatchers
@@ -23,6 +29,8 @@ IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothin
 OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 NO_HOST = "activations of such chips stay beside their cores"
+BASE_BYTES = {"nf4": NF4_BYTES}
+"""Formats in which frozen weights beside adapters are kept, 16 bits apart, by bytes of a weight."""
 MISSPELT = 0.75
 """Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
 
@@ -60,6 +68,7 @@ class Setting:
     exchange: TokenExchange
     dispatcher: str | None
     lora_rank: int
+    base_bytes: float
     offload: int
     activation_offload: int = 0
     activation_offload_share: float = 1.0
@@ -94,11 +103,12 @@ class Setting:
             "flash_attention": float(self.flash_attention),
             "expert_tp": float(self.expert_tp or 0),
             "gradient_bytes": stacks.wire_bytes(own, self.precision),
-            "gathered_bytes": stacks.gathered_bytes(narrow, self.precision),
+            "gathered_bytes": min(stacks.gathered_bytes(narrow, self.precision), self.base_bytes),
             "dispatch_bytes": stacks.dispatch_bytes(own, self.precision),
             **self.exchange._asdict(),
             "stops_early": own.stops_early,
             "lora_rank": float(self.lora_rank),
+            "base_bytes": self.base_bytes,
             "offload": float(self.offload),
             "paged": float(self.paged),
             "activation_offload": float(self.activation_offload),
@@ -145,6 +155,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         exchange=_exchange(case, software, chip, released, dispatcher),
         dispatcher=dispatcher,
         lora_rank=requests.whole(case, "lora_rank", 0) or 0,
+        base_bytes=_base_bytes(case),
         offload=0,
         released=released,
         chunked_loss=requests.flag(case, "chunked_loss"),
@@ -158,6 +169,16 @@ def settle(case: Mapping[str, Any]) -> Setting:
         setting.notes.append("recompute_share changes nothing: it is one of full recomputation")
     _settle_selective(setting)
     return setting
+
+
+def _base_bytes(case: Mapping[str, Any]) -> float:
+    """Bytes of a frozen weight of a layer."""
+    word = requests.choice(case, "base_precision", tuple(BASE_BYTES))
+    if word and not requests.whole(case, "lora_rank", 0):
+        raise InputError(
+            f"base_precision {word} is of frozen weights; expected a lora_rank with it"
+        )
+    return BASE_BYTES[word] if word else WEIGHT_BYTES
 
 
 def _exchange(
