@@ -296,7 +296,7 @@ def test_losses_in_chunks_are_read_from_the_notes_the_source_and_the_software():
     assert [told[f"alst_2025-{run:04d}"] for run in (1, 2, 10)] == [0, 1, 1]
     assert told["pith_train_79-0001"] == told["tpuchat-0001"] == 8
     assert set(of("lab_h200")["loss_chunks"]) == {1.0}
-    assert [told[f"llmq_cards-{run:04d}"] for run in (1, 72)] == [0, 1]
+    assert [told[f"llmq_cards-{run:04d}"] for run in (1, 20, 25, 72)] == [16, 8, 0, 1]
     assert set(of("dgxc_h100")["loss_chunks"]) == {0.0}
 
 
