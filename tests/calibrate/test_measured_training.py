@@ -347,6 +347,7 @@ def test_runs_in_sixteen_bits_alone_hold_no_master_copy_and_sixteen_bit_gradient
     told = every.set_index("config_id")["master_weights"]
     assert set(of("amd_kimi_mi355x")["master_weights"]) == {0.0}
     assert told["tpu_recipes_v6e_v5p-0641"] == 0 and told["tpu_recipes_v6e_v5p-0642"] == 1
+    assert set(of("torchprime_e2e")["master_weights"]) == {0.0}
     own = of("lsai_flags_gh200").reset_index(drop=True)
     assert set(own["master_weights"]) == {0.0}
     assert set(measured_training.gradient_bytes(own)) == {2.0}
