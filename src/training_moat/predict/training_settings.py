@@ -14,6 +14,7 @@ from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import (
     NF4_BYTES,
     OPTIMIZER_BYTES,
+    ORTHOGONAL,
     WEIGHT_BYTES,
     optimizer_bytes,
 )
@@ -117,6 +118,7 @@ class Setting:
             "activation_offload_share": self.activation_offload_share,
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
+            "orthogonal": float(self.optimizer in ORTHOGONAL),
         }
 
     @property
