@@ -296,7 +296,7 @@ def test_losses_in_chunks_are_read_from_the_notes_the_source_and_the_software():
     assert [told[f"alst_2025-{run:04d}"] for run in (1, 2, 10)] == [0, 1, 1]
     assert told["pith_train_79-0001"] == told["tpuchat-0001"] == 8
     assert set(of("lab_h200")["loss_chunks"]) == {1.0}
-    assert [told[f"llmq_cards-{run:04d}"] for run in (1, 72)] == [0, 1]
+    assert [told[f"llmq_cards-{run:04d}"] for run in (1, 20, 25, 72)] == [16, 8, 0, 1]
     assert set(of("dgxc_h100")["loss_chunks"]) == {0.0}
 
 
@@ -347,6 +347,7 @@ def test_runs_in_sixteen_bits_alone_hold_no_master_copy_and_sixteen_bit_gradient
     told = every.set_index("config_id")["master_weights"]
     assert set(of("amd_kimi_mi355x")["master_weights"]) == {0.0}
     assert told["tpu_recipes_v6e_v5p-0641"] == 0 and told["tpu_recipes_v6e_v5p-0642"] == 1
+    assert set(of("torchprime_e2e")["master_weights"]) == {0.0}
     own = of("lsai_flags_gh200").reset_index(drop=True)
     assert set(own["master_weights"]) == {0.0}
     assert set(measured_training.gradient_bytes(own)) == {2.0}

@@ -185,7 +185,7 @@ def _is_number(text: str) -> bool:
     ("name", "expected"),
     [
         ("h1000", "did you mean 'h100-sxm'"),
-        ("H-100 SXM5 80GB", "did you mean 'h100-sxm'"),
+        ("H-100 SXM5 80GB (OCI)", "did you mean 'h100-sxm'"),
         ("mi300", "did you mean 'mi300x'"),
         ("trainium", "did you mean 'trainium1', 'trainium2' or 'trainium3'"),
         ("Blackwell", "is a family of chips; expected one of its own: b200, gb200"),

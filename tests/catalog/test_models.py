@@ -240,6 +240,29 @@ def test_names_of_widely_trained_models_lead_to_shapes_of_their_size(name, billi
     assert workload.params(models.model(name)) == pytest.approx(billions * 1e9, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("said", "model_id"),
+    [
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "llama3.1-8b"), ("Llama-2-70b-chat-hf", "llama2-70b"),
+        ("Qwen2.5-72B-Instruct", "qwen2.5-72b"), ("Qwen3-30B-A3B-Instruct-2507", "qwen3-30b-a3b"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"), ("DeepSeek-V3-0324", "deepseek-v3"),
+        ("google/gemma-2-9b-it", "gemma2-9b"), ("codellama/CodeLlama-34b-hf", "code-llama-34b"),
+        ("tiiuae/falcon-40b-instruct", "falcon-40b"), ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "tinyllama-1.1b"),
+    ],
+)  # fmt: skip
+def test_a_tuned_release_has_the_sizes_of_its_model(said, model_id):
+    assert models.resolve(said) == model_id
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Qwen2.5-72B-Instruct-AWQ", "neuralmagic/Meta-Llama-3-8B-Instruct-FP8", "instruct", "a/"],
+)
+def test_a_format_in_a_models_name_is_not_lost(said):
+    with pytest.raises(InputError, match="unknown model"):
+        models.resolve(said)
+
+
 def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
     for name, expected in (
         ("llama3.1", "did you mean 'llama3.1-8b', 'llama3.1-70b' or 'llama3.1-405b'?"),

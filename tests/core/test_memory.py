@@ -158,6 +158,8 @@ def test_a_loss_in_chunks_holds_the_logits_of_one():
     assert logit_bytes(model, plan, loss_chunks=np.array([0.0, 1.0])) == pytest.approx(
         [whole, by_width]
     )
+    assert logit_bytes(model, plan, in_place=1) == pytest.approx(whole / 3)
+    assert logit_bytes(model, plan, loss_chunks=8, in_place=1) == pytest.approx(whole / 24)
     long = replace(plan, seq_len=1 << 17, global_batch=8)
     held = [activations.activation_bytes(model, long, Kept(loss_chunks=count)) for count in (0, 8)]
     assert held[0] > held[1]

@@ -156,3 +156,7 @@ def test_layers_gathered_in_eight_bits_send_half_and_their_embeddings_do_not():
     whole = replace(plan, zero_stage=0)
     alike = [messages.messages(model, replace(whole, gathered_bytes=size)) for size in (2.0, 1.0)]
     assert alike[0]["dense_gradients"].bytes == alike[1]["dense_gradients"].bytes
+    # Adapters are never narrow: what is left of them is not less than nothing.
+    tuned = replace(once, lora_rank=8)
+    both = [messages.messages(model, replace(tuned, gathered_bytes=size)) for size in (2.0, 1.0)]
+    assert both[0]["dense_gradients"].bytes == both[1]["dense_gradients"].bytes > 0

@@ -63,9 +63,15 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     gradient = np.where(autocast > 0, FP32_GRADIENT_BYTES, gradient_bytes(rows.frame))
     width = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
     own = rows.frame["label"].map(software.all_software())
-    sharded, factor, spare, native = (
+    sharded, factor, spare, native, in_place = (
         own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
-        for name in ("fully_sharded", "activation_factor", "spare_layers", "torch_native")
+        for name in (
+            "fully_sharded",
+            "activation_factor",
+            "spare_layers",
+            "torch_native",
+            "logits_in_place",
+        )
     )
     masters = rows.frame["master_weights"].to_numpy(float)
     # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it, until the
@@ -76,7 +82,7 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     alone = np.maximum(sharded, uncached) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
     chunks = rows.frame["loss_chunks"].to_numpy(float)
-    kept = Kept(width, factor, spare, autocast, kept_kv, native, chunks)
+    kept = Kept(width, factor, spare, autocast, kept_kv, native, chunks, in_place)
     reserve = Reserve(reserve_bytes, reserve_share)
     return training_memory(rows.model, rows.plan, states, gradient, reserve, kept, alone)
 

@@ -31,7 +31,7 @@ ALL_AWAY = r"(?:layer inputs?|activation checkpoints|with activations)(?: and [\
 OUTPUTS_AWAY = r"(?:projections|products|what attention gave|attention output) offloaded"
 """What notes on a run say of activations in the host's memory."""
 SIXTEEN_BITS = "bf16 weights|weights in BF16|weights, gradients and (?:AdamW's )?states in BF16"
-EIGHT_CHUNKS = "(?:loss|output head) in eight chunks"
+CHUNKS = r"(?:loss|output head) in (\d+) chunks"
 
 
 def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +118,7 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     frame["activation_offload"] = _activations_away(frame).mask(layers.notna(), 2.0)
     usual = frame["label"].map({name: one.loss_chunks for name, one in stacks.items()})
     chunks = frame["loss_chunks"].astype(float).fillna(usual.astype(float)).fillna(0.0)
-    chunks = chunks.mask(stated.contains(EIGHT_CHUNKS), 8.0)
+    chunks = stated.extract(CHUNKS, expand=False).astype(float).fillna(chunks)
     frame["loss_chunks"] = chunks.mask(stated.contains("tiled logits and loss"), BY_WIDTH)
 
 

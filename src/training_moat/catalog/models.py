@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,17 @@ from training_moat.catalog.shape_gaps import SIZES
 from training_moat.core.units import BILLION
 from training_moat.core.workload import Transformer
 
+_TUNED = re.compile(r"[-_ ](?:instruct|chat|it|hf|base)(?=[-_ ]|$)", re.IGNORECASE)
+"""What stands in a release's name for how it was tuned or stored; no size of the model hangs on it."""
+
+_MAKER = re.compile(r"^meta[-_ ]", re.IGNORECASE)
+"""A maker before the name, as Llama 3's repositories have it."""
+
+_FIRST = re.compile(
+    r"-(?:v0\.1|v1\.0|(?:0[1-9]|1[0-2])[0-3]\d|2[3-6](?:0[1-9]|1[0-2]))$", re.IGNORECASE
+)
+"""The number of a first version, or the date of a release by month and day or year and month, at a name's end."""
+
 
 def frame() -> pd.DataFrame:
     """The models table, the active scenario's models included."""
@@ -19,8 +31,8 @@ def frame() -> pd.DataFrame:
 
 
 def resolve(name: str, where: str = "") -> str:
-    """The id that a name or any other spelling means; InputError with the nearest id otherwise."""
-    found = find(name)
+    """The id that a name or any other spelling means, or the name of a tuned release; InputError with the nearest id otherwise."""
+    found = find(name) or _released(str(name))
     if found is None:
         raise spelling.unlisted("model", str(name), _spellings(), where)
     return found
@@ -29,6 +41,14 @@ def resolve(name: str, where: str = "") -> str:
 def find(name: str) -> str | None:
     """The id that a spelling means, or None: for measured rows whose model the table may not have."""
     return _spellings().get(spelling.normal(str(name)))
+
+
+def _released(name: str) -> str | None:
+    """The model of a repository's name ("Qwen/Qwen2.5-72B-Instruct"), whoever tuned it and when. A format in the name
+    ("-FP8", "-AWQ") is left there, so that it is not lost: who has one says `precision`."""
+    bare = _MAKER.sub("", name.rpartition("/")[2])
+    plain = _TUNED.sub("", bare)
+    return next(filter(None, map(find, (bare, plain, _FIRST.sub("", plain)))), None)
 
 
 def model(name: str) -> Transformer:

@@ -49,7 +49,7 @@ class Kept(NamedTuple):
     stacks on Transformer Engine do, which also make the output head's weight gradient in 16 bits before they add it up.
     `autocast` (0 or 1): FP32 parameters under `torch.autocast` and no mixed precision of the sharding, so that layers are
     gathered in FP32 and read an FP32 stream; `kv` (0 or 1): see `kept_output_bytes`; `torch_native` (0 or 1): optimizer and
-    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`; `loss_chunks`: see `logit_bytes`.
+    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`; `loss_chunks` and `in_place`: see `logit_bytes`.
     """
 
     input_bytes: Number = 2.0
@@ -59,6 +59,7 @@ class Kept(NamedTuple):
     kv: Number = 0
     torch_native: Number = 0
     loss_chunks: Number = 0
+    in_place: Number = 0
 
     @property
     def residual_bytes(self) -> Number:
@@ -203,7 +204,8 @@ def layer_and_head_bytes(
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
     eager = where(factor > 1, 1, 0)
-    return layer, redone, logit_bytes(model, plan, eager, kept.torch_native, kept.loss_chunks)
+    logits = logit_bytes(model, plan, eager, kept.torch_native, kept.loss_chunks, kept.in_place)
+    return layer, redone, logits
 
 
 def held_activation_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:

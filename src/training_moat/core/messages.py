@@ -168,7 +168,9 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     )
     for name, weights, moving, less, ranks, spacing in groups:
         kind = "data_parallel"
-        reduced = width * moving - where(sharded, less, 0.0) / 2
+        # Adapters keep 16 bits, and frozen weights are not gathered after a step.
+        narrower = where(logical_and(sharded, plan.lora_rank == 0), less, 0.0)
+        reduced = width * moving - narrower / 2
         found[f"{name}_gradients"] = Message(kind, "all_reduce", reduced, ranks, spacing, once)
         found[f"{name}_weights"] = Message(
             kind, "all_gather", WEIGHT_BYTES * weights - less, ranks, spacing, 2 * each

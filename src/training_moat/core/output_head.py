@@ -16,6 +16,7 @@ def logit_bytes(
     eager: Number = 0,
     torch_native: Number = 0,
     loss_chunks: Number = 0,
+    in_place: Number = 0,
 ) -> Number:
     """Logits of one micro-batch, or of one of its `loss_chunks` where head and loss take these one after another, each with
     its gradient (Liger, fused_linear_cross_entropy.py, of whose chunks there are as many as the vocabulary is wider than the
@@ -23,12 +24,15 @@ def logit_bytes(
     the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32, and
     stacks that run operation by operation (`eager`) its 16-bit cast as well: 12 bytes, as transformers' loss holds the
     softmax, its gradient and that of the logits in FP32. Where the vocabulary is split, PyTorch's own loss
-    (`torch_native`) takes the exponentials apart, in FP32 (torch.distributed.tensor.parallel, loss.py).
+    (`torch_native`) takes the exponentials apart, in FP32 (torch.distributed.tensor.parallel, loss.py). Where loss and
+    gradient are one kernel that writes over the 16-bit product (`in_place`: llm.c, fused_classifier.cuh), that is all.
     """
     tokens = plan.micro_batch * plan.seq_len / plan.cp
     apart = where(logical_or(plan.flash_attention <= 0, eager > 0), 4, 0)
     split = logical_and(logical_and(eager > 0, torch_native > 0), plan.tp > 1)
     width = 6 + apart + where(eager > 0, 2, 0) + where(split, 4, 0)
+    if some(in_place):
+        width = where(in_place > 0, 2, width)
     whole = width * tokens * model.vocab / plan.tp
     if not some(loss_chunks):
         return whole

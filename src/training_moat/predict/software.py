@@ -74,7 +74,7 @@ class Software:
     from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's DTensor, whose operations Python issues one by one, as
     nothing is compiled; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its
     published runs force equal shares of the tokens on the experts; `pipelines`: 0 where it cannot cut a model into stages;
-    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split; `loss_chunks`: see `core.output_head`;
+    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split; `loss_chunks` and `logits_in_place`: see `core.output_head`;
     `gathers_narrow`: 1 where replicas gather weights of 8-bit runs in these 8 bits.
     """
 
@@ -108,6 +108,7 @@ class Software:
     balances_routing: float = 0.0
     loss_chunks: float = 0.0
     gathers_narrow: float = 0.0
+    logits_in_place: float = 0.0
     pipelines: float = 1.0
     splits_stream: float = 0.0
 

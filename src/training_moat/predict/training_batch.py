@@ -265,6 +265,7 @@ class Plans:
             held.spare_layers,
             torch_native=held.torch_native,
             loss_chunks=held.loss_chunks,
+            in_place=held.in_place,
         )
 
     def weighed(self, margin: float = 0.0) -> Weighed:

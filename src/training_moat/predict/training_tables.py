@@ -127,7 +127,7 @@ class Held(NamedTuple):
 
     In bytes per weight: `gradient`, and `sharded_gradient` from ZeRO-2 on; `states`, the optimizer's. `in_backward`: the
     optimizer steps inside the backward pass. `reserve_bytes` and `reserve_share`: see `core.memory.Reserve`; `input_bytes`,
-    `factor`, `spare_layers`, `torch_native`, `loss_chunks`: see `core.activations.Kept`. `master_is_weight`: see `training_memory`;
+    `factor`, `spare_layers`, `torch_native`, `loss_chunks`, `in_place`: see `core.activations.Kept`. `master_is_weight`: see `training_memory`;
     `uncached_master`: the same of layers that are recomputed. `space` and `store`: see `tiers.Room`.
     """
 
@@ -143,6 +143,7 @@ class Held(NamedTuple):
     spare_layers: Any
     torch_native: Any
     loss_chunks: Any
+    in_place: Any
     uncached_master: Any
     space: Any
     store: Any
@@ -162,6 +163,7 @@ def _held(setting: Setting, constants: Constants) -> Held:
         own.spare_layers,
         own.torch_native,
         own.loss_chunks if setting.chunked_loss is None else setting.chunked_loss * BY_WIDTH,
+        own.logits_in_place,
         own.torch_native and setting.master_weights and not setting.lora_rank,
         *astuple(tiers.room_for(setting.chip, "training")),
     )
