@@ -277,7 +277,7 @@ def _standing(kind: str) -> _Rows:
 
 def _word(value: Any, field: dict[str, Any]) -> Any:
     """A value as its column spells it: YAML reads a bare yes as a truth value, where some columns hold the word."""
-    choices = field["constraints"].get("enum", ())
+    choices = field.get("constraints", {}).get("enum", ())
     return ("yes" if value else "no") if isinstance(value, bool) and "yes" in choices else value
 
 
