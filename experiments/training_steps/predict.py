@@ -90,8 +90,8 @@ def as_rows(run: Mapping[str, str], chip: str) -> Rows:
     frame = pd.DataFrame(
         {
             **{"label": [run["software"]], "format": run["precision"], "zero_stage": 0},
-            **{"autocast": 1, "kept_kv": 0, "loss_chunks": 0, "master_weights": 1, "source": ""},
-            **{"chip_id": chip, "chips": 1},
+            **{"autocast": 1, "kept_kv": 0, "loss_chunks": 0, "source": ""},
+            **{"chip_id": chip, "chips": 1, "master_weights": float(run["weights"] == "fp32")},
         }
     )
     sizes = {name: np.array([float(run[name])]) for name in ("seq_len", "micro_batch")}

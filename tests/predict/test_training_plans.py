@@ -224,6 +224,18 @@ def test_software_that_nobody_measured_is_other_and_says_so():
     assert parse(CASE | {"software": "NeMo"}).stack == "megatron-core"
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Colossal-AI", "colossalai"), ("Megatron Bridge", "megatron-bridge"), ("lit-gpt", "litgpt"), ("Pax", "paxml"),
+        ("PyTorch XLA", "pytorch-xla"), ("PaddleNLP", "paddle"), ("FSDP2", "fsdp"), ("XTuner", "accelerate"),
+        ("NeMo 24.07", "nemo"), ("DeepSpeed v0.14.2", "deepspeed"), ("EasyDeL", "other"), ("megatron-2023", "megatron-2023"),
+    ],
+)  # fmt: skip
+def test_software_is_known_as_its_makers_write_it_and_with_its_version(said, name):
+    assert parse(CASE | {"software": said}).software.name == name
+
+
 def test_selective_recomputation_of_pytorch_redoes_layers():
     selective = parse(CASE | {"software": "torchtitan", "recompute": "selective"})
     assert {layout["recompute"] for layout in selective.plans} == {2}

@@ -24,6 +24,8 @@ OPTIMIZER_BYTES = {
 2024), two moments for Adam (Kingma and Ba 2015) and NAdam (Dozat 2016), one byte a moment for 8-bit Adam
 (Dettmers et al. 2022), factored moments, negligible, for Adafactor (Shazeer and Stern 2018)."""
 
+ORTHOGONAL = ("muon",)
+"""Optimizers that make the step of every matrix orthogonal, by products of its momentum (`orthogonal_steps`)."""
 BYTE_MOMENTS = ("adam8bit",)
 """Optimizers whose moments take one byte whatever type the weights have."""
 

@@ -54,7 +54,8 @@ class Plan:
     alone, beside frozen weights of which those of layers take `base_bytes` each (QLoRA: Dettmers et al. 2023); `offload` is a level of `OFFLOAD_LEVELS`; `paged` is 1 where offloaded optimizer states come to the chip to be stepped
     and go back, 0 where the host steps them; `activation_offload` is a level of `ACTIVATION_OFFLOAD_LEVELS`,
     for a share of the layers (Megatron-Core's `cpu_offloading_num_layers`). `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
-    itself; such chips are replicas of one another alone.
+    itself; such chips are replicas of one another alone. `orthogonal` is 1 where the optimizer makes every matrix's step
+    orthogonal (Muon, see `orthogonal_steps`).
     """
 
     seq_len: Number
@@ -91,6 +92,7 @@ class Plan:
     attention_kept: Number = 0
     outputs_kept: Number = 0
     stops_early: Number = 0
+    orthogonal: Number = 0
 
     @cached_property
     def expert_tensor(self) -> Number:

@@ -23,6 +23,7 @@ from training_moat.core.memory import own_share, params_per_stage, trained_param
 from training_moat.core.messages import Message
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import WEIGHT_BYTES, optimizer_bytes
+from training_moat.core.orthogonal_steps import orthogonal_seconds
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
     Transformer,
@@ -238,6 +239,7 @@ def step_time(
     data = data + streaming_seconds(model, plan, cluster, busy / batches)
     other = (
         _optimizer_seconds(model, plan, node, eff, optimizer_bytes(optimizer))
+        + orthogonal_seconds(model, plan, node, eff)
         + _fetch_seconds(model, plan, node, (busy - data_hidden) / batches)
         + stack * eff.step_seconds
         + overhead

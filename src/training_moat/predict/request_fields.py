@@ -95,5 +95,13 @@ SPELT = {
         "adamw_torch_fused": "adamw",
         **dict.fromkeys(_EIGHT_BIT, "adam8bit"),
     },
+    "software": {
+        "paddlenlp": "paddle",
+        "fsdp2": "fsdp",
+        "pax": "paxml",
+        "xtuner": "accelerate",
+        "easydel": "other",
+        "transformerengine": "other",
+    },
 }
 """What PyTorch, torchtitan, torchtune, bitsandbytes and transformers call the words of a field, in small letters."""

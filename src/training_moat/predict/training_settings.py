@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from training_moat.catalog import dates
+from training_moat.catalog import dates, spelling
 from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import (
     NF4_BYTES,
     OPTIMIZER_BYTES,
+    ORTHOGONAL,
     WEIGHT_BYTES,
     optimizer_bytes,
 )
 from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
-from training_moat.predict import requests, usual_dispatchers
+from training_moat.predict import request_fields, requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
 
@@ -30,6 +31,9 @@ HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's wor
 NO_HOST = "activations of such chips stay beside their cores"
 BASE_BYTES = {"nf4": NF4_BYTES}
 """Formats in which frozen weights beside adapters are kept, 16 bits apart, by bytes of a weight."""
+_VERSION = re.compile(r"[\s_=-]+v?\d+(?:[.-]\d+)*$", re.IGNORECASE)
+"""The number of a release behind a stack's name."""
+
 MISSPELT = 0.75
 """Likeness to a known stack's name (0 to 1, difflib) above which an unknown name is taken for a misspelt one."""
 
@@ -84,6 +88,14 @@ class Setting:
         return self.software.stack
 
     @property
+    def cores_alone(self) -> bool:
+        """Whether a run has no memory on the chip but that of its cores: weights stream in, or all live there."""
+        home = tiers.home_names(self.chip, "training")
+        return self.streamed or {one.name for one in self.chip.tiers if one.name in home} == {
+            "sram"
+        }
+
+    @property
     def streamed(self) -> bool:
         """Whether the chip's weights stream in from a store outside all chips."""
         return "training" in self.chip.streamed
@@ -114,6 +126,7 @@ class Setting:
             "activation_offload_share": self.activation_offload_share,
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
+            "orthogonal": float(self.optimizer in ORTHOGONAL),
         }
 
     @property
@@ -281,10 +294,16 @@ def _settle_selective(setting: Setting) -> None:
 
 
 def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """The stack's name and what to note: one that nobody has measured is `other`, one that looks misspelt is an error."""
+    """The stack's name, whatever stands between its words and with no version behind it, and what to note: one that nobody
+    has measured is `other`, one that looks misspelt is an error."""
     given = case.get("software")
     known = tuple(stacks.all_software())
-    if not isinstance(given, str) or given.lower() in known or nearest(given, known, MISSPELT):
+    if isinstance(given, str):
+        named = {spelling.normal(name): name for name in known} | request_fields.SPELT["software"]
+        for said in (given, _VERSION.sub("", given)):
+            if found := named.get(spelling.normal(said)):
+                return found, []
+    if not isinstance(given, str) or nearest(given, known, MISSPELT):
         return requests.choice(case, "software", known), []
     shown = requests.shown(given)
     return "other", [f"software {shown} is not among the measured stacks; taken as other"]
