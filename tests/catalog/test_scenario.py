@@ -194,3 +194,12 @@ def test_an_error_of_a_table_keeps_its_own_place():
         raise InputError("mine.yaml, chips: expected that")
     with pytest.raises(InputError, match="line 32: wrong$"), document.at("chips"):
         raise files.TableError("data/chips.csv, line 32: wrong")
+
+
+def test_a_bare_yes_is_the_word_that_its_column_holds(tmp_path, monkeypatch):
+    """YAML reads it as a truth value, and a table holds the word."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("hbm_gb: 128}", "supports_training: yes}"), encoding="utf-8")
+    monkeypatch.setenv("MOAT_SCENARIO", str(path))
+    row = tables.load("chips").set_index("id").loc["sn40l-big"]
+    assert row["supports_training"] == "yes"

@@ -12,7 +12,7 @@ from training_moat.inquiry.wording import digits
 H100 = "base: h100-sxm\n    available: 2023-11\n"
 CHIPS = {
     "sram-only": (
-        "vendor: Own\n    fp16_tflops: 500\n    sram_mb: 500\n    sram_tb_per_s: 100\n    available: 2023-11\n"
+        "vendor: Own\n    fp16_tflops: 500\n    sram_mb: 50\n    sram_tb_per_s: 100\n    available: 2023-11\n"
         "    scaleup_gb_per_s_per_direction: 300\n    scaleup_domain_chips: 64\n"
         "    scaleout_gbit_per_s_per_chip: 400\n    tdp_w: 300\n    price_usd: 15000\n"
     ),

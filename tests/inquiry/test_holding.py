@@ -43,8 +43,9 @@ def test_training_is_what_predict_says_on_that_many_chips_and_on_half_of_them(ve
     asked = [common | {"chip": name, "chips": count} for name, count in needed.items()]
     for one, answer in zip(asked, training.predict(asked), strict=True):
         if not answer["fits"]:  # the open search shares out less than it could: the plan is pinned
-            shared = {"tp": 8, "pp": 1, "micro_batch": 1, "zero_stage": 3, "recompute": "full"}
-            (answer,) = training.predict([one | shared])
+            shared = {"pp": 1, "micro_batch": 1, "zero_stage": 3, "recompute": "full"}
+            pinned = training.predict([one | shared | {"tp": group} for group in (8, 64)])
+            answer = max(pinned, key=lambda each: each["fits"])
         assert answer["ok"] and answer["fits"], one["chip"]
     fewer = [one | {"chips": one["chips"] // 2} for one in asked if one["chips"] > 1]
     assert fewer
@@ -95,19 +96,25 @@ def test_each_memory_goes_by_its_own_name(verdicts, name, word) -> None:
 
 def test_a_failure_is_told_of_the_leanest_plan(verdicts) -> None:
     """Groq's first chip: 0.21 GiB of SRAM. With ZeRO 3, all activations made again and every matrix over 64
-    chips, a chip of 8,192 holds a 8,192nd of the states (16 bytes a weight) and one sequence's layer inputs
-    over 64 chips: 0.13 + 0.25 GiB and a little, not the tens of GiB of a plan made for larger memories."""
+    chips, a chip of 8,192 holds a 8,192nd of the states (16 bytes a weight: 0.13 GiB) and a little more of activations,
+    not the tens of GiB of a plan made for larger memories."""
     why = verdicts.loc["groq-lpu-v1", "training_why"]
-    assert "8,192 chips" in why and "needs 0.43 GB a chip, 2.0 times" in why
+    assert "8,192 chips" in why and "needs 0.30 GB a chip, 1.4 times" in why
 
 
 def test_a_chip_with_a_slow_but_real_memory_holds_training_when_all_is_shared_out(verdicts) -> None:
-    """Grayskull: 8 GB of LPDDR a chip; 512 of them have three times the 1.1 TB of states. Graphcore's
-    first chip, GC2, has 0.3 GB: its tensors would fit on 131,072, and nothing would be left for software."""
-    assert verdicts.loc["gc2", "training"] == "no"
-    assert "leaves less than its software takes" in verdicts.loc["gc2", "training_why"]
+    """Grayskull: 8 GB of LPDDR a chip; 512 of them have three times the 1.1 TB of states."""
     assert verdicts.loc["grayskull", "training"] == "holds"
     assert verdicts.loc["grayskull", "training_chips"] == 512
+
+
+@pytest.mark.parametrize(("name", "chips_needed"), [("gc2", 16_384), ("groq-3-lpu", 8_192)])
+def test_memory_of_cores_alone_holds_training_on_thousands_of_chips(
+    verdicts, name, chips_needed
+) -> None:
+    """Some 0.3 and 0.5 GB a chip: what contexts and buffers take on GPUs alone would be ten times that."""
+    assert verdicts.loc[name, "training"] == "holds"
+    assert verdicts.loc[name, "training_chips"] == chips_needed
 
 
 def test_a_missing_datum_is_named_in_words_for_readers(verdicts) -> None:

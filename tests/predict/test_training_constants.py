@@ -282,7 +282,7 @@ def test_reserves_by_stack():
         STORED.generic("reserve_bytes_fused"),
         0.0,
     )
-    assert training_constants.reserve(STORED, stacks.find("csoft"), streamed=True) == (0.0, 0.0)
+    assert training_constants.reserve(STORED, stacks.find("csoft"), cores_alone=True) == (0.0, 0.0)
 
 
 def test_intervals_bracket_one_and_widen():
@@ -409,3 +409,15 @@ def test_a_card_that_runs_above_the_clock_of_its_sheet_is_told_no_more_than_what
     assert answer["mfu"] == pytest.approx(
         answer["model_tflops_per_chip"] / sheet / 1.2125, rel=0.01
     )
+
+
+def test_a_chip_that_has_no_memory_but_its_cores_pays_for_no_gpus_runtime():
+    """What contexts and buffers of GPUs take is more than such a chip has; one with GDDR or HBM beside its cores pays."""
+    own = {"id": "odd", "name": "Odd", "bf16_tflops": 50, "sram_mb": 1024, "sram_tb_per_s": 40}
+    own |= {"scaleup_gb_per_s_per_direction": 100, "scaleup_domain_chips": 256}
+    asked = {"model": "llama3.1-8b", "chips": 2048, "seq_len": 4096}
+    bare, beside = training.predict(
+        [asked | {"chip": own}, asked | {"chip": own | {"ddr_gb": 16, "ddr_gb_per_s": 500}}]
+    )
+    assert bare["fits"] and bare["memory_gib"]["workspace"] < 0.2 < bare["memory_gib"]["total"]
+    assert beside["memory_gib"]["workspace"] > STORED.generic("reserve_bytes_fused") / 2**30

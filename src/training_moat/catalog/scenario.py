@@ -225,7 +225,11 @@ def completed(
         if wanted := _misfit(value, columns.get(key, columns["id"])):
             raise InputError(f"{where}, column {key}: expected {wanted}, got {value!r:.60}")
     rows = _standing(kind) if table is None else _rows(table)
-    own = {key: value for key, value in record.items() if key != "base" and value is not None}
+    own = {
+        key: _word(value, columns[key])
+        for key, value in record.items()
+        if key != "base" and value is not None
+    }
     name = str(own.get("name") or own.get("id") or UNNAMED)
     entry_id = str(own.get("id") or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or UNNAMED)
     base = _base(kind, record, where, rows)
@@ -269,6 +273,12 @@ def _standing(kind: str) -> _Rows:
     """The rows of a table as the active scenario leaves it."""
     table, laid_over = files.read(kind), active()
     return _rows(table if laid_over is None else laid_over.overlay(kind, table))
+
+
+def _word(value: Any, field: dict[str, Any]) -> Any:
+    """A value as its column spells it: YAML reads a bare yes as a truth value, where some columns hold the word."""
+    choices = field.get("constraints", {}).get("enum", ())
+    return ("yes" if value else "no") if isinstance(value, bool) and "yes" in choices else value
 
 
 def _misfit(value: Any, field: dict[str, Any]) -> str | None:

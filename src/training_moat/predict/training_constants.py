@@ -262,11 +262,11 @@ def kept_input_bytes(precision: str) -> float:
 
 
 def reserve(
-    constants: Constants, software: Software, streamed: bool = False
+    constants: Constants, software: Software, cores_alone: bool = False
 ) -> tuple[float, float]:
     """(bytes, share of the activations) that a stack's runtime takes beside what the plan holds: contexts and buffers of
-    GPUs, of which a chip with `streamed` weights, which has no memory but its cores', has none."""
-    if streamed:
+    GPUs, of which a chip with no memory but its cores' (`cores_alone`) has none."""
+    if cores_alone:
         return 0.0, 0.0
     if software.stack in UNFUSED_STACKS:
         return constants.generic("reserve_bytes"), constants.generic("reserve_share")

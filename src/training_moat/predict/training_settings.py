@@ -88,6 +88,14 @@ class Setting:
         return self.software.stack
 
     @property
+    def cores_alone(self) -> bool:
+        """Whether a run has no memory on the chip but that of its cores: weights stream in, or all live there."""
+        home = tiers.home_names(self.chip, "training")
+        return self.streamed or {one.name for one in self.chip.tiers if one.name in home} == {
+            "sram"
+        }
+
+    @property
     def streamed(self) -> bool:
         """Whether the chip's weights stream in from a store outside all chips."""
         return "training" in self.chip.streamed

@@ -155,7 +155,7 @@ def _held(setting: Setting, constants: Constants) -> Held:
         stacks.gradient_bytes(own, precision, 0),
         stacks.gradient_bytes(own, precision, 2),
         own.states_in_backward,
-        *known.reserve(constants, own, setting.streamed),
+        *known.reserve(constants, own, setting.cores_alone),
         known.kept_input_bytes(precision),
         own.fully_sharded and setting.master_weights and not setting.lora_rank,
         setting.state_bytes,
