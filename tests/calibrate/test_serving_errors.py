@@ -120,12 +120,15 @@ def test_what_was_left_out_is_weighed_by_rows() -> None:
     table = serving_errors.unseen()
     assert set(table.index) == {"source", "chip", "family", "model"}
     assert (table["error"] > serving_errors.overall()["predicted"]).all()
-    # 0.98 since makers of a class speak for one another: models, the easiest to leave out, have the intervals of sources.
-    assert table["coverage"].between(0.86, 0.98).all() and (table["coverage_of_rows"] > 0.86).all()
-    # As they were when the constants were last fitted, and about half a point more: sources were at 32 and families at 36%
-    # while other makers' chips were expected to start kernels as soon as Nvidia's.
-    assert table.loc["model", "error"] < 0.179 and table.loc["chip", "error"] < 0.204
-    assert table.loc["source", "error"] < 0.306 and table.loc["family", "error"] < 0.267
+    # Models, the easiest to leave out, have the intervals of sources: 0.981 of their runs lie inside.
+    assert table["coverage"].between(0.86, 0.985).all() and (table["coverage_of_rows"] > 0.86).all()
+    # As they were when the constants were last fitted, and about half a point more. Families were at 26.2% by rows (now 27.1)
+    # while ports of 2024 shared their factors with today's: without CDNA2, other families' runs of that time say all that is
+    # known of it (41% where it was 31). The mean of all families fell, from 42 to 39%.
+    assert table.loc["model", "error"] < 0.178 and table.loc["chip", "error"] < 0.186
+    assert table.loc["source", "error"] < 0.294 and table.loc["family", "error"] < 0.276
+    each = serving_errors.held_out().groupby("what")["mape"].mean()
+    assert each["source"] < 0.320 and each["family"] < 0.396
 
 
 def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
@@ -262,6 +265,37 @@ def test_a_class_speaks_for_makers_of_whom_nothing_was_timed(rows) -> None:
     assert not set(few.loc[about, "chip"]) & {"h100-sxm", "groq-lpu-v1", "wse-3"}
 
 
+def test_what_ports_lacked_in_an_era_is_no_fault_of_todays(rows) -> None:
+    """Ports of 2024 share a factor beside that of all ports; Nvidia's chips and current releases have none of it."""
+    of = serving_constants.classes_of
+    assert of("amd-cdna3", "vllm-2024") == of("amd-cdna2", "llama.cpp") == ["ported", "ported-2024"]
+    assert of("amd-cdna3", "vllm-early-2025") == ["ported", "ported-early-2025"]
+    assert of("amd-cdna3", "vllm") == ["ported"]
+    assert of("nvidia-hopper", "vllm-2024") == of("nvidia-hopper", "llama.cpp") == []
+    assert of("sambanova-rdu", "sambaflow") == ["compiled"]
+    slow = Constants({("class", "ported-2024", "host"): 3.0})
+    old, new = slow.resolve(["amd-cdna3"] * 2, ["vllm-2024", "vllm"])["layer_s"]
+    assert old == pytest.approx(3 * new)
+    few = rows.drop_duplicates(["chip", "software"], ignore_index=True)
+    about = few.loc[fit_serving.Problem(few).about(("class", "ported-2024", "host"))]
+    assert set(about["software"]) == {"vllm-2024", "llama.cpp"}
+    assert (
+        not about["chip"].map(lambda name: chips.chip(name).family).str.startswith("nvidia").any()
+    )
+
+
+def test_an_engine_said_to_be_timed_in_an_era_was_timed_in_no_other() -> None:
+    """Whoever adds newer runs of it has to tell its releases apart, or its ports would pay for 2024 for ever."""
+    told = tables.load("serving_software").dropna(subset="timed_in")
+    assert set(told["timed_in"]) == {"2024"}
+    measured = tables.load("serving_measurements")
+    for row in told.itertuples():
+        own = measured[
+            measured["framework"].map(measured_serving._engine, na_action="ignore") == row.engine
+        ]
+        assert len(own) and (own["date"].str.slice(0, 7) <= measured_serving.OLD_ENGINE_UNTIL).all()
+
+
 def test_chips_that_came_later_start_kernels_sooner() -> None:
     """Overheads fall by a share a year; what has no date is taken as of the year of which they are told."""
     families = ["nvidia-blackwell", "nvidia-ampere", "nobody"]
@@ -281,7 +315,7 @@ def test_every_constant_is_felt_by_the_rows_it_moves(problem) -> None:
     all_rows = np.ones(2 * len(problem.rows))
     assert {"vllm", "vllm-2024"} <= {key for level, key, _ in problem.keys if level == "software"}
     start = problem.middle + 0.1 * problem.width
-    gradient, curvature = problem.downhill(start, all_rows)
+    gradient, curvature = problem.downhill(start, all_rows, problem.slopes(start))
     for place in range(0, len(problem.keys), 7):
         step = np.zeros(len(start))
         step[place] = 1e-5

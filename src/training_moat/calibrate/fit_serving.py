@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -203,6 +204,14 @@ def _repeated(batch: Batch, times: int) -> Batch:
     )
 
 
+class _Step(NamedTuple):
+    """Where a step of the search ends, what it costs there, and how much it was damped."""
+
+    logs: np.ndarray
+    cost: float
+    damping: float
+
+
 class Problem:
     """The least-squares problem: rows, prepared once, and what is expected of their constants.
 
@@ -269,17 +278,18 @@ class Problem:
         odd family or engine does not drag the generic value along."""
         return ROBUST_SCALE * (logs - self.middle) / self.width
 
-    def slopes(self, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The errors, and their forward differences by each of a row's constants."""
+    def slopes(self, logs: np.ndarray) -> np.ndarray:
+        """Forward differences of the errors by each of a row's constants."""
         steps = STEP * np.eye(len(generic()))[:, None]
-        here, moved = self.errors(logs), self._errors(self.moves @ logs + steps, self.repeated)
-        return here, (moved - here).T / STEP
+        moved = self._errors(self.moves @ logs + steps, self.repeated)
+        return (moved - self.errors(logs)).T / STEP
 
-    def downhill(self, logs: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def downhill(
+        self, logs: np.ndarray, kept: np.ndarray, slopes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(gradient of the cost, its curvature as Gauss and Newton take it: outliers reweighted, Holland and Welsch
-        1977)."""
-        error, slopes = self.slopes(logs)
-        far = self._from_priors(logs)
+        1977), by the errors at `logs` and their `slopes`, there or nearby."""
+        error, far = self.errors(logs), self._from_priors(logs)
         pull = ROBUST_SCALE / self.width * robust_weight(far)
         gradient, curvature = pull * far, np.diag(pull * ROBUST_SCALE / self.width)
         weight = self.weight * kept * robust_weight(error / SPREAD) / SPREAD**2
@@ -301,25 +311,45 @@ class Problem:
         which are not kept, so what is told of such rows begins at the priors, `middle`.
         """
         logs, cost, damping, idle = start, self.cost(start, kept), LEAST_DAMPING, 0
-        stiffness = np.diag((ROBUST_SCALE / self.width) ** 2)
+        slopes, nearby = self.slopes(start), False
         for _ in range(STEPS):
-            gradient, curvature = self.downhill(logs, kept)
-            for _ in range(DAMPINGS):
-                step = -np.linalg.solve(curvature + damping * stiffness, gradient)
-                moved = logs + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
-                found = self.cost(moved, kept)
-                if found < cost:
+            found = self._step(logs, cost, kept, slopes, damping, 1 if nearby else DAMPINGS)
+            if found is None and not nearby:
+                break
+            small = found is None or cost - found.cost < SETTLED * cost
+            if found is not None:
+                logs, cost = found.logs, found.cost
+                damping = max(found.damping / 3, LEAST_DAMPING)
+            if found is not None and not nearby:
+                # The small gain of a much damped step may be a kink's: two of them end the search.
+                idle = (idle + (1 if found.damping > FREE else 2)) * small
+                if idle >= 2:
                     break
-                damping *= 4
-            else:
-                break
-            # The small gain of a much damped step may be a kink's: two of them end the search.
-            small = cost - found < SETTLED * cost
-            idle = (idle + (1 if damping > FREE else 2)) * small
-            logs, cost, damping = moved, found, max(damping / 3, LEAST_DAMPING)
-            if idle >= 2:
-                break
+            # Slopes cost ten times what errors do, and serve the next step as well where this one gained much.
+            nearby = not nearby and not small
+            slopes = slopes if nearby else self.slopes(logs)
         return logs
+
+    def _step(
+        self,
+        logs: np.ndarray,
+        cost: float,
+        kept: np.ndarray,
+        slopes: np.ndarray,
+        damping: float,
+        tries: int,
+    ) -> _Step | None:
+        """The first step that costs less, damped more with each of the `tries`; None where there is none."""
+        gradient, curvature = self.downhill(logs, kept, slopes)
+        stiffness = np.diag((ROBUST_SCALE / self.width) ** 2)
+        for _ in range(tries):
+            step = -np.linalg.solve(curvature + damping * stiffness, gradient)
+            moved = logs + np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+            found = self.cost(moved, kept)
+            if found < cost:
+                return _Step(moved, found, damping)
+            damping *= 4
+        return None
 
 
 def fit(rows: pd.DataFrame | None = None) -> Constants:

@@ -20,8 +20,8 @@ def logit_bytes(
 ) -> Number:
     """Logits of one micro-batch, or of one of its `loss_chunks` where head and loss take these one after another, each with
     its gradient (Liger, fused_linear_cross_entropy.py, of whose chunks there are as many as the vocabulary is wider than the
-    hidden states: `BY_WIDTH`; torchtitan, `ChunkedCELoss`): the 16-bit product and its FP32 copy, over which stacks with fused kernels write
-    the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32, and
+    hidden states: `BY_WIDTH`; torchtitan, `ChunkedCELoss`): the 16-bit product and its FP32 copy, over which stacks with
+    fused kernels write the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32, and
     stacks that run operation by operation (`eager`) its 16-bit cast as well: 12 bytes, as transformers' loss holds the
     softmax, its gradient and that of the logits in FP32. Where the vocabulary is split, PyTorch's own loss
     (`torch_native`) takes the exponentials apart, in FP32 (torch.distributed.tensor.parallel, loss.py). Where loss and

@@ -30,7 +30,8 @@ def engine(
     """(calibrated engine, notes) for a software name; None is the best known of the chip (`usual_engine`).
 
     A name without a version means the engine of the time when the model was `released` (as text, year first):
-    the older one for older models, and wherever only the older one was measured on the chip, up to 2024.
+    the older one for older models, unless the current one alone was measured on the chip, and wherever only the older one
+    was measured there, up to 2024.
     """
     if name is None:
         return usual_engine(chip, constants), []
@@ -51,7 +52,8 @@ def engine(
     if base in eras:
         old = f"{base}-2024"
         only_old = base not in measured and old in measured and released < NEXT_YEAR
-        if only_old or "" < released < NEW_MODELS_SINCE:
+        only_new = base in measured and old not in measured
+        if only_old or ("" < released < NEW_MODELS_SINCE and not only_new):
             first = ".".join(map(str, eras[base]["2024"]))
             return old, [
                 f"{base} is taken as the releases before {first}, as measured with such models; name a release for another"

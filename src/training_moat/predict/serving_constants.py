@@ -1,7 +1,7 @@
 """The constants of serving: what they are, where they start, and which of them speak for a chip and an engine.
 
-A constant is a generic value times the factors of the chip's class, of its maker and of its family, the factor of the engine,
-and that of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
+A constant is a generic value times the factors of the chip's class (for ports of old releases, those of the time too), of its
+maker and of its family, the factor of the engine, and that of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
 """
 
 from __future__ import annotations
@@ -89,6 +89,13 @@ def class_of(family: str, engine: str) -> str:
     return "" if maker(family) == GPU_MAKER else "ported"
 
 
+def classes_of(family: str, engine: str) -> list[str]:
+    """The classes whose factors an engine has on a chip family: its own, and for a port, whose makers caught up within
+    months, that of its era, such as `ported-2024`."""
+    kind, era = class_of(family, engine), serving_software.timed_in(engine)
+    return [kind] * bool(kind) + [f"{kind}-{era}"] * (kind == "ported" and bool(era))
+
+
 @tables.kept("chips")
 def _years() -> dict[str, float]:
     """Years after `SINCE` in which the first chip of each family was announced."""
@@ -109,8 +116,8 @@ def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
     a chip family."""
     base, era = serving_software.lineage(engine)
     own = [engine] if era else []
-    kind = class_of(family, engine)
-    chip = [("class", kind)] * bool(kind) + [("maker", maker(family)), ("family", family)]
+    classes = [("class", kind) for kind in classes_of(family, engine)]
+    chip = [*classes, ("maker", maker(family)), ("family", family)]
     software = [("software", name) for name in (base, *own)] + [("era", era)] * bool(era)
     port = [("port", f"{family}/{name}") for name in (base, *own)]
     felt_by_host = factors()["host"].felt_by

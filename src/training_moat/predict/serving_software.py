@@ -93,3 +93,16 @@ def lineage(engine: str) -> tuple[str, str]:
         if engine.endswith(f"-{era}") and engine not in of_makers():
             return engine.removesuffix(f"-{era}"), era
     return engine, ""
+
+
+@tables.kept(TABLE)
+def _timed_in() -> dict[str, str]:
+    """The era of all runs of an engine whose releases are not told apart."""
+    told = tables.load(TABLE).dropna(subset="timed_in")
+    return dict(zip(told["engine"], told["timed_in"], strict=True))
+
+
+def timed_in(engine: str) -> str:
+    """The era in which a calibrated engine was timed: that of its release, or of all its runs; blank where it is current."""
+    base, era = lineage(engine)
+    return era or _timed_in().get(base, "")

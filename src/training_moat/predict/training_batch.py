@@ -274,6 +274,8 @@ class Plans:
         reserve, slack = self._held.reserve_bytes, self._held.reserve_share
         room = tiers.Room(self._held.space * (1 + margin), self._held.store * (1 + margin))
         open_ = np.logical_and(self.open_share * (margin == 0), self.plan.recompute >= 2)
+        # What waits in the host's memory takes little of the chip's, and less of the link the more is done again.
+        open_ = np.logical_and(open_, self.plan.activation_offload <= 0)
         if open_.any():
             before = self.memory()
             rest = before.total - before.activations - before.reserve - before.gradients
