@@ -445,3 +445,14 @@ def test_links_that_nobody_published_are_tried_at_the_slow_end_of_their_range():
     assert not decided and found[0].closed_with_slow_links() > found[0].closed("network")
     slower = [replace(one, swing={**one.swing, "network": (1.0, 30.0)}) for one in found]
     assert deciding.slow_links(slower)[1] == assumed
+
+
+def test_a_chip_that_serves_on_thousands_of_itself_is_asked_with_so_many():
+    """Groq serves large models on hundreds of its chips and more: 512 of them hold no Llama 3.1 405B."""
+    found = serving_costs.costs("llama3.1-405b", ["groq-lpu-v1", "h100-sxm"]).set_index("chip")
+    assert (
+        found.loc["groq-lpu-v1", "chips"]
+        > serving_costs.COUNTS[-1]
+        >= found.loc["h100-sxm", "chips"]
+    )
+    assert found.loc["groq-lpu-v1", "tokens_per_s_per_user"] > 100

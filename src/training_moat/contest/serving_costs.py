@@ -19,7 +19,7 @@ from training_moat.inquiry.wording import listed as in_words
 from training_moat.predict import serving
 
 COUNTS = tuple(2**power for power in range(10))
-"""Numbers of chips tried."""
+"""Numbers of chips tried, and more for chips of which so many do not hold the model (`_counts`)."""
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 """Sequences served at once that are tried first."""
@@ -59,7 +59,8 @@ def costs(
     names = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
     common = {"model": model, "input_len": input_len, "output_len": output_len}
     forms = [(name, form) for name in names for form in _formats(known[name])]
-    left = [(name, count, form) for name, form in forms for count in COUNTS]
+    counts = _counts(names, common)
+    left = [(name, count, form) for name, form in forms for count in counts[name]]
     rows: list[tuple[_Tried, int, dict]] = []
     for batch in BATCHES:
         # More sequences at once are never faster for each, so that what fails is not asked again.
@@ -78,6 +79,17 @@ def costs(
 
 _Tried = tuple[str, int, str | None]
 """A chip, a number of it, and a format of the weights (None: the widest)."""
+
+
+def _counts(names: Sequence[str], common: dict) -> dict[str, tuple[int, ...]]:
+    """Numbers of each chip that are tried: `COUNTS`, or where these are too few to hold the model the powers of two from the
+    fewest that do, four of them (Groq serves one model on hundreds of its chips)."""
+    found = {}
+    for name, told in zip(names, serving.predict([common | {"chip": name} for name in names])):
+        least = told["plan"]["chips"] if told["ok"] and told["fits"] else 1
+        first = (least - 1).bit_length()
+        found[name] = COUNTS if least <= COUNTS[-1] else tuple(2 ** (first + k) for k in range(4))
+    return found
 
 
 def _formats(chip: Chip) -> list[str | None]:
