@@ -5,7 +5,7 @@ import pytest
 from training_moat.catalog import models
 from training_moat.core.units import GIB
 from training_moat.core.workload import lora_params, params
-from training_moat.predict import training
+from training_moat.predict import training, training_answers
 
 CASE = {
     "model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8, "tp": 1, "pp": 1, "dp": 8, "seq_len": 4096,
@@ -289,3 +289,14 @@ def test_layers_whose_activations_wait_in_the_host_are_done_again_where_that_is_
     free, full, none = (ask(**case, recompute=level) for level in (None, "full", "none"))
     fastest = min(one["step_time_s"] for one in (full, none) if one["fits"])
     assert free["fits"] and free["step_time_s"] <= fastest * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    "precision, wide", [("bf16", False), ("fp16", False), ("tf32", True), ("fp32", True)]
+)
+def test_formats_wider_than_16_bits_say_that_what_lies_between_products_is_counted_narrow(
+    precision, wide
+):
+    found = plainly(**MANY_H100, precision=precision)
+    assert (training_answers.WIDE_NOTE in found["notes"]) == wide
+    assert (found["calibration"] == "measured") == (not wide)

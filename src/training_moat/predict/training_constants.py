@@ -145,9 +145,10 @@ def level(
 ) -> str:
     """How well the constants know such a run: `measured` by two sources at least on the chip itself, with the format's
     width and dense or with experts as asked, and by two that name the software (None or the reference stack, whose factors
-    are one: as well known as its class); `family`, where fewer or the chip's relatives were; else `generic`."""
+    are one: as well known as its class); `family`, where fewer or the chip's relatives were, and for formats of more than 16
+    bits, of which there is hardly a run; else `generic`."""
     own, relatives = support(constants, chip, precision, experts)
-    if own >= 2 and _named_twice(constants, software, experts):
+    if own >= 2 and BYTES_PER_VALUE[precision] <= 2 and _named_twice(constants, software, experts):
         return "measured"
     known = (
         own or relatives or constants.has("chip", chip.id) or constants.has("family", chip.family)
