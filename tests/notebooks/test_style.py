@@ -1,6 +1,8 @@
 """The notebooks keep the book's style: they ask, show and assert, in short cells and in words of their own."""
 
 import ast
+import inspect
+import pydoc
 import re
 import statistics
 from pathlib import Path
@@ -87,6 +89,28 @@ def test_its_code_is_short_and_defines_nothing(path):
     assert statistics.median(lengths) <= 4
     assert statistics.quantiles(lengths, n=10, method="inclusive")[8] <= 15
     assert max(lengths) <= 25
+
+
+def test_every_name_that_it_takes_from_a_module_is_there(path):
+    """A run would say so, in minutes; no other check reads what cells ask of the package."""
+    trees = [ast.parse(cell.source) for cell in code_cells(path)]
+    taken = {
+        each.asname or each.name: pydoc.locate(f"{node.module}.{each.name}")
+        for node in ast.walk(trees[0])
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("training_moat")
+        for each in node.names
+    }
+    assert not [name for name, found in taken.items() if found is None]
+    lacking = {
+        f"{node.value.id}.{node.attr}"
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and inspect.ismodule(module := taken.get(node.value.id))
+        and not hasattr(module, node.attr)
+    }
+    assert not lacking
 
 
 def test_it_explains_more_than_it_computes(path):

@@ -310,3 +310,11 @@ def test_products_of_one_byte_reach_less_of_their_peak() -> None:
     case |= {"batch": 1, "input_len": 32768, "output_len": 1}
     wide, narrow = serving.predict([case | {"precision": name} for name in ("bf16", "fp8")])
     assert 1.0 < wide["ttft_s"] / narrow["ttft_s"] < 1.9
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"), [("global_batch", "batch"), ("seq_len", "input_len"), ("users", "batch")]
+)
+def test_a_field_of_training_or_of_another_tool_is_told_its_name_in_serving(field, meant) -> None:
+    (told,) = serving.predict([{"model": "llama3.1-8b", "chip": "h100-sxm", field: 8}])
+    assert told["error"] == f"unknown field '{field}'; did you mean '{meant}'?"

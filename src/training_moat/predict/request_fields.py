@@ -76,6 +76,10 @@ ELSEWHERE = {
     "output_tokens": "output_len",
     "concurrency": "batch",
     "users": "batch",
+    "global_batch": "batch",
+    "seq_len": "input_len",
+    "per_device_train_batch_size": "micro_batch",
+    "train_batch_size": "global_batch",
 }
 """What other tools and engines call a field, where the name alone does not lead to it."""
 
