@@ -47,12 +47,13 @@ def test_the_benchmark_tables_are_met_as_well_as_by_the_best_peer_of_each(source
     assert error(of(source)).mean() < bar
 
 
-def test_dense_runs_are_met_within_nine_per_cent():
-    """8.9 since eager tensor parallelism is timed; 9.3 since twenty-four more sources are fitted, of consumer cards, of runs that their host slows and of XLA on Nvidia's chips;
-    8.2 since fourteen sources more are fitted, of small models in plain PyTorch and of cards that eight chips share; 6.9
-    with the 52 before them, whose own error went from 6.9 to 7.4 for it."""
+def test_dense_runs_are_met_within_nine_and_a_half_per_cent():
+    """9.1 since names of software are expected to differ half as much, which sources left out are met better by; 8.9 since eager
+    tensor parallelism is timed; 9.3 since twenty-four more sources are fitted, of consumer cards, of runs that their host slows
+    and of XLA on Nvidia's chips; 8.2 since fourteen sources more are fitted, of small models in plain PyTorch and of cards that
+    eight chips share; 6.9 with the 52 before them, whose own error went from 6.9 to 7.4 for it."""
     dense = used().take(fit_training.stages(used()) == 1)
-    assert error(dense).mean() < 0.091
+    assert error(dense).mean() < 0.093
 
 
 def test_a_source_that_states_its_own_network_is_timed_with_it():

@@ -27,8 +27,6 @@ RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
 """Sources of fused stacks that state for every run what was recomputed (and tuned the micro-batch to the memory)."""
 MISFITS = 0.05
 """Share of those runs that the fitted reserve may declare too large."""
-NEARLY = 1.1
-"""Bytes over a chip's room up to which a run is said to fit nearly."""
 
 TIME_ONLY_REASONS = (
     "step time and printed FLOP rate disagree",
