@@ -105,10 +105,11 @@ def test_open_settings_take_the_fastest_plan_that_fits() -> None:
     )
 
 
-def test_an_engine_that_cuts_by_layers_does_so_unless_told_otherwise() -> None:
-    """llama.cpp reads the layers of one chip after those of the other (llama_cpp_multi_gpu): four chips are no faster than
-    one."""
-    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "software": "llama.cpp", "batch": 1}
+@pytest.mark.parametrize("engine", ["llama.cpp", "Transformers"])
+def test_an_engine_that_cuts_by_layers_does_so_unless_told_otherwise(engine: str) -> None:
+    """llama.cpp and transformers read the layers of one chip after those of the other (llama_cpp_multi_gpu,
+    accelerate_big_model): four chips are no faster than one."""
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "software": engine, "batch": 1}
     case |= {"input_len": 128, "output_len": 128}
     asked = [{"chips": 1}, {"chips": 4}, {"chips": 4, "tp": 4}, {"model": "llama3.1-70b"}]
     alone, open_, cut, fewest = serving.predict([case | sizes for sizes in asked])

@@ -5,7 +5,7 @@ import pytest
 from training_moat.catalog import models
 from training_moat.core.units import GIB
 from training_moat.core.workload import lora_params, params
-from training_moat.predict import training, training_answers
+from training_moat.predict import training
 
 CASE = {
     "model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8, "tp": 1, "pp": 1, "dp": 8, "seq_len": 4096,
@@ -291,12 +291,22 @@ def test_layers_whose_activations_wait_in_the_host_are_done_again_where_that_is_
     assert free["fits"] and free["step_time_s"] <= fastest * (1 + 1e-9)
 
 
-@pytest.mark.parametrize(
-    "precision, wide", [("bf16", False), ("fp16", False), ("tf32", True), ("fp32", True)]
-)
-def test_formats_wider_than_16_bits_say_that_what_lies_between_products_is_counted_narrow(
-    precision, wide
-):
-    found = plainly(**MANY_H100, precision=precision)
-    assert (training_answers.WIDE_NOTE in found["notes"]) == wide
-    assert (found["calibration"] == "measured") == (not wide)
+@pytest.mark.parametrize("precision", ["tf32", "fp32"])
+def test_formats_wider_than_16_bits_have_one_copy_of_the_weights_and_a_wide_stream(precision):
+    """PyTorch, CUDA semantics: TF32 is a way to multiply FP32 values, which stay so."""
+    plan = {"tp": 1, "pp": 1, "dp": 8, "zero_stage": 0, "micro_batch": 1, "recompute": "none"}
+    case = {**MANY_H100, "chips": 8, "model": "llama3.2-1b"} | plan
+    narrow, wide = plainly(**case, precision="bf16"), plainly(**case, precision=precision)
+    held = models.model("llama3.2-1b")
+    for part, size in (("weights", 4), ("gradients", 4), ("optimizer", 8)):
+        assert wide["memory_gib"][part] * GIB == pytest.approx(size * params(held))
+    assert wide["plan"]["master_weights"]
+    kept = wide["memory_gib"]["activations"] / narrow["memory_gib"]["activations"]
+    assert 1.5 < kept <= 2
+    assert wide["seconds"]["memory_bound"] > 1.5 * narrow["seconds"]["memory_bound"]
+    assert wide["calibration"] != "measured" == narrow["calibration"]
+    cut = {**case, "tp": 2, "dp": 4}
+    sent = [
+        plainly(**cut, precision=each)["seconds"]["tensor_parallel"] for each in ("bf16", precision)
+    ]
+    assert sent[1] > 1.5 * sent[0]

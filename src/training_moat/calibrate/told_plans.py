@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.calibrate import dispatchers, kept_outputs
 from training_moat.core.output_head import BY_WIDTH
-from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS
+from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, STREAM_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import software
 
@@ -102,6 +102,8 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
         software.gathered_bytes(narrow, precision) if precision in BYTES_PER_VALUE else 2.0
         for narrow, precision in zip(told | usual, frame["format"], strict=True)
     ]
+    widths = frame["format"].map(BYTES_PER_VALUE).fillna(STREAM_BYTES)
+    frame["stream_bytes"] = widths.clip(lower=STREAM_BYTES)
     early = {name: one.stops_early for name, one in stacks.items()}
     frame["stops_early"] = frame["label"].map(early).astype(float).fillna(0.0)
     stated = frame["notes"].fillna("").str

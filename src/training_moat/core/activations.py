@@ -19,11 +19,9 @@ from training_moat.core.elementwise import (
 )
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.output_head import kept_output_bytes, logit_bytes
-from training_moat.core.plan import Plan, stage_layers
+from training_moat.core.plan import STREAM_BYTES, Plan, stage_layers
 from training_moat.core.workload import Transformer
 
-RESIDUAL_BYTES = 2.0
-"""A value of the stream between layers: 16 bits."""
 AUTOCAST_BYTES = 4.0
 """Of that stream, and of a gathered weight, where `torch.autocast` alone lowers the precision: parameters are FP32, and so is
 what an embedding looks up in them and what is added to it (PyTorch, Automatic Mixed Precision: op eligibility). The cache of
@@ -64,7 +62,7 @@ class Kept(NamedTuple):
     @property
     def residual_bytes(self) -> Number:
         """Bytes of a value of the stream between layers."""
-        return where(self.autocast, AUTOCAST_BYTES, RESIDUAL_BYTES)
+        return where(self.autocast, AUTOCAST_BYTES, STREAM_BYTES)
 
 
 FUSED = Kept()
@@ -76,7 +74,7 @@ def layer_activation_bytes(
     plan: Plan,
     recompute: Number,
     input_bytes: Number = 2.0,
-    residual_bytes: Number = RESIDUAL_BYTES,
+    residual_bytes: Number = STREAM_BYTES,
 ) -> Number:
     """Activations one layer keeps for the backward pass of one micro-batch, per chip.
 
@@ -91,10 +89,11 @@ def layer_activation_bytes(
     dropout = where(logical_or(plan.flash_attention > 0, model.gated_ffn > 0), 0.0, 1.0)
     shares = where(plan.sequence_parallel > 0, plan.tp, 1)
     light = logical_and(recompute == 1, plan.flash_attention > 0)
-    norms = 2 * residual_bytes + where(light, 1, 2) * input_bytes
+    width = plan.stream_bytes
+    norms = 2 * maximum(residual_bytes, width) + where(light, 1, 2) * input_bytes
     replicated = (norms + 2 * dropout) * model.hidden / shares
-    projections = 2 * _projected_width(model, light)
-    kept_scores = (2.0 + 3.0 * dropout) * model.heads * plan.seq_len
+    projections = width * _projected_width(model, light)
+    kept_scores = (width + (1 + width) * dropout) * model.heads * plan.seq_len
     scores = where(plan.flash_attention > 0, 0.0, kept_scores)
     scores = where(recompute >= 1, 0.0, scores)
     split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(
@@ -102,10 +101,10 @@ def layer_activation_bytes(
     )
     kept_input = _input_bytes(model, plan, residual_bytes)
     if some(plan.attention_kept):
-        attention = 2.0 * tokens * model.heads * model.value_dim / plan.tp
+        attention = width * tokens * model.heads * model.value_dim / plan.tp
         kept_input = kept_input + where(plan.attention_kept > 0, attention, 0.0)
     if some(plan.outputs_kept):
-        kept_input = kept_input + 2.0 * tokens * plan.outputs_kept / plan.tp
+        kept_input = kept_input + width * tokens * plan.outputs_kept / plan.tp
     return where(recompute >= 2, kept_input, tokens * (replicated + split))
 
 
@@ -113,7 +112,7 @@ def _input_bytes(model: Transformer, plan: Plan, residual_bytes: Number) -> Numb
     """Bytes of a layer's input, all that a fully recomputed one keeps; sequence parallelism has already split it."""
     shares = where(plan.sequence_parallel > 0, plan.tp, 1)
     tokens = plan.micro_batch * plan.seq_len / plan.cp
-    return tokens * residual_bytes * model.hidden / shares
+    return tokens * maximum(residual_bytes, plan.stream_bytes) * model.hidden / shares
 
 
 def _projected_width(model: Transformer, light: Number) -> Number:
@@ -135,9 +134,10 @@ def _ffn_activation_bytes_per_token(
 ) -> Number:
     """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits; `light`: what the
     activation function gives is made again."""
-    per_width = 2 + 2 * model.gated_ffn + where(light, 0, input_bytes)
+    width = plan.stream_bytes
+    per_width = width * (1 + model.gated_ffn) + where(light, 0, input_bytes)
     dense = per_width * model.ffn / plan.tp
-    routed = per_width * model.expert_ffn + (2 + input_bytes) * model.hidden
+    routed = per_width * model.expert_ffn + (width + input_bytes) * model.hidden
     shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
     # Masks of 16 bits for the way back and of a byte for the way there.
     masks = where(plan.one_hot_dispatch > 0, ONE_HOT_BYTES * plan.seq_len / plan.cp, 0.0)
@@ -177,7 +177,7 @@ def _on_chip(layers: Number, layer: Number, away: Number, share: Number) -> Numb
 
 
 def offloaded_layer_bytes(
-    model: Transformer, plan: Plan, layer: Number, residual_bytes: Number = RESIDUAL_BYTES
+    model: Transformer, plan: Plan, layer: Number, residual_bytes: Number = STREAM_BYTES
 ) -> Number:
     """Of the bytes that a layer keeps, those that wait in the host's memory (`plan.activation_offload`)."""
     if not some(plan.activation_offload):

@@ -20,7 +20,7 @@ from training_moat.core.elementwise import (
 from training_moat.core.messages import micro_tokens
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import WEIGHT_BYTES
-from training_moat.core.plan import Plan
+from training_moat.core.plan import STREAM_BYTES, Plan
 from training_moat.core.workload import (
     FUSED_TILE,
     SPLASH_TILE,
@@ -50,8 +50,6 @@ reach less: what the best fused kernels do (Shah et al. 2024, abstract). Runs wi
 the peak in a step whose work is nearly all causal attention, counted without what its backward pass computes again."""
 CAST_BYTES_PER_VALUE = 4.0
 """Casting to 8 bits reads two bytes and writes the value and its transpose (Micikevicius et al. 2022)."""
-PERMUTED_BYTES = 2.0
-"""A value of a routed token as it is moved: 16 bits."""
 NORM_SHARE = 0.5
 """Share of a layer's element-wise traffic in the norms and activation functions that light recomputation repeats."""
 PRODUCT_STREAM = 0.9
@@ -79,8 +77,8 @@ def matmul_seconds(
 def _moving_seconds(
     rows: Number, inner: Number, columns: Number, value_bytes: Number, node: Node
 ) -> Number:
-    """A product's operands and 16-bit result once over the memory's bus, weights from where they lie."""
-    streams = value_bytes * rows * inner + 2 * rows * columns
+    """A product's operands and result, of 16 bits at least, once over the memory's bus, weights from where they lie."""
+    streams = value_bytes * rows * inner + maximum(value_bytes, STREAM_BYTES) * rows * columns
     weights = value_bytes * inner * columns
     slow = node.weight_bytes_per_s
     source = where(slow > 0, slow, node.memory_bytes_per_s)
@@ -212,11 +210,12 @@ def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
     replicated = 20 * h / where(plan.sequence_parallel > 0, plan.tp, 1)
     # Models of before gated blocks (GPT-3's, BLOOM's, MPT's shape) add positions to their input or to the scores.
     rotary = model.gated_ffn * 8 * model.head_dim * (model.heads + model.kv_heads)
-    return m * (replicated + ((4 + 2 * model.gated_ffn) * _visited_width(model) + rotary) / plan.tp)
+    values = replicated + ((4 + 2 * model.gated_ffn) * _visited_width(model) + rotary) / plan.tp
+    return m * values * plan.stream_bytes / STREAM_BYTES
 
 
 def permuted_bytes(model: Transformer, plan: Plan) -> Number:
-    """Forward traffic in which one layer's routed tokens are put into the experts' order and back, in 16 bits, for one
+    """Forward traffic in which one layer's routed tokens are put into the experts' order and back, for one
     micro-batch (Liu et al. 2025; Megatron-Core's token dispatchers).
 
     Of k experts a token visits, permuting reads it once and writes k copies; what comes back is read k times and summed
@@ -237,7 +236,7 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
     kernels = logical_or(plan.permutes_in_flight > 0, plan.one_hot_dispatch > 0)
     values = where(kernels, 0.0, values)
     share = model.moe_layers / model.layers
-    return share * PERMUTED_BYTES * micro_tokens(plan) * values * model.hidden / plan.tp
+    return share * plan.stream_bytes * micro_tokens(plan) * values * model.hidden / plan.tp
 
 
 def _cast_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:

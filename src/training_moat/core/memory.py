@@ -207,8 +207,9 @@ def _bytes_a_weight(
     plan: Plan, optimizer: str | Number, master_is_weight: Number
 ) -> tuple[Number, Number]:
     """Bytes of a stored weight, and of the optimizer's states of a trained one."""
-    stored = where(master_is_weight, MASTER_BYTES, WEIGHT_BYTES)
-    states = optimizer_bytes(optimizer) - where(master_is_weight, MASTER_BYTES, 0)
+    alone = logical_or(master_is_weight, plan.stream_bytes > WEIGHT_BYTES)
+    stored = where(alone, MASTER_BYTES, WEIGHT_BYTES)
+    states = optimizer_bytes(optimizer) - where(alone, MASTER_BYTES, 0)
     return where(plan.lora_rank > 0, WEIGHT_BYTES, stored), maximum(states, 0.0)
 
 
@@ -236,7 +237,7 @@ def training_memory(
     here, states_here = (where(plan.offload >= least, 0.0, aboard) for least in (2, 1))
     outside = weight * sum(whole) + (gradient_bytes + states) * sum(trained)
     reserved = reserve.bytes + reserve.share * activations
-    gathered = where(kept.autocast, AUTOCAST_BYTES, WEIGHT_BYTES)
+    gathered = where(kept.autocast, AUTOCAST_BYTES, plan.stream_bytes)
     made = here * (gradient_bytes * own_share(plan, trained, 2))
     held = _weights_held(plan, whole, weight, kept) - _narrowed(model, plan, whole)
     return TrainingMemory(

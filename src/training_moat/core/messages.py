@@ -17,9 +17,6 @@ from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import Transformer, lora_params
 
-ACTIVATION_BYTES = 2.0
-"""Activations and their gradients travel in 16 bits."""
-
 KINDS = ("tensor_parallel", "pipeline", "data_parallel", "expert_parallel")
 """What is exchanged, named as the parts of a step's time."""
 
@@ -80,8 +77,8 @@ def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str,
     kv_width = where(
         model.kv_lora_rank > 0, model.heads * model.query_key_dim, model.kv_heads * model.head_dim
     )
-    ring = 2 * ACTIVATION_BYTES * m * plan.cp * kv_width / plan.tp
-    hidden = ACTIVATION_BYTES * m * model.hidden
+    ring = 2 * plan.stream_bytes * m * plan.cp * kv_width / plan.tp
+    hidden = plan.stream_bytes * m * model.hidden
     sums = each + (each - plan.unfinished_layers) * summed_twice
     return {
         "tensor": Message("tensor_parallel", "all_reduce", hidden, plan.tp, 1, layers * sums),
@@ -97,9 +94,9 @@ def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str
     # Ranks of a tensor-parallel group each send their share of the tokens.
     copies = model.experts_per_token * plan.padded_copies
     sent = micro_tokens(plan) * copies * model.hidden / plan.tp
-    routed = ACTIVATION_BYTES * sent
+    routed = plan.stream_bytes * sent
     # Dispatch and the gradient's way there may be cast; what comes back is summed in 16 bits.
-    exchanged = (plan.dispatch_bytes + ACTIVATION_BYTES) / 2 * sent
+    exchanged = (plan.dispatch_bytes + plan.stream_bytes) / 2 * sent
     return {
         "exchange": Message(
             "expert_parallel",
@@ -121,7 +118,7 @@ def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str
 def _stage_message(model: Transformer, plan: Plan) -> Message:
     """One micro-batch to the next pipeline stage and its gradient back (the tensor-parallel ranks each send their
     share: Narayanan et al. 2021, section 4.1), once for every virtual stage."""
-    size = ACTIVATION_BYTES * micro_tokens(plan) * model.hidden / plan.tp
+    size = plan.stream_bytes * micro_tokens(plan) * model.hidden / plan.tp
     times = where(plan.pp > 1, 2 * plan.virtual_stages * plan.micro_batches, 0)
     return Message(
         "pipeline", "send_recv", size, where(plan.pp > 1, 2, 1), plan.tp * plan.cp, times

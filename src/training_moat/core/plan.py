@@ -29,6 +29,10 @@ gave, their inputs not (AXLearn's `offload_dots_saveable`, MaxText's `qkv_proj_o
 `enable_activation_offloading`; MaxText's `decoder_layer_input: offload`)."""
 
 
+STREAM_BYTES = 2.0
+"""A value that passes between layers and between chips: 16 bits, unless products take wider ones."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One layout of a training run. Every field may be an array of the same length.
@@ -54,7 +58,9 @@ class Plan:
     alone, beside frozen weights of which those of layers take `base_bytes` each (QLoRA: Dettmers et al. 2023); `offload` is a level of `OFFLOAD_LEVELS`; `paged` is 1 where offloaded optimizer states come to the chip to be stepped
     and go back, 0 where the host steps them; `activation_offload` is a level of `ACTIVATION_OFFLOAD_LEVELS`,
     for a share of the layers (Megatron-Core's `cpu_offloading_num_layers`). `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
-    itself; such chips are replicas of one another alone. `orthogonal` is 1 where the optimizer makes every matrix's step
+    itself; such chips are replicas of one another alone. `stream_bytes` is what a value between products takes: 16 bits, where
+    products are in FP32 or TF32 and nothing casts it (PyTorch, CUDA semantics: TF32 keeps operands and results in FP32) 32.
+    `orthogonal` is 1 where the optimizer makes every matrix's step
     orthogonal (Muon, see `orthogonal_steps`).
     """
 
@@ -93,6 +99,7 @@ class Plan:
     outputs_kept: Number = 0
     stops_early: Number = 0
     orthogonal: Number = 0
+    stream_bytes: Number = STREAM_BYTES
 
     @cached_property
     def expert_tensor(self) -> Number:

@@ -10,12 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from training_moat.core import messages as exchange
-from training_moat.core.activations import (
-    RESIDUAL_BYTES,
-    Kept,
-    layer_and_head_bytes,
-    offloaded_layer_bytes,
-)
+from training_moat.core.activations import Kept, layer_and_head_bytes, offloaded_layer_bytes
 from training_moat.core.elementwise import Number, log2, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import fullest_load, layer_time, vocabulary_seconds
@@ -133,7 +128,7 @@ def _fetch_seconds(model: Transformer, plan: Plan, node: Node, working: Number) 
         return 0.0
     own = where(lifted, own_share(plan, params_per_stage(model, plan), 3), 0.0)
     shard_s = WEIGHT_BYTES * own / node.host_bytes_per_s
-    kept = Kept(minimum(node.value_bytes, RESIDUAL_BYTES))
+    kept = Kept(node.value_bytes)
     away = offloaded_layer_bytes(model, plan, layer_and_head_bytes(model, plan, kept)[0])
     lifted_layers = plan.activation_offload_share * stage_layers(model, plan)
     moved_s = lifted_layers * away / node.host_bytes_per_s

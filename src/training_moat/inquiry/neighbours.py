@@ -13,7 +13,7 @@ from training_moat.catalog import models as model_catalog
 from training_moat.catalog import relatives
 from training_moat.core import serving_step as serving_model
 from training_moat.core.machine import Chip
-from training_moat.core.messages import ACTIVATION_BYTES
+from training_moat.core.plan import STREAM_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer, active_params
 from training_moat.inquiry import naming
@@ -101,7 +101,7 @@ def _sent_per_token(
     model: Transformer, plan: serving_model.ServingPlan, layout: str, chips: int
 ) -> tuple[float, float]:
     """(bytes all chips send per output token, share that must reach beyond the next chip)."""
-    width = model.hidden * ACTIVATION_BYTES
+    width = model.hidden * STREAM_BYTES
     if layout == "dense, pipeline":
         return float((plan.pp - 1) * width), 0.0
     if layout == "dense, tensor parallel":

@@ -82,10 +82,11 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         "output_len": requests.whole(request, "output_len", high=MAX_TOKENS) or 1024,
     }
     released = release_of(request.get("model"))
-    software, more = engine(request.get("software"), chip, constants, released)
+    asked = request.get("software")
+    software, more = engine(asked, chip, constants, released)
     chunk = serving_batch.prefill_chunk(model, chip)
     job = serving_formats.job(model, precision, kv_precision, **numbers, prefill_chunk=chunk)
-    layered = software in serving_software.cut_by_layers() and _lays_nothing_out(request)
+    layered = serving_software.cuts_by_layers(asked, software) and _lays_nothing_out(request)
     plans = candidate_plans(request, model, chip, job, layered)
     return ServingCase(
         request.get("id"),
@@ -97,14 +98,14 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         **numbers,
         plans=plans,
         price_usd_per_chip_hour=requests.price(request),
-        exchange=expert_exchange.of_engine(request.get("software"), software, chip),
+        exchange=expert_exchange.of_engine(asked, software, chip),
         format_assumed=request.get("precision") is None,
         notes=requests.model_notes(request)
         + requests.chip_notes(request)
         + _head_note(request, model)
         + notes
         + more
-        + [LAYERED.format(software)] * (layered and plans[0].chips > 1),
+        + [LAYERED.format(asked or software)] * (layered and plans[0].chips > 1),
     )
 
 

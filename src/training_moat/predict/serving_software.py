@@ -82,9 +82,15 @@ def compiled() -> frozenset[str]:
 
 
 @tables.kept(TABLE)
-def cut_by_layers() -> frozenset[str]:
-    """Engines that give each of several chips successive layers unless they are told otherwise."""
+def _cut_by_layers() -> frozenset[str]:
     return frozenset(tables.load(TABLE).query("cuts == 'layers'")["engine"])
+
+
+def cuts_by_layers(asked: Any, calibrated: str) -> bool:
+    """Whether an engine, asked for by that name and answered as a calibrated one, gives each of several chips successive
+    layers unless it is told otherwise: also where nobody measured it, so that another stands in."""
+    named = spellings(measured=False).get(str(asked).strip().lower(), calibrated)
+    return named in _cut_by_layers()
 
 
 def lineage(engine: str) -> tuple[str, str]:

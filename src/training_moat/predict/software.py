@@ -230,24 +230,30 @@ def default_name(chip: Chip) -> str:
 
 
 def gradient_bytes(software: Software, precision: str, zero_stage: float) -> float:
-    """Bytes of gradient held per weight: 16 bits in FP16 runs, else as the stack keeps them."""
+    """Bytes of gradient held per weight: 16 bits in FP16 runs, as weights in wider ones, else as the stack keeps them."""
     if precision == "fp16":
         return 2.0
+    if BYTES_PER_VALUE[precision] > WEIGHT_BYTES:
+        return BYTES_PER_VALUE[precision]
     sharded = software.gradient_bytes_sharded if zero_stage >= 2 else None
     return software.gradient_bytes if sharded is None else sharded
 
 
 def wire_bytes(software: Software, precision: str) -> float:
     """Bytes in which a gradient travels."""
+    own = BYTES_PER_VALUE[precision]
+    if own > WEIGHT_BYTES:
+        return own
     return 2.0 if precision == "fp16" else software.gradient_wire_bytes
 
 
 def gathered_bytes(narrow: bool | float, precision: str) -> float:
-    """Bytes of a weight that replicas gather: of 8-bit runs those bits where it goes `narrow`."""
+    """Bytes of a weight that replicas gather: of 8-bit runs those bits where it goes `narrow`, of wide ones their own."""
     own = BYTES_PER_VALUE[precision]
-    return own if narrow and 1 <= own < WEIGHT_BYTES else WEIGHT_BYTES
+    return own if own > WEIGHT_BYTES or (narrow and own >= 1) else WEIGHT_BYTES
 
 
 def dispatch_bytes(software: Software, precision: str) -> float:
     """Bytes in which a routed token's value travels to the experts: cast only where the products take 8 bits or fewer."""
-    return software.dispatch_bytes if BYTES_PER_VALUE[precision] < 2 else 2.0
+    own = BYTES_PER_VALUE[precision]
+    return software.dispatch_bytes if own < WEIGHT_BYTES else own

@@ -17,7 +17,7 @@ from training_moat.core.plan import (
     stage_layers,
 )
 from training_moat.core.training_step import StepTime
-from training_moat.core.units import BYTES_PER_VALUE, GIB, TERA
+from training_moat.core.units import GIB, TERA
 from training_moat.core.workload import Transformer
 from training_moat.predict import beyond
 from training_moat.predict import training_constants as known
@@ -277,10 +277,6 @@ def _less_than_all(setting: Setting) -> float | None:
 
 
 BALANCED_NOTE = "every chip's experts are taken to get equal shares of the tokens"
-WIDE_NOTE = (
-    "what lies between the products is counted in 16 bits, as automatic casting keeps it; without that it takes 32, and time"
-    " and memory come out too small"
-)
 ROUTED_NOTE = "the router is taken to decide how many tokens each chip's experts get, unevenly"
 
 
@@ -300,8 +296,6 @@ class _Remarks:
         self.unjoined = bare & (rows.chips > 1)
         unmeasured = [one.stack == "other" and one.software.name == "other" for one in settings]
         self.unmeasured = np.array(unmeasured, bool)[rows.setting]
-        wide = [BYTES_PER_VALUE[one.precision] > 2 for one in settings]
-        self.wide = np.array(wide, bool)[rows.setting]
         undated = np.array([one.released is None for one in settings], bool)[rows.setting]
         mixed = np.array([model.experts > 0 for model in rows.tables.models], bool)[rows.model]
         self.undated = undated & mixed
@@ -312,7 +306,7 @@ class _Remarks:
         kept, made = found.memory.gradients, found.memory.gradients_made
         self.freed = np.broadcast_to(kept < made, len(rows))
         said = self.beyond | self.uneven | self.unjoined | self.unlinked | self.unmeasured
-        said |= self.undated | self.spread | self.masked | self.freed | self.wide
+        said |= self.undated | self.spread | self.masked | self.freed
         self.said = (said | ~self.fits).tolist()
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
@@ -356,8 +350,6 @@ class _Remarks:
                 "no measurements of this software; it is taken to be as fast as the measured ones"
                 " usually are, not as the best"
             )
-        if self.wide[index]:
-            notes.append(WIDE_NOTE)
         if self.uneven[index]:
             fullest = f"the fullest has {self.stage[index]:.0f}"
             notes.append(f"the layers do not divide over the stages: {fullest}, and decides")

@@ -258,8 +258,8 @@ def progress(constants: Constants, released: float | None) -> float:
 
 
 def kept_input_bytes(precision: str) -> float:
-    """Bytes per value of the matmul inputs kept for the backward pass: as cast, at most 16 bits."""
-    return min(2.0, BYTES_PER_VALUE[precision])
+    """Bytes per value of the matmul inputs kept for the backward pass: as cast."""
+    return BYTES_PER_VALUE[precision]
 
 
 def reserve(

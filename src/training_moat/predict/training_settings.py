@@ -18,8 +18,13 @@ from training_moat.core.optimizer_states import (
     WEIGHT_BYTES,
     optimizer_bytes,
 )
-from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
-from training_moat.core.units import TERA
+from training_moat.core.plan import (
+    ACTIVATION_OFFLOAD_LEVELS,
+    OFFLOAD_LEVELS,
+    RECOMPUTE_LEVELS,
+    STREAM_BYTES,
+)
+from training_moat.core.units import BYTES_PER_VALUE, TERA
 from training_moat.predict import request_fields, requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
@@ -101,6 +106,11 @@ class Setting:
         return "training" in self.chip.streamed
 
     @property
+    def stream_bytes(self) -> float:
+        """Bytes of a value between products."""
+        return max(STREAM_BYTES, BYTES_PER_VALUE[self.precision])
+
+    @property
     def state_bytes(self) -> float:
         """Bytes of optimizer state per trained weight."""
         return optimizer_bytes(self.optimizer, self.master_weights)
@@ -110,11 +120,12 @@ class Setting:
         """Fields of a `Plan` that it says, whatever the layout."""
         own, share = self.software, self.recompute_share
         narrow = own.gathers_narrow if self.narrow_gather is None else self.narrow_gather
+        gathered = stacks.gathered_bytes(narrow, self.precision)
         return {
             "flash_attention": float(self.flash_attention),
             "expert_tp": float(self.expert_tp or 0),
             "gradient_bytes": stacks.wire_bytes(own, self.precision),
-            "gathered_bytes": min(stacks.gathered_bytes(narrow, self.precision), self.base_bytes),
+            "gathered_bytes": min(gathered, self.base_bytes) if self.lora_rank else gathered,
             "dispatch_bytes": stacks.dispatch_bytes(own, self.precision),
             **self.exchange._asdict(),
             "stops_early": own.stops_early,
@@ -127,6 +138,7 @@ class Setting:
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
             "orthogonal": float(self.optimizer in ORTHOGONAL),
+            "stream_bytes": self.stream_bytes,
         }
 
     @property
@@ -215,7 +227,9 @@ def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
     """Which copies of the weights and states are kept, and where."""
     given = requests.flag(case, "master_weights")
     setting.master_weights = setting.software.master_weights if given is None else given
-    if given is None and not setting.master_weights:
+    if setting.stream_bytes > STREAM_BYTES:
+        setting.master_weights = True  # the one copy of the weights is the FP32 one
+    elif given is None and not setting.master_weights:
         setting.notes.append(f"{setting.software.name} keeps no FP32 copy of the weights")
     word = requests.choice(case, "offload", (*OFFLOAD_LEVELS, "cpu"))
     setting.offload = OFFLOAD_LEVELS["all" if word == "cpu" else word or "none"]
