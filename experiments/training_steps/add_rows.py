@@ -3,10 +3,11 @@
     python experiments/training_steps/add_rows.py OUTDIR/steps.csv                # the third set
     python experiments/training_steps/add_rows.py OUTDIR/steps.csv --set first
 
-Appends the runs that ended well to `training_measurements`, their memory to `memory_measurements`, what was predicted for the
-chip that ran them to `training_blind`, how they ran to `training_stacks`, and of a new set its source to `sources` and `lock_box`:
-it judges the fit until the next one takes it in. What was predicted stays in `training_blind`, whatever a later fit says of the
-runs. A run that did not fit, or failed, is named and enters no table. Nothing is written where the source has rows already.
+Appends the runs that ended well to `training_measurements`, their memory to `memory_measurements`, what was predicted for
+the chip that ran them to `training_blind`, how they ran to `training_stacks`, and of a new set its source to `sources` and
+`lock_box`: it judges the fit until the next one takes it in. What was predicted stays in `training_blind`, whatever a later
+fit says of the runs. A run that did not fit, or failed, is named and enters no table. Nothing is written where the source
+has rows already.
 """
 
 from __future__ import annotations

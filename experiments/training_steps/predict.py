@@ -3,10 +3,11 @@
     python experiments/training_steps/predict.py                # the third set, on every chip that may run it
     python experiments/training_steps/predict.py --set first
 
-Writes `predicted_third.csv`, `predicted_second.csv` or `predicted.csv`: for every run the answer of `moat predict training` to the request that
-`request` makes of its row, and what the fair constant says, which is the middle utilisation of all measured runs whose products
-are as wide. The stored tables were made and stored before the measurement, with the constants of the commit that holds them: a
-checkout of that commit gives the same numbers again, a later one what the model has come to say since.
+Writes `predicted_third.csv`, `predicted_second.csv` or `predicted.csv`: for every run the answer of `moat predict training`
+to the request that `request` makes of its row, and what the fair constant says, which is the middle utilisation of all
+measured runs whose products are as wide. The stored tables were made and stored before the measurement, with the constants
+of the commit that holds them: a checkout of that commit gives the same numbers again, a later one what the model has come
+to say since.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The kernels of the second set: what depends on a tensor's size. Called by `steps.py`; `kernels.py` times them.
 
-Chains of single operations and norms over 2 MB to 1 GB, one by one and compiled, tell whether the chip's cache serves what was
-just written; the same over changing tensors (`cold`) cannot be served from it. Then losses over large vocabularies, AdamW's fused
-step over few and many weights, products with few rows, and products in eight bits. A rate counts what must be moved: each input
-and output once, in its own format.
+Chains of single operations and norms over 2 MB to 1 GB, one by one and compiled, tell whether the chip's cache serves what
+was just written; the same over changing tensors (`cold`) cannot be served from it. Then losses over large vocabularies,
+AdamW's fused step over few and many weights, products with few rows, and products in eight bits. A rate counts what must be
+moved: each input and output once, in its own format.
 """
 
 from __future__ import annotations

@@ -42,16 +42,16 @@ def of(source):
 def test_the_benchmark_tables_are_met_as_well_as_by_the_best_peer_of_each(source, bar):
     """Mean error of the best published tools on the same rows: 5.3% with a leave-one-out median's margin, 3.65% (calculon,
     which misses the first table by 11.7%). The second was met by 3.4% until MegaScale's open micro-batches, on the same
-    chip, were settled as answers are, and by 3.8% until products cost what they cost when measured alone, by 4.0% until eager tensor parallelism had
-    a constant of its own."""
+    chip, were settled as answers are, and by 3.8% until products cost what they cost when measured alone, by 4.0% until
+    eager tensor parallelism had a constant of its own."""
     assert error(of(source)).mean() < bar
 
 
 def test_dense_runs_are_met_within_nine_and_a_half_per_cent():
-    """9.1 since names of software are expected to differ half as much, which sources left out are met better by; 8.9 since eager
-    tensor parallelism is timed; 9.3 since twenty-four more sources are fitted, of consumer cards, of runs that their host slows
-    and of XLA on Nvidia's chips; 8.2 since fourteen sources more are fitted, of small models in plain PyTorch and of cards that
-    eight chips share; 6.9 with the 52 before them, whose own error went from 6.9 to 7.4 for it."""
+    """9.1 since names of software are expected to differ half as much, which sources left out are met better by; 8.9 since
+    eager tensor parallelism is timed; 9.3 since twenty-four more sources are fitted, of consumer cards, of runs that their
+    host slows and of XLA on Nvidia's chips; 8.2 since fourteen sources more are fitted, of small models in plain PyTorch
+    and of cards that eight chips share; 6.9 with the 52 before them, whose own error went from 6.9 to 7.4 for it."""
     dense = used().take(fit_training.stages(used()) == 1)
     assert error(dense).mean() < 0.093
 

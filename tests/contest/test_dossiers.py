@@ -149,7 +149,8 @@ def test_a_roofline_reaches_as_far_as_the_runs_on_it():
 
 
 def test_a_run_that_stands_in_two_tables_is_told_once():
-    """The paper on ZAYA1 and its row among the notable runs were two models on the chip's page and one in the chapter on switching."""
+    """The paper on ZAYA1 and its row among the notable runs were two models on the chip's page and one in the chapter on
+    switching."""
     found = dossiers.trained_on(chips.chip("mi300x"))
     counts = winners.trained_on().loc["mi300x"]
     large = found[~(found["training_flop"] < winners.LEAST_FLOP)]

@@ -56,8 +56,8 @@ def test_an_ideal_chip_runs_the_hardware_flops_when_all_is_recomputed():
 
 
 def test_wide_heads_fill_a_wide_matrix_unit():
-    """Heads of 256 use twice the rows of a 256-wide unit that heads of 128 do, which fill a unit of 128 as well, up to the share that the
-    best kernels reach; elsewhere width makes no difference."""
+    """Heads of 256 use twice the rows of a 256-wide unit that heads of 128 do, which fill a unit of 128 as well, up to the
+    share that the best kernels reach; elsewhere width makes no difference."""
     narrow = Transformer("narrow", 32, 4096, 32, 8, 128, 14336, 128256, gated_ffn=1)
     wide = replace(narrow, heads=16, kv_heads=4, head_dim=256)
     plan = Plan(131072, 8)
@@ -247,7 +247,8 @@ def test_zero_3_moves_half_as_much_again():
 
 
 def test_experts_exchange_four_times_a_layer():
-    """Lepikhin et al. 2020: to the experts and back, forward and backward. DeepSeek-AI 2024: once to a chip with several of them."""
+    """Lepikhin et al. 2020: to the experts and back, forward and backward. DeepSeek-AI 2024: once to a chip with several of
+    them."""
     plan = Plan(4096, 8, dp=8, ep=8)
     step = step_time(MIXTRAL, plan, H100, replace(REAL, overlap_expert=0.0))
     one = collectives.hierarchical_all_to_all(2 * 4096 * 2 * 4096, 8, 8, NVLINK, ETHERNET, copies=2)

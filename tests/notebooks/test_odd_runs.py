@@ -30,7 +30,8 @@ PEAKS = (
 
 
 def sorts(*columns):
-    """The first chip of each sort: of those of which the same of these figures are known. `benchmarks.reruns` takes each chip."""
+    """The first chip of each sort: of those of which the same of these figures are known. `benchmarks.reruns` takes each
+    chip."""
     chips = tables.load("chips")
     known = chips[list(columns)].isin([0, "0", None]) | chips[list(columns)].isna()
     return chips.loc[~known.duplicated(), "id"].tolist()

@@ -14,8 +14,8 @@ ODD = (
     Rerun("history", {"from_year": 2030}),
     Rerun("scorecard", {"chips": ["wse-3t"]}),
 )
-"""One of each kind of fault that was found: nothing to compare, one row, nothing at all, no price. Other sides of a question are
-`test_market_runs`'s."""
+"""One of each kind of fault that was found: nothing to compare, one row, nothing at all, no price. Other sides of a
+question are `test_market_runs`'s."""
 
 
 @pytest.mark.slow

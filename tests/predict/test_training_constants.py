@@ -401,7 +401,8 @@ def test_a_fused_loss_moves_fewer_bytes():
 
 
 def test_a_card_that_runs_above_the_clock_of_its_sheet_is_told_no_more_than_what_its_products_reach():
-    """An RTX 5090's large products reach 1.21 times its data sheet's peak: of that sheet a well filled one would use more than all."""
+    """An RTX 5090's large products reach 1.21 times its data sheet's peak: of that sheet a well filled one would use more
+    than all."""
     asked = {"model": "flor-6.3b", "chip": "rtx-5090", "chips": 1, "global_batch": 512}
     (answer,) = training.predict([asked])
     sheet = chips.chip("rtx-5090").peak_flops["bf16"] / 1e12

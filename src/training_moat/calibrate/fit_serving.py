@@ -40,7 +40,8 @@ SPREAD = 0.2 / ROBUST_SCALE
 """Scatter of the rows' logarithms: those farther off than 0.2 count less."""
 STEPS = 100
 LEAST_DAMPING, FREE, DAMPINGS = 1e-2, 0.1, 10
-"""Damping in units of the priors' own curvature: the least, up to which a step counts as free, and how often a step is tried."""
+"""Damping in units of the priors' own curvature: the least, up to which a step counts as free, and how often a step is
+tried."""
 LARGEST_STEP = 0.7
 """No step of the search moves a constant by more, in logarithms."""
 SETTLED = 1e-5

@@ -36,7 +36,8 @@ LONGEST_STEP = 0.5
 class Group:
     """Rows whose chips share the shape of their networks: timed in one call.
 
-    `kinds` are the distinct (chip, format, software, own matmul rate, own network, release date), `which` the kind of every row.
+    `kinds` are the distinct (chip, format, software, own matmul rate, own network, release date), `which` the kind of every
+    row.
     """
 
     index: np.ndarray

@@ -31,7 +31,8 @@ def redone_share(frame: pd.DataFrame) -> pd.Series:
 
 
 def values(frame: pd.DataFrame) -> pd.Series:
-    """Values a token and layer of the kept outputs: zero where none are said to be. Columns as for `redone_share`, and notes."""
+    """Values a token and layer of the kept outputs: zero where none are said to be. Columns as for `redone_share`, and
+    notes."""
     queries, keys_and_values = _widths(frame)
     stated = frame["notes"].fillna("").str.contains(KEPT_QUERIES, regex=False)
     own = frame["recompute"].eq(OFFLOADED_PROJECTIONS) | stated

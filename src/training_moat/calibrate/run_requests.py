@@ -23,7 +23,8 @@ DISPATCHER = {does: name for name, does in software.DISPATCHERS.items()}
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A usable run as somebody asks who has its description and no more: model, chips, layout and format, the software by
-    the name that people use, its date, and what is stated of micro-batch, interleaving, recomputation, activations on the host and copies of the weights."""
+    the name that people use, its date, and what is stated of micro-batch, interleaving, recomputation, activations on the
+    host and copies of the weights."""
     sizes = [name for name in Transformer.__dataclass_fields__ if name not in NO_SIZES]
     shape = {size: _whole(row[size]) for size in sizes if row[size] or size == "gated_ffn"}
     level, name = row["recompute_level"], row["label"]

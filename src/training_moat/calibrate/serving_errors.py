@@ -191,9 +191,9 @@ GAP_WORDS = {
 def makers() -> pd.DataFrame:
     """The challengers' published speeds beside the model, one by one.
 
-    Columns: chip, model, chips, users (at once), drafts (whether a small model proposed words: yes, no, unknown), published,
-    predicted, low, high (tokens per second that one user sees, with the 90% range), inside (whether the range holds the published speed), gaps (what the source does not state, in
-    words), source, date.
+    Columns: chip, model, chips, users (at once), drafts (whether a small model proposed words: yes, no, unknown),
+    published, predicted, low, high (tokens per second that one user sees, with the 90% range), inside (whether the range
+    holds the published speed), gaps (what the source does not state, in words), source, date.
     """
     rows = measured_makers.rows()
     family = rows["chip"].map(lambda name: chips.chip(name).family)

@@ -177,9 +177,9 @@ def foretold() -> pd.DataFrame:
     """Runs of this project that were predicted before anybody measured them: as stored before, whatever a later fit says of
     them, beside what was measured since. Of a run that the tables cannot judge (adapters, say) there is no constant error.
 
-    Columns: config_id, source, set (1 for the first one measured), chip_id, model, run (in words), kind, label (the software
-    asked for), measured_s, predicted_s, p05_s, p95_s, error, constant_error, inside, measured_gb, allocated_gb (the tensors' peak
-    as predicted), memory_error.
+    Columns: config_id, source, set (1 for the first one measured), chip_id, model, run (in words), kind, label (the
+    software asked for), measured_s, predicted_s, p05_s, p95_s, error, constant_error, inside, measured_gb, allocated_gb
+    (the tensors' peak as predicted), memory_error.
     """
     every = measured_training.configurations()
     own = every[every["source"].isin(_own_experiments())].reset_index(drop=True)

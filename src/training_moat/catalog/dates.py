@@ -61,7 +61,8 @@ def ends(dates: pd.Series) -> pd.Series:
 
 
 def middle(date: object) -> float:
-    """The middle of a date's month, or of its year where it has none, as a year with its fraction; NaN where there is no date."""
+    """The middle of a date's month, or of its year where it has none, as a year with its fraction; NaN where there is no
+    date."""
     read = _read(date)
     if read is None:
         return np.nan

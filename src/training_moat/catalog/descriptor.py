@@ -2,9 +2,10 @@
 
 The file is a Frictionless data package. Seven properties go beyond that standard: a field's `unit`; `sourcedBy`, the column
 that names the sources of its figures, where that is another than `source`; `keysOf`, the table whose key the cell holds
-(several keys are separated by ";"); `listOf`, the words a ";"-separated cell may hold; `titleStreamed`, its title where a chip streams its weights from a store outside; a table's
-`derivedFrom`, the tables it is computed from, where its rows name no source; and its `yearsRetold`, the most years by which
-a row may lie before its source, where rows date from the time of their source.
+(several keys are separated by ";"); `listOf`, the words a ";"-separated cell may hold; `titleStreamed`, its title where a
+chip streams its weights from a store outside; a table's `derivedFrom`, the tables it is computed from, where its rows name
+no source; and its `yearsRetold`, the most years by which a row may lie before its source, where rows date from the time of
+their source.
 """
 
 from __future__ import annotations

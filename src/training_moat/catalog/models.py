@@ -31,7 +31,8 @@ def frame() -> pd.DataFrame:
 
 
 def resolve(name: str, where: str = "") -> str:
-    """The id that a name or any other spelling means, or the name of a tuned release; InputError with the nearest id otherwise."""
+    """The id that a name or any other spelling means, or the name of a tuned release; InputError with the nearest id
+    otherwise."""
     found = find(name) or _released(str(name))
     if found is None:
         raise spelling.unlisted("model", str(name), _spellings(), where)

@@ -163,9 +163,9 @@ def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
     """The four arguments, for the first page: each is graded by its deciding test, and softened by its
     key tests as a claim is by its own.
 
-    Columns: argument, title, article_says, question, quantity, number, range (with its kind), threshold,
-    chance, grade, alone (what the number by itself would give), says (what the grade says), decides_for, flips, beside (the key tests in words, a list),
-    sources, link.
+    Columns: argument, title, article_says, question, quantity, number, range (with its kind), threshold, chance, grade,
+    alone (what the number by itself would give), says (what the grade says), decides_for, flips, beside (the key tests in
+    words, a list), sources, link.
     """
     rows = []
     for row in tables.load("arguments").to_dict("records"):

@@ -124,8 +124,8 @@ def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Off
 def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     """Predictions and facts, one row per maker and year, of the years with a run on record.
 
-    Columns: year, vendor, chip, against, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record), used,
-    share (of the year's runs), outcome (hit, miss, false alarm, rightly left out).
+    Columns: year, vendor, chip, against, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record),
+    used, share (of the year's runs), outcome (hit, miss, false alarm, rightly left out).
     """
     frame = pd.DataFrame([vars(one) for one in offers()])
     counted = runs(least_flop).groupby(["year", "vendor"]).size().rename("runs").reset_index()

@@ -35,8 +35,8 @@ DRAWS = 2000
 class Worth:
     """Chip-hours of a job for every machine coalition (endless where it cannot be done), and the hourly prices.
 
-    `chips` counts those of the challenger's own run. `levels` holds, for the factors outside the machine, the factor on the cost of the chip and of the yardstick;
-    `swing`, by factor, what the ends of an assumption do to the cost, as factors.
+    `chips` counts those of the challenger's own run. `levels` holds, for the factors outside the machine, the factor on the
+    cost of the chip and of the yardstick; `swing`, by factor, what the ends of an assumption do to the cost, as factors.
     """
 
     chip: Chip

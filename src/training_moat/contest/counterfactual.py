@@ -52,9 +52,10 @@ OF_DRAWS = "90% of the draws: "
 class Split(Worth):
     """A gap and its parts. `gap` is the challenger's cost over the yardstick's, `low` and `high` bound 90% of the draws.
 
-    `worth` is the logarithm of the cost by coalition. `table` has one row per factor: `fix` is the gap that is left when only this factor is brought to the yardstick's
-    level, `loss` the gap that opens when the yardstick loses only this one, `shapley` its part of the logarithm of the
-    gap with `shapley_low` and `shapley_high`, `times` the same as a factor on the cost.
+    `worth` is the logarithm of the cost by coalition. `table` has one row per factor: `fix` is the gap that is left when
+    only this factor is brought to the yardstick's level, `loss` the gap that opens when the yardstick loses only this one,
+    `shapley` its part of the logarithm of the gap with `shapley_low` and `shapley_high`, `times` the same as a factor on
+    the cost.
     """
 
     gap: float

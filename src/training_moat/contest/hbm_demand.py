@@ -17,7 +17,8 @@ table of clusters)."""
 
 
 def demand(found: Sequence[Split]) -> pd.DataFrame:
-    """HBM of one run of the job of the day, and of a year's business, over what was shipped in the year of launch (or the nearest year on record).
+    """HBM of one run of the job of the day, and of a year's business, over what was shipped in the year of launch (or the
+    nearest year on record).
 
     Columns: chip, name, year, hbm_gb, chips, run_share, business_share, maker_share (shares; blank where the chip has no
     HBM or cannot do the job; the last is what its maker gets of the scarce parts).

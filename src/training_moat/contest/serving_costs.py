@@ -195,7 +195,8 @@ FEW = 8
 
 
 def strained_words(served: pd.DataFrame) -> str:
-    """Of the costs that were found (`costs`), the prices of machines that keep the speed for a few users only, in a sentence."""
+    """Of the costs that were found (`costs`), the prices of machines that keep the speed for a few users only, in a
+    sentence."""
     few = served[(served["batch"] < FEW) & served["usd_per_mtok"].notna()]
     if few.empty:
         return ""

@@ -47,7 +47,8 @@ class Kept(NamedTuple):
     stacks on Transformer Engine do, which also make the output head's weight gradient in 16 bits before they add it up.
     `autocast` (0 or 1): FP32 parameters under `torch.autocast` and no mixed precision of the sharding, so that layers are
     gathered in FP32 and read an FP32 stream; `kv` (0 or 1): see `kept_output_bytes`; `torch_native` (0 or 1): optimizer and
-    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`; `loss_chunks` and `in_place`: see `logit_bytes`.
+    sharding are PyTorch's own, see `gradients_at_peak` and `gathered_weight_bytes`; `loss_chunks` and `in_place`: see
+    `logit_bytes`.
     """
 
     input_bytes: Number = 2.0

@@ -117,7 +117,8 @@ def _two_levels(
 
 def round_all_chips(ranks: Number, domains: Number, inner: Fabric) -> Number:
     """How much more leaves a domain without a switch than between domains need be exchanged: its chips lie on one ring with
-    all others, which carries (n-1)/n of the tensor past every chip, not (d-1)/d of it (Jeaugey 2019: NCCL's rings and trees)."""
+    all others, which carries (n-1)/n of the tensor past every chip, not (d-1)/d of it (Jeaugey 2019: NCCL's rings and
+    trees)."""
     if inner.topology != "mesh":
         return 1.0
     between = (domains - 1) / maximum(domains, 1)

@@ -39,9 +39,10 @@ from training_moat.core.workload import (
 FLASH_BACKWARD_RATIO = 2.5
 """Fused attention's backward pass does five matmuls to the forward pass's two (Dao 2023, section 3.1)."""
 UNFUSED_FORWARD_BYTES_PER_SCORE, UNFUSED_BACKWARD_BYTES_PER_SCORE = 8.0, 14.0
-"""Memory traffic of unfused attention per score, in 16 bits. Forward: the product writes it, softmax with its mask reads and writes
-it, the product with the values reads it. Backward: its gradient is written, softmax reads gradient and share and writes the
-score's, which two products read, and the product for the values' gradient reads the share (Dao et al. 2022, 3.1)."""
+"""Memory traffic of unfused attention per score, in 16 bits. Forward: the product writes it, softmax with its mask reads
+and writes it, the product with the values reads it. Backward: its gradient is written, softmax reads gradient and share and
+writes the score's, which two products read, and the product for the values' gradient reads the share (Dao et al. 2022,
+3.1)."""
 DROPOUT_BYTES_PER_SCORE = 5.0
 """What dropout of attention adds to each pass: a share read and written again, and a mask of one byte."""
 HIGHEST_WIDE_ATTENTION = 0.75
@@ -152,8 +153,8 @@ def _expert_matmul_seconds(
 
 def _one_hot_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """One product of one layer and micro-batch that puts tokens into the experts' rows, or their results back, by a one-hot
-    mask (nothing for other dispatchers): of every sequence's S tokens to E experts of capacity C, S x E C x hidden, where E C is
-    the capacity factor times the copies of S tokens (Lepikhin et al. 2020, algorithm 2; MaxText, `dense_matmul`)."""
+    mask (nothing for other dispatchers): of every sequence's S tokens to E experts of capacity C, S x E C x hidden, where E
+    C is the capacity factor times the copies of S tokens (Lepikhin et al. 2020, algorithm 2; MaxText, `dense_matmul`)."""
     if not some(plan.one_hot_dispatch):
         return 0.0
     sequence = plan.seq_len / plan.cp

@@ -128,11 +128,12 @@ def _stage_message(model: Transformer, plan: Plan) -> Message:
 def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     """Gradients and weights among the replicas (Rajbhandari et al. 2020, section 7).
 
-    Up to ZeRO-2 the gradients are reduced once a step and, where the optimizer is sharded, the weights gathered: as much
-    as an all-reduce of the mean of the two widths; embeddings and output head keep 16 bits where layers are gathered in fewer
-    (Megatron-Core, `fp8_param_gather`; torchao, `enable_fsdp_float8_all_gather`). Under ZeRO-3 the weights are gathered twice and the gradients
-    scattered once for every micro-batch. Adapters alone are reduced where only they are trained. Where weights stream from
-    a store, each micro-batch's gradients go there once, and the network adds them up on the way (Cerebras, SwarmX).
+    Up to ZeRO-2 the gradients are reduced once a step and, where the optimizer is sharded, the weights gathered: as much as
+    an all-reduce of the mean of the two widths; embeddings and output head keep 16 bits where layers are gathered in fewer
+    (Megatron-Core, `fp8_param_gather`; torchao, `enable_fsdp_float8_all_gather`). Under ZeRO-3 the weights are gathered
+    twice and the gradients scattered once for every micro-batch. Adapters alone are reduced where only they are trained.
+    Where weights stream from a store, each micro-batch's gradients go there once, and the network adds them up on the way
+    (Cerebras, SwarmX).
     """
     dense, expert = params_per_stage(model, plan)
     narrow = WEIGHT_BYTES - plan.gathered_bytes

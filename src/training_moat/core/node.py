@@ -48,21 +48,21 @@ class Efficiency:
     """The measured constants of a chip and its software.
 
     `matmul` and `attention`: share of peak a very large matmul and fused attention reach. `memory`: share of the data
-    sheet's memory bandwidth that streams sustain. `attention_unit`: width of a matrix unit, which heads may not fill
-    (zero: not known, taken as filled). `ramp`: inner width of a 16-bit product that computes as long as its result's fixed work
-    takes (filling the units, writing the tile out). `elementwise`: traffic of a layer's norms, residuals and activation functions
-    over the least that `layer_step.elementwise_bytes` counts.
-    `expert`: share of the dense matmul rate that grouped expert matmuls keep, `expert_biased`: share of that which is
-    left where they carry biases; `uneven`: how much more than the mean the fullest chip's experts get. `overlap_data`,
-    `overlap_tensor`, `overlap_expert`: share of those collectives that hides behind computation, `overlap_scheduled` of
-    an exchange that the schedule runs beside another micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps
-    between kernels), and `expert_layer_seconds` and `expert_call_seconds` what routing and each local expert add to it.
-    `tensor_layer_seconds`: what the host takes for a layer and pass whose operations it issues one by one on tensors that are
-    split over chips. `step_seconds`: fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention)
-    are against the reference stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how
-    fast its expert layers are. `peer_seconds`: what an expert exchange waits for each member in another domain, where
-    messages go through the host. `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the
-    pipeline's schedule leaves of the bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
+    sheet's memory bandwidth that streams sustain. `attention_unit`: width of a matrix unit, which heads may not fill (zero:
+    not known, taken as filled). `ramp`: inner width of a 16-bit product that computes as long as its result's fixed work
+    takes (filling the units, writing the tile out). `elementwise`: traffic of a layer's norms, residuals and activation
+    functions over the least that `layer_step.elementwise_bytes` counts. `expert`: share of the dense matmul rate that
+    grouped expert matmuls keep, `expert_biased`: share of that which is left where they carry biases; `uneven`: how much
+    more than the mean the fullest chip's experts get. `overlap_data`, `overlap_tensor`, `overlap_expert`: share of those
+    collectives that hides behind computation, `overlap_scheduled` of an exchange that the schedule runs beside another
+    micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps between kernels), and `expert_layer_seconds` and
+    `expert_call_seconds` what routing and each local expert add to it. `tensor_layer_seconds`: what the host takes for a
+    layer and pass whose operations it issues one by one on tensors that are split over chips. `step_seconds`: fixed cost
+    per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against the reference
+    stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its expert layers are.
+    `peer_seconds`: what an expert exchange waits for each member in another domain, where messages go through the host.
+    `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule leaves of the
+    bubble of one forward, one backward. `logit_bytes`: the loss's traffic per logit.
     """
 
     matmul: Number

@@ -19,11 +19,11 @@ def logit_bytes(
     in_place: Number = 0,
 ) -> Number:
     """Logits of one micro-batch, or of one of its `loss_chunks` where head and loss take these one after another, each with
-    its gradient (Liger, fused_linear_cross_entropy.py, of whose chunks there are as many as the vocabulary is wider than the
-    hidden states: `BY_WIDTH`; torchtitan, `ChunkedCELoss`): the 16-bit product and its FP32 copy, over which stacks with
-    fused kernels write the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that apart, in FP32, and
-    stacks that run operation by operation (`eager`) its 16-bit cast as well: 12 bytes, as transformers' loss holds the
-    softmax, its gradient and that of the logits in FP32. Where the vocabulary is split, PyTorch's own loss
+    its gradient (Liger, fused_linear_cross_entropy.py, of whose chunks there are as many as the vocabulary is wider than
+    the hidden states: `BY_WIDTH`; torchtitan, `ChunkedCELoss`): the 16-bit product and its FP32 copy, over which stacks
+    with fused kernels write the gradient (Megatron-Core's and FlashAttention's fused cross entropy); older ones keep that
+    apart, in FP32, and stacks that run operation by operation (`eager`) its 16-bit cast as well: 12 bytes, as transformers'
+    loss holds the softmax, its gradient and that of the logits in FP32. Where the vocabulary is split, PyTorch's own loss
     (`torch_native`) takes the exponentials apart, in FP32 (torch.distributed.tensor.parallel, loss.py). Where loss and
     gradient are one kernel that writes over the 16-bit product (`in_place`: llm.c, fused_classifier.cuh), that is all.
     """
@@ -41,8 +41,8 @@ def logit_bytes(
 
 
 def kept_output_bytes(model: Transformer, plan: Plan) -> Number:
-    """What the caller of one of Hugging Face's models holds while the backward pass runs: the logits, in FP32 (transformers 4.28
-    to 4.44), and of recomputed layers keys and values in 16 bits, which it gets unless it says not to (`use_cache`;
+    """What the caller of one of Hugging Face's models holds while the backward pass runs: the logits, in FP32 (transformers
+    4.28 to 4.44), and of recomputed layers keys and values in 16 bits, which it gets unless it says not to (`use_cache`;
     llama-cookbook, pull request 165). One micro-batch, one stage."""
     tokens = plan.micro_batch * plan.seq_len / plan.cp
     redone = where(plan.recompute >= 2, plan.recompute_share, 0.0)

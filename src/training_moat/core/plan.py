@@ -35,71 +35,81 @@ STREAM_BYTES = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """One layout of a training run. Every field may be an array of the same length.
-
-    `tp`, `pp`, `dp`, `cp`, `ep` are the tensor, pipeline, data, context and expert parallel sizes; expert
-    groups lie inside tp x cp x dp. `micro_batch` counts sequences one replica holds at once, `global_batch`
-    sequences per step. `virtual_stages` above one interleaves the pipeline. `recompute` is a level of
-    `RECOMPUTE_LEVELS`; under full recomputation `recompute_share` is the share of the layers that are recomputed
-    (NeMo's `recompute_num_layers`); `attention_kept` is 1 where these keep what their fused attention gave, which is then not
-    done again (`context` of MaxText's policies, whose kernel keeps its logarithms of sums with it), `outputs_kept` the values a
-    token for which it is the outputs of some products that are kept, `recompute_share` then the share of the work that is left
-    to do again; `stops_early` is a level of
-    `STOPS_EARLY`. `sequence_parallel` and `flash_attention` are 0 or 1. `expert_tp` cuts every
-    expert over that many chips (0: Megatron-Core's default, see `expert_tensor`). `gradient_bytes` is what a weight's
-    gradient takes on the wire, `gathered_bytes` a weight of a layer that replicas gather, `dispatch_bytes` a routed token's value on its way to the experts; `dispatch_once` is 1 where a
-    token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes; `permutes_in_flight` is
-    1 where it is put into the experts' order on its way, `overlapped_exchange` where the exchange of one micro-batch runs
-    beside the computing of another (Megatron-Core's combined 1F1B). `uneven_routing` is 1 where nothing but the router decides
-    how many tokens an expert gets, 0 where all get about as many: forced to, what is beyond a share being dropped, or as
-    training has made the router even (DeepSeek-AI 2024, section 2.1.2). `expert_capacity` above zero pads every expert's tokens
-    to that many times its equal share and drops what is beyond (Fedus et al. 2022, section 2.2); `one_hot_dispatch` is 1 where
-    they are put there and back by products with one-hot masks (Lepikhin et al. 2020, algorithm 2). `lora_rank` above zero trains adapters of that rank
-    alone, beside frozen weights of which those of layers take `base_bytes` each (QLoRA: Dettmers et al. 2023); `offload` is a level of `OFFLOAD_LEVELS`; `paged` is 1 where offloaded optimizer states come to the chip to be stepped
-    and go back, 0 where the host steps them; `activation_offload` is a level of `ACTIVATION_OFFLOAD_LEVELS`,
-    for a share of the layers (Megatron-Core's `cpu_offloading_num_layers`). `streamed` (0 or 1): weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer at work and steps the optimizer
-    itself; such chips are replicas of one another alone. `stream_bytes` is what a value between products takes: 16 bits, where
-    products are in FP32 or TF32 and nothing casts it (PyTorch, CUDA semantics: TF32 keeps operands and results in FP32) 32.
-    `orthogonal` is 1 where the optimizer makes every matrix's step
-    orthogonal (Muon, see `orthogonal_steps`).
-    """
+    """One layout of a training run. Every field may be an array of the same length."""
 
     seq_len: Number
     global_batch: Number
+    """Sequences per step."""
     micro_batch: Number = 1
+    """Sequences that one replica holds at once."""
     tp: Number = 1
+    """Tensor-parallel size; `pp`, `dp`, `cp` and `ep` are those of pipeline, data, context and experts."""
     pp: Number = 1
     dp: Number = 1
     cp: Number = 1
     ep: Number = 1
+    """Expert groups lie inside tp x cp x dp."""
     virtual_stages: Number = 1
+    """Above one interleaves the pipeline."""
     zero_stage: Number = 1
     sequence_parallel: Number = 0
+    """0 or 1."""
     recompute: Number = 0
+    """A level of `RECOMPUTE_LEVELS`."""
     recompute_share: Number = 1.0
+    """Under full recomputation the share of the layers that are recomputed (NeMo's `recompute_num_layers`); where
+    `outputs_kept` says what is kept, the share of the work that is left to do again."""
     flash_attention: Number = 1
+    """0 or 1."""
     expert_tp: Number = 0
+    """Chips over which every expert is cut (0: Megatron-Core's default, see `expert_tensor`)."""
     gradient_bytes: Number = 2.0
+    """What a weight's gradient takes on the wire."""
     gathered_bytes: Number = 2.0
+    """What a weight of a layer that replicas gather takes there."""
     dispatch_bytes: Number = 2.0
+    """What a routed token's value takes on its way to the experts."""
     dispatch_once: Number = 1
+    """1 where a token goes once to a chip, or a domain, that holds several of its experts, 0 where every copy goes."""
     permutes_in_flight: Number = 0
+    """1 where a token is put into the experts' order on its way."""
     overlapped_exchange: Number = 0
+    """1 where the exchange of one micro-batch runs beside the computing of another (Megatron-Core's combined 1F1B)."""
     uneven_routing: Number = 0
+    """1 where nothing but the router decides how many tokens an expert gets, 0 where all get about as many: forced to, what
+    is beyond a share being dropped, or as training has made the router even (DeepSeek-AI 2024, section 2.1.2)."""
     expert_capacity: Number = 0
+    """Above zero pads every expert's tokens to that many times its equal share and drops what is beyond (Fedus et al. 2022,
+    section 2.2)."""
     one_hot_dispatch: Number = 0
+    """1 where tokens are put to their experts and back by products with one-hot masks (Lepikhin et al. 2020, algorithm 2)."""
     lora_rank: Number = 0
+    """Above zero trains adapters of that rank alone, beside frozen weights."""
     base_bytes: Number = 2.0
+    """What each frozen weight of a layer takes beside adapters (QLoRA: Dettmers et al. 2023)."""
     offload: Number = 0
+    """A level of `OFFLOAD_LEVELS`."""
     paged: Number = 0
+    """1 where offloaded optimizer states come to the chip to be stepped and go back, 0 where the host steps them."""
     streamed: Number = 0
+    """1 where weights, gradients and optimizer states live in one store outside all chips, which sends every chip the layer
+    at work and steps the optimizer itself; such chips are replicas of one another alone."""
     activation_offload: Number = 0
+    """A level of `ACTIVATION_OFFLOAD_LEVELS`."""
     activation_offload_share: Number = 1.0
+    """Share of the layers for which that is so (Megatron-Core's `cpu_offloading_num_layers`)."""
     attention_kept: Number = 0
+    """1 where recomputed layers keep what their fused attention gave, which is then not done again (`context` of MaxText's
+    policies, whose kernel keeps its logarithms of sums with it)."""
     outputs_kept: Number = 0
+    """Values a token that recomputed layers keep where these are the outputs of some products."""
     stops_early: Number = 0
+    """A level of `STOPS_EARLY`."""
     orthogonal: Number = 0
+    """1 where the optimizer makes every matrix's step orthogonal (Muon, see `orthogonal_steps`)."""
     stream_bytes: Number = STREAM_BYTES
+    """What a value between products takes: 16 bits, where products are in FP32 or TF32 and nothing casts it (PyTorch, CUDA
+    semantics: TF32 keeps operands and results in FP32) 32."""
 
     @cached_property
     def expert_tensor(self) -> Number:

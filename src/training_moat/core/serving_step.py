@@ -42,17 +42,17 @@ from training_moat.core.workload import (
 class Software:
     """What the serving engine adds to the hardware's time.
 
-    Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per
-    step (scheduling, sampling), per sequence that a copy's own scheduler has in a step, and per prefill pass; `expert_group_s` per expert of a layer that a chip
-    holds a share of (sorting tokens by expert, one group of a grouped matmul each); `cast_s` per layer where inputs are cast
-    to a narrow format first. `kv_efficiency` and
-    `expert_efficiency`: share of the sustained memory bandwidth and matmul rate that attention over the
-    cache and grouped expert matmuls keep; `score_efficiency`: share of the peak that attention's products reach. `kv_reread`: 0 where attention reads a key-value head once for all its
-    query heads, 1 where once for each. `expert_rows`: rows by which the product of each expert is padded (kernels work in
-    tiles). `prefill_share`: the part of others' prefill that meets a sequence while it decodes; the rest meets it before its
-    first token. `mixed`: 1 where running sequences get their token in a prefill pass too (chunked prefill: Agrawal et al.
-    2024, section 4), 0 where they stand still.
-    `copy_coupling`: 1 where attention copies that share experts wait for every copy's prefill, 0 for none.
+    Seconds per layer (kernel starts), more per expert layer (routing) and per latent-attention layer, per step (scheduling,
+    sampling), per sequence that a copy's own scheduler has in a step, and per prefill pass; `expert_group_s` per expert of
+    a layer that a chip holds a share of (sorting tokens by expert, one group of a grouped matmul each); `cast_s` per layer
+    where inputs are cast to a narrow format first. `kv_efficiency` and `expert_efficiency`: share of the sustained memory
+    bandwidth and matmul rate that attention over the cache and grouped expert matmuls keep; `score_efficiency`: share of
+    the peak that attention's products reach. `kv_reread`: 0 where attention reads a key-value head once for all its query
+    heads, 1 where once for each. `expert_rows`: rows by which the product of each expert is padded (kernels work in tiles).
+    `prefill_share`: the part of others' prefill that meets a sequence while it decodes; the rest meets it before its first
+    token. `mixed`: 1 where running sequences get their token in a prefill pass too (chunked prefill: Agrawal et al. 2024,
+    section 4), 0 where they stand still. `copy_coupling`: 1 where attention copies that share experts wait for every copy's
+    prefill, 0 for none.
     """
 
     layer_s: Number = 0.0

@@ -22,18 +22,18 @@ WIDEST_UNIT = 256
 class Transformer:
     """The shape of a decoder-only transformer. Sizes are counts of values, not bytes.
 
-    `ffn` is the inner width of a dense feed-forward block, `expert_ffn` of one expert; `gated_ffn` is 1
-    for SwiGLU-like blocks (three matrices) and 0 for plain ones (two). `dense_layers` counts the layers of
-    a mixture-of-experts model that keep a dense block. `kv_lora_rank` above zero means multi-head latent
-    attention. `attention_window` above zero limits `windowed_layers` layers to that many past tokens, beside the
-    `attention_sinks` first ones that they keep (Xiao et al. 2024); `attention_chunk` cuts the context of `chunked_layers`
-    layers into pieces that do not see each other. `linear_layers` layers keep no cache but one matrix per value head, as
-    linear attention and recurrent layers do (Katharopoulos et al. 2020; Dao and Gu 2024): `linear_key_heads` queries and
-    keys of `linear_key_dim` (the state's inputs and outputs), `linear_value_heads` values and gates of `linear_value_dim`;
-    where these are zero, the model's own heads. `expert_biases` is 1 where the experts' products carry biases, which stacks
-    add expert by expert (gpt-oss; too few weights to count). `routing_groups` above zero: the experts lie in so many groups, and
-    a token visits those of at most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `params_given` and `active_params_given`, where above zero,
-    win over the derived counts.
+    `ffn` is the inner width of a dense feed-forward block, `expert_ffn` of one expert; `gated_ffn` is 1 for SwiGLU-like
+    blocks (three matrices) and 0 for plain ones (two). `dense_layers` counts the layers of a mixture-of-experts model that
+    keep a dense block. `kv_lora_rank` above zero means multi-head latent attention. `attention_window` above zero limits
+    `windowed_layers` layers to that many past tokens, beside the `attention_sinks` first ones that they keep (Xiao et al.
+    2024); `attention_chunk` cuts the context of `chunked_layers` layers into pieces that do not see each other.
+    `linear_layers` layers keep no cache but one matrix per value head, as linear attention and recurrent layers do
+    (Katharopoulos et al. 2020; Dao and Gu 2024): `linear_key_heads` queries and keys of `linear_key_dim` (the state's
+    inputs and outputs), `linear_value_heads` values and gates of `linear_value_dim`; where these are zero, the model's own
+    heads. `expert_biases` is 1 where the experts' products carry biases, which stacks add expert by expert (gpt-oss; too
+    few weights to count). `routing_groups` above zero: the experts lie in so many groups, and a token visits those of at
+    most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `params_given` and `active_params_given`,
+    where above zero, win over the derived counts.
     """
 
     name: str

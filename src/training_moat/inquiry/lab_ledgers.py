@@ -54,8 +54,8 @@ def _reports(frame: pd.DataFrame) -> Reports:
 
 @tables.kept("lab_ledgers", size=16, copied=True)
 def shares(research: str = COUNT, known_by: str | None = None) -> pd.DataFrame:
-    """Inference's share in every lab and year whose books allow one, against a count of research: the final runs (`final_runs`), all computing
-    (`rnd_compute`) or all of it, salaries included (`rnd_expense`).
+    """Inference's share in every lab and year whose books allow one, against a count of research: the final runs
+    (`final_runs`), all computing (`rnd_compute`) or all of it, salaries included (`rnd_expense`).
 
     Columns: organisation, year, period, low, share, high (low and high are the range of the reports; 0
     where only an upper bound is known, share then blank), kind (books, plan).

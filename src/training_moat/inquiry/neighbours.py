@@ -113,8 +113,8 @@ def _sent_per_token(
 def natural_experiment() -> pd.DataFrame:
     """Inferentia2 and Trainium1, the same models and loads: measured and predicted milliseconds per token.
 
-    Columns: job (in words), model, precision, input_len, output_len, batch, chip, name, chips, measured_ms, predicted_ms, chip_ms (measured times
-    chips: the chip-time one token takes).
+    Columns: job (in words), model, precision, input_len, output_len, batch, chip, name, chips, measured_ms, predicted_ms,
+    chip_ms (measured times chips: the chip-time one token takes).
     """
     rows = serving_errors.rows()
     rows = rows[rows["chip"].isin(["inferentia2", "trainium1"])]

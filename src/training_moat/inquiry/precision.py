@@ -36,10 +36,10 @@ _SAME_PLAN = [
 def measured_pairs() -> pd.DataFrame:
     """Speed of FP8, MXFP8 and NVFP4 over BF16 in measurements of the same model on as many of the same chips.
 
-    Columns: model, chip_id, chips, format, plan ("same" where every parallel size and batch agrees, else "own": the
-    best of each format in one table), speedup (median over tables), peak_ratio (of the data sheets), realised (gain over gain at peak),
-    source; shown_model and shown_chip are the names that a page prints. A gain above that of the peaks
-    (realised above 1) says that something besides the format changed; such pairs stay, as those do that gained too little for it.
+    Columns: model, chip_id, chips, format, plan ("same" where every parallel size and batch agrees, else "own": the best of
+    each format in one table), speedup (median over tables), peak_ratio (of the data sheets), realised (gain over gain at
+    peak), source; shown_model and shown_chip are the names that a page prints. A gain above that of the peaks (realised
+    above 1) says that something besides the format changed; such pairs stay, as those do that gained too little for it.
     """
     runs = tables.load("training_measurements")
     runs = runs[

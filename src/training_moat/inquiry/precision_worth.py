@@ -22,9 +22,10 @@ def cost_by_format(
 ) -> pd.DataFrame:
     """Time and cost of training `model` on `tokens_t` trillion tokens with the fastest plan of each chip and format.
 
-    Columns: chip, name, vendor, format, days, days_p05, days_p95, musd (blank without a price), saving (of time, over
-    the same chip's BF16), calibration. Formats that a chip does not multiply are left out, and so are chips that
-    cannot hold the model or lack what a prediction needs; the frame may be empty. The price is a smaller cloud's cost of ownership per chip-hour.
+    Columns: chip, name, vendor, format, days, days_p05, days_p95, musd (blank without a price), saving (of time, over the
+    same chip's BF16), calibration. Formats that a chip does not multiply are left out, and so are chips that cannot hold
+    the model or lack what a prediction needs; the frame may be empty. The price is a smaller cloud's cost of ownership per
+    chip-hour.
     """
     table = tables.load("chips").set_index("id")
     pairs = [

@@ -91,10 +91,10 @@ def error_by_length(
 ) -> pd.DataFrame:
     """Relative error of sums against their length, for normal operands scaled per tensor into the operand format.
 
-    With `positive` the operands are the magnitudes of normal numbers: truncation then errs in one direction, and the
-    errors add up instead of averaging out. The reference is the exact sum of the same rounded operands, so only the accumulation errs. Columns: unit,
-    chips, operand, label (chips and format for readers), terms, rms_error (root mean square over the rows, relative to that of the sums), max_error
-    (largest error over the root mean square of the sums).
+    With `positive` the operands are the magnitudes of normal numbers: truncation then errs in one direction, and the errors
+    add up instead of averaging out. The reference is the exact sum of the same rounded operands, so only the accumulation
+    errs. Columns: unit, chips, operand, label (chips and format for readers), terms, rms_error (root mean square over the
+    rows, relative to that of the sums), max_error (largest error over the root mean square of the sums).
     """
     generator = np.random.default_rng(0)
     draws = generator.standard_normal((2, rows, max(lengths)))

@@ -13,8 +13,8 @@ from training_moat.core.units import NUMBER_FORMATS, TERA
 
 TABLE = "matmul_maxima"
 UNLIKE_TRAINING = "lower end|sum in FP16|written by hand|clock locked"
-"""Words in a row's notes that keep it from standing for a run's products: timed with its host's dispatch, summed in 16 bits, by a
-kernel that the chip's compiler does not make, at a clock that training runs do not hold."""
+"""Words in a row's notes that keep it from standing for a run's products: timed with its host's dispatch, summed in 16
+bits, by a kernel that the chip's compiler does not make, at a clock that training runs do not hold."""
 USUAL = 0.75
 """Share of peak where no chip's matmuls in a format's width were measured."""
 UNIT_WIDTHS = {name: one.width for name, one in NUMBER_FORMATS.items() if one.width}

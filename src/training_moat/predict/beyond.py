@@ -1,4 +1,5 @@
-"""What an answer says of a question that no machine could be asked: more memory than there is, more chips than one system has."""
+"""What an answer says of a question that no machine could be asked: more memory than there is, more chips than one system
+has."""
 
 from __future__ import annotations
 

@@ -184,8 +184,9 @@ class _Sweep:
 
 def _weighed_thinly(bare: Plans, fastest: np.ndarray | None = None) -> tuple[Plans, Weighed]:
     """(plans of bare layouts, what they hold): one that recomputes is among them only where the same one without would not
-    fit, as doing layers again takes time, or keeps what a slow link has to carry to the host and back. `fastest`: seconds of a plan of each row that fits; of those that take longer
-    for what they have to recompute at least only some are there."""
+    fit, as doing layers again takes time, or keeps what a slow link has to carry to the host and back. `fastest`: seconds
+    of a plan of each row that fits; of those that take longer for what they have to recompute at least only some are
+    there."""
     held, more = bare.weighed(), (bare.rows.turns[bare.part] - 1)[bare.owner]
     again = (more > 0) & (
         ~held.fits | np.broadcast_to(bare.plan.activation_offload > 0, bare.count)

@@ -1,7 +1,8 @@
 """The constants of serving: what they are, where they start, and which of them speak for a chip and an engine.
 
-A constant is a generic value times the factors of the chip's class (for ports of old releases, those of the time too), of its
-maker and of its family, the factor of the engine, and that of the engine's port to the family. What has no measurements has factors of one, and the answer says so.
+A constant is a generic value times the factors of the chip's class (for ports of old releases, those of the time too), of
+its maker and of its family, the factor of the engine, and that of the engine's port to the family. What has no measurements
+has factors of one, and the answer says so.
 """
 
 from __future__ import annotations

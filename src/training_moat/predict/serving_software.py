@@ -1,4 +1,5 @@
-"""Serving software (table serving_software): how callers and sources spell an engine, and its releases that are calibrated apart."""
+"""Serving software (table serving_software): how callers and sources spell an engine, and its releases that are calibrated
+apart."""
 
 from __future__ import annotations
 

@@ -63,19 +63,19 @@ class Software:
     """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1, the dispatcher by
     what it does.
 
-    `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value takes
-    on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one forward, one
-    backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every copy does;
-    `permutes_in_flight`: 1 where tokens are put into the experts' order on their way; `one_hot_dispatch`: 1 where products with
-    one-hot masks put them there;
-    `grouped_experts`: 1 where all local experts' products are one kernel, 0 where each expert has launches of its own;
-    `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing a layer leaves out (`plan.STOPS_EARLY`);
-    `posted_by_host`: 1 where messages to experts on other machines go through threads of the host, as the network takes none
-    from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's DTensor, whose operations Python issues one by one, as
-    nothing is compiled; `torch_native`: 1 where optimizer and sharding are PyTorch's own; `balances_routing`: 1 where its
-    published runs force equal shares of the tokens on the experts; `pipelines`: 0 where it cannot cut a model into stages;
-    `splits_stream`: 1 where layers pass on a stream that tensor parallelism has split; `loss_chunks` and `logits_in_place`: see `core.output_head`;
-    `gathers_narrow`: 1 where replicas gather weights of 8-bit runs in these 8 bits.
+    `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value
+    takes on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one
+    forward, one backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every
+    copy does; `permutes_in_flight`: 1 where tokens are put into the experts' order on their way; `one_hot_dispatch`: 1
+    where products with one-hot masks put them there; `grouped_experts`: 1 where all local experts' products are one kernel,
+    0 where each expert has launches of its own; `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing
+    a layer leaves out (`plan.STOPS_EARLY`); `posted_by_host`: 1 where messages to experts on other machines go through
+    threads of the host, as the network takes none from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's
+    DTensor, whose operations Python issues one by one, as nothing is compiled; `torch_native`: 1 where optimizer and
+    sharding are PyTorch's own; `balances_routing`: 1 where its published runs force equal shares of the tokens on the
+    experts; `pipelines`: 0 where it cannot cut a model into stages; `splits_stream`: 1 where layers pass on a stream that
+    tensor parallelism has split; `loss_chunks` and `logits_in_place`: see `core.output_head`; `gathers_narrow`: 1 where
+    replicas gather weights of 8-bit runs in these 8 bits.
     """
 
     name: str

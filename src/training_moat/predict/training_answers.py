@@ -160,8 +160,8 @@ def _memory(found: Evaluated) -> list[np.ndarray]:
 def _speeds(
     rows: Rows, found: Evaluated, total: Any, low: np.ndarray, high: np.ndarray
 ) -> list[np.ndarray]:
-    """As in `SPEEDS`. Utilisation is told of the data sheet's peak, or of what the chip's large products are measured to reach where
-    that is more, on cards that run above the clock of their sheet."""
+    """As in `SPEEDS`. Utilisation is told of the data sheet's peak, or of what the chip's large products are measured to
+    reach where that is more, on cards that run above the clock of their sheet."""
     used = [(one.chip, one.chip.compute_format(one.precision)) for one in rows.tables.first]
     peaks = [chip.peak_flops[form] * max(1.0, attainable(chip, form).share) for chip, form in used]
     peak = np.array(peaks, float)[rows.tables.kind[rows.setting]]

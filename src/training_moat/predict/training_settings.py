@@ -57,11 +57,10 @@ class TokenExchange(NamedTuple):
 @dataclass(kw_only=True)
 class Setting:
     """What a request's words and fractions settle, its model and whole numbers apart. `recompute`, `offload` and
-    `activation_offload` are levels, `recompute` None where it is free; `chunked_loss` and `narrow_gather` are None where the software
-    decides them;
-    `paged`: offloaded states come to the chip to be stepped; `released` is the
-    software's date as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in
-    FLOP/s; `dispatcher` is named where the request names one."""
+    `activation_offload` are levels, `recompute` None where it is free; `chunked_loss` and `narrow_gather` are None where
+    the software decides them; `paged`: offloaded states come to the chip to be stepped; `released` is the software's date
+    as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s;
+    `dispatcher` is named where the request names one."""
 
     chip: Chip
     precision: str

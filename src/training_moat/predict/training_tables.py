@@ -127,8 +127,8 @@ class Held(NamedTuple):
 
     In bytes per weight: `gradient`, and `sharded_gradient` from ZeRO-2 on; `states`, the optimizer's. `in_backward`: the
     optimizer steps inside the backward pass. `reserve_bytes` and `reserve_share`: see `core.memory.Reserve`; `input_bytes`,
-    `factor`, `spare_layers`, `torch_native`, `loss_chunks`, `in_place`: see `core.activations.Kept`. `master_is_weight`: see `training_memory`;
-    `uncached_master`: the same of layers that are recomputed. `space` and `store`: see `tiers.Room`.
+    `factor`, `spare_layers`, `torch_native`, `loss_chunks`, `in_place`: see `core.activations.Kept`. `master_is_weight`:
+    see `training_memory`; `uncached_master`: the same of layers that are recomputed. `space` and `store`: see `tiers.Room`.
     """
 
     gradient: Any

@@ -1,4 +1,5 @@
-"""`moat refresh`: re-execute chapters with their defaults and store the outputs that nbval compares, and say what each parameter is."""
+"""`moat refresh`: re-execute chapters with their defaults and store the outputs that nbval compares, and say what each
+parameter is."""
 
 from __future__ import annotations
 

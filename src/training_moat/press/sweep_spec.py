@@ -124,8 +124,8 @@ class Sweep:
         return found
 
     def digests(self, indices: np.ndarray | None = None) -> np.ndarray:
-        """What identifies some points, or all, in whatever file and place they stand: the sum of the hashes of the fields of each
-        as JSON, in their order."""
+        """What identifies some points, or all, in whatever file and place they stand: the sum of the hashes of the fields
+        of each as JSON, in their order."""
         which = np.arange(len(self)) if indices is None else indices
         total = np.zeros((len(which), len(_LANES)), np.uint64)
         for name, (values, codes) in self.columns(which).items():
