@@ -62,9 +62,8 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     # A parameter under autocast alone is FP32, and so is its gradient.
     gradient = np.where(autocast > 0, FP32_GRADIENT_BYTES, gradient_bytes(rows.frame))
     width = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
-    own = rows.frame["label"].map(software.all_software())
     sharded, factor, spare, native, in_place = (
-        own.map(lambda one, key=name: getattr(one, key)).to_numpy(float)
+        software.of_labels(rows.frame["label"], name).to_numpy()
         for name in (
             "fully_sharded",
             "activation_factor",

@@ -125,8 +125,9 @@ def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
     known = software.all_software()
     kinds = frame[["label", "format", "zero_stage"]].itertuples(index=False)
     usual = np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
-    masters = frame["label"].map({name: one.master_weights for name, one in known.items()})
-    bare = masters.astype(bool) & frame["master_weights"].eq(0)
+    bare = software.of_labels(frame["label"], "master_weights").gt(0) & frame["master_weights"].eq(
+        0
+    )
     return np.where(bare, np.minimum(usual, WEIGHT_BYTES), usual)
 
 

@@ -63,26 +63,28 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated_whole = frame["micro_batch"].mask(per_chip, per_replica)
     one_pass = pd.to_numeric(frame["accumulates"], errors="coerce").eq(0)
     frame["micro_batch"] = stated_whole.fillna(per_replica.where(one_pass, 1.0)).astype(float)
-    stacks = software.all_software()
-    split = frame["label"].isin([name for name, one in stacks.items() if one.splits_stream])
+    split = software.of_labels(frame["label"], "splits_stream").gt(0)
     parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0).mask(split, 1.0)
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
     frame["attention_kept"] = frame["recompute"].eq("full but attention").astype(float)
-    shares = {name: one.selective_share for name, one in stacks.items()}
-    redone = frame["label"].map(shares).astype(float).where(frame["recompute_level"] == 1)
+    shares = software.of_labels(frame["label"], "selective_share")
+    redone = shares.where(frame["recompute_level"] == 1)
     frame["recompute_level"] = frame["recompute_level"].mask(redone.notna(), 2)
     stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
     frame["recompute_share"] = redone.fillna(stated).fillna(kept_outputs.redone_share(frame))
     frame["outputs_kept"] = kept_outputs.values(frame)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
-    _say_what_travels(frame, stacks)
+    _say_what_travels(frame)
+    _say_what_is_held(frame)
     return frame
 
 
-def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software]) -> None:
-    """Bytes of a gradient and of a routed token's value on the wire, what its dispatcher does and recomputation leaves out."""
+def _say_what_travels(frame: pd.DataFrame) -> None:
+    """Bytes of a gradient, of a gathered weight, of a value and of a routed token's value on the wire, and what its dispatcher
+    does."""
+    stacks = software.all_software()
     for name, taken in (
         ("gradient_bytes", software.wire_bytes),
         ("dispatch_bytes", software.dispatch_bytes),
@@ -97,29 +99,33 @@ def _say_what_travels(frame: pd.DataFrame, stacks: dict[str, software.Software])
     told = (words[0] + " " + words[1] + " " + words[2]).str.contains(
         "float8 all-gather|gathered in MXFP8"
     )
-    usual = frame["label"].map({name: one.gathers_narrow for name, one in stacks.items()}).gt(0)
+    usual = software.of_labels(frame["label"], "gathers_narrow").gt(0)
     frame["gathered_bytes"] = [
         software.gathered_bytes(narrow, precision) if precision in BYTES_PER_VALUE else 2.0
         for narrow, precision in zip(told | usual, frame["format"], strict=True)
     ]
-    widths = frame["format"].map(BYTES_PER_VALUE).fillna(STREAM_BYTES)
-    frame["stream_bytes"] = widths.clip(lower=STREAM_BYTES)
-    early = {name: one.stops_early for name, one in stacks.items()}
-    frame["stops_early"] = frame["label"].map(early).astype(float).fillna(0.0)
-    stated = frame["notes"].fillna("").str
+    widths = {name: software.stream_bytes(name) for name in BYTES_PER_VALUE}
+    frame["stream_bytes"] = frame["format"].map(widths).fillna(STREAM_BYTES)
     frame[[*dispatchers.FIELDS]] = dispatchers.told(frame, stacks)
+
+
+def _say_what_is_held(frame: pd.DataFrame) -> None:
+    """What recomputation leaves out, what lies in the host's memory, whether there is an FP32 copy of the weights, and in how
+    many chunks the loss is worked through: as a run's notes say, else as on its source, else as its software does."""
+    frame["stops_early"] = software.of_labels(frame["label"], "stops_early").fillna(0.0)
+    stated = frame["notes"].fillna("").str
     # Offloaded to the host: the optimizer's states alone, or the weights as well.
     states = stated.contains("optimizer states offloaded").astype(float)
     frame["paged"] = 0.0
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
     layers = stated.extract(r"activations of (\d+) layers offloaded", expand=False).astype(float)
     frame["activation_offload_share"] = (layers / frame["layers"]).fillna(1.0)
-    usual = frame["label"].map({name: float(one.master_weights) for name, one in stacks.items()})
+    usual = software.of_labels(frame["label"], "master_weights")
     masters = frame["master_weights"].astype(float).fillna(usual).fillna(1.0)
     frame["master_weights"] = masters.mask(stated.contains(SIXTEEN_BITS), 0.0)
     frame["activation_offload"] = _activations_away(frame).mask(layers.notna(), 2.0)
-    usual = frame["label"].map({name: one.loss_chunks for name, one in stacks.items()})
-    chunks = frame["loss_chunks"].astype(float).fillna(usual.astype(float)).fillna(0.0)
+    usual = software.of_labels(frame["label"], "loss_chunks")
+    chunks = frame["loss_chunks"].astype(float).fillna(usual).fillna(0.0)
     chunks = stated.extract(CHUNKS, expand=False).astype(float).fillna(chunks)
     frame["loss_chunks"] = chunks.mask(stated.contains("tiled logits and loss"), BY_WIDTH)
 

@@ -27,12 +27,11 @@ from training_moat.core.workload import (
     Transformer,
     attended_tokens,
     attention_params,
-    embedding_params,
     expert_params_total,
     fused_attended_tokens,
     heads_beside_usual,
+    layered_params,
     lora_params,
-    params,
     state_flops_per_token,
 )
 
@@ -269,9 +268,8 @@ def _widening_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficienc
     3; bitsandbytes, `MatMul4Bit`): they are read and written once for every product."""
     if not some(WEIGHT_BYTES - plan.base_bytes):
         return 0.0
-    layered = params(model) - expert_params_total(model) - embedding_params(model)
     experts = expert_params_total(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
-    weights = (layered / plan.tp + experts) / model.layers
+    weights = (layered_params(model) / plan.tp + experts) / model.layers
     moved = (plan.base_bytes + WEIGHT_BYTES) * weights
     narrow = logical_and(plan.lora_rank > 0, plan.base_bytes < WEIGHT_BYTES)
     return where(narrow, moved / (node.memory_bytes_per_s * eff.memory), 0.0)

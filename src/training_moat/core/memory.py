@@ -39,8 +39,8 @@ from training_moat.core.workload import (
     embedding_params,
     expert_params,
     expert_params_total,
+    layered_params,
     lora_params,
-    params,
 )
 
 FP32_GRADIENT_BYTES = 4.0
@@ -96,9 +96,10 @@ def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     The first and the last stage hold an embedding matrix on top of their layers; with one stage both are there.
     """
     experts = expert_params_total(model)
-    layered = params(model) - experts - embedding_params(model)
     layers = stage_layers(model, plan)
-    dense = layered * layers / model.layers / plan.tp + embedding_per_stage(model, plan)
+    dense = layered_params(model) * layers / model.layers / plan.tp + embedding_per_stage(
+        model, plan
+    )
     # Few dense layers come first (DeepSeek-AI 2024), so that all layers of later stages have experts; many alternate with
     # those that have them (Lepikhin et al. 2020; Llama 4 Maverick).
     after_dense = minimum(layers / maximum(model.moe_layers, 1), 1)
@@ -155,7 +156,7 @@ def gathered_weight_bytes(
     fetched ahead; inside a pipeline the whole stage's, with the gradients that add up over its micro-batches (torchtitan,
     docs/fsdp.md: no resharding there). PyTorch's FSDP keeps its outermost unit, the embeddings and the head, gathered from
     the forward pass on (PyTorch, `fully_shard`: `reshard_after_forward`)."""
-    layer = (params(model) - expert_params_total(model) - embedding_params(model)) / model.layers
+    layer = layered_params(model) / model.layers
     experts = model.experts * expert_params(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
     gathered = 2 * weight_bytes * (layer / plan.tp + experts)
     dense, expert = every

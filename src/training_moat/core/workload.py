@@ -200,12 +200,17 @@ def expert_params_total(model: Transformer) -> Number:
     return model.moe_layers * model.experts * expert_params(model)
 
 
+def layered_params(model: Transformer) -> Number:
+    """Weights of all layers but their routed experts."""
+    return params(model) - expert_params_total(model) - embedding_params(model)
+
+
 def weights_problem(model: Transformer) -> list[tuple[Number, str]]:
     """Every way in which a model's counts contradict each other: (where they do, what it says).
 
     A given `params_b` wins over the count from the shape, so that it must leave room for what the shape says outright.
     """
-    beside = params(model) - expert_params_total(model) - embedding_params(model)
+    beside = layered_params(model)
     active, counted = model.active_params_given, derived_active_params(model)
     odd = (active > PLAUSIBLE_COUNT * counted) | (PLAUSIBLE_COUNT * active < counted)
     held, mended = "the embedding alone holds", "a smaller vocab"

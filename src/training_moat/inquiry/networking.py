@@ -91,13 +91,10 @@ def over_bandwidth(
     """
     given = _varied(request)
     chip = chip_catalog.chip(given["base"])
-    column, unit = RATES[which]
-    link = getattr(chip, which)
-    if link is None and column not in given:
-        if which == "scaleout":
-            return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
-        link = relatives.link(chip, which)
-    own = float(given.get(column, (0.0 if link is None else link.bytes_per_s) / unit))
+    column, _ = RATES[which]
+    if which == "scaleout" and chip.scaleout is None and column not in given:
+        return pd.DataFrame({"factor": [], "rate": [], "speed": []}, dtype=float)
+    own = _own_rate(given, which)
     tried = [min(own * factor, _largest(column)) for factor in (*factors, ENDLESS)]
     found = answers([{**request, "chip": {**given, column: rate}} for rate in tried])
     best = found[-1]["tokens_per_s"]
@@ -111,6 +108,14 @@ def _varied(request: Mapping[str, Any]) -> dict[str, Any]:
     """The chip of a request as columns over a chip of the table."""
     asked = request["chip"]
     return {"base": asked, "id": f"{asked}-varied"} if isinstance(asked, str) else dict(asked)
+
+
+def _own_rate(given: Mapping[str, Any], which: str) -> float:
+    """Rate of a chip's links in the chip table's unit: as its columns give it, else published, else the likely one."""
+    column, unit = RATES[which]
+    if column in given:
+        return float(given[column])
+    return relatives.link(chip_catalog.chip(given["base"]), which).bytes_per_s / unit
 
 
 SHAPES = {"switched": "switched", "near": "torus3d"}
@@ -129,12 +134,7 @@ def without_switch(request: Mapping[str, Any], factors: Sequence[float] = THINNE
     rates at which it does not fit are left out.
     """
     given = _varied(request)
-    column, unit = RATES["scaleup"]
-    own = float(
-        given.get(
-            column, relatives.link(chip_catalog.chip(given["base"]), "scaleup").bytes_per_s / unit
-        )
-    )
+    column, own = RATES["scaleup"][0], _own_rate(given, "scaleup")
     joined = {"scaleup_domain_chips": max(int(request["chips"]), 2)}
     rates = [own * factor for factor in factors]
     asked = [

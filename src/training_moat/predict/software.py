@@ -12,6 +12,7 @@ from training_moat.catalog import dates, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import WEIGHT_BYTES
+from training_moat.core.plan import STREAM_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 
 TABLE, WRITTEN_OUT = "software_stacks", "attention_written_out"
@@ -227,6 +228,17 @@ def default_name(chip: Chip) -> str:
     if chip.vendor.upper().startswith(("NVIDIA", "AMD")):
         return REFERENCE_STACK
     return STACK_OF_VENDOR.get(chip.vendor.split()[0].lower(), "other") if chip.vendor else "other"
+
+
+def of_labels(labels: pd.Series, field: str) -> pd.Series:
+    """What every label's software has in a field, as a number; NaN where the table does not know the label."""
+    own = {name: getattr(one, field) for name, one in all_software().items()}
+    return labels.map(own).astype(float)
+
+
+def stream_bytes(precision: str) -> float:
+    """Bytes of a value between products: 16 bits at least."""
+    return max(STREAM_BYTES, BYTES_PER_VALUE[precision])
 
 
 def gradient_bytes(software: Software, precision: str, zero_stage: float) -> float:

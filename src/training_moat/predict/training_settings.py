@@ -24,7 +24,7 @@ from training_moat.core.plan import (
     RECOMPUTE_LEVELS,
     STREAM_BYTES,
 )
-from training_moat.core.units import BYTES_PER_VALUE, TERA
+from training_moat.core.units import TERA
 from training_moat.predict import request_fields, requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
@@ -107,7 +107,7 @@ class Setting:
     @property
     def stream_bytes(self) -> float:
         """Bytes of a value between products."""
-        return max(STREAM_BYTES, BYTES_PER_VALUE[self.precision])
+        return stacks.stream_bytes(self.precision)
 
     @property
     def state_bytes(self) -> float:
