@@ -127,7 +127,7 @@ OPPOSITE = {
     "C13": (-1, altered(training_runs=column("organisation", "one laboratory"))),
     "C14": (-1, hooked(memory_strand, OPTIMIZER_BYTES={"adamw": -4.0})),
     "C15": (-1, hooked(memory_strand, OPTIMIZER_BYTES={"adamw": -4.0})),
-    "C16": (1, hooked(deciding, decision=decided_for_most)),
+    "C16": (1, altered(chips=column("ddr_gb", 64.0))),
     "C17": (1, altered(startup_events=where(
         "company", "Groq", event="Refused an allocation of HBM", notes=""))),
     "C18": (-1, altered(chips=where("id", "groq-lpu-v1", hbm_gb=96.0))),

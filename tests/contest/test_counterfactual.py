@@ -165,8 +165,22 @@ def test_parts_that_cannot_be_told_apart_are_named_together():
     assert counterfactual.weighs_most(alone, possible=False) == "compute keeps it from the job"
     pair = alone.assign(group=["price and power", "memory", "network"])
     assert counterfactual.weighs_most(pair) == "price and power weigh most, 2 times"
-    ahead = close.assign(times=[0.5, 1.0, 0.9])
-    assert counterfactual.weighs_most(ahead) == "nothing adds to the cost"
+    level = close.assign(times=[1.004, 1.02, 1.0])
+    assert counterfactual.weighs_most(level) == "nothing adds to the cost"
+
+
+def test_of_a_chip_that_is_cheaper_the_part_is_named_that_makes_it_so():
+    """A heading that named what weighs most told Gaudi2, at less than half the cost, by its wait for parts."""
+    groups = ["compute", "memory", "network"]
+    ahead = pd.DataFrame({"group": groups, "times": [0.5, 1.2, 0.9]})
+    assert counterfactual.weighs_most(ahead) == "compute favours it most, 0.5 times"
+    both = ahead.assign(times=[0.5, 0.51, 1.2])
+    assert (
+        counterfactual.weighs_most(both)
+        == "compute and memory favour it most, 0.5 to 0.51 times each"
+    )
+    split = counterfactual.split("gaudi2")
+    assert split.gap < 1 and "favour" in counterfactual.weighs_most(counterfactual.parts(split))
 
 
 def test_a_chip_with_no_published_uptime_gets_the_usual_one_and_says_so(a100):

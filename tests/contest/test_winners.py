@@ -69,4 +69,12 @@ def test_a_run_of_unknown_size_counts_as_use():
 
 def test_outcomes_follow_from_offer_and_use(found):
     for row in found.itertuples():
-        assert row.outcome == winners.OUTCOMES[row.expected, row.others > 0]
+        assert row.outcome == winners.came_of(row.chance, row.others > 0)
+
+
+def test_a_chance_near_one_half_is_no_verdict():
+    """A chance of 46% had been told as "should not have paid", one of 55% as "should have paid"."""
+    for pays, said in ((0.7, "should have paid"), (0.3, "should not have paid")):
+        assert winners.came_of(pays, False) == f"{said}; no model of others on record"
+    for pays in (0.34, 0.46, 0.55, 0.66):
+        assert winners.came_of(pays, True) == "too close to call; others trained on it"

@@ -46,11 +46,28 @@ def test_a_constant_wins_where_the_prediction_is_noise():
     noise = pd.DataFrame(
         {"measured": measured, "predicted": measured.sample(frac=1, random_state=1).to_numpy()}
     )
-    model, constant = networking.against_constant(noise)
-    assert constant < model
+    found = networking.against_constant(noise)
+    assert found.constant < found.model and not found.speaks
     knowing = pd.DataFrame({"measured": measured, "predicted": measured + 0.001})
-    model, constant = networking.against_constant(knowing)
-    assert model == pytest.approx(0.001) and model < constant
+    found = networking.against_constant(knowing)
+    assert found.model == pytest.approx(0.001) and found.model < found.constant and found.speaks
+
+
+def test_a_tie_with_a_constant_does_not_speak_for_the_model():
+    """Errors that are equal to two digits, and nearer for fewer than half of the families, had been told as evidence."""
+    measured = pd.Series(np.linspace(0.9, 1.0, 40))
+    away = measured - measured.median()
+    off = away * np.where(
+        np.arange(40) % 5 < 2, 0.5, 1.5
+    )  # nearer for two of five, farther for three
+    level = networking.against_constant(
+        pd.DataFrame({"measured": measured, "predicted": measured - off})
+    )
+    assert level.nearer == 17 and not level.speaks
+    closer = networking.against_constant(
+        pd.DataFrame({"measured": measured, "predicted": measured - 0.5 * away})
+    )
+    assert closer.nearer == 40 and closer.speaks
 
 
 def test_an_amount_needed_is_said_in_every_case():

@@ -14,7 +14,7 @@ from training_moat.catalog import chips, models, parameters
 from training_moat.core import tiers
 from training_moat.core.workload import params
 from training_moat.figures import offline, publishing
-from training_moat.inquiry import holding
+from training_moat.inquiry import held_speeds, holding
 from training_moat.predict import requests, serving, training
 
 MODEL = "llama3.1-70b"
@@ -30,7 +30,7 @@ def test_every_chip_has_both_verdicts_and_a_reason(verdicts) -> None:
     for job in ("training", "serving"):
         assert set(verdicts[job]) <= {"holds", "no", "unknown"}
         unknown = verdicts[verdicts[job] == "unknown"]
-        assert unknown[f"{job}_why"].str.contains("Missing datum").all()
+        assert unknown[f"{job}_why"].str.contains("Missing datum|Not asked").all()
         failed = verdicts[verdicts[job] == "no"]
         assert failed[f"{job}_why"].str.contains("fails").all()
 
@@ -121,7 +121,28 @@ def test_a_missing_datum_is_named_in_words_for_readers(verdicts) -> None:
     unknown = verdicts[(verdicts["training"] == "unknown") | (verdicts["serving"] == "unknown")]
     told = " ".join(unknown["training_why"] + unknown["serving_why"])
     assert "_tflops" not in told and "'base'" not in told
-    assert "(only FP4 and INT8)" in verdicts.loc["corsair", "training_why"]
+    assert (
+        verdicts.loc["corsair", "training_why"]
+        == "Not asked: it multiplies integers alone (MXINT4 and INT8)."
+    )
+
+
+def test_a_chip_of_integers_lacks_no_number_and_is_counted_by_itself(verdicts) -> None:
+    """Corsair multiplies no floating-point numbers: the page had called its rate of sixteen bits unpublished."""
+    told = holding.gaps_words(verdicts)
+    unknown = int((verdicts["training"] == "unknown").sum())
+    assert told.startswith(f"for {unknown - 1} a number") and "1 multiplies integers alone" in told
+    assert "integers" not in holding.gaps_words(verdicts.drop("corsair"))
+
+
+def test_how_far_bandwidth_orders_the_speeds_is_told_and_not_claimed(verdicts) -> None:
+    """The page had said that bandwidth decides the order: among chips that serve from HBM it explains part of it."""
+    found = verdicts.reset_index()
+    told = held_speeds.order_words(held_speeds.speeds(found, MODEL), found)
+    over, within = (float(one) for one in re.findall(r"\d\.\d\d", told))
+    assert 0 < within < over < 1 and "serve from HBM" in told
+    few = found.head(3)
+    assert held_speeds.order_words(held_speeds.speeds(few, MODEL), few) == ""
 
 
 @pytest.mark.parametrize("name", ["tpu-8t", "mtt-s5000", "blackhole"])
@@ -150,7 +171,7 @@ def test_one_chip_alone_has_words_for_everything(name: str) -> None:
     assert math.isnan(ratio) or ratio > 0
     assert sum(holding.counted_verdicts(found).values()) == 2
     assert len(holding.fewest(found)) <= 2 and len(holding.every_verdict(found)) == 1
-    assert len(holding.speeds(found, MODEL)) <= 1
+    assert len(held_speeds.speeds(found, MODEL)) <= 1
     assert holding.on_one_chip(chips.chip(name))
     assert "SRAM of 520 MB" in holding.on_one_chip(chips.chip("sn40l"))
     assert "SRAM of 44 GB" in holding.on_one_chip(chips.chip("wse-3"))

@@ -64,6 +64,13 @@ def test_what_differs_is_named_with_its_ratio():
     assert record["changes"][1]["second"] == 3.0 and record["same"] == 1
 
 
+def test_a_figure_that_finds_the_same_is_told_in_one_title():
+    first, second = (new_notebook(cells=notebook("a", "t").cells) for _ in range(2))
+    second.cells[0].outputs[1].data["image/png"] = "BBBB"
+    told = comparing.lines(compared(first, second))
+    assert told[1:3] == ["  figure: t & more", "      drawn with other numbers"]
+
+
 def test_names_are_text_in_the_page():
     shown = comparing.page(compared(notebook("<script>", "t"), notebook("b", "t")))
     assert "<b>two</b>" not in shown and "<script>" not in shown

@@ -77,6 +77,23 @@ def test_the_page_shows_what_changed_then_and_now_and_names_are_text(folder):
     assert "<td>1 of 2</td><td>2</td>" in gallery.index()
 
 
+def test_numbers_that_two_digits_do_not_tell_apart_are_the_same(folder):
+    """A page had told that links give 97.764% of the speed where the book has 97.762%."""
+    close = {
+        "chapter": "memory",
+        "what": "total_gb",
+        "first": 0.97762,
+        "second": 0.97764,
+        "ratio": 1,
+    }
+    apart = {**close, "first": 71, "second": 72}  # chips are counted
+    kept(folder, changes=[close, apart])
+    assert gallery.record("mine")["changes"] == [apart] and gallery.record("mine")["same"] == 4
+    body = gallery.title_and_body("mine")[1]
+    assert "1 statement differs, 4 are the same" in body and "0.978" not in body
+    assert "<td>1 of 2</td><td>1</td>" in gallery.index()
+
+
 def test_numbers_are_named_in_words_and_every_one_that_a_chapter_records_has_some():
     asked = set()
     for path in CHAPTERS.glob("*.ipynb"):

@@ -115,6 +115,17 @@ def multiplies_floats(chip: Chip) -> bool:
     return bool(chip.peak_flops.get("fp4")) and "fp8" not in lacks
 
 
+def integers_alone(chip: Chip) -> str:
+    """In words that a chip multiplies no floating-point numbers, with its formats; blank where it does, or where no peak is
+    published. A four-bit rate of such a chip is one of integers that share an exponent (MXINT4)."""
+    if multiplies_floats(chip) or not any(chip.peak_flops.values()):
+        return ""
+    names = [
+        name.upper().replace("FP4", "MXINT4") for name, peak in chip.peak_flops.items() if peak
+    ]
+    return f"it multiplies integers alone ({' and '.join(names)})"
+
+
 def from_record(record: Mapping[str, Any]) -> Chip:
     """A chip from a mapping with the table's columns, `base` naming a chip whose values it keeps elsewhere.
 

@@ -69,10 +69,14 @@ def event_sources(direction: str, **which: str) -> Measured:
 
 
 @measure
-def companies_training(besides: str, **which: str) -> Measured:
-    """Startups other than one with a confirmed step in training."""
+def companies_training(besides: str, first_chip_before: str = "", **which: str) -> Measured:
+    """Startups other than one with a step in training on record; with a date, those alone of which the chips table has a
+    chip that was announced before it."""
     frame = events("startups", kinds="statements", **which)
     frame = frame[points(frame, "training") & ~frame["company"].str.startswith(besides)]
+    if first_chip_before:
+        made = tables.load("chips")
+        frame = frame[frame["company"].isin(made[made["announced"] < first_chip_before]["vendor"])]
     return counted(frame, value=float(frame["company"].nunique()))
 
 

@@ -44,6 +44,9 @@ ARTICLE = "the article's causes"
 NEARLY = 0.9
 """Parts that reach so much of the largest are named with it: the ranges of such parts cannot be told apart."""
 
+TOLD = float(np.log(1.05))
+"""A part that changes the cost by less is told as 1.0 times, and is none."""
+
 OF_DRAWS = "90% of the draws: "
 """What kind of range stands in brackets behind a gap."""
 
@@ -259,19 +262,24 @@ def parts(one: Split) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "times", "low", "high", "closed"])
 
 
-def heaviest(found: pd.DataFrame) -> pd.DataFrame:
+def heaviest(found: pd.DataFrame, sign: int = 1) -> pd.DataFrame:
     """The groups of `parts` that weigh most: the largest share of the logarithm, and those within a tenth of it; none
-    where nothing adds to the cost."""
-    shares = np.log(found["times"])
-    return found[(shares > 0) & (shares >= NEARLY * shares.max())]
+    where nothing adds to the cost by as much as two digits show.
+
+    sign: -1 for the groups that favour the chip most, those that take most off its cost.
+    """
+    shares = sign * np.log(found["times"])
+    return found[(shares > TOLD) & (shares >= NEARLY * shares.max())]
 
 
 def weighs_most(found: pd.DataFrame, possible: bool = True) -> str:
-    """The heaviest groups in words: "precision and software weigh most, 1.6 times each".
+    """The heaviest groups in words: "precision and software weigh most, 1.6 times each"; of a chip that all its groups
+    together make cheaper than the yardstick, what does most for it: "price favours it most, 0.40 times".
 
     possible: whether the chip can do the job at all; where it cannot, its cost and the parts of it are no numbers.
     """
-    most = heaviest(found).sort_values("times", ascending=False, kind="stable")
+    ahead = possible and found["times"].prod() < 1
+    most = heaviest(found, -1 if ahead else 1).sort_values("times", ascending=ahead, kind="stable")
     if most.empty:
         return "nothing adds to the cost"
     many = len(most) > 1 or " and " in most["group"].iloc[0]
@@ -279,6 +287,8 @@ def weighs_most(found: pd.DataFrame, possible: bool = True) -> str:
         return f"{listed(most['group'])} {'keep' if many else 'keeps'} it from the job"
     times = between(most["times"].min(), most["times"].max(), digits)
     each = " each" if len(most) > 1 else ""
+    if ahead:
+        return f"{listed(most['group'])} {'favour' if many else 'favours'} it most, {times} times{each}"
     return f"{listed(most['group'])} {'weigh' if many else 'weighs'} most, {times} times{each}"
 
 

@@ -209,8 +209,7 @@ def _formats_gate(chip: Chip, formats: Sequence[str]) -> Gate:
     if formats:
         why = f"no rate in sixteen bits is published, only in {narrow}; the usual one is taken"
         return Gate("formats", UNKNOWN, np.nan, why)
-    integers = narrow.replace("FP4", "MXINT4")
-    return Gate("formats", NO, np.nan, f"it multiplies integers alone ({integers})")
+    return Gate("formats", NO, np.nan, chip_catalog.integers_alone(chip))
 
 
 def _hold_gate(formats: Sequence[str], fewest: int | None) -> Gate:

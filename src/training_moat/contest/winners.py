@@ -22,8 +22,12 @@ from training_moat.contest.counterfactual import Split
 from training_moat.inquiry import chronicle
 from training_moat.inquiry.switching import Breakeven
 
-LIKELY = 0.5
-"""A challenger should have won where a move to it more likely pays than not."""
+EVEN = 0.5
+"""A move to a challenger more likely pays than not from this chance on."""
+
+LIKELY = 2 / 3
+"""A move should have paid from so many chances on, and should not have up to the rest of one; between is too close to
+call, as on the pages that grade by a chance."""
 
 LEAST_FLOP = 1e21
 """Smallest training run of known size that counts as use: about a small language model's."""
@@ -52,31 +56,33 @@ def trained_on() -> pd.DataFrame:
 def table(needed: Breakeven, chips: Sequence[str] | None = None) -> pd.DataFrame:
     """Every challenger's offer, the need and what came of it, the likeliest winner first.
 
-    Columns: chip, name, vendor, date, against, job, unit, advantage, low, high, needed, chance, expected, others, own,
-    outcome (by `expected` and whether somebody else than the maker trained on it).
+    Columns: chip, name, vendor, date, against, job, unit, advantage, low, high, needed, chance, expected (a move pays more
+    likely than not), others, own, outcome (`came_of`).
     """
     frame = counterfactual.offers(chips).drop(columns="basis")
     vendors = [chip_catalog.chip(name).vendor for name in frame["chip"]]
     frame.insert(frame.columns.get_loc("name") + 1, "vendor", vendors)
     frame["needed"] = needed.quantiles_in_use[1]
     frame["chance"] = [chance(one, needed) for one in counterfactual.splits(chips)]
-    frame["expected"] = frame["chance"] >= LIKELY
+    frame["expected"] = frame["chance"] >= EVEN
     used = trained_on().reindex(frame["chip"], fill_value=0)
     frame[["others", "own"]] = used[["others", "own"]].to_numpy()
-    pairs = zip(frame["expected"], frame["others"] > 0, strict=True)
-    frame["outcome"] = [OUTCOMES[pair] for pair in pairs]
+    pairs = zip(frame["chance"], frame["others"] > 0, strict=True)
+    frame["outcome"] = [came_of(*pair) for pair in pairs]
     order = ["chance", "advantage", "chip"]
     rising = [False, False, True]
     return frame.sort_values(order, ascending=rising, ignore_index=True, kind="stable")
 
 
-OUTCOMES = {
-    (True, True): "should have paid; others trained on it",
-    (True, False): "should have paid; no model of others on record",
-    (False, True): "should not have paid; others trained on it all the same",
-    (False, False): "should not have paid; no model of others on record",
-}
-"""What came of an offer: whether a move should have paid, and whether anybody but the maker trained on the chip."""
+def came_of(pays: float, used: bool) -> str:
+    """What came of an offer in words: whether a move should have paid, by its chance, and whether anybody but the maker
+    trained on the chip."""
+    if pays >= LIKELY:
+        said = "should have paid"
+    else:
+        said = "should not have paid" if pays <= 1 - LIKELY else "too close to call"
+    trained = "others trained on it" if used else "no model of others on record"
+    return f"{said}; {trained}{' all the same' if used and pays <= 1 - LIKELY else ''}"
 
 
 def sources(found: pd.DataFrame) -> tuple[str, ...]:

@@ -32,17 +32,9 @@ LEAST = "least"
 WIDE = ("bf16", "fp16", "tf32", "fp32")
 """Formats in which the weights of a training run are multiplied unless a narrower one is asked for."""
 
-SPEED_COLUMNS = (
-    "chip",
-    "name",
-    "vendor",
-    "chips",
-    "low",
-    "middle",
-    "high",
-    "tokens_per_s_per_chip",
-    "calibration",
-)
+
+NOT_ASKED = "Not asked"
+"""How a verdict on training begins where a chip multiplies integers alone."""
 
 
 def verdicts(
@@ -142,7 +134,11 @@ Verdict = tuple[str, float, str]
 def _training_verdict(chip: Chip, question: dict) -> Generator[list[dict], list[dict], Verdict]:
     """A chip's verdict, asked of the training predictions at growing numbers of chips."""
     asked = _asked(chip)
-    gap = tiers.missing(chip, "training") or (_no_wide_rate(chip) if asked == chip.id else "")
+    integers = chip_catalog.integers_alone(chip)
+    gap = tiers.missing(chip, "training")
+    if integers and not gap:
+        return "unknown", np.nan, f"{NOT_ASKED}: {integers}."
+    gap = gap or (_no_wide_rate(chip) if asked == chip.id else "")
     if gap:
         return "unknown", np.nan, f"Missing datum: {gap}."
     question = question | {"chip": asked}
@@ -264,35 +260,6 @@ def tokens_to_feed(chip: Chip, precision: str | None = None, job: str = "serving
     return chip.peak_flops[used] / (source.bytes_per_s or np.nan) * BYTES_PER_VALUE[stored] / 2
 
 
-def speeds(
-    found: pd.DataFrame,
-    model: str,
-    *,
-    seq_len: int = 8192,
-    batch: int = 32,
-    precision: str | None = None,
-) -> pd.DataFrame:
-    """Predicted serving on the fewest chips that hold it, for every chip whose verdict is `holds`.
-
-    Columns: chip, name, vendor, chips, low, middle, high (tokens per second and user: the interval and the
-    prediction), tokens_per_s_per_chip, calibration. Half of `seq_len` is prompt, half answer.
-    """
-    held = found[found["serving"] == "holds"]
-    half = max(seq_len // 2, 1)
-    asked = {"model": model, "precision": precision, "batch": batch}
-    asked |= {"input_len": half, "output_len": half}
-    requests = [
-        asked | {"chip": row.chip, "chips": int(row.serving_chips)} for row in held.itertuples()
-    ]
-    rows = []
-    for row, one in zip(held.itertuples(), serving.predict(requests)):
-        if one["ok"] and one["fits"]:
-            per_user = (1 / one[name] for name in ("tpot_s_p95", "tpot_s", "tpot_s_p05"))
-            told = (*per_user, one["tokens_per_s_per_chip"], one["calibration"])
-            rows.append((row.chip, row.name, row.vendor, one["plan"]["chips"], *told))
-    return pd.DataFrame(rows, columns=list(SPEED_COLUMNS))
-
-
 def bytes_by_kind(
     model: str = "llama3.1-70b",
     *,
@@ -336,6 +303,16 @@ def counted_verdicts(found: pd.DataFrame) -> dict[str, int]:
         for job in ("training", "serving")
         for word in ("holds", "no", "unknown")
     }
+
+
+def gaps_words(found: pd.DataFrame) -> str:
+    """Of how many chips the verdict on training is open, and why, in words."""
+    integers = int(found["training_why"].str.startswith(NOT_ASKED).sum())
+    blank = int((found["training"] == "unknown").sum()) - integers
+    rest = f", and {integers} {'multiplies' if integers == 1 else 'multiply'} integers alone"
+    return (
+        f"for {blank or 'none'} a number that it takes is not published{rest if integers else ''}"
+    )
 
 
 def typical_ratio(found: pd.DataFrame) -> float:

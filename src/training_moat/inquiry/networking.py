@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from training_moat.catalog import descriptor, relatives, tables
 from training_moat.core.errors import InputError
 from training_moat.core.units import GB
 from training_moat.inquiry import neighbours
+from training_moat.inquiry.uncertainty import jeffreys
 from training_moat.inquiry.wording import digits
 from training_moat.predict import training, training_constants
 
@@ -212,13 +213,29 @@ def largest(families: pd.DataFrame) -> pd.DataFrame:
     return last.assign(growth=last["family"].map(growth))
 
 
-def against_constant(last: pd.DataFrame) -> tuple[float, float]:
-    """Median error of the predicted speed per chip at scale, and that of a constant: the median of the other
-    families. A check that a constant beats is no evidence for the model."""
+class AgainstConstant(NamedTuple):
+    """How the predicted speed per chip at scale does beside a constant, the median of the other families.
+
+    `model` and `constant` are median errors, `nearer` the families for which the prediction lies nearer than the constant,
+    `speaks` whether more than half of all such families would be, by the low end of the interval of their share: a check
+    that a constant does as well in is no evidence for the model.
+    """
+
+    model: float
+    constant: float
+    nearer: int
+    speaks: bool
+
+
+def against_constant(last: pd.DataFrame) -> AgainstConstant:
+    """The predicted speed per chip of each family's largest run held against a constant."""
     measured = last["measured"].to_numpy()
     others = [np.median(np.delete(measured, place)) for place in range(len(measured))]
-    model = float((last["predicted"] - last["measured"]).abs().median())
-    return model, float(np.median(np.abs(measured - np.array(others))))
+    model = (last["predicted"] - last["measured"]).abs().to_numpy()
+    constant = np.abs(measured - np.array(others))
+    nearer = int((model < constant).sum())
+    speaks = bool(jeffreys(nearer, len(last)).p05 > 0.5)
+    return AgainstConstant(float(np.median(model)), float(np.median(constant)), nearer, speaks)
 
 
 def both_curves(scaleup: pd.DataFrame, scaleout: pd.DataFrame) -> pd.DataFrame:

@@ -168,8 +168,9 @@ def lines(found: Comparison) -> list[str]:
             then, now = recorded.sides(change.what, change.first, change.second)
             shown += [f"    {first}: {then}", f"    {second}: {now}"]
         for one, other in figures:
-            shown.append(f"  figure: {one.title if one else 'none'}")
-            shown.append(f"      now: {other.title if other else 'none'}")
+            then, now = (side.title if side else "none" for side in (one, other))
+            shown.append(f"  figure: {then}")
+            shown.append(f"      now: {now}" if now != then else "      drawn with other numbers")
     shown.append(f"{len(found.changes)} statements changed, {found.same} are the same")
     return shown
 

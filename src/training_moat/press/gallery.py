@@ -8,6 +8,7 @@ its scenario's file; a record of another edition of the file is not shown.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ CHAPTERS = (
     "market", "memory", "networking", "precision", "switching", "scorecard", "your_chip",
 )  # fmt: skip
 """Chapters that a page of the gallery compares; of a scenario that lays nothing over the tables, those it names."""
+
+LEVEL = 0.005
+"""Amounts that differ by a smaller part are told as one: the book's numbers carry two digits."""
 
 MOST_FIGURES = 6
 """Figures that a page draws, of those whose finding moved; the others are named."""
@@ -145,9 +149,21 @@ def record(name: str) -> dict[str, Any] | None:
     return found if found.get("scenario") == digest(name) else None
 
 
+def _told_apart(found: dict[str, Any]) -> dict[str, Any]:
+    """A record whose numbers that two digits do not tell apart count as the same."""
+    changes = [one for one in found["changes"] if not _level(one["first"], one["second"])]
+    same = found["same"] + len(found["changes"]) - len(changes)
+    return {**found, "changes": changes, "same": same}
+
+
+def _level(first: Any, second: Any) -> bool:
+    amounts = isinstance(first, float) and isinstance(second, float)
+    return amounts and math.isclose(first, second, rel_tol=LEVEL)
+
+
 @kept_while(changed_ns, size=64)
 def _record(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return _told_apart(dict(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def loaded(name: str) -> scenarios.Scenario:
