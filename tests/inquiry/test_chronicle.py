@@ -65,6 +65,14 @@ def test_entry_shares_of_a_round_add_up_to_one():
         assert shares.tolist() == pytest.approx([1.0] * len(shares), abs=0.002)
 
 
+def test_makers_that_offered_for_training_and_have_no_run_are_named(runs):
+    """The table of merchants had left them out without a word."""
+    idle = chronicle.without_runs(runs)
+    assert {"Intel", "Graphcore"} <= set(idle) and "NVIDIA" not in idle
+    assert not set(idle) & set(chronicle.merchants(runs)["maker"])
+    assert "SambaNova" in chronicle.without_runs(runs[runs["maker"] != "SambaNova"])
+
+
 def test_merchants_show_their_largest_run(runs):
     table = chronicle.merchants(runs)
     own = runs[runs["maker"] == "Cerebras"]

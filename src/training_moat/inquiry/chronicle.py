@@ -200,3 +200,11 @@ def merchants(frame: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(
         ["largest_flop", "maker"], ascending=[False, True], kind="stable", ignore_index=True
     )
+
+
+def without_runs(frame: pd.DataFrame) -> list[str]:
+    """Makers that sell chips and offered one for training, and on whose chips no run of `frame` is on record, by name."""
+    table, chips = makers(), tables.load("chips")
+    sold = table.loc[(table["sells"] == "merchant") & (table["maker"] != INCUMBENT), "maker"]
+    offered = chips.loc[chips["supports_training"] != "no", "vendor"]
+    return sorted(set(sold) & set(offered) - set(frame["maker"]))
