@@ -78,3 +78,18 @@ def test_a_chance_near_one_half_is_no_verdict():
         assert winners.came_of(pays, False) == f"{said}; no model of others on record"
     for pays in (0.34, 0.46, 0.55, 0.66):
         assert winners.came_of(pays, True) == "too close to call; others trained on it"
+
+
+def test_a_chance_that_rests_on_formats_nobody_trained_in_says_so(needed):
+    """Gaudi2 alone is more likely than not to repay a move, by its FP8; its first run in FP8 on record is of the next year."""
+    assert (
+        winners.first_short_run("gaudi2").year == 2023 and winners.first_short_run("sn40l") is None
+    )
+    one, bare = counterfactual.split("gaudi2"), winners.in_sixteen_bits("gaudi2")
+    assert bare.gap > 1.3 * one.gap and (bare.yardstick, bare.job) == (one.yardstick, one.job)
+    assert winners.chance(bare, needed) < winners.EVEN
+    told = winners.short_words(["gaudi2", "sn40l"], needed)
+    assert (
+        told.startswith(" In sixteen bits alone the chance of Gaudi2 is") and "October 2023" in told
+    )
+    assert "SN40L" not in told

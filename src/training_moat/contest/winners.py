@@ -10,6 +10,7 @@ $$P = \Pr(A \ge a^*)$$
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,12 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import credible
-from training_moat.contest import counterfactual
+from training_moat.contest import coalitions, counterfactual, reference_jobs
 from training_moat.contest.counterfactual import Split
+from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.inquiry import chronicle
 from training_moat.inquiry.switching import Breakeven
+from training_moat.inquiry.wording import chance as chance_words
 
 EVEN = 0.5
 """A move to a challenger more likely pays than not from this chance on."""
@@ -83,6 +86,37 @@ def came_of(pays: float, used: bool) -> str:
         said = "should not have paid" if pays <= 1 - LIKELY else "too close to call"
     trained = "others trained on it" if used else "no model of others on record"
     return f"{said}; {trained}{' all the same' if used and pays <= 1 - LIKELY else ''}"
+
+
+def in_sixteen_bits(chip_id: str) -> Split:
+    """The gap of a challenger that trains in its sixteen-bit format alone, on the job and beside the chip of its day."""
+    own, chip = counterfactual.split(chip_id), chip_catalog.chip(chip_id)
+    wide = {name: peak for name, peak in chip.peak_flops.items() if BYTES_PER_VALUE[name] >= 2}
+    found = coalitions.worth(replace(chip, peak_flops=wide), own.yardstick, own.job)
+    return counterfactual.split_of(found)
+
+
+def first_short_run(chip_id: str) -> pd.Timestamp | None:
+    """The day of the first measured training run on a chip in fewer than sixteen bits; None where none is on record."""
+    runs = tables.load("training_measurements").dropna(subset=["format", "date"])
+    runs = runs[(runs["chip_id"] == chip_id) & (runs["format"].map(BYTES_PER_VALUE) < 2)]
+    return min((reference_jobs.day(text) for text in runs["date"]), default=None)
+
+
+def short_words(chips: Sequence[str], needed: Breakeven) -> str:
+    """How much of a chance rests on number formats that nobody is known to have trained in on the chip's day: of each chip
+    whose first measured run in fewer than sixteen bits came later, the chance in sixteen alone, in words."""
+    told = []
+    for name in chips:
+        chip, first = chip_catalog.chip(name), first_short_run(name)
+        if first is None or first <= reference_jobs.launched(chip):
+            continue
+        bare = chance_words(chance(in_sixteen_bits(name), needed))
+        told.append(
+            f" In sixteen bits alone the chance of {chip.name} is {bare}: it could be had from "
+            f"{reference_jobs.launched(chip):%B %Y}, and its first run in fewer on record is of {first:%B %Y}."
+        )
+    return "".join(told)
 
 
 def sources(found: pd.DataFrame) -> tuple[str, ...]:
