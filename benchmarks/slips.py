@@ -89,6 +89,7 @@ HELD_AGAINST = {
     "training_priors": "calibration_training",
     "training_networks": "training_measurements",
     "training_dispatchers": "training_measurements",
+    "training_graphs": "training_measurements",
 }
 """The large table that a smaller one is held against."""
 
@@ -202,7 +203,9 @@ KINDS: dict[str, tuple[tuple[str, str, CHANGE], ...]] = {
     "what stands around chips": over({
         "host_links": ("gb_per_s_per_direction",), "training_networks": ("gbit_per_s",), "memory_tiers": ("gb", "gb_per_s"),
     }, times(10), times(0.1), times(8)),
-    "whose exchange": over({"training_dispatchers": ("training_source", "models")}, another),
+    "whose exchange or graphs": over({
+        "training_dispatchers": ("training_source", "models"), "training_graphs": ("training_source", "models"),
+    }, another),
     "a share": over({
         "market_splits": ("inference_share", "training_share"), "mlperf_submissions": ("entry_share", "system_share"),
     }, rest, times(0.1)),

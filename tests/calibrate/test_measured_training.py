@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training_moat.calibrate import dispatchers, measured_training, told_plans
+from training_moat.calibrate import captured_graphs, dispatchers, measured_training, told_plans
 from training_moat.catalog import chips, tables
+from training_moat.core.plan import GRAPH_LEVELS
 from training_moat.core.training_step import model_flops_per_step
 from training_moat.core.workload import attention_score_flops_per_token
 from training_moat.predict import software
@@ -179,6 +180,9 @@ def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach()
     plain = told["notes"].str.contains("(?:NCCL|own) all-to-all")
     early = told["released"].lt(2026.08) & told["chip_id"].isin(["b200", "gb200", "gb300"])
     early |= told["model"].str.contains("tokendrop")
+    # Recipes of November 2025 have HybridEP on two chips, for two models.
+    hybrid = told["table_ref"].str.contains("25.11 NeMo") & told["chip_id"].isin(["gb200", "gb300"])
+    early &= ~(hybrid & told["model_id"].isin(["deepseek-v3", "qwen3-235b-a22b"]))
     bridge = (told["label"] == "megatron-bridge") & ~plain
     assert (told["dispatch_once"][bridge & ~early] == 1).all()
     assert (told["dispatch_once"][bridge & early] == 0).all() and (bridge & early).sum() > 10
@@ -192,7 +196,9 @@ def test_rows_say_what_their_dispatcher_sends_and_what_their_own_matmuls_reach()
 def test_recipes_say_what_rows_do_not_and_rows_override_them():
     frame, every = measured_training.usable().frame, whole()
     for line in tables.load(dispatchers.TABLE).itertuples():
-        assert dispatchers._covered(every, line).any(), line
+        assert dispatchers.covered(every, line).any(), line
+    for line in tables.load(captured_graphs.TABLE).itertuples():
+        assert dispatchers.covered(every, line).any(), line
     own = frame[(frame["source"] == "megatron_bridge") & (frame["model_id"] == "deepseek-v3")]
     later = own["table_ref"].str.contains("26.04.01 NeMo") & (own["chip_id"] == "b200")
     said = own[list(dispatchers.FIELDS)]
@@ -210,6 +216,29 @@ def test_recipes_say_what_rows_do_not_and_rows_override_them():
     aws = of("aws_ep_dispatchers")
     beside = aws["notes"].str.contains("dispatch overlapped")
     assert 0 < beside.sum() < len(aws) and (aws["overlapped_exchange"] == beside).all()
+
+
+def test_graphs_are_told_by_the_row_its_recipe_or_its_software():
+    levels = used().frame["graphs"]
+    assert set(levels) == set(map(float, GRAPH_LEVELS.values()))
+    bridge = of("megatron_bridge")
+    # Recipes of one release: graphs of router and preprocessing on GB200, none on H100.
+    release = bridge[bridge["table_ref"].str.contains("26.04 NeMo")]
+    qwen = release[release["model_id"] == "qwen3-30b-a3b"].set_index("chip_id")["graphs"]
+    assert qwen["gb200"] == GRAPH_LEVELS["partial"] and qwen["h100-sxm"] == GRAPH_LEVELS["none"]
+    # A launch script turns them on for one format of one model alone.
+    llama = of("dgxc_2025").query("model_id == 'llama4-maverick' and chip_id == 'h100-sxm'")
+    assert llama.set_index("format")["graphs"].to_dict() == {"bf16": 0.0, "fp8": 2.0}
+    # A row's own words stand above its recipe's and its software's.
+    recipes = of("mcore_moe_recipes").set_index("table_ref")["graphs"]
+    assert (recipes[recipes.index.str.contains("partial_cg")] == GRAPH_LEVELS["partial"]).all()
+    assert (recipes[recipes.index.str.contains("paged_stash")] == GRAPH_LEVELS["whole"]).all()
+    said = captured_graphs.levels(
+        bridge.head(4).assign(notes=["no graphs", "local graphs", "", ""])
+    )
+    assert list(said) == [0.0, 2.0, *bridge["graphs"].iloc[2:4]]
+    compiled = used().frame["label"].isin(["maxtext", "neuron"])
+    assert (levels[compiled] == GRAPH_LEVELS["compiled"]).all()
 
 
 def test_the_router_decides_unless_a_run_says_that_balance_was_forced():

@@ -18,7 +18,7 @@ from training_moat.core.layer_step import (
 )
 from training_moat.core.memory import params_per_stage
 from training_moat.core.node import Efficiency, Node
-from training_moat.core.plan import Plan
+from training_moat.core.plan import GRAPH_LEVELS, Plan
 from training_moat.core.training_step import StepTime, step_bytes, step_time
 from training_moat.core.workload import Transformer
 
@@ -376,6 +376,28 @@ def test_chips_wait_for_the_one_that_the_router_fills_most():
     assert step_time(MIXTRAL, whole, H100, replace(eff, uneven=0.5)).total == (
         step_time(MIXTRAL, whole, H100, eff).total
     )
+
+
+def test_graphs_leave_out_launches_but_not_what_chips_wait_for_one_another():
+    eff = replace(REAL, graphed=0.5, expert_call_seconds=1e-4, layer_seconds=1e-3)
+    one_chip_a_layer = Plan(4096, 64, dp=16, ep=8)
+    took = [
+        step_time(MIXTRAL, replace(one_chip_a_layer, graphs=level), H100, eff).total
+        for level in GRAPH_LEVELS.values()
+    ]
+    assert took[0] > took[1] > took[2] == took[3]
+    bare = replace(eff, layer_seconds=0.0, expert_layer_seconds=0.0, expert_call_seconds=0.0)
+    assert took[2] == step_time(MIXTRAL, one_chip_a_layer, H100, bare).total
+    # Half of a layer's gaps and of its routing: the experts' own launches stay.
+    half = replace(eff, layer_seconds=5e-4, expert_layer_seconds=eff.expert_layer_seconds / 2)
+    assert took[1] == pytest.approx(step_time(MIXTRAL, one_chip_a_layer, H100, half).total)
+    # A dense layer on several chips has its gaps whatever plays its kernels back, unless a compiler arranges the sums.
+    shared = Plan(4096, 64, tp=4, dp=4)
+    took = [
+        step_time(LLAMA_70B, replace(shared, graphs=level), H100, eff).total
+        for level in GRAPH_LEVELS.values()
+    ]
+    assert took[0] == took[1] == took[2] > took[3]
 
 
 def test_an_exchange_that_the_schedule_overlaps_shows_less_and_never_more():

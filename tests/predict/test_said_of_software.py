@@ -58,6 +58,14 @@ def test_a_dispatcher_that_sends_less_and_hides_more_is_no_slower():
     assert step(balanced_routing=False) > step(balanced_routing=True) == step()
 
 
+def test_graphs_take_launches_away_and_software_that_has_them_needs_no_word():
+    assert step(graphs="none") == step() > step(graphs="partial") > step(graphs="whole")
+    assert step(graphs="compiled") <= step(graphs="whole")
+    assert step(software="nemo-2026") == step(software="nemo-2026", graphs="whole")
+    refused = training.predict([MIXTURE | {"graphs": "some"}])[0]
+    assert not refused["ok"] and "graphs" in refused["error"]
+
+
 @pytest.mark.parametrize(
     ("name", "chip", "released", "dispatcher"),
     [

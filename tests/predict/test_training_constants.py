@@ -9,6 +9,7 @@ from training_moat.catalog import chips, relatives, tables
 from training_moat.core import collectives
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Link, Tier
+from training_moat.core.plan import GRAPH_LEVELS
 from training_moat.predict import attainable, interconnect, training, training_constants
 from training_moat.predict import software as stacks
 from training_moat.predict.training_constants import Constants
@@ -218,14 +219,20 @@ def test_stacks_that_hide_no_tensor_parallel_traffic_wait_for_it():
 
 
 def test_stacks_that_launch_no_layers_and_hide_the_exchange_of_tokens():
-    """Layers recorded as graphs and compiled steps wait for no launches; DualPipe hides the exchange whole."""
+    """Some software records its layers as graphs or compiles its steps, whatever is asked; DualPipe hides the exchange
+    whole."""
 
     def of(name):
         return training_constants.efficiency(STORED, kind(H100, name=name))
 
-    graphs = of("nemo-2026")
-    assert graphs.layer_seconds == graphs.expert_layer_seconds == graphs.expert_call_seconds == 0
+    levels = {name: stacks.find(name).graphs for name in ("nemo", "nemo-2026", "maxtext")}
+    assert levels == {
+        "nemo": 0,
+        "nemo-2026": GRAPH_LEVELS["whole"],
+        "maxtext": GRAPH_LEVELS["compiled"],
+    }
     assert of("nemo").expert_layer_seconds > 0 and of("nemo").layer_seconds > 0
+    assert 0 < of("nemo").graphed < 1
     assert of("hai-llm").overlap_expert == 1 > of("megatron").overlap_expert
 
 

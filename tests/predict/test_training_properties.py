@@ -59,6 +59,7 @@ def random_case(dice: random.Random, name: str, chip: str) -> dict:
         "chunked_loss": dice.choice((None, None, True, False)),
         "dispatcher": dice.choice((None, "all-to-all", "deepep", "hybridep", "one-hot")),
         "capacity_factor": dice.choice((None, None, 1, 1.25)),
+        "graphs": dice.choice((None, None, "none", "partial", "whole", "compiled")),
         "overlapped_exchange": dice.choice((None, True, False)),
         "balanced_routing": dice.choice((None, True, False)),
         "released": dice.choice((None, "2021-06", "2024-02", "2026-07")),

@@ -56,7 +56,7 @@ def told(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.DataFrame:
     found = pd.DataFrame(usual, frame.index, sends).assign(overlapped_exchange=0.0)
     found = found.assign(uneven_routing=1.0, expert_capacity=capacity)[list(FIELDS)]
     for line in tables.load(TABLE).itertuples():
-        own = _covered(frame, line)
+        own = covered(frame, line)
         if pd.notna(line.dispatcher):
             found.loc[own, sends] = DISPATCHERS[line.dispatcher]
         if pd.notna(line.overlapped):
@@ -82,8 +82,8 @@ def _capacity(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.Series:
     return factor.where(notes.contains("padding|padded") | frame["label"].isin(own)).fillna(0.0)
 
 
-def _covered(frame: pd.DataFrame, line: Any) -> pd.Series:
-    """The runs that a line of the table speaks of."""
+def covered(frame: pd.DataFrame, line: Any) -> pd.Series:
+    """The runs that a line of this table, or of one with such columns, speaks of."""
     own = frame["source"] == line.training_source
     for asked, column in (("models", "model_id"), ("chips", "chip_id")):
         names = getattr(line, asked)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import (
+    captured_graphs,
     dispatchers,
     open_settings,
     priors,
@@ -70,6 +71,7 @@ TABLES = (
     "training_stacks",
     "training_networks",
     dispatchers.TABLE,
+    captured_graphs.TABLE,
     priors.TABLE,
     software.TABLE,
     usual_dispatchers.TABLE,

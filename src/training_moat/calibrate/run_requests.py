@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from training_moat.core.optimizer_states import WEIGHT_BYTES
-from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, OFFLOAD_LEVELS, RECOMPUTE_LEVELS
+from training_moat.core.plan import (
+    ACTIVATION_OFFLOAD_LEVELS,
+    GRAPH_LEVELS,
+    OFFLOAD_LEVELS,
+    RECOMPUTE_LEVELS,
+)
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer
 from training_moat.predict import software
@@ -18,6 +23,7 @@ NO_SIZES = ("name", "params_given", "active_params_given")
 LEVELS = {level: word for word, level in RECOMPUTE_LEVELS.items()}
 OFFLOADED = {level: word for word, level in OFFLOAD_LEVELS.items()}
 AWAY = {level: word for word, level in ACTIVATION_OFFLOAD_LEVELS.items()}
+GRAPHS = {level: word for word, level in GRAPH_LEVELS.items()}
 DISPATCHER = {does: name for name, does in software.DISPATCHERS.items()}
 
 
@@ -59,6 +65,7 @@ def full(row: Mapping[str, Any]) -> dict[str, Any]:
         "sequence_parallel": bool(row["sequence_parallel"]),
         "expert_tp": _whole(row["expert_tp"]) or None,
         "offload": OFFLOADED[int(row["offload"])],
+        "graphs": GRAPHS[int(row["graphs"])],
         "narrow_gather": row["gathered_bytes"] < WEIGHT_BYTES,
         "matmul_tflops": row["matmul_flops"] / TERA or None,
     }

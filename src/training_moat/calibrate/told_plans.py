@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import dispatchers, kept_outputs
+from training_moat.calibrate import captured_graphs, dispatchers, kept_outputs
 from training_moat.core.output_head import BY_WIDTH
 from training_moat.core.plan import ACTIVATION_OFFLOAD_LEVELS, STREAM_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
@@ -76,6 +76,7 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["recompute_share"] = redone.fillna(stated).fillna(kept_outputs.redone_share(frame))
     frame["outputs_kept"] = kept_outputs.values(frame)
     frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    frame["graphs"] = captured_graphs.levels(frame)
     _say_what_travels(frame)
     _say_what_is_held(frame)
     return frame

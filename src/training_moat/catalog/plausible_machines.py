@@ -70,6 +70,16 @@ def networks_of_runs(networks: Sheet, runs: Sheet, chips: Sheet) -> Iterator[Pro
 @check("training_dispatchers", "training_measurements")
 def exchanges_of_runs(told: Sheet, runs: Sheet) -> Iterator[Problem]:
     """Words on how a source's runs exchange tokens where it has no runs, or none of the models named."""
+    yield from _told_of_runs(told, runs)
+
+
+@check("training_graphs", "training_measurements")
+def graphs_of_runs(told: Sheet, runs: Sheet) -> Iterator[Problem]:
+    """Words on what graphs captured of a source's runs where it has no runs, or none of the models named."""
+    yield from _told_of_runs(told, runs)
+
+
+def _told_of_runs(told: Sheet, runs: Sheet) -> Iterator[Problem]:
     known = runs.frame.groupby("source")["model_id"].agg(lambda models: set(models.dropna()))
     for position, row in enumerate(told.frame.itertuples()):
         if row.training_source not in known.index:

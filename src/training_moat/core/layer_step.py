@@ -20,7 +20,7 @@ from training_moat.core.elementwise import (
 from training_moat.core.messages import micro_tokens
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import WEIGHT_BYTES
-from training_moat.core.plan import STREAM_BYTES, Plan
+from training_moat.core.plan import GRAPH_LEVELS, STREAM_BYTES, Plan
 from training_moat.core.workload import (
     FUSED_TILE,
     SPLASH_TILE,
@@ -163,10 +163,18 @@ def _one_hot_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
     return where(plan.one_hot_dispatch > 0, share * plan.micro_batch * one, 0.0)
 
 
+def _launched_share(plan: Plan, eff: Efficiency) -> Number:
+    """Share of the launches of a layer and of its routing that the host issues one by one, as no graph plays them back."""
+    played = where(plan.graphs >= GRAPH_LEVELS["partial"], eff.graphed, 0.0)
+    return where(plan.graphs >= GRAPH_LEVELS["whole"], 0.0, 1 - played)
+
+
 def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
     """Fixed cost of one pass of the mean layer's routing and of its local experts, each with products of its own."""
     local = maximum(model.experts, 1) / maximum(plan.ep, 1)
-    fixed = eff.expert_layer_seconds + local * eff.expert_call_seconds
+    calls = local * eff.expert_call_seconds
+    called = where(plan.graphs >= GRAPH_LEVELS["whole"], 0.0, calls)
+    fixed = _launched_share(plan, eff) * eff.expert_layer_seconds + called
     return model.moe_layers / model.layers * fixed / eff.expert_software
 
 
@@ -342,10 +350,18 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     kernel = where(plan.flash_attention > 0, 1.0, stack)
     compute = matmul / eff.matmul_software + kernel * (1 + core_again + core_back) * core
     traffic = stack * traffic
-    overhead = _gap_seconds(plan, (3 + again) * fused * eff.layer_seconds, compute + traffic)
+    gaps = (3 + again) * fused * _layer_gaps(plan, eff)
+    overhead = _gap_seconds(plan, gaps, compute + traffic)
     issued = where(plan.tp > 1, eff.tensor_layer_seconds, 0.0)
     launches = (3 + again) * (stack * _expert_overhead_seconds(model, plan, eff) + issued)
     return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
+
+
+def _layer_gaps(plan: Plan, eff: Efficiency) -> Number:
+    """Gaps between a layer's kernels in one pass. Chips that share a layer wait for one another at its sums, which no graph of
+    their own kernels shortens; a program that arranges their exchanges has none."""
+    waits = where(plan.tp > 1, 1.0, _launched_share(plan, eff))
+    return eff.layer_seconds * where(plan.graphs >= GRAPH_LEVELS["compiled"], 0.0, waits)
 
 
 def _gap_seconds(plan: Plan, gaps: Number, working: Number) -> Number:

@@ -57,8 +57,8 @@ class Efficiency:
     collectives that hides behind computation, `overlap_scheduled` of an exchange that the schedule runs beside another
     micro-batch. `layer_seconds`: fixed cost per layer and pass (gaps between kernels), and `expert_layer_seconds` and
     `expert_call_seconds` what routing and each local expert add to it. `tensor_layer_seconds`: what the host takes for a
-    layer and pass whose operations it issues one by one on tensors that are split over chips. `step_seconds`: fixed cost
-    per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against the reference
+    layer and pass whose operations it issues one by one on tensors that are split over chips. `graphed`: share of the fixed
+    cost of a layer and of its routing that graphs of single modules leave out. `step_seconds`: fixed cost per step. `software`: how fast the stack's own kernels (norms, casts, unfused attention) are against the reference
     stack, `matmul_software` how well it uses the vendor's matmuls and `expert_software` how fast its expert layers are.
     `peer_seconds`: what an expert exchange waits for each member in another domain, where messages go through the host.
     `straggling`: slow-down per doubling of the data-parallel replicas. `bubble`: what the pipeline's schedule leaves of the
@@ -81,6 +81,7 @@ class Efficiency:
     expert_layer_seconds: Number = 0.0
     expert_call_seconds: Number = 0.0
     tensor_layer_seconds: Number = 0.0
+    graphed: Number = 0.0
     expert_software: Number = 1.0
     peer_seconds: Number = 0.0
     step_seconds: Number = 0.0

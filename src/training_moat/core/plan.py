@@ -29,6 +29,11 @@ gave, their inputs not (AXLearn's `offload_dots_saveable`, MaxText's `qkv_proj_o
 `enable_activation_offloading`; MaxText's `decoder_layer_input: offload`)."""
 
 
+GRAPH_LEVELS = {"none": 0, "partial": 1, "whole": 2, "compiled": 3}
+"""What of a layer runs without its host's launches: nothing; modules that a CUDA graph plays back, such as attention, a
+dense block, the router and what prepares the dispatch, the experts not (Megatron-Core's `cuda_graph_modules`); whole layers
+or steps by graphs; the whole step as one program, whose compiler arranges its exchanges as well."""
+
 STREAM_BYTES = 2.0
 """A value that passes between layers and between chips: 16 bits, unless products take wider ones."""
 
@@ -83,6 +88,8 @@ class Plan:
     section 2.2)."""
     one_hot_dispatch: Number = 0
     """1 where tokens are put to their experts and back by products with one-hot masks (Lepikhin et al. 2020, algorithm 2)."""
+    graphs: Number = 0
+    """A level of `GRAPH_LEVELS`."""
     lora_rank: Number = 0
     """Above zero trains adapters of that rank alone, beside frozen weights."""
     base_bytes: Number = 2.0

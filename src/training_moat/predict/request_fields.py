@@ -37,6 +37,7 @@ TRAINING = {
     "capacity_factor": "experts' tokens are padded to so many times their equal share, and dropped beyond; left out: as many as come",
     "overlapped_exchange": "true: one micro-batch's exchange between experts runs beside another's computing",
     "balanced_routing": "true: experts get equal shares of the tokens; false: the router decides; left out: as the software's published runs",
+    "graphs": "what runs without the host's launches: none, partial (CUDA graphs of attention, router and what is around them, not of the experts), whole (of layers or steps) or compiled (one program); left out: as the software does",
     "lora_rank": "train adapters of this rank alone",
     "base_precision": "nf4: the frozen layers beside adapters are kept in 4 bits (QLoRA); left out: in 16",
     "offload": "to the host: none, optimizer or all",

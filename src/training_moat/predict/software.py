@@ -12,7 +12,7 @@ from training_moat.catalog import dates, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import WEIGHT_BYTES
-from training_moat.core.plan import STREAM_BYTES
+from training_moat.core.plan import GRAPH_LEVELS, STREAM_BYTES
 from training_moat.core.units import BYTES_PER_VALUE
 
 TABLE, WRITTEN_OUT = "software_stacks", "attention_written_out"
@@ -112,6 +112,11 @@ class Software:
     logits_in_place: float = 0.0
     pipelines: float = 1.0
     splits_stream: float = 0.0
+
+    @property
+    def graphs(self) -> float:
+        """A level of `core.plan.GRAPH_LEVELS`: what graphs or its compiler capture unless it is asked for more or less."""
+        return float(GRAPH_LEVELS[("none", "whole", "compiled")[int(self.whole_step)]])
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""

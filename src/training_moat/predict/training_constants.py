@@ -202,7 +202,6 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
     matmul_software = ported * pooled(constants, software, "matmul")
     expert = pooled(constants, software, "expert") * progress(constants, kind.released)
     narrow = 1.0 if kind.width == "16" else generic("expert_narrow")
-    launched = 1.0 - software.whole_step
     return Efficiency(
         matmul=below(matmul, ceiling / matmul_software),
         attention=below(attention * ported, HIGHEST_ATTENTION),
@@ -217,11 +216,10 @@ def efficiency(constants: Constants, kind: Kind) -> Efficiency:
         overlap_expert=software.hides_expert or 1 - generic("exposed_expert"),
         overlap_scheduled=1 - generic("exposed_scheduled"),
         uneven=generic("uneven"),
-        layer_seconds=launched * generic("layer_seconds"),
-        expert_layer_seconds=launched * generic("expert_layer_seconds"),
-        expert_call_seconds=launched
-        * (1.0 - software.grouped_experts)
-        * generic("expert_call_seconds"),
+        layer_seconds=generic("layer_seconds"),
+        expert_layer_seconds=generic("expert_layer_seconds"),
+        expert_call_seconds=(1.0 - software.grouped_experts) * generic("expert_call_seconds"),
+        graphed=generic("graphed"),
         tensor_layer_seconds=software.eager_tensors * generic("tensor_layer_seconds"),
         expert_software=expert,
         peer_seconds=software.posted_by_host * generic("peer_seconds"),

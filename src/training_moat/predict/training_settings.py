@@ -20,6 +20,7 @@ from training_moat.core.optimizer_states import (
 )
 from training_moat.core.plan import (
     ACTIVATION_OFFLOAD_LEVELS,
+    GRAPH_LEVELS,
     OFFLOAD_LEVELS,
     RECOMPUTE_LEVELS,
     STREAM_BYTES,
@@ -59,7 +60,8 @@ class Setting:
     """What a request's words and fractions settle, its model and whole numbers apart. `recompute`, `offload` and
     `activation_offload` are levels, `recompute` None where it is free; `chunked_loss` and `narrow_gather` are None where
     the software decides them; `paged`: offloaded states come to the chip to be stepped; `released` is the software's date
-    as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s;
+    as a year with its fraction, `matmul_flops` what a large matmul reaches on the asker's own machine, in FLOP/s, `graphs` a level of
+    `GRAPH_LEVELS`;
     `dispatcher` is named where the request names one."""
 
     chip: Chip
@@ -84,6 +86,7 @@ class Setting:
     paged: bool = False
     released: float | None = None
     matmul_flops: float | None = None
+    graphs: float = 0.0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -127,6 +130,7 @@ class Setting:
             "gathered_bytes": min(gathered, self.base_bytes) if self.lora_rank else gathered,
             "dispatch_bytes": stacks.dispatch_bytes(own, self.precision),
             **self.exchange._asdict(),
+            "graphs": self.graphs,
             "stops_early": own.stops_early,
             "lora_rank": float(self.lora_rank),
             "base_bytes": self.base_bytes,
@@ -159,6 +163,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
     usual = name or stacks.default_name(chip)
     software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
+    graphs = requests.choice(case, "graphs", tuple(GRAPH_LEVELS))
     share = requests.share(case, "recompute_share")
     word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
     if word is None and share is not None:  # the share is one of full recomputation
@@ -182,6 +187,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         released=released,
         chunked_loss=requests.flag(case, "chunked_loss"),
         narrow_gather=requests.flag(case, "narrow_gather"),
+        graphs=software.graphs if graphs is None else float(GRAPH_LEVELS[graphs]),
         notes=requests.chip_notes(case) + notes + unknown,
     )
     _read_states(case, setting)
