@@ -414,6 +414,18 @@ def test_a_machine_that_serves_one_user_is_called_the_wrong_one():
     assert serving_costs.strained_words(unpriced).startswith(" three keeps")
 
 
+def test_a_cost_that_is_mostly_an_assumption_says_so():
+    """The page on Ironwood had 23 chip-hours a million tokens beside 0.27 of Nvidia's chip, most of it assumed software."""
+    chips = {"name": ["one", "two", "three"], "knowledge": ["generic", "generic", "measured"]}
+    frame = pd.DataFrame(chips | {"overhead": [0.6, 0.2, 0.7]})
+    told = serving_costs.assumed_words(frame)
+    assert told.startswith(" Of one nobody timed serving") and "assumed for it" in told
+    assert serving_costs.assumed_words(frame.iloc[1:]) == ""
+    served = serving_costs.costs("llama3.1-70b", ["h100-sxm", "tpu-v7"])
+    shares = served.set_index("chip")["overhead"]
+    assert 0 < shares["h100-sxm"] < shares["tpu-v7"] < 1
+
+
 def test_a_cause_that_decides_beside_another_is_told_so():
     alone = SimpleNamespace(name="alone", closed=lambda group: float(group == "memory"))
     both = SimpleNamespace(

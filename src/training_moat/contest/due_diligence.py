@@ -300,16 +300,18 @@ def within_reach(found: Report) -> str:
 
 
 def serving(found: Report) -> str:
-    """Chip-hours to serve the job's model on the chip and on the yardstick, in one sentence."""
+    """Chip-hours to serve the job's model on the chip and on the yardstick, in one sentence, and a second one where they
+    are those of an assumption."""
     names = list(dict.fromkeys([found.rival.chip.id, found.chip.id]))
-    costs = serving_costs.costs(found.job.model_id, names).set_index("chip")["chip_hours_per_mtok"]
+    served = serving_costs.costs(found.job.model_id, names)
+    costs = served.set_index("chip")["chip_hours_per_mtok"]
     told = [
         f"{chip_catalog.chip(name).name} {digits(costs[name]) if name in costs.index else 'does not reach that speed by the middle estimate'}"
         for name in names
     ]
     return (
         f"Chip-hours to serve a million tokens of {found.job.named}, at {digits(serving_costs.SPEED)} tokens a second for "
-        f"each user: {'; '.join(told)}."
+        f"each user: {'; '.join(told)}.{serving_costs.assumed_words(served)}"
     )
 
 

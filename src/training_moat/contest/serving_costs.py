@@ -36,7 +36,7 @@ SPEED = 20.0
 """Tokens a second that every user gets where nothing else is asked: somewhat faster than people read."""
 
 COLUMNS = ["chip", "name", "vendor", "chips", "batch", "format", "tokens_per_s_per_user", "usd_per_mtok", "usd_low",
-           "usd_high", "chip_hours_per_mtok", "engine", "knowledge"]  # fmt: skip
+           "usd_high", "chip_hours_per_mtok", "engine", "knowledge", "overhead"]  # fmt: skip
 
 _RATE = "tokens_per_s_per_chip"
 
@@ -52,7 +52,8 @@ def costs(
     """The cheapest way to give every user at least `speed` tokens a second, one row per chip that can.
 
     Columns: chip, name, vendor, chips, batch, format (of the weights: the chip's widest or one byte), tokens_per_s_per_user,
-    usd_per_mtok with its 90% range (blank without a price), chip_hours_per_mtok, engine (software assumed), knowledge.
+    usd_per_mtok with its 90% range (blank without a price), chip_hours_per_mtok, engine (software assumed), knowledge,
+    overhead (share of a token's time that the engine takes beside the chip).
     Million tokens are output tokens, their prompts' work included; the price is that of `when`, or of the launch.
     """
     known = chip_catalog.all_chips()
@@ -146,7 +147,8 @@ def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[s
     plan = told["plan"]
     asked = (name, chip.name, chip.vendor, plan["chips"], batch, plan["precision"])
     costs = (1 / told["tpot_s"], usd, low_usd, high_usd, hours)
-    return dict(zip(COLUMNS, (*asked, *costs, plan["software"], told["calibration"]), strict=True))
+    known = (plan["software"], told["calibration"], told["seconds"]["overhead"] / told["tpot_s"])
+    return dict(zip(COLUMNS, (*asked, *costs, *known), strict=True))
 
 
 def listed(model: str, input_len: int = 1024, output_len: int = 1024) -> pd.DataFrame:
@@ -203,4 +205,21 @@ def strained_words(served: pd.DataFrame) -> str:
     return (
         f" {in_words(list(few['name']))} {'keeps' if len(few) == 1 else 'keep'} that speed for fewer than {FEW} users at once: "
         f"the price beside {'it' if len(few) == 1 else 'each'} is that of the wrong machine, which nobody would pay."
+    )
+
+
+MOST = 0.5
+"""Share of a token's time from which on what is assumed of the software is more than all that is known of the chip."""
+
+
+def assumed_words(served: pd.DataFrame) -> str:
+    """Of which chips the costs that were found (`costs`) are mostly those of an assumption: nobody timed them or their
+    relatives, and the usual overheads of software take more than half of each token's time. In a sentence."""
+    guessed = served[(served["knowledge"] == "generic") & (served["overhead"] > MOST)]
+    if guessed.empty:
+        return ""
+    one = len(guessed) == 1
+    return (
+        f" Of {in_words(list(guessed['name']))} nobody timed serving: more than half of each token's time is the overhead of "
+        f"software that is assumed for {'it' if one else 'them'}, and the cost found is that of this assumption."
     )
