@@ -113,6 +113,19 @@ def test_networking_with_odd_clusters(settings, heard):
     check(told("networking", heard, **settings))
 
 
+def test_a_size_that_may_end_late_names_the_one_that_is_sure(heard):
+    """The page had named 4,096 chips for a deadline that the range of its own answer passes by weeks."""
+    (answer,) = [text for text in told("cluster", heard) if text and "train Llama" in text]
+    assert "by the far end of that range, too, takes 8,192 chips" in answer
+    heard.clear()
+    (tight,) = [
+        text
+        for text in told("cluster", heard, max_days=16)
+        if text and "train" in text and "**" in text
+    ]
+    assert "takes more chips than were asked for" in tight
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", sorts(*PEAKS))
 def test_precision_with_each_sort_of_chip(chip, heard):
