@@ -116,7 +116,7 @@ def _say_what_is_held(frame: pd.DataFrame) -> None:
     frame["stops_early"] = software.of_labels(frame["label"], "stops_early").fillna(0.0)
     stated = frame["notes"].fillna("").str
     # Offloaded to the host: the optimizer's states alone, or the weights as well.
-    states = stated.contains("optimizer states offloaded").astype(float)
+    states = stated.contains("optimizer states offloaded|optimizer on the host").astype(float)
     frame["paged"] = 0.0
     frame["offload"] = states + stated.contains("weights (?:and .*)?offloaded too")
     layers = stated.extract(r"activations of (\d+) layers offloaded", expand=False).astype(float)
