@@ -9,7 +9,7 @@ from training_moat.catalog import files, lasting, scenario, tables
 CALLS = []
 
 
-@tables.kept("chips", lasting=True)
+@tables.kept(lasting=True)
 def counted(maker):
     """How many chips of a maker, and which; noted in `CALLS` when it is worked out."""
     CALLS.append(maker)

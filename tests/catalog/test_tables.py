@@ -1,10 +1,12 @@
 """The data as committed: every table loads, every key points somewhere, every number has a unit."""
 
 import csv
+import os
+import shutil
 
 import pytest
 
-from training_moat.catalog import checking, chips, descriptor, files, models, tables
+from training_moat.catalog import checking, chips, descriptor, files, models, paths, tables
 from training_moat.core.errors import InputError
 
 SPELLED = [
@@ -72,7 +74,7 @@ def test_a_caller_cannot_spoil_the_next_callers_table():
 def test_a_kept_frame_is_each_callers_own():
     made = []
 
-    @tables.kept("chips", copied=True)
+    @tables.kept(copied=True)
     def frame():
         made.append(tables.load("chips"))
         return made[-1]
@@ -80,6 +82,36 @@ def test_a_kept_frame_is_each_callers_own():
     own = frame()
     own["id"] = "spoilt"
     assert frame()["id"].ne("spoilt").all() and len(made) == 1
+
+
+def test_what_is_kept_follows_every_table_that_it_rests_on(tmp_path, monkeypatch):
+    """Also those that only what it calls has read, in a steady block and out of one."""
+    folder = shutil.copytree(paths.data_folder(), tmp_path / "data")
+    monkeypatch.setenv("MOAT_ROOT", str(tmp_path))
+    made = []
+
+    @tables.kept()
+    def inner():
+        return len(tables.load("reference_jobs"))
+
+    @tables.kept()
+    def outer(chip):
+        made.append(chip)
+        return inner() if chip == "both" else 0
+
+    def edit():
+        table = folder / "reference_jobs.csv"
+        lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+        table.write_text("".join(lines[:-1]), encoding="utf-8")
+        os.utime(table, ns=(1, 1))  # a coarse clock may not tell the two apart
+
+    before = outer("both"), outer("none")
+    with tables.steady():
+        assert (outer("both"), outer("none")) == before
+        edit()
+        assert outer("both") == before[0], "a batch sees one state of the tables"
+    assert (outer("both"), outer("none")) == (before[0] - 1, 0)
+    assert made == ["both", "none", "both"]
 
 
 def test_a_replaced_table_is_seen_by_all_readers_and_by_no_one_later():

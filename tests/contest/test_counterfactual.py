@@ -206,9 +206,9 @@ def test_all_coalitions_of_a_dense_job_take_seconds(job, a100):
 def test_a_split_is_made_anew_when_a_table_it_rests_on_changes(table, monkeypatch):
     before, state = counterfactual.split("mi250x"), tables._state
     assert counterfactual.split("mi250x") is before
-    monkeypatch.setattr(tables, "_state", lambda name: (*state(name), name == table))
+    monkeypatch.setattr(tables, "_state", lambda file: (*state(file), file == f"{table}.csv"))
     again = counterfactual.split("mi250x")
-    monkeypatch.setattr(tables, "_state", lambda name: (*state(name), False))
+    monkeypatch.setattr(tables, "_state", lambda file: (*state(file), False))
     assert counterfactual.split("mi250x") is not again
 
 

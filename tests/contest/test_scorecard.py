@@ -242,6 +242,7 @@ def test_a_model_is_served_in_one_byte_where_that_is_cheaper(monkeypatch):
     found = serving_costs.costs("llama3.1-405b", ["h200", "mi250x"]).set_index("chip")
     assert found.loc["h200", "format"] == "fp8"
     monkeypatch.setattr(serving_costs, "EIGHT_BITS", ())
+    serving_costs._costs.forget()
     wide = serving_costs.costs("llama3.1-405b", ["h200"]).set_index("chip")
     assert wide.loc["h200", "format"] == "bf16"
     ratio = wide.loc["h200", "chip_hours_per_mtok"] / found.loc["h200", "chip_hours_per_mtok"]
@@ -322,6 +323,7 @@ def test_the_batch_is_sought_between_the_powers_of_four(monkeypatch) -> None:
     chips = ["h100-sxm", "h100-nvl", "h200"]
     found = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
     monkeypatch.setattr(serving_costs, "HALVINGS", 0)
+    serving_costs._costs.forget()
     coarse = serving_costs.costs("llama3.1-405b", chips).set_index("chip")
     assert (found["usd_per_mtok"] <= coarse["usd_per_mtok"]).all()
     assert (found["usd_per_mtok"] < coarse["usd_per_mtok"]).any()

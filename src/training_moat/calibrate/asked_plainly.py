@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from training_moat.calibrate import run_requests, training_errors
+from training_moat.catalog import tables
 from training_moat.predict import training
 
 WITHOUT = {
@@ -15,6 +16,7 @@ WITHOUT = {
 """What each way of asking leaves out of a plain request."""
 
 
+@tables.kept(copied=True, lasting=True)
 def errors() -> pd.DataFrame:
     """By kind of run, how far off the model is that has not seen the run's source: with all that is known of the run, and
     asked as `WITHOUT` says, as `run_requests.plain` otherwise.

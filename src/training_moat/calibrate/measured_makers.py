@@ -74,16 +74,7 @@ def _collected(published: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@tables.kept(
-    "serving_published",
-    "serving_measurements",
-    serving_software.TABLE,
-    "checkpoints",
-    "models",
-    "chips",
-    copied=True,
-    lasting=True,
-)
+@tables.kept(copied=True, lasting=True)
 def rows() -> pd.DataFrame:
     """Every maker's row: the columns of measured serving rows, and chips, tokens_per_s_user, assumed, date."""
     published = _published()

@@ -241,11 +241,7 @@ def _without_copies(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[list(COLUMNS)].reset_index(drop=True)
 
 
-@tables.kept(
-    "serving_measurements", "serving_inferencex", "serving_published", "serving_conditions",
-    "serving_drafting", serving_software.TABLE, "checkpoints", "models", "chips", copied=True,
-    lasting=True,
-)  # fmt: skip
+@tables.kept(copied=True, lasting=True)
 def all_rows() -> pd.DataFrame:
     """Every measured serving row of the data tables in the common shape."""
     makers = measured_makers.rows()[list(COLUMNS)]

@@ -12,14 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import (
-    captured_graphs,
-    dispatchers,
-    open_settings,
-    priors,
-    told_plans,
-    unusable_training,
-)
+from training_moat.calibrate import open_settings, priors, told_plans, unusable_training
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
@@ -29,7 +22,7 @@ from training_moat.core.plan import Plan
 from training_moat.core.training_step import hardware_flops_per_step, model_flops_per_step
 from training_moat.core.units import TERA
 from training_moat.core.workload import Transformer, attention_score_flops_per_token, derived_params
-from training_moat.predict import attainable, interconnect, software, usual_dispatchers
+from training_moat.predict import attainable, software
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
@@ -66,25 +59,6 @@ class Rows:
         return Rows(self.frame[mask].reset_index(drop=True), model, plan)
 
 
-TABLES = (
-    "training_measurements",
-    "training_stacks",
-    "training_networks",
-    dispatchers.TABLE,
-    captured_graphs.TABLE,
-    priors.TABLE,
-    software.TABLE,
-    usual_dispatchers.TABLE,
-    attainable.TABLE,
-    interconnect.TABLE,
-    interconnect.FABRICS,
-    "models",
-    "chips",
-    "lock_box",
-)
-"""What the configurations, which of them can be used, and the plan of those that leave it open depend on."""
-
-
 def _wide() -> pd.DataFrame:
     table = tables.load("training_measurements").rename(columns=COLUMNS)
     first = table.groupby("config_id", sort=False).first()
@@ -95,7 +69,7 @@ def _wide() -> pd.DataFrame:
     return first.drop(columns=["metric", "value", "unit"]).join(wide).reset_index()
 
 
-@tables.kept(*TABLES, copied=True, lasting=True)
+@tables.kept(copied=True, lasting=True)
 def configurations() -> pd.DataFrame:
     """One row per measured configuration with its metrics as columns and a `reason` where it cannot be used."""
     frame = _wide()
@@ -138,7 +112,7 @@ def lock_box() -> frozenset[str]:
     return frozenset(tables.load("lock_box")["source"])
 
 
-@tables.kept(*TABLES, lasting=True)
+@tables.kept(lasting=True)
 def usable() -> Rows:
     """The configurations the model can be compared with and fitted to, as arrays; not those of the lock-box."""
     frame = configurations()
@@ -146,7 +120,7 @@ def usable() -> Rows:
     return rows_of(frame[own].reset_index(drop=True))
 
 
-@tables.kept(*TABLES)
+@tables.kept()
 def put_aside() -> Rows:
     """The comparable configurations of the lock-box."""
     frame = configurations()

@@ -31,7 +31,7 @@ class Prior(NamedTuple):
     stage: int
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def _all() -> dict[tuple[str, str], Prior]:
     """Every row of the table by level and constant. The factors' expected median is one; a name's factor stands about its
     class's (partial pooling: Gelman and Hill 2007, chapter 12)."""
@@ -44,7 +44,7 @@ def _all() -> dict[tuple[str, str], Prior]:
     }
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def generic() -> dict[str, Prior]:
     """What is expected of the generic constants, by name."""
     return {name: one for (level, name), one in _all().items() if level == "generic"}

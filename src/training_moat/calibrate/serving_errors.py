@@ -44,7 +44,7 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
     return predicted
 
 
-@tables.kept(serving_constants.TABLE, serving_constants.PRIORS, lasting=True)
+@tables.kept(lasting=True)
 def _rows() -> pd.DataFrame:
     rows = measured_serving.usable_rows()
     rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})

@@ -47,17 +47,13 @@ KINDS = {
 """Kinds of runs whose errors are reported apart, in readers' words."""
 
 
-TABLES = ("training_measurements", training_constants.TABLE, UNSEEN_TABLE)
-"""What the comparison rests on."""
-
-
 def met() -> Rows:
     """Every usable run that the stored fits met. Runs that can be compared since then are judged by the next fit."""
     measured, unseen = measured_training.usable(), tables.load(UNSEEN_TABLE)
     return measured.take(measured.frame["config_id"].isin(unseen["config_id"]).to_numpy())
 
 
-@tables.kept(*TABLES, copied=True, lasting=True)
+@tables.kept(copied=True, lasting=True)
 def rows() -> pd.DataFrame:
     """The runs `met`: measured and predicted seconds, errors as shares, baselines, and what each ran on."""
     measured, unseen = met(), tables.load(UNSEEN_TABLE).set_index("config_id")
@@ -130,7 +126,7 @@ def dense_nvidia() -> pd.DataFrame:
     return frame[frame["interval_kind"] == "dense"]
 
 
-@tables.kept(*TABLES, lasting=True)
+@tables.kept(lasting=True)
 def _inside() -> tuple[pd.Series, pd.Series]:
     """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
     frame = rows()

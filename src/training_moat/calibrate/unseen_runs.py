@@ -12,13 +12,7 @@ from training_moat.calibrate import measured_training, own_machines, source_inte
 from training_moat.calibrate.fit_training import widths
 from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.source_intervals import COVERAGE
-from training_moat.calibrate.training_errors import (
-    TABLES,
-    beside_prediction,
-    ideal_seconds,
-    met,
-    rows,
-)
+from training_moat.calibrate.training_errors import beside_prediction, ideal_seconds, met, rows
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
@@ -57,7 +51,7 @@ def fair_constant(aside: Rows) -> np.ndarray:
     return ideal_seconds(aside) / own
 
 
-@tables.kept(*TABLES)
+@tables.kept()
 def _utilisation() -> pd.DataFrame:
     """Source, width of the products and utilisation of every run of `rows`."""
     known = rows()
@@ -112,6 +106,7 @@ LEAST_RUNS = 4
 """Runs of one source on one chip from which the worth of its own runs can be measured."""
 
 
+@tables.kept(copied=True, lasting=True)
 def worth_of_own_runs() -> pd.DataFrame:
     """How much two own runs help: each source and chip with enough runs, predicted without its source, then again after
     its first two runs (in the tables' order) were told; the others are judged.

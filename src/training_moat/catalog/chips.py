@@ -59,7 +59,7 @@ def not_as_new(price_note: object) -> bool:
     return any(word in str(price_note) for word in ("not sold", "used"))
 
 
-@tables.kept("cost_scopes")
+@tables.kept()
 def _of_systems() -> dict[str, frozenset[str]]:
     """Chips whose price, and whose power, in the table are those of a whole system."""
     frame = tables.load("cost_scopes")
@@ -88,7 +88,7 @@ def of_rows(ids: pd.Series) -> pd.Series:
     return ids.map({name: chip(name) for name in ids.unique()})
 
 
-@tables.kept("chips", "memory_use", "largest_systems", "link_latencies", "host_links")
+@tables.kept()
 def all_chips() -> dict[str, Chip]:
     """All chips by id, the active scenario's included, in table order."""
     bases = scenario.bases("chips")
@@ -181,7 +181,7 @@ def _use(row: Row, known_as: str) -> dict[str, Any]:
     }
 
 
-@tables.kept("host_links", "link_latencies")
+@tables.kept()
 def _hosts() -> dict[str, Link]:
     """The bus of the server of each chip whose scale-up link joins fewer."""
     latency = step_latency_s("host")
@@ -191,7 +191,7 @@ def _hosts() -> dict[str, Link]:
     }
 
 
-@tables.kept("memory_use")
+@tables.kept()
 def _homes() -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, list[str]]]:
     """By family: the tiers that hold each job, and the jobs whose weights are streamed."""
     homes: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -204,7 +204,7 @@ def _homes() -> tuple[dict[str, dict[str, tuple[str, ...]]], dict[str, list[str]
     return homes, streamed
 
 
-@tables.kept("largest_systems")
+@tables.kept()
 def _systems() -> dict[str, float]:
     """Chips of the largest system that is known of each chip."""
     known = tables.load("largest_systems").dropna(subset="chips")
@@ -259,7 +259,7 @@ def step_latency_s(link: str) -> float:
     return _latencies()[LINK_KIND[link]]
 
 
-@tables.kept("link_latencies")
+@tables.kept()
 def _latencies() -> dict[str, float]:
     """Seconds of a low-latency step, by kind of link; of several rows the first counts."""
     rows = tables.load("link_latencies")
@@ -267,12 +267,12 @@ def _latencies() -> dict[str, float]:
     return dict(zip(rows["link"], rows["latency_us"].astype(float) * 1e-6, strict=True))
 
 
-@tables.kept("chips")
+@tables.kept()
 def _records() -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in frame().to_dict("records")}
 
 
-@tables.kept("chips", size=4096)
+@tables.kept(size=4096)
 def _resolve(name: str, where: str) -> str:
     found = _spellings().get(spelling.normal(name)) or _with_its_memory(name)
     if found is None:
@@ -311,6 +311,6 @@ def _of_maker(name: str, where: str) -> InputError | None:
     return None
 
 
-@tables.kept("chips")
+@tables.kept()
 def _spellings() -> dict[str, str]:
     return spelling.ids_by_spelling(frame())

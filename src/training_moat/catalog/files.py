@@ -88,11 +88,21 @@ def counted() -> Iterator[set[str]]:
         TOUCHED.update(before)
 
 
-def path_of(name: str) -> Path:
-    """The file of one table, which from now on counts as `TOUCHED`."""
+def asked_for(name: str) -> str:
+    """The file of one table, by its name in the data folder; from now on it counts as `TOUCHED`."""
     file = descriptor.resource(name)["path"]
     TOUCHED.add(file)
+    return file
+
+
+def place_of(file: str) -> Path:
+    """Where a table's file lies."""
     return inside(data_folder(), file)
+
+
+def path_of(name: str) -> Path:
+    """Where the file of one table lies, which from now on counts as `TOUCHED`."""
+    return place_of(asked_for(name))
 
 
 def read(name: str) -> pd.DataFrame:

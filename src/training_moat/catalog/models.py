@@ -57,7 +57,7 @@ def model(name: str) -> Transformer:
     return all_models()[resolve(name)]
 
 
-@tables.kept("models")
+@tables.kept()
 def all_models() -> dict[str, Transformer]:
     """All architectures by id, the active scenario's included, in table order."""
     return {row["id"]: build(row) for _, row in frame().iterrows()}
@@ -115,6 +115,6 @@ def _number(value: float) -> int | float:
     return int(value) if float(value).is_integer() else float(value)
 
 
-@tables.kept("models")
+@tables.kept()
 def _spellings() -> dict[str, str]:
     return spelling.ids_by_spelling(frame())

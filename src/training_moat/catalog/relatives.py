@@ -27,7 +27,7 @@ LINKS = {"scaleup": "switched", "scaleout": "fat_tree"}
 """Kinds of links, and the topology of one of which nothing is published."""
 
 
-@tables.kept("chips")
+@tables.kept()
 def rates(kind: str) -> tuple[float, float, float]:
     """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`) or of one memory tier
     (`sram`, `hbm`, `ddr`), in bytes per second."""
@@ -83,7 +83,7 @@ def wide_format(chip: Chip) -> str | None:
     return next((name for name in WIDE if chip.peak_flops.get(name)), None)
 
 
-@tables.kept("chips", size=16)
+@tables.kept(size=16)
 def _narrow_ratios(name: str) -> tuple[float, float, float]:
     ratios = sorted(
         chip.peak_flops[name] / chip.peak_flops[wide]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache, wraps
+from dataclasses import dataclass
+from functools import wraps
 from itertools import count
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,8 +31,9 @@ def load(name: str) -> pd.DataFrame:
     `chips` and `models` include what the active scenario (`MOAT_SCENARIO`) adds or overrides. Raises
     InputError for an unknown name and for a bad file, with its line and column.
     """
-    if name in _replaced:
-        return _replaced[name][1].copy()
+    file = files.asked_for(name)
+    if file in _replaced:
+        return _replaced[file][1].copy()
     frame = files.read(name)
     active = scenario.active() if name in scenario.KINDS else None
     if active is not None:
@@ -47,19 +50,22 @@ def listed(name: str, column: str) -> dict[str, str]:
 
 _replaced: dict[str, tuple[int, pd.DataFrame]] = {}
 _numbers = count(1)
+_moment = 0
+"""Another number whenever what a table holds may be another, though nobody looks at the files."""
 
 
 @contextmanager
 def replaced(**frames: pd.DataFrame) -> Iterator[None]:
     """Take these frames for the tables of their names while the block runs, for a judgement on altered evidence; what is
     worked out from them is kept apart."""
-    global _replaced
+    global _replaced, _moment
     before, number = _replaced, next(_numbers)
-    _replaced = before | {name: (number, frame) for name, frame in frames.items()}
+    given = {descriptor.resource(name)["path"]: (number, frame) for name, frame in frames.items()}
+    _replaced, _moment = before | given, next(_numbers)
     try:
         yield
     finally:
-        _replaced = before
+        _replaced, _moment = before, next(_numbers)
 
 
 def units(name: str) -> dict[str, str]:
@@ -75,60 +81,99 @@ _steady: dict[tuple[str, str | None], _State] | None = None
 def steady() -> Iterator[None]:
     """Take the tables for unchanged while the block runs, once looked at: large batches ask for their state thousands of
     times."""
-    global _steady
-    before, _steady = _steady, {} if _steady is None else _steady
+    global _steady, _moment
+    if _steady is not None:
+        yield
+        return
+    _steady, _moment = {}, next(_numbers)
     try:
         yield
     finally:
-        _steady = before
+        _steady = None
 
 
 def state(name: str) -> _State:
     """What a table's content depends on: its file and the active scenario's, with their times of change; of a replaced one
     the replacement's number."""
-    if name in _replaced:
-        return "", _replaced[name][0], "", 0
+    return _state(files.asked_for(name))
+
+
+def _state(file: str) -> _State:
+    if file in _replaced:
+        return "", _replaced[file][0], "", 0
     if _steady is None:
-        return _state(name)
-    key = name, scenario.named()
+        return _looked_at(file)
+    key = file, scenario.named()
     if key not in _steady:
-        _steady[key] = _state(name)
+        _steady[key] = _looked_at(file)
     return _steady[key]
 
 
-def _state(name: str) -> _State:
+def _looked_at(file: str) -> _State:
     overlaid = scenario.active_path()
-    path, over = str(files.path_of(name)), "" if overlaid is None else str(overlaid)
+    path, over = str(files.place_of(file)), "" if overlaid is None else str(overlaid)
     return path, changed(path), over, changed(over)
 
 
+_WORLDS = 4
+"""Results that are kept for the same arguments: of as many contents of the tables, or scenarios."""
+
+
+@dataclass
+class _Answer:
+    """A result, the files of the tables that it rests on, their states, and when these were last found so."""
+
+    found: Any
+    rests_on: tuple[str, ...]
+    states: tuple[_State, ...]
+    looked: tuple[int, str | None]
+
+    def holds(self, now: tuple[int, str | None]) -> bool:
+        """Whether the tables are as they were."""
+        if self.states != tuple(map(_state, self.rests_on)):
+            return False
+        self.looked = now
+        return True
+
+
 def kept(
-    *names: str, size: int = 8, copied: bool = False, lasting: bool = False
+    size: int = 8, copied: bool = False, lasting: bool = False
 ) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
-    """Decorator: keep the last `size` results of a function for as long as these tables, and the active scenario, are as
-    they were. Whoever asks gets the same object, not to be changed, or of a frame a copy (`copied`); arguments have to be
-    hashable. What takes tenths of a second may outlast the process (`lasting`)."""
+    """Decorator: keep the results of a function for its last `size` arguments, each for as long as the tables that it asked
+    for, and the active scenario, are as they were. Whoever asks gets the same object, not to be changed, or of a frame a
+    copy (`copied`); arguments have to be hashable. What takes tenths of a second may outlast the process (`lasting`)."""
 
     def decorated(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
-        @lru_cache(maxsize=size)
-        def under(states: tuple, *given: Any, **named: Any) -> tuple[_Found, set[str]]:
+        answers: OrderedDict[Hashable, list[_Answer]] = OrderedDict()
+
+        def worked_out(given: tuple[Any, ...], named: dict[str, Any]) -> _Answer:
             apart = not lasting or bool(named or _replaced)
             known = None if apart else lasting_results.recalled(function, given)
-            if known is not None:
-                return known
-            with files.counted() as touched:
-                found = function(*given, **named)
-            if not apart:
-                lasting_results.leave(function, given, (found, touched))
-            return found, touched
+            if known is None:
+                with files.counted() as touched:
+                    found = function(*given, **named)
+                known = found, touched
+                if not apart:
+                    lasting_results.leave(function, given, known)
+            rests_on = tuple(sorted(known[1]))
+            states = tuple(map(_state, rests_on))
+            return _Answer(known[0], rests_on, states, (_moment, scenario.named()))
 
         @wraps(function)
         def asked(*given: _Given.args, **named: _Given.kwargs) -> _Found:
-            found, touched = under(tuple(map(state, names)), *given, **named)  # type: ignore[arg-type]
-            files.TOUCHED.update(touched)
-            return found.copy() if copied else found  # type: ignore[attr-defined]
+            key = (given, *sorted(named.items())) if named else given
+            known, now = answers.get(key, []), (_moment, scenario.named())
+            if _steady is None or not known or known[0].looked != now:
+                holding = [one for one in known if one.holds(now)] or [worked_out(given, named)]
+                others = [one for one in known if one is not holding[0]]
+                known = answers[key] = [holding[0], *others[: _WORLDS - 1]]
+                answers.move_to_end(key)
+                if len(answers) > size:
+                    answers.popitem(last=False)
+            files.TOUCHED.update(known[0].rests_on)
+            return known[0].found.copy() if copied else known[0].found
 
-        asked.forget = under.cache_clear  # type: ignore[attr-defined]
+        asked.forget = answers.clear  # type: ignore[attr-defined]
         return asked
 
     return decorated

@@ -46,7 +46,7 @@ def of_chip(record: Mapping[str, Any]) -> list[str]:
     return told
 
 
-@tables.kept("chips")
+@tables.kept()
 def _ends() -> dict[str, tuple[str, float, float]]:
     """Unit, least (zeros apart) and most of every numeric column of the table of chips."""
     table, found = files.read("chips"), {}

@@ -55,7 +55,7 @@ class Offer:
     hbm_gb: float
 
 
-@tables.kept("training_runs", "runs_non_nvidia", "chip_makers", copied=True)
+@tables.kept(copied=True)
 def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     """Training runs on record of at least that size. Columns: year, vendor, model, organisation, training_flop, own, source.
 
@@ -88,7 +88,7 @@ def offered_in(year: int) -> list[Chip]:
     return found
 
 
-@tables.kept(*reference_jobs.COST_TABLES)
+@tables.kept()
 def offers() -> list[Offer]:
     """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
     found: list[Offer] = []

@@ -65,7 +65,7 @@ class HourlyPrice:
         return self.capital_usd + self.power_usd
 
 
-@tables.kept("cost_assumptions")
+@tables.kept()
 def assumptions() -> dict[str, Uncertain]:
     """The uncertain inputs of the formula by name."""
     return {row["name"]: of_row(row) for _, row in tables.load("cost_assumptions").iterrows()}
@@ -93,7 +93,7 @@ def capital_usd_per_h(chip: Chip, price_usd: float) -> float:
     return price_usd * server / (1 - known["network_share"]) / hours
 
 
-@tables.kept("chips")
+@tables.kept()
 def spread() -> float:
     """How far the ends of a published price lie from its middle, as a factor: the median over the chips that have a range."""
     frame = chip_catalog.frame().dropna(subset=["price_usd_low", "price_usd_high"])
@@ -131,7 +131,7 @@ def ownership(chip: Chip) -> HourlyPrice | None:
     return _without_power(chip, float(usd), **ends, basis=OWNERSHIP, when="2025", sources=cited)
 
 
-@tables.kept("prices")
+@tables.kept()
 def quotes() -> pd.DataFrame:
     """All dated rents of table chips. Columns: chip_id, kind, day, usd, source."""
     frame = tables.load("prices")
@@ -142,7 +142,7 @@ def quotes() -> pd.DataFrame:
     return found.reset_index(drop=True)
 
 
-@tables.kept("prices")
+@tables.kept()
 def _quotes_by_kind() -> dict[tuple[str, str], pd.DataFrame]:
     """`quotes` by chip and kind."""
     return {(chip, kind): own for (chip, kind), own in quotes().groupby(["chip_id", "kind"])}
@@ -153,7 +153,7 @@ def _quoted(chip: Chip, kind: str) -> pd.DataFrame:
     return _quotes_by_kind().get((chip.id, kind), quotes().iloc[:0])
 
 
-@tables.kept("prices", "chips")
+@tables.kept()
 def sellers(kind: str) -> tuple[float, float]:
     """How far one seller's rent lies from the middle of those quoted for the same chip around the same day: fifth and
     ninety-fifth percentile over all quotes of that kind that have company."""

@@ -187,7 +187,7 @@ def split_of(found: Worth) -> Split:
     )
 
 
-@tables.kept(*reference_jobs.COST_TABLES, *uptime_supply.TABLES, size=128, lasting=True)
+@tables.kept(size=128, lasting=True)
 def split(chip_id: str, job: str | None = None, yardstick: str | None = None) -> Split:
     """The gap of one chip of the table to Nvidia's chip of its day on the job of that day, split."""
     return split_of(worth(*_compared(chip_id, job, yardstick)))
@@ -211,7 +211,7 @@ def splits(chips: Sequence[str] | None = None, job: str | None = None) -> list[S
     return answered(lambda name: split(name, job), names)
 
 
-@tables.kept(*reference_jobs.COST_TABLES)
+@tables.kept()
 def _search_all(names: tuple[str, ...], job: str | None) -> None:
     with suppress(
         InputError

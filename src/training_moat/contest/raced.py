@@ -8,7 +8,6 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
-from training_moat.contest import reference_jobs
 from training_moat.contest.chip_factors import training_formats
 from training_moat.predict import fastest_plans
 
@@ -23,9 +22,7 @@ def predicted_speeds(pairs: pd.DataFrame) -> np.ndarray:
     return np.array(_ratios(tuple(pairs["row_id"]), tuple(pairs["rival_row_id"])))
 
 
-@tables.kept(
-    *reference_jobs.COST_TABLES, "training_measurements", "benchmark_adapters", lasting=True
-)
+@tables.kept(lasting=True)
 def _ratios(entries: tuple[str, ...], rivals: tuple[str, ...]) -> list[float]:
     rows = tables.load("training_measurements").set_index("row_id")
     ranks = tables.load("benchmark_adapters").set_index("model")["lora_rank"]

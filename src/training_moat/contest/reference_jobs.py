@@ -21,12 +21,6 @@ YARDSTICK_FAMILIES = "nvidia-"
 YARDSTICK_DOMAIN = 8
 """Chips that a yardstick's scale-up network joins at least: cards without one were not sold for training at scale."""
 
-COST_TABLES = (
-    *("chips", "models", "prices", "calibration_training", "reference_jobs", "cost_assumptions"),
-    "cost_scopes",
-)
-"""Tables that a job's cost on a chip rests on: what is computed from them is kept while they are as they were."""
-
 BATCH_GRAIN = 512
 """A published batch in tokens is taken to the nearest multiple of so many sequences, so that it divides over replicas
 (GPT-3's 3.2 million tokens become the 1,536 sequences of Narayanan et al. 2021, DeepSeek-V3's its own 15,360)."""
@@ -75,7 +69,7 @@ class Job:
         return asked | {"global_batch": self.batch} | settings
 
 
-@tables.kept("reference_jobs")
+@tables.kept()
 def jobs() -> dict[str, Job]:
     """All reference jobs by name, oldest first."""
     found = {}
@@ -151,13 +145,13 @@ def export_yardstick(when: pd.Timestamp) -> Chip:
     return (past or cut[:1])[-1]
 
 
-@tables.kept("chips")
+@tables.kept()
 def listed() -> frozenset[str]:
     """Ids of the chips of the table, whatever a scenario adds."""
     return frozenset(files.read("chips")["id"])
 
 
-@tables.kept("chips")
+@tables.kept()
 def cut_for_export() -> frozenset[str]:
     """Ids of the chips of the table that are cut down for export: never the yardstick."""
     chips = files.read("chips")
@@ -172,7 +166,7 @@ def is_yardstick(chip: Chip) -> bool:
     return own and joined and bool(chip.supports_training and chip.available and chip.tier("hbm"))
 
 
-@tables.kept("chips", size=256)
+@tables.kept(size=256)
 def _yardstick(when: pd.Timestamp) -> str:
     own = [chip for chip in chip_catalog.all_chips().values() if is_yardstick(chip)]
     dated = sorted((launched(chip), max(chip.peak_flops.values()), chip.id) for chip in own)

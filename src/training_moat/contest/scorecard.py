@@ -149,7 +149,7 @@ def largest_known(chip: Chip) -> Machine | None:
     return Machine(int(size), words.format(told), bool(run or taken)) if size else None
 
 
-@tables.kept("gpu_clusters", "training_runs", "runs_non_nvidia")
+@tables.kept()
 def _installed() -> pd.Series:
     """Chips of the largest cluster, or of the largest run that trained a model, by the chip's id."""
     clusters = tables.load("gpu_clusters")
@@ -162,7 +162,7 @@ def _installed() -> pd.Series:
     return known.groupby("chip_id")["chips"].max()
 
 
-@tables.kept("training_measurements")
+@tables.kept()
 def _tested() -> pd.Series:
     """Chips of the largest measured step, by the chip's id."""
     measured = tables.load("training_measurements").dropna(subset=["chip_id", "n_chips"])
@@ -337,7 +337,7 @@ def left_out(
     return pd.DataFrame(list(missing), columns=["chip", "name", "why"])
 
 
-@tables.kept(*reference_jobs.COST_TABLES, size=32)
+@tables.kept(size=32)
 def _all(
     job: str, chips: tuple[str, ...] | None, max_days: float
 ) -> tuple[tuple[Card, ...], tuple[tuple[str, str, str], ...]]:

@@ -56,8 +56,21 @@ def costs(
     overhead (share of a token's time that the engine takes beside the chip).
     Million tokens are output tokens, their prompts' work included; the price is that of `when`, or of the launch.
     """
+    names = chips or chip_catalog.all_chips()
+    asked = tuple(chip_catalog.resolve(name) for name in names)
+    return _costs(models.resolve(model), asked, speed, input_len, output_len, when)
+
+
+@tables.kept(size=32, copied=True, lasting=True)
+def _costs(
+    model: str,
+    names: tuple[str, ...],
+    speed: float,
+    input_len: int,
+    output_len: int,
+    when: pd.Timestamp | None,
+) -> pd.DataFrame:
     known = chip_catalog.all_chips()
-    names = [chip_catalog.resolve(name) for name in chips] if chips else list(known)
     common = {"model": model, "input_len": input_len, "output_len": output_len}
     forms = [(name, form) for name in names for form in _formats(known[name])]
     counts = _counts(names, common)

@@ -28,9 +28,6 @@ from training_moat.inquiry import switching
 from training_moat.inquiry.uncertainty import Uncertain
 from training_moat.inquiry.wording import percent
 
-TABLES = ("training_costs", "chip_counts", "packaging_supply", "switching_assumptions")
-"""Tables that uptime and supply rest on, besides those of chips."""
-
 LAST_QUARTER = 10
 """Month in which the last quarter of a year begins."""
 
@@ -51,7 +48,7 @@ class Level:
     words: str = ""
 
 
-@tables.kept("training_costs", "chips")
+@tables.kept()
 def uptimes() -> pd.DataFrame:
     """Published shares of a long run's time that trained, by chip. Columns: chip_id, chip, run, share, source."""
     frame = tables.load("training_costs")
@@ -65,7 +62,7 @@ def uptimes() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["chip_id", "run", "share", "source"])
 
 
-@tables.kept("training_costs", "chips")
+@tables.kept()
 def _uptimes_by_chip() -> pd.DataFrame:
     return uptimes().groupby("chip_id")["share"].agg(["min", "median", "max"])
 
@@ -91,7 +88,7 @@ def _level(usual: float, low: float, middle: float, high: float) -> Level:
     return Level(usual / middle, middle / high, middle / low)
 
 
-@tables.kept("chip_counts", "chips")
+@tables.kept()
 def hbm_shipped() -> pd.DataFrame:
     """HBM in the accelerators that owners took up, by year on record to its end (table chip_counts).
 
@@ -120,7 +117,7 @@ def hbm_of(year: int) -> float:
     return float(world[min(max(year, world.index.min()), world.index.max())])
 
 
-@tables.kept("packaging_supply")
+@tables.kept()
 def packaging_shares() -> pd.Series:
     """Share of advanced packaging by holder in the earliest year on record (table packaging_supply)."""
     frame = tables.load("packaging_supply")
@@ -146,7 +143,7 @@ def wait_years(chip: Chip, needed_gb: float, year: int) -> float:
     return needed_gb / (share_of(chip) * hbm_of(year)) if hbm_gb(chip) else 0.0
 
 
-@tables.kept("switching_assumptions")
+@tables.kept()
 def _delay_value() -> Uncertain:
     """Years of training spend that a year's delay is worth to a buyer."""
     return {item.name: item for item in switching.inputs()}["delay_value"]

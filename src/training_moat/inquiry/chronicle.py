@@ -110,7 +110,7 @@ def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFra
     return frame if chosen.empty else chosen
 
 
-@tables.kept("training_runs", "runs_non_nvidia", "chip_makers", copied=True)
+@tables.kept(copied=True)
 def runs() -> pd.DataFrame:
     """Every known training run with named hardware: model, organisation, date, training_flop, hardware, kind,
     vendor_own_run (yes, no or blank), maker, maker_kind, link, source, confirmed, table, row_id.

@@ -52,7 +52,7 @@ def _reports(frame: pd.DataFrame) -> Reports:
     return found | {key: values.to_numpy(float) for key, values in bills}
 
 
-@tables.kept("lab_ledgers", size=16, copied=True)
+@tables.kept(size=16, copied=True)
 def shares(research: str = COUNT, known_by: str | None = None) -> pd.DataFrame:
     """Inference's share in every lab and year whose books allow one, against a count of research: the final runs
     (`final_runs`), all computing (`rnd_compute`) or all of it, salaries included (`rnd_expense`).
@@ -118,7 +118,7 @@ def _part(serving: float, other: float) -> float:
     return float(serving / (serving + other))
 
 
-@tables.kept("lab_ledgers", "market_splits", size=16, lasting=True)
+@tables.kept(size=16, lasting=True)
 def pooled(
     without: str | None = None, known_by: str | None = None, seed: int = 0
 ) -> pooling.Pooled | None:

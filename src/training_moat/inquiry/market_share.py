@@ -34,11 +34,6 @@ KINDS = {
     TOGETHER: "equal mixture of the ways",
 }
 """What the interval of each way is; every one runs from the 5th to the 95th percentile."""
-TABLES = (
-    *("assumptions", "chip_counts", "chips", "lab_ledgers", "market_splits", "split_classes"),
-    *("tokens_served", "training_runs"),
-)
-"""What the three ways rest on."""
 REPORTED = {2024: "2024-10-09", 2025: "2026-02-20"}
 """Days on which OpenAI's own figures for a year became known."""
 
@@ -62,7 +57,7 @@ class Share:
         return self.year > LAST_KNOWN
 
 
-@tables.kept(*TABLES, size=64, lasting=True)
+@tables.kept(size=64, lasting=True)
 def draws_of(year: int, way: str, seed: int = 0) -> np.ndarray | None:
     """Draws of the share by one way; None where the way says nothing of the year."""
     if way == STATEMENTS:
@@ -94,7 +89,7 @@ def _chances(found: np.ndarray) -> dict[str, float]:
     return {"larger": float(np.mean(found > HALF)), "ten": float(np.mean(found >= TEN_TIMES))}
 
 
-@tables.kept(*TABLES, size=4, copied=True, lasting=True)
+@tables.kept(size=4, copied=True, lasting=True)
 def by_year(seed: int = 0) -> pd.DataFrame:
     """Every way and year. Columns: year, way, p05, median, p95 (shares), larger, ten (chances), status."""
     told = [share(year, way, seed) for year in YEARS for way in KINDS]

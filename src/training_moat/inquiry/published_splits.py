@@ -64,7 +64,7 @@ def market_statements(known_by: str | None = None) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-@tables.kept("market_splits", "split_classes", size=16, lasting=True)
+@tables.kept(size=16, lasting=True)
 def pooled(known_by: str | None = None, seed: int = 0) -> pooling.Pooled:
     """The statements on the market, pooled with house and measure as random effects."""
     return pooling.fit(market_statements(known_by), GROUPS, seed)

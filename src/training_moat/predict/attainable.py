@@ -62,7 +62,7 @@ def measured_families() -> set[str]:
     return {family for family, _ in _families() if family}
 
 
-@tables.kept(TABLE, "chips")
+@tables.kept()
 def _shares() -> dict[tuple[str, str], float]:
     """The best measured share of peak by chip and width, of products as training has them (`UNLIKE_TRAINING`)."""
     frame = tables.load(TABLE)
@@ -86,7 +86,7 @@ def _shares() -> dict[tuple[str, str], float]:
     return found
 
 
-@tables.kept(TABLE, "chips")
+@tables.kept()
 def _families() -> dict[tuple[str, str], float]:
     """The median of a family's shares by its name and width; one card's higher clock is none of its relatives'."""
     known = chip_catalog.all_chips()

@@ -73,7 +73,7 @@ def release_of(model: Any) -> str:
     return _releases().get(model_catalog.resolve(model), "")
 
 
-@tables.kept("models")
+@tables.kept()
 def _releases() -> dict[str, str]:
     table = model_catalog.frame()[["id", "released"]].dropna()
     return dict(zip(table["id"], table["released"].astype(str)))

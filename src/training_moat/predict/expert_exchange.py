@@ -50,7 +50,7 @@ def of_engine(asked: Any, calibrated: str, chip: Chip) -> ExpertExchange | None:
     return found if found and found.chip_maker == maker(chip.family) else None
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def _all() -> dict[str, ExpertExchange]:
     frame = tables.load(TABLE).fillna({"kernels": ""})
     columns = list(ExpertExchange.__dataclass_fields__)

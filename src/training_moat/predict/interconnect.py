@@ -32,13 +32,13 @@ BUS = "host"
 """Topology of the bus of a server: the measured one stands for it, whatever its generation."""
 
 
-@tables.kept(FABRICS)
+@tables.kept()
 def measured() -> pd.DataFrame:
     """The measured fabrics by their keys."""
     return tables.load(FABRICS).set_index("fabric")
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def stored() -> dict[str, dict[str, float]]:
     """The fitted constants of the table, by fabric and name."""
     frame = tables.load(TABLE)
@@ -49,7 +49,7 @@ def stored() -> dict[str, dict[str, float]]:
     }
 
 
-@tables.kept(FABRICS, TABLE)
+@tables.kept()
 def _of_family() -> dict[str, dict[str, float]]:
     """The constants that stand for a chip family's scale-up network: its own, or the maker's nearest generation's."""
     return {
@@ -71,7 +71,7 @@ def host_fabric(link: Link) -> Fabric:
     return from_link(link, **_of_bus())
 
 
-@tables.kept(FABRICS, TABLE)
+@tables.kept()
 def _of_bus() -> dict[str, float]:
     known = measured()
     return stored()[known.index[known["topology"] == BUS][0]]
@@ -93,7 +93,7 @@ def by_kernels(fabric: Fabric, kernels: str) -> Fabric:
     return replace(fabric, **constants)
 
 
-@tables.kept(FABRICS, TABLE)
+@tables.kept()
 def _stored_generic(scaleout_only: bool) -> dict[str, float]:
     between = measured()["topology"] == BETWEEN
     return generic({n: one for n, one in stored().items() if between[n] or not scaleout_only})

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training_moat.catalog import relatives
+from training_moat.catalog import relatives, tables
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingMemory, ServingPlan
@@ -101,7 +101,13 @@ def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     The fields of requests and answers are those of the command-line contract. Times are seconds, memory GiB
     on one chip.
     """
-    constants = known.stored()
+    with tables.steady():
+        return _answered(requests, known.stored())
+
+
+def _answered(
+    requests: Sequence[Mapping[str, Any]], constants: known.Constants
+) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = [{} for _ in requests]
     good: list[tuple[int, ServingCase]] = []
     for position, request in enumerate(requests):

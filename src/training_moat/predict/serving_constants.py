@@ -37,7 +37,7 @@ class Constant(NamedTuple):
     felt_by: frozenset[str]
 
 
-@tables.kept(PRIORS)
+@tables.kept()
 def _expected() -> dict[str, dict[str, Constant]]:
     """Every row of the table by level and constant, in its order."""
     found: dict[str, dict[str, Constant]] = {}
@@ -97,7 +97,7 @@ def classes_of(family: str, engine: str) -> list[str]:
     return [kind] * bool(kind) + [f"{kind}-{era}"] * (kind == "ported" and bool(era))
 
 
-@tables.kept("chips")
+@tables.kept()
 def _years() -> dict[str, float]:
     """Years after `SINCE` in which the first chip of each family was announced."""
     chips = tables.load("chips")
@@ -111,7 +111,7 @@ def power_of(key: tuple[str, str, str], family: str) -> float:
     return _years().get(family, 0.0) if key == YEARLY else 1.0
 
 
-@tables.kept(serving_software.TABLE, PRIORS, size=1024)
+@tables.kept(size=1024)
 def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
     """The factors, by (level, key, constant), whose product, each to its power (`power_of`), is each constant of an engine on
     a chip family."""
@@ -223,7 +223,7 @@ class Constants:
         return self.values["interval", level, "p05"], self.values["interval", level, "p95"]
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def stored() -> Constants:
     """The constants of data/calibration_serving.csv."""
     frame = tables.load(TABLE)

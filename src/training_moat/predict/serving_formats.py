@@ -70,14 +70,14 @@ def wide_ffn_layers(model: Transformer, precision: str) -> float:
     return partly[1] if partly else 0.0
 
 
-@tables.kept("memory_use")
+@tables.kept()
 def _stored_in() -> dict[str, str]:
     """The format in which a maker's own software keeps served weights where none is asked for, by chip family."""
     use = tables.load("memory_use").query("job == 'serving'").dropna(subset="stored_in")
     return dict(zip(use["family"], use["stored_in"], strict=True))
 
 
-@tables.kept("checkpoints", "models")
+@tables.kept()
 def _partly() -> dict[tuple[str, str], tuple[str, float]]:
     """Partly quantised checkpoints by model (id and name) and format."""
     rows = tables.load("checkpoints")

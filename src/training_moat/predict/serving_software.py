@@ -15,7 +15,7 @@ ERAS = ("2024", "early-2025")
 """Old releases that are calibrated apart from an engine's current ones: those of 2024 and of the first half of 2025."""
 
 
-@tables.kept(TABLE, size=2)
+@tables.kept(size=2)
 def spellings(measured: bool = True) -> dict[str, str]:
     """Words that name an engine, and the engine: of those that were measured, or of those that were not."""
     table = tables.load(TABLE)
@@ -33,7 +33,7 @@ def spelled(text: str) -> str | None:
     return max(found, key=len, default=None)
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def first_after() -> dict[str, dict[str, tuple[int, ...]]]:
     """First release of each engine after an era (of a maker's service year and month): earlier ones are calibrated apart,
     with the era behind the engine's name."""
@@ -59,14 +59,14 @@ def of_release(base: str, release: Any) -> str:
     return base
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def services() -> dict[str, str]:
     """The makers' own services by the chip family that each runs on: the best known engine of those chips."""
     own = tables.load(TABLE).query("kind == 'service'")
     return dict(zip(own["family"], own["engine"], strict=True))
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def of_makers() -> frozenset[str]:
     """The makers' own services under their calibrated names. Their releases share nothing with other engines'."""
     current = set(services().values())
@@ -75,14 +75,14 @@ def of_makers() -> frozenset[str]:
     )
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def compiled() -> frozenset[str]:
     """Engines of dataflow machines, whose compilers lay a model out as a whole: no host starts kernels one by one (Abts et
     al. 2022; Prabhakar et al. 2024)."""
     return of_makers() | set(tables.load(TABLE).query("kind == 'compiler'")["engine"])
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def _cut_by_layers() -> frozenset[str]:
     return frozenset(tables.load(TABLE).query("cuts == 'layers'")["engine"])
 
@@ -102,7 +102,7 @@ def lineage(engine: str) -> tuple[str, str]:
     return engine, ""
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def _timed_in() -> dict[str, str]:
     """The era of all runs of an engine whose releases are not told apart."""
     told = tables.load(TABLE).dropna(subset="timed_in")

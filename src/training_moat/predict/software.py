@@ -123,7 +123,7 @@ class Software:
         return self.stack in PYTORCH_STACKS and not chip.family.startswith("nvidia")
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def all_software() -> dict[str, Software]:
     """Every name of the table and its stack; where a cell is blank, what `Software` takes for usual."""
     found = {}
@@ -177,7 +177,7 @@ def reaches(frame: pd.DataFrame, names: str, family: str) -> list[Reach]:
     return [Reach(*row) for row in zip(*columns, strict=True)]
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def _versions() -> list[tuple[Reach, str]]:
     """By version of some software: when its other names mean it, and its own."""
     frame = tables.load(TABLE)
@@ -199,7 +199,7 @@ def of_date(name: str, chip: Chip, released: float | None) -> str:
     return next(fitting, name)
 
 
-@tables.kept(WRITTEN_OUT)
+@tables.kept()
 def _written_out() -> list[tuple[str, str, str, float]]:
     """(software or stack, family, precision, year before which) of the table; empty: any."""
     frame = tables.load(WRITTEN_OUT).fillna({"software": "", "family": "", "precision": ""})

@@ -24,7 +24,7 @@ def bandwidth_share(chip: Chip) -> float:
     return own.get(chip.measured_as) or family.get(chip.family) or UNMEASURED_SHARE
 
 
-@tables.kept(TABLE, "chips")
+@tables.kept()
 def _shares() -> tuple[dict[str, float], dict[str, float]]:
     """Best measured share by chip and by family."""
     own: dict[str, float] = {}

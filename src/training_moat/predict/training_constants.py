@@ -85,7 +85,7 @@ class Constants:
         return (level, key) in self._named
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def load() -> Constants:
     """The stored constants."""
     frame = tables.load(TABLE)

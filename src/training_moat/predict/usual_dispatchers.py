@@ -11,7 +11,7 @@ NOW = 1e4
 """The year of software without a date, after all versions: what its makers advise today."""
 
 
-@tables.kept(TABLE)
+@tables.kept()
 def _lines() -> list[tuple[Reach, frozenset[str], str]]:
     """By line: what it speaks of, the ids of its chips (one empty id: any), and the dispatcher."""
     frame = tables.load(TABLE)

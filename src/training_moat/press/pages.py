@@ -30,7 +30,7 @@ def sources_list(only: Container[str] | None = None) -> str:
     return markup.page("references.html", kinds=told)
 
 
-@tables.kept("sources")
+@tables.kept()
 def _sources() -> dict[str, Any]:
     rows = tables.load("sources")[["key", "title", "publisher", "url"]].astype(object)
     return {row.key: row for row in rows.itertuples(index=False)}
