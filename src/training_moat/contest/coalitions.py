@@ -172,7 +172,7 @@ def worth(chip: Chip, yardstick: Chip, job: Job, max_days: float = best_plan.MAX
         (one.factor, end) for one, both in zip(assumed, found.ends, strict=True) for end in both
     ]
     prices = None if chip is yardstick else chip_hours.pair(chip, yardstick)
-    year = reference_jobs.start(chip).year
+    year = uptime_supply.years(reference_jobs.start(chip))
     needed = found.yardstick_chips * uptime_supply.hbm_gb(yardstick)
     levels = {
         "uptime": uptime_supply.uptime(full, yardstick),

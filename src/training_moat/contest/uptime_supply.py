@@ -16,11 +16,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import scenario, tables
 from training_moat.catalog.cited import cited
+from training_moat.contest import reference_jobs
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GIB
@@ -92,17 +94,31 @@ def _level(usual: float, low: float, middle: float, high: float) -> Level:
 def hbm_shipped() -> pd.DataFrame:
     """HBM in the accelerators that owners took up, by year on record to its end (table chip_counts).
 
-    Columns: year, gb, low, high.
+    Columns: year, gb, low, high. A row that counts several chips together ("H100/H200") holds the mean memory of those that
+    could be had by its end; chips of which the chips table knows no memory, a few per cent, are left out.
     """
-    frame = tables.load("chip_counts").dropna(subset=["chip_id", "units_median"])
-    size = {name: hbm_gb(chip) for name, chip in chip_catalog.all_chips().items() if hbm_gb(chip)}
-    frame = frame[frame["chip_id"].isin(size)]
-    gb = frame["chip_id"].map(size)
+    frame = tables.load("chip_counts").dropna(subset=["units_median"])
+    named = frame["chip_id"].fillna(frame["chip"])
+    pairs = list(zip(named, frame["end_date"], strict=True))
+    size = {pair: _mean_hbm_gb(*pair) for pair in set(pairs)}
+    gb = pd.Series([size[pair] for pair in pairs], index=frame.index)
+    frame, gb = frame[gb > 0], gb[gb > 0]
     ends = {"gb": "units_median", "low": "units_p05", "high": "units_p95"}
     told = pd.DataFrame({name: frame[column] * gb for name, column in ends.items()})
     told = told.assign(year=frame["start_date"].str[:4].astype(int))
     whole = set(told.loc[frame["start_date"].str[5:7].astype(int) >= LAST_QUARTER, "year"])
     return told[told["year"].isin(whole)].groupby("year", as_index=False).sum()
+
+
+def _mean_hbm_gb(named: str, end: str) -> float:
+    """Mean HBM of the chips that a row counts by name, of those that could be had by its end; zero where none is known."""
+    sizes = []
+    for name in named.split("/"):
+        with suppress(InputError):
+            chip = chip_catalog.chip(chip_catalog.resolve(name))
+            sizes.append((reference_jobs.start(chip) <= reference_jobs.day(end), hbm_gb(chip)))
+    there = [gb for had, gb in sizes if had] or [gb for _, gb in sizes[:1]]
+    return float(np.mean(there)) if there else 0.0
 
 
 def hbm_gb(chip: Chip) -> float:
@@ -111,10 +127,16 @@ def hbm_gb(chip: Chip) -> float:
     return 0.0 if tier is None else tier.capacity_bytes / GIB
 
 
-def hbm_of(year: int) -> float:
-    """HBM shipped in a year, or in the nearest on record, in GiB."""
+def hbm_of(year: float) -> float:
+    """HBM shipped in the twelve months from a time in years (2023.5: from July 2023), or in the nearest year on record, in
+    GiB: each year's evenly over its months."""
     world = hbm_shipped().set_index("year")["gb"]
-    return float(world[min(max(year, world.index.min()), world.index.max())])
+    return float(np.interp(year, world.index, world))
+
+
+def years(day: pd.Timestamp) -> float:
+    """A day as a time in years, by its month."""
+    return day.year + (day.month - 1) / 12
 
 
 @tables.kept()
@@ -138,8 +160,8 @@ def share_of(chip: Chip) -> float:
     return float(packaging_shares()[_holder(chip)])
 
 
-def wait_years(chip: Chip, needed_gb: float, year: int) -> float:
-    """Years in which the maker's share of a year's HBM comes to what is needed; none for a chip without HBM."""
+def wait_years(chip: Chip, needed_gb: float, year: float) -> float:
+    """Years in which the maker's share of a year's HBM, from `year` on, comes to what is needed; none for a chip without."""
     return needed_gb / (share_of(chip) * hbm_of(year)) if hbm_gb(chip) else 0.0
 
 
@@ -155,13 +177,13 @@ def _maker(chip: Chip) -> str:
     return f"the maker of {chip.name}" if unnamed else chip.vendor
 
 
-def supply(chip: Chip, needed_gb: float, year: int) -> Level:
+def supply(chip: Chip, needed_gb: float, year: float) -> Level:
     """The cost of waiting for the memory of a run, as a factor on its bill."""
-    years = wait_years(chip, needed_gb, year)
+    wait = wait_years(chip, needed_gb, year)
     value = _delay_value()
-    low, times, high = (1 + end * years for end in (value.p05, value.median, value.p95))
+    low, times, high = (1 + end * wait for end in (value.p05, value.median, value.p95))
     words = ""
-    if years and _holder(chip) == NEWCOMERS:
+    if wait and _holder(chip) == NEWCOMERS:
         words = (
             f"what share of the scarce parts {_maker(chip)} gets is not published: that of makers which "
             f"the table does not name is taken, {percent(share_of(chip))} of advanced packaging"
