@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training_moat.catalog import chips, relatives
+from training_moat.catalog import chips, relatives, scenario
 from training_moat.contest import chip_assumptions
 from training_moat.predict import interconnect, serving, serving_batch
 
@@ -58,3 +58,16 @@ def test_a_network_assumed_from_relatives_is_no_faster_than_the_links_inside() -
     rate, words = relatives.taken(older, "scaleout")
     assert rate == older.scaleup.bytes_per_s < newer.scaleout.bytes_per_s
     assert "inside" in words
+
+
+def test_a_chip_that_a_reader_invents_says_nothing_of_others(tmp_path):
+    """With the book's own example SN40L's unpublished link had gone from 64 to 76 GB/s at its slow end."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "chips:\n  mine: {base: sn40l, scaleup_gb_per_s_per_direction: 5000}\n", encoding="utf-8"
+    )
+    before = relatives.rates("scaleup"), relatives.taken(chips.chip("sn40l"), "scaleup")
+    with scenario.laid_over(path):
+        assert chips.chip("mine").scaleup.bytes_per_s == 5000e9
+        now = relatives.rates("scaleup"), relatives.taken(chips.chip("sn40l"), "scaleup")
+    assert now == before

@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from training_moat.catalog import chips, tables
+from training_moat.catalog import chips, files, tables
 from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Link
 
@@ -27,11 +27,17 @@ LINKS = {"scaleup": "switched", "scaleout": "fat_tree"}
 """Kinds of links, and the topology of one of which nothing is published."""
 
 
+def _makers_own() -> list[Chip]:
+    """The chips that makers have told something of: a chip that a scenario adds is nobody's word on any other."""
+    told = set(files.read("chips")["id"])
+    return [chip for name, chip in chips.all_chips().items() if name in told]
+
+
 @tables.kept()
 def rates(kind: str) -> tuple[float, float, float]:
     """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`) or of one memory tier
     (`sram`, `hbm`, `ddr`), in bytes per second."""
-    known = chips.all_chips().values()
+    known = _makers_own()
     found = [getattr(chip, kind) if kind in LINKS else chip.tier(kind) for chip in known]
     published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
     low, middle, high = np.quantile(published, (ENDS[0], 0.5, ENDS[1]))
@@ -43,7 +49,7 @@ def taken(chip: Chip, kind: str) -> tuple[float, str]:
     chips of its architecture publish which came within `SAME_GENERATION_YEARS` of it, between systems at most what its own
     link inside one carries; else that of the whole table."""
     year = _year(chip)
-    others = [one for one in chips.all_chips().values() if one.family == chip.family]
+    others = [one for one in _makers_own() if one.family == chip.family]
     near = [one for one in others if abs(_year(one) - year) <= SAME_GENERATION_YEARS]
     links = [getattr(one, kind, None) for one in near]
     own = [link.bytes_per_s for link in links if link is not None]
@@ -87,7 +93,7 @@ def wide_format(chip: Chip) -> str | None:
 def _narrow_ratios(name: str) -> tuple[float, float, float]:
     ratios = sorted(
         chip.peak_flops[name] / chip.peak_flops[wide]
-        for chip in chips.all_chips().values()
+        for chip in _makers_own()
         if chip.peak_flops.get(name) and (wide := wide_format(chip))
     )
     low, high = np.quantile(ratios, ENDS)
