@@ -122,13 +122,13 @@ def test_what_was_left_out_is_weighed_by_rows() -> None:
     assert (table["error"] > serving_errors.overall()["predicted"]).all()
     # Models, the easiest to leave out, have the intervals of sources: 0.981 of their runs lie inside.
     assert table["coverage"].between(0.86, 0.985).all() and (table["coverage_of_rows"] > 0.86).all()
-    # As they were when the constants were last fitted, and about half a point more. Families were at 26.2% by rows (now 27.1)
-    # while ports of 2024 shared their factors with today's: without CDNA2, other families' runs of that time say all that is
-    # known of it (41% where it was 31). The mean of all families fell, from 42 to 39%.
+    # As they were when the constants were last fitted, and about half a point more. The mean of all families was 39% before
+    # Gaudi's compiled graphs counted as what a maker's own compiler does: Cerebras and Groq, eleven runs, are missed by more
+    # without their own (126 and 48%), and CDNA2 by 49%. By rows families fell from 27.1 to 26.2%.
     assert table.loc["model", "error"] < 0.178 and table.loc["chip", "error"] < 0.186
-    assert table.loc["source", "error"] < 0.294 and table.loc["family", "error"] < 0.276
+    assert table.loc["source", "error"] < 0.288 and table.loc["family", "error"] < 0.267
     each = serving_errors.held_out().groupby("what")["mape"].mean()
-    assert each["source"] < 0.320 and each["family"] < 0.396
+    assert each["source"] < 0.297 and each["family"] < 0.425
 
 
 def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:

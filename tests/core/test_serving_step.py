@@ -263,6 +263,20 @@ def test_products_of_experts_with_few_rows_fill_their_tiles() -> None:
     assert padded / exact == pytest.approx(2.0, rel=0.05)
 
 
+def test_a_product_of_few_rows_costs_a_tile() -> None:
+    """Where memory is fast beside the units, as on H20, one row takes as long as the 64 of a tile, and 64 no longer."""
+    plan, job = serving_step.ServingPlan(), serving_step.Job(1, 1, 2, 1.0)
+    exact, tiled = (serving_step.Software(dense_rows=rows) for rows in (0.0, 64.0))
+    asked = serving_step.Service(LLAMA_70B, job, plan, machine(hbm_gb=600), exact)
+    tile = asked._replace(software=tiled)
+    assert serving_step.matmuls_s(tile, 1, 0.0) == serving_step.matmuls_s(asked, 64, 0.0)
+    assert serving_step.matmuls_s(tile, 1, 1e-9) == serving_step.matmuls_s(asked, 1, 1e-9)
+    for tokens in (64, 1000):
+        assert serving_step.matmuls_s(tile, tokens, 0.0) == serving_step.matmuls_s(
+            asked, tokens, 0.0
+        )
+
+
 def test_a_draft_yields_what_is_accepted_for_the_experts_it_touches() -> None:
     """Leviathan et al. 2023, equation 1: (1 - a^(k+1)) / (1 - a) tokens a pass."""
     plain, drafted = serving_step.Job(4, 1024, 1024), serving_step.Job(4, 1024, 1024, drafted=3.0)

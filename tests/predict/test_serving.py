@@ -290,6 +290,15 @@ def test_a_chip_timed_with_old_releases_only_is_not_condemned_by_them() -> None:
     assert new["calibration"] == "family"
 
 
+def test_batches_that_start_and_end_together_are_nobodys_usual_service() -> None:
+    """Gaudi's own software is answered where it is asked for; who names none gets an engine that serves."""
+    for name in ("gaudi2", "gaudi3"):
+        assert usual_engine(chips.chip(name), stored()) == "vllm"
+        told = answer(chip=name, software="Gaudi software")
+        assert told["plan"]["software"].startswith("gaudi-software")
+        assert told["tpot_s"] < answer(chip=name)["tpot_s"]
+
+
 def test_four_bit_weights_without_four_bit_units_are_widened_and_not_cast() -> None:
     used = {name: serving_formats.multiplied_in(chips.chip(name), "mxfp4") for name in
             ("b200", "mi355x", "h100-sxm", "mi300x")}  # fmt: skip

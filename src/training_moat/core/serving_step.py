@@ -48,7 +48,8 @@ class Software:
     where inputs are cast to a narrow format first. `kv_efficiency` and `expert_efficiency`: share of the sustained memory
     bandwidth and matmul rate that attention over the cache and grouped expert matmuls keep; `score_efficiency`: share of
     the peak that attention's products reach. `kv_reread`: 0 where attention reads a key-value head once for all its query
-    heads, 1 where once for each. `expert_rows`: rows by which the product of each expert is padded (kernels work in tiles).
+    heads, 1 where once for each. `expert_rows`: rows by which the product of each expert is padded (kernels work in tiles);
+    `dense_rows`: rows that every other product computes at least.
     `prefill_share`: the part of others' prefill that meets a sequence while it decodes; the rest meets it before its first
     token. `mixed`: 1 where running sequences get their token in a prefill pass too (chunked prefill: Agrawal et al. 2024,
     section 4), 0 where they stand still. `copy_coupling`: 1 where attention copies that share experts wait for every copy's
@@ -66,6 +67,7 @@ class Software:
     kv_reread: Number = 0.0
     expert_efficiency: Number = 1.0
     expert_rows: Number = 0.0
+    dense_rows: Number = 0.0
     score_efficiency: Number = 1.0
     prefill_share: Number = 1.0
     mixed: Number = 0.0
@@ -174,28 +176,27 @@ def expert_layer_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
 
 def attention_weights_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
     """Seconds one chip spends on the attention's weight matrices of all layers, as `matmuls_s` counts them."""
-    model, job, plan, m, _ = asked
+    model, job, plan, m, software = asked
     flops = m.attention_flops * m.matmul_efficiency
-    params = attention_params(model) / plan.tp
-    return model.layers * _matmul_s(params, tokens, byte_s, job.attention_weight_bytes, flops)
+    params, rows = attention_params(model) / plan.tp, maximum(tokens, software.dense_rows)
+    return model.layers * _matmul_s(params, rows, byte_s, job.attention_weight_bytes, flops)
 
 
 def matmuls_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
     """Seconds one chip spends on the weight matrices of all layers and the output projection, for `tokens`
     tokens of its copy; `byte_s` is the sustained cost of reading one byte of weights."""
-    model, job, plan, m, _ = asked
+    model, job, plan, m, software = asked
     ffn_flops = m.ffn_flops * m.matmul_efficiency
-    share = 1.0 / plan.tp
+    share, rows = 1.0 / plan.tp, maximum(tokens, software.dense_rows)
     attention = attention_weights_s(asked, tokens, byte_s)
-    dense = _matmul_s(
-        dense_ffn_params(model) * share, tokens, byte_s, job.ffn_weight_bytes, ffn_flops
-    )
+    dense_params = dense_ffn_params(model) * share
+    dense = _matmul_s(dense_params, rows, byte_s, job.ffn_weight_bytes, ffn_flops)
     shared_params = model.shared_experts * expert_params(model) * share
-    shared = _matmul_s(shared_params, tokens, byte_s, job.ffn_weight_bytes, ffn_flops)
+    shared = _matmul_s(shared_params, rows, byte_s, job.ffn_weight_bytes, ffn_flops)
     pooled = tokens * maximum(plan.expert_chips * share, 1.0)
     routed = expert_layer_s(asked, pooled, byte_s)
     head_flops = m.attention_flops * m.matmul_efficiency
-    head = _matmul_s(model.vocab * model.hidden * share, tokens, byte_s, WIDE_BYTES, head_flops)
+    head = _matmul_s(model.vocab * model.hidden * share, rows, byte_s, WIDE_BYTES, head_flops)
     moe = model.moe_layers
     return attention + (model.layers - moe) * dense + moe * (shared + routed) + head
 

@@ -20,8 +20,8 @@ CURRENT = "2026"
 
 NO_ENGINE = "generic"
 
-NOT_USUAL = ("llama.cpp", "lmdeploy")
-"""Engines that nobody means who names none."""
+NOT_USUAL = ("llama.cpp", "lmdeploy", "gaudi-software")
+"""Engines that nobody means who names none; of Gaudi's own software, batches that start and end together were timed."""
 
 
 def engine(
@@ -83,27 +83,27 @@ def usual_engine(chip: Chip, constants: Constants) -> str:
     """The maker's own service where it has measured rows, else the current release of the engine with the most on the chip
     or on its family, one whose current release was measured there before others; `generic` where there are none."""
     usual: dict[str, tuple[bool, bool, int]] = {}
-    for name, rows in measured_engines(chip, constants).items():
-        if name not in NOT_USUAL:
-            current, era = software.lineage(name)
-            makers, new, counted = usual.get(current, (False, False, 0))
-            usual[current] = (
-                makers or name in software.of_makers(),
-                new or not era,
-                counted + rows,
-            )
+    for name, rows in measured_engines(chip, constants, NOT_USUAL).items():
+        current, era = software.lineage(name)
+        makers, new, counted = usual.get(current, (False, False, 0))
+        usual[current] = (makers or name in software.of_makers(), new or not era, counted + rows)
     return max(usual, key=lambda name: (usual[name], name)) if usual else NO_ENGINE
 
 
-def measured_engines(chip: Chip, constants: Constants) -> dict[str, int]:
-    """Engines measured on the chip, with the number of rows; where there are none, on chips of its family."""
-    own = constants.pairs_of(chip.measured_as)
+def measured_engines(chip: Chip, constants: Constants, but: tuple[str, ...] = ()) -> dict[str, int]:
+    """Engines measured on the chip, `but` these, with the number of rows; where there are none, on chips of its family."""
+
+    def timed_on(name: str) -> dict[str, int]:
+        pairs = constants.pairs_of(name)
+        return {engine: rows for engine, rows in pairs.items() if engine not in but}
+
+    own = timed_on(chip.measured_as)
     if own:
         return own
     found: dict[str, int] = {}
     for other in chip_catalog.all_chips().values():
         if other.family == chip.family:
-            for name, rows in constants.pairs_of(other.id).items():
+            for name, rows in timed_on(other.id).items():
                 found[name] = found.get(name, 0) + rows
     return found
 
