@@ -137,6 +137,21 @@ def test_each_fault_has_its_sentence(changes, expected):
     assert expected in found and "\n" not in found and len(found) < 400
 
 
+def test_a_refused_case_weighs_its_layouts_once(monkeypatch):
+    """Sweeps hold many points that no layout fits: the rules that refuse them say why as well."""
+    weighed = []
+
+    def counted(model, plan):
+        weighed.append(plan)
+        return impossible(model, plan)
+
+    monkeypatch.setattr(training_plans, "impossible", counted)
+    for changes in ({"dp": 8, "global_batch": 12}, {"micro_batch": 7}, {"chips": 11}):
+        weighed.clear()
+        sentence(changes)
+        assert len(weighed) == 1
+
+
 @pytest.mark.parametrize("case", [None, 3, "x", []])
 def test_a_case_is_an_object(case):
     with pytest.raises(InputError, match="expected an object"):

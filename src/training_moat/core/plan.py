@@ -155,7 +155,7 @@ class Plan:
     @property
     def alone(self) -> Number:
         """Whether one chip does it all."""
-        return self.tp * self.pp * self.dp * self.cp <= 1
+        return self.chips <= 1
 
     @property
     def unreturned_layers(self) -> Number:

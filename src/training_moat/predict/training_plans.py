@@ -173,6 +173,7 @@ def fixed(
 
 
 def _candidates(case: TrainingCase) -> np.ndarray:
+    """The layouts that break no rule. Raises `InputError` with the rule that stands in the way where none remains."""
     found = planning.layouts(
         case.model,
         case.chip,
@@ -182,13 +183,15 @@ def _candidates(case: TrainingCase) -> np.ndarray:
         fixed(case.sizes, case.recompute, case),
         bool(case.software.fully_sharded),
     )
-    broken = np.zeros(found.shape[1], bool)
-    rules = impossible(case.model, plan(case, found))
-    for rule, _ in rules:
-        broken = broken | rule
-    if broken.all():
-        raise InputError(_why_none(case, found))
-    return found[:, ~broken]
+    looked_at = found if found.shape[1] else _as_asked(case)
+    rules = impossible(case.model, plan(case, looked_at))
+    broken = np.empty((len(rules), looked_at.shape[1]), bool)
+    for line, (rule, _) in zip(broken, rules, strict=True):
+        line[:] = rule
+    kept = ~broken.any(axis=0)
+    if not found.shape[1] or not kept.any():
+        raise InputError(_why_none(case, broken, [text for _, text in rules]))
+    return found[:, kept]
 
 
 def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
@@ -205,20 +208,22 @@ def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
     )
 
 
-def _why_none(case: TrainingCase, found: np.ndarray) -> str:
-    """One sentence on why no layout remains: the rule the asked-for settings break."""
-    sizes = case.sizes
-    if not found.shape[1]:
-        asked = {key: value or 1 for key, value in sizes.items()}
-        asked["zero_stage"] = 1 if sizes["zero_stage"] is None else sizes["zero_stage"]
-        chips_a_replica = asked["tp"] * asked["pp"] * asked["cp"]
-        asked["dp"] = sizes["dp"] or max(1, case.chips // chips_a_replica)
-        asked["recompute"] = case.recompute or 0
-        found = np.array([[asked[name]] for name in planning.LAYOUT], float)
-    rules = impossible(case.model, plan(case, found))
-    broken = np.array([np.broadcast_to(rule, found.shape[1]) for rule, _ in rules], bool)
+def _as_asked(case: TrainingCase) -> np.ndarray:
+    """The one layout that has the sizes a case settles, and is plain in what it leaves open: what to judge where none divides."""
+    asked = {key: value or 1 for key, value in case.sizes.items()}
+    asked["zero_stage"] = 1 if case.sizes["zero_stage"] is None else case.sizes["zero_stage"]
+    chips_a_replica = asked["tp"] * asked["pp"] * asked["cp"]
+    asked["dp"] = case.sizes["dp"] or max(1, case.chips // chips_a_replica)
+    asked["recompute"] = case.recompute or 0
+    return np.array([[asked[name]] for name in planning.LAYOUT], float)
+
+
+def _why_none(case: TrainingCase, broken: np.ndarray, rules: list[str]) -> str:
+    """One sentence on why no layout remains: the rule that the asked-for settings break. broken: whether a rule (line) is broken
+    by a layout (column)."""
     nearest = broken[:, broken.sum(axis=0).argmin()]
-    known = next((text for rule, (_, text) in zip(nearest, rules, strict=True) if rule), None)
+    known = next((text for rule, text in zip(nearest, rules, strict=True) if rule), None)
+    sizes = case.sizes
     free_sizes = (sizes["tp"] is None or sizes["pp"] is None) and sizes["dp"] is None
     if known and not (free_sizes and "global_batch" in known):
         return f"{f'chip {case.chip.id}' if case.streamed else 'no plan is possible'}: {known}"
