@@ -84,15 +84,14 @@ def layer_activation_bytes(
     runs in 8 bits keep it as cast (Micikevicius et al. 2022; NVIDIA Transformer Engine). `residual_bytes`: a value of
     the stream that the layer and its two norms read.
     """
-    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    tokens = plan.micro_tokens
     # What drops out keeps its mask and its output beside the softmax; recipes with gated blocks, since LLaMA (Touvron et
     # al. 2023), have none.
     dropout = where(logical_or(plan.flash_attention > 0, model.gated_ffn > 0), 0.0, 1.0)
-    shares = where(plan.sequence_parallel > 0, plan.tp, 1)
     light = logical_and(recompute == 1, plan.flash_attention > 0)
     width = plan.stream_bytes
     norms = 2 * maximum(residual_bytes, width) + where(light, 1, 2) * input_bytes
-    replicated = (norms + 2 * dropout) * model.hidden / shares
+    replicated = (norms + 2 * dropout) * model.hidden / plan.stream_chips
     projections = width * _projected_width(model, light)
     kept_scores = (width + (1 + width) * dropout) * model.heads * plan.seq_len
     scores = where(plan.flash_attention > 0, 0.0, kept_scores)
@@ -111,9 +110,8 @@ def layer_activation_bytes(
 
 def _input_bytes(model: Transformer, plan: Plan, residual_bytes: Number) -> Number:
     """Bytes of a layer's input, all that a fully recomputed one keeps; sequence parallelism has already split it."""
-    shares = where(plan.sequence_parallel > 0, plan.tp, 1)
-    tokens = plan.micro_batch * plan.seq_len / plan.cp
-    return tokens * maximum(residual_bytes, plan.stream_bytes) * model.hidden / shares
+    width = maximum(residual_bytes, plan.stream_bytes)
+    return plan.micro_tokens * width * model.hidden / plan.stream_chips
 
 
 def _projected_width(model: Transformer, light: Number) -> Number:
@@ -144,8 +142,7 @@ def _ffn_activation_bytes_per_token(
     masks = where(plan.one_hot_dispatch > 0, ONE_HOT_BYTES * plan.seq_len / plan.cp, 0.0)
     copies = model.experts_per_token * plan.padded_copies
     expert = copies * (routed / plan.tp + masks) + shared
-    moe_share = model.moe_layers / model.layers
-    return (1 - moe_share) * dense + moe_share * expert
+    return (1 - model.moe_share) * dense + model.moe_share * expert
 
 
 def layers_in_flight(model: Transformer, plan: Plan) -> Number:

@@ -17,7 +17,6 @@ from training_moat.core.elementwise import (
     some,
     where,
 )
-from training_moat.core.messages import micro_tokens
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import GRAPH_LEVELS, STREAM_BYTES, Plan
@@ -87,14 +86,14 @@ def _moving_seconds(
 
 def _dense_width(model: Transformer, plan: Plan) -> Number:
     """Inner width of the mean layer's feed-forward block, without routed experts, on one chip."""
-    moe_share = model.moe_layers / model.layers
     shared = model.shared_experts * model.expert_ffn
-    return maximum((1 - moe_share) * model.ffn + moe_share * shared, 1e-9) / plan.tp
+    mean = (1 - model.moe_share) * model.ffn + model.moe_share * shared
+    return maximum(mean, 1e-9) / plan.tp
 
 
 def _dense_matmul_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward weight matmuls of the mean layer, one micro-batch, without experts."""
-    m, h = micro_tokens(plan), model.hidden
+    m, h = plan.micro_tokens, model.hidden
     output = model.heads * model.value_dim / plan.tp
     entering = (attention_params(model) - model.heads * model.value_dim * h) / h / plan.tp
     width = _dense_width(model, plan)
@@ -110,7 +109,7 @@ def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency)
     """Forward up-projections of latent attention (none for others), one layer and micro-batch."""
     if not some(model.kv_lora_rank):
         return 0.0
-    m, q, kv = micro_tokens(plan), model.q_lora_rank, model.kv_lora_rank
+    m, q, kv = plan.micro_tokens, model.q_lora_rank, model.kv_lora_rank
     queries = matmul_seconds(m, q, model.heads * model.query_key_dim / plan.tp, node, eff)
     widths = model.heads * (model.qk_nope_head_dim + model.value_dim) / plan.tp
     keys_values = matmul_seconds(m, kv, widths, node, eff)
@@ -134,10 +133,10 @@ def _expert_matmul_seconds(
     if not some(model.moe_layers):
         return 0.0, 0.0
     experts = maximum(model.experts, 1)
-    groups, split = maximum(plan.ep, 1), plan.expert_tensor
-    local = experts / groups
+    split = plan.expert_tensor
+    local = experts / plan.expert_groups
     # The chips of a group that shares the experts bring the tokens of ep x expert_tp / tp tensor-parallel groups.
-    rows = micro_tokens(plan) * groups * split / plan.tp * model.experts_per_token / experts
+    rows = plan.micro_tokens * plan.expert_chips / plan.tp * model.experts_per_token / experts
     rows = rows * plan.padded_copies * fullest_load(plan, eff)
     width = maximum(model.expert_ffn, 1e-9) / split
     rate = eff.expert * eff.expert_software * where(model.expert_biases > 0, eff.expert_biased, 1.0)
@@ -146,7 +145,7 @@ def _expert_matmul_seconds(
     # While one expert's product computes, the operands of the next come in.
     one = matmul_seconds(rows, model.hidden, (1 + model.gated_ffn) * width, node, eff)
     two = matmul_seconds(rows, width, model.hidden, node, eff)
-    each = model.moe_layers / model.layers * local / rate
+    each = model.moe_share * local / rate
     return each * one, each * two
 
 
@@ -159,7 +158,7 @@ def _one_hot_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
     sequence = plan.seq_len / plan.cp
     slots = sequence * model.experts_per_token * plan.padded_copies
     one = matmul_seconds(maximum(slots, 1e-9), sequence, model.hidden / plan.tp, node, eff)
-    share = model.moe_layers / model.layers
+    share = model.moe_share
     return where(plan.one_hot_dispatch > 0, share * plan.micro_batch * one, 0.0)
 
 
@@ -171,11 +170,11 @@ def _launched_share(plan: Plan, eff: Efficiency) -> Number:
 
 def _expert_overhead_seconds(model: Transformer, plan: Plan, eff: Efficiency) -> Number:
     """Fixed cost of one pass of the mean layer's routing and of its local experts, each with products of its own."""
-    local = maximum(model.experts, 1) / maximum(plan.ep, 1)
+    local = maximum(model.experts, 1) / plan.expert_groups
     calls = local * eff.expert_call_seconds
     called = where(plan.graphs >= GRAPH_LEVELS["whole"], 0.0, calls)
     fixed = _launched_share(plan, eff) * eff.expert_layer_seconds + called
-    return model.moe_layers / model.layers * fixed / eff.expert_software
+    return model.moe_share * fixed / eff.expert_software
 
 
 def _attention_seconds(
@@ -185,7 +184,7 @@ def _attention_seconds(
 
     Fused kernels skip the masked half of the scores; unfused ones compute it and move every score.
     """
-    m = micro_tokens(plan)
+    m = plan.micro_tokens
     context = attended_tokens(model, plan.seq_len)
     per_pair = 2 * m * model.heads * (model.query_key_dim + model.value_dim) / plan.tp
     tile = where(eff.attention_unit > 0, SPLASH_TILE, FUSED_TILE)
@@ -207,15 +206,14 @@ def _attention_seconds(
 
 def _visited_width(model: Transformer) -> Number:
     """Inner width of the feed-forward blocks that a token visits in the mean layer."""
-    moe_share = model.moe_layers / model.layers
     visited = (model.experts_per_token + model.shared_experts) * model.expert_ffn
-    return (1 - moe_share) * model.ffn + moe_share * visited
+    return (1 - model.moe_share) * model.ffn + model.moe_share * visited
 
 
 def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
     """Forward traffic of one layer's norms, residuals, activation functions and position codes, for one micro-batch."""
-    m, h = micro_tokens(plan), model.hidden
-    replicated = 20 * h / where(plan.sequence_parallel > 0, plan.tp, 1)
+    m, h = plan.micro_tokens, model.hidden
+    replicated = 20 * h / plan.stream_chips
     # Models of before gated blocks (GPT-3's, BLOOM's, MPT's shape) add positions to their input or to the scores.
     rotary = model.gated_ffn * 8 * model.head_dim * (model.heads + model.kv_heads)
     values = replicated + ((4 + 2 * model.gated_ffn) * _visited_width(model) + rotary) / plan.tp
@@ -233,7 +231,7 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
     "DeepEP vs HybridEP", section 5.2), and so do products with one-hot masks (`_one_hot_seconds`)."""
     if not some(model.moe_layers):
         return 0.0
-    visited, groups = model.experts_per_token * plan.padded_copies, maximum(plan.ep, 1)
+    visited, groups = model.experts_per_token * plan.padded_copies, plan.expert_groups
     sorted_again = logical_and(groups > 1, model.experts > groups)
     chips = groups * (1 - (1 - 1 / groups) ** visited)
     values = where(
@@ -243,20 +241,17 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
     )
     kernels = logical_or(plan.permutes_in_flight > 0, plan.one_hot_dispatch > 0)
     values = where(kernels, 0.0, values)
-    share = model.moe_layers / model.layers
-    return share * plan.stream_bytes * micro_tokens(plan) * values * model.hidden / plan.tp
+    return model.moe_share * plan.stream_bytes * plan.micro_tokens * values * model.hidden / plan.tp
 
 
 def _cast_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
     """Forward casts of one layer's matmul inputs to a format of at most 8 bits (nothing for 16-bit runs)."""
     if not some(node.value_bytes < 2):
         return 0.0
-    moe_share = model.moe_layers / model.layers
-    inputs = (
-        2 + moe_share * model.experts_per_token
-    ) * model.hidden + model.heads * model.value_dim / plan.tp
+    inputs = (2 + model.moe_share * model.experts_per_token) * model.hidden
+    inputs = inputs + model.heads * model.value_dim / plan.tp
     inputs = inputs + _visited_width(model) / plan.tp
-    traffic = CAST_BYTES_PER_VALUE * micro_tokens(plan) * inputs
+    traffic = CAST_BYTES_PER_VALUE * plan.micro_tokens * inputs
     return where(node.value_bytes < 2, traffic / (node.memory_bytes_per_s * eff.memory), 0.0)
 
 
@@ -264,7 +259,7 @@ def vocabulary_seconds(
     model: Transformer, plan: Plan, node: Node, eff: Efficiency
 ) -> tuple[Number, Number]:
     """Output projection forward and backward, and the softmax over the vocabulary, one micro-batch."""
-    m = micro_tokens(plan)
+    m = plan.micro_tokens
     columns = model.vocab / plan.tp
     product = matmul_seconds(m, model.hidden, columns, node, eff, wide=True)
     softmax = eff.logit_bytes * m * columns / (node.memory_bytes_per_s * eff.memory)
@@ -276,7 +271,7 @@ def _widening_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficienc
     3; bitsandbytes, `MatMul4Bit`): they are read and written once for every product."""
     if not some(WEIGHT_BYTES - plan.base_bytes):
         return 0.0
-    experts = expert_params_total(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
+    experts = expert_params_total(model) / plan.expert_chips
     weights = (layered_params(model) / plan.tp + experts) / model.layers
     moved = (plan.base_bytes + WEIGHT_BYTES) * weights
     narrow = logical_and(plan.lora_rank > 0, plan.base_bytes < WEIGHT_BYTES)
@@ -287,7 +282,7 @@ def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
     """Forward and backward products of one layer's low-rank adapters, whose thin matrices are bound by memory."""
     if not some(plan.lora_rank):
         return 0.0
-    m = micro_tokens(plan)
+    m = plan.micro_tokens
     weights = lora_params(model, plan.lora_rank) / model.layers / plan.tp
     flops = 6 * m * weights / (node.peak_flops * eff.matmul)
     passed = 2 * 2.0 * m * weights / maximum(plan.lora_rank, 1)
@@ -310,7 +305,7 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     experts = _expert_matmul_seconds(model, plan, node, eff)
     matmul = _dense_matmul_seconds(model, plan, node, eff) + sum(experts)
     core, core_traffic, core_backward = _attention_seconds(model, plan, node, eff)
-    moe_share = model.moe_layers / model.layers
+    moe_share = model.moe_share
     # Stacks that fuse the experts' products also fuse the operations around them.
     fused = 1 - moe_share + moe_share / eff.expert_software
     sustained = node.memory_bytes_per_s * eff.memory
@@ -332,7 +327,7 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
     if some(plan.unfinished_layers):
         # The products that end a feed-forward block and its experts.
-        size = micro_tokens(plan), _dense_width(model, plan), model.hidden
+        size = plan.micro_tokens, _dense_width(model, plan), model.hidden
         last = where(plan.one_hot_dispatch > 0, 0.0, experts[1])
         matmul = matmul - plan.unfinished_layers * (matmul_seconds(*size, node, eff) + last)
     # There and back, with three gradients: of what went there, of what comes back and of its mask.

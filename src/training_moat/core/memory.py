@@ -86,8 +86,7 @@ NO_RESERVE = Reserve()
 
 def expert_data_ranks(plan: Plan) -> Number:
     """Chips of one stage that hold copies of the same part of an expert."""
-    shared = maximum(plan.ep, 1) * plan.expert_tensor
-    return maximum(plan.tp * plan.cp * plan.dp / shared, 1)
+    return maximum(plan.stage_chips / plan.expert_chips, 1)
 
 
 def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
@@ -97,14 +96,13 @@ def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     """
     experts = expert_params_total(model)
     layers = stage_layers(model, plan)
-    dense = layered_params(model) * layers / model.layers / plan.tp + embedding_per_stage(
-        model, plan
-    )
+    dense = layered_params(model) * layers / model.layers / plan.tp
+    dense = dense + embedding_per_stage(model, plan)
     # Few dense layers come first (DeepSeek-AI 2024), so that all layers of later stages have experts; many alternate with
     # those that have them (Lepikhin et al. 2020; Llama 4 Maverick).
     after_dense = minimum(layers / maximum(model.moe_layers, 1), 1)
     share = where(2 * model.dense_layers < model.layers, after_dense, layers / model.layers)
-    return dense, experts * share / (maximum(plan.ep, 1) * plan.expert_tensor)
+    return dense, experts * share / plan.expert_chips
 
 
 def embedding_per_stage(model: Transformer, plan: Plan) -> Number:
@@ -129,7 +127,7 @@ def own_share(plan: Plan, weights: tuple[Number, Number], first_sharding_stage: 
     """Weights, dense and expert, that one chip holds where that stage of ZeRO and those above share them out."""
     dense, expert = weights
     sharded = plan.zero_stage >= first_sharding_stage
-    dense_ranks = where(sharded, plan.dp * plan.cp, 1)
+    dense_ranks = where(sharded, plan.replicas, 1)
     expert_ranks = where(sharded, expert_data_ranks(plan), 1)
     return dense / dense_ranks + expert / expert_ranks
 
@@ -157,7 +155,7 @@ def gathered_weight_bytes(
     docs/fsdp.md: no resharding there). PyTorch's FSDP keeps its outermost unit, the embeddings and the head, gathered from
     the forward pass on (PyTorch, `fully_shard`: `reshard_after_forward`)."""
     layer = layered_params(model) / model.layers
-    experts = model.experts * expert_params(model) / (maximum(plan.ep, 1) * plan.expert_tensor)
+    experts = model.experts * expert_params(model) / plan.expert_chips
     gathered = 2 * weight_bytes * (layer / plan.tp + experts)
     dense, expert = every
     whole = (weight_bytes + FP32_GRADIENT_BYTES) * (dense + expert)
@@ -190,7 +188,7 @@ def _weights_held(plan: Plan, every: tuple[Number, Number], weight: Number, kept
     held = weight * own_share(plan, every, 3)
     if not some(kept.torch_native):
         return held
-    between = logical_and(plan.zero_stage == 2, plan.dp * plan.cp > 1)
+    between = logical_and(plan.zero_stage == 2, plan.replicas > 1)
     beside = weight * own_share(plan, every, 2) + WEIGHT_BYTES * sum(every)
     return where(logical_and(kept.torch_native > 0, between), beside, held)
 

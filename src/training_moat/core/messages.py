@@ -45,11 +45,6 @@ class Message:
     visited: Number = 0
 
 
-def micro_tokens(plan: Plan) -> Number:
-    """Tokens of one micro-batch that pass through one chip's layers."""
-    return plan.micro_batch * plan.seq_len / plan.cp
-
-
 def passes(plan: Plan) -> Number:
     """How often a layer's collectives run per micro-batch: forward, backward, and again where it is recomputed."""
     return 2 + plan.recomputed_layers
@@ -71,9 +66,8 @@ def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str,
     the keys and values that context parallelism hands round (Liu et al. 2023). Layers of experts without a dense block
     sum once: what cuts their experts is counted with the experts. A layer done again but for its last product leaves the
     sum after that out."""
-    m, each = micro_tokens(plan), passes(plan)
-    moe_share = model.moe_layers / model.layers
-    summed_twice = 1 - moe_share * where(model.shared_experts > 0, 0.0, 1.0)
+    m, each = plan.micro_tokens, passes(plan)
+    summed_twice = 1 - model.moe_share * where(model.shared_experts > 0, 0.0, 1.0)
     kv_width = where(
         model.kv_lora_rank > 0, model.heads * model.query_key_dim, model.kv_heads * model.head_dim
     )
@@ -89,11 +83,10 @@ def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str,
 def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str, Message]:
     """Tokens to their experts and back (Lepikhin et al. 2020); where experts are cut, their routed tokens are gathered
     over the chips that share them and the results summed (Megatron-Core's expert tensor parallelism). Padding travels too."""
-    moe, each = model.moe_layers / model.layers, passes(plan)
-    groups, cut = maximum(plan.ep, 1), plan.expert_tensor
+    moe, each, cut = model.moe_share, passes(plan), plan.expert_tensor
     # Ranks of a tensor-parallel group each send their share of the tokens.
     copies = model.experts_per_token * plan.padded_copies
-    sent = micro_tokens(plan) * copies * model.hidden / plan.tp
+    sent = plan.micro_tokens * copies * model.hidden / plan.tp
     routed = plan.stream_bytes * sent
     # Dispatch and the gradient's way there may be cast; what comes back is summed in 16 bits.
     exchanged = (plan.dispatch_bytes + plan.stream_bytes) / 2 * sent
@@ -102,7 +95,7 @@ def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str
             "expert_parallel",
             "all_to_all",
             exchanged,
-            groups,
+            plan.expert_groups,
             cut,
             layers * moe * (2 * each - plan.unreturned_copies),
             where(plan.dispatch_once > 0, model.experts_per_token, 1),
@@ -118,7 +111,7 @@ def _expert_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str
 def _stage_message(model: Transformer, plan: Plan) -> Message:
     """One micro-batch to the next pipeline stage and its gradient back (the tensor-parallel ranks each send their
     share: Narayanan et al. 2021, section 4.1), once for every virtual stage."""
-    size = plan.stream_bytes * micro_tokens(plan) * model.hidden / plan.tp
+    size = plan.stream_bytes * plan.micro_tokens * model.hidden / plan.tp
     times = where(plan.pp > 1, 2 * plan.virtual_stages * plan.micro_batches, 0)
     return Message(
         "pipeline", "send_recv", size, where(plan.pp > 1, 2, 1), plan.tp * plan.cp, times
@@ -153,7 +146,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
         times = (1 - among) * plan.micro_batches
         found["stored_gradients"] = Message("data_parallel", "store", sent, 1, 1, times)
     groups = (
-        ("dense", dense, trained, saved, plan.dp * plan.cp, plan.tp),
+        ("dense", dense, trained, saved, plan.replicas, plan.tp),
         (
             "expert",
             expert,
@@ -161,7 +154,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
             narrow * expert,
             # A dense model has none to reduce, and no latency of reducing nothing.
             where(model.experts > 0, expert_data_ranks(plan), 1),
-            maximum(plan.ep, 1) * plan.expert_tensor,
+            plan.expert_chips,
         ),
     )
     for name, weights, moving, less, ranks, spacing in groups:

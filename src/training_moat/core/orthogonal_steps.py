@@ -43,13 +43,13 @@ def _attention_flops(model: Transformer) -> Number:
 
 def flops_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     """FLOPs of one stage's matrices on one chip of those that tensor parallelism cuts them over, dense and expert ones."""
-    matrices, routed = 2 + model.gated_ffn, model.moe_layers / model.layers
+    matrices, routed = 2 + model.gated_ffn, model.moe_share
     dense = (1 - routed) * matrix_flops(model.hidden, model.ffn)
     shared = routed * matrix_flops(model.hidden, model.shared_experts * model.expert_ffn)
     whole = _attention_flops(model) + matrices * (dense + shared)
     experts = routed * model.experts * matrices * matrix_flops(model.hidden, model.expert_ffn)
-    layers, groups = stage_layers(model, plan), maximum(plan.ep, 1)
-    return layers * whole / plan.tp, layers * experts / (groups * plan.expert_tensor)
+    layers = stage_layers(model, plan)
+    return layers * whole / plan.tp, layers * experts / plan.expert_chips
 
 
 def orthogonal_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:

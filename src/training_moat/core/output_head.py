@@ -27,7 +27,7 @@ def logit_bytes(
     (`torch_native`) takes the exponentials apart, in FP32 (torch.distributed.tensor.parallel, loss.py). Where loss and
     gradient are one kernel that writes over the 16-bit product (`in_place`: llm.c, fused_classifier.cuh), that is all.
     """
-    tokens = plan.micro_batch * plan.seq_len / plan.cp
+    tokens = plan.micro_tokens
     apart = where(logical_or(plan.flash_attention <= 0, eager > 0), 4, 0)
     split = logical_and(logical_and(eager > 0, torch_native > 0), plan.tp > 1)
     width = 6 + apart + where(eager > 0, 2, 0) + where(split, 4, 0)
@@ -44,8 +44,7 @@ def kept_output_bytes(model: Transformer, plan: Plan) -> Number:
     """What the caller of one of Hugging Face's models holds while the backward pass runs: the logits, in FP32 (transformers
     4.28 to 4.44), and of recomputed layers keys and values in 16 bits, which it gets unless it says not to (`use_cache`;
     llama-cookbook, pull request 165). One micro-batch, one stage."""
-    tokens = plan.micro_batch * plan.seq_len / plan.cp
-    redone = where(plan.recompute >= 2, plan.recompute_share, 0.0)
-    share = redone * stage_layers(model, plan) / model.layers / plan.tp
+    tokens = plan.micro_tokens
+    share = plan.recomputed_layers * stage_layers(model, plan) / model.layers / plan.tp
     logits = 4.0 * tokens * model.vocab / plan.tp
     return 2.0 * tokens * kv_values_per_token(model) * share + logits

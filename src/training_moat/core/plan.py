@@ -122,9 +122,8 @@ class Plan:
     def expert_tensor(self) -> Number:
         """Chips that share every expert: `expert_tp`, else Megatron-Core's default, the tensor-parallel size
         (`expert_tensor_parallel_size`), where that divides; groups of at least as many experts leave them whole."""
-        ranks = self.tp * self.cp * self.dp
-        groups = maximum(self.ep, 1)
-        cut = logical_and(groups < self.tp, ranks % (groups * self.tp) == 0)
+        groups = self.expert_groups
+        cut = logical_and(groups < self.tp, self.stage_chips % (groups * self.tp) == 0)
         return where(self.expert_tp > 0, self.expert_tp, where(cut, self.tp, 1))
 
     @property
@@ -133,9 +132,39 @@ class Plan:
         return self.tp * self.pp * self.dp * self.cp
 
     @property
+    def stage_chips(self) -> Number:
+        """Chips of one pipeline stage."""
+        return self.tp * self.cp * self.dp
+
+    @property
+    def replicas(self) -> Number:
+        """Chips that have the same part of every dense layer to themselves, unless ZeRO shares it out among them."""
+        return self.dp * self.cp
+
+    @property
+    def expert_groups(self) -> Number:
+        """Groups of chips over which the experts of a layer are spread."""
+        return maximum(self.ep, 1)
+
+    @property
+    def expert_chips(self) -> Number:
+        """Chips of one stage that share one set of experts."""
+        return self.expert_groups * self.expert_tensor
+
+    @property
+    def stream_chips(self) -> Number:
+        """Chips that share every value between layers out: the tensor-parallel ones where sequences are parallel too."""
+        return where(self.sequence_parallel > 0, self.tp, 1)
+
+    @property
     def micro_batches(self) -> Number:
         """Micro-batches one replica works through per step."""
         return self.global_batch / (self.dp * self.micro_batch)
+
+    @property
+    def micro_tokens(self) -> Number:
+        """Tokens of one micro-batch that pass through one chip's layers."""
+        return self.micro_batch * self.seq_len / self.cp
 
     @property
     def tokens_per_step(self) -> Number:
@@ -216,7 +245,7 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
             "pp x virtual_stages is above the number of layers",
         ),
         (
-            logical_and(plan.streamed > 0, plan.tp * plan.pp * plan.cp * maximum(plan.ep, 1) > 1),
+            logical_and(plan.streamed > 0, plan.tp * plan.pp * plan.cp * plan.expert_groups > 1),
             "chips that stream their weights share the batch alone: tp, pp, cp and ep must be 1",
         ),
         (
@@ -243,7 +272,7 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
 
 
 def _broken_by_experts(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
-    ranks = plan.tp * plan.cp * plan.dp
+    ranks = plan.stage_chips
     return [
         (
             logical_and(plan.ep > 1, 0 * plan.ep + model.experts == 0),
@@ -255,7 +284,7 @@ def _broken_by_experts(model: Transformer, plan: Plan) -> list[tuple[Number, str
         ),
         (logical_and(plan.ep > 1, ranks % plan.ep != 0), "ep does not divide tp x cp x dp"),
         (
-            logical_and(model.experts > 0, ranks % (maximum(plan.ep, 1) * plan.expert_tensor) != 0),
+            logical_and(model.experts > 0, ranks % plan.expert_chips != 0),
             "ep x expert_tp does not divide tp x cp x dp",
         ),
         (

@@ -139,7 +139,7 @@ def _fetch_seconds(model: Transformer, plan: Plan, node: Node, working: Number) 
 def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:
     """Every step waits for the slowest of the replicas, whose expected excess grows with the logarithm of
     their number (Dean and Barroso 2013, on stragglers)."""
-    return eff.straggling * log2(maximum(plan.dp * plan.cp, 1))
+    return eff.straggling * log2(maximum(plan.replicas, 1))
 
 
 def _exchange_seconds(sent: dict[str, Message], node: Node, kind: str) -> Number:

@@ -78,6 +78,11 @@ class Transformer:
         return where(self.experts > 0, self.layers - self.dense_layers, 0)
 
     @property
+    def moe_share(self) -> Number:
+        """Share of the layers whose feed-forward block is a mixture of experts."""
+        return self.moe_layers / self.layers
+
+    @property
     def query_key_dim(self) -> Number:
         """Width of one head's query and key."""
         return where(
@@ -158,27 +163,23 @@ def embedding_params(model: Transformer) -> Number:
 
 def derived_params(model: Transformer) -> Number:
     """All weights counted from the shape (norms and biases, well below 0.1%, are left out)."""
-    dense_layers = model.layers - model.moe_layers
     routed = model.experts * expert_params(model) + model.hidden * model.experts
-    shared = model.shared_experts * expert_params(model)
-    return (
-        model.layers * attention_params(model)
-        + dense_layers * dense_ffn_params(model)
-        + model.moe_layers * (routed + shared)
-        + embedding_params(model)
-    )
+    return _with_moe_blocks(model, routed + model.shared_experts * expert_params(model))
 
 
 def derived_active_params(model: Transformer) -> Number:
     """Weights one token passes through, input embedding included."""
-    dense_layers = model.layers - model.moe_layers
-    used = (model.experts_per_token + model.shared_experts) * expert_params(
-        model
-    ) + model.hidden * model.experts
+    visited = model.experts_per_token + model.shared_experts
+    used = visited * expert_params(model) + model.hidden * model.experts
+    return _with_moe_blocks(model, used)
+
+
+def _with_moe_blocks(model: Transformer, block: Number) -> Number:
+    """Weights of all layers and embeddings where those of a mixture of experts count with `block`."""
     return (
         model.layers * attention_params(model)
-        + dense_layers * dense_ffn_params(model)
-        + model.moe_layers * used
+        + (model.layers - model.moe_layers) * dense_ffn_params(model)
+        + model.moe_layers * block
         + embedding_params(model)
     )
 

@@ -23,7 +23,6 @@ import numpy as np
 
 from training_moat.core.elementwise import Number
 from training_moat.core.errors import InputError
-from training_moat.core.messages import micro_tokens
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import StepTime
 from training_moat.core.workload import Transformer
@@ -59,7 +58,7 @@ def settings(model: Transformer, plan: Plan, value_bytes: Number, step: StepTime
     sizes = (
         model.layers * model.hidden**2,
         plan.seq_len,
-        micro_tokens(plan),
+        plan.micro_tokens,
         plan.tp,
         plan.pp,
         plan.ep,
