@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from training_moat.core.errors import MANY, SHORTEST, InputError, nearest, unknown
+from training_moat.core.errors import InputError, nearest, telling, unknown
 
 ALIAS_SEPARATOR = "|"
 """Between the spellings in an `aliases` cell (which may hold commas and semicolons)."""
@@ -33,9 +33,8 @@ def unlisted(kind: str, name: str, spelled: Mapping[str, str], where: str = "") 
     """The error for a name that no spelling of a table means: it names the rows with a spelling that the name begins, else
     the row whose spelling begins the name and is at least half of it ("H100" of "H-100 SXM5 80GB"), else the nearest."""
     word = normal(name)
-    longer = dict.fromkeys(row for each, row in spelled.items() if _begins(word, each))
-    if len(word) >= SHORTEST and 0 < len(longer) <= MANY:
-        return unknown(kind, name, (), where, tuple(longer))
+    if longer := telling(word, (row for each, row in spelled.items() if _begins(word, each))):
+        return unknown(kind, name, (), where, longer)
     shorter = [each for each in spelled if word.startswith(each) and 2 * len(each) >= len(word)]
     near = max(shorter, key=len) if shorter else nearest(word, spelled)
     return unknown(kind, name, (), where, (spelled[near],) if near else ())

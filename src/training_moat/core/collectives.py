@@ -50,12 +50,8 @@ def _in_switch_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number
     """Wire seconds of an all-reduce added up by the switch: (n+1)/n of the tensor cross each link
     (Klenk et al. 2020); endless where the switch cannot."""
     n = maximum(ranks, 1)
-    return (
-        (n + 1)
-        / n
-        * message_bytes
-        / maximum(fabric.bytes_per_s * fabric.in_network_efficiency, _TINY)
-    )
+    sustained = maximum(fabric.bytes_per_s * fabric.in_network_efficiency, _TINY)
+    return (n + 1) / n * message_bytes / sustained
 
 
 def all_reduce_wire_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
@@ -125,6 +121,15 @@ def round_all_chips(ranks: Number, domains: Number, inner: Fabric) -> Number:
     return where(domains > 1, (1 - 1 / maximum(ranks, 1)) / maximum(between, _TINY), 1.0)
 
 
+def _levels(
+    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric
+) -> tuple[Number, Number, Number]:
+    """(ranks of the group inside one domain, its domains, bytes of the message that each rank exchanges between them)."""
+    local = minimum(maximum(ranks_per_domain, 1), ranks)
+    domains = ranks / local
+    return local, domains, message_bytes / local * round_all_chips(ranks, domains, inner)
+
+
 def hierarchical_all_reduce(
     message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
 ) -> Number:
@@ -133,9 +138,7 @@ def hierarchical_all_reduce(
 
     `outer` is the scale-out link of one chip. With one domain, or one chip a domain, it is the plain all-reduce.
     """
-    local = minimum(maximum(ranks_per_domain, 1), ranks)
-    domains = ranks / local
-    share = message_bytes / local * round_all_chips(ranks, domains, inner)
+    local, domains, share = _levels(message_bytes, ranks, ranks_per_domain, inner)
     return _two_levels(
         all_reduce(message_bytes, local, inner),
         all_reduce_wire_s(message_bytes, local, inner),
@@ -148,9 +151,7 @@ def hierarchical_all_gather(
     message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
 ) -> Number:
     """All-gather over several domains: the shares cross between domains, then spread inside."""
-    local = minimum(maximum(ranks_per_domain, 1), ranks)
-    domains = ranks / local
-    share = message_bytes / local * round_all_chips(ranks, domains, inner)
+    local, domains, share = _levels(message_bytes, ranks, ranks_per_domain, inner)
     return _two_levels(
         all_gather(message_bytes, local, inner),
         _share_wire_s(message_bytes, local, inner) / inner.efficiency,
@@ -167,7 +168,7 @@ def distinct_others(domains: Number, copies: Number) -> Number:
 def first_copies(ranks: Number, copies: Number) -> Number:
     """Share of an all-to-all's parts for other members that are no second copy of what the same member is sent."""
     whole = maximum(copies, 1)
-    apart = distinct_others(ranks, whole) / maximum(whole * (1 - 1 / ranks), 1e-30)
+    apart = distinct_others(ranks, whole) / maximum(whole * (1 - 1 / ranks), _TINY)
     return where(ranks > 1, minimum(apart, 1.0), 1.0)
 
 

@@ -88,15 +88,20 @@ MANY = 3
 """Names that a sentence guesses at most."""
 
 
+def telling(word: str, found: Iterable[str]) -> list[str]:
+    """The names in which a word was found, each once, where they say what it means: none for a word shorter than `SHORTEST`,
+    nor where there are more than `MANY`."""
+    names = list(dict.fromkeys(found))
+    return names if len(word) >= SHORTEST and len(names) <= MANY else []
+
+
 def longer(name: str, known: Collection[str]) -> list[str]:
     """The known names that a word begins, or of which it is a whole part ("batch" of "global_batch"), ignoring case; none
-    where there are more than `MANY`."""
+    where they tell nothing (`telling`)."""
     word = name.lower()
-    if len(word) < SHORTEST:
-        return []
     found = [each for each in known if each.lower().startswith(word)]
     found = found or [each for each in known if word in each.lower().split("_")]
-    return found if len(found) <= MANY else []
+    return telling(word, found)
 
 
 LISTED = {

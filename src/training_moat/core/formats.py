@@ -12,12 +12,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from training_moat.core.errors import InputError, unknown
+from training_moat.core.errors import InputError, require_known
 
 IEEE = "ieee"  # infinities and NaNs in the top exponent
 FINITE = "fn"  # no infinity; one NaN per sign, all bits set
 UNSIGNED_ZERO = "fnuz"  # no infinity, no negative zero; the code of negative zero is the only NaN
 ALL_NUMBERS = "none"  # every code is a number
+
+
+def _require_code(name: str, code: int, bits: int) -> None:
+    """Refuse what no word of so many bits holds."""
+    if not 0 <= code < 1 << bits:
+        raise InputError(f"code {code} is not one of {name}: expected 0 to {(1 << bits) - 1}.")
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,7 @@ class FloatFormat:
 
     def value(self, code: int) -> float:
         """The number that `code` stands for (NaN and infinity included)."""
-        if not 0 <= code < 1 << self.bits:
-            raise InputError(
-                f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}."
-            )
+        _require_code(self.name, code, self.bits)
         sign = -1.0 if code >> (self.bits - 1) else 1.0
         magnitude = code & ((1 << (self.bits - 1)) - 1)
         exponent, fraction = (
@@ -166,10 +169,7 @@ class IntegerFormat:
 
     def value(self, code: int) -> float:
         """The number that the two's-complement `code` stands for."""
-        if not 0 <= code < 1 << self.bits:
-            raise InputError(
-                f"code {code} is not one of {self.name}: expected 0 to {(1 << self.bits) - 1}."
-            )
+        _require_code(self.name, code, self.bits)
         return float(code - (1 << self.bits) if code >> (self.bits - 1) else code)
 
     def values(self) -> Iterator[float]:
@@ -245,13 +245,11 @@ SCALED_FORMATS = {
 
 def element(name: str) -> FloatFormat | IntegerFormat:
     """The format of a single number called `name`."""
-    if name not in ELEMENT_FORMATS:
-        raise unknown("number format", name, ELEMENT_FORMATS)
+    require_known("number format", name, ELEMENT_FORMATS)
     return ELEMENT_FORMATS[name]
 
 
 def scaled(name: str) -> ScaledFormat:
     """The microscaled format called `name`."""
-    if name not in SCALED_FORMATS:
-        raise unknown("microscaled format", name, SCALED_FORMATS)
+    require_known("microscaled format", name, SCALED_FORMATS)
     return SCALED_FORMATS[name]

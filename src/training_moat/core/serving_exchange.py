@@ -45,17 +45,15 @@ def sums_s(model: Transformer, plan: ServingPlan, m: ServingMachine, tokens: Num
     """
     size = tokens * model.hidden * WIDE_BYTES
     domain = m.scaleup.domain_chips
-    staged = hierarchical_all_reduce(size, plan.tp, minimum(plan.tp, domain), m.scaleup, m.scaleout)
-    per_sum = staged
+    per_sum = staged = hierarchical_all_reduce(size, plan.tp, domain, m.scaleup, m.scaleout)
     if m.scaleup.topology != "host":
         # Engines keep their own kernels off the bus of a server, which all ranks at once would choke.
         direct = direct_all_reduce(size, plan.tp, m.scaleup)
         per_sum = where(plan.tp <= domain, minimum(staged, direct), staged)
     stage = maximum(plan.tp, plan.expert_chips)
     leaving = minimum(plan.pp - 1, ceil(plan.pp * stage / m.server.domain_chips) - 1)
-    hops = (plan.pp - 1 - leaving) * send_recv(size, m.server) + leaving * send_recv(
-        size, m.scaleout
-    )
+    hops = (plan.pp - 1 - leaving) * send_recv(size, m.server)
+    hops = hops + leaving * send_recv(size, m.scaleout)
     return (2 * model.layers - _exchanged_layers(model, plan)) * per_sum + hops
 
 
@@ -102,5 +100,4 @@ def _one_way_s(
     pooled = plan.expert_chips
     size = tokens * model.hidden * bytes_each
     routed = size * minimum(maximum(model.experts_per_token, 1), pooled) / plan.tp
-    inside = minimum(pooled, m.scaleup.domain_chips)
-    return hierarchical_all_to_all(routed, pooled, inside, m.scaleup, between)
+    return hierarchical_all_to_all(routed, pooled, m.scaleup.domain_chips, m.scaleup, between)
