@@ -18,7 +18,10 @@ def apart(more: float, less: float) -> tuple[str, str]:
 
 def of_system(chip: Chip, count: float) -> list[str]:
     """Of more chips than any system of this kind joins: a sentence, or none."""
-    most = system_limit(chip)
-    if count <= most:
-        return []
-    return [f"no system of more than {most:,.0f} {chip.id} is known; {count:,.0f} were asked for"]
+    return [more_than_known(chip, count)] if count > system_limit(chip) else []
+
+
+def more_than_known(chip: Chip, count: float) -> str:
+    """That no system joins so many chips."""
+    most = f"no system of more than {system_limit(chip):,.0f} {chip.id} is known"
+    return f"{most}; {count:,.0f} were asked for"

@@ -81,7 +81,7 @@ def one_by_one(
         every = list(cases.values())
         best = _best(every, constants)
         shifts = [
-            _shift(case, best.at(slice(index, index + 1)), runs[place], constants)
+            _shift(case, best.one(index), runs[place], constants)
             for index, (place, case) in enumerate(cases.items())
         ]
         found.update(zip(cases, _told(every, best, constants, shifts), strict=True))
@@ -112,9 +112,7 @@ def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constan
     best = _best([run for run, _ in own], constants)
     measured = [seconds for _, seconds in own]
     errors = own_runs.errors(measured, best.step.total.tolist())
-    return OwnRuns(
-        errors, [_setting(run, best.at(slice(i, i + 1))) for i, (run, _) in enumerate(own)]
-    )
+    return OwnRuns(errors, [_setting(run, best.one(index)) for index, (run, _) in enumerate(own)])
 
 
 def _setting(case: TrainingCase, found: Evaluated) -> np.ndarray:
@@ -142,7 +140,7 @@ def answer(
     case: TrainingCase, found: Evaluated, index: int, constants: Constants
 ) -> dict[str, Any]:
     """The contract's answer for one of a case's evaluated plans, or a refusal where it would be absurd."""
-    return _told([case], found.at(slice(index, index + 1)), constants)[0]
+    return _told([case], found.one(index), constants)[0]
 
 
 def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
@@ -155,7 +153,7 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
     found = plan_search.candidates(case, constants)
     own = _own_runs(request, case, constants)
     count = min(top, max(1, int(found.fits.sum())))
-    plans = [found.at(slice(index, index + 1)) for index in range(count)]
+    plans = [found.one(index) for index in range(count)]
     shifts = [_shift(case, plan, own, constants) for plan in plans]
     told = _told([case] * count, found.at(slice(count)), constants, shifts)
     if not told[0]["ok"]:

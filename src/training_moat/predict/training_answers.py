@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from training_moat.core import tiers
+from training_moat.core.machine import Chip
 from training_moat.core.plan import (
     ACTIVATION_OFFLOAD_LEVELS,
     OFFLOAD_LEVELS,
@@ -178,8 +179,7 @@ def _speeds(
 def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarray, np.ndarray]:
     """(how well the constants know each row, the factors on its seconds that bound 90% of such runs)."""
     kinds = rows.tables.kind[rows.setting]
-    experts = np.array([model.experts > 0 for model in rows.tables.models])[rows.model]
-    labels, which = np.unique(2 * kinds + experts, return_inverse=True)
+    labels, which = np.unique(2 * kinds + rows.has_experts, return_inverse=True)
     told = []
     for kind, mixed in ((label // 2, bool(label % 2)) for label in labels.tolist()):
         one = rows.tables.first[kind]
@@ -217,7 +217,6 @@ def _plans(rows: Rows, found: Evaluated) -> Iterator[dict[str, Any]]:
     plan = found.plan
     whole = [getattr(plan, name) for name in SIZES] + [rows.seq_len, rows.global_batch]
     named = zip((*SIZES, "seq_len", "global_batch"), np.array(whole).astype(int), strict=True)
-    mixed = np.array([model.experts > 0 for model in rows.tables.models])[rows.model].tolist()
     levels = np.array([LEVEL_NAMES[level] for level in range(len(LEVEL_NAMES))], object)
     words = [_words(setting) for setting in rows.tables.settings]
     told = {
@@ -229,11 +228,11 @@ def _plans(rows: Rows, found: Evaluated) -> Iterator[dict[str, Any]]:
         **{name: column.tolist() for name, column in named},
         "sequence_parallel": plan.sequence_parallel.astype(bool).tolist(),
         "recompute": levels[plan.recompute.astype(int)].tolist(),
-        "recompute_share": np.where(plan.recompute >= 2, plan.recompute_share, 0.0).tolist(),
+        "recompute_share": plan.recomputed_layers.tolist(),
         **usual,
         "expert_tp": [
             int(cut) if one else None
-            for cut, one in zip(plan.expert_tensor.tolist(), mixed, strict=True)
+            for cut, one in zip(plan.expert_tensor.tolist(), rows.has_experts.tolist(), strict=True)
         ],
         **told,
     }
@@ -278,93 +277,95 @@ def _less_than_all(setting: Setting) -> float | None:
 
 BALANCED_NOTE = "every chip's experts are taken to get equal shares of the tokens"
 ROUTED_NOTE = "the router is taken to decide how many tokens each chip's experts get, unevenly"
+UNJOINED_NOTE = (
+    "{chip} publishes no scale-up link; its chips are taken to talk over their scale-out network"
+    " alone"
+)
+UNLINKED_NOTE = "{chip} publishes no scale-out link; the chips table's median rate is assumed"
+UNMEASURED_NOTE = (
+    "no measurements of this software; it is taken to be as fast as the measured ones usually are,"
+    " not as the best"
+)
+MASKED_NOTE = (
+    "the scores of attention count in full, of which the masked half is not computed: more of the"
+    " peak is told than the chip works"
+)
+FREED_NOTE = "gradients are let go after each step: none stand beside all activations"
+UNDATED_NOTE = "released not given; the middle of the measured releases is assumed"
 
 
 class _Remarks:
-    """Notes on what came out for a row."""
+    """Notes on what came out for a row. `due`: where each of them is, and its words for a row."""
 
     def __init__(self, rows: Rows, found: Evaluated, figures: _Figures) -> None:
-        self.rows, self.total_gib, self.fits = rows, figures.total_gib, found.fits
-        self.masked = figures.speeds[SPEEDS.index("hfu")] > MOST_WORKED
-        layers = np.array([model.layers for model in rows.tables.models], float)[rows.model]
-        self.stage = stage_layers(Transformer("", layers, *[1] * 6), found.plan)
-        self.uneven = self.stage > layers / found.plan.pp
-        settings = rows.tables.settings
-        alone = np.array([_alone(one) for one in settings], float)[rows.setting]
-        self.unlinked = rows.chips > alone
-        bare = np.array([one.chip.scaleup is None for one in settings], bool)[rows.setting]
-        self.unjoined = bare & (rows.chips > 1)
-        unmeasured = [one.stack == "other" and one.software.name == "other" for one in settings]
-        self.unmeasured = np.array(unmeasured, bool)[rows.setting]
-        undated = np.array([one.released is None for one in settings], bool)[rows.setting]
-        mixed = np.array([model.experts > 0 for model in rows.tables.models], bool)[rows.model]
-        self.undated = undated & mixed
-        self.spread = mixed & (found.plan.ep > 1)
-        self.routed = np.broadcast_to(found.plan.uneven_routing > 0, len(rows))
-        most = np.array([tiers.system_limit(one.chip) for one in settings], float)
-        self.beyond = rows.chips > most[rows.setting]
-        kept, made = found.memory.gradients, found.memory.gradients_made
-        self.freed = np.broadcast_to(kept < made, len(rows))
-        said = self.beyond | self.uneven | self.unjoined | self.unlinked | self.unmeasured
-        said |= self.undated | self.spread | self.masked | self.freed
-        self.said = (said | ~self.fits).tolist()
+        self.rows, self.total_gib = rows, figures.total_gib
+        plan, settings = found.plan, rows.tables.settings
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
+        layers = np.array([model.layers for model in rows.tables.models], float)[rows.model]
+        self.stage = stage_layers(Transformer("", layers, *[1] * 6), plan)
+
+        def of_settings(ask: Callable[[Setting], Any]) -> np.ndarray:
+            return np.array([ask(one) for one in settings])[rows.setting]
+
+        unjoined = of_settings(lambda one: one.chip.scaleup is None) & (rows.chips > 1)
+        unmeasured = of_settings(lambda one: one.stack == one.software.name == "other")
+        undated = of_settings(lambda one: one.released is None) & rows.has_experts
+        masked = figures.speeds[SPEEDS.index("hfu")] > MOST_WORKED
+        freed = found.memory.gradients < found.memory.gradients_made
+        spread, routed = rows.has_experts & (plan.ep > 1), plan.uneven_routing > 0
+        due: list[tuple[np.ndarray, Callable[[int], str]]] = [
+            (~found.fits, self._short),
+            (rows.chips > of_settings(lambda one: tiers.system_limit(one.chip)), self._beyond),
+            (unjoined, self._of_chip(UNJOINED_NOTE)),
+            (rows.chips > of_settings(_alone), self._of_chip(UNLINKED_NOTE)),
+            (unmeasured, self._of_chip(UNMEASURED_NOTE)),
+            (self.stage > layers / plan.pp, self._uneven),
+            (masked, self._of_chip(MASKED_NOTE)),
+            (freed, self._of_chip(FREED_NOTE)),
+            (spread & routed, self._of_chip(ROUTED_NOTE)),
+            (spread & np.logical_not(routed), self._of_chip(BALANCED_NOTE)),
+            (undated, self._of_chip(UNDATED_NOTE)),
+        ]
+        self.due = [(np.broadcast_to(where, len(rows)), words) for where, words in due]
+        self.any = np.logical_or.reduce([where for where, _ in self.due]).tolist()
 
     def __call__(self, index: int, moved: Shift) -> list[str]:
-        notes = self._of(index) if self.said[index] else []
+        notes = []
+        if self.any[index]:
+            notes = [words(index) for where, words in self.due if where[index]]
         if moved != NO_SHIFT:
             notes.append(f"own runs move the prediction by a factor of {moved.factor:.2f}")
         return notes
 
-    def _of(self, index: int) -> list[str]:
-        rows, notes = self.rows, []
-        chip = rows.tables.settings[rows.setting[index]].chip
-        if not self.fits[index]:
-            key = int(rows.setting[index])
-            if key not in self.offered:
-                self.offered[key] = tiers.room_for(chip, "training")
-            room, stored = self.offered[key], self.stored[index]
-            only = rows.counts[index] == 1
-            which = "the plan" if only else "no plan fits; one of the smallest"
-            lacks, has = beyond.apart(self.total_gib[index], room.space / GIB)
-            need, offer = f"{lacks} GiB a chip", f"{chip.id} offers {has} GiB"
-            if stored > room.store:
-                lacks, has = beyond.apart(stored / GIB, room.store / GIB)
-                need = f"{lacks} GiB of the store outside the chips"
-                offer = f"which offers {has} GiB"
-            notes.append(f"{which} needs {need}, {offer}; the time is hypothetical")
-        if self.beyond[index]:
-            notes += beyond.of_system(chip, rows.chips[index])
-        if self.unjoined[index]:
-            notes.append(
-                f"{chip.id} publishes no scale-up link; its chips are taken to talk over their"
-                " scale-out network alone"
-            )
-        if self.unlinked[index]:
-            notes.append(
-                f"{chip.id} publishes no scale-out link; the chips table's median rate is assumed"
-            )
-        if self.unmeasured[index]:
-            notes.append(
-                "no measurements of this software; it is taken to be as fast as the measured ones"
-                " usually are, not as the best"
-            )
-        if self.uneven[index]:
-            fullest = f"the fullest has {self.stage[index]:.0f}"
-            notes.append(f"the layers do not divide over the stages: {fullest}, and decides")
-        if self.masked[index]:
-            notes.append(
-                "the scores of attention count in full, of which the masked half is not computed: more"
-                " of the peak is told than the chip works"
-            )
-        if self.freed[index]:
-            notes.append("gradients are let go after each step: none stand beside all activations")
-        if self.spread[index]:
-            notes.append(ROUTED_NOTE if self.routed[index] else BALANCED_NOTE)
-        if self.undated[index]:
-            notes.append("released not given; the middle of the measured releases is assumed")
-        return notes
+    def _chip(self, index: int) -> Chip:
+        return self.rows.tables.settings[self.rows.setting[index]].chip
+
+    def _of_chip(self, words: str) -> Callable[[int], str]:
+        return lambda index: words.format(chip=self._chip(index).id)
+
+    def _short(self, index: int) -> str:
+        """Of what there is too little, and how much is needed."""
+        chip, key = self._chip(index), int(self.rows.setting[index])
+        if key not in self.offered:
+            self.offered[key] = tiers.room_for(chip, "training")
+        room, stored = self.offered[key], self.stored[index]
+        only = self.rows.counts[index] == 1
+        which = "the plan" if only else "no plan fits; one of the smallest"
+        lacks, has = beyond.apart(self.total_gib[index], room.space / GIB)
+        need, offer = f"{lacks} GiB a chip", f"{chip.id} offers {has} GiB"
+        if stored > room.store:
+            lacks, has = beyond.apart(stored / GIB, room.store / GIB)
+            need = f"{lacks} GiB of the store outside the chips"
+            offer = f"which offers {has} GiB"
+        return f"{which} needs {need}, {offer}; the time is hypothetical"
+
+    def _beyond(self, index: int) -> str:
+        return beyond.more_than_known(self._chip(index), self.rows.chips[index])
+
+    def _uneven(self, index: int) -> str:
+        fullest = f"the fullest has {self.stage[index]:.0f}"
+        return f"the layers do not divide over the stages: {fullest}, and decides"
 
 
 def _alone(setting: Setting) -> float:

@@ -57,6 +57,10 @@ class Evaluated:
         """Some of the plans, by their indices or as a slice."""
         return mapped(self, lambda column: column[which])
 
+    def one(self, index: int) -> Evaluated:
+        """One of the plans, as arrays of one."""
+        return self.at(slice(index, index + 1))
+
 
 def possible(rows: Rows, part: np.ndarray) -> list[np.ndarray]:
     """Of each of some rows the layouts that break no rule (`plan.impossible`), whatever they recompute."""

@@ -82,6 +82,11 @@ class Rows:
         return len(self.layouts)
 
     @cached_property
+    def has_experts(self) -> np.ndarray:
+        """Whether the model of each row is a mixture of experts."""
+        return np.array([model.experts > 0 for model in self.tables.models], bool)[self.model]
+
+    @cached_property
     def counts(self) -> np.ndarray:
         """Candidates of every row."""
         ends = np.cumsum([layouts.shape[1] for layouts in self.layouts])
