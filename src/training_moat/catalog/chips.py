@@ -70,7 +70,7 @@ def _of_systems() -> dict[str, frozenset[str]]:
 def covers_system(one: Chip, what: str) -> bool:
     """Whether a chip's "price" or "power" is its part of a whole system, not that of the chip alone: as the table says of it,
     or of the chip that a scenario's was made from."""
-    return (one.variant_of or one.id) in _of_systems()[what]
+    return one.measured_as in _of_systems()[what]
 
 
 def resolve(name: str, where: str = "") -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog import unlikely
+from training_moat.core import tiers
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
 from training_moat.core.numbers import is_number
@@ -180,7 +181,7 @@ def chip_notes(case: Mapping[str, Any]) -> list[str]:
     return [f"chip, {doubt}" for doubt in (*unlikely.of_chip(record), *_unrated(record))]
 
 
-RATES = (("hbm", "hbm_gb", "hbm_tb_per_s"), ("ddr", "ddr_gb", "ddr_gb_per_s"))
+RATES = [(name, *tiers.COLUMNS[name]) for name in ("hbm", "ddr")]
 """Memories that a chip object may add to those of its base: tier, size and rate."""
 
 
@@ -190,11 +191,10 @@ def _unrated(record: Mapping[str, Any]) -> list[str]:
     if all(record.get(rate) for _, _, rate in added):
         return []
     chip = chip_catalog.from_record(record)
-    tiers = [(chip.tier(name), size, rate) for name, size, rate in added]
     return [
         f"column {size}: a memory without {rate} is left out"
-        for tier, size, rate in tiers
-        if tier and not tier.bytes_per_s
+        for name, size, rate in added
+        if (tier := chip.tier(name)) and not tier.bytes_per_s
     ]
 
 
@@ -225,6 +225,17 @@ def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
             if chip.peak_flops.get(name):
                 return name, []
         return chip.compute_format("bf16"), []
-    used = chip.compute_format(wanted)
-    note = f"{chip.id} has no published {wanted} peak; {used} units stand in"
-    return wanted, [] if used == wanted else [note]
+    return wanted, stand_in_notes(chip, wanted, chip.compute_format(wanted))
+
+
+def stand_in_notes(chip: Chip, wanted: str, used: str) -> list[str]:
+    """That units of another format multiply what a case asks for; nothing where they are its own."""
+    if used == wanted:
+        return []
+    return [f"{chip.id} has no published {wanted} peak; {used} units stand in"]
+
+
+def refused(request: Any, sentence: str) -> dict[str, Any]:
+    """The contract's answer for a request that has none, whatever it is."""
+    identity = request.get("id") if isinstance(request, Mapping) else None
+    return {"id": identity, "ok": False, "error": sentence}

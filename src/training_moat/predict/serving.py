@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from training_moat.catalog import relatives, tables
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingMemory, ServingPlan
-from training_moat.core.serving_step import ServingTime
+from training_moat.core.serving_step import ServingTime, StepSeconds
 from training_moat.core.tiers import home, room
 from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
 from training_moat.predict import beyond, serving_software
+from training_moat.predict import requests as reading
 from training_moat.predict import serving_constants as known
 from training_moat.predict.engines import NO_ENGINE, label
 from training_moat.predict.serving_batch import (
@@ -30,6 +31,15 @@ from training_moat.predict.serving_plans import ServingCase, parse
 
 LONGEST_S = 1e9
 """Seconds (thirty years) beyond which a time is refused."""
+SEEN = tuple(one.name for one in fields(ServingTime) if one.name != "step")
+"""What a client sees of a plan."""
+CAUSES = tuple(one.name for one in fields(StepSeconds))
+"""Parts of a decode step."""
+HELD = tuple(one.name for one in fields(ServingMemory))
+"""Parts of what a chip holds."""
+SIZES = ("chips", "tp", "pp", "dp", "ep", "expert_tp")
+LOAD = ("batch", "input_len", "output_len")
+"""Whole numbers that an answer tells of its plan, and of its question."""
 
 
 @dataclass(frozen=True)
@@ -52,31 +62,29 @@ def _question(case: ServingCase, plan: ServingPlan) -> Question:
 def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
     """(memory with the running sequences, whether weights and one sequence per copy fit)."""
     asked = model_of_serving.memory(batch.model, batch.load.job, batch.plan)
-    copies = batch.plan.dp
-    share = np.maximum(np.ceil(told.running / copies), 1) / np.maximum(
-        np.ceil(batch.load.job.batch / copies), 1
+    running, wanted = (
+        np.maximum(np.ceil(sequences / batch.plan.dp), 1)
+        for sequences in (told.running, batch.load.job.batch)
     )
-    running = ServingMemory(asked.weights, asked.kv_cache * share, asked.activations)
-    one = asked.kv_cache / np.maximum(np.ceil(batch.load.job.batch / copies), 1)
-    return running, asked.weights + asked.activations + one <= room(batch.tiers, "serving")
+    one = asked.kv_cache / wanted
+    held = replace(asked, kv_cache=asked.kv_cache * (running / wanted))
+    return held, asked.weights + asked.activations + one <= room(batch.tiers, "serving")
 
 
 def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) -> list[Evaluated]:
     """Evaluate every plan of every case in a few array sweeps."""
     asked = [_question(case, plan) for case in wanted for plan in case.plans]
-    names = ("ttft_s", "tpot_s", "tokens_per_s", "running", "prefill_wait_s")
-    parts = ("weights", "kv_cache", "communication", "overhead")
-    columns = {name: np.zeros(len(asked)) for name in (*names, *parts)}
-    sizes = {name: np.zeros(len(asked)) for name in ("weights", "kv_cache", "activations")}
+    columns = {name: np.zeros(len(asked)) for name in (*SEEN, *CAUSES)}
+    sizes = {name: np.zeros(len(asked)) for name in HELD}
     fits = np.zeros(len(asked), dtype=bool)
     for batch in batches(asked):
         told = evaluate(batch, constants.resolve(batch.families, batch.engines))
-        for name in names:
+        for name in SEEN:
             columns[name][batch.positions] = getattr(told, name)
-        for name in parts:
+        for name in CAUSES:
             columns[name][batch.positions] = getattr(told.step, name)
         memory, fits[batch.positions] = _weighed(batch, told)
-        for name in sizes:
+        for name in HELD:
             sizes[name][batch.positions] = getattr(memory, name)
     found, first = [], 0
     for case in wanted:
@@ -114,19 +122,14 @@ def _answered(
         try:
             good.append((position, parse(request, constants)))
         except InputError as error:
-            answers[position] = _refused(request, error)
+            answers[position] = reading.refused(request, str(error))
     evaluated = evaluate_cases([case for _, case in good], constants)
     for (position, case), found in zip(good, evaluated, strict=True):
         try:
             answers[position] = answer(case, found, int(found.order[0]), constants)
         except InputError as error:
-            answers[position] = _refused(requests[position], error)
+            answers[position] = reading.refused(requests[position], str(error))
     return answers
-
-
-def _refused(request: Any, error: InputError) -> dict[str, Any]:
-    identity = request.get("id") if isinstance(request, Mapping) else None
-    return {"id": identity, "ok": False, "error": str(error)}
 
 
 def _possible(time: Mapping[str, float], case: ServingCase) -> None:
@@ -154,11 +157,6 @@ def answer(
     cost = {}
     if (price := case.price_usd_per_chip_hour) is not None:
         cost["usd_per_m_output_tokens"] = usd_per_m_tokens(price, plan.chips, tokens_per_s)
-    causes = ("weights", "kv_cache", "communication", "overhead")
-    sizes = {
-        name: int(getattr(plan, name)) for name in ("chips", "tp", "pp", "dp", "ep", "expert_tp")
-    }
-    asked = ("batch", "input_len", "output_len")
     return {
         "id": case.id,
         "ok": True,
@@ -171,12 +169,12 @@ def answer(
         **cost,
         "memory_gib": memory,
         "fits": bool(found.fits[index]),
-        "seconds": {name: time[name] for name in causes}
+        "seconds": {name: time[name] for name in CAUSES}
         | {"prefill_of_others": time["prefill_wait_s"]},
-        "plan": sizes
+        "plan": {name: int(getattr(plan, name)) for name in SIZES}
         | {"cp": 1, "precision": case.precision, "kv_precision": case.kv_precision}
         | {"software": _label(case)}
-        | {name: getattr(case, name) for name in asked},
+        | {name: getattr(case, name) for name in LOAD},
         "calibration": known_as,
         "notes": case.notes
         + _service_notes(case, constants)

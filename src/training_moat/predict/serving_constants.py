@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training_moat.catalog import descriptor, tables
-from training_moat.catalog.dates import span
+from training_moat.catalog.dates import starts
 from training_moat.predict import serving_software
 
 TABLE = "calibration_serving"
@@ -101,8 +101,8 @@ def classes_of(family: str, engine: str) -> list[str]:
 def _years() -> dict[str, float]:
     """Years after `SINCE` in which the first chip of each family was announced."""
     chips = tables.load("chips")
-    starts = chips["announced"].map(lambda date: span(date)[0]).groupby(chips["family"]).min()
-    return (starts.dropna() - SINCE).to_dict()
+    first = starts(chips["announced"]).groupby(chips["family"]).min()
+    return (first.dropna() - SINCE).to_dict()
 
 
 def power_of(key: tuple[str, str, str], family: str) -> float:

@@ -51,9 +51,7 @@ def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
     used = multiplied_in(chip, wanted)
     if wanted in WEIGHTS_ALONE:
         return wanted, [f"{wanted} weights are multiplied in {used}, as GPTQ and AWQ engines do"]
-    return wanted, [f"{chip.id} has no published {wanted} peak; {used} units stand in"] * (
-        used != wanted
-    )
+    return wanted, requests.stand_in_notes(chip, wanted, used)
 
 
 def attention_format(model: Transformer, precision: str) -> str:

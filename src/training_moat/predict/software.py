@@ -171,8 +171,8 @@ class Reach(NamedTuple):
 
 def reaches(frame: pd.DataFrame, names: str, family: str) -> list[Reach]:
     """What every line speaks of; `names` and `family` are columns, beside `released_from` and `released_before`."""
-    begins = frame["released_from"].map(_year, na_action="ignore").fillna(-math.inf)
-    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
+    begins = dates.starts(frame["released_from"]).fillna(-math.inf)
+    ends = dates.starts(frame["released_before"]).fillna(math.inf)
     columns = (frame[names].str.split(";").map(frozenset), frame[family].fillna(""), begins, ends)
     return [Reach(*row) for row in zip(*columns, strict=True)]
 
@@ -183,11 +183,6 @@ def _versions() -> list[tuple[Reach, str]]:
     frame = tables.load(TABLE)
     frame = frame[frame["version_of"].notna()]
     return list(zip(reaches(frame, "version_of", "version_family"), frame["name"], strict=True))
-
-
-def _year(month: str) -> float:
-    """A month's first day as a year with its fraction."""
-    return dates.span(month)[0]
 
 
 def of_date(name: str, chip: Chip, released: float | None) -> str:
@@ -203,7 +198,7 @@ def of_date(name: str, chip: Chip, released: float | None) -> str:
 def _written_out() -> list[tuple[str, str, str, float]]:
     """(software or stack, family, precision, year before which) of the table; empty: any."""
     frame = tables.load(WRITTEN_OUT).fillna({"software": "", "family": "", "precision": ""})
-    ends = frame["released_before"].map(_year, na_action="ignore").fillna(math.inf)
+    ends = dates.starts(frame["released_before"]).fillna(math.inf)
     return list(zip(frame["software"], frame["family"], frame["precision"], ends, strict=True))
 
 
@@ -248,9 +243,7 @@ def stream_bytes(precision: str) -> float:
 
 def gradient_bytes(software: Software, precision: str, zero_stage: float) -> float:
     """Bytes of gradient held per weight: 16 bits in FP16 runs, as weights in wider ones, else as the stack keeps them."""
-    if precision == "fp16":
-        return 2.0
-    if BYTES_PER_VALUE[precision] > WEIGHT_BYTES:
+    if precision == "fp16" or BYTES_PER_VALUE[precision] > WEIGHT_BYTES:
         return BYTES_PER_VALUE[precision]
     sharded = software.gradient_bytes_sharded if zero_stage >= 2 else None
     return software.gradient_bytes if sharded is None else sharded
@@ -258,10 +251,9 @@ def gradient_bytes(software: Software, precision: str, zero_stage: float) -> flo
 
 def wire_bytes(software: Software, precision: str) -> float:
     """Bytes in which a gradient travels."""
-    own = BYTES_PER_VALUE[precision]
-    if own > WEIGHT_BYTES:
-        return own
-    return 2.0 if precision == "fp16" else software.gradient_wire_bytes
+    if precision == "fp16" or BYTES_PER_VALUE[precision] > WEIGHT_BYTES:
+        return BYTES_PER_VALUE[precision]
+    return software.gradient_wire_bytes
 
 
 def gathered_bytes(narrow: bool | float, precision: str) -> float:

@@ -18,6 +18,7 @@ from training_moat.predict import (
     training_lines,
     training_plans,
 )
+from training_moat.predict import requests as reading
 from training_moat.predict import training_constants as known
 from training_moat.predict.own_runs import Shift
 from training_moat.predict.training_answers import Asked
@@ -25,9 +26,6 @@ from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import TrainingCase, parse
 from training_moat.predict.training_tables import rows_of
-
-LONGEST_ERROR = 400
-"""Characters of an error sentence."""
 
 
 class OwnRuns(NamedTuple):
@@ -89,11 +87,10 @@ def one_by_one(
 
 
 def _refusal(request: Any, error: Exception) -> dict[str, Any]:
-    identity = request.get("id") if isinstance(request, Mapping) else None
-    text = " ".join(str(error).split())
-    if not isinstance(error, InputError):
-        text = "a value is too large or nested too deeply; expected plain numbers and names"
-    return {"id": identity, "ok": False, "error": text[:LONGEST_ERROR]}
+    if isinstance(error, InputError):
+        return reading.refused(request, str(error))
+    sentence = "a value is too large or nested too deeply; expected plain numbers and names"
+    return reading.refused(request, sentence)
 
 
 def _shift(case: TrainingCase, plan: Evaluated, own: OwnRuns, constants: Constants) -> Shift:
