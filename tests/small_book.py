@@ -12,7 +12,7 @@ verdict: {}
 bars:
   chips: {type: chips, meaning: Chips to show.}
   model: {type: model, meaning: A model.}
-  seq_len: {type: integer, unit: tokens, range: [1, 1000], meaning: Length of a sequence.}
+  seq_len: {type: integer, unit: tokens, range: [1, 1000], was: sequence, meaning: Length of a sequence.}
   scale: {type: number, range: [0.1, 10], meaning: Factor on every bar.}
   note: {type: text, optional: true, meaning: Words below the chart.}
   exact: {type: boolean, meaning: Whether to round.}

@@ -8,6 +8,7 @@ from training_moat.core.errors import InputError
 
 BAD = {
     "a misspelt name": ("chipz=sn40l", "did you mean 'chips'?"),
+    "a name of an earlier edition": ("sequence=10", "'sequence' is called 'seq_len' now"),
     "an unknown chip": ("chips=sn40k", "did you mean 'sn40l'?"),
     "an unknown chip in a list": ("chips=h100-sxm,sn40k", "did you mean 'sn40l'?"),
     "an empty list": ("chips=", "expected a list with at least one entry"),
@@ -34,6 +35,7 @@ CALLS = {
     "a scenario that is not there": (["run", "bars", "--scenario", "none.yaml"], "no such file"),
     "a chapter without parameters": (["run", "verdict", "-p", "x=1"], "has no parameters"),
     "a misspelt name for the whole book": (["build", "-p", "chipz=sn40l"], "did you mean 'chips'?"),
+    "an old name for the whole book": (["build", "-p", "sequence=10"], "is called 'seq_len' now"),
     "a misspelt chapter for the whole book": (
         ["build", "-p", "barz.chips=sn40l"],
         "did you mean 'bars'?",

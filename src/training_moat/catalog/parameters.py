@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -194,19 +194,19 @@ def convert_all(chapter: str, given: Mapping[str, Any]) -> dict[str, Any]:
     known = schema(chapter)
     for name in given:
         if name not in known:
-            raise _unknown_name(chapter, name, known)
+            raise unknown_name(f"chapter '{chapter}'", name, known.values())
     return {name: convert(known[name], value) for name, value in given.items()}
 
 
-def _unknown_name(chapter: str, name: str, known: Mapping[str, Parameter]) -> InputError:
-    where = f"chapter '{chapter}'"
+def unknown_name(where: str, name: str, known: Collection[Parameter]) -> InputError:
+    """The error for a name that none of some parameters has: it says what it is called now, or the nearest ones."""
     if not known:
         said = f"unknown parameter '{name}'; the chapter has no parameters."
         return InputError(f"{where}: {said}")
-    for parameter in known.values():
+    for parameter in known:
         if name == parameter.was:
             return InputError(f"{where}: '{name}' is called '{parameter.name}' now.")
-    return unknown("parameter", name, known, where)
+    return unknown("parameter", name, {parameter.name for parameter in known}, where)
 
 
 def _injected_names(history: Iterable[str]) -> list[str]:
@@ -234,7 +234,7 @@ def check(chapter: str, **values: Any) -> None:
         known = schema(chapter)
         for name in [*_injected_names(space.get("In", ())), *values]:
             if name not in known:
-                raise _unknown_name(chapter, name, known)
+                raise unknown_name(f"chapter '{chapter}'", name, known.values())
         values = values or {name: space[name] for name in known if name in space}
         for name in known:
             if name not in values:

@@ -14,7 +14,7 @@ import pandas as pd
 from training_moat.catalog import models
 from training_moat.catalog.dates import starts
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Check, Sheet, check_each
+from training_moat.catalog.sheets import Check, Sheet, check_each, outside
 from training_moat.core.workload import Transformer, derived_active_params, derived_params
 
 TOKENIZERS = (30522, 50257, 100277)
@@ -64,6 +64,12 @@ def _peak(of: Sheet, chips: Sheet, form: str) -> pd.Series:
     return of.of_chip(chips, peak)
 
 
+def best_peak(of: Sheet, chips: Sheet) -> pd.Series:
+    """The highest dense peak of each row's chip, TFLOP/s."""
+    peaks = pd.concat([chips[name] for columns in PEAKS.values() for name in columns], axis=1)
+    return of.of_chip(chips, peaks.max(axis=1))
+
+
 def _usual(value: pd.Series) -> pd.Series:
     """Each value over the median of all."""
     return value / value.median()
@@ -100,9 +106,8 @@ def _told_use(of: Sheet) -> pd.Series:
 
 def _training_share(of: Sheet, chips: Sheet) -> pd.Series:
     """Measured training rates over the best peak of their chip."""
-    peaks = pd.concat([chips[columns[0]] for columns in PEAKS.values()], axis=1).max(axis=1)
     rate = of.frame["metric"].str.endswith("tflops_per_gpu")
-    return _told_use(of) / of.of_chip(chips, peaks).where(rate, 100)
+    return _told_use(of) / best_peak(of, chips).where(rate, 100)
 
 
 def _matmul_share(of: Sheet, chips: Sheet) -> pd.Series:
@@ -336,7 +341,7 @@ def _bounded(bounds: Bounds) -> Check:
     @check_each(*bounds.tables.split(), beside=bounds.beside)
     def checked(sheet: Sheet, *beside: Sheet) -> Iterator[Problem]:
         value = bounds.value(sheet, *beside)
-        wrong = (value < bounds.least) | (value > bounds.most)
+        wrong = outside(value, bounds.least, bounds.most)
         if bounds.excused:
             yield from sheet.flagged(wrong, bounds.column, bounds.expected, bounds.named)
         else:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Sheet, check, check_each
+from training_moat.catalog.sheets import Sheet, check, check_each, outside, times_off
 
 SAME_EXPECTATION = 2.5
 """Most by which the expectation that a constant was fitted from may differ from the one told now: more is no refinement."""
@@ -67,7 +67,7 @@ def fitted_constants(fits: Sheet) -> Iterator[Problem]:
 def blind_predictions(sheet: Sheet) -> Iterator[Problem]:
     """Predictions outside their own interval, of an endless one, or nowhere near what was measured."""
     low, middle, high = sheet["p05_s"], sheet["predicted_s"], sheet["p95_s"]
-    wrong = (middle < low) | (middle > high) | (high > WIDEST * low)
+    wrong = outside(middle, low, high) | (high > WIDEST * low)
     yield from sheet.refused(wrong, "predicted_s", "a time between p05_s and p95_s")
     yield from _off(sheet, "predicted_s")
 
@@ -80,6 +80,5 @@ def predictions_without(sheet: Sheet) -> Iterator[Problem]:
 
 
 def _off(sheet: Sheet, column: str) -> Iterator[Problem]:
-    ratio = sheet[column] / sheet["measured_s"]
-    wrong = (ratio > FARTHEST_OFF) | (ratio < 1 / FARTHEST_OFF)
+    wrong = times_off(sheet[column] / sheet["measured_s"], FARTHEST_OFF)
     yield from sheet.refused(wrong, column, f"within {FARTHEST_OFF:g} times measured_s")

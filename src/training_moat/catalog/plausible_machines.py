@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from training_moat.catalog.descriptor import SEPARATOR
 from training_moat.catalog.plausible_bounds import LINKS, over_median
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Sheet, check, check_each
+from training_moat.catalog.sheets import Sheet, check, check_each, outside, times_off
 
 BUSES = (16, 32, 64, 128)
 """GB/s in each direction of sixteen lanes of PCI Express, generations 3 to 6."""
@@ -47,9 +47,8 @@ def reading_times(chips: Sheet) -> Iterator[Problem]:
     """Memories beside a chip that take another time to read once than others of their kind (graphics memory, DDR, LPDDR)."""
     kind = chips.frame["ddr_type"].astype("string").str.extract(r"^([A-Z]*DDR|DRAM)")[0]
     ratio = over_median(chips["ddr_gb"] / chips["ddr_gb_per_s"], kind)
-    wrong = (ratio > READ_IN) | (ratio < 1 / READ_IN)
     yield from chips.flagged(
-        wrong,
+        times_off(ratio, READ_IN),
         "ddr_gb",
         "a size that its kind of memory is read in about as fast, or 'checked:' in notes",
     )
@@ -63,7 +62,7 @@ def networks_of_runs(networks: Sheet, runs: Sheet, chips: Sheet) -> Iterator[Pro
     share = (
         networks["gbit_per_s"] / networks["chips"] / networks.frame["training_source"].map(usual)
     )
-    wrong = (share > 1 + ROUNDED) | (share < SLOWEST_NETWORK)
+    wrong = outside(share, SLOWEST_NETWORK, 1 + ROUNDED)
     yield from networks.refused(wrong, "gbit_per_s", f"at most what {LINKS[1]} says for the chips")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.catalog.plausible_bounds import PEAKS, sixteen_bit_peak
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Sheet, check, check_each
+from training_moat.catalog.sheets import Sheet, check, check_each, times_off
 
 FLOP_FACTOR = 2
 """Most by which training FLOP may differ from 6 x parameters x tokens without a word on it."""
@@ -51,7 +51,7 @@ def training_flop(sheet: Sheet) -> Iterator[Problem]:
     ratio = sheet["training_flop"] / counted
     said = pd.to_numeric(sheet.notes().str.extract(_FLOP_SAID)[0], errors="coerce")
     off = said.notna() & ((ratio / said - 1).abs() > SAME)
-    far = said.isna() & ((ratio > FLOP_FACTOR) | (ratio < 1 / FLOP_FACTOR))
+    far = said.isna() & times_off(ratio, FLOP_FACTOR)
     for position in (off | far).to_numpy().nonzero()[0]:
         expected = (
             f"6 x parameters x tokens = {counted.iloc[position]:.3g}, "
@@ -63,7 +63,7 @@ def training_flop(sheet: Sheet) -> Iterator[Problem]:
 @check("serving_measurements")
 def serving_rates(sheet: Sheet) -> Iterator[Problem]:
     """Latency and throughput of one set-up that its batch and lengths contradict."""
-    rows = sheet.frame.assign(position=range(len(sheet.frame)))
+    rows = sheet.numbered()
     pair = rows[rows["metric"] == "total_throughput_in_plus_out"].merge(
         rows.loc[rows["metric"] == "latency", ["config_id", "value"]],
         on="config_id",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet, check
+from training_moat.catalog.sheets import Book, Sheet, check, outside
 
 OUTPUT_OVER_INPUT = (1, 8)
 """Least and most of a token price for output over that for input."""
@@ -58,7 +58,7 @@ most it may be off its fit: somewhat more than any row is."""
 @check("prices")
 def token_prices(sheet: Sheet) -> Iterator[Problem]:
     """Prices of output tokens that do not go with those of input tokens."""
-    rows = sheet.frame.assign(position=range(len(sheet.frame)))
+    rows = sheet.numbered()
     told = ["item", "organisation", "date"]
     ask = rows[rows["category"] == "api_price_input"]
     give = rows[rows["category"] == "api_price_output"]
@@ -66,7 +66,7 @@ def token_prices(sheet: Sheet) -> Iterator[Problem]:
     ratio = pairs["value"] / pairs["value_input"]
     least, most = OUTPUT_OVER_INPUT
     noted = pairs["notes"].fillna("").str.contains("checked:")
-    wrong = ((ratio < least) | (ratio > most)) & ~noted
+    wrong = outside(ratio, least, most) & ~noted
     expected = f"{least} to {most} times the price of input, or 'checked:' in notes"
     yield from sheet.at(pairs["position"][wrong], "value", expected)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from training_moat.catalog import descriptor, paths
 from training_moat.catalog.dates import ends, starts
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet, check, check_each
+from training_moat.catalog.sheets import Book, Sheet, check, check_each, outside
 
 DATES = ("date", "published", "accessed", "announced", "released")
 """Columns of dates of things that have happened."""
@@ -116,12 +116,11 @@ def _announced(chips: Sheet) -> dict[str, float]:
 @check("chips", "hardware_history")
 def release_dates(chips: Sheet, history: Sheet) -> Iterator[Problem]:
     """Chips announced at another time than Epoch AI has them released, without a word on it."""
-    born = _announced(chips)
+    announced = chips.frame["id"].map(_announced(chips))
     released = starts(history.frame["released"]).groupby(history.frame["chip_id"]).min()
     last = ends(chips.frame["available"])
-    last = last.fillna(chips.frame["id"].map(born) + YEARS_UNSOLD)
-    theirs = chips.frame["id"].map(released)
-    wrong = (theirs < chips.frame["id"].map(born) - 0.6) | (theirs > last + 1.1)
+    last = last.fillna(announced + YEARS_UNSOLD)
+    wrong = outside(chips.frame["id"].map(released), announced - 0.6, last + 1.1)
     unsaid = ~chips.notes().str.contains(r"Epoch AI:.*released")
     yield from chips.flagged(
         wrong & unsaid,

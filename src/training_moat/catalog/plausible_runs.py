@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from training_moat.catalog.plausible_bounds import FEW, PEAKS
+from training_moat.catalog.plausible_bounds import FEW, best_peak
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Sheet, check, check_each
+from training_moat.catalog.sheets import Sheet, check, check_each, outside
 
 A_CHIP = ("tokens_per_s_per_chip",)
 A_SECOND = ("tokens_per_s_total", "samples_per_s", "sequences_per_s", "throughput_log")
@@ -67,31 +67,22 @@ def _work_tflops(of: Sheet, models: Sheet) -> pd.Series:
     return _flop_per_token(of, models) * _tokens_per_chip_s(of) / 1e12
 
 
-def _best_peak(of: Sheet, chips: Sheet) -> pd.Series:
-    """The highest dense peak of each row's chip, TFLOP/s."""
-    peaks = pd.concat([chips[name] for columns in PEAKS.values() for name in columns], axis=1)
-    return of.of_chip(chips, peaks.max(axis=1))
-
-
-def _outside(value: pd.Series, bounds: tuple[float, float]) -> pd.Series:
-    return (value < bounds[0]) | (value > bounds[1])
-
-
 @check("training_measurements", "chips", "models")
 def work_over_peak(of: Sheet, chips: Sheet, models: Sheet) -> Iterator[Problem]:
     """Rates at which the model's work would take more of the peak than there is, or hardly any of it."""
-    use = _work_tflops(of, models) / _best_peak(of, chips)
+    use = _work_tflops(of, models) / best_peak(of, chips)
     least, most = USES
     expected = f"{least:.2%} to {most:.0%} of the chip's peak by 6 x parameters x tokens"
-    yield from of.refused(_outside(use, USES), "value", expected)
+    yield from of.refused(outside(use, *USES), "value", expected)
 
 
 @check("training_measurements", "models")
 def work_of_its_kind(of: Sheet, models: Sheet) -> Iterator[Problem]:
     """Rates far from those that the same source has for the same model on the same chip."""
-    own = _work_tflops(of, models).groupby([of.frame[name] for name in ("source", "model", "chip")])
-    work = _work_tflops(of, models) / own.transform("median")
-    wrong = _outside(work, OF_ITS_KIND) & (own.transform("count") >= FEW)
+    work = _work_tflops(of, models)
+    own = work.groupby([of.frame[name] for name in ("source", "model", "chip")])
+    work = work / own.transform("median")
+    wrong = outside(work, *OF_ITS_KIND) & (own.transform("count") >= FEW)
     yield from of.flagged(
         wrong, "value", "about the work a second of its source's other runs of that model"
     )
@@ -112,7 +103,7 @@ def printed_rates(of: Sheet, models: Sheet) -> Iterator[Problem]:
     """FLOP rates of a run far from the work that its other rates come to."""
     counted = _work_tflops(of, models).groupby(of.frame["config_id"]).transform("median")
     printed = of["value"].where(of.frame["metric"] == "model_tflops_per_gpu")
-    wrong = _outside(printed / counted, TOLD)
+    wrong = outside(printed / counted, *TOLD)
     yield from of.flagged(
         wrong, "value", "about 6 x parameters x tokens a second, as the run's other rate has it"
     )
@@ -129,7 +120,7 @@ def tokens_a_weight(of: Sheet) -> Iterator[Problem]:
     least, most = TOKENS_A_WEIGHT
     expected = f"FLOP / 6 as {least:g} to {most:g} tokens a weight give it, or 'checked:' in notes"
     for ratio, column in ((by_weights, "params_b"), (by_tokens, "training_tokens_b")):
-        yield from of.flagged(_outside(ratio, TOKENS_A_WEIGHT), column, expected)
+        yield from of.flagged(outside(ratio, *TOKENS_A_WEIGHT), column, expected)
 
 
 @check_each("runs_non_nvidia")
@@ -143,7 +134,7 @@ def told_tokens(of: Sheet) -> Iterator[Problem]:
     ratio = of["training_flop"] / (6 * weights * tokens.where(of["training_tokens_b"].isna()))
     further = of.notes().str.contains("continu|fine-tun", case=False)
     expected = "about 6 x parameters x the tokens in notes, or 'checked:' there"
-    yield from of.flagged(_outside(ratio.mask(further), TOLD_TOKENS), "training_flop", expected)
+    yield from of.flagged(outside(ratio.mask(further), *TOLD_TOKENS), "training_flop", expected)
 
 
 @check_each("training_runs", "runs_non_nvidia", "training_measurements", "memory_measurements")
@@ -151,7 +142,7 @@ def named_sizes(of: Sheet) -> Iterator[Problem]:
     """Parameters far from the size in the model's name."""
     size = pd.to_numeric(of.frame["model"].astype(str).str.extract(_SIZE)[0])
     cut = of.frame["model"].astype(str).str.contains("layers|experts")
-    wrong = _outside((of["params_b"] / size).mask(cut), SIZE)
+    wrong = outside((of["params_b"] / size).mask(cut), *SIZE)
     yield from of.flagged(wrong, "params_b", "the size in its name, or 'checked:' in notes")
 
 

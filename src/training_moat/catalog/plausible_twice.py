@@ -10,7 +10,7 @@ from training_moat.catalog.dates import starts
 from training_moat.catalog.plausible_bounds import FEW, sixteen_bit_peak
 from training_moat.catalog.plausible_numbers import SAME
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet, check, check_each
+from training_moat.catalog.sheets import Book, Sheet, check, check_each, outside
 
 NAMES = (
     ("chip", "chip_id", ()),
@@ -125,9 +125,8 @@ def order(book: Book) -> Iterator[Problem]:
         when, own = starts(sheet.frame[column]), sheet.frame[kind].fillna("")
         before, after = when.shift(1), when.shift(-1)
         among = (own.shift(1) == own) & (own.shift(-1) == own)
-        wrong = (when < np.minimum(before, after) - YEARS_OUT) | (
-            when > np.maximum(before, after) + YEARS_OUT
-        )
+        first, last = np.minimum(before, after), np.maximum(before, after)
+        wrong = outside(when, first - YEARS_OUT, last + YEARS_OUT)
         expected = "a date about those of the rows before and after it, or 'checked:' in notes"
         yield from sheet.flagged(wrong & among, column, expected)
 
@@ -206,7 +205,7 @@ def twins(spend: Sheet, prices: Sheet) -> Iterator[Problem]:
 @check("lab_ledgers")
 def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
     """Items of a laboratory's ledger of which one count is far from the others, or that are no likely part of a whole."""
-    rows = sheet.frame.assign(position=range(len(sheet.frame)))
+    rows = sheet.numbered()
     rows["kept"] = rows["item"].replace(SAME_ITEM)
     single = rows[~rows["period"].str.contains("together")]
     for _, own in single.groupby(["organisation", "kept", "year"]):
@@ -221,7 +220,7 @@ def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
         share = parts["value"] / [
             of.get(key, np.nan) for key in zip(parts["organisation"], parts["period"])
         ]
-        wrong = (share < least) | (share > most)
+        wrong = outside(share, least, most)
         expected = f"{least} to {most} times {whole} of the same time"
         yield from sheet.at(parts["position"][wrong], "value", expected)
 
@@ -229,17 +228,16 @@ def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
 @check("lab_ledgers")
 def ledger_growth(sheet: Sheet) -> Iterator[Problem]:
     """Items of a laboratory's ledger that fall, or leap, from one year to the next."""
-    rows = sheet.frame.assign(position=range(len(sheet.frame)))
+    rows = sheet.numbered()
     yearly = rows[rows["period"].astype(str).str.fullmatch(r"(end of )?\d{4}")]
     middle = yearly.groupby(["organisation", "item", "year"])["value"].median().reset_index()
     last = middle.assign(year=middle["year"] + 1)
     pairs = yearly.merge(last, on=["organisation", "item", "year"], suffixes=("", "_before"))
     ratio = pairs["value"] / pairs["value_before"]
     least, most = LEDGER_GROWTH
-    wrong = (ratio < least) | (ratio > most)
-    yield from sheet.at(
-        pairs["position"][wrong], "value", f"{least} to {most} times the year before"
-    )
+    wrong = outside(ratio, least, most)
+    expected = f"{least} to {most} times the year before"
+    yield from sheet.at(pairs["position"][wrong], "value", expected)
 
 
 @check("collective_measurements")

@@ -42,6 +42,10 @@ class Sheet:
         """A figure of the table of chips for the chip of each row."""
         return self.frame["chip_id"].map(dict(zip(chips.frame["id"], figure, strict=True)))
 
+    def numbered(self) -> pd.DataFrame:
+        """The rows with the place of each in the table, column `position`."""
+        return self.frame.assign(position=range(len(self.frame)))
+
     def notes(self) -> pd.Series:
         """Remarks of every row, empty where it has none."""
         if "notes" not in self.frame:
@@ -82,6 +86,16 @@ class Sheet:
         return Problem(
             label, self.lines[position], column, None if pd.isna(value) else text, expected
         )
+
+
+def outside(value: pd.Series, least: float | pd.Series, most: float | pd.Series) -> pd.Series:
+    """Where values lie below the least or above the most; what is blank does not."""
+    return (value < least) | (value > most)
+
+
+def times_off(ratio: pd.Series, most: float) -> pd.Series:
+    """Where two figures differ by more than so many times, whichever is larger."""
+    return outside(ratio, 1 / most, most)
 
 
 Book = dict[str, Sheet]

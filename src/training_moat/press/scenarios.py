@@ -9,7 +9,7 @@ from typing import Any
 
 from training_moat.catalog import files, parameters
 from training_moat.catalog import scenario as scenarios
-from training_moat.core.errors import InputError, require_known, unknown
+from training_moat.core.errors import InputError, require_known
 from training_moat.press import notebooks
 from training_moat.press.folders import SCENARIOS
 
@@ -86,13 +86,9 @@ def _split(chapter_or_all: list[str], given: Mapping[str, str]) -> dict[str, dic
             continue
         takers = [each for each in chapter_or_all if name in parameters.schema(each)]
         if not takers:
-            names = {known for each in chapter_or_all for known in parameters.schema(each)}
+            known = [one for each in chapter_or_all for one in parameters.schema(each).values()]
             place = f"chapter '{chapter_or_all[0]}'" if len(chapter_or_all) == 1 else "all chapters"
-            if not names:
-                raise InputError(
-                    f"{place}: unknown parameter '{name}'; the chapter has no parameters."
-                )
-            raise unknown("parameter", name, names, place)
+            raise parameters.unknown_name(place, name, known)
         for each in takers:
             result.setdefault(each, {})[name] = value
     return result
