@@ -12,7 +12,7 @@ from training_moat.calibrate import (
     run_requests,
     training_errors,
 )
-from training_moat.predict import training, training_constants
+from training_moat.predict import training, training_answers, training_constants
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_run_told_in_full_is_predicted_as_its_row(measured):
         strict=True,
     ):
         request |= {"micro_batch": int(batch), "virtual_stages": int(stages)}
-        request["recompute"] = run_requests.LEVELS[int(level)]
+        request["recompute"] = training_answers.LEVEL_NAMES[int(level)]
         request["recompute_share"] = float(share) if level == 2 else None
     told = pd.Series([one.get("step_time_s") for one in training.predict(asked)], dtype=float)
     apart = pd.Series(np.abs(told.to_numpy() / row - 1), rows.frame["config_id"])

@@ -98,7 +98,8 @@ def fit(rows: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
 
 
 def predict_rows(rows: pd.DataFrame, constants: dict[str, dict[str, float]]) -> pd.DataFrame:
-    """The rows with `predicted` seconds; fabrics without constants take the generic ones."""
+    """The rows with `predicted` seconds, the `error` in size as a share, and the `fabric` that they are about; fabrics without
+    constants take the generic ones."""
     parts = []
     known = rows.fillna({"scaleout": ""})
     for names, group in known.groupby(["scaleup", "scaleout"]):
@@ -109,15 +110,16 @@ def predict_rows(rows: pd.DataFrame, constants: dict[str, dict[str, float]]) -> 
         for mask, network in ((~crossing, None), (crossing, outer)):
             if mask.any():
                 parts.append(group[mask].assign(predicted=_predicted(group[mask], inner, network)))
-    return pd.concat(parts).sort_index(kind="stable")
+    found = pd.concat(parts).sort_index(kind="stable")
+    found["error"] = (found["predicted"] / found["seconds"] - 1).abs()
+    found["fabric"] = found["scaleout"].where(found["nodes"] > 1, found["scaleup"])
+    return found
 
 
 def errors(rows: pd.DataFrame | None = None, constants: dict | None = None) -> pd.DataFrame:
     """Mean absolute percentage error by fabric and collective, large and small messages apart."""
     rows = measured_collectives.usable_rows() if rows is None else rows
     judged = predict_rows(rows, stored() if constants is None else constants)
-    judged["error"] = (judged["predicted"] / judged["seconds"] - 1).abs()
-    judged["fabric"] = judged["scaleout"].where(judged["nodes"] > 1, judged["scaleup"])
     keys = ["large", "fabric", "kind"]
     return judged.groupby(keys)["error"].agg(mape="mean", worst="max", rows="size").reset_index()
 
@@ -135,10 +137,8 @@ def fit_without_each_source(rows: pd.DataFrame) -> pd.DataFrame:
     for source, group in rows.groupby("source"):
         constants = fit(rows[rows["source"] != source])
         judged = predict_rows(group[group["large"]], constants)
-        judged["fabric"] = judged["scaleout"].where(judged["nodes"] > 1, judged["scaleup"])
         for fabric, part in judged.groupby("fabric"):
-            error = (part["predicted"] / part["seconds"] - 1).abs().mean()
-            found.append((source, fabric, error, len(part), fabric in constants))
+            found.append((source, fabric, part["error"].mean(), len(part), fabric in constants))
     return pd.DataFrame(found, columns=["source", "fabric", "mape", "rows", "seen_elsewhere"])
 
 

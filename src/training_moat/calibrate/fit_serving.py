@@ -224,8 +224,7 @@ class Problem:
         self.rows, self.prepared = rows, batches(questions(rows))
         self.repeated = [_repeated(batch, len(generic())) for batch in self.prepared]
         self.whole_request = (rows["kind"] == "request").to_numpy()
-        family = {name: chips.chip(name).family for name in rows["chip"].unique()}
-        pairs = list(zip(rows["chip"].map(family), rows["software"], strict=True))
+        pairs = list(zip(chips.families(rows["chip"]), rows["software"], strict=True))
         known = sorted(set(pairs))
         self.pair = np.array([known.index(pair) for pair in pairs])
         told = [speaking(*pair) for pair in known]

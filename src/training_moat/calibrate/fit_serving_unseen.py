@@ -21,7 +21,7 @@ MANY_ROWS = 150
 def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """What is held out in turn: each source, each chip, each chip family, each model with many rows; what would leave
     the same rows out as one before it, once."""
-    family = rows["chip"].map(lambda name: chips.chip(name).family)
+    family = chips.families(rows["chip"])
     many = [name for name, count in rows["model"].value_counts().items() if count >= MANY_ROWS]
     held = {f"source {name}": rows["source"] == name for name in sorted(rows["source"].unique())}
     held |= {f"family {name}": family == name for name in sorted(family.unique())}
@@ -34,7 +34,7 @@ def splits(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 def support(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
     """What `known` rows tell of each row asked (`serving_constants.known_as`)."""
     sources = known.groupby(["chip", "software"])["source"].nunique().to_dict()
-    families = {chips.chip(chip).family for chip in known["chip"].unique()}
+    families = set(chips.families(known["chip"]))
     engines = set(known["software"])
     return [
         known_as(

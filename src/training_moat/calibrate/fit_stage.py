@@ -101,16 +101,13 @@ def predict_rows(
     rows: Rows, constants: Constants, prepared: list[Group] | None = None
 ) -> np.ndarray:
     """Predicted step seconds of every row under `constants`."""
-    seconds = np.empty(len(rows.frame))
-    for group in prepared or groups(rows, constants):
-        seconds[group.index] = _group_step(group, constants).total
-    return seconds
+    return step_of_rows(rows, constants, prepared).total
 
 
-def step_of_rows(rows: Rows, constants: Constants) -> StepTime:
-    """Predicted seconds of every row under `constants`, by part."""
+def step_of_rows(rows: Rows, constants: Constants, prepared: list[Group] | None = None) -> StepTime:
+    """Predicted seconds of every row under `constants`, by part. prepared: what `groups` gives of these rows."""
     parts = {part.name: np.empty(len(rows.frame)) for part in fields(StepTime)}
-    for group in groups(rows, constants):
+    for group in prepared or groups(rows, constants):
         step = _group_step(group, constants)
         for name, seconds in parts.items():
             seconds[group.index] = getattr(step, name)

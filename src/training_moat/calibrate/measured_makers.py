@@ -57,7 +57,7 @@ def _collected(published: pd.DataFrame) -> pd.DataFrame:
     """The makers' rows of serving_measurements; chips from the maker's own statement on the same model."""
     frame = tables.load("serving_measurements")
     own = frame[is_makers(frame)]
-    family = chips.of_rows(own["chip_id"]).map(lambda chip: chip.family)
+    family = chips.families(own["chip_id"])
     services = serving_software.services()
     stated = published.dropna(subset=["chips"]).groupby(["chip", "model"])["chips"].first()
     pairs = pd.MultiIndex.from_arrays([own["chip_id"], own["model_id"]])

@@ -36,6 +36,12 @@ COLUMNS = {
     "zero_fsdp": "sharding",
 }
 """Columns of the measurement table that go by other names in the model."""
+OF_THE_SOURCE = [
+    *("software", "flash_attention", "zero_stage", "sequence_parallel", "tied_embeddings"),
+    *("accumulates", "rate_counts", "autocast", "kept_kv", "activation_offload", "loss_chunks"),
+    "master_weights",
+]
+"""What `training_stacks` says of all runs of a source, or of some of them, beside what they recompute."""
 BLOOM_BF16_SINCE = "2022-02-28"
 """BLOOM's trials ran in FP16 until its BF16 optimizer was written (chronicles-prequel, "Rebalancing layers")."""
 
@@ -86,7 +92,7 @@ def configurations() -> pd.DataFrame:
 
 def families(frame: pd.DataFrame) -> pd.Series:
     """Architecture family of every row's chip."""
-    return chip_catalog.of_rows(frame["chip_id"]).map(lambda chip: chip.family)
+    return chip_catalog.families(frame["chip_id"])
 
 
 def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
@@ -147,27 +153,13 @@ def _with_stack(frame: pd.DataFrame) -> pd.DataFrame:
     stacks = tables.load("training_stacks")
     special = stacks["row_contains"].notna()
     general = stacks[~special].reset_index().set_index("training_source")["index"]
-    columns = [
-        "software",
-        "flash_attention",
-        "zero_stage",
-        "sequence_parallel",
-        "tied_embeddings",
-        "accumulates",
-        "rate_counts",
-        "autocast",
-        "kept_kv",
-        "activation_offload",
-        "loss_chunks",
-        "master_weights",
-    ]
     place = frame["source"].map(general)
     text = words(frame)
     for row in stacks[special].itertuples():
         own = text[frame["source"] == row.training_source]
         place[own.index[own.str.contains(row.row_contains, regex=False)]] = row.Index
     told = stacks.reindex(place).set_axis(frame.index)
-    joined = frame.join(told[columns])
+    joined = frame.join(told[OF_THE_SOURCE])
     joined["recompute"] = joined["recompute"].fillna(told["recompute"])
     joined["released"] = joined["date"].map(dates.middle).fillna(priors.MIDDLE_RELEASE)
     asked = zip(joined["software"], joined["flash_attention"], joined["released"], strict=True)

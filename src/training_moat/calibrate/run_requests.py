@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from training_moat.catalog.shape_gaps import SIZES
 from training_moat.core.optimizer_states import WEIGHT_BYTES
-from training_moat.core.plan import (
-    ACTIVATION_OFFLOAD_LEVELS,
-    GRAPH_LEVELS,
-    OFFLOAD_LEVELS,
-    RECOMPUTE_LEVELS,
-)
+from training_moat.core.plan import GRAPH_LEVELS, RECOMPUTE_LEVELS
 from training_moat.core.units import TERA
-from training_moat.core.workload import Transformer
 from training_moat.predict import software
+from training_moat.predict.training_answers import AWAY_NAMES, LEVEL_NAMES, OFFLOAD_NAMES
 
 LAYOUT = ("chips", "tp", "pp", "dp", "ep", "cp", "zero_stage", "seq_len", "global_batch")
 """Whole numbers of a run that every usable row has."""
-NO_SIZES = ("name", "params_given", "active_params_given")
-"""What of a model is not its shape."""
-LEVELS = {level: word for word, level in RECOMPUTE_LEVELS.items()}
-OFFLOADED = {level: word for word, level in OFFLOAD_LEVELS.items()}
-AWAY = {level: word for word, level in ACTIVATION_OFFLOAD_LEVELS.items()}
 GRAPHS = {level: word for word, level in GRAPH_LEVELS.items()}
 DISPATCHER = {does: name for name, does in software.DISPATCHERS.items()}
 
@@ -31,8 +22,7 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A usable run as somebody asks who has its description and no more: model, chips, layout and format, the software by
     the name that people use, its date, and what is stated of micro-batch, interleaving, recomputation, activations on the
     host and copies of the weights."""
-    sizes = [name for name in Transformer.__dataclass_fields__ if name not in NO_SIZES]
-    shape = {size: _whole(row[size]) for size in sizes if row[size] or size == "gated_ffn"}
+    shape = {size: _whole(row[size]) for size in SIZES if row[size] or size == "gated_ffn"}
     level, name = row["recompute_level"], row["label"]
     open_batch, open_stages = row["micro_batch_blank"], row["interleaving_blank"]
     year, month = divmod(row["released"], 1)
@@ -45,9 +35,9 @@ def plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "released": f"{year:.0f}-{int(12 * month) + 1:02d}",
         "micro_batch": None if open_batch else _whole(row["micro_batch"]),
         "virtual_stages": None if open_stages else _whole(row["virtual_stages"]),
-        "recompute": None if level != level else LEVELS[int(level)],
+        "recompute": None if level != level else LEVEL_NAMES[int(level)],
         "master_weights": bool(row["master_weights"]),
-        "activation_offload": AWAY[int(row["activation_offload"])],
+        "activation_offload": AWAY_NAMES[int(row["activation_offload"])],
         "activation_offload_share": row["activation_offload_share"],
         "capacity_factor": row["expert_capacity"] or None,
         **{size: _whole(row[size]) for size in LAYOUT},
@@ -64,7 +54,7 @@ def full(row: Mapping[str, Any]) -> dict[str, Any]:
         "flash_attention": fused,
         "sequence_parallel": bool(row["sequence_parallel"]),
         "expert_tp": _whole(row["expert_tp"]) or None,
-        "offload": OFFLOADED[int(row["offload"])],
+        "offload": OFFLOAD_NAMES[int(row["offload"])],
         "graphs": GRAPHS[int(row["graphs"])],
         "narrow_gather": row["gathered_bytes"] < WEIGHT_BYTES,
         "matmul_tflops": row["matmul_flops"] / TERA or None,

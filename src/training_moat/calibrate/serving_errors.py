@@ -44,10 +44,11 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
     return predicted
 
 
-@tables.kept(lasting=True)
-def _rows() -> pd.DataFrame:
+@tables.kept(copied=True, lasting=True)
+def rows() -> pd.DataFrame:
+    """The usable measured rows with the model's prediction, the baselines' and their relative errors."""
     rows = measured_serving.usable_rows()
-    rows["family"] = rows["chip"].map({name: chips.chip(name).family for name in set(rows["chip"])})
+    rows["family"] = chips.families(rows["chip"])
     prepared = batches(fit_serving.questions(rows))
     rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(rows, stored(), prepared)
     rows["data_sheet"] = fit_serving.predict(rows, _data_sheet(), prepared)
@@ -61,11 +62,6 @@ def _rows() -> pd.DataFrame:
     rows["measured_ms"] = rows["seconds_per_token"] * 1e3
     rows["predicted_ms"] = rows["predicted"] * 1e3
     return rows
-
-
-def rows() -> pd.DataFrame:
-    """The usable measured rows with the model's prediction, the baselines' and their relative errors."""
-    return _rows().copy()
 
 
 def accuracy(by: list[str]) -> pd.DataFrame:
@@ -196,8 +192,7 @@ def makers() -> pd.DataFrame:
     holds the published speed), gaps (what the source does not state, in words), source, date.
     """
     rows = measured_makers.rows()
-    family = rows["chip"].map(lambda name: chips.chip(name).family)
-    rows = rows[family.isin(CHALLENGERS)].reset_index(drop=True)
+    rows = rows[chips.families(rows["chip"]).isin(CHALLENGERS)].reset_index(drop=True)
     whole = ["chips", "tp", "pp", "dp", "batch", "input_len", "output_len"]
     rows = rows.assign(chips=rows["total_chips"]).astype(dict.fromkeys(whole, int))
     asked = rows[["model", "chip", "precision", "software", *whole]].to_dict("records")

@@ -37,12 +37,24 @@ CHUNKS = r"(?:loss|output head) in (\d+) chunks"
 def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     """Configurations with every size of their plan, told or customary."""
     frame["seq_len"] = frame["seq_len"].fillna(frame["notes"].map(_sequence_in_recipe))
-    per_chip = frame["source"].eq("maxtext_tpu")
+    per_chip = frame["source"].eq("maxtext_tpu")  # MaxText states sequences per chip and step
     frame.loc[per_chip, "global_batch"] = frame["micro_batch"] * frame["chips"]
     derived = (
         frame["tokens_per_s_per_chip"] * frame["step_time"] * frame["chips"] / frame["seq_len"]
     )
     frame["global_batch"] = frame["global_batch"].fillna(derived.round())
+    _say_layout(frame, per_chip)
+    _say_what_is_redone(frame)
+    frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
+    frame["graphs"] = captured_graphs.levels(frame)
+    _say_what_travels(frame)
+    _say_what_is_held(frame)
+    return frame
+
+
+def _say_layout(frame: pd.DataFrame, per_chip: pd.Series) -> None:
+    """Sharding, parallel sizes and micro-batch, and which of them are stated. per_chip: where the source tells sequences of a
+    chip and step."""
     sharding = frame["sharding"].fillna("")
     stage = pd.to_numeric(frame["zero_stage"], errors="coerce").fillna(1)
     stage = stage.mask(sharding.str.contains("FSDP|FULL_SHARD"), 3).mask(
@@ -59,7 +71,7 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     frame["expert_tp"] = _expert_tensor(frame)
     frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
     per_replica = frame["global_batch"] / frame["dp"]
-    # MaxText states sequences per chip and step. Where a source accumulates no gradients, all go through at once.
+    # Where a source accumulates no gradients, all go through at once.
     stated_whole = frame["micro_batch"].mask(per_chip, per_replica)
     one_pass = pd.to_numeric(frame["accumulates"], errors="coerce").eq(0)
     frame["micro_batch"] = stated_whole.fillna(per_replica.where(one_pass, 1.0)).astype(float)
@@ -67,6 +79,10 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0).mask(split, 1.0)
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
+
+
+def _say_what_is_redone(frame: pd.DataFrame) -> None:
+    """Level and share of recomputation, and what recomputed layers keep."""
     frame["recompute_level"] = frame["recompute"].map(RECOMPUTE)
     frame["attention_kept"] = frame["recompute"].eq("full but attention").astype(float)
     shares = software.of_labels(frame["label"], "selective_share")
@@ -75,11 +91,6 @@ def with_plan(frame: pd.DataFrame) -> pd.DataFrame:
     stated = frame["notes"].str.extract(r"share recomputed (0?\.\d+)", expand=False).astype(float)
     frame["recompute_share"] = redone.fillna(stated).fillna(kept_outputs.redone_share(frame))
     frame["outputs_kept"] = kept_outputs.values(frame)
-    frame["flash_attention"] = pd.to_numeric(frame["flash_attention"], errors="coerce").fillna(1)
-    frame["graphs"] = captured_graphs.levels(frame)
-    _say_what_travels(frame)
-    _say_what_is_held(frame)
-    return frame
 
 
 def _say_what_travels(frame: pd.DataFrame) -> None:

@@ -88,6 +88,11 @@ def of_rows(ids: pd.Series) -> pd.Series:
     return ids.map({name: chip(name) for name in ids.unique()})
 
 
+def families(ids: pd.Series) -> pd.Series:
+    """The architecture family of the chip of every row of a column that names one."""
+    return of_rows(ids).map(lambda one: one.family)
+
+
 @tables.kept()
 def all_chips() -> dict[str, Chip]:
     """All chips by id, the active scenario's included, in table order."""

@@ -34,7 +34,7 @@ from training_moat.predict.training_tables import Rows
 LEVEL_NAMES = {code: word for word, code in RECOMPUTE_LEVELS.items()}
 OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}
 BASE_NAMES = {size: word for word, size in BASE_BYTES.items()}
-AWAY_NAMES = {code: word for word, code in ACTIVATION_OFFLOAD_LEVELS.items() if code}
+AWAY_NAMES = {code: word for word, code in ACTIVATION_OFFLOAD_LEVELS.items()}
 PARTS = tuple(f.name for f in fields(StepTime))
 HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
 MEMORY = (*HELD, "total", "allocated", "reserved")
@@ -264,7 +264,7 @@ def _words(setting: Setting) -> dict[str, Any]:
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
         "chunked_loss": setting.chunked_loss,
         "narrow_gather": setting.narrow_gather,
-        "activation_offload": AWAY_NAMES.get(setting.activation_offload),
+        "activation_offload": AWAY_NAMES[away] if (away := setting.activation_offload) else None,
         "activation_offload_share": _less_than_all(setting),
     }
 
