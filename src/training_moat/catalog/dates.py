@@ -50,6 +50,11 @@ def span(date: object) -> tuple[float, float]:
     return start, year + (month - 1 + months) / 12
 
 
+def years(dates: pd.Series) -> pd.Series:
+    """Years of dates, as whole numbers."""
+    return dates.str[:4].astype(int)
+
+
 def starts(dates: pd.Series) -> pd.Series:
     """First moments of dates, in years."""
     return dates.map(lambda date: span(date)[0]).astype(float)

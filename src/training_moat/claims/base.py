@@ -18,16 +18,10 @@ from training_moat.catalog.cited import cited
 from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.inquiry.uncertainty import jeffreys
 
-RANGE_KINDS = (
-    "Monte Carlo, 5 to 95%",
-    "posterior, 5 to 95%",
-    "interval of a share, 90%",
-    "prediction interval, 90%",
-    "range of cases",
-    "ends of 90% intervals",
-    "range of sources",
-    "5 to 95% of cases",
-)
+MONTE_CARLO, POSTERIOR = "Monte Carlo, 5 to 95%", "posterior, 5 to 95%"
+OF_A_SHARE, OF_INTERVALS = "interval of a share, 90%", "ends of 90% intervals"
+OF_CASES, MOST_CASES, OF_SOURCES = "range of cases", "5 to 95% of cases", "range of sources"
+RANGE_KINDS = (MONTE_CARLO, POSTERIOR, OF_A_SHARE, OF_INTERVALS, OF_CASES, MOST_CASES, OF_SOURCES)
 """What a printed range may be."""
 
 KEY_COLUMNS = ("row_id", "id", "name", "service", "key", "job")
@@ -143,4 +137,4 @@ def share(
         return found
     effective = float(weight.sum() ** 2 / (weight**2).sum())
     ends = jeffreys(value * effective, effective)
-    return replace(found, low=ends.p05, high=ends.p95, kind="interval of a share, 90%")
+    return replace(found, low=ends.p05, high=ends.p95, kind=OF_A_SHARE)

@@ -10,7 +10,8 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
-from training_moat.inquiry import chip_stock, chronicle
+from training_moat.inquiry import chip_stock, chronicle, naming
+from training_moat.inquiry.chronicle import INCUMBENT
 from training_moat.inquiry.wording import listed
 
 TRAINS = ("training", "both")
@@ -124,7 +125,7 @@ def nvidia_rounds(suite: str) -> pd.DataFrame:
     round had no datacentre division; its proxy is not fully confirmed and left out."""
     frame = tables.load("mlperf_submissions")
     frame = frame[(frame["confirmed"] == "yes") & frame["suite"].str.startswith(suite)]
-    return frame[frame["vendor"] == "NVIDIA"].sort_values("date", kind="stable")
+    return frame[frame["vendor"] == INCUMBENT].sort_values("date", kind="stable")
 
 
 @measure
@@ -160,9 +161,7 @@ def hardware_of_runs(vendor: str) -> Measured:
 @measure
 def smallest_chip_share(vendor: str) -> Measured:
     """A vendor's smallest share of the computing power in the AI chips sold in a year, of the years with a full count."""
-    frame = tables.load("chip_counts")
-    frame = frame.assign(year=frame["end_date"].str[:4].astype(int))
-    frame = frame[frame["year"].isin(chip_stock.YEARS)]
+    frame = chip_stock.counts()
     power = frame.pivot_table(
         index="year", columns="manufacturer", values="h100_equivalents_median", aggfunc="sum"
     )
@@ -184,7 +183,8 @@ def latest_rounds() -> pd.DataFrame:
 @measure
 def models_run() -> Measured:
     """Share of the models of MLPerf that Nvidia's chips ran, in the one of the latest two rounds where it is smaller."""
-    frame = latest_rounds().query("vendor == 'NVIDIA'")
+    frame = latest_rounds()
+    frame = frame[frame["vendor"] == INCUMBENT]
     told = [
         f"{row.closed_benchmarks:.0f} of {row.round_closed_benchmarks:.0f} in {row.suite} {row.round}"
         for row in frame.itertuples()
@@ -195,7 +195,8 @@ def models_run() -> Measured:
 @measure
 def models_run_by_others() -> Measured:
     """Largest share of the models of either of these rounds that chips of one other maker ran."""
-    frame = latest_rounds().query("vendor != 'NVIDIA'")
+    frame = latest_rounds()
+    frame = frame[frame["vendor"] != INCUMBENT]
     best = frame.loc[frame["run"].idxmax()]
     return counted(
         frame,
@@ -217,12 +218,11 @@ def revenue_share() -> Measured:
 @measure
 def others_do_both() -> Measured:
     """Vendors other than Nvidia whose chips trained a notable model and serve in MLPerf."""
-    vendors = tables.load("chips").set_index("id")["vendor"]
     runs = tables.load("training_runs").dropna(subset="chip_id")
-    runs = runs.assign(vendor=runs["chip_id"].map(vendors))
+    runs = runs.assign(vendor=naming.makers(runs["chip_id"]))
     serving = tables.load("mlperf_submissions")
     serving = serving[serving["suite"].str.startswith("inference")]
-    trained = set(runs["vendor"].dropna()) - {"NVIDIA"}
+    trained = set(runs["vendor"].dropna()) - {INCUMBENT}
     both = {one for one in trained if serving["vendor"].str.contains(one, regex=False).any()}
     used = runs[runs["vendor"].isin(both)]
     rows = keys(used, "training_runs")
@@ -273,7 +273,7 @@ def organisations_elsewhere(since: str) -> Measured:
     """Organisations that published a training run since a date on chips of another maker than Nvidia, and
     make none themselves; a fleet, or word that training has begun, is no run."""
     runs = chronicle.runs()
-    elsewhere = (runs["maker"] != chronicle.INCUMBENT) & (runs["date"] >= since)
+    elsewhere = (runs["maker"] != INCUMBENT) & (runs["date"] >= since)
     elsewhere &= ~runs["outcome"].isin(NO_PUBLISHED_RUN)
     runs = runs[elsewhere & (runs["vendor_own_run"] == "no")]
     who = runs["organisation"].str.replace(r"\s*\(.*", "", regex=True)

@@ -9,12 +9,21 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
-from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
+from training_moat.claims.base import (
+    MONTE_CARLO,
+    NOTHING,
+    OF_CASES,
+    OF_SOURCES,
+    Measured,
+    counted,
+    keys,
+    measure,
+)
 from training_moat.core import lifecycle
 from training_moat.inquiry import lab_ledgers, market, market_evidence, market_share, uncertainty
 from training_moat.inquiry.wording import digits, listed
 
-YEAR, SOURCES = market_share.LAST_KNOWN, "range of sources"
+YEAR = market_share.LAST_KNOWN
 MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs", "tokens_served")
 
 
@@ -23,15 +32,14 @@ def market_ratio(threshold: str) -> Measured:
     """Inference over training in the AI computing of the last known year, all ways together, and the chance that it reaches
     a threshold."""
     draws = market_share.all_draws(YEAR)
-    ratio = draws / (1 - draws)
+    ratio = lifecycle.ratio_of(draws)
     low, middle, high = uncertainty.percentiles(ratio)
     frames = {name: tables.load(name) for name in MARKET_TABLES}
     rows = [keys(frames[name], name) for name in ("market_splits", "lab_ledgers")]
     chance = float(np.mean(ratio >= float(threshold)))
     note = f"the whole market, AI computing of {YEAR}"
-    kind = "Monte Carlo, 5 to 95%"
     sources = cited(*frames.values())
-    return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, kind)
+    return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, MONTE_CARLO)
 
 
 def analysts() -> pd.DataFrame:
@@ -81,7 +89,7 @@ def trained_once() -> Measured:
     frame = frame[frame["definition"] == "final runs within R&D compute"]
     values = frame["training_share"]
     low, middle, high = float(values.min()), float(values.median()), float(values.max())
-    return counted(frame, "market_splits", middle, low=low, high=high, kind=SOURCES)
+    return counted(frame, "market_splits", middle, low=low, high=high, kind=OF_SOURCES)
 
 
 @measure
@@ -104,7 +112,7 @@ def modelled_days() -> Measured:
     found = uncertainty.percentiles(days)
     frame = tables.load("assumptions")
     chance = float(np.mean(days <= market_evidence.HALF_YEAR_DAYS))
-    ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": "Monte Carlo, 5 to 95%"}
+    ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": MONTE_CARLO}
     return counted(frame, "assumptions", found.median, key="name", probability=chance, **ends)
 
 
@@ -139,11 +147,11 @@ def per_lab(lab: str) -> Measured:
     if frame.empty:
         return NOTHING
     last = frame.sort_values("year", kind="stable").iloc[-1]
-    now, low, high = (float(last[name] / (1 - last[name])) for name in ("share", "low", "high"))
+    now, low, high = (market_share.odds(last[name]) for name in ("share", "low", "high"))
     rows = lab_ledgers.ledger().query("organisation == @lab and year == @last.year")
     rows = rows[rows["item"].isin(["inference_compute", lab_ledgers.COUNT])]
     note = f"{lab} in {last['year']}"
-    return counted(rows, "lab_ledgers", now, note, low=low, high=high, kind=SOURCES)
+    return counted(rows, "lab_ledgers", now, note, low=low, high=high, kind=OF_SOURCES)
 
 
 @measure
@@ -156,9 +164,7 @@ def beyond_the_few(few: str) -> Measured:
     times = market_evidence.over_the_few(int(few))
     note = listed([f"{digits(value, 3)} in {year}" for year, value in times.items()])
     ends: dict[str, Any] = {"low": float(times.min()), "high": float(times.max())}
-    return counted(
-        runs, "training_runs", float(times.median()), note, **ends, kind="range of cases"
-    )
+    return counted(runs, "training_runs", float(times.median()), note, **ends, kind=OF_CASES)
 
 
 @measure

@@ -9,7 +9,17 @@ import pandas as pd
 
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
+from training_moat.claims.base import (
+    NOTHING,
+    OF_CASES,
+    OF_SOURCES,
+    Measured,
+    counted,
+    keys,
+    measure,
+    row_of,
+    share,
+)
 from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.core.activations import activation_bytes
 from training_moat.core.memory import FP32_GRADIENT_BYTES
@@ -60,7 +70,7 @@ def state_ratio() -> Measured:
     note = "any model on any chip, before memory is shared out over copies"
     return Measured(
         held["adamw"] / SERVING_BYTES["bf16"], low, high,
-        sources=("rajbhandari2020",), note=note, kind="range of cases",
+        sources=("rajbhandari2020",), note=note, kind=OF_CASES,
     )  # fmt: skip
 
 
@@ -103,7 +113,7 @@ def kv_cache(users: str) -> Measured:
     middle = each * float(served["mean_kv_tokens"].iloc[0])
     found = of_model(float(middle))
     return replace(
-        found, low=float(tested.min()), high=float(tested.max()), kind="range of cases",
+        found, low=float(tested.min()), high=float(tested.max()), kind=OF_CASES,
         rows=(*found.rows, *keys(served, "disclosed_service", "service")),
         sources=(*found.sources, *cited(served), "inferencex"),
     )  # fmt: skip
@@ -183,8 +193,8 @@ def more_hbm_races() -> Measured:
     rows = (f"training_measurements:{row}" for row in run)
     return Measured(
         float(speed.median()), float(frame["speed"].min()), float(frame["speed"].max()),
-        rows=tuple(dict.fromkeys(rows)), sources=tuple(dict.fromkeys(frame["source"])),
-        note=", ".join(sorted(set(frame["chip"]))), kind="range of cases",
+        rows=tuple(dict.fromkeys(rows)), sources=cited(frame),
+        note=", ".join(sorted(set(frame["chip"]))), kind=OF_CASES,
     )  # fmt: skip
 
 
@@ -227,7 +237,7 @@ def hbm_bandwidth_over(own: str) -> Measured:
     ends = [row[name] for name in ("hbm_tb_per_s_low", "hbm_tb_per_s_high")]
     middle = float(row["hbm_tb_per_s"])
     low, high = (float(end if pd.notna(end) else middle) / nvidia for end in ends)
-    more = {"note": row["name"], "low": low, "high": high, "kind": "range of sources"}
+    more = {"note": row["name"], "low": low, "high": high, "kind": OF_SOURCES}
     return of_chips(middle / nvidia, own, REFERENCE_CHIP, **more)
 
 

@@ -8,7 +8,16 @@ import pandas as pd
 
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
+from training_moat.claims.base import (
+    MOST_CASES,
+    NOTHING,
+    OF_CASES,
+    Measured,
+    counted,
+    keys,
+    measure,
+    share,
+)
 from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.claims.memory_strand import REFERENCE_CHIP, chip, of_model
 from training_moat.contest import reference_jobs
@@ -16,7 +25,7 @@ from training_moat.core.collectives import all_reduce_wire_s
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import Fabric
 from training_moat.core.units import BITS_PER_BYTE
-from training_moat.inquiry import layouts, networking
+from training_moat.inquiry import layouts, naming, networking
 from training_moat.inquiry.uncertainty import percentiles
 from training_moat.predict import training
 
@@ -64,7 +73,7 @@ def lost_without_switch(job: str, chips: str) -> Measured:
     lost = found["lost"]
     note = f"{asked.title} on {int(chips):,} {frame['name'].iloc[0]}, by the model"
     return Measured(
-        float(lost.iloc[0]), float(lost.min()), float(lost.max()), kind="range of cases", note=note,
+        float(lost.iloc[0]), float(lost.min()), float(lost.max()), kind=OF_CASES, note=note,
         rows=keys(frame, "chips"), sources=(*cited(frame, column="source_network"), *asked.source),
     )  # fmt: skip
 
@@ -128,8 +137,8 @@ def startup_links() -> Measured:
         return NOTHING
     ratio = own["link"] / link_per_flop(frame[frame["id"] == REFERENCE_CHIP]).iloc[0]
     low, middle, high = float(ratio.min()), float(ratio.median()), float(ratio.max())
-    names, kind = ", ".join(own["name"]), "range of cases"
-    return counted(own, "chips", middle, names, low=low, high=high, kind=kind)
+    names = ", ".join(own["name"])
+    return counted(own, "chips", middle, names, low=low, high=high, kind=OF_CASES)
 
 
 @measure
@@ -161,16 +170,15 @@ def growth_a_year(column: str, then: str, now: str) -> Measured:
 def measured_scaling(vendor: str) -> Measured:
     """Throughput per chip at the largest scale over that at the smallest, in every weak-scaling family measured
     on a vendor's chips."""
-    makers = tables.load("chips").set_index("id")["vendor"]
     frame = tables.load("scaling_measurements")
     frame = frame[(frame["scaling"] == "weak") & frame["metric"].isin(RATES)]
-    frame = frame[frame["chip_id"].map(makers) == vendor]
+    frame = frame[naming.makers(frame["chip_id"]) == vendor]
     last = frame.sort_values(["n_chips", "row_id"], kind="stable").groupby("family_id").tail(1)
     if last.empty:
         return NOTHING
     low, middle, high = percentiles(last["efficiency_vs_smallest"])
-    note, kind = f"{vendor} clusters that published scaling", "5 to 95% of cases"
-    return counted(last, "scaling_measurements", middle, note, low=low, high=high, kind=kind)
+    note = f"{vendor} clusters that published scaling"
+    return counted(last, "scaling_measurements", middle, note, low=low, high=high, kind=MOST_CASES)
 
 
 @measure

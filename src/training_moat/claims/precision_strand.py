@@ -9,14 +9,24 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
-from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
+from training_moat.claims.base import (
+    MONTE_CARLO,
+    NOTHING,
+    OF_INTERVALS,
+    POSTERIOR,
+    Measured,
+    counted,
+    keys,
+    measure,
+    row_of,
+    share,
+)
 from training_moat.inquiry import durations, low_precision_record, move_bill, precision
 from training_moat.inquiry.switching import breakeven, moves_away
 from training_moat.inquiry.wording import dollars
 from training_moat.numerics import analysis_larger
 from training_moat.numerics.design_second import EXPERIMENTS
 
-POSTERIOR = "posterior, 5 to 95%"
 IMITATED = "simulated|emulated"
 """How the hardware of a run says that a format was imitated in wider numbers."""
 
@@ -82,7 +92,7 @@ def carried_over() -> Measured:
     millions = " and ".join(f"{size.parameters / 1e6:.0f}" for size in sizes)
     note = f"models of {millions} million parameters and less, drawn on to the size of GPT-3"
     sources = (*(form.table for form in forms.values()), "experiment_low_precision")
-    return Measured(value, low, high, sources=sources, note=note, kind="ends of 90% intervals")
+    return Measured(value, low, high, sources=sources, note=note, kind=OF_INTERVALS)
 
 
 def moves(kind: str) -> pd.DataFrame:
@@ -142,7 +152,7 @@ def bill_over_run(threshold: str) -> Measured:
     )
     return Measured(
         middle, low, high, bill.chance(float(threshold)), rows, cited(*bill.rows.values()),
-        f"{move_bill.LAB} as it was in {move_bill.YEAR}", "Monte Carlo, 5 to 95%",
+        f"{move_bill.LAB} as it was in {move_bill.YEAR}", MONTE_CARLO,
     )  # fmt: skip
 
 
@@ -155,5 +165,5 @@ def advantage_needed(yearly_spend_musd: str) -> Measured:
     low, middle, high = bar.quantiles_on_paper
     return Measured(
         middle, low, high, float(np.mean(bar.on_paper >= ours)), keys(frame, "switching_assumptions", "name"),
-        cited(frame), f"a buyer of {dollars(float(yearly_spend_musd))} a year", "Monte Carlo, 5 to 95%",
+        cited(frame), f"a buyer of {dollars(float(yearly_spend_musd))} a year", MONTE_CARLO,
     )  # fmt: skip

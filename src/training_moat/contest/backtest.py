@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import tables
+from training_moat.catalog import dates, tables
 from training_moat.contest import chip_hours, reference_jobs, scorecard, single_changes
 from training_moat.contest.uptime_supply import hbm_gb
 from training_moat.core.errors import InputError
@@ -66,8 +66,8 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
     parts = [tables.load("training_runs").assign(own=False), others]
     columns = ["date", "model", "organisation", "hardware", "training_flop", "own", "source"]
     frame = pd.concat([part[columns] for part in parts], ignore_index=True)
-    year = frame["date"].str[:4].astype(int)
-    frame = frame.assign(vendor=chronicle.maker_of(frame["hardware"]), year=year)
+    years = dates.years(frame["date"])
+    frame = frame.assign(vendor=chronicle.maker_of(frame["hardware"]), year=years)
     frame = frame.dropna(subset=["vendor", "training_flop"])
     frame = frame[(frame["training_flop"] >= least_flop) & frame["year"].isin(YEARS)]
     return frame.drop_duplicates("model").reset_index(drop=True)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import scenario, tables
+from training_moat.catalog import dates, scenario, tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs
 from training_moat.core.errors import InputError
@@ -105,7 +105,7 @@ def hbm_shipped() -> pd.DataFrame:
     frame, gb = frame[gb > 0], gb[gb > 0]
     ends = {"gb": "units_median", "low": "units_p05", "high": "units_p95"}
     told = pd.DataFrame({name: frame[column] * gb for name, column in ends.items()})
-    told = told.assign(year=frame["start_date"].str[:4].astype(int))
+    told = told.assign(year=dates.years(frame["start_date"]))
     whole = set(told.loc[frame["start_date"].str[5:7].astype(int) >= LAST_QUARTER, "year"])
     return told[told["year"].isin(whole)].groupby("year", as_index=False).sum()
 

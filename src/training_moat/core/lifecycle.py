@@ -172,6 +172,16 @@ def inference_cost(life: Lifecycle, unit: str) -> Number:
     )
 
 
+def part_of(ratio: Number) -> Number:
+    """Share of a part in itself and the rest, of the ratio of the part to the rest."""
+    return ratio / (1 + ratio)
+
+
+def ratio_of(part: Number) -> Number:
+    """Ratio of a part to the rest, of its share in both."""
+    return part / (1 - part)
+
+
 def inference_ratio(life: Lifecycle, definition: str, unit: str) -> Number:
     """Inference over training for one model: the number the article puts at ten."""
     return inference_cost(life, unit) / training_cost(life, definition, unit)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from training_moat.catalog import tables
+from training_moat.catalog import chips, dates, tables
 from training_moat.core import lifecycle
-from training_moat.core.units import SECONDS_PER_HOUR, TERA
+from training_moat.core.units import SECONDS_PER_HOUR
 from training_moat.inquiry import uncertainty
 
 HOURS_PER_YEAR = 24 * lifecycle.DAYS_PER_YEAR
@@ -48,12 +48,17 @@ class Stock:
         return 1 - self.training
 
 
+def counts() -> pd.DataFrame:
+    """The rows of the table chip_counts of the years with a full count, with their `year`."""
+    frame = tables.load("chip_counts")
+    frame = frame.assign(year=dates.years(frame["end_date"]))
+    return frame[frame["year"].isin(YEARS)]
+
+
 def sold() -> pd.DataFrame:
     """H100-equivalents sold, by the end of each year since 2022 and in it. Columns: year, merchant,
     captive (in the year), stock (all so far)."""
-    frame = tables.load("chip_counts")
-    frame = frame.assign(year=frame["end_date"].str[:4].astype(int))
-    frame = frame[frame["year"].isin(YEARS)]
+    frame = counts()
     captive = frame["manufacturer"].isin(CAPTIVE)
     units = frame["h100_equivalents_median"]
     sides = {"merchant": units[~captive], "captive": units[captive]}
@@ -72,16 +77,20 @@ def operational() -> uncertainty.Uncertain:
     return uncertainty.Uncertain("operational_share", low, middle, high, "share", 0.0, 1.0)
 
 
+def bf16_peak(chip_id: str = REFERENCE_CHIP) -> float:
+    """Dense BF16 rate of a chip in FLOP/s."""
+    return chips.chip(chip_id).peak_flops["bf16"]
+
+
 def year(which: int, draws: int, seed: int = 0) -> Stock:
     """The world's chips in a year of `YEARS`: what is explained, what is not."""
     frame = tables.load("assumptions").set_index("name", drop=False)
     inputs = [uncertainty.of_row(frame.loc[name]) for name in INPUTS] + [operational()]
     drawn = uncertainty.sample(inputs, draws, seed)
-    peak = float(tables.load("chips").set_index("id").loc[REFERENCE_CHIP, "bf16_tflops"]) * TERA
     stock = sold().set_index("year")["stock"]
     average = (float(stock.get(which - 1, 0.0)) + float(stock[which])) / 2
     hours = average * drawn["operational_share"] * HOURS_PER_YEAR
-    per_hour = peak * SECONDS_PER_HOUR
+    per_hour = bf16_peak() * SECONDS_PER_HOUR
     training = known_runs(which) * drawn["rnd_multiplier"] / (drawn["mfu_training"] * per_hour)
     tokens = tokens_of(which) * (1 - drawn["cache_share"])
     flop = tokens * lifecycle.forward_flop_per_token(1e9 * drawn["active_params_b"])
@@ -103,14 +112,14 @@ def notable_runs() -> pd.DataFrame:
 def known_runs(which: int) -> float:
     """FLOP of all notable runs of a year."""
     runs = notable_runs()
-    return float(runs[runs["date"].str[:4].astype(int) == which]["training_flop"].sum())
+    return float(runs[dates.years(runs["date"]) == which]["training_flop"].sum())
 
 
 def tokens_of(which: int) -> float:
     """Tokens served by the world in a year, at the daily rate of its last outside estimate; 0 without one."""
     served = tables.load("tokens_served")
     served = served[(served["organisation"] == "World") & (served["basis"] == "estimate")]
-    served = served[served["date"].str[:4].astype(int) == which]
+    served = served[dates.years(served["date"]) == which]
     per_day = float(served["tokens_per_day"].iloc[-1]) if len(served) else 0.0
     return per_day * lifecycle.DAYS_PER_YEAR
 

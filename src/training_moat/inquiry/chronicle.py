@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import credible
-from training_moat.catalog.dates import day
+from training_moat.catalog.dates import day, years
 from training_moat.core.errors import require_known
 
 ARTICLE = "2025-05"
@@ -106,7 +106,7 @@ def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.Data
 
 def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFrame:
     """The rows dated in some years; all rows where none is."""
-    chosen = frame[frame["date"].str[:4].astype(int).between(first_year, last_year)]
+    chosen = frame[years(frame["date"]).between(first_year, last_year)]
     return frame if chosen.empty else chosen
 
 

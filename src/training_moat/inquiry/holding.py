@@ -157,7 +157,7 @@ def _training_verdict(chip: Chip, question: dict) -> Generator[list[dict], list[
         return "unknown", np.nan, f"Missing datum: {error}."
     if last is not None and "training" not in chip.streamed:
         for count in counts(chip, least):
-            last = (yield from _leanest(chip, question, shape, count)) or last
+            last = (yield from _leanest(question, shape, count)) or last
             if last[0]["fits"]:
                 return "holds", count, _held_words(chip, "training", count)
     return "no", np.nan, _short_words(chip, "training", last, least)
@@ -177,7 +177,7 @@ def shared_out(shape: Transformer, count: int) -> list[dict]:
 
 
 def _leanest(
-    chip: Chip, question: dict, shape: Transformer, count: int
+    question: dict, shape: Transformer, count: int
 ) -> Generator[list[dict], list[dict], tuple[dict, int] | None]:
     """The answer that needs least memory on `count` chips when everything is shared out; a plan that fits comes first.
     None where no layout of so many chips exists."""

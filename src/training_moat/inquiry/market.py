@@ -18,7 +18,6 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.core import lifecycle
 from training_moat.core.errors import require_known
-from training_moat.core.units import TERA
 from training_moat.inquiry import chip_stock, market_evidence, uncertainty
 from training_moat.inquiry.uncertainty import Draws, Percentiles, Probability, Uncertain
 
@@ -122,22 +121,18 @@ def _deepseek() -> dict[str, Uncertain]:
     return {item.name: item for item in known}
 
 
-def inputs(lab: str, medians: Mapping[str, float] | None = None) -> list[Uncertain]:
+def inputs(lab: str, medians: Mapping[str, float | None] | None = None) -> list[Uncertain]:
     """The inputs of a lab: its own where it told them, else the assumed ranges. `medians` moves the named
     ones to another median and keeps their relative spread."""
-    medians = dict(medians or {})
-    for name in medians:
-        require_known("market input", name, FIELDS)
     told = own(lab)
     found = [told[name] if name in told else assumed(name) for name in FIELDS]
-    return [item.centred(medians[item.name]) if item.name in medians else item for item in found]
+    return uncertainty.centred(found, medians, "market input")
 
 
 def life_of(draws: Draws) -> lifecycle.Lifecycle:
     """The lifecycle model filled with draws (or plain numbers) of the market inputs. The final runs are
     given as FLOP; the model takes them as the tokens that make that FLOP at 6 a parameter."""
-    chips = tables.load("chips").set_index("id")
-    peak = float(chips.loc[chip_stock.REFERENCE_CHIP, "bf16_tflops"]) * TERA
+    peak = chip_stock.bf16_peak()
     values = {
         field: draws[name] * factor for name, (field, factor) in FIELDS.items() if name in draws
     }
@@ -162,7 +157,7 @@ class Case:
     lab: str = "openai"
     definition: str = "all_rnd"
     unit: str = "dollars"
-    medians: Mapping[str, float] | None = None
+    medians: Mapping[str, float | None] | None = None
     draws: int = 20_000
     seed: int = 0
 
@@ -170,8 +165,7 @@ class Case:
     def of(cls, variables: Mapping[str, Any]) -> Case:
         """The case of a chapter's checked parameters, picked by name from its variables; inputs that are
         not None become medians."""
-        given = {name: variables.get(name) for name in FIELDS}
-        medians = {name: float(value) for name, value in given.items() if value is not None}
+        medians = {name: variables.get(name) for name in FIELDS}
         names = ("lab", "definition", "unit", "draws", "seed")
         return cls(
             **{name: variables[name] for name in names if name in variables}, medians=medians
@@ -215,7 +209,9 @@ class Case:
         )
         above = [uncertainty.chance(split, level) for level in (TEN, 1.0)]
         return Answer(
-            uncertainty.percentiles(ratio), uncertainty.percentiles(ratio / (1 + ratio)), *above
+            uncertainty.percentiles(ratio),
+            uncertainty.percentiles(lifecycle.part_of(ratio)),
+            *above,
         )
 
 
@@ -242,8 +238,7 @@ def tornado(case: Case) -> pd.DataFrame:
     """How far each input alone moves inference's share; `title` names the input for a reader."""
 
     def share(draws: Draws) -> np.ndarray:
-        ratio = case.ratio(draws)
-        return ratio / (1 + ratio)
+        return lifecycle.part_of(case.ratio(draws))
 
     return titled(uncertainty.tornado(share, case.inputs))
 
@@ -287,6 +282,5 @@ def rollouts(case: Case) -> tuple[Percentiles, Percentiles]:
     life = life_of(case.drawn)
     plain = lifecycle.inference_ratio(life, case.definition, case.unit)
     shaped = lifecycle.inference_shaped_ratio(life, case.definition, case.unit)
-    return uncertainty.percentiles(plain / (1 + plain)), uncertainty.percentiles(
-        shaped / (1 + shaped)
-    )
+    alone, with_samples = lifecycle.part_of(plain), lifecycle.part_of(shaped)
+    return uncertainty.percentiles(alone), uncertainty.percentiles(with_samples)

@@ -9,7 +9,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.catalog.cited import credible
 from training_moat.core import lifecycle
-from training_moat.core.units import SECONDS_PER_HOUR, TERA
+from training_moat.core.units import SECONDS_PER_HOUR
 from training_moat.inquiry import chip_stock, chronicle
 from training_moat.inquiry.wording import amount, between, digits
 
@@ -52,7 +52,7 @@ def deepseek() -> WorkedExample:
     """
     day = tables.load("disclosed_service").set_index("service").loc[DEEPSEEK_DAY]
     run = tables.load("training_runs").set_index("model").loc[day["model"]]
-    peak = float(tables.load("chips").set_index("id").loc[day["chip_id"], "bf16_tflops"]) * TERA
+    peak = chip_stock.bf16_peak(day["chip_id"])
     per_day = 24.0 / float(day["hours"])
     hours = float(day["mean_nodes"] * day["chips_per_node"] * day["hours"]) * per_day
     tokens = float(day["input_tokens"] + day["output_tokens"])

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.core import lifecycle
 from training_moat.inquiry import chip_stock, lab_ledgers, market, pooling, published_splits
 from training_moat.inquiry.uncertainty import percentiles
 from training_moat.inquiry.wording import between, chance, percent
@@ -197,7 +198,9 @@ def _forecasts(year: int, day: str, seed: int) -> list[tuple[str, int, np.ndarra
     labs = lab_ledgers.pooled("OpenAI", day, seed)
     if labs is not None:
         known = pd.concat([lab_ledgers.shares(known_by=day), lab_ledgers.machines(day)])
-        others = int(((known["organisation"] != "OpenAI") & (known["kind"] != "plan")).sum())
+        others = int(
+            ((known["organisation"] != "OpenAI") & (known["kind"] != lab_ledgers.PLAN)).sum()
+        )
         found.append((BOOKS, others, labs.next_statement(pooling.ORIGIN_YEAR)))
     return found
 
@@ -251,7 +254,7 @@ def volumes(seed: int = 0) -> pd.DataFrame:
 
 def odds(part: float) -> float:
     """Inference over training for a share of inference."""
-    return float(part / (1 - part))
+    return float(lifecycle.ratio_of(part))
 
 
 def growth_to(target: float, seed: int = 0) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from training_moat.catalog import chips, tables
+from training_moat.catalog import chips, dates, tables
 from training_moat.catalog.cited import FIRST_HAND, credible
 from training_moat.core import formats
 from training_moat.core.errors import require_known
@@ -173,7 +173,7 @@ def vendors_by_year(first: int, last: int) -> pd.DataFrame:
     """
     frame = chips.frame()
     frame = frame[(frame["supports_training"] != "no") & frame["available"].notna()]
-    since = frame["available"].str[:4].astype(int)
+    since = dates.years(frame["available"])
     makers = {name: frame["vendor"].where(frame[PEAK_COLUMN[name]].notna()) for name in PEAK_COLUMN}
     records = [
         (year, name, makers[name][since <= year].nunique())

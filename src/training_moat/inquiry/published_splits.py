@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import credible
+from training_moat.core import lifecycle
 from training_moat.inquiry import pooling
 from training_moat.inquiry.uncertainty import percentiles
 from training_moat.inquiry.wording import percent
@@ -33,10 +34,10 @@ def splits() -> pd.DataFrame:
     classes = classes.drop(columns=["source", "confirmed", "date", "notes"])
     frame = tables.load("market_splits").drop(columns="definition").join(classes, on="row_id")
     # Of training and inference together: a budget may hold other things too.
-    share = _share(frame["inference_to_training_ratio"]).fillna(frame["inference_share"])
+    share = lifecycle.part_of(frame["inference_to_training_ratio"]).fillna(frame["inference_share"])
     bounded = frame["ratio_low"].notna() | frame["ratio_high"].notna()
-    low = _share(frame["ratio_low"]).where(bounded, share).fillna(0.0)
-    high = _share(frame["ratio_high"]).where(bounded, share).fillna(1.0)
+    low = lifecycle.part_of(frame["ratio_low"]).where(bounded, share).fillna(0.0)
+    high = lifecycle.part_of(frame["ratio_high"]).where(bounded, share).fillna(1.0)
     frame = frame.assign(low=low, high=high)
     frame = credible(frame[(low > 0) | (high < 1)])
     sides = [frame["low"] == frame["high"], frame["low"] == 0, frame["high"] == 1]
@@ -44,10 +45,6 @@ def splits() -> pd.DataFrame:
     publisher = frame["organisation"].str.partition(" (")[0]
     frame = frame.assign(statement=kind, publisher=publisher)
     return frame.sort_values(["date", "row_id"], kind="stable", ignore_index=True)
-
-
-def _share(ratio: pd.Series) -> pd.Series:
-    return ratio / (1 + ratio)
 
 
 def market_statements(known_by: str | None = None) -> pd.DataFrame:

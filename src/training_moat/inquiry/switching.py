@@ -14,12 +14,13 @@ from training_moat.catalog.chips import chip, covers_system, not_as_new
 from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
-from training_moat.core.errors import InputError, require_known
+from training_moat.core.errors import InputError
 from training_moat.inquiry.chronicle import INCUMBENT
 from training_moat.inquiry.uncertainty import (
     Draws,
     Percentiles,
     Uncertain,
+    centred,
     jeffreys,
     of_row,
     sample,
@@ -56,12 +57,8 @@ def assumptions() -> pd.DataFrame:
 
 def inputs(medians: Mapping[str, float | None] | None = None) -> list[Uncertain]:
     """The uncertain inputs of the decision; `medians` moves the named ones, keeping their relative spread."""
-    frame = assumptions()
-    moved = {name: value for name, value in (medians or {}).items() if value is not None}
-    for name in moved:
-        require_known("switching input", name, frame.index)
-    found = [of_row(row) for _, row in frame.iterrows()]
-    return [item.centred(moved[item.name]) if item.name in moved else item for item in found]
+    found = [of_row(row) for _, row in assumptions().iterrows()]
+    return centred(found, medians, "switching input")
 
 
 def move(draws: Mapping[str, Any], yearly_spend_musd: float) -> core.Move:

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.special import betaincinv, expit, logit, ndtri
 
 from training_moat.catalog import tables
-from training_moat.core.errors import InputError
+from training_moat.core.errors import InputError, require_known
 
 Draws = Mapping[str, np.ndarray]
 Model = Callable[[Draws], np.ndarray]
@@ -129,6 +129,17 @@ class Uncertain:
         return replace(
             self, p05=min(next(ends), median), median=median, p95=max(next(ends), median)
         )
+
+
+def centred(
+    inputs: Sequence[Uncertain], medians: Mapping[str, float | None] | None, thing: str
+) -> list[Uncertain]:
+    """The inputs, those that `medians` names around that median with their relative spread (None: as they are). thing: what an
+    input is called. Raises InputError for a name that is none of them."""
+    moved = {name: value for name, value in (medians or {}).items() if value is not None}
+    for name in moved:
+        require_known(thing, name, [item.name for item in inputs])
+    return [item.centred(moved[item.name]) if item.name in moved else item for item in inputs]
 
 
 def of_row(row: pd.Series) -> Uncertain:
