@@ -19,6 +19,7 @@ from training_moat.contest import (
     counterfactual,
     deciding,
     due_diligence,
+    gates,
     published_costs,
     reference_jobs,
     scorecard,
@@ -193,7 +194,7 @@ def test_an_sram_chip_stops_where_memory_does_and_a_gpu_passes(job):
     gpu = scorecard.card(chips.chip("a100-80"), job)
     assert groq.stops_at and groq.run is None and np.isnan(groq.usd)
     assert gpu.run is not None and {"formats", "holds", "exchanges", "in time", "software"} <= {
-        gate.name for gate in gpu.gates if gate.passed == scorecard.YES
+        gate.name for gate in gpu.gates if gate.passed == gates.YES
     }
 
 
@@ -216,18 +217,18 @@ def test_dollars_are_chip_hours_times_price_and_inside_their_range(job):
 def test_the_largest_machine_on_record_counts_runs_owners_tests_and_systems(
     chip, least, words, installed
 ):
-    found = scorecard.largest_known(chips.chip(chip))
+    found = gates.largest_known(chips.chip(chip))
     assert found.chips >= least and words in found.words and found.installed == installed
 
 
 def test_a_system_that_is_sold_shuts_no_gate_to_a_larger_one():
     gate = {one.name: one for one in due_diligence.report("sn40l").card.gates}["bought"]
-    assert gate.passed == scorecard.UNKNOWN and "system of 16 chips; of a larger" in gate.why
+    assert gate.passed == gates.UNKNOWN and "system of 16 chips; of a larger" in gate.why
 
 
 def test_nothing_is_on_record_of_a_chip_that_nobody_installed():
     own = replace(chips.chip("h100-sxm"), id="own", available=None)
-    assert scorecard.largest_known(own) is None
+    assert gates.largest_known(own) is None
 
 
 def test_faster_serving_is_not_cheaper():

@@ -10,7 +10,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
-from training_moat.contest import chip_hours, reference_jobs, scorecard, single_changes
+from training_moat.contest import chip_hours, gates, reference_jobs, single_changes
 from training_moat.contest.uptime_supply import hbm_gb
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
@@ -112,8 +112,8 @@ def offers() -> list[Offer]:
 def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Offer:
     own = chip.id == rival.id
     prices = None if own else chip_hours.pair(chip, rival)
-    shut = scorecard.software_gate(chip)
-    stops = "software" if shut.passed == scorecard.NO else ""
+    shut = gates.software(chip)
+    stops = "software" if shut.passed == gates.NO else ""
     stops = stops if np.isfinite(hours) else "doing it in time"
     vendor = INCUMBENT if chip.family.startswith(reference_jobs.YARDSTICK_FAMILIES) else chip.vendor
     unit = "dollars" if prices else "chip-days"

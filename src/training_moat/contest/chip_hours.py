@@ -19,6 +19,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
+from training_moat.catalog.cited import cited
 from training_moat.catalog.dates import day
 from training_moat.contest.reference_jobs import start
 from training_moat.core.machine import Chip
@@ -101,6 +102,11 @@ def spread() -> float:
     return float(ratio[ratio > 1].median())
 
 
+def _usual_ends() -> tuple[float, float]:
+    """Ends of a price that is published without any, over its middle."""
+    return 1 / spread(), spread()
+
+
 def purchase(chip: Chip) -> HourlyPrice | None:
     """The hourly price of a bought chip, or None where no price is known, or none of a new chip."""
     row = chip_catalog.row(chip.id)
@@ -108,17 +114,18 @@ def purchase(chip: Chip) -> HourlyPrice | None:
         return None
     low, high = (float(row.get(f"price_usd_{end}") or "nan") for end in ("low", "high"))
     own = low < high
-    ends = (low / chip.price_usd, high / chip.price_usd) if own else (1 / spread(), spread())
+    ends = (low / chip.price_usd, high / chip.price_usd) if own else _usual_ends()
     sources = str(row.get("source_price") or "").split(";")
     when = "new" if chip.id in chip_catalog.all_chips() else "own figure"
     capital = capital_usd_per_h(chip, chip.price_usd)
-    cited = tuple(key for key in sources if key and key != "nan")
-    return HourlyPrice(capital, power_usd_per_h(chip), *ends, PURCHASE, when, cited)
+    keys = tuple(key for key in sources if key and key != "nan")
+    return HourlyPrice(capital, power_usd_per_h(chip), *ends, PURCHASE, when, keys)
 
 
-def _without_power(chip: Chip, usd: float, **rest: Any) -> HourlyPrice:
+def _without_power(chip: Chip, usd: float, ends: tuple[float, float], **rest: Any) -> HourlyPrice:
+    """A price of which the chip's power is a part. ends: of the price, over it."""
     power = min(power_usd_per_h(chip), (1 - LEAST_CAPITAL_SHARE) * usd)
-    return HourlyPrice(usd - power, power, **rest)
+    return HourlyPrice(usd - power, power, *ends, **rest)
 
 
 def ownership(chip: Chip) -> HourlyPrice | None:
@@ -126,9 +133,9 @@ def ownership(chip: Chip) -> HourlyPrice | None:
     usd = chip_catalog.row(chip.id).get("tco_neocloud_usd_per_h")
     if usd is None or pd.isna(usd):
         return None
-    ends = {"low": 1 / spread(), "high": spread()}
-    cited = ("inferencex_constants",)
-    return _without_power(chip, float(usd), **ends, basis=OWNERSHIP, when="2025", sources=cited)
+    keys = ("inferencex_constants",)
+    told = {"basis": OWNERSHIP, "when": "2025", "sources": keys}
+    return _without_power(chip, float(usd), _usual_ends(), **told)
 
 
 @tables.kept()
@@ -164,10 +171,11 @@ def sellers(kind: str) -> tuple[float, float]:
             near = usd[np.abs(days - at) <= SAME_DAY]
             if len(near) >= COMPANY:
                 ratios.append(one / np.median(near))
+    least, most = _usual_ends()
     if not ratios:
-        return 1 / spread(), spread()
+        return least, most
     low, high = np.quantile(ratios, (0.05, 0.95))
-    return min(float(low), 1 / spread()), max(float(high), spread())
+    return min(float(low), least), max(float(high), most)
 
 
 def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
@@ -179,11 +187,10 @@ def rent(chip: Chip, kind: str, when: pd.Timestamp) -> HourlyPrice | None:
         return None
     middle = float(found["usd"].median())
     low, high = (float(found["usd"].min() / middle), float(found["usd"].max() / middle))
-    least, most = sellers(kind) if len(found) < COMPANY else (1 / spread(), spread())
-    ends = {"low": min(low, least), "high": max(high, most)}
-    cited = tuple(dict.fromkeys(found["source"]))
-    told = {"basis": f"{RENT}, {kind}", "when": f"{when:%Y-%m}", "sources": cited}
-    return _without_power(chip, middle, **ends, **told, quotes=len(found))
+    least, most = sellers(kind) if len(found) < COMPANY else _usual_ends()
+    ends = min(low, least), max(high, most)
+    told = {"basis": f"{RENT}, {kind}", "when": f"{when:%Y-%m}", "sources": cited(found)}
+    return _without_power(chip, middle, ends, **told, quotes=len(found))
 
 
 def _first_common(chip: Chip, other: Chip, kind: str) -> pd.Timestamp | None:
@@ -197,8 +204,7 @@ def _own_figure(chip: Chip) -> HourlyPrice | None:
     """The hourly price a scenario's chip states itself."""
     if not chip.cloud_usd_per_h or chip_catalog.row(chip.id).get("source", SCENARIO) != SCENARIO:
         return None
-    ends = {"low": 1 / spread(), "high": spread()}
-    return _without_power(chip, chip.cloud_usd_per_h, **ends, basis=RENT, when="own figure")
+    return _without_power(chip, chip.cloud_usd_per_h, _usual_ends(), basis=RENT, when="own figure")
 
 
 Pair = tuple[HourlyPrice, HourlyPrice]

@@ -201,20 +201,18 @@ def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarr
     """Joint draws of what is uncertain: the model's error on each chip by its knowledge level, and the prices'."""
     constants = training_constants.load()
     experts = found.job.model.experts > 0
-    inputs = []
+    ranges = {name: found.swing.get(name, (1.0, 1.0)) for name in ASSUMED}
     for name, chip in zip(DRAWN[:2], (found.chip, found.yardstick), strict=True):
         name_of_format = wide_format(chip) or next(iter(chip.peak_flops))
         level = training_constants.level(constants, chip, name_of_format, experts)
-        low, high = training_constants.interval(constants, level, chip.family, experts)
-        inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    for name, price in zip(DRAWN[2:4], found.prices or (None, None), strict=True):
-        low, high = (price.low, price.high) if price else (1.0, 1.0)
-        inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
-    ranges = {name: found.swing.get(name, (1.0, 1.0)) for name in ASSUMED}
+        ranges[name] = training_constants.interval(constants, level, chip.family, experts)
+    for name, price in zip(DRAWN[2:4], found.prices or (), strict=False):
+        ranges[name] = (price.low, price.high)
     for name in OUTSIDE:
         for whose, known in zip(("", "yardstick "), found.levels.get(name, ()), strict=False):
             ranges[f"{whose}{name}"] = (known.low, known.high)
-    for name in DRAWN[4:]:
+    inputs = []
+    for name in DRAWN:
         low, high = ranges.get(name, (1.0, 1.0))
         inputs.append(Uncertain(name, min(low, 1.0), 1.0, max(high, 1.0), "times"))
     told = sample(inputs, draws, seed)

@@ -26,6 +26,7 @@ from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
 from training_moat.contest.counterfactual import Split, split_of, told_range
+from training_moat.contest.gates import NO
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.scorecard import Card
 from training_moat.core import tiers
@@ -90,13 +91,13 @@ def reject_impossible(chip: Chip) -> None:
         )
 
 
-def _start(chip: Chip) -> tuple[pd.Timestamp, tuple[str, ...]]:
-    when = reference_jobs.start(chip)
+def _is_dated(chip: Chip) -> bool:
+    """Whether it is known when the chip could first be had."""
     try:
         reference_jobs.launched(chip)
     except InputError:
-        return when, (f"no date is given: it is measured against Nvidia's newest, of {when:%Y-%m}",)
-    return when, ()
+        return False
+    return True
 
 
 def report(
@@ -108,7 +109,11 @@ def report(
     """The whole report. Raises InputError in one sentence for a chip or a job that cannot be judged."""
     chip = subject(name)
     reject_impossible(chip)
-    start, undated = _start(chip)
+    start, undated = reference_jobs.start(chip), list[str]()
+    if not _is_dated(chip):
+        undated.append(
+            f"no date is given: it is measured against Nvidia's newest, of {start:%Y-%m}"
+        )
     asked = reference_jobs.of_day(start) if job is None else reference_jobs.job(job)
     yardstick = reference_jobs.yardstick(start)
     split = split_of(coalitions.worth(chip, yardstick, asked, max_days))
@@ -246,7 +251,7 @@ def answer(found: Report) -> str:
     """The report in one sentence: whether it can do the job, at what cost, and whether that is enough."""
     gap, unit, name = found.split, found.split.unit, found.chip.name
     if not gap.possible:
-        shut = next((gate for gate in found.card.gates if gate.passed == scorecard.NO), None)
+        shut = next((gate for gate in found.card.gates if gate.passed == NO), None)
         where = "" if shut is None else f": it stops at the gate *{shut.name}* ({shut.why})"
         return f"**{name} cannot train {found.job.named}** within the days allowed{where}."
     done = (
@@ -274,9 +279,7 @@ def measure(found: Report) -> str:
 
 def _day(found: Report) -> str:
     """The day that a chip is judged by, as exactly as it is known."""
-    try:
-        reference_jobs.launched(found.chip)
-    except InputError:
+    if not _is_dated(found.chip):
         return f"No date is given for the chip, so that it is judged by the day of Nvidia's newest, {found.start:%B %Y}."
     by_year = len(found.chip.available or "") == len("2023") and found.start.day_of_year == 1
     day = f"{found.start:%Y}" if by_year else f"{found.start:%B %Y}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.contest import best_plan, reference_jobs, scorecard
+from training_moat.contest import best_plan, gates, reference_jobs
 from training_moat.contest.chip_factors import JOB
 from training_moat.contest.due_diligence import Report
 from training_moat.contest.reference_jobs import Job
@@ -31,7 +31,7 @@ def words(found: Report) -> str:
     chip = found.chip
     if JOB not in chip.streamed:
         return ""
-    machine = scorecard.largest_known(chip)
+    machine = gates.largest_known(chip)
     count = max(one for one in best_plan.COUNTS if one <= (machine.chips if machine else 1))
     port = digits((tiers.home(chip, JOB)[-1].bytes_per_s or 0.0) / GB)
     jobs = dict.fromkeys((found.job, reference_jobs.job(LARGE)))

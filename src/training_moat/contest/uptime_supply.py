@@ -139,11 +139,16 @@ def years(day: pd.Timestamp) -> float:
     return day.year + (day.month - 1) / 12
 
 
+def _packaging() -> pd.DataFrame:
+    """The rows of the table packaging_supply that share out advanced packaging."""
+    frame = tables.load("packaging_supply")
+    return frame[frame["quantity"] == "share of capacity"]
+
+
 @tables.kept()
 def packaging_shares() -> pd.Series:
     """Share of advanced packaging by holder in the earliest year on record (table packaging_supply)."""
-    frame = tables.load("packaging_supply")
-    frame = frame[frame["quantity"] == "share of capacity"]
+    frame = _packaging()
     frame = frame[frame["period"] == frame["period"].min()]
     return frame.set_index("holder")["value_low"]
 
@@ -193,7 +198,4 @@ def supply(chip: Chip, needed_gb: float, year: float) -> Level:
 
 def sources() -> tuple[str, ...]:
     """Source keys behind uptime and supply."""
-    shares = tables.load("packaging_supply").query("quantity == 'share of capacity'")
-    counts = tables.load("chip_counts")
-    keys = [*uptimes()["source"], *cited(shares), *cited(counts)]
-    return tuple(dict.fromkeys(keys))
+    return cited(uptimes(), _packaging(), tables.load("chip_counts"))

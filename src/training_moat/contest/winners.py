@@ -17,7 +17,7 @@ import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
-from training_moat.catalog.cited import credible
+from training_moat.catalog.cited import cited, credible
 from training_moat.contest import coalitions, counterfactual, reference_jobs
 from training_moat.contest.counterfactual import Split
 from training_moat.core.units import BYTES_PER_VALUE
@@ -122,6 +122,6 @@ def short_words(chips: Sequence[str], needed: Breakeven) -> str:
 def sources(found: pd.DataFrame) -> tuple[str, ...]:
     """Source keys of the runs that count and of the offers."""
     frame = tables.load("runs_non_nvidia")
-    keys = frame.loc[frame["chip_id"].isin(set(found["chip"])), "source"].str.split(";").explode()
+    keys = cited(frame[frame["chip_id"].isin(found["chip"])])
     offers = counterfactual.sources(counterfactual.splits(list(found["chip"])))
     return tuple(dict.fromkeys([*offers, *keys]))
