@@ -15,7 +15,7 @@ from PIL import Image
 
 from training_moat import figures
 from training_moat.core.errors import InputError
-from training_moat.figures import drawing, offline, parts, publishing, theme
+from training_moat.figures import drawing, offline, parts, publishing, templating, theme
 
 FRAME = pd.DataFrame(
     {
@@ -172,7 +172,9 @@ def test_a_table_a_little_too_wide_takes_the_margin_beside_the_page(silent):
 
 
 def test_a_long_address_is_cut_between_letters_not_inside_one():
-    shown = publishing._shown(publishing.cell("https://example.org/" + "a" * 24 + "&b=" + "c" * 20))
+    shown = templating.text_of(
+        publishing.cell("https://example.org/" + "a" * 24 + "&b=" + "c" * 20)
+    )
     assert shown == "example.org/" + "a" * 24 + "&..."
 
 

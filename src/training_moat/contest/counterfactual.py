@@ -110,14 +110,14 @@ class Split(Worth):
         """Whether the group alone closes that share of the gap of a challenger that is likely behind."""
         return self.behind and self.closed(group) >= share
 
-    def ways(self, share: float = DECIDES) -> list[tuple[str, ...]]:
-        """The smallest sets of groups of factors that together close that share of the gap, the one that closes most
+    def ways(self) -> list[tuple[str, ...]]:
+        """The smallest sets of groups of factors that together close `DECIDES` of the gap, the one that closes most
         first; none where there is no gap."""
         if self.gap <= 1:
             return []
         for size in range(1, len(GROUPS)):
             closes = {one: self.closed(*one) for one in combinations(GROUPS, size)}
-            if enough := [one for one, closed in closes.items() if closed >= share]:
+            if enough := [one for one, closed in closes.items() if closed >= DECIDES]:
                 return sorted(enough, key=lambda one: -closes[one])
         return [tuple(GROUPS)]
 

@@ -70,14 +70,12 @@ def decisions(found: Sequence[Split]) -> list[Decision]:
     return [decision(group, found) for group in GROUPS]
 
 
-def slow_links(
-    found: Sequence[Split], needed: float = DECIDES
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def slow_links(found: Sequence[Split]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(challengers that are likely behind of which a rate of a link is assumed, those of them for which the network would
     decide with every such rate at the slow end of its range). A link that is taken to be as good as others' cannot decide
     by itself, so that the count of `decision` must hold with slow ones too."""
     assumed = [one for one in found if one.behind and _assumed_link(one)]
-    yes = tuple(one.name for one in assumed if one.closed_with_slow_links() >= needed)
+    yes = tuple(one.name for one in assumed if one.closed_with_slow_links() >= DECIDES)
     return tuple(one.name for one in assumed), yes
 
 

@@ -27,7 +27,7 @@ def number_line(
     """
     marks = parts.tidy(marks, "format", "log2_value")
     losses = parts.tidy(losses, "format", "log2_scale", "error_percent")
-    rows = list(dict.fromkeys(marks["format"]))
+    rows = parts.ordered(marks, "format", "log2_value", None)
     shifts = losses["log2_scale"]
     low, high = int(shifts.min()), int(shifts.max())
     bind = alt.binding_range(min=low, max=high, step=1, name=slider_title + " ")

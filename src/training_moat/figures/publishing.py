@@ -239,19 +239,16 @@ def _column_class(column: pd.Series, cells: list[Markup]) -> Markup:
         any(cells) and all(_SHOWN_NUMBER.fullmatch(cell) for cell in cells if cell)
     ):
         return Markup(' class="number"')
-    return Markup(' class="words"' if max(len(_shown(cell)) for cell in cells) > 24 else "")
-
-
-def _shown(cell: str) -> str:
-    """The text of a cell that a reader sees."""
-    return html.unescape(re.sub(r"<[^>]*>", "", str(cell)))
+    return Markup(
+        ' class="words"' if max(len(templating.text_of(cell)) for cell in cells) > 24 else ""
+    )
 
 
 def _width(names: list[str], cells: list[list[Markup]]) -> float:
     """Pixels that a table needs to be read in one glance: running text wrapped at 24 characters, the range behind a
     number below it."""
     most = [
-        max(min(24, max(map(len, _shown(row[place]).split(" (")))) for row in cells)
+        max(min(24, max(map(len, templating.text_of(row[place]).split(" (")))) for row in cells)
         for place in range(len(names))
     ]
     words = [max(len(word) for word in name.split()) if name.split() else 0 for name in names]

@@ -36,7 +36,7 @@ def scaled_shares(
     for end, column in (("a", low), ("s", mid), ("b", high)):
         ratio = f"factor * datum['{column}']"
         base = base.transform_calculate(**{end: f"({ratio}) / (1 + {ratio})"})
-    rows = list(dict.fromkeys(data[category]))
+    rows = parts.ordered(data, category, mid, None)
     y = parts.categories(category, rows)
     along = parts.measured(value_title, 0.0, 1.0, False, "%", (0.0, 1.0))
     dot = {"x": alt.X("s:Q", **along), "y": y}

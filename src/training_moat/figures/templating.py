@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+_TAG = re.compile(r"<[^>]*>")
 
 
 def templates(room: str) -> Callable[..., Markup]:
@@ -26,6 +29,11 @@ def templates(room: str) -> Callable[..., Markup]:
 def _text(value: Any) -> Any:
     """Text as the standard library escapes it."""
     return value if hasattr(value, "__html__") else Markup(html.escape(str(value)))
+
+
+def text_of(page: str, between: str = "") -> str:
+    """What a reader sees of HTML, without its tags. between: what stands in the place of each."""
+    return html.unescape(_TAG.sub(between, page))
 
 
 page = templates("figures")

@@ -126,7 +126,7 @@ THINNER = (1, 1 / 2, 1 / 4, 1 / 8)
 """Multiples of a chip's own links at which the two are compared; an eighth is about what leads out of a box of H100."""
 
 
-def without_switch(request: Mapping[str, Any], factors: Sequence[float] = THINNER) -> pd.DataFrame:
+def without_switch(request: Mapping[str, Any]) -> pd.DataFrame:
     """Training over links to the next chips alone against the same links behind a switch, the plan chosen anew for each.
 
     All chips of the run lie in one network, at several rates of its links. Columns: rate (GB/s a chip and direction),
@@ -137,7 +137,7 @@ def without_switch(request: Mapping[str, Any], factors: Sequence[float] = THINNE
     given = _varied(request)
     column, own = RATES["scaleup"][0], _own_rate(given, "scaleup")
     joined = {"scaleup_domain_chips": max(int(request["chips"]), 2)}
-    rates = [own * factor for factor in factors]
+    rates = [own * factor for factor in THINNER]
     asked = [
         {**request, "chip": {**given, **joined, column: rate, "scaleup_topology": shape}}
         for rate in rates

@@ -180,7 +180,7 @@ class Network:
         """Loss of a batch; writes the gradient, times `loss_scale`, into `out`."""
         logits, saved = self._forward(p, tokens)
         loss, d_logits = _cross_entropy(logits, targets.ravel())
-        self._backward(p, d_logits * np.float32(loss_scale), saved, tokens, out)
+        self._backward(d_logits * np.float32(loss_scale), saved, tokens, out)
         return float(loss)
 
     def _forward(self, p: Parameters, tokens: np.ndarray) -> tuple[np.ndarray, list]:
@@ -205,7 +205,7 @@ class Network:
         return a.hold(normed @ head), saved
 
     def _backward(
-        self, p: Parameters, d_logits: np.ndarray, saved: list, tokens: np.ndarray, out: Parameters
+        self, d_logits: np.ndarray, saved: list, tokens: np.ndarray, out: Parameters
     ) -> None:
         a, shape = self.arithmetic, self.shape
         normed, norm, head = saved[-1]

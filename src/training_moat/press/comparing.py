@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from training_moat.core.errors import InputError, require_known
 from training_moat.core.numbers import is_number
+from training_moat.figures.templating import text_of
 from training_moat.press import building, markup, notebooks, output, recorded, sweep_points
 from training_moat.press.folders import SCENARIOS
 from training_moat.press.scenarios import frozen, request
@@ -86,8 +86,7 @@ def told(notebook: notebooks.NotebookNode) -> Told:
             drawn = "".join(data.get("text/html", ""))
             title = _TITLE.search(drawn)
             if title and png:
-                words = re.sub("<[^>]+>", "", html.unescape(title[1])).strip()
-                figures.append(Figure(words, png, drawn))
+                figures.append(Figure(text_of(title[1]).strip(), png, drawn))
     return Told(answer, found, tuple(figures))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import os
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from training_moat.figures.templating import text_of
 from training_moat.press import markup
 
 ADDRESS = "MOAT_SITE_URL"
@@ -73,7 +73,7 @@ def _summary(found: re.Match[str]) -> str:
 def first_words(body: str) -> str:
     """The first paragraph of a page as plain text, for those who show a link to it."""
     for paragraph in re.findall(r"<p\b[^>]*>(.*?)</p>", body, re.S):
-        words = " ".join(html.unescape(re.sub(r"<[^>]*>", "", paragraph)).split())
+        words = " ".join(text_of(paragraph).split())
         if len(words) > 40:
             if len(words) <= _DESCRIPTION:
                 return words
@@ -83,7 +83,7 @@ def first_words(body: str) -> str:
 
 def head(title: str, body: str, name: str, site: str) -> str:
     """Tags that tell others what a page is: description, Open Graph, its canonical address where known."""
-    shown = html.unescape(re.sub(r"<[^>]*>", "", title))
+    shown = text_of(title)
     where = f"{address()}{name}.html" if address() else ""
     return markup.page("head.html", title=shown, words=first_words(body), site=site, where=where)
 

@@ -16,8 +16,9 @@ from docutils.utils import new_document
 from sphinx.search import languages
 from sphinx.search.en import SearchEnglish
 
+from training_moat.figures.templating import text_of
+
 _UNSEEN = re.compile(r"<(script|style)\b.*?</\1>", re.S)
-_TAG = re.compile(r"<[^>]*>")
 
 
 class _English(SearchEnglish):
@@ -35,7 +36,7 @@ def setup() -> None:
 
 def words(body: str) -> str:
     """What a reader sees of HTML, as plain text."""
-    return html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", body)))
+    return text_of(_UNSEEN.sub(" ", body), between=" ")
 
 
 def feed(indexer: Any, page: str, title: str, text: str) -> None:
