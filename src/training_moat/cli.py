@@ -79,6 +79,24 @@ def _parser() -> Parser:
     return parser
 
 
+def _options(parser: Parser, given: Sequence[str]) -> argparse.Namespace:
+    """What the arguments ask for, with a verb; what is wrong with them ends the process as `argparse` does."""
+    options, stray = parser.parse_known_args(given)
+    children = next(
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    child = children.choices[options.verb] if options.verb else parser
+    if stray:
+        child.error(f"unrecognized arguments: {stray[0]}")
+    if not options.verb:
+        parser.error("the following arguments are required: VERB")
+    for action in child._actions:
+        if action.option_strings and getattr(options, action.dest, None) == "":
+            # What an unset variable of a shell leaves behind an option.
+            child.error(f"{action.option_strings[-1]} is empty; expected a value.")
+    return options
+
+
 def _doubt(path: str) -> None:
     """Say on standard error which numbers of a scenario may be of another unit than their column's."""
     from training_moat.catalog import unlikely
@@ -102,19 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given:
             parser.print_help()
             return 0
-        options, stray = parser.parse_known_args(given)
-        children = next(
-            action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
-        )
-        child = children.choices[options.verb] if options.verb else parser
-        if stray:
-            child.error(f"unrecognized arguments: {stray[0]}")
-        if not options.verb:
-            parser.error("the following arguments are required: VERB")
-        for action in child._actions:
-            if action.option_strings and getattr(options, action.dest, None) == "":
-                # What an unset variable of a shell leaves behind an option.
-                child.error(f"{action.option_strings[-1]} is empty; expected a value.")
+        options = _options(parser, given)
         if getattr(options, "scenario", None):
             _doubt(options.scenario)
         return VERBS[options.verb].run(options) or 0

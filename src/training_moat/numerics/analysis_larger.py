@@ -186,14 +186,9 @@ def _agree(first: str, second: object) -> str | None:
     """Whether two verdicts replicate one another; None where there is no second."""
     if not isinstance(second, str):
         return None
-    both = {first, second}
-    return (
-        "yes"
-        if both == {"supported"}
-        else "no"
-        if "open" not in both and len(both) > 1
-        else "not settled"
-    )
+    if first == second == "supported":
+        return "yes"
+    return "no" if {first, second} == {"supported", "contradicted"} else "not settled"
 
 
 def at_frontier(small: Carried, larger: Carried) -> float:

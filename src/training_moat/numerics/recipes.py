@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training_moat.core.errors import unknown
+from training_moat.core.errors import require_known
 
 NONE, DELAYED, CURRENT, MICROSCALED = "none", "delayed", "current", "microscaled"
 
@@ -75,6 +75,5 @@ RECIPES = {
 
 def recipe(name: str) -> Recipe:
     """The recipe called `name`."""
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
+    require_known("recipe", name, RECIPES)
     return RECIPES[name]

@@ -27,7 +27,7 @@ from training_moat.predict.serving_batch import (
     exchange_of,
     spills,
 )
-from training_moat.predict.serving_plans import ServingCase, parse
+from training_moat.predict.serving_plans import USUAL_LOAD, ServingCase, parse
 
 LONGEST_S = 1e9
 """Seconds (thirty years) beyond which a time is refused."""
@@ -38,8 +38,7 @@ CAUSES = tuple(one.name for one in fields(StepSeconds))
 HELD = tuple(one.name for one in fields(ServingMemory))
 """Parts of what a chip holds."""
 SIZES = ("chips", "tp", "pp", "dp", "ep", "expert_tp")
-LOAD = ("batch", "input_len", "output_len")
-"""Whole numbers that an answer tells of its plan, and of its question."""
+"""Whole numbers that an answer tells of its plan."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def answer(
         "plan": {name: int(getattr(plan, name)) for name in SIZES}
         | {"cp": 1, "precision": case.precision, "kv_precision": case.kv_precision}
         | {"software": _label(case)}
-        | {name: getattr(case, name) for name in LOAD},
+        | {name: getattr(case, name) for name in USUAL_LOAD},
         "calibration": known_as,
         "notes": case.notes
         + _service_notes(case, constants)

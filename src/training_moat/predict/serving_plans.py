@@ -65,6 +65,10 @@ class ServingCase:
     notes: list[str] = field(default_factory=list)
 
 
+USUAL_LOAD = {"batch": 1, "input_len": 1024, "output_len": 1024}
+"""Sequences at once and tokens of prompt and answer of each, where a request does not say."""
+
+
 def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     """Validate one request. Raises `InputError` with the first fault."""
     if not isinstance(request, Mapping):
@@ -76,16 +80,15 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     kv_precision = requests.choice(request, "kv_precision", KV_PRECISIONS) or "bf16"
     if requests.whole(request, "cp") not in (None, 1):
         raise InputError("cp is not modelled for serving; expected 1 or null")
-    numbers: dict[str, Any] = {
-        "batch": requests.whole(request, "batch", high=MAX_TOKENS) or 1,
-        "input_len": requests.whole(request, "input_len", high=MAX_TOKENS) or 1024,
-        "output_len": requests.whole(request, "output_len", high=MAX_TOKENS) or 1024,
+    load: dict[str, Any] = {
+        name: requests.whole(request, name, high=MAX_TOKENS) or usual
+        for name, usual in USUAL_LOAD.items()
     }
     released = release_of(request.get("model"))
     asked = request.get("software")
     software, more = engine(asked, chip, constants, released)
     chunk = serving_batch.prefill_chunk(model, chip)
-    job = serving_formats.job(model, precision, kv_precision, **numbers, prefill_chunk=chunk)
+    job = serving_formats.job(model, precision, kv_precision, **load, prefill_chunk=chunk)
     layered = serving_software.cuts_by_layers(asked, software) and _lays_nothing_out(request)
     plans = candidate_plans(request, model, chip, job, layered)
     return ServingCase(
@@ -95,7 +98,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         precision,
         kv_precision,
         software,
-        **numbers,
+        **load,
         plans=plans,
         price_usd_per_chip_hour=requests.price(request),
         exchange=expert_exchange.of_engine(asked, software, chip),

@@ -185,26 +185,32 @@ def matmul_share(constants: Constants, kind: Kind) -> tuple[float, float]:
     return below(share, ceiling), ceiling
 
 
+def attention_share(constants: Constants, kind: Kind) -> float:
+    """Share of the peak that attention's own products reach with kernels written for the chip."""
+    chip, software = kind.chip, kind.software
+    share = constants.generic("attention") * kind.wide_share / ATTENTION_MEASURED_AT
+    share *= constants.factor("family", chip.family, "attention")
+    if software.ported_attention and chip.family in PORTED_ATTENTION_ON:
+        share *= constants.generic("attention_ported")
+    if software.ported_attention == BEFORE_2:
+        share *= BEFORE_FLASH_ATTENTION_2
+    if software.stack == "megatron-2023" and chip.family == "nvidia-hopper":
+        share *= ATTENTION_BEFORE_CUDNN_9
+    return share
+
+
 def efficiency(constants: Constants, kind: Kind) -> Efficiency:
     """The measured constants for one kind of run."""
     generic, factor = constants.generic, constants.factor
     chip, software = kind.chip, kind.software
     matmul, ceiling = matmul_share(constants, kind)
-    attention = generic("attention") * kind.wide_share / ATTENTION_MEASURED_AT
-    attention *= factor("family", chip.family, "attention")
-    if software.ported_attention and chip.family in PORTED_ATTENTION_ON:
-        attention *= generic("attention_ported")
-    if software.ported_attention == BEFORE_2:
-        attention *= BEFORE_FLASH_ATTENTION_2
-    if software.stack == "megatron-2023" and chip.family == "nvidia-hopper":
-        attention *= ATTENTION_BEFORE_CUDNN_9
     ported = generic("ported") if software.ported_to(chip) else 1.0
     matmul_software = ported * pooled(constants, software, "matmul")
     expert = pooled(constants, software, "expert") * progress(constants, kind.released)
     narrow = 1.0 if kind.width == "16" else generic("expert_narrow")
     return Efficiency(
         matmul=below(matmul, ceiling / matmul_software),
-        attention=below(attention * ported, HIGHEST_ATTENTION),
+        attention=below(attention_share(constants, kind) * ported, HIGHEST_ATTENTION),
         memory=below(generic("memory") * factor("family", chip.family, "memory"), 1.0),
         ramp=generic("ramp"),
         elementwise=generic("elementwise"),

@@ -164,10 +164,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
     software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
     graphs = requests.choice(case, "graphs", tuple(GRAPH_LEVELS))
-    share = requests.share(case, "recompute_share")
-    word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
-    if word is None and share is not None:  # the share is one of full recomputation
-        word = "full" if share else "none"
+    level, share = _recompute(case)
     setting = Setting(
         chip=chip,
         precision=precision,
@@ -176,7 +173,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         optimizer=requests.choice(case, "optimizer", tuple(OPTIMIZER_BYTES)) or "adamw",
         master_weights=True,
         sequence_parallel=requests.flag(case, "sequence_parallel"),
-        recompute=None if word is None else RECOMPUTE_LEVELS[word],
+        recompute=level,
         recompute_share=share,
         expert_tp=requests.whole(case, "expert_tp"),
         exchange=_exchange(case, software, chip, released, dispatcher),
@@ -197,6 +194,15 @@ def settle(case: Mapping[str, Any]) -> Setting:
         setting.notes.append("recompute_share changes nothing: it is one of full recomputation")
     _settle_selective(setting)
     return setting
+
+
+def _recompute(case: Mapping[str, Any]) -> tuple[int | None, float | None]:
+    """(level of recomputation, share of the layers that full recomputation takes in); None for what is left open."""
+    share = requests.share(case, "recompute_share")
+    word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
+    if word is None and share is not None:  # the share is one of full recomputation
+        word = "full" if share else "none"
+    return None if word is None else RECOMPUTE_LEVELS[word], share
 
 
 def _base_bytes(case: Mapping[str, Any]) -> float:
