@@ -19,7 +19,7 @@ import numpy as np
 from training_moat.core.plan import RECOMPUTE_LEVELS, Plan
 from training_moat.core.training_step import step_time
 from training_moat.core.workload import params
-from training_moat.predict import planning, training, training_plans
+from training_moat.predict import planning, training, training_nodes, training_plans
 from training_moat.predict import training_constants as known
 
 from .peers.environment import ONE_THREAD
@@ -43,7 +43,7 @@ class Search:
         self.request = request
         self.case = training_plans.parse(request)
         constants, case = known.load(), self.case
-        self.node = known.node(constants, case.chip, case.precision)
+        self.node = training_nodes.node(constants, case.chip, case.precision)
         self.efficiency = known.efficiency(
             constants, known.kind(case.chip, case.precision, case.software, case.released)
         )

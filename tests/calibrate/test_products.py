@@ -10,7 +10,7 @@ import pytest
 from training_moat.catalog import chips
 from training_moat.core.layer_step import matmul_seconds
 from training_moat.core.node import Efficiency
-from training_moat.predict import training_constants
+from training_moat.predict import training_constants, training_nodes
 
 MEASURED = Path(__file__).parents[2] / "experiments/training_steps/measured/product_grid.csv"
 STORED = training_constants.load()
@@ -26,7 +26,7 @@ def test_products_of_all_sizes_are_met_once_the_large_one_is(form):
     assert square.sum() >= 4
     place = np.arange(len(grid))
     rate = np.interp(place, place[square], grid["tflops"].to_numpy()[square]) * 1e12
-    node = training_constants.node(STORED, chips.chip("h200"), form)
+    node = training_nodes.node(STORED, chips.chip("h200"), form)
     sizes = (grid[name].to_numpy(float) for name in ("rows", "inner", "columns"))
     own = Efficiency(matmul=rate / node.peak_flops, attention=1.0, memory=1.0)
     said = matmul_seconds(*sizes, node, replace(own, ramp=STORED.generic("ramp")))

@@ -11,7 +11,7 @@ from training_moat.catalog import chips
 from training_moat.core import training_step as model_of_step
 from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan
-from training_moat.predict import software, training, training_constants
+from training_moat.predict import software, training, training_constants, training_nodes
 from training_moat.predict.training_plans import SIZES
 
 CASE = {
@@ -366,7 +366,7 @@ def test_the_answer_is_the_models_step_time():
     step = model_of_step.step_time(
         training.parse(FULL).model,
         plan,
-        training_constants.node(known, chip, "bf16"),
+        training_nodes.node(known, chip, "bf16"),
         training_constants.efficiency(
             known, training_constants.kind(chip, "bf16", software.find("megatron"))
         ),

@@ -10,7 +10,13 @@ from training_moat.core import collectives
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Link, Tier
 from training_moat.core.plan import GRAPH_LEVELS
-from training_moat.predict import attainable, interconnect, training, training_constants
+from training_moat.predict import (
+    attainable,
+    interconnect,
+    training,
+    training_constants,
+    training_nodes,
+)
 from training_moat.predict import software as stacks
 from training_moat.predict.training_constants import Constants
 
@@ -263,10 +269,10 @@ def test_pytorchs_own_stacks_are_ports_on_other_makers_chips():
 def test_a_rate_bends_smoothly_towards_its_links():
     """Far below them a factor is a factor; far above, the links' rate; and a factor always helps."""
     fabric = replace(interconnect.scaleup_fabric(H100), efficiency=0.5)
-    shares = [training_constants._scaled(fabric, one).efficiency for one in (0.5, 1.01, 2.0, 8.0)]
+    shares = [training_nodes._scaled(fabric, one).efficiency for one in (0.5, 1.01, 2.0, 8.0)]
     assert shares == sorted(shares) and shares[0] == pytest.approx(0.25, rel=1e-4)
     assert 0.49 < shares[1] < 0.505 and 0.85 < shares[2] < 1 and 0.999 < shares[3] <= 1
-    assert training_constants._scaled(fabric, 1.0) == fabric
+    assert training_nodes._scaled(fabric, 1.0) == fabric
 
 
 def test_gradient_bytes():
@@ -310,7 +316,7 @@ def test_intervals_bracket_one_and_widen():
 
 
 def test_a_node_is_the_chip_at_sustained_links():
-    node = training_constants.node(STORED, H100, "fp8")
+    node = training_nodes.node(STORED, H100, "fp8")
     assert (
         node.peak_flops == H100.peak_flops["fp8"]
         and node.wide_peak_flops == H100.peak_flops["bf16"]
@@ -323,49 +329,49 @@ def test_a_node_is_the_chip_at_sustained_links():
 def test_training_and_serving_see_one_fabric(chip):
     """Only a factor on its rate tells collectives inside a step from those timed alone, up to the links' own rate."""
     factor = STORED.generic("scaleup_torus" if chip is TPU else "scaleup")
-    ours = training_constants.node(STORED, chip, "bf16").scaleup
+    ours = training_nodes.node(STORED, chip, "bf16").scaleup
     measured = interconnect.scaleup_fabric(chip)
     assert ours.efficiency <= min(measured.efficiency * factor, 1.0)
     assert ours.efficiency > 0.9 * min(measured.efficiency * factor, 1.0)
     assert replace(ours, efficiency=measured.efficiency) == measured
-    plain = training_constants.with_plain_links(STORED)
-    assert training_constants.node(plain, chip, "bf16").scaleup == measured
+    plain = training_nodes.with_plain_links(STORED)
+    assert training_nodes.node(plain, chip, "bf16").scaleup == measured
 
 
 def test_a_small_all_reduce_takes_the_same_time_in_both():
     """One MiB over eight H100s: 12.2 us in training and 28.1 in serving, until both asked the measured fabric."""
-    fabrics = (training_constants.scaleup(STORED, H100), interconnect.scaleup_fabric(H100))
+    fabrics = (training_nodes.scaleup(STORED, H100), interconnect.scaleup_fabric(H100))
     training_s, serving_s = (collectives.all_reduce(2**20, 8, fabric) for fabric in fabrics)
     assert training_s == pytest.approx(serving_s, rel=0.1)
 
 
 def test_full_precision_attention_runs_no_faster_than_its_matmuls():
     chip = replace(H100, peak_flops={"fp32": 60e12, "bf16": 1e15})
-    assert training_constants.node(STORED, chip, "fp32").wide_peak_flops == 60e12
+    assert training_nodes.node(STORED, chip, "fp32").wide_peak_flops == 60e12
 
 
 def test_missing_links_fall_back_and_missing_rates_say_so():
     lone = replace(H100, scaleup=None, scaleout=None)
-    assert training_constants.scaleup(STORED, lone).domain_chips == 1
+    assert training_nodes.scaleup(STORED, lone).domain_chips == 1
     likely = relatives.link(lone, "scaleout").bytes_per_s
-    assert training_constants.scaleout(STORED, lone).bytes_per_s == likely
+    assert training_nodes.scaleout(STORED, lone).bytes_per_s == likely
     silent = replace(H100, tiers=(Tier("hbm", 80e9, None),))
     with pytest.raises(InputError, match="chip h100-sxm: no published memory bandwidth"):
-        training_constants.memory_bandwidth(silent)
+        training_nodes.memory_bandwidth(silent)
     slow = replace(H100, tiers=(Tier("sram", 1e9, 1e13), Tier("ddr", 1e12, None)))
-    assert training_constants.memory_bandwidth(slow) == 1e13
+    assert training_nodes.memory_bandwidth(slow) == 1e13
 
 
 def test_wafers_keep_activations_in_sram_and_stream_their_weights():
     wafer = chips.chip("wse-3")
-    assert training_constants.memory_bandwidth(wafer) == wafer.tier("sram").bytes_per_s
-    assert training_constants.weight_bandwidth(wafer) == wafer.tier("ddr").bytes_per_s
-    assert training_constants.weight_bandwidth(H100) == 0
+    assert training_nodes.memory_bandwidth(wafer) == wafer.tier("sram").bytes_per_s
+    assert training_nodes.weight_bandwidth(wafer) == wafer.tier("ddr").bytes_per_s
+    assert training_nodes.weight_bandwidth(H100) == 0
 
 
 def test_an_unbounded_scale_up_link_stays_so():
     endless = replace(H100, scaleup=Link(1e11, 1e-6, None))
-    assert training_constants.scaleup(STORED, endless).domain_chips == 1e9
+    assert training_nodes.scaleup(STORED, endless).domain_chips == 1e9
 
 
 def test_the_rate_of_a_machine_is_that_of_the_format_it_was_timed_in():

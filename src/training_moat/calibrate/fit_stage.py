@@ -15,6 +15,7 @@ from training_moat.core.node import Node
 from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.training_step import StepTime, step_time
 from training_moat.predict import training_constants as known
+from training_moat.predict import training_nodes
 from training_moat.predict.records import stacked
 from training_moat.predict.software import find
 from training_moat.predict.training_constants import Constants, Kind
@@ -63,9 +64,9 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
     names = ("chip_id", "format", "label", "matmul_flops", "network_bytes_per_s")
     labels = list(zip(*(rows.frame[name] for name in names), dates, strict=True))
     chips = chip_catalog.all_chips()
-    plain = known.with_plain_links(constants)
+    plain = training_nodes.with_plain_links(constants)
     nodes = {
-        label: on_own_network(known.node(plain, chips[label[0]], label[1]), label[4])
+        label: on_own_network(training_nodes.node(plain, chips[label[0]], label[1]), label[4])
         for label in set(labels)
     }
     shape = [
@@ -116,7 +117,7 @@ def step_of_rows(rows: Rows, constants: Constants, prepared: list[Group] | None 
 
 def _group_step(group: Group, constants: Constants) -> StepTime:
     each = [efficiency_of(constants, kind) for kind in group.kinds]
-    node = known.with_efficiencies(group.node, constants)
+    node = training_nodes.with_efficiencies(group.node, constants)
     eff = stacked(each, group.which)
     return step_time(group.rows.model, group.rows.plan, node, eff, group.state_bytes)
 

@@ -19,7 +19,7 @@ from training_moat.contest.gates import NO, UNKNOWN, YES, Gate
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.predict import training_constants
+from training_moat.predict import training_constants, training_nodes
 
 STOPPED = {
     "formats": "lack a number format", "holds": "cannot hold it", "exchanges": "cannot exchange it",
@@ -158,7 +158,7 @@ def search(asked: Iterable[tuple[Chip, Job]], max_days: float = MAX_DAYS) -> Non
             own = completed(chip)[0]
             formats = training_formats(own)
             for name in formats:
-                training_constants.node(training_constants.load(), own, name)
+                training_nodes.node(training_constants.load(), own, name)
             full += [(own, job, formats, max_days)] if formats else []
     found = zip(full, _kept_runs(full), strict=True)
     _kept_days([one for one, (_, count, _, fewest) in found if fewest and not count])

@@ -17,9 +17,14 @@ import orjson
 
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
-from training_moat.predict import planning, training_batch, training_plans, training_settings
+from training_moat.predict import (
+    planning,
+    training_batch,
+    training_nodes,
+    training_plans,
+    training_settings,
+)
 from training_moat.predict import requests as reading
-from training_moat.predict import training_constants as known
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, WHOLE, Costs
 from training_moat.predict.training_tables import Rows, Tables
@@ -142,7 +147,7 @@ def _setting(
     setting = training_settings.settle(said)
     key = id(setting.chip), setting.precision
     if sound.get(key) is not setting.chip:
-        known.reject_silent_chip(constants, setting.chip, setting.precision)
+        training_nodes.reject_silent_chip(constants, setting.chip, setting.precision)
         sound[key] = setting.chip
     if setting.software.states_in_backward:
         raise InputError("what such software keeps depends on the number of chips")

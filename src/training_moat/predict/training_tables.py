@@ -15,6 +15,7 @@ from training_moat.core.output_head import BY_WIDTH
 from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known
+from training_moat.predict import training_nodes
 from training_moat.predict.attainable import Attainable
 from training_moat.predict.planning import DEGREES
 from training_moat.predict.records import stacked
@@ -37,7 +38,7 @@ class Tables:
         first = dict(zip(self.kind[::-1].tolist(), settings[::-1], strict=True))
         chosen = self.first = [first[index] for index in range(len(kinds))]
         nodes = {
-            (id(one.chip), one.precision): known.node(constants, one.chip, one.precision)
+            (id(one.chip), one.precision): training_nodes.node(constants, one.chip, one.precision)
             for one in chosen
         }
         self.nodes = [nodes[id(one.chip), one.precision] for one in chosen]

@@ -1,0 +1,110 @@
+"""A chip in its cluster as a step of training sees it: its rates, and its links at the share of line rate that training
+sustains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from training_moat.catalog import relatives
+from training_moat.core import tiers
+from training_moat.core.errors import InputError
+from training_moat.core.fabrics import TORUS_AXES, Fabric
+from training_moat.core.machine import Chip
+from training_moat.core.node import Node
+from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.predict import interconnect
+from training_moat.predict.training_constants import Constants, below, kept_format
+
+
+def node(constants: Constants, chip: Chip, precision: str) -> Node:
+    """The chip in its cluster, links at the share of line rate that training sustains.
+
+    Raises `InputError` when the chip's table lacks a peak or a memory bandwidth.
+    """
+    used = chip.compute_format(precision)
+    return Node(
+        peak_flops=chip.peak_flops[used],
+        # Attention keeps 16 bits, but no more than the peak of the run's own format counts for utilisation.
+        wide_peak_flops=min(chip.peak_flops[kept_format(chip)], chip.peak_flops[used]),
+        value_bytes=BYTES_PER_VALUE[precision],
+        memory_bytes_per_s=memory_bandwidth(chip),
+        weight_bytes_per_s=weight_bandwidth(chip),
+        near_bytes=near_capacity(chip),
+        scaleup=scaleup(constants, chip),
+        scaleout=scaleout(constants, chip),
+        host_bytes_per_s=tiers.host_bytes_per_s(chip),
+    )
+
+
+def reject_silent_chip(constants: Constants, chip: Chip, precision: str) -> None:
+    """Raise InputError for a chip whose table lacks what a step time needs."""
+    tiers.home(chip, "training")
+    node(constants, chip, precision)
+
+
+def with_efficiencies(plain: Node, constants: Constants) -> Node:
+    """A node of `with_plain_links` with its fabrics' rates times the constants' factors."""
+    inner = _scaled(plain.scaleup, constants.generic(_scaleup_constant(plain.scaleup.topology)))
+    outer = _scaled(plain.scaleout, constants.generic("scaleout"))
+    return replace(plain, scaleup=inner, scaleout=outer)
+
+
+def with_plain_links(constants: Constants) -> Constants:
+    """Constants under which collectives in training go at the rates that collectives alone were measured at."""
+    factors = ("scaleup", "scaleup_torus", "scaleout")
+    plain = {("generic", "all", name): 1.0 for name in factors}
+    return replace(constants, values={**constants.values, **plain})
+
+
+def _scaled(fabric: Fabric, factor: float) -> Fabric:
+    """The fabric with so many times its measured rate, bending smoothly towards the links' own, which it cannot exceed:
+    inside a step the exchanges of many layers follow each other closely, which collectives timed one by one do not."""
+    if factor == 1.0:
+        return fabric
+    return replace(fabric, efficiency=below(fabric.efficiency * factor, 1.0))
+
+
+def _scaleup_constant(topology: str) -> str:
+    return "scaleup_torus" if topology in TORUS_AXES else "scaleup"
+
+
+def memory_bandwidth(chip: Chip) -> float:
+    """Bytes per second of the tier that keeps activations: HBM, or the fastest where there is none or weights are streamed
+    past it (wafers keep them in SRAM). Raises `InputError` where no bandwidth is published."""
+    hbm = None if "training" in chip.streamed else chip.tier("hbm")
+    if hbm is not None and hbm.bytes_per_s:
+        return float(hbm.bytes_per_s)
+    known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
+    if known:
+        return float(max(known))
+    raise InputError(
+        f"chip {chip.id}: no published memory bandwidth, so no step time can be computed"
+    )
+
+
+def near_capacity(chip: Chip) -> float:
+    """Bytes of the tier whose rate `memory_bandwidth` gives."""
+    rate = memory_bandwidth(chip)
+    return float(next(tier.capacity_bytes for tier in chip.tiers if tier.bytes_per_s == rate))
+
+
+def weight_bandwidth(chip: Chip) -> float:
+    """Bytes per second of the tier that weights stream from, where it is not the one that keeps activations; else zero."""
+    store = "training" in chip.streamed and tiers.home(chip, "training")[-1]
+    rate = (store or chip.main_memory).bytes_per_s
+    return float(rate) if rate and rate < memory_bandwidth(chip) else 0.0
+
+
+def scaleup(constants: Constants, chip: Chip) -> Fabric:
+    """The fabric that joins a chip's neighbours; where none is published, its scale-out link does."""
+    measured = interconnect.scaleup_fabric(chip)
+    if chip.scaleup is None or measured is None:
+        outer = scaleout(constants, chip)
+        return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
+    return _scaled(measured, constants.generic(_scaleup_constant(chip.scaleup.topology)))
+
+
+def scaleout(constants: Constants, chip: Chip) -> Fabric:
+    """The network between scale-up domains; where none is published, what is taken for its relatives'."""
+    link = relatives.link(chip, "scaleout")
+    return _scaled(interconnect.scaleout_link(link), constants.generic("scaleout"))
