@@ -11,7 +11,7 @@ import pytest
 from training_moat import claims
 from training_moat.catalog import tables
 from training_moat.catalog.paths import root
-from training_moat.claims import base, grading, judge, judging, memory_strand, telling
+from training_moat.claims import base, grading, judge, judging, memory_strand, ranges, telling
 from training_moat.contest import deciding
 from training_moat.contest.deciding import Decision
 from training_moat.core.errors import InputError
@@ -251,7 +251,7 @@ def test_every_range_says_what_kind_it_is(findings):
             found = test.measured
             ranged = found.low is not None and found.high is not None and found.low != found.high
             if ranged:
-                assert found.kind in claims.RANGE_KINDS, (finding.claim_id, test.name)
+                assert found.kind in ranges.KINDS, (finding.claim_id, test.name)
                 assert found.low <= found.high
 
 

@@ -8,7 +8,7 @@ from training_moat.claims import (  # they register measures
     networking_strand,
     precision_strand,
 )
-from training_moat.claims.base import RANGE_KINDS, Measured, measure, measure_names
+from training_moat.claims.base import Measured, measure, measure_names
 from training_moat.claims.grading import GRADES, RULE, SAYS
 from training_moat.claims.judging import (
     Finding,

@@ -15,14 +15,9 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
+from training_moat.claims import ranges
 from training_moat.core.errors import InputError, require_known, unknown
 from training_moat.inquiry.uncertainty import jeffreys
-
-MONTE_CARLO, POSTERIOR = "Monte Carlo, 5 to 95%", "posterior, 5 to 95%"
-OF_A_SHARE, OF_INTERVALS = "interval of a share, 90%", "ends of 90% intervals"
-OF_CASES, MOST_CASES, OF_SOURCES = "range of cases", "5 to 95% of cases", "range of sources"
-RANGE_KINDS = (MONTE_CARLO, POSTERIOR, OF_A_SHARE, OF_INTERVALS, OF_CASES, MOST_CASES, OF_SOURCES)
-"""What a printed range may be."""
 
 KEY_COLUMNS = ("row_id", "id", "name", "service", "key", "job")
 """Columns that may name the rows of a table, in the order in which they are looked for."""
@@ -137,4 +132,4 @@ def share(
         return found
     effective = float(weight.sum() ** 2 / (weight**2).sum())
     ends = jeffreys(value * effective, effective)
-    return replace(found, low=ends.p05, high=ends.p95, kind=OF_A_SHARE)
+    return replace(found, low=ends.p05, high=ends.p95, kind=ranges.OF_A_SHARE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from training_moat.claims.base import MONTE_CARLO, NOTHING, Measured, measure
+from training_moat.claims import ranges
+from training_moat.claims.base import NOTHING, Measured, measure
 from training_moat.contest import deciding
 from training_moat.contest.chip_factors import GROUPS
 from training_moat.contest.counterfactual import DECIDES, sources, splits
@@ -21,7 +22,7 @@ def best_startup_advantage() -> Measured:
     rows = (f"chips:{best.chip.id}", f"reference_jobs:{best.job.job}")
     note = f"{best.name} against {best.yardstick.name}, in {best.unit}"
     ends, cited = (1 / best.high, 1 / best.low), sources([best])
-    return Measured(1 / best.gap, *ends, None, rows, cited, note, MONTE_CARLO)
+    return Measured(1 / best.gap, *ends, None, rows, cited, note, ranges.MONTE_CARLO)
 
 
 @measure
@@ -47,4 +48,6 @@ def counterfactual(group: str, share: str = str(DECIDES), chips: str = "") -> Me
         ]
     )
     cited = sources(found)
-    return Measured(told.value, told.low, told.high, None, tuple(rows), cited, note, MONTE_CARLO)
+    return Measured(
+        told.value, told.low, told.high, None, tuple(rows), cited, note, ranges.MONTE_CARLO
+    )

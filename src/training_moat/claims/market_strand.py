@@ -9,16 +9,8 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
-from training_moat.claims.base import (
-    MONTE_CARLO,
-    NOTHING,
-    OF_CASES,
-    OF_SOURCES,
-    Measured,
-    counted,
-    keys,
-    measure,
-)
+from training_moat.claims import ranges
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure
 from training_moat.core import lifecycle
 from training_moat.inquiry import lab_ledgers, market, market_evidence, market_share, uncertainty
 from training_moat.inquiry.wording import digits, listed
@@ -39,7 +31,7 @@ def market_ratio(threshold: str) -> Measured:
     chance = float(np.mean(ratio >= float(threshold)))
     note = f"the whole market, AI computing of {YEAR}"
     sources = cited(*frames.values())
-    return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, MONTE_CARLO)
+    return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, ranges.MONTE_CARLO)
 
 
 def analysts() -> pd.DataFrame:
@@ -89,7 +81,7 @@ def trained_once() -> Measured:
     frame = frame[frame["definition"] == "final runs within R&D compute"]
     values = frame["training_share"]
     low, middle, high = float(values.min()), float(values.median()), float(values.max())
-    return counted(frame, "market_splits", middle, low=low, high=high, kind=OF_SOURCES)
+    return counted(frame, "market_splits", middle, low=low, high=high, kind=ranges.OF_SOURCES)
 
 
 @measure
@@ -112,7 +104,7 @@ def modelled_days() -> Measured:
     found = uncertainty.percentiles(days)
     frame = tables.load("assumptions")
     chance = float(np.mean(days <= market_evidence.HALF_YEAR_DAYS))
-    ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": MONTE_CARLO}
+    ends: dict[str, Any] = {"low": found.p05, "high": found.p95, "kind": ranges.MONTE_CARLO}
     return counted(frame, "assumptions", found.median, key="name", probability=chance, **ends)
 
 
@@ -151,7 +143,7 @@ def per_lab(lab: str) -> Measured:
     rows = lab_ledgers.ledger().query("organisation == @lab and year == @last.year")
     rows = rows[rows["item"].isin(["inference_compute", lab_ledgers.COUNT])]
     note = f"{lab} in {last['year']}"
-    return counted(rows, "lab_ledgers", now, note, low=low, high=high, kind=OF_SOURCES)
+    return counted(rows, "lab_ledgers", now, note, low=low, high=high, kind=ranges.OF_SOURCES)
 
 
 @measure
@@ -164,7 +156,7 @@ def beyond_the_few(few: str) -> Measured:
     times = market_evidence.over_the_few(int(few))
     note = listed([f"{digits(value, 3)} in {year}" for year, value in times.items()])
     ends: dict[str, Any] = {"low": float(times.min()), "high": float(times.max())}
-    return counted(runs, "training_runs", float(times.median()), note, **ends, kind=OF_CASES)
+    return counted(runs, "training_runs", float(times.median()), note, **ends, kind=ranges.OF_CASES)
 
 
 @measure

@@ -9,17 +9,8 @@ import pandas as pd
 
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import (
-    NOTHING,
-    OF_CASES,
-    OF_SOURCES,
-    Measured,
-    counted,
-    keys,
-    measure,
-    row_of,
-    share,
-)
+from training_moat.claims import ranges
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.core.activations import activation_bytes
 from training_moat.core.memory import FP32_GRADIENT_BYTES
@@ -70,7 +61,7 @@ def state_ratio() -> Measured:
     note = "any model on any chip, before memory is shared out over copies"
     return Measured(
         held["adamw"] / SERVING_BYTES["bf16"], low, high,
-        sources=("rajbhandari2020",), note=note, kind=OF_CASES,
+        sources=("rajbhandari2020",), note=note, kind=ranges.OF_CASES,
     )  # fmt: skip
 
 
@@ -113,7 +104,7 @@ def kv_cache(users: str) -> Measured:
     middle = each * float(served["mean_kv_tokens"].iloc[0])
     found = of_model(float(middle))
     return replace(
-        found, low=float(tested.min()), high=float(tested.max()), kind=OF_CASES,
+        found, low=float(tested.min()), high=float(tested.max()), kind=ranges.OF_CASES,
         rows=(*found.rows, *keys(served, "disclosed_service", "service")),
         sources=(*found.sources, *cited(served), "inferencex"),
     )  # fmt: skip
@@ -194,7 +185,7 @@ def more_hbm_races() -> Measured:
     return Measured(
         float(speed.median()), float(frame["speed"].min()), float(frame["speed"].max()),
         rows=tuple(dict.fromkeys(rows)), sources=cited(frame),
-        note=", ".join(sorted(set(frame["chip"]))), kind=OF_CASES,
+        note=", ".join(sorted(set(frame["chip"]))), kind=ranges.OF_CASES,
     )  # fmt: skip
 
 
@@ -237,7 +228,7 @@ def hbm_bandwidth_over(own: str) -> Measured:
     ends = [row[name] for name in ("hbm_tb_per_s_low", "hbm_tb_per_s_high")]
     middle = float(row["hbm_tb_per_s"])
     low, high = (float(end if pd.notna(end) else middle) / nvidia for end in ends)
-    more = {"note": row["name"], "low": low, "high": high, "kind": OF_SOURCES}
+    more = {"note": row["name"], "low": low, "high": high, "kind": ranges.OF_SOURCES}
     return of_chips(middle / nvidia, own, REFERENCE_CHIP, **more)
 
 

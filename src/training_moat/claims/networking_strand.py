@@ -8,16 +8,8 @@ import pandas as pd
 
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
-from training_moat.claims.base import (
-    MOST_CASES,
-    NOTHING,
-    OF_CASES,
-    Measured,
-    counted,
-    keys,
-    measure,
-    share,
-)
+from training_moat.claims import ranges
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
 from training_moat.claims.history_strand import events, startup_vendors
 from training_moat.claims.memory_strand import REFERENCE_CHIP, chip, of_model
 from training_moat.contest import reference_jobs
@@ -73,7 +65,7 @@ def lost_without_switch(job: str, chips: str) -> Measured:
     lost = found["lost"]
     note = f"{asked.title} on {int(chips):,} {frame['name'].iloc[0]}, by the model"
     return Measured(
-        float(lost.iloc[0]), float(lost.min()), float(lost.max()), kind=OF_CASES, note=note,
+        float(lost.iloc[0]), float(lost.min()), float(lost.max()), kind=ranges.OF_CASES, note=note,
         rows=keys(frame, "chips"), sources=(*cited(frame, column="source_network"), *asked.source),
     )  # fmt: skip
 
@@ -138,7 +130,7 @@ def startup_links() -> Measured:
     ratio = own["link"] / link_per_flop(frame[frame["id"] == REFERENCE_CHIP]).iloc[0]
     low, middle, high = float(ratio.min()), float(ratio.median()), float(ratio.max())
     names = ", ".join(own["name"])
-    return counted(own, "chips", middle, names, low=low, high=high, kind=OF_CASES)
+    return counted(own, "chips", middle, names, low=low, high=high, kind=ranges.OF_CASES)
 
 
 @measure
@@ -178,7 +170,9 @@ def measured_scaling(vendor: str) -> Measured:
         return NOTHING
     low, middle, high = percentiles(last["efficiency_vs_smallest"])
     note = f"{vendor} clusters that published scaling"
-    return counted(last, "scaling_measurements", middle, note, low=low, high=high, kind=MOST_CASES)
+    return counted(
+        last, "scaling_measurements", middle, note, low=low, high=high, kind=ranges.MOST_CASES
+    )
 
 
 @measure

@@ -9,18 +9,8 @@ import pandas as pd
 
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited, credible
-from training_moat.claims.base import (
-    MONTE_CARLO,
-    NOTHING,
-    OF_INTERVALS,
-    POSTERIOR,
-    Measured,
-    counted,
-    keys,
-    measure,
-    row_of,
-    share,
-)
+from training_moat.claims import ranges
+from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.inquiry import durations, low_precision_record, move_bill, precision
 from training_moat.inquiry.switching import breakeven, moves_away
 from training_moat.inquiry.wording import dollars
@@ -92,7 +82,7 @@ def carried_over() -> Measured:
     millions = " and ".join(f"{size.parameters / 1e6:.0f}" for size in sizes)
     note = f"models of {millions} million parameters and less, drawn on to the size of GPT-3"
     sources = (*(form.table for form in forms.values()), "experiment_low_precision")
-    return Measured(value, low, high, sources=sources, note=note, kind=OF_INTERVALS)
+    return Measured(value, low, high, sources=sources, note=note, kind=ranges.OF_INTERVALS)
 
 
 def moves(kind: str) -> pd.DataFrame:
@@ -124,7 +114,7 @@ def months_to_move(kind: str) -> Measured:
         return NOTHING
     low, middle, high = durations.median_months(frame["low_months"], frame["high_months"])
     note = f"{len(frame)} moves of {kind} with a dated port"
-    return counted(frame, "move_durations", middle, note, low=low, high=high, kind=POSTERIOR)
+    return counted(frame, "move_durations", middle, note, low=low, high=high, kind=ranges.POSTERIOR)
 
 
 @measure
@@ -135,7 +125,9 @@ def months_ratio() -> Measured:
     if any(frame.empty for frame in both):
         return NOTHING
     low, middle, high = durations.median_ratio(*both)
-    return counted(pd.concat(both), "move_durations", middle, low=low, high=high, kind=POSTERIOR)
+    return counted(
+        pd.concat(both), "move_durations", middle, low=low, high=high, kind=ranges.POSTERIOR
+    )
 
 
 @measure
@@ -152,7 +144,7 @@ def bill_over_run(threshold: str) -> Measured:
     )
     return Measured(
         middle, low, high, bill.chance(float(threshold)), rows, cited(*bill.rows.values()),
-        f"{move_bill.LAB} as it was in {move_bill.YEAR}", MONTE_CARLO,
+        f"{move_bill.LAB} as it was in {move_bill.YEAR}", ranges.MONTE_CARLO,
     )  # fmt: skip
 
 
@@ -165,5 +157,5 @@ def advantage_needed(yearly_spend_musd: str) -> Measured:
     low, middle, high = bar.quantiles_on_paper
     return Measured(
         middle, low, high, float(np.mean(bar.on_paper >= ours)), keys(frame, "switching_assumptions", "name"),
-        cited(frame), f"a buyer of {dollars(float(yearly_spend_musd))} a year", MONTE_CARLO,
+        cited(frame), f"a buyer of {dollars(float(yearly_spend_musd))} a year", ranges.MONTE_CARLO,
     )  # fmt: skip
