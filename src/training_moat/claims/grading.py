@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from training_moat.claims.base import Measured
-from training_moat.inquiry.wording import amount, apart, lowered
+from training_moat.inquiry.wording import LIKELY, amount, apart, lowered
 
 STRONG, LEANS, MIXED = "strongly supported", "leans supported", "mixed"
 AGAINST, STRONGLY_AGAINST, OPEN = "leans against", "strongly against", "open"
@@ -25,9 +25,6 @@ SAYS = {
     OPEN: "nothing that was published decides it",
 }
 """What each grade says, for readers."""
-
-LIKELY = 2 / 3
-"""A modelled chance from which on, or up to one minus which, a wide range still leans to one side."""
 
 RULE = (
     "Each claim has one deciding quantity, chosen for what the claim says, with the reason given. It is held against "

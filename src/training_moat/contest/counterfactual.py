@@ -30,10 +30,7 @@ from training_moat.contest.coalitions import CEILING, DRAWN, Worth, drawn, searc
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError, answered
 from training_moat.core.machine import Chip
-from training_moat.inquiry.wording import between, digits, either, in_brackets, listed
-
-LIKELY = 2 / 3
-"""A challenger is behind when it is in so many of the draws."""
+from training_moat.inquiry.wording import LIKELY, between, digits, either, in_brackets, listed
 
 DECIDES = 0.5
 """A factor decides where bringing it alone to the yardstick's level closes at least so much of the logarithm of the gap."""

@@ -23,14 +23,11 @@ from training_moat.contest.counterfactual import Split
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.inquiry import chronicle
 from training_moat.inquiry.switching import Breakeven
+from training_moat.inquiry.wording import LIKELY
 from training_moat.inquiry.wording import chance as chance_words
 
 EVEN = 0.5
 """A move to a challenger more likely pays than not from this chance on."""
-
-LIKELY = 2 / 3
-"""A move should have paid from so many chances on, and should not have up to the rest of one; between is too close to
-call, as on the pages that grade by a chance."""
 
 LEAST_FLOP = 1e21
 """Smallest training run of known size that counts as use: about a small language model's."""

@@ -9,6 +9,10 @@ from decimal import Decimal
 SMALLEST_READ = 1e-6
 """Below it nobody counts the noughts of a decimal fraction."""
 
+LIKELY = 2 / 3
+"""A chance from which on the book calls something likely, and up to one minus which unlikely; between the two it is too
+close to call. Grades, chips behind and moves that should have paid go by the same."""
+
 
 def digits(value: float | None, significant: int = 2) -> str:
     """A number with that many significant digits, without an exponent: 1234.5 is "1,200", 3.98 is "4.0".
