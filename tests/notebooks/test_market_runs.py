@@ -29,7 +29,7 @@ ODD = {
     "idle chips, full cache": {"mfu_inference": 0.001, "cache_share": 0.99},
     "research without end": {"rnd_multiplier": 100, "post_training_multiplier": 100},
     "a giant": {"active_params_b": 100_000, "lab": "world"},
-    "a toy run": {"final_run_flop": 1e18},
+    "a toy run": {"final_run_flop": 1e21},
     "all rollouts, no cache": {"rollout_share": 1, "cache_share": 0, "lab": "deepseek"},
     "three days": {"life_months": 0.1},
     "few draws from another seed": {},
