@@ -11,6 +11,7 @@ from training_moat.press import forking
 ODD = (
     Rerun("memory", {"chips": ["corsair"]}),
     Rerun("validation", {"chips": ["gc200"]}),
+    Rerun("validation", {"chips": ["gh200"]}),
     Rerun("history", {"from_year": 2030}),
     Rerun("scorecard", {"chips": ["wse-3t"]}),
 )
