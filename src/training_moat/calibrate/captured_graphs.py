@@ -25,10 +25,7 @@ def levels(frame: pd.DataFrame) -> pd.Series:
     `chip_id`, a `format` and `notes`."""
     found = software.of_labels(frame["label"], "graphs").fillna(0.0)
     for line in tables.load(TABLE).itertuples():
-        own = covered(frame, line)
-        if isinstance(line.formats, str):
-            own &= frame["format"].isin(line.formats.split(";"))
-        found[own] = GRAPH_LEVELS[line.graphs]
+        found[covered(frame, line)] = GRAPH_LEVELS[line.graphs]
     notes = frame["notes"].fillna("").str
     for level, words in SAID.items():
         found[notes.contains(words)] = GRAPH_LEVELS[level]

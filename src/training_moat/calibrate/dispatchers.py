@@ -83,10 +83,10 @@ def _capacity(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.Series:
 
 
 def covered(frame: pd.DataFrame, line: Any) -> pd.Series:
-    """The runs that a line of this table, or of one with such columns, speaks of."""
+    """The runs that a line of this table, or of one with such columns, speaks of; a blank or missing column: any."""
     own = frame["source"] == line.training_source
-    for asked, column in (("models", "model_id"), ("chips", "chip_id")):
-        names = getattr(line, asked)
+    for asked, column in (("models", "model_id"), ("chips", "chip_id"), ("formats", "format")):
+        names = getattr(line, asked, None)
         if isinstance(names, str):
             own &= frame[column].isin(names.split(";"))
     if isinstance(line.releases, str):
