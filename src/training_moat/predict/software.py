@@ -64,6 +64,7 @@ class Software:
     """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1, the dispatcher by
     what it does.
 
+    `graphs` is a level of `core.plan.GRAPH_LEVELS`: what graphs or its compiler capture unless it is asked for more or less;
     `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value
     takes on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one
     forward, one backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every
@@ -82,7 +83,7 @@ class Software:
     name: str
     stack: str
     fully_sharded: float
-    whole_step: float
+    graphs: float
     hides_tensor: float
     hides_data: float
     ported_attention: float
@@ -113,11 +114,6 @@ class Software:
     pipelines: float = 1.0
     splits_stream: float = 0.0
 
-    @property
-    def graphs(self) -> float:
-        """A level of `core.plan.GRAPH_LEVELS`: what graphs or its compiler capture unless it is asked for more or less."""
-        return float(GRAPH_LEVELS[("none", "whole", "compiled")[int(self.whole_step)]])
-
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
         return self.stack in PYTORCH_STACKS and not chip.family.startswith("nvidia")
@@ -131,6 +127,7 @@ def all_software() -> dict[str, Software]:
         sends = zip(SENDS, DISPATCHERS.get(row["dispatcher"], ()))
         told = {key: row[key] for key in Software.__dataclass_fields__.keys() & row.keys()}
         told = {key: value for key, value in told.items() if not pd.isna(value)} | dict(sends)
+        told["graphs"] = float(GRAPH_LEVELS[row["graphs"]])
         for word in {"master_weights", "states_in_backward"} & told.keys():
             told[word] = bool(told[word])
         found[row["name"]] = Software(**told)
