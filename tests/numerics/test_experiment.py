@@ -41,10 +41,14 @@ def quick(tmp_path_factory):
     return out
 
 
+ONE_THREAD = os.environ["OPENBLAS_NUM_THREADS"] == "1"
+"""Whether this process multiplies with one thread: read before any test sets the variable for processes of its own."""
+
+
 def assert_same_runs(one, other):
     """To the last digit where this process has one thread, as the workers have. A product shared among more may end in another,
     which becomes a thousandth where it decides how a number of few bits is rounded."""
-    apart = 0.0 if os.environ["OPENBLAS_NUM_THREADS"] == "1" else 0.01
+    apart = 0.0 if ONE_THREAD else 0.01
     pd.testing.assert_frame_equal(pd.read_csv(one), pd.read_csv(other), rtol=0, atol=apart)
 
 
