@@ -261,6 +261,22 @@ def test_a_share_of_events_tells_its_counts():
     assert cases == len(found.rows) and found.value == pytest.approx(passed / cases)
 
 
+def test_an_event_that_points_nowhere_is_no_evidence_against_a_direction():
+    """Groq's founding and its way out of stealth had made "none in three" of one launch up to 2019."""
+    found = base.measured("event_share", "company=Groq;before=2020;direction=training")
+    assert found.note == "0 of 1 events"
+    silent = tables.load("startup_events").query("direction in ('unclear', 'other')")["row_id"]
+    assert {"E02", "E11"} <= set(silent)
+    assert not set(found.rows) & set("startup_events:" + silent)
+
+
+def test_memory_of_training_chips_is_counted_on_notable_runs_alone():
+    """Eight runs on wafers, found by a search for other chips, had made most of the share with DDR."""
+    found = base.measured("runs_with_memory", "column=ddr_gb")
+    assert all(row.startswith("training_runs:") for row in found.rows)
+    assert "training_runs:R147" in found.rows and found.value < 0.05
+
+
 def test_at_most_a_fifth_is_mixed_and_never_because_tests_disagree(findings):
     mixed = [one for one in findings.values() if one.grade == "mixed"]
     assert len(mixed) <= len(findings) / 5

@@ -115,6 +115,8 @@ def test_books_hold_what_was_reported():
     assert found.loc[("OpenAI", 2024), "high"] == pytest.approx(3.767 / 8.767)
     assert found.loc[("OpenAI", 2025), "share"] == pytest.approx(8.0 / 16.3)
     assert np.isnan(found.loc[("Anthropic", 2024), "share"])
+    left_over = found.loc[("Anthropic", 2025), ["low", "high"]]
+    assert left_over.tolist() == pytest.approx([2.7 / 7.33, (7.33 - 4.1) / 7.33])
     assert found.loc[("OpenAI", 2026), "kind"] == "plan"
     narrow = lab_ledgers.shares("final_runs").set_index(["organisation", "year"])
     assert narrow.loc[("OpenAI", 2024), "share"] > 0.75
@@ -250,9 +252,15 @@ def test_makers_sales_leave_networking_out_once():
     assert sales.loc[2024, "low"] == pytest.approx(102.29 + 5.0 + 12.12)
 
 
+def test_a_rate_with_networking_counts_its_computing_alone():
+    """Nvidia's quarter of 2026 had stood whole beside the computing of the years before: 356 for 298."""
+    assert market_size.makers_own()[2026] == pytest.approx(356 * 162.33 / 193.7)
+
+
 def test_a_forecast_that_sales_have_passed_counts_no_longer():
     sales = market_size.sales().set_index("year")
-    assert sales.loc[2026, "figures"] == 1 and sales.loc[2026, "middle"] == pytest.approx(356)
+    own = market_size.makers_own()[2026]
+    assert sales.loc[2026, "figures"] == 1 and sales.loc[2026, "middle"] == pytest.approx(own)
 
 
 def test_the_draws_have_settled():

@@ -17,6 +17,8 @@ from training_moat.inquiry.wording import listed
 TRAINS = ("training", "both")
 NO_PUBLISHED_RUN = ("started", "deployed")
 """Outcomes of rows that tell of training on a chip and publish no run."""
+SAYS_NOTHING = ("unclear", "other")
+"""Directions of events that point nowhere: neither for a share nor against it."""
 STATEMENTS = ("launch", "claim", "positioning", "benchmark", "pivot", "deployment", "training run")
 """Kinds of event in which a company itself says or shows what its chip is for."""
 
@@ -46,9 +48,10 @@ def points(frame: pd.DataFrame, direction: str) -> pd.Series:
 
 @measure
 def event_share(direction: str, **which: str) -> Measured:
-    """Share of a company's events that point to a direction. The events on record are a sample of what the
-    company said, so the share has an interval."""
+    """Share of a company's events that point to a direction, of those that point anywhere. The events on record are a
+    sample of what the company said, so the share has an interval."""
     frame = events(**which)
+    frame = frame[~frame["direction"].isin(SAYS_NOTHING)]
     pointing = points(frame, direction)
     found = share(frame, pointing, sampled=True)
     return replace(found, note=f"{pointing.sum()} of {len(frame)} events")

@@ -112,11 +112,14 @@ def kv_cache(users: str) -> Measured:
 
 @measure
 def runs_with_memory(column: str) -> Measured:
-    """Share of known training runs whose chips have a kind of memory."""
+    """Share of the notable training runs with named chips whose chips have a kind of memory, of those whose very chip is
+    told. Runs that were searched for on other chips than Nvidia's are left out: they are no sample of training."""
     chips = tables.load("chips").set_index("id")
-    runs = chronicle.runs().dropna(subset="chip_id")
-    found = share(runs, runs["chip_id"].map(chips[column]) > 0, sampled=True)
-    return replace(found, note="chips of known training runs")
+    notable = chronicle.runs().query("table == 'training_runs'")
+    runs = notable.dropna(subset="chip_id")
+    has = runs["chip_id"].map(chips[column]) > 0
+    note = f"{has.sum()} of {len(runs)} runs; of {len(notable)} with named chips the others tell a family alone"
+    return replace(share(runs, has, sampled=True), note=note)
 
 
 @measure

@@ -110,7 +110,9 @@ def _share_of(
         return (0.0, np.nan, _part(cost[0], other[0])) if len(cost) else None
     low, high = _part(serving.min(), other.max()), _part(serving.max(), other.min())
     if research == COUNT and len(total):
+        # What a bill for both leaves over, once each is paid, may have gone to either.
         low = min(low, float(serving.min() / total.max()))
+        high = max(high, float(1 - other.max() / total.max()))
     return low, _part(serving[0], other[0]), high
 
 

@@ -14,20 +14,35 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.inquiry import chip_stock, market_share
 from training_moat.inquiry.uncertainty import percentiles
-from training_moat.inquiry.wording import between, digits, percent
+from training_moat.inquiry.wording import between, digits, listed, percent
+
+COMPUTE, WHOLE = "data-centre compute revenue", "data-centre revenue"
+"""Items of Nvidia's sales: without networking, and with it (the rate of a quarter is a `WHOLE` too)."""
+
+
+def makers_own() -> pd.Series:
+    """What the makers themselves tell of each year, added up (billions), Nvidia's networking left out. Where Nvidia has
+    told a year's sales with networking alone, the share that was computing in the last year told both ways is taken."""
+    frame = tables.load("accelerator_spend")
+    makers = frame[frame["route"].isin(["merchant", "captive"])]
+    with_networking = makers["item"].str.startswith(WHOLE)
+    whole = makers[with_networking].groupby("year")["value"].last()
+    compute = makers[makers["item"] == COMPUTE].groupby("year")["value"].last()
+    computing = (compute / whole).dropna()
+    share = computing.iloc[-1] if len(computing) else 1.0
+    alone = whole.drop(compute.index, errors="ignore") * share
+    return makers[~with_networking].groupby("year")["value"].sum().add(alone, fill_value=0.0)
 
 
 def sales() -> pd.DataFrame:
-    """Sales of AI accelerators by year: the makers' own added up and every house's figure. A forecast that
-    the makers' own sales of its year have passed is left out.
+    """Sales of AI accelerators by year: `makers_own` and every house's figure. A forecast that the makers'
+    own sales of its year have passed is left out.
 
     Columns: year, low, middle, high (billions of dollars: lowest, median and highest of them), figures
     (how many), status (estimate, forecast).
     """
     frame = tables.load("accelerator_spend")
-    makers = frame[frame["route"].isin(["merchant", "captive"])]
-    networking = makers["item"] == "data-centre revenue"
-    own = makers[~networking].groupby("year")["value"].sum()
+    own = makers_own().rename("value").rename_axis("year")
     whole = frame[frame["route"] == "all"]
     passed = (whole["kind"] == "forecast") & (whole["value"] < whole["year"].map(own).fillna(0.0))
     both = pd.concat([whole.loc[~passed, ["year", "value"]], own.reset_index()])
@@ -42,6 +57,16 @@ def captive_share() -> pd.DataFrame:
     found = chip_stock.sold()
     share = found["captive"] / (found["captive"] + found["merchant"])
     return pd.DataFrame({"year": found["year"], "captive": share})
+
+
+def coverage() -> str:
+    """From when the chips of makers are counted whose count begins later than others', for the caption."""
+    begun = chip_stock.counts().groupby("manufacturer")["start_date"].min().str[:7]
+    late = begun[begun > begun.min()].groupby(begun).groups.items()
+    told = listed([f"{month} for {listed(sorted(names))}" for month, names in late])
+    if not told:
+        return ""
+    return f"Counts of chips begin with {told}: the captive part of earlier times is that of the chips counted."
 
 
 def parts(seed: int = 0) -> pd.DataFrame:
