@@ -34,3 +34,24 @@ def test_a_pair_has_one_task_one_size_and_the_best_of_each(pairs):
         same = rows[(rows["model"] == own["model"]) & (rows["chip_id"] == own["chip_id"])
                     & (rows["n_chips"] == own["n_chips"]) & (rows["metric"] == "time_to_train")]  # fmt: skip
         assert own["value"] == same["value"].min()
+
+
+def test_no_entry_falls_out_that_had_one_of_nvidias_beside_it(pairs):
+    """Trillium had been set against H200, of which no entry is on its task, and MI350X against nothing: four lost races."""
+    rows = tables.load("training_measurements")
+    rows = rows[(rows["metric"] == "time_to_train") & (rows["source"] == races.AUDITED)]
+    vendors = tables.load("chips").set_index("id")["vendor"]
+    own = rows["chip_id"].map(vendors) == races.INCUMBENT
+    met = rows[own][["model", "n_chips"]].drop_duplicates()
+    others = rows[~own].merge(met)[["model", "n_chips", "chip_id"]].drop_duplicates()
+    assert {"tpu-v6e", "mi350x"} <= set(pairs["chip_id"])
+    assert len(pairs) == len(others)
+
+
+def test_in_the_round_of_a_race_every_chip_of_nvidias_counts(pairs):
+    """Round 5.1 on 8 chips: GB300 needs 5.8 minutes for the adapters that MI300X beat H100's of a year before on."""
+    found = races.in_the_round(pairs)
+    lora = pairs["task"] == "Llama 2 70B LoRA"
+    assert found[lora & (pairs["round"] == "v5.1")].round(2).eq(5.77).all()
+    met = found.notna()
+    assert (found[met] < pairs.loc[met, "minutes"]).all() and met.sum() > len(pairs) / 2

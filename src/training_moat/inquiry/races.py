@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
+from training_moat.inquiry.chronicle import INCUMBENT
 
-AUDITED = "mlperf_train"
+AUDITED, TASK_SUFFIX = "mlperf_train", " (MLPerf)"
 
 
 def rivals() -> dict[str, str]:
@@ -16,6 +18,27 @@ def rivals() -> dict[str, str]:
     return dict(zip(frame["chip_id"], frame["audited_rival"], strict=True))
 
 
+def audited() -> pd.DataFrame:
+    """Every audited time to train with its `round`, the shortest first."""
+    rows = tables.load("training_measurements")
+    rows = rows[rows["metric"].eq("time_to_train") & rows["source"].eq(AUDITED)]
+    rounds = rows["table_ref"].str.extract(r"results_(v[\d.]+)")[0]
+    return rows.assign(round=rounds).sort_values(["value", "row_id"], kind="stable")
+
+
+def in_the_round(found: pd.DataFrame) -> pd.Series:
+    """Minutes of the fastest entry of any chip of Nvidia's, whatever its class, on the task and the number of chips of
+    each of the `pairs` and in the round of the other maker's entry; NaN where there was none."""
+    vendors = tables.load("chips").set_index("id")["vendor"]
+    rows = audited()
+    rows = rows[rows["chip_id"].map(vendors) == INCUMBENT]
+    best = rows.groupby([rows["model"].str.removesuffix(TASK_SUFFIX), "n_chips", "round"])[
+        "value"
+    ].min()
+    keys = zip(found["task"], found["chips"], found["round"], strict=True)
+    return pd.Series([best.get(key, np.nan) for key in keys], index=found.index)
+
+
 def pairs() -> pd.DataFrame:
     """The best audited time of every task, chip and number of chips, beside the best on as many of Nvidia's
     chips of that day (`rivals`); all rounds count, since software of both improves.
@@ -23,11 +46,7 @@ def pairs() -> pd.DataFrame:
     Columns: task, chips, chip_id, chip, minutes, rival, rival_minutes, speed (rival's time over the chip's),
     hbm_gb, rival_hbm_gb, round, rival_round, row_id, rival_row_id, source.
     """
-    rows = tables.load("training_measurements")
-    rows = rows[rows["metric"].eq("time_to_train") & rows["source"].eq(AUDITED)]
-    rows = rows.sort_values(["value", "row_id"], kind="stable")
-    best = rows.drop_duplicates(["model", "chip_id", "n_chips"])
-    best = best.assign(round=best["table_ref"].str.extract(r"results_(v[\d.]+)")[0])
+    best = audited().drop_duplicates(["model", "chip_id", "n_chips"])
     known = tables.load("chips").set_index("id")
     against = best["chip_id"].map(rivals())
     raced = best.assign(against=against)[against.notna() & best["n_chips"].notna()]
@@ -36,7 +55,7 @@ def pairs() -> pd.DataFrame:
     both = raced.merge(best, left_on=own, right_on=their, suffixes=("", "_rival"))
     chip, rival = (known.loc[both[name]] for name in ("chip_id", "chip_id_rival"))
     found = pd.DataFrame({
-        "task": both["model"].str.removesuffix(" (MLPerf)"), "chips": both["n_chips"].astype(int),
+        "task": both["model"].str.removesuffix(TASK_SUFFIX), "chips": both["n_chips"].astype(int),
         "chip_id": both["chip_id"], "chip": chip["name"].array, "minutes": both["value"],
         "rival": rival["name"].array, "rival_minutes": both["value_rival"],
         "speed": both["value_rival"] / both["value"], "hbm_gb": chip["hbm_gb"].array,
