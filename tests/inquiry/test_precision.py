@@ -39,10 +39,20 @@ def test_a_source_counts_once_however_many_pairs_it_has(pairs):
     table = precision.by_source(eight)
     assert table["source"].is_unique and table["pairs"].sum() == len(eight)
     largest = table.loc[table["pairs"].idxmax()]
-    assert largest["pairs"] > len(eight) / 2
+    assert largest["pairs"] > len(eight) / 4
     assert table["speedup"].median() < eight["speedup"].median()
     alone = eight[eight["source"] == largest["source"]]["speedup"].median()
     assert largest["speedup"] == pytest.approx(alone)
+
+
+def test_pairs_told_in_times_or_rates_of_work_count_like_those_told_in_tokens(pairs):
+    """Sources that print no tokens a second had fallen out: 16 of 34, mixtures of experts that gain little among them."""
+    eight = pairs[pairs["format"] == "fp8"].set_index("source")["speedup"]
+    assert eight["amd_kimi_b200"] == pytest.approx((16.52 / 18.10 + 18.66 / 19.64) / 2)
+    assert eight["pedia_gb200"] == pytest.approx(503 / 527)
+    assert eight.index.nunique() >= 30
+    kinds = pairs[pairs["format"] == "fp8"].groupby("experts")["speedup"].median()
+    assert kinds[True] < kinds[False]
 
 
 def test_published_speedups_are_ranges_with_sources():

@@ -26,6 +26,8 @@ PUBLISHED_HOPPER_ERROR = 0.02
 """Largest relative error of a sum of 4,096 terms on Hopper, "nearly 2%": DeepSeek-V3 report, section 3.3.2."""
 
 _SPEED = "tokens_per_s_per_chip"
+_SPEEDS = (_SPEED, "step_time", "model_tflops_per_gpu")
+"""What tells how fast a run was, the plainest first; steps compare runs of one batch alone."""
 _OWN_PLAN = ["source", "table_ref", "model", "chip_id", "n_chips", "seq_len"]
 _SAME_PLAN = [
     *("source", "model", "layers", "chip_id", "n_chips", "seq_len", "global_batch", "micro_batch"),
@@ -38,31 +40,44 @@ def measured_pairs() -> pd.DataFrame:
 
     Columns: model, chip_id, chips, format, plan ("same" where every parallel size and batch agrees, else "own": the best of
     each format in one table), speedup (median over tables), peak_ratio (of the data sheets), realised (gain over gain at
-    peak), source; shown_model and shown_chip are the names that a page prints. A gain above that of the peaks (realised
-    above 1) says that something besides the format changed; such pairs stay, as those do that gained too little for it.
+    peak), source; shown_model and shown_chip are the names that a page prints, experts whether the model is a mixture of
+    them. A gain above that of the peaks (realised above 1) says that something besides the format changed; such pairs stay, as those do that gained too little for it.
     """
     runs = tables.load("training_measurements")
-    runs = runs[
-        (runs["metric"] == _SPEED) & runs["format"].isin(PEAK_COLUMN) & runs["chip_id"].notna()
+    runs = runs[runs["format"].isin(PEAK_COLUMN) & runs["chip_id"].notna()]
+    told = {metric: _rates(runs, metric) for metric in _SPEEDS}
+    found = [
+        _pairs(rows, _SAME_PLAN).assign(plan="same", told=i) for i, rows in enumerate(told.values())
     ]
-    same, own = _pairs(runs, _SAME_PLAN), _pairs(runs, _OWN_PLAN)
-    pairs = pd.concat([same.assign(plan="same"), own.assign(plan="own")], ignore_index=True)
+    found.append(_pairs(told[_SPEED], _OWN_PLAN).assign(plan="own", told=0))
+    pairs = pd.concat(found, ignore_index=True)
     known = ["source", "model", "chip_id", "n_chips", "seq_len", "format"]
-    pairs = pairs.groupby([*known, "plan"], as_index=False)["speedup"].median()
-    # The same plan tells more than each format's own.
-    pairs = pairs.sort_values("plan", ascending=False, kind="stable").drop_duplicates(known)
+    pairs = pairs.groupby([*known, "plan", "told"], as_index=False)["speedup"].median()
+    # The same plan tells more than each format's own, and a speed more than what it is worked out from.
+    pairs = pairs.sort_values(["plan", "told"], ascending=[False, True], kind="stable")
+    pairs = pairs.drop_duplicates(known)
     peak = chips.frame().set_index("id")
     rows = zip(pairs["chip_id"], pairs["format"].map(PEAK_COLUMN))
     peaks = [peak.loc[name, column] / peak.loc[name, "bf16_tflops"] for name, column in rows]
     pairs = pairs.assign(peak_ratio=peaks, chips=pairs["n_chips"].astype(int))
     pairs["realised"] = (pairs["speedup"] - 1) / (pairs["peak_ratio"] - 1)
+    pairs["experts"] = pairs["model"].isin(runs[runs["moe_experts"] > 1]["model"])
     ids = runs.dropna(subset="model_id").groupby("model")["model_id"].first()
     pairs["shown_model"] = pairs["model"].map(ids).fillna(pairs["model"]).map(naming.name_of)
     pairs["shown_chip"] = pairs["chip_id"].map(naming.name_of)
     columns = ["model", "chip_id", "chips", "format", "plan", "speedup", "peak_ratio", "realised"]
-    columns += ["shown_model", "shown_chip"]
+    columns += ["shown_model", "shown_chip", "experts"]
     order = ["format", "chip_id", "model", "chips", "source", "speedup"]
     return pairs[[*columns, "source"]].sort_values(order, ignore_index=True, kind="stable")
+
+
+def _rates(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of a metric with `value` as a rate: steps a second for times, of those whose batch is known."""
+    rows = runs[runs["metric"] == metric]
+    if metric != "step_time":
+        return rows
+    rows = rows[rows["global_batch"].notna()]
+    return rows.assign(value=1 / rows["value"])
 
 
 def _pairs(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
