@@ -13,6 +13,13 @@ def runs():
     return chronicle.runs()
 
 
+def test_a_run_whose_chips_are_doubtful_counts_for_nobody():
+    """Reports put GLM-5 on Ascend and its paper names no cluster: one page had counted it, the others not."""
+    doubtful = tables.load("training_runs").query("model == 'GLM-5'").iloc[0]
+    assert pd.isna(doubtful["hardware"]) and pd.isna(doubtful["chip_id"])
+    assert not chronicle.runs()["model"].str.startswith("GLM-5").any()
+
+
 def test_later_reports_of_an_event_do_not_count_twice():
     events, later = chronicle.events(), tables.load("history_events")
     repeats = later.loc[later["extends"].fillna("").str.contains(r"\bE\d"), "row_id"]
