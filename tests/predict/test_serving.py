@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from training_moat.catalog import chips, models
+from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingPlan
+from training_moat.core.units import GIB
 from training_moat.predict import serving, serving_batch, serving_formats
 from training_moat.predict.engines import engine, usual_engine
 from training_moat.predict.serving_constants import LEVELS, Constants, generic, stored
@@ -166,6 +168,17 @@ def test_a_makers_service_says_what_it_drafts_and_whose_chips_it_serves() -> Non
     assert [
         any("its maker's own chips" in note for note in one["notes"]) for one in (own, other)
     ] == [False, True]
+
+
+@pytest.mark.parametrize(("chip", "most"), [("bow-ipu", 288), ("corsair", 96)])
+def test_passes_of_a_prompt_fit_the_memory_at_work(chip, most) -> None:
+    """Their size went by the large slow memory beside the SRAM, so that a pass filled two thirds of an IPU's."""
+    case = {"model": "llama3.1-70b", "chip": chip, "batch": 32, "input_len": 8191, "output_len": 1}
+    (found,) = serving.predict([case])
+    known = chips.chip(chip)
+    room = tiers.room(tiers.faster_tiers(known), "serving") / GIB
+    assert found["memory_gib"]["activations"] < 0.1 * room
+    assert found["memory_gib"]["total"] <= room and found["plan"]["chips"] <= most
 
 
 def test_wafers_serve_from_their_own_memory_alone() -> None:

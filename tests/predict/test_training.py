@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training_moat.catalog import chips
+from training_moat.contest.chip_assumptions import completed
 from training_moat.core import training_step as model_of_step
 from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan
@@ -199,12 +200,36 @@ def test_mixtures_have_wider_intervals_where_one_source_at_most_has_timed_the_ki
 def test_missing_links_are_said():
     notes = one(chip="sn40l", chips=64)["notes"]
     assert any("sn40l publishes no scale-out link" in note for note in notes)
-    assert any("sn40l publishes no scale-up link" in note for note in notes)
+    assert any("no rate of the link that joins its 16 chips" in note for note in notes)
     for joined in (one(chip="h100-sxm", chips=64), one(chip="sn40l", chips=1)):
-        assert not any("scale-up" in note for note in joined["notes"])
+        assert not any("scale-up" in note or "joins its" in note for note in joined["notes"])
     between_servers = {"id": "mine", "base": "sn40l", "scaleout_gbit_per_s_per_chip": 400}
     notes = one(chip=between_servers, chips=64)["notes"]
-    assert ["no scale-up link" in note for note in notes if "link" in note] == [True]
+    assert ["joins its 16 chips" in note for note in notes if "link" in note] == [True]
+    notes = one(chip="mtia-v2", chips=64)["notes"]
+    assert any("mtia-v2 publishes no scale-up link" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["sn10", "sn30", "sn40l", "gc200"])
+def test_a_link_of_unpublished_rate_is_the_one_that_the_counterfactual_assumes(name):
+    """Where a maker says how many chips a link joins, `moat predict` gave them their scale-out rate inside a box, and the
+    counterfactual a ninth of the time."""
+    chip = chips.chip(name)
+    told = {"id": "told", "base": name}
+    link = completed(chip)[0].scaleup
+    told["scaleup_gb_per_s_per_direction"] = link.bytes_per_s / 1e9
+    told["scaleup_topology"] = link.topology
+    found, expected = one(chip=name, chips=8), one(chip=told, chips=8)
+    assert found["step_time_s"] == expected["step_time_s"]
+    assert found["plan"] == expected["plan"]
+
+
+def test_small_memories_share_a_model_over_their_links():
+    """A plan of GroqChips that split no matrix over them needed 23 GiB a chip where the memory chapter's needs 0.4."""
+    case = {"model": "llama3.1-70b", "chip": "groq-lpu-v1", "chips": 4096, "global_batch": 256}
+    answer = one(**case, seq_len=8192)
+    assert not answer["fits"]
+    assert 0.2 < answer["memory_gib"]["total"] < 1
 
 
 def test_search_lists_the_fastest_first_and_agrees_with_predict():

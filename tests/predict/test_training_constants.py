@@ -351,7 +351,7 @@ def test_full_precision_attention_runs_no_faster_than_its_matmuls():
 
 
 def test_missing_links_fall_back_and_missing_rates_say_so():
-    lone = replace(H100, scaleup=None, scaleout=None)
+    lone = replace(H100, scaleup=None, scaleout=None, domain_chips=None)
     assert training_nodes.scaleup(STORED, lone).domain_chips == 1
     likely = relatives.link(lone, "scaleout").bytes_per_s
     assert training_nodes.scaleout(STORED, lone).bytes_per_s == likely

@@ -79,6 +79,17 @@ def link_at(chip: Chip, kind: str, bytes_per_s: float) -> Link:
     return Link(bytes_per_s, chips.step_latency_s(kind), domain, topology)
 
 
+def lacks_link(chip: Chip) -> bool:
+    """Whether a chip's maker says how many chips its scale-up link joins and not at which rate."""
+    return chip.scaleup is None and (chip.domain_chips or 0) > 1
+
+
+def scaleup(chip: Chip) -> Link | None:
+    """A chip's scale-up link: the published one, the likely one where its maker says how many chips it joins and not at which
+    rate, None where the chip is not known to have one."""
+    return link(chip, "scaleup") if lacks_link(chip) else chip.scaleup
+
+
 def joined(chip: Chip) -> Chip:
     """The chip with a scale-up link, the published or the likely one."""
     return chip if chip.scaleup is not None else replace(chip, scaleup=link(chip, "scaleup"))

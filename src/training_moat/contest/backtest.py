@@ -90,7 +90,7 @@ def offered_in(year: int) -> list[Chip]:
 
 @tables.kept()
 def offers() -> list[Offer]:
-    """Every maker's best offer in every year, Nvidia's included, by the gap to the yardstick of the year."""
+    """Every maker's best offer in every year by the gap to the yardstick of the year, which is Nvidia's own."""
     found: list[Offer] = []
     days = [pd.Timestamp(f"{year}-{MID_YEAR}") for year in YEARS]
     chips = [[reference_jobs.yardstick(day), *offered_in(day.year)] for day in days]
@@ -99,9 +99,12 @@ def offers() -> list[Offer]:
     hours = iter(single_changes.kept_hours(asked))
     for year, (rival, *own) in zip(YEARS, chips, strict=True):
         base = next(hours)
-        best: dict[str, Offer] = {}
+        # Nvidia's offer is the yardstick: what other chips of its own cost is told by sellers of another kind.
+        best = {INCUMBENT: _offer(year, rival, rival, base, base)}
         for chip in own:
             offer = _offer(year, chip, rival, next(hours), base)
+            if offer.vendor == INCUMBENT:
+                continue
             # Of chips none of which can, the newest stands for its maker.
             if offer.vendor not in best or offer.gap <= best[offer.vendor].gap:
                 best[offer.vendor] = offer

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training_moat.catalog import tables
+from training_moat.catalog import relatives, tables
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.remembered import remembered
 from training_moat.core.errors import InputError
@@ -104,7 +104,8 @@ def _parsed(
 
 def case_of(chip: Chip, job: Job, count: int, precision: str, **plan: Any) -> TrainingCase | None:
     """Every plan tried for a job on `count` of a chip, or with some of the `plan` settled; None where no plan divides."""
-    domain = chip.scaleup.domain_chips if chip.scaleup else 0.0
+    link = relatives.scaleup(chip)
+    domain = link.domain_chips if link else 0.0
     # Of the formats only FP16 changes what is tried: its runs are older than fused attention.
     streamed = "training" in chip.streamed
     settings = (chip.family, chip.vendor, streamed, precision == "fp16", *plan.items())

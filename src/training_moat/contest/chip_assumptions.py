@@ -11,6 +11,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog.relatives import (
     WIDE,
     WidePeak,
+    lacks_link,
     likely_wide_peak,
     link_at,
     rates,
@@ -47,7 +48,7 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
             words = f"the bandwidth of its {tier.word}"
             filled.append(("memory bandwidth", tier.name, words, partial(_put_memory, tier.name)))
     joined = chip.domain_chips or (chip.scaleup.domain_chips if chip.scaleup else None)
-    if joined and _lacks_link(chip):
+    if joined and lacks_link(chip):
         words = f"the link that joins its {joined:,.0f} chips"
         filled.append(("network", "scaleup", words, partial(_put_link, "scaleup")))
     if chip.scaleout is None and (joined or 0) < LARGE_DOMAIN:
@@ -64,14 +65,10 @@ def completed(chip: Chip) -> tuple[Chip, tuple[Assumption, ...]]:
     return full, (_assumed_wide(full, likely), *others)
 
 
-def _lacks_link(chip: Chip) -> bool:
-    return chip.scaleup is None and (chip.domain_chips or 0) > 1
-
-
 def slow_link_gb_per_s(chip: Chip) -> float | None:
     """The slow end of what a chip's scale-up link is taken to be where its maker publishes how many chips it joins and not
     its rate (GB/s in one direction); None for any other chip."""
-    if not _lacks_link(chip):
+    if not lacks_link(chip):
         return None
     return min(rates("scaleup")[0], taken(chip, "scaleup")[0]) / GB
 

@@ -261,12 +261,10 @@ def needed_for(curve: pd.DataFrame) -> float:
     return float(np.exp(rates[first - 1] + share * (rates[first] - rates[first - 1])))
 
 
-LARGE_CHIPS = (
-    *("a100-80", "h100-sxm", "h800", "b200", "gb200", "mi300x", "mi355x", "tpu-v5p", "tpu-v7"),
-    *("trainium1", "trainium2", "gaudi2", "gaudi3", "ascend-910b", "ascend-910c", "blackhole"),
-    *("wormhole", "bow-ipu"),
-)
-"""Chips with a published peak and scale-up link whose need for bandwidth is compared."""
+def compared_chips() -> list[str]:
+    """Chips with a published scale-up link and 16-bit peak: those whose need for bandwidth is compared with what they have."""
+    known = chip_catalog.all_chips().items()
+    return [name for name, chip in known if chip.scaleup and relatives.wide_format(chip)]
 
 
 LEAST_SIZES = 3
@@ -277,13 +275,13 @@ SIMPLE = {"micro_batch": 1, "virtual_stages": 1, "zero_stage": 1}
 
 
 def bandwidth_needs(model: str, sequence: int, global_batch: int, chips: int) -> pd.DataFrame:
-    """Scale-up bandwidth each of `LARGE_CHIPS` needs for 90% of its speed with an endless one, beside what it has.
+    """Scale-up bandwidth each of `compared_chips` needs for 90% of its speed with an endless one, beside what it has.
 
     Columns: name, vendor, has, needs (GB/s per direction), surplus (has over needs). The layout is the fastest
     on the chip's own links and stays the same. Chips on which the model does not fit are left out.
     """
     rows = []
-    for name in LARGE_CHIPS:
+    for name in compared_chips():
         chip = chip_catalog.chip(name)
         (best,) = training.predict([case(model, name, chips, sequence, global_batch, **SIMPLE)])
         if not best["ok"] or not best["fits"]:
@@ -293,7 +291,7 @@ def bandwidth_needs(model: str, sequence: int, global_batch: int, chips: int) ->
         }
         run = case(model, name, chips, sequence, global_batch, **fixed)
         needs = needed_for(over_bandwidth(run, "scaleup", FAR_FACTORS))
-        has = relatives.link(chip, "scaleup").bytes_per_s / GB
+        has = chip.scaleup.bytes_per_s / GB if chip.scaleup else np.nan
         rows.append((chip.name, chip.vendor, has, needs, has / needs))
     return pd.DataFrame(rows, columns=["name", "vendor", "has", "needs", "surplus"])
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from training_moat.catalog import relatives
 from training_moat.core.machine import Chip
 from training_moat.core.plan import Plan, layers_fit_pipeline, layers_split_evenly
 from training_moat.core.workload import Transformer
@@ -139,7 +140,8 @@ def layouts(
     """
     shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
     streamed = "training" in chip.streamed
-    domain = int(chip.scaleup.domain_chips or MAX_TENSOR_PARALLEL) if chip.scaleup else 1
+    link = relatives.scaleup(chip)
+    domain = int(link.domain_chips or MAX_TENSOR_PARALLEL) if link else 1
     if streamed:
         fixed = REPLICAS | {name: size for name, size in fixed.items() if size is not None}
     settings = tuple([fixed.get(name) for name in LAYOUT])

@@ -48,8 +48,9 @@ class Question:
 
 
 def prefill_chunk(model: Transformer, chip: Chip) -> float:
-    """Prompt tokens per pass: the engines' default, or as many as leave the activations their share of memory."""
-    capacity = sum(tier.capacity_bytes for tier in home(chip, "serving"))
+    """Prompt tokens per pass: the engines' default, or as many as leave the activations their share of the memory that is at
+    work (a large slow one beside it holds what waits)."""
+    capacity = sum(tier.capacity_bytes for tier in faster_tiers(chip))
     per_token = 8.0 * model.hidden * serving_step.WIDE_BYTES
     return float(
         np.clip(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from training_moat.catalog import relatives
 from training_moat.core import tiers
 from training_moat.core.machine import Chip
 from training_moat.core.plan import (
@@ -18,7 +19,7 @@ from training_moat.core.plan import (
     stage_layers,
 )
 from training_moat.core.training_step import StepTime
-from training_moat.core.units import GIB, TERA
+from training_moat.core.units import GB, GIB, TERA
 from training_moat.core.workload import Transformer
 from training_moat.predict import beyond
 from training_moat.predict import training_constants as known
@@ -281,6 +282,10 @@ UNJOINED_NOTE = (
     "{chip} publishes no scale-up link; its chips are taken to talk over their scale-out network"
     " alone"
 )
+ASSUMED_LINK_NOTE = (
+    "{chip} publishes no rate of the link that joins its {joined:,.0f} chips;"
+    " {told} is assumed, {rate} GB/s"
+)
 UNLINKED_NOTE = "{chip} publishes no scale-out link; the chips table's median rate is assumed"
 UNMEASURED_NOTE = (
     "no measurements of this software; it is taken to be as fast as the measured ones usually are,"
@@ -308,7 +313,9 @@ class _Remarks:
         def of_settings(ask: Callable[[Setting], Any]) -> np.ndarray:
             return np.array([ask(one) for one in settings])[rows.setting]
 
-        unjoined = of_settings(lambda one: one.chip.scaleup is None) & (rows.chips > 1)
+        several = rows.chips > 1
+        unjoined = of_settings(lambda one: relatives.scaleup(one.chip) is None) & several
+        assumed = of_settings(lambda one: relatives.lacks_link(one.chip)) & several
         unmeasured = of_settings(lambda one: one.stack == one.software.name == "other")
         undated = of_settings(lambda one: one.released is None) & rows.has_experts
         masked = figures.speeds[SPEEDS.index("hfu")] > MOST_WORKED
@@ -318,6 +325,7 @@ class _Remarks:
             (~found.fits, self._short),
             (rows.chips > of_settings(lambda one: tiers.system_limit(one.chip)), self._beyond),
             (unjoined, self._of_chip(UNJOINED_NOTE)),
+            (assumed, self._assumed_link),
             (rows.chips > of_settings(_alone), self._of_chip(UNLINKED_NOTE)),
             (unmeasured, self._of_chip(UNMEASURED_NOTE)),
             (self.stage > layers / plan.pp, self._uneven),
@@ -360,6 +368,13 @@ class _Remarks:
             offer = f"which offers {has} GiB"
         return f"{which} needs {need}, {offer}; the time is hypothetical"
 
+    def _assumed_link(self, index: int) -> str:
+        chip = self._chip(index)
+        rate, told = relatives.taken(chip, "scaleup")
+        return ASSUMED_LINK_NOTE.format(
+            chip=chip.id, joined=chip.domain_chips, told=told, rate=f"{rate / GB:,.0f}"
+        )
+
     def _beyond(self, index: int) -> str:
         return beyond.more_than_known(self._chip(index), self.rows.chips[index])
 
@@ -373,4 +388,5 @@ def _alone(setting: Setting) -> float:
     chip = setting.chip
     if chip.scaleout is not None:
         return math.inf
-    return chip.scaleup.domain_chips or 1 if chip.scaleup else 1
+    link = relatives.scaleup(chip)
+    return link.domain_chips or 1 if link else 1

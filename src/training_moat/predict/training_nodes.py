@@ -96,12 +96,14 @@ def weight_bandwidth(chip: Chip) -> float:
 
 
 def scaleup(constants: Constants, chip: Chip) -> Fabric:
-    """The fabric that joins a chip's neighbours; where none is published, its scale-out link does."""
-    measured = interconnect.scaleup_fabric(chip)
-    if chip.scaleup is None or measured is None:
+    """The fabric that joins a chip's neighbours: of a rate nobody publishes, at that of its relatives; where there is no
+    such link, its scale-out link does."""
+    link = relatives.scaleup(chip)
+    measured = interconnect.scaleup_fabric(replace(chip, scaleup=link))
+    if link is None or measured is None:
         outer = scaleout(constants, chip)
         return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
-    return _scaled(measured, constants.generic(_scaleup_constant(chip.scaleup.topology)))
+    return _scaled(measured, constants.generic(_scaleup_constant(link.topology)))
 
 
 def scaleout(constants: Constants, chip: Chip) -> Fabric:
