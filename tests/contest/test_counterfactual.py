@@ -108,6 +108,19 @@ def test_a_machine_that_cannot_do_the_job_is_at_the_ceiling_and_memory_is_named(
     assert split.decides("memory") and ("memory",) in split.ways()
 
 
+def test_a_machine_at_the_edge_of_the_days_allowed_says_so(a100, job):
+    """Wormhole's run takes 97 of 100 days: with software three per cent slower the grid had its gap doubled."""
+    found = coalitions.worth(chips.chip("trainium1"), a100, job)
+    split = counterfactual.split_of(found)
+    assert split.undone() == [] and counterfactual.edge_words(split) == ""
+    assert split.days == pytest.approx(found.chip_hours[0] / 24 / found.chips)
+    hours = found.chip_hours.copy()
+    hours[1 << FACTORS.index("network")] = np.inf
+    edge = counterfactual.split_of(replace(found, chip_hours=hours))
+    assert edge.undone() == ["network"] and edge.closed("network") < 0
+    assert "With the network of A100" in counterfactual.edge_words(edge)
+
+
 def test_a_factor_decides_only_where_there_is_a_gap(a100, job):
     better = with_links(a100, 10.0)
     split = counterfactual.split_of(coalitions.worth(better, a100, job))

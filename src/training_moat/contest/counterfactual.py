@@ -25,6 +25,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import cited
 from training_moat.contest import reference_jobs, shapley, single_changes, uptime_supply
+from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_factors import CAUSES, FACTORS, GROUPS
 from training_moat.contest.coalitions import CEILING, DRAWN, Worth, drawn, search_all, worth
 from training_moat.contest.reference_jobs import Job
@@ -106,6 +107,18 @@ class Split(Worth):
     def decides(self, group: str, share: float = DECIDES) -> bool:
         """Whether the group alone closes that share of the gap of a challenger that is likely behind."""
         return self.behind and self.closed(group) >= share
+
+    @property
+    def days(self) -> float:
+        """Days of the challenger's own run."""
+        return float(self.chip_hours[0] / 24 / self.chips) if self.possible else np.inf
+
+    def undone(self) -> list[str]:
+        """The groups of which each, mended alone, leaves a machine that cannot do a job that the chip as it is can do."""
+        if not self.possible:
+            return []
+        limit = self.worth[-1] + np.log(0.99 * CEILING)
+        return [group for group in GROUPS if self.worth[_groups_bit([group])] > limit]
 
     def ways(self) -> list[tuple[str, ...]]:
         """The smallest sets of groups of factors that together close `DECIDES` of the gap, the one that closes most
@@ -237,6 +250,19 @@ def on_the_largest(found: Sequence[Split]) -> pd.DataFrame:
         for (one, title), (here, there) in zip(listed, times, strict=True)
     ]
     return pd.DataFrame(rows, columns=["name", "job", "gap", "largest"])
+
+
+def edge_words(one: Split) -> str:
+    """Which groups, mended alone, put the job out of a chip's reach, and how near its own run is to the days allowed; blank
+    where none does."""
+    undone = one.undone()
+    if not undone:
+        return ""
+    return (
+        f"With the {either(undone)} of {one.yardstick.name} and nothing else mended, {one.name} could not do the job in the"
+        f" {MAX_DAYS:.0f} days allowed, of which its own run takes {digits(one.days)}: that counts as {digits(CEILING, 1)}"
+        " times the cost, and stands behind all parts of its gap."
+    )
 
 
 def overview(found: Sequence[Split]) -> pd.DataFrame:
