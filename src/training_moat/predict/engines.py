@@ -23,6 +23,10 @@ NO_ENGINE = "generic"
 NOT_USUAL = ("llama.cpp", "lmdeploy", "gaudi-software")
 """Engines that nobody means who names none; of Gaudi's own software, batches that start and end together were timed."""
 
+ENOUGH_ROWS = 20
+"""Measured rows of a chip that tell which engine is usual on it; a handful tells what somebody tried. Two rows each had set
+GB300 under one engine beside GB200 under another, at twice the cost."""
+
 
 def engine(
     name: str | None, chip: Chip, constants: Constants, released: str = ""
@@ -80,10 +84,14 @@ def _releases() -> dict[str, str]:
 
 
 def usual_engine(chip: Chip, constants: Constants) -> str:
-    """The maker's own service where it has measured rows, else the current release of the engine with the most on the chip
-    or on its family, one whose current release was measured there before others; `generic` where there are none."""
+    """The maker's own service where it has measured rows, else the current release of the engine with the most on the chip,
+    or on its family where the chip has few (`ENOUGH_ROWS`), one whose current release was measured there before others;
+    `generic` where there are none."""
     usual: dict[str, tuple[bool, bool, int]] = {}
-    for name, rows in measured_engines(chip, constants, NOT_USUAL).items():
+    timed = measured_engines(chip, constants, NOT_USUAL)
+    if sum(timed.values()) < ENOUGH_ROWS:
+        timed = _timed_on_family(chip, constants, NOT_USUAL)
+    for name, rows in timed.items():
         current, era = software.lineage(name)
         makers, new, counted = usual.get(current, (False, False, 0))
         usual[current] = (makers or name in software.of_makers(), new or not era, counted + rows)
@@ -93,17 +101,20 @@ def usual_engine(chip: Chip, constants: Constants) -> str:
 def measured_engines(chip: Chip, constants: Constants, but: tuple[str, ...] = ()) -> dict[str, int]:
     """Engines measured on the chip, `but` these, with the number of rows; where there are none, on chips of its family."""
 
-    def timed_on(name: str) -> dict[str, int]:
-        pairs = constants.pairs_of(name)
-        return {engine: rows for engine, rows in pairs.items() if engine not in but}
+    own = _timed_on(chip.measured_as, constants, but)
+    return own or _timed_on_family(chip, constants, but)
 
-    own = timed_on(chip.measured_as)
-    if own:
-        return own
+
+def _timed_on(name: str, constants: Constants, but: tuple[str, ...]) -> dict[str, int]:
+    pairs = constants.pairs_of(name)
+    return {engine: rows for engine, rows in pairs.items() if engine not in but}
+
+
+def _timed_on_family(chip: Chip, constants: Constants, but: tuple[str, ...]) -> dict[str, int]:
     found: dict[str, int] = {}
     for other in chip_catalog.all_chips().values():
         if other.family == chip.family:
-            for name, rows in timed_on(other.id).items():
+            for name, rows in _timed_on(other.id, constants, but).items():
                 found[name] = found.get(name, 0) + rows
     return found
 
