@@ -20,6 +20,16 @@ def test_contest_and_serving_assume_the_same_link() -> None:
     assert both >= 5
 
 
+def test_cards_on_a_bus_of_which_no_rate_is_told_have_that_of_a_bus() -> None:
+    """d-Matrix's cards talk over PCIe and had been given 450 GB/s, the rate of links between chips."""
+    buses = relatives.rates("host")
+    for name in ("corsair", "grayskull"):
+        rate, words = relatives.taken(chips.chip(name), "scaleup")
+        assert buses[0] <= rate <= buses[2] < relatives.rates("scaleup")[1] and "bus" in words
+    (link, *_) = chip_assumptions.completed(chips.chip("corsair"))[1]
+    assert link.low.scaleup.bytes_per_s <= link.high.scaleup.bytes_per_s <= buses[2]
+
+
 def test_a_missing_link_keeps_the_shape_and_the_size_that_are_published() -> None:
     gc200 = relatives.joined(chips.chip("gc200")).scaleup
     bow = chips.chip("bow-ipu").scaleup

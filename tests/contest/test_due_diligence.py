@@ -90,6 +90,12 @@ def test_missing_fields_are_said_and_widen_the_range(reports):
     assert not any("link" in words or "network" in words for words in stated.assumed)
 
 
+def test_runs_of_one_source_are_not_called_few():
+    """Forty-seven runs on Ponte Vecchio had been "too few"."""
+    told = due_diligence.report("ponte-vecchio").assumed
+    assert any("runs on it on record, of one source alone" in one for one in told)
+
+
 def test_without_a_price_the_answer_says_what_the_chip_may_cost(reports):
     report = reports("blanks")
     assert "would have to cost at most" in due_diligence.answer(report)

@@ -26,6 +26,9 @@ WIDE = ("bf16", "fp16")
 LINKS = {"scaleup": "switched", "scaleout": "fat_tree"}
 """Kinds of links, and the topology of one of which nothing is published."""
 
+BUS = "host"
+"""Topology of cards that talk over the bus of their server."""
+
 
 def _makers_own() -> list[Chip]:
     """The chips that makers have told something of: a chip that a scenario adds is nobody's word on any other."""
@@ -35,22 +38,44 @@ def _makers_own() -> list[Chip]:
 
 @tables.kept()
 def rates(kind: str) -> tuple[float, float, float]:
-    """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`) or of one memory tier
-    (`sram`, `hbm`, `ddr`), in bytes per second."""
+    """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`), of buses of servers
+    (`host`) or of one memory tier (`sram`, `hbm`, `ddr`), in bytes per second."""
     known = _makers_own()
-    found = [getattr(chip, kind) if kind in LINKS else chip.tier(kind) for chip in known]
-    published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
+    if kind == BUS:
+        published = [rate for chip in known if (rate := _bus_rate(chip))]
+    else:
+        found = [getattr(chip, kind) if kind in LINKS else chip.tier(kind) for chip in known]
+        published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
     low, middle, high = np.quantile(published, (ENDS[0], 0.5, ENDS[1]))
     return float(low), float(middle), float(high)
+
+
+def _bus_rate(chip: Chip) -> float | None:
+    """Bytes per second of the bus that a chip's card sits on, where it is published."""
+    bus = chip.host or (chip.scaleup if chip.scaleup and chip.scaleup.topology == BUS else None)
+    return bus.bytes_per_s if bus else None
+
+
+def kind_of(chip: Chip, kind: str) -> str:
+    """The kind of link whose published rates say what a chip's may be: a card that talks over its server's bus has the rate
+    of buses, not of links between chips."""
+    bus = kind == "scaleup" and chips.row(chip.measured_as).get("scaleup_topology") == BUS
+    return BUS if bus else kind
 
 
 def taken(chip: Chip, kind: str) -> tuple[float, str]:
     """The rate assumed for a chip (bytes per second) and what it is in words. For a link it is the median of those that
     chips of its architecture publish which came within `SAME_GENERATION_YEARS` of it, between systems at most what its own
-    link inside one carries; else that of the whole table."""
+    link inside one carries; else that of the whole table. For the bus of a server it is the median of those of cards of
+    its time."""
     year = _year(chip)
-    others = [one for one in _makers_own() if one.family == chip.family]
-    near = [one for one in others if abs(_year(one) - year) <= SAME_GENERATION_YEARS]
+    near = [one for one in _makers_own() if abs(_year(one) - year) <= SAME_GENERATION_YEARS]
+    if kind_of(chip, kind) == BUS:
+        buses = [rate for one in near if (rate := _bus_rate(one))]
+        if buses:
+            return float(median(buses)), "the median of servers' buses of its time"
+        return rates(BUS)[1], "the median of servers' buses"
+    near = [one for one in near if one.family == chip.family]
     links = [getattr(one, kind, None) for one in near]
     own = [link.bytes_per_s for link in links if link is not None]
     if own:

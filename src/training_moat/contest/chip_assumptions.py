@@ -11,6 +11,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog.relatives import (
     WIDE,
     WidePeak,
+    kind_of,
     lacks_link,
     likely_wide_peak,
     link_at,
@@ -70,7 +71,7 @@ def slow_link_gb_per_s(chip: Chip) -> float | None:
     its rate (GB/s in one direction); None for any other chip."""
     if not lacks_link(chip):
         return None
-    return min(rates("scaleup")[0], taken(chip, "scaleup")[0]) / GB
+    return min(rates(kind_of(chip, "scaleup"))[0], taken(chip, "scaleup")[0]) / GB
 
 
 def _with_wide(chip: Chip, peak: float) -> Chip:
@@ -99,7 +100,7 @@ def _put_link(kind: str, chip: Chip, rate: float) -> Chip:
 def _assumption(
     full: Chip, factor: str, kind: str, what: str, put: Callable[[Chip, float], Chip]
 ) -> Assumption:
-    (middle, told), (low, _, high) = taken(full, kind), rates(kind)
+    (middle, told), (low, _, high) = taken(full, kind), rates(kind_of(full, kind))
     low, high = min(low, middle), max(high, middle)
     words = (
         f"the rate of {what} is not published: {told} is taken, {digits(middle / GB)} GB/s a chip; "

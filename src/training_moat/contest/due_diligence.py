@@ -134,9 +134,10 @@ def _blanks(chip: Chip, card: Card) -> tuple[str, ...]:
         told.append("its power is not given: electricity is left out")
     if card.level != "measured":
         known = "relatives of its family" if card.level == "family" else "all chips"
-        runs = len(dossiers.measured(chip))
-        few = f"{counted(runs, 'training run')} on it on record, too few to tell its software"
-        record = few if runs else "no training run on it is on record"
+        runs = dossiers.measured(chip)
+        alone = "of one source alone" if runs["source"].nunique() == 1 else "too few of this kind"
+        few = f"{counted(len(runs), 'training run')} on it on record, {alone}"
+        record = few if len(runs) else "no training run on it is on record"
         told.append(f"{record}: software as usual for {known}, and a wider range")
     if len(training_formats(completed(chip)[0])) == 1:
         told.append("no narrower format to train in is claimed: it trains in sixteen bits")
