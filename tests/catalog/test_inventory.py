@@ -5,6 +5,14 @@ import pytest
 from training_moat.catalog import descriptor, files, inventory, tables
 
 
+def test_rows_read_in_the_press_alone_are_told_apart():
+    """The page had called every row that was read one read where it was first published; events rest on press for the most part."""
+    events = tables.load("startup_events").query("confirmed == 'yes'")
+    kinds = tables.load("sources").set_index("key")["kind"]
+    press = events["source"].map(kinds) == "press"
+    assert press.mean() > 0.5 and inventory.at_one_remove() > press.sum()
+
+
 def test_overview_counts_the_lines_of_the_files():
     overview = inventory.overview().set_index("table")
     assert list(overview.index) == tables.names()

@@ -98,6 +98,21 @@ def confirmation() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[["table", "confirmed", "rows"]]
 
 
+def at_one_remove() -> int:
+    """Rows that were read in the sources they name, all of which are press or compilations: the fact is told there by
+    somebody else."""
+    standing = files.read("source_kinds").set_index("kind")["standing"]
+    kinds = files.read("sources").set_index("key")["kind"].map(standing)
+    removed = {"press", "compilation"}
+    count = 0
+    for name in tables.names():
+        frame = files.read(name)
+        if {"confirmed", "source"} <= set(frame):
+            rows = _cited(frame[frame["confirmed"] == "yes"]).map(kinds).isin(removed)
+            count += int(rows.groupby(level=0).all().sum())
+    return count
+
+
 def dated_sources() -> pd.DataFrame:
     """Every published source with the columns `year` ("no date" where none is known) and `strength`."""
     frame = files.read("sources")
