@@ -79,7 +79,8 @@ def test_the_comparison_of_links_has_every_chip_that_publishes_link_and_peak() -
     table = tables.load("chips")
     known = table.dropna(subset="scaleup_gb_per_s_per_direction")
     known = known[known[["bf16_tflops", "fp16_tflops"]].notna().any(axis=1)]
-    assert set(networking.compared_chips()) == set(known["id"])
+    no_full_mesh = {"ascend-950dt"}  # a thousand chips: it had "needed" five times its links
+    assert set(networking.compared_chips()) == set(known["id"]) - no_full_mesh
     assert {"h200", "tpu-v4", "mi325x", "bow-ipu"} <= set(known["id"])
 
 

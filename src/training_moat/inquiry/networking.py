@@ -261,10 +261,20 @@ def needed_for(curve: pd.DataFrame) -> float:
     return float(np.exp(rates[first - 1] + share * (rates[first] - rates[first - 1])))
 
 
+LARGEST_MESH = 64
+"""Chips that a mesh may join to be what the model takes a mesh for, a link between every two (those built join eight)."""
+
+
 def compared_chips() -> list[str]:
-    """Chips with a published scale-up link and 16-bit peak: those whose need for bandwidth is compared with what they have."""
+    """Chips with a published scale-up link and 16-bit peak: those whose need for bandwidth is compared with what they have.
+    Left out are those whose mesh joins more than `LARGEST_MESH`: it has switches or steps that the model does not know."""
     known = chip_catalog.all_chips().items()
-    return [name for name, chip in known if chip.scaleup and relatives.wide_format(chip)]
+    linked = [(name, chip.scaleup) for name, chip in known if relatives.wide_format(chip)]
+    return [
+        name
+        for name, link in linked
+        if link and (link.topology != "mesh" or (link.domain_chips or 0) <= LARGEST_MESH)
+    ]
 
 
 LEAST_SIZES = 3
