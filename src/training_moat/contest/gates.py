@@ -113,7 +113,7 @@ def bought(chip: Chip, needed: int | None) -> Gate:
     """Whether a machine of the number of chips that the job takes (None: not known) exists or is sold."""
     known = largest_known(chip)
     if known is None or needed is None:
-        return Gate("bought", UNKNOWN, np.nan, "no installation on record")
+        return Gate("bought", UNKNOWN, np.nan, "no installation that trains is on record")
     if known.chips >= needed:
         return Gate("bought", YES, needed / known.chips, known.words)
     if not known.installed:
