@@ -109,7 +109,7 @@ def test_a_machine_that_cannot_do_the_job_is_at_the_ceiling_and_memory_is_named(
 
 
 def test_a_machine_at_the_edge_of_the_days_allowed_says_so(a100, job):
-    """Wormhole's run takes 97 of 100 days: with software three per cent slower the grid had its gap doubled."""
+    """Wormhole's run takes 97 of 100 days: with software four per cent slower the grid had its gap doubled."""
     found = coalitions.worth(chips.chip("trainium1"), a100, job)
     split = counterfactual.split_of(found)
     assert split.undone() == [] and counterfactual.edge_words(split) == ""
