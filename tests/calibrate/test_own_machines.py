@@ -46,3 +46,15 @@ def test_rows_of_the_table_name_each_scatter_of_each_kind():
         (kind, part) for kind in ("dense", "moe") for part in ("between", "setting", "run")
     ]
     assert {row["sources"] for row in rows} == {10, 20} and rows[0]["rows"] == 20 * RUNS
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3, 0.6])
+def test_the_power_by_which_wide_models_scatter_less_is_found(power):
+    errors, frame, points = drawn(0.2, 0.1, 0.05)
+    frame["hidden"] = np.random.default_rng(3).choice([1024, 2048, 8192, 16384], len(frame))
+    kinds = pd.Series(np.where(frame["source"] < 10, "dense", "moe"))
+    scattered = errors * own_machines.relative(frame, power)
+    found = own_machines.hidden_power(scattered, kinds, frame, points)
+    assert found == pytest.approx(power, abs=0.05)
+    row = own_machines.power_record(found, frame)
+    assert (row["level"], row["constant"], row["rows"]) == ("scatter", "hidden_power", len(frame))

@@ -188,7 +188,7 @@ def test_mixtures_have_wider_intervals_where_one_source_at_most_has_timed_the_ki
     """Where several have they were half again as wide as dense ones', until their own errors fell below those."""
 
     def width(level, experts):
-        low, high = training_constants.interval(constants, level, "nvidia-hopper", experts)
+        low, high = training_constants.usual_interval(constants, level, "nvidia-hopper", experts)
         return high / low
 
     constants = training_constants.load()
@@ -471,3 +471,18 @@ def test_active_weights_are_held_against_the_experts_that_a_token_visits(active,
     )
     assert whole["ok"] == fits and (fits or "what a token visits" in whole["error"])
     assert any("active_params_b is left out" in note for note in alone["notes"])
+
+
+def test_a_large_models_range_is_narrower_alone_in_a_batch_and_after_own_runs():
+    """Both on the same measured chips, with a run of their own that took as much longer than the model expects."""
+    asked = [
+        {"model": name, "chip": "h100-sxm", "chips": 512, "tp": 8, "pp": 8, "micro_batch": 1}
+        for name in ("llama3.1-405b", "llama3.1-8b")
+    ]
+    plain = training.predict(asked)
+    assert plain == [training.predict([request])[0] for request in asked]
+    off = [{"measured_step_s": 1.2 * answer["step_time_s"]} for answer in plain]
+    told = [request | {"anchors": [run]} for request, run in zip(asked, off, strict=True)]
+    for answers in (plain, training.predict(told)):
+        large, small = (one["step_time_s_p95"] / one["step_time_s_p05"] for one in answers)
+        assert large < small

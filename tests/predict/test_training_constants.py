@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from training_moat.calibrate import priors
-from training_moat.catalog import chips, relatives, tables
+from training_moat.catalog import chips, models, relatives, tables
 from training_moat.core import collectives
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Link, Tier
@@ -159,7 +160,7 @@ def test_a_run_is_measured_only_where_two_sources_name_its_software():
     ]
     assert told == ["measured", "measured", "family", "family"]
     low, high = zip(
-        *(training_constants.interval(STORED, name, H100.family, False) for name in told),
+        *(training_constants.usual_interval(STORED, name, H100.family, False) for name in told),
         strict=True,
     )
     assert low[0] >= low[2] and high[0] <= high[2]
@@ -305,7 +306,7 @@ def test_intervals_bracket_one_and_widen():
         ("nvidia-hopper", True),
     ):
         bounds = [
-            training_constants.interval(STORED, level, family, mixture)
+            training_constants.usual_interval(STORED, level, family, mixture)
             for level in ("measured", "family", "generic")
         ]
         assert all(low < 1 < high for low, high in bounds)
@@ -435,3 +436,16 @@ def test_a_chip_that_has_no_memory_but_its_cores_pays_for_no_gpus_runtime():
     )
     assert bare["fits"] and bare["memory_gib"]["workspace"] < 0.2 < bare["memory_gib"]["total"]
     assert beside["memory_gib"]["workspace"] > STORED.generic("reserve_bytes_fused") / 2**30
+
+
+def test_errors_scatter_less_the_wider_a_model_is_within_the_widths_that_were_measured():
+    power = training_constants.scatter_power(STORED)
+    assert 0 < power < 1
+    widths = [512, 1024, 4096, 16384, 65536]
+    reach = training_constants.relative_scatter(np.array(widths), power)
+    assert reach[2] == 1 and reach[0] == reach[1] == 4**power and reach[3] == reach[4] == 4**-power
+    wide, narrow = (
+        training_constants.interval(STORED, "measured", H100.family, models.model(name))
+        for name in ("llama3.1-405b", "llama3.2-1b")
+    )
+    assert narrow[0] < wide[0] < 1 < wide[1] < narrow[1]

@@ -60,9 +60,12 @@ def intervals(
         source_intervals.supported(frame, fit_training.widths(frame)),
         interval_kinds(frame),
     )
-    found = source_intervals.scatters(frame, kinds, known, errors)
     points = own_machines.settings(rows, constants)
-    own = own_machines.records(errors["measured"], kinds, frame, points)
+    power = own_machines.hidden_power(errors["measured"], kinds, frame, points)
+    alike = {level: own / own_machines.relative(frame, power) for level, own in errors.items()}
+    found = source_intervals.scatters(frame, kinds, known, alike)
+    own = own_machines.records(alike["measured"], kinds, frame, points)
+    own.append(own_machines.power_record(power, frame))
     told = [source_intervals.records(found), pd.DataFrame(own)]
     return pd.concat(told, ignore_index=True)
 

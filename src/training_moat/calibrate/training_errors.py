@@ -14,6 +14,7 @@ from training_moat.calibrate import (
     fit_training,
     measured_memory,
     measured_training,
+    own_machines,
     source_intervals,
 )
 from training_moat.calibrate.measured_training import Rows
@@ -22,6 +23,8 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import Unpublished, require_known
 from training_moat.core.training_step import model_flops_per_step
+from training_moat.core.units import BILLION
+from training_moat.core.workload import params
 from training_moat.predict import training_constants
 
 VERSION_SPREAD = 1.15
@@ -55,10 +58,12 @@ def met() -> Rows:
 
 @tables.kept(copied=True, lasting=True)
 def rows() -> pd.DataFrame:
-    """The runs `met`: measured and predicted seconds, errors as shares, baselines, and what each ran on."""
+    """The runs `met`: measured and predicted seconds, errors as shares, baselines, what each ran on, and the
+    billions of weights that its model's sizes give."""
     measured, unseen = met(), tables.load(UNSEEN_TABLE).set_index("config_id")
     frame = beside_prediction(measured)
     frame["family"] = measured_training.families(frame)
+    frame["weights_b"] = np.broadcast_to(params(measured.model) / BILLION, len(frame))
     for name in ("source", "chip", "family"):
         frame[f"unseen_{name}_s"] = frame["config_id"].map(unseen[f"without_{name}_s"])
         frame[f"unseen_{name}_error"] = frame[f"unseen_{name}_s"] / frame["measured_s"] - 1
@@ -131,7 +136,11 @@ def _inside() -> tuple[pd.Series, pd.Series]:
     """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
     frame = rows()
     unseen = {level: frame[f"unseen_{name}_s"] for level, name in UNSEEN_COLUMNS.items()}
-    errors = {level: np.log(frame["measured_s"] / seconds) for level, seconds in unseen.items()}
+    power = training_constants.scatter_power(training_constants.load())
+    scale = own_machines.relative(frame, power)
+    errors = {
+        level: np.log(frame["measured_s"] / seconds) / scale for level, seconds in unseen.items()
+    }
     known = source_intervals.supported(frame, fit_training.widths(frame))
     kinds = frame["interval_kind"]
     return known, source_intervals.inside_of_others(frame, kinds, known, errors)
@@ -142,7 +151,7 @@ def coverage(by_support: bool = True) -> pd.DataFrame:
     the source.
 
     Columns: interval_kind, level (`all` where not split `by_support`), rows, sources, coverage, coverage_by_source (every
-    source with the same weight), low, high (the stored interval's factors, blank for `all`).
+    source with the same weight), low, high (the stored interval's factors at the usual hidden size, blank for `all`).
     """
     frame, values = rows(), training_constants.load().values
     known, inside = _inside()
@@ -157,6 +166,33 @@ def coverage(by_support: bool = True) -> pd.DataFrame:
         record = {"interval_kind": kind, "level": name} | counts | means
         records.append(record | {"low": ends[0], "high": ends[1]})
     return pd.DataFrame(records)
+
+
+SIZES_B = {"under 3": 3.0, "3 to 13": 13.0, "13 to 70": 70.0, "70 and more": np.inf}
+"""Billions of weights below which a model belongs to a class of sizes, by what readers call it."""
+
+
+def by_size(frame: pd.DataFrame) -> pd.DataFrame:
+    """Some of the `rows` by kind of run and size of the model, none of them by a fit that saw its source.
+
+    Columns: interval_kind, weights_b (a class of `SIZES_B`), rows, sources, error and constant_error (mean absolute errors,
+    as shares, every source counted once), inside (share of runs in the 90% interval, likewise).
+    """
+    _, inside = _inside()
+    ends = [0.0, *SIZES_B.values()]
+    size = pd.cut(frame["weights_b"], ends, right=False, labels=list(SIZES_B))
+    own = frame.set_index("config_id")
+    within = pd.Series(inside.to_numpy(), index=rows()["config_id"]).reindex(own.index)
+    told = own[["interval_kind", "source"]].assign(
+        weights_b=size.array,
+        error=own["unseen_source_error"].abs(),
+        constant_error=own["constant_error"].abs(),
+        inside=within,
+    )
+    keys = ["interval_kind", "weights_b"]
+    means = told.groupby([*keys, "source"], observed=True).mean().groupby(keys, observed=True)
+    counts = told.groupby(keys, observed=True)["source"].agg(rows="size", sources="nunique")
+    return counts.join(means.mean()).reset_index()
 
 
 def worst() -> pd.DataFrame:

@@ -76,11 +76,16 @@ def _ends(
     def ends(chip_id: str, label: str, form: str, experts: bool) -> tuple[float, float]:
         chip = chip_catalog.chip(chip_id)
         level = training_constants.level(constants, chip, form, experts, software.find(label))
-        return training_constants.interval(constants, level, chip.family, experts)
+        return training_constants.usual_interval(constants, level, chip.family, experts)
 
     columns = (frame["chip_id"], frame["label"], frame["format"], frame["experts"] > 0)
     low, high = np.array([ends(*kind) for kind in zip(*columns)]).reshape(-1, 2).T
-    return low, high
+    reach = _relative_scatter(frame, constants)
+    return low**reach, high**reach
+
+
+def _relative_scatter(frame: pd.DataFrame, constants: training_constants.Constants) -> pd.Series:
+    return own_machines.relative(frame, training_constants.scatter_power(constants))
 
 
 def to_store(source: str, date: str) -> pd.DataFrame:
@@ -115,7 +120,8 @@ def worth_of_own_runs() -> pd.DataFrame:
     runs in the interval that the two leave).
     """
     frame, constants = rows(), training_constants.load()
-    frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"])
+    reach = _relative_scatter(frame, constants)
+    frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"]) / reach
     points = own_machines.settings(met(), constants)
     records = []
     for (source, chip, kind), group in frame.groupby(["source", "chip_id", "interval_kind"]):
@@ -125,7 +131,8 @@ def worth_of_own_runs() -> pd.DataFrame:
         spread = training_constants.scatter(constants, group["family"].iloc[0], kind == "moe")
         say = partial(own_runs.shift, told["log"].to_numpy(), points[:, told.index], scatter=spread)
         said = [say(points[:, [run]]) for run in judged.index]
-        moved = judged["unseen_source_s"] * [shift.factor for shift in said]
+        factor = np.array([shift.factor for shift in said]) ** reach[judged.index]
+        moved = judged["unseen_source_s"] * factor
         judged = judged.assign(predicted_s=moved)
         left = np.array([shift.width for shift in said])
         without = judged["unseen_source_error"].abs().mean()
@@ -228,6 +235,7 @@ def chance_of_as_few(aside: pd.DataFrame) -> float:
     """
     known, draw = rows(), np.random.default_rng(1)
     errors = np.log(known["measured_s"] / known["unseen_source_s"])
+    errors = errors / _relative_scatter(known, training_constants.load())
     inside = np.zeros(LOTS)
     for (_, kind), group in aside.groupby(["source", "interval_kind"]):
         own = known["interval_kind"] == kind

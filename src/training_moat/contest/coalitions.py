@@ -205,7 +205,7 @@ def drawn(found: Worth, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarr
     for name, chip in zip(DRAWN[:2], (found.chip, found.yardstick), strict=True):
         name_of_format = wide_format(chip) or next(iter(chip.peak_flops))
         level = training_constants.level(constants, chip, name_of_format, experts)
-        ranges[name] = training_constants.interval(constants, level, chip.family, experts)
+        ranges[name] = training_constants.interval(constants, level, chip.family, found.job.model)
     for name, price in zip(DRAWN[2:4], found.prices or (), strict=False):
         ranges[name] = (price.low, price.high)
     for name in OUTSIDE:

@@ -115,7 +115,7 @@ def card(chip: Chip, job: Job, max_days: float = MAX_DAYS) -> Card:
     constants = training_constants.load()
     precision = run.precision if run else (*formats, *chip.peak_flops, "bf16")[0]
     level = training_constants.level(constants, full, precision, job.model.experts > 0)
-    ends = training_constants.interval(constants, level, chip.family, job.model.experts > 0)
+    ends = training_constants.interval(constants, level, chip.family, job.model)
     return Card(
         chip,
         job,

@@ -139,7 +139,8 @@ def errors(measured: Sequence[float], predicted: Sequence[float]) -> list[float]
 
 
 def shift(errors: Sequence[float], told: np.ndarray, asked: np.ndarray, scatter: Scatter) -> Shift:
-    """What own runs with these `settings`, and these logarithms of measured over predicted seconds, say of another."""
+    """What own runs with these `settings`, and these logarithms of measured over predicted seconds, say of another. Errors
+    and the shift are told as for models of one width (`training_constants.relative_scatter`)."""
     if not len(errors):
         return Shift()
     between, setting, run = (part**2 for part in scatter)

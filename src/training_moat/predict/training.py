@@ -30,7 +30,8 @@ from training_moat.predict.training_tables import rows_of
 
 
 class OwnRuns(NamedTuple):
-    """The asker's own runs: logarithms of measured over predicted seconds, and the setting of each."""
+    """The asker's own runs: logarithms of measured over predicted seconds, over how far they scatter for the run's model
+    (`training_constants.relative_scatter`), and the setting of each."""
 
     errors: list[float]
     told: list[np.ndarray]
@@ -99,7 +100,13 @@ def _shift(case: TrainingCase, plan: Evaluated, own: OwnRuns, constants: Constan
     if not own.errors:
         return training_answers.NO_SHIFT
     scatter = known.scatter(constants, case.chip.family, case.model.experts > 0)
-    return own_runs.shift(own.errors, np.hstack(own.told), _setting(case, plan), scatter)
+    said = own_runs.shift(own.errors, np.hstack(own.told), _setting(case, plan), scatter)
+    return own_runs.Shift(said.factor ** _reach(case, constants), said.width)
+
+
+def _reach(case: TrainingCase, constants: Constants) -> float:
+    """How much further errors scatter for a case's model than for the usual one."""
+    return float(known.relative_scatter(case.model.hidden, known.scatter_power(constants)))
 
 
 def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constants) -> OwnRuns:
@@ -110,6 +117,7 @@ def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constan
     best = _best([run for run, _ in own], constants)
     measured = [seconds for _, seconds in own]
     errors = own_runs.errors(measured, best.step.total.tolist())
+    errors = [off / _reach(run, constants) for off, (run, _) in zip(errors, own, strict=True)]
     return OwnRuns(errors, [_setting(run, best.one(index)) for index, (run, _) in enumerate(own)])
 
 

@@ -185,9 +185,11 @@ def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarra
     for kind, mixed in ((label // 2, bool(label % 2)) for label in labels.tolist()):
         one = rows.tables.first[kind]
         level = known.level(constants, one.chip, one.precision, mixed, one.software)
-        told.append((level, *known.interval(constants, level, one.chip.family, mixed)))
-    bounds = np.array([bound for _, *bound in told])[which].T
-    return [told[index][0] for index in which.tolist()], bounds[0], bounds[1]
+        told.append((level, *known.usual_interval(constants, level, one.chip.family, mixed)))
+    hidden = rows.tables.shapes["hidden"][rows.model]
+    reach = known.relative_scatter(hidden, known.scatter_power(constants))
+    low, high = np.array([bound for _, *bound in told])[which].T ** reach
+    return [told[index][0] for index in which.tolist()], low, high
 
 
 def _sensible(*groups: list[np.ndarray]) -> np.ndarray:

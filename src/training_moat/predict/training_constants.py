@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+
 from training_moat.catalog import relatives, tables
+from training_moat.core.elementwise import Number
 from training_moat.core.machine import Chip
 from training_moat.core.node import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency
 from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.core.workload import Transformer
 from training_moat.predict.attainable import UNIT_WIDTHS, Attainable, attainable
 from training_moat.predict.software import (
     BEFORE_2,
@@ -54,6 +58,8 @@ ATTENTION_MEASURED_AT = 0.87
 clocks and power that hold products back elsewhere hold attention back in the same measure."""
 HIGHEST_ATTENTION = 0.75
 """Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
+ENDS = ("p05", "p95")
+"""The ends of an interval."""
 EARLIEST, LATEST = 2023.0, 2027.0
 """Release dates beyond which the experts' progress is not extrapolated."""
 
@@ -281,19 +287,49 @@ def interval_kind(family: str, mixture_of_experts: bool) -> str:
     return "dense" if family.startswith("nvidia") else "dense_other"
 
 
+SCATTER_HIDDEN = 4096.0
+"""Hidden size of the models whose scatters and intervals are stored."""
+NARROWEST, WIDEST = 1024.0, 16384.0
+"""Hidden sizes beyond which runs are too few to tell how much they scatter."""
+
+
+def scatter_power(constants: Constants) -> float:
+    """How fast the scatter of log errors falls with the hidden size of a model (`relative_scatter`)."""
+    return constants.values["scatter", "all", "hidden_power"]
+
+
+def relative_scatter(hidden: Number, power: float) -> np.ndarray:
+    """How much further log errors scatter for a model of that hidden size h than at `SCATTER_HIDDEN`:
+
+        (h / 4096)^-power
+
+    A wide model spends its steps in large products, whose rates are well known; what a narrow one waits for, kernels and
+    their launches, differs from hand to hand. (A variance that is a power of a covariate: Carroll and Ruppert 1988.)
+    """
+    return (np.clip(hidden, NARROWEST, WIDEST) / SCATTER_HIDDEN) ** -power
+
+
 def interval(
-    constants: Constants, level_name: str, family: str, mixture_of_experts: bool
+    constants: Constants, level_name: str, family: str, model: Transformer
 ) -> tuple[float, float]:
     """Factors on a predicted step time that bound 90% of runs of a source never fitted to (low, high)."""
+    low, high = usual_interval(constants, level_name, family, bool(model.experts > 0))
+    reach = float(relative_scatter(model.hidden, scatter_power(constants)))
+    return low**reach, high**reach
+
+
+def usual_interval(
+    constants: Constants, level_name: str, family: str, mixture_of_experts: bool
+) -> tuple[float, float]:
+    """The `interval` of a model of `SCATTER_HIDDEN`."""
     kind = interval_kind(family, mixture_of_experts)
-    values = constants.values
-    return values["interval", level_name, f"{kind}_p05"], values[
-        "interval", level_name, f"{kind}_p95"
-    ]
+    low, high = (constants.values["interval", level_name, f"{kind}_{end}"] for end in ENDS)
+    return low, high
 
 
 class Scatter(NamedTuple):
-    """Scatters of log errors: of whole machines about the model, of settings on one machine, of runs of one setting."""
+    """Scatters of log errors at `SCATTER_HIDDEN`: of whole machines about the model, of settings on one machine, of runs of
+    one setting."""
 
     between: float
     setting: float
