@@ -209,6 +209,22 @@ def _growth(of: Sheet) -> pd.Series:
     return grown.reindex(of.frame.index)
 
 
+def _over_chips(mine: str, theirs: str, of: Sheet, chips: Sheet) -> pd.Series:
+    """A figure of a memory beside a chip over the same figure in the table of chips."""
+    return of[mine] / of.of_chip(chips, chips[theirs])
+
+
+def _reading_time(of: Sheet) -> pd.Series:
+    """Time to read the memory beside a chip once, over that of its kind (graphics memory, DDR, LPDDR)."""
+    kind = of.frame["ddr_type"].astype("string").str.extract(r"^([A-Z]*DDR|DRAM)")[0]
+    return over_median(of["ddr_gb"] / of["ddr_gb_per_s"], kind)
+
+
+def _over_measured(column: str, of: Sheet) -> pd.Series:
+    """A prediction of a run that was left out over what was measured."""
+    return of[column] / of["measured_s"]
+
+
 class Bounds(NamedTuple):
     """What a row's `value` may be at `least` and at `most`; who leaves these bounds is told at `column` what was `expected`,
     unless the notes say why (`named`: and name the column; not `excused`: whatever they say). `beside`: another table, which
@@ -331,6 +347,17 @@ BOUNDS = {
         excused=False),
     "chip_rents": Bounds("chips", "cloud_usd_per_h", _over_list, 1 / 2, 2,
         "a rent about as those of the chip in prices.csv, or 'checked:' in notes", beside="prices"),
+    **{f"slower_{mine}": Bounds("memory_tiers", mine, partial(_over_chips, mine, theirs), 0.98, 1.02,
+        f"the same figure as {theirs} in chips.csv", excused=False, beside="chips")
+       for mine, theirs in (("gb", "ddr_gb"), ("gb_per_s", "ddr_gb_per_s"))},
+    "reading_times": Bounds("chips", "ddr_gb", _reading_time, 1 / 10, 10,
+        "a size that its kind of memory is read in about as fast, or 'checked:' in notes"),
+    "fitted_constants": Bounds("calibration_training", "value",  # in standard deviations: most lie within two
+        lambda of: np.log(of["value"] / of["prior"]) / of["prior_log_sd"], -6, 6, "a value within 6 prior_log_sd of its prior",
+        excused=False),
+    **{name: Bounds("training_blind training_left_out", name, partial(_over_measured, name), 1 / 9, 9,
+        "within 9 times measured_s", excused=False)  # a point in the wrong place is more
+       for name in ("predicted_s", "without_source_s", "without_chip_s", "without_family_s")},
     "spend_growth": Bounds("accelerator_spend", "value", _growth, 1.05, 4,
         "1.05 to 4 times the year before, as the same house counts it, or 'checked:' in notes"),
 }  # fmt: skip

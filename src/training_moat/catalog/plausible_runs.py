@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from training_moat.catalog.plausible_bounds import FEW, best_peak
+from training_moat.catalog.plausible_bounds import best_peak, over_median
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Sheet, check, check_each, outside
 
@@ -79,13 +79,10 @@ def work_over_peak(of: Sheet, chips: Sheet, models: Sheet) -> Iterator[Problem]:
 @check("training_measurements", "models")
 def work_of_its_kind(of: Sheet, models: Sheet) -> Iterator[Problem]:
     """Rates far from those that the same source has for the same model on the same chip."""
-    work = _work_tflops(of, models)
-    own = work.groupby([of.frame[name] for name in ("source", "model", "chip")])
-    work = work / own.transform("median")
-    wrong = outside(work, *OF_ITS_KIND) & (own.transform("count") >= FEW)
-    yield from of.flagged(
-        wrong, "value", "about the work a second of its source's other runs of that model"
-    )
+    kind = [of.frame[name] for name in ("source", "model", "chip")]
+    wrong = outside(over_median(_work_tflops(of, models), kind), *OF_ITS_KIND)
+    expected = "about the work a second of its source's other runs of that model"
+    yield from of.flagged(wrong, "value", expected)
 
 
 @check_each("training_measurements")
