@@ -25,7 +25,9 @@ def run(root: str | Path | None = None) -> list[Problem]:
         found = {name: files.inspect(name) for name in descriptor.table_names()}
         keys = _keys(found)
         for name, inspection in found.items():
-            problems += inspection.problems or _row_problems(name, inspection, keys)
+            problems += inspection.problems or files.key_problems(name, inspection, keys)
+            if name in scenario.KINDS and not inspection.problems:
+                problems += _spelling_problems(name, inspection)
         problems += plausibility.problems(found)
         if not any(found[kind].problems for kind in (*scenario.KINDS, "sources") if kind in found):
             problems += _scenario_problems()
@@ -40,15 +42,6 @@ def _keys(found: dict[str, files.Inspection]) -> dict[str, set[str]]:
         if key is not None and not inspection.problems:
             keys[name] = set(inspection.frame[key])
     return keys
-
-
-def _row_problems(
-    name: str, inspection: files.Inspection, keys: dict[str, set[str]]
-) -> list[Problem]:
-    problems = files.key_problems(name, inspection, keys)
-    if name in scenario.KINDS:
-        problems += _spelling_problems(name, inspection)
-    return problems
 
 
 def _descriptor_problems() -> list[Problem]:

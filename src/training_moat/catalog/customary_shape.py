@@ -8,7 +8,7 @@ attention, 4 x layers x hidden^2, follows that proportion; the experts hold the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite, sqrt
+from math import sqrt
 from typing import Any
 
 from training_moat.core.errors import InputError
@@ -38,7 +38,7 @@ DENSE_SHARE = 0.9
 def guessed(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Values for sizes missing from `record`: layers, hidden, heads, and the experts' where active weights tell.
 
-    Raises InputError where no count of weights (`params_b`, in billions) tells them.
+    Those that are there are finite numbers. Raises InputError where no count of weights (`params_b`, in billions) tells them.
     """
     total = _positive(record, "params_b", where)
     active = _positive(record, "active_params_b", where) or total
@@ -72,16 +72,10 @@ def guessed(record: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _positive(record: Mapping[str, Any], name: str, where: str) -> float | None:
     value = record.get(name)
-    if value is None:
-        return None
-    try:
-        number = value if isinstance(value, int) else float(value)
-    except (TypeError, ValueError):
-        number = 0.0
-    if number <= 0 or not isfinite(number):
+    if value is not None and value <= 0:
         kind = "number" if name.endswith("_b") else "whole number"
         raise InputError(f"{where}, column {name}: '{value}' is wrong; expected a {kind} above 0")
-    return number
+    return value
 
 
 def _experts(record: Mapping[str, Any], where: str, total: float, active: float) -> dict[str, Any]:
