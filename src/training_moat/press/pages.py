@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -38,15 +38,11 @@ def _sources() -> dict[str, Any]:
 
 def name_sources(notebook: Any, where: str) -> list[str]:
     """Show each source link of a notebook under a readable name; the keys of all sources named (`named`)."""
-    keys: dict[str, None] = {}
-
-    def put(page: str) -> str:
-        page, found = named(page, where)
-        keys.update(dict.fromkeys(found))
-        return page
-
-    _in_html(notebook, put)
-    return list(keys)
+    keys: list[str] = []
+    for data in _html_outputs(notebook):
+        data["text/html"], found = named(data["text/html"], where)
+        keys += found
+    return list(dict.fromkeys(keys))
 
 
 def named(page: str, where: str) -> tuple[str, list[str]]:
@@ -73,24 +69,20 @@ def named(page: str, where: str) -> tuple[str, list[str]]:
     return _LINK.sub(put, page), list(keys)
 
 
-def _in_html(notebook: Any, change: Callable[[str], str]) -> None:
-    """Change every HTML output of a notebook."""
+def _html_outputs(notebook: Any) -> Iterator[dict[str, Any]]:
+    """The forms of every output of a notebook that has HTML among them."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "text/html" in data:
-                data["text/html"] = change(data["text/html"])
+            if "text/html" in output.get("data", {}):
+                yield output["data"]
 
 
 def name_figures(notebook: Any, chapter: str) -> None:
     """Let downloads be called after the chapter, and let each number link to its own place."""
-
-    def put(page: str) -> str:
-        page = page.replace('download="figure-', f'download="{chapter}-figure-')
+    for data in _html_outputs(notebook):
+        page = data["text/html"].replace('download="figure-', f'download="{chapter}-figure-')
         page = page.replace('download="table-', f'download="{chapter}-table-')
-        return _NUMBERED.sub(_with_link, page)
-
-    _in_html(notebook, put)
+        data["text/html"] = _NUMBERED.sub(_with_link, page)
 
 
 def _with_link(match: re.Match[str]) -> str:
