@@ -76,6 +76,15 @@ def test_a_picture_keeps_its_bytes_while_the_text_is_the_same():
     assert other.cells[1].outputs[0].data["image/png"] == "BBBB"
 
 
+def test_numbers_that_a_run_records_are_stored_anew_while_its_text_is_the_same():
+    """A number that a sentence no longer recorded had stayed beside its unchanged words."""
+    old, new = shown("2", "AAAA"), shown("2", "BBBB")
+    old.metadata["moat"], new.metadata["moat"] = {"step_s": 2.0}, {}
+    before = notebooks.normalised(made(outputs=[old]))
+    (stored,) = notebooks.normalised(made(outputs=[new]), before).cells[1].outputs
+    assert stored.metadata["moat"] == {} and stored.data["image/png"] == "AAAA"
+
+
 def test_the_page_folds_code_and_marks_the_first_sentences_up_to_prose_as_the_answer():
     cells = [
         nbformat.v4.new_code_cell("import x"),

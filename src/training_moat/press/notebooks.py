@@ -194,8 +194,10 @@ def _keep_pictures(fresh: NotebookNode, stored: NotebookNode) -> None:
     for cell in fresh.cells:
         same = before.get(cell.source)
         if cell.cell_type == "code" and same is not None and texts(same) == texts(cell):
-            cell.outputs = same.outputs
-            _number(cell, cell.execution_count)
+            for output, kept in zip(cell.outputs, same.outputs, strict=True):
+                data = kept.get("data", {})
+                pictures = {form: data[form] for form in data if form.startswith("image/")}
+                output.get("data", {}).update(pictures)
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
