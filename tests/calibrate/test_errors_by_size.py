@@ -2,7 +2,7 @@
 
 import pytest
 
-from training_moat.calibrate import training_errors
+from training_moat.calibrate import training_errors, unseen_runs
 
 
 def test_every_run_is_in_one_class_and_every_source_counts_once():
@@ -25,3 +25,10 @@ def test_large_dense_models_are_missed_by_half_as_much_as_small_ones():
 def test_some_runs_alone_have_the_classes_they_fall_into():
     told = training_errors.by_size(training_errors.chosen(["korthikanti2022_t5"], []))
     assert list(told["weights_b"]) == ["13 to 70", "70 and more"] and list(told["rows"]) == [2, 6]
+
+
+def test_two_own_runs_bring_large_dense_models_below_the_target():
+    worth = unseen_runs.worth_of_own_runs()
+    large = worth[(worth["interval_kind"] == "dense") & (worth["weights_b"] >= 13)]
+    assert len(large) > 15 and worth["weights_b"].gt(0).all()
+    assert large["with_two"].mean() < min(0.08, large["without"].mean())

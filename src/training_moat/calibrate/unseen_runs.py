@@ -116,8 +116,8 @@ def worth_of_own_runs() -> pd.DataFrame:
     """How much two own runs help: each source and chip with enough runs, predicted without its source, then again after
     its first two runs (in the tables' order) were told; the others are judged.
 
-    Columns: source, chip_id, interval_kind, runs, without, with_two (mean absolute errors, as shares), inside (share of
-    runs in the interval that the two leave).
+    Columns: source, chip_id, interval_kind, weights_b (of the middle run's model), runs, without, with_two (mean absolute
+    errors, as shares), inside (share of runs in the interval that the two leave).
     """
     frame, constants = rows(), training_constants.load()
     reach = _relative_scatter(frame, constants)
@@ -138,8 +138,9 @@ def worth_of_own_runs() -> pd.DataFrame:
         without = judged["unseen_source_error"].abs().mean()
         with_two = (moved / judged["measured_s"] - 1).abs().mean()
         inside = _inside_stored(judged, constants, left).mean()
-        records.append((source, chip, kind, len(judged), without, with_two, inside))
-    keys = ["source", "chip_id", "interval_kind"]
+        size = float(group["weights_b"].median())
+        records.append((source, chip, kind, size, len(judged), without, with_two, inside))
+    keys = ["source", "chip_id", "interval_kind", "weights_b"]
     found = pd.DataFrame(records, columns=[*keys, "runs", "without", "with_two", "inside"])
     order = ["interval_kind", "source", "chip_id"]
     return found.sort_values(order, kind="stable", ignore_index=True)
