@@ -78,8 +78,15 @@ def pack_python(source: Path, folder: Path, epoch: int) -> None:
     top = made.name.removesuffix(".tar.gz")
     with TemporaryDirectory() as scratch:
         with tarfile.open(made) as archive:
-            archive.extractall(scratch, filter="data")
+            unpack(archive, Path(scratch))
         tar(made, top, files(Path(scratch) / top), epoch)
+
+
+def unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write the files of an archive of ours into a folder. Python 3.11 knows no filters before 3.11.4, and later ones ask
+    for one."""
+    archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+    archive.extractall(folder)
 
 
 def pack(source: Path, site: Path, folder: Path, version: str, epoch: int) -> list[Path]:
@@ -110,7 +117,7 @@ def main() -> None:
     with TemporaryDirectory() as scratch:
         source, made = Path(scratch) / "source", Path(scratch) / "made"
         with tarfile.open(fileobj=io.BytesIO(git("archive", "HEAD"))) as archive:
-            archive.extractall(source, filter="data")
+            unpack(archive, source)
         pack(source, site, made, __version__, int(git("log", "-1", "--format=%ct")))
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(made.iterdir()):
