@@ -101,10 +101,6 @@ def test_open_settings_take_the_fastest_plan_that_fits() -> None:
     for tp in (1, 2, 4):
         other = answer(tp=tp)
         assert not other["fits"] or best["tokens_per_s"] >= other["tokens_per_s"] * (1 - 1e-9)
-    ranked = serving.search(CASE | {"tp": None}, top=5)
-    assert [one["tokens_per_s"] for one in ranked] == sorted(
-        (one["tokens_per_s"] for one in ranked), reverse=True
-    )
 
 
 @pytest.mark.parametrize("engine", ["llama.cpp", "Transformers"])

@@ -43,13 +43,12 @@ SIZES = ("chips", "tp", "pp", "dp", "ep", "expert_tp")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """All candidate plans of one case as arrays: times, memory, whether each fits, and their order, best first:
-    those that fit, fastest first."""
+    """The best plan of one case, the fastest that fits: its times, its memory in bytes, and whether it fits."""
 
-    time: dict[str, np.ndarray]
-    memory: dict[str, np.ndarray]
-    fits: np.ndarray
-    order: np.ndarray
+    plan: ServingPlan
+    time: dict[str, float]
+    memory: dict[str, float]
+    fits: bool
 
 
 def _question(case: ServingCase, plan: ServingPlan) -> Question:
@@ -71,7 +70,7 @@ def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray
 
 
 def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) -> list[Evaluated]:
-    """Evaluate every plan of every case in a few array sweeps."""
+    """The best plan of every case, of all that are evaluated in a few array sweeps."""
     asked = [_question(case, plan) for case in wanted for plan in case.plans]
     columns = {name: np.zeros(len(asked)) for name in (*SEEN, *CAUSES)}
     sizes = {name: np.zeros(len(asked)) for name in HELD}
@@ -91,14 +90,13 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
         first += len(case.plans)
         total = np.sum([values[where] for values in sizes.values()], axis=0)
         speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
-        found.append(
-            Evaluated(
-                {name: values[where] for name, values in columns.items()},
-                {name: values[where] for name, values in sizes.items()},
-                fits[where],
-                np.lexsort((total, -speed, ~fits[where])),
-            )
+        best = int(np.lexsort((total, -speed, ~fits[where]))[0])
+        place = where.start + best
+        seconds, held = (
+            {name: float(values[place]) for name, values in told.items()}
+            for told in (columns, sizes)
         )
+        found.append(Evaluated(case.plans[best], seconds, held, bool(fits[place])))
     return found
 
 
@@ -125,7 +123,7 @@ def _answered(
     evaluated = evaluate_cases([case for _, case in good], constants)
     for (position, case), found in zip(good, evaluated, strict=True):
         try:
-            answers[position] = answer(case, found, int(found.order[0]), constants)
+            answers[position] = answer(case, found, constants)
         except InputError as error:
             answers[position] = reading.refused(requests[position], str(error))
     return answers
@@ -141,17 +139,14 @@ def _possible(time: Mapping[str, float], case: ServingCase) -> None:
             )
 
 
-def answer(
-    case: ServingCase, found: Evaluated, index: int, constants: known.Constants
-) -> dict[str, Any]:
-    """The contract's answer for one evaluated plan of a case."""
-    time = {name: float(values[index]) for name, values in found.time.items()}
+def answer(case: ServingCase, found: Evaluated, constants: known.Constants) -> dict[str, Any]:
+    """The contract's answer for the evaluated plan of a case."""
+    time, plan = found.time, found.plan
     _possible(time, case)
-    memory = {name: float(values[index]) / GIB for name, values in found.memory.items()}
+    memory = {name: size / GIB for name, size in found.memory.items()}
     memory["total"] = sum(memory.values())
     known_as = constants.level(case.chip.id, case.chip.family, case.software)
     low, high = constants.interval(known_as)
-    plan = case.plans[index]
     tokens_per_s = time["tokens_per_s"]
     cost = {}
     if (price := case.price_usd_per_chip_hour) is not None:
@@ -167,7 +162,7 @@ def answer(
         "tokens_per_s_per_chip": tokens_per_s / plan.chips,
         **cost,
         "memory_gib": memory,
-        "fits": bool(found.fits[index]),
+        "fits": found.fits,
         "seconds": {name: time[name] for name in CAUSES}
         | {"prefill_of_others": time["prefill_wait_s"]},
         "plan": {name: int(getattr(plan, name)) for name in SIZES}
@@ -177,7 +172,7 @@ def answer(
         "calibration": known_as,
         "notes": case.notes
         + _service_notes(case, constants)
-        + _notes(case, found, index, memory["total"], time["running"]),
+        + _notes(case, found, memory["total"]),
     }
 
 
@@ -188,11 +183,9 @@ def _label(case: ServingCase) -> str:
     return label(case.software)
 
 
-def _notes(
-    case: ServingCase, found: Evaluated, index: int, total_gib: float, running: float
-) -> list[str]:
-    notes = []
-    if not found.fits[index]:
+def _notes(case: ServingCase, found: Evaluated, total_gib: float) -> list[str]:
+    notes, plan, running = [], found.plan, found.time["running"]
+    if not found.fits:
         capacity = room(home(case.chip, "serving"), "serving") / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
         needs, offered = beyond.apart(total_gib, capacity)
@@ -205,17 +198,17 @@ def _notes(
         notes.append(
             f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"
         )
-    if spills(_question(case, case.plans[index])):
+    if spills(_question(case, plan)):
         slow = home(case.chip, "serving")[-1]
         rate = (slow.bytes_per_s or np.nan) / GB
         notes.append(
             f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s {slow.word} at {rate:,.0f} GB/s"
         )
-    if case.chip.scaleup is None and case.chip.scaleout is None and case.plans[index].chips > 1:
+    if case.chip.scaleup is None and case.chip.scaleout is None and plan.chips > 1:
         notes.append(
             f"{case.chip.id} publishes no link bandwidth; {relatives.taken(case.chip, 'scaleup')[1]} is assumed"
         )
-    notes += _exchange_notes(case, index) + beyond.of_system(case.chip, case.plans[index].chips)
+    notes += _exchange_notes(case, plan) + beyond.of_system(case.chip, plan.chips)
     if case.software == NO_ENGINE and not case.notes:
         notes.append(
             f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
@@ -238,9 +231,9 @@ def _service_notes(case: ServingCase, constants: known.Constants) -> list[str]:
     return notes
 
 
-def _exchange_notes(case: ServingCase, index: int) -> list[str]:
+def _exchange_notes(case: ServingCase, plan: ServingPlan) -> list[str]:
     """What is taken of an engine's exchange of tokens, where a plan spreads experts so widely."""
-    exchange = exchange_of(_question(case, case.plans[index]))
+    exchange = exchange_of(_question(case, plan))
     if exchange is None:
         return []
     told = f"a value takes {exchange.sent_bytes:g} bytes to the experts and {exchange.returned_bytes:g} back"
@@ -255,12 +248,3 @@ def _sequences(number: float) -> str:
 def usd_per_m_tokens(usd_per_chip_hour: float, chips: float, tokens_per_s: float) -> float:
     """Dollars per million output tokens: price of an hour of all chips over the tokens they put out in it."""
     return usd_per_chip_hour * chips / (tokens_per_s * SECONDS_PER_HOUR) * 1e6
-
-
-def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
-    """The fastest plans that fit for one request, best first. Raises `InputError` for a bad request."""
-    constants = known.stored()
-    case = parse(request, constants)
-    found = evaluate_cases([case], constants)[0]
-    fitting = found.order[: max(1, int(found.fits.sum()))]
-    return [answer(case, found, int(index), constants) for index in fitting[:top]]
