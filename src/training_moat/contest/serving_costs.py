@@ -35,6 +35,9 @@ with every user more."""
 SPEED = 20.0
 """Tokens a second that every user gets where nothing else is asked: somewhat faster than people read."""
 
+LENGTH = 1024
+"""Tokens of a prompt, and of its answer."""
+
 COLUMNS = ["chip", "name", "vendor", "chips", "batch", "format", "tokens_per_s_per_user", "usd_per_mtok", "usd_low",
            "usd_high", "chip_hours_per_mtok", "engine", "knowledge", "overhead"]  # fmt: skip
 
@@ -45,8 +48,6 @@ def costs(
     model: str,
     chips: Sequence[str] | None = None,
     speed: float = SPEED,
-    input_len: int = 1024,
-    output_len: int = 1024,
     when: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """The cheapest way to give every user at least `speed` tokens a second, one row per chip that can.
@@ -58,20 +59,15 @@ def costs(
     """
     names = chips or chip_catalog.all_chips()
     asked = tuple(chip_catalog.resolve(name) for name in names)
-    return _costs(models.resolve(model), asked, speed, input_len, output_len, when)
+    return _costs(models.resolve(model), asked, speed, when)
 
 
 @tables.kept(size=32, copied=True, lasting=True)
 def _costs(
-    model: str,
-    names: tuple[str, ...],
-    speed: float,
-    input_len: int,
-    output_len: int,
-    when: pd.Timestamp | None,
+    model: str, names: tuple[str, ...], speed: float, when: pd.Timestamp | None
 ) -> pd.DataFrame:
     known = chip_catalog.all_chips()
-    common = {"model": model, "input_len": input_len, "output_len": output_len}
+    common = {"model": model, "input_len": LENGTH, "output_len": LENGTH}
     forms = [(name, form) for name in names for form in _formats(known[name])]
     counts = _counts(names, common)
     left = [(name, count, form) for name, form in forms for count in counts[name]]
@@ -141,11 +137,10 @@ def _keeping(
         | ({} if form is None else {"precision": form})
         for (name, count, form), batch in tried
     ]
-    longest = common["output_len"]
     told = [(*one, answer) for one, answer in zip(tried, serving.predict(asked), strict=True)]
     told = [one for one in told if one[2]["ok"] and one[2]["fits"]]
     quick = [one for one in told if 1 / one[2]["tpot_s"] >= speed]
-    return [one for one in quick if one[2]["ttft_s"] <= longest * one[2]["tpot_s"]]
+    return [one for one in quick if one[2]["ttft_s"] <= LENGTH * one[2]["tpot_s"]]
 
 
 def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[str, object]:
@@ -164,7 +159,7 @@ def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[s
     return dict(zip(COLUMNS, (*asked, *costs, *known), strict=True))
 
 
-def listed(model: str, input_len: int = 1024, output_len: int = 1024) -> pd.DataFrame:
+def listed(model: str) -> pd.DataFrame:
     """What hosts ask for a million output tokens and the prompts that go with them, cheapest first, each host as last listed.
 
     Columns: host, as_listed, usd_per_m_input, usd_per_m_output, usd_per_mtok (output tokens and their prompts), date,
@@ -174,8 +169,7 @@ def listed(model: str, input_len: int = 1024, output_len: int = 1024) -> pd.Data
     own = table[table["model_id"] == models.resolve(model)]
     own = own.sort_values(["date", "row_id"], kind="stable")
     own = own.drop_duplicates("host", keep="last")
-    prompts = own["usd_per_m_input"] * input_len / output_len
-    own = own.assign(usd_per_mtok=own["usd_per_m_output"] + prompts)
+    own = own.assign(usd_per_mtok=own["usd_per_m_output"] + own["usd_per_m_input"])
     names = ["host", "as_listed", "usd_per_m_input", "usd_per_m_output", "usd_per_mtok", "date", "source"]  # fmt: skip
     return own.sort_values(["usd_per_mtok", "host"], kind="stable", ignore_index=True)[names]
 
