@@ -6,7 +6,7 @@ written for any feed-forward width, gated blocks and grouped-query attention. Al
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from training_moat.core.elementwise import (
     Number,
@@ -39,7 +39,8 @@ IN_TRANSIT = 2
 way (torchtune and ALST copy them on a stream of their own beside the work)."""
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True)
+class Kept:
     """What a stack keeps of its activations.
 
     `input_bytes`: a value of a matmul's kept input. `factor`: what its layers keep, where they are not recomputed, against

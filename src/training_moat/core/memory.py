@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from training_moat.core.activations import (
     AUTOCAST_BYTES,
@@ -73,7 +72,8 @@ class TrainingMemory:
         return self.total - self.reserve
 
 
-class Reserve(NamedTuple):
+@dataclass(frozen=True)
+class Reserve:
     """What the runtime takes whatever the plan (contexts, communication buffers), and what the allocator loses as a share of
     the activations; both are calibrated."""
 

@@ -13,16 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training_moat.core import tiers
 from training_moat.core import training_step as model_of_step
-from training_moat.core.activations import IN_TRANSIT, Kept, held_activation_bytes, layers_in_flight
+from training_moat.core.activations import IN_TRANSIT, held_activation_bytes, layers_in_flight
 from training_moat.core.elementwise import some, where
-from training_moat.core.memory import (
-    Reserve,
-    TrainingMemory,
-    least_recompute_share,
-    training_memory,
-)
+from training_moat.core.memory import TrainingMemory, least_recompute_share, training_memory
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import gradients_at_peak
 from training_moat.core.plan import Plan, impossible
@@ -107,12 +101,12 @@ class Said:
         )
         self.seq_len = _plainly(rows.seq_len[part])
         self.global_batch = _plainly(rows.global_batch[part])
-        held, chips = Held(*(column[setting] for column in tables.held)), rows.chips[part]
+        held: Held = mapped(tables.held, lambda column: column[setting])
         # Stacks that step in the backward pass keep no gradients while one chip has them all.
-        none = (held.in_backward > 0) & (chips == 1)
-        gradient, sharded = (np.where(none, 0.0, column) for column in held[:2])
-        held = held._replace(gradient=gradient, sharded_gradient=sharded)
-        self.held = Held(*map(_plainly, held))
+        none = (held.in_backward > 0) & (rows.chips[part] == 1)
+        own, sharded = (np.where(none, 0.0, x) for x in (held.gradient, held.sharded_gradient))
+        held = replace(held, gradient=own, sharded_gradient=sharded)
+        self.held: Held = mapped(held, _plainly)
         """What software and format keep in memory, and the room of a chip and its store."""
         kind = tables.kind[setting]
         node, efficiency = (
@@ -247,7 +241,8 @@ class Plans:
     @cached_property
     def _held(self) -> Held:
         """What software and format keep in memory, and the room of a chip, for each plan."""
-        return Held(*map(self.each, self.said.held))
+        held: Held = mapped(self.said.held, self.each)
+        return held
 
     def memory(self) -> TrainingMemory:
         """What each plan holds, as much recomputed as it says."""
@@ -256,34 +251,21 @@ class Plans:
         # Autocast caches no 16-bit copy of the weights for the backward pass of layers that are recomputed.
         alone = held.master_is_weight
         alone = where(plan.recompute >= 2, np.maximum(alone, held.uncached_master), alone)
-        reserve = Reserve(held.reserve_bytes, held.reserve_share)
-        return training_memory(self.model, plan, held.states, gradient, reserve, self._kept, alone)
-
-    @property
-    def _kept(self) -> Kept:
-        """What the stack of each plan keeps of its activations."""
-        held = self._held
-        return Kept(
-            held.input_bytes,
-            held.factor,
-            held.spare_layers,
-            torch_native=held.torch_native,
-            loss_chunks=held.loss_chunks,
-            in_place=held.in_place,
-        )
+        own = (held.states, gradient, held.reserve, held.kept, alone)
+        return training_memory(self.model, plan, *own)
 
     def weighed(self, margin: float = 0.0) -> Weighed:
         """What the plans hold and whether they fit, with no more layers recomputed than memory asks where that is left
         open. With a `margin`, what they hold at least: as many layers recomputed as may be, and room for that share more."""
-        reserve, slack = self._held.reserve_bytes, self._held.reserve_share
-        room = tiers.Room(self._held.space * (1 + margin), self._held.store * (1 + margin))
+        reserve, slack = self._held.reserve.bytes, self._held.reserve.share
+        room = mapped(self._held.room, lambda offered: offered * (1 + margin))
         open_ = np.logical_and(self.open_share * (margin == 0), self.plan.recompute >= 2)
         # What waits in the host's memory takes little of the chip's, and less of the link the more is done again.
         open_ = np.logical_and(open_, self.plan.activation_offload <= 0)
         if open_.any():
             before = self.memory()
             rest = before.total - before.activations - before.reserve - before.gradients
-            made, kept = before.gradients_made, self._kept
+            made, kept = before.gradients_made, self._held.kept
 
             def held(trial: Plan) -> Any:
                 # All but the activations, and the reserve that is a share of them, is as it was.
@@ -302,7 +284,7 @@ class Plans:
 
     def spare_share(self) -> Any:
         """What of a plan's activations is those of spare layers, at most."""
-        spare = self._held.spare_layers
+        spare = self._held.kept.spare_layers
         aboard = layers_in_flight(self.model, self.plan)
         if some(self.plan.activation_offload):
             few = np.minimum(aboard, IN_TRANSIT)

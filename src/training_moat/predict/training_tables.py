@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from training_moat.core import tiers
+from training_moat.core.activations import Kept
+from training_moat.core.memory import Reserve
 from training_moat.core.node import Efficiency
 from training_moat.core.output_head import BY_WIDTH
 from training_moat.core.workload import Transformer
@@ -57,7 +59,7 @@ class Tables:
         self.parallel = np.array([-1.0 if one is None else one for one in parallel])
         """Sequence parallelism: -1 where it goes with tensor parallelism."""
         self.open_share = np.array([one.open_share for one in settings])
-        self.held = Held(*np.array([_held(one, constants) for one in settings], float).T)
+        self.held = stacked([_held(one, constants) for one in settings])
         self.shapes = {
             name: np.array([getattr(model, name) for model in models], float)
             for name in MODEL_FIELDS
@@ -128,50 +130,46 @@ def _key(setting: Setting) -> tuple:
     )
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True)
+class Held:
     """What a setting's software and format keep in memory, and the room of one chip.
 
     In bytes per weight: `gradient`, and `sharded_gradient` from ZeRO-2 on; `states`, the optimizer's. `in_backward`: the
-    optimizer steps inside the backward pass. `reserve_bytes` and `reserve_share`: see `core.memory.Reserve`; `input_bytes`,
-    `factor`, `spare_layers`, `torch_native`, `loss_chunks`, `in_place`: see `core.activations.Kept`. `master_is_weight`:
-    see `training_memory`; `uncached_master`: the same of layers that are recomputed. `space` and `store`: see `tiers.Room`.
+    optimizer steps inside the backward pass. `master_is_weight`: see `training_memory`; `uncached_master`: the same of
+    layers that are recomputed.
     """
 
     gradient: Any
     sharded_gradient: Any
     in_backward: Any
-    reserve_bytes: Any
-    reserve_share: Any
-    input_bytes: Any
-    master_is_weight: Any
     states: Any
-    factor: Any
-    spare_layers: Any
-    torch_native: Any
-    loss_chunks: Any
-    in_place: Any
+    master_is_weight: Any
     uncached_master: Any
-    space: Any
-    store: Any
+    reserve: Reserve
+    kept: Kept
+    room: tiers.Room
 
 
 def _held(setting: Setting, constants: Constants) -> Held:
-    own, precision = setting.software, setting.precision
+    own, precision, chunks = setting.software, setting.precision, setting.chunked_loss
+    copies = setting.master_weights and not setting.lora_rank
     return Held(
-        stacks.gradient_bytes(own, precision, 0),
-        stacks.gradient_bytes(own, precision, 2),
-        own.states_in_backward,
-        *known.reserve(constants, own, setting.cores_alone),
-        known.kept_input_bytes(precision),
-        own.fully_sharded and setting.master_weights and not setting.lora_rank,
-        setting.state_bytes,
-        own.activation_factor,
-        own.spare_layers,
-        own.torch_native,
-        own.loss_chunks if setting.chunked_loss is None else setting.chunked_loss * BY_WIDTH,
-        own.logits_in_place,
-        own.torch_native and setting.master_weights and not setting.lora_rank,
-        *astuple(tiers.room_for(setting.chip, "training")),
+        gradient=stacks.gradient_bytes(own, precision, 0),
+        sharded_gradient=stacks.gradient_bytes(own, precision, 2),
+        in_backward=own.states_in_backward,
+        states=setting.state_bytes,
+        master_is_weight=own.fully_sharded and copies,
+        uncached_master=own.torch_native and copies,
+        reserve=Reserve(*known.reserve(constants, own, setting.cores_alone)),
+        kept=Kept(
+            known.kept_input_bytes(precision),
+            own.activation_factor,
+            own.spare_layers,
+            torch_native=own.torch_native,
+            loss_chunks=own.loss_chunks if chunks is None else chunks * BY_WIDTH,
+            in_place=own.logits_in_place,
+        ),
+        room=tiers.room_for(setting.chip, "training"),
     )
 
 
