@@ -9,8 +9,8 @@ import sys
 
 from .peers.environment import NAMES, ONE_THREAD, PeerFailed
 
-# Before NumPy is loaded: rates are those of one thread.
-os.environ.update(ONE_THREAD)
+if __name__ == "__main__":  # before NumPy is loaded: rates are those of one thread
+    os.environ.update(ONE_THREAD)
 
 
 def main(arguments: list[str] | None = None) -> int:

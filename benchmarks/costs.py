@@ -26,7 +26,8 @@ from .peers.environment import ONE_THREAD
 from .report import machine
 from .timing import round_to
 
-os.environ.update(ONE_THREAD)
+if __name__ == "__main__":  # before NumPy is loaded: seconds are those of one thread
+    os.environ.update(ONE_THREAD)
 
 ROOT = Path(__file__).resolve().parents[1]
 STORED = ROOT / "benchmarks" / "costs.csv"

@@ -1,5 +1,10 @@
 """The benchmark runs at its smallest, and what it stores is what the tables say."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -132,3 +137,17 @@ def test_stored_errors_are_those_of_the_stored_constants():
     )["mape"]
     # Half a point: a refit that moves it further calls for `make bench`.
     assert stored[now.index].to_numpy() == pytest.approx(now.to_numpy(), abs=0.005)
+
+
+def test_to_import_a_benchmark_sets_no_variable_of_the_importing_process():
+    """Tests of the experiment read there how many threads they multiply with."""
+    code = "import os; from benchmarks import __main__, costs; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(command.__file__).parents[1],
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split() == ["2"]
