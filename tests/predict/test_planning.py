@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laid_out import named, written_out
 from published_shapes import DEEPSEEK_V3, GPT3, LLAMA
 
 from training_moat.core.machine import Chip, Link, Tier
@@ -24,7 +23,7 @@ LLAMA_405B = LLAMA[405.9e9]
 def layouts(*run):
     model, *_, fixed = run
     levels = () if "recompute" in fixed else planning.levels(model.experts)
-    return named(planning.layouts(*run), levels)
+    return planning.named(planning.layouts(*run), levels)
 
 
 def has(found, **sizes):
@@ -138,7 +137,7 @@ def test_awkward_numbers_of_chips_still_get_data_parallelism(chips):
 
 def test_chips_that_stream_their_weights_are_replicas_alone():
     wafer = replace(LONE, homes={"training": ("ddr",)}, streamed=frozenset({"training"}))
-    found = written_out(planning.layouts(LLAMA_405B, wafer, 64, 8192, 2048, {}))
+    found = planning.written_out(planning.layouts(LLAMA_405B, wafer, 64, 8192, 2048, {}))
     each = dict(zip(planning.LAYOUT, found, strict=True))
     for name in ("tp", "pp", "cp", "ep", "virtual_stages"):
         assert set(each[name]) == {1}

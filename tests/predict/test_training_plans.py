@@ -1,7 +1,6 @@
 """From a request to a case: every fault one clear sentence, every gap filled and said."""
 
 import pytest
-from laid_out import named
 
 from training_moat.catalog import models
 from training_moat.core import workload
@@ -19,12 +18,6 @@ CASE = {
 }
 GPT3 = {"model": "gpt3-175b"}
 MIXTRAL = {"model": "mixtral-8x7b"}
-
-
-def plans_of(case):
-    return named(case.layouts, case.levels)
-
-
 NAN, INFINITY = float("nan"), float("inf")
 
 FAULTS = [
@@ -219,22 +212,18 @@ def test_old_fp16_runs_of_megatron_had_no_fused_attention():
 
 
 def test_the_attention_core_is_recomputed_alone_only_when_asked():
-    assert {layout["recompute"] for layout in plans_of(parse(CASE))} == {0, 2}
-    assert {
-        layout["recompute"] for layout in plans_of(parse(CASE | {"recompute": "selective"}))
-    } == {1}
+    assert {layout["recompute"] for layout in parse(CASE).plans} == {0, 2}
+    assert {layout["recompute"] for layout in parse(CASE | {"recompute": "selective"}).plans} == {1}
 
 
 def test_stacks_of_before_fused_attention_redo_whole_layers_and_split_no_sequences():
     """Both came with Korthikanti et al. 2022; what the case asks for still holds."""
     old = parse(CASE | {"flash_attention": False})
-    assert {layout["recompute"] for layout in plans_of(old)} == {
-        2
-    } and old.sequence_parallel is False
+    assert {layout["recompute"] for layout in old.plans} == {2} and old.sequence_parallel is False
     asked = parse(
         CASE | {"flash_attention": False, "recompute": "selective", "sequence_parallel": True}
     )
-    assert {layout["recompute"] for layout in plans_of(asked)} == {
+    assert {layout["recompute"] for layout in asked.plans} == {
         1
     } and asked.sequence_parallel is True
     assert not parse(CASE | {"chip": "a100-80", "software": "deepspeed"}).flash_attention
@@ -264,21 +253,21 @@ def test_software_is_known_as_its_makers_write_it_and_with_its_version(said, nam
 
 def test_selective_recomputation_of_pytorch_redoes_layers():
     selective = parse(CASE | {"software": "torchtitan", "recompute": "selective"})
-    assert {layout["recompute"] for layout in plans_of(selective)} == {2}
+    assert {layout["recompute"] for layout in selective.plans} == {2}
     assert selective.recompute_share == 0.5
     assert parse(CASE | {"software": "nemo", "recompute": "selective"}).recompute == 1
 
 
 def test_fully_sharded_stacks_shard_the_weights_unless_told_otherwise():
     assert {
-        layout["zero_stage"] for layout in plans_of(parse(CASE | {"software": "fsdp", "pp": 1}))
+        layout["zero_stage"] for layout in parse(CASE | {"software": "fsdp", "pp": 1}).plans
     } == {3}
     assert {
-        layout["zero_stage"] for layout in plans_of(parse(CASE | {"software": "fsdp", "pp": 2}))
+        layout["zero_stage"] for layout in parse(CASE | {"software": "fsdp", "pp": 2}).plans
     } == {2}
     assert {
         layout["zero_stage"]
-        for layout in plans_of(parse(CASE | {"software": "fsdp", "pp": 1, "zero_stage": 1}))
+        for layout in parse(CASE | {"software": "fsdp", "pp": 1, "zero_stage": 1}).plans
     } == {1}
 
 
@@ -291,7 +280,7 @@ def test_given_settings_bound_the_candidates():
         "virtual_stages": 4,
         "micro_batch": 2,
     }
-    plans = plans_of(parse(CASE | fixed))
+    plans = parse(CASE | fixed).plans
     assert plans and {layout["recompute"] for layout in plans} == {1}
     assert {
         (p["tp"], p["pp"], p["dp"], p["zero_stage"], p["virtual_stages"], p["micro_batch"])
@@ -301,7 +290,7 @@ def test_given_settings_bound_the_candidates():
 
 def test_candidates_are_all_possible():
     case = parse(CASE | MIXTRAL | {"chips": 64})
-    for layout in plans_of(case):
+    for layout in case.plans:
         plan = Plan(seq_len=case.seq_len, global_batch=case.global_batch, **layout)
         assert plan.chips == 64 and not [
             text for broken, text in impossible(case.model, plan) if broken

@@ -67,6 +67,11 @@ class TrainingCase(Setting):
     levels: tuple[int, ...]
     pages: bool = False
 
+    @property
+    def plans(self) -> list[dict[str, int]]:
+        """The candidate layouts one by one."""
+        return planning.named(self.layouts, self.levels)
+
 
 def parse(case: Mapping[str, Any]) -> TrainingCase:
     """Check one request and list its candidate plans. Raises `InputError` in one sentence."""
