@@ -21,13 +21,21 @@ LATER = pd.Timedelta(days=180)
 
 
 def rates() -> pd.DataFrame:
-    """Measured runs as tokens per second and chip. Columns: those of `SAME`, chips, software, base, rate, day, source."""
+    """Measured runs as tokens per second and chip. Columns: those of `SAME`, chips, software, base, rate, day, source.
+
+    A model that the table of models lacks goes by its own name and shape; a run without a date has no day.
+    """
     frame = measured_training.usable().frame
-    frame = frame.dropna(subset=[*SAME, "software", "date"])
+    deep, wide = (frame[name].map("{:.0f}".format) for name in ("layers", "hidden"))
+    named = frame["model"] + " (" + deep + " layers of " + wide + ")"
+    frame = frame.assign(model_id=frame["model_id"].fillna(named)).dropna(
+        subset=[*SAME, "software"]
+    )
     rate = frame["global_batch"] * frame["seq_len"] / frame["step_seconds"] / frame["chips"]
     base = frame["software"].str.replace(r"-\d{4}$", "", regex=True)
     kept = frame[[*SAME, "chips", "software", "source"]]
-    return kept.assign(base=base, rate=rate, day=frame["date"].map(day)).reset_index(drop=True)
+    days = pd.to_datetime(frame["date"].map(day, na_action="ignore"))
+    return kept.assign(base=base, rate=rate, day=days).reset_index(drop=True)
 
 
 def _pairs() -> pd.DataFrame:
