@@ -9,7 +9,7 @@ import pytest
 
 from training_moat.catalog import tables
 from training_moat.contest import counterfactual, winners
-from training_moat.inquiry import switching
+from training_moat.inquiry import chronicle, switching
 
 CHIPS = ["mi250x", "bow-ipu", "groq-lpu-v1"]
 
@@ -57,7 +57,8 @@ def test_a_chip_that_cannot_do_the_job_should_not_have_won(found):
 def test_only_runs_that_stand_and_are_whole_count():
     runs, used = tables.load("runs_non_nvidia"), winners.trained_on()
     refused = set(runs.loc[runs["confirmed"] == "no", "row_id"])
-    own = runs[(runs["chip_id"] == "mi250x") & ~runs["row_id"].isin(refused)]
+    each = chronicle.by_chip(runs)
+    own = each[(each["chip_id"] == "mi250x") & ~each["row_id"].isin(refused)]
     assert used.loc["mi250x"].sum() <= own["model"].nunique()
     assert used.loc["mi250x", "others"] >= 1
 
@@ -65,6 +66,23 @@ def test_only_runs_that_stand_and_are_whole_count():
 def test_a_run_of_unknown_size_counts_as_use():
     """The largest users of a cloud's own chip publish no size."""
     assert winners.trained_on().loc["trainium2", "others"] >= 1
+
+
+def test_a_model_that_several_chips_trained_counts_with_each():
+    """Marin 8B on two TPUs, OLMo on MI250X and A100 and JIUTIAN on Ascend and A800 had counted with no chip at all: their
+    rows name several, and the column of the one chip is blank."""
+    runs = chronicle.pretraining_elsewhere()
+    blank = runs[runs["chip_id"].isna()]
+    each = chronicle.by_chip(blank).groupby("model")["chip_id"].agg(set)
+    assert each["Marin 8B"] == {"tpu-v4", "tpu-v5e"}
+    assert "mi250x" in each["OLMo-7B"] and "ascend-910b" in each["JIUTIAN-139MoE"]
+    assert "SaulLM-large" not in each.index and "openPangu-2.0-Pro" not in each.index
+    told = runs.dropna(subset="chip_id")
+    assert len(chronicle.by_chip(told)) == len(told)
+    used = winners.trained_on()
+    alone = told[(told["chip_id"] == "tpu-v4") & (told["vendor_own_run"] == "no")]
+    assert used.loc["tpu-v4", "others"] > alone["model"].nunique()
+    assert "h100-sxm" not in used.index  # beside Trainium, by Amazon, which does not make it
 
 
 def test_outcomes_follow_from_offer_and_use(found):

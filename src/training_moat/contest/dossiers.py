@@ -203,7 +203,8 @@ def trained_on(chip: Chip) -> pd.DataFrame:
     same = set(elsewhere["same_as"].fillna("").str.split(";").explode().str.strip())
     parts = [noted[~noted["row_id"].isin(same)], elsewhere]
     columns = ["model", "organisation", "date", "chips", "training_flop", "confirmed", "source"]
-    found = credible(pd.concat([part[part["chip_id"] == chip.id] for part in parts]))
+    named = (chronicle.by_chip(part) for part in parts)
+    found = credible(pd.concat([part[part["chip_id"] == chip.id] for part in named]))
     order = ["training_flop", "date", "model"]
     rising = [False, True, True]
     found = found[columns].sort_values(order, ascending=rising, kind="stable")

@@ -21,7 +21,7 @@ from training_moat.catalog.cited import cited, credible
 from training_moat.contest import coalitions, counterfactual, reference_jobs
 from training_moat.contest.counterfactual import Split
 from training_moat.core.units import BYTES_PER_VALUE
-from training_moat.inquiry import chronicle
+from training_moat.inquiry import chronicle, naming
 from training_moat.inquiry.switching import Breakeven
 from training_moat.inquiry.wording import LIKELY
 from training_moat.inquiry.wording import chance as chance_words
@@ -43,9 +43,11 @@ def chance(one: Split, needed: Breakeven) -> float:
 def trained_on() -> pd.DataFrame:
     """Models on record that were pre-trained on each chip. Columns: chip_id, others, own (whether the chip's maker ran it).
 
-    A model of unknown size counts: the largest are those whose size nobody publishes.
+    A model of unknown size counts: the largest are those whose size nobody publishes. A model that several chips trained
+    counts with each of them.
     """
-    frame = credible(chronicle.pretraining_elsewhere()).dropna(subset="chip_id")
+    frame = credible(chronicle.by_chip(chronicle.pretraining_elsewhere()))
+    frame = frame[naming.makers(frame["chip_id"]) != chronicle.INCUMBENT]
     frame = frame[~(frame["training_flop"] < LEAST_FLOP)]
     frame = frame.drop_duplicates(["chip_id", "model"])
     own = (frame["vendor_own_run"] == "yes").rename("own")
@@ -118,7 +120,7 @@ def short_words(chips: Sequence[str], needed: Breakeven) -> str:
 
 def sources(found: pd.DataFrame) -> tuple[str, ...]:
     """Source keys of the runs that count and of the offers."""
-    frame = tables.load("runs_non_nvidia")
+    frame = chronicle.by_chip(tables.load("runs_non_nvidia"))
     keys = cited(frame[frame["chip_id"].isin(found["chip"])])
     offers = counterfactual.sources(counterfactual.splits(list(found["chip"])))
     return tuple(dict.fromkeys([*offers, *keys]))

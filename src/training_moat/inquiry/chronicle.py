@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pandas as pd
 
+from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day, years
-from training_moat.core.errors import require_known
+from training_moat.core.errors import InputError, require_known
 
 ARTICLE = "2025-05"
 """Month of the article; SambaNova turned the month before."""
@@ -134,6 +136,25 @@ def pretraining_elsewhere() -> pd.DataFrame:
     """Runs that trained a model from the start on other chips than Nvidia's: those rows of the table runs_non_nvidia."""
     frame = tables.load("runs_non_nvidia")
     return frame[frame["kind"].fillna("").str.contains("pretraining")]
+
+
+def by_chip(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each chip of the chips table that a run names. frame: rows of a table of runs, of which `chip_id` tells a
+    chip only where there is one kind of it; hardware tells them all ("Google TPU v5e; Google TPU v4")."""
+    words = frame["chip_id"].fillna(frame["hardware"]).fillna("")
+    each = frame.assign(part=words.str.split("[;,]", regex=True)).explode("part")
+    return (
+        each.assign(chip_id=each["part"].map(_chip_named))
+        .drop(columns="part")
+        .dropna(subset="chip_id")
+    )
+
+
+def _chip_named(words: str) -> str | None:
+    """Id of the chip that words name; None where they name none of the table or a family alone."""
+    with suppress(InputError):
+        return chip_catalog.resolve(words.strip())
+    return None
 
 
 def over_thresholds(frame: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
