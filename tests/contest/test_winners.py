@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training_moat.catalog import tables
-from training_moat.contest import counterfactual, winners
+from training_moat.catalog import chips, tables
+from training_moat.contest import counterfactual, gates, winners
 from training_moat.inquiry import chronicle, switching
 
 CHIPS = ["mi250x", "bow-ipu", "groq-lpu-v1"]
@@ -111,3 +111,12 @@ def test_a_chance_that_rests_on_formats_nobody_trained_in_says_so(needed):
         told.startswith(" In sixteen bits alone the chance of Gaudi2 is") and "October 2023" in told
     )
     assert "SN40L" not in told
+
+
+def test_a_cluster_of_one_chip_of_the_table_names_it():
+    """Twelve clusters of GH200, of up to 23,536, had no id: the largest machine on record had 4,096 chips."""
+    clusters = tables.load("gpu_clusters")
+    blank = clusters[clusters["chip_id"].isna() & clusters["chip"].notna()]
+    each = chronicle.by_chip(blank.assign(hardware=blank["chip"]))
+    assert each[~each["chip"].str.contains("[;,]")].empty
+    assert gates.largest_known(chips.chip("gh200")).chips > 20_000
