@@ -113,7 +113,8 @@ OPPOSITE = {
     "C01": (-1, altered(startup_events=where("row_id", "E50", direction="both"))),
     "C02": (-1, altered(startup_events=where("company", "SambaNova", direction="inference"))),
     "C03": (-1, altered(startup_events=where("company", "SambaNova", direction="training"))),
-    "C04": (1, altered(startup_events=where("company", "Groq", direction="training"))),
+    "C04": (1, altered(startup_events=where(
+        "company", "Groq", date="2017-06", direction="training"))),
     "C05": (1, altered(startup_events=where("company", "Cerebras", direction="inference"))),
     "C06": (1, altered(startup_events=where("company", "", direction="inference"),
                        history_events=where("company", "", direction="inference"))),
@@ -131,7 +132,7 @@ OPPOSITE = {
     "C17": (1, altered(startup_events=where(
         "company", "Groq", event="Refused an allocation of HBM", notes=""))),
     "C18": (-1, altered(chips=where("id", "groq-lpu-v1", hbm_gb=96.0))),
-    "C19": (1, altered(models=where("id", "llama3.1-70b", ffn=10_000_000.0))),
+    "C19": (-1, altered(models=where("id", "llama3.1-70b", kv_heads=64.0))),
     "C20": (1, altered(chips=where("id", "h100-sxm", scaleup_gb_per_s_per_direction=12.0))),
     "C21": (1, altered(serving_layouts=column("layout", "pipeline"))),
     "C22": (1, hooked(deciding, decision=decided_for_most)),
@@ -268,6 +269,55 @@ def test_an_event_that_points_nowhere_is_no_evidence_against_a_direction():
     silent = tables.load("startup_events").query("direction in ('unclear', 'other')")["row_id"]
     assert {"E02", "E11"} <= set(silent)
     assert not set(found.rows) & set("startup_events:" + silent)
+
+
+def test_a_report_of_a_month_is_published_in_it():
+    """A report of October that quotes the first one had made two sources of April out of one."""
+    found = judge("C01").deciding.measured
+    published = tables.load("sources").set_index("key")["published"]
+    assert found.value == len(found.sources) == 1
+    assert all(published[key].startswith("2025-04") for key in found.sources)
+    assert set(found.sources) < set(
+        tables.load("startup_events").set_index("row_id").loc["E50", "source"].split(";")
+    )
+
+
+def test_what_was_advertised_in_2017_is_not_read_off_a_launch_of_2019():
+    """One launch of November 2019, for inference, had decided what Groq advertised two years before."""
+    found = judge("C04")
+    assert found.grade == grading.OPEN and not found.deciding.measured.rows
+    later = next(test for test in found.tests if not test.deciding)
+    assert "startup_events:E34" not in later.measured.rows  # of 2023, where the claim says 2022
+
+
+def test_one_architecture_for_both_is_counted_on_offers_of_both():
+    """An offer of training alone (SN30) had counted for one architecture that does both."""
+    found = judge("C02").deciding.measured
+    assert "startup_events:E28" in found.rows and found.note == "3 of 5 events"
+
+
+def test_what_inference_holds_is_compared_with_what_training_holds():
+    """The article says that inference needs less memory than training; whether its cache is small beside its own weights
+    had decided instead."""
+    found, cache = judge("C19"), base.measured("kv_cache", "users=64").number
+    both = (2 + 2 * cache) / (2 + 4 + 12)  # BF16 weights and cache; weights, FP32 gradients, AdamW
+    assert found.deciding.measured.number == pytest.approx(both)
+    assert found.deciding.measured.low < both < found.deciding.measured.high
+    assert base.measured("serving_footprint", "users=0").number == pytest.approx(1 / 9)
+    assert {test.name for test in found.tests} >= {"kv_cache", "state", "hierarchy"}
+
+
+def test_what_cards_tell_of_their_rows_is_so():
+    """Who tells the scaling, who never trained and which rounds tell vendors apart stand in words beside the numbers."""
+    told = tables.load("scaling_measurements").set_index("row_id")
+    rows = [row.split(":")[1] for row in judge("C36").deciding.measured.rows]
+    last = told.loc[rows].groupby("source")["efficiency_vs_smallest"].median()
+    makers = tables.load("sources").set_index("key")["publisher"].reindex(last.index)
+    assert len(last) == 2 and "NVIDIA" in set(makers) and last.max() - last.min() < 0.02
+    events = tables.load("startup_events").set_index("row_id")
+    why = [events.loc[row.split(":")[1], "company"] for row in judge("C07").deciding.measured.rows]
+    chips = tables.load("chips").groupby("vendor")["supports_training"].agg(set)
+    assert "d-Matrix" in why and chips["d-Matrix"] == {"no"}
 
 
 def test_memory_of_training_chips_is_counted_on_notable_runs_alone():

@@ -65,11 +65,14 @@ def event_count(direction: str, **which: str) -> Measured:
 
 
 @measure
-def event_sources(direction: str, **which: str) -> Measured:
-    """Number of sources that report a company's events of a direction."""
-    frame = events(**which)
+def event_sources(direction: str, since: str, before: str, **which: str) -> Measured:
+    """Number of sources of a time that report a company's events of a direction and of that time; a later report of them
+    may repeat the first."""
+    frame = events(since=since, before=before, **which)
     frame = frame[points(frame, direction)]
-    return counted(frame, value=float(len(cited(frame))))
+    published = tables.load("sources").set_index("key")["published"].reindex(cited(frame)).dropna()
+    told = published[(published >= since) & (published < before)]
+    return replace(counted(frame, value=float(len(told))), sources=tuple(told.index))
 
 
 @measure

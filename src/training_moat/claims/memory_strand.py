@@ -111,6 +111,15 @@ def kv_cache(users: str) -> Measured:
 
 
 @measure
+def serving_footprint(users: str) -> Measured:
+    """Bytes that serving holds, weights and the KV cache of some users' conversations (`kv_cache`), for each byte of model
+    state that training holds, all in BF16 and with AdamW."""
+    cache, state = kv_cache(users), serving_state()
+    held = {end: state.number * (1 + getattr(cache, end)) for end in ("value", "low", "high")}
+    return replace(cache, **held, sources=(*cache.sources, *state.sources))
+
+
+@measure
 def runs_with_memory(column: str) -> Measured:
     """Share of the notable training runs with named chips whose chips have a kind of memory, of those whose very chip is
     told. Runs that were searched for on other chips than Nvidia's are left out: they are no sample of training."""
