@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from training_moat.calibrate import own_machines
+from training_moat.predict.training_constants import relative_scatter
 
 MACHINES, RUNS = 60, 12
 PAIRS = RUNS // 2
@@ -53,7 +54,7 @@ def test_the_power_by_which_wide_models_scatter_less_is_found(power):
     errors, frame, points = drawn(0.2, 0.1, 0.05)
     frame["hidden"] = np.random.default_rng(3).choice([1024, 2048, 8192, 16384], len(frame))
     kinds = pd.Series(np.where(frame["source"] < 10, "dense", "moe"))
-    scattered = errors * own_machines.relative(frame, power)
+    scattered = errors * relative_scatter(frame["hidden"], power)
     found = own_machines.hidden_power(scattered, kinds, frame, points)
     assert found == pytest.approx(power, abs=0.05)
     row = own_machines.power_record(found, frame)

@@ -37,11 +37,6 @@ def settings(rows: Rows, constants: Constants) -> np.ndarray:
     return own_runs.settings(rows.model, rows.plan, value_bytes, step)
 
 
-def relative(frame: pd.DataFrame, power: float) -> pd.Series:
-    """By row, how much further its error scatters than those of models of the usual width."""
-    return pd.Series(relative_scatter(frame["hidden"].to_numpy(float), power), index=frame.index)
-
-
 def hidden_power(
     errors: pd.Series, kinds: pd.Series, frame: pd.DataFrame, points: np.ndarray
 ) -> float:
@@ -53,7 +48,7 @@ def hidden_power(
     counts = np.sqrt(known.groupby([column[known.index] for column in machine]).transform("size"))
 
     def unlikely(power: float) -> float:
-        scale = relative(frame.loc[known.index], power)
+        scale = relative_scatter(frame.loc[known.index, "hidden"], power)
         told = float((np.log(scale) / counts).sum())
         for kind in sorted(set(kinds)):
             own = known.index[kinds[known.index] == kind]

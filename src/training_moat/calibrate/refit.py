@@ -62,7 +62,10 @@ def intervals(
     )
     points = own_machines.settings(rows, constants)
     power = own_machines.hidden_power(errors["measured"], kinds, frame, points)
-    alike = {level: own / own_machines.relative(frame, power) for level, own in errors.items()}
+    alike = {
+        level: own / training_constants.relative_scatter(frame["hidden"], power)
+        for level, own in errors.items()
+    }
     found = source_intervals.scatters(frame, kinds, known, alike)
     own = own_machines.records(alike["measured"], kinds, frame, points)
     own.append(own_machines.power_record(power, frame))

@@ -14,7 +14,6 @@ from training_moat.calibrate import (
     fit_training,
     measured_memory,
     measured_training,
-    own_machines,
     source_intervals,
 )
 from training_moat.calibrate.measured_training import Rows
@@ -136,8 +135,7 @@ def _inside() -> tuple[pd.Series, pd.Series]:
     """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
     frame = rows()
     unseen = {level: frame[f"unseen_{name}_s"] for level, name in UNSEEN_COLUMNS.items()}
-    power = training_constants.scatter_power(training_constants.load())
-    scale = own_machines.relative(frame, power)
+    scale = training_constants.own_scatter(training_constants.load(), frame["hidden"])
     errors = {
         level: np.log(frame["measured_s"] / seconds) / scale for level, seconds in unseen.items()
     }

@@ -80,12 +80,8 @@ def _ends(
 
     columns = (frame["chip_id"], frame["label"], frame["format"], frame["experts"] > 0)
     low, high = np.array([ends(*kind) for kind in zip(*columns)]).reshape(-1, 2).T
-    reach = _relative_scatter(frame, constants)
+    reach = training_constants.own_scatter(constants, frame["hidden"])
     return low**reach, high**reach
-
-
-def _relative_scatter(frame: pd.DataFrame, constants: training_constants.Constants) -> pd.Series:
-    return own_machines.relative(frame, training_constants.scatter_power(constants))
 
 
 def to_store(source: str, date: str) -> pd.DataFrame:
@@ -120,7 +116,7 @@ def worth_of_own_runs() -> pd.DataFrame:
     errors, as shares), inside (share of runs in the interval that the two leave).
     """
     frame, constants = rows(), training_constants.load()
-    reach = _relative_scatter(frame, constants)
+    reach = training_constants.own_scatter(constants, frame["hidden"])
     frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"]) / reach
     points = own_machines.settings(met(), constants)
     records = []
@@ -236,7 +232,7 @@ def chance_of_as_few(aside: pd.DataFrame) -> float:
     """
     known, draw = rows(), np.random.default_rng(1)
     errors = np.log(known["measured_s"] / known["unseen_source_s"])
-    errors = errors / _relative_scatter(known, training_constants.load())
+    errors = errors / training_constants.own_scatter(training_constants.load(), known["hidden"])
     inside = np.zeros(LOTS)
     for (_, kind), group in aside.groupby(["source", "interval_kind"]):
         own = known["interval_kind"] == kind

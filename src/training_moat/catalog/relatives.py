@@ -30,6 +30,7 @@ BUS = "host"
 """Topology of cards that talk over the bus of their server."""
 
 
+@tables.kept()
 def _makers_own() -> list[Chip]:
     """The chips that makers have told something of: a chip that a scenario adds is nobody's word on any other."""
     told = set(files.read("chips")["id"])
@@ -113,6 +114,14 @@ def scaleup(chip: Chip) -> Link | None:
     """A chip's scale-up link: the published one, the likely one where its maker says how many chips it joins and not at which
     rate, None where the chip is not known to have one."""
     return link(chip, "scaleup") if lacks_link(chip) else chip.scaleup
+
+
+def domain_chips(chip: Chip) -> float | None:
+    """How many chips the `scaleup` link of a chip joins: one where it has none, None where the number is not told. What asks
+    for no more is spared the rates of all other chips."""
+    if chip.scaleup is not None:
+        return chip.scaleup.domain_chips
+    return chip.domain_chips if lacks_link(chip) else 1.0
 
 
 def joined(chip: Chip) -> Chip:

@@ -104,12 +104,10 @@ def _parsed(
 
 def case_of(chip: Chip, job: Job, count: int, precision: str, **plan: Any) -> TrainingCase | None:
     """Every plan tried for a job on `count` of a chip, or with some of the `plan` settled; None where no plan divides."""
-    link = relatives.scaleup(chip)
-    domain = link.domain_chips if link else 0.0
     # Of the formats only FP16 changes what is tried: its runs are older than fused attention.
     streamed = "training" in chip.streamed
     settings = (chip.family, chip.vendor, streamed, precision == "fp16", *plan.items())
-    key = (tables.state("models"), job, count, domain, *settings)
+    key = (tables.state("models"), job, count, relatives.domain_chips(chip), *settings)
     if key not in _CASES:
         if len(_CASES) >= _KEPT:
             _CASES.clear()

@@ -41,7 +41,8 @@ def measured_pairs() -> pd.DataFrame:
     Columns: model, chip_id, chips, format, plan ("same" where every parallel size and batch agrees, else "own": the best of
     each format in one table), speedup (median over tables), peak_ratio (of the data sheets), realised (gain over gain at
     peak), source; shown_model and shown_chip are the names that a page prints, experts whether the model is a mixture of
-    them. A gain above that of the peaks (realised above 1) says that something besides the format changed; such pairs stay, as those do that gained too little for it.
+    them. A gain above that of the peaks (realised above 1) says that something besides the format changed; such pairs stay,
+    as those do that gained too little for it.
     """
     runs = tables.load("training_measurements")
     runs = runs[runs["format"].isin(PEAK_COLUMN) & runs["chip_id"].notna()]

@@ -140,8 +140,7 @@ def layouts(
     """
     shape = Shape(model.layers, model.heads, model.experts, model.dense_layers)
     streamed = "training" in chip.streamed
-    link = relatives.scaleup(chip)
-    domain = int(link.domain_chips or MAX_TENSOR_PARALLEL) if link else 1
+    domain = int(relatives.domain_chips(chip) or MAX_TENSOR_PARALLEL)
     if streamed:
         fixed = REPLICAS | {name: size for name, size in fixed.items() if size is not None}
     settings = tuple([fixed.get(name) for name in LAYOUT])

@@ -6,10 +6,8 @@ from typing import Any
 
 from training_moat.core.units import BILLION, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from training_moat.predict import training_constants
-from training_moat.predict.training_constants import Constants
+from training_moat.predict.training_constants import ENDS, Constants
 from training_moat.predict.training_plans import Costs
-
-ENDS = ("p05", "p95")
 
 
 def usual_goodput(constants: Constants | None = None) -> float:

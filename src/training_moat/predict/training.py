@@ -101,12 +101,8 @@ def _shift(case: TrainingCase, plan: Evaluated, own: OwnRuns, constants: Constan
         return training_answers.NO_SHIFT
     scatter = known.scatter(constants, case.chip.family, case.model.experts > 0)
     said = own_runs.shift(own.errors, np.hstack(own.told), _setting(case, plan), scatter)
-    return own_runs.Shift(said.factor ** _reach(case, constants), said.width)
-
-
-def _reach(case: TrainingCase, constants: Constants) -> float:
-    """How much further errors scatter for a case's model than for the usual one."""
-    return float(known.relative_scatter(case.model.hidden, known.scatter_power(constants)))
+    reach = float(known.own_scatter(constants, case.model.hidden))
+    return own_runs.Shift(said.factor**reach, said.width)
 
 
 def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constants) -> OwnRuns:
@@ -117,7 +113,8 @@ def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constan
     best = _best([run for run, _ in own], constants)
     measured = [seconds for _, seconds in own]
     errors = own_runs.errors(measured, best.step.total.tolist())
-    errors = [off / _reach(run, constants) for off, (run, _) in zip(errors, own, strict=True)]
+    reach = known.own_scatter(constants, np.array([run.model.hidden for run, _ in own]))
+    errors = (np.array(errors) / reach).tolist()
     return OwnRuns(errors, [_setting(run, best.one(index)) for index, (run, _) in enumerate(own)])
 
 

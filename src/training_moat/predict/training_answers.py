@@ -187,7 +187,7 @@ def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarra
         level = known.level(constants, one.chip, one.precision, mixed, one.software)
         told.append((level, *known.usual_interval(constants, level, one.chip.family, mixed)))
     hidden = rows.tables.shapes["hidden"][rows.model]
-    reach = known.relative_scatter(hidden, known.scatter_power(constants))
+    reach = known.own_scatter(constants, hidden)
     low, high = np.array([bound for _, *bound in told])[which].T ** reach
     return [told[index][0] for index in which.tolist()], low, high
 
@@ -390,5 +390,4 @@ def _alone(setting: Setting) -> float:
     chip = setting.chip
     if chip.scaleout is not None:
         return math.inf
-    link = relatives.scaleup(chip)
-    return link.domain_chips or 1 if link else 1
+    return relatives.domain_chips(chip) or 1

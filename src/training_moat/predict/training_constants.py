@@ -309,12 +309,17 @@ def relative_scatter(hidden: Number, power: float) -> np.ndarray:
     return (np.clip(hidden, NARROWEST, WIDEST) / SCATTER_HIDDEN) ** -power
 
 
+def own_scatter(constants: Constants, hidden: Number) -> np.ndarray:
+    """The `relative_scatter` of models of that hidden size by these constants."""
+    return relative_scatter(hidden, scatter_power(constants))
+
+
 def interval(
     constants: Constants, level_name: str, family: str, model: Transformer
 ) -> tuple[float, float]:
     """Factors on a predicted step time that bound 90% of runs of a source never fitted to (low, high)."""
     low, high = usual_interval(constants, level_name, family, bool(model.experts > 0))
-    reach = float(relative_scatter(model.hidden, scatter_power(constants)))
+    reach = float(own_scatter(constants, model.hidden))
     return low**reach, high**reach
 
 
