@@ -77,7 +77,31 @@ def test_the_first_stage_holds_every_layer_once(name):
     model, plan = gpt(name)
     p, m = plan.pp, plan.virtual_stages
     expected = model.layers * (1 + (p - 1) / (p * m) if m > 1 else 1)
-    assert activations.layers_in_flight(model, plan) == pytest.approx(expected)
+    first, _ = activations.layers_in_flight(model, plan)
+    assert first == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("virtual_stages", [1, 2, 4, 8])
+@pytest.mark.parametrize("micro_batches", [1, 4, 8, 64])
+def test_layers_in_flight_are_those_of_the_schedule(virtual_stages, micro_batches):
+    """Chunks whose forward pass is done and whose backward pass is not, step by step as Megatron-LM orders them."""
+    p, v = 4, virtual_stages
+    model = replace(gpt("175B")[0], layers=32)
+    plan = Plan(2048, micro_batches, pp=p, virtual_stages=v)
+    for rank, held in zip((0, p - 1), activations.layers_in_flight(model, plan), strict=True):
+        warm_up = (p - rank - 1) * 2 + (v - 1) * p if v > 1 else p - rank - 1
+        chunks = min(warm_up + 1, micro_batches * v)
+        assert held == pytest.approx(chunks * model.layers / (p * v)), rank
+
+
+def test_the_last_interleaved_stage_may_be_the_fullest():
+    """A wide vocabulary's logits come on top of nearly as many layers as the first stage holds."""
+    model = Transformer("wide", 42, 3584, 16, 8, 256, 14336, 256000, gated_ffn=1)
+    plan = Plan(4096, 32, pp=2, virtual_stages=7)
+    layer, _, logits = activations.layer_and_head_bytes(model, plan, activations.FUSED)
+    first, last = activations.layers_in_flight(model, plan)
+    held = activations.activation_bytes(model, plan)
+    assert held == pytest.approx(last * layer + logits) and last * layer + logits > first * layer
 
 
 def test_part_of_the_layers_recomputed_lies_between_none_and_all():
@@ -249,7 +273,7 @@ def test_keys_and_values_that_outlive_the_forward_pass():
 def test_few_micro_batches_fill_no_pipeline():
     model, plan = gpt("175B")
     short = replace(plan, global_batch=2, virtual_stages=1)
-    assert activations.layers_in_flight(model, short) == pytest.approx(96 / 8 * 2)
+    assert activations.layers_in_flight(model, short) == pytest.approx((96 / 8 * 2, 96 / 8))
 
 
 def test_selective_recomputation_keeps_what_the_paper_says():

@@ -146,25 +146,30 @@ def _ffn_activation_bytes_per_token(
     return (1 - model.moe_share) * dense + model.moe_share * expert
 
 
-def layers_in_flight(model: Transformer, plan: Plan) -> Number:
-    """Layer-activations alive at once on the first stage: one per layer and micro-batch under way
-    (1F1B: Narayanan et al. 2021, section 2.2; interleaving: Korthikanti et al. 2022, section 4.2.3)."""
-    waiting = minimum(plan.pp, maximum(plan.micro_batches, 1))
-    interleaving = where(
-        plan.virtual_stages > 1, 1 + (plan.pp - 1) / (plan.pp * plan.virtual_stages), 1
-    )
-    return stage_layers(model, plan) * waiting * interleaving
+def layers_in_flight(model: Transformer, plan: Plan) -> tuple[Number, Number]:
+    """Layer-activations alive at once on the first stage and on the last: one per layer and micro-batch under way.
+
+    Of p stages the first has p micro-batches under way, the last one (1F1B: Narayanan et al. 2021, section 2.2). With v
+    virtual stages, the first has v p + p - 1 of their shares, the last v p - p + 1 (Megatron-LM, schedules.py, interleaved:
+    the micro-batches of the warm-up and one more), neither more than the step has.
+    """
+    stages, virtual = plan.pp, plan.virtual_stages
+    first = where(virtual > 1, stages + (stages - 1) / virtual, stages)
+    last = stages - (stages - 1) / virtual
+    last = where(virtual > 1, last, 1)
+    own, most = stage_layers(model, plan), maximum(plan.micro_batches, 1)
+    return own * minimum(first, most), own * minimum(last, most)
 
 
 def activation_bytes(model: Transformer, plan: Plan, kept: Kept = FUSED) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
     layer, redone, logits = layer_and_head_bytes(model, plan, kept)
     away = offloaded_layer_bytes(model, plan, layer, kept.residual_bytes)
-    under_way, own = layers_in_flight(model, plan), stage_layers(model, plan)
+    on_first, on_last = layers_in_flight(model, plan)
     share = plan.activation_offload_share
     beside = where(plan.pp > 1, redone, maximum(redone, logits))
-    first = _on_chip(under_way, layer, away, share) + beside
-    last = _on_chip(own, layer, away, share) + maximum(redone, logits)
+    first = _on_chip(on_first, layer, away, share) + beside
+    last = _on_chip(on_last, layer, away, share) + maximum(redone, logits)
     return maximum(first, last)
 
 

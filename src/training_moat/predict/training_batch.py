@@ -285,7 +285,7 @@ class Plans:
     def spare_share(self) -> Any:
         """What of a plan's activations is those of spare layers, at most."""
         spare = self._held.kept.spare_layers
-        aboard = layers_in_flight(self.model, self.plan)
+        aboard, _ = layers_in_flight(self.model, self.plan)
         if some(self.plan.activation_offload):
             few = np.minimum(aboard, IN_TRANSIT)
             aboard = where(self.plan.activation_offload > 0, few, aboard)
