@@ -27,6 +27,8 @@ PLANS = [
     (MIXTRAL, Plan(4096, 64, tp=8, pp=1, dp=2, ep=1)),
     (MIXTRAL, Plan(4096, 64, tp=4, pp=1, dp=2, ep=2, zero_stage=3)),
     (LLAMA_70B, Plan(4096, 64, tp=8, pp=1, dp=2, lora_rank=16)),
+    (LLAMA_70B, Plan(4096, 64, tp=2, pp=4, dp=2, zero_stage=3)),
+    (LLAMA_70B, Plan(4096, 64, tp=2, dp=4, zero_stage=2, scatters_every=1)),
 ]
 
 
@@ -74,6 +76,30 @@ def test_wider_gradients_cost_more_on_the_wire():
     narrow = step_bytes(LLAMA_70B, plan, BYTE_A_SECOND)
     # The weights come back in 16 bits either way: 4 + 2 bytes against 2 + 2.
     assert wide["data_parallel"] == pytest.approx(1.5 * narrow["data_parallel"])
+
+
+def sent_by_replicas(**changes):
+    plan = Plan(4096, 64, dp=8, gradient_bytes=4.0)
+    return step_bytes(LLAMA_70B, replace(plan, **changes), BYTE_A_SECOND)["data_parallel"]
+
+
+def test_weights_that_a_pipeline_keeps_are_gathered_once():
+    """PyTorch's pipelining/stage.py: neither resharding nor reduction before the last micro-batch's backward pass."""
+    alone, staged = (sent_by_replicas(zero_stage=3, pp=pp) for pp in (1, 4))
+    layered = params(LLAMA_70B) - 2 * 32000 * 8192
+    assert alone == pytest.approx(7 / 8 * (2 + 2 + 4) * params(LLAMA_70B) * 8)
+    assert staged == pytest.approx(7 / 8 * (2 + 4) * (layered / 4 + 32000 * 8192))
+
+
+def test_gradients_are_scattered_for_every_micro_batch_where_the_stack_does():
+    """DeepSpeed's ZeRO-2 does not wait for the last micro-batch, its ZeRO-1 does; a pipeline always waits."""
+    once = sent_by_replicas(zero_stage=2)
+    each = sent_by_replicas(zero_stage=2, scatters_every=1)
+    assert once == pytest.approx(7 / 8 * (2 + 4) * params(LLAMA_70B))
+    assert each == pytest.approx(7 / 8 * (2 + 8 * 4) * params(LLAMA_70B))
+    assert sent_by_replicas(zero_stage=1, scatters_every=1) == once
+    staged = (sent_by_replicas(zero_stage=2, scatters_every=one, pp=4) for one in (0, 1))
+    assert len(set(staged)) == 1
 
 
 def test_a_chip_sends_beyond_its_domain_what_its_domain_does_not_hold():

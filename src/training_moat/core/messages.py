@@ -124,7 +124,9 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     Up to ZeRO-2 the gradients are reduced once a step and, where the optimizer is sharded, the weights gathered: as much as
     an all-reduce of the mean of the two widths; embeddings and output head keep 16 bits where layers are gathered in fewer
     (Megatron-Core, `fp8_param_gather`; torchao, `enable_fsdp_float8_all_gather`). Under ZeRO-3 the weights are gathered
-    twice and the gradients scattered once for every micro-batch. Adapters alone are reduced where only they are trained.
+    twice and the gradients scattered once for every micro-batch, but in a pipeline (`Plan.gathers_every`); so are the latter
+    under ZeRO-2 where the stack does not wait for the last one (`Plan.scatters_every`). Adapters alone are reduced where
+    only they are trained.
     Where weights stream from a store, each micro-batch's gradients go there once, and the network adds them up on the way
     (Cerebras, SwarmX).
     """
@@ -137,9 +139,12 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     sharded = plan.zero_stage >= 1
     back = where(sharded, WEIGHT_BYTES, plan.gradient_bytes)
     width = (plan.gradient_bytes + back) / 2
-    fully = plan.zero_stage >= 3
+    fully = plan.gathers_every
     among = where(plan.streamed > 0, 0.0, 1.0)
     once, each = where(fully, 0.0, among), where(fully, plan.micro_batches * among, 0.0)
+    # The last micro-batch's are part of what is exchanged once a step.
+    before = where(plan.reduces_every, (plan.micro_batches - 1) * among, 0.0)
+    scattered = where(fully, each, before)
     found: dict[str, Message] = {}
     if some(plan.streamed):
         sent = plan.gradient_bytes * (trained + trained_expert)
@@ -167,7 +172,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
             kind, "all_gather", WEIGHT_BYTES * weights - less, ranks, spacing, 2 * each
         )
         found[f"{name}_scatter"] = Message(
-            kind, "all_gather", plan.gradient_bytes * moving, ranks, spacing, each
+            kind, "all_gather", plan.gradient_bytes * moving, ranks, spacing, scattered
         )
     return found
 

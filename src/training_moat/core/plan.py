@@ -114,6 +114,8 @@ class Plan:
     """A level of `STOPS_EARLY`."""
     orthogonal: Number = 0
     """1 where the optimizer makes every matrix's step orthogonal (Muon, see `orthogonal_steps`)."""
+    scatters_every: Number = 0
+    """1 where ZeRO-2 scatters the gradients after every micro-batch, 0 where they add up and are reduced once a step."""
     stream_bytes: Number = STREAM_BYTES
     """What a value between products takes: 16 bits, where products are in FP32 or TF32 and nothing casts it (PyTorch, CUDA
     semantics: TF32 keeps operands and results in FP32) 32."""
@@ -175,6 +177,19 @@ class Plan:
     def recomputed_layers(self) -> Number:
         """Share of the layers whose whole forward pass is done again."""
         return where(self.recompute >= 2, self.recompute_share, 0.0)
+
+    @property
+    def gathers_every(self) -> Number:
+        """Whether replicas gather the weights anew for every micro-batch, as ZeRO-3 does but in a pipeline, whose stages keep
+        them, and their gradients, from the first micro-batch to the last (PyTorch, pipelining/stage.py: neither resharding
+        nor reduction before the last backward pass)."""
+        return logical_and(self.zero_stage >= 3, self.pp <= 1)
+
+    @property
+    def reduces_every(self) -> Number:
+        """Whether replicas exchange gradients for every micro-batch."""
+        scattered = logical_and(self.scatters_every > 0, self.zero_stage == 2)
+        return logical_or(self.gathers_every, logical_and(scattered, self.pp <= 1))
 
     @property
     def padded_copies(self) -> Number:

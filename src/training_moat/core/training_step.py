@@ -227,8 +227,8 @@ def step_time(
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
     bubble = eff.bubble * (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
     behind = compute + traffic + launches - tensor_hidden - expert_hidden
-    # Outside ZeRO-3 only the last micro-batch's backward pass can hide the gradient reduction.
-    behind = where(plan.zero_stage >= 3, 1.0, 1 / batches) * behind
+    # Where it comes once a step, only the last micro-batch's backward pass can hide the gradient reduction.
+    behind = where(plan.reduces_every, 1.0, 1 / batches) * behind
     data_hidden = _hidden(part["data_parallel"], behind, eff.overlap_data)
     data = part["data_parallel"] - data_hidden
     data = data + streaming_seconds(model, plan, cluster, busy / batches)
@@ -294,7 +294,7 @@ def shown_exchange_seconds(
     one = replace(plan, global_batch=plan.dp, micro_batch=1, virtual_stages=1)
     sent = exchange.messages(model, one)
     whole = (1 - eff.overlap_data) * _exchange_seconds(sent, node, "data_parallel")
-    fully = plan.zero_stage >= 3
+    fully = plan.gathers_every
     return where(fully, 0.0, whole), where(fully, whole, 0.0)
 
 

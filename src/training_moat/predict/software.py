@@ -54,6 +54,9 @@ DISPATCHERS = {
 on its way, and whether products with one-hot masks do that."""
 SENDS = ("dispatch_once", "permutes_in_flight", "one_hot_dispatch")
 """The fields of a plan that a dispatcher decides, in the order of `DISPATCHERS`."""
+SCATTERING_STACKS = ("deepspeed",)
+"""Stacks whose ZeRO-2 scatters gradients after every micro-batch (DeepSpeed, engine.py and pull request 338: "Zero stage 2
+communicates during non gradient accumulation boundaries as well"), unlike their ZeRO-1."""
 ONE_HOT_STACKS = ("maxtext",)
 """Stacks that pad experts to a capacity by products with one-hot masks alone: MaxText's grouped products drop nothing, and its
 `capacity_factor` belongs to `dense_matmul` (layers/moe.py)."""
@@ -113,6 +116,11 @@ class Software:
     logits_in_place: float = 0.0
     pipelines: float = 1.0
     splits_stream: float = 0.0
+
+    @property
+    def scatters_every(self) -> float:
+        """1 where gradients are scattered after every micro-batch under ZeRO-2."""
+        return float(self.stack in SCATTERING_STACKS)
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
