@@ -8,6 +8,7 @@ from published_shapes import MIXTRAL
 
 from training_moat.core import messages
 from training_moat.core.fabrics import Fabric
+from training_moat.core.memory import trained_params_per_stage
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.plan import Plan
 from training_moat.core.training_step import step_bytes, step_time
@@ -89,6 +90,17 @@ def test_weights_that_a_pipeline_keeps_are_gathered_once():
     layered = params(LLAMA_70B) - 2 * 32000 * 8192
     assert alone == pytest.approx(7 / 8 * (2 + 2 + 4) * params(LLAMA_70B) * 8)
     assert staged == pytest.approx(7 / 8 * (2 + 4) * (layered / 4 + 32000 * 8192))
+
+
+def test_adapters_travel_as_they_are_held():
+    """Those of the fullest stage's layers: 80 on 16 stages are 5, on 12 they are 7."""
+    held, sent = [], []
+    for pp in (16, 12):
+        plan = Plan(4096, 64, tp=8, pp=pp, dp=2, lora_rank=16)
+        held.append(sum(trained_params_per_stage(LLAMA_70B, plan)))
+        sent.append(step_bytes(LLAMA_70B, plan, BYTE_A_SECOND)["data_parallel"])
+    assert held[1] == pytest.approx(7 / 5 * held[0])
+    assert sent == pytest.approx([2 * 1 / 2 * 2 * own for own in held])
 
 
 def test_gradients_are_scattered_for_every_micro_batch_where_the_stack_does():

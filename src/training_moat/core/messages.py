@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from training_moat.core import collectives
 from training_moat.core.elementwise import Number, logical_and, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.memory import embedding_per_stage, expert_data_ranks, params_per_stage
+from training_moat.core.memory import (
+    embedding_per_stage,
+    expert_data_ranks,
+    params_per_stage,
+    trained_params_per_stage,
+)
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan, stage_layers
-from training_moat.core.workload import Transformer, lora_params
+from training_moat.core.workload import Transformer
 
 KINDS = ("tensor_parallel", "pipeline", "data_parallel", "expert_parallel")
 """What is exchanged, named as the parts of a step's time."""
@@ -133,9 +138,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     dense, expert = params_per_stage(model, plan)
     narrow = WEIGHT_BYTES - plan.gathered_bytes
     saved = narrow * maximum(dense - embedding_per_stage(model, plan), 0) if some(narrow) else 0.0
-    adapters = lora_params(model, plan.lora_rank) / (plan.pp * plan.tp)
-    trained = where(plan.lora_rank > 0, adapters, dense)
-    trained_expert = where(plan.lora_rank > 0, 0.0, expert)
+    trained, trained_expert = trained_params_per_stage(model, plan, (dense, expert))
     sharded = plan.zero_stage >= 1
     back = where(sharded, WEIGHT_BYTES, plan.gradient_bytes)
     width = (plan.gradient_bytes + back) / 2
