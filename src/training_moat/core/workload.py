@@ -302,10 +302,13 @@ SPLASH_TILE = 512
 
 def fused_attended_tokens(model: Transformer, context: Number, tile: Number = FUSED_TILE) -> Number:
     """Mean number of past tokens that a fused kernel visits per query and layer: half of the context, or chunk, under the
-    causal mask; in windowed layers the window and the tile it is cut by, never more than that half."""
+    causal mask; in windowed layers the window, which the first tokens have not filled yet, and the tile it is cut by, never
+    more than that half. Of S tokens the first W see W/2 in the mean and the others W, $W (1 - W / 2S)$ in all."""
     whole, window, chunk = _kinds_of_layers(model)
     causal = context / 2
-    windowed = minimum(model.attention_window + model.attention_sinks + tile, causal)
+    window_tokens = minimum(model.attention_window, context)
+    filled = window_tokens * (1 - window_tokens / (2 * context))
+    windowed = minimum(filled + model.attention_sinks + tile, causal)
     chunked = minimum(model.attention_chunk, context) / 2
     return whole * causal + window * windowed + chunk * chunked
 
