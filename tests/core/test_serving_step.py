@@ -235,6 +235,41 @@ def test_prompts_that_fall_on_one_step_go_through_together() -> None:
     assert waited(full) == pytest.approx(63 * one_prefill(full))
 
 
+def test_only_the_last_token_of_a_prompt_meets_the_output_projection() -> None:
+    """A vocabulary adds to a prompt the reading of its weights; to a step of as many sequences their products."""
+    plan, m, software = serving_step.ServingPlan(), machine(hbm_gb=2000), serving_step.Software()
+    narrow, wide = (replace(LLAMA_70B, vocab=size) for size in (1, 128256))
+    prompt, answers = serving_step.Job(1, 4096, 1), serving_step.Job(4096, 1, 1)
+
+    def asked(model: Transformer, job: serving_step.Job) -> serving_step.Service:
+        return serving_step.Service(model, job, plan, m, software)
+
+    def prefill(model: Transformer) -> float:
+        held = serving_memory.memory(model, prompt, plan)
+        return serving_step.prefill_s(asked(model, prompt), serving_memory.placement(held, m))
+
+    weights = (128256 - 1) * 8192
+    read, multiplied = 2 * weights / 3.35e12, 2 * 4096 * weights / 1e15
+    assert prefill(wide) - prefill(narrow) == pytest.approx(read, rel=1e-6)
+    steps = [
+        serving_step.matmuls_s(asked(model, answers), 4096, 1 / 3.35e12) for model in (narrow, wide)
+    ]
+    assert steps[1] - steps[0] == pytest.approx(multiplied - 2 * 8192 / 3.35e12, rel=1e-6)
+
+
+def test_a_prompt_beyond_a_window_sees_what_the_mask_leaves() -> None:
+    """Chunks of 8,192 cut 32,768 tokens into four: a quarter of the pairs of the whole (Llama 4)."""
+    plan, m = serving_step.ServingPlan(), machine(hbm_gb=2000)
+    job = serving_step.Job(1, 32768, 1)
+    chunked = replace(LLAMA_70B, attention_chunk=8192, chunked_layers=80)
+    whole, cut = (
+        serving_step._scores_s(serving_step.Service(model, job, plan, m, serving_step.Software()))
+        for model in (LLAMA_70B, chunked)
+    )
+    assert whole == pytest.approx(2 * 80 * 32768**2 / 2 * 2 * 8192 / 1e15)
+    assert cut == pytest.approx(whole / 4)
+
+
 def test_a_pass_that_mixes_prompts_and_answers_saves_a_step_but_not_the_cache() -> None:
     job, plan = serving_step.Job(16, 4096, 512), serving_step.ServingPlan(tp=4, expert_tp=4)
     apart, mixed = (

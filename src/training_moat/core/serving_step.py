@@ -33,6 +33,7 @@ from training_moat.core.workload import (
     attention_params,
     dense_ffn_params,
     expert_params,
+    fused_attended_tokens,
     kv_values_per_token,
     state_flops_per_token,
 )
@@ -182,9 +183,11 @@ def attention_weights_s(asked: Service, tokens: Number, byte_s: Number) -> Numbe
     return model.layers * _matmul_s(params, rows, byte_s, job.attention_weight_bytes, flops)
 
 
-def matmuls_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
-    """Seconds one chip spends on the weight matrices of all layers and the output projection, for `tokens`
-    tokens of its copy; `byte_s` is the sustained cost of reading one byte of weights."""
+def matmuls_s(
+    asked: Service, tokens: Number, byte_s: Number, sampled: Number | None = None
+) -> Number:
+    """Seconds one chip spends on the weight matrices of all layers for `tokens` tokens of its copy, and on the output
+    projection of those that are `sampled` (default: all); `byte_s` is the sustained cost of reading one byte of weights."""
     model, job, plan, m, software = asked
     ffn_flops = m.ffn_flops * m.matmul_efficiency
     share, rows = 1.0 / plan.tp, maximum(tokens, software.dense_rows)
@@ -196,7 +199,8 @@ def matmuls_s(asked: Service, tokens: Number, byte_s: Number) -> Number:
     pooled = tokens * maximum(plan.expert_chips * share, 1.0)
     routed = expert_layer_s(asked, pooled, byte_s)
     head_flops = m.attention_flops * m.matmul_efficiency
-    head = _matmul_s(model.vocab * model.hidden * share, rows, byte_s, WIDE_BYTES, head_flops)
+    last = rows if sampled is None else maximum(sampled, software.dense_rows)
+    head = _matmul_s(model.vocab * model.hidden * share, last, byte_s, WIDE_BYTES, head_flops)
     moe = model.moe_layers
     return attention + (model.layers - moe) * dense + moe * (shared + routed) + head
 
@@ -269,13 +273,15 @@ def prefill_s(asked: Service, where_: Placement) -> Number:
 
 def _prefill_pass_s(asked: Service, where_: Placement, tokens: Number) -> Number:
     """Seconds of one pass of `tokens` prompt tokens but for attention's scores, in parts where that is faster: one part's
-    exchange runs beside another's products (DeepSeek-V3 2024, section 3.4.1)."""
-    model, _, plan, m, software = asked
+    exchange runs beside another's products (DeepSeek-V3 2024, section 3.4.1). Of each prompt the last token alone meets the
+    output projection (vLLM, gpu_model_runner.py: `compute_logits` of the states at `logits_indices`)."""
+    model, job, plan, m, software = asked
     byte_s = where_.seconds_per_byte["weights"] / m.bandwidth_efficiency
 
     def in_parts(parts: Number) -> Number:
         each = tokens / parts
-        products = parts * matmuls_s(asked, each, byte_s)
+        sampled = maximum(each / job.input_len, 1.0)
+        products = parts * matmuls_s(asked, each, byte_s, sampled)
         exchange = parts * exchange_s(model, plan, m, each, software.exchange)
         return (
             products
@@ -294,7 +300,7 @@ def _scores_s(asked: Service) -> Number:
     """Seconds of attention's scores and sums over the values of one whole prompt."""
     model, job, plan, m, software = asked
     width = model.heads * (model.query_key_dim + model.value_dim) / plan.tp
-    scores = 2 * model.layers * job.input_len * attended_tokens(model, job.input_len / 2) * width
+    scores = 2 * model.layers * job.input_len * fused_attended_tokens(model, job.input_len) * width
     scores = scores + job.input_len * state_flops_per_token(model) / plan.tp
     return scores / (m.score_flops * software.score_efficiency)
 
