@@ -36,7 +36,7 @@ def whole(text):
 
 def digest(point):
     """What identifies a point, made from its fields alone."""
-    total = sum(np.array(sweep_spec._lanes(*field), np.uint64) for field in point.items())
+    total = sum(np.array(sweep_spec._hashed(*field), np.uint32) for field in point.items())
     return str(sweep_spec._written(total[None])[0], "ascii")
 
 

@@ -48,8 +48,8 @@ def results(sweep: Sweep, indices: np.ndarray) -> pa.Table:
 
         predicted = training.predict if sweep.level == "training" else serving.predict
         found = pd.DataFrame(asking.columns(predicted(sweep.points(indices))))
-    table = pa.Table.from_pandas(_storable(found), preserve_index=False).replace_schema_metadata()
-    return table.add_column(0, POINT, texts(sweep.digests(indices)))
+    columns = {name: _column(found[name]) for name in found}
+    return pa.table({POINT: texts(sweep.digests(indices))} | columns)
 
 
 def lost(sweep: Sweep, indices: np.ndarray, said: str) -> pa.Table:
@@ -65,13 +65,17 @@ def fields(sweep: Sweep) -> pa.Table:
 
 
 def _field(field: Coded) -> pa.Array:
-    """A field as a table can hold it: values of mixed kinds as text."""
+    """A field as a table can hold it: items of a list as one text."""
     cells = [", ".join(map(str, v)) if isinstance(v, list) else v for v in field.values]
+    return _column(cells).take(pa.array(field.codes, mask=field.codes == ABSENT))
+
+
+def _column(values: Any) -> pa.Array:
+    """Values as a table can hold them: those of mixed kinds as text."""
     try:
-        values = pa.array(cells)
+        return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        values = pa.array(as_text(cells), pa.string())
-    return values.take(pa.array(field.codes, mask=field.codes == ABSENT))
+        return pa.array(as_text(values), pa.string())
 
 
 def texts(digests: np.ndarray) -> pa.Array:
@@ -79,18 +83,6 @@ def texts(digests: np.ndarray) -> pa.Array:
     ends = np.arange(len(digests) + 1, dtype=np.int32) * digests.dtype.itemsize
     buffers = pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(digests))
     return pa.StringArray.from_buffers(len(digests), *buffers)
-
-
-def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of mixed kinds as text, so that Parquet takes them."""
-    mixed = [
-        name
-        for name in frame.columns
-        if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1
-    ]
-    return frame.assign(
-        **{name: pd.Series(as_text(frame[name]), frame.index, object) for name in mixed}
-    )
 
 
 def as_text(values: Iterable[Any]) -> list[str | None]:

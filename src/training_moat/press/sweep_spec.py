@@ -127,36 +127,29 @@ class Sweep:
         """What identifies some points, or all, in whatever file and place they stand: the sum of the hashes of the fields
         of each as JSON, in their order."""
         which = np.arange(len(self)) if indices is None else indices
-        total = np.zeros((len(which), len(_LANES)), np.uint64)
+        total = np.zeros((len(which), _WORDS), np.uint32)
         for name, (values, codes) in self.columns(which).items():
             used, place = np.unique(codes, return_inverse=True)
-            own = [_lanes(name, values[code]) if code != ABSENT else [0, 0] for code in used]
-            total += np.array(own, np.uint64)[place]
+            own = [_hashed(name, values[code]) if code != ABSENT else [0] * _WORDS for code in used]
+            total += np.array(own, np.uint32)[place]
         return _written(total)
 
 
-_LANES = (8, 4)
-"""Bytes of a digest that are added up with one another, without carrying from one to the next."""
+_WORDS = 3
+"""Words of four bytes in a digest, added up with one another without carrying from one to the next."""
 
 
-def _lanes(name: str, value: Any) -> list[int]:
+def _hashed(name: str, value: Any) -> list[int]:
+    """The words of one field's hash."""
     text = f"{json.dumps(name)}: {json.dumps(value, sort_keys=True)}"
-    hashed, start, found = hashlib.blake2b(text.encode(), digest_size=sum(_LANES)).digest(), 0, []
-    for size in _LANES:
-        found.append(int.from_bytes(hashed[start : start + size], "big"))
-        start += size
-    return found
+    hashed = hashlib.blake2b(text.encode(), digest_size=4 * _WORDS).digest()
+    return np.frombuffer(hashed, ">u4").tolist()
 
 
-def _written(lanes: np.ndarray) -> np.ndarray:
+def _written(total: np.ndarray) -> np.ndarray:
     """Sums as text of hexadecimal digits."""
-    parts = [
-        lanes[:, number].astype(">u8").view(np.uint8).reshape(-1, 8)[:, -size:]
-        for number, size in enumerate(_LANES)
-    ]
-    width = 2 * sum(_LANES)
-    digits = np.ascontiguousarray(np.hstack(parts)).tobytes().hex().encode()
-    return np.frombuffer(digits, f"S{width}")
+    digits = total.astype(">u4").tobytes().hex().encode()
+    return np.frombuffer(digits, f"S{8 * _WORDS}")
 
 
 def load(path: str | Path) -> Sweep:
@@ -169,10 +162,11 @@ def load(path: str | Path) -> Sweep:
     draw = _mapping(content, "draw", path.name)
     for key in draw:
         require_known("key", key, _DRAW_KEYS, f"{path.name}, draw")
-    values = _mapping(draw, "values", f"{path.name}, draw")
+    values, level = _mapping(draw, "values", f"{path.name}, draw"), content.get("level")
+    require_known("level", level, [*MODEL_LEVELS, *notebooks.chapter_names()], path.name)
     sweep = Sweep(
         title=str(content.get("title") or path.stem),
-        level=_level(content.get("level"), path.name),
+        level=level,
         base=_mapping(content, "base", path.name),
         grid={
             name: _values(entry, f"{path.name}, grid.{name}")
@@ -201,12 +195,6 @@ def _plain(value: Any, where: str) -> Any:
     except TypeError:
         raise InputError(f"{where}: expected words and numbers, got {value!r:.60}") from None
     return value
-
-
-def _level(given: Any, where: str) -> str:
-    known = [*MODEL_LEVELS, *notebooks.chapter_names()]
-    require_known("level", given, known, where)
-    return given
 
 
 def _values(entry: Any, where: str) -> tuple[Any, ...]:
@@ -273,18 +261,14 @@ def _check(sweep: Sweep, where: str) -> None:
         for index in _corners(sweep):
             parameters.convert_all(sweep.level, sweep.point(index))
         return
-    known = _request_fields(sweep.level)
+    from training_moat.predict import serving_plans, training_plans
+
+    plans = training_plans if sweep.level == "training" else serving_plans
     for name in sweep.fields:
-        require_known("field", name, known, f"{where}, {sweep.level}")
+        require_known("field", name, plans.FIELDS, f"{where}, {sweep.level}")
 
 
 def _corners(sweep: Sweep) -> list[int]:
     """Points that between them hold every value of grid and list once, as far as `MOST_CHECKED` reaches."""
     step = max(1, len(sweep) // MOST_CHECKED)
     return list(range(0, len(sweep), step))[:MOST_CHECKED]
-
-
-def _request_fields(level: str) -> tuple[str, ...]:
-    from training_moat.predict import serving_plans, training_plans
-
-    return training_plans.FIELDS if level == "training" else serving_plans.FIELDS
