@@ -162,7 +162,7 @@ def load(path: str | Path) -> Sweep:
     draw = _mapping(content, "draw", path.name)
     for key in draw:
         require_known("key", key, _DRAW_KEYS, f"{path.name}, draw")
-    values, level = _mapping(draw, "values", f"{path.name}, draw"), content.get("level")
+    values, level = _mapping(draw, "values", f"{path.name}, draw"), str(content.get("level"))
     require_known("level", level, [*MODEL_LEVELS, *notebooks.chapter_names()], path.name)
     sweep = Sweep(
         title=str(content.get("title") or path.stem),
