@@ -12,13 +12,8 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips, models, tables
-from training_moat.predict import (
-    serving_batch,
-    serving_constants,
-    serving_formats,
-    serving_plans,
-    serving_software,
-)
+from training_moat.predict import serving_constants, serving_plans, serving_software
+from training_moat.predict.serving_batch import Question
 
 PROMPT, ANSWER = 1000.0, 300.0
 """Tokens taken where a source states none: a medium prompt and a short answer. One user's speed hardly depends on
@@ -109,10 +104,10 @@ def _layout(row) -> dict[str, float]:
     asked = {} if np.isnan(row.chips) else {"chips": int(row.chips)}
     if asked and not piped:
         asked["tp"] = asked["chips"]
-    chunk = serving_batch.prefill_chunk(model, chip)
-    lengths = (row.batch, row.input_len, row.output_len, chunk)
-    job = serving_formats.job(model, row.precision, serving_constants.KV_PRECISION, *lengths)
-    plan = serving_plans.candidate_plans(asked, model, chip, job)[0]
+    formats = row.precision, serving_constants.KV_PRECISION
+    lengths = row.batch, row.input_len, row.output_len
+    question = Question(model, chip, row.software, *formats, *lengths)
+    plan = serving_plans.candidate_plans(asked, question)[0]
     sizes = {name: float(getattr(plan, name)) for name in ("tp", "pp", "dp", "ep", "expert_tp")}
     sizes["drafted"] = 0.0
     return {**sizes, "total_chips": float(plan.chips)}

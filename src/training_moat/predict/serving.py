@@ -11,7 +11,7 @@ import numpy as np
 from training_moat.catalog import relatives, tables
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
-from training_moat.core.serving_memory import ServingMemory, ServingPlan
+from training_moat.core.serving_memory import ServingMemory
 from training_moat.core.serving_step import ServingTime, StepSeconds
 from training_moat.core.tiers import home, room
 from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
@@ -43,18 +43,12 @@ SIZES = ("chips", "tp", "pp", "dp", "ep", "expert_tp")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The best plan of one case, the fastest that fits: its times, its memory in bytes, and whether it fits."""
+    """What one case asks, under its best plan, the fastest that fits: its times, its memory in bytes, and whether it fits."""
 
-    plan: ServingPlan
+    asked: Question
     time: dict[str, float]
     memory: dict[str, float]
     fits: bool
-
-
-def _question(case: ServingCase, plan: ServingPlan) -> Question:
-    asked = (case.model, case.chip, case.software, case.precision, case.kv_precision)
-    load = (case.batch, case.input_len, case.output_len)
-    return Question(*asked, *load, plan, exchange=case.exchange)
 
 
 def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
@@ -71,7 +65,7 @@ def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray
 
 def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) -> list[Evaluated]:
     """The best plan of every case, of all that are evaluated in a few array sweeps."""
-    asked = [_question(case, plan) for case in wanted for plan in case.plans]
+    asked = [replace(case.asked, plan=plan) for case in wanted for plan in case.plans]
     columns = {name: np.zeros(len(asked)) for name in (*SEEN, *CAUSES)}
     sizes = {name: np.zeros(len(asked)) for name in HELD}
     fits = np.zeros(len(asked), dtype=bool)
@@ -96,7 +90,7 @@ def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) ->
             {name: float(values[place]) for name, values in told.items()}
             for told in (columns, sizes)
         )
-        found.append(Evaluated(case.plans[best], seconds, held, bool(fits[place])))
+        found.append(Evaluated(asked[place], seconds, held, bool(fits[place])))
     return found
 
 
@@ -129,23 +123,23 @@ def _answered(
     return answers
 
 
-def _possible(time: Mapping[str, float], case: ServingCase) -> None:
+def _possible(time: Mapping[str, float], asked: Question) -> None:
     """Raise InputError for a time that is no answer."""
     for name in ("ttft_s", "tpot_s"):
         if not 0 <= time[name] <= LONGEST_S:
             raise InputError(
-                f"{name} would be {time[name]:.3g} s, which is no service: {case.batch:,} sequences of "
-                f"{case.input_len:,} + {case.output_len:,} tokens are too much for {case.chip.id}"
+                f"{name} would be {time[name]:.3g} s, which is no service: {asked.batch:,} sequences of "
+                f"{asked.input_len:,} + {asked.output_len:,} tokens are too much for {asked.chip.id}"
             )
 
 
 def answer(case: ServingCase, found: Evaluated, constants: known.Constants) -> dict[str, Any]:
     """The contract's answer for the evaluated plan of a case."""
-    time, plan = found.time, found.plan
-    _possible(time, case)
+    time, asked, plan = found.time, found.asked, found.asked.plan
+    _possible(time, asked)
     memory = {name: size / GIB for name, size in found.memory.items()}
     memory["total"] = sum(memory.values())
-    known_as = constants.level(case.chip.id, case.chip.family, case.software)
+    known_as = constants.level(asked.chip.id, asked.chip.family, asked.software)
     low, high = constants.interval(known_as)
     tokens_per_s = time["tokens_per_s"]
     cost = {}
@@ -166,62 +160,63 @@ def answer(case: ServingCase, found: Evaluated, constants: known.Constants) -> d
         "seconds": {name: time[name] for name in CAUSES}
         | {"prefill_of_others": time["prefill_wait_s"]},
         "plan": {name: int(getattr(plan, name)) for name in SIZES}
-        | {"cp": 1, "precision": case.precision, "kv_precision": case.kv_precision}
-        | {"software": _label(case)}
-        | {name: getattr(case, name) for name in USUAL_LOAD},
+        | {"cp": 1, "precision": asked.precision, "kv_precision": asked.kv_precision}
+        | {"software": _label(asked)}
+        | {name: getattr(asked, name) for name in USUAL_LOAD},
         "calibration": known_as,
         "notes": case.notes
-        + _service_notes(case, constants)
+        + _service_notes(asked, constants)
         + _notes(case, found, memory["total"]),
     }
 
 
-def _label(case: ServingCase) -> str:
+def _label(asked: Question) -> str:
     """How a plan names its engine so that asking with it again means the same one."""
-    if case.exchange is not None and case.software == NO_ENGINE:
-        return case.exchange.engine
-    return label(case.software)
+    if asked.exchange is not None and asked.software == NO_ENGINE:
+        return asked.exchange.engine
+    return label(asked.software)
 
 
 def _notes(case: ServingCase, found: Evaluated, total_gib: float) -> list[str]:
-    notes, plan, running = [], found.plan, found.time["running"]
+    notes, asked, running = [], found.asked, found.time["running"]
+    chip = asked.chip
     if not found.fits:
-        capacity = room(home(case.chip, "serving"), "serving") / GIB
+        capacity = room(home(chip, "serving"), "serving") / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
         needs, offered = beyond.apart(total_gib, capacity)
         notes.append(
-            f"{which} needs {needs} GiB a chip, {case.chip.id} has room for {offered}; the time is hypothetical"
+            f"{which} needs {needs} GiB a chip, {chip.id} has room for {offered}; the time is hypothetical"
         )
         if case.format_assumed:
-            notes.append(f"precision not given; {case.precision} weights assumed")
-    elif running < case.batch - 0.5:
+            notes.append(f"precision not given; {asked.precision} weights assumed")
+    elif running < asked.batch - 0.5:
         notes.append(
-            f"room for the caches of {_sequences(running)} at once; the other {case.batch - running:.0f} queue"
+            f"room for the caches of {_sequences(running)} at once; the other {asked.batch - running:.0f} queue"
         )
-    if spills(_question(case, plan)):
-        slow = home(case.chip, "serving")[-1]
+    if spills(asked):
+        slow = home(chip, "serving")[-1]
         rate = (slow.bytes_per_s or np.nan) / GB
         notes.append(
-            f"the faster memories cannot hold the weights, which are read from {case.chip.id}'s {slow.word} at {rate:,.0f} GB/s"
+            f"the faster memories cannot hold the weights, which are read from {chip.id}'s {slow.word} at {rate:,.0f} GB/s"
         )
-    if case.chip.scaleup is None and case.chip.scaleout is None and plan.chips > 1:
+    if chip.scaleup is None and chip.scaleout is None and asked.plan.chips > 1:
         notes.append(
-            f"{case.chip.id} publishes no link bandwidth; {relatives.taken(case.chip, 'scaleup')[1]} is assumed"
+            f"{chip.id} publishes no link bandwidth; {relatives.taken(chip, 'scaleup')[1]} is assumed"
         )
-    notes += _exchange_notes(case, plan) + beyond.of_system(case.chip, plan.chips)
-    if case.software == NO_ENGINE and not case.notes:
+    notes += _exchange_notes(asked) + beyond.of_system(chip, asked.plan.chips)
+    if asked.software == NO_ENGINE and not case.notes:
         notes.append(
-            f"no serving engine has been measured on {case.chip.id}; typical overheads stand in"
+            f"no serving engine has been measured on {chip.id}; typical overheads stand in"
         )
     return notes
 
 
-def _service_notes(case: ServingCase, constants: known.Constants) -> list[str]:
+def _service_notes(asked: Question, constants: known.Constants) -> list[str]:
     """What is taken of a maker's own service: that it drafts tokens, without which an answer may beat the data sheet's
     bandwidth, and that it runs on another chip than its maker's."""
-    if case.software not in serving_software.of_makers():
+    if asked.software not in serving_software.of_makers():
         return []
-    chip, name, notes = case.chip, case.software, []
+    chip, name, notes = asked.chip, asked.software, []
     own = [family for family, engine in serving_software.services().items() if engine in name]
     if chip.family not in own:
         notes.append(f"{name} serves its maker's own chips; {chip.id} is taken to be run likewise")
@@ -231,9 +226,9 @@ def _service_notes(case: ServingCase, constants: known.Constants) -> list[str]:
     return notes
 
 
-def _exchange_notes(case: ServingCase, plan: ServingPlan) -> list[str]:
+def _exchange_notes(asked: Question) -> list[str]:
     """What is taken of an engine's exchange of tokens, where a plan spreads experts so widely."""
-    exchange = exchange_of(_question(case, plan))
+    exchange = exchange_of(asked)
     if exchange is None:
         return []
     told = f"a value takes {exchange.sent_bytes:g} bytes to the experts and {exchange.returned_bytes:g} back"

@@ -36,7 +36,7 @@ class Question:
     batch: float
     input_len: float
     output_len: float
-    plan: serving_step.ServingPlan
+    plan: serving_step.ServingPlan = serving_step.ServingPlan()
     attention: str = ""
     """Format of the attention's weights where it is not that of the maker's checkpoint."""
     drafted: float = 0.0

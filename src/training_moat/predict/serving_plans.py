@@ -21,7 +21,7 @@ from training_moat.predict import (
     serving_software,
 )
 from training_moat.predict.engines import engine, release_of
-from training_moat.predict.expert_exchange import ExpertExchange
+from training_moat.predict.serving_batch import Question
 from training_moat.predict.serving_constants import Constants
 
 FIELDS = (*request_fields.COMMON, *request_fields.SERVING)
@@ -50,17 +50,9 @@ class ServingCase:
     """One validated request: what is asked, and the plans that may answer it."""
 
     id: Any
-    model: Transformer
-    chip: Chip
-    precision: str
-    kv_precision: str
-    software: str
-    batch: int
-    input_len: int
-    output_len: int
+    asked: Question
     plans: list[serving_step.ServingPlan]
     price_usd_per_chip_hour: float | None = None
-    exchange: ExpertExchange | None = None
     format_assumed: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -85,30 +77,24 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         for name, usual in USUAL_LOAD.items()
     }
     released = release_of(request.get("model"))
-    asked = request.get("software")
-    software, more = engine(asked, chip, constants, released)
-    chunk = serving_batch.prefill_chunk(model, chip)
-    job = serving_formats.job(model, precision, kv_precision, **load, prefill_chunk=chunk)
-    layered = serving_software.cuts_by_layers(asked, software) and _lays_nothing_out(request)
-    plans = candidate_plans(request, model, chip, job, layered)
+    named = request.get("software")
+    software, more = engine(named, chip, constants, released)
+    exchange = expert_exchange.of_engine(named, software, chip)
+    asked = Question(model, chip, software, precision, kv_precision, **load, exchange=exchange)
+    layered = serving_software.cuts_by_layers(named, software) and _lays_nothing_out(request)
+    plans = candidate_plans(request, asked, layered)
     return ServingCase(
         request.get("id"),
-        model,
-        chip,
-        precision,
-        kv_precision,
-        software,
-        **load,
-        plans=plans,
-        price_usd_per_chip_hour=requests.price(request),
-        exchange=expert_exchange.of_engine(asked, software, chip),
+        asked,
+        plans,
+        requests.price(request),
         format_assumed=request.get("precision") is None,
         notes=requests.model_notes(request)
         + requests.chip_notes(request)
         + _head_note(request, model)
         + notes
         + more
-        + [LAYERED.format(asked or software)] * (layered and plans[0].chips > 1),
+        + [LAYERED.format(named or software)] * (layered and plans[0].chips > 1),
     )
 
 
@@ -137,25 +123,21 @@ def _sizes(request: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def candidate_plans(
-    request: Mapping[str, Any],
-    model: Transformer,
-    chip: Chip,
-    job: serving_step.Job,
-    layered: bool = False,
+    request: Mapping[str, Any], asked: Question, layered: bool = False
 ) -> list[serving_step.ServingPlan]:
     """Every layout the request leaves open, no more attention copies than sequences unless asked for; where it
     leaves the number of chips open, on the fewest that hold the job. layered: each chip holds successive layers. Raises
     `InputError` where what it fixes contradicts the model or itself."""
-    given = _attention_copies_inside(_sizes(request), model)
-    _check(given, model, chip)
+    given = _attention_copies_inside(_sizes(request), asked.model)
+    _check(given, asked.model, asked.chip)
     open_size = given["chips"] is None and given["tp"] is None
     if layered:
         # More chips than layers hold the model more than once.
-        given |= {"tp": 1} | ({"dp": 1} if (given["chips"] or 1) <= model.layers else {})
+        given |= {"tp": 1} | ({"dp": 1} if (given["chips"] or 1) <= asked.model.layers else {})
     if open_size:
-        return _on_fewest_chips(given, model, chip, job)
+        return _on_fewest_chips(given, asked)
     count = given["chips"] or _product(given)
-    plans = _sensible(_layouts(count, given, model, chip), given, job)
+    plans = _sensible(count, given, asked)
     if not plans:
         raise InputError(
             f"no layout puts {count} chips to use with the sizes given; "
@@ -165,16 +147,18 @@ def candidate_plans(
 
 
 def _sensible(
-    plans: list[serving_step.ServingPlan], given: Mapping[str, int | None], job: serving_step.Job
+    count: int, given: Mapping[str, int | None], asked: Question
 ) -> list[serving_step.ServingPlan]:
-    return [plan for plan in plans if plan.dp <= job.batch or given["dp"]] or plans
+    plans = _layouts(count, given, asked.model, asked.chip)
+    return [plan for plan in plans if plan.dp <= asked.batch or given["dp"]] or plans
 
 
 def _on_fewest_chips(
-    given: Mapping[str, int | None], model: Transformer, chip: Chip, job: serving_step.Job
+    given: Mapping[str, int | None], asked: Question
 ) -> list[serving_step.ServingPlan]:
     """The layouts on the fewest chips that hold weights and all sequences: in the faster tiers, else with the large
     slow one, else those that hold one sequence a copy, else those that lack least."""
+    chip, job = asked.chip, serving_batch.job_of(asked)
     counts = [count for count in CHIP_COUNTS if count <= system_limit(chip)]
     tried: dict[int, list[serving_step.ServingPlan]] = {}
     tiers = {"fast": faster_tiers(chip), "all": home(chip, "serving")}
@@ -182,15 +166,15 @@ def _on_fewest_chips(
         space = room(tiers[where], "serving")
         for count in counts:
             if count not in tried:
-                tried[count] = _sensible(_layouts(count, given, model, chip), given, job)
-            held = serving_batch.held_bytes(model, job, tried[count], sequences)
+                tried[count] = _sensible(count, given, asked)
+            held = serving_batch.held_bytes(asked.model, job, tried[count], sequences)
             fitting = [plan for plan, size in zip(tried[count], held, strict=True) if size <= space]
             if fitting:
                 return fitting[:MAX_PLANS]
     last = [plans for plans in tried.values() if plans]
     if not last:
         raise InputError(
-            f"no layout of {model.name} on any number of {chip.id} has the sizes given"
+            f"no layout of {asked.model.name} on any number of {chip.id} has the sizes given"
         )
     return last[-1][:MAX_PLANS]
 
