@@ -79,7 +79,7 @@ def further_copies(folder: Path) -> dict[str, Path]:
 
 
 def _state() -> object:
-    files = [*caching.book_files(), *caching.page_files(), *caching.building_files()]
+    files = [*caching.book_files(), *CHAPTERS.glob("*.md"), *caching.building_files()]
     return caching.file_states([*caching.run_files(), *files])
 
 

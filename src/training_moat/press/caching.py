@@ -79,7 +79,8 @@ def run_files() -> list[Path]:
 
 
 def book_files() -> list[Path]:
-    """Files of the book that the site depends on besides: configuration, static files, the gallery's scenarios."""
+    """Files of the book that the site depends on besides, but for its pages: configuration, static files, the gallery's
+    scenarios."""
     around = [path for folder in (STATIC, SCENARIOS) for path in folder.rglob("*")]
     return [
         *(path for path in around if path.is_file()),
@@ -88,11 +89,6 @@ def book_files() -> list[Path]:
         ROOT / "_config.yml",
         ROOT / "_toc.yml",
     ]
-
-
-def page_files() -> list[Path]:
-    """Pages of the book that are no notebooks."""
-    return [*CHAPTERS.glob("*.md")]
 
 
 def run_state() -> object:

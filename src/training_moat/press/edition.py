@@ -10,9 +10,8 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from training_moat.press.markup import spelled
 from training_moat.press.scenarios import Request
@@ -25,11 +24,10 @@ _ABOUT = "edition.json"
 
 @dataclass(frozen=True)
 class Edition:
-    """The reader's title and description and what was changed; all empty for the book as published."""
+    """The reader's title and what is different, in words; both empty for the book as published."""
 
     title: str = ""
-    description: str = ""
-    changed: Mapping[str, Any] = field(default_factory=dict)
+    words: str = ""
     folder: Path | None = None
 
     def copy_of(self, chapter: str) -> Path | None:
@@ -37,24 +35,20 @@ class Edition:
         copy = self.folder / f"{chapter}.ipynb" if self.folder is not None else None
         return copy if copy is not None and copy.is_file() else None
 
-    def words(self, only: str = "") -> str:
-        """What is different here, in one line; empty for the book as published.
 
-        only: a chapter whose name need not stand before each of its parameters.
-        """
-        if not self.title and not self.changed:
-            return ""
-        listed = "; ".join(
-            f"{name.removeprefix(f'{only}.')} = {spelled(value, ', ')}"
-            for name, value in self.changed.items()
-        )
-        described = f" ({self.description})" if self.description else ""
-        return f"{self.title}{described}: run with {listed or 'the published settings'}"
+def words(wanted: Request, only: str = "") -> str:
+    """What is different in a request, in one line; empty for the book as published.
 
-
-def of(wanted: Request) -> Edition:
-    """The edition of a request."""
-    return Edition(wanted.title, wanted.description, wanted.changed)
+    only: a chapter whose name need not stand before each of its parameters.
+    """
+    if not wanted.title:
+        return ""
+    listed = "; ".join(
+        f"{name.removeprefix(f'{only}.')} = {spelled(value, ', ')}"
+        for name, value in wanted.changed.items()
+    )
+    described = f" ({wanted.description})" if wanted.description else ""
+    return f"{wanted.title}{described}: run with {listed or 'the published settings'}"
 
 
 def write(executed: Mapping[str, Path], wanted: Request, folder: Path) -> Path:
@@ -62,8 +56,8 @@ def write(executed: Mapping[str, Path], wanted: Request, folder: Path) -> Path:
     folder.mkdir(parents=True)
     for chapter, copy in executed.items():
         shutil.copyfile(copy, folder / f"{chapter}.ipynb")
-    about = {name: value for name, value in asdict(of(wanted)).items() if name != "folder"}
-    (folder / _ABOUT).write_text(json.dumps(about, default=str), encoding="utf-8")
+    about = {"title": wanted.title, "words": words(wanted)}
+    (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
     return folder
 
 

@@ -149,13 +149,6 @@ def record(name: str) -> dict[str, Any] | None:
     return found if found.get("scenario") == digest(name) else None
 
 
-def _told_apart(found: dict[str, Any]) -> dict[str, Any]:
-    """A record whose numbers that two digits do not tell apart count as the same."""
-    changes = [one for one in found["changes"] if not _level(one["first"], one["second"])]
-    same = found["same"] + len(found["changes"]) - len(changes)
-    return {**found, "changes": changes, "same": same}
-
-
 def _level(first: Any, second: Any) -> bool:
     amounts = isinstance(first, float) and isinstance(second, float)
     return amounts and math.isclose(first, second, rel_tol=LEVEL)
@@ -163,7 +156,11 @@ def _level(first: Any, second: Any) -> bool:
 
 @kept_while(changed_ns, size=64)
 def _record(path: Path) -> dict[str, Any]:
-    return _told_apart(dict(json.loads(path.read_text(encoding="utf-8"))))
+    """A stored record, of which numbers that two digits do not tell apart count as the same."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    changes = [one for one in found["changes"] if not _level(one["first"], one["second"])]
+    same = found["same"] + len(found["changes"]) - len(changes)
+    return {**found, "changes": changes, "same": same}
 
 
 def loaded(name: str) -> scenarios.Scenario:

@@ -144,10 +144,6 @@ def with_prose(executed: NotebookNode, source: NotebookNode) -> NotebookNode:
     return published(executed)
 
 
-def _plain_metadata(cell: NotebookNode) -> dict[str, Any]:
-    return {"tags": sorted(tags(cell))} if tags(cell) else {}
-
-
 def normalised(executed: NotebookNode, stored: NotebookNode | None = None) -> NotebookNode:
     """A notebook as it is stored: no timings, counts or run-time metadata; unchanged pictures keep their bytes.
 
@@ -155,10 +151,11 @@ def normalised(executed: NotebookNode, stored: NotebookNode | None = None) -> No
     the stored PNG stays, because other machines draw the same picture with slightly other bytes.
     """
     fresh = nbformat.v4.new_notebook(metadata=_KERNEL)
-    fresh.cells = [cell for cell in executed.cells if "injected-parameters" not in tags(cell)]
+    fresh.cells = [cell for cell in executed.cells if not _injected(cell)]
     run = 0
     for number, cell in enumerate(fresh.cells):
-        cell.metadata = nbformat.from_dict(_plain_metadata(cell))
+        plain = {"tags": sorted(tags(cell))} if tags(cell) else {}
+        cell.metadata = nbformat.from_dict(plain)
         cell.id = f"cell-{number:02d}"
         if cell.cell_type == "code":
             run += 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training_moat.press import caching, edition, finishing
 from training_moat.press.failures import WorkFailed
-from training_moat.press.folders import BUILD, PACKAGE, ROOT, digest, digest_of
+from training_moat.press.folders import BUILD, CHAPTERS, PACKAGE, ROOT, digest, digest_of
 from training_moat.press.scenarios import Request
 from training_moat.press.shelf import Place
 
@@ -38,7 +38,7 @@ def surroundings(wanted: Request) -> str:
         caching.digest_files(caching.book_files()),
         caching.digest_files(caching.building_files(), PACKAGE),
         [metadata.version(name) for name in _BUILDERS],
-        edition.of(wanted).words(),
+        edition.words(wanted),
         finishing.address(),
         finishing.repository(),
     ]
@@ -48,7 +48,7 @@ def surroundings(wanted: Request) -> str:
 def key(executed: Mapping[str, Path], around: str) -> str:
     """Hash of the content of everything the site is made from. around: what `surroundings` gives."""
     copies = {name: digest(path) for name, path in executed.items()}
-    return digest_of([around, caching.digest_files(caching.page_files()), copies])
+    return digest_of([around, caching.digest_files(CHAPTERS.glob("*.md")), copies])
 
 
 def render(executed: Mapping[str, Path], wanted: Request, work: Path, place: Place) -> Path:

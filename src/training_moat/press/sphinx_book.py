@@ -87,12 +87,12 @@ def _prepare(app: Any, config: Any) -> None:
     if public := finishing.repository():
         known = {"repository_url": public, "repository_branch": "main", "path_to_docs": ""}
         config.html_theme_options = dict(config.html_theme_options) | known | _BUTTONS
-    words = edition.current().words()
-    if words:
+    shown = edition.current()
+    if shown.words:
         # The theme shows the title as it is in one place and escaped in another.
-        title = " ".join(re.sub(r"""[<>&"'`]""", " ", edition.current().title).split())[:80]
+        title = " ".join(re.sub(r"""[<>&"'`]""", " ", shown.title).split())[:80]
         config.html_title = f"{title} ({config.html_title}, re-run)"
-        banner = {"announcement": html.escape(f"Not the book as published. {words}.")}
+        banner = {"announcement": html.escape(f"Not the book as published. {shown.words}.")}
         config.html_theme_options = dict(config.html_theme_options) | banner
 
 

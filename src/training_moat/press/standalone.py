@@ -73,7 +73,7 @@ def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> s
         path.name: path.read_text(encoding="utf-8")
         for path in offline.write_assets(BUILD / f"assets-{offline.bundle_version()}")
     }
-    words = edition.of(wanted).words(chapter) or "run with its defaults"
+    words = edition.words(wanted, chapter) or "run with its defaults"
     scripts = [Markup(_inert(assets[name])) for name in (offline.BUNDLE, offline.SCRIPT)]
     return markup.page(
         "standalone.html", seal=output.UNSEALED, chapter=chapter, words=words, scripts=scripts,
@@ -115,13 +115,8 @@ def body(notebook: notebooks.NotebookNode, headless: bool = False) -> str:
 
 def title(notebook: notebooks.NotebookNode) -> str | None:
     """The notebook's first heading."""
-    lines = (
-        line
-        for cell in notebook.cells
-        if cell.cell_type == "markdown"
-        for line in cell.source.splitlines()
-    )
-    return next((line[2:] for line in lines if line.startswith("# ")), None)
+    prose = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return next((found[0][2:] for found in map(_TITLE.search, prose) if found), None)
 
 
 def _inert(script: str) -> str:
