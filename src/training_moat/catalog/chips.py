@@ -28,6 +28,9 @@ PEAK_COLUMNS = {
 LINK_KIND = {"scaleup": "nvlink", "scaleout": "network", "host": "pcie"}
 """Which published step latency stands for each kind of link until one is calibrated."""
 
+TOPOLOGIES = {"scaleup": "switched", "scaleout": "fat_tree"}
+"""Kinds of links, and the topology of one of which nothing is published."""
+
 TRAINS = {"yes": True, "withdrawn": True, "no": False}
 """Whether the silicon was offered for training, from the column `supports_training`."""
 
@@ -150,8 +153,8 @@ def build(row: Row, variant_of: str = "") -> Chip:
         vendor=row["vendor"],
         peak_flops=peaks,
         tiers=_tiers(row),
-        scaleup=_scaleup(row),
-        scaleout=_scaleout(row),
+        scaleup=_link(row, "scaleup", _rate(row["scaleup_gb_per_s_per_direction"], GB)),
+        scaleout=_link(row, "scaleout", _rate(row["scaleout_gbit_per_s_per_chip"], GBIT)),
         tdp_w=_optional(row["tdp_w"]),
         price_usd=_optional(row["price_usd"]),
         cloud_usd_per_h=_optional(row["cloud_usd_per_h"]),
@@ -241,21 +244,14 @@ def _tiers(row: Row) -> tuple[Tier, ...]:
     return tuple(Tier(name, size, rate, kind) for name, size, rate, kind in sizes if size)
 
 
-def _scaleup(row: Row) -> Link | None:
-    rate = _rate(row["scaleup_gb_per_s_per_direction"], GB)
-    if rate is None:
+def _link(row: Row, kind: str, bytes_per_s: float | None) -> Link | None:
+    """The link of a kind, of which a chip's row says the shape; None where no rate is published."""
+    if bytes_per_s is None:
         return None
-    topology = _optional(row["scaleup_topology"]) or "switched"
-    latency = step_latency_s("host" if topology == "host" else "scaleup")
-    return Link(rate, latency, _optional(row["scaleup_domain_chips"]), topology)
-
-
-def _scaleout(row: Row) -> Link | None:
-    rate = _rate(row["scaleout_gbit_per_s_per_chip"], GBIT)
-    if rate is None:
-        return None
-    topology = _optional(row["scaleout_topology"]) or "fat_tree"
-    return Link(rate, step_latency_s("scaleout"), None, topology)
+    topology = _optional(row[f"{kind}_topology"]) or TOPOLOGIES[kind]
+    latency = step_latency_s("host" if topology == "host" else kind)
+    domain = _optional(row["scaleup_domain_chips"]) if kind == "scaleup" else None
+    return Link(bytes_per_s, latency, domain, topology)
 
 
 def step_latency_s(link: str) -> float:

@@ -107,16 +107,10 @@ def path_of(name: str) -> Path:
 
 def read(name: str) -> pd.DataFrame:
     """The validated table as it stands in its file; TableError with the first problem when it is bad."""
-    path = path_of(name)
-    if not path.is_file():
-        raise TableError(f"data/{path.name}: the file is missing; datapackage.json names it")
-    found = _read(name, path)
+    found = inspect(name)
     if found.problems:
-        more = (
-            f" (and {len(found.problems) - 1} more; run `moat check`)"
-            if len(found.problems) > 1
-            else ""
-        )
+        others = len(found.problems) - 1
+        more = f" (and {others} more; run `moat check`)" if others else ""
         raise TableError(f"{found.problems[0]}{more}")
     return found.frame
 

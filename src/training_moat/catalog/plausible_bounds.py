@@ -86,11 +86,6 @@ def _size(of: Sheet, column: str) -> pd.Series:
     return (of[column] % 0.5).where(of[column] >= 10)
 
 
-def _remainder(column: str, of: Sheet) -> pd.Series:
-    """What a width is beyond a multiple of 64."""
-    return of[column] % 64
-
-
 def _use_of_peak(of: Sheet, chips: Sheet) -> pd.Series:
     """Training FLOP over what the chip hours of a run come to at the peak in sixteen bits."""
     hours = of["chip_hours"].fillna(of["chips"] * of["training_hours"])
@@ -220,11 +215,6 @@ def _reading_time(of: Sheet) -> pd.Series:
     return over_median(of["ddr_gb"] / of["ddr_gb_per_s"], kind)
 
 
-def _over_measured(column: str, of: Sheet) -> pd.Series:
-    """A prediction of a run that was left out over what was measured."""
-    return of[column] / of["measured_s"]
-
-
 class Bounds(NamedTuple):
     """What a row's `value` may be at `least` and at `most`; who leaves these bounds is told at `column` what was `expected`,
     unless the notes say why (`named`: and name the column; not `excused`: whatever they say). `beside`: another table, which
@@ -269,7 +259,7 @@ BOUNDS = {
     "chip_memories": Bounds("chips", "hbm_gb", lambda of: _size(of, "hbm_gb"), 0, 0, "the capacity in GB as it is sold"),
     "old_memories": Bounds("hardware_history", "memory_gb", lambda of: _size(of, "memory_gb"), 0, 0,
         "the capacity in GB as it is sold"),
-    **{f"{name}_widths": Bounds("models", name, partial(_remainder, name), 0, 0, MULTIPLE.format(64))
+    **{f"{name}_widths": Bounds("models", name, lambda of, name=name: of[name] % 64, 0, 0, MULTIPLE.format(64))
        for name in ("hidden", "ffn", "expert_ffn")},
     "vocabularies": Bounds("models", "vocab", lambda of: of["vocab"].mask(of["vocab"].isin(TOKENIZERS)) % 16, 0, 0,
         MULTIPLE.format(16)),
@@ -355,7 +345,7 @@ BOUNDS = {
     "fitted_constants": Bounds("calibration_training", "value",  # in standard deviations: most lie within two
         lambda of: np.log(of["value"] / of["prior"]) / of["prior_log_sd"], -6, 6, "a value within 6 prior_log_sd of its prior",
         excused=False),
-    **{name: Bounds("training_blind training_left_out", name, partial(_over_measured, name), 1 / 9, 9,
+    **{name: Bounds("training_blind training_left_out", name, lambda of, name=name: of[name] / of["measured_s"], 1 / 9, 9,
         "within 9 times measured_s", excused=False)  # a point in the wrong place is more
        for name in ("predicted_s", "without_source_s", "without_chip_s", "without_family_s")},
     "spend_growth": Bounds("accelerator_spend", "value", _growth, 1.05, 4,

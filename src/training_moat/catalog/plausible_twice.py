@@ -10,7 +10,7 @@ from training_moat.catalog.dates import starts
 from training_moat.catalog.plausible_bounds import FEW, sixteen_bit_peak
 from training_moat.catalog.plausible_numbers import SAME
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet, check, check_each, outside
+from training_moat.catalog.sheets import Sheet, check, check_each, outside
 
 NAMES = (
     ("chip", "chip_id", ()),
@@ -27,15 +27,14 @@ BLOCKS = (
 )
 """Tables whose rows stand source by source."""
 
-ORDERED = (
-    ("training_runs", "date", "source"),
-    ("hardware_history", "released", "source"),
-    ("models", "released", "organisation"),
-    ("tokens_served", "date", "organisation"),
-    ("chips", "announced", "vendor"),
-    ("chips", "available", "vendor"),
-)
-"""Tables whose rows of one kind stand in order of time: table, date, and the column that tells the kind."""
+ORDERED = {
+    "training_runs": ("source", "date"),
+    "hardware_history": ("source", "released"),
+    "models": ("organisation", "released"),
+    "tokens_served": ("organisation", "date"),
+    "chips": ("vendor", "announced", "available"),
+}
+"""Tables whose rows of one kind stand in order of time: the column that tells the kind, and those of dates."""
 
 YEARS_OUT = 2.4
 """Most years by which a date may lie outside those of the rows before and after it."""
@@ -115,16 +114,15 @@ def blocks(sheet: Sheet) -> Iterator[Problem]:
     yield from sheet.refused((before == after) & (own != before), "source", expected)
 
 
-@check()
-def order(book: Book) -> Iterator[Problem]:
+@check_each(*ORDERED)
+def order(sheet: Sheet) -> Iterator[Problem]:
     """A date years outside those of the rows before and after it, where such rows stand in order of time."""
-    for name, column, kind in ORDERED:
-        if name not in book:
-            continue
-        sheet = book[name]
-        when, own = starts(sheet.frame[column]), sheet.frame[kind].fillna("")
+    kind, *dates = ORDERED[sheet.name]
+    own = sheet.frame[kind].fillna("")
+    among = (own.shift(1) == own) & (own.shift(-1) == own)
+    for column in dates:
+        when = starts(sheet.frame[column])
         before, after = when.shift(1), when.shift(-1)
-        among = (own.shift(1) == own) & (own.shift(-1) == own)
         first, last = np.minimum(before, after), np.maximum(before, after)
         wrong = outside(when, first - YEARS_OUT, last + YEARS_OUT)
         expected = "a date about those of the rows before and after it, or 'checked:' in notes"

@@ -23,9 +23,6 @@ SAME_GENERATION_YEARS = 2
 WIDE = ("bf16", "fp16")
 """Formats of 16 bits that training multiplies in, best first."""
 
-LINKS = {"scaleup": "switched", "scaleout": "fat_tree"}
-"""Kinds of links, and the topology of one of which nothing is published."""
-
 BUS = "host"
 """Topology of cards that talk over the bus of their server."""
 
@@ -45,7 +42,9 @@ def rates(kind: str) -> tuple[float, float, float]:
     if kind == BUS:
         published = [rate for chip in known if (rate := _bus_rate(chip))]
     else:
-        found = [getattr(chip, kind) if kind in LINKS else chip.tier(kind) for chip in known]
+        found = [
+            getattr(chip, kind) if kind in chips.TOPOLOGIES else chip.tier(kind) for chip in known
+        ]
         published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
     low, middle, high = np.quantile(published, (ENDS[0], 0.5, ENDS[1]))
     return float(low), float(middle), float(high)
@@ -100,7 +99,7 @@ def link_at(chip: Chip, kind: str, bytes_per_s: float) -> Link:
     """A link of an assumed rate between the number of chips, and of the shape, that the chips table has for the chip; of
     the usual shape where it has none."""
     shape = chips.row(chip.measured_as).get(f"{kind}_topology")
-    topology = shape if isinstance(shape, str) else LINKS[kind]
+    topology = shape if isinstance(shape, str) else chips.TOPOLOGIES[kind]
     domain = chip.domain_chips if kind == "scaleup" else None
     return Link(bytes_per_s, chips.step_latency_s(kind), domain, topology)
 
