@@ -224,17 +224,12 @@ def reference_lines(
         layers.append(base.mark_rule(strokeDash=[4, 3]).encode(**along))
         if channel == "x":
             right = span is not None and place(value, span) > 0.6
-            words = base.mark_text(
-                align="right" if right else "left",
-                baseline="bottom",
-                dx=-3 if right else 3,
-                dy=-2 - 13 * (number % 2),
-                fontSize=11,
-            )
-            layers.append(words.encode(text="label:N", y=alt.value(0), **along))
+            side = {"align": "right", "dx": -3} if right else {"align": "left", "dx": 3}
+            where, edge = {**side, "dy": -2 - 13 * (number % 2)}, {"y": alt.value(0)}
         else:
-            words = base.mark_text(align="left", baseline="bottom", dy=-3, fontSize=11)
-            layers.append(words.encode(text="label:N", x=alt.value(2), **along))
+            where, edge = {"align": "left", "dy": -3}, {"x": alt.value(2)}
+        words = base.mark_text(baseline="bottom", fontSize=11, **where)
+        layers.append(words.encode(text="label:N", **edge, **along))
     return layers
 
 
@@ -247,11 +242,7 @@ def place(value: float, span: tuple[float, float, bool]) -> float:
     """Where a value lies between the ends of an axis, from zero to one."""
     low, high, log = span
     if log:
-        low, high, value = (
-            math.log(low),
-            math.log(high),
-            math.log(value) if value > 0 else math.log(low),
-        )
+        low, high, value = map(math.log, (low, high, value if value > 0 else low))
     return (value - low) / (high - low) if high > low else 0.0
 
 

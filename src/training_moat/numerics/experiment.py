@@ -209,7 +209,7 @@ def _results(missing: list[Run], workers: int, already: int):
 def _one(item: Run) -> list[str]:
     chosen = recipe(item.recipe)
     if item.log2_loss_scale is not None:
-        chosen = chosen.with_loss_scale(2.0**item.log2_loss_scale)
+        chosen = dataclasses.replace(chosen, loss_scale=2.0**item.log2_loss_scale)
     outcome = train(chosen, item.log2_learning_rate, item.seed, item.steps, corpus.load())
     losses = (outcome.initial_loss, outcome.train_loss, outcome.val_loss)
     return [

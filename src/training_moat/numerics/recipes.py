@@ -8,7 +8,7 @@ and attention stay in the 16-bit format, as in the published recipes (arXiv 2412
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from training_moat.core.errors import require_known
@@ -37,10 +37,6 @@ class Recipe:
     weights: str = "fp32"  # format in which weights live between steps
     stochastic_weights: bool = False
     loss_scale: float | str = 1.0  # a constant, or "dynamic"
-
-    def with_loss_scale(self, loss_scale: float) -> Recipe:
-        """The same recipe under a constant loss scale."""
-        return replace(self, loss_scale=loss_scale)
 
 
 _BF16: dict[str, Any] = {"held": "bf16"}

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from markdown_it import MarkdownIt
@@ -55,13 +54,9 @@ def run(
 
 def _sealable(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> str:
     """The executed notebook as text, with what was asked for and the place of its digest."""
-    said = {"chapter": chapter, "changed": _plain(wanted.changed), "seal": output.UNSEALED}
-    notebook.metadata["moat"] = said
+    changed = json.loads(json.dumps(wanted.changed, default=str))
+    notebook.metadata["moat"] = {"chapter": chapter, "changed": changed, "seal": output.UNSEALED}
     return nbformat.writes(notebook) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
 
 
 def render(notebook: notebooks.NotebookNode, chapter: str, wanted: Request) -> str:

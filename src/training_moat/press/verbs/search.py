@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         if options.software is not None:
             software.known_name(options.software)
         found = training.search(request, options.top)
-        capacity = _capacity_gib(options.chip)
+        capacity = tiers.room_for(chips.chip(options.chip), "training").space / GIB
     fits = bool(found) and found[0]["fits"]
     if not fits:
         least = min(answer["memory_gib"]["total"] for answer in found)
@@ -42,11 +42,6 @@ def run(options: argparse.Namespace) -> int:
     for note in found[0].get("notes", ()):
         print(f"note on the first: {note}")
     return 0 if fits else 1
-
-
-def _capacity_gib(chip: str) -> float:
-    """What training may fill of the chip's memory, in GiB: what the answers' notes say that it offers."""
-    return tiers.room_for(chips.chip(chip), "training").space / GIB
 
 
 def _cells(answer: dict[str, Any]) -> list[Any]:
