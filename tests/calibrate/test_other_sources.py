@@ -53,6 +53,38 @@ def test_every_source_counts_alike_in_the_mean():
     assert found[["runs", "sources"]].values.tolist() == [[4, 2]]
 
 
+def test_sources_described_alike_differ_by_what_they_measured_each_pair_counting_once():
+    """By hand: a and b differ twofold in two pairs of runs; c is expected at half the speed and is nobody's pair."""
+    found = other_sources.described_alike(
+        runs(
+            source=["a", "b", "b", "c"],
+            measured_s=[1.0, 2.0, 2.0, 9.0],
+            predicted_s=[1.0, 1.0, 1.02, 2.0],
+            unseen_source_error=[-0.1, 0.3, 0.3, 0.9],
+        )
+    )
+    assert found["pairs"].tolist() == [1]
+    assert found["differ"].tolist() == pytest.approx([np.log(2)])
+    assert found["at_best"].tolist() == pytest.approx([np.log(2) / np.sqrt(2)])
+    assert found["model"].tolist() == pytest.approx([0.2])
+
+
+@pytest.mark.parametrize("other", [{"chip_id": "h200"}, {"interval_kind": "moe"}, {"source": "a"}])
+def test_another_training_or_the_same_source_is_no_pair(other):
+    frame = runs(source=["a", "b"], measured_s=[1.0, 1.0])
+    for name, value in other.items():
+        frame.loc[1, name] = value
+    assert other_sources.described_alike(frame).empty
+
+
+def test_no_model_could_do_much_better_where_sources_describe_their_runs_alike():
+    """The best model of such descriptions is not worse than the stored one, and not far better for dense runs."""
+    found = other_sources.described_alike(training_errors.rows()).set_index("interval_kind")
+    assert found.loc["dense", "pairs"] > 40
+    assert (found["at_best"] < found["model"]).all()
+    assert found.loc["dense", "model"] < 1.5 * found.loc["dense", "at_best"]
+
+
 def test_the_model_comes_closer_than_what_others_published_of_the_same_training():
     found = other_sources.by_kind(other_sources.beside_others(training_errors.rows()))
     assert found["runs"].sum() > 600 and found["sources"].min() > 10

@@ -13,6 +13,10 @@ import pandas as pd
 SAME = ["chip_id", "format", "layers", "hidden", "experts", "seq_len"]
 """What makes two sources' runs the same training. Layout, batch, cluster and software are each source's own."""
 
+ALIKE = 0.05
+"""How far apart, as a logarithm, the model may expect two sources' speeds to lie that count as described alike: half of what it
+errs by, so that what it misses of their differences is the smaller part of theirs."""
+
 
 def beside_others(runs: pd.DataFrame) -> pd.DataFrame:
     """Those of `runs` (as `training_errors.rows` tells them) that another source among them trained as well, each predicted in
@@ -46,6 +50,34 @@ def by_kind(beside: pd.DataFrame) -> pd.DataFrame:
     sources = off.groupby(["interval_kind", "source"])[ways].mean()
     counts = off.groupby("interval_kind")["source"].agg(runs="size", sources="nunique")
     return counts.join(sources.groupby("interval_kind").mean()).reset_index()
+
+
+def described_alike(runs: pd.DataFrame, within: float = ALIKE) -> pd.DataFrame:
+    """How far two sources lie apart that trained the same and describe it so alike that the model expects the same of both,
+    by kind of run; every pair of sources counts once, by the mean of its pairs of runs.
+
+    `within` is how far the speeds that the model expects may lie apart, as a logarithm. Columns: interval_kind, pairs (of
+    sources), `differ` (mean absolute difference of the measured speeds' logarithms), `at_best` (what the best model of
+    such descriptions is off by where both sources scatter alike about it: `differ` over the root of two), `model` (error of
+    the model on the same runs with their source left out).
+    """
+    frame = runs[[*SAME, "source", "interval_kind"]].assign(
+        rate=_log_rate(runs, "measured_s"),
+        shown=_log_rate(runs, "predicted_s"),
+        off=runs["unseen_source_error"].abs(),
+    )
+    pairs = frame.merge(frame, on=[*SAME, "interval_kind"], suffixes=("", "_other"))
+    near = (pairs["shown"] - pairs["shown_other"]).abs() <= within
+    pairs = pairs[near & (pairs["source"] < pairs["source_other"])]
+    told = pairs.assign(
+        differ=(pairs["rate"] - pairs["rate_other"]).abs(),
+        model=(pairs["off"] + pairs["off_other"]) / 2,
+    )
+    sources = told.groupby(["interval_kind", "source", "source_other"])[["differ", "model"]].mean()
+    kinds = sources.groupby("interval_kind")
+    found = kinds.mean().assign(pairs=kinds.size()).reset_index()
+    found["at_best"] = found["differ"] / np.sqrt(2)
+    return found[["interval_kind", "pairs", "differ", "at_best", "model"]]
 
 
 def _log_rate(runs: pd.DataFrame, seconds: str) -> pd.Series:
