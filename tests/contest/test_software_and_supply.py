@@ -24,7 +24,7 @@ def measured(monkeypatch):
         [
             (*same, 8, "nemo", "a", "nemo", 100.0, "2024-01-01"),
             (*same, 8, "fsdp", "b", "fsdp", 50.0, "2024-01-01"),
-            (*same, 8, "nemo-2026", "c", "nemo", 130.0, "2025-01-01"),
+            (*same, 8, "nemo-2026", "a", "nemo", 130.0, "2025-01-01"),
             (*same, 512, "fsdp", "d", "fsdp", 10.0, "2025-01-01"),
         ]
     )
@@ -44,6 +44,13 @@ def test_a_later_run_of_the_same_stack_shows_its_progress(measured):
     found = software_pairs.same_stack_later().set_index("stack")
     assert found.loc["nemo", "gain"] == pytest.approx(1.3)
     assert "fsdp" not in found.index
+
+
+def test_other_hands_are_no_progress_of_a_stack(measured, monkeypatch):
+    """A trial of switches on one GH200 and another group's runs nine months later had stood as a stack that lost half."""
+    others = measured.assign(source=["a", "b", "c", "d"])
+    monkeypatch.setattr(software_pairs, "rates", lambda: others)
+    assert software_pairs.same_stack_later().empty
 
 
 def test_the_tables_hold_pairs_of_both_kinds():

@@ -80,18 +80,20 @@ def other_stack() -> pd.DataFrame:
 
 
 def same_stack_later() -> pd.DataFrame:
-    """Speed of a later run over an earlier one of the same stack, chip, model and format.
+    """Speed of a later run over an earlier one of the same stack, chip, model and format, both of one source: other hands
+    switch other things on, and what lies between them is not progress.
 
     Columns: model_id, chip_id, format, stack, gain (of the middle of the pairs), years, pairs, source.
     """
     found = _pairs()
-    found = found[(found["base_1"] == found["base_2"]) & (found["day_2"] - found["day_1"] >= LATER)]
+    found = found[(found["base_1"] == found["base_2"]) & (found["source_1"] == found["source_2"])]
+    found = found[found["day_2"] - found["day_1"] >= LATER]
     frame = found.rename(columns={f"{name}_1": name for name in SAME})
     years = (found["day_2"] - found["day_1"]).dt.days / DAYS_PER_YEAR
     frame = frame.assign(stack=found["base_1"], gain=found["rate_2"] / found["rate_1"], years=years)
     rows = [
         (key[0], key[1], key[3], key[4], float(part["gain"].median()), float(part["years"].median()), len(part),
-         ";".join(dict.fromkeys([*part["source_1"], *part["source_2"]])))
+         ";".join(dict.fromkeys(part["source_1"])))
         for key, part in frame.groupby([*SAME, "stack"], sort=True)
     ]  # fmt: skip
     columns = ["model_id", "chip_id", "format", "stack", "gain", "years", "pairs", "source"]

@@ -72,6 +72,11 @@ def measured_pairs() -> pd.DataFrame:
     return pairs[[*columns, "source"]].sort_values(order, ignore_index=True, kind="stable")
 
 
+def eight_bits(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Those of `measured_pairs` whose shorter format has eight bits, with one scale a tensor or one a small block."""
+    return pairs[pairs["format"].map(PEAK_COLUMN) == PEAK_COLUMN["fp8"]]
+
+
 def _rates(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The rows of a metric with `value` as a rate: steps a second for times, of those whose batch is known."""
     rows = runs[runs["metric"] == metric]
