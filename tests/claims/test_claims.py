@@ -218,7 +218,7 @@ def test_laboratories_of_one_maker_are_one_house():
 def test_a_format_that_a_chip_imitates_is_not_the_chips_own():
     """Gaudi2, which multiplies no four-bit numbers, had counted as a chip that trained in them."""
     found = base.measured("others_in_width", "width=4 bits;since=2025-05;vendor=NVIDIA")
-    assert "AMD" in found.note and "Habana" not in found.note and found.value == len(found.rows)
+    assert "AMD" in found.note and "Intel" not in found.note and found.value == len(found.rows)
     assert not any(row.endswith("N47") for row in found.rows)
 
 

@@ -13,7 +13,7 @@ from training_moat.claims import ranges
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.inquiry import durations, low_precision_record, move_bill, precision
 from training_moat.inquiry.switching import breakeven, moves_away
-from training_moat.inquiry.wording import dollars
+from training_moat.inquiry.wording import dollars, listed
 from training_moat.numerics import analysis_larger
 from training_moat.numerics.design_second import EXPERIMENTS
 
@@ -56,13 +56,20 @@ def others_in_width(width: str, vendor: str, since: str) -> Measured:
 
 @measure
 def formats_added(vendor: str, since: str) -> Measured:
-    """Formats of at most 16 bits that a vendor's chips multiply today and one of its older chips did not."""
+    """Formats of at most 16 bits that a vendor's chips multiply today, that one of its older chips did not, and that a
+    published training run on its chips used: what chips multiply in for serving alone shows nothing of training."""
     frame = tables.load("chips")
     frame = frame[frame["vendor"] == vendor].dropna(subset="formats_supported")
     held = {row.id: set(row.formats_supported.split(";")) for row in frame.itertuples()}
     later = set().union(*(kinds for name, kinds in held.items() if name != since))
-    narrow = {"fp16", "bf16", "fp8", "fp6", "fp4"}
-    return counted(frame, "chips", float(len((later - held[since]) & narrow)))
+    runs = precision.counted_runs().dropna(subset=["hardware_vendor", "format_forward"])
+    named = runs.loc[runs["hardware_vendor"].str.contains(vendor), "format_forward"]
+    added = [
+        name
+        for name in ("fp16", "bf16", "fp8", "fp6", "fp4")
+        if name in later - held[since] and named.str.contains(name, case=False).any()
+    ]
+    return counted(frame, "chips", float(len(added)), listed([name.upper() for name in added]))
 
 
 @measure

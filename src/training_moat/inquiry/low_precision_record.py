@@ -10,11 +10,8 @@ import pandas as pd
 from training_moat.catalog.cited import credible
 
 _WIDTHS = (
-    (
-        "4 bits",
-        r"FP4|E2M1|HiF4|MXFP6",
-    ),  # a recipe that mixes FP6 and FP4 counts as below eight bits
-    ("8 bits", r"FP8|E[45]M[23]|INT8|E8M7|three formats"),
+    ("4 bits", r"FP4|E2M1|HiF4"),
+    ("8 bits", r"FP8|E[45]M[23]|INT8|E8M7"),
     ("FP16", r"FP16"),
     ("BF16", r"BF16|CB16"),
 )
@@ -41,9 +38,14 @@ def runs(table: pd.DataFrame, counting: pd.DataFrame) -> pd.DataFrame:
     return kept.assign(width=kept["format_forward"].map(width))
 
 
+def houses(frame: pd.DataFrame) -> pd.Series:
+    """The house that each row's organisation names first."""
+    return frame["organisation"].str.replace(r"\s*[(/].*", "", regex=True).str.strip()
+
+
 def by_source(frame: pd.DataFrame) -> pd.Series:
-    """Weight of each row: its organisation counts once, however many runs it reports."""
-    house = frame["organisation"].str.replace(r"\s*[(/].*", "", regex=True).str.strip()
+    """Weight of each row: its house counts once, however many runs it reports."""
+    house = houses(frame)
     return 1.0 / house.groupby(house).transform("size")
 
 

@@ -150,6 +150,15 @@ def counted_runs() -> pd.DataFrame:
     return low_precision_record.runs(tables.load("low_precision_runs"), counting)
 
 
+def counted_runs_read_again() -> pd.DataFrame:
+    """The same runs with what each says by the second reading, which follows written rules (data/coding_rules.csv)."""
+    cells = tables.load("second_coding").query(
+        "table == 'low_precision_runs' and column == 'bearing'"
+    )
+    runs, second = counted_runs(), cells.set_index("coded_row")["second"]
+    return runs.assign(bearing=runs["row_id"].map(second).fillna(runs["bearing"]))
+
+
 def readings(record: pd.DataFrame) -> pd.DataFrame:
     """The counts of `low_precision_record.lockin` as one row per width and reading: width, reading, reports."""
     names = dict(zip(("supports", "both", "neutral", "against"), READINGS, strict=True))
