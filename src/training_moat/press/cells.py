@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import sys
 from typing import Any
 
@@ -51,7 +52,7 @@ class _Recorder:
         )
 
 
-class _Stream:
+class _Stream(io.TextIOBase):
     """Standard output or error of a cell."""
 
     encoding = "utf-8"
@@ -62,12 +63,6 @@ class _Stream:
     def write(self, text: str) -> int:
         self.recorder.stream(self.name, text)
         return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def isatty(self) -> bool:
-        return False
 
 
 def _shell(recorder: _Recorder) -> Any:

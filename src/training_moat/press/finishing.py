@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from training_moat.figures.templating import text_of
@@ -17,22 +17,6 @@ ADDRESS = "MOAT_SITE_URL"
 REPOSITORY = "MOAT_REPOSITORY"
 """Environment variable with the address of the public repository: its buttons open each chapter on Binder and Colab."""
 
-# The theme's icons come with its style sheet; the script would draw the same ones again (1.5 MB a page).
-_ICONS = re.compile(r"\s*<(?:script|link)\b[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
-_FOLDED = re.compile(
-    r'(?P<cell><div class="cell [^"]*">\s*)?(?P<open><details class="admonition hide[^"]*">)\s*'
-    r'<summary aria-label="[^"]*">\s*<p class="collapsed admonition-title">(?P<closed>.*?)</p>\s*'
-    r'<p class="expanded admonition-title">(?P<opened>.*?)</p>\s*</summary>',
-    re.S,
-)
-_TOP = re.compile(
-    r'(?<!<nav aria-label="Back to top">)<button\b[^>]*id="pst-back-to-top">.*?</button>', re.S
-)
-_SEARCH = re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"')
-_SIDE = re.compile(r'<div id="pst-primary-sidebar"(?! role)')
-_TWIN = re.compile(r'<img\b(?=[^>]*class="[^"]*moat-print)(?![^>]*loading=)')
-# Its name holds its digest; Sphinx adds another one where the file is there already.
-_TWICE = re.compile(r"(_static/mystnb\.[0-9a-f]+\.css)\?v=\w+")
 _UNUSED = ("scripts/fontawesome.js", "scripts/fontawesome.js.LICENSE.txt", "locales")
 _DESCRIPTION = 200
 
@@ -48,19 +32,8 @@ def repository() -> str:
     return os.environ.get(REPOSITORY, "").strip().rstrip("/")
 
 
-def page(text: str) -> str:
-    """One page: without the icon script, with summaries that say what they fold, twins loaded when needed."""
-    text = _TWICE.sub(r"\1", _ICONS.sub("", text))
-    text = _FOLDED.sub(_summary, text)
-    text = _TWIN.sub('<img loading="lazy"', text)
-    text = _SEARCH.sub(r"\1", text)  # its words are its name
-    text = _SIDE.sub(
-        '<div id="pst-primary-sidebar" role="complementary" aria-label="The book"', text
-    )
-    return _TOP.sub(lambda found: f'<nav aria-label="Back to top">{found[0]}</nav>', text)
-
-
 def _summary(found: re.Match[str]) -> str:
+    """Summary of a folded cell: with words in place of the theme's icon, which says the same of all."""
     cell = found["cell"] or ""
     what = "parameters of this chapter" if "tag_parameters" in cell else None
     closed, opened = (f"▸ {what}", f"▾ {what}") if what else (found["closed"], found["opened"])
@@ -68,6 +41,33 @@ def _summary(found: re.Match[str]) -> str:
         f'{cell}{found["open"]}\n<summary><span class="collapsed admonition-title">{closed}</span>'
         f'<span class="expanded admonition-title">{opened}</span></summary>'
     )
+
+
+_CHANGES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    # The theme's icons come with its style sheet; the script would draw the same ones again (1.5 MB a page).
+    (re.compile(r"\s*<(?:script|link)\b[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?"), ""),
+    # Its name holds its digest; Sphinx adds another one where the file is there already.
+    (re.compile(r"(_static/mystnb\.[0-9a-f]+\.css)\?v=\w+"), r"\1"),
+    (re.compile(
+        r'(?P<cell><div class="cell [^"]*">\s*)?(?P<open><details class="admonition hide[^"]*">)\s*'
+        r'<summary aria-label="[^"]*">\s*<p class="collapsed admonition-title">(?P<closed>.*?)</p>\s*'
+        r'<p class="expanded admonition-title">(?P<opened>.*?)</p>\s*</summary>', re.S), _summary),
+    (re.compile(r'<img\b(?=[^>]*class="[^"]*moat-print)(?![^>]*loading=)'), '<img loading="lazy"'),
+    # The words of this button are its name.
+    (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"'), r"\1"),
+    (re.compile(r'<div id="pst-primary-sidebar"(?! role)'),
+     '<div id="pst-primary-sidebar" role="complementary" aria-label="The book"'),
+    (re.compile(r'(?<!<nav aria-label="Back to top">)<button\b[^>]*id="pst-back-to-top">.*?</button>', re.S),
+     r'<nav aria-label="Back to top">\g<0></nav>'),
+)  # fmt: skip
+"""What each page has otherwise than the theme makes it, and what stands there instead."""
+
+
+def page(text: str) -> str:
+    """One page: without the icon script, with summaries that say what they fold, twins loaded when needed."""
+    for theirs, ours in _CHANGES:
+        text = theirs.sub(ours, text)
+    return text
 
 
 def first_words(body: str) -> str:
