@@ -44,16 +44,7 @@ class StepTime:
     @property
     def total(self) -> Number:
         """Seconds of the whole step."""
-        return (
-            self.compute
-            + self.memory_bound
-            + self.tensor_parallel
-            + self.pipeline
-            + self.bubble
-            + self.data_parallel
-            + self.expert_parallel
-            + self.other
-        )
+        return sum(vars(self).values())
 
 
 def _hidden(communication: Number, computation: Number, overlap: Number) -> Number:

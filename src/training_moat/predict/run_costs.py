@@ -17,13 +17,15 @@ def usual_goodput(constants: Constants | None = None) -> float:
 
 
 def run_costs(
-    asked: Costs, chips: float, tokens_per_s: float, step_s: float, constants: Constants
+    asked: Costs | None, chips: float, tokens_per_s: float, step_s: float, constants: Constants
 ) -> tuple[dict[str, Any], list[str]]:
     """(fields of the answer, notes) for a run of which tokens or a price are stated; nothing for others.
 
     Goodput is the share of a run's time in steps that count: the rest goes into restarts, evaluation, saving. The
     default is the middle of published runs whose whole hours are known (table training_costs).
     """
+    if asked is None:
+        return {}, []
     price = asked.price_usd_per_chip_hour
     if asked.tokens_b is None:
         if price is None:

@@ -38,18 +38,6 @@ BASE_NAMES = {size: word for word, size in BASE_BYTES.items()}
 AWAY_NAMES = {code: word for word, code in ACTIVATION_OFFLOAD_LEVELS.items()}
 PARTS = tuple(f.name for f in fields(StepTime))
 HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
-MEMORY = (*HELD, "total", "allocated", "reserved")
-SPEEDS = (
-    "step_time_s",
-    "step_time_s_p05",
-    "step_time_s_p95",
-    "tokens_per_s",
-    "tokens_per_s_per_chip",
-    "model_tflops_per_chip",
-    "hardware_tflops_per_chip",
-    "mfu",
-    "hfu",
-)
 NO_SHIFT = Shift()
 """What no own runs say."""
 LONGEST_STEP = 1e9
@@ -71,12 +59,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Figures:
-    """What is said of every row in numbers: columns in the order of `SPEEDS`, `MEMORY` and `PARTS`, how well the constants
-    know it, and the share of the peak that it needs without the masked scores, which count in the speeds."""
+    """What is said of every row in numbers: columns by their names, how well the constants know it, and the share of the peak
+    that it needs without the masked scores, which count in the speeds."""
 
-    speeds: list[np.ndarray]
-    memory: list[np.ndarray]
-    seconds: list[np.ndarray]
+    speeds: dict[str, np.ndarray]
+    memory: dict[str, np.ndarray]
+    seconds: dict[str, np.ndarray]
     calibration: list[str]
     worked: np.ndarray
 
@@ -86,25 +74,24 @@ class _Figures:
     ) -> _Figures:
         """The figures of one evaluated plan of each row, moved by what own runs say."""
         calibration, low, high = _calibration(rows, constants)
-        seconds = _seconds(found, np.array([shift.factor for shift in shifts]))
-        width = np.array([shift.width for shift in shifts])
-        speeds = _speeds(rows, found, sum(seconds), low**width, high**width)
-        worked = speeds[SPEEDS.index("mfu")] * (1 - found.masked_flops / found.model_flops)
+        factor, width = np.array([(shift.factor, shift.width) for shift in shifts]).T
+        seconds = {name: getattr(found.step, name) * factor for name in PARTS}
+        speeds = _speeds(rows, found, sum(seconds.values()), low**width, high**width)
+        worked = speeds["mfu"] * (1 - found.masked_flops / found.model_flops)
         return cls(speeds, _memory(found), seconds, calibration, worked)
 
-    @property
-    def total_gib(self) -> np.ndarray:
-        """Memory of each row, GiB a chip."""
-        return self.memory[MEMORY.index("total")]
-
     def sensible(self) -> np.ndarray:
-        """Where the figures can be said; where not, `_absurd` says why."""
-        return _sensible(self.speeds, self.memory, self.seconds) & (self.worked <= 1)
+        """Where every number is finite and none negative, and the step is no slip; where not, `_absurd` says why."""
+        groups = (self.speeds, self.memory, self.seconds)
+        numbers = np.array([column for group in groups for column in group.values()])
+        total = self.speeds["step_time_s"]
+        fine = (np.isfinite(numbers) & (numbers >= 0)).all(axis=0) & (total > 0)
+        return fine & (total <= LONGEST_STEP) & (self.worked <= 1)
 
     def each(self) -> Iterator[tuple[dict[str, float], ...]]:
         """(speeds, memory, seconds) of each row by their names."""
-        named = ((SPEEDS, self.speeds), (MEMORY, self.memory), (PARTS, self.seconds))
-        columns = ((names, np.array(values).T.tolist()) for names, values in named)
+        groups = (self.speeds, self.memory, self.seconds)
+        columns = ((group, np.array([*group.values()]).T.tolist()) for group in groups)
         return zip(*([dict(zip(names, row)) for row in told] for names, told in columns))
 
 
@@ -123,7 +110,8 @@ def answers(
         if not sensible[index]:
             yield {"id": identity, "ok": False, "error": _absurd(parts, held, speed, moved)}
             continue
-        expenses, more = _expenses(asked.costs[index], rows.chips[index], speed, constants)
+        chips, rate, seconds = float(rows.chips[index]), speed["tokens_per_s"], speed["step_time_s"]
+        expenses, more = run_costs(asked.costs[index], chips, rate, seconds, constants)
         yield {
             "id": identity,
             "ok": True,
@@ -139,30 +127,18 @@ def answers(
         }
 
 
-def _expenses(
-    costs: Costs | None, chips: float, speed: Mapping[str, float], constants: Constants
-) -> tuple[dict[str, Any], list[str]]:
-    """(what a whole run takes, notes on it); nothing where a request says nothing of costs."""
-    if costs is None:
-        return {}, []
-    return run_costs(costs, float(chips), speed["tokens_per_s"], speed["step_time_s"], constants)
-
-
-def _seconds(found: Evaluated, factor: np.ndarray) -> list[np.ndarray]:
-    return [getattr(found.step, name) * factor for name in PARTS]
-
-
-def _memory(found: Evaluated) -> list[np.ndarray]:
-    """In GiB, as in `MEMORY`."""
-    held = [getattr(found.memory, name) / GIB for name in HELD]
-    total = sum(held)
-    return [*held, total, total - found.memory.reserve / GIB, total]
+def _memory(found: Evaluated) -> dict[str, np.ndarray]:
+    """In GiB, by kind and in all."""
+    held = {name: getattr(found.memory, name) / GIB for name in HELD}
+    total = sum(held.values())
+    allocated = total - found.memory.reserve / GIB
+    return {**held, "total": total, "allocated": allocated, "reserved": total}
 
 
 def _speeds(
     rows: Rows, found: Evaluated, total: Any, low: np.ndarray, high: np.ndarray
-) -> list[np.ndarray]:
-    """As in `SPEEDS`. Utilisation is told of the data sheet's peak, or of what the chip's large products are measured to
+) -> dict[str, np.ndarray]:
+    """Seconds of a step and rates. Utilisation is told of the data sheet's peak, or of what the chip's large products are measured to
     reach where that is more, on cards that run above the clock of their sheet."""
     used = [(one.chip, one.chip.compute_format(one.precision)) for one in rows.tables.first]
     peaks = [chip.peak_flops[form] * max(1.0, attainable(chip, form).share) for chip, form in used]
@@ -171,10 +147,17 @@ def _speeds(
         tokens = rows.global_batch * rows.seq_len / total
         model = found.model_flops / total / rows.chips
         hardware = found.hardware_flops / total / rows.chips
-        return [
-            *(total, total * low, total * high, tokens, tokens / rows.chips),
-            *(model / TERA, hardware / TERA, model / peak, hardware / peak),
-        ]
+        return {
+            "step_time_s": total,
+            "step_time_s_p05": total * low,
+            "step_time_s_p95": total * high,
+            "tokens_per_s": tokens,
+            "tokens_per_s_per_chip": tokens / rows.chips,
+            "model_tflops_per_chip": model / TERA,
+            "hardware_tflops_per_chip": hardware / TERA,
+            "mfu": model / peak,
+            "hfu": hardware / peak,
+        }
 
 
 def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -190,14 +173,6 @@ def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarra
     reach = known.own_scatter(constants, hidden)
     low, high = np.array([bound for _, *bound in told])[which].T ** reach
     return [told[index][0] for index in which.tolist()], low, high
-
-
-def _sensible(*groups: list[np.ndarray]) -> np.ndarray:
-    """Where every number is finite and none negative, and the step is no slip."""
-    numbers = np.array([column for group in groups for column in group])
-    speeds = dict(zip(SPEEDS, numbers, strict=False))
-    fine = (np.isfinite(numbers) & (numbers >= 0)).all(axis=0) & (speeds["step_time_s"] > 0)
-    return fine & (speeds["step_time_s"] <= LONGEST_STEP)
 
 
 def _absurd(
@@ -305,7 +280,7 @@ class _Remarks:
     """Notes on what came out for a row. `due`: where each of them is, and its words for a row."""
 
     def __init__(self, rows: Rows, found: Evaluated, figures: _Figures) -> None:
-        self.rows, self.total_gib = rows, figures.total_gib
+        self.rows, self.total_gib = rows, figures.memory["total"]
         plan, settings = found.plan, rows.tables.settings
         self.stored = np.broadcast_to(found.memory.stored, len(rows))
         self.offered: dict[int, tiers.Room] = {}
@@ -320,7 +295,7 @@ class _Remarks:
         assumed = of_settings(lambda one: relatives.lacks_link(one.chip)) & several
         unmeasured = of_settings(lambda one: one.stack == one.software.name == "other")
         undated = of_settings(lambda one: one.released is None) & rows.has_experts
-        masked = figures.speeds[SPEEDS.index("hfu")] > MOST_WORKED
+        masked = figures.speeds["hfu"] > MOST_WORKED
         freed = found.memory.gradients < found.memory.gradients_made
         spread, routed = rows.has_experts & (plan.ep > 1), plan.uneven_routing > 0
         due: list[tuple[np.ndarray, Callable[[int], str]]] = [
