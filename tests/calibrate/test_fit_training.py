@@ -71,7 +71,7 @@ def test_a_source_that_states_its_own_network_is_timed_with_it():
 def test_the_optimizer_moves_the_states_that_the_stack_keeps():
     """Runs in pure 16 bits have no FP32 copy of the weights to read and write, and moments of 16 bits."""
     masters = {name: one.master_weights for name, one in software.all_software().items()}
-    for group in fit_stage.groups(of("book_h100_steps"), STORED):
+    for group in fit_stage.groups(of("book_h100_steps")):
         kept = group.rows.frame["label"].map(masters)
         assert set(kept) == {True, False}
         assert list(group.state_bytes) == [12.0 if own else 4.0 for own in kept]
@@ -181,7 +181,7 @@ def test_the_jacobian_is_that_of_one_constant_at_a_time():
     dense = few().take(fit_training.stages(few()) == 1)
     keys = fit_training.parameter_keys(dense)
     logs = np.log([STORED.values.get(key, 1.0) for key in keys])
-    prepared = fit_stage.groups(dense, STORED)
+    prepared = fit_stage.groups(dense)
 
     def errors(at):
         return np.log(

@@ -335,13 +335,12 @@ def test_training_and_serving_see_one_fabric(chip):
     assert ours.efficiency <= min(measured.efficiency * factor, 1.0)
     assert ours.efficiency > 0.9 * min(measured.efficiency * factor, 1.0)
     assert replace(ours, efficiency=measured.efficiency) == measured
-    plain = training_nodes.with_plain_links(STORED)
-    assert training_nodes.node(plain, chip, "bf16").scaleup == measured
+    assert training_nodes.plain_node(chip, "bf16").scaleup == measured
 
 
 def test_a_small_all_reduce_takes_the_same_time_in_both():
     """One MiB over eight H100s: 12.2 us in training and 28.1 in serving, until both asked the measured fabric."""
-    fabrics = (training_nodes.scaleup(STORED, H100), interconnect.scaleup_fabric(H100))
+    fabrics = (training_nodes.node(STORED, H100, "bf16").scaleup, interconnect.scaleup_fabric(H100))
     training_s, serving_s = (collectives.all_reduce(2**20, 8, fabric) for fabric in fabrics)
     assert training_s == pytest.approx(serving_s, rel=0.1)
 
@@ -353,9 +352,9 @@ def test_full_precision_attention_runs_no_faster_than_its_matmuls():
 
 def test_missing_links_fall_back_and_missing_rates_say_so():
     lone = replace(H100, scaleup=None, scaleout=None, domain_chips=None)
-    assert training_nodes.scaleup(STORED, lone).domain_chips == 1
+    assert training_nodes.scaleup(lone).domain_chips == 1
     likely = relatives.link(lone, "scaleout").bytes_per_s
-    assert training_nodes.scaleout(STORED, lone).bytes_per_s == likely
+    assert training_nodes.scaleout(lone).bytes_per_s == likely
     silent = replace(H100, tiers=(Tier("hbm", 80e9, None),))
     with pytest.raises(InputError, match="chip h100-sxm: no published memory bandwidth"):
         training_nodes.memory_bandwidth(silent)
@@ -372,7 +371,7 @@ def test_wafers_keep_activations_in_sram_and_stream_their_weights():
 
 def test_an_unbounded_scale_up_link_stays_so():
     endless = replace(H100, scaleup=Link(1e11, 1e-6, None))
-    assert training_nodes.scaleup(STORED, endless).domain_chips == 1e9
+    assert training_nodes.scaleup(endless).domain_chips == 1e9
 
 
 def test_the_rate_of_a_machine_is_that_of_the_format_it_was_timed_in():

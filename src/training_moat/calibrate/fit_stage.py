@@ -54,7 +54,7 @@ class Group:
         return np.where(self.rows.frame["master_weights"] > 0, whole, bare)
 
 
-def groups(rows: Rows, constants: Constants) -> list[Group]:
+def groups(rows: Rows) -> list[Group]:
     """Split rows by the topologies of their chips' links; link efficiencies come in later as constants."""
     # Only experts' layers are told apart by their date.
     dates = [
@@ -64,9 +64,8 @@ def groups(rows: Rows, constants: Constants) -> list[Group]:
     names = ("chip_id", "format", "label", "matmul_flops", "network_bytes_per_s")
     labels = list(zip(*(rows.frame[name] for name in names), dates, strict=True))
     chips = chip_catalog.all_chips()
-    plain = training_nodes.with_plain_links(constants)
     nodes = {
-        label: on_own_network(training_nodes.node(plain, chips[label[0]], label[1]), label[4])
+        label: on_own_network(training_nodes.plain_node(chips[label[0]], label[1]), label[4])
         for label in set(labels)
     }
     shape = [
@@ -108,7 +107,7 @@ def predict_rows(
 def step_of_rows(rows: Rows, constants: Constants, prepared: list[Group] | None = None) -> StepTime:
     """Predicted seconds of every row under `constants`, by part. prepared: what `groups` gives of these rows."""
     parts = {part.name: np.empty(len(rows.frame)) for part in fields(StepTime)}
-    for group in prepared or groups(rows, constants):
+    for group in prepared or groups(rows):
         step = _group_step(group, constants)
         for name, seconds in parts.items():
             seconds[group.index] = getattr(step, name)
@@ -147,7 +146,7 @@ class Stage:
         self.rows, self.index, self.keys, self.given, self.split = rows, index, keys, given, split
         middle, width = (np.array(column) for column in zip(*map(prior, keys), strict=True))
         self.middle, self.width = middle, width
-        self.prepared = groups(rows, as_constants(given))
+        self.prepared = groups(rows)
         self.measured = np.log(rows.measured_seconds)
         self.owners = _owners(keys, rows)
         self.solution = middle

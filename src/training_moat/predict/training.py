@@ -71,7 +71,7 @@ def one_by_one(
         request = requests[place]
         try:
             case = parse(request)
-            training_nodes.reject_silent_chip(constants, case.chip, case.precision)
+            training_nodes.reject_silent_chip(case.chip, case.precision)
             own = _own_runs(request, case, constants)
         except (InputError, OverflowError, RecursionError) as error:
             found[place] = _refusal(request, error)
@@ -166,7 +166,7 @@ def search(request: Mapping[str, Any], top: int = 10) -> list[dict[str, Any]]:
 
 def _case(request: Mapping[str, Any]) -> tuple[TrainingCase, Constants]:
     case, constants = parse(request), known.load()
-    training_nodes.reject_silent_chip(constants, case.chip, case.precision)
+    training_nodes.reject_silent_chip(case.chip, case.precision)
     if case.pages:
         _best([case], constants)
     return case, constants
@@ -185,5 +185,5 @@ def sent_bytes(request: Mapping[str, Any]) -> dict[str, float]:
     """Bytes that one chip sends in a step of a request's best plan, by kind of exchange. Raises `InputError`."""
     case, constants = _case(request)
     best = plan_search.best(rows_of([case], constants))
-    sent = step_bytes(case.model, best.plan, training_nodes.scaleup(constants, case.chip))
+    sent = step_bytes(case.model, best.plan, training_nodes.scaleup(case.chip))
     return {kind: float(np.ravel(size)[0]) for kind, size in sent.items()}

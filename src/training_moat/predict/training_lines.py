@@ -73,7 +73,7 @@ def read(requests: Sequence[Any], constants: Constants) -> Lines | None:
     """Read what can be read together; None where nothing can."""
     sound: dict[tuple[int, str], Chip] = {}
     models = _Distinct(training_plans.shape)
-    settings = _Distinct(lambda said: _setting(said, constants, sound))
+    settings = _Distinct(lambda said: _setting(said, sound))
     settling: dict[tuple[str, ...], tuple[str, ...] | None] = {}
     found, costs = _told(requests, models, settings, settling)
     if not found:
@@ -138,7 +138,7 @@ def _settling(names: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def _setting(
-    said: Mapping[str, Any], constants: Constants, sound: dict[tuple[int, str], Chip]
+    said: Mapping[str, Any], sound: dict[tuple[int, str], Chip]
 ) -> training_settings.Setting:
     """A setting whose chip, one of `sound` for its format, has all that a step time needs.
 
@@ -147,7 +147,7 @@ def _setting(
     setting = training_settings.settle(said)
     key = id(setting.chip), setting.precision
     if sound.get(key) is not setting.chip:
-        training_nodes.reject_silent_chip(constants, setting.chip, setting.precision)
+        training_nodes.reject_silent_chip(setting.chip, setting.precision)
         sound[key] = setting.chip
     if setting.software.states_in_backward:
         raise InputError("what such software keeps depends on the number of chips")

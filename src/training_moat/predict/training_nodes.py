@@ -21,6 +21,11 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
 
     Raises `InputError` when the chip's table lacks a peak or a memory bandwidth.
     """
+    return with_efficiencies(plain_node(chip, precision), constants)
+
+
+def plain_node(chip: Chip, precision: str) -> Node:
+    """The same with links at the rates that collectives alone were measured at."""
     used = chip.compute_format(precision)
     return Node(
         peak_flops=chip.peak_flops[used],
@@ -30,30 +35,24 @@ def node(constants: Constants, chip: Chip, precision: str) -> Node:
         memory_bytes_per_s=memory_bandwidth(chip),
         weight_bytes_per_s=weight_bandwidth(chip),
         near_bytes=near_capacity(chip),
-        scaleup=scaleup(constants, chip),
-        scaleout=scaleout(constants, chip),
+        scaleup=scaleup(chip),
+        scaleout=scaleout(chip),
         host_bytes_per_s=tiers.host_bytes_per_s(chip),
     )
 
 
-def reject_silent_chip(constants: Constants, chip: Chip, precision: str) -> None:
+def reject_silent_chip(chip: Chip, precision: str) -> None:
     """Raise InputError for a chip whose table lacks what a step time needs."""
     tiers.home(chip, "training")
-    node(constants, chip, precision)
+    plain_node(chip, precision)
 
 
 def with_efficiencies(plain: Node, constants: Constants) -> Node:
-    """A node of `with_plain_links` with its fabrics' rates times the constants' factors."""
-    inner = _scaled(plain.scaleup, constants.generic(_scaleup_constant(plain.scaleup.topology)))
+    """A `plain_node` with its fabrics' rates times the constants' factors."""
+    shape = "scaleup_torus" if plain.scaleup.topology in TORUS_AXES else "scaleup"
+    inner = _scaled(plain.scaleup, constants.generic(shape))
     outer = _scaled(plain.scaleout, constants.generic("scaleout"))
     return replace(plain, scaleup=inner, scaleout=outer)
-
-
-def with_plain_links(constants: Constants) -> Constants:
-    """Constants under which collectives in training go at the rates that collectives alone were measured at."""
-    factors = ("scaleup", "scaleup_torus", "scaleout")
-    plain = {("generic", "all", name): 1.0 for name in factors}
-    return replace(constants, values={**constants.values, **plain})
 
 
 def _scaled(fabric: Fabric, factor: float) -> Fabric:
@@ -62,10 +61,6 @@ def _scaled(fabric: Fabric, factor: float) -> Fabric:
     if factor == 1.0:
         return fabric
     return replace(fabric, efficiency=below(fabric.efficiency * factor, 1.0))
-
-
-def _scaleup_constant(topology: str) -> str:
-    return "scaleup_torus" if topology in TORUS_AXES else "scaleup"
 
 
 def memory_bandwidth(chip: Chip) -> float:
@@ -95,18 +90,16 @@ def weight_bandwidth(chip: Chip) -> float:
     return float(rate) if rate and rate < memory_bandwidth(chip) else 0.0
 
 
-def scaleup(constants: Constants, chip: Chip) -> Fabric:
+def scaleup(chip: Chip) -> Fabric:
     """The fabric that joins a chip's neighbours: of a rate nobody publishes, at that of its relatives; where there is no
     such link, its scale-out link does."""
-    link = relatives.scaleup(chip)
-    measured = interconnect.scaleup_fabric(replace(chip, scaleup=link))
-    if link is None or measured is None:
-        outer = scaleout(constants, chip)
-        return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
-    return _scaled(measured, constants.generic(_scaleup_constant(link.topology)))
+    found = interconnect.scaleup_fabric(replace(chip, scaleup=relatives.scaleup(chip)))
+    if found is not None:
+        return found
+    outer = scaleout(chip)
+    return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
 
 
-def scaleout(constants: Constants, chip: Chip) -> Fabric:
+def scaleout(chip: Chip) -> Fabric:
     """The network between scale-up domains; where none is published, what is taken for its relatives'."""
-    link = relatives.link(chip, "scaleout")
-    return _scaled(interconnect.scaleout_link(link), constants.generic("scaleout"))
+    return interconnect.scaleout_link(relatives.link(chip, "scaleout"))
