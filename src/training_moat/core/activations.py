@@ -72,18 +72,14 @@ FUSED = Kept()
 
 
 def layer_activation_bytes(
-    model: Transformer,
-    plan: Plan,
-    recompute: Number,
-    input_bytes: Number = 2.0,
-    residual_bytes: Number = STREAM_BYTES,
+    model: Transformer, plan: Plan, recompute: Number, kept: Kept = FUSED
 ) -> Number:
     """Activations one layer keeps for the backward pass of one micro-batch, per chip.
 
     `recompute` is given apart from the plan's own level because a fully recomputed layer needs the room
-    of an unrecomputed one while it is being redone. `input_bytes`: what a matmul's kept input takes per value;
-    runs in 8 bits keep it as cast (Micikevicius et al. 2022; NVIDIA Transformer Engine). `residual_bytes`: a value of
-    the stream that the layer and its two norms read.
+    of an unrecomputed one while it is being redone. A matmul's kept input takes `kept.input_bytes` per value: runs in 8
+    bits keep it as cast (Micikevicius et al. 2022; NVIDIA Transformer Engine). The layer and its two norms read a stream
+    of `kept.residual_bytes`.
     """
     tokens = plan.micro_tokens
     # What drops out keeps its mask and its output beside the softmax; recipes with gated blocks, since LLaMA (Touvron et
@@ -91,16 +87,16 @@ def layer_activation_bytes(
     dropout = where(logical_or(plan.flash_attention > 0, model.gated_ffn > 0), 0.0, 1.0)
     light = logical_and(recompute == 1, plan.flash_attention > 0)
     width = plan.stream_bytes
-    norms = 2 * maximum(residual_bytes, width) + where(light, 1, 2) * input_bytes
+    norms = 2 * maximum(kept.residual_bytes, width) + where(light, 1, 2) * kept.input_bytes
     replicated = (norms + 2 * dropout) * model.hidden / plan.stream_chips
     projections = width * _projected_width(model, light)
     kept_scores = (width + (1 + width) * dropout) * model.heads * plan.seq_len
     scores = where(plan.flash_attention > 0, 0.0, kept_scores)
     scores = where(recompute >= 1, 0.0, scores)
     split = (projections + scores) / plan.tp + _ffn_activation_bytes_per_token(
-        model, plan, input_bytes, light
+        model, plan, kept.input_bytes, light
     )
-    kept_input = _input_bytes(model, plan, residual_bytes)
+    kept_input = _input_bytes(model, plan, kept)
     if some(plan.attention_kept):
         attention = width * tokens * model.heads * model.value_dim / plan.tp
         kept_input = kept_input + where(plan.attention_kept > 0, attention, 0.0)
@@ -109,9 +105,9 @@ def layer_activation_bytes(
     return where(recompute >= 2, kept_input, tokens * (replicated + split))
 
 
-def _input_bytes(model: Transformer, plan: Plan, residual_bytes: Number) -> Number:
+def _input_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:
     """Bytes of a layer's input, all that a fully recomputed one keeps; sequence parallelism has already split it."""
-    width = maximum(residual_bytes, plan.stream_bytes)
+    width = maximum(kept.residual_bytes, plan.stream_bytes)
     return plan.micro_tokens * width * model.hidden / plan.stream_chips
 
 
@@ -164,7 +160,7 @@ def layers_in_flight(model: Transformer, plan: Plan) -> tuple[Number, Number]:
 def activation_bytes(model: Transformer, plan: Plan, kept: Kept = FUSED) -> Number:
     """Activations on the fullest chip: the first stage with all its micro-batches, or the last with the logits."""
     layer, redone, logits = layer_and_head_bytes(model, plan, kept)
-    away = offloaded_layer_bytes(model, plan, layer, kept.residual_bytes)
+    away = offloaded_layer_bytes(model, plan, layer, kept)
     on_first, on_last = layers_in_flight(model, plan)
     share = plan.activation_offload_share
     beside = where(plan.pp > 1, redone, maximum(redone, logits))
@@ -180,13 +176,11 @@ def _on_chip(layers: Number, layer: Number, away: Number, share: Number) -> Numb
     return held - maximum(share * layers - IN_TRANSIT, 0.0) * away if some(away) else held
 
 
-def offloaded_layer_bytes(
-    model: Transformer, plan: Plan, layer: Number, residual_bytes: Number = STREAM_BYTES
-) -> Number:
+def offloaded_layer_bytes(model: Transformer, plan: Plan, layer: Number, kept: Kept) -> Number:
     """Of the bytes that a layer keeps, those that wait in the host's memory (`plan.activation_offload`)."""
     if not some(plan.activation_offload):
         return 0.0
-    outputs = maximum(layer - _input_bytes(model, plan, residual_bytes), 0.0)
+    outputs = maximum(layer - _input_bytes(model, plan, kept), 0.0)
     return where(
         plan.activation_offload >= 2, layer, where(plan.activation_offload > 0, outputs, 0.0)
     )
@@ -196,10 +190,10 @@ def layer_and_head_bytes(
     model: Transformer, plan: Plan, kept: Kept
 ) -> tuple[Number, Number, Number]:
     """Bytes that the mean layer keeps, those of a layer being made again, and those of the logits."""
-    factor, widths = kept.factor, (kept.input_bytes, kept.residual_bytes)
-    whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, *widths)
+    factor = kept.factor
+    whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, kept)
     if some(plan.recompute):
-        lightest = layer_activation_bytes(model, plan, plan.recompute, *widths)
+        lightest = layer_activation_bytes(model, plan, plan.recompute, kept)
         lightest = where(plan.recompute >= 2, 1.0, factor) * lightest
     share = plan.recompute_share
     if some(plan.outputs_kept):
@@ -216,8 +210,7 @@ def held_activation_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:
     """Activations on the fullest chip with what the stack holds beyond those under way."""
     held = activation_bytes(model, plan, kept)
     if some(kept.spare_layers):
-        widths = (kept.input_bytes, kept.residual_bytes)
-        spare = kept.spare_layers * layer_activation_bytes(model, plan, plan.recompute, *widths)
+        spare = kept.spare_layers * layer_activation_bytes(model, plan, plan.recompute, kept)
         head = WEIGHT_BYTES * model.vocab * model.hidden / plan.tp
         held = held + spare + where(kept.spare_layers > 0, head, 0.0)
     if some(kept.kv):

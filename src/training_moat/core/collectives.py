@@ -14,6 +14,8 @@ model of Hockney (Thakur, Rabenseifner and Gropp 2005, section 3):
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from training_moat.core.elementwise import Number, log2, maximum, minimum, where
 from training_moat.core.fabrics import HOPS, Fabric, diameter, group_bytes_per_s, mean_hops
 
@@ -69,6 +71,11 @@ def all_reduce(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
     )
 
 
+def _gather_wire_s(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
+    """The same of an all-gather, which sends (n-1)/n of the tensor."""
+    return _share_wire_s(message_bytes, ranks, fabric) / fabric.efficiency
+
+
 def reduce_scatter(message_bytes: Number, ranks: Number, fabric: Fabric) -> Number:
     """Sum a tensor over all ranks and give each rank its share (ring; Thakur et al. 2005, section 4.3)."""
     return _fastest_s(_steps(ranks, 1), _share_wire_s(message_bytes, ranks, fabric), fabric, ranks)
@@ -104,13 +111,6 @@ def send_recv(message_bytes: Number, fabric: Fabric) -> Number:
     return _fastest_s(1.0, message_bytes / group_bytes_per_s(fabric, 2), fabric, 2)
 
 
-def _two_levels(
-    inner_s: Number, inner_wire_s: Number, outer_s: Number, outer_wire_s: Number
-) -> Number:
-    """Two stages whose chunks overlap: both latencies, but only the slower wire."""
-    return inner_s + outer_s - minimum(inner_wire_s, outer_wire_s)
-
-
 def round_all_chips(ranks: Number, domains: Number, inner: Fabric) -> Number:
     """How much more leaves a domain without a switch than between domains need be exchanged: its chips lie on one ring with
     all others, which carries (n-1)/n of the tensor past every chip, not (d-1)/d of it (Jeaugey 2019: NCCL's rings and
@@ -121,13 +121,22 @@ def round_all_chips(ranks: Number, domains: Number, inner: Fabric) -> Number:
     return where(domains > 1, (1 - 1 / maximum(ranks, 1)) / maximum(between, _TINY), 1.0)
 
 
-def _levels(
-    message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric
-) -> tuple[Number, Number, Number]:
-    """(ranks of the group inside one domain, its domains, bytes of the message that each rank exchanges between them)."""
+def _two_levels(
+    collective: Callable[[Number, Number, Fabric], Number],
+    wire_s: Callable[[Number, Number, Fabric], Number],
+    message_bytes: Number,
+    ranks: Number,
+    ranks_per_domain: Number,
+    inner: Fabric,
+    outer: Fabric,
+) -> Number:
+    """A collective inside the domains and one of their shares between them, whose chunks overlap: both latencies, but only
+    the slower wire."""
     local = minimum(maximum(ranks_per_domain, 1), ranks)
     domains = ranks / local
-    return local, domains, message_bytes / local * round_all_chips(ranks, domains, inner)
+    share = message_bytes / local * round_all_chips(ranks, domains, inner)
+    both = collective(message_bytes, local, inner) + collective(share, domains, outer)
+    return both - minimum(wire_s(message_bytes, local, inner), wire_s(share, domains, outer))
 
 
 def hierarchical_all_reduce(
@@ -138,26 +147,16 @@ def hierarchical_all_reduce(
 
     `outer` is the scale-out link of one chip. With one domain, or one chip a domain, it is the plain all-reduce.
     """
-    local, domains, share = _levels(message_bytes, ranks, ranks_per_domain, inner)
-    return _two_levels(
-        all_reduce(message_bytes, local, inner),
-        all_reduce_wire_s(message_bytes, local, inner),
-        all_reduce(share, domains, outer),
-        all_reduce_wire_s(share, domains, outer),
-    )
+    levels = (message_bytes, ranks, ranks_per_domain, inner, outer)
+    return _two_levels(all_reduce, all_reduce_wire_s, *levels)
 
 
 def hierarchical_all_gather(
     message_bytes: Number, ranks: Number, ranks_per_domain: Number, inner: Fabric, outer: Fabric
 ) -> Number:
     """All-gather over several domains: the shares cross between domains, then spread inside."""
-    local, domains, share = _levels(message_bytes, ranks, ranks_per_domain, inner)
-    return _two_levels(
-        all_gather(message_bytes, local, inner),
-        _share_wire_s(message_bytes, local, inner) / inner.efficiency,
-        all_gather(share, domains, outer),
-        _share_wire_s(share, domains, outer) / outer.efficiency,
-    )
+    levels = (message_bytes, ranks, ranks_per_domain, inner, outer)
+    return _two_levels(all_gather, _gather_wire_s, *levels)
 
 
 def distinct_others(domains: Number, copies: Number) -> Number:

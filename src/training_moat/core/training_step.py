@@ -120,7 +120,7 @@ def _fetch_seconds(model: Transformer, plan: Plan, node: Node, working: Number) 
     own = where(lifted, own_share(plan, params_per_stage(model, plan), 3), 0.0)
     shard_s = WEIGHT_BYTES * own / node.host_bytes_per_s
     kept = Kept(node.value_bytes)
-    away = offloaded_layer_bytes(model, plan, layer_and_head_bytes(model, plan, kept)[0])
+    away = offloaded_layer_bytes(model, plan, layer_and_head_bytes(model, plan, kept)[0], kept)
     lifted_layers = plan.activation_offload_share * stage_layers(model, plan)
     moved_s = lifted_layers * away / node.host_bytes_per_s
     waits = _waits_for_weights(plan, shard_s, shard_s, working, moved_s)
