@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -14,14 +16,15 @@ from training_moat.calibrate.measured_training import (
     rows_of,
 )
 from training_moat.calibrate.measured_training import usable as runs
-from training_moat.core.activations import Kept
 from training_moat.core.memory import FP32_GRADIENT_BYTES, Reserve, TrainingMemory, training_memory
 from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.tiers import USABLE_SHARE
 from training_moat.core.units import GB
 from training_moat.predict import software
 from training_moat.predict import training_constants as known
+from training_moat.predict.records import stacked
 from training_moat.predict.training_constants import Constants
+from training_moat.predict.training_tables import kept_by
 
 RECOMPUTATION_STATED = ("llm_foundry", "dgxc_h100")
 """Sources of fused stacks that state for every run what was recomputed (and tuned the micro-batch to the memory)."""
@@ -44,7 +47,10 @@ def with_reading(column: str) -> pd.DataFrame:
 
 def usable() -> Rows:
     """The runs whose measured peak the model can be compared with, of all configurations."""
-    frame = with_reading("peak_mem")
+    return _comparable(with_reading("peak_mem"))
+
+
+def _comparable(frame: pd.DataFrame) -> Rows:
     return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
 
 
@@ -61,27 +67,19 @@ def predicted(rows: Rows, reserve_bytes: float = 0.0, reserve_share: float = 0.0
     )
     # A parameter under autocast alone is FP32, and so is its gradient.
     gradient = np.where(autocast > 0, FP32_GRADIENT_BYTES, gradient_bytes(rows.frame))
-    width = rows.frame["format"].map(known.kept_input_bytes).to_numpy(float)
-    sharded, factor, spare, native, in_place = (
-        software.of_labels(rows.frame["label"], name).to_numpy()
-        for name in (
-            "fully_sharded",
-            "activation_factor",
-            "spare_layers",
-            "torch_native",
-            "logits_in_place",
-        )
-    )
+    sharded = software.of_labels(rows.frame["label"], "fully_sharded").to_numpy()
+    stacks, ran = software.all_software(), rows.frame[["label", "format"]]
+    usual = [kept_by(stacks[label], form) for label, form in ran.itertuples(index=False)]
+    chunks = rows.frame["loss_chunks"].to_numpy(float)
+    kept = replace(stacked(usual), autocast=autocast, kv=kept_kv, loss_chunks=chunks)
     masters = rows.frame["master_weights"].to_numpy(float)
     # Sharded in full, it is the one stored copy; else the 16-bit copy that autocast caches stands beside it, until the
     # backward pass of layers that are recomputed.
     uncached = np.maximum(
-        autocast * (rows.plan.zero_stage >= 3), native * (rows.plan.recompute >= 2)
+        autocast * (rows.plan.zero_stage >= 3), kept.torch_native * (rows.plan.recompute >= 2)
     )
     alone = np.maximum(sharded, uncached) * masters
     states = np.where(masters > 0, optimizer_bytes("adamw"), optimizer_bytes("adamw", False))
-    chunks = rows.frame["loss_chunks"].to_numpy(float)
-    kept = Kept(width, factor, spare, autocast, kept_kv, native, chunks, in_place)
     reserve = Reserve(reserve_bytes, reserve_share)
     return training_memory(rows.model, rows.plan, states, gradient, reserve, kept, alone)
 
@@ -169,5 +167,4 @@ def with_tensors_counted() -> Rows:
     """The runs whose framework printed the bytes of its tensors at their peak, of all configurations; not those of the
     lock-box."""
     frame = with_reading("peak_allocated")
-    own = (frame["reason"] == "") & ~frame["source"].isin(lock_box())
-    return rows_of(frame[own].reset_index(drop=True))
+    return _comparable(frame[~frame["source"].isin(lock_box())])

@@ -263,11 +263,6 @@ def progress(constants: Constants, released: float | None) -> float:
     return constants.generic("expert_yearly") ** years
 
 
-def kept_input_bytes(precision: str) -> float:
-    """Bytes per value of the matmul inputs kept for the backward pass: as cast."""
-    return BYTES_PER_VALUE[precision]
-
-
 def reserve(
     constants: Constants, software: Software, cores_alone: bool = False
 ) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from training_moat.core.activations import Kept
 from training_moat.core.memory import Reserve
 from training_moat.core.node import Efficiency
 from training_moat.core.output_head import BY_WIDTH
+from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer
 from training_moat.predict import software as stacks
 from training_moat.predict import training_constants as known
@@ -21,6 +22,7 @@ from training_moat.predict import training_nodes
 from training_moat.predict.attainable import Attainable
 from training_moat.predict.planning import DEGREES
 from training_moat.predict.records import stacked
+from training_moat.predict.software import Software
 from training_moat.predict.training_constants import Constants, Kind
 from training_moat.predict.training_plans import TrainingCase
 from training_moat.predict.training_settings import Setting
@@ -152,6 +154,9 @@ class Held:
 
 def _held(setting: Setting, constants: Constants) -> Held:
     own, precision, chunks = setting.software, setting.precision, setting.chunked_loss
+    kept = kept_by(own, precision)
+    if chunks is not None:
+        kept = replace(kept, loss_chunks=chunks * BY_WIDTH)
     copies = setting.master_weights and not setting.lora_rank
     return Held(
         gradient=stacks.gradient_bytes(own, precision, 0),
@@ -161,15 +166,20 @@ def _held(setting: Setting, constants: Constants) -> Held:
         master_is_weight=own.fully_sharded and copies,
         uncached_master=own.torch_native and copies,
         reserve=Reserve(*known.reserve(constants, own, setting.cores_alone)),
-        kept=Kept(
-            known.kept_input_bytes(precision),
-            own.activation_factor,
-            own.spare_layers,
-            torch_native=own.torch_native,
-            loss_chunks=own.loss_chunks if chunks is None else chunks * BY_WIDTH,
-            in_place=own.logits_in_place,
-        ),
+        kept=kept,
         room=tiers.room_for(setting.chip, "training"),
+    )
+
+
+def kept_by(software: Software, precision: str) -> Kept:
+    """What a software keeps of the activations of a run whose matmul inputs are kept as cast to that format."""
+    return Kept(
+        BYTES_PER_VALUE[precision],
+        software.activation_factor,
+        software.spare_layers,
+        torch_native=software.torch_native,
+        loss_chunks=software.loss_chunks,
+        in_place=software.logits_in_place,
     )
 
 
