@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import (
-    Number,
-    logical_and,
-    logical_or,
-    maximum,
-    minimum,
-    some,
-    where,
-)
+from training_moat.core.elementwise import Number, maximum, minimum, some, where
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.output_head import kept_output_bytes, logit_bytes
 from training_moat.core.plan import STREAM_BYTES, Plan, stage_layers
@@ -84,8 +76,8 @@ def layer_activation_bytes(
     tokens = plan.micro_tokens
     # What drops out keeps its mask and its output beside the softmax; recipes with gated blocks, since LLaMA (Touvron et
     # al. 2023), have none.
-    dropout = where(logical_or(plan.flash_attention > 0, model.gated_ffn > 0), 0.0, 1.0)
-    light = logical_and(recompute == 1, plan.flash_attention > 0)
+    dropout = where((plan.flash_attention > 0) | (model.gated_ffn > 0), 0.0, 1.0)
+    light = (recompute == 1) & (plan.flash_attention > 0)
     width = plan.stream_bytes
     norms = 2 * maximum(kept.residual_bytes, width) + where(light, 1, 2) * kept.input_bytes
     replicated = (norms + 2 * dropout) * model.hidden / plan.stream_chips
@@ -119,10 +111,7 @@ def _projected_width(model: Transformer, light: Number) -> Number:
         model.query_key_dim + model.value_dim
     )
     latent = model.q_lora_rank + model.kv_lora_rank + model.qk_rope_head_dim
-    return (
-        where(logical_and(light, model.kv_lora_rank > 0), latent, whole)
-        + model.heads * model.value_dim
-    )
+    return where(light & (model.kv_lora_rank > 0), latent, whole) + model.heads * model.value_dim
 
 
 def _ffn_activation_bytes_per_token(

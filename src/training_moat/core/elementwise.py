@@ -2,7 +2,7 @@
 
 The model is written once with these functions. With NumPy installed a caller may pass arrays and
 a million plans are evaluated in one sweep; without it (inside the static page) plain numbers work
-on the standard library alone.
+on the standard library alone. Conditions are comparisons, joined by `&` and `|`, which both know.
 """
 
 from __future__ import annotations
@@ -78,16 +78,6 @@ def log2(value: Number) -> Number:
 def power(base: Number, exponent: Number) -> Number:
     """`base` raised to `exponent`."""
     return _np.power(base, exponent) if _is_array(base, exponent) else base**exponent
-
-
-def logical_and(a: Number, b: Number) -> Number:
-    """Both conditions, element by element."""
-    return _np.logical_and(a, b) if _is_array(a, b) else bool(a and b)
-
-
-def logical_or(a: Number, b: Number) -> Number:
-    """Either condition, element by element."""
-    return _np.logical_or(a, b) if _is_array(a, b) else bool(a or b)
 
 
 def all_true(value: Number) -> bool:

@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import (
-    Number,
-    logical_and,
-    logical_or,
-    maximum,
-    minimum,
-    some,
-    where,
-)
+from training_moat.core.elementwise import Number, maximum, minimum, some, where
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import GRAPH_LEVELS, STREAM_BYTES, Plan
@@ -119,9 +111,8 @@ def _latent_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency)
 def fullest_load(plan: Plan, eff: Efficiency) -> Number:
     """Tokens at the chip whose experts the router fills most, over the mean chip's: where experts are spread over chips,
     all wait for it."""
-    spread = logical_and(plan.ep > 1, plan.uneven_routing > 0)
     # Experts that are padded to a capacity all have as many rows.
-    spread = logical_and(spread, plan.expert_capacity <= 0)
+    spread = (plan.ep > 1) & (plan.uneven_routing > 0) & (plan.expert_capacity <= 0)
     return 1 + where(spread, eff.uneven, 0.0)
 
 
@@ -232,14 +223,14 @@ def permuted_bytes(model: Transformer, plan: Plan) -> Number:
     if not some(model.moe_layers):
         return 0.0
     visited, groups = model.experts_per_token * plan.padded_copies, plan.expert_groups
-    sorted_again = logical_and(groups > 1, model.experts > groups)
+    sorted_again = (groups > 1) & (model.experts > groups)
     chips = groups * (1 - (1 - 1 / groups) ** visited)
     values = where(
         plan.dispatch_once > 0,
         2 * (visited + chips),
         2 * (visited + 1) + where(sorted_again, 4 * visited, 0),
     )
-    kernels = logical_or(plan.permutes_in_flight > 0, plan.one_hot_dispatch > 0)
+    kernels = (plan.permutes_in_flight > 0) | (plan.one_hot_dispatch > 0)
     values = where(kernels, 0.0, values)
     return model.moe_share * plan.stream_bytes * plan.micro_tokens * values * model.hidden / plan.tp
 
@@ -274,7 +265,7 @@ def _widening_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficienc
     experts = expert_params_total(model) / plan.expert_chips
     weights = (layered_params(model) / plan.tp + experts) / model.layers
     moved = (plan.base_bytes + WEIGHT_BYTES) * weights
-    narrow = logical_and(plan.lora_rank > 0, plan.base_bytes < WEIGHT_BYTES)
+    narrow = (plan.lora_rank > 0) & (plan.base_bytes < WEIGHT_BYTES)
     return where(narrow, moved / (node.memory_bytes_per_s * eff.memory), 0.0)
 
 
@@ -317,13 +308,13 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     again = plan.recomputed_layers
     products = where(plan.lora_rank > 0, 2, 3) + again
     core_again = where(
-        logical_or(plan.flash_attention > 0, plan.recompute >= 2),
+        (plan.flash_attention > 0) | (plan.recompute >= 2),
         again * where(plan.attention_kept > 0, 0.0, 1.0),
         plan.recompute,
     )
     core_back = where(plan.flash_attention > 0, FLASH_BACKWARD_RATIO, 2.0)
     stack = 1 / eff.software
-    light = where(logical_and(plan.recompute == 1, plan.flash_attention > 0), 1.0, 0.0)
+    light = where((plan.recompute == 1) & (plan.flash_attention > 0), 1.0, 0.0)
     matmul = products * matmul + light * _latent_seconds(model, plan, node, eff)
     if some(plan.unfinished_layers):
         # The products that end a feed-forward block and its experts.

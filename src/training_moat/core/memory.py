@@ -16,16 +16,7 @@ from training_moat.core.activations import (
     held_activation_bytes,
     layer_and_head_bytes,
 )
-from training_moat.core.elementwise import (
-    Number,
-    ceil,
-    logical_and,
-    logical_or,
-    maximum,
-    minimum,
-    some,
-    where,
-)
+from training_moat.core.elementwise import Number, ceil, maximum, minimum, some, where
 from training_moat.core.optimizer_states import (
     MASTER_BYTES,
     WEIGHT_BYTES,
@@ -159,14 +150,12 @@ def gathered_weight_bytes(
     gathered = 2 * weight_bytes * (layer / plan.tp + experts)
     dense, expert = every
     whole = (weight_bytes + FP32_GRADIENT_BYTES) * (dense + expert)
-    fetched = logical_or(plan.zero_stage >= 3, plan.offload >= 2)
+    fetched = (plan.zero_stage >= 3) | (plan.offload >= 2)
     if some(kept.torch_native):
         root = weight_bytes * embedding_params(model) / plan.tp
-        rooted = logical_and(kept.torch_native > 0, plan.zero_stage >= 3)
+        rooted = (kept.torch_native > 0) & (plan.zero_stage >= 3)
         gathered = gathered + where(rooted, root, 0.0)
-    sharded = where(
-        logical_and(plan.zero_stage >= 3, plan.pp > 1), whole, where(fetched, gathered, 0)
-    )
+    sharded = where((plan.zero_stage >= 3) & (plan.pp > 1), whole, where(fetched, gathered, 0))
     if not some(plan.streamed):
         return sharded
     beside = layer_and_head_bytes(model, plan, kept)[1:]
@@ -188,9 +177,9 @@ def _weights_held(plan: Plan, every: tuple[Number, Number], weight: Number, kept
     held = weight * own_share(plan, every, 3)
     if not some(kept.torch_native):
         return held
-    between = logical_and(plan.zero_stage == 2, plan.replicas > 1)
+    between = (plan.zero_stage == 2) & (plan.replicas > 1)
     beside = weight * own_share(plan, every, 2) + WEIGHT_BYTES * sum(every)
-    return where(logical_and(kept.torch_native > 0, between), beside, held)
+    return where((kept.torch_native > 0) & between, beside, held)
 
 
 def _narrowed(model: Transformer, plan: Plan, every: tuple[Number, Number]) -> Number:
@@ -206,7 +195,7 @@ def _bytes_a_weight(
     plan: Plan, optimizer: str | Number, master_is_weight: Number
 ) -> tuple[Number, Number]:
     """Bytes of a stored weight, and of the optimizer's states of a trained one."""
-    alone = logical_or(master_is_weight, plan.stream_bytes > WEIGHT_BYTES)
+    alone = (master_is_weight > 0) | (plan.stream_bytes > WEIGHT_BYTES)
     stored = where(alone, MASTER_BYTES, WEIGHT_BYTES)
     states = optimizer_bytes(optimizer) - where(alone, MASTER_BYTES, 0)
     return where(plan.lora_rank > 0, WEIGHT_BYTES, stored), maximum(states, 0.0)

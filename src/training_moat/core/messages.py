@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training_moat.core import collectives
-from training_moat.core.elementwise import Number, logical_and, maximum, minimum, some, where
+from training_moat.core.elementwise import Number, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.memory import (
     embedding_per_stage,
@@ -168,7 +168,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     for name, weights, moving, less, ranks, spacing in groups:
         kind = "data_parallel"
         # Adapters keep 16 bits, and frozen weights are not gathered after a step.
-        narrower = where(logical_and(sharded, plan.lora_rank == 0), less, 0.0)
+        narrower = where(sharded & (plan.lora_rank == 0), less, 0.0)
         reduced = width * moving - narrower / 2
         found[f"{name}_gradients"] = Message(kind, "all_reduce", reduced, ranks, spacing, once)
         found[f"{name}_weights"] = Message(
@@ -187,7 +187,7 @@ def neighbours(message: Message, scaleup: Fabric) -> Number:
 
 def _places(message: Message, domains: Number) -> Number:
     """At how many places a message's copies are chosen over so many domains: groups that fit into one keep theirs together."""
-    together = logical_and(message.groups > 0, domains <= message.groups)
+    together = (message.groups > 0) & (domains <= message.groups)
     return where(together, minimum(message.visited, message.copies), message.copies)
 
 

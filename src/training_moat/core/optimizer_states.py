@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training_moat.core.elementwise import Number, logical_and, maximum, some, where
+from training_moat.core.elementwise import Number, maximum, some, where
 from training_moat.core.plan import Plan
 
 WEIGHT_BYTES = 2.0
@@ -52,5 +52,5 @@ def gradients_at_peak(
     the peak is the larger of the two."""
     if not some(torch_native):
         return made
-    anew = logical_and(torch_native > 0, plan.micro_batches <= 1)
+    anew = (torch_native > 0) & (plan.micro_batches <= 1)
     return where(anew, maximum(made - activations, 0.0), made)

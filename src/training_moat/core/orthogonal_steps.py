@@ -6,7 +6,7 @@ $X \\leftarrow aX + (bA + cA^2)X$ with $A = XX^T$, in 16 bits, on the matrices i
 
 from __future__ import annotations
 
-from training_moat.core.elementwise import Number, logical_and, maximum, minimum, some, where
+from training_moat.core.elementwise import Number, maximum, minimum, some, where
 from training_moat.core.memory import own_share
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.plan import Plan, stage_layers
@@ -59,6 +59,5 @@ def orthogonal_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficien
     if not some(plan.orthogonal):
         return 0.0
     own = own_share(plan, flops_per_stage(model, plan), 1)
-    here = logical_and(plan.offload < 1, plan.lora_rank <= 0)
-    here = logical_and(here, logical_and(plan.orthogonal > 0, plan.streamed <= 0))
+    here = (plan.orthogonal > 0) & (plan.offload < 1) & (plan.lora_rank <= 0) & (plan.streamed <= 0)
     return where(here, own / (node.wide_peak_flops * eff.matmul), 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training_moat.core.elementwise import Number, logical_and, logical_or, maximum, some, where
+from training_moat.core.elementwise import Number, maximum, some, where
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import Transformer, kv_values_per_token
 
@@ -28,8 +28,8 @@ def logit_bytes(
     gradient are one kernel that writes over the 16-bit product (`in_place`: llm.c, fused_classifier.cuh), that is all.
     """
     tokens = plan.micro_tokens
-    apart = where(logical_or(plan.flash_attention <= 0, eager > 0), 4, 0)
-    split = logical_and(logical_and(eager > 0, torch_native > 0), plan.tp > 1)
+    apart = where((plan.flash_attention <= 0) | (eager > 0), 4, 0)
+    split = (eager > 0) & (torch_native > 0) & (plan.tp > 1)
     width = 6 + apart + where(eager > 0, 2, 0) + where(split, 4, 0)
     if some(in_place):
         width = where(in_place > 0, 2, width)

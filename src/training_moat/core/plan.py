@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from training_moat.core.elementwise import Number, ceil, logical_and, logical_or, maximum, where
+from training_moat.core.elementwise import Number, ceil, maximum, where
 from training_moat.core.workload import Transformer
 
 RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
@@ -125,7 +125,7 @@ class Plan:
         """Chips that share every expert: `expert_tp`, else Megatron-Core's default, the tensor-parallel size
         (`expert_tensor_parallel_size`), where that divides; groups of at least as many experts leave them whole."""
         groups = self.expert_groups
-        cut = logical_and(groups < self.tp, self.stage_chips % (groups * self.tp) == 0)
+        cut = (groups < self.tp) & (self.stage_chips % (groups * self.tp) == 0)
         return where(self.expert_tp > 0, self.expert_tp, where(cut, self.tp, 1))
 
     @property
@@ -183,13 +183,13 @@ class Plan:
         """Whether replicas gather the weights anew for every micro-batch, as ZeRO-3 does but in a pipeline, whose stages keep
         them, and their gradients, from the first micro-batch to the last (PyTorch, pipelining/stage.py: neither resharding
         nor reduction before the last backward pass)."""
-        return logical_and(self.zero_stage >= 3, self.pp <= 1)
+        return (self.zero_stage >= 3) & (self.pp <= 1)
 
     @property
     def reduces_every(self) -> Number:
         """Whether replicas exchange gradients for every micro-batch."""
-        scattered = logical_and(self.scatters_every > 0, self.zero_stage == 2)
-        return logical_or(self.gathers_every, logical_and(scattered, self.pp <= 1))
+        scattered = (self.scatters_every > 0) & (self.zero_stage == 2)
+        return self.gathers_every | (scattered & (self.pp <= 1))
 
     @property
     def padded_copies(self) -> Number:
@@ -225,7 +225,7 @@ def layers_fit_pipeline(model: Transformer, plan: Plan) -> Number:
     """Whether every stage and virtual stage gets a layer, or the embedding or the output head in place of one (Llama 3
     405B: 126 + 2 over 16 x 8). They need not get equally many (`stage_layers`)."""
     stages = plan.pp * plan.virtual_stages
-    return logical_or(stages <= model.layers, stages == model.layers + 2)
+    return (stages <= model.layers) | (stages == model.layers + 2)
 
 
 def stage_layers(model: Transformer, plan: Plan) -> Number:
@@ -245,11 +245,9 @@ def layers_split_evenly(model: Transformer, plan: Plan) -> Number:
     12, Scao et al. 2022, section 3.4.2; Llama 3 405B: 126 + 2 over 16, Dubey et al. 2024, section 3.3.2)."""
     stages = plan.pp * plan.virtual_stages
     even = _divides(stages, model.layers)
-    padded = logical_and(_divides(stages, model.layers + 2), _divides(2, plan.pp))
-    by_hand = logical_and(
-        model.dense_layers > 0, logical_and(model.experts > 0, stages <= model.layers)
-    )
-    return logical_or(even, logical_or(padded, by_hand))
+    padded = _divides(stages, model.layers + 2) & _divides(2, plan.pp)
+    by_hand = (model.dense_layers > 0) & (model.experts > 0) & (stages <= model.layers)
+    return even | padded | by_hand
 
 
 def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
@@ -260,11 +258,11 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
             "pp x virtual_stages is above the number of layers",
         ),
         (
-            logical_and(plan.streamed > 0, plan.tp * plan.pp * plan.cp * plan.expert_groups > 1),
+            (plan.streamed > 0) & (plan.tp * plan.pp * plan.cp * plan.expert_groups > 1),
             "chips that stream their weights share the batch alone: tp, pp, cp and ep must be 1",
         ),
         (
-            logical_and(plan.streamed > 0, plan.expert_tensor > 1),
+            (plan.streamed > 0) & (plan.expert_tensor > 1),
             "chips that stream their weights cut no experts: expert_tp must be 1",
         ),
         (model.heads % plan.tp != 0, "the attention heads do not divide over tp"),
@@ -279,10 +277,7 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
         (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
         (plan.lora_rank > model.hidden, "lora_rank is above the model's hidden size"),
         *_broken_by_experts(model, plan),
-        (
-            logical_and(plan.virtual_stages > 1, plan.pp == 1),
-            "virtual_stages above 1 needs pp above 1",
-        ),
+        ((plan.virtual_stages > 1) & (plan.pp == 1), "virtual_stages above 1 needs pp above 1"),
     ]
 
 
@@ -290,20 +285,17 @@ def _broken_by_experts(model: Transformer, plan: Plan) -> list[tuple[Number, str
     ranks = plan.stage_chips
     return [
         (
-            logical_and(plan.ep > 1, 0 * plan.ep + model.experts == 0),
+            (plan.ep > 1) & (0 * plan.ep + model.experts == 0),
             "ep above 1 needs a model with experts",
         ),
+        ((plan.ep > 1) & (model.experts % plan.ep != 0), "the experts do not divide over ep"),
+        ((plan.ep > 1) & (ranks % plan.ep != 0), "ep does not divide tp x cp x dp"),
         (
-            logical_and(plan.ep > 1, model.experts % plan.ep != 0),
-            "the experts do not divide over ep",
-        ),
-        (logical_and(plan.ep > 1, ranks % plan.ep != 0), "ep does not divide tp x cp x dp"),
-        (
-            logical_and(model.experts > 0, ranks % plan.expert_chips != 0),
+            (model.experts > 0) & (ranks % plan.expert_chips != 0),
             "ep x expert_tp does not divide tp x cp x dp",
         ),
         (
-            logical_and(plan.expert_tp > 1, 0 * plan.expert_tp + model.experts == 0),
+            (plan.expert_tp > 1) & (0 * plan.expert_tp + model.experts == 0),
             "expert_tp above 1 needs a model with experts",
         ),
     ]

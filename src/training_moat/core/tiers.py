@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training_moat.core.elementwise import Number, logical_and, maximum, minimum
+from training_moat.core.elementwise import Number, maximum, minimum
 from training_moat.core.errors import Unpublished
 from training_moat.core.machine import Chip, Tier
 from training_moat.core.node import HOST_BYTES_PER_S, HOST_SHARE
@@ -134,7 +134,7 @@ class Room:
 
     def holds(self, aboard: Number, stored: Number) -> Number:
         """Whether a job fits that keeps so much on each chip, and so much once for all of them in the store."""
-        return logical_and(aboard <= self.space, stored <= self.store)
+        return (aboard <= self.space) & (stored <= self.store)
 
 
 def room_for(chip: Chip, job: str) -> Room:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from training_moat.core import messages as exchange
 from training_moat.core.activations import Kept, layer_and_head_bytes, offloaded_layer_bytes
-from training_moat.core.elementwise import Number, log2, logical_and, maximum, minimum, some, where
+from training_moat.core.elementwise import Number, log2, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import fullest_load, layer_time, vocabulary_seconds
 from training_moat.core.memory import own_share, params_per_stage, trained_params_per_stage
@@ -168,7 +168,7 @@ def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
     if not some(node.weight_bytes_per_s):
         return node
     own = WEIGHT_BYTES * sum(params_per_stage(model, plan))
-    far = logical_and(own > node.near_bytes / 2, plan.streamed <= 0)
+    far = (own > node.near_bytes / 2) & (plan.streamed <= 0)
     return replace(node, weight_bytes_per_s=where(far, node.weight_bytes_per_s, 0.0))
 
 
