@@ -234,7 +234,9 @@ def test_runs_in_8_bits_keep_cast_inputs():
     model, plan = gpt("22B")
     plan = replace(plan, tp=1, flash_attention=1)
     tokens = SEQUENCE * plan.micro_batch
-    saved = layer_activation_bytes(model, plan, 0) - layer_activation_bytes(model, plan, 0, 1.0)
+    saved = layer_activation_bytes(model, plan, 0) - layer_activation_bytes(
+        model, plan, 0, Kept(1.0)
+    )
     assert saved == pytest.approx(tokens * (2 * model.hidden + model.ffn))
 
 
@@ -456,7 +458,7 @@ def test_of_streamed_weights_a_chip_has_the_layer_or_the_head_at_work(
         128, 4096, micro_batch=sequences, recompute=level, recompute_share=share, streamed=1
     )
     held = training_memory(model, plan, kept=Kept(input_bytes, factor))
-    whole, light = (layer_activation_bytes(model, plan, one, input_bytes) for one in (0, 2))
+    whole, light = (layer_activation_bytes(model, plan, one, Kept(input_bytes)) for one in (0, 2))
     kept = model.layers * (share * light + (1 - share) * whole * factor)
     layer = 2 * (params(model) - embedding_params(model)) / model.layers
     redone = whole * factor - light if share else 0
