@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from training_moat.contest import counterfactual, due_diligence, single_changes, winners
+from training_moat.contest import chip_hours, counterfactual, due_diligence, single_changes, winners
 from training_moat.core.errors import InputError
+from training_moat.inquiry import switching
 from training_moat.inquiry.wording import digits
 
 H100 = "base: h100-sxm\n    available: 2023-11\n"
@@ -67,10 +70,39 @@ def test_hbm_with_a_weak_network_is_held_back_by_the_network(reports):
 
 def test_twice_an_h100_at_the_same_price_has_no_gap_and_an_advantage_below_two(reports):
     report = reports("twice-h100")
-    assert report.split.gap < 1 and due_diligence.flips(report).empty
+    assert report.split.gap < 1
+    assert due_diligence.AS_CHEAP not in set(due_diligence.flips(report)["goal"])
     assert 1.3 < report.advantage < 2.0
     assert report.chance > reports("weak-network").chance
     assert report.split.table.set_index("factor")["shapley"].idxmin() == "compute"
+
+
+def test_a_chip_as_cheap_as_nvidias_is_told_what_a_move_asks_beyond(reports):
+    """The report had "There is no goal that it misses" over a chip whose offer no buyer would move for."""
+    report = replace(reports("twice-h100"), needed=switching.breakeven(100.0))
+    wanted = report.needed.quantiles_in_use[1]
+    assert report.split.gap < 1 and report.advantage < wanted < np.inf
+    changes = factors(report)[due_diligence.WORTH_A_MOVE]
+    assert changes["lower price and power"] == pytest.approx(wanted / report.advantage)
+    assert changes["faster multipliers"] > 1
+    # More of it is needed for a move than to be as cheap.
+    both = factors(reports("weak-network"))
+    links = (
+        both[goal]["faster links"] for goal in (due_diligence.AS_CHEAP, due_diligence.WORTH_A_MOVE)
+    )
+    assert next(links) < next(links)
+
+
+def test_every_job_is_priced_for_both_chips_as_their_gap_is(reports):
+    """A chip with a price of sale had stood beside rents of Nvidia's chip: 2.3 dollars an hour on one job, 3.7 on another."""
+    report = reports("twice-h100")
+    assert report.split.basis.startswith("purchase")
+    own, rival = chip_hours.pair(report.chip, report.rival.chip)
+    told = due_diligence.jobs(report).dropna(subset=["musd", "yardstick_musd"])
+    assert len(told) > 3
+    for price, before in ((own, ""), (rival, "yardstick_")):
+        hours = told[f"{before}chips"] * told[f"{before}days"] * 24
+        assert (1e6 * told[f"{before}musd"] / hours).to_numpy() == pytest.approx(price.usd)
 
 
 def test_missing_fields_are_said_and_widen_the_range(reports):

@@ -65,7 +65,7 @@ def test_no_plan_takes_more_chips_than_any_machine_or_run_on_record():
     assert (
         list(stopped["chip"]) == ["ascend-950dt"] and stopped["chips"].min() > tiers.LARGEST_SYSTEM
     )
-    assert "the largest machine on record" in found[0].limit
+    assert found[0].limit.endswith(f"days at best, on {max(best_plan.COUNTS):,} chips")
 
 
 def test_a_chip_of_little_memory_gets_the_same_answer_as_in_the_memory_chapter():
@@ -403,11 +403,62 @@ def test_every_gate_has_words_for_a_title():
     assert tuple(scorecard.STOPPED) == scorecard.GATES
 
 
+def test_too_slow_a_chip_is_told_on_how_many_of_it():
+    """WSE-3's 246 days had been "on no more chips than the largest machine on record": it is its batch that ends there."""
+    (late,) = scorecard.cards("llama3.1-405b", ["wse-3"])
+    why = {gate.name: gate.why for gate in late.gates}["in time"]
+    assert re.fullmatch(r"[\d,]+ days at best, on 2,048 chips", why)
+    batch = reference_jobs.job("llama3.1-405b").batch
+    assert batch == 2048 < max(best_plan.COUNTS)
+
+
+def test_a_price_says_of_what_kind_it_is_and_on_how_few_quotes_it_rests():
+    when = pd.Timestamp("2024-07-23")
+    h200, h100 = (chip_hours.hourly(chips.chip(one), when) for one in ("h200", "h100-sxm"))
+    assert h200.quotes == 2 and h200.words.endswith("(2 quotes)")
+    assert h100.quotes > 2 and "quote" not in h100.words
+    assert "quote" not in chip_hours.purchase(chips.chip("h200")).words
+    served = serving_costs.costs("llama3.1-70b", ["h200", "h100-sxm"], when=when)
+    assert set(served["price"]) == {h200.words, h100.words}
+
+
+RENTED = """
+chips:
+  copy: {base: h100-sxm, hbm_gb: 160}
+  larger: {base: copy, hbm_gb: 320}
+  renter: {base: h100-sxm, cloud_usd_per_h: 1.2}
+  renters: {base: renter, hbm_gb: 160}
+  both: {base: h100-sxm, cloud_usd_per_h: 1.2, price_usd: 20000}
+"""
+
+
+def test_a_rent_counts_as_the_users_own_only_where_the_scenario_states_it(tmp_path):
+    """A chip made from H100 had H100's contract of 2026 as its "own figure": 24 million dollars beside H100's own 89; and
+    one with a rent of its own was counted by the chip, "with no price known for both"."""
+    file = tmp_path / "own.yaml"
+    file.write_text(RENTED, encoding="utf-8")
+    with scenario.laid_over(file):
+        known, rival = chips.all_chips(), chips.chip("h100-sxm")
+        priced = {name: chip_hours.hourly(known[name], day("2024-07")) for name in known}
+        assert {priced[name].basis for name in ("copy", "larger")} == {"purchase"}
+        assert {priced[name].words for name in ("renter", "renters")} == {"rent, own figure"}
+        for name in ("renter", "renters"):
+            own, other = chip_hours.pair(known[name], rival)
+            assert (own.usd, other.usd) == pytest.approx((1.2, rival.cloud_usd_per_h))
+            assert (own.words, other.words) == ("rent, own figure", "rent, contract of years")
+        assert {chip_hours.pair(known[one], rival)[0].basis for one in ("copy", "both")} == {
+            "purchase"
+        }
+    own, other = chip_hours.pair(chips.chip("mi300x"), chips.chip("h100-sxm"))
+    assert chip_hours.CONTRACT not in (own.when, other.when)
+
+
 def test_a_machine_that_serves_one_user_is_called_the_wrong_one():
-    batches = {"name": ["one", "two", "three"], "batch": [1, 64, 4]}
-    frame = pd.DataFrame(batches | {"usd_per_mtok": [900.0, 1.0, 80.0]})
+    """Sixteen users on 32 H100 NVL, 23 on 512 TPU v5e had passed at 200 and 370 dollars a million tokens."""
+    batches = {"name": ["one", "two", "three"], "batch": [1, 64, 16], "chips": [8, 8, 32]}
+    frame = pd.DataFrame(batches | {"usd_per_mtok": [900.0, 1.0, 200.0]})
     assert serving_costs.strained_words(frame).startswith(" one and three keep")
-    assert serving_costs.strained_words(frame[frame["batch"] > 8]) == ""
+    assert serving_costs.strained_words(frame[frame["batch"] > frame["chips"]]) == ""
     # Where a chip has no price, none stands beside it.
     unpriced = frame.assign(usd_per_mtok=[np.nan, 1.0, 80.0])
     assert serving_costs.strained_words(unpriced).startswith(" three keeps")

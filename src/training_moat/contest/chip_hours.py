@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import tables
+from training_moat.catalog import scenario, tables
 from training_moat.catalog.cited import cited
 from training_moat.catalog.dates import day
 from training_moat.contest.reference_jobs import start
@@ -26,6 +26,7 @@ from training_moat.core.machine import Chip
 from training_moat.inquiry.chip_stock import HOURS_PER_YEAR
 from training_moat.inquiry.switching import RENT_WINDOW_DAYS
 from training_moat.inquiry.uncertainty import Uncertain, of_row
+from training_moat.inquiry.wording import counted
 
 RENT, OWNERSHIP, PURCHASE = "rent", "cost of ownership", "purchase"
 TERMS = {"on-demand": "on-demand", "on-demand list": "on-demand", "3-year commit": "3-year commit"}
@@ -36,8 +37,11 @@ SAME_DAY = pd.Timedelta(days=RENT_WINDOW_DAYS)
 AT_LAUNCH = pd.Timedelta(days=550)
 """A rent speaks for a chip's launch when it was quoted within a year and a half of it."""
 
-SCENARIO = "scenario"
-"""Source of a chip that a scenario describes."""
+OWN = "own figure"
+"""Day of a price that a scenario states."""
+
+CONTRACT = "contract of years"
+"""What the rents of the chips table are, which are of no dated quote."""
 
 COMPANY = 3
 """Quotes of one chip around a day that tell how far its sellers lie apart."""
@@ -64,6 +68,17 @@ class HourlyPrice:
     def usd(self) -> float:
         """Dollars per chip-hour, power included."""
         return self.capital_usd + self.power_usd
+
+    @property
+    def words(self) -> str:
+        """How it is known, of what day, and on how few quotes where it is a rent."""
+        few = (
+            self.basis.startswith(RENT)
+            and self.when not in (OWN, CONTRACT)
+            and self.quotes < COMPANY
+        )
+        rests = f" ({counted(self.quotes, 'quote')})" if few else ""
+        return f"{self.basis}, {self.when}{rests}"
 
 
 @tables.kept()
@@ -116,7 +131,7 @@ def purchase(chip: Chip) -> HourlyPrice | None:
     own = low < high
     ends = (low / chip.price_usd, high / chip.price_usd) if own else _usual_ends()
     sources = str(row.get("source_price") or "").split(";")
-    when = "new" if chip.id in chip_catalog.all_chips() else "own figure"
+    when = "new" if chip.id in chip_catalog.all_chips() else OWN
     capital = capital_usd_per_h(chip, chip.price_usd)
     keys = tuple(key for key in sources if key and key != "nan")
     return HourlyPrice(capital, power_usd_per_h(chip), *ends, PURCHASE, when, keys)
@@ -200,11 +215,32 @@ def _first_common(chip: Chip, other: Chip, kind: str) -> pd.Timestamp | None:
     return common[0] if common else None
 
 
+def _states(chip: Chip, column: str) -> bool:
+    """Whether the active scenario gives a chip a column itself, or gives it to a chip of its own that this one starts from:
+    what comes from a base of the table is no figure of the user's."""
+    found = scenario.active()
+    if found is None:
+        return False
+    bodies, starts, name = found.bodies("chips"), scenario.bases("chips"), chip.id
+    while name in bodies:
+        if column in bodies[name]:
+            return bodies[name][column] is not None
+        name = starts.get(name, "")
+    return False
+
+
 def _own_figure(chip: Chip) -> HourlyPrice | None:
-    """The hourly price a scenario's chip states itself."""
-    if not chip.cloud_usd_per_h or chip_catalog.row(chip.id).get("source", SCENARIO) != SCENARIO:
+    """The rent that a scenario states for a chip."""
+    if not _states(chip, "cloud_usd_per_h"):
         return None
-    return _without_power(chip, chip.cloud_usd_per_h, _usual_ends(), basis=RENT, when="own figure")
+    return _table_rent(chip, OWN)
+
+
+def _table_rent(chip: Chip, when: str) -> HourlyPrice | None:
+    """The rent in a chip's row, or None."""
+    if not chip.cloud_usd_per_h:
+        return None
+    return _without_power(chip, chip.cloud_usd_per_h, _usual_ends(), basis=RENT, when=when)
 
 
 Pair = tuple[HourlyPrice, HourlyPrice]
@@ -228,15 +264,18 @@ def pair(chip: Chip, other: Chip) -> Pair | None:
     """Hourly prices of two chips known in the same way and of the same day, or None.
 
     A rent quoted for both around the challenger's launch, more than once for each, comes first, then the price of sale,
-    the cost of ownership, and other rents: one seller's list price against another's discount is no comparison.
+    the cost of ownership, and other rents: one seller's list price against another's discount is no comparison. A rent that
+    a scenario states stands against the other's contract of years, before all these unless it states a price of sale, too.
     """
+    own = _both(_own_figure(chip), _table_rent(other, CONTRACT))
+    stated = [] if _states(chip, "price_usd") else own
     rents = _rents(chip, other)
     first = start(chip)
     firm = [both for both in rents if min(one.quotes for one in both) > 1]
     early = [both for both in firm if day(both[0].when) - first <= AT_LAUNCH]
     bought = _both(purchase(chip), purchase(other))
     owned = _both(ownership(chip), ownership(other))
-    return next(iter([*early, *bought, *owned, *rents]), None)
+    return next(iter([*stated, *early, *bought, *owned, *rents, *own]), None)
 
 
 def ratio(both: Pair | None) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,9 @@ PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
 
 NEIGHBOURS = 4
+
+AS_CHEAP, WORTH_A_MOVE = "cost no more than Nvidia's", "pay for a move"
+"""What a chip should reach besides the job itself, as `flips` names it."""
 
 SHORTEST_SWEEP_S = 1e-8
 """No memory of the table is read whole in less: the fastest, of registers' size, takes about a microsecond."""
@@ -157,7 +160,8 @@ def gates(found: Report) -> pd.DataFrame:
 
 
 def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
-    """The smallest single change that opens each gate of the machine that is shut.
+    """The smallest single change that reaches each goal the chip misses: to end in time, to cost no more than the yardstick,
+    and to offer the advantage in use with which a move just pays for the buyer in the middle of the range.
 
     Columns: goal, change, factor (endless: no change of this kind does it). Price enters as a cut.
     """
@@ -165,17 +169,23 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
     goals: dict[str, float] = {}
     if found.card.run is None:
         goals["do the job in time"] = np.finfo(float).max
-    if found.split.gap > 1:
-        ratio = found.split.gap if found.split.possible else coalitions.CEILING
-        per_hour = chip_hours.ratio(chip_hours.pair(found.chip, found.rival.chip))
-        allowed = found.rival.run.chip_hours / per_hour if found.rival.run else ratio
-        goals["cost no more than Nvidia's"] = allowed
+    advantages = {AS_CHEAP: 1.0, WORTH_A_MOVE: float(found.needed.quantiles_in_use[1])}
+    missed = {
+        goal: wanted
+        for goal, wanted in advantages.items()
+        if found.advantage < wanted and np.isfinite(wanted)
+    }
+    ratio = found.split.gap if found.split.possible else coalitions.CEILING
+    per_hour = chip_hours.ratio(chip_hours.pair(found.chip, found.rival.chip))
+    allowed = found.rival.run.chip_hours / per_hour if found.rival.run else ratio
+    goals |= {goal: allowed / wanted for goal, wanted in missed.items()}
     rows = []
     reached = single_changes.smallest(full, found.job, list(goals.values()), max_days)
     for goal, changes in zip(goals, reached, strict=True):
         rows += [(goal, one.what, one.factor) for one in changes]
-    if found.split.gap > 1 and found.split.unit == "dollars" and found.split.possible:
-        rows.append(("cost no more than Nvidia's", "lower price and power", found.split.gap))
+    if found.split.unit == "dollars" and found.split.possible:
+        gap = found.split.gap
+        rows += [(goal, "lower price and power", gap * wanted) for goal, wanted in missed.items()]
     frame = pd.DataFrame(rows, columns=["goal", "change", "factor"])
     return frame.sort_values(["goal", "factor", "change"], kind="stable", ignore_index=True)
 
@@ -228,17 +238,21 @@ def neighbour_table(chip: Chip) -> pd.DataFrame:
 
 
 def jobs(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
-    """Every reference job on this chip and on the yardstick of its day.
+    """Every reference job on this chip and on the yardstick of its day, both at the prices of which their gap is counted;
+    where no price is known in the same way for both, each at its own of the day of the job.
 
     Columns: job, chips, days, days_low, days_high, musd, musd_low, musd_high, limit, yardstick_days, yardstick_musd,
     yardstick_chips.
     """
     rows, every = [], reference_jobs.jobs().values()
     pair = found.chip, found.rival.chip
+    prices = chip_hours.pair(*pair)
     scorecard.search([(chip, one) for one in every for chip in pair], max_days)
     for one in every:
-        own = scorecard.table([scorecard.card(found.chip, one, max_days)]).iloc[0]
-        rival = scorecard.table([scorecard.card(found.rival.chip, one, max_days)]).iloc[0]
+        cards = [scorecard.card(chip, one, max_days) for chip in pair]
+        if prices is not None:
+            cards = [replace(card, price=price) for card, price in zip(cards, prices, strict=True)]
+        own, rival = (scorecard.table([card]).iloc[0] for card in cards)
         kept = ("chips", "days", "days_low", "days_high", "musd", "musd_low", "musd_high", "limit")
         rows.append(
             {"job": one.title}

@@ -19,6 +19,7 @@ from training_moat.contest.gates import NO, UNKNOWN, YES, Gate
 from training_moat.contest.reference_jobs import Job
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
+from training_moat.inquiry.wording import counted
 from training_moat.predict import training_constants, training_nodes
 
 STOPPED = {
@@ -177,8 +178,8 @@ def _time_gate(
     if fewest is None:
         why = "nothing holds it" if formats else "it has no format to train in"
         return Gate("in time", UNKNOWN, np.nan, f"not asked: {why}")
-    ((days,),) = _kept_days([(chip, job, tuple(formats), max_days)])
-    why = f"{days:,.0f} days at best, on no more chips than the largest machine on record"
+    ((days, count),) = _kept_days([(chip, job, tuple(formats), max_days)])
+    why = f"{days:,.0f} days at best, on {counted(int(count), 'chip')}"
     return Gate("in time", NO, days / max_days, why)
 
 
@@ -256,7 +257,7 @@ _COLUMNS: dict[str, Callable[[Card], object]] = {
     "musd": lambda one: one.usd / 1e6,
     "musd_low": lambda one: one.usd_range[0] / 1e6,
     "musd_high": lambda one: one.usd_range[1] / 1e6,
-    "price": lambda one: f"{one.price.basis}, {one.price.when}" if one.price else "",
+    "price": lambda one: one.price.words if one.price else "",
     "limit": lambda one: one.limit,
     "knowledge": lambda one: one.level,
     "stops_at": lambda one: one.stops_at,

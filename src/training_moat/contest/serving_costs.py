@@ -39,7 +39,7 @@ LENGTH = 1024
 """Tokens of a prompt, and of its answer."""
 
 COLUMNS = ["chip", "name", "vendor", "chips", "batch", "format", "tokens_per_s_per_user", "usd_per_mtok", "usd_low",
-           "usd_high", "chip_hours_per_mtok", "engine", "knowledge", "overhead"]  # fmt: skip
+           "usd_high", "price", "chip_hours_per_mtok", "engine", "knowledge", "overhead"]  # fmt: skip
 
 _RATE = "tokens_per_s_per_chip"
 
@@ -53,7 +53,7 @@ def costs(
     """The cheapest way to give every user at least `speed` tokens a second, one row per chip that can.
 
     Columns: chip, name, vendor, chips, batch, format (of the weights: the chip's widest or one byte), tokens_per_s_per_user,
-    usd_per_mtok with its 90% range (blank without a price), chip_hours_per_mtok, engine (software assumed), knowledge,
+    usd_per_mtok with its 90% range (blank without a price), price (what kind of price of which day), chip_hours_per_mtok, engine (software assumed), knowledge,
     overhead (share of a token's time that the engine takes beside the chip).
     Million tokens are output tokens, their prompts' work included; the price is that of `when`, or of the launch.
     """
@@ -154,7 +154,8 @@ def _row(name: str, batch: int, told: dict, when: pd.Timestamp | None) -> dict[s
     high_usd = usd * np.exp(np.hypot(np.log(slow), np.log(high)))
     plan = told["plan"]
     asked = (name, chip.name, chip.vendor, plan["chips"], batch, plan["precision"])
-    costs = (1 / told["tpot_s"], usd, low_usd, high_usd, hours)
+    priced = "" if price is None else price.words
+    costs = (1 / told["tpot_s"], usd, low_usd, high_usd, priced, hours)
     known = (plan["software"], told["calibration"], told["seconds"]["overhead"] / told["tpot_s"])
     return dict(zip(COLUMNS, (*asked, *costs, *known), strict=True))
 
@@ -199,19 +200,15 @@ def market_words(title: str, served: pd.DataFrame, hosts: pd.DataFrame) -> str:
     )
 
 
-FEW = 8
-"""Users at once below which a machine of many chips serves nobody's business."""
-
-
 def strained_words(served: pd.DataFrame) -> str:
-    """Of the costs that were found (`costs`), the prices of machines that keep the speed for a few users only, in a
-    sentence."""
-    few = served[(served["batch"] < FEW) & served["usd_per_mtok"].notna()]
+    """Of the costs that were found (`costs`), the prices of machines that keep the speed for fewer users than they have
+    chips, in a sentence."""
+    few = served[(served["batch"] < served["chips"]) & served["usd_per_mtok"].notna()]
     if few.empty:
         return ""
     return (
-        f" {in_words(list(few['name']))} {'keeps' if len(few) == 1 else 'keep'} that speed for fewer than {FEW} users at once: "
-        f"the price beside {'it' if len(few) == 1 else 'each'} is that of the wrong machine, which nobody would pay."
+        f" {in_words(list(few['name']))} {'keeps' if len(few) == 1 else 'keep'} that speed only with more chips than "
+        f"users at once: the price beside {'it' if len(few) == 1 else 'each'} is that of the wrong machine, which nobody would pay."
     )
 
 
