@@ -71,6 +71,13 @@ def test_inferentia2_and_trainium1_differ_in_the_network_only():
     assert other.scaleup.bytes_per_s == 2 * one.scaleup.bytes_per_s
 
 
+def test_links_between_ipus_end_at_the_rack():
+    for name in ("gc200", "bow-ipu"):
+        one = chips.chip(name)
+        assert (one.scaleup.bytes_per_s, one.scaleup.domain_chips) == (10 * 16e9, 64), name
+        assert one.scaleout.bytes_per_s == 2 * 100e9 / 8 / 4, name  # gateways of a machine of four
+
+
 def test_lower_precision_is_never_slower():
     for chip in chips.all_chips().values():
         if "fp8" in chip.peak_flops and "bf16" in chip.peak_flops:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from training_moat.catalog import chips, relatives
@@ -10,11 +12,11 @@ from training_moat.core.units import GB
 
 
 def test_a_link_is_taken_from_the_same_architecture_where_it_publishes_one():
-    """Graphcore's Bow keeps the IPU-Link of the GC200, whose own rate no source states."""
-    gc200, bow = chips.chip("gc200"), chips.chip("bow-ipu")
-    assert gc200.scaleup is None and bow.scaleup is not None
-    full, assumed = chip_assumptions.completed(gc200)
-    assert full.scaleup.bytes_per_s == bow.scaleup.bytes_per_s
+    """Graphcore's first chip has the IPU-Links of the GC200, which came two years after it."""
+    gc2, gc200 = chips.chip("gc2"), chips.chip("gc200")
+    assert gc2.scaleup is None and gc200.scaleup is not None
+    full, assumed = chip_assumptions.completed(gc2)
+    assert full.scaleup.bytes_per_s == gc200.scaleup.bytes_per_s
     (link,) = [
         one
         for one in assumed
@@ -24,8 +26,8 @@ def test_a_link_is_taken_from_the_same_architecture_where_it_publishes_one():
 
 
 def test_a_relative_of_another_time_tells_nothing():
-    """Graphcore's first chip and its third lie four years apart."""
-    first = chips.chip("gc2")
+    """A chip of Graphcore's first kind, had it come four years after the Bow."""
+    first = replace(chips.chip("gc2"), available="2026")
     assert chips.chip("bow-ipu").scaleup is not None
     assert relatives.taken(first, "scaleup")[0] == relatives.rates("scaleup")[1]
 

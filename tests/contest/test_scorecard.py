@@ -210,6 +210,7 @@ def test_dollars_are_chip_hours_times_price_and_inside_their_range(job):
     [
         ("gaudi2", 1024, "on record has 1,024", False),  # a benchmark's run
         ("ascend-910c", 384, "its maker's system of 384", False),
+        ("bow-ipu", 256, "its maker's system of 256", False),  # four racks of 64
         ("mi355x", 10_000, "one owner took up about", True),
         ("ascend-910b", 10_000, "on record has 10,000", True),
     ],

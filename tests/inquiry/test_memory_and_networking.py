@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from training_moat.calibrate import fit_collectives, serving_errors
-from training_moat.catalog import chips, tables
+from training_moat.catalog import chips, scenario, tables
 from training_moat.inquiry import neighbours, networking
 
 
@@ -84,11 +84,14 @@ def test_the_comparison_of_links_has_every_chip_that_publishes_link_and_peak() -
     assert {"h200", "tpu-v4", "mi325x", "bow-ipu"} <= set(known["id"])
 
 
-def test_a_need_for_bandwidth_far_beyond_the_links_is_still_a_number(monkeypatch):
-    """At short sequences gradients weigh most: some links fall short of their need by more than ten times."""
-    few = ("bow-ipu", "h100-sxm")
+def test_a_need_for_bandwidth_far_beyond_the_links_is_still_a_number(monkeypatch, tmp_path):
+    """At short sequences gradients weigh most: thin links fall short of their need by more than ten times."""
+    few = ("thin", "h100-sxm")
     monkeypatch.setattr(networking, "compared_chips", lambda: few)
-    found = networking.bandwidth_needs("gpt3-175b", 128, 1536, 1024)
+    path = tmp_path / "thin.yaml"
+    path.write_text("chips:\n  thin: {base: bow-ipu, scaleup_gb_per_s_per_direction: 50}\n")
+    with scenario.laid_over(path):
+        found = networking.bandwidth_needs("gpt3-175b", 128, 1536, 1024)
     assert len(found) == len(few) and (found["needs"] > 0).all()
     assert found["surplus"].min() < 1 / max(networking.FACTORS)
 

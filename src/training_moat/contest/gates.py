@@ -48,13 +48,13 @@ def largest_known(chip: Chip) -> Machine | None:
     """The largest machine on record; None where there is none.
 
     A machine is on record by an installation (clusters that exist, training runs), by what one named owner took up in a
-    quarter (an estimate), by a measured step, or by the scale-up domain in which its maker sells the chip.
+    quarter (an estimate), by a measured step, or by what its maker sells: a scale-up domain, or a system of several.
     """
     owners = tables.load("chip_counts")
     owners = owners[(owners["chip_id"] == chip.id) & (owners["owner"] != UNNAMED_OWNERS)]
     run, tested = (float(most.get(chip.id, 0.0)) for most in (_installed(), _tested()))
     taken = float(np.nanmax([0.0, *owners["units_median"]]))
-    sold = chip.domain_chips or 0 if chip.available else 0
+    sold = max(chip.domain_chips or 0, _sold().get(chip.id, 0)) if chip.available else 0
     sizes = [
         (run, "the largest on record has {} chips"),
         (taken, "one owner took up about {} in a quarter"),
@@ -77,6 +77,13 @@ def _installed() -> pd.Series:
     ]
     known = pd.concat([part[["chip_id", "chips"]] for part in parts]).dropna()
     return known.groupby("chip_id")["chips"].max()
+
+
+@tables.kept()
+def _sold() -> pd.Series:
+    """Chips of the largest system of several that a chip's maker sells, by the chip's id."""
+    sizes = tables.load("systems").groupby("chip_id")["chips_per_system"].max()
+    return sizes[sizes > 1]
 
 
 @tables.kept()
