@@ -20,7 +20,7 @@ from training_moat.core.memory import params_per_stage
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.plan import GRAPH_LEVELS, Plan
 from training_moat.core.training_step import StepTime, step_bytes, step_time
-from training_moat.core.workload import Transformer
+from training_moat.core.workload import Transformer, attention_score_flops_per_token
 
 FAST = Fabric(1e30, 0.0, domain_chips=8)
 """A network that takes no time."""
@@ -53,6 +53,20 @@ def test_an_ideal_chip_runs_the_hardware_flops_when_all_is_recomputed():
     assert step.total == pytest.approx(
         training_step.hardware_flops_per_step(LLAMA_70B, plan) / 1e15
     )
+
+
+@pytest.mark.parametrize("model", [LLAMA_70B, DEEPSEEK_V3, MIXTRAL], ids=lambda model: model.name)
+@pytest.mark.parametrize("changes", [{"recompute": 1}, {"recompute": 2, "stops_early": 2}])
+def test_the_hardware_flops_are_those_that_an_ideal_chip_has_time_for(model, changes):
+    """Under fused attention what single modules and layers that stop early do again, beside what both count alike."""
+    plan = Plan(4096, 8, zero_stage=0)
+    plans = (plan, replace(plan, **changes))
+    times = [step_time(model, own, IDEAL, PERFECT).compute for own in plans]
+    flops = [training_step.hardware_flops_per_step(model, own) for own in plans]
+    # Fused attention skips half of the scores, which the count keeps; the router's product takes no time.
+    score = attention_score_flops_per_token(model, 4096) * plan.tokens_per_step
+    counted = flops[1] - flops[0] - (score / 2 if changes["recompute"] == 2 else 0)
+    assert counted == pytest.approx((times[1] - times[0]) * 1e15, rel=5e-3)
 
 
 def test_wide_heads_fill_a_wide_matrix_unit():
@@ -477,7 +491,9 @@ def test_recomputation_adds_a_forward_pass_of_what_is_recomputed():
     4 B L s^2 h (Korthikanti et al. 2022, appendix A)."""
     b, layers, s, h, v = 64, 96, 2048, 12288, 51200
     none, selective, full = (
-        training_step.hardware_flops_per_step(GPT_175B, Plan(s, b, recompute=level))
+        training_step.hardware_flops_per_step(
+            GPT_175B, Plan(s, b, recompute=level, flash_attention=0)
+        )
         for level in (0, 1, 2)
     )
     assert none == training_step.model_flops_per_step(GPT_175B, Plan(s, b))

@@ -23,6 +23,8 @@ from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
     Transformer,
     attention_score_flops_per_token,
+    last_product_flops_per_token,
+    latent_flops_per_token,
     layer_matmul_flops_per_token,
     training_flops_per_token,
 )
@@ -330,10 +332,14 @@ def masked_flops_per_step(model: Transformer, plan: Plan) -> Number:
 
 
 def hardware_flops_per_step(model: Transformer, plan: Plan) -> Number:
-    """Matmul FLOPs of a step with recomputation: a third of the layers' on top when full, the attention
-    core's forward when selective (Korthikanti et al. 2022, equations 7 and 8)."""
+    """Matmul FLOPs of a step with recomputation: a third of the layers' on top when full, but for the last product where that
+    is left out (`STOPS_EARLY`); when selective the attention core's forward (Korthikanti et al. 2022, equations 7 and 8) or,
+    where fused attention keeps nothing there, latent attention's up-projections."""
     tokens = plan.tokens_per_step
     score = attention_score_flops_per_token(model, plan.seq_len)
     layered = layer_matmul_flops_per_token(model) + where(plan.attention_kept > 0, 0.0, score)
-    extra = plan.recomputed_layers * layered + where(plan.recompute == 1, score, 0.0)
+    last = last_product_flops_per_token(model, where(plan.one_hot_dispatch > 0, 0, 1))
+    single = where(plan.flash_attention > 0, latent_flops_per_token(model), score)
+    extra = plan.recomputed_layers * layered + where(plan.recompute == 1, single, 0.0)
+    extra = extra - plan.unfinished_layers * last
     return model_flops_per_step(model, plan) + tokens * extra

@@ -333,6 +333,20 @@ def attention_score_flops_per_token(model: Transformer, context: Number) -> Numb
     return scores + state_flops_per_token(model)
 
 
+def latent_flops_per_token(model: Transformer) -> Number:
+    """Forward FLOPs per token of latent attention's up-projections in all layers, zero for others."""
+    keys_values = model.kv_lora_rank * (model.qk_nope_head_dim + model.v_head_dim)
+    widths = model.q_lora_rank * model.query_key_dim + keys_values
+    return where(model.kv_lora_rank > 0, 2 * model.layers * model.heads * widths, 0.0)
+
+
+def last_product_flops_per_token(model: Transformer, routed: Number = 1) -> Number:
+    """Forward FLOPs per token of the products that end the layers, those of `routed` (0 or 1) experts among them."""
+    visited = model.shared_experts + routed * model.experts_per_token
+    dense = (model.layers - model.moe_layers) * model.ffn
+    return 2 * model.hidden * (dense + model.moe_layers * visited * model.expert_ffn)
+
+
 def vocabulary_flops_per_token(model: Transformer) -> Number:
     """Forward FLOPs per token of the output projection."""
     return 2 * model.hidden * model.vocab
