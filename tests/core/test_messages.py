@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from published_shapes import MIXTRAL
+from published_shapes import DEEPSEEK_V3, MIXTRAL
 
 from training_moat.core import messages
 from training_moat.core.fabrics import Fabric
@@ -28,7 +28,7 @@ PLANS = [
     (MIXTRAL, Plan(4096, 64, tp=8, pp=1, dp=2, ep=1)),
     (MIXTRAL, Plan(4096, 64, tp=4, pp=1, dp=2, ep=2, zero_stage=3)),
     (LLAMA_70B, Plan(4096, 64, tp=8, pp=1, dp=2, lora_rank=16)),
-    (LLAMA_70B, Plan(4096, 64, tp=2, pp=4, dp=2, zero_stage=3)),
+    (LLAMA_70B, Plan(4096, 64, tp=2, pp=4, dp=2, zero_stage=3, sequence_parallel=1)),
     (LLAMA_70B, Plan(4096, 64, tp=2, dp=4, zero_stage=2, scatters_every=1)),
 ]
 
@@ -90,6 +90,69 @@ def test_weights_that_a_pipeline_keeps_are_gathered_once():
     layered = params(LLAMA_70B) - 2 * 32000 * 8192
     assert alone == pytest.approx(7 / 8 * (2 + 2 + 4) * params(LLAMA_70B) * 8)
     assert staged == pytest.approx(7 / 8 * (2 + 4) * (layered / 4 + 32000 * 8192))
+
+
+def test_inputs_are_gathered_again_for_the_gradient_of_the_weights():
+    """Korthikanti et al. 2022, section 4.2.2: beside as many scatters and gathers as sums, one gather for each of a layer's
+    two blocks; frozen weights have no gradient."""
+    plan = Plan(4096, 64, tp=8, pp=4, dp=2)
+
+    def sent(**changes):
+        return step_bytes(LLAMA_70B, replace(plan, **changes), BYTE_A_SECOND)["tensor_parallel"]
+
+    assert sent(sequence_parallel=1) == pytest.approx(10 / 8 * sent())
+    assert sent(sequence_parallel=1, recompute=2) == pytest.approx(14 / 12 * sent(recompute=2))
+    assert sent(sequence_parallel=1, gathers_again=0) == sent()
+    assert sent(sequence_parallel=1, lora_rank=16) == sent(lora_rank=16)
+
+
+def test_what_is_gathered_again_hides_behind_the_products_that_do_not_need_it():
+    """Megatron-LM waits for it after the product for the input's gradient: over slow links it shows, over fast ones not."""
+    plan = Plan(4096, 64, tp=8, sequence_parallel=1)
+
+    def shown(rate, **changes):
+        links = Fabric(bytes_per_s=rate, step_latency_s=0.0, domain_chips=1e9)
+        node = replace(NODE, peak_flops=1e15, scaleup=links, scaleout=links)
+        return step_time(LLAMA_70B, replace(plan, **changes), node, NOTHING_HIDDEN).tensor_parallel
+
+    assert shown(1e12) == pytest.approx(shown(1e12, gathers_again=0))
+    assert shown(1e9, gathers_again=0) < shown(1e9) < 10 / 8 * shown(1e9, gathers_again=0)
+
+
+def test_keys_and_values_come_back_with_their_gradients():
+    """Forward two tensors of s b k d, backward those and their gradients (Transformer Engine, context_parallel.py); of
+    latent attention heads of unequal widths; of eight heads on sixteen chips one each."""
+
+    def gathered(model, **changes):
+        plan = Plan(4096, 64, dp=2, cp=4, **changes)
+        layers = model.layers * plan.micro_batches
+        return step_bytes(model, plan, BYTE_A_SECOND)["tensor_parallel"] / (
+            3 / 4 * 2 * 4096 * layers
+        )
+
+    assert gathered(LLAMA_70B) == pytest.approx(3 * 2 * 8 * 128)
+    assert gathered(LLAMA_70B, recompute=2) == pytest.approx(4 * 2 * 8 * 128)
+    assert gathered(LLAMA_70B, graphs=3) == pytest.approx(2 * 2 * 8 * 128)
+    assert gathered(DEEPSEEK_V3) == pytest.approx(3 * 128 * (192 + 128))
+    few, many = (messages.messages(LLAMA_70B, Plan(4096, 64, tp=tp, cp=4)) for tp in (8, 16))
+    assert few["context"].bytes == many["context"].bytes == 2 * 4096 * 2 * 128
+
+
+def test_what_goes_round_hides_behind_attention():
+    """A ring shows what takes longer than attention; a program that gathers first shows all."""
+    slow = Fabric(bytes_per_s=1e9, step_latency_s=0.0, domain_chips=1e9)
+    plan = Plan(65536, 8, cp=8)
+
+    def shown(**changes):
+        own = replace(plan, **changes)
+        node = replace(NODE, wide_peak_flops=1e15, scaleup=slow, scaleout=slow)
+        return step_time(LLAMA_70B, own, node, NOTHING_HIDDEN).tensor_parallel
+
+    sent = step_bytes(LLAMA_70B, plan, BYTE_A_SECOND)["tensor_parallel"] / 1e9
+    attention = 3.5 * 80 * 8 * (65536 / 8) * 65536 / 2 * 4 * 8192 / 1e15
+    assert 0 < attention < sent
+    assert shown() == pytest.approx(sent - attention)
+    assert shown(graphs=3) == pytest.approx(2 / 3 * sent)
 
 
 def test_adapters_travel_as_they_are_held():

@@ -283,12 +283,14 @@ def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
 @dataclass(frozen=True)
 class Layer:
     """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed, and
-    what the host's launches of experts and of operations on split tensors add to the three."""
+    what the host's launches of experts and of operations on split tensors add to the three. `attention`: the part of what
+    computes that is attention's core."""
 
     compute: Number
     traffic: Number
     overhead: Number
     launches: Number
+    attention: Number
 
 
 def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Layer:
@@ -334,13 +336,15 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     )
     # A fused attention kernel is the same library's whatever the stack around it.
     kernel = where(plan.flash_attention > 0, 1.0, stack)
-    compute = matmul / eff.matmul_software + kernel * (1 + core_again + core_back) * core
+    attention = kernel * (1 + core_again + core_back) * core
+    compute = matmul / eff.matmul_software + attention
     traffic = stack * traffic
     gaps = (3 + again) * fused * _layer_gaps(plan, eff)
     overhead = _gap_seconds(plan, gaps, compute + traffic)
     issued = where(plan.tp > 1, eff.tensor_layer_seconds, 0.0)
     launches = (3 + again) * (stack * _expert_overhead_seconds(model, plan, eff) + issued)
-    return Layer(compute, traffic, overhead, _beyond(launches, compute + traffic + overhead))
+    beyond = _beyond(launches, compute + traffic + overhead)
+    return Layer(compute, traffic, overhead, beyond, attention)
 
 
 def _layer_gaps(plan: Plan, eff: Efficiency) -> Number:

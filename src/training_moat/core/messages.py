@@ -68,20 +68,30 @@ def messages(model: Transformer, plan: Plan) -> dict[str, Message]:
 
 def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str, Message]:
     """Sums of the activations after attention and after the feed-forward block (Shoeybi et al. 2019, section 3), and
-    the keys and values that context parallelism hands round (Liu et al. 2023). Layers of experts without a dense block
-    sum once: what cuts their experts is counted with the experts. A layer done again but for its last product leaves the
-    sum after that out."""
+    the keys and values that context parallelism hands round (Liu et al. 2023), in the backward pass with their gradients
+    (Transformer Engine, context_parallel.py: keys, values and both gradients in one buffer), where a program that keeps those
+    it gathered scatters the gradients alone. Layers of experts without a dense block sum once: what cuts their experts is
+    counted with the experts. A layer done again but for its last product leaves the sum after that out. Under sequence
+    parallelism each sum is a scatter and a gather, and what goes into the products before it is gathered once more for the
+    gradient of their weights (`Plan.gathers_again`)."""
     m, each = plan.micro_tokens, passes(plan)
     summed_twice = 1 - model.moe_share * where(model.shared_experts > 0, 0.0, 1.0)
-    kv_width = where(
-        model.kv_lora_rank > 0, model.heads * model.query_key_dim, model.kv_heads * model.head_dim
-    )
-    ring = 2 * plan.stream_bytes * m * plan.cp * kv_width / plan.tp
+    heads = where(model.kv_lora_rank > 0, model.heads, model.kv_heads) / plan.tp
+    # A head is not cut: where chips are more than heads, several hold the same.
+    width = maximum(heads, 1) * (model.query_key_dim + model.value_dim)
+    ring = plan.stream_bytes * m * plan.cp * width
+    with_keys = where(plan.rings, each + 1, each)
+    handed_round = layers * (1 - model.linear_layers / model.layers) * with_keys
     hidden = plan.stream_bytes * m * model.hidden
     sums = each + (each - plan.unfinished_layers) * summed_twice
+    anew = (plan.sequence_parallel > 0) & (plan.lora_rank == 0) & (plan.gathers_again > 0)
+    gathered_again = where(anew, layers * (1 + summed_twice), 0.0)
     return {
         "tensor": Message("tensor_parallel", "all_reduce", hidden, plan.tp, 1, layers * sums),
-        "context": Message("tensor_parallel", "all_gather", ring, plan.cp, plan.tp, layers * each),
+        "gathered_again": Message(
+            "tensor_parallel", "all_gather", hidden, plan.tp, 1, gathered_again
+        ),
+        "context": Message("tensor_parallel", "all_gather", ring, plan.cp, plan.tp, handed_round),
     }
 
 

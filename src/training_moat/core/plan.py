@@ -114,6 +114,9 @@ class Plan:
     """A level of `STOPS_EARLY`."""
     orthogonal: Number = 0
     """1 where the optimizer makes every matrix's step orthogonal (Muon, see `orthogonal_steps`)."""
+    gathers_again: Number = 1
+    """1 where, under sequence parallelism, a product's input is gathered again for its weights' gradient, as each chip keeps
+    its own part alone (Korthikanti et al. 2022, section 4.2.2), 0 where the gathered one is kept."""
     scatters_every: Number = 0
     """1 where ZeRO-2 scatters the gradients after every micro-batch, 0 where they add up and are reduced once a step."""
     stream_bytes: Number = STREAM_BYTES
@@ -177,6 +180,13 @@ class Plan:
     def recomputed_layers(self) -> Number:
         """Share of the layers whose whole forward pass is done again."""
         return where(self.recompute >= 2, self.recompute_share, 0.0)
+
+    @property
+    def rings(self) -> Number:
+        """Whether context parallelism hands keys and values round in a ring, while attention works on those that came before
+        (Liu et al. 2023, section 3; Transformer Engine): programs that a compiler makes of a whole step gather them first
+        (MaxText, `context_parallel_strategy`), and keep them for the backward pass."""
+        return self.graphs < GRAPH_LEVELS["compiled"]
 
     @property
     def gathers_every(self) -> Number:

@@ -13,7 +13,7 @@ from training_moat.core import messages as exchange
 from training_moat.core.activations import Kept, layer_and_head_bytes, offloaded_layer_bytes
 from training_moat.core.elementwise import Number, log2, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
-from training_moat.core.layer_step import fullest_load, layer_time, vocabulary_seconds
+from training_moat.core.layer_step import Layer, fullest_load, layer_time, vocabulary_seconds
 from training_moat.core.memory import own_share, params_per_stage, trained_params_per_stage
 from training_moat.core.messages import Message
 from training_moat.core.node import Efficiency, Node
@@ -145,6 +145,25 @@ def _exchange_seconds(sent: dict[str, Message], node: Node, kind: str) -> Number
     )
 
 
+def _seconds_alongside(sent: dict[str, Message], plan: Plan, node: Node) -> Number:
+    """Seconds per step of what is sent alongside work that does not wait for it: keys and values go round while attention
+    works on those that came before (`Plan.rings`), and a product's input is gathered again while the gradient of that input
+    is made (Megatron-LM, tensor_parallel/layers.py: waited for after that product)."""
+    found = 0.0
+    for message, goes in ((sent["gathered_again"], True), (sent["context"], plan.rings)):
+        if some(message.times) and some(message.ranks > 1):
+            seconds = message.times * exchange.seconds(message, node.scaleup, node.scaleout)
+            found = found + where((message.ranks > 1) & goes, seconds, 0.0)
+    return found
+
+
+def _alongside(layer: Layer, plan: Plan, layers: Number) -> Number:
+    """Seconds of the work beside which that is sent, of so many layers: attention, half of the products for the gradients of
+    their inputs, those that begin a block, and what the host's launches add."""
+    products = (layer.compute - layer.attention) / (3 + plan.recomputed_layers)
+    return layers * (layer.attention + products / 2 + layer.launches)
+
+
 def _posting_seconds(sent: dict[str, Message], node: Node, eff: Efficiency) -> Number:
     """Seconds per step in which messages to experts in other domains are posted: where the network takes none from a GPU, a
     thread of the host sends one after another (Mao et al. 2025, UCCL-EP, section 3)."""
@@ -206,7 +225,11 @@ def step_time(
     part = {kind: _exchange_seconds(sent, node, kind) for kind in exchange.KINDS}
     part["expert_parallel"] = part["expert_parallel"] * fullest_load(plan, eff)
     part["expert_parallel"] = part["expert_parallel"] + _posting_seconds(sent, node, eff)
-    cover = batches * layers * layer.compute + launches
+    beside = minimum(
+        _seconds_alongside(sent, plan, node), _alongside(layer, plan, batches * layers)
+    )
+    part["tensor_parallel"] = part["tensor_parallel"] - beside
+    cover = batches * layers * layer.compute + launches - beside
     (tensor, tensor_hidden), (expert, expert_hidden) = _exposed(part, cover, plan, eff)
     one_layer = layer.compute + layer.traffic + layer.overhead + layer.launches
     # What a layer waits for its collectives counts where stages are balanced, as its work does.
@@ -219,7 +242,7 @@ def step_time(
     busy = compute + traffic + overhead + tensor + expert + hop
     # While the pipeline fills and drains, each stage waits for a micro-batch to pass the others.
     bubble = eff.bubble * (plan.pp - 1) / plan.virtual_stages * (busy - hop / 2) / batches
-    behind = compute + traffic + launches - tensor_hidden - expert_hidden
+    behind = compute + traffic + launches - beside - tensor_hidden - expert_hidden
     # Where it comes once a step, only the last micro-batch's backward pass can hide the gradient reduction.
     behind = where(plan.reduces_every, 1.0, 1 / batches) * behind
     data_hidden = _hidden(part["data_parallel"], behind, eff.overlap_data)
@@ -266,7 +289,10 @@ def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -
         layer = layer_time(model, own, near, eff)
         each = stage_layers(model, own) * own.micro_batches
         sent = exchange.messages(model, own)
-        tensor = _exchange_seconds(sent, node, "tensor_parallel") * (1 - eff.overlap_tensor)
+        # What work leaves of the exchanges beside it does not grow evenly with the share of layers done again.
+        tensor = _exchange_seconds(sent, node, "tensor_parallel")
+        tensor = tensor - _seconds_alongside(sent, own, node)
+        tensor = tensor * (1 - eff.overlap_tensor)
         expert = _exchange_seconds(sent, node, "expert_parallel") * fullest_load(plan, eff)
         expert = expert * (1 - _expert_overlap(plan, eff))
         # What one chip waits for its host does not grow evenly with the share of its layers that are recomputed.

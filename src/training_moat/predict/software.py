@@ -118,6 +118,13 @@ class Software:
     splits_stream: float = 0.0
 
     @property
+    def gathers_again(self) -> float:
+        """1 where sequence parallelism is Megatron-LM's, whose chips keep their own part of a product's input and gather it
+        again for the gradient of the weights (tensor_parallel/layers.py), as its kin and ports do; PyTorch's and JAX's
+        differentiation keeps what was gathered."""
+        return float(not (self.fully_sharded or self.torch_native))
+
+    @property
     def scatters_every(self) -> float:
         """1 where gradients are scattered after every micro-batch under ZeRO-2."""
         return float(self.stack in SCATTERING_STACKS)

@@ -132,6 +132,7 @@ class Setting:
             **self.exchange._asdict(),
             "graphs": self.graphs,
             "stops_early": own.stops_early,
+            "gathers_again": own.gathers_again,
             "scatters_every": own.scatters_every,
             "lora_rank": float(self.lora_rank),
             "base_bytes": self.base_bytes,
