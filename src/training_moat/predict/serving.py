@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from training_moat.catalog import relatives, tables
 from training_moat.core import serving_step as model_of_serving
 from training_moat.core.errors import InputError
 from training_moat.core.serving_memory import ServingMemory
-from training_moat.core.serving_step import ServingTime, StepSeconds
+from training_moat.core.serving_step import ServingTime
 from training_moat.core.tiers import home, room
 from training_moat.core.units import GB, GIB, SECONDS_PER_HOUR
 from training_moat.predict import beyond, serving_software
 from training_moat.predict import requests as reading
 from training_moat.predict import serving_constants as known
 from training_moat.predict.engines import NO_ENGINE, label
+from training_moat.predict.records import joined, mapped
 from training_moat.predict.serving_batch import (
     Batch,
     Question,
@@ -31,28 +32,27 @@ from training_moat.predict.serving_plans import USUAL_LOAD, ServingCase, parse
 
 LONGEST_S = 1e9
 """Seconds (thirty years) beyond which a time is refused."""
-SEEN = tuple(one.name for one in fields(ServingTime) if one.name != "step")
-"""What a client sees of a plan."""
-CAUSES = tuple(one.name for one in fields(StepSeconds))
-"""Parts of a decode step."""
-HELD = tuple(one.name for one in fields(ServingMemory))
-"""Parts of what a chip holds."""
 SIZES = ("chips", "tp", "pp", "dp", "ep", "expert_tp")
 """Whole numbers that an answer tells of its plan."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one case asks, under its best plan, the fastest that fits: its times, its memory in bytes, and whether it fits."""
+    """A plan's times, its memory in bytes, and whether it fits; or those of many plans, as arrays."""
 
-    asked: Question
-    time: dict[str, float]
-    memory: dict[str, float]
-    fits: bool
+    time: ServingTime
+    memory: ServingMemory
+    fits: Any
+
+    def one(self, place: int) -> Evaluated:
+        """One of many, in plain numbers."""
+        found: Evaluated = mapped(self, lambda column: column[place].item())
+        return found
 
 
-def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray]:
-    """(memory with the running sequences, whether weights and one sequence per copy fit)."""
+def _evaluated(batch: Batch, constants: known.Constants) -> Evaluated:
+    """The plans of a batch: their memory with the running sequences, and whether weights and one sequence per copy fit."""
+    told = evaluate(batch, constants.resolve(batch.families, batch.engines))
     asked = model_of_serving.memory(batch.model, batch.load.job, batch.plan)
     running, wanted = (
         np.maximum(np.ceil(sequences / batch.plan.dp), 1)
@@ -60,37 +60,32 @@ def _weighed(batch: Batch, told: ServingTime) -> tuple[ServingMemory, np.ndarray
     )
     one = asked.kv_cache / wanted
     held = replace(asked, kv_cache=asked.kv_cache * (running / wanted))
-    return held, asked.weights + asked.activations + one <= room(batch.tiers, "serving")
+    fits = asked.weights + asked.activations + one <= room(batch.tiers, "serving")
+    found: Evaluated = mapped(
+        Evaluated(told, held, fits), lambda column: np.broadcast_to(column, len(batch.positions))
+    )
+    return found
 
 
-def evaluate_cases(wanted: Sequence[ServingCase], constants: known.Constants) -> list[Evaluated]:
-    """The best plan of every case, of all that are evaluated in a few array sweeps."""
+def evaluate_cases(
+    wanted: Sequence[ServingCase], constants: known.Constants
+) -> list[tuple[Question, Evaluated]]:
+    """What every case asks under its best plan, the fastest that fits, of all that are evaluated in a few array sweeps."""
     asked = [replace(case.asked, plan=plan) for case in wanted for plan in case.plans]
-    columns = {name: np.zeros(len(asked)) for name in (*SEEN, *CAUSES)}
-    sizes = {name: np.zeros(len(asked)) for name in HELD}
-    fits = np.zeros(len(asked), dtype=bool)
-    for batch in batches(asked):
-        told = evaluate(batch, constants.resolve(batch.families, batch.engines))
-        for name in SEEN:
-            columns[name][batch.positions] = getattr(told, name)
-        for name in CAUSES:
-            columns[name][batch.positions] = getattr(told.step, name)
-        memory, fits[batch.positions] = _weighed(batch, told)
-        for name in HELD:
-            sizes[name][batch.positions] = getattr(memory, name)
+    if not asked:
+        return []
+    swept = batches(asked)
+    order = np.argsort(np.concatenate([batch.positions for batch in swept]))
+    every = joined([_evaluated(batch, constants) for batch in swept])
+    every = mapped(every, lambda column: column[order])
+    total, speed = every.memory.total, np.where(every.fits, every.time.tokens_per_s, 0.0)
     found, first = [], 0
     for case in wanted:
         where = slice(first, first + len(case.plans))
         first += len(case.plans)
-        total = np.sum([values[where] for values in sizes.values()], axis=0)
-        speed = np.where(fits[where], columns["tokens_per_s"][where], 0.0)
-        best = int(np.lexsort((total, -speed, ~fits[where]))[0])
-        place = where.start + best
-        seconds, held = (
-            {name: float(values[place]) for name, values in told.items()}
-            for told in (columns, sizes)
-        )
-        found.append(Evaluated(asked[place], seconds, held, bool(fits[place])))
+        best = np.lexsort((total[where], -speed[where], ~every.fits[where]))[0]
+        place = where.start + int(best)
+        found.append((asked[place], every.one(place)))
     return found
 
 
@@ -117,48 +112,49 @@ def _answered(
     evaluated = evaluate_cases([case for _, case in good], constants)
     for (position, case), found in zip(good, evaluated, strict=True):
         try:
-            answers[position] = answer(case, found, constants)
+            answers[position] = answer(case, *found, constants)
         except InputError as error:
             answers[position] = reading.refused(requests[position], str(error))
     return answers
 
 
-def _possible(time: Mapping[str, float], asked: Question) -> None:
+def _possible(time: ServingTime, asked: Question) -> None:
     """Raise InputError for a time that is no answer."""
-    for name in ("ttft_s", "tpot_s"):
-        if not 0 <= time[name] <= LONGEST_S:
+    for name, seconds in (("ttft_s", time.ttft_s), ("tpot_s", time.tpot_s)):
+        if not 0 <= seconds <= LONGEST_S:
             raise InputError(
-                f"{name} would be {time[name]:.3g} s, which is no service: {asked.batch:,} sequences of "
+                f"{name} would be {seconds:.3g} s, which is no service: {asked.batch:,} sequences of "
                 f"{asked.input_len:,} + {asked.output_len:,} tokens are too much for {asked.chip.id}"
             )
 
 
-def answer(case: ServingCase, found: Evaluated, constants: known.Constants) -> dict[str, Any]:
-    """The contract's answer for the evaluated plan of a case."""
-    time, asked, plan = found.time, found.asked, found.asked.plan
+def answer(
+    case: ServingCase, asked: Question, found: Evaluated, constants: known.Constants
+) -> dict[str, Any]:
+    """The contract's answer for what a case asks under one plan."""
+    time, plan = found.time, asked.plan
     _possible(time, asked)
-    memory = {name: size / GIB for name, size in found.memory.items()}
+    memory = {name: size / GIB for name, size in vars(found.memory).items()}
     memory["total"] = sum(memory.values())
     known_as = constants.level(asked.chip.id, asked.chip.family, asked.software)
     low, high = constants.interval(known_as)
-    tokens_per_s = time["tokens_per_s"]
+    tokens_per_s = time.tokens_per_s
     cost = {}
     if (price := case.price_usd_per_chip_hour) is not None:
         cost["usd_per_m_output_tokens"] = usd_per_m_tokens(price, plan.chips, tokens_per_s)
     return {
         "id": case.id,
         "ok": True,
-        "ttft_s": time["ttft_s"],
-        "tpot_s": time["tpot_s"],
-        "tpot_s_p05": time["tpot_s"] * low,
-        "tpot_s_p95": time["tpot_s"] * high,
+        "ttft_s": time.ttft_s,
+        "tpot_s": time.tpot_s,
+        "tpot_s_p05": time.tpot_s * low,
+        "tpot_s_p95": time.tpot_s * high,
         "tokens_per_s": tokens_per_s,
         "tokens_per_s_per_chip": tokens_per_s / plan.chips,
         **cost,
         "memory_gib": memory,
         "fits": found.fits,
-        "seconds": {name: time[name] for name in CAUSES}
-        | {"prefill_of_others": time["prefill_wait_s"]},
+        "seconds": vars(time.step) | {"prefill_of_others": time.prefill_wait_s},
         "plan": {name: int(getattr(plan, name)) for name in SIZES}
         | {"cp": 1, "precision": asked.precision, "kv_precision": asked.kv_precision}
         | {"software": _label(asked)}
@@ -166,7 +162,7 @@ def answer(case: ServingCase, found: Evaluated, constants: known.Constants) -> d
         "calibration": known_as,
         "notes": case.notes
         + _service_notes(asked, constants)
-        + _notes(case, found, memory["total"]),
+        + _notes(case, asked, found, memory["total"]),
     }
 
 
@@ -177,9 +173,8 @@ def _label(asked: Question) -> str:
     return label(asked.software)
 
 
-def _notes(case: ServingCase, found: Evaluated, total_gib: float) -> list[str]:
-    notes, asked, running = [], found.asked, found.time["running"]
-    chip = asked.chip
+def _notes(case: ServingCase, asked: Question, found: Evaluated, total_gib: float) -> list[str]:
+    notes, chip, running = [], asked.chip, found.time.running
     if not found.fits:
         capacity = room(home(chip, "serving"), "serving") / GIB
         which = "the plan" if len(case.plans) == 1 else "no plan fits; the smallest"
