@@ -44,7 +44,7 @@ SECONDS = {
     "expert_parallel",
     "other",
 }
-MEASURED = [name for name in chips.all_chips() if training_constants.load().has("chip", name)]
+MEASURED = [name for name in chips.all_chips() if name in training_constants.load().keys("chip")]
 
 
 def one(**changes):

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from training_moat.calibrate import measured_serving
-from training_moat.calibrate.priors import Key
 from training_moat.calibrate.random_effects import ROBUST_SCALE, robust, robust_weight
 from training_moat.catalog import chips, models
 from training_moat.core import serving_step
 from training_moat.core.workload import layer_matmul_flops_per_token
 from training_moat.predict import serving_formats
 from training_moat.predict.attainable import attainable
+from training_moat.predict.fitted import Key
 from training_moat.predict.records import mapped
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (

@@ -7,10 +7,10 @@ import pandas as pd
 
 from training_moat.calibrate import fit_serving
 from training_moat.calibrate.fit_serving import Problem
-from training_moat.calibrate.priors import Key
 from training_moat.calibrate.source_intervals import COVERAGE
 from training_moat.catalog import chips
 from training_moat.core import processes
+from training_moat.predict.fitted import Key
 from training_moat.predict.serving_constants import LEVELS as KNOWLEDGE
 from training_moat.predict.serving_constants import known_as
 

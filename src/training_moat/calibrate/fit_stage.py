@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from training_moat.calibrate.measured_training import Rows, families
-from training_moat.calibrate.priors import Key, generic, prior
+from training_moat.calibrate.priors import generic, prior
 from training_moat.calibrate.random_effects import Split, robust, robust_slope
 from training_moat.catalog import chips as chip_catalog
 from training_moat.core.node import Node
@@ -16,6 +16,7 @@ from training_moat.core.optimizer_states import optimizer_bytes
 from training_moat.core.training_step import StepTime, step_time
 from training_moat.predict import training_constants as known
 from training_moat.predict import training_nodes
+from training_moat.predict.fitted import Key
 from training_moat.predict.records import stacked
 from training_moat.predict.software import find
 from training_moat.predict.training_constants import Constants, Kind

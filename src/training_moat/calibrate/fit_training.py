@@ -17,10 +17,11 @@ import pandas as pd
 
 from training_moat.calibrate.fit_stage import Stage, as_constants
 from training_moat.calibrate.measured_training import Rows, families
-from training_moat.calibrate.priors import MIDDLE_RELEASE, THIN_STACK, Key, generic, medians, prior
+from training_moat.calibrate.priors import MIDDLE_RELEASE, THIN_STACK, generic, medians, prior
 from training_moat.calibrate.random_effects import Split
 from training_moat.calibrate.stored_rows import stored_row
 from training_moat.catalog import chips as chip_catalog
+from training_moat.predict.fitted import Key
 from training_moat.predict.software import REFERENCE_KERNELS, REFERENCE_STACK
 from training_moat.predict.training_constants import SOFTWARE, Constants, support_name, width_of
 

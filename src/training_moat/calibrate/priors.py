@@ -9,11 +9,8 @@ import numpy as np
 
 from training_moat.catalog import tables
 from training_moat.predict.attainable import measured_families
+from training_moat.predict.fitted import Key
 from training_moat.predict.training_constants import Constants
-
-Key = tuple[str, str, str]
-"""(level, key, name) of a constant, such as ("family", "nvidia-hopper", "attention")."""
-
 
 TABLE = "training_priors"
 UNMEASURED = "unmeasured family"

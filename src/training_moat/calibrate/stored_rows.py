@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from training_moat.predict.fitted import Key
+
 
 def stored_row(
-    place: tuple[str, str, str],
+    place: Key,
     value: float,
     rows: int,
     sources: int,

@@ -6,7 +6,7 @@ from typing import Any
 
 from training_moat.core.units import BILLION, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from training_moat.predict import training_constants
-from training_moat.predict.training_constants import ENDS, Constants
+from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import Costs
 
 
@@ -36,7 +36,7 @@ def run_costs(
     goodput = asked.goodput
     if goodput is None:
         goodput = usual_goodput(constants)
-        low, high = (constants.values["interval", "whole_run", f"hours_{end}"] for end in ENDS)
+        low, high = constants.interval("whole_run", "hours_")
         notes.append(
             f"goodput of {goodput:.2f} assumed, the middle of published whole runs; another owner's"
             f" hours may be {low:.2f} to {high:.2f} times these"

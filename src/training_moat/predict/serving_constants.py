@@ -7,7 +7,7 @@ has factors of one, and the answer says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -18,6 +18,7 @@ import numpy as np
 from training_moat.catalog import descriptor, tables
 from training_moat.catalog.dates import starts
 from training_moat.predict import serving_software
+from training_moat.predict.fitted import Fitted, Key
 
 TABLE = "calibration_serving"
 PRIORS = "serving_priors"
@@ -105,14 +106,14 @@ def _years() -> dict[str, float]:
     return (first.dropna() - SINCE).to_dict()
 
 
-def power_of(key: tuple[str, str, str], family: str) -> float:
+def power_of(key: Key, family: str) -> float:
     """How often a factor counts in the constants of a chip family: once, what is told by the year as often as years passed.
     A family without a date is taken as of `SINCE`."""
     return _years().get(family, 0.0) if key == YEARLY else 1.0
 
 
 @tables.kept(size=1024)
-def speaking(family: str, engine: str) -> dict[str, list[tuple[str, str, str]]]:
+def speaking(family: str, engine: str) -> dict[str, list[Key]]:
     """The factors, by (level, key, constant), whose product, each to its power (`power_of`), is each constant of an engine on
     a chip family."""
     base, era = serving_software.lineage(engine)
@@ -152,7 +153,7 @@ def known_as(sources: int, family: bool, engine: bool) -> str:
 
 
 @dataclass(frozen=True)
-class Constants:
+class Constants(Fitted):
     """Values by (level, key, constant); levels are generic, class, maker, family, software, port (a family and an engine)
     and era (old releases of all engines).
 
@@ -163,8 +164,6 @@ class Constants:
     current release and with other engines of its time is learned from all of them, and a chip on which only the old
     release was measured keeps, under the current one, half of what was odd about the old one there.
     """
-
-    values: Mapping[tuple[str, str, str], float]
 
     def resolve(self, families: Sequence[str], engines: Sequence[str]) -> dict[str, np.ndarray]:
         """Every constant as an array for these chip families and engines; none exceeds its limit."""
@@ -183,17 +182,6 @@ class Constants:
             )
             for keys in speaking(family, engine).values()
         ]
-
-    def keys(self, level: str) -> set[str]:
-        """Chip families or engines that have factors of their own."""
-        return self._keys.get(level, set())
-
-    @cached_property
-    def _keys(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for level, key, _ in self.values:
-            found.setdefault(level, set()).add(key)
-        return found
 
     def pairs_of(self, chip: str) -> dict[str, int]:
         """Engines measured on a chip, with the number of rows."""
@@ -218,14 +206,8 @@ class Constants:
         """Engines that were timed on any chip."""
         return {key.split("/")[1] for key in self.keys("pair")}
 
-    def interval(self, level: str) -> tuple[float, float]:
-        """Factors on a prediction that bound the middle 90% of what the fit had not seen."""
-        return self.values["interval", level, "p05"], self.values["interval", level, "p95"]
-
 
 @tables.kept()
 def stored() -> Constants:
     """The constants of data/calibration_serving.csv."""
-    frame = tables.load(TABLE)
-    keys = zip(frame["level"], frame["key"], frame["constant"])
-    return Constants(dict(zip(keys, frame["value"].astype(float))))
+    return Constants.stored(TABLE)

@@ -7,9 +7,7 @@ Chips and families without measurements take a factor of one, and the answer say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +19,7 @@ from training_moat.core.node import FUSED_LOGIT_BYTES, LOGIT_BYTES, Efficiency
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer
 from training_moat.predict.attainable import UNIT_WIDTHS, Attainable, attainable
+from training_moat.predict.fitted import Fitted
 from training_moat.predict.software import (
     BEFORE_2,
     REFERENCE_KERNELS,
@@ -58,17 +57,13 @@ ATTENTION_MEASURED_AT = 0.87
 clocks and power that hold products back elsewhere hold attention back in the same measure."""
 HIGHEST_ATTENTION = 0.75
 """Share of peak that the best fused kernels reach, counting what they compute (Shah et al. 2024, abstract)."""
-ENDS = ("p05", "p95")
-"""The ends of an interval."""
 EARLIEST, LATEST = 2023.0, 2027.0
 """Release dates beyond which the experts' progress is not extrapolated."""
 
 
 @dataclass(frozen=True)
-class Constants:
-    """All constants by (level, key, name)."""
-
-    values: Mapping[tuple[str, str, str], float]
+class Constants(Fitted):
+    """The constants of training."""
 
     def generic(self, name: str) -> float:
         """A constant that holds for all chips."""
@@ -78,21 +73,11 @@ class Constants:
         """A family's, chip's or software's factor on a constant: one where none was fitted."""
         return self.values.get((level, key, name), 1.0)
 
-    @cached_property
-    def _named(self) -> frozenset[tuple[str, str]]:
-        return frozenset(known[:2] for known in self.values)
-
-    def has(self, level: str, key: str) -> bool:
-        """Whether anything was fitted for this family, chip or software."""
-        return (level, key) in self._named
-
 
 @tables.kept()
 def load() -> Constants:
     """The stored constants."""
-    frame = tables.load(TABLE)
-    keys = zip(frame["level"], frame["key"], frame["constant"], strict=True)
-    return Constants(dict(zip(keys, frame["value"].astype(float), strict=True)))
+    return Constants.stored(TABLE)
 
 
 @dataclass(frozen=True)
@@ -152,10 +137,8 @@ def level(
     own, relatives = support(constants, chip, precision, experts)
     if own >= 2 and BYTES_PER_VALUE[precision] <= 2 and _named_twice(constants, software, experts):
         return "measured"
-    known = (
-        own or relatives or constants.has("chip", chip.id) or constants.has("family", chip.family)
-    )
-    return "family" if known else "generic"
+    fitted = chip.id in constants.keys("chip") or chip.family in constants.keys("family")
+    return "family" if own or relatives or fitted else "generic"
 
 
 def _named_twice(constants: Constants, software: Software | None, experts: bool) -> bool:
@@ -322,9 +305,7 @@ def usual_interval(
     constants: Constants, level_name: str, family: str, mixture_of_experts: bool
 ) -> tuple[float, float]:
     """The `interval` of a model of `SCATTER_HIDDEN`."""
-    kind = interval_kind(family, mixture_of_experts)
-    low, high = (constants.values["interval", level_name, f"{kind}_{end}"] for end in ENDS)
-    return low, high
+    return constants.interval(level_name, f"{interval_kind(family, mixture_of_experts)}_")
 
 
 class Scatter(NamedTuple):
