@@ -90,6 +90,7 @@ RELATED = [
         "stas00_acelerators",
         "'stas00_acelerators' is wrong; expected a key of sources.csv; did you mean 'stas00_accelerators'?",
     ),
+    ("models", 7, "source", "nobody_ever", "'nobody_ever' is wrong; expected a key of sources.csv"),
     (
         "chips",
         5,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
 from training_moat.catalog import descriptor, paths
@@ -136,10 +135,7 @@ def statement_dates(sheet: Sheet, sources: Sheet) -> Iterator[Problem]:
     column = "released" if shapes else "date"
     if years is None or not sheet.has(column, "source"):
         return
-    published = _published(sources.frame)
-    about = {keys: published(keys) for keys in sheet.frame["source"].dropna().unique()}
-    first = sheet.frame["source"].map({keys: dates[0] for keys, dates in about.items()})
-    last = sheet.frame["source"].map({keys: dates[1] for keys, dates in about.items()})
+    first, last = _published(sheet.frame["source"], sources.frame)
     expected = f"a date at most {years} years before its source was published"
     early = ends(sheet.frame[column]) < first - years
     yield from sheet.flagged(early, column, expected)
@@ -148,21 +144,16 @@ def statement_dates(sheet: Sheet, sources: Sheet) -> Iterator[Problem]:
     yield from sheet.flagged(late, column, "a date before its source was published")
 
 
-def _published(sources: pd.DataFrame) -> Callable[[str], tuple[float, float]]:
-    """What tells of some keys when the earliest and the latest of their sources were published; no latest where one goes on
-    growing."""
+def _published(cited: pd.Series, sources: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """When the earliest and the latest of the sources that each row cites were published, in years; no latest where one goes
+    on growing."""
+    keys = cited.str.split(descriptor.SEPARATOR).explode()
     closed = ends(sources["published"]).mask(sources["kind"].isin(GROWING))
     first, last = (
-        dict(zip(sources["key"], dates, strict=True))
+        keys.map(dict(zip(sources["key"], dates, strict=True))).groupby(level=0)
         for dates in (starts(sources["published"]), closed)
     )
-
-    def of(keys: str) -> tuple[float, float]:
-        cited = keys.split(descriptor.SEPARATOR)
-        known = [first[key] for key in cited if first[key] == first[key]]
-        return min(known, default=np.nan), float(np.max([last[key] for key in cited]))
-
-    return of
+    return first.min(), last.max(skipna=False)
 
 
 @check_each()
