@@ -10,6 +10,7 @@ from training_moat.calibrate import (
     fit_serving,
     fit_serving_unseen,
     measured_serving,
+    reasons,
     serving_errors,
 )
 from training_moat.catalog import chips, tables
@@ -25,7 +26,7 @@ def rows():
 
 def test_every_row_is_usable_or_says_why(rows) -> None:
     everything = measured_serving.all_rows()
-    assert len(rows) + measured_serving.left_out()["rows"].sum() == len(everything)
+    assert len(rows) + reasons.left_out(everything)["rows"].sum() == len(everything)
     assert rows[["model", "chip", "precision", "software", "batch", "tp"]].notna().all().all()
     assert (rows["seconds_per_token"] > 0).all() and (
         rows["tp"] * rows["pp"] * rows["dp"] >= 1

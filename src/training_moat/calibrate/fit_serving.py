@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import measured_serving
+from training_moat.calibrate import measured_serving, reasons
 from training_moat.calibrate.random_effects import ROBUST_SCALE, robust, robust_weight
-from training_moat.catalog import chips, models
+from training_moat.catalog import chips, models, tables
 from training_moat.core import serving_step
 from training_moat.core.workload import layer_matmul_flops_per_token
 from training_moat.predict import serving_formats
@@ -108,10 +108,10 @@ def _ideal() -> dict[str, float]:
     return whole | reached
 
 
-def weight_read_s(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np.ndarray:
-    """Seconds to read all touched weights and the cache once at the data sheet's bandwidth."""
-    seconds = np.zeros(len(rows))
-    for batch in batches(questions(rows)) if prepared is None else prepared:
+def weight_read_s(prepared: list[Batch]) -> np.ndarray:
+    """Seconds to read all touched weights and the cache once at the data sheet's bandwidth, for rows as `batches`."""
+    seconds = np.zeros(sum(len(batch.positions) for batch in prepared))
+    for batch in prepared:
         size = len(batch.positions)
         sheet = replace(batch, load=replace(batch.load, bandwidth_cap=np.inf))
         step = evaluate(
@@ -121,13 +121,13 @@ def weight_read_s(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np
     return seconds
 
 
-def beats_the_data_sheet(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np.ndarray:
+def beats_the_data_sheet(rows: pd.DataFrame) -> np.ndarray:
     """Rows faster than reading weights and cache at the full published bandwidth: unit or format not as stated."""
-    too_fast = weight_read_s(rows, prepared) > rows["seconds_per_token"].to_numpy()
+    too_fast = weight_read_s(batches(questions(rows))) > rows["seconds_per_token"].to_numpy()
     return too_fast & ~rows["software"].isin(SPECULATIVE).to_numpy()
 
 
-def prompts_beat_the_matmuls(rows: pd.DataFrame, _: list[Batch] | None = None) -> np.ndarray:
+def prompts_beat_the_matmuls(rows: pd.DataFrame) -> np.ndarray:
     """Rows of deployments where some run passes its prompts faster than the chip's largest matmuls (table matmul_maxima)
     would multiply them: their prompts were cached, or did not all pass while their clients waited."""
     sizes = (rows[name] for name in ("tp", "pp", "dp", "ep", "expert_tp"))
@@ -156,15 +156,19 @@ IMPOSSIBLE = {
 """What physics forbids, by the reason that is given."""
 
 
-def forbidden(rows: pd.DataFrame, prepared: list[Batch] | None = None) -> np.ndarray:
-    """Where measured rows are what physics forbids."""
-    return np.any([found(rows, prepared) for found in IMPOSSIBLE.values()], axis=0)
+@tables.kept(copied=True, lasting=True)
+def all_rows() -> pd.DataFrame:
+    """Every measured row, those that physics forbids unusable as well."""
+    rows = measured_serving.all_rows()
+    stated = rows[rows["unusable"] == ""]
+    why = [(pd.Series(of(stated), stated.index), words) for words, of in IMPOSSIBLE.items()]
+    rows.loc[stated.index, "unusable"] = reasons.first(stated.index, why)
+    return rows
 
 
 def usable_rows() -> pd.DataFrame:
     """The measured rows that physics allows."""
-    rows = measured_serving.usable_rows()
-    return rows[~forbidden(rows)].reset_index(drop=True)
+    return reasons.usable(all_rows())
 
 
 def row_weights(rows: pd.DataFrame) -> np.ndarray:

@@ -77,8 +77,3 @@ def all_rows() -> pd.DataFrame:
 def usable_rows() -> pd.DataFrame:
     """The rows a prediction can be compared with."""
     return reasons.usable(all_rows())
-
-
-def left_out() -> pd.DataFrame:
-    """How many rows of each source cannot be used, by reason."""
-    return reasons.left_out(all_rows())

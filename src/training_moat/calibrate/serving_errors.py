@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_serving, measured_makers, measured_serving
+from training_moat.calibrate import fit_serving, measured_makers
 from training_moat.catalog import chips, models, tables
 from training_moat.core.serving_step import ServingPlan
 from training_moat.predict import engines, expert_exchange, serving, serving_constants
@@ -47,14 +47,12 @@ def left_out_median(rows: pd.DataFrame, ideal: np.ndarray) -> np.ndarray:
 @tables.kept(copied=True, lasting=True)
 def rows() -> pd.DataFrame:
     """The usable measured rows with the model's prediction, the baselines' and their relative errors."""
-    rows = measured_serving.usable_rows()
+    rows = fit_serving.usable_rows()
     rows["family"] = chips.families(rows["chip"])
     prepared = batches(fit_serving.questions(rows))
     rows["predicted"], rows["predicted_ttft_s"] = fit_serving.predict_both(rows, stored(), prepared)
     rows["data_sheet"] = fit_serving.predict(rows, _data_sheet(), prepared)
-    ideal = fit_serving.weight_read_s(rows, prepared)
-    allowed = ~fit_serving.forbidden(rows, prepared)
-    rows, ideal = rows[allowed].reset_index(drop=True), ideal[allowed]
+    ideal = fit_serving.weight_read_s(prepared)
     rows["half_bandwidth"] = ideal / 0.5
     rows["other_sources_median"] = left_out_median(rows, ideal)
     for name in ("predicted", "data_sheet", "half_bandwidth", "other_sources_median"):
@@ -127,22 +125,6 @@ def first_seen() -> tuple[pd.DataFrame, dict[str, float]]:
         "rows": int(table["rows"].sum()),
     }
     return shown.rename(columns={"inside_share": "inside the range"}), found
-
-
-def left_out() -> pd.DataFrame:
-    """Rows that cannot be compared, with the reason. Columns: source, reason, rows."""
-    return pd.concat([measured_serving.left_out(), _impossible()], ignore_index=True)
-
-
-def _impossible() -> pd.DataFrame:
-    measured = measured_serving.usable_rows()
-    counts = []
-    for reason, found in fit_serving.IMPOSSIBLE.items():
-        forbidden = found(measured)
-        by_source = measured[forbidden].groupby("source").size().rename("rows").reset_index()
-        counts.append(by_source.assign(reason=reason)[["source", "reason", "rows"]])
-        measured = measured[~forbidden]
-    return pd.concat(counts, ignore_index=True)
 
 
 def first_token() -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from training_moat.calibrate import measured_collectives, serving_errors
+from training_moat.calibrate import fit_serving, measured_collectives, reasons
 
 
 def rows() -> pd.DataFrame:
@@ -13,8 +13,8 @@ def rows() -> pd.DataFrame:
     Columns: measured (serving or collectives), reason, source, rows.
     """
     parts = [
-        serving_errors.left_out().assign(measured="serving"),
-        measured_collectives.left_out().assign(measured="collectives"),
+        reasons.left_out(fit_serving.all_rows()).assign(measured="serving"),
+        reasons.left_out(measured_collectives.all_rows()).assign(measured="collectives"),
     ]
     found = pd.concat(parts, ignore_index=True)[["measured", "reason", "source", "rows"]]
     keys = ["measured", "rows", "reason", "source"]
