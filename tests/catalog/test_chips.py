@@ -71,6 +71,13 @@ def test_inferentia2_and_trainium1_differ_in_the_network_only():
     assert other.scaleup.bytes_per_s == 2 * one.scaleup.bytes_per_s
 
 
+def test_ports_of_gaudis_are_counted_inside_a_server_or_out_of_it():
+    for name, ports, gbit in (("gaudi1", 10, 100), ("gaudi2", 24, 100), ("gaudi3", 24, 200)):
+        one = chips.chip(name)
+        links = one.scaleup.bytes_per_s + one.scaleout.bytes_per_s
+        assert links == pytest.approx(ports * gbit * 1e9 / 8), name
+
+
 def test_links_between_ipus_end_at_the_rack():
     for name in ("gc200", "bow-ipu"):
         one = chips.chip(name)
