@@ -123,12 +123,11 @@ def test_track_record_holds_moves_away_from_nvidia_only():
 
 def test_a_failing_node_or_a_way_to_nvidia_is_no_trouble_of_a_move_away():
     """Nodes fail on any chips, and who came from TPUs to Nvidia's did not move elsewhere; both counted as failed moves."""
-    cases = tables.load("switching_cases").set_index("row_id")
-    troubled = durations.troubled(cases)
-    assert not troubled[["W30", "W31"]].any() and troubled[["W01", "W02", "W09"]].all()
+    met = tables.load("switching_cases").set_index("row_id")["trouble"]
+    assert met[["W30", "W31"]].eq("no").all() and met[["W01", "W02", "W09"]].eq("yes").all()
     away = switching.moves_away()
     assert set(away["organisation"]) == set(switching.track_record()["organisation"])
-    assert away.loc[durations.troubled(away), "row_id"].tolist() == ["W01", "W09"]
+    assert away.loc[away["trouble"] == "yes", "row_id"].tolist() == ["W01", "W09"]
 
 
 def test_offers_by_hand():

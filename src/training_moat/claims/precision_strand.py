@@ -13,6 +13,7 @@ from training_moat.claims import ranges
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.inquiry import durations, low_precision_record, move_bill, precision
 from training_moat.inquiry.switching import breakeven, moves_away
+from training_moat.inquiry.wording import counted as counted_in_words
 from training_moat.inquiry.wording import dollars, listed
 from training_moat.numerics import analysis_larger
 from training_moat.numerics.design_second import EXPERIMENTS
@@ -98,19 +99,27 @@ def moves(kind: str) -> pd.DataFrame:
     return credible(frame[frame["workload_kind"] == kind])
 
 
+def _by_trouble(frame: pd.DataFrame, trouble: str) -> Measured:
+    """Share of moves that met trouble or none, of those of which an outcome is told."""
+    frame = frame[frame["trouble"] != "untold"]
+    met = frame["trouble"] == trouble
+    found = share(frame, met, "switching_cases", sampled=True)
+    return replace(
+        found,
+        note=f"{met.sum()} of {counted_in_words(len(frame), 'move')} with an outcome on record",
+    )
+
+
 @measure
 def moves_by_trouble(kind: str, trouble: str) -> Measured:
-    """Share of the documented moves of one kind of work whose outcome or quality speaks of trouble ("yes"), or of none."""
-    frame = moves(kind)
-    wanted = durations.troubled(frame) == (trouble == "yes")
-    return share(frame, wanted, "switching_cases", sampled=True)
+    """Share of the documented moves of one kind of work that met trouble ("yes"), or none ("no")."""
+    return _by_trouble(moves(kind), trouble)
 
 
 @measure
 def moves_away_in_trouble() -> Measured:
-    """Share of the documented moves of training away from Nvidia's chips whose outcome or quality speaks of trouble."""
-    frame = moves_away()
-    return share(frame, durations.troubled(frame), "switching_cases", sampled=True)
+    """Share of the documented moves of training away from Nvidia's chips that met trouble."""
+    return _by_trouble(moves_away(), "yes")
 
 
 @measure

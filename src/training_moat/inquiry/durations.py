@@ -8,17 +8,8 @@ from scipy.special import ndtr
 
 from training_moat.inquiry.uncertainty import Percentiles
 
-TROUBLE = r"\bfail(?:s|ed)?\b|bug|segfault|behind|mismatch|impossible|no successful|regret|revert"
-"""Words in a case's outcome or quality that mean it did not go smoothly. The failure of a node is none: nodes fail on whatever
-chips, moved or not."""
 _MEDIANS = np.exp(np.linspace(np.log(0.1), np.log(120.0), 241))
 _SPREADS = np.linspace(0.3, 2.5, 45)
-
-
-def troubled(cases: pd.DataFrame) -> pd.Series:
-    """Whether a case's outcome or quality speaks of trouble."""
-    words = cases["outcome"].fillna("") + " " + cases["quality"].fillna("")
-    return words.str.contains(TROUBLE, case=False)
 
 
 def ports(table: pd.DataFrame, work: str) -> pd.DataFrame:
