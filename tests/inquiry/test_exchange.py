@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from training_moat.catalog import tables
-from training_moat.inquiry import layouts, networking
+from training_moat.inquiry import layouts, neighbours, networking
 
 
 def kinds(**plan):
@@ -100,3 +100,21 @@ def test_startups_stand_among_the_layouts():
     table = tables.load("serving_layouts")
     assert (table.loc[table["vendor"] == "Cerebras", "layout"] == "pipeline").all()
     assert table.loc[table["vendor"] == "Groq", "layout"].isna().all()
+
+
+def test_families_that_the_model_cannot_predict_are_counted_too():
+    """Sixteen of eighteen jobs that were split ever finer had fallen out with the prediction, the steepest among them."""
+    kept, shown = networking.kept_at_scale(), networking.largest(networking.scaling())
+    runs = tables.load("scaling_measurements")
+    assert len(kept) > len(shown) and set(kept["family"]) <= set(runs["family_id"])
+    strong = kept[kept["scaling"] == "strong"]["measured"]
+    assert len(strong) == 16 and strong.min() == pytest.approx(0.6186)
+    assert not kept.duplicated(["chip", "model", "chips", "measured"]).any()
+
+
+def test_jobs_on_two_networks_are_not_told_by_their_median_alone():
+    """Five of nine take less chip-time on Inferentia2 and four more; the median alone had read as a finding."""
+    pairs = neighbours.natural_experiment()
+    wide = pairs.pivot_table(index="job", columns="chip", values="chip_ms")
+    less = (wide["inferentia2"] < wide["trainium1"]).sum()
+    assert 0 < less < len(wide)

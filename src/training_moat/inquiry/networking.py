@@ -306,6 +306,24 @@ def bandwidth_needs(model: str, sequence: int, global_batch: int, chips: int) ->
     return pd.DataFrame(rows, columns=["name", "vendor", "has", "needs", "surplus"])
 
 
+def kept_at_scale() -> pd.DataFrame:
+    """Measured speed per chip of every family's largest run over its smallest, whether the model can predict it or not. A
+    largest run that several families share counts once, with the family that grew most.
+
+    Columns: family, chip, model, chips, growth, scaling (weak: as much work for each chip at every size; strong: one job,
+    split ever finer), measured, source.
+    """
+    runs = tables.load("scaling_measurements").rename(
+        columns={"family_id": "family", "chip": "chip_name", "chip_id": "chip", "n_chips": "chips"}
+    )
+    last = largest(runs.dropna(subset="efficiency_vs_smallest"))
+    last = last.rename(columns={"efficiency_vs_smallest": "measured"})
+    last = last.sort_values(["growth", "family"], ascending=[False, True], kind="stable")
+    last = last.drop_duplicates(["chip", "model", "chips", "metric", "value"])
+    columns = ["family", "chip", "model", "chips", "growth", "scaling", "measured", "source"]
+    return last[columns].sort_values("family", kind="stable", ignore_index=True)
+
+
 def scaling() -> pd.DataFrame:
     """Measured scaling families beside the model: speed per chip relative to the family's smallest run.
 
