@@ -229,6 +229,22 @@ def test_a_format_that_a_chip_imitates_is_not_the_chips_own():
     assert not any(row.endswith("N47") for row in found.rows)
 
 
+def test_the_lab_of_a_ratio_is_the_one_that_the_question_names():
+    """ "The most concentrated lab" was measured by nothing; the largest bill for inference is on record."""
+    books = tables.load("lab_ledgers").query("item == 'inference_compute' and kind != 'plan'")
+    assert books.loc[books["value"].idxmax(), "organisation"] == "OpenAI"
+
+
+def test_that_another_startup_trained_does_not_rest_on_one_quote():
+    found = base.measured(
+        "companies_training",
+        "besides=SambaNova;since=2024-04;before=2026-05;first_chip_before=2022",
+    )
+    rows = [base.row_of(*row.split(":"), "row_id") for row in found.rows]
+    own = [row for row in rows if row["company"] == "Tenstorrent"]
+    assert len(own) == 2 and any(row["confirmed"] == "yes" for row in own)
+
+
 def test_a_labs_ratio_counts_computing_alone():
     """An expense with salaries and shares for staff had stood for R&D computing: 0.44 where the books say about one."""
     found = base.measured("per_lab", "lab=OpenAI")

@@ -248,3 +248,11 @@ def test_a_store_that_is_short_is_what_fails() -> None:
     assert why.startswith("The outside store fails: the job needs 1,100 GB of it, of the 2")
     long = training.predict([{"model": MODEL, "chip": "wse-3", "chips": 16, "seq_len": 10**6}])[0]
     assert holding._short_words(chips.chip("wse-3"), "training", (long, 16), 1.0).startswith("SRAM")
+
+
+def test_who_holds_it_only_on_more_chips_than_are_known_to_be_joined_is_told() -> None:
+    """GC2 on 16,384 of itself had stood among those that hold training without a word."""
+    found = holding.verdicts(MODEL, chips=["gc2", "h100-sxm"])
+    assert (found["training"] == "holds").all()
+    assert "(1 of them" in holding.unjoined_words(found)
+    assert holding.unjoined_words(found[found["chip"] == "h100-sxm"]) == ""

@@ -150,6 +150,10 @@ def thinned(judged: pd.DataFrame) -> pd.DataFrame:
     return judged.groupby(keys, as_index=False)[["measured_ms", "predicted_ms"]].median()
 
 
+SEVERAL = 5
+"""Rows from which on a chip's mean error is called one of the lowest or highest."""
+
+
 def by_chip(judged: pd.DataFrame) -> pd.DataFrame:
     """Mean error and number of rows by chip, best first. Columns: chip, error, rows."""
     found = judged.groupby("chip")["predicted_error"].agg(error="mean", rows="size").reset_index()

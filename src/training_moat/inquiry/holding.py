@@ -33,6 +33,9 @@ WIDE = ("bf16", "fp16", "tf32", "fp32")
 """Formats in which the weights of a training run are multiplied unless a narrower one is asked for."""
 
 
+UNJOINED = "whether its network joins so many is not published"
+"""How a verdict ends that counts on more chips than their maker is known to join."""
+
 NOT_ASKED = "Not asked"
 """How a verdict on training begins where a chip multiplies integers alone."""
 
@@ -213,7 +216,7 @@ def home_words(chip: Chip, job: str, fast_alone: bool = True) -> str:
 def _held_words(chip: Chip, job: str, count: int, fast_alone: bool = True) -> str:
     on = counted(count, "chip")
     known = tiers.is_joined(chip, count)
-    joined = "" if known else "; whether its network joins so many is not published"
+    joined = "" if known else f"; {UNJOINED}"
     if job in chip.streamed:
         aboard = tiers.working(chip, job).word
         return f"An outside store holds the weights and streams them in; {aboard} of {on} holds the activations{joined}."
@@ -303,6 +306,13 @@ def counted_verdicts(found: pd.DataFrame) -> dict[str, int]:
         for job in ("training", "serving")
         for word in ("holds", "no", "unknown")
     }
+
+
+def unjoined_words(found: pd.DataFrame) -> str:
+    """How many of the chips that hold training do so only on a number that nobody says their network joins, in brackets."""
+    held = found[found["training"] == "holds"]
+    count = int(held["training_why"].str.contains(UNJOINED, regex=False).sum())
+    return f" ({count} of them on a number that nobody says their network joins)" if count else ""
 
 
 def gaps_words(found: pd.DataFrame) -> str:
