@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from training_moat.catalog.plausible_bounds import PEAKS, sixteen_bit_peak
+from training_moat.catalog.plausible_bounds import PEAKS, over_median, sixteen_bit_peak
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Sheet, check, check_each, times_off
 
@@ -118,35 +118,31 @@ def _largest_gb(chips: Sheet) -> pd.Series:
 @check("chips", "hardware_history")
 def second_places(chips: Sheet, history: Sheet) -> Iterator[Problem]:
     """Figures of a chip that hardware_history.csv has otherwise, unless the chip's notes say so."""
-    place = {key: position for position, key in enumerate(chips.frame["id"])}
+    place = history.of_chip(chips, pd.Series(range(len(chips.frame))))
     largest = {"hbm_gb": _largest_gb(chips)}
     noted = chips.notes().str.extract(r"(Epoch AI:.*)")[0].fillna("")
     for theirs, ours, factor in SECOND_PLACES:
-        values = history[theirs]
-        for chip_id, value in zip(history.frame["chip_id"], values / factor, strict=True):
-            position = place.get(chip_id)
-            if position is None or pd.isna(value):
-                continue
+        told = history[theirs] / factor
+        mine = history.of_chip(chips, largest.get(ours, chips[ours]))
+        off = (mine > 0) & ((mine / told - 1).abs() > SAME)
+        for position, value in zip(place[off].astype(int), told[off]):
             if f"{value * factor:g}" in _WORD.findall(noted.iloc[position]):  # as it stands there
                 continue
-            mine = largest.get(ours, chips[ours]).iloc[position]
-            if mine > 0 and abs(mine / value - 1) > SAME:
-                expected = f"{value:g}, as in hardware_history.csv, or that figure after 'Epoch AI:' in notes"
-                yield chips.problem(position, ours, expected)
+            expected = (
+                f"{value:g}, as in hardware_history.csv, or that figure after 'Epoch AI:' in notes"
+            )
+            yield chips.problem(position, ours, expected)
 
 
 @check("chips")
 def family_ratios(chips: Sheet) -> Iterator[Problem]:
     """Peaks in eight bits over those in sixteen that differ from what the chip's whole family has."""
-    sixteen = sixteen_bit_peak(chips)
+    sixteen, family = sixteen_bit_peak(chips), chips.frame["family"]
     for column in ("fp8_tflops", "int8_tops"):
         ratio = chips[column] / sixteen
-        wrong = pd.Series(False, index=ratio.index)
-        for _, own in ratio.dropna().groupby(chips.frame["family"]):
-            if len(own) > FAMILY:
-                usual = own.median()
-                odd = (own / usual - 1).abs() > SAME
-                wrong[own.index] = odd & (len(own) - odd.sum() >= FAMILY) & (odd.sum() == 1)
+        known = ratio.groupby(family).transform("count")
+        odd = (over_median(ratio, family) - 1).abs() > SAME
+        wrong = odd & (odd.groupby(family).transform("sum") == 1) & (known > FAMILY)
         yield from chips.flagged(wrong, column, "the family's ratio to the peak in sixteen bits")
 
 

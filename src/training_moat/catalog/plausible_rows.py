@@ -164,13 +164,10 @@ def copies(sheet: Sheet) -> Iterator[Problem]:
     told = [column for column in sheet.frame if column not in NUMBERING]
     if len(told) == len(sheet.frame.columns):
         return
-    first: dict[tuple, int] = {}
-    rows = sheet.frame[told].astype(object).where(sheet.frame[told].notna(), None)
-    for position, content in enumerate(rows.itertuples(index=False, name=None)):
-        earlier = first.setdefault(content, position)
-        if earlier != position:
-            expected = f"a row that differs from line {sheet.lines[earlier]}"
-            yield sheet.problem(position, sheet.frame.columns[0], expected)
+    lines = pd.Series(sheet.lines, sheet.frame.index)
+    first = lines.groupby([sheet.frame[name] for name in told], dropna=False).transform("first")
+    expected = first.map("a row that differs from line {}".format)
+    yield from sheet.refused(lines != first, sheet.frame.columns[0], expected)
 
 
 @check("sources", "source_kinds")
