@@ -59,6 +59,10 @@ def test_published_speedups_are_ranges_with_sources():
     table = precision.published_speedups()
     assert (table["low"] <= table["high"]).all() and (table["low"] > 1).all()
     assert table["source"].notna().all()
+    # BF16 weights over BF16 with FP32 copies (1.54 times), and a speed over another eight-bit stack, had counted.
+    assert set(table["width"]) == {"8 bits", "4 bits"}
+    microsoft = table[table["run"].str.startswith("Microsoft, FP8-LM")]
+    assert microsoft["low"].tolist() == microsoft["high"].tolist() == [1.75]
 
 
 def test_incidents_are_of_narrow_formats_and_have_sources():
