@@ -47,11 +47,7 @@ def with_reading(column: str) -> pd.DataFrame:
 
 def usable() -> Rows:
     """The runs whose measured peak the model can be compared with, of all configurations."""
-    return _comparable(with_reading("peak_mem"))
-
-
-def _comparable(frame: pd.DataFrame) -> Rows:
-    return rows_of(frame[frame["reason"] == ""].reset_index(drop=True))
+    return rows_of(with_reading("peak_mem"))
 
 
 def measured_bytes(rows: Rows) -> np.ndarray:
@@ -167,4 +163,4 @@ def with_tensors_counted() -> Rows:
     """The runs whose framework printed the bytes of its tensors at their peak, of all configurations; not those of the
     lock-box."""
     frame = with_reading("peak_allocated")
-    return _comparable(frame[~frame["source"].isin(lock_box())])
+    return rows_of(frame[~frame["source"].isin(lock_box())])

@@ -122,21 +122,19 @@ def lock_box() -> frozenset[str]:
 def usable() -> Rows:
     """The configurations the model can be compared with and fitted to, as arrays; not those of the lock-box."""
     frame = configurations()
-    own = ~frame["source"].isin(lock_box()) & (frame["reason"] == "")
-    return rows_of(frame[own].reset_index(drop=True))
+    return rows_of(frame[~frame["source"].isin(lock_box())])
 
 
 @tables.kept()
 def put_aside() -> Rows:
     """The comparable configurations of the lock-box."""
     frame = configurations()
-    own = frame["source"].isin(lock_box()) & (frame["reason"] == "")
-    return rows_of(frame[own].reset_index(drop=True))
+    return rows_of(frame[frame["source"].isin(lock_box())])
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:
-    """Usable configurations as arrays, settled where their sources leave settings open."""
-    frame = open_settings.settle(frame)
+    """Those of some configurations that can be used as arrays, settled where their sources leave settings open."""
+    frame = open_settings.settle(frame[frame["reason"] == ""].reset_index(drop=True))
     rows = Rows(frame, _models(frame), _plans(frame))
     return Rows(frame, rows.model, _settle_recomputation(rows))
 

@@ -202,8 +202,7 @@ def _fair_seconds(own: pd.DataFrame) -> np.ndarray:
     """Seconds of configurations by the fair constant; unknown where the tables cannot judge one."""
     seconds, whole = np.full(len(own), np.nan), (own["reason"] == "").to_numpy()
     if whole.any():
-        judged = measured_training.rows_of(own[whole].reset_index(drop=True))
-        seconds[whole] = fair_constant(judged)
+        seconds[whole] = fair_constant(measured_training.rows_of(own))
     return seconds
 
 
