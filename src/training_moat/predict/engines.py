@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
@@ -39,7 +40,6 @@ def engine(
     """
     if name is None:
         return usual_engine(chip, constants), []
-    measured = measured_engines(chip, constants)
     if not isinstance(name, str):
         raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
     spoken = name.strip().lower()
@@ -55,6 +55,7 @@ def engine(
     eras = software.first_after()
     if base in eras:
         old = f"{base}-2024"
+        measured = _timed_on([chip.measured_as], constants) or _timed_on(_family(chip), constants)
         only_old = base not in measured and old in measured and released < NEXT_YEAR
         only_new = base in measured and old not in measured
         if only_old or ("" < released < NEW_MODELS_SINCE and not only_new):
@@ -88,9 +89,9 @@ def usual_engine(chip: Chip, constants: Constants) -> str:
     or on its family where the chip has few (`ENOUGH_ROWS`), one whose current release was measured there before others;
     `generic` where there are none."""
     usual: dict[str, tuple[bool, bool, int]] = {}
-    timed = measured_engines(chip, constants, NOT_USUAL)
-    if sum(timed.values()) < ENOUGH_ROWS:
-        timed = _timed_on_family(chip, constants, NOT_USUAL)
+    timed = _timed_on([chip.measured_as], constants, NOT_USUAL)
+    if timed.total() < ENOUGH_ROWS:
+        timed = _timed_on(_family(chip), constants, NOT_USUAL)
     for name, rows in timed.items():
         current, era = software.lineage(name)
         makers, new, counted = usual.get(current, (False, False, 0))
@@ -98,24 +99,17 @@ def usual_engine(chip: Chip, constants: Constants) -> str:
     return max(usual, key=lambda name: (usual[name], name)) if usual else NO_ENGINE
 
 
-def measured_engines(chip: Chip, constants: Constants, but: tuple[str, ...] = ()) -> dict[str, int]:
-    """Engines measured on the chip, `but` these, with the number of rows; where there are none, on chips of its family."""
-
-    own = _timed_on(chip.measured_as, constants, but)
-    return own or _timed_on_family(chip, constants, but)
+def _family(chip: Chip) -> list[str]:
+    """Ids of the chips of its family."""
+    return [one.id for one in chip_catalog.all_chips().values() if one.family == chip.family]
 
 
-def _timed_on(name: str, constants: Constants, but: tuple[str, ...]) -> dict[str, int]:
-    pairs = constants.pairs_of(name)
-    return {engine: rows for engine, rows in pairs.items() if engine not in but}
-
-
-def _timed_on_family(chip: Chip, constants: Constants, but: tuple[str, ...]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for other in chip_catalog.all_chips().values():
-        if other.family == chip.family:
-            for name, rows in _timed_on(other.id, constants, but).items():
-                found[name] = found.get(name, 0) + rows
+def _timed_on(ids: list[str], constants: Constants, but: tuple[str, ...] = ()) -> Counter[str]:
+    """Engines measured on some chips, `but` these, with the number of rows."""
+    found: Counter[str] = Counter()
+    for name in ids:
+        pairs = constants.pairs_of(name)
+        found.update({engine: rows for engine, rows in pairs.items() if engine not in but})
     return found
 
 

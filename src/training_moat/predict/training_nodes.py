@@ -9,7 +9,7 @@ from training_moat.catalog import relatives
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.fabrics import TORUS_AXES, Fabric
-from training_moat.core.machine import Chip
+from training_moat.core.machine import Chip, Tier
 from training_moat.core.node import Node
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
@@ -34,7 +34,7 @@ def plain_node(chip: Chip, precision: str) -> Node:
         value_bytes=BYTES_PER_VALUE[precision],
         memory_bytes_per_s=memory_bandwidth(chip),
         weight_bytes_per_s=weight_bandwidth(chip),
-        near_bytes=near_capacity(chip),
+        near_bytes=float(near_tier(chip).capacity_bytes),
         scaleup=scaleup(chip),
         scaleout=scaleout(chip),
         host_bytes_per_s=tiers.host_bytes_per_s(chip),
@@ -63,24 +63,22 @@ def _scaled(fabric: Fabric, factor: float) -> Fabric:
     return replace(fabric, efficiency=below(fabric.efficiency * factor, 1.0))
 
 
-def memory_bandwidth(chip: Chip) -> float:
-    """Bytes per second of the tier that keeps activations: HBM, or the fastest where there is none or weights are streamed
-    past it (wafers keep them in SRAM). Raises `InputError` where no bandwidth is published."""
+def near_tier(chip: Chip) -> Tier:
+    """The tier that keeps activations: HBM, or the fastest where there is none or weights are streamed past it (wafers keep
+    them in SRAM). Raises `InputError` where no bandwidth is published."""
     hbm = None if "training" in chip.streamed else chip.tier("hbm")
     if hbm is not None and hbm.bytes_per_s:
-        return float(hbm.bytes_per_s)
-    known = [other.bytes_per_s for other in chip.tiers if other.bytes_per_s]
-    if known:
-        return float(max(known))
+        return hbm
+    if known := tiers.usable_tiers(chip):
+        return known[0]
     raise InputError(
         f"chip {chip.id}: no published memory bandwidth, so no step time can be computed"
     )
 
 
-def near_capacity(chip: Chip) -> float:
-    """Bytes of the tier whose rate `memory_bandwidth` gives."""
-    rate = memory_bandwidth(chip)
-    return float(next(tier.capacity_bytes for tier in chip.tiers if tier.bytes_per_s == rate))
+def memory_bandwidth(chip: Chip) -> float:
+    """Bytes per second of that tier."""
+    return float(near_tier(chip).bytes_per_s or 0.0)
 
 
 def weight_bandwidth(chip: Chip) -> float:
