@@ -112,10 +112,9 @@ def _promising_first(rows: Rows, part: np.ndarray) -> _Sweep:
 def _small_enough(bare: Plans) -> np.ndarray:
     """Which layouts may be the best for their memory: those whose group's smallest plan fits; in rows where none does,
     those whose smallest is nearly as small as the row's."""
-    columns, starts = bare.layouts, np.cumsum(bare.counts) - bare.counts
     first = np.ones(bare.count, bool)
-    for line in (MICRO, VIRTUAL):
-        first &= columns[line] == np.minimum.reduceat(columns[line], starts)[bare.owner]
+    for size in bare.layouts[[MICRO, VIRTUAL]]:
+        first &= size == bare.of_rows(np.minimum, size)
     own = bare.keep(first)
     levels = [bare.rows.levels[index] for index in bare.part.tolist()]
     most = np.repeat([own[-1] if own else np.nan for own in levels], own.counts)
@@ -127,9 +126,8 @@ def _small_enough(bare: Plans) -> np.ndarray:
     smallest = _of_their_groups(bare, first)
     known = smallest >= 0
     fits = known & may_fit[smallest]
-    near = NEARLY_SMALLEST * (1 + ROUNDING) * np.minimum.reduceat(room, starts)
-    far = room[smallest] > near[bare.owner]
-    some = np.logical_or.reduceat(fits, starts)[bare.owner]
+    far = room[smallest] > NEARLY_SMALLEST * (1 + ROUNDING) * bare.of_rows(np.minimum, room)
+    some = bare.of_rows(np.logical_or, fits)
     return np.logical_not(known) | np.where(some, fits, np.logical_not(far))
 
 
@@ -166,7 +164,7 @@ class _Sweep:
         if (counts == 1).all():
             return np.arange(len(counts))
         seconds = self.step.total
-        shortest = np.fmin.reduceat(seconds, np.cumsum(counts) - counts)[owner]
+        shortest = self.plans.of_rows(np.fmin, seconds)
         # A plan without a number for its time is nobody's best, unless there are no others.
         first = np.flatnonzero((seconds == shortest) | (shortest != shortest))
         first = first[np.lexsort((self.room[first], owner[first]))]
@@ -220,11 +218,7 @@ def _least_share(bare: Plans, held: Weighed) -> np.ndarray:
 
 def _promising(whole: Plans, held: Weighed) -> np.ndarray:
     """Where plans fit or, in rows where none does, are nearly as small as the smallest."""
-    counts, owner = whole.counts, whole.owner
-    if (counts == 1).all():
+    if (whole.counts == 1).all():
         return np.ones(whole.count, bool)
-    room, fits = held.room, held.fits
-    starts = np.cumsum(counts) - counts
-    some = np.logical_or.reduceat(fits, starts)[owner]
-    smallest = np.minimum.reduceat(room, starts)[owner]
-    return np.where(some, fits, room <= NEARLY_SMALLEST * smallest)
+    near = held.room <= NEARLY_SMALLEST * whole.of_rows(np.minimum, held.room)
+    return np.where(whole.of_rows(np.logical_or, held.fits), held.fits, near)

@@ -202,6 +202,11 @@ class Plans:
         """Which of the rows a plan is a candidate of."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    def of_rows(self, combine: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """By plan, what the values of all plans of its row combine to: the least of them by `np.minimum`."""
+        starts = np.cumsum(self.counts) - self.counts
+        return np.asarray(combine.reduceat(values, starts))[self.owner]
+
     @cached_property
     def block(self) -> np.ndarray:
         """A number for those plans of one row that follow one another and have the same parallel sizes."""
