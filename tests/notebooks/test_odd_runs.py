@@ -47,7 +47,8 @@ def heard(monkeypatch, request):
     words, quick = [], request.node.get_closest_marker("slow") is None
 
     def publish(chart, *, caption, alt, **_):
-        title = chart.to_dict().get("title") if quick else chart.title
+        drawn = hasattr(chart, "to_dict")  # of what these settings leave empty there is no chart
+        title = (chart.to_dict().get("title") if quick else chart.title) if drawn else None
         words.extend([caption, alt, title])
 
     monkeypatch.delenv("MOAT_STRICT", raising=False)
@@ -134,6 +135,37 @@ def test_precision_with_each_sort_of_chip(chip, heard):
 
 def test_precision_on_one_chip_and_one_format(heard):
     check(told("precision", heard, chip_count=1, formats=["int8"]))
+
+
+def test_two_chips_names_who_is_left_out_and_counts_the_chips_of_a_copy(heard, monkeypatch):
+    """A wafer's copy of a 70B model, eight in a row, had been "1"; whom no row and no bar was for went unsaid."""
+    tables_shown = []
+    monkeypatch.setattr(figures, "table", lambda frame, **_: tables_shown.append(frame))
+    words = told("two_chips", heard, chips=["wse-3", "groqchip", "b200"], chip_count=64)
+    assert any("Not at that speed on 64 chips: GroqChip1" in text for text in words)
+    assert any("No rent in the chips table: WSE-3 / CS-3." in text for text in words)
+    assert "A million tokens: " in " ".join(words) and "least, on B200" in " ".join(words)
+    copies = tables_shown[-1].set_index("chip")["chips a copy"]
+    assert copies["WSE-3 / CS-3"] >= 4
+
+
+def test_a_chip_that_is_sold_and_not_rented_is_not_without_any_price(heard):
+    """Of a card that every shop sells: "Nobody publishes a price." """
+    settings = {"model": "llama3.1-8b", "tokens_b": 1.0, "global_batch": 8, "max_days": 1.0}
+    words = told("cluster", heard, chip="rtx-4090", **settings)
+    check(words)
+    assert "The chips table has no rent of GeForce RTX 4090." in words
+    assert not any("1 days" in text for text in words if "within" in text)
+
+
+def test_the_backtest_of_one_year_has_no_range_of_years(heard):
+    words = " ".join(told("backtest", heard, least_flop=1e26))
+    assert "so that no range is known" in words and "names 1 maker rightly" in words
+
+
+def test_number_formats_that_would_widen_a_gap_are_not_said_to_make_no_difference(heard):
+    words = " ".join(told("counterfactual", heard, chip="wse-3", chips=["wse-3"]))
+    assert re.search(r"the gap would be [\d.]+ times as wide", words) and "-0%" not in words
 
 
 def test_a_run_of_the_cells_reached_says_what_a_whole_run_says(heard):
