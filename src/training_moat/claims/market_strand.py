@@ -86,7 +86,8 @@ def trained_once() -> Measured:
 
 @measure
 def one_answer() -> Measured:
-    """FLOP of an answer of the usual length over those of the model's training (DeepSeek)."""
+    """FLOP of an answer with its prompt over those of the model's training (DeepSeek). How long an answer is was not
+    disclosed; the mean context of an output token was, to which long conversations add more than short ones."""
     return _disclosed_rows(market_evidence.deepseek().flop_per_answer_share)
 
 
