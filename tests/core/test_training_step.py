@@ -270,7 +270,8 @@ def test_experts_exchange_four_times_a_layer():
 
 
 def test_routing_limited_to_few_groups_leaves_fewer_machines_to_reach():
-    """DeepSeek-V3: eight groups of experts, a token visits four of them at most: with one machine a group, four machines."""
+    """DeepSeek-V3: eight groups of experts, a token visits four of them: with one machine a group, four machines, of which
+    half the time one is its own."""
     many = replace(MIXTRAL, experts=256, experts_per_token=8)
     limited = replace(many, routing_groups=8, routed_groups=4)
     eff = replace(REAL, overlap_expert=0.0)
@@ -278,8 +279,7 @@ def test_routing_limited_to_few_groups_leaves_fewer_machines_to_reach():
         step_time(model, Plan(4096, 64, dp=64, ep=64), H100, eff).expert_parallel
         for model in (many, limited)
     )
-    reached = [collectives.distinct_others(8, places) for places in (8, 4)]
-    assert few / free == pytest.approx(reached[1] / reached[0], rel=1e-2)
+    assert few / free == pytest.approx(7 / 8 * 4 / collectives.distinct_others(8, 8), rel=3e-2)
     # Groups that lie over several machines do not keep their experts together.
     wide = Plan(4096, 128, dp=128, ep=128)
     assert step_time(limited, wide, H100, eff) == step_time(many, wide, H100, eff)

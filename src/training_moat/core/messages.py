@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training_moat.core import collectives
-from training_moat.core.elementwise import Number, maximum, minimum, some, where
+from training_moat.core.elementwise import Number, log, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.memory import (
     embedding_per_stage,
@@ -196,9 +196,19 @@ def neighbours(message: Message, scaleup: Fabric) -> Number:
 
 
 def _places(message: Message, domains: Number) -> Number:
-    """At how many places a message's copies are chosen over so many domains: groups that fit into one keep theirs together."""
-    together = (message.groups > 0) & (domains <= message.groups)
-    return where(together, minimum(message.visited, message.copies), message.copies)
+    """At how many places a message's copies are chosen over so many domains: groups that fit into one keep theirs together.
+
+    Groups are chosen for their two best experts, so that all are visited (DeepSeek-AI 2024, section 2.1.2), and no group
+    twice: of G groups M distinct ones miss a domain of g with a chance of $(1 - g / (G - (M - 1) / 2))^M$ (Wise 1954, on the
+    hypergeometric tail), as so many choices at random would."""
+    together = (message.groups > 0) & (domains <= message.groups) & (domains > 1)
+    if not some(together):
+        return message.copies
+    several, groups = maximum(domains, 1 + 1e-9), maximum(message.groups, 1)
+    visited = minimum(message.visited, message.copies)
+    missed = 1 - groups / several / (groups - (visited - 1) / 2)
+    chosen = visited * log(maximum(missed, 1e-9)) / log(1 - 1 / several)
+    return where(together, minimum(chosen, message.copies), message.copies)
 
 
 def seconds(message: Message, scaleup: Fabric, scaleout: Fabric) -> Number:
