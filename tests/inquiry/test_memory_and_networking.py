@@ -79,8 +79,7 @@ def test_the_comparison_of_links_has_every_chip_that_publishes_link_and_peak() -
     table = tables.load("chips")
     known = table.dropna(subset="scaleup_gb_per_s_per_direction")
     known = known[known[["bf16_tflops", "fp16_tflops"]].notna().any(axis=1)]
-    no_full_mesh = {"ascend-950dt"}  # a thousand chips: it had "needed" five times its links
-    assert set(networking.compared_chips()) == set(known["id"]) - no_full_mesh
+    assert set(networking.compared_chips()) == set(known["id"])
     assert {"h200", "tpu-v4", "mi325x", "bow-ipu"} <= set(known["id"])
 
 
@@ -94,6 +93,13 @@ def test_a_need_for_bandwidth_far_beyond_the_links_is_still_a_number(monkeypatch
         found = networking.bandwidth_needs("gpt3-175b", 128, 1536, 1024)
     assert len(found) == len(few) and (found["needs"] > 0).all()
     assert found["surplus"].min() < 1 / max(networking.FACTORS)
+
+
+def test_a_mesh_of_a_thousand_chips_is_no_full_mesh(tmp_path) -> None:
+    path = tmp_path / "wide.yaml"
+    path.write_text("chips:\n  wide: {base: ascend-950dt, scaleup_topology: mesh}\n")
+    with scenario.laid_over(path):
+        assert "wide" not in networking.compared_chips()
 
 
 @pytest.mark.parametrize("network", networking.RATES)
