@@ -93,6 +93,18 @@ def test_a_chip_as_cheap_as_nvidias_is_told_what_a_move_asks_beyond(reports):
     assert next(links) < next(links)
 
 
+def test_a_buyer_for_whom_no_move_pays_and_nvidias_own_chip_are_told_in_words(reports):
+    """The page had "needs an advantage of without limit times", and of H100 that it must be 1.5 times itself."""
+    report = replace(reports("twice-h100"), needed=switching.breakeven(0.1))
+    assert np.isinf(report.needed.quantiles_in_use[1])
+    told = f"{due_diligence.answer(report)} {due_diligence.needed_words(report)}"
+    assert "without limit" not in told and told.count("no advantage would pay") == 1
+    assert np.isinf(factors(report)[due_diligence.WORTH_A_MOVE]).all()
+    itself = due_diligence.report("h100-sxm")
+    assert "nobody has to move" in due_diligence.answer(itself)
+    assert due_diligence.flips(itself).empty
+
+
 def test_every_job_is_priced_for_both_chips_as_their_gap_is(reports):
     """A chip with a price of sale had stood beside rents of Nvidia's chip: 2.3 dollars an hour on one job, 3.7 on another."""
     report = reports("twice-h100")

@@ -34,7 +34,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.units import GB, TERA
 from training_moat.inquiry import holding, switching
-from training_moat.inquiry.wording import chance, counted, digits, percent
+from training_moat.inquiry.wording import band, chance, counted, digits, percent
 
 PROTAGONIST = "sn40l"
 """The chip looked at where none is named and no scenario brings one: the article's."""
@@ -170,11 +170,9 @@ def flips(found: Report, max_days: float = MAX_DAYS) -> pd.DataFrame:
     if found.card.run is None:
         goals["do the job in time"] = np.finfo(float).max
     advantages = {AS_CHEAP: 1.0, WORTH_A_MOVE: float(found.needed.quantiles_in_use[1])}
-    missed = {
-        goal: wanted
-        for goal, wanted in advantages.items()
-        if found.advantage < wanted and np.isfinite(wanted)
-    }
+    missed = {goal: wanted for goal, wanted in advantages.items() if found.advantage < wanted}
+    if found.chip.id == found.rival.chip.id:  # nobody has to move to what they have
+        missed = {}
     ratio = found.split.gap if found.split.possible else coalitions.CEILING
     per_hour = chip_hours.ratio(chip_hours.pair(found.chip, found.rival.chip))
     allowed = found.rival.run.chip_hours / per_hour if found.rival.run else ratio
@@ -269,16 +267,35 @@ def answer(found: Report) -> str:
         shut = next((gate for gate in found.card.gates if gate.passed == NO), None)
         where = "" if shut is None else f": it stops at the gate *{shut.name}* ({shut.why})"
         return f"**{name} cannot train {found.job.named}** within the days allowed{where}."
-    done = (
+    if found.chip.id == gap.yardstick.id:
+        return f"**{name} is itself what others are held against**: there is no gap, and nobody has to move to it."
+    trains = (
         f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick.name}**"
-        f"{told_range(gap)}. A buyer needs an advantage of {digits(found.needed.quantiles_in_use[1])} times in use; "
+        f"{told_range(gap)}. "
     )
+    wanted = found.needed.quantiles_in_use[1]
+    if not np.isfinite(wanted):
+        return f"{trains}For a buyer of this size no advantage would pay for the move in the middle of the range."
+    done = f"{trains}A buyer needs an advantage of {digits(wanted)} times in use; "
     if unit == "dollars":
         return f"{done}the chip offers {digits(found.advantage)}, and a move pays with a chance of {chance(found.chance)}."
     return (
         f"{done}with no price known for both, the chip would have to cost at most {percent(price_to_pay(found))} of what "
         f"{gap.yardstick.name} costs per chip and hour."
     )
+
+
+def needed_words(found: Report) -> str:
+    """What a buyer of the assumed size needs in use, with its range, as a sentence."""
+    low, middle, high = found.needed.quantiles_in_use
+    if not np.isfinite(middle):
+        least = (
+            f"; one in twenty draws asks for less than {digits(low)} times"
+            if np.isfinite(low)
+            else ""
+        )
+        return f"Needed in use: **more than any chip can offer** in the middle of the Monte Carlo draws{least}."
+    return f"Needed in use: **{digits(middle)} times** (Monte Carlo, 5 to 95%: {band(low, high)})."
 
 
 def measure(found: Report) -> str:
