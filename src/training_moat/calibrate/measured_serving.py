@@ -193,11 +193,11 @@ def _slower_than_more(rows: pd.DataFrame) -> pd.Series:
     """Runs that take longer for a token than the same deployment with more sequences at once, which can only take longer:
     a first start was timed with them, as series that fall from their first run on show, or something else disturbed them."""
     usable = rows[rows["unusable"] == ""].sort_values("batch", kind="stable")
-    same = [name for name in rows.columns if name not in ("batch", "seconds_per_token", "ttft_s", "unusable")]  # fmt: skip
-    least = usable.groupby([*same, "batch"])["seconds_per_token"].min().rename("seconds")
-    fewer = least.groupby(level=list(range(len(same)))).shift(-1)
-    fewer = fewer.iloc[::-1].groupby(level=list(range(len(same)))).cummin().iloc[::-1]
+    same = rows.columns.difference(["batch", "seconds_per_token", "ttft_s", "unusable"], sort=False)
     key = [*same, "batch"]
+    least = usable.groupby(key)["seconds_per_token"].min().rename("seconds")
+    fewer = least.groupby(level=list(same)).shift(-1)
+    fewer = fewer.iloc[::-1].groupby(level=list(same)).cummin().iloc[::-1]
     more = usable[key].merge(fewer, left_on=key, right_index=True, how="left")
     return (usable["seconds_per_token"] > WARMING * more["seconds"]).reindex(
         rows.index, fill_value=False

@@ -53,9 +53,8 @@ def _first(path: Path) -> tuple[int, bool]:
                 return handle, True
         except FileNotFoundError:
             pass
-        os.close(
-            handle
-        )  # whoever held it has just removed it: this is no longer the file of that name
+        # Whoever held it has just removed it: this is no longer the file of that name.
+        os.close(handle)
 
 
 def sweep(folder: Path, pattern: str) -> None:

@@ -118,10 +118,8 @@ def _told(
             model_key = model if type(model) is str else orjson.dumps(model, option=_PLAIN)
             if not COST_NAMES.isdisjoint(names):
                 costs[place] = training_plans.costs(request)
-        except (
-            TypeError,
-            InputError,
-        ):  # the first: what JSON has no word for, or a number too long
+        except (TypeError, InputError):
+            # The first: what JSON has no word for, or a number too long.
             continue
         setting = settings(key, request)
         which = models(model_key, request)
