@@ -7,7 +7,7 @@ import cells
 import pytest
 
 from training_moat import figures
-from training_moat.catalog import tables
+from training_moat.catalog import scenario, tables
 
 BROKEN = re.compile(
     r"\bnan\b|\binf\b|\bof 1 chips\b|\b1 (?:chips|offers|moves|races|runs|events)\b|\bNone\b(?! of)"
@@ -147,6 +147,19 @@ def test_two_chips_names_who_is_left_out_and_counts_the_chips_of_a_copy(heard, m
     assert "A million tokens: " in " ".join(words) and "least, on B200" in " ".join(words)
     copies = tables_shown[-1].set_index("chip")["chips a copy"]
     assert copies["WSE-3 / CS-3"] >= 4
+
+
+def test_an_own_chip_is_rented_on_words_and_serves_on_assumed_software(tmp_path, heard):
+    """A rent of a scenario had stood "(nan)", and a copy of H200 at a fortieth of its speed, without a word of why."""
+    body = "bf16_tflops: 900\n    hbm_gb: 141\n    hbm_tb_per_s: 4\n    cloud_usd_per_h: 1.2\n    scaleup_domain_chips: 8\n"
+    links = "    scaleup_gb_per_s_per_direction: 400\n    scaleout_gbit_per_s_per_chip: 400\n"
+    file = tmp_path / "own.yaml"
+    file.write_text(f"chips:\n  renter:\n    {body}{links}", encoding="utf-8")
+    with scenario.laid_over(file):
+        check(told("cluster", heard, chip="renter"))
+        assert any("1.2 dollars a chip-hour (as the chip's row has it)" in text for text in heard)
+        words = told("two_chips", heard, chips=["renter", "h200"])
+    assert any("overhead of software that is assumed" in text for text in words)
 
 
 def test_a_chip_that_is_sold_and_not_rented_is_not_without_any_price(heard):
