@@ -112,4 +112,4 @@ def title(frame: pd.DataFrame) -> str:
     """Title of the chart of all statements (`shown`): what the highest point among them is."""
     points = frame[frame["says"].isin(["point", "range"])]
     top = points.loc[points["high"].idxmax()]
-    return f"The highest share that anybody puts a number on is {percent(top['high'])} ({top['statement']})"
+    return f"The highest share that a pooled statement puts a number on is {percent(top['high'])} ({top['statement']})"
