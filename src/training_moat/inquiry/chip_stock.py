@@ -77,6 +77,14 @@ def operational() -> uncertainty.Uncertain:
     return uncertainty.Uncertain("operational_share", low, middle, high, "share", 0.0, 1.0)
 
 
+def fleets_share() -> float:
+    """Share of the chips running at the end of the last year of `YEARS` that labs with a known fleet use."""
+    ledger = tables.load("lab_ledgers")
+    known = ledger[(ledger["item"] == "chips_in_use") & (ledger["year"] == YEARS[-1])]
+    running = sold()["stock"].iloc[-1] * operational().median
+    return float(known["value"].sum() / running)
+
+
 def bf16_peak(chip_id: str = REFERENCE_CHIP) -> float:
     """Dense BF16 rate of a chip in FLOP/s."""
     return chips.chip(chip_id).peak_flops["bf16"]
