@@ -75,7 +75,7 @@ def evaluate_cases(
     if not asked:
         return []
     swept = batches(asked)
-    order = np.argsort(np.concatenate([batch.positions for batch in swept]))
+    order = np.argsort(np.concatenate([batch.positions for batch in swept]), kind="stable")
     every = joined([_evaluated(batch, constants) for batch in swept])
     every = mapped(every, lambda column: column[order])
     total, speed = every.memory.total, np.where(every.fits, every.time.tokens_per_s, 0.0)
