@@ -130,6 +130,18 @@ def test_a_plan_gives_way_to_the_years_own_figure():
     assert not passed["kind"].eq("plan").any()
 
 
+def test_a_statement_that_a_house_gave_twice_is_pooled_once():
+    """McKinsey's "more than half" of 2030 stood beside its 60%, Gartner's 55% for 2026 twice."""
+    pooled = set(published_splits.market_statements()["row_id"])
+    assert {"S29", "S64"} <= pooled and not {"S27", "S61"} & pooled
+    # Of what was known on a day, the one that was out by then speaks.
+    assert "S27" in set(published_splits.market_statements("2026-02-20")["row_id"])
+    every = published_splits.splits().set_index("row_id")
+    again = every.dropna(subset="repeats")
+    same = ["publisher", "scope", "measure", "year"]
+    assert (again[same].to_numpy() == every.loc[again["repeats"], same].to_numpy()).all()
+
+
 @pytest.mark.parametrize(
     "table, column, untouched",
     [

@@ -49,7 +49,8 @@ def splits() -> pd.DataFrame:
 
 def market_statements(known_by: str | None = None) -> pd.DataFrame:
     """Statements on the whole market that name a year from 2022 on, by research houses, makers and
-    governments. known_by: only those published before that day ("2024-10-09")."""
+    governments. known_by: only those published before that day ("2024-10-09"). One that a house gave
+    twice counts once: the row that `repeats` another is left out where the other is known."""
     frame = splits()
     frame = frame[(frame["scope"] == "market") & (frame["year"] >= 2022)]
     frame = frame[~frame["house"].isin(UNPOOLED) & frame["measure"].notna()]
@@ -57,6 +58,7 @@ def market_statements(known_by: str | None = None) -> pd.DataFrame:
         # A date known to the year or month counts as its last day.
         last_day = frame["date"] + frame["date"].str.len().map({4: "-12-31", 7: "-31", 10: ""})
         frame = frame[last_day < known_by]
+    frame = frame[~frame["repeats"].isin(frame["row_id"])]
     frame = frame.assign(kind_of_house=frame["house"], house=frame["publisher"])
     return frame.reset_index(drop=True)
 
