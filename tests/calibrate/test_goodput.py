@@ -37,3 +37,11 @@ def test_hours_of_another_owner_lie_in_the_range_of_the_others():
 def test_nine_in_ten_whole_runs_lie_in_the_range_that_the_others_give():
     found = published_costs.against_published()
     assert found["inside"].mean() >= 0.85
+
+
+def test_owners_of_whole_runs_are_fewer_than_their_sources():
+    """Four of five sources are Meta's, which the page had not said."""
+    frame = goodput.published()
+    found = goodput.owners(frame)
+    assert found.sum() == frame["source"].nunique() > len(found) > 1
+    assert found.index[0] == "Meta" and found.is_monotonic_decreasing

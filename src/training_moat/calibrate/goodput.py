@@ -76,6 +76,12 @@ def runs() -> pd.DataFrame:
     return frame[[*columns, "ideal_hours", "low", "high", "goodput"]].reset_index(drop=True)
 
 
+def owners(frame: pd.DataFrame) -> pd.Series:
+    """How many of the sources of whole runs each owner published, most first. frame: as `runs`."""
+    publishers = tables.load("sources").set_index("key")["publisher"]
+    return publishers.loc[frame["source"].unique()].value_counts()
+
+
 def middle(frame: pd.DataFrame) -> float:
     """The middle over sources of what share of their hours their steps explain, at most one."""
     return min(float(frame.groupby("source")["goodput"].median().median()), 1.0)

@@ -41,6 +41,12 @@ CHIP_FIGURES = {
 }
 """Figures a buyer would ask for, and the columns any of which answers."""
 
+WORKED_OUT = ("calibration_collectives", "calibration_serving", "peer_errors")
+"""Tables whose rows the book worked out from its others: the sources that they name print no such number."""
+
+RENT = "cloud_chip_hour"
+"""Category of the rents in the table of prices."""
+
 EPOCH = "epoch"
 """What keys of sources by Epoch AI start with."""
 
@@ -55,7 +61,7 @@ def _overview_row(name: str) -> dict[str, object]:
     frame = files.read(name)
     about = descriptor.resource(name)
     cited = _cited(frame)
-    told = frame["confirmed"] == "yes" if "confirmed" in frame else pd.Series(dtype=float)
+    told = frame["confirmed"] == "yes" if _says(name, frame) else pd.Series(dtype=float)
     return {
         "table": name,
         "title": about["title"],
@@ -66,6 +72,11 @@ def _overview_row(name: str) -> dict[str, object]:
         "epoch": bool(cited.str.startswith(EPOCH).any()),
         "file": f"../data/{about['path']}",
     }
+
+
+def _says(name: str, frame: pd.DataFrame) -> bool:
+    """Whether a table's rows say how far their sources confirm them."""
+    return "confirmed" in frame and name not in WORKED_OUT
 
 
 def _cited(frame: pd.DataFrame) -> pd.Series:
@@ -87,28 +98,27 @@ def columns() -> pd.DataFrame:
 
 
 def confirmation() -> pd.DataFrame:
-    """Rows per table and value of `confirmed`, in words: table, confirmed, rows."""
+    """Rows per table and value of `confirmed`, in words: table, confirmed, rows. Tables of `WORKED_OUT` are left out."""
     parts = []
     for name in tables.names():
         frame = files.read(name)
-        if "confirmed" in frame:
+        if _says(name, frame):
             counts = frame["confirmed"].map(CONFIRMED_WORDS).value_counts()
             counted = counts.rename_axis("confirmed").reset_index(name="rows")
             parts.append(counted.assign(table=name))
     return pd.concat(parts, ignore_index=True)[["table", "confirmed", "rows"]]
 
 
-def at_one_remove() -> int:
-    """Rows that were read in the sources they name, all of which are press or compilations: the fact is told there by
-    somebody else."""
+def read_in(*standings: str) -> int:
+    """Rows that were read in the sources they name, all of which stand so far from the fact (table source_kinds): press
+    and compilations tell what others said, own ones are this book's runs and estimates."""
     standing = files.read("source_kinds").set_index("kind")["standing"]
     kinds = files.read("sources").set_index("key")["kind"].map(standing)
-    removed = {"press", "compilation"}
     count = 0
     for name in tables.names():
         frame = files.read(name)
-        if {"confirmed", "source"} <= set(frame):
-            rows = _cited(frame[frame["confirmed"] == "yes"]).map(kinds).isin(removed)
+        if _says(name, frame) and "source" in frame:
+            rows = _cited(frame[frame["confirmed"] == "yes"]).map(kinds).isin(standings)
             count += int(rows.groupby(level=0).all().sum())
     return count
 
@@ -136,8 +146,10 @@ def rows_by_source() -> pd.DataFrame:
 
 def published_figures() -> pd.DataFrame:
     """Share of chips for which any source gives each figure: figure, share, chips. A chip without HBM needs
-    no HBM bandwidth."""
-    frame = files.read("chips").copy()
+    no HBM bandwidth; rents stand in the table of prices too."""
+    frame, prices = files.read("chips").copy(), files.read("prices")
+    rents = prices[prices["category"] == RENT].groupby("chip_id")["value"].median()
+    frame["cloud_usd_per_h"] = frame["cloud_usd_per_h"].fillna(frame["id"].map(rents))
     frame["hbm_tb_per_s"] = frame["hbm_tb_per_s"].where(frame["hbm_gb"] != 0, 0.0)
     shares = [
         float(frame[list(names)].notna().any(axis=1).mean()) for names in CHIP_FIGURES.values()
