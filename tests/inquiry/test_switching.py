@@ -121,6 +121,20 @@ def test_track_record_holds_moves_away_from_nvidia_only():
     assert record["source"].notna().all()
 
 
+def test_a_move_told_twice_counts_once_and_who_came_from_nowhere_did_not_move():
+    """MosaicML's MI250 is there by its later report; Apple's source tells of no training before that on TPUs."""
+    away = set(switching.moves_away()["row_id"])
+    assert "W04" in away and not {"W03", "W06", "W10"} & away
+    frame = tables.load("switching_cases")
+    with tables.replaced(switching_cases=frame[frame["row_id"] != "W04"]):
+        assert "W03" in set(switching.moves_away()["row_id"]), "the only report of a move counts"
+    cases = frame.set_index("row_id")
+    told = cases["same_move"].dropna()
+    assert (cases.loc[told.index, "date"].to_numpy() < cases.loc[told, "date"].to_numpy()).all()
+    same = ["from_hardware", "to_hardware", "workload_kind"]
+    assert (cases.loc[told.index, same].to_numpy() == cases.loc[told, same].to_numpy()).all()
+
+
 def test_a_failing_node_or_a_way_to_nvidia_is_no_trouble_of_a_move_away():
     """Nodes fail on any chips, and who came from TPUs to Nvidia's did not move elsewhere; both counted as failed moves."""
     met = tables.load("switching_cases").set_index("row_id")["trouble"]

@@ -194,11 +194,15 @@ def what_matters(
 
 
 def moves_away() -> pd.DataFrame:
-    """Moves of training from Nvidia's chips to others on record, doubtful ones left out: rows of `switching_cases`."""
+    """Moves of training from Nvidia's chips to others on record, doubtful ones left out: rows of `switching_cases`.
+
+    A move that its team reported twice counts once, by the later report.
+    """
     cases = credible(tables.load("switching_cases"))
     moved = cases[cases["workload_kind"].isin(["training", "both"])]
     moved = moved[moved["from_hardware"].fillna("(none)") != "(none)"]
-    return moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
+    moved = moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
+    return moved[~moved["same_move"].isin(moved["row_id"])]
 
 
 def track_record() -> pd.DataFrame:
