@@ -60,6 +60,13 @@ def test_fewer_runs_lie_above_a_higher_threshold(runs):
     )
 
 
+def test_a_run_of_which_two_models_came_counts_once(runs):
+    """GPT-4 of March and of June 2023 stand in the table with one size, one cluster and one number of chip-hours."""
+    gpt4 = runs[runs["model"].str.startswith("GPT-4 (")]
+    assert gpt4["date"].tolist() == ["2023-03-15"]
+    assert not runs.dropna(subset=chronicle.ONE_RUN).duplicated(chronicle.ONE_RUN).any()
+
+
 def test_years_without_rows_show_all_years():
     frame = pd.DataFrame({"date": ["2020-01", "2024"]})
     assert len(chronicle.in_years(frame, 2023, 2025)) == 1

@@ -20,6 +20,8 @@ INCUMBENT = "NVIDIA"
 LEAST_ENTRIES = 0.03
 NO_RUN = ("benchmark", "validation")
 """Kinds of rows in the table of runs that are no training of a model of its own."""
+ONE_RUN = ["organisation", "hardware", "training_flop", "chip_hours"]
+"""What two notable models that came out of one training run have alike (GPT-4 of March and of June 2023)."""
 DIRECTIONS = {
     "training": "training", "both": "training and inference", "inference": "inference",
     "exit": "leaves", "exit from training": "leaves training",
@@ -114,12 +116,14 @@ def in_years(frame: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFra
 
 @tables.kept(copied=True)
 def runs() -> pd.DataFrame:
-    """Every known training run with named hardware: model, organisation, date, training_flop, hardware, kind,
+    """Every known training run with named hardware, once (`ONE_RUN`): model, organisation, date, training_flop, hardware, kind,
     vendor_own_run (yes, no or blank), maker, maker_kind, link, source, confirmed, table, row_id.
 
     `maker` is that of `maker_of`; "not named" where there is none.
     """
     noted, more = tables.load("training_runs"), tables.load("runs_non_nvidia")
+    again = noted.sort_values("date", kind="stable").dropna(subset=ONE_RUN).duplicated(ONE_RUN)
+    noted = noted.drop(index=again.index[again])
     more = more[~more["same_as"].fillna("").str.contains(r"\bR\d") & ~more["kind"].isin(NO_RUN)]
     frame = pd.concat(
         [noted.assign(table="training_runs"), more.assign(table="runs_non_nvidia")],
