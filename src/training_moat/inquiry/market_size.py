@@ -2,8 +2,8 @@
 
     addressable = sales x share of inference x share that is not captive
 
-Captive chips are those that a cloud makes for itself (Google's and Amazon's); they are counted by their
-computing power, because nobody sells them.
+Captive chips are those that a cloud makes for itself (Google's and Amazon's). Nobody sells them, so their share is a
+range: of the computing that was new in a year, and of what the makers tell they were paid, which is less.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from training_moat.catalog import tables
 from training_moat.inquiry import chip_stock, market_share
 from training_moat.inquiry.uncertainty import percentiles
-from training_moat.inquiry.wording import between, digits, listed, percent
+from training_moat.inquiry.wording import between, digits, listed
 
 COMPUTE, WHOLE = "data-centre compute revenue", "data-centre revenue"
 """Items of Nvidia's sales: without networking, and with it (the rate of a quarter is a `WHOLE` too)."""
@@ -53,10 +53,16 @@ def sales() -> pd.DataFrame:
 
 
 def captive_share() -> pd.DataFrame:
-    """Share of each year's new computing that captive chips bring. Columns: year, captive."""
-    found = chip_stock.sold()
-    share = found["captive"] / (found["captive"] + found["merchant"])
-    return pd.DataFrame({"year": found["year"], "captive": share})
+    """What captive chips are of each year, indexed by it. Columns: computing (share of the new H100-equivalents),
+    dollars (share of what the makers tell; that of computing where no maker of captive chips tells any), low, high.
+    """
+    found = chip_stock.sold().set_index("year")
+    computing = found["captive"] / (found["captive"] + found["merchant"])
+    frame = tables.load("accelerator_spend")
+    told = frame[frame["route"] == "captive"].groupby("year")["value"].sum()
+    dollars = (told / makers_own()).reindex(computing.index).fillna(computing)
+    both = pd.DataFrame({"computing": computing, "dollars": dollars})
+    return both.assign(low=both.min(axis=1), high=both.max(axis=1))
 
 
 def coverage() -> str:
@@ -72,19 +78,21 @@ def coverage() -> str:
 def parts(seed: int = 0) -> pd.DataFrame:
     """Every year's sales divided by use and by who may sell it.
 
-    Columns: year, status, sales, inference, addressable (billions of dollars at the middle), and the
-    5th and 95th percentile of the last two (sales drawn evenly between the lowest and the highest
-    figure, the share from all ways together). Years after the last count of chips keep its captive share.
+    Columns: year, status, sales, captive_low, captive_high (shares), inference, addressable (billions of dollars at the
+    middle), and the 5th and 95th percentile of the last two (sales drawn evenly between the lowest and the highest
+    figure, the captive share between its two counts, the share from all ways together). Years after the last count of
+    chips keep its captive share.
     """
-    captive = captive_share().set_index("year")["captive"]
+    captive = captive_share()
     rows = []
     for year in sales().itertuples():
         rng = np.random.default_rng([seed, year.year, 4])
         used = market_share.all_draws(year.year, seed)
         spend = rng.uniform(year.low, year.high, len(used))
-        merchant = 1 - captive[min(year.year, int(captive.index.max()))]
+        held = captive.loc[min(year.year, int(captive.index.max()))]
+        merchant = 1 - rng.uniform(held["low"], held["high"], len(used))
         row = {"year": year.year, "status": year.status, "sales": year.middle}
-        row["captive"] = 1 - merchant
+        row |= {"captive_low": held["low"], "captive_high": held["high"]}
         for name, value in (("inference", spend * used), ("addressable", spend * used * merchant)):
             row |= dict(zip((f"{name}_p05", name, f"{name}_p95"), percentiles(value)))
         rows.append(row)
@@ -105,7 +113,9 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
             "what it is": frame["status"],
             "sales": frame["sales"].map(digits),
             "inference": _words(frame, "inference"),
-            "captive computing": frame["captive"].map(percent),
+            "captive": [
+                between(*ends) for ends in zip(frame["captive_low"], frame["captive_high"])
+            ],
             "inference, not captive": _words(frame, "addressable"),
         }
     )
