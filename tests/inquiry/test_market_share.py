@@ -247,6 +247,17 @@ def test_a_reader_scales_each_lab_by_its_own_research():
     assert found.loc["Like Google", "ratio"] == pytest.approx(1.5)
 
 
+def test_the_first_year_says_that_older_chips_are_not_counted():
+    """The stock begins with none in January 2022: half of what was sold in the year is all that works in it."""
+    first, *later = chip_stock.YEARS
+    assert (
+        chip_stock.sold()["stock"].iloc[0]
+        == chip_stock.sold().iloc[0][["merchant", "captive"]].sum()
+    )
+    assert f"before {first}" in chip_stock.older(first) == chip_stock.older()
+    assert not any(chip_stock.older(year) for year in later)
+
+
 def test_dollars_are_sales_times_shares():
     money = market_size.parts().set_index("year")
     assert (money["addressable"] < money["inference"]).all()

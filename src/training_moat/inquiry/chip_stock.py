@@ -68,6 +68,17 @@ def sold() -> pd.DataFrame:
     return found.reset_index()
 
 
+def older(which: int = YEARS[0]) -> str:
+    """What the hours of a year lack because chips sold before the first of `YEARS` are not in the count; blank for a later
+    year, which lacks less."""
+    if which != YEARS[0]:
+        return ""
+    return (
+        f"Chips sold before {which} are not in the count: "
+        f"the hours of {which} are too few, and what is explained of them is too much."
+    )
+
+
 def operational() -> uncertainty.Uncertain:
     """Share of the chips sold that run: from the lower of the two fleets with an estimate to the higher."""
     frame = tables.load("lab_ledgers")
