@@ -41,6 +41,15 @@ def load(name: str) -> pd.DataFrame:
     return frame.copy()
 
 
+def read_again(name: str) -> pd.DataFrame:
+    """The table, with the second reading of its coded cells (data/second_coding.csv, by the rules of data/coding_rules.csv)
+    in place of the first."""
+    frame, cells = load(name), load("second_coding")
+    for cell in cells[cells["table"] == name].itertuples():
+        frame.loc[frame[descriptor.primary_key(name)] == cell.coded_row, cell.column] = cell.second
+    return frame
+
+
 def listed(name: str, column: str) -> dict[str, str]:
     """The key of a table's row by each word that one of its columns lists."""
     words = load(name).set_index(descriptor.primary_key(name))[column].dropna()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from training_moat.catalog import files, tables
 from training_moat.claims import grading
-from training_moat.claims.base import key_column, measure_names, measured
+from training_moat.claims.base import measure_names, measured
 from training_moat.claims.grading import Test, Thresholds
 from training_moat.core.errors import InputError, require_known, unknown
 
@@ -134,14 +134,9 @@ def under_sets(findings: dict[str, Finding]) -> pd.DataFrame:
 
 
 def second_reading() -> dict[str, pd.DataFrame]:
-    """The tables with coded cells, each with the second reading of those (data/second_coding.csv) in place of the first."""
-    found = {}
-    for name, coded in tables.load("second_coding").groupby("table"):
-        frame = tables.load(str(name))
-        for cell in coded.itertuples():
-            frame.loc[frame[key_column(frame)] == cell.coded_row, cell.column] = cell.second
-        found[str(name)] = frame
-    return found
+    """The tables with coded cells, each as it was read again."""
+    names = sorted(tables.load("second_coding")["table"].unique())
+    return {name: tables.read_again(name) for name in names}
 
 
 def under_codings(findings: dict[str, Finding]) -> pd.DataFrame:

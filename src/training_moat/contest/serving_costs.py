@@ -53,8 +53,8 @@ def costs(
     """The cheapest way to give every user at least `speed` tokens a second, one row per chip that can.
 
     Columns: chip, name, vendor, chips, batch, format (of the weights: the chip's widest or one byte), tokens_per_s_per_user,
-    usd_per_mtok with its 90% range (blank without a price), price (what kind of price of which day), chip_hours_per_mtok, engine (software assumed), knowledge,
-    overhead (share of a token's time that the engine takes beside the chip).
+    usd_per_mtok with its 90% range (blank without a price), price (what kind of price of which day), chip_hours_per_mtok,
+    engine (software assumed), knowledge, overhead (share of a token's time that the engine takes beside the chip).
     Million tokens are output tokens, their prompts' work included; the price is that of `when`, or of the launch.
     """
     names = chips or chip_catalog.all_chips()

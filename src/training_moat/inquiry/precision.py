@@ -148,19 +148,12 @@ def larger_runs() -> dict[str, pd.DataFrame]:
     }
 
 
-def counted_runs() -> pd.DataFrame:
-    """Published low-precision training runs that count, one row a run, with their width of format."""
+def counted_runs(again: bool = False) -> pd.DataFrame:
+    """Published low-precision training runs that count, one row a run, with their width of format. again: with what each
+    says by the second reading."""
+    read = tables.read_again if again else tables.load
     counting = tables.load("low_precision_counting")
-    return low_precision_record.runs(tables.load("low_precision_runs"), counting)
-
-
-def counted_runs_read_again() -> pd.DataFrame:
-    """The same runs with what each says by the second reading, which follows written rules (data/coding_rules.csv)."""
-    cells = tables.load("second_coding").query(
-        "table == 'low_precision_runs' and column == 'bearing'"
-    )
-    runs, second = counted_runs(), cells.set_index("coded_row")["second"]
-    return runs.assign(bearing=runs["row_id"].map(second).fillna(runs["bearing"]))
+    return low_precision_record.runs(read("low_precision_runs"), counting)
 
 
 def readings(record: pd.DataFrame) -> pd.DataFrame:
