@@ -366,6 +366,18 @@ def test_what_decides_in_words_covers_every_startup_that_is_behind():
     )
 
 
+def test_a_makers_own_chip_counts_as_a_startups_and_one_chip_is_no_one_chips():
+    """A founder's chip was left out of the startups, and "the 1 chip of startups" is no English."""
+    found = {one.chip.id: one for one in counterfactual.splits()}
+    own = replace(found["sn40l"], chip=replace(found["sn40l"].chip, vendor="Founder"))
+    assert deciding.of_startups([own, found["mi250x"]]) == [own]
+    assert "one chip of a startup among them, SN40L" in deciding.in_full_of([own])
+    by_memory, both = found["groq-lpu-v1"], [own, found["groq-lpu-v1"]]
+    assert deciding.in_full_of([by_memory]).endswith("half of the gap closes by memory alone.")
+    assert "Of the 2 chips of startups" in deciding.in_full_of(both)
+    assert "The other one needed" in deciding.in_full_of(both)
+
+
 def test_the_shortest_ways_to_half_of_a_gap_are_all_told_and_no_shorter_one_exists():
     found = {one.name: one for one in counterfactual.splits() if one.behind}
     for one in found.values():

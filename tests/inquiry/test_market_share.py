@@ -255,6 +255,7 @@ def test_the_first_year_says_that_older_chips_are_not_counted():
         == chip_stock.sold().iloc[0][["merchant", "captive"]].sum()
     )
     assert f"before {first}" in chip_stock.older(first) == chip_stock.older()
+    assert chip_stock.older().startswith(" "), "it stands behind another sentence"
     assert not any(chip_stock.older(year) for year in later)
 
 
@@ -267,6 +268,15 @@ def test_dollars_are_sales_times_shares():
     assert 1 - row["captive_high"] < ratio < 1 - row["captive_low"]
     own = tables.load("accelerator_spend").query("year == 2025 and kind == 'disclosure'")
     assert row["sales"] < own["value"].sum() + 207
+
+
+def test_a_year_of_several_figures_says_what_its_number_is_the_middle_of():
+    """182 billion by the makers and 207 by a house had been told as 190."""
+    money = market_size.parts().set_index("year")
+    assert "the middle of 2 figures, 180 to 210" in market_size.told_sales(money.loc[2025])
+    assert market_size.told_sales(money.loc[2026]).endswith("(one figure)")
+    shown = market_size.shown(money.reset_index()).set_index("year")["sales"]
+    assert shown["2025"] == "190 (180 to 210)" and "(" not in shown["2026"]
 
 
 def test_what_is_captive_lies_between_its_count_in_computing_and_in_dollars():

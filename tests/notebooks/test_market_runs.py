@@ -80,6 +80,19 @@ def test_a_run_says_what_its_parameters_say(quiet):
     assert market.LABS["world"] in words and "Of the world's AI computing in 2027" in words
 
 
+@pytest.mark.parametrize(
+    "year, held, lacks",
+    [(2024, "in 2025 with all it sells.", "of that."), (2030, "are expected to be sold", "were")],
+)
+def test_another_year_has_its_own_sales_and_nobody_elses(year, held, lacks, quiet):
+    """Cerebras's 2025 had stood beside the market of any year, and forecasts had been "sold"."""
+    sentences, titles = said({"year": year})
+    (money,) = [text for text in sentences if "the largest startup that tells" in text]
+    assert held in money and lacks not in money and "(the middle of" in money
+    assert ("would be serving" in " ".join(titles)) == (year > 2025)
+    assert not [text for text in sentences if text != text.strip()], "no sentence ends in a blank"
+
+
 def test_a_finding_that_no_longer_holds_is_said(monkeypatch):
     heard = []
     monkeypatch.delenv(findings.STRICT, raising=False)

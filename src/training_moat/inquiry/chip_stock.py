@@ -69,12 +69,12 @@ def sold() -> pd.DataFrame:
 
 
 def older(which: int = YEARS[0]) -> str:
-    """What the hours of a year lack because chips sold before the first of `YEARS` are not in the count; blank for a later
-    year, which lacks less."""
+    """What the hours of a year lack because chips sold before the first of `YEARS` are not in the count, with a blank before
+    it, to stand behind another sentence; nothing for a later year, which lacks less."""
     if which != YEARS[0]:
         return ""
     return (
-        f"Chips sold before {which} are not in the count: "
+        f" Chips sold before {which} are not in the count: "
         f"the hours of {which} are too few, and what is explained of them is too much."
     )
 

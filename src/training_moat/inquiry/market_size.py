@@ -8,6 +8,8 @@ range: of the computing that was new in a year, and of what the makers tell they
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -78,13 +80,13 @@ def coverage() -> str:
 def parts(seed: int = 0) -> pd.DataFrame:
     """Every year's sales divided by use and by who may sell it.
 
-    Columns: year, status, sales, captive_low, captive_high (shares), inference, addressable (billions of dollars at the
+    Columns: year, status, sales, sales_low, sales_high, figures (see `sales`), captive_low, captive_high (shares), inference, addressable (billions of dollars at the
     middle), and the 5th and 95th percentile of the last two (sales drawn evenly between the lowest and the highest
     figure, the captive share between its two counts, the share from all ways together). Years after the last count of
     chips keep its captive share.
     """
     captive = captive_share()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for year in sales().itertuples():
         rng = np.random.default_rng([seed, year.year, 4])
         used = market_share.all_draws(year.year, seed)
@@ -92,6 +94,7 @@ def parts(seed: int = 0) -> pd.DataFrame:
         held = captive.loc[min(year.year, int(captive.index.max()))]
         merchant = 1 - rng.uniform(held["low"], held["high"], len(used))
         row = {"year": year.year, "status": year.status, "sales": year.middle}
+        row |= {"sales_low": year.low, "sales_high": year.high, "figures": year.figures}
         row |= {"captive_low": held["low"], "captive_high": held["high"]}
         for name, value in (("inference", spend * used), ("addressable", spend * used * merchant)):
             row |= dict(zip((f"{name}_p05", name, f"{name}_p95"), percentiles(value)))
@@ -111,7 +114,7 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "year": frame["year"].astype(str),
             "what it is": frame["status"],
-            "sales": frame["sales"].map(digits),
+            "sales": [_sales(row) for row in frame.itertuples()],
             "inference": _words(frame, "inference"),
             "captive": [
                 between(*ends) for ends in zip(frame["captive_low"], frame["captive_high"])
@@ -119,6 +122,20 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
             "inference, not captive": _words(frame, "addressable"),
         }
     )
+
+
+def _sales(row: Any) -> str:
+    """The sales of a year, with the lowest and the highest figure where there are several."""
+    ends = f" ({between(row.sales_low, row.sales_high, digits)})" if row.figures > 1 else ""
+    return f"{digits(row.sales)}{ends}"
+
+
+def told_sales(row: pd.Series) -> str:
+    """What accelerators were sold for in a year of `parts`, in a sentence, with what the number is the middle of."""
+    if row["figures"] == 1:
+        return f"**${digits(row['sales'])} billion** (one figure)"
+    ends = between(row["sales_low"], row["sales_high"], digits)
+    return f"**${digits(row['sales'])} billion** (the middle of {row['figures']} figures, {ends})"
 
 
 def _words(frame: pd.DataFrame, part: str) -> list[str]:
