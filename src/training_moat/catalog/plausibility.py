@@ -7,6 +7,7 @@ from training_moat.catalog import (
     plausible_fits,
     plausible_machines,
     plausible_numbers,
+    plausible_pointers,
     plausible_rates,
     plausible_rows,
     plausible_runs,
@@ -27,6 +28,7 @@ ROOMS = (
     plausible_words,
     plausible_fits,
     plausible_machines,
+    plausible_pointers,
 )
 CHECKS = tuple(check for room in ROOMS for check in checks_of(room))
 """All checks. Each takes the tables by name and looks only at those that are there."""

@@ -111,8 +111,8 @@ def in_full(found: Sequence[Split]) -> str:
     others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
     needed = either([*others, "several things at once"])
     said = listed([*single, *several])
-    others = "one" if len(left) == 1 else str(len(left))
-    return f"{said}. The other {others} needed {needed}" if left else said
+    rest = "one" if len(left) == 1 else str(len(left))
+    return f"{said}. The other {rest} needed {needed}" if left else said
 
 
 def in_full_of(found: Sequence[Split]) -> str:
