@@ -38,8 +38,15 @@ from benchmarks import fuzz_words
 from benchmarks.fuzz_inputs import Call
 from training_moat import cli
 from training_moat.calibrate import refit
-from training_moat.numerics import experiment
-from training_moat.press import building, failures, refreshing, standalone, sweep_points, sweeping
+from training_moat.press import (
+    building,
+    commands,
+    failures,
+    refreshing,
+    standalone,
+    sweep_points,
+    sweeping,
+)
 from training_moat.press.sweep_spec import Sweep
 
 SEED = 20261126
@@ -66,7 +73,7 @@ MAKERS = {
 }
 WORK = (
     *((standalone, "execute"), (building, "executed"), (building, "execute_all")),
-    *((refreshing, "execute_all"), (experiment, "_results"), (refit, "refit")),
+    *((refreshing, "execute_all"), (commands._experiment(), "_results"), (refit, "refit")),
 )
 """What takes minutes once the input of a verb is accepted."""
 ACCEPTED = "accepted"

@@ -27,15 +27,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from corpus import Corpus
+from numpy_loop import DIVERGED_NATS
 from torch_arithmetic import FUSED, WIDE, compared, wide_product
 from torch_model import Runs, far_apart
 
-from training_moat.numerics.corpus import Corpus
+from training_moat.numerics.design import Shape
 from training_moat.numerics.design_larger import UNITS, LargerDesign, placed
 from training_moat.numerics.design_second import EXPERIMENTS, NOVELS_SHA256, Experiment
-from training_moat.numerics.gpt import Shape
 from training_moat.numerics.recipes import recipe
-from training_moat.numerics.training_loop import DIVERGED_NATS
 
 COLUMNS = (
     "study", "recipe", "seed", "log2_learning_rate", "log2_loss_scale", "steps", "initial_loss_nats",

@@ -2,7 +2,7 @@
 
 Operands are held as codes that BF16 (or FP16) represents exactly; the matrix units multiply these and add in FP32, and a
 scale that no 16-bit number holds is taken out of the result before it is rounded. The product is therefore that of
-`training_moat.numerics.arithmetic` up to the order of the additions. With `units` the FP8 codes go through the GPU's
+`numpy_arithmetic` up to the order of the additions. With `units` the FP8 codes go through the GPU's
 FP8 matrix units instead, fast accumulation forward and precise accumulation backward as in Transformer Engine.
 """
 
@@ -14,10 +14,10 @@ from functools import cache
 
 import torch
 import torch_rounding as rounding
+from numpy_arithmetic import AMAX_HISTORY
 from torch import Tensor
 
 from training_moat.core.formats import SCALED_FORMATS, element, scaled
-from training_moat.numerics.arithmetic import AMAX_HISTORY
 from training_moat.numerics.recipes import DELAYED, MICROSCALED, NONE, Recipe
 
 HELD = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -216,7 +216,7 @@ def _row_by_row(codes: Tensor) -> Tensor:
 
 
 class Linear(torch.autograd.Function):
-    """A linear layer whose three products run as the recipe says; `numerics.arithmetic.Arithmetic.linear`."""
+    """A linear layer whose three products run as the recipe says; `numpy_arithmetic.Arithmetic.linear`."""
 
     @staticmethod
     def forward(ctx, inputs: Tensor, weights: Tensor, arithmetic: Arithmetic, site: str) -> Tensor:

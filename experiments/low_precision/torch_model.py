@@ -2,7 +2,7 @@
 
 Runs differ in their learning rate alone: they share the text, its order and the first weights. Side by side they fill a
 GPU that one of them would leave idle. The backward pass is PyTorch's; tensors between operations have the held type, so
-gradients are rounded where `training_moat.numerics.gpt` rounds them.
+gradients are rounded where `numpy_network` rounds them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch_arithmetic import Arithmetic, both_forms, fused
-from torch_networks import logits_of, parts
-from torch_rounding import dither, stochastic
-
-from training_moat.core.formats import element
-from training_moat.numerics.arithmetic import hadamard
-from training_moat.numerics.gpt import Parameters, Shape, initialise
-from training_moat.numerics.recipes import Recipe
-from training_moat.numerics.training_loop import (
+from numpy_arithmetic import hadamard
+from numpy_loop import (
     BETA1,
     BETA2,
     CLIP_NORM,
@@ -31,6 +22,16 @@ from training_moat.numerics.training_loop import (
     EPSILON,
     scheduled,
 )
+from numpy_network import Parameters, initialise
+from torch import Tensor
+from torch.nn import functional as F
+from torch_arithmetic import Arithmetic, both_forms, fused
+from torch_networks import logits_of, parts
+from torch_rounding import dither, stochastic
+
+from training_moat.core.formats import element
+from training_moat.numerics.design import Shape
+from training_moat.numerics.recipes import Recipe
 
 _BF16 = element("bf16")
 

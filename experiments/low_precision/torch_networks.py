@@ -1,6 +1,6 @@
 """The networks of the larger experiment in PyTorch, several runs side by side, under the arithmetic of a recipe.
 
-That of `training_moat.numerics.gpt`, like Llama, and one like GPT-2 (`training_moat.numerics.design_second`). Tensors
+That of `numpy_network`, like Llama, and one like GPT-2 (`training_moat.numerics.design_second`). Tensors
 between operations have the held type; what lies inside an operation is FP32. The first axis counts runs.
 """
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch_arithmetic import Arithmetic, Linear, fused
 
+from training_moat.numerics.design import Shape
 from training_moat.numerics.design_second import Gpt2Shape
-from training_moat.numerics.gpt import Shape
 
 _NORM_EPSILON = 1e-5
 

@@ -2,10 +2,10 @@
 
 import json
 
+import numpy_runs
 import pytest
 
 from training_moat import cli
-from training_moat.numerics import experiment
 
 
 @pytest.mark.parametrize(
@@ -50,19 +50,19 @@ SOUND = {"form": "quick", "design": {"seeds": [1, 2], "steps": 1, "transfer_reci
 def test_a_manifest_without_runs_is_refused_and_writes_over_nothing(change, says, tmp_path, capsys):
     out = tmp_path / "results"
     out.mkdir()
-    (out / experiment.TABLE).write_text("kept")
+    (out / numpy_runs.TABLE).write_text("kept")
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps(SOUND | {"design": SOUND["design"] | change}))
     arguments = ["experiment", "low-precision", "--manifest", str(manifest), "--out", str(out)]
     assert cli.main(arguments) == 2
     shown = capsys.readouterr()
     assert says in shown.err and shown.err.count("\n") == 1
-    assert [path.name for path in out.iterdir()] == [experiment.TABLE]
-    assert (out / experiment.TABLE).read_text() == "kept"
+    assert [path.name for path in out.iterdir()] == [numpy_runs.TABLE]
+    assert (out / numpy_runs.TABLE).read_text() == "kept"
 
 
 def test_results_of_another_design_are_not_written_over(tmp_path, capsys):
-    (tmp_path / experiment.TABLE).write_text("kept")
+    (tmp_path / numpy_runs.TABLE).write_text("kept")
     assert cli.main(["experiment", "low-precision", "--quick", "--out", str(tmp_path)]) == 2
     assert "results of another design" in capsys.readouterr().err
-    assert (tmp_path / experiment.TABLE).read_text() == "kept"
+    assert (tmp_path / numpy_runs.TABLE).read_text() == "kept"

@@ -7,16 +7,17 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import corpus
+import numpy_runs
 import pandas as pd
 import pytest
+from numpy_loop import train
 
 from training_moat.core import file_locks
 from training_moat.core.errors import InputError
 from training_moat.core.whole_files import write_text
-from training_moat.numerics import corpus, experiment
 from training_moat.numerics.design import FULL, LOW_RATE_RECIPES, Design
 from training_moat.numerics.recipes import RECIPES
-from training_moat.numerics.training_loop import train
 
 TINY = Design(
     seeds=(1, 2),
@@ -36,8 +37,8 @@ def quick(tmp_path_factory):
     """The tiny design run as the quick form, in processes of its own."""
     out = tmp_path_factory.mktemp("quick")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "QUICK", TINY)
-        experiment.run(quick=True, out=out)
+        patch.setattr(numpy_runs, "QUICK", TINY)
+        numpy_runs.run(quick=True, out=out)
     return out
 
 
@@ -53,7 +54,7 @@ def assert_same_runs(one, other):
 
 
 def test_manifest_says_how_to_run_it_again(quick):
-    manifest = json.loads((quick / experiment.MANIFEST).read_text())
+    manifest = json.loads((quick / numpy_runs.MANIFEST).read_text())
     assert manifest["form"] == "quick" and "--seeds 1,2" in manifest["command"]
     assert manifest["runs"] == len(TINY.runs()) and manifest["design"]["steps"] == TINY.steps
     assert {"python", "numpy", "training_moat"} <= set(manifest["versions"])
@@ -63,7 +64,7 @@ def test_manifest_says_how_to_run_it_again(quick):
 
 
 def test_no_partial_file_is_left(quick):
-    assert sorted(path.name for path in quick.iterdir()) == [experiment.TABLE, experiment.MANIFEST]
+    assert sorted(path.name for path in quick.iterdir()) == [numpy_runs.TABLE, numpy_runs.MANIFEST]
 
 
 trained = cache(lambda *run: train(*run, corpus.load()))
@@ -73,9 +74,9 @@ trained = cache(lambda *run: train(*run, corpus.load()))
 @pytest.fixture
 def tiny(monkeypatch):
     """The tiny design, its runs in a thread: `quick` starts the processes."""
-    monkeypatch.setattr(experiment, "QUICK", TINY)
-    monkeypatch.setattr(experiment, "_pool", lambda workers: ThreadPoolExecutor(1))
-    monkeypatch.setattr(experiment, "train", lambda *run: trained(*run[:-1]))
+    monkeypatch.setattr(numpy_runs, "QUICK", TINY)
+    monkeypatch.setattr(numpy_runs, "_pool", lambda workers: ThreadPoolExecutor(1))
+    monkeypatch.setattr(numpy_runs, "train", lambda *run: trained(*run[:-1]))
     return TINY
 
 
@@ -83,11 +84,11 @@ def tiny(monkeypatch):
 def whole(tiny, tmp_path):
     """The table of the tiny design run in one go, by this process as what it is held against: the workers of `quick` may have
     fewer threads, and a product shared among threads another last digit."""
-    return experiment.run(quick=True, out=tmp_path / "whole")
+    return numpy_runs.run(quick=True, out=tmp_path / "whole")
 
 
 def test_an_interrupted_run_continues_where_it_stopped(tiny, whole, tmp_path, monkeypatch):
-    finished = experiment._results
+    finished = numpy_runs._results
 
     def stop_after_five(missing, *rest):
         for count, result in enumerate(finished(missing, *rest)):
@@ -95,19 +96,19 @@ def test_an_interrupted_run_continues_where_it_stopped(tiny, whole, tmp_path, mo
                 raise KeyboardInterrupt
             yield result
 
-    monkeypatch.setattr(experiment, "_results", stop_after_five)
+    monkeypatch.setattr(numpy_runs, "_results", stop_after_five)
     with pytest.raises(KeyboardInterrupt):
-        experiment.run(quick=True, out=tmp_path / "cut")
+        numpy_runs.run(quick=True, out=tmp_path / "cut")
     (partial,) = (tmp_path / "cut").iterdir()  # and no lock
     with partial.open("a") as file:
         file.write("transfer,fp3")  # a line the interruption cut short
     asked = []
     monkeypatch.setattr(
-        experiment,
+        numpy_runs,
         "_results",
         lambda missing, *rest: asked.extend(missing) or finished(missing, *rest),
     )
-    again = experiment.run(quick=True, out=tmp_path / "cut")
+    again = numpy_runs.run(quick=True, out=tmp_path / "cut")
     assert len(asked) == len(tiny.runs()) - 5
     assert again.read_text() == whole.read_text()
     assert not partial.exists()
@@ -126,24 +127,24 @@ def test_a_call_that_is_killed_while_it_writes_its_results_is_followed_by_anothe
             write_text(target, text)
 
         with monkeypatch.context() as patch, pytest.raises(StopIteration):
-            patch.setattr(experiment, "write_text", killed)
-            experiment.run(quick=True, out=out)
+            patch.setattr(numpy_runs, "write_text", killed)
+            numpy_runs.run(quick=True, out=out)
         with monkeypatch.context() as patch:
-            patch.setattr(experiment, "_one", None)  # nothing is run twice
-            again = experiment.run(quick=True, out=out)
+            patch.setattr(numpy_runs, "_one", None)  # nothing is run twice
+            again = numpy_runs.run(quick=True, out=out)
         assert again.read_bytes() == whole.read_bytes()
         assert sorted(path.name for path in out.iterdir()) == [
-            experiment.TABLE,
-            experiment.MANIFEST,
+            numpy_runs.TABLE,
+            numpy_runs.MANIFEST,
         ]
 
 
 def test_two_calls_do_not_work_in_one_folder_at_once(tiny, tmp_path):
     with (
-        file_locks.alone(tmp_path / f".{experiment.SOURCE}.lock"),
+        file_locks.alone(tmp_path / f".{numpy_runs.SOURCE}.lock"),
         pytest.raises(InputError, match="another call runs its experiment there"),
     ):
-        experiment.run(quick=True, out=tmp_path)
+        numpy_runs.run(quick=True, out=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -160,9 +161,9 @@ def test_an_interruption_does_not_wait_for_runs_that_have_not_begun(tiny, monkey
         begun.append(run)
         return len(begun) > 1 and interrupted.wait()
 
-    monkeypatch.setattr(experiment, "_pool", Pool)
-    monkeypatch.setattr(experiment, "_one", one)
-    results = experiment._results(tiny.runs(), 1, 0)
+    monkeypatch.setattr(numpy_runs, "_pool", Pool)
+    monkeypatch.setattr(numpy_runs, "_one", one)
+    results = numpy_runs._results(tiny.runs(), 1, 0)
     next(results)
     results.close()
     assert len(begun) <= 2 < len(tiny.runs()), "the run at work, and none that waited"
@@ -170,20 +171,20 @@ def test_an_interruption_does_not_wait_for_runs_that_have_not_begun(tiny, monkey
 
 def test_partial_results_of_another_design_are_not_used(tiny):
     longer = dataclasses.replace(tiny, steps=3)
-    assert experiment._fingerprint(tiny) != experiment._fingerprint(longer)
+    assert numpy_runs._fingerprint(tiny) != numpy_runs._fingerprint(longer)
 
 
 def test_fingerprint_follows_what_a_recipe_computes(tiny, monkeypatch):
     """Of every recipe of the design, and not the letters of the code."""
-    first = experiment._fingerprint(tiny)
+    first = numpy_runs._fingerprint(tiny)
     for name in {run.recipe for run in tiny.runs()}:
         with monkeypatch.context() as patch:
-            patch.setattr(experiment, "_probe_of_workers", experiment.probe)
-            own = experiment._fingerprint(tiny)
+            patch.setattr(numpy_runs, "_probe_of_workers", numpy_runs.probe)
+            own = numpy_runs._fingerprint(tiny)
             changed = dataclasses.replace(RECIPES[name], held="fp16", weights="bf16")
             patch.setitem(RECIPES, name, changed)
-            assert experiment._fingerprint(tiny) != own
-    assert experiment._fingerprint(tiny) == first
+            assert numpy_runs._fingerprint(tiny) != own
+    assert numpy_runs._fingerprint(tiny) == first
 
 
 def test_full_design_pairs_every_recipe_with_every_seed():
@@ -194,12 +195,12 @@ def test_full_design_pairs_every_recipe_with_every_seed():
 
 
 def test_a_manifest_runs_again_to_the_same_table_and_with_other_seeds(tiny, quick, whole, tmp_path):
-    first, manifest = quick / experiment.TABLE, quick / experiment.MANIFEST
-    assert experiment.stored_design(manifest) == ("quick", tiny)
-    again = experiment.run(quick=False, out=tmp_path / "again", manifest=manifest)
+    first, manifest = quick / numpy_runs.TABLE, quick / numpy_runs.MANIFEST
+    assert numpy_runs.stored_design(manifest) == ("quick", tiny)
+    again = numpy_runs.run(quick=False, out=tmp_path / "again", manifest=manifest)
     assert again.read_text() == whole.read_text()
     assert_same_runs(again, first)
-    other = experiment.run(quick=False, out=tmp_path / "other", seeds=(5, 6), manifest=manifest)
+    other = numpy_runs.run(quick=False, out=tmp_path / "other", seeds=(5, 6), manifest=manifest)
     assert set(pd.read_csv(other)["seed"]) == {5, 6}
 
 
@@ -207,7 +208,7 @@ def test_what_is_no_manifest_is_said(tmp_path):
     (tmp_path / "wrong.json").write_text('{"form": "full"}')
     for name in ("wrong.json", "missing.json"):
         with pytest.raises(InputError, match="expected a manifest"):
-            experiment.stored_design(tmp_path / name)
+            numpy_runs.stored_design(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_what_is_no_manifest_is_said(tmp_path):
 )
 def test_bad_seeds(seeds, says, tmp_path):
     with pytest.raises(InputError, match=says):
-        experiment.run(quick=True, out=tmp_path, seeds=seeds)
+        numpy_runs.run(quick=True, out=tmp_path, seeds=seeds)
     with pytest.raises(InputError, match="cannot test it"):
-        experiment.run(quick=False, out=tmp_path, seeds=(24, 999))
+        numpy_runs.run(quick=False, out=tmp_path, seeds=(24, 999))
     assert not list(tmp_path.iterdir())

@@ -4,12 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+import corpus
 import numpy as np
+import numpy_runs
 import pandas as pd
 import pytest
 
 from training_moat.catalog import tables
-from training_moat.numerics import analysis, corpus, experiment
+from training_moat.numerics import analysis
 from training_moat.numerics.design import (
     FULL,
     PILOT_SEEDS,
@@ -33,7 +35,7 @@ MADE_AGAIN = {
     "experiment_low_precision_replication": (("transfer", "bf16_mixed"),),
 }
 """Studies and recipes of which one run each is made anew: the plain arithmetic, and what only a whole run meets. What scaled
-formats do in a product is `test_training_loop`'s."""
+formats do in a product is `test_numpy_loop`'s."""
 SPREAD_NATS = 0.06
 """Twice the largest difference between processors, kernels and threads that was seen (0.03 nats, in four bits)."""
 DIFFERENT = set()
@@ -55,7 +57,7 @@ def key(row):
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_table_holds_every_run_of_its_manifest_and_the_design_is_the_one_fixed_before(name):
-    form, design = experiment.stored_design(manifest(name))
+    form, design = numpy_runs.stored_design(manifest(name))
     assert (form, design) == ("full", dataclasses.replace(FULL, seeds=SEEDS[name]))
     assert read(name)["thresholds"] == dataclasses.asdict(Thresholds())
     stored = [key(row) for row in tables.load(name).itertuples()]
@@ -80,19 +82,19 @@ def test_both_sets_were_made_with_the_same_code_and_no_seed_was_seen_before():
 @pytest.fixture(scope="module")
 def here():
     """How this process's arithmetic rounds."""
-    return experiment.probe()
+    return numpy_runs.probe()
 
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_runs_of_the_manifest_made_again_are_the_stored_rows(name, here):
     """A few runs of each set: bit for bit where the probe says that sums round as they did, else close."""
-    _, design = experiment.stored_design(manifest(name))
+    _, design = numpy_runs.stored_design(manifest(name))
     rows = {key(row): row for row in tables.load(name).itertuples()}
     first = {(run.study, run.recipe): run for run in reversed(design.runs())}
     sample = [first[study, recipe] for study, recipe in MADE_AGAIN[name]]
     assert {run.seed for run in sample} == {design.seeds[0]}
     columns = ["initial_loss_nats", "train_loss_nats", "val_loss_nats"]
-    made = [dict(zip(experiment.COLUMNS, experiment._one(run), strict=True)) for run in sample]
+    made = [dict(zip(numpy_runs.COLUMNS, numpy_runs._one(run), strict=True)) for run in sample]
     again = np.array([[float(row[name] or "nan") for name in columns] for row in made])
     stored = np.array([[getattr(rows[run.key], name) for name in columns] for run in sample])
     assert [row["diverged"] for row in made] == [
@@ -107,8 +109,8 @@ def test_fingerprint_of_the_manifest_is_that_of_todays_code(name, here):
     """Where sums round as they did: elsewhere the first steps differ in their last digits."""
     if here != read(name)["probe_sha256"]:
         pytest.skip("this machine adds in another order than the stored runs")
-    _, design = experiment.stored_design(manifest(name))
-    assert experiment._fingerprint(design) == read(name)["fingerprint_sha256"]
+    _, design = numpy_runs.stored_design(manifest(name))
+    assert numpy_runs._fingerprint(design) == read(name)["fingerprint_sha256"]
 
 
 @pytest.fixture(scope="module", params=SEEDS)

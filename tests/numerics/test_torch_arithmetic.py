@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy_arithmetic import Arithmetic, hadamard
+from numpy_network import Network, Parameters, initialise
 
 from training_moat.core.formats import FLOAT_FORMATS, SCALED_FORMATS, element, scaled
 from training_moat.numerics import rounding, scaling
 from training_moat.numerics.analysis import bits
-from training_moat.numerics.arithmetic import Arithmetic, hadamard
+from training_moat.numerics.design import Shape
 from training_moat.numerics.design_larger import LARGER, UNITS
 from training_moat.numerics.design_second import EXPERIMENTS, Gpt2Shape
-from training_moat.numerics.gpt import Network, Parameters, Shape, initialise
 from training_moat.numerics.recipes import recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "low_precision"
-sys.path.insert(0, str(FOLDER))
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
 torch_arithmetic, torch_model, torch_rounding = (
     pytest.importorskip(name) for name in ("torch_arithmetic", "torch_model", "torch_rounding")

@@ -96,7 +96,9 @@ def test_it_carries_the_whole_book_and_its_types(wheel):
     assert "training_moat/py.typed" in names
     for part in (ROOT / part for part in PARTS):
         files = [part] if part.is_file() else [path for path in part.rglob("*") if path.is_file()]
-        plain = [path for path in files if not {".ipynb_checkpoints"} & set(path.parts)]
+        plain = [
+            path for path in files if not {".ipynb_checkpoints", "__pycache__"} & set(path.parts)
+        ]
         assert plain
         for path in plain:
             assert f"training_moat/book/{path.relative_to(ROOT).as_posix()}" in names

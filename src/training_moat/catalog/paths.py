@@ -19,7 +19,7 @@ CARRIED = Path(__file__).resolve().parents[1] / "book"
 """Data and chapters inside an installed package."""
 
 PARTS = (
-    *("chapters", "data", "scenarios", "sweeps", "_static"),
+    *("chapters", "data", "experiments", "scenarios", "sweeps", "_static"),
     *("_config.yml", "_toc.yml", "LICENSE-DATA"),
 )
 """What the book is made of besides the package: a wheel carries it, `moat new` unpacks it."""

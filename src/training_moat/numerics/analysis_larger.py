@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from training_moat.numerics import analysis, corpus
-from training_moat.numerics.design import Thresholds
+from training_moat.numerics import analysis
+from training_moat.numerics.design import NETWORK, Shape, Thresholds
 from training_moat.numerics.design_larger import LARGER, LargerDesign, Placed, placed
 from training_moat.numerics.design_second import EXPERIMENTS
-from training_moat.numerics.gpt import Shape
 
 HYPOTHESES = ("H1", "H2", "H3", "H6", "H7", "H8")
 FRONTIER_PARAMETERS = 175e9  # GPT-3, as far as the straight line through two sizes is drawn
@@ -78,7 +77,7 @@ def carried(runs: pd.DataFrame, shape: Shape, thresholds: Thresholds) -> Carried
 
 def carried_small(runs: pd.DataFrame) -> Carried:
     """`Carried` of the NumPy experiment."""
-    return carried(runs, Shape(corpus.load().vocab), Thresholds())
+    return carried(runs, NETWORK, Thresholds())
 
 
 def carried_larger(runs: pd.DataFrame, design: LargerDesign = LARGER) -> Carried:
@@ -104,8 +103,8 @@ def dearest_by_model(small: pd.DataFrame, larger: Mapping[str, pd.DataFrame]) ->
 
     Column `model` says which, in words.
     """
-    size = Shape(corpus.load().vocab).parameters
-    own = dearest(small, Thresholds()).assign(model=f"{size / 1e3:.0f} thousand parameters")
+    size = f"{NETWORK.parameters / 1e3:.0f} thousand parameters"
+    own = dearest(small, Thresholds()).assign(model=size)
     return pd.concat([own, dearest_by_network(larger)], ignore_index=True)
 
 

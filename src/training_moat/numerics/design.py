@@ -47,6 +47,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from itertools import product
+from math import prod
 
 from training_moat.numerics.recipes import MICROSCALED, RECIPES
 
@@ -63,6 +64,42 @@ PILOT_SEEDS = (901,)
 SEEN_SEEDS = (1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24)
 REFERENCE_SEEDS = tuple(range(101, 113))
 REPLICATION_SEEDS = tuple(range(201, 213))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the network."""
+
+    vocab: int
+    context: int = 32
+    width: int = 64
+    heads: int = 4
+    layers: int = 2
+    ffn: int = 160
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Parameter tensors by name."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "tokens": (self.vocab, self.width),
+            "positions": (self.context, self.width),
+        }
+        for layer in range(self.layers):
+            shapes[f"{layer}.norm1"] = (self.width,)
+            shapes[f"{layer}.qkv"] = (self.width, 3 * self.width)
+            shapes[f"{layer}.out"] = (self.width, self.width)
+            shapes[f"{layer}.norm2"] = (self.width,)
+            shapes[f"{layer}.gate_up"] = (self.width, 2 * self.ffn)
+            shapes[f"{layer}.down"] = (self.ffn, self.width)
+        return {**shapes, "norm": (self.width,), "head": (self.width, self.vocab)}
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(map(prod, self.tensors().values()))
+
+
+NETWORK = Shape(vocab=92)
+"""The network of every run: the text has so many different characters."""
 
 
 @dataclass(frozen=True)

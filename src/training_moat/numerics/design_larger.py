@@ -73,8 +73,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training_moat.numerics.design import Thresholds
-from training_moat.numerics.gpt import Shape
+from training_moat.numerics.design import Shape, Thresholds
 
 UNITS = {"fp8_units": "fp8_current"}
 """Arms that multiply on the GPU's FP8 matrix units, and the recipe whose formats and scales they use."""

@@ -49,8 +49,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training_moat.numerics.design import Shape
 from training_moat.numerics.design_larger import LARGER, SMALL, LargerDesign
-from training_moat.numerics.gpt import Shape
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shlex
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from training_moat.core.errors import InputError, require_known
 from training_moat.predict import request_fields
@@ -293,19 +295,32 @@ def experiment(options: argparse.Namespace) -> None:
     import pandas as pd
 
     from training_moat.core import processes
-    from training_moat.numerics import analysis, experiment
+    from training_moat.numerics import analysis
     from training_moat.press import output
 
     require_known("experiment", options.name, ("low-precision",))
     output.refuse_read_only(options.out.absolute())
     processes.require_count(options.workers)
     seeds = None if options.seeds is None else _seeds(options.seeds)
-    table = experiment.run(options.quick, options.out, seeds, options.workers, options.manifest)
+    asked = options.quick, options.out, seeds, options.workers, options.manifest
+    table = _experiment().run(*asked)
     for row in analysis.verdicts(pd.read_csv(table)).itertuples():
         found = f" ({row.number:.3g} against {row.threshold:g} {row.unit})"
         shown = "" if pd.isna(row.number) else found
         print(f"{row.hypothesis} {row.verdict:12} {row.claim}{shown}")
     print(table)
+
+
+def _experiment() -> ModuleType:
+    """What runs the experiment: a script of the book's folder, no part of this package."""
+    from training_moat.press.folders import ROOT
+
+    folder = ROOT / "experiments" / "low_precision"
+    if not folder.is_dir():
+        raise InputError(f"experiment: there is no folder {folder}; `moat new` unpacks one.")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return importlib.import_module("numpy_runs")
 
 
 def _seeds(text: str) -> list[int]:

@@ -18,7 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import corpus
 import numpy as np
+from numpy_loop import train
 from tqdm import tqdm
 
 import training_moat
@@ -26,7 +28,6 @@ from training_moat.core import file_locks, processes
 from training_moat.core.errors import InputError
 from training_moat.core.surroundings import environment
 from training_moat.core.whole_files import write_text
-from training_moat.numerics import corpus
 from training_moat.numerics.design import (
     FULL,
     PILOT_SEEDS,
@@ -37,7 +38,6 @@ from training_moat.numerics.design import (
     Thresholds,
 )
 from training_moat.numerics.recipes import recipe
-from training_moat.numerics.training_loop import train
 
 TABLE = "experiment_low_precision.csv"
 MANIFEST = "experiment_low_precision.manifest.json"

@@ -1,13 +1,15 @@
 """The small model's gradients, its optimizer and loss scale, and recipes that are broken on purpose."""
 
+import corpus
 import numpy as np
+import numpy_loop
 import pytest
+from numpy_arithmetic import Arithmetic
+from numpy_network import Network, Parameters, initialise
 
 from training_moat.core.errors import InputError
 from training_moat.core.formats import scaled
-from training_moat.numerics import corpus, training_loop
-from training_moat.numerics.arithmetic import Arithmetic
-from training_moat.numerics.gpt import Network, Parameters, Shape, initialise
+from training_moat.numerics.design import NETWORK, Shape
 from training_moat.numerics.recipes import RECIPES, recipe
 from training_moat.numerics.scaling import microscaled, rounding
 
@@ -17,6 +19,10 @@ SHAPE = Shape(vocab=40, context=32, width=32, heads=2, layers=2, ffn=32)
 @pytest.fixture(scope="module")
 def text():
     return corpus.load()
+
+
+def test_the_network_that_is_judged_reads_this_text(text):
+    assert Shape(text.vocab) == NETWORK
 
 
 @pytest.fixture(scope="module")
@@ -131,39 +137,39 @@ def test_products_of_turned_operands_are_near_those_of_plain_ones(name, operands
 
 
 def test_dynamic_loss_scale_halves_on_overflow_and_doubles_after_clean_steps():
-    scale = training_loop.LossScale("dynamic")
+    scale = numpy_loop.LossScale("dynamic")
     scale.update(overflow=True)
-    assert scale.value == training_loop.DYNAMIC_START / 2
-    for _ in range(training_loop.DYNAMIC_GROWTH_STEPS):
+    assert scale.value == numpy_loop.DYNAMIC_START / 2
+    for _ in range(numpy_loop.DYNAMIC_GROWTH_STEPS):
         scale.update(overflow=False)
-    assert scale.value == training_loop.DYNAMIC_START
-    constant = training_loop.LossScale(8.0)
+    assert scale.value == numpy_loop.DYNAMIC_START
+    constant = numpy_loop.LossScale(8.0)
     constant.update(overflow=True)
     assert constant.value == 8.0
 
 
 def test_rate_warms_up_and_decays():
-    adam = training_loop.Adam(initialise(SHAPE, 0), peak_rate=1.0, steps=100)
+    adam = numpy_loop.Adam(initialise(SHAPE, 0), peak_rate=1.0, steps=100)
     rates = [adam.rate(step) for step in range(100)]
     assert max(rates) == pytest.approx(1.0) and rates.index(max(rates)) in (9, 10)
     assert rates[0] == pytest.approx(0.1) and rates[-1] == pytest.approx(
-        training_loop.FINAL_RATE_SHARE, abs=0.02
+        numpy_loop.FINAL_RATE_SHARE, abs=0.02
     )
 
 
 def test_one_seed_gives_one_result_and_every_recipe_the_same_start(text):
-    one, again = (training_loop.train(recipe("fp32"), -8.0, 5, 3, text) for _ in range(2))
+    one, again = (numpy_loop.train(recipe("fp32"), -8.0, 5, 3, text) for _ in range(2))
     assert one == again
-    assert training_loop.train(
-        recipe("bf16_mixed"), -8.0, 5, 1, text
-    ).initial_loss == pytest.approx(one.initial_loss, abs=0.02)
-    assert training_loop.train(recipe("fp32"), -8.0, 6, 1, text).initial_loss != one.initial_loss
+    assert numpy_loop.train(recipe("bf16_mixed"), -8.0, 5, 1, text).initial_loss == pytest.approx(
+        one.initial_loss, abs=0.02
+    )
+    assert numpy_loop.train(recipe("fp32"), -8.0, 6, 1, text).initial_loss != one.initial_loss
 
 
 def test_no_master_weights_is_detected(text):
     """A deliberately broken recipe: BF16 weights without stochastic rounding stand still at a low rate."""
     exact, nearest, stochastic = (
-        training_loop.train(recipe(name), -15.0, 7, 40, text).train_loss
+        numpy_loop.train(recipe(name), -15.0, 7, 40, text).train_loss
         for name in ("fp32", "bf16_weights_nearest", "bf16_weights_stochastic")
     )
     assert nearest - exact > 0.05
@@ -171,8 +177,8 @@ def test_no_master_weights_is_detected(text):
 
 
 def test_ported_constant_ends_the_run(text):
-    assert training_loop.train(recipe("fp8_fnuz_ported_nan"), -8.0, 7, 3, text).diverged
-    assert not training_loop.train(recipe("fp8_fnuz_ported"), -8.0, 7, 3, text).diverged
+    assert numpy_loop.train(recipe("fp8_fnuz_ported_nan"), -8.0, 7, 3, text).diverged
+    assert not numpy_loop.train(recipe("fp8_fnuz_ported"), -8.0, 7, 3, text).diverged
 
 
 def test_text_is_the_pinned_one(text):

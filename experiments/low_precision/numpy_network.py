@@ -6,47 +6,15 @@ backward pass must pass through the emulated formats too, and because the experi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy_arithmetic import Arithmetic
 
-from training_moat.numerics.arithmetic import Arithmetic
+from training_moat.numerics.design import Shape
 
 _EPSILON = np.float32(1e-5)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of the network."""
-
-    vocab: int
-    context: int = 32
-    width: int = 64
-    heads: int = 4
-    layers: int = 2
-    ffn: int = 160
-
-    def tensors(self) -> dict[str, tuple[int, ...]]:
-        """Parameter tensors by name."""
-        shapes: dict[str, tuple[int, ...]] = {
-            "tokens": (self.vocab, self.width),
-            "positions": (self.context, self.width),
-        }
-        for layer in range(self.layers):
-            shapes[f"{layer}.norm1"] = (self.width,)
-            shapes[f"{layer}.qkv"] = (self.width, 3 * self.width)
-            shapes[f"{layer}.out"] = (self.width, self.width)
-            shapes[f"{layer}.norm2"] = (self.width,)
-            shapes[f"{layer}.gate_up"] = (self.width, 2 * self.ffn)
-            shapes[f"{layer}.down"] = (self.ffn, self.width)
-        return {**shapes, "norm": (self.width,), "head": (self.width, self.vocab)}
-
-    @property
-    def parameters(self) -> int:
-        """Number of trained parameters."""
-        return sum(int(np.prod(shape)) for shape in self.tensors().values())
 
 
 class Parameters:

@@ -1,15 +1,16 @@
-"""The text the small models read: reference topics of Python 3.11, shipped with the package and pinned by hash."""
+"""The text the small models read: reference topics of Python 3.11, kept beside this file and pinned by hash."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
 from training_moat.core.errors import InputError
 
+TEXT = Path(__file__).with_name("corpus.txt")
 SHA256 = "25801bc3334cf8b741fc518c510f68c37cad3a6c61bb3d97d3e4ec1265953c5c"
 _VALIDATION_SHARE = 0.1
 _VALIDATION_SEQUENCES = 128
@@ -38,12 +39,10 @@ class Corpus:
 
 def load() -> Corpus:
     """Read the text and check that it is the one the results were made with."""
-    raw = resources.files("training_moat.numerics").joinpath("corpus.txt").read_bytes()
+    raw = TEXT.read_bytes()
     found = hashlib.sha256(raw).hexdigest()
     if found != SHA256:
-        raise InputError(
-            f"numerics/corpus.txt has SHA-256 {found}: expected {SHA256}; restore the file."
-        )
+        raise InputError(f"{TEXT.name} has SHA-256 {found}: expected {SHA256}; restore the file.")
     alphabet, codes = np.unique(np.frombuffer(raw, dtype=np.uint8), return_inverse=True)
     cut = int(len(codes) * (1 - _VALIDATION_SHARE))
     return Corpus(len(alphabet), codes[:cut], codes[cut:])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from corpus import Corpus
+from numpy_arithmetic import Arithmetic
+from numpy_network import Network, Parameters, initialise
 
-from training_moat.numerics.arithmetic import Arithmetic
-from training_moat.numerics.corpus import Corpus
-from training_moat.numerics.gpt import Network, Parameters, Shape, initialise
+from training_moat.numerics.design import Shape
 from training_moat.numerics.recipes import Recipe
 from training_moat.numerics.rounding import all_finite
 
