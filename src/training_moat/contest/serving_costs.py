@@ -17,6 +17,7 @@ from training_moat.core.units import SECONDS_PER_HOUR
 from training_moat.inquiry.wording import counted, digits
 from training_moat.inquiry.wording import listed as in_words
 from training_moat.predict import serving
+from training_moat.predict.engines import compared
 
 COUNTS = tuple(2**power for power in range(10))
 """Numbers of chips tried, and more for chips of which so many do not hold the model (`_counts`)."""
@@ -131,9 +132,10 @@ def _keeping(
 ) -> list[tuple[_Tried, int, dict]]:
     """(what was tried, batch, answer) of those that hold the model, give every user the speed and let nobody wait for the
     first token longer than for all others, as those who find no room for their cache do."""
+    known = chip_catalog.all_chips()
     asked = [
         common
-        | {"chip": name, "chips": count, "batch": batch}
+        | {"chip": name, "chips": count, "batch": batch, "software": compared(known[name])}
         | ({} if form is None else {"precision": form})
         for (name, count, form), batch in tried
     ]

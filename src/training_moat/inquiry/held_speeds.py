@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from training_moat.predict import serving
+from training_moat.catalog import chips
+from training_moat.predict import engines, serving
 
 SPEED_COLUMNS = (
     "chip",
@@ -40,7 +41,10 @@ def speeds(
     asked = {"model": model, "precision": precision, "batch": batch}
     asked |= {"input_len": half, "output_len": half}
     requests = [
-        asked | {"chip": row.chip, "chips": int(row.serving_chips)} for row in held.itertuples()
+        asked
+        | {"chip": row.chip, "chips": int(row.serving_chips)}
+        | {"software": engines.compared(chips.chip(row.chip))}
+        for row in held.itertuples()
     ]
     rows = []
     for row, one in zip(held.itertuples(), serving.predict(requests)):

@@ -11,7 +11,7 @@ from training_moat.catalog import tables
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.predict import serving_software as software
-from training_moat.predict.serving_constants import Constants
+from training_moat.predict.serving_constants import SPECULATIVE, Constants, stored
 
 NEW_MODELS_SINCE, NEXT_YEAR = "2024-07", "2025"
 """Models from here on are not among the measurements of the older engines; and the year after those."""
@@ -49,7 +49,7 @@ def engine(
     base = software.spellings()[word]
     if spoken in {f"{base}-{era}" for era in software.ERAS}:
         return spoken, []
-    version = spoken.split(word, 1)[1]
+    version = software.after(spoken, word)
     if software.numbers(version):
         return software.of_release(base, version), []
     eras = software.first_after()
@@ -85,18 +85,28 @@ def _releases() -> dict[str, str]:
 
 
 def usual_engine(chip: Chip, constants: Constants) -> str:
-    """The maker's own service where it has measured rows, else the current release of the engine with the most on the chip,
-    or on its family where the chip has few (`ENOUGH_ROWS`), one whose current release was measured there before others;
-    `generic` where there are none."""
+    """The maker's own service where it has measured rows, its current release before older ones; else the current release of
+    the engine with the most on the chip, or on its family where the chip has few (`ENOUGH_ROWS`), one whose current release
+    was measured there before others; `generic` where there are none."""
     usual: dict[str, tuple[bool, bool, int]] = {}
     timed = _timed_on([chip.measured_as], constants, NOT_USUAL)
     if timed.total() < ENOUGH_ROWS:
         timed = _timed_on(_family(chip), constants, NOT_USUAL)
     for name, rows in timed.items():
-        current, era = software.lineage(name)
-        makers, new, counted = usual.get(current, (False, False, 0))
-        usual[current] = (makers or name in software.of_makers(), new or not era, counted + rows)
+        current, new = software.lineage(name)[0], not software.era_of(name)
+        makers, newer, counted = usual.get(current, (False, False, 0))
+        usual[current] = (makers or name in software.of_makers(), newer or new, counted + rows)
     return max(usual, key=lambda name: (usual[name], name)) if usual else NO_ENGINE
+
+
+def compared(chip: Chip) -> str | None:
+    """The software to name where the chip is compared with others at many users: the newest measured release without drafting
+    of a maker's service that drafts, as the others draft nothing; None, for the usual one, where there is none such."""
+    constants = stored()
+    usual = usual_engine(chip, constants)
+    timed = _timed_on(_family(chip), constants)
+    older = (f"{usual}-{era}" for era in reversed(software.ERAS) if f"{usual}-{era}" in timed)
+    return next(older, None) if usual in SPECULATIVE else None
 
 
 def _family(chip: Chip) -> list[str]:
@@ -118,7 +128,7 @@ def _unmeasured(name: str) -> tuple[str, list[str]]:
     close = nearest(name, (*software.spellings(), *others))
     spoken = name.lower()
     if (
-        spoken not in others
+        software.spelled(name, measured=False) is None
         and close
         and abs(len(close) - len(name)) < 2
         and spoken[:2] == close[:2]

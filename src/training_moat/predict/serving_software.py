@@ -15,7 +15,7 @@ ERAS = ("2024", "early-2025")
 """Old releases that are calibrated apart from an engine's current ones: those of 2024 and of the first half of 2025."""
 
 
-@tables.kept(size=2)
+@tables.kept(size=4)
 def spellings(measured: bool = True) -> dict[str, str]:
     """Words that name an engine, and the engine: of those that were measured, or of those that were not."""
     table = tables.load(TABLE)
@@ -24,13 +24,23 @@ def spellings(measured: bool = True) -> dict[str, str]:
     return {word: engine for engine, words in named for word in words.split(SEPARATOR)}
 
 
-def spelled(text: str) -> str | None:
-    """The word of the table by which a text names a measured engine: the longest there is; None where it names none."""
-    spoken = text.lower()
-    found = [
-        word for word in spellings() if re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", spoken)
-    ]
+def spelled(text: str, measured: bool = True) -> str | None:
+    """The word of the table by which a text names a measured engine (or one that was not): the longest there is; None where
+    it names none."""
+    found = [word for word in spellings(measured) if _place(word, text)]
     return max(found, key=len, default=None)
+
+
+def after(text: str, word: str) -> str:
+    """What stands in a text behind the word by which it names an engine: its release, if it tells one."""
+    place = _place(word, text)
+    return text[place.end() :] if place else ""
+
+
+def _place(word: str, text: str) -> re.Match[str] | None:
+    """Where a text has a word of the table, whatever stands between its parts ("TensorRT LLM", "llama-cpp")."""
+    parts = "[-_ .]?".join(map(re.escape, re.split("[-_ .]", word)))
+    return re.search(rf"(?<![a-z]){parts}(?![a-z])", text.lower())
 
 
 @tables.kept()
@@ -90,16 +100,26 @@ def _cut_by_layers() -> frozenset[str]:
 def cuts_by_layers(asked: Any, calibrated: str) -> bool:
     """Whether an engine, asked for by that name and answered as a calibrated one, gives each of several chips successive
     layers unless it is told otherwise: also where nobody measured it, so that another stands in."""
-    named = spellings(measured=False).get(str(asked).strip().lower(), calibrated)
-    return named in _cut_by_layers()
+    word = (
+        None
+        if lineage(calibrated)[0] in spellings().values()
+        else spelled(str(asked), measured=False)
+    )
+    return spellings(measured=False).get(word or "", calibrated) in _cut_by_layers()
 
 
 def lineage(engine: str) -> tuple[str, str]:
     """(engine, era of its release) of a calibrated engine: `vllm-2024` is ("vllm", "2024"), `vllm` ("vllm", "")."""
-    for era in ERAS:
-        if engine.endswith(f"-{era}") and engine not in of_makers():
-            return engine.removesuffix(f"-{era}"), era
-    return engine, ""
+    era = era_of(engine)
+    return (
+        (engine.removesuffix(f"-{era}"), era) if era and engine not in of_makers() else (engine, "")
+    )
+
+
+def era_of(engine: str) -> str:
+    """The era behind a calibrated engine's name, a maker's service included: `cerebras-2024` is of "2024"; blank where it
+    is current."""
+    return next((era for era in ERAS if engine.endswith(f"-{era}")), "")
 
 
 @tables.kept()
