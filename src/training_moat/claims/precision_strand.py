@@ -12,7 +12,7 @@ from training_moat.catalog.cited import cited, credible
 from training_moat.claims import ranges
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, row_of, share
 from training_moat.inquiry import durations, low_precision_record, move_bill, precision
-from training_moat.inquiry.switching import breakeven, moves_away
+from training_moat.inquiry.switching import breakeven, moves_away, tries_elsewhere
 from training_moat.inquiry.wording import counted as counted_in_words
 from training_moat.inquiry.wording import dollars, listed
 from training_moat.numerics import analysis_larger
@@ -120,6 +120,12 @@ def moves_by_trouble(kind: str, trouble: str) -> Measured:
 def moves_away_in_trouble() -> Measured:
     """Share of the documented moves of training away from Nvidia's chips that met trouble."""
     return _by_trouble(moves_away(), "yes")
+
+
+@measure
+def tries_in_trouble() -> Measured:
+    """Share of all tries of training on other makers' chips that met trouble, wherever they came from."""
+    return _by_trouble(tries_elsewhere(), "yes")
 
 
 @measure

@@ -15,6 +15,7 @@ from training_moat.catalog.cited import credible
 from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError
+from training_moat.inquiry import chronicle
 from training_moat.inquiry.chronicle import INCUMBENT
 from training_moat.inquiry.uncertainty import (
     Draws,
@@ -47,6 +48,7 @@ OFFERED = (1.5, 2.0, 3.0, 5.0)
 CURVE_POINTS = 81
 
 _CHALLENGERS = r"TPU|Trainium|MI\d|Gaudi|Ascend|MTIA|domestic"
+_NVIDIAS = r"Nvidia|\b[VAHB]\d{2,3}\b"
 _GIVEN_UP = r"^no successful"
 
 
@@ -194,15 +196,26 @@ def what_matters(
 
 
 def moves_away() -> pd.DataFrame:
-    """Moves of training from Nvidia's chips to others on record, doubtful ones left out: rows of `switching_cases`.
+    """Moves of training from Nvidia's chips to others on record: those of `_on_others` whose source names chips of Nvidia's
+    on which it ran before."""
+    tried = _on_others()
+    return tried[tried["from_hardware"].str.contains(_NVIDIAS, na=False)]
 
-    A move that its team reported twice counts once, by the later report.
-    """
+
+def tries_elsewhere() -> pd.DataFrame:
+    """Training on other makers' chips by those who do not make these chips, wherever they came from: of `_on_others`."""
+    tried = _on_others()
+    maker = chronicle.maker_of(tried["to_hardware"])
+    return tried[~chronicle.by_its_maker(tried.assign(maker=maker))]
+
+
+def _on_others() -> pd.DataFrame:
+    """Rows of `switching_cases` in which training moved to other chips than Nvidia's or was tried on them, doubtful ones left
+    out. A move that its team reported twice counts once, by the later report."""
     cases = credible(tables.load("switching_cases"))
-    moved = cases[cases["workload_kind"].isin(["training", "both"])]
-    moved = moved[moved["from_hardware"].fillna("(none)") != "(none)"]
-    moved = moved[moved["to_hardware"].str.contains(_CHALLENGERS, na=False)]
-    return moved[~moved["same_move"].isin(moved["row_id"])]
+    tried = cases[cases["workload_kind"].isin(["training", "both"])]
+    tried = tried[tried["to_hardware"].str.contains(_CHALLENGERS, na=False)]
+    return tried[~tried["same_move"].isin(tried["row_id"])]
 
 
 def track_record() -> pd.DataFrame:
