@@ -273,3 +273,29 @@ def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
             models.resolve(name)
         assert expected in str(problem.value)
     assert models.resolve("gpt2") == "gpt2-124m"
+
+
+@pytest.mark.parametrize(
+    ("said", "model_id"),
+    [
+        ("MiniMax-M2.7", "minimax-m2.5"), ("Kimi-K2.5", "kimi-k2"), ("DeepSeek-R1-0528", "deepseek-v3"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "llama3.1-70b"), ("Qwen/QwQ-32B", "qwen2.5-32b"),
+        ("Qwen3-Coder-30B-A3B-Instruct", "qwen3-30b-a3b"), ("Mistral-7B-Instruct-v0.3", "mistral-7b-v0.2"),
+    ],
+)  # fmt: skip
+def test_a_release_is_known_without_its_owner_and_by_the_shape_it_was_trained_from(said, model_id):
+    assert models.resolve(said) == model_id
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Llama-3.1-405B-Instruct-FP8", ("Llama-3.1-405B-Instruct", "fp8")),
+        ("amd/Llama-3.1-405B-Instruct-FP8-KV", ("amd/Llama-3.1-405B-Instruct", "fp8-kv")),
+        ("Qwen2.5-72B-Instruct-GPTQ-Int4", ("Qwen2.5-72B-Instruct", "gptq-int4")),
+        ("Meta-Llama-3.1-70B-quantized.w4a16", ("Meta-Llama-3.1-70B", "w4a16")),
+        ("Qwen3-30B-A3B", ("Qwen3-30B-A3B", "")),
+    ],
+)
+def test_a_checkpoints_name_tells_its_format(said, expected):
+    assert models.stored_as(said) == expected

@@ -24,6 +24,13 @@ _FIRST = re.compile(
 )
 """The number of a first version, or the date of a release by month and day or year and month, at a name's end."""
 
+_STORED = re.compile(
+    r"[-_ ](?:quantized\.)?((?:awq|gptq)[-_]int4|fp8[-_](?:kv|dynamic|block)|mxfp[48]|nvfp4|fp(?:4|8|16)|bf16|awq|gptq"
+    r"|int[48]|w4a16|w8a8)$",
+    re.IGNORECASE,
+)
+"""The format of the weights at the end of a checkpoint's name."""
+
 
 def frame() -> pd.DataFrame:
     """The models table, the active scenario's models included."""
@@ -39,6 +46,11 @@ def resolve(name: str, where: str = "") -> str:
     return found
 
 
+def known(name: str) -> bool:
+    """Whether `resolve` finds a model of that name."""
+    return (find(name) or _released(name)) is not None
+
+
 def find(name: str) -> str | None:
     """The id that a spelling means, or None: for measured rows whose model the table may not have."""
     return _spellings().get(spelling.normal(str(name)))
@@ -46,10 +58,19 @@ def find(name: str) -> str | None:
 
 def _released(name: str) -> str | None:
     """The model of a repository's name ("Qwen/Qwen2.5-72B-Instruct"), whoever tuned it and when. A format in the name
-    ("-FP8", "-AWQ") is left there, so that it is not lost: who has one says `precision`."""
+    ("-FP8", "-AWQ") is left there, so that it is not lost: who has one says `precision`, or asks of serving, which reads it
+    (`stored_as`)."""
     bare = _MAKER.sub("", name.rpartition("/")[2])
     plain = _TUNED.sub("", bare)
-    return next(filter(None, map(find, (bare, plain, _FIRST.sub("", plain)))), None)
+    said = [spelling.normal(each) for each in (bare, plain, _FIRST.sub("", plain))]
+    return next((names[each] for names in (_spellings(), _bare()) for each in said if each in names), None)  # fmt: skip
+
+
+def stored_as(name: str) -> tuple[str, str]:
+    """(the model's name, the format behind it in small letters) of a checkpoint's name: "Qwen3-32B-FP8" is ("Qwen3-32B",
+    "fp8"). The format is blank where it names none."""
+    place = _STORED.search(name)
+    return (name[: place.start()], place[1].lower()) if place else (name, "")
 
 
 def model(name: str) -> Transformer:
@@ -118,3 +139,16 @@ def _number(value: float) -> int | float:
 @tables.kept()
 def _spellings() -> dict[str, str]:
     return spelling.ids_by_spelling(frame())
+
+
+@tables.kept()
+def _bare() -> dict[str, str]:
+    """Spellings of repositories without their owner ("MiniMaxAI/MiniMax-M2.7" is "MiniMax-M2.7" as well), but those that tell
+    a format."""
+    frames = frame().dropna(subset="aliases")
+    found: dict[str, str] = {}
+    for row_id, cell in zip(frames["id"], frames["aliases"], strict=True):
+        for name in cell.split(spelling.ALIAS_SEPARATOR):
+            if "/" in name and not stored_as(name)[1]:
+                found.setdefault(spelling.normal(name.rpartition("/")[2]), row_id)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from training_moat.catalog import models as model_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
@@ -33,6 +34,26 @@ PRECISIONS = (*requests.PRECISIONS, *WEIGHTS_ALONE)
 
 WIDEST_FIRST = ("bf16", "fp16", "fp32", "fp8", "int8", "mxfp4")
 """Formats taken where a case names none: sixteen bits, or the widest the chip multiplies."""
+
+IN_NAMES = {"awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8", "fp4": "nvfp4"}
+"""What a checkpoint's name calls a format that a case names otherwise (`fp4` as NVIDIA named what it calls NVFP4 since)."""
+
+
+def of_checkpoint(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """(the case, notes) with a format that its model's name tells ("Qwen3-32B-FP8") as its precision. InputError where the
+    case names another."""
+    named = case.get("model")
+    name, word = model_catalog.stored_as(named) if isinstance(named, str) else ("", "")
+    if not word or not model_catalog.known(name):
+        return case, []
+    told = IN_NAMES.get(word.replace("_", "-").split("-")[0], word.replace("_", "-").split("-")[0])
+    given = requests.choice(case, "precision", PRECISIONS)
+    if given is not None and given != told and (word, given) != ("fp4", "mxfp4"):
+        raise InputError(
+            f"precision is {given}, but {requests.shown(named)} is a checkpoint in {told}"
+        )
+    note = [f"{told} weights, as the model's name tells"] * (given is None)
+    return {**case, "model": name, "precision": given or told}, note
 
 
 def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:

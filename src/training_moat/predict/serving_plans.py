@@ -66,6 +66,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     if not isinstance(request, Mapping):
         raise InputError("expected an object with the fields of a serving case")
     requests.reject_unknown_fields(request, FIELDS)
+    request, of_name = serving_formats.of_checkpoint(request)
     model = requests.model_of(request)
     chip = requests.chip_of(request)
     precision, notes = serving_formats.precision_of(request, chip)
@@ -92,6 +93,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         notes=requests.model_notes(request)
         + requests.chip_notes(request)
         + _head_note(request, model)
+        + of_name
         + notes
         + more
         + [LAYERED.format(named or software)] * (layered and plans[0].chips > 1),
