@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from training_moat.calibrate import measured_training
 from training_moat.catalog import models, tables
 from training_moat.catalog.cited import cited
 from training_moat.claims import ranges
@@ -129,6 +130,20 @@ def runs_with_memory(column: str) -> Measured:
     has = runs["chip_id"].map(chips[column]) > 0
     note = f"{has.sum()} of {len(runs)} runs; of {len(notable)} with named chips the others tell a family alone"
     return replace(share(runs, has, sampled=True), note=note)
+
+
+@measure
+def runs_with_host_memory() -> Measured:
+    """Share of the measured training runs that keep a part of their state or of their activations in the host's memory, which
+    is the DDR that every server has; each source has the same weight, however many runs it reports."""
+    runs = measured_training.usable().frame
+    away = (runs["offload"] > 0) | (runs["activation_offload"] > 0)
+    weights = 1.0 / runs.groupby("source")["source"].transform("size")
+    found = share(runs, away, "training_measurements", sampled=True, weights=weights)
+    note = f"{away.sum()} of {len(runs):,} runs, of {runs['source'].nunique()} sources"
+    return replace(
+        found, note=note, rows=keys(runs[away], "training_measurements"), sources=cited(runs[away])
+    )
 
 
 @measure

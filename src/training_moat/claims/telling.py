@@ -160,17 +160,17 @@ def evidence_words(finding: Finding) -> str:
 
 
 def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
-    """The four arguments, for the first page: each is graded by its deciding test, and softened by its
-    key tests as a claim is by its own.
+    """The four arguments, for the first page: each is graded by its deciding test, and softened by what else bears on it
+    (`_bearing_on`) as a claim is by its own tests.
 
     Columns: argument, title, article_says, question, quantity, number, range (with its kind), threshold, chance, grade,
-    alone (what the number by itself would give), says (what the grade says), decides_for, flips, beside (the key tests in
-    words, a list), sources, link.
+    alone (what the number by itself would give), says (what the grade says), decides_for, flips, beside (what else bears on
+    it, in words, a list), sources, link.
     """
     rows = []
     for row in tables.load("arguments").to_dict("records"):
         test = _named_test(findings, row["deciding_test"])
-        others = [_named_test(findings, name) for name in str(row["key_tests"]).split(";")]
+        others = _bearing_on(findings, row["argument"], test)
         cited = dict.fromkeys(key for one in (test, *others) for key in one.measured.sources)
         verdict = grading.softened(test.grade, others)
         rows.append({
@@ -188,12 +188,30 @@ def softened_words(table: pd.DataFrame) -> str:
     where none has."""
     frame = table[table["grade"] != table["alone"]]
     sides = {1: "against the article", -1: "for the article"}
-    told = [
-        f"By its number alone the grade of {lowered(row.title)} would be “{row.alone}”; it is “{row.grade}”, because at least half of the "
-        f"weight of what else bears on it speaks {sides[grading.side(row.alone)]}."
-        for row in frame.itertuples()
-    ]
+    told = []
+    for (alone, grade), rows in frame.groupby(["alone", "grade"], sort=False):
+        names = listed(list(rows["title"].map(lowered)))
+        one = len(rows) == 1
+        told.append(
+            f"By {'its number' if one else 'their numbers'} alone the {'grade' if one else 'grades'} of {names} would be “{alone}”; "
+            f"{'it is' if one else 'they are'} “{grade}”, because at least half of the weight of what else bears on {'it' if one else 'each'} "
+            f"speaks {sides[grading.side(str(alone))]}."
+        )
     return " ".join(told)
+
+
+def _bearing_on(findings: dict[str, Finding], argument: str, decides: Test) -> list[Test]:
+    """What bears on an argument besides the test that decides it, with nothing chosen by hand: the tests that decide the other
+    claims of the argument, and those that stand beside it in its own claim where that is one of them."""
+    own = [one for one in findings.values() if one.argument == argument]
+    bearing = [
+        test
+        for one in own
+        for test in (one.tests if decides in one.tests else (one.deciding,))
+        if test is not decides
+    ]
+    # One quantity that decides two claims bears once.
+    return list({test.question: test for test in bearing}.values())
 
 
 def _named_test(findings: dict[str, Finding], name: str) -> Test:
