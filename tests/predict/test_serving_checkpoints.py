@@ -40,3 +40,34 @@ def test_a_four_bit_name_may_mean_either_format() -> None:
 def test_an_unknown_model_stays_unknown_with_a_format_behind_it() -> None:
     (answer,) = serving.predict([{"model": "nobodys-9b-FP8", "chip": "b200"}])
     assert not answer["ok"] and "nobodys-9b-FP8" in answer["error"]
+
+
+ONLY = "the only format its maker publishes"
+
+
+@pytest.mark.parametrize(
+    ("model", "chip", "taken"),
+    [
+        ("DeepSeek-R1", "h200", "fp8"),
+        ("MiniMax-M2.7", "h100-sxm", "fp8"),
+        ("openai/gpt-oss-120b", "h100-sxm", "mxfp4"),
+        ("gpt-oss-20b", "rtx-4090", "mxfp4"),
+    ],
+)
+def test_where_a_model_is_published_in_one_narrow_format_that_is_taken(model, chip, taken) -> None:
+    """DeepSeek "only provide FP8 weights" (README of DeepSeek-V3, section 6); eight H200 hold them and not 16 bits."""
+    chips = 8 if "DeepSeek" in model else 4
+    (answer,) = serving.predict([{"model": model, "chip": chip, "chips": chips}])
+    assert answer["fits"] and answer["plan"]["precision"] == taken
+    assert any(ONLY in note for note in answer["notes"])
+
+
+@pytest.mark.parametrize(
+    ("model", "chip"),
+    [("deepseek-v3", "ascend-910b"), ("gpt-oss-120b", "wse-3"), ("qwen3-30b-a3b", "h100-sxm")],
+)
+def test_elsewhere_sixteen_bits_are_taken(model, chip) -> None:
+    """Without FP8 units DeepSeek is widened, as Huawei's own recipe does; Cerebras keeps 16 bits; Qwen publishes both."""
+    (answer,) = serving.predict([{"model": model, "chip": chip}])
+    assert answer["plan"]["precision"] in ("bf16", "fp16")
+    assert not any(ONLY in note for note in answer["notes"])

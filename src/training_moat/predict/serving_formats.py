@@ -12,7 +12,7 @@ from training_moat.core.machine import Chip
 from training_moat.core.serving_memory import Job
 from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer
-from training_moat.predict import requests
+from training_moat.predict import requests, serving_software
 
 NARROW = ("nvfp4", "mxfp4", "fp4")
 """Four-bit floating-point formats. Their checkpoints keep a mixture-of-experts model's attention in 16 bit (model
@@ -56,14 +56,20 @@ def of_checkpoint(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]
     return {**case, "model": name, "precision": given or told}, note
 
 
-def precision_of(case: Mapping[str, Any], chip: Chip) -> tuple[str, list[str]]:
-    """(format of the weights, notes): the one asked for, else that of the maker's own software, sixteen bits or the widest
-    the chip has; a note where other units stand in. InputError where no units could."""
+def precision_of(
+    case: Mapping[str, Any], chip: Chip, model: Transformer | None = None
+) -> tuple[str, list[str]]:
+    """(format of the weights, notes): the one asked for, else that of the chip maker's own software, the one in which the
+    model's maker publishes it alone, sixteen bits or the widest the chip has; a note where other units stand in. InputError
+    where no units could."""
     wanted = requests.choice(case, "precision", PRECISIONS)
     if wanted is None:
         usual = _stored_in().get(chip.family)
         if usual:
             return usual, [f"{chip.vendor}'s software keeps weights in {usual}; that is taken"]
+        if model and (only := _published_alone(model, chip)):
+            told = f"precision not given; {only} is taken, the only format its maker publishes {model.name} in"
+            return only, [told, *requests.stand_in_notes(chip, only, multiplied_in(chip, only))]
         for name in WIDEST_FIRST:
             if chip.peak_flops.get(name) or chip.peak_flops.get(name.removeprefix("mx")):
                 narrow = [f"{chip.id} publishes no 16-bit peak; {name} weights are taken"]
@@ -94,6 +100,22 @@ def _stored_in() -> dict[str, str]:
     """The format in which a maker's own software keeps served weights where none is asked for, by chip family."""
     use = tables.load("memory_use").query("job == 'serving'").dropna(subset="stored_in")
     return dict(zip(use["family"], use["stored_in"], strict=True))
+
+
+def _published_alone(model: Transformer, chip: Chip) -> str:
+    """The narrow format in which the model's maker publishes it alone, where the chip multiplies it or it has four bits, which
+    engines widen on the way; blank on chips that their makers serve themselves, in 16 bits."""
+    name = _narrow_models().get(model.name, "")
+    taken = name in NARROW or chip.peak_flops.get(name)
+    return name if taken and chip.family not in serving_software.services() else ""
+
+
+@tables.kept()
+def _narrow_models() -> dict[str, str]:
+    """Names of models that their makers publish in a narrow format alone, and the format."""
+    rows = tables.load("checkpoints").query("alone == 'yes'")
+    names = tables.load("models").set_index("id")["name"]
+    return dict(zip(names[rows["model_id"]], rows["precision"], strict=True))
 
 
 @tables.kept()

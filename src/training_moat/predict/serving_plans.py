@@ -69,7 +69,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     request, of_name = serving_formats.of_checkpoint(request)
     model = requests.model_of(request)
     chip = requests.chip_of(request)
-    precision, notes = serving_formats.precision_of(request, chip)
+    precision, notes = serving_formats.precision_of(request, chip, model)
     kv_precision = requests.choice(request, "kv_precision", KV_PRECISIONS) or "bf16"
     if requests.whole(request, "cp") not in (None, 1):
         raise InputError("cp is not modelled for serving; expected 1 or null")
