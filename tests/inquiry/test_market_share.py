@@ -122,6 +122,15 @@ def test_books_hold_what_was_reported():
     assert narrow.loc[("OpenAI", 2024), "share"] > 0.75
 
 
+def test_a_plan_stands_for_its_own_years_alone():
+    """Anthropic's plan to 2029 beside OpenAI's to 2030: at least 80 of 180 billion, and 225 of 665."""
+    found = lab_ledgers.shares().set_index(["organisation", "year"])
+    assert found.loc[("Anthropic", 2028), "share"] == pytest.approx(80 / 180)
+    alone, both = lab_ledgers.disclosed(2030, 100), lab_ledgers.disclosed(2028, 100)
+    assert np.allclose(alone, 225 / 665) and np.allclose(both, (80 + 225) / (180 + 665))
+    assert np.allclose(lab_ledgers.disclosed(2029, 100), both)
+
+
 def test_a_plan_gives_way_to_the_years_own_figure():
     by_plan = lab_ledgers.shares(known_by="2025-10-01").set_index(["organisation", "year"])
     assert by_plan.loc[("OpenAI", 2025), "share"] == pytest.approx(7 / 16)

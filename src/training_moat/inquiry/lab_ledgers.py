@@ -27,7 +27,7 @@ MACHINES = {"S01": "Google", "S02": "Meta", "S18": "DeepSeek"}
 """Rows of market_splits in which a lab tells its split in energy, power or chips instead of dollars."""
 PLAN = "plan"
 PLANNED, PLAN_ROW_YEAR = range(2027, 2031), 2028
-"""Years for which one cumulative plan is known, and the year it is filed under."""
+"""Years for which plans of several years together are known, and the year that these are filed under."""
 
 
 def ledger(known_by: str | None = None) -> pd.DataFrame:
@@ -137,12 +137,17 @@ def pooled(
 
 def disclosed(year: int, draws: int, seed: int = 0) -> np.ndarray | None:
     """Share of the labs with books in a year, summed in dollars: every bill drawn evenly between its
-    lowest and its highest report. None where no lab of `BOOKS` has any. The plan for five years together
+    lowest and its highest report. None where no lab of `BOOKS` has any. A plan for several years together
     stands for each of its later years."""
-    year = PLAN_ROW_YEAR if year in PLANNED else year
-    reports, rng = _reports(ledger()), np.random.default_rng([seed, year, 2])
+    asked, year = year, PLAN_ROW_YEAR if year in PLANNED else year
+    frame = ledger()
+    reports, rng = _reports(frame), np.random.default_rng([seed, year, 2])
+    ends = frame[frame["period"].str.contains("together")].groupby("organisation")["period"]
+    until = ends.first().str.extract(r"(\d{4}) together", expand=False).astype(int)
     serving = research = np.zeros(draws)
     for lab in BOOKS:
+        if year == PLAN_ROW_YEAR and asked > until.get(lab, asked):
+            continue
         found = _share_of(reports, lab, year, COUNT)
         if found is None:
             continue
