@@ -98,6 +98,25 @@ def test_own_runs_move_the_prediction_and_narrow_its_interval():
     assert any("own runs move the prediction" in note for note in two["notes"])
 
 
+@pytest.mark.parametrize("times", [3, 10, 100])
+def test_own_runs_that_contradict_each_other_leave_a_wide_interval_and_a_note(times):
+    """The same setting twice, a factor apart: one of the two is wrong, and nobody knows which."""
+    usual = ask()["step_time_s"]
+    pair = [usual / math.sqrt(times), usual * math.sqrt(times)]
+    answer = ask(anchors=[{"measured_step_s": seconds} for seconds in pair])
+    assert width(answer) > 0.5 * math.log(times)
+    assert any(note.startswith("own runs contradict each other") for note in answer["notes"])
+
+
+def test_runs_that_scatter_as_runs_of_one_machine_do_are_told_no_contradiction():
+    usual = ask()["step_time_s"]
+    answer = ask(anchors=[{"measured_step_s": usual}, {"measured_step_s": 1.1 * usual}])
+    assert width(answer) < 0.5 * width(ask())
+    assert not any("contradict" in note for note in answer["notes"])
+    by_hand = said([0.3, -0.3], HERE, HERE)
+    assert by_hand.apart == pytest.approx(0.3 * math.sqrt(2) / 0.05 / 5)
+
+
 def test_an_anchor_may_be_another_run_on_the_same_chip():
     other = {"model": "llama3.1-70b", "chips": 64, "global_batch": 64, "measured_step_s": 9.0}
     answer = ask(anchors=[other])

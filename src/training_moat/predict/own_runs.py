@@ -9,7 +9,8 @@ with the scatters of clusters about the model, `between`, of settings within a c
 where d is the distance of two settings (`settings`: sizes, layout, and into which parts the step's time goes; a Gaussian
 process: Rasmussen and Williams 2006, section 2.2). The shift of the next run is its mean given the own runs' errors, and
 what is left of its variance follows. An error beyond `FAR` scatters counts as far as the settings are alike: a run that went
-wrong for reasons of its own says little of others.
+wrong for reasons of its own says little of others. Runs that differ among themselves by more than that scatter by far
+(`disagreement`) contradict each other, and leave an interval that is as many times wider.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ OWN_FIELDS = tuple(
 FAR = 1.5
 """Scatters beyond which the error of a run counts no further for another (the bound that Huber 1964 gives robust
 means)."""
+ALLOWED = 5.0
+"""How many times their scatter runs may differ: as many as physics asks of a discovery. Of two published runs of one machine
+one pair in seventy differs by more."""
 SLIP = 50.0
 """How many times the predicted seconds, or what part of them, no run takes: it is told in another unit."""
 DOUBLINGS = 3.0
@@ -81,10 +85,12 @@ def alike(some: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shift:
-    """What own runs say: the factor on the predicted seconds, and the share of the interval's width (in logarithms) left."""
+    """What own runs say: the factor on the predicted seconds, the share of the interval's width (in logarithms) left, and how
+    many times more than they should the runs differ (`disagreement`; one where they agree)."""
 
     factor: float = 1.0
     width: float = 1.0
+    apart: float = 1.0
 
 
 def anchors(request: Mapping[str, Any], case: TrainingCase) -> list[tuple[TrainingCase, float]]:
@@ -138,6 +144,19 @@ def errors(measured: Sequence[float], predicted: Sequence[float]) -> list[float]
     return found
 
 
+def disagreement(errors: np.ndarray, among: np.ndarray) -> float:
+    """How many times further than `ALLOWED` runs with that covariance scatter about their own mean; one where they do not.
+
+    The scatter is Birge's ratio (1932): the root of chi squared over its degrees of freedom.
+    """
+    if len(errors) < 2:
+        return 1.0
+    weights = np.linalg.solve(among, np.ones(len(errors)))
+    about = errors - float(weights @ errors) / float(weights.sum())
+    ratio = math.sqrt(float(about @ np.linalg.solve(among, about)) / (len(errors) - 1))
+    return max(1.0, ratio / ALLOWED)
+
+
 def shift(errors: Sequence[float], told: np.ndarray, asked: np.ndarray, scatter: Scatter) -> Shift:
     """What own runs with these `settings`, and these logarithms of measured over predicted seconds, say of another. Errors
     and the shift are told as for models of one width (`training_constants.relative_scatter`)."""
@@ -153,4 +172,5 @@ def shift(errors: Sequence[float], told: np.ndarray, asked: np.ndarray, scatter:
     left = whole - float(weights @ shared)
     believed = np.clip(errors, -reach, reach)
     believed = believed + close * (errors - believed)
-    return Shift(math.exp(float(weights @ believed)), math.sqrt(left / whole))
+    apart = disagreement(np.asarray(errors, float), among)
+    return Shift(math.exp(float(weights @ believed)), math.sqrt(left / whole) * apart, apart)

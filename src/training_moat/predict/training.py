@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,7 +103,7 @@ def _shift(case: TrainingCase, plan: Evaluated, own: OwnRuns, constants: Constan
     scatter = known.scatter(constants, case.chip.family, case.model.experts > 0)
     said = own_runs.shift(own.errors, np.hstack(own.told), _setting(case, plan), scatter)
     reach = float(known.own_scatter(constants, case.model.hidden))
-    return own_runs.Shift(said.factor**reach, said.width)
+    return replace(said, factor=said.factor**reach)
 
 
 def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constants) -> OwnRuns:

@@ -24,7 +24,7 @@ from training_moat.core.workload import Transformer
 from training_moat.predict import beyond
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import attainable
-from training_moat.predict.own_runs import Shift
+from training_moat.predict.own_runs import ALLOWED, Shift
 from training_moat.predict.run_costs import run_costs
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
@@ -273,6 +273,10 @@ MASKED_NOTE = (
     " peak is told than the chip works"
 )
 FREED_NOTE = "gradients are let go after each step: none stand beside all activations"
+CONTRADICTED_NOTE = (
+    "own runs contradict each other: they lie {times:.0f} times as far apart as runs of one machine"
+    " do, and the interval is as wide as they leave it"
+)
 UNDATED_NOTE = "released not given; the middle of the measured releases is assumed"
 
 
@@ -321,6 +325,8 @@ class _Remarks:
             notes = [words(index) for where, words in self.due if where[index]]
         if moved != NO_SHIFT:
             notes.append(f"own runs move the prediction by a factor of {moved.factor:.2f}")
+        if moved.apart > 1:
+            notes.append(CONTRADICTED_NOTE.format(times=moved.apart * ALLOWED))
         return notes
 
     def _chip(self, index: int) -> Chip:
