@@ -38,7 +38,7 @@ def test_a_missing_datum_is_named() -> None:
         tiers.home(chips.chip("sohu"), "serving")
     with pytest.raises(InputError, match=r"not published \(column hbm_tb_per_s\)$"):
         tiers.home(chips.chip("sohu"), "serving")
-    with pytest.raises(InputError, match="memory size not published$"):
+    with pytest.raises(InputError, match=r"memory size not published \(column hbm_gb, or "):
         tiers.home(chips.chip("mlu590"), "training")
 
 

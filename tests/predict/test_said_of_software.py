@@ -2,7 +2,7 @@
 
 import pytest
 
-from training_moat.predict import software, training
+from training_moat.predict import serving, software, training
 
 MIXTURE = {
     "model": "deepseek-v3", "chip": "h100-sxm", "chips": 1024, "tp": 2, "pp": 8, "dp": 64, "ep": 64,
@@ -166,3 +166,49 @@ def test_attention_is_fused_where_the_software_had_kernels_for_the_chip(
     case = {"model": "llama2-7b", "chips": 64, "precision": "fp16", "seq_len": 4096}
     case |= {"chip": chip, "software": software, "released": released}
     assert training.predict([case])[0]["plan"]["flash_attention"] is fused
+
+
+def notes(kind, **said):
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8} | said
+    return " ".join(kind.predict([case])[0]["notes"])
+
+
+@pytest.mark.parametrize(
+    ("chip", "name", "others"),
+    [
+        ("h100-sxm", "neuron", True),
+        ("h100-sxm", "csoft", True),
+        ("ascend-910b", "modellink", False),
+        ("trn2", "neuron", False),
+        ("trn2", None, False),
+        ("wse-3", "csoft", False),
+        ("mi300x", "megatron", False),
+    ],
+)
+def test_a_makers_own_stack_on_another_makers_chip_is_told(chip, name, others):
+    told = notes(training, chip=chip, software=name)
+    assert (f"{name} is written for its maker's own chips; {chip} is taken" in told) == others
+
+
+@pytest.mark.parametrize("said", ["2026-02-00", "2026-04-99", "2206-04"])
+def test_a_date_that_is_none_is_refused_with_the_years_that_are(said):
+    case = MIXTURE | {"released": said}
+    told = training.predict([case])[0]["error"]
+    assert told == f"released is '{said}'; expected a date of 2000 to 2099, such as 2026-04"
+
+
+@pytest.mark.parametrize(
+    ("chip", "name", "elsewhere"),
+    [
+        ("mi300x", "trt-llm", True),
+        ("gaudi2", "TensorRT-LLM 0.12", True),
+        ("mi300x", "vllm", False),
+        ("h100-sxm", "vllm 0.5.4", False),
+        ({"base": "h100-sxm", "hbm_gb": 100}, "trt-llm", False),
+        ({"bf16_tflops": 900, "hbm_gb": 100, "hbm_tb_per_s": 3}, "vllm", True),
+        ("h100-sxm", "groq", False),  # a maker's service has a sentence of its own
+    ],
+)
+def test_an_engine_that_was_timed_on_other_makers_chips_alone_is_told(chip, name, elsewhere):
+    told = notes(serving, chip=chip, software=name)
+    assert ("has been measured on other makers' chips alone" in told) == elsewhere

@@ -199,7 +199,8 @@ def test_weights_lie_in_the_makers_format_where_none_is_named() -> None:
     )
     assert told["tpot_s"] == narrow["tpot_s"] < 0.75 * wide["tpot_s"]
     assert told["notes"][0].startswith("Tenstorrent's software keeps weights in fp8")
-    assert not narrow["notes"] and told["plan"]["precision"] == "fp8"
+    assert not any("keeps weights" in note for note in narrow["notes"])
+    assert told["plan"]["precision"] == "fp8"
 
 
 def test_engine_names_and_versions() -> None:
@@ -347,3 +348,36 @@ def test_products_of_one_byte_reach_less_of_their_peak() -> None:
 def test_a_field_of_training_or_of_another_tool_is_told_its_name_in_serving(field, meant) -> None:
     (told,) = serving.predict([{"model": "llama3.1-8b", "chip": "h100-sxm", field: 8}])
     assert told["error"] == f"unknown field '{field}'; did you mean '{meant}'?"
+
+
+def test_what_a_request_leaves_out_of_its_load_is_told():
+    bare = {key: CASE[key] for key in ("model", "chip", "chips")}
+    (told,) = serving.predict([bare])
+    assert told["notes"] == [
+        "batch not given; 1 sequence at a time assumed",
+        "input_len not given; 1024 tokens assumed",
+        "output_len not given; 1024 tokens assumed",
+    ]
+    assert serving.predict([CASE])[0]["notes"] == []
+
+
+def test_a_chip_without_a_measured_engine_says_so_whatever_else_is_told():
+    """The sentence had been left out wherever a model or chip had given rise to another."""
+    own = {"name": "X1", "hbm_gb": 96, "hbm_tb_per_s": 3, "bf16_tflops": 900}
+    (told,) = serving.predict([{"model": {"params_b": 8}, "chip": own, "chips": 1}])
+    assert "no serving engine has been measured on x1; typical overheads stand in" in told["notes"]
+    assert any("head_dim" in note for note in told["notes"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch": 10**9}, "batch is 1,000,000,000; expected 1 to 100,000,000"),
+        (
+            {"chip": {"name": "X1", "bf16_tflops": 900}},
+            "chip x1: memory size not published (column hbm_gb, or ddr_gb or sram_mb)",
+        ),
+    ],
+)
+def test_a_refusal_reads_as_people_write_numbers_and_names_the_column(changes, sentence):
+    assert serving.predict([CASE | changes])[0]["error"] == sentence

@@ -86,7 +86,9 @@ COLUMNS = {
 def _column(chip: Chip, job: str) -> str:
     """Where a chip of one's own would tell the datum that is missing, behind a sentence; blank where no column does."""
     names = home_names(chip, job)
-    if not chip.tiers or job in chip.streamed or names[-1] not in COLUMNS:
+    if not chip.tiers:
+        return " (column hbm_gb, or ddr_gb or sram_mb)"
+    if job in chip.streamed or names[-1] not in COLUMNS:
         return ""
     size, rate = COLUMNS[names[-1]]
     return f" (column {rate if any(tier.name in names for tier in chip.tiers) else size})"

@@ -20,6 +20,7 @@ CURRENT = "2026"
 """Year by which plans name the current release of an engine that is calibrated by era."""
 
 NO_ENGINE = "generic"
+NOTHING_TIMED = "no serving engine has been measured on {}; typical overheads stand in"
 
 NOT_USUAL = ("llama.cpp", "lmdeploy", "gaudi-software")
 """Engines that nobody means who names none; of Gaudi's own software, batches that start and end together were timed."""
@@ -39,13 +40,22 @@ def engine(
     was measured there, up to 2024.
     """
     if name is None:
-        return usual_engine(chip, constants), []
+        return (found := usual_engine(chip, constants)), [NOTHING_TIMED.format(chip.id)] * (
+            found == NO_ENGINE
+        )
     if not isinstance(name, str):
         raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
-    spoken = name.strip().lower()
-    word = software.spelled(spoken)
+    word = software.spelled(name.strip().lower())
     if word is None:
         return _unmeasured(name)
+    found, notes = _of_release(name.strip().lower(), word, chip, constants, released)
+    return found, notes + _elsewhere(found, chip, constants)
+
+
+def _of_release(
+    spoken: str, word: str, chip: Chip, constants: Constants, released: str
+) -> tuple[str, list[str]]:
+    """(calibrated engine, notes) for a name that holds the `word` of a measured one: that of its release, or of its day."""
     base = software.spellings()[word]
     if spoken in {f"{base}-{era}" for era in software.ERAS}:
         return spoken, []
@@ -64,6 +74,17 @@ def engine(
                 f"{base} is taken as the releases before {first}, as measured with such models; name a release for another"
             ]
     return base, []
+
+
+def _elsewhere(name: str, chip: Chip, constants: Constants) -> list[str]:
+    """That an engine was timed on other makers' chips alone. Makers' own services have a note of theirs (`serving`)."""
+    current = software.lineage(name)[0]
+    known, timed = chip_catalog.all_chips(), constants.timed_on.get(current, set())
+    if name in software.of_makers() or chip.vendor in {known[one].vendor for one in timed}:
+        return []
+    return [
+        f"{current} has been measured on other makers' chips alone; {chip.id} is taken to run it likewise"
+    ]
 
 
 def label(engine_name: str) -> str:

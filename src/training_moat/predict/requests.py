@@ -66,8 +66,8 @@ def whole(
     if not _is_number(value) or value != int(value):
         raise InputError(f"{key} is {shown(value)}; expected a whole number")
     if value < low or (high is not None and value > high):
-        upper = f" or more, at most {high:,}" if high == LARGEST else f" to {high}"
-        raise InputError(f"{key} is {value:g}; expected {low}{upper}")
+        upper = f" or more, at most {high:,}" if high == LARGEST else f" to {high:,}"
+        raise InputError(f"{key} is {value:,.12g}; expected {low}{upper}")
     return int(value)
 
 

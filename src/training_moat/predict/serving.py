@@ -199,10 +199,6 @@ def _notes(case: ServingCase, asked: Question, found: Evaluated, total_gib: floa
             f"{chip.id} publishes no link bandwidth; {relatives.taken(chip, 'scaleup')[1]} is assumed"
         )
     notes += _exchange_notes(asked) + beyond.of_system(chip, asked.plan.chips)
-    if asked.software == NO_ENGINE and not case.notes:
-        notes.append(
-            f"no serving engine has been measured on {chip.id}; typical overheads stand in"
-        )
     return notes
 
 

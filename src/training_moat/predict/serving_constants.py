@@ -188,6 +188,15 @@ class Constants(Fitted):
         return dict(self._pairs.get(chip, {}))
 
     @cached_property
+    def timed_on(self) -> dict[str, set[str]]:
+        """Chips on which each engine was measured, in any of its releases."""
+        found: dict[str, set[str]] = {}
+        for chip, engines in self._pairs.items():
+            for engine in engines:
+                found.setdefault(serving_software.lineage(engine)[0], set()).add(chip)
+        return found
+
+    @cached_property
     def _pairs(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
         for (level, key, name), rows in self.values.items():

@@ -59,6 +59,11 @@ class ServingCase:
 
 USUAL_LOAD = {"batch": 1, "input_len": 1024, "output_len": 1024}
 """Sequences at once and tokens of prompt and answer of each, where a request does not say."""
+LOAD_WORDS = {
+    "batch": "1 sequence at a time",
+    **{name: f"{USUAL_LOAD[name]} tokens" for name in ("input_len", "output_len")},
+}
+"""The same in words."""
 
 
 def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
@@ -96,8 +101,15 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         + of_name
         + notes
         + more
+        + _assumed_load(request)
         + [LAYERED.format(named or software)] * (layered and plans[0].chips > 1),
     )
+
+
+def _assumed_load(request: Mapping[str, Any]) -> list[str]:
+    """Notes on the parts of the load that a request leaves out."""
+    left_out = [name for name in USUAL_LOAD if request.get(name) is None]
+    return [f"{name} not given; {LOAD_WORDS[name]} assumed" for name in left_out]
 
 
 def _lays_nothing_out(request: Mapping[str, Any]) -> bool:

@@ -242,6 +242,13 @@ def default_name(chip: Chip) -> str:
     return STACK_OF_VENDOR.get(chip.vendor.split()[0].lower(), "other") if chip.vendor else "other"
 
 
+def is_others(software: Software, chip: Chip) -> bool:
+    """Whether a stack is one that a maker wrote for chips of its own, and a chip is another maker's."""
+    names = {software.name, software.stack}
+    own = {vendor for vendor, stack in STACK_OF_VENDOR.items() if stack in names}
+    return bool(own) and default_name(chip) not in names
+
+
 def of_labels(labels: pd.Series, field: str) -> pd.Series:
     """What every label's software has in a field, as a number; NaN where the table does not know the label."""
     own = {name: getattr(one, field) for name, one in all_software().items()}

@@ -25,6 +25,7 @@ from training_moat.predict import beyond
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import attainable
 from training_moat.predict.own_runs import ALLOWED, Shift
+from training_moat.predict.software import is_others
 from training_moat.predict.run_costs import run_costs
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
@@ -268,6 +269,7 @@ UNMEASURED_NOTE = (
     "no measurements of this software; it is taken to be as fast as the measured ones usually are,"
     " not as the best"
 )
+OTHERS_NOTE = "{name} is written for its maker's own chips; {chip} is taken to run it likewise"
 MASKED_NOTE = (
     "the scores of attention count in full, of which the masked half is not computed: more of the"
     " peak is told than the chip works"
@@ -298,6 +300,7 @@ class _Remarks:
         unjoined = of_settings(lambda one: relatives.scaleup(one.chip) is None) & several
         assumed = of_settings(lambda one: relatives.lacks_link(one.chip)) & several
         unmeasured = of_settings(lambda one: one.stack == one.software.name == "other")
+        others = of_settings(lambda one: is_others(one.software, one.chip))
         undated = of_settings(lambda one: one.released is None) & rows.has_experts
         masked = figures.speeds["hfu"] > MOST_WORKED
         freed = found.memory.gradients < found.memory.gradients_made
@@ -309,6 +312,7 @@ class _Remarks:
             (assumed, self._assumed_link),
             (rows.chips > of_settings(_alone), self._of_chip(UNLINKED_NOTE)),
             (unmeasured, self._of_chip(UNMEASURED_NOTE)),
+            (others, self._others),
             (self.stage > layers / plan.pp, self._uneven),
             (masked, self._of_chip(MASKED_NOTE)),
             (freed, self._of_chip(FREED_NOTE)),
@@ -357,6 +361,10 @@ class _Remarks:
         return ASSUMED_LINK_NOTE.format(
             chip=chip.id, joined=chip.domain_chips, told=told, rate=f"{rate / GB:,.0f}"
         )
+
+    def _others(self, index: int) -> str:
+        setting = self.rows.tables.settings[self.rows.setting[index]]
+        return OTHERS_NOTE.format(name=setting.software.name, chip=setting.chip.id)
 
     def _beyond(self, index: int) -> str:
         return beyond.more_than_known(self._chip(index), self.rows.chips[index])

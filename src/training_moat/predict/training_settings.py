@@ -290,10 +290,10 @@ def _released(case: Mapping[str, Any]) -> float | None:
     value = case.get("released")
     if value is None:
         return None
-    found = re.fullmatch(r"20\d\d(?:-(\d\d))?(?:-\d\d)?", str(value)[:20])
+    found = re.fullmatch(r"20\d\d(?:-(\d\d)(?:-(?:0[1-9]|[12]\d|3[01]))?)?", str(value)[:20])
     if isinstance(value, bool) or not found or not 1 <= int(found[1] or 1) <= 12:
         shown = requests.shown(value)
-        raise InputError(f"released is {shown}; expected a date from 2000 on, such as 2026-04")
+        raise InputError(f"released is {shown}; expected a date of 2000 to 2099, such as 2026-04")
     return dates.middle(found[0])
 
 
