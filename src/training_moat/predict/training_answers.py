@@ -25,8 +25,8 @@ from training_moat.predict import beyond
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import attainable
 from training_moat.predict.own_runs import ALLOWED, Shift
-from training_moat.predict.software import is_others
 from training_moat.predict.run_costs import run_costs
+from training_moat.predict.software import is_others
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, Costs
