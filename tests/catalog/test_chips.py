@@ -121,6 +121,24 @@ def test_the_size_of_a_chips_memory_may_stand_behind_its_name(said, chip_id):
     assert chips.resolve(said) == chip_id
 
 
+@pytest.mark.parametrize(
+    ("said", "chip_id"),
+    [
+        ("A100 SXM 80GB", "a100-80"), ("NVIDIA A100 80GB SXM", "a100-80"), ("A100 40GB SXM", "a100-40"),
+        ("H100 80GB SXM5", "h100-sxm"), ("PCIe 80GB A100", "a100-pcie-80"),
+        ("v6e", "tpu-v6e"), ("inf2", "inferentia2"), ("n300", "wormhole"), ("p150", "blackhole"),
+    ],
+)  # fmt: skip
+def test_a_chip_answers_to_its_words_in_any_order_and_to_short_names(said, chip_id):
+    assert chips.resolve(said) == chip_id
+
+
+@pytest.mark.parametrize("said", ["SXM 80GB", "A10G", "Ascend 910B2", "NVIDIA 80GB"])
+def test_words_that_tell_no_chip_or_another_name_none(said):
+    with pytest.raises(InputError, match="unknown chip"):
+        chips.resolve(said)
+
+
 @pytest.mark.parametrize("said", ["V100 16GB", "H20-141G", "H100 96GB", "A100 0GB", "80GB"])
 def test_a_size_that_is_not_the_chips_names_none(said):
     with pytest.raises(InputError, match="unknown chip"):

@@ -56,6 +56,12 @@ def test_an_engine_that_was_not_measured_is_known_with_its_release(written: str)
     assert any("no measurements of the engine" in note for note in notes)
 
 
+def test_neurons_distributed_inference_is_neurons_engine() -> None:
+    """NxD Inference, as AWS writes it short (NxDI)."""
+    named, meant = (_one(chip="trn2", chips=16, software=name) for name in ("NxDI", "neuronx"))
+    assert named["tpot_s"] == meant["tpot_s"]
+
+
 def test_an_engine_that_cuts_by_layers_does_so_under_its_longer_name() -> None:
     plan = _one(chip="a100-80", chips=4, software="HF Transformers 4.57")["plan"]
     assert (plan["tp"], plan["pp"]) == (1, 4)

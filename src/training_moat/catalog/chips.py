@@ -43,6 +43,10 @@ GBIT = 1e9 / BITS_PER_BYTE
 _SIZED = re.compile(r"(?P<chip>.+?)[\s_(-]+(?P<gb>\d+)\s*G(?:i?B)?\)?", re.IGNORECASE)
 """A chip's name with the size of its memory behind it: "A100-80G", "H200 141GB", "A100 (40G)"."""
 
+_SOCKET = re.compile(r"^sxm\d?$")
+_UNSAID = frozenset({"nvidia", "amd", "intel", "gpu", "gpus"})
+"""Words of a chip's name that tell nothing of which it is."""
+
 SAME_MEMORY = 0.1
 """By how much of it a size behind a chip's name may differ from its row's: a B200 is said to have 180 GB where
 8 stand in a box and 192 GB on the chip; no chip of the table is sold with two sizes as near as that."""
@@ -276,6 +280,7 @@ def _records() -> dict[str, dict[str, Any]]:
 @tables.kept(size=4096)
 def _resolve(name: str, where: str) -> str:
     found = _spellings().get(spelling.normal(name)) or _with_its_memory(name)
+    found = found or _in_any_order().get(_parts(name))
     if found is None:
         raise _of_maker(name, where) or spelling.unlisted("chip", name, _spellings(), where)
     return found
@@ -294,6 +299,25 @@ def _with_its_memory(name: str) -> str | None:
         if any(abs(float(said["gb"]) - size) <= SAME_MEMORY * size for size in own):
             return chip_id
     return None
+
+
+def _parts(name: str) -> frozenset[str]:
+    """The words of a chip's name, whatever their order, the maker's and the socket's generation left out: those of "NVIDIA A100
+    80GB SXM" are those of "A100 SXM4 80 GB"."""
+    joined = re.sub(r"(\d)\s*GB\b", r"\1gb", name, flags=re.IGNORECASE).lower()
+    words = (_SOCKET.sub("sxm", word) for word in re.findall(r"[a-z0-9.]+", joined))
+    return frozenset(word for word in words if word not in _UNSAID)
+
+
+@tables.kept()
+def _in_any_order() -> dict[frozenset[str], str]:
+    """The chip that the words of a spelling mean in any order, where they mean one."""
+    found: dict[frozenset[str], set[str]] = {}
+    for row in frame()[["id", "name", "aliases"]].itertuples(index=False):
+        for cell in row:
+            for said in cell.split(spelling.ALIAS_SEPARATOR) if isinstance(cell, str) else ():
+                found.setdefault(_parts(said), set()).add(row.id)
+    return {words: min(ids) for words, ids in found.items() if len(ids) == 1 and len(words) > 1}
 
 
 def _of_maker(name: str, where: str) -> InputError | None:
