@@ -35,6 +35,25 @@ def test_adapters_alone_have_gradients_and_states():
     assert adapted["plan"]["lora_rank"] == 16
 
 
+def test_litgpt_trains_adapters_with_nothing_compiled():
+    """LitGPT, litgpt/finetune/lora.py and config_hub/finetune: no torch.compile, bf16-true; its table of runs on one A10G of
+    24 GB has Llama 3.1 8B at 512 tokens."""
+    run = {
+        "chips": 1,
+        "dp": 1,
+        "zero_stage": None,
+        "seq_len": 512,
+        "global_batch": 8,
+        "chip": "a10",
+    }
+    adapted = ask(**run, lora_rank=32, software="lit-gpt", recompute=None)
+    assert adapted["fits"] and adapted["plan"]["software"] == "litgpt-eager"
+    assert "adapters are taken to be on every dense product of every layer" in adapted["notes"]
+    whole = ask(software="litgpt")
+    assert whole["plan"]["software"] == "litgpt"
+    assert not any("adapters" in note for note in whole["notes"])
+
+
 def test_frozen_layers_may_be_kept_in_four_bits():
     """Dettmers et al. 2023: 4.127 bits a weight, written out in 16 bits for every product; embeddings stay as they are."""
     alone = {"chips": 1, "dp": 1, "zero_stage": 0, "lora_rank": 16, "global_batch": 8}

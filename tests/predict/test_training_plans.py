@@ -175,6 +175,15 @@ def test_gaps_are_filled_and_said():
     assert (case.precision, case.optimizer, case.stack) == ("bf16", "adamw", "megatron-core")
 
 
+def test_a_batch_left_open_is_the_customary_one_whatever_a_chip_takes_at_once():
+    tokens = training_plans.CUSTOMARY_BATCH_TOKENS
+    for micro_batch in (1, 4, 64):
+        open_batch = {"global_batch": None, "seq_len": 1024, "chips": 8, "micro_batch": micro_batch}
+        case = parse({"model": "llama3.1-8b", "chip": "h100-sxm"} | open_batch)
+        assert case.global_batch * 1024 == tokens
+    assert training_plans.customary_batch(1024, 4096, None, 3) == 3072
+
+
 @pytest.mark.parametrize(
     ("chip", "precision", "stack"),
     [
@@ -245,6 +254,10 @@ def test_software_that_nobody_measured_is_other_and_says_so():
         ("Colossal-AI", "colossalai"), ("Megatron Bridge", "megatron-bridge"), ("lit-gpt", "litgpt"), ("Pax", "paxml"),
         ("PyTorch XLA", "pytorch-xla"), ("PaddleNLP", "paddle"), ("FSDP2", "fsdp"), ("XTuner", "accelerate"),
         ("NeMo 24.07", "nemo"), ("DeepSpeed v0.14.2", "deepspeed"), ("EasyDeL", "other"), ("megatron-2023", "megatron-2023"),
+        ("OLMo-core", "olmo"), ("MindSpeed-LLM", "mindspeed"), ("MindSpore Transformers", "mindspore"), ("veScale", "other"),
+        ("neuronx-distributed-training", "neuronx-distributed"), ("NeMo Framework", "nemo"), ("Axolotl", "transformers"),
+        ("ms-swift", "transformers"), ("Megatron-SWIFT", "megatron"), ("Pai-Megatron-Patch", "megatron"), ("torch_xla", "pytorch-xla"),
+        ("PyTorch FSDP", "fsdp"), ("DeepSpeed ZeRO-3", "deepspeed"), ("prime-rl", "torchtitan"), ("nanochat", "pytorch"),
     ],
 )  # fmt: skip
 def test_software_is_known_as_its_makers_write_it_and_with_its_version(said, name):

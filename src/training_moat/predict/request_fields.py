@@ -92,6 +92,34 @@ _FORMATS = {
     "float8": "fp8",
 }
 _EIGHT_BIT = ("adamw_8bit", "adamw8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "pagedadamw8bit")
+_PROGRAMS = {
+    "composer": ("mosaicml", "mosaicmlcomposer"),
+    "csoft": ("cerebras",),
+    "deepspeed": ("deepspeedchat", "deepspeedzero"),
+    "fsdp": ("fsdp1", "fsdp2", "pytorchfsdp", "pytorchfsdp1", "pytorchfsdp2"),
+    "accelerate": ("huggingfaceaccelerate", "hfaccelerate", "xtuner"),
+    "jax": ("flax", "jaxflax"),
+    "megatron": ("megatronfsdp", "megatronswift", "paimegatron", "paimegatronpatch"),
+    "megatron-core": ("megatroncoremoe",),
+    "megatron-lm": ("rocmmegatronlm",),
+    "mindspeed": ("mindspeedllm",),
+    "mindspore": ("mindformers", "mindsporetransformers"),
+    "nemo": ("nemoframework", "nemomegatron"),
+    "neuronx-distributed": ("nxd", "nxdt", "nxdtraining", "neuronxdistributedtraining"),
+    "olmo": ("olmocore",),
+    "paddle": ("paddlenlp",),
+    "paxml": ("pax",),
+    "primus": ("primusmegatron",),
+    "pytorch": ("nanochat", "nanogpt"),
+    "pytorch-xla": ("torchxla",),
+    "torchtitan": ("primerl", "primustorchtitan"),
+    "transformers": ("axolotl", "msswift", "swift"),
+    "other": ("easydel", "torchax", "transformerengine", "vescale"),
+}
+"""Names of training software by the stack of the table that is the same program, as `training_stacks` takes their runs, or
+wraps it: Axolotl and ms-swift load transformers' models in 16 bits and train these weights. `other`: what is told from a
+stack of a name like it."""
+
 SPELT = {
     "precision": _FORMATS,
     "kv_precision": _FORMATS,
@@ -100,13 +128,6 @@ SPELT = {
         "adamw_torch_fused": "adamw",
         **dict.fromkeys(_EIGHT_BIT, "adam8bit"),
     },
-    "software": {
-        "paddlenlp": "paddle",
-        "fsdp2": "fsdp",
-        "pax": "paxml",
-        "xtuner": "accelerate",
-        "easydel": "other",
-        "transformerengine": "other",
-    },
+    "software": {said: name for name, spelt in _PROGRAMS.items() for said in spelt},
 }
 """What PyTorch, torchtitan, torchtune, bitsandbytes and transformers call the words of a field, in small letters."""

@@ -44,6 +44,10 @@ STACK_OF_VENDOR = {
 }
 """Vendors whose chips run a stack of their own."""
 
+ADAPTER_SCRIPTS = {"litgpt": "litgpt-eager"}
+"""Software that trains adapters by scripts of their own, which run as another stack: LitGPT's compile nothing
+(litgpt/finetune/lora.py), and their configurations keep 16 bits alone (config_hub/finetune: bf16-true)."""
+
 DISPATCHERS = {
     "all-to-all": (0.0, 0.0, 0.0),
     "deepep": (1.0, 0.0, 0.0),
@@ -204,6 +208,11 @@ def of_date(name: str, chip: Chip, released: float | None) -> str:
         return name
     fitting = (own for reach, own in _versions() if reach.covers(name, chip, released))
     return next(fitting, name)
+
+
+def of_adapters(name: str) -> str:
+    """The stack by which the software trains adapters."""
+    return ADAPTER_SCRIPTS.get(name, name)
 
 
 @tables.kept()

@@ -123,10 +123,9 @@ def assumed_numbers(case: Mapping[str, Any], global_batch: int) -> list[str]:
 
 
 def customary_batch(chips: int, seq_len: int, dp: int | None, micro_batch: int | None) -> int:
-    """Sequences a step where none are given: about `CUSTOMARY_BATCH_TOKENS`, as many on every replica."""
-    replicas = dp or chips
-    per_replica = max(1, round(CUSTOMARY_BATCH_TOKENS / seq_len / replicas))
-    return replicas * per_replica * (micro_batch or 1)
+    """Sequences a step where none are given: about `CUSTOMARY_BATCH_TOKENS`, as many whole micro-batches on every replica."""
+    at_once = (dp or chips) * (micro_batch or 1)
+    return at_once * max(1, round(CUSTOMARY_BATCH_TOKENS / seq_len / at_once))
 
 
 def _may_page(case: TrainingCase) -> bool:

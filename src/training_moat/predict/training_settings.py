@@ -32,6 +32,7 @@ from training_moat.predict.software import Software
 
 STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
 IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothing in training"
+ADAPTERS_NOTE = "adapters are taken to be on every dense product of every layer"
 OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 NO_HOST = "activations of such chips stay beside their cores"
@@ -162,7 +163,8 @@ def settle(case: Mapping[str, Any]) -> Setting:
     flash = requests.flag(case, "flash_attention")
     if flash is None:
         flash = stacks.fuses_attention(name, chip, precision, released)
-    usual = name or stacks.default_name(chip)
+    rank = requests.whole(case, "lora_rank", 0) or 0
+    usual = stacks.of_adapters(name) if name and rank else name or stacks.default_name(chip)
     software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
     graphs = requests.choice(case, "graphs", tuple(GRAPH_LEVELS))
@@ -180,14 +182,14 @@ def settle(case: Mapping[str, Any]) -> Setting:
         expert_tp=requests.whole(case, "expert_tp"),
         exchange=_exchange(case, software, chip, released, dispatcher),
         dispatcher=dispatcher,
-        lora_rank=requests.whole(case, "lora_rank", 0) or 0,
+        lora_rank=rank,
         base_bytes=_base_bytes(case),
         offload=0,
         released=released,
         chunked_loss=requests.flag(case, "chunked_loss"),
         narrow_gather=requests.flag(case, "narrow_gather"),
         graphs=software.graphs if graphs is None else float(GRAPH_LEVELS[graphs]),
-        notes=requests.chip_notes(case) + notes + unknown,
+        notes=requests.chip_notes(case) + notes + unknown + [ADAPTERS_NOTE] * bool(rank),
     )
     _read_states(case, setting)
     setting.matmul_flops = _matmul_flops(case, setting)
@@ -328,7 +330,7 @@ def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     if isinstance(given, str):
         named = {spelling.normal(name): name for name in known} | request_fields.SPELT["software"]
         for said in (given, _VERSION.sub("", given)):
-            if found := named.get(spelling.normal(said)):
+            if found := named.get(spelling.normal(said.replace("_", "-"))):
                 return found, []
     if not isinstance(given, str) or nearest(given, known, MISSPELT):
         return requests.choice(case, "software", known), []
