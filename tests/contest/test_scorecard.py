@@ -358,12 +358,30 @@ def test_what_decides_in_words_covers_every_startup_that_is_behind():
     }
     assert words.startswith("for ") and "by memory" in words and "by number formats" in words
     assert all(name in words for name, causes in decided.items() if len(causes) > 1), "told twice"
-    told = [int(count) for count in re.findall(r"for (\d+)", words)]
+    causes, _, rest = words.partition(". ")
+    told = [int(count) for count in re.findall(r"for (\d+)", causes)]
     assert sum(told) == len(decided), "every chip counts once"
     assert len(deciding.makers(behind)) < len(behind), "some makers are there with several chips"
-    assert (f"The other {len(behind) - len(decided)} needed" in words) == (
-        len(decided) < len(behind)
+    others = [
+        int(count)
+        for count in re.findall(r"for (\d+)|; (\d+) needed", rest)
+        for count in count
+        if count
+    ]
+    assert rest.startswith(f"Of the other {len(behind) - len(decided)}, "), (
+        "and each other one once"
     )
+    assert sum(others) == len(behind) - len(decided)
+
+
+def test_what_most_often_closes_half_of_a_gap_is_counted_over_all_qualities():
+    """The first page named the article's causes with their counts and hid that software alone decides for more chips."""
+    behind = [one for one in deciding.of_startups(counterfactual.splits()) if one.behind]
+    words, count = deciding.most_often(behind)
+    assert set(deciding.QUALITIES) == set(GROUPS)
+    yes = {group: sum(one.decides(group) for one in behind) for group in GROUPS}
+    assert count == max(yes.values()) and yes[max(yes, key=yes.get)] == count
+    assert words == deciding.QUALITIES[max(yes, key=yes.get)]
 
 
 def test_a_makers_own_chip_counts_as_a_startups_and_one_chip_is_no_one_chips():

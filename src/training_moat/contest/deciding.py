@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,12 @@ OTHERS = {
     "supply": "a larger share of scarce parts", "price and power": "a lower price",
 }  # fmt: skip
 """What a chip would have needed where another group of factors decides, in words."""
+
+QUALITIES = {
+    "memory": "memory", "network": "its network", "precision": "number formats", "compute": "arithmetic",
+    "software": "software", "uptime": "uptime", "supply": "its supply of scarce parts", "price and power": "price",
+}  # fmt: skip
+"""The groups of factors as what a chip falls short in, in words."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +115,36 @@ def in_full(found: Sequence[Split]) -> str:
         for causes in dict.fromkeys(by_chip.values())
         if len(causes) > 1 and (chips := [chip for chip in by_chip if by_chip[chip] == causes])
     ]
-    others = [words for name, words in OTHERS.items() if set(known[name].yes) & set(left)]
-    needed = either([*others, "several things at once"])
     said = listed([*single, *several])
-    rest = "one" if len(left) == 1 else str(len(left))
-    return f"{said}. The other {rest} needed {needed}" if left else said
+    return f"{said}. {_needed_by(left, known)}" if left else said
+
+
+def _needed_by(left: Sequence[str], known: Mapping[str, Decision]) -> str:
+    """What the chips that none of the article's causes decides for would have needed, each counted once."""
+    alone = Counter(
+        either([words for name, words in OTHERS.items() if chip in known[name].yes])
+        for chip in left
+        if any(chip in known[name].yes for name in OTHERS)
+    )
+    if len(left) == 1:
+        return f"The other one needed {next(iter(alone), 'several things at once')}"
+    if not alone:
+        return f"The other {len(left)} needed several things at once"
+    (first, count), *rest = alone.most_common()
+    ways = [
+        f"{first} would have done it for {count}",
+        *(f"{one} for {times}" for one, times in rest),
+    ]
+    several = len(left) - alone.total()
+    return f"Of the other {len(left)}, {listed(ways)}" + (
+        f"; {several} needed several things at once" if several else ""
+    )
+
+
+def most_often(found: Sequence[Split]) -> tuple[str, int]:
+    """(the quality that, mended alone, closes half of the gap for most of some challengers, in words; for how many)."""
+    top = max(decisions(found), key=lambda one: len(one.yes))
+    return QUALITIES[top.group], len(top.yes)
 
 
 def in_full_of(found: Sequence[Split]) -> str:
