@@ -85,6 +85,42 @@ def test_links_between_ipus_end_at_the_rack():
         assert one.scaleout.bytes_per_s == 2 * 100e9 / 8 / 4, name  # gateways of a machine of four
 
 
+@pytest.mark.parametrize(
+    "name, links, gb_per_s, dcn_gbit",
+    [
+        ("tpu-v3", 4, 82, None),  # 656 Gbit/s
+        ("tpu-v4", 6, 50, None),
+        ("tpu-v5e", 4, 50, 2 * 100 / 8),
+        ("tpu-v5p", 6, 100, 50),
+        ("tpu-v6e", 4, 100, 4 * 200 / 8),
+        ("tpu-v7", 6, 100, 100),
+    ],
+)
+def test_links_of_tpus_are_told_at_line_rate(name, links, gb_per_s, dcn_gbit):
+    """Google's documentation: half of the bidirectional ICI bandwidth a chip; network cards over chips of a host."""
+    one = chips.chip(name)
+    assert one.scaleup.bytes_per_s == links * gb_per_s * 1e9
+    assert (one.scaleout and one.scaleout.bytes_per_s) == (dcn_gbit and dcn_gbit * 1e9 / 8)
+
+
+def test_peaks_of_ascends_are_those_of_their_matrix_units():
+    """Huawei's msModeling: cores x 16^3 multiply-adds a clock at 1.8 GHz on the 910; the white paper's sums less 54 of the
+    vector units on the 950."""
+    core = 2 * 16**3 * 1.8e9
+    assert chips.chip("ascend-910b").peak_flops["bf16"] == pytest.approx(20 * core, rel=1e-3)
+    assert chips.chip("ascend-910c").peak_flops["bf16"] == pytest.approx(2 * 24 * core, rel=1e-3)
+    for name in ("ascend-950dt", "ascend-950pr"):
+        peaks = chips.chip(name).peak_flops
+        assert peaks["bf16"] + 54e12 == 486e12 and peaks["fp8"] + 54e12 == 919e12, name
+
+
+def test_mi250x_is_a_module_of_two_dies():
+    """AMD's microarchitecture page, the user guide of Frontier."""
+    one = chips.chip("mi250x")
+    assert one.scaleup.domain_chips == 4
+    assert one.peak_flops["fp32"] == pytest.approx(220 * 256 * 1.7e9, rel=1e-3)
+
+
 def test_lower_precision_is_never_slower():
     for chip in chips.all_chips().values():
         if "fp8" in chip.peak_flops and "bf16" in chip.peak_flops:

@@ -22,6 +22,12 @@ def test_where_states_are_to_be_changes_nothing_and_is_said(asked):
     assert not any("changes nothing" in note for note in ask(offload="none", zero_stage=0)["notes"])
 
 
+def test_sixteen_bits_are_streamed_alike_in_either_format():
+    half, brain = (ask(chips=64, precision=name) for name in ("fp16", "bf16"))
+    assert brain["step_time_s"] == pytest.approx(half["step_time_s"])
+    assert brain["store_gib"] == half["store_gib"]
+
+
 def test_activations_stay_beside_the_cores_whatever_is_asked():
     found = ask(activation_offload="all")
     assert any(note.startswith("activation_offload all changes nothing") for note in found["notes"])
