@@ -160,6 +160,32 @@ def test_notes_say_how_experts_are_cut_and_how_much_is_recomputed():
     assert shared.any() and (whole().loc[shared, "recompute_share"] == 0.63).all()
 
 
+def test_hybrid_sharding_is_read_from_layouts_and_notes():
+    """Chips of a slice, of a machine, of half as many as there are devices, of a count that is told; not of all there are."""
+    told = [
+        ("FSDP ici 64; dcn DP 2 slices", "", 128, 64),
+        (
+            "HYBRID_SHARD (FSDP 128)",
+            "sharded over 128 devices; 12 sequences a device of two a chip",
+            256,
+            64,
+        ),
+        ("HYBRID_SHARD", "", 16, 8),
+        ("FULL_SHARD", "HSDP: sharded within a node of 8; 4K context", 96, 8),
+        ("FSDP", "weights sharded over 128 chips and replicated twice", 256, 128),
+        ("FSDP", "fully sharded within each of four slices", 1024, 256),
+        ("FSDP 64", "", 64, 0),
+        ("FULL_SHARD", "FSDP 8 across nodes x EP 8 in the node", 64, 0),
+        (None, None, 64, 0),
+    ]
+    frame = pd.DataFrame(told, columns=["sharding", "notes", "dp", "group"])
+    found = told_plans._shard_groups(frame.assign(cp=1.0, zero_stage=3.0))
+    assert list(found) == list(frame["group"])
+    assert not told_plans._shard_groups(frame.assign(cp=1.0, zero_stage=1.0)).any()
+    groups = whole().loc[whole()["shard_group"] > 0]
+    assert {"dgxc_h100", "ibm_fms_fsdp", "maxtext_tpu"} <= set(groups["source"])
+
+
 def test_sources_that_keep_the_attention_of_recomputed_layers_are_told_apart():
     kept = whole()[whole()["attention_kept"] > 0]
     assert set(kept["source"]) == {

@@ -465,3 +465,15 @@ def test_of_streamed_weights_a_chip_has_the_layer_or_the_head_at_work(
     logits = logit_bytes(model, plan, factor > 1)
     head = 2 * model.vocab * model.hidden
     assert held.total == pytest.approx(kept + max(redone + layer, logits + head))
+
+
+def test_hybrid_sharding_holds_a_groups_share():
+    """Groups of 8 of 64 replicas hold what 8 replicas hold, of experts too (Zhao et al. 2023, section 3.2.2)."""
+    for model, ep in ((gpt("22B")[0], 1), (DEEPSEEK_V3, 4)):
+        whole, group = (Plan(2048, 64, dp=dp, ep=ep, zero_stage=3) for dp in (64, 8))
+        held, alone = (
+            training_memory(model, plan) for plan in (replace(whole, shard_group=8), group)
+        )
+        assert held.weights == pytest.approx(alone.weights)
+        assert held.optimizer == pytest.approx(alone.optimizer)
+        assert training_memory(model, whole).weights < held.weights

@@ -30,6 +30,8 @@ PLANS = [
     (LLAMA_70B, Plan(4096, 64, tp=8, pp=1, dp=2, lora_rank=16)),
     (LLAMA_70B, Plan(4096, 64, tp=2, pp=4, dp=2, zero_stage=3, sequence_parallel=1)),
     (LLAMA_70B, Plan(4096, 64, tp=2, dp=4, zero_stage=2, scatters_every=1)),
+    (LLAMA_70B, Plan(4096, 64, tp=2, dp=8, zero_stage=3, shard_group=4)),
+    (MIXTRAL, Plan(4096, 64, dp=16, ep=2, zero_stage=3, shard_group=4)),
 ]
 
 
@@ -163,6 +165,26 @@ def test_groups_are_visited_once_each(domains, reached):
     others = collectives.distinct_others(domains, messages._places(message, domains))
     assert others == pytest.approx(reached, rel=0.02)
     assert messages._places(message, 1) == messages._places(message, 16) == 8
+
+
+def test_hybrid_sharding_gathers_in_a_group_and_sums_across_groups():
+    """Zhao et al. 2023, section 3.2.2: with groups of F of W replicas a weight is gathered and scattered over F of them,
+    and its F-th part is summed over W / F. In FSDP2 the sums run beside what the groups exchange, over other links."""
+    weights = params(LLAMA_70B)
+    hybrid = sent_by_replicas(zero_stage=3, shard_group=2)
+    summed = 2 * 3 / 4 * 4 / 2
+    assert hybrid == pytest.approx(8 * (1 / 2 * (2 + 2 + 4) + summed) * weights)
+    assert sent_by_replicas(zero_stage=3, shard_group=8) == sent_by_replicas(zero_stage=3)
+    assert sent_by_replicas(zero_stage=1, shard_group=2) == sent_by_replicas(zero_stage=1)
+
+    def shown(inside):
+        domain = Fabric(bytes_per_s=inside, step_latency_s=0.0, domain_chips=2)
+        node = replace(NODE, scaleup=domain, scaleout=BYTE_A_SECOND)
+        plan = Plan(4096, 64, dp=8, zero_stage=3, shard_group=2, gradient_bytes=4.0)
+        return step_time(LLAMA_70B, plan, node, NOTHING_HIDDEN).data_parallel
+
+    assert shown(1e6) == pytest.approx(8 * summed * weights)
+    assert shown(0.1) == pytest.approx(8 * 1 / 2 * 8 / 0.1 * weights)
 
 
 def test_adapters_travel_as_they_are_held():

@@ -31,6 +31,15 @@ ALL_AWAY = r"(?:layer inputs?|activation checkpoints|with activations)(?: and [\
 OUTPUTS_AWAY = r"(?:projections|products|what attention gave|attention output) offloaded"
 """What notes on a run say of activations in the host's memory."""
 SIXTEEN_BITS = "bf16 weights|weights in BF16|weights, gradients and (?:AdamW's )?states in BF16"
+SHARDED = r"sharded within a node of (\d+)|sharded over (\d+) chips and replicated|dp_shard (\d+)"
+SHARDED_IN_SLICES = r"sharded within each of (two|four) slices|_([24])x_v6e"
+SLICES = {"two": 2, "four": 4, "2": 2, "4": 4}
+"""Where notes on a run say over how many chips weights are shared out, or in how many slices each (of Gemma's recipes, whose
+names tell it, `dcn_data_parallelism` is MaxText's: all slices)."""
+MACHINE = 8
+"""Chips of the machines of hybrid sharding whose notes or layout name no size."""
+DEVICES_A_CHIP = 2
+"""Where devices are counted that are half a chip, notes say so."""
 CHUNKS = r"(?:loss|output head) in (\d+) chunks"
 
 
@@ -70,6 +79,7 @@ def _say_layout(frame: pd.DataFrame, per_chip: pd.Series) -> None:
         frame[name] = frame[name].fillna(1.0).astype(float)
     frame["expert_tp"] = _expert_tensor(frame)
     frame["dp"] = frame["chips"] / (frame["tp"] * frame["pp"] * frame["cp"])
+    frame["shard_group"] = _shard_groups(frame)
     per_replica = frame["global_batch"] / frame["dp"]
     # Where a source accumulates no gradients, all go through at once.
     stated_whole = frame["micro_batch"].mask(per_chip, per_replica)
@@ -79,6 +89,23 @@ def _say_layout(frame: pd.DataFrame, per_chip: pd.Series) -> None:
     parallel = pd.to_numeric(frame["sequence_parallel"], errors="coerce").fillna(0).mask(split, 1.0)
     stated = frame["recompute"].fillna("").str.contains("SP")
     frame["sequence_parallel"] = np.where(stated, 1.0, parallel * frame["tp"].gt(1))
+
+
+def _shard_groups(frame: pd.DataFrame) -> pd.Series:
+    """Over how many replicas a run's weights are shared out where others have the same (0: over all). MaxText keeps to a slice
+    (`dcn_data_parallelism`), PyTorch's hybrid sharding to a machine where no size is told (`HYBRID_SHARD`)."""
+    notes, sharding = frame["notes"].fillna("").str, frame["sharding"].fillna("")
+    told = sharding.str.extract(r"FSDP (?:ici )?(\d+)", expand=False).astype(float)
+    told = told.fillna(notes.extract(SHARDED).bfill(axis=1)[0].astype(float))
+    halves = notes.contains("device of two a chip")
+    told = told / halves.map({True: DEVICES_A_CHIP, False: 1})
+    slices = notes.extract(SHARDED_IN_SLICES).bfill(axis=1)[0].map(SLICES)
+    told = told.fillna(frame["dp"] / slices)
+    machine = sharding.eq("HYBRID_SHARD") | notes.contains("over the eight chips of a machine")
+    told = told.mask(told.isna() & machine, MACHINE)
+    replicas = frame["dp"] * frame["cp"]
+    hybrid = told.lt(replicas) & (replicas % told).eq(0) & frame["zero_stage"].eq(3)
+    return told.where(hybrid, 0.0)
 
 
 def _say_what_is_redone(frame: pd.DataFrame) -> None:

@@ -80,6 +80,11 @@ def expert_data_ranks(plan: Plan) -> Number:
     return maximum(plan.stage_chips / plan.expert_chips, 1)
 
 
+def expert_sharing_ranks(plan: Plan) -> Number:
+    """Those of them among which ZeRO shares that part out: all, or those in one `Plan.shard_group`."""
+    return maximum(expert_data_ranks(plan) * plan.sharing_replicas / plan.replicas, 1)
+
+
 def params_per_stage(model: Transformer, plan: Plan) -> tuple[Number, Number]:
     """Weights per chip before any ZeRO sharding, on the fullest stage: (dense, expert).
 
@@ -118,8 +123,8 @@ def own_share(plan: Plan, weights: tuple[Number, Number], first_sharding_stage: 
     """Weights, dense and expert, that one chip holds where that stage of ZeRO and those above share them out."""
     dense, expert = weights
     sharded = plan.zero_stage >= first_sharding_stage
-    dense_ranks = where(sharded, plan.replicas, 1)
-    expert_ranks = where(sharded, expert_data_ranks(plan), 1)
+    dense_ranks = where(sharded, plan.sharing_replicas, 1)
+    expert_ranks = where(sharded, expert_sharing_ranks(plan), 1)
     return dense / dense_ranks + expert / expert_ranks
 
 

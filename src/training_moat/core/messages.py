@@ -15,6 +15,7 @@ from training_moat.core.fabrics import Fabric
 from training_moat.core.memory import (
     embedding_per_stage,
     expert_data_ranks,
+    expert_sharing_ranks,
     params_per_stage,
     trained_params_per_stage,
 )
@@ -24,6 +25,9 @@ from training_moat.core.workload import Transformer
 
 KINDS = ("tensor_parallel", "pipeline", "data_parallel", "expert_parallel")
 """What is exchanged, named as the parts of a step's time."""
+
+ACROSS = "_across"
+"""How the names of sums among groups of replicas end."""
 
 _PLAIN = Fabric(bytes_per_s=1.0, step_latency_s=0.0)
 """A link of one byte a second without latency: seconds over it are bytes."""
@@ -142,6 +146,8 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     twice and the gradients scattered once for every micro-batch, but in a pipeline (`Plan.gathers_every`); so are the latter
     under ZeRO-2 where the stack does not wait for the last one (`Plan.scatters_every`). Adapters alone are reduced where
     only they are trained.
+    Where groups of replicas each share everything out (`Plan.shard_group`), a group gathers and scatters, and what a chip
+    has scattered is summed with the same part in the other groups (Zhao et al. 2023, section 3.2.2).
     Where weights stream from a store, each micro-batch's gradients go there once, and the network adds them up on the way
     (Cerebras, SwarmX).
     """
@@ -164,7 +170,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
         times = (1 - among) * plan.micro_batches
         found["stored_gradients"] = Message("data_parallel", "store", sent, 1, 1, times)
     groups = (
-        ("dense", dense, trained, saved, plan.replicas, plan.tp),
+        ("dense", dense, trained, saved, plan.replicas, plan.sharing_replicas, plan.tp),
         (
             "expert",
             expert,
@@ -172,21 +178,25 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
             narrow * expert,
             # A dense model has none to reduce, and no latency of reducing nothing.
             where(model.experts > 0, expert_data_ranks(plan), 1),
+            where(model.experts > 0, expert_sharing_ranks(plan), 1),
             plan.expert_chips,
         ),
     )
-    for name, weights, moving, less, ranks, spacing in groups:
+    for name, weights, moving, less, ranks, sharing, spacing in groups:
         kind = "data_parallel"
         # Adapters keep 16 bits, and frozen weights are not gathered after a step.
         narrower = where(sharded & (plan.lora_rank == 0), less, 0.0)
         reduced = width * moving - narrower / 2
         found[f"{name}_gradients"] = Message(kind, "all_reduce", reduced, ranks, spacing, once)
         found[f"{name}_weights"] = Message(
-            kind, "all_gather", WEIGHT_BYTES * weights - less, ranks, spacing, 2 * each
+            kind, "all_gather", WEIGHT_BYTES * weights - less, sharing, spacing, 2 * each
         )
-        found[f"{name}_scatter"] = Message(
-            kind, "all_gather", plan.gradient_bytes * moving, ranks, spacing, scattered
-        )
+        sent = plan.gradient_bytes * moving
+        found[f"{name}_scatter"] = Message(kind, "all_gather", sent, sharing, spacing, scattered)
+        if some(plan.shard_group):
+            found[f"{name}{ACROSS}"] = Message(
+                kind, "all_reduce", sent / sharing, ranks / sharing, spacing * sharing, each
+            )
     return found
 
 

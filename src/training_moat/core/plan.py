@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from training_moat.core.elementwise import Number, ceil, maximum, where
+from training_moat.core.elementwise import Number, ceil, maximum, minimum, where
 from training_moat.core.workload import Transformer
 
 RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
@@ -119,6 +119,9 @@ class Plan:
     its own part alone (Korthikanti et al. 2022, section 4.2.2), 0 where the gathered one is kept."""
     scatters_every: Number = 0
     """1 where ZeRO-2 scatters the gradients after every micro-batch, 0 where they add up and are reduced once a step."""
+    shard_group: Number = 0
+    """Above zero ZeRO-3 shares weights, gradients and states out among so many replicas alone, and groups of them hold the
+    same (hybrid sharding: Zhao et al. 2023, PyTorch FSDP, section 3.2.2); 0: among all."""
     stream_bytes: Number = STREAM_BYTES
     """What a value between products takes: 16 bits, where products are in FP32 or TF32 and nothing casts it (PyTorch, CUDA
     semantics: TF32 keeps operands and results in FP32) 32."""
@@ -145,6 +148,12 @@ class Plan:
     def replicas(self) -> Number:
         """Chips that have the same part of every dense layer to themselves, unless ZeRO shares it out among them."""
         return self.dp * self.cp
+
+    @property
+    def sharing_replicas(self) -> Number:
+        """Replicas among which ZeRO shares out what each would hold: all, or those of one `shard_group`."""
+        hybrid = (self.shard_group > 0) & (self.zero_stage >= 3)
+        return where(hybrid, minimum(self.shard_group, self.replicas), self.replicas)
 
     @property
     def expert_groups(self) -> Number:

@@ -136,13 +136,22 @@ def _straggling_factor(plan: Plan, eff: Efficiency) -> Number:
 
 
 def _exchange_seconds(sent: dict[str, Message], node: Node, kind: str) -> Number:
-    """Seconds per step of all messages of a kind, nothing hidden."""
-    own = [message for message in sent.values() if message.kind == kind]
-    return sum(
-        message.times * exchange.seconds(message, node.scaleup, node.scaleout)
-        for message in own
-        if some(message.times) and some(message.ranks > 1)
-    )
+    """Seconds per step of all messages of a kind, nothing hidden. What groups of replicas that each fill a domain sum with
+    one another takes the network while their own exchanges take the links inside: the longer of the two shows (PyTorch,
+    _fsdp_param_group.py: all-reduces of hybrid sharding run in a stream of their own, as they use other resources)."""
+    inside, across, apart = 0.0, 0.0, True
+    for name, message in sent.items():
+        if message.kind != kind or not (some(message.times) and some(message.ranks > 1)):
+            continue
+        seconds = message.times * exchange.seconds(message, node.scaleup, node.scaleout)
+        if name.endswith(exchange.ACROSS):
+            across = across + seconds
+            apart = apart & (message.spacing == node.scaleup.domain_chips)
+        else:
+            inside = inside + seconds
+    if not some(across):
+        return inside
+    return where(apart, maximum(inside, across), inside + across)
 
 
 def _seconds_alongside(sent: dict[str, Message], plan: Plan, node: Node) -> Number:
