@@ -187,6 +187,22 @@ def test_hybrid_sharding_gathers_in_a_group_and_sums_across_groups():
     assert shown(0.1) == pytest.approx(8 * 1 / 2 * 8 / 0.1 * weights)
 
 
+def test_blocks_side_by_side_sum_once():
+    """Of four sums a layer two are left (Chowdhery et al. 2022, section 2); with a norm each the gradients of two inputs are
+    summed apart. Under sequence parallelism one input is gathered again, or two."""
+    plan = Plan(4096, 64, tp=8)
+
+    def sent(norms, **changes):
+        model = replace(LLAMA_70B, parallel_norms=norms)
+        return step_bytes(model, replace(plan, **changes), BYTE_A_SECOND)["tensor_parallel"]
+
+    assert sent(1) == pytest.approx(2 / 4 * sent(0))
+    assert sent(2) == pytest.approx(3 / 4 * sent(0))
+    assert sent(1, recompute=2) == pytest.approx(3 / 6 * sent(0, recompute=2))
+    assert sent(1, sequence_parallel=1) == pytest.approx(5 / 10 * sent(0, sequence_parallel=1))
+    assert sent(2, sequence_parallel=1) == pytest.approx(8 / 10 * sent(0, sequence_parallel=1))
+
+
 def test_adapters_travel_as_they_are_held():
     """Those of the fullest stage's layers: 80 on 16 stages are 5, on 12 they are 7."""
     held, sent = [], []

@@ -760,3 +760,13 @@ def test_only_gated_models_turn_queries_and_keys_by_position():
     wider = 2 * GPT_175B.ffn * 2048
     more = elementwise_bytes(gated, plan) - elementwise_bytes(GPT_175B, plan)
     assert more == pytest.approx(turned + wider)
+
+
+def test_one_norm_for_both_blocks_saves_one_read_and_one_write():
+    """Of a hidden state, in 16 bits; a norm each saves nothing."""
+    plan = Plan(2048, 8)
+    plain, one, two = (
+        elementwise_bytes(replace(GPT_175B, parallel_norms=norms), plan) for norms in (0, 1, 2)
+    )
+    assert plain - one == pytest.approx(2 * 2 * GPT_175B.hidden * 2048)
+    assert two == plain

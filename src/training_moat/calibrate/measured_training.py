@@ -209,6 +209,8 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
     frame["dense_layers"] = np.minimum(frame["dense_layers"].fillna(0), frame["layers"].fillna(0))
     for name in (*fields, "experts", "experts_per_token"):
         frame[name] = frame[name].fillna(0).astype(float)
+    side_by_side = frame["notes"].fillna("").str.contains("parallel block")
+    frame["parallel_norms"] = frame["parallel_norms"].mask(side_by_side, 1.0)
     unknown = identity.isna() & (_off_count(frame, 1.0) < _off_count(frame, 0.0))
     frame["gated_ffn"] = frame["gated_ffn"].mask(unknown, 1.0)
     # A truncated proxy of a published model is not that model's size.

@@ -204,7 +204,9 @@ def _visited_width(model: Transformer) -> Number:
 def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
     """Forward traffic of one layer's norms, residuals, activation functions and position codes, for one micro-batch."""
     m, h = plan.micro_tokens, model.hidden
-    replicated = 20 * h / plan.stream_chips
+    # One norm in place of two reads its input and writes its output once less.
+    norm = where(model.parallel_norms == 1, 2 * STREAM_BYTES, 0.0)
+    replicated = (20 - norm) * h / plan.stream_chips
     # Models of before gated blocks (GPT-3's, BLOOM's, MPT's shape) add positions to their input or to the scores.
     rotary = model.gated_ffn * 8 * model.head_dim * (model.heads + model.kv_heads)
     values = replicated + ((4 + 2 * model.gated_ffn) * _visited_width(model) + rotary) / plan.tp

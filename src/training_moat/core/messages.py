@@ -77,7 +77,8 @@ def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str,
     it gathered scatters the gradients alone. Layers of experts without a dense block sum once: what cuts their experts is
     counted with the experts. A layer done again but for its last product leaves the sum after that out. Under sequence
     parallelism each sum is a scatter and a gather, and what goes into the products before it is gathered once more for the
-    gradient of their weights (`Plan.gathers_again`)."""
+    gradient of their weights (`Plan.gathers_again`). Blocks side by side (`Transformer.parallel_norms`) sum their results
+    once, and what goes into both as well where they share a norm."""
     m, each = plan.micro_tokens, passes(plan)
     summed_twice = 1 - model.moe_share * where(model.shared_experts > 0, 0.0, 1.0)
     heads = where(model.kv_lora_rank > 0, model.heads, model.kv_heads) / plan.tp
@@ -87,7 +88,13 @@ def _layer_messages(model: Transformer, plan: Plan, layers: Number) -> dict[str,
     with_keys = where(plan.rings, each + 1, each)
     handed_round = layers * (1 - model.linear_layers / model.layers) * with_keys
     hidden = plan.stream_bytes * m * model.hidden
-    sums = each + (each - plan.unfinished_layers) * summed_twice
+    second = (each - plan.unfinished_layers) * summed_twice
+    if some(model.parallel_norms):
+        # Of two inputs with a norm each the gradients are summed apart.
+        backward = where(model.parallel_norms > 1, summed_twice, 0.0)
+        second = where(model.parallel_norms > 0, backward, second)
+        summed_twice = where(model.parallel_norms == 1, 0.0, summed_twice)
+    sums = each + second
     anew = (plan.sequence_parallel > 0) & (plan.lora_rank == 0) & (plan.gathers_again > 0)
     gathered_again = where(anew, layers * (1 + summed_twice), 0.0)
     return {

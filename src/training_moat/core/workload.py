@@ -32,8 +32,9 @@ class Transformer:
     inputs and outputs), `linear_value_heads` values and gates of `linear_value_dim`; where these are zero, the model's own
     heads. `expert_biases` is 1 where the experts' products carry biases, which stacks add expert by expert (gpt-oss; too
     few weights to count). `routing_groups` above zero: the experts lie in so many groups, and a token visits those of at
-    most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `params_given` and `active_params_given`,
-    where above zero, win over the derived counts.
+    most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `parallel_norms` above zero: attention and feed-forward block work side
+    by side on the layer's input, after one norm or a norm each (1 or 2), and their results are added to it together (Chowdhery
+    et al. 2022, PaLM, section 2: parallel layers). `params_given` and `active_params_given`, where above zero, win over the derived counts.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Transformer:
     expert_biases: Number = 0
     routing_groups: Number = 0
     routed_groups: Number = 0
+    parallel_norms: Number = 0
     params_given: Number = 0
     active_params_given: Number = 0
 
