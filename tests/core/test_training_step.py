@@ -15,6 +15,7 @@ from training_moat.core.layer_step import (
     elementwise_bytes,
     matmul_seconds,
     permuted_bytes,
+    written_out_bytes,
 )
 from training_moat.core.memory import params_per_stage
 from training_moat.core.node import Efficiency, Node
@@ -770,3 +771,29 @@ def test_one_norm_for_both_blocks_saves_one_read_and_one_write():
     )
     assert plain - one == pytest.approx(2 * 2 * GPT_175B.hidden * 2048)
     assert two == plain
+
+
+def test_an_activation_written_out_moves_every_operations_values():
+    """0.5 x (1 + tanh(c (x + k x^3))) is eight kernels forward, of 18 values, and 28 backward with the gradients' sums; one
+    kernel reads and writes a value a pass. Under autocast all of it has 32 bits."""
+    plan, inner = Plan(2048, 8), 2048 * GPT_175B.ffn
+    gelu = replace(GPT_175B, tanh_gelu=1)
+    apart = replace(plan, written_out_bytes=2)
+    assert written_out_bytes(gelu, apart) == pytest.approx((16 * 2 * inner, 24 * 2 * inner))
+    cast = written_out_bytes(gelu, replace(plan, written_out_bytes=4))
+    assert cast == pytest.approx((68 * inner, 104 * inner))
+    assert written_out_bytes(gelu, plan) == written_out_bytes(GPT_175B, apart) == (0.0, 0.0)
+    halved = written_out_bytes(gelu, replace(apart, tp=2))
+    assert halved == pytest.approx((16 * inner, 24 * inner))
+
+
+def test_an_activation_written_out_takes_its_traffic_and_again_where_layers_are_recomputed():
+    gelu = replace(GPT_175B, tanh_gelu=1)
+
+    def streamed(written, level):
+        plan = Plan(2048, 8, recompute=level, written_out_bytes=written)
+        return step_time(gelu, plan, H100, PERFECT).memory_bound
+
+    moved = 8 * GPT_175B.layers * 2048 * GPT_175B.ffn / H100.memory_bytes_per_s
+    assert streamed(2, 0) - streamed(0, 0) == pytest.approx(80 * moved)
+    assert streamed(2, 2) - streamed(0, 2) == pytest.approx((80 + 32) * moved)

@@ -213,6 +213,29 @@ def elementwise_bytes(model: Transformer, plan: Plan) -> Number:
     return m * values * plan.stream_bytes / STREAM_BYTES
 
 
+WRITTEN_OUT_FORWARD, WRITTEN_OUT_BACKWARD = 18.0, 28.0
+"""Values read and written for one of $0.5x (1 + tanh(c (x + kx^3)))$ where every operation is a kernel (transformers,
+activations.py: `NewGELUActivation`): forward a power, a factor, a sum, a factor, a tanh, a sum, half of x and a product;
+backward two products and half, the tanh's, two factors, the power's three kernels and two sums of the gradients of x."""
+IN_ONE_KERNEL = 2.0
+"""Values that `elementwise_bytes` counts for an activation function in each of a layer's three passes."""
+
+
+def written_out_bytes(model: Transformer, plan: Plan) -> tuple[Number, Number]:
+    """Traffic (forward, backward) of one layer's activation functions for one micro-batch beyond that of one kernel, where
+    their operations run one by one (`Plan.written_out_bytes`)."""
+    if not (some(model.tanh_gelu) and some(plan.written_out_bytes)):
+        return 0.0, 0.0
+    apart = (model.tanh_gelu > 0) & (plan.written_out_bytes > 0)
+    inner = where(apart, plan.micro_tokens * _visited_width(model) / plan.tp, 0.0)
+    width = maximum(plan.written_out_bytes, plan.stream_bytes)
+    fused = IN_ONE_KERNEL * plan.stream_bytes
+    return (
+        inner * (WRITTEN_OUT_FORWARD * width - fused),
+        inner * (WRITTEN_OUT_BACKWARD * width - 2 * fused),
+    )
+
+
 def permuted_bytes(model: Transformer, plan: Plan) -> Number:
     """Forward traffic in which one layer's routed tokens are put into the experts' order and back, for one
     micro-batch (Liu et al. 2025; Megatron-Core's token dispatchers).
@@ -306,6 +329,7 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     sustained = node.memory_bytes_per_s * eff.memory
     streams = fused * eff.elementwise * elementwise_bytes(model, plan) / sustained
     permuting = fused * permuted_bytes(model, plan) / sustained
+    written, written_back = (moved / sustained for moved in written_out_bytes(model, plan))
     casts = fused * _cast_seconds(model, plan, node, eff)
     # Passes over a layer: one forward, two forward-equivalents backward (one where the weights are frozen), one more
     # when recomputed.
@@ -340,7 +364,8 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     kernel = where(plan.flash_attention > 0, 1.0, stack)
     attention = kernel * (1 + core_again + core_back) * core
     compute = matmul / eff.matmul_software + attention
-    traffic = stack * traffic
+    # Counted kernel by kernel, so that no stack has more of it.
+    traffic = stack * traffic + (1 + again) * written + written_back
     gaps = (3 + again) * fused * _layer_gaps(plan, eff)
     overhead = _gap_seconds(plan, gaps, compute + traffic)
     issued = where(plan.tp > 1, eff.tensor_layer_seconds, 0.0)

@@ -119,6 +119,10 @@ class Plan:
     its own part alone (Korthikanti et al. 2022, section 4.2.2), 0 where the gathered one is kept."""
     scatters_every: Number = 0
     """1 where ZeRO-2 scatters the gradients after every micro-batch, 0 where they add up and are reduced once a step."""
+    written_out_bytes: Number = 0
+    """Above zero an activation function that its code writes out (`Transformer.tanh_gelu`) runs operation by operation, and
+    this is what a value takes in between: 16 bits, under autocast 32, as its power is among what PyTorch computes in FP32
+    there. 0: one kernel."""
     shard_group: Number = 0
     """Above zero ZeRO-3 shares weights, gradients and states out among so many replicas alone, and groups of them hold the
     same (hybrid sharding: Zhao et al. 2023, PyTorch FSDP, section 3.2.2); 0: among all."""

@@ -34,7 +34,9 @@ class Transformer:
     few weights to count). `routing_groups` above zero: the experts lie in so many groups, and a token visits those of at
     most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `parallel_norms` above zero: attention and feed-forward block work side
     by side on the layer's input, after one norm or a norm each (1 or 2), and their results are added to it together (Chowdhery
-    et al. 2022, PaLM, section 2: parallel layers). `params_given` and `active_params_given`, where above zero, win over the derived counts.
+    et al. 2022, PaLM, section 2: parallel layers). `tanh_gelu` is 1 where the activation function is GELU by its tanh formula as GPT-2
+    has it, which some software writes out (`Plan.written_out_bytes`). `params_given` and `active_params_given`, where above
+    zero, win over the derived counts.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Transformer:
     routing_groups: Number = 0
     routed_groups: Number = 0
     parallel_norms: Number = 0
+    tanh_gelu: Number = 0
     params_given: Number = 0
     active_params_given: Number = 0
 

@@ -120,6 +120,7 @@ class Software:
     logits_in_place: float = 0.0
     pipelines: float = 1.0
     splits_stream: float = 0.0
+    written_out_bytes: float = 0.0
 
     @property
     def gathers_again(self) -> float:

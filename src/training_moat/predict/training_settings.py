@@ -135,6 +135,7 @@ class Setting:
             "stops_early": own.stops_early,
             "gathers_again": own.gathers_again,
             "scatters_every": own.scatters_every,
+            "written_out_bytes": own.written_out_bytes,
             "lora_rank": float(self.lora_rank),
             "base_bytes": self.base_bytes,
             "offload": float(self.offload),
