@@ -792,8 +792,19 @@ def test_an_activation_written_out_takes_its_traffic_and_again_where_layers_are_
 
     def streamed(written, level):
         plan = Plan(2048, 8, recompute=level, written_out_bytes=written)
-        return step_time(gelu, plan, H100, PERFECT).memory_bound
+        return step_time(gelu, plan, H100, replace(PERFECT, software=0.5)).memory_bound
 
     moved = 8 * GPT_175B.layers * 2048 * GPT_175B.ffn / H100.memory_bytes_per_s
     assert streamed(2, 0) - streamed(0, 0) == pytest.approx(80 * moved)
     assert streamed(2, 2) - streamed(0, 2) == pytest.approx((80 + 32) * moved)
+
+
+def test_fused_attention_has_all_scores_to_do_where_nothing_is_masked():
+    """An ideal chip then takes the FLOPs that a model is said to have (but for the backward pass's fifth product)."""
+    plan = Plan(4096, 8, zero_stage=0)
+    causal, both = (replace(GPT_175B, bidirectional=way) for way in (0, 1))
+    masked = training_step.masked_flops_per_step
+    assert masked(causal, plan) > 0 == masked(both, plan)
+    times = [step_time(model, plan, IDEAL, PERFECT).compute for model in (causal, both)]
+    scores = plan.tokens_per_step * attention_score_flops_per_token(GPT_175B, 4096) / 1e15
+    assert times[1] - times[0] == pytest.approx(scores / 2 * (1 + 2.5))

@@ -217,3 +217,12 @@ def test_a_model_without_experts_is_told_nothing_of_them():
     for model, expected in ((dense, "smaller vocab"), (mixed, "dense_layers")):
         text = next(text for broken, text in workload.weights_problem(model) if broken)
         assert expected in text and ("experts" in text) == (model is mixed)
+
+
+def test_attention_both_ways_masks_nothing():
+    """BERT's tokens look at all others (Devlin et al. 2019, section 3): twice what a causal mask leaves."""
+    causal, both = (replace(GPT3, bidirectional=way) for way in (0, 1))
+    assert workload.fused_attended_tokens(causal, 512) == 256
+    assert workload.fused_attended_tokens(both, 512) == 512
+    cut = replace(both, attention_chunk=128, chunked_layers=both.layers)
+    assert workload.fused_attended_tokens(cut, 512) == 128

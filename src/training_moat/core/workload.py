@@ -20,7 +20,7 @@ WIDEST_UNIT = 256
 
 @dataclass(frozen=True)
 class Transformer:
-    """The shape of a decoder-only transformer. Sizes are counts of values, not bytes.
+    """The shape of a transformer, a decoder unless said otherwise. Sizes are counts of values, not bytes.
 
     `ffn` is the inner width of a dense feed-forward block, `expert_ffn` of one expert; `gated_ffn` is 1 for SwiGLU-like
     blocks (three matrices) and 0 for plain ones (two). `dense_layers` counts the layers of a mixture-of-experts model that
@@ -32,11 +32,12 @@ class Transformer:
     inputs and outputs), `linear_value_heads` values and gates of `linear_value_dim`; where these are zero, the model's own
     heads. `expert_biases` is 1 where the experts' products carry biases, which stacks add expert by expert (gpt-oss; too
     few weights to count). `routing_groups` above zero: the experts lie in so many groups, and a token visits those of at
-    most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `parallel_norms` above zero: attention and feed-forward block work side
-    by side on the layer's input, after one norm or a norm each (1 or 2), and their results are added to it together (Chowdhery
-    et al. 2022, PaLM, section 2: parallel layers). `tanh_gelu` is 1 where the activation function is GELU by its tanh formula as GPT-2
-    has it, which some software writes out (`Plan.written_out_bytes`). `params_given` and `active_params_given`, where above
-    zero, win over the derived counts.
+    most `routed_groups` (DeepSeek-AI 2024, section 2.1.2: node-limited routing). `parallel_norms` above zero:
+    attention and feed-forward block work side by side on the layer's input, after one norm or a norm each (1 or 2),
+    and their results are added to it together (Chowdhery et al. 2022, PaLM, section 2: parallel layers). `tanh_gelu`
+    is 1 where the activation function is GELU by its tanh formula as GPT-2 has it, which some software writes out
+    (`Plan.written_out_bytes`). `bidirectional` is 1 where every token looks at all others (BERT: Devlin et al. 2019,
+    section 3). `params_given` and `active_params_given`, where above zero, win over the derived counts.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Transformer:
     routed_groups: Number = 0
     parallel_norms: Number = 0
     tanh_gelu: Number = 0
+    bidirectional: Number = 0
     params_given: Number = 0
     active_params_given: Number = 0
 
@@ -308,13 +310,14 @@ SPLASH_TILE = 512
 def fused_attended_tokens(model: Transformer, context: Number, tile: Number = FUSED_TILE) -> Number:
     """Mean number of past tokens that a fused kernel visits per query and layer: half of the context, or chunk, under the
     causal mask; in windowed layers the window, which the first tokens have not filled yet, and the tile it is cut by, never
-    more than that half. Of S tokens the first W see W/2 in the mean and the others W, $W (1 - W / 2S)$ in all."""
+    more than that half. Where attention is `bidirectional`, nothing is masked. Of S tokens the first W see W/2 in the mean and the others W, $W (1 - W / 2S)$ in all."""
     whole, window, chunk = _kinds_of_layers(model)
-    causal = context / 2
+    seen = where(model.bidirectional > 0, 1.0, 0.5) if some(model.bidirectional) else 0.5
+    causal = context * seen
     window_tokens = minimum(model.attention_window, context)
     filled = window_tokens * (1 - window_tokens / (2 * context))
     windowed = minimum(filled + model.attention_sinks + tile, causal)
-    chunked = minimum(model.attention_chunk, context) / 2
+    chunked = minimum(model.attention_chunk, context) * seen
     return whole * causal + window * windowed + chunk * chunked
 
 
