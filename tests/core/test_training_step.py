@@ -808,3 +808,17 @@ def test_fused_attention_has_all_scores_to_do_where_nothing_is_masked():
     times = [step_time(model, plan, IDEAL, PERFECT).compute for model in (causal, both)]
     scores = plan.tokens_per_step * attention_score_flops_per_token(GPT_175B, 4096) / 1e15
     assert times[1] - times[0] == pytest.approx(scores / 2 * (1 + 2.5))
+
+
+def test_adafactor_of_pytorch_passes_over_the_weights_many_times():
+    """17 values a weight of its own width (torch/optim/_adafactor.py), where a fused step reads states, gradient and weight
+    once and writes them once."""
+    fused, chained = (Plan(2048, 8, zero_stage=0, factored=one) for one in (0, 1))
+    own = sum(params_per_stage(GPT_175B, fused)) / H100.memory_bytes_per_s
+
+    def longer(state_bytes):
+        times = [step_time(GPT_175B, one, H100, PERFECT, state_bytes) for one in (chained, fused)]
+        return times[0].other - times[1].other
+
+    assert longer(4.0) == pytest.approx((17 * 4 - 14) * own)
+    assert longer(0.0) == pytest.approx((17 * 2 - 6) * own)

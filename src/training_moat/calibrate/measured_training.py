@@ -26,7 +26,7 @@ from training_moat.predict import attainable, software
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
-OF_THE_RUN = ("recompute", "lora_rank", "base_bytes", "streamed", "orthogonal")
+OF_THE_RUN = ("recompute", "lora_rank", "base_bytes", "streamed", "orthogonal", "factored")
 """Parts of a plan that are no column of a measured run."""
 COLUMNS = {
     "moe_experts": "experts",
@@ -244,7 +244,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
     own = [name for name in Plan.__dataclass_fields__ if name not in OF_THE_RUN]
     columns = {name: frame[name].to_numpy(float) for name in own}
     columns["lora_rank"] = np.zeros(len(frame))
-    columns["orthogonal"] = np.zeros(len(frame))
+    columns["orthogonal"] = columns["factored"] = np.zeros(len(frame))
     columns["base_bytes"] = np.full(len(frame), WEIGHT_BYTES)
     streamed = [
         name for name, chip in chip_catalog.all_chips().items() if "training" in chip.streamed

@@ -26,6 +26,12 @@ OPTIMIZER_BYTES = {
 
 ORTHOGONAL = ("muon",)
 """Optimizers that make the step of every matrix orthogonal, by products of its momentum (`orthogonal_steps`)."""
+FACTORED = ("adafactor",)
+"""Optimizers whose second moments are kept by rows and columns."""
+FACTORED_VALUES = 17.0
+"""Values read and written for a weight in the operations of PyTorch's Adafactor, of the weights' own width (torch/optim,
+_adafactor.py: two norms of the gradient and one of the weight; the moments' product, divided, bounded and rooted; the
+product with the gradient, its norm, and the sum with the weight)."""
 BYTE_MOMENTS = ("adam8bit",)
 """Optimizers whose moments take one byte whatever type the weights have."""
 

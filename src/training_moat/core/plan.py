@@ -114,6 +114,8 @@ class Plan:
     """A level of `STOPS_EARLY`."""
     orthogonal: Number = 0
     """1 where the optimizer makes every matrix's step orthogonal (Muon, see `orthogonal_steps`)."""
+    factored: Number = 0
+    """1 where the optimizer is Adafactor as PyTorch runs it, operation by operation (`FACTORED_VALUES`)."""
     gathers_again: Number = 1
     """1 where, under sequence parallelism, a product's input is gathered again for its weights' gradient, as each chip keeps
     its own part alone (Korthikanti et al. 2022, section 4.2.2), 0 where the gathered one is kept."""

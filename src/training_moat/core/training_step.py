@@ -17,7 +17,12 @@ from training_moat.core.layer_step import Layer, fullest_load, layer_time, vocab
 from training_moat.core.memory import own_share, params_per_stage, trained_params_per_stage
 from training_moat.core.messages import Message
 from training_moat.core.node import Efficiency, Node
-from training_moat.core.optimizer_states import WEIGHT_BYTES, optimizer_bytes
+from training_moat.core.optimizer_states import (
+    FACTORED_VALUES,
+    MASTER_BYTES,
+    WEIGHT_BYTES,
+    optimizer_bytes,
+)
 from training_moat.core.orthogonal_steps import orthogonal_seconds
 from training_moat.core.plan import Plan, stage_layers
 from training_moat.core.workload import (
@@ -81,6 +86,8 @@ def _optimizer_seconds(
     own = own_share(plan, trained_params_per_stage(model, plan), 1)
     # Beside the states FP32 gradients in and 16-bit weights out; without masters 16-bit gradients in, weights in and out.
     traffic = 2 * state_bytes + 4 + 2
+    chained = FACTORED_VALUES * where(state_bytes > 0, MASTER_BYTES, WEIGHT_BYTES)
+    traffic = where(plan.factored > 0, chained, traffic)
     moved = 2 * WEIGHT_BYTES
     home = where(node.weight_bytes_per_s > 0, node.weight_bytes_per_s, node.memory_bytes_per_s)
     on_chip = traffic * own / (home * eff.memory)

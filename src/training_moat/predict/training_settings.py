@@ -12,6 +12,7 @@ from training_moat.core import tiers
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import (
+    FACTORED,
     NF4_BYTES,
     OPTIMIZER_BYTES,
     ORTHOGONAL,
@@ -145,6 +146,7 @@ class Setting:
             "recompute_share": 1.0 if share is None else share,
             "streamed": float(self.streamed),
             "orthogonal": float(self.optimizer in ORTHOGONAL),
+            "factored": float(self.optimizer in FACTORED) * own.torch_native,
             "stream_bytes": self.stream_bytes,
         }
 
