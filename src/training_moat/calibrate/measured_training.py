@@ -211,11 +211,6 @@ def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = frame[name].fillna(0).astype(float)
     notes = frame["notes"].fillna("").str
     frame["parallel_norms"] = frame["parallel_norms"].mask(notes.contains("parallel block"), 1.0)
-    # Packed documents do not see each other, as pieces of a context do not.
-    document = notes.extract(r"packed documents of about ([\d,]+) tokens", expand=False)
-    document = document.str.replace(",", "").astype(float)
-    frame["attention_chunk"] = document.fillna(frame["attention_chunk"])
-    frame["chunked_layers"] = frame["layers"].where(document.notna(), frame["chunked_layers"])
     unknown = identity.isna() & (_off_count(frame, 1.0) < _off_count(frame, 0.0))
     frame["gated_ffn"] = frame["gated_ffn"].mask(unknown, 1.0)
     # A truncated proxy of a published model is not that model's size.
