@@ -142,6 +142,22 @@ def worth_of_own_runs() -> pd.DataFrame:
     return found.sort_values(order, kind="stable", ignore_index=True)
 
 
+def not_met(by: list[str]) -> pd.DataFrame:
+    """Mean absolute errors, as shares, of the stored constants on runs that no fit has met: those of the lock-box, and those
+    that can be compared since the last fit. Columns: those of `by`, error, rows."""
+    usable, known = measured_training.usable(), rows()["config_id"]
+    later = usable.take(~usable.frame["config_id"].isin(known).to_numpy())
+    found = [
+        beside_prediction(some).assign(family=measured_training.families(some.frame))
+        for some in (measured_training.put_aside(), later)
+        if len(some.frame)
+    ]
+    if not found:
+        return pd.DataFrame(columns=[*by, "error", "rows"])
+    groups = pd.concat(found).assign(error=lambda frame: frame["error"].abs()).groupby(by)["error"]
+    return groups.agg(error="mean", rows="size").reset_index()
+
+
 def by_group(aside: pd.DataFrame) -> pd.DataFrame:
     """Unseen runs by source and kind of run. Columns: source, kind, runs, error, constant, inside (shares)."""
     shares = aside.assign(error=aside["error"].abs(), constant=aside["constant_error"].abs())

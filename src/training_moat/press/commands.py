@@ -245,17 +245,21 @@ _GROUPS = ("source", "chip_id", "family", "kind", "format", "stack")
     ),
 )  # fmt: skip
 def validate(options: argparse.Namespace) -> None:
-    from training_moat.calibrate import training_errors
+    from training_moat.calibrate import training_errors, unseen_runs
 
     require_known("group", options.by, _GROUPS, "--by")
     by = [options.by] if options.by == "kind" else [options.by, "kind"]
-    table = training_errors.accuracy(by)
+    table, apart = training_errors.accuracy(by), unseen_runs.not_met(by)
     shares = table.columns.difference([*by, "rows"])
     table[shares] = (100 * table[shares]).round(1)
     memory = training_errors.memory_rows()
     off = 100 * memory["error"].abs().mean()
     print("mean absolute percentage error of predicted step times")
     print(table.to_string(index=False))
+    if len(apart):
+        apart["error"] = (100 * apart["error"]).round(1)
+        print("\nthe same of runs that no fit has met, by the constants as they are")
+        print(apart.to_string(index=False))
     print(f"\npeak memory: {off:.1f}% over {len(memory)} measured runs")
     for row in training_errors.coverage(by_support=False).itertuples():
         kind, held = training_errors.KINDS[row.interval_kind], f"{100 * row.coverage:.0f}%"
