@@ -11,7 +11,9 @@ GUIDE = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
 
 def test_the_example_of_a_measure_measures(monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    monkeypatch.setattr(base, "_MEASURES", dict(base._MEASURES))
+    # Who tries the guide word for word has the example among the measures already.
+    others = {name: how for name, how in base._MEASURES.items() if f"def {name}(" not in code}
+    monkeypatch.setattr(base, "_MEASURES", others)
     exec(
         code,
         {name: getattr(base, name) for name in ("measure", "share", "Measured")}

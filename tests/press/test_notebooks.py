@@ -5,6 +5,7 @@ import copy
 import nbformat
 import pytest
 
+from training_moat.catalog import parameters
 from training_moat.core.errors import InputError
 from training_moat.press import notebooks, pages, scenarios, site
 from training_moat.press.failures import WorkFailed
@@ -30,6 +31,21 @@ def test_defaults_are_the_literals_of_the_tagged_cell():
         notebooks.defaults(made("import os"), "c")
     with pytest.raises(WorkFailed, match="found 0"):
         notebooks.defaults(nbformat.v4.new_notebook(), "c")
+
+
+def test_a_new_chapter_without_its_entries_is_told_which(tmp_path, monkeypatch):
+    """Who copies a chapter had been told that it is unknown, and got other chapters' names."""
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "mine.ipynb").write_text("{}")
+    parameters.chapters()  # read from the book itself
+    monkeypatch.setattr(notebooks, "CHAPTERS", tmp_path / "chapters")
+    monkeypatch.setattr(parameters.paths, "root", lambda: tmp_path)
+    with pytest.raises(InputError, match=r"^chapter 'mine' has no entry in _toc.yml; add '- file"):
+        notebooks.chapter_file("mine")
+    with pytest.raises(InputError, match=r"^chapter 'mine' has no entry in chapters/parameters"):
+        parameters.schema("mine")
+    with pytest.raises(InputError, match=r"unknown chapter 'yours'; expected one of"):
+        parameters.schema("yours")
 
 
 def test_nothing_of_a_run_but_its_outputs_is_stored():

@@ -104,6 +104,10 @@ def chapters() -> list[str]:
 def schema(chapter: str) -> dict[str, Parameter]:
     """The parameters of one chapter by name. Raises InputError for an unknown chapter."""
     known = _schemas()
+    if chapter not in known and (paths.root() / "chapters" / f"{chapter}.ipynb").exists():
+        raise InputError(
+            f"chapter '{chapter}' has no entry in {SCHEMA_FILE}; add one, '{chapter}: {{}}' where it has no parameters"
+        )
     require_known("chapter", chapter, known)
     return known[chapter]
 

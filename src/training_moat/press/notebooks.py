@@ -64,6 +64,10 @@ def chapter_file(name: str) -> Path:
     names = chapter_names()
     if name not in names and Path(name).stem in names:  # the notebook's file was given
         raise InputError(f"unknown chapter '{name}'; did you mean '{Path(name).stem}'?")
+    if name not in names and name.isidentifier() and (CHAPTERS / f"{name}.ipynb").exists():
+        raise InputError(
+            f"chapter '{name}' has no entry in _toc.yml; add '- file: chapters/{name}' to one of its parts"
+        )
     require_known("chapter", name, names)
     return CHAPTERS / f"{name}.ipynb"
 
