@@ -104,7 +104,8 @@ def chapters() -> list[str]:
 def schema(chapter: str) -> dict[str, Parameter]:
     """The parameters of one chapter by name. Raises InputError for an unknown chapter."""
     known = _schemas()
-    if chapter not in known and (paths.root() / "chapters" / f"{chapter}.ipynb").exists():
+    folder = paths.root() / SCHEMA_FILE.parent
+    if chapter not in known and chapter in {path.stem for path in folder.glob("*.ipynb")}:
         raise InputError(
             f"chapter '{chapter}' has no entry in {SCHEMA_FILE}; add one, '{chapter}: {{}}' where it has no parameters"
         )
