@@ -434,7 +434,9 @@ def test_a_chip_that_has_no_memory_but_its_cores_pays_for_no_gpus_runtime():
         [asked | {"chip": own}, asked | {"chip": own | {"ddr_gb": 16, "ddr_gb_per_s": 500}}]
     )
     assert bare["fits"] and bare["memory_gib"]["workspace"] < 0.2 < bare["memory_gib"]["total"]
-    assert beside["memory_gib"]["workspace"] > STORED.generic("reserve_bytes_fused") / 2**30
+    assert (
+        beside["memory_gib"]["workspace"] >= 0.999 * STORED.generic("reserve_bytes_fused") / 2**30
+    )
 
 
 def test_errors_scatter_less_the_wider_a_model_is_within_the_widths_that_were_measured():
