@@ -445,6 +445,31 @@ def test_what_bears_on_an_argument_is_not_chosen_by_hand(findings):
         )
 
 
+def test_remarkable_is_one_number_on_all_pages():
+    """It had begun at half as much again for the claims, and at twice on the page on switching."""
+    marks = tables.load("claim_tests").set_index("test")["threshold"]
+    assert {marks["speed_up"], marks["best_advantage"]} == {switching.BANDS[1][0]}
+    assert switching.band(marks["speed_up"]) == switching.BANDS[2][1] == "remarkable"
+
+
+def test_what_sambanova_does_now_is_told_by_what_it_offers(findings):
+    """Talks of a purchase, their end and a round of money had counted as events about inference."""
+    rows = {row.partition(":")[2] for row in findings["C03"].deciding.measured.rows}
+    assert not {"E57", "E63", "E79"} & rows and {"E66", "E89"} <= rows
+
+
+def test_who_raised_most_is_asked_of_those_who_raised_much(findings):
+    """Cerebras had no round on record and Groq its first alone."""
+    rank = next(one for one in findings["C01"].tests if one.name == "funding_rank")
+    assert {f"startup_events:{row}" for row in ("E20", "E91", "E92")} <= set(rank.measured.rows)
+
+
+def test_a_claim_about_the_future_is_asked_of_it_too(findings):
+    later = next(one for one in findings["C12"].tests if one.name == "by_forecasts")
+    now = next(one for one in findings["C07"].tests if one.name == "larger")
+    assert later.measured.value > now.measured.value and "2030" in later.measured.note
+
+
 def test_the_hosts_memory_is_counted_beside_the_chips_own(findings):
     """That training needs DDR was held against memory beside the chip alone, while every server has some."""
     test = next(one for one in findings["C16"].tests if one.name == "host_ddr")

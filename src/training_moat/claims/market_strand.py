@@ -20,22 +20,23 @@ MARKET_TABLES = ("market_splits", "lab_ledgers", "chip_counts", "training_runs",
 
 
 @measure
-def market_ratio(threshold: str) -> Measured:
-    """Inference over training in the AI computing of the last known year, all ways together, and the chance that it reaches
-    a threshold."""
-    draws = market_share.all_draws(YEAR)
+def market_ratio(threshold: str, year: str = str(YEAR)) -> Measured:
+    """Inference over training in the AI computing of a year (the last known one, or a later by forecasts), all ways together,
+    and the chance that it reaches a threshold."""
+    draws = market_share.all_draws(int(year))
     ratio = lifecycle.ratio_of(draws)
     low, middle, high = uncertainty.percentiles(ratio)
     frames = {name: tables.load(name) for name in MARKET_TABLES}
     rows = [keys(frames[name], name) for name in ("market_splits", "lab_ledgers")]
     chance = float(np.mean(ratio >= float(threshold)))
-    note = f"the whole market, AI computing of {YEAR}"
+    note = f"the whole market, AI computing of {year}"
     sources = cited(*frames.values())
     return Measured(middle, low, high, chance, rows[0] + rows[1], sources, note, ranges.MONTE_CARLO)
 
 
 def analysts() -> pd.DataFrame:
-    """Splits with a ratio by named research houses; `upper` is the most each statement allows."""
+    """Splits with a ratio by named research houses; `upper` is the highest ratio that each statement names: "more than" a
+    share names no more than that share."""
     classes = tables.load("split_classes").set_index("split")
     frame = tables.load("market_splits").join(classes[["house", "ratio_high"]], on="row_id")
     frame = credible(frame[frame["house"] == "analyst"])

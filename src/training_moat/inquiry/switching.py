@@ -39,9 +39,10 @@ PARAMETERS = (
 )
 """Inputs whose median the chapter's reader may move."""
 
-BANDS = ((1.25, "small"), (2.0, "clear"), (4.0, "remarkable"))
+BANDS = ((1.25, "small"), (1.5, "clear"), (4.0, "remarkable"))
 NEVER = "never"
-"""Words for a break-even advantage below 1.25, 2 and 4 times, beyond, and where none is enough."""
+"""Words for a break-even advantage below 1.25, 1.5 and 4 times, beyond, and where none is enough. Remarkable begins where it
+does for the claims: half as much again."""
 
 OFFERED = (1.5, 2.0, 3.0, 5.0)
 """Advantages on paper whose chance is drawn over the yearly spend."""
