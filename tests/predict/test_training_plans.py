@@ -272,16 +272,22 @@ def test_selective_recomputation_of_pytorch_redoes_layers():
 
 
 def test_fully_sharded_stacks_shard_the_weights_unless_told_otherwise():
-    assert {
-        layout["zero_stage"] for layout in parse(CASE | {"software": "fsdp", "pp": 1}).plans
-    } == {3}
-    assert {
-        layout["zero_stage"] for layout in parse(CASE | {"software": "fsdp", "pp": 2}).plans
-    } == {2}
+    for pp, stage in ((1, 3), (2, 2)):
+        plans = parse(CASE | {"software": "fsdp", "pp": pp}).plans
+        # What has one copy of the weights alone shards nothing.
+        assert {p["zero_stage"] for p in plans if p["dp"] * p["cp"] > 1} == {stage}
+        assert {p["zero_stage"] for p in plans if p["dp"] * p["cp"] == 1} <= {0}
     assert {
         layout["zero_stage"]
         for layout in parse(CASE | {"software": "fsdp", "pp": 1, "zero_stage": 1}).plans
     } == {1}
+
+
+def test_one_chip_shards_nothing():
+    alone = {"model": "llama3.2-1b", "chip": "a100-80gb", "chips": 1, "seq_len": 2048}
+    for software in ("transformers", "torchtitan"):
+        plans = parse(alone | {"global_batch": 8, "software": software}).plans
+        assert {p["zero_stage"] for p in plans} == {0}
 
 
 def test_given_settings_bound_the_candidates():

@@ -108,7 +108,11 @@ def _expert_options(experts: float, ranks: int) -> list[int]:
     return [n for n in divisors(int(experts)) if ranks % n == 0] or [1]
 
 
-def _zero_options(pp: int, dp: int, fully_sharded: bool) -> tuple[int, ...]:
+def _zero_options(pp: int, dp: int, cp: int, fully_sharded: bool) -> tuple[int, ...]:
+    """Stages worth a look. What has one copy of the weights alone has nothing to gather (PyTorch's FSDP says there that it
+    switches to NO_SHARD)."""
+    if fully_sharded and dp * cp == 1:
+        return (0,)
     if fully_sharded:
         return (3,) if pp == 1 else (2,)
     return (1, 3) if pp == 1 and dp > 1 else (1,)
@@ -191,18 +195,18 @@ def _layouts(
     fully_sharded: bool,
     largest: int,
 ) -> np.ndarray:
-    rests: dict[tuple[int, int], np.ndarray] = {}
+    rests: dict[tuple[int, int, bool], np.ndarray] = {}
     sizes = [one for one in _sizes(shape, tensor, context, chips, fixed) if not batch % one[3]]
-    for _, pp, _, dp in sizes:
-        # With so many stages and replicas, what is left for the other two sizes is the same.
-        if (pp, dp) not in rests:
-            zero = _zero_options(pp, dp, fully_sharded)
+    for _, pp, cp, dp in sizes:
+        # With so many stages and replicas, what is left for the other two sizes is the same, but for a context split or not.
+        if (pp, dp, cp == 1) not in rests:
+            zero = _zero_options(pp, dp, cp, fully_sharded)
             expert = _choices(fixed[7], _expert_options(shape.experts, chips // pp))
             common = (batch // dp, zero, tuple(expert), fixed[4:], largest)
-            rests[pp, dp] = _rest(shape, pp, *common)
+            rests[pp, dp, cp == 1] = _rest(shape, pp, *common)
     if not sizes:
         return np.empty((len(LAYOUT) + 1, 0))
-    rest = [rests[pp, dp] for _, pp, _, dp in sizes]
+    rest = [rests[pp, dp, cp == 1] for _, pp, cp, dp in sizes]
     counts = [part.shape[1] for part in rest]
     found = np.empty((len(LAYOUT) + 1, sum(counts)))
     np.concatenate(rest, axis=1, out=found[4:])
