@@ -62,6 +62,11 @@ def test_fewer_runs_lie_above_a_higher_threshold(runs):
 
 def test_a_run_of_which_two_models_came_counts_once(runs):
     """GPT-4 of March and of June 2023 stand in the table with one size, one cluster and one number of chip-hours."""
+    models = set(runs["model"])
+    assert "DeepSeek-V3" in models and "DeepSeek-V3 (Mar 2025)" not in models, (
+        "its hours are told once"
+    )
+    assert {"NVLM-H 72B", "NVLM-D 72B"} <= models, "two models of a day whose hours nobody told"
     gpt4 = runs[runs["model"].str.startswith("GPT-4 (")]
     assert gpt4["date"].tolist() == ["2023-03-15"]
     assert not runs.dropna(subset=chronicle.ONE_RUN).duplicated(chronicle.ONE_RUN).any()

@@ -21,7 +21,8 @@ LEAST_ENTRIES = 0.03
 NO_RUN = ("benchmark", "validation")
 """Kinds of rows in the table of runs that are no training of a model of its own."""
 ONE_RUN = ["organisation", "hardware", "training_flop", "chip_hours"]
-"""What two notable models that came out of one training run have alike (GPT-4 of March and of June 2023)."""
+"""What two notable models that came out of one training run have alike (GPT-4 of March and of June 2023). Of a later one the
+chip-hours are often not told again (DeepSeek-V3 of March 2025)."""
 DIRECTIONS = {
     "training": "training", "both": "training and inference", "inference": "inference",
     "exit": "leaves", "exit from training": "leaves training",
@@ -122,7 +123,9 @@ def runs() -> pd.DataFrame:
     `maker` is that of `maker_of`; "not named" where there is none.
     """
     noted, more = tables.load("training_runs"), tables.load("runs_non_nvidia")
-    again = noted.sort_values("date", kind="stable").dropna(subset=ONE_RUN).duplicated(ONE_RUN)
+    told = noted.groupby(ONE_RUN[:-1])[ONE_RUN[-1]].transform("first")
+    alike = noted.assign(chip_hours=noted[ONE_RUN[-1]].fillna(told))
+    again = alike.sort_values("date", kind="stable").dropna(subset=ONE_RUN).duplicated(ONE_RUN)
     noted = noted.drop(index=again.index[again])
     more = more[~more["same_as"].fillna("").str.contains(r"\bR\d") & ~more["kind"].isin(NO_RUN)]
     frame = pd.concat(
