@@ -125,6 +125,10 @@ def test_naming_a_base_alone_is_the_base():
             "experts_per_token is 5; expected at most experts, 4",
         ),
         (
+            {"layers": 2, "hidden": 64, "heads": 8, "experts_per_token": 2},
+            "experts_per_token is 2, but there are no experts; expected their number, or neither",
+        ),
+        (
             {"layers": True, "hidden": 64, "heads": 8},
             "column layers: expected a whole number from 1",
         ),

@@ -446,6 +446,24 @@ def test_a_chip_without_a_peak_says_where_one_can_be_given(chip, based):
     assert answer["error"].endswith(f"expected one, such as bf16_tflops in {based}")
 
 
+@pytest.mark.parametrize(
+    ("asked", "column"),
+    [
+        ("fp32", "fp32_tflops"),
+        ("tf32", "tf32_tflops"),
+        ("bf16", "bf16_tflops"),
+        ("int8", "int8_tops"),
+        ("mxfp8", "fp8_tflops"),
+        ("nvfp4", "fp4_tflops"),
+    ],
+)
+def test_the_peak_that_is_wanted_is_one_of_the_format_that_is_asked(asked, column):
+    """Who asked a chip for FP32 had been told to give it a peak for BF16, which it had."""
+    chip = {"fp16_tflops": 1, "hbm_gb": 96, "hbm_tb_per_s": 3} if asked in ("fp32", "tf32") else {}
+    case = {"model": "llama3.1-8b", "chip": chip, "chips": 8, "precision": asked}
+    assert f"such as {column} in a chip object" in training.predict([case])[0]["error"]
+
+
 @pytest.mark.parametrize("level", ["none", "selective", "full"])
 def test_a_share_of_recomputation_that_nothing_takes_is_said(level):
     case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8, "recompute": level}

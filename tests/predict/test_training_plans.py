@@ -27,8 +27,10 @@ FAULTS = [
         {"tp": 2, "pp": 2, "dp": 2, "cp": 2},
         "tp=2 x pp=2 x dp=2 x cp=2 makes 16 chips, but chips is 8",
     ),
-    ({"tp": 3}, "tp=3 makes 3 chips, but chips is 8"),
-    ({"cp": 3}, "cp=3 makes 3 chips, but chips is 8"),
+    # Data parallelism is open: that three is not eight is not what is wrong.
+    ({"tp": 3}, "chips is 8, which is not a multiple of tp=3"),
+    ({"cp": 3}, "chips is 8, which is not a multiple of cp=3"),
+    ({"tp": 4, "pp": 4}, "chips is 8, which is not a multiple of tp=4 x pp=4"),
     (
         GPT3 | {"pp": 97, "chips": 97, "global_batch": 97},
         "no plan is possible: pp x virtual_stages is above the number of layers",

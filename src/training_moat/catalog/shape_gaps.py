@@ -85,6 +85,10 @@ def _reject_contradictions(sizes: Mapping[str, Any], where: str) -> None:
             f"{where}: {heads:g} heads and {kv_heads:g} kv_heads; expected kv_heads that divide the heads"
         )
     experts, used = sizes["experts"], sizes["experts_per_token"]
+    if used > experts == 0:
+        raise InputError(
+            f"{where}: experts_per_token is {used:g}, but there are no experts; expected their number, or neither"
+        )
     if used > experts:
         raise InputError(
             f"{where}: experts_per_token is {used:g}; expected at most experts, {experts:g}"

@@ -50,6 +50,12 @@ class Link:
     topology: str = "switched"
 
 
+def _column(wanted: str) -> str:
+    """The column of a chip object in which a peak for a format is told; blocks of shared scales have that of their width."""
+    plain = wanted.removeprefix("mx").removeprefix("nv")
+    return f"{plain}_tops" if plain.startswith("int") else f"{plain}_tflops"
+
+
 @dataclass(frozen=True)
 class Chip:
     """One accelerator as its vendor describes it; blanks stay None."""
@@ -112,5 +118,5 @@ class Chip:
         based = "" if own else f" with 'base': '{self.variant_of or self.id}'"
         raise InputError(
             f"chip {self.id} has a published peak {has}, none that can stand in for {wanted};"
-            f" expected one, such as bf16_tflops in a chip object{based}"
+            f" expected one, such as {_column(wanted)} in a chip object{based}"
         )

@@ -159,7 +159,9 @@ def _chips(case: Mapping[str, Any], given: Mapping[str, int | None]) -> int:
             for key, size in zip(("tp", "pp", "dp", "cp"), sizes, strict=True)
             if size
         )
-        raise InputError(f"{shown} makes {product} chips, but chips is {chips}")
+        if complete:
+            raise InputError(f"{shown} makes {product} chips, but chips is {chips}")
+        raise InputError(f"chips is {chips}, which is not a multiple of {shown}")
     return chips
 
 
