@@ -157,3 +157,9 @@ def test_a_machine_whose_matmuls_are_slower_is_slower():
     assert slow["step_time_s"] > 1.2 * fast["step_time_s"]
     assert fast["step_time_s"] == pytest.approx(ask()["step_time_s"], rel=0.05)
     assert "expected at most the chip's peak" in ask(matmul_tflops=5000)["error"]
+
+
+def test_a_matmul_rate_that_is_hardly_any_of_the_peak_is_doubted():
+    doubt = "matmul_tflops is 5, 0.0051 of the chip's peak; is the unit right?"
+    assert doubt in ask(matmul_tflops=5)["notes"]
+    assert not any("unit right" in note for note in ask(matmul_tflops=400)["notes"])

@@ -70,7 +70,7 @@ FAULTS = [
     ({"chips": -8}, "chips is -8; expected 1 or more"),
     ({"chips": 8.5}, "chips is 8.5; expected a whole number"),
     ({"chips": "8"}, "chips is '8'; expected a whole number"),
-    ({"chips": True}, "chips is True; expected a whole number"),
+    ({"chips": True}, "chips is true; expected a whole number"),
     ({"chips": NAN}, "chips is nan; expected a whole number"),
     ({"chips": INFINITY}, "chips is inf; expected a whole number"),
     ({"chips": 10**18}, "chips is 1e+18; expected 1 or more, at most"),

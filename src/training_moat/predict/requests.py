@@ -41,7 +41,8 @@ SHOWN = 40
 def shown(value: Any) -> str:
     """A wrong value as an error repeats it: on one line, cut where it is long."""
     try:
-        text = " ".join(repr(value).split())
+        # JSON's own words for these two.
+        text = str(value).lower() if isinstance(value, bool) else " ".join(repr(value).split())
     except (ValueError, RecursionError):  # an integer of over 4,300 digits; a list inside itself
         return f"a {type(value).__name__} too long to print"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -277,6 +277,10 @@ def moot(asked: str, value: Any, why: str = "the store has all states") -> list[
     return [f"{asked} {value} changes nothing: {why}"] if value else []
 
 
+LEAST_OF_PEAK = 0.1
+"""A large product that reaches less of the peak is doubted: of the measured ones (table matmul_maxima) none does."""
+
+
 def _matmul_flops(case: Mapping[str, Any], setting: Setting) -> float | None:
     """What the asker knows of the machine's matmuls, in FLOP/s."""
     given = requests.number(case, "matmul_tflops", above=True)
@@ -286,6 +290,10 @@ def _matmul_flops(case: Mapping[str, Any], setting: Setting) -> float | None:
     if given * TERA > peak:
         raise InputError(
             f"matmul_tflops is {given:g}; expected at most the chip's peak, {peak / TERA:g}"
+        )
+    if given * TERA < LEAST_OF_PEAK * peak:
+        setting.notes.append(
+            f"matmul_tflops is {given:g}, {given * TERA / peak:.2g} of the chip's peak; is the unit right?"
         )
     return given * TERA
 
