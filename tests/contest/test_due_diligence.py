@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training_moat.contest import chip_hours, counterfactual, due_diligence, single_changes, winners
+from training_moat.contest import (
+    chip_hours,
+    counterfactual,
+    due_diligence,
+    inherited,
+    single_changes,
+    winners,
+)
 from training_moat.core.errors import InputError
 from training_moat.inquiry import switching
 from training_moat.inquiry.wording import digits
@@ -185,6 +192,15 @@ def test_a_chip_without_a_date_meets_nvidias_newest(reports):
     report = reports("undated")
     assert any("no date" in words for words in report.assumed)
     assert due_diligence.measure(report).startswith("No date is given for the chip")
+
+
+def test_what_a_chip_has_from_its_base_is_said(reports):
+    """A report had told of a chip's price and maker as if its own, which were those of the chip it was made from."""
+    told = "what the scenario leaves out is H100 SXM5's: its maker, "
+    assert told + "price, power, networks and training software" in reports("twice-h100").assumed
+    assert told + "price, power and training software" in reports("weak-network").assumed
+    assert not any("leaves out" in words for words in reports("blanks").assumed)
+    assert inherited.told("h100-sxm") == []
 
 
 @pytest.mark.parametrize(

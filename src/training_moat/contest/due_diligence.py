@@ -16,6 +16,7 @@ from training_moat.contest import (
     coalitions,
     counterfactual,
     dossiers,
+    inherited,
     reference_jobs,
     scorecard,
     serving_costs,
@@ -123,7 +124,7 @@ def report(
     scorecard.search([(chip, asked), (yardstick, asked)], max_days)
     card = scorecard.card(chip, asked, max_days)
     rival = scorecard.card(yardstick, asked, max_days)
-    told = (*undated, *split.assumed, *_blanks(chip, card))
+    told = (*inherited.told(chip.id), *undated, *split.assumed, *_blanks(chip, card))
     needed = switching.breakeven(yearly_spend_musd)
     return Report(chip, start, asked, card, rival, split, needed, told)
 

@@ -9,6 +9,7 @@ from training_moat.catalog import chips, scenario
 from training_moat.core import tiers
 from training_moat.core.errors import InputError
 from training_moat.core.units import GIB
+from training_moat.inquiry.wording import digits
 
 COLUMNS = (
     *("tp", "pp", "cp", "dp", "ep", "micro_batch", "virtual_stages", "zero_stage"),
@@ -33,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
     fits = bool(found) and found[0]["fits"]
     if not fits:
         least = min(answer["memory_gib"]["total"] for answer in found)
-        offered = f"of {capacity:,.4g} GiB that training may fill"
-        print(f"nothing fits: the least found is {least:,.4g} GiB a chip, {offered}")
+        offered = f"of {digits(capacity, 4)} GiB that training may fill"
+        print(f"nothing fits: the least found is {digits(least, 4)} GiB a chip, {offered}")
     rows = [[*COLUMNS, *_ANSWERS], *([_shown(value) for value in _cells(each)] for each in found)]
     width = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
@@ -46,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _cells(answer: dict[str, Any]) -> list[Any]:
     plan = [answer["plan"].get(name) for name in COLUMNS]
-    ends = f"{answer['step_time_s_p05']:.3g}-{answer['step_time_s_p95']:.3g}"
+    low, high = (digits(answer[f"step_time_s_{end}"], 3) for end in ("p05", "p95"))
+    ends = f"{low}-{high}"
     rates = (answer["step_time_s"], ends, answer["tokens_per_s"], answer["mfu"])
     memory = answer["memory_gib"]["total"]
     return [*plan, *rates, memory, answer["fits"], answer["calibration"]]
@@ -55,4 +57,4 @@ def _cells(answer: dict[str, Any]) -> list[Any]:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return digits(value, 4) if isinstance(value, float) else str(value)

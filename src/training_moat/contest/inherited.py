@@ -1,0 +1,47 @@
+"""What a chip of a scenario has from the chip it starts from, in words: nobody has said it of the chip itself."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from training_moat.catalog import chips as chip_catalog
+from training_moat.catalog import scenario
+from training_moat.inquiry.wording import listed
+
+TOLD = {
+    "maker": ("vendor", "family"),
+    "date": ("available", "announced"),
+    "price": ("price_usd", "cloud_usd_per_h"),
+    "power": ("tdp_w",),
+    "networks": ("scaleup_gb_per_s_per_direction", "scaleout_gbit_per_s_per_chip"),
+    "training software": ("training_software",),
+}
+"""What a report rests on beside rates and sizes, and the columns of the chips table that tell it."""
+
+
+def told(chip_id: str) -> list[str]:
+    """What a scenario's chip has from its base, as one sentence; nothing of a chip of the tables, or where all is its own."""
+    said, base = _own(chip_id)
+    if base is None:
+        return []
+    row = chip_catalog.row(base)
+    left = [
+        word
+        for word, columns in TOLD.items()
+        if not said.intersection(columns) and any(pd.notna(row.get(one)) for one in columns)
+    ]
+    name = chip_catalog.chip(base).name
+    return [f"what the scenario leaves out is {name}'s: its {listed(left)}"] if left else []
+
+
+def _own(chip_id: str) -> tuple[set[str], str | None]:
+    """The columns that a scenario's file gives for a chip, or for those of its own that it starts from; and the chip of the
+    tables behind them."""
+    found, active = scenario.bases("chips"), scenario.active()
+    bodies = {} if active is None else active.bodies("chips")
+    said: set[str] = set()
+    base: str | None = chip_id
+    while base in found and base in bodies:
+        said |= set(bodies[base])
+        base = found[base]
+    return said, base if base != chip_id else None
