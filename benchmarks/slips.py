@@ -280,7 +280,7 @@ def said(slip: Slip, found: dict[str, files.Inspection], edited: files.Inspectio
     }
     kept = found.keys() - (set() if slip.table in ASKED_BY_ALL else large)
     book = {name: edited if name == slip.table else found[name] for name in kept}
-    problems = edited.problems or checking._row_problems(slip.table, edited, checking._keys(book))
+    problems = edited.problems or files.key_problems(slip.table, edited, checking._keys(book))
     problems = problems or plausibility.problems(book)
     return str(problems[0]) if problems else ""
 

@@ -168,27 +168,6 @@ def test_a_failing_node_or_a_way_to_nvidia_is_no_trouble_of_a_move_away():
     assert away.loc[away["trouble"] == "yes", "row_id"].tolist() == ["W01", "W09"]
 
 
-def test_offers_by_hand():
-    """MI300X against H100 by price of sale, both of the chip alone, and MI355X against the GB300, whose price is a part of
-    a rack, so that a server has to be added to the other's: data/chips.csv, cost_scopes.csv and cost_assumptions.csv."""
-    chips = tables.load("chips").set_index("id")
-    value = chips["bf16_tflops"] / chips["price_usd"]
-    offers = switching.offers().set_index(["chip", "basis"])["advantage"]
-    alike = value["mi300x"] / value["h100-sxm"]
-    assert offers["Instinct MI300X", "purchase"] == pytest.approx(alike)
-    beside_a_rack = value["mi355x"] / value["gb300"] / 1.64
-    assert offers["Instinct MI355X", "purchase"] == pytest.approx(beside_a_rack)
-
-
-def test_offers_leave_out_chips_not_sold_and_cut_down_for_export():
-    offers = switching.offers()
-    assert not offers["against"].str.contains("China").any()
-    chips = tables.load("chips").set_index("name")
-    assert (chips.loc[offers["against"], "hbm_gb"] > 0).all()
-    assert not ((offers["chip"] == "TPU7x Ironwood") & (offers["basis"] == "purchase")).any()
-    assert (offers["advantage"] > 0).all()
-
-
 def test_bad_inputs():
     with pytest.raises(InputError, match="did you mean 'delay_months'"):
         switching.inputs({"delay_month": 3.0})

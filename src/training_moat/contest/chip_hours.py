@@ -24,7 +24,6 @@ from training_moat.catalog.dates import day
 from training_moat.contest.reference_jobs import start
 from training_moat.core.machine import Chip
 from training_moat.inquiry.chip_stock import HOURS_PER_YEAR
-from training_moat.inquiry.switching import RENT_WINDOW_DAYS
 from training_moat.inquiry.uncertainty import Uncertain, of_row
 from training_moat.inquiry.wording import counted
 
@@ -32,7 +31,8 @@ RENT, OWNERSHIP, PURCHASE = "rent", "cost of ownership", "purchase"
 TERMS = {"on-demand": "on-demand", "on-demand list": "on-demand", "3-year commit": "3-year commit"}
 """Terms of a rent that are compared, each with its own kind."""
 
-SAME_DAY = pd.Timedelta(days=RENT_WINDOW_DAYS)
+SAME_DAY = pd.Timedelta(days=200)
+"""Two rents are of the same day when they are quoted within half a year or so."""
 
 AT_LAUNCH = pd.Timedelta(days=550)
 """A rent speaks for a chip's launch when it was quoted within a year and a half of it."""

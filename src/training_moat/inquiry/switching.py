@@ -1,4 +1,4 @@
-"""How much better must a challenger be? The break-even advantage as a distribution, and what was offered and done."""
+"""How much better must a challenger be? The break-even advantage as a distribution, and the moves on record."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import tables
-from training_moat.catalog.chips import chip, covers_system, not_as_new
 from training_moat.catalog.cited import credible
-from training_moat.catalog.dates import day
 from training_moat.core import breakeven as core
 from training_moat.core.errors import InputError
 from training_moat.inquiry import chronicle
-from training_moat.inquiry.chronicle import INCUMBENT
 from training_moat.inquiry.uncertainty import (
     Draws,
     Percentiles,
@@ -30,9 +27,6 @@ from training_moat.inquiry.uncertainty import (
 
 MONTHS_PER_YEAR = 12
 MILLION = 1e6
-RENT_WINDOW_DAYS = 200
-"""Two rents are of the same day when they are quoted within half a year or so."""
-
 PARAMETERS = (
     *("horizon_years", "port_months", "port_cost_musd", "delay_months", "delay_value"),
     *("failure_probability", "realised_share"),
@@ -171,12 +165,6 @@ def band(breakeven_advantage: float) -> str:
     return next((word for limit, word in BANDS if breakeven_advantage < limit), "beyond")
 
 
-def chances(offered: pd.DataFrame, bar: Breakeven) -> pd.DataFrame:
-    """The offers with the chance that a move to each pays, best first."""
-    table = offered.assign(chance=offered["advantage"].map(bar.chance))
-    return table.sort_values("advantage", ascending=False, ignore_index=True, kind="stable")
-
-
 def what_matters(
     yearly_spend_musd: float, medians: Mapping[str, float | None] | None = None
 ) -> pd.DataFrame:
@@ -235,83 +223,6 @@ def track_record() -> pd.DataFrame:
 def failure_interval(record: pd.DataFrame) -> Percentiles:
     """Three percentiles of the chance of giving up, from the record alone (Jeffreys prior)."""
     return jeffreys(int(record["given_up"].sum()), len(record))
-
-
-def offers() -> pd.DataFrame:
-    """Peak BF16 performance per dollar of challengers over Nvidia's chip of their day.
-
-    One row per challenger and kind of price: purchase (prices of sale with the server, not of used chips), ownership
-    (hyperscaler's cost per hour) and rent. Nvidia's chips are those with HBM. For the first two its chip of the day is
-    the newest that was not cut down for export; for rent it is the best value among Nvidia quotes of the same term and
-    half year, against the challenger's best.
-    Columns: chip, vendor, basis, date, against, advantage, source.
-    """
-    bought = _by_table("price_usd", "purchase")
-    owned = _by_table("tco_hyperscaler_usd_per_h", "ownership")
-    found = pd.DataFrame([*bought, *owned, *_by_rent()])
-    return found.sort_values(["date", "chip", "basis"], ignore_index=True, kind="stable")
-
-
-def _training_chips() -> pd.DataFrame:
-    chips = tables.load("chips").set_index("id")
-    chips = chips.assign(tflops=chips["bf16_tflops"].fillna(chips["fp16_tflops"]))
-    meant = (chips["supports_training"] != "no") & ~chips["name"].str.contains("China")
-    meant &= (chips["vendor"] != INCUMBENT) | (chips["hbm_gb"] > 0)
-    chips = chips[meant & chips["tflops"].notna() & chips["available"].notna()]
-    return chips.assign(day=chips["available"].map(day))
-
-
-def _offer(own: pd.Series, rival: pd.Series, basis: str, source: str) -> dict[str, Any]:
-    """One offer against Nvidia's, both with what a dollar buys of them (`per_dollar`)."""
-    return {
-        "chip": own["name"],
-        "vendor": own["vendor"],
-        "basis": basis,
-        "date": own["day"],
-        "against": rival["name"],
-        "advantage": own["per_dollar"] / rival["per_dollar"],
-        "source": own[source],
-    }
-
-
-def _by_table(column: str, basis: str) -> list[dict[str, Any]]:
-    chips = _training_chips()
-    chips = chips[chips[column].notna() & chips["source_price"].notna()]
-    if column == "price_usd":
-        chips = chips[~chips["price_note"].map(not_as_new)]
-    dollars = chips[column] * (_with_server(chips.index) if column == "price_usd" else 1.0)
-    chips = chips.assign(per_dollar=chips["tflops"] / dollars)
-    own, others = chips[chips["vendor"] == INCUMBENT], chips[chips["vendor"] != INCUMBENT]
-    found = []
-    for _, row in others.iterrows():
-        before = own[own["day"] <= row["day"]].sort_values(["day", "tflops"], kind="stable")
-        if len(before):
-            found.append(_offer(row, before.iloc[-1], basis, "source_price"))
-    return found
-
-
-def _with_server(chip_ids: pd.Index) -> np.ndarray:
-    """What a chip with its part of a server costs over the price in the table: one where that is a system's already."""
-    overhead = tables.load("cost_assumptions").set_index("name").at["server_overhead", "median"]
-    return np.array([1.0 if covers_system(chip(name), "price") else overhead for name in chip_ids])
-
-
-def _by_rent() -> list[dict[str, Any]]:
-    chips, prices = _training_chips(), tables.load("prices")
-    quotes = prices[(prices["category"] == "cloud_chip_hour") & (prices["term"] != "TCO")]
-    quotes = quotes.join(chips[["name", "vendor", "tflops"]], on="chip_id", how="inner")
-    per_dollar = quotes["tflops"] / quotes["value"]
-    quotes = quotes.assign(day=quotes["date"].map(day), per_dollar=per_dollar)
-    quotes = quotes.sort_values("per_dollar", kind="stable")
-    own, others = quotes[quotes["vendor"] == INCUMBENT], quotes[quotes["vendor"] != INCUMBENT]
-    found = []
-    for (_, term), group in others.groupby(["chip_id", "term"], sort=True):
-        first = group[group["day"] == group["day"].min()].iloc[-1]
-        near = (own["day"] - first["day"]).abs().dt.days <= RENT_WINDOW_DAYS
-        rivals = own[(own["term"] == term) & near]
-        if len(rivals):
-            found.append(_offer(first, rivals.iloc[-1], f"rent, {term}", "source"))
-    return found
 
 
 def port_record() -> pd.DataFrame:
