@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from training_moat.catalog.plausible_bounds import PEAKS, over_median, sixteen_bit_peak
+from training_moat.catalog.plausible_bounds import PEAKS
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Sheet, check, check_each, times_off
 
@@ -22,9 +22,6 @@ NEAR = 0.12
 
 ROUNDED = 0.06
 """Most by which a rate may differ from the words it was computed from."""
-
-FAMILY = 3
-"""Least chips of a family that make its ratio of peaks."""
 
 SECOND_PLACES = (
     ("bf16_tflops", "bf16_tflops", 1),
@@ -132,18 +129,6 @@ def second_places(chips: Sheet, history: Sheet) -> Iterator[Problem]:
                 f"{value:g}, as in hardware_history.csv, or that figure after 'Epoch AI:' in notes"
             )
             yield chips.problem(position, ours, expected)
-
-
-@check("chips")
-def family_ratios(chips: Sheet) -> Iterator[Problem]:
-    """Peaks in eight bits over those in sixteen that differ from what the chip's whole family has."""
-    sixteen, family = sixteen_bit_peak(chips), chips.frame["family"]
-    for column in ("fp8_tflops", "int8_tops"):
-        ratio = chips[column] / sixteen
-        known = ratio.groupby(family).transform("count")
-        odd = (over_median(ratio, family) - 1).abs() > SAME
-        wrong = odd & (odd.groupby(family).transform("sum") == 1) & (known > FAMILY)
-        yield from chips.flagged(wrong, column, "the family's ratio to the peak in sixteen bits")
 
 
 @check("matmul_maxima")

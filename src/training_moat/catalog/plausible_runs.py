@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from training_moat.catalog.plausible_bounds import best_peak, over_median
+from training_moat.catalog.plausible_bounds import best_peak
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Sheet, check, check_each, outside
 
@@ -17,12 +17,6 @@ A_SECOND = ("tokens_per_s_total", "samples_per_s", "sequences_per_s", "throughpu
 
 USES = (0.0025, 0.85)
 """Least and most of the best peak of its chips that any measured run uses: experts on a slow network, two dense layers."""
-
-OF_ITS_KIND = (0.22, 4.0)
-"""Least and most of the median use that a source has for a model."""
-
-TOLD = (0.5, 2.2)
-"""Least and most of a printed rate over that of 6 N and half of the scores of attention, which some sources count in full."""
 
 ROUNDED = 0.03
 """Most by which two rates of one run may differ: they are rounded, or means over other steps."""
@@ -62,27 +56,14 @@ def _flop_per_token(of: Sheet, models: Sheet) -> pd.Series:
     return 6 * (active * 1e9 + scores)
 
 
-def _work_tflops(of: Sheet, models: Sheet) -> pd.Series:
-    """What each chip of a run computes a second, TFLOP/s, by its rate and its model; NaN where it has none."""
-    return _flop_per_token(of, models) * _tokens_per_chip_s(of) / 1e12
-
-
 @check("training_measurements", "chips", "models")
 def work_over_peak(of: Sheet, chips: Sheet, models: Sheet) -> Iterator[Problem]:
     """Rates at which the model's work would take more of the peak than there is, or hardly any of it."""
-    use = _work_tflops(of, models) / best_peak(of, chips)
+    tflops = _flop_per_token(of, models) * _tokens_per_chip_s(of) / 1e12
+    use = tflops / best_peak(of, chips)
     least, most = USES
     expected = f"{least:.2%} to {most:.0%} of the chip's peak by 6 x parameters x tokens"
     yield from of.refused(outside(use, *USES), "value", expected)
-
-
-@check("training_measurements", "models")
-def work_of_its_kind(of: Sheet, models: Sheet) -> Iterator[Problem]:
-    """Rates far from those that the same source has for the same model on the same chip."""
-    kind = [of.frame[name] for name in ("source", "model", "chip")]
-    wrong = outside(over_median(_work_tflops(of, models), kind), *OF_ITS_KIND)
-    expected = "about the work a second of its source's other runs of that model"
-    yield from of.flagged(wrong, "value", expected)
 
 
 @check_each("training_measurements")
@@ -93,17 +74,6 @@ def two_rates(of: Sheet) -> Iterator[Problem]:
     most, least = (own.transform(end) for end in ("max", "min"))
     wrong = tokens.notna() & (most / least - 1 > ROUNDED)
     yield from of.flagged(wrong, "value", "the other rate of the same run, or 'checked:' in notes")
-
-
-@check("training_measurements", "models")
-def printed_rates(of: Sheet, models: Sheet) -> Iterator[Problem]:
-    """FLOP rates of a run far from the work that its other rates come to."""
-    counted = _work_tflops(of, models).groupby(of.frame["config_id"]).transform("median")
-    printed = of["value"].where(of.frame["metric"] == "model_tflops_per_gpu")
-    wrong = outside(printed / counted, *TOLD)
-    yield from of.flagged(
-        wrong, "value", "about 6 x parameters x tokens a second, as the run's other rate has it"
-    )
 
 
 @check_each("training_runs")

@@ -80,9 +80,6 @@ LEDGER_PARTS = (
 SERIES = ("source", "table_ref", "collective", "chip", "fabric", "n_ranks", "n_nodes", "notes")
 """Columns that tell one series of messages of growing size from another."""
 
-LEDGER_GROWTH = (0.7, 8)
-"""Least and most by which an item of a laboratory grows from one year to the next."""
-
 LEDGER_SPREAD = 4
 """Most by which a count of an item in a year may differ from the median of the others."""
 
@@ -221,21 +218,6 @@ def ledger_counts(sheet: Sheet) -> Iterator[Problem]:
         wrong = outside(share, least, most)
         expected = f"{least} to {most} times {whole} of the same time"
         yield from sheet.at(parts["position"][wrong], "value", expected)
-
-
-@check("lab_ledgers")
-def ledger_growth(sheet: Sheet) -> Iterator[Problem]:
-    """Items of a laboratory's ledger that fall, or leap, from one year to the next."""
-    rows = sheet.numbered()
-    yearly = rows[rows["period"].astype(str).str.fullmatch(r"(end of )?\d{4}")]
-    middle = yearly.groupby(["organisation", "item", "year"])["value"].median().reset_index()
-    last = middle.assign(year=middle["year"] + 1)
-    pairs = yearly.merge(last, on=["organisation", "item", "year"], suffixes=("", "_before"))
-    ratio = pairs["value"] / pairs["value_before"]
-    least, most = LEDGER_GROWTH
-    wrong = outside(ratio, least, most)
-    expected = f"{least} to {most} times the year before"
-    yield from sheet.at(pairs["position"][wrong], "value", expected)
 
 
 @check("collective_measurements")
