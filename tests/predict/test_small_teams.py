@@ -266,7 +266,9 @@ def test_eight_bit_states_without_room_come_and_go_and_the_chip_steps_them():
     assert paged["step_time_s"] - here["step_time_s"] == pytest.approx(moved, rel=0.06)
 
 
-@pytest.mark.parametrize("software", ["levanter", "torchtune", "trl"])
+@pytest.mark.parametrize(
+    "software", ["levanter", "torchtune", "trl", "fsdp", "composer", "fms-fsdp"]
+)
 def test_software_without_pipelines_is_given_none_unless_asked(software):
     found = plainly(**MANY_H100, software=software)
     many = training.predict([MANY_H100 | {"software": name} for name in (software, "maxtext")])
