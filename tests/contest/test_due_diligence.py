@@ -35,6 +35,7 @@ CHIPS = {
     ),
     "no-memory": "vendor: Own\n    bf16_tflops: 900\n    available: 2023-11\n",
     "no-units": "vendor: Own\n    hbm_gb: 80\n    hbm_tb_per_s: 3.2\n    available: 2023-11\n",
+    "gigabytes": H100 + "    hbm_tb_per_s: 3350\n",
     "undated": "name: Undated\n    bf16_tflops: 2000\n    hbm_gb: 192\n    hbm_tb_per_s: 6\n",
 }  # fmt: skip
 JOB = "llama2-70b"
@@ -192,6 +193,13 @@ def test_a_chip_without_a_date_meets_nvidias_newest(reports):
     report = reports("undated")
     assert any("no date" in words for words in report.assumed)
     assert due_diligence.measure(report).startswith("No date is given for the chip")
+
+
+def test_a_number_of_another_unit_is_doubted_in_the_report(reports):
+    """On the terminal it had been, where who reads the page later does not look."""
+    doubt = "column hbm_tb_per_s: 3,350 TB/s is 144 times the most of any chip in the tables"
+    assert f"{doubt}, and is taken as it is" in reports("gigabytes").assumed
+    assert not any("taken as it is" in words for words in reports("twice-h100").assumed)
 
 
 def test_what_a_chip_has_from_its_base_is_said(reports):

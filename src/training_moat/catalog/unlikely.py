@@ -12,19 +12,28 @@ from training_moat.catalog import files, scenario, tables
 
 FAR = 10
 """Times the most, or a part of the least, that any chip of the table has."""
+QUESTION = "; is the unit right?"
 
 
 def of_file(path: str | Path) -> list[str]:
     """A sentence for every number of a scenario's chips that is `FAR` beyond those of the table. Raises InputError where
     the file is wrong."""
     found = scenario.load(path)
-    own = found.rows["chips"].set_index("id")
-    told = [
-        (name, doubt)
-        for name, body in found.bodies("chips").items()
-        for doubt in of_chip({column: own.loc[name, column] for column in body if column in own})
-    ]
+    told = [(name, doubt) for name in found.bodies("chips") for doubt in _of_entry(found, name)]
     return [f"{found.path.name}, chips '{name}', {doubt}" for name, doubt in told]
+
+
+def of_active(name: str) -> list[str]:
+    """The same of one chip of the scenario in force, without the question; nothing of a chip of the tables."""
+    found = scenario.active()
+    if found is None or name not in found.bodies("chips"):
+        return []
+    return [doubt.removesuffix(QUESTION) for doubt in _of_entry(found, name)]
+
+
+def _of_entry(found: scenario.Scenario, name: str) -> list[str]:
+    own = found.rows["chips"].set_index("id").loc[name]
+    return of_chip({column: own[column] for column in found.bodies("chips")[name] if column in own})
 
 
 def of_chip(record: Mapping[str, Any]) -> list[str]:
@@ -41,7 +50,7 @@ def of_chip(record: Mapping[str, Any]) -> list[str]:
         else:
             continue
         told.append(
-            f"column {column}: {value:,.10g} {unit} is {beyond} of any chip in the tables; is the unit right?"
+            f"column {column}: {value:,.10g} {unit} is {beyond} of any chip in the tables{QUESTION}"
         )
     return told
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training_moat.catalog import chips as chip_catalog
-from training_moat.catalog import scenario, tables
+from training_moat.catalog import scenario, tables, unlikely
 from training_moat.catalog.relatives import wide_peak
 from training_moat.contest import (
     chip_hours,
@@ -124,7 +124,8 @@ def report(
     scorecard.search([(chip, asked), (yardstick, asked)], max_days)
     card = scorecard.card(chip, asked, max_days)
     rival = scorecard.card(yardstick, asked, max_days)
-    told = (*inherited.told(chip.id), *undated, *split.assumed, *_blanks(chip, card))
+    doubts = [f"{doubt}, and is taken as it is" for doubt in unlikely.of_active(chip.id)]
+    told = (*doubts, *inherited.told(chip.id), *undated, *split.assumed, *_blanks(chip, card))
     needed = switching.breakeven(yearly_spend_musd)
     return Report(chip, start, asked, card, rival, split, needed, told)
 
