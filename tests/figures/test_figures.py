@@ -154,6 +154,15 @@ def test_a_table_marks_numbers_blanks_and_flags(silent, monkeypatch):
         page_of_table(frame.head(0))
 
 
+@pytest.mark.parametrize(
+    ("value", "form", "shown"),
+    [(112.4, ".2g", "110"), (1034.0, ".3g", "1,030"), (8.13, ".2g", "8.1"), (1e-9, ".2g", "1e-09")],
+)
+def test_a_number_of_a_table_has_no_power_of_ten_where_it_is_short(value, form, shown):
+    """Pages had shown 1.1e+02 gigabytes and 1.03e+03 runs."""
+    assert publishing.cell(value, form) == shown
+
+
 def test_a_wide_table_of_words_becomes_cards_and_a_narrow_one_does_not(silent):
     words = "a sentence that is long enough to wrap"
     wide = pd.DataFrame({f"column {number}": [words] for number in range(6)})

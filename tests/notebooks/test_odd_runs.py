@@ -127,6 +127,23 @@ def test_a_size_that_may_end_late_names_the_one_that_is_sure(heard):
     assert "takes more chips than were asked for" in tight
 
 
+@pytest.mark.parametrize(("chip", "least"), [("wse-3", "days at least"), ("sohu", "no curve")])
+def test_a_cluster_that_never_ends_in_time_still_has_its_page(chip, least, heard):
+    """Of wafers, which share the batch alone, the largest size has no plan: the chapter had stopped at its table of them."""
+    told_here = told("cluster", heard, model="llama3.1-405b", chip=chip)
+    check(told_here)
+    assert any("None of the sizes asked for" in text for text in told_here)
+    assert any(least in text for text in told_here)
+    assert not any("unknown days" in text for text in told_here)
+
+
+def test_a_speed_that_falls_with_its_links_is_not_kept_by_the_plan(heard):
+    """A card whose speed falls to one part in seventy had kept it "because the plan adapts"."""
+    said = " ".join(told("networking", heard, chip="rtx-4090"))
+    assert "whatever the layout" in said and "because the plan adapts" not in said
+    assert "because the plan adapts" in " ".join(told("networking", heard, chip="h100-sxm"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", sorts(*PEAKS))
 def test_precision_with_each_sort_of_chip(chip, heard):

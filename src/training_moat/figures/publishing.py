@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -175,7 +176,9 @@ def cell(value: Any, form: str | None = None) -> Markup:
     if isinstance(value, (int, float)) or hasattr(value, "item"):
         number = _plain(value)
         whole = "," if isinstance(number, int) else ",.0f" if abs(number) >= 1000 else ".3g"
-        return Markup(format(number, form or whole))
+        shown = format(number, form or whole)
+        # A small table's reader takes 110 for a number, and 1.1e+02 for a slip.
+        return Markup(f"{Decimal(shown):,f}" if _POWER.fullmatch(shown) else shown)
     text = str(value)
     if text in VERDICT_COLOURS:
         return Markup(f'<strong class="moat-verdict moat-{text.replace(" ", "-")}">{text}</strong>')
@@ -230,6 +233,7 @@ def table(
     return Output({"text/html": str(page), "text/plain": f"Table {number}. {caption}"})
 
 
+_POWER = re.compile(r"-?\d(\.\d+)?e\+0\d")
 _SHOWN_NUMBER = re.compile(r"[-+\u2212]?\d[\d,]*(\.\d+)?%?")
 
 
