@@ -15,7 +15,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.units import GB
 from training_moat.inquiry import neighbours
 from training_moat.inquiry.uncertainty import jeffreys
-from training_moat.inquiry.wording import digits
+from training_moat.inquiry.wording import digits, percent
 from training_moat.predict import training, training_constants
 
 FACTORS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
@@ -204,6 +204,23 @@ def amount_needed(needed: float, curve: pd.DataFrame, unit: str) -> str:
         return f"more than {digits(max(FACTORS))} times the {digits(own)} {unit} it has"
     most = "at most " if needed <= curve["rate"].min() else ""  # no thinner network was tried
     return f"{most}{digits(needed)} {unit} (it has {digits(own)})"
+
+
+KEPT = 0.1
+"""Share of the speed from which on a plan has kept it when links were cut to a sixty-fourth: several times what is left to a
+run that waits for its links alone."""
+
+
+def adapts(speed: float) -> bool:
+    """Whether a share of the speed that is left with a sixty-fourth of the links is the plan's doing."""
+    return speed >= KEPT
+
+
+def kept(speed: float) -> str:
+    """The share of the speed that is left with a sixty-fourth of the links, in words."""
+    if adapts(speed):
+        return f"it still keeps {percent(speed)}, because the layout moves to what the network can carry"
+    return f"it keeps {percent(speed)}, whatever the layout"
 
 
 def largest(families: pd.DataFrame) -> pd.DataFrame:
