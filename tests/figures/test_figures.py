@@ -38,7 +38,7 @@ ENDS = {"low": "low", "high": "high"} | VALUE
 CHARTS = {
     "bars": lambda: figures.bars(FRAME, **OF_CHIPS),
     "stacked_bars": lambda: figures.stacked_bars(FRAME, part="company", **OF_CHIPS),
-    "lines": lambda: figures.lines(TWICE, series="company", **PLACES),
+    "lines": lambda: figures.lines(TWICE, series="company", band=("low", "high"), **PLACES),
     "dates": lambda: figures.lines(
         FRAME, **PLACES | {"x": "day"}, log_y=True, reference=(3, "three")
     ),

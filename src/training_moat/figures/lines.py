@@ -1,4 +1,4 @@
-"""Lines: how a quantity moves with another, one line per series."""
+"""Lines: how a quantity moves with another, one line per series, with an optional uncertainty band."""
 
 from __future__ import annotations
 
@@ -106,6 +106,13 @@ def _told_apart(
     return parts.paint(series, data[series], legend=sides is None), names
 
 
+def _area(base: alt.Chart, band: tuple[str, str], upward: dict[str, Any]) -> alt.Chart:
+    """The band of uncertainty."""
+    low, high = band
+    ends = {"y": parts.number(alt.Y, low, **upward), "y2": alt.Y2(field=parts.field(high))}
+    return base.mark_area(opacity=0.18).encode(**ends)
+
+
 def _dots(loose: pd.DataFrame) -> alt.Chart:
     """Points that belong to no line."""
     dots = alt.Chart(loose).mark_point(filled=True, size=36, opacity=0.75, color=theme.LOOSE)
@@ -122,6 +129,7 @@ def lines(
     x_title: str,
     y_title: str,
     series: str | None = None,
+    band: tuple[str, str] | None = None,
     log_x: bool = False,
     log_y: bool = False,
     points: bool = False,
@@ -137,14 +145,15 @@ def lines(
 ) -> alt.LayerChart:
     """Lines over a number or a date, each named at its end (or in a legend where ends crowd).
 
-    frame: one row per point. reference, reference_x: (value, label) pairs drawn as dashed lines across y or x.
+    frame: one row per point. band: columns with the lower and upper end of the uncertainty.
+    reference, reference_x: (value, label) pairs drawn as dashed lines across y or x.
     step: draw steps, for quantities that change at once and then hold.
     marked: points that belong to no line (columns x and y, the others for the tooltip).
     """
-    data = parts.tidy(frame, x, y, series)
+    data = parts.tidy(frame, x, y, series, *(band or ()))
     loose = None if marked is None or marked.empty else parts.tidy(marked, x, y)
     every = data if loose is None else pd.concat([data, loose], ignore_index=True)
-    low, high = parts.bounds(every[y].to_numpy(float), log_y, y)
+    low, high = parts.bounds(every[[y, *(band or ())]].to_numpy(float).ravel(), log_y, y)
     along, span = _along(every, x, x_title, log_x, x_format, reference_x)
     upward = parts.measured(y_title, low, high, log_y, y_format, y_domain, zero)
     up = parts.number(alt.Y, y, **upward)
@@ -152,6 +161,7 @@ def lines(
     paint, names = _told_apart(data, x, y, series, (log_x, log_y)) if series else ({}, [])
     shape = ({"interpolate": "step-after"} if step else {}) | ({"point": True} if points else {})
     layers = [
+        *([_area(base, band, upward).encode(**paint)] if band else []),
         base.mark_line(**shape).encode(y=up, tooltip=parts.tooltips(data), **paint),
         *([] if loose is None else [_dots(loose).encode(x=along, y=up)]),
         *(name.encode(x=along, y=up, **paint) for name in names),
