@@ -36,7 +36,7 @@ OF_CHIPS = {"value": "hbm_gb", "category": "chip"} | VALUE
 GRID = {"x": "chip", "y": "company"} | VALUE
 ENDS = {"low": "low", "high": "high"} | VALUE
 CHARTS = {
-    "bars": lambda: figures.bars(FRAME, color="company", **OF_CHIPS),
+    "bars": lambda: figures.bars(FRAME, **OF_CHIPS),
     "stacked_bars": lambda: figures.stacked_bars(FRAME, part="company", **OF_CHIPS),
     "lines": lambda: figures.lines(TWICE, series="company", band=("low", "high"), **PLACES),
     "dates": lambda: figures.lines(

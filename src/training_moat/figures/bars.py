@@ -22,19 +22,16 @@ def bars(
     category: str,
     title: str,
     value_title: str,
-    color: str | None = None,
     label_format: str = ",.2~r",
     sort: Any = "-value",
-    reference: Any = None,
 ) -> alt.LayerChart:
     """Horizontal bars from zero with the number written at the end of each.
 
-    frame: one row per category. value_title carries the unit. color: column that colours the bars
-    (companies keep theirs). reference: (value, label) or a list of them, drawn as dashed lines. A quantity
-    that spans many powers of ten belongs into `points(..., log_x=True)`: a bar must start at zero.
+    frame: one row per category. value_title carries the unit. A quantity that spans many powers of ten
+    belongs into `points(..., log_x=True)`: a bar must start at zero.
     """
-    data = parts.tidy(frame, value, category, color)
-    low, high = parts.bounds(data[value], False, value, reference)
+    data = parts.tidy(frame, value, category)
+    low, high = parts.bounds(data[value], False, value)
     order = parts.ordered(data, category, value, sort)
     least = min(low, 0.0)
     room = (high - least) * LABEL_SHARE
@@ -45,13 +42,8 @@ def bars(
     base = alt.Chart(data).encode(
         x=x, y=parts.categories(category, order), tooltip=parts.tooltips(data)
     )
-    paint = parts.paint(color, data[color], legend=color != category) if color else {}
     end = base.mark_text(align="left", baseline="middle", dx=5)
-    layers = [
-        base.mark_bar().encode(**paint),
-        end.encode(text=parts.number(alt.Text, value, format=label_format)),
-        *parts.reference_lines(reference, "x", (least, most, False)),
-    ]
+    layers = [base.mark_bar(), end.encode(text=parts.number(alt.Text, value, format=label_format))]
     return parts.layered(layers, title, parts.band_height(len(order)))
 
 
