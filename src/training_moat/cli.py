@@ -121,8 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.print_help()
             return 0
         options = _options(parser, given)
-        if getattr(options, "scenario", None):
-            _doubt(options.scenario)
+        for name in ("scenario", "first", "second"):  # of two that are compared a file may be one
+            given = getattr(options, name, None)
+            if given and (name == "scenario" or os.path.isfile(given)):
+                _doubt(given)
         return VERBS[options.verb].run(options) or 0
     except InputError as error:
         print(f"moat: {error}", file=sys.stderr)

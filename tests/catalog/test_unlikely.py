@@ -26,6 +26,13 @@ def test_another_unit_is_doubted(given, says, tmp_path, capsys):
     assert says in shown.err and shown.err.count("\n") == 1 and "mine" in shown.out
 
 
+def test_it_is_doubted_in_a_comparison_too(tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE % "hbm_tb_per_s: 3350")
+    assert cli.main(["compare", str(path), str(path)]) == 0
+    assert "3,350 TB/s is 144 times the most of any chip" in capsys.readouterr().err
+
+
 def test_a_chip_like_others_is_not(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(MINE % "hbm_gb: 0, hbm_tb_per_s: 12, price_usd: null")

@@ -62,6 +62,7 @@ def test_what_differs_is_named_with_its_ratio():
     assert [side.title for side in pair] == ["t & more", "u & more"]
     record = comparing.record(found)
     assert record["changes"][1]["second"] == 3.0 and record["same"] == 1
+    assert comparing.lines(found)[-1] == "2 statements changed, 1 is the same"
 
 
 def test_a_figure_that_finds_the_same_is_told_in_one_title():

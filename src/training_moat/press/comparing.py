@@ -12,6 +12,7 @@ from typing import Any
 from training_moat.core.errors import InputError, require_known
 from training_moat.core.numbers import is_number
 from training_moat.figures.templating import text_of
+from training_moat.inquiry.wording import counted
 from training_moat.press import building, markup, notebooks, output, recorded, sweep_points
 from training_moat.press.folders import SCENARIOS
 from training_moat.press.scenarios import frozen, request
@@ -170,7 +171,8 @@ def lines(found: Comparison) -> list[str]:
             then, now = (side.title if side else "none" for side in (one, other))
             shown.append(f"  figure: {then}")
             shown.append(f"      now: {now}" if now != then else "      drawn with other numbers")
-    shown.append(f"{len(found.changes)} statements changed, {found.same} are the same")
+    changed = counted(len(found.changes), "statement")
+    shown.append(f"{changed} changed, {counted(found.same, 'is', 'are')} the same")
     return shown
 
 
