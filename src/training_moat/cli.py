@@ -122,9 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         options = _options(parser, given)
         for name in ("scenario", "first", "second"):  # of two that are compared a file may be one
-            given = getattr(options, name, None)
-            if given and (name == "scenario" or os.path.isfile(given)):
-                _doubt(given)
+            path = getattr(options, name, None)
+            if path and (name == "scenario" or os.path.isfile(path)):
+                _doubt(path)
         return VERBS[options.verb].run(options) or 0
     except InputError as error:
         print(f"moat: {error}", file=sys.stderr)

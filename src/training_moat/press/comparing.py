@@ -172,7 +172,7 @@ def lines(found: Comparison) -> list[str]:
             shown.append(f"  figure: {then}")
             shown.append(f"      now: {now}" if now != then else "      drawn with other numbers")
     changed = counted(len(found.changes), "statement")
-    shown.append(f"{changed} changed, {counted(found.same, 'is', 'are')} the same")
+    shown.append(f"{changed} changed, {counted(found.same or 0, 'is', 'are')} the same")
     return shown
 
 
