@@ -470,6 +470,15 @@ def test_a_claim_about_the_future_is_asked_of_it_too(findings):
     assert later.measured.value > now.measured.value and "2030" in later.measured.note
 
 
+def test_arguments_are_held_against_the_other_thresholds_too(findings):
+    """The first page told of claims alone how they turn with the thresholds."""
+    assert claims.arguments_that_turn(findings) == []
+    near = replace(findings["C22"].deciding, measured=base.Measured(0.45, 0.42, 0.48))
+    tests = (near, *findings["C22"].tests[1:])
+    turned = {**findings, "C22": replace(findings["C22"], tests=tests)}
+    assert claims.arguments_that_turn(turned) == ["Networking"]
+
+
 def test_the_hosts_memory_is_counted_beside_the_chips_own(findings):
     """That training needs DDR was held against memory beside the chip alone, while every server has some."""
     test = next(one for one in findings["C16"].tests if one.name == "host_ddr")

@@ -19,6 +19,7 @@ from training_moat.claims.judging import (
     under_sets,
 )
 from training_moat.claims.telling import (
+    arguments_that_turn,
     as_of,
     counts,
     deciding_title,

@@ -183,6 +183,21 @@ def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def arguments_that_turn(findings: dict[str, Finding]) -> list[str]:
+    """The titles of the arguments whose side another of the threshold sets would change, all tests judged by it."""
+    graded = [
+        verdict_table({claim: regraded(one, name) for claim, one in findings.items()}).set_index(
+            "title"
+        )["grade"]
+        for name in grading.SETS
+    ]
+    return [
+        str(title)
+        for title in graded[0].index
+        if len({grading.side(str(one[title])) for one in graded}) > 1
+    ]
+
+
 def softened_words(table: pd.DataFrame) -> str:
     """Which arguments of `verdict_table` have a softer grade than their deciding number alone would give, and why; blank
     where none has."""
