@@ -169,7 +169,32 @@ def test_a_chip_answers_to_its_words_in_any_order_and_to_short_names(said, chip_
     assert chips.resolve(said) == chip_id
 
 
-@pytest.mark.parametrize("said", ["SXM 80GB", "A10G", "Ascend 910B2", "NVIDIA 80GB"])
+@pytest.mark.parametrize(
+    ("said", "chip_id", "tflops", "gb"),
+    [
+        ("A10G", "a10g", 70, 24), ("NVIDIA L4", "l4", 121, 24), ("L40", "l40", 181, 48), ("L20", "l20", 119.5, 48),
+        ("A40", "a40", 149.7, 48), ("A6000", "rtx-a6000", 154.8, 48), ("RTX 3090", "rtx-3090", 71.2, 24),
+        ("RTX PRO 6000", "rtx-pro-6000", 503.8, 96), ("Tesla T4", "t4", 65, 16), ("MI210", "mi210", 181, 64),
+        ("Ascend 910B2", "ascend-910b2", 353.9, 64), ("910B4", "ascend-910b4", 245.8, 32), ("RNGD", "rngd", 256, 48),
+    ],
+)  # fmt: skip
+def test_cards_and_parts_that_are_rented_and_owned_are_known(said, chip_id, tflops, gb):
+    """Dense peaks in sixteen bits: data sheets give most with sparsity, which doubles them, and those of cards for games with
+    sums in 16 bits as well, which doubles them again."""
+    chip = chips.chip(said)
+    assert chip.id == chip_id
+    assert max(chip.peak_flops.get(name, 0) for name in ("bf16", "fp16")) == pytest.approx(
+        tflops * 1e12, rel=0.005
+    )
+    assert max(tier.capacity_bytes for tier in chip.tiers) >= gb * 1e9
+
+
+def test_a_desktop_machine_whose_maker_tells_one_rate_has_no_other():
+    spark = chips.chip("DGX Spark")
+    assert set(spark.peak_flops) == {"fp4"} and spark.scaleup is None
+
+
+@pytest.mark.parametrize("said", ["SXM 80GB", "A10X", "Ascend 910B7", "NVIDIA 80GB"])
 def test_words_that_tell_no_chip_or_another_name_none(said):
     with pytest.raises(InputError, match="unknown chip"):
         chips.resolve(said)

@@ -237,6 +237,16 @@ def test_any_sizes_make_a_complete_model(layers, heads, head_dim, params_b):
         ("qwen3-next", 80.0),
         ("glm-4.5-air", 106.0),
         ("Kimi-K2-Instruct", 1040.0),
+        ("allenai/OLMo-2-0325-32B", 32.2),
+        ("google/gemma-4-26B-A4B-it", 25.2),
+        ("01-ai/Yi-34B-Chat", 34.4),
+        ("LGAI-EXAONE/EXAONE-3.5-32B-Instruct", 32.0),
+        ("ibm-granite/granite-3.2-8b-instruct", 8.17),
+        ("Command R+", 104.0),
+        ("Codestral-22B-v0.1", 22.2),
+        ("MiniMax-M1", 456.0),
+        ("bert-base-uncased", 0.109),
+        ("DeepSeek-V3.2", 671.0),
     ],
 )
 def test_names_of_widely_trained_models_lead_to_shapes_of_their_size(name, billions):
@@ -285,6 +295,8 @@ def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
         ("MiniMax-M2.7", "minimax-m2.5"), ("Kimi-K2.5", "kimi-k2"), ("DeepSeek-R1-0528", "deepseek-v3"),
         ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "llama3.1-70b"), ("Qwen/QwQ-32B", "qwen2.5-32b"),
         ("Qwen3-Coder-30B-A3B-Instruct", "qwen3-30b-a3b"), ("Mistral-7B-Instruct-v0.3", "mistral-7b-v0.2"),
+        ("zai-org/GLM-4.6", "glm-4.7"), ("GLM-5.1", "glm-5"), ("Qwen3.6-35B-A3B", "qwen3.5-35b-a3b"),
+        ("Mistral-Small-3.2-24B-Instruct-2506", "mistral-small-24b"), ("Qwen3-VL-235B-A22B", "qwen3-235b-a22b"),
     ],
 )  # fmt: skip
 def test_a_release_is_known_without_its_owner_and_by_the_shape_it_was_trained_from(said, model_id):

@@ -30,6 +30,15 @@ def test_cards_on_a_bus_of_which_no_rate_is_told_have_that_of_a_bus() -> None:
     assert link.low.scaleup.bytes_per_s <= link.high.scaleup.bytes_per_s <= buses[2]
 
 
+def test_buses_of_servers_do_not_enter_the_rates_of_links_between_chips() -> None:
+    """Ten cards more, all on buses of 16 to 64 GB/s, had brought the usual link between chips from 400 to 300 GB/s."""
+    links = [chip.scaleup for chip in chips.all_chips().values() if chip.scaleup]
+    between = sorted(link.bytes_per_s for link in links if link.topology != relatives.BUS)
+    assert len(links) - len(between) >= 12
+    low, middle, _ = relatives.rates("scaleup")
+    assert between[0] <= low and middle == between[len(between) // 2] >= 300e9
+
+
 def test_a_missing_link_keeps_the_shape_and_the_size_that_are_published() -> None:
     first, second = relatives.joined(chips.chip("gc2")).scaleup, chips.chip("gc200").scaleup
     assert (first.bytes_per_s, first.topology) == (second.bytes_per_s, second.topology)

@@ -36,8 +36,8 @@ def _makers_own() -> list[Chip]:
 
 @tables.kept()
 def rates(kind: str) -> tuple[float, float, float]:
-    """Low end, median and high end of the published rates of one kind of link (`scaleup`, `scaleout`), of buses of servers
-    (`host`) or of one memory tier (`sram`, `hbm`, `ddr`), in bytes per second."""
+    """Low end, median and high end of the published rates of one kind of link between chips (`scaleup`, `scaleout`), of buses
+    of servers (`host`), which are none, or of one memory tier (`sram`, `hbm`, `ddr`), in bytes per second."""
     known = _makers_own()
     if kind == BUS:
         published = [rate for chip in known if (rate := _bus_rate(chip))]
@@ -45,7 +45,11 @@ def rates(kind: str) -> tuple[float, float, float]:
         found = [
             getattr(chip, kind) if kind in chips.TOPOLOGIES else chip.tier(kind) for chip in known
         ]
-        published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
+        published = [
+            one.bytes_per_s
+            for one in found
+            if one is not None and one.bytes_per_s and getattr(one, "topology", None) != BUS
+        ]
     low, middle, high = np.quantile(published, (ENDS[0], 0.5, ENDS[1]))
     return float(low), float(middle), float(high)
 

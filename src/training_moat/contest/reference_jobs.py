@@ -139,8 +139,9 @@ def yardstick(when: pd.Timestamp) -> Chip:
 
 
 def export_yardstick(when: pd.Timestamp) -> Chip:
-    """The newest of Nvidia's chips cut for export that could be had on a day, or the first of all."""
+    """The newest of Nvidia's training chips cut for export that could be had on a day, or the first of all."""
     cut = sorted((chip_catalog.chip(name) for name in sorted(cut_for_export())), key=launched)
+    cut = [chip for chip in cut if chip.supports_training and chip.tier("hbm")]
     past = [chip for chip in cut if launched(chip) <= when]
     return (past or cut[:1])[-1]
 
