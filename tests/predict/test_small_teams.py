@@ -277,6 +277,58 @@ def test_software_without_pipelines_is_given_none_unless_asked(software):
     assert plainly(**MANY_H100, software=software, pp=2)["plan"]["pp"] == 2
 
 
+MANY_TOKENS = MANY_H100 | {"seq_len": 32768, "global_batch": 256}
+
+
+@pytest.mark.parametrize(
+    ("software", "sizes"),
+    [
+        ("fsdp", ("tp", "pp", "cp")),
+        ("fms-fsdp", ("tp", "pp", "cp")),
+        ("litgpt", ("tp", "pp", "cp")),
+        ("thunder", ("tp", "pp", "cp")),
+        ("llm.c", ("tp", "pp", "cp")),
+        ("llm.q", ("tp", "pp", "cp")),
+        ("nmoe", ("tp", "pp", "cp")),
+        ("composer", ("pp", "cp")),
+        ("easylm", ("pp", "cp")),
+    ],
+)
+def test_software_splits_no_model_in_a_way_it_does_not_have_unless_asked(software, sizes):
+    """Each stack's own code or documentation (`software_stacks`)."""
+    several = [MANY_TOKENS | {"software": software}, MANY_TOKENS | {"software": "megatron-core"}]
+    alone, (read, other) = plainly(**several[0]), training.predict(several)
+    assert {alone["plan"][size] for size in sizes} == {1}
+    assert read == alone and other["ok"]
+    assert any(other["plan"][size] > 1 for size in ("tp", "pp", "cp"))
+    for size in sizes:
+        assert plainly(**several[0], **{size: 2})["plan"][size] == 2
+
+
+def test_what_divides_in_no_other_way_is_split_all_the_same():
+    """Eight sequences are no work for 64 replicas: refused, runs that somebody had would get no answer."""
+    few = MANY_TOKENS | {"chips": 64, "global_batch": 8, "software": "fsdp"}
+    (found,) = training.predict([few])
+    assert found["ok"] and found["plan"]["dp"] <= 8
+    lacking = "fsdp has no tensor parallelism nor pipelines nor context parallelism"
+    assert f"{lacking}; no plan without is possible" in found["notes"]
+    told = plainly(**few, tp=8, pp=1, cp=1)
+    assert not any(lacking in note for note in told["notes"])
+
+
+def test_software_that_splits_no_model_is_told_where_nothing_fits():
+    big = MANY_TOKENS | {
+        "model": "llama3.1-405b",
+        "chips": 8,
+        "global_batch": 8,
+        "software": "fsdp",
+    }
+    (short,) = training.predict([big])
+    assert not short["fits"] and any("has no tensor parallelism" in note for note in short["notes"])
+    (other,) = training.predict([big | {"software": "torchtitan"}])
+    assert not other["fits"] and not any("has no" in note for note in other["notes"])
+
+
 SPELT = [
     ("precision", "bfloat16", "bf16"),
     ("precision", "float8", "fp8"),

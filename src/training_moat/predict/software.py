@@ -65,6 +65,9 @@ ONE_HOT_STACKS = ("maxtext",)
 """Stacks that pad experts to a capacity by products with one-hot masks alone: MaxText's grouped products drop nothing, and its
 `capacity_factor` belongs to `dense_matmul` (layers/moe.py)."""
 
+SPLITS = {"tp": "tensor parallelism", "pp": "pipelines", "cp": "context parallelism"}
+"""Sizes of a layout by which a model is split among chips, and what software calls it."""
+
 
 @dataclass(frozen=True)
 class Software:
@@ -82,7 +85,8 @@ class Software:
     threads of the host, as the network takes none from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's
     DTensor, whose operations Python issues one by one, as nothing is compiled; `torch_native`: 1 where optimizer and
     sharding are PyTorch's own; `balances_routing`: 1 where its published runs force equal shares of the tokens on the
-    experts; `pipelines`: 0 where it cannot cut a model into stages; `splits_stream`: 1 where layers pass on a stream that
+    experts; `pipelines`, `tensor_parallel`, `context_parallel`: 0 where it cannot cut a model into stages, a layer, or a
+    sequence; `splits_stream`: 1 where layers pass on a stream that
     tensor parallelism has split; `loss_chunks` and `logits_in_place`: see `core.output_head`; `gathers_narrow`: 1 where
     replicas gather weights of 8-bit runs in these 8 bits.
     """
@@ -119,8 +123,18 @@ class Software:
     gathers_narrow: float = 0.0
     logits_in_place: float = 0.0
     pipelines: float = 1.0
+    tensor_parallel: float = 1.0
+    context_parallel: float = 1.0
     splits_stream: float = 0.0
     written_out_bytes: float = 0.0
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What this software does not have, by the size of a layout that is one where nobody asks for another."""
+        has = (self.tensor_parallel, self.pipelines, self.context_parallel)
+        return {
+            size: word for (size, word), able in zip(SPLITS.items(), has, strict=True) if not able
+        }
 
     @property
     def gathers_again(self) -> float:

@@ -29,7 +29,7 @@ from training_moat.predict.run_costs import run_costs
 from training_moat.predict.software import is_others
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
-from training_moat.predict.training_plans import SIZES, Costs
+from training_moat.predict.training_plans import SIZES, Costs, lacks_note
 from training_moat.predict.training_settings import BASE_BYTES, Setting
 from training_moat.predict.training_tables import Rows
 
@@ -301,12 +301,14 @@ class _Remarks:
         assumed = of_settings(lambda one: relatives.lacks_link(one.chip)) & several
         unmeasured = of_settings(lambda one: one.stack == one.software.name == "other")
         others = of_settings(lambda one: is_others(one.software, one.chip))
+        lacking = of_settings(lambda one: bool(one.software.lacks))
         undated = of_settings(lambda one: one.released is None) & rows.has_experts
         masked = figures.speeds["hfu"] > MOST_WORKED
         freed = found.memory.gradients < found.memory.gradients_made
         spread, routed = rows.has_experts & (plan.ep > 1), plan.uneven_routing > 0
         due: list[tuple[np.ndarray, Callable[[int], str]]] = [
             (~found.fits, self._short),
+            (lacking & several & (rows.counts > 1) & ~found.fits, self._lacking),
             (rows.chips > of_settings(lambda one: tiers.system_limit(one.chip)), self._beyond),
             (unjoined, self._of_chip(UNJOINED_NOTE)),
             (assumed, self._assumed_link),
@@ -365,6 +367,10 @@ class _Remarks:
     def _others(self, index: int) -> str:
         setting = self.rows.tables.settings[self.rows.setting[index]]
         return OTHERS_NOTE.format(name=setting.software.name, chip=setting.chip.id)
+
+    def _lacking(self, index: int) -> str:
+        software = self.rows.tables.settings[self.rows.setting[index]].software
+        return f"{lacks_note(software)}; a request may ask for it all the same"
 
     def _beyond(self, index: int) -> str:
         return beyond.more_than_known(self._chip(index), self.rows.chips[index])

@@ -12,6 +12,7 @@ from training_moat.core.errors import InputError
 from training_moat.core.plan import OFFLOAD_LEVELS, Plan, impossible
 from training_moat.core.workload import Transformer
 from training_moat.predict import planning, request_fields, requests, training_settings
+from training_moat.predict.software import Software
 from training_moat.predict.training_settings import Setting
 
 FIELDS = (*request_fields.COMMON, *request_fields.TRAINING)
@@ -168,31 +169,34 @@ def _chips(case: Mapping[str, Any], given: Mapping[str, int | None]) -> int:
 def fixed(
     sizes: Mapping[str, int | None], recompute: int | None, setting: Setting
 ) -> dict[str, int | None]:
-    """What is settled of a layout: what the request settles, and one stage where the software knows no other number."""
-    stages = {} if setting.software.pipelines or sizes["pp"] else {"pp": 1}
-    return {**sizes, **stages, "recompute": recompute}
+    """What is settled of a layout: what the request settles, and one where the software does not split a model so."""
+    whole = {size: 1 for size in setting.software.lacks if not sizes[size]}
+    return {**sizes, **whole, "recompute": recompute}
 
 
 def _candidates(case: TrainingCase) -> np.ndarray:
-    """The layouts that break no rule. Raises `InputError` with the rule that stands in the way where none remains."""
-    found = planning.layouts(
-        case.model,
-        case.chip,
-        case.chips,
-        case.seq_len,
-        case.global_batch,
-        fixed(case.sizes, case.recompute, case),
-        bool(case.software.fully_sharded),
-    )
-    looked_at = found if found.shape[1] else _as_asked(case)
-    rules = impossible(case.model, plan(case, looked_at))
-    broken = np.empty((len(rules), looked_at.shape[1]), bool)
-    for line, (rule, _) in zip(broken, rules, strict=True):
-        line[:] = rule
-    kept = ~broken.any(axis=0)
-    if not found.shape[1] or not kept.any():
-        raise InputError(_why_none(case, broken, [text for _, text in rules]))
-    return found[:, kept]
+    """The layouts that break no rule, split as the software does where one of them is. Raises `InputError` with the rule
+    that stands in the way where none remains."""
+    asked = {**case.sizes, "recompute": case.recompute}
+    about = (case.model, case.chip, case.chips, case.seq_len, case.global_batch)
+    offered = fixed(case.sizes, case.recompute, case)
+    for wanted in (asked,) if offered == asked else (offered, asked):
+        found = planning.layouts(*about, wanted, bool(case.software.fully_sharded))
+        looked_at = found if found.shape[1] else _as_asked(case)
+        rules = impossible(case.model, plan(case, looked_at))
+        broken = np.array([np.broadcast_to(rule, looked_at.shape[1]) for rule, _ in rules], bool)
+        kept = ~broken.any(axis=0)
+        if found.shape[1] and kept.any():
+            if wanted != offered:
+                without = f"{lacks_note(case.software)}; no plan without is possible"
+                case.notes = [*case.notes, without]
+            return found[:, kept]
+    raise InputError(_why_none(case, broken, [text for _, text in rules]))
+
+
+def lacks_note(software: Software) -> str:
+    """What a stack does not have that splits a model among chips."""
+    return f"{software.name} has no {' nor '.join(software.lacks.values())}"
 
 
 def plan(case: TrainingCase, layouts: np.ndarray) -> Plan:
