@@ -47,8 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _cells(answer: dict[str, Any]) -> list[Any]:
     plan = [answer["plan"].get(name) for name in COLUMNS]
-    low, high = (digits(answer[f"step_time_s_{end}"], 3) for end in ("p05", "p95"))
-    ends = f"{low}-{high}"
+    ends = "-".join(_plain(answer[f"step_time_s_{end}"], 3) for end in ("p05", "p95"))
     rates = (answer["step_time_s"], ends, answer["tokens_per_s"], answer["mfu"])
     memory = answer["memory_gib"]["total"]
     return [*plan, *rates, memory, answer["fits"], answer["calibration"]]
@@ -57,4 +56,9 @@ def _cells(answer: dict[str, Any]) -> list[Any]:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return digits(value, 4) if isinstance(value, float) else str(value)
+    return _plain(value, 4) if isinstance(value, float) else str(value)
+
+
+def _plain(value: float, figures: int) -> str:
+    """A number as a program reads it, too: neither powers of ten nor commas between thousands."""
+    return digits(value, figures).replace(",", "")
