@@ -10,7 +10,7 @@ QUICKEST = {"arithmetic": "two_chips", "order": "history"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "what"), zip(machines.SHORT, QUICKEST, strict=True))
+@pytest.mark.parametrize(("name", "what"), list(zip(machines.SHORT, QUICKEST, strict=True)))
 def test_outputs_do_not_depend_on_the_machine(name, what):
     assert machines.differences(name, [QUICKEST[what]]) == []
 
