@@ -143,10 +143,8 @@ def _say_what_travels(frame: pd.DataFrame) -> None:
         software.gathered_bytes(narrow, precision) if precision in BYTES_PER_VALUE else 2.0
         for narrow, precision in zip(told | usual, frame["format"], strict=True)
     ]
-    for name, usual in (
-        *(("gathers_again", 1.0), ("scatters_every", 0.0)),
-        ("written_out_bytes", 0.0),
-    ):
+    unless_told = {"gathers_again": 1.0, "scatters_every": 0.0, "written_out_bytes": 0.0}
+    for name, usual in unless_told.items():
         frame[name] = software.of_labels(frame["label"], name).fillna(usual)
     widths = {name: software.stream_bytes(name) for name in BYTES_PER_VALUE}
     frame["stream_bytes"] = frame["format"].map(widths).fillna(STREAM_BYTES)

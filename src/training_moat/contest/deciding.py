@@ -94,8 +94,8 @@ def _assumed_link(one: Split) -> bool:
 def of_startups(found: Sequence[Split]) -> list[Split]:
     """The challengers whose maker is a startup: by the table chip_makers, which names every maker in the catalogue, so that
     one it does not know is the reader's own, of a scenario."""
-    others = chronicle.makers().query("kind != 'startup'")["maker"]
-    return [one for one in found if one.chip.vendor not in set(others)]
+    others = set(chronicle.makers().query("kind != 'startup'")["maker"])
+    return [one for one in found if one.chip.vendor not in others]
 
 
 def in_full(found: Sequence[Split]) -> str:

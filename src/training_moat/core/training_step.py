@@ -370,7 +370,7 @@ def model_flops_per_step(model: Transformer, plan: Plan) -> Number:
 def masked_flops_per_step(model: Transformer, plan: Plan) -> Number:
     """FLOPs of a step, among `model_flops_per_step`, that fused attention leaves out: the masked half of its scores."""
     scores = plan.tokens_per_step * attention_score_flops_per_token(model, plan.seq_len)
-    masked = (plan.flash_attention > 0) & (0 * plan.flash_attention + model.bidirectional <= 0)
+    masked = (plan.flash_attention > 0) & (model.bidirectional <= 0)
     return where(masked, 1.5 * scores, 0.0)
 
 

@@ -310,7 +310,8 @@ SPLASH_TILE = 512
 def fused_attended_tokens(model: Transformer, context: Number, tile: Number = FUSED_TILE) -> Number:
     """Mean number of past tokens that a fused kernel visits per query and layer: half of the context, or chunk, under the
     causal mask; in windowed layers the window, which the first tokens have not filled yet, and the tile it is cut by, never
-    more than that half. Where attention is `bidirectional`, nothing is masked. Of S tokens the first W see W/2 in the mean and the others W, $W (1 - W / 2S)$ in all."""
+    more than that half. Where attention is `bidirectional`, nothing is masked. Of S tokens the first W see W/2 in the mean
+    and the others W, $W (1 - W / 2S)$ in all."""
     whole, window, chunk = _kinds_of_layers(model)
     seen = where(model.bidirectional > 0, 1.0, 0.5) if some(model.bidirectional) else 0.5
     causal = context * seen

@@ -80,8 +80,8 @@ def coverage() -> str:
 def parts(seed: int = 0) -> pd.DataFrame:
     """Every year's sales divided by use and by who may sell it.
 
-    Columns: year, status, sales, sales_low, sales_high, figures (see `sales`), captive_low, captive_high (shares), inference, addressable (billions of dollars at the
-    middle), and the 5th and 95th percentile of the last two (sales drawn evenly between the lowest and the highest
+    Columns: year, status, sales, sales_low, sales_high, figures (see `sales`), captive_low, captive_high (shares),
+    inference, addressable (billions of dollars at the middle), and the 5th and 95th percentile of the last two (sales drawn evenly between the lowest and the highest
     figure, the captive share between its two counts, the share from all ways together). Years after the last count of
     chips keep its captive share.
     """
