@@ -20,6 +20,9 @@ CURRENT = "2026"
 """Year by which plans name the current release of an engine that is calibrated by era."""
 
 NO_ENGINE = "generic"
+SAME_KERNELS = (
+    "{name} on {chip} and {engine} run the same kernels; measurements of {engine} are taken"
+)
 NOTHING_TIMED = "no serving engine has been measured on {}; typical overheads stand in"
 
 NOT_USUAL = ("llama.cpp", "lmdeploy", "gaudi-software")
@@ -45,6 +48,8 @@ def engine(
         )
     if not isinstance(name, str):
         raise InputError(f"software is {name!r}; expected the name of an engine, such as 'vllm'")
+    if real := software.behind(name, chip.family):
+        return real, [SAME_KERNELS.format(name=name, chip=chip.id, engine=real)]
     word = software.spelled(name.strip().lower())
     if word is None:
         return _unmeasured(name)

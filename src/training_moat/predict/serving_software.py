@@ -9,7 +9,7 @@ from typing import Any
 from training_moat.catalog import tables
 from training_moat.catalog.descriptor import SEPARATOR
 
-TABLE = "serving_software"
+TABLE, FRONTS = "serving_software", "serving_fronts"
 
 ERAS = ("2024", "early-2025")
 """Old releases that are calibrated apart from an engine's current ones: those of 2024 and of the first half of 2025."""
@@ -29,6 +29,23 @@ def spelled(text: str, measured: bool = True) -> str | None:
     it names none."""
     found = [word for word in spellings(measured) if _place(word, text)]
     return max(found, key=len, default=None)
+
+
+@tables.kept()
+def _fronts() -> dict[str, list[tuple[str, str]]]:
+    """By chip family: words that name software, and the engine whose kernels it runs on these chips."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in tables.load(FRONTS).itertuples():
+        found.setdefault(row.family, []).append((row.word, row.engine))
+    return found
+
+
+def behind(text: str, family: str) -> str:
+    """The engine whose kernels run on a family's chips under the software that a text names (table serving_fronts); blank
+    where it names none of these, or that engine itself."""
+    fronts = _fronts().get(family, [])
+    found = next((engine for word, engine in fronts if _place(word, text)), "")
+    return "" if spellings().get(spelled(text) or "") == found else found
 
 
 def after(text: str, word: str) -> str:
