@@ -11,7 +11,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from datetime import date
 from functools import cache
@@ -186,7 +186,7 @@ def _checked(seeds: Iterable[int], form: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(workers: int) -> Iterator[processes.Pool]:
     """Processes that do their linear algebra on one thread each and end with this one."""
     with environment(_WORKER_VARIABLES), processes.pool(workers) as pool:
         yield pool

@@ -31,13 +31,27 @@ def require_count(count: int | None) -> None:
         raise InputError(f"--workers {count}: expected at most {most}, {share}.")
 
 
+class Pool(ProcessPoolExecutor):
+    """Processes that end at once where what waits for them is interrupted: Ctrl-C reaches all of them, and one whose work it
+    stopped would begin with the next piece."""
+
+    def __exit__(self, kind: type[BaseException] | None, *told: Any) -> bool | None:
+        """End the processes, with what they are at and what waits, unless all went well or an error is to be reported."""
+        if kind is None or issubclass(kind, Exception):
+            return super().__exit__(kind, *told)
+        for process in multiprocessing.active_children():
+            process.kill()
+        self.shutdown(cancel_futures=True)
+        return None
+
+
 def pool(
     count: int | None, begin: Callable[..., None] | None = None, *given: Any, fork: bool = False
-) -> ProcessPoolExecutor:
+) -> Pool:
     """`count` processes (None: one a core) that end with this one, each of which calls `begin` with what is `given` first.
     fork: forks of this process rather than new ones, which have what it imported."""
     context = multiprocessing.get_context("fork" if fork else "spawn")
-    return ProcessPoolExecutor(count, context, _begin, (os.getpid(), fork, begin, *given))
+    return Pool(count, context, _begin, (os.getpid(), fork, begin, *given))
 
 
 def _begin(parent: int, fork: bool, begin: Callable[..., None] | None, *given: Any) -> None:

@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +150,7 @@ def execute_all(
     return [failures[job.name] for job in jobs if job.name in failures]
 
 
-def _pool(workers: int, several: bool) -> ProcessPoolExecutor:
+def _pool(workers: int, several: bool) -> processes.Pool:
     """Processes that run chapters, forks of this one where it can fork and has imported what its files hold now: what they
     import is imported once, here. several: they will run more than one chapter each."""
     from training_moat.press import caching, forking
